@@ -1,0 +1,73 @@
+//! What YouTube, SoundCloud and Bandcamp look like: text in, values out.
+//!
+//! Owns every fact about the three sites: which links we read, which requests answer them, how their pages
+//! are read, and which of the streams they offer is fetched. Hides JSON paths, client identities and site quirks.
+//! Never opens a socket or a file, never starts a task, never looks at a clock: all of that comes in through
+//! [`Origin`], so that recorded pages test everything here without a network.
+//!
+//! | module | its secret |
+//! | --- | --- |
+//! | [`link`] | every URL pattern we accept |
+//! | [`origin`] | the only door outward |
+//! | [`track`], [`stream`] | what a link resolves to, and the encodings a site offers of it |
+//! | [`choose`] | which stream of a track to fetch |
+//! | [`hls`] | m3u8 text |
+//! | [`recipes`] | what ages: client identities, limits, hosts, times |
+//! | [`error`] | what a site's refusal means |
+//! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |
+
+pub mod bandcamp;
+pub mod choose;
+pub mod error;
+pub mod hls;
+pub mod link;
+pub mod origin;
+pub mod recipes;
+pub mod soundcloud;
+pub mod stream;
+pub mod track;
+pub mod youtube;
+
+pub use error::{ExtractError, Kind};
+pub use link::{Link, LinkError};
+pub use origin::{Origin, OriginError, Page, PageRequest};
+pub use recipes::Recipes;
+pub use stream::{Codec, Container, Delivery, Stream};
+pub use track::{Collection, Entry, Resolved, Site, Source, Track, TrackId};
+
+/// Resolves a link to what it stands for, with as few requests as the site allows (design promise 1).
+///
+/// Streams whose URLs come along with the metadata (YouTube videos, Bandcamp) are in [`Track::streams`];
+/// the songs of a YouTube list carry none until [`refresh`] asks for them.
+/// # Errors
+/// See [`ExtractError`]; a list with some playable songs is no error.
+pub async fn resolve(link: &Link, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+    match link {
+        Link::YouTube(at) => youtube::resolve(at, origin, recipes).await,
+        Link::SoundCloud(at) => soundcloud::resolve(at, origin, recipes).await,
+        Link::Bandcamp(at) => bandcamp::resolve(at, origin, recipes).await,
+    }
+}
+
+/// Asks the site again for one known track, for fresh stream URLs; one request where the site allows it.
+/// # Errors
+/// See [`ExtractError`].
+pub async fn refresh(source: &Source, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+    match source {
+        Source::YouTube { video } => youtube::refresh(video, origin, recipes).await,
+        Source::SoundCloud { id, secret } => soundcloud::refresh(*id, secret.as_deref(), origin, recipes).await,
+        Source::Bandcamp(at) => bandcamp::refresh(at, origin, recipes).await,
+        Source::Other { .. } => Err(ExtractError::UnsupportedLink { reason: "only yt-dlp reads this link".to_owned() }),
+    }
+}
+
+/// Turns a stream whose URL must be asked for ([`Delivery::Asked`], SoundCloud) into one that can be fetched.
+/// Streams that can be fetched already come back as they are, without a request.
+/// # Errors
+/// [`ExtractError::StreamGone`] when this encoding is switched off (take the next one); else see [`ExtractError`].
+pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) -> Result<Stream, ExtractError> {
+    match &stream.delivery {
+        Delivery::Asked { .. } => soundcloud::locate(stream, origin, recipes).await,
+        Delivery::File { .. } | Delivery::Hls { .. } => Ok(stream.clone()),
+    }
+}

@@ -1,0 +1,171 @@
+//! The only door outward.
+//!
+//! Owns the words in which a site's flow asks for a page ([`PageRequest`]) and gets it ([`Page`]), and the small memory
+//! that outlives one resolve. Hides sockets, TLS, retries, pacing, redirects and clocks, which the service implements.
+//! Never interprets a page.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::error::ExtractError;
+use crate::track::Site;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+}
+
+/// One request to a site, as a value. The implementation adds timeouts, retries of 5xx and broken connections
+/// (three tries), pacing, `Accept-Encoding`, and enforces the site's allow-list of hosts, on redirects too.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageRequest {
+    pub site: Site,
+    /// What this is, for logs and errors: `player answer`, `album page`. Never a URL.
+    pub page: &'static str,
+    pub method: Method,
+    pub url: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<Vec<u8>>,
+    pub redirects: Redirects,
+    /// Upper bound of the decompressed body in bytes; a longer one is [`OriginError::TooLarge`].
+    pub max_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// Hand the 3xx answer to the flow.
+    Show,
+    /// Follow up to this many, https only, to allowed hosts of the same site only.
+    Follow(u8),
+}
+
+impl PageRequest {
+    #[must_use]
+    pub fn get(site: Site, page: &'static str, url: String) -> Self {
+        Self {
+            site,
+            page,
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            body: None,
+            redirects: Redirects::Follow(5),
+            max_bytes: 8 << 20,
+        }
+    }
+
+    #[must_use]
+    pub fn post(site: Site, page: &'static str, url: String, body: Vec<u8>) -> Self {
+        Self { method: Method::Post, body: Some(body), ..Self::get(site, page, url) }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// An answer, whatever its status, whole and decompressed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    pub status: u16,
+    /// The URL that answered, after redirects.
+    pub final_url: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Page {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text; invalid UTF-8 is replaced, since pages are read leniently.
+    #[must_use]
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
+    /// `Retry-After` in seconds, where the site sent a number.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
+}
+
+/// No answer at all, after the implementation's own retries.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OriginError {
+    #[error("no answer in time")]
+    Timeout,
+    #[error("{0}")]
+    Failed(String),
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The request, or a redirect, points at a host that is not the site's, or at an address that is not public.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// Our own pacing or a site's `Retry-After` would keep the request waiting too long.
+    #[error("the site asked to wait {0:?}")]
+    Wait(Duration),
+}
+
+impl OriginError {
+    /// The same trouble in the words of a site's flow.
+    #[must_use]
+    pub fn at(self, site: Site, page: &'static str) -> ExtractError {
+        match self {
+            Self::Timeout => ExtractError::Timeout { site, page },
+            Self::Failed(reason) => ExtractError::OriginFailed { site, page, reason },
+            Self::TooLarge(_) => ExtractError::PageChanged { site, page, field: "body of sensible size" },
+            Self::NotAllowed(reason) => ExtractError::OriginFailed { site, page, reason },
+            Self::Wait(wait) => ExtractError::RateLimited { site, retry_after: Some(wait) },
+        }
+    }
+}
+
+/// What a site's flow needs from the world.
+pub trait Origin: Sync {
+    /// Sends one request. Any HTTP status is a [`Page`]; only a missing answer is an error.
+    fn send(&self, request: PageRequest) -> impl Future<Output = Result<Page, OriginError>> + Send;
+
+    /// A value kept from earlier resolves: a client id, a visitor id. `None` if unknown or forgotten.
+    /// Keys start with the site: `youtube.visitor.visionos-a`.
+    fn recall(&self, key: &str) -> Option<Remembered>;
+
+    /// Keeps a value for later resolves and restarts; an empty value forgets it.
+    fn remember(&self, key: &str, value: &str);
+
+    /// Waits for the right to renew `key`, so that many resolves renew it once. Recall again after it is granted.
+    fn renewing(&self, key: &str) -> impl Future<Output = RenewGuard> + Send;
+
+    /// `length` random characters of `A-Z a-z 0-9 - _`, for request ids.
+    fn nonce(&self, length: usize) -> String;
+
+    /// Seconds since 1970.
+    fn now_unix(&self) -> u64;
+
+    /// Waits, where the notes ask for a pause inside one resolve. At most 5 s.
+    fn pause(&self, wait: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// A remembered value and when it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    pub value: String,
+    pub stored_unix: u64,
+}
+
+/// Held while one resolve renews a remembered value; whatever it holds is released on drop.
+pub struct RenewGuard(#[allow(dead_code)] Box<dyn Send>);
+
+impl RenewGuard {
+    #[must_use]
+    pub fn holding(lock: impl Send + 'static) -> Self {
+        Self(Box::new(lock))
+    }
+}

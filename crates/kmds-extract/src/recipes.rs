@@ -1,0 +1,294 @@
+//! What ages: client identities, limits, hosts, chunk sizes, times.
+//!
+//! Owns the built-in `recipes.toml` and how an operator's file is laid over it: key by key, tables merged, lists
+//! replaced. Hides TOML. Never reads a file itself, and never guesses: a value of the wrong type is an error that
+//! names its key, while an unknown key only warns, so that an old binary reads a newer file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::track::Site;
+
+const BUILT_IN: &str = include_str!("recipes.toml");
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Recipes {
+    /// Day the facts were true, `YYYY-MM-DD`; shown at `GET /`.
+    pub date: String,
+    pub time: Times,
+    pub youtube: YouTubeRecipe,
+    pub soundcloud: SoundCloudRecipe,
+    pub bandcamp: BandcampRecipe,
+}
+
+/// Time-outs, pauses and paces, in seconds, so that tests can pass a faster file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Times {
+    /// One metadata request, from connecting to the last byte.
+    pub metadata_request: f64,
+    /// Tries of one metadata request when the site fails (5xx, broken connection).
+    pub metadata_tries: u32,
+    /// Tries when the site says nothing within `metadata_request`.
+    pub timeout_tries: u32,
+    /// Pause before the second, third … try; each is varied by up to a half.
+    pub retry_pauses: Vec<f64>,
+    /// The longest a waiting client is made to sleep for a site's limit; beyond that it is told to come back.
+    pub longest_pause: f64,
+    /// `/fetch` of a song, and of a list, answers within this.
+    pub fetch_song: f64,
+    pub fetch_list: f64,
+    pub connect: f64,
+    /// Audio is stalled after this long without a byte or a response head.
+    pub audio_stall: f64,
+    /// Tries at one place of a file before giving up; a try that brought bytes starts the count anew.
+    pub audio_tries: u32,
+    pub audio_pauses: Vec<f64>,
+    /// A job waits at most this long for a site's limit, then fails as `rate_limited`.
+    pub limit_wait: f64,
+    /// First pause after an audio or format answer of 429 without `Retry-After`; doubles up to `limit_pause_most`.
+    pub limit_pause: f64,
+    pub limit_pause_most: f64,
+    /// Final refusals and lists are remembered this long.
+    pub remember_refusal: f64,
+    pub remember_list: f64,
+    /// A stream URL with less life left is asked for anew before a download starts.
+    pub fresh_url: f64,
+    /// Breaker: how long native calls stop after repeated bot checks or changed pages.
+    pub breaker_pause: f64,
+}
+
+impl Times {
+    #[must_use]
+    pub fn seconds(value: f64) -> Duration {
+        Duration::from_secs_f64(value.clamp(0.0, 86_400.0 * 365.0))
+    }
+}
+
+/// Facts every site has.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Hosts {
+    /// Hosts that metadata requests may reach. A leading dot allows every subdomain.
+    pub pages: Vec<String>,
+    pub media: Vec<String>,
+    pub covers: Vec<String>,
+    /// Least seconds between the starts of two metadata requests to the site; 0 for none.
+    pub pace: f64,
+}
+
+impl Hosts {
+    fn matches(list: &[String], host: &str) -> bool {
+        list.iter().any(|allowed| match allowed.strip_prefix('.') {
+            Some(_) => host.len() > allowed.len() && host.ends_with(allowed.as_str()),
+            None => host == allowed,
+        })
+    }
+
+    /// `host` in lower case.
+    #[must_use]
+    pub fn allows_page(&self, host: &str) -> bool {
+        Self::matches(&self.pages, host)
+    }
+
+    #[must_use]
+    pub fn allows_media(&self, host: &str) -> bool {
+        Self::matches(&self.media, host)
+    }
+
+    #[must_use]
+    pub fn allows_cover(&self, host: &str) -> bool {
+        Self::matches(&self.covers, host)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct YouTubeRecipe {
+    pub hosts: Hosts,
+    /// `hl` and `gl` of every request: reason texts are matched in English.
+    pub language: String,
+    pub country: String,
+    /// Tried in order.
+    pub identities: Vec<Identity>,
+    /// Answers refused to the ones above for being made for kids: itag 18 of this one.
+    pub reel: Identity,
+    /// Lists and mixes are asked for as this client.
+    pub web_version: String,
+    pub cookie: String,
+    pub first_range_bytes: u64,
+    pub range_bytes: u64,
+    pub least_range_bytes: u64,
+    pub most_range_bytes: u64,
+    /// Seconds that a visitor id is kept.
+    pub visitor_life: f64,
+    pub mix_songs: usize,
+    /// Average AAC bitrate of itag 140 in bit/s, for the size of songs whose formats are not known yet.
+    pub aac_bitrate_bps: u32,
+    pub reasons: BTreeMap<String, Vec<String>>,
+}
+
+/// A YouTube client that we answer to the name of.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Identity {
+    /// Ours, for logs and for keeping visitor ids apart.
+    pub name: String,
+    pub host: String,
+    pub user_agent: String,
+    /// Fields of `context.client`, as they are sent.
+    pub client: toml::Table,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Fields beside `context` in a player request.
+    #[serde(default)]
+    pub body: toml::Table,
+    #[serde(default)]
+    pub off: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SoundCloudRecipe {
+    pub hosts: Hosts,
+    pub user_agent: String,
+    pub batch: usize,
+    pub batches_at_once: usize,
+    /// Presets by preference, then `progressive` or `hls`: `aac_160k/hls`. A `*` ends a prefix.
+    pub preference: Vec<String>,
+    pub encrypted_marks: Vec<String>,
+    /// Least seconds between two renewals of the client id.
+    pub client_id_pause: f64,
+    pub segments_at_once: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BandcampRecipe {
+    pub hosts: Hosts,
+    pub user_agent: String,
+    pub mobile_api: String,
+    /// Marks of the challenge page, any of which counts in a body under 10 KB.
+    pub challenge_marks: Vec<String>,
+    pub various_artists: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecipesError {
+    #[error("recipes: {0}")]
+    Syntax(String),
+    #[error("recipes: {key}: {why}")]
+    Value { key: String, why: String },
+}
+
+impl Default for Recipes {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+impl Recipes {
+    /// # Panics
+    /// Never in a released build: a test reads the built-in file.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::over_built_in("").expect("the built-in recipes are valid").0
+    }
+
+    /// Lays `text` over the built-in recipes. Also returns the keys nobody knows, for a warning.
+    /// # Errors
+    /// Broken TOML, or a value of the wrong type or out of bounds.
+    pub fn over_built_in(text: &str) -> Result<(Self, Vec<String>), RecipesError> {
+        let mut table: toml::Table = BUILT_IN.parse().map_err(|error| RecipesError::Syntax(format!("{error}")))?;
+        let theirs: toml::Table = text.parse().map_err(|error| RecipesError::Syntax(format!("{error}")))?;
+        let mut unknown = Vec::new();
+        lay_over(&mut table, theirs, "", &mut unknown);
+        let recipes: Self =
+            table.try_into().map_err(|error: toml::de::Error| RecipesError::Syntax(error.to_string()))?;
+        recipes.check()?;
+        Ok((recipes, unknown))
+    }
+
+    #[must_use]
+    pub const fn hosts(&self, site: Site) -> Option<&Hosts> {
+        match site {
+            Site::YouTube => Some(&self.youtube.hosts),
+            Site::SoundCloud => Some(&self.soundcloud.hosts),
+            Site::Bandcamp => Some(&self.bandcamp.hosts),
+            Site::Other => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), RecipesError> {
+        let bad = |key: &str, why: &str| Err(RecipesError::Value { key: key.to_owned(), why: why.to_owned() });
+        let y = &self.youtube;
+        if y.identities.iter().all(|identity| identity.off) {
+            return bad("youtube.identities", "none is on");
+        }
+        if !(1..=y.most_range_bytes).contains(&y.first_range_bytes)
+            || !(1..=y.most_range_bytes).contains(&y.range_bytes)
+        {
+            return bad("youtube.range_bytes", "ranges must lie between 1 byte and most_range_bytes");
+        }
+        if y.least_range_bytes == 0 {
+            return bad("youtube.least_range_bytes", "must be at least 1");
+        }
+        if self.soundcloud.batch == 0 || self.soundcloud.batches_at_once == 0 || self.soundcloud.segments_at_once == 0 {
+            return bad("soundcloud.batch", "batch, batches_at_once and segments_at_once must be at least 1");
+        }
+        if self.time.metadata_tries == 0 || self.time.timeout_tries == 0 || self.time.audio_tries == 0 {
+            return bad("time", "tries must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+fn lay_over(base: &mut toml::Table, theirs: toml::Table, path: &str, unknown: &mut Vec<String>) {
+    // Free tables: their keys are facts, not settings of ours.
+    let free = matches!(path, "youtube.reasons" | "youtube.reel.client" | "youtube.reel.headers" | "youtube.reel.body");
+    for (key, value) in theirs {
+        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(table)) => lay_over(below, table, &at, unknown),
+            (Some(have), value) => *have = value,
+            (None, value) => {
+                if free {
+                    base.insert(key, value);
+                } else {
+                    unknown.push(at);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_recipes_are_valid_and_dated() {
+        let recipes = Recipes::built_in();
+        assert_eq!(recipes.date.len(), 10);
+        assert!(!recipes.youtube.identities.is_empty());
+    }
+
+    #[test]
+    fn an_operators_file_changes_only_what_it_names() {
+        let (recipes, unknown) =
+            Recipes::over_built_in("[time]\naudio_stall = 0.5\n[youtube]\nnew_thing = 1\n").expect("valid");
+        assert!((recipes.time.audio_stall - 0.5).abs() < f64::EPSILON);
+        assert_eq!(recipes.time.connect, Recipes::built_in().time.connect);
+        assert_eq!(unknown, ["youtube.new_thing"]);
+    }
+
+    #[test]
+    fn a_wrong_type_is_refused() {
+        assert!(Recipes::over_built_in("[time]\naudio_stall = 'soon'\n").is_err());
+        assert!(Recipes::over_built_in("[youtube]\nidentities = []\n").is_err());
+    }
+
+    #[test]
+    fn a_leading_dot_allows_subdomains_and_nothing_else() {
+        let hosts = Recipes::built_in().youtube.hosts;
+        assert!(hosts.allows_media("rr1---sn-25ge7nsk.googlevideo.com"));
+        assert!(!hosts.allows_media("evilgooglevideo.com"));
+        assert!(!hosts.allows_media("googlevideo.com.evil.example"));
+    }
+}

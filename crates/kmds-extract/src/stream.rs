@@ -1,0 +1,109 @@
+//! One encoding that a site offers of a song.
+//!
+//! Owns the names of containers and codecs and how a stream is delivered. Hides nothing.
+//! Never fetches.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::track::Site;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Container {
+    Mp4,
+    Mp3,
+    Ogg,
+    WebM,
+    Flac,
+    Wav,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    Aac,
+    Mp3,
+    Opus,
+    Vorbis,
+    Flac,
+    Pcm,
+    /// An audio codec we do not know: last choice, passed on untouched.
+    Other,
+}
+
+/// How the bytes are to be had. URLs here are signed: they print without their query ([`Stream`]'s `Debug` hides them).
+#[derive(Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// One file, by byte range where the site wants that.
+    File { url: String },
+    /// A media playlist of segments.
+    Hls { url: String },
+    /// The URL must be asked for first, see [`crate::locate`] (SoundCloud).
+    Asked { url: String, hls: bool },
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, url) = match self {
+            Self::File { url } => ("File", url),
+            Self::Hls { url } => ("Hls", url),
+            Self::Asked { url, .. } => ("Asked", url),
+        };
+        write!(f, "{name}({})", url.split('?').next().unwrap_or_default())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    pub site: Site,
+    pub delivery: Delivery,
+    pub container: Container,
+    pub codec: Codec,
+    /// The site's own preference among a track's streams of any codec, for the default order (AAC in MP4 first):
+    /// smaller is better.
+    pub rank: u16,
+    /// Bits per second, average.
+    pub bitrate_bps: Option<u32>,
+    /// Exact length where the site states it before the download; never an estimate.
+    pub size_bytes: Option<u64>,
+    pub duration: Option<Duration>,
+    /// Two streams with equal validators are the same bytes, whatever their URLs: a partial file may be continued.
+    pub validator: String,
+    /// When the URL stops working, in seconds since 1970.
+    pub expires_unix: Option<u64>,
+    /// Sent with every media request.
+    pub headers: Vec<(&'static str, String)>,
+    /// Only bounded ranges are served (YouTube): never HEAD, never an open range.
+    pub bounded_ranges: bool,
+    /// Carries video too; the audio must be taken out (YouTube's itag 18).
+    pub muxed: bool,
+    /// A word for logs and sidecars: `itag 140`, `aac_160k hls`.
+    pub label: String,
+}
+
+impl Stream {
+    /// The file extension of these bytes as published: what a client sees.
+    #[must_use]
+    pub const fn extension(&self) -> &'static str {
+        match (self.container, self.codec) {
+            (Container::Mp4, _) => "m4a",
+            (Container::Mp3, _) => "mp3",
+            (Container::Ogg, Codec::Opus) => "opus",
+            (Container::Ogg, _) => "ogg",
+            (Container::WebM, _) => "webm",
+            (Container::Flac, _) => "flac",
+            (Container::Wav, _) => "wav",
+        }
+    }
+
+    /// Size in bytes for a person or a progress bar: exact, else bitrate × duration, else unknown.
+    #[must_use]
+    pub fn approximate_size(&self) -> Option<u64> {
+        self.size_bytes.or_else(|| {
+            let (bitrate, duration) = (self.bitrate_bps?, self.duration?);
+            Some((f64::from(bitrate) / 8.0 * duration.as_secs_f64()).round() as u64)
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! What a link resolves to: tracks and collections.
+//!
+//! Owns the shapes that metadata takes once it is read, for every site alike. Hides nothing.
+//! Never holds a wire shape of a site or of our own API.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ExtractError;
+use crate::stream::Stream;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Site {
+    YouTube,
+    SoundCloud,
+    Bandcamp,
+    /// Anything else that yt-dlp reads; off by default.
+    Other,
+}
+
+impl Site {
+    pub const NATIVE: [Self; 3] = [Self::YouTube, Self::SoundCloud, Self::Bandcamp];
+
+    /// As it stands in file names, settings and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::YouTube => "youtube",
+            Self::SoundCloud => "soundcloud",
+            Self::Bandcamp => "bandcamp",
+            Self::Other => "other",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "youtube" => Some(Self::YouTube),
+            "soundcloud" => Some(Self::SoundCloud),
+            "bandcamp" => Some(Self::Bandcamp),
+            "other" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+
+/// As people write it.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::YouTube => "YouTube",
+            Self::SoundCloud => "SoundCloud",
+            Self::Bandcamp => "Bandcamp",
+            Self::Other => "the site",
+        })
+    }
+}
+
+/// A song's identity: the site and the site's own id, 1 to 64 of `A-Z a-z 0-9 - _` (checked on making).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TrackId {
+    site: Site,
+    id: String,
+}
+
+impl TrackId {
+    #[must_use]
+    pub fn new(site: Site, id: &str) -> Option<Self> {
+        let fits = (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        fits.then(|| Self { site, id: id.to_owned() })
+    }
+
+    #[must_use]
+    pub const fn site(&self) -> Site {
+        self.site
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// `youtube-M4gD1WSo5mA`, as in canonical file names.
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.site.as_str(), self.id)
+    }
+}
+
+/// What is needed to ask the site for one track again, without the link it came from. Stored in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "site", rename_all = "lowercase")]
+pub enum Source {
+    YouTube {
+        video: String,
+    },
+    SoundCloud {
+        id: u64,
+        secret: Option<String>,
+    },
+    Bandcamp(BandcampSource),
+    /// Only yt-dlp reads it.
+    Other {
+        url: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BandcampSource {
+    /// The page whose answer holds the track, on `*.bandcamp.com`: its own or its album's. None for bare ids.
+    pub page: Option<String>,
+    pub track_id: u64,
+    pub band_id: Option<u64>,
+}
+
+/// One song.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Track {
+    pub id: TrackId,
+    pub source: Source,
+    /// The song's own canonical page, for people.
+    pub link: String,
+    pub title: String,
+    pub artist: Option<String>,
+    pub album: Option<String>,
+    pub album_artist: Option<String>,
+    /// 1-based; `None` when the song is not part of an album or list.
+    pub number: Option<u32>,
+    /// Songs in the album or list, unavailable ones included.
+    pub total: Option<u32>,
+    /// As exact as the site says.
+    pub duration: Option<Duration>,
+    pub cover_url: Option<String>,
+    /// Release or upload date as `YYYY-MM-DD`, where it came without another request.
+    pub date: Option<String>,
+    /// What the site offers, where the metadata came with it; best first as the site ranks it ([`Stream::rank`]).
+    /// Not stored in the catalog: URLs expire.
+    #[serde(skip)]
+    pub streams: Vec<Stream>,
+    /// Set when the metadata is known but our native client gets no audio (made for kids): an engine has to be found.
+    #[serde(default)]
+    pub withheld: Option<String>,
+}
+
+/// A playlist, set, album or mix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collection {
+    /// The site's id of the list, for the reply's `ID`.
+    pub id: String,
+    pub site: Site,
+    pub link: String,
+    pub title: Option<String>,
+    pub artist: Option<String>,
+    pub cover_url: Option<String>,
+    pub entries: Vec<Entry>,
+    /// The site's list is longer than `entries`.
+    pub truncated: bool,
+    /// A mix: made anew for each request, never to be remembered.
+    pub endless: bool,
+}
+
+/// One place of a list. Unavailable songs keep theirs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    Track(Box<Track>),
+    Unavailable(Unavailable),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unavailable {
+    pub title: Option<String>,
+    /// 1-based place in the list.
+    pub number: u32,
+    pub error: ExtractError,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolved {
+    Track(Box<Track>),
+    Collection(Collection),
+}
