@@ -1,0 +1,284 @@
+//! Which addresses may be connected to.
+//!
+//! Owns the table of addresses that are never a site's, and the resolver that refuses a name as soon as one of its
+//! addresses is in it, on every connection, those of redirects included. Hides the system's resolver.
+//! Behind a proxy it is not used: there the proxy resolves. Never decides which names may be asked ([`super::url`]).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::egress::Family;
+
+/// A block of addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// The name of a setting's value that is no block of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no address and no block of addresses such as 192.0.2.0/24")]
+pub struct BlockError(String);
+
+impl FromStr for Block {
+    type Err = BlockError;
+
+    fn from_str(text: &str) -> Result<Self, BlockError> {
+        let bad = || BlockError(text.to_owned());
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.trim().parse().map_err(|_| bad())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(most), |prefix| prefix.trim().parse().map_err(|_| bad()))?;
+        if prefix > most { Err(bad()) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+impl Block {
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(block), IpAddr::V4(address)) => {
+                let shift = 32 - u32::from(self.prefix);
+                u32::from(block).checked_shr(shift) == u32::from(address).checked_shr(shift)
+            }
+            (IpAddr::V6(block), IpAddr::V6(address)) => {
+                let shift = 128 - u32::from(self.prefix);
+                u128::from(block).checked_shr(shift) == u128::from(address).checked_shr(shift)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Blocks that are never on the public internet, or mean something else there (IANA special-purpose registries).
+const NEVER_V4: [(Ipv4Addr, u8); 15] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+    (Ipv4Addr::new(192, 0, 2, 0), 24),
+    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    (Ipv4Addr::new(198, 51, 100, 0), 24),
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
+    (Ipv4Addr::new(224, 0, 0, 0), 4),
+    (Ipv4Addr::new(240, 0, 0, 0), 4),
+];
+
+/// Only 2000::/3 is public; inside it these are not.
+const NEVER_V6: [(Ipv6Addr, u8); 3] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+];
+
+/// Whether a public site can have this address. IPv4 addresses inside IPv6 ones count as what they lead to.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !NEVER_V4.iter().any(|&(block, prefix)| Block { address: block.into(), prefix }.contains(address.into()))
+        }
+        IpAddr::V6(address) => match embedded_v4(address) {
+            Some(inner) => is_public(inner.into()),
+            None => {
+                (address.segments()[0] & 0xe000) == 0x2000
+                    && !NEVER_V6
+                        .iter()
+                        .any(|&(block, prefix)| Block { address: block.into(), prefix }.contains(address.into()))
+            }
+        },
+    }
+}
+
+/// The IPv4 address that an IPv6 one leads to: mapped (`::ffff:0:0/96`), NAT64 (`64:ff9b::/96`), 6to4 (`2002::/16`).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, g, h] = address.segments();
+    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match (a, b, c, d, e, f) {
+        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(join(g, h)),
+        (0x2002, high, low, ..) => Some(join(high, low)),
+        _ => None,
+    }
+}
+
+/// Why a connection was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{host} leads to {address}, which is {why}; no connection was made")]
+pub struct AddressRefused {
+    host: String,
+    address: IpAddr,
+    why: &'static str,
+}
+
+/// Resolves names and refuses addresses. One for each way out.
+#[derive(Debug, Clone)]
+pub(super) struct Guard(Arc<Rules>);
+
+#[derive(Debug)]
+struct Rules {
+    forbid: Vec<Block>,
+    family: Option<Family>,
+}
+
+impl Guard {
+    pub(super) fn new(forbid: Vec<Block>, family: Option<Family>) -> Self {
+        Self(Arc::new(Rules { forbid, family }))
+    }
+}
+
+impl Rules {
+    /// All addresses must pass: a name with one public and one private address is a trick, not a site.
+    fn admit(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AddressRefused> {
+        for at in &found {
+            let refused = |why| AddressRefused { host: host.to_owned(), address: at.ip(), why };
+            if !is_public(at.ip()) {
+                return Err(refused("not a public address"));
+            }
+            if self.forbid.iter().any(|block| block.contains(at.ip())) {
+                return Err(refused("forbidden by `egress.forbid`"));
+            }
+        }
+        Ok(found.into_iter().filter(|at| self.family.is_none_or(|family| family.has(at.ip()))).collect())
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let rules = Arc::clone(&self.0);
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let asked = host.clone();
+            // Port 0 stands for the scheme's own; the client sets it.
+            let found = tokio::task::spawn_blocking(move || (asked.as_str(), 0).to_socket_addrs())
+                .await?
+                .map_err(|error| format!("cannot resolve {host}: {error}"))?
+                .collect();
+            let admitted = rules.admit(&host, found)?;
+            if admitted.is_empty() {
+                return Err(format!("{host} has no address of the wanted family").into());
+            }
+            Ok(Box::new(admitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_are_connected_to() {
+        for (text, public) in [
+            ("142.250.74.110", true),
+            ("8.8.8.8", true),
+            ("172.15.255.255", true),
+            ("172.32.0.0", true),
+            ("100.63.255.255", true),
+            ("100.128.0.0", true),
+            ("2a00:1450:4001:80b::200e", true),
+            ("2002:8efa:4a6e::1", true),
+            ("64:ff9b::8efa:4a6e", true),
+            ("::ffff:142.250.74.110", true),
+            ("127.0.0.1", false),
+            ("127.255.255.254", false),
+            ("0.0.0.0", false),
+            ("0.1.2.3", false),
+            ("10.0.0.1", false),
+            ("172.16.0.1", false),
+            ("172.31.255.255", false),
+            ("192.168.1.1", false),
+            ("169.254.169.254", false),
+            ("100.64.0.1", false),
+            ("100.127.255.255", false),
+            ("192.0.0.8", false),
+            ("192.0.2.1", false),
+            ("198.18.0.1", false),
+            ("198.51.100.1", false),
+            ("203.0.113.9", false),
+            ("224.0.0.1", false),
+            ("239.255.255.250", false),
+            ("240.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("::7f00:1", false),
+            ("fe80::1", false),
+            ("fec0::1", false),
+            ("fc00::1", false),
+            ("fd12:3456::1", false),
+            ("ff02::1", false),
+            ("2001:db8::1", false),
+            ("2001::1", false),
+            ("3fff::1", false),
+            ("100::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("::ffff:169.254.169.254", false),
+            ("::ffff:10.0.0.1", false),
+            ("2002:7f00:1::", false),
+            ("2002:a9fe:a9fe::1", false),
+            ("64:ff9b::a9fe:a9fe", false),
+            ("64:ff9b:1::1", false),
+        ] {
+            assert_eq!(is_public(text.parse().expect("address")), public, "{text}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_read_and_compared_by_prefix() {
+        for (block, address, inside) in [
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("192.0.2.0/24", "192.0.2.255", true),
+            ("192.0.2.0/24", "192.0.3.0", false),
+            ("0.0.0.0/0", "8.8.8.8", true),
+            ("0.0.0.0/0", "::1", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::/0", "fe80::1", true),
+        ] {
+            let parsed: Block = block.parse().expect("block");
+            assert_eq!(parsed.contains(address.parse().expect("address")), inside, "{address} in {block}");
+        }
+        for bad in ["", "192.0.2", "192.0.2.0/33", "::/129", "192.0.2.0/-1", "example.com"] {
+            assert!(bad.parse::<Block>().is_err(), "{bad}");
+        }
+    }
+
+    fn rules(forbid: &[&str], family: Option<Family>) -> Rules {
+        Rules { forbid: forbid.iter().map(|block| block.parse().expect("block")).collect(), family }
+    }
+
+    fn found(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|text| SocketAddr::new(text.parse().expect("address"), 0)).collect()
+    }
+
+    #[test]
+    fn one_bad_address_refuses_the_whole_name() {
+        assert!(rules(&[], None).admit("a.example", found(&["8.8.8.8", "10.0.0.1"])).is_err());
+        let forbidden = rules(&["8.8.8.0/24"], None).admit("a.example", found(&["8.8.8.8"])).expect_err("forbidden");
+        assert!(forbidden.to_string().contains("egress.forbid"), "{forbidden}");
+    }
+
+    #[test]
+    fn a_pinned_family_leaves_out_the_other() {
+        let both = found(&["8.8.8.8", "2a00:1450:4001:80b::200e"]);
+        assert_eq!(rules(&[], Some(Family::V4)).admit("a.example", both.clone()).expect("public"), both[..1]);
+        assert_eq!(rules(&[], None).admit("a.example", both.clone()).expect("public"), both);
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_refused() {
+        let name = "localhost".parse().expect("name");
+        let refused = Guard::new(Vec::new(), None).resolve(name).await.err().expect("refused");
+        assert!(refused.downcast_ref::<AddressRefused>().is_some(), "{refused}");
+    }
+}

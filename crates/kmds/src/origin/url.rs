@@ -1,0 +1,154 @@
+//! URLs we may ask: https, the usual port, a host on the site's list.
+//!
+//! Owns the check of every URL before a connection is made, redirects included, and printing a URL without its
+//! signature. Hides how hosts are compared (lower case, IDNA in ASCII). Never resolves a name.
+
+use std::fmt;
+
+use kmds_extract::recipes::Hosts;
+use url::{Host, Url};
+
+/// What is asked for; each has its own list of hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Page,
+    Media,
+    Cover,
+}
+
+/// A URL that may be signed: it prints as scheme, host and path only. That it exists means its host is allowed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MediaUrl(Url);
+
+/// Why a URL is not asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("not a URL")]
+    Syntax,
+    #[error("only https on its usual port is asked, not {0}")]
+    NotHttps(String),
+    #[error("{0} is not a host of this site")]
+    ForeignHost(String),
+}
+
+impl MediaUrl {
+    /// # Errors
+    /// No https URL without user and port, or a host (names only, never an address) that is not on the list.
+    pub fn parse(text: &str, hosts: &Hosts, purpose: Purpose) -> Result<Self, UrlError> {
+        Self::check(Url::parse(text).map_err(|_| UrlError::Syntax)?, hosts, purpose)
+    }
+
+    /// Where a redirect leads, checked like any other URL.
+    /// # Errors
+    /// As [`MediaUrl::parse`].
+    pub fn join(&self, location: &str, hosts: &Hosts, purpose: Purpose) -> Result<Self, UrlError> {
+        Self::check(self.0.join(location).map_err(|_| UrlError::Syntax)?, hosts, purpose)
+    }
+
+    fn check(mut url: Url, hosts: &Hosts, purpose: Purpose) -> Result<Self, UrlError> {
+        let plain =
+            url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+        if !plain {
+            return Err(UrlError::NotHttps(printable(&url)));
+        }
+        let allowed = match url.host() {
+            Some(Host::Domain(name)) => match purpose {
+                Purpose::Page => hosts.allows_page(name),
+                Purpose::Media => hosts.allows_media(name),
+                Purpose::Cover => hosts.allows_cover(name),
+            },
+            _ => false,
+        };
+        if !allowed {
+            return Err(UrlError::ForeignHost(url.host_str().unwrap_or("no host").to_owned()));
+        }
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+
+    /// The whole URL, signature included: for the request itself and nothing else.
+    #[must_use]
+    pub fn signed(&self) -> &str {
+        self.0.as_str()
+    }
+
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    pub(super) fn into_url(self) -> Url {
+        self.0
+    }
+}
+
+fn printable(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+impl fmt::Display for MediaUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(&self.0))
+    }
+}
+
+impl fmt::Debug for MediaUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::Recipes;
+
+    use super::*;
+
+    fn soundcloud(text: &str, purpose: Purpose) -> Result<MediaUrl, UrlError> {
+        MediaUrl::parse(text, &Recipes::built_in().soundcloud.hosts, purpose)
+    }
+
+    #[test]
+    fn only_https_on_allowed_names_passes() {
+        for (text, purpose, allowed) in [
+            ("https://api-v2.soundcloud.com/resolve", Purpose::Page, true),
+            ("https://API-V2.SoundCloud.com/resolve", Purpose::Page, true),
+            ("https://api-v2.soundcloud.com:443/resolve", Purpose::Page, true),
+            ("http://api-v2.soundcloud.com/resolve", Purpose::Page, false),
+            ("https://api-v2.soundcloud.com:8443/resolve", Purpose::Page, false),
+            ("https://me@api-v2.soundcloud.com/", Purpose::Page, false),
+            ("https://api-v2.soundcloud.com.evil.example/", Purpose::Page, false),
+            ("https://api-v2.soundcloud.com./", Purpose::Page, false),
+            ("https://169.254.169.254/latest", Purpose::Page, false),
+            ("https://[::1]/", Purpose::Media, false),
+            ("https://2852039166/", Purpose::Media, false),
+            ("file:///etc/passwd", Purpose::Page, false),
+            ("https://cf-media.sndcdn.com/a.mp3?Policy=x", Purpose::Media, true),
+            ("https://cf-media.sndcdn.com/a.mp3?Policy=x", Purpose::Page, false),
+            ("https://evilsndcdn.com/a.mp3", Purpose::Media, false),
+            ("https://i1.sndcdn.com/artworks-t500x500.jpg", Purpose::Cover, true),
+            ("nonsense", Purpose::Page, false),
+        ] {
+            assert_eq!(soundcloud(text, purpose).is_ok(), allowed, "{text} as {purpose:?}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_checked_like_a_link() {
+        let hosts = Recipes::built_in().soundcloud.hosts;
+        let at = soundcloud("https://cf-media.sndcdn.com/a/b.mp3?x=1", Purpose::Media).expect("allowed");
+        let next = at.join("../c.mp3", &hosts, Purpose::Media).expect("relative");
+        assert_eq!(next.signed(), "https://cf-media.sndcdn.com/c.mp3");
+        assert!(at.join("//evil.example/c.mp3", &hosts, Purpose::Media).is_err());
+        assert!(at.join("http://cf-media.sndcdn.com/c.mp3", &hosts, Purpose::Media).is_err());
+    }
+
+    #[test]
+    fn a_signature_is_never_printed() {
+        let url =
+            soundcloud("https://cf-media.sndcdn.com/a.mp3?Signature=s3cret#frag", Purpose::Media).expect("allowed");
+        assert_eq!(format!("{url} {url:?}"), "https://cf-media.sndcdn.com/a.mp3 https://cf-media.sndcdn.com/a.mp3");
+        let refused = soundcloud("http://u:pw@evil.example/a?token=s3cret", Purpose::Media).expect_err("refused");
+        assert!(!refused.to_string().contains("s3cret") && !refused.to_string().contains("pw"), "{refused}");
+    }
+}
