@@ -71,3 +71,17 @@ pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) ->
         Delivery::File { .. } | Delivery::Hls { .. } => Ok(stream.clone()),
     }
 }
+
+/// Why a track cannot be had after [`locate`] said [`ExtractError::StreamGone`] for every stream of it.
+#[must_use]
+pub fn all_gone(track: &Track) -> ExtractError {
+    let site = track.id.site();
+    match site {
+        Site::SoundCloud => soundcloud::all_gone(track),
+        Site::YouTube | Site::Bandcamp | Site::Other => ExtractError::OriginFailed {
+            site,
+            page: "audio",
+            reason: "none of the song's encodings is served any more".to_owned(),
+        },
+    }
+}

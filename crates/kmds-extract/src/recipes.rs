@@ -149,13 +149,25 @@ pub struct Identity {
 pub struct SoundCloudRecipe {
     pub hosts: Hosts,
     pub user_agent: String,
+    pub accept_language: String,
+    /// Scheme and host of the JSON calls.
+    pub api: String,
+    /// Hosts that format URLs (`transcodings[].url`) may name.
+    pub format_hosts: Vec<String>,
     pub batch: usize,
     pub batches_at_once: usize,
     /// Presets by preference, then `progressive` or `hls`: `aac_160k/hls`. A `*` ends a prefix.
     pub preference: Vec<String>,
+    /// Parts of a protocol's name that mean DRM.
     pub encrypted_marks: Vec<String>,
     /// Least seconds between two renewals of the client id.
     pub client_id_pause: f64,
+    /// Parts of a 403's body that mean a bot block, beside the header `x-datadome`.
+    pub bot_marks: Vec<String>,
+    /// Seconds to stay away after a bot block.
+    pub bot_pause: f64,
+    /// Seconds to wait after a 429 that does not say how long.
+    pub limit_pause: f64,
     pub segments_at_once: usize,
 }
 

@@ -41,7 +41,8 @@ pub enum Delivery {
     /// A media playlist of segments.
     Hls { url: String },
     /// The URL must be asked for first, see [`crate::locate`] (SoundCloud).
-    Asked { url: String, hls: bool },
+    /// `drm_beside`: the site lists encrypted encodings of the song as well, so "gone" means DRM ([`crate::all_gone`]).
+    Asked { url: String, hls: bool, drm_beside: bool },
 }
 
 impl std::fmt::Debug for Delivery {

@@ -1,25 +1,182 @@
-//! SoundCloud. STUB, replaced by its owner.
-use crate::{ExtractError, Origin, Recipes, Resolved, Track, link::SoundCloudLink};
+//! SoundCloud: the flow of one site.
+//!
+//! Owns which requests a link takes (field notes, 1): a song one, a set one and one per fifty stubs, a stream's URL one
+//! when its download starts. Hides client ids, batches and JSON. Never falls back on previews.
 
-pub async fn resolve(
-    _at: &SoundCloudLink,
-    _origin: &impl Origin,
-    _recipes: &Recipes,
-) -> Result<Resolved, ExtractError> {
-    Err(ExtractError::UnsupportedLink { reason: "not built yet".to_owned() })
+mod api;
+mod build;
+mod client_id;
+mod formats;
+mod parse;
+mod requests;
+mod sets;
+
+use url::Url;
+
+use crate::error::ExtractError;
+use crate::link::{Link, LinkError, SoundCloudLink};
+use crate::origin::{Origin, Page};
+use crate::recipes::{Recipes, SoundCloudRecipe};
+use crate::stream::{Delivery, Stream};
+use crate::track::{Resolved, Site, Track};
+
+use api::Api;
+use build::{Outcome, changed};
+use parse::{Found, RawTrack};
+
+/// Redirects of a short link that are read, each without being followed.
+const SHORT_HOPS: usize = 3;
+const GIVE_A_TRACK: &str = "SoundCloud: this link leads to a user or a list made by the site; give a track or a set";
+
+/// Resolves a song, a set, or the short link of one.
+/// # Errors
+/// See the failure table of the field notes (15).
+pub async fn resolve(at: &SoundCloudLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+    let api = Api { origin, recipe: &recipes.soundcloud };
+    let expanded;
+    let at = match at {
+        SoundCloudLink::Short { .. } => {
+            expanded = expand(at, &api).await?;
+            &expanded
+        }
+        plain => plain,
+    };
+    let token = at.token();
+    match ask(at, &api).await? {
+        Found::Track(raw) => Ok(Resolved::Track(Box::new(finish(*raw, token, &api).await?))),
+        Found::Set(raw) => Ok(Resolved::Collection(sets::collect(&raw, at, &api).await?)),
+        Found::Unsupported => Err(ExtractError::UnsupportedLink { reason: GIVE_A_TRACK.to_owned() }),
+    }
 }
+
+/// Asks for one known song again.
+/// # Errors
+/// See the failure table of the field notes (15).
 pub async fn refresh(
-    _id: u64,
-    _secret: Option<&str>,
-    _origin: &impl Origin,
-    _recipes: &Recipes,
+    id: u64,
+    secret: Option<&str>,
+    origin: &impl Origin,
+    recipes: &Recipes,
 ) -> Result<Track, ExtractError> {
-    Err(ExtractError::UnsupportedLink { reason: "not built yet".to_owned() })
+    let api = Api { origin, recipe: &recipes.soundcloud };
+    let raw = ask_track(id, secret, &api).await?;
+    finish(raw, secret, &api).await
 }
-pub async fn locate(
-    stream: &crate::Stream,
-    _origin: &impl Origin,
-    _recipes: &Recipes,
-) -> Result<crate::Stream, ExtractError> {
-    Ok(stream.clone())
+
+/// Asks for the signed URL of a stream, which lives for the song's length and two minutes.
+/// # Errors
+/// [`ExtractError::StreamGone`] when SoundCloud has switched this encoding off.
+pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) -> Result<Stream, ExtractError> {
+    const PAGE: &str = "format answer";
+    let Delivery::Asked { url, hls, .. } = &stream.delivery else { return Ok(stream.clone()) };
+    let recipe = &recipes.soundcloud;
+    let api = Api { origin, recipe };
+    formats::format_url(url, recipe).ok_or(changed("track answer", "transcoding url"))?;
+    let answer = api.call(requests::format(url, recipe)).await?;
+    match answer.status {
+        404 => return Err(ExtractError::StreamGone { site: Site::SoundCloud }),
+        400 => return Err(api.refusal(&answer, PAGE)),
+        _ => {}
+    }
+    let url = parse::format_url(&answer.body).ok_or(changed(PAGE, "url"))?;
+    let url = formats::media_url(&url, recipe).ok_or(changed(PAGE, "url on a media host"))?;
+    let expires_unix = parse::expiry(&url);
+    let url = String::from(url);
+    let delivery = if *hls { Delivery::Hls { url } } else { Delivery::File { url } };
+    Ok(Stream { delivery, expires_unix, ..stream.clone() })
+}
+
+/// Every encoding answered 404: DRM, if the song has encrypted ones beside them (field notes, 15).
+pub(crate) fn all_gone(track: &Track) -> ExtractError {
+    let drm = |stream: &Stream| matches!(stream.delivery, Delivery::Asked { drm_beside: true, .. });
+    if track.streams.iter().any(drm) {
+        return build::drm_only(&track.title);
+    }
+    ExtractError::OriginFailed {
+        site: Site::SoundCloud,
+        page: "format answer",
+        reason: "none of the song's encodings is served; it may still be processed".to_owned(),
+    }
+}
+
+/// Reads the first `Location` of a short link and stops: following it would fetch a page for nothing.
+async fn expand(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<SoundCloudLink, ExtractError> {
+    let mut at = at.clone();
+    for _ in 0..SHORT_HOPS {
+        if !matches!(at, SoundCloudLink::Short { .. }) {
+            return Ok(at);
+        }
+        let asked = at.canonical();
+        let page = api.plain(requests::short_link(&asked, api.recipe)).await?;
+        if !matches!(page.status, 200..=399 | 404 | 410) {
+            return Err(api.refusal(&page, "short link"));
+        }
+        at = next_hop(&page, &asked)?;
+    }
+    if matches!(at, SoundCloudLink::Short { .. }) { Err(build::dead_link()) } else { Ok(at) }
+}
+
+fn next_hop(page: &Page, asked: &str) -> Result<SoundCloudLink, ExtractError> {
+    let location =
+        page.header("location").filter(|_| (300..400).contains(&page.status)).ok_or_else(build::dead_link)?;
+    let target = Url::parse(asked).and_then(|base| base.join(location)).map_err(|_| build::dead_link())?;
+    if target.scheme() != "https" {
+        return Err(build::dead_link());
+    }
+    match Link::parse(target.as_str()) {
+        Ok(Link::SoundCloud(link)) => Ok(link),
+        Err(error @ LinkError::Unsupported { site: Site::SoundCloud, .. }) => {
+            Err(ExtractError::UnsupportedLink { reason: error.to_string() })
+        }
+        Ok(_) | Err(_) => Err(build::dead_link()),
+    }
+}
+
+async fn ask(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Found, ExtractError> {
+    match at {
+        SoundCloudLink::TrackById { id, token } => {
+            Ok(Found::Track(Box::new(ask_track(*id, token.as_deref(), api).await?)))
+        }
+        SoundCloudLink::SetById { id, token } => {
+            let answer = api.call(requests::set(*id, token.as_deref(), api.recipe)).await?;
+            let body = existing(answer, "set", "set answer", api)?;
+            parse::set(&body).map(|raw| Found::Set(Box::new(raw))).map_err(|field| changed("set answer", field))
+        }
+        SoundCloudLink::Track { .. } | SoundCloudLink::Set { .. } | SoundCloudLink::Short { .. } => {
+            let answer = api.call(requests::resolve(&at.canonical(), api.recipe)).await?;
+            let what = if at.is_list() { "set" } else { "song" };
+            let body = existing(answer, what, "resolve answer", api)?;
+            parse::found(&body).map_err(|field| changed("resolve answer", field))
+        }
+    }
+}
+
+async fn ask_track(id: u64, secret: Option<&str>, api: &Api<'_, impl Origin>) -> Result<RawTrack, ExtractError> {
+    let answer = api.call(requests::track(id, secret, api.recipe)).await?;
+    let body = existing(answer, "song", "track answer", api)?;
+    parse::track(&body).map_err(|field| changed("track answer", field))
+}
+
+/// The body of an answer about something that exists.
+fn existing(answer: Page, what: &str, page: &'static str, api: &Api<'_, impl Origin>) -> Result<Vec<u8>, ExtractError> {
+    match answer.status {
+        404 => Err(build::not_found(what)),
+        400 => Err(api.refusal(&answer, page)),
+        _ => Ok(answer.body),
+    }
+}
+
+/// Judges a song; one that lists no encodings is asked for once more.
+async fn finish(raw: RawTrack, token: Option<&str>, api: &Api<'_, impl Origin>) -> Result<Track, ExtractError> {
+    let judge = |raw: &RawTrack, recipe: &SoundCloudRecipe| build::track(raw, token, None, recipe);
+    let id = match (judge(&raw, api.recipe), raw.id) {
+        (Outcome::Done(done), _) => return done,
+        (Outcome::NothingListed, Some(id)) => id,
+        (Outcome::NothingListed, None) => return Err(changed("track answer", "id")),
+    };
+    let again = ask_track(id, raw.secret_token.as_deref().or(token), api).await?;
+    match judge(&again, api.recipe) {
+        Outcome::Done(done) => done,
+        Outcome::NothingListed => Err(build::nothing_usable()),
+    }
 }

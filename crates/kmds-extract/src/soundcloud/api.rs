@@ -1,0 +1,150 @@
+//! Asking SoundCloud: the client id, and what a refusal of the request itself means.
+//!
+//! Owns when a client id is looked for, kept and renewed (field notes, 3), and the rows of the failure table that are
+//! about requests (401, 403, 429, 5xx). Hides the id: nothing outside ever sees it. Never reads tracks or sets.
+
+use std::time::Duration;
+
+use crate::error::ExtractError;
+use crate::origin::{Origin, Page, PageRequest};
+use crate::recipes::{SoundCloudRecipe, Times};
+use crate::track::Site;
+
+use super::{client_id, parse, requests};
+
+const SITE: Site = Site::SoundCloud;
+const CLIENT_ID: &str = "soundcloud.client_id";
+/// Holds when an id was last renewed because it had been refused.
+const RENEWED: &str = "soundcloud.client_id.renewed";
+
+pub struct Api<'a, O> {
+    pub origin: &'a O,
+    pub recipe: &'a SoundCloudRecipe,
+}
+
+impl<O: Origin> Api<'_, O> {
+    /// Sends a request as it is; every status is a page.
+    pub async fn plain(&self, request: PageRequest) -> Result<Page, ExtractError> {
+        let page = request.page;
+        self.origin.send(request).await.map_err(|error| error.at(SITE, page))
+    }
+
+    /// Sends an API call with the client id. An id that is refused is renewed once, and the call tried once more.
+    /// 2xx, 400 and 404 come back as pages, everything else as what it means.
+    pub async fn call(&self, request: PageRequest) -> Result<Page, ExtractError> {
+        let id = self.client_id().await?;
+        let mut page = self.plain(requests::with_client_id(&request, &id)).await?;
+        if matches!(page.status, 401 | 403)
+            && !self.is_bot_block(&page)
+            && let Some(fresh) = self.renewed(&id).await?
+        {
+            page = self.plain(requests::with_client_id(&request, &fresh)).await?;
+        }
+        match page.status {
+            200..=299 | 400 | 404 => Ok(page),
+            _ => Err(self.refusal(&page, request.page)),
+        }
+    }
+
+    /// What an answer that is none means.
+    pub fn refusal(&self, page: &Page, name: &'static str) -> ExtractError {
+        match page.status {
+            403 if self.is_bot_block(page) => {
+                ExtractError::BotCheck { site: SITE, retry_after: Some(Times::seconds(self.recipe.bot_pause)) }
+            }
+            401 | 403 => ExtractError::OriginRefused { site: SITE, page: name, status: page.status },
+            429 => ExtractError::RateLimited { site: SITE, retry_after: Some(self.limit_wait(page)) },
+            status => {
+                ExtractError::OriginFailed { site: SITE, page: name, reason: format!("it answered HTTP {status}") }
+            }
+        }
+    }
+
+    /// `Retry-After`, else the `reset_time` of the body, else what the recipes say (field notes, 13).
+    fn limit_wait(&self, page: &Page) -> Duration {
+        page.retry_after()
+            .or_else(|| {
+                let reset = parse::reset_time(&page.text())?;
+                Some(Duration::from_secs(reset.checked_sub(self.origin.now_unix())?.max(1)))
+            })
+            .unwrap_or_else(|| Times::seconds(self.recipe.limit_pause))
+    }
+
+    /// A block of this address, which no other client id cures.
+    fn is_bot_block(&self, page: &Page) -> bool {
+        page.status == 403
+            && (page.header("x-datadome").is_some() || {
+                let text = page.text();
+                self.recipe.bot_marks.iter().any(|mark| text.contains(mark.as_str()))
+            })
+    }
+
+    async fn client_id(&self) -> Result<String, ExtractError> {
+        if let Some(id) = self.recalled() {
+            return Ok(id);
+        }
+        let _turn = self.origin.renewing(CLIENT_ID).await;
+        match self.recalled() {
+            Some(id) => Ok(id),
+            None => self.find_and_keep().await,
+        }
+    }
+
+    /// Another id than the refused one; `None` if one was renewed too recently for this to be the id's fault.
+    async fn renewed(&self, refused: &str) -> Result<Option<String>, ExtractError> {
+        let _turn = self.origin.renewing(CLIENT_ID).await;
+        if let Some(id) = self.recalled().filter(|id| id != refused) {
+            return Ok(Some(id));
+        }
+        let now = self.origin.now_unix();
+        let pause = Times::seconds(self.recipe.client_id_pause).as_secs();
+        let last = self.origin.recall(RENEWED).and_then(|mark| mark.value.parse::<u64>().ok());
+        // A mark from the future means the clock was set back: it must not lock us out.
+        if last.is_some_and(|last| last <= now && now - last < pause) {
+            return Ok(None);
+        }
+        self.origin.remember(RENEWED, &now.to_string());
+        self.find_and_keep().await.map(Some)
+    }
+
+    fn recalled(&self) -> Option<String> {
+        self.origin.recall(CLIENT_ID).map(|kept| kept.value).filter(|id| client_id::is_id(id))
+    }
+
+    async fn find_and_keep(&self) -> Result<String, ExtractError> {
+        let id = self.find().await?;
+        self.origin.remember(CLIENT_ID, &id);
+        Ok(id)
+    }
+
+    /// The home page holds the id; its last script does so too.
+    async fn find(&self) -> Result<String, ExtractError> {
+        let missing = || ExtractError::PageChanged { site: SITE, page: "home page", field: "client_id" };
+        let home = self.ok(requests::home_page(self.recipe)).await?.ok_or_else(missing)?;
+        let home = home.text();
+        if let Some(id) = client_id::of_home_page(&home) {
+            return Ok(id);
+        }
+        let url = client_id::last_script(&home).ok_or_else(missing)?;
+        let head = self.ok(requests::script(&url, false, self.recipe)).await?.ok_or_else(missing)?;
+        if let Some(id) = client_id::of_script(&head.text()) {
+            return Ok(id);
+        }
+        if head.status != 206 {
+            return Err(missing());
+        }
+        let whole = self.ok(requests::script(&url, true, self.recipe)).await?.ok_or_else(missing)?;
+        client_id::of_script(&whole.text()).ok_or_else(missing)
+    }
+
+    /// The page, if it is a 2xx; `None` if it is gone.
+    async fn ok(&self, request: PageRequest) -> Result<Option<Page>, ExtractError> {
+        let name = request.page;
+        let page = self.plain(request).await?;
+        match page.status {
+            200..=299 => Ok(Some(page)),
+            404 | 410 => Ok(None),
+            _ => Err(self.refusal(&page, name)),
+        }
+    }
+}
