@@ -28,7 +28,10 @@ pub enum Link {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// Not a link to any of the three sites.
-    #[error("not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp")]
+    #[error(
+        "not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp \
+         (of a band's own domain: open the page, use its bandcamp.com link)"
+    )]
     NotOurs,
     #[error("the link is longer than {MAX_LINK_BYTES} bytes")]
     TooLong,
