@@ -175,10 +175,21 @@ pub struct SoundCloudRecipe {
 pub struct BandcampRecipe {
     pub hosts: Hosts,
     pub user_agent: String,
+    pub language: String,
     pub mobile_api: String,
-    /// Marks of the challenge page, any of which counts in a body under 10 KB.
+    /// Marks of the challenge page, any of which counts in a body under `challenge_bytes`.
     pub challenge_marks: Vec<String>,
+    pub challenge_bytes: usize,
+    /// Artists that stand for several: their songs are titled "Name - Title".
     pub various_artists: Vec<String>,
+    /// Picture server and the number of a size: `{cover_base}/a{10 digits}_{cover_size}.jpg`.
+    pub cover_base: String,
+    pub cover_size: u32,
+    /// Seconds that the site is left alone after a challenge, and after a 429 without `Retry-After`.
+    pub bot_pause: f64,
+    pub limit_pause: f64,
+    /// Seconds that a redirecting stream URL of the mobile interface is taken to live; its `ts` is no expiry.
+    pub redirect_life: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,137 @@
-//! Bandcamp. STUB, replaced by its owner.
-use crate::{ExtractError, Origin, Recipes, Resolved, Track, link::BandcampLink};
+//! Bandcamp: one page per track or album, two more doors for what is known by its id.
+//!
+//! Owns the order in which the site's three doors are tried: the release's page, the mobile app's answer, the embedded
+//! player. Hides what each of them looks like. Never asks twice for what one answer holds: an album of any length is
+//! one request (field notes, 1).
 
-pub async fn resolve(_at: &BandcampLink, _origin: &impl Origin, _recipes: &Recipes) -> Result<Resolved, ExtractError> {
-    Err(ExtractError::UnsupportedLink { reason: "not built yet".to_owned() })
+mod answer;
+mod by_id;
+mod date;
+mod html;
+mod lenient;
+mod naming;
+mod page;
+mod release;
+mod requests;
+mod stream;
+
+use release::{Reading, Release};
+use requests::Release as Wanted;
+
+use crate::error::ExtractError;
+use crate::link::{BandcampLink, Link};
+use crate::origin::{Origin, PageRequest};
+use crate::recipes::Recipes;
+use crate::track::{BandcampSource, Resolved, Track};
+
+/// Resolves a track or an album, locked songs in their places.
+/// # Errors
+/// Every row of the failure table (field notes, 17), in the words of [`ExtractError`].
+pub async fn resolve(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+    let wanted = match at {
+        BandcampLink::Track { .. } | BandcampLink::Album { .. } => {
+            return from_page(at, origin, recipes).await?.resolved(reading(requests::RELEASE_PAGE, origin, recipes));
+        }
+        BandcampLink::TrackById { id } => Wanted::Track(*id),
+        BandcampLink::AlbumById { id } => Wanted::Album(*id),
+    };
+    let first = match from_mobile(wanted, None, origin, recipes).await {
+        Ok(release) => release.resolved(reading(requests::MOBILE_ANSWER, origin, recipes)),
+        Err(error) => Err(error),
+    };
+    match first {
+        Err(error) if !is_last_word(&error) => {
+            let second = match from_player(wanted, origin, recipes).await {
+                Ok(release) => release.resolved(reading(requests::PLAYER_PAGE, origin, recipes)),
+                Err(error) => Err(error),
+            };
+            second.map_err(|second| worse(error, second))
+        }
+        first => first,
+    }
 }
-pub async fn refresh(
-    _at: &crate::track::BandcampSource,
-    _origin: &impl Origin,
-    _recipes: &Recipes,
+
+/// Fresh stream URLs of one track: 2 KB from the mobile app's door where the band is known, else its page again.
+/// Where one door fails the other is tried.
+/// # Errors
+/// As [`resolve`]; `not_found` when the album no longer has the track.
+pub async fn refresh(at: &BandcampSource, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+    let page = at.page.as_deref().and_then(|page| match Link::parse(page) {
+        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => Some(link),
+        _ => None,
+    });
+    let mobile_first = at.band_id.is_some() || page.is_none();
+    let first = through_door(mobile_first, at, page.as_ref(), origin, recipes).await;
+    match first {
+        // A limit is waited out at every door; what the page says is final, what the mobile answer says may be its own.
+        Err(error) if !(matches!(error, ExtractError::RateLimited { .. }) || !mobile_first && is_last_word(&error)) => {
+            let second = through_door(!mobile_first, at, page.as_ref(), origin, recipes).await;
+            second.map_err(|second| worse(error, second))
+        }
+        first => first,
+    }
+}
+
+async fn through_door(
+    mobile: bool,
+    at: &BandcampSource,
+    page: Option<&BandcampLink>,
+    origin: &impl Origin,
+    recipes: &Recipes,
 ) -> Result<Track, ExtractError> {
-    Err(ExtractError::UnsupportedLink { reason: "not built yet".to_owned() })
+    let wanted = Wanted::Track(at.track_id);
+    let (release, name) = match page {
+        _ if mobile => (from_mobile(wanted, at.band_id, origin, recipes).await?, requests::MOBILE_ANSWER),
+        Some(page) => (from_page(page, origin, recipes).await?, requests::RELEASE_PAGE),
+        None => (from_player(wanted, origin, recipes).await?, requests::PLAYER_PAGE),
+    };
+    release.track_by_id(at.track_id, reading(name, origin, recipes))
+}
+
+async fn from_page(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {
+    let answer = ask(requests::release_page(&at.canonical(), &recipes.bandcamp), origin, recipes).await?;
+    let landing = answer::landed(&answer)?;
+    page::release(&answer.text(), landing, at)
+}
+
+async fn from_mobile(
+    wanted: Wanted,
+    band_id: Option<u64>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Release, ExtractError> {
+    let answer = ask(requests::mobile(wanted, band_id, &recipes.bandcamp), origin, recipes).await?;
+    by_id::mobile(&answer.body, wanted)
+}
+
+async fn from_player(wanted: Wanted, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {
+    let answer = ask(requests::player_page(wanted, &recipes.bandcamp), origin, recipes).await?;
+    by_id::player(&answer.text(), wanted)
+}
+
+async fn ask(
+    request: PageRequest,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<crate::origin::Page, ExtractError> {
+    let page = request.page;
+    answer::readable(origin.send(request).await, page, &recipes.bandcamp)
+}
+
+fn reading<'a>(page: &'static str, origin: &impl Origin, recipes: &'a Recipes) -> Reading<'a> {
+    Reading { recipe: &recipes.bandcamp, now_unix: origin.now_unix(), page }
+}
+
+/// Another door would say the same, or must not be tried now.
+const fn is_last_word(error: &ExtractError) -> bool {
+    matches!(error, ExtractError::Refused { .. } | ExtractError::RateLimited { .. })
+}
+
+/// Which of two doors' failures to tell: a last word, else a challenge, for it asks for a pause, else the later one.
+fn worse(first: ExtractError, second: ExtractError) -> ExtractError {
+    match (&first, &second) {
+        (_, ExtractError::Refused { .. } | ExtractError::RateLimited { .. } | ExtractError::BotCheck { .. }) => second,
+        (ExtractError::Refused { .. } | ExtractError::BotCheck { .. }, _) => first,
+        _ => second,
+    }
 }

@@ -1,0 +1,97 @@
+//! What an answer means before its content is read: statuses, challenges, redirects that lead away.
+//!
+//! Owns the first half of the failure table (field notes, 17). Never reads a release.
+
+use super::requests;
+use crate::error::{ExtractError, Kind};
+use crate::link::{BandcampLink, Link};
+use crate::origin::{OriginError, Page};
+use crate::recipes::{BandcampRecipe, Times};
+use crate::track::Site;
+
+/// Lets through only a page that may be read.
+/// # Errors
+/// One row of the failure table each: `bot_check`, `rate_limited`, `not_found`, `unsupported_link`, `origin_failed`.
+pub(super) fn readable(
+    answer: Result<Page, OriginError>,
+    page: &'static str,
+    recipe: &BandcampRecipe,
+) -> Result<Page, ExtractError> {
+    let answer = answer.map_err(|error| match error {
+        // Only a redirect can lead to a foreign host: links are checked before they are sent.
+        OriginError::NotAllowed(_) => led_away(),
+        other => other.at(Site::Bandcamp, page),
+    })?;
+    match answer.status {
+        429 => Err(ExtractError::RateLimited {
+            site: Site::Bandcamp,
+            retry_after: Some(answer.retry_after().unwrap_or_else(|| Times::seconds(recipe.limit_pause))),
+        }),
+        // The mobile interface reports unknown ids with 200: its 404 says that the interface itself has moved.
+        404 | 410 if page != requests::MOBILE_ANSWER => Err(not_found()),
+        403 => Err(bot_check(recipe)),
+        _ if is_challenge(&answer.body, recipe) => Err(bot_check(recipe)),
+        200..=299 => Ok(answer),
+        300..=399 => Err(led_away()),
+        status @ 400..=499 => Err(ExtractError::OriginRefused { site: Site::Bandcamp, page, status }),
+        status => Err(ExtractError::OriginFailed { site: Site::Bandcamp, page, reason: format!("HTTP {status}") }),
+    }
+}
+
+/// The release that a page answered as, after redirects.
+/// # Errors
+/// `unsupported_link` when the redirect left the bands' hosts.
+pub(super) fn landed(page: &Page) -> Result<Landing, ExtractError> {
+    match Link::parse(&page.final_url) {
+        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => {
+            Ok(Landing::Release(link))
+        }
+        _ if is_band_host(&page.final_url) => Ok(Landing::BandPage),
+        _ => Err(led_away()),
+    }
+}
+
+/// Where a request for a release ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Landing {
+    Release(BandcampLink),
+    /// Some other page of a band; its content tells whether it is a release all the same.
+    BandPage,
+}
+
+fn is_band_host(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url
+                .host_str()
+                .and_then(|host| host.strip_suffix(".bandcamp.com"))
+                .is_some_and(|band| !band.is_empty() && !band.contains('.') && band != "www" && band != "daily")
+    })
+}
+
+/// The challenge comes with 200, is about 3 KB long and must never count as a changed page.
+fn is_challenge(body: &[u8], recipe: &BandcampRecipe) -> bool {
+    body.len() < recipe.challenge_bytes && {
+        let text = String::from_utf8_lossy(body);
+        recipe.challenge_marks.iter().any(|mark| text.contains(mark.as_str()))
+    }
+}
+
+fn bot_check(recipe: &BandcampRecipe) -> ExtractError {
+    ExtractError::BotCheck { site: Site::Bandcamp, retry_after: Some(Times::seconds(recipe.bot_pause)) }
+}
+
+pub(super) fn not_found() -> ExtractError {
+    ExtractError::Refused {
+        site: Site::Bandcamp,
+        kind: Kind::NotFound,
+        reason: "this release does not exist, or is no longer public".to_owned(),
+        title: None,
+    }
+}
+
+fn led_away() -> ExtractError {
+    ExtractError::UnsupportedLink {
+        reason: "Bandcamp: the link leads to another site; open the page, use its bandcamp.com link".to_owned(),
+    }
+}

@@ -1,0 +1,224 @@
+//! A track's or an album's page → [`Release`].
+//!
+//! Owns where the page keeps what: `data-tralbum` for nearly all, `data-embed` and `ld+json` for a track's album,
+//! `data-band` for the band (field notes, 3 to 5). Never asks the site, never judges what can be played.
+
+use serde::Deserialize;
+
+use super::answer::Landing;
+use super::lenient::Files;
+use super::release::{Release, Song, duration};
+use super::{date, html, lenient, requests};
+use crate::error::ExtractError;
+use crate::link::{BandcampLink, Link};
+use crate::track::Site;
+
+#[derive(Deserialize)]
+struct Tralbum {
+    #[serde(default, deserialize_with = "lenient::text")]
+    item_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    url: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    artist: Option<String>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    art_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    album_url: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    album_release_date: Option<String>,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    is_preorder: bool,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    album_is_preorder: bool,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    tralbum_subscriber_only: bool,
+    current: Option<Current>,
+    trackinfo: Option<Vec<TrackInfo>>,
+}
+
+#[derive(Deserialize)]
+struct Current {
+    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    title: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    artist: Option<String>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    art_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    band_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    album_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    track_number: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    release_date: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    publish_date: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TrackInfo {
+    #[serde(default, deserialize_with = "lenient::number")]
+    track_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    title: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    artist: Option<String>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    track_num: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::value")]
+    duration: Option<f64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    title_link: Option<String>,
+    #[serde(default)]
+    file: Files,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    unreleased_track: bool,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    album_preorder: bool,
+}
+
+#[derive(Deserialize, Default)]
+struct Embed {
+    #[serde(default, deserialize_with = "lenient::text")]
+    album_title: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    artist: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct Band {
+    #[serde(default, deserialize_with = "lenient::number")]
+    id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    name: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct LinkedData {
+    #[serde(default, deserialize_with = "lenient::text")]
+    name: Option<String>,
+    #[serde(default, rename = "inAlbum", deserialize_with = "lenient::value")]
+    in_album: Option<InAlbum>,
+}
+
+#[derive(Deserialize)]
+struct InAlbum {
+    #[serde(default, deserialize_with = "lenient::text")]
+    name: Option<String>,
+}
+
+/// Reads the page that `asked` led to.
+/// # Errors
+/// `unsupported_link` for a band's page, `page_changed` for anything we cannot read.
+pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Result<Release, ExtractError> {
+    let Some(escaped) = html::attribute(page, "data-tralbum") else {
+        // A band without releases has no such attribute; an unfinished one is no band page.
+        let is_band_page = html::attribute(page, "data-band").is_some() && !page.contains("data-tralbum=\"");
+        return Err(if is_band_page { band_page() } else { changed("data-tralbum") });
+    };
+    let tralbum: Tralbum = serde_json::from_str(&html::unescape(escaped)).map_err(|_| changed("data-tralbum"))?;
+    let Some(current) = &tralbum.current else { return Err(band_page()) };
+    let link = match landing {
+        Landing::Release(link) => link,
+        Landing::BandPage => match tralbum.url.as_deref().map(Link::parse) {
+            Some(Ok(Link::Bandcamp(link))) => link,
+            _ => asked.clone(),
+        },
+    };
+    let is_album = match tralbum.item_type.as_deref().or(current.kind.as_deref()) {
+        Some("album") => true,
+        Some("track") => false,
+        _ => link.is_list(),
+    };
+    build(page, tralbum, link, is_album)
+}
+
+fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Result<Release, ExtractError> {
+    let embed: Embed = json_attribute(page, "data-embed");
+    let band: Band = json_attribute(page, "data-band");
+    let Some(current) = tralbum.current else { return Err(band_page()) };
+    let infos = tralbum.trackinfo.ok_or(changed("trackinfo"))?;
+    let linked: LinkedData = if is_album {
+        LinkedData::default()
+    } else {
+        html::ld_json(page).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    };
+    let on_an_album = current.album_id.is_some() || tralbum.album_url.is_some();
+    let bare_title = linked.name;
+    let linked_album = linked.in_album.and_then(|album| album.name).filter(|name| {
+        // Singles are "in an album" of their own name there.
+        on_an_album || Some(name) != current.title.as_ref()
+    });
+    let album = if is_album { None } else { embed.album_title.clone().or(linked_album) };
+    let id = tralbum.id.or(current.id).or(infos.first().and_then(TrackInfo::id).filter(|_| !is_album));
+    let numbered = is_album || on_an_album || album.is_some();
+    let own_number = current.track_number.filter(|_| !is_album);
+    let songs = infos.into_iter().map(|song| song.read(numbered, own_number)).collect();
+    Ok(Release {
+        is_album,
+        id: id.ok_or(changed("id"))?,
+        title: current.title.or(embed.album_title.filter(|_| is_album)),
+        artist: tralbum.artist.or(current.artist).or(embed.artist).or(band.name),
+        album,
+        art_id: tralbum.art_id.or(current.art_id),
+        date: [current.release_date, tralbum.album_release_date, current.publish_date]
+            .into_iter()
+            .flatten()
+            .find_map(|text| date::day_of_text(&text)),
+        preorder: tralbum.is_preorder || tralbum.album_is_preorder,
+        members_only: tralbum.tralbum_subscriber_only,
+        band_id: current.band_id.or(band.id),
+        link,
+        bare_title,
+        songs,
+    })
+}
+
+impl TrackInfo {
+    fn id(&self) -> Option<u64> {
+        self.track_id.or(self.id)
+    }
+
+    fn read(self, numbered: bool, own_number: Option<u64>) -> Song {
+        let number = own_number.or(self.track_num).filter(|_| numbered);
+        Song {
+            id: self.id(),
+            title: self.title,
+            artist: self.artist,
+            number: number.and_then(|number| u32::try_from(number).ok()),
+            duration: duration(self.duration),
+            files: self.file,
+            unreleased: self.unreleased_track,
+            preorder: self.album_preorder,
+            page: self.title_link,
+            art_id: None,
+        }
+    }
+}
+
+/// An attribute that only adds to what is known: absent or broken, it adds nothing.
+fn json_attribute<T: Default + for<'de> Deserialize<'de>>(page: &str, name: &str) -> T {
+    html::attribute(page, name)
+        .and_then(|escaped| serde_json::from_str(&html::unescape(escaped)).ok())
+        .unwrap_or_default()
+}
+
+const fn changed(field: &'static str) -> ExtractError {
+    ExtractError::PageChanged { site: Site::Bandcamp, page: requests::RELEASE_PAGE, field }
+}
+
+fn band_page() -> ExtractError {
+    ExtractError::UnsupportedLink {
+        reason: "Bandcamp: this is a band's page, not a song; give a track or album link".to_owned(),
+    }
+}
