@@ -114,13 +114,29 @@ pub struct YouTubeRecipe {
     pub reel: Identity,
     /// Lists and mixes are asked for as this client.
     pub web_version: String,
+    pub web_user_agent: String,
+    /// YouTube Music's client, for the one call that names an album's list.
+    pub music_version: String,
     pub cookie: String,
     pub first_range_bytes: u64,
     pub range_bytes: u64,
     pub least_range_bytes: u64,
     pub most_range_bytes: u64,
-    /// Seconds that a visitor id is kept.
+    /// Seconds that a visitor id is kept, counted from when it was asked for.
     pub visitor_life: f64,
+    /// Seconds that an identity the site no longer accepts is passed over.
+    pub identity_off: f64,
+    /// Player requests of one resolve, over all identities.
+    pub player_tries: u32,
+    /// Seconds before a limited player call is tried with a new visitor id; `time.longest_pause` at most.
+    pub limited_pause: f64,
+    /// What a client is told to wait, in seconds: after HTTP 403 or 429 without `Retry-After`, after "try again later"
+    /// (which holds up to an hour), and after a bot check.
+    pub limited_wait: f64,
+    pub quota_wait: f64,
+    pub bot_check_wait: f64,
+    /// Songs of one list, at most.
+    pub list_songs: usize,
     pub mix_songs: usize,
     /// Average AAC bitrate of itag 140 in bit/s, for the size of songs whose formats are not known yet.
     pub aac_bitrate_bps: u32,
@@ -248,6 +264,18 @@ impl Recipes {
             || !(1..=y.most_range_bytes).contains(&y.range_bytes)
         {
             return bad("youtube.range_bytes", "ranges must lie between 1 byte and most_range_bytes");
+        }
+        if let Some(name) = y
+            .identities
+            .iter()
+            .chain([&y.reel])
+            .flat_map(|identity| identity.headers.keys())
+            .find(|name| crate::youtube::known_header(name).is_none())
+        {
+            return bad("youtube.identities", &format!("an identity cannot carry the header {name}"));
+        }
+        if y.player_tries == 0 || y.list_songs == 0 || y.mix_songs == 0 {
+            return bad("youtube", "player_tries, list_songs and mix_songs must be at least 1");
         }
         if y.least_range_bytes == 0 {
             return bad("youtube.least_range_bytes", "must be at least 1");

@@ -1,9 +1,94 @@
-//! YouTube. STUB, replaced by its owner.
-use crate::{ExtractError, Origin, Recipes, Resolved, Track, link::YouTubeLink};
+//! YouTube: from a link to a track or a list.
+//!
+//! Owns which flow answers which link. Hides client identities, visitor ids and continuations, each in a module of its
+//! own. Never downloads, and never asks for a page that is made for browsers.
+//!
+//! | link | requests |
+//! | --- | --- |
+//! | video | 1 `player`, and 1 `visitor_id` every few hours |
+//! | list | 1 `browse` per 100 songs |
+//! | mix | 1 `next` |
+//! | album of YouTube Music | 1 `browse` for its list's id, then as a list |
 
-pub async fn resolve(_at: &YouTubeLink, _origin: &impl Origin, _recipes: &Recipes) -> Result<Resolved, ExtractError> {
-    Err(ExtractError::UnsupportedLink { reason: "not built yet".to_owned() })
+mod identity;
+mod itag;
+mod lenient;
+mod list;
+mod parse;
+mod requests;
+mod video;
+
+use std::time::Duration;
+
+pub(crate) use requests::known_header;
+
+use crate::error::{ExtractError, Kind};
+use crate::link::youtube::{VideoId, YouTubeLink};
+use crate::origin::{Origin, Page};
+use crate::recipes::{Recipes, Times};
+use crate::track::{Resolved, Site, Track};
+
+/// Resolves a link. A video that is withheld from our client comes with its metadata, no streams and
+/// [`Track::withheld`] set.
+/// # Errors
+/// See [`ExtractError`].
+pub async fn resolve(at: &YouTubeLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+    match at {
+        YouTubeLink::Video { id, .. } => {
+            video::resolve(*id, origin, recipes).await.map(|track| Resolved::Track(Box::new(track)))
+        }
+        YouTubeLink::List(list) => list::resolve(list, origin, recipes).await,
+        YouTubeLink::Mix { list, seed } => list::mix(list, *seed, origin, recipes).await,
+        YouTubeLink::MusicAlbum(id) => list::album(id, origin, recipes).await,
+        YouTubeLink::PrivateList(_) => {
+            Err(refused(Kind::Private, "this list is private; make it public or unlisted, or paste its songs", None))
+        }
+        YouTubeLink::Channel(_) => Err(ExtractError::UnsupportedLink {
+            reason: "YouTube: this is a channel; paste the link of a song or a playlist".to_owned(),
+        }),
+    }
 }
-pub async fn refresh(_video: &str, _origin: &impl Origin, _recipes: &Recipes) -> Result<Track, ExtractError> {
-    Err(ExtractError::UnsupportedLink { reason: "not built yet".to_owned() })
+
+/// Asks for one video again, for fresh stream URLs. For one that is withheld from our client, one more call may bring
+/// a stream with picture and sound in one ([`Stream::muxed`](crate::Stream::muxed)).
+/// # Errors
+/// [`ExtractError::Withheld`] where that has none; else see [`ExtractError`].
+pub async fn refresh(video: &str, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+    let id = VideoId::parse(video)
+        .ok_or_else(|| ExtractError::UnsupportedLink { reason: "YouTube: this video id cannot be right".to_owned() })?;
+    video::refresh(id, origin, recipes).await
+}
+
+/// Bytes that a song of this length will have as itag 140, as far as a list's page tells (field notes, 4.3).
+#[must_use]
+pub fn estimated_size(duration: Option<Duration>, recipes: &Recipes) -> Option<u64> {
+    let bytes = f64::from(recipes.youtube.aac_bitrate_bps) / 8.0 * duration?.as_secs_f64();
+    Some(bytes.round() as u64)
+}
+
+fn refused(kind: Kind, reason: &str, title: Option<String>) -> ExtractError {
+    ExtractError::Refused { site: Site::YouTube, kind, reason: reason.to_owned(), title }
+}
+
+fn page_changed(page: &'static str, field: &'static str) -> ExtractError {
+    ExtractError::PageChanged { site: Site::YouTube, page, field }
+}
+
+/// What HTTP 403 and 429 say about this address.
+fn limited(page: &Page, recipes: &Recipes) -> ExtractError {
+    let wait = page.retry_after().unwrap_or_else(|| Times::seconds(recipes.youtube.limited_wait));
+    ExtractError::RateLimited { site: Site::YouTube, retry_after: Some(wait) }
+}
+
+/// The error of a status that no flow treats in a way of its own.
+fn by_status(page: &Page, name: &'static str, recipes: &Recipes) -> ExtractError {
+    match page.status {
+        403 | 429 => limited(page, recipes),
+        401 => ExtractError::OriginRefused { site: Site::YouTube, page: name, status: page.status },
+        404 => refused(Kind::NotFound, "there is no such page; it was deleted or never existed", None),
+        500.. => {
+            ExtractError::OriginFailed { site: Site::YouTube, page: name, reason: format!("HTTP {}", page.status) }
+        }
+        _ => page_changed(name, "HTTP status"),
+    }
 }

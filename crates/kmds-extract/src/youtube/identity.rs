@@ -1,0 +1,125 @@
+//! Who we say we are: client identities and their visitor ids.
+//!
+//! Owns which identity comes first, which are passed over for an hour, and each one's visitor id: asked for once, kept for
+//! hours, renewed once however many resolves want it renewed. Hides the keys of the memory. Never reads a video.
+
+use crate::error::ExtractError;
+use crate::link::youtube::VideoId;
+use crate::origin::Origin;
+use crate::recipes::{Identity, Recipes};
+use crate::track::Site;
+
+use super::requests;
+
+/// The identities worth trying, in order: those switched on and not refused within the last hour; all that are
+/// switched on if none is left.
+pub(super) fn candidates<'a>(origin: &impl Origin, recipes: &'a Recipes) -> Vec<&'a Identity> {
+    let on: Vec<&Identity> = recipes.youtube.identities.iter().filter(|identity| !identity.off).collect();
+    let fresh: Vec<&Identity> = on
+        .iter()
+        .copied()
+        .filter(|identity| {
+            origin.recall(&off_key(identity)).is_none_or(|off| {
+                origin.now_unix().saturating_sub(off.stored_unix) as f64 >= recipes.youtube.identity_off
+            })
+        })
+        .collect();
+    if fresh.is_empty() { on } else { fresh }
+}
+
+/// Passes this identity over for an hour.
+pub(super) fn switch_off(identity: &Identity, origin: &impl Origin) {
+    origin.remember(&off_key(identity), "refused");
+}
+
+fn off_key(identity: &Identity) -> String {
+    format!("youtube.off.{}", identity.name)
+}
+
+fn visitor_key(identity: &Identity) -> String {
+    format!("youtube.visitor.{}", identity.name)
+}
+
+/// A remembered visitor id: `BORN VALUE`. Every answer brings a fresher value of the same visitor; his age counts
+/// from the day he was asked for.
+struct Visitor {
+    born_unix: u64,
+    value: String,
+}
+
+fn remembered(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> Option<Visitor> {
+    let kept = origin.recall(&visitor_key(identity))?.value;
+    let (born, value) = kept.split_once(' ')?;
+    let born_unix = born.parse().ok()?;
+    let age = origin.now_unix().saturating_sub(born_unix);
+    (!value.is_empty() && (age as f64) < recipes.youtube.visitor_life)
+        .then(|| Visitor { born_unix, value: value.to_owned() })
+}
+
+/// The visitor id to send, asked for if there is none, or if all there is is `stale`. `None` when the site gives none:
+/// a player call may work without.
+/// # Errors
+/// No answer at all.
+pub(super) async fn visitor(
+    identity: &Identity,
+    stale: Option<&str>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<String>, ExtractError> {
+    let usable = || {
+        remembered(identity, origin, recipes).map(|visitor| visitor.value).filter(|value| Some(value.as_str()) != stale)
+    };
+    if let Some(value) = usable() {
+        return Ok(Some(value));
+    }
+    let _guard = origin.renewing(&visitor_key(identity)).await;
+    if let Some(value) = usable() {
+        return Ok(Some(value));
+    }
+    let page = origin
+        .send(requests::visitor_id(&recipes.youtube, identity))
+        .await
+        .map_err(|error| error.at(Site::YouTube, requests::VISITOR))?;
+    let value = (page.status == 200).then(|| super::parse::player::visitor(&page)).flatten();
+    if let Some(value) = &value {
+        origin.remember(&visitor_key(identity), &format!("{} {value}", origin.now_unix()));
+    }
+    Ok(value)
+}
+
+/// Keeps the fresher value that an answer brought, unless the visitor was replaced meanwhile.
+pub(super) fn keep_newest(
+    identity: &Identity,
+    sent: Option<&str>,
+    newest: Option<&str>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) {
+    let (Some(sent), Some(newest)) = (sent, newest) else { return };
+    if let Some(have) = remembered(identity, origin, recipes)
+        && have.value == sent
+        && newest != sent
+    {
+        origin.remember(&visitor_key(identity), &format!("{} {newest}", have.born_unix));
+    }
+}
+
+/// Random parts of a request: `t` and `cpn`.
+pub(super) fn nonces(origin: &impl Origin) -> (String, String) {
+    (origin.nonce(12), origin.nonce(16))
+}
+
+/// One player call.
+pub(super) async fn player(
+    identity: &Identity,
+    visitor: Option<&str>,
+    video: VideoId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<crate::Page, ExtractError> {
+    let (t, cpn) = nonces(origin);
+    origin
+        .send(requests::player(&recipes.youtube, identity, visitor, video, (&t, &cpn)))
+        .await
+        .map_err(|error| error.at(Site::YouTube, requests::PLAYER))
+}

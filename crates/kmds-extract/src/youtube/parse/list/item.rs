@@ -1,0 +1,201 @@
+//! One song of a list, in the old layout and the new (field notes, 4.3).
+//!
+//! Owns both shapes and what their badges say. Never drops a song for being unavailable: it keeps its place.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::super::{Thumbnail, Thumbnails, clock};
+use crate::error::Kind;
+use crate::link::youtube::VideoId;
+use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
+
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Gone for some unavailable songs.
+    pub video: Option<VideoId>,
+    pub title: Option<String>,
+    /// The channel as the site writes it.
+    pub byline: Option<String>,
+    pub duration: Option<Duration>,
+    /// 1-based, where the page says.
+    pub place: Option<u32>,
+    pub thumbnails: Vec<Thumbnail>,
+    pub state: ItemState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ItemState {
+    Playable,
+    Unavailable(Kind),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Old {
+    video_id: Text,
+    title: Text,
+    index: Text,
+    short_byline_text: Text,
+    length_seconds: Number,
+    length_text: Text,
+    is_playable: Flag,
+    badges: Seq<Obj<Badge>>,
+    thumbnail: Obj<Thumbnails>,
+    thumbnail_overlays: Seq<Obj<Overlay>>,
+    upcoming_event_data: Present,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Badge {
+    metadata_badge_renderer: Obj<BadgeText>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct BadgeText {
+    style: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Overlay {
+    thumbnail_overlay_time_status_renderer: Obj<TimeStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TimeStatus {
+    text: Text,
+    style: Text,
+}
+
+impl Item {
+    /// `None` for a place that names neither a video nor a title.
+    pub(super) fn from_old(old: Old) -> Option<Self> {
+        let title = old.title.owned();
+        let video = VideoId::parse(&old.video_id.0);
+        if video.is_none() && title.is_none() {
+            return None;
+        }
+        let duration = old.length_seconds.0.map(Duration::from_secs).or_else(|| clock(&old.length_text.0));
+        let badges: Vec<&str> = old
+            .badges
+            .iter()
+            .filter_map(|badge| badge.as_ref()?.metadata_badge_renderer.as_ref()?.style.get())
+            .chain(old.thumbnail_overlays.iter().filter_map(|it| it.as_ref()).flat_map(Overlay::words))
+            .collect();
+        // A missing flag counts as a refusal only where everything else is missing too.
+        let playable = old.is_playable.0.unwrap_or(duration.is_some() || old.short_byline_text.get().is_some());
+        let mut state = state(title.as_deref(), &badges);
+        if state == ItemState::Playable {
+            if old.upcoming_event_data.0 {
+                state = ItemState::Unavailable(Kind::Unreleased);
+            } else if video.is_none() || !playable {
+                state = ItemState::Unavailable(Kind::Unavailable);
+            }
+        }
+        Some(Self {
+            video,
+            title,
+            byline: old.short_byline_text.owned(),
+            duration: duration.filter(|length| !length.is_zero()),
+            place: old.index.0.trim().replace(',', "").parse().ok(),
+            thumbnails: listed(old.thumbnail),
+            state,
+        })
+    }
+}
+
+impl Overlay {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let status = self.thumbnail_overlay_time_status_renderer.as_ref();
+        status.into_iter().flat_map(|it| [it.style.get(), it.text.get()]).flatten()
+    }
+}
+
+fn listed(thumbnail: Obj<Thumbnails>) -> Vec<Thumbnail> {
+    thumbnail.0.map(|it| it.thumbnails.0.into_iter().filter_map(|one| one.0).collect()).unwrap_or_default()
+}
+
+/// What title and badges say about a song.
+fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
+    let title_says = match title.unwrap_or_default() {
+        "[Private video]" | "Private video" => Some(Kind::Private),
+        "[Deleted video]" | "Deleted video" => Some(Kind::NotFound),
+        "[Unavailable]" => Some(Kind::Unavailable),
+        _ => None,
+    };
+    let badge_says = badges.iter().find_map(|badge| {
+        let badge = badge.to_uppercase();
+        if badge.contains("MEMBERS_ONLY") || badge == "MEMBERS ONLY" {
+            Some(Kind::MembersOnly)
+        } else if badge == "LIVE" || badge == "LIVE NOW" || badge.contains("BADGE_STYLE_TYPE_LIVE") {
+            Some(Kind::Live)
+        } else if badge == "UPCOMING" || badge == "PREMIERE" {
+            Some(Kind::Unreleased)
+        } else {
+            None
+        }
+    });
+    title_says.or(badge_says).map_or(ItemState::Playable, ItemState::Unavailable)
+}
+
+/// The new layout, read from one item's own JSON tree, which is let go at once: its badges stand in too many places.
+#[derive(Debug, Default)]
+pub(super) struct Lockup(pub Option<Item>);
+
+impl<'de> Deserialize<'de> for Lockup {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|lockup| Self(from_lockup(&lockup)))
+    }
+}
+
+fn from_lockup(lockup: &Value) -> Option<Item> {
+    if lockup.get("contentType").and_then(Value::as_str) != Some("LOCKUP_CONTENT_TYPE_VIDEO") {
+        return None;
+    }
+    let text = |at: &str| lockup.pointer(at).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let title = text("/metadata/lockupMetadataViewModel/title/content").map(str::to_owned);
+    let video = text("/contentId").and_then(VideoId::parse);
+    if video.is_none() && title.is_none() {
+        return None;
+    }
+    let mut badges = Vec::new();
+    badge_words(lockup, false, &mut badges);
+    let image = lockup.pointer("/contentImage/thumbnailViewModel/image/sources").cloned().unwrap_or_default();
+    let sources: Seq<Obj<Thumbnail>> = serde_json::from_value(image).unwrap_or_default();
+    let state = match state(title.as_deref(), &badges) {
+        ItemState::Playable if video.is_none() => ItemState::Unavailable(Kind::Unavailable),
+        state => state,
+    };
+    Some(Item {
+        video,
+        byline: text(
+            "/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows/0/metadataParts/0/text/content",
+        )
+        .map(str::to_owned),
+        duration: badges.iter().find_map(|badge| clock(badge)).filter(|length| !length.is_zero()),
+        place: None,
+        thumbnails: sources.0.into_iter().filter_map(|one| one.0).collect(),
+        title,
+        state,
+    })
+}
+
+/// Every text inside an object whose name speaks of a badge.
+fn badge_words<'a>(value: &'a Value, inside: bool, words: &mut Vec<&'a str>) {
+    match value {
+        Value::String(word) if inside => words.push(word),
+        Value::Array(items) => items.iter().for_each(|item| badge_words(item, inside, words)),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                badge_words(field, inside || name.to_lowercase().contains("badge"), words);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,210 @@
+//! Pages of lists and mixes.
+//!
+//! Owns where items, tokens, header parts and alerts stand, as ordered alternatives (field notes, section 4). Hides the two
+//! layouts of an item. Never follows a token.
+
+mod header;
+mod item;
+mod mix;
+
+use serde::Deserialize;
+
+pub(crate) use header::{Alert, Header};
+pub(crate) use item::{Item, ItemState};
+pub(crate) use mix::read_mix;
+
+use crate::origin::Page;
+use crate::youtube::lenient::{Obj, Seq, Text};
+
+/// One page of a list.
+#[derive(Debug)]
+pub(crate) struct ListPage {
+    pub items: Vec<Item>,
+    /// Of the next page; none on the last one.
+    pub token: Option<String>,
+    pub header: Header,
+    pub alert: Option<Alert>,
+}
+
+/// Reads an HTTP 200 answer of `browse`.
+/// # Errors
+/// The missing field, when this is not an answer at all.
+pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
+    let answer: Obj<Answer> = serde_json::from_slice(&page.body).map_err(|_| "JSON")?;
+    let answer = answer.0.ok_or("JSON")?;
+    let Answer { on_response_received_actions, contents, sidebar, header, metadata, microformat, alerts } = answer;
+    let head = header::Head { sidebar, header, metadata, microformat, alerts };
+    let (header, alert) = (Header::of(&head), Alert::of(&head));
+    let mut items = Vec::new();
+    let mut token = None;
+    for slot in slots(on_response_received_actions, contents) {
+        slot.collect(&mut items, &mut token);
+    }
+    Ok(ListPage { items, token, header, alert })
+}
+
+/// The list of an album of YouTube Music, as its page names it.
+pub(crate) fn album_list(page: &Page) -> Option<String> {
+    let answer: Obj<header::Head> = serde_json::from_slice(&page.body).ok()?;
+    let canonical = header::canonical_url(answer.as_ref()?)?;
+    let url = url::Url::parse(&canonical).ok()?;
+    url.query_pairs().find(|(key, _)| key == "list").map(|(_, list)| list.into_owned())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Answer {
+    on_response_received_actions: Seq<Obj<Action>>,
+    contents: Obj<Contents>,
+    // Written out: a flattened struct would have serde keep every unknown field of a 600 KB page.
+    sidebar: Obj<header::Sidebar>,
+    header: Obj<header::Headers>,
+    metadata: Obj<header::Metadata>,
+    microformat: Obj<header::Microformat>,
+    alerts: Seq<Obj<header::AlertItem>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Action {
+    reload_continuation_items_command: Obj<Continued>,
+    append_continuation_items_action: Obj<Continued>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Continued {
+    continuation_items: Seq<Obj<Slot>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Contents {
+    two_column_browse_results_renderer: Obj<Columns>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Columns {
+    tabs: Seq<Obj<Tab>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Tab {
+    tab_renderer: Obj<TabRenderer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TabRenderer {
+    content: Obj<TabContent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct TabContent {
+    section_list_renderer: Obj<Slots>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Slots {
+    contents: Seq<Obj<Slot>>,
+}
+
+/// One place of a page: a song in either layout, a token, or a shelf of more places.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Slot {
+    playlist_video_renderer: Obj<item::Old>,
+    lockup_view_model: Obj<item::Lockup>,
+    continuation_item_renderer: Obj<ContinuationItem>,
+    continuation_item_view_model: Obj<ContinuationViewModel>,
+    item_section_renderer: Obj<Box<Slots>>,
+    playlist_video_list_renderer: Obj<Box<Slots>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ContinuationItem {
+    continuation_endpoint: Obj<Endpoint>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Endpoint {
+    continuation_command: Obj<Command>,
+    command_executor_command: Obj<Commands>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Commands {
+    commands: Seq<Obj<Endpoint>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Command {
+    token: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ContinuationViewModel {
+    continuation_command: Obj<TapCommand>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct TapCommand {
+    innertube_command: Obj<Endpoint>,
+}
+
+/// The places of a page, wherever it keeps them.
+fn slots(actions: Seq<Obj<Action>>, contents: Obj<Contents>) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    for action in actions.0.into_iter().filter_map(|action| action.0) {
+        for part in [action.reload_continuation_items_command, action.append_continuation_items_action] {
+            slots.extend(part.0.into_iter().flat_map(|part| part.continuation_items.0).filter_map(|slot| slot.0));
+        }
+    }
+    let columns = contents.0.and_then(|contents| contents.two_column_browse_results_renderer.0);
+    let tabs = columns.into_iter().flat_map(|columns| columns.tabs.0);
+    let sections = tabs
+        .filter_map(|tab| tab.0?.tab_renderer.0?.content.0?.section_list_renderer.0)
+        .flat_map(|sections| sections.contents.0);
+    slots.extend(sections.filter_map(|slot| slot.0));
+    slots
+}
+
+impl Slot {
+    fn collect(self, items: &mut Vec<Item>, token: &mut Option<String>) {
+        if let Some(next) = self.token() {
+            *token = Some(next);
+        }
+        items.extend(self.playlist_video_renderer.0.and_then(Item::from_old));
+        items.extend(self.lockup_view_model.0.and_then(|lockup| lockup.0));
+        for shelf in [self.item_section_renderer.0, self.playlist_video_list_renderer.0].into_iter().flatten() {
+            for slot in shelf.contents.0.into_iter().filter_map(|slot| slot.0) {
+                slot.collect(items, token);
+            }
+        }
+    }
+
+    fn token(&self) -> Option<String> {
+        let endpoint = self.continuation_item_renderer.as_ref().and_then(|it| it.continuation_endpoint.as_ref());
+        let executed = endpoint.and_then(|it| it.command_executor_command.as_ref());
+        let tapped = self
+            .continuation_item_view_model
+            .as_ref()
+            .and_then(|it| it.continuation_command.as_ref())
+            .and_then(|it| it.innertube_command.as_ref());
+        let token = |endpoint: &Endpoint| endpoint.continuation_command.as_ref().and_then(|it| it.token.owned());
+        endpoint
+            .and_then(token)
+            .or_else(|| executed.and_then(|it| it.commands.iter().find_map(|one| one.as_ref().and_then(token))))
+            .or_else(|| tapped.and_then(token))
+    }
+}

@@ -1,0 +1,188 @@
+//! The player answer: metadata, and whether the video plays.
+//!
+//! Owns the paths of the field notes' section 2.4. Hides which fields are strings today. Never decides what to try
+//! next: that is the flow's business.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::status::{self, Verdict};
+use super::streams::{self, StreamingData};
+use super::{Thumbnails, artist, cover, music};
+use crate::choose::{Accept, choose};
+use crate::link::youtube::VideoId;
+use crate::origin::Page;
+use crate::recipes::{Identity, YouTubeRecipe};
+use crate::stream::Stream;
+use crate::track::{Site, Source, Track, TrackId};
+use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
+
+/// Below this many bytes a body is no answer (field notes, 2.7).
+const LEAST_ANSWER_BYTES: usize = 50;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Answer {
+    pub(super) playability_status: Obj<Playability>,
+    pub(super) video_details: Obj<VideoDetails>,
+    pub(super) streaming_data: Obj<StreamingData>,
+    response_context: Obj<ResponseContext>,
+    /// The reel call wraps everything in this.
+    player_response: Obj<Box<Answer>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Playability {
+    pub status: Text,
+    pub reason: Text,
+    pub messages: Seq<Text>,
+    pub error_screen: Obj<ErrorScreen>,
+    pub live_streamability: Present,
+    pub desktop_legacy_age_gate_reason: Present,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ErrorScreen {
+    pub player_error_message_renderer: Obj<ErrorMessage>,
+    pub player_captcha_view_model: Present,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorMessage {
+    pub reason: Text,
+    pub subreason: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct VideoDetails {
+    pub video_id: Text,
+    pub title: Text,
+    author: Text,
+    length_seconds: Number,
+    short_description: Text,
+    pub is_live: Flag,
+    pub is_upcoming: Flag,
+    pub is_post_live_dvr: Flag,
+    thumbnail: Obj<Thumbnails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ResponseContext {
+    visitor_data: Text,
+}
+
+/// What an answer says about the video asked for.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub verdict: Verdict,
+    /// The newest visitor id, to be kept.
+    pub visitor: Option<String>,
+    pub title: Option<String>,
+    /// Everything but the streams, where the answer has it, whether or not the video plays.
+    pub track: Option<Box<Track>>,
+    pub streams: Vec<Stream>,
+}
+
+/// Reads an HTTP 200 answer.
+/// # Errors
+/// The missing field, when this is not an answer at all: HTML, an interstitial, a stub.
+pub(crate) fn read(
+    page: &Page,
+    video: VideoId,
+    identity: &Identity,
+    recipe: &YouTubeRecipe,
+    now_unix: u64,
+) -> Result<Reading, &'static str> {
+    let diverted = page.final_url.split('?').next().unwrap_or_default();
+    if diverted.ends_with("/oops") || diverted.ends_with("/error") {
+        return Err("JSON");
+    }
+    let answer: Obj<Answer> = serde_json::from_slice(&page.body).map_err(|_| "JSON")?;
+    let answer = answer.0.ok_or("JSON")?;
+    let answer = match answer.player_response.0 {
+        Some(wrapped) => *wrapped,
+        None => answer,
+    };
+    if page.body.trim_ascii().len() < LEAST_ANSWER_BYTES {
+        let empty = page.body.iter().all(|byte| matches!(byte, b'{' | b'}') || byte.is_ascii_whitespace());
+        return if empty { Ok(Reading::gone()) } else { Err("playabilityStatus") };
+    }
+    let track = answer.video_details.as_ref().and_then(|details| track(details, video, recipe));
+    let streams = streams::read(&answer, identity, recipe, now_unix);
+    let verdict = status::verdict(&answer, video, !streams.is_empty(), recipe)?;
+    if verdict == Verdict::Playable && track.is_none() {
+        return Err("videoDetails.title");
+    }
+    Ok(Reading {
+        visitor: answer.response_context.as_ref().and_then(|context| context.visitor_data.owned()),
+        title: answer.video_details.as_ref().and_then(|details| details.title.owned()),
+        track: track.map(Box::new),
+        streams,
+        verdict,
+    })
+}
+
+/// The visitor id of a `visitor_id` answer, verbatim.
+pub(crate) fn visitor(page: &Page) -> Option<String> {
+    let answer: Obj<Answer> = serde_json::from_slice(&page.body).ok()?;
+    answer.0?.response_context.0?.visitor_data.owned()
+}
+
+impl Reading {
+    /// `{}`: there is no such video.
+    fn gone() -> Self {
+        let verdict = status::gone();
+        Self { verdict, visitor: None, title: None, track: None, streams: Vec::new() }
+    }
+
+    /// The track with its streams, its length that of the stream we would fetch.
+    pub fn into_track(self) -> Option<Track> {
+        let mut track = *self.track?;
+        let exact = choose(&self.streams, &Accept::default()).first().and_then(|choice| choice.stream.duration);
+        track.duration = exact.or(track.duration);
+        track.streams = self.streams;
+        Some(track)
+    }
+}
+
+/// The metadata of 2.4: title unchanged, the channel as artist, unless a label's description says better.
+fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Option<Track> {
+    let title = details.title.owned()?;
+    let channel = details.author.get().and_then(artist);
+    let release = music::release(&details.short_description.0, channel.as_deref())
+        .unwrap_or_else(|| music::Release { title, ..music::Release::default() });
+    let listed = details.thumbnail.iter().flat_map(|listed| listed.thumbnails.iter()).filter_map(|one| one.as_ref());
+    let mut track = bare_track(video, release.title)?;
+    track.artist = release.artist.or(channel);
+    track.album = release.album;
+    track.date = release.date;
+    track.duration = details.length_seconds.0.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    track.cover_url = Some(cover(video, listed, &recipe.hosts));
+    Some(track)
+}
+
+/// A track of which only id and title are known.
+pub(crate) fn bare_track(video: VideoId, title: String) -> Option<Track> {
+    Some(Track {
+        id: TrackId::new(Site::YouTube, video.as_str())?,
+        source: Source::YouTube { video: video.as_str().to_owned() },
+        link: video.link(),
+        title,
+        artist: None,
+        album: None,
+        album_artist: None,
+        number: None,
+        total: None,
+        duration: None,
+        cover_url: None,
+        date: None,
+        streams: Vec::new(),
+        withheld: None,
+    })
+}

@@ -1,0 +1,207 @@
+//! The streams of a player answer.
+//!
+//! Owns which formats count: audio with a URL of an allowed host, the original language, no DRC copy, stereo where there
+//! is stereo (field notes, 2.5 and 2.6). Hides itags and tags in URLs. Never edits a URL: it is signed.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::player::Answer;
+use super::xtags;
+use crate::recipes::{Identity, YouTubeRecipe};
+use crate::stream::{Codec, Container, Delivery, Stream};
+use crate::track::Site;
+use crate::youtube::itag;
+use crate::youtube::lenient::{Flag, Number, Obj, Seq, Text};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct StreamingData {
+    formats: Seq<Obj<Format>>,
+    adaptive_formats: Seq<Obj<Format>>,
+    expires_in_seconds: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Format {
+    itag: Number,
+    url: Text,
+    mime_type: Text,
+    bitrate: Number,
+    average_bitrate: Number,
+    content_length: Number,
+    approx_duration_ms: Number,
+    last_modified: Text,
+    audio_channels: Number,
+    is_drc: Flag,
+    xtags: Text,
+    audio_track: Obj<AudioTrack>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct AudioTrack {
+    id: Text,
+    display_name: Text,
+    audio_is_default: Flag,
+}
+
+/// The streams worth choosing from, best first for a client that prefers AAC.
+pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe, now_unix: u64) -> Vec<Stream> {
+    let Some(streaming) = answer.streaming_data.as_ref() else { return Vec::new() };
+    let expires = streaming.expires_in_seconds.0.map(|life| now_unix.saturating_add(life));
+    let playable = |format: &&Format| allowed(&format.url.0, recipe);
+    let audio: Vec<&Format> = streaming
+        .adaptive_formats
+        .iter()
+        .filter_map(|format| format.as_ref())
+        .filter(playable)
+        .filter(|format| format.mime_type.0.starts_with("audio/") && !format.is_drc())
+        .collect();
+    let audio = stereo(original(audio));
+    let muxed = streaming
+        .formats
+        .iter()
+        .filter_map(|format| format.as_ref())
+        .filter(playable)
+        .filter(|format| format.number() == itag::MUXED);
+    let mut streams: Vec<Stream> =
+        audio.into_iter().chain(muxed).filter_map(|format| format.stream(identity, expires)).collect();
+    streams.sort_by_key(|stream| stream.rank);
+    streams
+}
+
+/// https, and a host that serves the site's media.
+fn allowed(url: &str, recipe: &YouTubeRecipe) -> bool {
+    url::Url::parse(url).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.port().is_none()
+            && url.username().is_empty()
+            && url.host_str().is_some_and(|host| recipe.hosts.allows_media(host))
+    })
+}
+
+/// The rule of 2.6: of several tracks the original one; neither language nor bitrate tells which it is.
+fn original(formats: Vec<&Format>) -> Vec<&Format> {
+    if !formats.iter().any(|format| format.audio_track.is_some()) {
+        return formats;
+    }
+    let steps: [fn(&Format) -> bool; 3] = [
+        |format| format.tag("acont").as_deref() == Some("original"),
+        |format| {
+            format.track(|track| track.display_name.0.to_lowercase().contains("original") || track.id.0.ends_with(".4"))
+        },
+        |format| format.track(|track| track.audio_is_default.is_set()),
+    ];
+    for step in steps {
+        let kept: Vec<&Format> = formats.iter().copied().filter(|format| step(format)).collect();
+        if !kept.is_empty() {
+            return kept;
+        }
+    }
+    let first = formats.iter().find(|format| !format.is_descriptive()).or(formats.first());
+    let id = first.and_then(|format| format.audio_track.as_ref()).map(|track| track.id.clone());
+    formats.into_iter().filter(|format| format.audio_track.as_ref().map(|track| track.id.clone()) == id).collect()
+}
+
+/// Surround copies only where there is nothing else.
+fn stereo(formats: Vec<&Format>) -> Vec<&Format> {
+    let stereo: Vec<&Format> = formats
+        .iter()
+        .copied()
+        .filter(|format| !itag::is_multi_channel(format.number(), format.audio_channels.0))
+        .collect();
+    if stereo.is_empty() { formats } else { stereo }
+}
+
+impl Format {
+    /// 0 for one that has none.
+    fn number(&self) -> u32 {
+        self.itag.0.and_then(|itag| u32::try_from(itag).ok()).unwrap_or_default()
+    }
+
+    fn track(&self, test: impl Fn(&AudioTrack) -> bool) -> bool {
+        self.audio_track.as_ref().is_some_and(test)
+    }
+
+    fn is_drc(&self) -> bool {
+        self.is_drc.is_set() || self.tag("drc").as_deref() == Some("1")
+    }
+
+    fn is_descriptive(&self) -> bool {
+        self.tag("acont").as_deref() == Some("descriptive")
+            || self.track(|track| {
+                track.id.0.ends_with(".2") || track.display_name.0.to_lowercase().contains("descriptive")
+            })
+    }
+
+    /// From `xtags`, else from its readable copy in the URL: `xtags=acont=dubbed:lang=mr`.
+    fn tag(&self, key: &str) -> Option<String> {
+        xtags::value(&self.xtags.0, key).or_else(|| {
+            let readable = self.in_url("xtags")?;
+            readable
+                .split(':')
+                .filter_map(|pair| pair.split_once('='))
+                .find_map(|(name, value)| (name == key).then(|| value.to_owned()))
+        })
+    }
+
+    fn in_url(&self, key: &str) -> Option<String> {
+        let (_, query) = self.url.0.split_once('?')?;
+        url::form_urlencoded::parse(query.as_bytes())
+            .find_map(|(name, value)| (name == key).then(|| value.into_owned()))
+    }
+
+    fn stream(&self, identity: &Identity, expires: Option<u64>) -> Option<Stream> {
+        let itag = self.number();
+        let muxed = itag == itag::MUXED;
+        let (container, codec) = form(&self.mime_type.0, muxed)?;
+        let clen = self.content_length.0.or_else(|| self.in_url("clen")?.parse().ok());
+        let validator = format!(
+            "{itag}/{}/{}/{}",
+            clen.map_or_else(String::new, |clen| clen.to_string()),
+            self.last_modified.owned().or_else(|| self.in_url("lmt")).unwrap_or_default(),
+            self.xtags.0
+        );
+        Some(Stream {
+            site: Site::YouTube,
+            delivery: Delivery::File { url: self.url.0.clone() },
+            container,
+            codec,
+            rank: itag::rank(itag),
+            bitrate_bps: self.average_bitrate.0.or(self.bitrate.0).and_then(|bps| u32::try_from(bps).ok()),
+            size_bytes: clen,
+            duration: self.approx_duration_ms.0.filter(|ms| *ms > 0).map(Duration::from_millis),
+            validator,
+            expires_unix: self.in_url("expire").and_then(|at| at.parse().ok()).or(expires),
+            headers: vec![("User-Agent", identity.user_agent.clone())],
+            bounded_ranges: true,
+            muxed,
+            label: format!("itag {itag}"),
+        })
+    }
+}
+
+/// `audio/mp4; codecs="mp4a.40.2"` → container and codec; `None` for a container we do not know.
+fn form(mime_type: &str, muxed: bool) -> Option<(Container, Codec)> {
+    let (kind, rest) = mime_type.split_once(';').unwrap_or((mime_type, ""));
+    let container = match kind.trim().rsplit('/').next()? {
+        "mp4" => Container::Mp4,
+        "webm" => Container::WebM,
+        "mpeg" => Container::Mp3,
+        "ogg" => Container::Ogg,
+        _ => return None,
+    };
+    let codecs = rest.split_once("codecs=").map_or("", |(_, codecs)| codecs).trim_matches(['"', ' ']);
+    let codec = match codecs.split(',').next_back().unwrap_or_default().trim() {
+        _ if muxed => Codec::Aac,
+        "mp4a.6B" | "mp4a.69" | "mp3" => Codec::Mp3,
+        codec if codec.starts_with("mp4a") => Codec::Aac,
+        "opus" => Codec::Opus,
+        "vorbis" => Codec::Vorbis,
+        _ => Codec::Other,
+    };
+    Some((container, codec))
+}

@@ -1,0 +1,249 @@
+//! One video: the player call, and what is tried when it does not answer.
+//!
+//! Owns the reactions of the field notes' table 5, column "do first": a new visitor id, the next identity, once more. Hides
+//! how many requests that takes, bounded by the recipes. Never tries again what is the site's last word.
+
+use std::collections::VecDeque;
+
+use super::parse::player;
+use super::parse::status::Verdict;
+use super::{by_status, identity, limited, page_changed, refused, requests};
+use crate::error::ExtractError;
+use crate::link::youtube::VideoId;
+use crate::origin::{Origin, Page};
+use crate::recipes::{Identity, Recipes, Times};
+use crate::track::{Site, Track};
+
+pub(super) async fn resolve(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+    match ask(video, origin, recipes).await? {
+        Answer::Plays(track) => Ok(*track),
+        Answer::Withheld { reason, title, track: None } => Err(withheld(reason, title)),
+        Answer::Withheld { reason, track: Some(mut track), .. } => {
+            track.withheld = Some(reason);
+            Ok(*track)
+        }
+    }
+}
+
+pub(super) async fn refresh(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+    match ask(video, origin, recipes).await? {
+        Answer::Plays(track) => Ok(*track),
+        Answer::Withheld { reason, title, track } => {
+            reel(video, track, origin, recipes).await?.ok_or_else(|| withheld(reason, title))
+        }
+    }
+}
+
+enum Answer {
+    Plays(Box<Track>),
+    /// Made for kids, or withheld from our client for another reason; mostly with its metadata.
+    Withheld {
+        reason: String,
+        title: Option<String>,
+        track: Option<Box<Track>>,
+    },
+}
+
+fn withheld(reason: String, title: Option<String>) -> ExtractError {
+    ExtractError::Withheld { site: Site::YouTube, reason, title }
+}
+
+/// What can be done about a bad answer, and the error it stays if nothing helps.
+struct Trouble {
+    cure: Cure,
+    error: ExtractError,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cure {
+    NewVisitor,
+    /// A new visitor id first, then another identity.
+    NewVisitorThenIdentity,
+    NextIdentity,
+    OnceMore,
+}
+
+/// How far one resolve has gone.
+struct Attempts<'a> {
+    identity: &'a Identity,
+    others: VecDeque<&'a Identity>,
+    left: u32,
+    stale_visitor: Option<String>,
+    renewed: bool,
+    changed_for_bot_check: bool,
+    repeated: bool,
+    /// Gave no usable URL; passed over for an hour if another one does better.
+    suspects: Vec<&'a Identity>,
+}
+
+async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Answer, ExtractError> {
+    let mut others: VecDeque<&Identity> = identity::candidates(origin, recipes).into();
+    let first = others.pop_front().ok_or_else(|| page_changed(requests::PLAYER, "client identity"))?;
+    let mut at = Attempts {
+        identity: first,
+        others,
+        left: recipes.youtube.player_tries,
+        stale_visitor: None,
+        renewed: false,
+        changed_for_bot_check: false,
+        repeated: false,
+        suspects: Vec::new(),
+    };
+    loop {
+        at.left = at.left.saturating_sub(1);
+        let visitor = {
+            let stale = at.stale_visitor.take();
+            identity::visitor(at.identity, stale.as_deref(), origin, recipes).await?
+        };
+        let page = identity::player(at.identity, visitor.as_deref(), video, origin, recipes).await?;
+        let trouble = match judge(&page, video, &at, visitor.as_deref(), origin, recipes) {
+            Ok(answer) => return answer,
+            Err(trouble) => trouble,
+        };
+        if at.left == 0 || !at.cure(trouble.cure, visitor) {
+            return Err(trouble.error);
+        }
+        if matches!(page.status, 403 | 429) {
+            let wait = page.retry_after().unwrap_or_else(|| Times::seconds(recipes.youtube.limited_pause));
+            origin.pause(wait.min(Times::seconds(recipes.time.longest_pause))).await;
+        }
+    }
+}
+
+impl<'a> Attempts<'a> {
+    /// Prepares the next try; false if this cure was used up.
+    fn cure(&mut self, cure: Cure, visitor: Option<String>) -> bool {
+        match cure {
+            Cure::NewVisitor | Cure::NewVisitorThenIdentity if !self.renewed => {
+                self.renewed = true;
+                self.stale_visitor = visitor;
+                true
+            }
+            Cure::NewVisitor => false,
+            Cure::NewVisitorThenIdentity => {
+                !std::mem::replace(&mut self.changed_for_bot_check, true) && self.next_identity().is_some()
+            }
+            Cure::NextIdentity => match self.next_identity() {
+                Some(suspect) => {
+                    self.suspects.push(suspect);
+                    true
+                }
+                None => false,
+            },
+            Cure::OnceMore => !std::mem::replace(&mut self.repeated, true),
+        }
+    }
+
+    /// Moves on; the identity that was left behind.
+    fn next_identity(&mut self) -> Option<&'a Identity> {
+        let next = self.others.pop_front()?;
+        self.stale_visitor = None;
+        Some(std::mem::replace(&mut self.identity, next))
+    }
+}
+
+/// The answer for good, or what to do about it.
+fn judge(
+    page: &Page,
+    video: VideoId,
+    at: &Attempts<'_>,
+    visitor: Option<&str>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Result<Answer, ExtractError>, Trouble> {
+    match page.status {
+        200 => {}
+        400 => {
+            identity::switch_off(at.identity, origin);
+            let error = page_changed(requests::PLAYER, "client identity");
+            return Err(Trouble { cure: Cure::NextIdentity, error });
+        }
+        403 | 429 => return Err(Trouble { cure: Cure::NewVisitor, error: limited(page, recipes) }),
+        _ => return Ok(Err(by_status(page, requests::PLAYER, recipes))),
+    }
+    let reading = player::read(page, video, at.identity, &recipes.youtube, origin.now_unix())
+        .map_err(|field| Trouble { cure: Cure::OnceMore, error: page_changed(requests::PLAYER, field) })?;
+    if let Some(trouble) = trouble(&reading.verdict, recipes) {
+        return Err(trouble);
+    }
+    identity::keep_newest(at.identity, visitor, reading.visitor.as_deref(), origin, recipes);
+    let title = reading.title.clone();
+    Ok(match reading.verdict.clone() {
+        Verdict::Final { kind, reason } => Err(refused(kind, &reason, title)),
+        Verdict::ClientRefused { reason } => Ok(Answer::Withheld { reason, title, track: reading.track }),
+        _ => {
+            for suspect in &at.suspects {
+                identity::switch_off(suspect, origin);
+            }
+            reading
+                .into_track()
+                .map(|track| Answer::Plays(Box::new(track)))
+                .ok_or_else(|| page_changed(requests::PLAYER, "videoDetails"))
+        }
+    })
+}
+
+/// Verdicts about us rather than about the video.
+fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
+    let site = Site::YouTube;
+    let wait = |seconds| Some(Times::seconds(seconds));
+    Some(match verdict {
+        Verdict::Playable | Verdict::Final { .. } | Verdict::ClientRefused { .. } => return None,
+        Verdict::BotCheck => Trouble {
+            cure: Cure::NewVisitorThenIdentity,
+            error: ExtractError::BotCheck { site, retry_after: wait(recipes.youtube.bot_check_wait) },
+        },
+        Verdict::RateLimited => Trouble {
+            cure: Cure::NewVisitor,
+            error: ExtractError::RateLimited { site, retry_after: wait(recipes.youtube.quota_wait) },
+        },
+        Verdict::Substituted => {
+            Trouble { cure: Cure::NewVisitor, error: page_changed(requests::PLAYER, "videoDetails.videoId") }
+        }
+        Verdict::SabrOnly => {
+            Trouble { cure: Cure::NextIdentity, error: page_changed(requests::PLAYER, "streamingData.url") }
+        }
+        Verdict::ClientBroken => {
+            Trouble { cure: Cure::NextIdentity, error: page_changed(requests::PLAYER, "client identity") }
+        }
+    })
+}
+
+/// The other way to the sound of a withheld video: itag 18 of the call that Shorts use (2.7). `None` if it has none.
+async fn reel(
+    video: VideoId,
+    known: Option<Box<Track>>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<Track>, ExtractError> {
+    let recipe = &recipes.youtube;
+    let visitor = identity::visitor(&recipe.reel, None, origin, recipes).await?;
+    let (t, cpn) = identity::nonces(origin);
+    let page = origin
+        .send(requests::reel(recipe, visitor.as_deref(), video, (&t, &cpn)))
+        .await
+        .map_err(|error| error.at(Site::YouTube, requests::REEL))?;
+    match page.status {
+        200 => {}
+        401 | 403 | 429 | 500.. => return Err(by_status(&page, requests::REEL, recipes)),
+        _ => return Ok(None),
+    }
+    let Ok(reading) = player::read(&page, video, &recipe.reel, recipe, origin.now_unix()) else { return Ok(None) };
+    match reading.verdict {
+        Verdict::Playable => {}
+        Verdict::BotCheck => {
+            let retry_after = Some(Times::seconds(recipe.bot_check_wait));
+            return Err(ExtractError::BotCheck { site: Site::YouTube, retry_after });
+        }
+        _ => return Ok(None),
+    }
+    identity::keep_newest(&recipe.reel, visitor.as_deref(), reading.visitor.as_deref(), origin, recipes);
+    Ok(reading.into_track().map(|reel| match known {
+        Some(mut track) => {
+            track.duration = reel.duration.or(track.duration);
+            track.streams = reel.streams;
+            *track
+        }
+        None => reel,
+    }))
+}
