@@ -1,0 +1,195 @@
+//! Sets: batches, order, and songs that cannot be had.
+
+use kmds_extract::{Entry, Kind, Link, Recipes, Resolved, Source};
+use serde_json::json;
+
+use crate::soundcloud_fake::*;
+use crate::*;
+
+#[tokio::test]
+async fn a_set_costs_one_request_and_one_per_fifty_stubs() {
+    for (stubs, batches) in [(0, 0), (1, 1), (50, 1), (51, 2), (500, 10)] {
+        let mut songs = vec![song(9_001), song(9_002)];
+        songs.extend((1..=stubs).map(stub));
+        let fake = Fake::new(move |asked| match asked.request.page {
+            "tracks batch" => ok(&batch(asked, |_| true)),
+            _ => ok(&set(1, &songs)),
+        });
+        let entries = resolve_entries(&fake).await.expect("resolves");
+        assert_eq!(fake.pages().len(), 2 + batches, "{stubs} stubs, with the home page");
+        assert_eq!(entries.len() as u64, 2 + stubs);
+        let order: Vec<String> = entries.iter().skip(2).map(title).collect();
+        assert_eq!(order, (1..=stubs).map(|id| format!("Song {id}")).collect::<Vec<_>>());
+        assert!(fake.most_at_once() <= 4);
+        assert_eq!(fake.most_at_once() == 4, batches == 10, "batches run side by side");
+    }
+}
+
+#[tokio::test]
+async fn songs_of_a_set_take_its_title_number_and_cover() {
+    let bare = with(song(2), &json!({"artwork_url": null, "publisher_metadata": {"album_title": "Else"}}));
+    let fake = says(set(1, &[song(1), bare.clone()]));
+    let Ok(Resolved::Collection(list)) = resolve(SET, &fake).await else { panic!("no set") };
+    assert_eq!((list.id.as_str(), list.link.as_str(), list.title.as_deref()), ("1", SET, Some("The Set")));
+    assert_eq!(list.artist.as_deref(), Some("Some One"));
+    assert_eq!(list.cover_url.as_deref(), Some("https://i1.sndcdn.com/artworks-set-t500x500.jpg"));
+    assert_eq!((list.truncated, list.endless), (false, false));
+    let Entry::Track(second) = &list.entries[1] else { panic!("unavailable") };
+    assert_eq!((second.album.as_deref(), second.album_artist.as_deref()), (Some("The Set"), Some("Some One")));
+    assert_eq!((second.number, second.total), (Some(2), Some(2)));
+    assert_eq!(second.cover_url.as_deref(), Some("https://i1.sndcdn.com/artworks-set-t500x500.jpg"));
+
+    let plain = with(set(1, &[song(1), bare]), &json!({"artwork_url": null, "is_album": false, "set_type": ""}));
+    let Ok(Resolved::Collection(list)) = resolve(SET, &says(plain)).await else { panic!("no set") };
+    assert_eq!(list.cover_url.as_deref(), Some("https://i1.sndcdn.com/artworks-1-t500x500.jpg"));
+    let Entry::Track(second) = &list.entries[1] else { panic!("unavailable") };
+    assert_eq!(second.album_artist, None);
+    assert_eq!(second.cover_url.as_deref(), Some("https://i1.sndcdn.com/avatars-1-x-t500x500.jpg"));
+}
+
+#[tokio::test]
+async fn songs_that_cannot_be_had_keep_their_place_and_title() {
+    let fake = Fake::new(|asked| match asked.request.page {
+        "tracks batch" => ok(&json!([
+            with(song(3), &json!({"policy": "SNIP", "full_duration": 61_000})),
+            with(song(4), &json!({"policy": "BLOCK", "media": {"transcodings": []}})),
+            song(5),
+            with(song(6), &json!({"media": null})),
+            with(song(8), &json!({"policy": null})),
+        ])),
+        _ => ok(&set(
+            1,
+            &[
+                song(1),
+                stub(2),
+                stub(3),
+                stub(4),
+                stub(5),
+                stub(6),
+                with(stub(7), &json!({"policy": "BLOCK"})),
+                with(stub(8), &json!({"policy": "SNIP"})),
+                json!({}),
+                json!(null),
+                song(1),
+            ],
+        )),
+    });
+    let entries = resolve_entries(&fake).await.expect("resolves");
+    let shown: Vec<String> = entries.iter().map(title).collect();
+    assert_eq!(
+        shown,
+        [
+            "Song 1",
+            "2: not_found",
+            "3: preview_only",
+            "4: geo_blocked",
+            "Song 5",
+            "6: page_changed",
+            "7: geo_blocked",
+            "8: preview_only",
+            "9: page_changed",
+            "10: page_changed",
+            "Song 1",
+        ]
+    );
+    let titles: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Unavailable(gone) => Some(gone.title.as_deref()),
+            Entry::Track(_) => None,
+        })
+        .collect();
+    let expected = [None, Some("Song 3"), Some("Song 4"), Some("Song 6"), None, Some("Song 8"), None, None];
+    assert_eq!(titles, expected);
+    let Entry::Track(last) = &entries[10] else { panic!("unavailable") };
+    assert_eq!((last.number, last.total), (Some(11), Some(11)));
+    assert_eq!(fake.pages(), ["home page", "resolve answer", "tracks batch"]);
+}
+
+#[tokio::test]
+async fn a_refused_or_empty_batch_is_halved_once() {
+    // Too many for the site: halves pass.
+    for refusal in [(400, ""), (200, "[]")] {
+        let fake = Fake::new(move |asked| match asked.request.page {
+            "tracks batch" if asked.ids().len() > 5 => page(refusal.0, refusal.1),
+            "tracks batch" => ok(&batch(asked, |_| true)),
+            _ => ok(&set_of_stubs(9)),
+        });
+        let entries = resolve_entries(&fake).await.expect("resolves");
+        assert_eq!(title(&entries[8]), "Song 9");
+        let sizes: Vec<usize> = fake.asked()[2..].iter().map(|asked| asked.ids().len()).collect();
+        assert_eq!(sizes, [9, 5, 4]);
+    }
+    // Whatever is asked: the page changed, after three calls at most.
+    for (status, body) in [(400, ""), (200, "[]"), (404, "{}"), (200, "<html>")] {
+        let fake = Fake::new(move |asked| match asked.request.page {
+            "tracks batch" => page(status, body),
+            _ => ok(&set_of_stubs(9)),
+        });
+        assert_eq!(resolve_entries(&fake).await.expect_err("changed").kind(), Kind::PageChanged);
+        assert!(fake.pages().len() <= 5, "{:?}", fake.pages());
+    }
+}
+
+#[tokio::test]
+async fn the_only_stub_missing_from_a_batch_is_a_deleted_song() {
+    let fake = Fake::new(|asked| match asked.request.page {
+        "tracks batch" => page(200, "[]"),
+        _ => ok(&set(1, &[song(7), stub(1)])),
+    });
+    assert_eq!(title(&resolve_entries(&fake).await.expect("resolves")[1]), "2: not_found");
+    assert_eq!(fake.pages().len(), 3);
+}
+
+#[tokio::test]
+async fn batches_that_fail_fail_the_set() {
+    for (status, kind) in [(503, Kind::OriginFailed), (429, Kind::RateLimited), (403, Kind::OriginRefused)] {
+        let fake = Fake::new(move |asked| match asked.request.page {
+            "tracks batch" => page(status, ""),
+            _ => ok(&set_of_stubs(3)),
+        });
+        assert_eq!(resolve_entries(&fake).await.expect_err("fails").kind(), kind);
+    }
+}
+
+#[tokio::test]
+async fn private_sets_name_themselves_when_asking_for_their_songs() {
+    let fake = Fake::new(|asked| match asked.request.page {
+        "tracks batch" => ok(&json!([with(song(2), &json!({"sharing": "private"}))])),
+        _ => ok(&with(set(1, &[song(1), stub(2)]), &json!({"sharing": "private"}))),
+    });
+    let link = Link::parse(&format!("{SET}/s-SeT")).expect("a link");
+    let Ok(Resolved::Collection(list)) = kmds_extract::resolve(&link, &fake, &Recipes::built_in()).await else {
+        panic!("no set")
+    };
+    let asked = &fake.asked()[2];
+    assert_eq!(asked.query("playlistId").as_deref(), Some("1"));
+    assert_eq!(asked.query("playlistSecretToken").as_deref(), Some("s-SeT"));
+    assert_eq!(list.link, format!("{SET}/s-SeT"));
+    let secrets: Vec<_> = list
+        .entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Track(track) => track.source.clone(),
+            Entry::Unavailable(gone) => panic!("{gone:?}"),
+        })
+        .collect();
+    assert_eq!(
+        secrets,
+        [Source::SoundCloud { id: 1, secret: None }, Source::SoundCloud { id: 2, secret: Some("s-SeT".to_owned()) },]
+    );
+}
+
+#[tokio::test]
+async fn songs_of_a_set_without_formats_are_looked_at_once_more_together() {
+    let empty = |id| with(song(id), &json!({"media": {"transcodings": []}}));
+    let listed = set(1, &[empty(1), song(2), empty(3)]);
+    let fake = Fake::new(move |asked| match asked.request.page {
+        "tracks batch" => ok(&json!([with(song(3), &json!({"media": {"transcodings": []}})), song(1)])),
+        _ => ok(&listed),
+    });
+    let entries = resolve_entries(&fake).await.expect("resolves");
+    assert_eq!(entries.iter().map(title).collect::<Vec<_>>(), ["Song 1", "Song 2", "3: origin_failed"]);
+    assert_eq!(fake.pages(), ["home page", "resolve answer", "tracks batch"]);
+    assert_eq!(fake.asked()[2].ids(), [1, 3]);
+}
