@@ -208,3 +208,110 @@ fn attribute(list: &str, wanted: &str) -> Option<String> {
         rest = tail;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BASE: &str =
+        "https://playback.media-streaming.soundcloud.cloud/k/aac_160k/u/playlist.m3u8?Policy=p&Signature=s";
+
+    fn read(text: &str) -> Result<MediaPlaylist, HlsError> {
+        MediaPlaylist::parse(text, BASE)
+    }
+
+    #[test]
+    fn an_fmp4_playlist_gives_its_init_part_and_segments_in_order() {
+        let playlist = read(concat!(
+            "#EXTM3U\r\n#EXT-X-VERSION:7\r\n#EXT-X-TARGETDURATION:10\r\n#EXT-X-PLAYLIST-TYPE:VOD\r\n",
+            "#EXT-X-KEY:METHOD=NONE\r\n#EXT-X-MAP:URI=\"init.mp4?a=1,2\"\r\n",
+            "#EXTINF:10.007800,\r\ndata000.m4s?sig=1\r\n\r\n# a comment\r\n#EXT-X-NEVER-SEEN:1\r\n",
+            "#EXTINF:2.5,title, with comma\r\nhttps://cf-hls-media.sndcdn.com/x/data001.m4s\r\n#EXT-X-ENDLIST\r\n",
+        ))
+        .expect("reads");
+        let folder = "https://playback.media-streaming.soundcloud.cloud/k/aac_160k/u/";
+        assert_eq!(playlist.init, Some(Resource { url: format!("{folder}init.mp4?a=1,2"), range: None }));
+        let urls: Vec<&str> = playlist.segments.iter().map(|segment| segment.at.url.as_str()).collect();
+        assert_eq!(urls, [&*format!("{folder}data000.m4s?sig=1"), "https://cf-hls-media.sndcdn.com/x/data001.m4s"]);
+        assert_eq!(playlist.duration(), Duration::from_secs_f64(12.5078));
+    }
+
+    #[test]
+    fn byte_ranges_are_named_or_go_on_where_the_last_one_ended() {
+        let playlist = read(
+            "#EXTM3U\n#EXT-X-MAP:URI=\"a.mp4\",BYTERANGE=\"954@0\"\n#EXT-X-BYTERANGE:100@954\n#EXTINF:10,\na.mp4\n#EXTINF:10,\n#EXT-X-BYTERANGE:50\na.mp4\n#EXT-X-ENDLIST",
+        )
+        .expect("reads");
+        assert_eq!(playlist.init.and_then(|init| init.range), Some((0, 954)));
+        let ranges: Vec<_> = playlist.segments.iter().map(|segment| segment.at.range).collect();
+        assert_eq!(ranges, [Some((954, 100)), Some((1054, 50))]);
+    }
+
+    #[test]
+    fn what_cannot_be_joined_is_refused_by_name() {
+        let segment = "#EXTINF:10,\nx\n";
+        let end = "#EXT-X-ENDLIST\n";
+        let table = [
+            (String::new(), HlsError::NotAPlaylist),
+            ("<html>".to_owned(), HlsError::NotAPlaylist),
+            (format!("#EXTM3U\n{end}"), HlsError::NotAPlaylist),
+            ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n".to_owned(), HlsError::Master),
+            ("#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"x\"\n".to_owned(), HlsError::Master),
+            (format!("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n{segment}{end}"), HlsError::Encrypted),
+            (format!("#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES-CTR\n{segment}{end}"), HlsError::Encrypted),
+            (format!("#EXTM3U\n#EXT-X-KEY:\n{segment}{end}"), HlsError::Encrypted),
+            (format!("#EXTM3U\n{segment}"), HlsError::Unfinished),
+            (format!("#EXTM3U\nx\n{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXTINF:soon,\nx\n{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXTINF:-1,\nx\n{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXTINF:NaN,\nx\n{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXTINF:1e9,\nx\n{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXTINF:1,\nhttp://cf-hls-media.sndcdn.com/x\n{end}"), HlsError::Line(3)),
+            (format!("#EXTM3U\n#EXTINF:1,\nfile:///x\n{end}"), HlsError::Line(3)),
+            (format!("#EXTM3U\n#EXT-X-MAP:BYTERANGE=\"1@0\"\n{segment}{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXT-X-MAP:URI=\"a\"\n{segment}#EXT-X-MAP:URI=\"b\"\n{end}"), HlsError::Line(5)),
+            (format!("#EXTM3U\n#EXT-X-BYTERANGE:5\n{segment}{end}"), HlsError::Line(4)),
+            (format!("#EXTM3U\n#EXT-X-BYTERANGE:2@{}\n{segment}{end}", u64::MAX), HlsError::Line(4)),
+            (format!("#EXTM3U\n#EXT-X-BYTERANGE:0@0\n{segment}{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n#EXT-X-GAP\n{segment}{end}"), HlsError::Line(2)),
+            (format!("#EXTM3U\n{}{end}", segment.repeat(MAX_SEGMENTS + 1)), HlsError::Line(2 * MAX_SEGMENTS + 3)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(&text), Err(expected), "{}", text.get(..80).unwrap_or(&text));
+        }
+    }
+
+    #[test]
+    fn printing_a_playlist_hides_signatures() {
+        let shown = format!("{:?}", read("#EXTM3U\n#EXTINF:1,\nx?Signature=secret\n#EXT-X-ENDLIST"));
+        assert!(shown.contains("/u/x") && !shown.contains("secret"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(text in "(#EXTM3U\n)?[ -~\n\u{e9}\u{0}]{0,300}", base in "(https://a\\.example/)?[ -~]{0,20}") {
+            let _ = MediaPlaylist::parse(&text, &base);
+        }
+
+        #[test]
+        fn reading_almost_playlists_never_panics(lines in proptest::collection::vec(
+            "(#EXTINF:|#EXT-X-BYTERANGE:|#EXT-X-MAP:|#EXT-X-KEY:|#EXT-X-VERSION:|#EXT-X-ENDLIST|)[A-Z=\"@,.0-9a-z-]{0,24}", 0..30)) {
+            let _ = read(&format!("#EXTM3U\n{}", lines.join("\n")));
+        }
+
+        #[test]
+        fn whole_playlists_keep_every_segment_in_order(lengths in proptest::collection::vec(0.0f64..3600.0, 1..60)) {
+            let mut text = String::from("#EXTM3U\n");
+            for (index, length) in lengths.iter().enumerate() {
+                text.push_str(&format!("#EXTINF:{length:.6},\nseg{index}\n"));
+            }
+            let playlist = read(&(text + "#EXT-X-ENDLIST\n")).expect("reads");
+            prop_assert_eq!(playlist.segments.len(), lengths.len());
+            for (index, segment) in playlist.segments.iter().enumerate() {
+                let name = format!("/seg{index}");
+                prop_assert!(segment.at.url.ends_with(&name));
+            }
+        }
+    }
+}

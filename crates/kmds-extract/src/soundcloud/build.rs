@@ -15,11 +15,31 @@ const SITE: Site = Site::SoundCloud;
 /// Albums by any of the site's names for them; other sets are someone's selection.
 const ALBUM_TYPES: [&str; 4] = ["album", "ep", "single", "compilation"];
 
-/// A verdict on a song.
-pub enum Outcome {
-    Done(Result<Track, ExtractError>),
+/// Why a song is not offered.
+pub enum Unfit {
+    For(ExtractError),
     /// No usable encoding is listed, and none that says why: still being processed, perhaps. Worth one more look.
     NothingListed,
+}
+
+impl From<ExtractError> for Unfit {
+    fn from(error: ExtractError) -> Self {
+        Self::For(error)
+    }
+}
+
+impl Unfit {
+    /// After the second look.
+    pub fn at_last(self) -> ExtractError {
+        match self {
+            Self::For(error) => error,
+            Self::NothingListed => ExtractError::OriginFailed {
+                site: SITE,
+                page: "track answer",
+                reason: "it lists no usable audio; the song may still be processed".to_owned(),
+            },
+        }
+    }
 }
 
 /// What a song in a set takes from the set.
@@ -52,47 +72,42 @@ pub fn dead_link() -> ExtractError {
     )
 }
 
-pub fn nothing_usable() -> ExtractError {
-    let reason = "it lists no usable audio; the song may still be processed".to_owned();
-    ExtractError::OriginFailed { site: SITE, page: "track answer", reason }
-}
-
 pub fn drm_only(title: &str) -> ExtractError {
     refused(Kind::DrmOnly, "this song is only served with DRM and cannot be downloaded", Some(title))
 }
 
 /// Judges one song; `token` is the secret of the link it was asked by, `frame` its place in a set.
-pub fn track(raw: &RawTrack, token: Option<&str>, frame: Option<&Frame<'_>>, recipe: &SoundCloudRecipe) -> Outcome {
-    let (id, title) = match (raw.id, raw.title.as_deref()) {
-        (Some(id), Some(title)) => (id, title),
-        (None, _) => return Outcome::Done(Err(changed("track answer", "id"))),
-        (_, None) => return Outcome::Done(Err(changed("track answer", "title"))),
-    };
+/// What the site says about the song comes before what its answer lacks.
+pub fn track(
+    raw: &RawTrack,
+    token: Option<&str>,
+    frame: Option<&Frame<'_>>,
+    recipe: &SoundCloudRecipe,
+) -> Result<Track, Unfit> {
+    let id = raw.id.ok_or(changed("track answer", "id"))?;
+    let title = raw.title.as_deref().ok_or(changed("track answer", "title"))?;
     let policy = raw.policy.as_deref().or_else(|| frame.and_then(|frame| frame.stub_policy));
     if let Some(error) = policy.and_then(|policy| forbidden(policy, raw)) {
-        return Outcome::Done(Err(error));
+        return Err(error.into());
     }
     if raw.media.is_none() {
-        return Outcome::Done(Err(changed("track answer", "media")));
+        return Err(changed("track answer", "media").into());
     }
     if raw.streamable == Some(false) || raw.state.as_deref().is_some_and(|state| state != "finished") {
         let reason = "this song cannot be played yet: it is still processed, or streaming is switched off for it";
-        return Outcome::Done(Err(refused(Kind::Unavailable, reason, Some(title))));
+        return Err(refused(Kind::Unavailable, reason, Some(title)).into());
     }
     let secret = secret(raw, token.or_else(|| frame.and_then(|frame| frame.token)), frame.is_some());
     let formats = formats::sort_out(raw, id, secret.as_deref(), recipe);
-    if !formats.streams.is_empty() {
-        return Outcome::Done(
-            assembled(raw, id, title, secret, frame).map(|track| Track { streams: formats.streams, ..track }),
-        );
+    if formats.streams.is_empty() {
+        return Err(match (formats.encrypted, formats.snipped) {
+            (true, _) => drm_only(title).into(),
+            (false, true) => preview_only(raw).into(),
+            (false, false) => Unfit::NothingListed,
+        });
     }
-    if formats.encrypted {
-        return Outcome::Done(Err(drm_only(title)));
-    }
-    if formats.snipped {
-        return Outcome::Done(Err(preview_only(raw)));
-    }
-    Outcome::NothingListed
+    let track = assembled(raw, id, title, secret, frame)?;
+    Ok(Track { streams: formats.streams, ..track })
 }
 
 /// The policy's verdict; `None` when it may be played.
@@ -204,13 +219,11 @@ fn date(raw: &RawTrack) -> Option<String> {
 }
 
 /// A song of a set that cannot be had keeps its place.
-pub fn entry(outcome: Outcome, title: Option<String>, number: u32) -> Entry {
-    let error = match outcome {
-        Outcome::Done(Ok(track)) => return Entry::Track(Box::new(track)),
-        Outcome::Done(Err(error)) => error,
-        Outcome::NothingListed => nothing_usable(),
-    };
-    Entry::Unavailable(Unavailable { title, number, error })
+pub fn entry(done: Result<Track, Unfit>, title: Option<String>, number: u32) -> Entry {
+    match done {
+        Ok(track) => Entry::Track(Box::new(track)),
+        Err(unfit) => Entry::Unavailable(Unavailable { title, number, error: unfit.at_last() }),
+    }
 }
 
 /// A song that the set names and the batch does not know.

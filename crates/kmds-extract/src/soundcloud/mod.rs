@@ -16,12 +16,12 @@ use url::Url;
 use crate::error::ExtractError;
 use crate::link::{Link, LinkError, SoundCloudLink};
 use crate::origin::{Origin, Page};
-use crate::recipes::{Recipes, SoundCloudRecipe};
+use crate::recipes::Recipes;
 use crate::stream::{Delivery, Stream};
 use crate::track::{Resolved, Site, Track};
 
 use api::Api;
-use build::{Outcome, changed};
+use build::{Unfit, changed};
 use parse::{Found, RawTrack};
 
 /// Redirects of a short link that are read, each without being followed.
@@ -168,15 +168,12 @@ fn existing(answer: Page, what: &str, page: &'static str, api: &Api<'_, impl Ori
 
 /// Judges a song; one that lists no encodings is asked for once more.
 async fn finish(raw: RawTrack, token: Option<&str>, api: &Api<'_, impl Origin>) -> Result<Track, ExtractError> {
-    let judge = |raw: &RawTrack, recipe: &SoundCloudRecipe| build::track(raw, token, None, recipe);
-    let id = match (judge(&raw, api.recipe), raw.id) {
-        (Outcome::Done(done), _) => return done,
-        (Outcome::NothingListed, Some(id)) => id,
-        (Outcome::NothingListed, None) => return Err(changed("track answer", "id")),
-    };
-    let again = ask_track(id, raw.secret_token.as_deref().or(token), api).await?;
-    match judge(&again, api.recipe) {
-        Outcome::Done(done) => done,
-        Outcome::NothingListed => Err(build::nothing_usable()),
+    match build::track(&raw, token, None, api.recipe) {
+        Ok(track) => return Ok(track),
+        Err(Unfit::For(error)) => return Err(error),
+        Err(Unfit::NothingListed) => {}
     }
+    let id = raw.id.ok_or(changed("track answer", "id"))?;
+    let again = ask_track(id, raw.secret_token.as_deref().or(token), api).await?;
+    build::track(&again, token, None, api.recipe).map_err(Unfit::at_last)
 }

@@ -9,10 +9,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::error::ExtractError;
 use crate::link::{Link, SoundCloudLink};
 use crate::origin::Origin;
-use crate::track::Collection;
+use crate::track::{Collection, Track};
 
 use super::api::Api;
-use super::build::{self, Frame, Outcome, changed};
+use super::build::{self, Frame, Unfit, changed};
 use super::parse::{self, RawSet, RawTrack};
 use super::requests::{self, SetSecret};
 
@@ -42,7 +42,7 @@ pub async fn collect(
             *song = second;
         }
     }
-    let entries = (1..).zip(songs).map(|(number, song)| build::entry(song.outcome, song.title, number)).collect();
+    let entries = (1..).zip(songs).map(|(number, song)| build::entry(song.verdict, song.title, number)).collect();
     Ok(build::collection(set, id, link(set, id, at, token), entries))
 }
 
@@ -55,12 +55,12 @@ fn is_stub(raw: &RawTrack) -> bool {
 struct Song {
     id: Option<u64>,
     title: Option<String>,
-    outcome: Outcome,
+    verdict: Result<Track, Unfit>,
 }
 
 impl Song {
     const fn is_unclear(&self) -> bool {
-        matches!(self.outcome, Outcome::NothingListed)
+        matches!(self.verdict, Err(Unfit::NothingListed))
     }
 }
 
@@ -75,15 +75,15 @@ fn judged(
     let one = |(number, stub): (u32, &RawTrack)| {
         let policy = stub.policy.as_deref();
         let whole = stub.id.and_then(|id| told.get(&id)).or(Some(stub).filter(|raw| !is_stub(raw)));
-        let outcome = match (whole, stub.id) {
+        let verdict = match (whole, stub.id) {
             (Some(raw), _) => {
                 let frame = Frame { set, number, total, token, stub_policy: policy };
                 build::track(raw, None, Some(&frame), api.recipe)
             }
-            (None, Some(_)) => Outcome::Done(Err(build::missing(policy))),
-            (None, None) => Outcome::Done(Err(changed("set answer", "tracks"))),
+            (None, Some(_)) => Err(build::missing(policy).into()),
+            (None, None) => Err(changed("set answer", "tracks").into()),
         };
-        Song { id: stub.id, title: whole.and_then(|raw| raw.title.clone()), outcome }
+        Song { id: stub.id, title: whole.and_then(|raw| raw.title.clone()), verdict }
     };
     (1..).zip(listed).map(one).collect()
 }
