@@ -1,0 +1,15 @@
+//! MP4: boxes within boxes (ISO 14496-12).
+//!
+//! Owns the walk that shows a file or an HLS piece to be whole, the durations written into an init piece, and taking
+//! the audio out of a muxed file. Hides boxes, versions, sample tables and fragments.
+//! Never touches a sample.
+
+mod audio_only;
+mod boxes;
+mod check;
+mod movie;
+mod patch;
+
+pub use audio_only::extract_audio;
+pub(super) use check::{walk, walk_segment};
+pub use patch::patch_durations;
