@@ -60,9 +60,10 @@ pub struct Times {
 }
 
 impl Times {
+    /// Between nothing and a year; what is no number at all is nothing.
     #[must_use]
     pub fn seconds(value: f64) -> Duration {
-        Duration::from_secs_f64(value.clamp(0.0, 86_400.0 * 365.0))
+        Duration::try_from_secs_f64(value.clamp(0.0, 86_400.0 * 365.0)).unwrap_or_default()
     }
 }
 
@@ -238,6 +239,9 @@ impl Recipes {
         let theirs: toml::Table = text.parse().map_err(|error| RecipesError::Syntax(format!("{error}")))?;
         let mut unknown = Vec::new();
         lay_over(&mut table, theirs, "", &mut unknown);
+        if let Some(key) = not_a_number(&table, "") {
+            return Err(RecipesError::Value { key, why: "must be a number".to_owned() });
+        }
         let recipes: Self =
             table.try_into().map_err(|error: toml::de::Error| RecipesError::Syntax(error.to_string()))?;
         recipes.check()?;
@@ -290,6 +294,21 @@ impl Recipes {
     }
 }
 
+/// TOML knows `nan`; no time or limit may be one.
+fn not_a_number(table: &toml::Table, path: &str) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            toml::Value::Float(number) if number.is_nan() => Some(at),
+            toml::Value::Table(below) => not_a_number(below, &at),
+            toml::Value::Array(items) => {
+                items.iter().any(|item| item.as_float().is_some_and(f64::is_nan)).then_some(at)
+            }
+            _ => None,
+        }
+    })
+}
+
 fn lay_over(base: &mut toml::Table, theirs: toml::Table, path: &str, unknown: &mut Vec<String>) {
     // Free tables: their keys are facts, not settings of ours.
     let free = matches!(path, "youtube.reasons" | "youtube.reel.client" | "youtube.reel.headers" | "youtube.reel.body");
@@ -333,6 +352,10 @@ mod tests {
     fn a_wrong_type_is_refused() {
         assert!(Recipes::over_built_in("[time]\naudio_stall = 'soon'\n").is_err());
         assert!(Recipes::over_built_in("[youtube]\nidentities = []\n").is_err());
+        for text in ["[time]\naudio_stall = nan\n", "[time]\nretry_pauses = [0.5, nan]\n"] {
+            let refusal = Recipes::over_built_in(text).expect_err("not a number").to_string();
+            assert!(refusal.contains("time.") && refusal.contains("must be a number"), "{refusal}");
+        }
     }
 
     #[test]
