@@ -109,18 +109,6 @@ pub(super) fn mobile(body: &[u8], wanted: Wanted) -> Result<Release, ExtractErro
     let tracks = read.tracks.ok_or(changed(requests::MOBILE_ANSWER, "tracks"))?;
     let (is_album, id) = which(wanted);
     let numbered = is_album || read.album_id.is_some() || read.album_title.is_some();
-    let songs = tracks
-        .into_iter()
-        .map(|track| Song {
-            id: track.track_id,
-            title: track.title,
-            number: track.track_num.filter(|_| numbered).and_then(|number| u32::try_from(number).ok()),
-            duration: duration(track.duration),
-            files: track.streaming_url,
-            art_id: track.art_id,
-            ..Song::default()
-        })
-        .collect();
     let (band_id, band_name) = read.band.map_or((None, None), |band| (band.band_id, band.name));
     Ok(Release {
         is_album,
@@ -135,7 +123,7 @@ pub(super) fn mobile(body: &[u8], wanted: Wanted) -> Result<Release, ExtractErro
         band_id,
         link: public_link(read.bandcamp_url.as_deref(), wanted),
         bare_title: None,
-        songs,
+        songs: tracks.into_iter().map(|track| track.read(numbered)).collect(),
     })
 }
 
@@ -149,20 +137,7 @@ pub(super) fn player(page: &str, wanted: Wanted) -> Result<Release, ExtractError
         serde_json::from_str(&html::unescape(escaped)).map_err(|_| changed(requests::PLAYER_PAGE, field))?;
     let tracks = read.tracks.ok_or(changed(requests::PLAYER_PAGE, "tracks"))?;
     let (is_album, id) = which(wanted);
-    let songs = tracks
-        .into_iter()
-        .map(|track| Song {
-            id: track.id,
-            title: track.title,
-            // Players repeat the release's artist with every song.
-            artist: track.artist.filter(|artist| Some(artist) != read.artist.as_ref()),
-            duration: duration(track.duration),
-            files: track.file,
-            page: track.title_link,
-            art_id: track.art_id,
-            ..Song::default()
-        })
-        .collect();
+    let songs = tracks.into_iter().map(|track| track.read(read.artist.as_deref())).collect();
     Ok(Release {
         is_album,
         id,
@@ -178,6 +153,36 @@ pub(super) fn player(page: &str, wanted: Wanted) -> Result<Release, ExtractError
         bare_title: None,
         songs,
     })
+}
+
+impl MobileTrack {
+    fn read(self, numbered: bool) -> Song {
+        Song {
+            id: self.track_id,
+            title: self.title,
+            number: self.track_num.filter(|_| numbered).and_then(|number| u32::try_from(number).ok()),
+            duration: duration(self.duration),
+            files: self.streaming_url,
+            art_id: self.art_id,
+            ..Song::default()
+        }
+    }
+}
+
+impl PlayerTrack {
+    /// Players repeat the release's artist with every song.
+    fn read(self, release_artist: Option<&str>) -> Song {
+        Song {
+            id: self.id,
+            title: self.title,
+            artist: self.artist.filter(|artist| Some(artist.as_str()) != release_artist),
+            duration: duration(self.duration),
+            files: self.file,
+            page: self.title_link,
+            art_id: self.art_id,
+            ..Song::default()
+        }
+    }
 }
 
 const fn which(wanted: Wanted) -> (bool, u64) {

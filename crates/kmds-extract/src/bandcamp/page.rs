@@ -148,40 +148,42 @@ fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Re
     let band: Band = json_attribute(page, "data-band");
     let Some(current) = tralbum.current else { return Err(band_page()) };
     let infos = tralbum.trackinfo.ok_or(changed("trackinfo"))?;
-    let linked: LinkedData = if is_album {
-        LinkedData::default()
-    } else {
-        html::ld_json(page).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-    };
     let on_an_album = current.album_id.is_some() || tralbum.album_url.is_some();
-    let bare_title = linked.name;
-    let linked_album = linked.in_album.and_then(|album| album.name).filter(|name| {
-        // Singles are "in an album" of their own name there.
-        on_an_album || Some(name) != current.title.as_ref()
-    });
-    let album = if is_album { None } else { embed.album_title.clone().or(linked_album) };
+    let lone = if is_album { Lone::default() } else { lone(page, &embed, &current, on_an_album) };
     let id = tralbum.id.or(current.id).or(infos.first().and_then(TrackInfo::id).filter(|_| !is_album));
-    let numbered = is_album || on_an_album || album.is_some();
+    let numbered = is_album || on_an_album || lone.album.is_some();
     let own_number = current.track_number.filter(|_| !is_album);
-    let songs = infos.into_iter().map(|song| song.read(numbered, own_number)).collect();
+    let dates = [current.release_date, tralbum.album_release_date, current.publish_date];
     Ok(Release {
         is_album,
         id: id.ok_or(changed("id"))?,
         title: current.title.or(embed.album_title.filter(|_| is_album)),
         artist: tralbum.artist.or(current.artist).or(embed.artist).or(band.name),
-        album,
+        album: lone.album,
         art_id: tralbum.art_id.or(current.art_id),
-        date: [current.release_date, tralbum.album_release_date, current.publish_date]
-            .into_iter()
-            .flatten()
-            .find_map(|text| date::day_of_text(&text)),
+        date: dates.into_iter().flatten().find_map(|text| date::day_of_text(&text)),
         preorder: tralbum.is_preorder || tralbum.album_is_preorder,
         members_only: tralbum.tralbum_subscriber_only,
         band_id: current.band_id.or(band.id),
         link,
-        bare_title,
-        songs,
+        bare_title: lone.bare_title,
+        songs: infos.into_iter().map(|song| song.read(numbered, own_number)).collect(),
     })
+}
+
+/// What only a track's own page says about it.
+#[derive(Default)]
+struct Lone {
+    album: Option<String>,
+    bare_title: Option<String>,
+}
+
+fn lone(page: &str, embed: &Embed, current: &Current, on_an_album: bool) -> Lone {
+    let linked: LinkedData = html::ld_json(page).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let linked_album = linked.in_album.and_then(|album| album.name);
+    // A single may be "in an album" of its own name there.
+    let linked_album = linked_album.filter(|name| on_an_album || Some(name) != current.title.as_ref());
+    Lone { album: embed.album_title.clone().or(linked_album), bare_title: linked.name }
 }
 
 impl TrackInfo {
