@@ -159,6 +159,17 @@ async fn a_song_asked_for_alone_has_its_album_and_number_but_no_total() {
 }
 
 #[tokio::test]
+async fn the_releases_own_words_win_over_those_of_the_shop() {
+    let mut tralbum = track(song(4, 4, "Ebb"));
+    tralbum["current"]["track_number"] = json!(7);
+    tralbum["current"]["artist"] = json!("Some Label");
+    tralbum["current"]["art_id"] = json!(1);
+    let track = one(TRACK, track_page(&tralbum)).await;
+    assert_eq!((track.number, track.artist.as_deref()), (Some(7), Some("Tin Harbour")));
+    assert_eq!(track.cover_url.as_deref(), Some("https://f4.bcbits.com/img/a0076513327_10.jpg"));
+}
+
+#[tokio::test]
 async fn the_album_of_a_track_comes_from_the_embed_then_from_linked_data() {
     let tralbum = track(song(4, 4, "Ebb"));
     let linked = json!({"name": "Ebb", "inAlbum": {"name": "From Linked"}});
@@ -269,7 +280,7 @@ async fn without_the_usual_encoding_the_first_one_on_an_allowed_host_is_taken() 
             "https://t4.bcbits.com/b",
         ),
         (
-            json!({"mp3-320": "https://t4.bcbits.com/a", "mp3-128": "//t4.bcbits.com/b"}),
+            json!({"aac-hi": "https://t4.bcbits.com/a", "mp3-128": "//t4.bcbits.com/b"}),
             Some("mp3"),
             "https://t4.bcbits.com/b",
         ),
@@ -328,11 +339,11 @@ async fn locked_songs_keep_their_places_and_say_why() {
 async fn a_preordered_album_marks_songs_without_a_page_as_unreleased() {
     let mut hidden = locked(12, 2, "Later");
     hidden["title_link"] = Value::Null;
-    let mut tralbum = album(vec![song(11, 1, "Ebb"), hidden]);
+    let mut tralbum = album(vec![song(11, 1, "Ebb"), hidden, locked(13, 3, "Has a page")]);
     tralbum["is_preorder"] = json!(true);
     tralbum["current"]["release_date"] = json!("24 Dec 2026 00:00:00 GMT");
     let collection = many(ALBUM, album_page(&tralbum)).await;
-    assert_eq!(kinds(&collection), [None, Some(Kind::Unreleased)]);
+    assert_eq!(kinds(&collection), [None, Some(Kind::Unreleased), Some(Kind::PaidOnly)]);
 }
 
 #[tokio::test]
@@ -572,6 +583,7 @@ async fn each_door_stands_in_for_the_other() {
         page(404, ""),
         page(500, ""),
         page(200, "{\"error\":true}"),
+        page(200, "{\"error\":true,\"error_message\":\"tralbum 4 not found\"}"),
         Err(OriginError::Timeout),
     ];
     for failure in failures.clone() {
