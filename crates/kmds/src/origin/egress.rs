@@ -16,8 +16,9 @@ use url::Url;
 
 use super::resolver::{Block, BlockError, Guard};
 
-/// Connections kept open and idle to one host, and how long: a file's ranges follow each other within a second.
-const IDLE_PER_HOST: usize = 2;
+/// Connections kept open and idle to one host, and how long: as many as there are HLS segments in flight, which follow
+/// each other within a second.
+const IDLE_PER_HOST: usize = 4;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Settings of the way out, for all sites or for one. Nothing set means: straight from this machine.

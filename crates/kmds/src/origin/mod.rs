@@ -81,6 +81,12 @@ impl Counters {
     }
 }
 
+/// Waits before try number `tries + 1` of audio, and counts it.
+pub(crate) async fn pause_before_retry(client: &Client, site: Site, pauses: &[f64], tries: u32) {
+    count(&client.counters().site(site).retries, 1);
+    tokio::time::sleep(random::varied(client::pause_before(pauses, tries))).await;
+}
+
 fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
