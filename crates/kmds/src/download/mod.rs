@@ -1,0 +1,192 @@
+//! A stream as chunks of bytes in order, from any point that is worth keeping.
+//!
+//! Owns how a file is asked for so that the site gives it whole ([`ranged`]), how HLS segments become one file
+//! ([`hls`]), when to try again ([`retry`]), and the checks on the way: length, container of the first bytes, that the
+//! file did not change between two tries. Hides requests, redirects and pauses.
+//! Never writes, never resolves a link again, and never waits for a site's limit: it says what would help
+//! ([`DownloadError::remedy`]), and the job does it.
+
+mod error;
+mod hls;
+mod ranged;
+mod retry;
+mod steps;
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use kmds_extract::{Container, Delivery, Recipes, Site, Stream};
+
+use crate::media::{SNIFF_BYTES, Sniffed, sniff};
+use crate::origin::Client;
+
+pub use error::{DownloadError, Remedy};
+
+use hls::Hls;
+use ranged::Ranged;
+
+/// The largest chunk handed out (design 6).
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// What an earlier download of the same stream (equal validators) left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub bytes: u64,
+    /// [`Download::progress_mark`] of that download; without it less can be used.
+    pub mark: Option<String>,
+}
+
+/// A download under way. Nothing happens unless [`Download::next`] is awaited; dropping it ends the connection.
+#[derive(Debug)]
+pub struct Download {
+    way: Way,
+    site: Site,
+    /// Received, checked, not handed out yet.
+    ready: VecDeque<Bytes>,
+    /// What happened behind the bytes that are ready.
+    failed: Option<DownloadError>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Ranged(Box<Ranged>),
+    Hls(Box<Hls>),
+}
+
+/// Starts, or goes on with, the download of a located stream. Waits for the first answer of the site, and at the
+/// beginning of a file for its first bytes, which must be of the stream's container.
+///
+/// Kept bytes that cannot be used (the file changed, the server does not resume) are no error: see
+/// [`Download::start`].
+/// # Errors
+/// See [`DownloadError`]; [`Delivery::Asked`] must be located first.
+pub async fn open(
+    stream: &Stream,
+    kept: Option<Kept>,
+    client: &Client,
+    recipes: &Recipes,
+) -> Result<Download, DownloadError> {
+    let kept = kept.filter(|kept| kept.bytes > 0);
+    match begin(stream, kept.as_ref(), client, recipes).await {
+        Err(DownloadError::Changed { .. }) if kept.is_some() => begin(stream, None, client, recipes).await,
+        begun => begun,
+    }
+}
+
+async fn begin(
+    stream: &Stream,
+    kept: Option<&Kept>,
+    client: &Client,
+    recipes: &Recipes,
+) -> Result<Download, DownloadError> {
+    let site = stream.site;
+    let way = match &stream.delivery {
+        Delivery::File { url } => Way::Ranged(Box::new(Ranged::open(stream, url, kept, client, recipes).await?)),
+        Delivery::Hls { url } => Way::Hls(Box::new(Hls::open(stream, url, kept, client, recipes).await?)),
+        Delivery::Asked { .. } => {
+            return Err(DownloadError::Failed { site, reason: "its URL was not asked for yet".to_owned() });
+        }
+    };
+    let mut download = Download { way, site, ready: VecDeque::new(), failed: None };
+    if download.start() == 0 {
+        download.check_first_bytes(stream.container).await?;
+    }
+    Ok(download)
+}
+
+impl Download {
+    /// Offset of the first byte that [`Download::next`] gives: what was kept, or less, or 0. The file must be cut there.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        match &self.way {
+            Way::Ranged(ranged) => ranged.start(),
+            Way::Hls(hls) => hls.start(),
+        }
+    }
+
+    /// Length of the whole file, where the site states it. Never for HLS before the end.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        match &self.way {
+            Way::Ranged(ranged) => ranged.total(),
+            Way::Hls(hls) => hls.total(),
+        }
+    }
+
+    #[must_use]
+    pub const fn site(&self) -> Site {
+        self.site
+    }
+
+    /// What to store beside the bytes, so that a later [`open`] uses as many of them as can be. It may know of more
+    /// bytes than were handed out. Changes with every HLS segment.
+    #[must_use]
+    pub fn progress_mark(&self) -> String {
+        match &self.way {
+            Way::Ranged(ranged) => ranged.mark(),
+            Way::Hls(hls) => hls.mark(),
+        }
+    }
+
+    /// The next bytes in order, at most [`CHUNK_BYTES`]; `None` when the file is whole: its length is right.
+    ///
+    /// Safe to drop and call again. After [`Remedy::Wait`] it may be called again too, and goes on at the same byte.
+    /// # Errors
+    /// See [`DownloadError`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, DownloadError> {
+        loop {
+            if let Some(chunk) = self.ready.front_mut() {
+                if chunk.len() > CHUNK_BYTES {
+                    return Ok(Some(chunk.split_to(CHUNK_BYTES)));
+                }
+                return Ok(self.ready.pop_front());
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            match self.receive().await? {
+                Some(chunk) => self.ready.push_back(chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<Bytes>, DownloadError> {
+        match &mut self.way {
+            Way::Ranged(ranged) => ranged.next().await,
+            Way::Hls(hls) => hls.next().await,
+        }
+    }
+
+    /// Gathers enough to tell audio from an error page, and keeps it ready; no more, since someone may be listening.
+    async fn check_first_bytes(&mut self, container: Container) -> Result<(), DownloadError> {
+        let mut head = BytesMut::new();
+        while head.len() < SNIFF_BYTES && fits(self.site, container, &head).is_err() {
+            match self.receive().await {
+                Ok(Some(chunk)) => head.extend_from_slice(&chunk),
+                Ok(None) => break,
+                // The bytes before the failure are as good as any.
+                Err(error) if !head.is_empty() => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let head = head.freeze();
+        fits(self.site, container, &head)?;
+        self.ready.push_back(head);
+        Ok(())
+    }
+}
+
+fn fits(site: Site, container: Container, head: &[u8]) -> Result<(), DownloadError> {
+    match sniff(head.get(..SNIFF_BYTES).unwrap_or(head)) {
+        Sniffed::Empty => Err(DownloadError::Empty { site }),
+        found if found == Sniffed::from(container) => Ok(()),
+        // An MP3 may begin with padding or the tail of a frame; the walk before publishing tells.
+        Sniffed::Unknown if container == Container::Mp3 => Ok(()),
+        Sniffed::Unknown => Err(DownloadError::NotAudio { site, found: "bytes of no kind we know".to_owned() }),
+        found => Err(DownloadError::NotAudio { site, found: found.to_string() }),
+    }
+}

@@ -1,0 +1,347 @@
+//! Progressive files: bounded ranges one after another (YouTube), or one request that is resumed (the other sites).
+//!
+//! Owns the offset, what is known of the file (length, validator), and reading every answer against both: a byte is
+//! handed on only if it is the next one of the same file. Hides requests. Never re-reads what was handed on.
+
+use bytes::{Buf, Bytes};
+use kmds_extract::{Recipes, Site, Stream};
+use serde::{Deserialize, Serialize};
+
+use super::Kept;
+use super::error::DownloadError;
+use super::retry::{Setback, Tries, refusal, setback};
+use super::steps::Steps;
+use crate::origin::{Client, ContentRange, MediaAnswer, MediaAsk, MediaBody};
+
+/// What identifies the bytes of a file, beside the stream's own validator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    total: Option<u64>,
+    etag: Option<String>,
+    modified: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ranged {
+    client: Client,
+    site: Site,
+    url: String,
+    headers: Vec<(&'static str, String)>,
+    /// Where the last redirect of a bounded range led: asked directly for the next ones, until it fails.
+    moved_to: Option<String>,
+    steps: Option<Steps>,
+    known: Known,
+    start: u64,
+    /// The next byte to hand on.
+    offset: u64,
+    body: Option<Body>,
+    /// Set when a file of unannounced length came to its end.
+    ended: bool,
+    tries: Tries,
+}
+
+#[derive(Debug)]
+struct Body {
+    stream: MediaBody,
+    /// Bytes before `offset` that a server without ranges sends again.
+    skip: u64,
+    /// Bytes that must still come, `skip` included; unknown where the length is not announced.
+    left: Option<u64>,
+    empty: bool,
+}
+
+/// What an answer is good for.
+enum Verdict {
+    Use(Body),
+    Whole,
+    TrySmaller,
+    TryAgain(Setback),
+}
+
+impl Ranged {
+    /// Asks for the first answer, so that length and start are known.
+    pub(super) async fn open(
+        stream: &Stream,
+        url: &str,
+        kept: Option<&Kept>,
+        client: &Client,
+        recipes: &Recipes,
+    ) -> Result<Self, DownloadError> {
+        let site = stream.site;
+        let offset = kept.map_or(0, |kept| kept.bytes);
+        let mut known: Known = kept
+            .and_then(|kept| kept.mark.as_deref())
+            .and_then(|mark| serde_json::from_str(mark).ok())
+            .unwrap_or_default();
+        if stream.size_bytes.is_some() && known.total.is_some() && stream.size_bytes != known.total {
+            return Err(DownloadError::Changed { site });
+        }
+        known.total = stream.size_bytes.or(known.total);
+        if known.total.is_some_and(|total| offset > total) {
+            return Err(DownloadError::Changed { site });
+        }
+        let mut ranged = Self {
+            client: client.clone(),
+            site,
+            url: url.to_owned(),
+            headers: stream.headers.clone(),
+            moved_to: None,
+            steps: stream.bounded_ranges.then(|| Steps::new(&recipes.youtube)),
+            known,
+            start: offset,
+            offset,
+            body: None,
+            ended: false,
+            tries: Tries::new(client, site, &recipes.time),
+        };
+        if !ranged.is_whole() {
+            ranged.ask().await?;
+        }
+        Ok(ranged)
+    }
+
+    pub(super) const fn start(&self) -> u64 {
+        self.start
+    }
+
+    pub(super) const fn total(&self) -> Option<u64> {
+        self.known.total
+    }
+
+    pub(super) fn mark(&self) -> String {
+        serde_json::to_string(&self.known).unwrap_or_default()
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, DownloadError> {
+        loop {
+            let Some(body) = &mut self.body else {
+                if self.is_whole() {
+                    return Ok(None);
+                }
+                self.ask().await?;
+                continue;
+            };
+            match body.stream.next().await {
+                Ok(Some(chunk)) => {
+                    if let Some(chunk) = self.take(chunk)? {
+                        return Ok(Some(chunk));
+                    }
+                }
+                Ok(None) => self.body_ended().await?,
+                // All that was wanted is here; how the rest of the answer ends does not matter.
+                Err(_) if body.left == Some(0) => self.body_ended().await?,
+                Err(error) => {
+                    let setback = setback(self.site, error)?;
+                    self.again(setback).await?;
+                }
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.ended || self.known.total == Some(self.offset)
+    }
+
+    /// Counts a chunk in; what was skipped over leaves nothing.
+    fn take(&mut self, mut chunk: Bytes) -> Result<Option<Bytes>, DownloadError> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let length = chunk.len() as u64;
+        if let Some(left) = &mut body.left {
+            match left.checked_sub(length) {
+                Some(rest) => *left = rest,
+                None => return self.wrong("more bytes than announced"),
+            }
+        }
+        body.empty &= chunk.is_empty();
+        let skipped = body.skip.min(length);
+        body.skip -= skipped;
+        chunk.advance(usize::try_from(skipped).unwrap_or(usize::MAX).min(chunk.len()));
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        self.offset += chunk.len() as u64;
+        self.tries.start_anew();
+        Ok(Some(chunk))
+    }
+
+    async fn body_ended(&mut self) -> Result<(), DownloadError> {
+        let Some(body) = self.body.take() else { return Ok(()) };
+        match body.left {
+            Some(0) => {
+                if let Some(steps) = &mut self.steps {
+                    steps.arrived();
+                }
+                Ok(())
+            }
+            // A dead URL, not a cut one: asking it again brings the same.
+            _ if body.empty => Err(DownloadError::Empty { site: self.site }),
+            Some(left) => self.again(Setback::Broken(format!("the answer was cut {left} bytes before its end"))).await,
+            None => {
+                self.ended = true;
+                self.known.total = Some(self.offset);
+                Ok(())
+            }
+        }
+    }
+
+    async fn again(&mut self, setback: Setback) -> Result<(), DownloadError> {
+        self.body = None;
+        self.moved_to = None;
+        self.tries.again(setback).await
+    }
+
+    /// Asks for the bytes at `offset` until an answer brings them.
+    async fn ask(&mut self) -> Result<(), DownloadError> {
+        loop {
+            let range = self.wanted();
+            let ask = MediaAsk { range, if_range: self.if_range(), headers: self.headers.clone() };
+            let url = self.moved_to.as_deref().unwrap_or(&self.url);
+            let verdict = match self.client.media(self.site, url, &ask).await {
+                Ok(answer) => self.judge(answer, range)?,
+                Err(error) => Verdict::TryAgain(setback(self.site, error)?),
+            };
+            match verdict {
+                Verdict::Use(body) => {
+                    self.body = Some(body);
+                    return Ok(());
+                }
+                Verdict::Whole => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                Verdict::TrySmaller => self.moved_to = None,
+                Verdict::TryAgain(setback) => self.again(setback).await?,
+            }
+        }
+    }
+
+    fn wanted(&self) -> Option<(u64, Option<u64>)> {
+        match &self.steps {
+            Some(steps) => {
+                let (first, last) = steps.range(self.offset, self.known.total);
+                Some((first, Some(last)))
+            }
+            None if self.offset > 0 => Some((self.offset, None)),
+            None => None,
+        }
+    }
+
+    /// Only strong validators may stand in `If-Range` (RFC 9110 §13.1.5). YouTube's URLs name their version themselves.
+    fn if_range(&self) -> Option<String> {
+        if self.steps.is_some() {
+            return None;
+        }
+        let strong = self.known.etag.as_ref().filter(|etag| !etag.starts_with("W/"));
+        strong.or(self.known.modified.as_ref()).cloned()
+    }
+
+    fn judge(&mut self, answer: MediaAnswer, asked: Option<(u64, Option<u64>)>) -> Result<Verdict, DownloadError> {
+        match answer.status {
+            206 => self.judge_part(answer, asked),
+            200 => self.judge_whole(answer),
+            416 => self.judge_unsatisfied(&answer),
+            403 => {
+                let length = asked.and_then(|(first, last)| Some(last? - first + 1)).unwrap_or_default();
+                if self.steps.as_mut().is_some_and(|steps| steps.refused(length)) {
+                    return Ok(Verdict::TrySmaller);
+                }
+                Err(DownloadError::Expired { site: self.site })
+            }
+            status => refusal(self.site, status, answer.retry_after).map(Verdict::TryAgain),
+        }
+    }
+
+    fn judge_part(&mut self, answer: MediaAnswer, asked: Option<(u64, Option<u64>)>) -> Result<Verdict, DownloadError> {
+        let Some(ContentRange { start, end, total }) = answer.content_range else {
+            return self.wrong("a part of the file that does not say which");
+        };
+        if start != self.offset || asked.and_then(|(_, last)| last).is_some_and(|last| end > last) {
+            return self.wrong("another range than was asked for");
+        }
+        self.same_file(total, &answer)?;
+        self.not_a_page(&answer)?;
+        self.remember_file(total, &answer);
+        self.moved_to = Some(answer.final_url.signed().to_owned()).filter(|_| self.steps.is_some());
+        Ok(Verdict::Use(Body { stream: answer.body, skip: 0, left: Some(end - start + 1), empty: true }))
+    }
+
+    /// The server ignored the range, or none was asked for.
+    fn judge_whole(&mut self, answer: MediaAnswer) -> Result<Verdict, DownloadError> {
+        let length = answer.content_length;
+        if length == Some(0) {
+            return Err(DownloadError::Empty { site: self.site });
+        }
+        if self.offset == 0 {
+            if self.steps.is_some() && self.known.total.is_some() && length != self.known.total {
+                self.not_a_page(&answer)?;
+                return self.wrong("the file at another length than its own");
+            }
+            self.same_file(length, &answer)?;
+            self.remember_file(length, &answer);
+            return Ok(Verdict::Use(Body { stream: answer.body, skip: 0, left: self.known.total, empty: true }));
+        }
+        self.not_a_page(&answer)?;
+        if self.known.total.is_none() && self.start == self.offset {
+            // Nothing tells whether the kept bytes are of this file: take it from its beginning.
+            (self.start, self.offset) = (0, 0);
+            self.known = Known::default();
+            self.remember_file(length, &answer);
+            return Ok(Verdict::Use(Body { stream: answer.body, skip: 0, left: length, empty: true }));
+        }
+        if self.steps.is_some() || length.is_none() || length != self.known.total {
+            return Err(DownloadError::Changed { site: self.site });
+        }
+        self.same_file(length, &answer)?;
+        Ok(Verdict::Use(Body { stream: answer.body, skip: self.offset, left: length, empty: true }))
+    }
+
+    fn judge_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<Verdict, DownloadError> {
+        let site = self.site;
+        match answer.unsatisfied_total.or(self.known.total) {
+            Some(0) => Err(DownloadError::Empty { site }),
+            Some(total) if total == self.offset && self.known.total.is_none_or(|known| known == total) => {
+                self.known.total = Some(total);
+                Ok(Verdict::Whole)
+            }
+            _ => Err(DownloadError::Changed { site }),
+        }
+    }
+
+    /// The same length and validators as before, as far as either side names them.
+    fn same_file(&self, total: Option<u64>, answer: &MediaAnswer) -> Result<(), DownloadError> {
+        let differs = |known: &Option<String>, new: &Option<String>| known.is_some() && new.is_some() && known != new;
+        let etag_known = self.known.etag.is_some() && answer.etag.is_some();
+        let another = self.known.total.is_some() && total.is_some() && self.known.total != total
+            || differs(&self.known.etag, &answer.etag)
+            || (!etag_known && self.steps.is_none() && differs(&self.known.modified, &answer.last_modified));
+        if another { Err(DownloadError::Changed { site: self.site }) } else { Ok(()) }
+    }
+
+    fn remember_file(&mut self, total: Option<u64>, answer: &MediaAnswer) {
+        self.known.total = self.known.total.or(total);
+        if answer.etag.is_some() {
+            self.known.etag.clone_from(&answer.etag);
+        }
+        if answer.last_modified.is_some() {
+            self.known.modified.clone_from(&answer.last_modified);
+        }
+    }
+
+    /// In the middle of a file the first bytes tell nothing; the type does.
+    fn not_a_page(&self, answer: &MediaAnswer) -> Result<(), DownloadError> {
+        let page = answer.content_type.as_deref().and_then(|kind| {
+            let kind = kind.to_ascii_lowercase();
+            ["text/html", "application/json"].into_iter().find(|page| kind.starts_with(page))
+        });
+        match page {
+            Some(page) if self.offset > 0 || self.steps.is_some() => {
+                Err(DownloadError::NotAudio { site: self.site, found: page.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong<T>(&self, what: &str) -> Result<T, DownloadError> {
+        Err(DownloadError::Wrong { site: self.site, what: what.to_owned() })
+    }
+}

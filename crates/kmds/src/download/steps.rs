@@ -1,0 +1,135 @@
+//! Which range to ask for next, where only bounded ranges are served (YouTube field notes, 3.2).
+//!
+//! Owns the sizes of ranges and how they shrink after a refusal. Pure: hides nothing, asks nothing.
+
+use kmds_extract::recipes::YouTubeRecipe;
+
+/// A refused range is asked for once more at this size: addresses that are refused 4 MiB are served 1 MiB.
+const SMALL_RANGE_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Steps {
+    /// Size of the range at hand.
+    next: u64,
+    /// Size of those that follow.
+    later: u64,
+    least: u64,
+    /// Whether the range at hand was made smaller already.
+    shrunk: bool,
+}
+
+impl Steps {
+    pub(super) fn new(recipe: &YouTubeRecipe) -> Self {
+        let most = recipe.most_range_bytes.max(1);
+        let bounded = |bytes: u64| bytes.clamp(1, most);
+        Self {
+            next: bounded(recipe.first_range_bytes),
+            later: bounded(recipe.range_bytes),
+            least: recipe.least_range_bytes.max(1),
+            shrunk: false,
+        }
+    }
+
+    /// First and last byte of the range to ask for at `offset`, never beyond the file.
+    pub(super) fn range(&self, offset: u64, total: Option<u64>) -> (u64, u64) {
+        let last = offset.saturating_add(self.next - 1);
+        (offset, total.map_or(last, |total| last.min(total.saturating_sub(1))))
+    }
+
+    /// A range came whole: go on with large ones.
+    pub(super) fn arrived(&mut self) {
+        self.next = self.later;
+        self.shrunk = false;
+    }
+
+    /// A range of `asked` bytes was refused. Whether a smaller one is worth asking for at the same place, once.
+    pub(super) fn refused(&mut self, asked: u64) -> bool {
+        let small = if asked > SMALL_RANGE_BYTES { SMALL_RANGE_BYTES } else { (asked / 2).max(self.least) };
+        if self.shrunk || small >= asked {
+            return false;
+        }
+        (self.next, self.later, self.shrunk) = (small, small, true);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use kmds_extract::Recipes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    static RECIPES: LazyLock<Recipes> = LazyLock::new(Recipes::built_in);
+
+    fn steps() -> Steps {
+        Steps::new(&RECIPES.youtube)
+    }
+
+    /// Every range of a file of `total` bytes, as lengths.
+    fn plan(mut steps: Steps, total: u64) -> Vec<u64> {
+        let (mut offset, mut lengths) = (0, Vec::new());
+        while offset < total {
+            let (first, last) = steps.range(offset, Some(total));
+            assert_eq!(first, offset);
+            lengths.push(last - first + 1);
+            offset = last + 1;
+            steps.arrived();
+        }
+        assert_eq!(offset, total);
+        lengths
+    }
+
+    #[test]
+    fn the_first_range_is_small_the_others_large_and_the_last_ends_with_the_file() {
+        assert_eq!(plan(steps(), 11_680_243), [MIB, 4 * MIB, 4 * MIB, 11_680_243 - 9 * MIB]);
+        assert_eq!(plan(steps(), MIB), [MIB]);
+        assert_eq!(plan(steps(), MIB + 1), [MIB, 1]);
+        assert_eq!(plan(steps(), 1), [1]);
+    }
+
+    #[test]
+    fn a_refusal_is_asked_again_once_at_the_same_place_with_at_most_a_mebibyte() {
+        let mut steps = steps();
+        steps.arrived();
+        assert_eq!(steps.range(MIB, Some(100 * MIB)), (MIB, 5 * MIB - 1));
+        assert!(steps.refused(4 * MIB));
+        assert_eq!(steps.range(MIB, Some(100 * MIB)), (MIB, 2 * MIB - 1));
+        assert!(!steps.refused(MIB), "once");
+    }
+
+    #[test]
+    fn a_size_that_worked_after_a_refusal_is_kept_for_the_file() {
+        let mut steps = steps();
+        steps.arrived();
+        assert!(steps.refused(4 * MIB));
+        steps.arrived();
+        assert_eq!(steps.range(2 * MIB, None), (2 * MIB, 3 * MIB - 1));
+        assert!(steps.refused(MIB), "another place may shrink again");
+        assert_eq!(steps.range(2 * MIB, None), (2 * MIB, 2 * MIB + MIB / 2 - 1));
+    }
+
+    #[test]
+    fn ranges_never_shrink_below_the_least() {
+        let mut steps = steps();
+        assert!(steps.refused(MIB));
+        steps.arrived();
+        assert!(steps.refused(MIB / 2));
+        steps.arrived();
+        assert!(!steps.refused(MIB / 4), "256 KiB is the least");
+        assert!(!Steps::new(&RECIPES.youtube).refused(1_000), "a file this small was asked for whole");
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_cover_any_file_without_gap_or_overlap(total in 1_u64..200_000_000) {
+            let lengths = plan(steps(), total);
+            prop_assert_eq!(lengths.iter().sum::<u64>(), total);
+            prop_assert!(lengths.iter().all(|&length| length <= RECIPES.youtube.most_range_bytes));
+        }
+    }
+}
