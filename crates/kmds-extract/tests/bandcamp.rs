@@ -10,7 +10,7 @@ use bandcamp_site::{
 };
 use kmds_extract::error::{ExtractError, Kind};
 use kmds_extract::link::Link;
-use kmds_extract::origin::OriginError;
+use kmds_extract::origin::{Origin, OriginError};
 use kmds_extract::stream::{Codec, Container, Delivery};
 use kmds_extract::track::{BandcampSource, Collection, Entry, Resolved, Source, Track};
 use kmds_extract::{Recipes, refresh, resolve};
@@ -601,6 +601,52 @@ async fn each_door_stands_in_for_the_other() {
     let site = Site::new().with("", page(429, ""));
     assert_eq!(fresh(&site, Some(ALBUM), Some(7)).await.expect_err("limited").kind(), Kind::RateLimited);
     assert_eq!(site.urls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mobile_url_that_did_not_work_is_replaced_from_the_page() {
+    let site = Site::new()
+        .with("/api/", page(200, &mobile(4).to_string()))
+        .with("/album/", album_page(&album(vec![song(4, 1, "Ebb")])));
+    let first = fresh(&site, Some(ALBUM), Some(7)).await.expect("a track");
+    assert!(url(&first).contains("stream_redirect"));
+    for _ in 0..2 {
+        let next = fresh(&site, Some(ALBUM), Some(7)).await.expect("a track");
+        assert_eq!(url(&next), file_url(4));
+        assert_eq!(next.streams[0].validator, first.streams[0].validator, "the bytes so far are kept");
+    }
+    assert_eq!(site.urls().len(), 3);
+    // What is remembered in another shape is nothing remembered.
+    site.remember("bandcamp.mobile_urls", "4@x @ 4 x@4 \u{e4}@\u{e4}");
+    assert!(url(&fresh(&site, Some(ALBUM), Some(7)).await.expect("a track")).contains("stream_redirect"));
+}
+
+#[tokio::test]
+async fn only_the_latest_mobile_urls_are_remembered() {
+    let site = Site::new();
+    for id in 0..200_u64 {
+        site.remember(
+            "bandcamp.mobile_urls",
+            &format!(
+                "{} {id}@{NOW_UNIX}",
+                site.recall("bandcamp.mobile_urls").map_or_else(String::new, |kept| kept.value)
+            ),
+        );
+    }
+    let site = site.with("/api/", page(200, &mobile(4).to_string()));
+    let _ = fresh(&site, None, None).await.expect("a track");
+    let kept = site.recall("bandcamp.mobile_urls").expect("kept").value;
+    assert_eq!(kept.split(' ').count(), 64);
+    assert!(kept.starts_with("4@"), "the newest first");
+}
+
+#[tokio::test]
+async fn a_song_may_be_called_client_challenge() {
+    let mut answer = mobile(4);
+    answer["tracks"][0]["title"] = json!("Client Challenge");
+    let site = Site::new().with("/api/", page(200, &answer.to_string()));
+    let Ok(Resolved::Track(track)) = ask(&site, PLAYER_TRACK).await else { panic!("a track") };
+    assert_eq!(track.title, "Client Challenge");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 mod answer;
 mod by_id;
 mod date;
+mod handed_out;
 mod html;
 mod lenient;
 mod naming;
@@ -21,7 +22,7 @@ use requests::Release as Wanted;
 use crate::error::ExtractError;
 use crate::link::{BandcampLink, Link};
 use crate::origin::{Origin, PageRequest};
-use crate::recipes::Recipes;
+use crate::recipes::{Recipes, Times};
 use crate::track::{BandcampSource, Resolved, Track};
 
 /// Resolves a track or an album, locked songs in their places.
@@ -52,7 +53,7 @@ pub async fn resolve(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes)
 }
 
 /// Fresh stream URLs of one track: 2 KB from the mobile app's door where the band is known, else its page again.
-/// Where one door fails the other is tried.
+/// Where one door fails the other is tried; so it is when the mobile door's URL is asked to be replaced at once.
 /// # Errors
 /// As [`resolve`]; `not_found` when the album no longer has the track.
 pub async fn refresh(at: &BandcampSource, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
@@ -60,7 +61,8 @@ pub async fn refresh(at: &BandcampSource, origin: &impl Origin, recipes: &Recipe
         Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => Some(link),
         _ => None,
     });
-    let mobile_first = at.band_id.is_some() || page.is_none();
+    let failed_lately = handed_out::lately(at.track_id, seconds(recipes.bandcamp.distrust), origin);
+    let mobile_first = page.is_none() || (at.band_id.is_some() && !failed_lately);
     let first = through_door(mobile_first, at, page.as_ref(), origin, recipes).await;
     match first {
         // A limit is waited out at every door; what the page says is final, what the mobile answer says may be its own.
@@ -85,7 +87,15 @@ async fn through_door(
         Some(page) => (from_page(page, origin, recipes).await?, requests::RELEASE_PAGE),
         None => (from_player(wanted, origin, recipes).await?, requests::PLAYER_PAGE),
     };
-    release.track_by_id(at.track_id, reading(name, origin, recipes))
+    let track = release.track_by_id(at.track_id, reading(name, origin, recipes))?;
+    if mobile {
+        handed_out::note(at.track_id, origin);
+    }
+    Ok(track)
+}
+
+fn seconds(value: f64) -> u64 {
+    Times::seconds(value).as_secs()
 }
 
 async fn from_page(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {

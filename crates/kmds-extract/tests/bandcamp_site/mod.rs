@@ -1,5 +1,6 @@
 //! A made-up Bandcamp in memory: pages in the shape of the real ones, and an origin that counts what it is asked.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub type Answer = Result<Page, OriginError>;
 pub struct Site {
     answers: Vec<(String, Answer)>,
     requests: Mutex<Vec<PageRequest>>,
+    memory: Mutex<BTreeMap<String, String>>,
 }
 
 impl Site {
@@ -52,11 +54,14 @@ impl Origin for Site {
         Ok(answer)
     }
 
-    fn recall(&self, _: &str) -> Option<Remembered> {
-        None
+    fn recall(&self, key: &str) -> Option<Remembered> {
+        let value = self.memory.lock().expect("not poisoned").get(key).cloned()?;
+        Some(Remembered { value, stored_unix: NOW_UNIX })
     }
 
-    fn remember(&self, _: &str, _: &str) {}
+    fn remember(&self, key: &str, value: &str) {
+        self.memory.lock().expect("not poisoned").insert(key.to_owned(), value.to_owned());
+    }
 
     async fn renewing(&self, _: &str) -> RenewGuard {
         RenewGuard::holding(())
