@@ -46,6 +46,11 @@ impl Text {
         Some(self.0.trim()).filter(|text| !text.is_empty())
     }
 
+    /// As the site wrote it, spaces and all, unless there is nothing but those.
+    pub fn unchanged(&self) -> Option<String> {
+        self.get().map(|_| self.0.clone())
+    }
+
     pub fn owned(&self) -> Option<String> {
         self.get().map(str::to_owned)
     }

@@ -35,23 +35,32 @@ enum First {
     Unviewable,
 }
 
-/// The first page by the continuation built by hand; where that brings nothing, the header for its alert.
+/// The first page by the continuation built by hand; where that brings nothing, the header for its alert; and where the
+/// header promises songs that neither brought, the page a browser starts with.
 async fn first_page(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> Result<First, ExtractError> {
     let recipe = &recipes.youtube;
     let mut page = viewed(requests::list_start(recipe, list), origin, recipes).await?;
     if page.as_ref().is_none_or(|page| page.alert.is_none() && page.items.is_empty() && page.header.title.is_none()) {
         page = viewed(requests::list_header(recipe, list), origin, recipes).await?;
-        let has_songs = page.as_ref().is_some_and(|page| page.header.title.is_some() && page.header.count != Some(0));
-        if has_songs && page.as_ref().is_some_and(|page| page.alert.is_none()) {
-            page = viewed(requests::list_plain(recipe, list), origin, recipes).await?;
-        }
+    }
+    if page.as_ref().is_some_and(promises_songs) {
+        page = viewed(requests::list_plain(recipe, list), origin, recipes).await?.or(page);
     }
     let Some(page) = page else { return Err(refused(Kind::NotFound, NO_SUCH_LIST, None)) };
     match &page.alert {
         Some(alert) if page.items.is_empty() => alerted(alert, page.header.title.clone(), recipes),
-        _ if page.items.is_empty() && page.header.title.is_none() => Err(page_changed(requests::LIST, "items")),
+        _ if page.items.is_empty()
+            && (page.header.title.is_none() || page.header.count.is_some_and(|songs| songs > 0)) =>
+        {
+            Err(page_changed(requests::LIST, "items"))
+        }
         _ => Ok(First::Page(Box::new(page))),
     }
+}
+
+/// A header without songs, of a list that is not said to be empty.
+fn promises_songs(page: &ListPage) -> bool {
+    page.alert.is_none() && page.items.is_empty() && page.header.title.is_some() && page.header.count != Some(0)
 }
 
 fn alerted(Alert(text): &Alert, title: Option<String>, recipes: &Recipes) -> Result<First, ExtractError> {

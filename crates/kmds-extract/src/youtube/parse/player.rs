@@ -121,7 +121,7 @@ pub(crate) fn read(
     }
     Ok(Reading {
         visitor: answer.response_context.as_ref().and_then(|context| context.visitor_data.owned()),
-        title: answer.video_details.as_ref().and_then(|details| details.title.owned()),
+        title: answer.video_details.as_ref().and_then(|details| details.title.unchanged()),
         track: track.map(Box::new),
         streams,
         verdict,
@@ -153,7 +153,7 @@ impl Reading {
 
 /// The metadata of 2.4: title unchanged, the channel as artist, unless a label's description says better.
 fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Option<Track> {
-    let title = details.title.owned()?;
+    let title = details.title.unchanged()?;
     let channel = details.author.get().and_then(artist);
     let release = music::release(&details.short_description.0, channel.as_deref())
         .unwrap_or_else(|| music::Release { title, ..music::Release::default() });

@@ -199,11 +199,11 @@ impl Header {
         let owner = secondary.and_then(|it| it.video_owner.as_ref()?.video_owner_renderer.as_ref()?.title.get());
         Self {
             title: primary()
-                .and_then(|it| it.title.owned())
-                .or_else(|| old.and_then(|it| it.title.owned()))
-                .or_else(|| new.and_then(|it| it.page_title.owned()))
-                .or_else(|| metadata.and_then(|it| it.title.owned()))
-                .or_else(|| microformat.and_then(|it| it.title.owned())),
+                .and_then(|it| it.title.unchanged())
+                .or_else(|| old.and_then(|it| it.title.unchanged()))
+                .or_else(|| new.and_then(|it| it.page_title.unchanged()))
+                .or_else(|| metadata.and_then(|it| it.title.unchanged()))
+                .or_else(|| microformat.and_then(|it| it.title.unchanged())),
             owner: owner
                 .or_else(|| old.and_then(|it| it.owner_text.get()))
                 .or_else(|| new.and_then(owner_of_rows))

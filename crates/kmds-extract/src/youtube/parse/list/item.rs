@@ -76,7 +76,7 @@ struct TimeStatus {
 impl Item {
     /// `None` for a place that names neither a video nor a title.
     pub(super) fn from_old(old: Old) -> Option<Self> {
-        let title = old.title.owned();
+        let title = old.title.unchanged();
         let video = VideoId::parse(&old.video_id.0);
         if video.is_none() && title.is_none() {
             return None;
@@ -123,7 +123,7 @@ fn listed(thumbnail: Obj<Thumbnails>) -> Vec<Thumbnail> {
 
 /// What title and badges say about a song.
 fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
-    let title_says = match title.unwrap_or_default() {
+    let title_says = match title.unwrap_or_default().trim() {
         "[Private video]" | "Private video" => Some(Kind::Private),
         "[Deleted video]" | "Deleted video" => Some(Kind::NotFound),
         "[Unavailable]" => Some(Kind::Unavailable),
@@ -158,9 +158,9 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
     if lockup.get("contentType").and_then(Value::as_str) != Some("LOCKUP_CONTENT_TYPE_VIDEO") {
         return None;
     }
-    let text = |at: &str| lockup.pointer(at).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let text = |at: &str| lockup.pointer(at).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
     let title = text("/metadata/lockupMetadataViewModel/title/content").map(str::to_owned);
-    let video = text("/contentId").and_then(VideoId::parse);
+    let video = text("/contentId").and_then(|id| VideoId::parse(id.trim()));
     if video.is_none() && title.is_none() {
         return None;
     }

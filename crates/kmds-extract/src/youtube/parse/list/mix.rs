@@ -24,7 +24,7 @@ pub(crate) fn read_mix(page: &Page) -> Result<Option<Mix>, &'static str> {
     let results = results.ok_or("contents.twoColumnWatchNextResults")?;
     let Some(playlist) = results.playlist.0.and_then(|it| it.playlist.0) else { return Ok(None) };
     let items = playlist.contents.0.into_iter().filter_map(|slot| item(slot.0?.playlist_panel_video_renderer.0?));
-    Ok(Some(Mix { title: playlist.title.owned(), items: items.collect() }))
+    Ok(Some(Mix { title: playlist.title.unchanged(), items: items.collect() }))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,7 +88,7 @@ fn item(panel: Panel) -> Option<Item> {
     let state = if panel.unplayable_text.0 { ItemState::Unavailable(Kind::Unavailable) } else { ItemState::Playable };
     Some(Item {
         video: Some(video),
-        title: panel.title.owned(),
+        title: panel.title.unchanged(),
         byline: panel
             .long_byline_text
             .0

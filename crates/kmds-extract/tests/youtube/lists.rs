@@ -1,0 +1,324 @@
+//! Section 4: lists, albums and mixes.
+
+use std::time::Duration;
+
+use kmds_extract::link::youtube::VideoId;
+use kmds_extract::origin::Page;
+use kmds_extract::{Collection, Entry, Kind, Link, Recipes, Resolved, Track, youtube};
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, VIDEO, good, ok, page};
+
+pub const LIST: &str = "https://www.youtube.com/playlist?list=PL1";
+
+fn id(number: usize) -> String {
+    let id = format!("v{number:010}");
+    assert!(VideoId::parse(&id).is_some());
+    id
+}
+
+fn song(number: usize) -> Value {
+    json!({"playlistVideoRenderer": {"videoId": id(number), "title": {"runs": [{"text": format!("Song {number}")}]},
+        "shortBylineText": {"runs": [{"text": "Band - Topic"}]}, "lengthSeconds": "187", "isPlayable": true}})
+}
+
+pub fn lockup(number: usize, badge: &str) -> Value {
+    json!({"lockupViewModel": {"contentId": id(number), "contentType": "LOCKUP_CONTENT_TYPE_VIDEO",
+        "metadata": {"lockupMetadataViewModel": {"title": {"content": format!("Song {number}")}, "metadata": {"contentMetadataViewModel":
+            {"metadataRows": [{"metadataParts": [{"text": {"content": "Band"}}]}]}}}},
+        "contentImage": {"thumbnailViewModel": {"image": {"sources": []}, "overlays": [{"thumbnailBottomOverlayViewModel":
+            {"badges": [{"thumbnailBadgeViewModel": {"text": badge}}]}}]}}}})
+}
+
+pub fn more(token: &str) -> Value {
+    json!({"continuationItemRenderer": {"continuationEndpoint": {"continuationCommand": {"token": token}}}})
+}
+
+fn sidebar(title: &str, count: &str) -> Value {
+    json!({"playlistSidebarRenderer": {"items": [
+        {"playlistSidebarPrimaryInfoRenderer": {"title": {"runs": [{"text": title}]},
+            "stats": [{"runs": [{"text": count}, {"text": " videos"}]}, {"simpleText": "9 views"}]}},
+        {"playlistSidebarSecondaryInfoRenderer": {"videoOwner": {"videoOwnerRenderer": {"title": {"runs": [{"text": "by Owner"}]}}}}},
+    ]}})
+}
+
+pub fn first(items: Vec<Value>, title: &str, count: &str) -> Page {
+    ok(
+        json!({"onResponseReceivedActions": [{"other": {}}, {"reloadContinuationItemsCommand": {"continuationItems": items}}],
+        "sidebar": sidebar(title, count)}),
+    )
+}
+
+fn next(items: Vec<Value>) -> Page {
+    ok(json!({"onResponseReceivedActions": [{"appendContinuationItemsAction": {"continuationItems": items}}]}))
+}
+
+pub fn songs(range: std::ops::RangeInclusive<usize>) -> Vec<Value> {
+    range.map(song).collect()
+}
+
+fn alert(text: &str) -> Page {
+    ok(json!({"alerts": [{"alertRenderer": {"type": "ERROR", "text": {"runs": [{"text": text}]}}}]}))
+}
+
+fn tracks(list: &Collection) -> Vec<&Track> {
+    let tracks = list.entries.iter().filter_map(|entry| match entry {
+        Entry::Track(track) => Some(track.as_ref()),
+        Entry::Unavailable(_) => None,
+    });
+    tracks.collect()
+}
+
+#[tokio::test]
+async fn a_list_takes_one_call_a_page_and_ends_with_the_missing_token() {
+    let mut page_1 = songs(1..=100);
+    page_1.push(more("two"));
+    let mut page_2 = songs(101..=199);
+    page_2.push(json!({"continuationItemRenderer": {"continuationEndpoint": {"commandExecutorCommand":
+        {"commands": [{"other": 1}, {"continuationCommand": {"token": "three"}}]}}}}));
+    let mut page_3 = songs(200..=250);
+    page_3.push(json!({"continuationItemViewModel": {"continuationCommand": {"innertubeCommand": {"continuationCommand": {"token": "four"}}}}}));
+    let fake = Fake::list([first(page_1, "A List", "260"), next(page_2), next(page_3), next(songs(251..=260))]);
+    let list = fake.collection(LIST).await;
+    assert_eq!((list.entries.len(), list.truncated), (260, false));
+    assert_eq!((list.title.as_deref(), list.artist.as_deref()), (Some("A List"), Some("Owner")));
+    let tokens: Vec<String> = fake.asked()[1..]
+        .iter()
+        .map(|(.., body)| body["continuation"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(tokens, ["two", "three", "four"]);
+    let tracks = tracks(&list);
+    assert_eq!((tracks[259].number, tracks[259].total), (Some(260), Some(260)));
+    assert_eq!((tracks[0].artist.as_deref(), tracks[0].album.as_deref()), (Some("Band"), None));
+    assert_eq!(tracks[0].cover_url, Some(format!("https://i.ytimg.com/vi/{}/hqdefault.jpg", id(1))));
+    assert_eq!(youtube::estimated_size(tracks[0].duration, &Recipes::built_in()), Some(3_031_738));
+}
+
+#[tokio::test]
+async fn a_repeated_token_or_page_ends_the_list_as_truncated() {
+    let with = |mut items: Vec<Value>, token: &str| {
+        items.push(more(token));
+        items
+    };
+    let fake = Fake::list([first(with(songs(1..=2), "a"), "L", "9"), next(with(songs(3..=4), "a"))]);
+    let list = fake.collection(LIST).await;
+    assert_eq!((list.entries.len(), list.truncated, fake.count("list answer")), (4, true, 2));
+    let fake = Fake::list([first(with(songs(1..=2), "a"), "L", "2"), next(with(songs(1..=2), "b"))]);
+    let list = fake.collection(LIST).await;
+    assert_eq!((list.entries.len(), list.truncated, fake.count("list answer")), (2, true, 2));
+}
+
+#[tokio::test]
+async fn a_list_that_ends_before_its_count_says_so() {
+    let list = Fake::list([first(songs(1..=3), "L", "1,200")]).collection(LIST).await;
+    assert_eq!((list.entries.len(), list.truncated), (3, true));
+    assert_eq!(tracks(&list)[0].total, Some(1200));
+}
+
+#[tokio::test]
+async fn a_list_longer_than_we_take_is_cut_and_says_so() {
+    let (recipes, _) = Recipes::over_built_in("[youtube]\nlist_songs = 3\n").expect("recipes");
+    let mut items = songs(1..=4);
+    items.push(more("a"));
+    let fake = Fake::list([first(items, "L", "9")]);
+    let link = Link::parse(LIST).expect("a link");
+    let Ok(Resolved::Collection(list)) = kmds_extract::resolve(&link, &fake, &recipes).await else { panic!("a list") };
+    assert_eq!((list.entries.len(), list.truncated, fake.count("list answer")), (3, true, 1));
+}
+
+#[tokio::test]
+async fn both_layouts_and_every_place_of_items_are_read() {
+    let plain = |contents: Value| {
+        ok(json!({"contents": {"twoColumnBrowseResultsRenderer": {"tabs": [{"tabRenderer": {"content":
+            {"sectionListRenderer": {"contents": contents}}}}]}}, "header": {"pageHeaderRenderer": {"pageTitle": "L"}}}))
+    };
+    let old = plain(
+        json!([{"itemSectionRenderer": {"contents": [{"playlistVideoListRenderer": {"contents": songs(1..=2)}}]}}]),
+    );
+    let new = plain(json!([{"itemSectionRenderer": {"contents": [lockup(1, "3:07"), lockup(2, "1:02:03")]}}]));
+    for page in [old, new, first(vec![lockup(1, "3:07"), lockup(2, "SHORTS")], "L", "2")] {
+        let list = Fake::list([page]).collection(LIST).await;
+        assert_eq!((list.title.as_deref(), list.entries.len(), list.truncated), (Some("L"), 2, false));
+        let song = tracks(&list)[0];
+        assert_eq!((song.title.as_str(), song.artist.as_deref()), ("Song 1", Some("Band")));
+        assert_eq!(song.duration, Some(Duration::from_secs(187)));
+    }
+    let sibling = plain(json!([{"itemSectionRenderer": {"contents": [lockup(1, "3:07")]}}, more("a")]));
+    assert_eq!(Fake::list([sibling, next(vec![lockup(2, "3:07")])]).collection(LIST).await.entries.len(), 2);
+}
+
+#[tokio::test]
+async fn unavailable_songs_keep_their_place_and_tell_why() {
+    let old = |title: &str, more: Value| {
+        let mut item = json!({"videoId": id(9), "title": {"runs": [{"text": title}]}});
+        item.as_object_mut().expect("object").extend(more.as_object().cloned().unwrap_or_default());
+        json!({"playlistVideoRenderer": item})
+    };
+    let mut members = lockup(9, "3:07");
+    members["lockupViewModel"]["metadata"]["lockupMetadataViewModel"]["metadata"]["contentMetadataViewModel"]["metadataRows"]
+        [0]["badges"] = json!([{"badgeViewModel": {"badgeStyle": "BADGE_MEMBERS_ONLY"}}]);
+    for (item, kind) in [
+        (old("[Private video]", json!({})), Kind::Private),
+        (old("[Deleted video]", json!({"isPlayable": false})), Kind::NotFound),
+        (old("A", json!({"isPlayable": false, "lengthSeconds": "9"})), Kind::Unavailable),
+        (
+            old(
+                "A",
+                json!({"isPlayable": true, "badges": [{"metadataBadgeRenderer": {"style": "BADGE_STYLE_TYPE_MEMBERS_ONLY"}}]}),
+            ),
+            Kind::MembersOnly,
+        ),
+        (
+            old(
+                "A",
+                json!({"isPlayable": true, "thumbnailOverlays": [{"thumbnailOverlayTimeStatusRenderer": {"style": "LIVE"}}]}),
+            ),
+            Kind::Live,
+        ),
+        (old("A", json!({"isPlayable": true, "upcomingEventData": {"startTime": "1"}})), Kind::Unreleased),
+        (members, Kind::MembersOnly),
+        (lockup(9, "LIVE"), Kind::Live),
+        (lockup(9, "Upcoming"), Kind::Unreleased),
+    ] {
+        let list = Fake::list([first(vec![song(1), item.clone(), song(2)], "L", "3")]).collection(LIST).await;
+        let Entry::Unavailable(gone) = &list.entries[1] else { panic!("{item}") };
+        assert_eq!((gone.number, gone.error.kind()), (2, kind), "{item}");
+        assert_eq!((tracks(&list)[1].number, tracks(&list)[1].total), (Some(3), Some(3)));
+        assert!(!list.truncated);
+    }
+}
+
+#[tokio::test]
+async fn an_albums_songs_carry_its_name_and_a_playlists_do_not() {
+    let album = Fake::list([first(songs(1..=2), "Album - The Name", "2")])
+        .collection("https://music.youtube.com/playlist?list=OLAK5uy_lEBUW9iTwqf0IlYPxZ8LrzpgqjAHZgZpM")
+        .await;
+    assert_eq!(album.title.as_deref(), Some("The Name"));
+    assert_eq!(tracks(&album)[1].album.as_deref(), Some("The Name"));
+    let list = Fake::list([first(songs(1..=2), "Album - The Name", "2")]).collection(LIST).await;
+    assert_eq!((list.title.as_deref(), tracks(&list)[0].album.as_deref()), (Some("Album - The Name"), None));
+}
+
+#[tokio::test]
+async fn songs_without_a_byline_are_by_the_lists_owner() {
+    let mut item = song(1);
+    item["playlistVideoRenderer"]["shortBylineText"] = Value::Null;
+    let list = Fake::list([first(vec![item], "L", "1")]).collection(LIST).await;
+    assert_eq!(tracks(&list)[0].artist.as_deref(), Some("Owner"));
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_answer_is_asked_for_its_alert() {
+    for nothing in [page(400, "{}"), page(404, "{}"), ok(json!({"responseContext": {}}))] {
+        let fake = Fake::list([nothing, alert("The playlist does not exist.")]);
+        assert_eq!(fake.resolve(LIST).await.expect_err("gone").kind(), Kind::NotFound);
+        let (_, url, body) = fake.asked().pop().expect("asked");
+        assert!(url.contains("$fields=sidebar,header,microformat,alerts"));
+        assert_eq!((body["browseId"].as_str(), body["params"].as_str()), (Some("VLPL1"), Some("wgYCCAA%3D")));
+    }
+    let fake = Fake::list([page(400, "{}"), ok(json!({"sidebar": sidebar("L", "2")})), first(songs(1..=2), "L", "2")]);
+    assert_eq!(fake.collection(LIST).await.entries.len(), 2);
+}
+
+#[tokio::test]
+async fn alerts_and_statuses_of_lists_have_their_kinds() {
+    for (page, kind, calls) in [
+        (alert("The playlist does not exist."), Kind::NotFound, 1),
+        (alert("This playlist type is unviewable."), Kind::NotFound, 1),
+        (alert("An unknown error occurred."), Kind::OriginFailed, 2),
+        (alert("Something else"), Kind::Unavailable, 1),
+        (page(429, ""), Kind::RateLimited, 1),
+        (page(403, ""), Kind::RateLimited, 1),
+        (page(503, ""), Kind::OriginFailed, 1),
+        (page(200, "<html>"), Kind::PageChanged, 2),
+        (first(Vec::new(), "L", "12"), Kind::PageChanged, 2),
+    ] {
+        let fake = Fake::list([page]);
+        assert_eq!(fake.resolve(LIST).await.expect_err("no list").kind(), kind);
+        assert_eq!(fake.count("list answer"), calls, "{kind}");
+    }
+    let fake = Fake::list([alert("An unknown error occurred."), first(songs(1..=1), "L", "1")]);
+    assert_eq!(fake.collection(LIST).await.entries.len(), 1);
+    assert!(Fake::list([first(Vec::new(), "L", "No")]).collection(LIST).await.entries.is_empty());
+}
+
+#[tokio::test]
+async fn notices_are_no_errors() {
+    let mut page = first(songs(1..=1), "L", "1");
+    let mut body: Value = serde_json::from_slice(&page.body).expect("JSON");
+    body["alerts"] = json!([{"alertWithButtonRenderer": {"type": "INFO", "text": {"simpleText": "Unavailable videos will be hidden"}}}]);
+    page.body = body.to_string().into_bytes();
+    assert_eq!(Fake::list([page]).collection(LIST).await.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn private_lists_and_channels_are_refused_without_a_request() {
+    for (link, kind) in [
+        ("https://www.youtube.com/playlist?list=WL", Kind::Private),
+        ("https://www.youtube.com/playlist?list=LL", Kind::Private),
+        ("https://www.youtube.com/playlist?list=LM", Kind::Private),
+        ("https://www.youtube.com/playlist?list=HL", Kind::Private),
+        ("https://www.youtube.com/@EEVblog", Kind::UnsupportedLink),
+    ] {
+        let fake = Fake::default();
+        assert_eq!(fake.resolve(link).await.expect_err("refused").kind(), kind);
+        assert!(fake.pages().is_empty());
+    }
+}
+
+fn mix(count: usize) -> Page {
+    let items: Vec<Value> = (1..=count)
+        .map(|number| {
+            json!({"playlistPanelVideoRenderer": {"videoId": id(number), "title": {"simpleText": format!("Song {number}")},
+                "longBylineText": {"runs": [{"text": "Band"}, {"text": " • 3 views"}]}, "lengthText": {"simpleText": "3:39"}}})
+        })
+        .collect();
+    ok(
+        json!({"contents": {"twoColumnWatchNextResults": {"playlist": {"playlist": {"title": "Mix – X", "isInfinite": true, "contents": items}}}}}),
+    )
+}
+
+#[tokio::test]
+async fn a_mix_is_its_first_25_songs() {
+    let fake = Fake::default().with("mix answer", [mix(30)]);
+    let list = fake.collection("https://www.youtube.com/playlist?list=RDM4gD1WSo5mA").await;
+    assert_eq!((list.entries.len(), list.truncated, list.endless), (25, true, true));
+    let song = tracks(&list)[24];
+    assert_eq!((song.number, song.total, song.artist.as_deref()), (Some(25), Some(25), Some("Band")));
+    assert_eq!(song.duration, Some(Duration::from_secs(219)));
+    let (_, _, body) = fake.asked().pop().expect("asked");
+    assert_eq!((body["playlistId"].as_str(), body["videoId"].as_str()), (Some("RDM4gD1WSo5mA"), Some(VIDEO)));
+}
+
+#[tokio::test]
+async fn a_mix_that_is_none_gives_its_seed_or_nothing() {
+    let none = || ok(json!({"contents": {"twoColumnWatchNextResults": {"results": {}}}}));
+    let fake = Fake::player([good()]).with("mix answer", [none()]);
+    let seeded = fake.resolve("https://www.youtube.com/playlist?list=RDM4gD1WSo5mA").await;
+    assert!(matches!(seeded, Ok(Resolved::Track(track)) if track.id.id() == VIDEO));
+    let fake = Fake::default().with("mix answer", [none()]);
+    let error = fake.resolve("https://www.youtube.com/playlist?list=RDEMabc").await.expect_err("nothing");
+    assert_eq!(error.kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn an_editorial_list_that_cannot_be_browsed_is_asked_for_as_a_mix() {
+    let fake = Fake::list([alert("This playlist type is unviewable.")]).with("mix answer", [mix(3)]);
+    let list =
+        fake.collection("https://www.youtube.com/playlist?list=RDCLAK5uy_ly6s4irLuZAcjEDwJmqcA_UtSipMyGgbQ").await;
+    assert_eq!((list.entries.len(), list.endless), (3, true));
+}
+
+#[tokio::test]
+async fn a_music_album_is_the_list_its_page_names() {
+    let link = "https://music.youtube.com/browse/MPREb_K8qWMWVqXGi";
+    let named = ok(json!({"microformat": {"microformatDataRenderer":
+        {"urlCanonical": "https://music.youtube.com/playlist?list=OLAK5uy_abc"}}}));
+    let fake = Fake::list([first(songs(1..=2), "Album - N", "2")]).with("album page", [named]);
+    let album = fake.collection(link).await;
+    assert_eq!((album.id.as_str(), tracks(&album)[0].album.as_deref()), ("OLAK5uy_abc", Some("N")));
+    assert_eq!(fake.pages(), ["album page", "list answer"]);
+    assert_eq!(fake.asked()[0].2["context"]["client"]["clientName"], "WEB_REMIX");
+    let fake = Fake::default().with("album page", [ok(json!({"microformat": {}}))]);
+    assert_eq!(fake.resolve(link).await.expect_err("changed").kind(), Kind::PageChanged);
+}
