@@ -38,10 +38,13 @@ pub fn extract_audio(input: &File, output: &mut impl Write) -> Result<Checked, B
     let window = &mut window;
     let moov = find_moov(window)?;
     let (trak, track) = aac_track(window, &moov)?;
+    if trak.size() > MAX_TABLE_BYTES {
+        return Err(Broken::Malformed { at: trak.start, what: "the sample tables are too large" });
+    }
     let chunks = chunks(window, &trak)?;
     let media_bytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>();
-    if media_bytes > window.len() || trak.size() > MAX_TABLE_BYTES {
-        return Err(Broken::Malformed { at: trak.start, what: "the sample tables name bytes twice or are too large" });
+    if media_bytes > window.len() {
+        return Err(Broken::Malformed { at: trak.start, what: "the sample tables name bytes twice" });
     }
     // Offsets are as wide either way as they need to be, so a first pass tells where `mdat` begins.
     let wide = media_bytes > u64::from(u32::MAX) - MAX_TABLE_BYTES;
@@ -78,61 +81,88 @@ fn find_moov(window: &mut Window<'_>) -> Result<BoxAt, Broken> {
 fn aac_track(window: &mut Window<'_>, moov: &BoxAt) -> Result<(BoxAt, Track), Broken> {
     for trak in moov.children(window, 0)?.into_iter().filter(|child| child.kind == *b"trak") {
         let track = Track::read(window, &trak)?;
-        if track.audio && track.codec == Some(Codec::Aac) && track.table_bytes > 0 {
+        if track.handler == Some(*b"soun") && track.codec == Some(Codec::Aac) && track.table_bytes > 0 {
             return Ok((trak, track));
         }
     }
     Err(Broken::Malformed { at: moov.start, what: "no AAC track with sample tables" })
 }
 
+/// The tables that say where the samples lie.
+struct SampleTables {
+    stsc: BoxAt,
+    stsz: BoxAt,
+    offsets: BoxAt,
+    /// 64-bit offsets: `co64` instead of `stco`.
+    wide: bool,
+    chunks: u64,
+    samples: u64,
+    /// Bytes of every sample; 0 when `stsz` lists them.
+    sample_bytes: u32,
+}
+
+impl SampleTables {
+    fn read(window: &mut Window<'_>, trak: &BoxAt) -> Result<Self, Broken> {
+        let malformed = |what| Broken::Malformed { at: trak.start, what };
+        let stbl = trak.find(window, &[*b"mdia", *b"minf", *b"stbl"])?.ok_or(malformed("no `stbl` box"))?;
+        let tables = stbl.children(window, 0)?;
+        let table = |kind: &[u8; 4]| tables.iter().find(|table| table.kind == *kind).copied();
+        let stsc = table(b"stsc").ok_or(malformed("no `stsc` box"))?;
+        let stsz = table(b"stsz").ok_or(malformed("no `stsz` box"))?;
+        let stco = table(b"stco");
+        let wide = stco.is_none();
+        let offsets = stco.or_else(|| table(b"co64")).ok_or(malformed("no chunk offsets"))?;
+        let chunks = offsets.entries(window, 4, if wide { 8 } else { 4 })?;
+        let sample_bytes = stsz.u32(window, 4)?;
+        let samples = match sample_bytes {
+            0 => stsz.entries(window, 8, 4)?,
+            _ => u64::from(stsz.u32(window, 8)?),
+        };
+        Ok(Self { stsc, stsz, offsets, wide, chunks, samples, sample_bytes })
+    }
+
+    fn offset(&self, window: &mut Window<'_>, chunk: u64) -> Result<u64, Broken> {
+        match self.wide {
+            true => self.offsets.u64(window, 8 + chunk * 8),
+            false => self.offsets.u32(window, 8 + chunk * 4).map(u64::from),
+        }
+    }
+
+    /// Bytes of `count` samples from `first` on.
+    fn samples_bytes(&self, window: &mut Window<'_>, first: u64, count: u64) -> Result<u64, Broken> {
+        let mut bytes = u64::from(self.sample_bytes) * count;
+        if self.sample_bytes == 0 {
+            for sample in first..first + count {
+                bytes += u64::from(self.stsz.u32(window, 12 + sample * 4)?);
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 /// Where the samples of the track lie, chunk by chunk: `stsc` says how many each holds, `stsz` how large they are.
 fn chunks(window: &mut Window<'_>, trak: &BoxAt) -> Result<Vec<Chunk>, Broken> {
-    let malformed = |what| Broken::Malformed { at: trak.start, what };
-    let stbl = trak.find(window, &[*b"mdia", *b"minf", *b"stbl"])?.ok_or(malformed("no `stbl` box"))?;
-    let tables = stbl.children(window, 0)?;
-    let table = |kind: &[u8; 4]| tables.iter().find(|table| table.kind == *kind).copied();
-    let (stsc, stsz) = (table(b"stsc").ok_or(malformed("no `stsc` box"))?, table(b"stsz"));
-    let stsz = stsz.ok_or(malformed("no `stsz` box"))?;
-    let (offsets, wide) = match (table(b"stco"), table(b"co64")) {
-        (Some(stco), _) => (stco, false),
-        (None, Some(co64)) => (co64, true),
-        (None, None) => return Err(malformed("no chunk offsets")),
-    };
-    let count = offsets.entries(window, 4, if wide { 8 } else { 4 })?;
-    if count > MAX_TABLE_BYTES / 4 {
-        return Err(malformed("too many chunks"));
-    }
-    let runs = stsc.entries(window, 4, 12)?;
-    let each = stsz.u32(window, 4)?;
-    let samples = if each == 0 { stsz.entries(window, 8, 4)? } else { u64::from(stsz.u32(window, 8)?) };
+    let tables = SampleTables::read(window, trak)?;
+    let (stsc, runs) = (&tables.stsc, tables.stsc.entries(window, 4, 12)?);
     // The tables lie far apart and are read side by side: a window each.
     let (mut on_stsc, mut on_stsz, mut on_offsets) = (window.another(), window.another(), window.another());
     let (mut run, mut sample, mut chunks) = (0, 0, Vec::new());
-    for chunk in 0..count {
+    for chunk in 0..tables.chunks {
         while run + 1 < runs && u64::from(stsc.u32(&mut on_stsc, 8 + (run + 1) * 12)?) <= chunk + 1 {
             run += 1;
         }
-        let in_chunk = u64::from(stsc.u32(&mut on_stsc, 8 + run * 12 + 4)?).min(samples - sample);
-        let mut bytes = u64::from(each) * in_chunk;
-        if each == 0 {
-            for entry in sample..sample + in_chunk {
-                bytes += u64::from(stsz.u32(&mut on_stsz, 12 + entry * 4)?);
-            }
-        }
+        let in_chunk = u64::from(stsc.u32(&mut on_stsc, 8 + run * 12 + 4)?).min(tables.samples - sample);
+        let bytes = tables.samples_bytes(&mut on_stsz, sample, in_chunk)?;
         sample += in_chunk;
-        let at = if wide {
-            offsets.u64(&mut on_offsets, 8 + chunk * 8)?
-        } else {
-            offsets.u32(&mut on_offsets, 8 + chunk * 4)?.into()
-        };
+        let at = tables.offset(&mut on_offsets, chunk)?;
         if at.checked_add(bytes).is_none_or(|end| end > window.len()) {
             return Err(Broken::Cut { at: window.len(), what: "the sample tables promise more" });
         }
         chunks.push(Chunk { at, bytes });
     }
-    match sample == samples {
+    match sample == tables.samples {
         true => Ok(chunks),
-        false => Err(malformed("the chunks hold fewer samples than there are")),
+        false => Err(Broken::Malformed { at: trak.start, what: "the chunks hold fewer samples than there are" }),
     }
 }
 

@@ -14,7 +14,8 @@ const MAX_TRACKS: usize = 64;
 #[derive(Debug, Default)]
 pub struct Track {
     pub id: u32,
-    pub audio: bool,
+    /// `soun`, `vide`, …; nothing when the track does not say.
+    pub handler: Option<[u8; 4]>,
     pub codec: Option<Codec>,
     /// Units a second.
     pub timescale: u32,
@@ -54,8 +55,10 @@ impl Movie {
         Ok(movie)
     }
 
+    /// The first audio track, or the first one that does not say what it is.
     pub fn audio(&self) -> Option<&Track> {
-        self.tracks.iter().find(|track| track.audio)
+        let with = |handler| self.tracks.iter().find(|track| track.handler == handler);
+        with(Some(*b"soun")).or_else(|| with(None))
     }
 
     /// Adds a fragment's runs to the tracks; gives back how many bytes of samples it announces.
@@ -86,7 +89,7 @@ impl Track {
             track.id = tkhd.u32(window, if version == 0 { 12 } else { 20 })?;
         }
         if let Some(hdlr) = trak.find(window, &[*b"mdia", *b"hdlr"])? {
-            track.audio = hdlr.array::<4>(window, 8)? == *b"soun";
+            track.handler = Some(hdlr.array(window, 8)?);
         }
         if let Some(mdhd) = trak.find(window, &[*b"mdia", *b"mdhd"])? {
             (track.timescale, track.claimed_units) = timescale_and_units(window, &mdhd)?;

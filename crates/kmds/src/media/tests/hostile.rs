@@ -61,7 +61,7 @@ const MARKS: [&[u8]; 10] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_bytes_break_nothing(mark in 0..MARKS.len(), bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
