@@ -354,6 +354,7 @@ mod tests {
     fn a_wrong_type_is_refused() {
         assert!(Recipes::over_built_in("[time]\naudio_stall = 'soon'\n").is_err());
         assert!(Recipes::over_built_in("[youtube]\nidentities = []\n").is_err());
+        assert!(Recipes::over_built_in("[youtube.reel.headers]\nHost = 'other.example'\n").is_err());
         for text in ["[time]\naudio_stall = nan\n", "[time]\nretry_pauses = [0.5, nan]\n"] {
             let refusal = Recipes::over_built_in(text).expect_err("not a number").to_string();
             assert!(refusal.contains("time.") && refusal.contains("must be a number"), "{refusal}");

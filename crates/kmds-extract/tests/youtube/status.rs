@@ -20,6 +20,7 @@ async fn every_final_row_of_the_status_table_has_its_kind_and_takes_one_call() {
         ("UNPLAYABLE", "This video is only available to Music Premium members", Kind::PaidOnly),
         ("UNPLAYABLE", "This video requires payment to watch.", Kind::PaidOnly),
         ("UNPLAYABLE", "Something nobody has seen", Kind::Unavailable),
+        ("UNPLAYABLE", "Video unavailable", Kind::Unavailable),
         ("ERROR", "Video unavailable", Kind::NotFound),
         ("ERROR", "This video is no longer available because the account has been terminated", Kind::NotFound),
         ("ERROR", "The uploader has closed their account", Kind::NotFound),

@@ -70,7 +70,8 @@ pub(super) fn verdict(
             refused(Kind::LoginRequired, &texts.sentence("this needs a sign-in; give yt-dlp cookies of an account"))
         }),
         _ => texts
-            .first_of(&REFUSAL_ROWS, recipe)
+            .first_of(&UNPLAYABLE_ROWS, recipe)
+            .or_else(|| texts.first_of(&["not_found"], recipe).filter(|_| word != "UNPLAYABLE"))
             .unwrap_or_else(|| refused(Kind::Unavailable, &texts.sentence("this video cannot be played"))),
     })
 }
@@ -98,8 +99,9 @@ type Rows = [&'static str];
 
 const LOGIN_ROWS: [&str; 7] =
     ["private", "bot_check", "age_restricted", "geo_blocked", "members_only", "paid_only", "rate_limited"];
-/// The narrower reasons before those whose words are part of many.
-const REFUSAL_ROWS: [&str; 11] = [
+/// Of UNPLAYABLE, the narrower reasons before those whose words are part of many. That something is "unavailable" means
+/// here that it is kept from us, not that it is gone.
+const UNPLAYABLE_ROWS: [&str; 10] = [
     "geo_blocked",
     "members_only",
     "paid_only",
@@ -110,7 +112,6 @@ const REFUSAL_ROWS: [&str; 11] = [
     "withheld",
     "private",
     "unreleased",
-    "not_found",
 ];
 
 /// All the texts that tell why, lower-case and with straight apostrophes, and the first as the site wrote it.
