@@ -1,1 +1,274 @@
-//! x
+//! The lab: YouTube, SoundCloud and Bandcamp simulated behind a TLS proxy on loopback, with faults by name.
+//!
+//! Owns a world that tests and the demo build song by song ([`Lab::youtube`], [`Lab::soundcloud`], [`Lab::bandcamp`]) or
+//! read from a folder of recorded exchanges ([`Lab::with_recordings`]), the log of every request, and the faults.
+//! Hides certificates, containers and wire formats. Never depends on the service it tests: what the sites look like is
+//! written here a second time, from the field notes, so that a mistake would have to be made twice.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `audio` | audio of any length in every container |
+//! | `world` | songs and what all sites share |
+//! | `youtube`, `soundcloud`, `bandcamp` | one site each |
+//! | `recordings` | recorded exchanges, made to live again |
+//! | `fault`, `send` | the faults: their names, and carrying them out |
+//! | `proxy`, `wire`, `tls` | the way in |
+//! | `log`, `control` | what was asked; the face for a lab run by hand |
+
+pub mod audio;
+pub mod bandcamp;
+mod control;
+mod demo;
+pub mod fault;
+pub mod log;
+mod proxy;
+mod recordings;
+mod send;
+mod sign;
+pub mod soundcloud;
+mod tls;
+mod wire;
+mod world;
+pub mod youtube;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+
+pub use fault::{Fault, Injected, Injection};
+pub use log::{Connection, Kind, Seen};
+pub use world::{Site, Song, StreamSpec};
+
+use recordings::load;
+use world::Shared;
+
+/// `n` KiB in bytes.
+pub const fn kib(n: u64) -> u64 {
+    n << 10
+}
+
+/// `n` MiB in bytes.
+pub const fn mib(n: u64) -> u64 {
+    n << 20
+}
+
+/// A running lab. Dropping it ends it.
+pub struct Lab {
+    shared: Arc<Shared>,
+    proxy: SocketAddr,
+    control: SocketAddr,
+    folder: PathBuf,
+    /// Dropped with the lab, which ends its thread.
+    _stop: oneshot::Sender<()>,
+}
+
+/// Requests to count: a song's media, a host, a site, or those a closure picks (see [`Lab::count`]).
+pub trait Which {
+    fn means(&self, seen: &Seen) -> bool;
+}
+
+impl Which for Song {
+    fn means(&self, seen: &Seen) -> bool {
+        seen.kind == Kind::Media && self.is_meant_by(seen.song.as_deref(), seen.site)
+    }
+}
+
+impl Which for str {
+    fn means(&self, seen: &Seen) -> bool {
+        seen.host == self
+    }
+}
+
+impl Which for Site {
+    fn means(&self, seen: &Seen) -> bool {
+        seen.site == Some(*self)
+    }
+}
+
+impl Lab {
+    /// A lab with nothing in it yet, on ports of its own.
+    ///
+    /// # Panics
+    /// When the machine gives no loopback port, no thread or no temporary folder: no test can go on then.
+    pub async fn start() -> Self {
+        Self::begin(None).unwrap_or_else(|why| panic!("the lab does not start: {why}"))
+    }
+
+    /// A lab that serves the exchanges recorded in `folder`. More can be published beside them.
+    ///
+    /// # Panics
+    /// As [`Lab::start`], and when the folder cannot be read.
+    pub async fn with_recordings(folder: impl AsRef<Path>) -> Self {
+        Self::begin(Some(folder.as_ref())).unwrap_or_else(|why| panic!("the lab does not start: {why}"))
+    }
+
+    /// The same for those who are not in an async function.
+    ///
+    /// # Errors
+    /// When the machine gives no loopback port, no thread or no temporary folder, or the recordings cannot be read.
+    pub fn begin(recordings: Option<&Path>) -> io::Result<Self> {
+        static LABS: AtomicU64 = AtomicU64::new(0);
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("kmds-lab-{}-{number}-{nanos}", std::process::id());
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(&folder)?;
+        let authority = Arc::new(tls::Authority::new().map_err(io::Error::other)?);
+        std::fs::write(folder.join("ca.pem"), authority.pem())?;
+        let shared = Arc::new(Shared::new(name));
+        if let Some(recordings) = recordings {
+            load(&shared, recordings)?;
+        }
+        let (proxy, control) = (listener()?, listener()?);
+        let addresses = (proxy.local_addr()?, control.local_addr()?);
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let serving = Arc::clone(&shared);
+        std::thread::Builder::new().name("kmds-lab".into()).spawn(move || {
+            runtime.block_on(async move {
+                let (Ok(proxy), Ok(control)) =
+                    (tokio::net::TcpListener::from_std(proxy), tokio::net::TcpListener::from_std(control))
+                else {
+                    return;
+                };
+                tokio::select! {
+                    () = proxy::serve(proxy, Arc::clone(&serving), authority) => {}
+                    () = proxy::serve_control(control, serving) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { shared, proxy: addresses.0, control: addresses.1, folder, _stop: stop })
+    }
+
+    /// Fills the lab with the made-up world of the demo; gives its links with what they are.
+    pub fn publish_demo_world(&self) -> Vec<(String, String)> {
+        demo::publish(self)
+    }
+
+    /// `http://127.0.0.1:PORT`, for a client's proxy setting.
+    pub fn proxy_url(&self) -> String {
+        format!("http://{}", self.proxy)
+    }
+
+    /// The CA that signs every host's certificate, as PEM.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control)
+    }
+
+    pub fn youtube(&self) -> youtube::YouTube {
+        youtube::YouTube(Arc::clone(&self.shared))
+    }
+
+    pub fn soundcloud(&self) -> soundcloud::SoundCloud {
+        soundcloud::SoundCloud(Arc::clone(&self.shared))
+    }
+
+    pub fn bandcamp(&self) -> bandcamp::Bandcamp {
+        bandcamp::Bandcamp(Arc::clone(&self.shared))
+    }
+
+    /// A song by its id: made up or recorded.
+    pub fn song(&self, site: Site, id: &str) -> Option<Song> {
+        self.shared.song(site, id)
+    }
+
+    pub fn songs(&self) -> Vec<Song> {
+        self.shared.songs()
+    }
+
+    /// Puts a fault in force.
+    pub fn inject(&self, injection: impl Into<Injection>) -> Injected {
+        self.shared.faults.add(injection.into())
+    }
+
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// Adds this to every request head and every connection set-up.
+    pub fn delay_ms(&self, milliseconds: u64) {
+        self.shared.delay_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Moves the lab's clock ahead: URLs grow old.
+    pub fn advance(&self, by: Duration) {
+        self.shared.advance(by.as_secs());
+    }
+
+    /// Every request so far, in order.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.shared.log.all()
+    }
+
+    /// How many requests came in for the media of a song, to a host, or to a site.
+    pub fn hits<W: Which + ?Sized>(&self, which: &W) -> usize {
+        self.shared.log.count(|seen| which.means(seen))
+    }
+
+    pub fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
+        self.shared.log.count(wanted)
+    }
+
+    /// Pages, scripts and API calls of a site.
+    pub fn page_requests(&self, site: Site) -> usize {
+        self.count(|seen| seen.site == Some(site) && seen.kind == Kind::Page)
+    }
+
+    /// Requests for the audio of the song with this id, playlists and segments included.
+    pub fn media_requests(&self, id: &str) -> usize {
+        self.count(|seen| seen.kind == Kind::Media && seen.song.as_deref() == Some(id))
+    }
+
+    /// Body bytes of the song's audio that went out, repeated ones counted again.
+    pub fn media_bytes_sent(&self, id: &str) -> u64 {
+        self.shared.log.sent_bytes(|seen| seen.kind == Kind::Media && seen.song.as_deref() == Some(id))
+    }
+
+    /// Every connection that was asked of the proxy.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.shared.log.connections()
+    }
+
+    /// Targets of requests that were not a `CONNECT` to port 443, and so were refused.
+    pub fn refused(&self) -> Vec<String> {
+        self.shared.log.plain()
+    }
+
+    pub fn forget_requests(&self) {
+        self.shared.log.clear();
+    }
+
+    /// Waits until the log satisfies `wanted`; looks again whenever a request or some bytes of a body are noted.
+    pub async fn until(&self, wanted: impl Fn(&[Seen]) -> bool) {
+        let mut grown = self.shared.log.watch();
+        loop {
+            grown.mark_unchanged();
+            if wanted(&self.shared.log.all()) || grown.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+fn listener() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

@@ -1,0 +1,401 @@
+//! Replies on their way out, and every fault that meets them there.
+//!
+//! Owns pacing, holding, compressing and breaking. Never decides what the right answer is.
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use crate::fault::Fault;
+use crate::log::Log;
+use crate::wire::{Channel, Reply, Request, Wire};
+use crate::world::{NEVER, Song};
+
+/// Bytes handed to the connection at once.
+const STEP_BYTES: usize = 64 * 1024;
+/// How often a paced body gets its next bytes.
+const TICK: Duration = Duration::from_millis(20);
+const HUGE_BYTES: u64 = 200_000_000;
+const BOMB_MEBIBYTES: usize = 256;
+
+/// Whether the connection may carry another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    KeepAlive,
+    Close,
+}
+
+/// A reply, the request it answers, and where its bytes are counted.
+pub struct Sending<'a> {
+    pub request: &'a Request,
+    pub log: &'a Log,
+    pub number: usize,
+}
+
+impl Sending<'_> {
+    /// Sends `reply` as `fault` would have it.
+    pub async fn send<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, fault: Option<Fault>) -> io::Result<After> {
+        let Some(fault) = fault else {
+            return self.whole(wire, self.squeezed(reply), None).await;
+        };
+        match fault {
+            Fault::Slow(rate) => self.whole(wire, reply, Some(rate)).await,
+            Fault::Stall(after) => {
+                let reply = self.squeezed(reply);
+                self.head(wire, &reply, reply.body.len() as u64).await?;
+                self.body(wire, &reply, after.min(reply.body.len() as u64), None).await?;
+                wire.gone().await;
+                Ok(After::Close)
+            }
+            Fault::NoAnswer => {
+                wire.gone().await;
+                Ok(After::Close)
+            }
+            Fault::Reset => {
+                let half = reply.body.len() as u64 / 2;
+                self.head(wire, &reply, reply.body.len() as u64).await?;
+                self.body(wire, &reply, half, None).await?;
+                // What was sent must arrive before the reset overtakes it.
+                sleep(TICK).await;
+                wire.channel.reset_on_close();
+                Ok(After::Close)
+            }
+            Fault::ShortBody => self.cut_at(wire, &reply, reply.body.len() as u64 / 2).await,
+            Fault::LongBody => {
+                self.head(wire, &reply, reply.body.len() as u64).await?;
+                self.body(wire, &reply, reply.body.len() as u64, None).await?;
+                wire.channel.write_all(&[b'x'; 1024]).await?;
+                wire.channel.shutdown().await?;
+                Ok(After::Close)
+            }
+            Fault::ExpiredAt(at) => self.expiring(wire, reply, at).await,
+            Fault::ChangedEtag(at) => self.changing(wire, reply, at).await,
+            Fault::Huge => self.huge(wire, &reply).await,
+            Fault::EndlessHeaders => self.endless_headers(wire).await,
+            Fault::SlowLorisHead => {
+                let head = head_of(&reply, reply.body.len() as u64);
+                for byte in head.as_bytes() {
+                    wire.channel.write_all(&[*byte]).await?;
+                    wire.channel.flush().await?;
+                    sleep(Duration::from_secs(1)).await;
+                }
+                self.body(wire, &reply, reply.body.len() as u64, None).await?;
+                Ok(After::Close)
+            }
+            other => self.whole(wire, altered(self.request, reply, &other), None).await,
+        }
+    }
+
+    /// Head and body; the song's own pace and holds apply.
+    async fn whole<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, rate: Option<u64>) -> io::Result<After> {
+        self.head(wire, &reply, reply.body.len() as u64).await?;
+        self.body(wire, &reply, reply.body.len() as u64, rate).await?;
+        let close = self.request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        Ok(if close { After::Close } else { After::KeepAlive })
+    }
+
+    async fn cut_at<C: Channel>(&self, wire: &mut Wire<C>, reply: &Reply, count: u64) -> io::Result<After> {
+        self.head(wire, reply, reply.body.len() as u64).await?;
+        self.body(wire, reply, count, None).await?;
+        wire.channel.shutdown().await?;
+        Ok(After::Close)
+    }
+
+    async fn expiring<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, at: u64) -> io::Result<After> {
+        let Some((song, from)) = reply.from_song.clone() else { return self.whole(wire, reply, None).await };
+        if song.generation() > 0 || from + reply.body.len() as u64 <= at {
+            return self.whole(wire, reply, None).await;
+        }
+        if from < at {
+            return self.cut_at(wire, &reply, at - from).await;
+        }
+        song.expire_urls();
+        self.whole(wire, Reply::refusal(403), None).await
+    }
+
+    async fn changing<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, at: u64) -> io::Result<After> {
+        let Some((song, from)) = reply.from_song.clone() else { return self.whole(wire, reply, None).await };
+        if song.version() > 0 || from + reply.body.len() as u64 <= at {
+            return self.whole(wire, reply, None).await;
+        }
+        song.change_bytes();
+        self.cut_at(wire, &reply, at.saturating_sub(from)).await
+    }
+
+    async fn huge<C: Channel>(&self, wire: &mut Wire<C>, reply: &Reply) -> io::Result<After> {
+        self.head(wire, reply, HUGE_BYTES).await?;
+        let blanks = vec![b' '; STEP_BYTES];
+        let mut left = HUGE_BYTES;
+        while left > 0 {
+            let step = left.min(STEP_BYTES as u64);
+            wire.channel.write_all(blanks.get(..step as usize).unwrap_or_default()).await?;
+            self.log.add_sent(self.number, step);
+            left -= step;
+        }
+        wire.channel.flush().await?;
+        Ok(After::KeepAlive)
+    }
+
+    async fn endless_headers<C: Channel>(&self, wire: &mut Wire<C>) -> io::Result<After> {
+        wire.channel.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+        let mut number: u64 = 0;
+        loop {
+            let line = format!("X-Filler-{number}: {}\r\n", "y".repeat(200));
+            wire.channel.write_all(line.as_bytes()).await?;
+            number += 1;
+            if number.is_multiple_of(32) {
+                wire.channel.flush().await?;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn head<C: Channel>(&self, wire: &mut Wire<C>, reply: &Reply, length: u64) -> io::Result<()> {
+        wire.channel.write_all(head_of(reply, length).as_bytes()).await?;
+        wire.channel.flush().await
+    }
+
+    /// The first `count` bytes of the body, as fast as the song's pace, its hold and `rate` allow.
+    async fn body<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: &Reply,
+        count: u64,
+        rate: Option<u64>,
+    ) -> io::Result<()> {
+        if self.request.method == "HEAD" {
+            return Ok(());
+        }
+        let mut at: u64 = 0;
+        while at < count {
+            let rate = rate.or(reply.paced).or_else(|| reply.from_song.as_ref().and_then(|(song, _)| song.drip()));
+            let step = rate.map_or(STEP_BYTES as u64, |rate| (rate * TICK.as_millis() as u64 / 1000).max(1));
+            let mut to = (at + step).min(count);
+            if let Some((song, from)) = &reply.from_song {
+                let limit = held(wire, song, from + at).await?;
+                to = to.min(limit - from);
+            }
+            let piece = reply.body.slice(at as usize..to as usize);
+            wire.channel.write_all(&piece).await?;
+            wire.channel.flush().await?;
+            self.log.add_sent(self.number, to - at);
+            at = to;
+            if rate.is_some() && at < count {
+                sleep(TICK).await;
+            }
+        }
+        wire.channel.flush().await
+    }
+
+    /// Text is compressed for those who accept it.
+    fn squeezed(&self, mut reply: Reply) -> Reply {
+        let text = reply.headers.iter().any(|(name, value)| {
+            name == "Content-Type"
+                && ["text/", "application/j", "application/vnd.apple"].iter().any(|t| value.starts_with(t))
+        });
+        if text && reply.body.len() > 512 && self.request.accepts_gzip() && !reply.has_header("Content-Encoding") {
+            if reply.status == 206 {
+                return reply;
+            }
+            reply.body = gzip(&reply.body);
+            reply.set_header("Content-Encoding", "gzip");
+        }
+        reply
+    }
+}
+
+/// Waits until byte `at` of the song may go out; gives the first byte that may not.
+async fn held<C: Channel>(wire: &mut Wire<C>, song: &Song, at: u64) -> io::Result<u64> {
+    let mut hold = song.watch_hold();
+    loop {
+        let limit = *hold.borrow_and_update();
+        if at < limit || limit == NEVER {
+            return Ok(limit);
+        }
+        tokio::select! {
+            changed = hold.changed() => if changed.is_err() { return Ok(NEVER); },
+            () = wire.gone() => return Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+/// The faults that are whole HTTP messages of another content.
+fn altered(request: &Request, mut reply: Reply, fault: &Fault) -> Reply {
+    match fault {
+        Fault::WrongLength => {
+            let length = reply.body.len();
+            let kept = if length > 2000 { length - 1000 } else { length / 2 };
+            reply.body = reply.body.slice(..kept);
+        }
+        Fault::Empty200 => {
+            reply.status = 200;
+            reply.headers.retain(|(name, _)| name == "Content-Type");
+            reply.body = Bytes::new();
+        }
+        Fault::HtmlInstead => {
+            reply = Reply::html("<!DOCTYPE html><html><title>Sorry</title><body>Something went wrong.</body></html>");
+        }
+        Fault::WrongBytes => {
+            let seed = b"these are not the bytes you are looking for. ";
+            reply.body = seed.iter().copied().cycle().take(reply.body.len()).collect::<Vec<u8>>().into();
+        }
+        Fault::Status(code, after) => {
+            reply = Reply::refusal(*code);
+            if let Some(seconds) = after {
+                reply.set_header("Retry-After", &seconds.to_string());
+            }
+        }
+        Fault::CutGzip => {
+            let whole = gzip(&reply.body);
+            reply.body = whole.slice(..whole.len() / 2);
+            reply.set_header("Content-Encoding", "gzip");
+        }
+        Fault::GzipBomb => {
+            reply.body = bomb();
+            reply.set_header("Content-Encoding", "gzip");
+        }
+        Fault::RedirectLoop => {
+            let hop: u32 = request.param("hop").and_then(|hop| hop.parse().ok()).unwrap_or(0);
+            reply = Reply::redirect(&format!("https://{}{}?hop={}", request.host, request.path, hop + 1));
+        }
+        Fault::RedirectTo(url) => reply = Reply::redirect(url),
+        Fault::ChangedPage => reply.body = without_what_is_needed(&reply.body),
+        Fault::BotCheck => reply = bot_check(request),
+        _ => {}
+    }
+    reply
+}
+
+fn head_of(reply: &Reply, length: u64) -> String {
+    let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status, reason(reply.status));
+    for (name, value) in &reply.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if reply.status != 204 && reply.status != 304 {
+        head.push_str(&format!("Content-Length: {length}\r\n"));
+    }
+    head.push_str("Vary: Accept-Encoding\r\n\r\n");
+    head
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        206 => "Partial Content",
+        302 => "Found",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        416 => "Range Not Satisfiable",
+        429 => "Too Many Requests",
+        503 => "Service Unavailable",
+        _ => "Whatever",
+    }
+}
+
+fn gzip(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.map(Bytes::from).unwrap_or_default()
+}
+
+/// One deflate block of a mebibyte of zeros that refers to nothing before it, many times over.
+fn bomb() -> Bytes {
+    static BOMB: OnceLock<Bytes> = OnceLock::new();
+    let made = BOMB.get_or_init(|| {
+        let mut block = Vec::with_capacity(4096);
+        let mut squeeze = flate2::Compress::new(Compression::best(), false);
+        let squeezed = squeeze.compress_vec(&vec![0; 1 << 20], &mut block, flate2::FlushCompress::Full);
+        debug_assert!(squeezed.is_ok());
+        let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+        for _ in 0..BOMB_MEBIBYTES {
+            out.extend_from_slice(&block);
+        }
+        // A last, empty block; then a checksum that nobody should live to see.
+        out.extend_from_slice(&[0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0x10]);
+        Bytes::from(out)
+    });
+    made.clone()
+}
+
+/// The same page, with the names that readers look for spelt differently.
+fn without_what_is_needed(body: &[u8]) -> Bytes {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    for name in [
+        "\"videoDetails\"",
+        "\"onResponseReceivedActions\"",
+        "\"contents\"",
+        "\"sidebar\"",
+        "\"header\"",
+        "\"metadata\"",
+        "\"microformat\"",
+        "\"playlist\"",
+        "\"media\"",
+        "\"title\"",
+        "\"url\"",
+        "\"tracks\"",
+        "\"apiClient\"",
+        "\"visitorData\"",
+        "client_id:",
+        "data-tralbum=",
+        "data-band=",
+        "application/ld+json",
+        "data-player-data=",
+    ] {
+        let middle = name.len() / 2;
+        let (front, back) = name.split_at(middle);
+        text = text.replace(name, &format!("{front}x{back}"));
+    }
+    Bytes::from(text)
+}
+
+/// What each site says to a client that it takes for a robot (the field notes' failure tables).
+fn bot_check(request: &Request) -> Reply {
+    let host = request.host.as_str();
+    if host.ends_with("soundcloud.com") || host.ends_with("sndcdn.com") || host.ends_with("soundcloud.cloud") {
+        return Reply::new(
+            403,
+            "application/json",
+            r#"{"url":"https://geo.captcha-delivery.com/captcha/?initialCid=x"}"#,
+        )
+        .with_header("x-datadome", "protected");
+    }
+    if host.ends_with("bandcamp.com") || host.ends_with("bcbits.com") {
+        return Reply::html(challenge_page());
+    }
+    if request.path.ends_with("/player") || request.path.ends_with("/reel_item_watch") {
+        let said = serde_json::json!({"responseContext": {"visitorData": "Cgt2aXNpdG9yTmV3"}, "playabilityStatus": {
+            "status": "LOGIN_REQUIRED", "reason": "Sign in to confirm you\u{2019}re not a bot",
+            "messages": ["This helps protect our community."]}});
+        return Reply::json(&said);
+    }
+    Reply::refusal(429)
+}
+
+/// Bandcamp's challenge: HTTP 200, about 3 KB.
+pub fn challenge_page() -> String {
+    let filler = "0".repeat(2_400);
+    format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Client Challenge</title>\
+         <link rel=\"stylesheet\" href=\"/_fs-ch-1T1wmsGaOgGaSxcX/assets/styles.css\"></head><body>\
+         <noscript>JavaScript is disabled in your browser.</noscript><div id=\"loading-error\" hidden>{filler}</div>\
+         <script src=\"/_fs-ch-1T1wmsGaOgGaSxcX/script.js\"></script></body></html>"
+    )
+}
+
+impl Song {
+    fn drip(&self) -> Option<u64> {
+        match self.state().drip.load(Ordering::Relaxed) {
+            0 => None,
+            rate => Some(rate),
+        }
+    }
+}
