@@ -3,3 +3,4 @@
 pub mod download;
 pub mod media;
 pub mod origin;
+pub mod store;

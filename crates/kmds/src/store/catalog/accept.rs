@@ -1,0 +1,227 @@
+//! Accepting songs: every row is there before `/fetch` replies.
+//!
+//! Owns what a new request means for a song in any state (api 1, "What a state means") and the names given out.
+//! Never starts work: the caller does, for the rows that say so.
+
+use jiff::Timestamp;
+use kmds_extract::Track;
+use kmds_extract::choose::Accept;
+use rusqlite::{Connection, params};
+
+use super::rows::{Row, State};
+use super::{Catalog, StoreError, row_in, sql};
+use crate::store::key::Key;
+
+/// One song of a `/fetch`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    pub track: Track,
+    pub key: Key,
+    /// Part of a list: its album and numbers are the list's, and do not answer for the song alone.
+    pub listed: bool,
+    /// `{site}-{id}.{ext}` as the reply gives it out.
+    pub canonical_name: String,
+    /// `File_Name` as the reply gives it out.
+    pub human_name: String,
+    /// Expected extension of the file.
+    pub ext: String,
+    /// Length where the site states it already.
+    pub total_bytes: Option<u64>,
+    pub accept: Accept,
+    /// Who asked, for fairness.
+    pub requester: String,
+    /// `false`: be known, but wait for a reader (`prefetch` window).
+    pub enqueue: bool,
+}
+
+/// A row after accepting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcceptedRow {
+    pub row: Row,
+    /// This request put it into the queue: the caller starts a job.
+    pub newly_queued: bool,
+}
+
+pub(super) const NEXT_ORDER: &str = "(SELECT COALESCE(MAX(queue_order), 0) + 1 FROM renditions)";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overwrite {
+    /// A sidecar never beats what a site said.
+    No,
+    /// Seen in a list.
+    Listed,
+    /// Asked for alone.
+    Alone,
+}
+
+impl Catalog {
+    /// One transaction for all. `whole` tells whether a ready row's file is on the drive as it should be.
+    pub(in crate::store) fn accept(
+        &mut self,
+        songs: &[Accepted],
+        whole: impl Fn(&Row) -> bool,
+        now: Timestamp,
+    ) -> Result<Vec<AcceptedRow>, StoreError> {
+        let what = "accept songs";
+        let transaction = self.connection.transaction().map_err(sql(what))?;
+        let mut rows = Vec::with_capacity(songs.len());
+        for song in songs {
+            let seen = if song.listed { Overwrite::Listed } else { Overwrite::Alone };
+            write_track(&transaction, &song.track, seen, now).map_err(sql(what))?;
+            rows.push(accept_one(&transaction, song, &whole, now).map_err(sql(what))?);
+        }
+        transaction.commit().map_err(sql(what))?;
+        rows.into_iter().collect::<Option<_>>().ok_or(StoreError::Gone)
+    }
+}
+
+fn accept_one(
+    connection: &Connection,
+    song: &Accepted,
+    whole: impl Fn(&Row) -> bool,
+    now: Timestamp,
+) -> Result<Option<AcceptedRow>, rusqlite::Error> {
+    let wanted = if song.enqueue { State::Queued } else { State::Evicted };
+    let next = match row_in(connection, &song.key)? {
+        None => {
+            insert(connection, song, wanted, now)?;
+            Some(wanted)
+        }
+        Some(row) => {
+            let next = next_state(&row, song.enqueue, &whole, now);
+            if let Some(next) = next {
+                restart(connection, song, next)?;
+            }
+            next
+        }
+    };
+    connection
+        .prepare_cached(
+            "UPDATE renditions SET canonical_name = ?4, human_name = ?5 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
+        )?
+        .execute(params![
+            song.key.track().site().as_str(),
+            song.key.track().id(),
+            song.key.slug(),
+            song.canonical_name,
+            song.human_name
+        ])?;
+    name(connection, &song.canonical_name, &song.human_name, &song.key)?;
+    let newly_queued = next == Some(State::Queued);
+    Ok(row_in(connection, &song.key)?.map(|row| AcceptedRow { row, newly_queued }))
+}
+
+/// What a new request makes of a known song; `None` leaves it as it is.
+fn next_state(row: &Row, enqueue: bool, whole: impl Fn(&Row) -> bool, now: Timestamp) -> Option<State> {
+    let again = match row.state {
+        State::Queued | State::Downloading | State::Converting => false,
+        State::Ready => !whole(row),
+        State::Failed => !row.failure.as_ref().is_some_and(|failure| failure.stands(now)),
+        State::Evicted | State::Deleted => true,
+    };
+    match (again, enqueue, row.state) {
+        (false, _, _) | (true, false, State::Evicted | State::Failed) => None,
+        (true, true, _) => Some(State::Queued),
+        (true, false, _) => Some(State::Evicted),
+    }
+}
+
+fn insert(connection: &Connection, song: &Accepted, state: State, now: Timestamp) -> Result<(), rusqlite::Error> {
+    let statement = format!(
+        "INSERT INTO renditions (site, id, rendition, state, ext, total, accepted_at, requester, queue_order, accept, \
+         canonical_name, human_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, {NEXT_ORDER}, ?9, '', '')"
+    );
+    connection.prepare_cached(&statement)?.execute(params![
+        song.key.track().site().as_str(),
+        song.key.track().id(),
+        song.key.slug(),
+        state.as_str(),
+        song.ext,
+        song.total_bytes,
+        now.as_millisecond(),
+        song.requester,
+        serde_json::to_string(&song.accept).unwrap_or_default(),
+    ])?;
+    Ok(())
+}
+
+/// A known song begins anew; what was known of its old file is forgotten.
+fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(), rusqlite::Error> {
+    let statement = format!(
+        "UPDATE renditions SET state = ?4, ext = ?5, total = ?6, requester = ?7, accept = ?8, queue_order = {NEXT_ORDER}, \
+         size = NULL, sha256 = NULL, mtime_ns = NULL, etag = NULL, validator = NULL, stream = NULL, container = NULL, \
+         codec = NULL, bitrate_bps = NULL, duration_ms = NULL, published_at = NULL, failure_kind = NULL, \
+         failure_sentence = NULL, failure_retryable = NULL, failed_at = NULL \
+         WHERE site = ?1 AND id = ?2 AND rendition = ?3"
+    );
+    connection.prepare_cached(&statement)?.execute(params![
+        song.key.track().site().as_str(),
+        song.key.track().id(),
+        song.key.slug(),
+        state.as_str(),
+        song.ext,
+        song.total_bytes,
+        song.requester,
+        serde_json::to_string(&song.accept).unwrap_or_default(),
+    ])?;
+    Ok(())
+}
+
+/// Gives both names out: from now on they lead to this key.
+fn name(connection: &Connection, canonical: &str, human: &str, key: &Key) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        canonical,
+        key.track().site().as_str(),
+        key.track().id(),
+        key.slug()
+    ])?;
+    connection.prepare_cached("INSERT OR REPLACE INTO human_names VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+        human,
+        canonical,
+        key.track().site().as_str(),
+        key.track().id(),
+        key.slug()
+    ])?;
+    Ok(())
+}
+
+/// The same for a name that a later reply will give out; one in use stays whose it is.
+pub(super) fn name_once(
+    connection: &Connection,
+    canonical: &str,
+    human: &str,
+    key: &Key,
+) -> Result<(), rusqlite::Error> {
+    let taken = connection.prepare_cached("SELECT 1 FROM names WHERE name = ?1")?.exists([canonical])?;
+    if taken { Ok(()) } else { name(connection, canonical, human, key) }
+}
+
+pub(super) fn write_track(
+    connection: &Connection,
+    track: &Track,
+    overwrite: Overwrite,
+    now: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let metadata = serde_json::to_string(track).unwrap_or_default();
+    let words = [Some(&track.title), track.artist.as_ref(), track.album.as_ref()];
+    let words: Vec<String> = words.into_iter().flatten().map(|text| text.to_lowercase()).collect();
+    let conflict = match overwrite {
+        Overwrite::No => "DO NOTHING",
+        Overwrite::Listed => "DO UPDATE SET metadata = ?3, words = ?5, changed_at = ?6",
+        Overwrite::Alone => "DO UPDATE SET metadata = ?3, alone = ?4, alone_at = ?6, words = ?5, changed_at = ?6",
+    };
+    let statement = format!(
+        "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) \
+         VALUES (?1, ?2, ?3, ?4, CASE WHEN ?4 IS NULL THEN NULL ELSE ?6 END, ?5, ?6) ON CONFLICT (site, id) {conflict}"
+    );
+    let alone = (overwrite == Overwrite::Alone).then_some(&metadata);
+    connection.prepare_cached(&statement)?.execute(params![
+        track.id.site().as_str(),
+        track.id.id(),
+        metadata,
+        alone,
+        words.join(" "),
+        now.as_millisecond()
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Finding songs: by a name given out, by a filter, and in sums.
+//!
+//! Owns lookups over many rows. Never changes one.
+
+use std::collections::BTreeMap;
+
+use kmds_extract::{Site, Track};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::rows::{COLUMNS, Row, State, read_key, read_row, read_track};
+use super::{Catalog, StoreError, sql};
+use crate::store::key::Key;
+
+/// What a name leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    One(Key),
+    /// A human name of several songs: their canonical names.
+    Many(Vec<String>),
+    None,
+}
+
+/// Which rows to list. Empty: all but the deleted ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub state: Option<State>,
+    pub site: Option<Site>,
+    /// Words of title, artist or album, in one piece, any case.
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    pub row: Row,
+    pub track: Track,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    pub songs: Vec<Listed>,
+    /// Pass it on for the next page; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// What the cache holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Renditions by [`State::as_str`]; states without any are missing.
+    pub by_state: BTreeMap<&'static str, u64>,
+    pub tracks: u64,
+    /// Of finished files.
+    pub ready_bytes: u64,
+    /// `cache.max_bytes`.
+    pub max_bytes: u64,
+    /// Free on the cache's drive; `None` where it does not say.
+    pub free_bytes: Option<u64>,
+}
+
+impl Catalog {
+    pub(in crate::store) fn find_name(&self, name: &str) -> Result<Found, StoreError> {
+        let what = "look a name up";
+        let canonical = self
+            .connection
+            .prepare_cached("SELECT site, id, rendition FROM names WHERE name = ?1")
+            .and_then(|mut statement| statement.query_row([name], |row| read_key(row, 0)).optional())
+            .map_err(sql(what))?;
+        if let Some(key) = canonical {
+            return Ok(Found::One(key));
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT h.site, h.id, h.rendition, h.canonical, COALESCE(r.state, 'deleted') = 'deleted' \
+                 FROM human_names h LEFT JOIN renditions r USING (site, id, rendition) WHERE h.name = ?1",
+            )
+            .map_err(sql(what))?;
+        let rows = statement
+            .query_map([name], |row| Ok((read_key(row, 0)?, row.get::<_, String>(3)?, row.get::<_, bool>(4)?)))
+            .map_err(sql(what))?;
+        let found: Vec<(Key, String, bool)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
+        Ok(unique(found))
+    }
+
+    pub(in crate::store) fn list(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<Listing, StoreError> {
+        let what = "list songs";
+        let statement = format!(
+            "SELECT {COLUMNS}, t.metadata FROM renditions r JOIN tracks t USING (site, id) \
+             WHERE (?1 IS NULL OR r.seq < ?1) AND (?2 IS NULL OR r.site = ?2) \
+             AND CASE WHEN ?3 IS NULL THEN r.state <> 'deleted' ELSE r.state = ?3 END \
+             AND (?4 IS NULL OR instr(t.words, ?4) > 0) ORDER BY r.seq DESC LIMIT ?5"
+        );
+        let mut statement = self.connection.prepare_cached(&statement).map_err(sql(what))?;
+        let limit = limit.clamp(1, 1_000);
+        let bound = params![
+            before,
+            filter.site.map(Site::as_str),
+            filter.state.map(State::as_str),
+            filter.text.as_ref().map(|text| text.to_lowercase()),
+            limit + 1
+        ];
+        let rows =
+            statement.query_map(bound, |row| Ok((read_row(row)?, row.get::<_, String>(29)?))).map_err(sql(what))?;
+        let rows: Vec<(Row, String)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
+        let more = rows.len() > limit;
+        let next = if more { rows.get(limit - 1).map(|(row, _)| row.seq) } else { None };
+        let songs = rows
+            .into_iter()
+            .take(limit)
+            .filter_map(|(row, text)| Some(Listed { track: read_track(&text)?, row }))
+            .collect();
+        Ok(Listing { songs, next })
+    }
+
+    pub(in crate::store) fn stats(&self) -> Result<Stats, StoreError> {
+        let what = "count songs";
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT state, COUNT(*) FROM renditions GROUP BY state")
+            .map_err(sql(what))?;
+        let counts =
+            statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))).map_err(sql(what))?;
+        let counts: Vec<(String, u64)> = counts.collect::<Result<_, _>>().map_err(sql(what))?;
+        let tracks =
+            self.connection.query_row("SELECT COUNT(*) FROM tracks", [], |row| row.get(0)).map_err(sql(what))?;
+        Ok(Stats {
+            by_state: counts
+                .into_iter()
+                .filter_map(|(state, count)| Some((State::parse(&state)?.as_str(), count)))
+                .collect(),
+            tracks,
+            ready_bytes: self.ready_bytes()?,
+            ..Stats::default()
+        })
+    }
+}
+
+/// Deleted songs do not make a name ambiguous; alone they are still found, to be called deleted.
+fn unique(found: Vec<(Key, String, bool)>) -> Found {
+    let living: Vec<_> = found.iter().filter(|(_, _, deleted)| !deleted).collect();
+    let judged: Vec<_> = if living.is_empty() { found.iter().collect() } else { living };
+    let mut keys: Vec<&Key> = judged.iter().map(|(key, _, _)| key).collect();
+    keys.sort();
+    keys.dedup();
+    match keys.as_slice() {
+        [] => Found::None,
+        [key] => Found::One((*key).clone()),
+        _ => {
+            let mut names: Vec<String> = judged.iter().map(|(_, canonical, _)| canonical.clone()).collect();
+            names.sort();
+            names.dedup();
+            Found::Many(names)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What can go wrong between us and the drive.
+//!
+//! Owns [`StoreError`], a variant per thing the caller would do next. Hides errno and SQLite's codes.
+//! Never names a path outside the cache folder: the sentences reach clients.
+
+use std::io;
+use std::sync::Arc;
+
+use kmds_extract::Kind;
+
+/// Which bound left no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpaceLimit {
+    /// The file system itself.
+    Drive,
+    /// `cache.min_free_bytes`.
+    MinFree,
+    /// `cache.max_bytes`.
+    MaxBytes,
+}
+
+impl std::fmt::Display for SpaceLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Drive => "on the drive",
+            Self::MinFree => "above cache.min_free_bytes",
+            Self::MaxBytes => "within cache.max_bytes",
+        })
+    }
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing more can be evicted. Numbers are bytes; `have_bytes` counts what eviction could still give.
+    #[error(
+        "the disk is full: {need_bytes} bytes are needed, {have_bytes} can be had {limit}; make room and try again"
+    )]
+    DiskFull { need_bytes: u64, have_bytes: u64, limit: SpaceLimit },
+    /// The file, the row or the kept bytes are not there (any more), or are not what they were.
+    #[error("the file is no longer there")]
+    Gone,
+    /// Somebody holds what is exclusive: a song's lease, or the state folder.
+    #[error("{what} is in use already")]
+    Busy { what: String },
+    /// What was written is not what the site announced; it is never published.
+    #[error("{written} bytes arrived where {total} were announced")]
+    Incomplete { written: u64, total: u64 },
+    #[error("could not {what}: {source}")]
+    Io { what: String, source: Arc<io::Error> },
+    #[error("the catalog could not {what}: {reason}")]
+    Catalog { what: &'static str, reason: String },
+}
+
+impl StoreError {
+    /// The word clients, metrics and logs see.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::DiskFull { .. } => Kind::DiskFull,
+            Self::Incomplete { .. } => Kind::Truncated,
+            Self::Gone | Self::Busy { .. } | Self::Io { .. } | Self::Catalog { .. } => Kind::Internal,
+        }
+    }
+}
+
+/// Says what was being done when the drive refused. A full drive is told apart here, once.
+pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| {
+        if is_full(&source) {
+            StoreError::DiskFull { need_bytes: 1, have_bytes: 0, limit: SpaceLimit::Drive }
+        } else {
+            StoreError::Io { what: what.into(), source: Arc::new(source) }
+        }
+    }
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,123 @@
+//! What is being written and read right now.
+//!
+//! Owns the tables of leases and readers of this process. Never touches the drive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::error::StoreError;
+use super::key::Key;
+use super::partial::Partial;
+use kmds_extract::TrackId;
+
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    /// Invariant: one entry for each living lease, one count for each living reader.
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    writing: HashMap<Key, Writing>,
+    reading: HashMap<Key, usize>,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    partial: Option<Arc<Partial>>,
+    /// Bytes promised to this download, written ones included.
+    reserved: u64,
+}
+
+/// What running downloads still claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Claims {
+    /// Of the budget: all they will have written.
+    pub(super) whole: u64,
+    /// Of the drive: what is still to be written.
+    pub(super) unwritten: u64,
+}
+
+impl InUse {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A panic elsewhere leaves the tables consistent: each change is one statement.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin_writing(&self, key: &Key) -> Result<(), StoreError> {
+        match self.tables().writing.entry(key.clone()) {
+            std::collections::hash_map::Entry::Occupied(_) => Err(StoreError::Busy { what: key.to_string() }),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(Writing::default());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn end_writing(&self, key: &Key) {
+        self.tables().writing.remove(key);
+    }
+
+    pub(super) fn set_partial(&self, key: &Key, partial: Option<Arc<Partial>>) {
+        if let Some(writing) = self.tables().writing.get_mut(key) {
+            writing.partial = partial;
+        }
+    }
+
+    pub(super) fn set_reserved(&self, key: &Key, bytes: u64) {
+        if let Some(writing) = self.tables().writing.get_mut(key) {
+            writing.reserved = bytes;
+        }
+    }
+
+    pub(super) fn partial(&self, key: &Key) -> Option<Arc<Partial>> {
+        self.tables().writing.get(key)?.partial.clone()
+    }
+
+    /// Claims of all downloads but this one's.
+    pub(super) fn claims_beside(&self, key: Option<&Key>) -> Claims {
+        let mut claims = Claims::default();
+        for (_, writing) in self.tables().writing.iter().filter(|(have, _)| Some(*have) != key) {
+            let written = writing.partial.as_ref().map_or(0, |partial| partial.progress().written);
+            claims.whole += writing.reserved.max(written);
+            claims.unwritten += writing.reserved.saturating_sub(written);
+        }
+        claims
+    }
+
+    pub(super) fn is_writing(&self, key: &Key) -> bool {
+        self.tables().writing.contains_key(key)
+    }
+
+    pub(super) fn is_writing_track(&self, track: &TrackId) -> bool {
+        self.tables().writing.keys().any(|key| key.track() == track)
+    }
+
+    pub(super) fn is_reading(&self, key: &Key) -> bool {
+        self.tables().reading.contains_key(key)
+    }
+
+    pub(super) fn hold(self: &Arc<Self>, key: &Key) -> ReadHold {
+        *self.tables().reading.entry(key.clone()).or_default() += 1;
+        ReadHold { in_use: Arc::clone(self), key: key.clone() }
+    }
+}
+
+/// Counts one reader while it lives.
+#[derive(Debug)]
+pub(super) struct ReadHold {
+    in_use: Arc<InUse>,
+    key: Key,
+}
+
+impl Drop for ReadHold {
+    fn drop(&mut self) {
+        let mut tables = self.in_use.tables();
+        if let Some(count) = tables.reading.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                tables.reading.remove(&self.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The right to write one rendition.
+//!
+//! Owns a key's `.part` file and the note beside it that says how many of its bytes can be trusted. Hides flushing and
+//! resuming. Never checks audio, never speaks to an origin. Dropped unpublished, it keeps the bytes and frees the key.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::error::{self, SpaceLimit, StoreError, is_full};
+use super::key::Key;
+use super::layout::{remove, write_whole};
+use super::partial::{Outcome, Partial};
+use super::{Shared, blocking, drive, evict};
+
+/// Bytes are made durable each time so many have arrived: the most a power cut can cost.
+const DURABLE_EVERY_BYTES: u64 = 8 << 20;
+
+/// Room asked of eviction when the drive is found full in the middle of a write.
+const ROOM_WHEN_FULL_BYTES: u64 = 8 << 20;
+
+/// The writer of one key. At most one lives at a time.
+#[derive(Debug)]
+pub struct Lease {
+    pub(super) shared: Arc<Shared>,
+    pub(super) key: Key,
+    kept: Option<Kept>,
+    growing: Option<Growing>,
+}
+
+/// Bytes already on the drive, and of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub bytes: u64,
+    pub validator: String,
+    pub total: Option<u64>,
+    /// The last [`Lease::mark`] within `bytes`.
+    pub mark: Option<Mark>,
+}
+
+/// What a download wants to know when it goes on from `bytes`: the next segment's number, for example.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    pub bytes: u64,
+    pub text: String,
+}
+
+#[derive(Debug)]
+struct Growing {
+    partial: Arc<Partial>,
+    note: Note,
+}
+
+/// `{song}.note`. A file's length can be trusted while the machine that wrote it runs on; after that, only what was flushed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Note {
+    validator: String,
+    total: Option<u64>,
+    durable_bytes: u64,
+    boot_id: String,
+    /// The newest mark, and the newest one within `durable_bytes`.
+    #[serde(default)]
+    marks: Vec<Mark>,
+}
+
+impl Lease {
+    /// Waits for a thread that reads the note of an earlier run.
+    pub(super) async fn take(shared: Arc<Shared>, key: Key) -> Result<Self, StoreError> {
+        shared.in_use.begin_writing(&key)?;
+        let mut lease = Self { shared: Arc::clone(&shared), key: key.clone(), kept: None, growing: None };
+        lease.kept = blocking(move || Ok(read_kept(&shared, &key))).await?;
+        Ok(lease)
+    }
+
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What can be continued: the bytes of an earlier run, or those written under this lease.
+    #[must_use]
+    pub fn kept(&self) -> Option<Kept> {
+        let Some(growing) = &self.growing else { return self.kept.clone() };
+        let progress = growing.partial.progress();
+        Some(Kept {
+            bytes: progress.written,
+            validator: growing.note.validator.clone(),
+            total: progress.total,
+            mark: growing.note.marks.last().cloned(),
+        })
+    }
+
+    #[must_use]
+    pub fn partial(&self) -> Option<Arc<Partial>> {
+        self.growing.as_ref().map(|growing| Arc::clone(&growing.partial))
+    }
+
+    /// Makes sure that `need` bytes (unknown: a guess) can be written, evicting what was not read for longest. Held until
+    /// the lease ends; ask again when the length becomes known.
+    /// # Errors
+    /// [`StoreError::DiskFull`], and then nothing was evicted.
+    pub async fn reserve(&self, need: Option<u64>) -> Result<(), StoreError> {
+        let written = self.growing.as_ref().map_or(0, |growing| growing.partial.progress().written);
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        let mut catalog = Arc::clone(&self.shared.catalog).lock_owned().await;
+        blocking(move || evict::reserve(&shared, &mut catalog, &key, need, written)).await
+    }
+
+    /// Opens the growing file: `from` 0 begins anew, else the kept bytes up to `from` are continued, which need the same
+    /// validator. Going on where the last write under this lease ended keeps its readers.
+    /// # Errors
+    /// [`StoreError::Gone`] if `from` bytes of this validator are not there: begin at 0.
+    pub async fn begin(&mut self, validator: &str, total: Option<u64>, from: u64) -> Result<Arc<Partial>, StoreError> {
+        let kept = self.kept();
+        if from > 0 && !kept.as_ref().is_some_and(|kept| kept.validator == validator && from <= kept.bytes) {
+            return Err(StoreError::Gone);
+        }
+        if let Some(growing) = &mut self.growing {
+            if from == growing.partial.progress().written && growing.note.validator == validator {
+                growing.partial.announce(total);
+                return Ok(Arc::clone(&growing.partial));
+            }
+            growing.partial.end(Outcome::Restarted);
+        }
+        let mut marks = self.growing.take().map_or_else(Vec::new, |growing| growing.note.marks);
+        marks.extend(kept.and_then(|kept| kept.mark));
+        marks.retain(|mark| mark.bytes <= from);
+        let note = Note {
+            validator: validator.to_owned(),
+            total,
+            // Opening flushes what is kept.
+            durable_bytes: from,
+            boot_id: self.shared.boot_id.clone(),
+            marks,
+        };
+        let (shared, key, written) = (Arc::clone(&self.shared), self.key.clone(), note.clone());
+        let file = blocking(move || open_part(&shared, &key, &written, from)).await?;
+        let partial = Arc::new(Partial::new(self.key.clone(), note.validator.clone(), file, from, total));
+        self.shared.in_use.set_partial(&self.key, Some(Arc::clone(&partial)));
+        self.growing = Some(Growing { partial: Arc::clone(&partial), note });
+        Ok(partial)
+    }
+
+    /// The length became known (or more exactly known) after [`Lease::begin`].
+    pub fn announce(&mut self, total: u64) {
+        if let Some(growing) = &mut self.growing {
+            growing.note.total = Some(total);
+            growing.partial.announce(Some(total));
+        }
+    }
+
+    /// Appends; readers are woken. Dropping the future may or may not have appended on the drive, harmlessly.
+    /// # Errors
+    /// [`StoreError::DiskFull`] when the drive is full and nothing can be evicted.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let Some(growing) = &mut self.growing else { return Err(StoreError::Gone) };
+        let partial = Arc::clone(&growing.partial);
+        let at = partial.progress().written;
+        let after = at + bytes.len() as u64;
+        let flush = after - growing.note.durable_bytes >= DURABLE_EVERY_BYTES;
+        let (shared, key, file, mut note) =
+            (Arc::clone(&self.shared), self.key.clone(), partial.file(), growing.note.clone());
+        let note = blocking(move || {
+            append(&shared, &key, &file, &bytes, at)?;
+            if flush {
+                file.sync_data().map_err(error::io("flush a partial file"))?;
+                note.durable_bytes = after;
+                note.write(&shared, &key)?;
+            }
+            Ok(note)
+        })
+        .await?;
+        growing.note.durable_bytes = note.durable_bytes;
+        partial.grew(after);
+        Ok(())
+    }
+
+    /// Notes `text` for a later run that goes on from here.
+    /// # Errors
+    /// As [`Lease::write`].
+    pub async fn mark(&mut self, text: &str) -> Result<(), StoreError> {
+        let Some(growing) = &mut self.growing else { return Err(StoreError::Gone) };
+        let bytes = growing.partial.progress().written;
+        growing.note.push(Mark { bytes, text: text.to_owned() });
+        let (shared, key, note) = (Arc::clone(&self.shared), self.key.clone(), growing.note.clone());
+        blocking(move || note.write(&shared, &key)).await
+    }
+
+    /// Forgets every byte; readers are told that the source changed. [`Lease::begin`] starts the next try.
+    /// # Errors
+    /// [`StoreError::Io`] if the old file cannot be removed.
+    pub async fn restart(&mut self) -> Result<(), StoreError> {
+        if let Some(growing) = self.growing.take() {
+            growing.partial.end(Outcome::Restarted);
+        }
+        self.shared.in_use.set_partial(&self.key, None);
+        self.kept = None;
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        blocking(move || remove_part(&shared, &key)).await
+    }
+
+    /// Ends the lease and removes the bytes: they are not worth keeping.
+    /// # Errors
+    /// As [`Lease::restart`].
+    pub async fn discard(self) -> Result<(), StoreError> {
+        if let Some(growing) = &self.growing {
+            growing.partial.end(Outcome::Failed);
+        }
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        blocking(move || remove_part(&shared, &key)).await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(growing) = &self.growing {
+            growing.partial.end(Outcome::Failed);
+        }
+        self.shared.in_use.end_writing(&self.key);
+    }
+}
+
+impl Note {
+    fn push(&mut self, mark: Mark) {
+        let durable = self.marks.iter().rfind(|mark| mark.bytes <= self.durable_bytes).cloned();
+        self.marks = durable.into_iter().chain([mark]).collect();
+    }
+
+    fn write(&self, shared: &Shared, key: &Key) -> Result<(), StoreError> {
+        let path = shared.layout.note(key);
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        write_whole(&path, &path.with_extension("note-new"), &text, false).map_err(error::io("note a partial file"))
+    }
+}
+
+/// What an earlier run left of this key, if it can be trusted.
+fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
+    let note: Note = serde_json::from_slice(&fs::read(shared.layout.note(key)).ok()?).ok()?;
+    let length = fs::metadata(shared.layout.part(key)).ok()?.len();
+    let trusted = if note.boot_id == shared.boot_id { length } else { length.min(note.durable_bytes) };
+    let bytes = note.total.map_or(trusted, |total| trusted.min(total));
+    let mark = note.marks.into_iter().rfind(|mark| mark.bytes <= bytes);
+    (bytes > 0).then_some(Kept { bytes, validator: note.validator, total: note.total, mark })
+}
+
+/// A new file for a fresh start, so that readers of the old one keep theirs; the old one cut to `from` to go on.
+fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File, StoreError> {
+    let path = shared.layout.part(key);
+    let file = if from == 0 {
+        remove_part(shared, key)?;
+        shared.layout.create()?;
+        OpenOptions::new().read(true).write(true).create_new(true).open(&path)
+    } else {
+        OpenOptions::new().read(true).write(true).open(&path).and_then(|file| file.set_len(from).map(|()| file))
+    };
+    let file = file.map_err(error::io("open a partial file"))?;
+    if from > 0 {
+        // The note will say that so many bytes survive a power cut.
+        file.sync_data().map_err(error::io("flush a partial file"))?;
+    }
+    note.write(shared, key)?;
+    Ok(file)
+}
+
+/// The note goes first: bytes without one are worth nothing.
+pub(super) fn remove_part(shared: &Shared, key: &Key) -> Result<(), StoreError> {
+    let gone = |path: &Path| remove(path).map_err(error::io("remove a partial file"));
+    gone(&shared.layout.note(key))?;
+    gone(&shared.layout.part(key))?;
+    gone(&shared.layout.staged(key))
+}
+
+/// Writes at `at`; a full drive is given one chance by eviction.
+fn append(shared: &Shared, key: &Key, file: &File, bytes: &Bytes, at: u64) -> Result<(), StoreError> {
+    let first = file.write_all_at(bytes, at);
+    match first {
+        Err(error) if is_full(&error) => {}
+        other => return other.map_err(error::io("write a partial file")),
+    }
+    evict::after_full(shared, &mut shared.catalog.blocking_lock(), key, ROOM_WHEN_FULL_BYTES);
+    file.write_all_at(bytes, at).map_err(|error: io::Error| {
+        if is_full(&error) {
+            let have_bytes = drive::free_bytes(shared.layout.cache()).unwrap_or(0);
+            StoreError::DiskFull { need_bytes: bytes.len() as u64, have_bytes, limit: SpaceLimit::Drive }
+        } else {
+            error::io("write a partial file")(error)
+        }
+    })
+}

@@ -1,0 +1,117 @@
+//! Partial files: audio that is still arriving.
+//!
+//! Owns the growing file as its readers see it, how far it is written, and waking them when it grows.
+//! Hides the channel that carries progress. Never decides what to fetch, never writes: the lease does.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::key::{Key, etag};
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Bytes that can be read.
+    pub written: u64,
+    /// Bytes the whole will have, where the site said so.
+    pub total: Option<u64>,
+    /// Set once, at the end.
+    pub done: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Whole, checked, and on the drive under its final name.
+    Published,
+    /// No more will come.
+    Failed,
+    /// The source changed: these bytes belong to nothing any more; a new partial begins.
+    Restarted,
+}
+
+/// A growing file: one writer, many readers. Readers keep the open file, so neither the rename at publishing nor an
+/// eviction disturbs them.
+#[derive(Debug)]
+pub struct Partial {
+    key: Key,
+    validator: String,
+    file: Arc<File>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Partial {
+    pub(super) fn new(key: Key, validator: String, file: File, written: u64, total: Option<u64>) -> Self {
+        let progress = watch::Sender::new(Progress { written, total, done: None });
+        Self { key, validator, file: Arc::new(file), progress }
+    }
+
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What the bytes are of, see [`kmds_extract::Stream::validator`].
+    #[must_use]
+    pub fn validator(&self) -> &str {
+        &self.validator
+    }
+
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// The newest progress, and a wake-up at each change; a slow subscriber costs nothing.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// The strong etag, as soon as the length is known.
+    #[must_use]
+    pub fn etag(&self) -> Option<String> {
+        Some(etag(&self.key, &self.validator, self.progress().total?))
+    }
+
+    /// The open file, to check what has been written.
+    #[must_use]
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    pub(super) fn grew(&self, written: u64) {
+        self.progress.send_modify(|progress| progress.written = written);
+    }
+
+    pub(super) fn announce(&self, total: Option<u64>) {
+        self.progress.send_if_modified(|progress| {
+            let news = total.is_some() && progress.total != total;
+            if news {
+                progress.total = total;
+            }
+            news
+        });
+    }
+
+    /// The first outcome stands. A published file's length is its total.
+    pub(super) fn end(&self, outcome: Outcome) {
+        self.progress.send_if_modified(|progress| {
+            let first = progress.done.is_none();
+            if first {
+                progress.done = Some(outcome);
+                if outcome == Outcome::Published {
+                    progress.total = Some(progress.written);
+                }
+            }
+            first
+        });
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        self.end(Outcome::Failed);
+    }
+}

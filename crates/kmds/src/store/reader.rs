@@ -1,0 +1,116 @@
+//! Reading audio, finished or still arriving.
+//!
+//! Owns one reader's open file and its wait for bytes. Hides how the kernel is asked for them.
+//! Never stops a download by leaving, never keeps a buffer between two reads.
+
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::sync::watch;
+
+use super::error::{StoreError, io};
+use super::in_use::ReadHold;
+use super::partial::{Outcome, Partial, Progress};
+use super::{blocking, catalog::Row};
+
+/// Most bytes one read hands out, and so what a listener costs (design 6).
+pub const READ_BYTES: usize = 64 << 10;
+
+/// One reader of one file, at any position. While it lives the file is not evicted.
+#[derive(Debug)]
+pub struct Reader {
+    file: Arc<File>,
+    extent: Extent,
+    /// The file system answers reads without waiting (`RWF_NOWAIT`); found out at the first read.
+    nowait: bool,
+    _hold: ReadHold,
+}
+
+#[derive(Debug)]
+enum Extent {
+    Whole(u64),
+    Growing(watch::Receiver<Progress>),
+}
+
+impl Reader {
+    pub(super) fn whole(file: File, size_bytes: u64, hold: ReadHold) -> Self {
+        Self { file: Arc::new(file), extent: Extent::Whole(size_bytes), nowait: true, _hold: hold }
+    }
+
+    pub(super) fn growing(partial: &Partial, hold: ReadHold) -> Self {
+        Self { file: partial.file(), extent: Extent::Growing(partial.subscribe()), nowait: true, _hold: hold }
+    }
+
+    /// Up to `max` (at most [`READ_BYTES`]) bytes from `offset`, waiting while none are there yet. Empty at the end.
+    /// Dropping the future loses nothing.
+    /// # Errors
+    /// [`StoreError::Gone`] if the download ended before `offset` was written, or the file was cut by somebody else.
+    pub async fn read_at(&mut self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
+        let end = self.wait_beyond(offset).await?;
+        let there = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = there.min(max).min(READ_BYTES);
+        if wanted == 0 {
+            return Ok(Bytes::new());
+        }
+        let bytes = self.fetch(offset, wanted).await?;
+        if bytes.is_empty() { Err(StoreError::Gone) } else { Ok(bytes) }
+    }
+
+    /// Waits for byte `offset` or the end; returns how far the file reaches.
+    async fn wait_beyond(&mut self, offset: u64) -> Result<u64, StoreError> {
+        let progress = match &mut self.extent {
+            Extent::Whole(size) => return Ok(*size),
+            Extent::Growing(progress) => progress,
+        };
+        let reached = progress.wait_for(|progress| progress.written > offset || progress.done.is_some()).await;
+        let reached = *reached.map_err(|_| StoreError::Gone)?;
+        match reached.done {
+            Some(Outcome::Published) => {
+                self.extent = Extent::Whole(reached.written);
+                Ok(reached.written)
+            }
+            Some(Outcome::Failed | Outcome::Restarted) if reached.written <= offset => Err(StoreError::Gone),
+            _ => Ok(reached.written),
+        }
+    }
+
+    async fn fetch(&mut self, offset: u64, wanted: usize) -> Result<Bytes, StoreError> {
+        if self.nowait {
+            let mut buffer = vec![0; wanted];
+            match preadv2(&*self.file, &mut [IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
+                Ok(read) => {
+                    buffer.truncate(read);
+                    return Ok(Bytes::from(buffer));
+                }
+                // Not in memory: a thread may wait for the drive, the runtime may not.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => self.nowait = false,
+            }
+        }
+        let file = Arc::clone(&self.file);
+        blocking(move || {
+            let mut buffer = vec![0; wanted];
+            let read = file.read_at(&mut buffer, offset).map_err(io("read a file"))?;
+            buffer.truncate(read);
+            Ok(Bytes::from(buffer))
+        })
+        .await
+    }
+}
+
+/// A finished file, open.
+#[derive(Debug)]
+pub struct Published {
+    pub reader: Reader,
+    pub size_bytes: u64,
+    /// Strong, quoted.
+    pub etag: String,
+    pub modified: Timestamp,
+    pub content_type: &'static str,
+    pub row: Row,
+}

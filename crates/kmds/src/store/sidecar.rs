@@ -1,0 +1,141 @@
+//! The JSON beside each published file.
+//!
+//! Owns its schema, for readers of the drive and for rebuilding the catalog from the drive alone.
+//! Never decides when it is written or removed.
+
+use jiff::Timestamp;
+use kmds_extract::{Codec, Container, Source, Track};
+use serde::{Deserialize, Serialize};
+
+use super::catalog::ReadyFile;
+use super::key::{Key, etag};
+
+/// Raised when a field changes its meaning; new fields do not raise it.
+const SCHEMA_VERSION: u32 = 1;
+
+/// `{site}/{id}.{ext}.json`. Times are RFC 3339 in UTC, sizes bytes; what is not known is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    pub schema_version: u32,
+    /// The KMDS that wrote it.
+    pub kmds_version: String,
+    pub site: String,
+    pub id: String,
+    /// `m4a`, or `tagged.r` for a copy made on request.
+    pub rendition: String,
+    /// The audio beside this file.
+    pub file: String,
+    /// For people, with extension.
+    pub file_name: String,
+    pub title: String,
+    pub artist: Option<String>,
+    pub album: Option<String>,
+    pub album_artist: Option<String>,
+    pub track_number: Option<u32>,
+    pub track_total: Option<u32>,
+    pub duration_seconds: Option<f64>,
+    pub date: Option<String>,
+    pub cover_url: Option<String>,
+    pub source_link: String,
+    pub source: Source,
+    pub size_bytes: u64,
+    /// Lower-case hex.
+    pub sha256: String,
+    pub container: Container,
+    pub codec: Codec,
+    pub bitrate_bps: Option<u32>,
+    /// Which of the site's streams this was.
+    pub stream: String,
+    pub validator: String,
+    pub etag: String,
+    pub published_at: String,
+}
+
+impl Sidecar {
+    pub(super) fn new(track: &Track, file: &ReadyFile) -> Self {
+        let measured = file.duration_ms.map(std::time::Duration::from_millis);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            kmds_version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: file.key.track().site().as_str().to_owned(),
+            id: file.key.track().id().to_owned(),
+            rendition: file.key.slug(),
+            file: file.key.file_name(&file.ext),
+            file_name: file.human_name.clone(),
+            title: track.title.clone(),
+            artist: track.artist.clone(),
+            album: track.album.clone(),
+            album_artist: track.album_artist.clone(),
+            track_number: track.number,
+            track_total: track.total,
+            duration_seconds: measured.or(track.duration).map(|length| length.as_secs_f64()),
+            date: track.date.clone(),
+            cover_url: track.cover_url.clone(),
+            source_link: track.link.clone(),
+            source: track.source.clone(),
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.clone(),
+            container: file.container,
+            codec: file.codec,
+            bitrate_bps: file.bitrate_bps,
+            stream: file.stream.clone(),
+            validator: file.validator.clone(),
+            etag: file.etag.clone(),
+            published_at: file.published_at.to_string(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// `None` for what is no sidecar of ours, or of a later schema.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let sidecar: Self = serde_json::from_slice(text).ok()?;
+        (sidecar.schema_version == SCHEMA_VERSION).then_some(sidecar)
+    }
+
+    /// What the catalog holds of this file and its song; `None` if the sidecar contradicts `key`, the name it was found by.
+    pub(super) fn to_rows(&self, found_as: &Key, ext: &str, mtime_ns: i64) -> Option<(Track, ReadyFile)> {
+        let key = Key::from_slug(found_as.track().clone(), &self.rendition)?;
+        let id = key.track();
+        if self.site != id.site().as_str() || self.id != id.id() || key.file_name(ext) != found_as.file_name(ext) {
+            return None;
+        }
+        let track = Track {
+            id: id.clone(),
+            source: self.source.clone(),
+            link: self.source_link.clone(),
+            title: self.title.clone(),
+            artist: self.artist.clone(),
+            album: self.album.clone(),
+            album_artist: self.album_artist.clone(),
+            number: self.track_number,
+            total: self.track_total,
+            duration: self.duration_seconds.and_then(|length| std::time::Duration::try_from_secs_f64(length).ok()),
+            cover_url: self.cover_url.clone(),
+            date: self.date.clone(),
+            streams: Vec::new(),
+            withheld: None,
+        };
+        let file = ReadyFile {
+            etag: etag(&key, &self.validator, self.size_bytes),
+            ext: ext.to_owned(),
+            size_bytes: self.size_bytes,
+            sha256: self.sha256.clone(),
+            mtime_ns,
+            validator: self.validator.clone(),
+            stream: self.stream.clone(),
+            container: self.container,
+            codec: self.codec,
+            bitrate_bps: self.bitrate_bps,
+            duration_ms: self.duration_seconds.map(|length| (length.max(0.0) * 1_000.0).round() as u64),
+            published_at: self.published_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+            human_name: self.file_name.clone(),
+            key,
+        };
+        Some((track, file))
+    }
+}

@@ -1,0 +1,141 @@
+use kmds::store::{State, Store, StoreError, Tidied};
+
+use crate::{Place, accepted, audio, begun, checked, key, published};
+
+/// Takes any file that does not say `broken` for whole audio.
+async fn tidy(store: &Store) -> Tidied {
+    store
+        .tidy(|file, _, _| {
+            let mut start = [0; 6];
+            std::os::unix::fs::FileExt::read_at(file, &mut start, 0).ok()?;
+            (&start != b"broken").then(checked)
+        })
+        .await
+        .expect("tidied")
+}
+
+#[tokio::test]
+async fn partials_that_nobody_will_continue_are_swept_and_the_others_kept() {
+    let place = Place::make();
+    let store = place.open();
+    store.accept(vec![accepted("wanted")]).await.expect("accepted");
+    for name in ["wanted", "unknown"] {
+        let mut lease = begun(&store, name, 1_000).await;
+        lease.write(audio(name, 10)).await.expect("written");
+    }
+    let running = begun(&store, "running", 1_000).await;
+    assert_eq!(tidy(&store).await.partials_removed, 1);
+    assert!(running.partial().is_some());
+    for (name, kept) in [("wanted", true), ("unknown", false)] {
+        assert_eq!(store.lease(&key(name)).await.expect("a lease").kept().is_some(), kept, "{name}");
+    }
+    assert!(place.work().join("youtube-running.m4a.part").exists());
+}
+
+#[tokio::test]
+async fn audio_without_a_sidecar_is_checked_and_given_one_or_removed() {
+    let place = Place::make();
+    let store = place.open();
+    std::fs::create_dir_all(place.cache("youtube")).expect("made");
+    std::fs::write(place.cache("youtube/good.m4a"), b"good audio").expect("written");
+    std::fs::write(place.cache("youtube/bad.m4a"), b"broken").expect("written");
+    let tidied = tidy(&store).await;
+    assert_eq!((tidied.files_adopted, tidied.files_removed), (1, 1));
+    assert_eq!(place.names("youtube"), ["good.m4a", "good.m4a.json"]);
+    store.open_published(&key("good")).await.expect("ready");
+    assert_eq!(tidy(&store).await, Tidied::default(), "a second time there is nothing to do");
+}
+
+#[tokio::test]
+async fn a_lost_sidecar_is_written_again_from_the_row() {
+    let place = Place::make();
+    let store = place.open();
+    published(&store, "a", 500).await;
+    let path = place.cache("youtube/a.m4a.json");
+    let before = std::fs::read(&path).expect("a sidecar");
+    std::fs::remove_file(&path).expect("removed");
+    tidy(&store).await;
+    assert_eq!(std::fs::read(&path).expect("a sidecar"), before);
+}
+
+#[tokio::test]
+async fn sidecars_without_audio_leave_and_what_is_not_ours_stays() {
+    let place = Place::make();
+    let store = place.open();
+    published(&store, "a", 500).await;
+    std::fs::remove_file(place.cache("youtube/a.m4a")).expect("removed");
+    for (name, text) in [("notes.txt", "mine"), ("x.m4a.json", "{\"not\": \"ours\"}"), ("with space.m4a", "mine")] {
+        std::fs::write(place.cache("youtube").join(name), text).expect("written");
+    }
+    let tidied = tidy(&store).await;
+    assert_eq!((tidied.rows_evicted, tidied.files_unknown), (1, 3));
+    assert_eq!(place.names("youtube"), ["notes.txt", "with space.m4a", "x.m4a.json"]);
+    assert_eq!(store.row(&key("a")).await.expect("read").expect("known").state, State::Evicted);
+}
+
+#[tokio::test]
+async fn a_finished_file_that_another_instance_put_there_becomes_ours() {
+    let place = Place::make();
+    let mut other = Place::make();
+    other.config.cache_dir = place.config.cache_dir.clone();
+    let (ours, theirs) = (place.open(), other.open());
+    assert_eq!(tidy(&theirs).await.other_owner, None);
+    published(&theirs, "a", 500).await;
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+    for name in ["youtube/a.m4a", "youtube/a.m4a.json"] {
+        let file = std::fs::File::options().write(true).open(place.cache(name)).expect("open");
+        file.set_modified(old).expect("aged");
+    }
+    let tidied = tidy(&ours).await;
+    assert!(tidied.other_owner.is_some(), "the other one is named");
+    assert_eq!(tidied.files_adopted, 1);
+    ours.open_published(&key("a")).await.expect("ready");
+}
+
+#[tokio::test]
+async fn two_instances_on_one_cache_folder_never_write_the_same_partial() {
+    let place = Place::make();
+    let mut other = Place::make();
+    other.config.cache_dir = place.config.cache_dir.clone();
+    let (ours, theirs) = (place.open(), other.open());
+    let (mut one, mut two) = (begun(&ours, "a", 300).await, begun(&theirs, "a", 300).await);
+    one.write(audio("one", 300)).await.expect("written");
+    two.write(audio("two", 300)).await.expect("written");
+    one.publish(crate::publish_of("a")).await.expect("published");
+    two.publish(crate::publish_of("a")).await.expect("published");
+    assert_eq!(std::fs::read(place.cache("youtube/a.m4a")).expect("a file"), audio("two", 300));
+    assert!(matches!(ours.open_published(&key("a")).await, Err(StoreError::Gone)), "replaced: not ours any more");
+}
+
+#[tokio::test]
+async fn one_state_folder_serves_one_process_at_a_time() {
+    let place = Place::make();
+    let _running = place.open();
+    assert!(matches!(Store::open(place.config.clone()), Err(StoreError::Busy { .. })));
+    Store::inspect(place.config.clone()).expect("looking is allowed");
+}
+
+#[tokio::test]
+async fn verify_finds_the_file_whose_bytes_rotted() {
+    let place = Place::make();
+    let store = place.open();
+    published(&store, "good", 500).await;
+    published(&store, "rotten", 500).await;
+    let path = place.cache("youtube/rotten.m4a");
+    let time = std::fs::metadata(&path).and_then(|found| found.modified()).expect("a time");
+    std::fs::write(&path, vec![0; 500]).expect("written");
+    std::fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(time)).expect("hidden");
+    let verdicts = store.verify().await.expect("verified");
+    assert_eq!((verdicts[&key("good")], verdicts[&key("rotten")]), (true, false));
+    assert!(matches!(store.open_published(&key("rotten")).await, Err(StoreError::Gone)));
+}
+
+#[tokio::test]
+async fn the_probe_finds_this_drive_fit_and_leaves_nothing() {
+    let place = Place::make();
+    let store = place.open();
+    let report = store.probe_drive().await.expect("probed");
+    assert!(report.writable && report.renames_over && report.flushes && report.case_sensitive, "{report:?}");
+    assert_eq!(report.sentences, Vec::<String>::new());
+    assert!(std::fs::read_dir(place.work()).expect("work").next().is_none());
+}
