@@ -8,6 +8,7 @@ mod rows;
 mod schema;
 mod search;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -22,6 +23,9 @@ pub use rows::{Failure, Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};
 
 use rows::{COLUMNS, read_key, read_row, read_track, word};
+
+/// Rows read at a time by those who go through all of them.
+const PAGE_ROWS: u32 = 256;
 
 pub(super) struct Catalog {
     connection: Connection,
@@ -116,9 +120,12 @@ impl Catalog {
         self.rows(&statement, [], "read the queue")
     }
 
-    pub(super) fn ready(&self) -> Result<Vec<Row>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM renditions r WHERE r.state = 'ready' ORDER BY r.seq");
-        self.rows(&statement, [], "read what is ready")
+    /// Ready rows after this `seq`, a page at a time: ten thousand at once would be most of our memory.
+    pub(super) fn ready_after(&self, seq: i64) -> Result<Vec<Row>, StoreError> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM renditions r WHERE r.state = 'ready' AND r.seq > ?1 ORDER BY r.seq LIMIT {PAGE_ROWS}"
+        );
+        self.rows(&statement, [seq], "read what is ready")
     }
 
     fn rows(&self, statement: &str, bound: impl rusqlite::Params, what: &'static str) -> Result<Vec<Row>, StoreError> {
@@ -305,14 +312,20 @@ impl Catalog {
             .map_err(sql("note a file's time"))
     }
 
-    /// Ready files, the least recently read first.
-    pub(super) fn candidates(&self) -> Result<Vec<Candidate>, StoreError> {
+    /// Ready files that `takes` wants, the least recently read first, until it says to stop. A file shared by several
+    /// rows comes once, as fresh as its freshest.
+    pub(super) fn victims(
+        &self,
+        mut takes: impl FnMut(&Candidate) -> ControlFlow<(), bool>,
+    ) -> Result<Vec<Candidate>, StoreError> {
         let what = "read what could be evicted";
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT site, id, rendition, ext, size, MAX(COALESCE(last_read, 0), COALESCE(published_at, 0)) AS used \
-                 FROM renditions WHERE state = 'ready' ORDER BY used, seq",
+                "SELECT site, id, rendition, ext, size, \
+                 MAX(MAX(COALESCE(last_read, 0), COALESCE(published_at, 0))) AS used \
+                 FROM renditions WHERE state = 'ready' \
+                 GROUP BY site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END ORDER BY used, seq",
             )
             .map_err(sql(what))?;
         let rows = statement
@@ -325,7 +338,16 @@ impl Catalog {
                 })
             })
             .map_err(sql(what))?;
-        rows.collect::<Result<_, _>>().map_err(sql(what))
+        let mut taken = Vec::new();
+        for candidate in rows {
+            let candidate = candidate.map_err(sql(what))?;
+            match takes(&candidate) {
+                ControlFlow::Continue(true) => taken.push(candidate),
+                ControlFlow::Continue(false) => {}
+                ControlFlow::Break(()) => break,
+            }
+        }
+        Ok(taken)
     }
 
     /// Bytes of all ready files, each file once.
