@@ -10,6 +10,7 @@ mod error;
 mod hls;
 mod ranged;
 mod retry;
+mod speed;
 mod steps;
 
 use std::collections::VecDeque;
@@ -125,6 +126,16 @@ impl Download {
         match &self.way {
             Way::Ranged(ranged) => ranged.mark(),
             Way::Hls(hls) => hls.mark(),
+        }
+    }
+
+    /// Whether the site holds this URL back: two ranges in a row came little faster than they play. A fresh URL may be
+    /// faster; if it is not, it must do.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        match &self.way {
+            Way::Ranged(ranged) => ranged.is_slow(),
+            Way::Hls(_) => false,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Owns the offset, what is known of the file (length, validator), and reading every answer against both: a byte is
 //! handed on only if it is the next one of the same file. Hides requests. Never re-reads what was handed on.
 
+use std::time::Instant;
+
 use bytes::{Buf, Bytes};
 use kmds_extract::{Recipes, Site, Stream};
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Kept;
 use super::error::DownloadError;
 use super::retry::{Setback, Tries, refusal, setback};
+use super::speed::Speed;
 use super::steps::Steps;
 use crate::origin::{Client, ContentRange, MediaAnswer, MediaAsk, MediaBody};
 
@@ -38,6 +41,7 @@ pub(super) struct Ranged {
     /// Set when a file of unannounced length came to its end.
     ended: bool,
     tries: Tries,
+    speed: Speed,
 }
 
 #[derive(Debug)]
@@ -93,6 +97,7 @@ impl Ranged {
             body: None,
             ended: false,
             tries: Tries::new(client, site, &recipes.time),
+            speed: Speed::of(stream),
         };
         if !ranged.is_whole() {
             ranged.ask().await?;
@@ -112,6 +117,10 @@ impl Ranged {
         serde_json::to_string(&self.known).unwrap_or_default()
     }
 
+    pub(super) const fn is_slow(&self) -> bool {
+        self.speed.is_slow()
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, DownloadError> {
         loop {
             let Some(body) = &mut self.body else {
@@ -121,8 +130,10 @@ impl Ranged {
                 self.ask().await?;
                 continue;
             };
+            let asked = Instant::now();
             match body.stream.next().await {
                 Ok(Some(chunk)) => {
+                    self.speed.arrived(chunk.len(), asked.elapsed());
                     if let Some(chunk) = self.take(chunk)? {
                         return Ok(Some(chunk));
                     }
@@ -170,6 +181,7 @@ impl Ranged {
             Some(0) => {
                 if let Some(steps) = &mut self.steps {
                     steps.arrived();
+                    self.speed.range_ended();
                 }
                 Ok(())
             }
@@ -255,7 +267,8 @@ impl Ranged {
         let Some(ContentRange { start, end, total }) = answer.content_range else {
             return self.wrong("a part of the file that does not say which");
         };
-        if start != self.offset || asked.and_then(|(_, last)| last).is_some_and(|last| end > last) {
+        let beyond_file = self.known.total.is_some_and(|known| total.is_none() && end >= known);
+        if start != self.offset || beyond_file || asked.and_then(|(_, last)| last).is_some_and(|last| end > last) {
             return self.wrong("another range than was asked for");
         }
         self.same_file(total, &answer)?;

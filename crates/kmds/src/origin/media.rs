@@ -16,10 +16,10 @@ use super::page::Collector;
 use super::url::{MediaUrl, Purpose};
 use super::{SiteCounters, count};
 
-/// Within this many stall times an answer must bring [`LEAST_BYTES`], else it counts as stalled although it drips.
+/// An answer's speed is looked at whenever it was waited for so many stall times.
 const SLOW_STALLS: u32 = 4;
-/// 16 KiB in a minute is a fortieth of the slowest audio we fetch (48 kbit/s).
-const LEAST_BYTES: u64 = 16 << 10;
+/// An answer that drips slower than this counts as stalled: a twentieth of the slowest audio we fetch (48 kbit/s).
+const LEAST_BYTES_PER_SECOND: f64 = 300.0;
 
 /// First byte, and last byte inclusive; `None` asks for all that follows.
 pub type ByteRange = (u64, Option<u64>);
@@ -66,7 +66,7 @@ pub enum MediaError {
     /// Broken connection, cut body, broken head: worth another try.
     #[error("{0}")]
     Failed(String),
-    /// A host or an address that is not the site's; no try helps.
+    /// A host or an address that is not the site's, or redirects without end; no try helps.
     #[error("{0}")]
     NotAllowed(String),
 }
@@ -114,7 +114,7 @@ impl MediaBody {
         self.waited += begun.elapsed();
         self.brought += chunk.len() as u64;
         if self.waited >= self.stall * SLOW_STALLS {
-            if self.brought < LEAST_BYTES {
+            if (self.brought as f64) < LEAST_BYTES_PER_SECOND * self.waited.as_secs_f64() {
                 return Err(MediaError::Stalled);
             }
             (self.waited, self.brought) = (Duration::ZERO, 0);
@@ -174,7 +174,9 @@ impl Client {
     pub async fn cover(&self, site: Site, url: &str, max_bytes: usize) -> Result<Cover, MediaError> {
         let limit = Times::seconds(self.recipes().time.metadata_request);
         let fetched = async {
-            let headers = header_map(&[], "identity").map_err(|error| MediaError::Failed(error.to_string()))?;
+            // Some picture hosts refuse a client without a name; any browser's will do.
+            let browser = [("User-Agent", self.recipes().soundcloud.user_agent.clone())];
+            let headers = header_map(&browser, "identity").map_err(|error| MediaError::Failed(error.to_string()))?;
             let (mut response, _) = self.head_of(site, url, Purpose::Cover, headers, limit).await?;
             if response.status() != http::StatusCode::OK {
                 return Err(MediaError::Failed(format!("the cover answered HTTP {}", response.status().as_u16())));
@@ -216,7 +218,7 @@ impl Client {
                 None => return Ok((response, at)),
             }
         }
-        Err(MediaError::Failed(format!("it redirects more than {MEDIA_REDIRECTS} times")))
+        Err(MediaError::NotAllowed(format!("it redirects more than {MEDIA_REDIRECTS} times")))
     }
 }
 
