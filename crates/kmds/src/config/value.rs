@@ -1,0 +1,210 @@
+//! What a setting's value may look like.
+//!
+//! Owns the shapes of values and how each is read from text or TOML. Hides units. Never knows a key.
+
+use std::fmt;
+
+/// A value on its way from a file, a variable or a flag.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Text(String),
+    Number(u64),
+    Bool(bool),
+    List(Vec<String>),
+    /// Something no setting takes: shown in the error.
+    Strange(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) | Self::Strange(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Bool(on) => write!(f, "{on}"),
+            Self::List(list) => f.write_str(&list.join(",")),
+        }
+    }
+}
+
+impl Value {
+    pub fn from_toml(value: &toml::Value) -> Self {
+        match value {
+            toml::Value::String(text) => Self::Text(text.clone()),
+            toml::Value::Integer(number) => {
+                u64::try_from(*number).map_or_else(|_| Self::Strange(number.to_string()), Self::Number)
+            }
+            toml::Value::Boolean(on) => Self::Bool(*on),
+            toml::Value::Array(items) => {
+                let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+                texts.map_or_else(|| Self::Strange(format!("{value:?}")), Self::List)
+            }
+            other => Self::Strange(format!("{other:?}")),
+        }
+    }
+}
+
+/// The shape of one setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Text,
+    /// `ADDRESS:PORT`, `[ADDRESS]:PORT` or `unix:/path`.
+    Listen,
+    /// An IP address.
+    Address,
+    /// `http://…`, `https://…`; for proxies also `socks5://…`.
+    Url,
+    Bool,
+    /// A whole number from this on.
+    Number(u64),
+    Bytes,
+    Seconds,
+    /// Comma-separated in variables and flags, an array in the file.
+    List,
+    /// A list of words out of these.
+    Words(&'static [&'static str]),
+    /// One word out of these.
+    Word(&'static [&'static str]),
+}
+
+impl Shape {
+    /// Reads a value; the error says what would do.
+    pub fn read(self, value: &Value) -> Result<Value, String> {
+        match self {
+            Self::Text => self.text(value, |_| true, "use a text"),
+            Self::Listen => self.text(value, is_listen, "use ADDRESS:PORT like 127.0.0.1:60071, or unix:/path"),
+            Self::Address => self.text(value, |text| text.parse::<std::net::IpAddr>().is_ok(), "use an IP address"),
+            Self::Url => self.text(value, is_url, "use a URL like http://127.0.0.1:3128"),
+            Self::Word(words) => {
+                self.text(value, |text| words.contains(&text), &format!("use one of {}", words.join(", ")))
+            }
+            Self::Bool => match value {
+                Value::Bool(_) => Ok(value.clone()),
+                Value::Text(text) if matches!(text.as_str(), "true" | "1" | "yes" | "on") => Ok(Value::Bool(true)),
+                Value::Text(text) if matches!(text.as_str(), "false" | "0" | "no" | "off") => Ok(Value::Bool(false)),
+                _ => Err("use true or false".to_owned()),
+            },
+            Self::Number(least) => number(value, |text| text.replace('_', "").parse().ok())
+                .filter(|number| *number >= least)
+                .map(Value::Number)
+                .ok_or_else(|| format!("use a whole number from {least}")),
+            Self::Bytes => number(value, bytes)
+                .map(Value::Number)
+                .ok_or_else(|| "use bytes, or a size like 512 MiB or 10 GiB".to_owned()),
+            Self::Seconds => number(value, seconds)
+                .map(Value::Number)
+                .ok_or_else(|| "use seconds, or a time like 90 s, 15 min, 6 h, 30 d".to_owned()),
+            Self::List => list(value).map(Value::List).ok_or_else(|| "use a list of texts".to_owned()),
+            Self::Words(words) => list(value)
+                .filter(|list| !list.is_empty() && list.iter().all(|word| words.contains(&word.as_str())))
+                .map(Value::List)
+                .ok_or_else(|| format!("use a list out of {}", words.join(", "))),
+        }
+    }
+
+    fn text(self, value: &Value, fits: impl Fn(&str) -> bool, wanted: &str) -> Result<Value, String> {
+        let text = match value {
+            Value::Text(text) => text.clone(),
+            Value::Number(_) | Value::Bool(_) if self == Self::Text => value.to_string(),
+            _ => return Err(wanted.to_owned()),
+        };
+        if fits(&text) { Ok(Value::Text(text)) } else { Err(wanted.to_owned()) }
+    }
+}
+
+fn number(value: &Value, read: impl Fn(&str) -> Option<u64>) -> Option<u64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        Value::Text(text) => read(text.trim()),
+        _ => None,
+    }
+}
+
+fn list(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::List(list) => Some(list.clone()),
+        Value::Text(text) => {
+            // A variable may also hold a TOML or JSON array.
+            let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+            let words = inner.split(',').map(|word| word.trim().trim_matches(['"', '\'']).to_owned());
+            Some(words.filter(|word| !word.is_empty()).collect())
+        }
+        _ => None,
+    }
+}
+
+fn is_listen(text: &str) -> bool {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return path.starts_with('/');
+    }
+    text.parse::<std::net::SocketAddr>().is_ok()
+        || text.rsplit_once(':').is_some_and(|(host, port)| host == "localhost" && port.parse::<u16>().is_ok())
+}
+
+fn is_url(text: &str) -> bool {
+    ["http://", "https://", "socks5://", "socks5h://"].iter().any(|scheme| text.starts_with(scheme))
+        && url::Url::parse(text).is_ok_and(|url| url.has_host())
+}
+
+fn split_unit(text: &str) -> (f64, &str) {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let amount = text[..end].replace('_', "").parse().unwrap_or(f64::NAN);
+    (amount, text[end..].trim())
+}
+
+fn scaled(amount: f64, unit: f64) -> Option<u64> {
+    let product = amount * unit;
+    (product.is_finite() && (0.0..1e18).contains(&product)).then_some(product.round() as u64)
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let (amount, unit) = split_unit(text);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "t" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    scaled(amount, unit)
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let (amount, unit) = split_unit(text);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" | "s" | "sec" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        "w" => 604_800.0,
+        _ => return None,
+    };
+    scaled(amount, unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_read_with_their_units() {
+        for (text, want) in [("1024", 1024), ("512 MiB", 512 << 20), ("10GiB", 10 << 30), ("1.5 kB", 1500)] {
+            assert_eq!(bytes(text), Some(want), "{text}");
+        }
+        for (text, want) in [("90", 90), ("15 min", 900), ("6h", 21_600), ("30 d", 2_592_000)] {
+            assert_eq!(seconds(text), Some(want), "{text}");
+        }
+        assert_eq!(bytes("ten"), None);
+        assert_eq!(seconds("3 moons"), None);
+    }
+
+    #[test]
+    fn a_listen_address_needs_a_port() {
+        assert!(is_listen("127.0.0.1:0") && is_listen("[::1]:80") && is_listen("unix:/run/kmds.sock"));
+        assert!(!is_listen("127.0.0.1") && !is_listen("unix:kmds.sock") && !is_listen("example.org:80"));
+    }
+}
