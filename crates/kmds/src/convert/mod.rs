@@ -1,0 +1,266 @@
+//! ffmpeg as a child process: audio in by one pipe, audio out by another.
+//!
+//! Owns the argument list of each target and the process: how many at once, niced, killed when dropped, its complaints
+//! understood. Hides ffmpeg. Never gives it a URL or a path, and never runs where nothing must be converted.
+
+use std::process::Stdio;
+use std::sync::Arc;
+
+use kmds_extract::Container;
+use rustix::process::{Pid, setpriority_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::FfmpegConfig;
+
+/// How far below everything else an encoder runs.
+const NICENESS: i32 = 10;
+/// One piece of output: a pipe's worth.
+const OUTPUT_PIECE_BYTES: usize = 64 << 10;
+/// What is kept of its complaints.
+const COMPLAINT_BYTES: usize = 4 << 10;
+
+/// What to convert to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Vorbis in Ogg.
+    Ogg,
+    /// AAC in MP4.
+    M4a,
+    Mp3,
+    /// Opus in Ogg.
+    Opus,
+    Flac,
+    Wav,
+}
+
+impl Target {
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "ogg" => Some(Self::Ogg),
+            "m4a" => Some(Self::M4a),
+            "mp3" => Some(Self::Mp3),
+            "opus" => Some(Self::Opus),
+            "flac" => Some(Self::Flac),
+            "wav" => Some(Self::Wav),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Ogg => "ogg",
+            Self::M4a => "m4a",
+            Self::Mp3 => "mp3",
+            Self::Opus => "opus",
+            Self::Flac => "flac",
+            Self::Wav => "wav",
+        }
+    }
+
+    #[must_use]
+    pub const fn container(self) -> Container {
+        match self {
+            Self::Ogg | Self::Opus => Container::Ogg,
+            Self::M4a => Container::Mp4,
+            Self::Mp3 => Container::Mp3,
+            Self::Flac => Container::Flac,
+            Self::Wav => Container::Wav,
+        }
+    }
+
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            // Quality 5 and 160 kbit/s make files of the same size; quality adapts to silence.
+            Self::Ogg => &["-c:a", "libvorbis", "-q:a", "5", "-f", "ogg"],
+            Self::M4a => &[
+                "-c:a",
+                "aac",
+                "-b:a",
+                "160k",
+                "-movflags",
+                "+frag_keyframe+empty_moov+default_base_moof",
+                "-f",
+                "mp4",
+            ],
+            // No Xing header: it is written last, and a pipe has no way back.
+            Self::Mp3 => &["-c:a", "libmp3lame", "-q:a", "2", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"],
+            Self::Opus => &["-c:a", "libopus", "-b:a", "128k", "-f", "ogg"],
+            Self::Flac => &["-c:a", "flac", "-f", "flac"],
+            Self::Wav => &["-c:a", "pcm_s16le", "-f", "wav"],
+        }
+    }
+}
+
+/// Why there is no converted audio.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConvertError {
+    #[error(
+        "this song must be converted, and ffmpeg (`{command}`) cannot be started: {reason}; install it (Debian: apt install ffmpeg) or let clients accept opus"
+    )]
+    Missing { command: String, reason: String },
+    #[error("ffmpeg could not convert it: {0}")]
+    Failed(String),
+}
+
+/// Starts conversions. Cheap to clone.
+#[derive(Clone)]
+pub struct Ffmpeg {
+    command: Arc<str>,
+    slots: Arc<Semaphore>,
+}
+
+impl Ffmpeg {
+    #[must_use]
+    pub fn new(config: &FfmpegConfig) -> Self {
+        Self { command: config.command.as_str().into(), slots: Arc::new(Semaphore::new(config.max.max(1))) }
+    }
+
+    /// Its version, for `kmds doctor`.
+    /// # Errors
+    /// [`ConvertError::Missing`] where it is not installed.
+    pub async fn version(&self) -> Result<String, ConvertError> {
+        let out = Command::new(&*self.command)
+            .arg("-version")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| self.missing(&error))?;
+        let text = String::from_utf8_lossy(&out.stdout);
+        Ok(text.split_whitespace().nth(2).unwrap_or("unknown").to_owned())
+    }
+
+    /// Waits for a free slot and starts a conversion. Dropping what it returns ends the process.
+    /// # Errors
+    /// [`ConvertError::Missing`].
+    pub async fn start(&self, target: Target) -> Result<Conversion, ConvertError> {
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| ConvertError::Failed("the service stops".to_owned()))?;
+        let mut command = Command::new(&*self.command);
+        command
+            .args(["-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-i", "pipe:0", "-vn", "-sn"])
+            .args(["-map", "0:a:0", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"])
+            .args(target.arguments())
+            .arg("pipe:1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0);
+        let mut child = command.spawn().map_err(|error| self.missing(&error))?;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        // Best effort: a conversion that is not niced is still right.
+        let _ = setpriority_process(pid, NICENESS);
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(ConvertError::Failed("its pipes could not be opened".to_owned()));
+        };
+        Ok(Conversion { feed: Feed { stdin }, output: Output { child, stdout, stderr, _slot: slot } })
+    }
+
+    fn missing(&self, error: &std::io::Error) -> ConvertError {
+        let reason =
+            if error.kind() == std::io::ErrorKind::NotFound { "not found".to_owned() } else { error.to_string() };
+        ConvertError::Missing { command: self.command.to_string(), reason }
+    }
+}
+
+/// A running conversion: both ends are worked at the same time.
+pub struct Conversion {
+    pub feed: Feed,
+    pub output: Output,
+}
+
+pub struct Feed {
+    stdin: ChildStdin,
+}
+
+impl Feed {
+    /// Hands over more input; false once ffmpeg takes no more (it says why at the other end).
+    pub async fn push(&mut self, bytes: &[u8]) -> bool {
+        self.stdin.write_all(bytes).await.is_ok()
+    }
+
+    /// The input is whole.
+    pub async fn finish(mut self) {
+        // A broken pipe shows at the other end.
+        let _ = self.stdin.shutdown().await;
+    }
+}
+
+pub struct Output {
+    child: Child,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Output {
+    /// The next piece; `None` at the end of a conversion that went well.
+    /// # Errors
+    /// [`ConvertError::Failed`] with what ffmpeg said.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, ConvertError> {
+        let mut piece = bytes::BytesMut::with_capacity(OUTPUT_PIECE_BYTES);
+        let read = self.stdout.read_buf(&mut piece).await.map_err(|error| ConvertError::Failed(error.to_string()))?;
+        if read > 0 {
+            return Ok(Some(piece.freeze()));
+        }
+        let status = self.child.wait().await.map_err(|error| ConvertError::Failed(error.to_string()))?;
+        if status.success() {
+            return Ok(None);
+        }
+        let mut said = Vec::new();
+        // The process has ended: this reads what its pipe still holds.
+        let _ = (&mut self.stderr).take(COMPLAINT_BYTES as u64).read_to_end(&mut said).await;
+        let said = String::from_utf8_lossy(&said);
+        let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+        Err(ConvertError::Failed(format!("{line} ({status})")))
+    }
+}
+
+/// Gives the head of fragmented MP4 its length, which an encoder at a pipe cannot know: everything up to the first
+/// fragment is held back, patched, and passed on.
+#[derive(Debug)]
+pub struct Mp4Head {
+    held: Option<Vec<u8>>,
+    duration: std::time::Duration,
+}
+
+impl Mp4Head {
+    /// A head is a few KB; beyond this it is passed on as it is.
+    const MOST_BYTES: usize = 256 << 10;
+
+    #[must_use]
+    pub const fn new(duration: std::time::Duration) -> Self {
+        Self { held: Some(Vec::new()), duration }
+    }
+
+    /// Passes bytes on; empty while the head is not complete.
+    pub fn push(&mut self, bytes: bytes::Bytes) -> bytes::Bytes {
+        let Some(held) = &mut self.held else { return bytes };
+        held.extend_from_slice(&bytes);
+        let fragment = held.windows(4).position(|window| window == b"moof").and_then(|at| at.checked_sub(4));
+        match fragment {
+            Some(at) => {
+                let rest = held.split_off(at);
+                let mut out = crate::media::mp4::patch_durations(held, self.duration).unwrap_or_else(|_| held.clone());
+                out.extend_from_slice(&rest);
+                self.held = None;
+                out.into()
+            }
+            None if held.len() > Self::MOST_BYTES => self.finish(),
+            None => bytes::Bytes::new(),
+        }
+    }
+
+    /// What is still held back at the end.
+    pub fn finish(&mut self) -> bytes::Bytes {
+        self.held.take().unwrap_or_default().into()
+    }
+}

@@ -1,0 +1,223 @@
+//! Which engine answers, in what order, and how they feel.
+//!
+//! Owns the rule of when yt-dlp may be asked after our own engine, the breaker of each site that decides which of the two
+//! goes first, and their health. Hides child processes and clients. Never queues, stores or serves anything.
+
+mod breaker;
+mod native;
+mod ytdlp;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kmds_extract::choose::Accept;
+use kmds_extract::{ExtractError, Kind, Link, Resolved, Site, Source, Stream, Track};
+
+use crate::config::Config;
+use crate::origin::{Client, SharedRecipes};
+use breaker::Breaker;
+use native::Native;
+pub use ytdlp::{YtDlp, YtDlpError};
+
+/// Which engine gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Native,
+    YtDlp,
+}
+
+impl Engine {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::YtDlp => "ytdlp",
+        }
+    }
+}
+
+/// One site's engines, for people.
+#[derive(Debug, Clone)]
+pub struct Health {
+    pub site: Site,
+    pub first: Engine,
+    pub native_failures: u64,
+    pub reason: Option<String>,
+}
+
+/// Both engines, for all sites. Cheap to clone.
+#[derive(Clone)]
+pub struct Engines {
+    native: Native,
+    ytdlp: Option<YtDlp>,
+    breakers: Arc<BTreeMap<Site, Breaker>>,
+}
+
+/// Whether the second engine may try after this failure (field notes, failure tables): a changed page, a wall or a
+/// refusal of our client; never a site's last word, and never a limit that both engines share.
+#[must_use]
+pub const fn second_engine_may_try(error: &ExtractError) -> bool {
+    match error {
+        ExtractError::PageChanged { .. }
+        | ExtractError::BotCheck { .. }
+        | ExtractError::OriginRefused { .. }
+        | ExtractError::Withheld { .. } => true,
+        ExtractError::Refused { kind, .. } => matches!(kind, Kind::AgeRestricted | Kind::LoginRequired),
+        ExtractError::UnsupportedLink { .. }
+        | ExtractError::RateLimited { .. }
+        | ExtractError::OriginFailed { .. }
+        | ExtractError::Timeout { .. }
+        | ExtractError::StreamGone { .. } => false,
+    }
+}
+
+impl Engines {
+    #[must_use]
+    pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
+        let breakers = Site::NATIVE.into_iter().map(|site| (site, Breaker::new(recipes.clone()))).collect();
+        Self {
+            ytdlp: config.ytdlp.enabled.then(|| YtDlp::new(config)),
+            native: Native::new(client, recipes),
+            breakers: Arc::new(breakers),
+        }
+    }
+
+    /// Metadata of a link, and the streams that came with it.
+    /// # Errors
+    /// The native engine's error, or yt-dlp's where that is the site's last word.
+    pub async fn resolve(&self, link: &Link, accept: &Accept) -> Result<(Resolved, Engine), ExtractError> {
+        let native = || self.native.resolve(link);
+        let ytdlp = |tool: YtDlp| async move { tool.resolve(link, accept).await };
+        self.either(link.site(), native, ytdlp).await
+    }
+
+    /// Fresh streams of a known track.
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn refresh(&self, source: &Source, accept: &Accept) -> Result<(Track, Engine), ExtractError> {
+        let site = site_of(source);
+        if site == Site::Other {
+            let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
+            let track = tool.refresh(source, accept).await.map_err(|error| error.into_extract(site))?;
+            return Ok((track, Engine::YtDlp));
+        }
+        let native = || self.native.refresh(source);
+        let ytdlp = |tool: YtDlp| async move { tool.refresh(source, accept).await };
+        self.either(site, native, ytdlp).await
+    }
+
+    /// A stream that can be fetched, from one whose URL must be asked for.
+    /// # Errors
+    /// As [`kmds_extract::locate`].
+    pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {
+        self.native.locate(stream).await
+    }
+
+    /// yt-dlp's streams of a track whose native ones would not download; `None` where yt-dlp may not or cannot help.
+    pub async fn rescue(&self, source: &Source, accept: &Accept) -> Option<Track> {
+        let tool = self.ytdlp.clone()?;
+        match tool.refresh(source, accept).await {
+            Ok(track) if !track.streams.is_empty() => Some(track),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::info!(site = site_of(source).as_str(), %error, "yt-dlp could not help either");
+                None
+            }
+        }
+    }
+
+    /// The link through yt-dlp alone (`engines.ytdlp.sites = "any"`).
+    /// # Errors
+    /// yt-dlp's, in our words.
+    pub async fn resolve_other(&self, url: &str, accept: &Accept) -> Result<Resolved, ExtractError> {
+        let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
+        tool.resolve_other(url, accept).await
+    }
+
+    /// Downloads what our own downloader does not speak, into a pipe.
+    #[must_use]
+    pub fn ytdlp(&self) -> Option<&YtDlp> {
+        self.ytdlp.as_ref()
+    }
+
+    #[must_use]
+    pub fn health(&self) -> Vec<Health> {
+        self.breakers
+            .iter()
+            .map(|(site, breaker)| {
+                let (open, failures, reason) = breaker.state();
+                let first = if open && self.ytdlp.is_some() { Engine::YtDlp } else { Engine::Native };
+                Health { site: *site, first, native_failures: failures, reason }
+            })
+            .collect()
+    }
+
+    /// Asks one engine, then the other where that may help. The breaker says which one goes first.
+    async fn either<T, N, Y>(
+        &self,
+        site: Site,
+        native: impl FnOnce() -> N,
+        ytdlp: impl FnOnce(YtDlp) -> Y,
+    ) -> Result<(T, Engine), ExtractError>
+    where
+        N: Future<Output = Result<T, ExtractError>>,
+        Y: Future<Output = Result<T, YtDlpError>>,
+    {
+        let breaker = self.breakers.get(&site);
+        let tool = self.ytdlp.clone();
+        let mut ytdlp = Some(ytdlp);
+        if let (Some(breaker), Some(tool)) = (breaker, &tool)
+            && breaker.is_open()
+            && let Some(ask) = ytdlp.take()
+        {
+            match ask(tool.clone()).await {
+                Ok(answer) => return Ok((answer, Engine::YtDlp)),
+                Err(YtDlpError::Extract(error)) if is_final(&error) => return Err(error),
+                Err(error) => tracing::warn!(site = site.as_str(), %error, "yt-dlp failed while it goes first"),
+            }
+        }
+        let error = match native().await {
+            Ok(answer) => {
+                if let Some(breaker) = breaker {
+                    breaker.success();
+                }
+                return Ok((answer, Engine::Native));
+            }
+            Err(error) => error,
+        };
+        if let Some(breaker) = breaker
+            && breaker.failure(&error)
+        {
+            tracing::warn!(site = site.as_str(), %error, "the native engine fails repeatedly; yt-dlp goes first for a while");
+        }
+        let (Some(tool), Some(ask), true) = (tool, ytdlp, second_engine_may_try(&error)) else { return Err(error) };
+        tracing::info!(site = site.as_str(), %error, "asking yt-dlp");
+        match ask(tool).await {
+            Ok(answer) => Ok((answer, Engine::YtDlp)),
+            Err(YtDlpError::Extract(last_word)) if is_final(&last_word) => Err(last_word),
+            Err(second) => {
+                tracing::info!(site = site.as_str(), error = %second, "yt-dlp could not help either");
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The site's own last word about a song, whoever heard it.
+fn is_final(error: &ExtractError) -> bool {
+    matches!(error, ExtractError::Refused { .. })
+}
+
+fn no_engine() -> ExtractError {
+    ExtractError::UnsupportedLink { reason: "this link needs yt-dlp, which is switched off".to_owned() }
+}
+
+#[must_use]
+pub const fn site_of(source: &Source) -> Site {
+    match source {
+        Source::YouTube { .. } => Site::YouTube,
+        Source::SoundCloud { .. } => Site::SoundCloud,
+        Source::Bandcamp(_) => Site::Bandcamp,
+        Source::Other { .. } => Site::Other,
+    }
+}

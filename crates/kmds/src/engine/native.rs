@@ -1,0 +1,29 @@
+//! Our own engine: the knowledge of `kmds-extract` over our client.
+
+use kmds_extract::{ExtractError, Link, Resolved, Source, Stream, Track};
+
+use crate::origin::{Client, SharedRecipes};
+
+#[derive(Clone)]
+pub struct Native {
+    client: Client,
+    recipes: SharedRecipes,
+}
+
+impl Native {
+    pub const fn new(client: Client, recipes: SharedRecipes) -> Self {
+        Self { client, recipes }
+    }
+
+    pub async fn resolve(&self, link: &Link) -> Result<Resolved, ExtractError> {
+        kmds_extract::resolve(link, &self.client, &self.recipes.current()).await
+    }
+
+    pub async fn refresh(&self, source: &Source) -> Result<Track, ExtractError> {
+        kmds_extract::refresh(source, &self.client, &self.recipes.current()).await
+    }
+
+    pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {
+        kmds_extract::locate(stream, &self.client, &self.recipes.current()).await
+    }
+}

@@ -1,0 +1,163 @@
+//! One bounded run of yt-dlp.
+//!
+//! Owns the child process: its own working folder, process group, time, memory and output limits, and its end, whatever
+//! happens to us. Hides signals and pipes. Never interprets what it prints.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+
+use super::YtDlpError;
+
+/// Standard output of one run: 200 songs of 4 KB, with room.
+const MAX_STDOUT_BYTES: usize = 4 << 20;
+/// Standard error: warnings and the one line we look for.
+const MAX_STDERR_BYTES: usize = 64 << 10;
+
+pub struct Run {
+    pub command: String,
+    pub args: Vec<String>,
+    /// Parent of this run's own folder.
+    pub work_dir: PathBuf,
+    pub ca_file: Option<PathBuf>,
+    pub cookies_file: Option<PathBuf>,
+    pub timeout: Duration,
+    pub max_memory: u64,
+}
+
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+    /// `None` for a clean exit, else what the system says.
+    pub status: Option<String>,
+}
+
+impl Run {
+    pub async fn output(self) -> Result<Output, YtDlpError> {
+        let broken = |what: &str, error: std::io::Error| YtDlpError::Broken(format!("{what}: {error}"));
+        let folder = Folder::create(&self.work_dir).map_err(|error| broken("no working folder", error))?;
+        let mut command = Command::new(&self.command);
+        command
+            .env_clear()
+            .env("HOME", &folder.path)
+            .env("TMPDIR", &folder.path)
+            .env("LANG", "C.UTF-8")
+            .env("PYTHONUTF8", "1")
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .current_dir(&folder.path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0);
+        if let Some(ca_file) = &self.ca_file {
+            let bundle = folder.path.join("roots.pem");
+            roots_with(ca_file, &bundle).map_err(|error| broken("egress.ca_file", error))?;
+            command.env("SSL_CERT_FILE", bundle);
+        }
+        if let Some(cookies) = &self.cookies_file {
+            // yt-dlp rewrites the file when it ends.
+            let copy = folder.path.join("cookies.txt");
+            std::fs::copy(cookies, &copy).map_err(|error| broken("engines.ytdlp.cookies_file", error))?;
+            command.arg("--cookies").arg(copy);
+        }
+        command.args(&self.args);
+        let mut child = command
+            .spawn()
+            .map_err(|error| YtDlpError::Missing { command: self.command.clone(), reason: error.to_string() })?;
+        let group = Group::of(&child);
+        group.limit_memory(self.max_memory);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            let (out, err) = tokio::join!(read_up_to(stdout, MAX_STDOUT_BYTES), read_up_to(stderr, MAX_STDERR_BYTES));
+            let status = child.wait().await;
+            (out, err, status)
+        };
+        let Ok((out, err, status)) = tokio::time::timeout(self.timeout, work).await else {
+            return Err(YtDlpError::TimedOut(self.timeout));
+        };
+        drop(group);
+        let out = out.ok_or_else(|| YtDlpError::Broken("it printed more than it should".to_owned()))?;
+        let status = status.map_err(|error| broken("its end was lost", error))?;
+        Ok(Output {
+            stdout: String::from_utf8_lossy(&out).into_owned(),
+            stderr: String::from_utf8_lossy(&err.unwrap_or_default()).into_owned(),
+            status: (!status.success()).then(|| status.to_string()),
+        })
+    }
+}
+
+/// Reads to the end; `None` once there is more than `limit`, at which point reading stops.
+async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: usize) -> Option<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut pipe = pipe?.take(limit as u64 + 1);
+    pipe.read_to_end(&mut kept).await.ok()?;
+    (kept.len() <= limit).then_some(kept)
+}
+
+/// The child's process group: killed as a whole on drop, so that no JavaScript runtime of yt-dlp outlives it.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    fn limit_memory(&self, bytes: u64) {
+        if self.0.is_some() && bytes < u64::MAX {
+            let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+            // Best effort: the run is bounded in time and output in any case.
+            let _ = prlimit(self.0, Resource::As, limit);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// A folder of its own for one run, removed with everything in it.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn create(parent: &std::path::Path) -> std::io::Result<Self> {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let name = format!("run-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        let path = parent.join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The system's roots and the operator's own, in one file: yt-dlp takes only one.
+fn roots_with(own: &std::path::Path, bundle: &std::path::Path) -> std::io::Result<()> {
+    use base64::Engine as _;
+    let mut text = std::fs::read_to_string(own)?;
+    for root in rustls_native_certs::load_native_certs().certs {
+        let body = base64::engine::general_purpose::STANDARD.encode(root.as_ref());
+        text.push_str("\n-----BEGIN CERTIFICATE-----\n");
+        for line in body.as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    std::fs::write(bundle, text)
+}

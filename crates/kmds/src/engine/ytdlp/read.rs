@@ -1,0 +1,322 @@
+//! What yt-dlp prints: JSON lines and messages.
+//!
+//! Owns the reading of its fields, leniently, and of its error texts (YouTube field notes, 6.4). Hides JSON.
+//! Never runs anything.
+
+use std::time::Duration;
+
+use kmds_extract::track::{BandcampSource, Unavailable};
+use kmds_extract::{
+    Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Site, Source, Stream, Track, TrackId,
+};
+use serde_json::Value;
+
+use super::YtDlpError;
+
+/// One song out of the printed lines: the only one, or the one with the id `wanted`.
+pub fn track(site: Site, lines: &[String], wanted: Option<&str>) -> Result<Track, YtDlpError> {
+    let mut first = None;
+    for line in lines {
+        let fields = parse(line)?;
+        let id = text(&fields, "id");
+        if wanted.is_none() || wanted == id.as_deref() {
+            first = Some(fields);
+            break;
+        }
+    }
+    let fields = first.ok_or_else(|| YtDlpError::Broken("the song is not among its answers".to_owned()))?;
+    one(site, &fields)
+}
+
+pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection, YtDlpError> {
+    let all: Vec<Value> = lines.iter().map(|line| parse(line)).collect::<Result<_, _>>()?;
+    let head = all.first().cloned().unwrap_or(Value::Null);
+    let listed = number(&head, "playlist_count").map_or(all.len(), |count| count as usize);
+    let title = text(&head, "playlist_title");
+    let mut entries = Vec::new();
+    for (at, fields) in all.iter().enumerate() {
+        let place = number(fields, "playlist_index").map_or(at as u32 + 1, |index| index as u32);
+        entries.push(match one(site, fields) {
+            Ok(mut track) => {
+                track.number = Some(place);
+                track.total = Some(u32::try_from(listed).unwrap_or(u32::MAX));
+                if track.album.is_none() && site != Site::YouTube {
+                    track.album.clone_from(&title);
+                }
+                Entry::Track(Box::new(track))
+            }
+            Err(YtDlpError::Extract(error)) => {
+                Entry::Unavailable(Unavailable { title: text(fields, "title"), number: place, error })
+            }
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(Collection {
+        id: text(&head, "playlist_id").unwrap_or_default(),
+        site,
+        link: link.to_owned(),
+        title,
+        artist: None,
+        cover_url: None,
+        truncated: listed > entries.len(),
+        entries,
+        endless: false,
+    })
+}
+
+/// A failed run in our words, by its messages.
+pub fn failure(site: Site, stderr: &str, status: Option<&str>) -> YtDlpError {
+    let line = stderr.lines().rev().find(|line| line.starts_with("ERROR:")).unwrap_or("").to_owned();
+    let lower = line.to_lowercase().replace('’', "'");
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let refused = |kind: Kind, reason: &str| {
+        YtDlpError::Extract(ExtractError::Refused { site, kind, reason: reason.to_owned(), title: None })
+    };
+    if has(&["not a bot", "captcha challenge", "your ip is likely being blocked"]) {
+        return YtDlpError::Extract(ExtractError::BotCheck { site, retry_after: Some(Duration::from_secs(900)) });
+    }
+    if has(&["rate-limited by", "try again later", "http error 429"]) {
+        return YtDlpError::Extract(ExtractError::RateLimited { site, retry_after: Some(Duration::from_secs(900)) });
+    }
+    let table: [(&[&str], Kind, &str); 10] = [
+        (
+            &["confirm your age", "inappropriate"],
+            Kind::AgeRestricted,
+            "this is age-restricted; a signed-in account is needed",
+        ),
+        (&["private video", "this video is private"], Kind::Private, "this is private"),
+        (
+            &["members-only", "join this channel", "members on level"],
+            Kind::MembersOnly,
+            "this is for members of the channel",
+        ),
+        (&["music premium", "requires payment"], Kind::PaidOnly, "this has to be paid for"),
+        (&["drm protected"], Kind::DrmOnly, "this is offered with DRM only"),
+        (
+            &["in your country", "geo restrict", "from your location"],
+            Kind::GeoBlocked,
+            "this is blocked in the country of this address",
+        ),
+        (&["premieres in", "live event will begin"], Kind::Unreleased, "this is not out yet"),
+        (
+            &["video unavailable", "has been removed", "terminated", "does not exist", "http error 404"],
+            Kind::NotFound,
+            "this does not exist, or was deleted",
+        ),
+        (&["this video is not available"], Kind::Unavailable, "this is not available"),
+        (
+            &["login required", "only available for registered users", "sign in"],
+            Kind::LoginRequired,
+            "a signed-in account is needed",
+        ),
+    ];
+    for (words, kind, reason) in table {
+        if has(words) {
+            return refused(kind, reason);
+        }
+    }
+    if has(&["unsupported url", "is not a valid url"]) {
+        return YtDlpError::Extract(ExtractError::UnsupportedLink { reason: "no engine reads this link".to_owned() });
+    }
+    match (line.is_empty(), status) {
+        (true, Some(status)) => YtDlpError::Broken(format!("it ended with {status} and said nothing")),
+        (true, None) => YtDlpError::Broken("it printed nothing".to_owned()),
+        (false, _) => YtDlpError::Broken(without_queries(&line)),
+    }
+}
+
+/// Its messages may carry signed URLs: cut everything behind a `?`, and keep it short.
+fn without_queries(line: &str) -> String {
+    let words: Vec<&str> = line
+        .split_whitespace()
+        .map(|word| if word.contains("://") { word.split('?').next().unwrap_or(word) } else { word })
+        .collect();
+    words.join(" ").chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
+    let broken = |what: &str| YtDlpError::Broken(format!("its answer has no `{what}`"));
+    let own_id = text(fields, "id").ok_or_else(|| broken("id"))?;
+    let link = text(fields, "webpage_url").unwrap_or_default();
+    let source = source(site, &own_id, &link).ok_or_else(|| broken("usable id"))?;
+    let id = match site {
+        Site::Other => other_id(&text(fields, "extractor_key").unwrap_or_default(), &own_id),
+        _ => own_id,
+    };
+    let id = TrackId::new(site, &id).ok_or_else(|| broken("usable id"))?;
+    let title = text(fields, "track").or_else(|| text(fields, "title")).ok_or_else(|| broken("title"))?;
+    refuse_live(site, fields, &title)?;
+    let duration = number(fields, "duration").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let streams = stream(site, fields, duration).into_iter().collect();
+    Ok(Track {
+        id,
+        source,
+        link,
+        title,
+        artist: artist(fields),
+        album: text(fields, "album"),
+        album_artist: text(fields, "album_artist"),
+        number: number(fields, "track_number").map(|number| number as u32),
+        total: None,
+        duration,
+        cover_url: text(fields, "thumbnail").filter(|url| url.starts_with("https://")),
+        date: text(fields, "release_date").or_else(|| text(fields, "upload_date")).and_then(|date| day(&date)),
+        streams,
+        withheld: None,
+    })
+}
+
+fn refuse_live(site: Site, fields: &Value, title: &str) -> Result<(), YtDlpError> {
+    let (kind, reason) = match text(fields, "live_status").as_deref() {
+        Some("is_live" | "post_live") => (Kind::Live, "this is a live stream; live streams cannot be downloaded"),
+        Some("is_upcoming") => (Kind::Unreleased, "this has not started yet"),
+        _ => return Ok(()),
+    };
+    let title = Some(title.to_owned());
+    Err(YtDlpError::Extract(ExtractError::Refused { site, kind, reason: reason.to_owned(), title }))
+}
+
+fn artist(fields: &Value) -> Option<String> {
+    let several = fields
+        .get("artists")
+        .and_then(Value::as_array)
+        .map(|artists| artists.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
+    several
+        .filter(|artists| !artists.is_empty())
+        .or_else(|| text(fields, "artist"))
+        .or_else(|| text(fields, "channel"))
+        .or_else(|| text(fields, "uploader"))
+        .map(|artist| artist.trim_end_matches(" - Topic").to_owned())
+}
+
+fn source(site: Site, id: &str, link: &str) -> Option<Source> {
+    Some(match site {
+        Site::YouTube => Source::YouTube { video: id.to_owned() },
+        Site::SoundCloud => Source::SoundCloud { id: id.parse().ok()?, secret: None },
+        Site::Bandcamp => {
+            let page = link.starts_with("https://").then(|| link.to_owned());
+            Source::Bandcamp(BandcampSource { page, track_id: id.parse().ok()?, band_id: None })
+        }
+        Site::Other => Source::Other { url: link.to_owned() },
+    })
+}
+
+/// A name safe for files: a hash of yt-dlp's extractor and id.
+fn other_id(extractor: &str, id: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{extractor}\n{id}").as_bytes());
+    digest.as_ref().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stream> {
+    let url = text(fields, "url").filter(|url| url.starts_with("https://"))?;
+    if fields.get("has_drm").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
+    let delivery = match text(fields, "protocol").as_deref() {
+        Some("https") | None => Delivery::File { url },
+        Some("m3u8_native" | "m3u8") => Delivery::Hls { url },
+        Some(_) => return None,
+    };
+    let codec = match text(fields, "acodec").as_deref().and_then(|codec| codec.split('.').next()) {
+        Some("mp4a" | "aac") => Codec::Aac,
+        Some("mp3") => Codec::Mp3,
+        Some("opus") => Codec::Opus,
+        Some("vorbis") => Codec::Vorbis,
+        _ => Codec::Other,
+    };
+    let (container, codec) = match (text(fields, "ext")?.as_str(), codec) {
+        ("m4a" | "mp4", codec) => (Container::Mp4, codec),
+        ("mp3", _) => (Container::Mp3, Codec::Mp3),
+        ("webm", codec) => (Container::WebM, codec),
+        ("opus", _) => (Container::Ogg, Codec::Opus),
+        ("ogg", codec) => (Container::Ogg, codec),
+        ("flac", _) => (Container::Flac, Codec::Flac),
+        ("wav", _) => (Container::Wav, Codec::Pcm),
+        _ => return None,
+    };
+    let format_id = text(fields, "format_id").unwrap_or_default();
+    let size_bytes = number(fields, "filesize").map(|size| size as u64);
+    let bitrate = number(fields, "abr").or_else(|| number(fields, "tbr")).map(|kbit| (kbit * 1000.0) as u32);
+    let user_agent = fields.get("http_headers").and_then(|headers| text(headers, "User-Agent"));
+    Some(Stream {
+        site,
+        delivery,
+        container,
+        codec,
+        rank: 0,
+        bitrate_bps: bitrate,
+        size_bytes,
+        duration,
+        validator: format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default()),
+        expires_unix: None,
+        headers: user_agent.map(|agent| ("User-Agent", agent)).into_iter().collect(),
+        bounded_ranges: site == Site::YouTube,
+        muxed: format_id == "18",
+        label: format!("yt-dlp {format_id}"),
+    })
+}
+
+fn parse(line: &str) -> Result<Value, YtDlpError> {
+    serde_json::from_str(line).map_err(|_| YtDlpError::Broken("it printed half an answer".to_owned()))
+}
+
+fn text(fields: &Value, name: &str) -> Option<String> {
+    match fields.get(name)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn number(fields: &Value, name: &str) -> Option<f64> {
+    match fields.get(name)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+    .filter(|number| number.is_finite() && *number >= 0.0)
+}
+
+/// `20160506` → `2016-05-06`.
+fn day(date: &str) -> Option<String> {
+    let digits = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_yt_dlp_become_kinds() {
+        for (message, kind) in [
+            ("ERROR: [youtube] x: Sign in to confirm you’re not a bot.", Kind::BotCheck),
+            ("ERROR: [youtube] x: Private video. Sign in if you have access", Kind::Private),
+            ("ERROR: [youtube] x: Sign in to confirm your age", Kind::AgeRestricted),
+            ("ERROR: [youtube] x: Join this channel to get access", Kind::MembersOnly),
+            ("ERROR: [youtube] x: Video unavailable", Kind::NotFound),
+            ("ERROR: [youtube] x: This video is not available", Kind::Unavailable),
+            ("ERROR: [youtube] x: Premieres in 3 hours", Kind::Unreleased),
+            ("ERROR: [soundcloud] 1: This video is DRM protected", Kind::DrmOnly),
+            ("ERROR: unable to download: HTTP Error 429: Too Many Requests", Kind::RateLimited),
+        ] {
+            match failure(Site::YouTube, message, Some("exit status: 1")) {
+                YtDlpError::Extract(error) => assert_eq!(error.kind(), kind, "{message}"),
+                other => panic!("{message}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_trouble_is_told_without_signed_urls() {
+        let message = "ERROR: [x] unable to open https://a.example/b?sig=SECRET now";
+        let told = failure(Site::YouTube, message, None).to_string();
+        assert!(told.contains("https://a.example/b") && !told.contains("SECRET"), "{told}");
+    }
+
+    #[test]
+    fn half_a_json_is_broken_not_a_panic() {
+        assert!(matches!(track(Site::YouTube, &["{\"id\": \"x".to_owned()], None), Err(YtDlpError::Broken(_))));
+        assert!(matches!(track(Site::YouTube, &["{}".to_owned()], None), Err(YtDlpError::Broken(_))));
+    }
+}
