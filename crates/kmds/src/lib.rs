@@ -1,6 +1,118 @@
 //! KMDS: a media downloading service. A link goes in; metadata comes out at once, the audio lands whole on a drive.
+//!
+//! The code in the order the data flows: `link → tracks → chosen stream → bytes → published file → client`.
+//!
+//! | module | its secret | asks |
+//! | --- | --- | --- |
+//! | [`cli`] | the commands and their words | `http`, `app` |
+//! | [`http`] | both faces of the service | `app` |
+//! | [`app`] | what happens to a link once it is accepted | `engine`, `download`, `convert`, `store` |
+//! | [`engine`] | which engine answers: our own, or yt-dlp | `origin` |
+//! | [`download`] | a stream as chunks in order | `origin` |
+//! | [`origin`] | the way out to the sites | `kmds-extract` |
+//! | [`convert`] | ffmpeg, as a child process | |
+//! | [`store`] | catalog, growing files, publishing | |
+//! | [`media`], [`tag`] | whether a file is whole; its tags | |
+//! | [`config`], [`metrics`], [`log`], [`systemd`] | settings, numbers, lines, the service manager | |
 
+pub mod app;
+pub mod config;
+pub mod convert;
 pub mod download;
+pub mod engine;
+pub mod log;
 pub mod media;
+pub mod metrics;
 pub mod origin;
 pub mod store;
+pub mod systemd;
+pub mod tag;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use kmds_extract::recipes::RecipesError;
+use kmds_extract::{Recipes, Site};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Failure, Parts};
+use crate::config::{Config, EgressSettings};
+use crate::convert::Ffmpeg;
+use crate::engine::Engines;
+use crate::metrics::Metrics;
+use crate::origin::{Client, ClientConfig, EgressConfig, EgressError, SharedRecipes};
+use crate::store::{Store, StoreConfig, StoreError};
+
+/// As in `kmds --version`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Why the service did not start. Each names the setting to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("recipes.file {path}: {why}")]
+    RecipesFile { path: String, why: String },
+    #[error("recipes.file: {0}")]
+    Recipes(#[from] RecipesError),
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    #[error("state.dir or cache.dir: {0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    App(#[from] Failure),
+}
+
+/// Reads the recipes in force: the built-in ones, with the operator's file laid over them. Unknown keys only warn.
+/// # Errors
+/// The file cannot be read, or a value in it cannot be used.
+pub fn read_recipes(file: Option<&Path>) -> Result<Recipes, StartError> {
+    let Some(file) = file else { return Ok(Recipes::built_in()) };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| StartError::RecipesFile { path: file.display().to_string(), why: error.to_string() })?;
+    let (recipes, unknown) = Recipes::over_built_in(&text)?;
+    for key in unknown {
+        tracing::warn!("recipes: nobody knows the key `{key}`; it is ignored");
+    }
+    Ok(recipes)
+}
+
+/// Everything but the server, ready to take links.
+/// # Errors
+/// See [`StartError`].
+pub fn assemble(config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
+    let recipes = SharedRecipes::new(read_recipes(config.recipes_file.as_deref())?);
+    let store = Store::open(StoreConfig {
+        cache_dir: config.cache.dir.clone(),
+        state_dir: config.state_dir.clone(),
+        client_path: config.cache.client_path.clone(),
+        max_bytes: config.cache.max_bytes,
+        max_age: config.cache.max_age,
+        min_free_bytes: config.cache.min_free_bytes,
+    })?;
+    let client = Client::new(&client_config(config), recipes.clone())?;
+    let engines = Engines::new(config, client.clone(), recipes.clone());
+    let parts = Parts {
+        store,
+        client,
+        engines,
+        ffmpeg: Ffmpeg::new(&config.ffmpeg),
+        recipes: recipes.clone(),
+        metrics: Arc::new(Metrics::new()),
+        stop,
+    };
+    Ok((App::new(config, parts), recipes))
+}
+
+fn client_config(config: &Config) -> ClientConfig {
+    let egress = |settings: &EgressSettings| EgressConfig {
+        proxy: settings.proxy.clone(),
+        ca_file: settings.ca_file.clone(),
+        source_address: settings.source_address,
+        forbid: settings.forbid.clone(),
+        family: None,
+    };
+    let common = config.sites.get(&Site::Other).map(|site| egress(&site.egress)).unwrap_or_default();
+    let site_egress: HashMap<Site, EgressConfig> =
+        config.sites.iter().map(|(site, of)| (*site, egress(&of.egress))).collect();
+    ClientConfig { egress: common, site_egress, memory_file: Some(config.state_dir.join("memory.json")) }
+}

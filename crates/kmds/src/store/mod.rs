@@ -226,6 +226,14 @@ impl Store {
         self.with(move |_, catalog| catalog.track_alone(&track)).await
     }
 
+    /// The song whose own page this is, by [`Track::link`].
+    /// # Errors
+    /// The catalog's own.
+    pub async fn track_by_link(&self, link: &str) -> Result<Option<TrackId>, StoreError> {
+        let link = link.to_owned();
+        self.with(move |_, catalog| catalog.track_by_link(&link)).await
+    }
+
     /// What a canonical or human file name leads to. The row may be evicted or deleted.
     /// # Errors
     /// The catalog's own.

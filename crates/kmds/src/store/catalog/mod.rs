@@ -156,6 +156,16 @@ impl Catalog {
         Ok(read_track(&text).map(|track| (track, at)))
     }
 
+    /// The song, asked for alone before, whose own page this is.
+    pub(super) fn track_by_link(&self, link: &str) -> Result<Option<TrackId>, StoreError> {
+        let found: Option<(String, String)> = self
+            .connection
+            .prepare_cached("SELECT site, id FROM tracks WHERE json_extract(alone, '$.link') = ?1 LIMIT 1")
+            .and_then(|mut statement| statement.query_row([link], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+            .map_err(sql("look a link up"))?;
+        Ok(found.and_then(|(site, id)| TrackId::new(kmds_extract::Site::parse(&site)?, &id)))
+    }
+
     /// `false` if there is no such row. Leaving `failed` forgets the failure.
     pub(super) fn set_state(&self, key: &Key, state: State) -> Result<bool, StoreError> {
         let changed = self

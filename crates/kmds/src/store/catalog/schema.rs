@@ -16,6 +16,7 @@ CREATE TABLE tracks (
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (site, id)
 ) WITHOUT ROWID;
+CREATE INDEX tracks_by_link ON tracks (json_extract(alone, '$.link'));
 CREATE TABLE renditions (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     site TEXT NOT NULL,

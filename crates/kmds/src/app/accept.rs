@@ -1,0 +1,271 @@
+//! From metadata to rows, names and jobs.
+//!
+//! Owns what `/fetch` leaves behind: every song a row in one transaction, before anybody is told; its names; its job.
+//! Hides the catalog. Never asks a site.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use kmds_extract::choose::Accept;
+use kmds_extract::{Collection, Entry, Kind, Resolved, Track};
+
+use super::flight::Job;
+use super::names::{self, Unique};
+use super::words::{FetchAsk, Fetched, Key, ListFacts, Missing, Prefetch, Song, State, Stored};
+use super::{App, Failure, Inner, forms, store_failure};
+use crate::store::{self, Accepted, Row};
+
+/// When a client told that the queue is full may come back.
+const QUEUE_RETRY: Duration = Duration::from_secs(60);
+
+/// A list of which only some songs are queued ahead of the one being read.
+#[derive(Debug)]
+pub struct Window {
+    keys: Vec<Key>,
+    ahead: usize,
+}
+
+/// What is known of a reply before its songs are rows.
+struct Answer {
+    id: String,
+    link: String,
+    list: Option<ListFacts>,
+    tracks: Vec<Track>,
+    unavailable: Vec<Missing>,
+    truncated: bool,
+}
+
+impl App {
+    /// Resolves a link, remembers its songs and queues their downloads.
+    /// # Errors
+    /// [`Failure`]: the link, the site or our own limits refuse. A list none of whose songs can be had is its first
+    /// song's failure.
+    pub async fn fetch(&self, ask: FetchAsk) -> Result<Fetched, Failure> {
+        let inner = &self.inner;
+        let target = inner.resolver.read(&ask.link, ask.whole_list)?;
+        let accept = ask.accept.clone().unwrap_or_else(|| inner.accept.clone());
+        let resolved = inner.resolver.resolve(&target, &accept).await?;
+        let site = match &*resolved {
+            Resolved::Track(track) => track.id.site(),
+            Resolved::Collection(list) => list.site,
+        };
+        let answer = read(&resolved);
+        if answer.tracks.is_empty() {
+            return Err(no_song(&answer));
+        }
+        let songs = inner.accept(&answer, &accept, ask.prefetch).await?;
+        Ok(Fetched {
+            id: answer.id,
+            site,
+            link: answer.link,
+            list: answer.list,
+            songs,
+            unavailable: answer.unavailable,
+            truncated: answer.truncated,
+        })
+    }
+}
+
+fn read(resolved: &Resolved) -> Answer {
+    match resolved {
+        Resolved::Track(track) => Answer {
+            id: track.id.id().to_owned(),
+            link: track.link.clone(),
+            list: None,
+            tracks: vec![Track::clone(track)],
+            unavailable: Vec::new(),
+            truncated: false,
+        },
+        Resolved::Collection(list) => read_list(list),
+    }
+}
+
+fn read_list(list: &Collection) -> Answer {
+    let mut tracks = Vec::new();
+    let mut unavailable = Vec::new();
+    for entry in &list.entries {
+        match entry {
+            Entry::Track(track) => tracks.push(Track::clone(track)),
+            Entry::Unavailable(missing) => unavailable.push(Missing {
+                title: missing.title.clone().or_else(|| missing.error.title().map(str::to_owned)),
+                number: missing.number,
+                failure: Failure::from(&missing.error),
+            }),
+        }
+    }
+    Answer {
+        id: list.id.clone(),
+        link: list.link.clone(),
+        list: Some(ListFacts {
+            title: list.title.clone(),
+            artist: list.artist.clone(),
+            cover_url: list.cover_url.clone(),
+            total: list.entries.len(),
+        }),
+        tracks,
+        unavailable,
+        truncated: list.truncated,
+    }
+}
+
+/// Nothing of a list can be had: the first reason that is not "gone", else 404; so is an empty list (`api.md` 1).
+fn no_song(answer: &Answer) -> Failure {
+    let telling = answer.unavailable.iter().find(|missing| missing.failure.kind != Kind::NotFound);
+    let first = telling.or(answer.unavailable.first());
+    match first {
+        Some(missing) => {
+            let sentence = format!("none of the list's songs can be had: {}", missing.failure.sentence);
+            Failure { sentence, ..missing.failure.clone() }
+        }
+        None => Failure::new(Kind::NotFound, "the list is empty"),
+    }
+}
+
+impl Inner {
+    /// Makes every song a row and, as far as `prefetch` says, a job.
+    async fn accept(&self, answer: &Answer, accept: &Accept, prefetch: Prefetch) -> Result<Vec<Song>, Failure> {
+        let recipes = self.recipes.current();
+        let listed = answer.list.is_some();
+        let ahead = match prefetch {
+            Prefetch::All => usize::MAX,
+            Prefetch::None => 0,
+            Prefetch::Ahead(songs) => songs,
+        };
+        if ahead > 0 && self.jobs.waiting() + answer.tracks.len().min(ahead) > self.queue_max_songs {
+            return Err(self.queue_full());
+        }
+        let requester = self.requesters.fetch_add(1, Ordering::Relaxed);
+        let mut unique = Unique::default();
+        let mut rows = Vec::with_capacity(answer.tracks.len());
+        let mut sizes = Vec::with_capacity(answer.tracks.len());
+        for (place, track) in answer.tracks.iter().enumerate() {
+            let expected = forms::expected(track, accept, self.opus, &recipes);
+            let ext = expected.form.as_str();
+            let stem = unique.stem(names::stem(track), &track.id.to_string());
+            rows.push(Accepted {
+                key: Key::plain(track.id.clone(), expected.form),
+                track: Track { streams: Vec::new(), ..track.clone() },
+                listed,
+                canonical_name: format!("{}.{ext}", track.id),
+                human_name: names::with_extension(&stem, ext),
+                ext: ext.to_owned(),
+                total_bytes: expected.exact_size,
+                accept: accept.clone(),
+                requester: requester.to_string(),
+                enqueue: place < ahead,
+            });
+            sizes.push(expected.approximate_size);
+        }
+        self.keep_window(&rows, ahead);
+        let accepted = self.store.accept(rows).await.map_err(store_failure)?;
+        let mut songs = Vec::with_capacity(accepted.len());
+        for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
+            if done.row.state.is_pending() {
+                self.jobs.enqueue(&done.row.key, requester, done.row.total_bytes);
+            }
+            songs.push(self.song(&done.row, track.clone(), size));
+        }
+        Ok(songs)
+    }
+
+    pub(super) fn queue_full(&self) -> Failure {
+        let sentence = format!("{} songs are waiting already; try again when some are done", self.queue_max_songs);
+        Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)
+    }
+
+    fn keep_window(&self, rows: &[Accepted], ahead: usize) {
+        let keys: Vec<Key> = rows.iter().map(|row| row.key.clone()).collect();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in &keys {
+            windows.remove(key);
+        }
+        if (1..keys.len()).contains(&ahead) {
+            let window = Arc::new(Window { keys: keys.clone(), ahead });
+            windows.extend(keys.into_iter().map(|key| (key, Arc::clone(&window))));
+        }
+    }
+
+    /// Queues the songs behind the one that is read now, where only a window of its list is queued.
+    pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
+        let window = self.windows.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let Some(window) = window else { return Ok(()) };
+        let Some(at) = window.keys.iter().position(|have| have == key) else { return Ok(()) };
+        for next in window.keys.iter().skip(at + 1).take(window.ahead) {
+            let row = self.store.row(next).await.map_err(store_failure)?;
+            if row.is_some_and(|row| row.state == store::State::Evicted) {
+                self.take_up(next, false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a known song (again).
+    pub(super) async fn take_up(&self, key: &Key, first: bool) -> Result<Arc<Job>, Failure> {
+        self.store.requeue(key, first).await.map_err(store_failure)?;
+        let requester = self.requesters.fetch_add(1, Ordering::Relaxed);
+        Ok(self.jobs.enqueue(key, requester, None))
+    }
+
+    /// A row as clients see it, with what its job knows better.
+    pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
+        let status = self.jobs.get(&row.key).map(|job| job.status());
+        let state = status.as_ref().map_or_else(|| state_of(row.state), |status| status.state);
+        let ready = state == State::Ready && row.state == store::State::Ready;
+        let total = status.as_ref().and_then(super::flight::Status::total).or(row.total_bytes);
+        let received = status.as_ref().map_or(0, super::flight::Status::received);
+        // The names of what stands on the drive, else those given out.
+        let human_name = forms::rename(&row.human_name, &row.ext);
+        let canonical_name =
+            if row.key.is_copy() { row.canonical_name.clone() } else { format!("{}.{}", row.key.track(), row.ext) };
+        let cover_name = forms::rename(&human_name, "jpg");
+        Song {
+            key: row.key.clone(),
+            state,
+            received: if ready { row.size_bytes.unwrap_or(0) } else { received },
+            total: if ready { row.size_bytes } else { total },
+            failure: row.failure.as_ref().filter(|_| state == State::Failed).map(failure_of),
+            approximate_size: if ready { row.size_bytes } else { total.or(approximate_size) },
+            cache_path: self.store.cache_path(&row.key, &row.ext),
+            ext: row.ext.clone(),
+            file_name: human_name,
+            cover_name,
+            canonical_name,
+            stored: ready.then(|| Stored {
+                size_bytes: row.size_bytes.unwrap_or(0),
+                sha256: row.sha256.clone().unwrap_or_default(),
+                container: row.container.map_or(String::new(), |container| container_word(container).to_owned()),
+                codec: row.codec.map_or(String::new(), |codec| forms::codec_word(codec).to_owned()),
+                bitrate_bps: row.bitrate_bps,
+                published: row.published_at.map_or(std::time::UNIX_EPOCH, std::time::SystemTime::from),
+            }),
+            track,
+        }
+    }
+}
+
+pub(super) fn failure_of(failure: &store::Failure) -> Failure {
+    Failure::new(failure.kind, failure.sentence.clone())
+}
+
+pub(super) const fn state_of(state: store::State) -> State {
+    match state {
+        store::State::Downloading => State::Downloading,
+        store::State::Converting => State::Converting,
+        store::State::Ready => State::Ready,
+        store::State::Failed => State::Failed,
+        store::State::Queued | store::State::Evicted | store::State::Deleted => State::Queued,
+    }
+}
+
+const fn container_word(container: kmds_extract::Container) -> &'static str {
+    use kmds_extract::Container;
+    match container {
+        Container::Mp4 => "mp4",
+        Container::Mp3 => "mp3",
+        Container::Ogg => "ogg",
+        Container::WebM => "webm",
+        Container::Flac => "flac",
+        Container::Wav => "wav",
+    }
+}

@@ -1,0 +1,170 @@
+//! What happened, for those who watch.
+//!
+//! Owns the last events of this process and waking subscribers. Hides how many watch: a subscriber that never reads holds
+//! a number, and finds the oldest event still kept when it comes back. Never waits for anyone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kmds_extract::Kind;
+use tokio::sync::watch;
+
+use super::words::{Event, EventName, Key, State};
+
+/// Events kept for `Last-Event-ID`: 200 bytes each.
+const KEPT: usize = 1024;
+/// Progress of one song is told at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub struct Board {
+    inner: Mutex<Inner>,
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    kept: VecDeque<Arc<Event>>,
+    next: u64,
+    progress_told: HashMap<Key, Instant>,
+}
+
+/// What an event is made of.
+#[derive(Debug, Clone)]
+pub struct News<'a> {
+    pub key: &'a Key,
+    pub state: State,
+    pub received: u64,
+    pub total: Option<u64>,
+    pub failure: Option<(Kind, String)>,
+}
+
+impl Board {
+    pub fn new() -> Self {
+        Self { inner: Mutex::new(Inner { next: 1, ..Inner::default() }), newest: watch::Sender::new(0) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A change of state.
+    pub fn state(&self, news: &News<'_>) {
+        self.inner().progress_told.remove(news.key);
+        self.tell(news, EventName::Track);
+    }
+
+    /// More bytes; most calls say nothing.
+    pub fn progress(&self, news: &News<'_>) {
+        let now = Instant::now();
+        {
+            let mut inner = self.inner();
+            let told = inner.progress_told.get(news.key);
+            if told.is_some_and(|told| now.duration_since(*told) < PROGRESS_EVERY) {
+                return;
+            }
+            inner.progress_told.insert(news.key.clone(), now);
+        }
+        self.tell(news, EventName::Progress);
+    }
+
+    fn tell(&self, news: &News<'_>, name: EventName) {
+        let mut inner = self.inner();
+        let id = inner.next;
+        inner.next += 1;
+        let track = news.key.track();
+        inner.kept.push_back(Arc::new(Event {
+            id,
+            name,
+            site: track.site(),
+            track: track.id().to_owned(),
+            rendition: news.key.slug(),
+            state: news.state,
+            received: news.received,
+            total: news.total,
+            kind: news.failure.as_ref().map(|(kind, _)| *kind),
+            reason: news.failure.as_ref().map(|(_, reason)| reason.clone()),
+        }));
+        if inner.kept.len() > KEPT {
+            inner.kept.pop_front();
+        }
+        drop(inner);
+        self.newest.send_replace(id);
+    }
+
+    /// Events after `last` as far as they are still kept; without it, new ones only.
+    pub fn subscribe(self: &Arc<Self>, last: Option<u64>) -> Events {
+        let newest = self.newest.subscribe();
+        let now = *newest.borrow();
+        // A number from before a restart may lie ahead of ours: then everything kept is news.
+        let next = last.map_or(now + 1, |last| if last <= now { last + 1 } else { 1 });
+        Events { board: Arc::clone(self), newest, next }
+    }
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub struct Events {
+    board: Arc<Board>,
+    newest: watch::Receiver<u64>,
+    next: u64,
+}
+
+impl Events {
+    /// The next event, waiting for it; `None` when the service stops. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Arc<Event>> {
+        let next = self.next;
+        self.newest.wait_for(|newest| *newest >= next).await.ok()?;
+        let inner = self.board.inner();
+        let oldest = inner.kept.front()?.id;
+        let at = usize::try_from(self.next.saturating_sub(oldest)).ok()?;
+        let event = Arc::clone(inner.kept.get(at)?);
+        drop(inner);
+        self.next = event.id + 1;
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::choose::Form;
+    use kmds_extract::{Site, TrackId};
+
+    use super::*;
+
+    fn news(key: &Key, received: u64) -> News<'_> {
+        News { key, state: State::Downloading, received, total: None, failure: None }
+    }
+
+    fn key() -> Key {
+        Key::plain(TrackId::new(Site::YouTube, "a").expect("an id"), Form::M4a)
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_resumes_where_it_left_off() {
+        let board = Arc::new(Board::new());
+        let key = key();
+        (0..5).for_each(|bytes| board.state(&news(&key, bytes)));
+        let mut events = board.subscribe(Some(3));
+        assert_eq!(events.next().await.map(|event| event.id), Some(4));
+        assert_eq!(events.next().await.map(|event| event.id), Some(5));
+    }
+
+    #[tokio::test]
+    async fn one_that_never_reads_finds_the_oldest_kept() {
+        let board = Arc::new(Board::new());
+        let key = key();
+        let mut events = board.subscribe(None);
+        (0..3000).for_each(|bytes| board.state(&news(&key, bytes)));
+        assert_eq!(events.next().await.map(|event| event.id), Some(3000 - KEPT as u64 + 1));
+    }
+
+    #[tokio::test]
+    async fn progress_is_told_at_most_four_times_a_second() {
+        let board = Arc::new(Board::new());
+        let key = key();
+        (0..1000).for_each(|bytes| board.progress(&news(&key, bytes)));
+        assert_eq!(*board.newest.borrow(), 1);
+    }
+}

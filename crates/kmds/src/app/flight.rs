@@ -1,0 +1,248 @@
+//! One job a song and form: late askers join it.
+//!
+//! Owns the jobs that wait or run, their states as watchers see them, and starting what the queue allows. Hides tasks.
+//! Never downloads: [`super::work`] does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::events::{Board, News};
+use super::queue::{Queue, Requester};
+use super::words::{Failure, Key, QueueStats, State};
+use crate::store::Partial;
+
+/// What a watcher of a job sees.
+#[derive(Debug, Clone)]
+pub struct Status {
+    pub state: State,
+    pub total: Option<u64>,
+    /// The growing file, once the site has answered the first media request.
+    pub partial: Option<Arc<Partial>>,
+    /// Extension of what is arriving.
+    pub ext: Option<String>,
+    pub failure: Option<Failure>,
+}
+
+impl Status {
+    pub fn received(&self) -> u64 {
+        self.partial.as_ref().map_or(0, |partial| partial.progress().written)
+    }
+
+    pub fn total(&self) -> Option<u64> {
+        self.partial.as_ref().and_then(|partial| partial.progress().total).or(self.total)
+    }
+
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Ready | State::Failed)
+    }
+}
+
+#[derive(Debug)]
+pub struct Job {
+    pub key: Key,
+    pub requester: Requester,
+    status: watch::Sender<Status>,
+    pub cancel: CancellationToken,
+    /// Somebody waits for its audio or was told to come back.
+    listeners: AtomicU32,
+    /// When the site's limit first made it wait.
+    pub limited_since: Mutex<Option<Instant>>,
+}
+
+impl Job {
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub fn listens(&self) {
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// All jobs of this process.
+#[derive(Debug)]
+pub struct Jobs {
+    inner: Mutex<Inner>,
+    board: Arc<Board>,
+    /// Rung when something may start.
+    bell: Notify,
+    stop: CancellationToken,
+}
+
+/// Invariant: a key in the queue, or running, has its job in `jobs`.
+#[derive(Debug)]
+struct Inner {
+    jobs: HashMap<Key, Arc<Job>>,
+    queue: Queue,
+}
+
+impl Jobs {
+    pub fn new(queue: Queue, board: Arc<Board>, stop: CancellationToken) -> Self {
+        Self { inner: Mutex::new(Inner { jobs: HashMap::new(), queue }), board, bell: Notify::new(), stop }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn get(&self, key: &Key) -> Option<Arc<Job>> {
+        self.inner().jobs.get(key).cloned()
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.inner().queue.len()
+    }
+
+    pub fn stats(&self) -> Vec<QueueStats> {
+        self.inner().queue.stats()
+    }
+
+    /// The song's job: the one there is, or a new one at the end of its requester's turn.
+    pub fn enqueue(&self, key: &Key, requester: Requester, total: Option<u64>) -> Arc<Job> {
+        let job = {
+            let mut inner = self.inner();
+            if let Some(job) = inner.jobs.get(key) {
+                return Arc::clone(job);
+            }
+            let status = Status { state: State::Queued, total, partial: None, ext: None, failure: None };
+            let job = Arc::new(Job {
+                key: key.clone(),
+                requester,
+                status: watch::Sender::new(status),
+                cancel: self.stop.child_token(),
+                listeners: AtomicU32::new(0),
+                limited_since: Mutex::new(None),
+            });
+            inner.jobs.insert(key.clone(), Arc::clone(&job));
+            inner.queue.push(key.clone(), requester);
+            job
+        };
+        self.announce(&job);
+        self.bell.notify_one();
+        job
+    }
+
+    /// Puts a job that ran back into the queue: its site has asked for a pause.
+    pub fn again(&self, job: &Job, pause: Duration) {
+        self.change(job, |status| {
+            status.state = State::Queued;
+            status.partial = None;
+        });
+        let mut inner = self.inner();
+        inner.queue.done(&job.key);
+        inner.queue.pause(&job.key, Instant::now() + pause);
+        inner.queue.push(job.key.clone(), job.requester);
+        if job.is_wanted() {
+            inner.queue.promote(&job.key);
+        }
+        drop(inner);
+        self.bell.notify_one();
+    }
+
+    /// Somebody waits for this song: it goes before what nobody waits for.
+    pub fn promote(&self, job: &Job) {
+        job.listens();
+        self.inner().queue.promote(&job.key);
+        self.bell.notify_one();
+    }
+
+    /// A job's end, or nothing if it was forgotten meanwhile. `ran`: it held a place.
+    pub fn finish(&self, job: &Job, end: Result<String, Failure>, ran: bool) {
+        self.change(job, |status| match end {
+            Ok(ext) => {
+                status.state = State::Ready;
+                status.ext = Some(ext);
+            }
+            Err(failure) => {
+                status.state = State::Failed;
+                status.failure = Some(failure);
+            }
+        });
+        self.forget(job, ran);
+    }
+
+    /// Takes a job out, wherever it is.
+    pub fn forget(&self, job: &Job, ran: bool) {
+        let mut inner = self.inner();
+        let ours = inner.jobs.get(&job.key).is_some_and(|have| std::ptr::eq(Arc::as_ptr(have), job));
+        if ours {
+            inner.jobs.remove(&job.key);
+            inner.queue.remove(&job.key);
+        }
+        if ran {
+            inner.queue.done(&job.key);
+        }
+        drop(inner);
+        self.bell.notify_one();
+    }
+
+    /// Changes what watchers see, and tells of a change of state.
+    pub fn change(&self, job: &Job, change: impl FnOnce(&mut Status)) {
+        let mut moved = false;
+        job.status.send_modify(|status| {
+            let before = status.state;
+            change(status);
+            moved = status.state != before;
+        });
+        if moved {
+            self.announce(job);
+        }
+    }
+
+    /// Tells watchers of the event stream how far a job is.
+    pub fn progress(&self, job: &Job) {
+        self.board.progress(&news(&job.key, &job.status()));
+    }
+
+    fn announce(&self, job: &Job) {
+        self.board.state(&news(&job.key, &job.status()));
+    }
+
+    /// Waits until a job may start. Ends never; drop it to stop.
+    pub async fn next(&self) -> Arc<Job> {
+        loop {
+            let pause = {
+                let now = Instant::now();
+                let mut inner = self.inner();
+                if let Some(key) = inner.queue.start_next(now) {
+                    if let Some(job) = inner.jobs.get(&key) {
+                        return Arc::clone(job);
+                    }
+                    inner.queue.done(&key);
+                    continue;
+                }
+                inner.queue.next_end_of_pause(now)
+            };
+            match pause {
+                Some(until) => tokio::select! {
+                    () = self.bell.notified() => {}
+                    () = tokio::time::sleep_until(until.into()) => {}
+                },
+                None => self.bell.notified().await,
+            }
+        }
+    }
+}
+
+fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
+    News {
+        key,
+        state: status.state,
+        received: status.received(),
+        total: status.total(),
+        failure: status.failure.as_ref().map(|failure| (failure.kind, failure.sentence.clone())),
+    }
+}

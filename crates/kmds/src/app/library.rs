@@ -1,0 +1,217 @@
+//! Looking at, removing and retrying songs; covers; counts.
+//!
+//! Owns the questions that are not about one stream of audio. Hides rows and the cover folder. Never downloads audio.
+
+use kmds_extract::{Kind, Site, Track, TrackId};
+
+use super::words::{Cover, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, Song, State, Stats};
+use super::{App, Failure, Inner, forms, store_failure};
+use crate::engine::Engine;
+use crate::metrics;
+use crate::store::{self, Filter, Row, StoreError};
+
+/// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
+const MAX_COVER_BYTES: usize = 8 << 20;
+
+impl App {
+    /// The song in the form most recently asked for; `None` if never asked for, or deleted.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn song(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
+        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        let live = |row: &&Row| row.state != store::State::Deleted;
+        let plain = rows.iter().rev().filter(live).find(|row| !row.key.is_copy());
+        let Some(row) = plain.or_else(|| rows.iter().rev().find(live)) else { return Ok(None) };
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
+        Ok(Some(self.inner.known_song(row, track)))
+    }
+
+    /// Songs of the catalog, the newest first.
+    /// # Errors
+    /// A cursor that is none of ours, or the catalog cannot be read.
+    pub async fn list(&self, ask: ListAsk) -> Result<Listing, Failure> {
+        let before = match &ask.cursor {
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| Failure::new(Kind::BadRequest, "`cursor` must be one an earlier page gave"))?,
+            ),
+            None => None,
+        };
+        let state = ask.state.map(|state| match state {
+            State::Queued => store::State::Queued,
+            State::Downloading => store::State::Downloading,
+            State::Converting => store::State::Converting,
+            State::Ready => store::State::Ready,
+            State::Failed => store::State::Failed,
+        });
+        let filter = Filter { state, site: ask.site, text: ask.query };
+        let page = self.inner.store.list(filter, ask.limit, before).await.map_err(store_failure)?;
+        let songs = page.songs.into_iter().map(|listed| self.inner.known_song(&listed.row, listed.track)).collect();
+        Ok(Listing { songs, cursor: page.next.map(|next| next.to_string()) })
+    }
+
+    /// Cancels or evicts all forms of a song; false if unknown.
+    /// # Errors
+    /// The drive or the catalog failed.
+    pub async fn delete(&self, id: &TrackId) -> Result<bool, Failure> {
+        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        let mut any = false;
+        for row in rows.iter().filter(|row| row.state != store::State::Deleted) {
+            any = true;
+            self.inner.delete_row(&row.key).await?;
+        }
+        Ok(any)
+    }
+
+    /// Tries a failed song again now; `None` if unknown.
+    /// # Errors
+    /// The catalog failed.
+    pub async fn retry(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
+        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        for row in &rows {
+            if matches!(row.state, store::State::Failed | store::State::Evicted) {
+                self.inner.take_up(&row.key, true).await?;
+            }
+        }
+        self.song(id).await
+    }
+
+    /// The cover of a known song, fetched when first asked for and kept; `None` if song or cover do not exist.
+    /// # Errors
+    /// The site does not give it.
+    pub async fn cover(&self, id: &TrackId) -> Result<Option<Cover>, Failure> {
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
+        self.inner.cover_of(&track).await
+    }
+
+    /// Counts and health.
+    pub async fn stats(&self) -> Stats {
+        let inner = &self.inner;
+        let counts = inner.store.stats().await.unwrap_or_default();
+        Stats {
+            songs: counts.by_state.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+            bytes_on_disk: counts.ready_bytes,
+            free_bytes: counts.free_bytes,
+            max_bytes: counts.max_bytes,
+            queues: inner.jobs.stats(),
+            engines: inner.engine_stats(),
+            listeners: inner.metrics.listeners(),
+            uptime_seconds: inner.started.elapsed().as_secs(),
+        }
+    }
+
+    /// The text Prometheus reads.
+    pub async fn metrics_text(&self) -> String {
+        let stats = self.stats().await;
+        let lane = |queue: &QueueStats| {
+            let (waiting, running) = (queue.waiting as u64, queue.running as u64);
+            Site::parse(&queue.site).map(|site| metrics::Lane { site, waiting, running })
+        };
+        let native = |engine: &EngineStats| Site::parse(&engine.site).map(|site| (site, engine.first == "native"));
+        self.inner.metrics.text(&metrics::Snapshot {
+            cache_bytes: stats.bytes_on_disk,
+            lanes: stats.queues.iter().filter_map(lane).collect(),
+            native_first: stats.engines.iter().filter_map(native).collect(),
+            songs: stats.songs,
+        })
+    }
+
+    /// Whether the service can do its work: catalog, cache folder, space.
+    pub async fn readiness(&self) -> Readiness {
+        let mut problems = Vec::new();
+        match self.inner.store.stats().await {
+            Err(error) => problems.push(format!("the catalog does not answer: {error}")),
+            Ok(stats) if stats.free_bytes == Some(0) => problems.push("no space is left on the cache drive".to_owned()),
+            Ok(_) => {}
+        }
+        match self.inner.store.probe_drive().await {
+            Err(error) => problems.push(format!("the cache folder is not usable: {error}")),
+            Ok(report) if !report.writable || !report.renames_over => problems.extend(report.sentences),
+            Ok(_) => {}
+        }
+        Readiness { ready: problems.is_empty(), problems }
+    }
+}
+
+impl Inner {
+    /// A row with the estimate of its size, which rows do not hold.
+    fn known_song(&self, row: &Row, track: Track) -> Song {
+        let expected = forms::expected(&track, &row.accept, self.opus, &self.recipes.current());
+        self.song(row, track, expected.approximate_size)
+    }
+
+    async fn delete_row(&self, key: &Key) -> Result<(), Failure> {
+        let job = self.jobs.get(key);
+        self.store.set_state(key, store::State::Deleted).await.map_err(store_failure)?;
+        if let Some(job) = &job {
+            job.cancel.cancel();
+            // A job that only waits holds no lease.
+            if job.status().state == State::Queued {
+                self.jobs.finish(job, Err(Failure::new(Kind::Cancelled, "the song was removed")), false);
+            }
+        }
+        self.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+        loop {
+            match self.store.delete(key).await {
+                // Its job is letting go.
+                Err(StoreError::Busy { .. }) => tokio::task::yield_now().await,
+                done => return done.map(drop).map_err(store_failure),
+            }
+        }
+    }
+
+    fn engine_stats(&self) -> Vec<EngineStats> {
+        let second = if self.engines.ytdlp().is_some() { "on" } else { "off" };
+        let row = |health: crate::engine::Health| EngineStats {
+            site: health.site.as_str().to_owned(),
+            first: health.first.as_str().to_owned(),
+            native: if health.first == Engine::Native { "on" } else { "resting" }.to_owned(),
+            ytdlp: second.to_owned(),
+            native_failures: health.native_failures,
+            reason: health.reason,
+        };
+        self.engines.health().into_iter().map(row).collect()
+    }
+
+    /// From the state folder, else from the site; one at a time.
+    pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
+        let Some(url) = &track.cover_url else { return Ok(None) };
+        let path =
+            self.store.state_dir().join("covers").join(track.id.site().as_str()).join(cover_file(&track.id, url));
+        let _one = self.covers.lock().await;
+        if let Ok(bytes) = tokio::fs::read(&path).await {
+            return Ok(Some(Cover { content_type: picture_type(&bytes).to_owned(), bytes: bytes.into() }));
+        }
+        let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
+        let cover =
+            fetched.map_err(|error| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {error}")))?;
+        let bytes = bytes::Bytes::from(cover.bytes);
+        if let Some(folder) = path.parent() {
+            let new = path.with_extension("new");
+            // A cover that cannot be kept is fetched again.
+            let _ = tokio::fs::create_dir_all(folder).await;
+            if tokio::fs::write(&new, &bytes).await.is_ok() {
+                let _ = tokio::fs::rename(&new, &path).await;
+            }
+        }
+        Ok(Some(Cover { content_type: picture_type(&bytes).to_owned(), bytes }))
+    }
+}
+
+/// A changed cover has another URL, and so another file.
+fn cover_file(id: &TrackId, url: &str) -> String {
+    let mut crc = flate2::Crc::new();
+    crc.update(url.as_bytes());
+    format!("{}-{:08x}", id.id(), crc.sum())
+}
+
+/// By the picture itself: sites name PNGs `.jpg`.
+fn picture_type(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0xff, 0xd8, ..] => "image/jpeg",
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [b'G', b'I', b'F', ..] => "image/gif",
+        _ => "application/octet-stream",
+    }
+}

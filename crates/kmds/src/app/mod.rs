@@ -1,0 +1,255 @@
+//! The application: the one door for the HTTP faces and the commands.
+//!
+//! Owns what happens to a link from the moment it is accepted. Hides engines, downloads, the store and every queue.
+//! Never knows a wire shape, a status code or a terminal.
+//!
+//! | module | its secret |
+//! | --- | --- |
+//! | [`words`] | what goes in and out |
+//! | [`resolve`] | what is asked of a site only once |
+//! | [`accept`] | from metadata to rows, names and jobs |
+//! | [`queue`], [`flight`] | who downloads next; one job a song |
+//! | [`work`], [`pump`] | one job's attempts; its bytes |
+//! | [`serve`] | audio for a listener, whole or growing |
+//! | [`library`] | looking at, removing and retrying songs; covers; counts |
+//! | [`events`] | what happened, for those who watch |
+//! | [`forms`], [`names`] | in which form, under which name |
+
+mod accept;
+mod copies;
+mod events;
+mod flight;
+mod forms;
+mod library;
+mod names;
+mod pump;
+mod queue;
+mod resolve;
+mod serve;
+mod words;
+mod work;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kmds_extract::choose::Accept;
+use kmds_extract::{Kind, Site};
+use tokio_util::sync::CancellationToken;
+
+pub use events::Events;
+pub use names::sanitize;
+pub use words::*;
+
+use crate::config::{Config, OpusForm};
+use crate::convert::Ffmpeg;
+use crate::engine::Engines;
+use crate::media;
+use crate::metrics::Metrics;
+use crate::origin::{Client, SharedRecipes};
+pub use crate::store::Reader;
+use crate::store::{self, Store};
+use events::Board;
+use flight::Jobs;
+use queue::{LaneId, Queue, Requester};
+use resolve::Resolver;
+
+/// How often what is too old is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    store: Store,
+    client: Client,
+    engines: Engines,
+    ffmpeg: Ffmpeg,
+    recipes: SharedRecipes,
+    resolver: Resolver,
+    jobs: Jobs,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    accept: Accept,
+    opus: OpusForm,
+    queue_max_songs: usize,
+    sites: BTreeMap<Site, bool>,
+    stop: CancellationToken,
+    requesters: AtomicU64,
+    /// Lists of which only a window is queued: each waiting song with the ones behind it.
+    windows: Mutex<HashMap<Key, Arc<accept::Window>>>,
+    covers: tokio::sync::Mutex<()>,
+    started: Instant,
+}
+
+/// What the application is made of; made by `run`.
+pub struct Parts {
+    pub store: Store,
+    pub client: Client,
+    pub engines: Engines,
+    pub ffmpeg: Ffmpeg,
+    pub recipes: SharedRecipes,
+    pub metrics: Arc<Metrics>,
+    pub stop: CancellationToken,
+}
+
+impl App {
+    #[must_use]
+    pub fn new(config: &Config, parts: Parts) -> Self {
+        let board = Arc::new(Board::new());
+        let sites = config.sites.iter().map(|(site, of)| (LaneId::Site(*site), of.max_downloads.max(1)));
+        let copies = (LaneId::Copies, config.ffmpeg.max);
+        // The making of copies is bounded by itself: it must not keep the originals it waits for from coming.
+        let queue = Queue::new(config.queue_max_downloads + config.ffmpeg.max, sites.chain([copies]));
+        let resolver = Resolver::new(config, parts.engines.clone(), parts.recipes.clone(), parts.store.clone());
+        Self {
+            inner: Arc::new(Inner {
+                jobs: Jobs::new(queue, Arc::clone(&board), parts.stop.clone()),
+                resolver,
+                board,
+                store: parts.store,
+                client: parts.client,
+                engines: parts.engines,
+                ffmpeg: parts.ffmpeg,
+                recipes: parts.recipes,
+                metrics: parts.metrics,
+                accept: config.accept.clone(),
+                opus: config.opus,
+                queue_max_songs: config.queue_max_songs,
+                sites: config.sites.iter().map(|(site, of)| (*site, of.enabled)).collect(),
+                stop: parts.stop,
+                requesters: AtomicU64::new(1),
+                windows: Mutex::default(),
+                covers: tokio::sync::Mutex::new(()),
+                started: Instant::now(),
+            }),
+        }
+    }
+
+    /// Takes up the work of an earlier run and starts what may start. Returns at once; ends with the stop token.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn start(&self) -> Result<(), Failure> {
+        let pending = self.inner.store.pending().await.map_err(store_failure)?;
+        let known: Vec<Requester> = pending.iter().map(|row| row.requester.parse().unwrap_or(0)).collect();
+        self.inner.requesters.store(known.iter().max().copied().unwrap_or(0) + 1, Ordering::Relaxed);
+        for (row, requester) in pending.iter().zip(known) {
+            self.inner.jobs.enqueue(&row.key, requester, row.total_bytes);
+        }
+        if !pending.is_empty() {
+            tracing::info!(songs = pending.len(), "going on with the work of an earlier run");
+        }
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let stop = inner.stop.clone();
+            tokio::select! {
+                () = inner.dispatch() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let stop = inner.stop.clone();
+            tokio::select! {
+                () = inner.housekeeping() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits until no job runs, after the stop token was cancelled: what they hold is flushed.
+    pub async fn stopped(&self) {
+        while self.inner.jobs.stats().iter().any(|lane| lane.running > 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The metrics of this process.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    /// Day of the recipes in use.
+    #[must_use]
+    pub fn recipes_date(&self) -> String {
+        self.inner.recipes.current().date.clone()
+    }
+
+    /// The sites that are taken.
+    #[must_use]
+    pub fn sites(&self) -> Vec<&'static str> {
+        self.inner.sites.iter().filter(|(_, on)| **on).map(|(site, _)| site.as_str()).collect()
+    }
+
+    /// Events after `last` as far as they are still kept, then new ones as they come.
+    #[must_use]
+    pub fn events(&self, last: Option<u64>) -> Events {
+        self.inner.board.subscribe(last)
+    }
+}
+
+impl Inner {
+    /// Starts jobs for ever; each runs in a task of its own, bounded by the queue's limits.
+    async fn dispatch(self: &Arc<Self>) {
+        loop {
+            let job = self.jobs.next().await;
+            let inner = Arc::clone(self);
+            tokio::spawn(async move { inner.run(&job).await });
+        }
+    }
+
+    /// Makes catalog and drive agree once, then evicts what is too old from time to time.
+    async fn housekeeping(&self) {
+        match self.store.probe_drive().await {
+            Ok(report) => report.sentences.iter().for_each(|sentence| tracing::warn!("{sentence}")),
+            Err(error) => tracing::warn!(%error, "the cache drive could not be probed"),
+        }
+        match self.store.tidy(check_found).await {
+            Ok(tidied) => tracing::debug!(?tidied, "catalog and drive agree"),
+            Err(error) => tracing::warn!(%error, "catalog and drive could not be compared"),
+        }
+        loop {
+            tokio::time::sleep(PRUNE_EVERY).await;
+            if let Err(error) = self.store.prune().await {
+                tracing::warn!(%error, "what is too old could not be evicted");
+            }
+        }
+    }
+}
+
+/// Whether audio found without a sidecar is whole.
+fn check_found(file: &std::fs::File, ext: &str, expected: Option<Duration>) -> Option<store::Checked> {
+    use kmds_extract::Container;
+    let container = match ext {
+        "m4a" => Container::Mp4,
+        "mp3" => Container::Mp3,
+        "ogg" | "opus" => Container::Ogg,
+        "webm" => Container::WebM,
+        "flac" => Container::Flac,
+        "wav" => Container::Wav,
+        _ => return None,
+    };
+    let checked = media::check(file, container, expected).ok()?;
+    Some(store::Checked {
+        container: checked.container,
+        codec: checked.codec,
+        duration: checked.duration,
+        bitrate_bps: checked.bitrate_bps,
+    })
+}
+
+fn store_failure(error: store::StoreError) -> Failure {
+    tracing::error!(%error, "the store failed");
+    Failure::new(error.kind(), error.to_string())
+}
+
+/// A failure for what cannot happen unless we are wrong.
+fn internal(what: &str) -> Failure {
+    Failure::new(Kind::Internal, format!("{what}; this is a bug in KMDS, please report it"))
+}

@@ -1,0 +1,256 @@
+//! Who downloads next: pure.
+//!
+//! Owns the order of waiting songs: one lane a site with a limit, a total limit; what somebody listens to goes first,
+//! then one song from each requester in turn, so that one long list never starves one song (design 4, Queue).
+//! Hides how lanes are kept. Never starts anything, never looks at a clock of its own.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
+
+use kmds_extract::Site;
+
+use super::words::{Key, QueueStats};
+
+/// Whoever asked: one number a fetch, so that a list and a song of one bot are two.
+pub type Requester = u64;
+
+/// A site's downloads, or the making of copies, which may wait for one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaneId {
+    Site(Site),
+    Copies,
+}
+
+impl LaneId {
+    pub fn of(key: &Key) -> Self {
+        if key.is_copy() { Self::Copies } else { Self::Site(key.track().site()) }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Site(site) => site.as_str(),
+            Self::Copies => "copies",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    lanes: BTreeMap<LaneId, Lane>,
+    running: usize,
+    limit: usize,
+    /// Which lane each waiting song is in.
+    waiting: HashMap<Key, LaneId>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    limit: usize,
+    running: usize,
+    /// Somebody waits for these, in order.
+    wanted: VecDeque<Key>,
+    /// The others, a queue a requester; the requesters take turns.
+    turns: VecDeque<(Requester, VecDeque<Key>)>,
+    /// The site asked for a pause.
+    paused_until: Option<Instant>,
+}
+
+impl Queue {
+    pub fn new(limit: usize, lanes: impl IntoIterator<Item = (LaneId, usize)>) -> Self {
+        let lanes = lanes.into_iter().map(|(id, limit)| (id, Lane { limit, ..Lane::default() })).collect();
+        Self { lanes, running: 0, limit, waiting: HashMap::new() }
+    }
+
+    /// Adds a song behind the others of its requester; one that waits already stays where it is.
+    pub fn push(&mut self, key: Key, requester: Requester) {
+        let id = LaneId::of(&key);
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if self.waiting.insert(key.clone(), id).is_some() {
+            return;
+        }
+        match lane.turns.iter_mut().find(|(who, _)| *who == requester) {
+            Some((_, songs)) => songs.push_back(key),
+            None => lane.turns.push_back((requester, VecDeque::from([key]))),
+        }
+    }
+
+    /// Moves a waiting song before everything nobody waits for; false if it does not wait.
+    pub fn promote(&mut self, key: &Key) -> bool {
+        let Some(lane) = self.waiting.get(key).and_then(|id| self.lanes.get_mut(id)) else { return false };
+        if !lane.wanted.contains(key) {
+            lane.take_out(key);
+            lane.wanted.push_back(key.clone());
+        }
+        true
+    }
+
+    pub fn remove(&mut self, key: &Key) -> bool {
+        let Some(id) = self.waiting.remove(key) else { return false };
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.wanted.retain(|have| have != key);
+            lane.take_out(key);
+        }
+        true
+    }
+
+    /// The next song that may start; it counts as running until [`Self::done`].
+    pub fn start_next(&mut self, now: Instant) -> Option<Key> {
+        if self.running >= self.limit {
+            return None;
+        }
+        let free = |lane: &Lane| lane.running < lane.limit && lane.paused_until.is_none_or(|until| until <= now);
+        // What somebody waits for, in any lane, before background work in any lane.
+        let wanted = self.lanes.values_mut().find(|lane| free(lane) && !lane.wanted.is_empty());
+        let lane = match wanted {
+            Some(lane) => lane,
+            None => self
+                .lanes
+                .values_mut()
+                .filter(|lane| free(lane) && !lane.turns.is_empty())
+                .min_by_key(|lane| lane.running)?,
+        };
+        let key = lane.next()?;
+        lane.running += 1;
+        self.running += 1;
+        self.waiting.remove(&key);
+        Some(key)
+    }
+
+    pub fn done(&mut self, key: &Key) {
+        if let Some(lane) = self.lanes.get_mut(&LaneId::of(key)) {
+            lane.running = lane.running.saturating_sub(1);
+            self.running = self.running.saturating_sub(1);
+        }
+    }
+
+    /// No song of this one's site starts before `until`.
+    pub fn pause(&mut self, key: &Key, until: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&LaneId::of(key)) {
+            lane.paused_until = lane.paused_until.max(Some(until));
+        }
+    }
+
+    /// When the earliest pause that keeps songs waiting ends.
+    pub fn next_end_of_pause(&self, now: Instant) -> Option<Instant> {
+        let waits = |lane: &&Lane| !lane.wanted.is_empty() || !lane.turns.is_empty();
+        self.lanes.values().filter(waits).filter_map(|lane| lane.paused_until).filter(|until| *until > now).min()
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn stats(&self) -> Vec<QueueStats> {
+        let row = |(id, lane): (&LaneId, &Lane)| QueueStats {
+            site: id.as_str().to_owned(),
+            waiting: lane.wanted.len() + lane.turns.iter().map(|(_, songs)| songs.len()).sum::<usize>(),
+            running: lane.running,
+            limit: lane.limit,
+        };
+        self.lanes.iter().map(row).collect()
+    }
+}
+
+impl Lane {
+    fn next(&mut self) -> Option<Key> {
+        if let Some(key) = self.wanted.pop_front() {
+            return Some(key);
+        }
+        let (requester, mut songs) = self.turns.pop_front()?;
+        let key = songs.pop_front();
+        if !songs.is_empty() {
+            self.turns.push_back((requester, songs));
+        }
+        key
+    }
+
+    fn take_out(&mut self, key: &Key) {
+        for (_, songs) in &mut self.turns {
+            songs.retain(|have| have != key);
+        }
+        self.turns.retain(|(_, songs)| !songs.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::TrackId;
+    use kmds_extract::choose::Form;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn song(site: Site, id: usize) -> Key {
+        Key::plain(TrackId::new(site, &id.to_string()).expect("an id"), Form::M4a)
+    }
+
+    fn lanes() -> [(LaneId, usize); 2] {
+        [(LaneId::Site(Site::YouTube), 1), (LaneId::Site(Site::SoundCloud), 2)]
+    }
+
+    fn queue() -> Queue {
+        Queue::new(3, lanes())
+    }
+
+    #[test]
+    fn one_song_is_not_starved_by_a_list_of_500() {
+        let mut queue = queue();
+        (0..500).for_each(|id| queue.push(song(Site::YouTube, id), 1));
+        let now = Instant::now();
+        assert_eq!(queue.start_next(now), Some(song(Site::YouTube, 0)));
+        queue.push(song(Site::YouTube, 999), 2);
+        queue.done(&song(Site::YouTube, 0));
+        let second = queue.start_next(now);
+        queue.done(&song(Site::YouTube, 0));
+        let third = queue.start_next(now);
+        assert!([second, third].contains(&Some(song(Site::YouTube, 999))), "within one turn");
+    }
+
+    #[test]
+    fn what_is_listened_to_goes_first() {
+        let mut queue = queue();
+        (0..10).for_each(|id| queue.push(song(Site::YouTube, id), 1));
+        assert!(queue.promote(&song(Site::YouTube, 7)));
+        assert_eq!(queue.start_next(Instant::now()), Some(song(Site::YouTube, 7)));
+        assert!(!queue.promote(&song(Site::YouTube, 7)), "it runs already");
+    }
+
+    #[test]
+    fn limits_of_site_and_total_hold() {
+        let mut queue = Queue::new(2, lanes());
+        for id in 0..5 {
+            queue.push(song(Site::YouTube, id), 1);
+            queue.push(song(Site::SoundCloud, id), 1);
+        }
+        let now = Instant::now();
+        let started: Vec<Site> = std::iter::from_fn(|| queue.start_next(now)).map(|key| key.track().site()).collect();
+        assert_eq!(started, [Site::YouTube, Site::SoundCloud]);
+        queue.done(&song(Site::YouTube, 0));
+        assert!(queue.start_next(now).is_some());
+        assert_eq!(queue.start_next(now), None);
+    }
+
+    #[test]
+    fn a_paused_site_waits_and_the_others_go_on() {
+        let mut queue = queue();
+        let now = Instant::now();
+        let end = now + Duration::from_secs(60);
+        queue.push(song(Site::YouTube, 1), 1);
+        queue.push(song(Site::SoundCloud, 1), 1);
+        queue.pause(&song(Site::YouTube, 1), end);
+        assert_eq!(queue.start_next(now), Some(song(Site::SoundCloud, 1)));
+        assert_eq!(queue.start_next(now), None);
+        assert_eq!(queue.next_end_of_pause(now), Some(end));
+        assert_eq!(queue.start_next(end), Some(song(Site::YouTube, 1)));
+    }
+
+    #[test]
+    fn a_removed_song_never_starts_and_a_repeated_one_starts_once() {
+        let mut queue = queue();
+        queue.push(song(Site::YouTube, 1), 1);
+        queue.push(song(Site::YouTube, 1), 2);
+        assert_eq!(queue.len(), 1);
+        assert!(queue.remove(&song(Site::YouTube, 1)));
+        assert_eq!(queue.start_next(Instant::now()), None);
+    }
+}

@@ -1,0 +1,302 @@
+//! From a pasted link to metadata, asked of the site once.
+//!
+//! Owns what is remembered between resolves: one flight a link, lists and final refusals for ten minutes, known songs
+//! from the catalog. Hides whether anybody was asked. Never queues a download.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kmds_extract::choose::Accept;
+use kmds_extract::link::LinkError;
+use kmds_extract::recipes::Times;
+use kmds_extract::{Entry, Kind, Link, Resolved, Site, Stream, Track, TrackId};
+use tokio::sync::OnceCell;
+
+use super::words::Failure;
+use crate::config::Config;
+use crate::engine::Engines;
+use crate::origin::SharedRecipes;
+use crate::store::Store;
+
+/// Links remembered at once, refusals and lists together; a song's link costs a few hundred bytes.
+const REMEMBERED: usize = 2_000;
+/// Songs of remembered lists in memory, about 1 KB each.
+const REMEMBERED_SONGS: usize = 10_000;
+/// Signed URLs kept in memory, in bytes: one YouTube song has 6 KB of them.
+const STREAM_BYTES: usize = 512 << 10;
+
+pub struct Resolver {
+    engines: Engines,
+    recipes: SharedRecipes,
+    store: Store,
+    enabled: HashMap<Site, bool>,
+    max_list_songs: usize,
+    /// Invariant: an entry lives while somebody resolves its link.
+    flights: Mutex<HashMap<String, Flight>>,
+    remembered: Mutex<Remembered>,
+    streams: Mutex<Streams>,
+}
+
+type Answer = Result<Arc<Resolved>, Failure>;
+type Flight = Arc<OnceCell<Answer>>;
+
+#[derive(Default)]
+struct Remembered {
+    answers: HashMap<String, (Instant, Answer)>,
+    /// A link that leads to one song, in whatever form it was pasted.
+    songs: HashMap<String, TrackId>,
+}
+
+#[derive(Default)]
+struct Streams {
+    of: HashMap<TrackId, (Instant, Vec<Stream>)>,
+    bytes: usize,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Resolver {
+    pub fn new(config: &Config, engines: Engines, recipes: SharedRecipes, store: Store) -> Self {
+        Self {
+            engines,
+            recipes,
+            store,
+            enabled: config.sites.iter().map(|(site, of)| (*site, of.enabled)).collect(),
+            max_list_songs: config.lists_max_songs,
+            flights: Mutex::default(),
+            remembered: Mutex::default(),
+            streams: Mutex::default(),
+        }
+    }
+
+    /// What a pasted text links to, in the form that is looked up.
+    pub fn read(&self, text: &str, whole_list: bool) -> Result<Target, Failure> {
+        let is_on = |site: Site| self.enabled.get(&site).copied().unwrap_or(false);
+        match Link::parse(text) {
+            Ok(link) if !is_on(link.site()) => {
+                let reason = format!("{} is switched off here (`{}.enabled`)", link.site(), link.site().as_str());
+                Err(Failure::new(Kind::UnsupportedLink, reason))
+            }
+            Ok(link) => Ok(Target::Native(if whole_list { link.whole_list() } else { link })),
+            Err(LinkError::NotOurs) if is_on(Site::Other) => Target::other(text),
+            Err(error) => Err(Failure::new(Kind::UnsupportedLink, error.to_string())),
+        }
+    }
+
+    /// Metadata of the link, within the time a client is made to wait.
+    pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
+        let times = self.recipes.current().time.clone();
+        let limit = Times::seconds(if target.is_list() { times.fetch_list } else { times.fetch_song });
+        let slow = || Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
+        tokio::time::timeout(limit, self.resolve_once(target, accept, &times)).await.unwrap_or_else(|_| Err(slow()))
+    }
+
+    async fn resolve_once(&self, target: &Target, accept: &Accept, times: &Times) -> Answer {
+        let key = target.key();
+        if let Some(answer) = self.recall(&key, times) {
+            return answer;
+        }
+        if let Some(track) = self.known(target, &key).await {
+            return Ok(Arc::new(Resolved::Track(Box::new(track))));
+        }
+        let flight = Arc::clone(locked(&self.flights).entry(key.clone()).or_default());
+        let answer = flight.get_or_init(|| self.ask(target, accept, &key)).await.clone();
+        let mut flights = locked(&self.flights);
+        if flights.get(&key).is_some_and(|have| Arc::ptr_eq(have, &flight)) {
+            flights.remove(&key);
+        }
+        answer
+    }
+
+    /// Asks the site, and remembers what may be.
+    async fn ask(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
+        let answer = match target {
+            Target::Native(link) => self.engines.resolve(link, accept).await.map(|(resolved, _)| resolved),
+            Target::Other(url) => self.engines.resolve_other(url, accept).await,
+        };
+        let answer =
+            answer.map_err(|error| Failure::from(&error)).map(|resolved| Arc::new(self.take_streams(resolved)));
+        match &answer {
+            Ok(resolved) => self.remember_answer(key, resolved),
+            // A limit is remembered by the limiter, not here: the next one may be luckier.
+            Err(failure) if !failure.retryable() => self.remember(key, answer.clone()),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    fn remember_answer(&self, key: &str, resolved: &Arc<Resolved>) {
+        match &**resolved {
+            Resolved::Track(track) => {
+                locked(&self.remembered).songs.insert(key.to_owned(), track.id.clone());
+            }
+            // Made anew for each request.
+            Resolved::Collection(list) if list.endless => {}
+            Resolved::Collection(_) => self.remember(key, Ok(Arc::clone(resolved))),
+        }
+    }
+
+    fn recall(&self, key: &str, times: &Times) -> Option<Answer> {
+        let mut remembered = locked(&self.remembered);
+        let (at, answer) = remembered.answers.get(key)?;
+        let life = if answer.is_ok() { times.remember_list } else { times.remember_refusal };
+        if at.elapsed() < Times::seconds(life) {
+            return Some(answer.clone());
+        }
+        remembered.answers.remove(key);
+        None
+    }
+
+    fn remember(&self, key: &str, answer: Answer) {
+        let songs = |answer: &Answer| match answer.as_deref() {
+            Ok(Resolved::Collection(list)) => list.entries.len(),
+            _ => 0,
+        };
+        let mut remembered = locked(&self.remembered);
+        remembered.answers.insert(key.to_owned(), (Instant::now(), answer));
+        while remembered.answers.len() > REMEMBERED
+            || remembered.answers.values().map(|(_, answer)| songs(answer)).sum::<usize>() > REMEMBERED_SONGS
+        {
+            let oldest = remembered.answers.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
+            let Some(oldest) = oldest else { break };
+            remembered.answers.remove(&oldest);
+        }
+        if remembered.songs.len() > REMEMBERED {
+            remembered.songs.clear();
+        }
+    }
+
+    /// A song the catalog knows as it is when asked for alone.
+    async fn known(&self, target: &Target, key: &str) -> Option<Track> {
+        let Target::Native(link) = target else { return None };
+        let id = match song_of(link) {
+            Some(id) => id,
+            None => {
+                let remembered = locked(&self.remembered).songs.get(key).cloned();
+                match remembered {
+                    Some(id) => id,
+                    None => self.store.track_by_link(key).await.ok().flatten()?,
+                }
+            }
+        };
+        self.store.track_alone(&id).await.ok().flatten().map(|(track, _)| track)
+    }
+
+    /// Keeps the streams of what was resolved, apart from the metadata: they expire.
+    fn take_streams(&self, mut resolved: Resolved) -> Resolved {
+        match &mut resolved {
+            Resolved::Track(track) => self.keep_streams(&track.id, track.streams.clone()),
+            Resolved::Collection(list) => {
+                if list.entries.len() > self.max_list_songs {
+                    list.entries.truncate(self.max_list_songs);
+                    list.truncated = true;
+                }
+                for entry in &list.entries {
+                    if let Entry::Track(track) = entry {
+                        self.keep_streams(&track.id, track.streams.clone());
+                    }
+                }
+            }
+        }
+        resolved
+    }
+
+    pub fn keep_streams(&self, id: &TrackId, streams: Vec<Stream>) {
+        if !streams.is_empty() {
+            locked(&self.streams).put(id, streams);
+        }
+    }
+
+    /// Streams that came with the metadata and still live long enough to start a download.
+    pub fn fresh_streams(&self, id: &TrackId, now_unix: u64) -> Option<Vec<Stream>> {
+        let spare = self.recipes.current().time.fresh_url as u64;
+        let streams = locked(&self.streams).take(id)?;
+        let fresh = streams.iter().all(|stream| stream.expires_unix.is_none_or(|end| end > now_unix + spare));
+        fresh.then_some(streams)
+    }
+}
+
+impl Streams {
+    fn put(&mut self, id: &TrackId, streams: Vec<Stream>) {
+        self.take(id);
+        self.bytes += weight(&streams);
+        self.of.insert(id.clone(), (Instant::now(), streams));
+        while self.bytes > STREAM_BYTES {
+            let oldest = self.of.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
+            let Some(oldest) = oldest else { break };
+            self.take(&oldest);
+        }
+    }
+
+    fn take(&mut self, id: &TrackId) -> Option<Vec<Stream>> {
+        let (_, streams) = self.of.remove(id)?;
+        self.bytes -= weight(&streams).min(self.bytes);
+        Some(streams)
+    }
+}
+
+fn weight(streams: &[Stream]) -> usize {
+    use kmds_extract::Delivery;
+    let url = |stream: &Stream| match &stream.delivery {
+        Delivery::File { url } | Delivery::Hls { url } | Delivery::Asked { url, .. } => url.len(),
+    };
+    streams.iter().map(|stream| 300 + url(stream)).sum()
+}
+
+/// The track a link names by its id alone.
+fn song_of(link: &Link) -> Option<TrackId> {
+    use kmds_extract::link::{BandcampLink, SoundCloudLink, YouTubeLink};
+    match link {
+        Link::YouTube(YouTubeLink::Video { id, .. }) => TrackId::new(Site::YouTube, id.as_str()),
+        Link::SoundCloud(SoundCloudLink::TrackById { id, token: None }) => {
+            TrackId::new(Site::SoundCloud, &id.to_string())
+        }
+        Link::Bandcamp(BandcampLink::TrackById { id }) => TrackId::new(Site::Bandcamp, &id.to_string()),
+        _ => None,
+    }
+}
+
+/// What is resolved.
+#[derive(Debug, Clone)]
+pub enum Target {
+    Native(Link),
+    /// An https link that only yt-dlp may know.
+    Other(String),
+}
+
+impl Target {
+    fn other(text: &str) -> Result<Self, Failure> {
+        let refuse = |why: &str| Failure::new(Kind::UnsupportedLink, why.to_owned());
+        let url = url::Url::parse(text.trim()).map_err(|_| refuse("not a link"))?;
+        if url.scheme() != "https" || !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
+            return Err(refuse("only plain https links are taken, without user or port"));
+        }
+        match url.domain() {
+            Some(domain) if domain.contains('.') => Ok(Self::Other(url.to_string())),
+            _ => Err(refuse("only links to public host names are taken")),
+        }
+    }
+
+    /// Equal for equal links, however they were pasted.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Native(link) => link.canonical(),
+            Self::Other(url) => url.clone(),
+        }
+    }
+
+    pub const fn is_list(&self) -> bool {
+        match self {
+            Self::Native(link) => link.is_list(),
+            Self::Other(_) => false,
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub fn now_unix() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

@@ -1,0 +1,174 @@
+//! Audio for a listener: whole, or as it arrives.
+//!
+//! Owns what a wish for audio does to a song (`api.md` 1, "What a state means"): it moves to the front, an evicted one is
+//! queued again. Hides rows and jobs. Never reads a byte.
+
+use std::time::SystemTime;
+
+use super::accept::{failure_of, state_of};
+use super::flight::{Job, Status};
+use super::words::{Audio, Found, Key, NotServed, State, Want};
+use super::{App, Failure, Inner, forms, internal, store_failure};
+use crate::store::{self, Published, Row, StoreError, content_type};
+
+impl App {
+    /// What a file name stands for.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn find(&self, name: &str) -> Result<Found, Failure> {
+        match self.inner.store.find_name(name).await.map_err(store_failure)? {
+            store::Found::One(key) => Ok(Found::One(key)),
+            store::Found::Many(names) => Ok(Found::Many(names)),
+            store::Found::None => Ok(Found::None),
+        }
+    }
+
+    /// The audio of one song in one form.
+    /// # Errors
+    /// [`NotServed`]: not finished, failed, or never asked for.
+    pub async fn audio(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
+        match want {
+            Want::WholeWithin(limit) => {
+                let waited = tokio::time::timeout(limit, self.inner.whole(key)).await;
+                match waited {
+                    Ok(answer) => answer,
+                    Err(_) => self.inner.audio_now(key, Want::Peek).await,
+                }
+            }
+            Want::Stream => self.inner.stream(key).await,
+            Want::Peek | Want::Whole => self.inner.audio_now(key, want).await,
+        }
+    }
+}
+
+impl From<Failure> for NotServed {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Inner {
+    async fn audio_now(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
+        match self.ready(key).await? {
+            Ready::Yes(audio) => Ok(*audio),
+            Ready::Not(row) => {
+                if want == Want::Peek {
+                    return Err(self.unfinished(&row));
+                }
+                let job = self.demand(&row).await?;
+                Err(unfinished_job(&job.status()))
+            }
+        }
+    }
+
+    /// Waits until the song is ready or failed.
+    pub(super) async fn whole(&self, key: &Key) -> Result<Audio, NotServed> {
+        loop {
+            let row = match self.ready(key).await? {
+                Ready::Yes(audio) => return Ok(*audio),
+                Ready::Not(row) => row,
+            };
+            let job = self.demand(&row).await?;
+            let mut watch = job.watch();
+            // An error means the job was forgotten: the row tells why.
+            let _ = watch.wait_for(Status::is_over).await;
+        }
+    }
+
+    /// Waits until the site has answered the first media request; then the growing file.
+    async fn stream(&self, key: &Key) -> Result<Audio, NotServed> {
+        loop {
+            let row = match self.ready(key).await? {
+                Ready::Yes(audio) => return Ok(*audio),
+                Ready::Not(row) => row,
+            };
+            let job = self.demand(&row).await?;
+            let mut watch = job.watch();
+            let status = match watch.wait_for(|status| status.partial.is_some() || status.is_over()).await {
+                Ok(status) => status.clone(),
+                Err(_) => continue,
+            };
+            if let (Some(partial), Some(ext)) = (&status.partial, &status.ext)
+                && !status.is_over()
+            {
+                return Ok(Audio {
+                    content_type: content_type(ext).unwrap_or("application/octet-stream"),
+                    total: partial.progress().total,
+                    etag: partial.etag(),
+                    modified: SystemTime::now(),
+                    file_name: forms::rename(&row.human_name, ext),
+                    finished: false,
+                    reader: self.store.open_reader(partial),
+                });
+            }
+        }
+    }
+
+    /// The finished file; or the row of a song that has none (yet), which is evicted if its file is gone.
+    async fn ready(&self, key: &Key) -> Result<Ready, NotServed> {
+        let row = self.store.row(key).await.map_err(store_failure)?.ok_or(NotServed::Unknown)?;
+        match row.state {
+            store::State::Deleted => Err(NotServed::Unknown),
+            store::State::Failed => Err(NotServed::Failed(
+                row.failure.as_ref().map_or_else(|| internal("a failure without a reason"), failure_of),
+            )),
+            store::State::Ready => match self.store.open_published(key).await {
+                Ok(published) => Ok(Ready::Yes(Box::new(finished(published)))),
+                Err(StoreError::Gone) => {
+                    tracing::warn!(track = %key.track(), "the file is gone from the drive, or was changed there");
+                    let mut row = row;
+                    row.state = store::State::Evicted;
+                    Ok(Ready::Not(Box::new(row)))
+                }
+                Err(error) => Err(NotServed::Failed(store_failure(error))),
+            },
+            _ => Ok(Ready::Not(Box::new(row))),
+        }
+    }
+
+    /// The job of a song somebody waits for, at the front of the queue.
+    async fn demand(&self, row: &Row) -> Result<std::sync::Arc<Job>, NotServed> {
+        let job = match self.jobs.get(&row.key) {
+            Some(job) => job,
+            None if row.state == store::State::Evicted => self.take_up(&row.key, true).await?,
+            // Its job ended between our look at the row and now, or belongs to an earlier run: the row's state stands.
+            None => self.jobs.enqueue(&row.key, 0, row.total_bytes),
+        };
+        if !job.is_wanted() {
+            self.store.promote(&row.key).await.map_err(store_failure)?;
+        }
+        self.jobs.promote(&job);
+        self.move_window(&row.key).await?;
+        Ok(job)
+    }
+
+    fn unfinished(&self, row: &Row) -> NotServed {
+        match self.jobs.get(&row.key) {
+            Some(job) => unfinished_job(&job.status()),
+            None => NotServed::Unfinished { state: state_of(row.state), received: 0, total: row.total_bytes },
+        }
+    }
+}
+
+enum Ready {
+    Yes(Box<Audio>),
+    Not(Box<Row>),
+}
+
+fn unfinished_job(status: &Status) -> NotServed {
+    // Ready or failed this very moment: the next look tells.
+    let state = if status.is_over() { State::Downloading } else { status.state };
+    NotServed::Unfinished { state, received: status.received(), total: status.total() }
+}
+
+fn finished(published: Published) -> Audio {
+    Audio {
+        content_type: published.content_type,
+        total: Some(published.size_bytes),
+        etag: Some(published.etag),
+        modified: published.modified.into(),
+        file_name: forms::rename(&published.row.human_name, &published.row.ext),
+        finished: true,
+        reader: published.reader,
+    }
+}

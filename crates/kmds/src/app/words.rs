@@ -1,0 +1,307 @@
+//! What goes in and out of the application: asks, answers, failures.
+//!
+//! Owns the values that the HTTP faces and the commands exchange with [`App`](super::App). Hides nothing.
+//! Never a wire shape: PascalCase, snake_case and statuses are the faces' business.
+
+use std::time::{Duration, SystemTime};
+
+use kmds_extract::choose::Accept;
+use kmds_extract::{ExtractError, Kind, Site, Track};
+use serde::{Deserialize, Serialize};
+
+pub use crate::store::Key;
+
+/// A job's state, in the words of both APIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Queued,
+    Downloading,
+    Converting,
+    Ready,
+    Failed,
+}
+
+impl State {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Downloading => "downloading",
+            Self::Converting => "converting",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why something did not work: a kind, a sentence a person can act on, and whether asking again may help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Failure {
+    pub kind: Kind,
+    pub sentence: String,
+    /// When the site, or our own queue, said when to come back.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
+        Self { kind, sentence: sentence.into(), retry_after: None }
+    }
+
+    #[must_use]
+    pub const fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        self.kind.retryable()
+    }
+}
+
+impl From<&ExtractError> for Failure {
+    fn from(error: &ExtractError) -> Self {
+        let sentence = match error.title() {
+            Some(title) => format!("{error} (“{title}”)"),
+            None => error.to_string(),
+        };
+        Self { kind: error.kind(), sentence, retry_after: error.retry_after() }
+    }
+}
+
+/// What a client asks when it hands over a link.
+#[derive(Debug, Clone)]
+pub struct FetchAsk {
+    /// As pasted.
+    pub link: String,
+    /// Take the whole list of a `watch?v=…&list=…` link.
+    pub whole_list: bool,
+    /// `None`: what the settings say clients can play.
+    pub accept: Option<Accept>,
+    pub prefetch: Prefetch,
+}
+
+/// How much of what was resolved is queued at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prefetch {
+    #[default]
+    All,
+    /// Nothing, until somebody asks for the audio.
+    None,
+    /// The first N, then N ahead of the one being listened to.
+    Ahead(usize),
+}
+
+/// A resolved link. Downloading goes on in the background.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The site's id of the song or list.
+    pub id: String,
+    pub site: Site,
+    /// The link in its one form.
+    pub link: String,
+    /// Set for lists only.
+    pub list: Option<ListFacts>,
+    pub songs: Vec<Song>,
+    pub unavailable: Vec<Missing>,
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListFacts {
+    pub title: Option<String>,
+    pub artist: Option<String>,
+    pub cover_url: Option<String>,
+    pub total: usize,
+}
+
+/// A song of a list that cannot be had.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missing {
+    pub title: Option<String>,
+    /// 1-based place in the list.
+    pub number: u32,
+    pub failure: Failure,
+}
+
+/// One song in one form, as far as it is known and has come.
+#[derive(Debug, Clone)]
+pub struct Song {
+    pub key: Key,
+    pub track: Track,
+    pub state: State,
+    /// Bytes that have arrived, and how many there will be, as far as the site said.
+    pub received: u64,
+    pub total: Option<u64>,
+    pub failure: Option<Failure>,
+    /// Extension of the form that stands, or is expected.
+    pub ext: String,
+    /// Exact where known, else an estimate.
+    pub approximate_size: Option<u64>,
+    /// For people; made unique within one reply.
+    pub file_name: String,
+    pub cover_name: String,
+    /// `{site}-{id}.{ext}`.
+    pub canonical_name: String,
+    /// Where the finished file will stand, as the client sees the drive.
+    pub cache_path: String,
+    /// The other facts of a finished file.
+    pub stored: Option<Stored>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    pub size_bytes: u64,
+    pub sha256: String,
+    pub container: String,
+    pub codec: String,
+    pub bitrate_bps: Option<u32>,
+    pub published: SystemTime,
+}
+
+/// What a name given to `/tunnel` stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    One(Key),
+    /// A human name that several songs share: their canonical names.
+    Many(Vec<String>),
+    None,
+}
+
+/// How long a client is ready to wait for audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Only a finished file, now; moves nothing (`HEAD`).
+    Peek,
+    /// Only a finished file; a queued song moves to the front.
+    Whole,
+    /// A finished file, within this time.
+    WholeWithin(Duration),
+    /// Bytes as they arrive: answers once the site has answered the first media request.
+    Stream,
+}
+
+/// Why audio is not served.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NotServed {
+    /// Not finished: 418 on `/tunnel`.
+    Unfinished { state: State, received: u64, total: Option<u64> },
+    /// Failed for good; a new fetch tries again.
+    Failed(Failure),
+    /// Never asked for, or deleted.
+    Unknown,
+}
+
+/// Audio to be served: whole, or still growing. Dropping it never stops a download.
+#[derive(Debug)]
+pub struct Audio {
+    /// `audio/mp4`, …: of the real container.
+    pub content_type: &'static str,
+    /// Length, where it is known already; a finished file's always is.
+    pub total: Option<u64>,
+    /// Strong, quoted; `None` while the length is unknown.
+    pub etag: Option<String>,
+    pub modified: SystemTime,
+    /// For `Content-Disposition`.
+    pub file_name: String,
+    pub finished: bool,
+    pub reader: crate::store::Reader,
+}
+
+/// One line of the event stream.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// Grows by one; events of one process only.
+    pub id: u64,
+    pub name: EventName,
+    pub site: Site,
+    pub track: String,
+    pub rendition: String,
+    pub state: State,
+    pub received: u64,
+    pub total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventName {
+    /// A change of state.
+    Track,
+    /// More bytes, at most 4 a second per track.
+    Progress,
+}
+
+/// Which songs of the catalog.
+#[derive(Debug, Clone, Default)]
+pub struct ListAsk {
+    pub state: Option<State>,
+    pub site: Option<Site>,
+    pub query: Option<String>,
+    /// 1 to 500.
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Listing {
+    pub songs: Vec<Song>,
+    /// For the next call; `None` at the end.
+    pub cursor: Option<String>,
+}
+
+/// A cover, fetched when first asked for and kept.
+#[derive(Debug, Clone)]
+pub struct Cover {
+    pub content_type: String,
+    pub bytes: bytes::Bytes,
+}
+
+/// Counts and health.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Stats {
+    /// Songs by state word.
+    pub songs: std::collections::BTreeMap<String, u64>,
+    pub bytes_on_disk: u64,
+    pub free_bytes: Option<u64>,
+    pub max_bytes: u64,
+    pub queues: Vec<QueueStats>,
+    pub engines: Vec<EngineStats>,
+    pub listeners: u64,
+    pub uptime_seconds: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct QueueStats {
+    pub site: String,
+    pub waiting: usize,
+    pub running: usize,
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineStats {
+    pub site: String,
+    /// `native` or `ytdlp`: which one goes first now.
+    pub first: String,
+    pub native: String,
+    pub ytdlp: String,
+    pub native_failures: u64,
+    /// Why, in a sentence.
+    pub reason: Option<String>,
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    /// One sentence per thing that is wrong.
+    pub problems: Vec<String>,
+}

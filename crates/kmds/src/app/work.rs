@@ -1,0 +1,352 @@
+//! One job from its start to its end: which stream, again how often, checked, published.
+//!
+//! Owns the order of attempts of one song: streams that came with the metadata, fresh ones, other encodings, the second
+//! engine; and what each trouble of a download leads to (field notes, failure tables). Hides engines and retries.
+//! Never decides which job runs, never moves bytes itself: [`super::pump`] does.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use kmds_extract::choose::{Accept, Choice, Treatment, choose};
+use kmds_extract::recipes::Times;
+use kmds_extract::{ExtractError, Kind, Site, Source, Track};
+
+use super::flight::{Job, Status};
+use super::pump::{PumpError, Yield};
+use super::resolve::now_unix;
+use super::words::{Failure, Key, State};
+use super::{Inner, forms};
+use crate::download::{DownloadError, Remedy};
+use crate::engine::Engine;
+use crate::store::{self, Lease, Publish, StoreError};
+
+/// How a job ends when it does not succeed.
+#[derive(Debug)]
+pub enum End {
+    Failed(Failure),
+    /// The site limits us: the bytes are kept, the job waits its turn again.
+    Limited {
+        wait: Duration,
+        failure: Failure,
+    },
+    /// Cancelled, or the service stops: the catalog decides what happens next.
+    Stopped,
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::new(error.kind(), error.to_string()))
+    }
+}
+
+/// Trouble with one stream, and whether another one may do better.
+enum Trouble {
+    /// Ask the site for the song again, and go on with what was kept.
+    AskAgain(Failure),
+    /// The next encoding of the song, then the second engine.
+    Next(Failure),
+    End(End),
+}
+
+impl Inner {
+    /// Runs one job; afterwards its row and its watchers know how it ended.
+    pub(super) async fn run(self: &Arc<Self>, job: &Arc<Job>) {
+        let end = tokio::select! {
+            end = self.attempt(job) => end,
+            () = job.cancel.cancelled() => Err(End::Stopped),
+        };
+        match end {
+            Ok(ext) => {
+                self.metrics.job_done(job.key.track().site(), None);
+                self.jobs.finish(job, Ok(ext), true);
+            }
+            Err(End::Failed(failure)) => self.give_up(job, failure).await,
+            Err(End::Limited { wait, failure }) => self.wait_for_limit(job, wait, failure).await,
+            Err(End::Stopped) => self.jobs.forget(job, true),
+        }
+    }
+
+    async fn give_up(&self, job: &Job, failure: Failure) {
+        tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
+        self.metrics.job_done(job.key.track().site(), Some(failure.kind));
+        let row = store::Failure {
+            kind: failure.kind,
+            sentence: failure.sentence.clone(),
+            retryable: failure.retryable(),
+            at: jiff::Timestamp::now(),
+        };
+        if let Err(error) = self.store.fail(&job.key, row).await {
+            tracing::error!(track = %job.key.track(), %error, "the failure could not be noted");
+        }
+        self.jobs.finish(job, Err(failure), true);
+    }
+
+    /// Jobs wait for a site's limit, up to a point; requests do not.
+    async fn wait_for_limit(&self, job: &Job, wait: Duration, failure: Failure) {
+        let most = Times::seconds(self.recipes.current().time.limit_wait);
+        let since = {
+            let mut since = job.limited_since.lock().unwrap_or_else(PoisonError::into_inner);
+            *since.get_or_insert_with(Instant::now)
+        };
+        if since.elapsed() + wait > most {
+            return self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
+        }
+        tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
+        if let Err(error) = self.store.set_state(&job.key, store::State::Queued).await {
+            tracing::error!(track = %job.key.track(), %error, "the queue could not be noted");
+        }
+        self.jobs.again(job, wait);
+    }
+
+    /// All attempts at one song; the extension of what was published.
+    async fn attempt(self: &Arc<Self>, job: &Arc<Job>) -> Result<String, End> {
+        let key = &job.key;
+        let (Some(row), Some(track)) = (self.store.row(key).await?, self.store.track(key.track()).await?) else {
+            return Err(End::Stopped);
+        };
+        if row.state == store::State::Deleted {
+            return Err(End::Stopped);
+        }
+        if key.is_copy() {
+            return self.make_copy(job, &track).await;
+        }
+        self.jobs.change(job, |status| status.state = State::Downloading);
+        self.store.set_state(key, store::State::Downloading).await?;
+        let mut lease = self.store.lease(key).await?;
+        let mut song = Attempts { track, accept: row.accept, human_name: row.human_name, asked: 0, restarted: false };
+        let first = match self.try_streams(job, &mut lease, &mut song).await {
+            Ok(done) => return self.publish(job, lease, &song, done).await,
+            Err(Trouble::End(end)) => return Err(end),
+            Err(Trouble::Next(failure) | Trouble::AskAgain(failure)) => failure,
+        };
+        match self.try_rescue(job, &mut lease, &mut song, &first).await {
+            Some(done) => self.publish(job, lease, &song, done).await,
+            None => {
+                if matches!(first.kind, Kind::Truncated) {
+                    // These bytes are known to be bad.
+                    let _ = lease.discard().await;
+                }
+                Err(End::Failed(first))
+            }
+        }
+    }
+
+    /// The native engine's streams, asked for again as often as the notes allow.
+    async fn try_streams(
+        self: &Arc<Self>,
+        job: &Arc<Job>,
+        lease: &mut Lease,
+        song: &mut Attempts,
+    ) -> Result<Yield, Trouble> {
+        loop {
+            let (track, engine) = self.with_streams(song).await?;
+            let choices = order_for(&choose(&track.streams, &song.accept), lease);
+            let mut last = None;
+            let mut again = None;
+            for choice in choices {
+                match self.try_one(job, lease, song, &choice, engine).await {
+                    Ok(done) => return Ok(done),
+                    Err(Trouble::Next(failure)) => last = Some(failure),
+                    Err(Trouble::AskAgain(failure)) => {
+                        again = Some(failure);
+                        break;
+                    }
+                    Err(end) => return Err(end),
+                }
+            }
+            match again {
+                Some(_) => song.asked += 1,
+                None => {
+                    let gone = || Failure::from(&kmds_extract::all_gone(&track));
+                    return Err(Trouble::Next(last.unwrap_or_else(gone)));
+                }
+            }
+        }
+    }
+
+    /// The song with streams whose URLs live long enough.
+    async fn with_streams(&self, song: &Attempts) -> Result<(Track, Engine), Trouble> {
+        let id = &song.track.id;
+        if song.asked == 0
+            && let Some(streams) = self.resolver.fresh_streams(id, now_unix())
+        {
+            return Ok((Track { streams, ..song.track.clone() }, Engine::Native));
+        }
+        match self.engines.refresh(&song.track.source, &song.accept).await {
+            Ok((fresh, engine)) if !fresh.streams.is_empty() => Ok((fresh, engine)),
+            Ok((fresh, _)) => Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(&fresh)))),
+            Err(error) => Err(self.extract_trouble(&error)),
+        }
+    }
+
+    fn extract_trouble(&self, error: &ExtractError) -> Trouble {
+        let failure = Failure::from(error);
+        if matches!(error, ExtractError::RateLimited { .. }) {
+            let wait = self.limit_pause(failure.retry_after);
+            return Trouble::End(End::Limited { wait, failure });
+        }
+        // The engines have tried each other already.
+        Trouble::End(End::Failed(failure))
+    }
+
+    fn limit_pause(&self, told: Option<Duration>) -> Duration {
+        told.unwrap_or_else(|| Times::seconds(self.recipes.current().time.limit_pause))
+    }
+
+    /// One stream: located, downloaded, treated.
+    async fn try_one(
+        self: &Arc<Self>,
+        job: &Arc<Job>,
+        lease: &mut Lease,
+        song: &mut Attempts,
+        choice: &Choice,
+        engine: Engine,
+    ) -> Result<Yield, Trouble> {
+        let stream = match self.engines.locate(&choice.stream).await {
+            Ok(stream) => stream,
+            Err(error @ ExtractError::StreamGone { .. }) => return Err(Trouble::Next(Failure::from(&error))),
+            Err(error) => return Err(self.extract_trouble(&error)),
+        };
+        let choice = Choice { stream, treatment: choice.treatment };
+        loop {
+            let error = match self.pump(job, lease, song, &choice, engine).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            match self.trouble(error, lease, song, &choice).await? {
+                None => {}
+                Some(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    /// What a failed download leads to; `None`: the same stream once more, from the start.
+    async fn trouble(
+        &self,
+        error: PumpError,
+        lease: &mut Lease,
+        song: &mut Attempts,
+        choice: &Choice,
+    ) -> Result<Option<Trouble>, Trouble> {
+        let error = match error {
+            PumpError::Store(error) => return Err(Trouble::End(error.into())),
+            PumpError::Convert(failure) => return Err(Trouble::End(End::Failed(failure))),
+            PumpError::Broken(what) => return self.broken(what, lease, song, choice.stream.site).await,
+            PumpError::Download(error) => error,
+        };
+        tracing::debug!(track = %song.track.id, stream = choice.stream.label, %error, "the download stopped");
+        let failure = Failure::new(error.kind(), error.to_string());
+        Ok(Some(match error.remedy() {
+            Remedy::AskAgain { times } if song.asked < times => Trouble::AskAgain(failure),
+            Remedy::Wait(told) => Trouble::End(End::Limited { wait: self.limit_pause(told), failure }),
+            Remedy::StartOver if !song.restarted => {
+                song.restarted = true;
+                lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
+                return Ok(None);
+            }
+            Remedy::StartOver => {
+                lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
+                Trouble::Next(failure)
+            }
+            // A site that is silent for one stream is silent for the next.
+            Remedy::None if matches!(error, DownloadError::Stalled { .. }) => Trouble::End(End::Failed(failure)),
+            Remedy::AskAgain { .. } | Remedy::None => Trouble::Next(failure),
+        }))
+    }
+
+    /// Whole by its length, but not by its content: once more, then another encoding.
+    async fn broken(
+        &self,
+        what: String,
+        lease: &mut Lease,
+        song: &mut Attempts,
+        site: Site,
+    ) -> Result<Option<Trouble>, Trouble> {
+        tracing::warn!(track = %song.track.id, what, "what arrived is not whole");
+        lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
+        if !song.restarted {
+            song.restarted = true;
+            return Ok(None);
+        }
+        let sentence = format!("{site} sent audio that is not whole ({what}); try again later");
+        Ok(Some(Trouble::Next(Failure::new(Kind::Truncated, sentence))))
+    }
+
+    /// The second engine's streams, after the native ones would not download.
+    async fn try_rescue(
+        self: &Arc<Self>,
+        job: &Arc<Job>,
+        lease: &mut Lease,
+        song: &mut Attempts,
+        failure: &Failure,
+    ) -> Option<Yield> {
+        let may =
+            matches!(failure.kind, Kind::OriginRefused | Kind::OriginFailed | Kind::Truncated | Kind::PageChanged);
+        if !may || matches!(song.track.source, Source::Other { .. }) {
+            return None;
+        }
+        tracing::info!(track = %song.track.id, "asking yt-dlp for the audio: {failure}");
+        let track = self.engines.rescue(&song.track.source, &song.accept).await?;
+        for choice in choose(&track.streams, &song.accept) {
+            match self.try_one(job, lease, song, &choice, Engine::YtDlp).await {
+                Ok(done) => return Some(done),
+                Err(Trouble::End(_)) => return None,
+                Err(Trouble::Next(_) | Trouble::AskAgain(_)) => {}
+            }
+        }
+        None
+    }
+
+    async fn publish(&self, job: &Job, lease: Lease, song: &Attempts, done: Yield) -> Result<String, End> {
+        let ext = done.ext.clone();
+        let human_name = forms::rename(&song.human_name, &ext);
+        let publish = Publish {
+            track: song.track.clone(),
+            ext: done.ext,
+            human_name,
+            stream: done.stream,
+            checked: done.checked,
+        };
+        let row = lease.publish(publish).await?;
+        tracing::info!(
+            track = %job.key.track(),
+            bytes = row.size_bytes.unwrap_or(0),
+            ext,
+            "ready"
+        );
+        Ok(ext)
+    }
+}
+
+/// One song's attempts so far.
+pub(super) struct Attempts {
+    pub track: Track,
+    pub accept: Accept,
+    pub human_name: String,
+    /// Times the site was asked for fresh URLs after some had failed.
+    pub asked: u32,
+    /// The bytes were thrown away once already.
+    pub restarted: bool,
+}
+
+/// The stream whose bytes are kept goes first among those as good for the client: its download goes on.
+fn order_for(choices: &[Choice], lease: &Lease) -> Vec<Choice> {
+    let mut choices = choices.to_vec();
+    if let Some(kept) = lease.kept() {
+        let kept_first =
+            |choice: &Choice| choice.treatment == Treatment::Keep && choice.stream.validator == kept.validator;
+        choices.sort_by_key(|choice| !kept_first(choice));
+    }
+    choices
+}
+
+/// Where a job's watchers find its growing file.
+pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, ext: &str) {
+    status.partial = Some(partial);
+    status.ext = Some(ext.to_owned());
+}
+
+/// The key under which the bytes of a stream lie that are converted or re-wrapped into `key`.
+pub(super) fn raw_key(key: &Key) -> Option<Key> {
+    Key::copy(key.track().clone(), &format!("raw-{}", key.rendition()))
+}

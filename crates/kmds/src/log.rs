@@ -1,0 +1,38 @@
+//! Set-up of logging: lines on standard error, for people or as JSON.
+//!
+//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean. Hides the subscriber. Never logs anything itself.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts logging. `KMDS_LOG` is a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
+/// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns what was wrong with them.
+pub fn start(default: LevelFilter) -> Option<String> {
+    let asked = std::env::var("KMDS_LOG").unwrap_or_default();
+    let (filter, problem) = match asked.trim() {
+        "" => (only_ours(default), None),
+        text => match (text.parse::<LevelFilter>(), text.parse::<Targets>()) {
+            (Ok(level), _) => (only_ours(level), None),
+            (Err(_), Ok(targets)) => (targets, None),
+            (Err(_), Err(error)) => (only_ours(default), Some(format!("KMDS_LOG is `{text}`: {error}"))),
+        },
+    };
+    let json = std::env::var("KMDS_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    // A second start (tests) changes nothing.
+    let _ = if json {
+        registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
+    } else {
+        registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init()
+    };
+    problem
+}
+
+/// Libraries speak only when something is wrong: their lines may name whole URLs.
+fn only_ours(level: LevelFilter) -> Targets {
+    Targets::new().with_default(LevelFilter::ERROR.min(level)).with_target("kmds", level)
+}

@@ -1,0 +1,175 @@
+//! Every metric, one row each.
+//!
+//! Owns names, units and labels, and the text that Prometheus reads. Hides the registry. Never measures anything itself.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use kmds_extract::{Kind, Site};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BySite {
+    site: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByOutcome {
+    site: &'static str,
+    /// `ready`, or the kind of failure.
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByState {
+    state: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByAnswer {
+    /// The route's pattern, never a path with ids in it.
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+/// Cheap to share; every method may be called from anywhere.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    jobs: Family<ByOutcome, Counter>,
+    received_bytes: Family<BySite, Counter>,
+    requests: Family<ByAnswer, Counter>,
+    served_bytes: Counter,
+    songs: Family<ByState, Gauge>,
+    cache_bytes: Gauge,
+    waiting: Family<BySite, Gauge>,
+    running: Family<BySite, Gauge>,
+    listeners: Gauge,
+    native_first: Family<BySite, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("kmds");
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let metrics = Self {
+            registry: Mutex::new(Registry::default()),
+            jobs: Family::default(),
+            received_bytes: Family::default(),
+            requests: Family::default(),
+            served_bytes: Counter::default(),
+            songs: Family::default(),
+            cache_bytes: Gauge::default(),
+            waiting: Family::default(),
+            running: Family::default(),
+            listeners: Gauge::default(),
+            native_first: Family::default(),
+        };
+        // The table. Counters get `_total` from the encoder.
+        registry.register("build_info", "The running version", build);
+        registry.register("jobs", "Jobs ended, by site and outcome", metrics.jobs.clone());
+        registry.register("received_bytes", "Audio bytes from the sites", metrics.received_bytes.clone());
+        registry.register("http_requests", "Answers to clients, by route and status", metrics.requests.clone());
+        registry.register("served_bytes", "Audio bytes to clients", metrics.served_bytes.clone());
+        registry.register("songs", "Songs in the catalog, by state", metrics.songs.clone());
+        registry.register("cache_bytes", "Bytes of finished songs on the drive", metrics.cache_bytes.clone());
+        registry.register("queue_waiting", "Songs waiting for a download", metrics.waiting.clone());
+        registry.register("downloads_running", "Downloads under way", metrics.running.clone());
+        registry.register("listeners", "Clients being sent audio now", metrics.listeners.clone());
+        registry.register(
+            "native_first",
+            "1 while our own engine goes first, 0 while yt-dlp does",
+            metrics.native_first.clone(),
+        );
+        *metrics.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = registry;
+        metrics
+    }
+
+    pub fn job_done(&self, site: Site, failure: Option<Kind>) {
+        let outcome = failure.map_or("ready", Kind::as_str);
+        self.jobs.get_or_create(&ByOutcome { site: site.as_str(), outcome }).inc();
+    }
+
+    pub fn received(&self, site: Site, bytes: usize) {
+        self.received_bytes.get_or_create(&BySite { site: site.as_str() }).inc_by(bytes as u64);
+    }
+
+    pub fn answered(&self, route: &'static str, status: u16) {
+        self.requests.get_or_create(&ByAnswer { route, status }).inc();
+    }
+
+    pub fn served(&self, bytes: usize) {
+        self.served_bytes.inc_by(bytes as u64);
+    }
+
+    pub fn listener_came(&self) {
+        self.listeners.inc();
+    }
+
+    pub fn listener_left(&self) {
+        self.listeners.dec();
+    }
+
+    #[must_use]
+    pub fn listeners(&self) -> u64 {
+        u64::try_from(self.listeners.get()).unwrap_or(0)
+    }
+
+    /// The text Prometheus reads; gauges that are read off elsewhere are set first.
+    #[must_use]
+    pub fn text(&self, now: &Snapshot) -> String {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for (state, count) in &now.songs {
+            self.songs.get_or_create(&ByState { state: state.clone() }).set(gauge(*count));
+        }
+        self.cache_bytes.set(gauge(now.cache_bytes));
+        for lane in &now.lanes {
+            let label = BySite { site: lane.site.as_str() };
+            self.waiting.get_or_create(&label).set(gauge(lane.waiting));
+            self.running.get_or_create(&label).set(gauge(lane.running));
+        }
+        for (site, native) in &now.native_first {
+            self.native_first.get_or_create(&BySite { site: site.as_str() }).set(i64::from(*native));
+        }
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+/// What is read off elsewhere when somebody asks.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// By state word.
+    pub songs: BTreeMap<String, u64>,
+    pub cache_bytes: u64,
+    pub lanes: Vec<Lane>,
+    pub native_first: Vec<(Site, bool)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Lane {
+    pub site: Site,
+    pub waiting: u64,
+    pub running: u64,
+}
