@@ -93,7 +93,7 @@ impl HlsAac {
         patch(&mut out, b"tkhd", 20, in_units(MOVIE_TIMESCALE));
         patch(&mut out, b"mdhd", 16, in_units(self.rate_hz));
         let mut cuts = Vec::new();
-        let mut from = 0;
+        let mut from = out.len() as u64;
         for (segment, seconds) in &self.segments {
             out.extend_from_slice(segment);
             cuts.push(Cut { from, to: out.len() as u64, seconds: *seconds });

@@ -447,11 +447,12 @@ impl Release<'_> {
         format!(
             "<!DOCTYPE html>\n<html xmlns:og=\"http://opengraphprotocol.org/schema/\" lang=\"en\">\n<head>\n<title>{title} | {artist}</title>\n\
              <meta property=\"og:title\" content=\"{title}, by {artist}\"><meta property=\"og:type\" content=\"{og}\">\n\
+             <meta property=\"og:image\" content=\"{cover}\">\n\
              <meta name=\"bc-page-properties\" content=\"{{&quot;item_type&quot;:&quot;{kind}&quot;,&quot;item_id&quot;:{id}}}\">\n\
              <meta name=\"generator\" content=\"Bandcamp\">\n<script type=\"application/ld+json\">\n{twin}\n</script>\n\
              <script type=\"text/javascript\" src=\"https://s4.bcbits.com/tralbum_head.js\" data-band=\"{band}\" data-embed=\"{embed}\" \
              data-tralbum-collect-info=\"{{&quot;show_collect&quot;:true}}\" data-tralbum=\"{tralbum}\"></script>\n</head>\n<body>\n\
-             <!-- {word} id {id} -->\n<div id=\"pagedata\">{filler}</div>\n</body></html>",
+             <!-- {word} id {id} -->\n<h3 class=\"albumTitle\">by <span><a href=\"https://{host}\">{artist}</a></span></h3>\n<div id=\"pagedata\">{filler}</div>\n</body></html>",
             title = escaped(&self.title),
             artist = escaped(&self.artist),
             og = if self.kind == "album" { "album" } else { "song" },
@@ -461,6 +462,8 @@ impl Release<'_> {
             embed = escaped(&embed.to_string()),
             tralbum = escaped(&self.tralbum().to_string()),
             word = self.kind,
+            host = self.host,
+            cover = image.replace("_10.jpg", "_5.jpg"),
             filler = "<p>lab</p>".repeat(FILLER_BYTES / 10),
         )
     }
