@@ -8,7 +8,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | `audio` | audio of any length in every container |
-//! | `world` | songs and what all sites share |
+//! | `world`, `wishes` | songs and what all sites share; what builders can be told |
 //! | `youtube`, `soundcloud`, `bandcamp` | one site each |
 //! | `recordings` | recorded exchanges, made to live again |
 //! | `fault`, `send` | the faults: their names, and carrying them out |
@@ -28,6 +28,7 @@ mod sign;
 pub mod soundcloud;
 mod tls;
 mod wire;
+mod wishes;
 mod world;
 pub mod youtube;
 

@@ -5,6 +5,7 @@
 
 mod make;
 mod recorded;
+mod release;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

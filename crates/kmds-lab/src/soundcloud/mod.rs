@@ -6,6 +6,7 @@
 mod api;
 mod cdn;
 mod make;
+mod make_sets;
 mod recorded;
 
 use std::collections::HashMap;
@@ -17,7 +18,8 @@ use crate::audio::COVER_JPEG;
 use crate::wire::{ByteRange, Reply, Request};
 use crate::world::{Shared, Song, lock};
 
-pub use make::{Format, Set, SetBuilder, SoundCloud, TrackBuilder};
+pub use make::{Format, SoundCloud, TrackBuilder};
+pub use make_sets::{Set, SetBuilder};
 pub(crate) use recorded::load;
 
 /// The script that carries the client id; the last of the page's scripts.

@@ -3,9 +3,11 @@
 //! Owns the site's videos and lists and the routing of its hosts. Players are in `player.rs`, lists in `lists.rs`, the
 //! media hosts in `googlevideo.rs`, making things up in `make.rs`. Never makes audio.
 
+mod formats;
 mod googlevideo;
 mod lists;
 mod make;
+mod make_lists;
 mod player;
 mod recorded;
 
@@ -20,7 +22,8 @@ use crate::wire::{Reply, Request};
 use crate::world::{Shared, lock};
 
 pub use lists::{Item, Layout, List};
-pub use make::{Mix, MixBuilder, Playlist, PlaylistBuilder, VideoBuilder, YouTube};
+pub use make::{VideoBuilder, YouTube};
+pub use make_lists::{Mix, MixBuilder, Playlist, PlaylistBuilder};
 pub use player::{Refusal, Video};
 
 /// Longest range served unless told otherwise: what yt-dlp asks for (YouTube notes, 3.2).
@@ -85,6 +88,8 @@ fn cover(shared: &Shared, request: &Request) -> Reply {
     let large = name.starts_with("maxres") || name.starts_with("hq720");
     let known = lock(&shared.youtube.videos).get(id).map(|video| video.has_large_cover());
     match known {
+        // What only a list names has its small covers.
+        None if !large && id.len() == 11 => Reply::new(200, "image/jpeg", COVER_JPEG).about(id),
         Some(has_large) if has_large || !large => Reply::new(200, "image/jpeg", COVER_JPEG).about(id),
         _ => Reply::new(404, "image/jpeg", COVER_JPEG),
     }
