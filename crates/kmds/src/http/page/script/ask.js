@@ -1,0 +1,45 @@
+// Asking the server, and telling a person what came of it. Every failure becomes a sentence with the next step.
+
+/** What to tell a person: what happened, and the next step. */
+class Trouble extends Error {
+  constructor(what, next, kind) {
+    super(what);
+    this.next = next;
+    this.kind = kind;
+  }
+}
+
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(API + path, { headers: { Accept: "application/json", ...options.headers }, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Trouble("The server does not answer.", "Check that KMDS is running and that this device is in its network, then try again.");
+  }
+  if (answer.status === 204) return null;
+  const reply = await answer.json().catch(() => null);
+  if (answer.ok && reply) return reply;
+  const what = (reply && reply.detail) || `The server answered with ${answer.status}, which this page does not understand.`;
+  const wait = Number(answer.headers.get("Retry-After"));
+  const next = wait > 1 ? `Try again in ${plural(Math.ceil(wait), "second")}.` : NEXT[reply && reply.kind];
+  throw new Trouble(sentence(what), next || (reply && reply.detail ? "" : "Reload the page, then try again."), reply && reply.kind);
+}
+
+/** The service starts its sentences in lower case and leaves the full stop out; a page does not. */
+function sentence(text) {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(whole) ? whole : `${whole}.`;
+}
+
+function complain(error) {
+  if (error.name === "AbortError") return;
+  say($("note"), "");
+  $("error").replaceChildren(sentence(error.message), make("span", {}, error.next || ""));
+  $("error").hidden = false;
+}
+
+function tell(text) {
+  $("error").hidden = true;
+  say($("note"), text);
+}

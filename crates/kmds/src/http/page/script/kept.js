@@ -1,0 +1,77 @@
+// What the cache keeps: search and pages.
+
+const kept = {
+  cursor: null,
+  pages: 0,
+  asked: 0,
+
+  query(cursor) {
+    const query = new URLSearchParams({ limit: "50" });
+    if ($("q").value.trim()) query.set("q", $("q").value.trim());
+    if ($("state").value) query.set("state", $("state").value);
+    if (cursor) query.set("cursor", cursor);
+    return `tracks?${query}`;
+  },
+
+  async load() {
+    const turn = ++this.asked;
+    try {
+      const reply = await ask(this.query());
+      if (turn !== this.asked) return;
+      this.pages = 1;
+      this.place(reply, true);
+    } catch (error) {
+      complain(error);
+    }
+  },
+
+  async more() {
+    const turn = ++this.asked, first = $("kept-songs").children.length;
+    try {
+      const reply = await ask(this.query(this.cursor));
+      if (turn !== this.asked) return;
+      this.pages += 1;
+      this.place(reply, false);
+      const next = $("kept-songs").children[first];
+      if (next) next.row.play.focus();
+    } catch (error) {
+      complain(error);
+    }
+  },
+
+  /** Rows that stay keep their element, and with it focus. */
+  place(reply, anew) {
+    const list = $("kept-songs"), focused = document.activeElement;
+    const have = new Map([...list.children].map((item) => [item.row.song.key, item.row]));
+    const rows = reply.tracks.map((track) => {
+      const song = adopt(track), row = have.get(song.key);
+      have.delete(song.key);
+      song.rows.forEach((each) => each.draw());
+      return row || new Row(song, { ...track, track_number: null });
+    });
+    if (anew) {
+      have.forEach((row) => row.drop());
+      const elements = rows.map((row) => row.element);
+      if (elements.length !== list.children.length || elements.some((element, at) => element !== list.children[at])) list.replaceChildren(...elements);
+    } else {
+      list.append(...rows.map((row) => row.element));
+    }
+    if (list.contains(focused)) focused.focus();
+    this.cursor = reply.cursor;
+    $("kept-more").hidden = !reply.cursor;
+    $("kept").hidden = false;
+    const filtered = $("q").value.trim() || $("state").value, shown = list.children.length;
+    say($("kept-sum"), shown ? `${reply.cursor ? "The newest " : ""}${plural(shown, "song")}${filtered ? " found" : ""}`
+      : filtered ? "No song is like that. Try another word, or show all songs." : "Nothing yet. Paste a link above: what it brings stays here for the next time.");
+    forgetUnseen();
+  },
+
+  /** Looks again soon, once for many reasons; not while a person reads further pages. */
+  again() {
+    if (this.pages > 1 || this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.load();
+    }, 700);
+  },
+};

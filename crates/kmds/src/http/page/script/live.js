@@ -1,0 +1,77 @@
+// Events of the server, as they come; what was missed is asked for.
+
+const live = {
+  last: null,
+  done: [],
+  failed: [],
+
+  open() {
+    const source = new EventSource(`${API}events`);
+    source.addEventListener("track", (event) => this.take(JSON.parse(event.data), true));
+    source.addEventListener("progress", (event) => this.take(JSON.parse(event.data), false));
+    source.addEventListener("open", () => {
+      this.wait = 1000;
+      if (this.lost) this.catchUp();
+      this.lost = false;
+      pulse();
+    });
+    source.addEventListener("error", () => {
+      this.lost = true;
+      pulse();
+      if (source.readyState !== EventSource.CLOSED) return;
+      // Refused for good, as the browser sees it: a proxy that restarts says so too.
+      setTimeout(() => this.open(), this.wait = Math.min((this.wait || 1000) * 2, 30000));
+    });
+    addEventListener("pagehide", () => source.close(), { once: true });
+  },
+
+  take(news, changed) {
+    const song = songs.get(keyOf(news));
+    if (!song) return changed && kept.again();
+    const before = song.state;
+    this.measure(song, news);
+    Object.assign(song, { state: news.state, received: news.received_bytes, total: news.total_bytes ?? song.total });
+    song.failure = news.state === "failed" ? { kind: news.kind, reason: news.reason } : null;
+    song.rows.forEach((row) => row.draw());
+    if (before === news.state) return;
+    if (player.song === song) player.changed();
+    if (news.state === "ready") this.announce(this.done, song);
+    if (news.state === "failed") this.announce(this.failed, song);
+    stats.again();
+  },
+
+  /** Bytes a second, smoothed. */
+  measure(song, news) {
+    const now = performance.now();
+    if (news.state !== "downloading" || !song.mark || news.received_bytes < song.mark.received) {
+      song.rate = 0;
+      song.mark = { at: now, received: news.received_bytes };
+    } else if (now - song.mark.at > 800) {
+      const rate = (news.received_bytes - song.mark.received) / (now - song.mark.at) * 1000;
+      song.rate = song.rate ? song.rate * .6 + rate * .4 : rate;
+      song.mark = { at: now, received: news.received_bytes };
+    }
+  },
+
+  /** One sentence for what happened within a moment, so that a screen reader is not flooded. */
+  announce(list, song) {
+    list.push(song.track.title);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const news = (titles, one, many) => titles.length > 1 ? `${titles.length} songs ${many}.` : titles.length ? `${titles[0]} ${one}.` : "";
+      $("note").textContent = [news(this.done, "is ready", "are ready"), news(this.failed, "failed", "failed")].filter(Boolean).join(" ");
+      this.done.length = this.failed.length = 0;
+    }, 1200);
+  },
+
+  /** After a gap: songs that were on their way are asked for one by one, the cache's list as a whole. */
+  async catchUp() {
+    kept.again();
+    stats.again();
+    const open = [...songs.values()].filter((song) => song.state !== "ready" && song.state !== "failed").slice(0, 50);
+    for (const song of open) {
+      const track = await ask(song.path).catch(() => null);
+      if (track && keyOf(track) === song.key) adopt(track).rows.forEach((row) => row.draw());
+    }
+  },
+};

@@ -1,0 +1,51 @@
+// How the server is doing: the table at the end and the line at the top.
+
+const stats = {
+  async load() {
+    clearTimeout(this.timer);
+    if (!document.hidden) {
+      this.now = await ask("stats").catch(() => null) || this.now;
+      if (this.now) this.draw(this.now);
+    }
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.load(), STATS_EVERY_MS);
+  },
+
+  again() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.load(), 900);
+  },
+
+  draw(now) {
+    $("server").hidden = false;
+    say($("disk"), now.max_bytes ? `${size(now.bytes_on_disk)} of ${size(now.max_bytes)}` : size(now.bytes_on_disk));
+    $("disk-meter").value = now.max_bytes ? Math.min(now.bytes_on_disk / now.max_bytes, 1) : 0;
+    say($("disk-free"), now.free_bytes == null ? "" : `${size(now.free_bytes)} free on the disk`);
+    const count = (state) => now.songs[state] || 0;
+    say($("counts"), [`${count("ready").toLocaleString()} ready`, count("failed") && `${count("failed")} failed`].filter(Boolean).join(" · "));
+    say($("listeners"), now.listeners ? plural(now.listeners, "listener") : "Nobody now");
+    const engines = new Map(now.engines.map((engine) => [engine.site, engine]));
+    $("lanes").replaceChildren(...now.queues.flatMap((lane) => this.lane(lane, engines.get(lane.site))));
+    pulse();
+  },
+
+  lane(lane, engine) {
+    const hurt = engine && (engine.first !== "native" || engine.native_failures > 0);
+    const words = engine ? (engine.first === "native" ? (engine.native_failures ? "Working, with failures" : "Working") : "yt-dlp stands in") : "–";
+    const why = engine && hurt ? engine.reason || plural(engine.native_failures, "failure") : "";
+    const row = make("tr", {},
+      make("th", { scope: "row" }, SITES[lane.site] || lane.site),
+      make("td", {}, `${lane.running} of ${lane.limit}`), make("td", {}, String(lane.waiting)),
+      make("td", { class: hurt ? "hurt" : "" }, make("b", {}, words)));
+    return why ? [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, sentence(why)))] : [row];
+  },
+};
+
+/** The line at the top: whether the page is live, and what goes on. */
+function pulse() {
+  $("pulse").hidden = false;
+  $("pulse").classList.toggle("lost", Boolean(live.lost));
+  const sum = (what) => (stats.now ? stats.now.queues : []).reduce((all, lane) => all + lane[what], 0);
+  const busy = [sum("running") && `${sum("running")} downloading`, sum("waiting") && `${sum("waiting")} waiting`].filter(Boolean);
+  say($("pulse-text"), live.lost ? "Connection lost, trying again" : busy.join(" · ") || "All quiet");
+}
