@@ -1,7 +1,9 @@
 //! What leaves when room is needed.
 //!
 //! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order: least
-//! recently read first. Never takes what is being read or written, and takes nothing when it would not be enough.
+//! recently read first. Never takes anything of a song that is being read or written, and takes nothing when it would not be enough.
+
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
@@ -32,7 +34,7 @@ pub(super) fn reserve(
     let short = over_budget.max(under_floor);
     if short > 0 {
         let limit = if over_budget >= under_floor { SpaceLimit::MaxBytes } else { SpaceLimit::MinFree };
-        make_room(shared, catalog, key, short).map_err(|evictable| StoreError::DiskFull {
+        make_room(shared, catalog, short).map_err(|evictable| StoreError::DiskFull {
             need_bytes: need - written,
             have_bytes: (need - written).saturating_sub(short - evictable),
             limit,
@@ -42,85 +44,72 @@ pub(super) fn reserve(
     Ok(())
 }
 
-/// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. Returns how
-/// many; how many are missing nobody knows, so the write is to be tried again.
-pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, key: &Key, at_best: u64) -> u64 {
-    let candidates = evictable(shared, catalog, key).unwrap_or_default();
-    free(shared, catalog, &candidates, at_best)
+/// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. How many are
+/// missing nobody knows, so the write is to be tried again.
+pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
+    let (victims, _) = choose(shared, catalog, at_best).unwrap_or_default();
+    evict_all(shared, catalog, &victims);
 }
 
-/// A file whose length was not known may have broken the budget. It stays, others go as far as they can.
+/// A file whose length was not known may have broken the budget. It stays (its lease lives), others go as far as they can.
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     let claims = shared.in_use.claims_beside(Some(key));
     let Ok(ready) = catalog.ready_bytes() else { return };
     let short = (ready + claims.whole).saturating_sub(shared.config.max_bytes);
     if short > 0 {
-        let candidates = evictable(shared, catalog, key).unwrap_or_default();
-        free(shared, catalog, &candidates, short);
+        after_full(shared, catalog, short);
     }
-}
-
-/// Evicts in order until `short` bytes are free; returns how many are.
-fn free(shared: &Shared, catalog: &mut Catalog, candidates: &[Candidate], short: u64) -> u64 {
-    let mut freed = 0;
-    for candidate in candidates {
-        if freed >= short {
-            break;
-        }
-        match evict(shared, catalog, candidate, State::Evicted) {
-            Ok(()) => freed += candidate.size_bytes,
-            Err(error) => tracing::warn!(%error, song = %candidate.key, "a file could not be evicted"),
-        }
-    }
-    freed
 }
 
 /// Files nobody read for `cache.max_age` leave. Returns how many.
 pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
     let Some(max_age) = shared.config.max_age else { return Ok(0) };
     let oldest = Timestamp::now().checked_sub(max_age).unwrap_or(Timestamp::MIN);
-    let candidates = catalog.candidates()?;
-    let mut gone = 0;
-    for old in candidates.iter().take_while(|candidate| candidate.read_at < oldest) {
-        if free_to_go(shared, catalog, old)? {
-            evict(shared, catalog, old, State::Evicted)?;
-            gone += 1;
-        }
-    }
-    Ok(gone)
+    let busy = shared.in_use.busy_tracks();
+    let victims = catalog.victims(|candidate| match candidate.read_at < oldest {
+        true => ControlFlow::Continue(!busy.contains(candidate.key.track())),
+        false => ControlFlow::Break(()),
+    })?;
+    evict_all(shared, catalog, &victims);
+    Ok(victims.len())
 }
 
 /// Evicts at least `short` bytes, or nothing; then what there would have been.
-fn make_room(shared: &Shared, catalog: &mut Catalog, key: &Key, short: u64) -> Result<(), u64> {
-    let candidates = evictable(shared, catalog, key).unwrap_or_default();
-    let total: u64 = candidates.iter().map(|candidate| candidate.size_bytes).sum();
-    if total < short {
-        return Err(total);
+fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), u64> {
+    let (victims, sum) = choose(shared, catalog, short).unwrap_or_default();
+    if sum < short {
+        return Err(sum);
     }
-    let freed = free(shared, catalog, &candidates, short);
+    let freed = evict_all(shared, catalog, &victims);
     if freed >= short { Ok(()) } else { Err(freed) }
 }
 
-/// Files that may leave, each once, the least recently read first.
-fn evictable(shared: &Shared, catalog: &Catalog, beside: &Key) -> Result<Vec<Candidate>, StoreError> {
-    let mut seen = std::collections::HashSet::new();
-    let mut free = Vec::new();
-    let mut candidates = catalog.candidates()?;
-    // A file shared by several rows is as fresh as the freshest: judge it by its last appearance.
-    candidates.reverse();
-    for candidate in candidates {
-        let first = seen.insert(candidate.key.relative_path(&candidate.ext));
-        if first && candidate.key != *beside && free_to_go(shared, catalog, &candidate)? {
-            free.push(candidate);
+/// The least recently read files of `short` bytes together, and how many bytes they are: fewer if there are no more.
+/// Nothing of a song that is being read or written.
+fn choose(shared: &Shared, catalog: &Catalog, short: u64) -> Result<(Vec<Candidate>, u64), StoreError> {
+    let busy = shared.in_use.busy_tracks();
+    let mut sum = 0;
+    let victims = catalog.victims(|candidate| {
+        if sum >= short {
+            return ControlFlow::Break(());
         }
-    }
-    free.reverse();
-    Ok(free)
+        let takes = !busy.contains(candidate.key.track());
+        sum += if takes { candidate.size_bytes } else { 0 };
+        ControlFlow::Continue(takes)
+    })?;
+    Ok((victims, sum))
 }
 
-fn free_to_go(shared: &Shared, catalog: &Catalog, candidate: &Candidate) -> Result<bool, StoreError> {
-    let keys = catalog.rows_of_file(&candidate.key, &candidate.ext)?;
-    Ok(!keys.iter().any(|key| shared.in_use.is_reading(key) || shared.in_use.is_writing(key)))
+/// Returns how many bytes are free by it.
+fn evict_all(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> u64 {
+    let mut freed = 0;
+    for victim in victims {
+        match evict(shared, catalog, victim, State::Evicted) {
+            Ok(()) => freed += victim.size_bytes,
+            Err(error) => tracing::warn!(%error, song = %victim.key, "a file could not be evicted"),
+        }
+    }
+    freed
 }
 
 /// Sidecar, audio, row: at no time does a sidecar stand alone, and a row that outlives its file is noticed.

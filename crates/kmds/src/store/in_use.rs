@@ -2,7 +2,7 @@
 //!
 //! Owns the tables of leases and readers of this process. Never touches the drive.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::StoreError;
@@ -93,8 +93,10 @@ impl InUse {
         self.tables().writing.keys().any(|key| key.track() == track)
     }
 
-    pub(super) fn is_reading(&self, key: &Key) -> bool {
-        self.tables().reading.contains_key(key)
+    /// Tracks of which something is being read or written.
+    pub(super) fn busy_tracks(&self) -> HashSet<TrackId> {
+        let tables = self.tables();
+        tables.writing.keys().chain(tables.reading.keys()).map(|key| key.track().clone()).collect()
     }
 
     pub(super) fn hold(self: &Arc<Self>, key: &Key) -> ReadHold {

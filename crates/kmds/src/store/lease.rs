@@ -166,7 +166,7 @@ impl Lease {
         let (shared, key, file, mut note) =
             (Arc::clone(&self.shared), self.key.clone(), partial.file(), growing.note.clone());
         let note = blocking(move || {
-            append(&shared, &key, &file, &bytes, at)?;
+            append(&shared, &file, &bytes, at)?;
             if flush {
                 file.sync_data().map_err(error::io("flush a partial file"))?;
                 note.durable_bytes = after;
@@ -276,13 +276,13 @@ pub(super) fn remove_part(shared: &Shared, key: &Key) -> Result<(), StoreError> 
 }
 
 /// Writes at `at`; a full drive is given one chance by eviction.
-fn append(shared: &Shared, key: &Key, file: &File, bytes: &Bytes, at: u64) -> Result<(), StoreError> {
+fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), StoreError> {
     let first = file.write_all_at(bytes, at);
     match first {
         Err(error) if is_full(&error) => {}
         other => return other.map_err(error::io("write a partial file")),
     }
-    evict::after_full(shared, &mut shared.catalog.blocking_lock(), key, ROOM_WHEN_FULL_BYTES);
+    evict::after_full(shared, &mut shared.catalog.blocking_lock(), ROOM_WHEN_FULL_BYTES);
     file.write_all_at(bytes, at).map_err(|error: io::Error| {
         if is_full(&error) {
             let have_bytes = drive::free_bytes(shared.layout.cache()).unwrap_or(0);

@@ -167,22 +167,37 @@ pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreErro
 }
 
 fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
-    let ready = shared.catalog.blocking_lock().ready()?;
-    for row in ready {
-        let mut catalog = shared.catalog.blocking_lock();
+    each_ready(shared, |row| {
         match standing(shared, &row)? {
             Standing::Whole => {}
-            Standing::Touched { mtime_ns } => catalog.note_mtime(&row.key, mtime_ns)?,
-            Standing::Missing | Standing::Changed => {
-                // It may have been published anew since the list was made.
-                if catalog.row(&row.key)?.is_some_and(|now| now == row) {
-                    evict::evict(shared, &mut catalog, &file_of(&row), State::Evicted)?;
-                    tidied.rows_evicted += 1;
-                }
-            }
+            Standing::Touched { mtime_ns } => shared.catalog.blocking_lock().note_mtime(&row.key, mtime_ns)?,
+            Standing::Missing | Standing::Changed => tidied.rows_evicted += usize::from(evict_row(shared, &row)?),
         }
+        Ok(())
+    })
+}
+
+/// Goes through all ready rows, holding the catalog only to read a page.
+fn each_ready(shared: &Shared, mut see: impl FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let mut after = 0;
+    loop {
+        let page = shared.catalog.blocking_lock().ready_after(after)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.seq;
+        page.into_iter().try_for_each(&mut see)?;
     }
-    Ok(())
+}
+
+/// Evicts a file that is not as published, unless it was published anew since `row` was read.
+fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
+    let mut catalog = shared.catalog.blocking_lock();
+    let same = catalog
+        .row(&row.key)?
+        .is_some_and(|now| (now.state, &now.sha256, now.mtime_ns) == (row.state, &row.sha256, row.mtime_ns));
+    if same {
+        evict::evict(shared, &mut catalog, &file_of(row), State::Evicted)?;
+    }
+    Ok(same)
 }
 
 pub(super) fn file_of(row: &Row) -> Candidate {
@@ -196,8 +211,13 @@ pub(super) fn file_of(row: &Row) -> Candidate {
 
 fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidied) -> Result<(), StoreError> {
     let names = recover::names_in(shared, site);
-    let ready: HashSet<String> =
-        shared.catalog.blocking_lock().ready()?.iter().map(|row| row.key.relative_path(&row.ext)).collect();
+    let mut ready = HashSet::new();
+    each_ready(shared, |row| {
+        if row.key.track().site() == site {
+            ready.insert(row.key.file_name(&row.ext));
+        }
+        Ok(())
+    })?;
     let folder = shared.layout.cache().join(site.as_str());
     let others = tidied.other_owner.is_some();
     for name in &names {
@@ -214,7 +234,7 @@ fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidi
             if !names.contains(audio_name) {
                 drop_orphan(shared, &key, ext, tidied)?;
             }
-        } else if !(ready.contains(&key.relative_path(ext)) && names.contains(&format!("{name}.json"))) {
+        } else if !(ready.contains(name) && names.contains(&format!("{name}.json"))) {
             check_file(shared, &key, ext, check, tidied)?;
         }
     }
@@ -253,13 +273,11 @@ fn check_file(shared: &Shared, key: &Key, ext: &str, check: Check<'_>, tidied: &
         Some((describe(shared, key, ext, row, &file, found)?, track))
     });
     let Some((ready, track)) = ready else {
-        drop(file);
-        evict::evict(
-            shared,
-            &mut catalog,
-            &Candidate { key: key.clone(), ext: ext.to_owned(), size_bytes: 0, read_at: Timestamp::UNIX_EPOCH },
-            State::Evicted,
-        )?;
+        remove(&shared.layout.sidecar(key, ext)).map_err(io("remove a sidecar"))?;
+        remove(&audio).map_err(io("remove a file"))?;
+        if let Some(row) = row.filter(|row| row.state == State::Ready) {
+            evict::evict(shared, &mut catalog, &file_of(row), State::Evicted)?;
+        }
         tidied.files_removed += 1;
         return Ok(());
     };
@@ -335,18 +353,16 @@ fn nameless(id: &TrackId) -> Option<Track> {
 
 /// Hashes every ready file (`kmds cache verify`). Rows whose file is not what was published are evicted.
 pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> {
-    let ready = shared.catalog.blocking_lock().ready()?;
     let mut verdicts = HashMap::new();
-    for row in ready {
+    each_ready(shared, |row| {
         let path = shared.layout.audio(&row.key, &row.ext);
         let good = sha256(&path).is_ok_and(|found| Some(found) == row.sha256);
+        // Without its folder nothing can be said: the drive may not be mounted.
         if !good && path.parent().is_some_and(Path::exists) {
-            let mut catalog = shared.catalog.blocking_lock();
-            if catalog.row(&row.key)?.is_some_and(|now| now == row) {
-                evict::evict(shared, &mut catalog, &file_of(&row), State::Evicted)?;
-            }
+            evict_row(shared, &row)?;
         }
         verdicts.insert(row.key, good);
-    }
+        Ok(())
+    })?;
     Ok(verdicts)
 }

@@ -47,6 +47,17 @@ async fn audio_without_a_sidecar_is_checked_and_given_one_or_removed() {
 }
 
 #[tokio::test]
+async fn removing_broken_audio_leaves_its_song_in_the_queue() {
+    let place = Place::make();
+    let store = place.open();
+    store.accept(vec![accepted("a")]).await.expect("accepted");
+    std::fs::create_dir_all(place.cache("youtube")).expect("made");
+    std::fs::write(place.cache("youtube/a.m4a"), b"broken").expect("written");
+    assert_eq!(tidy(&store).await.files_removed, 1);
+    assert_eq!(store.pending().await.expect("read").len(), 1);
+}
+
+#[tokio::test]
 async fn a_lost_sidecar_is_written_again_from_the_row() {
     let place = Place::make();
     let store = place.open();

@@ -1,0 +1,187 @@
+//! Rows of files that stand on the drive.
+//!
+//! Owns what becoming ready writes, which rows share one file, and the order in which files may leave.
+//! Never touches a file.
+
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
+use kmds_extract::{Codec, Container};
+use rusqlite::{Connection, params};
+
+use super::accept::{NEXT_ORDER, name_once};
+use super::rows::{COLUMNS, Row, read_key, time_back, word};
+use super::{Catalog, StoreError, sql};
+use crate::store::key::{Key, etag};
+
+/// A file that stands on the drive, for its row.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::store) struct ReadyFile {
+    pub(in crate::store) key: Key,
+    pub(in crate::store) ext: String,
+    pub(in crate::store) size_bytes: u64,
+    pub(in crate::store) sha256: String,
+    pub(in crate::store) mtime_ns: i64,
+    pub(in crate::store) etag: String,
+    pub(in crate::store) validator: String,
+    pub(in crate::store) stream: String,
+    pub(in crate::store) container: Container,
+    pub(in crate::store) codec: Codec,
+    pub(in crate::store) bitrate_bps: Option<u32>,
+    pub(in crate::store) duration_ms: Option<u64>,
+    pub(in crate::store) published_at: Timestamp,
+    pub(in crate::store) human_name: String,
+}
+
+/// A file that could leave the drive.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::store) struct Candidate {
+    pub(in crate::store) key: Key,
+    pub(in crate::store) ext: String,
+    pub(in crate::store) size_bytes: u64,
+    pub(in crate::store) read_at: Timestamp,
+}
+
+/// Rows read at a time by those who go through all of them.
+const PAGE_ROWS: u32 = 256;
+
+impl Catalog {
+    /// Ready rows after this `seq`, a page at a time: ten thousand at once would be most of our memory.
+    pub(in crate::store) fn ready_after(&self, seq: i64) -> Result<Vec<Row>, StoreError> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM renditions r WHERE r.state = 'ready' AND r.seq > ?1 ORDER BY r.seq LIMIT {PAGE_ROWS}"
+        );
+        self.rows(&statement, [seq], "read what is ready")
+    }
+
+    /// Marks a file as standing on the drive, making the row if there is none. Other ready rows of the same file (two forms
+    /// asked for, one container arrived) follow.
+    pub(in crate::store) fn set_ready(&mut self, file: &ReadyFile) -> Result<(), StoreError> {
+        let what = "note a published file";
+        let transaction = self.connection.transaction().map_err(sql(what))?;
+        write_ready(&transaction, file).map_err(sql(what))?;
+        if !file.key.is_copy() {
+            let canonical = format!("{}.{}", file.key.track(), file.ext);
+            name_once(&transaction, &canonical, &file.human_name, &file.key).map_err(sql(what))?;
+            for key in sharing(&transaction, &file.key, &file.ext).map_err(sql(what))? {
+                let own = etag(&key, &file.validator, file.size_bytes);
+                write_ready(&transaction, &ReadyFile { key, etag: own, ..file.clone() }).map_err(sql(what))?;
+            }
+        }
+        transaction.commit().map_err(sql(what))
+    }
+
+    /// The ready rows whose file this is: the key's own, and those that share it.
+    pub(in crate::store) fn rows_of_file(&self, key: &Key, ext: &str) -> Result<Vec<Key>, StoreError> {
+        let mut keys =
+            if key.is_copy() { Vec::new() } else { sharing(&self.connection, key, ext).map_err(sql("read a song"))? };
+        keys.push(key.clone());
+        Ok(keys)
+    }
+
+    pub(in crate::store) fn note_mtime(&self, key: &Key, mtime_ns: i64) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "UPDATE renditions SET mtime_ns = ?4 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
+                params![key.track().site().as_str(), key.track().id(), key.slug(), mtime_ns],
+            )
+            .map(drop)
+            .map_err(sql("note a file's time"))
+    }
+
+    /// Ready files that `takes` wants, the least recently read first, until it says to stop. A file shared by several
+    /// rows comes once, as fresh as its freshest.
+    pub(in crate::store) fn victims(
+        &self,
+        mut takes: impl FnMut(&Candidate) -> ControlFlow<(), bool>,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let what = "read what could be evicted";
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT site, id, rendition, ext, size, \
+                 MAX(MAX(COALESCE(last_read, 0), COALESCE(published_at, 0))) AS used \
+                 FROM renditions WHERE state = 'ready' \
+                 GROUP BY site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END ORDER BY used, seq",
+            )
+            .map_err(sql(what))?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(Candidate {
+                    key: read_key(row, 0)?,
+                    ext: row.get(3)?,
+                    size_bytes: row.get::<_, Option<u64>>(4)?.unwrap_or(0),
+                    read_at: time_back(row.get(5)?).unwrap_or(Timestamp::UNIX_EPOCH),
+                })
+            })
+            .map_err(sql(what))?;
+        let mut taken = Vec::new();
+        for candidate in rows {
+            let candidate = candidate.map_err(sql(what))?;
+            match takes(&candidate) {
+                ControlFlow::Continue(true) => taken.push(candidate),
+                ControlFlow::Continue(false) => {}
+                ControlFlow::Break(()) => break,
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Bytes of all ready files, each file once.
+    pub(in crate::store) fn ready_bytes(&self) -> Result<u64, StoreError> {
+        self.connection
+            .query_row(
+                "SELECT COALESCE(SUM(size), 0) FROM (SELECT MAX(size) AS size FROM renditions WHERE state = 'ready' \
+                 GROUP BY site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END)",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(sql("add up what is ready"))
+    }
+}
+
+/// Other plain renditions of the same track that are ready with the same extension: the same file.
+fn sharing(connection: &Connection, key: &Key, ext: &str) -> Result<Vec<Key>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT site, id, rendition FROM renditions WHERE site = ?1 AND id = ?2 AND rendition <> ?3 AND ext = ?4 \
+         AND state = 'ready' AND rendition NOT LIKE '%.r'",
+    )?;
+    let bound = params![key.track().site().as_str(), key.track().id(), key.slug(), ext];
+    let keys = statement.query_map(bound, |row| read_key(row, 0))?;
+    keys.collect()
+}
+
+fn write_ready(connection: &Connection, file: &ReadyFile) -> Result<(), rusqlite::Error> {
+    let canonical = format!("{}.{}", file.key.track(), file.ext);
+    let statement = format!(
+        "INSERT INTO renditions (site, id, rendition, state, ext, size, total, sha256, mtime_ns, etag, validator, \
+         stream, container, codec, bitrate_bps, duration_ms, published_at, accepted_at, requester, queue_order, accept, \
+         canonical_name, human_name) \
+         VALUES (?1, ?2, ?3, 'ready', ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, '', {}, '', ?16, ?17) \
+         ON CONFLICT (site, id, rendition) DO UPDATE SET state = 'ready', ext = ?4, size = ?5, total = ?5, \
+         sha256 = ?6, mtime_ns = ?7, etag = ?8, validator = ?9, stream = ?10, container = ?11, codec = ?12, \
+         bitrate_bps = ?13, duration_ms = ?14, published_at = ?15, failure_kind = NULL, failure_sentence = NULL, \
+         failure_retryable = NULL, failed_at = NULL",
+        NEXT_ORDER
+    );
+    connection.prepare_cached(&statement)?.execute(params![
+        file.key.track().site().as_str(),
+        file.key.track().id(),
+        file.key.slug(),
+        file.ext,
+        file.size_bytes,
+        file.sha256,
+        file.mtime_ns,
+        file.etag,
+        file.validator,
+        file.stream,
+        word(&file.container),
+        word(&file.codec),
+        file.bitrate_bps,
+        file.duration_ms,
+        file.published_at.as_millisecond(),
+        canonical,
+        file.human_name,
+    ])?;
+    Ok(())
+}
