@@ -114,6 +114,25 @@ async fn a_name_stays_valid_when_another_container_arrives() {
     assert_eq!(store.open_published(&key("a")).await.expect("ready").content_type, "audio/mpeg");
 }
 
+#[tokio::test]
+async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_again() {
+    let place = Place::make();
+    let store = place.open();
+    store.accept(vec![accepted("a")]).await.expect("accepted");
+    let mut lease = crate::begun(&store, "a", 700).await;
+    lease.write(crate::audio("a", 700)).await.expect("written");
+    let publish = kmds::store::Publish { ext: "mp3".to_owned(), ..crate::publish_of("a") };
+    lease.publish(publish).await.expect("published");
+    let mp3 = Key::plain(id("a"), Form::Mp3);
+    let wanted = Accepted { key: mp3.clone(), canonical_name: "youtube-a.mp3".to_owned(), ..accepted("a") };
+    let row = store.accept(vec![wanted.clone()]).await.expect("accepted").remove(0);
+    assert_eq!((row.row.state, row.newly_queued), (State::Ready, false));
+    assert_eq!(store.open_published(&mp3).await.expect("ready").size_bytes, 700);
+    let ogg = Key::plain(id("a"), Form::Ogg);
+    let row = store.accept(vec![Accepted { key: ogg, ..wanted }]).await.expect("accepted").remove(0);
+    assert!(row.newly_queued, "Vorbis is not there");
+}
+
 /// A client that wanted M4A and one that wanted MP3 both got MP3: one file, whose fate they share.
 #[tokio::test]
 async fn two_forms_that_became_one_file_share_its_bytes_and_its_end() {

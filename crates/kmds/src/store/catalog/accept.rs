@@ -8,6 +8,7 @@ use kmds_extract::Track;
 use kmds_extract::choose::Accept;
 use rusqlite::{Connection, params};
 
+use super::ready::{ReadyFile, sharing, write_ready};
 use super::rows::{Row, State};
 use super::{Catalog, StoreError, row_in, sql};
 use crate::store::key::Key;
@@ -95,6 +96,7 @@ fn accept_one(
             next
         }
     };
+    let shared = next.is_some() && share(connection, &song.key, &whole)?;
     connection
         .prepare_cached(
             "UPDATE renditions SET canonical_name = ?4, human_name = ?5 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
@@ -107,8 +109,24 @@ fn accept_one(
             song.human_name
         ])?;
     name(connection, &song.canonical_name, &song.human_name, &song.key)?;
-    let newly_queued = next == Some(State::Queued);
+    let newly_queued = next == Some(State::Queued) && !shared;
     Ok(row_in(connection, &song.key)?.map(|row| AcceptedRow { row, newly_queued }))
+}
+
+/// Once (design 2.3): what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
+/// was all there is, and now MP3 is asked for).
+fn share(connection: &Connection, key: &Key, whole: impl Fn(&Row) -> bool) -> Result<bool, rusqlite::Error> {
+    if key.is_copy() {
+        return Ok(false);
+    }
+    for sibling in sharing(connection, key, key.rendition())? {
+        let file = row_in(connection, &sibling)?.filter(&whole).and_then(|row| ReadyFile::of(&row, key));
+        if let Some(file) = file {
+            write_ready(connection, &file)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What a new request makes of a known song; `None` leaves it as it is.

@@ -45,6 +45,29 @@ pub(in crate::store) struct Candidate {
 /// Rows read at a time by those who go through all of them.
 const PAGE_ROWS: u32 = 256;
 
+impl ReadyFile {
+    /// The file of a ready row, as `key`'s own.
+    pub(super) fn of(row: &Row, key: &Key) -> Option<Self> {
+        let (validator, size_bytes) = (row.validator.clone()?, row.size_bytes?);
+        Some(Self {
+            key: key.clone(),
+            ext: row.ext.clone(),
+            size_bytes,
+            sha256: row.sha256.clone()?,
+            mtime_ns: row.mtime_ns?,
+            etag: etag(key, &validator, size_bytes),
+            validator,
+            stream: row.stream.clone().unwrap_or_default(),
+            container: row.container?,
+            codec: row.codec?,
+            bitrate_bps: row.bitrate_bps,
+            duration_ms: row.duration.and_then(|length| u64::try_from(length.as_millis()).ok()),
+            published_at: row.published_at?,
+            human_name: row.human_name.clone(),
+        })
+    }
+}
+
 impl Catalog {
     /// Ready rows after this `seq`, a page at a time: ten thousand at once would be most of our memory.
     pub(in crate::store) fn ready_after(&self, seq: i64) -> Result<Vec<Row>, StoreError> {
@@ -141,7 +164,7 @@ impl Catalog {
 }
 
 /// Other plain renditions of the same track that are ready with the same extension: the same file.
-fn sharing(connection: &Connection, key: &Key, ext: &str) -> Result<Vec<Key>, rusqlite::Error> {
+pub(super) fn sharing(connection: &Connection, key: &Key, ext: &str) -> Result<Vec<Key>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT site, id, rendition FROM renditions WHERE site = ?1 AND id = ?2 AND rendition <> ?3 AND ext = ?4 \
          AND state = 'ready' AND rendition NOT LIKE '%.r'",
@@ -151,7 +174,7 @@ fn sharing(connection: &Connection, key: &Key, ext: &str) -> Result<Vec<Key>, ru
     keys.collect()
 }
 
-fn write_ready(connection: &Connection, file: &ReadyFile) -> Result<(), rusqlite::Error> {
+pub(super) fn write_ready(connection: &Connection, file: &ReadyFile) -> Result<(), rusqlite::Error> {
     let canonical = format!("{}.{}", file.key.track(), file.ext);
     let statement = format!(
         "INSERT INTO renditions (site, id, rendition, state, ext, size, total, sha256, mtime_ns, etag, validator, \
