@@ -317,6 +317,49 @@ async fn a_fault_meets_only_those_it_is_meant_for() {
 }
 
 #[tokio::test]
+async fn a_song_that_changes_has_another_validator_and_other_bytes_from_then_on() {
+    let lab = Lab::start().await;
+    let video = lab.youtube().video("Before").size(kib(300)).fault(Fault::ChangedEtag(kib(100))).publish();
+    let before = video.bytes();
+    let client = Client::of(&lab);
+    let url = aac_url(&client, &video).await;
+    let cut = client.get_range(&url, "bytes=0-204799").await;
+    assert_eq!((cut.body.len() as u64, cut.is_whole), (kib(100), false));
+    assert_eq!(client.get_range(&url, "bytes=102400-204799").await.status, 403, "the old URL is of the old file");
+    let now = aac_url(&client, &video).await;
+    let modified = |url: &str| url.split("lmt=").nth(1).and_then(|rest| rest.split('&').next().map(str::to_owned));
+    assert_ne!(modified(&url), modified(&now));
+    let whole = client.get_range(&now, "bytes=0-999999").await.body;
+    assert_eq!(whole, video.bytes());
+    assert_ne!(whole, before);
+}
+
+#[tokio::test]
+async fn a_round_trip_takes_the_time_it_is_told_to() {
+    let lab = Lab::start().await;
+    let client = Client::of(&lab);
+    lab.delay_ms(40);
+    let start = std::time::Instant::now();
+    client.get("https://soundcloud.com/").await;
+    let took = start.elapsed();
+    assert!(took >= std::time::Duration::from_millis(80), "one for the connection, one for the request: {took:?}");
+    assert_eq!(lab.connections().len(), 1);
+}
+
+#[tokio::test]
+async fn labs_do_not_know_each_other() {
+    let (one, two) = (Lab::start().await, Lab::start().await);
+    let song = one.youtube().video("Mine").id("LabLabLab01").publish();
+    let twin = two.youtube().video("Mine").id("LabLabLab01").publish();
+    let (first, second) = (Client::of(&one), Client::of(&two));
+    let url = aac_url(&first, &song).await;
+    aac_url(&second, &twin).await;
+    assert_eq!(second.get_range(&url, "bytes=0-9").await.status, 403, "another lab's signature");
+    assert_eq!((one.hits(&song), two.hits(&twin)), (0, 1));
+    assert_eq!(two.hits("youtubei.googleapis.com"), 1);
+}
+
+#[tokio::test]
 async fn recordings_live_again() {
     let Some(folder) = std::env::var_os("KMDS_RECORDINGS") else {
         eprintln!("SKIPPED: KMDS_RECORDINGS is not set, so no recorded exchange was served");

@@ -153,7 +153,7 @@ impl Release<'_> {
             json!({"@type": "MusicRecording", "@id": self.url(), "name": self.title, "byArtist": {"@type": "MusicGroup", "name": self.artist},
                 "publisher": {"@type": "MusicGroup", "name": self.artist}, "image": image,
                 "duration": iso_like(self.entries.first().map_or(0.0, |entry| entry.song.seconds())),
-                "inAlbum": {"@type": "MusicAlbum", "name": self.album.map_or(self.title.as_str(), |(_, title, _)| title)}})
+                "inAlbum": self.album.map(|(_, title, _)| json!({"@type": "MusicAlbum", "name": title}))})
         };
         let mut embed = json!({"tralbum_param": {"name": self.kind, "value": self.id}, "art_id": self.art_id, "artist": self.artist,
             "embed_info": {"public_embeddable": true}, "linkback": self.url()});

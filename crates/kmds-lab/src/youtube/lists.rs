@@ -95,6 +95,10 @@ pub fn album_browse_id(list: &str) -> Option<String> {
 fn continued(shared: &Shared, id: &str, inner: &str) -> Reply {
     let Some(list) = find(shared, id) else { return api_error(404, "NOT_FOUND").about(id) };
     let answer = match inner.strip_prefix("LAB") {
+        // Of a list whose header alone was recorded, this form is not.
+        None if inner == FROM_THE_START && matches!(list.recorded, Some((_, None))) => {
+            return api_error(404, "NOT_FOUND").about(id);
+        }
         None if inner == FROM_THE_START => list.everything_at_once(),
         Some(offset) => list.later_page(offset.parse().unwrap_or(usize::MAX)),
         None => return api_error(400, "INVALID_ARGUMENT").about(id),
