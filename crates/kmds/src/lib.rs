@@ -20,6 +20,7 @@ pub mod config;
 pub mod convert;
 pub mod download;
 pub mod engine;
+pub mod http;
 pub mod log;
 pub mod media;
 pub mod metrics;

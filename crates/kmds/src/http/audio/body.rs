@@ -1,0 +1,176 @@
+//! The bytes of an answer, read as the client takes them.
+//!
+//! Owns the order of the pieces of one answer, and cutting it off when the file fails. Hides waiting for bytes that
+//! have not arrived. Never reads ahead: at most one piece per listener is in memory.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::app::{App, Audio, Reader};
+use crate::metrics::Metrics;
+
+/// Most that is read for one listener at a time (`design.md` 6).
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// One stretch of an answer.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Text(Bytes),
+    /// Bytes of the file from `at` up to `end`; without an end, all there will be.
+    Span {
+        at: u64,
+        end: Option<u64>,
+    },
+}
+
+/// The answer cannot be completed. The server closes the connection over it, so that no client takes what it has for
+/// the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the audio broke off: {0}")]
+pub(in crate::http) struct Cut(String);
+
+/// One listener's side of a file.
+pub(in crate::http) struct Sending {
+    reader: Reader,
+    /// Announced length of a file that still grows: its last bytes go out only when the file has been found whole.
+    announced: Option<u64>,
+    metrics: Arc<Metrics>,
+}
+
+impl Sending {
+    pub(in crate::http) fn new(audio: Audio, app: &App) -> Self {
+        let metrics = Arc::clone(app.metrics());
+        metrics.listener_came();
+        let announced = audio.total.filter(|_| !audio.finished);
+        Self { reader: audio.reader, announced, metrics }
+    }
+
+    /// Up to `most` bytes from `at` on, waiting while none are there; empty at the end.
+    pub(in crate::http) async fn read_at(&mut self, at: u64, most: usize) -> Result<Bytes, Cut> {
+        let cut = |error: &dyn std::fmt::Display| Cut(error.to_string());
+        let bytes = self.reader.read_at(at, most).await.map_err(|error| cut(&error))?;
+        let reached = at.saturating_add(bytes.len() as u64);
+        if self.announced == Some(reached) {
+            let more = self.reader.read_at(reached, 1).await.map_err(|error| cut(&error))?;
+            if !more.is_empty() {
+                return Err(cut(&"the file is longer than the site announced"));
+            }
+        }
+        self.metrics.served(bytes.len());
+        Ok(bytes)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.metrics.listener_left();
+    }
+}
+
+/// A read under way; it gives the listener's side back.
+type Reading = Pin<Box<dyn Future<Output = (Sending, Result<Bytes, Cut>)> + Send>>;
+
+enum Turn {
+    Idle(Sending),
+    Reading(Reading),
+    Over,
+}
+
+/// An answer made of pieces of one file.
+pub(super) struct AudioBody {
+    pieces: VecDeque<Piece>,
+    turn: Turn,
+}
+
+impl AudioBody {
+    pub(super) fn new(sending: Sending, pieces: VecDeque<Piece>) -> Self {
+        Self { pieces, turn: Turn::Idle(sending) }
+    }
+
+    /// Starts to read the stretch at the front.
+    fn start_reading(&mut self, at: u64, end: Option<u64>) {
+        let most = end.map_or(PIECE_BYTES, |end| end.saturating_sub(at).min(PIECE_BYTES));
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        self.turn = match std::mem::replace(&mut self.turn, Turn::Over) {
+            Turn::Idle(mut sending) => Turn::Reading(Box::pin(async move {
+                let read = sending.read_at(at, most).await;
+                (sending, read)
+            })),
+            other => other,
+        };
+    }
+
+    /// Moves on after a read.
+    fn advance(&mut self, read: u64) -> Result<(), Cut> {
+        let Some(Piece::Span { at, end }) = self.pieces.front_mut() else { return Ok(()) };
+        *at = at.saturating_add(read);
+        if read == 0 && end.is_some() {
+            return Err(Cut("the file is shorter than it was".to_owned()));
+        }
+        if read == 0 || end.is_some_and(|end| *at >= end) {
+            self.pieces.pop_front();
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.pieces.clear();
+        self.turn = Turn::Over;
+        Poll::Ready(Some(Err(cut)))
+    }
+}
+
+impl Body for AudioBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        loop {
+            if let Turn::Reading(reading) = &mut self.turn {
+                let (sending, read) = ready!(reading.as_mut().poll(cx));
+                self.turn = Turn::Idle(sending);
+                let bytes = match read {
+                    Ok(bytes) => bytes,
+                    Err(cut) => return self.cut(cut),
+                };
+                if let Err(cut) = self.advance(bytes.len() as u64) {
+                    return self.cut(cut);
+                }
+                if !bytes.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+            }
+            match self.pieces.front_mut() {
+                None => return Poll::Ready(None),
+                Some(Piece::Text(text)) => {
+                    let text = std::mem::take(text);
+                    self.pieces.pop_front();
+                    return Poll::Ready(Some(Ok(Frame::data(text))));
+                }
+                Some(Piece::Span { at, end }) => {
+                    let (at, end) = (*at, *end);
+                    self.start_reading(at, end);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // While a read is under way its bytes are still counted in its span.
+        let left = self.pieces.iter().try_fold(0u64, |sum, piece| match piece {
+            Piece::Text(text) => Some(sum + text.len() as u64),
+            Piece::Span { at, end } => Some(sum + (*end)?.saturating_sub(*at)),
+        });
+        left.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}

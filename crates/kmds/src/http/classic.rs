@@ -1,0 +1,260 @@
+//! The classic API: `/`, `/fetch` and `/tunnel`, as existing clients speak it.
+//!
+//! Owns how its requests are read, doubly encoded bodies included, and which answers old clients understand.
+//! Hides how replies are spelled (`shapes`). Never behaves differently from v1 where `api.md` does not say so.
+
+pub(super) mod shapes;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{LOCATION, VARY};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode};
+use kmds_extract::choose::Accept;
+use serde_json::Value;
+
+use self::shapes::{FetchReply, RootReply, Server};
+use super::ask::{self, Addresses};
+use super::error::{Classic, Refusal};
+use super::guard::Caller;
+use super::openapi::ClassicRefusals;
+use super::query::{self, Query, Wait};
+use super::{Http, audio};
+use crate::app::{FetchAsk, Found, Key, Prefetch, Want};
+
+/// Longest name that is looked up, in bytes: far above what we give out.
+const MAX_NAME_BYTES: usize = 512;
+const SEND_A_LINK: &str = "send the link: POST {\"URL\": \"LINK\"} to /fetch, or GET /fetch?url=LINK";
+
+/// What this server is. A browser is sent to the page.
+#[utoipa::path(get, path = "/", tag = "classic",
+    responses(
+        ClassicRefusals,
+        (status = 200, description = "Version, address and sites", body = RootReply),
+        (status = 303, description = "To the page, for browsers")))]
+pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Response {
+    let vary = [(VARY, HeaderValue::from_static("Accept"))];
+    if ask::prefers_html(&request.headers) {
+        let page = format!("{}/ui/", http.base_path());
+        let location = HeaderValue::try_from(page).unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
+        return (StatusCode::SEE_OTHER, vary, [(LOCATION, location)]).into_response();
+    }
+    let (host, port) = http.bound();
+    let reply = RootReply {
+        debug: false,
+        web_server: Server { host, port },
+        version: env!("CARGO_PKG_VERSION"),
+        sites: http.app().sites(),
+        recipes: http.app().recipes_date(),
+    };
+    (vary, Json(reply)).into_response()
+}
+
+/// Resolves a link; downloading starts in the background.
+///
+/// The body is a JSON object, or a JSON string whose content is that object; its `Content-Type` does not matter.
+#[utoipa::path(post, path = "/fetch", tag = "classic",
+    request_body(content = shapes::FetchBody, content_type = "application/json"),
+    responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply)))]
+pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body>) -> Result<Response, Classic> {
+    let (request, body) = request.into_parts();
+    let asked = read_body(&ask::body(&request.headers, body).await?)?;
+    fetch(&http, asked, &request).await
+}
+
+/// Resolves a link; downloading starts in the background.
+#[utoipa::path(get, path = "/fetch", tag = "classic",
+    params(
+        ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
+        ("playlist" = Option<bool>, Query, description = "Take the whole list of a `watch?v=…&list=…` link"),
+        ("accept" = Option<String>, Query, description = "What the client can play, like `m4a,opus`"),
+    ),
+    responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply)))]
+pub(super) async fn fetch_queried(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
+    let query = Query::of(&request.uri);
+    let asked = Asked { link: query.get("url"), whole_list: query.switch("playlist")?, accept: query.accept()? };
+    fetch(&http, asked, &request).await
+}
+
+struct Asked {
+    link: Option<String>,
+    whole_list: bool,
+    accept: Option<Accept>,
+}
+
+async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, Classic> {
+    let Asked { link, whole_list, accept } = asked;
+    let link = ask::link(link, SEND_A_LINK)?;
+    let fetched = ask::fetch(http.app(), FetchAsk { link, whole_list, accept, prefetch: Prefetch::All }).await?;
+    let addresses = Addresses::of(http, Caller::of(request)?);
+    Ok(Json(FetchReply::new(&fetched, &addresses)).into_response())
+}
+
+/// Reads the body of a fetch. Unknown keys are ignored; `null` is as if not given.
+fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
+    let not_json = |error: serde_json::Error| {
+        Refusal::bad_request(format!("the body is no JSON ({error}); send {{\"URL\": \"LINK\"}}"))
+    };
+    let mut value: Value =
+        serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).map_err(not_json)?;
+    if let Value::String(inner) = &value {
+        // What `json=json.dumps({...})` sends.
+        value = serde_json::from_str(inner).map_err(not_json)?;
+    }
+    let Value::Object(mut object) = value else {
+        return Err(Refusal::bad_request("the body is JSON, but no object; send {\"URL\": \"LINK\"}"));
+    };
+    let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
+    let wrong = |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" is not {wanted}; send {wanted}"));
+    let link = match take("URL") {
+        None => None,
+        Some(Value::String(link)) => Some(link),
+        Some(_) => return Err(wrong("URL", "a string")),
+    };
+    let whole_list = match take("Playlist") {
+        None => false,
+        Some(Value::Bool(whole)) => whole,
+        Some(_) => return Err(wrong("Playlist", "true or false")),
+    };
+    let accept = match take("Accept") {
+        None => None,
+        Some(words) => Some(read_accept(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??),
+    };
+    Ok(Asked { link, whole_list, accept })
+}
+
+/// What a client can play, from an array of words; `None` when it is none.
+pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
+    let words: Vec<&str> = words.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
+    Some(query::accept(words))
+}
+
+/// The file of a song, whole or while it arrives.
+///
+/// For a name alone the answer is 200, 404, 418 or 500 and starts within 2 s.
+#[utoipa::path(get, path = "/tunnel", tag = "classic",
+    params(
+        ("file" = String, Query, description = "Canonical name, like `soundcloud-433445760.m4a`, or the human one"),
+        ("wait" = Option<u16>, Query, description = "Hold the request until the file is ready, 0 to 300 s"),
+        ("stream" = Option<bool>, Query, description = "Send bytes as they arrive"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
+        ("Range" = Option<String>, Header, description = "RFC 9110, 14.2"),
+    ),
+    responses(
+        ClassicRefusals,
+        (status = 200, description = "The file", content_type = "audio/mp4", body = [u8]),
+        (status = 206, description = "The ranges asked for", content_type = "audio/mp4", body = [u8]),
+        (status = 304, description = "As the client has it"),
+        (status = 412, description = "Not as the client has it"),
+        (status = 416, description = "Beyond the end", body = super::error::ClassicError),
+        (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished),
+        (status = 500, description = "It failed for good", body = super::error::ClassicFailed),
+        (status = 404, description = "Never asked for", body = super::error::ClassicError)))]
+pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
+    let query = Query::of(&request.uri);
+    let name = query.get("file").ok_or_else(|| {
+        Refusal::bad_request("which file? ask for /tunnel?file=NAME with a name from the reply of /fetch")
+    })?;
+    let wait = Wait::asked(&query, &request.headers)?;
+    let streams = query.switch("stream")?;
+    let key = find(&http, &name, query.get_with_plus("file")).await?;
+    let want = wanted(&request.method, streams, wait);
+    let served = audio::serve(http.app(), &key, want, &request).await;
+    let mut response = served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
+    if request.method != Method::HEAD {
+        wait.acknowledge(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// How long a request for a file is ready to wait. `HEAD` never waits and never moves a song.
+pub(super) fn wanted(method: &Method, streams: bool, wait: Wait) -> Want {
+    match (method, streams) {
+        (&Method::HEAD, _) => Want::Peek,
+        (_, true) => Want::Stream,
+        (_, false) if wait.time.is_zero() => Want::Whole,
+        (_, false) => Want::WholeWithin(wait.time),
+    }
+}
+
+/// The song a name stands for; `plain` is the name with its plus signs kept.
+async fn find(http: &Http, name: &str, plain: Option<String>) -> Result<Key, Refusal> {
+    let unknown = || Refusal::not_found("no file of this name; POST the song's link to /fetch first");
+    for name in [Some(name), plain.as_deref().filter(|plain| *plain != name)].into_iter().flatten() {
+        // No name we give out looks like that.
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(|c: char| c.is_control() || c == '/') {
+            continue;
+        }
+        match http.app().find(name).await.map_err(Refusal::failed_for_good)? {
+            Found::One(key) => return Ok(key),
+            Found::Many(names) => {
+                let names = names.join(", ");
+                return Err(Refusal::not_found(format!("several songs have this name; ask for one of {names}")));
+            }
+            Found::None => {}
+        }
+    }
+    Err(unknown())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kmds_extract::choose::Form;
+
+    #[test]
+    fn an_object_and_a_string_holding_it_are_the_same_request() {
+        let object = r#"{"URL": "https://youtu.be/x", "Playlist": true, "Accept": ["opus"], "More": {"a": 1}}"#;
+        let double = serde_json::to_string(object).expect("a JSON string");
+        for body in [object, &double, &format!("\u{feff}{object}"), &format!(" \n{object}\r\n")] {
+            let asked = read_body(body.as_bytes()).map_err(|refusal| refusal.failure.sentence).expect(body);
+            assert_eq!(asked.link.as_deref(), Some("https://youtu.be/x"));
+            assert!(asked.whole_list);
+            assert_eq!(asked.accept.expect("given").forms(), [Form::Opus]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_default() {
+        let asked = read_body(br#"{"Playlist": null, "Accept": null}"#).map_err(|_| "refused").expect("valid");
+        assert!(asked.link.is_none() && !asked.whole_list && asked.accept.is_none());
+    }
+
+    #[test]
+    fn unusable_bodies_are_refused_with_what_would_do() {
+        let deep = "[".repeat(10_000);
+        for body in [
+            "",
+            "{",
+            "URL",
+            "[]",
+            "null",
+            "7",
+            "\"\"",
+            "\"[]\"",
+            r#""\"{}\"""#,
+            r#"{"URL": 7}"#,
+            r#"{"URL": ["a"]}"#,
+            r#"{"URL": "a", "Playlist": "yes"}"#,
+            r#"{"URL": "a", "Accept": "m4a"}"#,
+            r#"{"URL": "a", "Accept": [1]}"#,
+            r#"{"URL": "a", "Accept": []}"#,
+            r#"{"URL": "a", "Accept": ["flac"]}"#,
+            &deep,
+        ] {
+            let refusal = read_body(body.as_bytes()).err().unwrap_or_else(|| panic!("{body:.40}"));
+            assert_eq!(refusal.status.as_u16(), 400);
+            assert!(refusal.failure.sentence.len() > 20, "{body:.40}");
+        }
+        assert!(read_body(b"\xff\xfe{}").is_err());
+    }
+
+    #[test]
+    fn head_only_peeks_whatever_else_is_asked() {
+        assert_eq!(wanted(&Method::HEAD, true, Wait::default()), Want::Peek);
+        assert_eq!(wanted(&Method::GET, true, Wait::default()), Want::Stream);
+        assert_eq!(wanted(&Method::GET, false, Wait::default()), Want::Whole);
+    }
+}

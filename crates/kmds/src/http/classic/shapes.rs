@@ -1,0 +1,174 @@
+//! The PascalCase replies of the classic API.
+//!
+//! Owns every key old clients read. Hides nothing. Never computes what a value is.
+
+use std::time::Duration;
+
+use kmds_extract::Kind;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::ask::Addresses;
+use super::super::error::{kind_schema, state_schema};
+use crate::app::{Fetched, Missing, Song, State};
+
+/// What this server is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::http) struct RootReply {
+    pub(super) debug: bool,
+    pub(super) web_server: Server,
+    #[schema(value_type = String)]
+    pub(super) version: &'static str,
+    #[schema(value_type = Vec<String>)]
+    pub(super) sites: Vec<&'static str>,
+    /// Day of the site facts in use.
+    pub(super) recipes: String,
+}
+
+/// The address listened on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::http) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+/// What `/fetch` is asked.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "PascalCase", example = json!({"URL": "https://soundcloud.com/klaus-veen/ordinary-days"}))]
+#[expect(dead_code, reason = "describes the body for /openapi.json; it is read by hand, in two encodings")]
+pub(in crate::http) struct FetchBody {
+    /// Link to a song or list, at most 2,048 bytes.
+    #[schema(rename = "URL")]
+    url: String,
+    /// Take the whole list of a `watch?v=…&list=…` link.
+    #[schema(default = false)]
+    playlist: Option<bool>,
+    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
+    accept: Option<Vec<String>>,
+}
+
+/// The songs of a link.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::http) struct FetchReply {
+    status: u16,
+    #[serde(rename = "ID")]
+    id: String,
+    /// Kept for old clients, always empty.
+    #[serde(rename = "Proxied_Headers")]
+    proxied_headers: ProxiedHeaders,
+    songs: Vec<SongReply>,
+    unavailable: Vec<MissingReply>,
+    /// The site's list is longer than what is returned.
+    truncated: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ProxiedHeaders {}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
+struct SongReply {
+    Cover_Name: String,
+    #[schema(required = true)]
+    Cover_URL: Option<String>,
+    /// For people; unique in this reply.
+    File_Name: String,
+    Metadata: Metadata,
+    Music_URL: String,
+    Tunnel_URL: String,
+    /// Kept for old clients, always null.
+    #[schema(required = true)]
+    Proxied_URL: Option<String>,
+    /// Where the finished file will stand.
+    Cache_Path: String,
+    #[schema(schema_with = state_schema)]
+    State: State,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
+struct Metadata {
+    #[schema(required = true)]
+    Album: Option<String>,
+    /// Bytes; exact where the site states it.
+    #[schema(required = true)]
+    Approximate_Size: Option<u64>,
+    #[schema(required = true)]
+    Artist: Option<String>,
+    /// Seconds.
+    #[schema(required = true)]
+    Duration: Option<f64>,
+    Title: String,
+    /// 0 when the song is not part of an album.
+    Track_Number: u32,
+    #[schema(required = true)]
+    Track_Total: Option<u32>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
+struct MissingReply {
+    #[schema(required = true)]
+    Title: Option<String>,
+    Track_Number: u32,
+    #[schema(schema_with = kind_schema)]
+    Kind: Kind,
+    Reason: String,
+}
+
+impl FetchReply {
+    pub(super) fn new(fetched: &Fetched, addresses: &Addresses) -> Self {
+        Self {
+            status: 200,
+            id: fetched.id.clone(),
+            proxied_headers: ProxiedHeaders {},
+            songs: fetched.songs.iter().map(|song| SongReply::new(song, addresses)).collect(),
+            unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
+            truncated: fetched.truncated,
+        }
+    }
+}
+
+impl SongReply {
+    fn new(song: &Song, addresses: &Addresses) -> Self {
+        let track = &song.track;
+        Self {
+            Cover_Name: song.cover_name.clone(),
+            Cover_URL: track.cover_url.clone(),
+            File_Name: song.file_name.clone(),
+            Metadata: Metadata {
+                Album: track.album.clone(),
+                Approximate_Size: song.approximate_size,
+                Artist: track.artist.clone(),
+                Duration: track.duration.map(seconds),
+                Title: track.title.clone(),
+                Track_Number: track.number.unwrap_or(0),
+                Track_Total: track.total,
+            },
+            Music_URL: addresses.tunnel_url(&song.canonical_name),
+            Tunnel_URL: addresses.tunnel_path(&song.canonical_name),
+            Proxied_URL: None,
+            Cache_Path: song.cache_path.clone(),
+            State: song.state,
+        }
+    }
+}
+
+impl MissingReply {
+    fn new(missing: &Missing) -> Self {
+        Self {
+            Title: missing.title.clone(),
+            Track_Number: missing.number,
+            Kind: missing.failure.kind,
+            Reason: missing.failure.sentence.clone(),
+        }
+    }
+}
+
+/// Seconds to the millisecond: more is noise of the conversion.
+pub(in crate::http) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,401 @@
+//! Every failure → status, kind and body, for both faces.
+//!
+//! Owns the one table from [`Kind`] to HTTP status and title, `Retry-After`, and the classic and problem+json bodies,
+//! which are made here and nowhere else. Hides how a body is spelled. Never decides that something failed.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+
+use kmds_extract::Kind;
+
+use crate::app::{Failure, NotServed, State};
+
+/// Seconds after which to ask again when neither the site nor our queue said: 429.
+const ASK_AGAIN_LIMITED: Duration = Duration::from_secs(60);
+/// The same for 503: a queue or the disk clears sooner.
+const ASK_AGAIN_BUSY: Duration = Duration::from_secs(15);
+/// Old clients poll once a second (`api.md` 1).
+const POLL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Which of the two APIs speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    Classic,
+    V1,
+}
+
+impl Face {
+    /// The face a path belongs to: all below `/api/v1` is v1, all else classic.
+    pub(super) fn of(path: &str) -> Self {
+        match path.strip_prefix("/api/v1") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::V1,
+            _ => Self::Classic,
+        }
+    }
+}
+
+/// The status and the title of a kind (`design.md` 5).
+pub(super) const fn facts(kind: Kind) -> (StatusCode, &'static str) {
+    use StatusCode as S;
+    match kind {
+        Kind::UnsupportedLink => (S::BAD_REQUEST, "No link we can read"),
+        Kind::Live => (S::BAD_REQUEST, "A live stream has no file"),
+        Kind::NotFound => (S::NOT_FOUND, "Not found"),
+        Kind::Private => (S::FORBIDDEN, "Private"),
+        Kind::LoginRequired => (S::FORBIDDEN, "Needs a sign-in at the site"),
+        Kind::AgeRestricted => (S::FORBIDDEN, "Restricted by age"),
+        Kind::MembersOnly => (S::FORBIDDEN, "For members only"),
+        Kind::PaidOnly => (S::FORBIDDEN, "For buyers only"),
+        Kind::PreviewOnly => (S::FORBIDDEN, "Only a preview is offered"),
+        Kind::DrmOnly => (S::FORBIDDEN, "Protected by DRM"),
+        Kind::GeoBlocked => (S::FORBIDDEN, "Blocked in this country"),
+        Kind::Unreleased => (S::FORBIDDEN, "Not released yet"),
+        Kind::Unavailable => (S::FORBIDDEN, "Unavailable at the site"),
+        Kind::BotCheck => (S::TOO_MANY_REQUESTS, "The site wants proof of a human"),
+        Kind::RateLimited => (S::TOO_MANY_REQUESTS, "The site limits us"),
+        Kind::OriginRefused => (S::BAD_GATEWAY, "The site refused our request"),
+        Kind::OriginFailed => (S::BAD_GATEWAY, "The site failed"),
+        Kind::PageChanged => (S::BAD_GATEWAY, "The site changed"),
+        Kind::Truncated => (S::BAD_GATEWAY, "The site sent a broken file"),
+        Kind::Timeout => (S::GATEWAY_TIMEOUT, "The site did not answer in time"),
+        Kind::QueueFull => (S::SERVICE_UNAVAILABLE, "The queue is full"),
+        Kind::DiskFull => (S::INSUFFICIENT_STORAGE, "The disk is full"),
+        Kind::ConversionFailed => (S::INTERNAL_SERVER_ERROR, "The conversion failed"),
+        Kind::ConversionUnavailable => (S::INTERNAL_SERVER_ERROR, "Nothing here converts"),
+        Kind::Cancelled => (S::CONFLICT, "Cancelled"),
+        Kind::Internal => (S::INTERNAL_SERVER_ERROR, "A fault of ours"),
+        Kind::BadRequest => (S::BAD_REQUEST, "Bad request"),
+        Kind::Unauthorized => (S::UNAUTHORIZED, "A token is needed"),
+        Kind::Forbidden => (S::FORBIDDEN, "Refused at the door"),
+        Kind::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "Not this method"),
+        Kind::TooLarge => (S::PAYLOAD_TOO_LARGE, "Too large"),
+        Kind::RangeNotSatisfiable => (S::RANGE_NOT_SATISFIABLE, "Beyond the end"),
+        Kind::NotReady => (S::IM_A_TEAPOT, "Not finished yet"),
+    }
+}
+
+/// A request that is not served, before a face gives it a body.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) failure: Failure,
+    /// How far an unfinished song is; only with `not_ready`.
+    progress: Option<Progress>,
+    /// The classic 500 of `/tunnel` says whether asking again may help.
+    tells_retryable: bool,
+    /// Length of the file a range lies beyond.
+    length: Option<u64>,
+    allow: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Progress {
+    state: State,
+    received: u64,
+    total: Option<u64>,
+}
+
+impl Refusal {
+    pub(super) fn new(kind: Kind, sentence: impl Into<String>) -> Self {
+        Failure::new(kind, sentence).into()
+    }
+
+    pub(super) fn bad_request(sentence: impl Into<String>) -> Self {
+        Self::new(Kind::BadRequest, sentence)
+    }
+
+    pub(super) fn not_found(sentence: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, sentence)
+    }
+
+    pub(super) fn method_not_allowed(method: &http::Method) -> Self {
+        Self::new(Kind::MethodNotAllowed, format!("{method} does nothing here; the Allow header names what does"))
+    }
+
+    pub(super) fn beyond_the_end(length: u64) -> Self {
+        let sentence = format!("the range lies beyond the end; the file has {length} bytes");
+        Self { length: Some(length), ..Self::new(Kind::RangeNotSatisfiable, sentence) }
+    }
+
+    /// The same failure under another status than its kind's own.
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// What `/tunnel` and `/audio` answer: 418, 500 or 404 whatever the kind, since old clients know no more.
+    pub(super) fn of_audio(reason: NotServed) -> Self {
+        match reason {
+            NotServed::Unfinished { state, received, total } => {
+                let sentence = format!("the song is {}; ask again in a second", state.as_str());
+                let progress = Some(Progress { state, received, total });
+                Self { progress, ..Failure::new(Kind::NotReady, sentence).after(POLL_AGAIN).into() }
+            }
+            NotServed::Failed(failure) => Self::failed_for_good(failure),
+            NotServed::Unknown => Self::not_found("no such file; POST the song's link to /fetch first"),
+        }
+    }
+
+    /// 500 with the failure's own kind.
+    pub(super) fn failed_for_good(failure: Failure) -> Self {
+        let failure = Failure { retry_after: None, ..failure };
+        Self { tells_retryable: true, ..Self::from(failure) }.with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(super) fn into_response(self, face: Face) -> Response {
+        let (content_type, body) = match face {
+            Face::Classic => ("application/json", self.classic_body()),
+            Face::V1 => ("application/problem+json", self.problem_body()),
+        };
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(wait)));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kmds\""));
+        }
+        if let Some(value) = self.length.and_then(|length| HeaderValue::try_from(format!("bytes */{length}")).ok()) {
+            headers.insert(CONTENT_RANGE, value);
+        }
+        response
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.failure.retry_after.or(match self.status {
+            StatusCode::TOO_MANY_REQUESTS => Some(ASK_AGAIN_LIMITED),
+            StatusCode::SERVICE_UNAVAILABLE => Some(ASK_AGAIN_BUSY),
+            _ => None,
+        })
+    }
+
+    fn classic_body(&self) -> String {
+        let (status, error) = (self.status.as_u16(), self.failure.sentence.clone());
+        let kind = self.failure.kind;
+        match self.progress {
+            Some(Progress { state, received, total }) => {
+                spell(&ClassicUnfinished { status, error, state, received, total })
+            }
+            None if self.tells_retryable => {
+                spell(&ClassicFailed { status, error, kind, retryable: self.failure.retryable() })
+            }
+            None => spell(&ClassicError { status, error, kind }),
+        }
+    }
+
+    fn problem_body(&self) -> String {
+        let kind = self.failure.kind;
+        let progress = self.progress;
+        spell(&Problem {
+            r#type: format!("urn:kmds:kind:{kind}"),
+            title: facts(kind).1,
+            status: self.status.as_u16(),
+            detail: self.failure.sentence.clone(),
+            kind,
+            retryable: kind.retryable(),
+            state: progress.map(|progress| progress.state),
+            received_bytes: progress.map(|progress| progress.received),
+            total_bytes: progress.and_then(|progress| progress.total),
+        })
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        let status = facts(failure.kind).0;
+        Self { status, failure, progress: None, tells_retryable: false, length: None, allow: None }
+    }
+}
+
+fn spell(body: &impl Serialize) -> String {
+    // Plain structs of texts and numbers: serializing them cannot fail.
+    serde_json::to_string(body).unwrap_or_default()
+}
+
+/// Whole seconds, rounded up: never earlier than asked for.
+fn seconds_up(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// A refusal in the classic shape.
+#[derive(Debug)]
+pub(super) struct Classic(Refusal);
+
+/// A refusal as problem+json.
+#[derive(Debug)]
+pub(super) struct V1(Refusal);
+
+impl<R: Into<Refusal>> From<R> for Classic {
+    fn from(refusal: R) -> Self {
+        Self(refusal.into())
+    }
+}
+
+impl<R: Into<Refusal>> From<R> for V1 {
+    fn from(refusal: R) -> Self {
+        Self(refusal.into())
+    }
+}
+
+impl IntoResponse for Classic {
+    fn into_response(self) -> Response {
+        self.0.into_response(Face::Classic)
+    }
+}
+
+impl IntoResponse for V1 {
+    fn into_response(self) -> Response {
+        self.0.into_response(Face::V1)
+    }
+}
+
+/// An error of the classic API. `Status` is the HTTP status.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+#[schema(example = json!({"Status": 400, "Error": "not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp", "Kind": "unsupported_link"}))]
+pub(super) struct ClassicError {
+    status: u16,
+    /// A sentence a person can act on.
+    error: String,
+    #[schema(schema_with = kind_schema)]
+    kind: Kind,
+}
+
+/// The song failed for good; a new `/fetch` tries again.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+#[schema(example = json!({"Status": 500, "Error": "YouTube: blocked in this country", "Kind": "geo_blocked", "Retryable": false}))]
+pub(super) struct ClassicFailed {
+    status: u16,
+    error: String,
+    #[schema(schema_with = kind_schema)]
+    kind: Kind,
+    retryable: bool,
+}
+
+/// The song is not finished yet.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+#[schema(example = json!({"Status": 418, "Error": "the song is downloading; ask again in a second", "State": "downloading", "Received": 1_048_576, "Total": 7_122_360}))]
+pub(super) struct ClassicUnfinished {
+    status: u16,
+    error: String,
+    #[schema(schema_with = state_schema)]
+    state: State,
+    /// Bytes that have arrived.
+    received: u64,
+    /// Bytes there will be, where the site said.
+    #[schema(required = true)]
+    total: Option<u64>,
+}
+
+/// An error of the v1 API, as RFC 9457 has it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"type": "urn:kmds:kind:private", "title": "Private", "status": 403, "detail": "SoundCloud: this track is private", "kind": "private", "retryable": false}))]
+pub(super) struct Problem {
+    r#type: String,
+    #[schema(value_type = String)]
+    title: &'static str,
+    status: u16,
+    /// A sentence a person can act on.
+    detail: String,
+    #[schema(schema_with = kind_schema)]
+    kind: Kind,
+    /// Whether the same request may succeed later without anything being changed.
+    retryable: bool,
+    /// Of an unfinished song only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = state_schema, required = false)]
+    state: Option<State>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_bytes: Option<u64>,
+}
+
+pub(super) fn kind_schema() -> Object {
+    let words = Kind::ALL.map(Kind::as_str);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+pub(super) fn state_schema() -> Object {
+    let words = ["queued", "downloading", "converting", "ready", "failed"];
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_status_of_the_design() {
+        let design = "unsupported_link 400 live 400 not_found 404 private 403 login_required 403 age_restricted 403 \
+            members_only 403 paid_only 403 preview_only 403 drm_only 403 geo_blocked 403 unreleased 403 \
+            unavailable 403 bot_check 429 rate_limited 429 origin_refused 502 origin_failed 502 page_changed 502 \
+            truncated 502 timeout 504 queue_full 503 disk_full 507 conversion_failed 500 conversion_unavailable 500 \
+            cancelled 409 internal 500 bad_request 400 unauthorized 401 forbidden 403 method_not_allowed 405 \
+            too_large 413 range_not_satisfiable 416 not_ready 418";
+        let words: Vec<&str> = design.split_whitespace().collect();
+        assert_eq!(words.len(), Kind::ALL.len() * 2);
+        for (row, kind) in words.chunks(2).zip(Kind::ALL) {
+            assert_eq!((row[0], row[1]), (kind.as_str(), facts(kind).0.as_str()));
+        }
+    }
+
+    #[test]
+    fn limits_and_full_queues_always_say_when_to_come_back() {
+        for kind in Kind::ALL {
+            for face in [Face::Classic, Face::V1] {
+                let response = Refusal::new(kind, "why").into_response(face);
+                let wanted = matches!(response.status().as_u16(), 429 | 503);
+                assert_eq!(response.headers().contains_key(RETRY_AFTER), wanted, "{kind}");
+            }
+        }
+        let failure = Failure::new(Kind::RateLimited, "wait").after(Duration::from_millis(4200));
+        assert_eq!(Refusal::from(failure).into_response(Face::V1).headers()[RETRY_AFTER], "5");
+    }
+
+    #[test]
+    fn the_bodies_of_the_tunnel_are_those_of_the_contract() {
+        let unfinished = NotServed::Unfinished { state: State::Downloading, received: 1_048_576, total: None };
+        let refusal = Refusal::of_audio(unfinished);
+        assert_eq!(refusal.status.as_u16(), 418);
+        let body: serde_json::Value = serde_json::from_str(&refusal.classic_body()).expect("JSON");
+        assert_eq!(body["State"], "downloading");
+        assert_eq!(body["Received"], 1_048_576);
+        assert!(body.get("Total").is_some_and(serde_json::Value::is_null));
+
+        let failed = NotServed::Failed(Failure::new(Kind::GeoBlocked, "not here").after(POLL_AGAIN));
+        let refusal = Refusal::of_audio(failed);
+        assert_eq!(
+            refusal.classic_body(),
+            r#"{"Status":500,"Error":"not here","Kind":"geo_blocked","Retryable":false}"#
+        );
+        assert!(!refusal.into_response(Face::Classic).headers().contains_key(RETRY_AFTER));
+        assert_eq!(Refusal::of_audio(NotServed::Unknown).status.as_u16(), 404);
+    }
+
+    #[test]
+    fn only_what_lies_below_the_prefix_speaks_v1() {
+        for (path, face) in [
+            ("/api/v1", Face::V1),
+            ("/api/v1/", Face::V1),
+            ("/api/v1/tracks", Face::V1),
+            ("/api/v10", Face::Classic),
+            ("/fetch", Face::Classic),
+        ] {
+            assert_eq!(Face::of(path), face, "{path}");
+        }
+    }
+}

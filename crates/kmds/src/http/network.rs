@@ -1,0 +1,144 @@
+//! Addresses and networks at the door: who is near, and which proxies are believed.
+//!
+//! Owns the ranges that count as near and the reading of `server.trusted_proxies`. Hides IPv4 in IPv6 clothes.
+//! Never refuses anybody: the guard does.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Who opened the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    Address(IpAddr),
+    /// Someone on this machine with the right to open the socket's path.
+    Local,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Local => f.write_str("unix"),
+        }
+    }
+}
+
+impl Peer {
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self::Address(address.to_canonical())
+    }
+
+    /// Loopback, private (RFC 1918, RFC 4193) or link-local.
+    pub(super) fn is_near(self) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Address(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+            Self::Address(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+        }
+    }
+}
+
+/// An entry of `server.trusted_proxies`: an address, a network, or `unix` for whoever comes by the Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trusted {
+    Network { first: u128, prefix: u32 },
+    Unix,
+}
+
+impl Trusted {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text == "unix" {
+            return Some(Self::Unix);
+        }
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        // IPv4 lives in the last 32 of the 128 bits.
+        let (bits, outer) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let prefix = prefix.unwrap_or(bits);
+        (prefix <= bits).then(|| Self::Network { first: wide(address), prefix: prefix + outer })
+    }
+
+    pub(super) fn covers(&self, peer: Peer) -> bool {
+        match (self, peer) {
+            (Self::Unix, Peer::Local) => true,
+            (Self::Network { first, prefix }, Peer::Address(address)) => {
+                let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+                (wide(address) ^ first) & mask == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+fn wide(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => Ipv6Addr::to_bits(v6),
+    }
+}
+
+/// An entry of `X-Forwarded-For`: an address, maybe with a port or in brackets.
+pub(super) fn forwarded(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim().trim_matches('"');
+    entry
+        .parse()
+        .ok()
+        .or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip()))
+        .or_else(|| entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(text: &str) -> Peer {
+        Peer::at(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn near_is_loopback_private_and_link_local_only() {
+        for near in
+            ["127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.9", "169.254.3.4", "::1"]
+        {
+            assert!(peer(near).is_near(), "{near}");
+        }
+        for near in ["fe80::1", "fd12::1", "::ffff:192.168.0.1"] {
+            assert!(peer(near).is_near(), "{near}");
+        }
+        for far in ["8.8.8.8", "172.32.0.1", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8", "0.0.0.0", "224.0.0.1"] {
+            assert!(!peer(far).is_near(), "{far}");
+        }
+    }
+
+    #[test]
+    fn networks_cover_what_lies_in_them() {
+        for (network, address, covered) in [
+            ("10.0.0.0/8", "10.200.3.4", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("192.168.1.7", "192.168.1.7", true),
+            ("192.168.1.7", "192.168.1.8", false),
+            ("0.0.0.0/0", "9.9.9.9", true),
+            ("fd00::/8", "fd12::1", true),
+            ("::1", "127.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+        ] {
+            assert_eq!(Trusted::parse(network).expect(network).covers(peer(address)), covered, "{network} {address}");
+        }
+        assert!(Trusted::parse("unix").expect("unix").covers(Peer::Local));
+        for bad in ["", "10.0.0.0/33", "::/129", "example.org", "10.0.0.0/-1"] {
+            assert_eq!(Trusted::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn forwarded_addresses_come_with_and_without_a_port() {
+        for text in ["192.0.2.1", " 192.0.2.1 ", "192.0.2.1:99"] {
+            assert_eq!(forwarded(text), "192.0.2.1".parse().ok(), "{text}");
+        }
+        assert_eq!(forwarded("[2001:db8::1]"), "2001:db8::1".parse().ok());
+        assert_eq!(forwarded("unknown"), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! For those who run the service: health, metrics, the description of the API.
+//!
+//! Owns what a supervisor and a monitor find at fixed paths. Hides formats. Never starts or changes anything.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Http;
+use super::openapi::{ClassicRefusals, description};
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// Version of the text format that `metrics` writes.
+const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// That the service answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Alive {
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReadyReply {
+    ready: bool,
+    /// One sentence per thing that is wrong.
+    problems: Vec<String>,
+}
+
+/// Alive. Needs no token.
+#[utoipa::path(get, path = "/healthz", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "Alive", body = Alive)))]
+pub(super) async fn healthz() -> Response {
+    ([(CACHE_CONTROL, NO_STORE)], Json(Alive { status: "ok" })).into_response()
+}
+
+/// Ready: the catalog opens, the cache folder is writable, there is space.
+#[utoipa::path(get, path = "/readyz", tag = "operation",
+    responses(
+        ClassicRefusals,
+        (status = 200, description = "Ready", body = ReadyReply),
+        (status = 503, description = "Not ready, and why", body = ReadyReply)))]
+pub(super) async fn readyz(State(http): State<Http>) -> Response {
+    let readiness = http.app().readiness().await;
+    let reply = Json(ReadyReply { ready: readiness.ready, problems: readiness.problems });
+    if readiness.ready {
+        return ([(CACHE_CONTROL, NO_STORE)], reply).into_response();
+    }
+    let retry = [(CACHE_CONTROL, NO_STORE), (RETRY_AFTER, HeaderValue::from_static("5"))];
+    (StatusCode::SERVICE_UNAVAILABLE, retry, reply).into_response()
+}
+
+/// Metrics, as Prometheus reads them.
+#[utoipa::path(get, path = "/metrics", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "Metrics", content_type = "application/openmetrics-text", body = String)))]
+pub(super) async fn metrics(State(http): State<Http>) -> Response {
+    ([(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, NO_STORE)], http.app().metrics_text().await).into_response()
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value)))]
+pub(super) async fn openapi(State(http): State<Http>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], description(http.base_path())).into_response()
+}

@@ -1,0 +1,98 @@
+//! `/play`: everything in one request.
+//!
+//! Owns the choice between a song's audio, a playlist and an archive. Hides how each is written.
+//! Never sends what `/tunnel` would not.
+
+mod archive;
+mod m3u;
+mod zip;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+
+use self::archive::Archive;
+use super::Http;
+use super::ask::{self, Addresses};
+use super::audio::{self, disposition};
+use super::error::{Classic, Refusal};
+use super::guard::Caller;
+use super::openapi::ClassicRefusals;
+use super::query::Query;
+use crate::app::{FetchAsk, Fetched, Prefetch, Want};
+
+const PLAYLIST: &str = "audio/x-mpegurl";
+const ARCHIVE: &str = "application/zip";
+
+/// A link's audio, in one request.
+///
+/// One song: the audio itself, as it arrives. Several: a playlist of streaming addresses, or with `archive=zip` one ZIP.
+/// `HEAD` starts what `GET` would, and leaves out the body.
+#[utoipa::path(get, path = "/play", tag = "classic",
+    params(
+        ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
+        ("archive" = Option<String>, Query, description = "`zip`: all songs in one archive, track by track"),
+        ("playlist" = Option<bool>, Query, description = "Take the whole list of a `watch?v=…&list=…` link"),
+        ("accept" = Option<String>, Query, description = "What the client can play, like `m4a,opus`"),
+        ("Range" = Option<String>, Header, description = "Of one song: RFC 9110, 14.2"),
+    ),
+    responses(
+        ClassicRefusals,
+        (status = 200, content_type = "audio/mp4", body = [u8],
+            description = "The audio; of several songs `audio/x-mpegurl`, or `application/zip`"),
+        (status = 206, description = "The ranges asked for", content_type = "audio/mp4", body = [u8]),
+        (status = 304, description = "As the client has it"),
+        (status = 412, description = "Not as the client has it"),
+        (status = 416, description = "Beyond the end", body = super::error::ClassicError),
+        (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished)))]
+pub(super) async fn play(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
+    let query = Query::of(&request.uri);
+    let zipped = match query.filled("archive").as_deref() {
+        None => false,
+        Some("zip") => true,
+        Some(_) => {
+            return Err(Refusal::bad_request("no archive is called that; use archive=zip, or leave it out").into());
+        }
+    };
+    let ask = FetchAsk {
+        link: ask::link(query.get("url"), "send the link: GET /play?url=LINK")?,
+        whole_list: query.switch("playlist")?,
+        accept: query.accept()?,
+        prefetch: Prefetch::All,
+    };
+    let fetched = ask::fetch(http.app(), ask).await?;
+    if zipped {
+        return Ok(archived(&http, fetched).await?);
+    }
+    if let [song] = fetched.songs.as_slice() {
+        let served = audio::serve(http.app(), &song.key, Want::Stream, &request).await;
+        return Ok(served.map_err(audio::Denied::for_link)?);
+    }
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    let name = format!("{}.m3u8", title(&fetched));
+    Ok((head(PLAYLIST, &name), m3u::write(&fetched, &addresses)).into_response())
+}
+
+async fn archived(http: &Http, fetched: Fetched) -> Result<Response, Refusal> {
+    let name = format!("{}.zip", title(&fetched));
+    let archive = Archive::open(http.app().clone(), fetched).await?;
+    Ok((head(ARCHIVE, &name), Body::from_stream(archive.into_stream())).into_response())
+}
+
+fn head(content_type: &'static str, name: &str) -> [(HeaderName, HeaderValue); 3] {
+    [
+        (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (CONTENT_DISPOSITION, disposition::inline(name)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]
+}
+
+/// A name for the whole: the list's title, else the first song's.
+fn title(fetched: &Fetched) -> String {
+    let list = fetched.list.as_ref().and_then(|list| list.title.clone());
+    let title = list.or_else(|| fetched.songs.first().map(|song| song.track.title.clone()));
+    title.as_deref().map(crate::app::sanitize).filter(|title| !title.is_empty()).unwrap_or_else(|| fetched.id.clone())
+}

@@ -1,0 +1,44 @@
+//! Extended M3U: a list that players open.
+//!
+//! Owns its lines. Hides nothing. Never lists a song that cannot be had.
+
+use super::super::ask::Addresses;
+use crate::app::{Fetched, Song};
+
+/// The playable songs of a list, each as a streaming address.
+pub(super) fn write(fetched: &Fetched, addresses: &Addresses) -> String {
+    let mut text = String::from("#EXTM3U\n");
+    if let Some(title) = fetched.list.as_ref().and_then(|list| list.title.as_deref()) {
+        text.push_str(&format!("#PLAYLIST:{}\n", one_line(title)));
+    }
+    for song in &fetched.songs {
+        // -1 means "unknown" to players.
+        let seconds =
+            song.track.duration.map_or(-1, |time| i64::try_from(time.as_secs_f64().round() as u64).unwrap_or(-1));
+        let address = addresses.tunnel_url(&song.canonical_name);
+        text.push_str(&format!("#EXTINF:{seconds},{}\n{address}&stream=1\n", entry_title(song)));
+    }
+    text
+}
+
+/// `Artist - Title`, or the title alone where it names the artist already.
+fn entry_title(song: &Song) -> String {
+    let (title, artist) = (one_line(&song.track.title), one_line(song.track.artist.as_deref().unwrap_or("")));
+    let named = artist.is_empty() || title.to_lowercase().contains(&artist.to_lowercase());
+    if named { title } else { format!("{artist} - {title}") }
+}
+
+/// A title may not start a line of its own.
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_control()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_never_becomes_a_line() {
+        assert_eq!(one_line("a\r\n#EXTINF:1,b\u{0}c"), "a #EXTINF:1,b c");
+    }
+}

@@ -1,0 +1,195 @@
+//! The parameters of a request: its query, and the preferences in its header.
+//!
+//! Owns how switches, waits and lists of words are read, the same for both faces. Hides percent-encoding.
+//! Never fails on a parameter nobody asked about.
+
+use std::time::Duration;
+
+use http::header::HeaderMap;
+use http::{HeaderName, HeaderValue};
+use kmds_extract::choose::{Accept, Form};
+
+use super::error::Refusal;
+
+/// Longest time a client may hold a request for a file (`api.md` 1).
+const LONGEST_WAIT_SECONDS: u64 = 300;
+
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// The query of a request, decoded. Unknown parameters are ignored, of repeated ones the first counts.
+#[derive(Debug, Clone)]
+pub(super) struct Query<'q> {
+    raw: &'q str,
+}
+
+impl<'q> Query<'q> {
+    pub(super) fn of(uri: &'q http::Uri) -> Self {
+        Self { raw: uri.query().unwrap_or("") }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        url::form_urlencoded::parse(self.raw.as_bytes()).find(|(have, _)| have == name).map(|(_, value)| value.into())
+    }
+
+    /// As [`get`](Self::get), with a `+` meaning itself: what clients send that never encode it.
+    pub(super) fn get_with_plus(&self, name: &str) -> Option<String> {
+        let escaped = self.raw.replace('+', "%2B");
+        Query { raw: &escaped }.get(name)
+    }
+
+    /// The parameter, unless it is missing or empty.
+    pub(super) fn filled(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// A switch: `1`, `true` or nothing after it is on.
+    /// # Errors
+    /// A word that is neither on nor off.
+    pub(super) fn switch(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name).as_deref().map(str::to_ascii_lowercase).as_deref() {
+            Some("1" | "true" | "yes" | "on" | "") => Ok(true),
+            None | Some("0" | "false" | "no" | "off") => Ok(false),
+            Some(_) => Err(Refusal::bad_request(format!("{name} is a switch; use {name}=1 or {name}=0"))),
+        }
+    }
+
+    /// What the client can play, as `accept=m4a,opus`.
+    /// # Errors
+    /// See [`accept`].
+    pub(super) fn accept(&self) -> Result<Option<Accept>, Refusal> {
+        self.get("accept").map(|words| accept(words.split(','))).transpose()
+    }
+
+    /// How long to wait: `wait=0` to `wait=300`.
+    /// # Errors
+    /// Anything else.
+    fn wait(&self) -> Result<Option<Duration>, Refusal> {
+        let Some(text) = self.get("wait") else { return Ok(None) };
+        let seconds = digits(&text).filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS).ok_or_else(|| {
+            Refusal::bad_request(format!("wait is in whole seconds; use wait=0 to wait={LONGEST_WAIT_SECONDS}"))
+        })?;
+        Ok(Some(Duration::from_secs(seconds)))
+    }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    // `parse` alone would take a sign.
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+/// What a client can play. Words we do not know are passed over: a newer client may name newer forms.
+/// # Errors
+/// When no known word is left.
+pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Accept, Refusal> {
+    Accept::new(words.into_iter().filter_map(|word| word.parse::<Form>().ok()))
+        .ok_or_else(|| Refusal::bad_request("accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm"))
+}
+
+/// How long a client holds a request, and who said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wait {
+    pub(super) time: Duration,
+    from_preference: bool,
+}
+
+impl Wait {
+    /// `wait=` of the query, else the preference of RFC 7240. A preference is never an error: one too long is cut.
+    /// # Errors
+    /// A `wait=` that is no number from 0 to 300.
+    pub(super) fn asked(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, Refusal> {
+        if let Some(time) = query.wait()? {
+            return Ok(Self { time, from_preference: false });
+        }
+        let preferred = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).find_map(preferred_wait);
+        Ok(preferred.map_or_else(Self::default, |seconds| Self {
+            time: Duration::from_secs(seconds.min(LONGEST_WAIT_SECONDS)),
+            from_preference: true,
+        }))
+    }
+
+    /// Tells a client that its preference was followed.
+    pub(super) fn acknowledge(self, headers: &mut HeaderMap) {
+        if self.from_preference
+            && let Ok(value) = HeaderValue::try_from(format!("wait={}", self.time.as_secs()))
+        {
+            headers.insert(PREFERENCE_APPLIED, value);
+        }
+    }
+}
+
+fn preferred_wait(header: &str) -> Option<u64> {
+    header.split(',').find_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("wait").then(|| digits(value))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(query: &str, prefer: &[&'static str]) -> Result<Wait, Refusal> {
+        let mut headers = HeaderMap::new();
+        for value in prefer {
+            headers.append(PREFER, HeaderValue::from_static(value));
+        }
+        Wait::asked(&Query { raw: query }, &headers)
+    }
+
+    #[test]
+    fn a_wait_is_a_number_of_seconds_up_to_five_minutes() {
+        for (query, seconds) in [("", 0), ("wait=0", 0), ("wait=7", 7), ("wait=300", 300), ("a=b&wait=2&wait=x", 2)] {
+            assert_eq!(wait(query, &[]).expect(query).time.as_secs(), seconds, "{query}");
+        }
+        for query in ["wait=301", "wait=-1", "wait=+5", "wait=", "wait=1.5", "wait=abc", "wait=99999999999999999999"] {
+            assert_eq!(wait(query, &[]).expect_err(query).status.as_u16(), 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_preference_waits_too_is_acknowledged_and_never_an_error() {
+        for (header, seconds) in [
+            ("wait=10", 10),
+            ("respond-async, wait=10", 10),
+            ("Wait = \"10\"; x=y", 10),
+            ("wait=100000", 300),
+            ("wait=soon", 0),
+            ("waiting=10", 0),
+        ] {
+            assert_eq!(wait("", &[header]).expect("valid").time.as_secs(), seconds, "{header}");
+        }
+        let mut headers = HeaderMap::new();
+        wait("", &["return=minimal", "wait=10"]).expect("valid").acknowledge(&mut headers);
+        assert_eq!(headers[PREFERENCE_APPLIED], "wait=10");
+        let mut headers = HeaderMap::new();
+        wait("wait=5", &["wait=10"]).expect("valid").acknowledge(&mut headers);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn what_a_client_accepts_needs_one_word_we_know() {
+        let query = Query { raw: "accept=flying,opus,%20M4A" };
+        assert_eq!(query.accept().expect("valid").expect("given").forms(), [Form::Opus, Form::M4a]);
+        assert_eq!(Query { raw: "accept=flying" }.accept().expect_err("none left").status.as_u16(), 400);
+        assert_eq!(Query { raw: "accept=" }.accept().expect_err("none left").status.as_u16(), 400);
+        assert_eq!(Query { raw: "" }.accept(), Ok(None));
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_or_refused() {
+        for (raw, on) in [("s=1", true), ("s=true", true), ("s", true), ("s=0", false), ("s=False", false), ("", false)]
+        {
+            assert_eq!(Query { raw }.switch("s"), Ok(on), "{raw}");
+        }
+        assert!(Query { raw: "s=perhaps" }.switch("s").is_err());
+    }
+
+    #[test]
+    fn a_plus_may_be_a_space_or_itself() {
+        let query = Query { raw: "file=A+B%2BC.m4a" };
+        assert_eq!(query.get("file").as_deref(), Some("A B+C.m4a"));
+        assert_eq!(query.get_with_plus("file").as_deref(), Some("A+B+C.m4a"));
+    }
+}

@@ -1,0 +1,105 @@
+//! The page at `/ui/`.
+//!
+//! Owns the page's files as they are served, and the policy that keeps anything else out of it. Hides that its script is
+//! written in parts. Never makes up markup: the files are embedded as they are.
+
+use axum::extract::Path;
+use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+
+use super::Http;
+use super::error::{Classic, Refusal};
+use super::openapi::ClassicRefusals;
+
+/// Lets the page's own files run, and nothing be loaded from elsewhere.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; \
+     connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+/// Another version may come with the next start.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const ICON: &str = include_str!("page/icon.svg");
+const MANIFEST: &str = include_str!("page/page.webmanifest");
+/// One file of all parts: words first, the part that starts the rest last.
+const SCRIPT: &str = concat!(
+    include_str!("page/script/words.js"),
+    include_str!("page/script/ask.js"),
+    include_str!("page/script/song.js"),
+    include_str!("page/script/found.js"),
+    include_str!("page/script/kept.js"),
+    include_str!("page/script/live.js"),
+    include_str!("page/script/player.js"),
+    include_str!("page/script/stats.js"),
+    include_str!("page/script/page.js"),
+);
+
+/// To the page.
+#[utoipa::path(get, path = "/ui", tag = "operation",
+    responses(ClassicRefusals, (status = 308, description = "To `/ui/`")))]
+pub(super) async fn to_page(State(http): State<Http>) -> Response {
+    let page = HeaderValue::try_from(format!("{}/ui/", http.base_path()));
+    let location = page.unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)]).into_response()
+}
+
+/// The page.
+#[utoipa::path(get, path = "/ui/", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "The page", content_type = "text/html", body = String)))]
+pub(super) async fn page() -> Response {
+    let mut response = file("text/html; charset=utf-8", PAGE);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+    response
+}
+
+/// A file of the page.
+#[utoipa::path(get, path = "/ui/{file}", tag = "operation",
+    params(("file" = String, Path, description = "`page.css`, `page.js`, `icon.svg` or `page.webmanifest`")),
+    responses(ClassicRefusals, (status = 200, description = "The file", content_type = "text/css", body = String)))]
+pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Result<Response, Classic> {
+    match name.as_ref().map(|Path(name)| name.as_str()) {
+        Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE)),
+        Ok("page.js") => Ok(file("text/javascript; charset=utf-8", SCRIPT)),
+        Ok("icon.svg") => Ok(file("image/svg+xml", ICON)),
+        Ok("page.webmanifest") => Ok(file("application/manifest+json", MANIFEST)),
+        _ => Err(Refusal::not_found("the page has no such file; it is at /ui/").into()),
+    }
+}
+
+fn file(content_type: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(content_type)), (CACHE_CONTROL, ASK_AGAIN)], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_nothing_the_policy_would_stop() {
+        for inline in ["<style", "style=\"", "onclick=", "onload=", "onsubmit=", "javascript:", "src=\"http"] {
+            assert!(!PAGE.contains(inline), "{inline}");
+        }
+        assert_eq!(PAGE.matches("<script").count(), PAGE.matches("<script src=\"page.js\"").count());
+        for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!SCRIPT.contains(markup), "{markup}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_file_the_page_names_is_served() {
+        for name in
+            PAGE.split([' ', '>']).filter_map(|part| part.strip_prefix("href=\"").or(part.strip_prefix("src=\"")))
+        {
+            let name = name.trim_end_matches('"');
+            if !name.contains(['/', '#']) {
+                let served = page_file(Ok(Path(name.to_owned()))).await;
+                assert!(served.is_ok(), "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The v1 API below `/api/v1`: snake_case, problem+json.
+//!
+//! Owns how its requests are read. Hides how replies are spelled (`shapes`). Never behaves differently from the classic
+//! face where `api.md` does not say so.
+
+pub(super) mod shapes;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode};
+use kmds_extract::{Site, TrackId};
+use serde_json::Value;
+
+use self::shapes::{FetchReply, ListReply, TrackReply};
+use super::ask::{self, Addresses};
+use super::error::{Refusal, V1};
+use super::guard::Caller;
+use super::openapi::V1Refusals;
+use super::query::{Query, Wait};
+use super::{Http, audio, classic};
+use crate::app::{FetchAsk, ListAsk, Prefetch, Song, State as JobState, Stats};
+
+/// Forms of a song that can be asked for.
+const RENDITIONS: [&str; 7] = ["original", "m4a", "mp3", "ogg", "opus", "flac", "wav"];
+const ORIGINAL: &str = "original";
+/// Songs of a list reply unless asked otherwise, and at most.
+const LISTED: usize = 50;
+const MOST_LISTED: usize = 500;
+/// Covers change rarely: clients may keep one for a day.
+const COVER_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=86400");
+
+/// What the two path parameters name; `not_found` when no song can have that id.
+type At = Result<Path<(String, String)>, PathRejection>;
+
+fn track_at(at: At) -> Result<TrackId, Refusal> {
+    let named = at.ok().and_then(|Path((site, id))| TrackId::new(Site::parse(&site)?, &id));
+    named.ok_or_else(|| Refusal::not_found("no such track; ask /api/v1/tracks/SITE/ID with what /api/v1/fetch replied"))
+}
+
+fn never_asked_for(id: &TrackId) -> Refusal {
+    Refusal::not_found(format!("{id} was never asked for, or was deleted; POST its link to /api/v1/fetch"))
+}
+
+/// Resolves a link and queues its songs.
+#[utoipa::path(post, path = "/api/v1/fetch", tag = "v1",
+    request_body = shapes::FetchBody,
+    responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchReply)))]
+pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> Result<Response, V1> {
+    let (request, body) = request.into_parts();
+    let body = ask::body(&request.headers, body).await?;
+    check_content_type(&request, &body)?;
+    let (ask, rendition) = read_body(&body)?;
+    let prefetch = ask.prefetch;
+    let mut fetched = ask::fetch(http.app(), ask).await?;
+    if rendition != ORIGINAL {
+        let ahead = match prefetch {
+            Prefetch::All => usize::MAX,
+            Prefetch::None => 0,
+            Prefetch::Ahead(count) => count,
+        };
+        for song in fetched.songs.iter_mut().take(ahead) {
+            let id = song.track.id.clone();
+            if http.app().rendition(&id, &rendition, false).await?.is_some()
+                && let Some(rendered) = http.app().song(&id).await?
+            {
+                // The list's entry knows its album and number better.
+                *song = Song { track: song.track.clone(), ..rendered };
+            }
+        }
+    }
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    Ok(Json(FetchReply::new(&fetched, &addresses)).into_response())
+}
+
+/// Whether a body may be read: one that says it is something else than JSON is not guessed at. What `curl -d` says of
+/// every body counts only if the body is JSON all the same.
+fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
+    let Some(value) = request.headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let is_json = match essence.as_str() {
+        "application/json" => true,
+        "application/x-www-form-urlencoded" => body.trim_ascii_start().starts_with(b"{"),
+        other => other.starts_with("application/") && other.ends_with("+json"),
+    };
+    if is_json {
+        return Ok(());
+    }
+    let sentence = "the body has to be JSON; send it with Content-Type: application/json";
+    Err(Refusal::bad_request(sentence).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+}
+
+fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
+    let example = "send {\"url\": \"LINK\"}";
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("the body is no JSON ({error}); {example}")))?;
+    let Value::Object(mut object) = value else {
+        return Err(Refusal::bad_request(format!("the body is JSON, but no object; {example}")));
+    };
+    let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
+    let wrong = |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" has to be {wanted}"));
+    let link = match take("url") {
+        None => None,
+        Some(Value::String(link)) => Some(link),
+        Some(_) => return Err(wrong("url", "a string")),
+    };
+    let whole_list = match take("playlist") {
+        None => false,
+        Some(Value::Bool(whole)) => whole,
+        Some(_) => return Err(wrong("playlist", "true or false")),
+    };
+    let accept = match take("accept") {
+        None => None,
+        Some(words) => Some(classic::read_accept(&words).ok_or_else(|| wrong("accept", "an array of strings"))??),
+    };
+    let prefetch = match take("prefetch") {
+        None => Prefetch::All,
+        Some(value) => prefetch(&value).ok_or_else(|| wrong("prefetch", "\"all\", \"none\" or a whole number"))?,
+    };
+    let rendition = match take("rendition") {
+        None => ORIGINAL.to_owned(),
+        Some(Value::String(word)) => rendition(&word)?,
+        Some(_) => return Err(wrong("rendition", "a string")),
+    };
+    let link = ask::link(link, &format!("there is no \"url\" in the body; {example}"))?;
+    Ok((FetchAsk { link, whole_list, accept, prefetch }, rendition))
+}
+
+fn prefetch(value: &Value) -> Option<Prefetch> {
+    match value {
+        Value::String(word) if word == "all" => Some(Prefetch::All),
+        Value::String(word) if word == "none" => Some(Prefetch::None),
+        Value::Number(number) => match usize::try_from(number.as_u64()?).unwrap_or(usize::MAX) {
+            0 => Some(Prefetch::None),
+            count => Some(Prefetch::Ahead(count)),
+        },
+        _ => None,
+    }
+}
+
+fn rendition(word: &str) -> Result<String, Refusal> {
+    if RENDITIONS.contains(&word) {
+        return Ok(word.to_owned());
+    }
+    Err(Refusal::bad_request(format!("no rendition is called that; use one of {}", RENDITIONS.join(", "))))
+}
+
+/// What the cache knows, newest first.
+#[utoipa::path(get, path = "/api/v1/tracks", tag = "v1",
+    params(
+        ("state" = Option<String>, Query, description = "`queued`, `downloading`, `converting`, `ready` or `failed`"),
+        ("site" = Option<String>, Query, description = "`youtube`, `soundcloud`, `bandcamp` or `other`"),
+        ("q" = Option<String>, Query, description = "Words in title, artist or album"),
+        ("limit" = Option<u16>, Query, description = "1 to 500, 50 by default"),
+        ("cursor" = Option<String>, Query, description = "Where the reply before ended"),
+    ),
+    responses(V1Refusals, (status = 200, description = "Tracks", body = ListReply)))]
+pub(super) async fn list_tracks(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
+    let asked = read_list(&Query::of(&request.uri))?;
+    let listing = http.app().list(asked).await?;
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    Ok(Json(ListReply::new(&listing, &addresses)).into_response())
+}
+
+fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
+    let unknown =
+        |name: &str, words: &str| Refusal::bad_request(format!("no {name} is called that; use one of {words}"));
+    let state = query.filled("state").map(|word| {
+        let states = [JobState::Queued, JobState::Downloading, JobState::Converting, JobState::Ready, JobState::Failed];
+        let found = states.into_iter().find(|state| state.as_str() == word);
+        found.ok_or_else(|| unknown("state", "queued, downloading, converting, ready, failed"))
+    });
+    let site = query
+        .filled("site")
+        .map(|word| Site::parse(&word).ok_or_else(|| unknown("site", "youtube, soundcloud, bandcamp, other")));
+    let limit = query.filled("limit").map_or(Ok(LISTED), |text| {
+        let limit = text.parse().ok().filter(|limit| (1..=MOST_LISTED).contains(limit));
+        limit.ok_or_else(|| Refusal::bad_request(format!("limit is out of range; use 1 to {MOST_LISTED}")))
+    });
+    Ok(ListAsk {
+        state: state.transpose()?,
+        site: site.transpose()?,
+        query: query.filled("q"),
+        limit: limit?,
+        cursor: query.filled("cursor"),
+    })
+}
+
+/// One track: metadata, state, progress, links, failure.
+#[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
+    params(("site" = String, Path), ("id" = String, Path)),
+    responses(V1Refusals, (status = 200, description = "The track", body = TrackReply)))]
+pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+    let id = track_at(at)?;
+    let song = http.app().song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    Ok(Json(TrackReply::new(&song, &addresses)).into_response())
+}
+
+/// Cancels or evicts a track, in all its forms.
+#[utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
+    params(("site" = String, Path), ("id" = String, Path)),
+    responses(V1Refusals, (status = 204, description = "Gone")))]
+pub(super) async fn delete_track(State(http): State<Http>, at: At) -> Result<StatusCode, V1> {
+    let id = track_at(at)?;
+    if http.app().delete(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(never_asked_for(&id).into()) }
+}
+
+/// Tries a failed track again now.
+#[utoipa::path(post, path = "/api/v1/tracks/{site}/{id}/retry", tag = "v1",
+    params(("site" = String, Path), ("id" = String, Path)),
+    responses(V1Refusals, (status = 202, description = "The track, queued again if it had failed", body = TrackReply)))]
+pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+    let id = track_at(at)?;
+    let song = http.app().retry(&id).await?.ok_or_else(|| never_asked_for(&id))?;
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    Ok((StatusCode::ACCEPTED, Json(TrackReply::new(&song, &addresses))).into_response())
+}
+
+/// The audio of a track, whole or while it arrives. Statuses as `/tunnel`.
+#[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/audio", tag = "v1",
+    params(
+        ("site" = String, Path), ("id" = String, Path),
+        ("rendition" = Option<String>, Query, description = "`original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`"),
+        ("tags" = Option<bool>, Query, description = "A copy with title, artist, album and cover written into it"),
+        ("wait" = Option<u16>, Query, description = "Hold the request until the file is ready, 0 to 300 s"),
+        ("stream" = Option<bool>, Query, description = "Send bytes as they arrive"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
+        ("Range" = Option<String>, Header, description = "RFC 9110, 14.2"),
+    ),
+    responses(
+        V1Refusals,
+        (status = 200, description = "The file", content_type = "audio/mp4", body = [u8]),
+        (status = 206, description = "The ranges asked for", content_type = "audio/mp4", body = [u8]),
+        (status = 304, description = "As the client has it"),
+        (status = 412, description = "Not as the client has it")))]
+pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+    let id = track_at(at)?;
+    let query = Query::of(&request.uri);
+    let wait = Wait::asked(&query, &request.headers)?;
+    let (streams, tags) = (query.switch("stream")?, query.switch("tags")?);
+    let rendition = rendition(query.filled("rendition").as_deref().unwrap_or(ORIGINAL))?;
+    let key = if request.method == Method::HEAD && rendition == ORIGINAL && !tags {
+        // `HEAD` queues nothing.
+        http.app().song(&id).await?.map(|song| song.key)
+    } else {
+        http.app().rendition(&id, &rendition, tags).await.map_err(Refusal::failed_for_good)?
+    };
+    let key = key.ok_or_else(|| never_asked_for(&id))?;
+    let want = classic::wanted(&request.method, streams, wait);
+    let served = audio::serve(http.app(), &key, want, &request).await;
+    let mut response = served.unwrap_or_else(|denied| V1::from(denied.for_file()).into_response());
+    if request.method != Method::HEAD {
+        wait.acknowledge(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// The cover of a track, fetched when first asked for and kept.
+#[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
+    params(("site" = String, Path), ("id" = String, Path)),
+    responses(V1Refusals, (status = 200, description = "The picture", content_type = "image/jpeg", body = [u8])))]
+pub(super) async fn send_cover(State(http): State<Http>, at: At) -> Result<Response, V1> {
+    let id = track_at(at)?;
+    let cover = http.app().cover(&id).await?;
+    let cover = cover.ok_or_else(|| Refusal::not_found(format!("{id} has no cover, or was never asked for")))?;
+    let content_type = picture_type(&cover.content_type);
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static(content_type)), (CACHE_CONTROL, COVER_CACHE)];
+    Ok((headers, cover.bytes).into_response())
+}
+
+/// Pictures that cannot carry a script; a site's word for anything else is not repeated to a browser.
+fn picture_type(stated: &str) -> &'static str {
+    let known = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"];
+    let essence = stated.split(';').next().unwrap_or("").trim();
+    known.into_iter().find(|known| known.eq_ignore_ascii_case(essence)).unwrap_or("application/octet-stream")
+}
+
+/// Counts by state, bytes on disk, queues, engines and their health.
+#[utoipa::path(get, path = "/api/v1/stats", tag = "v1",
+    responses(V1Refusals, (status = 200, description = "Counts and health", body = shapes::StatsReply)))]
+pub(super) async fn show_stats(State(http): State<Http>) -> Json<Stats> {
+    Json(http.app().stats().await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(body: &str) -> Result<(FetchAsk, String), u16> {
+        read_body(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[test]
+    fn a_fetch_has_defaults_and_its_words_are_checked() {
+        let (ask, rendition) = asked(r#"{"url": "x", "other": 1}"#).expect("valid");
+        assert_eq!((ask.link.as_str(), ask.whole_list, ask.prefetch), ("x", false, Prefetch::All));
+        assert_eq!(rendition, "original");
+        for (value, wanted) in [
+            ("\"all\"", Some(Prefetch::All)),
+            ("\"none\"", Some(Prefetch::None)),
+            ("0", Some(Prefetch::None)),
+            ("3", Some(Prefetch::Ahead(3))),
+            ("null", Some(Prefetch::All)),
+            ("-1", None),
+            ("1.5", None),
+            ("\"3\"", None),
+            ("true", None),
+        ] {
+            let read = asked(&format!(r#"{{"url": "x", "prefetch": {value}}}"#)).ok().map(|(ask, _)| ask.prefetch);
+            assert_eq!(read, wanted, "{value}");
+        }
+        for bad in
+            ["", "[]", "{}", r#"{"url": 1}"#, r#"{"url": "x", "playlist": 1}"#, r#"{"url": "x", "rendition": "exe"}"#]
+        {
+            assert_eq!(asked(bad).map(|_| ()), Err(400), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_bounded_and_empty_filters_are_none() {
+        let read = |query: &str| {
+            let uri: http::Uri = format!("/x?{query}").parse().expect("a path");
+            read_list(&Query::of(&uri)).map_err(|refusal| refusal.status.as_u16())
+        };
+        let all = read("state=&site=&q=&limit=&cursor=").expect("valid");
+        assert_eq!((all.state, all.site, all.query, all.limit, all.cursor), (None, None, None, 50, None));
+        let some = read("state=ready&site=bandcamp&q=a+b&limit=500&cursor=7").expect("valid");
+        assert_eq!((some.state, some.site), (Some(JobState::Ready), Some(Site::Bandcamp)));
+        assert_eq!((some.query.as_deref(), some.limit), (Some("a b"), 500));
+        for bad in ["state=done", "site=vimeo", "limit=0", "limit=501", "limit=-1", "limit=x"] {
+            assert_eq!(read(bad).map(|_| ()), Err(400), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_picture_of_a_site_runs_as_a_page() {
+        assert_eq!(picture_type("image/png; x=y"), "image/png");
+        assert_eq!(picture_type("image/svg+xml"), "application/octet-stream");
+        assert_eq!(picture_type("text/html"), "application/octet-stream");
+    }
+}

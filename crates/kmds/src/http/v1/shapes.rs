@@ -1,0 +1,301 @@
+//! The snake_case replies of the v1 API.
+//!
+//! Owns every key of them. Hides nothing. Never computes what a value is.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use kmds_extract::{Kind, Site};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::ask::Addresses;
+use super::super::classic::shapes::seconds;
+use super::super::error::{kind_schema, state_schema};
+use crate::app::{Failure, Fetched, Key, ListFacts, Listing, Missing, Song, State, Stored};
+
+/// What `POST /api/v1/fetch` is asked.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"url": "https://soundcloud.com/klaus-veen/ordinary-days", "prefetch": 3}))]
+#[expect(dead_code, reason = "describes the body for /openapi.json; it is read by hand, for better words in refusals")]
+pub(in crate::http) struct FetchBody {
+    /// Link to a song or list, at most 2,048 bytes.
+    url: String,
+    /// Take the whole list of a `watch?v=…&list=…` link.
+    #[schema(default = false)]
+    playlist: Option<bool>,
+    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
+    accept: Option<Vec<String>>,
+    /// How much is downloaded at once.
+    prefetch: Option<PrefetchBody>,
+    /// `original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`.
+    #[schema(default = "original")]
+    rendition: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the body for /openapi.json")]
+enum PrefetchBody {
+    /// `all` or `none`.
+    Word(String),
+    /// The first N, then N ahead of the one listened to.
+    Ahead(u32),
+}
+
+/// A resolved link.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct FetchReply {
+    id: String,
+    #[schema(value_type = String)]
+    site: Site,
+    /// The link in its one form.
+    link: String,
+    /// Set for lists only.
+    #[schema(required = true)]
+    collection: Option<CollectionReply>,
+    tracks: Vec<TrackReply>,
+    unavailable: Vec<MissingReply>,
+    /// The site's list is longer than what is returned.
+    truncated: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct CollectionReply {
+    title: Option<String>,
+    artist: Option<String>,
+    cover_url: Option<String>,
+    /// Songs of the list, unavailable ones included.
+    total: usize,
+}
+
+/// One song in one form.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct TrackReply {
+    #[schema(value_type = String)]
+    site: Site,
+    id: String,
+    rendition: String,
+    /// The song's own page.
+    link: String,
+    title: String,
+    artist: Option<String>,
+    album: Option<String>,
+    album_artist: Option<String>,
+    /// 1-based place in the album or list.
+    track_number: Option<u32>,
+    track_total: Option<u32>,
+    duration_seconds: Option<f64>,
+    /// `YYYY-MM-DD`.
+    date: Option<String>,
+    cover_url: Option<String>,
+    #[schema(schema_with = state_schema)]
+    state: State,
+    received_bytes: u64,
+    total_bytes: Option<u64>,
+    /// Exact where the site states it.
+    approximate_bytes: Option<u64>,
+    failure: Option<FailureReply>,
+    /// For people.
+    file_name: String,
+    canonical_name: String,
+    /// Where the finished file will stand.
+    cache_path: String,
+    /// Facts of a finished file.
+    stored: Option<StoredReply>,
+    links: LinksReply,
+}
+
+/// Paths on this server.
+#[derive(Debug, Serialize, ToSchema)]
+struct LinksReply {
+    #[serde(rename = "self")]
+    #[schema(rename = "self")]
+    itself: String,
+    audio: String,
+    stream: String,
+    cover: String,
+    tunnel: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct FailureReply {
+    #[schema(schema_with = kind_schema)]
+    kind: Kind,
+    reason: String,
+    retryable: bool,
+    retry_after_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct StoredReply {
+    size_bytes: u64,
+    sha256: String,
+    container: String,
+    codec: String,
+    bitrate_bps: Option<u32>,
+    /// RFC 3339.
+    published: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct MissingReply {
+    title: Option<String>,
+    track_number: u32,
+    #[schema(schema_with = kind_schema)]
+    kind: Kind,
+    reason: String,
+    retryable: bool,
+}
+
+/// A page of what the cache knows.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ListReply {
+    tracks: Vec<TrackReply>,
+    /// For the next call; null at the end.
+    #[schema(required = true)]
+    cursor: Option<String>,
+}
+
+/// Counts and health.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what the application's own Stats serialize to, for /openapi.json")]
+pub(in crate::http) struct StatsReply {
+    /// Songs by state.
+    songs: BTreeMap<String, u64>,
+    bytes_on_disk: u64,
+    free_bytes: Option<u64>,
+    max_bytes: u64,
+    queues: Vec<QueueReply>,
+    engines: Vec<EngineReply>,
+    listeners: u64,
+    uptime_seconds: u64,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "see StatsReply")]
+struct QueueReply {
+    site: String,
+    waiting: usize,
+    running: usize,
+    limit: usize,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "see StatsReply")]
+struct EngineReply {
+    site: String,
+    /// `native` or `ytdlp`: which one goes first now.
+    first: String,
+    native: String,
+    ytdlp: String,
+    native_failures: u64,
+    reason: Option<String>,
+}
+
+impl FetchReply {
+    pub(super) fn new(fetched: &Fetched, addresses: &Addresses) -> Self {
+        Self {
+            id: fetched.id.clone(),
+            site: fetched.site,
+            link: fetched.link.clone(),
+            collection: fetched.list.as_ref().map(CollectionReply::new),
+            tracks: fetched.songs.iter().map(|song| TrackReply::new(song, addresses)).collect(),
+            unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
+            truncated: fetched.truncated,
+        }
+    }
+}
+
+impl ListReply {
+    pub(super) fn new(listing: &Listing, addresses: &Addresses) -> Self {
+        let tracks = listing.songs.iter().map(|song| TrackReply::new(song, addresses)).collect();
+        Self { tracks, cursor: listing.cursor.clone() }
+    }
+}
+
+impl CollectionReply {
+    fn new(list: &ListFacts) -> Self {
+        let ListFacts { title, artist, cover_url, total } = list.clone();
+        Self { title, artist, cover_url, total }
+    }
+}
+
+impl TrackReply {
+    pub(super) fn new(song: &Song, addresses: &Addresses) -> Self {
+        let track = song.track.clone();
+        let itself = addresses.path(&format!("/api/v1/tracks/{}/{}", track.id.site().as_str(), track.id.id()));
+        Self {
+            site: track.id.site(),
+            id: track.id.id().to_owned(),
+            rendition: rendition_word(&song.key),
+            link: track.link,
+            title: track.title,
+            artist: track.artist,
+            album: track.album,
+            album_artist: track.album_artist,
+            track_number: track.number,
+            track_total: track.total,
+            duration_seconds: track.duration.map(seconds),
+            date: track.date,
+            cover_url: track.cover_url,
+            state: song.state,
+            received_bytes: song.received,
+            total_bytes: song.total,
+            approximate_bytes: song.approximate_size,
+            failure: song.failure.as_ref().map(FailureReply::new),
+            file_name: song.file_name.clone(),
+            canonical_name: song.canonical_name.clone(),
+            cache_path: song.cache_path.clone(),
+            stored: song.stored.as_ref().map(StoredReply::new),
+            links: LinksReply {
+                audio: format!("{itself}/audio"),
+                stream: format!("{itself}/audio?stream=1"),
+                cover: format!("{itself}/cover"),
+                tunnel: addresses.tunnel_path(&song.canonical_name),
+                itself,
+            },
+        }
+    }
+}
+
+/// The word that asks for this form again.
+fn rendition_word(key: &Key) -> String {
+    if key.is_copy() { key.rendition().to_owned() } else { "original".to_owned() }
+}
+
+impl FailureReply {
+    fn new(failure: &Failure) -> Self {
+        Self {
+            kind: failure.kind,
+            reason: failure.sentence.clone(),
+            retryable: failure.retryable(),
+            retry_after_seconds: failure.retry_after.map(|wait| wait.as_secs()),
+        }
+    }
+}
+
+impl StoredReply {
+    fn new(stored: &Stored) -> Self {
+        let Stored { size_bytes, sha256, container, codec, bitrate_bps, published } = stored.clone();
+        Self { size_bytes, sha256, container, codec, bitrate_bps, published: rfc3339(published) }
+    }
+}
+
+/// UTC, to the second.
+fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time)
+        .map_or_else(|_| String::new(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+impl MissingReply {
+    fn new(missing: &Missing) -> Self {
+        Self {
+            title: missing.title.clone(),
+            track_number: missing.number,
+            kind: missing.failure.kind,
+            reason: missing.failure.sentence.clone(),
+            retryable: missing.failure.retryable(),
+        }
+    }
+}
