@@ -1,0 +1,139 @@
+//! The documents are held to the code: what can be read off is compared, so that it cannot drift.
+//!
+//! After a change of settings: `KMDS_BLESS=1 cargo test -p kmds --test docs` writes `kmds.example.toml` and the table of
+//! `docs/settings.md` anew.
+
+use std::path::{Path, PathBuf};
+
+use kmds::config::{SETTINGS, Setting, example};
+use kmds::metrics::{Lane, Metrics, Snapshot};
+use kmds_extract::{Kind, Site};
+
+/// The table of `docs/settings.md` stands between these.
+const TABLE_BEGINS: &str = "| setting | kind | default | |\n| --- | --- | --- | --- |\n";
+const TABLE_ENDS: &str = "\n\n";
+/// Lines a stranger reads in ten minutes.
+const ARCHITECTURE_LINES: usize = 150;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn is_blessed() -> bool {
+    std::env::var_os("KMDS_BLESS").is_some_and(|value| value == "1")
+}
+
+fn write(path: &str, text: &str) {
+    std::fs::write(root().join(path), text).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// The documents that people read.
+fn documents() -> Vec<PathBuf> {
+    let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    inside(root())
+        .chain(inside(root().join("docs")))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "md"))
+        .collect()
+}
+
+/// How a kind of value is called in the table.
+fn kind(setting: &Setting) -> String {
+    let shape = format!("{:?}", setting.shape);
+    let (name, words) = shape.split_once('(').unwrap_or((&shape, ""));
+    match name {
+        "Listen" => "address:port".to_owned(),
+        "Url" => "URL".to_owned(),
+        "Address" => "IP address".to_owned(),
+        "Bool" => "true/false".to_owned(),
+        "Bytes" => "size".to_owned(),
+        "Seconds" => "time".to_owned(),
+        "Words" => "list of words".to_owned(),
+        "Word" => {
+            let words: Vec<String> = words.split('"').skip(1).step_by(2).map(|word| format!("`{word}`")).collect();
+            format!("word: {}", words.join(", "))
+        }
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+fn table() -> String {
+    let row = |setting: &Setting| {
+        let per_site = if setting.per_site { " ¹" } else { "" };
+        let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
+        format!("| `{}`{per_site} | {} | {default} | {} |", setting.key, kind(setting), setting.says)
+    };
+    SETTINGS.iter().map(row).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_table_of_settings_is_the_one_in_the_code() {
+    let text = read("docs/settings.md");
+    let begins = text.find(TABLE_BEGINS).expect("the table's head") + TABLE_BEGINS.len();
+    let ends = begins + text[begins..].find(TABLE_ENDS).expect("an empty line behind the table");
+    if is_blessed() {
+        return write("docs/settings.md", &format!("{}{}{}", &text[..begins], table(), &text[ends..]));
+    }
+    assert_eq!(&text[begins..ends], table(), "KMDS_BLESS=1 writes it anew");
+}
+
+#[test]
+fn the_example_file_is_what_the_command_prints() {
+    if is_blessed() {
+        return write("kmds.example.toml", &example());
+    }
+    assert_eq!(read("kmds.example.toml"), example(), "KMDS_BLESS=1 writes it anew");
+}
+
+#[test]
+fn every_kind_of_failure_is_explained() {
+    let text = read("docs/api.md");
+    let missing: Vec<&str> =
+        Kind::ALL.iter().map(|kind| kind.as_str()).filter(|word| !text.contains(&format!("`{word}`"))).collect();
+    assert!(missing.is_empty(), "docs/api.md does not explain {missing:?}");
+}
+
+#[test]
+fn every_metric_is_in_the_table() {
+    let text = read("docs/operation.md");
+    let metrics = Metrics::new();
+    // A family without a value is not written.
+    metrics.job_done(Site::YouTube, None);
+    metrics.received(Site::YouTube, 1);
+    metrics.answered("/", 200);
+    let now = Snapshot {
+        songs: [("ready".to_owned(), 1)].into(),
+        lanes: vec![Lane { site: Site::YouTube, waiting: 1, running: 1 }],
+        native_first: vec![(Site::YouTube, true)],
+        ..Snapshot::default()
+    };
+    let metrics = metrics.text(&now);
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let missing: Vec<&str> =
+        types.filter_map(|line| line.split(' ').next()).filter(|name| !text.contains(&format!("`{name}"))).collect();
+    assert!(missing.is_empty(), "docs/operation.md does not explain {missing:?}");
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).expect("a readable document");
+        let folder = document.parent().expect("a folder");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            assert!(folder.join(path).exists(), "{}: nothing at {target}", document.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_is_read_in_ten_minutes() {
+    let lines = read("ARCHITECTURE.md").lines().count();
+    assert!(lines <= ARCHITECTURE_LINES, "ARCHITECTURE.md has {lines} lines");
+}
