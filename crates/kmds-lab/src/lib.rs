@@ -5,6 +5,19 @@
 //! Hides certificates, containers and wire formats. Never depends on the service it tests: what the sites look like is
 //! written here a second time, from the field notes, so that a mistake would have to be made twice.
 //!
+//! ```
+//! # use kmds_lab::{Fault, Lab, kib, mib};
+//! # async fn story() {
+//! let lab = Lab::start().await; // a client needs lab.proxy_url() and lab.ca_file()
+//! let song = lab.soundcloud().track("ordinary-days").size(mib(1)).holds_at(kib(256)).publish();
+//! lab.inject(Fault::Status(503, None).on_pages().first(2));
+//! // … let a client fetch song.link(); its audio stops at 256 KiB …
+//! song.release();
+//! // … what it ends with must equal song.bytes() …
+//! assert_eq!(lab.hits(&song), 1);
+//! # }
+//! ```
+//!
 //! | module | owns |
 //! | --- | --- |
 //! | `audio` | audio of any length in every container |

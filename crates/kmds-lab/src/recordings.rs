@@ -18,6 +18,8 @@ pub struct Exchange {
     pub request_body: Value,
     pub status: u16,
     pub body: String,
+    /// `Location`, else where the recorder ended up.
+    pub leads_to: String,
 }
 
 impl Exchange {
@@ -40,8 +42,16 @@ impl Exchange {
             },
             status: u16::try_from(recorded["response"]["status"].as_u64()?).ok()?,
             body: recorded["response"]["body"].as_str()?.to_owned(),
+            leads_to: location(&recorded["response"]),
         })
     }
+}
+
+fn location(response: &Value) -> String {
+    let headers = response["headers"].as_object();
+    let named = headers.and_then(|headers| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location")));
+    let told = named.and_then(|(_, values)| values.as_str().or_else(|| values.get(0)?.as_str()));
+    told.or_else(|| response["final_url"].as_str()).unwrap_or_default().to_owned()
 }
 
 /// Reads every `.json` under `folder` into `shared`; gives how many exchanges there were.

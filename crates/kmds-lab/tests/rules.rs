@@ -2,30 +2,12 @@
 
 mod client;
 
-use client::Client;
+use client::{Client, aac_url, call, client_id, format_url};
 use kmds_lab::bandcamp::Lock;
 use kmds_lab::soundcloud::Format;
 use kmds_lab::youtube::{Layout, Refusal};
-use kmds_lab::{Fault, Kind, Lab, Site, Song, kib, mib};
+use kmds_lab::{Fault, Kind, Lab, Site, kib, mib};
 use serde_json::{Value, json};
-
-fn call(client_name: &str, version: &str, rest: Value) -> Value {
-    let mut body =
-        json!({"context": {"client": {"clientName": client_name, "clientVersion": version, "visitorData": "v"}}});
-    for (key, value) in rest.as_object().into_iter().flatten() {
-        body[key] = value.clone();
-    }
-    body
-}
-
-/// The URL of the AAC stream that VISIONOS is told.
-async fn aac_url(client: &Client, song: &Song) -> String {
-    let body = call("VISIONOS", "1.02", json!({"videoId": song.id()}));
-    let answer =
-        client.post("https://youtubei.googleapis.com/youtubei/v1/player?prettyPrint=false", &body).await.json();
-    let formats = answer["streamingData"]["adaptiveFormats"].as_array().expect("formats");
-    formats.iter().find(|format| format["itag"] == 140).expect("itag 140")["url"].as_str().expect("a URL").to_owned()
-}
 
 #[tokio::test]
 async fn plain_requests_and_other_ports_are_refused_and_counted() {
@@ -122,22 +104,6 @@ async fn a_list_of_250_is_three_pages_in_both_layouts() {
 
 fn count_items(page: &str) -> usize {
     page.matches("\"playlistVideoRenderer\":").count() + page.matches("\"lockupViewModel\":").count()
-}
-
-/// Resolves a SoundCloud track and gives the URL of its first format of this protocol.
-async fn format_url(client: &Client, song: &Song, id: &str, protocol: &str) -> String {
-    let resolve = format!("https://api-v2.soundcloud.com/resolve?url={}&client_id={id}", song.link());
-    let track = client.get(&resolve).await.json();
-    let list = track["media"]["transcodings"].as_array().expect("transcodings");
-    let one = list.iter().find(|t| t["format"]["protocol"] == protocol).expect("the protocol");
-    let url = format!("{}?client_id={id}", one["url"].as_str().expect("a URL"));
-    client.get(&url).await.json()["url"].as_str().expect("a URL").to_owned()
-}
-
-async fn client_id(client: &Client) -> String {
-    let home = client.get("https://soundcloud.com/").await.text();
-    let (_, rest) = home.split_once("\"apiClient\",\"data\":{\"id\":\"").expect("hydration");
-    rest.split('"').next().expect("an id").to_owned()
 }
 
 #[tokio::test]
@@ -357,30 +323,4 @@ async fn labs_do_not_know_each_other() {
     assert_eq!(second.get_range(&url, "bytes=0-9").await.status, 403, "another lab's signature");
     assert_eq!((one.hits(&song), two.hits(&twin)), (0, 1));
     assert_eq!(two.hits("youtubei.googleapis.com"), 1);
-}
-
-#[tokio::test]
-async fn recordings_live_again() {
-    let Some(folder) = std::env::var_os("KMDS_RECORDINGS") else {
-        eprintln!("SKIPPED: KMDS_RECORDINGS is not set, so no recorded exchange was served");
-        return;
-    };
-    let lab = Lab::with_recordings(folder).await;
-    let client = Client::of(&lab);
-    for song in lab.songs().into_iter().filter(|song| song.site() == Site::YouTube && song.seconds() > 0.0) {
-        let url = aac_url(&client, &song).await;
-        let head = client.get_range(&url, "bytes=0-99").await;
-        assert_eq!(head.status, 206, "{song:?}");
-        assert!(
-            head.header("content-range")
-                .is_some_and(|range| url.contains(&format!("clen={}", range.rsplit('/').next().unwrap_or(""))))
-        );
-    }
-    let private = call("VISIONOS", "1.02", json!({"videoId": "8VajtrESJzA"}));
-    let answer = client.post("https://youtubei.googleapis.com/youtubei/v1/player", &private).await.json();
-    assert_eq!(answer["playabilityStatus"]["reason"], "This video is private", "lent to another client, unwrapped");
-    let id = client_id(&client).await;
-    let open_minds = lab.song(Site::SoundCloud, "1356023209").expect("a recorded track");
-    let url = format_url(&client, &open_minds, &id, "progressive").await;
-    assert!(client.get(&url).await.body == open_minds.bytes());
 }

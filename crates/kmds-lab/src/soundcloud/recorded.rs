@@ -21,6 +21,10 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
         .filter(|exchange| exchange.path.starts_with("/media/") && exchange.status == 404)
         .map(|exchange| exchange.path.as_str())
         .collect();
+    for exchange in exchanges.iter().filter(|exchange| exchange.host == "on.soundcloud.com") {
+        let code = exchange.path.trim_start_matches('/').to_owned();
+        lock(&shared.soundcloud.short_links).insert(code, exchange.leads_to.clone());
+    }
     for exchange in exchanges.iter().filter(|exchange| exchange.host.starts_with("api-")) {
         let Some(answer) = exchange.json().filter(|_| exchange.status == 200) else { continue };
         match (&answer, answer["kind"].as_str()) {
@@ -81,10 +85,7 @@ fn add_track(shared: &Shared, object: &Value, gone: &HashSet<&str>) {
     let mut streams: Vec<StreamSpec> = Vec::new();
     let transcodings = object.pointer("/media/transcodings").and_then(Value::as_array);
     for transcoding in transcodings.into_iter().flatten() {
-        let Some(path) = transcoding["url"].as_str().and_then(|url| url.strip_prefix("https://api-v2.soundcloud.com"))
-        else {
-            continue;
-        };
+        let Some(path) = transcoding["url"].as_str().and_then(|url| url.get(url.find("/media/")?..)) else { continue };
         let format = format_of(transcoding).filter(|_| !gone.contains(path));
         if let Some(key) = format.and_then(Format::stream_key)
             && !streams.iter().any(|stream| stream.key == key)

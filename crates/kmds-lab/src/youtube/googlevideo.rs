@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
 use crate::audio::Shape;
 use crate::sign;
@@ -120,16 +121,14 @@ pub fn key(itag: &str, xtags: &str) -> String {
 fn lmt_of(shared: &Shared, song: &Song, number: usize) -> Option<u64> {
     let video = lock(&shared.youtube.videos).get(song.id()).cloned()?;
     let wanted = &song.streams().get(number)?.key;
-    let lists = [
-        video.answer.pointer("/streamingData/adaptiveFormats").and_then(|v| v.as_array().cloned()),
-        Some(video.muxed.clone()),
-    ];
-    let format = lists.into_iter().flatten().flatten().find(|format| key_of_format(format).as_ref() == Some(wanted))?;
+    let adaptive = video.answer.pointer("/streamingData/adaptiveFormats").and_then(Value::as_array);
+    let mut formats = adaptive.into_iter().flatten().chain(&video.muxed);
+    let format = formats.find(|format| key_of_format(format).as_ref() == Some(wanted))?;
     Some(format["lastModified"].as_str()?.parse::<u64>().ok()? + song.version())
 }
 
 /// The key of a format of a player answer, from its URL.
-pub fn key_of_format(format: &serde_json::Value) -> Option<String> {
+pub fn key_of_format(format: &Value) -> Option<String> {
     let (_, query) = format["url"].as_str()?.split_once('?')?;
     let params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let value = |wanted: &str| params.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());

@@ -77,6 +77,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         ("POST", "/youtubei/v1/browse") => lists::browse(shared, request),
         ("POST", "/youtubei/v1/next") => lists::next(shared, request),
         ("GET", "/playlist") => lists::page(shared, request),
+        (_, path) if path.starts_with("/youtubei/") => api_error(404, "NOT_FOUND"),
         _ => Reply::not_found(),
     }
 }

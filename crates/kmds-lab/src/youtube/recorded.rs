@@ -42,8 +42,9 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
                 }
             }
             "/youtubei/v1/reel/reel_item_watch" => {
-                if let Some(video) = id("/playerRequest/videoId") {
-                    answers.reel.insert(video, answer["playerResponse"].clone());
+                // A video that does not exist is answered `{}`, as every unknown one is.
+                if let (Some(video), Some(reel)) = (id("/playerRequest/videoId"), answer.get("playerResponse")) {
+                    answers.reel.insert(video, reel.clone());
                 }
             }
             "/youtubei/v1/browse" => {

@@ -1,12 +1,14 @@
-//! A client of one request a connection, which speaks through the lab's proxy and follows nothing.
+//! A client of one request a connection, which speaks through the lab's proxy and follows nothing; and the few calls
+//! that every test makes.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
 
-use kmds_lab::Lab;
+use kmds_lab::{Lab, Song};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -124,4 +126,39 @@ fn parse(bytes: &[u8]) -> Answer {
     let body = bytes[end + 4..].to_vec();
     let length = headers.iter().find(|(name, _)| name == "Content-Length").and_then(|(_, value)| value.parse().ok());
     Answer { status, headers, is_whole: length == Some(body.len()), body }
+}
+
+/// The body of a YouTube call.
+pub fn call(client_name: &str, version: &str, rest: Value) -> Value {
+    let mut body =
+        json!({"context": {"client": {"clientName": client_name, "clientVersion": version, "visitorData": "v"}}});
+    for (key, value) in rest.as_object().into_iter().flatten() {
+        body[key] = value.clone();
+    }
+    body
+}
+
+/// The URL of the AAC stream that VISIONOS is told.
+pub async fn aac_url(client: &Client, song: &Song) -> String {
+    let body = call("VISIONOS", "1.02", json!({"videoId": song.id()}));
+    let answer =
+        client.post("https://youtubei.googleapis.com/youtubei/v1/player?prettyPrint=false", &body).await.json();
+    let formats = answer["streamingData"]["adaptiveFormats"].as_array().expect("formats");
+    formats.iter().find(|format| format["itag"] == 140).expect("itag 140")["url"].as_str().expect("a URL").to_owned()
+}
+
+/// Resolves a SoundCloud track and gives the URL of its first format of this protocol.
+pub async fn format_url(client: &Client, song: &Song, id: &str, protocol: &str) -> String {
+    let resolve = format!("https://api-v2.soundcloud.com/resolve?url={}&client_id={id}", song.link());
+    let track = client.get(&resolve).await.json();
+    let list = track["media"]["transcodings"].as_array().expect("transcodings");
+    let one = list.iter().find(|t| t["format"]["protocol"] == protocol).expect("the protocol");
+    let url = format!("{}?client_id={id}", one["url"].as_str().expect("a URL"));
+    client.get(&url).await.json()["url"].as_str().expect("a URL").to_owned()
+}
+
+pub async fn client_id(client: &Client) -> String {
+    let home = client.get("https://soundcloud.com/").await.text();
+    let (_, rest) = home.split_once("\"apiClient\",\"data\":{\"id\":\"").expect("hydration");
+    rest.split('"').next().expect("an id").to_owned()
 }
