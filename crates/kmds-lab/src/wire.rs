@@ -315,7 +315,7 @@ pub fn file(request: &Request, bytes: &Bytes, content_type: &str, etag: &str) ->
     reply.with_header("Accept-Ranges", "bytes").with_header("ETag", etag)
 }
 
-/// Where the body of a reply made by [`file`] begins in the file.
+/// Where the body of a reply made by [`file()`] begins in the file.
 pub fn start_of(reply: &Reply) -> u64 {
     let range = reply.headers.iter().find(|(name, _)| name == "Content-Range");
     range.and_then(|(_, value)| value.strip_prefix("bytes ")?.split('-').next()?.parse().ok()).unwrap_or(0)

@@ -30,7 +30,7 @@ use kmds_extract::{Codec, Container};
 pub use sniff::{Sniffed, sniff};
 use window::{Bytes, Window};
 
-/// Bytes [`sniff`] looks at.
+/// Bytes [`sniff()`] looks at.
 pub const SNIFF_BYTES: usize = 4096;
 
 /// How far a duration may be from the expected one: sites round to whole seconds, encoders add and trim at the ends.
