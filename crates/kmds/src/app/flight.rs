@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kmds_extract::recipes::Times;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -50,8 +51,14 @@ pub struct Job {
     pub cancel: CancellationToken,
     /// Somebody waits for its audio or was told to come back.
     listeners: AtomicU32,
-    /// When the site's limit first made it wait.
-    pub limited_since: Mutex<Option<Instant>>,
+    /// How often and since when the site's limit has made it wait.
+    limited: Mutex<Limited>,
+}
+
+#[derive(Debug, Default)]
+struct Limited {
+    since: Option<Instant>,
+    times: u32,
 }
 
 impl Job {
@@ -69,6 +76,17 @@ impl Job {
 
     pub fn is_wanted(&self) -> bool {
         self.listeners.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long to wait for the site's limit now: what it said, else a pause that doubles. `None` once this job would have
+    /// waited too long in all.
+    pub fn wait_for_limit(&self, told: Option<Duration>, times: &Times) -> Option<Duration> {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *limited.since.get_or_insert_with(Instant::now);
+        let doubled = times.limit_pause * f64::from(1_u32 << limited.times.min(16));
+        limited.times += 1;
+        let wait = told.unwrap_or_else(|| Times::seconds(doubled.min(times.limit_pause_most)));
+        (since.elapsed() + wait <= Times::seconds(times.limit_wait)).then_some(wait)
     }
 }
 
@@ -124,7 +142,7 @@ impl Jobs {
                 status: watch::Sender::new(status),
                 cancel: self.stop.child_token(),
                 listeners: AtomicU32::new(0),
-                limited_since: Mutex::new(None),
+                limited: Mutex::default(),
             });
             inner.jobs.insert(key.clone(), Arc::clone(&job));
             inner.queue.push(key.clone(), requester);
@@ -150,6 +168,11 @@ impl Jobs {
         }
         drop(inner);
         self.bell.notify_one();
+    }
+
+    /// Nothing else of this job's site starts for a while.
+    pub fn pause(&self, job: &Job, pause: Duration) {
+        self.inner().queue.pause(&job.key, Instant::now() + pause);
     }
 
     /// Somebody waits for this song: it goes before what nobody waits for.

@@ -17,11 +17,15 @@ use super::words::{Failure, State};
 use super::work::{Attempts, raw_key, show};
 use super::{Inner, forms};
 use crate::convert::{ConvertError, Mp4Head, Target};
-use crate::download::{self, DownloadError};
+use crate::download::{self, Download, DownloadError, Remedy};
 use crate::engine::Engine;
 use crate::media::{self, webm::OpusToOgg};
 use crate::store::{Checked, Lease, Partial, Progress, Reader, Started, StoreError};
 
+/// Limits waited for at one place of a file, and how long each may be (YouTube field notes, 3.4); beyond that the job gives
+/// its place up and keeps its bytes.
+const LIMIT_WAITS: u32 = 3;
+const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
 /// A piece read back from a raw file.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -138,7 +142,7 @@ impl Inner {
         let _ = lease.mark(&download.progress_mark()).await;
         began(partial);
         let mut mark = download.progress_mark();
-        while let Some(chunk) = download.next().await? {
+        while let Some(chunk) = self.next_chunk(job, &mut download).await? {
             self.metrics.received(stream.site, chunk.len());
             lease.write(chunk).await?;
             self.jobs.progress(job);
@@ -149,6 +153,26 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// The next bytes; a short limit of the site is waited for here, so that listeners keep their place.
+    async fn next_chunk(&self, job: &Job, download: &mut Download) -> Result<Option<Bytes>, DownloadError> {
+        let mut waits = 0;
+        loop {
+            let error = match download.next().await {
+                Err(error) => error,
+                chunk => return chunk,
+            };
+            let Remedy::Wait(told) = error.remedy() else { return Err(error) };
+            let wait = job.wait_for_limit(told, &self.recipes.current().time);
+            let Some(wait) = wait.filter(|wait| waits < LIMIT_WAITS && *wait <= LONGEST_HELD_WAIT) else {
+                return Err(error);
+            };
+            waits += 1;
+            tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us in mid-file; waiting");
+            self.jobs.pause(job, wait);
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// The length of a joined file is known at its end only.

@@ -4,11 +4,10 @@
 //! engine; and what each trouble of a download leads to (field notes, failure tables). Hides engines and retries.
 //! Never decides which job runs, never moves bytes itself: [`super::pump`] does.
 
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Choice, Treatment, choose};
-use kmds_extract::recipes::Times;
 use kmds_extract::{ExtractError, Kind, Site, Source, Track};
 
 use super::flight::{Job, Status};
@@ -26,7 +25,7 @@ pub enum End {
     Failed(Failure),
     /// The site limits us: the bytes are kept, the job waits its turn again.
     Limited {
-        wait: Duration,
+        told: Option<Duration>,
         failure: Failure,
     },
     /// Cancelled, or the service stops: the catalog decides what happens next.
@@ -61,7 +60,7 @@ impl Inner {
                 self.jobs.finish(job, Ok(ext), true);
             }
             Err(End::Failed(failure)) => self.give_up(job, failure).await,
-            Err(End::Limited { wait, failure }) => self.wait_for_limit(job, wait, failure).await,
+            Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
             Err(End::Stopped) => self.jobs.forget(job, true),
         }
     }
@@ -82,15 +81,10 @@ impl Inner {
     }
 
     /// Jobs wait for a site's limit, up to a point; requests do not.
-    async fn wait_for_limit(&self, job: &Job, wait: Duration, failure: Failure) {
-        let most = Times::seconds(self.recipes.current().time.limit_wait);
-        let since = {
-            let mut since = job.limited_since.lock().unwrap_or_else(PoisonError::into_inner);
-            *since.get_or_insert_with(Instant::now)
-        };
-        if since.elapsed() + wait > most {
+    async fn wait_for_limit(&self, job: &Job, told: Option<Duration>, failure: Failure) {
+        let Some(wait) = job.wait_for_limit(told, &self.recipes.current().time) else {
             return self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
-        }
+        };
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
         if let Err(error) = self.store.set_state(&job.key, store::State::Queued).await {
             tracing::error!(track = %job.key.track(), %error, "the queue could not be noted");
@@ -175,22 +169,8 @@ impl Inner {
         match self.engines.refresh(&song.track.source, &song.accept).await {
             Ok((fresh, engine)) if !fresh.streams.is_empty() => Ok((fresh, engine)),
             Ok((fresh, _)) => Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(&fresh)))),
-            Err(error) => Err(self.extract_trouble(&error)),
+            Err(error) => Err(extract_trouble(&error)),
         }
-    }
-
-    fn extract_trouble(&self, error: &ExtractError) -> Trouble {
-        let failure = Failure::from(error);
-        if matches!(error, ExtractError::RateLimited { .. }) {
-            let wait = self.limit_pause(failure.retry_after);
-            return Trouble::End(End::Limited { wait, failure });
-        }
-        // The engines have tried each other already.
-        Trouble::End(End::Failed(failure))
-    }
-
-    fn limit_pause(&self, told: Option<Duration>) -> Duration {
-        told.unwrap_or_else(|| Times::seconds(self.recipes.current().time.limit_pause))
     }
 
     /// One stream: located, downloaded, treated.
@@ -205,7 +185,7 @@ impl Inner {
         let stream = match self.engines.locate(&choice.stream).await {
             Ok(stream) => stream,
             Err(error @ ExtractError::StreamGone { .. }) => return Err(Trouble::Next(Failure::from(&error))),
-            Err(error) => return Err(self.extract_trouble(&error)),
+            Err(error) => return Err(extract_trouble(&error)),
         };
         let choice = Choice { stream, treatment: choice.treatment };
         loop {
@@ -238,7 +218,7 @@ impl Inner {
         let failure = Failure::new(error.kind(), error.to_string());
         Ok(Some(match error.remedy() {
             Remedy::AskAgain { times } if song.asked < times => Trouble::AskAgain(failure),
-            Remedy::Wait(told) => Trouble::End(End::Limited { wait: self.limit_pause(told), failure }),
+            Remedy::Wait(told) => Trouble::End(End::Limited { told, failure }),
             Remedy::StartOver if !song.restarted => {
                 song.restarted = true;
                 lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
@@ -349,4 +329,14 @@ pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, ext: &str)
 /// The key under which the bytes of a stream lie that are converted or re-wrapped into `key`.
 pub(super) fn raw_key(key: &Key) -> Option<Key> {
     Key::copy(key.track().clone(), &format!("raw-{}", key.rendition()))
+}
+
+/// What a failed request for metadata or a stream's URL leads to.
+fn extract_trouble(error: &ExtractError) -> Trouble {
+    let failure = Failure::from(error);
+    if matches!(error, ExtractError::RateLimited { .. }) {
+        return Trouble::End(End::Limited { told: failure.retry_after, failure });
+    }
+    // The engines have tried each other already.
+    Trouble::End(End::Failed(failure))
 }
