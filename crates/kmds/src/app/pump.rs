@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::flight::Job;
 use super::words::{Failure, State};
-use super::work::{Attempts, raw_key, show};
+use super::work::{Attempts, show};
 use super::{Inner, forms};
 use crate::convert::{ConvertError, Mp4Head, Target};
 use crate::download::{self, Download, DownloadError, Remedy};
@@ -193,8 +193,7 @@ impl Inner {
         way: Way,
         expected: Option<Duration>,
     ) -> Result<(), PumpError> {
-        let raw = raw_key(&job.key).ok_or(StoreError::Gone)?;
-        let mut raw_lease = self.store.lease(&raw).await?;
+        let mut raw_lease = self.store.lease(&job.key.raw()).await?;
         let (began, raw_partial) = watch::channel(None);
         let download = async {
             self.fill(job, &mut raw_lease, stream, |partial| drop(began.send_replace(Some(partial)))).await?;

@@ -13,7 +13,7 @@ use kmds_extract::{ExtractError, Kind, Site, Source, Track};
 use super::flight::{Job, Status};
 use super::pump::{PumpError, Yield};
 use super::resolve::now_unix;
-use super::words::{Failure, Key, State};
+use super::words::{Failure, State};
 use super::{Inner, forms};
 use crate::download::{DownloadError, Remedy};
 use crate::engine::Engine;
@@ -324,11 +324,6 @@ fn order_for(choices: &[Choice], lease: &Lease) -> Vec<Choice> {
 pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, ext: &str) {
     status.partial = Some(partial);
     status.ext = Some(ext.to_owned());
-}
-
-/// The key under which the bytes of a stream lie that are converted or re-wrapped into `key`.
-pub(super) fn raw_key(key: &Key) -> Option<Key> {
-    Key::copy(key.track().clone(), &format!("raw-{}", key.rendition()))
 }
 
 /// What a failed request for metadata or a stream's URL leads to.

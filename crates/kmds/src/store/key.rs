@@ -31,6 +31,9 @@ pub(super) fn extensions() -> impl Iterator<Item = &'static str> {
     EXTENSIONS.iter().map(|(ext, _)| *ext)
 }
 
+/// Begins the name of a raw file, see [`Key::raw`].
+const RAW: &str = "raw-";
+
 /// One form of a song that we keep.
 ///
 /// A *plain* one is named after the form that was asked for (`m4a`); its file is `{site}/{id}.{ext}`, with the extension
@@ -59,6 +62,23 @@ impl Key {
     pub fn from_slug(track: TrackId, slug: &str) -> Option<Self> {
         let (rendition, copy) = slug.strip_suffix(".r").map_or((slug, false), |name| (name, true));
         fits(rendition).then(|| Self { track, rendition: rendition.to_owned(), copy })
+    }
+
+    /// Where the bytes lie that are re-wrapped or converted into this key's file. They have no row of their own: they are
+    /// kept as long as this key's row wants a file.
+    #[must_use]
+    pub fn raw(&self) -> Self {
+        Self { track: self.track.clone(), rendition: format!("{RAW}{}", self.rendition), copy: true }
+    }
+
+    /// The key whose row speaks for this one's partial file.
+    pub(super) fn row_key(&self) -> Self {
+        match self.rendition.strip_prefix(RAW) {
+            Some(rendition) if self.copy => {
+                Self { track: self.track.clone(), rendition: rendition.to_owned(), copy: false }
+            }
+            _ => self.clone(),
+        }
     }
 
     #[must_use]
@@ -168,6 +188,15 @@ mod tests {
         let plain = Key::plain(track(), Form::M4a);
         assert_eq!(plain.relative_path("m4a"), "youtube/M4gD1-So_mA.m4a");
         assert_eq!(parse_file_name(Site::YouTube, "M4gD1-So_mA.m4a"), Some((plain, "m4a")));
+    }
+
+    #[test]
+    fn the_raw_bytes_of_a_song_belong_to_its_row() {
+        let plain = Key::plain(track(), Form::Ogg);
+        let raw = Key::from_work_name(&plain.raw().work_name()).expect("a key");
+        assert_ne!(raw, plain);
+        assert_eq!(raw.row_key(), plain);
+        assert_eq!(plain.row_key(), plain);
     }
 
     #[test]

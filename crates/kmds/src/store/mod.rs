@@ -332,6 +332,7 @@ impl Store {
             }
             let Some(row) = catalog.row(&key)? else { return Ok(false) };
             lease::remove_part(shared, &key)?;
+            lease::remove_part(shared, &key.raw())?;
             if row.state == State::Ready {
                 evict::evict(shared, catalog, &tidy::file_of(&row), State::Deleted)?;
             }

@@ -108,7 +108,7 @@ fn sweep_partials(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError
         let Some(key) = Key::from_work_name(song) else { continue };
         // The lock keeps a lease from being published meanwhile.
         let catalog = shared.catalog.blocking_lock();
-        let state = catalog.row(&key)?.map(|row| row.state);
+        let state = catalog.row(&key.row_key())?.map(|row| row.state);
         let wanted = state.is_some_and(|state| state.is_pending() || state == State::Failed);
         if !wanted && !shared.in_use.is_writing(&key) && remove(&entry.path()).is_ok() && kind == "part" {
             tidied.partials_removed += 1;
