@@ -16,6 +16,7 @@
 //! | [`config`], [`metrics`], [`log`], [`systemd`] | settings, numbers, lines, the service manager | |
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod convert;
 pub mod download;
@@ -41,6 +42,7 @@ use crate::app::{App, Failure, Parts};
 use crate::config::{Config, EgressSettings};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
+use crate::http::{ServeError, Server};
 use crate::metrics::Metrics;
 use crate::origin::{Client, ClientConfig, EgressConfig, EgressError, SharedRecipes};
 use crate::store::{Store, StoreConfig, StoreError};
@@ -59,6 +61,8 @@ pub enum StartError {
     Egress(#[from] EgressError),
     #[error("state.dir or cache.dir: {0}")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("{0}")]
     App(#[from] Failure),
 }
@@ -116,4 +120,43 @@ fn client_config(config: &Config) -> ClientConfig {
     let site_egress: HashMap<Site, EgressConfig> =
         config.sites.iter().map(|(site, of)| (*site, egress(&of.egress))).collect();
     ClientConfig { egress: common, site_egress, memory_file: Some(config.state_dir.join("memory.json")) }
+}
+
+/// Runs the service until `stop` is cancelled: binds, says so on standard output, serves, and parks what is unfinished.
+/// # Errors
+/// See [`StartError`].
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    // Downloads go on while the last streams finish, and are parked after that.
+    let park = CancellationToken::new();
+    let (app, recipes) = assemble(&config, park.clone())?;
+    let server = Server::bind(&config.server).await?;
+    app.start().await?;
+    println!("kmds {VERSION} ready on {}", server.url());
+    systemd::notify("READY=1");
+    tracing::info!(recipes = %app.recipes_date(), cache = %config.cache.dir.display(), "serving on {}", server.url());
+    let reload = tokio::spawn(reload_recipes(config.recipes_file.clone(), recipes));
+    let watchdog = tokio::spawn(systemd::watchdog());
+    server.run(app.clone(), stop).await;
+    systemd::notify("STOPPING=1");
+    park.cancel();
+    app.stopped().await;
+    reload.abort();
+    watchdog.abort();
+    tracing::info!("stopped; unfinished downloads go on at the next start");
+    Ok(())
+}
+
+/// SIGHUP reads the recipes again; a file that cannot be used changes nothing.
+async fn reload_recipes(file: Option<std::path::PathBuf>, recipes: SharedRecipes) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match read_recipes(file.as_deref()) {
+            Ok(fresh) => {
+                tracing::info!(date = fresh.date, "recipes read again");
+                recipes.replace(fresh);
+            }
+            Err(error) => tracing::error!(%error, "recipes stay as they were"),
+        }
+    }
 }

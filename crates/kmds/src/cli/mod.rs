@@ -1,0 +1,126 @@
+//! The commands and their words.
+//!
+//! Owns arguments, what is printed, and exit codes. Hides the terminal. Never does what the application does.
+//!
+//! Exit codes: 0 done · 1 some songs failed, or a check found something · 2 the call or a setting cannot be used ·
+//! 130 interrupted.
+
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, ConfigError, RawConfig, Sources};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "kmds",
+    version,
+    about = "Links from YouTube, SoundCloud and Bandcamp in; metadata at once, whole audio files after that.",
+    after_help = "Start with `kmds serve`, then: curl 'http://127.0.0.1:60071/fetch?url=LINK'\n\
+                  Or without a server: kmds get LINK\n\
+                  Settings: `kmds config example` prints all of them. Logs: KMDS_LOG=debug, KMDS_LOG_FORMAT=json."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, Args)]
+struct SettingFlags {
+    /// Settings file (TOML; the classic service's Root_CFG.json is read too)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any setting, like --set cache.max_bytes=2GiB; wins over file and environment
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(serve::ServeArgs),
+    /// Look at the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at recipes: the facts about the sites that age
+    #[command(subcommand)]
+    Recipes(RecipesCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print what is set, and where
+    Show,
+    /// Check the settings; exit code 2 if they cannot be used
+    Check,
+    /// Print a commented file with every setting
+    Example,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecipesCommand {
+    /// Check a recipes file; exit code 2 if it cannot be used
+    Check { file: PathBuf },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap prints help, versions and mistakes itself, and exits with 2 for mistakes.
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kmds: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Problem = Box<dyn std::error::Error>;
+
+fn run(cli: Cli) -> Result<ExitCode, Problem> {
+    match cli.command {
+        Command::Serve(args) => {
+            let flags = args.settings();
+            serve::serve(read(&cli.settings, flags)?.check()?)
+        }
+        Command::Config(command) => show_config(&cli.settings, &command),
+        Command::Recipes(RecipesCommand::Check { file }) => {
+            let recipes = crate::read_recipes(Some(&file))?;
+            println!("{}: good, dated {}", file.display(), recipes.date);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, Problem> {
+    let mut all = more;
+    for pair in &flags.set {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write KEY=VALUE"))?;
+        all.push((key.trim().to_owned(), value.trim().to_owned()));
+    }
+    Ok(RawConfig::read(&Sources::from_process(flags.config.clone(), all))?)
+}
+
+fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode, Problem> {
+    match command {
+        ConfigCommand::Example => print!("{}", config::example()),
+        ConfigCommand::Show => {
+            for (key, value, from) in read(flags, Vec::new())?.given() {
+                println!("{key} = {value}    # {from}");
+            }
+        }
+        ConfigCommand::Check => {
+            let checked: Result<Config, ConfigError> = read(flags, Vec::new())?.check();
+            let config = checked?;
+            println!("good: listens on {}, keeps songs in {}", config.server.listen, config.cache.dir.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,86 @@
+//! `kmds serve`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::Problem;
+use crate::config::Config;
+
+/// Threads that may wait for the drive; each costs its stack only while it works.
+const BLOCKING_THREADS: usize = 8;
+const BLOCKING_STACK_BYTES: usize = 512 << 10;
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address and port to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Folder of finished songs
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Local folder of the catalog
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let path = |path: &PathBuf| path.display().to_string();
+        [
+            ("server.listen", self.listen.clone()),
+            ("cache.dir", self.cache_dir.as_ref().map(path)),
+            ("state.dir", self.state_dir.as_ref().map(path)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+    }
+}
+
+/// One thread for everything that does not wait for the drive: the smallest runtime there is.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(BLOCKING_STACK_BYTES)
+        .build()
+}
+
+pub fn serve(config: Config) -> Result<ExitCode, Problem> {
+    if let Some(problem) = crate::log::start(LevelFilter::INFO) {
+        return Err(problem.into());
+    }
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone()));
+        crate::run(config, stop).await
+    });
+    // A thread that hangs on a dead network drive must not keep us.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    done.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+}
+
+/// The first SIGTERM or Ctrl-C asks nicely, the second ends at once.
+async fn stop_on_signal(stop: CancellationToken) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be caught; only SIGKILL stops this process");
+        return;
+    };
+    for first in [true, false] {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if !first {
+            std::process::exit(130);
+        }
+        tracing::info!("stopping; a second signal stops at once");
+        stop.cancel();
+    }
+}

@@ -1,0 +1,99 @@
+//! The arrows of ARCHITECTURE.md hold: each module names only those it may.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Who may name whom. A module that is missing here fails the test: decide where it stands.
+const MAY_NAME: [(&str, &[&str]); 13] = [
+    ("cli", &["app", "config", "http", "log", "media"]),
+    ("http", &["app", "config", "metrics"]),
+    ("app", &["config", "convert", "download", "engine", "media", "metrics", "origin", "store", "tag"]),
+    ("engine", &["config", "origin"]),
+    ("download", &["media", "origin"]),
+    ("convert", &["config", "media"]),
+    ("origin", &[]),
+    ("store", &[]),
+    ("media", &[]),
+    ("tag", &[]),
+    ("config", &[]),
+    ("metrics", &[]),
+    ("log", &[]),
+];
+
+/// They wire the others together.
+const WIRING: [&str; 3] = ["lib", "main", "systemd"];
+
+/// Every `crate::name` of a source text, comments left out.
+fn named(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    code.match_indices("crate::")
+        .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        .map(|(at, mark)| code[at + mark.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .collect()
+}
+
+fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the source folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_module_names_only_those_it_may() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let allowed: BTreeMap<&str, &[&str]> = MAY_NAME.into_iter().collect();
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut wrong = Vec::new();
+    for file in &files {
+        let inside = file.strip_prefix(&root).expect("below the source folder");
+        let first = inside.iter().next().and_then(|part| part.to_str()).unwrap_or_default();
+        let module = first.trim_end_matches(".rs");
+        if WIRING.contains(&module) {
+            continue;
+        }
+        let Some(may) = allowed.get(module) else {
+            wrong.push(format!("{module} is in no row of the table"));
+            continue;
+        };
+        let text = std::fs::read_to_string(file).expect("a source file");
+        for name in named(&text) {
+            let is_module = allowed.contains_key(name.as_str()) && name != module;
+            if is_module && !may.contains(&name.as_str()) {
+                wrong.push(format!("{} names {name}", inside.display()));
+            }
+        }
+    }
+    assert!(files.len() > 40, "the sources were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_site_knowledge_does_no_io_and_the_lab_knows_no_service() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crates folder");
+    let read = |path: &str| std::fs::read_to_string(crates.join(path)).expect("a manifest");
+    let extract = read("kmds-extract/Cargo.toml");
+    let needs = extract.split("[dev-dependencies]").next().unwrap_or_default();
+    for forbidden in ["tokio", "reqwest", "hyper", "rusqlite"] {
+        assert!(!needs.contains(forbidden), "kmds-extract must not depend on {forbidden}");
+    }
+    assert!(!read("kmds-lab/Cargo.toml").contains("kmds-extract") && !read("kmds-lab/Cargo.toml").contains("path ="));
+    let mut files = Vec::new();
+    sources(&crates.join("kmds-extract/src"), &mut files);
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        for forbidden in ["std::fs", "std::net", "std::process", "std::thread", "SystemTime", "Instant::now"] {
+            assert!(!text.contains(forbidden), "{} uses {forbidden}", file.display());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! From a link to a file: the main job, site by site, as a client sees it.
+
+mod harness;
+
+use harness::{Kmds, PATIENCE, Setup, read};
+use kmds_lab::{Lab, Site, kib};
+
+#[tokio::test]
+async fn a_youtube_video_arrives_whole_and_its_metadata_at_once() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Ordinary Days").artist("Klaus Veen").seconds(61.0).publish();
+    let kmds = Kmds::start(&lab);
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let entry = &reply["Songs"][0];
+    assert_eq!(entry["Metadata"]["Title"], "Ordinary Days");
+    assert_eq!(entry["Metadata"]["Artist"], "Klaus Veen");
+    assert_eq!(entry["Metadata"]["Approximate_Size"], song.len());
+    assert_eq!(entry["Metadata"]["Track_Number"], 0);
+    assert!(entry["Metadata"]["Track_Total"].is_null());
+    assert_eq!(entry["File_Name"], "Klaus Veen - Ordinary Days.m4a");
+    assert_eq!(kmds.whole(entry).await, song.bytes());
+    // On the drive too, under an id, with a sidecar beside it.
+    let path = entry["Cache_Path"].as_str().expect("a path");
+    assert_eq!(read(&kmds.folder.path("cache").join(path)), song.bytes());
+    assert_eq!(kmds.published(), [path.to_owned(), format!("{path}.json")]);
+    assert!(kmds.partials().is_empty());
+}
+
+#[tokio::test]
+async fn a_soundcloud_song_joined_from_segments_arrives_whole() {
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("ordinary-days").seconds(45.0).publish();
+    let kmds = Kmds::start(&lab);
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+}
+
+#[tokio::test]
+async fn a_bandcamp_album_arrives_whole_in_order() {
+    let lab = Lab::start().await;
+    let album = lab.bandcamp().album(3).publish();
+    let kmds = Kmds::start(&lab);
+    let (status, reply) = kmds.fetch(&album.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let songs = reply["Songs"].as_array().expect("songs");
+    for (place, (entry, song)) in songs.iter().zip(album.songs()).enumerate() {
+        assert_eq!(entry["Metadata"]["Track_Number"], place + 1);
+        assert_eq!(entry["Metadata"]["Track_Total"], 3);
+        assert_eq!(kmds.whole(entry).await, song.bytes());
+    }
+    assert_eq!(lab.page_requests(Site::Bandcamp), 1, "one page for the whole album");
+}
+
+#[tokio::test]
+async fn the_site_is_asked_as_seldom_as_it_allows() {
+    let lab = Lab::start().await;
+    let video = lab.youtube().video("One").publish();
+    let other = lab.youtube().video("Two").publish();
+    let list = lab.youtube().playlist(150).publish();
+    let track = lab.soundcloud().track("one").publish();
+    let set = lab.soundcloud().set(60).full(5).publish();
+    // Metadata alone is counted: nothing is downloaded.
+    let kmds = Setup::of(&lab).set("KMDS_YOUTUBE__MAX_DOWNLOADS", "1").start();
+    let pages = async |link: &str, site| {
+        let before = lab.page_requests(site);
+        let (status, reply) = kmds.v1_fetch(serde_json::json!({ "url": link, "prefetch": "none" })).await;
+        assert_eq!(status, 200, "{reply}");
+        lab.page_requests(site) - before
+    };
+    assert_eq!(pages(&video.link(), Site::YouTube).await, 2, "the visitor id and the player");
+    assert_eq!(pages(&other.link(), Site::YouTube).await, 1, "the visitor id is kept");
+    assert_eq!(pages(&other.link(), Site::YouTube).await, 0, "a known song is not asked for again");
+    assert_eq!(pages(&list.link(), Site::YouTube).await, 2, "one a hundred songs");
+    assert_eq!(pages(&track.link(), Site::SoundCloud).await, 2, "the client id and the song");
+    assert_eq!(pages(&set.link(), Site::SoundCloud).await, 3, "the set, and 55 stubs in batches of 50");
+}
+
+#[tokio::test]
+async fn a_hundred_clients_cause_one_download_and_get_the_same_bytes() {
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("wanted").formats(&[kmds_lab::soundcloud::Format::Mp3Progressive]).publish();
+    let kmds = Kmds::start(&lab);
+    let (link, wanted) = (song.link(), song.bytes());
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let (http, url, link, wanted) = (kmds.http.clone(), kmds.url.clone(), link.clone(), wanted.clone());
+            tokio::spawn(async move {
+                let body = serde_json::json!({ "URL": link }).to_string();
+                let reply = http.post(format!("{url}/fetch")).body(body).send().await.expect("an answer");
+                let reply: serde_json::Value =
+                    serde_json::from_slice(&reply.bytes().await.expect("a body")).expect("JSON");
+                let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+                let audio = http.get(format!("{url}{tunnel}&stream=1")).timeout(PATIENCE).send().await.expect("audio");
+                assert_eq!(audio.status(), 200);
+                assert_eq!(audio.bytes().await.expect("whole"), wanted);
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.expect("a client");
+    }
+    assert_eq!(lab.hits(&song), 1, "the origin is asked once");
+}
+
+#[tokio::test]
+async fn a_late_listener_joins_the_download_in_progress() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Slow").seconds(60.0).holds_at(kib(256)).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let tunnel = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let mut first = kmds.get(&tunnel).await;
+    let mut received = Vec::new();
+    while received.len() < kib(200) as usize {
+        received.extend_from_slice(&first.chunk().await.expect("bytes").expect("more"));
+    }
+    let second = kmds.get(&tunnel).await;
+    song.release();
+    while let Some(chunk) = first.chunk().await.expect("bytes") {
+        received.extend_from_slice(&chunk);
+    }
+    assert_eq!(received, song.bytes());
+    assert_eq!(second.bytes().await.expect("whole"), song.bytes());
+    assert_eq!(lab.hits(&song), 1);
+}
+
+#[tokio::test]
+async fn work_goes_on_after_a_kill_and_keeps_its_bytes() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Long").seconds(600.0).holds_at(kib(3000)).publish();
+    let setup = Setup::of(&lab);
+    let mut kmds = setup.start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let entry = reply["Songs"][0].clone();
+    let tunnel = entry["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    kmds.until("3 MB arrive", async || {
+        let answer = kmds.get(&tunnel).await;
+        let body: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("body")).unwrap_or_default();
+        body["Received"].as_u64().unwrap_or(0) >= kib(2900)
+    })
+    .await;
+    kmds.kill();
+    song.release();
+    let kmds = setup.start();
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    let sent = lab.media_bytes_sent(song.id());
+    assert!(sent < song.len() + kib(1200), "{sent} bytes were sent of a song of {}", song.len());
+}
+
+#[tokio::test]
+async fn the_tunnel_tells_what_it_is_waiting_for() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Held").holds_at(kib(64)).publish();
+    let kmds = Kmds::start(&lab);
+    assert_eq!(kmds.get("/tunnel").await.status(), 400);
+    assert_eq!(kmds.get("/tunnel?file=youtube-M4gD1WSo5mA.m4a").await.status(), 404);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let answer = kmds.get(&tunnel).await;
+    assert_eq!(answer.status(), 418);
+    assert_eq!(answer.headers()["retry-after"], "1");
+    assert_eq!(kmds.get(&tunnel.replace(".mp3", ".exe")).await.status(), 404);
+    let posted = kmds.http.post(kmds.at(&tunnel)).send().await.expect("an answer");
+    assert_eq!(posted.status(), 405);
+    assert!(posted.headers().contains_key("allow"));
+    song.release();
+    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
+    let partial = kmds.http.get(kmds.at(&tunnel)).header("range", "bytes=10-19").send().await.expect("an answer");
+    assert_eq!(partial.status(), 206);
+    assert_eq!(partial.bytes().await.expect("a body"), song.bytes().slice(10..20));
+}
