@@ -169,3 +169,26 @@ async fn the_tunnel_tells_what_it_is_waiting_for() {
     assert_eq!(partial.status(), 206);
     assert_eq!(partial.bytes().await.expect("a body"), song.bytes().slice(10..20));
 }
+
+#[tokio::test]
+async fn a_removed_song_is_gone_at_once_for_those_who_wait_for_it() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Unwanted").holds_at(kib(64)).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let waiting = {
+        let (http, url) = (kmds.http.clone(), kmds.at(&format!("{tunnel}&wait=300")));
+        tokio::spawn(async move { http.get(url).timeout(PATIENCE).send().await.expect("an answer").status().as_u16() })
+    };
+    lab.until(|seen| seen.iter().any(|one| one.kind == kmds_lab::Kind::Media)).await;
+    let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let removed = kmds.http.delete(kmds.at(&path)).timeout(PATIENCE).send().await.expect("an answer");
+    assert!(removed.status().is_success());
+    assert_eq!(waiting.await.expect("a client"), 404);
+    assert_eq!(kmds.get(&tunnel).await.status(), 404);
+    assert!(kmds.partials().is_empty() && kmds.published().is_empty());
+    // A new fetch brings it back.
+    song.release();
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+}

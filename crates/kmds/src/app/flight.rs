@@ -194,11 +194,6 @@ impl Jobs {
                 status.failure = Some(failure);
             }
         });
-        self.forget(job, ran);
-    }
-
-    /// Takes a job out, wherever it is.
-    pub fn forget(&self, job: &Job, ran: bool) {
         let mut inner = self.inner();
         let ours = inner.jobs.get(&job.key).is_some_and(|have| std::ptr::eq(Arc::as_ptr(have), job));
         if ours {

@@ -9,6 +9,8 @@ use super::accept::{failure_of, state_of};
 use super::flight::{Job, Status};
 use super::words::{Audio, Found, Key, NotServed, State, Want};
 use super::{App, Failure, Inner, forms, internal, store_failure};
+use kmds_extract::Kind;
+
 use crate::store::{self, Published, Row, StoreError, content_type};
 
 impl App {
@@ -128,6 +130,9 @@ impl Inner {
 
     /// The job of a song somebody waits for, at the front of the queue.
     async fn demand(&self, row: &Row) -> Result<std::sync::Arc<Job>, NotServed> {
+        if self.stop.is_cancelled() {
+            return Err(Failure::new(Kind::Cancelled, "the service is stopping; ask again when it is back").into());
+        }
         let job = match self.jobs.get(&row.key) {
             Some(job) => job,
             None if row.state == store::State::Evicted => self.take_up(&row.key, true).await?,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use kmds_extract::choose::{Accept, Choice, Treatment, choose};
 use kmds_extract::{ExtractError, Kind, Site, Source, Track};
 
+use super::accept::failure_of;
 use super::flight::{Job, Status};
 use super::pump::{PumpError, Yield};
 use super::resolve::now_unix;
@@ -61,7 +62,8 @@ impl Inner {
             }
             Err(End::Failed(failure)) => self.give_up(job, failure).await,
             Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
-            Err(End::Stopped) => self.jobs.forget(job, true),
+            // Whoever waits looks at the row again: it was removed, or goes on at the next start.
+            Err(End::Stopped) => self.jobs.finish(job, Err(cancelled()), true),
         }
     }
 
@@ -98,8 +100,12 @@ impl Inner {
         let (Some(row), Some(track)) = (self.store.row(key).await?, self.store.track(key.track()).await?) else {
             return Err(End::Stopped);
         };
-        if row.state == store::State::Deleted {
-            return Err(End::Stopped);
+        match row.state {
+            // The job was made from an older look at the row.
+            store::State::Ready => return Ok(row.ext),
+            store::State::Failed => return Err(End::Failed(row.failure.as_ref().map_or_else(cancelled, failure_of))),
+            store::State::Deleted | store::State::Evicted => return Err(End::Stopped),
+            store::State::Queued | store::State::Downloading | store::State::Converting => {}
         }
         if key.is_copy() {
             return self.make_copy(job, &track).await;
@@ -296,6 +302,10 @@ impl Inner {
         );
         Ok(ext)
     }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(Kind::Cancelled, "the song was removed, or the service is stopping; fetch it again")
 }
 
 /// One song's attempts so far.
