@@ -61,8 +61,8 @@ pub struct Server {
 
 enum Listener {
     Tcp(TcpListener),
-    /// The path is removed when the server ends.
-    Unix(UnixListener, PathBuf),
+    /// The path is removed when the server ends, if we made it.
+    Unix(UnixListener, Option<PathBuf>),
 }
 
 enum Accepted {
@@ -77,9 +77,10 @@ impl Server {
     pub async fn bind(config: &ServerConfig) -> Result<Self, ServeError> {
         let guard = Guard::new(config)?;
         let failed = |source| ServeError::Bind { listen: config.listen.clone(), source };
-        let listener = match config.listen.strip_prefix("unix:") {
-            Some(path) => bind_unix(path.into()).await.map_err(failed)?,
-            None => Listener::Tcp(TcpListener::bind(&config.listen).await.map_err(failed)?),
+        let listener = match (inherited().map_err(failed)?, config.listen.strip_prefix("unix:")) {
+            (Some(listener), _) => listener,
+            (None, Some(path)) => bind_unix(path.into()).await.map_err(failed)?,
+            (None, None) => Listener::Tcp(TcpListener::bind(&config.listen).await.map_err(failed)?),
         };
         let most_connections = config.max_connections.unwrap_or_else(most_connections);
         Ok(Self { config: config.clone(), listener, guard, most_connections })
@@ -92,7 +93,7 @@ impl Server {
             Listener::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| (String::new(), 0), |at| (at.ip().to_string(), at.port()))
             }
-            Listener::Unix(_, path) => (path.display().to_string(), 0),
+            Listener::Unix(listener, _) => (path_of(listener), 0),
         }
     }
 
@@ -103,7 +104,7 @@ impl Server {
             Listener::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"))
             }
-            Listener::Unix(_, path) => format!("unix:{}", path.display()),
+            Listener::Unix(listener, _) => format!("unix:{}", path_of(listener)),
         }
     }
 
@@ -125,10 +126,33 @@ impl Server {
             cut.cancel();
             open.wait().await;
         }
-        if let Listener::Unix(_, path) = &listener {
+        if let Listener::Unix(_, Some(path)) = &listener {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// The first socket the service manager opened for us (`LISTEN_FDS`), which beats `server.listen`.
+fn inherited() -> std::io::Result<Option<Listener>> {
+    let mut sockets = listenfd::ListenFd::from_env();
+    if sockets.len() == 0 {
+        return Ok(None);
+    }
+    if let Ok(Some(listener)) = sockets.take_tcp_listener(0) {
+        listener.set_nonblocking(true)?;
+        return TcpListener::from_std(listener).map(|listener| Some(Listener::Tcp(listener)));
+    }
+    let listener = sockets.take_unix_listener(0)?;
+    let listener = listener.map(|listener| {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener).map(|listener| Listener::Unix(listener, None))
+    });
+    listener.transpose()
+}
+
+fn path_of(listener: &UnixListener) -> String {
+    let address = listener.local_addr().ok();
+    address.and_then(|at| at.as_pathname().map(|path| path.display().to_string())).unwrap_or_default()
 }
 
 /// Binds a path, taking over one that a dead server left behind.
@@ -138,7 +162,7 @@ async fn bind_unix(path: PathBuf) -> std::io::Result<Listener> {
     if left_behind && UnixStream::connect(&path).await.is_err() {
         std::fs::remove_file(&path)?;
     }
-    Ok(Listener::Unix(UnixListener::bind(&path)?, path))
+    Ok(Listener::Unix(UnixListener::bind(&path)?, Some(path)))
 }
 
 fn most_connections() -> usize {
