@@ -19,7 +19,7 @@ use self::shapes::{FetchReply, RootReply, Server};
 use super::ask::{self, Addresses};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
-use super::openapi::ClassicRefusals;
+use super::openapi::{AudioAnswers, ClassicRefusals};
 use super::query::{self, Query, Wait};
 use super::{Http, audio};
 use crate::app::{FetchAsk, Found, Key, Prefetch, Want};
@@ -144,10 +144,7 @@ pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
     ),
     responses(
         ClassicRefusals,
-        (status = 200, description = "The file", content_type = "audio/mp4", body = [u8]),
-        (status = 206, description = "The ranges asked for", content_type = "audio/mp4", body = [u8]),
-        (status = 304, description = "As the client has it"),
-        (status = 412, description = "Not as the client has it"),
+        AudioAnswers,
         (status = 416, description = "Beyond the end", body = super::error::ClassicError),
         (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished),
         (status = 500, description = "It failed for good", body = super::error::ClassicFailed),

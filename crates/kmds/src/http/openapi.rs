@@ -21,6 +21,57 @@ pub(super) struct ClassicRefusals;
 /// What any route of the v1 face may answer instead.
 pub(super) struct V1Refusals;
 
+/// What a file of audio may come as.
+const AUDIO: [&str; 6] = ["audio/mp4", "audio/mpeg", "audio/ogg", "audio/webm", "audio/flac", "audio/wav"];
+/// What only `/play` sends: playlists and archives.
+const LISTS: [&str; 2] = ["audio/x-mpegurl", "application/zip"];
+const PICTURES: [&str; 6] =
+    ["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "application/octet-stream"];
+
+/// How a route that sends a file of audio answers when it does.
+pub(super) struct AudioAnswers;
+
+/// The same, where the answer may be a list of songs.
+pub(super) struct PlayAnswers;
+
+/// How a cover is answered.
+pub(super) struct PictureAnswers;
+
+impl IntoResponses for AudioAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let parts = [&AUDIO[..], &["multipart/byteranges"]].concat();
+        BTreeMap::from([
+            ("200".to_owned(), bytes("The file", &AUDIO)),
+            ("206".to_owned(), bytes("The ranges asked for", &parts)),
+            ("304".to_owned(), bytes("As the client has it", &[])),
+            ("412".to_owned(), bytes("Not as the client has it", &[])),
+        ])
+    }
+}
+
+impl IntoResponses for PlayAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut all = AudioAnswers::responses();
+        let whole = bytes("The audio; of several songs a playlist or an archive", &[&AUDIO[..], &LISTS].concat());
+        all.insert("200".to_owned(), whole);
+        all
+    }
+}
+
+impl IntoResponses for PictureAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        BTreeMap::from([("200".to_owned(), bytes("The picture", &PICTURES))])
+    }
+}
+
+fn bytes(description: &str, content_types: &[&str]) -> RefOr<Response> {
+    let response = ResponseBuilder::new().description(description);
+    let response = content_types.iter().fold(response, |response, content_type| {
+        response.content(*content_type, ContentBuilder::new().schema(None::<RefOr<Schema>>).build())
+    });
+    RefOr::T(response.build())
+}
+
 impl IntoResponses for ClassicRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals("application/json", "ClassicError")

@@ -20,7 +20,7 @@ use super::ask::{self, Addresses};
 use super::audio::{self, disposition};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
-use super::openapi::ClassicRefusals;
+use super::openapi::{ClassicRefusals, PlayAnswers};
 use super::query::Query;
 use crate::app::{FetchAsk, Fetched, Prefetch, Want};
 
@@ -41,11 +41,7 @@ const ARCHIVE: &str = "application/zip";
     ),
     responses(
         ClassicRefusals,
-        (status = 200, content_type = "audio/mp4", body = [u8],
-            description = "The audio; of several songs `audio/x-mpegurl`, or `application/zip`"),
-        (status = 206, description = "The ranges asked for", content_type = "audio/mp4", body = [u8]),
-        (status = 304, description = "As the client has it"),
-        (status = 412, description = "Not as the client has it"),
+        PlayAnswers,
         (status = 416, description = "Beyond the end", body = super::error::ClassicError),
         (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished)))]
 pub(super) async fn play(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {

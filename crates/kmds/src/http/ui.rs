@@ -60,7 +60,9 @@ pub(super) async fn page() -> Response {
 /// A file of the page.
 #[utoipa::path(get, path = "/ui/{file}", tag = "operation",
     params(("file" = String, Path, description = "`page.css`, `page.js`, `icon.svg` or `page.webmanifest`")),
-    responses(ClassicRefusals, (status = 200, description = "The file", content_type = "text/css", body = String)))]
+    responses(ClassicRefusals, (status = 200, description = "The file", content(
+        (String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"), (String = "application/manifest+json"),
+    ))))]
 pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Result<Response, Classic> {
     match name.as_ref().map(|Path(name)| name.as_str()) {
         Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE)),

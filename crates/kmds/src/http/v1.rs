@@ -20,7 +20,7 @@ use self::shapes::{FetchReply, ListReply, TrackReply};
 use super::ask::{self, Addresses};
 use super::error::{Refusal, V1};
 use super::guard::Caller;
-use super::openapi::V1Refusals;
+use super::openapi::{AudioAnswers, PictureAnswers, V1Refusals};
 use super::query::{Query, Wait};
 use super::{Http, audio, classic};
 use crate::app::{FetchAsk, ListAsk, Prefetch, Song, State as JobState, Stats};
@@ -234,10 +234,8 @@ pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts
     ),
     responses(
         V1Refusals,
-        (status = 200, description = "The file", content_type = "audio/mp4", body = [u8]),
-        (status = 206, description = "The ranges asked for", content_type = "audio/mp4", body = [u8]),
-        (status = 304, description = "As the client has it"),
-        (status = 412, description = "Not as the client has it")))]
+        AudioAnswers,
+    ))]
 pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
     let query = Query::of(&request.uri);
@@ -263,7 +261,7 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
 /// The cover of a track, fetched when first asked for and kept.
 #[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
-    responses(V1Refusals, (status = 200, description = "The picture", content_type = "image/jpeg", body = [u8])))]
+    responses(V1Refusals, PictureAnswers))]
 pub(super) async fn send_cover(State(http): State<Http>, at: At) -> Result<Response, V1> {
     let id = track_at(at)?;
     let cover = http.app().cover(&id).await?;
