@@ -1,0 +1,294 @@
+//! Audio as clients take it: in ranges, under conditions, while it grows, as a playlist, as an archive.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Kmds, PATIENCE, Setup, tool};
+use kmds_lab::soundcloud::Format;
+use kmds_lab::{Fault, Lab, Song, kib};
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+/// A finished song of the lab, and where it is served.
+async fn ready(kmds: &Kmds, song: &Song) -> String {
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    kmds.whole(&reply["Songs"][0]).await;
+    reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned()
+}
+
+async fn ask(kmds: &Kmds, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = kmds.http.get(kmds.at(path)).timeout(PATIENCE);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.expect("an answer")
+}
+
+fn header<'r>(answer: &'r Response, name: &str) -> &'r str {
+    answer.headers().get(name).map_or("", |value| value.to_str().expect("ASCII"))
+}
+
+#[tokio::test]
+async fn ranges_and_conditions_of_a_finished_file_are_as_the_standard_says() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Ordinary Days").seconds(10.0).publish();
+    let kmds = Kmds::start(&lab);
+    let path = ready(&kmds, &song).await;
+    let bytes = song.bytes();
+    let length = bytes.len();
+    for (range, wanted) in [
+        ("bytes=0-0", Some(0..1)),
+        ("bytes=5-9", Some(5..10)),
+        ("bytes=-7", Some(length - 7..length)),
+        ("bytes=100-", Some(100..length)),
+        ("bytes=0-99999999999999999999999", Some(0..length)),
+        ("bytes=9-5", None),
+        ("lines=0-1", None),
+        ("bytes=a-b", None),
+    ] {
+        let answer = ask(&kmds, &path, &[("range", range)]).await;
+        let span = wanted.clone().unwrap_or(0..length);
+        assert_eq!(answer.status().as_u16(), if wanted.is_some() { 206 } else { 200 }, "{range}");
+        assert_eq!(header(&answer, "content-length"), (span.end - span.start).to_string(), "{range}");
+        if wanted.is_some() {
+            let stated = format!("bytes {}-{}/{length}", span.start, span.end - 1);
+            assert_eq!(header(&answer, "content-range"), stated);
+        }
+        assert_eq!(answer.bytes().await.expect("a body"), bytes[span], "{range}");
+    }
+    for range in [format!("bytes={length}-"), "bytes=99999999999999999999999-".to_owned()] {
+        let answer = ask(&kmds, &path, &[("range", &range)]).await;
+        assert_eq!(answer.status(), 416);
+        assert_eq!(header(&answer, "content-range"), format!("bytes */{length}"));
+    }
+    let whole = ask(&kmds, &path, &[]).await;
+    let (etag, modified) = (header(&whole, "etag").to_owned(), header(&whole, "last-modified").to_owned());
+    assert!(etag.starts_with('"') && header(&whole, "accept-ranges") == "bytes");
+    assert!(header(&whole, "content-disposition").contains("filename*=UTF-8''"));
+    for (name, value, status) in [
+        ("if-none-match", etag.as_str(), 304),
+        ("if-none-match", "\"other\"", 200),
+        ("if-modified-since", &modified, 304),
+        ("if-match", "\"other\"", 412),
+        ("if-match", &etag, 200),
+        ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", 412),
+    ] {
+        assert_eq!(ask(&kmds, &path, &[(name, value)]).await.status().as_u16(), status, "{name}: {value}");
+    }
+    for (validator, status) in [(etag.as_str(), 206), (&modified, 206), ("\"other\"", 200), ("W/\"other\"", 200)] {
+        let answer = ask(&kmds, &path, &[("range", "bytes=0-9"), ("if-range", validator)]).await;
+        assert_eq!(answer.status().as_u16(), status, "{validator}");
+    }
+}
+
+#[tokio::test]
+async fn several_ranges_come_in_one_answer_in_the_order_asked_for() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Ordinary Days").seconds(10.0).publish();
+    let kmds = Kmds::start(&lab);
+    let path = ready(&kmds, &song).await;
+    let answer = ask(&kmds, &path, &[("range", "bytes=20-29, 0-4, -3")]).await;
+    assert_eq!(answer.status(), 206);
+    let content_type = header(&answer, "content-type").to_owned();
+    let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary").to_owned();
+    let stated: usize = header(&answer, "content-length").parse().expect("a length");
+    let body = answer.bytes().await.expect("a body");
+    assert_eq!(body.len(), stated);
+    let bytes = song.bytes();
+    let length = bytes.len();
+    let mut wanted = Vec::new();
+    for (place, span) in [20..30, 0..5, length - 3..length].into_iter().enumerate() {
+        let start = if place == 0 { "" } else { "\r\n" };
+        let (first, last) = (span.start, span.end - 1);
+        wanted.extend_from_slice(
+            format!(
+                "{start}--{boundary}\r\nContent-Type: audio/mp4\r\nContent-Range: bytes {first}-{last}/{length}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        wanted.extend_from_slice(&bytes[span]);
+    }
+    wanted.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    assert_eq!(body, wanted);
+    let many = (0..17).map(|n| format!("{n}-{n}")).collect::<Vec<_>>().join(",");
+    let answer = ask(&kmds, &path, &[("range", &format!("bytes={many}"))]).await;
+    assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(length as u64)));
+}
+
+#[tokio::test]
+async fn a_growing_file_of_known_length_serves_every_range_and_keeps_its_tag() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Ordinary Days").seconds(60.0).holds_at(kib(200)).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned();
+    let streamed = format!("{path}&stream=1");
+    let length = song.len();
+    let start = ask(&kmds, &streamed, &[("range", "bytes=0-99")]).await;
+    assert_eq!(header(&start, "content-range"), format!("bytes 0-99/{length}"));
+    let etag = header(&start, "etag").to_owned();
+    assert_eq!(start.bytes().await.expect("a body"), song.bytes()[..100]);
+    // `HEAD` and a plain `GET` say how far it is; neither waits.
+    let head = kmds.http.head(kmds.at(&streamed)).send().await.expect("an answer");
+    assert_eq!(head.status(), 418);
+    let whole = ask(&kmds, &path, &[]).await;
+    assert_eq!((whole.status().as_u16(), header(&whole, "retry-after")), (418, "1"));
+    let body: Value = serde_json::from_str(&whole.text().await.expect("a body")).expect("JSON");
+    assert_eq!((&body["State"], &body["Total"]), (&Value::from("downloading"), &Value::from(length)));
+    // A range that is not there yet has its head at once, and its bytes when they come.
+    let mut last = ask(&kmds, &streamed, &[("range", "bytes=-10")]).await;
+    assert_eq!(header(&last, "content-range"), format!("bytes {}-{}/{length}", length - 10, length - 1));
+    let early = tokio::time::timeout(Duration::from_millis(200), last.chunk()).await;
+    assert!(early.is_err(), "the end cannot have come");
+    song.release();
+    assert_eq!(last.bytes().await.expect("a body"), song.bytes()[song.bytes().len() - 10..]);
+    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
+    assert_eq!(header(&ask(&kmds, &path, &[]).await, "etag"), etag);
+}
+
+#[tokio::test]
+async fn a_growing_file_of_unknown_length_is_chunked_and_a_closed_range_has_no_total() {
+    let lab = Lab::start().await;
+    let song =
+        lab.soundcloud().track("ordinary-days").formats(&[Format::AacHls]).seconds(60.0).holds_at(kib(200)).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned();
+    let streamed = format!("{path}&stream=1");
+    let open = ask(&kmds, &streamed, &[("range", "bytes=0-")]).await;
+    assert_eq!((open.status().as_u16(), open.content_length()), (200, None));
+    assert_eq!(header(&open, "etag"), "");
+    let closed = ask(&kmds, &streamed, &[("range", "bytes=10-19")]).await;
+    assert_eq!((closed.status().as_u16(), header(&closed, "content-range")), (206, "bytes 10-19/*"));
+    let suffix = tokio::spawn(kmds.http.get(kmds.at(&streamed)).header("range", "bytes=-10").send());
+    song.release();
+    // The joined pieces are patched before the first byte goes out: what was streamed is what is kept.
+    let bytes = kmds.whole(&reply["Songs"][0]).await;
+    assert_eq!(closed.bytes().await.expect("a body"), bytes[10..20]);
+    assert_eq!(open.bytes().await.expect("a body"), bytes);
+    let suffix = suffix.await.expect("no panic").expect("an answer");
+    assert_eq!(
+        header(&suffix, "content-range"),
+        format!("bytes {}-{}/{}", bytes.len() - 10, bytes.len() - 1, bytes.len())
+    );
+}
+
+#[tokio::test]
+async fn a_download_that_fails_after_bytes_went_out_cuts_the_connection() {
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("ordinary-days").formats(&[Format::AacHls]).seconds(60.0).publish();
+    let _fault = lab.inject(Fault::Status(404, None).on_media().of(&song).after(3));
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch_with(serde_json::json!({ "URL": song.link() })).await;
+    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned();
+    let answer = ask(&kmds, &format!("{path}&stream=1"), &[]).await;
+    assert_eq!((answer.status().as_u16(), answer.content_length()), (200, None));
+    assert!(answer.bytes().await.is_err(), "a broken answer never ends as if it were whole");
+    let failed = ask(&kmds, &format!("{path}&wait=30"), &[]).await;
+    assert_eq!(failed.status(), 500);
+    let body: Value = serde_json::from_str(&failed.text().await.expect("a body")).expect("JSON");
+    assert!(body["Kind"].is_string() && body["Retryable"].is_boolean(), "{body}");
+    for path in [path.as_str(), &format!("{path}&stream=1")] {
+        assert_eq!(ask(&kmds, path, &[]).await.status(), 500);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_holds_the_request_and_a_preference_is_acknowledged() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Ordinary Days").seconds(60.0).holds_at(kib(100)).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned();
+    assert_eq!(ask(&kmds, &format!("{path}&wait=1"), &[]).await.status(), 418);
+    let waiting = tokio::spawn(kmds.http.get(kmds.at(&path)).header("prefer", "wait=60").send());
+    song.release();
+    let answer = waiting.await.expect("no panic").expect("an answer");
+    assert_eq!((answer.status().as_u16(), header(&answer, "preference-applied")), (200, "wait=60"));
+    assert_eq!(answer.bytes().await.expect("a body"), song.bytes());
+}
+
+#[tokio::test]
+async fn an_album_plays_as_a_list_of_streams_and_comes_as_one_archive() {
+    let lab = Lab::start().await;
+    let album = lab.bandcamp().album(3).publish();
+    let kmds = Kmds::start(&lab);
+    let link: String = url::form_urlencoded::byte_serialize(album.link().as_bytes()).collect();
+    let list = kmds.get(&format!("/play?url={link}")).await;
+    assert_eq!(header(&list, "content-type"), "audio/x-mpegurl");
+    let text = list.text().await.expect("a body");
+    let addresses: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(text.starts_with("#EXTM3U\n") && addresses.len() == 3, "{text}");
+    for (address, song) in addresses.iter().zip(album.songs()) {
+        assert!(address.starts_with(&kmds.url) && address.ends_with("&stream=1"), "{address}");
+        let played = kmds.http.get(*address).send().await.expect("an answer").bytes().await.expect("a body");
+        assert_eq!(played, song.bytes());
+    }
+    let archive = kmds.get(&format!("/play?url={link}&archive=zip")).await;
+    assert_eq!(header(&archive, "content-type"), "application/zip");
+    let file = kmds.folder.path("album.zip");
+    std::fs::write(&file, archive.bytes().await.expect("a body")).expect("written");
+    let script = "import sys,zipfile\nz=zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\
+        for i in z.infolist(): print(i.filename[:2], i.file_size)";
+    let listed = tool("python3", &["-c", script, file.to_str().expect("UTF-8")]);
+    let sizes: Vec<String> =
+        album.songs().iter().enumerate().map(|(place, song)| format!("{:02} {}", place + 1, song.len())).collect();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), sizes);
+}
+
+#[tokio::test]
+async fn a_song_that_never_begins_is_named_in_the_archive() {
+    let lab = Lab::start().await;
+    let album = lab.bandcamp().album(3).publish();
+    let lost = &album.songs()[1];
+    let _fault = lab.inject(Fault::Status(404, None).on_media().of(lost));
+    let kmds = Kmds::start(&lab);
+    let link: String = url::form_urlencoded::byte_serialize(album.link().as_bytes()).collect();
+    let archive = kmds.get(&format!("/play?url={link}&archive=zip")).await;
+    let file = kmds.folder.path("album.zip");
+    std::fs::write(&file, archive.bytes().await.expect("a body")).expect("written");
+    let script = "import sys,zipfile\nz=zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\
+        print(*[n[:2] for n in z.namelist()])\nprint(z.read('MISSING.txt').decode())";
+    let told = tool("python3", &["-X", "utf8", "-c", script, file.to_str().expect("UTF-8")]);
+    assert!(told.starts_with("01 03 MI\n") && told.contains(lost.title()), "{told}");
+}
+
+#[tokio::test]
+async fn one_song_plays_at_once_and_head_has_its_head() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("packet").seconds(20.0).publish();
+    let kmds = Kmds::start(&lab);
+    let link: String = url::form_urlencoded::byte_serialize(song.link().as_bytes()).collect();
+    let path = format!("/play?url={link}");
+    let played = kmds.get(&path).await;
+    assert_eq!((played.status().as_u16(), header(&played, "content-type")), (200, "audio/mpeg"));
+    assert_eq!(played.bytes().await.expect("a body"), song.bytes());
+    let head = kmds.http.request(Method::HEAD, kmds.at(&path)).send().await.expect("an answer");
+    assert_eq!(header(&head, "content-length"), song.len().to_string());
+    let part = ask(&kmds, &path, &[("range", "bytes=1-3")]).await;
+    assert_eq!(part.bytes().await.expect("a body"), song.bytes()[1..4]);
+}
+
+#[tokio::test]
+async fn events_tell_a_song_s_states_and_resume_after_the_last_seen() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Ordinary Days").seconds(5.0).publish();
+    let kmds = Setup::of(&lab).start();
+    let track = format!("youtube-{}", song.id());
+    let mut events = kmds.get(&format!("/api/v1/events?track={track}")).await;
+    assert_eq!(header(&events, "content-type"), "text/event-stream");
+    kmds.download(&song.link()).await;
+    let mut text = String::new();
+    while !text.contains("\"state\":\"ready\"") {
+        let piece = tokio::time::timeout(PATIENCE, events.chunk()).await.expect("in time").expect("no cut");
+        text.push_str(&String::from_utf8_lossy(&piece.expect("no end")));
+    }
+    assert!(text.contains("event: track") && text.contains("\"state\":\"downloading\""), "{text}");
+    let first = text.split("id: ").nth(1).and_then(|rest| rest.lines().next()).expect("an id").to_owned();
+    let mut again = ask(&kmds, &format!("/api/v1/events?track={track}"), &[("last-event-id", &first)]).await;
+    let piece = tokio::time::timeout(PATIENCE, again.chunk()).await.expect("in time").expect("no cut").expect("no end");
+    let next: u64 = first.parse::<u64>().expect("a number") + 1;
+    assert!(String::from_utf8_lossy(&piece).contains(&format!("id: {next}\n")), "{piece:?}");
+}
