@@ -192,3 +192,16 @@ async fn a_removed_song_is_gone_at_once_for_those_who_wait_for_it() {
     song.release();
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
 }
+
+#[tokio::test]
+async fn a_deleted_song_leaves_nothing_on_the_drive() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Short Lease").seconds(30.0).publish();
+    let kmds = Kmds::start(&lab);
+    kmds.download(&song.link()).await;
+    assert_eq!(kmds.published().len(), 2, "audio and sidecar");
+    let path = format!("/api/v1/tracks/youtube/{}", song.id());
+    let answer = reqwest::Client::new().delete(kmds.at(&path)).send().await.expect("an answer");
+    assert_eq!(answer.status(), 204);
+    assert_eq!(kmds.published(), Vec::<String>::new());
+}

@@ -333,7 +333,8 @@ impl Store {
             let Some(row) = catalog.row(&key)? else { return Ok(false) };
             lease::remove_part(shared, &key)?;
             lease::remove_part(shared, &key.raw())?;
-            if row.state == State::Ready {
+            // The caller may have noted the deletion before, so that nobody publishes the song meanwhile.
+            if matches!(row.state, State::Ready | State::Deleted) {
                 evict::evict(shared, catalog, &tidy::file_of(&row), State::Deleted)?;
             }
             catalog.set_state(&key, State::Deleted)
