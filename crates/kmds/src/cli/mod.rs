@@ -6,11 +6,15 @@
 //! 130 interrupted.
 
 mod serve;
+mod server;
+mod showcase;
+mod term;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, RawConfig, Sources};
 
@@ -44,6 +48,12 @@ struct SettingFlags {
 enum Command {
     /// Run the service
     Serve(serve::ServeArgs),
+    /// Drive a running server as a client would: fetch, wait, save, check; a table at the end
+    Showcase(showcase::ShowcaseArgs),
+    /// Print a completion script for a shell, like: kmds completions bash > /etc/bash_completion.d/kmds
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, like: kmds man | man -l -
+    Man,
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -90,6 +100,12 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             let flags = args.settings();
             serve::serve(read(&cli.settings, flags)?.check()?)
         }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kmds", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => man(),
+        Command::Showcase(args) => wait(showcase::run(args, || own_config(&cli.settings))),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
             let recipes = crate::read_recipes(Some(&file))?;
@@ -99,6 +115,19 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
     }
 }
 
+/// Runs a command that waits for others, on a runtime of its own.
+fn wait(command: impl Future<Output = Result<ExitCode, Problem>>) -> Result<ExitCode, Problem> {
+    let runtime = serve::runtime()?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    done
+}
+
+/// The settings, as far as they can be used: for commands that only want to know where the server is.
+fn own_config(flags: &SettingFlags) -> Option<Config> {
+    read(flags, Vec::new()).ok()?.check().ok()
+}
+
 fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, Problem> {
     let mut all = more;
     for pair in &flags.set {
@@ -106,6 +135,30 @@ fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, 
         all.push((key.trim().to_owned(), value.trim().to_owned()));
     }
     Ok(RawConfig::read(&Sources::from_process(flags.config.clone(), all))?)
+}
+
+/// One page with every command on it: a section each.
+fn man() -> Result<ExitCode, Problem> {
+    let mut command = Cli::command();
+    command.build();
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).manual("KMDS").render(&mut page)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let name = format!("kmds {}", sub.get_name());
+        let own = clap_mangen::Man::new(sub.clone());
+        let mut section = Vec::new();
+        own.render_synopsis_section(&mut section)?;
+        own.render_description_section(&mut section)?;
+        own.render_options_section(&mut section)?;
+        if sub.has_subcommands() {
+            own.render_subcommands_section(&mut section)?;
+        }
+        own.render_extra_section(&mut section)?;
+        let section = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
+        write!(page, ".SH \"{}\"\n{section}", name.to_uppercase())?;
+    }
+    std::io::stdout().write_all(&page)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode, Problem> {

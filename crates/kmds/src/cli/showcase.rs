@@ -1,0 +1,424 @@
+//! `kmds showcase`: drives a running server the way a classic client does, and shows how it went.
+//!
+//! Owns that client's habits: the body encoded twice, `/tunnel` asked again on 418, files named by `File_Name`.
+//! Hides the polling. Never trusts a saved file: its container, length and duration are looked at again.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kmds_extract::Container;
+use serde::{Deserialize, Serialize};
+
+use super::Problem;
+use super::server::{Server, ServerError, refusal, save};
+use super::term::{self, Colour, Paint, Table};
+use crate::app::sanitize;
+use crate::media;
+
+/// One well-known song a site, for a look without a link at hand.
+pub const KNOWN_LINKS: [&str; 3] = [
+    "https://www.youtube.com/watch?v=M4gD1WSo5mA",
+    "https://soundcloud.com/blakewhiten/hard-to-break",
+    "https://teaganbear.bandcamp.com/track/just-for-the-halibut",
+];
+
+/// Between two looks at a song that is not finished. The server says 1 s; a shorter one times it better.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Songs of one link that are waited for at once.
+const AT_ONCE: usize = 6;
+/// A song that gains no byte for so long will not come.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 every song arrived whole · 1 some did not · 2 no server, or a bad call\n\n\
+    Examples:\n  \
+    kmds showcase https://artist.bandcamp.com/album/name\n  \
+    kmds showcase --server http://192.168.1.2:60071 -o ~/Music LINK LINK\n\n\
+    Sizes are in KiB/MiB (1024); times run from the moment a link is handed over.")]
+pub struct ShowcaseArgs {
+    /// Links to songs, lists, albums, sets; without any, one known song of each site
+    links: Vec<String>,
+    /// Keep the songs in this folder; otherwise they are looked at and removed
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The running server [default: the one these settings start]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Control address of a lab that plays the sites: its count of requests becomes a column
+    #[arg(long, value_name = "URL")]
+    control: Option<String>,
+    /// Print one JSON document instead of lines and a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Reply {
+    songs: Vec<Song>,
+    #[serde(default)]
+    unavailable: Vec<Missing>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Song {
+    #[serde(rename = "File_Name")]
+    file_name: String,
+    #[serde(rename = "Tunnel_URL")]
+    tunnel_url: String,
+    metadata: Metadata,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    duration: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Missing {
+    title: Option<String>,
+    reason: String,
+}
+
+/// 418: how far the song is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Waiting {
+    received: u64,
+}
+
+/// One link, as it went.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    link: String,
+    songs: usize,
+    unavailable: usize,
+    failed: usize,
+    metadata_ms: Option<u64>,
+    /// Until the first song was whole, and until the last.
+    first_file_ms: Option<u64>,
+    all_files_ms: Option<u64>,
+    bytes: u64,
+    containers: Vec<String>,
+    /// Every saved file was looked at and is whole.
+    checked: bool,
+    /// What the lab counted: pages and API calls, and media.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<Requests>,
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Requests {
+    pages: u64,
+    media: u64,
+}
+
+struct Saved {
+    name: String,
+    bytes: u64,
+    container: &'static str,
+    at: Duration,
+}
+
+pub async fn run(args: ShowcaseArgs, own: impl FnOnce() -> Option<crate::config::Config>) -> Result<ExitCode, Problem> {
+    let server = Server::named_or_own(args.server.as_deref(), own)?;
+    let links = if args.links.is_empty() { KNOWN_LINKS.map(str::to_owned).to_vec() } else { args.links };
+    let kept = args.output.is_some();
+    let scratch = std::env::temp_dir().join(format!("kmds-showcase-{}", std::process::id()));
+    let folder = args.output.unwrap_or(scratch);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}; choose another -o", folder.display()))?;
+    let control = args.control.as_deref().map(Server::new).transpose()?;
+    let show = Show::new(args.json);
+    let mut outcomes = Vec::new();
+    let shown = async {
+        for link in &links {
+            outcomes.push(one_link(&server, control.as_ref(), link, &folder, &show).await?);
+        }
+        Ok::<_, ServerError>(())
+    };
+    let done = shown.await;
+    if !kept {
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    done?;
+    report(&outcomes, args.json, control.is_some())?;
+    if kept && !args.json {
+        println!("\nThe songs are in {}.", folder.display());
+    }
+    let bad = outcomes.iter().any(|outcome| outcome.failed > 0 || outcome.songs == 0);
+    Ok(ExitCode::from(u8::from(bad)))
+}
+
+/// Hands one link over and waits for its songs. A server that is away is the only error: all else is an outcome.
+async fn one_link(
+    server: &Server,
+    control: Option<&Server>,
+    link: &str,
+    folder: &Path,
+    show: &Show,
+) -> Result<Outcome, ServerError> {
+    let before = count(control).await;
+    let started = Instant::now();
+    let mut outcome = Outcome { link: link.to_owned(), ..Outcome::default() };
+    let reply = match fetch(server, link).await {
+        Ok(reply) => reply,
+        Err(error @ ServerError::Refused { .. }) => {
+            show.problem(link, &error.to_string());
+            outcome.failed = 1;
+            outcome.problems.push(error.to_string());
+            return Ok(outcome);
+        }
+        Err(error) => return Err(error),
+    };
+    outcome.metadata_ms = Some(millis(started.elapsed()));
+    outcome.songs = reply.songs.len();
+    outcome.unavailable = reply.unavailable.len();
+    show.link(link, reply.songs.len(), started.elapsed());
+    for missing in &reply.unavailable {
+        show.problem(missing.title.as_deref().unwrap_or("a song of the list"), &missing.reason);
+    }
+    let bar = show.bar(reply.songs.len());
+    let waiting = stream::iter(&reply.songs).map(|song| async {
+        let saved = one_song(server, song, folder, started).await;
+        bar.inc(1);
+        match &saved {
+            Ok(saved) => show.song(&bar, saved),
+            Err(why) => bar.suspend(|| show.problem(&song.file_name, why)),
+        }
+        saved
+    });
+    let saved: Vec<Result<Saved, String>> = waiting.buffered(AT_ONCE).collect().await;
+    bar.finish_and_clear();
+    add_up(&mut outcome, saved);
+    outcome.requests = match (before, count(control).await) {
+        (Some(before), Some(after)) => {
+            Some(Requests { pages: after.pages - before.pages, media: after.media - before.media })
+        }
+        _ => None,
+    };
+    Ok(outcome)
+}
+
+fn add_up(outcome: &mut Outcome, saved: Vec<Result<Saved, String>>) {
+    for song in saved {
+        match song {
+            Err(why) => {
+                outcome.failed += 1;
+                outcome.problems.push(why);
+            }
+            Ok(saved) => {
+                let at = millis(saved.at);
+                outcome.bytes += saved.bytes;
+                outcome.first_file_ms = Some(outcome.first_file_ms.map_or(at, |first| first.min(at)));
+                outcome.all_files_ms = Some(outcome.all_files_ms.map_or(at, |last| last.max(at)));
+                if !outcome.containers.iter().any(|known| known == saved.container) {
+                    outcome.containers.push(saved.container.to_owned());
+                }
+            }
+        }
+    }
+    outcome.checked = outcome.failed == 0 && outcome.songs > 0;
+}
+
+/// As `json=json.dumps({...})` sends it: a JSON string whose content is the object.
+async fn fetch(server: &Server, link: &str) -> Result<Reply, ServerError> {
+    let object = serde_json::json!({ "URL": link }).to_string();
+    server.json(server.post("/fetch", serde_json::Value::String(object).to_string())).await
+}
+
+/// Asks until the song is there, saves it and looks at it.
+async fn one_song(server: &Server, song: &Song, folder: &Path, started: Instant) -> Result<Saved, String> {
+    let (mut received, mut grown) = (0, Instant::now());
+    let answer = loop {
+        let request = server.get_replied(&song.tunnel_url);
+        let answer = server.send(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            break answer;
+        }
+        let body = answer.bytes().await.unwrap_or_default();
+        if status != 418 {
+            return Err(format!("{}: {}", song.file_name, refusal(status, &body)));
+        }
+        let waiting: Waiting = serde_json::from_slice(&body).unwrap_or_default();
+        if waiting.received > received {
+            (received, grown) = (waiting.received, Instant::now());
+        } else if grown.elapsed() > STUCK_AFTER {
+            return Err(format!("{}: nothing arrived for {}", song.file_name, term::time(STUCK_AFTER)));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    };
+    let container = answer.headers().get("content-type").and_then(|value| container_of(value.to_str().ok()?));
+    // The server made the name safe; whoever answers on that port may not have.
+    let name = sanitize(&song.file_name);
+    let path = folder.join(&name);
+    let bytes = save(answer, &path, |_| {}).await.map_err(|error| format!("{name}: {error}"))?;
+    let at = started.elapsed();
+    let container = container.ok_or_else(|| format!("{name}: the server sent no audio"))?;
+    check(&path, container, song.metadata.duration).await.map_err(|why| format!("{name}: {why}"))?;
+    Ok(Saved { name, bytes, container: word(container), at })
+}
+
+async fn check(path: &Path, container: Container, seconds: Option<f64>) -> Result<(), String> {
+    let path = path.to_owned();
+    let expected = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let looking = tokio::task::spawn_blocking(move || {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        media::check(&file, container, expected).map(drop).map_err(|broken| broken.to_string())
+    });
+    looking.await.map_err(|error| error.to_string())?
+}
+
+fn container_of(content_type: &str) -> Option<Container> {
+    match content_type.split(';').next()?.trim() {
+        "audio/mp4" => Some(Container::Mp4),
+        "audio/mpeg" => Some(Container::Mp3),
+        "audio/ogg" => Some(Container::Ogg),
+        "audio/webm" => Some(Container::WebM),
+        "audio/flac" => Some(Container::Flac),
+        "audio/wav" | "audio/x-wav" => Some(Container::Wav),
+        _ => None,
+    }
+}
+
+const fn word(container: Container) -> &'static str {
+    match container {
+        Container::Mp4 => "mp4",
+        Container::Mp3 => "mp3",
+        Container::Ogg => "ogg",
+        Container::WebM => "webm",
+        Container::Flac => "flac",
+        Container::Wav => "wav",
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the lab has seen so far; `None` without a lab.
+async fn count(control: Option<&Server>) -> Option<Requests> {
+    #[derive(Deserialize)]
+    struct Hits {
+        count: u64,
+    }
+    let control = control?;
+    let hits = async |kind: &str| {
+        let hits: Hits = control.json(control.get(&format!("/hits?kind={kind}"))).await.ok()?;
+        Some(hits.count)
+    };
+    Some(Requests { pages: hits("page").await?, media: hits("media").await? })
+}
+
+/// What is seen while it goes on: a bar on a terminal, lines otherwise, nothing beside JSON.
+struct Show {
+    quiet: bool,
+    bars: bool,
+    paint: Paint,
+}
+
+impl Show {
+    fn new(quiet: bool) -> Self {
+        use std::io::IsTerminal;
+        Self { quiet, bars: !quiet && std::io::stderr().is_terminal(), paint: Paint::stderr() }
+    }
+
+    fn bar(&self, songs: usize) -> ProgressBar {
+        let target = if self.bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("  {bar:32} {pos}/{len} songs  {elapsed}");
+        let bar = ProgressBar::with_draw_target(Some(songs as u64), target);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.tick();
+        bar
+    }
+
+    fn link(&self, link: &str, songs: usize, after: Duration) {
+        if !self.quiet {
+            let what = format!("{} after {}", term::songs(songs), term::time(after));
+            eprintln!("{}  {what}", self.paint.text(Colour::Bold, &term::fit(link, 200)));
+        }
+    }
+
+    fn song(&self, bar: &ProgressBar, saved: &Saved) {
+        if self.quiet {
+            return;
+        }
+        let facts = format!("{}  {}", term::bytes(saved.bytes), term::time(saved.at));
+        let mark = self.paint.text(Colour::Green, "✓");
+        bar.suspend(|| eprintln!("  {mark} {}  {facts}", term::fit(&saved.name, 120)));
+    }
+
+    fn problem(&self, what: &str, why: &str) {
+        if !self.quiet {
+            let mark = self.paint.text(Colour::Red, "✗");
+            // The reason may begin with the name itself.
+            let why = why.strip_prefix(&format!("{what}: ")).unwrap_or(why);
+            eprintln!("  {mark} {}: {}", term::fit(what, 120), term::fit(why, 400));
+        }
+    }
+}
+
+fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "links": outcomes }))?);
+        return Ok(());
+    }
+    let mut head = vec!["link", "songs", "metadata", "first file", "all files", "bytes", "container", "checked"];
+    if counted {
+        head.push("requests");
+    }
+    let mut table = Table::new(&head, &[1, 2, 3, 4, 5]);
+    for outcome in outcomes {
+        table.row(outcome.cells(counted));
+    }
+    println!();
+    let paint = Paint::stdout();
+    for (place, line) in table.lines_for_stdout().iter().enumerate() {
+        let failed = place.checked_sub(1).and_then(|at| outcomes.get(at)).is_some_and(|outcome| !outcome.checked);
+        match (place, failed) {
+            (0, _) => println!("{}", paint.text(Colour::Bold, line)),
+            (_, true) => println!("{}", paint.text(Colour::Red, line)),
+            _ => println!("{line}"),
+        }
+    }
+    if counted {
+        println!("\nRequests to the site: pages and API calls + media.");
+    }
+    Ok(())
+}
+
+impl Outcome {
+    fn cells(&self, counted: bool) -> Vec<String> {
+        let time = |ms: Option<u64>| ms.map_or("–".to_owned(), |ms| term::time(Duration::from_millis(ms)));
+        let short = self.link.trim_start_matches("https://").trim_start_matches("www.").to_owned();
+        let songs = match self.songs - self.failed.min(self.songs) {
+            whole if whole == self.songs => whole.to_string(),
+            whole => format!("{whole}/{}", self.songs),
+        };
+        let containers = if self.containers.is_empty() { "–".to_owned() } else { self.containers.join(", ") };
+        let checked = if self.checked { "whole" } else { "FAILED" };
+        let mut cells = vec![
+            short,
+            songs,
+            time(self.metadata_ms),
+            time(self.first_file_ms),
+            time(self.all_files_ms),
+            self.bytes.to_string(),
+            containers,
+            checked.to_owned(),
+        ];
+        if counted {
+            cells.push(self.requests.map_or("–".to_owned(), |seen| format!("{} + {}", seen.pages, seen.media)));
+        }
+        cells
+    }
+}
