@@ -67,6 +67,14 @@ pub enum StartError {
     App(#[from] Failure),
 }
 
+impl StartError {
+    /// Another process works with these folders: stop it, or ask it.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Busy { .. }))
+    }
+}
+
 /// Reads the recipes in force: the built-in ones, with the operator's file laid over them. Unknown keys only warn.
 /// # Errors
 /// The file cannot be read, or a value in it cannot be used.
@@ -85,15 +93,19 @@ pub fn read_recipes(file: Option<&Path>) -> Result<Recipes, StartError> {
 /// # Errors
 /// See [`StartError`].
 pub fn assemble(config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
+    assemble_on(Store::open(store_config(config))?, config, stop)
+}
+
+/// The same beside a running server, to look at what it has and nothing else.
+/// # Errors
+/// See [`StartError`]; never busy.
+pub fn inspect(config: &Config) -> Result<App, StartError> {
+    let (app, _) = assemble_on(Store::inspect(store_config(config))?, config, CancellationToken::new())?;
+    Ok(app)
+}
+
+fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
     let recipes = SharedRecipes::new(read_recipes(config.recipes_file.as_deref())?);
-    let store = Store::open(StoreConfig {
-        cache_dir: config.cache.dir.clone(),
-        state_dir: config.state_dir.clone(),
-        client_path: config.cache.client_path.clone(),
-        max_bytes: config.cache.max_bytes,
-        max_age: config.cache.max_age,
-        min_free_bytes: config.cache.min_free_bytes,
-    })?;
     let client = Client::new(&client_config(config), recipes.clone())?;
     let engines = Engines::new(config, client.clone(), recipes.clone());
     let parts = Parts {
@@ -106,6 +118,17 @@ pub fn assemble(config: &Config, stop: CancellationToken) -> Result<(App, Shared
         stop,
     };
     Ok((App::new(config, parts), recipes))
+}
+
+fn store_config(config: &Config) -> StoreConfig {
+    StoreConfig {
+        cache_dir: config.cache.dir.clone(),
+        state_dir: config.state_dir.clone(),
+        client_path: config.cache.client_path.clone(),
+        max_bytes: config.cache.max_bytes,
+        max_age: config.cache.max_age,
+        min_free_bytes: config.cache.min_free_bytes,
+    }
 }
 
 fn client_config(config: &Config) -> ClientConfig {

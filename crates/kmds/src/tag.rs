@@ -51,6 +51,14 @@ pub fn write(file: &Path, track: &Track, cover: Option<&[u8]>) -> Result<(), Tag
     tag.save_to_path(file, WriteOptions::default()).map_err(failed)
 }
 
+/// The link to its source that [`write()`] left in a file; `None` for files of others. Waits for the drive.
+#[must_use]
+pub fn source_link(file: &Path) -> Option<String> {
+    let tagged = Probe::open(file).ok()?.guess_file_type().ok()?.read().ok()?;
+    let link = |tag: &Tag| tag.get_string(ItemKey::Comment).map(str::to_owned);
+    tagged.primary_tag().and_then(link)
+}
+
 /// `None` for bytes that are no picture a player shows.
 fn picture(bytes: &[u8]) -> Option<Picture> {
     let kind = match bytes {

@@ -50,6 +50,15 @@ impl App {
         Ok(Listing { songs, cursor: page.next.map(|next| next.to_string()) })
     }
 
+    /// Where the finished file of one form lies on this machine; `None` while it is not finished.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn local_file(&self, key: &Key) -> Result<Option<std::path::PathBuf>, Failure> {
+        let row = self.inner.store.row(key).await.map_err(store_failure)?;
+        let ready = row.filter(|row| row.state == store::State::Ready);
+        Ok(ready.map(|row| self.inner.store.local_path(key, &row.ext)))
+    }
+
     /// Cancels or evicts all forms of a song; false if unknown.
     /// # Errors
     /// The drive or the catalog failed.

@@ -143,6 +143,21 @@ impl App {
         if !pending.is_empty() {
             tracing::info!(songs = pending.len(), "going on with the work of an earlier run");
         }
+        self.work();
+        Ok(())
+    }
+
+    /// As [`Self::start`], but an earlier run's songs wait, with their bytes, until somebody asks for them again.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn start_asked_only(&self) -> Result<(), Failure> {
+        // Reading them also finishes what was interrupted while publishing.
+        self.inner.store.pending().await.map_err(store_failure)?;
+        self.work();
+        Ok(())
+    }
+
+    fn work(&self) {
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             let stop = inner.stop.clone();
@@ -159,7 +174,6 @@ impl App {
                 () = stop.cancelled() => {}
             }
         });
-        Ok(())
     }
 
     /// Waits until no job runs, after the stop token was cancelled: what they hold is flushed.
