@@ -5,6 +5,7 @@
 //! Exit codes: 0 done · 1 some songs failed, or a check found something · 2 the call or a setting cannot be used ·
 //! 130 interrupted.
 
+mod get;
 mod serve;
 mod server;
 mod showcase;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{self, Config, ConfigError, RawConfig, Sources};
 
@@ -48,6 +50,8 @@ struct SettingFlags {
 enum Command {
     /// Run the service
     Serve(serve::ServeArgs),
+    /// Download songs into a folder, with tags and covers; no server needed
+    Get(get::GetArgs),
     /// Drive a running server as a client would: fetch, wait, save, check; a table at the end
     Showcase(showcase::ShowcaseArgs),
     /// Print a completion script for a shell, like: kmds completions bash > /etc/bash_completion.d/kmds
@@ -105,6 +109,12 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => man(),
+        Command::Get(args) => {
+            let accept = args.accept.iter().map(|forms| ("audio.accept".to_owned(), forms.clone())).collect();
+            let config = read(&cli.settings, accept)?.check()?;
+            start_log(LevelFilter::ERROR)?;
+            wait(get::run(args, config))
+        }
         Command::Showcase(args) => wait(showcase::run(args, || own_config(&cli.settings))),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
@@ -113,6 +123,11 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// For commands that print for people: `KMDS_LOG` shows more.
+fn start_log(level: LevelFilter) -> Result<(), Problem> {
+    crate::log::start(level).map_or(Ok(()), |problem| Err(problem.into()))
 }
 
 /// Runs a command that waits for others, on a runtime of its own.

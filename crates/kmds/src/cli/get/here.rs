@@ -1,0 +1,266 @@
+//! `kmds get` without a server: this process resolves, downloads and tags.
+//!
+//! Owns an application of its own whose cache and state lie in `DIR/.kmds/`, and following it until every song is in its
+//! place. Hides keys and events. Never leaves a download running.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kmds_extract::Kind;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::place::{self, Spot};
+use super::{End, GetArgs, Outcome, Report, WORK, Wanted, asked_to_stop};
+use crate::app::{App, EventName, Failure, FetchAsk, Key, ListFacts, NotServed, Prefetch, Song, State, Want};
+use crate::cli::Problem;
+use crate::config::Config;
+
+/// Events are enough; this finds what an overrun of them would lose.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Running downloads are told to stop and flush; a dead drive must not keep us.
+const PARK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Gets everything; true if it was interrupted.
+pub async fn get(args: &GetArgs, mut config: Config, report: &Report<'_>) -> Result<bool, Problem> {
+    let work = args.output.join(WORK);
+    config.cache.dir = work.join("cache");
+    config.cache.client_path = None;
+    // What lies here is on its way to the folder that was asked for: nothing of it is evicted.
+    (config.cache.max_bytes, config.cache.max_age, config.cache.min_free_bytes) = (u64::MAX >> 1, None, 0);
+    config.state_dir = work.join("state");
+    config.webhook = None;
+    let stop = CancellationToken::new();
+    let (app, _) = crate::assemble(&config, stop.clone()).map_err(|error| {
+        if error.is_busy() {
+            return format!("another `kmds get` works in {}; wait for it, or choose another -o", args.output.display());
+        }
+        error.to_string()
+    })?;
+    app.start_asked_only().await?;
+    let interrupted = tokio::select! {
+        done = everything(args, &app, report) => { done?; false }
+        () = asked_to_stop() => true,
+    };
+    stop.cancel();
+    let _ = tokio::time::timeout(PARK_WITHIN, app.stopped()).await;
+    Ok(interrupted)
+}
+
+async fn everything(args: &GetArgs, app: &App, report: &Report<'_>) -> Result<(), Failure> {
+    let (sender, planned) = mpsc::unbounded_channel();
+    let mut following = Following { args, app, report, songs: HashMap::new() };
+    let (done, ()) = tokio::join!(following.follow(planned), resolve(args, app, report, sender));
+    done
+}
+
+/// A song with its place among all, and the form that is downloaded.
+type Planned = (usize, Wanted, Key);
+
+/// Reads the links in order; what is not there already is queued and handed on.
+async fn resolve(args: &GetArgs, app: &App, report: &Report<'_>, sender: mpsc::UnboundedSender<Planned>) {
+    let mut place = 0;
+    for link in &args.links {
+        let ask = FetchAsk { link: link.clone(), whole_list: args.playlist, accept: None, prefetch: Prefetch::None };
+        let fetched = match app.fetch(ask).await {
+            Ok(fetched) => fetched,
+            Err(failure) => {
+                report.add(place, Outcome { link: link.clone(), title: None, end: failed(&failure) });
+                place += 1;
+                continue;
+            }
+        };
+        for missing in fetched.unavailable {
+            report.add(place, Outcome { link: link.clone(), title: missing.title, end: failed(&missing.failure) });
+            place += 1;
+        }
+        for song in fetched.songs {
+            let wanted = wanted(&song, fetched.list.as_ref());
+            if let Spot::Same(path) = place::spot(&args.output, &wanted, &song.ext, |_| false) {
+                report.add(place, wanted.outcome(End::There { path }));
+            } else {
+                report.show.planned(&wanted);
+                queue(app, &song).await;
+                // The other side ends only after this one.
+                let _ = sender.send((place, wanted, song.key));
+            }
+            place += 1;
+        }
+    }
+}
+
+/// In the order of the links; a song that failed in an earlier call is tried again.
+async fn queue(app: &App, song: &Song) {
+    if song.state == State::Failed {
+        let _ = app.retry(&song.track.id).await;
+    }
+    // Not being there yet is the expected answer, and a failure is found by whoever follows it.
+    let _ = app.audio(&song.key, Want::Whole).await;
+}
+
+fn wanted(song: &Song, list: Option<&ListFacts>) -> Wanted {
+    let track = song.track.clone();
+    Wanted {
+        id: track.id.to_string(),
+        link: track.link,
+        title: track.title,
+        artist: track.artist,
+        album: track.album,
+        album_artist: track.album_artist,
+        number: track.number,
+        total: track.total,
+        list: list.and_then(|list| list.title.clone()),
+        duration: track.duration,
+        file_name: song.file_name.clone(),
+        ext: song.ext.clone(),
+        size_bytes: song.total.or(song.approximate_size),
+    }
+}
+
+fn failed(failure: &Failure) -> End {
+    let (kind, reason) = (failure.kind.as_str().to_owned(), failure.sentence.clone());
+    End::Failed { kind, reason, retryable: failure.retryable() }
+}
+
+/// One download, and everybody who wants it.
+#[derive(Debug)]
+struct Download {
+    key: Key,
+    /// The copy with tags, once the original is there.
+    copy: Option<Key>,
+    wanted: Vec<(usize, Wanted)>,
+}
+
+struct Following<'a> {
+    args: &'a GetArgs,
+    app: &'a App,
+    report: &'a Report<'a>,
+    /// By `SITE-ID`.
+    songs: HashMap<String, Download>,
+}
+
+impl Following<'_> {
+    /// Until all links are read and all their songs are in place or failed.
+    async fn follow(&mut self, mut planned: mpsc::UnboundedReceiver<Planned>) -> Result<(), Failure> {
+        let mut events = self.app.events(None);
+        let mut look = tokio::time::interval(LOOK_AGAIN);
+        let mut more = true;
+        while more || !self.songs.is_empty() {
+            tokio::select! {
+                song = planned.recv(), if more => match song {
+                    None => more = false,
+                    Some((place, wanted, key)) => {
+                        let id = wanted.id.clone();
+                        let download = Download { key, copy: None, wanted: Vec::new() };
+                        self.songs.entry(id.clone()).or_insert(download).wanted.push((place, wanted));
+                        self.step(&id).await?;
+                    }
+                },
+                event = events.next() => {
+                    let Some(event) = event else { return Ok(()) };
+                    let id = format!("{}-{}", event.site.as_str(), event.track);
+                    if !self.songs.contains_key(&id) {
+                        continue;
+                    }
+                    match event.name {
+                        EventName::Progress if event.state == State::Downloading =>
+                            self.report.show.progress(&id, event.received, event.total),
+                        EventName::Progress => {}
+                        EventName::Track => self.step(&id).await?,
+                    }
+                }
+                _ = look.tick() => {
+                    let ids: Vec<String> = self.songs.keys().cloned().collect();
+                    for id in ids {
+                        self.step(&id).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at one song, and does what is next for it.
+    async fn step(&mut self, id: &str) -> Result<(), Failure> {
+        loop {
+            let Some(download) = self.songs.get(id) else { return Ok(()) };
+            let key = download.copy.clone().unwrap_or_else(|| download.key.clone());
+            match self.app.audio(&key, Want::Peek).await.map(drop) {
+                Err(NotServed::Unfinished { .. }) => return Ok(()),
+                Ok(()) if download.copy.is_some() || self.args.no_tags => return self.place(id, &key, None).await,
+                Ok(()) => {
+                    let copy = self.app.rendition(key.track(), "original", true).await?;
+                    let Some(download) = self.songs.get_mut(id) else { return Ok(()) };
+                    download.copy = copy;
+                }
+                Err(NotServed::Failed(failure)) if download.copy.is_some() => {
+                    // A container without tags is still a song.
+                    let (key, note) = (download.key.clone(), format!("without tags: {failure}"));
+                    return self.place(id, &key, Some(note)).await;
+                }
+                Err(NotServed::Failed(failure)) => {
+                    self.end(id, |_| failed(&failure));
+                    return Ok(());
+                }
+                Err(NotServed::Unknown) => {
+                    let failure = Failure::new(Kind::Cancelled, "the song was removed meanwhile; ask again");
+                    self.end(id, |_| failed(&failure));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// From the work folder to where it belongs, once for each that wants it.
+    async fn place(&mut self, id: &str, key: &Key, note: Option<String>) -> Result<(), Failure> {
+        let Some(file) = self.app.local_file(key).await? else { return Ok(()) };
+        let Some(download) = self.songs.get(id) else { return Ok(()) };
+        let mut ends = Vec::new();
+        for (at, (_, wanted)) in download.wanted.iter().enumerate() {
+            let last = at + 1 == download.wanted.len();
+            ends.push(put(file.clone(), self.args.output.clone(), wanted.clone(), note.clone(), last).await);
+        }
+        let track = key.track().clone();
+        let mut ends = ends.into_iter();
+        self.end(id, |_| ends.next().unwrap_or_else(|| disk("its place is gone")));
+        self.app.delete(&track).await.map(drop)
+    }
+
+    fn end(&mut self, id: &str, mut end: impl FnMut(&Wanted) -> End) {
+        self.report.show.ended(id);
+        let Some(download) = self.songs.remove(id) else { return };
+        for (place, wanted) in download.wanted {
+            let end = end(&wanted);
+            self.report.add(place, wanted.outcome(end));
+        }
+    }
+}
+
+/// On a thread that may wait for the drive. Two places must not be one file with two names: only the last gets the file.
+async fn put(file: PathBuf, root: PathBuf, wanted: Wanted, note: Option<String>, last: bool) -> End {
+    let placing = tokio::task::spawn_blocking(move || {
+        let ext = file.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = std::fs::metadata(&file)?.len();
+        let own = if last { file.clone() } else { file.with_extension("copy") };
+        if !last {
+            std::fs::copy(&file, &own)?;
+        }
+        let spot = place::put(&own, &root, &wanted, &ext);
+        if !last {
+            let _ = std::fs::remove_file(&own);
+        }
+        Ok::<_, std::io::Error>((spot?, bytes))
+    });
+    match placing.await {
+        Ok(Ok((Spot::Free(path), bytes))) => End::Saved { path, bytes, note },
+        Ok(Ok((Spot::Same(path), _))) => End::There { path },
+        Ok(Err(error)) => disk(&error.to_string()),
+        Err(error) => disk(&error.to_string()),
+    }
+}
+
+fn disk(why: &str) -> End {
+    let reason = format!("the song is here, but could not be put in its place: {why}");
+    End::Failed { kind: Kind::Internal.as_str().to_owned(), reason, retryable: true }
+}

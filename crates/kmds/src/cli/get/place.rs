@@ -1,0 +1,189 @@
+//! Where a song goes in a music folder.
+//!
+//! Owns paths below the target folder and the rule that no file is ever overwritten. Hides links and renames.
+//! Never downloads, never changes a file.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kmds_extract::Container;
+
+use super::Wanted;
+use crate::app::sanitize;
+use crate::{media, tag};
+
+/// Files of one name that are looked at before giving up.
+const MOST_ALIKE: u32 = 1000;
+
+/// Where a song may go, or lies already.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Spot {
+    Free(PathBuf),
+    Same(PathBuf),
+}
+
+/// The path of a song below the target folder: the one place that decides how a music folder looks.
+pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
+    let safe = |text: &str, otherwise: &str| {
+        let safe = sanitize(text);
+        if safe.is_empty() { otherwise.to_owned() } else { safe }
+    };
+    let digits = if song.total.is_some_and(|total| total > 99) { 3 } else { 2 };
+    let numbered =
+        |name: &str| song.number.map_or_else(|| name.to_owned(), |number| format!("{number:0digits$} {name}"));
+    let stem = song.file_name.strip_suffix(&format!(".{}", song.ext)).unwrap_or(&song.file_name);
+    let (folder, name) = match (&song.album, song.number, &song.list) {
+        (Some(album), Some(_), _) => {
+            let artist = song.album_artist.as_deref().or(song.artist.as_deref()).unwrap_or_default();
+            let folder = Path::new(&safe(artist, "Unknown Artist")).join(safe(album, "Unknown Album"));
+            (folder, numbered(&song.title))
+        }
+        (None, Some(_), Some(list)) => (PathBuf::from(safe(list, "Unknown List")), numbered(stem)),
+        _ => (PathBuf::new(), stem.to_owned()),
+    };
+    folder.join(format!("{}.{ext}", safe(&name, &song.id)))
+}
+
+/// The first free name of a song, or the file that is this song already. `alike` knows more about a file that is there.
+pub fn spot(root: &Path, song: &Wanted, ext: &str, alike: impl Fn(&Path) -> bool) -> Spot {
+    let first = root.join(relative(song, ext));
+    let mut path = first.clone();
+    for mark in 2..MOST_ALIKE {
+        if fs::symlink_metadata(&path).is_err() {
+            break;
+        }
+        if is_song(&path, song, ext) || alike(&path) {
+            return Spot::Same(path);
+        }
+        let stem = first.file_stem().unwrap_or_default().to_string_lossy();
+        path = first.with_file_name(format!("{stem} ({mark}).{ext}"));
+    }
+    Spot::Free(path)
+}
+
+/// Whether a file is this song, whole: it says so in its tags, or it has the length the site states to the byte.
+fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
+    let says_so = || tag::source_link(path).is_some_and(|link| link == song.link);
+    let sized = || song.size_bytes.is_some() && fs::metadata(path).ok().map(|found| found.len()) == song.size_bytes;
+    (says_so() || sized()) && is_whole(path, song, ext)
+}
+
+fn is_whole(path: &Path, song: &Wanted, ext: &str) -> bool {
+    let container = match ext {
+        "m4a" => Container::Mp4,
+        "mp3" => Container::Mp3,
+        "ogg" | "opus" => Container::Ogg,
+        "webm" => Container::WebM,
+        _ => return false,
+    };
+    File::open(path).is_ok_and(|file| media::check(&file, container, song.duration).is_ok())
+}
+
+/// Puts a finished file in its place under a free name; `from` may go or stay, its bytes are now there.
+/// # Errors
+/// The folder cannot be made, or the drive refuses.
+pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Spot> {
+    loop {
+        let path = match spot(root, song, ext, |there| same_bytes(from, there)) {
+            Spot::Free(path) => path,
+            same @ Spot::Same(_) => return Ok(same),
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        // A link fails where a name is taken: two calls at once cannot overwrite each other.
+        match fs::hard_link(from, &path) {
+            Ok(()) => return Ok(Spot::Free(path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // A drive without links (FAT, some network drives).
+            Err(_) => return fs::rename(from, &path).map(|()| Spot::Free(path)),
+        }
+    }
+}
+
+fn same_bytes(one: &Path, other: &Path) -> bool {
+    let read = |path: &Path| Some((fs::metadata(path).ok()?.len(), File::open(path).ok()?));
+    let (Some((length, mut one)), Some((other_length, mut other))) = (read(one), read(other)) else { return false };
+    if length != other_length {
+        return false;
+    }
+    let (mut left, mut right) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let (Ok(have), Ok(other_have)) = (fill(&mut one, &mut left), fill(&mut other, &mut right)) else {
+            return false;
+        };
+        if left.get(..have) != right.get(..other_have) {
+            return false;
+        }
+        if have == 0 {
+            return true;
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    use std::io::Read;
+    let mut have = 0;
+    while let Some(rest) = buffer.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest)? {
+            0 => break,
+            read => have += read,
+        }
+    }
+    Ok(have)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn song() -> Wanted {
+        Wanted {
+            id: "bandcamp-1".to_owned(),
+            title: "Divide by One".to_owned(),
+            artist: Some("Mac Layer".to_owned()),
+            file_name: "Mac Layer - Divide by One.mp3".to_owned(),
+            ext: "mp3".to_owned(),
+            ..Wanted::default()
+        }
+    }
+
+    #[test]
+    fn a_music_folder_looks_the_way_libraries_like_it() {
+        let single = song();
+        let album = Wanted { album: Some("Coming/Port".to_owned()), number: Some(3), total: Some(4), ..song() };
+        let guest =
+            Wanted { album_artist: Some("Various".to_owned()), artist: Some("Guest".to_owned()), ..album.clone() };
+        let long = Wanted { total: Some(120), ..album.clone() };
+        let list = Wanted { number: Some(3), total: Some(4), list: Some("Mix: May".to_owned()), ..song() };
+        let odd = Wanted { title: "..".to_owned(), artist: None, ..album.clone() };
+        for (song, want) in [
+            (&single, "Mac Layer - Divide by One.mp3"),
+            (&album, "Mac Layer/Coming_Port/03 Divide by One.mp3"),
+            (&guest, "Various/Coming_Port/03 Divide by One.mp3"),
+            (&long, "Mac Layer/Coming_Port/003 Divide by One.mp3"),
+            (&list, "Mix_ May/03 Mac Layer - Divide by One.mp3"),
+            (&odd, "Unknown Artist/Coming_Port/03.mp3"),
+        ] {
+            assert_eq!(relative(song, "mp3"), Path::new(want));
+        }
+    }
+
+    #[test]
+    fn no_file_is_overwritten_and_the_same_bytes_are_the_same_song() {
+        let root = std::env::temp_dir().join(format!("kmds-place-{}", std::process::id()));
+        fs::create_dir_all(&root).expect("a folder");
+        let from = root.join("new");
+        let name = root.join("Mac Layer - Divide by One.mp3");
+        fs::write(&name, "somebody's own").expect("a file");
+        fs::write(&from, "the song").expect("a file");
+        let second = root.join("Mac Layer - Divide by One (2).mp3");
+        assert_eq!(put(&from, &root, &song(), "mp3").expect("put"), Spot::Free(second.clone()));
+        assert_eq!(put(&from, &root, &song(), "mp3").expect("put"), Spot::Same(second.clone()));
+        assert_eq!(fs::read_to_string(&name).expect("kept"), "somebody's own");
+        assert_eq!(fs::read_to_string(&second).expect("placed"), "the song");
+        fs::remove_dir_all(&root).expect("cleaned");
+    }
+}

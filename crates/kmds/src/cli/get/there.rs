@@ -1,0 +1,178 @@
+//! `kmds get --server`: a running server resolves, downloads and tags; this process keeps the files.
+//!
+//! Owns the requests of one call, a few songs at a time. Hides the v1 API. Never downloads from a site.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+
+use super::place::{self, Spot};
+use super::{End, GetArgs, Outcome, Report, WORK, Wanted};
+use crate::cli::server::{Server, ServerError, refusal, save};
+
+/// Songs that are waited for at once.
+const AT_ONCE: usize = 4;
+/// How long one request waits for a song, in seconds; between two the progress is asked for.
+const WAIT_SECONDS: u64 = 2;
+
+#[derive(Debug, Deserialize)]
+struct Reply {
+    collection: Option<Collection>,
+    tracks: Vec<Track>,
+    unavailable: Vec<Missing>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Collection {
+    title: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Track {
+    site: String,
+    id: String,
+    link: String,
+    title: String,
+    artist: Option<String>,
+    album: Option<String>,
+    album_artist: Option<String>,
+    track_number: Option<u32>,
+    track_total: Option<u32>,
+    duration_seconds: Option<f64>,
+    received_bytes: u64,
+    total_bytes: Option<u64>,
+    approximate_bytes: Option<u64>,
+    file_name: String,
+    links: Links,
+}
+
+#[derive(Debug, Deserialize)]
+struct Links {
+    #[serde(rename = "self")]
+    itself: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Missing {
+    title: Option<String>,
+    kind: String,
+    reason: String,
+    retryable: bool,
+}
+
+pub async fn get(server: &Server, args: &GetArgs, report: &Report<'_>) -> Result<(), ServerError> {
+    let mut songs = Vec::new();
+    let mut place = 0;
+    for link in &args.links {
+        let reply = match fetch(server, args, link).await {
+            Ok(reply) => reply,
+            Err(ServerError::Refused { status, sentence, kind }) => {
+                let kind = kind.unwrap_or_else(|| "internal".to_owned());
+                let end = End::Failed { kind, reason: sentence, retryable: status >= 500 || status == 429 };
+                report.add(place, Outcome { link: link.clone(), title: None, end });
+                place += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let list = reply.collection.and_then(|list| list.title);
+        for Missing { title, kind, reason, retryable } in reply.unavailable {
+            let end = End::Failed { kind, reason, retryable };
+            report.add(place, Outcome { link: link.clone(), title, end });
+            place += 1;
+        }
+        for track in reply.tracks {
+            let wanted = wanted(&track, list.clone());
+            match place::spot(&args.output, &wanted, &wanted.ext, |_| false) {
+                Spot::Same(path) => report.add(place, wanted.outcome(End::There { path })),
+                Spot::Free(_) => {
+                    report.show.planned(&wanted);
+                    songs.push((place, wanted, track.links.itself));
+                }
+            }
+            place += 1;
+        }
+    }
+    let kept = stream::iter(songs).map(|(place, wanted, itself)| async move {
+        let outcome = match one_song(server, args, &wanted, &itself, report).await {
+            Ok(end) => wanted.outcome(end),
+            Err(ServerError::Refused { status, sentence, kind }) => {
+                wanted.failed(kind.as_deref().unwrap_or("internal"), sentence, status >= 500)
+            }
+            Err(error) => wanted.failed("internal", error.to_string(), true),
+        };
+        report.show.ended(&wanted.id);
+        report.add(place, outcome);
+    });
+    kept.buffered(AT_ONCE).collect::<Vec<()>>().await;
+    Ok(())
+}
+
+async fn fetch(server: &Server, args: &GetArgs, link: &str) -> Result<Reply, ServerError> {
+    let mut body = serde_json::json!({ "url": link, "playlist": args.playlist });
+    if let (Some(accept), Some(fields)) = (&args.accept, body.as_object_mut()) {
+        let forms: Vec<&str> = accept.split(',').map(str::trim).collect();
+        fields.insert("accept".to_owned(), serde_json::json!(forms));
+    }
+    server.json(server.post("/api/v1/fetch", body.to_string())).await
+}
+
+fn wanted(track: &Track, list: Option<String>) -> Wanted {
+    Wanted {
+        id: format!("{}-{}", track.site, track.id),
+        link: track.link.clone(),
+        title: track.title.clone(),
+        artist: track.artist.clone(),
+        album: track.album.clone(),
+        album_artist: track.album_artist.clone(),
+        number: track.track_number,
+        total: track.track_total,
+        list,
+        duration: track.duration_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        file_name: track.file_name.clone(),
+        ext: extension(&track.file_name),
+        size_bytes: track.total_bytes.or(track.approximate_bytes),
+    }
+}
+
+fn extension(file_name: &str) -> String {
+    file_name.rsplit_once('.').map_or("", |(_, ext)| ext).to_owned()
+}
+
+async fn one_song(
+    server: &Server,
+    args: &GetArgs,
+    wanted: &Wanted,
+    itself: &str,
+    report: &Report<'_>,
+) -> Result<End, ServerError> {
+    let tags = if args.no_tags { "" } else { "&tags=true" };
+    let answer = loop {
+        let answer = server.send(server.get_replied(&format!("{itself}/audio?wait={WAIT_SECONDS}{tags}"))).await?;
+        match answer.status().as_u16() {
+            200 => break answer,
+            418 => {
+                let track: Track = server.json(server.get_replied(itself)).await?;
+                report.show.progress(&wanted.id, track.received_bytes, track.total_bytes);
+            }
+            status => return Err(refusal(status, &answer.bytes().await.unwrap_or_default())),
+        }
+    };
+    let ready: Track = server.json(server.get_replied(itself)).await?;
+    let part = args.output.join(WORK).join(format!("{}.part", wanted.id));
+    let bytes = save(answer, &part, |_| {}).await?;
+    report.show.progress(&wanted.id, bytes, Some(bytes));
+    let (root, song, from) = (args.output.clone(), wanted.clone(), part.clone());
+    let ext = extension(&ready.file_name);
+    let placing = tokio::task::spawn_blocking(move || {
+        let spot = place::put(&from, &root, &song, &ext);
+        let _ = std::fs::remove_file(&from);
+        spot
+    });
+    let spot = placing.await.map_err(|error| ServerError::Cut(error.to_string()))?;
+    match spot.map_err(|why| ServerError::File { path: part.display().to_string(), why })? {
+        Spot::Free(path) => Ok(End::Saved { path, bytes, note: None }),
+        Spot::Same(path) => Ok(End::There { path }),
+    }
+}
