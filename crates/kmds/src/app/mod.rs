@@ -12,10 +12,12 @@
 //! | [`work`], [`pump`] | one job's attempts; its bytes |
 //! | [`serve`] | audio for a listener, whole or growing |
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
+//! | [`checkup`] | what an operator asks of cache and tools |
 //! | [`events`] | what happened, for those who watch |
 //! | [`forms`], [`names`] | in which form, under which name |
 
 mod accept;
+mod checkup;
 mod copies;
 mod events;
 mod flight;
@@ -38,6 +40,7 @@ use kmds_extract::choose::Accept;
 use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
 
+pub use checkup::{Drive, Tools, tools};
 pub use events::Events;
 pub use names::sanitize;
 pub use words::*;

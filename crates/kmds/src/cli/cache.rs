@@ -1,0 +1,172 @@
+//! `kmds cache`: the catalog and its files, by hand.
+//!
+//! Owns the words of these commands. Hides nothing else. Never works beside a running server, except to look.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use kmds_extract::{Site, TrackId};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::Problem;
+use super::term::{self, Table};
+use crate::app::{App, ListAsk, Song, State};
+use crate::config::Config;
+
+/// Songs read from the catalog at once.
+const PAGE: usize = 500;
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Exit codes: 0 · 1 a song was not found, or a file was not as it was published · 2 a server works with\n\
+    this cache (stop it first), or a bad setting\n\n\
+    A song is named SITE-ID, as `kmds cache ls` prints it: youtube-M4gD1WSo5mA"
+)]
+pub enum CacheCommand {
+    /// List songs, the newest first; works beside a running server
+    Ls {
+        /// Only songs with these words in title, artist or album
+        words: Vec<String>,
+        /// Only songs in this state: queued, downloading, converting, ready, failed
+        #[arg(long)]
+        state: Option<String>,
+        /// Print one JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove songs in all their forms
+    Rm {
+        #[arg(required = true, value_name = "SITE-ID")]
+        songs: Vec<String>,
+    },
+    /// Hash every file; what is not as it was published is evicted
+    Verify,
+    /// Evict what is older than cache.max_age
+    Prune,
+    /// Read the sidecars on the drive into the catalog
+    Rebuild,
+}
+
+pub async fn run(command: CacheCommand, config: Config) -> Result<ExitCode, Problem> {
+    match command {
+        CacheCommand::Ls { words, state, json } => {
+            let state = state.map(|word| read_state(&word)).transpose()?;
+            list(&crate::inspect(&config)?, &words.join(" "), state, json).await
+        }
+        CacheCommand::Rm { songs } => {
+            let ids = songs.iter().map(|name| read_name(name)).collect::<Result<Vec<_>, _>>()?;
+            remove(&open(&config)?, &ids).await
+        }
+        CacheCommand::Verify => verify(&open(&config)?).await,
+        CacheCommand::Prune => {
+            if config.cache.max_age.is_none() {
+                return Err("cache.max_age is not set, so nothing is too old; try --set cache.max_age='30 days'".into());
+            }
+            println!("{} evicted", files(open(&config)?.prune().await?));
+            Ok(ExitCode::SUCCESS)
+        }
+        CacheCommand::Rebuild => {
+            println!("{} found on the drive", term::songs(open(&config)?.rebuild().await?));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The cache for ourselves alone.
+fn open(config: &Config) -> Result<App, Problem> {
+    match crate::assemble(config, CancellationToken::new()) {
+        Ok((app, _)) => Ok(app),
+        Err(error) if error.is_busy() => Err(format!(
+            "a server works with this cache (state.dir {}); stop it first, or ask it: its page is /ui/, its API /api/v1/tracks",
+            config.state_dir.display()
+        )
+        .into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_state(word: &str) -> Result<State, Problem> {
+    let all = [State::Queued, State::Downloading, State::Converting, State::Ready, State::Failed];
+    let found = all.into_iter().find(|state| state.as_str() == word);
+    found.ok_or_else(|| format!("`{word}` is no state; use queued, downloading, converting, ready or failed").into())
+}
+
+fn read_name(name: &str) -> Result<TrackId, Problem> {
+    let id = name.split_once('-').and_then(|(site, id)| TrackId::new(Site::parse(site)?, id));
+    id.ok_or_else(|| format!("`{name}` names no song; write SITE-ID, as `kmds cache ls` prints it").into())
+}
+
+async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Result<ExitCode, Problem> {
+    let query = Some(words.to_owned()).filter(|words| !words.is_empty());
+    let mut table = Table::new(&["title", "song", "state", "size", "length"], &[3, 4]);
+    let (mut songs, mut bytes, mut cursor) = (0, 0, None);
+    loop {
+        let ask = ListAsk { state, site: None, query: query.clone(), limit: PAGE, cursor };
+        let page = app.list(ask).await?;
+        for song in &page.songs {
+            songs += 1;
+            bytes += song.stored.as_ref().map_or(0, |stored| stored.size_bytes);
+            if json {
+                println!("{}", line(song));
+            } else {
+                table.row(cells(song));
+            }
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if !json {
+        if songs > 0 {
+            println!("{}", table.lines_for_stdout().join("\n"));
+        }
+        println!("{}, {}", term::songs(songs), term::bytes(bytes));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cells(song: &Song) -> Vec<String> {
+    let size = song.stored.as_ref().map_or(String::new(), |stored| term::bytes(stored.size_bytes));
+    let length = song.track.duration.map_or(String::new(), term::clock);
+    vec![song.file_name.clone(), song.name(), song.state.as_str().to_owned(), size, length]
+}
+
+fn line(song: &Song) -> serde_json::Value {
+    json!({
+        "song": song.name(), "rendition": song.key.rendition(), "title": song.track.title, "artist": song.track.artist,
+        "album": song.track.album, "link": song.track.link, "state": song.state, "file_name": song.file_name,
+        "cache_path": song.cache_path, "size_bytes": song.stored.as_ref().map(|stored| stored.size_bytes),
+        "sha256": song.stored.as_ref().map(|stored| stored.sha256.clone()),
+        "duration_seconds": song.track.duration.map(|length| length.as_secs_f64()),
+        "failure": song.failure.as_ref().map(|failure| failure.sentence.clone()),
+    })
+}
+
+async fn remove(app: &App, ids: &[TrackId]) -> Result<ExitCode, Problem> {
+    let mut missing = false;
+    for id in ids {
+        if app.delete(id).await? {
+            println!("{id} removed");
+        } else {
+            missing = true;
+            eprintln!("kmds: {id} is not in the cache; `kmds cache ls` lists what is");
+        }
+    }
+    Ok(ExitCode::from(u8::from(missing)))
+}
+
+async fn verify(app: &App) -> Result<ExitCode, Problem> {
+    let verdicts = app.verify().await?;
+    let bad: Vec<_> = verdicts.iter().filter(|(_, good)| !good).collect();
+    for (key, _) in &bad {
+        println!("{key} is not as it was published; evicted, it is fetched again when asked for");
+    }
+    println!("{} good, {} not", files(verdicts.len() - bad.len()), bad.len());
+    Ok(ExitCode::from(u8::from(!bad.is_empty())))
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}

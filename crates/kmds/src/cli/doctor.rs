@@ -1,0 +1,280 @@
+//! `kmds doctor`: is everything here that the service needs, and what to do about what is not.
+//!
+//! Owns the judgement: ok, warn or fail, and the next step. Hides how things are looked at. Never repairs anything, and
+//! never speaks to a site unless `--live` asks for it.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use kmds_extract::Site;
+use serde::Serialize;
+
+use super::Problem;
+use super::resolve::Passing;
+use super::showcase::KNOWN_LINKS;
+use super::term::{self, Colour, Paint};
+use crate::app::{self, App};
+use crate::config::Config;
+
+/// Site facts older than this have likely aged.
+const RECIPES_FRESH: i64 = 180 * 24 * 3600;
+/// A clock this far beyond the recipes is more likely wrong than right, in seconds.
+const CLOCK_TOO_FAR: i64 = 5 * 365 * 24 * 3600;
+const ISSUE_WIDTH: usize = 10;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Works beside a running server. Nothing is sent to a site unless --live asks for it.\n\n\
+    Exit codes: 0 nothing is broken (there may be warnings) · 1 something has to be done")]
+pub struct DoctorArgs {
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+    /// Read one known link of each site
+    #[arg(long)]
+    live: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    about: &'static str,
+    verdict: Verdict,
+    says: String,
+    /// What to do; for an operator, a command where there is one.
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(about: &'static str, says: impl Into<String>) -> Self {
+        Self { about, verdict: Verdict::Ok, says: says.into(), advice: None }
+    }
+
+    fn warn(about: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { about, verdict: Verdict::Warn, says: says.into(), advice: Some(advice.into()) }
+    }
+
+    fn fail(about: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { about, verdict: Verdict::Fail, says: says.into(), advice: Some(advice.into()) }
+    }
+}
+
+pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<ExitCode, Problem> {
+    let mut findings = Vec::new();
+    match settings {
+        Err(problem) => {
+            findings.push(Finding::fail(
+                "settings",
+                problem.to_string(),
+                "kmds config example prints what is possible",
+            ));
+        }
+        Ok(config) => look(&config, args.live, &mut findings).await,
+    }
+    if args.json {
+        let healthy = !findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "healthy": healthy, "findings": findings }))?);
+    } else {
+        findings.iter().for_each(print);
+    }
+    let broken = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    Ok(ExitCode::from(u8::from(broken)))
+}
+
+async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
+    let (cache, state) = (config.cache.dir.display(), config.state_dir.display());
+    findings.push(Finding::ok("settings", format!("can be used; songs in {cache}, catalog in {state}")));
+    match crate::inspect(config) {
+        Ok(app) => {
+            findings.push(drive(&app, config).await);
+            findings.push(recipes(&app.recipes_date()));
+            findings.push(clock(&app.recipes_date()));
+        }
+        Err(error) => {
+            let advice = format!("make {cache} and {state} writable for this user, or set cache.dir and state.dir");
+            findings.push(Finding::fail("folders", error.to_string(), advice));
+        }
+    }
+    findings.push(state_folder(config));
+    let tools = app::tools(config).await;
+    findings.push(ytdlp(tools.ytdlp, config));
+    findings.push(ffmpeg(tools.ffmpeg, config));
+    findings.push(egress(config));
+    if live {
+        findings.extend(sites(config).await);
+    }
+}
+
+async fn drive(app: &App, config: &Config) -> Finding {
+    let drive = match app.drive().await {
+        Ok(drive) => drive,
+        Err(failure) => return Finding::fail("drive", failure.to_string(), "look at the drive of cache.dir"),
+    };
+    let said = drive.sentences.join(" ");
+    if !drive.usable {
+        return Finding::fail("drive", said, format!("make {} writable, or set cache.dir", config.cache.dir.display()));
+    }
+    if !said.is_empty() {
+        return Finding::warn("drive", said, "make room, or set cache.min_free_bytes, cache.max_bytes or cache.dir");
+    }
+    let room = match (drive.free_bytes, drive.total_bytes) {
+        (Some(free), Some(total)) => format!("{} of {} free", term::bytes(free), term::bytes(total)),
+        _ => "room unknown".to_owned(),
+    };
+    Finding::ok("drive", format!("can be written, replaces files by renaming, flushes; {room}"))
+}
+
+/// SQLite and network drives do not mix.
+fn state_folder(config: &Config) -> Finding {
+    /// Magic numbers of `statfs(2)`: NFS, SMB, CIFS, SMB2.
+    const NETWORK: [u64; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42];
+    match rustix::fs::statfs(&config.state_dir) {
+        Ok(found) if NETWORK.contains(&(found.f_type as u64 & 0xffff_ffff)) => Finding::fail(
+            "catalog",
+            format!("{} lies on a network drive, where the catalog can be damaged", config.state_dir.display()),
+            "set state.dir to a local folder",
+        ),
+        Ok(_) => Finding::ok("catalog", format!("{} is a local folder", config.state_dir.display())),
+        Err(error) => Finding::fail(
+            "catalog",
+            format!("{}: {error}", config.state_dir.display()),
+            "set state.dir to a local folder",
+        ),
+    }
+}
+
+/// Seconds from the recipes' date to now; `None` for a date that is none.
+fn age(date: &str) -> Option<i64> {
+    let day: Date = date.parse().ok()?;
+    let then = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    Some(Timestamp::now().as_second() - then.as_second())
+}
+
+fn recipes(date: &str) -> Finding {
+    match age(date) {
+        Some(age) if age > RECIPES_FRESH => Finding::warn(
+            "recipes",
+            format!("the facts about the sites are from {date}; sites change faster"),
+            "update KMDS, or put a newer recipes.toml where recipes.file says",
+        ),
+        _ => Finding::ok("recipes", format!("the facts about the sites are from {date}")),
+    }
+}
+
+/// We were built after the recipes' date, so a clock before it is wrong; one far beyond it most likely too.
+fn clock(date: &str) -> Finding {
+    let now = Timestamp::now();
+    match age(date) {
+        Some(age) if age < -24 * 3600 || age > CLOCK_TOO_FAR => Finding::fail(
+            "clock",
+            format!("it is {now:.0} here, which cannot be: certificates will be refused"),
+            "set the clock: timedatectl set-ntp true",
+        ),
+        _ => Finding::ok("clock", format!("{now:.0}")),
+    }
+}
+
+fn ytdlp(version: Option<Result<String, String>>, config: &Config) -> Finding {
+    let costs = "when a site changes, its songs fail until KMDS is updated, and nothing else takes over";
+    match version {
+        None => Finding::ok("yt-dlp", format!("switched off (engines.ytdlp.enabled): {costs}")),
+        Some(Ok(version)) => {
+            Finding::ok("yt-dlp", format!("{version} (`{}`), the second engine", config.ytdlp.command))
+        }
+        Some(Err(why)) => Finding::warn(
+            "yt-dlp",
+            format!("{why}; without it, {costs}"),
+            "pipx install yt-dlp (Debian: apt install pipx), or set engines.ytdlp.command, or engines.ytdlp.enabled=false",
+        ),
+    }
+}
+
+fn ffmpeg(version: Result<String, String>, config: &Config) -> Finding {
+    match version {
+        Ok(version) => Finding::ok("ffmpeg", format!("{version} (`{}`), for conversions", config.ffmpeg.command)),
+        Err(_) => Finding::warn(
+            "ffmpeg",
+            format!(
+                "`{}` cannot be started; without it, songs that exist as Opus only, and other forms on request, fail with \
+                 conversion_unavailable; everything else works",
+                config.ffmpeg.command
+            ),
+            "apt install ffmpeg (Fedora: dnf install ffmpeg-free, Alpine: apk add ffmpeg), or set ffmpeg.command",
+        ),
+    }
+}
+
+fn egress(config: &Config) -> Finding {
+    let forbids = config.sites.values().any(|site| !site.egress.forbid.is_empty());
+    let proxied = config.sites.values().any(|site| site.egress.proxy.is_some());
+    let way = if proxied { "through egress.proxy" } else { "straight from this machine" };
+    match (forbids, &config.egress_check_url) {
+        (false, _) => Finding::ok("egress", format!("{way}; no address is forbidden (egress.forbid)")),
+        (true, None) => Finding::warn(
+            "egress",
+            format!("{way}; egress.forbid is set, but which address the sites see is not known"),
+            "set egress.check_url to a URL that answers with the caller's address",
+        ),
+        (true, Some(_)) => {
+            Finding::ok("egress", format!("{way}; the service checks egress.forbid by egress.check_url"))
+        }
+    }
+}
+
+async fn sites(config: &Config) -> Vec<Finding> {
+    let passing = match Passing::new(config.clone()) {
+        Ok(passing) => passing,
+        Err(problem) => {
+            return vec![Finding::fail("sites", problem.to_string(), "make the temporary folder writable (TMPDIR)")];
+        }
+    };
+    let mut findings = Vec::new();
+    for (site, link) in Site::NATIVE.into_iter().zip(KNOWN_LINKS) {
+        let about = site.as_str();
+        if config.sites.get(&site).is_some_and(|site| !site.enabled) {
+            findings.push(Finding::ok(about, format!("switched off ({about}.enabled)")));
+            continue;
+        }
+        let started = Instant::now();
+        findings.push(match passing.resolve(link, false).await {
+            Ok(fetched) => Finding::ok(about, told(&fetched, started.elapsed())),
+            Err(failure) => {
+                let advice = if failure.retryable() {
+                    "try again later; if it stays, look at egress.* and for a newer KMDS"
+                } else {
+                    "open the link in a browser; if it plays there, look for a newer KMDS"
+                };
+                Finding::fail(about, format!("{link}: {failure}"), advice)
+            }
+        });
+    }
+    findings
+}
+
+fn told(fetched: &app::Fetched, after: Duration) -> String {
+    let title = fetched.songs.first().map_or("", |song| song.track.title.as_str());
+    format!("“{}” read in {}", term::fit(title, 60), term::time(after))
+}
+
+fn print(finding: &Finding) {
+    let paint = Paint::stdout();
+    let mark = match finding.verdict {
+        Verdict::Ok => paint.text(Colour::Green, "ok  "),
+        Verdict::Warn => paint.text(Colour::Yellow, "warn"),
+        Verdict::Fail => paint.text(Colour::Red, "FAIL"),
+    };
+    println!("{mark}  {}  {}", term::padded(finding.about, ISSUE_WIDTH), finding.says);
+    if let Some(advice) = &finding.advice {
+        println!("      {}  → {advice}", " ".repeat(ISSUE_WIDTH));
+    }
+}

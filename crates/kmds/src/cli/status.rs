@@ -1,0 +1,270 @@
+//! `kmds status` and `kmds top`: what a running server does, once or live.
+//!
+//! Owns how counts and songs are laid out on a screen. Hides the terminal's modes, which are put back whatever happens.
+//! Never changes anything on the server.
+
+use std::io::{IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::Problem;
+use super::server::{Server, ServerError};
+use super::term::{self, Colour, Paint, Table};
+use crate::config::Config;
+
+/// How often the live view asks.
+const EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 · 2 no server answers")]
+pub struct StatusArgs {
+    /// The running server [default: the one these settings start]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Print the server's own JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "q or Ctrl-C ends it. Without a terminal one picture is printed.\n\nExit codes: 0 · 2 no server answers"
+)]
+pub struct TopArgs {
+    /// The running server [default: the one these settings start]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stats {
+    songs: std::collections::BTreeMap<String, u64>,
+    bytes_on_disk: u64,
+    free_bytes: Option<u64>,
+    max_bytes: u64,
+    queues: Vec<Lane>,
+    engines: Vec<Engine>,
+    listeners: u64,
+    uptime_seconds: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lane {
+    site: String,
+    waiting: usize,
+    running: usize,
+    limit: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct Engine {
+    site: String,
+    first: String,
+    ytdlp: String,
+    native_failures: u64,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    tracks: Vec<Track>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Track {
+    site: String,
+    file_name: String,
+    state: String,
+    received_bytes: u64,
+    total_bytes: Option<u64>,
+    approximate_bytes: Option<u64>,
+    duration_seconds: Option<f64>,
+    failure: Option<Failed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failed {
+    reason: String,
+}
+
+pub async fn status(args: StatusArgs, own: impl FnOnce() -> Option<Config>) -> Result<ExitCode, Problem> {
+    let server = Server::named_or_own(args.server.as_deref(), own)?;
+    let reply: Value = server.json(server.get("/api/v1/stats")).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&reply)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stats: Stats = serde_json::from_value(reply)?;
+    let version = version(&server).await;
+    for line in head(&server, &version, &stats).iter().chain(&lanes(&stats)) {
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn version(server: &Server) -> String {
+    let root: Result<Value, ServerError> = server.json(server.get("/")).await;
+    root.ok().and_then(|root| root.get("Version")?.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn head(server: &Server, version: &str, stats: &Stats) -> Vec<String> {
+    let songs: Vec<String> =
+        stats.songs.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}")).collect();
+    let songs = if songs.is_empty() { "none yet".to_owned() } else { songs.join(", ") };
+    let free = stats.free_bytes.map_or(String::new(), |free| format!(", {} free on the drive", term::bytes(free)));
+    let name = Paint::stdout().text(Colour::Bold, &format!("kmds {version}"));
+    vec![
+        format!("{name} at {}, up {}, {} listening", server.at(), term::long(stats.uptime_seconds), stats.listeners),
+        format!("songs  {songs}"),
+        format!("cache  {} of {}{free}", term::bytes(stats.bytes_on_disk), term::bytes(stats.max_bytes)),
+    ]
+}
+
+fn lanes(stats: &Stats) -> Vec<String> {
+    let mut table = Table::new(&["queue", "running", "waiting", "engine", "second", "failures", "why"], &[1, 2, 5]);
+    for lane in &stats.queues {
+        let engine = stats.engines.iter().find(|engine| engine.site == lane.site);
+        let words = |word: fn(&Engine) -> &str| engine.map_or("", word).to_owned();
+        let failures = engine.filter(|engine| engine.native_failures > 0);
+        table.row(vec![
+            lane.site.clone(),
+            format!("{} of {}", lane.running, lane.limit),
+            lane.waiting.to_string(),
+            words(|engine| &engine.first),
+            words(|engine| if engine.ytdlp == "on" { "yt-dlp" } else { "off" }),
+            failures.map_or(String::new(), |engine| engine.native_failures.to_string()),
+            engine.and_then(|engine| engine.reason.clone()).map_or(String::new(), |reason| term::fit(&reason, 60)),
+        ]);
+    }
+    table.lines_for_stdout()
+}
+
+pub async fn top(args: TopArgs, own: impl FnOnce() -> Option<Config>) -> Result<ExitCode, Problem> {
+    let server = Server::named_or_own(args.server.as_deref(), own)?;
+    let version = version(&server).await;
+    // A server that is not there is told before the screen is taken.
+    let mut picture = look(&server, &version).await?;
+    if !std::io::stdout().is_terminal() {
+        println!("{}", picture.join("\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let _screen = Screen::take();
+    let mut keys = keys();
+    loop {
+        draw(&picture)?;
+        tokio::select! {
+            key = keys.recv() => if matches!(key, Some(b'q' | b'Q' | 3 | 27)) { return Ok(ExitCode::SUCCESS) },
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        picture = match look(&server, &version).await {
+            Ok(picture) => picture,
+            Err(error) => vec![format!("kmds: {error}"), String::new(), "Asking again; q ends.".to_owned()],
+        };
+    }
+}
+
+/// Everything that fits on the screen.
+async fn look(server: &Server, version: &str) -> Result<Vec<String>, ServerError> {
+    let stats: Stats = server.json(server.get("/api/v1/stats")).await?;
+    let mut lines = head(server, version, &stats);
+    lines.push(String::new());
+    lines.extend(lanes(&stats));
+    lines.push(String::new());
+    for (state, most) in [("converting", 20), ("downloading", 50), ("queued", 50), ("failed", 10), ("ready", 50)] {
+        if lines.len() + 1 >= term::height() {
+            break;
+        }
+        let path = format!("/api/v1/tracks?state={state}&limit={most}");
+        let listing: Listing = server.json(server.get(&path)).await?;
+        lines.extend(listing.tracks.iter().map(row));
+    }
+    lines.truncate(term::height().saturating_sub(1));
+    Ok(lines)
+}
+
+/// One song in one line of the terminal's width.
+fn row(track: &Track) -> String {
+    let expected = track.total_bytes.or(track.approximate_bytes).filter(|bytes| *bytes > 0);
+    let (colour, facts) = match track.state.as_str() {
+        "downloading" | "converting" => {
+            let share = expected.map_or(0.0, |total| track.received_bytes as f64 / total as f64);
+            (Colour::Yellow, format!("{} {:>3.0} %", gauge(share), share.min(1.0) * 100.0))
+        }
+        "ready" => {
+            let length = track.duration_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let length = length.map_or(String::new(), term::clock);
+            (Colour::Green, format!("{length:>8} {:>9}", term::bytes(track.received_bytes)))
+        }
+        "failed" => (Colour::Red, term::fit(track.failure.as_ref().map_or("", |failed| failed.reason.as_str()), 40)),
+        _ => (Colour::Dim, expected.map_or(String::new(), |bytes| format!("{:>18}", term::bytes(bytes)))),
+    };
+    let state = Paint::stdout().text(colour, &term::padded(&track.state, 11));
+    let beside = 11 + 2 + 10 + 2 + 2 + term::columns(&facts);
+    let name = term::padded(&track.file_name, term::width().saturating_sub(beside).max(16));
+    format!("{state}  {}  {name}  {facts}", term::padded(&track.site, 10))
+}
+
+fn gauge(share: f64) -> String {
+    const WIDE: usize = 12;
+    let full = ((share.clamp(0.0, 1.0)) * WIDE as f64) as usize;
+    format!("{}{}", "━".repeat(full), "─".repeat(WIDE - full))
+}
+
+fn draw(lines: &[String]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    // Home, each line cleared to its end, the rest of the screen cleared: no flicker.
+    write!(out, "\x1b[H")?;
+    for line in lines {
+        write!(out, "{line}\x1b[K\r\n")?;
+    }
+    write!(out, "\x1b[J")?;
+    out.flush()
+}
+
+/// The terminal's second screen, with keys that come at once; put back when dropped.
+struct Screen(Option<Termios>);
+
+impl Screen {
+    fn take() -> Self {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok();
+        if let Some(mut modes) = before.clone() {
+            modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+            let _ = tcsetattr(&stdin, OptionalActions::Now, &modes);
+        }
+        print!("\x1b[?1049h\x1b[?25l");
+        Self(before)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        print!("\x1b[?25h\x1b[?1049l");
+        let _ = std::io::stdout().flush();
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// What is typed; a thread of its own waits for it until the process ends.
+fn keys() -> mpsc::Receiver<u8> {
+    let (sender, receiver) = mpsc::channel(8);
+    std::thread::spawn(move || {
+        for key in std::io::stdin().bytes().map_while(Result::ok) {
+            if sender.blocking_send(key).is_err() {
+                return;
+            }
+        }
+        // Without an end of input nobody may take its silence for a key.
+        std::mem::forget(sender);
+    });
+    receiver
+}
