@@ -23,7 +23,8 @@ use crate::config::Config;
 const RECIPES_FRESH: i64 = 180 * 24 * 3600;
 /// A clock this far beyond the recipes is more likely wrong than right, in seconds.
 const CLOCK_TOO_FAR: i64 = 5 * 365 * 24 * 3600;
-const ISSUE_WIDTH: usize = 10;
+/// Columns of what a finding is about.
+const ABOUT_WIDTH: usize = 10;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Works beside a running server. Nothing is sent to a site unless --live asks for it.\n\n\
@@ -55,6 +56,12 @@ struct Finding {
     advice: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+struct Checkup {
+    healthy: bool,
+    findings: Vec<Finding>,
+}
+
 impl Finding {
     fn ok(about: &'static str, says: impl Into<String>) -> Self {
         Self { about, verdict: Verdict::Ok, says: says.into(), advice: None }
@@ -81,14 +88,13 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
         }
         Ok(config) => look(&config, args.live, &mut findings).await,
     }
+    let healthy = !findings.iter().any(|finding| finding.verdict == Verdict::Fail);
     if args.json {
-        let healthy = !findings.iter().any(|finding| finding.verdict == Verdict::Fail);
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "healthy": healthy, "findings": findings }))?);
+        println!("{}", serde_json::to_string_pretty(&Checkup { healthy, findings })?);
     } else {
         findings.iter().for_each(print);
     }
-    let broken = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
-    Ok(ExitCode::from(u8::from(broken)))
+    Ok(ExitCode::from(u8::from(!healthy)))
 }
 
 async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
@@ -273,8 +279,8 @@ fn print(finding: &Finding) {
         Verdict::Warn => paint.text(Colour::Yellow, "warn"),
         Verdict::Fail => paint.text(Colour::Red, "FAIL"),
     };
-    println!("{mark}  {}  {}", term::padded(finding.about, ISSUE_WIDTH), finding.says);
+    println!("{mark}  {}  {}", term::padded(finding.about, ABOUT_WIDTH), finding.says);
     if let Some(advice) = &finding.advice {
-        println!("      {}  → {advice}", " ".repeat(ISSUE_WIDTH));
+        println!("      {}  → {advice}", " ".repeat(ABOUT_WIDTH));
     }
 }

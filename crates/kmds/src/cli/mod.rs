@@ -5,10 +5,14 @@
 //! Exit codes: 0 done · 1 some songs failed, or a check found something · 2 the call or a setting cannot be used ·
 //! 130 interrupted.
 
+mod cache;
+mod doctor;
 mod get;
+mod resolve;
 mod serve;
 mod server;
 mod showcase;
+mod status;
 mod term;
 
 use std::io::Write;
@@ -52,6 +56,17 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Download songs into a folder, with tags and covers; no server needed
     Get(get::GetArgs),
+    /// Print the metadata of links as JSON; nothing is downloaded
+    Resolve(resolve::ResolveArgs),
+    /// Tell what a running server does
+    Status(status::StatusArgs),
+    /// Watch a running server live
+    Top(status::TopArgs),
+    /// Check folders, drive, clock, tools and the way out; say what to do
+    Doctor(doctor::DoctorArgs),
+    /// Look at and tend the cache
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Drive a running server as a client would: fetch, wait, save, check; a table at the end
     Showcase(showcase::ShowcaseArgs),
     /// Print a completion script for a shell, like: kmds completions bash > /etc/bash_completion.d/kmds
@@ -103,6 +118,23 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Serve(args) => {
             let flags = args.settings();
             serve::serve(read(&cli.settings, flags)?.check()?)
+        }
+        Command::Resolve(args) => {
+            let config = read(&cli.settings, Vec::new())?.check()?;
+            start_log(LevelFilter::ERROR)?;
+            wait(resolve::run(args, config))
+        }
+        Command::Status(args) => wait(status::status(args, || own_config(&cli.settings))),
+        Command::Top(args) => wait(status::top(args, || own_config(&cli.settings))),
+        Command::Doctor(args) => {
+            start_log(LevelFilter::OFF)?;
+            let settings = read(&cli.settings, Vec::new()).and_then(|raw| Ok(raw.check()?));
+            wait(doctor::run(args, settings))
+        }
+        Command::Cache(command) => {
+            let config = read(&cli.settings, Vec::new())?.check()?;
+            start_log(LevelFilter::WARN)?;
+            wait(cache::run(command, config))
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kmds", &mut std::io::stdout());
