@@ -2,8 +2,6 @@
 //!
 //! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean. Hides the subscriber. Never logs anything itself.
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,7 +25,8 @@ pub fn start(default: LevelFilter) -> Option<String> {
     let _ = if json {
         registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
     } else {
-        registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init()
+        // Uncoloured everywhere: colours would cost a dependency, and asking for them without it is a panic.
+        registry.with(layer.with_ansi(false)).try_init()
     };
     problem
 }
