@@ -16,7 +16,7 @@ use super::openapi::ClassicRefusals;
 
 /// Lets the page's own files run, and nothing be loaded from elsewhere.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
      connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 /// Another version may come with the next start.
@@ -102,6 +102,25 @@ mod tests {
                 let served = page_file(Ok(Path(name.to_owned()))).await;
                 assert!(served.is_ok(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn every_address_is_relative_so_that_a_base_path_in_front_works() {
+        for (name, text) in [("page", PAGE), ("style", STYLE), ("manifest", MANIFEST)] {
+            assert!(!text.replace("placeholder=\"https://…\"", "").contains("://"), "the {name} names another host");
+        }
+        for start in ["href=\"/", "src=\"/", "action=\"/"] {
+            assert!(!PAGE.contains(start), "{start}");
+        }
+    }
+
+    #[test]
+    fn every_element_the_script_looks_for_is_in_the_page_once() {
+        let ids: Vec<&str> = SCRIPT.split("$(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(ids.len() > 50, "{}", ids.len());
+        for id in ids {
+            assert_eq!(PAGE.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
         }
     }
 }
