@@ -9,7 +9,9 @@ class Trouble extends Error {
   }
 }
 
+/** The reply says in `asked` when it was asked for: events since then know better. */
 async function ask(path, options = {}) {
+  const asked = performance.now();
   let answer;
   try {
     answer = await fetch(API + path, { headers: { Accept: "application/json", ...options.headers }, ...options });
@@ -19,7 +21,7 @@ async function ask(path, options = {}) {
   }
   if (answer.status === 204) return null;
   const reply = await answer.json().catch(() => null);
-  if (answer.ok && reply) return reply;
+  if (answer.ok && reply) return { ...reply, asked };
   const what = (reply && reply.detail) || `The server answered with ${answer.status}, which this page does not understand.`;
   const wait = Number(answer.headers.get("Retry-After"));
   const next = wait > 1 ? `Try again in ${plural(Math.ceil(wait), "second")}.` : NEXT[reply && reply.kind];

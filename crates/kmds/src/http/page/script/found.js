@@ -34,7 +34,7 @@ const found = {
     for (const { song } of this.entries) song.found = false;
     for (const item of [...$("found-songs").children]) item.row.drop();
     this.reply = reply;
-    this.entries = reply.tracks.map((track) => ({ track, song: adopt(track) }));
+    this.entries = reply.tracks.map((track) => ({ track, song: adopt(track, reply.asked) }));
     for (const { song } of this.entries) song.found = true;
     forgetUnseen();
     this.head(link);

@@ -44,9 +44,8 @@ const kept = {
     const list = $("kept-songs"), focused = document.activeElement;
     const have = new Map([...list.children].map((item) => [item.row.song.key, item.row]));
     const rows = reply.tracks.map((track) => {
-      const song = adopt(track), row = have.get(song.key);
+      const song = adopt(track, reply.asked), row = have.get(song.key);
       have.delete(song.key);
-      song.rows.forEach((each) => each.draw());
       return row || new Row(song, { ...track, track_number: null });
     });
     if (anew) {

@@ -1,9 +1,8 @@
 // Events of the server, as they come; what was missed is asked for.
 
 const live = {
-  last: null,
-  done: [],
-  failed: [],
+  /** Titles of songs that are told of together. */
+  told: { ready: [], failed: [] },
 
   open() {
     const source = new EventSource(`${API}events`);
@@ -28,16 +27,11 @@ const live = {
   take(news, changed) {
     const song = songs.get(keyOf(news));
     if (!song) return changed && kept.again();
-    const before = song.state;
+    song.news = performance.now();
     this.measure(song, news);
-    Object.assign(song, { state: news.state, received: news.received_bytes, total: news.total_bytes ?? song.total });
-    song.failure = news.state === "failed" ? { kind: news.kind, reason: news.reason } : null;
-    song.rows.forEach((row) => row.draw());
-    if (before === news.state) return;
-    if (player.song === song) player.changed();
-    if (news.state === "ready") this.announce(this.done, song);
-    if (news.state === "failed") this.announce(this.failed, song);
-    stats.again();
+    const failure = news.state === "failed" ? { kind: news.kind, reason: news.reason } : null;
+    become(song, news.state, news.received_bytes, news.total_bytes ?? song.total, failure);
+    if (changed) stats.again();
   },
 
   /** Bytes a second, smoothed. */
@@ -54,13 +48,13 @@ const live = {
   },
 
   /** One sentence for what happened within a moment, so that a screen reader is not flooded. */
-  announce(list, song) {
-    list.push(song.track.title);
+  announce(song) {
+    this.told[song.state].push(song.track.title);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       const news = (titles, one, many) => titles.length > 1 ? `${titles.length} songs ${many}.` : titles.length ? `${titles[0]} ${one}.` : "";
-      $("note").textContent = [news(this.done, "is ready", "are ready"), news(this.failed, "failed", "failed")].filter(Boolean).join(" ");
-      this.done.length = this.failed.length = 0;
+      $("note").textContent = [news(this.told.ready, "is ready", "are ready"), news(this.told.failed, "failed", "failed")].filter(Boolean).join(" ");
+      this.told = { ready: [], failed: [] };
     }, 1200);
   },
 
@@ -71,7 +65,7 @@ const live = {
     const open = [...songs.values()].filter((song) => song.state !== "ready" && song.state !== "failed").slice(0, 50);
     for (const song of open) {
       const track = await ask(song.path).catch(() => null);
-      if (track && keyOf(track) === song.key) adopt(track).rows.forEach((row) => row.draw());
+      if (track && keyOf(track) === song.key) adopt(track, track.asked);
     }
   },
 };

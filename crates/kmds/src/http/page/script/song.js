@@ -4,16 +4,26 @@
 const songs = new Map();
 const keyOf = (track) => `${track.site}/${track.id}/${track.rendition}`;
 
-function adopt(track) {
-  const key = keyOf(track);
-  const song = songs.get(key) || { rows: new Set(), rate: 0 };
+/** The song of a reply that was asked for at this moment. */
+function adopt(track, asked) {
+  const key = keyOf(track), known = songs.get(key);
+  const song = known || { rows: new Set(), rate: 0, news: 0, key, site: track.site, id: track.id, rendition: track.rendition };
   songs.set(key, song);
-  Object.assign(song, {
-    key, site: track.site, id: track.id, rendition: track.rendition, state: track.state, received: track.received_bytes,
-    total: track.total_bytes, failure: track.failure, stored: track.stored, track,
-    path: `tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`,
-  });
+  song.path = `tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`;
+  song.track = track;
+  song.stored = track.stored;
+  if (song.news <= asked) become(song, track.state, track.received_bytes, track.total_bytes, track.failure);
   return song;
+}
+
+/** What a reply or an event says of a song; redraws its rows and tells of what changed. */
+function become(song, state, received, total, failure) {
+  const before = song.state;
+  Object.assign(song, { state, received, total, failure });
+  song.rows.forEach((row) => row.draw());
+  if (!before || before === state) return;
+  if (player.song === song) player.changed();
+  if (state === "ready" || state === "failed") live.announce(song);
 }
 
 function address(song, streams) {
@@ -93,8 +103,8 @@ class Row {
 
   async tryAgain() {
     try {
-      const song = adopt(await ask(`${this.song.path}/retry`, { method: "POST" }));
-      song.rows.forEach((row) => row.draw());
+      const track = await ask(`${this.song.path}/retry`, { method: "POST" });
+      adopt(track, track.asked);
       tell(`Trying again: ${this.title}.`);
     } catch (error) {
       complain(error);
@@ -103,13 +113,13 @@ class Row {
 
   async takeAway() {
     this.remove.disabled = true;
+    if (player.song === this.song) player.close();
     try {
       await ask(this.song.path, { method: "DELETE" });
     } catch (error) {
       this.remove.disabled = false;
       if (error.kind !== "not_found") return complain(error);
     }
-    if (player.song === this.song) player.close();
     const neighbour = this.element.nextElementSibling || this.element.previousElementSibling;
     const same = [...songs.values()].filter((song) => song.path === this.song.path);
     for (const song of same) for (const row of song.rows) row.drop();
