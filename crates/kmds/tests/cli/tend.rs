@@ -1,0 +1,125 @@
+//! `kmds doctor`, `cache`, `completions` and `man`.
+
+use std::process::{Command, Stdio};
+
+use kmds_lab::Lab;
+
+use super::Person;
+use super::harness::Setup;
+
+#[test]
+fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
+    let person = Person::new().set("PATH", "/nonexistent").set("KMDS_ENGINES__YTDLP__ENABLED", "true");
+    let said = person.runs(&["doctor"]).with(0);
+    for wanted in ["yt-dlp", "pipx install yt-dlp", "ffmpeg", "apt install ffmpeg", "Opus only"] {
+        assert!(said.out.contains(wanted), "{wanted}: {said:?}");
+    }
+    let findings = person.runs(&["doctor", "--json"]).with(0).json();
+    assert_eq!(findings["healthy"], true, "what is missing stops nothing: {findings}");
+    let of = |about: &str| {
+        let all = findings["findings"].as_array().expect("findings");
+        all.iter().find(|finding| finding["about"] == about).unwrap_or_else(|| panic!("{about}: {findings}")).clone()
+    };
+    assert_eq!((of("yt-dlp")["verdict"].clone(), of("ffmpeg")["verdict"].clone()), ("warn".into(), "warn".into()));
+    assert_eq!(of("drive")["verdict"], "ok");
+}
+
+#[test]
+fn doctor_fails_where_nothing_can_be_kept_or_a_setting_is_wrong() {
+    let person = Person::new().set("KMDS_CACHE__DIR", "/proc/kmds");
+    let said = person.runs(&["doctor"]).with(1);
+    assert!(said.out.contains("FAIL") && said.out.contains("cache.dir"), "{said:?}");
+    let said = Person::new().runs(&["doctor", "--set", "cache.max_bytes=lots"]).with(1);
+    assert!(said.out.contains("cache.max_bytes"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_tended_by_hand_but_not_behind_a_servers_back() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Kept").seconds(4.0).publish();
+    let mut kmds = Setup::of(&lab).start();
+    kmds.download(&song.link()).await;
+    let own = |name: &str| kmds.folder.path(name).display().to_string();
+    let person = Person::new().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    let name = format!("bandcamp-{}", song.id());
+    let listed = person.runs(&["cache", "ls"]).with(0);
+    assert!(listed.out.contains(&name) && listed.out.contains("ready"), "beside the server: {listed:?}");
+    let busy = person.runs(&["cache", "rm", &name]).with(2);
+    assert!(busy.err.contains("stop it first"), "{busy:?}");
+    kmds.terminate();
+    assert_eq!(person.runs(&["cache", "ls", "--json"]).with(0).json()["size_bytes"], song.len());
+    person.runs(&["cache", "verify"]).with(0);
+    let file = kmds.folder.path(&format!("cache/bandcamp/{}.mp3", song.id()));
+    std::fs::write(&file, "somebody wrote into it").expect("a file");
+    let damaged = person.runs(&["cache", "verify"]).with(1);
+    assert!(damaged.out.contains("0 files good, 1 not"), "{damaged:?}");
+    assert!(!file.exists(), "what is not as published is not kept");
+    person.runs(&["cache", "rm", "bandcamp-1"]).with(1);
+    person.runs(&["cache", "rm", "nothing"]).with(2);
+    person.runs(&["cache", "prune"]).with(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_song_leaves_no_file_and_a_lost_catalog_is_rebuilt() {
+    let lab = Lab::start().await;
+    let songs =
+        [lab.bandcamp().track("Gone").seconds(4.0).publish(), lab.bandcamp().track("Stays").seconds(4.0).publish()];
+    let mut kmds = Setup::of(&lab).start();
+    for song in &songs {
+        kmds.download(&song.link()).await;
+    }
+    kmds.terminate();
+    let own = |name: &str| kmds.folder.path(name).display().to_string();
+    let person = Person::new().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    person.runs(&["cache", "rm", &format!("bandcamp-{}", songs[0].id())]).with(0);
+    let stays = format!("bandcamp/{}.mp3", songs[1].id());
+    assert_eq!(kmds.published().into_iter().filter(|path| path.ends_with(".mp3")).collect::<Vec<_>>(), [stays]);
+    assert!(person.runs(&["cache", "rebuild"]).with(0).out.contains("1 song found"));
+    assert!(person.runs(&["cache", "ls"]).with(0).out.contains("Stays"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_ready_song_removes_its_file() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Deleted").seconds(4.0).publish();
+    let kmds = Setup::of(&lab).start();
+    kmds.download(&song.link()).await;
+    let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let answer = kmds.http.delete(kmds.at(&path)).send().await.expect("an answer");
+    assert_eq!(answer.status(), 204);
+    assert_eq!(kmds.published(), [""; 0]);
+}
+
+#[test]
+fn completions_and_the_manual_page_know_every_command() {
+    let person = Person::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = person.runs(&["completions", shell]).with(0);
+        assert!(script.out.contains("showcase") && script.out.contains("doctor"), "{shell}");
+    }
+    let page = person.runs(&["man"]).with(0);
+    assert!(page.out.starts_with(".ie") || page.out.contains(".TH"), "{}", page.out);
+    for command in ["KMDS GET", "KMDS SERVE", "KMDS CACHE", "KMDS TOP"] {
+        assert!(page.out.contains(command), "{command}");
+    }
+}
+
+#[test]
+fn a_command_that_logs_does_not_panic_on_a_terminal() {
+    let person = Person::new();
+    let line = format!("{} cache ls", env!("CARGO_BIN_EXE_kmds"));
+    let script = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("HOME", &person.folder.0)
+        .env("KMDS_CACHE__DIR", person.folder.path("cache"))
+        .env("KMDS_STATE__DIR", person.folder.path("state"))
+        .stdin(Stdio::null())
+        .output();
+    match script {
+        Ok(said) => {
+            let text = String::from_utf8_lossy(&said.stdout);
+            assert!(said.status.success() && text.contains("0 songs"), "{text}");
+        }
+        Err(error) => eprintln!("SKIPPED: script(1) makes a terminal for this test and is not here ({error})"),
+    }
+}
