@@ -23,6 +23,8 @@ use crate::config::Config;
 const RECIPES_FRESH: i64 = 180 * 24 * 3600;
 /// A clock this far beyond the recipes is more likely wrong than right, in seconds.
 const CLOCK_TOO_FAR: i64 = 5 * 365 * 24 * 3600;
+/// Time zones make a day of difference, in seconds.
+const DAY: i64 = 24 * 3600;
 /// Columns of what a finding is about.
 const ABOUT_WIDTH: usize = 10;
 
@@ -181,7 +183,7 @@ fn recipes(date: &str) -> Finding {
 fn clock(date: &str) -> Finding {
     let now = Timestamp::now();
     match age(date) {
-        Some(age) if age < -24 * 3600 || age > CLOCK_TOO_FAR => Finding::fail(
+        Some(age) if !(-DAY..=CLOCK_TOO_FAR).contains(&age) => Finding::fail(
             "clock",
             format!("it is {now:.0} here, which cannot be: certificates will be refused"),
             "set the clock: timedatectl set-ntp true",

@@ -258,8 +258,9 @@ impl Drop for Screen {
 fn keys() -> mpsc::Receiver<u8> {
     let (sender, receiver) = mpsc::channel(8);
     std::thread::spawn(move || {
-        for key in std::io::stdin().bytes().map_while(Result::ok) {
-            if sender.blocking_send(key).is_err() {
+        let mut key = [0];
+        while std::io::stdin().read_exact(&mut key).is_ok() {
+            if sender.blocking_send(key[0]).is_err() {
                 return;
             }
         }

@@ -94,7 +94,7 @@ async fn a_server_can_do_the_work_of_get() {
     let lab = Lab::start().await;
     let album = lab.bandcamp().album(0).title("Served").artist("Ada").song("One", 4.0).song("Two", 4.0).publish();
     let kmds = Setup::of(&lab).start();
-    let person = Person::new();
+    let person = Person::alone();
     person.runs(&["get", &album.link(), "-o", "music", "--server", &kmds.url]).with(0);
     assert_eq!(person.files("music"), ["Ada/Served/01 One.mp3", "Ada/Served/02 Two.mp3"]);
     let again = person.runs(&["get", &album.link(), "-o", "music", "--server", &kmds.url, "--json"]).with(0).json();

@@ -22,7 +22,7 @@ pub struct Person {
 }
 
 impl Person {
-    pub fn new() -> Self {
+    pub fn alone() -> Self {
         let folder = Folder::new();
         let recipes = folder.path("recipes.toml");
         std::fs::write(&recipes, FAST_RECIPES).expect("recipes");
@@ -40,7 +40,7 @@ impl Person {
     }
 
     pub fn of(lab: &Lab) -> Self {
-        Self::new()
+        Self::alone()
             .set("KMDS_EGRESS__PROXY", &lab.proxy_url())
             .set("KMDS_EGRESS__CA_FILE", &lab.ca_file().display().to_string())
     }

@@ -9,7 +9,7 @@ use super::harness::Setup;
 
 #[test]
 fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
-    let person = Person::new().set("PATH", "/nonexistent").set("KMDS_ENGINES__YTDLP__ENABLED", "true");
+    let person = Person::alone().set("PATH", "/nonexistent").set("KMDS_ENGINES__YTDLP__ENABLED", "true");
     let said = person.runs(&["doctor"]).with(0);
     for wanted in ["yt-dlp", "pipx install yt-dlp", "ffmpeg", "apt install ffmpeg", "Opus only"] {
         assert!(said.out.contains(wanted), "{wanted}: {said:?}");
@@ -26,11 +26,24 @@ fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
 
 #[test]
 fn doctor_fails_where_nothing_can_be_kept_or_a_setting_is_wrong() {
-    let person = Person::new().set("KMDS_CACHE__DIR", "/proc/kmds");
+    let person = Person::alone().set("KMDS_CACHE__DIR", "/proc/kmds");
     let said = person.runs(&["doctor"]).with(1);
     assert!(said.out.contains("FAIL") && said.out.contains("cache.dir"), "{said:?}");
-    let said = Person::new().runs(&["doctor", "--set", "cache.max_bytes=lots"]).with(1);
+    let said = Person::alone().runs(&["doctor", "--set", "cache.max_bytes=lots"]).with(1);
     assert!(said.out.contains("cache.max_bytes"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_reads_one_known_link_of_each_site_only_when_asked() {
+    let lab = Lab::start().await;
+    lab.youtube().video("Known").id("M4gD1WSo5mA").publish();
+    let person = Person::of(&lab);
+    person.runs(&["doctor"]).with(0);
+    assert!(lab.requests().is_empty(), "no site hears of a check-up");
+    let said = person.runs(&["doctor", "--live"]).with(1);
+    assert!(said.out.contains("“Known” read in"), "{said:?}");
+    let gone = said.out.lines().find(|line| line.contains("bandcamp")).unwrap_or_default();
+    assert!(gone.starts_with("FAIL"), "the lab has no such song: {said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +53,7 @@ async fn the_cache_is_tended_by_hand_but_not_behind_a_servers_back() {
     let mut kmds = Setup::of(&lab).start();
     kmds.download(&song.link()).await;
     let own = |name: &str| kmds.folder.path(name).display().to_string();
-    let person = Person::new().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    let person = Person::alone().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
     let name = format!("bandcamp-{}", song.id());
     let listed = person.runs(&["cache", "ls"]).with(0);
     assert!(listed.out.contains(&name) && listed.out.contains("ready"), "beside the server: {listed:?}");
@@ -70,7 +83,7 @@ async fn a_removed_song_leaves_no_file_and_a_lost_catalog_is_rebuilt() {
     }
     kmds.terminate();
     let own = |name: &str| kmds.folder.path(name).display().to_string();
-    let person = Person::new().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    let person = Person::alone().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
     person.runs(&["cache", "rm", &format!("bandcamp-{}", songs[0].id())]).with(0);
     let stays = format!("bandcamp/{}.mp3", songs[1].id());
     assert_eq!(kmds.published().into_iter().filter(|path| path.ends_with(".mp3")).collect::<Vec<_>>(), [stays]);
@@ -92,7 +105,7 @@ async fn deleting_a_ready_song_removes_its_file() {
 
 #[test]
 fn completions_and_the_manual_page_know_every_command() {
-    let person = Person::new();
+    let person = Person::alone();
     for shell in ["bash", "zsh", "fish"] {
         let script = person.runs(&["completions", shell]).with(0);
         assert!(script.out.contains("showcase") && script.out.contains("doctor"), "{shell}");
@@ -106,7 +119,7 @@ fn completions_and_the_manual_page_know_every_command() {
 
 #[test]
 fn a_command_that_logs_does_not_panic_on_a_terminal() {
-    let person = Person::new();
+    let person = Person::alone();
     let line = format!("{} cache ls", env!("CARGO_BIN_EXE_kmds"));
     let script = Command::new("script")
         .args(["-qec", &line, "/dev/null"])

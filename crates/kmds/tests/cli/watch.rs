@@ -11,7 +11,7 @@ async fn the_showcase_saves_whole_songs_and_tells_what_they_cost() {
     let video = lab.youtube().video("Shown").seconds(8.0).publish();
     let album = lab.bandcamp().album(3).publish();
     let kmds = Setup::of(&lab).start();
-    let person = Person::new();
+    let person = Person::alone();
     let links = [video.link(), album.link()];
     let asked = [
         "showcase",
@@ -40,7 +40,7 @@ async fn the_showcase_fails_with_the_song_and_keeps_nothing_unasked() {
     let song = lab.bandcamp().track("Refused").seconds(4.0).publish();
     lab.inject(Injection::from("status:404".parse::<Fault>().expect("a fault")).kind(Kind::Media));
     let kmds = Setup::of(&lab).start();
-    let person = Person::new();
+    let person = Person::alone();
     let said = person.runs(&["showcase", "--server", &kmds.url, &song.link()]).with(1);
     assert!(said.out.contains("FAILED") && said.err.contains("Refused"), "{said:?}");
     assert_eq!(person.files(".").len(), 1, "only the recipes lie in the home");
@@ -54,7 +54,7 @@ async fn status_and_top_tell_what_the_server_does() {
     let song = lab.bandcamp().track("Counted").seconds(4.0).publish();
     let kmds = Setup::of(&lab).start();
     kmds.download(&song.link()).await;
-    let person = Person::new();
+    let person = Person::alone();
     let status = person.runs(&["status", "--server", &kmds.url]).with(0);
     assert!(status.out.contains("1 ready") && status.out.contains("bandcamp"), "{status:?}");
     assert_eq!(person.runs(&["status", "--server", &kmds.url, "--json"]).with(0).json()["songs"]["ready"], 1);
