@@ -187,6 +187,10 @@ pub enum ExtractError {
     #[error("{site} failed to answer for its {page}: {reason}; try again later")]
     OriginFailed { site: Site, page: &'static str, reason: String },
 
+    /// The operator's rules keep us from asking the site now, and any other engine too.
+    #[error("{site} is not asked: {reason}")]
+    Closed { site: Site, reason: String },
+
     #[error("{site} did not answer in time for its {page}; try again later")]
     Timeout { site: Site, page: &'static str },
 
@@ -210,7 +214,7 @@ impl ExtractError {
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::PageChanged { .. } => Kind::PageChanged,
             Self::OriginRefused { .. } => Kind::OriginRefused,
-            Self::OriginFailed { .. } | Self::StreamGone { .. } => Kind::OriginFailed,
+            Self::OriginFailed { .. } | Self::Closed { .. } | Self::StreamGone { .. } => Kind::OriginFailed,
             Self::Timeout { .. } => Kind::Timeout,
         }
     }

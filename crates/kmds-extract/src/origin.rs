@@ -109,6 +109,9 @@ pub enum OriginError {
     /// The request, or a redirect, points at a host that is not the site's, or at an address that is not public.
     #[error("{0}")]
     NotAllowed(String),
+    /// The operator's rules keep us from asking the site at all now; `0` says why.
+    #[error("{0}")]
+    Closed(String),
     /// Our own pacing or a site's `Retry-After` would keep the request waiting too long.
     #[error("the site asked to wait {0:?}")]
     Wait(Duration),
@@ -123,6 +126,7 @@ impl OriginError {
             Self::Failed(reason) => ExtractError::OriginFailed { site, page, reason },
             Self::TooLarge(_) => ExtractError::PageChanged { site, page, field: "body of sensible size" },
             Self::NotAllowed(reason) => ExtractError::OriginFailed { site, page, reason },
+            Self::Closed(reason) => ExtractError::Closed { site, reason },
             Self::Wait(wait) => ExtractError::RateLimited { site, retry_after: Some(wait) },
         }
     }

@@ -138,6 +138,8 @@ fn client_config(config: &Config) -> ClientConfig {
         source_address: settings.source_address,
         forbid: settings.forbid.clone(),
         family: None,
+        check_url: settings.check_url.clone(),
+        check_every: config.egress_check_every,
     };
     let common = config.sites.get(&Site::Other).map(|site| egress(&site.egress)).unwrap_or_default();
     let site_egress: HashMap<Site, EgressConfig> =

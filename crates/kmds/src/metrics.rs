@@ -56,6 +56,7 @@ pub struct Metrics {
     running: Family<BySite, Gauge>,
     listeners: Gauge,
     native_first: Family<BySite, Gauge>,
+    open: Family<BySite, Gauge>,
 }
 
 impl Default for Metrics {
@@ -82,6 +83,7 @@ impl Metrics {
             running: Family::default(),
             listeners: Gauge::default(),
             native_first: Family::default(),
+            open: Family::default(),
         };
         // The table. Counters get `_total` from the encoder.
         registry.register("build_info", "The running version", build);
@@ -98,6 +100,11 @@ impl Metrics {
             "native_first",
             "1 while our own engine goes first, 0 while yt-dlp does",
             metrics.native_first.clone(),
+        );
+        registry.register(
+            "site_open",
+            "1 while a site is asked, 0 while egress.forbid closes its way out",
+            metrics.open.clone(),
         );
         *metrics.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = registry;
         metrics
@@ -149,6 +156,9 @@ impl Metrics {
         for (site, native) in &now.native_first {
             self.native_first.get_or_create(&BySite { site: site.as_str() }).set(i64::from(*native));
         }
+        for (site, open) in &now.open {
+            self.open.get_or_create(&BySite { site: site.as_str() }).set(i64::from(*open));
+        }
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Writing to a string does not fail.
@@ -165,6 +175,8 @@ pub struct Snapshot {
     pub cache_bytes: u64,
     pub lanes: Vec<Lane>,
     pub native_first: Vec<(Site, bool)>,
+    /// Whether each enabled site is asked.
+    pub open: Vec<(Site, bool)>,
 }
 
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 
 use kmds_extract::{Kind, Site, Track, TrackId};
 
-use super::words::{Cover, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, Song, State, Stats};
+use super::words::{Cover, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::engine::Engine;
 use crate::metrics;
@@ -104,6 +104,7 @@ impl App {
             max_bytes: counts.max_bytes,
             queues: inner.jobs.stats(),
             engines: inner.engine_stats(),
+            sites: inner.site_stats(),
             listeners: inner.metrics.listeners(),
             uptime_seconds: inner.started.elapsed().as_secs(),
         }
@@ -117,10 +118,12 @@ impl App {
             Site::parse(&queue.site).map(|site| metrics::Lane { site, waiting, running })
         };
         let native = |engine: &EngineStats| Site::parse(&engine.site).map(|site| (site, engine.first == "native"));
+        let open = |of: &SiteStats| Site::parse(&of.site).map(|site| (site, of.open));
         self.inner.metrics.text(&metrics::Snapshot {
             cache_bytes: stats.bytes_on_disk,
             lanes: stats.queues.iter().filter_map(lane).collect(),
             native_first: stats.engines.iter().filter_map(native).collect(),
+            open: stats.sites.iter().filter(|site| site.enabled).filter_map(open).collect(),
             songs: stats.songs,
         })
     }
@@ -138,7 +141,11 @@ impl App {
             Ok(report) if !report.writable || !report.renames_over => problems.extend(report.sentences),
             Ok(_) => {}
         }
-        Readiness { ready: problems.is_empty(), problems }
+        let sites: Vec<SiteStats> = self.inner.site_stats().into_iter().filter(|site| site.enabled).collect();
+        // With one site left there is work that can be done.
+        let ready = problems.is_empty() && (sites.is_empty() || sites.iter().any(|site| site.open));
+        problems.extend(sites.iter().filter_map(|site| Some(format!("{}: {}", site.site, site.reason.as_ref()?))));
+        Readiness { ready, problems }
     }
 }
 
@@ -167,6 +174,14 @@ impl Inner {
                 done => return done.map(drop).map_err(store_failure),
             }
         }
+    }
+
+    fn site_stats(&self) -> Vec<SiteStats> {
+        let row = |(site, enabled): (&Site, &bool)| {
+            let reason = self.client.closed(*site).filter(|_| *enabled);
+            SiteStats { site: site.as_str().to_owned(), enabled: *enabled, open: reason.is_none(), reason }
+        };
+        self.sites.iter().map(row).collect()
     }
 
     fn engine_stats(&self) -> Vec<EngineStats> {

@@ -172,6 +172,15 @@ impl App {
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             let stop = inner.stop.clone();
+            let sites: Vec<Site> = inner.sites.iter().filter(|(_, on)| **on).map(|(site, _)| *site).collect();
+            tokio::select! {
+                () = inner.client.watch_outside(&sites) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let stop = inner.stop.clone();
             tokio::select! {
                 () = inner.housekeeping() => {}
                 () = stop.cancelled() => {}

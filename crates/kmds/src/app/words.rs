@@ -274,6 +274,7 @@ pub struct Stats {
     pub max_bytes: u64,
     pub queues: Vec<QueueStats>,
     pub engines: Vec<EngineStats>,
+    pub sites: Vec<SiteStats>,
     pub listeners: u64,
     pub uptime_seconds: u64,
 }
@@ -295,6 +296,17 @@ pub struct EngineStats {
     pub ytdlp: String,
     pub native_failures: u64,
     /// Why, in a sentence.
+    pub reason: Option<String>,
+}
+
+/// Whether a site is taken, and asked.
+#[derive(Debug, Clone, Serialize)]
+pub struct SiteStats {
+    pub site: String,
+    pub enabled: bool,
+    /// False while the operator's rules forbid to ask it (`egress.forbid`).
+    pub open: bool,
+    /// Why it is closed, in a sentence.
     pub reason: Option<String>,
 }
 

@@ -66,6 +66,7 @@ pub const fn second_engine_may_try(error: &ExtractError) -> bool {
         ExtractError::UnsupportedLink { .. }
         | ExtractError::RateLimited { .. }
         | ExtractError::OriginFailed { .. }
+        | ExtractError::Closed { .. }
         | ExtractError::Timeout { .. }
         | ExtractError::StreamGone { .. } => false,
     }
@@ -96,6 +97,7 @@ impl Engines {
     /// As [`Self::resolve`].
     pub async fn refresh(&self, source: &Source, accept: &Accept) -> Result<(Track, Engine), ExtractError> {
         let site = site_of(source);
+        self.admit(site).await?;
         if site == Site::Other {
             let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
             let track = tool.refresh(source, accept).await.map_err(|error| error.into_extract(site))?;
@@ -116,6 +118,7 @@ impl Engines {
     /// yt-dlp's streams of a track whose native ones would not download; `None` where yt-dlp may not or cannot help.
     pub async fn rescue(&self, source: &Source, accept: &Accept) -> Option<Track> {
         let tool = self.ytdlp.clone()?;
+        self.admit(site_of(source)).await.ok()?;
         match tool.refresh(source, accept).await {
             Ok(track) if !track.streams.is_empty() => Some(track),
             Ok(_) => None,
@@ -131,6 +134,7 @@ impl Engines {
     /// yt-dlp's, in our words.
     pub async fn resolve_other(&self, url: &str, accept: &Accept) -> Result<Resolved, ExtractError> {
         let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
+        self.admit(Site::Other).await?;
         tool.resolve_other(url, accept).await
     }
 
@@ -152,6 +156,11 @@ impl Engines {
             .collect()
     }
 
+    /// yt-dlp leaves by the same way as we do, and is held to the same rules.
+    async fn admit(&self, site: Site) -> Result<(), ExtractError> {
+        self.native.client().admit(site).await.map_err(|reason| ExtractError::Closed { site, reason })
+    }
+
     /// Asks one engine, then the other where that may help. The breaker says which one goes first.
     async fn either<T, N, Y>(
         &self,
@@ -163,6 +172,7 @@ impl Engines {
         N: Future<Output = Result<T, ExtractError>>,
         Y: Future<Output = Result<T, YtDlpError>>,
     {
+        self.admit(site).await?;
         let breaker = self.breakers.get(&site);
         let tool = self.ytdlp.clone();
         let mut ytdlp = Some(ytdlp);

@@ -15,6 +15,10 @@ impl Native {
         Self { client, recipes }
     }
 
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub async fn resolve(&self, link: &Link) -> Result<Resolved, ExtractError> {
         kmds_extract::resolve(link, &self.client, &self.recipes.current()).await
     }

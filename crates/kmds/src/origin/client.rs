@@ -102,14 +102,47 @@ impl Client {
         self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).remove(&site);
     }
 
+    /// Why `site` is not asked now: it was closed, or the last check of its outside address closed its way out.
+    #[must_use]
+    pub fn closed(&self, site: Site) -> Option<String> {
+        self.closed_by_hand(site).or_else(|| self.egress(site).closed())
+    }
+
+    /// Whether `site` may be asked; waits for the first check of its outside address, where one is wanted.
+    /// # Errors
+    /// Why not, in a sentence.
+    pub async fn admit(&self, site: Site) -> Result<(), String> {
+        match self.closed_by_hand(site) {
+            Some(why) => Err(why),
+            None => self.egress(site).admit().await,
+        }
+    }
+
+    /// Checks the outside address of each way out that these sites use, at once and from time to time, for ever.
+    /// Without `egress.check_url` nothing is contacted.
+    pub async fn watch_outside(&self, sites: &[Site]) {
+        let mut ways: Vec<&Arc<Egress>> = Vec::new();
+        for site in sites {
+            let way = self.egress(*site);
+            if !ways.iter().any(|known| Arc::ptr_eq(known, way)) {
+                ways.push(way);
+            }
+        }
+        futures_util::future::join_all(ways.into_iter().map(|way| Arc::clone(way).watch_outside())).await;
+    }
+
+    fn closed_by_hand(&self, site: Site) -> Option<String> {
+        self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
+    }
+
+    fn egress(&self, site: Site) -> &Arc<Egress> {
+        self.shared.egress.get(&site).unwrap_or(&self.shared.any_egress)
+    }
+
     /// The HTTP client of the site's way out, or why the site may not be asked.
     pub(super) async fn way_out(&self, site: Site) -> Result<&reqwest::Client, String> {
-        let closed = self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&site).cloned();
-        if let Some(why) = closed {
-            return Err(why);
-        }
-        let egress = self.shared.egress.get(&site).unwrap_or(&self.shared.any_egress);
-        egress.client().await.map_err(|error| error.to_string())
+        self.admit(site).await?;
+        self.egress(site).client().await.map_err(|error| error.to_string())
     }
 
     async fn pace(&self, site: Site, hosts: &Hosts, times: &Times) -> Result<(), OriginError> {
@@ -150,7 +183,7 @@ impl Client {
     }
 
     async fn ask_once(&self, ask: &Hop<'_>) -> Result<Page, Trouble> {
-        let http = self.way_out(ask.site).await.map_err(|why| Trouble::Final(OriginError::NotAllowed(why)))?;
+        let http = self.way_out(ask.site).await.map_err(|why| Trouble::Final(OriginError::Closed(why)))?;
         let counters = self.counters().site(ask.site);
         count(&counters.page_requests, 1);
         let mut request = match ask.method {
@@ -276,6 +309,14 @@ pub(super) enum Failure {
     Broken(String),
 }
 
+/// The innermost cause, which does not repeat the URL.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
+    match read_error(error) {
+        Failure::Timeout => "no answer in time".to_owned(),
+        Failure::Refused(reason) | Failure::Broken(reason) => reason,
+    }
+}
+
 /// Reads the innermost causes only: the outer ones repeat the URL.
 pub(super) fn read_error(error: &reqwest::Error) -> Failure {
     let mut innermost = None;
@@ -389,10 +430,7 @@ mod tests {
         let client = client();
         client.close(Site::YouTube, "the outside address is forbidden");
         let request = PageRequest::get(Site::YouTube, "page", "https://www.youtube.com/".to_owned());
-        assert_eq!(
-            client.send(request).await,
-            Err(OriginError::NotAllowed("the outside address is forbidden".to_owned()))
-        );
+        assert_eq!(client.send(request).await, Err(OriginError::Closed("the outside address is forbidden".to_owned())));
         client.reopen(Site::YouTube);
         assert!(client.way_out(Site::YouTube).await.is_ok());
     }

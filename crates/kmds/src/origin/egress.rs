@@ -14,6 +14,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use url::Url;
 
+use super::outside::{self, Outside};
+use super::page::Collector;
 use super::resolver::{Block, BlockError, Guard};
 
 /// Connections kept open and idle to one host, and how long: as many as there are HLS segments in flight, which follow
@@ -33,6 +35,10 @@ pub struct EgressConfig {
     pub forbid: Vec<String>,
     /// Use one family only; signed media URLs are bound to the address that asked for them.
     pub family: Option<Family>,
+    /// `http://` or `https://` page that answers with the address it was asked from; asked before anything else, and
+    /// again every `check_every`. With it, an address in `forbid` (or none in the answer) closes this way out.
+    pub check_url: Option<String>,
+    pub check_every: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +61,8 @@ impl Family {
 pub enum EgressError {
     #[error("egress.proxy must be http://HOST:PORT or socks5://HOST:PORT")]
     Proxy,
+    #[error("egress.check_url must be http://HOST/… or https://HOST/…")]
+    CheckUrl,
     #[error("egress.forbid: {0}")]
     Forbid(#[from] BlockError),
     #[error("egress.source_address {0} is forbidden by egress.forbid")]
@@ -71,6 +79,8 @@ pub(super) struct Egress {
     extra_roots: Vec<CertificateDer<'static>>,
     source_address: Option<IpAddr>,
     guard: Guard,
+    forbid: Vec<Block>,
+    outside: Option<Outside>,
     connect: Duration,
     built: tokio::sync::OnceCell<reqwest::Client>,
 }
@@ -93,7 +103,14 @@ impl Egress {
             proxy: config.proxy.as_deref().map(read_proxy).transpose()?,
             extra_roots: config.ca_file.as_deref().map(read_roots).transpose()?.unwrap_or_default(),
             source_address: config.source_address,
-            guard: Guard::new(forbid, config.family),
+            guard: Guard::new(forbid.clone(), config.family),
+            forbid,
+            outside: config
+                .check_url
+                .as_deref()
+                .map(read_check_url)
+                .transpose()?
+                .map(|url| Outside::new(url, config.check_every)),
             connect,
             built: tokio::sync::OnceCell::new(),
         })
@@ -111,11 +128,88 @@ impl Egress {
             .await
     }
 
+    /// Whether anything may go out this way; waits for the first check.
+    /// # Errors
+    /// Why not, in a sentence.
+    pub(super) async fn admit(self: &Arc<Self>) -> Result<(), String> {
+        let Some(outside) = &self.outside else { return Ok(()) };
+        outside.first.get_or_init(|| self.check_outside(outside)).await;
+        outside.closed().map_or(Ok(()), Err)
+    }
+
+    /// Why nothing may go out this way, by the last check.
+    pub(super) fn closed(&self) -> Option<String> {
+        self.outside.as_ref().and_then(Outside::closed)
+    }
+
+    /// Checks from time to time, for ever; returns at once where nothing is to be checked.
+    pub(super) async fn watch_outside(self: Arc<Self>) {
+        let Some(outside) = &self.outside else { return };
+        let _ = self.admit().await;
+        loop {
+            tokio::time::sleep(outside.pause()).await;
+            self.check_outside(outside).await;
+        }
+    }
+
+    async fn check_outside(&self, outside: &Outside) {
+        let asked = outside.asked();
+        // Whoever waits for the first check has twice this time for their own connection.
+        let within = self.connect / 2;
+        let verdict = match tokio::time::timeout(within, self.ask_outside(outside)).await {
+            Ok(Ok(answer)) => outside::judge(&answer, &self.forbid, &asked),
+            Ok(Err(why)) => Err(format!("{asked} (`egress.check_url`) cannot be asked: {why}")),
+            Err(_) => Err(format!("{asked} (`egress.check_url`) did not answer in time")),
+        };
+        outside.decide(verdict);
+    }
+
+    /// The answer of the page that tells addresses. Each time over a new connection: an old one tells an old address.
+    async fn ask_outside(&self, outside: &Outside) -> Result<String, String> {
+        let why = |error: reqwest::Error| super::client::innermost(&error);
+        let http = self.check_client().map_err(|error| error.to_string())?;
+        let request = http.get(outside.url.clone()).header("accept", "text/plain, application/json;q=0.9");
+        let mut response = request.header("connection", "close").send().await.map_err(why)?;
+        if response.status() != http::StatusCode::OK {
+            return Err(format!("HTTP {}", response.status().as_u16()));
+        }
+        let unreadable = |_| "its answer cannot be read".to_owned();
+        let mut body = Collector::new(response.headers(), outside::MOST_BYTES).map_err(unreadable)?;
+        while let Some(chunk) = response.chunk().await.map_err(why)? {
+            body.add(&chunk).map_err(unreadable)?;
+        }
+        if self.proxy.is_none()
+            && let Some(peer) = response.remote_addr()
+        {
+            // The other family's address was not looked at.
+            self.guard.pin(if peer.is_ipv4() { Family::V4 } else { Family::V6 });
+        }
+        String::from_utf8(body.finish().map_err(unreadable)?).map_err(|_| "its answer is no text".to_owned())
+    }
+
+    /// A client for the one page the operator named: any host will do, by the same way as the sites' own requests.
+    fn check_client(&self) -> Result<reqwest::Client, EgressError> {
+        self.finish(self.plain()?.pool_max_idle_per_host(0), false)
+    }
+
     fn build(&self) -> Result<reqwest::Client, EgressError> {
+        self.finish(self.plain()?.https_only(true), true)
+    }
+
+    fn finish(&self, builder: reqwest::ClientBuilder, guarded: bool) -> Result<reqwest::Client, EgressError> {
         let failed = |error: reqwest::Error| EgressError::Client(error.without_url().to_string());
-        let mut builder = reqwest::Client::builder()
+        let builder = match &self.proxy {
+            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(failed)?),
+            None if guarded => builder.dns_resolver(self.guard.clone()),
+            None => builder,
+        };
+        builder.build().map_err(failed)
+    }
+
+    /// What both clients are made of: TLS, the source address, and nothing of the environment.
+    fn plain(&self) -> Result<reqwest::ClientBuilder, EgressError> {
+        Ok(reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls()?)
-            .https_only(true)
             .http1_only()
             .referer(false)
             .redirect(reqwest::redirect::Policy::none())
@@ -124,12 +218,7 @@ impl Egress {
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .pool_idle_timeout(IDLE)
             .local_address(self.source_address)
-            .no_proxy();
-        builder = match &self.proxy {
-            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(failed)?),
-            None => builder.dns_resolver(self.guard.clone()),
-        };
-        builder.build().map_err(failed)
+            .no_proxy())
     }
 
     fn tls(&self) -> Result<TlsConfig, EgressError> {
@@ -166,6 +255,11 @@ fn read_proxy(text: &str) -> Result<Url, EgressError> {
         _ => return Err(EgressError::Proxy),
     }
     Ok(url)
+}
+
+fn read_check_url(text: &str) -> Result<Url, EgressError> {
+    let url = Url::parse(text).map_err(|_| EgressError::CheckUrl)?;
+    if matches!(url.scheme(), "http" | "https") && url.host().is_some() { Ok(url) } else { Err(EgressError::CheckUrl) }
 }
 
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, EgressError> {

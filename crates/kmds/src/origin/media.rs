@@ -104,6 +104,9 @@ impl MediaBody {
     /// [`MediaError::Stalled`] when nothing comes within `audio_stall`, or next to nothing for four times as long;
     /// [`MediaError::Failed`] when the connection breaks or the body is shorter than announced.
     pub async fn next(&mut self) -> Result<Option<Bytes>, MediaError> {
+        if let Some(why) = self.client.closed(self.site) {
+            return Err(MediaError::NotAllowed(why));
+        }
         let begun = tokio::time::Instant::now();
         let chunk = match tokio::time::timeout(self.stall, self.response.chunk()).await {
             Ok(chunk) => chunk?,

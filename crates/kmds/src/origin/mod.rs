@@ -2,13 +2,15 @@
 //!
 //! Owns which host may be asked ([`url`]), which address may be connected to ([`resolver`]), from where and through
 //! which proxy ([`egress`]), how fast ([`pace`]), how often again and how long ([`client`]), how large ([`page`]), and
-//! the small memory between resolves ([`memory`]). Hides the HTTP library: no type of it appears outside.
+//! the small memory between resolves ([`memory`]), and closing a way out that leads from a forbidden address
+//! ([`outside`]). Hides the HTTP library: no type of it appears outside.
 //! Never interprets a page or an audio byte, never writes audio, and never prints a signed URL.
 
 pub mod client;
 pub mod egress;
 pub mod media;
 pub mod memory;
+mod outside;
 mod pace;
 mod page;
 mod random;

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -127,11 +127,18 @@ pub(super) struct Guard(Arc<Rules>);
 struct Rules {
     forbid: Vec<Block>,
     family: Option<Family>,
+    /// The family whose outside address was checked; no other is used then.
+    checked: OnceLock<Family>,
 }
 
 impl Guard {
     pub(super) fn new(forbid: Vec<Block>, family: Option<Family>) -> Self {
-        Self(Arc::new(Rules { forbid, family }))
+        Self(Arc::new(Rules { forbid, family, checked: OnceLock::new() }))
+    }
+
+    /// Allows connections of this family only, from now on; the first call counts.
+    pub(super) fn pin(&self, family: Family) {
+        let _ = self.0.checked.set(family);
     }
 }
 
@@ -147,7 +154,10 @@ impl Rules {
                 return Err(refused("forbidden by `egress.forbid`"));
             }
         }
-        Ok(found.into_iter().filter(|at| self.family.is_none_or(|family| family.has(at.ip()))).collect())
+        let wanted = |at: &SocketAddr| {
+            [self.family, self.checked.get().copied()].iter().flatten().all(|family| family.has(at.ip()))
+        };
+        Ok(found.into_iter().filter(wanted).collect())
     }
 }
 
@@ -254,7 +264,11 @@ mod tests {
     }
 
     fn rules(forbid: &[&str], family: Option<Family>) -> Rules {
-        Rules { forbid: forbid.iter().map(|block| block.parse().expect("block")).collect(), family }
+        Rules {
+            forbid: forbid.iter().map(|block| block.parse().expect("block")).collect(),
+            family,
+            checked: OnceLock::new(),
+        }
     }
 
     fn found(addresses: &[&str]) -> Vec<SocketAddr> {

@@ -168,6 +168,7 @@ pub(in crate::http) struct StatsReply {
     max_bytes: u64,
     queues: Vec<QueueReply>,
     engines: Vec<EngineReply>,
+    sites: Vec<SiteReply>,
     listeners: u64,
     uptime_seconds: u64,
 }
@@ -190,6 +191,18 @@ struct EngineReply {
     native: String,
     ytdlp: String,
     native_failures: u64,
+    reason: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "see StatsReply")]
+struct SiteReply {
+    site: String,
+    /// Its links are taken.
+    enabled: bool,
+    /// False while the operator's rules forbid to ask it.
+    open: bool,
+    /// Why it is closed.
     reason: Option<String>,
 }
 

@@ -1,0 +1,136 @@
+//! The address the outside sees: asked of a page that tells it, and held against what the operator forbids.
+//!
+//! Owns reading such a page's answer and the verdict that follows, one for each way out. Hides when it was asked last.
+//! Fails closed: no answer, or one without an address, is as bad as a forbidden address. Never asks a site.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::resolver::Block;
+
+/// An address is 39 characters at most; some pages tell a country and a provider beside it.
+pub(super) const MOST_BYTES: usize = 64 << 10;
+/// A way out that is closed is looked at again after this, or earlier: a route may be back.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// The verdict over one way out.
+pub(super) struct Outside {
+    pub(super) url: Url,
+    every: Duration,
+    /// Set by the first check; whoever wants out waits for it.
+    pub(super) first: OnceCell<()>,
+    /// Why nothing may go out; `None` when the address seen outside is a good one.
+    closed: Mutex<Option<String>>,
+}
+
+impl Outside {
+    pub(super) fn new(url: Url, every: Duration) -> Self {
+        let unknown = "the address this service is seen from was not checked yet (`egress.check_url`)".to_owned();
+        let every = every.max(Duration::from_secs(1));
+        Self { url, every, first: OnceCell::new(), closed: Mutex::new(Some(unknown)) }
+    }
+
+    /// Why nothing may go out, by the last check.
+    pub(super) fn closed(&self) -> Option<String> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn decide(&self, verdict: Result<(), String>) {
+        let (before, now) = (self.closed(), verdict.err());
+        match &now {
+            Some(why) if before.as_ref() != Some(why) => tracing::error!("no site is asked by this way: {why}"),
+            None if before.is_some() && self.first.initialized() => tracing::info!("the way out is open again"),
+            _ => {}
+        }
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    pub(super) fn pause(&self) -> Duration {
+        if self.closed().is_some() { self.every.min(AGAIN) } else { self.every }
+    }
+
+    /// Scheme and host: what stands behind them may be a key.
+    pub(super) fn asked(&self) -> String {
+        format!("{}://{}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+    }
+}
+
+/// Whether the addresses in an answer are all allowed.
+/// # Errors
+/// A sentence: which is forbidden, or that there is none.
+pub(super) fn judge(answer: &str, forbid: &[Block], asked: &str) -> Result<(), String> {
+    let seen = addresses(answer);
+    if seen.is_empty() {
+        return Err(format!("{asked} (`egress.check_url`) did not answer with an address"));
+    }
+    match seen.iter().find(|address| forbid.iter().any(|block| block.contains(**address))) {
+        Some(address) => Err(format!("it would see this service at {address}, which is forbidden by `egress.forbid`")),
+        None => Ok(()),
+    }
+}
+
+/// The addresses of a text that is nothing else, or of the texts in a JSON document.
+fn addresses(answer: &str) -> Vec<IpAddr> {
+    let listed = |text: &str| {
+        let parts = text.split([',', ' ', '\n', '\r', '\t']).filter(|part| !part.is_empty());
+        parts.map(|part| part.parse().map(|address: IpAddr| address.to_canonical()).ok()).collect::<Option<Vec<_>>>()
+    };
+    if let Some(plain) = listed(answer) {
+        return plain;
+    }
+    let mut found = Vec::new();
+    let mut open: Vec<serde_json::Value> = serde_json::from_str(answer).into_iter().collect();
+    while let Some(value) = open.pop() {
+        match value {
+            serde_json::Value::String(text) => found.extend(listed(&text).unwrap_or_default()),
+            serde_json::Value::Array(items) => open.extend(items),
+            serde_json::Value::Object(fields) => open.extend(fields.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_from_plain_text_and_from_json() {
+        let forbid: Vec<Block> =
+            ["198.51.100.0/24", "2001:db8::/32"].iter().map(|block| block.parse().expect("a block")).collect();
+        for (answer, good) in [
+            ("203.0.113.7\n", true),
+            ("198.51.100.9", false),
+            (r#"{"ip": "203.0.113.7", "country": "XX"}"#, true),
+            (r#"{"ip": "198.51.100.9"}"#, false),
+            (r#"{"origin": "203.0.113.7, 198.51.100.9"}"#, false),
+            (r#"{"outer": [{"inner": "2001:db8::1"}]}"#, false),
+            (r#""203.0.113.7""#, true),
+            ("::ffff:198.51.100.9", false),
+            ("2001:4860::8888", true),
+            ("", false),
+            ("{}", false),
+            ("[1, 2]", false),
+            ("<html>sign in at 203.0.113.7</html>", false),
+            ("203.0.113.7 is your address", false),
+        ] {
+            assert_eq!(judge(answer, &forbid, "http://x").is_ok(), good, "{answer}");
+        }
+    }
+
+    #[test]
+    fn nothing_goes_out_before_the_first_check() {
+        let outside = Outside::new("http://x/".parse().expect("a URL"), Duration::ZERO);
+        assert!(outside.closed().is_some());
+        outside.decide(Ok(()));
+        assert_eq!(outside.closed(), None);
+        assert_eq!(outside.pause(), Duration::from_secs(1), "never without a pause");
+        outside.decide(Err("no".to_owned()));
+        assert_eq!(outside.closed().as_deref(), Some("no"));
+    }
+}
