@@ -107,8 +107,7 @@ impl Lease {
     pub async fn reserve(&self, need: Option<u64>) -> Result<(), StoreError> {
         let written = self.growing.as_ref().map_or(0, |growing| growing.partial.progress().written);
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
-        let mut catalog = Arc::clone(&self.shared.catalog).lock_owned().await;
-        blocking(move || evict::reserve(&shared, &mut catalog, &key, need, written)).await
+        blocking(move || evict::reserve(&shared, &mut shared.catalog(), &key, need, written)).await
     }
 
     /// Opens the growing file: `from` 0 begins anew, else the kept bytes up to `from` are continued, which need the same
@@ -282,7 +281,7 @@ fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), St
         Err(error) if is_full(&error) => {}
         other => return other.map_err(error::io("write a partial file")),
     }
-    evict::after_full(shared, &mut shared.catalog.blocking_lock(), ROOM_WHEN_FULL_BYTES);
+    evict::after_full(shared, &mut shared.catalog(), ROOM_WHEN_FULL_BYTES);
     file.write_all_at(bytes, at).map_err(|error: io::Error| {
         if is_full(&error) {
             let have_bytes = drive::free_bytes(shared.layout.cache()).unwrap_or(0);

@@ -32,7 +32,7 @@ mod tidy;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -84,12 +84,21 @@ pub struct Store {
 pub(crate) struct Shared {
     config: StoreConfig,
     layout: Layout,
-    /// Whoever runs SQL, or moves a published file, holds this; waiting is fair.
-    catalog: Arc<tokio::sync::Mutex<Catalog>>,
+    /// Whoever runs SQL, or moves a published file, holds this. Only threads that may wait take it, and only while they
+    /// work: a task that held it while it waited for such a thread would wait for ever once all of them wait for it.
+    catalog: Mutex<Catalog>,
     in_use: Arc<InUse>,
     boot_id: String,
     instance: String,
     _state_lock: Option<File>,
+}
+
+impl Shared {
+    /// The catalog, for as long as the guard lives. Waits: never on the runtime's thread.
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        // A panic in the middle of a change rolled its transaction back.
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -362,9 +371,8 @@ impl Store {
         &self,
         work: impl FnOnce(&Shared, &mut Catalog) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut catalog = Arc::clone(&self.shared.catalog).lock_owned().await;
         let shared = Arc::clone(&self.shared);
-        blocking(move || work(&shared, &mut catalog)).await
+        blocking(move || work(&shared, &mut shared.catalog())).await
     }
 }
 

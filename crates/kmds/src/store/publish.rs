@@ -103,7 +103,7 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     let folder = audio.parent().unwrap_or_else(|| shared.layout.cache());
     fs::create_dir_all(folder).map_err(io("make the site's folder"))?;
 
-    let mut catalog = shared.catalog.blocking_lock();
+    let mut catalog = shared.catalog();
     let beside = shared.layout.sidecar(key, &publish.ext);
     remove(&beside).map_err(io("remove an old sidecar"))?;
     fs::rename(&part, &audio).map_err(io("publish a file"))?;

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ring::rand::SecureRandom as _;
@@ -36,16 +36,14 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
     let shared = Shared {
         config,
         layout,
-        catalog: Arc::new(tokio::sync::Mutex::new(opened.catalog)),
+        catalog: Mutex::new(opened.catalog),
         in_use: Arc::new(InUse::default()),
         boot_id: boot_id(),
         instance,
         _state_lock: state_lock,
     };
-    if opened.empty
-        && let Ok(mut catalog) = shared.catalog.try_lock()
-    {
-        let found = recover::rebuild(&shared, &mut catalog)?;
+    if opened.empty {
+        let found = recover::rebuild(&shared, &mut shared.catalog())?;
         match &opened.set_aside {
             Some(aside) => tracing::warn!(
                 songs = found,

@@ -65,7 +65,7 @@ pub(super) fn run(shared: &Shared, check: Check<'_>) -> Result<Tidied, StoreErro
     for site in recover::SITES {
         check_folder(shared, site, check, &mut tidied)?;
     }
-    tidied.rows_evicted += evict::expire(shared, &mut shared.catalog.blocking_lock())?;
+    tidied.rows_evicted += evict::expire(shared, &mut shared.catalog())?;
     if tidied.files_unknown > 0 {
         tracing::warn!(
             files = tidied.files_unknown,
@@ -107,7 +107,7 @@ fn sweep_partials(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError
         let Some((song, kind)) = name.rsplit_once('.') else { continue };
         let Some(key) = Key::from_work_name(song) else { continue };
         // The lock keeps a lease from being published meanwhile.
-        let catalog = shared.catalog.blocking_lock();
+        let catalog = shared.catalog();
         let state = catalog.row(&key.row_key())?.map(|row| row.state);
         let wanted = state.is_some_and(|state| state.is_pending() || state == State::Failed);
         if !wanted && !shared.in_use.is_writing(&key) && remove(&entry.path()).is_ok() && kind == "part" {
@@ -170,7 +170,7 @@ fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
     each_ready(shared, |row| {
         match standing(shared, &row)? {
             Standing::Whole => {}
-            Standing::Touched { mtime_ns } => shared.catalog.blocking_lock().note_mtime(&row.key, mtime_ns)?,
+            Standing::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
             Standing::Missing | Standing::Changed => tidied.rows_evicted += usize::from(evict_row(shared, &row)?),
         }
         Ok(())
@@ -181,7 +181,7 @@ fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
 fn each_ready(shared: &Shared, mut see: impl FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let mut after = 0;
     loop {
-        let page = shared.catalog.blocking_lock().ready_after(after)?;
+        let page = shared.catalog().ready_after(after)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.seq;
         page.into_iter().try_for_each(&mut see)?;
@@ -190,7 +190,7 @@ fn each_ready(shared: &Shared, mut see: impl FnMut(Row) -> Result<(), StoreError
 
 /// Evicts a file that is not as published, unless it was published anew since `row` was read.
 fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
-    let mut catalog = shared.catalog.blocking_lock();
+    let mut catalog = shared.catalog();
     let same = catalog
         .row(&row.key)?
         .is_some_and(|now| (now.state, &now.sha256, now.mtime_ns) == (row.state, &row.sha256, row.mtime_ns));
@@ -242,7 +242,7 @@ fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidi
 }
 
 fn drop_orphan(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Result<(), StoreError> {
-    let _catalog = shared.catalog.blocking_lock();
+    let _catalog = shared.catalog();
     let path = shared.layout.sidecar(key, ext);
     if shared.layout.audio(key, ext).exists() || !path.exists() {
         return Ok(());
@@ -258,7 +258,7 @@ fn drop_orphan(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Re
 
 /// A file that lacks its row, its sidecar or both.
 fn check_file(shared: &Shared, key: &Key, ext: &str, check: Check<'_>, tidied: &mut Tidied) -> Result<(), StoreError> {
-    let mut catalog = shared.catalog.blocking_lock();
+    let mut catalog = shared.catalog();
     let audio = shared.layout.audio(key, ext);
     let Ok(file) = File::open(&audio) else { return Ok(()) };
     let rows: Vec<Row> = catalog.rows_of(key.track())?;

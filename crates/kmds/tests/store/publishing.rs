@@ -135,3 +135,27 @@ async fn a_file_only_touched_is_still_ours() {
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("touched");
     store.open_published(&key("a")).await.expect("the bytes are the same");
 }
+
+/// As many publishes as there are threads that may wait, and a reader of rows between any two of them.
+#[test]
+fn songs_that_are_published_all_at_once_leave_room_for_each_other() {
+    let place = Place::make();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
+    let runtime = runtime.expect("a runtime");
+    let all = async {
+        let store = place.open();
+        let songs = (0..60).map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let name = format!("song{number}");
+                published(&store, &name, 2000).await;
+                store.row(&key(&name)).await.expect("readable").map(|row| row.state)
+            })
+        });
+        for song in songs.collect::<Vec<_>>() {
+            assert_eq!(song.await.expect("published"), Some(State::Ready));
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    runtime.block_on(async { tokio::time::timeout(patience, all).await }).expect("nobody waits for ever");
+}
