@@ -1,0 +1,393 @@
+//! One cell: a lab, a service, a song and a fault; what came of it, held against what must.
+//!
+//! Owns running a cell and the promises that hold in all of them. Never says what a fault leads to.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt, StreamExt};
+use kmds_lab::soundcloud::Format;
+use kmds_lab::{Fault, Injection, Lab, Site, Song};
+use serde_json::Value;
+
+use super::harness::{Kmds, Setup, read};
+
+/// The built-in times, five times as fast, so that the arithmetic between them is that of the built-in ones.
+pub const FIFTH: &str = r#"
+[time]
+metadata_request = 2.0
+retry_pauses = [0.1, 0.2, 0.4]
+longest_pause = 1.0
+fetch_song = 5.0
+fetch_list = 12.0
+connect = 2.0
+audio_stall = 3.0
+audio_pauses = [0.1, 0.2, 0.4, 0.8, 1.6]
+limit_wait = 3.0
+limit_pause = 0.5
+[youtube]
+limited_pause = 0.2
+[soundcloud]
+limit_pause = 1.0
+[bandcamp]
+limit_pause = 1.0
+[bandcamp.hosts]
+pace = 0.2
+"#;
+/// `time.fetch_song` of [`FIFTH`], and what a machine that builds and tests at the same time may add.
+const FETCH_LIMIT: Duration = Duration::from_millis(5_000 + 2_500);
+/// Cells that run at once: more would be late for reasons of their own.
+const AT_ONCE: usize = 5;
+
+/// Where a song comes from, and how it is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    YouTube,
+    SoundCloudHls,
+    SoundCloudFile,
+    Bandcamp,
+}
+
+pub const PLACES: [Place; 4] = [Place::YouTube, Place::SoundCloudHls, Place::SoundCloudFile, Place::Bandcamp];
+/// Pages do not depend on the delivery.
+pub const SITES: [Place; 3] = [Place::YouTube, Place::SoundCloudFile, Place::Bandcamp];
+
+impl Place {
+    pub const fn site(self) -> Site {
+        match self {
+            Self::YouTube => Site::YouTube,
+            Self::SoundCloudHls | Self::SoundCloudFile => Site::SoundCloud,
+            Self::Bandcamp => Site::Bandcamp,
+        }
+    }
+
+    /// About a mebibyte and a half: two ranges, eight segments.
+    pub fn song(self, lab: &Lab) -> Song {
+        let soundcloud = |format| lab.soundcloud().track("ordinary-days").seconds(70.0).formats(&[format]).publish();
+        match self {
+            Self::YouTube => lab.youtube().video("Ordinary Days").seconds(95.0).aac_only().publish(),
+            Self::SoundCloudHls => soundcloud(Format::AacHls),
+            Self::SoundCloudFile => soundcloud(Format::Mp3Progressive),
+            Self::Bandcamp => lab.bandcamp().track("Ordinary Days").seconds(80.0).publish(),
+        }
+    }
+}
+
+/// What must come of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The song, byte for byte.
+    Ready,
+    /// Any of these kinds.
+    Fails(Vec<&'static str>),
+}
+
+impl Wanted {
+    pub fn fails(kinds: &str) -> Self {
+        Self::Fails(
+            super::matrix::KINDS.iter().map(|(kind, _)| *kind).filter(|kind| kinds.split('|').any(|k| k == *kind)).collect(),
+        )
+    }
+}
+
+/// What came of it, in a few words for the table.
+pub struct Row {
+    pub place: Place,
+    pub name: String,
+    pub told: Result<String, String>,
+}
+
+/// Runs cells side by side, prints what came of them, and fails with all that is wrong.
+pub async fn run<F>(title: &str, cells: Vec<(Place, String, F)>)
+where
+    F: Future<Output = Result<String, String>>,
+{
+    let begun = Instant::now();
+    let only = std::env::var("KMDS_FAULT").unwrap_or_default();
+    let cells = cells.into_iter().filter(|(place, name, _)| format!("{name} {place:?}").contains(&only));
+    let running = cells.map(|(place, name, cell)| async move {
+        let told = AssertUnwindSafe(cell).catch_unwind().await.unwrap_or_else(|_| Err("panicked, see above".to_owned()));
+        Row { place, name, told }
+    });
+    let mut rows: Vec<Row> = futures_util::stream::iter(running).buffer_unordered(AT_ONCE).collect().await;
+    rows.sort_by_key(|row| PLACES.iter().position(|place| *place == row.place));
+    print(title, &rows, begun.elapsed());
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter_map(|row| row.told.as_ref().err().map(|why| format!("{} · {:?}: {why}", row.name, row.place)))
+        .collect();
+    assert!(wrong.is_empty(), "{title}: {} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn print(title: &str, rows: &[Row], took: Duration) {
+    let mut places: Vec<Place> = rows.iter().map(|row| row.place).collect();
+    places.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for row in rows {
+        if !names.contains(&row.name.as_str()) {
+            names.push(&row.name);
+        }
+    }
+    let head: Vec<String> = places.iter().map(|place| format!("{place:?}")).collect();
+    let mut table = format!("\n### {title} ({} cells, {:.0} s)\n\n", rows.len(), took.as_secs_f64());
+    table.push_str(&format!("| fault | {} |\n|{}\n", head.join(" | "), " --- |".repeat(places.len() + 1)));
+    for name in names {
+        let cells = places.iter().map(|place| {
+            let row = rows.iter().find(|row| row.name == name && row.place == *place);
+            row.map_or("–", |row| row.told.as_deref().unwrap_or("WRONG"))
+        });
+        table.push_str(&format!("| `{name}` | {} |\n", cells.collect::<Vec<_>>().join(" | ")));
+    }
+    println!("{table}");
+}
+
+/// Lab, song and service of one cell.
+pub struct Stage {
+    pub place: Place,
+    pub lab: Lab,
+    pub song: Song,
+    pub kmds: Kmds,
+}
+
+/// The answer to a `/fetch`.
+pub struct Fetched {
+    pub status: u16,
+    pub retry_after: Option<u64>,
+    pub body: Value,
+    pub took: Duration,
+}
+
+impl Stage {
+    pub async fn set(place: Place) -> Self {
+        let lab = Lab::start().await;
+        let song = place.song(&lab);
+        let kmds = Setup::of(&lab).recipes(FIFTH).start();
+        Self { place, lab, song, kmds }
+    }
+
+    pub async fn fetch(&self) -> Fetched {
+        fetch(&self.kmds, &self.song.link()).await
+    }
+
+    /// The requests a site got, or the connections where none came as far as a request.
+    fn asked(&self) -> usize {
+        self.lab.page_requests(self.place.site()).max(
+            self.lab.connections().iter().filter(|connection| is_page_host(&connection.host)).count(),
+        )
+    }
+
+    /// Nobody but the site was spoken to.
+    fn no_stranger(&self) -> Result<(), String> {
+        let stranger = self.lab.connections().into_iter().map(|connection| connection.host).find(|host| !is_known(host));
+        let stranger = stranger.or_else(|| self.lab.refused().into_iter().next());
+        stranger.map_or(Ok(()), |host| Err(format!("a stranger was asked: {host}")))
+    }
+
+    /// What a failure leaves: nothing under a final name, and of partial files only true beginnings.
+    fn nothing_broken_is_left(&self) -> Result<(), String> {
+        let published = self.kmds.published();
+        if !published.is_empty() {
+            return Err(format!("files of a failed song: {published:?}"));
+        }
+        for part in self.kmds.partials() {
+            let kept = read(&self.kmds.folder.path("cache").join(&part));
+            if !self.song.bytes().starts_with(&kept) {
+                return Err(format!("{part}: {} bytes that are not the song's", kept.len()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The fault is over: the same link brings the song, and nothing else stays on the drive.
+    pub async fn recovers(&self) -> Result<(), String> {
+        self.lab.clear_faults();
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let again = self.fetch().await;
+            if again.status == 200 {
+                let bytes = self.kmds.whole(&again.body["Songs"][0]).await;
+                if bytes != self.song.bytes() {
+                    return Err(format!("afterwards {} wrong bytes are served as the song", bytes.len()));
+                }
+                return self.only_the_song_stands();
+            }
+            if Instant::now() > end {
+                return Err(format!("afterwards the link still fails: {}", again.body));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    pub fn only_the_song_stands(&self) -> Result<(), String> {
+        let (published, partials) = (self.kmds.published(), self.kmds.partials());
+        let audio: Vec<&String> = published.iter().filter(|path| !path.ends_with(".json")).collect();
+        if audio.len() != 1 || published.len() != 2 || !partials.is_empty() {
+            return Err(format!("the drive holds {published:?} and {partials:?}"));
+        }
+        let file = read(&self.kmds.folder.path("cache").join(audio[0]));
+        if file == self.song.bytes() { Ok(()) } else { Err("the file is not the song".to_owned()) }
+    }
+
+    /// A fault on pages: `/fetch` tells.
+    pub async fn pages(self, wanted: Wanted, most: usize) -> Result<String, String> {
+        let got = self.fetch().await;
+        let asked = self.asked();
+        self.no_stranger()?;
+        if got.took > FETCH_LIMIT {
+            return Err(format!("answered after {:?}", got.took));
+        }
+        let told = match (&wanted, got.status) {
+            (Wanted::Ready, 200) => "200".to_owned(),
+            (Wanted::Fails(kinds), status) => self.fails_as(kinds, status, &got)?,
+            (Wanted::Ready, _) => return Err(format!("{} instead of the song", got.body)),
+        };
+        if asked > most {
+            return Err(format!("{told}, but the site was asked {asked} times, {most} at most"));
+        }
+        if got.status != 200 {
+            self.nothing_broken_is_left()?;
+        }
+        self.recovers().await?;
+        Ok(format!("{told} ({asked})"))
+    }
+
+    fn fails_as(&self, kinds: &[&'static str], status: u16, got: &Fetched) -> Result<String, String> {
+        let kind = got.body["Kind"].as_str().unwrap_or("none");
+        let right = kinds.contains(&kind) && got.body["Status"] == status && status == super::matrix::status_of(kind);
+        if !right {
+            return Err(format!("{status} {} instead of {kinds:?}", got.body));
+        }
+        let waits = matches!(status, 429 | 503);
+        if waits && got.retry_after.is_none_or(|seconds| seconds == 0) {
+            return Err(format!("{status} without Retry-After"));
+        }
+        let sentence = got.body["Error"].as_str().unwrap_or_default();
+        if sentence.len() < 20 || sentence.contains("http") || sentence.contains('?') {
+            return Err(format!("no sentence to act on, or a URL in it: {sentence}"));
+        }
+        Ok(format!("{status} {kind}"))
+    }
+
+    /// A fault on audio: the song's state tells, and so does what a listener got meanwhile.
+    pub async fn media(self, wanted: Wanted, most: usize, most_bytes: u64) -> Result<String, String> {
+        let got = self.fetch().await;
+        if got.status != 200 {
+            return Err(format!("/fetch itself: {}", got.body));
+        }
+        let tunnel = got.body["Songs"][0]["Tunnel_URL"].as_str().unwrap_or_default().to_owned();
+        let (end, heard) = tokio::join!(self.end_of(&tunnel), self.listen(&tunnel));
+        let (status, body) = end?;
+        self.no_stranger()?;
+        let told = match (&wanted, status) {
+            (Wanted::Ready, 200) if body == self.song.bytes() => "ready".to_owned(),
+            (Wanted::Ready, 200) => return Err(format!("{} wrong bytes with 200", body.len())),
+            (Wanted::Fails(kinds), 500) => failed_as(kinds, &body)?,
+            _ => return Err(format!("{status} {}", String::from_utf8_lossy(&body[..body.len().min(300)]))),
+        };
+        match &heard {
+            Heard::Whole(bytes) if *bytes != self.song.bytes() => {
+                return Err(format!("a listener got a clean end after {} wrong bytes", bytes.len()));
+            }
+            Heard::Whole(_) if wanted != Wanted::Ready => return Err("a listener heard a failed song whole".to_owned()),
+            Heard::Refused(500) if wanted == Wanted::Ready => return Err("a listener was told it failed".to_owned()),
+            Heard::Refused(status) if *status != 500 => return Err(format!("a listener got {status}")),
+            _ => {}
+        }
+        let (requests, sent) = (self.lab.media_requests(self.song.id()), self.lab.media_bytes_sent(self.song.id()));
+        if requests > most {
+            return Err(format!("{told}, but its audio was asked for {requests} times, {most} at most"));
+        }
+        if sent > most_bytes {
+            return Err(format!("{told}, but {sent} bytes of audio were taken, {most_bytes} at most"));
+        }
+        match wanted {
+            Wanted::Ready => self.only_the_song_stands()?,
+            Wanted::Fails(_) => self.nothing_broken_is_left()?,
+        }
+        self.recovers().await?;
+        Ok(format!("{told}, {} ({requests})", heard.word()))
+    }
+
+    /// Asks like an old client: again while it is 418.
+    async fn end_of(&self, tunnel: &str) -> Result<(u16, Vec<u8>), String> {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.kmds.get(tunnel).await;
+            let status = answer.status().as_u16();
+            if status != 418 {
+                return Ok((status, answer.bytes().await.map_err(|error| error.to_string())?.to_vec()));
+            }
+            if Instant::now() > end {
+                return Err(format!("still {}\n{}", answer.text().await.unwrap_or_default(), self.kmds.log()));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn listen(&self, tunnel: &str) -> Heard {
+        let mut answer = self.kmds.get(&format!("{tunnel}&stream=1")).await;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            return Heard::Refused(status);
+        }
+        let mut bytes = Vec::new();
+        loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => return Heard::Whole(bytes),
+                Err(_) => return Heard::Cut,
+            }
+        }
+    }
+}
+
+/// What a listener with `stream=1` got.
+enum Heard {
+    Whole(Vec<u8>),
+    Cut,
+    Refused(u16),
+}
+
+impl Heard {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Whole(_) => "heard whole",
+            Self::Cut => "listener cut",
+            Self::Refused(_) => "listener told",
+        }
+    }
+}
+
+fn failed_as(kinds: &[&'static str], body: &[u8]) -> Result<String, String> {
+    let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let kind = body["Kind"].as_str().unwrap_or("none");
+    if kinds.contains(&kind) { Ok(kind.to_owned()) } else { Err(format!("{body} instead of {kinds:?}")) }
+}
+
+pub async fn fetch(kmds: &Kmds, link: &str) -> Fetched {
+    let begun = Instant::now();
+    let body = serde_json::json!({ "URL": link }).to_string();
+    let answer = kmds.http.post(kmds.at("/fetch")).body(body).timeout(Duration::from_secs(60)).send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    let text = answer.text().await.expect("a body");
+    let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"));
+    Fetched { status, retry_after, body, took: begun.elapsed() }
+}
+
+/// The fault of this name on the requests it is about.
+pub fn injection(text: &str, on: impl FnOnce(Fault) -> Injection) -> Injection {
+    on(text.parse().expect("a fault of the lab"))
+}
+
+fn is_page_host(host: &str) -> bool {
+    ["youtubei.googleapis.com", "www.youtube.com", "soundcloud.com", "bandcamp.com"].iter().any(|own| host.ends_with(own))
+}
+
+fn is_known(host: &str) -> bool {
+    const OWN: [&str; 8] = [
+        "youtubei.googleapis.com", "youtube.com", "googlevideo.com", "soundcloud.com", "sndcdn.com", "soundcloud.cloud",
+        "bandcamp.com", "bcbits.com",
+    ];
+    OWN.iter().any(|own| host == *own || host.strip_suffix(own).is_some_and(|rest| rest.ends_with('.')))
+}

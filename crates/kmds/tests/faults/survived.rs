@@ -1,0 +1,108 @@
+//! Faults that pass: survived without anybody noticing.
+
+use super::cell::{PLACES, Place, SITES, Stage, Wanted, injection, run};
+use kmds_lab::{Fault, mib};
+
+/// Faults of the first requests that three tries of a page outlast, and how many of them.
+const OF_PAGES: &[(&str, u32)] = &[
+    ("reset", 2),
+    ("short_body", 2),
+    ("cut_gzip", 2),
+    ("status:500", 2),
+    ("status:503,1", 2),
+    ("endless_headers", 2),
+    ("tls_error", 2),
+    ("dns_failure", 2),
+    ("no_answer", 1),
+    ("stall", 1),
+    ("slow_loris", 1),
+];
+
+/// The same of audio.
+const OF_MEDIA: &[(&str, u32)] = &[
+    ("reset", 3),
+    ("short_body", 3),
+    ("cut_gzip", 3),
+    ("status:500", 3),
+    ("status:503", 3),
+    ("endless_headers", 3),
+    ("tls_error", 3),
+    ("dns_failure", 3),
+    ("no_answer", 1),
+    ("stall", 1),
+    ("stall:100000", 1),
+    ("slow_loris", 1),
+    ("status:403", 3),
+    ("status:404", 1),
+    ("status:410", 1),
+    ("status:429,1", 2),
+    ("empty_200", 1),
+    ("html_instead", 1),
+    ("wrong_bytes", 1),
+    ("wrong_length", 1),
+    ("huge", 1),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_the_first_pages_is_not_noticed() {
+    let mut cells = Vec::new();
+    for (fault, most) in OF_PAGES {
+        for count in 1..=*most {
+            for place in SITES {
+                let cell = async move {
+                    let stage = Stage::set(place).await;
+                    stage.lab.inject(injection(fault, Fault::on_pages).first(count));
+                    stage.pages(Wanted::Ready, 8).await
+                };
+                cells.push((place, format!("{fault} ×{count}"), cell));
+            }
+        }
+    }
+    run("Faults of the first pages", cells).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_the_first_audio_requests_is_not_noticed() {
+    let mut cells = Vec::new();
+    for (fault, most) in OF_MEDIA {
+        for count in [1, *most].into_iter().take(if *most > 1 { 2 } else { 1 }) {
+            for place in PLACES {
+                let cell = async move {
+                    let stage = Stage::set(place).await;
+                    stage.lab.inject(injection(fault, Fault::on_media).first(count));
+                    stage.media(Wanted::Ready, 24, mib(4)).await
+                };
+                cells.push((place, format!("{fault} ×{count}"), cell));
+            }
+        }
+    }
+    run("Faults of the first audio requests", cells).await;
+}
+
+/// In the middle of a file: what arrived stays, and little is asked for twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_in_the_middle_of_a_file_costs_next_to_no_bytes_twice() {
+    let mut cells = Vec::new();
+    for fault in ["expired_at:700000", "reset", "short_body", "stall:300000"] {
+        for place in [Place::YouTube, Place::SoundCloudFile, Place::Bandcamp, Place::SoundCloudHls] {
+            let cell = async move {
+                let stage = Stage::set(place).await;
+                let mut fault = injection(fault, Fault::on_media);
+                if !fault_stays(&fault) {
+                    fault = fault.first(1);
+                }
+                stage.lab.inject(fault);
+                // A segment is the least that a join asks for again; an MP4's index is patched once more.
+                let twice = if place == Place::SoundCloudHls { 512 << 10 } else { 64 << 10 };
+                let most = stage.song.len() + twice;
+                stage.media(Wanted::Ready, 16, most).await
+            };
+            cells.push((place, fault.to_owned(), cell));
+        }
+    }
+    run("Faults in the middle of a file", cells).await;
+}
+
+fn fault_stays(injection: &kmds_lab::Injection) -> bool {
+    format!("{injection:?}").contains("ExpiredAt")
+}
