@@ -209,6 +209,10 @@ impl Fetcher {
                 HlsError::NotAPlaylist if found != media::Sniffed::Playlist => {
                     DownloadError::NotAudio { site, found: found.to_string() }.into()
                 }
+                // Cut on its way, or a song that is not done yet: the next answer may be whole.
+                HlsError::Unfinished => {
+                    Miss::TryAgain(Setback::Unusable(DownloadError::Playlist { site, why: error.to_string() }))
+                }
                 other => DownloadError::Playlist { site, why: other.to_string() }.into(),
             }
         })

@@ -24,6 +24,10 @@ struct Known {
     modified: Option<String>,
 }
 
+/// What a file may have beyond four times what its bitrate and duration make: tags with a large cover.
+const SPARE_BYTES: u64 = 16 << 20;
+const SENSELESS: &str = "a file far larger than the song";
+
 #[derive(Debug)]
 pub(super) struct Ranged {
     client: Client,
@@ -42,6 +46,8 @@ pub(super) struct Ranged {
     ended: bool,
     tries: Tries,
     speed: Speed,
+    /// More than this cannot be this song.
+    most_bytes: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -98,6 +104,7 @@ impl Ranged {
             ended: false,
             tries: Tries::new(client, site, &recipes.time),
             speed: Speed::of(stream),
+            most_bytes: stream.approximate_size().map(|size| size.saturating_mul(4).saturating_add(SPARE_BYTES)),
         };
         if !ranged.is_whole() {
             ranged.ask().await?;
@@ -171,7 +178,10 @@ impl Ranged {
             return Ok(None);
         }
         self.offset += chunk.len() as u64;
-        self.tries.start_anew();
+        if self.most_bytes.is_some_and(|most| self.offset > most) {
+            return self.wrong(SENSELESS);
+        }
+        self.tries.arrived(chunk.len());
         Ok(Some(chunk))
     }
 
@@ -271,6 +281,10 @@ impl Ranged {
         if start != self.offset || beyond_file || asked.and_then(|(_, last)| last).is_some_and(|last| end > last) {
             return self.wrong("another range than was asked for");
         }
+        if answer.content_length.is_some_and(|length| length > end - start + 1) {
+            return self.wrong("more bytes than the range has");
+        }
+        self.sensible(total)?;
         self.same_file(total, &answer)?;
         self.not_a_page(&answer)?;
         self.remember_file(total, &answer);
@@ -284,6 +298,7 @@ impl Ranged {
         if length == Some(0) {
             return Err(DownloadError::Empty { site: self.site });
         }
+        self.sensible(length)?;
         if self.offset == 0 {
             if self.steps.is_some() && self.known.total.is_some() && length != self.known.total {
                 self.not_a_page(&answer)?;
@@ -350,6 +365,14 @@ impl Ranged {
             Some(page) if self.offset > 0 || self.steps.is_some() => {
                 Err(DownloadError::NotAudio { site: self.site, found: page.to_owned() })
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// A length that may be this song's.
+    fn sensible(&self, length: Option<u64>) -> Result<(), DownloadError> {
+        match (length, self.most_bytes) {
+            (Some(length), Some(most)) if length > most => self.wrong(SENSELESS),
             _ => Ok(()),
         }
     }

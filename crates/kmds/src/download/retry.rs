@@ -9,6 +9,11 @@ use kmds_extract::recipes::Times;
 use super::error::DownloadError;
 use crate::origin::{self, Client, MediaError};
 
+/// Bytes that make a try count as a success: two seconds of usual audio. A site that sends a few hundred bytes and falls
+/// silent, again and again, would hold a place for hours otherwise. More than an answer brings that is cut for its
+/// slowness (`origin::media`).
+const PROGRESS_BYTES: u64 = 32 << 10;
+
 /// A try that brought nothing more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setback {
@@ -31,7 +36,7 @@ impl Setback {
     }
 }
 
-/// Tries since bytes last arrived.
+/// Tries since a fair number of bytes arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Tries {
     client: Client,
@@ -39,21 +44,32 @@ pub(super) struct Tries {
     times: Times,
     failed: u32,
     stalled: u32,
+    /// Bytes since the last setback.
+    brought: u64,
 }
 
 impl Tries {
     pub(super) fn new(client: &Client, site: Site, times: &Times) -> Self {
-        Self { client: client.clone(), site, times: times.clone(), failed: 0, stalled: 0 }
+        Self { client: client.clone(), site, times: times.clone(), failed: 0, stalled: 0, brought: 0 }
     }
 
-    pub(super) fn start_anew(&mut self) {
-        (self.failed, self.stalled) = (0, 0);
+    fn start_anew(&mut self) {
+        (self.failed, self.stalled, self.brought) = (0, 0, 0);
+    }
+
+    /// Counts bytes in; enough of them make up for what failed before.
+    pub(super) fn arrived(&mut self, bytes: usize) {
+        self.brought += bytes as u64;
+        if self.brought >= PROGRESS_BYTES {
+            self.start_anew();
+        }
     }
 
     /// Waits before the next try.
     /// # Errors
     /// The setback's error, when it was one too many.
     pub(super) async fn again(&mut self, setback: Setback) -> Result<(), DownloadError> {
+        self.brought = 0;
         if self.exhausted(&setback) {
             self.start_anew();
             return Err(setback.into_error(self.site));
@@ -130,8 +146,18 @@ mod tests {
         let mut tries = tries(Site::SoundCloud);
         for _ in 0..20 {
             assert_eq!(tries.again(Setback::Status(503)).await, Ok(()));
-            tries.start_anew();
+            tries.arrived(20 << 10);
+            tries.arrived(20 << 10);
         }
+    }
+
+    #[tokio::test]
+    async fn a_few_bytes_before_each_silence_do_not_count() {
+        let mut tries = tries(Site::Bandcamp);
+        tries.arrived(1 << 20);
+        assert_eq!(tries.again(Setback::Stalled).await, Ok(()));
+        tries.arrived(18_000);
+        assert!(tries.again(Setback::Stalled).await.is_err());
     }
 
     #[tokio::test]
