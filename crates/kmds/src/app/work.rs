@@ -319,12 +319,16 @@ pub(super) struct Attempts {
     pub restarted: bool,
 }
 
-/// The stream whose bytes are kept goes first among those as good for the client: its download goes on.
+/// The stream whose bytes are kept goes first among those as good for the client: its download goes on. What was only
+/// tried because the best would not come does not: the best may come now.
 fn order_for(choices: &[Choice], lease: &Lease) -> Vec<Choice> {
     let mut choices = choices.to_vec();
     if let Some(kept) = lease.kept() {
-        let kept_first =
-            |choice: &Choice| choice.treatment == Treatment::Keep && choice.stream.validator == kept.validator;
+        let best = choices.first().and_then(|choice| choice.stream.bitrate_bps).unwrap_or(0);
+        let as_good = |choice: &Choice| choice.stream.bitrate_bps.is_none_or(|bitrate| bitrate >= best / 4 * 3);
+        let kept_first = |choice: &Choice| {
+            choice.treatment == Treatment::Keep && choice.stream.validator == kept.validator && as_good(choice)
+        };
         choices.sort_by_key(|choice| !kept_first(choice));
     }
     choices
