@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use kmds_extract::choose::Accept;
+use kmds_extract::choose::{Accept, Form};
 use kmds_extract::{Collection, Entry, Kind, Resolved, Track};
 
 use super::flight::Job;
@@ -140,7 +140,10 @@ impl Inner {
         let mut rows = Vec::with_capacity(answer.tracks.len());
         let mut sizes = Vec::with_capacity(answer.tracks.len());
         for (place, track) in answer.tracks.iter().enumerate() {
-            let expected = forms::expected(track, accept, self.opus, &recipes);
+            let mut expected = forms::expected(track, accept, self.opus, &recipes);
+            if !listed && track.streams.is_empty() {
+                expected.form = self.form_before(track, accept).await?.unwrap_or(expected.form);
+            }
             let ext = expected.form.as_str();
             let stem = unique.stem(names::stem(track), &track.id.to_string());
             rows.push(Accepted {
@@ -167,6 +170,13 @@ impl Inner {
             songs.push(self.song(&done.row, track.clone(), size));
         }
         Ok(songs)
+    }
+
+    /// The form a known song had when the same was asked for: its streams are not asked for again just to guess.
+    async fn form_before(&self, track: &Track, accept: &Accept) -> Result<Option<Form>, Failure> {
+        let rows = self.store.renditions(&track.id).await.map_err(store_failure)?;
+        let before = rows.iter().find(|row| !row.key.is_copy() && row.accept == *accept);
+        Ok(before.and_then(|row| row.key.rendition().parse().ok()))
     }
 
     pub(super) fn queue_full(&self) -> Failure {
