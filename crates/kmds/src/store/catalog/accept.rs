@@ -83,7 +83,14 @@ fn accept_one(
     now: Timestamp,
 ) -> Result<Option<AcceptedRow>, rusqlite::Error> {
     let wanted = if song.enqueue { State::Queued } else { State::Evicted };
-    let next = match row_in(connection, &song.key)? {
+    let known = row_in(connection, &song.key)?;
+    if known.is_none()
+        && let Some(key) = same_wish(connection, song)?
+    {
+        let song = Accepted { key, ..song.clone() };
+        return accept_one(connection, &song, whole, now);
+    }
+    let next = match known {
         None => {
             insert(connection, song, wanted, now)?;
             Some(wanted)
@@ -111,6 +118,24 @@ fn accept_one(
     name(connection, &song.canonical_name, &song.human_name, &song.key)?;
     let newly_queued = next == Some(State::Queued) && !shared;
     Ok(row_in(connection, &song.key)?.map(|row| AcceptedRow { row, newly_queued }))
+}
+
+/// A row of this song for a client with the same wishes, under the form that was expected when more was known of the song
+/// (its streams) than now: the same request again, not another form.
+fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, rusqlite::Error> {
+    if song.key.is_copy() {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT rendition FROM renditions WHERE site = ?1 AND id = ?2 AND accept = ?3 AND state <> 'deleted' \
+         AND rendition NOT LIKE '%.r' ORDER BY state = 'ready' DESC LIMIT 1",
+    )?;
+    let track = song.key.track();
+    let accept = serde_json::to_string(&song.accept).unwrap_or_default();
+    let mut rows = statement.query(params![track.site().as_str(), track.id(), accept])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let slug: String = row.get(0)?;
+    Ok(Key::from_slug(track.clone(), &slug).filter(|key| *key != song.key))
 }
 
 /// Once (design 2.3): what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
