@@ -76,6 +76,10 @@ pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) ->
 #[must_use]
 pub fn all_gone(track: &Track) -> ExtractError {
     let site = track.id.site();
+    if let Some(reason) = &track.withheld {
+        let title = Some(track.title.clone());
+        return ExtractError::Withheld { site, reason: reason.clone(), title };
+    }
     match site {
         Site::SoundCloud => soundcloud::all_gone(track),
         Site::YouTube | Site::Bandcamp | Site::Other => ExtractError::OriginFailed {

@@ -45,6 +45,8 @@ enum Trouble {
     AskAgain(Failure),
     /// The next encoding of the song, then the second engine.
     Next(Failure),
+    /// This encoding is switched off. When all are, the site's reason depends on what else it lists.
+    Gone,
     End(End),
 }
 
@@ -118,6 +120,7 @@ impl Inner {
             Ok(done) => return self.publish(job, lease, &song, done).await,
             Err(Trouble::End(end)) => return Err(end),
             Err(Trouble::Next(failure) | Trouble::AskAgain(failure)) => failure,
+            Err(Trouble::Gone) => Failure::from(&kmds_extract::all_gone(&song.track)),
         };
         match self.try_rescue(job, &mut lease, &mut song, &first).await {
             Some(done) => self.publish(job, lease, &song, done).await,
@@ -147,6 +150,7 @@ impl Inner {
                 match self.try_one(job, lease, song, &choice, engine).await {
                     Ok(done) => return Ok(done),
                     Err(Trouble::Next(failure)) => last = Some(failure),
+                    Err(Trouble::Gone) => {}
                     Err(Trouble::AskAgain(failure)) => {
                         again = Some(failure);
                         break;
@@ -172,7 +176,7 @@ impl Inner {
         {
             return Ok((Track { streams, ..song.track.clone() }, Engine::Native));
         }
-        match self.engines.refresh(&song.track.source, &song.accept).await {
+        match self.engines.refresh(&song.track, &song.accept).await {
             Ok((fresh, engine)) if !fresh.streams.is_empty() => Ok((fresh, engine)),
             Ok((fresh, _)) => Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(&fresh)))),
             Err(error) => Err(extract_trouble(&error)),
@@ -190,7 +194,7 @@ impl Inner {
     ) -> Result<Yield, Trouble> {
         let stream = match self.engines.locate(&choice.stream).await {
             Ok(stream) => stream,
-            Err(error @ ExtractError::StreamGone { .. }) => return Err(Trouble::Next(Failure::from(&error))),
+            Err(ExtractError::StreamGone { .. }) => return Err(Trouble::Gone),
             Err(error) => return Err(extract_trouble(&error)),
         };
         let choice = Choice { stream, treatment: choice.treatment };
@@ -267,17 +271,18 @@ impl Inner {
         failure: &Failure,
     ) -> Option<Yield> {
         let may =
-            matches!(failure.kind, Kind::OriginRefused | Kind::OriginFailed | Kind::Truncated | Kind::PageChanged);
+            matches!(failure.kind, Kind::OriginRefused | Kind::OriginFailed | Kind::Truncated | Kind::PageChanged)
+                || (failure.kind == Kind::Unavailable && song.track.withheld.is_some());
         if !may || matches!(song.track.source, Source::Other { .. }) {
             return None;
         }
         tracing::info!(track = %song.track.id, "asking yt-dlp for the audio: {failure}");
-        let track = self.engines.rescue(&song.track.source, &song.accept).await?;
+        let track = self.engines.rescue(&song.track, &song.accept).await?;
         for choice in choose(&track.streams, &song.accept) {
             match self.try_one(job, lease, song, &choice, Engine::YtDlp).await {
                 Ok(done) => return Some(done),
                 Err(Trouble::End(_)) => return None,
-                Err(Trouble::Next(_) | Trouble::AskAgain(_)) => {}
+                Err(Trouble::Next(_) | Trouble::AskAgain(_) | Trouble::Gone) => {}
             }
         }
         None
