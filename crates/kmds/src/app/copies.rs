@@ -16,6 +16,7 @@ use super::words::{Key, NotServed, Song, State};
 use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::convert::Target;
+use crate::media;
 use crate::store::{self, Accepted, Lease, Publish, Started};
 
 /// Marks a copy with tags in its key.
@@ -155,24 +156,19 @@ impl Inner {
     ) -> Result<(), PumpError> {
         lease.restart().await?;
         let partial = lease.begin(validator, None, 0).await?;
-        if let (Some(target), false) = (wish.target, wish.tags) {
+        if let (Some(target), false) = (wish.target.filter(|target| !target.is_headed_last()), wish.tags) {
             // Readable as it comes out.
             self.jobs.change(job, |status| show(status, partial, ext));
             return self.encode(job, lease, &mut source, target, duration).await;
         }
         let scratch = Scratch::new(self.store.scratch(&format!("{}{}", job.key.track(), wish.name())), ext);
         self.fill_scratch(&mut source, &scratch.0, wish.target, duration).await?;
-        let cover = match self.cover_of(track).await {
-            Ok(cover) => cover.map(|cover| cover.bytes),
-            Err(failure) => {
-                tracing::info!(track = %track.id, "tagged without a cover: {failure}");
-                None
-            }
-        };
-        let (path, song) = (scratch.0.clone(), track.clone());
-        let tagged = tokio::task::spawn_blocking(move || crate::tag::write(&path, &song, cover.as_deref())).await;
-        let convert = |sentence: String| PumpError::Convert(Failure::new(Kind::ConversionFailed, sentence));
-        tagged.map_err(|error| convert(error.to_string()))?.map_err(|error| convert(error.to_string()))?;
+        if let Some(target) = wish.target.filter(|target| target.is_headed_last()) {
+            self.state_length(&scratch.0, target.container()).await?;
+        }
+        if wish.tags {
+            self.write_tags(&scratch.0, track).await?;
+        }
         let broken = |error: std::io::Error| PumpError::Broken(error.to_string());
         let mut file = tokio::fs::File::open(&scratch.0).await.map_err(broken)?;
         loop {
@@ -182,6 +178,30 @@ impl Inner {
             }
             lease.write(piece.freeze()).await?;
         }
+    }
+
+    /// Writes the length into a head that was made before it was known.
+    async fn state_length(&self, path: &Path, container: Container) -> Result<(), PumpError> {
+        let path = path.to_owned();
+        let stated = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::options().read(true).write(true).open(path).map_err(|error| error.to_string())?;
+            media::state_length(&file, container).map_err(|error| error.to_string())
+        });
+        stated.await.map_err(|error| PumpError::Broken(error.to_string()))?.map_err(PumpError::Broken)
+    }
+
+    async fn write_tags(&self, path: &Path, track: &Track) -> Result<(), PumpError> {
+        let cover = match self.cover_of(track).await {
+            Ok(cover) => cover.map(|cover| cover.bytes),
+            Err(failure) => {
+                tracing::info!(track = %track.id, "tagged without a cover: {failure}");
+                None
+            }
+        };
+        let (path, song) = (path.to_owned(), track.clone());
+        let tagged = tokio::task::spawn_blocking(move || crate::tag::write(&path, &song, cover.as_deref())).await;
+        let convert = |sentence: String| PumpError::Convert(Failure::new(Kind::ConversionFailed, sentence));
+        tagged.map_err(|error| convert(error.to_string()))?.map_err(|error| convert(error.to_string()))
     }
 
     /// The audio into a temporary file: tags are written in place.

@@ -11,6 +11,7 @@ use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::config::FfmpegConfig;
 
@@ -72,6 +73,12 @@ impl Target {
         }
     }
 
+    /// Whether its head states a length that is known only at the end: made whole before it is shown to anyone.
+    #[must_use]
+    pub const fn is_headed_last(self) -> bool {
+        matches!(self, Self::Flac | Self::Wav)
+    }
+
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             // Quality 5 and 160 kbit/s make files of the same size; quality adapts to silence.
@@ -86,8 +93,11 @@ impl Target {
                 "-f",
                 "mp4",
             ],
-            // No Xing header: it is written last, and a pipe has no way back.
-            Self::Mp3 => &["-c:a", "libmp3lame", "-q:a", "2", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"],
+            // A constant bitrate, so that players tell the length from the size: the header that would say it is
+            // written last, and a pipe has no way back.
+            Self::Mp3 => {
+                &["-c:a", "libmp3lame", "-b:a", "192k", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"]
+            }
             Self::Opus => &["-c:a", "libopus", "-b:a", "128k", "-f", "ogg"],
             Self::Flac => &["-c:a", "flac", "-f", "flac"],
             Self::Wav => &["-c:a", "pcm_s16le", "-f", "wav"],
@@ -161,7 +171,8 @@ impl Ffmpeg {
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(ConvertError::Failed("its pipes could not be opened".to_owned()));
         };
-        Ok(Conversion { feed: Feed { stdin }, output: Output { child, stdout, stderr, _slot: slot } })
+        let complaints = tokio::spawn(first_of(stderr));
+        Ok(Conversion { feed: Feed { stdin }, output: Output { child, stdout, complaints, _slot: slot } })
     }
 
     fn missing(&self, error: &std::io::Error) -> ConvertError {
@@ -197,7 +208,8 @@ impl Feed {
 pub struct Output {
     child: Child,
     stdout: ChildStdout,
-    stderr: ChildStderr,
+    /// Ends with the process, which is killed when this is dropped.
+    complaints: JoinHandle<String>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -215,13 +227,20 @@ impl Output {
         if status.success() {
             return Ok(None);
         }
-        let mut said = Vec::new();
-        // The process has ended: this reads what its pipe still holds.
-        let _ = (&mut self.stderr).take(COMPLAINT_BYTES as u64).read_to_end(&mut said).await;
-        let said = String::from_utf8_lossy(&said);
+        let said = (&mut self.complaints).await.unwrap_or_default();
         let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
         Err(ConvertError::Failed(format!("{line} ({status})")))
     }
+}
+
+/// Reads complaints to their end, so that nobody waits to be heard, and keeps the first of them.
+async fn first_of(mut stderr: ChildStderr) -> String {
+    let (mut said, mut piece) = (Vec::new(), vec![0; COMPLAINT_BYTES]);
+    while let Ok(read @ 1..) = stderr.read(&mut piece).await {
+        let room = COMPLAINT_BYTES.saturating_sub(said.len());
+        said.extend_from_slice(piece.get(..read.min(room)).unwrap_or_default());
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// Gives the head of fragmented MP4 its length, which an encoder at a pipe cannot know: everything up to the first

@@ -18,9 +18,34 @@ struct StreamInfo {
     samples: u64,
     /// Samples a frame where that never changes.
     block_samples: u64,
+    /// Where the eight bytes stand that hold rate, channels, depth and samples.
+    packed_at: u64,
 }
 
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
+    let (stream, end) = ends(window)?;
+    match end {
+        Some(end) if stream.samples == 0 || end >= stream.samples => {
+            let samples = if stream.samples == 0 { end } else { stream.samples };
+            Ok(Walked { codec: Codec::Flac, content: duration_of(samples, stream.sample_rate), claimed: None })
+        }
+        Some(_) => Err(Broken::Cut { at: window.len(), what: "the header promises more samples" }),
+        None => Err(Broken::Cut { at: window.len(), what: "inside a FLAC frame" }),
+    }
+}
+
+/// Where the number of samples stands and what it must be, for a file whose writer left it open.
+pub(super) fn length_patches(window: &mut Window<'_>) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
+    let (stream, end) = ends(window)?;
+    let samples = end.ok_or(Broken::Cut { at: window.len(), what: "inside a FLAC frame" })? & 0xF_FFFF_FFFF;
+    // The lower 36 bits of these eight bytes.
+    let packed: [u8; 8] = window.array(stream.packed_at, "inside the stream information")?;
+    let packed = u64::from_be_bytes(packed) & !0xF_FFFF_FFFF | samples;
+    Ok(vec![(stream.packed_at, packed.to_be_bytes().to_vec())])
+}
+
+/// The stream information, and the sample at which the last frame ends if it is whole.
+fn ends(window: &mut Window<'_>) -> Result<(StreamInfo, Option<u64>), Broken> {
     let start = mp3::after_id3(window.peek(0, super::SNIFF_BYTES)?).map_or(0, |after| after as u64);
     let (stream, audio) = metadata(window, start)?;
     if audio >= window.len() {
@@ -31,14 +56,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     let tag = tail.len().checked_sub(ID3V1_BYTES).filter(|&at| tail.get(at..).is_some_and(|t| t.starts_with(b"TAG")));
     let tail = tail.get(..tag.unwrap_or(tail.len())).unwrap_or_default();
     let end = last_frame_end(tail, stream.block_samples);
-    match end {
-        Some(end) if stream.samples == 0 || end >= stream.samples => {
-            let samples = if stream.samples == 0 { end } else { stream.samples };
-            Ok(Walked { codec: Codec::Flac, content: duration_of(samples, stream.sample_rate), claimed: None })
-        }
-        Some(_) => Err(Broken::Cut { at: window.len(), what: "the header promises more samples" }),
-        None => Err(Broken::Cut { at: window.len(), what: "inside a FLAC frame" }),
-    }
+    Ok((stream, end))
 }
 
 /// STREAMINFO, and where the frames begin.
@@ -51,7 +69,7 @@ fn metadata(window: &mut Window<'_>, start: u64) -> Result<(StreamInfo, u64), Br
         let [kind, s0, s1, s2]: [u8; 4] = window.array(at, "inside the metadata")?;
         let (body, size) = (at + 4, u64::from(u32::from_be_bytes([0, s0, s1, s2])));
         if kind & 0x7F == 0 {
-            stream = Some(stream_info(&window.array(body, "inside the stream information")?));
+            stream = Some(stream_info(&window.array(body, "inside the stream information")?, body + 10));
         }
         at = body + size;
         if at > window.len() {
@@ -64,7 +82,7 @@ fn metadata(window: &mut Window<'_>, start: u64) -> Result<(StreamInfo, u64), Br
     }
 }
 
-fn stream_info(block: &[u8; 18]) -> StreamInfo {
+fn stream_info(block: &[u8; 18], packed_at: u64) -> StreamInfo {
     let [b0, b1, b2, b3, .., p0, p1, p2, p3, p4, p5, p6, p7] = *block;
     let (min, max) = (u16::from_be_bytes([b0, b1]), u16::from_be_bytes([b2, b3]));
     // 20 bits of rate, 3 of channels, 5 of depth, 36 of samples.
@@ -73,6 +91,7 @@ fn stream_info(block: &[u8; 18]) -> StreamInfo {
         sample_rate: (packed >> 44) as u32,
         samples: packed & 0xF_FFFF_FFFF,
         block_samples: u64::from(if min == max { min } else { 0 }),
+        packed_at,
     }
 }
 

@@ -132,6 +132,25 @@ pub fn check_segment(container: Container, bytes: &[u8]) -> Result<(), Broken> {
     }
 }
 
+/// Writes the length into the head of a file whose writer could not go back: FLAC's samples, WAV's sizes. Other containers
+/// need nothing.
+/// # Errors
+/// The file is not whole, or cannot be written.
+pub fn state_length(file: &File, container: Container) -> Result<(), Broken> {
+    use std::os::unix::fs::FileExt as _;
+    let bytes: &dyn Bytes = file;
+    let mut window = Window::open(bytes)?;
+    let patches = match container {
+        Container::Flac => flac::length_patches(&mut window)?,
+        Container::Wav => wav::length_patches(&mut window)?,
+        Container::Mp4 | Container::Mp3 | Container::Ogg | Container::WebM => Vec::new(),
+    };
+    for (at, bytes) in patches {
+        file.write_all_at(&bytes, at)?;
+    }
+    Ok(())
+}
+
 /// The duration to report: the counted one, or the claimed one where it is nearer to what was expected.
 fn agree(
     content: Option<Duration>,

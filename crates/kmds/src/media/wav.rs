@@ -41,3 +41,18 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     let audio_bytes = audio_bytes.filter(|&bytes| bytes > 0).ok_or(cut)?;
     Ok(Walked { codec, content: duration_of(audio_bytes, bytes_per_second), claimed: None })
 }
+
+/// Where the two sizes stand and what they must be, for a file whose writer left them open.
+pub(super) fn length_patches(window: &mut Window<'_>) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
+    let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    let mut at = 12;
+    loop {
+        let [kind @ .., s0, s1, s2, s3]: [u8; 8] = window.array(at, "inside a chunk header")?;
+        let body = at + 8;
+        if kind == *b"data" {
+            return Ok(vec![(4, size(window.len() - 8)), (at + 4, size(window.len() - body))]);
+        }
+        let length = u64::from(u32::from_le_bytes([s0, s1, s2, s3]));
+        at = body + length + length % 2;
+    }
+}
