@@ -76,7 +76,28 @@ pub struct Hosts {
     pub covers: Vec<String>,
     /// Least seconds between the starts of two metadata requests to the site; 0 for none.
     pub pace: f64,
+    /// Audio and covers may come from any public name: sites that only yt-dlp reads. Never in a file.
+    #[serde(skip)]
+    pub any_public: bool,
 }
+
+/// Last labels of names that mean something in private networks only.
+const PRIVATE_SUFFIXES: [&str; 9] =
+    ["localhost", "local", "internal", "intranet", "private", "lan", "home", "corp", "arpa"];
+
+/// Whether a host is a name that can stand for a public site: several labels, none of the private networks' own.
+/// `host` in lower case, as a URL parser leaves it; addresses are no names.
+#[must_use]
+pub fn is_public_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let Some((front, last)) = host.rsplit_once('.') else { return false };
+    let is_name = last.bytes().any(|byte| byte.is_ascii_alphabetic());
+    is_name && !front.is_empty() && !PRIVATE_SUFFIXES.contains(&last)
+}
+
+/// Hosts of the sites that only yt-dlp reads: we ask none of their pages, and any public name for what yt-dlp yields.
+static ANY_PUBLIC: Hosts =
+    Hosts { pages: Vec::new(), media: Vec::new(), covers: Vec::new(), pace: 0.0, any_public: true };
 
 impl Hosts {
     fn matches(list: &[String], host: &str) -> bool {
@@ -94,12 +115,12 @@ impl Hosts {
 
     #[must_use]
     pub fn allows_media(&self, host: &str) -> bool {
-        Self::matches(&self.media, host)
+        Self::matches(&self.media, host) || (self.any_public && is_public_name(host))
     }
 
     #[must_use]
     pub fn allows_cover(&self, host: &str) -> bool {
-        Self::matches(&self.covers, host)
+        Self::matches(&self.covers, host) || (self.any_public && is_public_name(host))
     }
 }
 
@@ -256,7 +277,7 @@ impl Recipes {
             Site::YouTube => Some(&self.youtube.hosts),
             Site::SoundCloud => Some(&self.soundcloud.hosts),
             Site::Bandcamp => Some(&self.bandcamp.hosts),
-            Site::Other => None,
+            Site::Other => Some(&ANY_PUBLIC),
         }
     }
 

@@ -17,6 +17,7 @@ use super::words::Failure;
 use crate::config::Config;
 use crate::engine::Engines;
 use crate::origin::SharedRecipes;
+use crate::origin::url::PublicLink;
 use crate::store::Store;
 
 /// Links remembered at once, refusals and lists together; a song's link costs a few hundred bytes.
@@ -269,14 +270,9 @@ pub enum Target {
 
 impl Target {
     fn other(text: &str) -> Result<Self, Failure> {
-        let refuse = |why: &str| Failure::new(Kind::UnsupportedLink, why.to_owned());
-        let url = url::Url::parse(text.trim()).map_err(|_| refuse("not a link"))?;
-        if url.scheme() != "https" || !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
-            return Err(refuse("only plain https links are taken, without user or port"));
-        }
-        match url.domain() {
-            Some(domain) if domain.contains('.') => Ok(Self::Other(url.to_string())),
-            _ => Err(refuse("only links to public host names are taken")),
+        match PublicLink::parse(text) {
+            Ok(link) => Ok(Self::Other(link.as_str().to_owned())),
+            Err(why) => Err(Failure::new(Kind::UnsupportedLink, why)),
         }
     }
 

@@ -21,7 +21,7 @@ use super::pace::Pace;
 use super::page::{BodyError, Collector};
 use super::random;
 use super::resolver::AddressRefused;
-use super::url::{MediaUrl, Purpose};
+use super::url::{MediaUrl, PublicLink, Purpose};
 use super::{Counters, SharedRecipes, count};
 
 /// Redirects of one cover or one audio request that are followed (field notes: YouTube 3.4).
@@ -129,6 +129,13 @@ impl Client {
             }
         }
         futures_util::future::join_all(ways.into_iter().map(|way| Arc::clone(way).watch_outside())).await;
+    }
+
+    /// Whether a link of an unknown site leads to public addresses only. Behind a proxy the proxy resolves.
+    /// # Errors
+    /// A sentence for the one who sent the link.
+    pub async fn leads_outside(&self, link: &PublicLink) -> Result<(), String> {
+        self.egress(Site::Other).check_host(link.host()).await
     }
 
     fn closed_by_hand(&self, site: Site) -> Option<String> {

@@ -140,6 +140,12 @@ impl Guard {
     pub(super) fn pin(&self, family: Family) {
         let _ = self.0.checked.set(family);
     }
+
+    /// Whether every address of this name may be connected to.
+    pub(super) async fn check(&self, host: &str) -> Result<(), String> {
+        let found = addresses_of(host.to_owned()).await.map_err(|error| format!("{host} cannot be found: {error}"))?;
+        self.0.admit(host, found).map(drop).map_err(|refused| refused.to_string())
+    }
 }
 
 impl Rules {
@@ -166,12 +172,7 @@ impl Resolve for Guard {
         let rules = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let asked = host.clone();
-            // Port 0 stands for the scheme's own; the client sets it.
-            let found = tokio::task::spawn_blocking(move || (asked.as_str(), 0).to_socket_addrs())
-                .await?
-                .map_err(|error| format!("cannot resolve {host}: {error}"))?
-                .collect();
+            let found = addresses_of(host.clone()).await.map_err(|error| format!("cannot resolve {host}: {error}"))?;
             let admitted = rules.admit(&host, found)?;
             if admitted.is_empty() {
                 return Err(format!("{host} has no address of the wanted family").into());
@@ -179,6 +180,12 @@ impl Resolve for Guard {
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }
+}
+
+/// By the system's resolver. Port 0 stands for the scheme's own; the client sets it.
+async fn addresses_of(host: String) -> std::io::Result<Vec<SocketAddr>> {
+    let found = tokio::task::spawn_blocking(move || (host.as_str(), 0).to_socket_addrs().map(Iterator::collect));
+    found.await.map_err(std::io::Error::other)?
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use kmds_extract::recipes::Hosts;
+use kmds_extract::recipes::{Hosts, is_public_name};
 use url::{Host, Url};
 
 /// What is asked for; each has its own list of hosts.
@@ -82,6 +82,36 @@ impl MediaUrl {
     }
 }
 
+/// A link of a site that only yt-dlp may know: https, the usual port, no user, a public name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicLink(Url);
+
+impl PublicLink {
+    /// # Errors
+    /// A sentence for the one who sent it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let url = Url::parse(text.trim()).map_err(|_| "this is not a link")?;
+        let plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
+        if !plain || url.port().is_some() || text.contains(['\\', '\0']) {
+            return Err("only plain https links are taken, without user or port");
+        }
+        match url.domain() {
+            Some(name) if is_public_name(name) => Ok(Self(url)),
+            _ => Err("only links to public host names are taken"),
+        }
+    }
+
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.domain().unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
 fn printable(url: &Url) -> String {
     format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
@@ -150,5 +180,48 @@ mod tests {
         assert_eq!(format!("{url} {url:?}"), "https://cf-media.sndcdn.com/a.mp3 https://cf-media.sndcdn.com/a.mp3");
         let refused = soundcloud("http://u:pw@evil.example/a?token=s3cret", Purpose::Media).expect_err("refused");
         assert!(!refused.to_string().contains("s3cret") && !refused.to_string().contains("pw"), "{refused}");
+    }
+
+    #[test]
+    fn links_of_other_sites_name_public_hosts_over_plain_https() {
+        for (text, taken) in [
+            ("https://media.example/a?b=c", true),
+            ("https://MEDIA.Example/a", true),
+            ("https://media.example:443/a", true),
+            ("http://media.example/a", false),
+            ("https://media.example:8443/a", false),
+            ("https://me:word@media.example/a", false),
+            ("https://127.0.0.1/a", false),
+            ("https://2130706433/a", false),
+            ("https://[::1]/a", false),
+            ("https://router/a", false),
+            ("https://localhost/a", false),
+            ("https://x.localhost/a", false),
+            ("https://nas.local/a", false),
+            ("https://db.internal/a", false),
+            ("https://db.internal./a", false),
+            ("https://1.0.0.127.in-addr.arpa/a", false),
+            ("https://media.example\\@router/a", false),
+            ("file:///etc/passwd", false),
+            ("--exec=x", false),
+            ("", false),
+        ] {
+            assert_eq!(PublicLink::parse(text).is_ok(), taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn audio_of_other_sites_comes_from_public_names_only_and_their_pages_are_never_asked() {
+        let recipes = Recipes::built_in();
+        let hosts = recipes.hosts(kmds_extract::Site::Other).expect("a rule");
+        let allowed = |text: &str, purpose| MediaUrl::parse(text, hosts, purpose).is_ok();
+        assert!(allowed("https://cdn.media.example/a.mp3?sig=x", Purpose::Media));
+        assert!(allowed("https://cdn.media.example/a.jpg", Purpose::Cover));
+        assert!(!allowed("https://cdn.media.example/", Purpose::Page));
+        for hidden in
+            ["https://10.0.0.1/a", "https://[fd00::1]/a", "https://nas/a", "https://nas.lan/a", "http://a.example/"]
+        {
+            assert!(!allowed(hidden, Purpose::Media), "{hidden}");
+        }
     }
 }
