@@ -57,6 +57,8 @@ pub struct Metrics {
     listeners: Gauge,
     native_first: Family<BySite, Gauge>,
     open: Family<BySite, Gauge>,
+    native_failures: Family<BySite, Counter>,
+    ytdlp_runs: Counter,
 }
 
 impl Default for Metrics {
@@ -84,6 +86,8 @@ impl Metrics {
             listeners: Gauge::default(),
             native_first: Family::default(),
             open: Family::default(),
+            native_failures: Family::default(),
+            ytdlp_runs: Counter::default(),
         };
         // The table. Counters get `_total` from the encoder.
         registry.register("build_info", "The running version", build);
@@ -106,6 +110,12 @@ impl Metrics {
             "1 while a site is asked, 0 while egress.forbid closes its way out",
             metrics.open.clone(),
         );
+        registry.register(
+            "native_failures",
+            "Times our own engine met a changed page or a wall",
+            metrics.native_failures.clone(),
+        );
+        registry.register("ytdlp_runs", "Processes of yt-dlp started", metrics.ytdlp_runs.clone());
         *metrics.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = registry;
         metrics
     }
@@ -159,6 +169,11 @@ impl Metrics {
         for (site, open) in &now.open {
             self.open.get_or_create(&BySite { site: site.as_str() }).set(i64::from(*open));
         }
+        for (site, failures) in &now.native_failures {
+            let counter = self.native_failures.get_or_create(&BySite { site: site.as_str() });
+            counter.inc_by(failures.saturating_sub(counter.get()));
+        }
+        self.ytdlp_runs.inc_by(now.ytdlp_runs.saturating_sub(self.ytdlp_runs.get()));
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Writing to a string does not fail.
@@ -177,6 +192,9 @@ pub struct Snapshot {
     pub native_first: Vec<(Site, bool)>,
     /// Whether each enabled site is asked.
     pub open: Vec<(Site, bool)>,
+    /// Since the start, as all counters.
+    pub native_failures: Vec<(Site, u64)>,
+    pub ytdlp_runs: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -124,6 +124,12 @@ impl App {
             lanes: stats.queues.iter().filter_map(lane).collect(),
             native_first: stats.engines.iter().filter_map(native).collect(),
             open: stats.sites.iter().filter(|site| site.enabled).filter_map(open).collect(),
+            native_failures: stats
+                .engines
+                .iter()
+                .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
+                .collect(),
+            ytdlp_runs: self.inner.engines.ytdlp().map_or(0, crate::engine::YtDlp::runs),
             songs: stats.songs,
         })
     }
@@ -185,14 +191,19 @@ impl Inner {
     }
 
     fn engine_stats(&self) -> Vec<EngineStats> {
-        let second = if self.engines.ytdlp().is_some() { "on" } else { "off" };
+        let second = |health: &crate::engine::Health| match (self.engines.ytdlp(), &health.ytdlp_reason) {
+            (None, _) => "off",
+            (Some(_), None) => "on",
+            (Some(_), Some(_)) => "failing",
+        };
         let row = |health: crate::engine::Health| EngineStats {
             site: health.site.as_str().to_owned(),
             first: health.first.as_str().to_owned(),
             native: if health.first == Engine::Native { "on" } else { "resting" }.to_owned(),
-            ytdlp: second.to_owned(),
+            ytdlp: second(&health).to_owned(),
             native_failures: health.native_failures,
             reason: health.reason,
+            ytdlp_reason: health.ytdlp_reason,
         };
         self.engines.health().into_iter().map(row).collect()
     }

@@ -297,6 +297,8 @@ pub struct EngineStats {
     pub native_failures: u64,
     /// Why, in a sentence.
     pub reason: Option<String>,
+    /// Why yt-dlp gave nothing when it was last run for this site.
+    pub ytdlp_reason: Option<String>,
 }
 
 /// Whether a site is taken, and asked.

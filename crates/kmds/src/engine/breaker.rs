@@ -1,6 +1,6 @@
 //! When the native engine of a site has to stand back.
 //!
-//! Owns the counts that open the breaker and the time it stays open. Hides the clock.
+//! Owns the counts that open the breaker, the time it stays open, and the one probe after it. Hides the clock.
 //! Never decides what happens instead.
 
 use std::collections::VecDeque;
@@ -20,10 +20,12 @@ const REFUSALS: usize = 5;
 const NO_SUCCESS: Duration = Duration::from_secs(120);
 /// Changed pages in a row that open it.
 const CHANGED_IN_A_ROW: u32 = 3;
+/// A probe that says nothing for this long was given up by its caller; the next call is another one.
+const PROBE_LIFE: Duration = Duration::from_secs(60);
 
 pub struct Breaker {
     recipes: SharedRecipes,
-    /// Invariant: `open_until` is set only by `failure` and cleared only by `success`.
+    /// Invariant: `opened` is set only by `failure` and cleared only by `success`; `probing` is set only while it is open.
     seen: Mutex<Seen>,
 }
 
@@ -33,7 +35,8 @@ struct Seen {
     changed_in_a_row: u32,
     last_success: Option<Instant>,
     started: Option<Instant>,
-    open_until: Option<Instant>,
+    opened: Option<Instant>,
+    probing: Option<Instant>,
     failures: u64,
     reason: Option<String>,
 }
@@ -47,15 +50,28 @@ impl Breaker {
         self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Whether the second engine goes first now. When the pause is over the next call is the native engine's probe.
-    pub fn is_open(&self) -> bool {
-        self.seen().open_until.is_some_and(|until| Instant::now() < until)
+    /// Read anew each time: a shorter pause in reloaded recipes counts at once.
+    fn pause(&self) -> Duration {
+        Times::seconds(self.recipes.current().time.breaker_pause)
+    }
+
+    /// Whether the second engine goes first for this call. When the pause is over one call is the native engine's
+    /// probe, and the others still go the sure way until it has answered.
+    pub fn stands_back(&self) -> bool {
+        let pause = self.pause();
+        let mut seen = self.seen();
+        let Some(opened) = seen.opened else { return false };
+        if opened.elapsed() < pause || seen.probing.is_some_and(|since| since.elapsed() < PROBE_LIFE) {
+            return true;
+        }
+        seen.probing = Some(Instant::now());
+        false
     }
 
     /// Open or not, failures so far, and why.
     pub fn state(&self) -> (bool, u64, Option<String>) {
         let seen = self.seen();
-        (seen.open_until.is_some_and(|until| Instant::now() < until), seen.failures, seen.reason.clone())
+        (seen.opened.is_some(), seen.failures, seen.reason.clone())
     }
 
     pub fn success(&self) {
@@ -63,7 +79,8 @@ impl Breaker {
         seen.refused.clear();
         seen.changed_in_a_row = 0;
         seen.last_success = Some(Instant::now());
-        seen.open_until = None;
+        seen.opened = None;
+        seen.probing = None;
         seen.reason = None;
     }
 
@@ -74,12 +91,16 @@ impl Breaker {
             ExtractError::BotCheck { .. } | ExtractError::RateLimited { .. } | ExtractError::OriginRefused { .. }
         );
         let changed = matches!(error, ExtractError::PageChanged { .. });
+        let mut seen = self.seen();
+        // Whatever it was, the probe has answered. What says nothing about the engine leaves the next call to probe.
+        let probed = seen.probing.take().is_some();
         if !refused && !changed {
-            // A site's last word about one song says nothing about the engine.
+            if matches!(error, ExtractError::Refused { .. }) {
+                // A site's last word was read, so its pages are not unreadable.
+                seen.changed_in_a_row = 0;
+            }
             return false;
         }
-        let pause = Times::seconds(self.recipes.current().time.breaker_pause);
-        let mut seen = self.seen();
         seen.failures += 1;
         seen.reason = Some(error.to_string());
         seen.changed_in_a_row = if changed { seen.changed_in_a_row + 1 } else { 0 };
@@ -89,11 +110,9 @@ impl Breaker {
         }
         let refusals = seen.refused.iter().filter(|refused| **refused).count();
         let quiet = seen.last_success.or(seen.started).is_none_or(|when| when.elapsed() >= NO_SUCCESS);
-        // A failed probe opens it again at once.
-        let probing = seen.open_until.is_some();
-        let opens = probing || seen.changed_in_a_row >= CHANGED_IN_A_ROW || (refusals >= REFUSALS && quiet);
+        let opens = probed || seen.changed_in_a_row >= CHANGED_IN_A_ROW || (refusals >= REFUSALS && quiet);
         if opens {
-            seen.open_until = Some(Instant::now() + pause);
+            seen.opened = Some(Instant::now());
         }
         opens
     }
@@ -101,7 +120,8 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::{Kind, Site};
+    use kmds_extract::recipes::Times;
+    use kmds_extract::{Kind, Recipes, Site};
 
     use super::*;
 
@@ -109,28 +129,70 @@ mod tests {
         ExtractError::PageChanged { site: Site::YouTube, page: "player answer", field: "url" }
     }
 
-    #[test]
-    fn three_changed_pages_in_a_row_let_the_other_engine_go_first_until_one_succeeds() {
-        let breaker = Breaker::new(SharedRecipes::default());
-        assert!(!breaker.failure(&changed()));
-        breaker.success();
-        assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
-        assert!(!breaker.is_open());
-        assert!(breaker.failure(&changed()));
-        assert!(breaker.is_open());
-        breaker.success();
-        assert!(!breaker.is_open());
+    fn private() -> ExtractError {
+        ExtractError::Refused { site: Site::YouTube, kind: Kind::Private, reason: "private".to_owned(), title: None }
+    }
+
+    fn with_pause(seconds: f64) -> (Breaker, SharedRecipes) {
+        let recipes = SharedRecipes::default();
+        set_pause(&recipes, seconds);
+        (Breaker::new(recipes.clone()), recipes)
+    }
+
+    fn set_pause(recipes: &SharedRecipes, seconds: f64) {
+        let built_in = Recipes::built_in();
+        let time = Times { breaker_pause: seconds, ..built_in.time.clone() };
+        recipes.replace(Recipes { time, ..built_in });
     }
 
     #[test]
-    fn a_sites_last_word_never_opens_it() {
-        let breaker = Breaker::new(SharedRecipes::default());
-        let private = ExtractError::Refused {
-            site: Site::YouTube,
-            kind: Kind::Private,
-            reason: "private".to_owned(),
-            title: None,
-        };
-        assert!((0..50).all(|_| !breaker.failure(&private)));
+    fn three_changed_pages_in_a_row_let_the_other_engine_go_first_until_one_succeeds() {
+        let (breaker, _) = with_pause(900.0);
+        assert!(!breaker.failure(&changed()));
+        breaker.success();
+        assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
+        assert!(!breaker.stands_back());
+        assert!(breaker.failure(&changed()));
+        assert!(breaker.stands_back() && breaker.stands_back());
+        breaker.success();
+        assert!(!breaker.stands_back());
+    }
+
+    #[test]
+    fn after_the_pause_one_call_probes_and_the_others_go_the_sure_way() {
+        let (breaker, recipes) = with_pause(900.0);
+        for _ in 0..3 {
+            breaker.failure(&changed());
+        }
+        assert!(breaker.stands_back());
+        set_pause(&recipes, 0.0);
+        assert!(!breaker.stands_back(), "the probe");
+        assert!(breaker.stands_back(), "only one");
+        assert!(breaker.state().0, "still open while it is probed");
+        assert!(breaker.failure(&changed()), "a failed probe opens it again");
+        set_pause(&recipes, 900.0);
+        assert!(breaker.stands_back());
+    }
+
+    #[test]
+    fn a_probe_that_meets_a_private_song_leaves_the_question_open() {
+        let (breaker, _) = with_pause(0.0);
+        for _ in 0..3 {
+            breaker.failure(&changed());
+        }
+        assert!(!breaker.stands_back());
+        assert!(!breaker.failure(&private()));
+        assert!(!breaker.stands_back(), "the next call probes again");
+        breaker.success();
+        assert!(!breaker.state().0);
+    }
+
+    #[test]
+    fn a_sites_last_word_never_opens_it_and_ends_a_row_of_changed_pages() {
+        let (breaker, _) = with_pause(900.0);
+        assert!((0..50).all(|_| !breaker.failure(&private())));
+        assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
+        assert!(!breaker.failure(&private()));
+        assert!(!breaker.failure(&changed()));
     }
 }

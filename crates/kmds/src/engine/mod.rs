@@ -14,6 +14,7 @@ use kmds_extract::choose::Accept;
 use kmds_extract::{ExtractError, Kind, Link, Resolved, Site, Source, Stream, Track};
 
 use crate::config::Config;
+use crate::origin::url::PublicLink;
 use crate::origin::{Client, SharedRecipes};
 use breaker::Breaker;
 use native::Native;
@@ -42,7 +43,10 @@ pub struct Health {
     pub site: Site,
     pub first: Engine,
     pub native_failures: u64,
+    /// Why the native engine failed last; `None` once it is well.
     pub reason: Option<String>,
+    /// Why yt-dlp gave nothing when it was last run for this site.
+    pub ytdlp_reason: Option<String>,
 }
 
 /// Both engines, for all sites. Cheap to clone.
@@ -77,7 +81,7 @@ impl Engines {
     pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
         let breakers = Site::NATIVE.into_iter().map(|site| (site, Breaker::new(recipes.clone()))).collect();
         Self {
-            ytdlp: config.ytdlp.enabled.then(|| YtDlp::new(config)),
+            ytdlp: config.ytdlp.enabled.then(|| YtDlp::new(config, recipes.clone())),
             native: Native::new(client, recipes),
             breakers: Arc::new(breakers),
         }
@@ -95,16 +99,16 @@ impl Engines {
     /// Fresh streams of a known track.
     /// # Errors
     /// As [`Self::resolve`].
-    pub async fn refresh(&self, source: &Source, accept: &Accept) -> Result<(Track, Engine), ExtractError> {
-        let site = site_of(source);
+    pub async fn refresh(&self, known: &Track, accept: &Accept) -> Result<(Track, Engine), ExtractError> {
+        let site = known.id.site();
         self.admit(site).await?;
-        if site == Site::Other {
-            let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
-            let track = tool.refresh(source, accept).await.map_err(|error| error.into_extract(site))?;
+        if let Source::Other { url } = &known.source {
+            let tool = self.tool_for_other(url).await?;
+            let track = tool.refresh(known, accept).await.map_err(|error| error.into_extract(site))?;
             return Ok((track, Engine::YtDlp));
         }
-        let native = || self.native.refresh(source);
-        let ytdlp = |tool: YtDlp| async move { tool.refresh(source, accept).await };
+        let native = || self.native.refresh(&known.source);
+        let ytdlp = |tool: YtDlp| async move { tool.refresh(known, accept).await };
         self.either(site, native, ytdlp).await
     }
 
@@ -116,14 +120,15 @@ impl Engines {
     }
 
     /// yt-dlp's streams of a track whose native ones would not download; `None` where yt-dlp may not or cannot help.
-    pub async fn rescue(&self, source: &Source, accept: &Accept) -> Option<Track> {
+    pub async fn rescue(&self, known: &Track, accept: &Accept) -> Option<Track> {
         let tool = self.ytdlp.clone()?;
-        self.admit(site_of(source)).await.ok()?;
-        match tool.refresh(source, accept).await {
+        let site = known.id.site();
+        self.admit(site).await.ok()?;
+        match tool.refresh(known, accept).await {
             Ok(track) if !track.streams.is_empty() => Some(track),
             Ok(_) => None,
             Err(error) => {
-                tracing::info!(site = site_of(source).as_str(), %error, "yt-dlp could not help either");
+                tracing::info!(site = site.as_str(), %error, "yt-dlp could not help either");
                 None
             }
         }
@@ -133,12 +138,19 @@ impl Engines {
     /// # Errors
     /// yt-dlp's, in our words.
     pub async fn resolve_other(&self, url: &str, accept: &Accept) -> Result<Resolved, ExtractError> {
-        let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
         self.admit(Site::Other).await?;
-        tool.resolve_other(url, accept).await
+        self.tool_for_other(url).await?.resolve_other(url, accept).await
     }
 
-    /// Downloads what our own downloader does not speak, into a pipe.
+    /// yt-dlp for a link of an unknown site, whose host must be a public one.
+    async fn tool_for_other(&self, url: &str) -> Result<YtDlp, ExtractError> {
+        let refused = |reason: String| ExtractError::UnsupportedLink { reason };
+        let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
+        let link = PublicLink::parse(url).map_err(|why| refused(why.to_owned()))?;
+        self.native.client().leads_outside(&link).await.map_err(refused)?;
+        Ok(tool)
+    }
+
     #[must_use]
     pub fn ytdlp(&self) -> Option<&YtDlp> {
         self.ytdlp.as_ref()
@@ -149,9 +161,10 @@ impl Engines {
         self.breakers
             .iter()
             .map(|(site, breaker)| {
-                let (open, failures, reason) = breaker.state();
+                let (open, native_failures, reason) = breaker.state();
                 let first = if open && self.ytdlp.is_some() { Engine::YtDlp } else { Engine::Native };
-                Health { site: *site, first, native_failures: failures, reason }
+                let ytdlp_reason = self.ytdlp.as_ref().and_then(|tool| tool.trouble(*site));
+                Health { site: *site, first, native_failures, reason, ytdlp_reason }
             })
             .collect()
     }
@@ -177,7 +190,7 @@ impl Engines {
         let tool = self.ytdlp.clone();
         let mut ytdlp = Some(ytdlp);
         if let (Some(breaker), Some(tool)) = (breaker, &tool)
-            && breaker.is_open()
+            && breaker.stands_back()
             && let Some(ask) = ytdlp.take()
         {
             match ask(tool.clone()).await {
@@ -220,14 +233,4 @@ fn is_final(error: &ExtractError) -> bool {
 
 fn no_engine() -> ExtractError {
     ExtractError::UnsupportedLink { reason: "this link needs yt-dlp, which is switched off".to_owned() }
-}
-
-#[must_use]
-pub const fn site_of(source: &Source) -> Site {
-    match source {
-        Source::YouTube { .. } => Site::YouTube,
-        Source::SoundCloud { .. } => Site::SoundCloud,
-        Source::Bandcamp(_) => Site::Bandcamp,
-        Source::Other { .. } => Site::Other,
-    }
 }

@@ -6,20 +6,26 @@
 mod process;
 mod read;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Form};
+use kmds_extract::recipes::Times;
 use kmds_extract::track::BandcampSource;
 use kmds_extract::{ExtractError, Link, Resolved, Site, Source, Track};
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, EgressSettings, YtDlpConfig};
+use crate::origin::SharedRecipes;
+use crate::origin::url::PublicLink;
 
 /// Songs asked for at most from one list: each costs yt-dlp seconds.
 const LIST_SONGS: usize = 200;
+/// What a run may take of the time a client is made to wait: our own engine was asked before, and the reply is made after.
+const SHARE_OF_THE_WAIT: f64 = 0.75;
 /// The fields we read, 2 KB a song instead of the 1 MB of `-J`.
 const TEMPLATE: &str = "%(.{id,title,track,fulltitle,channel,uploader,artist,artists,album,album_artist,track_number,\
     playlist_index,playlist_count,playlist_title,playlist_id,duration,thumbnail,live_status,upload_date,release_date,\
@@ -59,23 +65,40 @@ pub struct YtDlp {
 
 struct Inner {
     config: YtDlpConfig,
-    egress: std::collections::BTreeMap<Site, EgressSettings>,
+    egress: BTreeMap<Site, EgressSettings>,
+    recipes: SharedRecipes,
     work_dir: PathBuf,
     slots: Semaphore,
     runs: AtomicU64,
+    /// Why the last run for a site gave nothing; no entry after one that did.
+    trouble: Mutex<BTreeMap<Site, String>>,
+}
+
+/// What is asked in one run.
+struct Ask<'a> {
+    site: Site,
+    url: &'a str,
+    accept: &'a Accept,
+    list: bool,
+    within: Duration,
 }
 
 impl YtDlp {
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, recipes: SharedRecipes) -> Self {
+        let work_dir = config.state_dir.join("ytdlp");
+        // Folders of runs that were cut short with the service itself; the state folder is ours alone.
+        let _ = std::fs::remove_dir_all(&work_dir);
         let egress = config.sites.iter().map(|(site, of)| (*site, of.egress.clone())).collect();
         Self {
             inner: Arc::new(Inner {
                 slots: Semaphore::new(config.ytdlp.max.max(1)),
                 config: config.ytdlp.clone(),
                 egress,
-                work_dir: config.state_dir.join("ytdlp"),
+                recipes,
+                work_dir,
                 runs: AtomicU64::new(0),
+                trouble: Mutex::default(),
             }),
         }
     }
@@ -84,6 +107,12 @@ impl YtDlp {
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.inner.runs.load(Ordering::Relaxed)
+    }
+
+    /// Why the last run for this site gave nothing.
+    #[must_use]
+    pub fn trouble(&self, site: Site) -> Option<String> {
+        self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
     }
 
     /// Its version, for `kmds doctor` and the log.
@@ -99,10 +128,13 @@ impl YtDlp {
     /// # Errors
     /// See [`YtDlpError`].
     pub async fn resolve(&self, link: &Link, accept: &Accept) -> Result<Resolved, YtDlpError> {
-        let site = link.site();
-        let lines = self.ask(site, &link.canonical(), accept, link.is_list()).await?;
-        if link.is_list() {
-            return read::collection(site, &link.canonical(), &lines).map(Resolved::Collection);
+        let (site, url, list) = (link.site(), link.canonical(), link.is_list());
+        let within = self.wait_for(list);
+        let (lines, cut) = self.ask(&Ask { site, url: &url, accept, list, within }).await?;
+        if list {
+            let mut collection = read::collection(site, &url, &lines)?;
+            collection.truncated |= cut;
+            return Ok(Resolved::Collection(collection));
         }
         read::track(site, &lines, None).map(|track| Resolved::Track(Box::new(track)))
     }
@@ -110,10 +142,11 @@ impl YtDlp {
     /// Fresh streams of a known track.
     /// # Errors
     /// See [`YtDlpError`].
-    pub async fn refresh(&self, source: &Source, accept: &Accept) -> Result<Track, YtDlpError> {
-        let (site, url) = page_of(source)?;
-        let lines = self.ask(site, &url, accept, false).await?;
-        let wanted = match source {
+    pub async fn refresh(&self, known: &Track, accept: &Accept) -> Result<Track, YtDlpError> {
+        let (site, url) = (known.id.site(), page_of(known)?);
+        let within = self.inner.config.timeout;
+        let (lines, _) = self.ask(&Ask { site, url: &url, accept, list: false, within }).await?;
+        let wanted = match &known.source {
             // An album page gives all its songs; ours is one of them.
             Source::Bandcamp(BandcampSource { track_id, .. }) => Some(track_id.to_string()),
             _ => None,
@@ -125,10 +158,17 @@ impl YtDlp {
     /// # Errors
     /// yt-dlp's, in our words.
     pub async fn resolve_other(&self, url: &str, accept: &Accept) -> Result<Resolved, ExtractError> {
-        let lines = self.ask(Site::Other, url, accept, false).await.map_err(|error| error.into_extract(Site::Other))?;
-        read::track(Site::Other, &lines, None)
-            .map(|track| Resolved::Track(Box::new(track)))
-            .map_err(|error| error.into_extract(Site::Other))
+        let site = Site::Other;
+        let ask = Ask { site, url, accept, list: false, within: self.wait_for(false) };
+        let track = self.ask(&ask).await.and_then(|(lines, _)| read::track(site, &lines, None));
+        track.map(|track| Resolved::Track(Box::new(track))).map_err(|error| error.into_extract(site))
+    }
+
+    /// How long a run may take while a client waits for its end.
+    fn wait_for(&self, list: bool) -> Duration {
+        let times = &self.inner.recipes.current().time;
+        let wait = if list { times.fetch_list } else { times.fetch_song };
+        Times::seconds(wait * SHARE_OF_THE_WAIT).min(self.inner.config.timeout)
     }
 
     fn run(&self, site: Site) -> process::Run {
@@ -144,21 +184,37 @@ impl YtDlp {
         }
     }
 
-    /// One run; its standard output, a JSON object a line.
-    async fn ask(&self, site: Site, url: &str, accept: &Accept, list: bool) -> Result<Vec<String>, YtDlpError> {
-        let _slot = self.inner.slots.acquire().await.map_err(|_| YtDlpError::Broken("shutting down".to_owned()))?;
-        self.inner.runs.fetch_add(1, Ordering::Relaxed);
-        let mut run = self.run(site);
-        run.args = self.arguments(site, url, accept, list);
-        let out = run.output().await?;
-        let lines: Vec<String> = out.stdout.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
-        if lines.is_empty() {
-            return Err(read::failure(site, &out.stderr, out.status.as_deref()));
+    /// One run; its standard output, a JSON object a line, and whether time cut it short.
+    async fn ask(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
+        let answer = self.ask_once(ask).await;
+        let mut trouble = self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &answer {
+            Err(error @ (YtDlpError::Missing { .. } | YtDlpError::TimedOut(_) | YtDlpError::Broken(_))) => {
+                trouble.insert(ask.site, error.to_string());
+            }
+            // It works, and brings what the site says.
+            Ok(_) | Err(YtDlpError::Extract(_)) => {
+                trouble.remove(&ask.site);
+            }
         }
-        Ok(lines)
+        answer
     }
 
-    fn arguments(&self, site: Site, url: &str, accept: &Accept, list: bool) -> Vec<String> {
+    async fn ask_once(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
+        let _slot = self.inner.slots.acquire().await.map_err(|_| YtDlpError::Broken("shutting down".to_owned()))?;
+        self.inner.runs.fetch_add(1, Ordering::Relaxed);
+        let run = process::Run { args: self.arguments(ask), timeout: ask.within, ..self.run(ask.site) };
+        let out = run.output().await?;
+        let lines: Vec<String> = out.stdout.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
+        match (lines.is_empty(), out.timed_out) {
+            // The songs of a list that came in time are worth having.
+            (false, cut) if !cut || ask.list => Ok((lines, cut)),
+            (_, true) => Err(YtDlpError::TimedOut(ask.within)),
+            _ => Err(read::failure(ask.site, &out.stderr, out.status.as_deref())),
+        }
+    }
+
+    fn arguments(&self, ask: &Ask<'_>) -> Vec<String> {
         let mut args: Vec<String> = [
             "--ignore-config",
             "-q",
@@ -174,13 +230,17 @@ impl YtDlp {
         ]
         .map(str::to_owned)
         .to_vec();
-        if list {
+        if ask.list && ask.site == Site::YouTube {
+            // Titles and lengths in one request a hundred songs; the streams are asked for song by song, when it is
+            // their turn. The other sites' short form has no titles (SoundCloud) or lengths (Bandcamp).
+            args.extend(["--yes-playlist".into(), "--flat-playlist".into()]);
+        } else if ask.list {
             args.extend(["--yes-playlist".into(), "--ignore-errors".into(), "-I".into(), format!("1:{LIST_SONGS}")]);
         } else {
-            args.push("--no-playlist".into());
+            args.extend(["--no-playlist".into(), "-I".into(), "1".into()]);
         }
-        args.extend(["-f".into(), formats(accept).into(), "-O".into(), TEMPLATE.into()]);
-        if let Some(egress) = self.inner.egress.get(&site) {
+        args.extend(["-f".into(), formats(ask.accept).into(), "-O".into(), TEMPLATE.into()]);
+        if let Some(egress) = self.inner.egress.get(&ask.site) {
             if let Some(proxy) = &egress.proxy {
                 args.extend(["--proxy".into(), proxy.clone()]);
             } else {
@@ -192,7 +252,7 @@ impl YtDlp {
             }
         }
         args.extend(self.inner.config.extra_args.iter().cloned());
-        args.extend(["--".into(), url.to_owned()]);
+        args.extend(["--".into(), ask.url.to_owned()]);
         args
     }
 }
@@ -207,18 +267,22 @@ fn formats(accept: &Accept) -> &'static str {
 }
 
 /// The page yt-dlp is given for a known track.
-fn page_of(source: &Source) -> Result<(Site, String), YtDlpError> {
-    match source {
-        Source::YouTube { video } => Ok((Site::YouTube, format!("https://www.youtube.com/watch?v={video}"))),
+fn page_of(known: &Track) -> Result<String, YtDlpError> {
+    match &known.source {
+        Source::YouTube { video } => Ok(format!("https://www.youtube.com/watch?v={video}")),
         Source::SoundCloud { id, secret } => {
             let secret = secret.as_ref().map_or_else(String::new, |secret| format!("?secret_token={secret}"));
-            Ok((Site::SoundCloud, format!("https://api.soundcloud.com/tracks/{id}{secret}")))
+            Ok(format!("https://api.soundcloud.com/tracks/{id}{secret}"))
         }
-        Source::Bandcamp(BandcampSource { page: Some(page), .. }) => Ok((Site::Bandcamp, page.clone())),
-        Source::Bandcamp(BandcampSource { page: None, track_id, .. }) => {
-            Ok((Site::Bandcamp, format!("https://bandcamp.com/EmbeddedPlayer/track={track_id}/")))
+        Source::Bandcamp(BandcampSource { page, .. }) => {
+            // The song's own page where it is known: an album's page costs yt-dlp a page for each of its songs.
+            let own = Link::parse(&known.link).ok().filter(|link| link.site() == Site::Bandcamp && !link.is_list());
+            let unknown = || YtDlpError::Broken("the page of this song is not known".to_owned());
+            own.map(|link| link.canonical()).or_else(|| page.clone()).ok_or_else(unknown)
         }
-        Source::Other { url } if url.starts_with("https://") => Ok((Site::Other, url.clone())),
-        Source::Other { .. } => Err(YtDlpError::Broken("only https links are handed to yt-dlp".to_owned())),
+        Source::Other { url } => {
+            let link = PublicLink::parse(url).map_err(|why| YtDlpError::Broken(why.to_owned()))?;
+            Ok(link.as_str().to_owned())
+        }
     }
 }

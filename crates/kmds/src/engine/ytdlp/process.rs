@@ -34,6 +34,8 @@ pub struct Output {
     pub stderr: String,
     /// `None` for a clean exit, else what the system says.
     pub status: Option<String>,
+    /// It was ended because its time was over; what it had printed by then is here.
+    pub timed_out: bool,
 }
 
 impl Run {
@@ -69,37 +71,59 @@ impl Run {
         let mut child = command
             .spawn()
             .map_err(|error| YtDlpError::Missing { command: self.command.clone(), reason: error.to_string() })?;
+        // Declared after the child, so dropped before it: the whole group ends, whatever way this goes.
         let group = Group::of(&child);
         group.limit_memory(self.max_memory);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let ended = async {
+            let status = child.wait().await.map_err(|error| broken("its end was lost", error));
+            // What it left running holds its pipes open.
+            group.kill();
+            status
+        };
         let work = async {
-            let (out, err) = tokio::join!(read_up_to(stdout, MAX_STDOUT_BYTES), read_up_to(stderr, MAX_STDERR_BYTES));
-            let status = child.wait().await;
-            (out, err, status)
+            tokio::try_join!(ended, read_up_to(stdout, MAX_STDOUT_BYTES, &mut out), read_last(stderr, &mut err))
         };
-        let Ok((out, err, status)) = tokio::time::timeout(self.timeout, work).await else {
-            return Err(YtDlpError::TimedOut(self.timeout));
+        let status = match tokio::time::timeout(self.timeout, work).await {
+            Ok(done) => Some(done?.0),
+            Err(_) => None,
         };
-        drop(group);
-        let out = out.ok_or_else(|| YtDlpError::Broken("it printed more than it should".to_owned()))?;
-        let status = status.map_err(|error| broken("its end was lost", error))?;
+        group.kill();
         Ok(Output {
             stdout: String::from_utf8_lossy(&out).into_owned(),
-            stderr: String::from_utf8_lossy(&err.unwrap_or_default()).into_owned(),
-            status: (!status.success()).then(|| status.to_string()),
+            stderr: String::from_utf8_lossy(&err).into_owned(),
+            status: status.filter(|status| !status.success()).map(|status| status.to_string()),
+            timed_out: status.is_none(),
         })
     }
 }
 
-/// Reads to the end; `None` once there is more than `limit`, at which point reading stops.
-async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: usize) -> Option<Vec<u8>> {
-    let mut kept = Vec::new();
-    let mut pipe = pipe?.take(limit as u64 + 1);
-    pipe.read_to_end(&mut kept).await.ok()?;
-    (kept.len() <= limit).then_some(kept)
+/// Reads to the end, at most `limit` bytes.
+async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: usize, kept: &mut Vec<u8>) -> Result<(), YtDlpError> {
+    let Some(pipe) = pipe else { return Ok(()) };
+    let lost = |error: std::io::Error| YtDlpError::Broken(format!("its output was lost: {error}"));
+    pipe.take(limit as u64 + 1).read_to_end(kept).await.map_err(lost)?;
+    if kept.len() > limit {
+        return Err(YtDlpError::Broken("it printed more than it should".to_owned()));
+    }
+    Ok(())
 }
 
-/// The child's process group: killed as a whole on drop, so that no JavaScript runtime of yt-dlp outlives it.
+/// Reads to the end and keeps the last [`MAX_STDERR_BYTES`]: the line that says why comes last.
+async fn read_last(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), YtDlpError> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    // A broken pipe of complaints is no trouble of its own.
+    while pipe.read_buf(kept).await.is_ok_and(|read| read > 0) {
+        if kept.len() > 2 * MAX_STDERR_BYTES {
+            kept.drain(..kept.len() - MAX_STDERR_BYTES);
+        }
+    }
+    kept.drain(..kept.len().saturating_sub(MAX_STDERR_BYTES));
+    Ok(())
+}
+
+/// The child's process group: killed as a whole at the latest on drop, so that no JavaScript runtime outlives yt-dlp.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -110,17 +134,22 @@ impl Group {
     fn limit_memory(&self, bytes: u64) {
         if self.0.is_some() && bytes < u64::MAX {
             let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-            // Best effort: the run is bounded in time and output in any case.
-            let _ = prlimit(self.0, Resource::As, limit);
+            // Best effort: the run is bounded in time and output in any case. Memory that is written counts, not
+            // addresses set aside: JavaScript runtimes set aside many times what they use.
+            let _ = prlimit(self.0, Resource::Data, limit);
+        }
+    }
+
+    fn kill(&self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use kmds_extract::link::SoundCloudLink;
 use kmds_extract::track::{BandcampSource, Unavailable};
 use kmds_extract::{
-    Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Site, Source, Stream, Track, TrackId,
+    Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Link, Site, Source, Stream, Track, TrackId,
 };
 use serde_json::Value;
 
@@ -34,8 +35,11 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
     let listed = number(&head, "playlist_count").map_or(all.len(), |count| count as usize);
     let title = text(&head, "playlist_title");
     let mut entries = Vec::new();
-    for (at, fields) in all.iter().enumerate() {
-        let place = number(fields, "playlist_index").map_or(at as u32 + 1, |index| index as u32);
+    for fields in &all {
+        let next = u32::try_from(entries.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let place = number(fields, "playlist_index").map_or(next, |index| index as u32).max(next);
+        // What yt-dlp could not read it leaves out: its place stays.
+        entries.extend((next..place.min(next + GAP)).map(|number| Entry::Unavailable(unread(site, number))));
         entries.push(match one(site, fields) {
             Ok(mut track) => {
                 track.number = Some(place);
@@ -48,7 +52,10 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
             Err(YtDlpError::Extract(error)) => {
                 Entry::Unavailable(Unavailable { title: text(fields, "title"), number: place, error })
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, place, "one song of yt-dlp's list cannot be read");
+                Entry::Unavailable(Unavailable { title: text(fields, "title"), ..unread(site, place) })
+            }
         });
     }
     Ok(Collection {
@@ -62,6 +69,14 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
         entries,
         endless: false,
     })
+}
+
+/// Places in a row that yt-dlp may leave out before its numbers are not believed.
+const GAP: u32 = 1_000;
+
+fn unread(site: Site, number: u32) -> Unavailable {
+    let reason = "yt-dlp could not read this song".to_owned();
+    Unavailable { title: None, number, error: ExtractError::OriginFailed { site, page: "yt-dlp answer", reason } }
 }
 
 /// A failed run in our words, by its messages.
@@ -159,10 +174,31 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
         number: number(fields, "track_number").map(|number| number as u32),
         total: None,
         duration,
-        cover_url: text(fields, "thumbnail").filter(|url| url.starts_with("https://")),
+        cover_url: text(fields, "thumbnail").and_then(|url| cover(site, &url)),
         date: text(fields, "release_date").or_else(|| text(fields, "upload_date")).and_then(|date| day(&date)),
         streams,
         withheld: None,
+    })
+}
+
+/// The picture that our own engine would name, so that a song keeps its cover whoever reads it.
+fn cover(site: Site, url: &str) -> Option<String> {
+    if !url.starts_with("https://") {
+        return None;
+    }
+    let path = url.split('?').next().unwrap_or(url);
+    Some(match site {
+        Site::YouTube => match path.rsplit_once('/') {
+            // Listed exactly when the largest exists, which is not listed (field notes, 2.8).
+            Some((folder, "hq720.jpg")) => format!("{folder}/maxresdefault.jpg"),
+            _ => path.to_owned(),
+        },
+        // The upload itself, many MB at times, and not always under this extension (field notes, 5).
+        Site::SoundCloud => match path.strip_suffix("-original.jpg").or_else(|| path.strip_suffix("-original.png")) {
+            Some(name) => format!("{name}-t500x500.jpg"),
+            None => url.to_owned(),
+        },
+        Site::Bandcamp | Site::Other => url.to_owned(),
     })
 }
 
@@ -192,13 +228,21 @@ fn artist(fields: &Value) -> Option<String> {
 fn source(site: Site, id: &str, link: &str) -> Option<Source> {
     Some(match site {
         Site::YouTube => Source::YouTube { video: id.to_owned() },
-        Site::SoundCloud => Source::SoundCloud { id: id.parse().ok()?, secret: None },
+        Site::SoundCloud => Source::SoundCloud { id: id.parse().ok()?, secret: secret_of(link) },
         Site::Bandcamp => {
             let page = link.starts_with("https://").then(|| link.to_owned());
             Source::Bandcamp(BandcampSource { page, track_id: id.parse().ok()?, band_id: None })
         }
         Site::Other => Source::Other { url: link.to_owned() },
     })
+}
+
+/// The token of a private song's own page.
+fn secret_of(link: &str) -> Option<String> {
+    match Link::parse(link).ok()? {
+        Link::SoundCloud(SoundCloudLink::Track { token, .. } | SoundCloudLink::TrackById { token, .. }) => token,
+        _ => None,
+    }
 }
 
 /// A name safe for files: a hash of yt-dlp's extractor and id.
@@ -213,7 +257,8 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         return None;
     }
     let delivery = match text(fields, "protocol").as_deref() {
-        Some("https") | None => Delivery::File { url },
+        // yt-dlp says `http` of https too; the URL's own scheme was looked at above.
+        Some("https" | "http") | None => Delivery::File { url },
         Some("m3u8_native" | "m3u8") => Delivery::Hls { url },
         Some(_) => return None,
     };
@@ -237,7 +282,9 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
     let format_id = text(fields, "format_id").unwrap_or_default();
     let size_bytes = number(fields, "filesize").map(|size| size as u64);
     let bitrate = number(fields, "abr").or_else(|| number(fields, "tbr")).map(|kbit| (kbit * 1000.0) as u32);
-    let user_agent = fields.get("http_headers").and_then(|headers| text(headers, "User-Agent"));
+    let header = |name: &'static str| Some((name, text(fields.get("http_headers")?, name)?));
+    // What the sites look at; our own client makes the rest.
+    let headers = [header("User-Agent"), header("Referer")].into_iter().flatten().collect();
     Some(Stream {
         site,
         delivery,
@@ -249,7 +296,7 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         duration,
         validator: format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default()),
         expires_unix: None,
-        headers: user_agent.map(|agent| ("User-Agent", agent)).into_iter().collect(),
+        headers,
         bounded_ranges: site == Site::YouTube,
         muxed: format_id == "18",
         label: format!("yt-dlp {format_id}"),
@@ -318,5 +365,71 @@ mod tests {
     fn half_a_json_is_broken_not_a_panic() {
         assert!(matches!(track(Site::YouTube, &["{\"id\": \"x".to_owned()], None), Err(YtDlpError::Broken(_))));
         assert!(matches!(track(Site::YouTube, &["{}".to_owned()], None), Err(YtDlpError::Broken(_))));
+    }
+
+    #[test]
+    fn a_list_keeps_the_places_of_what_yt_dlp_left_out_or_mumbled() {
+        let line = |index: u32, rest: &str| format!(r#"{{"playlist_count": 5, "playlist_index": {index}{rest}}}"#);
+        let lines = [
+            line(1, r#", "id": "1", "title": "One", "webpage_url": "https://a.bandcamp.com/track/one""#),
+            line(3, r#", "id": "3", "title": "Three", "webpage_url": "https://a.bandcamp.com/track/three""#),
+            line(4, r#", "title": "No id""#),
+        ];
+        let list = collection(Site::Bandcamp, "https://a.bandcamp.com/album/b", &lines).expect("a list");
+        let places: Vec<(u32, bool)> = list
+            .entries
+            .iter()
+            .map(|entry| match entry {
+                Entry::Track(track) => (track.number.expect("numbered"), true),
+                Entry::Unavailable(gone) => (gone.number, false),
+            })
+            .collect();
+        assert_eq!(places, [(1, true), (2, false), (3, true), (4, false)]);
+        assert!(list.truncated, "a fifth song is promised");
+    }
+
+    #[test]
+    fn covers_are_those_of_our_own_engine() {
+        for (site, url, wanted) in [
+            (
+                Site::YouTube,
+                "https://i.ytimg.com/vi/x/hq720.jpg?sqp=1",
+                Some("https://i.ytimg.com/vi/x/maxresdefault.jpg"),
+            ),
+            (Site::YouTube, "https://i.ytimg.com/vi/x/hqdefault.jpg", Some("https://i.ytimg.com/vi/x/hqdefault.jpg")),
+            (
+                Site::SoundCloud,
+                "https://i1.sndcdn.com/a-1-original.png",
+                Some("https://i1.sndcdn.com/a-1-t500x500.jpg"),
+            ),
+            (Site::Other, "https://a.example/c.jpg?x=1", Some("https://a.example/c.jpg?x=1")),
+            (Site::Other, "file:///etc/passwd", None),
+        ] {
+            assert_eq!(cover(site, url).as_deref(), wanted, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_our_download_can_fetch_is_a_stream_and_the_rest_is_none() {
+        let of = |protocol: &str, url: &str, ext: &str| {
+            let line = format!(
+                r#"{{"id": "7", "title": "T", "protocol": "{protocol}", "url": "{url}", "ext": "{ext}", "acodec": "mp3"}}"#
+            );
+            track(Site::SoundCloud, &[line], None).expect("a song").streams.pop().map(|stream| stream.delivery)
+        };
+        let url = "https://cf-media.sndcdn.com/a.mp3".to_owned();
+        assert_eq!(of("https", &url, "mp3"), Some(Delivery::File { url: url.clone() }));
+        assert_eq!(of("http", &url, "mp3"), Some(Delivery::File { url: url.clone() }), "yt-dlp's word for progressive");
+        assert_eq!(of("m3u8_native", &url, "mp3"), Some(Delivery::Hls { url: url.clone() }));
+        assert_eq!(of("http_dash_segments", &url, "mp3"), None);
+        assert_eq!(of("http", "http://cf-media.sndcdn.com/a.mp3", "mp3"), None);
+        assert_eq!(of("https", &url, "exe"), None);
+    }
+
+    #[test]
+    fn a_private_song_keeps_its_token() {
+        let line = r#"{"id": "7", "title": "T", "webpage_url": "https://soundcloud.com/a/b/s-Xy1"}"#;
+        let track = track(Site::SoundCloud, &[line.to_owned()], None).expect("a song");
+        assert_eq!(track.source, Source::SoundCloud { id: 7, secret: Some("s-Xy1".to_owned()) });
     }
 }

@@ -192,6 +192,8 @@ struct EngineReply {
     ytdlp: String,
     native_failures: u64,
     reason: Option<String>,
+    /// Why yt-dlp gave nothing when it was last run for this site.
+    ytdlp_reason: Option<String>,
 }
 
 #[derive(Debug, ToSchema)]
