@@ -8,6 +8,7 @@ use super::{App, Failure, store_failure};
 use crate::config::Config;
 use crate::convert::Ffmpeg;
 use crate::engine::YtDlp;
+use crate::origin::SharedRecipes;
 
 /// What the cache's drive can do. `sentences` tell what is wrong, the worst first.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub async fn tools(config: &Config) -> Tools {
         if !config.ytdlp.enabled {
             return None;
         }
-        Some(YtDlp::new(config).version().await.map_err(|error| error.to_string()))
+        Some(YtDlp::new(config, SharedRecipes::default()).version().await.map_err(|error| error.to_string()))
     };
     let ffmpeg = async { Ffmpeg::new(&config.ffmpeg).version().await.map_err(|error| error.to_string()) };
     let (ytdlp, ffmpeg) = tokio::join!(ytdlp, ffmpeg);

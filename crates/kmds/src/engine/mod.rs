@@ -80,11 +80,11 @@ impl Engines {
     #[must_use]
     pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
         let breakers = Site::NATIVE.into_iter().map(|site| (site, Breaker::new(recipes.clone()))).collect();
-        Self {
-            ytdlp: config.ytdlp.enabled.then(|| YtDlp::new(config, recipes.clone())),
-            native: Native::new(client, recipes),
-            breakers: Arc::new(breakers),
+        let ytdlp = config.ytdlp.enabled.then(|| YtDlp::new(config, recipes.clone()));
+        if let Some(tool) = &ytdlp {
+            tool.sweep();
         }
+        Self { ytdlp, native: Native::new(client, recipes), breakers: Arc::new(breakers) }
     }
 
     /// Metadata of a link, and the streams that came with it.

@@ -87,8 +87,6 @@ impl YtDlp {
     #[must_use]
     pub fn new(config: &Config, recipes: SharedRecipes) -> Self {
         let work_dir = config.state_dir.join("ytdlp");
-        // Folders of runs that were cut short with the service itself; the state folder is ours alone.
-        let _ = std::fs::remove_dir_all(&work_dir);
         let egress = config.sites.iter().map(|(site, of)| (*site, of.egress.clone())).collect();
         Self {
             inner: Arc::new(Inner {
@@ -121,7 +119,17 @@ impl YtDlp {
     pub async fn version(&self) -> Result<String, YtDlpError> {
         let run = process::Run { args: vec!["--ignore-config".into(), "--version".into()], ..self.run(Site::Other) };
         let out = run.output().await?;
-        Ok(out.stdout.trim().to_owned())
+        match (out.timed_out, out.status) {
+            (true, _) => Err(YtDlpError::TimedOut(self.inner.config.timeout)),
+            (false, Some(status)) => Err(YtDlpError::Broken(format!("it ended with {status}"))),
+            (false, None) => Ok(out.stdout.trim().to_owned()),
+        }
+    }
+
+    /// Removes the folders of runs that were cut short together with an earlier service. Only for the one process that
+    /// holds the state folder: another one's runs would lose theirs.
+    pub fn sweep(&self) {
+        let _ = std::fs::remove_dir_all(&self.inner.work_dir);
     }
 
     /// Metadata and streams of a link.
