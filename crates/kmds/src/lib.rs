@@ -161,12 +161,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     tracing::info!(recipes = %app.recipes_date(), cache = %config.cache.dir.display(), "serving on {}", server.url());
     let reload = tokio::spawn(reload_recipes(config.recipes_file.clone(), recipes));
     let watchdog = tokio::spawn(systemd::watchdog());
+    let asked = stop.clone();
+    let announce = tokio::spawn(async move {
+        asked.cancelled().await;
+        systemd::notify("STOPPING=1");
+    });
     server.run(app.clone(), stop).await;
-    systemd::notify("STOPPING=1");
     park.cancel();
     app.stopped().await;
     reload.abort();
     watchdog.abort();
+    announce.abort();
     tracing::info!("stopped; unfinished downloads go on at the next start");
     Ok(())
 }

@@ -111,7 +111,7 @@ impl Server {
     /// Serves until `stop`; then accepts nothing more, lets answers finish for `server.stop_within`, and cuts the rest.
     pub async fn run(self, app: App, stop: CancellationToken) {
         let bound = self.bound();
-        let Self { config, listener, guard, most_connections } = self;
+        let Self { config, mut listener, guard, most_connections } = self;
         let (stop_within, base_path) = (config.stop_within, config.base_path.clone());
         let metrics = Arc::clone(app.metrics());
         let http = Http::new(app, config, bound, stop.clone());
@@ -120,13 +120,19 @@ impl Server {
         let cut = CancellationToken::new();
         let connections = Connections { entry, most: most_connections, stop: stop.clone(), cut: cut.clone() };
         let open = connections.accept_from(&listener).await;
+        // Whoever comes now is refused at once, rather than kept waiting in the queue of a socket that nobody reads.
+        let socket_file = match &mut listener {
+            Listener::Unix(_, path) => path.take(),
+            Listener::Tcp(..) => None,
+        };
+        drop(listener);
         open.close();
         if tokio::time::timeout(stop_within, open.wait()).await.is_err() {
             tracing::warn!(target: "kmds::http", "{} connections cut after {} s", open.len(), stop_within.as_secs());
             cut.cancel();
             open.wait().await;
         }
-        if let Listener::Unix(_, Some(path)) = &listener {
+        if let Some(path) = socket_file {
             let _ = std::fs::remove_file(path);
         }
     }
