@@ -1,0 +1,83 @@
+//! Stopping: asked once it finishes what it can, asked twice it goes at once; the next start goes on.
+
+use std::time::{Duration, Instant};
+
+use kmds_lab::{Lab, kib};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::harness::{Kmds, Setup};
+
+/// Held songs are no stalled ones here.
+const PATIENT: &str = "[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n";
+
+fn signal(kmds: &Kmds) {
+    let pid = Pid::from_raw(i32::try_from(kmds.pid()).expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::TERM).expect("a signal");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_a_stream_that_can_finish_finish_and_exits_with_zero() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Last one").seconds(60.0).holds_at(kib(256)).publish();
+    let mut kmds = Setup::of(&lab).recipes(PATIENT).start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let tunnel = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let mut answer = kmds.get(&tunnel).await;
+    let mut heard = answer.chunk().await.expect("bytes").expect("bytes").to_vec();
+    signal(&kmds);
+    kmds.until("it takes no new connection", async || {
+        reqwest::Client::builder().no_proxy().build().expect("a client").get(kmds.at("/healthz")).send().await.is_err()
+    })
+    .await;
+    song.release();
+    while let Some(chunk) = answer.chunk().await.expect("the stream goes on") {
+        heard.extend_from_slice(&chunk);
+    }
+    assert_eq!(heard, song.bytes());
+    let begun = Instant::now();
+    let code = tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
+    assert_eq!(code, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "nothing is left to wait for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_cannot_finish_is_cut_in_time_and_its_download_goes_on_at_the_next_start() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Held").seconds(120.0).aac_only().holds_at(kib(1200)).publish();
+    let setup = Setup::of(&lab).recipes(PATIENT);
+    let mut kmds = setup.start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let entry = reply["Songs"][0].clone();
+    let tunnel = format!("{}&stream=1", entry["Tunnel_URL"].as_str().expect("a tunnel"));
+    let mut answer = kmds.get(&tunnel).await;
+    let mut heard = 0;
+    while heard < kib(1100) as usize {
+        heard += answer.chunk().await.expect("bytes").expect("bytes").len();
+    }
+    let begun = Instant::now();
+    let code = tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
+    assert_eq!(code, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(45), "it waits for a bounded time: {:?}", begun.elapsed());
+    assert!(answer.chunk().await.is_err() || answer.chunk().await.is_err(), "no clean end of half a song");
+    song.release();
+    let kmds = setup.start();
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    let sent = lab.media_bytes_sent(song.id());
+    assert!(sent < song.len() + kib(700), "{sent} bytes were sent of a song of {}", song.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_stops_at_once() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Held").holds_at(kib(128)).publish();
+    let mut kmds = Setup::of(&lab).recipes(PATIENT).start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let tunnel = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let mut answer = kmds.get(&tunnel).await;
+    assert!(answer.chunk().await.expect("bytes").is_some());
+    signal(&kmds);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
