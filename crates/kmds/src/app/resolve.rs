@@ -23,7 +23,7 @@ use crate::store::Store;
 /// Links remembered at once, refusals and lists together; a song's link costs a few hundred bytes.
 const REMEMBERED: usize = 2_000;
 /// Songs of remembered lists in memory, about 1 KB each.
-const REMEMBERED_SONGS: usize = 10_000;
+const REMEMBERED_SONGS: usize = 5_000;
 /// Signed URLs kept in memory, in bytes: one YouTube song has 6 KB of them.
 const STREAM_BYTES: usize = 512 << 10;
 
