@@ -11,7 +11,8 @@ use kmds_extract::{Container, Kind, Track, TrackId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::flight::Job;
-use super::pump::{PumpError, Source, check};
+use super::pump::{PumpError, check};
+use super::treat::Source;
 use super::words::{Key, NotServed, Song, State};
 use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};

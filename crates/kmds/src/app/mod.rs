@@ -9,7 +9,7 @@
 //! | [`resolve`] | what is asked of a site only once |
 //! | [`accept`] | from metadata to rows, names and jobs |
 //! | [`queue`], [`flight`] | who downloads next; one job a song |
-//! | [`work`], [`pump`] | one job's attempts; its bytes |
+//! | [`work`], [`pump`], [`treat`] | one job's attempts; its bytes; what becomes of them |
 //! | [`serve`] | audio for a listener, whole or growing |
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
 //! | [`checkup`] | what an operator asks of cache and tools |
@@ -28,6 +28,7 @@ mod pump;
 mod queue;
 mod resolve;
 mod serve;
+mod treat;
 mod words;
 mod work;
 
