@@ -128,7 +128,7 @@ async fn nothing_is_contacted_at_the_start_and_only_the_sites_hosts_after_that()
     assert!(hosts.len() > 3, "{hosts:?}");
     for connection in hosts {
         let is_known = |known: &&str| connection.host == **known || connection.host.ends_with(&format!(".{known}"));
-        assert!(SITES_HOSTS.iter().any(|known| is_known(known)), "{}", connection.host);
+        assert!(SITES_HOSTS.iter().any(is_known), "{}", connection.host);
     }
     assert!(lab.refused().is_empty(), "nothing but https to port 443: {:?}", lab.refused());
 }
