@@ -13,6 +13,7 @@
 //! | [`convert`] | ffmpeg, as a child process | |
 //! | [`store`] | catalog, growing files, publishing | |
 //! | [`media`], [`tag`] | whether a file is whole; its tags | |
+//! | [`webhook`] | telling another program that a song is ready | `app`, `origin` |
 //! | [`config`], [`metrics`], [`log`], [`systemd`] | settings, numbers, lines, the service manager | |
 
 pub mod app;
@@ -29,6 +30,7 @@ pub mod origin;
 pub mod store;
 pub mod systemd;
 pub mod tag;
+pub mod webhook;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 
 use kmds_extract::recipes::RecipesError;
 use kmds_extract::{Recipes, Site};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Failure, Parts};
@@ -46,6 +49,7 @@ use crate::http::{ServeError, Server};
 use crate::metrics::Metrics;
 use crate::origin::{Client, ClientConfig, EgressConfig, EgressError, SharedRecipes};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::webhook::{Webhook, WebhookError};
 
 /// As in `kmds --version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -63,6 +67,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     #[error("{0}")]
     App(#[from] Failure),
 }
@@ -155,7 +161,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let park = CancellationToken::new();
     let (app, recipes) = assemble(&config, park.clone())?;
     let server = Server::bind(&config.server).await?;
+    let webhook = config.webhook.as_ref().map(Webhook::new).transpose()?;
     app.start().await?;
+    let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));
     println!("kmds {VERSION} ready on {}", server.url());
     systemd::notify("READY=1");
     tracing::info!(recipes = %app.recipes_date(), cache = %config.cache.dir.display(), "serving on {}", server.url());
@@ -169,6 +177,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     server.run(app.clone(), stop).await;
     park.cancel();
     app.stopped().await;
+    webhook.inspect(JoinHandle::abort);
     reload.abort();
     watchdog.abort();
     announce.abort();

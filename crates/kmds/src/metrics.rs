@@ -38,6 +38,12 @@ struct ByAnswer {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByDelivery {
+    /// `delivered`, `failed` or `dropped`.
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -50,6 +56,7 @@ pub struct Metrics {
     received_bytes: Family<BySite, Counter>,
     requests: Family<ByAnswer, Counter>,
     served_bytes: Counter,
+    webhooks: Family<ByDelivery, Counter>,
     songs: Family<ByState, Gauge>,
     cache_bytes: Gauge,
     waiting: Family<BySite, Gauge>,
@@ -79,6 +86,7 @@ impl Metrics {
             received_bytes: Family::default(),
             requests: Family::default(),
             served_bytes: Counter::default(),
+            webhooks: Family::default(),
             songs: Family::default(),
             cache_bytes: Gauge::default(),
             waiting: Family::default(),
@@ -95,6 +103,7 @@ impl Metrics {
         registry.register("received_bytes", "Audio bytes from the sites", metrics.received_bytes.clone());
         registry.register("http_requests", "Answers to clients, by route and status", metrics.requests.clone());
         registry.register("served_bytes", "Audio bytes to clients", metrics.served_bytes.clone());
+        registry.register("webhooks", "Calls of the webhook, by outcome", metrics.webhooks.clone());
         registry.register("songs", "Songs in the catalog, by state", metrics.songs.clone());
         registry.register("cache_bytes", "Bytes of finished songs on the drive", metrics.cache_bytes.clone());
         registry.register("queue_waiting", "Songs waiting for a download", metrics.waiting.clone());
@@ -135,6 +144,11 @@ impl Metrics {
 
     pub fn served(&self, bytes: usize) {
         self.served_bytes.inc_by(bytes as u64);
+    }
+
+    /// `delivered`, `failed` or `dropped`.
+    pub fn webhook(&self, outcome: &'static str) {
+        self.webhooks.get_or_create(&ByDelivery { outcome }).inc();
     }
 
     pub fn listener_came(&self) {

@@ -26,6 +26,16 @@ impl App {
         Ok(Some(self.inner.known_song(row, track)))
     }
 
+    /// The song in the form an event named by its `rendition`.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn song_in(&self, id: &TrackId, rendition: &str) -> Result<Option<Song>, Failure> {
+        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        let Some(row) = rows.into_iter().find(|row| row.key.slug() == rendition) else { return Ok(None) };
+        let track = self.inner.store.track(id).await.map_err(store_failure)?;
+        Ok(track.map(|track| self.inner.known_song(&row, track)))
+    }
+
     /// Songs of the catalog, the newest first.
     /// # Errors
     /// A cursor that is none of ours, or the catalog cannot be read.

@@ -227,25 +227,41 @@ impl Egress {
     }
 
     fn tls(&self) -> Result<TlsConfig, EgressError> {
-        let mut roots = RootCertStore::empty();
-        let system = rustls_native_certs::load_native_certs();
-        for error in &system.errors {
-            tracing::debug!(%error, "a system root certificate was left out");
-        }
-        roots.add_parsable_certificates(system.certs);
-        roots.add_parsable_certificates(self.extra_roots.iter().cloned());
-        if roots.is_empty() {
-            tracing::warn!("no root certificates found; every https connection will fail");
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = TlsConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| EgressError::Client(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        tls_with(system_roots(&self.extra_roots))
     }
+}
+
+/// A client for an address that the operator named and that is no site's: it goes there directly, and follows nothing.
+pub(crate) fn direct_client(speaks_tls: bool, within: Duration) -> Result<reqwest::Client, EgressError> {
+    let roots = if speaks_tls { system_roots(&[]) } else { RootCertStore::empty() };
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls_with(roots)?).http1_only();
+    let builder = builder.redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(1).timeout(within);
+    builder.no_proxy().build().map_err(|error| EgressError::Client(error.without_url().to_string()))
+}
+
+fn system_roots(extra: &[CertificateDer<'static>]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::debug!(%error, "a system root certificate was left out");
+    }
+    roots.add_parsable_certificates(system.certs);
+    roots.add_parsable_certificates(extra.iter().cloned());
+    if roots.is_empty() {
+        tracing::warn!("no root certificates found; every https connection will fail");
+    }
+    roots
+}
+
+fn tls_with(roots: RootCertStore) -> Result<TlsConfig, EgressError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = TlsConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| EgressError::Client(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn read_proxy(text: &str) -> Result<Url, EgressError> {
