@@ -3,5 +3,29 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod classic_client;
+mod python_client;
 mod webhook;
 
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where a program is found, by the path of this process.
+fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let sbin = ["/usr/sbin".into(), "/usr/local/sbin".into()];
+    std::env::split_paths(&path).chain(sbin).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Says that a promise was not tested here, and why.
+fn skipped(what: &str, why: &str) {
+    eprintln!("!!! SKIPPED: {what}: {why}");
+}
+
+/// A python that runs the tests: `./test`'s own, else the machine's.
+fn python() -> Option<PathBuf> {
+    std::env::var_os("KMDS_TEST_PYTHON").map(PathBuf::from).or_else(|| which("python3"))
+}

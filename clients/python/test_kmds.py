@@ -1,0 +1,104 @@
+"""Tests of kmds.py against a running service; `cargo test -p kmds --test programs python` starts one and runs them."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kmds import AsyncKmds, Kmds, KmdsError  # noqa: E402
+
+URL, CACHE = os.environ["KMDS_URL"], os.environ["KMDS_CACHE"]
+WANTED = Path(os.environ["SONG_BYTES"]).read_bytes()
+
+
+class Blocking(unittest.TestCase):
+    def setUp(self) -> None:
+        self.kmds = Kmds(URL)
+
+    def test_metadata_comes_at_once_and_the_file_by_path(self) -> None:
+        fetched = self.kmds.fetch(os.environ["SONG"])
+        self.assertIsNone(fetched.title)
+        track = fetched.tracks[0]
+        self.assertEqual(track.title, "Copper Kettles")
+        self.assertGreater(track.duration_seconds or 0, 29)
+        self.assertEqual(self.kmds.path(track, CACHE).read_bytes(), WANTED)
+        self.assertEqual(self.kmds.track(track).state, "ready")
+        self.assertTrue(self.kmds.cover(track))
+
+    def test_a_stream_is_the_file_from_any_byte(self) -> None:
+        track = self.kmds.fetch(os.environ["SONG"]).tracks[0]
+        self.assertEqual(b"".join(self.kmds.stream(track)), WANTED)
+        self.assertEqual(b"".join(self.kmds.stream(track, 1000)), WANTED[1000:])
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.kmds.save(track, Path(folder) / "song.mp3")
+            self.assertEqual(path.read_bytes(), WANTED)
+            self.assertEqual(os.listdir(folder), ["song.mp3"])
+
+    def test_what_has_come_is_handed_out_before_the_rest(self) -> None:
+        track = self.kmds.fetch(os.environ["HELD"]).tracks[0]
+        self.assertTrue(next(iter(self.kmds.stream(track))))
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.wait(track, timeout=0)
+        self.assertEqual((caught.exception.kind, caught.exception.status), ("not_ready", 418))
+
+    def test_failures_have_a_kind_and_a_sentence(self) -> None:
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.fetch("https://example.org/nothing")
+        self.assertEqual((caught.exception.kind, caught.exception.status), ("unsupported_link", 400))
+        self.assertFalse(caught.exception.retryable)
+        self.assertGreater(len(str(caught.exception)), 10)
+        refused = self.kmds.fetch(os.environ["REFUSED"]).tracks[0]
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.wait(refused)
+        self.assertEqual(caught.exception.status, 500)
+        with self.assertRaises(KmdsError):
+            list(self.kmds.stream(refused))
+        with self.assertRaises(KmdsError) as caught:
+            Kmds("http://127.0.0.1:1").stats()
+        self.assertEqual(caught.exception.kind, "connection")
+        with self.assertRaises(ValueError):
+            Kmds("ftp://nowhere")
+
+    def test_events_tell_what_happens_and_resume(self) -> None:
+        seen, ready = [], threading.Event()
+
+        def follow() -> None:
+            for event in self.kmds.events(last=0):
+                seen.append(event)
+                if (event.name, event.state, event.site) == ("track", "ready", "youtube"):
+                    return ready.set()
+
+        threading.Thread(target=follow, daemon=True).start()
+        track = self.kmds.fetch(os.environ["OTHER"]).tracks[0]
+        self.assertTrue(ready.wait(60))
+        own = [event.state for event in seen if event.id == track.id and event.name == "track"]
+        self.assertEqual(own[-1], "ready")
+        again = next(iter(self.kmds.events(track, last=seen[-1].number - 1)))
+        self.assertEqual((again.number, again.id), (seen[-1].number, track.id))
+        self.kmds.delete(track)
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.track(track)
+        self.assertEqual(caught.exception.status, 404)
+
+
+class Asynchronous(unittest.IsolatedAsyncioTestCase):
+    async def test_the_same_calls_work_side_by_side(self) -> None:
+        kmds = AsyncKmds(URL)
+        track = (await kmds.fetch(os.environ["SONG"])).tracks[0]
+        path, stats = await asyncio.gather(kmds.path(track, CACHE), kmds.stats())
+        self.assertEqual(path.read_bytes(), WANTED)
+        self.assertIn("songs", stats)
+        self.assertEqual(b"".join([piece async for piece in kmds.stream(track)]), WANTED)
+        async for event in kmds.events(last=0):
+            self.assertTrue(event.state)
+            break
+        with self.assertRaises(KmdsError):
+            await kmds.fetch("nonsense")
+
+
+if __name__ == "__main__":
+    unittest.main()
