@@ -4,6 +4,8 @@
 mod harness;
 
 mod classic_client;
+mod nginx;
+mod packaging;
 mod python_client;
 mod webhook;
 

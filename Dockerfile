@@ -1,0 +1,26 @@
+# syntax=docker/dockerfile:1
+# A static binary and root certificates, nothing else: no shell, no interpreter. Songs that exist only as Opus keep that
+# form here, since there is no ffmpeg; see docs/operation.md for an image with ffmpeg and yt-dlp.
+FROM rust:1.95-alpine AS build
+RUN apk add --no-cache build-base
+WORKDIR /src
+COPY . .
+# One static file: musl has no other way here.
+RUN cargo build --release --locked --bin kmds \
+    && mkdir -p /out/etc/ssl/certs /out/var/cache/kmds /out/var/lib/kmds \
+    && cp target/release/kmds /out/kmds \
+    && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
+    && chown -R 65532:65532 /out/var
+
+FROM scratch
+COPY --from=build /out/ /
+USER 65532:65532
+ENV KMDS_SERVER__LISTEN=0.0.0.0:60071 \
+    KMDS_CACHE__DIR=/var/cache/kmds \
+    KMDS_STATE__DIR=/var/lib/kmds \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+EXPOSE 60071
+VOLUME ["/var/cache/kmds", "/var/lib/kmds"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["/kmds", "status"]
+ENTRYPOINT ["/kmds"]
+CMD ["serve"]

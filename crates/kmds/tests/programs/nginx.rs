@@ -1,0 +1,84 @@
+//! Behind a real nginx, by the example in the docs: base path, forwarded headers, and songs that still arrive.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Kmds, Setup};
+use crate::{root, skipped, which};
+use kmds_lab::{Lab, kib};
+
+struct Nginx {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its worker ends with it when it is asked to; a master that is killed leaves one behind.
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Nginx {
+    fn before(kmds: &Kmds) -> Option<Self> {
+        let program = which("nginx")?;
+        let example = std::fs::read_to_string(root().join("docs/nginx.conf")).expect("the example");
+        let location = example.replace("http://127.0.0.1:60071", &kmds.url);
+        assert_ne!(location, example);
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+        let folder = kmds.folder.path("nginx");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let at = folder.display();
+        let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .iter()
+            .map(|name| format!("{name}_temp_path {at}/{name};\n"))
+            .collect();
+        let config = format!(
+            "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temp}server {{\nlisten {free};\n{location}\n}}\n}}\n"
+        );
+        std::fs::write(folder.join("nginx.conf"), config).expect("a file");
+        let mut command = Command::new(program);
+        command.arg("-e").arg(folder.join("start.log")).arg("-c").arg(folder.join("nginx.conf"));
+        let child = command.stdin(Stdio::null()).spawn().expect("nginx starts");
+        Some(Self { child, url: format!("http://{free}") })
+    }
+}
+
+#[tokio::test]
+async fn the_nginx_example_serves_both_faces_below_its_path() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Held").holds_at(kib(64)).publish();
+    let setup = Setup::of(&lab).set("KMDS_SERVER__BASE_PATH", "/kmds").set("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let kmds = setup.start();
+    let Some(nginx) = Nginx::before(&kmds) else { return skipped("behind a reverse proxy", "there is no nginx") };
+    let at = |path: &str| format!("{}/kmds{path}", nginx.url);
+    kmds.until("nginx answers", async || kmds.http.get(at("/healthz")).send().await.is_ok()).await;
+    let request = kmds.http.post(at("/fetch")).body(serde_json::json!({ "URL": song.link() }).to_string());
+    // What a client says about itself must not count: this one would be refused.
+    let answer = request.header("x-forwarded-for", "8.8.8.8").send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let reply: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+    let entry = &reply["Songs"][0];
+    let music = entry["Music_URL"].as_str().expect("a URL");
+    assert!(music.starts_with(&at("/tunnel?file=")), "{music}");
+    let tunnel = entry["Tunnel_URL"].as_str().expect("a path");
+    assert!(tunnel.starts_with("/kmds/tunnel?file="), "{tunnel}");
+    let mut audio = kmds.http.get(format!("{music}&stream=1")).send().await.expect("audio");
+    assert_eq!(audio.status(), 200);
+    let mut received = audio.chunk().await.expect("bytes").expect("before the song is whole").to_vec();
+    song.release();
+    while let Some(chunk) = audio.chunk().await.expect("bytes") {
+        received.extend_from_slice(&chunk);
+    }
+    assert_eq!(received, song.bytes());
+    let page = kmds.http.get(at("/ui/")).send().await.expect("the page");
+    assert_eq!(page.status(), 200);
+    let partial = kmds.http.get(music).header("range", "bytes=5-9").send().await.expect("a range");
+    assert_eq!(partial.status(), 206);
+    assert_eq!(partial.bytes().await.expect("a body"), song.bytes().slice(5..10));
+}

@@ -1,0 +1,69 @@
+#!/bin/sh
+# Builds a Debian package around a binary that is built already:
+#
+#   cargo build --release --locked --bin kmds
+#   packaging/deb.sh target/release/kmds .        # writes ./kmds_VERSION_ARCH.deb, prints its path
+#
+# Needs dpkg-deb; as root or not makes no difference. A plain script, since the package has four files and no more.
+set -eu
+binary=$1
+out=$2
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+version=$("$binary" --version | cut -d' ' -f2)
+arch=$(dpkg --print-architecture)
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+
+install -Dm755 "$binary" "$tree/usr/bin/kmds"
+install -Dm644 "$here/kmds.service" "$tree/lib/systemd/system/kmds.service"
+install -Dm644 "$here/kmds.socket" "$tree/lib/systemd/system/kmds.socket"
+install -Dm644 "$root/kmds.example.toml" "$tree/etc/kmds/kmds.toml"
+install -Dm644 "$root/README.md" "$tree/usr/share/doc/kmds/README.md"
+install -Dm644 "$root/LICENSE-MIT" "$tree/usr/share/doc/kmds/copyright"
+cat "$root/LICENSE-APACHE" >>"$tree/usr/share/doc/kmds/copyright"
+
+mkdir "$tree/DEBIAN"
+echo /etc/kmds/kmds.toml >"$tree/DEBIAN/conffiles"
+size=$(du -sk "$tree" | cut -f1)
+cat >"$tree/DEBIAN/control" <<CONTROL
+Package: kmds
+Version: $version
+Architecture: $arch
+Maintainer: The KMDS authors <kmds@localhost>
+Installed-Size: $size
+Depends: libc6, ca-certificates
+Recommends: ffmpeg
+Suggests: yt-dlp
+Section: net
+Priority: optional
+Homepage: https://github.com/kmds/kmds
+Description: media downloading service for YouTube, SoundCloud and Bandcamp
+ A link goes in; metadata comes out at once, the audio as soon as it arrives, and
+ the finished file appears on a drive by one atomic rename.
+CONTROL
+
+# The service is not started at once: its settings, and who may reach it, are the operator's to decide.
+cat >"$tree/DEBIAN/postinst" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ -d "$DPKG_ROOT/run/systemd/system" ]; then systemctl daemon-reload || true; fi
+if [ "$1" = configure ] && [ -z "$2" ]; then echo "kmds: start it with: systemctl enable --now kmds"; fi
+SCRIPT
+cat >"$tree/DEBIAN/prerm" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d "$DPKG_ROOT/run/systemd/system" ]; then systemctl disable --now kmds.service kmds.socket || true; fi
+SCRIPT
+cat >"$tree/DEBIAN/postrm" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ -d "$DPKG_ROOT/run/systemd/system" ]; then systemctl daemon-reload || true; fi
+# Songs and catalog go only when everything is to go.
+if [ "$1" = purge ]; then for at in cache lib; do rm -rf "$DPKG_ROOT/var/$at/private/kmds" "$DPKG_ROOT/var/$at/kmds"; done; fi
+SCRIPT
+chmod 755 "$tree/DEBIAN/postinst" "$tree/DEBIAN/prerm" "$tree/DEBIAN/postrm"
+
+package="$out/kmds_${version}_$arch.deb"
+dpkg-deb --root-owner-group --build "$tree" "$package" >/dev/null
+echo "$package"
