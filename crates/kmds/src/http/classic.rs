@@ -137,7 +137,7 @@ pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
 #[utoipa::path(get, path = "/tunnel", tag = "classic",
     params(
         ("file" = String, Query, description = "Canonical name, like `soundcloud-433445760.m4a`, or the human one"),
-        ("wait" = Option<u16>, Query, description = "Hold the request until the file is ready, 0 to 300 s"),
+        ("wait" = Option<u16>, Query, maximum = 300, description = "Hold the request until the file is ready, 0 to 300 s"),
         ("stream" = Option<bool>, Query, description = "Send bytes as they arrive"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
         ("Range" = Option<String>, Header, description = "RFC 9110, 14.2"),

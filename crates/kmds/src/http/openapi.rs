@@ -207,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn each_face_is_described_by_shapes_of_its_own() {
+        let document = document();
+        for (path, wanted) in [("/fetch", "Songs"), ("/api/v1/fetch", "tracks")] {
+            let schema = &document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["schema"];
+            let reference = schema["$ref"].as_str().expect("a reference").trim_start_matches('#');
+            let properties = &document.pointer(reference).expect("a schema")["properties"];
+            assert!(properties.get(wanted).is_some(), "{path}: {properties}");
+        }
+    }
+
+    #[test]
     fn every_route_says_how_it_refuses() {
         let document = document();
         for (path, item) in document["paths"].as_object().expect("paths") {

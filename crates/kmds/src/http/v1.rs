@@ -227,7 +227,7 @@ pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts
         ("site" = String, Path), ("id" = String, Path),
         ("rendition" = Option<String>, Query, description = "`original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`"),
         ("tags" = Option<bool>, Query, description = "A copy with title, artist, album and cover written into it"),
-        ("wait" = Option<u16>, Query, description = "Hold the request until the file is ready, 0 to 300 s"),
+        ("wait" = Option<u16>, Query, maximum = 300, description = "Hold the request until the file is ready, 0 to 300 s"),
         ("stream" = Option<bool>, Query, description = "Send bytes as they arrive"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
         ("Range" = Option<String>, Header, description = "RFC 9110, 14.2"),

@@ -36,6 +36,7 @@ pub(in crate::http) struct Server {
 
 /// What `/fetch` is asked.
 #[derive(Debug, ToSchema)]
+#[schema(as = ClassicFetchBody)]
 #[schema(rename_all = "PascalCase", example = json!({"URL": "https://soundcloud.com/klaus-veen/ordinary-days"}))]
 #[expect(dead_code, reason = "describes the body for /openapi.json; it is read by hand, in two encodings")]
 pub(in crate::http) struct FetchBody {
@@ -51,6 +52,7 @@ pub(in crate::http) struct FetchBody {
 
 /// The songs of a link.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClassicFetchReply)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::http) struct FetchReply {
     status: u16,
@@ -109,6 +111,7 @@ struct Metadata {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClassicMissingReply)]
 #[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
 struct MissingReply {
     #[schema(required = true)]
