@@ -4,6 +4,7 @@
 mod harness;
 
 mod classic_client;
+mod description;
 mod nginx;
 mod packaging;
 mod python_client;

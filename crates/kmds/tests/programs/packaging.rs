@@ -102,3 +102,22 @@ fn the_container_runs_as_nobody_on_a_read_only_root() {
     }
     assert!(read(".dockerignore").lines().any(|line| line == "target"));
 }
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let text = std::fs::read_to_string(root().join("packaging/grafana.json")).expect("the dashboard");
+    let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let table = std::fs::read_to_string(root().join("docs/operation.md")).expect("the docs");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let asked: Vec<&str> = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"))
+        .map(|target| target["expr"].as_str().expect("an expression"))
+        .flat_map(|expression| expression.split(|c: char| !(c.is_ascii_lowercase() || c == '_')))
+        .filter(|word| word.starts_with("kmds_"))
+        .collect();
+    assert!(asked.len() >= panels.len());
+    for metric in asked {
+        assert!(table.contains(&format!("`{metric}`")), "{metric} is in no row of the table of metrics");
+    }
+}
