@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # A static binary and root certificates, nothing else: no shell, no interpreter. Songs that exist only as Opus keep that
-# form here, since there is no ffmpeg; see docs/operation.md for an image with ffmpeg and yt-dlp.
+# form here (KMDS_AUDIO__OPUS), since there is no ffmpeg to convert them.
 FROM rust:1.95-alpine AS build
 RUN apk add --no-cache build-base
 WORKDIR /src
@@ -18,6 +18,7 @@ USER 65532:65532
 ENV KMDS_SERVER__LISTEN=0.0.0.0:60071 \
     KMDS_CACHE__DIR=/var/cache/kmds \
     KMDS_STATE__DIR=/var/lib/kmds \
+    KMDS_AUDIO__OPUS=keep \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 EXPOSE 60071
 VOLUME ["/var/cache/kmds", "/var/lib/kmds"]

@@ -38,6 +38,13 @@ struct ByAnswer {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByRequest {
+    site: &'static str,
+    /// `page`, `media` or `cover`.
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByDelivery {
     /// `delivered`, `failed` or `dropped`.
     outcome: &'static str,
@@ -55,6 +62,9 @@ pub struct Metrics {
     jobs: Family<ByOutcome, Counter>,
     received_bytes: Family<BySite, Counter>,
     requests: Family<ByAnswer, Counter>,
+    asked: Family<ByRequest, Counter>,
+    retries: Family<BySite, Counter>,
+    page_bytes: Family<BySite, Counter>,
     served_bytes: Counter,
     webhooks: Family<ByDelivery, Counter>,
     songs: Family<ByState, Gauge>,
@@ -85,6 +95,9 @@ impl Metrics {
             jobs: Family::default(),
             received_bytes: Family::default(),
             requests: Family::default(),
+            asked: Family::default(),
+            retries: Family::default(),
+            page_bytes: Family::default(),
             served_bytes: Counter::default(),
             webhooks: Family::default(),
             songs: Family::default(),
@@ -101,6 +114,9 @@ impl Metrics {
         registry.register("build_info", "The running version", build);
         registry.register("jobs", "Jobs ended, by site and outcome", metrics.jobs.clone());
         registry.register("received_bytes", "Audio bytes from the sites", metrics.received_bytes.clone());
+        registry.register("origin_requests", "Requests to the sites, retries included", metrics.asked.clone());
+        registry.register("origin_retries", "Requests to the sites that were repeats", metrics.retries.clone());
+        registry.register("page_bytes", "Bytes of pages from the sites, compressed", metrics.page_bytes.clone());
         registry.register("http_requests", "Answers to clients, by route and status", metrics.requests.clone());
         registry.register("served_bytes", "Audio bytes to clients", metrics.served_bytes.clone());
         registry.register("webhooks", "Calls of the webhook, by outcome", metrics.webhooks.clone());
@@ -188,12 +204,25 @@ impl Metrics {
             counter.inc_by(failures.saturating_sub(counter.get()));
         }
         self.ytdlp_runs.inc_by(now.ytdlp_runs.saturating_sub(self.ytdlp_runs.get()));
+        for asked in &now.asked {
+            let site = asked.site.as_str();
+            for (kind, total) in [("page", asked.pages), ("media", asked.media), ("cover", asked.covers)] {
+                catch_up(&self.asked.get_or_create(&ByRequest { site, kind }), total);
+            }
+            catch_up(&self.retries.get_or_create(&BySite { site }), asked.retries);
+            catch_up(&self.page_bytes.get_or_create(&BySite { site }), asked.page_bytes);
+        }
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);
         text
     }
+}
+
+/// Brings a counter to what was counted elsewhere.
+fn catch_up(counter: &Counter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 /// What is read off elsewhere when somebody asks.
@@ -206,9 +235,21 @@ pub struct Snapshot {
     pub native_first: Vec<(Site, bool)>,
     /// Whether each enabled site is asked.
     pub open: Vec<(Site, bool)>,
+    pub asked: Vec<Asked>,
     /// Since the start, as all counters.
     pub native_failures: Vec<(Site, u64)>,
     pub ytdlp_runs: u64,
+}
+
+/// What was asked of one site since the start.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub site: Site,
+    pub pages: u64,
+    pub media: u64,
+    pub covers: u64,
+    pub retries: u64,
+    pub page_bytes: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use kmds::config::{SETTINGS, Setting, example};
-use kmds::metrics::{Lane, Metrics, Snapshot};
+use kmds::metrics::{Asked, Lane, Metrics, Snapshot};
 use kmds_extract::{Kind, Site};
 
 /// The table of `docs/settings.md` stands between these.
@@ -104,10 +104,13 @@ fn every_metric_is_in_the_table() {
     metrics.job_done(Site::YouTube, None);
     metrics.received(Site::YouTube, 1);
     metrics.answered("/", 200);
+    metrics.webhook("delivered");
     let now = Snapshot {
         songs: [("ready".to_owned(), 1)].into(),
         lanes: vec![Lane { site: Site::YouTube, waiting: 1, running: 1 }],
         native_first: vec![(Site::YouTube, true)],
+        open: vec![(Site::YouTube, true)],
+        asked: vec![Asked { site: Site::YouTube, pages: 1, media: 1, covers: 1, retries: 1, page_bytes: 1 }],
         ..Snapshot::default()
     };
     let metrics = metrics.text(&now);

@@ -130,6 +130,13 @@ async fn nothing_is_contacted_at_the_start_and_only_the_sites_hosts_after_that()
         let is_known = |known: &&str| connection.host == **known || connection.host.ends_with(&format!(".{known}"));
         assert!(SITES_HOSTS.iter().any(is_known), "{}", connection.host);
     }
+    let metrics = kmds.get("/metrics").await.text().await.expect("a body");
+    for (site, kind, seen) in [("youtube", Site::YouTube, "page"), ("soundcloud", Site::SoundCloud, "page")] {
+        let row =
+            format!("kmds_origin_requests_total{{site=\"{site}\",kind=\"{seen}\"}} {}\n", lab.page_requests(kind));
+        assert!(metrics.contains(&row), "{row}{metrics}");
+    }
+    assert!(metrics.contains("kmds_http_requests_total{route=\"/fetch\",status=\"200\"}"), "{metrics}");
     assert!(lab.refused().is_empty(), "nothing but https to port 443: {:?}", lab.refused());
 }
 

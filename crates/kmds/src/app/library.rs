@@ -2,6 +2,8 @@
 //!
 //! Owns the questions that are not about one stream of audio. Hides rows and the cover folder. Never downloads audio.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use kmds_extract::{Kind, Site, Track, TrackId};
 
 use super::words::{Cover, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats};
@@ -128,6 +130,7 @@ impl App {
             Site::parse(&queue.site).map(|site| metrics::Lane { site, waiting, running })
         };
         let native = |engine: &EngineStats| Site::parse(&engine.site).map(|site| (site, engine.first == "native"));
+        let asked = |of: &SiteStats| Site::parse(&of.site).map(|site| self.inner.asked_of(site));
         let open = |of: &SiteStats| Site::parse(&of.site).map(|site| (site, of.open));
         self.inner.metrics.text(&metrics::Snapshot {
             cache_bytes: stats.bytes_on_disk,
@@ -140,6 +143,7 @@ impl App {
                 .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
                 .collect(),
             ytdlp_runs: self.inner.engines.ytdlp().map_or(0, crate::engine::YtDlp::runs),
+            asked: stats.sites.iter().filter(|site| site.enabled).filter_map(asked).collect(),
             songs: stats.songs,
         })
     }
@@ -189,6 +193,19 @@ impl Inner {
                 Err(StoreError::Busy { .. }) => tokio::task::yield_now().await,
                 done => return done.map(drop).map_err(store_failure),
             }
+        }
+    }
+
+    fn asked_of(&self, site: Site) -> metrics::Asked {
+        let counters = self.client.counters().site(site);
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        metrics::Asked {
+            site,
+            pages: read(&counters.page_requests),
+            media: read(&counters.media_requests),
+            covers: read(&counters.cover_requests),
+            retries: read(&counters.retries),
+            page_bytes: read(&counters.page_bytes),
         }
     }
 
