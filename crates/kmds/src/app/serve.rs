@@ -29,6 +29,15 @@ impl App {
     /// # Errors
     /// [`NotServed`]: not finished, failed, or never asked for.
     pub async fn audio(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
+        let audio = self.audio_of(key, want).await?;
+        // Songs under way have moved it already.
+        if audio.finished && !matches!(want, Want::Peek | Want::PeekStream) {
+            self.inner.move_window(key).await?;
+        }
+        Ok(audio)
+    }
+
+    async fn audio_of(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
         match want {
             Want::WholeWithin(limit) => {
                 let waited = tokio::time::timeout(limit, self.inner.whole(key)).await;
@@ -38,7 +47,7 @@ impl App {
                 }
             }
             Want::Stream => self.inner.stream(key).await,
-            Want::Peek | Want::Whole => self.inner.audio_now(key, want).await,
+            Want::Peek | Want::PeekStream | Want::Whole => self.inner.audio_now(key, want).await,
         }
     }
 }
@@ -54,7 +63,13 @@ impl Inner {
         match self.ready(key).await? {
             Ready::Yes(audio) => Ok(*audio),
             Ready::Not(row) => {
-                if want == Want::Peek {
+                if want == Want::PeekStream
+                    && let Some(job) = self.jobs.get(key)
+                    && let Some(audio) = self.growing(&row, &job.status())
+                {
+                    return Ok(audio);
+                }
+                if matches!(want, Want::Peek | Want::PeekStream) {
                     return Err(self.unfinished(&row));
                 }
                 let job = self.demand(&row).await?;
@@ -90,20 +105,24 @@ impl Inner {
                 Ok(status) => status.clone(),
                 Err(_) => continue,
             };
-            if let (Some(partial), Some(ext)) = (&status.partial, &status.ext)
-                && !status.is_over()
-            {
-                return Ok(Audio {
-                    content_type: content_type(ext).unwrap_or("application/octet-stream"),
-                    total: partial.progress().total,
-                    etag: partial.etag(),
-                    modified: SystemTime::now(),
-                    file_name: forms::rename(&row.human_name, ext),
-                    finished: false,
-                    reader: self.store.open_reader(partial),
-                });
+            if let Some(audio) = self.growing(&row, &status) {
+                return Ok(audio);
             }
         }
+    }
+
+    /// The file of a job under way, once the site has answered its first media request.
+    fn growing(&self, row: &Row, status: &Status) -> Option<Audio> {
+        let (partial, ext) = (status.partial.as_ref()?, status.ext.as_ref()?);
+        (!status.is_over()).then(|| Audio {
+            content_type: content_type(ext).unwrap_or("application/octet-stream"),
+            total: partial.progress().total,
+            etag: partial.etag(),
+            modified: SystemTime::now(),
+            file_name: forms::rename(&row.human_name, ext),
+            finished: false,
+            reader: self.store.open_reader(partial),
+        })
     }
 
     /// The finished file; or the row of a song that has none (yet), which is evicted if its file is gone.

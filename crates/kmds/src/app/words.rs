@@ -177,6 +177,8 @@ pub enum Found {
 pub enum Want {
     /// Only a finished file, now; moves nothing (`HEAD`).
     Peek,
+    /// What is there now, growing or finished; moves nothing (`HEAD` with `stream`).
+    PeekStream,
     /// Only a finished file; a queued song moves to the front.
     Whole,
     /// A finished file, within this time.

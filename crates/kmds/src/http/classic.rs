@@ -169,7 +169,8 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
 /// How long a request for a file is ready to wait. `HEAD` never waits and never moves a song.
 pub(super) fn wanted(method: &Method, streams: bool, wait: Wait) -> Want {
     match (method, streams) {
-        (&Method::HEAD, _) => Want::Peek,
+        (&Method::HEAD, true) => Want::PeekStream,
+        (&Method::HEAD, false) => Want::Peek,
         (_, true) => Want::Stream,
         (_, false) if wait.time.is_zero() => Want::Whole,
         (_, false) => Want::WholeWithin(wait.time),
@@ -250,7 +251,8 @@ mod tests {
 
     #[test]
     fn head_only_peeks_whatever_else_is_asked() {
-        assert_eq!(wanted(&Method::HEAD, true, Wait::default()), Want::Peek);
+        assert_eq!(wanted(&Method::HEAD, true, Wait::default()), Want::PeekStream);
+        assert_eq!(wanted(&Method::HEAD, false, Wait::default()), Want::Peek);
         assert_eq!(wanted(&Method::GET, true, Wait::default()), Want::Stream);
         assert_eq!(wanted(&Method::GET, false, Wait::default()), Want::Whole);
     }
