@@ -296,6 +296,14 @@ mod tests {
         assert_eq!(rules(&[], None).admit("a.example", both.clone()).expect("public"), both);
     }
 
+    #[test]
+    fn only_the_family_whose_outside_address_was_checked_is_used() {
+        let both = found(&["8.8.8.8", "2a00:1450:4001:80b::200e"]);
+        let guard = Guard::new(Vec::new(), None);
+        guard.pin(Family::V6);
+        assert_eq!(guard.0.admit("a.example", both.clone()).expect("public"), both[1..]);
+    }
+
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused() {
         let name = "localhost".parse().expect("name");
