@@ -170,7 +170,7 @@ fn assembled(
         number: frame.map(|frame| frame.number),
         total: frame.map(|frame| frame.total),
         duration: milliseconds(raw.duration),
-        cover_url: cover(raw, set),
+        cover_url: cover(raw),
         date: date(raw),
         streams: Vec::new(),
         withheld: None,
@@ -195,11 +195,10 @@ pub fn set_artist(set: &RawSet) -> Option<String> {
     set.user.as_ref().and_then(|user| user.username.clone())
 }
 
-/// Its own, else the set's, else the uploader's face; 500 px, which always is a JPEG.
-fn cover(raw: &RawTrack, set: Option<&RawSet>) -> Option<String> {
+/// Its own, else the uploader's face, in a set as alone; 500 px, which always is a JPEG.
+fn cover(raw: &RawTrack) -> Option<String> {
     let avatar = || raw.user.as_ref().and_then(|user| user.avatar_url.as_deref());
-    let set = || set.and_then(|set| set.artwork_url.as_deref());
-    raw.artwork_url.as_deref().or_else(set).or_else(avatar).and_then(sized)
+    raw.artwork_url.as_deref().or_else(avatar).and_then(sized)
 }
 
 pub fn sized(url: &str) -> Option<String> {

@@ -26,7 +26,7 @@ async fn a_set_costs_one_request_and_one_per_fifty_stubs() {
 }
 
 #[tokio::test]
-async fn songs_of_a_set_take_its_title_number_and_cover() {
+async fn songs_of_a_set_take_its_title_and_number_but_not_its_cover() {
     let bare = with(song(2), &json!({"artwork_url": null, "publisher_metadata": {"album_title": "Else"}}));
     let fake = says(set(1, &[song(1), bare.clone()]));
     let Ok(Resolved::Collection(list)) = resolve(SET, &fake).await else { panic!("no set") };
@@ -37,7 +37,7 @@ async fn songs_of_a_set_take_its_title_number_and_cover() {
     let Entry::Track(second) = &list.entries[1] else { panic!("unavailable") };
     assert_eq!((second.album.as_deref(), second.album_artist.as_deref()), (Some("The Set"), Some("Some One")));
     assert_eq!((second.number, second.total), (Some(2), Some(2)));
-    assert_eq!(second.cover_url.as_deref(), Some("https://i1.sndcdn.com/artworks-set-t500x500.jpg"));
+    assert_eq!(second.cover_url.as_deref(), Some("https://i1.sndcdn.com/avatars-1-x-t500x500.jpg"));
 
     let plain = with(set(1, &[song(1), bare]), &json!({"artwork_url": null, "is_album": false, "set_type": ""}));
     let Ok(Resolved::Collection(list)) = resolve(SET, &says(plain)).await else { panic!("no set") };
