@@ -62,14 +62,34 @@ impl Inner {
                 self.metrics.job_done(job.key.track().site(), None);
                 self.jobs.finish(job, Ok(ext), true);
             }
-            Err(End::Failed(failure)) => self.give_up(job, failure).await,
+            Err(End::Failed(failure)) => {
+                if self.give_up(job, failure).await {
+                    self.start_if_queued(job).await;
+                }
+            }
             Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
             // Whoever waits looks at the row again: it was removed, or goes on at the next start.
-            Err(End::Stopped) => self.jobs.finish(job, Err(cancelled()), true),
+            Err(End::Stopped) => {
+                self.jobs.finish(job, Err(cancelled()), true);
+                self.start_if_queued(job).await;
+            }
         }
     }
 
-    async fn give_up(&self, job: &Job, failure: Failure) {
+    /// Someone may have queued the song again between the note of its end and the end of its job, and found this job.
+    async fn start_if_queued(&self, job: &Job) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        if let Ok(Some(row)) = self.store.row(&job.key).await
+            && row.state == store::State::Queued
+        {
+            self.jobs.enqueue(&job.key, job.requester, row.total_bytes);
+        }
+    }
+
+    /// Whether the failure could be noted.
+    async fn give_up(&self, job: &Job, failure: Failure) -> bool {
         tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
         self.metrics.job_done(job.key.track().site(), Some(failure.kind));
         let row = store::Failure {
@@ -78,16 +98,19 @@ impl Inner {
             retryable: failure.retryable(),
             at: jiff::Timestamp::now(),
         };
-        if let Err(error) = self.store.fail(&job.key, row).await {
+        let noted = self.store.fail(&job.key, row).await;
+        if let Err(error) = &noted {
             tracing::error!(track = %job.key.track(), %error, "the failure could not be noted");
         }
         self.jobs.finish(job, Err(failure), true);
+        noted.is_ok()
     }
 
     /// Jobs wait for a site's limit, up to a point; requests do not.
     async fn wait_for_limit(&self, job: &Job, told: Option<Duration>, failure: Failure) {
         let Some(wait) = job.wait_for_limit(told, &self.recipes.current().time) else {
-            return self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
+            self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
+            return;
         };
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
         if let Err(error) = self.store.set_state(&job.key, store::State::Queued).await {

@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod again;
 mod crowd;
 mod drive;
 mod random;

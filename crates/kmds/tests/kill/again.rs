@@ -1,0 +1,57 @@
+//! Asked for again in the very moment a job ends: the song is not forgotten, although nobody asks for its audio.
+
+use std::time::Duration;
+
+use kmds_lab::{Fault, Lab};
+use serde_json::Value;
+
+use super::harness::{Kmds, Setup};
+
+const QUICK: &str =
+    "[time]\nretry_pauses = [0.0]\naudio_pauses = [0.0]\naudio_tries = 1\n[bandcamp.hosts]\npace = 0.0\n";
+
+/// Looks without asking for audio, which would heal what is tested here.
+async fn comes(kmds: &Kmds, id: &str) {
+    kmds.until("the song is ready", async || {
+        let answer = kmds.get(&format!("/api/v1/tracks/bandcamp/{id}")).await;
+        let track: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        track["state"] == "ready"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_song_removed_and_asked_for_again_at_once_comes() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Removed").seconds(20.0).publish();
+    song.drip_at(4_000_000);
+    let kmds = Setup::of(&lab).recipes(QUICK).start();
+    for _ in 0..20 {
+        assert_eq!(kmds.fetch(&song.link()).await.0, 200);
+        let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}", song.id()));
+        assert!(kmds.http.delete(path).send().await.expect("an answer").status().is_success());
+        assert_eq!(kmds.fetch(&song.link()).await.0, 200);
+        comes(&kmds, song.id()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_song_asked_for_again_while_it_fails_comes_when_it_can() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Failing").seconds(20.0).publish();
+    let kmds = Setup::of(&lab).recipes(QUICK).start();
+    for _ in 0..5 {
+        lab.inject(Fault::Status(500, None).on_media());
+        for _ in 0..40 {
+            assert_eq!(kmds.fetch(&song.link()).await.0, 200);
+        }
+        lab.clear_faults();
+        assert_eq!(kmds.fetch(&song.link()).await.0, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(kmds.fetch(&song.link()).await.0, 200);
+        comes(&kmds, song.id()).await;
+        let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}", song.id()));
+        kmds.http.delete(path).send().await.expect("an answer");
+    }
+}
