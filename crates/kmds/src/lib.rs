@@ -174,7 +174,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         asked.cancelled().await;
         systemd::notify("STOPPING=1");
     });
+    let (closing, waiting) = (stop.clone(), app.clone());
+    let close = tokio::spawn(async move {
+        closing.cancelled().await;
+        waiting.close();
+    });
     server.run(app.clone(), stop).await;
+    close.abort();
     park.cancel();
     app.stopped().await;
     webhook.inspect(JoinHandle::abort);

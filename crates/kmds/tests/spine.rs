@@ -205,3 +205,88 @@ async fn a_deleted_song_leaves_nothing_on_the_drive() {
     assert_eq!(answer.status(), 204);
     assert_eq!(kmds.published(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_full_queue_refuses_new_songs_only() {
+    let lab = Lab::start().await;
+    let known = lab.bandcamp().track("Known").publish();
+    let set = lab.soundcloud().set(5).publish();
+    let one = set.songs()[4].clone();
+    set.songs().iter().for_each(|song| song.hold_at(kib(16)));
+    let kmds = Setup::of(&lab).set("KMDS_QUEUE__MAX_SONGS", "5").set("KMDS_SOUNDCLOUD__MAX_DOWNLOADS", "1").start();
+    kmds.download(&known.link()).await;
+    let (status, reply) = kmds.fetch(&set.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    assert_eq!(kmds.fetch(&known.link()).await.0, 200, "it is ready");
+    assert_eq!(kmds.fetch(&one.link()).await.0, 200, "it waits already");
+    let more = lab.bandcamp().album(2).publish();
+    let answer = kmds.http.post(kmds.at("/fetch")).body(serde_json::json!({ "URL": more.link() }).to_string());
+    let answer = answer.timeout(PATIENCE).send().await.expect("an answer");
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_site_that_says_now_again_and_again_is_not_hammered() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Limited").publish();
+    lab.inject(kmds_lab::Fault::Status(429, Some(0)).on_media().of(&song));
+    // A pause of 60 s that doubles, taken short three times.
+    let kmds = Setup::of(&lab).recipes("[bandcamp.hosts]\npace = 0.0\n[time]\nlimit_pause = 60.0\n").start();
+    assert_eq!(kmds.fetch(&song.link()).await.0, 200);
+    lab.until(|seen| seen.iter().filter(|one| one.kind == kmds_lab::Kind::Media).count() >= 2).await;
+    let log = kmds.log();
+    assert!(!log.contains("wait_s=0"), "{log}");
+}
+
+#[tokio::test]
+async fn three_bot_checks_in_a_row_give_the_site_a_rest() {
+    let lab = Lab::start().await;
+    let tracks: Vec<_> = (0..5).map(|place| lab.soundcloud().track(&format!("song-{place}")).publish()).collect();
+    lab.inject(kmds_lab::Fault::BotCheck.on_pages().of_site(Site::SoundCloud).at_host("api-v2.soundcloud.com"));
+    let kmds = Kmds::start(&lab);
+    let mut asked = 0;
+    for (place, track) in tracks.iter().enumerate() {
+        let (status, reply) = kmds.fetch(&track.link()).await;
+        assert_eq!((status, &reply["Kind"]), (429, &"bot_check".into()), "{reply}");
+        if place < 3 {
+            asked = lab.page_requests(Site::SoundCloud);
+        }
+    }
+    assert_eq!(lab.page_requests(Site::SoundCloud), asked, "nothing was asked after the third");
+}
+
+#[tokio::test]
+async fn a_song_known_already_keeps_its_name_its_size_and_its_file() {
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("mp3-only").seconds(30.0).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, first) = kmds.fetch(&song.link()).await;
+    kmds.whole(&first["Songs"][0]).await;
+    let (_, second) = kmds.fetch(&song.link()).await;
+    let (first, second) = (&first["Songs"][0], &second["Songs"][0]);
+    assert_eq!(second["State"], "ready");
+    for name in ["File_Name", "Tunnel_URL", "Cache_Path"] {
+        assert_eq!(first[name], second[name], "{name}");
+    }
+    assert!(second["Metadata"]["Approximate_Size"].is_u64());
+    assert_eq!(lab.hits(&song), 1);
+}
+
+#[tokio::test]
+async fn a_fetch_beside_a_removal_never_promises_what_is_gone() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Contested").seconds(5.0).publish();
+    let kmds = Kmds::start(&lab);
+    let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}", song.id()));
+    for _ in 0..20 {
+        let (removal, link) = (kmds.http.delete(&path).timeout(PATIENCE).send(), song.link());
+        let (_, (status, reply)) = tokio::join!(removal, kmds.fetch(&link));
+        assert_eq!(status, 200, "{reply}");
+        let tunnel = format!("{}&wait=60", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+        // Removed after it was asked for, or there: never stuck, never failed.
+        let answer = kmds.get(&tunnel).await.status().as_u16();
+        assert!([200, 404].contains(&answer), "{answer}");
+    }
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+}

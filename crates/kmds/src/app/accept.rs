@@ -12,12 +12,16 @@ use kmds_extract::{Collection, Entry, Kind, Resolved, Track};
 
 use super::flight::Job;
 use super::names::{self, Unique};
+use super::resolve::Target;
 use super::words::{FetchAsk, Fetched, Key, ListFacts, Missing, Prefetch, Song, State, Stored};
 use super::{App, Failure, Inner, forms, store_failure};
-use crate::store::{self, Accepted, Row};
+use crate::store::{self, Accepted, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
+
+/// Songs of lists with a window that are kept in mind.
+const WINDOW_SONGS: usize = 10_000;
 
 /// A list of which only some songs are queued ahead of the one being read.
 #[derive(Debug)]
@@ -42,10 +46,16 @@ impl App {
     /// [`Failure`]: the link, the site or our own limits refuse. A list none of whose songs can be had is its first
     /// song's failure.
     pub async fn fetch(&self, ask: FetchAsk) -> Result<Fetched, Failure> {
+        let target = self.inner.resolver.read(&ask.link, ask.whole_list)?;
+        let slow = || Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
+        let limit = self.inner.resolver.limit(&target);
+        tokio::time::timeout(limit, self.fetch_target(ask, &target)).await.unwrap_or_else(|_| Err(slow()))
+    }
+
+    async fn fetch_target(&self, ask: FetchAsk, target: &Target) -> Result<Fetched, Failure> {
         let inner = &self.inner;
-        let target = inner.resolver.read(&ask.link, ask.whole_list)?;
         let accept = ask.accept.clone().unwrap_or_else(|| inner.accept.clone());
-        let resolved = inner.resolver.resolve(&target, &accept).await?;
+        let resolved = inner.resolver.resolve(target, &accept).await?;
         let site = match &*resolved {
             Resolved::Track(track) => track.id.site(),
             Resolved::Collection(list) => list.site,
@@ -132,9 +142,6 @@ impl Inner {
             Prefetch::None => 0,
             Prefetch::Ahead(songs) => songs,
         };
-        if ahead > 0 && self.jobs.waiting() + answer.tracks.len().min(ahead) > self.queue_max_songs {
-            return Err(self.queue_full());
-        }
         let requester = self.requesters.fetch_add(1, Ordering::Relaxed);
         let mut unique = Unique::default();
         let mut rows = Vec::with_capacity(answer.tracks.len());
@@ -142,10 +149,12 @@ impl Inner {
         for (place, track) in answer.tracks.iter().enumerate() {
             let mut expected = forms::expected(track, accept, self.opus, &recipes);
             if !listed && track.streams.is_empty() {
-                expected.form = self.form_before(track, accept).await?.unwrap_or(expected.form);
+                let form = self.form_before(track, accept).await?.unwrap_or(expected.form);
+                let approximate_size = forms::estimate(track, form, &recipes);
+                expected = forms::Expected { form, approximate_size, exact_size: None };
             }
             let ext = expected.form.as_str();
-            let stem = unique.stem(names::stem(track), &track.id.to_string());
+            let stem = unique.stem(&names::stem(track), &track.id.to_string());
             rows.push(Accepted {
                 key: Key::plain(track.id.clone(), expected.form),
                 track: Track { streams: Vec::new(), ..track.clone() },
@@ -161,7 +170,11 @@ impl Inner {
             sizes.push(expected.approximate_size);
         }
         self.keep_window(&rows, ahead);
-        let accepted = self.store.accept(rows).await.map_err(store_failure)?;
+        let room = self.queue_max_songs.saturating_sub(self.jobs.waiting());
+        let accepted = match self.store.accept_within(rows, room).await {
+            Err(StoreError::QueueFull) => return Err(self.queue_full()),
+            done => done.map_err(store_failure)?,
+        };
         let mut songs = Vec::with_capacity(accepted.len());
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
             if done.row.state.is_pending() {
@@ -187,6 +200,10 @@ impl Inner {
     fn keep_window(&self, rows: &[Accepted], ahead: usize) {
         let keys: Vec<Key> = rows.iter().map(|row| row.key.clone()).collect();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if windows.len() > WINDOW_SONGS {
+            // Lists that nobody reads on: their songs are queued when somebody asks for them.
+            windows.clear();
+        }
         for key in &keys {
             windows.remove(key);
         }

@@ -17,6 +17,11 @@ use super::queue::{Queue, Requester};
 use super::words::{Failure, Key, QueueStats, State};
 use crate::store::Partial;
 
+/// The least pause after a limit, in seconds, whatever the site says.
+const LEAST_PAUSE_SECONDS: f64 = 1.0;
+/// Pauses in a row that are as short as the site says.
+const TIMES_TAKEN_AT_ITS_WORD: u32 = 3;
+
 /// What a watcher of a job sees.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -84,9 +89,21 @@ impl Job {
         let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *limited.since.get_or_insert_with(Instant::now);
         let doubled = times.limit_pause * f64::from(1_u32 << limited.times.min(16));
+        let ours = Times::seconds(doubled.min(times.limit_pause_most));
         limited.times += 1;
-        let wait = told.unwrap_or_else(|| Times::seconds(doubled.min(times.limit_pause_most)));
-        (since.elapsed() + wait <= Times::seconds(times.limit_wait)).then_some(wait)
+        let wait = match told {
+            // A site that says "now" again and again is not taken at its word.
+            Some(told) if limited.times > TIMES_TAKEN_AT_ITS_WORD => told.max(ours),
+            Some(told) => told.max(Times::seconds(times.limit_pause.min(LEAST_PAUSE_SECONDS))),
+            None => ours,
+        };
+        let all = since.elapsed().checked_add(wait)?;
+        (all <= Times::seconds(times.limit_wait)).then_some(wait)
+    }
+
+    /// Bytes arrive: the limit has passed.
+    pub fn flows(&self) {
+        *self.limited.lock().unwrap_or_else(PoisonError::into_inner) = Limited::default();
     }
 }
 
@@ -132,9 +149,12 @@ impl Jobs {
     pub fn enqueue(&self, key: &Key, requester: Requester, total: Option<u64>) -> Arc<Job> {
         let job = {
             let mut inner = self.inner();
-            if let Some(job) = inner.jobs.get(key) {
+            // A cancelled one is on its way out: whoever asks now wants the song again.
+            if let Some(job) = inner.jobs.get(key).filter(|job| !job.cancel.is_cancelled() || self.stop.is_cancelled())
+            {
                 return Arc::clone(job);
             }
+            inner.queue.remove(key);
             let status = Status { state: State::Queued, total, partial: None, ext: None, failure: None };
             let job = Arc::new(Job {
                 key: key.clone(),

@@ -61,11 +61,28 @@ fn unseen(track: &Track, accept: &Accept, recipes: &Recipes) -> Expected {
         (Site::SoundCloud, _) if accept.forms().contains(&Form::M4a) => Form::M4a,
         (Site::SoundCloud | Site::Bandcamp, _) => Form::Mp3,
     };
-    let approximate_size = match track.id.site() {
+    Expected { form, approximate_size: estimate(track, form, recipes), exact_size: None }
+}
+
+/// The size of a song whose streams are not known, by its length and the form it will have.
+pub fn estimate(track: &Track, form: Form, recipes: &Recipes) -> Option<u64> {
+    match track.id.site() {
         Site::YouTube => youtube::estimated_size(track.duration, recipes),
-        _ => None,
-    };
-    Expected { form, approximate_size, exact_size: None }
+        Site::SoundCloud | Site::Bandcamp => {
+            track.duration.map(|length| (length.as_secs_f64() * bytes_per_second(form)).round() as u64)
+        }
+        Site::Other => None,
+    }
+}
+
+/// Of what SoundCloud and Bandcamp send: 20.2, 16 and 8 bytes a millisecond.
+const fn bytes_per_second(form: Form) -> f64 {
+    match form {
+        Form::M4a => 20_200.0,
+        Form::Mp3 => 16_000.0,
+        Form::Ogg => CONVERTED_BPS / 8.0,
+        Form::Opus | Form::WebM => 8_000.0,
+    }
 }
 
 /// What a song is converted to for a client that plays none of its encodings; `None`: it is kept as it is.

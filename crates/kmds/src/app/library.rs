@@ -15,6 +15,9 @@ use crate::store::{self, Filter, Row, StoreError};
 /// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
 const MAX_COVER_BYTES: usize = 8 << 20;
 
+/// How often it is looked whether a song that is being removed is still written.
+const LET_GO_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+
 impl App {
     /// The song in the form most recently asked for; `None` if never asked for, or deleted.
     /// # Errors
@@ -178,6 +181,7 @@ impl Inner {
 
     async fn delete_row(&self, key: &Key) -> Result<(), Failure> {
         let job = self.jobs.get(key);
+        let mut watch = job.as_ref().map(|job| job.watch());
         self.store.set_state(key, store::State::Deleted).await.map_err(store_failure)?;
         if let Some(job) = &job {
             job.cancel.cancel();
@@ -187,11 +191,15 @@ impl Inner {
             }
         }
         self.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+        if let Some(watch) = &mut watch {
+            // An error means that nobody holds the job any more.
+            let _ = watch.wait_for(super::flight::Status::is_over).await;
+        }
         loop {
-            match self.store.delete(key).await {
-                // Its job is letting go.
-                Err(StoreError::Busy { .. }) => tokio::task::yield_now().await,
-                done => return done.map(drop).map_err(store_failure),
+            match self.store.purge(key).await {
+                // A publish that had begun goes through first.
+                Err(StoreError::Busy { .. }) => tokio::time::sleep(LET_GO_LOOK).await,
+                done => return done.map_err(store_failure),
             }
         }
     }

@@ -33,10 +33,12 @@ mod words;
 mod work;
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use kmds_extract::choose::Accept;
 use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
@@ -83,6 +85,8 @@ pub(crate) struct Inner {
     queue_max_songs: usize,
     sites: BTreeMap<Site, bool>,
     stop: CancellationToken,
+    /// The service is about to stop: nobody is kept waiting.
+    closing: CancellationToken,
     requesters: AtomicU64,
     /// Lists of which only a window is queued: each waiting song with the ones behind it.
     windows: Mutex<HashMap<Key, Arc<accept::Window>>>,
@@ -126,6 +130,7 @@ impl App {
                 queue_max_songs: config.queue_max_songs,
                 sites: config.sites.iter().map(|(site, of)| (*site, of.enabled)).collect(),
                 stop: parts.stop,
+                closing: CancellationToken::new(),
                 requesters: AtomicU64::new(1),
                 windows: Mutex::default(),
                 covers: tokio::sync::Mutex::new(()),
@@ -189,6 +194,11 @@ impl App {
         });
     }
 
+    /// Tells those who wait for a whole file to ask again: the service is about to stop.
+    pub fn close(&self) {
+        self.inner.closing.cancel();
+    }
+
     /// Waits until no job runs, after the stop token was cancelled: what they hold is flushed.
     pub async fn stopped(&self) {
         while self.inner.jobs.stats().iter().any(|lane| lane.running > 0) {
@@ -227,7 +237,12 @@ impl Inner {
         loop {
             let job = self.jobs.next().await;
             let inner = Arc::clone(self);
-            tokio::spawn(async move { inner.run(&job).await });
+            tokio::spawn(async move {
+                // A bug in one song's work must cost that song only, not its place in the queue.
+                if AssertUnwindSafe(inner.run(&job)).catch_unwind().await.is_err() {
+                    inner.give_up(&job, internal("the work on this song broke off")).await;
+                }
+            });
         }
     }
 

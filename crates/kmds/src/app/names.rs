@@ -3,12 +3,14 @@
 //! Owns how a title becomes a file name. Hides what FAT, SMB and shells dislike. Never names a file on our own drive:
 //! those are ids.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kmds_extract::Track;
 
 /// Longest name in bytes of UTF-8, extension included (`api.md` 1).
 const MAX_BYTES: usize = 200;
+/// `.webm`, with its dot.
+const LONGEST_EXTENSION: usize = 5;
 
 /// `Artist - Title`, or `Title` where the title names the artist already: a name without extension, before it is made
 /// unique within a reply.
@@ -28,23 +30,32 @@ pub fn with_extension(stem: &str, ext: &str) -> String {
 /// Gives the second and third song of one name ` (2)`, ` (3)`; the same song twice keeps its name.
 #[derive(Debug, Default)]
 pub struct Unique {
-    seen: HashMap<String, Vec<String>>,
+    /// By song.
+    given: HashMap<String, String>,
+    /// Lower case: file systems compare without it.
+    taken: HashSet<String>,
+    /// The next number to try for a name.
+    next: HashMap<String, usize>,
 }
 
 impl Unique {
-    /// `identity` tells different songs apart; names are compared without case, as file systems do.
-    pub fn stem(&mut self, stem: String, identity: &str) -> String {
-        let songs = self.seen.entry(stem.to_lowercase()).or_default();
-        let place = songs.iter().position(|have| have == identity).unwrap_or_else(|| {
-            songs.push(identity.to_owned());
-            songs.len() - 1
-        });
-        if place == 0 {
-            return stem;
+    /// `identity` tells different songs apart.
+    pub fn stem(&mut self, stem: &str, identity: &str) -> String {
+        if let Some(have) = self.given.get(identity) {
+            return have.clone();
         }
-        let mark = format!(" ({})", place + 1);
-        // Room for the longest extension we have: `.webm`.
-        format!("{}{mark}", cut(&stem, MAX_BYTES - mark.len() - 5))
+        let base = cut(stem, MAX_BYTES - LONGEST_EXTENSION);
+        let number = self.next.entry(base.to_lowercase()).or_insert(1);
+        let name = loop {
+            let mark = if *number == 1 { String::new() } else { format!(" ({number})") };
+            let name = format!("{}{mark}", cut(base, MAX_BYTES - LONGEST_EXTENSION - mark.len()));
+            *number += 1;
+            if self.taken.insert(name.to_lowercase()) {
+                break name;
+            }
+        };
+        self.given.insert(identity.to_owned(), name.clone());
+        name
     }
 }
 
@@ -58,7 +69,7 @@ pub fn sanitize(name: &str) -> String {
         )
         .map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c })
         .collect();
-    let trimmed = replaced.trim().trim_start_matches('.').trim_end_matches(['.', ' ']).trim_start();
+    let trimmed = replaced.trim().trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']).trim_start();
     let device = trimmed.split('.').next().unwrap_or_default().trim().to_ascii_uppercase();
     let reserved = matches!(device.as_str(), "CON" | "PRN" | "AUX" | "NUL")
         || (device.len() == 4
@@ -90,6 +101,7 @@ mod tests {
         for (title, want) in [
             ("AC/DC: Live?", "AC_DC_ Live_"),
             ("..hidden", "hidden"),
+            (". .hidden", "hidden"),
             ("trailing. ", "trailing"),
             ("nul.txt", "_nul.txt"),
             ("a\u{202e}b\nc", "ab_c"),
@@ -102,10 +114,15 @@ mod tests {
     #[test]
     fn different_songs_of_one_name_are_numbered_and_the_same_song_is_not() {
         let mut unique = Unique::default();
-        assert_eq!(unique.stem("Intro".to_owned(), "a"), "Intro");
-        assert_eq!(unique.stem("intro".to_owned(), "b"), "intro (2)");
-        assert_eq!(unique.stem("Intro".to_owned(), "a"), "Intro");
-        assert_eq!(unique.stem("Intro".to_owned(), "c"), "Intro (3)");
+        assert_eq!(unique.stem("Intro", "a"), "Intro");
+        assert_eq!(unique.stem("intro", "b"), "intro (2)");
+        assert_eq!(unique.stem("Intro", "a"), "Intro");
+        assert_eq!(unique.stem("Intro", "c"), "Intro (3)");
+        // A title that looks like a number we gave.
+        assert_eq!(unique.stem("Intro (2)", "d"), "Intro (2) (2)");
+        // Long titles that differ only where names are cut.
+        let long = "x".repeat(300);
+        assert_ne!(unique.stem(&format!("{long}1"), "e"), unique.stem(&format!("{long}2"), "f"));
     }
 
     proptest! {

@@ -131,6 +131,7 @@ impl Inner {
         began(partial);
         let mut mark = download.progress_mark();
         while let Some(chunk) = self.next_chunk(job, &mut download).await? {
+            job.flows();
             self.metrics.received(stream.site, chunk.len());
             lease.write(chunk).await?;
             self.jobs.progress(job);

@@ -24,6 +24,8 @@ use crate::store::Store;
 const REMEMBERED: usize = 2_000;
 /// Songs of remembered lists in memory, about 1 KB each.
 const REMEMBERED_SONGS: usize = 5_000;
+/// Streams that nobody downloaded for so long make room for others.
+const STREAMS_WAIT: Duration = Duration::from_secs(600);
 /// Signed URLs kept in memory, in bytes: one YouTube song has 6 KB of them.
 const STREAM_BYTES: usize = 512 << 10;
 
@@ -87,29 +89,23 @@ impl Resolver {
         }
     }
 
-    /// Metadata of the link, within the time a client is made to wait.
-    pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
-        let times = self.recipes.current().time.clone();
-        let limit = Times::seconds(if target.is_list() { times.fetch_list } else { times.fetch_song });
-        let slow = || Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
-        tokio::time::timeout(limit, self.resolve_once(target, accept, &times)).await.unwrap_or_else(|_| Err(slow()))
+    /// The time a client is made to wait for this link.
+    pub fn limit(&self, target: &Target) -> Duration {
+        let times = &self.recipes.current().time;
+        Times::seconds(if target.is_list() { times.fetch_list } else { times.fetch_song })
     }
 
-    async fn resolve_once(&self, target: &Target, accept: &Accept, times: &Times) -> Answer {
+    /// Metadata of the link, asked of the site by one of all who want it now.
+    pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
         let key = target.key();
-        if let Some(answer) = self.recall(&key, times) {
+        if let Some(answer) = self.recall(&key, &self.recipes.current().time) {
             return answer;
         }
         if let Some(track) = self.known(target, &key).await {
             return Ok(Arc::new(Resolved::Track(Box::new(track))));
         }
-        let flight = Arc::clone(locked(&self.flights).entry(key.clone()).or_default());
-        let answer = flight.get_or_init(|| self.ask(target, accept, &key)).await.clone();
-        let mut flights = locked(&self.flights);
-        if flights.get(&key).is_some_and(|have| Arc::ptr_eq(have, &flight)) {
-            flights.remove(&key);
-        }
-        answer
+        let flight = Boarded { flights: &self.flights, flight: board(&self.flights, &key), key: &key };
+        flight.flight.get_or_init(|| self.ask(target, accept, &key)).await.clone()
     }
 
     /// Asks the site, and remembers what may be.
@@ -132,7 +128,12 @@ impl Resolver {
     fn remember_answer(&self, key: &str, resolved: &Arc<Resolved>) {
         match &**resolved {
             Resolved::Track(track) => {
-                locked(&self.remembered).songs.insert(key.to_owned(), track.id.clone());
+                let mut remembered = locked(&self.remembered);
+                if remembered.songs.len() >= REMEMBERED {
+                    // The catalog finds most of them again.
+                    remembered.songs.clear();
+                }
+                remembered.songs.insert(key.to_owned(), track.id.clone());
             }
             // Made anew for each request.
             Resolved::Collection(list) if list.endless => {}
@@ -165,9 +166,6 @@ impl Resolver {
             let Some(oldest) = oldest else { break };
             remembered.answers.remove(&oldest);
         }
-        if remembered.songs.len() > REMEMBERED {
-            remembered.songs.clear();
-        }
     }
 
     /// A song the catalog knows as it is when asked for alone.
@@ -195,9 +193,10 @@ impl Resolver {
                     list.entries.truncate(self.max_list_songs);
                     list.truncated = true;
                 }
-                for entry in &list.entries {
+                for entry in &mut list.entries {
                     if let Entry::Track(track) = entry {
                         self.keep_streams(&track.id, track.streams.clone());
+                        track.streams.iter_mut().for_each(forget_url);
                     }
                 }
             }
@@ -223,12 +222,16 @@ impl Resolver {
 impl Streams {
     fn put(&mut self, id: &TrackId, streams: Vec<Stream>) {
         self.take(id);
-        self.bytes += weight(&streams);
-        self.of.insert(id.clone(), (Instant::now(), streams));
-        while self.bytes > STREAM_BYTES {
-            let oldest = self.of.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
-            let Some(oldest) = oldest else { break };
-            self.take(&oldest);
+        let more = weight(&streams);
+        if self.bytes + more > STREAM_BYTES {
+            let old = |(_, (at, _)): &(&TrackId, &(Instant, Vec<Stream>))| at.elapsed() > STREAMS_WAIT;
+            let old: Vec<TrackId> = self.of.iter().filter(old).map(|(id, _)| id.clone()).collect();
+            old.iter().for_each(|id| drop(self.take(id)));
+        }
+        // The first songs of a list are the first to be downloaded: what comes later is asked for again.
+        if self.bytes + more <= STREAM_BYTES {
+            self.bytes += more;
+            self.of.insert(id.clone(), (Instant::now(), streams));
         }
     }
 
@@ -237,6 +240,34 @@ impl Streams {
         self.bytes -= weight(&streams).min(self.bytes);
         Some(streams)
     }
+}
+
+/// Somebody's part in a flight; whoever leaves last, for whatever reason, ends it.
+struct Boarded<'a> {
+    flights: &'a Mutex<HashMap<String, Flight>>,
+    flight: Flight,
+    key: &'a str,
+}
+
+fn board(flights: &Mutex<HashMap<String, Flight>>, key: &str) -> Flight {
+    Arc::clone(locked(flights).entry(key.to_owned()).or_default())
+}
+
+impl Drop for Boarded<'_> {
+    fn drop(&mut self) {
+        let mut flights = locked(self.flights);
+        // Ours and the map's: nobody else is aboard. A landed one takes no more passengers.
+        let last = Arc::strong_count(&self.flight) <= 2 || self.flight.initialized();
+        if last && flights.get(self.key).is_some_and(|have| Arc::ptr_eq(have, &self.flight)) {
+            flights.remove(self.key);
+        }
+    }
+}
+
+/// A remembered list tells what its songs will be, not where they are: URLs expire and weigh.
+fn forget_url(stream: &mut Stream) {
+    stream.delivery = kmds_extract::Delivery::File { url: String::new() };
+    stream.headers = Vec::new();
 }
 
 fn weight(streams: &[Stream]) -> usize {

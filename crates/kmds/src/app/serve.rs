@@ -3,15 +3,18 @@
 //! Owns what a wish for audio does to a song (`api.md` 1, "What a state means"): it moves to the front, an evicted one is
 //! queued again. Hides rows and jobs. Never reads a byte.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use kmds_extract::Kind;
 
 use super::accept::{failure_of, state_of};
 use super::flight::{Job, Status};
 use super::words::{Audio, Found, Key, NotServed, State, Want};
 use super::{App, Failure, Inner, forms, internal, store_failure};
-use kmds_extract::Kind;
-
 use crate::store::{self, Published, Row, StoreError, content_type};
+
+/// An answer to a request that does not wait starts within 2 s (`api.md` 1).
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
 
 impl App {
     /// What a file name stands for.
@@ -40,14 +43,19 @@ impl App {
     async fn audio_of(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
         match want {
             Want::WholeWithin(limit) => {
-                let waited = tokio::time::timeout(limit, self.inner.whole(key)).await;
-                match waited {
-                    Ok(answer) => answer,
-                    Err(_) => self.inner.audio_now(key, Want::Peek).await,
+                tokio::select! {
+                    answer = self.inner.whole(key) => answer,
+                    () = tokio::time::sleep(limit) => self.inner.audio_now(key, Want::Peek).await,
+                    () = self.inner.closing.cancelled() => self.inner.audio_now(key, Want::Peek).await,
                 }
             }
             Want::Stream => self.inner.stream(key).await,
-            Want::Peek | Want::PeekStream | Want::Whole => self.inner.audio_now(key, want).await,
+            Want::Peek | Want::PeekStream | Want::Whole => {
+                let answer = tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
+                // The drive or the catalog takes its time: the client is told to ask again.
+                let later = NotServed::Unfinished { state: State::Queued, received: 0, total: None };
+                answer.unwrap_or(Err(later))
+            }
         }
     }
 }

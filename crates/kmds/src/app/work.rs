@@ -20,6 +20,10 @@ use crate::download::{DownloadError, Remedy};
 use crate::engine::Engine;
 use crate::store::{self, Lease, Publish, StoreError};
 
+/// A cancelled job lets go of its song within this, and how often that is looked at.
+const LET_GO_WITHIN: Duration = Duration::from_secs(30);
+const LET_GO_LOOK: Duration = Duration::from_millis(20);
+
 /// How a job ends when it does not succeed.
 #[derive(Debug)]
 pub enum End {
@@ -89,7 +93,7 @@ impl Inner {
     }
 
     /// Whether the failure could be noted.
-    async fn give_up(&self, job: &Job, failure: Failure) -> bool {
+    pub(super) async fn give_up(&self, job: &Job, failure: Failure) -> bool {
         tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
         self.metrics.job_done(job.key.track().site(), Some(failure.kind));
         let row = store::Failure {
@@ -108,6 +112,9 @@ impl Inner {
 
     /// Jobs wait for a site's limit, up to a point; requests do not.
     async fn wait_for_limit(&self, job: &Job, told: Option<Duration>, failure: Failure) {
+        if job.cancel.is_cancelled() {
+            return self.jobs.finish(job, Err(cancelled()), true);
+        }
         let Some(wait) = job.wait_for_limit(told, &self.recipes.current().time) else {
             self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
             return;
@@ -116,7 +123,23 @@ impl Inner {
         if let Err(error) = self.store.set_state(&job.key, store::State::Queued).await {
             tracing::error!(track = %job.key.track(), %error, "the queue could not be noted");
         }
+        if job.cancel.is_cancelled() {
+            return self.jobs.finish(job, Err(cancelled()), true);
+        }
         self.jobs.again(job, wait);
+    }
+
+    /// The right to write the song, once an earlier job that was cancelled has let go of it.
+    async fn lease(&self, key: &super::Key) -> Result<Lease, End> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            match self.store.lease(key).await {
+                Err(StoreError::Busy { .. }) if begun.elapsed() < LET_GO_WITHIN => {
+                    tokio::time::sleep(LET_GO_LOOK).await
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// All attempts at one song; the extension of what was published.
@@ -132,12 +155,17 @@ impl Inner {
             store::State::Deleted | store::State::Evicted => return Err(End::Stopped),
             store::State::Queued | store::State::Downloading | store::State::Converting => {}
         }
+        let site = key.track().site();
+        if !self.sites.get(&site).copied().unwrap_or(false) {
+            let sentence = format!("{site} is switched off here (`{}.enabled`)", site.as_str());
+            return Err(End::Failed(Failure::new(Kind::UnsupportedLink, sentence)));
+        }
         if key.is_copy() {
             return self.make_copy(job, &track).await;
         }
         self.jobs.change(job, |status| status.state = State::Downloading);
         self.store.set_state(key, store::State::Downloading).await?;
-        let mut lease = self.store.lease(key).await?;
+        let mut lease = self.lease(key).await?;
         let mut song = Attempts { track, accept: row.accept, human_name: row.human_name, asked: 0, restarted: false };
         let first = match self.try_streams(job, &mut lease, &mut song).await {
             Ok(done) => return self.publish(job, lease, &song, done).await,

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod native;
+mod pause;
 mod ytdlp;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::origin::url::PublicLink;
 use crate::origin::{Client, SharedRecipes};
 use breaker::Breaker;
 use native::Native;
+use pause::Pauses;
 pub use ytdlp::{YtDlp, YtDlpError};
 
 /// Which engine gave an answer.
@@ -55,6 +57,7 @@ pub struct Engines {
     native: Native,
     ytdlp: Option<YtDlp>,
     breakers: Arc<BTreeMap<Site, Breaker>>,
+    pauses: Arc<Pauses>,
 }
 
 /// Whether the second engine may try after this failure (field notes, failure tables): a changed page, a wall or a
@@ -84,7 +87,7 @@ impl Engines {
         if let Some(tool) = &ytdlp {
             tool.sweep();
         }
-        Self { ytdlp, native: Native::new(client, recipes), breakers: Arc::new(breakers) }
+        Self { ytdlp, native: Native::new(client, recipes), breakers: Arc::new(breakers), pauses: Arc::default() }
     }
 
     /// Metadata of a link, and the streams that came with it.
@@ -199,20 +202,10 @@ impl Engines {
                 Err(error) => tracing::warn!(site = site.as_str(), %error, "yt-dlp failed while it goes first"),
             }
         }
-        let error = match native().await {
-            Ok(answer) => {
-                if let Some(breaker) = breaker {
-                    breaker.success();
-                }
-                return Ok((answer, Engine::Native));
-            }
+        let error = match self.ask_native(site, native).await {
+            Ok(answer) => return Ok((answer, Engine::Native)),
             Err(error) => error,
         };
-        if let Some(breaker) = breaker
-            && breaker.failure(&error)
-        {
-            tracing::warn!(site = site.as_str(), %error, "the native engine fails repeatedly; yt-dlp goes first for a while");
-        }
         let (Some(tool), Some(ask), true) = (tool, ytdlp, second_engine_may_try(&error)) else { return Err(error) };
         tracing::info!(site = site.as_str(), %error, "asking yt-dlp");
         match ask(tool).await {
@@ -223,6 +216,36 @@ impl Engines {
                 Err(error)
             }
         }
+    }
+}
+
+impl Engines {
+    /// Our own engine, unless its site asked to be left alone; what comes of it is noted.
+    async fn ask_native<T, N>(&self, site: Site, native: impl FnOnce() -> N) -> Result<T, ExtractError>
+    where
+        N: Future<Output = Result<T, ExtractError>>,
+    {
+        if let Some(error) = self.pauses.of(site) {
+            return Err(error);
+        }
+        let breaker = self.breakers.get(&site);
+        let error = match native().await {
+            Ok(answer) => {
+                self.pauses.success(site);
+                if let Some(breaker) = breaker {
+                    breaker.success();
+                }
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        self.pauses.note(&error);
+        if let Some(breaker) = breaker
+            && breaker.failure(&error)
+        {
+            tracing::warn!(site = site.as_str(), %error, "the native engine fails repeatedly; yt-dlp goes first for a while");
+        }
+        Err(error)
     }
 }
 

@@ -39,6 +39,9 @@ pub enum StoreError {
     /// The file, the row or the kept bytes are not there (any more), or are not what they were.
     #[error("the file is no longer there")]
     Gone,
+    /// More songs would wait than may.
+    #[error("too many songs are waiting already")]
+    QueueFull,
     /// Somebody holds what is exclusive: a song's lease, or the state folder.
     #[error("{what} is in use already")]
     Busy { what: String },
@@ -58,6 +61,7 @@ impl StoreError {
         match self {
             Self::DiskFull { .. } => Kind::DiskFull,
             Self::Incomplete { .. } => Kind::Truncated,
+            Self::QueueFull => Kind::QueueFull,
             Self::Gone | Self::Busy { .. } | Self::Io { .. } | Self::Catalog { .. } => Kind::Internal,
         }
     }

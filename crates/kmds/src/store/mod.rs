@@ -194,14 +194,23 @@ impl Store {
 impl Store {
     /// Makes every song a row, in one transaction, before anybody is told about them. A ready song whose file is not as it
     /// was published is queued again, like evicted, deleted and failed ones (final failures rest for ten minutes).
+    /// At most `room` of them may be newly queued.
+    /// # Errors
+    /// [`StoreError::QueueFull`], or the catalog's own: then none was accepted.
+    pub async fn accept_within(&self, songs: Vec<Accepted>, room: usize) -> Result<Vec<AcceptedRow>, StoreError> {
+        self.with(move |shared, catalog| {
+            // By its length: whoever opens a file looks more closely, and a whole list waits for this.
+            let whole = |row: &Row| tidy::looks_whole(shared, row);
+            catalog.accept(&songs, room, whole, Timestamp::now())
+        })
+        .await
+    }
+
+    /// [`Store::accept_within`] without a bound.
     /// # Errors
     /// The catalog's own: then none was accepted.
     pub async fn accept(&self, songs: Vec<Accepted>) -> Result<Vec<AcceptedRow>, StoreError> {
-        self.with(move |shared, catalog| {
-            let whole = |row: &Row| !matches!(tidy::standing(shared, row), Ok(Standing::Missing | Standing::Changed));
-            catalog.accept(&songs, whole, Timestamp::now())
-        })
-        .await
+        self.accept_within(songs, usize::MAX).await
     }
 
     /// # Errors
@@ -351,6 +360,18 @@ impl Store {
         .await
     }
 
+    /// Removes what a song noted as deleted has left. One that was asked for again meanwhile stays.
+    /// # Errors
+    /// As [`Store::delete`].
+    pub async fn purge(&self, key: &Key) -> Result<(), StoreError> {
+        let row = self.row(key).await?;
+        // Ready: it was being published when it was deleted.
+        match row.map(|row| row.state) {
+            Some(State::Deleted | State::Ready) => self.delete(key).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// What the origin remembered of earlier runs: key, value, seconds since 1970.
     /// # Errors
     /// The catalog's own.
@@ -401,14 +422,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::Gone`] if it is not ready or not there; [`StoreError::Io`] if the drive does not answer.
     pub async fn open_published(&self, key: &Key) -> Result<Published, StoreError> {
-        let key = key.clone();
-        self.with(move |shared, catalog| open_published(shared, catalog, &key)).await
+        let row = self.row(key).await?.filter(|row| row.state == State::Ready).ok_or(StoreError::Gone)?;
+        let (shared, looked_at) = (Arc::clone(&self.shared), row.clone());
+        // Not with the catalog in hand: a file that was touched is hashed, and the drive may take its time.
+        let standing = blocking(move || tidy::standing(&shared, &looked_at)).await?;
+        self.with(move |shared, catalog| open_published(shared, catalog, row, standing)).await
     }
 }
 
-fn open_published(shared: &Shared, catalog: &mut Catalog, key: &Key) -> Result<Published, StoreError> {
+fn open_published(
+    shared: &Shared,
+    catalog: &mut Catalog,
+    seen: Row,
+    standing: Standing,
+) -> Result<Published, StoreError> {
+    let key = &seen.key;
     let row = catalog.row(key)?.filter(|row| row.state == State::Ready).ok_or(StoreError::Gone)?;
-    match tidy::standing(shared, &row)? {
+    if row.published_at != seen.published_at {
+        // Published anew since: what was seen of the old file does not count.
+        return Err(StoreError::Gone);
+    }
+    match standing {
         Standing::Whole => {}
         Standing::Touched { mtime_ns } => catalog.note_mtime(key, mtime_ns)?,
         Standing::Missing | Standing::Changed => {

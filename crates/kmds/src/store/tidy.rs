@@ -146,6 +146,16 @@ pub(super) enum Standing {
     Changed,
 }
 
+/// Whether a file of the right length is there, without reading it.
+pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
+    let found = fs::metadata(shared.layout.audio(&row.key, &row.ext));
+    match found {
+        Ok(metadata) => metadata.is_file() && Some(metadata.len()) == row.size_bytes,
+        // A drive that does not answer says nothing against the file.
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
 /// # Errors
 /// [`StoreError::Io`] when the drive does not answer: then nothing is known.
 pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {

@@ -56,10 +56,11 @@ pub(super) enum Overwrite {
 }
 
 impl Catalog {
-    /// One transaction for all. `whole` tells whether a ready row's file is on the drive as it should be.
+    /// One transaction for all, or for none when more than `room` of them would be newly queued. `whole` tells whether a ready row's file is on the drive as it should be.
     pub(in crate::store) fn accept(
         &mut self,
         songs: &[Accepted],
+        room: usize,
         whole: impl Fn(&Row) -> bool,
         now: Timestamp,
     ) -> Result<Vec<AcceptedRow>, StoreError> {
@@ -70,6 +71,9 @@ impl Catalog {
             let seen = if song.listed { Overwrite::Listed } else { Overwrite::Alone };
             write_track(&transaction, &song.track, seen, now).map_err(sql(what))?;
             rows.push(accept_one(&transaction, song, &whole, now).map_err(sql(what))?);
+        }
+        if rows.iter().flatten().filter(|row: &&AcceptedRow| row.newly_queued).count() > room {
+            return Err(StoreError::QueueFull);
         }
         transaction.commit().map_err(sql(what))?;
         rows.into_iter().collect::<Option<_>>().ok_or(StoreError::Gone)
@@ -163,7 +167,7 @@ fn next_state(row: &Row, enqueue: bool, whole: impl Fn(&Row) -> bool, now: Times
         State::Evicted | State::Deleted => true,
     };
     match (again, enqueue, row.state) {
-        (false, _, _) | (true, false, State::Evicted | State::Failed) => None,
+        (false, _, _) | (true, false, State::Evicted) => None,
         (true, true, _) => Some(State::Queued),
         (true, false, _) => Some(State::Evicted),
     }

@@ -102,13 +102,15 @@ impl Catalog {
         Ok(found.and_then(|(site, id)| TrackId::new(kmds_extract::Site::parse(&site)?, &id)))
     }
 
-    /// `false` if there is no such row. Leaving `failed` forgets the failure.
+    /// `false` if there is no such row, or it was deleted: work that goes on must not bring it back. Leaving `failed` forgets
+    /// the failure.
     pub(super) fn set_state(&self, key: &Key, state: State) -> Result<bool, StoreError> {
         let changed = self
             .connection
             .prepare_cached(
                 "UPDATE renditions SET state = ?4, failure_kind = NULL, failure_sentence = NULL, \
-                 failure_retryable = NULL, failed_at = NULL WHERE site = ?1 AND id = ?2 AND rendition = ?3",
+                 failure_retryable = NULL, failed_at = NULL WHERE site = ?1 AND id = ?2 AND rendition = ?3 \
+                 AND (state <> 'deleted' OR ?4 IN ('deleted', 'evicted'))",
             )
             .and_then(|mut statement| {
                 statement.execute(params![key.track().site().as_str(), key.track().id(), key.slug(), state.as_str()])

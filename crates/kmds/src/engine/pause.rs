@@ -1,0 +1,90 @@
+//! Sites that asked to be left alone for a while.
+//!
+//! Owns how often a site refused in a row, until when it is left alone, and what it said. Hides the clock.
+//! Never decides who is asked instead.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kmds_extract::{ExtractError, Site};
+
+/// Refusals in a row before a site is left alone: one challenge says little, and must not silence a whole site.
+const IN_A_ROW: u32 = 3;
+/// Longest that a site is left alone on its word: nobody means days.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Default)]
+pub struct Pauses(Mutex<BTreeMap<Site, Refusals>>);
+
+#[derive(Debug)]
+struct Refusals {
+    in_a_row: u32,
+    until: Instant,
+    error: ExtractError,
+}
+
+impl Pauses {
+    fn inner(&self) -> MutexGuard<'_, BTreeMap<Site, Refusals>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The site answered as it should.
+    pub fn success(&self, site: Site) {
+        self.inner().remove(&site);
+    }
+
+    /// Takes note of a site that named a time (`Retry-After`), and of a bot check, which another request from the same
+    /// address only makes worse (field notes: SoundCloud 15, Bandcamp 17). YouTube's bot checks pass as often as not: there
+    /// the breaker counts.
+    pub fn note(&self, error: &ExtractError) {
+        let (site, wait) = match error {
+            ExtractError::RateLimited { site, retry_after: Some(wait) } => (*site, *wait),
+            ExtractError::BotCheck { site, retry_after: Some(wait) } if *site != Site::YouTube => (*site, *wait),
+            _ => return,
+        };
+        let until = Instant::now() + wait.min(LONGEST);
+        let mut inner = self.inner();
+        let in_a_row = inner.get(&site).map_or(0, |refusals| refusals.in_a_row) + 1;
+        inner.insert(site, Refusals { in_a_row, until, error: error.clone() });
+    }
+
+    /// What the site said, with the time that is left; `None` when it may be asked.
+    pub fn of(&self, site: Site) -> Option<ExtractError> {
+        let inner = self.inner();
+        let Refusals { until, error, .. } = inner.get(&site).filter(|refusals| refusals.in_a_row >= IN_A_ROW)?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        // Whole seconds, rounded up: who comes back then finds the door open.
+        let retry_after = Some(Duration::from_secs(left.as_secs() + 1));
+        Some(match error {
+            ExtractError::BotCheck { .. } => ExtractError::BotCheck { site, retry_after },
+            _ => ExtractError::RateLimited { site, retry_after },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_named_a_time_is_left_alone_until_then() {
+        let pauses = Pauses::default();
+        assert_eq!(pauses.of(Site::SoundCloud), None);
+        let challenge = ExtractError::BotCheck { site: Site::SoundCloud, retry_after: Some(Duration::from_secs(600)) };
+        pauses.note(&challenge);
+        pauses.note(&challenge);
+        assert_eq!(pauses.of(Site::SoundCloud), None, "two may be chance");
+        pauses.success(Site::SoundCloud);
+        (0..3).for_each(|_| pauses.note(&challenge));
+        let told = pauses.of(Site::SoundCloud).and_then(|error| error.retry_after()).expect("paused");
+        assert!((590..=600).contains(&told.as_secs()), "{told:?}");
+        assert_eq!(pauses.of(Site::Bandcamp), None, "the others are asked");
+        let over = ExtractError::RateLimited { site: Site::Bandcamp, retry_after: Some(Duration::ZERO) };
+        (0..3).for_each(|_| pauses.note(&over));
+        assert_eq!(pauses.of(Site::Bandcamp), None, "the time is over");
+    }
+}
