@@ -124,7 +124,7 @@ fn read(page: &Page, recipes: &Recipes) -> Result<ListPage, ExtractError> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {
     No,
-    /// A token or a whole page came again, or there are more songs than we take.
+    /// A token or a whole page came again or led nowhere, or there are more songs than we take.
     Yes,
 }
 
@@ -143,9 +143,9 @@ async fn rest(
         if items.len() >= limit || tokens.len() >= most_pages || !tokens.insert(next.clone()) {
             return Ok((header, items, Cut::Yes));
         }
-        let page = viewed(requests::list_next(&recipes.youtube, &next), origin, recipes)
-            .await?
-            .ok_or_else(|| page_changed(requests::LIST, "continuation"))?;
+        let Some(page) = viewed(requests::list_next(&recipes.youtube, &next), origin, recipes).await? else {
+            return Ok((header, items, Cut::Yes));
+        };
         if !page.items.is_empty() && !pages.insert(fingerprint(&page.items)) {
             return Ok((header, items, Cut::Yes));
         }

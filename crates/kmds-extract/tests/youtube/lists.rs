@@ -109,6 +109,16 @@ async fn a_repeated_token_or_page_ends_the_list_as_truncated() {
 }
 
 #[tokio::test]
+async fn a_token_that_leads_nowhere_costs_no_song_that_is_known() {
+    for status in [400, 404] {
+        let mut items = songs(1..=2);
+        items.push(more("a"));
+        let list = Fake::list([first(items, "L", "9"), page(status, "{}")]).collection(LIST).await;
+        assert_eq!((list.entries.len(), list.truncated), (2, true));
+    }
+}
+
+#[tokio::test]
 async fn a_list_that_ends_before_its_count_says_so() {
     let list = Fake::list([first(songs(1..=3), "L", "1,200")]).collection(LIST).await;
     assert_eq!((list.entries.len(), list.truncated), (3, true));
