@@ -43,7 +43,13 @@ pub async fn resolve(at: &SoundCloudLink, origin: &impl Origin, recipes: &Recipe
     };
     let token = at.token();
     match ask(at, &api).await? {
-        Found::Track(raw) => Ok(Resolved::Track(Box::new(finish(*raw, token, &api).await?))),
+        Found::Track(raw) => {
+            let again = async || match ask(at, &api).await? {
+                Found::Track(raw) => Ok(*raw),
+                Found::Set(_) | Found::Unsupported => Err(changed("resolve answer", "kind")),
+            };
+            Ok(Resolved::Track(Box::new(finish(*raw, token, again, &api).await?)))
+        }
         Found::Set(raw) => Ok(Resolved::Collection(sets::collect(&raw, at, &api).await?)),
         Found::Unsupported => Err(ExtractError::UnsupportedLink { reason: GIVE_A_TRACK.to_owned() }),
     }
@@ -60,7 +66,7 @@ pub async fn refresh(
 ) -> Result<Track, ExtractError> {
     let api = Api { origin, recipe: &recipes.soundcloud };
     let raw = ask_track(id, secret, &api).await?;
-    finish(raw, secret, &api).await
+    finish(raw, secret, async || ask_track(id, secret, &api).await, &api).await
 }
 
 /// Asks for the signed URL of a stream, which lives for the song's length and two minutes.
@@ -166,14 +172,17 @@ fn existing(answer: Page, what: &str, page: &'static str, api: &Api<'_, impl Ori
     }
 }
 
-/// Judges a song; one that lists no encodings is asked for once more.
-async fn finish(raw: RawTrack, token: Option<&str>, api: &Api<'_, impl Origin>) -> Result<Track, ExtractError> {
+/// Judges a song; one that lists no encodings is asked for once more, in the same way.
+async fn finish(
+    raw: RawTrack,
+    token: Option<&str>,
+    again: impl AsyncFnOnce() -> Result<RawTrack, ExtractError>,
+    api: &Api<'_, impl Origin>,
+) -> Result<Track, ExtractError> {
     match build::track(&raw, token, None, api.recipe) {
         Ok(track) => return Ok(track),
         Err(Unfit::For(error)) => return Err(error),
         Err(Unfit::NothingListed) => {}
     }
-    let id = raw.id.ok_or(changed("track answer", "id"))?;
-    let again = ask_track(id, raw.secret_token.as_deref().or(token), api).await?;
-    build::track(&again, token, None, api.recipe).map_err(Unfit::at_last)
+    build::track(&again().await?, token, None, api.recipe).map_err(Unfit::at_last)
 }

@@ -35,10 +35,16 @@ pub async fn collect(
 
     // Songs without a single encoding get a second look, all in one go.
     let unclear: BTreeSet<u64> = songs.iter().filter(|song| song.is_unclear()).filter_map(|song| song.id).collect();
-    if !unclear.is_empty() {
-        let again = told_in_order(listed, &unclear, secret.as_ref(), api).await?;
+    // What the site says of them then counts; that it says nothing does not.
+    if !unclear.is_empty()
+        && let Ok(again) = told_in_order(listed, &unclear, secret.as_ref(), api).await
+    {
         let second = judged(set, listed, &again, token, api);
-        for (song, second) in songs.iter_mut().zip(second).filter(|(song, _)| song.is_unclear()) {
+        for (song, second) in songs
+            .iter_mut()
+            .zip(second)
+            .filter(|(song, _)| song.is_unclear() && song.id.is_some_and(|id| again.contains_key(&id)))
+        {
             *song = second;
         }
     }

@@ -193,3 +193,17 @@ async fn songs_of_a_set_without_formats_are_looked_at_once_more_together() {
     assert_eq!(fake.pages(), ["home page", "resolve answer", "tracks batch"]);
     assert_eq!(fake.asked()[2].ids(), [1, 3]);
 }
+
+#[tokio::test]
+async fn a_second_look_that_tells_nothing_costs_no_song_its_verdict() {
+    for silent in [ok(&json!([])), nothing(), ok(&json!([song(2)])), page(500, "")] {
+        let listed = set(1, &[with(song(1), &json!({"media": {"transcodings": []}})), song(2)]);
+        let silent = silent.expect("a page");
+        let fake = Fake::new(move |asked| match asked.request.page {
+            "tracks batch" => Ok(silent.clone()),
+            _ => ok(&listed),
+        });
+        let entries = resolve_entries(&fake).await.expect("resolves");
+        assert_eq!(entries.iter().map(title).collect::<Vec<_>>(), ["1: origin_failed", "Song 2"]);
+    }
+}
