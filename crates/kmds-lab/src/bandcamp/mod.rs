@@ -27,6 +27,8 @@ const URL_LIFE_SECS: u64 = 86_400;
 pub struct World {
     /// `host/path` → page.
     pub pages: Mutex<HashMap<String, Arc<ReleasePage>>>,
+    /// `host/path` → where a recorded redirect leads.
+    pub redirects: Mutex<HashMap<String, String>>,
     /// `t` or `a` and the id → answer of the mobile app's API.
     pub mobile: Mutex<HashMap<(char, u64), Value>>,
     /// Songs by track id.
@@ -53,7 +55,11 @@ fn page(shared: &Shared, request: &Request) -> Reply {
     if request.path.starts_with("//") {
         return Reply::redirect(&format!("https://{}{}", request.host, request.path.replacen("//", "/", 1)));
     }
-    let found = lock(&shared.bandcamp.pages).get(&format!("{}{}", request.host, request.path.to_lowercase())).cloned();
+    let key = format!("{}{}", request.host, request.path.to_lowercase());
+    if let Some(target) = lock(&shared.bandcamp.redirects).get(&key) {
+        return Reply::redirect(target);
+    }
+    let found = lock(&shared.bandcamp.pages).get(&key).cloned();
     let Some(page) = found else {
         return Reply::new(
             404,

@@ -17,8 +17,13 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
             if let Some(answer) = exchange.json() {
                 add_mobile(shared, answer);
             }
-        } else if exchange.host.ends_with(".bandcamp.com") && exchange.status == 200 {
-            add_page(shared, exchange);
+        } else if exchange.host.ends_with(".bandcamp.com") {
+            let key = format!("{}{}", exchange.host, exchange.path.to_lowercase());
+            match exchange.status {
+                200 => add_page(shared, exchange, key),
+                300..=399 => drop(lock(&shared.bandcamp.redirects).insert(key, exchange.leads_to.clone())),
+                _ => {}
+            }
         }
     }
 }
@@ -34,8 +39,7 @@ fn add_mobile(shared: &Shared, answer: Value) {
     lock(&shared.bandcamp.mobile).insert((kind, id), answer);
 }
 
-fn add_page(shared: &Shared, exchange: &Exchange) {
-    let key = format!("{}{}", exchange.host, exchange.path.to_lowercase());
+fn add_page(shared: &Shared, exchange: &Exchange, key: String) {
     let tralbum = exchange
         .body
         .split_once("data-tralbum=\"")
