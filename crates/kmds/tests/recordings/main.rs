@@ -14,7 +14,7 @@ mod youtube;
 
 use std::path::Path;
 
-use harness::Setup;
+use harness::{Kmds, Setup};
 use kmds_lab::Lab;
 
 use wanted::{Exchange, Wanted, judge};
@@ -28,8 +28,8 @@ fn derived(folder: &Path) -> Vec<Wanted> {
         .collect()
 }
 
-/// Serves the folder and asks for every link.
-async fn judge_folder(folder: &Path, wanted: &[Wanted]) {
+/// Serves the folder and asks for every link; the service that answered.
+async fn judge_folder(folder: &Path, wanted: &[Wanted]) -> Kmds {
     let lab = Lab::with_recordings(folder).await;
     let kmds = Setup::of(&lab).start();
     let mut wrong = Vec::new();
@@ -37,6 +37,7 @@ async fn judge_folder(folder: &Path, wanted: &[Wanted]) {
         wrong.extend(judge(&kmds, &lab, want).await.into_iter().map(|what| format!("{}: {what}", want.link)));
     }
     assert!(wrong.is_empty(), "{} of {} links:\n{}", wrong.len(), wanted.len(), wrong.join("\n"));
+    kmds
 }
 
 #[tokio::test]

@@ -182,6 +182,12 @@ async fn made_up_pages_of_bandcamp_without_a_song_say_why() {
         made.get(&link, 200, &page(&tralbum, &single, &json!({})));
         made.want(&link, refused(kind));
     }
+    // 11, 17: a redirect to a release of the band counts as that release; one to another site is refused.
+    made.get(&link("track/new-name"), 200, &page(&lone(info(5, None, "Renamed", 2.0), json!({})), &single, &json!({})));
+    made.exchange_to(&link("track/old-name"), &link("track/new-name"));
+    made.want(&link("track/old-name"), LeadsTo::Song(shown(5, "Renamed", 2.0)));
+    made.exchange_to(&link("track/moved-away"), "https://theband.example/track/moved-away");
+    made.want(&link("track/moved-away"), refused("unsupported_link"));
     // 11, 3: a band's page has no `current`, or no such attribute.
     let band = page(&json!({"url": "https://theband.bandcamp.com"}), &json!({}), &json!({}));
     made.get(&link(""), 200, &band);

@@ -12,7 +12,7 @@ mod youtube_lists;
 use kmds_lab::Site;
 use serde_json::{Value, json};
 
-use super::harness::Folder;
+use super::harness::{Folder, Kmds};
 use super::judge_folder;
 use super::wanted::{Audio, LeadsTo, Size, Wanted, WantedSong};
 
@@ -60,8 +60,8 @@ impl Recordings {
         self.wanted.push(Wanted { site: self.site, link: link.to_owned(), leads_to });
     }
 
-    async fn judge(self) {
-        judge_folder(&self.folder.0, &self.wanted).await;
+    async fn judge(self) -> Kmds {
+        judge_folder(&self.folder.0, &self.wanted).await
     }
 }
 

@@ -19,6 +19,10 @@ fn mp3(id: u64) -> Vec<Value> {
     vec![transcoding(id, "mp3_0_0", "hls", "audio/mpeg"), transcoding(id, "mp3_0_0", "progressive", "audio/mpeg")]
 }
 
+fn opus(id: u64) -> Value {
+    transcoding(id, "opus_0_0", "hls", "audio/ogg; codecs=\"opus\"")
+}
+
 fn encrypted(id: u64) -> Vec<Value> {
     let protocols = ["ctr-encrypted-hls", "cbc-encrypted-hls"];
     protocols.map(|protocol| transcoding(id, "aac_160k", protocol, "audio/mp4; codecs=\"mp4a.40.2\"")).to_vec()
@@ -160,6 +164,22 @@ async fn made_up_tracks_of_soundcloud_that_may_not_be_played_say_why() {
     let progressive = mp3(28).pop().unwrap_or_default();
     made.get(&format!("{}?client_id=x", progressive["url"].as_str().unwrap_or_default()), 404, "{}");
     made.want(&link, LeadsTo::Song(shown(28)));
+    // None encrypted: something is wrong with the song (15); so it is where nothing is listed and the policy is fine.
+    let broken = track(29, "broken");
+    let link = resolve(&mut made, "some-user/broken", &broken);
+    for one in mp3(29) {
+        made.get(&format!("{}?client_id=x", one["url"].as_str().unwrap_or_default()), 404, "{}");
+    }
+    made.want(&link, LeadsTo::Song(WantedSong { audio: Audio::Fails("origin_failed"), ..shown(29) }));
+    let nothing = with(track(30, "nothing"), media(Vec::new()));
+    let link = resolve(&mut made, "some-user/nothing", &nothing);
+    made.want(&link, refused("origin_failed"));
+    // 7: encrypted ones, MP3 in slices and Opus, no progressive.
+    let slices = [encrypted(31), mp3(31).into_iter().take(1).collect(), vec![opus(31)]].concat();
+    let link = resolve(&mut made, "some-user/slices", &with(track(31, "slices"), media(slices)));
+    made.want(&link, LeadsTo::Song(shown(31)));
+    let link = resolve(&mut made, "some-user/opus", &with(track(32, "opus"), media(vec![opus(32)])));
+    made.want(&link, LeadsTo::Song(WantedSong { size: Size::Any, audio: Audio::Made, ..shown(32) }));
     // A user is neither track nor set, by his page and by a short link to it.
     let link = resolve(&mut made, "some-user", &track(21, "x")["user"]);
     made.want(&link, refused("unsupported_link"));
@@ -221,5 +241,40 @@ async fn a_made_up_set_keeps_every_place_whatever_its_batches_leave_out() {
         })
         .collect();
     made.want(&link, list(numbered(places)));
+    made.judge().await;
+}
+
+#[tokio::test]
+async fn made_up_sets_of_which_nothing_plays_say_why_and_private_ones_open_to_their_token() {
+    let mut made = Recordings::of(Site::SoundCloud);
+    let set = |id: u64, slug: &str, token: Value, tracks: &[Value]| {
+        json!({"id": id, "kind": "playlist", "title": "The Set", "set_type": "album", "is_album": true,
+            "permalink_url": format!("https://soundcloud.com/some-user/sets/{slug}"), "track_count": tracks.len(),
+            "secret_token": token, "artwork_url": null, "user": track(1, "x")["user"], "tracks": tracks})
+    };
+    let stub =
+        |id: u64, policy: &str| json!({"id": id, "kind": "track", "monetization_model": "BLACKBOX", "policy": policy});
+    // The contract: the first kind that is not `not_found`, else 404.
+    let gone = set(50, "gone", Value::Null, &[stub(51, "ALLOW"), snipped(52, "snip")]);
+    let link = resolve(&mut made, "some-user/sets/gone", &gone);
+    made.want(&link, refused("preview_only"));
+    let link = resolve(&mut made, "some-user/sets/empty", &set(53, "empty", Value::Null, &[]));
+    made.want(&link, refused("not_found"));
+    made.want("https://soundcloud.com/some-user/sets/none", refused("not_found"));
+    // A song that lists nothing is looked at twice; the others do not suffer.
+    let nothing = with(track(55, "nothing"), json!({"media": {"transcodings": []}}));
+    let mixed = set(54, "mixed", Value::Null, &[track(56, "good"), nothing]);
+    let link = resolve(&mut made, "some-user/sets/mixed", &mixed);
+    let framed = |id| WantedSong { album: Some("The Set".to_owned()), ..shown(id) };
+    made.want(&link, list(numbered(vec![Ok(framed(56)), Err("origin_failed".to_owned())])));
+    let private = set(
+        57,
+        "hidden",
+        json!("s-Ab12"),
+        &[with(track(58, "inside"), json!({"sharing": "private", "secret_token": "s-In58"}))],
+    );
+    let link = resolve(&mut made, "some-user/sets/hidden/s-Ab12", &private);
+    made.want(&link, list(numbered(vec![Ok(framed(58))])));
+    made.want("https://soundcloud.com/some-user/sets/hidden", refused("not_found"));
     made.judge().await;
 }

@@ -144,6 +144,45 @@ async fn made_up_refusals_of_youtube_are_named_by_the_table_of_statuses() {
     made.judge().await;
 }
 
+/// Answers that say something about us, not about the video; each asked of a service that knows nothing yet.
+#[tokio::test]
+async fn made_up_answers_of_youtube_that_are_about_the_client_are_no_refusals_of_the_video() {
+    let id = "aboutus0000";
+    let captcha = with_status(json!({"status": "UNPLAYABLE", "errorScreen": {"playerCaptchaViewModel": {"x": 1}}}));
+    let age_gate = with_status(json!({"status": "UNPLAYABLE", "reason": "Confirm", "desktopLegacyAgeGateReason": 1}));
+    let mut other = playable(id, &[aac(id)]);
+    other["videoDetails"]["videoId"] = json!("otherclip00");
+    let mut after_live = playable(id, &[aac(id)]);
+    after_live["videoDetails"]["isPostLiveDvr"] = json!(true);
+    // 2.4: neither `url` nor cipher, or a cipher only; 2.7; 5.
+    let cases = [
+        (playable(id, &[without(aac(id), "url")]), "page_changed"),
+        (playable(id, &[with_cipher(aac(id))]), "page_changed"),
+        (refusing(id, "UNPLAYABLE", "The page needs to be reloaded."), "page_changed"),
+        (other, "page_changed"),
+        (captcha, "bot_check"),
+        (age_gate, "age_restricted"),
+        (after_live, "live"),
+    ];
+    for (answer, kind) in cases {
+        let mut made = Recordings::of(Site::YouTube);
+        player(&mut made, id, &answer);
+        made.want(&link(id), refused(kind));
+        made.judge().await;
+    }
+}
+
+fn with_status(status: Value) -> Value {
+    let mut answer = without(playable("aboutus0000", &[]), "streamingData");
+    answer["playabilityStatus"] = status;
+    answer
+}
+
+fn with_cipher(mut format: Value) -> Value {
+    format["signatureCipher"] = json!("s=abc&sp=sig&url=https%3A%2F%2Frr1---sn-madeup.googlevideo.com%2Fvideoplayback");
+    without(format, "url")
+}
+
 #[tokio::test]
 async fn made_up_videos_of_youtube_are_shown_and_arrive_as_the_notes_have_it() {
     let mut made = Recordings::of(Site::YouTube);
@@ -213,7 +252,12 @@ async fn made_up_topic_videos_are_named_by_their_labels_description() {
         };
         made.want(&link(id), LeadsTo::Song(named));
     }
-    made.judge().await;
+    let kmds = made.judge().await;
+    for (id, date) in [("topic000000", Value::from("2016-05-06")), ("topic000004", Value::Null)] {
+        let answer = kmds.get(&format!("/api/v1/tracks/youtube/{id}")).await.text().await.expect("a body");
+        let track: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(track["date"], date, "{id}");
+    }
 }
 
 #[tokio::test]

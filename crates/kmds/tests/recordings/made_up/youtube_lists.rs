@@ -65,8 +65,13 @@ impl MadeList {
 
     /// Forms 1 and 2.
     fn write(&self, made: &mut Recordings, more: impl Fn(&str) -> Value) {
+        self.write_with(made, more, |_| ());
+    }
+
+    fn write_with(&self, made: &mut Recordings, more: impl Fn(&str) -> Value, change: impl Fn(&mut Value)) {
         self.write_header(made);
         let mut answer = self.header();
+        change(&mut answer);
         answer["contents"] = json!({"twoColumnBrowseResultsRenderer": {"tabs": [{"tabRenderer": {"selected": true}}]}});
         answer["onResponseReceivedActions"] = json!([{"reloadContinuationItemsCommand": {
             "targetId": self.id, "continuationItems": self.page(0, &more), "slot": "RELOAD_CONTINUATION_SLOT_BODY"}}]);
@@ -200,6 +205,20 @@ async fn made_up_lists_are_followed_to_the_missing_token_and_never_end_at_a_shor
     made.want(&uploads.link(), whole(5));
     twice.write(&mut made, endpoint);
     made.want(&twice.link(), list(numbered([0, 1, 0].map(|number| Ok(listed(number, "The Owner"))).to_vec())));
+    // A token that leads nowhere: what there is, and that there is more.
+    let cut = MadeList {
+        id: "PLcutaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        title: "Cut",
+        owner: Some("The Owner"),
+        pages: pages(&[3]),
+    };
+    let mut first = cut.header();
+    let items = [cut.page(0, endpoint), vec![endpoint("4qmFnowhere")]].concat();
+    first["onResponseReceivedActions"] =
+        json!([{"reloadContinuationItemsCommand": {"targetId": cut.id, "continuationItems": items}}]);
+    post(&mut made, BROWSE, "WEB", json!({"continuation": cut.token(0)}), &first);
+    let places = numbered((0..3).map(|number| Ok(listed(number, "The Owner"))).collect());
+    made.want(&cut.link(), LeadsTo::List { places, truncated: true });
     // 4.4 and the contract: an empty list is 404.
     let empty = MadeList {
         id: "PLemptyaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -233,6 +252,25 @@ async fn made_up_lists_name_their_songs_artists_as_the_header_and_the_items_tell
     for (made_list, artist) in [(course, "The Teacher"), (said, "The Collector")] {
         made_list.write(&mut made, endpoint);
         made.want(&made_list.link(), list(by(artist)));
+    }
+    // 4.4: without the sidebar's owner, that of either header.
+    let headers = [
+        (
+            "PLoldheaderaaaaaaaaaaaaaaaaaaaaaaaa",
+            json!({"playlistHeaderRenderer": {"ownerText": {"runs": [{"text": "An Owner"}]}}}),
+        ),
+        (
+            "PLnewheaderaaaaaaaaaaaaaaaaaaaaaaaa",
+            json!({"pageHeaderRenderer": {"content": {"pageHeaderViewModel": {"metadata": {
+            "contentMetadataViewModel": {"metadataRows": [
+                {"metadataParts": [{"avatarStack": {"avatarStackViewModel": {"text": {"content": "by An Owner"}}}}]},
+                {"metadataParts": [{"text": {"content": "Playlist"}}, {"text": {"content": "2 videos"}}]}]}}}}}}),
+        ),
+    ];
+    for (id, header) in headers {
+        let made_list = MadeList { id, title: "Headed", owner: None, pages: bare() };
+        made_list.write_with(&mut made, endpoint, |answer| answer["header"] = header.clone());
+        made.want(&made_list.link(), list(by("An Owner")));
     }
     // 4.4: albums have no owner block, the list's title is "Album - <name>", order = track number.
     let album = MadeList {
@@ -298,6 +336,14 @@ async fn made_up_songs_of_lists_that_cannot_be_had_keep_their_place_and_say_why(
 async fn made_up_lists_in_the_new_layout_read_as_those_in_the_old() {
     let clock = |number: usize| format!("{}:{:02}", seconds(number) / 60, seconds(number) % 60);
     let plain = |number: usize| lockup(number, "The Owner", &clock(number), false);
+    // The other place of a badge (4.3).
+    let other = |number: usize| {
+        let mut item = plain(number);
+        let badge = json!({"thumbnailBadgeViewModel": {"text": clock(number)}});
+        item["lockupViewModel"]["contentImage"]["thumbnailViewModel"]["overlays"] =
+            json!([{"thumbnailOverlayBadgeViewModel": {"thumbnailBadges": [badge]}}]);
+        item
+    };
     let pages = || {
         vec![
             vec![plain(1), plain(2)],
@@ -305,7 +351,7 @@ async fn made_up_lists_in_the_new_layout_read_as_those_in_the_old() {
                 lockup(3, "The Owner", "LIVE", false),
                 lockup(4, "The Owner", "Upcoming", false),
                 lockup(5, "The Owner", &clock(5), true),
-                plain(6),
+                other(6),
             ],
         ]
     };
