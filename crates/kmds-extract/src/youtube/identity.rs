@@ -5,7 +5,7 @@
 
 use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
-use crate::origin::Origin;
+use crate::origin::{Origin, OriginError};
 use crate::recipes::{Identity, Recipes};
 use crate::track::Site;
 
@@ -40,6 +40,11 @@ fn visitor_key(identity: &Identity) -> String {
     format!("youtube.visitor.{}", identity.name)
 }
 
+/// Holds when the site last failed to give this identity a visitor id.
+fn none_given_key(identity: &Identity) -> String {
+    format!("youtube.visitor_none.{}", identity.name)
+}
+
 /// A remembered visitor id: `BORN VALUE`. Every answer brings a fresher value of the same visitor; his age counts
 /// from the day he was asked for.
 struct Visitor {
@@ -56,10 +61,10 @@ fn remembered(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> O
         .then(|| Visitor { born_unix, value: value.to_owned() })
 }
 
-/// The visitor id to send, asked for if there is none, or if all there is is `stale`. `None` when the site gives none:
-/// a player call may work without.
+/// The visitor id to send, asked for if there is none, or if all there is is `stale`. `None` when the site gives none,
+/// or fails to: a player call may work without.
 /// # Errors
-/// No answer at all.
+/// The site may not be asked now, so that a player call would fail too.
 pub(super) async fn visitor(
     identity: &Identity,
     stale: Option<&str>,
@@ -72,17 +77,25 @@ pub(super) async fn visitor(
     if let Some(value) = usable() {
         return Ok(Some(value));
     }
+    let came_unix = origin.now_unix();
     let _guard = origin.renewing(&visitor_key(identity)).await;
     if let Some(value) = usable() {
         return Ok(Some(value));
     }
-    let page = origin
-        .send(requests::visitor_id(&recipes.youtube, identity))
-        .await
-        .map_err(|error| error.at(Site::YouTube, requests::VISITOR))?;
-    let value = (page.status == 200).then(|| super::parse::player::visitor(&page)).flatten();
-    if let Some(value) = &value {
-        origin.remember(&visitor_key(identity), &format!("{} {value}", origin.now_unix()));
+    // Whoever waited while another asked in vain does not ask too: a silent site would hold up each in turn.
+    if origin.recall(&none_given_key(identity)).is_some_and(|mark| mark.stored_unix > came_unix) {
+        return Ok(None);
+    }
+    let value = match origin.send(requests::visitor_id(&recipes.youtube, identity)).await {
+        Ok(page) => (page.status == 200).then(|| super::parse::player::visitor(&page)).flatten(),
+        Err(OriginError::Timeout | OriginError::Failed(_) | OriginError::TooLarge(_)) => None,
+        Err(error @ (OriginError::NotAllowed(_) | OriginError::Closed(_) | OriginError::Wait(_))) => {
+            return Err(error.at(Site::YouTube, requests::VISITOR));
+        }
+    };
+    match &value {
+        Some(value) => origin.remember(&visitor_key(identity), &format!("{} {value}", origin.now_unix())),
+        None => origin.remember(&none_given_key(identity), "asked in vain"),
     }
     Ok(value)
 }

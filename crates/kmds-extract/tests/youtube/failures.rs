@@ -193,6 +193,29 @@ async fn a_site_that_gives_no_visitor_id_is_asked_without() {
     assert_eq!(fake.callers()[0].1, "-");
 }
 
+#[tokio::test]
+async fn a_failing_call_for_a_visitor_id_is_done_without_unless_the_site_may_not_be_asked() {
+    let failing = |failure: OriginError| {
+        let fake = Fake::player([good()]);
+        fake.answers.lock().expect("lock").insert("visitor id", vec![Err(failure)]);
+        fake
+    };
+    for failure in [OriginError::Failed("reset".to_owned()), OriginError::Timeout, OriginError::TooLarge(8 << 20)] {
+        let fake = failing(failure);
+        fake.track().await.expect("plays");
+        assert_eq!(fake.callers()[0].1, "-");
+    }
+    for (failure, kind) in [
+        (OriginError::Closed("shut".to_owned()), Kind::OriginFailed),
+        (OriginError::NotAllowed("elsewhere".to_owned()), Kind::OriginFailed),
+        (OriginError::Wait(Duration::from_secs(9)), Kind::RateLimited),
+    ] {
+        let fake = failing(failure);
+        assert_eq!(fake.refused().await.kind(), kind);
+        assert_eq!(fake.pages(), ["visitor id"]);
+    }
+}
+
 fn kids() -> Page {
     status("UNPLAYABLE", "This video is not available")
 }

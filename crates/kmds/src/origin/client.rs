@@ -176,7 +176,9 @@ impl Client {
             let advised = match &outcome {
                 Ok(page) if page.status >= 500 && tries < times.metadata_tries => page.retry_after(),
                 Err(Trouble::Broken(_)) if tries < times.metadata_tries => None,
-                Err(Trouble::Timeout) if tries < times.metadata_tries && timeouts + 1 < times.timeout_tries => {
+                Err(Trouble::Timeout)
+                    if ask.insist_on_silence && tries < times.metadata_tries && timeouts + 1 < times.timeout_tries =>
+                {
                     timeouts += 1;
                     None
                 }
@@ -231,6 +233,7 @@ impl Client {
             headers: header_map(&request.headers, "gzip")?,
             body: request.body.as_deref(),
             max_bytes: request.max_bytes,
+            insist_on_silence: request.insist_on_silence,
         };
         let follow = match request.redirects {
             Redirects::Show => 0,
@@ -266,6 +269,7 @@ struct Hop<'a> {
     headers: HeaderMap,
     body: Option<&'a [u8]>,
     max_bytes: usize,
+    insist_on_silence: bool,
 }
 
 /// Why one try brought no page.
