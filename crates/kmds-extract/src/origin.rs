@@ -5,7 +5,7 @@
 //! Never interprets a page.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::error::ExtractError;
 use crate::track::Site;
@@ -93,11 +93,23 @@ impl Page {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// `Retry-After` in seconds, where the site sent a number.
+    /// What the site says in `Retry-After`, counted from `now_unix`.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    pub fn retry_after(&self, now_unix: u64) -> Option<Duration> {
+        retry_after(self.header("retry-after")?, now_unix)
     }
+}
+
+/// Reads a `Retry-After`: seconds, or a date (RFC 9110, 10.2.3) as the wait from `now_unix` on. Nothing for a date that
+/// has passed, since the site limits us all the same.
+#[must_use]
+pub fn retry_after(value: &str, now_unix: u64) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    until.as_secs().checked_sub(now_unix).filter(|wait| *wait > 0).map(Duration::from_secs)
 }
 
 /// No answer at all, after the implementation's own retries.
@@ -174,5 +186,33 @@ impl RenewGuard {
     #[must_use]
     pub fn holding(lock: impl Send + 'static) -> Self {
         Self(Box::new(lock))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_as_a_date() {
+        // RFC 9110, 5.6.7: the same second in its three forms.
+        let now = 784_111_777;
+        for (value, seconds) in [
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
+            ("Sun Nov  6 08:50:37 1994", Some(60)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:40:00 GMT", None),
+            ("Sun, 36 Nov 1994 08:50:37 GMT", None),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+            ("99999999999999999999999", None),
+        ] {
+            assert_eq!(retry_after(value, now), seconds.map(Duration::from_secs), "{value}");
+        }
     }
 }

@@ -448,6 +448,7 @@ async fn limits_and_challenges_say_how_long_to_wait() {
         (page(429, ""), 60),
         (with_header(page(429, ""), "retry-after", "17"), 17),
         (with_header(page(429, ""), "retry-after", "soon"), 60),
+        (with_header(page(429, ""), "retry-after", "Mon, 25 May 2026 18:37:11 GMT"), 90),
         (challenge(), 300),
         (page(403, ""), 300),
     ] {

@@ -3,6 +3,7 @@
 mod scripted;
 
 use std::io::Write;
+use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -62,7 +63,7 @@ async fn a_refusal_is_an_answer_and_not_asked_again() {
         let (page, asked) = outcome(get(), move |_, _| Answer::new(status, "no").with("Retry-After", "7")).await;
         let page = page.expect("a page");
         assert_eq!((page.status, asked.len()), (status, 1));
-        assert_eq!(page.retry_after().map(|wait| wait.as_secs()), Some(7));
+        assert_eq!(page.retry_after(0).map(|wait| wait.as_secs()), Some(7));
     }
 }
 
@@ -209,6 +210,19 @@ async fn audio_redirects_keep_the_range_and_stay_on_media_hosts() {
         let refused = site.client(&fast_recipes()).media(Site::YouTube, url, &ask).await.expect_err("refused");
         assert!(matches!(refused, MediaError::NotAllowed(_)), "{location}: {refused:?}");
         assert_eq!(site.asked().len(), requests, "{location}");
+    }
+}
+
+#[tokio::test]
+async fn limited_audio_tells_the_wait_in_seconds_or_as_a_date() {
+    let tomorrow = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(86_400));
+    for (told, least, most) in [("9".to_owned(), 9, 9), (tomorrow, 86_300, 86_400)] {
+        let site = Scripted::start(move |_, _| Answer::new(429, "").with("Retry-After", &told)).await;
+        let client = site.client(&fast_recipes());
+        let url = "https://t4.bcbits.com/stream/a";
+        let answer = client.media(Site::Bandcamp, url, &MediaAsk::default()).await.expect("answered");
+        let seconds = answer.retry_after.expect("told").as_secs();
+        assert!((least..=most).contains(&seconds), "{seconds}");
     }
 }
 

@@ -15,6 +15,7 @@ use crate::track::Site;
 pub(super) fn readable(
     answer: Result<Page, OriginError>,
     page: &'static str,
+    now_unix: u64,
     recipe: &BandcampRecipe,
 ) -> Result<Page, ExtractError> {
     let answer = answer.map_err(|error| match error {
@@ -25,7 +26,7 @@ pub(super) fn readable(
     match answer.status {
         429 => Err(ExtractError::RateLimited {
             site: Site::Bandcamp,
-            retry_after: Some(answer.retry_after().unwrap_or_else(|| Times::seconds(recipe.limit_pause))),
+            retry_after: Some(answer.retry_after(now_unix).unwrap_or_else(|| Times::seconds(recipe.limit_pause))),
         }),
         // The mobile interface reports unknown ids with 200: its 404 says that the interface itself has moved.
         404 | 410 if page != requests::MOBILE_ANSWER => Err(not_found()),

@@ -125,7 +125,7 @@ async fn ask(
     recipes: &Recipes,
 ) -> Result<crate::origin::Page, ExtractError> {
     let page = request.page;
-    answer::readable(origin.send(request).await, page, &recipes.bandcamp)
+    answer::readable(origin.send(request).await, page, origin.now_unix(), &recipes.bandcamp)
 }
 
 fn reading<'a>(page: &'static str, origin: &impl Origin, recipes: &'a Recipes) -> Reading<'a> {

@@ -62,7 +62,7 @@ impl<O: Origin> Api<'_, O> {
 
     /// `Retry-After`, else the `reset_time` of the body, else what the recipes say (field notes, 13).
     fn limit_wait(&self, page: &Page) -> Duration {
-        page.retry_after()
+        page.retry_after(self.origin.now_unix())
             .or_else(|| {
                 let reset = parse::reset_time(&page.text())?;
                 Some(Duration::from_secs(reset.checked_sub(self.origin.now_unix())?.max(1)))

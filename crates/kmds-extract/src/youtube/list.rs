@@ -94,7 +94,7 @@ async fn viewed(
     if matches!(page.status, 400 | 404) {
         return Ok(None);
     }
-    match read(&page, recipes) {
+    match read(&page, origin, recipes) {
         Ok(page) if page.alert.as_ref().is_none_or(|alert| !says(&alert.0, "list_hiccup", recipes)) => {
             return Ok(Some(page));
         }
@@ -105,7 +105,7 @@ async fn viewed(
     if matches!(page.status, 400 | 404) {
         return Ok(None);
     }
-    read(&page, recipes).map(Some)
+    read(&page, origin, recipes).map(Some)
 }
 
 async fn send(request: PageRequest, origin: &impl Origin) -> Result<Page, ExtractError> {
@@ -113,9 +113,9 @@ async fn send(request: PageRequest, origin: &impl Origin) -> Result<Page, Extrac
     origin.send(request).await.map_err(|error| error.at(Site::YouTube, name))
 }
 
-fn read(page: &Page, recipes: &Recipes) -> Result<ListPage, ExtractError> {
+fn read(page: &Page, origin: &impl Origin, recipes: &Recipes) -> Result<ListPage, ExtractError> {
     if page.status != 200 {
-        return Err(by_status(page, requests::LIST, recipes));
+        return Err(by_status(page, requests::LIST, origin, recipes));
     }
     parse::read(page).map_err(|field| page_changed(requests::LIST, field))
 }
@@ -268,7 +268,7 @@ pub(super) async fn mix(
     let read = |page: &Page| match page.status {
         200 => parse::read_mix(page).map_err(|field| page_changed(requests::MIX, field)),
         400 | 404 => Ok(None),
-        _ => Err(by_status(page, requests::MIX, recipes)),
+        _ => Err(by_status(page, requests::MIX, origin, recipes)),
     };
     let mix = match read(&send(request.clone(), origin).await?) {
         Err(ExtractError::PageChanged { .. }) => read(&send(request, origin).await?)?,
@@ -304,7 +304,7 @@ pub(super) async fn album(id: &str, origin: &impl Origin, recipes: &Recipes) -> 
             .and_then(|list| ListId::parse(&list))
             .ok_or_else(|| page_changed(requests::ALBUM, "urlCanonical")),
         400 | 404 => Err(refused(Kind::NotFound, "there is no such album; it was deleted or never existed", None)),
-        _ => Err(by_status(page, requests::ALBUM, recipes)),
+        _ => Err(by_status(page, requests::ALBUM, origin, recipes)),
     };
     let list = match read(&send(request.clone(), origin).await?) {
         Err(ExtractError::PageChanged { .. }) => read(&send(request, origin).await?)?,

@@ -75,15 +75,15 @@ fn page_changed(page: &'static str, field: &'static str) -> ExtractError {
 }
 
 /// What HTTP 403 and 429 say about this address.
-fn limited(page: &Page, recipes: &Recipes) -> ExtractError {
-    let wait = page.retry_after().unwrap_or_else(|| Times::seconds(recipes.youtube.limited_wait));
+fn limited(page: &Page, origin: &impl Origin, recipes: &Recipes) -> ExtractError {
+    let wait = page.retry_after(origin.now_unix()).unwrap_or_else(|| Times::seconds(recipes.youtube.limited_wait));
     ExtractError::RateLimited { site: Site::YouTube, retry_after: Some(wait) }
 }
 
 /// The error of a status that no flow treats in a way of its own.
-fn by_status(page: &Page, name: &'static str, recipes: &Recipes) -> ExtractError {
+fn by_status(page: &Page, name: &'static str, origin: &impl Origin, recipes: &Recipes) -> ExtractError {
     match page.status {
-        403 | 429 => limited(page, recipes),
+        403 | 429 => limited(page, origin, recipes),
         401 => ExtractError::OriginRefused { site: Site::YouTube, page: name, status: page.status },
         404 => refused(Kind::NotFound, "there is no such page; it was deleted or never existed", None),
         500.. => {

@@ -104,7 +104,8 @@ async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<
             return Err(trouble.error);
         }
         if matches!(page.status, 403 | 429) {
-            let wait = page.retry_after().unwrap_or_else(|| Times::seconds(recipes.youtube.limited_pause));
+            let wait =
+                page.retry_after(origin.now_unix()).unwrap_or_else(|| Times::seconds(recipes.youtube.limited_pause));
             origin.pause(wait.min(Times::seconds(recipes.time.longest_pause))).await;
         }
     }
@@ -158,8 +159,8 @@ fn judge(
             let error = page_changed(requests::PLAYER, "client identity");
             return Err(Trouble { cure: Cure::NextIdentity, error });
         }
-        403 | 429 => return Err(Trouble { cure: Cure::NewVisitor, error: limited(page, recipes) }),
-        _ => return Ok(Err(by_status(page, requests::PLAYER, recipes))),
+        403 | 429 => return Err(Trouble { cure: Cure::NewVisitor, error: limited(page, origin, recipes) }),
+        _ => return Ok(Err(by_status(page, requests::PLAYER, origin, recipes))),
     }
     let reading = player::read(page, video, at.identity, &recipes.youtube, origin.now_unix())
         .map_err(|field| Trouble { cure: Cure::OnceMore, error: page_changed(requests::PLAYER, field) })?;
@@ -229,7 +230,7 @@ async fn reel(
         .map_err(|error| error.at(Site::YouTube, requests::REEL))?;
     match page.status {
         200 => {}
-        401 | 403 | 429 | 500.. => return Err(by_status(&page, requests::REEL, recipes)),
+        401 | 403 | 429 | 500.. => return Err(by_status(&page, requests::REEL, origin, recipes)),
         _ => return Ok(None),
     }
     let Ok(reading) = player::read(&page, video, &recipe.reel, recipe, origin.now_unix()) else { return Ok(None) };

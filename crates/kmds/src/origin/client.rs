@@ -174,7 +174,7 @@ impl Client {
             };
             tries += 1;
             let advised = match &outcome {
-                Ok(page) if page.status >= 500 && tries < times.metadata_tries => page.retry_after(),
+                Ok(page) if page.status >= 500 && tries < times.metadata_tries => page.retry_after(self.now_unix()),
                 Err(Trouble::Broken(_)) if tries < times.metadata_tries => None,
                 Err(Trouble::Timeout)
                     if ask.insist_on_silence && tries < times.metadata_tries && timeouts + 1 < times.timeout_tries =>

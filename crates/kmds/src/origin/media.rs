@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
-use kmds_extract::Site;
 use kmds_extract::recipes::Times;
+use kmds_extract::{Origin, Site};
 
 use super::client::{Client, Failure, MEDIA_REDIRECTS, header_map, leads_on, read_error, site_hosts};
 use super::page::Collector;
@@ -165,8 +165,7 @@ impl Client {
             etag: text(head, header::ETAG),
             last_modified: text(head, header::LAST_MODIFIED),
             retry_after: text(head, header::RETRY_AFTER)
-                .and_then(|value| value.trim().parse().ok())
-                .map(Duration::from_secs),
+                .and_then(|value| kmds_extract::origin::retry_after(&value, self.now_unix())),
             body: MediaBody { response, stall, client: self.clone(), site, waited: Duration::ZERO, brought: 0 },
         })
     }
