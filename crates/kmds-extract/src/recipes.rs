@@ -47,7 +47,8 @@ pub struct Times {
     pub audio_pauses: Vec<f64>,
     /// A job waits at most this long for a site's limit, then fails as `rate_limited`.
     pub limit_wait: f64,
-    /// First pause after an audio or format answer of 429 without `Retry-After`; doubles up to `limit_pause_most`.
+    /// First pause of a job after a 429 without `Retry-After`, where the site has no `limit_pause` of its own; doubles up
+    /// to `limit_pause_most`.
     pub limit_pause: f64,
     pub limit_pause_most: f64,
     /// Final refusals and lists are remembered this long.
@@ -204,7 +205,7 @@ pub struct SoundCloudRecipe {
     pub bot_marks: Vec<String>,
     /// Seconds to stay away after a bot block.
     pub bot_pause: f64,
-    /// Seconds to wait after a 429 that does not say how long.
+    /// Stands in for `time.limit_pause`.
     pub limit_pause: f64,
     pub segments_at_once: usize,
 }
@@ -223,8 +224,9 @@ pub struct BandcampRecipe {
     /// Picture server and the number of a size: `{cover_base}/a{10 digits}_{cover_size}.jpg`.
     pub cover_base: String,
     pub cover_size: u32,
-    /// Seconds that the site is left alone after a challenge, and after a 429 without `Retry-After`.
+    /// Seconds that the site is left alone after a challenge.
     pub bot_pause: f64,
+    /// Stands in for `time.limit_pause`.
     pub limit_pause: f64,
     /// Seconds that a redirecting stream URL of the mobile interface is taken to live; its `ts` is no expiry.
     pub redirect_life: f64,
@@ -279,6 +281,17 @@ impl Recipes {
             Site::Bandcamp => Some(&self.bandcamp.hosts),
             Site::Other => Some(&ANY_PUBLIC),
         }
+    }
+
+    /// How long a job that this site limits waits when the site does not say; for the `times`-th time in a row, from 0.
+    #[must_use]
+    pub fn limit_pause(&self, site: Site, times: u32) -> Duration {
+        let first = match site {
+            Site::SoundCloud => self.soundcloud.limit_pause,
+            Site::Bandcamp => self.bandcamp.limit_pause,
+            Site::YouTube | Site::Other => self.time.limit_pause,
+        };
+        Times::seconds((first * f64::from(1_u32 << times.min(16))).min(self.time.limit_pause_most))
     }
 
     fn check(&self) -> Result<(), RecipesError> {
@@ -379,6 +392,21 @@ mod tests {
         for text in ["[time]\naudio_stall = nan\n", "[time]\nretry_pauses = [0.5, nan]\n"] {
             let refusal = Recipes::over_built_in(text).expect_err("not a number").to_string();
             assert!(refusal.contains("time.") && refusal.contains("must be a number"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn waits_for_a_limit_double_from_each_sites_own_first_one() {
+        let recipes = Recipes::built_in();
+        for (site, seconds) in [
+            (Site::YouTube, [30, 60, 120, 240, 480, 600]),
+            (Site::SoundCloud, [60, 120, 240, 480, 600, 600]),
+            (Site::Bandcamp, [60, 120, 240, 480, 600, 600]),
+            (Site::Other, [30, 60, 120, 240, 480, 600]),
+        ] {
+            let waits = (0..).map(|times| recipes.limit_pause(site, times).as_secs());
+            assert!(waits.take(6).eq(seconds), "{site}");
+            assert_eq!(recipes.limit_pause(site, u32::MAX).as_secs(), 600);
         }
     }
 

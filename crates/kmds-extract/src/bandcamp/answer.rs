@@ -24,10 +24,7 @@ pub(super) fn readable(
         other => other.at(Site::Bandcamp, page),
     })?;
     match answer.status {
-        429 => Err(ExtractError::RateLimited {
-            site: Site::Bandcamp,
-            retry_after: Some(answer.retry_after(now_unix).unwrap_or_else(|| Times::seconds(recipe.limit_pause))),
-        }),
+        429 => Err(ExtractError::RateLimited { site: Site::Bandcamp, retry_after: answer.retry_after(now_unix) }),
         // The mobile interface reports unknown ids with 200: its 404 says that the interface itself has moved.
         404 | 410 if page != requests::MOBILE_ANSWER => Err(not_found()),
         403 => Err(bot_check(recipe)),

@@ -53,21 +53,20 @@ impl<O: Origin> Api<'_, O> {
                 ExtractError::BotCheck { site: SITE, retry_after: Some(Times::seconds(self.recipe.bot_pause)) }
             }
             401 | 403 => ExtractError::OriginRefused { site: SITE, page: name, status: page.status },
-            429 => ExtractError::RateLimited { site: SITE, retry_after: Some(self.limit_wait(page)) },
+            429 => ExtractError::RateLimited { site: SITE, retry_after: self.limit_wait(page) },
             status => {
                 ExtractError::OriginFailed { site: SITE, page: name, reason: format!("it answered HTTP {status}") }
             }
         }
     }
 
-    /// `Retry-After`, else the `reset_time` of the body, else what the recipes say (field notes, 13).
-    fn limit_wait(&self, page: &Page) -> Duration {
-        page.retry_after(self.origin.now_unix())
-            .or_else(|| {
-                let reset = parse::reset_time(&page.text())?;
-                Some(Duration::from_secs(reset.checked_sub(self.origin.now_unix())?.max(1)))
-            })
-            .unwrap_or_else(|| Times::seconds(self.recipe.limit_pause))
+    /// `Retry-After`, else the `reset_time` of the body (field notes, 13).
+    fn limit_wait(&self, page: &Page) -> Option<Duration> {
+        let now = self.origin.now_unix();
+        page.retry_after(now).or_else(|| {
+            let reset = parse::reset_time(&page.text())?;
+            Some(Duration::from_secs(reset.checked_sub(now)?.max(1)))
+        })
     }
 
     /// A block of this address, which no other client id cures.

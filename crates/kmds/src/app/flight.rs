@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kmds_extract::Recipes;
 use kmds_extract::recipes::Times;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -83,22 +84,23 @@ impl Job {
         self.listeners.load(Ordering::Relaxed) > 0
     }
 
-    /// How long to wait for the site's limit now: what it said, else a pause that doubles. `None` once this job would have
-    /// waited too long in all.
-    pub fn wait_for_limit(&self, told: Option<Duration>, times: &Times) -> Option<Duration> {
+    /// How long to wait for the site's limit now: what it said, else a pause that doubles. `None`, and not counted, if
+    /// that is longer than `most`, or once this job would have waited too long in all.
+    pub fn wait_for_limit(&self, told: Option<Duration>, most: Duration, recipes: &Recipes) -> Option<Duration> {
         let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *limited.since.get_or_insert_with(Instant::now);
-        let doubled = times.limit_pause * f64::from(1_u32 << limited.times.min(16));
-        let ours = Times::seconds(doubled.min(times.limit_pause_most));
-        limited.times += 1;
+        let site = self.key.track().site();
+        let ours = recipes.limit_pause(site, limited.times);
         let wait = match told {
             // A site that says "now" again and again is not taken at its word.
-            Some(told) if limited.times > TIMES_TAKEN_AT_ITS_WORD => told.max(ours),
-            Some(told) => told.max(Times::seconds(times.limit_pause.min(LEAST_PAUSE_SECONDS))),
+            Some(told) if limited.times >= TIMES_TAKEN_AT_ITS_WORD => told.max(ours),
+            Some(told) => told.max(recipes.limit_pause(site, 0).min(Times::seconds(LEAST_PAUSE_SECONDS))),
             None => ours,
         };
-        let all = since.elapsed().checked_add(wait)?;
-        (all <= Times::seconds(times.limit_wait)).then_some(wait)
+        let in_time = since.elapsed().saturating_add(wait) <= Times::seconds(recipes.time.limit_wait);
+        let waits = in_time && wait <= most;
+        limited.times += u32::from(waits);
+        waits.then_some(wait)
     }
 
     /// Bytes arrive: the limit has passed.
@@ -282,5 +284,41 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
         received: status.received(),
         total: status.total(),
         failure: status.failure.as_ref().map(|failure| (failure.kind, failure.sentence.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::choose::Form;
+    use kmds_extract::{Site, TrackId};
+
+    use super::*;
+
+    fn job(site: Site) -> Job {
+        let status = Status { state: State::Queued, total: None, partial: None, ext: None, failure: None };
+        Job {
+            key: Key::plain(TrackId::new(site, "7").expect("an id"), Form::M4a),
+            requester: 1,
+            status: watch::Sender::new(status),
+            cancel: CancellationToken::new(),
+            listeners: AtomicU32::new(0),
+            limited: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn a_limited_job_waits_as_told_or_twice_as_long_each_time_and_not_for_ever() {
+        let recipes = Recipes::built_in();
+        let seconds = Duration::from_secs;
+        for (site, first) in [(Site::YouTube, 30), (Site::SoundCloud, 60), (Site::Bandcamp, 60)] {
+            let job = job(site);
+            assert_eq!(job.wait_for_limit(None, seconds(1), &recipes), None, "longer than it may be held");
+            for wait in [first, 2 * first, 4 * first] {
+                assert_eq!(job.wait_for_limit(None, Duration::MAX, &recipes), Some(seconds(wait)), "{site}");
+            }
+            job.flows();
+            assert_eq!(job.wait_for_limit(Some(seconds(7)), Duration::MAX, &recipes), Some(seconds(7)), "{site}");
+            assert_eq!(job.wait_for_limit(Some(Duration::MAX), Duration::MAX, &recipes), None);
+        }
     }
 }

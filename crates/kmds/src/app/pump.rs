@@ -153,8 +153,10 @@ impl Inner {
                 chunk => return chunk,
             };
             let Remedy::Wait(told) = error.remedy() else { return Err(error) };
-            let wait = job.wait_for_limit(told, &self.recipes.current().time);
-            let Some(wait) = wait.filter(|wait| waits < LIMIT_WAITS && *wait <= LONGEST_HELD_WAIT) else {
+            if waits == LIMIT_WAITS {
+                return Err(error);
+            }
+            let Some(wait) = job.wait_for_limit(told, LONGEST_HELD_WAIT, &self.recipes.current()) else {
                 return Err(error);
             };
             waits += 1;

@@ -115,7 +115,7 @@ impl Inner {
         if job.cancel.is_cancelled() {
             return self.jobs.finish(job, Err(cancelled()), true);
         }
-        let Some(wait) = job.wait_for_limit(told, &self.recipes.current().time) else {
+        let Some(wait) = job.wait_for_limit(told, Duration::MAX, &self.recipes.current()) else {
             self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
             return;
         };

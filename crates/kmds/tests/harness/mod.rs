@@ -25,6 +25,10 @@ audio_stall = 1.0
 audio_pauses = [0.02, 0.02, 0.02, 0.02, 0.02]
 limit_pause = 0.2
 connect = 2.0
+[soundcloud]
+limit_pause = 0.2
+[bandcamp]
+limit_pause = 0.2
 [bandcamp.hosts]
 pace = 0.0
 "#;
