@@ -193,6 +193,8 @@ pub struct SoundCloudRecipe {
     pub api: String,
     /// Hosts that format URLs (`transcodings[].url`) may name.
     pub format_hosts: Vec<String>,
+    /// Songs of one set, at most.
+    pub list_songs: usize,
     pub batch: usize,
     pub batches_at_once: usize,
     /// Presets by preference, then `progressive` or `hls`: `aac_160k/hls`. A `*` ends a prefix.
@@ -283,6 +285,14 @@ impl Recipes {
         }
     }
 
+    /// Bounds what is asked of the sites for one list, at least one song: the service's setting stands above the file.
+    #[must_use]
+    pub fn taking_at_most(mut self, songs: usize) -> Self {
+        self.youtube.list_songs = songs.max(1);
+        self.soundcloud.list_songs = songs.max(1);
+        self
+    }
+
     /// How long a job that this site limits waits when the site does not say; for the `times`-th time in a row, from 0.
     #[must_use]
     pub fn limit_pause(&self, site: Site, times: u32) -> Duration {
@@ -319,6 +329,9 @@ impl Recipes {
         }
         if y.least_range_bytes == 0 {
             return bad("youtube.least_range_bytes", "must be at least 1");
+        }
+        if self.soundcloud.list_songs == 0 {
+            return bad("soundcloud.list_songs", "must be at least 1");
         }
         if self.soundcloud.batch == 0 || self.soundcloud.batches_at_once == 0 || self.soundcloud.segments_at_once == 0 {
             return bad("soundcloud.batch", "batch, batches_at_once and segments_at_once must be at least 1");

@@ -95,6 +95,11 @@ pub fn read_recipes(file: Option<&Path>) -> Result<Recipes, StartError> {
     Ok(recipes)
 }
 
+/// The recipes, with the settings that stand above them.
+fn recipes_in_force(config: &Config) -> Result<Recipes, StartError> {
+    read_recipes(config.recipes_file.as_deref()).map(|recipes| recipes.taking_at_most(config.lists_max_songs))
+}
+
 /// Everything but the server, ready to take links.
 /// # Errors
 /// See [`StartError`].
@@ -111,7 +116,7 @@ pub fn inspect(config: &Config) -> Result<App, StartError> {
 }
 
 fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
-    let recipes = SharedRecipes::new(read_recipes(config.recipes_file.as_deref())?);
+    let recipes = SharedRecipes::new(recipes_in_force(config)?);
     let client = Client::new(&client_config(config), recipes.clone())?;
     let engines = Engines::new(config, client.clone(), recipes.clone());
     let parts = Parts {
@@ -167,7 +172,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     println!("kmds {VERSION} ready on {}", server.url());
     systemd::notify("READY=1");
     tracing::info!(recipes = %app.recipes_date(), cache = %config.cache.dir.display(), "serving on {}", server.url());
-    let reload = tokio::spawn(reload_recipes(config.recipes_file.clone(), recipes));
+    let reload = tokio::spawn(reload_recipes(config.clone(), recipes));
     let watchdog = tokio::spawn(systemd::watchdog());
     let asked = stop.clone();
     let announce = tokio::spawn(async move {
@@ -192,11 +197,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
 }
 
 /// SIGHUP reads the recipes again; a file that cannot be used changes nothing.
-async fn reload_recipes(file: Option<std::path::PathBuf>, recipes: SharedRecipes) {
+async fn reload_recipes(config: Config, recipes: SharedRecipes) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
-        match read_recipes(file.as_deref()) {
+        match recipes_in_force(&config) {
             Ok(fresh) => {
                 tracing::info!(date = fresh.date, "recipes read again");
                 recipes.replace(fresh);

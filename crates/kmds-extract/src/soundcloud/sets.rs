@@ -25,13 +25,16 @@ pub async fn collect(
     api: &Api<'_, impl Origin>,
 ) -> Result<Collection, ExtractError> {
     let id = set.id.ok_or(changed("set answer", "id"))?;
-    let listed = set.tracks.as_deref().ok_or(changed("set answer", "tracks"))?;
+    let all = set.tracks.as_deref().ok_or(changed("set answer", "tracks"))?;
+    // What is left out of the list is not asked for either.
+    let listed = all.get(..api.recipe.list_songs).unwrap_or(all);
+    let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let token = set.secret_token.as_deref().or(at.token());
     let secret = token.map(|token| SetSecret { set: id, token: token.to_owned() });
 
     let stubs = listed.iter().filter(|raw| is_stub(raw)).filter_map(|raw| raw.id).collect();
     let told = told_in_order(listed, &stubs, secret.as_ref(), api).await?;
-    let mut songs = judged(set, listed, &told, token, api);
+    let mut songs = judged(set, (listed, total), &told, token, api);
 
     // Songs without a single encoding get a second look, all in one go.
     let unclear: BTreeSet<u64> = songs.iter().filter(|song| song.is_unclear()).filter_map(|song| song.id).collect();
@@ -39,7 +42,7 @@ pub async fn collect(
     if !unclear.is_empty()
         && let Ok(again) = told_in_order(listed, &unclear, secret.as_ref(), api).await
     {
-        let second = judged(set, listed, &again, token, api);
+        let second = judged(set, (listed, total), &again, token, api);
         for (song, second) in songs
             .iter_mut()
             .zip(second)
@@ -49,7 +52,9 @@ pub async fn collect(
         }
     }
     let entries = (1..).zip(songs).map(|(number, song)| build::entry(song.verdict, song.title, number)).collect();
-    Ok(build::collection(set, id, link(set, id, at, token), entries))
+    let mut collection = build::collection(set, id, link(set, id, at, token), entries);
+    collection.truncated |= listed.len() < all.len();
+    Ok(collection)
 }
 
 /// Test for the title, never count: how many songs a set tells in full differs.
@@ -72,12 +77,11 @@ impl Song {
 
 fn judged(
     set: &RawSet,
-    listed: &[RawTrack],
+    (listed, total): (&[RawTrack], u32),
     told: &ById,
     token: Option<&str>,
     api: &Api<'_, impl Origin>,
 ) -> Vec<Song> {
-    let total = u32::try_from(listed.len()).unwrap_or(u32::MAX);
     let one = |(number, stub): (u32, &RawTrack)| {
         let policy = stub.policy.as_deref();
         let whole = stub.id.and_then(|id| told.get(&id)).or(Some(stub).filter(|raw| !is_stub(raw)));

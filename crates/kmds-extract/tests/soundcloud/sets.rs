@@ -132,6 +132,25 @@ async fn a_refused_or_empty_batch_is_halved_once() {
 }
 
 #[tokio::test]
+async fn a_set_longer_than_we_take_is_cut_before_its_songs_are_asked_for_and_says_so() {
+    for (most, entries, truncated, batches) in [(60, 60, true, 2), (119, 119, true, 3), (120, 120, false, 3)] {
+        let fake = Fake::new(|asked| match asked.request.page {
+            "tracks batch" => ok(&batch(asked, |_| true)),
+            _ => ok(&set_of_stubs(120)),
+        });
+        let recipes = Recipes::built_in().taking_at_most(most);
+        let link = Link::parse(SET).expect("a link");
+        let Ok(Resolved::Collection(list)) = kmds_extract::resolve(&link, &fake, &recipes).await else {
+            panic!("a list")
+        };
+        assert_eq!((list.entries.len(), list.truncated), (entries, truncated));
+        assert_eq!(fake.pages().iter().filter(|page| **page == "tracks batch").count(), batches);
+        let Entry::Track(first) = &list.entries[0] else { panic!("a song") };
+        assert_eq!(first.total, Some(120));
+    }
+}
+
+#[tokio::test]
 async fn the_only_stub_missing_from_a_batch_is_a_deleted_song() {
     let fake = Fake::new(|asked| match asked.request.page {
         "tracks batch" => page(200, "[]"),

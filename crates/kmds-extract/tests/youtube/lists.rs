@@ -127,7 +127,7 @@ async fn a_list_that_ends_before_its_count_says_so() {
 
 #[tokio::test]
 async fn a_list_longer_than_we_take_is_cut_and_says_so() {
-    let (recipes, _) = Recipes::over_built_in("[youtube]\nlist_songs = 3\n").expect("recipes");
+    let recipes = Recipes::built_in().taking_at_most(3);
     let mut items = songs(1..=4);
     items.push(more("a"));
     let fake = Fake::list([first(items, "L", "9")]);
