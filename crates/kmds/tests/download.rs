@@ -253,19 +253,32 @@ async fn other_sites_are_asked_once_without_a_range() {
 #[tokio::test]
 async fn a_cut_or_silent_file_is_resumed_where_it_broke_off_as_long_as_bytes_come() {
     let server = Scripted::start(|number, asked| {
-        let answer = Answer::of_file(&file(10_000), asked).with("ETag", "\"one\"");
+        let answer = Answer::of_file(&file(400_000), asked).with("ETag", "\"one\"");
         match number {
-            0 => answer.silent_at(1500),
-            1..8 => answer.cut_at(1000),
+            0 => answer.silent_at(60_000),
+            1..8 => answer.cut_at(40_000),
             _ => answer,
         }
     })
     .await;
     let (bytes, error) = drain(&mut open(&bandcamp(), None, &server.client(&recipes())).await.expect("opened")).await;
-    assert_eq!((bytes.0.len(), error), (10_000, None));
-    assert_eq!(bytes, Bytes(file(10_000)));
-    assert_eq!(server.ranges()[..3], ["-", "bytes=1500-", "bytes=2500-"]);
+    assert_eq!((bytes.0.len(), error), (400_000, None));
+    assert_eq!(bytes, Bytes(file(400_000)));
+    assert_eq!(server.ranges()[..3], ["-", "bytes=60000-", "bytes=100000-"]);
     assert_eq!(server.asked()[1].header("if-range"), Some("\"one\""));
+}
+
+#[tokio::test]
+async fn a_few_bytes_before_each_silence_end_as_a_stall() {
+    for (audio, most) in [(bandcamp(), 2), (youtube(400_000), 8)] {
+        let server = Scripted::start(|_, asked| Answer::of_file(&file(400_000), asked).silent_at(900)).await;
+        let error = match open(&audio, None, &server.client(&recipes())).await {
+            Ok(mut download) => drain(&mut download).await.1,
+            Err(error) => Some(error),
+        };
+        assert_eq!(error, Some(DownloadError::Stalled { site: audio.site }));
+        assert!(server.asked().len() <= most, "{} requests", server.asked().len());
+    }
 }
 
 #[tokio::test]
@@ -468,7 +481,7 @@ async fn a_playlist_that_cannot_be_joined_or_leads_away_is_refused() {
     let key = "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"https://a.sndcdn.com/k\"\n#EXTINF:1,\nhttps://a.sndcdn.com/0.mp3\n#EXT-X-ENDLIST\n";
     let away = "#EXTM3U\n#EXTINF:1,\nhttps://evil.example/0.mp3\n#EXT-X-ENDLIST\n";
     let open_ended = "#EXTM3U\n#EXTINF:1,\nhttps://a.sndcdn.com/0.mp3\n";
-    for (text, requests) in [(key, 1), (open_ended, 1), (away, 1), ("<html></html>", 1)] {
+    for (text, requests) in [(key, 1), (open_ended, 4), (away, 1), ("<html></html>", 1)] {
         let server = Scripted::start(move |_, _| Answer::new(200, text)).await;
         assert!(whole(&hls(), &server.client(&recipes())).await.is_err(), "{text}");
         assert_eq!(server.asked().len(), requests, "{text}");
