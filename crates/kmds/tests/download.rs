@@ -487,3 +487,15 @@ async fn a_playlist_that_cannot_be_joined_or_leads_away_is_refused() {
         assert_eq!(server.asked().len(), requests, "{text}");
     }
 }
+
+#[tokio::test]
+async fn what_comes_instead_of_a_playlist_is_named_in_a_whole_sentence() {
+    for (body, says) in [
+        (&b"\x01\x02\x03 no playlist"[..], "SoundCloud sent bytes of no kind we know instead of audio"),
+        (b"<html></html>", "SoundCloud sent a web page instead of audio"),
+    ] {
+        let server = Scripted::start(move |_, _| Answer::new(200, body)).await;
+        let error = whole(&hls(), &server.client(&recipes())).await.expect_err("no playlist");
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
+}

@@ -207,7 +207,7 @@ impl Fetcher {
             let found = media::sniff(text.get(..media::SNIFF_BYTES).unwrap_or(text));
             match error {
                 HlsError::NotAPlaylist if found != media::Sniffed::Playlist => {
-                    DownloadError::NotAudio { site, found: found.to_string() }.into()
+                    DownloadError::NotAudio { site, found: super::named(found) }.into()
                 }
                 // Cut on its way, or a song that is not done yet: the next answer may be whole.
                 HlsError::Unfinished => {

@@ -197,7 +197,14 @@ fn fits(site: Site, container: Container, head: &[u8]) -> Result<(), DownloadErr
         found if found == Sniffed::from(container) => Ok(()),
         // An MP3 may begin with padding or the tail of a frame; the walk before publishing tells.
         Sniffed::Unknown if container == Container::Mp3 => Ok(()),
-        Sniffed::Unknown => Err(DownloadError::NotAudio { site, found: "bytes of no kind we know".to_owned() }),
-        found => Err(DownloadError::NotAudio { site, found: found.to_string() }),
+        found => Err(DownloadError::NotAudio { site, found: named(found) }),
+    }
+}
+
+/// What came instead of audio, as the object of a sentence.
+fn named(found: Sniffed) -> String {
+    match found {
+        Sniffed::Unknown => format!("bytes {found}"),
+        found => found.to_string(),
     }
 }
