@@ -33,9 +33,9 @@ use window::{Bytes, Window};
 /// Bytes [`sniff()`] looks at.
 pub const SNIFF_BYTES: usize = 4096;
 
-/// How far a duration may be from the expected one: sites round to whole seconds, encoders add and trim at the ends.
+/// How far a duration may be from the expected one: encoders add and trim at the ends.
 const DURATION_SLACK: Duration = Duration::from_secs(2);
-/// And this share of the expected duration on top: 1 / 100.
+/// And this share (1 / 100) of an expected duration in whole seconds on top: such a length was rounded, or worse.
 const DURATION_SLACK_DIVISOR: u32 = 100;
 
 /// A file that is whole.
@@ -83,7 +83,7 @@ struct Walked {
 /// Walks `file` from its first byte to its last and checks that it is a whole `container`, about as long as expected.
 ///
 /// The file's cursor is neither used nor moved. Padding is fine wherever the format allows it. A file of unknown
-/// duration is not a failure; a duration may differ from `expected` by 2 s + 1 %.
+/// duration is not a failure; a duration may differ from `expected` by 2 s, and by another 1 % where that is in whole seconds.
 /// # Errors
 /// See [`Broken`].
 pub fn check(file: &File, container: Container, expected: Option<Duration>) -> Result<Checked, Broken> {
@@ -160,7 +160,8 @@ fn agree(
     let Some(expected) = expected else { return Ok(content.or(claimed)) };
     let nearest = [content, claimed].into_iter().flatten().min_by_key(|have| have.abs_diff(expected));
     let Some(have) = nearest else { return Ok(None) };
-    let slack = DURATION_SLACK + expected / DURATION_SLACK_DIVISOR;
+    let rounded = expected.subsec_nanos() == 0;
+    let slack = DURATION_SLACK + if rounded { expected / DURATION_SLACK_DIVISOR } else { Duration::ZERO };
     match have.abs_diff(expected) > slack {
         true if have < expected => Err(Broken::TooShort { have, expected }),
         true => Err(Broken::TooLong { have, expected }),

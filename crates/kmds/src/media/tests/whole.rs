@@ -5,7 +5,7 @@ use std::time::Duration;
 use kmds_extract::{Codec, Container};
 
 use super::*;
-use crate::media::{Sniffed, check_segment};
+use crate::media::{Sniffed, agree, check_segment};
 
 /// Name, container, codec and bytes of a file.
 type Kind = (&'static str, Container, Codec, Vec<u8>);
@@ -78,6 +78,24 @@ fn a_duration_that_differs_too_much_is_told_both_ways() {
     assert!(matches!(expect(2), Err(Broken::TooLong { .. })));
     assert!(expect(8).is_ok() && expect(5).is_ok());
     assert!(matches!(expect(9), Err(Broken::TooShort { .. })));
+}
+
+#[test]
+fn two_seconds_are_the_slack_and_a_hundredth_more_of_a_rounded_length() {
+    let ms = Duration::from_millis;
+    for (have, expected, good) in [
+        (600_000 - 1_999, 600_000, true),
+        (600_000 - 8_000, 600_000, true),
+        (600_000 + 8_000, 600_000, true),
+        (600_000 - 8_001, 600_000, false),
+        (600_500 - 2_000, 600_500, true),
+        (600_500 - 2_001, 600_500, false),
+        (600_500 + 2_000, 600_500, true),
+        (600_500 + 2_001, 600_500, false),
+    ] {
+        let found = agree(Some(ms(have)), None, Some(ms(expected)));
+        assert_eq!(found.is_ok(), good, "{have} ms of {expected} ms: {found:?}");
+    }
 }
 
 #[test]
