@@ -33,6 +33,11 @@ pub enum Codec {
     Other,
 }
 
+/// No song has more: a larger size that a site states is nonsense, and counts as none.
+pub const MOST_BYTES: u64 = 1 << 40;
+/// No song is longer: a longer duration that a site states is nonsense, and counts as none.
+pub const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+
 /// How the bytes are to be had. URLs here are signed: they print without their query ([`Stream`]'s `Debug` hides them).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Delivery {
@@ -104,7 +109,8 @@ impl Stream {
     pub fn approximate_size(&self) -> Option<u64> {
         self.size_bytes.or_else(|| {
             let (bitrate, duration) = (self.bitrate_bps?, self.duration?);
-            Some((f64::from(bitrate) / 8.0 * duration.as_secs_f64()).round() as u64)
+            let bytes = (f64::from(bitrate) / 8.0 * duration.as_secs_f64()).round() as u64;
+            (bytes <= MOST_BYTES).then_some(bytes)
         })
     }
 }

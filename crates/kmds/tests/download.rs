@@ -499,3 +499,18 @@ async fn what_comes_instead_of_a_playlist_is_named_in_a_whole_sentence() {
         assert!(error.to_string().starts_with(says), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_senseless_length_is_refused_before_its_first_byte() {
+    let most = u64::MAX;
+    for answer in [
+        format!("HTTP/1.1 206 Whatever\r\ncontent-range: bytes 0-{}/{most}\r\n", most - 1),
+        format!("HTTP/1.1 206 Whatever\r\ncontent-range: bytes 0-{most}/*\r\n"),
+        "HTTP/1.1 200 Whatever\r\ncontent-length: 9000000000000000000\r\n".to_owned(),
+    ] {
+        let head = answer.clone();
+        let server = Scripted::start(move |_, _| Answer::raw(head.clone())).await;
+        let found = open(&bandcamp(), None, &server.client(&recipes())).await.err();
+        assert!(matches!(found, Some(DownloadError::Wrong { .. })), "{answer}: {found:?}");
+    }
+}

@@ -92,6 +92,18 @@ async fn odd_types_cost_only_their_own_field() {
 }
 
 #[tokio::test]
+async fn senseless_sizes_and_lengths_count_as_none() {
+    let mut odd = format(140, AAC);
+    odd["contentLength"] = json!(u64::MAX.to_string());
+    odd["approxDurationMs"] = json!(u64::MAX.to_string());
+    let mut answer = playing(&[odd]);
+    answer["videoDetails"]["lengthSeconds"] = json!(u64::MAX.to_string());
+    let track = Fake::player([ok(answer)]).track().await.expect("plays");
+    assert_eq!((track.duration, track.streams[0].duration), (None, None));
+    assert_eq!((track.streams[0].size_bytes, track.streams[0].approximate_size()), (None, None));
+}
+
+#[tokio::test]
 async fn a_labels_description_gives_artist_album_title_and_date() {
     let mut answer = playing(&[format(140, AAC)]);
     answer["videoDetails"]["author"] = json!("First - Topic");

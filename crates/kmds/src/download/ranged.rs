@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
+use kmds_extract::stream::MOST_BYTES;
 use kmds_extract::{Recipes, Site, Stream};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ pub(super) struct Ranged {
     tries: Tries,
     speed: Speed,
     /// More than this cannot be this song.
-    most_bytes: Option<u64>,
+    most_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -104,7 +105,9 @@ impl Ranged {
             ended: false,
             tries: Tries::new(client, site, &recipes.time),
             speed: Speed::of(stream),
-            most_bytes: stream.approximate_size().map(|size| size.saturating_mul(4).saturating_add(SPARE_BYTES)),
+            most_bytes: stream
+                .approximate_size()
+                .map_or(MOST_BYTES, |size| size.saturating_mul(4).saturating_add(SPARE_BYTES).min(MOST_BYTES)),
         };
         if !ranged.is_whole() {
             ranged.ask().await?;
@@ -178,7 +181,7 @@ impl Ranged {
             return Ok(None);
         }
         self.offset += chunk.len() as u64;
-        if self.most_bytes.is_some_and(|most| self.offset > most) {
+        if self.offset > self.most_bytes {
             return self.wrong(SENSELESS);
         }
         self.tries.arrived(chunk.len());
@@ -278,13 +281,13 @@ impl Ranged {
             return self.wrong("a part of the file that does not say which");
         };
         let beyond_file = self.known.total.is_some_and(|known| total.is_none() && end >= known);
+        self.sensible(total.or(Some(end)))?;
         if start != self.offset || beyond_file || asked.and_then(|(_, last)| last).is_some_and(|last| end > last) {
             return self.wrong("another range than was asked for");
         }
         if answer.content_length.is_some_and(|length| length > end - start + 1) {
             return self.wrong("more bytes than the range has");
         }
-        self.sensible(total)?;
         self.same_file(total, &answer)?;
         self.not_a_page(&answer)?;
         self.remember_file(total, &answer);
@@ -371,10 +374,7 @@ impl Ranged {
 
     /// A length that may be this song's.
     fn sensible(&self, length: Option<u64>) -> Result<(), DownloadError> {
-        match (length, self.most_bytes) {
-            (Some(length), Some(most)) if length > most => self.wrong(SENSELESS),
-            _ => Ok(()),
-        }
+        if length.is_some_and(|length| length > self.most_bytes) { self.wrong(SENSELESS) } else { Ok(()) }
     }
 
     fn wrong<T>(&self, what: &str) -> Result<T, DownloadError> {

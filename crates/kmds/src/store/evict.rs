@@ -28,9 +28,14 @@ pub(super) fn reserve(
     expire(shared, catalog)?;
     let need = need.unwrap_or(UNKNOWN_LENGTH_BYTES).max(written);
     let claims = shared.in_use.claims_beside(Some(key));
-    let over_budget = (catalog.ready_bytes()? + claims.whole + need).saturating_sub(shared.config.max_bytes);
+    let over_budget = catalog
+        .ready_bytes()?
+        .saturating_add(claims.whole)
+        .saturating_add(need)
+        .saturating_sub(shared.config.max_bytes);
+    let unwritten = claims.unwritten.saturating_add(need - written);
     let under_floor = drive::free_bytes(shared.layout.cache())
-        .map_or(0, |free| (shared.config.min_free_bytes + claims.unwritten + (need - written)).saturating_sub(free));
+        .map_or(0, |free| unwritten.saturating_add(shared.config.min_free_bytes).saturating_sub(free));
     let short = over_budget.max(under_floor);
     if short > 0 {
         let limit = if over_budget >= under_floor { SpaceLimit::MaxBytes } else { SpaceLimit::MinFree };
@@ -55,7 +60,7 @@ pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     let claims = shared.in_use.claims_beside(Some(key));
     let Ok(ready) = catalog.ready_bytes() else { return };
-    let short = (ready + claims.whole).saturating_sub(shared.config.max_bytes);
+    let short = ready.saturating_add(claims.whole).saturating_sub(shared.config.max_bytes);
     if short > 0 {
         after_full(shared, catalog, short);
     }

@@ -79,8 +79,8 @@ impl InUse {
         let mut claims = Claims::default();
         for (_, writing) in self.tables().writing.iter().filter(|(have, _)| Some(*have) != key) {
             let written = writing.partial.as_ref().map_or(0, |partial| partial.progress().written);
-            claims.whole += writing.reserved.max(written);
-            claims.unwritten += writing.reserved.saturating_sub(written);
+            claims.whole = claims.whole.saturating_add(writing.reserved.max(written));
+            claims.unwritten = claims.unwritten.saturating_add(writing.reserved.saturating_sub(written));
         }
         claims
     }

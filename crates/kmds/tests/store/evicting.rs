@@ -153,3 +153,16 @@ async fn a_drive_that_fills_up_while_writing_says_so_and_recovers() {
     published(&store, "c", 3 * MIB as usize).await;
     assert_eq!((state(&store, "b").await, state(&store, "c").await), (State::Evicted, State::Ready));
 }
+
+#[tokio::test]
+async fn needs_beyond_all_numbers_are_refused_and_do_not_wrap() {
+    let mut place = Place::make();
+    place.config.max_bytes = 3 * MIB;
+    let store = place.open();
+    published(&store, "a", MIB as usize).await;
+    let lease = store.lease(&key("new")).await.expect("a lease");
+    for need in [u64::MAX, u64::MAX - MIB / 2, u64::MAX / 2 + 1] {
+        assert!(matches!(lease.reserve(Some(need)).await, Err(StoreError::DiskFull { .. })), "{need}");
+    }
+    assert_eq!(state(&store, "a").await, State::Ready);
+}

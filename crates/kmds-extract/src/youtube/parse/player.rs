@@ -14,7 +14,7 @@ use crate::choose::{Accept, choose};
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
 use crate::recipes::{Identity, YouTubeRecipe};
-use crate::stream::Stream;
+use crate::stream::{LONGEST, Stream};
 use crate::track::{Site, Source, Track, TrackId};
 use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
 
@@ -163,6 +163,7 @@ fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Opti
     track.album = release.album;
     track.date = release.date;
     track.duration = details.length_seconds.0.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    track.duration = track.duration.filter(|length| *length <= LONGEST);
     track.cover_url = Some(cover(video, listed, &recipe.hosts));
     Some(track)
 }

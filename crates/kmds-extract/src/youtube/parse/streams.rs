@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::player::Answer;
 use super::xtags;
 use crate::recipes::{Identity, YouTubeRecipe};
-use crate::stream::{Codec, Container, Delivery, Stream};
+use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
 use crate::track::Site;
 use crate::youtube::itag;
 use crate::youtube::lenient::{Flag, Number, Obj, Seq, Text};
@@ -159,6 +159,8 @@ impl Format {
         let muxed = itag == itag::MUXED;
         let (container, codec) = form(&self.mime_type.0, muxed)?;
         let clen = self.content_length.0.or_else(|| self.in_url("clen")?.parse().ok());
+        let clen = clen.filter(|clen| *clen <= MOST_BYTES);
+        let duration = self.approx_duration_ms.0.filter(|ms| *ms > 0).map(Duration::from_millis);
         let validator = format!(
             "{itag}/{}/{}/{}",
             clen.map_or_else(String::new, |clen| clen.to_string()),
@@ -173,7 +175,7 @@ impl Format {
             rank: itag::rank(itag),
             bitrate_bps: self.average_bitrate.0.or(self.bitrate.0).and_then(|bps| u32::try_from(bps).ok()),
             size_bytes: clen,
-            duration: self.approx_duration_ms.0.filter(|ms| *ms > 0).map(Duration::from_millis),
+            duration: duration.filter(|length| *length <= LONGEST),
             validator,
             expires_unix: self.in_url("expire").and_then(|at| at.parse().ok()).or(expires),
             headers: vec![("User-Agent", identity.user_agent.clone())],

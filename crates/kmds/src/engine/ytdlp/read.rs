@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use kmds_extract::link::SoundCloudLink;
+use kmds_extract::stream::MOST_BYTES;
 use kmds_extract::track::{BandcampSource, Unavailable};
 use kmds_extract::{
     Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Link, Site, Source, Stream, Track, TrackId,
@@ -280,7 +281,7 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         _ => return None,
     };
     let format_id = text(fields, "format_id").unwrap_or_default();
-    let size_bytes = number(fields, "filesize").map(|size| size as u64);
+    let size_bytes = number(fields, "filesize").map(|size| size as u64).filter(|size| *size <= MOST_BYTES);
     let bitrate = number(fields, "abr").or_else(|| number(fields, "tbr")).map(|kbit| (kbit * 1000.0) as u32);
     let header = |name: &'static str| Some((name, text(fields.get("http_headers")?, name)?));
     // What the sites look at; our own client makes the rest.

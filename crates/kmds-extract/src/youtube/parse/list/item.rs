@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::{Thumbnail, Thumbnails, clock};
 use crate::error::Kind;
 use crate::link::youtube::VideoId;
+use crate::stream::LONGEST;
 use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
 
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl Item {
             video,
             title,
             byline: old.short_byline_text.owned(),
-            duration: duration.filter(|length| !length.is_zero()),
+            duration: duration.filter(|length| !length.is_zero() && *length <= LONGEST),
             place: old.index.0.trim().replace(',', "").parse().ok(),
             thumbnails: listed(old.thumbnail),
             state,
