@@ -105,7 +105,14 @@ impl Inner {
             }
             _ => self.treat(job, lease, stream, way, expected).await?,
         }
-        let checked = check(lease, container, expected).await?;
+        let checked = check(lease, container, expected).await.map_err(|error| match error {
+            // The site's bytes were checked as they came: what is wrong now was made here.
+            PumpError::Broken(what) if !matches!(way, Way::Keep) => {
+                let sentence = format!("what the conversion made is not whole: {what}");
+                PumpError::Convert(Failure::new(Kind::ConversionFailed, sentence))
+            }
+            error => error,
+        })?;
         Ok(Yield { ext: ext.to_owned(), stream: stream.label.clone(), checked })
     }
 

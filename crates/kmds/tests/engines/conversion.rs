@@ -264,3 +264,21 @@ async fn an_ffmpeg_that_fails_or_floods_is_a_clear_failure() {
         assert!(kmds.published().is_empty(), "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_conversion_that_makes_nothing_whole_is_not_blamed_on_the_site() {
+    for body in ["exit 0", "cat >/dev/null; echo no audio at all"] {
+        let lab = Lab::start().await;
+        let song = opus_only(&lab, "only-opus");
+        let wrapper = super::tools::Wrapper::doing(body);
+        let kmds = Setup::of(&lab).set("KMDS_FFMPEG__COMMAND", &wrapper.command()).start();
+        let (_, reply) = kmds.fetch(&song.link()).await;
+        let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
+        let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
+        assert_eq!((status, &failure["Kind"]), (500, &"conversion_failed".into()), "{body}: {failure}");
+        assert_eq!(wrapper.runs().len(), 1, "{body}");
+        let whole = song.stream_bytes("opus").expect("opus").len() as u64;
+        assert!(lab.media_bytes_sent(song.id()) <= whole + kib(64), "{body}: downloaded once");
+        assert!(kmds.published().is_empty(), "{body}");
+    }
+}
