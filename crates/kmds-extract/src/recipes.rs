@@ -45,6 +45,8 @@ pub struct Times {
     /// Tries at one place of a file before giving up; a try that brought bytes starts the count anew.
     pub audio_tries: u32,
     pub audio_pauses: Vec<f64>,
+    /// ffmpeg hangs after this long without a byte of output while it has input to work on.
+    pub convert_stall: f64,
     /// A job waits at most this long for a site's limit, then fails as `rate_limited`.
     pub limit_wait: f64,
     /// First pause of a job after a 429 without `Retry-After`, where the site has no `limit_pause` of its own; doubles up

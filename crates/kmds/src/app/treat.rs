@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kmds_extract::Stream;
+use kmds_extract::recipes::Times;
 use tokio::sync::{mpsc, watch};
 
 use super::Inner;
@@ -145,7 +146,8 @@ impl Inner {
         expected: Option<Duration>,
         out: mpsc::Sender<Bytes>,
     ) -> Result<(), PumpError> {
-        let conversion = self.ffmpeg.start(target).await?;
+        let stall = Times::seconds(self.recipes.current().time.convert_stall);
+        let conversion = self.ffmpeg.start(target, stall).await?;
         let (mut feed, mut output) = (conversion.feed, conversion.output);
         let feeding = async {
             while let Some(piece) = source.next().await? {

@@ -4,14 +4,16 @@
 //! understood. Hides ffmpeg. Never gives it a URL or a path, and never runs where nothing must be converted.
 
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kmds_extract::Container;
-use rustix::process::{Pid, setpriority_process};
+use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::FfmpegConfig;
 
@@ -19,6 +21,8 @@ use crate::config::FfmpegConfig;
 const NICENESS: i32 = 10;
 /// One piece of output: a pipe's worth.
 const OUTPUT_PIECE_BYTES: usize = 64 << 10;
+/// How long it may take to tell its version.
+const VERSION_WAIT: Duration = Duration::from_secs(10);
 /// What is kept of its complaints.
 const COMPLAINT_BYTES: usize = 4 << 10;
 
@@ -133,21 +137,20 @@ impl Ffmpeg {
     /// # Errors
     /// [`ConvertError::Missing`] where it is not installed.
     pub async fn version(&self) -> Result<String, ConvertError> {
-        let out = Command::new(&*self.command)
-            .arg("-version")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
+        let out = Command::new(&*self.command).arg("-version").stdin(Stdio::null()).kill_on_drop(true).output();
+        let out = timeout(VERSION_WAIT, out)
             .await
+            .map_err(|_| self.missing(&std::io::ErrorKind::TimedOut.into()))?
             .map_err(|error| self.missing(&error))?;
         let text = String::from_utf8_lossy(&out.stdout);
         Ok(text.split_whitespace().nth(2).unwrap_or("unknown").to_owned())
     }
 
-    /// Waits for a free slot and starts a conversion. Dropping what it returns ends the process.
+    /// Waits for a free slot and starts a conversion, which fails when it rests for `stall` with work to do. Dropping
+    /// what it returns ends the process.
     /// # Errors
     /// [`ConvertError::Missing`].
-    pub async fn start(&self, target: Target) -> Result<Conversion, ConvertError> {
+    pub async fn start(&self, target: Target, stall: Duration) -> Result<Conversion, ConvertError> {
         let slot = Arc::clone(&self.slots)
             .acquire_owned()
             .await
@@ -164,7 +167,7 @@ impl Ffmpeg {
             .kill_on_drop(true)
             .process_group(0);
         let mut child = command.spawn().map_err(|error| self.missing(&error))?;
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let pid = pid_of(&child);
         // Best effort: a conversion that is not niced is still right.
         let _ = setpriority_process(pid, NICENESS);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -172,7 +175,9 @@ impl Ffmpeg {
             return Err(ConvertError::Failed("its pipes could not be opened".to_owned()));
         };
         let complaints = tokio::spawn(first_of(stderr));
-        Ok(Conversion { feed: Feed { stdin }, output: Output { child, stdout, complaints, _slot: slot } })
+        let pace = Arc::new(Pace::new(stall));
+        let output = Output { child, stdout, complaints, pace: Arc::clone(&pace), _slot: slot };
+        Ok(Conversion { feed: Feed { stdin, pace }, output })
     }
 
     fn missing(&self, error: &std::io::Error) -> ConvertError {
@@ -190,18 +195,55 @@ pub struct Conversion {
 
 pub struct Feed {
     stdin: ChildStdin,
+    pace: Arc<Pace>,
 }
 
 impl Feed {
     /// Hands over more input; false once ffmpeg takes no more (it says why at the other end).
     pub async fn push(&mut self, bytes: &[u8]) -> bool {
-        self.stdin.write_all(bytes).await.is_ok()
+        self.pace.has_work(true);
+        let taken = self.stdin.write_all(bytes).await.is_ok();
+        self.pace.has_work(false);
+        taken
     }
 
     /// The input is whole.
     pub async fn finish(mut self) {
+        self.pace.has_work(true);
         // A broken pipe shows at the other end.
         let _ = self.stdin.shutdown().await;
+    }
+}
+
+/// Whether ffmpeg has something to do, and since when: it rests rightly while it waits for us.
+#[derive(Debug)]
+struct Pace {
+    stall: Duration,
+    work: Mutex<(bool, Instant)>,
+}
+
+impl Pace {
+    fn new(stall: Duration) -> Self {
+        Self { stall, work: Mutex::new((false, Instant::now())) }
+    }
+
+    fn has_work(&self, has: bool) {
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = (has, Instant::now());
+    }
+
+    /// When a rest that is not over yet counts as hanging; `quiet` is when it was last seen to work.
+    fn patience(&self, quiet: Instant) -> Instant {
+        let (_, since) = *self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        since.max(quiet) + self.stall
+    }
+
+    fn is_hanging(&self, quiet: Instant) -> bool {
+        let (has_work, _) = *self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        has_work && self.patience(quiet) <= Instant::now()
+    }
+
+    fn failure(&self) -> ConvertError {
+        ConvertError::Failed(format!("it did nothing for {:?}", self.stall))
     }
 }
 
@@ -210,27 +252,53 @@ pub struct Output {
     stdout: ChildStdout,
     /// Ends with the process, which is killed when this is dropped.
     complaints: JoinHandle<String>,
+    pace: Arc<Pace>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Output {
     /// The next piece; `None` at the end of a conversion that went well.
     /// # Errors
-    /// [`ConvertError::Failed`] with what ffmpeg said.
+    /// [`ConvertError::Failed`] with what ffmpeg said, or that it hangs.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, ConvertError> {
+        let failed = |error: std::io::Error| ConvertError::Failed(error.to_string());
         let mut piece = bytes::BytesMut::with_capacity(OUTPUT_PIECE_BYTES);
-        let read = self.stdout.read_buf(&mut piece).await.map_err(|error| ConvertError::Failed(error.to_string()))?;
+        let mut quiet = Instant::now();
+        let read = loop {
+            match timeout_at(self.pace.patience(quiet), self.stdout.read_buf(&mut piece)).await {
+                Ok(read) => break read.map_err(failed)?,
+                Err(_) if self.pace.is_hanging(quiet) => return Err(self.pace.failure()),
+                // It had nothing to do, or took input meanwhile.
+                Err(_) => quiet = Instant::now(),
+            }
+        };
         if read > 0 {
             return Ok(Some(piece.freeze()));
         }
-        let status = self.child.wait().await.map_err(|error| ConvertError::Failed(error.to_string()))?;
+        let stall = self.pace.stall;
+        let status = timeout(stall, self.child.wait()).await.map_err(|_| self.pace.failure())?.map_err(failed)?;
         if status.success() {
             return Ok(None);
         }
-        let said = (&mut self.complaints).await.unwrap_or_default();
+        // A child of its own may hold the pipe open.
+        let said = timeout(stall, &mut self.complaints).await.ok().and_then(Result::ok).unwrap_or_default();
         let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
         Err(ConvertError::Failed(format!("{line} ({status})")))
     }
+}
+
+impl Drop for Output {
+    /// The whole group: a wrapper script's ffmpeg too.
+    fn drop(&mut self) {
+        if let Some(group) = pid_of(&self.child) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// `None` once it was waited for: the number may be another's by now.
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
 }
 
 /// Reads complaints to their end, so that nobody waits to be heard, and keeps the first of them.
@@ -248,7 +316,7 @@ async fn first_of(mut stderr: ChildStderr) -> String {
 #[derive(Debug)]
 pub struct Mp4Head {
     held: Option<Vec<u8>>,
-    duration: std::time::Duration,
+    duration: Duration,
 }
 
 impl Mp4Head {
@@ -256,7 +324,7 @@ impl Mp4Head {
     const MOST_BYTES: usize = 256 << 10;
 
     #[must_use]
-    pub const fn new(duration: std::time::Duration) -> Self {
+    pub const fn new(duration: Duration) -> Self {
         Self { held: Some(Vec::new()), duration }
     }
 

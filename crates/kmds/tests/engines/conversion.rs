@@ -266,6 +266,41 @@ async fn an_ffmpeg_that_fails_or_floods_is_a_clear_failure() {
 }
 
 #[tokio::test]
+async fn an_ffmpeg_that_hangs_is_ended_and_gives_its_place_to_the_next() {
+    for body in ["exec sleep 1000", "sleep 1000", "cat >/dev/null; exec sleep 1000", "exec >&-; exec sleep 1000"] {
+        let lab = Lab::start().await;
+        let (first, second) = (opus_only(&lab, "first"), opus_only(&lab, "second"));
+        let wrapper = super::tools::Wrapper::doing(body);
+        let recipes = PATIENT.replace("[time]", "[time]\nconvert_stall = 0.5");
+        let kmds = Setup::of(&lab).recipes(&recipes).set("KMDS_FFMPEG__COMMAND", &wrapper.command()).start();
+        for song in [&first, &second] {
+            let (_, reply) = kmds.fetch(&song.link()).await;
+            let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+            let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
+            assert_eq!((status, &failure["Kind"]), (500, &"conversion_failed".into()), "{body}: {failure}");
+        }
+        let left = async || wrapper.runs().into_iter().any(|run| !super::tools::alive_in_group(run).is_empty());
+        kmds.until("no process is left", async || !left().await).await;
+        assert!(kmds.published().is_empty(), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("held").seconds(120.0).formats(&[Format::OpusHls]).holds_at(kib(500)).publish();
+    let kmds = Setup::of(&lab).recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 1.0")).start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    kmds.until("ffmpeg runs", async || !children(kmds.pid(), "ffmpeg").is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    song.release();
+    assert!(kmds.whole(&reply["Songs"][0]).await.starts_with(b"OggS"));
+}
+
+#[tokio::test]
 async fn a_conversion_that_makes_nothing_whole_is_not_blamed_on_the_site() {
     for body in ["exit 0", "cat >/dev/null; echo no audio at all"] {
         let lab = Lab::start().await;
