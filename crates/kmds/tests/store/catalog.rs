@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 use kmds::store::{Accepted, Failure, Filter, Found, Key, Started, State};
 use kmds_extract::Kind;
-use kmds_extract::choose::Form;
+use kmds_extract::choose::{Accept, Form};
 
 use crate::{Place, accepted, id, key, published, track};
 
@@ -124,12 +124,16 @@ async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_
     let publish = kmds::store::Publish { ext: "mp3".to_owned(), ..crate::publish_of("a") };
     lease.publish(publish).await.expect("published");
     let mp3 = Key::plain(id("a"), Form::Mp3);
-    let wanted = Accepted { key: mp3.clone(), canonical_name: "youtube-a.mp3".to_owned(), ..accepted("a") };
+    // Another wish: the same one again would be answered with the first row.
+    let only = |form| Accept::new([form]).expect("a wish");
+    let canonical_name = "youtube-a.mp3".to_owned();
+    let wanted = Accepted { key: mp3.clone(), canonical_name, accept: only(Form::Mp3), ..accepted("a") };
     let row = store.accept(vec![wanted.clone()]).await.expect("accepted").remove(0);
     assert_eq!((row.row.state, row.newly_queued), (State::Ready, false));
     assert_eq!(store.open_published(&mp3).await.expect("ready").size_bytes, 700);
     let ogg = Key::plain(id("a"), Form::Ogg);
-    let row = store.accept(vec![Accepted { key: ogg, ..wanted }]).await.expect("accepted").remove(0);
+    let row =
+        store.accept(vec![Accepted { key: ogg, accept: only(Form::Ogg), ..wanted }]).await.expect("accepted").remove(0);
     assert!(row.newly_queued, "Vorbis is not there");
 }
 
