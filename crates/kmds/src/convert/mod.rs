@@ -93,7 +93,11 @@ impl Target {
                 "-b:a",
                 "160k",
                 "-movflags",
-                "+frag_keyframe+empty_moov+default_base_moof",
+                "+empty_moov+default_base_moof",
+                // In microseconds. Audio has no key frames to cut at: left alone, the whole song becomes one fragment, whose
+                // size ffmpeg cannot write once its head has left the pipe.
+                "-frag_duration",
+                "5000000",
                 "-f",
                 "mp4",
             ],

@@ -53,6 +53,22 @@ async fn an_opus_only_song_comes_out_as_the_setting_says() {
     }
 }
 
+/// One fragment of four minutes had no size: its head had left the pipe before it was known.
+#[tokio::test]
+async fn a_long_song_becomes_aac_too() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("long-opus").seconds(240.0).formats(&[Format::OpusHls]).publish();
+    let kmds = Setup::of(&lab).set("KMDS_AUDIO__OPUS", "aac").start();
+    let (_, path) = arrives(&kmds, &song).await;
+    let (codec, seconds) = probe(&path);
+    assert_eq!(codec, "aac");
+    assert!((seconds - 240.0).abs() < 0.2, "{seconds} s");
+    assert!((decoded_seconds(&path) - 240.0).abs() < 0.2);
+}
+
 #[tokio::test]
 async fn a_youtube_song_with_opus_only_becomes_vorbis_or_stays_opus_for_those_who_play_it() {
     if !has_ffmpeg() {
