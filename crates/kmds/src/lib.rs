@@ -63,8 +63,8 @@ pub enum StartError {
     Recipes(#[from] RecipesError),
     #[error(transparent)]
     Egress(#[from] EgressError),
-    #[error("state.dir or cache.dir: {0}")]
-    Store(#[from] StoreError),
+    #[error("state.dir {state} or cache.dir {cache} cannot be used: {source}; make it writable, or name another")]
+    Store { state: String, cache: String, source: StoreError },
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -77,7 +77,7 @@ impl StartError {
     /// Another process works with these folders: stop it, or ask it.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Busy { .. }))
+        matches!(self, Self::Store { source: StoreError::Busy { .. }, .. })
     }
 }
 
@@ -104,15 +104,21 @@ fn recipes_in_force(config: &Config) -> Result<Recipes, StartError> {
 /// # Errors
 /// See [`StartError`].
 pub fn assemble(config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
-    assemble_on(Store::open(store_config(config))?, config, stop)
+    assemble_on(Store::open(store_config(config)).map_err(|source| no_store(config, source))?, config, stop)
 }
 
 /// The same beside a running server, to look at what it has and nothing else.
 /// # Errors
 /// See [`StartError`]; never busy.
 pub fn inspect(config: &Config) -> Result<App, StartError> {
-    let (app, _) = assemble_on(Store::inspect(store_config(config))?, config, CancellationToken::new())?;
+    let store = Store::inspect(store_config(config)).map_err(|source| no_store(config, source))?;
+    let (app, _) = assemble_on(store, config, CancellationToken::new())?;
     Ok(app)
+}
+
+fn no_store(config: &Config, source: StoreError) -> StartError {
+    let text = |path: &Path| path.display().to_string();
+    StartError::Store { state: text(&config.state_dir), cache: text(&config.cache.dir), source }
 }
 
 fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {

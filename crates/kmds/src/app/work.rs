@@ -352,6 +352,7 @@ impl Inner {
         let row = lease.publish(publish).await?;
         tracing::info!(
             track = %job.key.track(),
+            title = ?song.track.title,
             bytes = row.size_bytes.unwrap_or(0),
             ext,
             "ready"

@@ -137,7 +137,10 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             wait(cache::run(command, config))
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "kmds", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kmds", &mut script);
+            // A reader that has seen enough is no failure of ours.
+            let _ = std::io::stdout().write_all(&script);
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => man(),
@@ -219,6 +222,7 @@ fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode
         ConfigCommand::Check => {
             let checked: Result<Config, ConfigError> = read(flags, Vec::new())?.check();
             let config = checked?;
+            crate::http::Server::check(&config.server)?;
             println!("good: listens on {}, keeps songs in {}", config.server.listen, config.cache.dir.display());
         }
     }

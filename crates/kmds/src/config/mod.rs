@@ -127,12 +127,32 @@ pub enum ConfigError {
 }
 
 fn nearest(key: &str) -> String {
-    let last = key.rsplit('.').next().unwrap_or(key);
-    let same = SETTINGS.iter().flat_map(Setting::keys).find(|known| known.rsplit('.').next() == Some(last));
-    same.map_or_else(
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let known = || SETTINGS.iter().flat_map(Setting::keys);
+    // The right name in the wrong place, else a slip of the fingers.
+    let meant = known().find(|known| last(known) == last(key)).or_else(|| {
+        known().map(|known| (slips(&known, key), known)).filter(|(slips, _)| *slips <= 2).min().map(|(_, known)| known)
+    });
+    meant.map_or_else(
         || "; `kmds config example` lists them all".to_owned(),
         |known| format!("; did you mean `{known}`? `kmds config example` lists them all"),
     )
+}
+
+/// Letters to add, drop or change to make one text the other.
+fn slips(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut before = at;
+        row[0] = at + 1;
+        for (place, have) in other.iter().enumerate() {
+            let change = before + usize::from(letter != *have);
+            before = row[place + 1];
+            row[place + 1] = change.min(before + 1).min(row[place] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// Where settings come from, weakest first: defaults, the file, the environment, flags.
@@ -491,6 +511,8 @@ mod tests {
     fn an_unknown_setting_is_an_error_that_suggests() {
         let error = read(&[("KMDS_SERVE__LISTEN", "x")], &FOLDERS).expect_err("unknown");
         assert!(error.to_string().contains("did you mean `server.listen`"), "{error}");
+        let error = read(&[("KMDS_CACHE__MAX_BYTE", "1")], &FOLDERS).expect_err("a slip");
+        assert!(error.to_string().contains("did you mean `cache.max_bytes`"), "{error}");
     }
 
     #[test]

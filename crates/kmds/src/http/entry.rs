@@ -80,7 +80,8 @@ impl Entry {
             id: id.clone(),
             status: 0,
             bytes: 0,
-            whole: false,
+            // Until a body begins: an answer without one is whole.
+            whole: true,
             route: OTHER_ROUTE,
             metrics: Arc::clone(&self.metrics),
             _busy: Busy::new(visit.busy),
@@ -203,8 +204,12 @@ impl http_body::Body for Logged {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let poll = Pin::new(&mut self.body).poll_frame(cx);
         match &poll {
-            Poll::Ready(Some(Ok(frame))) => self.line.bytes += frame.data_ref().map_or(0, |piece| piece.len() as u64),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.line.bytes += frame.data_ref().map_or(0, |piece| piece.len() as u64);
+                self.line.whole = false;
+            }
             Poll::Ready(Some(Err(error))) => {
+                self.line.whole = false;
                 tracing::warn!(target: "kmds::http", request_id = %self.line.id, "answer cut: {}", root(error));
             }
             Poll::Ready(None) => self.line.whole = true,

@@ -47,8 +47,18 @@ const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: a
 pub enum ServeError {
     #[error("`{key}` is `{value}`: {wanted}")]
     Setting { key: &'static str, value: String, wanted: String },
-    #[error("cannot listen on {listen}: {source}; choose another server.listen, or stop what uses it")]
+    #[error("cannot listen on {listen}: {source}; {}", bind_advice(source))]
     Bind { listen: String, source: std::io::Error },
+}
+
+fn bind_advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::AddrInUse => "stop what uses it, or choose another server.listen",
+        ErrorKind::AddrNotAvailable => "this machine has no such address; choose another server.listen",
+        ErrorKind::PermissionDenied => "ports below 1024 are for root; choose another server.listen",
+        _ => "choose another server.listen",
+    }
 }
 
 /// A server that is bound but does not answer yet.
@@ -71,6 +81,13 @@ enum Accepted {
 }
 
 impl Server {
+    /// Checks what [`Server::bind`] would refuse, without binding: names, networks, the tokens file.
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn check(config: &ServerConfig) -> Result<(), ServeError> {
+        Guard::new(config).map(drop)
+    }
+
     /// Reads the tokens and binds the address; clients that connect from now on wait.
     /// # Errors
     /// See [`ServeError`].
