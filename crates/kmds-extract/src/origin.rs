@@ -30,8 +30,8 @@ pub struct PageRequest {
     pub redirects: Redirects,
     /// Upper bound of the decompressed body in bytes; a longer one is [`OriginError::TooLarge`].
     pub max_bytes: usize,
-    /// Whether to ask again when the site says nothing in time. Not so where the flow can do without the page.
-    pub insist_on_silence: bool,
+    /// Whether to ask again when the site fails or says nothing in time. Not so where the flow can do without the page.
+    pub insist: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl PageRequest {
             body: None,
             redirects: Redirects::Follow(5),
             max_bytes: 8 << 20,
-            insist_on_silence: true,
+            insist: true,
         }
     }
 

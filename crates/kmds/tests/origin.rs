@@ -102,7 +102,7 @@ async fn a_silent_site_is_asked_once_more() {
     assert_eq!((failed, asked.len()), (Err(OriginError::Timeout), 2));
     let (failed, asked) = outcome(get(), |_, _| Answer::new(200, vec![b'x'; 100]).silent_at(50)).await;
     assert_eq!((failed, asked.len()), (Err(OriginError::Timeout), 2));
-    let dispensable = PageRequest { insist_on_silence: false, ..get() };
+    let dispensable = PageRequest { insist: false, ..get() };
     let (failed, asked) = outcome(dispensable, |_, _| Answer::nothing()).await;
     assert_eq!((failed, asked.len()), (Err(OriginError::Timeout), 1), "a page the flow can do without");
 }

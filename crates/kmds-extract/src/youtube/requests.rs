@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use serde_json::{Map, Value, json};
 
 use crate::link::youtube::{ListId, VideoId};
-use crate::origin::PageRequest;
+use crate::origin::{PageRequest, Redirects};
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::track::Site;
 
@@ -88,8 +88,8 @@ pub(super) fn reel(
 pub(super) fn visitor_id(recipe: &YouTubeRecipe, identity: &Identity) -> PageRequest {
     let body = json!({"context": context(recipe, identity, None)});
     let request = as_identity(recipe, identity, None, VISITOR, format!("{API}/visitor_id?prettyPrint=false"), &body);
-    // The player call works without; the time it takes comes off that of the player call.
-    PageRequest { insist_on_silence: false, ..request }
+    // The player call works without: the tries and the time are that call's (three tries, and what is left of the client's patience).
+    PageRequest { insist: false, redirects: Redirects::Show, ..request }
 }
 
 /// Header parts and the first 100 items of a list in one answer (4.1, form 2).

@@ -174,10 +174,12 @@ impl Client {
             };
             tries += 1;
             let advised = match &outcome {
-                Ok(page) if page.status >= 500 && tries < times.metadata_tries => page.retry_after(self.now_unix()),
-                Err(Trouble::Broken(_)) if tries < times.metadata_tries => None,
+                Ok(page) if ask.insist && page.status >= 500 && tries < times.metadata_tries => {
+                    page.retry_after(self.now_unix())
+                }
+                Err(Trouble::Broken(_)) if ask.insist && tries < times.metadata_tries => None,
                 Err(Trouble::Timeout)
-                    if ask.insist_on_silence && tries < times.metadata_tries && timeouts + 1 < times.timeout_tries =>
+                    if ask.insist && tries < times.metadata_tries && timeouts + 1 < times.timeout_tries =>
                 {
                     timeouts += 1;
                     None
@@ -233,7 +235,7 @@ impl Client {
             headers: header_map(&request.headers, "gzip")?,
             body: request.body.as_deref(),
             max_bytes: request.max_bytes,
-            insist_on_silence: request.insist_on_silence,
+            insist: request.insist,
         };
         let follow = match request.redirects {
             Redirects::Show => 0,
@@ -269,7 +271,7 @@ struct Hop<'a> {
     headers: HeaderMap,
     body: Option<&'a [u8]>,
     max_bytes: usize,
-    insist_on_silence: bool,
+    insist: bool,
 }
 
 /// Why one try brought no page.

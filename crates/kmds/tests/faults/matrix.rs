@@ -101,7 +101,8 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
         ("bot_check", _) => fails("bot_check", 6),
         (_, Bandcamp) if name == "redirect_to" => fails("unsupported_link", 1),
         (_, _) if name == "redirect_to" => fails("origin_failed", 2),
-        (_, _) if name == "redirect_loop" => fails("origin_failed", 6),
+        // Six on the way round, and one for the visitor id.
+        (_, _) if name == "redirect_loop" => fails("origin_failed", 7),
         _ => match name {
             "slow" | "stall" | "no_answer" | "slow_loris" => fails("timeout", 4),
             "reset" | "short_body" | "cut_gzip" | "endless_headers" | "tls_error" | "dns_failure" => {
