@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use kmds_extract::recipes::RecipesError;
 use kmds_extract::{Recipes, Site};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -175,10 +176,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let webhook = config.webhook.as_ref().map(Webhook::new).transpose()?;
     app.start().await?;
     let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));
+    // Caught from before we say that we run.
+    let hangup = signal(SignalKind::hangup()).ok();
     println!("kmds {VERSION} ready on {}", server.url());
     systemd::notify("READY=1");
     tracing::info!(recipes = %app.recipes_date(), cache = %config.cache.dir.display(), "serving on {}", server.url());
-    let reload = tokio::spawn(reload_recipes(config.clone(), recipes));
+    let reload = tokio::spawn(reload_recipes(hangup, config.clone(), recipes));
     let watchdog = tokio::spawn(systemd::watchdog());
     let asked = stop.clone();
     let announce = tokio::spawn(async move {
@@ -203,9 +206,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
 }
 
 /// SIGHUP reads the recipes again; a file that cannot be used changes nothing.
-async fn reload_recipes(config: Config, recipes: SharedRecipes) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+async fn reload_recipes(hangup: Option<Signal>, config: Config, recipes: SharedRecipes) {
+    let Some(mut hangup) = hangup else { return };
     while hangup.recv().await.is_some() {
         match recipes_in_force(&config) {
             Ok(fresh) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -58,20 +58,18 @@ pub fn serve(config: Config) -> Result<ExitCode, Problem> {
     let runtime = runtime()?;
     let done = runtime.block_on(async {
         let stop = CancellationToken::new();
-        tokio::spawn(stop_on_signal(stop.clone()));
-        crate::run(config, stop).await
+        // Before anybody is told that we run: whoever reads that may stop us at once.
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(stop_on_signal(signals, stop.clone()));
+        crate::run(config, stop).await.map_err(Problem::from)
     });
     // A thread that hangs on a dead network drive must not keep us.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    done.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The first SIGTERM or Ctrl-C asks nicely, the second ends at once.
-async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals cannot be caught; only SIGKILL stops this process");
-        return;
-    };
+async fn stop_on_signal((mut term, mut interrupt): (Signal, Signal), stop: CancellationToken) {
     for first in [true, false] {
         tokio::select! {
             _ = term.recv() => {}
