@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event as Line, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
@@ -68,8 +69,10 @@ pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<R
         let line = following.next().await?;
         Some((Ok::<_, Infallible>(line), following))
     });
+    // Who looks on sees at once that the line is open.
+    let opened = futures_util::stream::iter([Ok(Line::default().comment("events follow"))]);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("still here");
-    let mut response = Sse::new(lines).keep_alive(heartbeat).into_response();
+    let mut response = Sse::new(opened.chain(lines)).keep_alive(heartbeat).into_response();
     response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
 }
