@@ -35,6 +35,7 @@ impl Bandcamp {
             title: format!("An album of {count}"),
             artist: "Lab Band".into(),
             band: None,
+            slug: None,
             songs: Vec::new(),
             new: count,
             seconds: 12.0,
@@ -160,6 +161,7 @@ pub struct AlbumBuilder {
     title: String,
     artist: String,
     band: Option<String>,
+    slug: Option<String>,
     songs: Vec<Wishes>,
     new: usize,
     seconds: f64,
@@ -185,6 +187,12 @@ impl AlbumBuilder {
     /// The label of its host name.
     pub fn band(mut self, label: &str) -> Self {
         self.band = Some(label.to_owned());
+        self
+    }
+
+    /// Where its page is below `/album/`; else its title and number.
+    pub fn slug(mut self, slug: &str) -> Self {
+        self.slug = Some(slug.to_owned());
         self
     }
 
@@ -251,7 +259,7 @@ impl AlbumBuilder {
                 entry
             })
             .collect();
-        let path = format!("/album/{}-{id}", slug(&self.title));
+        let path = format!("/album/{}", self.slug.clone().unwrap_or_else(|| format!("{}-{id}", slug(&self.title))));
         let release = Release {
             kind: "album",
             id,
