@@ -59,7 +59,7 @@ impl App {
             State::Ready => store::State::Ready,
             State::Failed => store::State::Failed,
         });
-        let filter = Filter { state, site: ask.site, text: ask.query };
+        let filter = Filter { state, site: ask.site, text: ask.query, originals_only: ask.originals_only };
         let page = self.inner.store.list(filter, ask.limit, before).await.map_err(store_failure)?;
         let songs = page.songs.into_iter().map(|listed| self.inner.known_song(&listed.row, listed.track)).collect();
         Ok(Listing { songs, cursor: page.next.map(|next| next.to_string()) })

@@ -247,6 +247,8 @@ pub struct ListAsk {
     pub state: Option<State>,
     pub site: Option<Site>,
     pub query: Option<String>,
+    /// Leave out copies made on request.
+    pub originals_only: bool,
     /// 1 to 500.
     pub limit: usize,
     pub cursor: Option<String>,

@@ -2,6 +2,7 @@
 //!
 //! Owns the words of these commands. Hides nothing else. Never works beside a running server, except to look.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -99,13 +100,14 @@ fn read_name(name: &str) -> Result<TrackId, Problem> {
 
 async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Result<ExitCode, Problem> {
     let query = Some(words.to_owned()).filter(|words| !words.is_empty());
-    let mut table = Table::new(&["title", "song", "state", "size", "length"], &[3, 4]);
-    let (mut songs, mut bytes, mut cursor) = (0, 0, None);
+    let mut table = Table::new(&["title", "song", "form", "state", "size", "length"], &[4, 5]);
+    let (mut songs, mut forms, mut bytes, mut cursor) = (HashSet::new(), 0, 0, None);
     loop {
-        let ask = ListAsk { state, site: None, query: query.clone(), limit: PAGE, cursor };
+        let ask = ListAsk { state, site: None, query: query.clone(), originals_only: false, limit: PAGE, cursor };
         let page = app.list(ask).await?;
         for song in &page.songs {
-            songs += 1;
+            songs.insert(song.track.id.clone());
+            forms += 1;
             bytes += song.stored.as_ref().map_or(0, |stored| stored.size_bytes);
             if json {
                 println!("{}", line(song));
@@ -119,10 +121,11 @@ async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Resul
         }
     }
     if !json {
-        if songs > 0 {
+        if forms > 0 {
             println!("{}", table.lines_for_stdout().join("\n"));
         }
-        println!("{}, {}", term::songs(songs), term::bytes(bytes));
+        let several = if forms > songs.len() { format!(" in {forms} forms") } else { String::new() };
+        println!("{}{several}, {}", term::songs(songs.len()), term::bytes(bytes));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -130,7 +133,7 @@ async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Resul
 fn cells(song: &Song) -> Vec<String> {
     let size = song.stored.as_ref().map_or(String::new(), |stored| term::bytes(stored.size_bytes));
     let length = song.track.duration.map_or(String::new(), term::clock);
-    vec![song.file_name.clone(), song.name(), song.state.as_str().to_owned(), size, length]
+    vec![song.file_name.clone(), song.name(), song.key.rendition().to_owned(), song.state.as_str().to_owned(), size, length]
 }
 
 fn line(song: &Song) -> serde_json::Value {

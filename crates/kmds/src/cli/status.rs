@@ -181,7 +181,7 @@ async fn look(server: &Server, version: &str) -> Result<Vec<String>, ServerError
         if lines.len() + 1 >= term::height() {
             break;
         }
-        let path = format!("/api/v1/tracks?state={state}&limit={most}");
+        let path = format!("/api/v1/tracks?state={state}&originals=1&limit={most}");
         let listing: Listing = server.json(server.get(&path)).await?;
         lines.extend(listing.tracks.iter().map(row));
     }

@@ -155,6 +155,7 @@ fn rendition(word: &str) -> Result<String, Refusal> {
         ("state" = Option<String>, Query, description = "`queued`, `downloading`, `converting`, `ready` or `failed`"),
         ("site" = Option<String>, Query, description = "`youtube`, `soundcloud`, `bandcamp` or `other`"),
         ("q" = Option<String>, Query, description = "Words in title, artist or album"),
+        ("originals" = Option<bool>, Query, description = "Leave out tagged and converted copies"),
         ("limit" = Option<u16>, Query, description = "1 to 500, 50 by default"),
         ("cursor" = Option<String>, Query, description = "Where the reply before ended"),
     ),
@@ -185,6 +186,7 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
         state: state.transpose()?,
         site: site.transpose()?,
         query: query.filled("q"),
+        originals_only: query.switch("originals")?,
         limit: limit?,
         cursor: query.filled("cursor"),
     })

@@ -73,6 +73,24 @@ async fn the_cache_is_tended_by_hand_but_not_behind_a_servers_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tagged_copy_is_a_form_of_its_song_and_no_song_of_its_own() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Twice").seconds(4.0).publish();
+    let kmds = Setup::of(&lab).start();
+    kmds.download(&song.link()).await;
+    let copy = kmds.get(&format!("/api/v1/tracks/bandcamp/{}/audio?tags=true&wait=60", song.id())).await;
+    assert_eq!(copy.status(), 200);
+    let own = |name: &str| kmds.folder.path(name).display().to_string();
+    let person = Person::alone().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    let status = person.runs(&["status", "--server", &kmds.url]).with(0);
+    assert!(status.out.contains("1 ready"), "{status:?}");
+    let top = person.runs(&["top", "--server", &kmds.url]).with(0);
+    assert_eq!(top.out.matches("Twice").count(), 1, "{top:?}");
+    let listed = person.runs(&["cache", "ls"]).with(0);
+    assert!(listed.out.contains("original-tagged") && listed.out.contains("1 song in 2 forms"), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_song_leaves_no_file_and_a_lost_catalog_is_rebuilt() {
     let lab = Lab::start().await;
     let songs =

@@ -27,6 +27,8 @@ pub struct Filter {
     pub site: Option<Site>,
     /// Words of title, artist or album, in one piece, any case.
     pub text: Option<String>,
+    /// Leave out copies made on request.
+    pub originals_only: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +48,7 @@ pub struct Listing {
 /// What the cache holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Renditions by [`State::as_str`]; states without any are missing.
+    /// Songs by [`State::as_str`]; states without any are missing. A copy made on request is no song of its own.
     pub by_state: BTreeMap<&'static str, u64>,
     pub tracks: u64,
     /// Of finished files.
@@ -93,7 +95,7 @@ impl Catalog {
             "SELECT {COLUMNS}, t.metadata FROM renditions r JOIN tracks t USING (site, id) \
              WHERE (?1 IS NULL OR r.seq < ?1) AND (?2 IS NULL OR r.site = ?2) \
              AND CASE WHEN ?3 IS NULL THEN r.state <> 'deleted' ELSE r.state = ?3 END \
-             AND (?4 IS NULL OR instr(t.words, ?4) > 0) ORDER BY r.seq DESC LIMIT ?5"
+             AND (?4 IS NULL OR instr(t.words, ?4) > 0) AND NOT (?6 AND r.rendition LIKE '%.r') ORDER BY r.seq DESC LIMIT ?5"
         );
         let mut statement = self.connection.prepare_cached(&statement).map_err(sql(what))?;
         let limit = limit.clamp(1, 1_000);
@@ -102,7 +104,8 @@ impl Catalog {
             filter.site.map(Site::as_str),
             filter.state.map(State::as_str),
             filter.text.as_ref().map(|text| text.to_lowercase()),
-            limit + 1
+            limit + 1,
+            filter.originals_only
         ];
         let rows =
             statement.query_map(bound, |row| Ok((read_row(row)?, row.get::<_, String>(29)?))).map_err(sql(what))?;
@@ -121,7 +124,9 @@ impl Catalog {
         let what = "count songs";
         let mut statement = self
             .connection
-            .prepare_cached("SELECT state, COUNT(*) FROM renditions GROUP BY state")
+            .prepare_cached(
+                "SELECT state, COUNT(DISTINCT site || ' ' || id) FROM renditions WHERE rendition NOT LIKE '%.r' GROUP BY state",
+            )
             .map_err(sql(what))?;
         let counts =
             statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))).map_err(sql(what))?;

@@ -6,7 +6,7 @@ const kept = {
   asked: 0,
 
   query(cursor) {
-    const query = new URLSearchParams({ limit: "50" });
+    const query = new URLSearchParams({ limit: "50", originals: "1" });
     if ($("q").value.trim()) query.set("q", $("q").value.trim());
     if ($("state").value) query.set("state", $("state").value);
     if (cursor) query.set("cursor", cursor);
