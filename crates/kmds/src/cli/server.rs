@@ -140,7 +140,10 @@ impl Server {
 pub fn refusal(status: u16, body: &[u8]) -> ServerError {
     let reply: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |keys: [&str; 2]| keys.iter().find_map(|key| reply.get(*key)?.as_str()).map(str::to_owned);
-    let sentence = text(["Error", "detail"]).unwrap_or_else(|| format!("the server answers {status}"));
+    let mut sentence = text(["Error", "detail"]).unwrap_or_else(|| format!("the server answers {status}"));
+    if status == 401 {
+        sentence.push_str(" (this command takes it from the variable KMDS_TOKEN)");
+    }
     ServerError::Refused { status, sentence, kind: text(["Kind", "kind"]) }
 }
 

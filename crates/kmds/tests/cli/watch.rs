@@ -48,6 +48,20 @@ async fn the_showcase_fails_with_the_song_and_keeps_nothing_unasked() {
     assert!(nobody.err.contains("kmds serve"), "{nobody:?}");
 }
 
+#[test]
+fn a_server_that_wants_a_token_is_asked_with_the_one_of_kmds_token() {
+    let setup = Setup::new();
+    std::fs::write(setup.folder.path("tokens"), "open-sesame\n").expect("a file");
+    let tokens = setup.folder.path("tokens").display().to_string();
+    let kmds = setup.set("KMDS_SERVER__TOKENS_FILE", &tokens).start();
+    let ask = ["status", "--server", &kmds.url];
+    let shut = Person::alone().runs(&ask).with(2);
+    assert!(shut.err.contains("a token is needed") && shut.err.contains("KMDS_TOKEN"), "{shut:?}");
+    let wrong = Person::alone().set("KMDS_TOKEN", "open-barley").runs(&ask).with(2);
+    assert!(wrong.err.contains("not one of this server's") && wrong.err.contains("KMDS_TOKEN"), "{wrong:?}");
+    Person::alone().set("KMDS_TOKEN", "open-sesame").runs(&ask).with(0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn status_and_top_tell_what_the_server_does() {
     let lab = Lab::start().await;

@@ -228,10 +228,10 @@ impl Following<'_> {
     }
 
     fn end(&mut self, id: &str, mut end: impl FnMut(&Wanted) -> End) {
-        self.report.show.ended(id);
         let Some(download) = self.songs.remove(id) else { return };
         for (place, wanted) in download.wanted {
             let end = end(&wanted);
+            self.report.show.ended(id, !matches!(end, End::Failed { .. }));
             self.report.add(place, wanted.outcome(end));
         }
     }

@@ -15,7 +15,7 @@ use crate::cli::term::{self, Colour, Paint};
 /// Bars drawn a second, at most.
 const DRAWN_PER_SECOND: u8 = 8;
 /// Of a terminal's columns: what the bar and the numbers beside a name take.
-const BESIDE_NAME: usize = 46;
+const BESIDE_NAME: usize = 50;
 
 #[derive(Debug)]
 pub struct Show {
@@ -29,18 +29,52 @@ pub struct Show {
 struct Bars {
     all: MultiProgress,
     total: ProgressBar,
-    /// Of songs that arrive now, by id. Bytes are summed over songs for the total.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    songs: HashMap<String, ProgressBar>,
+    /// Of songs that arrive now, by id.
+    bars: HashMap<String, ProgressBar>,
     names: HashMap<String, String>,
-    received: HashMap<String, u64>,
-    expected: HashMap<String, u64>,
+    sums: Sums,
+}
+
+/// How far all songs of a call are, together.
+#[derive(Debug, Default)]
+struct Sums {
+    /// By id: bytes received, bytes expected (0 where nobody says).
+    songs: HashMap<String, (u64, u64)>,
     asked: usize,
     ended: usize,
+}
+
+impl Sums {
+    fn planned(&mut self, id: &str, size_bytes: Option<u64>) {
+        self.asked += 1;
+        self.songs.entry(id.to_owned()).or_insert((0, size_bytes.unwrap_or(0)));
+    }
+
+    /// Returns what is expected now; `None` while nobody says.
+    fn progress(&mut self, id: &str, received: u64, total: Option<u64>) -> Option<u64> {
+        let song = self.songs.entry(id.to_owned()).or_default();
+        *song = (received, total.filter(|total| *total > 0).unwrap_or(song.1));
+        (song.1 > 0).then_some(song.1.max(received))
+    }
+
+    /// A saved song is received whole, even if it came too fast for anybody to look; a failed one is waited for no more.
+    fn ended(&mut self, id: &str, saved: bool) {
+        self.ended += 1;
+        match self.songs.get_mut(id) {
+            Some((received, expected)) if saved => *received = *expected.max(received),
+            _ => drop(self.songs.remove(id)),
+        }
+    }
+
+    /// Bytes received, and bytes there will be.
+    fn bytes(&self) -> (u64, u64) {
+        self.songs.values().fold((0, 0), |(received, expected), song| (received + song.0, expected + song.1.max(song.0)))
+    }
 }
 
 impl Show {
@@ -54,25 +88,22 @@ impl Show {
     pub fn planned(&self, song: &Wanted) {
         let Some(bars) = &self.bars else { return };
         let mut state = bars.state();
-        state.asked += 1;
         state.names.insert(song.id.clone(), song.file_name.clone());
-        state.expected.insert(song.id.clone(), song.size_bytes.unwrap_or(0));
-        bars.sum(&state);
+        state.sums.planned(&song.id, song.size_bytes);
+        bars.sum(&state.sums);
     }
 
     pub fn progress(&self, id: &str, received: u64, total: Option<u64>) {
         let Some(bars) = &self.bars else { return };
         let mut state = bars.state();
         let Some(name) = state.names.get(id).cloned() else { return };
-        if let Some(total) = total.filter(|total| *total > 0) {
-            state.expected.insert(id.to_owned(), total);
+        let expected = state.sums.progress(id, received, total);
+        let bar = state.bars.entry(id.to_owned()).or_insert_with(|| bars.song(&name));
+        if let Some(expected) = expected {
+            bar.set_length(expected);
         }
-        state.received.insert(id.to_owned(), received);
-        let expected = state.expected.get(id).copied().unwrap_or(0);
-        let bar = state.songs.entry(id.to_owned()).or_insert_with(|| bars.song(&name));
-        bar.set_length(expected.max(received));
         bar.set_position(received);
-        bars.sum(&state);
+        bars.sum(&state.sums);
     }
 
     pub fn outcome(&self, outcome: &Outcome) {
@@ -96,19 +127,16 @@ impl Show {
         }
     }
 
-    /// The bytes of a song are here; its bar goes.
-    pub fn ended(&self, id: &str) {
+    /// A song is in its place, or failed; its bar goes.
+    pub fn ended(&self, id: &str, saved: bool) {
         let Some(bars) = &self.bars else { return };
         let mut state = bars.state();
-        state.ended += 1;
-        if let Some(bar) = state.songs.remove(id) {
+        if let Some(bar) = state.bars.remove(id) {
             bar.finish_and_clear();
             bars.all.remove(&bar);
         }
-        if let Some(received) = state.received.get(id).copied() {
-            state.expected.insert(id.to_owned(), received);
-        }
-        bars.sum(&state);
+        state.sums.ended(id, saved);
+        bars.sum(&state.sums);
     }
 
     /// Takes the bars away.
@@ -150,22 +178,48 @@ impl Bars {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Without a length until one is known: a bar of length 0 is a full one.
     fn song(&self, name: &str) -> ProgressBar {
-        let bar = self.all.insert_before(&self.total, ProgressBar::new(0));
-        bar.set_style(style("  {msg} {bar:20} {percent:>3} %  {bytes_per_sec}"));
+        let bar = self.all.insert_before(&self.total, ProgressBar::no_length());
+        bar.set_style(style("  {msg} {bar:20} {bytes:>10}  {bytes_per_sec}"));
         bar.set_message(term::padded(name, term::width().saturating_sub(BESIDE_NAME).max(16)));
         bar
     }
 
-    fn sum(&self, state: &State) {
-        let received: u64 = state.received.values().sum();
-        self.total.set_length(state.expected.values().sum::<u64>().max(received));
+    fn sum(&self, sums: &Sums) {
+        let (received, expected) = sums.bytes();
+        self.total.set_length(expected);
         self.total.set_position(received);
-        self.total.set_message(format!("{} of {}", state.ended, term::songs(state.asked)));
+        self.total.set_message(format!("{} of {}", sums.ended, term::songs(sums.asked)));
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("━━─")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_all_songs_begins_at_nothing_and_keeps_those_that_are_done() {
+        let mut sums = Sums::default();
+        sums.planned("told", Some(1000));
+        sums.planned("untold", None);
+        sums.planned("fast", Some(500));
+        sums.planned("broken", Some(4000));
+        assert_eq!(sums.bytes(), (0, 5500));
+        assert_eq!(sums.progress("untold", 0, None), None, "no length: not a full bar");
+        assert_eq!(sums.progress("told", 100, None), Some(1000));
+        assert_eq!(sums.progress("untold", 50, Some(200)), Some(200));
+        sums.ended("fast", true);
+        sums.ended("broken", false);
+        assert_eq!((sums.bytes(), sums.ended, sums.asked), ((650, 1700), 2, 4));
+        sums.progress("told", 900, None);
+        sums.ended("told", true);
+        sums.ended("untold", true);
+        assert_eq!(sums.bytes(), (1700, 1700));
+    }
 }

@@ -102,7 +102,7 @@ pub async fn get(server: &Server, args: &GetArgs, report: &Report<'_>) -> Result
             }
             Err(error) => wanted.failed("internal", error.to_string(), true),
         };
-        report.show.ended(&wanted.id);
+        report.show.ended(&wanted.id, !matches!(outcome.end, End::Failed { .. }));
         report.add(place, outcome);
     });
     kept.buffered(AT_ONCE).collect::<Vec<()>>().await;
