@@ -66,6 +66,8 @@ pub enum StartError {
     Egress(#[from] EgressError),
     #[error("state.dir {state} or cache.dir {cache} cannot be used: {source}; make it writable, or name another")]
     Store { state: String, cache: String, source: StoreError },
+    #[error("another KMDS works with the state folder {state}; stop it, or give this one a state.dir of its own")]
+    Busy { state: String },
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -78,7 +80,7 @@ impl StartError {
     /// Another process works with these folders: stop it, or ask it.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
-        matches!(self, Self::Store { source: StoreError::Busy { .. }, .. })
+        matches!(self, Self::Busy { .. })
     }
 }
 
@@ -119,7 +121,10 @@ pub fn inspect(config: &Config) -> Result<App, StartError> {
 
 fn no_store(config: &Config, source: StoreError) -> StartError {
     let text = |path: &Path| path.display().to_string();
-    StartError::Store { state: text(&config.state_dir), cache: text(&config.cache.dir), source }
+    match source {
+        StoreError::Busy { .. } => StartError::Busy { state: text(&config.state_dir) },
+        source => StartError::Store { state: text(&config.state_dir), cache: text(&config.cache.dir), source },
+    }
 }
 
 fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {

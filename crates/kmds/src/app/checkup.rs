@@ -33,7 +33,12 @@ pub async fn tools(config: &Config) -> Tools {
         if !config.ytdlp.enabled {
             return None;
         }
-        Some(YtDlp::new(config, SharedRecipes::default()).version().await.map_err(|error| error.to_string()))
+        // A folder of its own: where the service's cannot be used, that is no fault of yt-dlp.
+        let own = std::env::temp_dir().join(format!("kmds-doctor-{}", std::process::id()));
+        let config = Config { state_dir: own.clone(), ..config.clone() };
+        let version = YtDlp::new(&config, SharedRecipes::default()).version().await;
+        let _ = std::fs::remove_dir_all(own);
+        Some(version.map_err(|error| error.to_string()))
     };
     let ffmpeg = async { Ffmpeg::new(&config.ffmpeg).version().await.map_err(|error| error.to_string()) };
     let (ytdlp, ffmpeg) = tokio::join!(ytdlp, ffmpeg);

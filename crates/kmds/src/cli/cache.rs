@@ -133,7 +133,14 @@ async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Resul
 fn cells(song: &Song) -> Vec<String> {
     let size = song.stored.as_ref().map_or(String::new(), |stored| term::bytes(stored.size_bytes));
     let length = song.track.duration.map_or(String::new(), term::clock);
-    vec![song.file_name.clone(), song.name(), song.key.rendition().to_owned(), song.state.as_str().to_owned(), size, length]
+    vec![
+        song.file_name.clone(),
+        song.name(),
+        song.key.rendition().to_owned(),
+        song.state.as_str().to_owned(),
+        size,
+        length,
+    ]
 }
 
 fn line(song: &Song) -> serde_json::Value {

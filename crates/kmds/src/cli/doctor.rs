@@ -17,7 +17,7 @@ use super::resolve::Passing;
 use super::showcase::KNOWN_LINKS;
 use super::term::{self, Colour, Paint};
 use crate::app::{self, App};
-use crate::config::Config;
+use crate::config::{Config, passed_over};
 
 /// Site facts older than this have likely aged.
 const RECIPES_FRESH: i64 = 180 * 24 * 3600;
@@ -102,6 +102,8 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
 async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
     let (cache, state) = (config.cache.dir.display(), config.state_dir.display());
     findings.push(Finding::ok("settings", format!("can be used; songs in {cache}, catalog in {state}")));
+    findings
+        .extend(passed_over().map(|sentence| Finding::warn("settings", sentence, "rename the variable, or unset it")));
     match crate::inspect(config) {
         Ok(app) => {
             findings.push(drive(&app, config).await);
@@ -113,7 +115,7 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
             findings.push(Finding::fail("folders", error.to_string(), advice));
         }
     }
-    findings.push(state_folder(config));
+    findings.extend(state_folder(config));
     let tools = app::tools(config).await;
     findings.push(ytdlp(tools.ytdlp, config));
     findings.push(ffmpeg(tools.ffmpeg, config));
@@ -143,22 +145,19 @@ async fn drive(app: &App, config: &Config) -> Finding {
 }
 
 /// SQLite and network drives do not mix.
-fn state_folder(config: &Config) -> Finding {
+fn state_folder(config: &Config) -> Option<Finding> {
     /// Magic numbers of `statfs(2)`: NFS, SMB, CIFS, SMB2.
     const NETWORK: [u64; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42];
-    match rustix::fs::statfs(&config.state_dir) {
-        Ok(found) if NETWORK.contains(&(found.f_type as u64 & 0xffff_ffff)) => Finding::fail(
+    // One that is not there was told of already.
+    let found = rustix::fs::statfs(&config.state_dir).ok()?;
+    Some(match found {
+        found if NETWORK.contains(&(found.f_type as u64 & 0xffff_ffff)) => Finding::fail(
             "catalog",
             format!("{} lies on a network drive, where the catalog can be damaged", config.state_dir.display()),
             "set state.dir to a local folder",
         ),
-        Ok(_) => Finding::ok("catalog", format!("{} is a local folder", config.state_dir.display())),
-        Err(error) => Finding::fail(
-            "catalog",
-            format!("{}: {error}", config.state_dir.display()),
-            "set state.dir to a local folder",
-        ),
-    }
+        _ => Finding::ok("catalog", format!("{} is a local folder", config.state_dir.display())),
+    })
 }
 
 /// Seconds from the recipes' date to now; `None` for a date that is none.

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{self, Config, ConfigError, RawConfig, Sources};
+use crate::config::{self, Config, ConfigError, RawConfig, Sources, passed_over};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -31,7 +31,8 @@ use crate::config::{self, Config, ConfigError, RawConfig, Sources};
     about = "Links from YouTube, SoundCloud and Bandcamp in; metadata at once, whole audio files after that.",
     after_help = "Start with `kmds serve`, then: curl 'http://127.0.0.1:60071/fetch?url=LINK'\n\
                   Or without a server: kmds get LINK\n\
-                  Settings: `kmds config example` prints all of them. Logs: KMDS_LOG=debug, KMDS_LOG_FORMAT=json."
+                  Settings: `kmds config example` prints all of them. Logs: KMDS_LOG=debug, KMDS_LOG_FORMAT=json.\n\
+                  A server that wants a token is asked with the one in KMDS_TOKEN."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -212,6 +213,7 @@ fn man() -> Result<ExitCode, Problem> {
 }
 
 fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode, Problem> {
+    passed_over().for_each(|sentence| eprintln!("kmds: {sentence}"));
     match command {
         ConfigCommand::Example => print!("{}", config::example()),
         ConfigCommand::Show => {

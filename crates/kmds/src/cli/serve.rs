@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::Problem;
-use crate::config::Config;
+use crate::config::{Config, passed_over};
 
 /// Threads that may wait for the drive; each costs its stack only while it works.
 const BLOCKING_THREADS: usize = 8;
@@ -54,6 +54,9 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 pub fn serve(config: Config) -> Result<ExitCode, Problem> {
     if let Some(problem) = crate::log::start(LevelFilter::INFO) {
         return Err(problem.into());
+    }
+    for sentence in passed_over() {
+        tracing::warn!("{sentence}");
     }
     let runtime = runtime()?;
     let done = runtime.block_on(async {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use kmds_extract::Site;
 use kmds_extract::choose::{Accept, Form};
 
-pub use settings::{SETTINGS, Setting, example};
+pub use settings::{SETTINGS, Setting, example, passed_over};
 use value::Value;
 
 /// Everything the service is told. Paths are as given; nothing is created yet.

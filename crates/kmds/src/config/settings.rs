@@ -167,7 +167,7 @@ impl Setting {
     /// The environment variable of the plain key.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("KMDS_{}", self.key.to_ascii_uppercase().replace('.', "__"))
+        variable(self.key)
     }
 
     fn toml_value(&self) -> String {
@@ -182,6 +182,27 @@ impl Setting {
             _ => format!("\"{}\"", self.default),
         }
     }
+}
+
+fn variable(key: &str) -> String {
+    format!("KMDS_{}", key.to_ascii_uppercase().replace('.', "__"))
+}
+
+/// A sentence for each variable of this process that would be a setting with two underscores in the right place.
+pub fn passed_over() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| {
+        let name = name.to_str()?;
+        let meant = meant_by(name)?;
+        Some(format!("the variable {name} is no setting and is passed over; {meant} would be one"))
+    })
+}
+
+fn meant_by(name: &str) -> Option<String> {
+    if !name.starts_with("KMDS_") || name.contains("__") {
+        return None;
+    }
+    let known = SETTINGS.iter().flat_map(|setting| setting.keys().collect::<Vec<_>>());
+    known.map(|key| variable(&key)).find(|known| known.replace("__", "_") == name)
 }
 
 /// The commented example file: every setting with its sentence, variable and default. `kmds.example.toml` is this text.
@@ -215,4 +236,18 @@ pub fn example() -> String {
 
 fn table_of(key: &str) -> &str {
     key.rsplit_once('.').map_or(key, |(table, _)| table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_with_one_underscore_too_few_is_known_for_what_was_meant() {
+        assert_eq!(meant_by("KMDS_SERVER_LISTEN").as_deref(), Some("KMDS_SERVER__LISTEN"));
+        assert_eq!(meant_by("KMDS_YOUTUBE_EGRESS_PROXY").as_deref(), Some("KMDS_YOUTUBE__EGRESS__PROXY"));
+        for own in ["KMDS_LOG", "KMDS_TOKEN", "KMDS_SERVER__LISTEN", "KMDS_SERVER_PORT", "SERVER_LISTEN"] {
+            assert_eq!(meant_by(own), None, "{own}");
+        }
+    }
 }

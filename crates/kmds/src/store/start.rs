@@ -69,7 +69,7 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
                 std::thread::sleep(Duration::from_millis(25));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::Busy { what: "state.dir (another KMDS runs on it)".to_owned() });
+                return Err(StoreError::Busy { what: "state.dir".to_owned() });
             }
             // No locks there: rather run than not.
             Err(_) => return Ok(file),

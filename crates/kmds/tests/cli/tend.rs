@@ -33,6 +33,37 @@ fn doctor_fails_where_nothing_can_be_kept_or_a_setting_is_wrong() {
     assert!(said.out.contains("cache.max_bytes"), "{said:?}");
 }
 
+#[test]
+fn doctor_tells_of_folders_that_cannot_be_used_once_and_blames_nobody_else() {
+    let Ok(ytdlp) = std::env::var("KMDS_TEST_YTDLP") else {
+        return eprintln!("SKIPPED: KMDS_TEST_YTDLP is not set");
+    };
+    let person = Person::alone().set("KMDS_CACHE__DIR", "/proc/kmds").set("KMDS_STATE__DIR", "/proc/kmds-state");
+    let person = person.set("KMDS_ENGINES__YTDLP__ENABLED", "true").set("KMDS_ENGINES__YTDLP__COMMAND", &ytdlp);
+    let findings = person.runs(&["doctor", "--json"]).with(1).json();
+    let all = findings["findings"].as_array().expect("findings");
+    let verdict = |wanted: &str| -> Vec<&str> {
+        let with = all.iter().filter(|finding| finding["verdict"] == wanted);
+        with.filter_map(|finding| finding["about"].as_str()).collect()
+    };
+    assert_eq!(verdict("fail"), ["folders"], "{findings}");
+    assert!(verdict("ok").contains(&"yt-dlp"), "{findings}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_is_nearly_a_setting_is_told_of_by_whoever_looks_at_settings() {
+    let person = Person::alone().set("KMDS_CACHE_DIR", "/srv/music");
+    for ask in [&["config", "check"][..], &["config", "show"], &["doctor"]] {
+        let said = person.runs(ask).with(0);
+        assert!(format!("{}{}", said.out, said.err).contains("KMDS_CACHE__DIR would be one"), "{ask:?}: {said:?}");
+    }
+    let kmds = Setup::new().set("KMDS_CACHE_DIR", "/srv/music").start();
+    kmds.until("the log says so", async || kmds.log().contains("KMDS_CACHE_DIR is no setting")).await;
+    let second = Person::alone().set("KMDS_STATE__DIR", &kmds.folder.path("state").display().to_string());
+    let said = second.runs(&["serve"]).with(2);
+    assert!(said.err.contains("another KMDS works with the state folder"), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_reads_one_known_link_of_each_site_only_when_asked() {
     let lab = Lab::start().await;

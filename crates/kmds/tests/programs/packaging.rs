@@ -92,7 +92,9 @@ fn the_container_runs_as_nobody_on_a_read_only_root() {
     let file = read("Dockerfile");
     let last = file.rsplit("\nFROM ").next().unwrap_or_default();
     assert!(last.starts_with("scratch"), "nothing but the binary");
-    for wanted in ["USER 65532:65532", "HEALTHCHECK", "CMD [\"/kmds\", \"status\"]", "--locked", "+crt-static", "--target"] {
+    for wanted in
+        ["USER 65532:65532", "HEALTHCHECK", "CMD [\"/kmds\", \"status\"]", "--locked", "+crt-static", "--target"]
+    {
         assert!(file.contains(wanted), "{wanted}");
     }
     assert!(!file.contains(":latest"), "images are named by version");

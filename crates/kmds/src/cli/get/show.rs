@@ -73,7 +73,8 @@ impl Sums {
 
     /// Bytes received, and bytes there will be.
     fn bytes(&self) -> (u64, u64) {
-        self.songs.values().fold((0, 0), |(received, expected), song| (received + song.0, expected + song.1.max(song.0)))
+        let of = |song: &(u64, u64)| (song.0, song.0.max(song.1));
+        self.songs.values().map(of).fold((0, 0), |sum, song| (sum.0 + song.0, sum.1 + song.1))
     }
 }
 
