@@ -295,6 +295,11 @@ impl Song {
         self.0.drip.store(bytes_per_second, Ordering::Relaxed);
     }
 
+    /// Forgets bytes that were made; they are made again when asked for. For labs that run long.
+    pub fn let_go(&self) {
+        lock(&self.0.clips).clear();
+    }
+
     /// Every media URL given out so far is refused from now on.
     pub fn expire_urls(&self) {
         self.0.generation.fetch_add(1, Ordering::SeqCst);

@@ -76,6 +76,7 @@ pub struct Metrics {
     open: Family<BySite, Gauge>,
     native_failures: Family<BySite, Counter>,
     ytdlp_runs: Counter,
+    tasks: Gauge,
 }
 
 impl Default for Metrics {
@@ -109,6 +110,7 @@ impl Metrics {
             open: Family::default(),
             native_failures: Family::default(),
             ytdlp_runs: Counter::default(),
+            tasks: Gauge::default(),
         };
         // The table. Counters get `_total` from the encoder.
         registry.register("build_info", "The running version", build);
@@ -141,6 +143,7 @@ impl Metrics {
             metrics.native_failures.clone(),
         );
         registry.register("ytdlp_runs", "Processes of yt-dlp started", metrics.ytdlp_runs.clone());
+        registry.register("tasks", "Tasks of the runtime: one a connection, one a download", metrics.tasks.clone());
         *metrics.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = registry;
         metrics
     }
@@ -188,6 +191,7 @@ impl Metrics {
             self.songs.get_or_create(&ByState { state: state.clone() }).set(gauge(*count));
         }
         self.cache_bytes.set(gauge(now.cache_bytes));
+        self.tasks.set(gauge(now.tasks));
         for lane in &now.lanes {
             let label = BySite { site: lane.site.as_str() };
             self.waiting.get_or_create(&label).set(gauge(lane.waiting));
@@ -231,6 +235,8 @@ pub struct Snapshot {
     /// By state word.
     pub songs: BTreeMap<String, u64>,
     pub cache_bytes: u64,
+    /// Alive in the runtime.
+    pub tasks: u64,
     pub lanes: Vec<Lane>,
     pub native_first: Vec<(Site, bool)>,
     /// Whether each enabled site is asked.

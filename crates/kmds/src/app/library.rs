@@ -137,6 +137,7 @@ impl App {
         let open = |of: &SiteStats| Site::parse(&of.site).map(|site| (site, of.open));
         self.inner.metrics.text(&metrics::Snapshot {
             cache_bytes: stats.bytes_on_disk,
+            tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64,
             lanes: stats.queues.iter().filter_map(lane).collect(),
             native_first: stats.engines.iter().filter_map(native).collect(),
             open: stats.sites.iter().filter(|site| site.enabled).filter_map(open).collect(),

@@ -92,7 +92,8 @@ impl Setup {
     pub fn start(&self) -> Kmds {
         let recipes = self.folder.path("recipes.toml");
         std::fs::write(&recipes, &self.recipes).expect("recipes");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kmds"));
+        let binary = std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into());
+        let mut command = Command::new(binary);
         command
             .arg("serve")
             .env_clear()
@@ -245,6 +246,12 @@ impl Kmds {
         found.retain(|path| !path.starts_with('.'));
         found.sort();
         found
+    }
+
+    /// What its open files are, as the kernel names them.
+    pub fn open_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        entries.filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.display().to_string())).collect()
     }
 
     /// Partial files that lie about.

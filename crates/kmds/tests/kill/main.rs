@@ -1,10 +1,12 @@
 //! Nothing lost, nobody in: kills at random moments, stops, full and vanishing drives, a crowd at the door.
 //!
-//! `cargo test -p kmds --test kill -- --nocapture` tells the seed and the counts; `KMDS_KILLS=200` makes the long form,
-//! `KMDS_SEED=N` repeats a run.
+//! `cargo test -p kmds --test kill -- --nocapture` tells the seed and the counts, `KMDS_SEED=N` throws the same dice
+//! again; with `--ignored` it is the long form of the random kills.
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../load/mod.rs"]
+mod load;
 
 mod again;
 mod crowd;

@@ -6,32 +6,22 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, Song};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::harness::{Kmds, Setup, read};
+use super::load::{At, Dice, Heard, OPUS_ONLY, is_as_sent, is_whole_audio, seed};
 
-/// Kills of the short form.
-const KILLS: u32 = 25;
-/// Bytes a kill may cost: for each of eight downloads what was on its way through sockets and chunks (256 KiB), and for
-/// three of them HLS pieces that were not whole (four of 200 KB).
-const LOST_BYTES: u64 = 4 << 20;
-
-/// xorshift64*: the same moments for the same seed.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
-    }
-}
+const SHORT: u64 = 25;
+const LONG: u64 = 200;
+/// So many of the songs, the shortest ones, are wanted in other forms too: ffmpeg takes its time.
+const COPIED: u64 = 4;
+/// Bytes a kill may cost, taken over all kills of a run: of each of eight downloads what was on its way through sockets
+/// and chunks (256 KiB). The worst single kill costs more (HLS pieces that were not whole), most cost nothing.
+const LOST_BYTES: u64 = 2 << 20;
 
 /// What clients were told, across all kills.
 #[derive(Default)]
@@ -42,13 +32,11 @@ struct Told {
     removed: HashSet<(String, String)>,
     fetches: u64,
     streams: u64,
+    /// Copies that came whole.
+    copies: u64,
     deletes: u64,
     /// Bytes of the songs of those deletes.
     deleted_bytes: u64,
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
 }
 
 fn publish(lab: &Lab) -> Vec<Song> {
@@ -69,7 +57,7 @@ fn publish(lab: &Lab) -> Vec<Song> {
         songs.push(lab.bandcamp().track(&format!("Track {place}")).seconds(seconds).publish());
     }
     // Converted by ffmpeg where there is one, re-wrapped for those who play Opus.
-    songs.push(lab.youtube().video("Opus only").seconds(50.0).opus_only().publish());
+    songs.push(lab.youtube().video(OPUS_ONLY).seconds(50.0).opus_only().publish());
     for song in &songs {
         song.drip_at(2_500_000);
     }
@@ -78,23 +66,29 @@ fn publish(lab: &Lab) -> Vec<Song> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_broken_by_kills_at_random_moments() {
-    let kills = number("KMDS_KILLS").unwrap_or(u64::from(KILLS));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-    let seed = number("KMDS_SEED").unwrap_or(u64::from(now.subsec_nanos()) | 1);
-    println!("KMDS_SEED={seed} KMDS_KILLS={kills}");
+    survives(SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes: cargo test -p kmds --test kill -- --ignored --nocapture"]
+async fn nothing_is_lost_or_broken_by_two_hundred_kills() {
+    survives(LONG).await;
+}
+
+async fn survives(kills: u64) {
+    let seed = seed();
+    println!("KMDS_SEED={seed}");
     let mut dice = Dice(seed);
     let lab = Lab::start().await;
     let songs = publish(&lab);
-    let path = std::env::var("PATH").unwrap_or_default();
-    let setup = Setup::of(&lab).set("PATH", &path);
+    let setup = Setup::of(&lab).set("PATH", &std::env::var("PATH").unwrap_or_default());
     let told = Arc::new(Mutex::new(Told::default()));
     let begun = Instant::now();
     for round in 0..kills {
         let mut kmds = setup.start();
         remembers(&kmds, &told, round).await;
-        let clients: Vec<_> = (0..6)
-            .map(|_| tokio::spawn(client(at(&kmds), songs.clone(), Arc::clone(&told), Dice(dice.roll(u64::MAX) | 1))))
-            .collect();
+        let clients: Vec<_> =
+            (0..6).map(|_| tokio::spawn(client(at(&kmds), songs.clone(), Arc::clone(&told), dice.child()))).collect();
         tokio::time::sleep(Duration::from_millis(dice.roll(900))).await;
         kmds.kill();
         for client in clients {
@@ -112,11 +106,12 @@ async fn nothing_is_lost_or_broken_by_kills_at_random_moments() {
     let told = told.lock().expect("told");
     let (sent, twice) = bytes_sent(&lab, &songs);
     println!(
-        "| kills | fetches | streams | deletes | ready | failed | bytes sent | sent again | of deleted songs | most allowed | seconds |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n\
-         | {kills} | {} | {} | {} | {ready} | {failed} | {sent} | {twice} | {} | {} | {} |",
+        "| kills | fetches | streams | copies | deletes | ready | failed | bytes sent | sent again | of deleted songs | most allowed | seconds |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n\
+         | {kills} | {} | {} | {} | {} | {ready} | {failed} | {sent} | {twice} | {} | {} | {} |",
         told.fetches,
         told.streams,
+        told.copies,
         told.deletes,
         told.deleted_bytes,
         most(kills, &told),
@@ -136,33 +131,25 @@ fn bytes_sent(lab: &Lab, songs: &[Song]) -> (u64, u64) {
     (sent, songs.iter().map(|song| of(song).saturating_sub(song.len())).sum())
 }
 
-struct At {
-    http: reqwest::Client,
-    url: String,
-}
-
 fn at(kmds: &Kmds) -> At {
     At { http: kmds.http.clone(), url: kmds.url.clone() }
 }
 
-/// One client: fetches, listens and removes until the service dies.
+/// One client: fetches, listens, wants copies and removes until the service dies.
 async fn client(at: At, songs: Vec<Song>, told: Arc<Mutex<Told>>, mut dice: Dice) {
     loop {
-        let song = &songs[usize::try_from(dice.roll(songs.len() as u64)).unwrap_or(0)];
-        let name = (song.site().name().to_owned(), song.id().to_owned());
+        let song = dice.one_of(&songs);
         let done = match dice.roll(60) {
             0 => {
-                {
-                    let mut told = told.lock().expect("told");
-                    told.removed.insert(name.clone());
-                    told.deletes += 1;
-                    told.deleted_bytes += song.len();
-                }
-                let path = format!("{}/api/v1/tracks/{}/{}", at.url, name.0, name.1);
-                at.http.delete(path).send().await.map(drop)
+                remove(&told, &song);
+                at.delete(&song).await
             }
-            1..20 => listen(&at, song, &told, dice.roll(2) == 0).await,
-            _ => fetch(&at, song, &told, dice.roll(4) == 0).await.map(drop),
+            1..20 => {
+                let leaves_at = (dice.roll(2) == 0).then_some(200_000);
+                listen(&at, &song, &told, leaves_at).await
+            }
+            20..24 => copy(&at, &songs[dice.roll(COPIED) as usize], &told, &mut dice).await,
+            _ => fetch(&at, &song, &told, dice.roll(4) == 0).await.map(drop),
         };
         if done.is_err() {
             return;
@@ -170,52 +157,45 @@ async fn client(at: At, songs: Vec<Song>, told: Arc<Mutex<Told>>, mut dice: Dice
     }
 }
 
-async fn fetch(at: &At, song: &Song, told: &Mutex<Told>, opus: bool) -> Result<Option<Value>, reqwest::Error> {
-    let mut body = json!({ "URL": song.link() });
-    if opus {
-        body["Accept"] = json!(["m4a", "mp3", "opus"]);
-    }
-    let answer = at.http.post(format!("{}/fetch", at.url)).body(body.to_string()).send().await?;
-    let status = answer.status();
-    let reply: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
-    if status != 200 {
-        return Ok(None);
-    }
-    let mut told = told.lock().expect("told");
-    told.fetches += 1;
-    told.accepted.insert((song.site().name().to_owned(), song.id().to_owned()));
-    Ok(Some(reply))
+fn name(song: &Song) -> (String, String) {
+    (song.site().name().to_owned(), song.id().to_owned())
 }
 
-/// A listener who stays or leaves. Whoever hears a song to its clean end has heard all of it.
-async fn listen(at: &At, song: &Song, told: &Mutex<Told>, leaves: bool) -> Result<(), reqwest::Error> {
-    let Some(reply) = fetch(at, song, told, false).await? else { return Ok(()) };
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().unwrap_or_default();
-    let mut answer = at.http.get(format!("{}{tunnel}&stream=1", at.url)).send().await?;
-    if answer.status() != 200 {
-        return Ok(());
+/// Noted before it is asked for: the kill may come between the deed and the answer.
+fn remove(told: &Mutex<Told>, song: &Song) {
+    let mut told = told.lock().expect("told");
+    told.removed.insert(name(song));
+    told.deletes += 1;
+    told.deleted_bytes += song.len();
+}
+
+async fn fetch(at: &At, song: &Song, told: &Mutex<Told>, opus: bool) -> Result<Option<Value>, reqwest::Error> {
+    let entry = at.fetch(&song.link(), opus).await?;
+    if entry.is_some() {
+        let mut told = told.lock().expect("told");
+        told.fetches += 1;
+        told.accepted.insert(name(song));
     }
-    told.lock().expect("told").streams += 1;
-    let mut heard = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) => heard.extend_from_slice(&chunk),
-            Ok(None) => break,
-            Err(_) => return Ok(()),
-        }
-        if leaves && heard.len() > 200_000 {
-            return Ok(());
-        }
-    }
-    if is_kept_as_it_is(song) {
-        assert!(heard == song.bytes(), "{}: a clean end after {} of {} bytes", song.link(), heard.len(), song.len());
+    Ok(entry)
+}
+
+/// A listener who stays or leaves.
+async fn listen(at: &At, song: &Song, told: &Mutex<Told>, leaves_at: Option<usize>) -> Result<(), reqwest::Error> {
+    let Some(entry) = fetch(at, song, told, false).await? else { return Ok(()) };
+    let heard = at.listen(&entry, leaves_at).await?;
+    told.lock().expect("told").streams += u64::from(!matches!(heard, Heard::Nothing));
+    if let Heard::Whole(bytes) = heard {
+        assert!(is_whole(song, &bytes), "{}: a clean end after {} bytes", song.link(), bytes.len());
     }
     Ok(())
 }
 
-/// Every other song is published byte for byte.
-fn is_kept_as_it_is(song: &Song) -> bool {
-    song.title() != "Opus only"
+/// Another form of a song, made by ffmpeg or with tags written into it.
+async fn copy(at: &At, song: &Song, told: &Mutex<Told>, dice: &mut Dice) -> Result<(), reqwest::Error> {
+    let wish = dice.one_of(&["rendition=mp3", "rendition=ogg", "tags=true"]);
+    let made = at.copy(song, wish).await?;
+    told.lock().expect("told").copies += u64::from(made);
+    Ok(())
 }
 
 /// No song that was accepted is unknown after a start, unless its removal was asked for.
@@ -279,17 +259,18 @@ fn drive_is_whole(kmds: &Kmds, songs: &[Song], when: &str) {
         let id = path.split_once('/').map_or("", |(_, name)| name.rsplit_once('.').map_or("", |(id, _)| id));
         let song =
             by_id.get(id.split('.').next().unwrap_or_default()).unwrap_or_else(|| panic!("{when}: {path} is no song"));
-        if is_kept_as_it_is(song) {
-            let streams = song.streams().iter().filter_map(|stream| song.stream_bytes(&stream.key));
-            let whole = streams.chain([song.bytes()]).any(|stream| stream == bytes);
-            assert!(whole, "{when}: {path} has {} bytes that are not the song's {}", bytes.len(), song.len());
-        } else {
-            assert!(bytes.len() > 50_000, "{when}: {path} has {} bytes only", bytes.len());
-        }
+        let is_copy = path.rsplit_once('.').is_some_and(|(name, _)| name.ends_with(".r"));
+        let whole = if is_copy { is_whole_audio(song, &bytes) } else { is_whole(song, &bytes) };
+        assert!(whole, "{when}: {path} has {} bytes that are not the song", bytes.len());
         if let Some(sidecar) = sidecar(&cache, &path) {
             assert_eq!(sidecar["sha256"], sha256(&bytes), "{when}: {path} and its sidecar");
         }
     }
+}
+
+/// Byte for byte as the site sent it; what is converted cannot be compared.
+fn is_whole(song: &Song, bytes: &[u8]) -> bool {
+    if song.title() == OPUS_ONLY { is_whole_audio(song, bytes) } else { is_as_sent(song, bytes) }
 }
 
 fn sidecar(cache: &Path, path: &str) -> Option<Value> {

@@ -1,0 +1,125 @@
+//! Everything at once for a long time: what is taken is given back.
+//!
+//! New songs all the time, listeners who stay, leave and dawdle, lists, copies, removals, strangers at the door, and
+//! sites that fail in every way. In the end the service holds the files and threads it held at the start, no partial
+//! file is left, and in the long form its memory does not grow.
+//!
+//! `cargo test -p kmds --test soak -- --ignored --nocapture` is the long form: half an hour, or `KMDS_SOAK_MINUTES`.
+//! `KMDS_BIN=PATH` names another binary (the release build, for figures), `KMDS_SEED=N` throws the same dice again.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+#[path = "../load/mod.rs"]
+mod load;
+
+mod acts;
+mod crowd;
+mod gauge;
+
+use std::time::{Duration, Instant};
+
+use gauge::{Gauge, Sample};
+use harness::{Kmds, PATIENCE, Setup};
+use kmds_lab::Lab;
+use load::{Dice, seed};
+
+const SHORT: Duration = Duration::from_secs(12);
+const LONG_MINUTES: u64 = 30;
+
+/// Faults are over in the time of a test; a site's pauses are no part of the load.
+const RECIPES: &str = r#"
+[time]
+metadata_request = 1.0
+retry_pauses = [0.02, 0.05]
+audio_stall = 1.0
+audio_pauses = [0.02, 0.05]
+limit_pause = 0.2
+connect = 1.0
+[soundcloud]
+limit_pause = 0.2
+[bandcamp]
+limit_pause = 0.2
+[bandcamp.hosts]
+pace = 0.0
+"#;
+
+fn start(lab: &Lab) -> Kmds {
+    Setup::of(lab)
+        .recipes(RECIPES)
+        .set("PATH", &std::env::var("PATH").unwrap_or_default())
+        // Room for some twenty songs: eviction is part of the load.
+        .set("KMDS_CACHE__MAX_BYTES", "16000000")
+        .set("KMDS_LOG", "warn")
+        .start()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_busy_service_takes_it_gives_back() {
+    let seed = seed();
+    let lab = Lab::start().await;
+    let kmds = start(&lab);
+    let before = quiet(&kmds, &lab).await;
+    let done = crowd::run(&kmds, &lab, Dice(seed), SHORT, &mut async || {}).await;
+    println!("KMDS_SEED={seed} {done}");
+    gives_back(&kmds, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "half an hour; see the head of this file"]
+async fn memory_files_and_threads_stay_flat_for_half_an_hour() {
+    let minutes = std::env::var("KMDS_SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(LONG_MINUTES);
+    let seed = seed();
+    let lab = Lab::start().await;
+    let kmds = start(&lab);
+    let before = quiet(&kmds, &lab).await;
+    println!("KMDS_SEED={seed}\n{}\n{}", Sample::HEAD, before.row("before"));
+    let begun = Instant::now();
+    let mut gauge = Gauge::default();
+    let time = Duration::from_secs(60 * minutes);
+    let done = crowd::run(&kmds, &lab, Dice(seed), time, &mut async || gauge.look(&kmds).await).await;
+    let after = gives_back(&kmds, &before).await;
+    println!("{}\n{} s: {done}", after.row("quiet again"), begun.elapsed().as_secs());
+    gauge.is_flat();
+}
+
+/// The service when it has just done its first song.
+async fn quiet(kmds: &Kmds, lab: &Lab) -> Sample {
+    let song = lab.bandcamp().track("The first").publish();
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    Sample::of(kmds).with_tasks(kmds).await
+}
+
+/// Files, threads and tasks of before; no partial file. Idle connections to the sites and idle threads are given back
+/// after half a minute.
+async fn gives_back(kmds: &Kmds, before: &Sample) -> Sample {
+    kmds.until("no partial file is left but those of failed songs", async || {
+        let mut left = kmds.partials();
+        for song in failed(kmds).await {
+            left.retain(|path| !path.contains(&song));
+        }
+        left.is_empty()
+    })
+    .await;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut now = Sample::of(kmds);
+        if now.files <= before.files && now.threads <= before.threads {
+            now = now.with_tasks(kmds).await;
+            if now.tasks <= before.tasks {
+                return now;
+            }
+        }
+        assert!(Instant::now() < end, "held for ever: {now:?}, before: {before:?}\n{}", kmds.open_files().join("\n"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// As work files begin: `{site}-{id}.`.
+async fn failed(kmds: &Kmds) -> Vec<String> {
+    let answer = kmds.get("/api/v1/tracks?state=failed&limit=500").await;
+    let list: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+    let name = |track: &serde_json::Value| {
+        format!("{}-{}.", track["site"].as_str().unwrap_or_default(), track["id"].as_str().unwrap_or_default())
+    };
+    list["tracks"].as_array().expect("tracks").iter().map(name).collect()
+}
