@@ -111,10 +111,11 @@ impl Breaker {
         let refusals = seen.refused.iter().filter(|refused| **refused).count();
         let quiet = seen.last_success.or(seen.started).is_none_or(|when| when.elapsed() >= NO_SUCCESS);
         let opens = probed || seen.changed_in_a_row >= CHANGED_IN_A_ROW || (refusals >= REFUSALS && quiet);
+        let anew = opens && (probed || seen.opened.is_none());
         if opens {
             seen.opened = Some(Instant::now());
         }
-        opens
+        anew
     }
 }
 
@@ -153,6 +154,7 @@ mod tests {
         assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
         assert!(!breaker.stands_back());
         assert!(breaker.failure(&changed()));
+        assert!(!breaker.failure(&changed()), "told once, however long it fails");
         assert!(breaker.stands_back() && breaker.stands_back());
         breaker.success();
         assert!(!breaker.stands_back());

@@ -243,7 +243,8 @@ impl Engines {
         if let Some(breaker) = breaker
             && breaker.failure(&error)
         {
-            tracing::warn!(site = site.as_str(), %error, "the native engine fails repeatedly; yt-dlp goes first for a while");
+            let then = if self.ytdlp.is_some() { "yt-dlp goes first for a while" } else { "yt-dlp is switched off" };
+            tracing::warn!(site = site.as_str(), %error, "the native engine fails repeatedly; {then}");
         }
         Err(error)
     }
