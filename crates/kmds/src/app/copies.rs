@@ -18,7 +18,7 @@ use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::convert::Target;
 use crate::media;
-use crate::store::{self, Accepted, Lease, Publish, Started};
+use crate::store::{self, Accepted, Lease, Publish, Started, drive_error};
 
 /// Marks a copy with tags in its key.
 const TAGGED: &str = "-tagged";
@@ -129,7 +129,7 @@ impl Inner {
         let source = Source::finished(reader);
         let made = self.fill_copy(job, &mut lease, source, wish, &ext, &validator, track, row.duration).await;
         made.map_err(copy_trouble)?;
-        let checked = check(&lease, container, row.duration.or(track.duration)).await.map_err(copy_trouble)?;
+        let checked = check(&mut lease, container, row.duration.or(track.duration)).await.map_err(copy_trouble)?;
         self.announce_length(&mut lease);
         let human_name = forms::rename(&row.human_name, &ext);
         let published = Publish { track: track.clone(), ext: ext.clone(), human_name, stream, checked };
@@ -170,11 +170,10 @@ impl Inner {
         if wish.tags {
             self.write_tags(&scratch.0, track).await?;
         }
-        let broken = |error: std::io::Error| PumpError::Broken(error.to_string());
-        let mut file = tokio::fs::File::open(&scratch.0).await.map_err(broken)?;
+        let mut file = tokio::fs::File::open(&scratch.0).await.map_err(drive_error("read a copy back"))?;
         loop {
             let mut piece = bytes::BytesMut::with_capacity(PIECE_BYTES);
-            if file.read_buf(&mut piece).await.map_err(broken)? == 0 {
+            if file.read_buf(&mut piece).await.map_err(drive_error("read a copy back"))? == 0 {
                 return Ok(());
             }
             lease.write(piece.freeze()).await?;
@@ -185,10 +184,10 @@ impl Inner {
     async fn state_length(&self, path: &Path, container: Container) -> Result<(), PumpError> {
         let path = path.to_owned();
         let stated = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::options().read(true).write(true).open(path).map_err(|error| error.to_string())?;
-            media::state_length(&file, container).map_err(|error| error.to_string())
+            let file = std::fs::File::options().read(true).write(true).open(path)?;
+            media::state_length(&file, container)
         });
-        stated.await.map_err(|error| PumpError::Broken(error.to_string()))?.map_err(PumpError::Broken)
+        Ok(stated.await.map_err(|error| PumpError::Broken(error.to_string()))??)
     }
 
     async fn write_tags(&self, path: &Path, track: &Track) -> Result<(), PumpError> {
@@ -213,12 +212,12 @@ impl Inner {
         target: Option<Target>,
         duration: Option<std::time::Duration>,
     ) -> Result<(), PumpError> {
-        let broken = |error: std::io::Error| PumpError::Broken(error.to_string());
-        let mut file = tokio::fs::File::create(path).await.map_err(broken)?;
+        let refused = |error| PumpError::Store(drive_error("write a copy")(error));
+        let mut file = tokio::fs::File::create(path).await.map_err(refused)?;
         match target {
             None => {
                 while let Some(piece) = source.next().await? {
-                    file.write_all(&piece).await.map_err(broken)?;
+                    file.write_all(&piece).await.map_err(refused)?;
                 }
             }
             Some(target) => {
@@ -226,14 +225,14 @@ impl Inner {
                 let writing = async {
                     while let Some(piece) = pieces.recv().await {
                         let piece: Bytes = piece;
-                        file.write_all(&piece).await.map_err(broken)?;
+                        file.write_all(&piece).await.map_err(refused)?;
                     }
                     Ok(())
                 };
                 tokio::try_join!(self.encode_into(source, target, duration, sender), writing)?;
             }
         }
-        file.flush().await.map_err(broken)
+        file.flush().await.map_err(refused)
     }
 }
 

@@ -266,7 +266,7 @@ impl Inner {
 }
 
 /// Whether audio found without a sidecar is whole.
-fn check_found(file: &std::fs::File, ext: &str, expected: Option<Duration>) -> Option<store::Checked> {
+fn check_found(file: &std::fs::File, ext: &str, expected: Option<Duration>) -> std::io::Result<Option<store::Checked>> {
     use kmds_extract::Container;
     let container = match ext {
         "m4a" => Container::Mp4,
@@ -275,15 +275,13 @@ fn check_found(file: &std::fs::File, ext: &str, expected: Option<Duration>) -> O
         "webm" => Container::WebM,
         "flac" => Container::Flac,
         "wav" => Container::Wav,
-        _ => return None,
+        _ => return Ok(None),
     };
-    let checked = media::check(file, container, expected).ok()?;
-    Some(store::Checked {
-        container: checked.container,
-        codec: checked.codec,
-        duration: checked.duration,
-        bitrate_bps: checked.bitrate_bps,
-    })
+    match media::check(file, container, expected) {
+        Ok(checked) => Ok(Some(checked.into())),
+        Err(media::Broken::Unreadable(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn store_failure(error: store::StoreError) -> Failure {

@@ -18,8 +18,8 @@ use super::{Inner, forms};
 use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
 use crate::engine::Engine;
-use crate::media;
-use crate::store::{Checked, Lease, Partial, Started, StoreError};
+use crate::media::{self, Broken};
+use crate::store::{Checked, Lease, Partial, Started, StoreError, drive_error};
 
 /// Limits waited for at one place of a file, and how long each may be (YouTube field notes, 3.4); beyond that the job gives
 /// its place up and keeps its bytes.
@@ -39,6 +39,23 @@ pub enum PumpError {
 impl From<StoreError> for PumpError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<Broken> for PumpError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            // Says nothing of what the site sent.
+            Broken::Unreadable(error) => Self::Store(drive_error("read a file back")(error)),
+            broken => Self::Broken(broken.to_string()),
+        }
+    }
+}
+
+impl From<media::Checked> for Checked {
+    fn from(checked: media::Checked) -> Self {
+        let media::Checked { container, codec, duration, bitrate_bps, .. } = checked;
+        Self { container, codec, duration, bitrate_bps }
     }
 }
 
@@ -103,7 +120,13 @@ impl Inner {
                     .await?;
                 self.announce_length(lease);
             }
-            _ => self.treat(job, lease, stream, way, expected).await?,
+            _ => {
+                if let Err(error) = self.treat(job, lease, stream, way, expected).await {
+                    // What was made of it so far is never gone on with; the raw bytes are.
+                    lease.restart().await?;
+                    return Err(error);
+                }
+            }
         }
         let checked = check(lease, container, expected).await.map_err(|error| match error {
             // The site's bytes were checked as they came: what is wrong now was made here.
@@ -183,30 +206,21 @@ impl Inner {
     }
 }
 
+/// Walks the file to its end on a thread that may wait for the drive. Bytes the drive does not give back are let go.
 pub(super) async fn check(
-    lease: &Lease,
+    lease: &mut Lease,
     container: Container,
     expected: Option<Duration>,
 ) -> Result<Checked, PumpError> {
-    let partial = lease.partial().ok_or(StoreError::Gone)?;
-    check_file(&partial, container, expected).await
-}
-
-/// Walks the file to its end on a thread that may wait for the drive.
-pub(super) async fn check_file(
-    partial: &Arc<Partial>,
-    container: Container,
-    expected: Option<Duration>,
-) -> Result<Checked, PumpError> {
-    let file = partial.file();
-    let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected))
-        .await
-        .map_err(|error| PumpError::Broken(error.to_string()))?
-        .map_err(|error| PumpError::Broken(error.to_string()))?;
-    Ok(Checked {
-        container: checked.container,
-        codec: checked.codec,
-        duration: checked.duration,
-        bitrate_bps: checked.bitrate_bps,
-    })
+    let file = lease.partial().ok_or(StoreError::Gone)?.file();
+    let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
+    match checked.await.map_err(|error| PumpError::Broken(error.to_string()))? {
+        Ok(checked) => Ok(checked.into()),
+        Err(broken) => {
+            if matches!(broken, Broken::Unreadable(_)) {
+                let _ = lease.restart().await;
+            }
+            Err(broken.into())
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Inner;
 use super::flight::Job;
-use super::pump::{PumpError, check_file};
+use super::pump::{PumpError, check};
 use super::words::State;
 use super::work::show;
 use crate::convert::{Mp4Head, Target};
@@ -47,8 +47,7 @@ impl Inner {
         let download = async {
             self.fill(job, &mut raw_lease, stream, |partial| drop(began.send_replace(Some(partial)))).await?;
             self.announce_length(&mut raw_lease);
-            let partial = raw_lease.partial().ok_or(StoreError::Gone)?;
-            check_file(&partial, stream.container, expected).await?;
+            check(&mut raw_lease, stream.container, expected).await?;
             self.jobs.change(job, |status| status.state = State::Converting);
             self.store.set_state(&job.key, crate::store::State::Converting).await?;
             Ok::<(), PumpError>(())
@@ -94,13 +93,13 @@ impl Inner {
         let (pieces, mut arrived) = mpsc::channel::<Bytes>(2);
         let work = tokio::task::spawn_blocking(move || {
             let mut out = Pieces(pieces);
-            media::mp4::extract_audio(&file, &mut out).map(drop).map_err(|error| error.to_string())
+            media::mp4::extract_audio(&file, &mut out).map(drop)
         });
         while let Some(piece) = arrived.recv().await {
             self.put(job, lease, piece).await?;
         }
         match work.await {
-            Ok(done) => done.map_err(PumpError::Broken),
+            Ok(done) => Ok(done?),
             Err(error) => Err(PumpError::Broken(error.to_string())),
         }
     }

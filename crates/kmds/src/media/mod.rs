@@ -66,7 +66,7 @@ pub enum Broken {
     TooShort { have: Duration, expected: Duration },
     #[error("the audio is too long: {have:.1?} instead of {expected:.1?}")]
     TooLong { have: Duration, expected: Duration },
-    #[error("the file cannot be read")]
+    #[error("the file cannot be read: {0}")]
     Unreadable(#[from] io::Error),
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use kmds_extract::Kind;
+use rustix::io::Errno;
 
 /// Which bound left no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +49,20 @@ pub enum StoreError {
     /// What was written is not what the site announced; it is never published.
     #[error("{written} bytes arrived where {total} were announced")]
     Incomplete { written: u64, total: u64 },
-    #[error("could not {what}: {source}")]
+    #[error("could not {what}: {source}{}", advice(.source))]
     Io { what: String, source: Arc<io::Error> },
     #[error("the catalog could not {what}: {reason}")]
     Catalog { what: &'static str, reason: String },
 }
 
 impl StoreError {
+    /// The drive itself failed: what it took before cannot be relied on either. (A flush that failed drops what it could
+    /// not write, and the next one succeeds.)
+    #[must_use]
+    pub(super) fn spoils(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_ill(source))
+    }
+
     /// The word clients, metrics and logs see.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -67,8 +75,24 @@ impl StoreError {
     }
 }
 
+/// The way out, where it is known.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => "; the drive is read-only: make it writable and try again",
+        io::ErrorKind::PermissionDenied => "; let the service's user write there and try again",
+        _ if is_ill(error) => "; the drive fails: look at it, and try again when it is well",
+        _ => "",
+    }
+}
+
+/// What a failing drive says, and a network drive whose server is gone.
+fn is_ill(error: &io::Error) -> bool {
+    let ill = [Errno::IO, Errno::REMOTEIO, Errno::STALE, Errno::NOTCONN, Errno::TIMEDOUT];
+    Errno::from_io_error(error).is_some_and(|errno| ill.contains(&errno))
+}
+
 /// Says what was being done when the drive refused. A full drive is told apart here, once.
-pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
+pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
     move |source| {
         if is_full(&source) {
             StoreError::DiskFull { need_bytes: 1, have_bytes: 0, limit: SpaceLimit::Drive }

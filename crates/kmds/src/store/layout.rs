@@ -116,6 +116,14 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// What is not there is no error.
+pub(super) fn if_there<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Makes a rename in this folder survive a power cut, where the drive can do that (NFS, SMB and FAT may not).
 pub(super) fn sync_folder(folder: &Path) {
     let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());

@@ -138,7 +138,10 @@ impl Lease {
             marks,
         };
         let (shared, key, written) = (Arc::clone(&self.shared), self.key.clone(), note.clone());
-        let file = blocking(move || open_part(&shared, &key, &written, from)).await?;
+        let file = match blocking(move || open_part(&shared, &key, &written, from)).await {
+            Ok(file) => file,
+            Err(error) => return Err(self.spoilt(error).await),
+        };
         let partial = Arc::new(Partial::new(self.key.clone(), note.validator.clone(), file, from, total));
         self.shared.in_use.set_partial(&self.key, Some(Arc::clone(&partial)));
         self.growing = Some(Growing { partial: Arc::clone(&partial), note });
@@ -164,7 +167,7 @@ impl Lease {
         let flush = after - growing.note.durable_bytes >= DURABLE_EVERY_BYTES;
         let (shared, key, file, mut note) =
             (Arc::clone(&self.shared), self.key.clone(), partial.file(), growing.note.clone());
-        let note = blocking(move || {
+        let written = blocking(move || {
             append(&shared, &file, &bytes, at)?;
             if flush {
                 file.sync_data().map_err(error::io("flush a partial file"))?;
@@ -172,11 +175,15 @@ impl Lease {
                 note.write(&shared, &key)?;
             }
             Ok(note)
-        })
-        .await?;
-        growing.note.durable_bytes = note.durable_bytes;
-        partial.grew(after);
-        Ok(())
+        });
+        match written.await {
+            Ok(note) => {
+                growing.note.durable_bytes = note.durable_bytes;
+                partial.grew(after);
+                Ok(())
+            }
+            Err(error) => Err(self.spoilt(error).await),
+        }
     }
 
     /// Notes `text` for a later run that goes on from here.
@@ -187,7 +194,19 @@ impl Lease {
         let bytes = growing.partial.progress().written;
         growing.note.push(Mark { bytes, text: text.to_owned() });
         let (shared, key, note) = (Arc::clone(&self.shared), self.key.clone(), growing.note.clone());
-        blocking(move || note.write(&shared, &key)).await
+        match blocking(move || note.write(&shared, &key)).await {
+            Err(error) => Err(self.spoilt(error).await),
+            done => done,
+        }
+    }
+
+    /// After an error of the drive no byte of the file is relied on.
+    async fn spoilt(&mut self, error: StoreError) -> StoreError {
+        if error.spoils() {
+            // What cannot be removed has no note, or is removed by the next try.
+            let _ = self.restart().await;
+        }
+        error
     }
 
     /// Forgets every byte; readers are told that the source changed. [`Lease::begin`] starts the next try.

@@ -40,6 +40,7 @@ use kmds_extract::{Track, TrackId};
 
 pub use catalog::{Accepted, AcceptedRow, Failure, Filter, Found, Listed, Listing, Row, Started, State, Stats};
 pub use drive::DriveReport;
+pub(crate) use error::io as drive_error;
 pub use error::{SpaceLimit, StoreError};
 pub use key::{Key, content_type, etag};
 pub use lease::{Kept, Lease, Mark};
@@ -123,12 +124,12 @@ impl Store {
     }
 
     /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start. `check` tells whether
-    /// audio is whole, given its extension and the length it should have.
+    /// audio is whole, given its extension and the length it should have; its errors are the drive's.
     /// # Errors
     /// The drive's or the catalog's own; what was done stays done.
     pub async fn tidy(
         &self,
-        check: impl Fn(&File, &str, Option<Duration>) -> Option<Checked> + Send + 'static,
+        check: impl Fn(&File, &str, Option<Duration>) -> std::io::Result<Option<Checked>> + Send + 'static,
     ) -> Result<Tidied, StoreError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || tidy::run(&shared, &check)).await
@@ -157,11 +158,17 @@ impl Store {
         blocking(move || tidy::verify(&shared)).await
     }
 
-    /// Evicts what is older than `cache.max_age`; returns how many files.
+    /// Evicts what is older than `cache.max_age`; returns how many files. Also removes partial files that nobody will go
+    /// on with.
     /// # Errors
     /// The drive's or the catalog's own.
     pub async fn prune(&self) -> Result<usize, StoreError> {
-        self.with(evict::expire).await
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            tidy::sweep_partials(&shared)?;
+            evict::expire(&shared, &mut shared.catalog())
+        })
+        .await
     }
 
     /// Local folder for what the service keeps beside the catalog (covers).

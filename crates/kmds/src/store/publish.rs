@@ -22,8 +22,8 @@ use kmds_extract::{Codec, Container, Track};
 use super::catalog::{ReadyFile, Row};
 use super::error::{StoreError, io};
 use super::key::{Key, content_type, etag};
-use super::layout::{remove, sync_folder, write_whole};
-use super::lease::Lease;
+use super::layout::{if_there, remove, sync_folder, write_whole};
+use super::lease::{Lease, remove_part};
 use super::partial::{Outcome, Partial};
 use super::sidecar::Sidecar;
 use super::{Shared, blocking, evict};
@@ -53,7 +53,8 @@ pub struct Publish {
 impl Lease {
     /// Puts the file under its final name, whole, and its row to ready. Goes through even if the future is dropped.
     /// # Errors
-    /// [`StoreError::Incomplete`] when the length is not what was announced, or zero. On any error the bytes are kept.
+    /// [`StoreError::Incomplete`] when the length is not what was announced, or zero. On any error nothing stands under the
+    /// final name, and the bytes are kept unless the drive failed.
     pub async fn publish(self, publish: Publish) -> Result<Row, StoreError> {
         let Some(partial) = self.partial() else { return Err(StoreError::Gone) };
         let progress = partial.progress();
@@ -62,7 +63,11 @@ impl Lease {
         }
         blocking(move || {
             // The lease lives until the row is written: nobody may begin this key before.
-            let row = put_in_place(&self.shared, &partial, &publish)?;
+            let row = put_in_place(&self.shared, &partial, &publish).inspect_err(|error| {
+                if error.spoils() {
+                    let _ = remove_part(&self.shared, &self.key);
+                }
+            })?;
             partial.end(Outcome::Published);
             drop(self);
             Ok(row)
@@ -107,10 +112,17 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     let beside = shared.layout.sidecar(key, &publish.ext);
     remove(&beside).map_err(io("remove an old sidecar"))?;
     fs::rename(&part, &audio).map_err(io("publish a file"))?;
-    fs::rename(&staged, &beside).map_err(io("publish a sidecar"))?;
-    sync_folder(folder);
-    catalog.keep_track(&publish.track)?;
-    catalog.set_ready(&ready)?;
+    let noted = fs::rename(&staged, &beside).map_err(io("publish a sidecar")).and_then(|()| {
+        sync_folder(folder);
+        catalog.keep_track(&publish.track)?;
+        catalog.set_ready(&ready)
+    });
+    if let Err(error) = noted {
+        // A failed song has no file; should the drive refuse this too, the next start adopts what stands there.
+        let _ = remove(&beside);
+        let _ = fs::rename(&audio, &part);
+        return Err(error);
+    }
     let _ = remove(&shared.layout.note(key));
     evict::after_publish(shared, &mut catalog, key);
     catalog.row(key)?.ok_or(StoreError::Gone)
@@ -147,11 +159,12 @@ pub(super) fn mtime_ns(metadata: &fs::Metadata) -> i64 {
 }
 
 /// What the sidecar of this file says, if the file beside it has the length it tells of.
-pub(super) fn read_beside(shared: &Shared, key: &Key, ext: &str) -> Option<(Track, ReadyFile)> {
-    let sidecar = Sidecar::parse(&fs::read(shared.layout.sidecar(key, ext)).ok()?)?;
-    let metadata = fs::metadata(shared.layout.audio(key, ext)).ok()?;
-    if metadata.len() != sidecar.size_bytes || !metadata.is_file() {
-        return None;
-    }
-    sidecar.to_rows(key, ext, mtime_ns(&metadata))
+/// # Errors
+/// [`StoreError::Io`] when the drive does not answer: then nothing is known.
+pub(super) fn read_beside(shared: &Shared, key: &Key, ext: &str) -> Result<Option<(Track, ReadyFile)>, StoreError> {
+    let (beside, audio) = (shared.layout.sidecar(key, ext), shared.layout.audio(key, ext));
+    let Some(text) = if_there(fs::read(beside)).map_err(io("read a sidecar"))? else { return Ok(None) };
+    let Some(metadata) = if_there(fs::metadata(audio)).map_err(io("look at a file"))? else { return Ok(None) };
+    let sidecar = Sidecar::parse(&text).filter(|it| metadata.is_file() && metadata.len() == it.size_bytes);
+    Ok(sidecar.and_then(|sidecar| sidecar.to_rows(key, ext, mtime_ns(&metadata))))
 }

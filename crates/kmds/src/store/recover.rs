@@ -9,7 +9,7 @@ use std::fs;
 use kmds_extract::Site;
 
 use super::Shared;
-use super::catalog::{Catalog, ReadyFile, Row};
+use super::catalog::{Catalog, Row};
 use super::error::StoreError;
 use super::key::{Key, extensions, parse_file_name};
 use super::layout::remove;
@@ -39,7 +39,7 @@ pub(super) fn interrupted(shared: &Shared, catalog: &mut Catalog, pending: &[Row
     for row in pending.iter().filter(|row| !shared.in_use.is_writing(&row.key)) {
         let Some((_, names)) = names.iter().find(|(site, _)| *site == row.key.track().site()) else { continue };
         for ext in extensions().filter(|ext| names.contains(&format!("{}.json", row.key.file_name(ext)))) {
-            found += usize::from(adopt_own(shared, catalog, &row.key, ext)?);
+            found += usize::from(unless_unread(adopt_own(shared, catalog, &row.key, ext), &row.key)?);
         }
     }
     Ok(found)
@@ -66,7 +66,7 @@ fn place(shared: &Shared, key: &Key, sidecar: &Sidecar) -> bool {
 
 /// Takes a file for its own row, if the sidecar says it is that rendition's and the bytes are the ones hashed.
 fn adopt_own(shared: &Shared, catalog: &mut Catalog, key: &Key, ext: &str) -> Result<bool, StoreError> {
-    let Some((_, file)) = read_beside(shared, key, ext) else { return Ok(false) };
+    let Some((_, file)) = read_beside(shared, key, ext)? else { return Ok(false) };
     if file.key != *key || !adopt(shared, catalog, key, ext, Trust::Hash)? {
         return Ok(false);
     }
@@ -90,8 +90,8 @@ pub(super) fn adopt(
     ext: &str,
     trust: Trust,
 ) -> Result<bool, StoreError> {
-    let Some((track, file)) = read_beside(shared, found_as, ext) else { return Ok(false) };
-    if trust == Trust::Hash && !hash_fits(shared, &file) {
+    let Some((track, file)) = read_beside(shared, found_as, ext)? else { return Ok(false) };
+    if trust == Trust::Hash && sha256(&shared.layout.audio(&file.key, &file.ext))? != file.sha256 {
         return Ok(false);
     }
     catalog.keep_track(&track)?;
@@ -99,8 +99,15 @@ pub(super) fn adopt(
     Ok(true)
 }
 
-fn hash_fits(shared: &Shared, file: &ReadyFile) -> bool {
-    sha256(&shared.layout.audio(&file.key, &file.ext)).is_ok_and(|found| found == file.sha256)
+/// A file the drive does not give is passed by: it may give it at the next start.
+fn unless_unread(adopted: Result<bool, StoreError>, key: &Key) -> Result<bool, StoreError> {
+    match adopted {
+        Err(error @ StoreError::Io { .. }) => {
+            tracing::warn!(%error, song = %key, "a file on the drive is left alone");
+            Ok(false)
+        }
+        other => other,
+    }
 }
 
 /// Reads every sidecar of the drive into the catalog. Returns how many songs were found.
@@ -111,7 +118,7 @@ pub(super) fn rebuild(shared: &Shared, catalog: &mut Catalog) -> Result<usize, S
         for name in &names {
             let Some((key, ext)) = parse_file_name(site, name) else { continue };
             if names.contains(&format!("{name}.json")) {
-                found += usize::from(adopt(shared, catalog, &key, ext, Trust::Length)?);
+                found += usize::from(unless_unread(adopt(shared, catalog, &key, ext, Trust::Length), &key)?);
             }
         }
     }

@@ -28,6 +28,9 @@ const OTHERS_GRACE: Duration = Duration::from_secs(60);
 /// The work folder of an instance that was not heard of for so long is removed.
 const OTHERS_WORK_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// Bytes of a failed song are kept so long for the next try: nobody comes for most of them.
+const FAILED_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
 /// What [`super::Store::tidy`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tidied {
@@ -39,8 +42,10 @@ pub struct Tidied {
     pub sidecars_removed: usize,
     /// Rows whose file is gone or is not ours any more.
     pub rows_evicted: usize,
-    /// Left alone.
+    /// Not ours; left alone.
     pub files_unknown: usize,
+    /// The drive did not give them; left alone.
+    pub files_unread: usize,
     /// Who else marked this folder as its own.
     pub other_owner: Option<Owner>,
 }
@@ -55,12 +60,14 @@ pub struct Owner {
     pub started_at: String,
 }
 
-/// Tells whether a file is whole audio: the open file, its extension, and the length it should have.
-pub(super) type Check<'a> = &'a dyn Fn(&File, &str, Option<Duration>) -> Option<Checked>;
+/// Tells whether a file is whole audio: the open file, its extension, and the length it should have. An error is the
+/// drive's, and says nothing about the file.
+pub(super) type Check<'a> = &'a dyn Fn(&File, &str, Option<Duration>) -> std::io::Result<Option<Checked>>;
 
 pub(super) fn run(shared: &Shared, check: Check<'_>) -> Result<Tidied, StoreError> {
     let mut tidied = Tidied { other_owner: mark_folder(shared), ..Tidied::default() };
-    sweep_partials(shared, &mut tidied)?;
+    tidied.partials_removed = sweep_partials(shared)?;
+    remove_old_work(shared)?;
     check_rows(shared, &mut tidied)?;
     for site in recover::SITES {
         check_folder(shared, site, check, &mut tidied)?;
@@ -101,7 +108,9 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
     other
 }
 
-fn sweep_partials(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
+/// Removes partial files that nobody will go on with; returns how many.
+pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
+    let mut removed = 0;
     for entry in fs::read_dir(shared.layout.work()).map_err(io("list the work folder"))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some((song, kind)) = name.rsplit_once('.') else { continue };
@@ -109,11 +118,18 @@ fn sweep_partials(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError
         // The lock keeps a lease from being published meanwhile.
         let catalog = shared.catalog();
         let state = catalog.row(&key.row_key())?.map(|row| row.state);
-        let wanted = state.is_some_and(|state| state.is_pending() || state == State::Failed);
+        let wanted = match state {
+            Some(State::Failed) => is_younger(&entry.path(), FAILED_KEPT),
+            state => state.is_some_and(State::is_pending),
+        };
         if !wanted && !shared.in_use.is_writing(&key) && remove(&entry.path()).is_ok() && kind == "part" {
-            tidied.partials_removed += 1;
+            removed += 1;
         }
     }
+    Ok(removed)
+}
+
+fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
     for entry in fs::read_dir(shared.layout.all_work()).map_err(io("list the work folders"))?.flatten() {
         if entry.path() != shared.layout.work() && untouched_for(&entry.path(), OTHERS_WORK_KEPT) {
             let _ = fs::remove_dir_all(entry.path());
@@ -245,7 +261,13 @@ fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidi
                 drop_orphan(shared, &key, ext, tidied)?;
             }
         } else if !(ready.contains(name) && names.contains(&format!("{name}.json"))) {
-            check_file(shared, &key, ext, check, tidied)?;
+            match check_file(shared, &key, ext, check, tidied) {
+                Err(error @ StoreError::Io { .. }) => {
+                    tracing::warn!(%error, file = name, "a file on the drive is left alone");
+                    tidied.files_unread += 1;
+                }
+                done => done?,
+            }
         }
     }
     Ok(())
@@ -278,11 +300,9 @@ fn check_file(shared: &Shared, key: &Key, ext: &str, check: Check<'_>, tidied: &
         return Ok(());
     }
     let known = catalog.track(key.track())?.or_else(|| nameless(key.track()));
-    let ready = known.and_then(|track| {
-        let found = check(&file, ext, track.duration)?;
-        Some((describe(shared, key, ext, row, &file, found)?, track))
-    });
-    let Some((ready, track)) = ready else {
+    let found = known.as_ref().map(|track| check(&file, ext, track.duration)).transpose();
+    let found = found.map_err(io("read a file"))?.flatten();
+    let Some((found, track)) = found.zip(known) else {
         remove(&shared.layout.sidecar(key, ext)).map_err(io("remove a sidecar"))?;
         remove(&audio).map_err(io("remove a file"))?;
         if let Some(row) = row.filter(|row| row.state == State::Ready) {
@@ -291,6 +311,7 @@ fn check_file(shared: &Shared, key: &Key, ext: &str, check: Check<'_>, tidied: &
         tidied.files_removed += 1;
         return Ok(());
     };
+    let ready = describe(shared, key, ext, row, &file, found)?;
     let temporary = shared.layout.work().join("sidecar-new");
     let text = Sidecar::new(&track, &ready).to_json();
     write_whole(&shared.layout.sidecar(key, ext), &temporary, &text, true).map_err(io("write a sidecar"))?;
@@ -308,14 +329,14 @@ fn describe(
     row: Option<&Row>,
     file: &File,
     found: Checked,
-) -> Option<ReadyFile> {
-    let metadata = file.metadata().ok()?;
+) -> Result<ReadyFile, StoreError> {
+    let metadata = file.metadata().map_err(io("look at a file"))?;
     let key = row.map_or_else(|| found_as.clone(), |row| row.key.clone());
-    let sha256 = sha256(&shared.layout.audio(&key, ext)).ok()?;
+    let sha256 = sha256(&shared.layout.audio(&key, ext))?;
     let same = row.filter(|row| row.sha256.as_ref() == Some(&sha256));
     // Unknown bytes are their own source.
     let validator = same.and_then(|row| row.validator.clone()).unwrap_or_else(|| format!("sha256 {sha256}"));
-    Some(ReadyFile {
+    Ok(ReadyFile {
         etag: etag(&key, &validator, metadata.len()),
         ext: ext.to_owned(),
         size_bytes: metadata.len(),
@@ -366,9 +387,11 @@ pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> 
     let mut verdicts = HashMap::new();
     each_ready(shared, |row| {
         let path = shared.layout.audio(&row.key, &row.ext);
-        let good = sha256(&path).is_ok_and(|found| Some(found) == row.sha256);
-        // Without its folder nothing can be said: the drive may not be mounted.
-        if !good && path.parent().is_some_and(Path::exists) {
+        let found = sha256(&path);
+        let good = found.as_ref().is_ok_and(|found| Some(found) == row.sha256.as_ref());
+        // Of a drive that does not answer, or is not mounted, nothing can be said.
+        let is_known = found.is_ok() || !path.exists();
+        if !good && is_known && path.parent().is_some_and(Path::exists) {
             evict_row(shared, &row)?;
         }
         verdicts.insert(row.key, good);

@@ -1,4 +1,4 @@
-use kmds::store::{State, Store, StoreError, Tidied};
+use kmds::store::{Failure, State, Store, StoreError, Tidied};
 
 use crate::{Place, accepted, audio, begun, checked, key, published};
 
@@ -7,8 +7,8 @@ async fn tidy(store: &Store) -> Tidied {
     store
         .tidy(|file, _, _| {
             let mut start = [0; 6];
-            std::os::unix::fs::FileExt::read_at(file, &mut start, 0).ok()?;
-            (&start != b"broken").then(checked)
+            std::os::unix::fs::FileExt::read_at(file, &mut start, 0)?;
+            Ok((&start != b"broken").then(checked))
         })
         .await
         .expect("tidied")
@@ -30,6 +30,31 @@ async fn partials_that_nobody_will_continue_are_swept_and_the_others_kept() {
         assert_eq!(store.lease(&key(name)).await.expect("a lease").kept().is_some(), kept, "{name}");
     }
     assert!(place.work().join("youtube-running.m4a.part").exists());
+}
+
+#[tokio::test]
+async fn bytes_of_a_failed_song_are_kept_for_a_day() {
+    let place = Place::make();
+    let store = place.open();
+    for name in ["lately", "long-ago"] {
+        store.accept(vec![accepted(name)]).await.expect("accepted");
+        begun(&store, name, 1_000).await.write(audio(name, 10)).await.expect("written");
+        let failure = Failure {
+            kind: kmds_extract::Kind::Timeout,
+            sentence: "silence".to_owned(),
+            retryable: true,
+            at: jiff::Timestamp::now(),
+        };
+        store.fail(&key(name), failure).await.expect("noted");
+    }
+    for end in ["part", "note"] {
+        let path = place.work().join(format!("youtube-long-ago.m4a.{end}"));
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3_600);
+        std::fs::File::options().write(true).open(path).and_then(|file| file.set_modified(old)).expect("aged");
+    }
+    store.prune().await.expect("pruned");
+    assert!(store.lease(&key("lately")).await.expect("a lease").kept().is_some());
+    assert!(store.lease(&key("long-ago")).await.expect("a lease").kept().is_none());
 }
 
 #[tokio::test]

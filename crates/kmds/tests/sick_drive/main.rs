@@ -1,0 +1,208 @@
+//! A drive that answers with EIO: what it refuses to take or to give fails with a reason, leaves nothing behind, and is
+//! forgotten when the drive is well again.
+//!
+//! The service runs with a library preloaded that lets chosen calls on chosen files fail (`shim.c`).
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use harness::{Folder, Kmds, Setup};
+use kmds_lab::{Lab, Song, kib};
+use serde_json::Value;
+
+/// A drive that can be made ill.
+struct Drive {
+    folder: Folder,
+    library: &'static Path,
+}
+
+impl Drive {
+    /// `None`, said loudly, where there is no C compiler.
+    fn make() -> Option<Self> {
+        let library = library();
+        if library.is_none() {
+            eprintln!("SKIPPED: no C compiler; failing drives are not tried");
+        }
+        Some(Self { folder: Folder::new(), library: library? })
+    }
+
+    fn rules(&self) -> PathBuf {
+        self.folder.path("rules")
+    }
+
+    /// From now on. A rule: `CALL FROM PART`, see `shim.c`.
+    fn fails(&self, rules: &str) {
+        let new = self.folder.path("rules-new");
+        std::fs::write(&new, format!("{rules}\n")).expect("written");
+        std::fs::rename(new, self.rules()).expect("in force");
+    }
+
+    fn is_well(&self) {
+        std::fs::remove_file(self.rules()).expect("no rule is left");
+    }
+
+    fn under(&self, lab: &Lab) -> Setup {
+        let set = |path: &Path| path.display().to_string();
+        Setup::of(lab).set("LD_PRELOAD", &set(self.library)).set("KMDS_TEST_SICK", &set(&self.rules()))
+    }
+}
+
+/// Compiled once a process.
+fn library() -> Option<&'static Path> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let make = || {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sick-drive-{}.so", std::process::id()));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sick_drive/shim.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&path).arg(source).arg("-ldl");
+        let made = compiler.output().ok()?;
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Some(path)
+    };
+    LIBRARY.get_or_init(make).as_deref()
+}
+
+/// What lies in the work folder of this instance: nothing, once nothing is under way.
+fn work(kmds: &Kmds) -> Vec<String> {
+    let folders = std::fs::read_dir(kmds.folder.path("cache").join(".kmds-work")).into_iter().flatten().flatten();
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+    files.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn track(lab: &Lab, name: &str) -> Song {
+    lab.bandcamp().track(name).seconds(60.0).publish()
+}
+
+async fn end_of(kmds: &Kmds, song: &Song) -> (u16, Value) {
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
+    let status = answer.status().as_u16();
+    (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_drive_refuses_on_the_way_fails_the_song_with_a_reason_and_leaves_nothing() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let kmds = drive.under(&lab).start();
+    for (rule, deed) in [
+        ("write 0 .part", "write a partial file"),
+        ("write 300000 .part", "write a partial file"),
+        ("write 0 .note", "note a partial file"),
+        ("rename 0 .note", "note a partial file"),
+        ("read 500000 .part", "read a file back"),
+        ("sync 0 .part", "flush a finished file"),
+        ("write 0 .staged", "stage a sidecar"),
+        ("sync 0 .staged", "stage a sidecar"),
+        ("rename 0 .part", "publish a file"),
+        ("rename 0 .staged$", "publish a sidecar"),
+    ] {
+        let song = track(&lab, rule);
+        drive.fails(rule);
+        let (status, failure) = end_of(&kmds, &song).await;
+        assert_eq!((status, failure["Kind"].as_str()), (500, Some("internal")), "{rule}: {failure}\n{}", kmds.log());
+        let sentence = failure["Error"].as_str().unwrap_or_default();
+        assert!(sentence.contains(deed) && sentence.contains("os error 5"), "{rule}: {sentence}");
+        assert!(sentence.contains("drive"), "{rule}: where to look: {sentence}");
+        assert_eq!(failure["Retryable"], true, "{rule}");
+        assert!(kmds.published().iter().all(|path| !path.contains(song.id())), "{rule}: {:?}", kmds.published());
+        let left = work(&kmds).into_iter().filter(|name| name.contains(song.id()) && !name.contains("-new"));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new(), "{rule}");
+        assert_eq!(kmds.get("/healthz").await.status(), 200);
+        drive.is_well();
+        assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{rule}");
+    }
+    assert_eq!(work(&kmds), Vec::<String>::new(), "nothing lies about");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finished_file_that_cannot_be_read_cuts_its_listener_and_is_kept() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let song = track(&lab, "Kept");
+    let kmds = drive.under(&lab).start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let entry = reply["Songs"][0].clone();
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    drive.fails(&format!("read 300000 {}.mp3", song.id()));
+    let mut answer = kmds.get(entry["Tunnel_URL"].as_str().expect("a tunnel")).await;
+    assert_eq!(answer.content_length(), Some(song.len()), "what is there is begun");
+    let mut heard = Vec::new();
+    let cut = loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => heard.extend_from_slice(&chunk),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(cut, "a clean end after {} of {} bytes", heard.len(), song.len());
+    assert_eq!(heard, song.bytes()[..heard.len()], "true bytes up to there");
+    drive.is_well();
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    assert_eq!(lab.hits(&song), 1, "the site is not asked again for what the drive has");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_growing_file_that_cannot_be_read_for_a_moment_cuts_its_listener_and_still_arrives() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Growing").seconds(60.0).holds_at(kib(400)).publish();
+    let kmds = drive.under(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let entry = reply["Songs"][0].clone();
+    drive.fails("read 100000 .part");
+    let mut answer = kmds.get(&format!("{}&stream=1", entry["Tunnel_URL"].as_str().expect("a tunnel"))).await;
+    let mut heard = 0;
+    while let Ok(chunk) = answer.chunk().await {
+        heard += chunk.expect("no clean end").len();
+    }
+    assert!(heard <= 100_000, "{heard}");
+    drive.is_well();
+    song.release();
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    assert_eq!(lab.hits(&song), 1);
+}
+
+/// A drive that could not be read at the start was taken for one full of broken files, which were removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_cannot_be_read_at_a_start_are_left_alone() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let (song, other) = (track(&lab, "Unreadable"), track(&lab, "Other"));
+    let setup = drive.under(&lab);
+    let mut kmds = setup.start();
+    for song in [&song, &other] {
+        kmds.download(&song.link()).await;
+    }
+    let before = kmds.published();
+    kmds.terminate();
+    // The catalog is lost, one sidecar too: the start has to read what lies there.
+    std::fs::remove_dir_all(kmds.folder.path("state")).expect("removed");
+    std::fs::remove_file(kmds.folder.path("cache").join(format!("bandcamp/{}.mp3.json", other.id()))).expect("removed");
+    // What lies there for long is no other instance's work under way.
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+    for path in kmds.published() {
+        let file = std::fs::File::options().write(true).open(kmds.folder.path("cache").join(path)).expect("a file");
+        file.set_modified(old).expect("aged");
+    }
+    drive.fails("read 0 /cache/bandcamp/");
+    let mut kmds = setup.start();
+    kmds.until("it has looked at the drive", async || kmds.log().contains("catalog and drive agree")).await;
+    kmds.terminate();
+    drive.is_well();
+    let kmds = setup.start();
+    kmds.until("both are known again", async || {
+        let list = kmds.get("/api/v1/tracks?state=ready").await.text().await.expect("a list");
+        list.contains(song.id()) && list.contains(other.id())
+    })
+    .await;
+    kmds.until("each has its sidecar", async || kmds.published() == before).await;
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    assert_eq!(lab.hits(&song), 1);
+}
