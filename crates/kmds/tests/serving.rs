@@ -274,6 +274,19 @@ async fn one_song_plays_at_once_and_head_has_its_head() {
 }
 
 #[tokio::test]
+async fn the_cover_of_an_album_is_asked_for_once_for_all_its_songs() {
+    let lab = Lab::start().await;
+    let album = lab.bandcamp().album(3).publish();
+    let kmds = Setup::of(&lab).start();
+    assert_eq!(kmds.fetch(&album.link()).await.0, 200);
+    for song in album.songs() {
+        let cover = kmds.get(&format!("/api/v1/tracks/bandcamp/{}/cover", song.id())).await;
+        assert_eq!((cover.status().as_u16(), header(&cover, "content-type")), (200, "image/jpeg"));
+    }
+    assert_eq!(lab.count(|seen| seen.kind == kmds_lab::Kind::Cover), 1);
+}
+
+#[tokio::test]
 async fn events_tell_a_song_s_states_and_resume_after_the_last_seen() {
     let lab = Lab::start().await;
     let song = lab.youtube().video("Ordinary Days").seconds(5.0).publish();

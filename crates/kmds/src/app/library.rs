@@ -247,8 +247,7 @@ impl Inner {
     /// From the state folder, else from the site; one at a time.
     pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
         let Some(url) = &track.cover_url else { return Ok(None) };
-        let path =
-            self.store.state_dir().join("covers").join(track.id.site().as_str()).join(cover_file(&track.id, url));
+        let path = self.store.state_dir().join("covers").join(track.id.site().as_str()).join(cover_file(url));
         let _one = self.covers.lock().await;
         if let Ok(bytes) = tokio::fs::read(&path).await {
             return Ok(Some(Cover { content_type: picture_type(&bytes).to_owned(), bytes: bytes.into() }));
@@ -269,11 +268,10 @@ impl Inner {
     }
 }
 
-/// A changed cover has another URL, and so another file.
-fn cover_file(id: &TrackId, url: &str) -> String {
-    let mut crc = flate2::Crc::new();
-    crc.update(url.as_bytes());
-    format!("{}-{:08x}", id.id(), crc.sum())
+/// All songs of an album have one; a changed cover has another URL, and so another file.
+fn cover_file(url: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
+    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// By the picture itself: sites name PNGs `.jpg`.
