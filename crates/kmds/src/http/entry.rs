@@ -186,7 +186,7 @@ impl Drop for Line {
             whole = *whole,
             request_id = %id,
             %peer,
-            "{method} {path} {status}"
+            "answered"
         );
     }
 }
