@@ -67,7 +67,7 @@ pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Resu
     match name.as_ref().map(|Path(name)| name.as_str()) {
         Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE)),
         Ok("page.js") => Ok(file("text/javascript; charset=utf-8", SCRIPT)),
-        Ok("icon.svg") => Ok(file("image/svg+xml", ICON)),
+        Ok("icon.svg") => Ok(kept(file("image/svg+xml", ICON))),
         Ok("page.webmanifest") => Ok(file("application/manifest+json", MANIFEST)),
         _ => Err(Refusal::not_found("the page has no such file; it is at /ui/").into()),
     }
@@ -75,6 +75,12 @@ pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Resu
 
 fn file(content_type: &'static str, text: &'static str) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type)), (CACHE_CONTROL, ASK_AGAIN)], text).into_response()
+}
+
+/// Asked for three times by one page: as its icon, in its head and for the installed page.
+fn kept(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400"));
+    response
 }
 
 #[cfg(test)]

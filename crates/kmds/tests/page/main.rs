@@ -30,7 +30,7 @@ async fn visit(kmds: &Kmds, path: &str) -> Option<Browser> {
     let browser = Browser::open().await?;
     browser.look(1280, 800, "light").await;
     browser.go(&kmds.at(path)).await;
-    browser.until("document.getElementById('pulse').hidden === false && !document.getElementById('kept').hidden").await;
+    browser.until("!document.getElementById('pulse').hidden && document.getElementById('kept-looking').hidden").await;
     Some(browser)
 }
 
@@ -143,6 +143,17 @@ async fn a_failure_is_a_sentence_with_the_next_step_and_can_be_tried_again() {
     let refused = browser.errors().await;
     assert!(refused.iter().all(|line| line.contains("api/v1/fetch")), "{refused:?}");
 
+    let silent = lab.inject(kmds_lab::Fault::Status(500, None).on_pages());
+    browser.run("document.getElementById('url').focus(); document.getElementById('url').select()").await;
+    browser.paste(&song.link()).await;
+    browser.until("document.getElementById('error').textContent.includes('try again')").await;
+    let said = browser.run("return document.getElementById('error').textContent").await;
+    let said = said.as_str().unwrap_or_default().to_lowercase();
+    assert_eq!(said.matches("try again").count(), 1, "the next step is told once: {said}");
+    lab.clear_faults();
+    drop(silent);
+    browser.errors().await;
+
     let broken = lab.inject(kmds_lab::Fault::Status(404, None).on_media().of(&song));
     browser.run("document.getElementById('url').focus(); document.getElementById('url').select()").await;
     browser.paste(&song.link()).await;
@@ -152,6 +163,40 @@ async fn a_failure_is_a_sentence_with_the_next_step_and_can_be_tried_again() {
     drop(broken);
     browser.click("#found-songs .actions button:first-child").await;
     browser.until(&found("ready")).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_list_has_its_place_before_it_arrives_and_an_empty_one_no_search() {
+    let kmds = Kmds::start(&Lab::start().await);
+    let Some(browser) = Browser::open().await else { return };
+    // The answer waits in the browser until it is told to go on.
+    browser.devtools("Fetch.enable", json!({ "patterns": [{ "urlPattern": "*/api/v1/tracks*" }] })).await;
+    browser.go(&kmds.at("/ui/")).await;
+    browser.until("!document.getElementById('pulse').hidden").await;
+    assert!(browser.holds("document.querySelector('#kept-title').checkVisibility()").await);
+    assert!(browser.holds("document.querySelector('#kept-looking .ghost').checkVisibility()").await);
+    browser.devtools("Fetch.disable", json!({})).await;
+    browser.until("document.getElementById('kept-sum').textContent.startsWith('Nothing yet.')").await;
+    assert!(!browser.holds("document.querySelector('#kept-looking, #search').checkVisibility()").await);
+    assert!(!browser.holds("document.getElementById('search').checkVisibility()").await);
+    kmds.until("the icon is asked for", async || kmds.log().contains("/ui/icon.svg")).await;
+    assert_eq!(kmds.log().matches("/ui/icon.svg").count(), 1, "{}", kmds.log());
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_tagged_copy_is_no_second_row() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Once").seconds(4.0).publish();
+    let kmds = Kmds::start(&lab);
+    kmds.download(&song.link()).await;
+    let copy = kmds.get(&format!("/api/v1/tracks/bandcamp/{}/audio?tags=true&wait=60", song.id())).await;
+    assert_eq!(copy.status(), 200);
+    let Some(browser) = visit(&kmds, "/ui/").await else { return };
+    browser.until("document.getElementById('kept-sum').textContent === '1 song'").await;
+    browser.until("document.getElementById('counts').textContent === '1 ready'").await;
     browser.close().await;
 }
 

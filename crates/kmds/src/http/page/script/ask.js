@@ -24,7 +24,7 @@ async function ask(path, options = {}) {
   if (answer.ok && reply) return { ...reply, asked };
   const what = (reply && reply.detail) || `The server answered with ${answer.status}, which this page does not understand.`;
   const wait = Number(answer.headers.get("Retry-After"));
-  const next = wait > 1 ? `Try again in ${plural(Math.ceil(wait), "second")}.` : NEXT[reply && reply.kind];
+  const next = wait > 1 ? `Try again in ${plural(Math.ceil(wait), "second")}.` : nextAfter(what, reply && reply.kind);
   throw new Trouble(sentence(what), next || (reply && reply.detail ? "" : "Reload the page, then try again."), reply && reply.kind);
 }
 
@@ -32,6 +32,12 @@ async function ask(path, options = {}) {
 function sentence(text) {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(whole) ? whole : `${whole}.`;
+}
+
+/** What to do next, unless the sentence itself ends with it. */
+function nextAfter(said, kind) {
+  const next = NEXT[kind] || "";
+  return /\btry again\b[^;]*$/i.test(said) && /try again/i.test(next) ? "" : next;
 }
 
 function complain(error) {

@@ -15,6 +15,7 @@ const kept = {
 
   async load() {
     const turn = ++this.asked;
+    $("kept").hidden = false;
     try {
       const reply = await ask(this.query());
       if (turn !== this.asked) return;
@@ -22,6 +23,8 @@ const kept = {
       this.place(reply, true);
     } catch (error) {
       complain(error);
+    } finally {
+      $("kept-looking").hidden = true;
     }
   },
 
@@ -58,8 +61,8 @@ const kept = {
     if (list.contains(focused)) focused.focus();
     this.cursor = reply.cursor;
     $("kept-more").hidden = !reply.cursor;
-    $("kept").hidden = false;
     const filtered = $("q").value.trim() || $("state").value, shown = list.children.length;
+    $("search").hidden = !shown && !filtered;
     say($("kept-sum"), shown ? `${reply.cursor ? "The newest " : ""}${plural(shown, "song")}${filtered ? " found" : ""}`
       : filtered ? "No song is like that. Try another word, or show all songs." : "Nothing yet. Paste a link above: what it brings stays here for the next time.");
     forgetUnseen();

@@ -71,7 +71,7 @@ const player = {
     const track = await ask(song.path).catch(() => null);
     const failure = track && track.failure;
     complain(new Trouble(failure ? `${song.track.title}: ${failure.reason}` : `${song.track.title} does not play here.`,
-      failure ? NEXT[failure.kind] : "Download it and play it in another player, or press Play again."));
+      failure ? nextAfter(failure.reason, failure.kind) : "Download it and play it in another player, or press Play again."));
   },
 
   close() {

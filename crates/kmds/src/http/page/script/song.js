@@ -152,7 +152,7 @@ function statusOf(song) {
     }
     case "failed": {
       const failure = song.failure || {};
-      return ["Failed", ` · ${[failure.reason && sentence(failure.reason), NEXT[failure.kind]].filter(Boolean).join(" ")}`];
+      return ["Failed", ` · ${[failure.reason && sentence(failure.reason), nextAfter(failure.reason, failure.kind)].filter(Boolean).join(" ")}`];
     }
     default: return [song.state, ""];
   }

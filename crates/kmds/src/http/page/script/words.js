@@ -5,7 +5,7 @@
 "use strict";
 
 const API = "../api/v1/";
-const SITES = { youtube: "YouTube", soundcloud: "SoundCloud", bandcamp: "Bandcamp", other: "Other sites" };
+const SITES = { youtube: "YouTube", soundcloud: "SoundCloud", bandcamp: "Bandcamp", other: "Other sites", copies: "Copies on request" };
 /** Rows of one list that are drawn at once. */
 const ROWS = 200;
 const STATS_EVERY_MS = 5000;
