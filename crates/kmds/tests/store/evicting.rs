@@ -90,10 +90,10 @@ async fn a_floor_above_what_is_free_refuses_with_the_setting_named() {
 #[tokio::test]
 async fn files_nobody_read_for_max_age_leave() {
     let mut place = Place::make();
-    place.config.max_age = Some(Duration::from_millis(30));
+    place.config.max_age = Some(Duration::from_secs(1));
     let store = place.open();
     published(&store, "old", 1_000).await;
-    std::thread::sleep(Duration::from_millis(60));
+    std::thread::sleep(Duration::from_millis(1_100));
     published(&store, "new", 1_000).await;
     assert_eq!(store.prune().await.expect("pruned"), 1);
     assert_eq!((state(&store, "old").await, state(&store, "new").await), (State::Evicted, State::Ready));
