@@ -19,7 +19,8 @@ use self::shapes::{FetchReply, RootReply, Server};
 use super::ask::{self, Addresses};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
-use super::openapi::{AudioAnswers, ClassicRefusals};
+#[cfg(test)]
+use super::openapi::{bodies, describe::AudioAnswers, describe::ClassicRefusals};
 use super::query::{self, Query, Wait};
 use super::{Http, audio};
 use crate::app::{FetchAsk, Found, Key, Prefetch, Want};
@@ -29,11 +30,11 @@ const MAX_NAME_BYTES: usize = 512;
 const SEND_A_LINK: &str = "send the link: POST {\"URL\": \"LINK\"} to /fetch, or GET /fetch?url=LINK";
 
 /// What this server is. A browser is sent to the page.
-#[utoipa::path(get, path = "/", tag = "classic",
+#[cfg_attr(test, utoipa::path(get, path = "/", tag = "classic",
     responses(
         ClassicRefusals,
         (status = 200, description = "Version, address and sites", body = RootReply),
-        (status = 303, description = "To the page, for browsers")))]
+        (status = 303, description = "To the page, for browsers"))))]
 pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Response {
     let vary = [(VARY, HeaderValue::from_static("Accept"))];
     if ask::prefers_html(&request.headers) {
@@ -55,9 +56,9 @@ pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Respo
 /// Resolves a link; downloading starts in the background.
 ///
 /// The body is a JSON object, or a JSON string whose content is that object; its `Content-Type` does not matter.
-#[utoipa::path(post, path = "/fetch", tag = "classic",
-    request_body(content = shapes::FetchBody, content_type = "application/json"),
-    responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply)))]
+#[cfg_attr(test, utoipa::path(post, path = "/fetch", tag = "classic",
+    request_body(content = bodies::ClassicFetchBody, content_type = "application/json"),
+    responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
 pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body>) -> Result<Response, Classic> {
     let (request, body) = request.into_parts();
     let asked = read_body(&ask::body(&request.headers, body).await?)?;
@@ -65,13 +66,13 @@ pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body
 }
 
 /// Resolves a link; downloading starts in the background.
-#[utoipa::path(get, path = "/fetch", tag = "classic",
+#[cfg_attr(test, utoipa::path(get, path = "/fetch", tag = "classic",
     params(
         ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
         ("playlist" = Option<bool>, Query, description = "Take the whole list of a `watch?v=…&list=…` link"),
         ("accept" = Option<String>, Query, description = "What the client can play, like `m4a,opus`"),
     ),
-    responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply)))]
+    responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
 pub(super) async fn fetch_queried(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let asked = Asked { link: query.get("url"), whole_list: query.switch("playlist")?, accept: query.accept()? };
@@ -134,7 +135,7 @@ pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
 /// The file of a song, whole or while it arrives.
 ///
 /// For a name alone the answer is 200, 404, 418 or 500 and starts within 2 s.
-#[utoipa::path(get, path = "/tunnel", tag = "classic",
+#[cfg_attr(test, utoipa::path(get, path = "/tunnel", tag = "classic",
     params(
         ("file" = String, Query, description = "Canonical name, like `soundcloud-433445760.m4a`, or the human one"),
         ("wait" = Option<u16>, Query, maximum = 300, description = "Hold the request until the file is ready, 0 to 300 s"),
@@ -148,7 +149,7 @@ pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
         (status = 416, description = "Beyond the end", body = super::error::ClassicError),
         (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished),
         (status = 500, description = "It failed for good", body = super::error::ClassicFailed),
-        (status = 404, description = "Never asked for", body = super::error::ClassicError)))]
+        (status = 404, description = "Never asked for", body = super::error::ClassicError))))]
 pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let name = query.get("file").ok_or_else(|| {

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use kmds_extract::Kind;
 
+#[cfg(test)]
+use super::openapi::describe::{kind_schema, state_schema};
 use crate::app::{Failure, NotServed, State};
 
 /// Seconds after which to ask again when neither the site nor our queue said: 429.
@@ -261,77 +261,71 @@ impl IntoResponse for V1 {
 }
 
 /// An error of the classic API. `Status` is the HTTP status.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
-#[schema(example = json!({"Status": 400, "Error": "not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp", "Kind": "unsupported_link"}))]
+#[cfg_attr(test, schema(example = json!({"Status": 400, "Error": "not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp", "Kind": "unsupported_link"})))]
 pub(super) struct ClassicError {
     status: u16,
     /// A sentence a person can act on.
     error: String,
-    #[schema(schema_with = kind_schema)]
+    #[cfg_attr(test, schema(schema_with = kind_schema))]
     kind: Kind,
 }
 
 /// The song failed for good; a new `/fetch` tries again.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
-#[schema(example = json!({"Status": 500, "Error": "YouTube: blocked in this country", "Kind": "geo_blocked", "Retryable": false}))]
+#[cfg_attr(test, schema(example = json!({"Status": 500, "Error": "YouTube: blocked in this country", "Kind": "geo_blocked", "Retryable": false})))]
 pub(super) struct ClassicFailed {
     status: u16,
     error: String,
-    #[schema(schema_with = kind_schema)]
+    #[cfg_attr(test, schema(schema_with = kind_schema))]
     kind: Kind,
     retryable: bool,
 }
 
 /// The song is not finished yet.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
-#[schema(example = json!({"Status": 418, "Error": "the song is downloading; ask again in a second", "State": "downloading", "Received": 1_048_576, "Total": 7_122_360}))]
+#[cfg_attr(test, schema(example = json!({"Status": 418, "Error": "the song is downloading; ask again in a second", "State": "downloading", "Received": 1_048_576, "Total": 7_122_360})))]
 pub(super) struct ClassicUnfinished {
     status: u16,
     error: String,
-    #[schema(schema_with = state_schema)]
+    #[cfg_attr(test, schema(schema_with = state_schema))]
     state: State,
     /// Bytes that have arrived.
     received: u64,
     /// Bytes there will be, where the site said.
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     total: Option<u64>,
 }
 
 /// An error of the v1 API, as RFC 9457 has it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"type": "urn:kmds:kind:private", "title": "Private", "status": 403, "detail": "SoundCloud: this track is private", "kind": "private", "retryable": false}))]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(example = json!({"type": "urn:kmds:kind:private", "title": "Private", "status": 403, "detail": "SoundCloud: this track is private", "kind": "private", "retryable": false})))]
 pub(super) struct Problem {
     r#type: String,
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     title: &'static str,
     status: u16,
     /// A sentence a person can act on.
     detail: String,
-    #[schema(schema_with = kind_schema)]
+    #[cfg_attr(test, schema(schema_with = kind_schema))]
     kind: Kind,
     /// Whether the same request may succeed later without anything being changed.
     retryable: bool,
     /// Of an unfinished song only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = state_schema, required = false)]
+    #[cfg_attr(test, schema(schema_with = state_schema, required = false))]
     state: Option<State>,
     #[serde(skip_serializing_if = "Option::is_none")]
     received_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_bytes: Option<u64>,
-}
-
-pub(super) fn kind_schema() -> Object {
-    let words = Kind::ALL.map(Kind::as_str);
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
-}
-
-pub(super) fn state_schema() -> Object {
-    let words = ["queued", "downloading", "converting", "ready", "failed"];
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
 #[cfg(test)]

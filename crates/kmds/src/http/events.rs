@@ -16,11 +16,11 @@ use http::{HeaderName, HeaderValue};
 use kmds_extract::{Kind, Site, TrackId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 use super::Http;
-use super::error::{Refusal, V1, kind_schema, state_schema};
-use super::openapi::V1Refusals;
+use super::error::{Refusal, V1};
+#[cfg(test)]
+use super::openapi::describe::{V1Refusals, kind_schema, state_schema};
 use super::query::Query;
 use crate::app::{Event, EventName, Events, State as JobState};
 
@@ -31,18 +31,19 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The data of one event; its name is `track` or `progress`, its id is the event's number.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct EventReply {
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     id: String,
     rendition: String,
-    #[schema(schema_with = state_schema)]
+    #[cfg_attr(test, schema(schema_with = state_schema))]
     state: JobState,
     received_bytes: u64,
     total_bytes: Option<u64>,
     /// Of a failed song.
-    #[schema(schema_with = kind_schema, required = false)]
+    #[cfg_attr(test, schema(schema_with = kind_schema, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<Kind>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,14 +51,14 @@ pub(super) struct EventReply {
 }
 
 /// What happens to songs: `track` on every change of state, `progress` at most four times a second per song.
-#[utoipa::path(get, path = "/api/v1/events", tag = "v1",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/events", tag = "v1",
     params(
         ("track" = Option<String>, Query, description = "Only of one song: `SITE-ID`"),
         ("Last-Event-ID" = Option<u64>, Header, description = "Number of the last event seen; those after it come first"),
     ),
     responses(
         V1Refusals,
-        (status = 200, description = "Events, without end", content_type = "text/event-stream", body = EventReply)))]
+        (status = 200, description = "Events, without end", content_type = "text/event-stream", body = EventReply))))]
 pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
     let only = Query::of(&request.uri).filled("track").map(|text| {
         track(&text).ok_or_else(|| Refusal::bad_request("track names no song; use SITE-ID, like youtube-M4gD1WSo5mA"))

@@ -8,24 +8,27 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::Http;
-use super::openapi::{ClassicRefusals, description};
+#[cfg(test)]
+use super::openapi::describe::ClassicRefusals;
+use super::openapi::description;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Version of the text format that `metrics` writes.
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// That the service answers.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Alive {
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     status: &'static str,
 }
 
 /// Whether the service can do its work.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct ReadyReply {
     ready: bool,
     /// One sentence per thing that is wrong.
@@ -33,18 +36,18 @@ pub(super) struct ReadyReply {
 }
 
 /// Alive. Needs no token.
-#[utoipa::path(get, path = "/healthz", tag = "operation",
-    responses(ClassicRefusals, (status = 200, description = "Alive", body = Alive)))]
+#[cfg_attr(test, utoipa::path(get, path = "/healthz", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "Alive", body = Alive))))]
 pub(super) async fn healthz() -> Response {
     ([(CACHE_CONTROL, NO_STORE)], Json(Alive { status: "ok" })).into_response()
 }
 
 /// Ready: the catalog opens, the cache folder is writable, there is space.
-#[utoipa::path(get, path = "/readyz", tag = "operation",
+#[cfg_attr(test, utoipa::path(get, path = "/readyz", tag = "operation",
     responses(
         ClassicRefusals,
         (status = 200, description = "Ready", body = ReadyReply),
-        (status = 503, description = "Not ready, and why", body = ReadyReply)))]
+        (status = 503, description = "Not ready, and why", body = ReadyReply))))]
 pub(super) async fn readyz(State(http): State<Http>) -> Response {
     let readiness = http.app().readiness().await;
     let reply = Json(ReadyReply { ready: readiness.ready, problems: readiness.problems });
@@ -56,15 +59,15 @@ pub(super) async fn readyz(State(http): State<Http>) -> Response {
 }
 
 /// Metrics, as Prometheus reads them.
-#[utoipa::path(get, path = "/metrics", tag = "operation",
-    responses(ClassicRefusals, (status = 200, description = "Metrics", content_type = "application/openmetrics-text", body = String)))]
+#[cfg_attr(test, utoipa::path(get, path = "/metrics", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "Metrics", content_type = "application/openmetrics-text", body = String))))]
 pub(super) async fn metrics(State(http): State<Http>) -> Response {
     ([(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, NO_STORE)], http.app().metrics_text().await).into_response()
 }
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "operation",
-    responses(ClassicRefusals, (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value)))]
+#[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value))))]
 pub(super) async fn openapi(State(http): State<Http>) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], description(http.base_path())).into_response()
 }

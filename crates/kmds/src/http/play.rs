@@ -20,7 +20,8 @@ use super::ask::{self, Addresses};
 use super::audio::{self, disposition};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
-use super::openapi::{ClassicRefusals, PlayAnswers};
+#[cfg(test)]
+use super::openapi::describe::{ClassicRefusals, PlayAnswers};
 use super::query::Query;
 use crate::app::{FetchAsk, Fetched, Prefetch, Want};
 
@@ -31,7 +32,7 @@ const ARCHIVE: &str = "application/zip";
 ///
 /// One song: the audio itself, as it arrives. Several: a playlist of streaming addresses, or with `archive=zip` one ZIP.
 /// `HEAD` starts what `GET` would, and leaves out the body.
-#[utoipa::path(get, path = "/play", tag = "classic",
+#[cfg_attr(test, utoipa::path(get, path = "/play", tag = "classic",
     params(
         ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
         ("archive" = Option<String>, Query, description = "`zip`: all songs in one archive, track by track"),
@@ -43,7 +44,7 @@ const ARCHIVE: &str = "application/zip";
         ClassicRefusals,
         PlayAnswers,
         (status = 416, description = "Beyond the end", body = super::error::ClassicError),
-        (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished)))]
+        (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished))))]
 pub(super) async fn play(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let zipped = match query.filled("archive").as_deref() {

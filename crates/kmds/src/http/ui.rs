@@ -12,7 +12,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::Http;
 use super::error::{Classic, Refusal};
-use super::openapi::ClassicRefusals;
+#[cfg(test)]
+use super::openapi::describe::ClassicRefusals;
 
 /// Lets the page's own files run, and nothing be loaded from elsewhere.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -40,8 +41,8 @@ const SCRIPT: &str = concat!(
 );
 
 /// To the page.
-#[utoipa::path(get, path = "/ui", tag = "operation",
-    responses(ClassicRefusals, (status = 308, description = "To `/ui/`")))]
+#[cfg_attr(test, utoipa::path(get, path = "/ui", tag = "operation",
+    responses(ClassicRefusals, (status = 308, description = "To `/ui/`"))))]
 pub(super) async fn to_page(State(http): State<Http>) -> Response {
     let page = HeaderValue::try_from(format!("{}/ui/", http.base_path()));
     let location = page.unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
@@ -49,8 +50,8 @@ pub(super) async fn to_page(State(http): State<Http>) -> Response {
 }
 
 /// The page.
-#[utoipa::path(get, path = "/ui/", tag = "operation",
-    responses(ClassicRefusals, (status = 200, description = "The page", content_type = "text/html", body = String)))]
+#[cfg_attr(test, utoipa::path(get, path = "/ui/", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "The page", content_type = "text/html", body = String))))]
 pub(super) async fn page() -> Response {
     let mut response = file("text/html; charset=utf-8", PAGE);
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
@@ -58,11 +59,11 @@ pub(super) async fn page() -> Response {
 }
 
 /// A file of the page.
-#[utoipa::path(get, path = "/ui/{file}", tag = "operation",
+#[cfg_attr(test, utoipa::path(get, path = "/ui/{file}", tag = "operation",
     params(("file" = String, Path, description = "`page.css`, `page.js`, `icon.svg` or `page.webmanifest`")),
     responses(ClassicRefusals, (status = 200, description = "The file", content(
         (String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"), (String = "application/manifest+json"),
-    ))))]
+    )))))]
 pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Result<Response, Classic> {
     match name.as_ref().map(|Path(name)| name.as_str()) {
         Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE)),

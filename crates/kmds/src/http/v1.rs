@@ -20,7 +20,8 @@ use self::shapes::{FetchReply, ListReply, TrackReply};
 use super::ask::{self, Addresses};
 use super::error::{Refusal, V1};
 use super::guard::Caller;
-use super::openapi::{AudioAnswers, PictureAnswers, V1Refusals};
+#[cfg(test)]
+use super::openapi::{bodies, describe::AudioAnswers, describe::PictureAnswers, describe::V1Refusals};
 use super::query::{Query, Wait};
 use super::{Http, audio, classic};
 use crate::app::{FetchAsk, ListAsk, Prefetch, Song, State as JobState, Stats};
@@ -47,9 +48,9 @@ fn never_asked_for(id: &TrackId) -> Refusal {
 }
 
 /// Resolves a link and queues its songs.
-#[utoipa::path(post, path = "/api/v1/fetch", tag = "v1",
-    request_body = shapes::FetchBody,
-    responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchReply)))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/fetch", tag = "v1",
+    request_body = bodies::FetchBody,
+    responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchReply))))]
 pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> Result<Response, V1> {
     let (request, body) = request.into_parts();
     let body = ask::body(&request.headers, body).await?;
@@ -150,7 +151,7 @@ fn rendition(word: &str) -> Result<String, Refusal> {
 }
 
 /// What the cache knows, newest first.
-#[utoipa::path(get, path = "/api/v1/tracks", tag = "v1",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks", tag = "v1",
     params(
         ("state" = Option<String>, Query, description = "`queued`, `downloading`, `converting`, `ready` or `failed`"),
         ("site" = Option<String>, Query, description = "`youtube`, `soundcloud`, `bandcamp` or `other`"),
@@ -159,7 +160,7 @@ fn rendition(word: &str) -> Result<String, Refusal> {
         ("limit" = Option<u16>, Query, description = "1 to 500, 50 by default"),
         ("cursor" = Option<String>, Query, description = "Where the reply before ended"),
     ),
-    responses(V1Refusals, (status = 200, description = "Tracks", body = ListReply)))]
+    responses(V1Refusals, (status = 200, description = "Tracks", body = ListReply))))]
 pub(super) async fn list_tracks(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
     let asked = read_list(&Query::of(&request.uri))?;
     let listing = http.app().list(asked).await?;
@@ -193,9 +194,9 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
 }
 
 /// One track: metadata, state, progress, links, failure.
-#[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
-    responses(V1Refusals, (status = 200, description = "The track", body = TrackReply)))]
+    responses(V1Refusals, (status = 200, description = "The track", body = TrackReply))))]
 pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
     let song = http.app().song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
@@ -204,18 +205,18 @@ pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts)
 }
 
 /// Cancels or evicts a track, in all its forms.
-#[utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
-    responses(V1Refusals, (status = 204, description = "Gone")))]
+    responses(V1Refusals, (status = 204, description = "Gone"))))]
 pub(super) async fn delete_track(State(http): State<Http>, at: At) -> Result<StatusCode, V1> {
     let id = track_at(at)?;
     if http.app().delete(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(never_asked_for(&id).into()) }
 }
 
 /// Tries a failed track again now.
-#[utoipa::path(post, path = "/api/v1/tracks/{site}/{id}/retry", tag = "v1",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/tracks/{site}/{id}/retry", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
-    responses(V1Refusals, (status = 202, description = "The track, queued again if it had failed", body = TrackReply)))]
+    responses(V1Refusals, (status = 202, description = "The track, queued again if it had failed", body = TrackReply))))]
 pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
     let song = http.app().retry(&id).await?.ok_or_else(|| never_asked_for(&id))?;
@@ -224,7 +225,7 @@ pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts
 }
 
 /// The audio of a track, whole or while it arrives. Statuses as `/tunnel`.
-#[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/audio", tag = "v1",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/audio", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),
         ("rendition" = Option<String>, Query, description = "`original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`"),
@@ -237,7 +238,7 @@ pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts
     responses(
         V1Refusals,
         AudioAnswers,
-    ))]
+    )))]
 pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
     let query = Query::of(&request.uri);
@@ -261,9 +262,9 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
 }
 
 /// The cover of a track, fetched when first asked for and kept.
-#[utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
-    responses(V1Refusals, PictureAnswers))]
+    responses(V1Refusals, PictureAnswers)))]
 pub(super) async fn send_cover(State(http): State<Http>, at: At) -> Result<Response, V1> {
     let id = track_at(at)?;
     let cover = http.app().cover(&id).await?;
@@ -281,8 +282,8 @@ fn picture_type(stated: &str) -> &'static str {
 }
 
 /// Counts by state, bytes on disk, queues, engines and their health.
-#[utoipa::path(get, path = "/api/v1/stats", tag = "v1",
-    responses(V1Refusals, (status = 200, description = "Counts and health", body = shapes::StatsReply)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/stats", tag = "v1",
+    responses(V1Refusals, (status = 200, description = "Counts and health", body = bodies::StatsReply))))]
 pub(super) async fn show_stats(State(http): State<Http>) -> Json<Stats> {
     Json(http.app().stats().await)
 }

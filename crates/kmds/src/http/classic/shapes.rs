@@ -6,53 +6,40 @@ use std::time::Duration;
 
 use kmds_extract::Kind;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::super::ask::Addresses;
-use super::super::error::{kind_schema, state_schema};
+#[cfg(test)]
+use super::super::openapi::describe::{kind_schema, state_schema};
 use crate::app::{Fetched, Missing, Song, State};
 
 /// What this server is.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::http) struct RootReply {
     pub(super) debug: bool,
     pub(super) web_server: Server,
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     pub(super) version: &'static str,
-    #[schema(value_type = Vec<String>)]
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     pub(super) sites: Vec<&'static str>,
     /// Day of the site facts in use.
     pub(super) recipes: String,
 }
 
 /// The address listened on.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::http) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-/// What `/fetch` is asked.
-#[derive(Debug, ToSchema)]
-#[schema(as = ClassicFetchBody)]
-#[schema(rename_all = "PascalCase", example = json!({"URL": "https://soundcloud.com/klaus-veen/ordinary-days"}))]
-#[expect(dead_code, reason = "describes the body for /openapi.json; it is read by hand, in two encodings")]
-pub(in crate::http) struct FetchBody {
-    /// Link to a song or list, at most 2,048 bytes.
-    #[schema(rename = "URL")]
-    url: String,
-    /// Take the whole list of a `watch?v=…&list=…` link.
-    #[schema(default = false)]
-    playlist: Option<bool>,
-    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
-    accept: Option<Vec<String>>,
-}
-
 /// The songs of a link.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ClassicFetchReply)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = ClassicFetchReply))]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::http) struct FetchReply {
     status: u16,
@@ -67,14 +54,16 @@ pub(in crate::http) struct FetchReply {
     truncated: bool,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 struct ProxiedHeaders {}
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
 struct SongReply {
     Cover_Name: String,
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Cover_URL: Option<String>,
     /// For people; unique in this reply.
     File_Name: String,
@@ -82,42 +71,44 @@ struct SongReply {
     Music_URL: String,
     Tunnel_URL: String,
     /// Kept for old clients, always null.
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Proxied_URL: Option<String>,
     /// Where the finished file will stand.
     Cache_Path: String,
-    #[schema(schema_with = state_schema)]
+    #[cfg_attr(test, schema(schema_with = state_schema))]
     State: State,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
 struct Metadata {
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Album: Option<String>,
     /// Bytes; exact where the site states it.
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Approximate_Size: Option<u64>,
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Artist: Option<String>,
     /// Seconds.
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Duration: Option<f64>,
     Title: String,
     /// 0 when the song is not part of an album.
     Track_Number: u32,
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Track_Total: Option<u32>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ClassicMissingReply)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(as = ClassicMissingReply))]
 #[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
 struct MissingReply {
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     Title: Option<String>,
     Track_Number: u32,
-    #[schema(schema_with = kind_schema)]
+    #[cfg_attr(test, schema(schema_with = kind_schema))]
     Kind: Kind,
     Reason: String,
 }

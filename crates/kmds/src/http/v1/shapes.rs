@@ -2,57 +2,28 @@
 //!
 //! Owns every key of them. Hides nothing. Never computes what a value is.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use kmds_extract::{Kind, Site};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::super::ask::Addresses;
 use super::super::classic::shapes::seconds;
-use super::super::error::{kind_schema, state_schema};
+#[cfg(test)]
+use super::super::openapi::describe::{kind_schema, state_schema};
 use crate::app::{Failure, Fetched, Key, ListFacts, Listing, Missing, Song, State, Stored};
 
-/// What `POST /api/v1/fetch` is asked.
-#[derive(Debug, ToSchema)]
-#[schema(example = json!({"url": "https://soundcloud.com/klaus-veen/ordinary-days", "prefetch": 3}))]
-#[expect(dead_code, reason = "describes the body for /openapi.json; it is read by hand, for better words in refusals")]
-pub(in crate::http) struct FetchBody {
-    /// Link to a song or list, at most 2,048 bytes.
-    url: String,
-    /// Take the whole list of a `watch?v=…&list=…` link.
-    #[schema(default = false)]
-    playlist: Option<bool>,
-    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
-    accept: Option<Vec<String>>,
-    /// How much is downloaded at once.
-    prefetch: Option<PrefetchBody>,
-    /// `original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`.
-    #[schema(default = "original")]
-    rendition: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes the body for /openapi.json")]
-enum PrefetchBody {
-    /// `all` or `none`.
-    Word(String),
-    /// The first N, then N ahead of the one listened to.
-    Ahead(u32),
-}
-
 /// A resolved link.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct FetchReply {
     id: String,
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     /// The link in its one form.
     link: String,
     /// Set for lists only.
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     collection: Option<CollectionReply>,
     tracks: Vec<TrackReply>,
     unavailable: Vec<MissingReply>,
@@ -60,7 +31,8 @@ pub(in crate::http) struct FetchReply {
     truncated: bool,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 struct CollectionReply {
     title: Option<String>,
     artist: Option<String>,
@@ -70,9 +42,10 @@ struct CollectionReply {
 }
 
 /// One song in one form.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct TrackReply {
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     id: String,
     rendition: String,
@@ -89,7 +62,7 @@ pub(in crate::http) struct TrackReply {
     /// `YYYY-MM-DD`.
     date: Option<String>,
     cover_url: Option<String>,
-    #[schema(schema_with = state_schema)]
+    #[cfg_attr(test, schema(schema_with = state_schema))]
     state: State,
     received_bytes: u64,
     total_bytes: Option<u64>,
@@ -107,10 +80,11 @@ pub(in crate::http) struct TrackReply {
 }
 
 /// Paths on this server.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 struct LinksReply {
     #[serde(rename = "self")]
-    #[schema(rename = "self")]
+    #[cfg_attr(test, schema(rename = "self"))]
     itself: String,
     audio: String,
     stream: String,
@@ -118,16 +92,18 @@ struct LinksReply {
     tunnel: String,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 struct FailureReply {
-    #[schema(schema_with = kind_schema)]
+    #[cfg_attr(test, schema(schema_with = kind_schema))]
     kind: Kind,
     reason: String,
     retryable: bool,
     retry_after_seconds: Option<u64>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 struct StoredReply {
     size_bytes: u64,
     sha256: String,
@@ -138,74 +114,25 @@ struct StoredReply {
     published: String,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 struct MissingReply {
     title: Option<String>,
     track_number: u32,
-    #[schema(schema_with = kind_schema)]
+    #[cfg_attr(test, schema(schema_with = kind_schema))]
     kind: Kind,
     reason: String,
     retryable: bool,
 }
 
 /// A page of what the cache knows.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct ListReply {
     tracks: Vec<TrackReply>,
     /// For the next call; null at the end.
-    #[schema(required = true)]
+    #[cfg_attr(test, schema(required = true))]
     cursor: Option<String>,
-}
-
-/// Counts and health.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes what the application's own Stats serialize to, for /openapi.json")]
-pub(in crate::http) struct StatsReply {
-    /// Songs by state.
-    songs: BTreeMap<String, u64>,
-    bytes_on_disk: u64,
-    free_bytes: Option<u64>,
-    max_bytes: u64,
-    queues: Vec<QueueReply>,
-    engines: Vec<EngineReply>,
-    sites: Vec<SiteReply>,
-    listeners: u64,
-    uptime_seconds: u64,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "see StatsReply")]
-struct QueueReply {
-    site: String,
-    waiting: usize,
-    running: usize,
-    limit: usize,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "see StatsReply")]
-struct EngineReply {
-    site: String,
-    /// `native` or `ytdlp`: which one goes first now.
-    first: String,
-    native: String,
-    ytdlp: String,
-    native_failures: u64,
-    reason: Option<String>,
-    /// Why yt-dlp gave nothing when it was last run for this site.
-    ytdlp_reason: Option<String>,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "see StatsReply")]
-struct SiteReply {
-    site: String,
-    /// Its links are taken.
-    enabled: bool,
-    /// False while the operator's rules forbid to ask it.
-    open: bool,
-    /// Why it is closed.
-    reason: Option<String>,
 }
 
 impl FetchReply {

@@ -1,0 +1,99 @@
+//! Bodies that are read or made without a type of their own, as `/openapi.json` describes them.
+//!
+//! Owns their keys. Never read or sent: requests are read by hand, for better words in refusals, and counts are the
+//! application's own.
+
+#![expect(dead_code, reason = "only described")]
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What `/fetch` is asked.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "PascalCase", example = json!({"URL": "https://soundcloud.com/klaus-veen/ordinary-days"}))]
+pub(in crate::http) struct ClassicFetchBody {
+    /// Link to a song or list, at most 2,048 bytes.
+    #[schema(rename = "URL")]
+    url: String,
+    /// Take the whole list of a `watch?v=…&list=…` link.
+    #[schema(default = false)]
+    playlist: Option<bool>,
+    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
+    accept: Option<Vec<String>>,
+}
+
+/// What `POST /api/v1/fetch` is asked.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"url": "https://soundcloud.com/klaus-veen/ordinary-days", "prefetch": 3}))]
+pub(in crate::http) struct FetchBody {
+    /// Link to a song or list, at most 2,048 bytes.
+    url: String,
+    /// Take the whole list of a `watch?v=…&list=…` link.
+    #[schema(default = false)]
+    playlist: Option<bool>,
+    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
+    accept: Option<Vec<String>>,
+    /// How much is downloaded at once.
+    prefetch: Option<PrefetchBody>,
+    /// `original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`.
+    #[schema(default = "original")]
+    rendition: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum PrefetchBody {
+    /// `all` or `none`.
+    Word(String),
+    /// The first N, then N ahead of the one listened to.
+    Ahead(u32),
+}
+
+/// Counts and health.
+#[derive(Debug, ToSchema)]
+pub(in crate::http) struct StatsReply {
+    /// Songs by state.
+    songs: BTreeMap<String, u64>,
+    bytes_on_disk: u64,
+    free_bytes: Option<u64>,
+    max_bytes: u64,
+    queues: Vec<QueueReply>,
+    engines: Vec<EngineReply>,
+    sites: Vec<SiteReply>,
+    listeners: u64,
+    uptime_seconds: u64,
+}
+
+#[derive(Debug, ToSchema)]
+struct QueueReply {
+    site: String,
+    waiting: usize,
+    running: usize,
+    limit: usize,
+}
+
+#[derive(Debug, ToSchema)]
+struct EngineReply {
+    site: String,
+    /// `native` or `ytdlp`: which one goes first now.
+    first: String,
+    native: String,
+    ytdlp: String,
+    native_failures: u64,
+    reason: Option<String>,
+    /// Why yt-dlp gave nothing when it was last run for this site.
+    ytdlp_reason: Option<String>,
+}
+
+#[derive(Debug, ToSchema)]
+struct SiteReply {
+    site: String,
+    /// Its links are taken.
+    enabled: bool,
+    /// False while the operator's rules forbid to ask it.
+    open: bool,
+    /// Why it is closed.
+    reason: Option<String>,
+}
