@@ -25,7 +25,7 @@ if kind == "MP4":
     out["number"], out["total"] = (number or (None, None))
     covers = f.tags.get("covr") or []
     out["cover"] = len(covers[0]) if covers else 0
-elif kind == "MP3":
+elif kind in ("MP3", "WAVE"):
     names = {"title": "TIT2", "artist": "TPE1", "album": "TALB", "albumartist": "TPE2", "date": "TDRC"}
     out.update({name: one(key) for name, key in names.items()})
     comments = f.tags.getall("COMM")
@@ -73,6 +73,7 @@ async fn tags_and_cover_are_read_back_from_every_container() {
         ("ogg", "OggVorbis"),
         ("opus", "OggOpus"),
         ("flac", "FLAC"),
+        ("wav", "WAVE"),
     ] {
         let path = format!("/api/v1/tracks/bandcamp/{}/audio?rendition={form}&tags=true&wait=60", song.id());
         let answer = kmds.get(&path).await;
