@@ -89,7 +89,7 @@ pub(super) fn visitor_id(recipe: &YouTubeRecipe, identity: &Identity) -> PageReq
     let body = json!({"context": context(recipe, identity, None)});
     let request = as_identity(recipe, identity, None, VISITOR, format!("{API}/visitor_id?prettyPrint=false"), &body);
     // The player call works without: the tries and the time are that call's (three tries, and what is left of the client's patience).
-    PageRequest { insist: false, redirects: Redirects::Show, ..request }
+    PageRequest { insist: false, ..request }
 }
 
 /// Header parts and the first 100 items of a list in one answer (4.1, form 2).
@@ -130,7 +130,7 @@ pub(super) fn album(recipe: &YouTubeRecipe, id: &str) -> PageRequest {
         client["clientVersion"] = recipe.music_version.as_str().into();
         client["originalUrl"] = "https://music.youtube.com".into();
     }
-    let mut request = PageRequest::post(Site::YouTube, ALBUM, format!("{API}/browse?prettyPrint=false"), bytes(&body));
+    let mut request = post(ALBUM, format!("{API}/browse?prettyPrint=false"), &body);
     request.headers = web_headers(recipe, "67", &recipe.music_version);
     request
 }
@@ -140,7 +140,7 @@ fn browse(recipe: &YouTubeRecipe, page: &'static str, query: &str, body: &Value)
 }
 
 fn as_web(recipe: &YouTubeRecipe, page: &'static str, url: String, body: &Value) -> PageRequest {
-    let mut request = PageRequest::post(Site::YouTube, page, url, bytes(body));
+    let mut request = post(page, url, body);
     request.headers = web_headers(recipe, "1", &recipe.web_version);
     request
 }
@@ -165,7 +165,7 @@ fn as_identity(
     url: String,
     body: &Value,
 ) -> PageRequest {
-    let mut request = PageRequest::post(Site::YouTube, page, url, bytes(body));
+    let mut request = post(page, url, body);
     request.headers = common_headers(recipe, &identity.user_agent);
     for (name, value) in &identity.headers {
         let value = match (value.as_str(), visitor) {
@@ -219,8 +219,10 @@ fn from_toml(value: &toml::Value) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-fn bytes(body: &Value) -> Vec<u8> {
-    body.to_string().into_bytes()
+/// A call that answers JSON never leads elsewhere: a redirect is an interstitial, and not followed.
+fn post(page: &'static str, url: String, body: &Value) -> PageRequest {
+    let request = PageRequest::post(Site::YouTube, page, url, body.to_string().into_bytes());
+    PageRequest { redirects: Redirects::Show, ..request }
 }
 
 /// The token of a list's first page, which the site would hand out with the header (4.1): protobuf field 80226972

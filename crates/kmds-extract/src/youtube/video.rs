@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::parse::player;
 use super::parse::status::Verdict;
 use super::{by_status, identity, limited, page_changed, refused, requests};
-use crate::error::{ExtractError, Kind};
+use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
 use crate::origin::{Origin, Page};
 use crate::recipes::{Identity, Recipes, Times};
@@ -160,6 +160,10 @@ fn judge(
             return Err(Trouble { cure: Cure::NextIdentity, error });
         }
         403 | 429 => return Err(Trouble { cure: Cure::NewVisitor, error: limited(page, origin, recipes) }),
+        300..400 => {
+            let error = by_status(page, requests::PLAYER, origin, recipes);
+            return Err(Trouble { cure: Cure::OnceMore, error });
+        }
         _ => return Ok(Err(by_status(page, requests::PLAYER, origin, recipes))),
     }
     let reading = player::read(page, video, at.identity, &recipes.youtube, origin.now_unix())
@@ -170,10 +174,6 @@ fn judge(
     identity::keep_newest(at.identity, visitor, reading.visitor.as_deref(), origin, recipes);
     let title = reading.title.clone();
     Ok(match reading.verdict.clone() {
-        Verdict::Final { kind: Kind::GeoBlocked, reason } => {
-            let named = title.as_ref().map_or_else(|| reason.clone(), |title| format!("“{title}”: {reason}"));
-            Err(refused(Kind::GeoBlocked, &named, title))
-        }
         Verdict::Final { kind, reason } => Err(refused(kind, &reason, title)),
         Verdict::ClientRefused { reason } => Ok(Answer::Withheld { reason, title, track: reading.track }),
         _ => {

@@ -114,7 +114,7 @@ async fn what_is_no_answer_is_asked_for_once_more() {
     let mut oops = good();
     oops.final_url = "https://www.youtube.com/oops".to_owned();
     let mut untitled = playing(&[format(140, AAC)]);
-    untitled["videoDetails"]["title"] = json!("");
+    untitled["videoDetails"]["title"] = Value::Null;
     let mut undetailed = playing(&[format(140, AAC)]);
     undetailed["videoDetails"] = Value::Null;
     for (bad, field) in [
@@ -123,6 +123,7 @@ async fn what_is_no_answer_is_asked_for_once_more() {
         (page(200, "{\"a\": 1}"), "`playabilityStatus`"),
         (page(200, "[]"), "`JSON`"),
         (oops, "`JSON`"),
+        (page(302, ""), "`HTTP status`"),
         (ok(json!({"responseContext": {}, "padding": "to be longer than fifty bytes is"})), "`playabilityStatus`"),
         (ok(untitled), "`videoDetails.title`"),
         (ok(undetailed), "`videoDetails.videoId`"),
@@ -134,6 +135,17 @@ async fn what_is_no_answer_is_asked_for_once_more() {
         assert_eq!(fake.count("player answer"), 2, "{field}");
         Fake::player([bad, good()]).track().await.expect("plays the second time");
     }
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_call_is_never_followed() {
+    let fake = Fake::player([good()]).with("list answer", [page(302, "")]).with("mix answer", [page(302, "")]);
+    fake.track().await.expect("plays");
+    let list = fake.resolve("https://www.youtube.com/playlist?list=PL1").await.expect_err("an interstitial");
+    let mix = fake.resolve("https://www.youtube.com/playlist?list=RDEM12345678").await.expect_err("an interstitial");
+    assert_eq!((list.kind(), mix.kind()), (Kind::PageChanged, Kind::PageChanged));
+    assert_eq!((fake.count("list answer"), fake.count("mix answer")), (2, 2), "once more each");
+    assert_eq!(fake.followed(), Vec::<&str>::new());
 }
 
 #[tokio::test]

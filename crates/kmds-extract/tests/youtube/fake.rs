@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kmds_extract::origin::{OriginError, Page, PageRequest, Remembered, RenewGuard};
+use kmds_extract::origin::{OriginError, Page, PageRequest, Redirects, Remembered, RenewGuard};
 use kmds_extract::{Collection, ExtractError, Link, Origin, Recipes, Resolved, Track};
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ pub struct Fake {
     asked: Mutex<Vec<(&'static str, String, Value)>>,
     memory: Mutex<HashMap<String, String>>,
     visitors: Mutex<u32>,
+    followed: Mutex<Vec<&'static str>>,
     pub paused: Mutex<Duration>,
     pub late: Mutex<u64>,
 }
@@ -58,6 +59,11 @@ impl Fake {
         self.pages().iter().filter(|page| **page == name).count()
     }
 
+    /// Pages whose redirects would be followed.
+    pub fn followed(&self) -> Vec<&'static str> {
+        self.followed.lock().expect("lock").clone()
+    }
+
     /// Device and visitor of each player call: which identity it was, with which session.
     pub fn callers(&self) -> Vec<(String, String)> {
         let field = |body: &Value, name: &str| body["context"]["client"][name].as_str().unwrap_or("-").to_owned();
@@ -93,6 +99,9 @@ impl Origin for Fake {
     fn send(&self, request: PageRequest) -> impl Future<Output = Result<Page, OriginError>> + Send {
         let body = request.body.as_deref().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
         self.asked.lock().expect("lock").push((request.page, request.url.clone(), body));
+        if request.redirects != Redirects::Show {
+            self.followed.lock().expect("lock").push(request.page);
+        }
         let mut answers = self.answers.lock().expect("lock");
         let answer = match answers.get_mut(request.page) {
             Some(answers) if answers.len() > 1 => answers.remove(0),
