@@ -9,6 +9,9 @@ const MULTI_CHANNEL: [u32; 7] = [256, 258, 325, 327, 328, 338, 380];
 /// 360p picture with AAC in one MP4: the last resort.
 pub(crate) const MUXED: u32 = 18;
 
+/// The rank of what the table does not know.
+pub(crate) const UNKNOWN: u16 = 100;
+
 /// Smaller is better; audio that the table does not know comes after all that it does.
 pub(crate) fn rank(itag: u32) -> u16 {
     if itag == MUXED {
@@ -17,7 +20,7 @@ pub(crate) fn rank(itag: u32) -> u16 {
     if MULTI_CHANNEL.contains(&itag) {
         return 200;
     }
-    PREFERENCE.iter().zip(0..).find_map(|(known, rank)| (*known == itag).then_some(rank)).unwrap_or(100)
+    PREFERENCE.iter().zip(0..).find_map(|(known, rank)| (*known == itag).then_some(rank)).unwrap_or(UNKNOWN)
 }
 
 pub(crate) fn is_multi_channel(itag: u32, channels: Option<u64>) -> bool {

@@ -49,13 +49,14 @@ async fn first_page(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> R
     let Some(page) = page else { return Err(refused(Kind::NotFound, NO_SUCH_LIST, None)) };
     match &page.alert {
         Some(alert) if page.items.is_empty() => alerted(alert, page.header.title.clone(), recipes),
-        _ if page.items.is_empty()
-            && (page.header.title.is_none() || page.header.count.is_some_and(|songs| songs > 0)) =>
-        {
-            Err(page_changed(requests::LIST, "items"))
-        }
+        _ if page.items.is_empty() && !is_empty_list(&page) => Err(page_changed(requests::LIST, "items")),
         _ => Ok(First::Page(Box::new(page))),
     }
+}
+
+/// A list with a name that says it has no songs, or has a place for them and nothing in it.
+fn is_empty_list(page: &ListPage) -> bool {
+    page.header.title.is_some() && page.header.count.map_or(page.has_place, |songs| songs == 0)
 }
 
 /// A header without songs, of a list that is not said to be empty.
@@ -224,7 +225,7 @@ fn entry(item: Item, number: u32, total: u32, place: &Place, recipes: &Recipes) 
 
 fn track(item: &Item, number: u32, total: u32, place: &Place, recipes: &Recipes) -> Option<Track> {
     let video = item.video?;
-    let mut track = bare_track(video, item.title.clone()?)?;
+    let mut track = bare_track(video, item.title.clone().unwrap_or_else(|| video.to_string()))?;
     track.artist = item.byline.as_deref().and_then(artist).or_else(|| place.owner.clone());
     track.album = place.album.clone();
     track.album_artist = place.album_artist.clone();

@@ -199,6 +199,33 @@ async fn unavailable_songs_keep_their_place_and_tell_why() {
 }
 
 #[tokio::test]
+async fn a_song_may_be_called_like_those_that_are_gone_or_nothing_at_all() {
+    for (title, shown) in
+        [("[Private video]", "[Private video]"), ("Deleted video", "Deleted video"), ("", id(1).as_str())]
+    {
+        let mut old = song(1);
+        old["playlistVideoRenderer"]["title"] = json!({"runs": [{"text": title}]});
+        let mut new = lockup(1, "3:07");
+        new["lockupViewModel"]["metadata"]["lockupMetadataViewModel"]["title"]["content"] = json!(title);
+        for item in [old, new] {
+            let list = Fake::list([first(vec![item], "L", "1")]).collection(LIST).await;
+            assert_eq!(tracks(&list)[0].title, shown);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_a_place_for_songs_is_a_changed_page_and_one_with_an_empty_place_is_empty() {
+    let named = |actions: Value| {
+        ok(json!({"header": {"pageHeaderRenderer": {"pageTitle": "L"}}, "onResponseReceivedActions": actions}))
+    };
+    let fake = Fake::list([named(json!([{"newShapeOfTheSongs": {"continuationItems": [song(1)]}}]))]);
+    assert_eq!(fake.resolve(LIST).await.expect_err("changed").kind(), Kind::PageChanged);
+    let empty = named(json!([{"reloadContinuationItemsCommand": {"continuationItems": []}}]));
+    assert!(Fake::list([empty]).collection(LIST).await.entries.is_empty());
+}
+
+#[tokio::test]
 async fn an_albums_songs_carry_its_name_and_a_playlists_do_not() {
     let album = Fake::list([first(songs(1..=2), "Album - The Name", "2")])
         .collection("https://music.youtube.com/playlist?list=OLAK5uy_lEBUW9iTwqf0IlYPxZ8LrzpgqjAHZgZpM")

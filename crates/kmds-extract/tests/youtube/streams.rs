@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kmds_extract::Delivery;
 use kmds_extract::choose::{Accept, choose};
+use kmds_extract::{Delivery, Kind};
 use serde_json::{Value, json};
 
-use crate::fake::{AAC, Fake, OPUS, format, good, ok, playing};
+use crate::fake::{AAC, Fake, OPUS, VIDEO, format, good, ok, playing};
 
 async fn labels(formats: &[Value]) -> Vec<String> {
     let track = Fake::player([ok(playing(formats))]).track().await.expect("plays");
@@ -73,6 +73,28 @@ async fn compressed_copies_are_never_offered() {
     let mut tagged = format(251, OPUS);
     tagged["xtags"] = json!("CggKA2RyYxIBMQ");
     assert_eq!(labels(&[flagged, tagged, format(139, AAC)]).await, ["itag 139"]);
+}
+
+#[tokio::test]
+async fn a_codec_nobody_knows_comes_after_those_that_are() {
+    assert_eq!(labels(&[format(140, "audio/mp4; codecs=\"zzz.9\""), format(139, AAC)]).await, ["itag 139", "itag 140"]);
+}
+
+#[tokio::test]
+async fn encrypted_audio_is_never_offered() {
+    let mut locked = format(140, AAC);
+    locked["drmFamilies"] = json!(["WIDEVINE", "FAIRPLAY"]);
+    assert_eq!(labels(&[locked.clone(), format(251, OPUS)]).await, ["itag 251"]);
+    let fake = Fake::player([ok(playing(&[format(137, "video/mp4; codecs=\"avc1\""), locked]))]);
+    assert_eq!(fake.refused().await.kind(), Kind::DrmOnly);
+    assert_eq!(fake.count("player answer"), 1, "no other identity gets more");
+}
+
+#[tokio::test]
+async fn a_song_with_an_empty_title_is_called_by_its_id() {
+    let mut untitled = playing(&[format(140, AAC)]);
+    untitled["videoDetails"]["title"] = json!("");
+    assert_eq!(Fake::player([ok(untitled)]).track().await.expect("plays").title, VIDEO);
 }
 
 #[tokio::test]

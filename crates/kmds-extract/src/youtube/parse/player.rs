@@ -61,7 +61,8 @@ pub(super) struct ErrorMessage {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct VideoDetails {
     pub video_id: Text,
-    pub title: Text,
+    /// There, though it may be empty.
+    pub title: Option<Text>,
     author: Text,
     length_seconds: Number,
     short_description: Text,
@@ -121,7 +122,7 @@ pub(crate) fn read(
     }
     Ok(Reading {
         visitor: answer.response_context.as_ref().and_then(|context| context.visitor_data.owned()),
-        title: answer.video_details.as_ref().and_then(|details| details.title.unchanged()),
+        title: answer.video_details.as_ref().and_then(|details| details.title.as_ref()?.unchanged()),
         track: track.map(Box::new),
         streams,
         verdict,
@@ -153,7 +154,8 @@ impl Reading {
 
 /// The metadata of 2.4: title unchanged, the channel as artist, unless a label's description says better.
 fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Option<Track> {
-    let title = details.title.unchanged()?;
+    // A title may be empty; that the page has none at all is another thing.
+    let title = details.title.as_ref()?.unchanged().unwrap_or_else(|| video.to_string());
     let channel = details.author.get().and_then(artist);
     let release = music::release(&details.short_description.0, channel.as_deref())
         .unwrap_or_else(|| music::Release { title, ..music::Release::default() });

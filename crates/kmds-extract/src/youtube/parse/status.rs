@@ -4,6 +4,7 @@
 //! recipes hold. Hides where the texts stand. Never reacts.
 
 use super::player::{Answer, Playability};
+use super::streams;
 use crate::error::Kind;
 use crate::link::youtube::VideoId;
 use crate::recipes::YouTubeRecipe;
@@ -89,6 +90,8 @@ fn playing(answer: &Answer, status: &Playability, has_streams: bool) -> Verdict 
         live("this is a live stream; paste a video or a finished recording")
     } else if has_streams {
         Verdict::Playable
+    } else if streams::all_protected(answer) {
+        refused(Kind::DrmOnly, "this is offered with copy protection only")
     } else {
         Verdict::SabrOnly
     }

@@ -38,6 +38,7 @@ struct Format {
     is_drc: Flag,
     xtags: Text,
     audio_track: Obj<AudioTrack>,
+    drm_families: Seq<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +59,7 @@ pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe,
         .iter()
         .filter_map(|format| format.as_ref())
         .filter(playable)
-        .filter(|format| format.mime_type.0.starts_with("audio/") && !format.is_drc())
+        .filter(|format| format.is_audio() && !format.is_drc() && !format.is_protected())
         .collect();
     let audio = stereo(original(audio));
     let muxed = streaming
@@ -66,11 +67,18 @@ pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe,
         .iter()
         .filter_map(|format| format.as_ref())
         .filter(playable)
-        .filter(|format| format.number() == itag::MUXED);
+        .filter(|format| format.number() == itag::MUXED && !format.is_protected());
     let mut streams: Vec<Stream> =
         audio.into_iter().chain(muxed).filter_map(|format| format.stream(identity, expires)).collect();
     streams.sort_by_key(|stream| stream.rank);
     streams
+}
+
+/// Whether there is audio, and all of it is encrypted.
+pub(super) fn all_protected(answer: &Answer) -> bool {
+    let formats = answer.streaming_data.as_ref().map_or(&[][..], |streaming| &streaming.adaptive_formats);
+    let mut audio = formats.iter().filter_map(|format| format.as_ref()).filter(|format| format.is_audio()).peekable();
+    audio.peek().is_some() && audio.all(Format::is_protected)
 }
 
 /// https, and a host that serves the site's media.
@@ -126,6 +134,14 @@ impl Format {
         self.audio_track.as_ref().is_some_and(test)
     }
 
+    fn is_audio(&self) -> bool {
+        self.mime_type.0.starts_with("audio/")
+    }
+
+    fn is_protected(&self) -> bool {
+        !self.drm_families.is_empty()
+    }
+
     fn is_drc(&self) -> bool {
         self.is_drc.is_set() || self.tag("drc").as_deref() == Some("1")
     }
@@ -172,7 +188,8 @@ impl Format {
             delivery: Delivery::File { url: self.url.0.clone() },
             container,
             codec,
-            rank: itag::rank(itag),
+            // A codec nobody knows is as good as an itag nobody knows.
+            rank: if codec == Codec::Other { itag::rank(itag).max(itag::UNKNOWN) } else { itag::rank(itag) },
             bitrate_bps: self.average_bitrate.0.or(self.bitrate.0).and_then(|bps| u32::try_from(bps).ok()),
             size_bytes: clen,
             duration: duration.filter(|length| *length <= LONGEST),

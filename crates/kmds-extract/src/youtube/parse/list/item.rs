@@ -91,7 +91,9 @@ impl Item {
             .collect();
         // A missing flag counts as a refusal only where everything else is missing too.
         let playable = old.is_playable.0.unwrap_or(duration.is_some() || old.short_byline_text.get().is_some());
-        let mut state = state(title.as_deref(), &badges);
+        // Anybody may call a song "Private video"; those that are have neither length nor byline.
+        let named = title.as_deref().filter(|_| duration.is_none() || !playable);
+        let mut state = state(named, &badges);
         if state == ItemState::Playable {
             if old.upcoming_event_data.0 {
                 state = ItemState::Unavailable(Kind::Unreleased);
@@ -169,7 +171,8 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
     badge_words(lockup, false, &mut badges);
     let image = lockup.pointer("/contentImage/thumbnailViewModel/image/sources").cloned().unwrap_or_default();
     let sources: Seq<Obj<Thumbnail>> = serde_json::from_value(image).unwrap_or_default();
-    let state = match state(title.as_deref(), &badges) {
+    let duration = badges.iter().find_map(|badge| clock(badge)).filter(|length| !length.is_zero());
+    let state = match state(title.as_deref().filter(|_| duration.is_none()), &badges) {
         ItemState::Playable if video.is_none() => ItemState::Unavailable(Kind::Unavailable),
         state => state,
     };
@@ -179,7 +182,7 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
             "/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows/0/metadataParts/0/text/content",
         )
         .map(str::to_owned),
-        duration: badges.iter().find_map(|badge| clock(badge)).filter(|length| !length.is_zero()),
+        duration,
         place: None,
         thumbnails: sources.0.into_iter().filter_map(|one| one.0).collect(),
         title,

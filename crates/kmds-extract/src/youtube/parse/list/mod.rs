@@ -24,6 +24,8 @@ pub(crate) struct ListPage {
     pub token: Option<String>,
     pub header: Header,
     pub alert: Option<Alert>,
+    /// Whether there is a place where songs stand, with or without songs.
+    pub has_place: bool,
 }
 
 /// Reads an HTTP 200 answer of `browse`.
@@ -37,10 +39,12 @@ pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
     let (header, alert) = (Header::of(&head), Alert::of(&head));
     let mut items = Vec::new();
     let mut token = None;
-    for slot in slots(on_response_received_actions, contents) {
+    let slots = slots(on_response_received_actions, contents);
+    let has_place = slots.is_some();
+    for slot in slots.unwrap_or_default() {
         slot.collect(&mut items, &mut token);
     }
-    Ok(ListPage { items, token, header, alert })
+    Ok(ListPage { items, token, header, alert, has_place })
 }
 
 /// The list of an album of YouTube Music, as its page names it.
@@ -162,21 +166,20 @@ struct TapCommand {
     innertube_command: Obj<Endpoint>,
 }
 
-/// The places of a page, wherever it keeps them.
-fn slots(actions: Seq<Obj<Action>>, contents: Obj<Contents>) -> Vec<Slot> {
-    let mut slots = Vec::new();
-    for action in actions.0.into_iter().filter_map(|action| action.0) {
-        for part in [action.reload_continuation_items_command, action.append_continuation_items_action] {
-            slots.extend(part.0.into_iter().flat_map(|part| part.continuation_items.0).filter_map(|slot| slot.0));
-        }
-    }
+/// The places of a page, wherever it keeps them; `None` for a page that has nowhere to keep them.
+fn slots(actions: Seq<Obj<Action>>, contents: Obj<Contents>) -> Option<Vec<Slot>> {
+    let continued = actions
+        .0
+        .into_iter()
+        .filter_map(|action| action.0)
+        .flat_map(|action| [action.reload_continuation_items_command, action.append_continuation_items_action])
+        .filter_map(|part| Some(part.0?.continuation_items.0));
     let columns = contents.0.and_then(|contents| contents.two_column_browse_results_renderer.0);
     let tabs = columns.into_iter().flat_map(|columns| columns.tabs.0);
-    let sections = tabs
-        .filter_map(|tab| tab.0?.tab_renderer.0?.content.0?.section_list_renderer.0)
-        .flat_map(|sections| sections.contents.0);
-    slots.extend(sections.filter_map(|slot| slot.0));
-    slots
+    let sections = tabs.filter_map(|tab| Some(tab.0?.tab_renderer.0?.content.0?.section_list_renderer.0?.contents.0));
+    let mut places = continued.chain(sections).peekable();
+    places.peek()?;
+    Some(places.flatten().filter_map(|slot| slot.0).collect())
 }
 
 impl Slot {
