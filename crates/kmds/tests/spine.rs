@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{Kmds, PATIENCE, Setup, read};
+use kmds_lab::youtube::Refusal;
 use kmds_lab::{Lab, Site, kib};
 
 #[tokio::test]
@@ -73,6 +74,24 @@ async fn the_site_is_asked_as_seldom_as_it_allows() {
     assert_eq!(pages(&list.link(), Site::YouTube).await, 2, "one a hundred songs");
     assert_eq!(pages(&track.link(), Site::SoundCloud).await, 2, "the client id and the song");
     assert_eq!(pages(&set.link(), Site::SoundCloud).await, 3, "the set, and 55 stubs in batches of 50");
+}
+
+#[tokio::test]
+async fn a_link_that_many_paste_at_once_is_resolved_once() {
+    let lab = Lab::start().await;
+    let kmds = Kmds::start(&lab);
+    for number in 0..12 {
+        let plays = lab.youtube().video(&format!("plays {number}")).seconds(2.0).publish();
+        let refused = lab.youtube().video(&format!("private {number}")).refused(Refusal::Private).publish();
+        for (song, wanted) in [(plays, 200), (refused, 403)] {
+            lab.forget_requests();
+            let link = song.link();
+            let replies = futures_util::future::join_all((0..25).map(|_| kmds.fetch(&link))).await;
+            assert!(replies.iter().all(|(status, _)| *status == wanted), "{replies:?}");
+            let asked = lab.count(|seen| seen.kind == kmds_lab::Kind::Page && seen.path.ends_with("/player"));
+            assert_eq!(asked, 1, "{wanted}, round {number}");
+        }
+    }
 }
 
 #[tokio::test]

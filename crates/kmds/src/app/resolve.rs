@@ -26,6 +26,8 @@ const REMEMBERED: usize = 2_000;
 const REMEMBERED_SONGS: usize = 5_000;
 /// Streams that nobody downloaded for so long make room for others.
 const STREAMS_WAIT: Duration = Duration::from_secs(600);
+/// A song just resolved is no row yet: until it is one at the latest, whoever comes for it gets the same answer.
+const LANDED_LIFE: Duration = Duration::from_secs(10);
 /// Signed URLs kept in memory, in bytes: one YouTube song has 6 KB of them.
 const STREAM_BYTES: usize = 512 << 10;
 
@@ -47,6 +49,8 @@ type Flight = Arc<OnceCell<Answer>>;
 #[derive(Default)]
 struct Remembered {
     answers: HashMap<String, (Instant, Answer)>,
+    /// Songs resolved within [`LANDED_LIFE`].
+    landed: HashMap<String, (Instant, Arc<Resolved>)>,
     /// A link that leads to one song, in whatever form it was pasted.
     songs: HashMap<String, TrackId>,
 }
@@ -105,7 +109,22 @@ impl Resolver {
             return Ok(Arc::new(Resolved::Track(Box::new(track))));
         }
         let flight = Boarded { flights: &self.flights, flight: board(&self.flights, &key), key: &key };
-        flight.flight.get_or_init(|| self.ask(target, accept, &key)).await.clone()
+        let fly = async || match self.just_landed(&key) {
+            // While we looked into the catalog.
+            Some(answer) => answer,
+            None => self.ask(target, accept, &key).await,
+        };
+        flight.flight.get_or_init(fly).await.clone()
+    }
+
+    /// The answer of a flight that has only just ended.
+    fn just_landed(&self, key: &str) -> Option<Answer> {
+        if let Some(answer) = self.recall(key, &self.recipes.current().time) {
+            return Some(answer);
+        }
+        let remembered = locked(&self.remembered);
+        let (at, song) = remembered.landed.get(key)?;
+        (at.elapsed() < LANDED_LIFE).then(|| Ok(Arc::clone(song)))
     }
 
     /// Asks the site, and remembers what may be.
@@ -134,6 +153,8 @@ impl Resolver {
                     remembered.songs.clear();
                 }
                 remembered.songs.insert(key.to_owned(), track.id.clone());
+                remembered.landed.retain(|_, (at, _)| at.elapsed() < LANDED_LIFE);
+                remembered.landed.insert(key.to_owned(), (Instant::now(), Arc::clone(resolved)));
             }
             // Made anew for each request.
             Resolved::Collection(list) if list.endless => {}
