@@ -29,6 +29,20 @@ async fn a_youtube_video_arrives_whole_and_its_metadata_at_once() {
 }
 
 #[tokio::test]
+async fn the_ranges_of_a_long_video_come_over_one_connection() {
+    let lab = Lab::start().await;
+    let kmds = Kmds::start(&lab);
+    for number in 0..3 {
+        // 40 MB: eleven ranges.
+        let video = lab.youtube().video(&format!("long {number}")).seconds(2500.0).aac_only().publish();
+        let song = kmds.fetch(&video.link()).await.1["Songs"][0].clone();
+        assert_eq!(kmds.whole(&song).await.len() as u64, video.len());
+    }
+    let media: Vec<_> = lab.connections().into_iter().filter(|one| one.host.ends_with("googlevideo.com")).collect();
+    assert_eq!(media.len(), 1, "{media:?}");
+}
+
+#[tokio::test]
 async fn a_soundcloud_song_joined_from_segments_arrives_whole() {
     let lab = Lab::start().await;
     let song = lab.soundcloud().track("ordinary-days").seconds(45.0).publish();

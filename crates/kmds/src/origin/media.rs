@@ -21,6 +21,10 @@ const SLOW_STALLS: u32 = 4;
 /// An answer that drips slower than this counts as stalled: a twentieth of the slowest audio we fetch (48 kbit/s).
 const LEAST_BYTES_PER_SECOND: f64 = 300.0;
 
+/// Turns of the run queue after which a connection that was read to its end can be used again: its own task, then the
+/// one that waits for it to be ready, and one to spare.
+const TURNS_TO_GET_FREE: u32 = 3;
+
 /// First byte, and last byte inclusive; `None` asks for all that follows.
 pub type ByteRange = (u64, Option<u64>);
 
@@ -112,7 +116,14 @@ impl MediaBody {
             Ok(chunk) => chunk?,
             Err(_) => return Err(MediaError::Stalled),
         };
-        let Some(chunk) = chunk else { return Ok(None) };
+        let Some(chunk) = chunk else {
+            // Its connection is free once tasks of the HTTP library have run. Asked for more before that, the library
+            // opens a second connection beside it.
+            for _ in 0..TURNS_TO_GET_FREE {
+                tokio::task::yield_now().await;
+            }
+            return Ok(None);
+        };
         count(&self.counters().media_bytes, chunk.len() as u64);
         self.waited += begun.elapsed();
         self.brought += chunk.len() as u64;
