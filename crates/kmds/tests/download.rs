@@ -171,7 +171,7 @@ async fn youtubes_answers_mean_what_the_notes_say() {
     type Script = fn(usize, &Asked) -> Answer;
     let site = Site::YouTube;
     let rows: [(&str, Script, DownloadError, usize); 9] = [
-        ("403", |_, _| Answer::new(403, ""), DownloadError::Expired { site }, 2),
+        ("403", |_, _| Answer::new(403, ""), DownloadError::Denied { site }, 2),
         ("404", |_, _| Answer::new(404, ""), DownloadError::Gone { site }, 1),
         ("410", |_, _| Answer::new(410, ""), DownloadError::Gone { site }, 1),
         (

@@ -17,6 +17,7 @@
 //! | [`forms`], [`names`] | in which form, under which name |
 
 mod accept;
+mod attempts;
 mod checkup;
 mod copies;
 mod events;

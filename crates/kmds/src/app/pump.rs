@@ -10,10 +10,11 @@ use bytes::Bytes;
 use kmds_extract::choose::{Choice, Treatment};
 use kmds_extract::{Container, Kind, Stream};
 
+use super::attempts::Attempts;
 use super::flight::Job;
 use super::treat::Way;
 use super::words::Failure;
-use super::work::{Attempts, show};
+use super::work::show;
 use super::{Inner, forms};
 use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
@@ -116,8 +117,9 @@ impl Inner {
         let expected = stream.duration.or(song.track.duration);
         match way {
             Way::Keep => {
-                self.fill(job, lease, stream, |partial| self.jobs.change(job, |status| show(status, partial, ext)))
-                    .await?;
+                let may_hurry = engine == Engine::Native && !song.hurried;
+                let began = |partial| self.jobs.change(job, |status| show(status, partial, ext));
+                self.fill(job, lease, stream, may_hurry, began).await?;
                 self.announce_length(lease);
             }
             _ => {
@@ -139,12 +141,14 @@ impl Inner {
         Ok(Yield { ext: ext.to_owned(), stream: stream.label.clone(), checked })
     }
 
-    /// The bytes of a stream into a lease, continuing what it kept of the same stream.
+    /// The bytes of a stream into a lease, continuing what it kept of the same stream. With `may_hurry` it ends as
+    /// [`DownloadError::Slow`] where the site holds the URL back.
     pub(super) async fn fill(
         &self,
         job: &Job,
         lease: &mut Lease,
         stream: &Stream,
+        may_hurry: bool,
         began: impl FnOnce(Arc<Partial>),
     ) -> Result<(), PumpError> {
         let kept = lease.kept().filter(|kept| kept.validator == stream.validator);
@@ -169,6 +173,9 @@ impl Inner {
             if now != mark {
                 lease.mark(&now).await?;
                 mark = now;
+            }
+            if may_hurry && download.is_slow() {
+                return Err(DownloadError::Slow { site: stream.site }.into());
             }
         }
         Ok(())

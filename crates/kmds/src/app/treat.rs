@@ -45,7 +45,9 @@ impl Inner {
         let mut raw_lease = self.store.lease(&job.key.raw()).await?;
         let (began, raw_partial) = watch::channel(None);
         let download = async {
-            self.fill(job, &mut raw_lease, stream, |partial| drop(began.send_replace(Some(partial)))).await?;
+            // What is made of the bytes would have to be made anew: a slow URL must do.
+            let began = |partial| drop(began.send_replace(Some(partial)));
+            self.fill(job, &mut raw_lease, stream, false, began).await?;
             self.announce_length(&mut raw_lease);
             check(&mut raw_lease, stream.container, expected).await?;
             self.jobs.change(job, |status| status.state = State::Converting);

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmds_extract::choose::{Accept, Choice, Treatment, choose};
+use kmds_extract::choose::{Choice, choose};
 use kmds_extract::{ExtractError, Kind, Site, Source, Track};
 
 use super::accept::failure_of;
+use super::attempts::{Attempts, goes_on, order_for};
 use super::flight::{Job, Status};
 use super::pump::{PumpError, Yield};
 use super::resolve::now_unix;
@@ -47,6 +48,8 @@ impl From<StoreError> for End {
 enum Trouble {
     /// Ask the site for the song again, and go on with what was kept.
     AskAgain(Failure),
+    /// Ask the site for the song again, once: what it sends is held back. If that brings nothing better, it must do.
+    Slow,
     /// The next encoding of the song, then the second engine.
     Next(Failure),
     /// This encoding is switched off. When all are, the site's reason depends on what else it lists.
@@ -166,12 +169,12 @@ impl Inner {
         self.jobs.change(job, |status| status.state = State::Downloading);
         self.store.set_state(key, store::State::Downloading).await?;
         let mut lease = self.lease(key).await?;
-        let mut song = Attempts { track, accept: row.accept, human_name: row.human_name, asked: 0, restarted: false };
+        let mut song = Attempts::new(track, row);
         let first = match self.try_streams(job, &mut lease, &mut song).await {
             Ok(done) => return self.publish(job, lease, &song, done).await,
             Err(Trouble::End(end)) => return Err(end),
             Err(Trouble::Next(failure) | Trouble::AskAgain(failure)) => failure,
-            Err(Trouble::Gone) => Failure::from(&kmds_extract::all_gone(&song.track)),
+            Err(Trouble::Gone | Trouble::Slow) => Failure::from(&kmds_extract::all_gone(&song.track)),
         };
         match self.try_rescue(job, &mut lease, &mut song, &first).await {
             Some(done) => self.publish(job, lease, &song, done).await,
@@ -192,29 +195,39 @@ impl Inner {
         lease: &mut Lease,
         song: &mut Attempts,
     ) -> Result<Yield, Trouble> {
+        let mut slow: Option<(Track, Engine)> = None;
         loop {
-            let (track, engine) = self.with_streams(song).await?;
+            let (track, engine) = match (self.with_streams(song).await, slow.take()) {
+                (Ok(fresh), Some(slow)) if !goes_on(&fresh.0, lease) => slow,
+                (Ok(fresh), _) => fresh,
+                (Err(_), Some(slow)) => slow,
+                (Err(trouble), None) => return Err(trouble),
+            };
             let choices = order_for(&choose(&track.streams, &song.accept), lease);
             let mut last = None;
-            let mut again = None;
+            let mut again = false;
             for choice in choices {
                 match self.try_one(job, lease, song, &choice, engine).await {
                     Ok(done) => return Ok(done),
                     Err(Trouble::Next(failure)) => last = Some(failure),
                     Err(Trouble::Gone) => {}
-                    Err(Trouble::AskAgain(failure)) => {
-                        again = Some(failure);
+                    Err(Trouble::AskAgain(_)) => {
+                        song.asked += 1;
+                        again = true;
+                        break;
+                    }
+                    Err(Trouble::Slow) => {
+                        song.hurried = true;
+                        slow = Some((track.clone(), engine));
+                        again = true;
                         break;
                     }
                     Err(end) => return Err(end),
                 }
             }
-            match again {
-                Some(_) => song.asked += 1,
-                None => {
-                    let gone = || Failure::from(&kmds_extract::all_gone(&track));
-                    return Err(Trouble::Next(last.unwrap_or_else(gone)));
-                }
+            if !again {
+                let gone = || Failure::from(&kmds_extract::all_gone(&track));
+                return Err(Trouble::Next(last.unwrap_or_else(gone)));
             }
         }
     }
@@ -272,6 +285,7 @@ impl Inner {
         let error = match error {
             PumpError::Store(error) => return Err(Trouble::End(error.into())),
             PumpError::Convert(failure) => return Err(Trouble::End(End::Failed(failure))),
+            PumpError::Download(DownloadError::Slow { .. }) => return Ok(Some(Trouble::Slow)),
             PumpError::Broken(what) => return self.broken(what, lease, song, choice.stream.site).await,
             PumpError::Download(error) => error,
         };
@@ -289,8 +303,7 @@ impl Inner {
                 lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
                 Trouble::Next(failure)
             }
-            // A site that is silent for one stream is silent for the next.
-            Remedy::None if matches!(error, DownloadError::Stalled { .. }) => Trouble::End(End::Failed(failure)),
+            Remedy::None if error.is_of_all_streams() => Trouble::End(End::Failed(failure)),
             Remedy::AskAgain { .. } | Remedy::None => Trouble::Next(failure),
         }))
     }
@@ -333,7 +346,7 @@ impl Inner {
             match self.try_one(job, lease, song, &choice, Engine::YtDlp).await {
                 Ok(done) => return Some(done),
                 Err(Trouble::End(_)) => return None,
-                Err(Trouble::Next(_) | Trouble::AskAgain(_) | Trouble::Gone) => {}
+                Err(Trouble::Next(_) | Trouble::AskAgain(_) | Trouble::Slow | Trouble::Gone) => {}
             }
         }
         None
@@ -363,32 +376,6 @@ impl Inner {
 
 fn cancelled() -> Failure {
     Failure::new(Kind::Cancelled, "the song was removed, or the service is stopping; fetch it again")
-}
-
-/// One song's attempts so far.
-pub(super) struct Attempts {
-    pub track: Track,
-    pub accept: Accept,
-    pub human_name: String,
-    /// Times the site was asked for fresh URLs after some had failed.
-    pub asked: u32,
-    /// The bytes were thrown away once already.
-    pub restarted: bool,
-}
-
-/// The stream whose bytes are kept goes first among those as good for the client: its download goes on. What was only
-/// tried because the best would not come does not: the best may come now.
-fn order_for(choices: &[Choice], lease: &Lease) -> Vec<Choice> {
-    let mut choices = choices.to_vec();
-    if let Some(kept) = lease.kept() {
-        let best = choices.first().and_then(|choice| choice.stream.bitrate_bps).unwrap_or(0);
-        let as_good = |choice: &Choice| choice.stream.bitrate_bps.is_none_or(|bitrate| bitrate >= best / 4 * 3);
-        let kept_first = |choice: &Choice| {
-            choice.treatment == Treatment::Keep && choice.stream.validator == kept.validator && as_good(choice)
-        };
-        choices.sort_by_key(|choice| !kept_first(choice));
-    }
-    choices
 }
 
 /// Where a job's watchers find its growing file.

@@ -12,6 +12,12 @@ pub enum DownloadError {
     /// 403, and on Bandcamp and SoundCloud 410: a fresh URL of the same stream may go on at the same byte.
     #[error("{site} refused the audio: its URL has expired, or this address is not served")]
     Expired { site: Site },
+    /// The same on YouTube before a file's first byte: a fresh URL is worth one try.
+    #[error("{site} refused the audio: this address is not served, or not this client")]
+    Denied { site: Site },
+    /// The URL is held back: a fresh one may not be. Told by the one who reads, if it is worth it to him.
+    #[error("{site} sends the audio hardly faster than it plays")]
+    Slow { site: Site },
     /// 404, on YouTube 410 too.
     #[error("{site} no longer has this audio file")]
     Gone { site: Site },
@@ -57,6 +63,8 @@ impl DownloadError {
     pub const fn site(&self) -> Site {
         match self {
             Self::Expired { site }
+            | Self::Denied { site }
+            | Self::Slow { site }
             | Self::Gone { site }
             | Self::NotAudio { site, .. }
             | Self::Empty { site }
@@ -74,12 +82,12 @@ impl DownloadError {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Expired { site: Site::YouTube } => Kind::OriginRefused,
+            Self::Expired { site: Site::YouTube } | Self::Denied { .. } => Kind::OriginRefused,
             // YouTube answers 503 to an address that asks too much.
             Self::Refused { site: Site::YouTube, status: 503 } | Self::Limited { .. } => Kind::RateLimited,
             Self::Refused { site: Site::YouTube, status } if *status < 500 => Kind::OriginRefused,
             Self::Wrong { .. } => Kind::Truncated,
-            Self::Stalled { .. } => Kind::Timeout,
+            Self::Stalled { .. } | Self::Slow { .. } => Kind::Timeout,
             Self::Playlist { .. } => Kind::PageChanged,
             Self::Expired { .. }
             | Self::Gone { .. }
@@ -91,11 +99,23 @@ impl DownloadError {
         }
     }
 
+    /// Whether the site's other streams of the song would fare no better: they come from the same machines.
+    #[must_use]
+    pub const fn is_of_all_streams(&self) -> bool {
+        match self {
+            Self::Stalled { .. } | Self::Failed { site: Site::YouTube, .. } => true,
+            Self::Refused { site: Site::YouTube, status } => *status >= 500,
+            _ => false,
+        }
+    }
+
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
             Self::Expired { .. } => Remedy::AskAgain { times: 3 },
-            Self::Gone { .. } | Self::Empty { .. } => Remedy::AskAgain { times: 1 },
+            Self::Denied { .. } | Self::Slow { .. } | Self::Gone { .. } | Self::Empty { .. } => {
+                Remedy::AskAgain { times: 1 }
+            }
             Self::NotAudio { .. } | Self::Changed { .. } | Self::Wrong { .. } => Remedy::StartOver,
             Self::Limited { retry_after, .. } => Remedy::Wait(*retry_after),
             Self::Stalled { .. } | Self::Refused { .. } | Self::Failed { .. } | Self::Playlist { .. } => Remedy::None,
@@ -118,6 +138,8 @@ mod tests {
             let text = String::new;
             for (error, kind, remedy) in [
                 (DownloadError::Expired { site }, refused, again(3)),
+                (DownloadError::Denied { site }, Kind::OriginRefused, again(1)),
+                (DownloadError::Slow { site }, Kind::Timeout, again(1)),
                 (DownloadError::Gone { site }, Kind::OriginFailed, again(1)),
                 (DownloadError::Empty { site }, Kind::OriginFailed, again(1)),
                 (DownloadError::NotAudio { site, found: text() }, Kind::OriginFailed, Remedy::StartOver),

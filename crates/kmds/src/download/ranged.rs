@@ -270,7 +270,9 @@ impl Ranged {
                 if self.steps.as_mut().is_some_and(|steps| steps.refused(length)) {
                     return Ok(Verdict::TrySmaller);
                 }
-                Err(DownloadError::Expired { site: self.site })
+                let site = self.site;
+                let denied = self.steps.is_some() && self.offset == 0;
+                Err(if denied { DownloadError::Denied { site } } else { DownloadError::Expired { site } })
             }
             status => refusal(self.site, status, answer.retry_after).map(Verdict::TryAgain),
         }

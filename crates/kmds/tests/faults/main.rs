@@ -12,3 +12,4 @@ mod cell;
 mod limits;
 mod matrix;
 mod survived;
+mod youtube;

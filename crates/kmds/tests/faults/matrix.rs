@@ -100,6 +100,8 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
         ("status:500" | "status:503" | "status:503,1", _) => fails("origin_failed", 6),
         ("bot_check", _) => fails("bot_check", 6),
         (_, Bandcamp) if name == "redirect_to" => fails("unsupported_link", 1),
+        // A call never leads elsewhere: each of the two is asked once more, and not followed.
+        (_, YouTube) if name.starts_with("redirect_") => fails("page_changed", 4),
         (_, _) if name == "redirect_to" => fails("origin_failed", 2),
         // Six on the way round, and one for the visitor id.
         (_, _) if name == "redirect_loop" => fails("origin_failed", 7),
@@ -134,8 +136,11 @@ fn on_media(place: Place, fault: &str) -> (Wanted, usize, u64) {
         ("wrong_length", Hls) => fails("origin_failed|page_changed", 40),
         ("status:429" | "status:429,1" | "bot_check", YouTube) => fails("rate_limited", 24),
         ("status:429" | "status:429,1", _) => fails("rate_limited", 60),
-        ("status:403" | "status:401", YouTube) => fails("origin_refused", 12),
-        ("status:503" | "status:503,1", YouTube) => fails("rate_limited|origin_failed", 8),
+        // Two ranges each of the URL that came with the song, of a fresh one, and of another encoding.
+        ("status:403", YouTube) => fails("origin_refused", 6),
+        ("status:401", YouTube) => fails("origin_refused", 12),
+        ("status:503" | "status:503,1", YouTube) => fails("rate_limited", 4),
+        ("status:500", YouTube) => fails("origin_failed", 4),
         ("status:416" | "wrong_length" | "wrong_bytes" | "changed_page", _) => fails("origin_failed|truncated", 40),
         _ => match name {
             "slow" | "stall" | "no_answer" | "slow_loris" => fails("timeout", 12),
