@@ -65,11 +65,17 @@ pub struct Setup {
     pub folder: std::sync::Arc<Folder>,
     settings: Vec<(String, String)>,
     recipes: String,
+    behind: Vec<String>,
 }
 
 impl Setup {
     pub fn new() -> Self {
-        Self { folder: std::sync::Arc::new(Folder::new()), settings: Vec::new(), recipes: FAST_RECIPES.to_owned() }
+        Self {
+            folder: std::sync::Arc::new(Folder::new()),
+            settings: Vec::new(),
+            recipes: FAST_RECIPES.to_owned(),
+            behind: Vec::new(),
+        }
     }
 
     pub fn of(lab: &Lab) -> Self {
@@ -89,11 +95,32 @@ impl Setup {
         self
     }
 
+    /// Runs behind this command, which enters another network, on a socket that is opened here.
+    pub fn behind(mut self, command: Vec<String>) -> Self {
+        self.behind = command;
+        self
+    }
+
+    /// The program, on a socket of its own or (behind another command) on one handed to it as a service manager does.
+    fn program(&self) -> Command {
+        let binary = std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into());
+        if self.behind.is_empty() {
+            let mut command = Command::new(binary);
+            command.stdin(Stdio::null());
+            return command;
+        }
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let hand = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", hand, "sh"]).args(&self.behind).arg(binary);
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)));
+        command
+    }
+
     pub fn start(&self) -> Kmds {
         let recipes = self.folder.path("recipes.toml");
         std::fs::write(&recipes, &self.recipes).expect("recipes");
-        let binary = std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into());
-        let mut command = Command::new(binary);
+        let mut command = self.program();
         command
             .arg("serve")
             .env_clear()
@@ -107,7 +134,6 @@ impl Setup {
             .env("KMDS_CACHE__MIN_FREE_BYTES", "0")
             .env("KMDS_ENGINES__YTDLP__ENABLED", "false")
             .envs(self.settings.iter().cloned())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the kmds binary starts");
