@@ -4,6 +4,7 @@ mod catalog;
 mod evicting;
 mod growing;
 mod publishing;
+mod released;
 mod restarting;
 mod tidying;
 
@@ -114,6 +115,7 @@ pub fn accepted(name: &str) -> Accepted {
         human_name: format!("Somebody - Song {name}.m4a"),
         ext: "m4a".to_owned(),
         total_bytes: None,
+        approximate_bytes: Some(1_000),
         accept: Accept::default(),
         requester: "bot".to_owned(),
         enqueue: true,

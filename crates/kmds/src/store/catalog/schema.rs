@@ -1,7 +1,7 @@
 //! The catalog's tables and how they grew.
 //!
 //! Owns `CREATE TABLE` and the migrations; `PRAGMA user_version` counts those applied. A released migration is never
-//! edited: later ones are appended. Times are milliseconds since 1970, sizes are bytes.
+//! edited: later ones are appended, each with the catalog of its release in `tests/store/released`. Times are milliseconds since 1970, sizes are bytes.
 
 use rusqlite::Connection;
 
@@ -77,14 +77,15 @@ const CACHE_KIB: i32 = 1_024;
 /// Sets the connection up and brings the tables to the newest version. Returns the version found.
 pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? as usize;
+    if version > MIGRATIONS.len() {
+        // Before anything is written: what a later release made of this file is not known here.
+        return Ok(Found::Newer);
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
-    let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? as usize;
-    if version > MIGRATIONS.len() {
-        return Ok(Found::Newer);
-    }
     let transaction = connection.transaction()?;
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         transaction.execute_batch(migration)?;
