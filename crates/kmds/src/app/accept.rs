@@ -163,6 +163,7 @@ impl Inner {
                 human_name: names::with_extension(&stem, ext),
                 ext: ext.to_owned(),
                 total_bytes: expected.exact_size,
+                approximate_bytes: expected.approximate_size,
                 accept: accept.clone(),
                 requester: requester.to_string(),
                 enqueue: place < ahead,

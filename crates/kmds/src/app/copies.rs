@@ -92,6 +92,7 @@ impl Inner {
             human_name: forms::rename(&song.file_name, &ext),
             ext,
             total_bytes: None,
+            approximate_bytes: None,
             accept: self.accept.clone(),
             requester: "0".to_owned(),
             enqueue: true,

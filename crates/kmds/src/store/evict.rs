@@ -15,7 +15,37 @@ use super::key::Key;
 use super::layout::remove;
 
 /// Room asked for when the site does not state a length: a song of an hour at 128 kbit/s is four times that, most are a third.
-const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
+pub(super) const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
+
+/// Bytes one song can have at most, were everything of ours that can ever leave gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    budget: u64,
+    /// `None` where the drive does not say.
+    above_floor: Option<u64>,
+}
+
+impl Most {
+    pub(super) fn of(shared: &Shared, catalog: &Catalog) -> Result<Self, StoreError> {
+        let claims = shared.in_use.claims_beside(None);
+        let ours = catalog.ready_bytes()?.saturating_add(claims.whole - claims.unwritten);
+        let floor = shared.config.min_free_bytes;
+        let above_floor =
+            drive::free_bytes(shared.layout.cache()).map(|free| free.saturating_add(ours).saturating_sub(floor));
+        Ok(Self { budget: shared.config.max_bytes, above_floor })
+    }
+
+    /// # Errors
+    /// [`StoreError::DiskFull`]: waiting will not help.
+    pub(super) fn holds(self, need_bytes: u64) -> Result<(), StoreError> {
+        let within = |have_bytes, limit| match need_bytes > have_bytes {
+            true => Err(StoreError::DiskFull { need_bytes, have_bytes, limit }),
+            false => Ok(()),
+        };
+        within(self.budget, SpaceLimit::MaxBytes)?;
+        self.above_floor.map_or(Ok(()), |have| within(have, SpaceLimit::MinFree))
+    }
+}
 
 /// Room for `need` bytes of `key`, of which `written` are on the drive.
 pub(super) fn reserve(

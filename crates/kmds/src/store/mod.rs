@@ -203,19 +203,21 @@ impl Store {
     /// was published is queued again, like evicted, deleted and failed ones (final failures rest for ten minutes).
     /// At most `room` of them may be newly queued.
     /// # Errors
-    /// [`StoreError::QueueFull`], or the catalog's own: then none was accepted.
+    /// [`StoreError::QueueFull`]; [`StoreError::DiskFull`] when the drive can never hold any of those newly queued; or the
+    /// catalog's own: then none was accepted.
     pub async fn accept_within(&self, songs: Vec<Accepted>, room: usize) -> Result<Vec<AcceptedRow>, StoreError> {
         self.with(move |shared, catalog| {
             // By its length: whoever opens a file looks more closely, and a whole list waits for this.
             let whole = |row: &Row| tidy::looks_whole(shared, row);
-            catalog.accept(&songs, room, whole, Timestamp::now())
+            let most = evict::Most::of(shared, catalog)?;
+            catalog.accept(&songs, room, most, whole, Timestamp::now())
         })
         .await
     }
 
     /// [`Store::accept_within`] without a bound.
     /// # Errors
-    /// The catalog's own: then none was accepted.
+    /// As there: then none was accepted.
     pub async fn accept(&self, songs: Vec<Accepted>) -> Result<Vec<AcceptedRow>, StoreError> {
         self.accept_within(songs, usize::MAX).await
     }

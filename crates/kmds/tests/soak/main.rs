@@ -35,6 +35,10 @@ audio_stall = 1.0
 audio_pauses = [0.02, 0.05]
 limit_pause = 0.2
 connect = 1.0
+[youtube]
+limited_wait = 0.2
+quota_wait = 0.2
+bot_check_wait = 0.2
 [soundcloud]
 limit_pause = 0.2
 [bandcamp]

@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 use super::ready::{ReadyFile, sharing, write_ready};
 use super::rows::{Row, State};
 use super::{Catalog, StoreError, row_in, sql};
+use crate::store::evict::{Most, UNKNOWN_LENGTH_BYTES};
 use crate::store::key::Key;
 
 /// One song of a `/fetch`.
@@ -28,6 +29,8 @@ pub struct Accepted {
     pub ext: String,
     /// Length where the site states it already.
     pub total_bytes: Option<u64>,
+    /// The same, or an estimate: to tell at once that there can be no room for it.
+    pub approximate_bytes: Option<u64>,
     pub accept: Accept,
     /// Who asked, for fairness.
     pub requester: String,
@@ -56,11 +59,13 @@ pub(super) enum Overwrite {
 }
 
 impl Catalog {
-    /// One transaction for all, or for none when more than `room` of them would be newly queued. `whole` tells whether a ready row's file is on the drive as it should be.
+    /// One transaction for all, or for none when more than `room` of them would be newly queued, or the `most` there can
+    /// be of space is too little for any of those. `whole` tells whether a ready row's file is on the drive as it should be.
     pub(in crate::store) fn accept(
         &mut self,
         songs: &[Accepted],
         room: usize,
+        most: Most,
         whole: impl Fn(&Row) -> bool,
         now: Timestamp,
     ) -> Result<Vec<AcceptedRow>, StoreError> {
@@ -72,8 +77,14 @@ impl Catalog {
             write_track(&transaction, &song.track, seen, now).map_err(sql(what))?;
             rows.push(accept_one(&transaction, song, &whole, now).map_err(sql(what))?);
         }
-        if rows.iter().flatten().filter(|row: &&AcceptedRow| row.newly_queued).count() > room {
+        let queued = songs.iter().zip(&rows).filter(|(_, row)| row.as_ref().is_some_and(|row| row.newly_queued));
+        if queued.clone().count() > room {
             return Err(StoreError::QueueFull);
+        }
+        // What a copy needs is known when its original is there.
+        let needs = queued.filter(|(song, _)| !song.key.is_copy()).map(|(song, _)| song.approximate_bytes);
+        if let Some(least) = needs.map(|need| need.unwrap_or(UNKNOWN_LENGTH_BYTES)).min() {
+            most.holds(least)?;
         }
         transaction.commit().map_err(sql(what))?;
         rows.into_iter().collect::<Option<_>>().ok_or(StoreError::Gone)
