@@ -24,11 +24,15 @@ impl Drop for Nginx {
 }
 
 impl Nginx {
-    fn before(kmds: &Kmds) -> Option<Self> {
+    /// By the example, with these changes; `None` without nginx.
+    fn before(kmds: &Kmds, changes: &[(&str, &str)]) -> Option<Self> {
         let program = which("nginx")?;
         let example = std::fs::read_to_string(root().join("docs/nginx.conf")).expect("the example");
-        let location = example.replace("http://127.0.0.1:60071", &kmds.url);
-        assert_ne!(location, example);
+        let changes = [("http://127.0.0.1:60071", kmds.url.as_str())].into_iter().chain(changes.iter().copied());
+        let location = changes.fold(example, |text, (from, to)| {
+            assert!(text.contains(from), "the example has no {from}");
+            text.replace(from, to)
+        });
         let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         let folder = kmds.folder.path("nginx");
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -55,7 +59,7 @@ async fn the_nginx_example_serves_both_faces_below_its_path() {
     let song = lab.bandcamp().track("Held").holds_at(kib(64)).publish();
     let setup = Setup::of(&lab).set("KMDS_SERVER__BASE_PATH", "/kmds").set("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1");
     let kmds = setup.start();
-    let Some(nginx) = Nginx::before(&kmds) else { return skipped("behind a reverse proxy", "there is no nginx") };
+    let Some(nginx) = Nginx::before(&kmds, &[]) else { return skipped("behind a reverse proxy", "there is no nginx") };
     let at = |path: &str| format!("{}/kmds{path}", nginx.url);
     kmds.until("nginx answers", async || kmds.http.get(at("/healthz")).send().await.is_ok()).await;
     let request = kmds.http.post(at("/fetch")).body(serde_json::json!({ "URL": song.link() }).to_string());
@@ -81,4 +85,38 @@ async fn the_nginx_example_serves_both_faces_below_its_path() {
     let partial = kmds.http.get(music).header("range", "bytes=5-9").send().await.expect("a range");
     assert_eq!(partial.status(), 206);
     assert_eq!(partial.bytes().await.expect("a body"), song.bytes().slice(5..10));
+}
+
+#[tokio::test]
+async fn with_tokens_people_sign_in_at_nginx_and_the_page_works_for_them() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Signed In").publish();
+    let setup = Setup::of(&lab).set("KMDS_SERVER__BASE_PATH", "/kmds").set("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let (tokens, users) = (setup.folder.path("tokens"), setup.folder.path("users"));
+    std::fs::write(&tokens, "open-sesame\n").expect("a file");
+    std::fs::write(&users, "ada:{PLAIN}lovelace\n").expect("a file");
+    let kmds = setup.set("KMDS_SERVER__TOKENS_FILE", &tokens.display().to_string()).start();
+    let users = format!("auth_basic_user_file {}", users.display());
+    let changes = [
+        ("#auth_basic \"KMDS\"", "auth_basic \"KMDS\""),
+        ("#auth_basic_user_file /etc/nginx/kmds.users", &users),
+        ("#proxy_set_header Authorization \"Bearer TOKEN\"", "proxy_set_header Authorization \"Bearer open-sesame\""),
+    ];
+    let Some(nginx) = Nginx::before(&kmds, &changes) else { return skipped("signing in", "there is no nginx") };
+    let at = |path: &str| format!("{}/kmds{path}", nginx.url);
+    kmds.until("nginx answers", async || kmds.http.get(at("/healthz")).send().await.is_ok()).await;
+    let stranger = kmds.http.get(at("/ui/")).send().await.expect("an answer");
+    assert_eq!(stranger.status(), 401);
+    let signed_in = |request: reqwest::RequestBuilder| request.basic_auth("ada", Some("lovelace")).send();
+    for path in ["/ui/", "/ui/page.js", "/api/v1/stats", "/api/v1/events"] {
+        let answer = signed_in(kmds.http.get(at(path))).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    // As the page asks.
+    let body = serde_json::json!({ "url": song.link() }).to_string();
+    let asked = kmds.http.post(at("/api/v1/fetch")).header("content-type", "application/json").body(body);
+    let asked = asked.header("origin", &nginx.url).header("sec-fetch-site", "same-origin");
+    assert_eq!(signed_in(asked).await.expect("an answer").status(), 200);
+    let audio = kmds.http.get(at(&format!("/api/v1/tracks/bandcamp/{}/audio?wait=60", song.id())));
+    assert_eq!(signed_in(audio).await.expect("audio").bytes().await.expect("a body"), song.bytes());
 }
