@@ -2,7 +2,7 @@
 //!
 //! Owns names, units and labels, and the text that Prometheus reads. Hides the registry. Never measures anything itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use kmds_extract::{Kind, Site};
@@ -220,8 +220,26 @@ impl Metrics {
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);
-        text
+        as_prometheus(&text)
     }
+}
+
+/// OpenMetrics as Prometheus' own text format, which every reader knows: there a counter's family has the name of its
+/// samples, `_total` included, and nothing marks the end.
+fn as_prometheus(open_metrics: &str) -> String {
+    let counter = |line: &'_ str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+    let counters: BTreeSet<String> = open_metrics.lines().filter_map(counter).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what), Some(family), Some(rest)) if counters.contains(family) => {
+                text.push_str(&format!("# {what} {family}_total {rest}\n"));
+            }
+            _ => text.push_str(&format!("{line}\n")),
+        }
+    }
+    text
 }
 
 /// Brings a counter to what was counted elsewhere.
@@ -263,4 +281,28 @@ pub struct Lane {
     pub site: Site,
     pub waiting: u64,
     pub running: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_has_the_name_of_its_family_and_every_counter_ends_in_total() {
+        let metrics = Metrics::new();
+        metrics.answered("/", 200);
+        metrics.job_done(Site::YouTube, Some(Kind::Live));
+        let text = metrics.text(&Snapshot::default());
+        let mut family = ("", "");
+        for line in text.lines() {
+            if let Some(declared) = line.strip_prefix("# TYPE ") {
+                family = declared.split_once(' ').expect("a name and a type");
+                assert!(text.contains(&format!("# HELP {} ", family.0)), "{text}");
+                assert_eq!(family.1 == "counter", family.0.ends_with("_total"), "{line}");
+            } else if !line.starts_with("# HELP ") {
+                assert_eq!(line.split(['{', ' ']).next(), Some(family.0), "{line}");
+            }
+        }
+        assert!(text.contains("kmds_http_requests_total{route=\"/\",status=\"200\"} 1\n"), "{text}");
+    }
 }

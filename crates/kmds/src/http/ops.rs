@@ -16,7 +16,7 @@ use super::openapi::description;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Version of the text format that `metrics` writes.
-const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// That the service answers.
 #[derive(Debug, Serialize)]
@@ -60,9 +60,9 @@ pub(super) async fn readyz(State(http): State<Http>) -> Response {
 
 /// Metrics, as Prometheus reads them.
 #[cfg_attr(test, utoipa::path(get, path = "/metrics", tag = "operation",
-    responses(ClassicRefusals, (status = 200, description = "Metrics", content_type = "application/openmetrics-text", body = String))))]
+    responses(ClassicRefusals, (status = 200, description = "Metrics", content_type = "text/plain", body = String))))]
 pub(super) async fn metrics(State(http): State<Http>) -> Response {
-    ([(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, NO_STORE)], http.app().metrics_text().await).into_response()
+    ([(CONTENT_TYPE, PROMETHEUS_TEXT), (CACHE_CONTROL, NO_STORE)], http.app().metrics_text().await).into_response()
 }
 
 /// This description.
