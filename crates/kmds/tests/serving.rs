@@ -18,6 +18,13 @@ async fn ready(kmds: &Kmds, song: &Song) -> String {
     reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned()
 }
 
+/// Where v1 serves what a tunnel serves.
+fn v1_audio(tunnel: &str) -> String {
+    let name = tunnel.strip_prefix("/tunnel?file=").expect("a tunnel");
+    let (site, id) = name.split_once('-').expect("a site");
+    format!("/api/v1/tracks/{site}/{}/audio", id.rsplit_once('.').expect("an extension").0)
+}
+
 async fn ask(kmds: &Kmds, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = kmds.http.get(kmds.at(path)).timeout(PATIENCE);
     for (name, value) in headers {
@@ -76,6 +83,14 @@ async fn ranges_and_conditions_of_a_finished_file_are_as_the_standard_says() {
         ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", 412),
     ] {
         assert_eq!(ask(&kmds, &path, &[(name, value)]).await.status().as_u16(), status, "{name}: {value}");
+    }
+    for (path, spelled) in [(path.clone(), "application/json"), (v1_audio(&path), "application/problem+json")] {
+        let answer = ask(&kmds, &path, &[("if-match", "\"other\"")]).await;
+        assert_eq!((answer.status().as_u16(), header(&answer, "content-type")), (412, spelled));
+        let body: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+        let (status, sentence) = (body.get("Status").or(body.get("status")), body.get("Error").or(body.get("detail")));
+        assert_eq!(status, Some(&Value::from(412)), "{body}");
+        assert!(sentence.and_then(Value::as_str).is_some_and(|sentence| sentence.contains(&etag)), "{body}");
     }
     for (validator, status) in [(etag.as_str(), 206), (&modified, 206), ("\"other\"", 200), ("W/\"other\"", 200)] {
         let answer = ask(&kmds, &path, &[("range", "bytes=0-9"), ("if-range", validator)]).await;

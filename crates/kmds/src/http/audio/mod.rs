@@ -80,8 +80,10 @@ pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> 
         audio = app.audio(key, Want::WholeWithin(END_WITHIN)).await?;
         asked = counted_ranges(&audio, request);
     }
-    if let Some(answer) = unmet_condition(&audio, request) {
-        return Ok(answer);
+    match conditional::weigh(&request.headers, validators(&audio)) {
+        Verdict::Go => {}
+        Verdict::NotModified => return Ok(not_modified(&audio)),
+        Verdict::Failed => return Err(not_as_the_client_has_it(&audio).into()),
     }
     let total = match (audio.total, asked.as_deref()) {
         (Some(total), _) => total,
@@ -152,17 +154,17 @@ fn growing_whole(audio: Audio, app: &App) -> Response {
     fill(response, audio, [Piece::Span { at: 0, end: None }], app)
 }
 
-/// 304 or 412, when a condition says so.
-fn unmet_condition(audio: &Audio, request: &Parts) -> Option<Response> {
-    let status = match conditional::weigh(&request.headers, validators(audio)) {
-        Verdict::Go => return None,
-        Verdict::NotModified => StatusCode::NOT_MODIFIED,
-        Verdict::Failed => StatusCode::PRECONDITION_FAILED,
-    };
-    let mut response = head(audio, status);
+fn not_modified(audio: &Audio) -> Response {
+    let mut response = head(audio, StatusCode::NOT_MODIFIED);
     response.headers_mut().remove(CONTENT_TYPE);
     response.headers_mut().remove(CONTENT_DISPOSITION);
-    Some(response)
+    response
+}
+
+fn not_as_the_client_has_it(audio: &Audio) -> Refusal {
+    let now = audio.etag.as_deref().map_or_else(|| "has no ETag yet".to_owned(), |etag| format!("has the ETag {etag}"));
+    let sentence = format!("the file {now} and is not as the condition wants it; ask again without the condition");
+    Refusal::bad_request(sentence).with_status(StatusCode::PRECONDITION_FAILED)
 }
 
 fn single_part(audio: Audio, span: Span, total: u64, app: &App) -> Response {

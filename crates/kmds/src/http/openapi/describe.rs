@@ -46,7 +46,7 @@ impl IntoResponses for AudioAnswers {
             ("200".to_owned(), bytes("The file", &AUDIO)),
             ("206".to_owned(), bytes("The ranges asked for", &parts)),
             ("304".to_owned(), bytes("As the client has it", &[])),
-            ("412".to_owned(), bytes("Not as the client has it", &[])),
+            ("412".to_owned(), unmet()),
         ])
     }
 }
@@ -64,6 +64,15 @@ impl IntoResponses for PictureAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         BTreeMap::from([("200".to_owned(), bytes("The picture", &PICTURES))])
     }
+}
+
+/// In the words of whichever face was asked.
+fn unmet() -> RefOr<Response> {
+    let said = |schema| ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    let response = ResponseBuilder::new().description("The file is not as the condition wants it");
+    let response =
+        [CLASSIC, V1].iter().fold(response, |response, face| response.content(face.content_type, said(face.schema)));
+    RefOr::T(response.build())
 }
 
 fn bytes(description: &str, content_types: &[&str]) -> RefOr<Response> {
