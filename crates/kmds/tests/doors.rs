@@ -197,6 +197,19 @@ async fn the_root_tells_the_bound_port_and_sends_browsers_to_the_page() {
 }
 
 #[tokio::test]
+async fn a_server_without_room_for_any_song_is_alive_but_not_ready() {
+    for (setting, wanted) in [("KMDS_CACHE__MIN_FREE_BYTES", "100000 TiB"), ("KMDS_CACHE__MAX_BYTES", "0")] {
+        let kmds = Setup::new().set(setting, wanted).start();
+        let ready = kmds.get("/readyz").await;
+        assert_eq!(ready.status(), 503, "{setting}");
+        assert!(ready.headers().contains_key("retry-after"));
+        let reply: Value = serde_json::from_str(&ready.text().await.expect("a body")).expect("JSON");
+        assert!(reply["problems"][0].as_str().is_some_and(|why| why.contains("cache.min_free_bytes")), "{reply}");
+        assert_eq!(kmds.get("/healthz").await.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn every_answer_carries_an_id_and_the_log_has_it_but_never_the_link() {
     let kmds = Setup::new().start();
     let link = "/fetch?url=https://youtube.com/secret-link";

@@ -157,7 +157,10 @@ impl App {
         let mut problems = Vec::new();
         match self.inner.store.stats().await {
             Err(error) => problems.push(format!("the catalog does not answer: {error}")),
-            Ok(stats) if stats.free_bytes == Some(0) => problems.push("no space is left on the cache drive".to_owned()),
+            Ok(stats) if stats.room_bytes() == Some(0) => problems.push(
+                "no space is left within cache.max_bytes and above cache.min_free_bytes; make room on the cache drive"
+                    .to_owned(),
+            ),
             Ok(_) => {}
         }
         match self.inner.store.probe_drive().await {

@@ -343,7 +343,8 @@ impl Store {
     pub async fn stats(&self) -> Result<Stats, StoreError> {
         self.with(|shared, catalog| {
             let free_bytes = drive::free_bytes(shared.layout.cache());
-            Ok(Stats { max_bytes: shared.config.max_bytes, free_bytes, ..catalog.stats()? })
+            let StoreConfig { max_bytes, min_free_bytes, .. } = shared.config;
+            Ok(Stats { max_bytes, min_free_bytes, free_bytes, ..catalog.stats()? })
         })
         .await
     }

@@ -55,8 +55,19 @@ pub struct Stats {
     pub ready_bytes: u64,
     /// `cache.max_bytes`.
     pub max_bytes: u64,
+    /// `cache.min_free_bytes`.
+    pub min_free_bytes: u64,
     /// Free on the cache's drive; `None` where it does not say.
     pub free_bytes: Option<u64>,
+}
+
+impl Stats {
+    /// Bytes a new song may have when everything else is evicted for it; `None` where the drive does not say.
+    #[must_use]
+    pub fn room_bytes(&self) -> Option<u64> {
+        let above_floor = self.free_bytes?.saturating_add(self.ready_bytes).saturating_sub(self.min_free_bytes);
+        Some(above_floor.min(self.max_bytes))
+    }
 }
 
 impl Catalog {
