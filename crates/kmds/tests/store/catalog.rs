@@ -204,6 +204,8 @@ async fn songs_are_listed_newest_first_page_by_page_and_by_what_they_are() {
     assert_eq!(ids(Filter { state: Some(State::Ready), ..Filter::default() }).await, ["s3"]);
     assert_eq!(ids(Filter { state: Some(State::Deleted), ..Filter::default() }).await, ["s0"]);
     assert_eq!(ids(Filter { text: Some("SONG S5".to_owned()), ..Filter::default() }).await, ["s5"]);
+    assert_eq!(ids(Filter { text: Some(" Somebody  s5 ".to_owned()), ..Filter::default() }).await, ["s5"]);
+    assert!(ids(Filter { text: Some("s5 s4".to_owned()), ..Filter::default() }).await.is_empty());
     assert!(ids(Filter { text: Some("%".to_owned()), ..Filter::default() }).await.is_empty());
     let elsewhere = Filter { site: Some(kmds_extract::Site::Bandcamp), ..Filter::default() };
     assert!(ids(elsewhere).await.is_empty());

@@ -25,7 +25,7 @@ pub enum Found {
 pub struct Filter {
     pub state: Option<State>,
     pub site: Option<Site>,
-    /// Words of title, artist or album, in one piece, any case.
+    /// Words, or parts of them, that are all in title, artist and album, in any order and case.
     pub text: Option<String>,
     /// Leave out copies made on request.
     pub originals_only: bool,
@@ -106,15 +106,18 @@ impl Catalog {
             "SELECT {COLUMNS}, t.metadata FROM renditions r JOIN tracks t USING (site, id) \
              WHERE (?1 IS NULL OR r.seq < ?1) AND (?2 IS NULL OR r.site = ?2) \
              AND CASE WHEN ?3 IS NULL THEN r.state <> 'deleted' ELSE r.state = ?3 END \
-             AND (?4 IS NULL OR instr(t.words, ?4) > 0) AND NOT (?6 AND r.rendition LIKE '%.r') ORDER BY r.seq DESC LIMIT ?5"
+             AND NOT EXISTS (SELECT 1 FROM json_each(?4) WHERE instr(t.words, value) = 0) \
+             AND NOT (?6 AND r.rendition LIKE '%.r') ORDER BY r.seq DESC LIMIT ?5"
         );
         let mut statement = self.connection.prepare_cached(&statement).map_err(sql(what))?;
         let limit = limit.clamp(1, 1_000);
+        let words = filter.text.as_ref().map(|text| text.to_lowercase());
+        let words = words.map(|text| serde_json::json!(text.split_whitespace().collect::<Vec<_>>()).to_string());
         let bound = params![
             before,
             filter.site.map(Site::as_str),
             filter.state.map(State::as_str),
-            filter.text.as_ref().map(|text| text.to_lowercase()),
+            words,
             limit + 1,
             filter.originals_only
         ];
