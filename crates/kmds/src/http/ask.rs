@@ -75,6 +75,13 @@ pub(super) async fn body(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>,
     Ok(kept)
 }
 
+/// A body, or text inside one, as JSON; a byte order mark in front is passed over.
+/// # Errors
+/// What is wrong with it.
+pub(super) fn json(text: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+}
+
 fn too_large() -> Refusal {
     Refusal::new(Kind::TooLarge, format!("the request body is larger than {MAX_BODY_BYTES} bytes; send only the link"))
 }

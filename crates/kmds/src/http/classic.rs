@@ -98,11 +98,10 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
     let not_json = |error: serde_json::Error| {
         Refusal::bad_request(format!("the body is no JSON ({error}); send {{\"URL\": \"LINK\"}}"))
     };
-    let mut value: Value =
-        serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).map_err(not_json)?;
+    let mut value = ask::json(body).map_err(not_json)?;
     if let Value::String(inner) = &value {
         // What `json=json.dumps({...})` sends.
-        value = serde_json::from_str(inner).map_err(not_json)?;
+        value = ask::json(inner.as_bytes()).map_err(not_json)?;
     }
     let Value::Object(mut object) = value else {
         return Err(Refusal::bad_request("the body is JSON, but no object; send {\"URL\": \"LINK\"}"));
@@ -207,7 +206,8 @@ mod tests {
     fn an_object_and_a_string_holding_it_are_the_same_request() {
         let object = r#"{"URL": "https://youtu.be/x", "Playlist": true, "Accept": ["opus"], "More": {"a": 1}}"#;
         let double = serde_json::to_string(object).expect("a JSON string");
-        for body in [object, &double, &format!("\u{feff}{object}"), &format!(" \n{object}\r\n")] {
+        let marked = serde_json::to_string(&format!("\u{feff}{object}")).expect("a JSON string");
+        for body in [object, &double, &marked, &format!("\u{feff}{object}"), &format!(" \n{object}\r\n")] {
             let asked = read_body(body.as_bytes()).map_err(|refusal| refusal.failure.sentence).expect(body);
             assert_eq!(asked.link.as_deref(), Some("https://youtu.be/x"));
             assert!(asked.whole_list);

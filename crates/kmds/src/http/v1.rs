@@ -97,8 +97,8 @@ fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
 
 fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
     let example = "send {\"url\": \"LINK\"}";
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("the body is no JSON ({error}); {example}")))?;
+    let value =
+        ask::json(body).map_err(|error| Refusal::bad_request(format!("the body is no JSON ({error}); {example}")))?;
     let Value::Object(mut object) = value else {
         return Err(Refusal::bad_request(format!("the body is JSON, but no object; {example}")));
     };
