@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use kmds_extract::{Kind, TrackId};
+use kmds_extract::Kind;
 use ring::hmac;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -87,7 +87,7 @@ impl Webhook {
                     continue;
                 }
                 if calls.try_send(call(&app, &event).await).is_err() {
-                    tracing::warn!(track = event.track, "the webhook's receiver is too slow: a call is dropped");
+                    tracing::warn!(track = %event.key.track(), "the webhook's receiver is too slow: a call is dropped");
                     app.metrics().webhook("dropped");
                 }
             }
@@ -135,16 +135,13 @@ impl Webhook {
 
 /// Title and path are looked up: events do not carry them.
 async fn call(app: &App, event: &Event) -> Call {
-    let song = match TrackId::new(event.site, &event.track) {
-        Some(id) => app.song_in(&id, &event.rendition).await.ok().flatten(),
-        None => None,
-    };
+    let song = app.song_in(&event.key).await.ok().flatten();
     let is_ready = event.state == State::Ready;
     Call {
         event: if is_ready { "track.ready" } else { "track.failed" },
-        site: event.site.as_str(),
-        id: event.track.clone(),
-        rendition: event.rendition.clone(),
+        site: event.key.track().site().as_str(),
+        id: event.key.track().id().to_owned(),
+        rendition: event.key.word().to_owned(),
         state: event.state,
         kind: event.kind,
         reason: event.reason.clone(),

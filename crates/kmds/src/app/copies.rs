@@ -18,7 +18,7 @@ use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::convert::Target;
 use crate::media;
-use crate::store::{self, Accepted, Lease, Publish, Started, drive_error};
+use crate::store::{self, Accepted, Lease, Publish, Row, Started, drive_error};
 
 /// Marks a copy with tags in its key.
 const TAGGED: &str = "-tagged";
@@ -34,11 +34,12 @@ struct Wish {
 
 impl Wish {
     fn parse(rendition: &str, tags: bool) -> Option<Self> {
-        let target = match rendition {
+        let form = rendition.strip_suffix(TAGGED).unwrap_or(rendition);
+        let target = match form {
             "original" | "" => None,
             word => Some(Target::parse(word)?),
         };
-        Some(Self { target, tags })
+        Some(Self { target, tags: tags || form.len() < rendition.len() })
     }
 
     fn name(self) -> String {
@@ -46,19 +47,48 @@ impl Wish {
         format!("{form}{}", if self.tags { TAGGED } else { "" })
     }
 
+    fn key(self, song: &Song) -> Result<Key, Failure> {
+        Key::copy(song.key.track().clone(), &self.name()).ok_or_else(|| super::internal("a copy without a name"))
+    }
+
     fn of_key(key: &Key) -> Option<Self> {
-        let name = key.rendition();
-        let form = name.strip_suffix(TAGGED).unwrap_or(name);
-        Self::parse(form, form.len() < name.len())
+        Self::parse(key.rendition(), false)
     }
 }
 
+/// What a wish comes down to.
+enum Wished {
+    /// Something the site gave.
+    Plain(Key),
+    Copy(Box<Song>, Wish),
+}
+
 impl App {
-    /// The key of a form made on request (`original`, `m4a`, `mp3`, `ogg`, `opus`, `flac`, `wav`; with or without tags);
-    /// queues its making unless it stands already. `None` for a song nobody asked for.
+    /// The key of a form made on request (`original`, `m4a`, `mp3`, `ogg`, `opus`, `flac`, `wav`; with or without tags,
+    /// which `-tagged` after the form asks for too); queues its making unless it stands already. `None` for a song
+    /// nobody asked for.
     /// # Errors
     /// An unknown form, or the catalog failed.
     pub async fn rendition(&self, id: &TrackId, rendition: &str, tags: bool) -> Result<Option<Key>, Failure> {
+        match self.wished(id, rendition, tags).await? {
+            Some(Wished::Copy(song, wish)) => self.inner.queue_copy(&song, wish).await.map(Some),
+            Some(Wished::Plain(key)) => Ok(Some(key)),
+            None => Ok(None),
+        }
+    }
+
+    /// The same key, for those who only look: nothing is queued.
+    /// # Errors
+    /// As [`App::rendition`].
+    pub async fn peek_rendition(&self, id: &TrackId, rendition: &str, tags: bool) -> Result<Option<Key>, Failure> {
+        match self.wished(id, rendition, tags).await? {
+            Some(Wished::Copy(song, wish)) => wish.key(&song).map(Some),
+            Some(Wished::Plain(key)) => Ok(Some(key)),
+            None => Ok(None),
+        }
+    }
+
+    async fn wished(&self, id: &TrackId, rendition: &str, tags: bool) -> Result<Option<Wished>, Failure> {
         let unknown = || {
             let sentence = format!("`{rendition}` is no form we make; use original, m4a, mp3, ogg, opus, flac or wav");
             Failure::new(Kind::BadRequest, sentence)
@@ -66,23 +96,29 @@ impl App {
         let mut wish = Wish::parse(rendition, tags).ok_or_else(unknown)?;
         let Some(song) = self.song(id).await? else { return Ok(None) };
         if song.key.is_copy() {
-            return Ok(Some(song.key));
+            return Ok(Some(Wished::Plain(song.key)));
+        }
+        if let Some(target) = wish.target.filter(|_| !wish.tags) {
+            // Asked of the site in this form before: it need not be made.
+            let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+            let fits =
+                |row: &&Row| !row.key.is_copy() && row.ext == target.extension() && row.state != store::State::Deleted;
+            if let Some(row) = rows.iter().rev().find(fits) {
+                return Ok(Some(Wished::Plain(row.key.clone())));
+            }
         }
         if wish.target.is_some_and(|target| target.extension() == song.ext) {
             // What the site sent is in this form already: no encoder runs.
             wish.target = None;
         }
-        if wish == (Wish { target: None, tags: false }) {
-            return Ok(Some(song.key));
-        }
-        self.inner.queue_copy(&song, wish).await.map(Some)
+        let is_plain = wish == Wish { target: None, tags: false };
+        Ok(Some(if is_plain { Wished::Plain(song.key) } else { Wished::Copy(Box::new(song), wish) }))
     }
 }
 
 impl Inner {
     async fn queue_copy(&self, song: &Song, wish: Wish) -> Result<Key, Failure> {
-        let name = wish.name();
-        let key = Key::copy(song.key.track().clone(), &name).ok_or_else(|| super::internal("a copy without a name"))?;
+        let (name, key) = (wish.name(), wish.key(song)?);
         let ext = wish.target.map_or_else(|| song.ext.clone(), |target| target.extension().to_owned());
         let accepted = Accepted {
             key: key.clone(),

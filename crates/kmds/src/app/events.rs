@@ -73,13 +73,10 @@ impl Board {
         let mut inner = self.inner();
         let id = inner.next;
         inner.next += 1;
-        let track = news.key.track();
         inner.kept.push_back(Arc::new(Event {
             id,
             name,
-            site: track.site(),
-            track: track.id().to_owned(),
-            rendition: news.key.slug(),
+            key: news.key.clone(),
             state: news.state,
             received: news.received,
             total: news.total,

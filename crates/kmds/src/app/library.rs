@@ -31,13 +31,12 @@ impl App {
         Ok(Some(self.inner.known_song(row, track)))
     }
 
-    /// The song in the form an event named by its `rendition`.
+    /// The song in this form; `None` if never asked for.
     /// # Errors
     /// The catalog cannot be read.
-    pub async fn song_in(&self, id: &TrackId, rendition: &str) -> Result<Option<Song>, Failure> {
-        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
-        let Some(row) = rows.into_iter().find(|row| row.key.slug() == rendition) else { return Ok(None) };
-        let track = self.inner.store.track(id).await.map_err(store_failure)?;
+    pub async fn song_in(&self, key: &Key) -> Result<Option<Song>, Failure> {
+        let Some(row) = self.inner.store.row(key).await.map_err(store_failure)? else { return Ok(None) };
+        let track = self.inner.store.track(key.track()).await.map_err(store_failure)?;
         Ok(track.map(|track| self.inner.known_song(&row, track)))
     }
 

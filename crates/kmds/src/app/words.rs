@@ -215,20 +215,16 @@ pub struct Audio {
 }
 
 /// One line of the event stream.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Event {
     /// Grows by one; events of one process only.
     pub id: u64,
     pub name: EventName,
-    pub site: Site,
-    pub track: String,
-    pub rendition: String,
+    pub key: Key,
     pub state: State,
     pub received: u64,
     pub total: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 

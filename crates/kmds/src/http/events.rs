@@ -106,7 +106,7 @@ impl Following {
     }
 
     fn asked_for(&self, event: &Event) -> bool {
-        self.only.as_ref().is_none_or(|only| only.site() == event.site && only.id() == event.track)
+        self.only.as_ref().is_none_or(|only| only == event.key.track())
     }
 }
 
@@ -116,9 +116,9 @@ fn line(event: &Event) -> Option<Line> {
         EventName::Progress => "progress",
     };
     let reply = EventReply {
-        site: event.site,
-        id: event.track.clone(),
-        rendition: event.rendition.clone(),
+        site: event.key.track().site(),
+        id: event.key.track().id().to_owned(),
+        rendition: event.key.word().to_owned(),
         state: event.state,
         received_bytes: event.received,
         total_bytes: event.total,

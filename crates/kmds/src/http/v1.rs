@@ -24,7 +24,7 @@ use super::guard::Caller;
 use super::openapi::{bodies, describe::AudioAnswers, describe::PictureAnswers, describe::V1Refusals};
 use super::query::{Query, Wait};
 use super::{Http, audio, classic};
-use crate::app::{FetchAsk, ListAsk, Prefetch, Song, State as JobState, Stats};
+use crate::app::{FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats};
 
 /// Forms of a song that can be asked for.
 const RENDITIONS: [&str; 7] = ["original", "m4a", "mp3", "ogg", "opus", "flac", "wav"];
@@ -65,9 +65,8 @@ pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> R
             Prefetch::Ahead(count) => count,
         };
         for song in fetched.songs.iter_mut().take(ahead) {
-            let id = song.track.id.clone();
-            if http.app().rendition(&id, &rendition, false).await?.is_some()
-                && let Some(rendered) = http.app().song(&id).await?
+            if let Some(key) = http.app().rendition(&song.track.id, &rendition, false).await?
+                && let Some(rendered) = http.app().song_in(&key).await?
             {
                 // The list's entry knows its album and number better.
                 *song = Song { track: song.track.clone(), ..rendered };
@@ -144,7 +143,9 @@ fn prefetch(value: &Value) -> Option<Prefetch> {
 }
 
 fn rendition(word: &str) -> Result<String, Refusal> {
-    if RENDITIONS.contains(&word) {
+    // As listed copies are called.
+    let form = word.strip_suffix("-tagged").unwrap_or(word);
+    if RENDITIONS.contains(&form) {
         return Ok(word.to_owned());
     }
     Err(Refusal::bad_request(format!("no rendition is called that; use one of {}", RENDITIONS.join(", "))))
@@ -245,15 +246,22 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
     let wait = Wait::asked(&query, &request.headers)?;
     let (streams, tags) = (query.switch("stream")?, query.switch("tags")?);
     let rendition = rendition(query.filled("rendition").as_deref().unwrap_or(ORIGINAL))?;
-    let key = if request.method == Method::HEAD && rendition == ORIGINAL && !tags {
+    let peeks = request.method == Method::HEAD;
+    let key = if peeks {
         // `HEAD` queues nothing.
-        http.app().song(&id).await?.map(|song| song.key)
+        http.app().peek_rendition(&id, &rendition, tags).await
     } else {
-        http.app().rendition(&id, &rendition, tags).await.map_err(Refusal::failed_for_good)?
+        http.app().rendition(&id, &rendition, tags).await
     };
-    let key = key.ok_or_else(|| never_asked_for(&id))?;
+    let key = key.map_err(Refusal::failed_for_good)?.ok_or_else(|| never_asked_for(&id))?;
     let want = classic::wanted(&request.method, streams, wait);
-    let served = audio::serve(http.app(), &key, want, &request).await;
+    let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| match denied {
+        // `GET` would have it made.
+        audio::Denied::NotServed(NotServed::Unknown) if peeks && key.is_copy() => {
+            NotServed::Unfinished { state: JobState::Queued, received: 0, total: None }.into()
+        }
+        denied => denied,
+    });
     let mut response = served.unwrap_or_else(|denied| V1::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
         wait.acknowledge(response.headers_mut());

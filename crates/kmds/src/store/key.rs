@@ -91,6 +91,12 @@ impl Key {
         &self.rendition
     }
 
+    /// As clients name the form and ask for it: `original`, else the name of the copy.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        if self.copy { &self.rendition } else { "original" }
+    }
+
     #[must_use]
     pub const fn is_copy(&self) -> bool {
         self.copy

@@ -231,6 +231,47 @@ async fn forms_on_request_are_made_once_and_the_original_stays() {
 }
 
 #[tokio::test]
+async fn a_copy_is_replied_listed_and_told_of_by_the_word_that_asks_for_it() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Many Forms").seconds(SECONDS).publish();
+    let kmds = Kmds::start(&lab);
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    let base = format!("/api/v1/tracks/bandcamp/{}/audio", song.id());
+    let looked = kmds.http.head(kmds.at(&format!("{base}?rendition=flac&wait=60"))).send().await.expect("an answer");
+    assert_eq!(looked.status(), 418);
+    let (_, listed) = json(&kmds, "/api/v1/tracks").await;
+    assert_eq!(listed["tracks"].as_array().map(Vec::len), Some(1), "looking makes no copy: {listed}");
+    let (_, reply) = kmds.v1_fetch(serde_json::json!({"url": song.link(), "rendition": "flac"})).await;
+    assert_eq!(reply["tracks"][0]["rendition"], "flac", "{reply}");
+    assert_eq!(kmds.get(&format!("{base}?tags=true&wait=60")).await.status(), 200);
+    let (_, listed) = json(&kmds, "/api/v1/tracks").await;
+    let listed = listed["tracks"].as_array().expect("tracks");
+    let words: Vec<&str> = listed.iter().filter_map(|track| track["rendition"].as_str()).collect();
+    assert_eq!(words, ["original-tagged", "flac", "original"]);
+    for (track, word) in listed.iter().zip(words) {
+        let link = |name: &str| track["links"][name].as_str().expect("a link").to_owned();
+        let audio = link("audio");
+        let asks = if audio.contains('?') { '&' } else { '?' };
+        let audio = kmds.get(&format!("{audio}{asks}wait=60")).await.bytes().await.expect("a body");
+        for name in ["stream", "tunnel"] {
+            let same = kmds.get(&link(name)).await;
+            assert_eq!((same.status().as_u16(), same.bytes().await.expect("a body")), (200, audio.clone()), "{word}");
+        }
+        let told = format!("\"rendition\":\"{word}\",\"state\":\"ready\"");
+        let mut text = String::new();
+        let mut events =
+            kmds.http.get(kmds.at("/api/v1/events")).header("last-event-id", "1").send().await.expect("events");
+        while !text.contains(&told) {
+            let piece = tokio::time::timeout(PATIENCE, events.chunk()).await.expect("in time").expect("no cut");
+            text.push_str(&String::from_utf8_lossy(&piece.expect("no end")));
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_either_tool_all_that_needs_none_works_and_the_rest_says_what_to_install() {
     let lab = Lab::start().await;
     let plain = lab.youtube().video("Plain").seconds(20.0).publish();

@@ -159,7 +159,7 @@ impl Following<'_> {
                 },
                 event = events.next() => {
                     let Some(event) = event else { return Ok(()) };
-                    let id = format!("{}-{}", event.site.as_str(), event.track);
+                    let id = event.key.track().to_string();
                     if !self.songs.contains_key(&id) {
                         continue;
                     }

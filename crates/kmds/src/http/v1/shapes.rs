@@ -11,7 +11,7 @@ use super::super::ask::Addresses;
 use super::super::classic::shapes::seconds;
 #[cfg(test)]
 use super::super::openapi::describe::{kind_schema, state_schema};
-use crate::app::{Failure, Fetched, Key, ListFacts, Listing, Missing, Song, State, Stored};
+use crate::app::{Failure, Fetched, ListFacts, Listing, Missing, Song, State, Stored};
 
 /// A resolved link.
 #[derive(Debug, Serialize)]
@@ -167,10 +167,11 @@ impl TrackReply {
     pub(super) fn new(song: &Song, addresses: &Addresses) -> Self {
         let track = song.track.clone();
         let itself = addresses.path(&format!("/api/v1/tracks/{}/{}", track.id.site().as_str(), track.id.id()));
+        let (audio, word) = (format!("{itself}/audio"), song.key.word());
         Self {
             site: track.id.site(),
             id: track.id.id().to_owned(),
-            rendition: rendition_word(&song.key),
+            rendition: word.to_owned(),
             link: track.link,
             title: track.title,
             artist: track.artist,
@@ -191,19 +192,18 @@ impl TrackReply {
             cache_path: song.cache_path.clone(),
             stored: song.stored.as_ref().map(StoredReply::new),
             links: LinksReply {
-                audio: format!("{itself}/audio"),
-                stream: format!("{itself}/audio?stream=1"),
+                audio: if song.key.is_copy() { format!("{audio}?rendition={word}") } else { audio.clone() },
+                stream: if song.key.is_copy() {
+                    format!("{audio}?rendition={word}&stream=1")
+                } else {
+                    format!("{audio}?stream=1")
+                },
                 cover: format!("{itself}/cover"),
                 tunnel: addresses.tunnel_path(&song.canonical_name),
                 itself,
             },
         }
     }
-}
-
-/// The word that asks for this form again.
-fn rendition_word(key: &Key) -> String {
-    if key.is_copy() { key.rendition().to_owned() } else { "original".to_owned() }
 }
 
 impl FailureReply {
