@@ -89,8 +89,8 @@ impl Layout {
 #[must_use]
 pub(super) fn client_view(client_path: Option<&str>, relative: &str) -> String {
     let Some(base) = client_path else { return relative.to_owned() };
-    let windows = base.contains('\\') || matches!(base.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic());
-    if windows {
+    let drive = matches!(base.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    if base.contains('\\') || (drive && !base.contains('/')) {
         format!("{}\\{}", base.trim_end_matches(['\\', '/']), relative.replace('/', "\\"))
     } else {
         format!("{}/{relative}", base.trim_end_matches('/'))
@@ -142,7 +142,7 @@ mod tests {
             (Some("/"), "/youtube/a.m4a"),
             (Some("D:\\music"), "D:\\music\\youtube\\a.m4a"),
             (Some("D:"), "D:\\youtube\\a.m4a"),
-            (Some("D:/music/"), "D:/music\\youtube\\a.m4a"),
+            (Some("D:/music/"), "D:/music/youtube/a.m4a"),
             (Some("\\\\nas\\music\\"), "\\\\nas\\music\\youtube\\a.m4a"),
         ] {
             assert_eq!(client_view(base, "youtube/a.m4a"), want, "{base:?}");
