@@ -16,10 +16,23 @@ const LONGEST_EXTENSION: usize = 5;
 /// unique within a reply.
 pub fn stem(track: &Track) -> String {
     let artist = track.artist.as_deref().unwrap_or("").trim();
-    let named = artist.is_empty() || track.title.to_lowercase().contains(&artist.to_lowercase());
+    let named = artist.is_empty() || names(&track.title.to_lowercase(), &artist.to_lowercase());
     let full = if named { track.title.clone() } else { format!("{artist} - {}", track.title) };
     let safe = sanitize(&full);
     if safe.is_empty() { track.id.to_string() } else { safe }
+}
+
+/// Whether a title has the artist in it, and not as a part of a longer word: "Believe" does not name Eve. Scripts without
+/// spaces have no such parts.
+fn names(title: &str, artist: &str) -> bool {
+    let joins = |one: Option<char>, other: Option<char>| {
+        one.zip(other).is_some_and(|(one, other)| one.is_ascii_alphanumeric() && other.is_ascii_alphanumeric())
+    };
+    let (first, last) = (artist.chars().next(), artist.chars().next_back());
+    title.match_indices(artist).any(|(at, _)| {
+        let (before, after) = (&title[..at], &title[at + artist.len()..]);
+        !joins(before.chars().next_back(), first) && !joins(last, after.chars().next())
+    })
 }
 
 /// `stem.ext`, the stem cut at a character so that all fits.
@@ -123,6 +136,21 @@ mod tests {
         // Long titles that differ only where names are cut.
         let long = "x".repeat(300);
         assert_ne!(unique.stem(&format!("{long}1"), "e"), unique.stem(&format!("{long}2"), "f"));
+    }
+
+    #[test]
+    fn an_artist_is_named_by_whole_words_only() {
+        for (title, artist, named) in [
+            ("klaus veen - ordinary days", "klaus veen", true),
+            ("song by band", "band", true),
+            ("adele's song (adele)", "adele", true),
+            ("believe", "eve", false),
+            ("bandage by band", "band", true),
+            ("airport", "air", false),
+            ("米津玄師mv", "米津玄師", true),
+        ] {
+            assert_eq!(names(title, artist), named, "{title} by {artist}");
+        }
     }
 
     proptest! {
