@@ -170,6 +170,17 @@ fn client_config(config: &Config) -> ClientConfig {
     ClientConfig { egress: common, site_egress, memory_file: Some(config.state_dir.join("memory.json")) }
 }
 
+/// Checks what [`run`] would refuse of the settings themselves, without binding, and without touching a folder.
+/// # Errors
+/// See [`StartError`].
+pub fn check(config: &Config) -> Result<(), StartError> {
+    Server::check(&config.server)?;
+    let recipes = SharedRecipes::new(recipes_in_force(config)?);
+    Client::new(&ClientConfig { memory_file: None, ..client_config(config) }, recipes)?;
+    config.webhook.as_ref().map(Webhook::new).transpose()?;
+    Ok(())
+}
+
 /// Runs the service until `stop` is cancelled: binds, says so on standard output, serves, and parks what is unfinished.
 /// # Errors
 /// See [`StartError`].

@@ -46,7 +46,9 @@ fn kind(setting: &Setting) -> String {
     let (name, words) = shape.split_once('(').unwrap_or((&shape, ""));
     match name {
         "Listen" => "address:port".to_owned(),
-        "Url" => "URL".to_owned(),
+        "Url" | "PublicUrl" => "URL".to_owned(),
+        "BasePath" => "path".to_owned(),
+        "Names" => "list of names".to_owned(),
         "Address" => "IP address".to_owned(),
         "Bool" => "true/false".to_owned(),
         "Bytes" => "size".to_owned(),

@@ -154,6 +154,8 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Showcase(args) => wait(showcase::run(args, || own_config(&cli.settings))),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
+            // Keys that nobody knows are told as warnings.
+            start_log(LevelFilter::WARN)?;
             let recipes = crate::read_recipes(Some(&file))?;
             println!("{}: good, dated {}", file.display(), recipes.date);
             Ok(ExitCode::SUCCESS)
@@ -224,7 +226,7 @@ fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode
         ConfigCommand::Check => {
             let checked: Result<Config, ConfigError> = read(flags, Vec::new())?.check();
             let config = checked?;
-            crate::http::Server::check(&config.server)?;
+            crate::check(&config)?;
             println!("good: listens on {}, keeps songs in {}", config.server.listen, config.cache.dir.display());
         }
     }

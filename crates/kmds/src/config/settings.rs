@@ -35,18 +35,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "server.public_url",
-        Shape::Url,
+        Shape::PublicUrl,
         "",
         "How clients reach this service, for the absolute URLs in replies; else the request's Host is used.",
     ),
-    row("server.base_path", Shape::Text, "", "Path below which a reverse proxy shows this service, like /kmds."),
+    row("server.base_path", Shape::BasePath, "", "Path below which a reverse proxy shows this service, like /kmds."),
     row(
         "server.tokens_file",
         Shape::Text,
         "",
         "File with one access token per line; with it, every request but /healthz needs one.",
     ),
-    row("server.names", Shape::List, "", "Host names clients may use besides IP addresses and localhost."),
+    row("server.names", Shape::Names, "", "Host names clients may use besides IP addresses and localhost."),
     row("server.trusted_proxies", Shape::List, "", "Addresses or networks whose X-Forwarded-* headers are believed."),
     row(
         "server.max_connections",
@@ -174,7 +174,7 @@ impl Setting {
         match self.shape {
             Shape::Bool | Shape::Number(_) if !self.default.is_empty() => self.default.to_owned(),
             Shape::Number(_) => "1000".to_owned(),
-            Shape::List | Shape::Words(_) => {
+            Shape::List | Shape::Names | Shape::Words(_) => {
                 let quoted: Vec<String> =
                     self.default.split(',').filter(|word| !word.is_empty()).map(|word| format!("\"{word}\"")).collect();
                 format!("[{}]", quoted.join(", "))

@@ -53,6 +53,10 @@ pub enum Shape {
     Address,
     /// `http://…`, `https://…`; for proxies also `socks5://…`.
     Url,
+    /// A web address that paths can be put behind.
+    PublicUrl,
+    /// `/a/path`, with or without its outer slashes.
+    BasePath,
     Bool,
     /// A whole number from this on.
     Number(u64),
@@ -60,6 +64,8 @@ pub enum Shape {
     Seconds,
     /// Comma-separated in variables and flags, an array in the file.
     List,
+    /// A list of host names.
+    Names,
     /// A list of words out of these.
     Words(&'static [&'static str]),
     /// One word out of these.
@@ -74,6 +80,10 @@ impl Shape {
             Self::Listen => self.text(value, is_listen, "use ADDRESS:PORT like 127.0.0.1:60071, or unix:/path"),
             Self::Address => self.text(value, |text| text.parse::<std::net::IpAddr>().is_ok(), "use an IP address"),
             Self::Url => self.text(value, is_url, "use a URL like http://127.0.0.1:3128"),
+            Self::PublicUrl => {
+                self.text(value, is_public_url, "use a URL without ? and #, like https://music.example.org/kmds")
+            }
+            Self::BasePath => self.text(value, is_base_path, "use a path of letters, digits and - . _ ~, like /kmds"),
             Self::Word(words) => {
                 self.text(value, |text| words.contains(&text), &format!("use one of {}", words.join(", ")))
             }
@@ -94,6 +104,10 @@ impl Shape {
                 .map(Value::Number)
                 .ok_or_else(|| "use seconds, or a time like 90 s, 15 min, 6 h, 30 d".to_owned()),
             Self::List => list(value).map(Value::List).ok_or_else(|| "use a list of texts".to_owned()),
+            Self::Names => list(value)
+                .filter(|list| list.iter().all(|name| is_host_name(name)))
+                .map(Value::List)
+                .ok_or_else(|| "use host names without scheme and port, like music.lan; * is none".to_owned()),
             Self::Words(words) => list(value)
                 .filter(|list| !list.is_empty() && list.iter().all(|word| words.contains(&word.as_str())))
                 .map(Value::List)
@@ -143,6 +157,22 @@ fn is_listen(text: &str) -> bool {
 fn is_url(text: &str) -> bool {
     ["http://", "https://", "socks5://", "socks5h://"].iter().any(|scheme| text.starts_with(scheme))
         && url::Url::parse(text).is_ok_and(|url| url.has_host())
+}
+
+fn is_public_url(text: &str) -> bool {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty())
+}
+
+fn is_base_path(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let fits = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
+    let inner = text.trim_matches('/');
+    inner.is_empty() || inner.split('/').all(fits)
+}
+
+fn is_host_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-._".contains(c))
 }
 
 fn split_unit(text: &str) -> (f64, &str) {
@@ -200,6 +230,27 @@ mod tests {
         }
         assert_eq!(bytes("ten"), None);
         assert_eq!(seconds("3 moons"), None);
+    }
+
+    #[test]
+    fn names_and_paths_are_only_that() {
+        for url in ["https://music.example.org", "http://10.0.0.1:8080/kmds/"] {
+            assert!(is_public_url(url), "{url}");
+        }
+        for url in ["music.example.org", "socks5://x", "https://x/?a=b", "https://x/#a", "https://me:pw@x/", "https://"]
+        {
+            assert!(!is_public_url(url), "{url}");
+        }
+        for path in ["/kmds", "kmds/", "/a/b.c", "/"] {
+            assert!(is_base_path(path), "{path}");
+        }
+        for path in ["http://x", "/a b", "/a?b", "/a/../b", "/a//b", "/ü"] {
+            assert!(!is_base_path(path), "{path}");
+        }
+        assert!(Shape::Names.read(&Value::Text("nas.lan, Music_2,bücher.example".to_owned())).is_ok());
+        for names in ["*", "http://nas.lan", "nas.lan:60071", "a b", "*.lan"] {
+            assert!(Shape::Names.read(&Value::Text(names.to_owned())).is_err(), "{names}");
+        }
     }
 
     #[test]

@@ -64,6 +64,19 @@ async fn a_variable_that_is_nearly_a_setting_is_told_of_by_whoever_looks_at_sett
     assert!(said.err.contains("another KMDS works with the state folder"), "{said:?}");
 }
 
+#[test]
+fn settings_and_recipes_are_checked_to_the_last() {
+    for (setting, value) in [("egress.forbid", "everything"), ("egress.ca_file", "/nonexistent"), ("server.names", "*")]
+    {
+        let said = Person::alone().runs(&["config", "check", "--set", &format!("{setting}={value}")]).with(2);
+        assert!(said.err.contains(setting) && said.err.contains(value), "{said:?}");
+    }
+    let person = Person::alone();
+    std::fs::write(person.folder.path("mine.toml"), "[time]\nnonsense = 1\n").expect("recipes");
+    let said = person.runs(&["recipes", "check", "mine.toml"]).with(0);
+    assert!(said.out.contains("good") && said.err.contains("time.nonsense"), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_reads_one_known_link_of_each_site_only_when_asked() {
     let lab = Lab::start().await;
