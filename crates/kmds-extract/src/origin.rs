@@ -32,6 +32,8 @@ pub struct PageRequest {
     pub max_bytes: usize,
     /// Whether to ask again when the site fails or says nothing in time. Not so where the flow can do without the page.
     pub insist: bool,
+    /// Host that the flow asks next, if all goes well: its connection may be opened meanwhile.
+    pub next_host: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl PageRequest {
             redirects: Redirects::Follow(5),
             max_bytes: 8 << 20,
             insist: true,
+            next_host: None,
         }
     }
 
@@ -66,6 +69,12 @@ impl PageRequest {
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn before(mut self, next_host: impl Into<String>) -> Self {
+        self.next_host = Some(next_host.into());
         self
     }
 }

@@ -201,6 +201,8 @@ pub struct SoundCloudRecipe {
     pub batches_at_once: usize,
     /// Presets by preference, then `progressive` or `hls`: `aac_160k/hls`. A `*` ends a prefix.
     pub preference: Vec<String>,
+    /// Host that a format answer leads to, by codec and `progressive` or `hls`; a wrong one costs an idle connection.
+    pub media_hosts: BTreeMap<String, String>,
     /// Parts of a protocol's name that mean DRM.
     pub encrypted_marks: Vec<String>,
     /// Least seconds between two renewals of the client id.

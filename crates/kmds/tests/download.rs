@@ -107,7 +107,7 @@ async fn youtube_is_asked_for_bounded_ranges_one_after_another() {
     assert_eq!((download.start(), download.total()), (0, Some(size as u64)));
     assert_eq!(drain(&mut download).await, (Bytes(file(size)), None));
     assert_eq!(site.ranges(), ["bytes=0-999", "bytes=1000-4999", "bytes=5000-8999", "bytes=9000-10499"]);
-    assert_eq!(site.connections(), 1, "on one connection that is kept alive");
+    assert_eq!(site.connections().len(), 1, "on one connection that is kept alive");
     assert!(site.asked().iter().all(|asked| asked.method == "GET" && asked.header("user-agent") == Some("test")));
 }
 

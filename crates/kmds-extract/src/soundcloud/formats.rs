@@ -153,6 +153,17 @@ pub fn media_url(text: &str, recipe: &SoundCloudRecipe) -> Option<Url> {
     plain_https(text).filter(|url| url.host_str().is_some_and(|host| recipe.hosts.allows_media(host)))
 }
 
+/// Where a format's URL will most likely lead.
+pub fn media_host(codec: Codec, hls: bool, recipe: &SoundCloudRecipe) -> Option<&String> {
+    let codec = match codec {
+        Codec::Aac => "aac",
+        Codec::Mp3 => "mp3",
+        Codec::Opus => "opus",
+        Codec::Vorbis | Codec::Flac | Codec::Pcm | Codec::Other => return None,
+    };
+    recipe.media_hosts.get(&format!("{codec}/{}", if hls { "hls" } else { "progressive" }))
+}
+
 fn plain_https(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let plain =

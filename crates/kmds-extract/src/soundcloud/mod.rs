@@ -78,7 +78,8 @@ pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) ->
     let recipe = &recipes.soundcloud;
     let api = Api { origin, recipe };
     formats::format_url(url, recipe).ok_or(changed("track answer", "transcoding url"))?;
-    let answer = api.call(requests::format(url, recipe)).await?;
+    let media_host = formats::media_host(stream.codec, *hls, recipe);
+    let answer = api.call(requests::format(url, media_host, recipe)).await?;
     match answer.status {
         404 => return Err(ExtractError::StreamGone { site: Site::SoundCloud }),
         400 => return Err(api.refusal(&answer, PAGE)),

@@ -24,8 +24,12 @@ fn get(page: &'static str, url: String, recipe: &SoundCloudRecipe) -> PageReques
         .header("accept-language", &recipe.accept_language)
 }
 
+fn api_host(recipe: &SoundCloudRecipe) -> &str {
+    recipe.api.trim_start_matches("https://")
+}
+
 pub fn home_page(recipe: &SoundCloudRecipe) -> PageRequest {
-    get("home page", "https://soundcloud.com/".to_owned(), recipe)
+    get("home page", "https://soundcloud.com/".to_owned(), recipe).before(api_host(recipe))
 }
 
 pub fn script(url: &str, whole: bool, recipe: &SoundCloudRecipe) -> PageRequest {
@@ -34,7 +38,7 @@ pub fn script(url: &str, whole: bool, recipe: &SoundCloudRecipe) -> PageRequest 
 }
 
 pub fn short_link(url: &str, recipe: &SoundCloudRecipe) -> PageRequest {
-    PageRequest { redirects: Redirects::Show, ..get("short link", url.to_owned(), recipe) }
+    PageRequest { redirects: Redirects::Show, ..get("short link", url.to_owned(), recipe) }.before(api_host(recipe))
 }
 
 pub fn resolve(canonical: &str, recipe: &SoundCloudRecipe) -> PageRequest {
@@ -66,8 +70,8 @@ pub fn tracks(ids: &[u64], secret: Option<&SetSecret>, recipe: &SoundCloudRecipe
 }
 
 /// `url` as kept in a stream: the format URL with the track's authorization and token, and no client id.
-pub fn format(url: &str, recipe: &SoundCloudRecipe) -> PageRequest {
-    get("format answer", url.to_owned(), recipe)
+pub fn format(url: &str, media_host: Option<&String>, recipe: &SoundCloudRecipe) -> PageRequest {
+    PageRequest { next_host: media_host.cloned(), ..get("format answer", url.to_owned(), recipe) }
 }
 
 pub fn with_client_id(request: &PageRequest, id: &str) -> PageRequest {

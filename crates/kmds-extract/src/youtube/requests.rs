@@ -89,7 +89,7 @@ pub(super) fn visitor_id(recipe: &YouTubeRecipe, identity: &Identity) -> PageReq
     let body = json!({"context": context(recipe, identity, None)});
     let request = as_identity(recipe, identity, None, VISITOR, format!("{API}/visitor_id?prettyPrint=false"), &body);
     // The player call works without: the tries and the time are that call's (three tries, and what is left of the client's patience).
-    PageRequest { insist: false, ..request }
+    PageRequest { insist: false, ..request }.before(&identity.host)
 }
 
 /// Header parts and the first 100 items of a list in one answer (4.1, form 2).

@@ -15,6 +15,7 @@ use kmds_extract::origin::{Method, Redirects, Remembered, RenewGuard};
 use kmds_extract::recipes::{Hosts, Times};
 use kmds_extract::{Origin, OriginError, Page, PageRequest, Recipes, Site};
 
+use super::ahead::Clients;
 use super::egress::{Egress, EgressConfig, EgressError};
 use super::memory::Memory;
 use super::pace::Pace;
@@ -146,10 +147,10 @@ impl Client {
         self.shared.egress.get(&site).unwrap_or(&self.shared.any_egress)
     }
 
-    /// The HTTP client of the site's way out, or why the site may not be asked.
-    pub(super) async fn way_out(&self, site: Site) -> Result<&reqwest::Client, String> {
+    /// The HTTP clients of the site's way out, or why the site may not be asked.
+    pub(super) async fn way_out(&self, site: Site) -> Result<&Clients, String> {
         self.admit(site).await?;
-        self.egress(site).client().await.map_err(|error| error.to_string())
+        self.egress(site).clients().await.map_err(|error| error.to_string())
     }
 
     async fn pace(&self, site: Site, hosts: &Hosts, times: &Times) -> Result<(), OriginError> {
@@ -194,18 +195,18 @@ impl Client {
     }
 
     async fn ask_once(&self, ask: &Hop<'_>) -> Result<Page, Trouble> {
-        let http = self.way_out(ask.site).await.map_err(|why| Trouble::Final(OriginError::Closed(why)))?;
+        let way = self.way_out(ask.site).await.map_err(|why| Trouble::Final(OriginError::Closed(why)))?;
         let counters = self.counters().site(ask.site);
         count(&counters.page_requests, 1);
         let mut request = match ask.method {
-            Method::Get => http.get(ask.url.clone().into_url()),
-            Method::Post => http.post(ask.url.clone().into_url()),
+            Method::Get => way.asking.get(ask.url.clone().into_url()),
+            Method::Post => way.asking.post(ask.url.clone().into_url()),
         };
         request = request.headers(ask.headers.clone());
         if let Some(body) = ask.body {
             request = request.body(body.to_vec());
         }
-        let mut response = request.send().await.map_err(Trouble::from)?;
+        let mut response = way.send(request, &ask.url, ask.next.as_ref()).await.map_err(Trouble::from)?;
         let status = response.status().as_u16();
         let mut body = Collector::new(response.headers(), ask.max_bytes)?;
         while let Some(chunk) = response.chunk().await.map_err(Trouble::from)? {
@@ -236,6 +237,7 @@ impl Client {
             body: request.body.as_deref(),
             max_bytes: request.max_bytes,
             insist: request.insist,
+            next: request.next_host.and_then(|host| host_url(&host, hosts)),
         };
         let follow = match request.redirects {
             Redirects::Show => 0,
@@ -272,6 +274,8 @@ struct Hop<'a> {
     body: Option<&'a [u8]>,
     max_bytes: usize,
     insist: bool,
+    /// Where the flow goes next.
+    next: Option<MediaUrl>,
 }
 
 /// Why one try brought no page.
@@ -355,6 +359,12 @@ pub(super) fn read_error(error: &reqwest::Error) -> Failure {
 /// The hosts of a site, or why there are none.
 pub(super) fn site_hosts(recipes: &Recipes, site: Site) -> Result<&Hosts, String> {
     recipes.hosts(site).ok_or_else(|| "the hosts of this site are not known".to_owned())
+}
+
+/// A host of the site, of pages or of audio, as the URL that is connected to.
+fn host_url(host: &str, hosts: &Hosts) -> Option<MediaUrl> {
+    let url = format!("https://{host}/");
+    [Purpose::Page, Purpose::Media].into_iter().find_map(|purpose| MediaUrl::parse(&url, hosts, purpose).ok())
 }
 
 pub(super) const fn leads_on(status: u16) -> bool {

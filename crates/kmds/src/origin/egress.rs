@@ -14,6 +14,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use url::Url;
 
+use super::ahead::{self, Clients, Known};
 use super::outside::{self, Outside};
 use super::page::Collector;
 use super::resolver::{Block, BlockError, Guard};
@@ -21,7 +22,7 @@ use super::resolver::{Block, BlockError, Guard};
 /// Connections kept open and idle to one host, and how long: as many as there are HLS segments in flight, which follow
 /// each other within a second.
 const IDLE_PER_HOST: usize = 4;
-const IDLE: Duration = Duration::from_secs(30);
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 
 /// Settings of the way out, for all sites or for one. Nothing set means: straight from this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub enum EgressError {
     Client(String),
 }
 
-/// A checked way out; its client is built when it is first used.
+/// A checked way out; its clients are built when it is first used.
 pub(super) struct Egress {
     proxy: Option<Url>,
     extra_roots: Vec<CertificateDer<'static>>,
@@ -82,7 +83,7 @@ pub(super) struct Egress {
     forbid: Vec<Block>,
     outside: Option<Outside>,
     connect: Duration,
-    built: tokio::sync::OnceCell<reqwest::Client>,
+    built: tokio::sync::OnceCell<Clients>,
 }
 
 impl fmt::Debug for Egress {
@@ -116,8 +117,8 @@ impl Egress {
         })
     }
 
-    /// The client of this way out. Reading the system's roots takes a moment, once.
-    pub(super) async fn client(self: &Arc<Self>) -> Result<&reqwest::Client, EgressError> {
+    /// The clients of this way out. Reading the system's roots takes a moment, once.
+    pub(super) async fn clients(self: &Arc<Self>) -> Result<&Clients, EgressError> {
         self.built
             .get_or_try_init(|| async {
                 let this = Arc::clone(self);
@@ -189,7 +190,7 @@ impl Egress {
 
     /// A client for the one page the operator named: any host will do, by the same way as the sites' own requests.
     fn check_client(&self) -> Result<reqwest::Client, EgressError> {
-        self.finish(self.plain()?.pool_max_idle_per_host(0), false)
+        self.finish(self.plain(self.tls()?).pool_max_idle_per_host(0), false)
     }
 
     /// Resolves a name and refuses it as the connections of this way out would. Behind a proxy nothing is asked.
@@ -197,8 +198,13 @@ impl Egress {
         if self.proxy.is_some() { Ok(()) } else { self.guard.check(host).await }
     }
 
-    fn build(&self) -> Result<reqwest::Client, EgressError> {
-        self.finish(self.plain()?.https_only(true), true)
+    fn build(&self) -> Result<Clients, EgressError> {
+        let tls = self.tls()?;
+        let alike = || self.plain(tls.clone()).https_only(true);
+        let known = Known::default();
+        let asking = self.finish(alike().connector_layer(known.taking()), true)?;
+        let opening = self.finish(alike().connector_layer(ahead::handing_on()), true)?;
+        Ok(Clients { asking, opening, known })
     }
 
     fn finish(&self, builder: reqwest::ClientBuilder, guarded: bool) -> Result<reqwest::Client, EgressError> {
@@ -211,10 +217,10 @@ impl Egress {
         builder.build().map_err(failed)
     }
 
-    /// What both clients are made of: TLS, the source address, and nothing of the environment.
-    fn plain(&self) -> Result<reqwest::ClientBuilder, EgressError> {
-        Ok(reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls()?)
+    /// What all clients are made of: TLS, the source address, and nothing of the environment.
+    fn plain(&self, tls: TlsConfig) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .http1_only()
             .referer(false)
             .redirect(reqwest::redirect::Policy::none())
@@ -223,7 +229,7 @@ impl Egress {
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .pool_idle_timeout(IDLE)
             .local_address(self.source_address)
-            .no_proxy())
+            .no_proxy()
     }
 
     fn tls(&self) -> Result<TlsConfig, EgressError> {
@@ -324,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_is_built_once() {
         let egress = Arc::new(Egress::new(&EgressConfig::default(), Duration::from_secs(1)).expect("plain"));
-        let first: *const reqwest::Client = egress.client().await.expect("built");
-        assert_eq!(first, egress.client().await.expect("kept") as *const _);
+        let first: *const Clients = egress.clients().await.expect("built");
+        assert_eq!(first, egress.clients().await.expect("kept") as *const _);
     }
 }

@@ -218,13 +218,15 @@ impl Client {
         let hosts = site_hosts(&recipes, site).map_err(MediaError::NotAllowed)?;
         let not_allowed = |error: super::url::UrlError| MediaError::NotAllowed(error.to_string());
         let mut at = MediaUrl::parse(url, hosts, purpose).map_err(not_allowed)?;
-        let http = self.way_out(site).await.map_err(MediaError::NotAllowed)?;
+        let way = self.way_out(site).await.map_err(MediaError::NotAllowed)?;
         let counters = self.counters().site(site);
         let deadline = tokio::time::Instant::now() + within;
         for _ in 0..=MEDIA_REDIRECTS {
             count(if purpose == Purpose::Cover { &counters.cover_requests } else { &counters.media_requests }, 1);
-            let sent = http.get(at.clone().into_url()).headers(headers.clone()).send();
-            let response = tokio::time::timeout_at(deadline, sent).await.map_err(|_| MediaError::Stalled)??;
+            let request = way.asking.get(at.clone().into_url()).headers(headers.clone());
+            let response = tokio::time::timeout_at(deadline, way.send(request, &at, None))
+                .await
+                .map_err(|_| MediaError::Stalled)??;
             tracing::debug!(site = site.as_str(), status = response.status().as_u16(), url = %at, "media");
             match text(response.headers(), header::LOCATION).filter(|_| leads_on(response.status().as_u16())) {
                 Some(location) => at = at.join(&location, hosts, purpose).map_err(not_allowed)?,

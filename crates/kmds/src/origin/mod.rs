@@ -1,11 +1,12 @@
 //! The origin client: the one way out of this service to the sites.
 //!
 //! Owns which host may be asked ([`url`]), which address may be connected to ([`resolver`]), from where and through
-//! which proxy ([`egress`]), how fast ([`pace`]), how often again and how long ([`client`]), how large ([`page`]), and
-//! the small memory between resolves ([`memory`]), and closing a way out that leads from a forbidden address
-//! ([`outside`]). Hides the HTTP library: no type of it appears outside.
+//! which proxy ([`egress`]), how fast ([`pace`]), how often again and how long ([`client`]), how large ([`page`]), what
+//! is connected to meanwhile ([`ahead`]), the small memory between resolves ([`memory`]), and closing a way out that
+//! leads from a forbidden address ([`outside`]). Hides the HTTP library: no type of it appears outside.
 //! Never interprets a page or an audio byte, never writes audio, and never prints a signed URL.
 
+mod ahead;
 pub mod client;
 pub mod egress;
 pub mod media;

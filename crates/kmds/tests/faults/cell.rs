@@ -175,11 +175,13 @@ impl Stage {
         fetch(&self.kmds, &self.song.link()).await
     }
 
-    /// The requests a site got, or the connections where none came as far as a request.
+    /// The requests a site got, or the connections where none came as far as a request. One of those is no try: it is
+    /// opened ahead of the first page that matters, where that is not the first page.
     fn asked(&self) -> usize {
-        self.lab
-            .page_requests(self.place.site())
-            .max(self.lab.connections().iter().filter(|connection| is_page_host(&connection.host)).count())
+        let ahead = usize::from(self.place != Place::Bandcamp);
+        let connections = self.lab.connections();
+        let connections = connections.iter().filter(|connection| is_page_host(&connection.host)).count();
+        self.lab.page_requests(self.place.site()).max(connections.saturating_sub(ahead))
     }
 
     /// Nobody but the site was spoken to.

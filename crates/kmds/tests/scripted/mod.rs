@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -115,11 +116,21 @@ impl Answer {
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 type Script = dyn Fn(usize, Asked) -> Answering + Send + Sync;
 
+/// What happened so far.
+#[derive(Default)]
+struct Seen {
+    asked: Mutex<Vec<Asked>>,
+    /// Host and the client's address of each connection.
+    connections: Mutex<Vec<(String, IpAddr)>>,
+    open: AtomicUsize,
+    /// Connections to this host are closed as soon as they are made.
+    hung_up_on: Mutex<Option<String>>,
+}
+
 pub struct Scripted {
     address: String,
     ca_file: PathBuf,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    connections: Arc<AtomicUsize>,
+    seen: Arc<Seen>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -155,25 +166,31 @@ impl Scripted {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address").to_string();
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let seen: Arc<Seen> = Arc::default();
         let script: Arc<Script> = Arc::new(script);
-        let noted = Arc::clone(&asked);
-        let connections: Arc<AtomicUsize> = Arc::default();
-        let counted = Arc::clone(&connections);
+        let noted = Arc::clone(&seen);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::Relaxed);
-                let (acceptor, script, noted) = (acceptor.clone(), Arc::clone(&script), Arc::clone(&noted));
-                tokio::spawn(async move { drop(connection(stream, &acceptor, &*script, &noted).await) });
+                let (acceptor, script, seen) = (acceptor.clone(), Arc::clone(&script), Arc::clone(&noted));
+                tokio::spawn(async move {
+                    seen.open.fetch_add(1, Ordering::Relaxed);
+                    drop(connection(stream, &acceptor, &*script, &seen).await);
+                    seen.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { address, ca_file, asked, connections, server }
+        Self { address, ca_file, seen, server }
     }
 
     pub fn client(&self, recipes: &Recipes) -> Client {
+        self.client_from(recipes, None)
+    }
+
+    pub fn client_from(&self, recipes: &Recipes, source_address: Option<IpAddr>) -> Client {
         let egress = EgressConfig {
             proxy: Some(format!("http://{}", self.address)),
             ca_file: Some(self.ca_file.clone()),
+            source_address,
             ..EgressConfig::default()
         };
         Client::new(&ClientConfig { egress, ..ClientConfig::default() }, SharedRecipes::new(recipes.clone()))
@@ -181,11 +198,25 @@ impl Scripted {
     }
 
     pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("lock").clone()
+        self.seen.asked.lock().expect("lock").clone()
     }
 
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+    /// Host and the client's address of each connection so far.
+    pub fn connections(&self) -> Vec<(String, IpAddr)> {
+        self.seen.connections.lock().expect("lock").clone()
+    }
+
+    pub fn hosts(&self) -> Vec<String> {
+        self.connections().into_iter().map(|(host, _)| host).collect()
+    }
+
+    /// Connections that the client keeps open.
+    pub fn open(&self) -> usize {
+        self.seen.open.load(Ordering::Relaxed)
+    }
+
+    pub fn hang_up_on(&self, host: Option<&str>) {
+        *self.seen.hung_up_on.lock().expect("lock") = host.map(str::to_owned);
     }
 
     pub fn ranges(&self) -> Vec<String> {
@@ -205,19 +236,19 @@ fn unique() -> String {
     format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn connection(
-    mut stream: TcpStream,
-    acceptor: &TlsAcceptor,
-    script: &Script,
-    noted: &Mutex<Vec<Asked>>,
-) -> io::Result<()> {
+async fn connection(mut stream: TcpStream, acceptor: &TlsAcceptor, script: &Script, seen: &Seen) -> io::Result<()> {
     let Some(connect) = read_request(&mut stream, "").await? else { return Ok(()) };
     let host = connect.url.trim_start_matches("https://").trim_end_matches(":443").to_owned();
+    let peer = stream.peer_addr()?.ip();
+    seen.connections.lock().expect("lock").push((host.clone(), peer));
     stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?;
     let mut stream = acceptor.accept(stream).await?;
+    if seen.hung_up_on.lock().expect("lock").as_ref() == Some(&host) {
+        return stream.shutdown().await;
+    }
     while let Some(asked) = read_request(&mut stream, &host).await? {
         let number = {
-            let mut noted = noted.lock().expect("lock");
+            let mut noted = seen.asked.lock().expect("lock");
             noted.push(asked.clone());
             noted.len() - 1
         };

@@ -1,0 +1,176 @@
+//! Connections opened ahead: while one host of a site is asked, the one that comes next is connected to.
+//!
+//! Owns which host is worth it, keeping its connection until a request takes it, and closing it when none does. Hides
+//! that the HTTP library connects for requests only: a second client, built like the first, sends a request that never
+//! leaves, because its connection is handed on and an error takes its place.
+//! Never sends anything of its own, and never decides what comes next.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tower::BoxError;
+use tower::util::MapFutureLayer;
+
+use super::client::innermost;
+use super::egress::IDLE;
+use super::url::MediaUrl;
+
+/// A connector of the library at work; `C` is its connection, a type without a public name.
+type Connecting<C> = Pin<Box<dyn Future<Output = Result<C, BoxError>> + Send>>;
+/// How a request calls for the connection that was opened for its host.
+type Call = oneshot::Sender<Box<dyn Any + Send>>;
+
+tokio::task_local! {
+    /// The host that is asked: the library does not tell its connectors.
+    static ASKED: String;
+    /// Where the call for a connection that is opened ahead comes in.
+    static CALLS: Cell<Option<oneshot::Receiver<Call>>>;
+}
+
+/// The clients of one way out, alike in all but what becomes of a connection.
+pub(super) struct Clients {
+    /// Sends requests.
+    pub(super) asking: reqwest::Client,
+    /// Only connects. Its limit for connecting holds for keeping the connection too.
+    pub(super) opening: reqwest::Client,
+    pub(super) known: Known,
+}
+
+impl Clients {
+    /// Sends a request to `to`. Meanwhile connects to `next`, unless it was asked or connected to lately.
+    pub(super) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        to: &MediaUrl,
+        next: Option<&MediaUrl>,
+    ) -> reqwest::Result<reqwest::Response> {
+        self.known.note(to.host());
+        if let Some(next) = next
+            && let Some(calls) = self.known.expect(next.host())
+        {
+            let opening = CALLS.scope(Cell::new(Some(calls)), self.opening.get(next.clone().into_url()).send());
+            let host = next.host().to_owned();
+            tokio::spawn(async move {
+                if let Err(end) = opening.await {
+                    tracing::debug!(host, "opened ahead: {}", fate(&end));
+                }
+            });
+        }
+        ASKED.scope(to.host().to_owned(), request.send()).await
+    }
+}
+
+/// What became of a connection that was to be opened ahead; the library takes every end of it for a failure.
+fn fate(end: &reqwest::Error) -> String {
+    if end.is_timeout() {
+        return "not connected, or not called for, within time.connect".to_owned();
+    }
+    innermost(end).replace("no connection: ", "")
+}
+
+/// The hosts that were asked or connected to lately, that is within [`IDLE`]: most likely one of their connections is
+/// still open.
+#[derive(Clone, Default)]
+pub(super) struct Known(Arc<Mutex<HashMap<String, Host>>>);
+
+struct Host {
+    seen: Instant,
+    /// Leads to the connection that was opened ahead, or is being opened.
+    ahead: Option<oneshot::Sender<Call>>,
+}
+
+impl Known {
+    fn note(&self, host: &str) {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.retain(|_, host| host.seen.elapsed() < IDLE);
+        let seen = Instant::now();
+        hosts.entry(host.to_owned()).and_modify(|known| known.seen = seen).or_insert(Host { seen, ahead: None });
+    }
+
+    /// Calls for a connection that is to be opened now; `None` if the host needs none.
+    fn expect(&self, host: &str) -> Option<oneshot::Receiver<Call>> {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.get(host).is_some_and(|known| known.seen.elapsed() < IDLE) {
+            return None;
+        }
+        let (ahead, calls) = oneshot::channel();
+        hosts.insert(host.to_owned(), Host { seen: Instant::now(), ahead: Some(ahead) });
+        Some(calls)
+    }
+
+    fn take(&self, host: &str) -> Option<oneshot::Sender<Call>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(host)?.ahead.take()
+    }
+
+    /// For the client that sends requests: a connection opened ahead goes before a new one.
+    pub(super) fn taking<C>(&self) -> MapFutureLayer<impl FnMut(Connecting<C>) -> Connecting<C> + Clone + use<C>>
+    where
+        C: Send + 'static,
+    {
+        let known = self.clone();
+        MapFutureLayer::new(move |connecting: Connecting<C>| -> Connecting<C> {
+            let ahead = ASKED.try_with(|host| known.take(host)).ok().flatten();
+            Box::pin(async move {
+                let (call, answer) = oneshot::channel();
+                if ahead.is_some_and(|ahead| ahead.send(call).is_ok())
+                    && let Ok(connection) = answer.await
+                    && let Ok(connection) = connection.downcast()
+                {
+                    return Ok(*connection);
+                }
+                connecting.await
+            })
+        })
+    }
+}
+
+/// For the client that only connects: keeps the connection until it is called for.
+pub(super) fn handing_on<C>() -> MapFutureLayer<impl FnMut(Connecting<C>) -> Connecting<C> + Clone>
+where
+    C: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    MapFutureLayer::new(|connecting: Connecting<C>| -> Connecting<C> {
+        let calls = CALLS.try_with(Cell::take).ok().flatten();
+        Box::pin(async move {
+            let calls = calls.ok_or("nobody can call for it")?;
+            let mut connection = TokioIo::new(connecting.await?);
+            tokio::select! {
+                biased;
+                // Nothing was asked: this is its end, or an error page before it.
+                _ = connection.read_u8() => {}
+                call = calls => if let Ok(call) = call {
+                    drop(call.send(Box::new(connection.into_inner())));
+                    return Err("a request took it".into());
+                },
+            }
+            Err("the site closed it, or it was forgotten".into())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::EgressConfig;
+    use crate::origin::client::{Failure, read_error};
+    use crate::origin::egress::Egress;
+
+    #[tokio::test]
+    async fn what_is_opened_ahead_passes_the_guard_of_addresses_like_any_request() {
+        let egress = Arc::new(Egress::new(&EgressConfig::default(), IDLE).expect("plain"));
+        let clients = egress.clients().await.expect("built");
+        for client in [&clients.asking, &clients.opening] {
+            let (_ahead, calls) = oneshot::channel();
+            let sent = CALLS.scope(Cell::new(Some(calls)), client.get("https://localhost/").send());
+            let error = sent.await.expect_err("an address of this machine");
+            assert!(matches!(read_error(&error), Failure::Refused(_)), "{error:?}");
+        }
+    }
+}
