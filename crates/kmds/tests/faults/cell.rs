@@ -328,7 +328,8 @@ impl Stage {
 
     /// Asks like an old client: again while it is 418.
     async fn end_of(&self, tunnel: &str) -> Result<(u16, Vec<u8>), String> {
-        let end = Instant::now() + Duration::from_secs(60);
+        // Audio that drips takes fifty seconds to fail where nothing else runs.
+        let end = Instant::now() + Duration::from_secs(120);
         loop {
             let answer = self.kmds.get(tunnel).await;
             let status = answer.status().as_u16();
