@@ -73,13 +73,15 @@ impl Unique {
 }
 
 /// Safe on every file system: no separators, no wildcards, no control or invisible direction characters, no leading
-/// dot, no trailing dot or space, no reserved device name.
+/// dot, no trailing dot or space, no reserved device name. Joiners stay: families of emoji and whole scripts need them.
 pub fn sanitize(name: &str) -> String {
+    let invisible = |c: &char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    if name.chars().all(|c| is_joiner(c) || invisible(&c) || c.is_whitespace()) {
+        return String::new();
+    }
     let replaced: String = name
         .chars()
-        .filter(
-            |c| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'),
-        )
+        .filter(|c| !invisible(c))
         .map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c })
         .collect();
     let trimmed = replaced.trim().trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']).trim_start();
@@ -92,7 +94,11 @@ pub fn sanitize(name: &str) -> String {
     cut(&safe, MAX_BYTES).to_owned()
 }
 
-/// At most `bytes` bytes, cut at a character; no space is left at the cut.
+const fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// At most `bytes` bytes, cut at a character; no space or joiner is left at the cut.
 fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;
@@ -101,13 +107,22 @@ fn cut(text: &str, bytes: usize) -> &str {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].trim_end_matches([' ', '.'])
+    text[..end].trim_end_matches(|c| matches!(c, ' ' | '.') || is_joiner(c))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn joiners_stay_where_they_join() {
+        for name in ["👩\u{200d}👩\u{200d}👧", "می\u{200c}خواهم", "क्\u{200d}ष"] {
+            assert_eq!(sanitize(name), name);
+        }
+        assert_eq!(sanitize("\u{200d}\u{200b} \u{200c}"), "");
+        assert_eq!(with_extension(&"👩\u{200d}".repeat(40), "m4a").chars().filter(|c| *c == '👩').count(), 28);
+    }
 
     #[test]
     fn what_file_systems_dislike_is_replaced() {
