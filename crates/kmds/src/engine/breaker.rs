@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use kmds_extract::ExtractError;
 use kmds_extract::recipes::Times;
+use kmds_extract::{ExtractError, Site};
 
 use crate::origin::SharedRecipes;
 
@@ -16,7 +16,7 @@ use crate::origin::SharedRecipes;
 const WINDOW: usize = 20;
 /// Refusals of our address among them that open the breaker …
 const REFUSALS: usize = 5;
-/// … if nothing succeeded for this long.
+/// … if nothing succeeded for this long, or ever.
 const NO_SUCCESS: Duration = Duration::from_secs(120);
 /// Changed pages in a row that open it.
 const CHANGED_IN_A_ROW: u32 = 3;
@@ -34,8 +34,9 @@ struct Seen {
     refused: VecDeque<bool>,
     changed_in_a_row: u32,
     last_success: Option<Instant>,
-    started: Option<Instant>,
     opened: Option<Instant>,
+    /// What opened it, if that was a refusal of our address.
+    refusal: Option<ExtractError>,
     probing: Option<Instant>,
     failures: u64,
     reason: Option<String>,
@@ -43,7 +44,7 @@ struct Seen {
 
 impl Breaker {
     pub fn new(recipes: SharedRecipes) -> Self {
-        Self { recipes, seen: Mutex::new(Seen { started: Some(Instant::now()), ..Seen::default() }) }
+        Self { recipes, seen: Mutex::default() }
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -68,6 +69,25 @@ impl Breaker {
         false
     }
 
+    /// What to answer instead of asking natively, where more calls only make it worse: YouTube distrusts our address. A
+    /// page that changed may be asked on and on.
+    pub fn keeps_away(&self) -> Option<ExtractError> {
+        let pause = self.pause();
+        let seen = self.seen();
+        let left = pause.saturating_sub(seen.opened?.elapsed());
+        // Whole seconds, rounded up: who comes back then may be the probe.
+        let retry_after = Some(Duration::from_secs(left.as_secs() + 1));
+        match seen.refusal.clone()? {
+            ExtractError::BotCheck { site: site @ Site::YouTube, .. } => {
+                Some(ExtractError::BotCheck { site, retry_after })
+            }
+            ExtractError::RateLimited { site: site @ Site::YouTube, .. } => {
+                Some(ExtractError::RateLimited { site, retry_after })
+            }
+            _ => None,
+        }
+    }
+
     /// Open or not, failures so far, and why.
     pub fn state(&self) -> (bool, u64, Option<String>) {
         let seen = self.seen();
@@ -80,6 +100,7 @@ impl Breaker {
         seen.changed_in_a_row = 0;
         seen.last_success = Some(Instant::now());
         seen.opened = None;
+        seen.refusal = None;
         seen.probing = None;
         seen.reason = None;
     }
@@ -96,8 +117,9 @@ impl Breaker {
         let probed = seen.probing.take().is_some();
         if !refused && !changed {
             if matches!(error, ExtractError::Refused { .. }) {
-                // A site's last word was read, so its pages are not unreadable.
+                // A site's last word was read: its pages are not unreadable, and it speaks to us.
                 seen.changed_in_a_row = 0;
+                seen.last_success = Some(Instant::now());
             }
             return false;
         }
@@ -109,11 +131,12 @@ impl Breaker {
             seen.refused.pop_front();
         }
         let refusals = seen.refused.iter().filter(|refused| **refused).count();
-        let quiet = seen.last_success.or(seen.started).is_none_or(|when| when.elapsed() >= NO_SUCCESS);
+        let quiet = seen.last_success.is_none_or(|when| when.elapsed() >= NO_SUCCESS);
         let opens = probed || seen.changed_in_a_row >= CHANGED_IN_A_ROW || (refusals >= REFUSALS && quiet);
         let anew = opens && (probed || seen.opened.is_none());
         if opens {
             seen.opened = Some(Instant::now());
+            seen.refusal = refused.then(|| error.clone());
         }
         anew
     }
@@ -187,6 +210,38 @@ mod tests {
         assert!(!breaker.stands_back(), "the next call probes again");
         breaker.success();
         assert!(!breaker.state().0);
+    }
+
+    fn bot_check() -> ExtractError {
+        ExtractError::BotCheck { site: Site::YouTube, retry_after: None }
+    }
+
+    #[test]
+    fn five_refusals_without_a_success_keep_us_away_and_tell_until_when() {
+        let (breaker, recipes) = with_pause(900.0);
+        assert!((0..4).all(|_| !breaker.failure(&bot_check())));
+        assert_eq!(breaker.keeps_away(), None);
+        assert!(breaker.failure(&bot_check()));
+        let told = breaker.keeps_away().expect("kept away");
+        assert_eq!((told.kind(), told.retry_after()), (Kind::BotCheck, Some(Duration::from_secs(900))));
+        set_pause(&recipes, 0.0);
+        assert!(!breaker.stands_back(), "the probe");
+        breaker.success();
+        assert_eq!(breaker.keeps_away(), None);
+    }
+
+    #[test]
+    fn refusals_beside_answers_are_moods_and_changed_pages_keep_nobody_away() {
+        for answered in [Breaker::success, |breaker: &Breaker| drop(breaker.failure(&private()))] {
+            let (breaker, _) = with_pause(900.0);
+            answered(&breaker);
+            assert!((0..20).all(|_| !breaker.failure(&bot_check())), "it spoke to us just now");
+            for _ in 0..3 {
+                breaker.failure(&changed());
+            }
+            assert!(breaker.stands_back());
+            assert_eq!(breaker.keeps_away(), None);
+        }
     }
 
     #[test]

@@ -192,14 +192,18 @@ impl Engines {
         let breaker = self.breakers.get(&site);
         let tool = self.ytdlp.clone();
         let mut ytdlp = Some(ytdlp);
-        if let (Some(breaker), Some(tool)) = (breaker, &tool)
-            && breaker.stands_back()
-            && let Some(ask) = ytdlp.take()
-        {
-            match ask(tool.clone()).await {
-                Ok(answer) => return Ok((answer, Engine::YtDlp)),
-                Err(YtDlpError::Extract(error)) if is_final(&error) => return Err(error),
-                Err(error) => tracing::warn!(site = site.as_str(), %error, "yt-dlp failed while it goes first"),
+        if let Some(breaker) = breaker.filter(|breaker| breaker.stands_back()) {
+            if let Some(tool) = &tool
+                && let Some(ask) = ytdlp.take()
+            {
+                match ask(tool.clone()).await {
+                    Ok(answer) => return Ok((answer, Engine::YtDlp)),
+                    Err(YtDlpError::Extract(error)) if is_final(&error) => return Err(error),
+                    Err(error) => tracing::warn!(site = site.as_str(), %error, "yt-dlp failed while it goes first"),
+                }
+            }
+            if let Some(refusal) = breaker.keeps_away() {
+                return Err(refusal);
             }
         }
         let error = match self.ask_native(site, native).await {
@@ -211,6 +215,10 @@ impl Engines {
         match ask(tool).await {
             Ok(answer) => Ok((answer, Engine::YtDlp)),
             Err(YtDlpError::Extract(last_word)) if is_final(&last_word) => Err(last_word),
+            // It understood the site, and was told to wait: that says more than "changed".
+            Err(YtDlpError::Extract(wait)) if wait.retry_after().is_some() && error.retry_after().is_none() => {
+                Err(wait)
+            }
             Err(second) => {
                 tracing::info!(site = site.as_str(), error = %second, "yt-dlp could not help either");
                 Err(error)

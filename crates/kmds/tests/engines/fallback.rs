@@ -168,6 +168,35 @@ async fn a_song_withheld_from_our_client_is_fetched_by_yt_dlp_where_it_may() {
 }
 
 #[tokio::test]
+async fn an_address_that_youtube_distrusts_keeps_away_though_there_is_no_second_engine() {
+    let lab = Lab::start().await;
+    lab.inject(Fault::BotCheck.on_pages().at_path("/youtubei/v1/player"));
+    let kmds = Setup::of(&lab).start();
+    let mut asked = 0;
+    for place in 0..8 {
+        let song = lab.youtube().video(&format!("Song {place}")).publish();
+        let answer = kmds.get(&format!("/fetch?url={}", song.link())).await;
+        let wait: u64 = answer.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+        assert_eq!((answer.status().as_u16(), wait > 800), (429, true), "song {place}: {wait} s");
+        if place < 5 {
+            asked = lab.page_requests(Site::YouTube);
+        }
+    }
+    assert_eq!(lab.page_requests(Site::YouTube), asked, "nothing was asked after the fifth");
+}
+
+#[tokio::test]
+async fn what_yt_dlp_is_told_to_wait_for_is_told_on() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Song").publish();
+    lab.inject(Fault::HtmlInstead.on_pages().at_path("/youtubei/v1/player"));
+    let wrapper = Wrapper::doing("echo 'ERROR: [youtube] x: Sign in to confirm you’re not a bot' >&2; exit 1");
+    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!((status, &reply["Kind"]), (429, &"bot_check".into()), "{reply}");
+}
+
+#[tokio::test]
 async fn soundcloud_opus_only_through_both_engines_is_the_same_song() {
     let Some(ytdlp) = ytdlp() else { return };
     if !super::tools::has_ffmpeg() {
