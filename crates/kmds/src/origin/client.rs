@@ -169,7 +169,7 @@ impl Client {
         loop {
             self.pace(ask.site, hosts, times).await?;
             let limit = Times::seconds(times.metadata_request);
-            let outcome = match tokio::time::timeout(limit, self.ask_once(ask)).await {
+            let outcome = match tokio::time::timeout(limit, self.ask_once(ask, hosts)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Trouble::Timeout),
             };
@@ -194,7 +194,7 @@ impl Client {
         }
     }
 
-    async fn ask_once(&self, ask: &Hop<'_>) -> Result<Page, Trouble> {
+    async fn ask_once(&self, ask: &Hop<'_>, hosts: &Hosts) -> Result<Page, Trouble> {
         let way = self.way_out(ask.site).await.map_err(|why| Trouble::Final(OriginError::Closed(why)))?;
         let counters = self.counters().site(ask.site);
         count(&counters.page_requests, 1);
@@ -206,7 +206,11 @@ impl Client {
         if let Some(body) = ask.body {
             request = request.body(body.to_vec());
         }
-        let mut response = way.send(request, &ask.url, ask.next.as_ref()).await.map_err(Trouble::from)?;
+        let answer = way.send(request, &ask.url, ask.next.as_ref()).await;
+        if let Some(pace) = self.shared.paces.get(&ask.site) {
+            pace.answered(Times::seconds(hosts.pace));
+        }
+        let mut response = answer.map_err(Trouble::from)?;
         let status = response.status().as_u16();
         let mut body = Collector::new(response.headers(), ask.max_bytes)?;
         while let Some(chunk) = response.chunk().await.map_err(Trouble::from)? {

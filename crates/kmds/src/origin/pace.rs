@@ -1,6 +1,7 @@
 //! The least time between two page requests to one site.
 //!
-//! Owns when the next request may start. Hides the queue: someone who waits for an answer books the next free moment,
+//! Owns when the next request may start: so long after the last one started, and after it was answered, for a cold
+//! connection may bring it to the site late. Hides the queue: someone who waits for an answer books the next free moment,
 //! background work takes a moment only when nobody booked it, so it never stands before a person.
 //! Never knows what is asked.
 
@@ -37,6 +38,15 @@ impl Pace {
         };
         tokio::time::sleep_until(start).await;
         Ok(())
+    }
+
+    /// A request was answered just now.
+    pub(super) fn answered(&self, apart: Duration) {
+        if !apart.is_zero() {
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = Instant::now() + apart;
+            *free = Some(free.map_or(next, |free| free.max(next)));
+        }
     }
 
     /// Waits, however long, for a moment that nobody booked.
@@ -81,6 +91,17 @@ mod tests {
             pace_of_others.book(APART, 5 * APART).await.expect("short wait");
             assert!(begun.elapsed() >= place * APART);
         }
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_moves_what_nobody_booked_yet() {
+        let pace = Pace::default();
+        let begun = Instant::now();
+        pace.book(APART, Duration::ZERO).await.expect("first");
+        tokio::time::sleep(3 * APART).await;
+        pace.answered(APART);
+        pace.book(APART, 5 * APART).await.expect("short wait");
+        assert!(begun.elapsed() >= 4 * APART);
     }
 
     #[tokio::test]
