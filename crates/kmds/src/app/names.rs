@@ -22,16 +22,14 @@ pub fn stem(track: &Track) -> String {
     if safe.is_empty() { track.id.to_string() } else { safe }
 }
 
-/// Whether a title has the artist in it, and not as a part of a longer word: "Believe" does not name Eve. Scripts without
-/// spaces have no such parts.
+/// Whether `title` has `artist` in it as words of their own: "Eve" is not in "Everything". Both in lower case. Scripts
+/// without letter case write words without blanks, so there any place will do.
 fn names(title: &str, artist: &str) -> bool {
-    let joins = |one: Option<char>, other: Option<char>| {
-        one.zip(other).is_some_and(|(one, other)| one.is_ascii_alphanumeric() && other.is_ascii_alphanumeric())
-    };
-    let (first, last) = (artist.chars().next(), artist.chars().next_back());
-    title.match_indices(artist).any(|(at, _)| {
-        let (before, after) = (&title[..at], &title[at + artist.len()..]);
-        !joins(before.chars().next_back(), first) && !joins(last, after.chars().next())
+    let inside_a_word = |c: Option<char>| c.is_some_and(|c| c.is_lowercase() || c.is_numeric());
+    let joins = |edge: Option<char>, neighbour: Option<char>| inside_a_word(edge) && inside_a_word(neighbour);
+    title.match_indices(artist).any(|(at, found)| {
+        let (before, after) = (title[..at].chars().next_back(), title[at + found.len()..].chars().next());
+        !joins(found.chars().next(), before) && !joins(found.chars().next_back(), after)
     })
 }
 
@@ -136,6 +134,22 @@ mod tests {
             ("Ünïcödé 日本", "Ünïcödé 日本"),
         ] {
             assert_eq!(sanitize(title), want);
+        }
+    }
+
+    #[test]
+    fn a_title_names_the_artist_by_whole_words() {
+        for (title, artist, want) in [
+            ("Klaus Veen - Ordinary Days", "klaus veen", true),
+            ("Everything", "Eve", false),
+            ("Sleep (feat. EVE)", "Eve", true),
+            ("Eve's Everything", "Eve", true),
+            ("Same", "A", false),
+            ("Blink-1821", "Blink-182", false),
+            ("!!! - Even When", "!!!", true),
+            ("夜に駆ける", "夜", true),
+        ] {
+            assert_eq!(names(&title.to_lowercase(), &artist.to_lowercase()), want, "{artist} in {title}");
         }
     }
 
