@@ -162,7 +162,19 @@ impl MissingReply {
     }
 }
 
-/// Seconds to the millisecond: more is noise of the conversion.
+/// Seconds to the microsecond: sites tell up to four digits, and more is noise of the conversion.
 pub(in crate::http) fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_told_as_the_site_tells_them() {
+        for told in [0.0, 64.9913, 95.1733, 877.184, 356.118, 345.6789] {
+            assert_eq!(seconds(Duration::from_secs_f64(told)).to_string(), told.to_string());
+        }
+    }
 }
