@@ -302,6 +302,37 @@ async fn a_song_known_already_keeps_its_name_its_size_and_its_file() {
     for name in ["File_Name", "Tunnel_URL", "Cache_Path"] {
         assert_eq!(first[name], second[name], "{name}");
     }
+#[tokio::test]
+async fn a_song_that_waits_is_told_alike_by_both_faces() {
+    let lab = Lab::start().await;
+    let song =
+        lab.soundcloud().track("mp3-only").seconds(30.0).formats(&[kmds_lab::soundcloud::Format::Mp3Progressive]);
+    let song = song.holds_at(0).publish();
+    let kmds = Kmds::start(&lab);
+    let (_, first) = kmds.fetch(&song.link()).await;
+    let (_, second) = kmds.fetch(&song.link()).await;
+    assert_eq!(first["Songs"][0]["Metadata"], second["Songs"][0]["Metadata"]);
+    let answer = kmds.get(&format!("/api/v1/tracks/soundcloud/{}", song.id())).await;
+    let track: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a track");
+    assert_eq!(track["approximate_bytes"], first["Songs"][0]["Metadata"]["Approximate_Size"]);
+    song.release();
+}
+
+#[tokio::test]
+async fn a_page_sent_for_a_cover_is_no_cover_and_is_not_kept() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Pictured").publish();
+    let kmds = Kmds::start(&lab);
+    kmds.download(&song.link()).await;
+    let cover = format!("/api/v1/tracks/bandcamp/{}/cover", song.id());
+    lab.inject(kmds_lab::Fault::HtmlInstead.on_covers());
+    assert_eq!(kmds.get(&cover).await.status(), 502);
+    lab.clear_faults();
+    let answer = kmds.get(&cover).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "image/jpeg");
+}
+
     assert!(second["Metadata"]["Approximate_Size"].is_u64());
     assert_eq!(lab.hits(&song), 1);
 }

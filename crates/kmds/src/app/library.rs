@@ -178,8 +178,10 @@ impl App {
 impl Inner {
     /// A row with the estimate of its size, which rows do not hold.
     fn known_song(&self, row: &Row, track: Track) -> Song {
-        let expected = forms::expected(&track, &row.accept, self.opus, &self.recipes.current());
-        self.song(row, track, expected.approximate_size)
+        // In the form the row was accepted in: the streams that were chosen from are not kept.
+        let recipes = self.recipes.current();
+        let approximate_size = row.ext.parse().ok().and_then(|form| forms::estimate(&track, form, &recipes));
+        self.song(row, track, approximate_size)
     }
 
     async fn delete_row(&self, key: &Key) -> Result<(), Failure> {
@@ -251,13 +253,21 @@ impl Inner {
         let Some(url) = &track.cover_url else { return Ok(None) };
         let path = self.store.state_dir().join("covers").join(track.id.site().as_str()).join(cover_file(url));
         let _one = self.covers.lock().await;
-        if let Ok(bytes) = tokio::fs::read(&path).await {
-            return Ok(Some(Cover { content_type: picture_type(&bytes).to_owned(), bytes: bytes.into() }));
+        if let Ok(bytes) = tokio::fs::read(&path).await
+            && let Some(content_type) = picture_type(&bytes)
+        {
+            return Ok(Some(Cover { content_type: content_type.to_owned(), bytes: bytes.into() }));
         }
         let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
         let cover =
             fetched.map_err(|error| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {error}")))?;
         let bytes = bytes::Bytes::from(cover.bytes);
+        let content_type = picture_type(&bytes).ok_or_else(|| {
+            Failure::new(
+                Kind::OriginFailed,
+                "the cover cannot be had: what the site sent is no picture; try again later",
+            )
+        })?;
         if let Some(folder) = path.parent() {
             let new = path.with_extension("new");
             // A cover that cannot be kept is fetched again.
@@ -266,7 +276,7 @@ impl Inner {
                 let _ = tokio::fs::rename(&new, &path).await;
             }
         }
-        Ok(Some(Cover { content_type: picture_type(&bytes).to_owned(), bytes }))
+        Ok(Some(Cover { content_type: content_type.to_owned(), bytes }))
     }
 }
 
@@ -276,13 +286,14 @@ fn cover_file(url: &str) -> String {
     hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// By the picture itself: sites name PNGs `.jpg`.
-fn picture_type(bytes: &[u8]) -> &'static str {
+/// By the picture itself: sites name PNGs `.jpg`, and send pages with 200.
+fn picture_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
-        [0xff, 0xd8, ..] => "image/jpeg",
-        [0x89, b'P', b'N', b'G', ..] => "image/png",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
-        [b'G', b'I', b'F', ..] => "image/gif",
-        _ => "application/octet-stream",
+        [0xff, 0xd8, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        [b'G', b'I', b'F', ..] => Some("image/gif"),
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => Some("image/avif"),
+        _ => None,
     }
 }
