@@ -119,7 +119,11 @@ impl Engines {
     /// # Errors
     /// As [`kmds_extract::locate`].
     pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {
-        self.native.locate(stream).await
+        let located = self.native.locate(stream).await;
+        if let Err(error @ ExtractError::BotCheck { .. }) = &located {
+            self.pauses.note(error);
+        }
+        located
     }
 
     /// yt-dlp's streams of a track whose native ones would not download; `None` where yt-dlp may not or cannot help.

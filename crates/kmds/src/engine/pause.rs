@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use kmds_extract::{ExtractError, Site};
 
-/// Refusals in a row before a site is left alone: one challenge says little, and must not silence a whole site.
-const IN_A_ROW: u32 = 3;
+/// Limits in a row before a site is left alone: one link's must not silence a whole site.
+const LIMITS_IN_A_ROW: u32 = 3;
 /// Longest that a site is left alone on its word: nobody means days.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -22,6 +22,13 @@ struct Refusals {
     in_a_row: u32,
     until: Instant,
     error: ExtractError,
+}
+
+impl Refusals {
+    /// A block is of our address, whatever is asked.
+    fn enough(&self) -> bool {
+        matches!(self.error, ExtractError::BotCheck { .. }) || self.in_a_row >= LIMITS_IN_A_ROW
+    }
 }
 
 impl Pauses {
@@ -52,7 +59,7 @@ impl Pauses {
     /// What the site said, with the time that is left; `None` when it may be asked.
     pub fn of(&self, site: Site) -> Option<ExtractError> {
         let inner = self.inner();
-        let Refusals { until, error, .. } = inner.get(&site).filter(|refusals| refusals.in_a_row >= IN_A_ROW)?;
+        let Refusals { until, error, .. } = inner.get(&site).filter(|refusals| refusals.enough())?;
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return None;
@@ -70,21 +77,32 @@ impl Pauses {
 mod tests {
     use super::*;
 
+    fn named(site: Site, seconds: u64) -> ExtractError {
+        ExtractError::RateLimited { site, retry_after: Some(Duration::from_secs(seconds)) }
+    }
+
     #[test]
-    fn a_site_that_named_a_time_is_left_alone_until_then() {
+    fn a_block_of_this_address_is_left_alone_at_once() {
         let pauses = Pauses::default();
         assert_eq!(pauses.of(Site::SoundCloud), None);
-        let challenge = ExtractError::BotCheck { site: Site::SoundCloud, retry_after: Some(Duration::from_secs(600)) };
-        pauses.note(&challenge);
-        pauses.note(&challenge);
-        assert_eq!(pauses.of(Site::SoundCloud), None, "two may be chance");
-        pauses.success(Site::SoundCloud);
-        (0..3).for_each(|_| pauses.note(&challenge));
+        let wait = Some(Duration::from_secs(600));
+        pauses.note(&ExtractError::BotCheck { site: Site::SoundCloud, retry_after: wait });
         let told = pauses.of(Site::SoundCloud).and_then(|error| error.retry_after()).expect("paused");
         assert!((590..=600).contains(&told.as_secs()), "{told:?}");
         assert_eq!(pauses.of(Site::Bandcamp), None, "the others are asked");
-        let over = ExtractError::RateLimited { site: Site::Bandcamp, retry_after: Some(Duration::ZERO) };
-        (0..3).for_each(|_| pauses.note(&over));
-        assert_eq!(pauses.of(Site::Bandcamp), None, "the time is over");
+        pauses.note(&ExtractError::BotCheck { site: Site::YouTube, retry_after: wait });
+        assert_eq!(pauses.of(Site::YouTube), None, "there they pass as often as not");
+    }
+
+    #[test]
+    fn a_site_that_limits_three_times_in_a_row_is_left_alone() {
+        let pauses = Pauses::default();
+        (0..2).for_each(|_| pauses.note(&named(Site::Bandcamp, 99)));
+        assert_eq!(pauses.of(Site::Bandcamp), None, "two may be one link's");
+        pauses.success(Site::Bandcamp);
+        (0..3).for_each(|_| pauses.note(&named(Site::Bandcamp, 99)));
+        assert!(matches!(pauses.of(Site::Bandcamp), Some(ExtractError::RateLimited { .. })));
+        (0..3).for_each(|_| pauses.note(&named(Site::SoundCloud, 0)));
+        assert_eq!(pauses.of(Site::SoundCloud), None, "the time is over");
     }
 }

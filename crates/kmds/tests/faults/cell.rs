@@ -29,8 +29,10 @@ limit_pause = 0.5
 limited_pause = 0.2
 [soundcloud]
 limit_pause = 1.0
+bot_pause = 1.0
 [bandcamp]
 limit_pause = 1.0
+bot_pause = 1.0
 [bandcamp.hosts]
 pace = 0.2
 "#;
