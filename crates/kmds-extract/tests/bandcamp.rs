@@ -475,6 +475,40 @@ async fn after_a_redirect_the_page_that_answered_counts() {
 #[tokio::test]
 async fn a_bare_track_id_is_one_mobile_answer() {
     let site = Site::new().with("/api/mobile/22/tralbum_details", page(200, &mobile(4).to_string()));
+// Section 11: band pages.
+
+const BAND: &str = "https://tinharbour.bandcamp.com/";
+
+#[tokio::test]
+async fn a_band_page_that_leads_to_a_release_is_that_release() {
+    let body = html(&album(vec![song(11, 1, "Ebb")]), &json!({}), &json!({}));
+    for asked in [BAND, "https://tinharbour.bandcamp.com/music", "https://tinharbour.bandcamp.com/releases"] {
+        let site = Site::new().with("", redirected(ALBUM, &body));
+        let Ok(Resolved::Collection(collection)) = ask(&site, asked).await else { panic!("{asked}: an album") };
+        assert_eq!((collection.link.as_str(), site.urls()), (ALBUM, vec![asked.to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn a_band_page_that_shows_its_only_release_is_that_release() {
+    let mut tralbum = album(vec![song(11, 1, "Ebb")]);
+    for url in [ALBUM, "https://tinharbour.example/album/low-tide"] {
+        tralbum["url"] = json!(url);
+        assert_eq!(many(BAND, album_page(&tralbum)).await.link, ALBUM);
+    }
+}
+
+#[tokio::test]
+async fn a_band_page_with_many_releases_names_the_newest() {
+    let grid = "<script data-band=\"{}\"></script><a href=\"/music\">music</a><ol data-x=\"1\" id=\"music-grid\">\
+        <li data-item-id=\"album-2\"><a href=\"/album/low-tide\"></a></li><li><a href=\"/album/older\"></a></li></ol>";
+    let refused = refusal(BAND, page(200, grid)).await;
+    assert_eq!(refused.kind(), Kind::UnsupportedLink);
+    assert!(refused.to_string().contains(&format!("its newest is {ALBUM}")), "{refused}");
+    let refused = refusal(BAND, page(200, "<script data-band=\"{}\">")).await.to_string();
+    assert!(refused.contains("give the link") && !refused.contains("newest"), "{refused}");
+}
+
     let Ok(Resolved::Track(track)) = ask(&site, PLAYER_TRACK).await else { panic!("a track") };
     assert_eq!(
         site.urls(),

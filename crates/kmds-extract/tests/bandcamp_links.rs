@@ -1,6 +1,6 @@
 //! The table of Bandcamp links: every shape people paste, and what it stands for.
 
-use kmds_extract::link::{BandcampLink, Link, LinkError};
+use kmds_extract::link::{BandPage, BandcampLink, Link, LinkError};
 use kmds_extract::track::Site;
 
 fn track(band: &str, slug: &str) -> Link {
@@ -9,6 +9,10 @@ fn track(band: &str, slug: &str) -> Link {
 
 fn album(band: &str, slug: &str) -> Link {
     Link::Bandcamp(BandcampLink::Album { band: band.to_owned(), slug: slug.to_owned() })
+}
+
+fn band(band: &str, page: BandPage) -> Link {
+    Link::Bandcamp(BandcampLink::Band { band: band.to_owned(), page })
 }
 
 #[test]
@@ -45,6 +49,11 @@ fn every_accepted_shape_is_read_and_its_canonical_form_stands() {
             "https://bandcamp.com/EmbeddedPlayer/track=2/size=large/album=1387612925",
             Link::Bandcamp(BandcampLink::AlbumById { id: 1_387_612_925 }),
         ),
+        ("https://macbenson.bandcamp.com/", band("macbenson", BandPage::Root)),
+        ("MacBenson.bandcamp.com", band("macbenson", BandPage::Root)),
+        ("http://macbenson.bandcamp.com/?from=x#top", band("macbenson", BandPage::Root)),
+        ("https://macbenson.bandcamp.com/music", band("macbenson", BandPage::Music)),
+        ("https://macbenson.bandcamp.com/Releases/", band("macbenson", BandPage::Releases)),
     ];
     for (text, link) in rows {
         assert_eq!(Link::parse(text), Ok(link.clone()), "{text}");
@@ -64,10 +73,8 @@ fn canonical_forms_are_lower_case_https_without_query_or_slash() {
 #[test]
 fn pages_that_are_no_release_are_refused_with_a_next_step() {
     for (text, word) in [
-        ("https://macbenson.bandcamp.com/", "band's page"),
-        ("https://macbenson.bandcamp.com", "band's page"),
-        ("https://macbenson.bandcamp.com/music", "band's page"),
-        ("https://macbenson.bandcamp.com/releases", "band's page"),
+        ("https://label.bandcamp.com/artists", "list of bands"),
+        ("https://macbenson.bandcamp.com/music/x", "neither"),
         ("https://bandcamp.com/radio?show=224", "radio"),
         ("https://bandcamp.com/?show=230", "radio"),
         ("https://daily.bandcamp.com/features/some-story", "neither"),

@@ -44,8 +44,7 @@ pub(super) fn landed(page: &Page) -> Result<Landing, ExtractError> {
         Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => {
             Ok(Landing::Release(link))
         }
-        _ if is_band_host(&page.final_url) => Ok(Landing::BandPage),
-        _ => Err(led_away()),
+        _ => band_of(&page.final_url).map(Landing::BandPage).ok_or_else(led_away),
     }
 }
 
@@ -53,18 +52,14 @@ pub(super) fn landed(page: &Page) -> Result<Landing, ExtractError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Landing {
     Release(BandcampLink),
-    /// Some other page of a band; its content tells whether it is a release all the same.
-    BandPage,
+    /// Some other page of this band; its content tells whether it is a release all the same.
+    BandPage(String),
 }
 
-fn is_band_host(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| {
-        url.scheme() == "https"
-            && url
-                .host_str()
-                .and_then(|host| host.strip_suffix(".bandcamp.com"))
-                .is_some_and(|band| !band.is_empty() && !band.contains('.') && band != "www" && band != "daily")
-    })
+fn band_of(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+    let band = url.host_str()?.strip_suffix(".bandcamp.com")?;
+    (!band.is_empty() && !band.contains('.') && band != "www" && band != "daily").then(|| band.to_owned())
 }
 
 /// The challenge comes with 200, is about 3 KB long and must never count as a changed page.

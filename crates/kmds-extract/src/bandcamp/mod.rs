@@ -30,7 +30,7 @@ use crate::track::{BandcampSource, Resolved, Track};
 /// Every row of the failure table (field notes, 17), in the words of [`ExtractError`].
 pub async fn resolve(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
     let wanted = match at {
-        BandcampLink::Track { .. } | BandcampLink::Album { .. } => {
+        BandcampLink::Track { .. } | BandcampLink::Album { .. } | BandcampLink::Band { .. } => {
             return from_page(at, origin, recipes).await?.resolved(reading(requests::RELEASE_PAGE, origin, recipes));
         }
         BandcampLink::TrackById { id } => Wanted::Track(*id),

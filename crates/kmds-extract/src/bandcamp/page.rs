@@ -124,16 +124,13 @@ pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Res
     let Some(escaped) = html::attribute(page, "data-tralbum") else {
         // A band without releases has no such attribute; an unfinished one is no band page.
         let is_band_page = html::attribute(page, "data-band").is_some() && !page.contains("data-tralbum=\"");
-        return Err(if is_band_page { band_page() } else { changed("data-tralbum") });
+        return Err(if is_band_page { band_page(page, &landing) } else { changed("data-tralbum") });
     };
     let tralbum: Tralbum = serde_json::from_str(&html::unescape(escaped)).map_err(|_| changed("data-tralbum"))?;
-    let Some(current) = &tralbum.current else { return Err(band_page()) };
+    let Some(current) = &tralbum.current else { return Err(band_page(page, &landing)) };
     let link = match landing {
         Landing::Release(link) => link,
-        Landing::BandPage => match tralbum.url.as_deref().map(Link::parse) {
-            Some(Ok(Link::Bandcamp(link))) => link,
-            _ => asked.clone(),
-        },
+        Landing::BandPage(band) => tralbum.url.as_deref().and_then(|url| on_band(url, &band)).unwrap_or(asked.clone()),
     };
     let is_album = match tralbum.item_type.as_deref().or(current.kind.as_deref()) {
         Some("album") => true,
@@ -146,7 +143,7 @@ pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Res
 fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Result<Release, ExtractError> {
     let embed: Embed = json_attribute(page, "data-embed");
     let band: Band = json_attribute(page, "data-band");
-    let Some(current) = tralbum.current else { return Err(band_page()) };
+    let current = tralbum.current.ok_or(changed("current"))?;
     let infos = tralbum.trackinfo.ok_or(changed("trackinfo"))?;
     let on_an_album = current.album_id.is_some() || tralbum.album_url.is_some();
     let lone = if is_album { Lone::default() } else { lone(page, &embed, &current, on_an_album) };
@@ -219,8 +216,35 @@ const fn changed(field: &'static str) -> ExtractError {
     ExtractError::PageChanged { site: Site::Bandcamp, page: requests::RELEASE_PAGE, field }
 }
 
-fn band_page() -> ExtractError {
+/// The release that `url` names, which may stand on the band's own domain.
+fn on_band(url: &str, band: &str) -> Option<BandcampLink> {
+    let path = match Link::parse(url) {
+        Ok(Link::Bandcamp(link)) => return Some(link),
+        _ => url::Url::parse(url).ok()?.path().to_owned(),
+    };
+    release_of(&path, band)
+}
+
+/// A track or an album by a path, or a whole link, of a band's page.
+fn release_of(href: &str, band: &str) -> Option<BandcampLink> {
+    let whole = if href.starts_with('/') { format!("https://{band}.bandcamp.com{href}") } else { href.to_owned() };
+    match Link::parse(&whole) {
+        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => Some(link),
+        _ => None,
+    }
+}
+
+/// The grid begins with what the band shows first, which is its newest release unless it has pinned another one.
+fn newest(page: &str, landing: &Landing) -> Option<String> {
+    let Landing::BandPage(band) = landing else { return None };
+    let (_, grid) = page.split_once("id=\"music-grid\"")?;
+    release_of(&html::unescape(html::attribute(grid, "href")?), band).map(|link| link.canonical())
+}
+
+/// A band's page is many releases (field notes, 11).
+fn band_page(page: &str, landing: &Landing) -> ExtractError {
+    let newest = newest(page, landing).map(|link| format!("; its newest is {link}")).unwrap_or_default();
     ExtractError::UnsupportedLink {
-        reason: "Bandcamp: this is a band's page, not a song; give a track or album link".to_owned(),
+        reason: format!("Bandcamp: this is a band's page, not a song; give the link of one track or album{newest}"),
     }
 }

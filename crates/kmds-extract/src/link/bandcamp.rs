@@ -1,4 +1,4 @@
-//! Bandcamp links: a track or an album of a band, or a bare id out of an embedded player.
+//! Bandcamp links: a track or an album of a band, the band's own page, or a bare id out of an embedded player.
 //!
 //! Owns which hosts and paths of Bandcamp name a song or an album, and their canonical form.
 //! Hides the letter case, doubled slashes, queries and player settings that pasted links carry.
@@ -10,20 +10,43 @@ use crate::track::Site;
 /// A release on Bandcamp. Bands are `[a-z0-9-]`, slugs `[a-z0-9_-]`, ids 1 to 10 digits; only parsing makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BandcampLink {
-    Track { band: String, slug: String },
-    Album { band: String, slug: String },
-    TrackById { id: u64 },
-    AlbumById { id: u64 },
+    Track {
+        band: String,
+        slug: String,
+    },
+    Album {
+        band: String,
+        slug: String,
+    },
+    TrackById {
+        id: u64,
+    },
+    AlbumById {
+        id: u64,
+    },
+    /// A band's page, which may lead on to its only release or show the one it is about.
+    Band {
+        band: String,
+        page: BandPage,
+    },
 }
 
-const BAND_PAGE: &str = "this is a band's page, not a song; give the link of one track or album";
+/// Where a band's releases are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BandPage {
+    Root,
+    Music,
+    Releases,
+}
+
+const ARTISTS: &str = "this is a list of bands; give the link of one track or album";
 const RADIO: &str = "radio shows are not supported; give the link of one track or album";
 const NO_RELEASE: &str = "this page is neither a track nor an album; give the link of one";
 const PRIVATE: &str = "private stream links are not supported; give the link of the public track or album";
 const FILE: &str = "links to files expire; give the link of the track's or album's page";
 
 impl BandcampLink {
-    /// https, lower case, no query, no fragment, no trailing slash.
+    /// https, lower case, no query, no fragment, no trailing slash but that of a root.
     #[must_use]
     pub fn canonical(&self) -> String {
         match self {
@@ -31,6 +54,9 @@ impl BandcampLink {
             Self::Album { band, slug } => format!("https://{band}.bandcamp.com/album/{slug}"),
             Self::TrackById { id } => format!("https://bandcamp.com/EmbeddedPlayer/track={id}"),
             Self::AlbumById { id } => format!("https://bandcamp.com/EmbeddedPlayer/album={id}"),
+            Self::Band { band, page: BandPage::Root } => format!("https://{band}.bandcamp.com/"),
+            Self::Band { band, page: BandPage::Music } => format!("https://{band}.bandcamp.com/music"),
+            Self::Band { band, page: BandPage::Releases } => format!("https://{band}.bandcamp.com/releases"),
         }
     }
 
@@ -60,11 +86,15 @@ pub(super) fn parse(parts: &Parts) -> Result<BandcampLink, LinkError> {
     if band == "www" || !is_band(band) {
         return Err(invalid());
     }
+    let page = |page| Ok(BandcampLink::Band { band: band.to_owned(), page });
     match segments.as_slice() {
         ["track", slug] if is_slug(slug) => Ok(BandcampLink::Track { band: band.to_owned(), slug: (*slug).to_owned() }),
         ["album", slug] if is_slug(slug) => Ok(BandcampLink::Album { band: band.to_owned(), slug: (*slug).to_owned() }),
         ["track" | "album", ..] => Err(invalid()),
-        [] | ["music" | "releases" | "artists", ..] => unsupported(BAND_PAGE),
+        [] => page(BandPage::Root),
+        ["music"] => page(BandPage::Music),
+        ["releases"] => page(BandPage::Releases),
+        ["artists"] => unsupported(ARTISTS),
         ["private", ..] => unsupported(PRIVATE),
         ["download" | "stream_redirect", ..] => unsupported(FILE),
         _ => unsupported(NO_RELEASE),

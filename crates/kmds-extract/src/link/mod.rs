@@ -7,7 +7,7 @@ pub mod bandcamp;
 pub mod soundcloud;
 pub mod youtube;
 
-pub use bandcamp::BandcampLink;
+pub use bandcamp::{BandPage, BandcampLink};
 pub use soundcloud::SoundCloudLink;
 pub use youtube::YouTubeLink;
 
@@ -109,6 +109,12 @@ impl Link {
             Self::YouTube(link) => Self::YouTube(link.whole_list()),
             other => other,
         }
+    }
+
+    /// Whether this is a band's page, which leads elsewhere on another day.
+    #[must_use]
+    pub const fn is_band_page(&self) -> bool {
+        matches!(self, Self::Bandcamp(BandcampLink::Band { .. }))
     }
 
     /// Whether this names a list, as far as the link alone tells: lists get more time.

@@ -136,6 +136,7 @@ impl Resolver {
         let answer =
             answer.map_err(|error| Failure::from(&error)).map(|resolved| Arc::new(self.take_streams(resolved)));
         match &answer {
+            Ok(_) if matches!(target, Target::Native(link) if link.is_band_page()) => {}
             Ok(resolved) => self.remember_answer(key, resolved),
             // A limit is remembered by the limiter, not here: the next one may be luckier.
             Err(failure) if !failure.retryable() => self.remember(key, answer.clone()),

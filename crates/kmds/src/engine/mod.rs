@@ -90,11 +90,15 @@ impl Engines {
         Self { ytdlp, native: Native::new(client, recipes), breakers: Arc::new(breakers), pauses: Arc::default() }
     }
 
-    /// Metadata of a link, and the streams that came with it.
+    /// Metadata of a link, and the streams that came with it. yt-dlp would take a band's page for all its releases.
     /// # Errors
     /// The native engine's error, or yt-dlp's where that is the site's last word.
     pub async fn resolve(&self, link: &Link, accept: &Accept) -> Result<(Resolved, Engine), ExtractError> {
         let native = || self.native.resolve(link);
+        if link.is_band_page() {
+            self.admit(link.site()).await?;
+            return Ok((self.ask_native(link.site(), native).await?, Engine::Native));
+        }
         let ytdlp = |tool: YtDlp| async move { tool.resolve(link, accept).await };
         self.either(link.site(), native, ytdlp).await
     }
