@@ -356,8 +356,13 @@ async fn a_release_of_the_future_is_unreleased_and_names_its_day() {
         assert_eq!(missing.error.kind(), Kind::Unreleased);
         assert!(missing.error.to_string().contains("2026-12-24"), "{}", missing.error);
     }
+    // Put off: the old day stands in one of the two fields.
+    tralbum["current"]["release_date"] = json!("01 Nov 2019 00:00:00 GMT");
+    tralbum["album_release_date"] = json!("24 Dec 2026 00:00:00 GMT");
     tralbum["trackinfo"] = json!([]);
-    assert_eq!(refusal(ALBUM, album_page(&tralbum)).await.kind(), Kind::Unreleased);
+    let error = refusal(ALBUM, album_page(&tralbum)).await;
+    assert_eq!(error.kind(), Kind::Unreleased);
+    assert!(error.to_string().contains("2026-12-24"), "{error}");
 
     let mut single = track(locked(4, 4, "Ebb"));
     single["current"]["release_date"] = json!("24 Dec 2026 00:00:00 GMT");

@@ -150,7 +150,9 @@ fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Re
     let id = tralbum.id.or(current.id).or(infos.first().and_then(TrackInfo::id).filter(|_| !is_album));
     let numbered = is_album || on_an_album || lone.album.is_some();
     let own_number = current.track_number.filter(|_| !is_album);
-    let dates = [current.release_date, tralbum.album_release_date, current.publish_date];
+    let day = |text: Option<String>| text.and_then(|text| date::day_of_text(&text));
+    // A song out before its album, or an album put off: what is still to come counts.
+    let released = day(current.release_date).max(day(tralbum.album_release_date));
     Ok(Release {
         is_album,
         id: id.ok_or(changed("id"))?,
@@ -158,7 +160,7 @@ fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Re
         artist: tralbum.artist.or(current.artist).or(embed.artist).or(band.name),
         album: lone.album,
         art_id: tralbum.art_id.or(current.art_id),
-        date: dates.into_iter().flatten().find_map(|text| date::day_of_text(&text)),
+        date: released.or_else(|| day(current.publish_date)),
         preorder: tralbum.is_preorder || tralbum.album_is_preorder,
         members_only: tralbum.tralbum_subscriber_only,
         band_id: current.band_id.or(band.id),
