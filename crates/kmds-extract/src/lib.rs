@@ -33,7 +33,7 @@ pub use link::{Link, LinkError};
 pub use origin::{Origin, OriginError, Page, PageRequest};
 pub use recipes::Recipes;
 pub use stream::{Codec, Container, Delivery, Stream};
-pub use track::{Collection, Entry, Resolved, Site, Source, Track, TrackId};
+pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Site, Source, Track, TrackId};
 
 /// Resolves a link to what it stands for, with as few requests as the site allows (design promise 1).
 ///
@@ -52,11 +52,18 @@ pub async fn resolve(link: &Link, origin: &impl Origin, recipes: &Recipes) -> Re
 /// Asks the site again for one known track, for fresh stream URLs; one request where the site allows it.
 /// # Errors
 /// See [`ExtractError`].
-pub async fn refresh(source: &Source, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+pub async fn refresh(
+    source: &Source,
+    lack: Lack,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Refreshed, ExtractError> {
     match source {
-        Source::YouTube { video } => youtube::refresh(video, origin, recipes).await,
-        Source::SoundCloud { id, secret } => soundcloud::refresh(*id, secret.as_deref(), origin, recipes).await,
-        Source::Bandcamp(at) => bandcamp::refresh(at, origin, recipes).await,
+        Source::YouTube { video } => Ok(youtube::refresh(video, origin, recipes).await?.into()),
+        Source::SoundCloud { id, secret } => {
+            Ok(soundcloud::refresh(*id, secret.as_deref(), origin, recipes).await?.into())
+        }
+        Source::Bandcamp(at) => bandcamp::refresh(at, lack, origin, recipes).await,
         Source::Other { .. } => Err(ExtractError::UnsupportedLink { reason: "only yt-dlp reads this link".to_owned() }),
     }
 }

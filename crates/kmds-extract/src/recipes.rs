@@ -236,8 +236,6 @@ pub struct BandcampRecipe {
     pub limit_pause: f64,
     /// Seconds that a redirecting stream URL of the mobile interface is taken to live; its `ts` is no expiry.
     pub redirect_life: f64,
-    /// A URL of the mobile interface that has to be replaced within this many seconds did not work: the page is next.
-    pub distrust: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

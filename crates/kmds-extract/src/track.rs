@@ -179,6 +179,29 @@ pub struct Unavailable {
     pub error: ExtractError,
 }
 
+/// Why a known track is asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// No URL is at hand.
+    Streams,
+    /// The URLs at hand did not work.
+    GoodStreams,
+}
+
+/// A known track with fresh streams.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refreshed {
+    pub track: Track,
+    /// Others that the same answer told of, with theirs: an album's page has all its songs.
+    pub beside: Vec<Track>,
+}
+
+impl From<Track> for Refreshed {
+    fn from(track: Track) -> Self {
+        Self { track, beside: Vec::new() }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolved {
     Track(Box<Track>),

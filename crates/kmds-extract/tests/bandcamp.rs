@@ -10,9 +10,9 @@ use bandcamp_site::{
 };
 use kmds_extract::error::{ExtractError, Kind};
 use kmds_extract::link::Link;
-use kmds_extract::origin::{Origin, OriginError};
+use kmds_extract::origin::OriginError;
 use kmds_extract::stream::{Codec, Container, Delivery};
-use kmds_extract::track::{BandcampSource, Collection, Entry, Resolved, Source, Track};
+use kmds_extract::track::{BandcampSource, Collection, Entry, Lack, Refreshed, Resolved, Source, Track};
 use kmds_extract::{Recipes, refresh, resolve};
 use serde_json::{Value, json};
 
@@ -475,11 +475,6 @@ async fn after_a_redirect_the_page_that_answered_counts() {
     assert_eq!(songs(&collection)[0].link, "https://newname.bandcamp.com/track/song-1");
 }
 
-// Sections 9 and 13: bare ids.
-
-#[tokio::test]
-async fn a_bare_track_id_is_one_mobile_answer() {
-    let site = Site::new().with("/api/mobile/22/tralbum_details", page(200, &mobile(4).to_string()));
 // Section 11: band pages.
 
 const BAND: &str = "https://tinharbour.bandcamp.com/";
@@ -514,6 +509,11 @@ async fn a_band_page_with_many_releases_names_the_newest() {
     assert!(refused.contains("give the link") && !refused.contains("newest"), "{refused}");
 }
 
+// Sections 9 and 13: bare ids.
+
+#[tokio::test]
+async fn a_bare_track_id_is_one_mobile_answer() {
+    let site = Site::new().with("/api/mobile/22/tralbum_details", page(200, &mobile(4).to_string()));
     let Ok(Resolved::Track(track)) = ask(&site, PLAYER_TRACK).await else { panic!("a track") };
     assert_eq!(
         site.urls(),
@@ -595,28 +595,53 @@ fn source(page: Option<&str>, band_id: Option<u64>) -> Source {
 }
 
 async fn fresh(site: &Site, page: Option<&str>, band_id: Option<u64>) -> Result<Track, ExtractError> {
-    refresh(&source(page, band_id), site, &Recipes::built_in()).await
+    asked_again(site, page, band_id, Lack::Streams).await.map(|fresh| fresh.track)
+}
+
+async fn asked_again(
+    site: &Site,
+    page: Option<&str>,
+    band_id: Option<u64>,
+    lack: Lack,
+) -> Result<Refreshed, ExtractError> {
+    refresh(&source(page, band_id), lack, site, &Recipes::built_in()).await
 }
 
 #[tokio::test]
-async fn a_fresh_url_costs_one_small_answer_where_the_band_is_known() {
+async fn a_fresh_url_of_a_lone_track_costs_one_small_answer_where_the_band_is_known() {
     let site = Site::new().with("band_id=77&tralbum_id=4&tralbum_type=t", page(200, &mobile(4).to_string()));
-    let track = fresh(&site, Some(ALBUM), Some(77)).await.expect("a track");
+    let track = fresh(&site, Some(TRACK), Some(77)).await.expect("a track");
     assert_eq!(site.urls().len(), 1);
     assert_eq!(track.streams[0].validator, "bandcamp 4 mp3-128");
 }
 
 #[tokio::test]
-async fn a_fresh_url_comes_from_the_page_where_the_band_is_not_known() {
-    let site = Site::new().with("/album/", album_page(&album(vec![song(3, 1, "Ebb"), song(4, 2, "Flow")])));
-    let track = fresh(&site, Some(ALBUM), None).await.expect("a track");
+async fn an_albums_page_brings_the_streams_of_all_its_songs() {
+    let songs = vec![song(3, 1, "Ebb"), song(4, 2, "Flow"), locked(5, 3, "Surge"), song(6, 4, "Slack")];
+    let site = Site::new().with("/album/", album_page(&album(songs)));
+    let fresh = asked_again(&site, Some(ALBUM), Some(77), Lack::Streams).await.expect("a track");
     assert_eq!(site.urls(), [ALBUM]);
-    assert_eq!((track.id.id(), url(&track)), ("4", file_url(4).as_str()));
+    assert_eq!((fresh.track.id.id(), url(&fresh.track)), ("4", file_url(4).as_str()));
+    let beside: Vec<_> = fresh.beside.iter().map(|track| (track.id.id(), url(track))).collect();
+    assert_eq!(beside, [("3", file_url(3).as_str()), ("6", file_url(6).as_str())]);
+}
+
+#[tokio::test]
+async fn what_did_not_work_is_replaced_from_the_page() {
+    let site = Site::new()
+        .with("/api/", page(200, &mobile(4).to_string()))
+        .with("/track/", track_page(&track(song(4, 4, "Ebb"))));
+    let first = fresh(&site, Some(TRACK), Some(7)).await.expect("a track");
+    assert!(url(&first).contains("stream_redirect"));
+    let next = asked_again(&site, Some(TRACK), Some(7), Lack::GoodStreams).await.expect("a track").track;
+    assert_eq!(url(&next), file_url(4));
+    assert_eq!(next.streams[0].validator, first.streams[0].validator, "the bytes so far are kept");
+    assert_eq!(site.urls().len(), 2);
 }
 
 #[tokio::test]
 async fn each_door_stands_in_for_the_other() {
-    let body = album_page(&album(vec![song(4, 2, "Flow")]));
+    let body = track_page(&track(song(4, 4, "Ebb")));
     let failures = [
         challenge(),
         page(403, ""),
@@ -627,8 +652,8 @@ async fn each_door_stands_in_for_the_other() {
         Err(OriginError::Timeout),
     ];
     for failure in failures.clone() {
-        let site = Site::new().with("/api/", failure).with("/album/", body.clone());
-        assert_eq!(fresh(&site, Some(ALBUM), Some(7)).await.expect("a track").id.id(), "4");
+        let site = Site::new().with("/api/", failure).with("/track/", body.clone());
+        assert_eq!(fresh(&site, Some(TRACK), Some(7)).await.expect("a track").id.id(), "4");
         assert_eq!(site.urls().len(), 2);
     }
     for failure in [challenge(), page(403, ""), page(500, ""), page(200, "<html>")] {
@@ -637,47 +662,10 @@ async fn each_door_stands_in_for_the_other() {
         assert_eq!(site.urls().len(), 2);
     }
     let site = Site::new().with("", challenge());
-    assert_eq!(fresh(&site, Some(ALBUM), Some(7)).await.expect_err("challenged").kind(), Kind::BotCheck);
+    assert_eq!(fresh(&site, Some(TRACK), Some(7)).await.expect_err("challenged").kind(), Kind::BotCheck);
     let site = Site::new().with("", page(429, ""));
-    assert_eq!(fresh(&site, Some(ALBUM), Some(7)).await.expect_err("limited").kind(), Kind::RateLimited);
+    assert_eq!(fresh(&site, Some(TRACK), Some(7)).await.expect_err("limited").kind(), Kind::RateLimited);
     assert_eq!(site.urls().len(), 1);
-}
-
-#[tokio::test]
-async fn a_mobile_url_that_did_not_work_is_replaced_from_the_page() {
-    let site = Site::new()
-        .with("/api/", page(200, &mobile(4).to_string()))
-        .with("/album/", album_page(&album(vec![song(4, 1, "Ebb")])));
-    let first = fresh(&site, Some(ALBUM), Some(7)).await.expect("a track");
-    assert!(url(&first).contains("stream_redirect"));
-    for _ in 0..2 {
-        let next = fresh(&site, Some(ALBUM), Some(7)).await.expect("a track");
-        assert_eq!(url(&next), file_url(4));
-        assert_eq!(next.streams[0].validator, first.streams[0].validator, "the bytes so far are kept");
-    }
-    assert_eq!(site.urls().len(), 3);
-    // What is remembered in another shape is nothing remembered.
-    site.remember("bandcamp.mobile_urls", "4@x @ 4 x@4 \u{e4}@\u{e4}");
-    assert!(url(&fresh(&site, Some(ALBUM), Some(7)).await.expect("a track")).contains("stream_redirect"));
-}
-
-#[tokio::test]
-async fn only_the_latest_mobile_urls_are_remembered() {
-    let site = Site::new();
-    for id in 0..200_u64 {
-        site.remember(
-            "bandcamp.mobile_urls",
-            &format!(
-                "{} {id}@{NOW_UNIX}",
-                site.recall("bandcamp.mobile_urls").map_or_else(String::new, |kept| kept.value)
-            ),
-        );
-    }
-    let site = site.with("/api/", page(200, &mobile(4).to_string()));
-    let _ = fresh(&site, None, None).await.expect("a track");
-    let kept = site.recall("bandcamp.mobile_urls").expect("kept").value;
-    assert_eq!(kept.split(' ').count(), 64);
-    assert!(kept.starts_with("4@"), "the newest first");
 }
 
 #[tokio::test]

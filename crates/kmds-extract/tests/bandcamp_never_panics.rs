@@ -5,7 +5,7 @@ mod bandcamp_site;
 
 use bandcamp_site::{Site, album, html, locked, mobile, page, player, song, track};
 use kmds_extract::link::Link;
-use kmds_extract::track::{BandcampSource, Entry, Resolved, Source};
+use kmds_extract::track::{BandcampSource, Entry, Lack, Resolved, Source};
 use kmds_extract::{Recipes, refresh, resolve};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ fn read(text: &str) {
     }
     for band_id in [None, Some(7)] {
         let source = Source::Bandcamp(BandcampSource { page: Some(ALBUM.to_owned()), track_id: 4, band_id });
-        let _ = runtime.block_on(refresh(&source, &Site::new().with("", page(200, text)), &recipes));
+        let _ = runtime.block_on(refresh(&source, Lack::GoodStreams, &Site::new().with("", page(200, text)), &recipes));
     }
 }
 

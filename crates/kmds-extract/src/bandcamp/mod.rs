@@ -7,7 +7,6 @@
 mod answer;
 mod by_id;
 mod date;
-mod handed_out;
 mod html;
 mod lenient;
 mod naming;
@@ -22,8 +21,8 @@ use requests::Release as Wanted;
 use crate::error::ExtractError;
 use crate::link::{BandcampLink, Link};
 use crate::origin::{Origin, PageRequest};
-use crate::recipes::{Recipes, Times};
-use crate::track::{BandcampSource, Resolved, Track};
+use crate::recipes::Recipes;
+use crate::track::{BandcampSource, Lack, Refreshed, Resolved};
 
 /// Resolves a track or an album, locked songs in their places.
 /// # Errors
@@ -52,17 +51,23 @@ pub async fn resolve(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes)
     }
 }
 
-/// Fresh stream URLs of one track: 2 KB from the mobile app's door where the band is known, else its page again.
-/// Where one door fails the other is tried; so it is when the mobile door's URL is asked to be replaced at once.
+/// Fresh stream URLs of one track. An album's page has those of all its songs; a lone track costs 2 KB at the mobile app's
+/// door where the band is known. What did not work is replaced from the page, where one is known (field notes, 8 and 17).
+/// Where one door fails the other is tried.
 /// # Errors
 /// As [`resolve`]; `not_found` when the album no longer has the track.
-pub async fn refresh(at: &BandcampSource, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+pub async fn refresh(
+    at: &BandcampSource,
+    lack: Lack,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Refreshed, ExtractError> {
     let page = at.page.as_deref().and_then(|page| match Link::parse(page) {
         Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => Some(link),
         _ => None,
     });
-    let failed_lately = handed_out::lately(at.track_id, seconds(recipes.bandcamp.distrust), origin);
-    let mobile_first = page.is_none() || (at.band_id.is_some() && !failed_lately);
+    let small = |page: &BandcampLink| lack == Lack::Streams && at.band_id.is_some() && !page.is_list();
+    let mobile_first = page.as_ref().is_none_or(small);
     let first = through_door(mobile_first, at, page.as_ref(), origin, recipes).await;
     match first {
         // A limit is waited out at every door; what the page says is final, what the mobile answer says may be its own.
@@ -80,22 +85,14 @@ async fn through_door(
     page: Option<&BandcampLink>,
     origin: &impl Origin,
     recipes: &Recipes,
-) -> Result<Track, ExtractError> {
+) -> Result<Refreshed, ExtractError> {
     let wanted = Wanted::Track(at.track_id);
     let (release, name) = match page {
         _ if mobile => (from_mobile(wanted, at.band_id, origin, recipes).await?, requests::MOBILE_ANSWER),
         Some(page) => (from_page(page, origin, recipes).await?, requests::RELEASE_PAGE),
         None => (from_player(wanted, origin, recipes).await?, requests::PLAYER_PAGE),
     };
-    let track = release.track_by_id(at.track_id, reading(name, origin, recipes))?;
-    if mobile {
-        handed_out::note(at.track_id, origin);
-    }
-    Ok(track)
-}
-
-fn seconds(value: f64) -> u64 {
-    Times::seconds(value).as_secs()
+    release.with_neighbours(at.track_id, reading(name, origin, recipes))
 }
 
 async fn from_page(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {

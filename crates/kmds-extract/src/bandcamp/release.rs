@@ -12,7 +12,7 @@ use super::{date, stream};
 use crate::error::{ExtractError, Kind};
 use crate::link::{BandcampLink, Link};
 use crate::recipes::BandcampRecipe;
-use crate::track::{BandcampSource, Collection, Entry, Resolved, Site, Source, Track, TrackId, Unavailable};
+use crate::track::{BandcampSource, Collection, Entry, Refreshed, Resolved, Site, Source, Track, TrackId, Unavailable};
 
 /// What a release is made of, in the site's words. Everything optional is shown when it is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,15 +85,20 @@ impl Release {
         self.track(at, reading).map(|track| Resolved::Track(Box::new(track)))
     }
 
-    /// The one song with this id.
+    /// The song with this id, and the others that can be played.
     /// # Errors
     /// `not_found` if the release has it no longer, else as for a lone track.
-    pub(super) fn track_by_id(&self, track_id: u64, reading: Reading<'_>) -> Result<Track, ExtractError> {
+    pub(super) fn with_neighbours(&self, track_id: u64, reading: Reading<'_>) -> Result<Refreshed, ExtractError> {
         if self.members_only {
             return Err(self.refused(Kind::MembersOnly, self.title.clone(), reading));
         }
-        match self.songs.iter().position(|song| song.id == Some(track_id)) {
-            Some(at) => self.track(at, reading),
+        let is_it = |song: &Song| song.id == Some(track_id);
+        match self.songs.iter().position(is_it) {
+            Some(at) => {
+                let track = self.track(at, reading)?;
+                let others = self.songs.iter().enumerate().filter(|(_, song)| !is_it(song));
+                Ok(Refreshed { track, beside: others.filter_map(|(at, _)| self.track(at, reading).ok()).collect() })
+            }
             None if self.songs.is_empty() => Err(self.locked(None, reading)),
             None => Err(super::answer::not_found()),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kmds_extract::{Codec, Container, Delivery, ExtractError, Kind, Link, Recipes, Resolved, Source, Track};
+use kmds_extract::{Codec, Container, Delivery, ExtractError, Kind, Lack, Link, Recipes, Resolved, Source, Track};
 use serde_json::{Value, json};
 
 use crate::soundcloud_fake::*;
@@ -242,7 +242,10 @@ async fn private_songs_carry_their_token_everywhere() {
     assert_eq!(track.link, "https://soundcloud.com/someone/song-7/s-AbC");
     locate(&track.streams[1], &fake).await.expect("located");
     assert_eq!(fake.asked()[2].query("secret_token").as_deref(), Some("s-AbC"));
-    let again = kmds_extract::refresh(&track.source, &fake, &Recipes::built_in()).await.expect("refreshes");
+    let again = kmds_extract::refresh(&track.source, Lack::Streams, &fake, &Recipes::built_in())
+        .await
+        .expect("refreshes")
+        .track;
     let asked = &fake.asked()[3];
     assert_eq!((asked.url.path(), asked.query("secret_token").as_deref()), ("/tracks/7", Some("s-AbC")));
     assert_eq!(again, *track);

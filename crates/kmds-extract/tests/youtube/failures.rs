@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kmds_extract::origin::{OriginError, Page};
-use kmds_extract::{ExtractError, Kind, Recipes, Source, youtube};
+use kmds_extract::{ExtractError, Kind, Lack, Recipes, Source, youtube};
 use serde_json::{Value, json};
 
 use crate::fake::{AAC, Fake, VIDEO, bot_check, format, good, ok, page, playing, status};
@@ -248,7 +248,7 @@ async fn a_withheld_video_has_its_metadata_and_gets_its_audio_when_asked_again()
     assert_eq!(fake.pages(), ["visitor id", "player answer"]);
 
     let source = Source::YouTube { video: VIDEO.to_owned() };
-    let track = kmds_extract::refresh(&source, &fake, &Recipes::built_in()).await.expect("audio");
+    let track = kmds_extract::refresh(&source, Lack::Streams, &fake, &Recipes::built_in()).await.expect("audio").track;
     assert_eq!(track.withheld, None);
     let [stream] = track.streams.as_slice() else { panic!("{:?}", track.streams) };
     assert!(stream.muxed && stream.label == "itag 18" && stream.headers[0].1.contains("android"));

@@ -18,12 +18,14 @@ pub struct Attempts {
     pub restarted: bool,
     /// A fresh URL was asked for once because the first was slow.
     pub hurried: bool,
+    /// The site was asked for the song again because it served none of its encodings.
+    pub looked_again: bool,
 }
 
 impl Attempts {
     pub fn new(track: Track, row: Row) -> Self {
         let Row { accept, human_name, .. } = row;
-        Self { track, accept, human_name, asked: 0, restarted: false, hurried: false }
+        Self { track, accept, human_name, asked: 0, restarted: false, hurried: false, looked_again: false }
     }
 }
 

@@ -9,7 +9,7 @@
 //! | [`resolve`] | what is asked of a site only once |
 //! | [`accept`] | from metadata to rows, names and jobs |
 //! | [`queue`], [`flight`] | who downloads next; one job a song |
-//! | [`work`], [`pump`], [`treat`] | one job's attempts; its bytes; what becomes of them |
+//! | [`work`], [`streams`], [`pump`], [`treat`] | one job; which streams it tries; their bytes; what becomes of them |
 //! | [`serve`] | audio for a listener, whole or growing |
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
 //! | [`checkup`] | what an operator asks of cache and tools |
@@ -29,6 +29,7 @@ mod pump;
 mod queue;
 mod resolve;
 mod serve;
+mod streams;
 mod treat;
 mod words;
 mod work;
@@ -92,6 +93,8 @@ pub(crate) struct Inner {
     /// Lists of which only a window is queued: each waiting song with the ones behind it.
     windows: Mutex<HashMap<Key, Arc<accept::Window>>>,
     covers: tokio::sync::Mutex<()>,
+    /// One asks for a Bandcamp album's streams, the others find them.
+    bandcamp_pages: tokio::sync::Mutex<()>,
     started: Instant,
 }
 
@@ -135,6 +138,7 @@ impl App {
                 requesters: AtomicU64::new(1),
                 windows: Mutex::default(),
                 covers: tokio::sync::Mutex::new(()),
+                bandcamp_pages: tokio::sync::Mutex::new(()),
                 started: Instant::now(),
             }),
         }

@@ -1,20 +1,19 @@
 //! One job from its start to its end: which stream, again how often, checked, published.
 //!
-//! Owns the order of attempts of one song: streams that came with the metadata, fresh ones, other encodings, the second
-//! engine; and what each trouble of a download leads to (field notes, failure tables). Hides engines and retries.
+//! Owns the life of a job from its row to its file or its failure, what each trouble of a download leads to (field notes,
+//! failure tables), and the second engine's turn. Hides engines and retries; which streams are tried is [`super::streams`]'.
 //! Never decides which job runs, never moves bytes itself: [`super::pump`] does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kmds_extract::choose::{Choice, choose};
-use kmds_extract::{ExtractError, Kind, Site, Source, Track};
+use kmds_extract::{ExtractError, Kind, Site, Source};
 
 use super::accept::failure_of;
-use super::attempts::{Attempts, goes_on, order_for};
+use super::attempts::Attempts;
 use super::flight::{Job, Status};
 use super::pump::{PumpError, Yield};
-use super::resolve::now_unix;
 use super::words::{Failure, State};
 use super::{Inner, forms};
 use crate::download::{DownloadError, Remedy};
@@ -45,7 +44,7 @@ impl From<StoreError> for End {
 }
 
 /// Trouble with one stream, and whether another one may do better.
-enum Trouble {
+pub(super) enum Trouble {
     /// Ask the site for the song again, and go on with what was kept.
     AskAgain(Failure),
     /// Ask the site for the song again, once: what it sends is held back. If that brings nothing better, it must do.
@@ -188,67 +187,8 @@ impl Inner {
         }
     }
 
-    /// The native engine's streams, asked for again as often as the notes allow.
-    async fn try_streams(
-        self: &Arc<Self>,
-        job: &Arc<Job>,
-        lease: &mut Lease,
-        song: &mut Attempts,
-    ) -> Result<Yield, Trouble> {
-        let mut slow: Option<(Track, Engine)> = None;
-        loop {
-            let (track, engine) = match (self.with_streams(song).await, slow.take()) {
-                (Ok(fresh), Some(slow)) if !goes_on(&fresh.0, lease) => slow,
-                (Ok(fresh), _) => fresh,
-                (Err(_), Some(slow)) => slow,
-                (Err(trouble), None) => return Err(trouble),
-            };
-            let choices = order_for(&choose(&track.streams, &song.accept), lease);
-            let mut last = None;
-            let mut again = false;
-            for choice in choices {
-                match self.try_one(job, lease, song, &choice, engine).await {
-                    Ok(done) => return Ok(done),
-                    Err(Trouble::Next(failure)) => last = Some(failure),
-                    Err(Trouble::Gone) => {}
-                    Err(Trouble::AskAgain(_)) => {
-                        song.asked += 1;
-                        again = true;
-                        break;
-                    }
-                    Err(Trouble::Slow) => {
-                        song.hurried = true;
-                        slow = Some((track.clone(), engine));
-                        again = true;
-                        break;
-                    }
-                    Err(end) => return Err(end),
-                }
-            }
-            if !again {
-                let gone = || Failure::from(&kmds_extract::all_gone(&track));
-                return Err(Trouble::Next(last.unwrap_or_else(gone)));
-            }
-        }
-    }
-
-    /// The song with streams whose URLs live long enough.
-    async fn with_streams(&self, song: &Attempts) -> Result<(Track, Engine), Trouble> {
-        let id = &song.track.id;
-        if song.asked == 0
-            && let Some(streams) = self.resolver.fresh_streams(id, now_unix())
-        {
-            return Ok((Track { streams, ..song.track.clone() }, Engine::Native));
-        }
-        match self.engines.refresh(&song.track, &song.accept).await {
-            Ok((fresh, engine)) if !fresh.streams.is_empty() => Ok((fresh, engine)),
-            Ok((fresh, _)) => Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(&fresh)))),
-            Err(error) => Err(extract_trouble(&error)),
-        }
-    }
-
     /// One stream: located, downloaded, treated.
-    async fn try_one(
+    pub(super) async fn try_one(
         self: &Arc<Self>,
         job: &Arc<Job>,
         lease: &mut Lease,
@@ -385,7 +325,7 @@ pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, ext: &str)
 }
 
 /// What a failed request for metadata or a stream's URL leads to.
-fn extract_trouble(error: &ExtractError) -> Trouble {
+pub(super) fn extract_trouble(error: &ExtractError) -> Trouble {
     let failure = Failure::from(error);
     if matches!(error, ExtractError::RateLimited { .. }) {
         return Trouble::End(End::Limited { told: failure.retry_after, failure });

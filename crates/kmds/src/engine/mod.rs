@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kmds_extract::choose::Accept;
-use kmds_extract::{ExtractError, Kind, Link, Resolved, Site, Source, Stream, Track};
+use kmds_extract::{ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track};
 
 use crate::config::Config;
 use crate::origin::url::PublicLink;
@@ -106,16 +106,21 @@ impl Engines {
     /// Fresh streams of a known track.
     /// # Errors
     /// As [`Self::resolve`].
-    pub async fn refresh(&self, known: &Track, accept: &Accept) -> Result<(Track, Engine), ExtractError> {
+    pub async fn refresh(
+        &self,
+        known: &Track,
+        lack: Lack,
+        accept: &Accept,
+    ) -> Result<(Refreshed, Engine), ExtractError> {
         let site = known.id.site();
         self.admit(site).await?;
         if let Source::Other { url } = &known.source {
             let tool = self.tool_for_other(url).await?;
             let track = tool.refresh(known, accept).await.map_err(|error| error.into_extract(site))?;
-            return Ok((track, Engine::YtDlp));
+            return Ok((track.into(), Engine::YtDlp));
         }
-        let native = || self.native.refresh(&known.source);
-        let ytdlp = |tool: YtDlp| async move { tool.refresh(known, accept).await };
+        let native = || self.native.refresh(&known.source, lack);
+        let ytdlp = |tool: YtDlp| async move { Ok(tool.refresh(known, accept).await?.into()) };
         self.either(site, native, ytdlp).await
     }
 

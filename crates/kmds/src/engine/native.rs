@@ -1,6 +1,6 @@
 //! Our own engine: the knowledge of `kmds-extract` over our client.
 
-use kmds_extract::{ExtractError, Link, Resolved, Source, Stream, Track};
+use kmds_extract::{ExtractError, Lack, Link, Refreshed, Resolved, Source, Stream};
 
 use crate::origin::{Client, SharedRecipes};
 
@@ -23,8 +23,8 @@ impl Native {
         kmds_extract::resolve(link, &self.client, &self.recipes.current()).await
     }
 
-    pub async fn refresh(&self, source: &Source) -> Result<Track, ExtractError> {
-        kmds_extract::refresh(source, &self.client, &self.recipes.current()).await
+    pub async fn refresh(&self, source: &Source, lack: Lack) -> Result<Refreshed, ExtractError> {
+        kmds_extract::refresh(source, lack, &self.client, &self.recipes.current()).await
     }
 
     pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {

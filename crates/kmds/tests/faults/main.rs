@@ -8,6 +8,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod asked;
 mod cell;
 mod limits;
 mod matrix;
