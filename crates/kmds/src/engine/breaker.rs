@@ -232,7 +232,9 @@ mod tests {
 
     #[test]
     fn refusals_beside_answers_are_moods_and_changed_pages_keep_nobody_away() {
-        for answered in [Breaker::success, |breaker: &Breaker| drop(breaker.failure(&private()))] {
+        for answered in [Breaker::success, |breaker: &Breaker| {
+            breaker.failure(&private());
+        }] {
             let (breaker, _) = with_pause(900.0);
             answered(&breaker);
             assert!((0..20).all(|_| !breaker.failure(&bot_check())), "it spoke to us just now");
