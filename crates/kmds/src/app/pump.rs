@@ -101,12 +101,7 @@ impl Inner {
             Treatment::OpusToOgg => Way::OpusToOgg,
             Treatment::Convert => forms::target(&song.accept, self.opus).map_or(Way::Keep, Way::Convert),
         };
-        let (ext, container) = match way {
-            Way::Keep => (stream.extension(), stream.container),
-            Way::OpusToOgg => ("opus", Container::Ogg),
-            Way::TakeAudioOut => ("m4a", Container::Mp4),
-            Way::Convert(target) => (target.extension(), target.container()),
-        };
+        let (ext, container) = way.makes(stream);
         let started = Started {
             ext: ext.to_owned(),
             total_bytes: stream.size_bytes.filter(|_| matches!(way, Way::Keep)),
@@ -125,7 +120,7 @@ impl Inner {
             _ => {
                 if let Err(error) = self.treat(job, lease, stream, way, expected).await {
                     // What was made of it so far is never gone on with; the raw bytes are.
-                    lease.restart().await?;
+                    let _ = lease.restart().await;
                     return Err(error);
                 }
             }

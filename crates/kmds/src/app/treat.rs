@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kmds_extract::Stream;
 use kmds_extract::recipes::Times;
+use kmds_extract::{Container, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::Inner;
@@ -32,6 +32,19 @@ pub(super) enum Way {
     TakeAudioOut,
     Convert(Target),
 }
+
+impl Way {
+    /// Extension and container of what comes out of this stream.
+    pub(super) const fn makes(self, stream: &Stream) -> (&'static str, Container) {
+        match self {
+            Self::Keep => (stream.extension(), stream.container),
+            Self::OpusToOgg => ("opus", Container::Ogg),
+            Self::TakeAudioOut => ("m4a", Container::Mp4),
+            Self::Convert(target) => (target.extension(), target.container()),
+        }
+    }
+}
+
 impl Inner {
     /// Downloads into the raw file and treats what arrives, both at once.
     pub(super) async fn treat(
