@@ -164,9 +164,18 @@ impl Inner {
         self.store.started(&job.key, Started { ext: ext.clone(), total_bytes: None, stream: stream.clone() }).await?;
         let validator = format!("{} as {}", row.etag.clone().unwrap_or_default(), job.key.rendition());
         let source = Source::finished(reader);
-        let made = self.fill_copy(job, &mut lease, source, wish, &ext, &validator, track, row.duration).await;
-        made.map_err(copy_trouble)?;
-        let checked = check(&mut lease, container, row.duration.or(track.duration)).await.map_err(copy_trouble)?;
+        let made = match self.fill_copy(job, &mut lease, source, wish, &ext, &validator, track, row.duration).await {
+            Ok(()) => check(&mut lease, container, row.duration.or(track.duration)).await,
+            Err(error) => Err(error),
+        };
+        let checked = match made {
+            Ok(checked) => checked,
+            Err(error) => {
+                // The next try begins anew.
+                let _ = lease.discard().await;
+                return Err(copy_trouble(error));
+            }
+        };
         self.announce_length(&mut lease);
         let human_name = forms::rename(&row.human_name, &ext);
         let published = Publish { track: track.clone(), ext: ext.clone(), human_name, stream, checked };

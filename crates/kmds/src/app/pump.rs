@@ -110,29 +110,27 @@ impl Inner {
         self.store.started(&job.key, started).await?;
         tracing::debug!(track = %job.key.track(), stream = stream.label, engine = engine.as_str(), "downloading");
         let expected = stream.duration.or(song.track.duration);
-        match way {
+        let checked = match way {
             Way::Keep => {
                 let may_hurry = engine == Engine::Native && !song.hurried;
                 let began = |partial| self.jobs.change(job, |status| show(status, partial, ext));
                 self.fill(job, lease, stream, may_hurry, began).await?;
                 self.announce_length(lease);
+                check(lease, container, expected).await?
             }
             _ => {
-                if let Err(error) = self.treat(job, lease, stream, way, expected).await {
+                let treated = self.treat(job, lease, stream, way, expected).await;
+                let made = match treated {
+                    Ok(()) => check(lease, container, expected).await.map_err(made_here),
+                    Err(error) => Err(error),
+                };
+                if made.is_err() {
                     // What was made of it so far is never gone on with; the raw bytes are.
                     let _ = lease.restart().await;
-                    return Err(error);
                 }
+                made?
             }
-        }
-        let checked = check(lease, container, expected).await.map_err(|error| match error {
-            // The site's bytes were checked as they came: what is wrong now was made here.
-            PumpError::Broken(what) if !matches!(way, Way::Keep) => {
-                let sentence = format!("what the conversion made is not whole: {what}");
-                PumpError::Convert(Failure::new(Kind::ConversionFailed, sentence))
-            }
-            error => error,
-        })?;
+        };
         Ok(Yield { ext: ext.to_owned(), stream: stream.label.clone(), checked })
     }
 
@@ -205,6 +203,17 @@ impl Inner {
         {
             lease.announce(partial.progress().written);
         }
+    }
+}
+
+/// The site's bytes were checked as they came: what is wrong with what came out was made here.
+fn made_here(error: PumpError) -> PumpError {
+    match error {
+        PumpError::Broken(what) => {
+            let sentence = format!("what the conversion made is not whole: {what}");
+            PumpError::Convert(Failure::new(Kind::ConversionFailed, sentence))
+        }
+        error => error,
     }
 }
 

@@ -319,6 +319,7 @@ async fn an_ffmpeg_that_fails_or_floods_is_a_clear_failure() {
         assert_eq!(status, 500, "{body}: {failure}");
         assert!(failure["Error"].as_str().is_some_and(|error| error.contains(says)), "{body}: {failure}");
         assert!(kmds.published().is_empty(), "{body}");
+        assert!(kmds.partials().iter().all(|path| path.contains("raw")), "{body}: {:?}", kmds.partials());
     }
 }
 
@@ -372,5 +373,6 @@ async fn a_conversion_that_makes_nothing_whole_is_not_blamed_on_the_site() {
         let whole = song.stream_bytes("opus").expect("opus").len() as u64;
         assert!(lab.media_bytes_sent(song.id()) <= whole + kib(64), "{body}: downloaded once");
         assert!(kmds.published().is_empty(), "{body}");
+        assert!(kmds.partials().iter().all(|path| path.contains("raw")), "{body}: {:?}", kmds.partials());
     }
 }
