@@ -166,8 +166,7 @@ impl Resolver {
     fn recall(&self, key: &str, times: &Times) -> Option<Answer> {
         let mut remembered = locked(&self.remembered);
         let (at, answer) = remembered.answers.get(key)?;
-        let life = if answer.is_ok() { times.remember_list } else { times.remember_refusal };
-        if at.elapsed() < Times::seconds(life) {
+        if at.elapsed() < life(answer, times) {
             return Some(answer.clone());
         }
         remembered.answers.remove(key);
@@ -179,7 +178,10 @@ impl Resolver {
             Ok(Resolved::Collection(list)) => list.entries.len(),
             _ => 0,
         };
+        let times = &self.recipes.current().time;
         let mut remembered = locked(&self.remembered);
+        // Most links never come again.
+        remembered.answers.retain(|_, (at, answer)| at.elapsed() < life(answer, times));
         remembered.answers.insert(key.to_owned(), (Instant::now(), answer));
         while remembered.answers.len() > REMEMBERED
             || remembered.answers.values().map(|(_, answer)| songs(answer)).sum::<usize>() > REMEMBERED_SONGS
@@ -239,6 +241,11 @@ impl Resolver {
         let fresh = streams.iter().all(|stream| stream.expires_unix.is_none_or(|end| end > now_unix + spare));
         fresh.then_some(streams)
     }
+}
+
+/// How long an answer holds.
+fn life(answer: &Answer, times: &Times) -> Duration {
+    Times::seconds(if answer.is_ok() { times.remember_list } else { times.remember_refusal })
 }
 
 impl Streams {
