@@ -221,6 +221,16 @@ async fn what_is_not_needed_may_be_missing_or_of_another_type() {
     assert_eq!(songs[0].link, "https://bandcamp.com/EmbeddedPlayer/track=4");
 }
 
+#[tokio::test]
+async fn an_unreadable_song_costs_its_place_and_not_the_album() {
+    for odd in [Value::Null, json!("song"), json!(7), json!([])] {
+        let collection = many(ALBUM, album_page(&album(vec![song(11, 1, "Ebb"), odd, song(13, 3, "Flow")]))).await;
+        assert_eq!(kinds(&collection), [None, Some(Kind::PageChanged), None]);
+        let Entry::Unavailable(missing) = &collection.entries[1] else { panic!("unreadable") };
+        assert_eq!(missing.number, 2);
+    }
+}
+
 // Section 6: artists.
 
 #[tokio::test]

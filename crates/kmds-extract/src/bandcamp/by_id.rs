@@ -36,6 +36,7 @@ struct Mobile {
     is_preorder: bool,
     #[serde(default, deserialize_with = "lenient::value")]
     band: Option<MobileBand>,
+    #[serde(default, deserialize_with = "lenient::list")]
     tracks: Option<Vec<MobileTrack>>,
 }
 
@@ -47,7 +48,7 @@ struct MobileBand {
     name: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct MobileTrack {
     #[serde(default, deserialize_with = "lenient::number")]
     track_id: Option<u64>,
@@ -73,10 +74,11 @@ struct Player {
     linkback: Option<String>,
     #[serde(default, deserialize_with = "lenient::number")]
     art_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::list")]
     tracks: Option<Vec<PlayerTrack>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct PlayerTrack {
     #[serde(default, deserialize_with = "lenient::number")]
     id: Option<u64>,

@@ -23,6 +23,17 @@ pub(super) fn value<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> 
     })
 }
 
+/// The things of a list, in their places; what has another type is a thing that says nothing.
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let either = |item| match item {
+        Either::Wanted(item) => item,
+        Either::Other(_) => T::default(),
+    };
+    Ok(Option::<Vec<Either<T>>>::deserialize(from)?.map(|items| items.into_iter().map(either).collect()))
+}
+
 /// Text with something in it.
 pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(value::<D, String>(from)?.filter(|text| !text.trim().is_empty()))

@@ -36,6 +36,7 @@ struct Tralbum {
     #[serde(default, deserialize_with = "lenient::flag")]
     tralbum_subscriber_only: bool,
     current: Option<Current>,
+    #[serde(default, deserialize_with = "lenient::list")]
     trackinfo: Option<Vec<TrackInfo>>,
 }
 
@@ -63,7 +64,7 @@ struct Current {
     publish_date: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct TrackInfo {
     #[serde(default, deserialize_with = "lenient::number")]
     track_id: Option<u64>,

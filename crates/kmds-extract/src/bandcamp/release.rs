@@ -137,10 +137,10 @@ impl Release {
     fn track(&self, at: usize, reading: Reading<'_>) -> Result<Track, ExtractError> {
         let Some(song) = self.songs.get(at) else { return Err(self.locked(None, reading)) };
         let changed = |field| ExtractError::PageChanged { site: Site::Bandcamp, page: reading.page, field };
+        let id = song.id.ok_or(changed("track_id"))?;
         if song.files.0.is_empty() {
             return Err(self.locked(Some((at, song)), reading));
         }
-        let id = song.id.ok_or(changed("track_id"))?;
         let stream =
             stream::offered(&song.files, id, song.duration, reading.now_unix, reading.recipe).ok_or(changed("file"))?;
         let Credit { title, artist } = self.credit(at, song, reading);
