@@ -352,12 +352,17 @@ pub(super) fn read_error(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::Timeout;
     }
-    let why = innermost.map_or_else(|| "no reason given".to_owned(), ToString::to_string);
+    let why = innermost.map_or_else(|| "no reason given".to_owned(), |why| for_people(&why.to_string()).to_owned());
     Failure::Broken(if error.is_connect() {
         format!("no connection: {why}")
     } else {
         format!("the connection broke: {why}")
     })
+}
+
+/// A library's reason without the address of its manual.
+fn for_people(why: &str) -> &str {
+    why.split(": https://").next().unwrap_or(why)
 }
 
 /// The hosts of a site, or why there are none.
@@ -439,6 +444,13 @@ mod tests {
         let got: Vec<_> = (1..=5).map(|tries| pause_before(&pauses, tries).as_millis()).collect();
         assert_eq!(got, [500, 1000, 2000, 2000, 2000]);
         assert_eq!(pause_before(&[], 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_reason_ends_before_the_address_of_a_manual() {
+        let why = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/#unexpected-eof";
+        assert_eq!(for_people(why), "peer closed connection without sending TLS close_notify");
+        assert_eq!(for_people("connection refused"), "connection refused");
     }
 
     #[tokio::test]
