@@ -262,6 +262,11 @@ impl Kmds {
     pub fn terminate(&mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).ok()?)?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok()?;
+        self.ended()
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
         self.child.wait().ok()?.code()
     }
 
