@@ -289,6 +289,25 @@ async fn one_song_plays_at_once_and_head_has_its_head() {
 }
 
 #[tokio::test]
+async fn a_source_that_changed_has_another_etag_though_its_length_is_the_same() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Ordinary Days").seconds(40.0).publish();
+    lab.inject(Fault::ChangedEtag(kib(200)).on_media().first(1));
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path").to_owned();
+    let before = kmds.get(&format!("{path}&stream=1")).await;
+    let old = header(&before, "etag").to_owned();
+    assert!(before.bytes().await.is_err(), "two files are never sent as one");
+    let after = kmds.get(&format!("{path}&wait=60")).await;
+    let new = header(&after, "etag").to_owned();
+    assert_eq!(after.bytes().await.expect("a body").len(), song.bytes().len());
+    assert!(!old.is_empty() && !new.is_empty() && old != new, "{old} {new}");
+    let rest = ask(&kmds, &path, &[("range", "bytes=1000-"), ("if-range", &old)]).await;
+    assert_eq!(rest.status(), 200, "the rest of another file would not fit");
+}
+
+#[tokio::test]
 async fn the_cover_of_an_album_is_asked_for_once_for_all_its_songs() {
     let lab = Lab::start().await;
     let album = lab.bandcamp().album(3).publish();

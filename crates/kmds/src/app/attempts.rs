@@ -31,7 +31,7 @@ impl Attempts {
 
 /// Whether the bytes kept so far are of one of these streams.
 pub fn goes_on(track: &Track, lease: &Lease) -> bool {
-    lease.kept().is_none_or(|kept| track.streams.iter().any(|stream| stream.validator == kept.validator))
+    lease.kept().is_none_or(|kept| track.streams.iter().any(|stream| kept.is_of(&stream.validator)))
 }
 
 /// The stream whose bytes are kept goes first among those as good for the client: its download goes on. What was only
@@ -42,7 +42,7 @@ pub fn order_for(choices: &[Choice], lease: &Lease) -> Vec<Choice> {
         let best = choices.first().and_then(|choice| choice.stream.bitrate_bps).unwrap_or(0);
         let as_good = |choice: &Choice| choice.stream.bitrate_bps.is_none_or(|bitrate| bitrate >= best / 4 * 3);
         let kept_first = |choice: &Choice| {
-            choice.treatment == Treatment::Keep && choice.stream.validator == kept.validator && as_good(choice)
+            choice.treatment == Treatment::Keep && kept.is_of(&choice.stream.validator) && as_good(choice)
         };
         choices.sort_by_key(|choice| !kept_first(choice));
     }

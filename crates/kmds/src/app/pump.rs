@@ -20,7 +20,7 @@ use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
 use crate::engine::Engine;
 use crate::media::{self, Broken};
-use crate::store::{Checked, Lease, Partial, Started, StoreError, drive_error};
+use crate::store::{self, Checked, Lease, Partial, Started, StoreError, drive_error};
 
 /// Limits waited for at one place of a file, and how long each may be (YouTube field notes, 3.4); beyond that the job gives
 /// its place up and keeps its bytes.
@@ -144,8 +144,11 @@ impl Inner {
         may_hurry: bool,
         began: impl FnOnce(Arc<Partial>),
     ) -> Result<(), PumpError> {
-        let kept = lease.kept().filter(|kept| kept.validator == stream.validator);
-        let kept = kept.map(|kept| download::Kept { bytes: kept.bytes, mark: kept.mark.map(|mark| mark.text) });
+        let kept = lease.kept().filter(|kept| kept.is_of(&stream.validator));
+        let (known_as, kept) = kept.map_or((None, None), |kept| {
+            let mark = kept.mark.map(|mark| mark.text);
+            (Some(kept.validator), Some(download::Kept { bytes: kept.bytes, mark }))
+        });
         lease.reserve(stream.size_bytes.or_else(|| stream.approximate_size())).await?;
         let recipes = self.recipes.current();
         let client = if job.is_wanted() { self.client.clone() } else { self.client.in_background() };
@@ -153,7 +156,11 @@ impl Inner {
         if stream.size_bytes.is_none() && download.total().is_some() {
             lease.reserve(download.total()).await?;
         }
-        let partial = lease.begin(&stream.validator, download.total(), download.start()).await?;
+        // Bytes that go on stay what they were; a file that begins is of the version the site sends now.
+        let validator = known_as
+            .filter(|_| download.start() > 0)
+            .unwrap_or_else(|| store::validator_of(&stream.validator, download.version().as_deref()));
+        let partial = lease.begin(&validator, download.total(), download.start()).await?;
         let _ = lease.mark(&download.progress_mark()).await;
         began(partial);
         let mut mark = download.progress_mark();

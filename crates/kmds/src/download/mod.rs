@@ -114,6 +114,16 @@ impl Download {
         }
     }
 
+    /// Which version of the file the site sends, in its own words: a strong `ETag`, else the date. `None` where URLs or
+    /// validators name it already, and where it is put together here.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        match &self.way {
+            Way::Ranged(ranged) => ranged.version(),
+            Way::Hls(_) => None,
+        }
+    }
+
     #[must_use]
     pub const fn site(&self) -> Site {
         self.site

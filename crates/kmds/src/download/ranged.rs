@@ -219,7 +219,7 @@ impl Ranged {
     async fn ask(&mut self) -> Result<(), DownloadError> {
         loop {
             let range = self.wanted();
-            let ask = MediaAsk { range, if_range: self.if_range(), headers: self.headers.clone() };
+            let ask = MediaAsk { range, if_range: self.version(), headers: self.headers.clone() };
             let url = self.moved_to.as_deref().unwrap_or(&self.url);
             let verdict = match self.client.media(self.site, url, &ask).await {
                 Ok(answer) => self.judge(answer, range)?,
@@ -252,7 +252,7 @@ impl Ranged {
     }
 
     /// Only strong validators may stand in `If-Range` (RFC 9110 §13.1.5). YouTube's URLs name their version themselves.
-    fn if_range(&self) -> Option<String> {
+    pub(super) fn version(&self) -> Option<String> {
         if self.steps.is_some() {
             return None;
         }

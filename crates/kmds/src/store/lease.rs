@@ -43,6 +43,23 @@ pub struct Kept {
     pub mark: Option<Mark>,
 }
 
+/// Between a stream's validator and the version of its file.
+const VERSION: &str = " version ";
+
+/// What bytes are of: a stream, and which version of its file the site sent, where it names one. Both make the etag.
+#[must_use]
+pub fn validator_of(stream: &str, version: Option<&str>) -> String {
+    version.map_or_else(|| stream.to_owned(), |version| format!("{stream}{VERSION}{version}"))
+}
+
+impl Kept {
+    /// Whether these are bytes of this stream, in whichever version.
+    #[must_use]
+    pub fn is_of(&self, stream: &str) -> bool {
+        self.validator.strip_prefix(stream).is_some_and(|rest| rest.is_empty() || rest.starts_with(VERSION))
+    }
+}
+
 /// What a download wants to know when it goes on from `bytes`: the next segment's number, for example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {

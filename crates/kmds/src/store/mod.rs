@@ -43,7 +43,7 @@ pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;
 pub use error::{SpaceLimit, StoreError};
 pub use key::{Key, content_type, etag};
-pub use lease::{Kept, Lease, Mark};
+pub use lease::{Kept, Lease, Mark, validator_of};
 pub use partial::{Outcome, Partial, Progress};
 pub use publish::{Checked, Publish};
 pub use reader::{Published, READ_BYTES, Reader};
