@@ -256,18 +256,13 @@ impl Inner {
         if let Ok(bytes) = tokio::fs::read(&path).await
             && let Some(content_type) = picture_type(&bytes)
         {
-            return Ok(Some(Cover { content_type: content_type.to_owned(), bytes: bytes.into() }));
+            return Ok(Some(Cover { content_type, bytes: bytes.into() }));
         }
+        let failed = |why: String| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {why}"));
         let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
-        let cover =
-            fetched.map_err(|error| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {error}")))?;
-        let bytes = bytes::Bytes::from(cover.bytes);
-        let content_type = picture_type(&bytes).ok_or_else(|| {
-            Failure::new(
-                Kind::OriginFailed,
-                "the cover cannot be had: what the site sent is no picture; try again later",
-            )
-        })?;
+        let bytes = bytes::Bytes::from(fetched.map_err(|error| failed(error.to_string()))?.bytes);
+        let no_picture = || failed("the site sent something that is no picture; try again later".to_owned());
+        let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
         if let Some(folder) = path.parent() {
             let new = path.with_extension("new");
             // A cover that cannot be kept is fetched again.
@@ -276,7 +271,7 @@ impl Inner {
                 let _ = tokio::fs::rename(&new, &path).await;
             }
         }
-        Ok(Some(Cover { content_type: content_type.to_owned(), bytes }))
+        Ok(Some(Cover { content_type, bytes }))
     }
 }
 
@@ -286,14 +281,15 @@ fn cover_file(url: &str) -> String {
     hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// By the picture itself: sites name PNGs `.jpg`, and send pages with 200.
+/// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry
+/// a script.
 fn picture_type(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0xff, 0xd8, ..] => Some("image/jpeg"),
-        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        [b'G', b'I', b'F', ..] => Some("image/gif"),
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => Some("image/avif"),
-        _ => None,
-    }
+    Some(match bytes {
+        [0xff, 0xd8, ..] => "image/jpeg",
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [b'G', b'I', b'F', ..] => "image/gif",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "image/avif",
+        _ => return None,
+    })
 }

@@ -260,7 +260,7 @@ pub struct Listing {
 /// A cover, fetched when first asked for and kept.
 #[derive(Debug, Clone)]
 pub struct Cover {
-    pub content_type: String,
+    pub content_type: &'static str,
     pub bytes: bytes::Bytes,
 }
 

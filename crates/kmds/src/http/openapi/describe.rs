@@ -27,8 +27,7 @@ pub(in crate::http) struct V1Refusals;
 const AUDIO: [&str; 6] = ["audio/mp4", "audio/mpeg", "audio/ogg", "audio/webm", "audio/flac", "audio/wav"];
 /// What only `/play` sends: playlists and archives.
 const LISTS: [&str; 2] = ["audio/x-mpegurl", "application/zip"];
-const PICTURES: [&str; 6] =
-    ["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "application/octet-stream"];
+const PICTURES: [&str; 5] = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"];
 
 /// How a route that sends a file of audio answers when it does.
 pub(in crate::http) struct AudioAnswers;
