@@ -240,11 +240,14 @@ fn authority_of_url(url: &str) -> String {
     rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// The id a request is known by: the client's own if it is sane, else a new one.
+/// Longer ones are no ids; trace headers have 55 characters.
+const LONGEST_ID: usize = 128;
+
+/// The id a request is known by: the client's own if it is one word that can stand in a log line, else a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> String {
     let sane = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'<' | b'>');
+        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)
     };
     let sent = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
     sent.map_or_else(ask::fresh_id, str::to_owned)

@@ -154,7 +154,16 @@ fn only_a_trusted_proxy_is_believed() {
 
 #[test]
 fn a_request_id_is_echoed_when_it_is_sane() {
-    for (sent, echoed) in [("abc-1.2_3", true), ("a b", false), ("", false), (&*"x".repeat(65), false)] {
+    for (sent, echoed) in [
+        ("abc-1.2_3", true),
+        ("job/7:retry=2,eu+west", true),
+        (&*"x".repeat(128), true),
+        (&*"x".repeat(129), false),
+        ("a b", false),
+        ("a\" level=error", false),
+        ("<b>", false),
+        ("", false),
+    ] {
         let parts = request("GET", "/", &[("x-request-id", sent)]);
         assert_eq!(request_id(&parts.headers) == sent, echoed, "{sent}");
         assert_eq!(request_id(&HeaderMap::new()).len(), 16);
