@@ -1,19 +1,16 @@
-//! Looking at, removing and retrying songs; covers; counts.
+//! Looking at, removing and retrying songs; counts.
 //!
-//! Owns the questions that are not about one stream of audio. Hides rows and the cover folder. Never downloads audio.
+//! Owns the questions that are not about one stream of audio. Hides rows. Never downloads audio.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kmds_extract::{Kind, Site, Track, TrackId};
 
-use super::words::{Cover, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats};
+use super::words::{EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::engine::Engine;
 use crate::metrics;
 use crate::store::{self, Filter, Row, StoreError};
-
-/// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
-const MAX_COVER_BYTES: usize = 8 << 20;
 
 /// How often it is looked whether a song that is being removed is still written.
 const LET_GO_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
@@ -97,14 +94,6 @@ impl App {
             }
         }
         self.song(id).await
-    }
-
-    /// The cover of a known song, fetched when first asked for and kept; `None` if song or cover do not exist.
-    /// # Errors
-    /// The site does not give it.
-    pub async fn cover(&self, id: &TrackId) -> Result<Option<Cover>, Failure> {
-        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
-        self.inner.cover_of(&track).await
     }
 
     /// Counts and health.
@@ -247,49 +236,4 @@ impl Inner {
         };
         self.engines.health().into_iter().map(row).collect()
     }
-
-    /// From the state folder, else from the site; one at a time.
-    pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
-        let Some(url) = &track.cover_url else { return Ok(None) };
-        let path = self.store.state_dir().join("covers").join(track.id.site().as_str()).join(cover_file(url));
-        let _one = self.covers.lock().await;
-        if let Ok(bytes) = tokio::fs::read(&path).await
-            && let Some(content_type) = picture_type(&bytes)
-        {
-            return Ok(Some(Cover { content_type, bytes: bytes.into() }));
-        }
-        let failed = |why: String| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {why}"));
-        let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
-        let bytes = bytes::Bytes::from(fetched.map_err(|error| failed(error.to_string()))?.bytes);
-        let no_picture = || failed("the site sent something that is no picture; try again later".to_owned());
-        let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
-        if let Some(folder) = path.parent() {
-            let new = path.with_extension("new");
-            // A cover that cannot be kept is fetched again.
-            let _ = tokio::fs::create_dir_all(folder).await;
-            if tokio::fs::write(&new, &bytes).await.is_ok() {
-                let _ = tokio::fs::rename(&new, &path).await;
-            }
-        }
-        Ok(Some(Cover { content_type, bytes }))
-    }
-}
-
-/// All songs of an album have one; a changed cover has another URL, and so another file.
-fn cover_file(url: &str) -> String {
-    let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
-    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry
-/// a script.
-fn picture_type(bytes: &[u8]) -> Option<&'static str> {
-    Some(match bytes {
-        [0xff, 0xd8, ..] => "image/jpeg",
-        [0x89, b'P', b'N', b'G', ..] => "image/png",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
-        [b'G', b'I', b'F', ..] => "image/gif",
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "image/avif",
-        _ => return None,
-    })
 }

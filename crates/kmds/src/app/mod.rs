@@ -11,7 +11,8 @@
 //! | [`queue`], [`flight`] | who downloads next; one job a song |
 //! | [`work`], [`streams`], [`pump`], [`treat`] | one job; which streams it tries; their bytes; what becomes of them |
 //! | [`serve`] | audio for a listener, whole or growing |
-//! | [`library`] | looking at, removing and retrying songs; covers; counts |
+//! | [`library`] | looking at, removing and retrying songs; counts |
+//! | [`covers`] | pictures: fetched when asked for, kept, swept |
 //! | [`checkup`] | what an operator asks of cache and tools |
 //! | [`events`] | what happened, for those who watch |
 //! | [`forms`], [`names`] | in which form, under which name |
@@ -20,6 +21,7 @@ mod accept;
 mod attempts;
 mod checkup;
 mod copies;
+mod covers;
 mod events;
 mod flight;
 mod forms;
@@ -92,6 +94,7 @@ pub(crate) struct Inner {
     requesters: AtomicU64,
     /// Lists of which only a window is queued: each waiting song with the ones behind it.
     windows: Mutex<HashMap<Key, Arc<accept::Window>>>,
+    /// One cover is fetched at a time.
     covers: tokio::sync::Mutex<()>,
     /// One asks for a Bandcamp album's streams, the others find them.
     bandcamp_pages: tokio::sync::Mutex<()>,
@@ -262,6 +265,7 @@ impl Inner {
             Err(error) => tracing::warn!(%error, "catalog and drive could not be compared"),
         }
         loop {
+            self.sweep_covers().await;
             tokio::time::sleep(PRUNE_EVERY).await;
             if let Err(error) = self.store.prune().await {
                 tracing::warn!(%error, "what is too old could not be evicted");

@@ -1,0 +1,151 @@
+//! Covers: fetched when first asked for, kept for the next one.
+//!
+//! Owns the cover folder: what lies there under which name, what counts as a picture, and what leaves when it grows too
+//! large. Hides that songs of one album share a file. Never fetches a cover that nobody asked for.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use kmds_extract::{Kind, Track, TrackId};
+
+use super::words::Cover;
+use super::{App, Failure, Inner, store_failure};
+
+/// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
+const MAX_COVER_BYTES: usize = 8 << 20;
+/// What the folder may hold after a sweep, in bytes: some thousand covers at the sizes that sites hand out.
+const MAX_KEPT_BYTES: u64 = 256 << 20;
+
+impl App {
+    /// The cover of a known song, fetched when first asked for and kept; `None` if song or cover do not exist.
+    /// # Errors
+    /// The site does not give it.
+    pub async fn cover(&self, id: &TrackId) -> Result<Option<Cover>, Failure> {
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
+        self.inner.cover_of(&track).await
+    }
+}
+
+impl Inner {
+    /// From the state folder, else from the site: one at a time there, while those that are kept are sent.
+    pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
+        let Some(url) = &track.cover_url else { return Ok(None) };
+        let path = self.covers_folder().join(track.id.site().as_str()).join(file_name(url));
+        if let Some(cover) = kept(&path).await {
+            return Ok(Some(cover));
+        }
+        let _one = self.covers.lock().await;
+        // Fetched by whoever was before us.
+        if let Some(cover) = kept(&path).await {
+            return Ok(Some(cover));
+        }
+        let failed = |why: String| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {why}"));
+        let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
+        let bytes = bytes::Bytes::from(fetched.map_err(|error| failed(error.to_string()))?.bytes);
+        let no_picture = || failed("the site sent something that is no picture; try again later".to_owned());
+        let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
+        // A cover that cannot be kept is fetched again.
+        let _ = keep(&path, &bytes).await;
+        Ok(Some(Cover { content_type, bytes }))
+    }
+
+    /// Removes the oldest covers where there are too many; they are fetched again when somebody asks.
+    pub(super) async fn sweep_covers(&self) {
+        let folder = self.covers_folder();
+        let swept = tokio::task::spawn_blocking(move || sweep(&folder, MAX_KEPT_BYTES)).await;
+        if let Ok(Err(error)) = swept {
+            tracing::warn!(%error, "old covers could not be removed");
+        }
+    }
+
+    fn covers_folder(&self) -> PathBuf {
+        self.store.state_dir().join("covers")
+    }
+}
+
+async fn kept(path: &Path) -> Option<Cover> {
+    let bytes = tokio::fs::read(path).await.ok()?;
+    Some(Cover { content_type: picture_type(&bytes)?, bytes: bytes.into() })
+}
+
+async fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    let new = path.with_extension("new");
+    tokio::fs::write(&new, bytes).await?;
+    tokio::fs::rename(&new, path).await
+}
+
+/// Removes the oldest files, until the others are at most `max_bytes`; how many went.
+fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
+    let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+    // Nobody asked for a cover yet: no folder.
+    for site in std::fs::read_dir(folder).into_iter().flatten() {
+        for file in std::fs::read_dir(site?.path())? {
+            let file = file?;
+            let about = file.metadata()?;
+            files.push((about.modified()?, about.len(), file.path()));
+        }
+    }
+    let mut held: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    files.sort();
+    let mut gone = 0;
+    for (_, bytes, path) in files {
+        if held <= max_bytes {
+            break;
+        }
+        std::fs::remove_file(path)?;
+        held -= bytes;
+        gone += 1;
+    }
+    Ok(gone)
+}
+
+/// All songs of an album have one; a changed cover has another URL, and so another file.
+fn file_name(url: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
+    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry
+/// a script.
+fn picture_type(bytes: &[u8]) -> Option<&'static str> {
+    Some(match bytes {
+        [0xff, 0xd8, ..] => "image/jpeg",
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [b'G', b'I', b'F', ..] => "image/gif",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "image/avif",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::sweep;
+
+    #[test]
+    fn the_oldest_covers_leave_when_there_are_too_many() {
+        let folder = std::env::temp_dir().join(format!("kmds-covers-{}", std::process::id()));
+        assert_eq!(sweep(&folder, 0).expect("nobody asked for one yet"), 0);
+        let now = SystemTime::now();
+        for (name, age_seconds) in
+            [("bandcamp/new", 10), ("youtube/old", 30), ("youtube/older", 40), ("bandcamp/oldest", 50)]
+        {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().expect("a site")).expect("a folder");
+            std::fs::write(&path, [0; 100]).expect("written");
+            let file = std::fs::File::options().write(true).open(&path).expect("a file");
+            file.set_modified(now - Duration::from_secs(age_seconds)).expect("aged");
+        }
+        assert_eq!(sweep(&folder, 400).expect("swept"), 0, "all of them fit");
+        assert_eq!(sweep(&folder, 299).expect("swept"), 2);
+        let there = |name: &str| folder.join(name).exists();
+        let left = ["bandcamp/new", "youtube/old", "youtube/older", "bandcamp/oldest"].map(there);
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(left, [true, true, false, false]);
+    }
+}
