@@ -5,6 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the probe found. `sentences` are for the operator, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,10 @@ fn space(folder: &Path) -> Option<(u64, u64)> {
 
 /// Tries everything publishing needs inside `folder`, and cleans up.
 pub(super) fn probe(folder: &Path, min_free_bytes: u64) -> DriveReport {
-    let name = |suffix: &str| folder.join(format!("probe-{}-{suffix}", std::process::id()));
+    // Several may be at it at once: the start, and whoever asks whether we are ready.
+    static PROBES: AtomicU64 = AtomicU64::new(0);
+    let (process, turn) = (std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
+    let name = |suffix: &str| folder.join(format!("probe-{process}-{turn}-{suffix}"));
     let (one, other, upper) = (name("a"), name("b"), name("A"));
     let written = fs::create_dir_all(folder).and_then(|()| write(&one, b"old")).and_then(|()| write(&other, b"new"));
     let case_sensitive = !upper.exists();
@@ -93,4 +97,21 @@ fn sentences(report: &DriveReport, min_free_bytes: u64, why: Option<&str>) -> Ve
         Some(_) => {}
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_at_the_same_time_do_not_take_each_others_files() {
+        let folder = std::env::temp_dir().join(format!("kmds-probes-{}", std::process::id()));
+        let probes = || (0..50).map(|_| probe(&folder, 0).sentences).find(|told| !told.is_empty());
+        let troubles = std::thread::scope(|scope| {
+            let both = [scope.spawn(probes), scope.spawn(probes)];
+            both.map(|one| one.join().expect("probed"))
+        });
+        assert_eq!(troubles, [None, None]);
+        fs::remove_dir(&folder).expect("nothing is left in it");
+    }
 }
