@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kmds_extract::choose::{Choice, Treatment};
+use kmds_extract::recipes::Times;
 use kmds_extract::{Container, Kind, Stream};
 
 use super::attempts::Attempts;
@@ -149,8 +150,9 @@ impl Inner {
             let mark = kept.mark.map(|mark| mark.text);
             (Some(kept.validator), Some(download::Kept { bytes: kept.bytes, mark }))
         });
-        lease.reserve(stream.size_bytes.or_else(|| stream.approximate_size())).await?;
         let recipes = self.recipes.current();
+        let patience = Times::seconds(recipes.time.limit_wait);
+        lease.room(stream.size_bytes.or_else(|| stream.approximate_size()), patience).await?;
         let client = if job.is_wanted() { self.client.clone() } else { self.client.in_background() };
         let mut download = download::open(stream, kept, &client, &recipes).await?;
         if stream.size_bytes.is_none() && download.total().is_some() {

@@ -79,6 +79,12 @@ pub(super) fn reserve(
     Ok(())
 }
 
+/// Whether the room that [`reserve`] did not find is there once all that others write and read now has ended.
+pub(super) fn may_come(shared: &Shared, catalog: &Catalog, key: &Key, need: Option<u64>) -> Result<bool, StoreError> {
+    let others = shared.in_use.is_any_beside(key);
+    Ok(others && Most::of(shared, catalog)?.holds(need.unwrap_or(UNKNOWN_LENGTH_BYTES)).is_ok())
+}
+
 /// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. How many are
 /// missing nobody knows, so the write is to be tried again.
 pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {

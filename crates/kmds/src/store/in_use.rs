@@ -5,6 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use super::error::StoreError;
 use super::key::Key;
 use super::partial::Partial;
@@ -14,6 +17,8 @@ use kmds_extract::TrackId;
 pub(super) struct InUse {
     /// Invariant: one entry for each living lease, one count for each living reader.
     tables: Mutex<Tables>,
+    /// Rung when something may be evicted, or claimed, that could not be before.
+    let_go: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +61,12 @@ impl InUse {
 
     pub(super) fn end_writing(&self, key: &Key) {
         self.tables().writing.remove(key);
+        self.let_go.notify_waiters();
+    }
+
+    /// The next end of a lease or a reader; from its making on, none is missed once it is enabled.
+    pub(super) fn let_go(&self) -> Notified<'_> {
+        self.let_go.notified()
     }
 
     pub(super) fn set_partial(&self, key: &Key, partial: Option<Arc<Partial>>) {
@@ -93,6 +104,12 @@ impl InUse {
         self.tables().writing.keys().any(|key| key.track() == track)
     }
 
+    /// Whether anything but this song's own file is being read or written.
+    pub(super) fn is_any_beside(&self, key: &Key) -> bool {
+        let tables = self.tables();
+        tables.reading.keys().chain(tables.writing.keys()).any(|have| have != key)
+    }
+
     /// Tracks of which something is being read or written.
     pub(super) fn busy_tracks(&self) -> HashSet<TrackId> {
         let tables = self.tables();
@@ -119,6 +136,7 @@ impl Drop for ReadHold {
             *count -= 1;
             if *count == 0 {
                 tables.reading.remove(&self.key);
+                self.in_use.let_go.notify_waiters();
             }
         }
     }

@@ -7,7 +7,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -125,6 +127,28 @@ impl Lease {
         let written = self.growing.as_ref().map_or(0, |growing| growing.partial.progress().written);
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
         blocking(move || evict::reserve(&shared, &mut shared.catalog(), &key, need, written)).await
+    }
+
+    /// [`Lease::reserve`], which waits for what others write or read where their end will bring the room. To be asked before
+    /// this lease has reserved anything: those who wait for each other would wait in vain.
+    /// # Errors
+    /// As there, when no end of others would help or none did within `patience`.
+    pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            let mut let_go = pin!(self.shared.in_use.let_go());
+            let_go.as_mut().enable();
+            match self.reserve(need).await {
+                Err(error @ StoreError::DiskFull { .. }) => {
+                    let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+                    let comes = blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
+                    if !comes || tokio::time::timeout_at(until, let_go).await.is_err() {
+                        return Err(error);
+                    }
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Opens the growing file: `from` 0 begins anew, else the kept bytes up to `from` are continued, which need the same

@@ -186,6 +186,23 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
     assert!(kmds.published().iter().any(|path| path.contains(songs[4].id())), "the newest stays");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn songs_wait_for_the_room_that_others_take_while_they_arrive() {
+    let lab = Lab::start().await;
+    let mut album = lab.bandcamp().album(0);
+    for place in 0..5 {
+        album = album.song(&format!("Song {place}"), 60.0);
+    }
+    let album = album.publish();
+    // Room for one of 960 KB; three are downloaded at once.
+    let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_BYTES", "1500000").start();
+    let (status, reply) = kmds.fetch(&album.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    for (place, song) in album.songs().iter().enumerate() {
+        assert_eq!(kmds.whole(&reply["Songs"][place]).await, song.bytes(), "{}", song.title());
+    }
+}
+
 /// The bytes that `cache.min_free_bytes` keeps from everyone on any drive.
 const MORE_THAN_THERE_IS: &str = "1000000000000000";
 
