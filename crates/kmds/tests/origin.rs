@@ -164,7 +164,7 @@ async fn without_a_proxy_a_name_that_leads_inside_is_not_connected_to() {
 #[tokio::test]
 async fn requests_to_one_site_keep_their_pace_and_a_long_wait_is_told() {
     let mut recipes = fast_recipes();
-    (recipes.bandcamp.hosts.pace, recipes.time.longest_pause) = (60.0, 1.0);
+    recipes.bandcamp.hosts.pace = 60.0;
     let site = Scripted::start(|_, _| Answer::new(200, "")).await;
     let client = site.client(&recipes);
     let ask = || client.send(PageRequest::get(Site::Bandcamp, "page", "https://bandcamp.com/".to_owned()));
@@ -173,6 +173,18 @@ async fn requests_to_one_site_keep_their_pace_and_a_long_wait_is_told() {
     assert!(matches!(told, Err(OriginError::Wait(wait)) if wait.as_secs() >= 50), "{told:?}");
     assert!(client.send(get()).await.is_ok(), "another site has its own pace");
     assert_eq!(site.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn links_asked_for_at_once_wait_for_the_pace_while_there_is_time_for_an_answer() {
+    let mut recipes = fast_recipes();
+    (recipes.bandcamp.hosts.pace, recipes.time.longest_pause) = (0.05, 0.1);
+    let site = Scripted::start(|_, _| Answer::new(200, "")).await;
+    let client = site.client(&recipes);
+    let ask =
+        |place: u32| client.send(PageRequest::get(Site::Bandcamp, "page", format!("https://bandcamp.com/?{place}")));
+    let answers = futures_util::future::join_all((0..10).map(ask)).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
 #[tokio::test]

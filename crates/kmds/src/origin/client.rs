@@ -160,7 +160,9 @@ impl Client {
             pace.wait_behind(apart).await;
             return Ok(());
         }
-        pace.book(apart, Times::seconds(times.longest_pause)).await.map_err(OriginError::Wait)
+        // The pace is ours, no limit that the site has set: it is waited for while a whole request still has its time after it.
+        let longest = (times.fetch_song - times.metadata_request).max(times.longest_pause);
+        pace.book(apart, Times::seconds(longest)).await.map_err(OriginError::Wait)
     }
 
     /// One hop, asked again while the site fails.
