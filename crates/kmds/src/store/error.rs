@@ -63,6 +63,11 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if is_ill(source))
     }
 
+    /// What was to be opened is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The word clients, metrics and logs see.
     #[must_use]
     pub const fn kind(&self) -> Kind {

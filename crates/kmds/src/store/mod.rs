@@ -31,6 +31,7 @@ mod tidy;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -452,15 +453,22 @@ fn open_published(
         // Published anew since: what was seen of the old file does not count.
         return Err(StoreError::Gone);
     }
-    match standing {
-        Standing::Whole => {}
-        Standing::Touched { mtime_ns } => catalog.note_mtime(key, mtime_ns)?,
-        Standing::Missing | Standing::Changed => {
+    if let Standing::Touched { mtime_ns } = standing {
+        catalog.note_mtime(key, mtime_ns)?;
+    }
+    let opened = match standing {
+        Standing::Whole | Standing::Touched { .. } => File::open(shared.layout.audio(key, &row.ext)),
+        Standing::Missing | Standing::Changed => Err(NotFound.into()),
+    };
+    let file = match opened {
+        Ok(file) => file,
+        // It may also have been taken away after it was looked at.
+        Err(error) if error.kind() == NotFound => {
             evict::evict(shared, catalog, &tidy::file_of(&row), State::Evicted)?;
             return Err(StoreError::Gone);
         }
-    }
-    let file = File::open(shared.layout.audio(key, &row.ext)).map_err(io("open a file"))?;
+        Err(error) => return Err(io("open a file")(error)),
+    };
     touch(catalog, key)?;
     let size_bytes = row.size_bytes.unwrap_or(0);
     Ok(Published {

@@ -188,7 +188,10 @@ pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreErro
     if Some(found) == row.mtime_ns {
         return Ok(Standing::Whole);
     }
-    let same = Some(sha256(&path)?) == row.sha256;
+    let same = match sha256(&path) {
+        Err(error) if error.is_missing() => return Ok(Standing::Missing),
+        found => Some(found?) == row.sha256,
+    };
     Ok(if same { Standing::Touched { mtime_ns: found } } else { Standing::Changed })
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +63,40 @@ async fn a_reader_of_a_file_deleted_under_it_still_gets_every_byte() {
     assert!(place.names("youtube").is_empty());
     assert_eq!(state(&store, "a").await, State::Deleted);
     assert_eq!(read_all(&mut open.reader).await.expect("whole"), audio("a", 300_000));
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_while_it_is_opened_is_gone_and_no_failure() {
+    let place = Place::quick();
+    let store = place.open();
+    let (file, away) = (place.cache("youtube/a.m4a"), place.cache("away"));
+    let stop = Arc::new(AtomicBool::new(false));
+    let thief = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = std::fs::rename(&file, &away);
+                let _ = std::fs::rename(&away, &file);
+            }
+        })
+    };
+    let (mut opened, mut gone) = (0, 0);
+    for _ in 0..300 {
+        published(&store, "a", 1_000).await;
+        loop {
+            match store.open_published(&key("a")).await {
+                Ok(_) if opened > 3_000 => break,
+                Ok(_) => opened += 1,
+                Err(StoreError::Gone) => {
+                    gone += 1;
+                    break;
+                }
+                Err(error) => panic!("{error} after {opened} opened and {gone} gone"),
+            }
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    thief.join().expect("it ends");
 }
 
 #[tokio::test]
