@@ -7,6 +7,7 @@
 
 mod cache;
 mod doctor;
+mod foot;
 mod get;
 mod resolve;
 mod serve;

@@ -3,18 +3,20 @@
 //! Owns that client's habits: the body encoded twice, `/tunnel` asked again on 418, files named by `File_Name`.
 //! Hides the polling. Never trusts a saved file: its container, length and duration are looked at again.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kmds_extract::Container;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
+use super::foot::{self, Foot};
 use super::server::{Server, ServerError, refusal, save};
 use super::term::{self, Colour, Paint, Table};
 use crate::app::sanitize;
@@ -186,18 +188,21 @@ async fn one_link(
     for missing in &reply.unavailable {
         show.problem(missing.title.as_deref().unwrap_or("a song of the list"), &missing.reason);
     }
-    let bar = show.bar(reply.songs.len());
+    let (ended, songs) = (Cell::new(0), reply.songs.len());
+    show.bar(0, songs, started);
     let waiting = stream::iter(&reply.songs).map(|song| async {
         let saved = one_song(server, song, folder, started).await;
-        bar.inc(1);
+        ended.set(ended.get() + 1);
+        show.no_bar();
         match &saved {
-            Ok(saved) => show.song(&bar, saved),
-            Err(why) => bar.suspend(|| show.problem(&song.file_name, why)),
+            Ok(saved) => show.song(saved),
+            Err(why) => show.problem(&song.file_name, why),
         }
+        show.bar(ended.get(), songs, started);
         saved
     });
     let saved: Vec<Result<Saved, String>> = waiting.buffered(AT_ONCE).collect().await;
-    bar.finish_and_clear();
+    show.no_bar();
     add_up(&mut outcome, saved);
     outcome.requests = match (before, count(control).await) {
         (Some(before), Some(after)) => {
@@ -322,23 +327,31 @@ async fn count(control: Option<&Server>) -> Option<Requests> {
 /// What is seen while it goes on: a bar on a terminal, lines otherwise, nothing beside JSON.
 struct Show {
     quiet: bool,
-    bars: bool,
+    foot: Option<Mutex<Foot>>,
     paint: Paint,
 }
 
 impl Show {
     fn new(quiet: bool) -> Self {
-        use std::io::IsTerminal;
-        Self { quiet, bars: !quiet && std::io::stderr().is_terminal(), paint: Paint::stderr() }
+        let foot = if quiet { None } else { Foot::on_terminal().map(Mutex::new) };
+        Self { quiet, foot, paint: Paint::stderr() }
     }
 
-    fn bar(&self, songs: usize) -> ProgressBar {
-        let target = if self.bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("  {bar:32} {pos}/{len} songs  {elapsed}");
-        let bar = ProgressBar::with_draw_target(Some(songs as u64), target);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.tick();
-        bar
+    fn foot(&self) -> Option<MutexGuard<'_, Foot>> {
+        Some(self.foot.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn bar(&self, ended: usize, songs: usize, started: Instant) {
+        if let Some(mut foot) = self.foot() {
+            let (bar, time) = (foot::bar(ended as u64, songs as u64, 32), term::time(started.elapsed()));
+            foot.draw(&[format!("  {bar} {ended}/{songs} songs  {time}")]);
+        }
+    }
+
+    fn no_bar(&self) {
+        if let Some(mut foot) = self.foot() {
+            foot.clear();
+        }
     }
 
     fn link(&self, link: &str, songs: usize, after: Duration) {
@@ -348,13 +361,13 @@ impl Show {
         }
     }
 
-    fn song(&self, bar: &ProgressBar, saved: &Saved) {
+    fn song(&self, saved: &Saved) {
         if self.quiet {
             return;
         }
         let facts = format!("{}  {}", term::bytes(saved.bytes), term::time(saved.at));
         let mark = self.paint.text(Colour::Green, "✓");
-        bar.suspend(|| eprintln!("  {mark} {}  {facts}", term::fit(&saved.name, 120)));
+        eprintln!("  {mark} {}  {facts}", term::fit(&saved.name, 120));
     }
 
     fn problem(&self, what: &str, why: &str) {

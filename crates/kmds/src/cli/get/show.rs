@@ -4,22 +4,19 @@
 //! Never decides what happens to a song.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
 
 use super::{End, Outcome, Wanted, shown};
+use crate::cli::foot::{self, Foot};
 use crate::cli::term::{self, Colour, Paint};
 
-/// Bars drawn a second, at most.
-const DRAWN_PER_SECOND: u8 = 8;
 /// Of a terminal's columns: what the bar and the numbers beside a name take.
 const BESIDE_NAME: usize = 50;
 
 #[derive(Debug)]
 pub struct Show {
-    bars: Option<Bars>,
+    bars: Option<Mutex<Bars>>,
     lines: bool,
     failures: bool,
     paint: Paint,
@@ -27,17 +24,39 @@ pub struct Show {
 
 #[derive(Debug)]
 struct Bars {
-    all: MultiProgress,
-    total: ProgressBar,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Of songs that arrive now, by id.
-    bars: HashMap<String, ProgressBar>,
+    foot: Foot,
+    /// In the order they began.
+    arriving: Vec<Arriving>,
     names: HashMap<String, String>,
     sums: Sums,
+    rate: Rate,
+}
+
+#[derive(Debug)]
+struct Arriving {
+    id: String,
+    name: String,
+    received: u64,
+    expected: Option<u64>,
+    rate: Rate,
+}
+
+/// What came since somebody looked.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    from: u64,
+}
+
+impl Rate {
+    fn new(from: u64) -> Self {
+        Self { since: Instant::now(), from }
+    }
+
+    /// Bytes a second.
+    fn of(&self, received: u64) -> u64 {
+        (received.saturating_sub(self.from) as f64 / self.since.elapsed().as_secs_f64().max(0.1)) as u64
+    }
 }
 
 /// How far all songs of a call are, together.
@@ -80,31 +99,29 @@ impl Sums {
 
 impl Show {
     pub fn new(quiet: bool, json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
         let silent = quiet || json;
-        Self { bars: (terminal && !silent).then(Bars::new), lines: !silent, failures: !json, paint: Paint::stderr() }
+        let foot = if silent { None } else { Foot::on_terminal() };
+        let bars = foot.map(|foot| Mutex::new(Bars::new(foot)));
+        Self { bars, lines: !silent, failures: !json, paint: Paint::stderr() }
+    }
+
+    fn bars(&self) -> Option<MutexGuard<'_, Bars>> {
+        Some(self.bars.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A song that will be downloaded.
     pub fn planned(&self, song: &Wanted) {
-        let Some(bars) = &self.bars else { return };
-        let mut state = bars.state();
-        state.names.insert(song.id.clone(), song.file_name.clone());
-        state.sums.planned(&song.id, song.size_bytes);
-        bars.sum(&state.sums);
+        let Some(mut bars) = self.bars() else { return };
+        bars.names.insert(song.id.clone(), song.file_name.clone());
+        bars.sums.planned(&song.id, song.size_bytes);
+        bars.draw_if_due();
     }
 
     pub fn progress(&self, id: &str, received: u64, total: Option<u64>) {
-        let Some(bars) = &self.bars else { return };
-        let mut state = bars.state();
-        let Some(name) = state.names.get(id).cloned() else { return };
-        let expected = state.sums.progress(id, received, total);
-        let bar = state.bars.entry(id.to_owned()).or_insert_with(|| bars.song(&name));
-        if let Some(expected) = expected {
-            bar.set_length(expected);
+        if let Some(mut bars) = self.bars() {
+            bars.progress(id, received, total);
+            bars.draw_if_due();
         }
-        bar.set_position(received);
-        bars.sum(&state.sums);
     }
 
     pub fn outcome(&self, outcome: &Outcome) {
@@ -130,21 +147,16 @@ impl Show {
 
     /// A song is in its place, or failed; its bar goes.
     pub fn ended(&self, id: &str, saved: bool) {
-        let Some(bars) = &self.bars else { return };
-        let mut state = bars.state();
-        if let Some(bar) = state.bars.remove(id) {
-            bar.finish_and_clear();
-            bars.all.remove(&bar);
-        }
-        state.sums.ended(id, saved);
-        bars.sum(&state.sums);
+        let Some(mut bars) = self.bars() else { return };
+        bars.arriving.retain(|song| song.id != id);
+        bars.sums.ended(id, saved);
+        bars.draw_if_due();
     }
 
     /// Takes the bars away.
     pub fn end(&self) {
-        if let Some(bars) = &self.bars {
-            bars.total.finish_and_clear();
-            let _ = bars.all.clear();
+        if let Some(mut bars) = self.bars() {
+            bars.foot.clear();
         }
     }
 
@@ -159,45 +171,73 @@ impl Show {
     }
 
     fn print(&self, print: impl FnOnce()) {
-        match &self.bars {
-            Some(bars) => bars.all.suspend(print),
+        match self.bars() {
+            Some(mut bars) => {
+                bars.foot.clear();
+                print();
+                bars.draw();
+            }
             None => print(),
         }
     }
 }
 
 impl Bars {
-    fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND));
-        let total = all.add(ProgressBar::new(0));
-        total.set_style(style("{msg}  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left"));
-        total.set_message("reading links");
-        Self { all, total, state: Mutex::default() }
+    fn new(foot: Foot) -> Self {
+        let mut bars =
+            Self { foot, arriving: Vec::new(), names: HashMap::new(), sums: Sums::default(), rate: Rate::new(0) };
+        bars.draw();
+        bars
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&mut self, id: &str, received: u64, total: Option<u64>) {
+        let Some(name) = self.names.get(id) else { return };
+        let expected = self.sums.progress(id, received, total);
+        match self.arriving.iter_mut().find(|song| song.id == id) {
+            Some(song) => (song.received, song.expected) = (received, expected),
+            None => {
+                let (id, name, rate) = (id.to_owned(), name.clone(), Rate::new(received));
+                self.arriving.push(Arriving { id, name, received, expected, rate });
+            }
+        }
     }
 
-    /// Without a length until one is known: a bar of length 0 is a full one.
-    fn song(&self, name: &str) -> ProgressBar {
-        let bar = self.all.insert_before(&self.total, ProgressBar::no_length());
-        bar.set_style(style("  {msg} {bar:20} {bytes:>10}  {bytes_per_sec}"));
-        bar.set_message(term::padded(name, term::width().saturating_sub(BESIDE_NAME).max(16)));
-        bar
+    fn draw_if_due(&mut self) {
+        if self.foot.due() {
+            self.draw();
+        }
     }
 
-    fn sum(&self, sums: &Sums) {
-        let (received, expected) = sums.bytes();
-        self.total.set_length(expected);
-        self.total.set_position(received);
-        self.total.set_message(format!("{} of {}", sums.ended, term::songs(sums.asked)));
+    fn draw(&mut self) {
+        let wide = term::width().saturating_sub(BESIDE_NAME).max(16);
+        let songs = self.arriving.iter().map(|song| song.line(wide));
+        let lines: Vec<String> = songs.chain([self.sum()]).collect();
+        self.foot.draw(&lines);
+    }
+
+    fn sum(&self) -> String {
+        if self.sums.asked == 0 {
+            return "reading links".to_owned();
+        }
+        let (received, expected) = self.sums.bytes();
+        let (ended, asked) = (self.sums.ended, term::songs(self.sums.asked));
+        let (done, whole) = (term::bytes(received), term::bytes(expected));
+        let rate = self.rate.of(received);
+        let line = format!("{ended} of {asked}  {done} of {whole}  {}/s", term::bytes(rate));
+        match (expected - received).checked_div(rate) {
+            Some(seconds) => format!("{line}  {} left", term::clock(Duration::from_secs(seconds))),
+            None => line,
+        }
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("━━─")
+impl Arriving {
+    fn line(&self, wide: usize) -> String {
+        let name = term::padded(&self.name, wide);
+        let bar = foot::bar(self.received, self.expected.unwrap_or(0), 20);
+        let (done, rate) = (term::bytes(self.received), term::bytes(self.rate.of(self.received)));
+        format!("  {name} {bar} {done:>10}  {rate}/s")
+    }
 }
 
 #[cfg(test)]
