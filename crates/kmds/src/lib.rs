@@ -30,6 +30,7 @@ pub mod origin;
 pub mod store;
 pub mod systemd;
 pub mod tag;
+mod tls;
 pub mod webhook;
 
 use std::collections::HashMap;

@@ -53,7 +53,7 @@ impl Server {
     /// [`ServerError::Address`].
     pub fn new(address: &str) -> Result<Self, ServerError> {
         // HTTPS is spoken where the address says so; the library wants to be told by which means.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = crate::tls::provider().install_default();
         let wrong = || ServerError::Address(address.to_owned());
         let builder = Client::builder().no_proxy().connect_timeout(CONNECT_WITHIN).read_timeout(SILENT_FOR);
         let (at, builder) = match address.strip_prefix("unix:") {

@@ -18,6 +18,7 @@ use super::ahead::{self, Clients, Known};
 use super::outside::{self, Outside};
 use super::page::Collector;
 use super::resolver::{Block, BlockError, Guard};
+use crate::tls;
 
 /// Connections kept open and idle to one host, and how long: as many as there are HLS segments in flight, which follow
 /// each other within a second.
@@ -260,8 +261,7 @@ fn system_roots(extra: &[CertificateDer<'static>]) -> RootCertStore {
 }
 
 fn tls_with(roots: RootCertStore) -> Result<TlsConfig, EgressError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = TlsConfig::builder_with_provider(provider)
+    let mut config = TlsConfig::builder_with_provider(Arc::new(tls::provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| EgressError::Client(error.to_string()))?
         .with_root_certificates(roots)
