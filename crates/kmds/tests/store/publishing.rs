@@ -39,7 +39,7 @@ async fn what_is_shorter_or_longer_than_announced_or_empty_is_never_published() 
     }
 }
 
-/// Issue 3: five hundred publishes under the eyes of somebody who looks all the time.
+/// Five hundred publishes under the eyes of somebody who looks all the time.
 #[tokio::test]
 async fn a_watcher_never_sees_half_a_file_nor_a_sidecar_without_its_file() {
     const LENGTH: usize = 40_000;
