@@ -134,7 +134,7 @@ impl Lease {
     /// # Errors
     /// As there, when no end of others would help or none did within `patience`.
     pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
-        let until = tokio::time::Instant::now() + patience;
+        let (until, mut told) = (tokio::time::Instant::now() + patience, false);
         loop {
             let mut let_go = pin!(self.shared.in_use.let_go());
             let_go.as_mut().enable();
@@ -142,7 +142,13 @@ impl Lease {
                 Err(error @ StoreError::DiskFull { .. }) => {
                     let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
                     let comes = blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
-                    if !comes || tokio::time::timeout_at(until, let_go).await.is_err() {
+                    if !comes {
+                        return Err(error);
+                    }
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::info!(song = %self.key, "waiting for the room that others take: {error}");
+                    }
+                    if tokio::time::timeout_at(until, let_go).await.is_err() {
                         return Err(error);
                     }
                 }
