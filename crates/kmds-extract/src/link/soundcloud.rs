@@ -240,7 +240,8 @@ fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(legal)
 }
 
-fn is_token(text: &str) -> bool {
+/// `s-` and letters or digits.
+pub(crate) fn is_token(text: &str) -> bool {
     text.strip_prefix("s-")
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::link::soundcloud::is_token;
+
 /// What `/resolve` found.
 pub enum Found {
     Track(Box<RawTrack>),
@@ -51,7 +53,7 @@ pub struct RawTrack {
     pub state: Option<String>,
     #[serde(deserialize_with = "text")]
     pub sharing: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "token")]
     pub secret_token: Option<String>,
     #[serde(deserialize_with = "text")]
     pub track_authorization: Option<String>,
@@ -128,7 +130,7 @@ pub struct RawSet {
     pub artwork_url: Option<String>,
     #[serde(deserialize_with = "text")]
     pub permalink_url: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "token")]
     pub secret_token: Option<String>,
     #[serde(deserialize_with = "text")]
     pub set_type: Option<String>,
@@ -145,6 +147,11 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Op
 fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text: Option<String> = lenient(from)?;
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Tokens become parts of links, so one that a link could not carry is none.
+fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(text(from)?.filter(|text| is_token(text)))
 }
 
 /// Ids pass 2^31; digits in quotes are one too.

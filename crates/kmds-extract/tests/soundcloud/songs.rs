@@ -252,6 +252,16 @@ async fn private_songs_carry_their_token_everywhere() {
 }
 
 #[tokio::test]
+async fn a_token_that_no_link_could_carry_is_none() {
+    for odd in ["https://a.example/", "s-", "s-a&client_id=b", "x-1"] {
+        let answer = with(song(7), &json!({"secret_token": odd, "permalink_url": null}));
+        let track = resolve_song(&says(answer)).await.expect("resolves");
+        assert_eq!(track.source, Source::SoundCloud { id: 7, secret: None }, "{odd}");
+        assert!(Link::parse(&track.link).is_ok(), "{}", track.link);
+    }
+}
+
+#[tokio::test]
 async fn numeric_ids_are_asked_for_directly() {
     let fake = Fake::new(|asked| match asked.request.page {
         "set answer" => ok(&set(5, &[song(1)])),
