@@ -75,7 +75,8 @@ fn alerted(Alert(text): &Alert, title: Option<String>, recipes: &Recipes) -> Res
     } else if says(text, "private", recipes) {
         Err(refused(Kind::Private, "this list is private; make it public or unlisted", title))
     } else {
-        Err(refused(Kind::Unavailable, text, title))
+        let said = Some(text.trim()).filter(|text| !text.is_empty());
+        Err(refused(Kind::Unavailable, said.unwrap_or("this list cannot be opened"), title))
     }
 }
 

@@ -280,6 +280,15 @@ async fn alerts_and_statuses_of_lists_have_their_kinds() {
 }
 
 #[tokio::test]
+async fn an_alert_without_words_is_told_in_ours() {
+    for text in [json!({}), json!({"runs": [{"text": " "}]})] {
+        let silent = ok(json!({"alerts": [{"alertRenderer": {"type": "ERROR", "text": text}}]}));
+        let error = Fake::list([silent]).resolve(LIST).await.expect_err("refused");
+        assert_eq!(error.to_string(), "YouTube: this list cannot be opened");
+    }
+}
+
+#[tokio::test]
 async fn notices_are_no_errors() {
     let mut page = first(songs(1..=1), "L", "1");
     let mut body: Value = serde_json::from_slice(&page.body).expect("JSON");
