@@ -73,16 +73,15 @@ impl Unique {
 /// Safe on every file system: no separators, no wildcards, no control or invisible direction characters, no leading
 /// dot, no trailing dot or space, no reserved device name. Joiners stay: families of emoji and whole scripts need them.
 pub fn sanitize(name: &str) -> String {
-    let invisible = |c: &char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    if name.chars().all(|c| is_joiner(c) || invisible(&c) || c.is_whitespace()) {
-        return String::new();
-    }
+    let invisible = |c: &char| matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let replaced: String = name
         .chars()
         .filter(|c| !invisible(c))
         .map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c })
         .collect();
-    let trimmed = replaced.trim().trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']).trim_start();
+    // Spaces of any script: behind one may stand the dot that hides a file. And at the start a joiner has nothing to join.
+    let trimmed = replaced.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+    let trimmed = trimmed.trim_start_matches(|c: char| c == '.' || c.is_whitespace() || is_joiner(c));
     let device = trimmed.split('.').next().unwrap_or_default().trim().to_ascii_uppercase();
     let reserved = matches!(device.as_str(), "CON" | "PRN" | "AUX" | "NUL")
         || (device.len() == 4
@@ -119,6 +118,12 @@ mod tests {
             assert_eq!(sanitize(name), name);
         }
         assert_eq!(sanitize("\u{200d}\u{200b} \u{200c}"), "");
+        assert_eq!(sanitize("\u{200d}."), "");
+        assert_eq!(
+            sanitize(&format!("{}abc", "\u{200d}".repeat(65))),
+            "abc",
+            "a name that is cut begins with what is seen"
+        );
         assert_eq!(with_extension(&"👩\u{200d}".repeat(40), "m4a").chars().filter(|c| *c == '👩').count(), 28);
     }
 
@@ -128,6 +133,8 @@ mod tests {
             ("AC/DC: Live?", "AC_DC_ Live_"),
             ("..hidden", "hidden"),
             (". .hidden", "hidden"),
+            (".\u{a0}.hidden", "hidden"),
+            ("a\u{61c}b", "ab"),
             ("trailing. ", "trailing"),
             ("nul.txt", "_nul.txt"),
             ("a\u{202e}b\nc", "ab_c"),
