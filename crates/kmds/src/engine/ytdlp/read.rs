@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use kmds_extract::link::SoundCloudLink;
-use kmds_extract::stream::MOST_BYTES;
+use kmds_extract::stream::{LONGEST, MOST_BYTES};
 use kmds_extract::track::{BandcampSource, Unavailable};
 use kmds_extract::{
     Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Link, Site, Source, Stream, Track, TrackId,
@@ -35,16 +35,16 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
     let head = all.first().cloned().unwrap_or(Value::Null);
     let listed = number(&head, "playlist_count").map_or(all.len(), |count| count as usize);
     let title = text(&head, "playlist_title");
-    let mut entries = Vec::new();
+    let (mut entries, mut next, mut gaps) = (Vec::new(), 1, MOST_GAPS);
     for fields in &all {
-        let next = u32::try_from(entries.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let place = number(fields, "playlist_index").map_or(next, |index| index as u32).max(next);
+        let place = number(fields, "playlist_index").map(|index| index as u32);
+        let place = place.filter(|place| (next..=next + gaps).contains(place)).unwrap_or(next);
         // What yt-dlp could not read it leaves out: its place stays.
-        entries.extend((next..place.min(next + GAP)).map(|number| Entry::Unavailable(unread(site, number))));
+        entries.extend((next..place).map(|number| Entry::Unavailable(unread(site, number))));
+        (gaps, next) = (gaps - (place - next), place + 1);
         entries.push(match one(site, fields) {
             Ok(mut track) => {
                 track.number = Some(place);
-                track.total = Some(u32::try_from(listed).unwrap_or(u32::MAX));
                 if track.album.is_none() && site != Site::YouTube {
                     track.album.clone_from(&title);
                 }
@@ -59,6 +59,12 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
             }
         });
     }
+    let total = u32::try_from(listed.max(entries.len())).unwrap_or(u32::MAX);
+    for entry in &mut entries {
+        if let Entry::Track(track) = entry {
+            track.total = Some(total);
+        }
+    }
     Ok(Collection {
         id: text(&head, "playlist_id").unwrap_or_default(),
         site,
@@ -72,8 +78,8 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
     })
 }
 
-/// Places in a row that yt-dlp may leave out before its numbers are not believed.
-const GAP: u32 = 1_000;
+/// Places of a list that yt-dlp may leave out before its numbers are not believed.
+const MOST_GAPS: u32 = 1_000;
 
 fn unread(site: Site, number: u32) -> Unavailable {
     let reason = "yt-dlp could not read this song".to_owned();
@@ -163,6 +169,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
     let title = text(fields, "track").or_else(|| text(fields, "title")).ok_or_else(|| broken("title"))?;
     refuse_live(site, fields, &title)?;
     let duration = number(fields, "duration").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let duration = duration.filter(|length| *length <= LONGEST);
     let streams = stream(site, fields, duration).into_iter().collect();
     Ok(Track {
         id,
@@ -172,7 +179,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
         artist: artist(fields),
         album: text(fields, "album"),
         album_artist: text(fields, "album_artist"),
-        number: number(fields, "track_number").map(|number| number as u32),
+        number: number(fields, "track_number").map(|number| number as u32).filter(|number| *number > 0),
         total: None,
         duration,
         cover_url: text(fields, "thumbnail").and_then(|url| cover(site, &url)),
@@ -310,7 +317,7 @@ fn parse(line: &str) -> Result<Value, YtDlpError> {
 
 fn text(fields: &Value, name: &str) -> Option<String> {
     match fields.get(name)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
@@ -387,6 +394,32 @@ mod tests {
             .collect();
         assert_eq!(places, [(1, true), (2, false), (3, true), (4, false)]);
         assert!(list.truncated, "a fifth song is promised");
+    }
+
+    #[test]
+    fn numbers_of_a_list_are_believed_as_far_as_they_make_sense() {
+        let line = |index: f64| format!(r#"{{"playlist_index": {index}, "id": "1", "title": "One"}}"#);
+        let lines = [4.0, 2.0, 1e9, 900.0, 1800.0].map(line);
+        let list = collection(Site::Bandcamp, "https://a.bandcamp.com/album/b", &lines).expect("a list");
+        let songs: Vec<(Option<u32>, Option<u32>)> = list
+            .entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Track(track) => Some((track.number, track.total)),
+                Entry::Unavailable(_) => None,
+            })
+            .collect();
+        // A place that was passed, one that is too far away, and one behind more gaps than a list may have.
+        assert_eq!(songs, [4, 5, 6, 900, 901].map(|number| (Some(number), Some(901))));
+    }
+
+    #[test]
+    fn nonsense_about_a_song_counts_as_nothing() {
+        let line = r#"{"id": "7", "title": "T", "track_number": 0, "duration": 1e15}"#;
+        let track = track(Site::SoundCloud, &[line.to_owned()], None).expect("a song");
+        assert_eq!((track.number, track.duration), (None, None));
+        let blank = r#"{"id": "7", "title": " "}"#;
+        assert!(matches!(super::track(Site::SoundCloud, &[blank.to_owned()], None), Err(YtDlpError::Broken(_))));
     }
 
     #[test]
