@@ -30,7 +30,8 @@ fn entry_title(song: &Song) -> String {
 
 /// A title may not start a line of its own.
 fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_control()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.split(ends_line).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -40,5 +41,6 @@ mod tests {
     #[test]
     fn a_title_never_becomes_a_line() {
         assert_eq!(one_line("a\r\n#EXTINF:1,b\u{0}c"), "a #EXTINF:1,b c");
+        assert_eq!(one_line("a\u{2028}b\u{2029}c\u{85}d"), "a b c d", "Unicode's own line ends");
     }
 }
