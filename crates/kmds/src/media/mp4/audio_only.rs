@@ -179,10 +179,12 @@ impl NewOffsets<'_> {
         table.extend_from_slice(&(self.chunks.len() as u32).to_be_bytes());
         let mut at = self.first;
         for chunk in self.chunks {
+            // One without samples may be the last: it must not point behind the end.
+            let offset = if chunk.bytes == 0 { self.first } else { at };
             if self.wide {
-                table.extend_from_slice(&at.to_be_bytes());
+                table.extend_from_slice(&offset.to_be_bytes());
             } else {
-                table.extend_from_slice(&(at as u32).to_be_bytes());
+                table.extend_from_slice(&(offset as u32).to_be_bytes());
             }
             at += chunk.bytes;
         }
@@ -197,7 +199,8 @@ fn new_moov(
     track: &Track,
     offsets: &NewOffsets<'_>,
 ) -> Result<Vec<u8>, Broken> {
-    let mvhd = moov.find(window, &[*b"mvhd"])?.ok_or(Broken::Malformed { at: moov.start, what: "no `mvhd` box" })?;
+    let mvhd = moov.find(window, &[*b"mvhd"])?.filter(|mvhd| mvhd.size() <= MAX_TABLE_BYTES);
+    let mvhd = mvhd.ok_or(Broken::Malformed { at: moov.start, what: "no `mvhd` box of sensible size" })?;
     let (timescale, _) = timescale_and_units(window, &mvhd)?;
     let wide_at = if mvhd.version_flags(window)?.0 == 0 { None } else { Some(24) };
     let mut header = copied(window, &mvhd)?;
@@ -224,16 +227,20 @@ fn rebuilt(
     offsets: &NewOffsets<'_>,
 ) -> Result<Vec<u8>, Broken> {
     let (mut body, mut written) = (Vec::new(), false);
-    for child in from.children(window, 0)? {
+    let children = from.children(window, 0)?;
+    for (index, child) in children.iter().enumerate() {
+        // The first table of a kind was read; another one would say something else.
+        let again = children.iter().take(index).any(|before| before.kind == child.kind);
         match (&child.kind, path) {
-            (kind, [next, path @ ..]) if kind == next => body.extend(rebuilt(window, &child, path, offsets)?),
+            (kind, [next, path @ ..]) if kind == next => body.extend(rebuilt(window, child, path, offsets)?),
             (b"stco" | b"co64", []) if !written => {
                 body.extend(offsets.table());
                 written = true;
             }
             (b"stco" | b"co64", []) => {}
+            (b"stsd" | b"stts" | b"stsc" | b"stsz", []) if again => {}
             (b"tref" | b"udta" | b"meta", _) => {}
-            _ => body.extend(copied(window, &child)?),
+            _ => body.extend(copied(window, child)?),
         }
     }
     Ok(boxed(from.kind, &body))

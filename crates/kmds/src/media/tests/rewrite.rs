@@ -45,6 +45,47 @@ fn the_audio_of_a_muxed_file_comes_out_packet_by_packet() {
     }
 }
 
+/// With `more` at the end of the last box of `path`.
+fn grown(bytes: &[u8], path: &[&[u8; 4]], more: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut end) = (bytes.to_vec(), 0);
+    for kind in path {
+        let at = bytes.windows(4).rposition(|window| window == *kind).unwrap() - 4;
+        let size = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        end = at + size as usize;
+        bytes[at..at + 4].copy_from_slice(&(size + more.len() as u32).to_be_bytes());
+    }
+    bytes.splice(end..end, more.iter().copied());
+    bytes
+}
+
+#[test]
+fn odd_tables_do_not_spoil_the_audio_that_comes_out() {
+    let Some(bytes) = made("audio.m4a", PROGRESSIVE) else { return };
+    let folder = Folder::new();
+    let taken = |bytes: &[u8]| {
+        let mut audio = Vec::new();
+        let input = File::open(folder.write("odd.mp4", bytes)).unwrap();
+        mp4::extract_audio(&input, &mut audio).map(|_| audio)
+    };
+    let stbl = [b"moov", b"trak", b"mdia", b"minf", b"stbl"];
+    let mut empty_last_chunk = grown(&bytes, &[&stbl[..], &[b"stco"]].concat(), &40_u32.to_be_bytes());
+    let count = find(&empty_last_chunk, b"stco") + 8;
+    let chunks = u32::from_be_bytes(empty_last_chunk[count..count + 4].try_into().unwrap());
+    empty_last_chunk[count..count + 4].copy_from_slice(&(chunks + 1).to_be_bytes());
+    let another_table = grown(&bytes, &stbl, &mp4_box(b"stts", 8));
+    for odd in [empty_last_chunk, another_table] {
+        let audio = taken(&odd).unwrap();
+        whole(&audio, Container::Mp4).unwrap();
+        assert_eq!(
+            audio.windows(4).filter(|kind| kind == b"stts").count(),
+            1,
+            "the table that was read is the only one"
+        );
+    }
+    let huge_header = grown(&bytes, &[b"moov", b"mvhd"], &vec![0; 33 << 20]);
+    assert!(matches!(taken(&huge_header), Err(Broken::Malformed { .. })), "nothing that large is kept");
+}
+
 #[test]
 fn what_has_no_aac_to_take_out_is_refused() {
     for (name, args) in [("opus.mp4", "-c:a libopus"), ("fragments.m4a", PLAIN_FRAGMENTS)] {
@@ -163,4 +204,13 @@ fn what_is_no_whole_opus_webm_is_not_rewrapped() {
     let huge = [&opus[..tracks_at(&opus)], &[0xA3, 0x08, 0xFF, 0xFF, 0xFF, 0xFF]].concat();
     let mut wrapper = webm::OpusToOgg::new(1);
     assert!(matches!(wrapper.push(&huge), Err(Broken::Malformed { .. })), "nothing that large is kept");
+}
+
+#[test]
+fn audio_of_which_nothing_is_played_is_none() {
+    let Some(mut bytes) = made("opus.webm", "-c:a libopus -t 1") else { return };
+    // More samples to skip at the start than a second has.
+    let pre_skip = find(&bytes, b"OpusHead") + 10;
+    bytes[pre_skip..pre_skip + 2].copy_from_slice(&u16::MAX.to_le_bytes());
+    assert!(matches!(rewrapped(&bytes, 4096), Err(Broken::Cut { what: "no audio follows", .. })));
 }

@@ -189,12 +189,14 @@ struct Pages {
     /// Samples up to the end of the page being filled, and those on it.
     granule: u64,
     samples: u64,
-    /// Samples to cut off at the end of the stream.
+    /// Samples to skip at the start, and to cut off at the end of the stream.
+    pre_skip: u64,
     discard: u64,
 }
 
 impl Pages {
     fn headers(&mut self, head: &[u8], out: &mut Vec<u8>) {
+        self.pre_skip = head.get(10..).and_then(<[u8]>::first_chunk).copied().map_or(0, u16::from_le_bytes).into();
         self.add(head);
         self.flush(FIRST, 0, out);
         let mut tags = b"OpusTags".to_vec();
@@ -229,12 +231,12 @@ impl Pages {
         (self.samples, self.sequence) = (0, self.sequence.wrapping_add(1));
     }
 
-    /// Whether there was any audio.
+    /// Whether there was any audio, and some of it is played.
     fn finish(mut self, out: &mut Vec<u8>) -> bool {
-        if self.samples == 0 {
+        let granule = self.granule - self.discard.min(self.samples);
+        if self.samples == 0 || granule <= self.pre_skip {
             return false;
         }
-        let granule = self.granule - self.discard.min(self.samples);
         self.flush(LAST, granule, out);
         true
     }
