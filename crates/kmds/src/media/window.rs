@@ -31,9 +31,8 @@ impl Bytes for &[u8] {
     }
 
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
-        let from = usize::try_from(at).ok().and_then(|at| self.get(at..)).unwrap_or_default();
-        let (into, from) = (into.iter_mut(), from.iter());
-        Ok(into.zip(from).map(|(into, from)| *into = *from).count())
+        let mut from = usize::try_from(at).ok().and_then(|at| self.get(at..)).unwrap_or_default();
+        io::Read::read(&mut from, into)
     }
 }
 
@@ -99,7 +98,9 @@ impl<'a> Window<'a> {
 
     fn refill(&mut self, at: u64) -> io::Result<()> {
         self.start = at;
-        self.piece.resize(PIECE_BYTES, 0);
+        // No more than there is: a small file needs no large piece.
+        let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.piece.resize(PIECE_BYTES.min(left), 0);
         let mut filled = 0;
         while let Some(rest) = self.piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.of.read_at(rest, at + filled as u64) {
