@@ -177,6 +177,61 @@ mod tests {
         assert_ne!(unique.stem(&format!("{long}1"), "e"), unique.stem(&format!("{long}2"), "f"));
     }
 
+    fn song(number: usize, title: &str, artist: &str) -> Track {
+        let id = kmds_extract::TrackId::new(kmds_extract::Site::YouTube, &format!("song-{number}")).expect("an id");
+        Track {
+            id,
+            source: kmds_extract::Source::YouTube { video: String::new() },
+            link: String::new(),
+            title: title.to_owned(),
+            artist: Some(artist.to_owned()),
+            album: None,
+            album_artist: None,
+            number: None,
+            total: None,
+            duration: None,
+            cover_url: None,
+            date: None,
+            streams: Vec::new(),
+            withheld: None,
+        }
+    }
+
+    /// Nothing a file system, a shell or a reader stumbles over; the same again when it is looked at once more.
+    fn is_safe(name: &str) {
+        assert!(!name.is_empty() && name.len() <= MAX_BYTES, "{name:?}");
+        assert!(!name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']), "{name:?}");
+        let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        assert!(!name.contains(|c: char| c.is_control() || turns(c)), "{name:?}");
+        assert!(!name.starts_with(['.', ' ']) && !name.ends_with(['.', ' ']), "{name:?}");
+        let device = name.split('.').next().unwrap_or_default().trim_end();
+        assert!(!["con", "prn", "aux", "nul", "com1", "lpt9"].contains(&&*device.to_lowercase()), "{name:?}");
+        assert_eq!(sanitize(name), name);
+    }
+
+    /// Whatever songs are called, each has a name that is safe, and none has another's.
+    #[test]
+    fn fuzz_names() {
+        kmds_fuzz::target("names", |input| {
+            let text = String::from_utf8_lossy(input);
+            let mut lines = text.split('\n');
+            let (mut unique, mut given) = (Unique::default(), HashSet::new());
+            for number in 0..100 {
+                let Some(title) = lines.next() else { break };
+                let track = song(number, title, lines.next().unwrap_or(""));
+                let stem = stem(&track);
+                is_safe(&stem);
+                let own = unique.stem(&stem, &track.id.to_string());
+                assert_eq!(unique.stem(&stem, &track.id.to_string()), own, "the same song keeps its name");
+                for ext in ["m4a", "webm", "jpg"] {
+                    let name = with_extension(&own, ext);
+                    is_safe(&name);
+                    assert!(given.insert(name.to_lowercase()), "{name} twice");
+                }
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn any_title_becomes_a_safe_name(title in "\\PC{0,400}", ext in "(m4a|mp3|webm)") {

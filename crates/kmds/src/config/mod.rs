@@ -211,16 +211,20 @@ impl RawConfig {
 
     fn read_file(&mut self, file: &Path) -> Result<(), ConfigError> {
         let at = file.display().to_string();
-        let bad = |why: String| ConfigError::File { path: at.clone(), why };
-        let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
-        if file.extension().is_some_and(|ext| ext == "json") {
-            return self.read_classic(&text, &at);
-        }
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(error.to_string()))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigError::File { path: at.clone(), why: error.to_string() })?;
+        let is_classic = file.extension().is_some_and(|ext| ext == "json");
+        if is_classic { self.read_classic(&text, &at) } else { self.read_toml(&text, &at) }
+    }
+
+    fn read_toml(&mut self, text: &str, at: &str) -> Result<(), ConfigError> {
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| ConfigError::File { path: at.to_owned(), why: error.to_string() })?;
         let mut flat = Vec::new();
         flatten(&table, "", &mut flat);
         for (key, value) in flat {
-            self.set(&key, &value, &at)?;
+            self.set(&key, &value, at)?;
         }
         Ok(())
     }
@@ -469,6 +473,8 @@ pub mod folders {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -250,6 +250,31 @@ mod tests {
         assert!(read_body(b"\xff\xfe{}").is_err());
     }
 
+    /// A body is understood or refused in words; wrapped once more as a string it is the same request.
+    #[test]
+    fn fuzz_fetch() {
+        kmds_fuzz::target("fetch", |body| match read_body(body) {
+            Ok(asked) => {
+                let inner = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+                let object = serde_json::from_str::<Value>(&inner).is_ok_and(|value| value.is_object());
+                let twice = serde_json::to_string(&*inner).expect("a JSON string");
+                if object {
+                    let wrapped = read_body(twice.as_bytes()).map_err(|refusal| refusal.failure.sentence);
+                    let wrapped = wrapped.expect("the same request");
+                    assert_eq!(
+                        (wrapped.link, wrapped.whole_list, wrapped.accept),
+                        (asked.link, asked.whole_list, asked.accept)
+                    );
+                }
+            }
+            Err(refusal) => {
+                assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+                let sentence = &refusal.failure.sentence;
+                assert!((20..400).contains(&sentence.len()) && !sentence.contains(char::is_control), "{sentence}");
+            }
+        });
+    }
+
     #[test]
     fn head_only_peeks_whatever_else_is_asked() {
         assert_eq!(wanted(&Method::HEAD, true, Wait::default()), Want::PeekStream);

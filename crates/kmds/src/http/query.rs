@@ -138,6 +138,26 @@ mod tests {
         Wait::asked(&Query { raw: query }, &headers)
     }
 
+    /// Parameters and preferences are taken within their bounds, or refused in words.
+    #[test]
+    fn fuzz_query() {
+        kmds_fuzz::target("query", |input| {
+            let text = String::from_utf8_lossy(input);
+            let (raw, prefer) = text.split_once('\n').unwrap_or((&text, ""));
+            let query = Query { raw };
+            let mut headers = HeaderMap::new();
+            headers.extend(HeaderValue::from_str(prefer).ok().map(|value| (PREFER, value)));
+            match Wait::asked(&query, &headers) {
+                Ok(wait) => assert!(wait.time.as_secs() <= LONGEST_WAIT_SECONDS && wait.time.subsec_nanos() == 0),
+                Err(refusal) => assert_eq!(refusal.status.as_u16(), 400),
+            }
+            let accepted = query.accept().map(|accept| accept.is_none_or(|accept| !accept.forms().is_empty()));
+            assert!(accepted.unwrap_or(true));
+            let _ = (query.switch("stream"), query.filled("state"));
+            assert!(raw.contains('+') || query.get("file") == query.get_with_plus("file"));
+        });
+    }
+
     #[test]
     fn a_wait_is_a_number_of_seconds_up_to_five_minutes() {
         for (query, seconds) in [("", 0), ("wait=0", 0), ("wait=7", 7), ("wait=300", 300), ("a=b&wait=2&wait=x", 2)] {

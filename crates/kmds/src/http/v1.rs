@@ -296,6 +296,19 @@ mod tests {
         read_body(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())
     }
 
+    /// A body is understood, or refused in words; a link in it is never longer than allowed.
+    #[test]
+    fn fuzz_fetch_v1() {
+        kmds_fuzz::target("fetch_v1", |body| match read_body(body) {
+            Ok((ask, rendition)) => assert!(ask.link.len() <= 2048 && !rendition.is_empty()),
+            Err(refusal) => {
+                assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+                let sentence = &refusal.failure.sentence;
+                assert!((20..400).contains(&sentence.len()) && !sentence.contains(char::is_control), "{sentence}");
+            }
+        });
+    }
+
     #[test]
     fn a_fetch_has_defaults_and_its_words_are_checked() {
         let (ask, rendition) = asked(r#"{"url": "x", "other": 1}"#).expect("valid");

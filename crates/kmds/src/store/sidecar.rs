@@ -139,3 +139,52 @@ impl Sidecar {
         Some((track, file))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::catalog::{Catalog, State};
+    use crate::store::key::parse_file_name;
+
+    /// What a sidecar tells is read, written and read again the same, leads to a file inside its site's folder, and finds
+    /// its place in the catalog: the drive alone is enough, whoever wrote to it.
+    #[test]
+    fn fuzz_sidecar() {
+        thread_local! {
+            static CATALOG: RefCell<Catalog> =
+                RefCell::new(Catalog::open(Path::new(":memory:")).expect("a catalog in memory").catalog);
+        }
+        kmds_fuzz::target("sidecar", |input| {
+            let name = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let text = input.get(name.len() + 1..).unwrap_or_default();
+            let Some(sidecar) = Sidecar::parse(text) else { return };
+            let again = Sidecar::parse(&sidecar.to_json()).expect("our own JSON");
+            assert_eq!(again.to_json(), Sidecar::parse(&again.to_json()).expect("our own JSON").to_json());
+            let name = String::from_utf8_lossy(name);
+            let Some((site, name)) = name.split_once('/') else { return };
+            let Some((key, ext)) = kmds_extract::Site::parse(site).and_then(|site| parse_file_name(site, name)) else {
+                return;
+            };
+            assert_eq!(key.relative_path(ext), format!("{site}/{name}"));
+            assert!(!name.contains(['/', '\\']) && !name.starts_with('.'), "{name}");
+            let Some((track, file)) = sidecar.to_rows(&key, ext, 7) else { return };
+            assert_eq!(file.key.relative_path(ext), format!("{site}/{name}"), "no other file than this");
+            let written = Sidecar::new(&track, &file).to_rows(&key, ext, 7);
+            assert_eq!(written.map(|(track, file)| (track.id, file.key)), Some((track.id.clone(), file.key.clone())));
+            CATALOG.with_borrow_mut(|catalog| {
+                catalog.keep_track(&track).expect("a song the catalog can keep");
+                catalog.set_ready(&file).expect("a file the catalog can keep");
+                let row = catalog.row(&file.key).expect("readable").expect("there");
+                assert_eq!(
+                    (row.state, row.size_bytes, row.duration.map(|length| length.as_millis() as u64)),
+                    (State::Ready, Some(file.size_bytes), file.duration_ms)
+                );
+                assert!(catalog.track(&track.id).expect("readable").is_some());
+                assert!(catalog.ready_bytes().is_ok(), "sizes add up");
+            });
+        });
+    }
+}

@@ -342,6 +342,64 @@ fn day(date: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Whatever it prints, a song is one that can be kept and fetched, a list has each place once, and what is passed on of
+    /// its complaints is short and carries no signature.
+    #[test]
+    fn fuzz_ytdlp() {
+        kmds_fuzz::target("ytdlp", |input| {
+            let text = String::from_utf8_lossy(input);
+            // The site; then what it prints, and behind an empty line what it complains of.
+            let (site, rest) = text.split_once('\n').unwrap_or((&text, ""));
+            let Some(site) = Site::parse(site) else { return };
+            let (printed, complaints) = rest.split_once("\n\n").unwrap_or((rest, ""));
+            let lines: Vec<String> = printed.lines().map(str::to_owned).collect();
+            match track(site, &lines, None) {
+                Ok(song) => sane(&song, site),
+                Err(error) => readable(&error),
+            }
+            match collection(site, "https://a.example/", &lines) {
+                Ok(list) => {
+                    let numbers = list.entries.iter().map(|entry| match entry {
+                        Entry::Track(song) => song.number.expect("numbered"),
+                        Entry::Unavailable(gone) => gone.number,
+                    });
+                    assert!(numbers.is_sorted_by(|before, after| before < after), "each place once");
+                    for entry in &list.entries {
+                        match entry {
+                            Entry::Track(song) => sane(song, site),
+                            Entry::Unavailable(gone) => assert!(gone.error.to_string().len() > 10),
+                        }
+                    }
+                }
+                Err(error) => readable(&error),
+            }
+            readable(&failure(site, complaints, None));
+        });
+    }
+
+    fn sane(song: &Track, site: Site) {
+        assert_eq!(TrackId::new(site, song.id.id()).as_ref(), Some(&song.id));
+        assert!(!song.title.trim().is_empty(), "a song has a title");
+        assert!(
+            song.number != Some(0) && song.total.is_none_or(|total| song.number.is_none_or(|number| number <= total))
+        );
+        assert!(song.duration.is_none_or(|length| length <= LONGEST), "{:?}", song.duration);
+        assert!(song.cover_url.as_ref().is_none_or(|url| url.starts_with("https://")), "{:?}", song.cover_url);
+        for stream in &song.streams {
+            assert!(stream.approximate_size().is_none_or(|size| size <= MOST_BYTES));
+            assert!(!format!("{:?}", stream.delivery).contains('?'), "signatures are not printed");
+        }
+        let kept = serde_json::to_string(song).expect("JSON");
+        let back: Track = serde_json::from_str(&kept).expect("our own JSON");
+        assert_eq!(back, Track { streams: Vec::new(), ..song.clone() });
+    }
+
+    fn readable(error: &YtDlpError) {
+        let sentence = error.to_string();
+        assert!(sentence.len() > 10 && sentence.len() < 2000, "{sentence}");
+        assert!(!sentence.contains(char::is_control), "{sentence:?}");
+    }
+
     #[test]
     fn messages_of_yt_dlp_become_kinds() {
         for (message, kind) in [

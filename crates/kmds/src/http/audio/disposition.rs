@@ -39,6 +39,23 @@ fn ascii(name: &str) -> String {
 mod tests {
     use super::*;
 
+    /// One header, two spellings, of which the second is the name itself.
+    #[test]
+    fn fuzz_disposition() {
+        kmds_fuzz::target("disposition", |input| {
+            let name = String::from_utf8_lossy(input);
+            let value = inline(&name);
+            let text = value.to_str().expect("ASCII");
+            let (plain, extended) = text.split_once("; filename*=UTF-8''").expect("both spellings");
+            let plain =
+                plain.strip_prefix("inline; filename=\"").and_then(|rest| rest.strip_suffix('"')).expect("quoted");
+            assert!(!plain.contains(['"', '\\', '%']) && plain.chars().count() == name.chars().count(), "{text}");
+            assert!(!extended.contains([' ', ';', ',', '"', '\'']), "{text}");
+            let decoded = percent_encoding::percent_decode_str(extended).decode_utf8();
+            assert_eq!(decoded.as_deref(), Ok(&*name));
+        });
+    }
+
     #[test]
     fn both_spellings_are_always_there_and_always_ascii() {
         for (name, wanted) in [

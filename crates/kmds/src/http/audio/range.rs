@@ -126,6 +126,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A header that is followed names bytes of the file: each of those asked for, none twice, no more than asked for.
+    #[test]
+    fn fuzz_range() {
+        kmds_fuzz::target("range", |input| {
+            let text = String::from_utf8_lossy(input);
+            let (length, header) = text.split_once('\n').unwrap_or(("", &text));
+            let length: u64 = length.parse().unwrap_or(1000);
+            let Some(asked) = parse(header) else { return };
+            let Meaning::Parts(spans) = resolve(&asked, length) else { return };
+            assert!((1..=MAX_RANGES).contains(&spans.len()));
+            for (at, span) in spans.iter().enumerate() {
+                assert!(span.first <= span.last && span.last < length, "{span:?} of {length}");
+                assert!(
+                    spans[..at].iter().all(|other| other.last < span.first || span.last < other.first),
+                    "{spans:?}"
+                );
+            }
+            let wanted: Vec<Span> = asked.iter().filter_map(|asked| within(*asked, length)).collect();
+            let inside = |outer: &Span, inner: &Span| outer.first <= inner.first && inner.last <= outer.last;
+            assert!(wanted.iter().all(|want| spans.iter().any(|span| inside(span, want))), "{spans:?}");
+            let asked_for = |at: u64| wanted.iter().any(|want| (want.first..=want.last).contains(&at));
+            assert!(spans.iter().all(|span| asked_for(span.first) && asked_for(span.last)), "{spans:?}");
+        });
+    }
+
     fn meaning(header: &str, length: u64) -> Meaning {
         parse(header).map_or(Meaning::Whole, |asked| resolve(&asked, length))
     }

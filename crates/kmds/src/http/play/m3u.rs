@@ -38,6 +38,18 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Whatever a title holds, it is one line, and shows what can be shown of it.
+    #[test]
+    fn fuzz_m3u() {
+        kmds_fuzz::target("m3u", |input| {
+            let title = String::from_utf8_lossy(input);
+            let line = one_line(&title);
+            assert!(!line.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')), "{line:?}");
+            assert!(line.len() <= title.len());
+            assert_eq!(one_line(&line), line);
+        });
+    }
+
     #[test]
     fn a_title_never_becomes_a_line() {
         assert_eq!(one_line("a\r\n#EXTINF:1,b\u{0}c"), "a #EXTINF:1,b c");

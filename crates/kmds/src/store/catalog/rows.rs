@@ -192,3 +192,106 @@ fn word_back<T: serde::de::DeserializeOwned>(word: Option<String>) -> Option<T> 
 pub(super) fn time_back(ms: i64) -> Option<Timestamp> {
     Timestamp::from_millisecond(ms).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use rusqlite::types::Value;
+
+    use super::*;
+    use crate::store::catalog::{Catalog, Filter};
+
+    /// A row as it stands in the catalog, in the order of [`COLUMNS`]; then the song as JSON.
+    const GOOD: [&str; 30] = [
+        "youtube",
+        "M4gD1WSo5mA",
+        "m4a",
+        "#1",
+        "ready",
+        "m4a",
+        "#1000",
+        "#1000",
+        "ab",
+        "#7",
+        "\"e\"",
+        "v",
+        "itag 140",
+        "mp4",
+        "aac",
+        "#128000",
+        "#61500",
+        "#1790000000000",
+        "#1790000000001",
+        "#1790000000002",
+        "-",
+        "-",
+        "-",
+        "-",
+        "10.0.0.1",
+        "#1",
+        "[\"m4a\"]",
+        "youtube-M4gD1WSo5mA.m4a",
+        "A Song.m4a",
+        "{}",
+    ];
+
+    /// `#7` is a number, `%1.5` one with a fraction, `-` nothing, `!x` bytes, all else text.
+    fn value(text: &str) -> Value {
+        let rest = text.get(1..).unwrap_or_default();
+        match text.as_bytes().first() {
+            Some(b'#') => rest.parse().map_or(Value::Null, Value::Integer),
+            Some(b'%') => rest.parse().map_or(Value::Null, Value::Real),
+            Some(b'-') if rest.is_empty() => Value::Null,
+            Some(b'!') => Value::Blob(rest.as_bytes().to_vec()),
+            _ => Value::Text(text.to_owned()),
+        }
+    }
+
+    /// Whatever stands in a row, reading it gives a row whose names are safe, or an error.
+    #[test]
+    fn fuzz_catalog() {
+        thread_local! {
+            static CATALOG: RefCell<Catalog> =
+                RefCell::new(Catalog::open(Path::new(":memory:")).expect("a catalog in memory").catalog);
+        }
+        kmds_fuzz::target("catalog", |input| {
+            let text = String::from_utf8_lossy(input);
+            let mut given = text.split('\n');
+            // An empty line leaves the good value.
+            let values = GOOD.map(|good| value(given.next().filter(|line| !line.is_empty()).unwrap_or(good)));
+            CATALOG.with_borrow(|catalog| read_back(catalog, values));
+        });
+    }
+
+    fn read_back(catalog: &Catalog, values: [Value; 30]) {
+        let columns = COLUMNS.replace("r.", "");
+        let row = format!("INSERT INTO renditions ({columns}) VALUES ({})", vec!["?"; 29].join(", "));
+        let [site, id, rendition, rest @ ..] = &values;
+        let song = rest.last().expect("the song");
+        let sql = &catalog.connection;
+        let put = sql.prepare_cached(&row).expect("our table").execute(rusqlite::params_from_iter(&values[..29]));
+        let track = "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) VALUES (?1, ?2, ?3, ?3, 0, '', 0)";
+        let known = sql.prepare_cached(track).expect("our table").execute((site, id, song));
+        let name = "INSERT INTO names (name, site, id, rendition) VALUES ('name', ?1, ?2, ?3)";
+        let named = sql.prepare_cached(name).expect("our table").execute((site, id, rendition));
+        if put.is_ok() && known.is_ok() && named.is_ok() {
+            let good = TrackId::new(Site::YouTube, "M4gD1WSo5mA").expect("an id");
+            let rows = [catalog.rows_of(&good), catalog.pending(), catalog.ready_after(0)];
+            rows.into_iter().flatten().flatten().for_each(|row| safe(&row));
+            let listing = catalog.list(&Filter::default(), 10, None);
+            listing.into_iter().flat_map(|listing| listing.songs).for_each(|song| safe(&song.row));
+            let _ = (catalog.find_name("name"), catalog.stats(), catalog.track_alone(&good), catalog.ready_bytes());
+            let _ = catalog.victims(|_| std::ops::ControlFlow::Continue(true));
+        }
+        sql.execute_batch("DELETE FROM renditions; DELETE FROM tracks; DELETE FROM names").expect("our tables");
+    }
+
+    fn safe(row: &Row) {
+        let path = row.key.relative_path("m4a");
+        let (site, name) = path.split_once('/').expect("a folder and a name");
+        assert!(Site::parse(site).is_some() && !name.contains(['/', '\\']) && !name.starts_with('.'), "{path}");
+        assert!(!row.accept.forms().is_empty(), "every client plays something");
+    }
+}
