@@ -161,7 +161,9 @@ async fn ask(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Found, E
 async fn ask_track(id: u64, secret: Option<&str>, api: &Api<'_, impl Origin>) -> Result<RawTrack, ExtractError> {
     let answer = api.call(requests::track(id, secret, api.recipe)).await?;
     let body = existing(answer, "song", "track answer", api)?;
-    parse::track(&body).map_err(|field| changed("track answer", field))
+    let raw = parse::track(&body).map_err(|field| changed("track answer", field))?;
+    // Another song must not be kept under this one's name.
+    if raw.id == Some(id) { Ok(raw) } else { Err(changed("track answer", "id that was asked for")) }
 }
 
 /// The body of an answer about something that exists.

@@ -262,6 +262,13 @@ async fn a_token_that_no_link_could_carry_is_none() {
 }
 
 #[tokio::test]
+async fn an_answer_about_another_song_is_not_taken() {
+    let source = Source::SoundCloud { id: 8, secret: None };
+    let refreshed = kmds_extract::refresh(&source, Lack::Streams, &says(song(7)), &Recipes::built_in()).await;
+    assert!(matches!(refreshed, Err(ExtractError::PageChanged { .. })), "{refreshed:?}");
+}
+
+#[tokio::test]
 async fn numeric_ids_are_asked_for_directly() {
     let fake = Fake::new(|asked| match asked.request.page {
         "set answer" => ok(&set(5, &[song(1)])),
