@@ -104,7 +104,7 @@ fn cut(text: &str, bytes: usize) -> &str {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].trim_end_matches(|c| matches!(c, ' ' | '.') || is_joiner(c))
+    text[..end].trim_end_matches(|c: char| c == '.' || c.is_whitespace() || is_joiner(c))
 }
 
 #[cfg(test)]
@@ -124,6 +124,8 @@ mod tests {
             "abc",
             "a name that is cut begins with what is seen"
         );
+        let thin_space_at_the_cut = format!("{}\u{2009}b", "a".repeat(MAX_BYTES - 3));
+        assert!(sanitize(&thin_space_at_the_cut).ends_with('a'));
         assert_eq!(with_extension(&"👩\u{200d}".repeat(40), "m4a").chars().filter(|c| *c == '👩').count(), 28);
     }
 
