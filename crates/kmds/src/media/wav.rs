@@ -9,6 +9,9 @@ use super::{Broken, Walked, Window, duration_of};
 /// What a writer that cannot seek back leaves as a size: it runs to the end of the file.
 const STREAMED: [u32; 2] = [0, u32::MAX];
 
+/// The shortest `fmt ` there is.
+const FORMAT_BYTES: u32 = 16;
+
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     let stated = u32::from_le_bytes(window.array(4, "inside the RIFF header")?);
     if !STREAMED.contains(&stated) && u64::from(stated) + 8 > window.len() {
@@ -27,6 +30,9 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
             return Err(Broken::Cut { at: window.len(), what: "inside a chunk" });
         }
         match &kind {
+            b"fmt " if size < FORMAT_BYTES => {
+                return Err(Broken::Malformed { at: body, what: "`fmt ` is too short" });
+            }
             b"fmt " => {
                 let format = u16::from_le_bytes(window.array(body, "inside `fmt `")?);
                 bytes_per_second = u32::from_le_bytes(window.array(body + 8, "inside `fmt `")?);

@@ -272,3 +272,10 @@ fn a_claimed_or_a_counted_duration_will_do_for_webm() {
     let check = |seconds| check_bytes(&&*bytes, Container::WebM, Some(Duration::from_secs(seconds)));
     assert!(check(6).is_ok() && check(20).is_ok() && check(12).is_err());
 }
+
+#[test]
+fn a_format_that_is_too_short_is_not_read_out_of_what_follows() {
+    let bytes = *b"RIFF\x1a\0\0\0WAVEfmt \x01\0\0\0\x01\0data\x04\0\0\0abcd";
+    let told = check_bytes(&&bytes[..], Container::Wav, None);
+    assert!(matches!(told, Err(Broken::Malformed { at: 20, .. })), "{told:?}");
+}
