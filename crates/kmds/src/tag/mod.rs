@@ -32,6 +32,12 @@ pub struct TagError(String);
 /// # Errors
 /// [`TagError`]; the file may then be half written and is worth nothing.
 pub fn write(file: &Path, track: &Track, cover: Option<&[u8]>) -> Result<(), TagError> {
+    // The library panics on some files whose inner boxes outgrow the outer ones; our check does not look into tags.
+    let written = std::panic::catch_unwind(|| write_as_its_kind(file, track, cover));
+    written.unwrap_or_else(|_| Err(failed("there are tags in it that contradict themselves")))
+}
+
+fn write_as_its_kind(file: &Path, track: &Track, cover: Option<&[u8]>) -> Result<(), TagError> {
     let kind = kind(file).map_err(failed)?;
     let picture = cover.and_then(picture);
     let album_artist = track.album_artist.as_ref().or(track.artist.as_ref()).cloned();
@@ -136,6 +142,16 @@ mod tests {
             streams: Vec::new(),
             withheld: None,
         }
+    }
+
+    #[test]
+    fn tags_that_contradict_themselves_are_an_error_and_no_panic() {
+        let path = std::env::temp_dir().join(format!("kmds-odd-tags-{}", std::process::id()));
+        let bytes = include_bytes!("../../../../fuzz/corpus/tags/meta-outgrows-udta.mp4");
+        std::fs::write(&path, bytes).expect("a temporary file");
+        assert_eq!(whole(&path), Some(Container::Mp4), "our check has nothing against it");
+        assert!(write(&path, &song(), None).is_err());
+        std::fs::remove_file(&path).expect("still there");
     }
 
     const CONTAINERS: [Container; 6] =
