@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::error::{self, SpaceLimit, StoreError, is_full};
 use super::key::Key;
@@ -134,25 +135,23 @@ impl Lease {
     /// # Errors
     /// As there, when no end of others would help or none did within `patience`.
     pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
-        let (until, mut told) = (tokio::time::Instant::now() + patience, false);
+        let (until, mut told) = (Instant::now() + patience, false);
         loop {
             let mut let_go = pin!(self.shared.in_use.let_go());
             let_go.as_mut().enable();
-            match self.reserve(need).await {
-                Err(error @ StoreError::DiskFull { .. }) => {
-                    let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
-                    let comes = blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
-                    if !comes {
-                        return Err(error);
-                    }
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::info!(song = %self.key, "waiting for the room that others take: {error}");
-                    }
-                    if tokio::time::timeout_at(until, let_go).await.is_err() {
-                        return Err(error);
-                    }
-                }
+            let refused = match self.reserve(need).await {
+                Err(error @ StoreError::DiskFull { .. }) => error,
                 done => return done,
+            };
+            let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+            let comes = blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
+            if comes && !std::mem::replace(&mut told, true) {
+                tracing::info!(song = %self.key, "waiting for the room that others take: {refused}");
+            }
+            // Where nobody is in the way, somebody may have left while we looked: that is worth another look.
+            let last = if comes { until } else { Instant::now() };
+            if tokio::time::timeout_at(last, let_go).await.is_err() {
+                return Err(refused);
             }
         }
     }

@@ -113,6 +113,25 @@ async fn running_downloads_count_for_what_they_reserved() {
 }
 
 #[tokio::test]
+async fn room_that_comes_while_it_is_looked_for_is_found() {
+    let mut place = Place::quick();
+    place.config.max_bytes = 1_500;
+    let store = place.open();
+    for round in 0..400 {
+        published(&store, "a", 1_000).await;
+        let open = store.open_published(&key("a")).await.expect("open");
+        let lease = store.lease(&key("new")).await.expect("a lease");
+        // At any moment of the other's looking.
+        let leaves = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(round % 200));
+            drop(open);
+        });
+        lease.room(Some(1_000), Duration::from_secs(60)).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        leaves.join().expect("it left");
+    }
+}
+
+#[tokio::test]
 async fn a_floor_above_what_is_free_refuses_with_the_setting_named() {
     let mut place = Place::make();
     place.config.min_free_bytes = 1 << 60;
