@@ -8,7 +8,7 @@ mod released;
 mod restarting;
 mod tidying;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -27,15 +27,19 @@ pub struct Place {
 
 impl Place {
     pub fn make() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::at(std::env::temp_dir().join(format!("kmds-store-{}-{number}", std::process::id())))
+        Self::below(&std::env::temp_dir())
     }
 
     /// In memory where the machine has such a folder, for tests of many publishes: each one flushes.
     pub fn quick() -> Self {
-        let memory = PathBuf::from("/dev/shm");
-        if memory.is_dir() { Self::at(memory.join(format!("kmds-store-{}", std::process::id()))) } else { Self::make() }
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::make() }
+    }
+
+    fn below(folder: &Path) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::at(folder.join(format!("kmds-store-{}-{number}", std::process::id())))
     }
 
     pub fn at(root: PathBuf) -> Self {
