@@ -144,7 +144,9 @@ class Kmds:
         end = time.monotonic() + timeout
         while True:
             hold = max(0, min(LONGEST_WAIT, int(self._timeout) - 5, int(end - time.monotonic())))
-            answer = self._ask("HEAD" if hold == 0 else "GET", f"{_at(track)}/audio?wait={hold}")
+            # HEAD does not wait, and of the song itself nothing is wanted.
+            first_byte = {"Range": "bytes=0-0"}
+            answer = self._ask("HEAD" if hold == 0 else "GET", f"{_at(track)}/audio?wait={hold}", headers=first_byte)
             with answer:
                 if answer.status in (200, 206):
                     return self.track(track)
