@@ -147,6 +147,29 @@ pub struct Track {
     pub withheld: Option<String>,
 }
 
+impl Track {
+    /// A track of which no more than this is known.
+    #[must_use]
+    pub const fn new(id: TrackId, source: Source, link: String, title: String) -> Self {
+        Self {
+            id,
+            source,
+            link,
+            title,
+            artist: None,
+            album: None,
+            album_artist: None,
+            number: None,
+            total: None,
+            duration: None,
+            cover_url: None,
+            date: None,
+            streams: Vec::new(),
+            withheld: None,
+        }
+    }
+}
+
 /// A playlist, set, album or mix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Collection {

@@ -181,22 +181,10 @@ mod tests {
 
     fn song(number: usize, title: &str, artist: &str) -> Track {
         let id = kmds_extract::TrackId::new(kmds_extract::Site::YouTube, &format!("song-{number}")).expect("an id");
-        Track {
-            id,
-            source: kmds_extract::Source::YouTube { video: String::new() },
-            link: String::new(),
-            title: title.to_owned(),
-            artist: Some(artist.to_owned()),
-            album: None,
-            album_artist: None,
-            number: None,
-            total: None,
-            duration: None,
-            cover_url: None,
-            date: None,
-            streams: Vec::new(),
-            withheld: None,
-        }
+        let mut song =
+            Track::new(id, kmds_extract::Source::YouTube { video: String::new() }, String::new(), title.to_owned());
+        song.artist = Some(artist.to_owned());
+        song
     }
 
     /// Nothing a file system, a shell or a reader stumbles over; the same again when it is looked at once more.

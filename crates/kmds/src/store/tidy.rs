@@ -367,22 +367,7 @@ fn nameless(id: &TrackId) -> Option<Track> {
         }
         Site::Other => return None,
     };
-    Some(Track {
-        id: id.clone(),
-        source,
-        link: String::new(),
-        title: id.id().to_owned(),
-        artist: None,
-        album: None,
-        album_artist: None,
-        number: None,
-        total: None,
-        duration: None,
-        cover_url: None,
-        date: None,
-        streams: Vec::new(),
-        withheld: None,
-    })
+    Some(Track::new(id.clone(), source, String::new(), id.id().to_owned()))
 }
 
 /// Hashes every ready file (`kmds cache verify`). Rows whose file is not what was published are evicted.

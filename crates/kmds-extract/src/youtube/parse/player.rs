@@ -172,20 +172,6 @@ fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Opti
 
 /// A track of which only id and title are known.
 pub(crate) fn bare_track(video: VideoId, title: String) -> Option<Track> {
-    Some(Track {
-        id: TrackId::new(Site::YouTube, video.as_str())?,
-        source: Source::YouTube { video: video.as_str().to_owned() },
-        link: video.link(),
-        title,
-        artist: None,
-        album: None,
-        album_artist: None,
-        number: None,
-        total: None,
-        duration: None,
-        cover_url: None,
-        date: None,
-        streams: Vec::new(),
-        withheld: None,
-    })
+    let id = TrackId::new(Site::YouTube, video.as_str())?;
+    Some(Track::new(id, Source::YouTube { video: video.as_str().to_owned() }, video.link(), title))
 }
