@@ -14,7 +14,7 @@
 //! | [`store`] | catalog, growing files, publishing | |
 //! | [`media`], [`tag`] | whether a file is whole; its tags | |
 //! | [`webhook`] | telling another program that a song is ready | `app`, `origin` |
-//! | [`config`], [`metrics`], [`log`], [`systemd`] | settings, numbers, lines, the service manager | |
+//! | [`config`], [`metrics`], [`log`], [`text`], [`systemd`] | settings, numbers, lines, text that only shows, the service manager | |
 
 pub mod app;
 pub mod cli;
@@ -30,6 +30,7 @@ pub mod origin;
 pub mod store;
 pub mod systemd;
 pub mod tag;
+pub mod text;
 mod tls;
 pub mod webhook;
 

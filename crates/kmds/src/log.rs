@@ -1,10 +1,15 @@
 //! Set-up of logging: lines on standard error, for people or as JSON.
 //!
-//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean. Hides the subscriber. Never logs anything itself.
+//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean, and that a line is one line of text that only shows. Hides the
+//! subscriber. Never logs anything itself.
+
+use std::io::Write;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::text::printable;
 
 /// Starts logging. `KMDS_LOG` is a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
 /// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns what was wrong with them.
@@ -19,7 +24,7 @@ pub fn start(default: LevelFilter) -> Option<String> {
         },
     };
     let json = std::env::var("KMDS_LOG_FORMAT").is_ok_and(|format| format == "json");
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Lines(std::io::stderr())).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start (tests) changes nothing.
     let _ = if json {
@@ -31,7 +36,38 @@ pub fn start(default: LevelFilter) -> Option<String> {
     problem
 }
 
+/// Writes lines in which no text of a site or client acts on the terminal, or begins a line of its own.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    /// Takes a whole event: the subscriber hands each over at once.
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = format!("{}\n", printable(text.trim_end_matches('\n')));
+        self.0.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Libraries speak only when something is wrong: their lines may name whole URLs.
 fn only_ours(level: LevelFilter) -> Targets {
     Targets::new().with_default(LevelFilter::ERROR.min(level)).with_target("kmds", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_that_only_shows() {
+        let mut lines = Lines(Vec::new());
+        for event in ["plain\n", "title=A\u{9b}31m\u{202e}B\x1b[2J\nINFO forged\n"] {
+            lines.write_all(event.as_bytes()).expect("written");
+        }
+        assert_eq!(String::from_utf8(lines.0).expect("text"), "plain\ntitle=A 31mB [2J INFO forged\n");
+    }
 }

@@ -126,7 +126,7 @@ fn no_song(answer: &Answer) -> Failure {
     match first {
         Some(missing) => {
             let sentence = format!("none of the list's songs can be had: {}", missing.failure.sentence);
-            Failure { sentence, ..missing.failure.clone() }
+            Failure { retry_after: missing.failure.retry_after, ..Failure::new(missing.failure.kind, sentence) }
         }
         None => Failure::new(Kind::NotFound, "the list is empty"),
     }

@@ -10,6 +10,7 @@ use kmds_extract::{ExtractError, Kind, Site, Track};
 use serde::{Deserialize, Serialize};
 
 pub use crate::store::Key;
+use crate::text::printable;
 
 /// A job's state, in the words of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,7 +49,10 @@ pub struct Failure {
 impl Failure {
     #[must_use]
     pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
-        Self { kind, sentence: sentence.into(), retry_after: None }
+        let sentence: String = sentence.into();
+        // It may hold a title, or what a site answered.
+        let sentence = printable(&sentence).into_owned();
+        Self { kind, sentence, retry_after: None }
     }
 
     #[must_use]
@@ -69,7 +73,7 @@ impl From<&ExtractError> for Failure {
             Some(title) => format!("{error} (“{title}”)"),
             None => error.to_string(),
         };
-        Self { kind: error.kind(), sentence, retry_after: error.retry_after() }
+        Self { retry_after: error.retry_after(), ..Self::new(error.kind(), sentence) }
     }
 }
 

@@ -12,6 +12,7 @@ use super::super::audio::{self, Cut, Denied, Sending};
 use super::super::error::Refusal;
 use super::zip::Writer;
 use crate::app::{App, Fetched, NotServed, Song, Want, sanitize};
+use crate::text::printable;
 
 /// Most that is read at a time.
 const PIECE_BYTES: usize = 64 << 10;
@@ -44,7 +45,7 @@ impl Archive {
     pub(super) async fn open(app: App, fetched: Fetched) -> Result<Self, Refusal> {
         let unavailable = fetched.unavailable.iter().map(|missing| {
             let title = missing.title.as_deref().unwrap_or("(title unknown)");
-            format!("{:02} {title}: {}", missing.number, missing.failure.sentence)
+            format!("{:02} {}: {}", missing.number, printable(title), missing.failure.sentence)
         });
         let mut archive = Self {
             app,
@@ -109,7 +110,7 @@ impl Archive {
             Denied::NotServed(NotServed::Unknown) => "was deleted meanwhile".to_owned(),
             Denied::Refused(refusal) => refusal.failure.sentence.clone(),
         };
-        self.missing.push(format!("{label} {}: {why}", song.track.title));
+        self.missing.push(format!("{label} {}: {why}", printable(&song.track.title)));
     }
 
     /// The next bytes; `None` at the end.

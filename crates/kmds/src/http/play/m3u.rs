@@ -4,12 +4,13 @@
 
 use super::super::ask::Addresses;
 use crate::app::{Fetched, Song};
+use crate::text::printable;
 
 /// The playable songs of a list, each as a streaming address.
 pub(super) fn write(fetched: &Fetched, addresses: &Addresses) -> String {
     let mut text = String::from("#EXTM3U\n");
     if let Some(title) = fetched.list.as_ref().and_then(|list| list.title.as_deref()) {
-        text.push_str(&format!("#PLAYLIST:{}\n", one_line(title)));
+        text.push_str(&format!("#PLAYLIST:{}\n", printable(title)));
     }
     for song in &fetched.songs {
         // -1 means "unknown" to players.
@@ -23,15 +24,9 @@ pub(super) fn write(fetched: &Fetched, addresses: &Addresses) -> String {
 
 /// `Artist - Title`, or the title alone where it names the artist already.
 fn entry_title(song: &Song) -> String {
-    let (title, artist) = (one_line(&song.track.title), one_line(song.track.artist.as_deref().unwrap_or("")));
+    let (title, artist) = (printable(&song.track.title), printable(song.track.artist.as_deref().unwrap_or("")));
     let named = artist.is_empty() || title.to_lowercase().contains(&artist.to_lowercase());
-    if named { title } else { format!("{artist} - {title}") }
-}
-
-/// A title may not start a line of its own.
-fn one_line(text: &str) -> String {
-    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.split(ends_line).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    if named { title.into_owned() } else { format!("{artist} - {title}") }
 }
 
 #[cfg(test)]
@@ -43,16 +38,16 @@ mod tests {
     fn fuzz_m3u() {
         kmds_fuzz::target("m3u", |input| {
             let title = String::from_utf8_lossy(input);
-            let line = one_line(&title);
+            let line = printable(&title);
             assert!(!line.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')), "{line:?}");
             assert!(line.len() <= title.len());
-            assert_eq!(one_line(&line), line);
+            assert_eq!(printable(&line), line);
         });
     }
 
     #[test]
     fn a_title_never_becomes_a_line() {
-        assert_eq!(one_line("a\r\n#EXTINF:1,b\u{0}c"), "a #EXTINF:1,b c");
-        assert_eq!(one_line("a\u{2028}b\u{2029}c\u{85}d"), "a b c d", "Unicode's own line ends");
+        assert_eq!(printable("a\r\n#EXTINF:1,b\u{0}c"), "a #EXTINF:1,b c");
+        assert_eq!(printable("a\u{2028}b\u{2029}c\u{85}d"), "a b c d", "Unicode's own line ends");
     }
 }

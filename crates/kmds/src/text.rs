@@ -1,0 +1,58 @@
+//! Text of others that is shown: on a terminal, in a log, in a playlist, in an error.
+//!
+//! Owns which characters act on what shows them instead of being shown. Hides their ranges in Unicode.
+//! Never changes what a reply carries as a value: there a title stays as the site has it.
+
+use std::borrow::Cow;
+
+/// `text` as one line that only shows: each run of controls and line ends (C0, DEL, C1, U+2028, U+2029) becomes one
+/// space, and characters that turn the direction of what follows are left out. Text without them is handed back.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c: char| acts(c) || turns(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut in_run = false;
+    for c in text.chars().filter(|c| !turns(*c)) {
+        if !acts(c) {
+            shown.push(c);
+        } else if !in_run {
+            shown.push(' ');
+        }
+        in_run = acts(c);
+    }
+    Cow::Owned(shown)
+}
+
+/// A terminal obeys it, or a reader of lines begins a new one.
+const fn acts(c: char) -> bool {
+    matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Text after it is shown in another order than it stands in.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_not_shown_and_the_rest_is() {
+        for (text, shown) in [
+            ("Ordinary Days", "Ordinary Days"),
+            ("Ünïcödé 日本 👩\u{200d}👧 می\u{200c}خواهم", "Ünïcödé 日本 👩\u{200d}👧 می\u{200c}خواهم"),
+            ("A\x1b]0;pwn\x07\x1b[31mRed", "A ]0;pwn [31mRed"),
+            ("\u{9b}41mC1\u{85}\u{7f}x", " 41mC1 x"),
+            ("a\r\n#EXTINF:1,b\0c", "a #EXTINF:1,b c"),
+            ("a\u{2028}b\u{2029}c", "a b c"),
+            ("gpj\u{202e}exe.\u{2066}\u{200f}\u{61c}", "gpjexe."),
+            ("a\x1b\u{202e}\x1bb", "a b"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        assert!(matches!(printable("plain"), Cow::Borrowed("plain")));
+    }
+}
