@@ -66,7 +66,7 @@ impl FromStr for Form {
 pub struct Accept(Vec<Form>);
 
 impl Default for Accept {
-    /// Old players and the bot take `.m4a` and `.mp3`; Vorbis is what conversions yield (design 4).
+    /// Old players and the bot take `.m4a` and `.mp3`; Vorbis is what conversions yield (docs/sites.md).
     fn default() -> Self {
         Self(vec![Form::M4a, Form::Mp3, Form::Ogg])
     }

@@ -124,7 +124,7 @@ impl Kind {
     }
 
     /// Whether the same request may succeed later without anything being changed by the one who asks.
-    /// Final ones are remembered for ten minutes (design 4, Resolving).
+    /// Final ones are remembered for ten minutes (docs/api.md, "Kinds of failure").
     #[must_use]
     pub const fn retryable(self) -> bool {
         matches!(

@@ -35,7 +35,7 @@ pub use recipes::Recipes;
 pub use stream::{Codec, Container, Delivery, Stream};
 pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Site, Source, Track, TrackId};
 
-/// Resolves a link to what it stands for, with as few requests as the site allows (design promise 1).
+/// Resolves a link to what it stands for, with as few requests as the site allows.
 ///
 /// Streams whose URLs come along with the metadata (YouTube videos, Bandcamp) are in [`Track::streams`];
 /// the songs of a YouTube list carry none until [`refresh`] asks for them.

@@ -142,3 +142,70 @@ fn the_architecture_is_read_in_ten_minutes() {
     let lines = read("ARCHITECTURE.md").lines().count();
     assert!(lines <= ARCHITECTURE_LINES, "ARCHITECTURE.md has {lines} lines");
 }
+
+/// Every source file that may cite a document, with its text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![root().join("crates")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|ext| ext == "rs") && !entry.ends_with("tests/docs.rs") {
+                let text = std::fs::read_to_string(&entry).expect("a readable source");
+                sources.push((entry, text));
+            }
+        }
+    }
+    assert!(sources.len() > 100, "the sources were not found");
+    sources
+}
+
+/// Whether `document` has a heading that contains `words`, code marks aside.
+fn has_heading(document: &str, words: &str) -> bool {
+    let mut headings = document.lines().filter(|line| line.starts_with('#'));
+    headings.any(|line| line.replace('`', "").contains(words))
+}
+
+/// A comment cites a document as `docs/api.md, "The door"`.
+#[test]
+fn every_cited_heading_exists() {
+    let mut cited = 0;
+    for (source, text) in sources() {
+        for (at, _) in text.match_indices(".md, \"") {
+            let name_at = text[..at].rfind(|c: char| c.is_whitespace() || c == '(').map_or(0, |at| at + 1);
+            let name = format!("{}.md", &text[name_at..at]);
+            let words = text[at + 6..].split('"').next().unwrap_or_default();
+            let document = read(&name);
+            assert!(has_heading(&document, words), "{}: {name} has no heading {words:?}", source.display());
+            cited += 1;
+        }
+        for lost in ["design.md", "(design ", "`api.md`"] {
+            assert!(!text.contains(lost), "{}: cites {lost:?}, which is not in the repository", source.display());
+        }
+    }
+    assert!(cited > 10, "only {cited} citations were found; has their form changed?");
+}
+
+/// A comment in a site's folder cites that site's field notes as `(field notes, 2.4 and 4)`.
+#[test]
+fn every_cited_section_of_the_field_notes_exists() {
+    let mut cited = 0;
+    for (source, text) in sources() {
+        let path = source.to_string_lossy().into_owned();
+        let Some(site) = ["youtube", "soundcloud", "bandcamp"].into_iter().find(|site| path.contains(site)) else {
+            continue;
+        };
+        let notes = read(&format!("docs/field-notes/{site}.md"));
+        for rest in text.split("(field notes, ").skip(1) {
+            let list = rest.split(')').next().unwrap_or_default();
+            for section in list.split([' ', ',']).filter(|word| word.starts_with(|c: char| c.is_ascii_digit())) {
+                let found = ["## ", "### "].iter().any(|mark| notes.contains(&format!("\n{mark}{section}.")))
+                    || notes.contains(&format!("\n### {section} "));
+                assert!(found, "{path}: the field notes have no section {section}");
+                cited += 1;
+            }
+        }
+    }
+    assert!(cited > 20, "only {cited} citations were found; has their form changed?");
+}

@@ -1,7 +1,7 @@
 //! Reading JSON without falling over what is not needed.
 //!
 //! Owns the deserializers that turn a value of an unexpected type into "not there": a lost cover or length is no
-//! failure (style: identity and a playable stream are required, the rest is optional). Never fails on a type.
+//! failure (identity and a playable stream are required, the rest is optional). Never fails on a type.
 
 use std::fmt;
 

@@ -13,7 +13,7 @@ pub use youtube::YouTubeLink;
 
 use crate::track::Site;
 
-/// Longest link that is looked at, in bytes (`api.md` 3).
+/// Longest link that is looked at, in bytes (docs/api.md, "The door").
 pub const MAX_LINK_BYTES: usize = 2048;
 
 /// A link one of the three sites answers.

@@ -119,7 +119,8 @@ fn read_list(list: &Collection) -> Answer {
     }
 }
 
-/// Nothing of a list can be had: the first reason that is not "gone", else 404; so is an empty list (`api.md` 1).
+/// No song of a list can be had: the first reason that is not "gone", else 404; an empty list is 404 too
+/// (docs/api.md, "POST /fetch").
 fn no_song(answer: &Answer) -> Failure {
     let telling = answer.unavailable.iter().find(|missing| missing.failure.kind != Kind::NotFound);
     let first = telling.or(answer.unavailable.first());

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use kmds_extract::Track;
 
-/// Longest name in bytes of UTF-8, extension included (`api.md` 1).
+/// Longest name in bytes of UTF-8, extension included (docs/api.md, "POST /fetch").
 const MAX_BYTES: usize = 200;
 /// `.webm`, with its dot.
 const LONGEST_EXTENSION: usize = 5;

@@ -1,7 +1,7 @@
 //! Who downloads next: pure.
 //!
 //! Owns the order of waiting songs: one lane a site with a limit, a total limit; what somebody listens to goes first,
-//! then one song from each requester in turn, so that one long list never starves one song (design 4, Queue).
+//! then one song from each requester in turn, so that one long list never starves one song.
 //! Hides how lanes are kept. Never starts anything, never looks at a clock of its own.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

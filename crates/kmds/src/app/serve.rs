@@ -1,7 +1,7 @@
 //! Audio for a listener: whole, or as it arrives.
 //!
-//! Owns what a wish for audio does to a song (`api.md` 1, "What a state means"): it moves to the front, an evicted one is
-//! queued again. Hides rows and jobs. Never reads a byte.
+//! Owns what a request for audio does to a song (docs/api.md, "What a song's state means"): a waiting song moves to the
+//! front, an evicted one is queued again. Hides rows and jobs. Never reads a byte.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use super::words::{Audio, Found, Key, NotServed, State, Want};
 use super::{App, Failure, Inner, forms, internal, store_failure};
 use crate::store::{self, Published, Row, StoreError, content_type};
 
-/// An answer to a request that does not wait starts within 2 s (`api.md` 1).
+/// An answer to a request that does not wait starts within 2 s (docs/api.md, "GET /tunnel").
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
 
 impl App {

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::config::Config;
 
-/// A list may take a minute to resolve (`design.md` 4), and the answer a moment to come.
+/// A list may take a minute to resolve (docs/api.md, "POST /fetch"), and the answer a moment to come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A server that sends nothing for so long in the middle of a file is gone.

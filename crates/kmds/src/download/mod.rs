@@ -26,7 +26,7 @@ pub use error::{DownloadError, Remedy};
 use hls::Hls;
 use ranged::Ranged;
 
-/// The largest chunk handed out (design 6).
+/// The largest chunk handed out (ARCHITECTURE.md, "Where memory goes").
 pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// What an earlier download of the same stream (equal validators) left.

@@ -17,14 +17,14 @@ use super::error::Refusal;
 use super::guard::Caller;
 use crate::app::{App, Failure, FetchAsk, Fetched};
 
-/// Longest request body in bytes (`api.md` 3).
+/// Longest request body in bytes (docs/api.md, "The door").
 const MAX_BODY_BYTES: usize = 16 << 10;
 /// How much of a body that is too large is read and dropped, so that a client which sends all before it reads still
 /// gets our answer instead of a reset connection.
 const DRAINED_BYTES: usize = 16 << 20;
 /// Time for a whole body to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// Longest link in bytes (`api.md` 3).
+/// Longest link in bytes (docs/api.md, "The door").
 const MAX_LINK_BYTES: usize = 2048;
 
 /// What stays readable in a query value: the unreserved characters of RFC 3986.

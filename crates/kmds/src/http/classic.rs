@@ -1,7 +1,7 @@
 //! The classic API: `/`, `/fetch` and `/tunnel`, as existing clients speak it.
 //!
 //! Owns how its requests are read, doubly encoded bodies included, and which answers old clients understand.
-//! Hides how replies are spelled (`shapes`). Never behaves differently from v1 where `api.md` does not say so.
+//! Hides how replies are spelled (`shapes`). Never behaves differently from v1 where `docs/api.md` does not say so.
 
 pub(super) mod shapes;
 

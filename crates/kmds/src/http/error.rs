@@ -20,7 +20,7 @@ use crate::app::{Failure, NotServed, State};
 const ASK_AGAIN_LIMITED: Duration = Duration::from_secs(60);
 /// The same for 503: a queue or the disk clears sooner.
 const ASK_AGAIN_BUSY: Duration = Duration::from_secs(15);
-/// Old clients poll once a second (`api.md` 1).
+/// Old clients poll once a second (docs/api.md, "GET /tunnel").
 const POLL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Which of the two APIs speaks.
@@ -40,7 +40,7 @@ impl Face {
     }
 }
 
-/// The status and the title of a kind (`design.md` 5).
+/// The status and the title of a kind (docs/api.md, "Kinds of failure").
 pub(super) const fn facts(kind: Kind) -> (StatusCode, &'static str) {
     use StatusCode as S;
     match kind {

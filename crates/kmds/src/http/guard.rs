@@ -1,4 +1,4 @@
-//! Who may ask, and from where (`api.md` 3).
+//! Who may ask, and from where (docs/api.md, "The door").
 //!
 //! Owns the checks of peer, `Host`, token and cross-origin requests, in that order, and what a trusted proxy may tell.
 //! Hides header syntax. Never looks at a link or a body.

@@ -1,4 +1,4 @@
-//! HTTP: both faces of the service (`api.md`), from the accepted connection to the last byte.
+//! HTTP: both faces of the service (`docs/api.md`), from the accepted connection to the last byte.
 //!
 //! Owns the routes, the door (`guard`), the server itself, and every wire shape and status. Hides axum and hyper.
 //! Never knows an engine, a download or the store: it asks the [`App`].

@@ -11,7 +11,7 @@ use kmds_extract::choose::{Accept, Form};
 
 use super::error::Refusal;
 
-/// Longest time a client may hold a request for a file (`api.md` 1).
+/// Longest time a client may hold a request for a file (docs/api.md, "GET /tunnel").
 const LONGEST_WAIT_SECONDS: u64 = 300;
 
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");

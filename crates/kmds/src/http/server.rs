@@ -25,11 +25,11 @@ use super::{Http, router, routes};
 use crate::app::App;
 use crate::config::ServerConfig;
 
-/// Time for a request's head to arrive, and for an idle connection to send its next (`api.md` 3).
+/// Time for a request's head to arrive, and for an idle connection to send its next (docs/api.md, "The door").
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Bounds what hyper buffers per connection, both ways; with larger buffers 200 slow listeners cost 100 MB.
 const BUFFER_BYTES: usize = 16 << 10;
-/// Connections at once, unless the limit of open files is lower or the settings say otherwise (`design.md` 8).
+/// Connections at once, unless the limit of open files is lower or the settings say otherwise (docs/settings.md).
 const MOST_CONNECTIONS: usize = 4096;
 /// Files the service needs besides connections: catalog, partials, the connections to the sites.
 const FILES_KEPT_FREE: u64 = 128;

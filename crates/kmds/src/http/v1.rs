@@ -1,7 +1,7 @@
 //! The v1 API below `/api/v1`: snake_case, problem+json.
 //!
 //! Owns how its requests are read. Hides how replies are spelled (`shapes`). Never behaves differently from the classic
-//! face where `api.md` does not say so.
+//! face where `docs/api.md` does not say so.
 
 pub(super) mod shapes;
 

@@ -60,7 +60,7 @@ use tidy::Standing;
 /// A song's last reader is noted at most so often: eviction needs no finer clock, and the drive no more writes.
 const TOUCH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
-/// The store's part of the settings (design 8).
+/// The store's part of the settings (docs/settings.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     /// The shared drive.

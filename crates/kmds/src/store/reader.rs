@@ -18,7 +18,7 @@ use super::in_use::ReadHold;
 use super::partial::{Outcome, Partial, Progress};
 use super::{blocking, catalog::Row};
 
-/// Most bytes one read hands out, and so what a listener costs (design 6).
+/// Most bytes one read hands out, and so what a listener costs (ARCHITECTURE.md, "Where memory goes").
 pub const READ_BYTES: usize = 64 << 10;
 
 /// One reader of one file, at any position. While it lives the file is not evicted.

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::app::{App, Audio, Reader};
 use crate::metrics::Metrics;
 
-/// Most that is read for one listener at a time (`design.md` 6).
+/// Most that is read for one listener at a time (ARCHITECTURE.md, "Where memory goes").
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// One stretch of an answer.

@@ -153,7 +153,7 @@ fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, ru
     Ok(Key::from_slug(track.clone(), &slug).filter(|key| *key != song.key))
 }
 
-/// Once (design 2.3): what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
+/// Once: what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
 /// was all there is, and now MP3 is asked for).
 fn share(connection: &Connection, key: &Key, whole: impl Fn(&Row) -> bool) -> Result<bool, rusqlite::Error> {
     if key.is_copy() {

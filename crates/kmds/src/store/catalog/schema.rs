@@ -71,7 +71,7 @@ CREATE TABLE memory (
 ) WITHOUT ROWID;
 "];
 
-/// SQLite's page cache, in KiB (design 6: at most 2 MB).
+/// SQLite's page cache, in KiB (ARCHITECTURE.md, "Where memory goes").
 const CACHE_KIB: i32 = 1_024;
 
 /// Sets the connection up and brings the tables to the newest version. Returns the version found.
