@@ -48,6 +48,33 @@ pub(super) struct Playability {
 pub(super) struct ErrorScreen {
     pub player_error_message_renderer: Obj<ErrorMessage>,
     pub player_captcha_view_model: Present,
+    player_interstitial_renderer: Obj<Interstitial>,
+}
+
+impl ErrorScreen {
+    /// The words of a refusal that stand nowhere else (field notes, 2.7).
+    pub fn interstitial(&self) -> Option<&InterstitialTexts> {
+        self.player_interstitial_renderer.as_ref()?.content.as_ref()?.interstitial_view_model.as_ref()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Interstitial {
+    content: Obj<InterstitialContent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct InterstitialContent {
+    interstitial_view_model: Obj<InterstitialTexts>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct InterstitialTexts {
+    pub title: Text,
+    pub description: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -157,7 +184,8 @@ fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Opti
     // A title may be empty; that the page has none at all is another thing.
     let title = details.title.as_ref()?.unchanged().unwrap_or_else(|| video.to_string());
     let channel = details.author.get().and_then(artist);
-    let release = music::release(&details.short_description.0, channel.as_deref())
+    let upload = music::Upload { channel: &details.author.0, title: &title };
+    let release = music::release(&details.short_description.0, upload)
         .unwrap_or_else(|| music::Release { title, ..music::Release::default() });
     let listed = details.thumbnail.iter().flat_map(|listed| listed.thumbnails.iter()).filter_map(|one| one.as_ref());
     let mut track = bare_track(video, release.title)?;
