@@ -166,9 +166,15 @@ fn the_whole_list_is_taken_only_where_there_is_one() {
         Link::YouTube(YouTubeLink::Mix { seed, .. }) => seed.map(|seed| seed.to_string()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(mix("RDFAqYW76GLPA").as_deref(), Some("FAqYW76GLPA"));
-    assert_eq!(mix("RDMMFAqYW76GLPA").as_deref(), Some("FAqYW76GLPA"));
-    assert_eq!(mix("RDEM1234567890abcdefghijkl").as_deref(), Some("u2ah9tWTkmk"));
+    for list in ["RDu2ah9tWTkmk", "RDFAqYW76GLPA", "RDMMFAqYW76GLPA", "RDEM1234567890abcdefghijkl"] {
+        assert_eq!(mix(list).as_deref(), Some("u2ah9tWTkmk"), "{list}");
+    }
+    // A mix is another one at another of its songs.
+    assert_eq!(
+        whole(&format!("{video}&list=RDFAqYW76GLPA")),
+        "https://www.youtube.com/playlist?list=RDFAqYW76GLPA&v=u2ah9tWTkmk"
+    );
+    assert_eq!(whole(&format!("{video}&list=RDu2ah9tWTkmk")), "https://www.youtube.com/playlist?list=RDu2ah9tWTkmk");
 }
 
 #[test]

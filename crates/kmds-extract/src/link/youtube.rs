@@ -164,7 +164,7 @@ impl YouTubeLink {
     pub fn canonical(&self) -> String {
         match self {
             Self::Video { id, .. } => id.link(),
-            Self::Mix { list, seed: Some(seed) } if list.seed().is_none() => {
+            Self::Mix { list, seed: Some(seed) } if list.seed() != Some(*seed) => {
                 format!("https://www.youtube.com/playlist?list={list}&v={seed}")
             }
             Self::List(list) | Self::PrivateList(list) | Self::Mix { list, .. } => {
@@ -194,7 +194,8 @@ impl YouTubeLink {
         if list.is_private() {
             Self::PrivateList(list)
         } else if list.is_mix() {
-            let seed = list.seed().or(video);
+            // The song it was pasted at; a mix is entered at any of its songs.
+            let seed = video.or(list.seed());
             Self::Mix { list, seed }
         } else {
             Self::List(list)

@@ -25,8 +25,23 @@ pub(super) async fn resolve(list: &ListId, origin: &impl Origin, recipes: &Recip
         First::Unviewable if list.as_str().starts_with("RD") => return mix(list, None, origin, recipes).await,
         First::Unviewable => return Err(refused(Kind::NotFound, NO_SUCH_LIST, None)),
     };
-    let (header, items, cut) = rest(first, origin, recipes).await?;
-    Ok(Resolved::Collection(collection(list, header, items, cut, recipes)))
+    let is_course = first.is_course;
+    let (mut header, items, cut) = rest(first, origin, recipes).await?;
+    if header.owner.is_none() && items.iter().any(|item| needs_owner(item, is_course)) {
+        header.owner = owner(list, origin, recipes).await;
+    }
+    Ok(Resolved::Collection(collection(list, header, items, cut, is_course, recipes)))
+}
+
+/// Whether only the list tells who a song is by.
+fn needs_owner(item: &Item, is_course: bool) -> bool {
+    item.state == ItemState::Playable && item.byline.as_ref().is_none_or(|byline| is_course && !byline.linked)
+}
+
+/// The owner out of the header, where the songs' own page tells none; nothing where that does not answer.
+async fn owner(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> Option<String> {
+    let header = send(requests::list_header(&recipes.youtube, list), origin).await.ok()?;
+    read(&header, origin, recipes).ok()?.header.owner
 }
 
 enum First {
@@ -162,7 +177,14 @@ fn fingerprint(items: &[Item]) -> Vec<Option<VideoId>> {
     items.iter().map(|item| item.video).collect()
 }
 
-fn collection(list: &ListId, header: Header, mut items: Vec<Item>, cut: Cut, recipes: &Recipes) -> Collection {
+fn collection(
+    list: &ListId,
+    header: Header,
+    mut items: Vec<Item>,
+    cut: Cut,
+    is_course: bool,
+    recipes: &Recipes,
+) -> Collection {
     let limit = recipes.youtube.list_songs;
     let over = items.len() > limit;
     let found = as_number(items.len());
@@ -178,6 +200,7 @@ fn collection(list: &ListId, header: Header, mut items: Vec<Item>, cut: Cut, rec
         album: title.clone().filter(|_| is_album),
         album_artist: header.owner.as_deref().and_then(artist).filter(|_| is_album),
         owner: header.owner.as_deref().and_then(artist),
+        is_course,
     };
     let entries = entries(items, count, &place, recipes);
     Collection {
@@ -199,6 +222,7 @@ struct Place {
     album: Option<String>,
     album_artist: Option<String>,
     owner: Option<String>,
+    is_course: bool,
 }
 
 fn entries(items: Vec<Item>, count: u32, place: &Place, recipes: &Recipes) -> Vec<Entry> {
@@ -227,7 +251,8 @@ fn entry(item: Item, number: u32, total: u32, place: &Place, recipes: &Recipes) 
 fn track(item: &Item, number: u32, total: u32, place: &Place, recipes: &Recipes) -> Option<Track> {
     let video = item.video?;
     let mut track = bare_track(video, item.title.clone().unwrap_or_else(|| video.to_string()))?;
-    track.artist = item.byline.as_deref().and_then(artist).or_else(|| place.owner.clone());
+    let byline = item.byline.as_ref().filter(|byline| byline.linked || !place.is_course);
+    track.artist = byline.and_then(|byline| artist(&byline.name)).or_else(|| place.owner.clone());
     track.album = place.album.clone();
     track.album_artist = place.album_artist.clone();
     track.number = Some(number);
@@ -282,9 +307,20 @@ pub(super) async fn mix(
             None => Err(refused(Kind::NotFound, "there is no such mix", None)),
         };
     };
-    mix.items.truncate(recipes.youtube.mix_songs);
-    let count = as_number(mix.items.len());
-    let entries = entries(mix.items, count, &Place::default(), recipes);
+    // The song that it was asked for at comes first, wherever the answer has it.
+    let first = seed.and_then(|seed| mix.items.iter().position(|item| item.video == Some(seed)));
+    if let Some(first) = first {
+        mix.items[..=first].rotate_right(1);
+    }
+    let missing = seed.filter(|_| first.is_none());
+    mix.items.truncate(recipes.youtube.mix_songs.saturating_sub(missing.iter().len()).max(1));
+    let count = as_number(mix.items.len() + missing.iter().len());
+    let mut entries = entries(mix.items, count, &Place::default(), recipes);
+    if let Some(seed) = missing {
+        entries.iter_mut().for_each(one_place_further);
+        entries.insert(0, entry_of(seed, count, origin, recipes).await);
+        entries.truncate(recipes.youtube.mix_songs);
+    }
     Ok(Resolved::Collection(Collection {
         id: list.as_str().to_owned(),
         site: Site::YouTube,
@@ -296,6 +332,24 @@ pub(super) async fn mix(
         truncated: true,
         endless: true,
     }))
+}
+
+/// The first song of a mix whose answer leaves it out.
+async fn entry_of(video: VideoId, total: u32, origin: &impl Origin, recipes: &Recipes) -> Entry {
+    match video::resolve(video, origin, recipes).await {
+        Ok(mut track) => {
+            (track.number, track.total) = (Some(1), Some(total));
+            Entry::Track(Box::new(track))
+        }
+        Err(error) => Entry::Unavailable(Unavailable { title: error.title().map(str::to_owned), number: 1, error }),
+    }
+}
+
+fn one_place_further(entry: &mut Entry) {
+    match entry {
+        Entry::Track(track) => track.number = track.number.map(|number| number + 1),
+        Entry::Unavailable(gone) => gone.number += 1,
+    }
 }
 
 /// An album of YouTube Music: its page names the list that holds its songs.

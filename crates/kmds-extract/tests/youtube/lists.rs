@@ -244,6 +244,69 @@ async fn songs_without_a_byline_are_by_the_lists_owner() {
     assert_eq!(tracks(&list)[0].artist.as_deref(), Some("Owner"));
 }
 
+/// A course as the new layout shows it: the first row is no channel.
+fn lesson(number: usize, rows: Value) -> Value {
+    let mut item = lockup(number, "12:05");
+    item["lockupViewModel"]["metadata"]["lockupMetadataViewModel"]["metadata"]["contentMetadataViewModel"] =
+        json!({"metadataRows": rows});
+    item
+}
+
+fn row(texts: &[&str]) -> Value {
+    json!({"metadataParts": texts.iter().map(|text| json!({"text": {"content": text}})).collect::<Vec<Value>>()})
+}
+
+#[tokio::test]
+async fn songs_that_name_no_channel_are_never_by_their_views_or_their_age() {
+    for first_row in [
+        row(&["1.2M views", "2 years ago"]),
+        row(&["8K views"]),
+        row(&["1 view"]),
+        row(&["No views"]),
+        row(&["3 weeks ago"]),
+        row(&["1.2M views • 2 years ago"]),
+        row(&["Streamed 3 weeks ago"]),
+        row(&["1,234 watching"]),
+        row(&[]),
+    ] {
+        let list = Fake::list([first(vec![lesson(1, json!([first_row]))], "L", "1")]).collection(LIST).await;
+        assert_eq!(tracks(&list)[0].artist.as_deref(), Some("Owner"), "{first_row}");
+        let mut old = song(1);
+        old["playlistVideoRenderer"]["shortBylineText"] = first_row["metadataParts"][0]["text"].clone();
+        let list = Fake::list([first(vec![old], "L", "1")]).collection(LIST).await;
+        assert_eq!(tracks(&list)[0].artist.as_deref(), Some("Owner"), "{first_row}");
+    }
+    let linked = json!({"metadataParts": [{"text": {"content": "5 views", "commandRuns": [{"onTap":
+        {"innertubeCommand": {"browseEndpoint": {"browseId": "UCBR8-60-B28hp2BmDPdntcQ"}}}}]}}]});
+    for rows in [json!([linked]), json!([row(&["9 views"]), linked])] {
+        let list = Fake::list([first(vec![lesson(1, rows)], "L", "1")]).collection(LIST).await;
+        assert_eq!(tracks(&list)[0].artist.as_deref(), Some("5 views"), "a channel may be called so");
+    }
+}
+
+#[tokio::test]
+async fn the_songs_of_a_course_are_by_its_owner_whatever_stands_where_a_channel_would() {
+    let mut page = first(vec![lesson(1, json!([row(&["Chapter one"])])), lockup(2, "3:07")], "L", "2");
+    let mut body: Value = serde_json::from_slice(&page.body).expect("JSON");
+    body["header"] = json!({"x": {"identifier": {"tag": "engagement-panel-course-metadata"}}});
+    page.body = body.to_string().into_bytes();
+    let list = Fake::list([page]).collection(LIST).await;
+    assert!(tracks(&list).iter().all(|track| track.artist.as_deref() == Some("Owner")), "{list:?}");
+}
+
+#[tokio::test]
+async fn an_owner_that_stands_in_the_header_alone_is_asked_for_once() {
+    let items =
+        json!([{"reloadContinuationItemsCommand": {"continuationItems": [lesson(1, json!([row(&["8K views"])]))]}}]);
+    let nameless =
+        ok(json!({"metadata": {"playlistMetadataRenderer": {"title": "L"}}, "onResponseReceivedActions": items}));
+    let fake = Fake::list([nameless.clone(), ok(json!({"sidebar": sidebar("L", "1")}))]);
+    let list = fake.collection(LIST).await;
+    assert_eq!((tracks(&list)[0].artist.as_deref(), fake.count("list answer")), (Some("Owner"), 2));
+    let list = Fake::list([nameless, page(503, "")]).collection(LIST).await;
+    assert_eq!(tracks(&list)[0].artist, None);
+}
+
 #[tokio::test]
 async fn a_list_that_does_not_answer_is_asked_for_its_alert() {
     for nothing in [page(400, "{}"), page(404, "{}"), ok(json!({"responseContext": {}}))] {
@@ -327,13 +390,54 @@ fn mix(count: usize) -> Page {
 #[tokio::test]
 async fn a_mix_is_its_first_25_songs() {
     let fake = Fake::default().with("mix answer", [mix(30)]);
-    let list = fake.collection("https://www.youtube.com/playlist?list=RDM4gD1WSo5mA").await;
+    let list = fake.collection(&format!("https://www.youtube.com/playlist?list=RD{}", id(1))).await;
     assert_eq!((list.entries.len(), list.truncated, list.endless), (25, true, true));
     let song = tracks(&list)[24];
     assert_eq!((song.number, song.total, song.artist.as_deref()), (Some(25), Some(25), Some("Band")));
     assert_eq!(song.duration, Some(Duration::from_secs(219)));
     let (_, _, body) = fake.asked().pop().expect("asked");
-    assert_eq!((body["playlistId"].as_str(), body["videoId"].as_str()), (Some("RDM4gD1WSo5mA"), Some(VIDEO)));
+    assert_eq!((body["playlistId"].as_str(), body["videoId"].as_str()), (Some("RDv0000000001"), Some("v0000000001")));
+}
+
+#[tokio::test]
+async fn a_mix_begins_with_the_song_it_was_pasted_at() {
+    let first_of = |list: &Collection| match &list.entries[0] {
+        Entry::Track(track) => (track.id.id().to_owned(), track.number, track.total),
+        Entry::Unavailable(gone) => panic!("{gone:?}"),
+    };
+    for (seed, list) in [(id(1), "RDM4gD1WSo5mA"), (id(3), "RDEM12345678"), (id(30), "RDMMM4gD1WSo5mA")] {
+        let fake = Fake::default().with("mix answer", [mix(30)]);
+        let link = Link::parse(&format!("https://www.youtube.com/watch?v={seed}&list={list}&index=4")).expect("a link");
+        let resolved = kmds_extract::resolve(&link.whole_list(), &fake, &Recipes::built_in()).await;
+        let Ok(Resolved::Collection(mix)) = resolved else { panic!("{resolved:?}") };
+        assert_eq!(first_of(&mix), (seed.clone(), Some(1), Some(25)), "{list}");
+        let mut ids: Vec<&str> = tracks(&mix).iter().map(|track| track.id.id()).collect();
+        assert_eq!(ids.len(), 25);
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 25, "each song once");
+        assert!(tracks(&mix).iter().map(|track| track.number).eq((1..=25).map(Some)), "in order");
+        assert_eq!(fake.asked()[0].2["videoId"], json!(seed));
+    }
+}
+
+#[tokio::test]
+async fn a_mix_that_leaves_its_first_song_out_begins_with_it_all_the_same() {
+    let link = format!("https://www.youtube.com/playlist?list=RD{VIDEO}");
+    for (songs, told) in [(30, 25), (25, 25), (24, 25), (3, 4)] {
+        let fake = Fake::player([good()]).with("mix answer", [mix(songs)]);
+        let list = fake.collection(&link).await;
+        let song = tracks(&list)[0];
+        assert_eq!((song.id.id(), song.title.as_str(), song.number), (VIDEO, "A Song", Some(1)));
+        assert_eq!((list.entries.len(), song.total), (told, Some(told as u32)), "{songs}");
+        assert_eq!(tracks(&list)[1].number, Some(2));
+        assert_eq!(tracks(&list)[1].total, Some(told as u32));
+    }
+    let private = crate::fake::status("LOGIN_REQUIRED", "This video is private");
+    let fake = Fake::player([private]).with("mix answer", [mix(30)]);
+    let list = fake.collection(&link).await;
+    let Entry::Unavailable(gone) = &list.entries[0] else { panic!("{:?}", list.entries[0]) };
+    assert_eq!((gone.number, gone.error.kind(), list.entries.len()), (1, Kind::Private, 25));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::item::LinkedText;
 use crate::youtube::lenient::{Obj, Seq, Text};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,7 +126,7 @@ struct Row {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Part {
-    text: Text,
+    text: LinkedText,
     avatar_stack: Obj<AvatarStack>,
 }
 
@@ -211,7 +212,7 @@ impl Header {
             count: primary()
                 .and_then(|it| it.stats.first().and_then(|stat| count(&stat.0)))
                 .or_else(|| old.and_then(|it| count(&it.num_videos_text.0)))
-                .or_else(|| new.and_then(|new| parts(new).find_map(|part| count_of_videos(&part.text.0)))),
+                .or_else(|| new.and_then(|new| parts(new).find_map(|part| count_of_videos(&part.text.text.0)))),
         }
     }
 }
@@ -226,11 +227,12 @@ fn parts(header: &PageHeader) -> impl Iterator<Item = &Part> {
         .filter_map(|part| part.as_ref())
 }
 
-/// The owner among a page header's rows: the one with a picture, or the text that says "by".
+/// The owner among a page header's rows: the one with a picture, or the text that leads to a channel or says "by".
 fn owner_of_rows(header: &PageHeader) -> Option<&str> {
     parts(header).find_map(|part| {
         let pictured = part.avatar_stack.as_ref().and_then(|it| it.avatar_stack_view_model.as_ref());
-        pictured.and_then(|it| it.text.get()).or_else(|| part.text.get().filter(|text| text.starts_with("by ")))
+        let named = |text: &&str| part.text.linked || text.starts_with("by ");
+        pictured.and_then(|it| it.text.get()).or_else(|| part.text.text.get().filter(named))
     })
 }
 

@@ -18,13 +18,27 @@ pub(crate) struct Item {
     /// Gone for some unavailable songs.
     pub video: Option<VideoId>,
     pub title: Option<String>,
-    /// The channel as the site writes it.
-    pub byline: Option<String>,
+    pub byline: Option<Byline>,
     pub duration: Option<Duration>,
     /// 1-based, where the page says.
     pub place: Option<u32>,
     pub thumbnails: Vec<Thumbnail>,
     pub state: ItemState,
+}
+
+/// The channel as the site writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Byline {
+    pub name: String,
+    /// It leads to a channel, so it names one.
+    pub linked: bool,
+}
+
+impl Byline {
+    /// Counts and dates stand where a channel would, on songs that name none.
+    pub(super) fn new(name: String, linked: bool) -> Option<Self> {
+        (linked || !counts_or_dates(&name)).then_some(Self { name, linked })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +53,7 @@ pub(super) struct Old {
     video_id: Text,
     title: Text,
     index: Text,
-    short_byline_text: Text,
+    short_byline_text: LinkedText,
     length_seconds: Number,
     length_text: Text,
     is_playable: Flag,
@@ -47,6 +61,32 @@ pub(super) struct Old {
     thumbnail: Obj<Thumbnails>,
     thumbnail_overlays: Seq<Obj<Overlay>>,
     upcoming_event_data: Present,
+}
+
+/// A text, and whether it leads to a channel.
+#[derive(Debug, Default)]
+pub(super) struct LinkedText {
+    pub text: Text,
+    pub linked: bool,
+}
+
+impl<'de> Deserialize<'de> for LinkedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Value::deserialize(deserializer)?;
+        let linked = leads_to_channel(&written);
+        Ok(Self { text: Text::deserialize(written).unwrap_or_default(), linked })
+    }
+}
+
+fn leads_to_channel(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(leads_to_channel),
+        Value::Object(fields) => fields.iter().any(|(name, field)| {
+            let id = field.as_str().filter(|_| name == "browseId");
+            id.is_some_and(|id| id.starts_with("UC")) || leads_to_channel(field)
+        }),
+        _ => false,
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,7 +130,8 @@ impl Item {
             .chain(old.thumbnail_overlays.iter().filter_map(|it| it.as_ref()).flat_map(Overlay::words))
             .collect();
         // A missing flag counts as a refusal only where everything else is missing too.
-        let playable = old.is_playable.0.unwrap_or(duration.is_some() || old.short_byline_text.get().is_some());
+        let byline = old.short_byline_text.text.owned();
+        let playable = old.is_playable.0.unwrap_or(duration.is_some() || byline.is_some());
         // Anybody may call a song "Private video"; those that are have neither length nor byline.
         let named = title.as_deref().filter(|_| duration.is_none() || !playable);
         let mut state = state(named, &badges);
@@ -104,7 +145,7 @@ impl Item {
         Some(Self {
             video,
             title,
-            byline: old.short_byline_text.owned(),
+            byline: byline.and_then(|name| Byline::new(name, old.short_byline_text.linked)),
             duration: duration.filter(|length| !length.is_zero() && *length <= LONGEST),
             place: old.index.0.trim().replace(',', "").parse().ok(),
             thumbnails: listed(old.thumbnail),
@@ -178,16 +219,52 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
     };
     Some(Item {
         video,
-        byline: text(
-            "/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows/0/metadataParts/0/text/content",
-        )
-        .map(str::to_owned),
+        byline: channel_of(lockup),
         duration,
         place: None,
         thumbnails: sources.0.into_iter().filter_map(|one| one.0).collect(),
         title,
         state,
     })
+}
+
+/// The channel among a lockup's rows: what leads to a channel, else the first text, if that is none of the others. Songs of
+/// courses and of a channel's own lists name no channel, and begin with their views (field notes, 4.3).
+fn channel_of(lockup: &Value) -> Option<Byline> {
+    let rows = lockup.pointer("/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows")?;
+    let parts = || {
+        let rows = rows.as_array().into_iter().flatten();
+        rows.filter_map(|row| row.get("metadataParts")?.as_array()).flatten().filter_map(|part| part.get("text"))
+    };
+    let said = |text: &Value| !text.get("content").and_then(Value::as_str).unwrap_or_default().trim().is_empty();
+    let linked = parts().find(|text| said(text) && leads_to_channel(text));
+    let first = || parts().next().filter(|text| said(text));
+    let name = linked.or_else(first)?.get("content")?.as_str()?;
+    Byline::new(name.to_owned(), linked.is_some())
+}
+
+/// "1.2M views", "No views", "2 years ago", "Streamed 3 weeks ago", "Premieres 01/02/2027", "1.2K watching", "12 lessons".
+fn counts_or_dates(text: &str) -> bool {
+    let text = text.split(['•', '·']).next().unwrap_or_default().trim().to_lowercase();
+    let counted = text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with("no ");
+    let unit = text.split_whitespace().next_back().unwrap_or_default();
+    let is_unit = matches!(
+        unit,
+        "view"
+            | "views"
+            | "watching"
+            | "waiting"
+            | "ago"
+            | "lesson"
+            | "lessons"
+            | "video"
+            | "videos"
+            | "episode"
+            | "episodes"
+    );
+    let dated = ["streamed ", "premiered ", "premieres ", "scheduled for ", "updated "];
+    (counted && is_unit && text.split_whitespace().count() <= 4)
+        || dated.iter().any(|word| text.starts_with(word)) && text.contains(|c: char| c.is_ascii_digit())
 }
 
 /// Every text inside an object whose name speaks of a badge.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::super::{Thumbnails, clock};
-use super::item::{Item, ItemState};
+use super::item::{Byline, Item, ItemState, Lockup};
 use crate::error::Kind;
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
@@ -23,7 +23,7 @@ pub(crate) fn read_mix(page: &Page) -> Result<Option<Mix>, &'static str> {
     let results = answer.0.and_then(|it| it.contents.0).and_then(|it| it.two_column_watch_next_results.0);
     let results = results.ok_or("contents.twoColumnWatchNextResults")?;
     let Some(playlist) = results.playlist.0.and_then(|it| it.playlist.0) else { return Ok(None) };
-    let items = playlist.contents.0.into_iter().filter_map(|slot| item(slot.0?.playlist_panel_video_renderer.0?));
+    let items = playlist.contents.0.into_iter().filter_map(|slot| slot.0?.item());
     Ok(Some(Mix { title: playlist.title.unchanged(), items: items.collect() }))
 }
 
@@ -62,6 +62,23 @@ struct Playlist {
 #[serde(default, rename_all = "camelCase")]
 struct Slot {
     playlist_panel_video_renderer: Obj<Panel>,
+    playlist_panel_video_wrapper_renderer: Obj<Wrapper>,
+    lockup_view_model: Obj<Lockup>,
+}
+
+/// A song with another version of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Wrapper {
+    primary_renderer: Obj<Box<Slot>>,
+}
+
+impl Slot {
+    fn item(self) -> Option<Item> {
+        let wrapped = || self.playlist_panel_video_wrapper_renderer.0?.primary_renderer.0?.item();
+        let lockup = self.lockup_view_model.0.and_then(|lockup| lockup.0);
+        self.playlist_panel_video_renderer.0.and_then(item).or(lockup).or_else(wrapped)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,7 +86,7 @@ struct Slot {
 struct Panel {
     video_id: Text,
     title: Text,
-    long_byline_text: Obj<Byline>,
+    long_byline_text: Obj<BylineText>,
     length_text: Text,
     thumbnail: Obj<Thumbnails>,
     unplayable_text: Present,
@@ -78,7 +95,7 @@ struct Panel {
 /// Only the first run is the channel.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Byline {
+struct BylineText {
     runs: Seq<Text>,
     simple_text: Text,
 }
@@ -92,7 +109,8 @@ fn item(panel: Panel) -> Option<Item> {
         byline: panel
             .long_byline_text
             .0
-            .and_then(|it| it.runs.first().and_then(Text::owned).or(it.simple_text.owned())),
+            .and_then(|it| it.runs.first().and_then(Text::owned).or(it.simple_text.owned()))
+            .and_then(|name| Byline::new(name, false)),
         duration: clock(&panel.length_text.0),
         place: None,
         thumbnails: panel

@@ -26,7 +26,12 @@ pub(crate) struct ListPage {
     pub alert: Option<Alert>,
     /// Whether there is a place where songs stand, with or without songs.
     pub has_place: bool,
+    /// A course: its songs name no channel.
+    pub is_course: bool,
 }
+
+/// Stands in the answers for courses, and in no others.
+const COURSE_MARK: &str = "engagement-panel-course-metadata";
 
 /// Reads an HTTP 200 answer of `browse`.
 /// # Errors
@@ -44,7 +49,8 @@ pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
     for slot in slots.unwrap_or_default() {
         slot.collect(&mut items, &mut token);
     }
-    Ok(ListPage { items, token, header, alert, has_place })
+    let is_course = std::str::from_utf8(&page.body).is_ok_and(|text| text.contains(COURSE_MARK));
+    Ok(ListPage { items, token, header, alert, has_place, is_course })
 }
 
 /// The list of an album of YouTube Music, as its page names it.
