@@ -276,8 +276,13 @@ mod tests {
     fn a_player_request_is_what_the_identity_says() {
         let recipe = crate::Recipes::built_in().youtube;
         let video = VideoId::parse("M4gD1WSo5mA").expect("an id");
-        let request =
-            player(&recipe, &recipe.identities[0], Some("CgtX%3D"), video, ("tttttttttttt", "cpncpncpncpncpnc"));
+        let request = player(
+            &recipe,
+            recipe.identities.last().expect("an identity"),
+            Some("CgtX%3D"),
+            video,
+            ("tttttttttttt", "cpncpncpncpncpnc"),
+        );
         assert_eq!(
             request.url,
             "https://youtubei.googleapis.com/youtubei/v1/player?prettyPrint=false&t=tttttttttttt&id=M4gD1WSo5mA"

@@ -61,6 +61,8 @@ enum Cure {
     NewVisitorThenIdentity,
     NextIdentity,
     OnceMore,
+    /// Once more, then another identity.
+    OnceMoreThenIdentity,
 }
 
 /// How far one resolve has gone.
@@ -132,6 +134,9 @@ impl<'a> Attempts<'a> {
                 None => false,
             },
             Cure::OnceMore => !std::mem::replace(&mut self.repeated, true),
+            Cure::OnceMoreThenIdentity => {
+                !std::mem::replace(&mut self.repeated, true) || self.next_identity().is_some()
+            }
         }
     }
 
@@ -207,6 +212,10 @@ fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
         }
         Verdict::SabrOnly => {
             Trouble { cure: Cure::NextIdentity, error: page_changed(requests::PLAYER, "streamingData.url") }
+        }
+        Verdict::Unknown => {
+            let error = page_changed(requests::PLAYER, "playabilityStatus.reason");
+            Trouble { cure: Cure::OnceMoreThenIdentity, error }
         }
         Verdict::ClientBroken => {
             Trouble { cure: Cure::NextIdentity, error: page_changed(requests::PLAYER, "client identity") }

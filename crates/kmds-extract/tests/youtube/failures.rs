@@ -6,7 +6,7 @@ use kmds_extract::origin::{OriginError, Page};
 use kmds_extract::{ExtractError, Kind, Lack, Recipes, Source, youtube};
 use serde_json::{Value, json};
 
-use crate::fake::{AAC, Fake, VIDEO, bot_check, format, good, ok, page, playing, status};
+use crate::fake::{AAC, Fake, VIDEO, bot_check, details, format, good, ok, page, playing, status};
 
 #[tokio::test]
 async fn a_good_answer_takes_one_call_and_keeps_the_newest_visitor() {
@@ -44,10 +44,52 @@ async fn a_refused_identity_gives_way_to_the_next_and_is_passed_over_for_an_hour
         fake.track().await.expect("plays as another");
         fake.track().await.expect("plays");
         let devices: Vec<String> = fake.callers().into_iter().map(|(device, _)| device).collect();
-        assert_eq!(devices, ["25.6.0.23O471", "26.6.0.23O770", "26.6.0.23O770"]);
+        assert_eq!(devices, ["26.6.0.23O770", "26.5.23O471", "26.5.23O471"]);
         *fake.late.lock().expect("lock") = 3_600;
         fake.track().await.expect("plays");
-        assert_eq!(fake.callers()[3].0, "25.6.0.23O471");
+        assert_eq!(fake.callers()[3].0, "26.6.0.23O770");
+    }
+}
+
+#[tokio::test]
+async fn the_newest_identity_is_asked_first_and_the_obsolete_one_last() {
+    let refusal = || page(400, json!({"error": {"code": 400, "status": "FAILED_PRECONDITION"}}));
+    let fake = Fake::player([refusal(), refusal(), good()]);
+    fake.track().await.expect("plays as the last");
+    let asked = fake.asked();
+    let clients = asked.iter().filter(|(page, ..)| *page == "player answer").map(|(.., body)| {
+        let client = &body["context"]["client"];
+        [&client["clientVersion"], &client["deviceModel"], &client["osVersion"]]
+            .map(|it| it.as_str().unwrap_or_default().to_owned())
+    });
+    let wanted = [
+        ["1.04", "RealityDevice17,1", "26.6.0.23O770"],
+        ["1.02", "RealityDevice17,1", "26.5.23O471"],
+        ["1.02", "RealityDevice14,1", "25.6.0.23O471"],
+    ];
+    assert!(clients.eq(wanted.map(|client| client.map(str::to_owned))), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_which_no_text_is_known_is_asked_once_more_then_as_another_and_is_no_last_word() {
+    let silent = |word: &str| ok(json!({"playabilityStatus": {"status": word}, "videoDetails": details()}));
+    for unknown in [
+        silent("UNPLAYABLE"),
+        silent("ERROR"),
+        silent("LOGIN_REQUIRED"),
+        silent("CONTENT_CHECK_REQUIRED"),
+        silent("A_NEW_WORD"),
+        status("UNPLAYABLE", "Something nobody has seen"),
+        status("LOGIN_REQUIRED", "Words that nobody has seen"),
+    ] {
+        let fake = Fake::player([unknown.clone()]);
+        let error = fake.refused().await;
+        assert_eq!(error.kind(), Kind::PageChanged);
+        assert!(error.kind().retryable());
+        let devices: Vec<String> = fake.callers().into_iter().map(|(device, _)| device).collect();
+        assert_eq!(devices, ["26.6.0.23O770", "26.6.0.23O770", "26.5.23O471"]);
+        Fake::player([unknown.clone(), good()]).track().await.expect("plays the second time");
+        Fake::player([unknown.clone(), unknown, good()]).track().await.expect("plays as another");
     }
 }
 
@@ -102,7 +144,7 @@ async fn a_bot_check_gets_a_new_visitor_once_then_another_identity_once() {
             callers.iter().map(|(device, visitor)| (device.as_str(), visitor.as_str())).collect();
         assert_eq!(
             callers,
-            [("25.6.0.23O471", "visitor-1%3D"), ("25.6.0.23O471", "visitor-2%3D"), ("26.6.0.23O770", "visitor-3%3D")]
+            [("26.6.0.23O770", "visitor-1%3D"), ("26.6.0.23O770", "visitor-2%3D"), ("26.5.23O471", "visitor-3%3D")]
         );
     }
     Fake::player([bot_check(), good()]).track().await.expect("plays with a new visitor");
@@ -176,7 +218,7 @@ async fn answers_without_a_usable_url_lead_to_the_next_identity() {
     ] {
         let fake = Fake::player([useless.clone(), good()]);
         fake.track().await.expect("plays as another");
-        assert_eq!(fake.callers()[1].0, "26.6.0.23O770");
+        assert_eq!(fake.callers()[1].0, "26.5.23O471");
         let fake = Fake::player([useless]);
         assert_eq!(fake.refused().await.kind(), Kind::PageChanged);
         assert_eq!(fake.count("player answer"), 3);

@@ -19,7 +19,7 @@ async fn every_final_row_of_the_status_table_has_its_kind_and_takes_one_call() {
         ("UNPLAYABLE", "Join this channel to get access", Kind::MembersOnly),
         ("UNPLAYABLE", "This video is only available to Music Premium members", Kind::PaidOnly),
         ("UNPLAYABLE", "This video requires payment to watch.", Kind::PaidOnly),
-        ("UNPLAYABLE", "Something nobody has seen", Kind::Unavailable),
+        ("UNPLAYABLE", "Log in to watch this", Kind::LoginRequired),
         ("UNPLAYABLE", "Video unavailable", Kind::Unavailable),
         ("ERROR", "Video unavailable", Kind::NotFound),
         ("ERROR", "This video is no longer available because the account has been terminated", Kind::NotFound),
@@ -43,11 +43,20 @@ async fn reasons_are_found_wherever_and_however_they_are_written() {
         json!({"status": "UNPLAYABLE", "reason": {"simpleText": "Video unavailable"},
             "errorScreen": {"playerErrorMessageRenderer": {"subreason": sub}}})
     };
+    let between = |word: &str, title: &str, description: &str| {
+        json!({"status": word, "errorScreen": {"playerInterstitialRenderer": {"content": {"interstitialViewModel":
+            {"title": {"content": title}, "description": {"content": description}}}}}})
+    };
     for (shown, kind) in [
         (screen(json!({"runs": [{"text": "Not available "}, {"text": "in your country"}]})), Kind::GeoBlocked),
         (json!({"status": "LOGIN_REQUIRED", "messages": ["This video is private."]}), Kind::Private),
         (json!({"status": "LOGIN_REQUIRED", "desktopLegacyAgeGateReason": 1}), Kind::AgeRestricted),
         (screen(json!("This video is not available")), Kind::Unavailable),
+        (between("UNPLAYABLE", "Video unavailable", "Not available in your country"), Kind::GeoBlocked),
+        (between("LOGIN_REQUIRED", "This video is private", ""), Kind::Private),
+        (between("LOGIN_REQUIRED", "", "Sign in to confirm your age"), Kind::AgeRestricted),
+        (between("UNPLAYABLE", "Join this channel to get access", ""), Kind::MembersOnly),
+        (between("ERROR", "", "This video has been removed by the uploader"), Kind::NotFound),
     ] {
         let fake = Fake::player([ok(json!({"playabilityStatus": shown, "padding": "to be longer than a stub is"}))]);
         assert_eq!(fake.refused().await.kind(), kind, "{shown}");

@@ -37,7 +37,7 @@ async fn a_stream_says_all_that_a_download_needs() {
     assert!(
         matches!(&stream.delivery, Delivery::File { url } if url.starts_with("https://rr1---sn-x.googlevideo.com/"))
     );
-    assert!(stream.headers[0].1.starts_with("com.google.visionos.youtube/1.02("));
+    assert!(stream.headers[0].1.starts_with("com.google.visionos.youtube/1.04("));
 }
 
 #[tokio::test]

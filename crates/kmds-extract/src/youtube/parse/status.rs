@@ -30,6 +30,8 @@ pub(crate) enum Verdict {
     ClientBroken,
     /// Another video than the one asked for.
     Substituted,
+    /// A refusal with no text that is known: no last word, since the site may only have changed its words.
+    Unknown,
 }
 
 /// The exact reason for what is withheld from some clients only.
@@ -67,13 +69,15 @@ pub(super) fn verdict(
         "LIVE_STREAM_OFFLINE" if post_live => live("this live stream is not processed yet; try again in an hour"),
         "LIVE_STREAM_OFFLINE" => refused(Kind::Unreleased, &texts.sentence("this has not started yet")),
         _ if status.desktop_legacy_age_gate_reason.0 => age_restricted(),
-        "LOGIN_REQUIRED" => texts.first_of(&LOGIN_ROWS, recipe).unwrap_or_else(|| {
-            refused(Kind::LoginRequired, &texts.sentence("this needs a sign-in; give yt-dlp cookies of an account"))
-        }),
+        "LOGIN_REQUIRED" => texts.first_of(&LOGIN_ROWS, recipe).unwrap_or(Verdict::Unknown),
+        "UNPLAYABLE" => texts
+            .first_of(&UNPLAYABLE_ROWS, recipe)
+            .or_else(|| texts.first_of(&["not_found"], recipe).map(|_| kept_from_us(&texts)))
+            .unwrap_or(Verdict::Unknown),
         _ => texts
             .first_of(&UNPLAYABLE_ROWS, recipe)
-            .or_else(|| texts.first_of(&["not_found"], recipe).filter(|_| word != "UNPLAYABLE"))
-            .unwrap_or_else(|| refused(Kind::Unavailable, &texts.sentence("this video cannot be played"))),
+            .or_else(|| texts.first_of(&["not_found"], recipe))
+            .unwrap_or(Verdict::Unknown),
     })
 }
 
@@ -100,11 +104,19 @@ fn playing(answer: &Answer, status: &Playability, has_streams: bool) -> Verdict 
 /// Rows of one status in the order they are tried: the recipe's list of texts, by name.
 type Rows = [&'static str];
 
-const LOGIN_ROWS: [&str; 7] =
-    ["private", "bot_check", "age_restricted", "geo_blocked", "members_only", "paid_only", "rate_limited"];
+const LOGIN_ROWS: [&str; 8] = [
+    "private",
+    "bot_check",
+    "age_restricted",
+    "geo_blocked",
+    "members_only",
+    "paid_only",
+    "rate_limited",
+    "login_required",
+];
 /// Of UNPLAYABLE, the narrower reasons before those whose words are part of many. That something is "unavailable" means
 /// here that it is kept from us, not that it is gone.
-const UNPLAYABLE_ROWS: [&str; 10] = [
+const UNPLAYABLE_ROWS: [&str; 11] = [
     "geo_blocked",
     "members_only",
     "paid_only",
@@ -115,6 +127,7 @@ const UNPLAYABLE_ROWS: [&str; 10] = [
     "withheld",
     "private",
     "unreleased",
+    "login_required",
 ];
 
 /// All the texts that tell why, lower-case and with straight apostrophes, and the first as the site wrote it.
@@ -125,11 +138,14 @@ struct Texts {
 
 impl Texts {
     fn of(status: &Playability) -> Self {
-        let screen = status.error_screen.as_ref().and_then(|screen| screen.player_error_message_renderer.as_ref());
+        let screens = status.error_screen.as_ref();
+        let screen = screens.and_then(|screen| screen.player_error_message_renderer.as_ref());
+        let between = screens.and_then(|screen| screen.interstitial());
         let texts: Vec<&str> = [Some(&status.reason), screen.map(|screen| &screen.reason)]
             .into_iter()
             .chain(status.messages.iter().map(Some))
             .chain([screen.map(|screen| &screen.subreason)])
+            .chain([between.map(|it| &it.title), between.map(|it| &it.description)])
             .filter_map(|text| text.and_then(|text| text.get()))
             .collect();
         let mut said: Vec<&str> = Vec::new();
@@ -169,6 +185,9 @@ impl Texts {
             "client_broken" => Verdict::ClientBroken,
             "withheld" => Verdict::ClientRefused { reason: self.sentence("this video is not available") },
             "age_restricted" => age_restricted(),
+            "login_required" => {
+                refused(Kind::LoginRequired, &self.sentence("this needs a sign-in; give yt-dlp cookies of an account"))
+            }
             "private" => refused(Kind::Private, "this video is private; only its owner can play it"),
             "geo_blocked" => {
                 refused(Kind::GeoBlocked, "this is blocked in the country of this address; send from another one")
@@ -183,6 +202,10 @@ impl Texts {
 
 fn straightened(text: &str) -> String {
     text.replace(['’', '‘'], "'").to_lowercase()
+}
+
+fn kept_from_us(texts: &Texts) -> Verdict {
+    refused(Kind::Unavailable, &texts.sentence("this video cannot be played"))
 }
 
 fn age_restricted() -> Verdict {
