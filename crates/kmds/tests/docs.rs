@@ -192,7 +192,8 @@ fn every_cited_heading_exists() {
 fn every_cited_section_of_the_field_notes_exists() {
     let mut cited = 0;
     for (source, text) in sources() {
-        let path = source.to_string_lossy().into_owned();
+        // The folder that the repository lies in may be named after a site too.
+        let path = source.to_string_lossy().rsplit("crates/").next().unwrap_or_default().to_owned();
         let Some(site) = ["youtube", "soundcloud", "bandcamp"].into_iter().find(|site| path.contains(site)) else {
             continue;
         };
