@@ -187,6 +187,14 @@ pub struct Collection {
     pub endless: bool,
 }
 
+impl Collection {
+    /// Whether some of its songs may be told of when it is asked for again: a batch of them failed this time.
+    #[must_use]
+    pub fn is_half_told(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Entry::Unavailable(gone) if gone.error.kind().retryable()))
+    }
+}
+
 /// One place of a list. Unavailable songs keep theirs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {

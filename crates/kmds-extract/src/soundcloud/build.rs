@@ -225,13 +225,19 @@ pub fn entry(done: Result<Track, Unfit>, title: Option<String>, number: u32) -> 
     }
 }
 
-/// A song that the set names and the batch does not know.
-pub fn missing(policy: Option<&str>) -> ExtractError {
+/// A song that the set names and no batch told of: gone where its batch had other songs, else `untold` for a reason.
+pub fn missing(policy: Option<&str>, untold: Option<Option<&ExtractError>>) -> ExtractError {
     let blank = RawTrack::default();
-    policy
-        .filter(|policy| matches!(*policy, "SNIP" | "BLOCK"))
-        .and_then(|policy| forbidden(policy, &blank))
-        .unwrap_or_else(|| not_found("song"))
+    let by_policy = policy.filter(|policy| matches!(*policy, "SNIP" | "BLOCK"));
+    by_policy.and_then(|policy| forbidden(policy, &blank)).unwrap_or_else(|| match untold {
+        None => not_found("song"),
+        Some(Some(error)) => error.clone(),
+        Some(None) => ExtractError::OriginFailed {
+            site: SITE,
+            page: "tracks batch",
+            reason: "it told nothing about this song".to_owned(),
+        },
+    })
 }
 
 pub fn collection(set: &RawSet, id: u64, link: String, entries: Vec<Entry>) -> Collection {

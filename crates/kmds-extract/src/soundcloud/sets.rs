@@ -1,10 +1,12 @@
 //! Sets: stubs → songs, by batches, in order (field notes, 11).
 //!
-//! Owns batch sizes, halving, and what a song missing from a batch means. Never asks for one song alone.
+//! Owns batch sizes, halving, and what a song means that no batch tells. A batch that fails costs its own songs and no
+//! others: they are unavailable, with the reason. Never asks for one song alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 
 use crate::error::ExtractError;
 use crate::link::{Link, SoundCloudLink};
@@ -16,7 +18,33 @@ use super::build::{self, Frame, Unfit, changed};
 use super::parse::{self, RawSet, RawTrack};
 use super::requests::{self, SetSecret};
 
-type ById = BTreeMap<u64, RawTrack>;
+const BATCH: &str = "tracks batch";
+
+/// What the batches said.
+#[derive(Default)]
+struct Told {
+    songs: BTreeMap<u64, RawTrack>,
+    /// Songs of batches that said nothing of them: the failure, or none where the answer was just silent.
+    untold: BTreeMap<u64, Option<ExtractError>>,
+}
+
+impl Told {
+    /// An answer, in any order, perhaps with songs nobody asked for and some of them twice.
+    fn take(&mut self, tracks: Vec<RawTrack>) {
+        for raw in tracks {
+            let Some(id) = raw.id else { continue };
+            if is_stub(&raw) {
+                self.untold.insert(id, None);
+            } else {
+                self.songs.insert(id, raw);
+            }
+        }
+    }
+
+    fn miss(&mut self, ids: &[u64], why: Option<&ExtractError>) {
+        self.untold.extend(ids.iter().map(|id| (*id, why.cloned())));
+    }
+}
 
 /// All songs of a set, each at its place.
 pub async fn collect(
@@ -33,20 +61,25 @@ pub async fn collect(
     let secret = token.map(|token| SetSecret { set: id, token: token.to_owned() });
 
     let stubs = listed.iter().filter(|raw| is_stub(raw)).filter_map(|raw| raw.id).collect();
-    let told = told_in_order(listed, &stubs, secret.as_ref(), api).await?;
+    let told = told_in_order(listed, &stubs, secret.as_ref(), api).await;
+    // A set is an error only when nothing of it is told: some of it is worth more than none.
+    if listed.iter().all(|raw| whole(raw, &told).is_none())
+        && let Some(why) = told.untold.values().next()
+    {
+        return Err(why.clone().unwrap_or(changed(BATCH, "tracks")));
+    }
     let mut songs = judged(set, (listed, total), &told, token, api);
 
     // Songs without a single encoding get a second look, all in one go.
     let unclear: BTreeSet<u64> = songs.iter().filter(|song| song.is_unclear()).filter_map(|song| song.id).collect();
-    // What the site says of them then counts; that it says nothing does not.
-    if !unclear.is_empty()
-        && let Ok(again) = told_in_order(listed, &unclear, secret.as_ref(), api).await
-    {
+    if !unclear.is_empty() {
+        // What the site says of them then counts; that it says nothing does not.
+        let again = told_in_order(listed, &unclear, secret.as_ref(), api).await;
         let second = judged(set, (listed, total), &again, token, api);
         for (song, second) in songs
             .iter_mut()
             .zip(second)
-            .filter(|(song, _)| song.is_unclear() && song.id.is_some_and(|id| again.contains_key(&id)))
+            .filter(|(song, _)| song.is_unclear() && song.id.is_some_and(|id| again.songs.contains_key(&id)))
         {
             *song = second;
         }
@@ -78,24 +111,29 @@ impl Song {
 fn judged(
     set: &RawSet,
     (listed, total): (&[RawTrack], u32),
-    told: &ById,
+    told: &Told,
     token: Option<&str>,
     api: &Api<'_, impl Origin>,
 ) -> Vec<Song> {
     let one = |(number, stub): (u32, &RawTrack)| {
         let policy = stub.policy.as_deref();
-        let whole = stub.id.and_then(|id| told.get(&id)).or(Some(stub).filter(|raw| !is_stub(raw)));
+        let whole = whole(stub, told);
         let verdict = match (whole, stub.id) {
             (Some(raw), _) => {
                 let frame = Frame { set, number, total, token, stub_policy: policy };
                 build::track(raw, None, Some(&frame), api.recipe)
             }
-            (None, Some(_)) => Err(build::missing(policy).into()),
+            (None, Some(id)) => Err(build::missing(policy, told.untold.get(&id).map(Option::as_ref)).into()),
             (None, None) => Err(changed("set answer", "tracks").into()),
         };
         Song { id: stub.id, title: whole.and_then(|raw| raw.title.clone()), verdict }
     };
     (1..).zip(listed).map(one).collect()
+}
+
+/// A song in full, by a batch or by the set itself.
+fn whole<'a>(listed: &'a RawTrack, told: &'a Told) -> Option<&'a RawTrack> {
+    listed.id.and_then(|id| told.songs.get(&id)).or(Some(listed).filter(|raw| !is_stub(raw)))
 }
 
 /// Asks for `wanted` in the order of the set, some batches side by side.
@@ -104,43 +142,63 @@ async fn told_in_order(
     wanted: &BTreeSet<u64>,
     secret: Option<&SetSecret>,
     api: &Api<'_, impl Origin>,
-) -> Result<ById, ExtractError> {
+) -> Told {
     let mut seen = BTreeSet::new();
     let ids: Vec<u64> =
         listed.iter().filter_map(|raw| raw.id).filter(|id| wanted.contains(id) && seen.insert(*id)).collect();
-    let batches: Vec<_> = ids.chunks(api.recipe.batch).map(|batch| ask(batch, secret, api)).collect();
-    let answers: Vec<Vec<RawTrack>> = stream::iter(batches).buffered(api.recipe.batches_at_once).try_collect().await?;
-    Ok(answers.into_iter().flatten().filter_map(|raw| Some((raw.id?, raw))).collect())
+    let failures = Mutex::new(Vec::new());
+    let batches: Vec<_> = ids.chunks(api.recipe.batch).map(|batch| ask(batch, secret, &failures, api)).collect();
+    let mut answers = stream::iter(batches).buffered(api.recipe.batches_at_once);
+    let mut all = Told::default();
+    while let Some(told) = answers.next().await {
+        all.songs.extend(told.songs);
+        all.untold.extend(told.untold);
+    }
+    all
 }
 
-/// One batch; refused or empty, it is halved once.
+/// One batch; refused or empty, it is halved once. A site that has failed as many batches as are asked at once is not
+/// asked for more: each may cost a time-out.
 async fn ask(
     ids: &[u64],
     secret: Option<&SetSecret>,
+    failures: &Mutex<Vec<ExtractError>>,
     api: &Api<'_, impl Origin>,
-) -> Result<Vec<RawTrack>, ExtractError> {
-    let unusable = || changed("tracks batch", "tracks");
-    match ask_once(ids, secret, api).await? {
-        Batch::Told(tracks) => return Ok(tracks),
+) -> Told {
+    let mut told = Told::default();
+    let given_up = {
+        let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.last().filter(|_| failures.len() >= api.recipe.batches_at_once).cloned()
+    };
+    if let Some(error) = given_up {
+        told.miss(ids, Some(&error));
+        return told;
+    }
+    let note = |told: &mut Told, ids: &[u64], answer| match answer {
+        Ok(Batch::Told(tracks)) => told.take(tracks),
         // The only song asked for is not there any more: that is an answer.
-        Batch::Empty if ids.len() == 1 => return Ok(Vec::new()),
-        Batch::Refused if ids.len() == 1 => return Err(unusable()),
-        Batch::Empty | Batch::Refused => {}
-    }
-    let mut tracks = Vec::new();
-    for half in ids.chunks(ids.len().div_ceil(2)) {
-        match ask_once(half, secret, api).await? {
-            Batch::Told(more) => tracks.extend(more),
-            Batch::Empty if half.len() == 1 => {}
-            Batch::Empty | Batch::Refused => return Err(unusable()),
+        Ok(Batch::Empty) if ids.len() == 1 => {}
+        Ok(Batch::Empty | Batch::Refused) => told.miss(ids, None),
+        Err(error) => {
+            told.miss(ids, Some(&error));
+            failures.lock().unwrap_or_else(PoisonError::into_inner).push(error);
         }
+    };
+    match ask_once(ids, secret, api).await {
+        Ok(Batch::Empty | Batch::Refused) if ids.len() > 1 => {
+            for half in ids.chunks(ids.len().div_ceil(2)) {
+                let answer = ask_once(half, secret, api).await;
+                note(&mut told, half, answer);
+            }
+        }
+        answer => note(&mut told, ids, answer),
     }
-    Ok(tracks)
+    told
 }
 
 enum Batch {
     Told(Vec<RawTrack>),
-    /// `[]`: none of the songs exists, or too many were asked for.
+    /// None of the songs asked for: none of them exists, or too many were asked for.
     Empty,
     /// 400: too many, or ids it cannot read.
     Refused,
@@ -151,8 +209,9 @@ async fn ask_once(ids: &[u64], secret: Option<&SetSecret>, api: &Api<'_, impl Or
     if matches!(answer.status, 400 | 404) {
         return Ok(Batch::Refused);
     }
-    let tracks = parse::tracks(&answer.body).map_err(|field| changed("tracks batch", field))?;
-    Ok(if tracks.is_empty() { Batch::Empty } else { Batch::Told(tracks) })
+    let tracks = parse::tracks(&answer.body).map_err(|field| changed(BATCH, field))?;
+    let any_of_ours = tracks.iter().any(|raw| raw.id.is_some_and(|id| ids.contains(&id)));
+    Ok(if any_of_ours { Batch::Told(tracks) } else { Batch::Empty })
 }
 
 /// The set's own page as SoundCloud names it, if that is one we would take; else the link it was asked by.

@@ -1,6 +1,6 @@
 //! Sets: batches, order, and songs that cannot be had.
 
-use kmds_extract::{Entry, Kind, Link, Recipes, Resolved, Source};
+use kmds_extract::{Entry, Kind, Link, OriginError, Page, Recipes, Resolved, Source};
 use serde_json::json;
 
 use crate::soundcloud_fake::*;
@@ -160,15 +160,126 @@ async fn the_only_stub_missing_from_a_batch_is_a_deleted_song() {
     assert_eq!(fake.pages().len(), 3);
 }
 
+/// What a set of two told songs and `stubs` others becomes when `answer` is what the site says to a batch of them.
+async fn told(stubs: u64, answer: impl Fn(&Asked) -> Result<Page, OriginError> + Send + Sync + 'static) -> Vec<String> {
+    let mut songs = vec![song(9_001), song(9_002)];
+    songs.extend((1..=stubs).map(stub));
+    let fake = Fake::new(move |asked| match asked.request.page {
+        "tracks batch" => answer(asked),
+        _ => ok(&set(1, &songs)),
+    });
+    let Ok(Resolved::Collection(list)) = resolve(SET, &fake).await else { panic!("the told songs are lost") };
+    for (at, entry) in list.entries.iter().enumerate() {
+        match entry {
+            Entry::Track(song) => assert_eq!(song.number, Some(at as u32 + 1)),
+            Entry::Unavailable(gone) => {
+                assert_eq!(gone.number, at as u32 + 1);
+                assert!(gone.error.to_string().len() > 20, "{}", gone.error);
+            }
+        }
+    }
+    let shown: Vec<String> = list.entries.iter().map(title).collect();
+    assert_eq!(&shown[..2], ["Song 9001", "Song 9002"]);
+    assert_eq!(list.is_half_told(), shown.iter().any(|song| song.contains(": ") && !song.contains("not_found")));
+    shown[2..].to_vec()
+}
+
 #[tokio::test]
-async fn batches_that_fail_fail_the_set() {
-    for (status, kind) in [(503, Kind::OriginFailed), (429, Kind::RateLimited), (403, Kind::OriginRefused)] {
+async fn a_batch_that_fails_costs_its_own_songs_and_keeps_their_numbers() {
+    type Row = (u16, &'static str, &'static str);
+    let rows: [Row; 13] = [
+        (200, "[]", "origin_failed"),
+        (400, "", "origin_failed"),
+        (404, "{}", "origin_failed"),
+        (200, "[null, 5, {}]", "origin_failed"),
+        (200, r#"[{"id": 77, "title": "Foreign", "media": {"transcodings": []}}]"#, "origin_failed"),
+        (200, "[{\"id\": 1, \"title\": \"half", "page_changed"),
+        (200, "{}", "page_changed"),
+        (200, "<html>", "page_changed"),
+        (200, "", "page_changed"),
+        (401, "", "origin_refused"),
+        (403, "", "origin_refused"),
+        (429, "", "rate_limited"),
+        (503, "", "origin_failed"),
+    ];
+    for (status, body, kind) in rows {
+        let shown = told(3, move |_| page(status, body)).await;
+        // Of three songs two were in a half of their own; the last was asked for alone.
+        let last = if body == "[]" || body.contains("null") || body.contains("Foreign") { "not_found" } else { kind };
+        assert_eq!(shown, [format!("3: {kind}"), format!("4: {kind}"), format!("5: {last}")], "{status} {body}");
+    }
+    let shown = told(2, |_| Err(OriginError::Timeout)).await;
+    assert_eq!(shown, ["3: timeout", "4: timeout"]);
+}
+
+#[tokio::test]
+async fn a_failing_batch_loses_no_song_of_another() {
+    for fails in [0, 1, 2] {
+        let shown = told(150, move |asked| match asked.ids()[0] {
+            first if first == fails * 50 + 1 => page(500, ""),
+            _ => ok(&batch(asked, |_| true)),
+        })
+        .await;
+        for (at, song) in (0_u64..).zip(shown) {
+            let lost = (fails * 50..fails * 50 + 50).contains(&at);
+            assert_eq!(song, if lost { format!("{}: origin_failed", at + 3) } else { format!("Song {}", at + 1) });
+        }
+    }
+    // One half of a batch as well.
+    let shown = told(4, |asked| match asked.ids()[..] {
+        [1, 2] => ok(&batch(asked, |_| true)),
+        [3, 4] => page(500, ""),
+        _ => page(400, ""),
+    })
+    .await;
+    assert_eq!(shown, ["Song 1", "Song 2", "5: origin_failed", "6: origin_failed"]);
+}
+
+#[tokio::test]
+async fn an_odd_batch_tells_what_it_tells() {
+    // Out of order, one twice, one foreign, one only named, one missing.
+    let shown = told(5, |_| {
+        ok(&json!([song(4), song(77), song(2), stub(2), stub(3), null, song(1), with(song(1), &json!({"title": "Song 1"}))]))
+    })
+    .await;
+    assert_eq!(shown, ["Song 1", "Song 2", "5: origin_failed", "Song 4", "7: not_found"]);
+    // Songs that the set blocks itself need no batch to be refused.
+    let fake = Fake::new(|asked| match asked.request.page {
+        "tracks batch" => page(503, ""),
+        _ => ok(&set(1, &[song(1), with(stub(2), &json!({"policy": "SNIP"})), stub(3)])),
+    });
+    let entries = resolve_entries(&fake).await.expect("resolves");
+    assert_eq!(entries.iter().map(title).collect::<Vec<_>>(), ["Song 1", "2: preview_only", "3: origin_failed"]);
+}
+
+#[tokio::test]
+async fn a_set_of_which_nothing_is_told_is_an_error() {
+    for (status, kind) in [
+        (503, Kind::OriginFailed),
+        (429, Kind::RateLimited),
+        (403, Kind::OriginRefused),
+        (200, Kind::PageChanged),
+    ] {
         let fake = Fake::new(move |asked| match asked.request.page {
-            "tracks batch" => page(status, ""),
+            "tracks batch" => page(status, "[]"),
             _ => ok(&set_of_stubs(3)),
         });
         assert_eq!(resolve_entries(&fake).await.expect_err("fails").kind(), kind);
     }
+}
+
+#[tokio::test]
+async fn a_site_that_fails_batch_after_batch_is_not_asked_for_all_of_them() {
+    let mut songs = vec![song(9_001)];
+    songs.extend((1..=5_000).map(stub));
+    let fake = Fake::new(move |asked| match asked.request.page {
+        "tracks batch" => Err(OriginError::Timeout),
+        _ => ok(&set(1, &songs)),
+    });
+    let Ok(Resolved::Collection(list)) = resolve(SET, &fake).await else { panic!("the told song is lost") };
+    assert_eq!(title(&list.entries[4_999]), "5000: timeout");
+    // As many as are asked at once, and those already under way.
+    assert!(fake.pages().len() <= 2 + 8, "{}", fake.pages().len());
 }
 
 #[tokio::test]

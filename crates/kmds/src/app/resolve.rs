@@ -159,6 +159,8 @@ impl Resolver {
             }
             // Made anew for each request.
             Resolved::Collection(list) if list.endless => {}
+            // What a failing site did not tell this time is worth asking for again.
+            Resolved::Collection(list) if list.is_half_told() => {}
             Resolved::Collection(_) => self.remember(key, Ok(Arc::clone(resolved))),
         }
     }
