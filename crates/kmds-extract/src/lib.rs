@@ -11,7 +11,7 @@
 //! | [`origin`] | the only door outward |
 //! | [`track`], [`stream`] | what a link resolves to, and the encodings a site offers of it |
 //! | [`choose`] | which stream of a track to fetch |
-//! | [`hls`] | m3u8 text |
+//! | [`hls`], [`json`] | m3u8 text; JSON with a broken value in it |
 //! | [`recipes`] | what ages: client identities, limits, hosts, times |
 //! | [`error`] | what a site's refusal means |
 //! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |
@@ -20,6 +20,7 @@ pub mod bandcamp;
 pub mod choose;
 pub mod error;
 pub mod hls;
+pub mod json;
 pub mod link;
 pub mod origin;
 pub mod recipes;

@@ -9,6 +9,7 @@ use super::release::{Release, Song, duration};
 use super::requests::{self, Release as Wanted};
 use super::{answer, date, html, lenient};
 use crate::error::ExtractError;
+use crate::json;
 use crate::link::{BandcampLink, Link};
 use crate::track::Site;
 
@@ -100,7 +101,7 @@ struct PlayerTrack {
 /// # Errors
 /// `not_found` when it says so, `page_changed` for anything we cannot read.
 pub(super) fn mobile(body: &[u8], wanted: Wanted) -> Result<Release, ExtractError> {
-    let read: Mobile = serde_json::from_slice(body).map_err(|_| changed(requests::MOBILE_ANSWER, "JSON object"))?;
+    let read: Mobile = json::read(body).map_err(|_| changed(requests::MOBILE_ANSWER, "JSON object"))?;
     if read.error {
         let message = read.error_message.unwrap_or_default().to_ascii_lowercase();
         // Our stand-in for an unknown band was refused: that says nothing about the release.
@@ -136,7 +137,7 @@ pub(super) fn player(page: &str, wanted: Wanted) -> Result<Release, ExtractError
     let field = "data-player-data";
     let escaped = html::attribute(page, field).ok_or(changed(requests::PLAYER_PAGE, field))?;
     let read: Player =
-        serde_json::from_str(&html::unescape(escaped)).map_err(|_| changed(requests::PLAYER_PAGE, field))?;
+        json::read(html::unescape(escaped).as_bytes()).map_err(|_| changed(requests::PLAYER_PAGE, field))?;
     let tracks = read.tracks.ok_or(changed(requests::PLAYER_PAGE, "tracks"))?;
     let (is_album, id) = which(wanted);
     let songs = tracks.into_iter().map(|track| track.read(read.artist.as_deref())).collect();

@@ -6,32 +6,37 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Either<T> {
     Wanted(T),
-    Other(IgnoredAny),
+    Other(Value),
+}
+
+impl<T: DeserializeOwned> Either<T> {
+    /// An object in which a field stands twice is no `T` at first; of a value, the last one counts.
+    fn wanted(self) -> Option<T> {
+        match self {
+            Self::Wanted(value) => Some(value),
+            Self::Other(value) => serde_json::from_value(value).ok(),
+        }
+    }
 }
 
 /// The value if it has the wanted type.
-pub(super) fn value<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    Ok(match Either::deserialize(from)? {
-        Either::Wanted(value) => Some(value),
-        Either::Other(_) => None,
-    })
+pub(super) fn value<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Either::deserialize(from)?.wanted())
 }
 
 /// The things of a list, in their places; what has another type is a thing that says nothing.
-pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(super) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     from: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
-    let either = |item| match item {
-        Either::Wanted(item) => item,
-        Either::Other(_) => T::default(),
-    };
-    Ok(Option::<Vec<Either<T>>>::deserialize(from)?.map(|items| items.into_iter().map(either).collect()))
+    let items = Option::<Vec<Either<T>>>::deserialize(from)?;
+    Ok(items.map(|items| items.into_iter().map(|item| item.wanted().unwrap_or_default()).collect()))
 }
 
 /// Text with something in it.

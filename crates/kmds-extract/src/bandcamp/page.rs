@@ -4,12 +4,14 @@
 //! `data-band` for the band (field notes, 3 to 5). Never asks the site, never judges what can be played.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::answer::Landing;
 use super::lenient::Files;
 use super::release::{Release, Song, duration};
 use super::{date, html, lenient, requests};
 use crate::error::ExtractError;
+use crate::json;
 use crate::link::{BandcampLink, Link};
 use crate::track::Site;
 
@@ -127,7 +129,7 @@ pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Res
         let is_band_page = html::attribute(page, "data-band").is_some() && !page.contains("data-tralbum=\"");
         return Err(if is_band_page { band_page(page, &landing) } else { changed("data-tralbum") });
     };
-    let tralbum: Tralbum = serde_json::from_str(&html::unescape(escaped)).map_err(|_| changed("data-tralbum"))?;
+    let tralbum: Tralbum = json::read(html::unescape(escaped).as_bytes()).map_err(|_| changed("data-tralbum"))?;
     let Some(current) = &tralbum.current else { return Err(band_page(page, &landing)) };
     let link = match landing {
         Landing::Release(link) => link,
@@ -179,7 +181,7 @@ struct Lone {
 }
 
 fn lone(page: &str, embed: &Embed, current: &Current, on_an_album: bool) -> Lone {
-    let linked: LinkedData = html::ld_json(page).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let linked: LinkedData = html::ld_json(page).and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default();
     let linked_album = linked.in_album.and_then(|album| album.name);
     // A single may be "in an album" of its own name there.
     let linked_album = linked_album.filter(|name| on_an_album || Some(name) != current.title.as_ref());
@@ -209,9 +211,9 @@ impl TrackInfo {
 }
 
 /// An attribute that only adds to what is known: absent or broken, it adds nothing.
-fn json_attribute<T: Default + for<'de> Deserialize<'de>>(page: &str, name: &str) -> T {
+fn json_attribute<T: Default + DeserializeOwned>(page: &str, name: &str) -> T {
     html::attribute(page, name)
-        .and_then(|escaped| serde_json::from_str(&html::unescape(escaped)).ok())
+        .and_then(|escaped| json::read(html::unescape(escaped).as_bytes()).ok())
         .unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Never asks for a page and never keeps an id.
 
-use serde_json::Value;
+use crate::json;
 
 /// Letters and digits; 32 of them today.
 pub fn is_id(text: &str) -> bool {
@@ -13,7 +13,7 @@ pub fn is_id(text: &str) -> bool {
 pub fn of_home_page(page: &str) -> Option<String> {
     let after = page.split_once("__sc_hydration")?.1;
     let list = after.get(after.find('[')?..)?;
-    let elements = serde_json::Deserializer::from_str(list).into_iter::<Value>().next()?.ok()?;
+    let elements = json::first(list)?;
     let client = elements.as_array()?.iter().find(|element| element["hydratable"] == "apiClient")?;
     client["data"]["id"].as_str().filter(|id| is_id(id)).map(str::to_owned)
 }

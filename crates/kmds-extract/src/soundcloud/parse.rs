@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::json;
 use crate::link::soundcloud::is_token;
 
 /// What `/resolve` found.
@@ -176,7 +177,7 @@ fn some_list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) 
 
 /// The answer of `/resolve`; the error names the field that is missing.
 pub fn found(body: &[u8]) -> Result<Found, &'static str> {
-    let value: Value = serde_json::from_slice(body).map_err(|_| "JSON")?;
+    let value: Value = json::read(body).map_err(|_| "JSON")?;
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_else(|| match &value {
         value if value.get("tracks").is_some() => "playlist",
         value if value.get("title").is_some() => "track",
@@ -191,22 +192,22 @@ pub fn found(body: &[u8]) -> Result<Found, &'static str> {
 }
 
 pub fn track(body: &[u8]) -> Result<RawTrack, &'static str> {
-    serde_json::from_slice(body).map_err(|_| "JSON")
+    json::read(body).map_err(|_| "JSON")
 }
 
 pub fn set(body: &[u8]) -> Result<RawSet, &'static str> {
-    serde_json::from_slice(body).map_err(|_| "JSON")
+    json::read(body).map_err(|_| "JSON")
 }
 
 /// The answer of `/tracks?ids=`, in any order.
 pub fn tracks(body: &[u8]) -> Result<Vec<RawTrack>, &'static str> {
-    let elements: Vec<Value> = serde_json::from_slice(body).map_err(|_| "JSON")?;
+    let elements: Vec<Value> = json::read(body).map_err(|_| "JSON")?;
     Ok(elements.into_iter().map(|element| serde_json::from_value(element).unwrap_or_default()).collect())
 }
 
 /// The signed URL of a format answer.
 pub fn format_url(body: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(body).ok()?;
+    let value: Value = json::read(body).ok()?;
     value.get("url")?.as_str().map(str::to_owned)
 }
 
@@ -224,7 +225,7 @@ pub fn expiry(url: &url::Url) -> Option<u64> {
 
 /// `reset_time` of a 429's body, in seconds since 1970.
 pub fn reset_time(body: &str) -> Option<u64> {
-    let value: Value = serde_json::from_str(body).ok()?;
+    let value: Value = json::read(body.as_bytes()).ok()?;
     let text = value["errors"].as_array()?.iter().find_map(|error| {
         error["meta"]["reset_time"].as_str().or_else(|| error["meta"]["rate_limit"]["reset_time"].as_str())
     })?;

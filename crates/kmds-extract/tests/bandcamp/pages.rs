@@ -266,3 +266,40 @@ async fn a_band_page_with_many_releases_names_the_newest() {
     let refused = refusal(BAND, page(200, "<script data-band=\"{}\">")).await.to_string();
     assert!(refused.contains("give the link") && !refused.contains("newest"), "{refused}");
 }
+
+/// The answer with every `from` in its page turned into `to`.
+fn turned(answer: Answer, from: &str, to: &str) -> Answer {
+    answer.map(|page| {
+        let text = String::from_utf8(page.body).expect("text");
+        assert!(text.contains(from), "{from}");
+        kmds_extract::Page { body: text.replace(from, to).into_bytes(), ..page }
+    })
+}
+
+#[tokio::test]
+async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_page() {
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for odd in [r"&quot;la \ud83d&quot;", r"&quot;\udc00&quot;", "&quot;a&#10;\u{1b}b&quot;", "1e999", "NaN", &deep] {
+        let mut with_lyrics = song(11, 1, "Ebb");
+        with_lyrics["lyrics"] = "LYRICS".into();
+        let lyrics = |answer| turned(answer, "&quot;LYRICS&quot;", odd);
+        let collection = many(ALBUM, lyrics(album_page(&album(vec![with_lyrics.clone(), song(12, 2, "Flow")])))).await;
+        assert_eq!(songs(&collection).len(), 2, "{odd}");
+        assert_eq!(one(TRACK, lyrics(track_page(&track(with_lyrics)))).await.title, "Ebb", "{odd}");
+        let mut answer = mobile(4);
+        answer["about"] = "ABOUT".into();
+        let odd_text = odd.replace("&quot;", "\"").replace("&#10;", "\n");
+        let answer = turned(page(200, &answer.to_string()), "\"ABOUT\"", &odd_text);
+        assert_eq!(one(PLAYER_TRACK, answer).await.id.id(), "4", "{odd}");
+    }
+    // Shown text shows what is lost; a field that stands there twice costs no song.
+    let answer = album_page(&album(vec![song(11, 1, "Cut MARK"), song(12, 2, "Flow")]));
+    let answer = turned(answer, "MARK", r"\ud83d");
+    let answer = turned(
+        answer,
+        "&quot;streaming&quot;:1",
+        "&quot;streaming&quot;:1,&quot;track_num&quot;:1,&quot;track_num&quot;:2",
+    );
+    let collection = many(ALBUM, answer).await;
+    assert_eq!(songs(&collection)[0].title, "Cut \u{fffd}");
+}

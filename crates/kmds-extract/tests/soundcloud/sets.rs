@@ -239,7 +239,16 @@ async fn a_failing_batch_loses_no_song_of_another() {
 async fn an_odd_batch_tells_what_it_tells() {
     // Out of order, one twice, one foreign, one only named, one missing.
     let shown = told(5, |_| {
-        ok(&json!([song(4), song(77), song(2), stub(2), stub(3), null, song(1), with(song(1), &json!({"title": "Song 1"}))]))
+        ok(&json!([
+            song(4),
+            song(77),
+            song(2),
+            stub(2),
+            stub(3),
+            null,
+            song(1),
+            with(song(1), &json!({"title": "Song 1"}))
+        ]))
     })
     .await;
     assert_eq!(shown, ["Song 1", "Song 2", "5: origin_failed", "Song 4", "7: not_found"]);
@@ -254,12 +263,9 @@ async fn an_odd_batch_tells_what_it_tells() {
 
 #[tokio::test]
 async fn a_set_of_which_nothing_is_told_is_an_error() {
-    for (status, kind) in [
-        (503, Kind::OriginFailed),
-        (429, Kind::RateLimited),
-        (403, Kind::OriginRefused),
-        (200, Kind::PageChanged),
-    ] {
+    for (status, kind) in
+        [(503, Kind::OriginFailed), (429, Kind::RateLimited), (403, Kind::OriginRefused), (200, Kind::PageChanged)]
+    {
         let fake = Fake::new(move |asked| match asked.request.page {
             "tracks batch" => page(status, "[]"),
             _ => ok(&set_of_stubs(3)),

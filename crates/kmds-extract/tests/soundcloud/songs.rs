@@ -282,3 +282,31 @@ async fn numeric_ids_are_asked_for_directly() {
     assert_eq!(asked[2].query("representation").as_deref(), Some("compact"));
     assert_eq!(asked.len(), 3);
 }
+
+#[tokio::test]
+async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_song() {
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for odd in [r#""x \ud83d""#, r#""\udc00""#, "\"a\u{1b}b\"", "1e999", "NaN", &deep, r#"1, "genre": 2"#, r#""\x""#] {
+        let plain = song(7).to_string();
+        let body = plain.replacen('{', &format!(r#"{{"genre": {odd}, "#), 1);
+        for body in [body.clone(), format!("\u{feff}{body}")] {
+            let fake = Fake::new(move |asked| match asked.request.page {
+                "resolve answer" | "track answer" => page(200, body.clone()),
+                _ => nothing(),
+            });
+            assert_eq!(resolve_song(&fake).await.expect(odd.get(..9).unwrap_or(odd)).title, "Song 7");
+            assert!(resolve(&format!("https://api.soundcloud.com/tracks/{}", 7), &fake).await.is_ok());
+        }
+    }
+    let cut = song(7).to_string().replace("Song 7", "Cut \\ud83d");
+    let fake = Fake::new(move |_| page(200, cut.clone()));
+    assert_eq!(resolve_song(&fake).await.expect("resolves").title, "Cut \u{fffd}");
+    // A home page with one in another element still tells the id.
+    let odd_home = r#"<script>window.__sc_hydration = [{"hydratable":"user","data":{"city":"\udc00"}},{"hydratable":"apiClient","data":{"id":"firstfirstfirstfirstfirstfirst01"}}];</script>"#;
+    let fake = Fake::bare(move |asked| match asked.request.page {
+        "home page" => page(200, odd_home),
+        _ => ok(&song(7)),
+    });
+    resolve_song(&fake).await.expect("resolves");
+    assert_eq!(fake.pages(), ["home page", "resolve answer"]);
+}

@@ -51,3 +51,27 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_answer() {
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for odd in [r#""x \ud83d""#, r#""\udc00""#, "\"a\u{1b}b\"", "1e999", "NaN", &deep, r#"1, "keywords": 2"#] {
+        let turned = |answer: &str| format!("\u{feff}{}", answer.replace(r#""ODD""#, odd));
+        let mut answer = playing(&[format(140, AAC)]);
+        answer["videoDetails"]["keywords"] = "ODD".into();
+        let fake = Fake::player([page(200, turned(&answer.to_string()))]);
+        fake.track().await.expect(odd.get(..9).unwrap_or(odd));
+        assert_eq!(fake.count("player answer"), 1);
+
+        let mut items = lists::songs(1..=3);
+        items[1]["odd"] = "ODD".into();
+        let answer = String::from_utf8(lists::first(items, "L", "3").body).expect("text");
+        let fake = Fake::list([page(200, turned(&answer))]);
+        assert!(fake.resolve(lists::LIST).await.is_ok(), "{odd:.9}");
+        assert_eq!(fake.count("list answer"), 1);
+    }
+    let mut answer = playing(&[format(140, AAC)]);
+    answer["videoDetails"]["title"] = "Cut MARK".into();
+    let fake = Fake::player([page(200, answer.to_string().replace("MARK", r"\ud83d"))]);
+    assert_eq!(fake.track().await.expect("a song").title, "Cut \u{fffd}");
+}

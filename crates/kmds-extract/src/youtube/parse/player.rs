@@ -131,7 +131,7 @@ pub(crate) fn read(
     if diverted.ends_with("/oops") || diverted.ends_with("/error") {
         return Err("JSON");
     }
-    let answer: Obj<Answer> = serde_json::from_slice(&page.body).map_err(|_| "JSON")?;
+    let answer: Obj<Answer> = crate::json::read(&page.body).map_err(|_| "JSON")?;
     let answer = answer.0.ok_or("JSON")?;
     let answer = match answer.player_response.0 {
         Some(wrapped) => *wrapped,
@@ -158,7 +158,7 @@ pub(crate) fn read(
 
 /// The visitor id of a `visitor_id` answer, verbatim.
 pub(crate) fn visitor(page: &Page) -> Option<String> {
-    let answer: Obj<Answer> = serde_json::from_slice(&page.body).ok()?;
+    let answer: Obj<Answer> = crate::json::read(&page.body).ok()?;
     answer.0?.response_context.0?.visitor_data.owned()
 }
 

@@ -312,7 +312,7 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
 }
 
 fn parse(line: &str) -> Result<Value, YtDlpError> {
-    serde_json::from_str(line).map_err(|_| YtDlpError::Broken("it printed half an answer".to_owned()))
+    kmds_extract::json::read(line.as_bytes()).map_err(|_| YtDlpError::Broken("it printed half an answer".to_owned()))
 }
 
 fn text(fields: &Value, name: &str) -> Option<String> {

@@ -19,7 +19,7 @@ pub(crate) struct Mix {
 /// # Errors
 /// The missing field, when this is not an answer at all.
 pub(crate) fn read_mix(page: &Page) -> Result<Option<Mix>, &'static str> {
-    let answer: Obj<Answer> = serde_json::from_slice(&page.body).map_err(|_| "JSON")?;
+    let answer: Obj<Answer> = crate::json::read(&page.body).map_err(|_| "JSON")?;
     let results = answer.0.and_then(|it| it.contents.0).and_then(|it| it.two_column_watch_next_results.0);
     let results = results.ok_or("contents.twoColumnWatchNextResults")?;
     let Some(playlist) = results.playlist.0.and_then(|it| it.playlist.0) else { return Ok(None) };

@@ -37,7 +37,7 @@ const COURSE_MARK: &str = "engagement-panel-course-metadata";
 /// # Errors
 /// The missing field, when this is not an answer at all.
 pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
-    let answer: Obj<Answer> = serde_json::from_slice(&page.body).map_err(|_| "JSON")?;
+    let answer: Obj<Answer> = crate::json::read(&page.body).map_err(|_| "JSON")?;
     let answer = answer.0.ok_or("JSON")?;
     let Answer { on_response_received_actions, contents, sidebar, header, metadata, microformat, alerts } = answer;
     let head = header::Head { sidebar, header, metadata, microformat, alerts };
@@ -55,7 +55,7 @@ pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
 
 /// The list of an album of YouTube Music, as its page names it.
 pub(crate) fn album_list(page: &Page) -> Option<String> {
-    let answer: Obj<header::Head> = serde_json::from_slice(&page.body).ok()?;
+    let answer: Obj<header::Head> = crate::json::read(&page.body).ok()?;
     let canonical = header::canonical_url(answer.as_ref()?)?;
     let url = url::Url::parse(&canonical).ok()?;
     url.query_pairs().find(|(key, _)| key == "list").map(|(_, list)| list.into_owned())
