@@ -205,6 +205,8 @@ pub struct SoundCloudRecipe {
     pub media_hosts: BTreeMap<String, String>,
     /// Parts of a protocol's name that mean DRM.
     pub encrypted_marks: Vec<String>,
+    /// A client id of the operator's, used first and until it is refused; empty for none.
+    pub client_id: String,
     /// Least seconds between two renewals of the client id.
     pub client_id_pause: f64,
     /// Parts of a 403's body that mean a bot block, beside the header `x-datadome`.
@@ -332,6 +334,9 @@ impl Recipes {
         if y.least_range_bytes == 0 {
             return bad("youtube.least_range_bytes", "must be at least 1");
         }
+        if !self.soundcloud.client_id.is_empty() && !crate::soundcloud::is_client_id(&self.soundcloud.client_id) {
+            return bad("soundcloud.client_id", "must be 16 to 64 letters and digits, or empty for none");
+        }
         if self.soundcloud.list_songs == 0 {
             return bad("soundcloud.list_songs", "must be at least 1");
         }
@@ -401,6 +406,7 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_refused() {
+        assert!(Recipes::over_built_in("[soundcloud]\nclient_id = 'no id'\n").is_err());
         assert!(Recipes::over_built_in("[time]\naudio_stall = 'soon'\n").is_err());
         assert!(Recipes::over_built_in("[youtube]\nidentities = []\n").is_err());
         assert!(Recipes::over_built_in("[youtube.reel.headers]\nHost = 'other.example'\n").is_err());

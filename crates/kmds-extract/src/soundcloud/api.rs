@@ -16,6 +16,11 @@ const SITE: Site = Site::SoundCloud;
 const CLIENT_ID: &str = "soundcloud.client_id";
 /// Holds when an id was last renewed because it had been refused.
 const RENEWED: &str = "soundcloud.client_id.renewed";
+/// Holds the operator's id once the site has refused it and taken another one.
+const REFUSED: &str = "soundcloud.client_id.refused";
+/// Scripts of the home page that are looked at, of the nine it has, and what they may weigh together: one has 3 MB.
+const MOST_SCRIPTS: usize = 12;
+const MOST_SCRIPT_BYTES: usize = 16 << 20;
 
 pub struct Api<'a, O> {
     pub origin: &'a O,
@@ -32,13 +37,22 @@ impl<O: Origin> Api<'_, O> {
     /// Sends an API call with the client id. An id that is refused is renewed once, and the call tried once more.
     /// 2xx, 400 and 404 come back as pages, everything else as what it means.
     pub async fn call(&self, request: PageRequest) -> Result<Page, ExtractError> {
-        let id = self.client_id().await?;
-        let mut page = self.plain(requests::with_client_id(&request, &id)).await?;
-        if matches!(page.status, 401 | 403)
-            && !self.is_bot_block(&page)
-            && let Some(fresh) = self.renewed(&id).await?
-        {
+        let first = self.client_id().await?;
+        let mut page = self.plain(requests::with_client_id(&request, &first)).await?;
+        let mut id = first.clone();
+        let of_operator = first == self.recipe.client_id;
+        // After the operator's id the kept one may be refused as well.
+        for _ in 0..=usize::from(of_operator) {
+            if !matches!(page.status, 401 | 403) || self.is_bot_block(&page) {
+                break;
+            }
+            let Some(fresh) = self.renewed(&id).await? else { break };
             page = self.plain(requests::with_client_id(&request, &fresh)).await?;
+            id = fresh;
+        }
+        // Only that another id is taken shows that it was the id's fault.
+        if of_operator && id != first && !matches!(page.status, 401 | 403 | 429 | 500..) {
+            self.origin.remember(REFUSED, &first);
         }
         match page.status {
             200..=299 | 400 | 404 => Ok(page),
@@ -79,7 +93,7 @@ impl<O: Origin> Api<'_, O> {
     }
 
     async fn client_id(&self) -> Result<String, ExtractError> {
-        if let Some(id) = self.recalled() {
+        if let Some(id) = self.of_operator().or_else(|| self.recalled()) {
             return Ok(id);
         }
         let _turn = self.origin.renewing(CLIENT_ID).await;
@@ -106,6 +120,13 @@ impl<O: Origin> Api<'_, O> {
         self.find_and_keep().await.map(Some)
     }
 
+    /// The id of the recipes, until it is refused.
+    fn of_operator(&self) -> Option<String> {
+        let id = &self.recipe.client_id;
+        let refused = || self.origin.recall(REFUSED).is_some_and(|refused| refused.value == *id);
+        (client_id::is_id(id) && !refused()).then(|| id.clone())
+    }
+
     fn recalled(&self) -> Option<String> {
         self.origin.recall(CLIENT_ID).map(|kept| kept.value).filter(|id| client_id::is_id(id))
     }
@@ -116,7 +137,7 @@ impl<O: Origin> Api<'_, O> {
         Ok(id)
     }
 
-    /// The home page holds the id; its last script does so too.
+    /// The home page holds the id; one of its scripts does so too, the last as a rule.
     async fn find(&self) -> Result<String, ExtractError> {
         let missing = || ExtractError::PageChanged { site: SITE, page: "home page", field: "client_id" };
         let home = self.ok(requests::home_page(self.recipe)).await?.ok_or_else(missing)?;
@@ -124,16 +145,40 @@ impl<O: Origin> Api<'_, O> {
         if let Some(id) = client_id::of_home_page(&home) {
             return Ok(id);
         }
-        let url = client_id::last_script(&home).ok_or_else(missing)?;
-        let head = self.ok(requests::script(&url, false, self.recipe)).await?.ok_or_else(missing)?;
-        if let Some(id) = client_id::of_script(&head.text()) {
-            return Ok(id);
+        let mut left_bytes = MOST_SCRIPT_BYTES;
+        let mut in_part = Vec::new();
+        let mut unread = None;
+        // The beginnings of all come first: where a script has the id, it stands there.
+        for url in client_id::own_scripts(&home).take(MOST_SCRIPTS) {
+            match self.script(&url, false, &mut left_bytes).await {
+                Ok(script) if script.id.is_some() => return script.id.ok_or_else(missing),
+                Ok(script) if script.in_part => in_part.push(url),
+                Ok(_) => {}
+                Err(error) if is_about_the_site(&error) => return Err(error),
+                Err(error) => unread = Some(error),
+            }
         }
-        if head.status != 206 {
-            return Err(missing());
+        for url in in_part {
+            match self.script(&url, true, &mut left_bytes).await {
+                Ok(script) if script.id.is_some() => return script.id.ok_or_else(missing),
+                Ok(_) => {}
+                Err(error) if is_about_the_site(&error) => return Err(error),
+                Err(error) => unread = Some(error),
+            }
         }
-        let whole = self.ok(requests::script(&url, true, self.recipe)).await?.ok_or_else(missing)?;
-        client_id::of_script(&whole.text()).ok_or_else(missing)
+        Err(unread.unwrap_or_else(missing))
+    }
+
+    /// What a script tells; nothing once all of them weigh too much.
+    async fn script(&self, url: &str, whole: bool, left_bytes: &mut usize) -> Result<Script, ExtractError> {
+        if *left_bytes == 0 {
+            return Ok(Script::default());
+        }
+        let Some(page) = self.ok(requests::script(url, whole, *left_bytes, self.recipe)).await? else {
+            return Ok(Script::default());
+        };
+        *left_bytes = left_bytes.saturating_sub(page.body.len());
+        Ok(Script { id: client_id::of_script(&page.text()), in_part: page.status == 206 })
     }
 
     /// The page, if it is a 2xx; `None` if it is gone.
@@ -146,4 +191,23 @@ impl<O: Origin> Api<'_, O> {
             _ => Err(self.refusal(&page, name)),
         }
     }
+}
+
+/// What one script told.
+#[derive(Default)]
+struct Script {
+    id: Option<String>,
+    /// Only its beginning was read.
+    in_part: bool,
+}
+
+/// Other scripts would meet the same.
+const fn is_about_the_site(error: &ExtractError) -> bool {
+    matches!(
+        error,
+        ExtractError::Timeout { .. }
+            | ExtractError::RateLimited { .. }
+            | ExtractError::BotCheck { .. }
+            | ExtractError::Closed { .. }
+    )
 }

@@ -2,6 +2,8 @@
 //!
 //! Never asks for a page and never keeps an id.
 
+use std::collections::BTreeSet;
+
 use crate::json;
 
 /// Letters and digits; 32 of them today.
@@ -18,22 +20,23 @@ pub fn of_home_page(page: &str) -> Option<String> {
     client["data"]["id"].as_str().filter(|id| is_id(id)).map(str::to_owned)
 }
 
-/// URL of the last of SoundCloud's own scripts that the page names.
-pub fn last_script(page: &str) -> Option<String> {
+/// URLs of SoundCloud's own scripts that the page names, the last first.
+pub fn own_scripts(page: &str) -> impl Iterator<Item = String> + use<'_> {
     const FOLDER: &str = "https://a-v2.sndcdn.com/assets/";
-    let names = page.rmatch_indices(FOLDER).filter_map(|(at, _)| {
+    let mut seen = BTreeSet::new();
+    page.rmatch_indices(FOLDER).filter_map(move |(at, _)| {
         let name = page.get(at + FOLDER.len()..)?.split(['"', '\'']).next()?;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        (name.ends_with(".js") && name.bytes().all(legal)).then(|| format!("{FOLDER}{name}"))
-    });
-    names.into_iter().next()
+        let fits = name.ends_with(".js") && name.bytes().all(legal) && seen.insert(name);
+        fits.then(|| format!("{FOLDER}{name}"))
+    })
 }
 
 /// `client_id:"…"` of a script.
 pub fn of_script(script: &str) -> Option<String> {
     script.match_indices("client_id").find_map(|(at, mark)| {
         let rest = script.get(at + mark.len()..)?.trim_start_matches(['"', ' ']);
-        let id = rest.strip_prefix([':', '='])?.trim_start().strip_prefix('"')?.split('"').next()?;
+        let id = rest.strip_prefix([':', '='])?.trim_start().strip_prefix(['"', '\''])?.split(['"', '\'']).next()?;
         is_id(id).then(|| id.to_owned())
     })
 }
@@ -56,12 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_own_script_counts() {
+    fn own_scripts_are_named_from_the_last() {
         let page = r#"<script src="https://a-v2.sndcdn.com/assets/1-a.js"></script>
             <script crossorigin src="https://a-v2.sndcdn.com/assets/53-b.js"></script>
             <script src="https://evil.example/assets/99-c.js"></script><link href="https://a-v2.sndcdn.com/assets/x.css">"#;
-        assert_eq!(last_script(page).as_deref(), Some("https://a-v2.sndcdn.com/assets/53-b.js"));
-        assert_eq!(last_script("<script src=\"https://a-v2.sndcdn.com/assets/../x.js\">"), None);
+        let named = |page: &str| own_scripts(page).collect::<Vec<_>>();
+        let own = ["https://a-v2.sndcdn.com/assets/53-b.js", "https://a-v2.sndcdn.com/assets/1-a.js"];
+        assert_eq!(named(&page.repeat(2)), own);
+        assert_eq!(named("<script src=\"https://a-v2.sndcdn.com/assets/../x.js\">"), [""; 0]);
     }
 
     #[test]

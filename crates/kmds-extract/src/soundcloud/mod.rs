@@ -22,6 +22,7 @@ use crate::track::{Resolved, Site, Track};
 
 use api::Api;
 use build::{Unfit, changed};
+pub(crate) use client_id::is_id as is_client_id;
 use parse::{Found, RawTrack};
 
 /// Redirects of a short link that are read, each without being followed.

@@ -32,8 +32,8 @@ pub fn home_page(recipe: &SoundCloudRecipe) -> PageRequest {
     get("home page", "https://soundcloud.com/".to_owned(), recipe).before(api_host(recipe))
 }
 
-pub fn script(url: &str, whole: bool, recipe: &SoundCloudRecipe) -> PageRequest {
-    let request = get("asset script", url.to_owned(), recipe);
+pub fn script(url: &str, whole: bool, max_bytes: usize, recipe: &SoundCloudRecipe) -> PageRequest {
+    let request = PageRequest { max_bytes, insist: false, ..get("asset script", url.to_owned(), recipe) };
     if whole { request } else { request.header("range", SCRIPT_HEAD) }
 }
 

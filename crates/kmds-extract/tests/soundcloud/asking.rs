@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kmds_extract::{Kind, OriginError};
+use kmds_extract::{ExtractError, Kind, Link, Origin as _, OriginError, Page, Recipes, Resolved};
 
 use crate::soundcloud_fake::*;
 use crate::*;
@@ -54,7 +54,7 @@ async fn a_bot_block_burns_no_id() {
 }
 
 #[tokio::test]
-async fn without_an_id_in_the_home_page_the_last_script_is_read() {
+async fn without_an_id_in_the_home_page_its_scripts_are_read() {
     const HOME: &str = r#"<script src="https://a-v2.sndcdn.com/assets/1-a.js"></script><script src="https://a-v2.sndcdn.com/assets/53-b.js"></script>"#;
     fn scripted(head: &'static str, head_status: u16, whole: &'static str) -> Fake {
         Fake::bare(move |asked| match asked.request.page {
@@ -77,13 +77,100 @@ async fn without_an_id_in_the_home_page_the_last_script_is_read() {
 
     let fake = scripted("nothing", 206, WITH);
     resolve_song(&fake).await.expect("resolves");
-    assert_eq!(fake.pages(), ["home page", "asset script", "asset script", "resolve answer"]);
+    assert_eq!(fake.pages(), ["home page", "asset script", "asset script", "asset script", "resolve answer"]);
+    let paths: Vec<_> = fake.asked()[1..4].iter().map(|asked| asked.url.path().to_owned()).collect();
+    assert_eq!(paths, ["/assets/53-b.js", "/assets/1-a.js", "/assets/53-b.js"]);
 
     for fake in
         [scripted("nothing", 206, "nothing"), scripted("nothing", 200, WITH), Fake::bare(|_| page(200, "<html>"))]
     {
         assert_eq!(resolve_song(&fake).await.expect_err("changed").kind(), Kind::PageChanged);
     }
+}
+
+/// A home page without the id and with `count` scripts, of which `says` answers one.
+fn with_scripts(count: usize, says: impl Fn(&str) -> Result<Page, OriginError> + Send + Sync + 'static) -> Fake {
+    let names =
+        (0..count).rev().map(|number| format!(r#"<script src="https://a-v2.sndcdn.com/assets/{number}-x.js">"#));
+    let home: String = names.collect();
+    Fake::bare(move |asked| match asked.request.page {
+        "home page" => page(200, home.clone()),
+        "asset script" => says(asked.url.path()),
+        _ => ok(&song(7)),
+    })
+}
+
+#[tokio::test]
+async fn the_id_is_found_in_any_of_the_pages_own_scripts() {
+    const WITH: &str = "x={client_id:'firstfirstfirstfirstfirstfirst01'}";
+    for holder in 0..9 {
+        for other in [page(200, "void 0;"), page(404, ""), page(503, ""), Err(OriginError::TooLarge(1))] {
+            let path = format!("/assets/{holder}-x.js");
+            let fake = with_scripts(9, move |asked| if asked == path { page(206, WITH) } else { other.clone() });
+            resolve_song(&fake).await.expect("resolves");
+            assert_eq!(fake.pages().len(), 2 + holder + 1, "the last script is asked for first");
+            assert!(fake.asked().iter().all(|asked| asked.request.max_bytes <= 16 << 20));
+        }
+    }
+    // Bounded in number and in bytes, and a site that says nothing is not asked nine times.
+    let fake = with_scripts(100, |_| page(206, "void 0;"));
+    assert_eq!(resolve_song(&fake).await.expect_err("no id").kind(), Kind::PageChanged);
+    assert_eq!(fake.pages().len(), 1 + 12 + 12);
+    let fake = with_scripts(9, |_| page(200, "x".repeat(6 << 20)));
+    assert_eq!(resolve_song(&fake).await.expect_err("no id").kind(), Kind::PageChanged);
+    assert_eq!(fake.pages().len(), 1 + 3);
+    let fake = with_scripts(9, |_| Err(OriginError::Timeout));
+    assert_eq!(resolve_song(&fake).await.expect_err("silence").kind(), Kind::Timeout);
+    assert_eq!(fake.pages().len(), 1 + 1);
+}
+
+const OWN: &str = "operatoroperatoroperatoroperat03";
+
+async fn resolve_with_own_id(fake: &Fake) -> Result<Resolved, ExtractError> {
+    let (recipes, _) = Recipes::over_built_in(&format!("[soundcloud]\nclient_id = '{OWN}'\n")).expect("recipes");
+    kmds_extract::resolve(&Link::parse(SONG).expect("a link"), fake, &recipes).await
+}
+
+#[tokio::test]
+async fn an_id_of_the_operators_is_used_first_and_until_it_is_refused() {
+    let ids = |fake: &Fake| fake.asked().iter().filter_map(|asked| asked.query("client_id")).collect::<Vec<_>>();
+    // While it is good the home page is not asked, which may be closed.
+    let fake = Fake::bare(|asked| if asked.request.page == "home page" { page(403, "") } else { ok(&song(7)) });
+    resolve_with_own_id(&fake).await.expect("resolves");
+    assert_eq!((fake.pages(), ids(&fake)), (vec!["resolve answer"], vec![OWN.to_owned()]));
+
+    for status in [401, 403] {
+        let fake = Fake::new(move |asked| match asked.query("client_id").as_deref() {
+            Some(OWN) => page(status, ""),
+            _ => ok(&song(7)),
+        });
+        resolve_with_own_id(&fake).await.expect("another id is found");
+        resolve_with_own_id(&fake).await.expect("and kept");
+        assert_eq!(ids(&fake), [OWN, ID, ID]);
+    }
+    // The kept one may be refused as well.
+    let fake = Fake::new(|asked| match asked.query("client_id").as_deref() {
+        Some(FRESH_ID) => ok(&song(7)),
+        _ => page(401, ""),
+    });
+    fake.remember("soundcloud.client_id", ID);
+    *fake.now.lock().expect("whole") += 61;
+    resolve(SONG, &fake).await.expect_err("the home page still tells the first");
+    *fake.now.lock().expect("whole") += 61;
+    resolve_with_own_id(&fake).await.expect("resolves");
+    assert_eq!(ids(&fake)[2..], [OWN, ID, FRESH_ID]);
+}
+
+#[tokio::test]
+async fn a_block_costs_the_operators_id_nothing() {
+    let blocked = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let site = std::sync::Arc::clone(&blocked);
+    let fake =
+        Fake::new(move |_| if site.load(std::sync::atomic::Ordering::Relaxed) { page(403, "") } else { ok(&song(7)) });
+    assert_eq!(resolve_with_own_id(&fake).await.expect_err("blocked").kind(), Kind::OriginRefused);
+    blocked.store(false, std::sync::atomic::Ordering::Relaxed);
+    resolve_with_own_id(&fake).await.expect("resolves");
+    assert_eq!(fake.asked().last().and_then(|asked| asked.query("client_id")).as_deref(), Some(OWN));
 }
 
 #[tokio::test]

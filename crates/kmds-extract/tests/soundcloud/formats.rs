@@ -1,6 +1,6 @@
 //! Format URLs, asked for when a download starts.
 
-use kmds_extract::{Delivery, ExtractError, Kind, OriginError};
+use kmds_extract::{Codec, Container, Delivery, ExtractError, Kind, OriginError};
 use serde_json::{Value, json};
 
 use crate::soundcloud_fake::*;
@@ -81,5 +81,23 @@ async fn an_encoding_that_is_off_is_gone_and_all_gone_is_drm_only_beside_encrypt
         let error = kmds_extract::all_gone(&track);
         assert_eq!(error.kind(), kind);
         assert_eq!(error.title().is_some(), kind == Kind::DrmOnly);
+    }
+}
+
+#[tokio::test]
+async fn aac_as_one_file_is_taken_before_segments_of_it() {
+    let one_file = transcoding(7, "aac_160k", "progressive", "audio/mp4; codecs=\"mp4a.40.2\"");
+    for beside in [vec![aac(7), mp3(7, "progressive")], vec![mp3(7, "progressive"), opus(7)], vec![]] {
+        let listed: Vec<Value> = beside.into_iter().chain([one_file.clone()]).collect();
+        let fake = Fake::new(move |asked| match asked.request.page {
+            "format answer" => ok(&json!({"url": "https://cf-media.sndcdn.com/k.160.m4a?Policy=p"})),
+            _ => ok(&with(song(7), &json!({"media": {"transcodings": listed}}))),
+        });
+        let track = resolve_song(&fake).await.expect("resolves");
+        let first = &track.streams[0];
+        assert_eq!((first.container, first.codec), (Container::Mp4, Codec::Aac));
+        let located = locate(first, &fake).await.expect("located");
+        assert!(matches!(&located.delivery, Delivery::File { url } if url.contains(".m4a")), "{located:?}");
+        assert!(fake.asked()[2].url.path().ends_with("/stream/progressive"));
     }
 }
