@@ -27,7 +27,8 @@ pub(super) fn readable(
         429 => Err(ExtractError::RateLimited { site: Site::Bandcamp, retry_after: answer.retry_after(now_unix) }),
         // The mobile interface reports unknown ids with 200: its 404 says that the interface itself has moved.
         404 | 410 if page != requests::MOBILE_ANSWER => Err(not_found()),
-        403 => Err(bot_check(recipe)),
+        // The delivery network blocks with 406 too.
+        403 | 406 => Err(bot_check(recipe)),
         _ if is_challenge(&answer.body, recipe) => Err(bot_check(recipe)),
         200..=299 => Ok(answer),
         300..=399 => Err(led_away()),

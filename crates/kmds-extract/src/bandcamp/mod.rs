@@ -108,12 +108,12 @@ async fn from_mobile(
     recipes: &Recipes,
 ) -> Result<Release, ExtractError> {
     let answer = ask(requests::mobile(wanted, band_id, &recipes.bandcamp), origin, recipes).await?;
-    by_id::mobile(&answer.body, wanted)
+    by_id::mobile(&answer.body, wanted).map(Release::counted)
 }
 
 async fn from_player(wanted: Wanted, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {
     let answer = ask(requests::player_page(wanted, &recipes.bandcamp), origin, recipes).await?;
-    by_id::player(&answer.text(), wanted)
+    by_id::player(&answer.text(), wanted).map(Release::counted)
 }
 
 async fn ask(

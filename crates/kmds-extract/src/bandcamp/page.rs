@@ -140,7 +140,7 @@ pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Res
         Some("track") => false,
         _ => link.is_list(),
     };
-    build(page, tralbum, link, is_album)
+    build(page, tralbum, link, is_album).map(Release::counted)
 }
 
 fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Result<Release, ExtractError> {

@@ -4,6 +4,7 @@
 //! the tracks and collections made of them. Hides covers, numbers and the reasons for locked songs.
 //! Never reads a wire format, never asks the site.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::lenient::Files;
@@ -61,6 +62,9 @@ pub(super) struct Reading<'a> {
     pub page: &'static str,
 }
 
+/// No album has more songs: a greater number of a lone track is none.
+const MOST_SONGS: u32 = 9_999;
+
 /// Lengths beyond a week are nonsense.
 const LONGEST_SECONDS: f64 = 7.0 * 86_400.0;
 
@@ -70,6 +74,23 @@ pub(super) fn duration(seconds: Option<f64>) -> Option<Duration> {
 }
 
 impl Release {
+    /// An album's songs by the site's numbers where these count them all, each once; else by their places. Some albums
+    /// give every song the same number, or begin without one, or start again with each disc.
+    pub(super) fn counted(mut self) -> Self {
+        let most = if self.is_album { u32::try_from(self.songs.len()).unwrap_or(u32::MAX) } else { MOST_SONGS };
+        let mut seen = BTreeSet::new();
+        let counts =
+            |song: &Song| song.number.is_some_and(|number| (1..=most).contains(&number) && seen.insert(number));
+        if !self.is_album {
+            self.songs
+                .iter_mut()
+                .for_each(|song| song.number = song.number.filter(|number| (1..=most).contains(number)));
+        } else if !self.songs.iter().all(counts) {
+            (1..).zip(&mut self.songs).for_each(|(place, song)| song.number = Some(place));
+        }
+        self
+    }
+
     /// The track, or the album with every song in its place.
     /// # Errors
     /// A final refusal for a lone track that cannot be played and for an album that hides all its songs; `page_changed`
@@ -175,7 +196,7 @@ impl Release {
         credit(naming, reading.recipe)
     }
 
-    /// The number the site gives, else the place in the list; 1-based.
+    /// 1-based; every song of an album has a number.
     fn place(&self, at: usize, song: &Song) -> u32 {
         song.number.unwrap_or_else(|| u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1))
     }

@@ -303,3 +303,47 @@ async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_page
     let collection = many(ALBUM, answer).await;
     assert_eq!(songs(&collection)[0].title, "Cut \u{fffd}");
 }
+
+#[tokio::test]
+async fn numbers_that_do_not_count_an_albums_songs_give_way_to_their_places() {
+    let numbered = |numbers: &[Value]| -> Vec<Value> {
+        let songs = (11..).zip(numbers).map(|(id, number)| {
+            let mut song = song(id, id, "Ebb");
+            song["track_num"] = number.clone();
+            song
+        });
+        songs.collect()
+    };
+    let table = [
+        (json!([1, 1, 1]), [1, 2, 3]),
+        (json!([null, null, null]), [1, 2, 3]),
+        (json!([null, 1, 12]), [1, 2, 3]),
+        (json!([null, 1, 2]), [1, 2, 3]),
+        (json!([1, 2, 1]), [1, 2, 3]),
+        (json!([0, 1, 2]), [1, 2, 3]),
+        (json!([-1, 2, 3]), [1, 2, 3]),
+        (json!([1, 2, 4]), [1, 2, 3]),
+        (json!([1, 2, 4_294_967_298_u64]), [1, 2, 3]),
+        (json!(["one", 2.5, true]), [1, 2, 3]),
+        (json!(["1", "2", "3"]), [1, 2, 3]),
+        (json!([2, 1, 3]), [2, 1, 3]),
+    ];
+    for (numbers, places) in table {
+        let songs_of = numbered(numbers.as_array().expect("a list"));
+        let list = many(ALBUM, album_page(&album(songs_of.clone()))).await;
+        let shown: Vec<_> = songs(&list).iter().map(|song| (song.number, song.total)).collect();
+        assert_eq!(shown, places.map(|place| (Some(place), Some(3))), "{numbers}");
+        // A song that cannot be played has the number it would have.
+        let mut one_locked = songs_of;
+        one_locked[1]["file"] = Value::Null;
+        let list = many(ALBUM, album_page(&album(one_locked))).await;
+        let shown = list.entries.iter().map(|entry| match entry {
+            Entry::Track(song) => song.number,
+            Entry::Unavailable(gone) => Some(gone.number),
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), places.map(Some), "{numbers}");
+    }
+    let mut lone = song(4, 4, "Ebb");
+    lone["track_num"] = 4_000_000_000_u64.into();
+    assert_eq!(one(TRACK, track_page(&track(lone))).await.number, None);
+}

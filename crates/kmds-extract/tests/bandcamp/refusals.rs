@@ -99,6 +99,7 @@ async fn every_failing_answer_has_its_kind_and_is_asked_for_once() {
         ("challenge", challenge(), Kind::BotCheck),
         ("challenge by its assets", page(200, "<script src=\"/_fs-ch-9/x\">"), Kind::BotCheck),
         ("Varnish", page(403, "<?xml?><h1>Error 54113</h1>"), Kind::BotCheck),
+        ("the delivery network", page(406, "<html>Not Acceptable"), Kind::BotCheck),
         ("limit", page(429, ""), Kind::RateLimited),
         ("limit with a challenge's words", page(429, "Client Challenge"), Kind::RateLimited),
         ("gone", page(404, "Sorry"), Kind::NotFound),
