@@ -179,7 +179,7 @@ mod tests {
             (&deep(100_000), json!(null)),
         ] {
             let text = format!(r#"{{"id": 7, "odd": {broken}, "list": [{broken}, 1], "last": "\ud83d\ude00"}}"#);
-            let read: Value = read(text.as_bytes()).expect(broken.get(..20).unwrap_or(broken));
+            let read: Value = read(text.as_bytes()).unwrap_or_else(|error| panic!("{broken:.20}: {error}"));
             assert_eq!((&read["id"], &read["list"][1], &read["last"]), (&json!(7), &json!(1), &json!("\u{1f600}")));
             if broken.len() < 1_000 {
                 assert_eq!((&read["odd"], &read["list"][0]), (&reads_as, &reads_as), "{broken}");

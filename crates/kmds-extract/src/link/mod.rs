@@ -4,10 +4,12 @@
 //! escapes and tracking parameters. Never makes a request: what leaves here is an id or a path checked letter by letter.
 
 pub mod bandcamp;
+mod pasted;
 pub mod soundcloud;
 pub mod youtube;
 
 pub use bandcamp::{BandPage, BandcampLink};
+pub use pasted::bare;
 pub use soundcloud::SoundCloudLink;
 pub use youtube::YouTubeLink;
 
@@ -35,6 +37,9 @@ pub enum LinkError {
     NotOurs,
     #[error("the link is longer than {MAX_LINK_BYTES} bytes")]
     TooLong,
+    /// Only one of them could be taken, and the other would be lost in silence.
+    #[error("there are two links in this text; send one link at a time")]
+    TwoLinks,
     /// A page of one of the sites that is no song and no list of songs.
     #[error("{site}: {reason}")]
     Unsupported { site: Site, reason: &'static str },
@@ -56,30 +61,25 @@ pub(crate) struct Parts {
 }
 
 impl Link {
-    /// Reads a pasted link.
+    /// Reads a pasted link, with what chats and prose leave around it.
     /// # Errors
     /// See [`LinkError`].
     pub fn parse(text: &str) -> Result<Self, LinkError> {
-        if text.len() > MAX_LINK_BYTES {
-            return Err(LinkError::TooLong);
-        }
-        let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        pasted::read(text, Self::alone)
+    }
+
+    /// Reads a text that is a link and nothing else.
+    fn alone(text: &str) -> Result<Self, LinkError> {
         if let Some(link) = soundcloud::parse_urn(text) {
             return link.map(Self::SoundCloud);
         }
         let parts = split(text).ok_or(LinkError::NotOurs)?;
-        if youtube::owns(&parts.host) {
-            youtube::parse(&parts).map(Self::YouTube)
-        } else if soundcloud::owns(&parts.host) {
+        match site_of(&parts.host).ok_or(LinkError::NotOurs)? {
+            Site::YouTube => youtube::parse(&parts).map(Self::YouTube),
             // A link without a scheme is fine, `//host` is none of SoundCloud's (field notes, 2).
-            if text.starts_with("//") {
-                return Err(LinkError::NotOurs);
-            }
-            soundcloud::parse(&parts).map(Self::SoundCloud)
-        } else if bandcamp::owns(&parts.host) {
-            bandcamp::parse(&parts).map(Self::Bandcamp)
-        } else {
-            Err(LinkError::NotOurs)
+            Site::SoundCloud if !text.starts_with("//") => soundcloud::parse(&parts).map(Self::SoundCloud),
+            Site::Bandcamp => bandcamp::parse(&parts).map(Self::Bandcamp),
+            Site::SoundCloud | Site::Other => Err(LinkError::NotOurs),
         }
     }
 
@@ -125,6 +125,17 @@ impl Link {
             Self::SoundCloud(link) => link.is_list(),
             Self::Bandcamp(link) => link.is_list(),
         }
+    }
+}
+
+/// The site that a host belongs to.
+fn site_of(host: &str) -> Option<Site> {
+    if youtube::owns(host) {
+        Some(Site::YouTube)
+    } else if soundcloud::owns(host) {
+        Some(Site::SoundCloud)
+    } else {
+        bandcamp::owns(host).then_some(Site::Bandcamp)
     }
 }
 

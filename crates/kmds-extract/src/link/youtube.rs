@@ -332,7 +332,7 @@ fn channel_id(id: &str) -> Result<YouTubeLink, LinkError> {
 fn channel_name(name: &str) -> Result<String, LinkError> {
     let fits = !name.is_empty()
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '·'))
-        && name.chars().any(|c| c != '.');
+        && !name.ends_with('.');
     const KEPT: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
     fits.then(|| percent_encoding::utf8_percent_encode(name, KEPT).to_string()).ok_or(INVALID)

@@ -60,7 +60,7 @@ async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_answ
         let mut answer = playing(&[format(140, AAC)]);
         answer["videoDetails"]["keywords"] = "ODD".into();
         let fake = Fake::player([page(200, turned(&answer.to_string()))]);
-        fake.track().await.expect(odd.get(..9).unwrap_or(odd));
+        fake.track().await.unwrap_or_else(|error| panic!("{odd:.9}: {error}"));
         assert_eq!(fake.count("player answer"), 1);
 
         let mut items = lists::songs(1..=3);

@@ -88,7 +88,7 @@ impl Resolver {
                 Err(Failure::new(Kind::UnsupportedLink, reason))
             }
             Ok(link) => Ok(Target::Native(if whole_list { link.whole_list() } else { link })),
-            Err(LinkError::NotOurs) if is_on(Site::Other) => Target::other(text),
+            Err(LinkError::NotOurs) if is_on(Site::Other) => Target::other(kmds_extract::link::bare(text)),
             Err(error) => Err(Failure::new(Kind::UnsupportedLink, error.to_string())),
         }
     }
