@@ -6,6 +6,7 @@ mod harness;
 mod crowd;
 mod forms;
 mod lists;
+mod players;
 mod tools;
 
 use std::collections::HashSet;

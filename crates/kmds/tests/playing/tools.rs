@@ -20,7 +20,7 @@ fn piped(program: &str, args: &[&str]) -> Child {
 }
 
 /// Reads a child's output on a thread: a word at its first byte, the count of all at its end.
-fn counted(child: &mut Child) -> (mpsc::Receiver<()>, std::thread::JoinHandle<usize>) {
+pub fn counted(child: &mut Child) -> (mpsc::Receiver<()>, std::thread::JoinHandle<usize>) {
     let mut out = child.stdout.take().expect("piped");
     let (sender, first) = mpsc::channel();
     let reading = std::thread::spawn(move || {

@@ -218,7 +218,11 @@ fn head(audio: &Audio, status: StatusCode) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(audio.content_type));
     headers.insert(CONTENT_DISPOSITION, disposition::inline(&audio.file_name));
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    // Ranges of a file of unknown length are served but not advertised: libavformat would jump from fragment to fragment
+    // of an MP4 it may seek in, by open ranges, which wait for the end, before it plays the first of them.
+    if audio.total.is_some() {
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
     // A name may stand for another file tomorrow: caches ask again, by the tag.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     set(&mut response, LAST_MODIFIED, httpdate::fmt_http_date(conditional::whole_seconds(audio.modified)));
