@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kmds_extract::{Container, Kind, Track, TrackId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::flight::Job;
 use super::pump::{PumpError, check};
@@ -18,7 +19,8 @@ use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::convert::Target;
 use crate::media;
-use crate::store::{self, Accepted, Lease, Publish, Row, Started, drive_error};
+use crate::store::{self, Accepted, Lease, Publish, Reader, Row, Started, drive_error};
+use crate::tag::{self, TagError};
 
 /// Marks a copy with tags in its key.
 const TAGGED: &str = "-tagged";
@@ -163,8 +165,8 @@ impl Inner {
         let stream = format!("{} of {}", job.key.rendition(), row.stream.clone().unwrap_or_default());
         self.store.started(&job.key, Started { ext: ext.clone(), total_bytes: None, stream: stream.clone() }).await?;
         let validator = format!("{} as {}", row.etag.clone().unwrap_or_default(), job.key.rendition());
-        let source = Source::finished(reader);
-        let made = match self.fill_copy(job, &mut lease, source, wish, &ext, &validator, track, row.duration).await {
+        let fill = Fill { job, wish, container, validator: &validator, ext: &ext, track, duration: row.duration };
+        let made = match self.fill_copy(&mut lease, reader, &fill).await {
             Ok(()) => check(&mut lease, container, row.duration.or(track.duration)).await,
             Err(error) => Err(error),
         };
@@ -189,32 +191,28 @@ impl Inner {
         plain.map(|row| row.key).ok_or(End::Stopped)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one fact of one call")]
-    async fn fill_copy(
-        self: &Arc<Self>,
-        job: &Arc<Job>,
-        lease: &mut Lease,
-        mut source: Source,
-        wish: Wish,
-        ext: &str,
-        validator: &str,
-        track: &Track,
-        duration: Option<std::time::Duration>,
-    ) -> Result<(), PumpError> {
+    async fn fill_copy(self: &Arc<Self>, lease: &mut Lease, reader: Reader, fill: &Fill<'_>) -> Result<(), PumpError> {
         lease.restart().await?;
-        let partial = lease.begin(validator, None, 0).await?;
-        if let (Some(target), false) = (wish.target.filter(|target| !target.is_headed_last()), wish.tags) {
+        let partial = lease.begin(fill.validator, None, 0).await?;
+        let original = reader.file();
+        let mut source = Source::finished(reader);
+        let Some(target) = fill.wish.target else {
+            // Only tags are wished for.
+            return self.write_tagged(lease, original, fill).await;
+        };
+        if !target.is_headed_last() && !fill.wish.tags {
             // Readable as it comes out.
-            self.jobs.change(job, |status| show(status, partial, ext));
-            return self.encode(job, lease, &mut source, target, duration).await;
+            self.jobs.change(fill.job, |status| show(status, partial, fill.ext));
+            return self.encode(fill.job, lease, &mut source, target, fill.duration).await;
         }
-        let scratch = Scratch::new(self.store.scratch(&format!("{}{}", job.key.track(), wish.name())), ext);
-        self.fill_scratch(&mut source, &scratch.0, wish.target, duration).await?;
-        if let Some(target) = wish.target.filter(|target| target.is_headed_last()) {
-            self.state_length(&scratch.0, target.container()).await?;
+        let name = format!("{}{}", fill.job.key.track(), fill.wish.name());
+        let scratch = Scratch(self.store.scratch(&name));
+        let file = Arc::new(self.fill_scratch(&mut source, &scratch.0, target, fill.duration).await?);
+        if target.is_headed_last() {
+            self.state_length(Arc::clone(&file), fill.container).await?;
         }
-        if wish.tags {
-            self.write_tags(&scratch.0, track).await?;
+        if fill.wish.tags {
+            return self.write_tagged(lease, file, fill).await;
         }
         let mut file = tokio::fs::File::open(&scratch.0).await.map_err(drive_error("read a copy back"))?;
         loop {
@@ -227,62 +225,97 @@ impl Inner {
     }
 
     /// Writes the length into a head that was made before it was known.
-    async fn state_length(&self, path: &Path, container: Container) -> Result<(), PumpError> {
-        let path = path.to_owned();
-        let stated = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::options().read(true).write(true).open(path)?;
-            media::state_length(&file, container)
-        });
+    async fn state_length(&self, file: Arc<std::fs::File>, container: Container) -> Result<(), PumpError> {
+        let stated = tokio::task::spawn_blocking(move || media::state_length(&file, container));
         Ok(stated.await.map_err(|error| PumpError::Broken(error.to_string()))??)
     }
 
-    async fn write_tags(&self, path: &Path, track: &Track) -> Result<(), PumpError> {
-        let cover = match self.cover_of(track).await {
+    /// The audio of `file` behind tags of its own, passed on as it is read. One at a time: the cover is in it.
+    async fn write_tagged(
+        &self,
+        lease: &mut Lease,
+        file: Arc<std::fs::File>,
+        fill: &Fill<'_>,
+    ) -> Result<(), PumpError> {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let broken = |error: String| PumpError::Broken(error);
+        let cover = match self.cover_of(fill.track).await {
             Ok(cover) => cover.map(|cover| cover.bytes),
             Err(failure) => {
-                tracing::info!(track = %track.id, "tagged without a cover: {failure}");
+                tracing::info!(track = %fill.track.id, "tagged without a cover: {failure}");
                 None
             }
         };
-        let (path, song) = (path.to_owned(), track.clone());
-        let convert = |sentence: String| PumpError::Convert(Failure::new(Kind::ConversionFailed, sentence));
-        // A thread for this alone: the library reads the whole file into memory, and glibc keeps some of that for each
-        // thread that ever did so; of the eight threads for the drive it was 10 MB for ever.
+        let _one = ONE.acquire().await.map_err(|error| broken(error.to_string()))?;
+        let (sender, mut pieces) = mpsc::channel(2);
+        let (song, container) = (fill.track.clone(), fill.container);
+        let write = move || {
+            let mut out = std::io::BufWriter::with_capacity(PIECE_BYTES, Pieces(sender));
+            tag::copy(&file, container, &song, cover.as_deref(), &mut out)?;
+            std::io::Write::flush(&mut out).map_err(TagError::from)
+        };
+        // A thread for this alone: it waits for the lease, whose writes need the others.
         let (done, tagged) = tokio::sync::oneshot::channel();
-        let write = move || drop(done.send(crate::tag::write(&path, &song, cover.as_deref())));
-        std::thread::Builder::new().name("tags".to_owned()).spawn(write).map_err(|error| convert(error.to_string()))?;
-        tagged.await.map_err(|error| convert(error.to_string()))?.map_err(|error| convert(error.to_string()))
+        let thread = std::thread::Builder::new().name("tags".to_owned());
+        thread.spawn(move || done.send(write())).map_err(|error| broken(error.to_string()))?;
+        while let Some(piece) = pieces.recv().await {
+            lease.write(piece).await?;
+        }
+        tagged.await.map_err(|error| broken(error.to_string()))?.map_err(|error| match error {
+            TagError::NotTaken(_) => PumpError::Convert(Failure::new(Kind::ConversionFailed, error.to_string())),
+            TagError::Drive(error) => PumpError::Store(drive_error("write tags")(error)),
+        })
     }
 
-    /// The audio into a temporary file: tags are written in place.
+    /// What ffmpeg makes, in a temporary file: its length or its tags come to stand before it.
     async fn fill_scratch(
         &self,
         source: &mut Source,
         path: &Path,
-        target: Option<Target>,
+        target: Target,
         duration: Option<std::time::Duration>,
-    ) -> Result<(), PumpError> {
+    ) -> Result<std::fs::File, PumpError> {
         let refused = |error| PumpError::Store(drive_error("write a copy")(error));
-        let mut file = tokio::fs::File::create(path).await.map_err(refused)?;
-        match target {
-            None => {
-                while let Some(piece) = source.next().await? {
-                    file.write_all(&piece).await.map_err(refused)?;
-                }
+        let options = std::fs::File::options().read(true).write(true).create(true).truncate(true).clone();
+        let mut file = tokio::fs::OpenOptions::from(options).open(path).await.map_err(refused)?;
+        let (sender, mut pieces) = mpsc::channel(1);
+        let writing = async {
+            while let Some(piece) = pieces.recv().await {
+                let piece: Bytes = piece;
+                file.write_all(&piece).await.map_err(refused)?;
             }
-            Some(target) => {
-                let (sender, mut pieces) = tokio::sync::mpsc::channel(1);
-                let writing = async {
-                    while let Some(piece) = pieces.recv().await {
-                        let piece: Bytes = piece;
-                        file.write_all(&piece).await.map_err(refused)?;
-                    }
-                    Ok(())
-                };
-                tokio::try_join!(self.encode_into(source, target, duration, sender), writing)?;
-            }
-        }
-        file.flush().await.map_err(refused)
+            file.flush().await.map_err(refused)
+        };
+        tokio::try_join!(self.encode_into(source, target, duration, sender), writing)?;
+        Ok(file.into_std().await)
+    }
+}
+
+/// What is made, of what.
+struct Fill<'a> {
+    job: &'a Arc<Job>,
+    wish: Wish,
+    container: Container,
+    validator: &'a str,
+    ext: &'a str,
+    track: &'a Track,
+    duration: Option<std::time::Duration>,
+}
+
+/// Hands on what is written, as fast as it is taken.
+struct Pieces(mpsc::Sender<Bytes>);
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A cover is one large write.
+        let piece = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
+        let gone = |_| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        self.0.blocking_send(Bytes::copy_from_slice(piece)).map_err(gone)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -299,13 +332,6 @@ fn copy_trouble(error: PumpError) -> End {
 
 /// A temporary file, removed whatever happens.
 struct Scratch(PathBuf);
-
-impl Scratch {
-    /// The extension tells the tag library what it is.
-    fn new(path: PathBuf, ext: &str) -> Self {
-        Self(path.with_extension(ext))
-    }
-}
 
 impl Drop for Scratch {
     fn drop(&mut self) {

@@ -46,6 +46,12 @@ impl Reader {
         Self { file: partial.file(), extent: Extent::Growing(partial.subscribe()), nowait: true, _hold: hold }
     }
 
+    /// The file itself, for those who read all over it; it stays readable whatever becomes of its name.
+    #[must_use]
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
     /// Up to `max` (at most [`READ_BYTES`]) bytes from `offset`, waiting while none are there yet. Empty at the end.
     /// Dropping the future loses nothing.
     /// # Errors

@@ -1,7 +1,6 @@
 //! Where a file came from, by the comment in its tags.
 //!
-//! Owns where each container keeps a comment. The tag library reads every tag there is, with 230 KB of code for MP3 and
-//! 110 KB for the others; the way to one comment is short. Never reads audio, and never more of a file than that way.
+//! Owns where each container keeps a comment. Never reads audio, and never more of a file than the way to that comment.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -153,3 +153,33 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
         assert_eq!(kmds.whole(&reply["Songs"][0]).await, original);
     }
 }
+
+/// The most a process ever held, in bytes.
+fn most_resident(kmds: &Kmds) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kmds.pid())).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+#[tokio::test]
+async fn a_long_song_gets_its_tags_in_memory_that_does_not_grow_with_it() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let lab = Lab::start().await;
+    // 5 MB of MP3, 53 MB of WAV.
+    let song = lab.bandcamp().track("A Mix").seconds(300.0).publish();
+    let kmds = super::harness::Setup::of(&lab)
+        .set("PATH", &std::env::var("PATH").unwrap_or_default())
+        .set("KMDS_CACHE__MAX_BYTES", "4000000000")
+        .start();
+    kmds.download(&song.link()).await;
+    // The cover and the encoder's pipes are in it.
+    let before = most_resident(&kmds) + (12 << 20);
+    for form in ["wav", "flac", "original"] {
+        let path = format!("/api/v1/tracks/bandcamp/{}/audio?rendition={form}&tags=true&wait=120", song.id());
+        let answer = kmds.http.get(kmds.at(&path)).header("range", "bytes=0-99").send().await.expect("an answer");
+        assert_eq!(answer.status(), 206, "{form}: {}", kmds.log());
+        assert!(most_resident(&kmds) < before, "{form}: {} of {before} bytes", most_resident(&kmds));
+    }
+}
