@@ -141,7 +141,7 @@ impl Ffmpeg {
     /// # Errors
     /// [`ConvertError::Missing`] where it is not installed.
     pub async fn version(&self) -> Result<String, ConvertError> {
-        let out = Command::new(&*self.command).arg("-version").stdin(Stdio::null()).kill_on_drop(true).output();
+        let out = self.command().arg("-version").stdin(Stdio::null()).kill_on_drop(true).output();
         let out = timeout(VERSION_WAIT, out)
             .await
             .map_err(|_| self.missing(&std::io::ErrorKind::TimedOut.into()))?
@@ -159,7 +159,7 @@ impl Ffmpeg {
             .acquire_owned()
             .await
             .map_err(|_| ConvertError::Failed("the service stops".to_owned()))?;
-        let mut command = Command::new(&*self.command);
+        let mut command = self.command();
         command
             .args(["-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-i", "pipe:0", "-vn", "-sn"])
             .args(["-map", "0:a:0", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"])
@@ -182,6 +182,15 @@ impl Ffmpeg {
         let pace = Arc::new(Pace::new(stall));
         let output = Output { child, stdout, complaints, pace: Arc::clone(&pace), _slot: slot };
         Ok(Conversion { feed: Feed { stdin, pace }, output })
+    }
+
+    /// With nothing of our environment but where programs and libraries lie: the rest of it, secrets too, is not ffmpeg's.
+    fn command(&self) -> Command {
+        const KEPT: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR"];
+        let mut command = Command::new(&*self.command);
+        command.env_clear().env("LANG", "C.UTF-8");
+        command.envs(KEPT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command
     }
 
     fn missing(&self, error: &std::io::Error) -> ConvertError {

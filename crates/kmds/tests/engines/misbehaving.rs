@@ -34,7 +34,7 @@ async fn one_that_hangs_is_ended_with_its_children() {
     let body = "trap '' TERM; sleep 600 & echo $! > \"$NOTES/child\"; sleep 600";
     let (kmds, wrapper, _lab) = native_error_stands(body, &[SOON]).await;
     assert!(!wrapper.note("child").is_empty(), "the child had started");
-    assert!(kmds.log().contains("did not finish within"), "{}", kmds.log());
+    kmds.until("its end is told", async || kmds.log().contains("did not finish within")).await;
 }
 
 #[tokio::test]
@@ -46,20 +46,20 @@ async fn one_that_ends_but_leaves_a_child_behind_takes_it_along() {
 #[tokio::test]
 async fn one_that_prints_a_hundred_megabytes_is_cut_off() {
     let (kmds, ..) = native_error_stands("yes '{\"id\": \"x\"}' | head -c 104857600; sleep 600", &[]).await;
-    assert!(kmds.log().contains("printed more than it should"), "{}", kmds.log());
+    kmds.until("its end is told", async || kmds.log().contains("printed more than it should")).await;
 }
 
 #[tokio::test]
 async fn one_that_complains_for_a_hundred_megabytes_is_heard_to_the_last_line() {
     let body = "yes WARNING | head -c 104857600 >&2; echo 'ERROR: [x] y: something odd' >&2; exit 1";
     let (kmds, ..) = native_error_stands(body, &[]).await;
-    assert!(kmds.log().contains("something odd"), "{}", kmds.log());
+    kmds.until("its end is told", async || kmds.log().contains("something odd")).await;
 }
 
 #[tokio::test]
 async fn one_that_crashes_is_told_so() {
     let (kmds, ..) = native_error_stands("kill -SEGV $$", &[]).await;
-    assert!(kmds.log().contains("signal: 11"), "{}", kmds.log());
+    kmds.until("its end is told", async || kmds.log().contains("signal: 11")).await;
 }
 
 #[tokio::test]

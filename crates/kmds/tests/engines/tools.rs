@@ -83,6 +83,11 @@ impl Wrapper {
         self.note("pids").lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// A file among its notes.
+    pub fn leave(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path(name), text).expect("written");
+    }
+
     pub fn note(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path(name)).unwrap_or_default()
     }
