@@ -77,6 +77,9 @@ pub struct Hosts {
     pub pages: Vec<String>,
     pub media: Vec<String>,
     pub covers: Vec<String>,
+    /// Further hosts that yt-dlp may ask, and nobody else.
+    #[serde(default)]
+    pub second_engine: Vec<String>,
     /// Least seconds between the starts of two metadata requests to the site; 0 for none.
     pub pace: f64,
     /// Audio and covers may come from any public name: sites that only yt-dlp reads. Never in a file.
@@ -99,8 +102,14 @@ pub fn is_public_name(host: &str) -> bool {
 }
 
 /// Hosts of the sites that only yt-dlp reads: we ask none of their pages, and any public name for what yt-dlp yields.
-static ANY_PUBLIC: Hosts =
-    Hosts { pages: Vec::new(), media: Vec::new(), covers: Vec::new(), pace: 0.0, any_public: true };
+static ANY_PUBLIC: Hosts = Hosts {
+    pages: Vec::new(),
+    media: Vec::new(),
+    covers: Vec::new(),
+    second_engine: Vec::new(),
+    pace: 0.0,
+    any_public: true,
+};
 
 impl Hosts {
     fn matches(list: &[String], host: &str) -> bool {
@@ -119,6 +128,11 @@ impl Hosts {
     #[must_use]
     pub fn allows_media(&self, host: &str) -> bool {
         Self::matches(&self.media, host) || (self.any_public && is_public_name(host))
+    }
+
+    #[must_use]
+    pub fn allows_second_engine(&self, host: &str) -> bool {
+        Self::matches(&self.second_engine, host)
     }
 
     #[must_use]

@@ -8,7 +8,7 @@ use super::{App, Failure, store_failure};
 use crate::config::Config;
 use crate::convert::Ffmpeg;
 use crate::engine::YtDlp;
-use crate::origin::SharedRecipes;
+use crate::origin::{Client, ClientConfig, SharedRecipes};
 
 /// What the cache's drive can do. `sentences` tell what is wrong, the worst first.
 #[derive(Debug, Clone)]
@@ -36,9 +36,16 @@ pub async fn tools(config: &Config) -> Tools {
         // A folder of its own: where the service's cannot be used, that is no fault of yt-dlp.
         let own = std::env::temp_dir().join(format!("kmds-doctor-{}", std::process::id()));
         let config = Config { state_dir: own.clone(), ..config.clone() };
-        let version = YtDlp::new(&config, SharedRecipes::default()).version().await;
+        let version = async {
+            // It tells its version without going out.
+            let client = Client::new(&ClientConfig::default(), SharedRecipes::default());
+            let client = client.map_err(|error| error.to_string())?;
+            let tool = YtDlp::new(&config, client, SharedRecipes::default());
+            tool.version().await.map_err(|error| error.to_string())
+        };
+        let version = version.await;
         let _ = std::fs::remove_dir_all(own);
-        Some(version.map_err(|error| error.to_string()))
+        Some(version)
     };
     let ffmpeg = async { Ffmpeg::new(&config.ffmpeg).version().await.map_err(|error| error.to_string()) };
     let (ytdlp, ffmpeg) = tokio::join!(ytdlp, ffmpeg);

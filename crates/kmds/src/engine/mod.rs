@@ -83,7 +83,7 @@ impl Engines {
     #[must_use]
     pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
         let breakers = Site::NATIVE.into_iter().map(|site| (site, Breaker::new(recipes.clone()))).collect();
-        let ytdlp = config.ytdlp.enabled.then(|| YtDlp::new(config, recipes.clone()));
+        let ytdlp = config.ytdlp.enabled.then(|| YtDlp::new(config, client.clone(), recipes.clone()));
         if let Some(tool) = &ytdlp {
             tool.sweep();
         }

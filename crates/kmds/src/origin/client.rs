@@ -21,6 +21,7 @@ use super::memory::Memory;
 use super::pace::Pace;
 use super::page::{BodyError, Collector};
 use super::random;
+use super::relay::Relay;
 use super::resolver::AddressRefused;
 use super::url::{MediaUrl, PublicLink, Purpose};
 use super::{Counters, SharedRecipes, count};
@@ -137,6 +138,13 @@ impl Client {
     /// A sentence for the one who sent the link.
     pub async fn leads_outside(&self, link: &PublicLink) -> Result<(), String> {
         self.egress(Site::Other).check_host(link.host()).await
+    }
+
+    /// A proxy of our own for one run of the second engine: it reaches what the site's requests may reach, by the same way.
+    /// # Errors
+    /// It cannot be opened.
+    pub async fn relay(&self, site: Site) -> Result<Relay, String> {
+        Relay::open(site, Arc::clone(self.egress(site)), self.shared.recipes.clone()).await
     }
 
     fn closed_by_hand(&self, site: Site) -> Option<String> {

@@ -3,16 +3,24 @@
 //! Owns the check of these settings and building one HTTP client for each distinct way out, on first use. Hides TLS
 //! and the HTTP library's set-up. Never reads proxy settings of the environment, and never follows a redirect itself.
 
-use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
+use base64::Engine as _;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::rt::TokioIo;
+use kmds_extract::recipes::is_public_name;
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use url::Url;
+use tokio::net::{TcpSocket, TcpStream};
+use tower_service::Service as _;
+use url::{Host, Url};
 
 use super::ahead::{self, Clients, Known};
 use super::outside::{self, Outside};
@@ -56,6 +64,12 @@ impl Family {
             Self::V6 => address.is_ipv6(),
         }
     }
+}
+
+/// The proxy of a way out, connected to, and what it wants to be told.
+pub(super) struct Onward {
+    pub stream: TcpStream,
+    pub credential: Option<HeaderValue>,
 }
 
 /// A setting of the way out that cannot be used.
@@ -196,7 +210,92 @@ impl Egress {
 
     /// Resolves a name and refuses it as the connections of this way out would. Behind a proxy nothing is asked.
     pub(super) async fn check_host(&self, host: &str) -> Result<(), String> {
-        if self.proxy.is_some() { Ok(()) } else { self.guard.check(host).await }
+        if self.proxy.is_some() { Ok(()) } else { self.addresses(host).await.map(drop) }
+    }
+
+    pub(super) const fn is_proxied(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    /// Where a name leads, if all of it may be connected to.
+    pub(super) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, String> {
+        self.guard.addresses(host).await
+    }
+
+    /// A connection to one of these, from the address of this way out.
+    pub(super) async fn connect_to(&self, addresses: &[SocketAddr], port: u16) -> io::Result<TcpStream> {
+        let mut failed = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the wanted family");
+        for at in addresses {
+            if self.source_address.is_some_and(|source| source.is_ipv4() != at.is_ipv4()) {
+                continue;
+            }
+            let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            if let Some(source) = self.source_address {
+                socket.bind(SocketAddr::new(source, 0))?;
+            }
+            match tokio::time::timeout(self.connect, socket.connect(SocketAddr::new(at.ip(), port))).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failed = error,
+                Err(_) => failed = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(failed)
+    }
+
+    /// What the proxy of this way out may be asked for: it looks names up itself, so of an address in them nothing is
+    /// known here; an address, and a name of the local network, is.
+    pub(super) fn admit_through_proxy(&self, host: &Host) -> Result<(), String> {
+        match host {
+            Host::Ipv4(address) => self.guard.admits((*address).into()),
+            Host::Ipv6(address) => self.guard.admits((*address).into()),
+            Host::Domain(name) if is_public_name(name) => Ok(()),
+            Host::Domain(name) => Err(format!("{name} is no public name")),
+        }
+    }
+
+    /// A connection to a site through the proxy of this way out.
+    pub(super) async fn through_proxy(&self, host: &Host, port: u16) -> Result<TcpStream, String> {
+        let Some(proxy) = &self.proxy else { return Err("no proxy is set".to_owned()) };
+        let (user, password) = credential_of(proxy);
+        let uri = |text: String| text.parse::<Uri>().map_err(|error| error.to_string());
+        let (at, to) = (uri(without_user(proxy))?, uri(format!("https://{host}:{port}"))?);
+        let opened = async {
+            if proxy.scheme() == "http" {
+                let tunnel = Tunnel::new(at, self.to_proxy());
+                let mut tunnel = match basic(&user, &password) {
+                    Some(credential) => tunnel.with_auth(credential),
+                    None => tunnel,
+                };
+                tunnel.call(to).await.map_err(|error| for_people(&error))
+            } else {
+                let socks = SocksV5::new(at, self.to_proxy()).local_dns(false);
+                let mut socks = if user.is_empty() { socks } else { socks.with_auth(user, password) };
+                socks.call(to).await.map_err(|error| for_people(&error))
+            }
+        };
+        // The proxy connects too.
+        let opened = tokio::time::timeout(self.connect * 2, opened).await;
+        opened.map_err(|_| "the proxy did not answer in time".to_owned())?.map(TokioIo::into_inner)
+    }
+
+    /// A connection to the proxy itself, where it takes requests in the clear; `None` where there is no such proxy.
+    pub(super) async fn plain_proxy(&self) -> Option<Result<Onward, String>> {
+        let proxy = self.proxy.as_ref().filter(|proxy| proxy.scheme() == "http")?;
+        let (user, password) = credential_of(proxy);
+        let connected = async {
+            let at = without_user(proxy).parse::<Uri>().map_err(|error| error.to_string())?;
+            let stream = self.to_proxy().call(at).await.map_err(|error| for_people(&error))?;
+            Ok(Onward { stream: stream.into_inner(), credential: basic(&user, &password) })
+        };
+        Some(connected.await)
+    }
+
+    /// To the host the operator named, whatever its address.
+    fn to_proxy(&self) -> HttpConnector {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(self.connect));
+        connector.set_local_address(self.source_address);
+        connector
     }
 
     fn build(&self) -> Result<Clients, EgressError> {
@@ -282,6 +381,29 @@ fn read_proxy(text: &str) -> Result<Url, EgressError> {
         _ => return Err(EgressError::Proxy),
     }
     Ok(url)
+}
+
+/// User and password as they are, not as a URL spells them.
+fn credential_of(proxy: &Url) -> (String, String) {
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    (plain(proxy.username()), plain(proxy.password().unwrap_or_default()))
+}
+
+fn without_user(proxy: &Url) -> String {
+    let port = proxy.port_or_known_default().unwrap_or(1080);
+    format!("{}://{}:{port}", proxy.scheme(), proxy.host_str().unwrap_or_default())
+}
+
+fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    let word = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {word}")).ok().filter(|_| !user.is_empty())?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The innermost reason: the outer ones say only that there is one.
+fn for_people(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), for_people)
 }
 
 fn read_check_url(text: &str) -> Result<Url, EgressError> {

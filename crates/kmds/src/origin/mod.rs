@@ -3,7 +3,7 @@
 //! Owns which host may be asked ([`url`]), which address may be connected to ([`resolver`]), from where and through
 //! which proxy ([`egress`]), how fast ([`pace`]), how often again and how long ([`client`]), how large ([`page`]), what
 //! is connected to meanwhile ([`ahead`]), the small memory between resolves ([`memory`]), and closing a way out that
-//! leads from a forbidden address ([`outside`]). Hides the HTTP library: no type of it appears outside.
+//! leads from a forbidden address ([`outside`]), and holding yt-dlp to the same rules ([`relay`]). Hides the HTTP library: no type of it appears outside.
 //! Never interprets a page or an audio byte, never writes audio, and never prints a signed URL.
 
 mod ahead;
@@ -15,6 +15,7 @@ mod outside;
 mod pace;
 mod page;
 mod random;
+pub mod relay;
 pub mod resolver;
 pub mod url;
 
@@ -26,6 +27,7 @@ use kmds_extract::{Recipes, Site};
 pub use client::{Client, ClientConfig};
 pub use egress::{EgressConfig, EgressError, Family};
 pub use media::{ByteRange, ContentRange, Cover, MediaAnswer, MediaAsk, MediaBody, MediaError};
+pub use relay::Relay;
 pub use url::MediaUrl;
 
 /// The recipes in force, shared by everyone who reads them; a reload replaces them whole.

@@ -141,10 +141,16 @@ impl Guard {
         let _ = self.0.checked.set(family);
     }
 
-    /// Whether every address of this name may be connected to.
-    pub(super) async fn check(&self, host: &str) -> Result<(), String> {
+    /// The addresses of this name that may be connected to, of the wanted family; none of it if one may not.
+    pub(super) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, String> {
         let found = addresses_of(host.to_owned()).await.map_err(|error| format!("{host} cannot be found: {error}"))?;
-        self.0.admit(host, found).map(drop).map_err(|refused| refused.to_string())
+        self.0.admit(host, found).map_err(|refused| refused.to_string())
+    }
+
+    /// Whether an address that was named as such may be connected to.
+    pub(super) fn admits(&self, address: IpAddr) -> Result<(), String> {
+        let at = vec![SocketAddr::new(address, 0)];
+        self.0.admit(&address.to_string(), at).map(drop).map_err(|refused| refused.to_string())
     }
 }
 

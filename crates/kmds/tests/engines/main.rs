@@ -13,3 +13,4 @@ mod misbehaving;
 mod other_sites;
 mod tags;
 mod tools;
+mod way_out;

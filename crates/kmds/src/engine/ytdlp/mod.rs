@@ -19,8 +19,8 @@ use kmds_extract::{ExtractError, Link, Resolved, Site, Source, Track};
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, EgressSettings, YtDlpConfig};
-use crate::origin::SharedRecipes;
 use crate::origin::url::PublicLink;
+use crate::origin::{Client, SharedRecipes};
 
 /// Songs asked for at most from one list: each costs yt-dlp seconds.
 const LIST_SONGS: usize = 200;
@@ -66,6 +66,7 @@ pub struct YtDlp {
 struct Inner {
     config: YtDlpConfig,
     egress: BTreeMap<Site, EgressSettings>,
+    client: Client,
     recipes: SharedRecipes,
     work_dir: PathBuf,
     slots: Semaphore,
@@ -85,7 +86,7 @@ struct Ask<'a> {
 
 impl YtDlp {
     #[must_use]
-    pub fn new(config: &Config, recipes: SharedRecipes) -> Self {
+    pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
         let work_dir = config.state_dir.join("ytdlp");
         let egress = config.sites.iter().map(|(site, of)| (*site, of.egress.clone())).collect();
         Self {
@@ -93,6 +94,7 @@ impl YtDlp {
                 slots: Semaphore::new(config.ytdlp.max.max(1)),
                 config: config.ytdlp.clone(),
                 egress,
+                client,
                 recipes,
                 work_dir,
                 runs: AtomicU64::new(0),
@@ -185,6 +187,7 @@ impl YtDlp {
             command: config.command.clone(),
             args: Vec::new(),
             work_dir: self.inner.work_dir.clone(),
+            proxy: None,
             ca_file: self.inner.egress.get(&site).and_then(|egress| egress.ca_file.clone()),
             cookies_file: config.cookies_file.clone(),
             timeout: config.timeout,
@@ -211,14 +214,19 @@ impl YtDlp {
     async fn ask_once(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
         let _slot = self.inner.slots.acquire().await.map_err(|_| YtDlpError::Broken("shutting down".to_owned()))?;
         self.inner.runs.fetch_add(1, Ordering::Relaxed);
-        let run = process::Run { args: self.arguments(ask), timeout: ask.within, ..self.run(ask.site) };
+        let relay = self.inner.client.relay(ask.site).await.map_err(YtDlpError::Broken)?;
+        let proxy = Some(relay.url().to_owned());
+        let run = process::Run { args: self.arguments(ask), proxy, timeout: ask.within, ..self.run(ask.site) };
         let out = run.output().await?;
         let lines: Vec<String> = out.stdout.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
         match (lines.is_empty(), out.timed_out) {
             // The songs of a list that came in time are worth having.
             (false, cut) if !cut || ask.list => Ok((lines, cut)),
             (_, true) => Err(YtDlpError::TimedOut(ask.within)),
-            _ => Err(read::failure(ask.site, &out.stderr, out.status.as_deref())),
+            _ => Err(match relay.refused() {
+                Some(why) => kept_inside(ask.site, why),
+                None => read::failure(ask.site, &out.stderr, out.status.as_deref()),
+            }),
         }
     }
 
@@ -248,20 +256,17 @@ impl YtDlp {
             args.extend(["--no-playlist".into(), "-I".into(), "1".into()]);
         }
         args.extend(["-f".into(), formats(ask.accept).into(), "-O".into(), TEMPLATE.into()]);
-        if let Some(egress) = self.inner.egress.get(&ask.site) {
-            if let Some(proxy) = &egress.proxy {
-                args.extend(["--proxy".into(), proxy.clone()]);
-            } else {
-                // An empty one: variables of the environment are not read.
-                args.extend(["--proxy".into(), String::new()]);
-            }
-            if let Some(address) = egress.source_address {
-                args.extend(["--source-address".into(), address.to_string()]);
-            }
-        }
         args.extend(self.inner.config.extra_args.iter().cloned());
         args.extend(["--".into(), ask.url.to_owned()]);
         args
+    }
+}
+
+/// It was led to an address that nothing here may ask.
+fn kept_inside(site: Site, why: String) -> YtDlpError {
+    match site {
+        Site::Other => YtDlpError::Extract(ExtractError::UnsupportedLink { reason: why }),
+        _ => YtDlpError::Broken(why),
     }
 }
 

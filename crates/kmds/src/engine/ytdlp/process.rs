@@ -23,6 +23,8 @@ pub struct Run {
     pub args: Vec<String>,
     /// Parent of this run's own folder.
     pub work_dir: PathBuf,
+    /// The only way out it is given.
+    pub proxy: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub cookies_file: Option<PathBuf>,
     pub timeout: Duration,
@@ -56,6 +58,10 @@ impl Run {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .process_group(0);
+        // Not among the arguments, which every program of this machine can read.
+        for name in ["all_proxy", "http_proxy", "https_proxy"] {
+            command.envs(self.proxy.iter().map(|url| (name, url)));
+        }
         if let Some(ca_file) = &self.ca_file {
             let bundle = folder.path.join("roots.pem");
             roots_with(ca_file, &bundle).map_err(|error| broken("egress.ca_file", error))?;
