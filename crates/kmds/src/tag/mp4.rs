@@ -204,13 +204,11 @@ fn shift_bases(moof: &mut [u8], shift: Move) -> Result<(), TagError> {
     })
 }
 
+/// What is done to a box: by its kind, to its payload.
+type Change<'a> = &'a mut dyn FnMut(&[u8; 4], &mut [u8]) -> Result<(), TagError>;
+
 /// Hands the payload of every box at the end of `path` to `change`.
-fn each_under(
-    bytes: &mut [u8],
-    path: &[&[u8; 4]],
-    depth: usize,
-    change: &mut dyn FnMut(&[u8; 4], &mut [u8]) -> Result<(), TagError>,
-) -> Result<(), TagError> {
+fn each_under(bytes: &mut [u8], path: &[&[u8; 4]], depth: usize, change: Change<'_>) -> Result<(), TagError> {
     for (child, [_, body, end]) in children(bytes, 0, bytes.len())? {
         let Some(payload) = bytes.get_mut(body..end) else { continue };
         match path.get(depth) {

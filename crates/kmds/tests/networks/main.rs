@@ -152,3 +152,55 @@ async fn a_sites_name_that_leads_to_a_private_address_is_not_followed() {
     assert!(reply["Error"].as_str().is_some_and(|sentence| sentence.contains("10.9.9.9")), "{reply}");
     assert_eq!(cable.callers(), []);
 }
+
+/// A yt-dlp of its own for this service, as it is or with other arguments; `None`, said loudly, where there is none.
+fn with_ytdlp(setup: harness::Setup, arguments: &str) -> Option<harness::Setup> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(ytdlp) = std::env::var("KMDS_TEST_YTDLP").ok().filter(|path| !path.is_empty()) else {
+        eprintln!("SKIPPED: KMDS_TEST_YTDLP does not name a yt-dlp to test with");
+        return None;
+    };
+    let script = setup.folder.path("yt-dlp");
+    std::fs::write(&script, format!("#!/bin/sh\nexec '{ytdlp}' {arguments}\n")).expect("a script");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let setup = setup.set("KMDS_ENGINES__YTDLP__ENABLED", "true");
+    Some(setup.set("KMDS_ENGINES__YTDLP__COMMAND", &script.display().to_string()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn yt_dlp_leaves_from_the_address_its_sites_setting_names() {
+    let lab = Lab::start().await;
+    let Some(cable) = Cable::lay(&lab) else { return };
+    for address in ["198.51.100.7/24", "198.51.100.9/24"] {
+        cable.has(address);
+    }
+    let song = bandcamp(&lab, "Song");
+    everywhere(&cable, &song, false);
+    let setup = cable.setup(&lab).set("KMDS_BANDCAMP__EGRESS__SOURCE_ADDRESS", "198.51.100.9");
+    let Some(setup) = with_ytdlp(setup, "\"$@\"") else { return };
+    // Our own engine does not understand the page.
+    lab.inject(kmds_lab::Fault::ChangedPage.on_pages().of_site(kmds_lab::Site::Bandcamp).only_agent("rv:140.0"));
+    let kmds = setup.start();
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    let metrics = kmds.get("/metrics").await.text().await.expect("metrics");
+    assert!(metrics.contains("kmds_ytdlp_runs_total 1"), "{}", kmds.log());
+    assert_eq!(sources(&cable, |_| true), ["198.51.100.9"], "{:?}", cable.callers());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_leads_inside_is_not_followed_by_yt_dlp_either() {
+    let lab = Lab::start().await;
+    let Some(cable) = Cable::lay(&lab) else { return };
+    cable.has("198.51.100.7/24");
+    cable.host("media.elsewhere.example", &["45.77.1.50"]);
+    cable.host("inside.elsewhere.example", &["10.9.9.9"]);
+    cable.host("both.elsewhere.example", &["45.77.1.51", "10.9.9.10"]);
+    for astray in ["http://inside.elsewhere.example/", "https://both.elsewhere.example/", "http://10.9.9.9/"] {
+        let setup = cable.setup(&lab).set("KMDS_ENGINES__YTDLP__SITES", "any");
+        let Some(setup) = with_ytdlp(setup, &format!("-q -J {astray}")) else { return };
+        let kmds = setup.start();
+        let (status, reply) = kmds.fetch("https://media.elsewhere.example/clip/7").await;
+        assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()), "{astray}: {reply}");
+        assert!(cable.callers().is_empty(), "{astray}: {:?}", cable.callers());
+    }
+}
