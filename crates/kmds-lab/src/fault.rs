@@ -38,6 +38,8 @@ pub enum Fault {
     ChangedEtag(u64),
     /// URLs handed out so far die when this byte of the song is reached; new ones work.
     ExpiredAt(u64),
+    /// No range that reaches beyond this byte of the song is served, whatever URL asks for it: 403.
+    WallAt(u64),
     /// This status, with `Retry-After` in seconds.
     Status(u16, Option<u32>),
     /// A gzip body that ends in the middle.
@@ -77,6 +79,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("wrong_bytes", ""),
     ("changed_etag", "at this byte (65536)"),
     ("expired_at", "at this byte (65536)"),
+    ("wall_at", "at this byte (65536)"),
     ("status", "code[,retry-after seconds]"),
     ("cut_gzip", ""),
     ("gzip_bomb", ""),
@@ -106,6 +109,7 @@ impl Fault {
             Self::WrongBytes => ("wrong_bytes", String::new()),
             Self::ChangedEtag(at) => ("changed_etag", at.to_string()),
             Self::ExpiredAt(at) => ("expired_at", at.to_string()),
+            Self::WallAt(at) => ("wall_at", at.to_string()),
             Self::Status(code, None) => ("status", code.to_string()),
             Self::Status(code, Some(seconds)) => ("status", format!("{code},{seconds}")),
             Self::CutGzip => ("cut_gzip", String::new()),
@@ -160,6 +164,7 @@ impl FromStr for Fault {
             "wrong_bytes" => Self::WrongBytes,
             "changed_etag" => Self::ChangedEtag(number(65_536)?),
             "expired_at" => Self::ExpiredAt(number(65_536)?),
+            "wall_at" => Self::WallAt(number(65_536)?),
             "status" => {
                 let (code, after) = rest.split_once(',').unwrap_or((rest, ""));
                 let code = code.parse().map_err(|_| format!("fault status: {code:?} is no status code"))?;

@@ -75,6 +75,10 @@ impl Sending<'_> {
                 wire.channel.shutdown().await?;
                 Ok(After::Close)
             }
+            Fault::WallAt(at) => {
+                let beyond = reply.from_song.as_ref().is_some_and(|(_, from)| from + reply.body.len() as u64 > at);
+                self.whole(wire, if beyond { Reply::refusal(403) } else { reply }, None).await
+            }
             Fault::ExpiredAt(at) => self.expiring(wire, reply, at).await,
             Fault::ChangedEtag(at) => self.changing(wire, reply, at).await,
             Fault::Huge => self.huge(wire, &reply).await,

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use super::player::URL_LIFE_SECS;
 use crate::audio::Shape;
 use crate::sign;
 use crate::wire::{ByteRange, Reply, Request};
@@ -65,7 +66,13 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     let Some(video) = video else { return Reply::refusal(403) };
     let song = &video.song;
     let refused = || Reply::refusal(403).about(song.id());
-    let expired = value("expire").parse::<u64>().is_ok_and(|expire| expire <= shared.now_unix());
+    let expire = value("expire").parse::<u64>().unwrap_or(u64::MAX);
+    let expired = expire <= shared.now_unix();
+    // Counted from the answer that the URL came with.
+    let in_advertisement = shared.now_unix() < expire.saturating_sub(URL_LIFE_SECS).saturating_add(video.advertisement);
+    if video.advertisement > 0 && in_advertisement {
+        return refused();
+    }
     let generation = value("ei").strip_prefix('g').and_then(|rest| rest.split('x').next()?.parse::<u64>().ok());
     if expired || generation != Some(song.generation()) || value("sig") != signature(shared, &params) {
         return refused();

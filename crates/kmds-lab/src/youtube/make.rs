@@ -36,6 +36,7 @@ impl YouTube {
             live: false,
             large_cover: true,
             moves_hosts: false,
+            advertisement: 0,
             description: String::new(),
             answers_as: None,
         }
@@ -77,6 +78,7 @@ pub struct VideoBuilder {
     live: bool,
     large_cover: bool,
     moves_hosts: bool,
+    advertisement: u64,
     description: String,
     answers_as: Option<String>,
 }
@@ -151,6 +153,12 @@ impl VideoBuilder {
         self
     }
 
+    /// Advertisements before it that take so many seconds in all; its audio is refused for as long. Others come in the middle.
+    pub fn advertisement(mut self, seconds: u64) -> Self {
+        self.advertisement = seconds;
+        self
+    }
+
     pub fn description(mut self, text: &str) -> Self {
         self.description = text.to_owned();
         self
@@ -217,6 +225,9 @@ impl VideoBuilder {
         if self.live {
             answer["playabilityStatus"]["liveStreamability"] = json!({"liveStreamabilityRenderer": {"videoId": id}});
         }
+        if self.advertisement > 0 {
+            advertise(&mut answer, self.advertisement);
+        }
         let microformat = microformat(&id, &self.wishes.title, &artist, seconds);
         if let Some(refusal) = &self.refusal {
             refusal.apply(&mut answer);
@@ -247,6 +258,7 @@ impl VideoBuilder {
             for_kids: self.for_kids,
             sabr_only: self.sabr_only,
             moves_hosts: self.moves_hosts,
+            advertisement: self.advertisement,
         };
         lock(&self.shared.youtube.videos).insert(id, Arc::new(video));
         song
@@ -271,6 +283,32 @@ impl VideoBuilder {
         }
         details
     }
+}
+
+/// Half of the time in one that can be skipped, half in one that cannot; and one in mid-video that delays nothing.
+fn advertise(answer: &mut Value, seconds: u64) {
+    let placed = |kind: &str, renderer: Value| {
+        json!({"adPlacementRenderer": {"config": {"adPlacementConfig": {"kind": kind}},
+            "renderer": {"instreamVideoAdRenderer": renderer}}})
+    };
+    let slot = |event: &str, vars: String| {
+        let content = json!({"instreamVideoAdRenderer": {"playerVars": vars}});
+        let layouts = json!([{"playerBytesAdLayoutRenderer": {"renderingContent": content}}]);
+        json!({"adSlotRenderer": {"adSlotMetadata": {"triggerEvent": event}, "fulfillmentContent": {"fulfilledLayout":
+            {"playerBytesAdLayoutRenderer": {"renderingContent": {"playerBytesSequentialLayoutRenderer": {"sequentialLayouts": layouts}}}}}}})
+    };
+    let first = seconds / 2;
+    answer["adPlacements"] = json!([
+        placed(
+            "AD_PLACEMENT_KIND_START",
+            json!({"skipOffsetMilliseconds": first * 1000, "playerVars": "length_seconds=900"})
+        ),
+        placed("AD_PLACEMENT_KIND_MILLISECONDS", json!({"skipOffsetMilliseconds": 900_000})),
+    ]);
+    answer["adSlots"] = json!([
+        slot("SLOT_TRIGGER_EVENT_BEFORE_CONTENT", format!("a=b&length_seconds={}", seconds - first)),
+        slot("SLOT_TRIGGER_EVENT_LAYOUT_ID_EXITED", "length_seconds=900".to_owned()),
+    ]);
 }
 
 pub fn video_id(parts: &[&str]) -> String {

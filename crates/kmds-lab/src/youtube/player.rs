@@ -11,7 +11,7 @@ use crate::wire::{Reply, Request};
 use crate::world::{Shared, Song, lock};
 
 /// The life of a media URL (YouTube notes, 3.1).
-const URL_LIFE_SECS: u64 = 21_600;
+pub(super) const URL_LIFE_SECS: u64 = 21_600;
 
 /// A video: its player answer with undated URLs, and its streams.
 pub struct Video {
@@ -30,6 +30,8 @@ pub struct Video {
     pub sabr_only: bool,
     /// The first media request of every URL is sent to another host.
     pub moves_hosts: bool,
+    /// Seconds after the answer before any media request is served.
+    pub advertisement: u64,
 }
 
 /// Why a video does not play: `playabilityStatus` as the site words it (YouTube notes, 2.7).
@@ -50,6 +52,8 @@ pub enum Refusal {
     Upcoming,
     /// Any status with any reason; the details of the video stay.
     Other(String, String),
+    /// Any status, its reason told in an interstitial only; empty for none at all.
+    Interstitial(String, String),
 }
 
 impl Refusal {
@@ -73,7 +77,7 @@ impl Refusal {
                 "This video is no longer available because the YouTube account associated with this video has been terminated.",
             ),
             Self::Upcoming => ("LIVE_STREAM_OFFLINE", "Premieres in 2 hours"),
-            Self::Other(status, reason) => (status, reason),
+            Self::Other(status, reason) | Self::Interstitial(status, reason) => (status, reason),
         }
     }
 
@@ -87,6 +91,14 @@ impl Refusal {
         let (status, reason) = self.status_and_reason();
         answer["playabilityStatus"] = json!({"status": status, "reason": reason,
             "errorScreen": {"playerErrorMessageRenderer": {"reason": {"simpleText": reason}}}});
+        if let Self::Interstitial(..) = self {
+            answer["playabilityStatus"] = json!({"status": status});
+            if !reason.is_empty() {
+                let texts = json!({"title": {"content": "Video unavailable"}, "description": {"content": reason}});
+                answer["playabilityStatus"]["errorScreen"] = json!({"playerInterstitialRenderer":
+                    {"content": {"interstitialViewModel": texts}}});
+            }
+        }
         if let Some(object) = answer.as_object_mut() {
             object.remove("streamingData");
             if !self.keeps_details() {

@@ -143,7 +143,17 @@ fn add_video(shared: &Shared, id: &str, answers: &Answers) {
     let muxed =
         reel.as_ref().and_then(|reel| reel.pointer("/streamingData/formats")?.as_array().cloned()).unwrap_or_default();
     let microformat = answers.microformat.get(id).cloned().unwrap_or_else(|| json!({}));
-    let video = Video { answer, muxed, microformat, reel, song, for_kids: false, sabr_only: false, moves_hosts: false };
+    let video = Video {
+        answer,
+        muxed,
+        microformat,
+        reel,
+        song,
+        for_kids: false,
+        sabr_only: false,
+        moves_hosts: false,
+        advertisement: 0,
+    };
     lock(&shared.youtube.videos).insert(id.to_owned(), Arc::new(video));
 }
 
