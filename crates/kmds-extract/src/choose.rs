@@ -180,6 +180,8 @@ mod tests {
             headers: Vec::new(),
             bounded_ranges: true,
             muxed: false,
+            available_unix: None,
+            client: String::new(),
             label: format!("{container:?} {codec:?} {rank}"),
         }
     }

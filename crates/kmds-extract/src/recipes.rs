@@ -167,6 +167,8 @@ pub struct YouTubeRecipe {
     pub identity_off: f64,
     /// Player requests of one resolve, over all identities.
     pub player_tries: u32,
+    /// Seconds that a download waits at most for advertisements the site believes to run.
+    pub advertisement_wait: f64,
     /// Seconds before a limited player call is tried with a new visitor id; `time.longest_pause` at most.
     pub limited_pause: f64,
     /// What a client is told to wait, in seconds: after HTTP 403 or 429 without `Retry-After`, after "try again later"

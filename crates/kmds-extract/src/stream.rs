@@ -85,6 +85,10 @@ pub struct Stream {
     pub bounded_ranges: bool,
     /// Carries video too; the audio must be taken out (YouTube's itag 18).
     pub muxed: bool,
+    /// Seconds since 1970 before which its audio is refused: an advertisement is believed to run (YouTube).
+    pub available_unix: Option<u64>,
+    /// As which client the site was asked, where it serves several differently (YouTube); else empty.
+    pub client: String,
     /// A word for logs and sidecars: `itag 140`, `aac_160k hls`.
     pub label: String,
 }

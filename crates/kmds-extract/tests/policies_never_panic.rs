@@ -32,6 +32,8 @@ fn any_stream() -> impl Strategy<Value = Stream> {
             headers: Vec::new(),
             bounded_ranges: false,
             muxed,
+            available_unix: None,
+            client: String::new(),
             label: String::new(),
         },
     )

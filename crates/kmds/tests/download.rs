@@ -50,6 +50,8 @@ fn stream(site: Site, delivery: Delivery, size_bytes: Option<u64>) -> Stream {
         headers: vec![("User-Agent", "test".to_owned())],
         bounded_ranges: site == Site::YouTube,
         muxed: false,
+        available_unix: None,
+        client: String::new(),
         label: String::new(),
     }
 }
@@ -148,22 +150,25 @@ async fn a_refused_range_is_asked_smaller_once_and_the_size_that_works_stays() {
 #[tokio::test]
 async fn a_url_that_stays_refused_has_expired_and_the_bytes_are_kept_for_the_next() {
     let site = Scripted::start(|number, asked| match number {
-        0 | 1 | 4.. => Answer::of_file(&file(9000), asked),
+        0 | 1 | 7.. => Answer::of_file(&file(9000), asked),
         _ => Answer::new(403, ""),
     })
     .await;
     let client = site.client(&recipes());
     let mut download = open(&youtube(9000), None, &client).await.expect("opened");
     let (mut bytes, error) = drain(&mut download).await;
-    assert_eq!((bytes.0.len(), error), (5000, Some(DownloadError::Expired { site: Site::YouTube })));
-    assert_eq!(site.ranges()[2..], ["bytes=5000-8999", "bytes=5000-6999"]);
+    assert_eq!((bytes.0.len(), error), (5000, Some(DownloadError::Denied { site: Site::YouTube, at: 5000 })));
+    assert_eq!(
+        site.ranges()[2..],
+        ["bytes=5000-8999", "bytes=5000-6999", "bytes=5000-5999", "bytes=5000-5499", "bytes=5000-5249"]
+    );
 
     let mark = download.progress_mark();
     let mut again = open(&youtube(9000), kept(5000, Some(&mark)), &client).await.expect("fresh URL");
     assert_eq!(again.start(), 5000);
     bytes.0.extend(drain(&mut again).await.0.0);
     assert_eq!(bytes, Bytes(file(9000)));
-    assert_eq!(site.ranges()[4..], ["bytes=5000-5999", "bytes=6000-8999"]);
+    assert_eq!(site.ranges()[7..], ["bytes=5000-5999", "bytes=6000-8999"]);
 }
 
 #[tokio::test]
@@ -171,7 +176,7 @@ async fn youtubes_answers_mean_what_the_notes_say() {
     type Script = fn(usize, &Asked) -> Answer;
     let site = Site::YouTube;
     let rows: [(&str, Script, DownloadError, usize); 9] = [
-        ("403", |_, _| Answer::new(403, ""), DownloadError::Denied { site }, 2),
+        ("403", |_, _| Answer::new(403, ""), DownloadError::Denied { site, at: 0 }, 3),
         ("404", |_, _| Answer::new(404, ""), DownloadError::Gone { site }, 1),
         ("410", |_, _| Answer::new(410, ""), DownloadError::Gone { site }, 1),
         (

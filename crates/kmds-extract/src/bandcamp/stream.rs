@@ -43,6 +43,8 @@ pub(super) fn offered(
         headers: vec![("User-Agent", recipe.user_agent.clone())],
         bounded_ranges: false,
         muxed: false,
+        available_unix: None,
+        client: String::new(),
         label: key.clone(),
     })
 }

@@ -95,6 +95,8 @@ fn stream(
         headers: vec![("user-agent", recipe.user_agent.clone())],
         bounded_ranges: false,
         muxed: false,
+        available_unix: None,
+        client: String::new(),
         label: format!("{preset} {how}"),
     })
 }

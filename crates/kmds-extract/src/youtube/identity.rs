@@ -14,17 +14,24 @@ use super::requests;
 /// The identities worth trying, in order: those switched on and not refused within the last hour; all that are
 /// switched on if none is left.
 pub(super) fn candidates<'a>(origin: &impl Origin, recipes: &'a Recipes) -> Vec<&'a Identity> {
-    let on: Vec<&Identity> = recipes.youtube.identities.iter().filter(|identity| !identity.off).collect();
-    let fresh: Vec<&Identity> = on
-        .iter()
-        .copied()
-        .filter(|identity| {
-            origin.recall(&off_key(identity)).is_none_or(|off| {
-                origin.now_unix().saturating_sub(off.stored_unix) as f64 >= recipes.youtube.identity_off
-            })
-        })
-        .collect();
-    if fresh.is_empty() { on } else { fresh }
+    let fresh: Vec<&Identity> =
+        switched_on(recipes).filter(|identity| !is_passed_over(identity, origin, recipes)).collect();
+    if fresh.is_empty() { switched_on(recipes).collect() } else { fresh }
+}
+
+/// Whether there is an identity that was not refused within the last hour.
+pub(super) fn is_one_left(origin: &impl Origin, recipes: &Recipes) -> bool {
+    switched_on(recipes).any(|identity| !is_passed_over(identity, origin, recipes))
+}
+
+fn switched_on(recipes: &Recipes) -> impl Iterator<Item = &Identity> {
+    recipes.youtube.identities.iter().filter(|identity| !identity.off)
+}
+
+fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> bool {
+    origin
+        .recall(&off_key(identity))
+        .is_some_and(|off| (origin.now_unix().saturating_sub(off.stored_unix) as f64) < recipes.youtube.identity_off)
 }
 
 /// Passes this identity over for an hour.

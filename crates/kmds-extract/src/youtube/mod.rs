@@ -59,6 +59,25 @@ pub async fn refresh(video: &str, origin: &impl Origin, recipes: &Recipes) -> Re
     video::refresh(id, origin, recipes).await
 }
 
+/// What identifies the file behind a media URL, as our own streams' validators do: whoever made the URL, a download of the
+/// same file goes on.
+#[must_use]
+pub fn file_of(url: &str) -> Option<String> {
+    parse::streams::file_of(url)
+}
+
+/// The audio of this client ([`Stream::client`](crate::Stream::client)) ends at a wall: it is passed over for an hour.
+/// Whether another one is left to ask as.
+pub fn walled(client: &str, origin: &impl Origin, recipes: &Recipes) -> bool {
+    match recipes.youtube.identities.iter().find(|identity| identity.name == client) {
+        Some(identity) => {
+            identity::switch_off(identity, origin);
+            identity::is_one_left(origin, recipes)
+        }
+        None => false,
+    }
+}
+
 /// Bytes that a song of this length will have as itag 140, as far as a list's page tells (field notes, 4.3).
 #[must_use]
 pub fn estimated_size(duration: Option<Duration>, recipes: &Recipes) -> Option<u64> {

@@ -6,7 +6,7 @@ use kmds_extract::choose::{Accept, choose};
 use kmds_extract::{Delivery, Kind};
 use serde_json::{Value, json};
 
-use crate::fake::{AAC, Fake, OPUS, VIDEO, format, good, ok, playing};
+use crate::fake::{AAC, Fake, NOW, OPUS, VIDEO, format, good, ok, playing};
 
 async fn labels(formats: &[Value]) -> Vec<String> {
     let track = Fake::player([ok(playing(formats))]).track().await.expect("plays");
@@ -136,4 +136,66 @@ async fn a_labels_description_gives_artist_album_title_and_date() {
     assert_eq!(track.title, "The Song");
     assert_eq!(track.artist.as_deref(), Some("First, Second"));
     assert_eq!((track.album.as_deref(), track.date.as_deref()), (Some("The Album"), Some("2016-05-06")));
+}
+
+#[tokio::test]
+async fn streams_tell_when_the_advertisements_before_them_are_over() {
+    let ad = |renderer: Value| json!({"instreamVideoAdRenderer": renderer});
+    let placed = |kind: &str, inside: Value| json!([{"adPlacementRenderer": {"config": {"adPlacementConfig": {"kind": kind}}, "renderer": inside}}]);
+    let slot = |event: &str, content: Value| {
+        json!([{"adSlotRenderer": {"adSlotMetadata": {"triggerEvent": event}, "fulfillmentContent": {"fulfilledLayout":
+            {"playerBytesAdLayoutRenderer": {"renderingContent": content}}}}}])
+    };
+    let sequence = |ads: &[Value]| {
+        let layouts: Vec<Value> =
+            ads.iter().map(|ad| json!({"playerBytesAdLayoutRenderer": {"renderingContent": ad}})).collect();
+        json!({"playerBytesSequentialLayoutRenderer": {"sequentialLayouts": layouts}})
+    };
+    let (start, before) = ("AD_PLACEMENT_KIND_START", "SLOT_TRIGGER_EVENT_BEFORE_CONTENT");
+    let skipped = || ad(json!({"skipOffsetMilliseconds": 5000, "playerVars": "length_seconds=90"}));
+    let whole = || ad(json!({"playerVars": "a=1&length_seconds=15"}));
+    for (placements, slots, wait) in [
+        (Value::Null, Value::Null, None),
+        (placed(start, skipped()), Value::Null, Some(5)),
+        (placed(start, ad(json!({"skipOffsetMilliseconds": "5001"}))), Value::Null, Some(6)),
+        (
+            placed(start, json!({"linearAdSequenceRenderer": {"linearAds": [skipped(), whole()]}})),
+            Value::Null,
+            Some(20),
+        ),
+        (Value::Null, slot(before, whole()), Some(15)),
+        (Value::Null, slot(before, sequence(&[whole(), skipped()])), Some(20)),
+        (placed(start, skipped()), slot(before, whole()), Some(20)),
+        (placed("AD_PLACEMENT_KIND_MILLISECONDS", skipped()), slot("SLOT_TRIGGER_EVENT_OTHER", whole()), None),
+        (placed(start, ad(json!({"playerVars": "no length"}))), json!("nonsense"), None),
+        (json!({"adPlacementRenderer": 1}), json!([1, null, {"adSlotRenderer": []}]), None),
+        (placed(start, ad(json!({"skipOffsetMilliseconds": u64::MAX}))), slot(before, whole()), Some(3600)),
+    ] {
+        let mut answer = playing(&[format(140, AAC)]);
+        (answer["adPlacements"], answer["adSlots"]) = (placements.clone(), slots.clone());
+        let track = Fake::player([ok(answer)]).track().await.expect("plays");
+        let told = track.streams[0].available_unix.map(|until| until - NOW);
+        assert_eq!(told, wait.map(|wait: u64| wait + 1), "{placements} {slots}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_the_same_whoever_asked_for_its_url() {
+    let url = "https://rr1---sn-x.googlevideo.com/videoplayback?expire=1790021600&itag=140&clen=1000&lmt=17&xtags=acont%3Doriginal%3Alang%3Den";
+    let mut format = format(140, AAC);
+    format["url"] = json!(url);
+    format["xtags"] = json!("ChEKBWFjb250EghvcmlnaW5hbAoNCgRsYW5nEgVlbi1VUw");
+    let track = Fake::player([ok(playing(&[format]))]).track().await.expect("plays");
+    let stream = &track.streams[0];
+    assert_eq!(Some(&stream.validator), kmds_extract::youtube::file_of(url).as_ref());
+    assert_eq!(stream.client, "visionos-c");
+    for other in ["itag=139", "clen=1001", "lmt=18", "xtags=drc%3D1"] {
+        let (key, _) = other.split_once('=').expect("a pair");
+        let changed: Vec<&str> = url.split('&').map(|pair| if pair.starts_with(key) { other } else { pair }).collect();
+        assert_ne!(kmds_extract::youtube::file_of(&changed.join("&")), Some(stream.validator.clone()), "{other}");
+    }
+    assert_eq!(
+        kmds_extract::youtube::file_of("https://rr1---sn-x.googlevideo.com/videoplayback?itag=140&clen=5"),
+        None
+    );
 }

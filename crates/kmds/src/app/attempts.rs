@@ -7,6 +7,9 @@ use kmds_extract::choose::{Accept, Choice, Treatment};
 
 use crate::store::{Lease, Row};
 
+/// Fresh URLs that must be refused at the same byte in mid-file, beside the first one, before it is taken for a wall.
+const FRESH_URLS_AT_A_WALL: u32 = 2;
+
 /// One song's attempts so far.
 pub struct Attempts {
     pub track: Track,
@@ -14,6 +17,10 @@ pub struct Attempts {
     pub human_name: String,
     /// Times the site was asked for fresh URLs after some had failed.
     pub asked: u32,
+    /// The byte that was refused last, and how often.
+    refused: Option<(u64, u32)>,
+    /// Clients whose audio ended at a wall.
+    pub walled: Vec<String>,
     /// The bytes were thrown away once already.
     pub restarted: bool,
     /// A fresh URL was asked for once because the first was slow.
@@ -25,7 +32,26 @@ pub struct Attempts {
 impl Attempts {
     pub fn new(track: Track, row: Row) -> Self {
         let Row { accept, human_name, .. } = row;
-        Self { track, accept, human_name, asked: 0, restarted: false, hurried: false, looked_again: false }
+        Self {
+            track,
+            accept,
+            human_name,
+            asked: 0,
+            refused: None,
+            walled: Vec::new(),
+            restarted: false,
+            hurried: false,
+            looked_again: false,
+        }
+    }
+
+    /// A URL was refused from byte `at` on, where at most `times` fresh ones are worth asking for. Whether that is a wall:
+    /// an expired URL has a successor that goes on. Another client's first URL need not be renewed to tell.
+    pub fn meets_wall(&mut self, at: u64, times: u32) -> bool {
+        let before = self.refused.filter(|(byte, _)| *byte == at).map_or(0, |(_, count)| count);
+        self.refused = Some((at, before + 1));
+        let enough = if !self.walled.is_empty() || at == 0 { 1 } else { FRESH_URLS_AT_A_WALL };
+        before >= enough || self.asked >= times
     }
 }
 

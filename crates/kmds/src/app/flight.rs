@@ -33,6 +33,8 @@ pub struct Status {
     /// Extension of what is arriving.
     pub ext: Option<String>,
     pub failure: Option<Failure>,
+    /// It goes on by itself then, as far as is known.
+    pub waits_until: Option<Instant>,
 }
 
 impl Status {
@@ -157,7 +159,8 @@ impl Jobs {
                 return Arc::clone(job);
             }
             inner.queue.remove(key);
-            let status = Status { state: State::Queued, total, partial: None, ext: None, failure: None };
+            let status =
+                Status { state: State::Queued, total, partial: None, ext: None, failure: None, waits_until: None };
             let job = Arc::new(Job {
                 key: key.clone(),
                 requester,
@@ -295,7 +298,8 @@ mod tests {
     use super::*;
 
     fn job(site: Site) -> Job {
-        let status = Status { state: State::Queued, total: None, partial: None, ext: None, failure: None };
+        let status =
+            Status { state: State::Queued, total: None, partial: None, ext: None, failure: None, waits_until: None };
         Job {
             key: Key::plain(TrackId::new(site, "7").expect("an id"), Form::M4a),
             requester: 1,

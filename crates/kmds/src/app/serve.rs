@@ -3,7 +3,7 @@
 //! Owns what a request for audio does to a song (docs/api.md, "What a song's state means"): a waiting song moves to the
 //! front, an evicted one is queued again. Hides rows and jobs. Never reads a byte.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use kmds_extract::Kind;
 
@@ -53,7 +53,7 @@ impl App {
             Want::Peek | Want::PeekStream | Want::Whole => {
                 let answer = tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
                 // The drive or the catalog takes its time: the client is told to ask again.
-                let later = NotServed::Unfinished { state: State::Queued, received: 0, total: None };
+                let later = NotServed::Unfinished { state: State::Queued, received: 0, total: None, wait: None };
                 answer.unwrap_or(Err(later))
             }
         }
@@ -177,7 +177,9 @@ impl Inner {
     fn unfinished(&self, row: &Row) -> NotServed {
         match self.jobs.get(&row.key) {
             Some(job) => unfinished_job(&job.status()),
-            None => NotServed::Unfinished { state: state_of(row.state), received: 0, total: row.total_bytes },
+            None => {
+                NotServed::Unfinished { state: state_of(row.state), received: 0, total: row.total_bytes, wait: None }
+            }
         }
     }
 }
@@ -190,7 +192,8 @@ enum Ready {
 fn unfinished_job(status: &Status) -> NotServed {
     // Ready or failed this very moment: the next look tells.
     let state = if status.is_over() { State::Downloading } else { status.state };
-    NotServed::Unfinished { state, received: status.received(), total: status.total() }
+    let wait = status.waits_until.map(|until| until.saturating_duration_since(Instant::now()));
+    NotServed::Unfinished { state, received: status.received(), total: status.total(), wait }
 }
 
 fn finished(published: Published) -> Audio {

@@ -35,12 +35,17 @@ impl Inner {
         lease: &mut Lease,
         song: &mut Attempts,
     ) -> Result<Yield, Trouble> {
-        let (mut at_hand, mut slow) = (None, None);
+        let (mut at_hand, mut slow, mut walled) = (None, None, None);
         loop {
             let (track, engine) = match at_hand.take() {
                 Some(known) => known,
                 None => self.streams_to_go_on(lease, song, slow.take()).await?,
             };
+            let spent = track.streams.iter().all(|stream| song.walled.contains(&stream.client));
+            if spent && let Some(failure) = walled {
+                // The others were refused meanwhile, so the first was asked again.
+                return Err(Trouble::Next(failure));
+            }
             let error = match self.try_choices(job, lease, song, &track, engine).await {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
@@ -51,6 +56,8 @@ impl Inner {
                     // A URL that is asked for late is asked for anew; what leads to it does not expire.
                     at_hand = is_asked_late(&track).then_some((track, engine));
                 }
+                Trouble::Walled(failure, false) => return Err(Trouble::Next(failure)),
+                Trouble::Walled(failure, true) => walled = Some(failure),
                 Trouble::Slow => {
                     song.hurried = true;
                     slow = Some((track, engine));

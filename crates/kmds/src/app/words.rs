@@ -195,7 +195,8 @@ pub enum Want {
 #[derive(Debug, Clone, PartialEq)]
 pub enum NotServed {
     /// Not finished: 418 on `/tunnel`.
-    Unfinished { state: State, received: u64, total: Option<u64> },
+    /// `wait` is how long it will not go on, as far as is known.
+    Unfinished { state: State, received: u64, total: Option<u64>, wait: Option<Duration> },
     /// Failed for good; a new fetch tries again.
     Failed(Failure),
     /// Never asked for, or deleted.

@@ -5,15 +5,17 @@
 //! Never decides which job runs, never moves bytes itself: [`super::pump`] does.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kmds_extract::choose::{Choice, choose};
-use kmds_extract::{ExtractError, Kind, Site, Source};
+use kmds_extract::recipes::Times;
+use kmds_extract::{ExtractError, Kind, Site, Source, Stream};
 
 use super::accept::failure_of;
 use super::attempts::Attempts;
 use super::flight::{Job, Status};
 use super::pump::{PumpError, Yield};
+use super::resolve::now_unix;
 use super::words::{Failure, State};
 use super::{Inner, forms};
 use crate::download::{DownloadError, Remedy};
@@ -49,6 +51,9 @@ pub(super) enum Trouble {
     AskAgain(Failure),
     /// Ask the site for the song again, once: what it sends is held back. If that brings nothing better, it must do.
     Slow,
+    /// This client gets no more: ask the site for the song again as another one, if there is one, and go on with what was
+    /// kept; else the second engine.
+    Walled(Failure, bool),
     /// The next encoding of the song, then the second engine.
     Next(Failure),
     /// This encoding is switched off. When all are, the site's reason depends on what else it lists.
@@ -172,7 +177,7 @@ impl Inner {
         let first = match self.try_streams(job, &mut lease, &mut song).await {
             Ok(done) => return self.publish(job, lease, &song, done).await,
             Err(Trouble::End(end)) => return Err(end),
-            Err(Trouble::Next(failure) | Trouble::AskAgain(failure)) => failure,
+            Err(Trouble::Next(failure) | Trouble::AskAgain(failure) | Trouble::Walled(failure, _)) => failure,
             Err(Trouble::Gone | Trouble::Slow) => Failure::from(&kmds_extract::all_gone(&song.track)),
         };
         match self.try_rescue(job, &mut lease, &mut song, &first).await {
@@ -202,12 +207,13 @@ impl Inner {
             Err(error) => return Err(extract_trouble(&error)),
         };
         let choice = Choice { stream, treatment: choice.treatment };
+        self.wait_for_advertisement(job, &choice.stream).await;
         loop {
             let error = match self.pump(job, lease, song, &choice, engine).await {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            match self.trouble(error, lease, song, &choice).await? {
+            match self.trouble(error, lease, song, &choice, engine).await? {
                 None => {}
                 Some(trouble) => return Err(trouble),
             }
@@ -221,6 +227,7 @@ impl Inner {
         lease: &mut Lease,
         song: &mut Attempts,
         choice: &Choice,
+        engine: Engine,
     ) -> Result<Option<Trouble>, Trouble> {
         let error = match error {
             PumpError::Store(error) => return Err(Trouble::End(error.into())),
@@ -232,6 +239,9 @@ impl Inner {
         tracing::debug!(track = %song.track.id, stream = choice.stream.label, %error, "the download stopped");
         let failure = Failure::new(error.kind(), error.to_string());
         Ok(Some(match error.remedy() {
+            Remedy::AskAgain { times } if let DownloadError::Denied { at, .. } = error => {
+                self.denied(at, times, failure, song, choice, engine)
+            }
             Remedy::AskAgain { times } if song.asked < times => Trouble::AskAgain(failure),
             Remedy::Wait(told) => Trouble::End(End::Limited { told, failure }),
             Remedy::StartOver if !song.restarted => {
@@ -246,6 +256,42 @@ impl Inner {
             Remedy::None if error.is_of_all_streams() => Trouble::End(End::Failed(failure)),
             Remedy::AskAgain { .. } | Remedy::None => Trouble::Next(failure),
         }))
+    }
+
+    /// A fresh URL, until several of them were refused at the same byte: then another client, and where there is none, what
+    /// no byte has come of yet may come as another encoding.
+    fn denied(
+        &self,
+        at: u64,
+        times: u32,
+        failure: Failure,
+        song: &mut Attempts,
+        choice: &Choice,
+        engine: Engine,
+    ) -> Trouble {
+        if !song.meets_wall(at, times) {
+            return Trouble::AskAgain(failure);
+        }
+        song.walled.push(choice.stream.client.clone());
+        match self.engines.walled(&choice.stream, engine, at) {
+            false if at == 0 => Trouble::Next(failure),
+            another => Trouble::Walled(failure, another),
+        }
+    }
+
+    /// The site refuses audio while it believes that an advertisement runs; a job that waits for that is queued.
+    async fn wait_for_advertisement(&self, job: &Job, stream: &Stream) {
+        let most = Times::seconds(self.recipes.current().youtube.advertisement_wait);
+        let left = stream.available_unix.map_or(0, |until| until.saturating_sub(now_unix()));
+        let wait = Duration::from_secs(left).min(most);
+        if wait.is_zero() {
+            return;
+        }
+        tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "waiting for the site's advertisements to end");
+        self.jobs
+            .change(job, |status| (status.state, status.waits_until) = (State::Queued, Some(Instant::now() + wait)));
+        tokio::time::sleep(wait).await;
+        self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Downloading, None));
     }
 
     /// Whole by its length, but not by its content: once more, then another encoding.
@@ -286,7 +332,7 @@ impl Inner {
             match self.try_one(job, lease, song, &choice, Engine::YtDlp).await {
                 Ok(done) => return Some(done),
                 Err(Trouble::End(_)) => return None,
-                Err(Trouble::Next(_) | Trouble::AskAgain(_) | Trouble::Slow | Trouble::Gone) => {}
+                Err(Trouble::Next(_) | Trouble::AskAgain(_) | Trouble::Walled(..) | Trouble::Slow | Trouble::Gone) => {}
             }
         }
         None

@@ -12,9 +12,12 @@ pub enum DownloadError {
     /// 403, and on Bandcamp and SoundCloud 410: a fresh URL of the same stream may go on at the same byte.
     #[error("{site} refused the audio: its URL has expired, or this address is not served")]
     Expired { site: Site },
-    /// The same on YouTube before a file's first byte: a fresh URL is worth one try.
-    #[error("{site} refused the audio: this address is not served, or not this client")]
-    Denied { site: Site },
+    /// The same where only bounded ranges are served, however small the range that was asked for from byte `at` on. A fresh
+    /// URL is worth one try before the first byte, three later. Several that are refused at the same byte are a wall.
+    #[error(
+        "{site} refused the audio from byte {at} on: its URL has expired, or this client or this address is not served"
+    )]
+    Denied { site: Site, at: u64 },
     /// The URL is held back: a fresh one may not be. Told by the one who reads, if it is worth it to him.
     #[error("{site} sends the audio hardly faster than it plays")]
     Slow { site: Site },
@@ -63,7 +66,7 @@ impl DownloadError {
     pub const fn site(&self) -> Site {
         match self {
             Self::Expired { site }
-            | Self::Denied { site }
+            | Self::Denied { site, .. }
             | Self::Slow { site }
             | Self::Gone { site }
             | Self::NotAudio { site, .. }
@@ -113,7 +116,8 @@ impl DownloadError {
     pub const fn remedy(&self) -> Remedy {
         match self {
             Self::Expired { .. } => Remedy::AskAgain { times: 3 },
-            Self::Denied { .. } | Self::Slow { .. } | Self::Gone { .. } | Self::Empty { .. } => {
+            Self::Denied { at: 1.., .. } => Remedy::AskAgain { times: 3 },
+            Self::Denied { at: 0, .. } | Self::Slow { .. } | Self::Gone { .. } | Self::Empty { .. } => {
                 Remedy::AskAgain { times: 1 }
             }
             Self::NotAudio { .. } | Self::Changed { .. } | Self::Wrong { .. } => Remedy::StartOver,
@@ -138,7 +142,8 @@ mod tests {
             let text = String::new;
             for (error, kind, remedy) in [
                 (DownloadError::Expired { site }, refused, again(3)),
-                (DownloadError::Denied { site }, Kind::OriginRefused, again(1)),
+                (DownloadError::Denied { site, at: 0 }, Kind::OriginRefused, again(1)),
+                (DownloadError::Denied { site, at: 1 }, Kind::OriginRefused, again(3)),
                 (DownloadError::Slow { site }, Kind::Timeout, again(1)),
                 (DownloadError::Gone { site }, Kind::OriginFailed, again(1)),
                 (DownloadError::Empty { site }, Kind::OriginFailed, again(1)),

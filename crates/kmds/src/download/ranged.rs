@@ -270,9 +270,9 @@ impl Ranged {
                 if self.steps.as_mut().is_some_and(|steps| steps.refused(length)) {
                     return Ok(Verdict::TrySmaller);
                 }
-                let site = self.site;
-                let denied = self.steps.is_some() && self.offset == 0;
-                Err(if denied { DownloadError::Denied { site } } else { DownloadError::Expired { site } })
+                let (site, at) = (self.site, self.offset);
+                let bounded = self.steps.is_some();
+                Err(if bounded { DownloadError::Denied { site, at } } else { DownloadError::Expired { site } })
             }
             status => refusal(self.site, status, answer.retry_after).map(Verdict::TryAgain),
         }

@@ -4,7 +4,7 @@
 
 use kmds_extract::recipes::YouTubeRecipe;
 
-/// A refused range is asked for once more at this size: addresses that are refused 4 MiB are served 1 MiB.
+/// A larger range that is refused is asked for at this size: addresses that are refused 4 MiB are served 1 MiB.
 const SMALL_RANGE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub(super) struct Steps {
     /// Size of those that follow.
     later: u64,
     least: u64,
-    /// Whether the range at hand was made smaller already.
-    shrunk: bool,
 }
 
 impl Steps {
@@ -26,7 +24,6 @@ impl Steps {
             next: bounded(recipe.first_range_bytes),
             later: bounded(recipe.range_bytes),
             least: recipe.least_range_bytes.max(1),
-            shrunk: false,
         }
     }
 
@@ -39,16 +36,16 @@ impl Steps {
     /// A range came whole: go on with large ones.
     pub(super) fn arrived(&mut self) {
         self.next = self.later;
-        self.shrunk = false;
     }
 
-    /// A range of `asked` bytes was refused. Whether a smaller one is worth asking for at the same place, once.
+    /// A range of `asked` bytes was refused. Whether a smaller one is worth asking for at the same place: down to the least,
+    /// since some addresses are served no more than that.
     pub(super) fn refused(&mut self, asked: u64) -> bool {
-        let small = if asked > SMALL_RANGE_BYTES { SMALL_RANGE_BYTES } else { (asked / 2).max(self.least) };
-        if self.shrunk || small >= asked {
+        let small = if asked > SMALL_RANGE_BYTES { SMALL_RANGE_BYTES } else { asked / 2 }.max(self.least);
+        if small >= asked {
             return false;
         }
-        (self.next, self.later, self.shrunk) = (small, small, true);
+        (self.next, self.later) = (small, small);
         true
     }
 }
@@ -93,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_asked_again_once_at_the_same_place_with_at_most_a_mebibyte() {
+    fn a_refusal_is_asked_again_at_the_same_place_with_less_down_to_the_least() {
         let mut steps = steps();
         steps.arrived();
-        assert_eq!(steps.range(MIB, Some(100 * MIB)), (MIB, 5 * MIB - 1));
-        assert!(steps.refused(4 * MIB));
-        assert_eq!(steps.range(MIB, Some(100 * MIB)), (MIB, 2 * MIB - 1));
-        assert!(!steps.refused(MIB), "once");
+        for length in [4 * MIB, MIB, MIB / 2, MIB / 4] {
+            assert_eq!(steps.range(MIB, Some(100 * MIB)), (MIB, MIB + length - 1));
+            assert_eq!(steps.refused(length), length > MIB / 4, "{length}");
+        }
     }
 
     #[test]
@@ -116,12 +113,16 @@ mod tests {
     #[test]
     fn ranges_never_shrink_below_the_least() {
         let mut steps = steps();
-        assert!(steps.refused(MIB));
-        steps.arrived();
-        assert!(steps.refused(MIB / 2));
-        steps.arrived();
+        assert!(steps.refused(MIB) && steps.refused(MIB / 2));
         assert!(!steps.refused(MIB / 4), "256 KiB is the least");
+        let mut end_of_file = Steps::new(&RECIPES.youtube);
+        assert!(end_of_file.refused(300_000), "the last range of a file may be shorter than was wanted");
+        assert_eq!(end_of_file.range(0, None), (0, MIB / 4 - 1));
         assert!(!Steps::new(&RECIPES.youtube).refused(1_000), "a file this small was asked for whole");
+        let least = YouTubeRecipe { least_range_bytes: 2 * MIB, ..RECIPES.youtube.clone() };
+        let mut steps = Steps::new(&least);
+        assert!(steps.refused(4 * MIB));
+        assert_eq!(steps.range(0, None), (0, 2 * MIB - 1), "however large it is");
     }
 
     proptest! {

@@ -25,7 +25,7 @@ const PROBE_LIFE: Duration = Duration::from_secs(60);
 
 pub struct Breaker {
     recipes: SharedRecipes,
-    /// Invariant: `opened` is set only by `failure` and cleared only by `success`; `probing` is set only while it is open.
+    /// Invariant: `opened` is set only by `failure` and `wall`, and cleared only by `success`; `probing` is set only while it is open.
     seen: Mutex<Seen>,
 }
 
@@ -105,6 +105,16 @@ impl Breaker {
         seen.reason = None;
     }
 
+    /// Audio that no client of ours gets any more: metadata may be answered as ever, and would be of no use.
+    pub fn wall(&self, reason: &str) {
+        let mut seen = self.seen();
+        seen.failures += 1;
+        seen.reason = Some(reason.to_owned());
+        seen.opened = Some(Instant::now());
+        seen.refusal = None;
+        seen.probing = None;
+    }
+
     /// Counts a failure; true when it opens the breaker anew.
     pub fn failure(&self, error: &ExtractError) -> bool {
         let refused = matches!(
@@ -181,6 +191,20 @@ mod tests {
         assert!(breaker.stands_back() && breaker.stands_back());
         breaker.success();
         assert!(!breaker.stands_back());
+    }
+
+    #[test]
+    fn a_wall_in_the_audio_lets_the_other_engine_go_first_at_once_and_keeps_nobody_away() {
+        let (breaker, recipes) = with_pause(900.0);
+        breaker.success();
+        breaker.wall("no audio beyond byte 7");
+        assert!(breaker.stands_back());
+        assert_eq!(breaker.keeps_away(), None);
+        assert_eq!(breaker.state(), (true, 1, Some("no audio beyond byte 7".to_owned())));
+        set_pause(&recipes, 0.0);
+        assert!(!breaker.stands_back(), "the probe");
+        breaker.success();
+        assert!(!breaker.state().0);
     }
 
     #[test]

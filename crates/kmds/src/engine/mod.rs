@@ -135,6 +135,22 @@ impl Engines {
         located
     }
 
+    /// Several fresh URLs of this stream were refused at the same byte: its client gets no more. Whether the site can be
+    /// asked as another one; if not, yt-dlp goes first for a while.
+    #[must_use]
+    pub fn walled(&self, stream: &Stream, engine: Engine, at: u64) -> bool {
+        let another = engine == Engine::Native && self.native.walled(stream);
+        let (site, client) = (stream.site, stream.client.as_str());
+        tracing::warn!(site = site.as_str(), client, at, another, "the audio ends at a wall for this client");
+        if !another
+            && engine == Engine::Native
+            && let Some(breaker) = self.breakers.get(&site)
+        {
+            breaker.wall(&format!("{site} refuses our clients' audio from byte {at} on"));
+        }
+        another
+    }
+
     /// yt-dlp's streams of a track whose native ones would not download; `None` where yt-dlp may not or cannot help.
     pub async fn rescue(&self, known: &Track, accept: &Accept) -> Option<Track> {
         let tool = self.ytdlp.clone()?;

@@ -1,6 +1,6 @@
 //! Our own engine: the knowledge of `kmds-extract` over our client.
 
-use kmds_extract::{ExtractError, Lack, Link, Refreshed, Resolved, Source, Stream};
+use kmds_extract::{ExtractError, Lack, Link, Refreshed, Resolved, Site, Source, Stream};
 
 use crate::origin::{Client, SharedRecipes};
 
@@ -25,6 +25,12 @@ impl Native {
 
     pub async fn refresh(&self, source: &Source, lack: Lack) -> Result<Refreshed, ExtractError> {
         kmds_extract::refresh(source, lack, &self.client, &self.recipes.current()).await
+    }
+
+    /// The stream's client gets no audio beyond a wall. Whether the site can be asked as another one.
+    pub fn walled(&self, stream: &Stream) -> bool {
+        stream.site == Site::YouTube
+            && kmds_extract::youtube::walled(&stream.client, &self.client, &self.recipes.current())
     }
 
     pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {

@@ -132,10 +132,11 @@ impl Refusal {
     /// What `/tunnel` and `/audio` answer: 418, 500 or 404 whatever the kind, since old clients know no more.
     pub(super) fn of_audio(reason: NotServed) -> Self {
         match reason {
-            NotServed::Unfinished { state, received, total } => {
+            NotServed::Unfinished { state, received, total, wait } => {
                 let sentence = format!("the song is {}; ask again in a second", state.as_str());
+                let wait = wait.unwrap_or_default().max(POLL_AGAIN);
                 let progress = Some(Progress { state, received, total });
-                Self { progress, ..Failure::new(Kind::NotReady, sentence).after(POLL_AGAIN).into() }
+                Self { progress, ..Failure::new(Kind::NotReady, sentence).after(wait).into() }
             }
             NotServed::Failed(failure) => Self::failed_for_good(failure),
             NotServed::Unknown => Self::not_found("no such file; POST the song's link to /fetch first"),
@@ -362,7 +363,8 @@ mod tests {
 
     #[test]
     fn the_bodies_of_the_tunnel_are_those_of_the_contract() {
-        let unfinished = NotServed::Unfinished { state: State::Downloading, received: 1_048_576, total: None };
+        let unfinished =
+            NotServed::Unfinished { state: State::Downloading, received: 1_048_576, total: None, wait: None };
         let refusal = Refusal::of_audio(unfinished);
         assert_eq!(refusal.status.as_u16(), 418);
         let body: serde_json::Value = serde_json::from_str(&refusal.classic_body()).expect("JSON");

@@ -258,7 +258,7 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
     let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| match denied {
         // `GET` would have it made.
         audio::Denied::NotServed(NotServed::Unknown) if peeks && key.is_copy() => {
-            NotServed::Unfinished { state: JobState::Queued, received: 0, total: None }.into()
+            NotServed::Unfinished { state: JobState::Queued, received: 0, total: None, wait: None }.into()
         }
         denied => denied,
     });

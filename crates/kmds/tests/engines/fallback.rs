@@ -212,3 +212,33 @@ async fn soundcloud_opus_only_through_both_engines_is_the_same_song() {
     assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.stream_bytes("opus").expect("opus"));
     assert_eq!(wrapper.runs().len(), 1);
 }
+
+#[tokio::test]
+async fn audio_that_ends_at_a_wall_for_all_our_clients_is_gone_on_with_by_yt_dlp_which_then_goes_first() {
+    let Some(ytdlp) = ytdlp() else { return };
+    let lab = Lab::start().await;
+    let wrapper = Wrapper::around(&ytdlp);
+    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).recipes(FAST_RECIPES).start();
+    // Our identities; yt-dlp names a browser of its own when it asks for audio.
+    for agent in ["com.google.visionos.youtube", "Intel Mac OS X 15_7_3"] {
+        lab.inject(Fault::WallAt(1_000_000).on_media().only_agent(agent));
+    }
+    let song = lab.youtube().video("Walled for us").seconds(150.0).aac_only().publish();
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    assert_eq!(wrapper.runs().len(), 1);
+    let theirs = |seen: &kmds_lab::Seen| {
+        seen.kind == kmds_lab::Kind::Media
+            && !seen.user_agent.contains("visionos")
+            && !seen.user_agent.contains("15_7_3")
+    };
+    let requests = lab.requests();
+    let ranges: Vec<&str> =
+        requests.iter().filter(|seen| theirs(seen)).filter_map(|seen| seen.range.as_deref()).collect();
+    assert!(!ranges.is_empty() && ranges.iter().all(|range| !range.starts_with("bytes=0-")), "{ranges:?}");
+    let row = engine(&kmds, "youtube").await;
+    assert_eq!(row["first"], "ytdlp", "{row}");
+    assert!(row["reason"].as_str().is_some_and(|reason| reason.contains("from byte")), "{row}");
+    let next = lab.youtube().video("The next song").seconds(20.0).aac_only().publish();
+    assert_eq!(kmds.download(&next.link()).await, next.bytes());
+    assert_eq!(wrapper.runs().len(), 2, "no song more is begun in vain");
+}

@@ -37,6 +37,7 @@ const FAULTS: &[&str] = &[
     "wrong_bytes",
     "changed_etag:200000",
     "expired_at:200000",
+    "wall_at:200000",
     "status:401",
     "status:403",
     "status:404",
@@ -79,7 +80,7 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
     match (fault, place) {
         ("slow:400000" | "stall:100000", _) => (Wanted::Ready, 4),
         // Of pages it is the song's bytes that would have to change, or its URLs.
-        ("changed_etag:200000" | "expired_at:200000", _) => (Wanted::Ready, 4),
+        ("changed_etag:200000" | "expired_at:200000" | "wall_at:200000", _) => (Wanted::Ready, 4),
         // What follows a whole message is nobody's.
         ("long_body", _) => (Wanted::Ready, 4),
         // All that is read stands in the page's head.
@@ -136,8 +137,9 @@ fn on_media(place: Place, fault: &str) -> (Wanted, usize, u64) {
         ("wrong_length", Hls) => fails("origin_failed|page_changed", 40),
         ("status:429" | "status:429,1" | "bot_check", YouTube) => fails("rate_limited", 24),
         ("status:429" | "status:429,1", _) => fails("rate_limited", 60),
-        // Two ranges each of the URL that came with the song, of a fresh one, and of another encoding.
-        ("status:403", YouTube) => fails("origin_refused", 6),
+        // Three ranges each of the URL that came with the song, of a fresh one, of one as each other identity, and of another
+        // encoding.
+        ("status:403" | "wall_at:200000", YouTube) => fails("origin_refused", 15),
         ("status:401", YouTube) => fails("origin_refused", 12),
         ("status:503" | "status:503,1", YouTube) => fails("rate_limited", 4),
         ("status:500", YouTube) => fails("origin_failed", 4),

@@ -3,6 +3,7 @@
 //! Owns what player and list answers share: covers, lengths written as text. Hides JSON paths.
 //! Never asks for anything.
 
+mod advertisement;
 pub(super) mod list;
 pub(super) mod music;
 pub(super) mod player;

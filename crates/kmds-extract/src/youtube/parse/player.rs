@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::status::{self, Verdict};
 use super::streams::{self, StreamingData};
@@ -28,6 +29,9 @@ pub(crate) struct Answer {
     pub(super) video_details: Obj<VideoDetails>,
     pub(super) streaming_data: Obj<StreamingData>,
     response_context: Obj<ResponseContext>,
+    /// Lists of many shapes, mostly missing.
+    pub(super) ad_placements: Value,
+    pub(super) ad_slots: Value,
     /// The reel call wraps everything in this.
     player_response: Obj<Box<Answer>>,
 }

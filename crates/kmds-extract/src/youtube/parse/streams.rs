@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::player::Answer;
-use super::xtags;
+use super::{advertisement, xtags};
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
 use crate::track::Site;
@@ -53,6 +53,7 @@ struct AudioTrack {
 pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe, now_unix: u64) -> Vec<Stream> {
     let Some(streaming) = answer.streaming_data.as_ref() else { return Vec::new() };
     let expires = streaming.expires_in_seconds.0.map(|life| now_unix.saturating_add(life));
+    let available = advertisement::end(answer, now_unix);
     let playable = |format: &&Format| allowed(&format.url.0, recipe);
     let audio: Vec<&Format> = streaming
         .adaptive_formats
@@ -69,9 +70,24 @@ pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe,
         .filter(playable)
         .filter(|format| format.number() == itag::MUXED && !format.is_protected());
     let mut streams: Vec<Stream> =
-        audio.into_iter().chain(muxed).filter_map(|format| format.stream(identity, expires)).collect();
+        audio.into_iter().chain(muxed).filter_map(|format| format.stream(identity, expires, available)).collect();
     streams.sort_by_key(|stream| stream.rank);
     streams
+}
+
+/// What identifies a file whatever its URL (field notes, 3.5).
+fn file(itag: &str, clen: &str, lmt: &str, xtags: &str) -> String {
+    format!("{itag}/{clen}/{lmt}/{xtags}")
+}
+
+/// The same of a media URL alone; `None` where it does not say.
+pub(crate) fn file_of(url: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    let value = |key: &str| {
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.find_map(|(name, value)| (name == key && !value.is_empty()).then(|| value.into_owned()))
+    };
+    Some(file(&value("itag")?, &value("clen")?, &value("lmt")?, &value("xtags").unwrap_or_default()))
 }
 
 /// Whether there is audio, and all of it is encrypted.
@@ -170,18 +186,18 @@ impl Format {
             .find_map(|(name, value)| (name == key).then(|| value.into_owned()))
     }
 
-    fn stream(&self, identity: &Identity, expires: Option<u64>) -> Option<Stream> {
+    fn stream(&self, identity: &Identity, expires: Option<u64>, available_unix: Option<u64>) -> Option<Stream> {
         let itag = self.number();
         let muxed = itag == itag::MUXED;
         let (container, codec) = form(&self.mime_type.0, muxed)?;
         let clen = self.content_length.0.or_else(|| self.in_url("clen")?.parse().ok());
         let clen = clen.filter(|clen| *clen <= MOST_BYTES);
         let duration = self.approx_duration_ms.0.filter(|ms| *ms > 0).map(Duration::from_millis);
-        let validator = format!(
-            "{itag}/{}/{}/{}",
-            clen.map_or_else(String::new, |clen| clen.to_string()),
-            self.last_modified.owned().or_else(|| self.in_url("lmt")).unwrap_or_default(),
-            self.xtags.0
+        let validator = file(
+            &itag.to_string(),
+            &clen.map_or_else(String::new, |clen| clen.to_string()),
+            &self.last_modified.owned().or_else(|| self.in_url("lmt")).unwrap_or_default(),
+            &self.in_url("xtags").unwrap_or_else(|| self.xtags.0.clone()),
         );
         Some(Stream {
             site: Site::YouTube,
@@ -198,6 +214,8 @@ impl Format {
             headers: vec![("User-Agent", identity.user_agent.clone())],
             bounded_ranges: true,
             muxed,
+            available_unix,
+            client: identity.name.clone(),
             label: format!("itag {itag}"),
         })
     }

@@ -29,7 +29,10 @@ const SHARE_OF_THE_WAIT: f64 = 0.75;
 /// The fields we read, 2 KB a song instead of the 1 MB of `-J`.
 const TEMPLATE: &str = "%(.{id,title,track,fulltitle,channel,uploader,artist,artists,album,album_artist,track_number,\
     playlist_index,playlist_count,playlist_title,playlist_id,duration,thumbnail,live_status,upload_date,release_date,\
-    format_id,ext,acodec,abr,tbr,filesize,filesize_approx,protocol,url,http_headers,has_drm,extractor_key,webpage_url})j";
+    format_id,available_at,ext,acodec,abr,tbr,filesize,filesize_approx,protocol,url,http_headers,has_drm,extractor_key,webpage_url})j";
+
+/// Stands in its streams where ours name an identity.
+const CLIENT: &str = "yt-dlp";
 
 /// Why yt-dlp gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]

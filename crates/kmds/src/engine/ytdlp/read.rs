@@ -13,7 +13,7 @@ use kmds_extract::{
 };
 use serde_json::Value;
 
-use super::YtDlpError;
+use super::{CLIENT, YtDlpError};
 
 /// One song out of the printed lines: the only one, or the one with the id `wanted`.
 pub fn track(site: Site, lines: &[String], wanted: Option<&str>) -> Result<Track, YtDlpError> {
@@ -264,6 +264,8 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
     if fields.get("has_drm").and_then(Value::as_bool) == Some(true) {
         return None;
     }
+    // What our own engine downloaded of the same file is gone on with.
+    let same_file = (site == Site::YouTube).then(|| kmds_extract::youtube::file_of(&url)).flatten();
     let delivery = match text(fields, "protocol").as_deref() {
         // yt-dlp says `http` of https too; the URL's own scheme was looked at above.
         Some("https" | "http") | None => Delivery::File { url },
@@ -302,11 +304,13 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         bitrate_bps: bitrate,
         size_bytes,
         duration,
-        validator: format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default()),
+        validator: same_file.unwrap_or_else(|| format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default())),
         expires_unix: None,
         headers,
         bounded_ranges: site == Site::YouTube,
         muxed: format_id == "18",
+        available_unix: number(fields, "available_at").map(|at| at.ceil() as u64),
+        client: CLIENT.to_owned(),
         label: format!("yt-dlp {format_id}"),
     })
 }
@@ -516,6 +520,21 @@ mod tests {
         assert_eq!(of("http_dash_segments", &url, "mp3"), None);
         assert_eq!(of("http", "http://cf-media.sndcdn.com/a.mp3", "mp3"), None);
         assert_eq!(of("https", &url, "exe"), None);
+    }
+
+    #[test]
+    fn a_youtube_stream_says_from_when_it_is_served_and_which_file_it_is() {
+        let url = "https://rr1---sn-x.googlevideo.com/videoplayback?itag=140&clen=1000&lmt=17";
+        let of = |more: &str| {
+            let line = format!(
+                r#"{{"id": "M4gD1WSo5mA", "title": "T", "protocol": "https", "url": "{url}", "ext": "m4a", "acodec": "mp4a.40.2", "format_id": "140"{more}}}"#
+            );
+            track(Site::YouTube, &[line], None).expect("a song").streams.pop().expect("a stream")
+        };
+        assert_eq!(of("").available_unix, None);
+        assert_eq!(of(r#", "available_at": 1790000007.25"#).available_unix, Some(1_790_000_008));
+        assert_eq!(of(r#", "available_at": "soon""#).available_unix, None);
+        assert_eq!(of("").validator, "140/1000/17/");
     }
 
     #[test]
