@@ -152,6 +152,7 @@ fn store_config(config: &Config) -> StoreConfig {
         client_path: config.cache.client_path.clone(),
         max_bytes: config.cache.max_bytes,
         max_age: config.cache.max_age,
+        reader_pause: store::READER_PAUSE,
         min_free_bytes: config.cache.min_free_bytes,
     }
 }

@@ -1,9 +1,11 @@
 //! What is being written and read right now.
 //!
-//! Owns the tables of leases and readers of this process. Never touches the drive.
+//! Owns the tables of leases and readers of this process, and when a reader that reads nothing counts no more. Never
+//! touches the drive.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -13,9 +15,11 @@ use super::key::Key;
 use super::partial::Partial;
 use kmds_extract::TrackId;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct InUse {
-    /// Invariant: one entry for each living lease, one count for each living reader.
+    /// A reader that has not read for so long keeps its open file, but no longer keeps it on the drive.
+    reader_pause: Duration,
+    /// Invariant: one entry for each living lease, one seat for each living reader.
     tables: Mutex<Tables>,
     /// Rung when something may be evicted, or claimed, that could not be before.
     let_go: Notify,
@@ -24,7 +28,20 @@ pub(super) struct InUse {
 #[derive(Debug, Default)]
 struct Tables {
     writing: HashMap<Key, Writing>,
-    reading: HashMap<Key, usize>,
+    reading: Vec<Arc<Seat>>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    key: Key,
+    /// When it last read.
+    read_at: Mutex<Instant>,
+}
+
+impl Seat {
+    fn counts(&self, pause: Duration) -> bool {
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < pause
+    }
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +61,15 @@ pub(super) struct Claims {
 }
 
 impl InUse {
+    pub(super) fn new(reader_pause: Duration) -> Self {
+        Self { reader_pause, tables: Mutex::default(), let_go: Notify::new() }
+    }
+
+    /// How long until a reader that reads nothing from now on counts no more.
+    pub(super) const fn reader_pause(&self) -> Duration {
+        self.reader_pause
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // A panic elsewhere leaves the tables consistent: each change is one statement.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,37 +133,48 @@ impl InUse {
     /// Whether anything but this song's own file is being read or written.
     pub(super) fn is_any_beside(&self, key: &Key) -> bool {
         let tables = self.tables();
-        tables.reading.keys().chain(tables.writing.keys()).any(|have| have != key)
+        self.read_keys(&tables).chain(tables.writing.keys()).any(|have| have != key)
     }
 
     /// Tracks of which something is being read or written.
     pub(super) fn busy_tracks(&self) -> HashSet<TrackId> {
         let tables = self.tables();
-        tables.writing.keys().chain(tables.reading.keys()).map(|key| key.track().clone()).collect()
+        tables.writing.keys().chain(self.read_keys(&tables)).map(|key| key.track().clone()).collect()
+    }
+
+    fn read_keys<'t>(&self, tables: &'t Tables) -> impl Iterator<Item = &'t Key> {
+        let pause = self.reader_pause;
+        tables.reading.iter().filter(move |seat| seat.counts(pause)).map(|seat| &seat.key)
     }
 
     pub(super) fn hold(self: &Arc<Self>, key: &Key) -> ReadHold {
-        *self.tables().reading.entry(key.clone()).or_default() += 1;
-        ReadHold { in_use: Arc::clone(self), key: key.clone() }
+        let seat = Arc::new(Seat { key: key.clone(), read_at: Mutex::new(Instant::now()) });
+        self.tables().reading.push(Arc::clone(&seat));
+        ReadHold { in_use: Arc::clone(self), seat }
     }
 }
 
-/// Counts one reader while it lives.
+/// One reader, while it lives.
 #[derive(Debug)]
 pub(super) struct ReadHold {
     in_use: Arc<InUse>,
-    key: Key,
+    seat: Arc<Seat>,
+}
+
+impl ReadHold {
+    /// It reads, and counts again if it did not.
+    pub(super) fn reads(&self) {
+        *self.seat.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
 }
 
 impl Drop for ReadHold {
     fn drop(&mut self) {
         let mut tables = self.in_use.tables();
-        if let Some(count) = tables.reading.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                tables.reading.remove(&self.key);
-                self.in_use.let_go.notify_waiters();
-            }
+        if let Some(place) = tables.reading.iter().position(|seat| Arc::ptr_eq(seat, &self.seat)) {
+            tables.reading.swap_remove(place);
         }
+        drop(tables);
+        self.in_use.let_go.notify_waiters();
     }
 }

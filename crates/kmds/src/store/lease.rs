@@ -24,6 +24,10 @@ use super::{Shared, blocking, drive, evict};
 /// Bytes are made durable each time so many have arrived: the most a power cut can cost.
 const DURABLE_EVERY_BYTES: u64 = 8 << 20;
 
+/// How often those who wait for room look whether a reader has fallen asleep, in parts of the time that takes.
+const LOOKS_A_PAUSE: u32 = 6;
+const LEAST_LOOK: Duration = Duration::from_millis(20);
+
 /// Room asked of eviction when the drive is found full in the middle of a write.
 const ROOM_WHEN_FULL_BYTES: u64 = 8 << 20;
 
@@ -150,7 +154,10 @@ impl Lease {
             }
             // Where nobody is in the way, somebody may have left while we looked: that is worth another look.
             let last = if comes { until } else { Instant::now() };
-            if tokio::time::timeout_at(last, let_go).await.is_err() {
+            // Of readers that fall asleep nobody is told.
+            let pause = (self.shared.in_use.reader_pause() / LOOKS_A_PAUSE).max(LEAST_LOOK);
+            let look = last.min(Instant::now() + pause);
+            if tokio::time::timeout_at(look, let_go).await.is_err() && look == last {
                 return Err(refused);
             }
         }

@@ -75,7 +75,13 @@ pub struct StoreConfig {
     pub max_age: Option<Duration>,
     /// What downloads leave free on the drive.
     pub min_free_bytes: u64,
+    /// After which a reader that reads nothing keeps no file on the drive; [`READER_PAUSE`].
+    pub reader_pause: Duration,
 }
+
+/// Neither a player that is paused nor a client that means harm may keep others from having room. A slow one may pause for
+/// longer, since the kernel holds megabytes for it: nothing is lost by that, for it keeps its open file.
+pub const READER_PAUSE: Duration = Duration::from_secs(60);
 
 /// The one door to drive and catalog. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -21,14 +21,15 @@ use super::{blocking, catalog::Row};
 /// Most bytes one read hands out, and so what a listener costs (ARCHITECTURE.md, "Where memory goes").
 pub const READ_BYTES: usize = 64 << 10;
 
-/// One reader of one file, at any position. While it lives the file is not evicted.
+/// One reader of one file, at any position. While it reads the file is not evicted; after a pause it may be, and the
+/// reader goes on with what it has open.
 #[derive(Debug)]
 pub struct Reader {
     file: Arc<File>,
     extent: Extent,
     /// The file system answers reads without waiting (`RWF_NOWAIT`); found out at the first read.
     nowait: bool,
-    _hold: ReadHold,
+    hold: ReadHold,
 }
 
 #[derive(Debug)]
@@ -39,11 +40,11 @@ enum Extent {
 
 impl Reader {
     pub(super) fn whole(file: File, size_bytes: u64, hold: ReadHold) -> Self {
-        Self { file: Arc::new(file), extent: Extent::Whole(size_bytes), nowait: true, _hold: hold }
+        Self { file: Arc::new(file), extent: Extent::Whole(size_bytes), nowait: true, hold }
     }
 
     pub(super) fn growing(partial: &Partial, hold: ReadHold) -> Self {
-        Self { file: partial.file(), extent: Extent::Growing(partial.subscribe()), nowait: true, _hold: hold }
+        Self { file: partial.file(), extent: Extent::Growing(partial.subscribe()), nowait: true, hold }
     }
 
     /// The file itself, for those who read all over it; it stays readable whatever becomes of its name.
@@ -58,6 +59,7 @@ impl Reader {
     /// [`StoreError::Gone`] if the download ended before `offset` was written, or the file was cut by somebody else.
     pub async fn read_at(&mut self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
         let end = self.wait_beyond(offset).await?;
+        self.hold.reads();
         let there = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = there.min(max).min(READ_BYTES);
         if wanted == 0 {

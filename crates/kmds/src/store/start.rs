@@ -33,11 +33,12 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
     let layout = Layout::new(&config.cache_dir, &config.state_dir, &instance);
     layout.create()?;
     let opened = Catalog::open(&config.state_dir.join("kmds.db"))?;
+    let in_use = Arc::new(InUse::new(config.reader_pause));
     let shared = Shared {
         config,
         layout,
         catalog: Mutex::new(opened.catalog),
-        in_use: Arc::new(InUse::default()),
+        in_use,
         boot_id: boot_id(),
         instance,
         _state_lock: state_lock,

@@ -54,6 +54,34 @@ async fn what_is_being_read_stays_and_a_need_that_cannot_be_met_evicts_nothing()
 }
 
 #[tokio::test]
+async fn a_reader_that_reads_nothing_keeps_nobody_from_having_room_and_still_gets_every_byte() {
+    let mut place = Place::make();
+    place.config.max_bytes = 2 * MIB;
+    place.config.reader_pause = Duration::ZERO;
+    let store = place.open();
+    published(&store, "a", MIB as usize).await;
+    let mut asleep = store.open_published(&key("a")).await.expect("open");
+    let lease = store.lease(&key("new")).await.expect("a lease");
+    lease.reserve(Some(2 * MIB)).await.expect("room");
+    assert_eq!(state(&store, "a").await, State::Evicted);
+    assert_eq!(read_all(&mut asleep.reader).await.expect("whole"), audio("a", MIB as usize));
+}
+
+#[tokio::test]
+async fn room_is_had_when_those_who_read_fall_asleep() {
+    let mut place = Place::make();
+    place.config.max_bytes = 2 * MIB;
+    place.config.reader_pause = Duration::from_millis(200);
+    let store = place.open();
+    published(&store, "a", MIB as usize).await;
+    let asleep = store.open_published(&key("a")).await.expect("open");
+    let lease = store.lease(&key("new")).await.expect("a lease");
+    lease.room(Some(2 * MIB), Duration::from_secs(60)).await.expect("it falls asleep");
+    assert_eq!(state(&store, "a").await, State::Evicted);
+    drop(asleep);
+}
+
+#[tokio::test]
 async fn a_reader_of_a_file_deleted_under_it_still_gets_every_byte() {
     let place = Place::make();
     let store = place.open();

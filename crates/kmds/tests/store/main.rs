@@ -44,6 +44,7 @@ impl Place {
 
     pub fn at(root: PathBuf) -> Self {
         let config = StoreConfig {
+            reader_pause: kmds::store::READER_PAUSE,
             cache_dir: root.join("cache"),
             state_dir: root.join("state"),
             client_path: None,
