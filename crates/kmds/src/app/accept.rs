@@ -13,7 +13,7 @@ use kmds_extract::{Collection, Entry, Kind, Resolved, Track};
 use super::flight::Job;
 use super::names::{self, Unique};
 use super::resolve::Target;
-use super::words::{FetchAsk, Fetched, Key, ListFacts, Missing, Prefetch, Song, State, Stored};
+use super::words::{FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::store::{self, Accepted, Row, StoreError};
 
@@ -50,6 +50,31 @@ impl App {
         let slow = || Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
         let limit = self.inner.resolver.limit(&target);
         tokio::time::timeout(limit, self.fetch_target(ask, &target)).await.unwrap_or_else(|_| Err(slow()))
+    }
+
+    /// Whether a link is one that is taken; nobody is asked.
+    /// # Errors
+    /// As [`App::fetch`].
+    pub fn check_link(&self, link: &str, whole_list: bool) -> Result<(), Failure> {
+        self.inner.resolver.read(link, whole_list).map(drop)
+    }
+
+    /// What is known of a link already; nobody is asked, and nothing is queued.
+    /// # Errors
+    /// The link is none that is taken, or its refusal is remembered.
+    pub async fn known(&self, ask: &FetchAsk) -> Result<Known, Failure> {
+        let inner = &self.inner;
+        let target = inner.resolver.read(&ask.link, ask.whole_list)?;
+        let Some(answer) = inner.resolver.remembered(&target).await else { return Ok(Known::Nothing) };
+        let accept = ask.accept.as_ref().unwrap_or(&inner.accept);
+        match &*answer? {
+            Resolved::Track(track) => {
+                let rows = inner.store.renditions(&track.id).await.map_err(store_failure)?;
+                let row = rows.into_iter().find(|row| !row.key.is_copy() && row.accept == *accept);
+                Ok(row.map_or(Known::Nothing, |row| Known::Song(row.key)))
+            }
+            Resolved::Collection(_) => Ok(Known::List),
+        }
     }
 
     async fn fetch_target(&self, ask: FetchAsk, target: &Target) -> Result<Fetched, Failure> {
@@ -283,7 +308,8 @@ pub(super) const fn state_of(state: store::State) -> State {
         store::State::Converting => State::Converting,
         store::State::Ready => State::Ready,
         store::State::Failed => State::Failed,
-        store::State::Queued | store::State::Evicted | store::State::Deleted => State::Queued,
+        store::State::Queued => State::Queued,
+        store::State::Evicted | store::State::Deleted => State::Evicted,
     }
 }
 

@@ -1,52 +1,124 @@
 //! Covers: fetched when first asked for, kept for the next one.
 //!
-//! Owns the cover folder: what lies there under which name, what counts as a picture, and what leaves when it grows too
-//! large. Hides that songs of one album share a file. Never fetches a cover that nobody asked for.
+//! Owns the cover folder: what lies there under which name, what counts as a picture, how many are fetched at once, and
+//! what leaves when it grows too large. Hides that songs of one album share a file. Never fetches a cover that nobody
+//! asked for, nor the same one twice at a time.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use kmds_extract::{Kind, Track, TrackId};
+use tokio::sync::Semaphore;
 
-use super::words::Cover;
+use super::words::{Cover, CoverFound};
 use super::{App, Failure, Inner, store_failure};
 
 /// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
 const MAX_COVER_BYTES: usize = 8 << 20;
 /// What the folder may hold after a sweep, in bytes: some thousand covers at the sizes that sites hand out.
 const MAX_KEPT_BYTES: u64 = 256 << 20;
+/// Covers fetched at once: most are a tenth of [`MAX_COVER_BYTES`], which each may have in memory.
+const FETCHED_AT_ONCE: usize = 6;
+/// For one of them to be free. Those that drip end within the time a page may take, so this is seldom reached.
+const TURN_WITHIN: Duration = Duration::from_secs(15);
+
+/// What is being fetched.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    slots: Semaphore,
+    /// Invariant: an entry lives while somebody fetches, or waits for, the cover of this file name.
+    under_way: Mutex<HashMap<String, Flight>>,
+}
+
+/// Why those who waited with the first get nothing either.
+type Flight = Arc<tokio::sync::Mutex<Option<Failure>>>;
+
+impl Default for Fetching {
+    fn default() -> Self {
+        Self { slots: Semaphore::new(FETCHED_AT_ONCE), under_way: Mutex::default() }
+    }
+}
+
+impl Fetching {
+    fn board<'f>(&'f self, name: &'f str) -> Boarded<'f> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        Boarded { fetching: self, name, flight: Arc::clone(under_way.entry(name.to_owned()).or_default()) }
+    }
+}
+
+/// One's part in a flight; the last to leave ends it.
+struct Boarded<'f> {
+    fetching: &'f Fetching,
+    name: &'f str,
+    flight: Flight,
+}
+
+impl Drop for Boarded<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.fetching.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ours and the map's.
+        if Arc::strong_count(&self.flight) <= 2 {
+            under_way.remove(self.name);
+        }
+    }
+}
 
 impl App {
-    /// The cover of a known song, fetched when first asked for and kept; `None` if song or cover do not exist.
+    /// The cover of a known song, fetched when first asked for and kept, unless one `only_looks`; `None` if song or cover
+    /// do not exist.
     /// # Errors
     /// The site does not give it.
-    pub async fn cover(&self, id: &TrackId) -> Result<Option<Cover>, Failure> {
+    pub async fn cover(&self, id: &TrackId, only_looks: bool) -> Result<Option<CoverFound>, Failure> {
         let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
-        self.inner.cover_of(&track).await
+        if only_looks {
+            let Some(path) = self.inner.cover_path(&track) else { return Ok(None) };
+            return Ok(Some(kept(&path).await.map_or(CoverFound::AtTheSite, CoverFound::Here)));
+        }
+        Ok(self.inner.cover_of(&track).await?.map(CoverFound::Here))
     }
 }
 
 impl Inner {
-    /// From the state folder, else from the site: one at a time there, while those that are kept are sent.
+    /// From the state folder, else from the site: each once, however many ask, and none waits for another that drips.
     pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
-        let Some(url) = &track.cover_url else { return Ok(None) };
-        let path = self.covers_folder().join(track.id.site().as_str()).join(file_name(url));
+        let (Some(url), Some(path)) = (&track.cover_url, self.cover_path(track)) else { return Ok(None) };
         if let Some(cover) = kept(&path).await {
             return Ok(Some(cover));
         }
-        let _one = self.covers.lock().await;
+        let name = path.to_string_lossy();
+        let boarded = self.covers.board(&name);
+        let mut failure = boarded.flight.lock().await;
+        if let Some(failure) = &*failure {
+            return Err(failure.clone());
+        }
         // Fetched by whoever was before us.
         if let Some(cover) = kept(&path).await {
             return Ok(Some(cover));
         }
+        let fetched = self.fetch_cover(track, url, &path).await;
+        *failure = fetched.as_ref().err().cloned();
+        fetched.map(Some)
+    }
+
+    async fn fetch_cover(&self, track: &Track, url: &str, path: &Path) -> Result<Cover, Failure> {
         let failed = |why: String| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {why}"));
+        let slot = tokio::time::timeout(TURN_WITHIN, self.covers.slots.acquire()).await;
+        let _slot = slot.map_err(|_| failed("too many others are being fetched; try again later".to_owned()))?;
         let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
         let bytes = bytes::Bytes::from(fetched.map_err(|error| failed(error.to_string()))?.bytes);
         let no_picture = || failed("the site sent something that is no picture; try again later".to_owned());
         let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
         // A cover that cannot be kept is fetched again.
-        let _ = keep(&path, &bytes).await;
-        Ok(Some(Cover { content_type, bytes }))
+        let _ = keep(path, &bytes).await;
+        Ok(Cover { content_type, bytes })
+    }
+
+    /// Where the song's cover is kept; `None` if it has none.
+    fn cover_path(&self, track: &Track) -> Option<PathBuf> {
+        let name = file_name(track.cover_url.as_deref()?);
+        Some(self.covers_folder().join(track.id.site().as_str()).join(name))
     }
 
     /// Removes the oldest covers where there are too many; they are fetched again when somebody asks.

@@ -54,6 +54,7 @@ impl App {
             State::Converting => store::State::Converting,
             State::Ready => store::State::Ready,
             State::Failed => store::State::Failed,
+            State::Evicted => store::State::Evicted,
         });
         let filter = Filter { state, site: ask.site, text: ask.query, originals_only: ask.originals_only };
         let page = self.inner.store.list(filter, ask.limit, before).await.map_err(store_failure)?;

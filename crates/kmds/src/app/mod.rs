@@ -94,8 +94,7 @@ pub(crate) struct Inner {
     requesters: AtomicU64,
     /// Lists of which only a window is queued: each waiting song with the ones behind it.
     windows: Mutex<HashMap<Key, Arc<accept::Window>>>,
-    /// One cover is fetched at a time.
-    covers: tokio::sync::Mutex<()>,
+    covers: covers::Fetching,
     /// One asks for a Bandcamp album's streams, the others find them.
     bandcamp_pages: tokio::sync::Mutex<()>,
     started: Instant,
@@ -140,7 +139,7 @@ impl App {
                 closing: CancellationToken::new(),
                 requesters: AtomicU64::new(1),
                 windows: Mutex::default(),
-                covers: tokio::sync::Mutex::new(()),
+                covers: covers::Fetching::default(),
                 bandcamp_pages: tokio::sync::Mutex::new(()),
                 started: Instant::now(),
             }),

@@ -77,7 +77,7 @@ pub fn sanitize(name: &str) -> String {
     let replaced: String = name
         .chars()
         .filter(|c| !invisible(c))
-        .map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '_' } else { c })
+        .map(|c| if c.is_control() || "/\\:*?\"<>|\u{2028}\u{2029}".contains(c) { '_' } else { c })
         .collect();
     // Spaces of any script: behind one may stand the dot that hides a file. And at the start a joiner has nothing to join.
     let trimmed = replaced.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
@@ -140,6 +140,7 @@ mod tests {
             ("trailing. ", "trailing"),
             ("nul.txt", "_nul.txt"),
             ("a\u{202e}b\nc", "ab_c"),
+            ("a\u{2028}b\u{2029}c", "a_b_c"),
             ("Ünïcödé 日本", "Ünïcödé 日本"),
         ] {
             assert_eq!(sanitize(title), want);

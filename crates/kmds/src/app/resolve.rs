@@ -101,13 +101,10 @@ impl Resolver {
 
     /// Metadata of the link, asked of the site by one of all who want it now.
     pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
-        let key = target.key();
-        if let Some(answer) = self.recall(&key, &self.recipes.current().time) {
+        if let Some(answer) = self.remembered(target).await {
             return answer;
         }
-        if let Some(track) = self.known(target, &key).await {
-            return Ok(Arc::new(Resolved::Track(Box::new(track))));
-        }
+        let key = target.key();
         let flight = Boarded { flights: &self.flights, flight: board(&self.flights, &key), key: &key };
         let fly = async || match self.just_landed(&key) {
             // While we looked into the catalog.
@@ -115,6 +112,15 @@ impl Resolver {
             None => self.ask(target, accept, &key).await,
         };
         flight.flight.get_or_init(fly).await.clone()
+    }
+
+    /// What is known of the link without asking the site.
+    pub async fn remembered(&self, target: &Target) -> Option<Answer> {
+        let key = target.key();
+        if let Some(answer) = self.recall(&key, &self.recipes.current().time) {
+            return Some(answer);
+        }
+        self.known(target, &key).await.map(|track| Ok(Arc::new(Resolved::Track(Box::new(track)))))
     }
 
     /// The answer of a flight that has only just ended.

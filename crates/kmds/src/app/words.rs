@@ -21,6 +21,8 @@ pub enum State {
     Converting,
     Ready,
     Failed,
+    /// Known, but neither here nor on its way: it left the drive, or nobody wanted its audio yet.
+    Evicted,
 }
 
 impl State {
@@ -32,6 +34,16 @@ impl State {
             Self::Converting => "converting",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Evicted => "evicted",
+        }
+    }
+
+    /// The word for clients that know five: a song that is not here is queued by asking for it.
+    #[must_use]
+    pub const fn of_five(self) -> Self {
+        match self {
+            Self::Evicted => Self::Queued,
+            state => state,
         }
     }
 }
@@ -191,6 +203,22 @@ pub enum Want {
     Stream,
 }
 
+impl Want {
+    /// Whether it moves, starts and waits for nothing.
+    #[must_use]
+    pub const fn only_looks(self) -> bool {
+        matches!(self, Self::Peek | Self::PeekStream)
+    }
+}
+
+/// What is known of a link without asking anybody.
+#[derive(Debug, Clone)]
+pub enum Known {
+    Song(Key),
+    List,
+    Nothing,
+}
+
 /// Why audio is not served.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NotServed {
@@ -267,6 +295,14 @@ pub struct Listing {
 pub struct Cover {
     pub content_type: &'static str,
     pub bytes: bytes::Bytes,
+}
+
+/// A cover that exists.
+#[derive(Debug, Clone)]
+pub enum CoverFound {
+    Here(Cover),
+    /// Not kept yet.
+    AtTheSite,
 }
 
 /// Counts and health.

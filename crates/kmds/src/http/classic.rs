@@ -9,7 +9,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{LOCATION, VARY};
+use http::header::{CONTENT_TYPE, LOCATION, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use kmds_extract::choose::Accept;
@@ -76,6 +76,11 @@ pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body
 pub(super) async fn fetch_queried(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let asked = Asked { link: query.get("url"), whole_list: query.switch("playlist")?, accept: query.accept()? };
+    if request.method == Method::HEAD {
+        // The site is not asked: what its answer would be, nobody knows.
+        http.app().check_link(&ask::link(asked.link, SEND_A_LINK)?, asked.whole_list)?;
+        return Ok([(CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_response());
+    }
     fetch(&http, asked, &request).await
 }
 
@@ -157,8 +162,9 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
     let wait = Wait::asked(&query, &request.headers)?;
     let streams = query.switch("stream")?;
     let key = find(&http, &name, query.get_with_plus("file")).await?;
-    let want = wanted(&request.method, streams, wait);
-    let served = audio::serve(http.app(), &key, want, &request).await;
+    let foreign = Caller::of(&request)?.is_foreign;
+    let want = wanted(&request.method, foreign, streams, wait);
+    let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| denied.to_page(foreign));
     let mut response = served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
         wait.acknowledge(response.headers_mut());
@@ -166,11 +172,11 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
     Ok(response)
 }
 
-/// How long a request for a file is ready to wait. `HEAD` never waits and never moves a song.
-pub(super) fn wanted(method: &Method, streams: bool, wait: Wait) -> Want {
-    match (method, streams) {
-        (&Method::HEAD, true) => Want::PeekStream,
-        (&Method::HEAD, false) => Want::Peek,
+/// How long a request for a file is ready to wait. `HEAD` never waits and never moves a song; nor does a foreign page.
+pub(super) fn wanted(method: &Method, foreign: bool, streams: bool, wait: Wait) -> Want {
+    match (method == Method::HEAD || foreign, streams) {
+        (true, true) => Want::PeekStream,
+        (true, false) => Want::Peek,
         (_, true) => Want::Stream,
         (_, false) if wait.time.is_zero() => Want::Whole,
         (_, false) => Want::WholeWithin(wait.time),
@@ -276,10 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn head_only_peeks_whatever_else_is_asked() {
-        assert_eq!(wanted(&Method::HEAD, true, Wait::default()), Want::PeekStream);
-        assert_eq!(wanted(&Method::HEAD, false, Wait::default()), Want::Peek);
-        assert_eq!(wanted(&Method::GET, true, Wait::default()), Want::Stream);
-        assert_eq!(wanted(&Method::GET, false, Wait::default()), Want::Whole);
+    fn head_and_foreign_pages_only_peek_whatever_else_is_asked() {
+        for (method, foreign) in [(&Method::HEAD, false), (&Method::HEAD, true), (&Method::GET, true)] {
+            assert_eq!(wanted(method, foreign, true, Wait::default()), Want::PeekStream);
+            assert_eq!(wanted(method, foreign, false, Wait::default()), Want::Peek);
+        }
+        assert_eq!(wanted(&Method::GET, false, true, Wait::default()), Want::Stream);
+        assert_eq!(wanted(&Method::GET, false, false, Wait::default()), Want::Whole);
     }
 }

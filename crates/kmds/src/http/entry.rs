@@ -6,9 +6,8 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -22,10 +21,12 @@ use http_body::{Frame, SizeHint};
 use kmds_extract::Kind;
 use tower_service::Service;
 
-use super::ask::below_base;
+use super::ask::{self, below_base};
 use super::error::{Face, Refusal};
 use super::guard::{Caller, Guard, REQUEST_ID, request_id};
 use super::network::Peer;
+use super::patience::Pulse;
+use crate::app::Failure;
 use crate::metrics::Metrics;
 
 /// Nothing in an answer that is no page may run or load anything.
@@ -33,6 +34,13 @@ const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static("default-src 'no
 
 /// A longer path is nobody's but an attacker's.
 const LOGGED_PATH: usize = 200;
+
+/// What tells a supervisor how it is, also when nobody else is let in.
+const ANSWERED_WHEN_FULL: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// For the rest of a request that is turned away.
+const TURN_AWAY_WITHIN: Duration = Duration::from_secs(1);
+/// When one who was turned away may come back.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 /// The route of paths that have none, in the metrics.
 const OTHER_ROUTE: &str = "other";
@@ -53,8 +61,9 @@ pub(super) struct Visit {
     pub(super) peer: Peer,
     /// The address it came in at.
     pub(super) local: String,
-    /// Requests under way.
-    pub(super) busy: Arc<AtomicUsize>,
+    pub(super) pulse: Arc<Pulse>,
+    /// It came beyond the limit of connections: only a health check is answered.
+    pub(super) full: bool,
 }
 
 impl Caller {
@@ -84,14 +93,20 @@ impl Entry {
             whole: true,
             route: OTHER_ROUTE,
             metrics: Arc::clone(&self.metrics),
-            _busy: Busy::new(visit.busy),
+            _busy: Busy::new(visit.pulse),
         };
         if let Some(below) = below_base(&parts.uri, &self.base_path) {
             parts.uri = below;
         }
         let face = Face::of(parts.uri.path());
-        line.route = self.route_of(parts.uri.path());
-        let mut response = match self.guard.admit(&parts, visit.peer, &visit.local) {
+        let route = self.route_of(parts.uri.path());
+        line.route = route.unwrap_or(OTHER_ROUTE);
+        if visit.full && !route.is_some_and(|route| ANSWERED_WHEN_FULL.contains(&route)) {
+            let response = turn_away(&parts, body, face).await;
+            line.status = response.status().as_u16();
+            return response.map(|body| Logged { body, line });
+        }
+        let mut response = match self.guard.admit(&parts, route, visit.peer, &visit.local) {
             Ok(caller) => {
                 line.peer = caller.client;
                 parts.extensions.insert(caller);
@@ -111,7 +126,7 @@ impl Entry {
     }
 
     /// The pattern of the route a path belongs to.
-    fn route_of(&self, path: &str) -> &'static str {
+    fn route_of(&self, path: &str) -> Option<&'static str> {
         let fits = |route: &&&'static str| {
             let (mut wanted, mut have) = (route.split('/'), path.split('/'));
             loop {
@@ -122,7 +137,7 @@ impl Entry {
                 }
             }
         };
-        self.routes.iter().find(fits).copied().unwrap_or(OTHER_ROUTE)
+        self.routes.iter().find(fits).copied()
     }
 
     async fn route(&self, request: Request<Body>, face: Face) -> Response {
@@ -138,19 +153,26 @@ impl Entry {
     }
 }
 
+/// Too many are here. What the client sends is read as far as it comes soon, else our answer could be lost with it.
+async fn turn_away(request: &Parts, body: hyper::body::Incoming, face: Face) -> Response {
+    let _ = tokio::time::timeout(TURN_AWAY_WITHIN, ask::body(&request.headers, Body::new(body))).await;
+    let sentence = "too many connections; close some, or raise server.max_connections";
+    Refusal::from(Failure::new(Kind::QueueFull, sentence).after(COME_BACK)).into_response(face)
+}
+
 /// Counts a request as under way until its answer is gone.
-struct Busy(Arc<AtomicUsize>);
+struct Busy(Arc<Pulse>);
 
 impl Busy {
-    fn new(count: Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+    fn new(pulse: Arc<Pulse>) -> Self {
+        pulse.begin();
+        Self(pulse)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.end();
     }
 }
 

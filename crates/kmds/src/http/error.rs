@@ -13,7 +13,7 @@ use serde::Serialize;
 use kmds_extract::Kind;
 
 #[cfg(test)]
-use super::openapi::describe::{kind_schema, state_schema};
+use super::openapi::describe::{kind_schema, state_schema, track_state_schema};
 use crate::app::{Failure, NotServed, State};
 
 /// Seconds after which to ask again when neither the site nor our queue said: 429.
@@ -133,7 +133,8 @@ impl Refusal {
     pub(super) fn of_audio(reason: NotServed) -> Self {
         match reason {
             NotServed::Unfinished { state, received, total, wait } => {
-                let sentence = format!("the song is {}; ask again in a second", state.as_str());
+                let state_now = if state == State::Evicted { "not here yet" } else { state.as_str() };
+                let sentence = format!("the song is {state_now}; ask again in a second");
                 let wait = wait.unwrap_or_default().max(POLL_AGAIN);
                 let progress = Some(Progress { state, received, total });
                 Self { progress, ..Failure::new(Kind::NotReady, sentence).after(wait).into() }
@@ -186,7 +187,7 @@ impl Refusal {
         let kind = self.failure.kind;
         match self.progress {
             Some(Progress { state, received, total }) => {
-                spell(&ClassicUnfinished { status, error, state, received, total })
+                spell(&ClassicUnfinished { status, error, state: state.of_five(), received, total })
             }
             None if self.tells_retryable => {
                 spell(&ClassicFailed { status, error, kind, retryable: self.failure.retryable() })
@@ -321,7 +322,7 @@ pub(super) struct Problem {
     retryable: bool,
     /// Of an unfinished song only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schema(schema_with = state_schema, required = false))]
+    #[cfg_attr(test, schema(schema_with = track_state_schema, required = false))]
     state: Option<State>,
     #[serde(skip_serializing_if = "Option::is_none")]
     received_bytes: Option<u64>,

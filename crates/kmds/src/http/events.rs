@@ -1,9 +1,10 @@
 //! Server-sent events: what happens to songs, as it happens.
 //!
-//! Owns the wire form of an event and which a client asked for. Hides the heartbeat. Never keeps events: a client that
+//! Owns the wire form of an event, which a client asked for, and how many streams one may hold. Hides the heartbeat. Never keeps events: a client that
 //! does not read finds the oldest the application still has.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -11,19 +12,27 @@ use axum::response::sse::{Event as Line, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use kmds_extract::{Kind, Site, TrackId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Http;
 use super::error::{Refusal, V1};
+use super::guard::Caller;
+use super::network::Peer;
 #[cfg(test)]
 use super::openapi::describe::{V1Refusals, kind_schema, state_schema};
 use super::query::Query;
 use crate::app::{Event, EventName, Events, State as JobState};
 
+/// The part of all connections that the event streams of one client may take, within these bounds: a bot may follow each of
+/// its songs by a stream, and the smallest service has a page open twice.
+const STREAMS_SHARE: usize = 4;
+const LEAST_STREAMS: usize = 4;
+const MOST_STREAMS: usize = 256;
 /// Proxies cut connections that are silent for longer; clients notice a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -60,12 +69,16 @@ pub(super) struct EventReply {
         V1Refusals,
         (status = 200, description = "Events, without end", content_type = "text/event-stream", body = EventReply))))]
 pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
-    let only = Query::of(&request.uri).filled("track").map(|text| {
+    let only = Query::of(&request.uri).only(&["track"])?.filled("track").map(|text| {
         track(&text).ok_or_else(|| Refusal::bad_request("track names no song; use SITE-ID, like youtube-M4gD1WSo5mA"))
     });
     let only = only.transpose()?;
+    if request.method == Method::HEAD {
+        return Ok([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))].into_response());
+    }
+    let watching = http.watchers().begin(Caller::of(&request)?.client)?;
     let last = request.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let following = Following { events: http.app().events(last), only, stop: http.stop().clone() };
+    let following = Following { events: http.app().events(last), only, stop: http.stop().clone(), _watching: watching };
     let lines = unfold(following, |mut following| async move {
         let line = following.next().await?;
         Some((Ok::<_, Infallible>(line), following))
@@ -83,10 +96,57 @@ fn track(text: &str) -> Option<TrackId> {
     TrackId::new(Site::parse(site)?, id)
 }
 
+/// The streams that each client holds: they last as long as it likes, so that their number is bounded.
+#[derive(Debug)]
+pub(super) struct Watchers {
+    most: usize,
+    held: Arc<Mutex<Vec<(Peer, usize)>>>,
+}
+
+impl Watchers {
+    pub(super) fn new(most_connections: usize) -> Self {
+        Self { most: (most_connections / STREAMS_SHARE).clamp(LEAST_STREAMS, MOST_STREAMS), held: Arc::default() }
+    }
+
+    fn begin(&self, client: Peer) -> Result<Watching, Refusal> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = held.iter().position(|(peer, _)| *peer == client).unwrap_or(held.len());
+        if held.get(place).is_some_and(|(_, count)| *count >= self.most) {
+            let sentence = format!(
+                "{client} holds {} event streams; one stream tells of all songs, so close the others",
+                self.most
+            );
+            return Err(Refusal::new(Kind::QueueFull, sentence));
+        }
+        match held.get_mut(place) {
+            Some((_, count)) => *count += 1,
+            None => held.push((client, 1)),
+        }
+        Ok(Watching { client, held: Arc::clone(&self.held) })
+    }
+}
+
+/// Counts one stream while it lives.
+struct Watching {
+    client: Peer,
+    held: Arc<Mutex<Vec<(Peer, usize)>>>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = held.iter_mut().find(|(peer, _)| *peer == self.client) {
+            *count -= 1;
+        }
+        held.retain(|(_, count)| *count > 0);
+    }
+}
+
 struct Following {
     events: Events,
     only: Option<TrackId>,
     stop: CancellationToken,
+    _watching: Watching,
 }
 
 impl Following {

@@ -3,11 +3,11 @@
 //! Owns the checks of peer, `Host`, token and cross-origin requests, in that order, and what a trusted proxy may tell.
 //! Hides header syntax. Never looks at a link or a body.
 //!
-//! Cross-origin: a browser says where a request comes from by `Origin` and `Sec-Fetch-Site`; other clients send neither.
-//! From a foreign page no write is taken, and no `GET` or `HEAD` that starts downloads (`/fetch`, `/play`), except when
-//! a person followed a link there: a navigation of the whole page that the browser vouches a click for.
+//! Cross-origin: a browser says where a request comes from by `Sec-Fetch-Site`, `Origin` or `Referer`; on plain-http
+//! names only by the last. Programs send none. A request that one of them calls foreign may look and start nothing: no
+//! write is taken, and of the routes that are read only those that start no work, or do not start it then.
 
-use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderMap, ORIGIN, REFERER};
 use http::request::Parts;
 use http::{HeaderName, Method, Version};
 use kmds_extract::Kind;
@@ -22,14 +22,28 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-const FETCH_USER: HeaderName = HeaderName::from_static("sec-fetch-user");
-
 /// Asked by supervisors, which have no token.
 const NEEDS_NO_TOKEN: &str = "/healthz";
-/// `GET` paths that start downloads.
-const STARTS_DOWNLOADS: [&str; 2] = ["/fetch", "/play"];
+/// Routes that a foreign page may read: their `GET` starts nothing. Whatever is not named here is closed to it.
+const STARTS_NOTHING: [&str; 12] = [
+    "/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/ui",
+    "/ui/",
+    "/ui/{file}",
+    "/api/v1/tracks",
+    "/api/v1/tracks/{site}/{id}",
+    "/api/v1/events",
+    "/api/v1/stats",
+];
+/// Routes that give a foreign page what is here already: their handlers ask [`Caller::is_foreign`].
+const STARTS_NOTHING_FOR_FOREIGN: [&str; 3] =
+    ["/tunnel", "/api/v1/tracks/{site}/{id}/audio", "/api/v1/tracks/{site}/{id}/cover"];
+/// A `Referer` that names no page.
+const NO_PAGE: [&str; 3] = ["", "about:blank", "about:client"];
 
 /// Who asks, as far as we believe it.
 #[derive(Debug, Clone)]
@@ -38,6 +52,8 @@ pub(super) struct Caller {
     /// Host and maybe port the request was sent to.
     pub(super) authority: String,
     pub(super) https: bool,
+    /// A browser says that a page of another site sent it: it must start nothing.
+    pub(super) is_foreign: bool,
 }
 
 /// The door, as configured.
@@ -66,9 +82,16 @@ impl Guard {
         Ok(Self { tokens: tokens.transpose()?, names, public_authority, trusted: trusted.collect::<Result<_, _>>()? })
     }
 
-    /// Lets a request in, or says what to change. `local` is the address it came in at, for clients that name no host.
-    pub(super) fn admit(&self, request: &Parts, peer: Peer, local: &str) -> Result<Caller, Refusal> {
-        let caller = self.identify(request, peer, local)?;
+    /// Lets a request in, or says what to change. `route` is the pattern of its path, if it has one; `local` is the address
+    /// it came in at, for clients that name no host.
+    pub(super) fn admit(
+        &self,
+        request: &Parts,
+        route: Option<&str>,
+        peer: Peer,
+        local: &str,
+    ) -> Result<Caller, Refusal> {
+        let mut caller = self.identify(request, peer, local)?;
         if self.tokens.is_none() && !caller.client.is_near() {
             return Err(forbidden(format!(
                 "{} is outside this machine's private networks; set server.tokens_file and send a token, \
@@ -78,23 +101,30 @@ impl Guard {
         }
         self.check_host(&caller.authority)?;
         self.check_token(request)?;
-        self.check_origin(request, &caller)?;
+        caller.is_foreign = self.is_foreign(&request.headers, &caller);
+        if caller.is_foreign && !may_be_foreign(&request.method, route) {
+            return Err(foreign_page());
+        }
         Ok(caller)
     }
 
     fn identify(&self, request: &Parts, peer: Peer, local: &str) -> Result<Caller, Refusal> {
         let headers = &request.headers;
-        let mut caller = Caller { client: peer, authority: named_host(request, local)?, https: false };
+        let mut caller =
+            Caller { client: peer, authority: named_host(request, local)?, https: false, is_foreign: false };
         if !self.trusts(peer) {
             return Ok(caller);
         }
-        caller.https = last(headers, &FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        if let Some(host) = last(headers, &FORWARDED_HOST).filter(|host| !host.is_empty()) {
+        caller.https = last(headers, &FORWARDED_PROTO)?.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        if let Some(host) = last(headers, &FORWARDED_HOST)?.filter(|host| !host.is_empty()) {
             caller.authority = host.to_ascii_lowercase();
         }
-        let hops = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).collect();
-        for hop in hops.into_iter().rev() {
+        if headers.contains_key(FORWARDED) && !headers.contains_key(FORWARDED_FOR) {
+            return Err(forbidden("the header Forwarded is not read; let the proxy send X-Forwarded-For"));
+        }
+        // From the right: each was written by the one before, and the first that is not trusted is the client.
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             let address = forwarded(hop).ok_or_else(|| {
                 forbidden("X-Forwarded-For holds something that is no address; let the proxy send addresses only")
             })?;
@@ -106,7 +136,8 @@ impl Guard {
         Ok(caller)
     }
 
-    fn trusts(&self, peer: Peer) -> bool {
+    /// Whether a peer is a proxy that is believed.
+    pub(super) fn trusts(&self, peer: Peer) -> bool {
         self.trusted.iter().any(|trusted| trusted.covers(peer))
     }
 
@@ -144,33 +175,22 @@ impl Guard {
         Err(Refusal::new(Kind::Unauthorized, sentence))
     }
 
-    fn check_origin(&self, request: &Parts, caller: &Caller) -> Result<(), Refusal> {
-        let writes = matches!(request.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
-        let starts = STARTS_DOWNLOADS.contains(&request.uri.path());
-        if !writes && !starts {
-            return Ok(());
-        }
-        let headers = &request.headers;
-        let origin = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("null"));
-        let foreign_origin = origin.is_some_and(|origin| !self.is_own(origin, caller));
-        let site = last(headers, &FETCH_SITE).unwrap_or_default();
-        let foreign_site = !matches!(site.as_str(), "" | "same-origin" | "none");
-        let clicked = !writes
-            && last(headers, &FETCH_MODE).as_deref() == Some("navigate")
-            && last(headers, &FETCH_DEST).as_deref() == Some("document")
-            && last(headers, &FETCH_USER).as_deref() == Some("?1");
-        if foreign_origin || (foreign_site && !clicked) {
-            return Err(forbidden(
-                "a page of another site sent this; use this server's own page at /ui/, or ask from a program",
-            ));
-        }
-        Ok(())
+    /// Whether a browser says, in any of its ways, that another site's page is behind this request. What cannot be read
+    /// is not ours.
+    fn is_foreign(&self, headers: &HeaderMap, caller: &Caller) -> bool {
+        let any = |name: HeaderName, is_ours: &dyn Fn(&str) -> bool| {
+            headers.get_all(name).iter().any(|value| !value.to_str().is_ok_and(|value| is_ours(value.trim())))
+        };
+        any(FETCH_SITE, &|site| matches!(site, "same-origin" | "none"))
+            || any(ORIGIN, &|origin| self.is_own(origin, caller))
+            || any(REFERER, &|page| NO_PAGE.contains(&page) || self.is_own(page, caller))
     }
 
-    /// Whether a page of `origin` was served by us, under the name the request has or the public one. The scheme is
+    /// Whether a page, or an origin, was served by us, under the name the request has or the public one. The scheme is
     /// not compared: TLS may end at a proxy.
-    fn is_own(&self, origin: &str, caller: &Caller) -> bool {
-        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    fn is_own(&self, page: &str, caller: &Caller) -> bool {
+        let Some((scheme, rest)) = page.split_once("://") else { return false };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let default = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
         let Some(asked) = host_and_port(authority, default) else { return false };
         let own = [Some(caller.authority.as_str()), self.public_authority.as_deref()];
@@ -178,14 +198,39 @@ impl Guard {
     }
 }
 
+/// Whether a request of a foreign page may go on. A path without a route starts nothing; nor does `OPTIONS`.
+fn may_be_foreign(method: &Method, route: Option<&str>) -> bool {
+    match *method {
+        Method::GET | Method::HEAD => {
+            route.is_none_or(|route| STARTS_NOTHING.contains(&route) || STARTS_NOTHING_FOR_FOREIGN.contains(&route))
+        }
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => false,
+        _ => true,
+    }
+}
+
+/// What a foreign page is told where it may start nothing.
+pub(super) fn foreign_page() -> Refusal {
+    forbidden(
+        "a page of another site asks for something that would start work; open this address yourself, \
+         use this server's own page at /ui/, or ask from a program",
+    )
+}
+
 fn forbidden(sentence: impl Into<String>) -> Refusal {
     Refusal::new(Kind::Forbidden, sentence)
 }
 
 /// The last value of a header that may come as a list: the one our own proxy wrote.
-fn last(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    value.rsplit(',').next().map(|value| value.trim().to_owned())
+/// # Errors
+/// One that cannot be read.
+fn last(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get_all(name).iter().next_back() else { return Ok(None) };
+    let last = value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    match std::str::from_utf8(last) {
+        Ok(text) if text.is_ascii() => Ok(Some(text.trim().to_owned())),
+        _ => Err(forbidden(format!("{name} is not ASCII; let the proxy set it"))),
+    }
 }
 
 /// The host a request names. HTTP/1.1 clients must name exactly one; older ones may leave it out (no browser does, so

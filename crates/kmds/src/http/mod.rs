@@ -5,7 +5,8 @@
 //!
 //! | module | its secret |
 //! | --- | --- |
-//! | `server` | sockets, limits of connections, the graceful stop |
+//! | `server` | sockets, the graceful stop |
+//! | `connections`, `patience` | who is let in when many want to; clients that do not read |
 //! | `entry` | what every request goes through: id, door, base path, headers, log line |
 //! | `guard`, `network`, `tokens` | who may ask |
 //! | `classic`, `v1` | the two faces |
@@ -18,6 +19,7 @@
 mod ask;
 mod audio;
 mod classic;
+mod connections;
 mod entry;
 mod error;
 mod events;
@@ -25,6 +27,7 @@ mod guard;
 mod network;
 mod openapi;
 mod ops;
+mod patience;
 mod play;
 mod query;
 mod server;
@@ -42,6 +45,7 @@ use http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
 use self::error::{Face, Refusal};
+use self::events::Watchers;
 pub use self::server::{ServeError, Server};
 use crate::app::App;
 use crate::config::ServerConfig;
@@ -55,11 +59,22 @@ struct Shared {
     config: ServerConfig,
     bound: (String, u16),
     stop: CancellationToken,
+    watchers: Watchers,
 }
 
 impl Http {
-    fn new(app: App, config: ServerConfig, bound: (String, u16), stop: CancellationToken) -> Self {
-        Self(Arc::new(Shared { app, config, bound, stop }))
+    fn new(
+        app: App,
+        config: ServerConfig,
+        bound: (String, u16),
+        stop: CancellationToken,
+        most_connections: usize,
+    ) -> Self {
+        Self(Arc::new(Shared { app, config, bound, stop, watchers: Watchers::new(most_connections) }))
+    }
+
+    fn watchers(&self) -> &Watchers {
+        &self.0.watchers
     }
 
     fn app(&self) -> &App {

@@ -3,7 +3,7 @@
 //! Owns the ranges that count as near and the reading of `server.trusted_proxies`. Hides IPv4 in IPv6 clothes.
 //! Never refuses anybody: the guard does.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Who opened the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +80,30 @@ fn wide(address: IpAddr) -> u128 {
     }
 }
 
-/// An entry of `X-Forwarded-For`: an address, maybe with a port or in brackets.
-pub(super) fn forwarded(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim().trim_matches('"');
-    entry
-        .parse()
-        .ok()
-        .or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip()))
-        .or_else(|| entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+/// An entry of `X-Forwarded-For`: an address, maybe in quotes, in brackets, with a port or a zone. `None` for anything
+/// else, an empty entry too: who it stands for is not known.
+pub(super) fn forwarded(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?.trim();
+    let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
+    if let Ok(address) = entry.parse() {
+        return Some(address);
+    }
+    if let Some((address, port)) = entry.split_once(':').filter(|(_, port)| !port.contains(':')) {
+        return Some(address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port))?.into());
+    }
+    let inside = match entry.strip_prefix('[') {
+        Some(rest) => {
+            rest.split_once(']').filter(|(_, port)| port.is_empty() || port.strip_prefix(':').is_some_and(is_port))?.0
+        }
+        None => entry,
+    };
+    // A zone names one of the proxy's interfaces.
+    let address = inside.split_once('%').filter(|(_, zone)| !zone.is_empty()).map_or(inside, |(address, _)| address);
+    Some(address.parse::<Ipv6Addr>().ok()?.into())
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -135,10 +151,56 @@ mod tests {
 
     #[test]
     fn forwarded_addresses_come_with_and_without_a_port() {
-        for text in ["192.0.2.1", " 192.0.2.1 ", "192.0.2.1:99"] {
-            assert_eq!(forwarded(text), "192.0.2.1".parse().ok(), "{text}");
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            (" \t192.0.2.1 ", "192.0.2.1"),
+            ("192.0.2.1:99", "192.0.2.1"),
+            ("\"192.0.2.1:99\"", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:99", "2001:db8::1"),
+            ("\"[2001:db8::1]:99\"", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%25eth0]:80", "fe80::1"),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ] {
+            assert_eq!(forwarded(text.as_bytes()), address.parse().ok(), "{text}");
         }
-        assert_eq!(forwarded("[2001:db8::1]"), "2001:db8::1".parse().ok());
-        assert_eq!(forwarded("unknown"), None);
+    }
+
+    #[test]
+    fn what_is_no_forwarded_address_stands_for_nobody() {
+        for text in [
+            "",
+            " ",
+            "unknown",
+            "_hidden",
+            "_hidden:80",
+            "localhost",
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "010.0.0.1",
+            "10.0.0.1%eth0",
+            "10.0.0.1:",
+            "10.0.0.1:80:",
+            "10.0.0.1:99999",
+            "10.0.0.1:+80",
+            "[10.0.0.1]",
+            "[::1",
+            "::1]",
+            "[::1]80",
+            "[::1]:x",
+            "::1%",
+            "\"10.0.0.1",
+            "10.0.0.1 10.0.0.2",
+            "for=10.0.0.1",
+            "unix:",
+            "١٠.0.0.1",
+        ] {
+            assert_eq!(forwarded(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(forwarded(b"\xff"), None);
+        assert_eq!(forwarded(b"10.0.0.1\xff"), None);
     }
 }

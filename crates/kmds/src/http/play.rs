@@ -8,11 +8,11 @@ mod m3u;
 mod zip;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use self::archive::Archive;
 use super::Http;
@@ -23,7 +23,7 @@ use super::guard::Caller;
 #[cfg(test)]
 use super::openapi::describe::{ClassicRefusals, PlayAnswers};
 use super::query::Query;
-use crate::app::{FetchAsk, Fetched, Prefetch, Want};
+use crate::app::{FetchAsk, Fetched, Known, NotServed, Prefetch, State, Want};
 
 const PLAYLIST: &str = "audio/x-mpegurl";
 const ARCHIVE: &str = "application/zip";
@@ -31,7 +31,7 @@ const ARCHIVE: &str = "application/zip";
 /// A link's audio, in one request.
 ///
 /// One song: the audio itself, as it arrives. Several: a playlist of streaming addresses, or with `archive=zip` one ZIP.
-/// `HEAD` starts what `GET` would, and leaves out the body.
+/// `HEAD` tells what is known already, and starts nothing: 418 for a link that `GET` would have to ask the site about.
 #[cfg_attr(test, utoipa::path(get, path = "/play", tag = "classic",
     params(
         ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
@@ -45,7 +45,7 @@ const ARCHIVE: &str = "application/zip";
         PlayAnswers,
         (status = 416, description = "Beyond the end", body = super::error::ClassicError),
         (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished))))]
-pub(super) async fn play(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
+pub(super) async fn play(extract::State(http): extract::State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let zipped = match query.filled("archive").as_deref() {
         None => false,
@@ -60,6 +60,9 @@ pub(super) async fn play(State(http): State<Http>, request: Parts) -> Result<Res
         accept: query.accept()?,
         prefetch: Prefetch::All,
     };
+    if request.method == Method::HEAD {
+        return Ok(head_only(&http, &ask, zipped, &request).await?);
+    }
     let fetched = ask::fetch(http.app(), ask).await?;
     if zipped {
         return Ok(archived(&http, fetched).await?);
@@ -71,6 +74,25 @@ pub(super) async fn play(State(http): State<Http>, request: Parts) -> Result<Res
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     let name = format!("{}.m3u8", title(&fetched));
     Ok((head(PLAYLIST, &name), m3u::write(&fetched, &addresses)).into_response())
+}
+
+/// The head that `GET` would have, as far as it can be told without starting anything.
+async fn head_only(http: &Http, ask: &FetchAsk, zipped: bool, request: &Parts) -> Result<Response, Refusal> {
+    let not_yet = NotServed::Unfinished { state: State::Evicted, received: 0, total: None, wait: None };
+    match http.app().known(ask).await? {
+        Known::Nothing => Err(audio::Denied::from(not_yet).for_link()),
+        Known::Song(key) if !zipped => {
+            audio::serve(http.app(), &key, Want::PeekStream, request).await.map_err(|denied| match denied {
+                audio::Denied::NotServed(NotServed::Unknown) => audio::Denied::from(not_yet).for_link(),
+                denied => denied.for_link(),
+            })
+        }
+        Known::Song(_) | Known::List => {
+            let content_type = if zipped { ARCHIVE } else { PLAYLIST };
+            let head = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
+            Ok(head.map(|(name, value)| (name, HeaderValue::from_static(value))).into_response())
+        }
+    }
 }
 
 async fn archived(http: &Http, fetched: Fetched) -> Result<Response, Refusal> {

@@ -1,7 +1,7 @@
 //! The parameters of a request: its query, and the preferences in its header.
 //!
 //! Owns how switches, waits and lists of words are read, the same for both faces. Hides percent-encoding.
-//! Never fails on a parameter nobody asked about.
+//! Only v1 fails on a parameter it does not know.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const LONGEST_WAIT_SECONDS: u64 = 300;
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The query of a request, decoded. Unknown parameters are ignored, of repeated ones the first counts.
+/// The query of a request, decoded. Of repeated parameters the first counts.
 #[derive(Debug, Clone)]
 pub(super) struct Query<'q> {
     raw: &'q str,
@@ -36,6 +36,17 @@ impl<'q> Query<'q> {
     pub(super) fn get_with_plus(&self, name: &str) -> Option<String> {
         let escaped = self.raw.replace('+', "%2B");
         Query { raw: &escaped }.get(name)
+    }
+
+    /// Refuses parameters that are not among `known`: one that is misspelt must not be as if it were not given.
+    /// # Errors
+    /// The first that is not, by its name.
+    pub(super) fn only(self, known: &[&str]) -> Result<Self, Refusal> {
+        let mut names = url::form_urlencoded::parse(self.raw.as_bytes()).map(|(name, _)| name);
+        match names.find(|name| !name.is_empty() && !known.contains(&&**name)) {
+            Some(name) => Err(unknown_parameter(&name, known)),
+            None => Ok(self),
+        }
     }
 
     /// The parameter, unless it is missing or empty.
@@ -71,6 +82,14 @@ impl<'q> Query<'q> {
         })?;
         Ok(Some(Duration::from_secs(seconds)))
     }
+}
+
+/// Of the name no more is shown than tells which one is meant.
+pub(super) fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {
+    const SHOWN: usize = 40;
+    let name: String = name.chars().take(SHOWN).collect();
+    let known = if known.is_empty() { "this call takes none".to_owned() } else { format!("use {}", known.join(", ")) };
+    Refusal::bad_request(format!("there is no parameter `{name}` here; {known}"))
 }
 
 fn digits(text: &str) -> Option<u64> {
@@ -186,6 +205,20 @@ mod tests {
         let mut headers = HeaderMap::new();
         wait("wait=5", &["wait=10"]).expect("valid").acknowledge(&mut headers);
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_by_its_name_where_that_is_asked_for() {
+        let only = |raw| Query { raw }.only(&["wait", "stream"]).map(|_| ());
+        for fine in ["", "wait=1", "stream&wait=x&wait=y", "&&wait=1&", "w%61it=1"] {
+            assert_eq!(only(fine), Ok(()), "{fine}");
+        }
+        for (raw, named) in [("weit=1", "`weit`"), ("wait=1&WAIT=2", "`WAIT`"), ("a%1bb", "`a b`"), ("=1&x", "`x`")] {
+            let refusal = only(raw).expect_err(raw);
+            assert_eq!(refusal.status.as_u16(), 400);
+            assert!(refusal.failure.sentence.contains(named), "{}", refusal.failure.sentence);
+        }
+        assert!(only(&"x".repeat(5000)).expect_err("unknown").failure.sentence.len() < 200);
     }
 
     #[test]

@@ -1,46 +1,26 @@
-//! The server: sockets, connections, and their end.
+//! The server: binding, running, and the graceful stop.
 //!
-//! Owns binding, the accept loop, the limits of a connection, and the graceful stop. Hides hyper.
-//! Never looks at a path.
+//! Owns the listening socket and the order in which a server ends. Hides how a socket is had: by an address, a path, or
+//! from the service manager. Never looks at a path.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::entry::{Entry, Visit};
+use super::connections::Connections;
+use super::entry::Entry;
 use super::guard::Guard;
 use super::network::Peer;
 use super::{Http, router, routes};
 use crate::app::App;
 use crate::config::ServerConfig;
 
-/// Time for a request's head to arrive, and for an idle connection to send its next (docs/api.md, "The door").
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Bounds what hyper buffers per connection, both ways; with larger buffers 200 slow listeners cost 100 MB.
-const BUFFER_BYTES: usize = 16 << 10;
-/// Connections at once, unless the limit of open files is lower or the settings say otherwise (docs/settings.md).
+/// Connections at once, unless the limit of open files is lower or the settings say otherwise (`design.md` 8).
 const MOST_CONNECTIONS: usize = 4096;
 /// Files the service needs besides connections: catalog, partials, the connections to the sites.
 const FILES_KEPT_FREE: u64 = 128;
-/// Pause after a failed accept: file handles have to come back first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// For a client that is turned away at the limit to take its answer.
-const TURN_AWAY_WITHIN: Duration = Duration::from_secs(1);
-
-const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n\
-    Connection: close\r\nContent-Length: 113\r\n\r\n\
-    {\"Status\":503,\"Error\":\"too many connections; close some, or raise server.max_connections\",\"Kind\":\"queue_full\"}  \n";
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +49,13 @@ pub struct Server {
     most_connections: usize,
 }
 
-enum Listener {
+pub(super) enum Listener {
     Tcp(TcpListener),
     /// The path is removed when the server ends, if we made it.
     Unix(UnixListener, Option<PathBuf>),
 }
 
-enum Accepted {
+pub(super) enum Accepted {
     Tcp(TcpStream, Peer, String),
     Unix(UnixStream),
 }
@@ -131,11 +111,11 @@ impl Server {
         let Self { config, mut listener, guard, most_connections } = self;
         let (stop_within, base_path) = (config.stop_within, config.base_path.clone());
         let metrics = Arc::clone(app.metrics());
-        let http = Http::new(app, config, bound, stop.clone());
+        let http = Http::new(app, config, bound, stop.clone(), most_connections);
         let routes = routes().listed.into_iter().map(|(_, path)| path).collect();
         let entry = Arc::new(Entry { guard, router: router(http), base_path, routes, metrics });
         let cut = CancellationToken::new();
-        let connections = Connections { entry, most: most_connections, stop: stop.clone(), cut: cut.clone() };
+        let connections = Connections { entry, most: most_connections, stop, cut: cut.clone() };
         let open = connections.accept_from(&listener).await;
         // Whoever comes now is refused at once, rather than kept waiting in the queue of a socket that nobody reads.
         let socket_file = match &mut listener {
@@ -194,8 +174,17 @@ fn most_connections() -> usize {
     usize::try_from(free).unwrap_or(usize::MAX).min(MOST_CONNECTIONS)
 }
 
+impl Accepted {
+    pub(super) const fn peer(&self) -> Peer {
+        match self {
+            Self::Tcp(_, peer, _) => *peer,
+            Self::Unix(_) => Peer::Local,
+        }
+    }
+}
+
 impl Listener {
-    async fn accept(&self) -> std::io::Result<Accepted> {
+    pub(super) async fn accept(&self) -> std::io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -206,137 +195,5 @@ impl Listener {
             }
             Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
-    }
-}
-
-struct Connections {
-    entry: Arc<Entry>,
-    most: usize,
-    /// Answers finish, nothing new begins.
-    stop: CancellationToken,
-    /// Everything ends.
-    cut: CancellationToken,
-}
-
-/// A connection as the accept loop sees it.
-struct Guest {
-    busy: Arc<AtomicUsize>,
-    leave: CancellationToken,
-}
-
-impl Connections {
-    /// Accepts until `stop`; returns the connections still open.
-    async fn accept_from(&self, listener: &Listener) -> TaskTracker {
-        let tracker = TaskTracker::new();
-        // Oldest first. Ended ones are removed when room is needed.
-        let mut guests: BTreeMap<u64, Guest> = BTreeMap::new();
-        for number in 0.. {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = self.stop.cancelled() => break,
-            };
-            let accepted = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::debug!(target: "kmds::http", "accept failed: {error}");
-                    make_room(&mut guests);
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            if guests.len() >= self.most {
-                guests.retain(|_, guest| !guest.leave.is_cancelled());
-            }
-            // An idle connection makes room, so that those who only hold connections shut nobody out.
-            if guests.len() >= self.most && !make_room(&mut guests) {
-                tracker.spawn(turn_away(accepted));
-                continue;
-            }
-            let guest = Guest { busy: Arc::default(), leave: self.cut.child_token() };
-            tracker.spawn(self.serve(accepted, &guest));
-            guests.insert(number, guest);
-        }
-        tracker
-    }
-
-    /// The life of one connection; its token is cancelled at the end, whoever ends it.
-    fn serve(&self, accepted: Accepted, guest: &Guest) -> impl Future<Output = ()> + Send + 'static {
-        let (entry, stop, leave) = (Arc::clone(&self.entry), self.stop.clone(), guest.leave.clone());
-        let busy = Arc::clone(&guest.busy);
-        async move {
-            let _ended = leave.clone().drop_guard();
-            match accepted {
-                Accepted::Tcp(stream, peer, local) => {
-                    converse(stream, entry, Visit { peer, local, busy }, stop, leave).await;
-                }
-                Accepted::Unix(stream) => {
-                    let visit = Visit { peer: Peer::Local, local: "localhost".to_owned(), busy };
-                    converse(stream, entry, visit, stop, leave).await;
-                }
-            }
-        }
-    }
-}
-
-/// Ends the oldest connection without a request under way; false when there is none.
-fn make_room(guests: &mut BTreeMap<u64, Guest>) -> bool {
-    let idle = guests.iter().find(|(_, guest)| guest.busy.load(Ordering::Relaxed) == 0).map(|(number, _)| *number);
-    match idle.and_then(|number| guests.remove(&number)) {
-        Some(guest) => {
-            guest.leave.cancel();
-            true
-        }
-        None => false,
-    }
-}
-
-async fn converse<S>(stream: S, entry: Arc<Entry>, visit: Visit, stop: CancellationToken, leave: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |request| {
-        let (entry, visit) = (Arc::clone(&entry), visit.clone());
-        async move { Ok::<_, Infallible>(entry.answer(visit, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            // An error is a client that left, or an answer that was cut on purpose: both are in the log already.
-            _ended = connection.as_mut() => return,
-            () = leave.cancelled() => return,
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    }
-}
-
-async fn turn_away(accepted: Accepted) {
-    let answering = async {
-        match accepted {
-            Accepted::Tcp(mut stream, ..) => stream.write_all(TURNED_AWAY).await,
-            Accepted::Unix(mut stream) => stream.write_all(TURNED_AWAY).await,
-        }
-    };
-    let _ = tokio::time::timeout(TURN_AWAY_WITHIN, answering).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_to_those_turned_away_has_the_length_it_says() {
-        let text = std::str::from_utf8(TURNED_AWAY).expect("ASCII");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
-        serde_json::from_str::<serde_json::Value>(body).expect("JSON");
     }
 }

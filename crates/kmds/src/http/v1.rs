@@ -19,16 +19,18 @@ use serde_json::Value;
 use self::shapes::{FetchReply, ListReply, TrackReply};
 use super::ask::{self, Addresses};
 use super::error::{Refusal, V1};
-use super::guard::Caller;
+use super::guard::{Caller, foreign_page};
 #[cfg(test)]
 use super::openapi::{bodies, describe::AudioAnswers, describe::PictureAnswers, describe::V1Refusals};
-use super::query::{Query, Wait};
+use super::query::{Query, Wait, unknown_parameter};
 use super::{Http, audio, classic};
-use crate::app::{FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats};
+use crate::app::{CoverFound, FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats};
 
 /// Forms of a song that can be asked for.
 const RENDITIONS: [&str; 7] = ["original", "m4a", "mp3", "ogg", "opus", "flac", "wav"];
 const ORIGINAL: &str = "original";
+/// What the body of a fetch may hold.
+const FETCH_KEYS: [&str; 5] = ["url", "playlist", "accept", "prefetch", "rendition"];
 /// Songs of a list reply unless asked otherwise, and at most.
 const LISTED: usize = 50;
 const MOST_LISTED: usize = 500;
@@ -53,6 +55,7 @@ fn never_asked_for(id: &TrackId) -> Refusal {
     responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchReply))))]
 pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> Result<Response, V1> {
     let (request, body) = request.into_parts();
+    Query::of(&request.uri).only(&[])?;
     let body = ask::body(&request.headers, body).await?;
     check_content_type(&request, &body)?;
     let (ask, rendition) = read_body(&body)?;
@@ -101,6 +104,9 @@ fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
     let Value::Object(mut object) = value else {
         return Err(Refusal::bad_request(format!("the body is JSON, but no object; {example}")));
     };
+    if let Some(name) = object.keys().find(|name| !FETCH_KEYS.contains(&name.as_str())) {
+        return Err(unknown_parameter(name, &FETCH_KEYS));
+    }
     let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
     let wrong = |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" has to be {wanted}"));
     let link = match take("url") {
@@ -154,7 +160,7 @@ fn rendition(word: &str) -> Result<String, Refusal> {
 /// What the cache knows, newest first.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks", tag = "v1",
     params(
-        ("state" = Option<String>, Query, description = "`queued`, `downloading`, `converting`, `ready` or `failed`"),
+        ("state" = Option<String>, Query, description = "`queued`, `downloading`, `converting`, `ready`, `failed` or `evicted`"),
         ("site" = Option<String>, Query, description = "`youtube`, `soundcloud`, `bandcamp` or `other`"),
         ("q" = Option<String>, Query, description = "Words in title, artist or album"),
         ("originals" = Option<bool>, Query, description = "Leave out tagged and converted copies"),
@@ -163,7 +169,8 @@ fn rendition(word: &str) -> Result<String, Refusal> {
     ),
     responses(V1Refusals, (status = 200, description = "Tracks", body = ListReply))))]
 pub(super) async fn list_tracks(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
-    let asked = read_list(&Query::of(&request.uri))?;
+    let known = ["state", "site", "q", "originals", "limit", "cursor"];
+    let asked = read_list(&Query::of(&request.uri).only(&known)?)?;
     let listing = http.app().list(asked).await?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     Ok(Json(ListReply::new(&listing, &addresses)).into_response())
@@ -173,9 +180,10 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
     let unknown =
         |name: &str, words: &str| Refusal::bad_request(format!("no {name} is called that; use one of {words}"));
     let state = query.filled("state").map(|word| {
-        let states = [JobState::Queued, JobState::Downloading, JobState::Converting, JobState::Ready, JobState::Failed];
+        use JobState::{Converting, Downloading, Evicted, Failed, Queued, Ready};
+        let states = [Queued, Downloading, Converting, Ready, Failed, Evicted];
         let found = states.into_iter().find(|state| state.as_str() == word);
-        found.ok_or_else(|| unknown("state", "queued, downloading, converting, ready, failed"))
+        found.ok_or_else(|| unknown("state", &states.map(JobState::as_str).join(", ")))
     });
     let site = query
         .filled("site")
@@ -200,6 +208,7 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
     responses(V1Refusals, (status = 200, description = "The track", body = TrackReply))))]
 pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
+    Query::of(&request.uri).only(&[])?;
     let song = http.app().song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     Ok(Json(TrackReply::new(&song, &addresses)).into_response())
@@ -209,8 +218,9 @@ pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts)
 #[cfg_attr(test, utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, (status = 204, description = "Gone"))))]
-pub(super) async fn delete_track(State(http): State<Http>, at: At) -> Result<StatusCode, V1> {
+pub(super) async fn delete_track(State(http): State<Http>, at: At, request: Parts) -> Result<StatusCode, V1> {
     let id = track_at(at)?;
+    Query::of(&request.uri).only(&[])?;
     if http.app().delete(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(never_asked_for(&id).into()) }
 }
 
@@ -220,6 +230,7 @@ pub(super) async fn delete_track(State(http): State<Http>, at: At) -> Result<Sta
     responses(V1Refusals, (status = 202, description = "The track, queued again if it had failed", body = TrackReply))))]
 pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
+    Query::of(&request.uri).only(&[])?;
     let song = http.app().retry(&id).await?.ok_or_else(|| never_asked_for(&id))?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     Ok((StatusCode::ACCEPTED, Json(TrackReply::new(&song, &addresses))).into_response())
@@ -242,26 +253,28 @@ pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts
     )))]
 pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
-    let query = Query::of(&request.uri);
+    let query = Query::of(&request.uri).only(&["rendition", "tags", "wait", "stream"])?;
     let wait = Wait::asked(&query, &request.headers)?;
     let (streams, tags) = (query.switch("stream")?, query.switch("tags")?);
     let rendition = rendition(query.filled("rendition").as_deref().unwrap_or(ORIGINAL))?;
-    let peeks = request.method == Method::HEAD;
+    let foreign = Caller::of(&request)?.is_foreign;
+    let peeks = request.method == Method::HEAD || foreign;
     let key = if peeks {
-        // `HEAD` queues nothing.
+        // `HEAD` queues nothing, nor does a foreign page.
         http.app().peek_rendition(&id, &rendition, tags).await
     } else {
         http.app().rendition(&id, &rendition, tags).await
     };
     let key = key.map_err(Refusal::failed_for_good)?.ok_or_else(|| never_asked_for(&id))?;
-    let want = classic::wanted(&request.method, streams, wait);
+    let want = classic::wanted(&request.method, foreign, streams, wait);
     let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| match denied {
         // `GET` would have it made.
         audio::Denied::NotServed(NotServed::Unknown) if peeks && key.is_copy() => {
-            NotServed::Unfinished { state: JobState::Queued, received: 0, total: None, wait: None }.into()
+            NotServed::Unfinished { state: JobState::Evicted, received: 0, total: None, wait: None }.into()
         }
         denied => denied,
     });
+    let served = served.map_err(|denied| denied.to_page(foreign));
     let mut response = served.unwrap_or_else(|denied| V1::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
         wait.acknowledge(response.headers_mut());
@@ -269,23 +282,33 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
     Ok(response)
 }
 
-/// The cover of a track, fetched when first asked for and kept.
+/// The cover of a track, fetched when first asked for and kept. `HEAD` does not fetch it.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, PictureAnswers)))]
-pub(super) async fn send_cover(State(http): State<Http>, at: At) -> Result<Response, V1> {
+pub(super) async fn send_cover(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
     let id = track_at(at)?;
-    let cover = http.app().cover(&id).await?;
-    let cover = cover.ok_or_else(|| Refusal::not_found(format!("{id} has no cover, or was never asked for")))?;
-    let headers = [(CONTENT_TYPE, HeaderValue::from_static(cover.content_type)), (CACHE_CONTROL, COVER_CACHE)];
-    Ok((headers, cover.bytes).into_response())
+    Query::of(&request.uri).only(&[])?;
+    let foreign = Caller::of(&request)?.is_foreign;
+    let only_looks = request.method == Method::HEAD || foreign;
+    let no_cover = || Refusal::not_found(format!("{id} has no cover, or was never asked for"));
+    match http.app().cover(&id, only_looks).await?.ok_or_else(no_cover)? {
+        CoverFound::Here(cover) => {
+            let headers = [(CONTENT_TYPE, HeaderValue::from_static(cover.content_type)), (CACHE_CONTROL, COVER_CACHE)];
+            Ok((headers, cover.bytes).into_response())
+        }
+        CoverFound::AtTheSite if foreign => Err(foreign_page().into()),
+        // `GET` would fetch it: what kind of picture, how large, is not known.
+        CoverFound::AtTheSite => Ok([(CACHE_CONTROL, COVER_CACHE)].into_response()),
+    }
 }
 
 /// Counts by state, bytes on disk, queues, engines and their health.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/stats", tag = "v1",
     responses(V1Refusals, (status = 200, description = "Counts and health", body = bodies::StatsReply))))]
-pub(super) async fn show_stats(State(http): State<Http>) -> Json<Stats> {
-    Json(http.app().stats().await)
+pub(super) async fn show_stats(State(http): State<Http>, request: Parts) -> Result<Json<Stats>, V1> {
+    Query::of(&request.uri).only(&[])?;
+    Ok(Json(http.app().stats().await))
 }
 
 #[cfg(test)]
@@ -311,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_fetch_has_defaults_and_its_words_are_checked() {
-        let (ask, rendition) = asked(r#"{"url": "x", "other": 1}"#).expect("valid");
+        let (ask, rendition) = asked(r#"{"url": "x"}"#).expect("valid");
         assert_eq!((ask.link.as_str(), ask.whole_list, ask.prefetch), ("x", false, Prefetch::All));
         assert_eq!(rendition, "original");
         for (value, wanted) in [
@@ -328,9 +351,15 @@ mod tests {
             let read = asked(&format!(r#"{{"url": "x", "prefetch": {value}}}"#)).ok().map(|(ask, _)| ask.prefetch);
             assert_eq!(read, wanted, "{value}");
         }
-        for bad in
-            ["", "[]", "{}", r#"{"url": 1}"#, r#"{"url": "x", "playlist": 1}"#, r#"{"url": "x", "rendition": "exe"}"#]
-        {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"url": 1}"#,
+            r#"{"url": "x", "playlist": 1}"#,
+            r#"{"url": "x", "rendition": "exe"}"#,
+            r#"{"url": "x", "prefecth": 1}"#,
+        ] {
             assert_eq!(asked(bad).map(|_| ()), Err(400), "{bad}");
         }
     }

@@ -1,6 +1,12 @@
 //! The door: what is refused before anything is asked of a site, with real sockets and no site at all.
 
+#[path = "../harness/mod.rs"]
 mod harness;
+
+mod foreign;
+mod looks;
+mod many;
+mod texts;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -17,7 +17,7 @@ use crate::harness::{Folder, PATIENCE};
 /// The key under which WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Nothing of the browser's own goes out, and nothing of this machine's settings comes in.
-const ARGUMENTS: [&str; 10] = [
+const ARGUMENTS: [&str; 11] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -25,6 +25,8 @@ const ARGUMENTS: [&str; 10] = [
     "--disable-dev-shm-usage",
     "--no-first-run",
     "--no-proxy-server",
+    // Names of made-up machines, all of them this one.
+    "--host-resolver-rules=MAP *.lan 127.0.0.1, MAP *.example 127.0.0.1",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod another_site;
 mod browser;
 
 use std::path::PathBuf;

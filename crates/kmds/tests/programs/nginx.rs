@@ -120,3 +120,37 @@ async fn with_tokens_people_sign_in_at_nginx_and_the_page_works_for_them() {
     let audio = kmds.http.get(at(&format!("/api/v1/tracks/bandcamp/{}/audio?wait=60", song.id())));
     assert_eq!(signed_in(audio).await.expect("audio").bytes().await.expect("a body"), song.bytes());
 }
+
+/// Nginx takes the header `X-Sim-Client` for the address of the one who asks.
+#[tokio::test]
+async fn a_far_client_is_far_whatever_it_writes_into_the_headers_that_nginx_appends_to() {
+    let kmds =
+        Setup::new().set("KMDS_SERVER__BASE_PATH", "/kmds").set("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1").start();
+    let appends = ("$remote_addr", "$proxy_add_x_forwarded_for");
+    let location = "location /kmds/ {";
+    let simulated = (location, "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Sim-Client;\nlocation /kmds/ {");
+    let Some(nginx) = Nginx::before(&kmds, &[appends, simulated]) else {
+        return skipped("a far client behind a reverse proxy", "there is no nginx");
+    };
+    let at = format!("{}/kmds/api/v1/stats", nginx.url);
+    kmds.until("nginx answers", async || kmds.http.get(&at).send().await.is_ok()).await;
+    let written: [&[u8]; 8] = [
+        b"10.0.0.1",
+        b"\xff",
+        b"caf\xc3\xa9",
+        b"",
+        b"unknown",
+        b"10.0.0.1, 127.0.0.1",
+        b"\xff, 127.0.0.1",
+        b"127.0.0.1,",
+    ];
+    for (client, status) in [("8.8.8.8", 403), ("2001:db8::1", 403), ("192.168.1.7", 200)] {
+        let asked = || kmds.http.get(&at).header("x-sim-client", client);
+        assert_eq!(asked().send().await.expect("an answer").status(), status, "{client}");
+        for value in written {
+            let value = reqwest::header::HeaderValue::from_bytes(value).expect("a value");
+            let told = asked().header("x-forwarded-for", value.clone()).header("forwarded", "for=127.0.0.1");
+            assert_eq!(told.send().await.expect("an answer").status(), status, "{client} {value:?}");
+        }
+    }
+}

@@ -26,6 +26,7 @@ use self::conditional::{Validators, Verdict};
 use self::range::{Asked, Meaning, Span};
 use super::ask::fresh_id;
 use super::error::Refusal;
+use super::guard::foreign_page;
 use crate::app::{App, Audio, Failure, Key, NotServed, Want};
 
 /// How long an answer that needs the end of a file of unknown length waits for it: conversions of the longest mixes.
@@ -46,6 +47,14 @@ impl Denied {
         match self {
             Self::NotServed(reason) => Refusal::of_audio(reason),
             Self::Refused(refusal) => refusal,
+        }
+    }
+
+    /// What is not here is not fetched because a foreign page asks for it.
+    pub(super) fn to_page(self, foreign: bool) -> Self {
+        match self {
+            Self::NotServed(NotServed::Unfinished { .. }) if foreign => foreign_page().into(),
+            other => other,
         }
     }
 
@@ -76,8 +85,9 @@ impl From<Refusal> for Denied {
 pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> Result<Response, Denied> {
     let mut audio = app.audio(key, want).await?;
     let mut asked = counted_ranges(&audio, request);
-    if audio.total.is_none() && needs_the_end(asked.as_deref(), request.version) {
-        audio = app.audio(key, Want::WholeWithin(END_WITHIN)).await?;
+    // Without a body (`HEAD`) there is nothing to wait for; who only looks waits for nothing.
+    if audio.total.is_none() && request.method != Method::HEAD && needs_the_end(asked.as_deref(), request.version) {
+        audio = app.audio(key, whole_within(want)).await?;
         asked = counted_ranges(&audio, request);
     }
     match conditional::weigh(&request.headers, validators(&audio)) {
@@ -92,7 +102,7 @@ pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> 
             match audio.reader.read_at(span.last, 1).await {
                 Ok(byte) if !byte.is_empty() => return Ok(part_of_unknown(audio, span, app)),
                 // The file ended before: its length is known now, and its tag.
-                Ok(_) => audio = app.audio(key, Want::WholeWithin(END_WITHIN)).await?,
+                Ok(_) => audio = app.audio(key, whole_within(want)).await?,
                 Err(broken) => return Err(why_it_broke(app, key, &broken).await.into()),
             }
             audio.total.ok_or_else(|| Refusal::new(Kind::Internal, "a finished file without a length; report it"))?
@@ -100,6 +110,10 @@ pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> 
         (None, _) => return Ok(growing_whole(audio, app)),
     };
     Ok(of_known_length(audio, total, asked.as_deref(), app)?)
+}
+
+const fn whole_within(want: Want) -> Want {
+    if want.only_looks() { Want::Peek } else { Want::WholeWithin(END_WITHIN) }
 }
 
 /// The ranges that count: only `GET` has any (RFC 9110, 14.2), one header of them, and `If-Range` may disagree.

@@ -146,7 +146,7 @@ impl SongReply {
             Tunnel_URL: addresses.tunnel_path(&song.canonical_name),
             Proxied_URL: None,
             Cache_Path: song.cache_path.clone(),
-            State: song.state,
+            State: song.state.of_five(),
         }
     }
 }

@@ -32,8 +32,12 @@ fn peer(text: &str) -> Peer {
     Peer::at(text.parse().expect("an address"))
 }
 
+fn admit(guard: &Guard, request: &Parts, peer: Peer, local: &str) -> Result<Caller, Refusal> {
+    guard.admit(request, Some(request.uri.path()), peer, local)
+}
+
 fn status(guard: &Guard, request: &Parts, peer: Peer) -> u16 {
-    guard.admit(request, peer, "127.0.0.1:1").map_or_else(|refusal| refusal.status.as_u16(), |_| 200)
+    admit(guard, request, peer, "127.0.0.1:1").map_or_else(|refusal| refusal.status.as_u16(), |_| 200)
 }
 
 #[test]
@@ -67,7 +71,7 @@ fn a_request_names_exactly_one_host_unless_it_is_of_http_1_0() {
     assert_eq!(status(&guard(), &request("GET", "/", &[("host", "localhost"), ("host", "localhost")]), NEAR), 400);
     let mut old = request("GET", "/", &[]);
     old.version = Version::HTTP_10;
-    assert_eq!(guard().admit(&old, NEAR, "127.0.0.1:1").expect("tolerated").authority, "127.0.0.1:1");
+    assert_eq!(admit(&guard(), &old, NEAR, "127.0.0.1:1").expect("tolerated").authority, "127.0.0.1:1");
     let absolute = request("GET", "http://evil.example/", &[("host", "localhost")]);
     assert_eq!(status(&guard(), &absolute, NEAR), 403);
 }
@@ -76,7 +80,7 @@ fn a_request_names_exactly_one_host_unless_it_is_of_http_1_0() {
 fn without_tokens_only_near_peers_are_served_and_are_told_why() {
     let ask = request("GET", "/healthz", &[("host", "127.0.0.1")]);
     assert_eq!(status(&guard(), &ask, peer("192.168.7.7")), 200);
-    let refusal = guard().admit(&ask, peer("8.8.8.8"), "").expect_err("far");
+    let refusal = admit(&guard(), &ask, peer("8.8.8.8"), "").expect_err("far");
     assert_eq!(refusal.status.as_u16(), 403);
     assert!(refusal.failure.sentence.contains("server.tokens_file"), "{}", refusal.failure.sentence);
 }
@@ -120,18 +124,105 @@ fn writes_of_foreign_pages_are_refused() {
 }
 
 #[test]
-fn a_foreign_page_starts_no_download_but_a_click_may() {
-    let host = ("host", "127.0.0.1");
-    let foreign = ("sec-fetch-site", "cross-site");
-    let mut headers = vec![host, foreign];
-    for path in ["/fetch?url=x", "/play?url=x"] {
-        assert_eq!(status(&guard(), &request("GET", path, &headers), NEAR), 403);
+fn a_foreign_page_starts_nothing_by_whatever_header_it_is_known() {
+    let host = ("host", "kmds.lan:60071");
+    let guard = Guard::new(&ServerConfig { names: vec!["kmds.lan".to_owned()], ..config() }).expect("valid");
+    for (headers, foreign) in [
+        (vec![], false),
+        (vec![("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1")], false),
+        (
+            vec![("sec-fetch-site", "same-origin"), ("referer", "http://kmds.lan:60071/ui/?x=http://evil.example/")],
+            false,
+        ),
+        (vec![("origin", "http://kmds.lan:60071")], false),
+        (vec![("referer", "https://music.example.org/kmds/ui/")], false),
+        (vec![("referer", "about:blank")], false),
+        (vec![("sec-fetch-site", "cross-site")], true),
+        (vec![("sec-fetch-site", "same-site")], true),
+        (vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1")], true),
+        (vec![("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-origin")], true),
+        (vec![("sec-fetch-site", "\u{fc}")], true),
+        (vec![("origin", "http://evil.example")], true),
+        (vec![("origin", "null")], true),
+        (vec![("origin", "http://kmds.lan:8080")], true),
+        (vec![("sec-fetch-site", "same-origin"), ("origin", "http://evil.example")], true),
+        (vec![("referer", "http://evil.example/page")], true),
+        (vec![("referer", "http://evil.example")], true),
+        (vec![("referer", "http://kmds.lan:60071.evil.example/")], true),
+        (vec![("referer", "http://kmds.lan:60071@evil.example/")], true),
+        (vec![("referer", "http://evil.example?http://kmds.lan:60071/")], true),
+        (vec![("referer", "android-app://com.example/")], true),
+        (vec![("referer", "http://\u{fc}/")], true),
+    ] {
+        let headers: Vec<_> = [host].into_iter().chain(headers).collect();
+        let at = |method: &str, route: &str| {
+            let request = request(method, "/", &headers);
+            guard.admit(&request, Some(route), NEAR, "").map_err(|refusal| refusal.status.as_u16())
+        };
+        for (method, route) in [("GET", "/fetch"), ("HEAD", "/play"), ("GET", "/new"), ("POST", "/fetch"), ("PUT", "/")]
+        {
+            assert_eq!(at(method, route).err(), foreign.then_some(403), "{method} {route} {headers:?}");
+        }
+        for route in ["/", "/ui/", "/api/v1/stats", "/tunnel", "/api/v1/tracks/{site}/{id}/audio"] {
+            assert_eq!(at("GET", route).expect("read").is_foreign, foreign, "{route} {headers:?}");
+        }
     }
-    headers.extend([("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]);
-    assert_eq!(status(&guard(), &request("GET", "/play?url=x", &headers), NEAR), 403, "a script may navigate too");
-    headers.push(("sec-fetch-user", "?1"));
-    assert_eq!(status(&guard(), &request("GET", "/play?url=x", &headers), NEAR), 200);
-    assert_eq!(status(&guard(), &request("POST", "/fetch", &headers), NEAR), 403);
+}
+
+#[test]
+fn every_route_that_a_foreign_page_may_read_is_a_route() {
+    let routes: Vec<&str> = super::super::routes().listed.into_iter().map(|(_, path)| path).collect();
+    for route in STARTS_NOTHING.iter().chain(&STARTS_NOTHING_FOR_FOREIGN) {
+        assert!(routes.contains(route), "{route}");
+    }
+}
+
+#[test]
+fn who_comes_through_a_proxy_is_whom_the_proxy_names_or_nobody() {
+    let proxy = peer("10.0.0.2");
+    let admitted = |lines: &[&[u8]], proxy| {
+        let mut request = request("GET", "/", &[("host", "127.0.0.1")]);
+        for line in lines {
+            request.headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line).expect("a value"));
+        }
+        admit(&guard(), &request, proxy, "")
+            .map(|caller| caller.client.to_string())
+            .map_err(|refusal| refusal.status.as_u16())
+    };
+    for (lines, client) in [
+        (&[][..], Ok("10.0.0.2")),
+        (&[b"192.168.1.5".as_slice()], Ok("192.168.1.5")),
+        (&[b"garbage, 192.168.1.5"], Ok("192.168.1.5")),
+        (&[b"\xff, 192.168.1.5"], Ok("192.168.1.5")),
+        (&[b"8.8.8.8", b"192.168.1.5, 10.0.0.2"], Ok("192.168.1.5")),
+        (&[b"fe80::1%eth0"], Ok("fe80::1")),
+        (&[b"::ffff:192.168.1.5"], Ok("192.168.1.5")),
+        (&[b"8.8.8.8"], Err(403)),
+        (&[b"10.0.0.1, 8.8.8.8"], Err(403)),
+        (&[b"\xff, 8.8.8.8"], Err(403)),
+        (&[b"caf\xc3\xa9, 8.8.8.8"], Err(403)),
+        (&[b"10.0.0.1", b"\xff, 8.8.8.8"], Err(403)),
+        (&[b"192.168.1.5, \xff"], Err(403)),
+        (&[b"192.168.1.5", b"\xff"], Err(403)),
+        (&[b"192.168.1.5, "], Err(403)),
+        (&[b""], Err(403)),
+        (&[b"192.168.1.5", b""], Err(403)),
+        (&[b"unknown"], Err(403)),
+        (&[b"192.168.1.5, _hidden"], Err(403)),
+        (&[b"::ffff:8.8.8.8"], Err(403)),
+        (&[b"[2001:4860::1]:80"], Err(403)),
+        (&[b"127.1"], Err(403)),
+    ] {
+        assert_eq!(admitted(lines, proxy), client.map(str::to_owned), "{lines:?}");
+        // Of who is no proxy it is not read.
+        assert_eq!(admitted(lines, NEAR).as_deref(), Ok("127.0.0.1"), "{lines:?}");
+    }
+    for (name, value) in [("forwarded", "for=8.8.8.8"), ("x-forwarded-host", "\u{fc}"), ("x-forwarded-proto", "\u{fc}")]
+    {
+        let told = request("GET", "/", &[("host", "127.0.0.1"), (name, value)]);
+        assert_eq!(status(&guard(), &told, proxy), 403, "{name}");
+        assert_eq!(status(&guard(), &told, NEAR), 200, "{name}");
+    }
 }
 
 #[test]
@@ -142,9 +233,9 @@ fn only_a_trusted_proxy_is_believed() {
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "nas.lan"),
     ];
-    let caller = guard().admit(&request("GET", "/", &told), peer("10.0.0.2"), "").expect("trusted");
+    let caller = admit(&guard(), &request("GET", "/", &told), peer("10.0.0.2"), "").expect("trusted");
     assert_eq!((caller.client, caller.https, caller.authority.as_str()), (peer("192.168.1.5"), true, "nas.lan"));
-    let caller = guard().admit(&request("GET", "/", &told), NEAR, "").expect("near");
+    let caller = admit(&guard(), &request("GET", "/", &told), NEAR, "").expect("near");
     assert_eq!((caller.client, caller.https, caller.authority.as_str()), (NEAR, false, "127.0.0.1"));
     let far = [("host", "127.0.0.1"), ("x-forwarded-for", "8.8.8.8")];
     assert_eq!(status(&guard(), &request("GET", "/", &far), peer("10.0.0.2")), 403);

@@ -207,7 +207,16 @@ pub(in crate::http) fn kind_schema() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
+/// A job's states.
 pub(in crate::http) fn state_schema() -> Object {
-    let words = ["queued", "downloading", "converting", "ready", "failed"];
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+    words(&["queued", "downloading", "converting", "ready", "failed"])
+}
+
+/// A track's, which may have no job.
+pub(in crate::http) fn track_state_schema() -> Object {
+    words(&["queued", "downloading", "converting", "ready", "failed", "evicted"])
+}
+
+fn words(words: &[&'static str]) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().copied())).build()
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::super::ask::Addresses;
 use super::super::classic::shapes::seconds;
 #[cfg(test)]
-use super::super::openapi::describe::{kind_schema, state_schema};
+use super::super::openapi::describe::{kind_schema, track_state_schema};
 use crate::app::{Failure, Fetched, ListFacts, Listing, Missing, Song, State, Stored};
 
 /// A resolved link.
@@ -62,7 +62,8 @@ pub(in crate::http) struct TrackReply {
     /// `YYYY-MM-DD`.
     date: Option<String>,
     cover_url: Option<String>,
-    #[cfg_attr(test, schema(schema_with = state_schema))]
+    /// `evicted`: known, but neither here nor on its way.
+    #[cfg_attr(test, schema(schema_with = track_state_schema))]
     state: State,
     received_bytes: u64,
     total_bytes: Option<u64>,

@@ -154,6 +154,7 @@ function statusOf(song) {
       const failure = song.failure || {};
       return ["Failed", ` · ${[failure.reason && sentence(failure.reason), nextAfter(failure.reason, failure.kind)].filter(Boolean).join(" ")}`];
     }
+    case "evicted": return ["Not here", " · comes again when it is played"];
     default: return [song.state, ""];
   }
 }

@@ -1,0 +1,140 @@
+//! Clients that want everything: connections, event streams, and covers that never end.
+
+use std::net::SocketAddr;
+
+use kmds_lab::{Fault, Kind, Lab, kib};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::harness::{Kmds, PATIENCE, Setup};
+
+/// Another machine, as far as addresses tell.
+const NEIGHBOUR: &str = "127.0.0.2:0";
+const ONE: &str = "127.0.0.1:0";
+
+/// Asks from an address of this machine; the connection and the status.
+async fn ask(kmds: &Kmds, from: &str, path: &str) -> (TcpStream, u16) {
+    let to: SocketAddr = kmds.url.trim_start_matches("http://").parse().expect("an address");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(from.parse().expect("an address")).expect("bound");
+    let mut stream = socket.connect(to).await.expect("connected");
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.expect("sent");
+    let mut start = [0; 12];
+    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut start)).await.expect("an answer in time");
+    read.expect("an answer");
+    let status = std::str::from_utf8(&start[9..]).expect("ASCII").parse().expect("a status");
+    (stream, status)
+}
+
+#[tokio::test]
+async fn the_event_streams_of_one_client_keep_nobody_else_out() {
+    let kmds = Setup::new().set("KMDS_SERVER__MAX_CONNECTIONS", "32").start();
+    let mut held = Vec::new();
+    let mut statuses = Vec::new();
+    for _ in 0..100 {
+        let (stream, status) = ask(&kmds, ONE, "/api/v1/events").await;
+        held.push(stream);
+        statuses.push(status);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8, "a quarter of all connections");
+    assert!(statuses[8..].iter().all(|status| *status == 503), "{statuses:?}");
+    for from in [ONE, NEIGHBOUR] {
+        assert_eq!(ask(&kmds, from, "/healthz").await.1, 200, "{from}");
+        assert_eq!(ask(&kmds, from, "/api/v1/stats").await.1, 200, "{from}");
+    }
+    assert_eq!(ask(&kmds, NEIGHBOUR, "/api/v1/events").await.1, 200);
+    // Those that end may be had again.
+    drop(held);
+    kmds.until("a stream is free", async || ask(&kmds, ONE, "/api/v1/events").await.1 == 200).await;
+}
+
+#[tokio::test]
+async fn one_address_that_holds_all_it_can_leaves_room_for_others_and_for_health_checks() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Waited for").holds_at(kib(64)).publish();
+    let setup = Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
+    let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "32").start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let mut held = Vec::new();
+    let mut listening = 0;
+    for _ in 0..60 {
+        let (stream, status) = ask(&kmds, ONE, &path).await;
+        assert!([200, 503].contains(&status), "{status}");
+        listening += u16::from(status == 200);
+        held.push(stream);
+    }
+    assert!((27..=28).contains(&listening), "seven eighths, one of them the client that fetched: {listening}");
+    assert_eq!(ask(&kmds, ONE, "/api/v1/stats").await.1, 503, "it has its share and more");
+    for (from, path) in [(ONE, "/healthz"), (ONE, "/readyz"), (ONE, "/metrics"), (NEIGHBOUR, "/healthz")] {
+        assert_eq!(ask(&kmds, from, path).await.1, 200, "{from} {path}");
+    }
+    let mut neighbours = Vec::new();
+    for _ in 0..3 {
+        let (stream, status) = ask(&kmds, NEIGHBOUR, &path).await;
+        assert_eq!(status, 200, "the rest is for others");
+        neighbours.push(stream);
+    }
+    song.release();
+    kmds.until("room comes back", async || ask(&kmds, ONE, "/api/v1/stats").await.1 == 200).await;
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_told_what_to_do() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Waited for").holds_at(kib(64)).publish();
+    let setup = Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
+    let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "1").start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    kmds.until("the one place is taken", async || ask(&kmds, ONE, &path).await.1 == 200).await;
+    let (_held, _) = ask(&kmds, ONE, &path).await;
+    for (path, kind) in [("/fetch", "Kind"), ("/api/v1/fetch", "kind")] {
+        kmds.until("it is full", async || {
+            let body = "x".repeat(10_000);
+            let asked = kmds.http.post(kmds.at(path)).body(body).send().await.expect("an answer, not a reset");
+            if asked.status() != 503 {
+                return false;
+            }
+            assert!(asked.headers().contains_key("retry-after"));
+            let reply: serde_json::Value = serde_json::from_str(&asked.text().await.expect("a body")).expect("JSON");
+            assert_eq!(reply[kind], "queue_full", "{reply}");
+            true
+        })
+        .await;
+    }
+    song.release();
+}
+
+#[tokio::test]
+async fn a_cover_that_drips_holds_up_no_other() {
+    let lab = Lab::start().await;
+    let [slow, fast] = ["Slow", "Fast"].map(|title| lab.bandcamp().track(title).publish());
+    let kmds = Setup::of(&lab).recipes("[time]\nmetadata_request = 10.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    for song in [&slow, &fast] {
+        assert_eq!(kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" })).await.0, 200);
+    }
+    let _drips = lab.inject(Fault::Slow(10).on_covers().first(1));
+    let cover = |id: &str| kmds.http.get(kmds.at(&format!("/api/v1/tracks/bandcamp/{id}/cover"))).send();
+    let dripping = tokio::spawn(cover(slow.id()));
+    lab.until(|seen| seen.iter().any(|seen| seen.kind == Kind::Cover)).await;
+    assert_eq!(cover(fast.id()).await.expect("an answer").status(), 200);
+    assert!(!dripping.is_finished(), "it still drips");
+    dripping.abort();
+}
+
+#[tokio::test]
+async fn a_cover_that_cannot_be_had_is_asked_for_once_by_all_who_want_it_at_a_time() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Uncovered").publish();
+    let kmds = Kmds::start(&lab);
+    assert_eq!(kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" })).await.0, 200);
+    let _silent = lab.inject(Fault::NoAnswer.on_covers());
+    let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}/cover", song.id()));
+    let all: Vec<_> = (0..12).map(|_| tokio::spawn(kmds.http.get(&path).send())).collect();
+    for one in all {
+        assert_eq!(one.await.expect("no panic").expect("an answer").status(), 502);
+    }
+    assert!(lab.count(|seen| seen.kind == Kind::Cover) <= 2, "those who came late may ask once more");
+}
