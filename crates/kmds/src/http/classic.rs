@@ -164,7 +164,7 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
     let key = find(&http, &name, query.get_with_plus("file")).await?;
     let foreign = Caller::of(&request)?.is_foreign;
     let want = wanted(&request.method, foreign, streams, wait);
-    let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| denied.to_page(foreign));
+    let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| denied.unless_foreign(foreign));
     let mut response = served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
         wait.acknowledge(response.headers_mut());

@@ -274,7 +274,7 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
         }
         denied => denied,
     });
-    let served = served.map_err(|denied| denied.to_page(foreign));
+    let served = served.map_err(|denied| denied.unless_foreign(foreign));
     let mut response = served.unwrap_or_else(|denied| V1::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
         wait.acknowledge(response.headers_mut());

@@ -51,7 +51,7 @@ impl Denied {
     }
 
     /// What is not here is not fetched because a foreign page asks for it.
-    pub(super) fn to_page(self, foreign: bool) -> Self {
+    pub(super) fn unless_foreign(self, foreign: bool) -> Self {
         match self {
             Self::NotServed(NotServed::Unfinished { .. }) if foreign => foreign_page().into(),
             other => other,
