@@ -24,7 +24,7 @@ use super::network::Peer;
 use super::patience::{BYTE_WITHIN, Patient, Pulse};
 use super::server::{Accepted, Listener};
 
-/// Time for a request's head to arrive, and for an idle connection to send its next (`api.md` 3).
+/// Time for a request's head to arrive, and for an idle connection to send its next (docs/api.md, "The door").
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The same for one beyond the limit: it came to ask something.
 const HEAD_WITHIN_FULL: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ use super::{Http, router, routes};
 use crate::app::App;
 use crate::config::ServerConfig;
 
-/// Connections at once, unless the limit of open files is lower or the settings say otherwise (`design.md` 8).
+/// Connections at once, unless the limit of open files is lower or the settings say otherwise.
 const MOST_CONNECTIONS: usize = 4096;
 /// Files the service needs besides connections: catalog, partials, the connections to the sites.
 const FILES_KEPT_FREE: u64 = 128;
