@@ -35,6 +35,7 @@ mod tls;
 pub mod webhook;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,11 +87,10 @@ impl StartError {
     }
 }
 
-/// Reads the recipes in force: the built-in ones, with the operator's file laid over them. Unknown keys only warn.
+/// Reads recipes: the built-in ones, with a file laid over them. Unknown keys only warn.
 /// # Errors
 /// The file cannot be read, or a value in it cannot be used.
-pub fn read_recipes(file: Option<&Path>) -> Result<Recipes, StartError> {
-    let Some(file) = file else { return Ok(Recipes::built_in()) };
+pub fn read_recipes(file: &Path) -> Result<Recipes, StartError> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| StartError::RecipesFile { path: file.display().to_string(), why: error.to_string() })?;
     let (recipes, unknown) = Recipes::over_built_in(&text)?;
@@ -100,9 +100,21 @@ pub fn read_recipes(file: Option<&Path>) -> Result<Recipes, StartError> {
     Ok(recipes)
 }
 
-/// The recipes, with the settings that stand above them.
+/// The recipes, with the settings that stand above them: read anew each time, since their file comes and goes.
 fn recipes_in_force(config: &Config) -> Result<Recipes, StartError> {
-    read_recipes(config.recipes_file.as_deref()).map(|recipes| recipes.taking_at_most(config.lists_max_songs))
+    let recipes = recipes_file(config).map_or_else(|| Ok(Recipes::built_in()), read_recipes)?;
+    Ok(recipes.taking_at_most(config.lists_max_songs))
+}
+
+/// The operator's file: one that a setting names, or the one of the config folder, if it is there now.
+fn recipes_file(config: &Config) -> Option<&Path> {
+    let file = config.recipes_file.as_ref().filter(|file| file.named || config::is_there(&file.path))?;
+    Some(&file.path)
+}
+
+/// Where the recipes in force come from, for the log.
+fn recipes_from(config: &Config) -> String {
+    recipes_file(config).map_or_else(|| "built in".to_owned(), |file| file.display().to_string())
 }
 
 /// Everything but the server, ready to take links.
@@ -197,9 +209,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));
     // Caught from before we say that we run.
     let hangup = signal(SignalKind::hangup()).ok();
-    println!("kmds {VERSION} ready on {}", server.url());
+    // It is news, not the work: where nobody can be told, the service serves.
+    let told = writeln!(std::io::stdout(), "kmds {VERSION} ready on {}", server.url());
+    if let Err(error) = told.and_then(|()| std::io::stdout().flush()) {
+        tracing::warn!(%error, "standard output cannot be written; the service runs all the same");
+    }
     systemd::notify("READY=1");
-    tracing::info!(recipes = %app.recipes_date(), cache = %config.cache.dir.display(), "serving on {}", server.url());
+    tracing::info!(recipes = %app.recipes_date(), from = recipes_from(&config), cache = %config.cache.dir.display(), "serving on {}", server.url());
     let reload = tokio::spawn(reload_recipes(hangup, config.clone(), recipes));
     let watchdog = tokio::spawn(systemd::watchdog());
     let asked = stop.clone();
@@ -230,7 +246,7 @@ async fn reload_recipes(hangup: Option<Signal>, config: Config, recipes: SharedR
     while hangup.recv().await.is_some() {
         match recipes_in_force(&config) {
             Ok(fresh) => {
-                tracing::info!(date = fresh.date, "recipes read again");
+                tracing::info!(date = fresh.date, from = recipes_from(&config), "recipes read again");
                 recipes.replace(fresh);
             }
             Err(error) => tracing::error!(%error, "recipes stay as they were"),

@@ -14,16 +14,22 @@ use crate::text::printable;
 /// Starts logging. `KMDS_LOG` is a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
 /// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns what was wrong with them.
 pub fn start(default: LevelFilter) -> Option<String> {
-    let asked = std::env::var("KMDS_LOG").unwrap_or_default();
-    let (filter, problem) = match asked.trim() {
-        "" => (only_ours(default), None),
-        text => match (text.parse::<LevelFilter>(), text.parse::<Targets>()) {
+    let asked = std::env::var_os("KMDS_LOG").unwrap_or_default();
+    let (filter, problem) = match asked.to_str().map(str::trim) {
+        None => (only_ours(default), Some("KMDS_LOG is not UTF-8; write it anew".to_owned())),
+        Some("") => (only_ours(default), None),
+        Some(text) => match (text.parse::<LevelFilter>(), text.parse::<Targets>()) {
             (Ok(level), _) => (only_ours(level), None),
             (Err(_), Ok(targets)) => (targets, None),
             (Err(_), Err(error)) => (only_ours(default), Some(format!("KMDS_LOG is `{text}`: {error}"))),
         },
     };
-    let json = std::env::var("KMDS_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let format = std::env::var_os("KMDS_LOG_FORMAT").unwrap_or_default();
+    let json = format == "json";
+    let problem = problem.or_else(|| match &*format.to_string_lossy() {
+        "" | "json" | "text" => None,
+        other => Some(format!("KMDS_LOG_FORMAT is `{other}`; use json or text")),
+    });
     let layer = tracing_subscriber::fmt::layer().with_writer(|| Lines(std::io::stderr())).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start (tests) changes nothing.

@@ -25,6 +25,21 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// JSON text whose strings only show: what acts is written as `\uXXXX`, so the value stays the same. Its own line ends stay.
+#[must_use]
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let hides = |c: char| (acts(c) && c != '\n') || turns(c);
+    if !json.contains(hides) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        // All of them are below U+10000: one escape each.
+        if hides(c) { shown.push_str(&format!("\\u{:04x}", u32::from(c))) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
 /// A terminal obeys it, or a reader of lines begins a new one.
 const fn acts(c: char) -> bool {
     matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}')
@@ -54,5 +69,15 @@ mod tests {
             assert_eq!(printable(text), shown);
         }
         assert!(matches!(printable("plain"), Cow::Borrowed("plain")));
+    }
+
+    #[test]
+    fn json_that_only_shows_has_the_same_value() {
+        let value = serde_json::json!({ "title": "A\u{9b}1m\u{1b}[2J\u{202e}\u{7f}\u{2028}日\n", "n": [1, null] });
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
+            let shown = printable_json(&text);
+            assert!(!shown.contains(|c: char| (acts(c) && c != '\n') || turns(c)), "{shown}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+        }
     }
 }

@@ -47,7 +47,9 @@ fn kind(setting: &Setting) -> String {
     match name {
         "Listen" => "address:port".to_owned(),
         "Url" | "PublicUrl" => "URL".to_owned(),
-        "BasePath" => "path".to_owned(),
+        "Path" | "TheirPath" => "path".to_owned(),
+        "BasePath" => "path of a URL".to_owned(),
+        "Arguments" => "list".to_owned(),
         "Names" => "list of names".to_owned(),
         "Address" => "IP address".to_owned(),
         "Bool" => "true/false".to_owned(),

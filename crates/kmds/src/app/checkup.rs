@@ -8,6 +8,7 @@ use super::{App, Failure, store_failure};
 use crate::config::Config;
 use crate::convert::Ffmpeg;
 use crate::engine::YtDlp;
+pub use crate::engine::{About, Runtime};
 use crate::origin::{Client, ClientConfig, SharedRecipes};
 
 /// What the cache's drive can do. `sentences` tell what is wrong, the worst first.
@@ -19,15 +20,15 @@ pub struct Drive {
     pub sentences: Vec<String>,
 }
 
-/// Versions of the programs beside us, or why they do not run.
+/// What the programs beside us say of themselves, or why they do not run.
 #[derive(Debug, Clone)]
 pub struct Tools {
     /// `None`: switched off.
-    pub ytdlp: Option<Result<String, String>>,
+    pub ytdlp: Option<Result<About, String>>,
     pub ffmpeg: Result<String, String>,
 }
 
-/// Asks both programs for their versions.
+/// Asks both programs about themselves.
 pub async fn tools(config: &Config) -> Tools {
     let ytdlp = async {
         if !config.ytdlp.enabled {
@@ -36,16 +37,16 @@ pub async fn tools(config: &Config) -> Tools {
         // A folder of its own: where the service's cannot be used, that is no fault of yt-dlp.
         let own = std::env::temp_dir().join(format!("kmds-doctor-{}", std::process::id()));
         let config = Config { state_dir: own.clone(), ..config.clone() };
-        let version = async {
-            // It tells its version without going out.
+        let about = async {
+            // It tells of itself without going out.
             let client = Client::new(&ClientConfig::default(), SharedRecipes::default());
             let client = client.map_err(|error| error.to_string())?;
             let tool = YtDlp::new(&config, client, SharedRecipes::default());
-            tool.version().await.map_err(|error| error.to_string())
+            tool.about().await.map_err(|error| error.to_string())
         };
-        let version = version.await;
+        let about = about.await;
         let _ = std::fs::remove_dir_all(own);
-        Some(version)
+        Some(about)
     };
     let ffmpeg = async { Ffmpeg::new(&config.ffmpeg).version().await.map_err(|error| error.to_string()) };
     let (ytdlp, ffmpeg) = tokio::join!(ytdlp, ffmpeg);

@@ -46,6 +46,19 @@ impl Status {
         self.partial.as_ref().and_then(|partial| partial.progress().total).or(self.total)
     }
 
+    fn end(&mut self, end: Result<String, Failure>) {
+        match end {
+            Ok(ext) => {
+                self.state = State::Ready;
+                self.ext = Some(ext);
+            }
+            Err(failure) => {
+                self.state = State::Failed;
+                self.failure = Some(failure);
+            }
+        }
+    }
+
     pub const fn is_over(&self) -> bool {
         matches!(self.state, State::Ready | State::Failed)
     }
@@ -209,16 +222,17 @@ impl Jobs {
 
     /// A job's end, or nothing if it was forgotten meanwhile. `ran`: it held a place.
     pub fn finish(&self, job: &Job, end: Result<String, Failure>, ran: bool) {
-        self.change(job, |status| match end {
-            Ok(ext) => {
-                status.state = State::Ready;
-                status.ext = Some(ext);
-            }
-            Err(failure) => {
-                status.state = State::Failed;
-                status.failure = Some(failure);
-            }
-        });
+        self.change(job, |status| status.end(end));
+        self.forget(job, ran);
+    }
+
+    /// The end of a job that ran, whose song goes on at the next start: who waits for it is let go, and nothing is told.
+    pub fn park(&self, job: &Job, why: Failure) {
+        job.status.send_modify(|status| status.end(Err(why)));
+        self.forget(job, true);
+    }
+
+    fn forget(&self, job: &Job, ran: bool) {
         let mut inner = self.inner();
         let ours = inner.jobs.get(&job.key).is_some_and(|have| std::ptr::eq(Arc::as_ptr(have), job));
         if ours {

@@ -47,7 +47,7 @@ use kmds_extract::choose::Accept;
 use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
 
-pub use checkup::{Drive, Tools, tools};
+pub use checkup::{About, Drive, Runtime, Tools, tools};
 pub use events::Events;
 pub use names::sanitize;
 pub use words::*;

@@ -73,6 +73,10 @@ impl Inner {
                 self.metrics.job_done(job.key.track().site(), None);
                 self.jobs.finish(job, Ok(ext), true);
             }
+            Err(End::Failed(failure)) if self.is_stopping() && failure.retryable() => {
+                tracing::debug!(track = %job.key.track(), "stopped: {failure}");
+                self.jobs.park(job, failure);
+            }
             Err(End::Failed(failure)) => {
                 if self.give_up(job, failure).await {
                     self.start_if_queued(job).await;
@@ -80,11 +84,22 @@ impl Inner {
             }
             Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
             // Whoever waits looks at the row again: it was removed, or goes on at the next start.
-            Err(End::Stopped) => {
-                self.jobs.finish(job, Err(cancelled()), true);
-                self.start_if_queued(job).await;
-            }
+            Err(End::Stopped) => self.stopped(job).await,
         }
+    }
+
+    /// A stop never makes a song fail: what breaks while the tools beside us are stopped too is tried again at the next
+    /// start, and nobody is told that it failed.
+    fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled() || self.closing.is_cancelled()
+    }
+
+    async fn stopped(&self, job: &Job) {
+        if self.stop.is_cancelled() {
+            return self.jobs.park(job, cancelled());
+        }
+        self.jobs.finish(job, Err(cancelled()), true);
+        self.start_if_queued(job).await;
     }
 
     /// Someone may have queued the song again between the note of its end and the end of its job, and found this job.
@@ -120,7 +135,7 @@ impl Inner {
     /// Jobs wait for a site's limit, up to a point; requests do not.
     async fn wait_for_limit(&self, job: &Job, told: Option<Duration>, failure: Failure) {
         if job.cancel.is_cancelled() {
-            return self.jobs.finish(job, Err(cancelled()), true);
+            return self.stopped(job).await;
         }
         let Some(wait) = job.wait_for_limit(told, Duration::MAX, &self.recipes.current()) else {
             self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
@@ -131,7 +146,7 @@ impl Inner {
             tracing::error!(track = %job.key.track(), %error, "the queue could not be noted");
         }
         if job.cancel.is_cancelled() {
-            return self.jobs.finish(job, Err(cancelled()), true);
+            return self.stopped(job).await;
         }
         self.jobs.again(job, wait);
     }

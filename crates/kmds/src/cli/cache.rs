@@ -10,8 +10,8 @@ use kmds_extract::{Site, TrackId};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::Problem;
 use super::term::{self, Table};
+use super::{Problem, out};
 use crate::app::{App, ListAsk, Song, State};
 use crate::config::Config;
 
@@ -64,11 +64,11 @@ pub async fn run(command: CacheCommand, config: Config) -> Result<ExitCode, Prob
             if config.cache.max_age.is_none() {
                 return Err("cache.max_age is not set, so nothing is too old; try --set cache.max_age='30 days'".into());
             }
-            println!("{} evicted", files(open(&config)?.prune().await?));
+            out::line(format!("{} evicted", files(open(&config)?.prune().await?)));
             Ok(ExitCode::SUCCESS)
         }
         CacheCommand::Rebuild => {
-            println!("{} found on the drive", term::songs(open(&config)?.rebuild().await?));
+            out::line(format!("{} found on the drive", term::songs(open(&config)?.rebuild().await?)));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -110,22 +110,22 @@ async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Resul
             forms += 1;
             bytes += song.stored.as_ref().map_or(0, |stored| stored.size_bytes);
             if json {
-                println!("{}", line(song));
+                out::json(&line(song), false)?;
             } else {
                 table.row(cells(song));
             }
         }
         cursor = page.cursor;
-        if cursor.is_none() {
+        if cursor.is_none() || !out::is_read() {
             break;
         }
     }
     if !json {
         if forms > 0 {
-            println!("{}", table.lines_for_stdout().join("\n"));
+            table.lines_for_stdout().iter().for_each(out::line);
         }
         let several = if forms > songs.len() { format!(" in {forms} forms") } else { String::new() };
-        println!("{}{several}, {}", term::songs(songs.len()), term::bytes(bytes));
+        out::line(format!("{}{several}, {}", term::songs(songs.len()), term::bytes(bytes)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -158,10 +158,10 @@ async fn remove(app: &App, ids: &[TrackId]) -> Result<ExitCode, Problem> {
     let mut missing = false;
     for id in ids {
         if app.delete(id).await? {
-            println!("{id} removed");
+            out::line(format!("{id} removed"));
         } else {
             missing = true;
-            eprintln!("kmds: {id} is not in the cache; `kmds cache ls` lists what is");
+            out::say(format!("kmds: {id} is not in the cache; `kmds cache ls` lists what is"));
         }
     }
     Ok(ExitCode::from(u8::from(missing)))
@@ -171,9 +171,9 @@ async fn verify(app: &App) -> Result<ExitCode, Problem> {
     let verdicts = app.verify().await?;
     let bad: Vec<_> = verdicts.iter().filter(|(_, good)| !good).collect();
     for (key, _) in &bad {
-        println!("{key} is not as it was published; evicted, it is fetched again when asked for");
+        out::line(format!("{key} is not as it was published; evicted, it is fetched again when asked for"));
     }
-    println!("{} good, {} not", files(verdicts.len() - bad.len()), bad.len());
+    out::line(format!("{} good, {} not", files(verdicts.len() - bad.len()), bad.len()));
     Ok(ExitCode::from(u8::from(!bad.is_empty())))
 }
 

@@ -3,6 +3,8 @@
 //! Owns the judgement: ok, warn or fail, and the next step. Hides how things are looked at. Never repairs anything, and
 //! never speaks to a site unless `--live` asks for it.
 
+mod ytdlp;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,11 @@ use jiff::civil::Date;
 use kmds_extract::Site;
 use serde::Serialize;
 
-use super::Problem;
+use super::out::Colour;
 use super::resolve::Passing;
 use super::showcase::KNOWN_LINKS;
-use super::term::{self, Colour, Paint};
+use super::term;
+use super::{Problem, out};
 use crate::app::{self, App};
 use crate::config::{Config, passed_over};
 
@@ -92,7 +95,7 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
     }
     let healthy = !findings.iter().any(|finding| finding.verdict == Verdict::Fail);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&Checkup { healthy, findings })?);
+        out::json(&Checkup { healthy, findings }, true)?;
     } else {
         findings.iter().for_each(print);
     }
@@ -117,7 +120,7 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
     }
     findings.extend(state_folder(config));
     let tools = app::tools(config).await;
-    findings.push(ytdlp(tools.ytdlp, config));
+    findings.extend(ytdlp::findings(tools.ytdlp, config));
     findings.push(ffmpeg(tools.ffmpeg, config));
     findings.push(egress(config));
     if live {
@@ -191,21 +194,6 @@ fn clock(date: &str) -> Finding {
     }
 }
 
-fn ytdlp(version: Option<Result<String, String>>, config: &Config) -> Finding {
-    let costs = "when a site changes, its songs fail until KMDS is updated, and nothing else takes over";
-    match version {
-        None => Finding::ok("yt-dlp", format!("switched off (engines.ytdlp.enabled): {costs}")),
-        Some(Ok(version)) => {
-            Finding::ok("yt-dlp", format!("{version} (`{}`), the second engine", config.ytdlp.command))
-        }
-        Some(Err(why)) => Finding::warn(
-            "yt-dlp",
-            format!("{why}; without it, {costs}"),
-            "pipx install yt-dlp (Debian: apt install pipx), or set engines.ytdlp.command, or engines.ytdlp.enabled=false",
-        ),
-    }
-}
-
 fn ffmpeg(version: Result<String, String>, config: &Config) -> Finding {
     match version {
         Ok(version) => Finding::ok("ffmpeg", format!("{version} (`{}`), for conversions", config.ffmpeg.command)),
@@ -222,19 +210,19 @@ fn ffmpeg(version: Result<String, String>, config: &Config) -> Finding {
 }
 
 fn egress(config: &Config) -> Finding {
+    let checked = config.sites.values().any(|site| site.egress.check_url.is_some());
     let forbids = config.sites.values().any(|site| !site.egress.forbid.is_empty());
     let proxied = config.sites.values().any(|site| site.egress.proxy.is_some());
     let way = if proxied { "through egress.proxy" } else { "straight from this machine" };
-    match (forbids, &config.egress_check_url) {
-        (false, _) => Finding::ok("egress", format!("{way}; no address is forbidden (egress.forbid)")),
-        (true, None) => Finding::warn(
+    match (forbids, checked) {
+        (false, false) => Finding::ok("egress", format!("{way}; no address is forbidden (egress.forbid)")),
+        (false, true) => Finding::warn(
             "egress",
-            format!("{way}; egress.forbid is set, but which address the sites see is not known"),
-            "set egress.check_url to a URL that answers with the caller's address",
+            format!("{way}; egress.check_url is set, but no address is forbidden (egress.forbid)"),
+            "set egress.forbid to the addresses that the sites must never see",
         ),
-        (true, Some(_)) => {
-            Finding::ok("egress", format!("{way}; the service checks egress.forbid by egress.check_url"))
-        }
+        // Forbidding without checking is refused with the settings.
+        (true, _) => Finding::ok("egress", format!("{way}; the service checks egress.forbid by egress.check_url")),
     }
 }
 
@@ -274,14 +262,13 @@ fn told(fetched: &app::Fetched, after: Duration) -> String {
 }
 
 fn print(finding: &Finding) {
-    let paint = Paint::stdout();
     let mark = match finding.verdict {
-        Verdict::Ok => paint.text(Colour::Green, "ok  "),
-        Verdict::Warn => paint.text(Colour::Yellow, "warn"),
-        Verdict::Fail => paint.text(Colour::Red, "FAIL"),
+        Verdict::Ok => Colour::Green.on("ok  "),
+        Verdict::Warn => Colour::Yellow.on("warn"),
+        Verdict::Fail => Colour::Red.on("FAIL"),
     };
-    println!("{mark}  {}  {}", term::padded(finding.about, ABOUT_WIDTH), finding.says);
+    out::line(format!("{mark}  {}  {}", term::padded(finding.about, ABOUT_WIDTH), finding.says));
     if let Some(advice) = &finding.advice {
-        println!("      {}  → {advice}", " ".repeat(ABOUT_WIDTH));
+        out::line(format!("      {}  → {advice}", " ".repeat(ABOUT_WIDTH)));
     }
 }

@@ -9,6 +9,7 @@ mod cache;
 mod doctor;
 mod foot;
 mod get;
+mod out;
 mod resolve;
 mod serve;
 mod server;
@@ -45,7 +46,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct SettingFlags {
     /// Settings file (TOML; the classic service's Root_CFG.json is read too)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     config: Option<PathBuf>,
     /// Any setting, like --set cache.max_bytes=2GiB; wins over file and environment
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -96,7 +97,10 @@ enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 enum RecipesCommand {
     /// Check a recipes file; exit code 2 if it cannot be used
-    Check { file: PathBuf },
+    Check {
+        #[arg(value_parser = path())]
+        file: PathBuf,
+    },
 }
 
 /// Runs the command line of this process.
@@ -104,13 +108,17 @@ enum RecipesCommand {
 pub fn main() -> ExitCode {
     // clap prints help, versions and mistakes itself, and exits with 2 for mistakes.
     let cli = Cli::parse();
-    match run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("kmds: {error}");
-            ExitCode::from(2)
-        }
-    }
+    let code = run(cli).unwrap_or_else(|error| {
+        out::problem(&error);
+        ExitCode::from(2)
+    });
+    out::ended(code)
+}
+
+/// Reads an argument that is a path: a shell does not replace the `~` of `--config=~/kmds.toml`.
+fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::TypedValueParser;
+    clap::builder::OsStringValueParser::new().try_map(config::given_path)
 }
 
 type Problem = Box<dyn std::error::Error>;
@@ -118,7 +126,7 @@ type Problem = Box<dyn std::error::Error>;
 fn run(cli: Cli) -> Result<ExitCode, Problem> {
     match cli.command {
         Command::Serve(args) => {
-            let flags = args.settings();
+            let flags = args.settings()?;
             serve::serve(read(&cli.settings, flags)?.check()?)
         }
         Command::Resolve(args) => {
@@ -126,8 +134,8 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             start_log(LevelFilter::ERROR)?;
             wait(resolve::run(args, config))
         }
-        Command::Status(args) => wait(status::status(args, || own_config(&cli.settings))),
-        Command::Top(args) => wait(status::top(args, || own_config(&cli.settings))),
+        Command::Status(args) => wait(status::status(args, || own_address(&cli.settings))),
+        Command::Top(args) => wait(status::top(args, || own_address(&cli.settings))),
         Command::Doctor(args) => {
             start_log(LevelFilter::OFF)?;
             let settings = read(&cli.settings, Vec::new()).and_then(|raw| Ok(raw.check()?));
@@ -141,8 +149,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "kmds", &mut script);
-            // A reader that has seen enough is no failure of ours.
-            let _ = std::io::stdout().write_all(&script);
+            out::raw(&script);
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => man(),
@@ -152,13 +159,13 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             start_log(LevelFilter::ERROR)?;
             wait(get::run(args, config))
         }
-        Command::Showcase(args) => wait(showcase::run(args, || own_config(&cli.settings))),
+        Command::Showcase(args) => wait(showcase::run(args, || own_address(&cli.settings))),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
             // Keys that nobody knows are told as warnings.
             start_log(LevelFilter::WARN)?;
-            let recipes = crate::read_recipes(Some(&file))?;
-            println!("{}: good, dated {}", file.display(), recipes.date);
+            let recipes = crate::read_recipes(&file)?;
+            out::line(format!("{}: good, dated {}", file.display(), recipes.date));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -177,9 +184,9 @@ fn wait(command: impl Future<Output = Result<ExitCode, Problem>>) -> Result<Exit
     done
 }
 
-/// The settings, as far as they can be used: for commands that only want to know where the server is.
-fn own_config(flags: &SettingFlags) -> Option<Config> {
-    read(flags, Vec::new()).ok()?.check().ok()
+/// Where these settings start a server, and its base path.
+fn own_address(flags: &SettingFlags) -> Result<(String, String), Problem> {
+    Ok(read(flags, Vec::new())?.address())
 }
 
 fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, Problem> {
@@ -188,7 +195,7 @@ fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, 
         let (key, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write KEY=VALUE"))?;
         all.push((key.trim().to_owned(), value.trim().to_owned()));
     }
-    Ok(RawConfig::read(&Sources::from_process(flags.config.clone(), all))?)
+    Ok(RawConfig::read(&Sources::from_process(flags.config.clone(), all)?)?)
 }
 
 /// One page with every command on it: a section each.
@@ -211,24 +218,28 @@ fn man() -> Result<ExitCode, Problem> {
         let section = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
         write!(page, ".SH \"{}\"\n{section}", name.to_uppercase())?;
     }
-    std::io::stdout().write_all(&page)?;
+    out::raw(&page);
     Ok(ExitCode::SUCCESS)
 }
 
 fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode, Problem> {
-    passed_over().for_each(|sentence| eprintln!("kmds: {sentence}"));
+    passed_over().for_each(|sentence| out::say(format!("kmds: {sentence}")));
     match command {
-        ConfigCommand::Example => print!("{}", config::example()),
+        ConfigCommand::Example => out::raw(config::example().as_bytes()),
         ConfigCommand::Show => {
             for (key, value, from) in read(flags, Vec::new())?.given() {
-                println!("{key} = {value}    # {from}");
+                out::line(format!("{key} = {value}    # {from}"));
             }
         }
         ConfigCommand::Check => {
             let checked: Result<Config, ConfigError> = read(flags, Vec::new())?.check();
             let config = checked?;
             crate::check(&config)?;
-            println!("good: listens on {}, keeps songs in {}", config.server.listen, config.cache.dir.display());
+            out::line(format!(
+                "good: listens on {}, keeps songs in {}",
+                config.server.listen,
+                config.cache.dir.display()
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,8 +10,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::Problem;
 use super::server::{Server, ServerError};
+use super::{Problem, out};
 use crate::app::{App, Failure, FetchAsk, Fetched, Prefetch, Song};
 use crate::config::Config;
 
@@ -43,7 +43,7 @@ pub async fn run(args: ResolveArgs, config: Config) -> Result<ExitCode, Problem>
     let server = args.server.as_deref().map(Server::new).transpose()?;
     let own = if server.is_none() { Some(Passing::new(config)?) } else { None };
     let mut failed = false;
-    for link in &args.links {
+    for link in args.links.iter().take_while(|_| out::is_read()) {
         let answer = match (&server, &own) {
             (Some(server), _) => ask(server, link, args.playlist).await?,
             (None, Some(own)) => own.resolve(link, args.playlist).await.map(|fetched| read(&fetched)),
@@ -51,10 +51,10 @@ pub async fn run(args: ResolveArgs, config: Config) -> Result<ExitCode, Problem>
         };
         failed |= answer.is_err();
         let value = answer.unwrap_or_else(|failure| {
-            eprintln!("kmds: {link}: {failure}");
+            out::say(format!("kmds: {link}: {failure}"));
             json!({ "link": link, "error": failure.sentence, "kind": failure.kind, "retryable": failure.retryable() })
         });
-        println!("{}", if args.json { value.to_string() } else { serde_json::to_string_pretty(&value)? });
+        out::json(&value, !args.json)?;
     }
     Ok(ExitCode::from(u8::from(failed)))
 }

@@ -29,16 +29,17 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub fn settings(&self) -> Vec<(String, String)> {
-        let path = |path: &PathBuf| path.display().to_string();
-        [
-            ("server.listen", self.listen.clone()),
-            ("cache.dir", self.cache_dir.as_ref().map(path)),
-            ("state.dir", self.state_dir.as_ref().map(path)),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect()
+    pub fn settings(&self) -> Result<Vec<(String, String)>, Problem> {
+        let mut given: Vec<(String, String)> = Vec::new();
+        given.extend(self.listen.iter().map(|listen| ("server.listen".to_owned(), listen.clone())));
+        for (flag, key, path) in
+            [("--cache-dir", "cache.dir", &self.cache_dir), ("--state-dir", "state.dir", &self.state_dir)]
+        {
+            let Some(path) = path else { continue };
+            let text = path.to_str().ok_or_else(|| format!("{flag} {}: this name is not UTF-8", path.display()))?;
+            given.push((key.to_owned(), text.to_owned()));
+        }
+        Ok(given)
     }
 }
 

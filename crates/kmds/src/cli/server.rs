@@ -6,25 +6,35 @@
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 
-use crate::config::Config;
+use super::Problem;
+use crate::config;
+use crate::text::printable;
 
 /// A list may take a minute to resolve (docs/api.md, "POST /fetch"), and the answer a moment to come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
+/// A sentence and its fields.
+const LONGEST_REFUSAL_BYTES: usize = 64 << 10;
+const MOST_REDIRECTS: usize = 5;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A server that sends nothing for so long in the middle of a file is gone.
 const SILENT_FOR: Duration = Duration::from_secs(60);
-/// The classic server's port, and ours.
-const USUAL_PORT: u16 = 60071;
+/// A list of 5,000 songs is about 10 MB of JSON.
+const LONGEST_ANSWER_BYTES: usize = 64 << 20;
+/// More is no song: ten hours of WAV are 6 GB.
+pub const LONGEST_SONG_BYTES: u64 = 8 << 30;
 
 /// Why a server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     #[error("`{0}` is no server address; write http://HOST:PORT or unix:/path")]
     Address(String),
+    #[error("the server's socket: {0}")]
+    Socket(String),
     #[error("no server answers at {at} ({why}); start one with `kmds serve`, or name another with --server")]
     Away { at: String, why: String },
     /// Its own words: they say what to change.
@@ -32,6 +42,8 @@ pub enum ServerError {
     Refused { status: u16, sentence: String, kind: Option<String> },
     #[error("{at} does not answer like a KMDS server: {why}")]
     Strange { at: String, why: String },
+    #[error("KMDS_TOKEN has characters that no token has; use printable ASCII without spaces")]
+    Token,
     #[error("the connection to the server broke: {0}")]
     Cut(String),
     #[error("{path} cannot be written: {why}")]
@@ -56,8 +68,12 @@ impl Server {
         let _ = crate::tls::provider().install_default();
         let wrong = || ServerError::Address(address.to_owned());
         let builder = Client::builder().no_proxy().connect_timeout(CONNECT_WITHIN).read_timeout(SILENT_FOR);
+        let builder = builder.redirect(Policy::custom(stay));
         let (at, builder) = match address.strip_prefix("unix:") {
-            Some(path) => ("http://localhost".to_owned(), builder.unix_socket(Path::new(path))),
+            Some(path) => {
+                let path = config::given_path(path.into()).map_err(ServerError::Socket)?;
+                ("http://localhost".to_owned(), builder.unix_socket(path))
+            }
             None => {
                 let full = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
                 let url = url::Url::parse(&full).map_err(|_| wrong())?;
@@ -68,21 +84,24 @@ impl Server {
             }
         };
         let http = builder.build().map_err(|error| ServerError::Strange { at: at.clone(), why: error.to_string() })?;
-        let token = std::env::var("KMDS_TOKEN").ok().filter(|token| !token.is_empty());
+        let token = std::env::var_os("KMDS_TOKEN").filter(|token| !token.is_empty());
+        let token = token.map(|token| read_token(&token).ok_or(ServerError::Token)).transpose()?;
         Ok(Self { at, http, token })
     }
 
-    /// The one named, else the one these settings would start.
+    /// The one named, else the one these settings start: `own` tells where, and its base path.
     /// # Errors
-    /// [`ServerError::Address`].
-    pub fn named_or_own(named: Option<&str>, config: impl FnOnce() -> Option<Config>) -> Result<Self, ServerError> {
+    /// [`ServerError::Address`], or a setting that cannot be used.
+    pub fn named_or_own(
+        named: Option<&str>,
+        own: impl FnOnce() -> Result<(String, String), Problem>,
+    ) -> Result<Self, Problem> {
         if let Some(address) = named {
-            return Self::new(address);
+            return Ok(Self::new(address)?);
         }
-        let Some(config) = config() else { return Self::new(&format!("127.0.0.1:{USUAL_PORT}")) };
-        let listen = config.server.listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-        let server = Self::new(&listen)?;
-        Ok(Self { at: format!("{}{}", server.at, config.server.base_path), ..server })
+        let (listen, base_path) = own()?;
+        let server = Self::new(&listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))?;
+        Ok(Self { at: format!("{}{base_path}", server.at), ..server })
     }
 
     pub fn at(&self) -> &str {
@@ -97,14 +116,20 @@ impl Server {
     /// `POST path` with a JSON body.
     pub fn post(&self, path: &str, body: String) -> RequestBuilder {
         let request = self.http.post(format!("{}{path}", self.at)).header("content-type", "application/json");
-        self.with_token(request.body(body).timeout(ANSWER_WITHIN))
+        self.with_token(request.body(body))
     }
 
     /// `GET` of a path from the server's own reply: it has the base path in it already.
-    pub fn get_replied(&self, path: &str) -> RequestBuilder {
-        let origin =
-            url::Url::parse(&self.at).map_or_else(|_| self.at.clone(), |url| url.origin().ascii_serialization());
-        self.with_token(self.http.get(format!("{origin}{path}")))
+    /// # Errors
+    /// [`ServerError::Strange`] for what is no path of this server: the token goes to nobody else.
+    pub fn get_replied(&self, path: &str) -> Result<RequestBuilder, ServerError> {
+        let strange = || ServerError::Strange { at: self.at.clone(), why: format!("`{path}` is no path of it") };
+        let own = url::Url::parse(&self.at).map_err(|_| strange())?;
+        let asked = own.join(path).map_err(|_| strange())?;
+        if !path.starts_with('/') || asked.origin() != own.origin() {
+            return Err(strange());
+        }
+        Ok(self.with_token(self.http.get(asked)))
     }
 
     fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
@@ -125,21 +150,61 @@ impl Server {
     /// # Errors
     /// See [`ServerError`]; a refusal keeps the server's words.
     pub async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ServerError> {
-        let answer = self.send(request).await?;
+        let answer = self.send(request.timeout(ANSWER_WITHIN)).await?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| ServerError::Cut(root(&error)))?;
         if status >= 400 {
-            return Err(refusal(status, &body));
+            return Err(refusal(status, &short(answer).await));
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| ServerError::Strange { at: self.at.clone(), why: error.to_string() })
+        let strange = |why: String| ServerError::Strange { at: self.at.clone(), why };
+        let (body, whole) =
+            up_to(answer, LONGEST_ANSWER_BYTES).await.map_err(|error| ServerError::Cut(root(&error)))?;
+        if !whole {
+            return Err(strange(format!("its answer is longer than {} MiB", LONGEST_ANSWER_BYTES >> 20)));
+        }
+        serde_json::from_slice(&body).map_err(|error| strange(error.to_string()))
     }
+}
+
+/// A reverse proxy may send on to `https://`; another host is not who was asked.
+fn stay(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let asked = attempt.previous().first().and_then(|url| url.host_str().map(str::to_owned));
+    match attempt.url().host_str().map(str::to_owned) {
+        _ if attempt.previous().len() > MOST_REDIRECTS => attempt.error("it sends on without end"),
+        host if host == asked => attempt.follow(),
+        _ => attempt.error("it sends on to another host"),
+    }
+}
+
+/// A token as its file has it.
+fn read_token(token: &std::ffi::OsStr) -> Option<String> {
+    token.to_str().filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())).map(str::to_owned)
+}
+
+/// The beginning of a body, and whether it is all.
+async fn up_to(mut answer: Response, most: usize) -> Result<(Vec<u8>, bool), reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await? {
+        let room = most - body.len();
+        body.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        if piece.len() > room {
+            return Ok((body, false));
+        }
+    }
+    Ok((body, true))
+}
+
+/// What a refusal says, as far as it came: a sentence.
+pub async fn short(answer: Response) -> Vec<u8> {
+    let within = tokio::time::timeout(ANSWER_WITHIN, up_to(answer, LONGEST_REFUSAL_BYTES));
+    within.await.map(Result::unwrap_or_default).unwrap_or_default().0
 }
 
 /// A refusal in the server's words, of either face.
 pub fn refusal(status: u16, body: &[u8]) -> ServerError {
     let reply: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |keys: [&str; 2]| keys.iter().find_map(|key| reply.get(*key)?.as_str()).map(str::to_owned);
+    let text = |keys: [&str; 2]| {
+        keys.iter().find_map(|key| reply.get(*key)?.as_str()).map(|text| printable(text).into_owned())
+    };
     let mut sentence = text(["Error", "detail"]).unwrap_or_else(|| format!("the server answers {status}"));
     if status == 401 {
         sentence.push_str(" (this command takes it from the variable KMDS_TOKEN)");
@@ -147,17 +212,27 @@ pub fn refusal(status: u16, body: &[u8]) -> ServerError {
     ServerError::Refused { status, sentence, kind: text(["Kind", "kind"]) }
 }
 
-/// Writes an answer's body into a file; returns how many bytes. The library refuses a body shorter than announced.
+/// Writes an answer's body into a file, in place of what is there; returns how many bytes. The library refuses a body
+/// shorter than announced; one beyond `most` bytes is cut off.
 /// # Errors
 /// [`ServerError::Cut`] or [`ServerError::File`]; the file is then worth nothing.
-pub async fn save(mut answer: Response, path: &Path, mut told: impl FnMut(u64)) -> Result<u64, ServerError> {
+pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, ServerError> {
     let failed = |why| ServerError::File { path: path.display().to_string(), why };
-    let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+    match tokio::fs::remove_file(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // A new one, so that nothing is written through a link.
+    let mut file = tokio::fs::File::create_new(path).await.map_err(failed)?;
     let mut written = 0;
     while let Some(piece) = answer.chunk().await.map_err(|error| ServerError::Cut(root(&error)))? {
-        file.write_all(&piece).await.map_err(failed)?;
         written += piece.len() as u64;
-        told(written);
+        if written > most {
+            drop(file);
+            let _ = tokio::fs::remove_file(path).await;
+            return Err(ServerError::Cut(format!("it sends more than the {most} bytes that the song may have")));
+        }
+        file.write_all(&piece).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
     Ok(written)

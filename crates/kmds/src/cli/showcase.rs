@@ -15,10 +15,11 @@ use futures_util::{StreamExt, stream};
 use kmds_extract::Container;
 use serde::{Deserialize, Serialize};
 
-use super::Problem;
 use super::foot::{self, Foot};
-use super::server::{Server, ServerError, refusal, save};
-use super::term::{self, Colour, Paint, Table};
+use super::out::Colour;
+use super::server::{LONGEST_SONG_BYTES, Server, ServerError, refusal, save, short};
+use super::term::{self, Table};
+use super::{Problem, out};
 use crate::app::sanitize;
 use crate::media;
 
@@ -46,7 +47,7 @@ pub struct ShowcaseArgs {
     /// Links to songs, lists, albums, sets; without any, one known song of each site
     links: Vec<String>,
     /// Keep the songs in this folder; otherwise they are looked at and removed
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = super::path())]
     output: Option<PathBuf>,
     /// The running server [default: the one these settings start]
     #[arg(long, value_name = "URL")]
@@ -131,7 +132,10 @@ struct Saved {
     at: Duration,
 }
 
-pub async fn run(args: ShowcaseArgs, own: impl FnOnce() -> Option<crate::config::Config>) -> Result<ExitCode, Problem> {
+pub async fn run(
+    args: ShowcaseArgs,
+    own: impl FnOnce() -> Result<(String, String), Problem>,
+) -> Result<ExitCode, Problem> {
     let server = Server::named_or_own(args.server.as_deref(), own)?;
     let links = if args.links.is_empty() { KNOWN_LINKS.map(str::to_owned).to_vec() } else { args.links };
     let kept = args.output.is_some();
@@ -154,7 +158,8 @@ pub async fn run(args: ShowcaseArgs, own: impl FnOnce() -> Option<crate::config:
     done?;
     report(&outcomes, args.json, control.is_some())?;
     if kept && !args.json {
-        println!("\nThe songs are in {}.", folder.display());
+        out::line("");
+        out::line(format!("The songs are in {}.", folder.display()));
     }
     let bad = outcomes.iter().any(|outcome| outcome.failed > 0 || outcome.songs == 0);
     Ok(ExitCode::from(u8::from(bad)))
@@ -244,13 +249,13 @@ async fn fetch(server: &Server, link: &str) -> Result<Reply, ServerError> {
 async fn one_song(server: &Server, song: &Song, folder: &Path, started: Instant) -> Result<Saved, String> {
     let (mut received, mut grown) = (0, Instant::now());
     let answer = loop {
-        let request = server.get_replied(&song.tunnel_url);
+        let request = server.get_replied(&song.tunnel_url).map_err(|error| error.to_string())?;
         let answer = server.send(request).await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         if status == 200 {
             break answer;
         }
-        let body = answer.bytes().await.unwrap_or_default();
+        let body = short(answer).await;
         if status != 418 {
             return Err(format!("{}: {}", song.file_name, refusal(status, &body)));
         }
@@ -264,9 +269,9 @@ async fn one_song(server: &Server, song: &Song, folder: &Path, started: Instant)
     };
     let container = answer.headers().get("content-type").and_then(|value| container_of(value.to_str().ok()?));
     // The server made the name safe; whoever answers on that port may not have.
-    let name = sanitize(&song.file_name);
+    let name = Some(sanitize(&song.file_name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "song".to_owned());
     let path = folder.join(&name);
-    let bytes = save(answer, &path, |_| {}).await.map_err(|error| format!("{name}: {error}"))?;
+    let bytes = save(answer, &path, LONGEST_SONG_BYTES).await.map_err(|error| format!("{name}: {error}"))?;
     let at = started.elapsed();
     let container = container.ok_or_else(|| format!("{name}: the server sent no audio"))?;
     check(&path, container, song.metadata.duration).await.map_err(|why| format!("{name}: {why}"))?;
@@ -328,13 +333,12 @@ async fn count(control: Option<&Server>) -> Option<Requests> {
 struct Show {
     quiet: bool,
     foot: Option<Mutex<Foot>>,
-    paint: Paint,
 }
 
 impl Show {
     fn new(quiet: bool) -> Self {
         let foot = if quiet { None } else { Foot::on_terminal().map(Mutex::new) };
-        Self { quiet, foot, paint: Paint::stderr() }
+        Self { quiet, foot }
     }
 
     fn foot(&self) -> Option<MutexGuard<'_, Foot>> {
@@ -357,7 +361,7 @@ impl Show {
     fn link(&self, link: &str, songs: usize, after: Duration) {
         if !self.quiet {
             let what = format!("{} after {}", term::songs(songs), term::time(after));
-            eprintln!("{}  {what}", self.paint.text(Colour::Bold, &term::fit(link, 200)));
+            out::say(format!("{}  {what}", Colour::Bold.on(&term::fit(link, 200))));
         }
     }
 
@@ -366,24 +370,21 @@ impl Show {
             return;
         }
         let facts = format!("{}  {}", term::bytes(saved.bytes), term::time(saved.at));
-        let mark = self.paint.text(Colour::Green, "✓");
-        eprintln!("  {mark} {}  {facts}", term::fit(&saved.name, 120));
+        out::say(format!("  {} {}  {facts}", Colour::Green.on("✓"), term::fit(&saved.name, 120)));
     }
 
     fn problem(&self, what: &str, why: &str) {
         if !self.quiet {
-            let mark = self.paint.text(Colour::Red, "✗");
             // The reason may begin with the name itself.
             let why = why.strip_prefix(&format!("{what}: ")).unwrap_or(why);
-            eprintln!("  {mark} {}: {}", term::fit(what, 120), term::fit(why, 400));
+            out::say(format!("  {} {}: {}", Colour::Red.on("✗"), term::fit(what, 120), term::fit(why, 400)));
         }
     }
 }
 
 fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem> {
     if json {
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "links": outcomes }))?);
-        return Ok(());
+        return Ok(out::json(&serde_json::json!({ "links": outcomes }), true)?);
     }
     let mut head = vec!["link", "songs", "metadata", "first file", "all files", "bytes", "container", "checked"];
     if counted {
@@ -393,18 +394,18 @@ fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem
     for outcome in outcomes {
         table.row(outcome.cells(counted));
     }
-    println!();
-    let paint = Paint::stdout();
+    out::line("");
     for (place, line) in table.lines_for_stdout().iter().enumerate() {
         let failed = place.checked_sub(1).and_then(|at| outcomes.get(at)).is_some_and(|outcome| !outcome.checked);
         match (place, failed) {
-            (0, _) => println!("{}", paint.text(Colour::Bold, line)),
-            (_, true) => println!("{}", paint.text(Colour::Red, line)),
-            _ => println!("{line}"),
+            (0, _) => out::line(Colour::Bold.on(line)),
+            (_, true) => out::line(Colour::Red.on(line)),
+            _ => out::line(line),
         }
     }
     if counted {
-        println!("\nRequests to the site: pages and API calls + media.");
+        out::line("");
+        out::line("Requests to the site: pages and API calls + media.");
     }
     Ok(())
 }

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Problem;
+use super::out::Colour;
 use super::server::{Server, ServerError};
-use super::term::{self, Colour, Paint, Table};
-use crate::config::Config;
+use super::term::{self, Table};
+use super::{Problem, out};
 
 /// How often the live view asks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -93,17 +93,20 @@ struct Failed {
     reason: String,
 }
 
-pub async fn status(args: StatusArgs, own: impl FnOnce() -> Option<Config>) -> Result<ExitCode, Problem> {
+pub async fn status(
+    args: StatusArgs,
+    own: impl FnOnce() -> Result<(String, String), Problem>,
+) -> Result<ExitCode, Problem> {
     let server = Server::named_or_own(args.server.as_deref(), own)?;
     let reply: Value = server.json(server.get("/api/v1/stats")).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&reply)?);
+        out::json(&reply, true)?;
         return Ok(ExitCode::SUCCESS);
     }
     let stats: Stats = serde_json::from_value(reply)?;
     let version = version(&server).await;
     for line in head(&server, &version, &stats).iter().chain(&lanes(&stats)) {
-        println!("{line}");
+        out::line(line);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,7 +121,7 @@ fn head(server: &Server, version: &str, stats: &Stats) -> Vec<String> {
         stats.songs.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}")).collect();
     let songs = if songs.is_empty() { "none yet".to_owned() } else { songs.join(", ") };
     let free = stats.free_bytes.map_or(String::new(), |free| format!(", {} free on the drive", term::bytes(free)));
-    let name = Paint::stdout().text(Colour::Bold, &format!("kmds {version}"));
+    let name = Colour::Bold.on(&format!("kmds {version}"));
     vec![
         format!("{name} at {}, up {}, {} listening", server.at(), term::long(stats.uptime_seconds), stats.listeners),
         format!("songs  {songs}"),
@@ -145,19 +148,21 @@ fn lanes(stats: &Stats) -> Vec<String> {
     table.lines_for_stdout()
 }
 
-pub async fn top(args: TopArgs, own: impl FnOnce() -> Option<Config>) -> Result<ExitCode, Problem> {
+pub async fn top(args: TopArgs, own: impl FnOnce() -> Result<(String, String), Problem>) -> Result<ExitCode, Problem> {
     let server = Server::named_or_own(args.server.as_deref(), own)?;
     let version = version(&server).await;
     // A server that is not there is told before the screen is taken.
     let mut picture = look(&server, &version).await?;
     if !std::io::stdout().is_terminal() {
-        println!("{}", picture.join("\n"));
+        picture.iter().for_each(out::line);
         return Ok(ExitCode::SUCCESS);
     }
     let _screen = Screen::take();
     let mut keys = keys();
     loop {
-        draw(&picture)?;
+        if draw(&picture).is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
         tokio::select! {
             key = keys.recv() => if matches!(key, Some(b'q' | b'Q' | 3 | 27)) { return Ok(ExitCode::SUCCESS) },
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
@@ -205,7 +210,7 @@ fn row(track: &Track) -> String {
         "failed" => (Colour::Red, term::fit(track.failure.as_ref().map_or("", |failed| failed.reason.as_str()), 40)),
         _ => (Colour::Dim, expected.map_or(String::new(), |bytes| format!("{:>18}", term::bytes(bytes)))),
     };
-    let state = Paint::stdout().text(colour, &term::padded(&track.state, 11));
+    let state = colour.on(&term::padded(&track.state, 11));
     let beside = 11 + 2 + 10 + 2 + 2 + term::columns(&facts);
     let name = term::padded(&track.file_name, term::width().saturating_sub(beside).max(16));
     format!("{state}  {}  {name}  {facts}", term::padded(&track.site, 10))
@@ -218,13 +223,11 @@ fn gauge(share: f64) -> String {
 }
 
 fn draw(lines: &[String]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let coloured = out::may_colour(&std::io::stdout());
     // Home, each line cleared to its end, the rest of the screen cleared: no flicker.
-    write!(out, "\x1b[H")?;
-    for line in lines {
-        write!(out, "{line}\x1b[K\r\n")?;
-    }
-    write!(out, "\x1b[J")?;
+    let lines = lines.iter().map(|line| format!("{}\x1b[K\r\n", out::shown(line, coloured))).collect::<String>();
+    let mut out = std::io::stdout().lock();
+    write!(out, "\x1b[H{lines}\x1b[J")?;
     out.flush()
 }
 
@@ -239,15 +242,15 @@ impl Screen {
             modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
             let _ = tcsetattr(&stdin, OptionalActions::Now, &modes);
         }
-        print!("\x1b[?1049h\x1b[?25l");
+        let _ = write!(std::io::stdout(), "\x1b[?1049h\x1b[?25l");
         Self(before)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        print!("\x1b[?25h\x1b[?1049l");
-        let _ = std::io::stdout().flush();
+        let mut out = std::io::stdout();
+        let _ = write!(out, "\x1b[?25h\x1b[?1049l").and_then(|()| out.flush());
         if let Some(before) = &self.0 {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }

@@ -1,47 +1,15 @@
-//! What a person reads on a terminal: sizes, times, tables, a little colour.
+//! What a person reads on a terminal: sizes, times, tables.
 //!
-//! Owns how numbers and rows are written by every command. Hides escape codes, `NO_COLOR` and the width of a terminal.
-//! Never decides what is said.
+//! Owns how numbers and rows are written by every command. Hides the width of a terminal. Never decides what is said.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use super::out;
+use crate::text::printable;
+
 /// Columns of a terminal that does not tell.
 const USUAL_WIDTH: usize = 80;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
-    Green = 32,
-    Yellow = 33,
-    Red = 31,
-    Dim = 2,
-    Bold = 1,
-}
-
-/// Where something is written, and whether it may be coloured there.
-#[derive(Debug, Clone, Copy)]
-pub struct Paint(bool);
-
-impl Paint {
-    pub fn stdout() -> Self {
-        Self(allowed(std::io::stdout().is_terminal()))
-    }
-
-    pub fn stderr() -> Self {
-        Self(allowed(std::io::stderr().is_terminal()))
-    }
-
-    pub fn text(self, colour: Colour, text: &str) -> String {
-        if self.0 { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_owned() }
-    }
-}
-
-/// <https://no-color.org>: set and not empty means none.
-fn allowed(terminal: bool) -> bool {
-    let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    terminal && !none && !dumb
-}
 
 /// Columns of the terminal behind standard output or standard error.
 pub fn width() -> usize {
@@ -115,6 +83,7 @@ pub fn columns(text: &str) -> usize {
 
 const fn columns_of(letter: char) -> usize {
     match letter as u32 {
+        _ if out::is_mark(letter) => 0,
         0..0x20 | 0x7f..0xa0 | 0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
         0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
         0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
@@ -124,9 +93,9 @@ const fn columns_of(letter: char) -> usize {
 
 /// At most `most` columns, with `…` where something was cut; nothing in it moves the cursor or colours the screen.
 pub fn fit(text: &str, most: usize) -> String {
-    let clean: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    let clean = printable(text);
     if columns(&clean) <= most {
-        return clean;
+        return clean.into_owned();
     }
     let mut fitted = String::new();
     let mut used = 1;
@@ -143,9 +112,9 @@ pub fn fit(text: &str, most: usize) -> String {
 
 /// As [`fit`], but cut in the middle: links and paths differ at their ends.
 pub fn fit_middle(text: &str, most: usize) -> String {
-    let clean: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    let clean = printable(text);
     if columns(&clean) <= most {
-        return clean;
+        return clean.into_owned();
     }
     let half = most / 2;
     let head = fit(&clean, most - half);
@@ -243,7 +212,7 @@ mod tests {
     fn a_text_is_cut_at_columns_and_never_moves_the_cursor() {
         assert_eq!(fit("Ordinary Days", 8), "Ordinar…");
         assert_eq!(fit("日本語の歌", 5), "日本…");
-        assert_eq!(fit("a\x1b[2Jb\n", 80), "a[2Jb");
+        assert_eq!(fit("a\x1b[2Jb\u{9b}1m", 80), "a [2Jb 1m");
         assert_eq!(padded("日本", 6), "日本  ");
     }
 

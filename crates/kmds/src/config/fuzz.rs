@@ -43,5 +43,7 @@ fn refused(error: &ConfigError) {
         }
         ConfigError::Value { key, wanted, .. } => assert!(sentence.contains(&**key) && wanted.len() > 5, "{sentence}"),
         ConfigError::File { why, .. } => assert!(!why.is_empty()),
+        ConfigError::Twice { key, .. } => assert!(sentence.contains(&**key)),
+        ConfigError::NotUtf8 { .. } => panic!("a file of text has no variables"),
     }
 }

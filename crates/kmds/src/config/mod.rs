@@ -4,21 +4,26 @@
 //! Hides where a value came from, except in errors, which name the key, the value and what would do.
 //! Never reads the network, never creates a folder.
 
+pub mod folders;
+mod path;
 mod settings;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kmds_extract::Site;
 use kmds_extract::choose::{Accept, Form};
 
+pub use path::given as given_path;
 pub use settings::{SETTINGS, Setting, example, passed_over};
 use value::Value;
 
-/// Everything the service is told. Paths are as given; nothing is created yet.
+/// Everything the service is told. Paths are whole; nothing is created yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub server: ServerConfig,
@@ -26,7 +31,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub sites: BTreeMap<Site, SiteConfig>,
     pub ytdlp: YtDlpConfig,
-    pub recipes_file: Option<PathBuf>,
+    pub recipes_file: Option<RecipesFile>,
     pub ffmpeg: FfmpegConfig,
     pub accept: Accept,
     pub opus: OpusForm,
@@ -36,6 +41,14 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     pub egress_check_url: Option<String>,
     pub egress_check_every: Duration,
+}
+
+/// Where recipes are read from, at the start and again when asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipesFile {
+    pub path: PathBuf,
+    /// Named by a setting. The one of the config folder may be absent: then the built-in recipes are in force.
+    pub named: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +137,12 @@ pub enum ConfigError {
     Value { key: String, value: String, wanted: String, from: String },
     #[error("{path}: {why}")]
     File { path: String, why: String },
+    #[error("{from}: `{key}` is given twice; leave one")]
+    Twice { key: String, from: String },
+    #[error(
+        "the environment variable {name} is `{value}`, which is not UTF-8; write it anew (a character of another encoding was pasted?)"
+    )]
+    NotUtf8 { name: String, value: String },
 }
 
 fn nearest(key: &str) -> String {
@@ -168,14 +187,29 @@ pub struct Sources {
 
 impl Sources {
     /// The environment of this process.
-    #[must_use]
-    pub fn from_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("KMDS_"))
-            .collect();
-        Self { file, environment, flags }
+    /// # Errors
+    /// A name or a value of a setting is not UTF-8. What cannot be read is not as if it were not there: it may be the
+    /// way out.
+    pub fn from_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, ConfigError> {
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| variable(name, value)).collect::<Result<_, _>>()?;
+        Ok(Self { file, environment, flags })
     }
+}
+
+/// `None`: `KMDS_LOG` and other names without `__` are no settings.
+fn variable(name: OsString, value: OsString) -> Option<Result<(String, String), ConfigError>> {
+    let bytes = name.as_bytes();
+    if !bytes.starts_with(b"KMDS_") || !bytes.windows(2).any(|two| two == b"__") {
+        return None;
+    }
+    Some(match (name.to_str(), value.to_str()) {
+        (Some(name), Some(value)) => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(ConfigError::NotUtf8 {
+            name: name.to_string_lossy().into_owned(),
+            value: value.to_string_lossy().into_owned(),
+        }),
+    })
 }
 
 /// Every setting that is not at its default, and where it came from.
@@ -192,16 +226,20 @@ impl RawConfig {
         let mut raw = Self::default();
         let file = match &sources.file {
             Some(file) => Some(file.clone()),
-            None => folders::config().map(|dir| dir.join("kmds.toml")).filter(|file| file.is_file()),
+            None => folders::config().map(|dir| dir.join("kmds.toml")).filter(|file| is_there(file)),
         };
         if let Some(file) = file {
             raw.read_file(&file)?;
         }
+        let mut given = BTreeSet::new();
         for (name, text) in &sources.environment {
-            // `KMDS_LOG` and other names without `__` are no settings.
             let Some(path) = name.strip_prefix("KMDS_").filter(|path| path.contains("__")) else { continue };
             let key = path.to_ascii_lowercase().replace("__", ".");
-            raw.set(&key, &Value::Text(text.clone()), &format!("environment variable {name}"))?;
+            let from = format!("environment variable {name}");
+            if !text.is_empty() && !given.insert(key.clone()) {
+                return Err(ConfigError::Twice { key, from });
+            }
+            raw.set(&key, &Value::Text(text.clone()), &from)?;
         }
         for (key, text) in &sources.flags {
             raw.set(key, &Value::Text(text.clone()), &format!("flag for {key}"))?;
@@ -211,10 +249,13 @@ impl RawConfig {
 
     fn read_file(&mut self, file: &Path) -> Result<(), ConfigError> {
         let at = file.display().to_string();
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| ConfigError::File { path: at.clone(), why: error.to_string() })?;
+        let unreadable = |why: String| ConfigError::File { path: at.clone(), why };
+        let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| unreadable(not_utf8(&error)))?;
+        // Some editors begin a file with a mark of its encoding.
+        let text = text.trim_start_matches('\u{feff}');
         let is_classic = file.extension().is_some_and(|ext| ext == "json");
-        if is_classic { self.read_classic(&text, &at) } else { self.read_toml(&text, &at) }
+        if is_classic { self.read_classic(text, &at) } else { self.read_toml(text, &at) }
     }
 
     fn read_toml(&mut self, text: &str, at: &str) -> Result<(), ConfigError> {
@@ -223,7 +264,12 @@ impl RawConfig {
             .map_err(|error: toml::de::Error| ConfigError::File { path: at.to_owned(), why: error.to_string() })?;
         let mut flat = Vec::new();
         flatten(&table, "", &mut flat);
+        let mut given = BTreeSet::new();
         for (key, value) in flat {
+            // TOML itself refuses a key that stands twice; `"server.listen"` and `listen` in `[server]` are two to it.
+            if !given.insert(key.clone()) {
+                return Err(ConfigError::Twice { key, from: at.to_owned() });
+            }
             self.set(&key, &value, at)?;
         }
         Ok(())
@@ -318,6 +364,36 @@ impl RawConfig {
         }
     }
 
+    /// `server.listen` and `server.base_path`, for those who only want to ask the server.
+    #[must_use]
+    pub fn address(&self) -> (String, String) {
+        let base_path = self.text("server.base_path").unwrap_or_default();
+        let base_path = match base_path.trim_matches('/') {
+            "" => String::new(),
+            inner => format!("/{inner}"),
+        };
+        (self.text("server.listen").unwrap_or_default(), base_path)
+    }
+
+    /// `egress.forbid` is held against what `egress.check_url` answers: without it, it would forbid nothing.
+    fn forbids_blindly(&self) -> Option<ConfigError> {
+        let prefixes = ["".to_owned()].into_iter().chain(Site::NATIVE.map(|site| format!("{}.", site.as_str())));
+        prefixes.into_iter().find_map(|prefix| {
+            let egress = self.egress(prefix.trim_end_matches('.'));
+            let key = format!("{prefix}egress.forbid");
+            let (value, from) = self.values.get(&key).or_else(|| self.values.get("egress.forbid"))?;
+            (!egress.forbid.is_empty() && egress.check_url.is_none()).then(|| ConfigError::Value {
+                key,
+                value: value.to_string(),
+                wanted:
+                    "set egress.check_url too, to a URL that answers with the address it was asked from: without it \
+                         nobody looks at which address the sites see, and nothing is forbidden"
+                        .to_owned(),
+                from: from.clone(),
+            })
+        })
+    }
+
     fn egress(&self, prefix: &str) -> EgressSettings {
         // A site's own setting wins, else the common one.
         let own = |name: &str| {
@@ -339,11 +415,10 @@ impl RawConfig {
     pub fn check(self) -> Result<Config, ConfigError> {
         let forms: Vec<Form> = self.list("audio.accept").iter().filter_map(|form| form.parse().ok()).collect();
         let accept = Accept::new(forms).unwrap_or_default();
-        let base_path = self.text("server.base_path").unwrap_or_default();
-        let base_path = match base_path.trim_matches('/') {
-            "" => String::new(),
-            inner => format!("/{inner}"),
-        };
+        let (listen, base_path) = self.address();
+        if let Some(error) = self.forbids_blindly() {
+            return Err(error);
+        }
         let missing = |key: &str, what: &str| ConfigError::Value {
             key: key.to_owned(),
             value: String::new(),
@@ -352,9 +427,9 @@ impl RawConfig {
         };
         let cache_dir = self.path("cache.dir").or_else(folders::cache).ok_or_else(|| missing("cache.dir", "cache"))?;
         let state_dir = self.path("state.dir").or_else(folders::state).ok_or_else(|| missing("state.dir", "state"))?;
-        let recipes_file = self
-            .path("recipes.file")
-            .or_else(|| folders::config().map(|dir| dir.join("recipes.toml")).filter(|file| file.is_file()));
+        let named = self.path("recipes.file").map(|path| RecipesFile { path, named: true });
+        let recipes_file =
+            named.or_else(|| folders::config().map(|dir| RecipesFile { path: dir.join("recipes.toml"), named: false }));
         let sites = Site::NATIVE
             .into_iter()
             .map(|site| {
@@ -383,7 +458,7 @@ impl RawConfig {
         };
         Ok(Config {
             server: ServerConfig {
-                listen: self.text("server.listen").unwrap_or_default(),
+                listen,
                 public_url: self.text("server.public_url").map(|url| url.trim_end_matches('/').to_owned()),
                 base_path,
                 tokens_file: self.path("server.tokens_file"),
@@ -441,36 +516,17 @@ fn flatten(table: &toml::Table, prefix: &str, flat: &mut Vec<(String, Value)>) {
     }
 }
 
-/// The user's folders by the XDG rules, with systemd's variables first.
-pub mod folders {
-    use std::path::PathBuf;
+/// Whether there is something of this name, be it a link to nowhere: settings that were written down must not be passed
+/// over because they cannot be read. In a folder that is closed to us there is nothing for us.
+pub fn is_there(file: &Path) -> bool {
+    std::fs::symlink_metadata(file).is_ok()
+}
 
-    fn variable(name: &str) -> Option<PathBuf> {
-        // systemd separates several by colons.
-        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-        value.split(':').next().map(PathBuf::from)
-    }
-
-    fn under(systemd: &str, xdg: &str, home: &str) -> Option<PathBuf> {
-        variable(systemd)
-            .or_else(|| variable(xdg).map(|dir| dir.join("kmds")))
-            .or_else(|| variable("HOME").map(|dir| dir.join(home).join("kmds")))
-    }
-
-    #[must_use]
-    pub fn config() -> Option<PathBuf> {
-        under("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", ".config")
-    }
-
-    #[must_use]
-    pub fn cache() -> Option<PathBuf> {
-        under("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
-    }
-
-    #[must_use]
-    pub fn state() -> Option<PathBuf> {
-        under("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
-    }
+fn not_utf8(error: &std::string::FromUtf8Error) -> String {
+    let valid = error.utf8_error().valid_up_to();
+    let before = error.as_bytes().get(..valid).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!("line {line} is not UTF-8; save the file in UTF-8")
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub const SETTINGS: &[Setting] = &[
     row("server.base_path", Shape::BasePath, "", "Path below which a reverse proxy shows this service, like /kmds."),
     row(
         "server.tokens_file",
-        Shape::Text,
+        Shape::Path,
         "",
         "File with one access token per line; with it, every request but /healthz needs one.",
     ),
@@ -62,11 +62,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "cache.dir",
-        Shape::Text,
+        Shape::Path,
         "",
         "Folder of finished songs, the shared drive; by default the user's cache folder, /kmds.",
     ),
-    row("cache.client_path", Shape::Text, "", "The same folder as clients see it, for Cache_Path in replies."),
+    row("cache.client_path", Shape::TheirPath, "", "The same folder as clients see it, for Cache_Path in replies."),
     row(
         "cache.max_bytes",
         Shape::Bytes,
@@ -77,7 +77,7 @@ pub const SETTINGS: &[Setting] = &[
     row("cache.min_free_bytes", Shape::Bytes, "512 MiB", "Space left free on the drive."),
     row(
         "state.dir",
-        Shape::Text,
+        Shape::Path,
         "",
         "Local folder of the catalog, never on the shared drive; by default the user's state folder, /kmds.",
     ),
@@ -89,7 +89,7 @@ pub const SETTINGS: &[Setting] = &[
         Shape::Url,
         "Proxy for all requests to the sites: http:// or socks5://. Proxy variables of the environment are not read.",
     ),
-    egress("egress.ca_file", Shape::Text, "PEM file with certificates to trust beside the system's."),
+    egress("egress.ca_file", Shape::Path, "PEM file with certificates to trust beside the system's."),
     egress("egress.source_address", Shape::Address, "Local address that requests to the sites leave from."),
     egress(
         "egress.forbid",
@@ -114,7 +114,7 @@ pub const SETTINGS: &[Setting] = &[
         "true",
         "Ask yt-dlp when the native engine meets a changed page, a bot check or a login wall.",
     ),
-    row("engines.ytdlp.command", Shape::Text, "yt-dlp", "The yt-dlp program."),
+    row("engines.ytdlp.command", Shape::Program, "yt-dlp", "The yt-dlp program."),
     row("engines.ytdlp.max", Shape::Number(1), "1", "yt-dlp processes at once."),
     row(
         "engines.ytdlp.sites",
@@ -122,10 +122,10 @@ pub const SETTINGS: &[Setting] = &[
         "three",
         "\"any\" also takes https links of other sites, through yt-dlp alone.",
     ),
-    row("engines.ytdlp.cookies_file", Shape::Text, "", "Netscape cookie file for yt-dlp; each run gets a copy."),
+    row("engines.ytdlp.cookies_file", Shape::Path, "", "Netscape cookie file for yt-dlp; each run gets a copy."),
     row(
         "engines.ytdlp.extra_args",
-        Shape::List,
+        Shape::Arguments,
         "",
         "More arguments for yt-dlp, like --js-runtimes or --plugin-dirs with their values.",
     ),
@@ -133,11 +133,11 @@ pub const SETTINGS: &[Setting] = &[
     row("engines.ytdlp.max_memory", Shape::Bytes, "1 GiB", "Memory one yt-dlp run may use."),
     row(
         "recipes.file",
-        Shape::Text,
+        Shape::Path,
         "",
         "File of site facts laid over the built-in ones; by default recipes.toml in the config folder, if there.",
     ),
-    row("ffmpeg.command", Shape::Text, "ffmpeg", "The ffmpeg program, for conversions only."),
+    row("ffmpeg.command", Shape::Program, "ffmpeg", "The ffmpeg program, for conversions only."),
     row("ffmpeg.max", Shape::Number(1), "1", "Conversions at once."),
     row(
         "audio.accept",
@@ -152,7 +152,7 @@ pub const SETTINGS: &[Setting] = &[
         "What a song that exists as Opus only is converted to for clients that do not play Opus.",
     ),
     row("webhook.url", Shape::Url, "", "URL that gets a POST when a song is ready or failed."),
-    row("webhook.secret_file", Shape::Text, "", "File with the secret that signs webhooks (HMAC-SHA256)."),
+    row("webhook.secret_file", Shape::Path, "", "File with the secret that signs webhooks (HMAC-SHA256)."),
 ];
 
 const SITES: [&str; 3] = ["youtube", "soundcloud", "bandcamp"];
@@ -174,7 +174,7 @@ impl Setting {
         match self.shape {
             Shape::Bool | Shape::Number(_) if !self.default.is_empty() => self.default.to_owned(),
             Shape::Number(_) => "1000".to_owned(),
-            Shape::List | Shape::Names | Shape::Words(_) => {
+            Shape::List | Shape::Arguments | Shape::Names | Shape::Words(_) => {
                 let quoted: Vec<String> =
                     self.default.split(',').filter(|word| !word.is_empty()).map(|word| format!("\"{word}\"")).collect();
                 format!("[{}]", quoted.join(", "))
@@ -188,13 +188,25 @@ fn variable(key: &str) -> String {
     format!("KMDS_{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
-/// A sentence for each variable of this process that would be a setting with two underscores in the right place.
+/// A sentence for each variable of this process that would be a setting with two underscores in the right place, for
+/// each that should name a folder and names none, and for a config folder that cannot be looked into.
 pub fn passed_over() -> impl Iterator<Item = String> {
-    std::env::vars_os().filter_map(|(name, _)| {
+    let nearly = std::env::vars_os().filter_map(|(name, _)| {
         let name = name.to_str()?;
         let meant = meant_by(name)?;
         Some(format!("the variable {name} is no setting and is passed over; {meant} would be one"))
-    })
+    });
+    let folders = super::folders::passed_over();
+    let folders = folders.map(|name| format!("the variable {name} is not a path from / on and is passed over"));
+    let closed =
+        super::folders::config().and_then(|folder| match std::fs::symlink_metadata(folder.join("kmds.toml")) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(format!(
+                "the folder {} is closed to this user, and settings in it are passed over",
+                folder.display()
+            )),
+            _ => None,
+        });
+    nearly.chain(folders).chain(closed)
 }
 
 fn meant_by(name: &str) -> Option<String> {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::path;
+
 /// A value on its way from a file, a variable or a flag.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -47,6 +49,15 @@ impl Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Text,
+    /// A file or folder of this machine; whole once read: `~` is the home folder, a relative one begins at the working
+    /// folder.
+    Path,
+    /// A program: a name to be found in `PATH`, or a path.
+    Program,
+    /// A folder as other machines write it.
+    TheirPath,
+    /// A list of arguments, in which `~/` begins a path of this machine.
+    Arguments,
     /// `ADDRESS:PORT`, `[ADDRESS]:PORT` or `unix:/path`.
     Listen,
     /// An IP address.
@@ -77,6 +88,27 @@ impl Shape {
     pub fn read(self, value: &Value) -> Result<Value, String> {
         match self {
             Self::Text => self.text(value, |_| true, "use a text"),
+            Self::Path => self
+                .text(value, |_| true, "use a path")
+                .and_then(|value| path::whole(&value.to_string()))
+                .map(Value::Text),
+            Self::Program => self.text(value, |_| true, "use the name or path of a program").and_then(|value| {
+                match value.to_string() {
+                    name if name.contains('/') || name.starts_with('~') => path::whole(&name).map(Value::Text),
+                    _ => Ok(value),
+                }
+            }),
+            Self::TheirPath => self.text(
+                value,
+                |text| !text.starts_with('~') && !path::has_variable(text),
+                "write the folder out as the clients see it: `~` and variables would be this machine's",
+            ),
+            Self::Arguments => list(value)
+                .ok_or_else(|| "use a list of texts".to_owned())?
+                .iter()
+                .map(|word| path::argument(word))
+                .collect::<Result<_, _>>()
+                .map(Value::List),
             Self::Listen => self.text(value, is_listen, "use ADDRESS:PORT like 127.0.0.1:60071, or unix:/path"),
             Self::Address => self.text(value, |text| text.parse::<std::net::IpAddr>().is_ok(), "use an IP address"),
             Self::Url => self.text(value, is_url, "use a URL like http://127.0.0.1:3128"),
@@ -118,7 +150,11 @@ impl Shape {
     fn text(self, value: &Value, fits: impl Fn(&str) -> bool, wanted: &str) -> Result<Value, String> {
         let text = match value {
             Value::Text(text) => text.clone(),
-            Value::Number(_) | Value::Bool(_) if self == Self::Text => value.to_string(),
+            Value::Number(_) | Value::Bool(_)
+                if matches!(self, Self::Text | Self::Path | Self::Program | Self::TheirPath) =>
+            {
+                value.to_string()
+            }
             _ => return Err(wanted.to_owned()),
         };
         if fits(&text) { Ok(Value::Text(text)) } else { Err(wanted.to_owned()) }

@@ -20,7 +20,7 @@ use crate::origin::{Client, SharedRecipes};
 use breaker::Breaker;
 use native::Native;
 use pause::Pauses;
-pub use ytdlp::{YtDlp, YtDlpError};
+pub use ytdlp::{About, Runtime, YtDlp, YtDlpError};
 
 /// Which engine gave an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,9 @@
 mod harness;
 
 mod get;
+mod hostile;
+mod out;
+mod settings;
 mod tend;
 mod watch;
 

@@ -17,9 +17,8 @@ use clap::Args;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Problem;
 use super::server::Server;
-use super::term;
+use super::{Problem, out, term};
 use crate::config::Config;
 use show::Show;
 
@@ -45,7 +44,7 @@ pub struct GetArgs {
     #[arg(required = true)]
     links: Vec<String>,
     /// Folder to put the songs in
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, value_name = "DIR", default_value = ".", value_parser = super::path())]
     output: PathBuf,
     /// Forms to take as the site has them, best first: m4a, mp3, ogg (Vorbis), opus, webm
     #[arg(long, value_name = "FORMS")]
@@ -101,12 +100,14 @@ struct Outcome {
 #[serde(rename_all = "snake_case", tag = "result")]
 enum End {
     Saved {
+        #[serde(serialize_with = "as_text")]
         path: PathBuf,
         bytes: u64,
         note: Option<String>,
     },
     /// The same song was there before.
     There {
+        #[serde(serialize_with = "as_text")]
         path: PathBuf,
     },
     Failed {
@@ -139,7 +140,7 @@ impl Report<'_> {
 
 pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
     let work = args.output.join(WORK);
-    std::fs::create_dir_all(&work)
+    place::work_folder(&args.output, &work)
         .map_err(|error| format!("{}: {error}; choose a folder that can be written with -o", work.display()))?;
     let show = Show::new(args.quiet, args.json);
     let report = Report { show: &show, outcomes: std::sync::Mutex::default() };
@@ -171,7 +172,7 @@ fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<Exi
         let document = serde_json::json!({
             "songs": outcomes, "saved": saved, "there": there, "failed": failed, "interrupted": interrupted,
         });
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        out::json(&document, true)?;
     } else if !args.quiet {
         let mut said = vec![format!("{} saved", term::songs(saved))];
         if there > 0 {
@@ -180,13 +181,13 @@ fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<Exi
         if failed > 0 {
             said.push(format!("{failed} failed"));
         }
-        eprintln!("{} in {}", said.join(", "), args.output.display());
+        out::say(format!("{} in {}", said.join(", "), args.output.display()));
     }
     if interrupted {
-        eprintln!(
+        out::say(format!(
             "Stopped. The same command goes on where it stopped; unfinished songs are in {}.",
             args.output.join(WORK).display()
-        );
+        ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
@@ -211,6 +212,11 @@ impl Wanted {
     fn failed(&self, kind: &str, reason: String, retryable: bool) -> Outcome {
         self.outcome(End::Failed { kind: kind.to_owned(), reason, retryable })
     }
+}
+
+/// A name that is not UTF-8 must not cost the document it stands in.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// Paths are shown as the caller would write them: `./a` is `a`.

@@ -45,6 +45,41 @@ pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
     folder.join(format!("{}.{ext}", safe(&name, &song.id)))
 }
 
+/// Makes the folder for what is not finished.
+/// # Errors
+/// The drive refuses, or the folder is a link, which would lead what is written and removed there somewhere else.
+pub fn work_folder(root: &Path, work: &Path) -> io::Result<()> {
+    fs::create_dir_all(root)?;
+    if fs::symlink_metadata(work).is_ok_and(|found| found.is_symlink()) {
+        return Err(io::Error::other("it is a link, and nothing is written through one; remove it"));
+    }
+    fs::create_dir_all(work)
+}
+
+/// Makes a song's folder below the target folder, step by step. Names come from sites and servers, so none of them may
+/// choose a link that leads out.
+fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
+    let whole_root = fs::canonicalize(root)?;
+    let below = folder.strip_prefix(root).map_err(io::Error::other)?;
+    let mut at = root.to_owned();
+    for name in below.components() {
+        at.push(name);
+        match fs::create_dir(&at) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ if fs::canonicalize(&at)?.starts_with(&whole_root) => {}
+            _ => {
+                let why = format!(
+                    "{} is a link that leads out of {}; remove it, or choose another -o",
+                    at.display(),
+                    root.display()
+                );
+                return Err(io::Error::other(why));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The first free name of a song, or the file that is this song already. `alike` knows more about a file that is there.
 pub fn spot(root: &Path, song: &Wanted, ext: &str, alike: impl Fn(&Path) -> bool) -> Spot {
     let first = root.join(relative(song, ext));
@@ -66,7 +101,8 @@ pub fn spot(root: &Path, song: &Wanted, ext: &str, alike: impl Fn(&Path) -> bool
 fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
     let says_so = || tag::source_link(path).is_some_and(|link| link == song.link);
     let sized = || song.size_bytes.is_some() && fs::metadata(path).ok().map(|found| found.len()) == song.size_bytes;
-    (says_so() || sized()) && is_whole(path, song, ext)
+    // A pipe, say, would be waited for.
+    fs::metadata(path).is_ok_and(|found| found.is_file()) && (says_so() || sized()) && is_whole(path, song, ext)
 }
 
 fn is_whole(path: &Path, song: &Wanted, ext: &str) -> bool {
@@ -90,7 +126,7 @@ pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Spo
             same @ Spot::Same(_) => return Ok(same),
         };
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            make_folder(root, folder)?;
         }
         // A link fails where a name is taken: two calls at once cannot overwrite each other.
         match fs::hard_link(from, &path) {
@@ -103,7 +139,10 @@ pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Spo
 }
 
 fn same_bytes(one: &Path, other: &Path) -> bool {
-    let read = |path: &Path| Some((fs::metadata(path).ok()?.len(), File::open(path).ok()?));
+    let read = |path: &Path| {
+        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((found.len(), File::open(path).ok()?))
+    };
     let (Some((length, mut one)), Some((other_length, mut other))) = (read(one), read(other)) else { return false };
     if length != other_length {
         return false;

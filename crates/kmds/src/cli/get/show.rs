@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{End, Outcome, Wanted, shown};
 use crate::cli::foot::{self, Foot};
-use crate::cli::term::{self, Colour, Paint};
+use crate::cli::out::{self, Colour};
+use crate::cli::term;
 
 /// Of a terminal's columns: what the bar and the numbers beside a name take.
 const BESIDE_NAME: usize = 50;
@@ -19,7 +20,6 @@ pub struct Show {
     bars: Option<Mutex<Bars>>,
     lines: bool,
     failures: bool,
-    paint: Paint,
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Show {
         let silent = quiet || json;
         let foot = if silent { None } else { Foot::on_terminal() };
         let bars = foot.map(|foot| Mutex::new(Bars::new(foot)));
-        Self { bars, lines: !silent, failures: !json, paint: Paint::stderr() }
+        Self { bars, lines: !silent, failures: !json }
     }
 
     fn bars(&self) -> Option<MutexGuard<'_, Bars>> {
@@ -133,13 +133,8 @@ impl Show {
             }
             End::There { path } => self.line(Colour::Dim, "=", &format!("{}  is there already", shown(path))),
             End::Failed { reason, .. } if self.failures => {
-                let text = format!(
-                    "{} {}: {}",
-                    self.paint.text(Colour::Red, "✗"),
-                    term::fit(name, 120),
-                    term::fit(reason, 400)
-                );
-                self.print(|| eprintln!("{text}"));
+                let text = format!("{} {}: {}", Colour::Red.on("✗"), term::fit(name, 120), term::fit(reason, 400));
+                self.print(|| out::say(text));
             }
             End::Failed { .. } => {}
         }
@@ -165,8 +160,8 @@ impl Show {
             return;
         }
         match &self.bars {
-            Some(_) => self.print(|| eprintln!("{} {text}", self.paint.text(colour, mark))),
-            None => println!("{mark} {text}"),
+            Some(_) => self.print(|| out::say(format!("{} {text}", colour.on(mark)))),
+            None => out::line(format!("{mark} {text}")),
         }
     }
 

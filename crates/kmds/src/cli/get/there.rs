@@ -1,6 +1,7 @@
 //! `kmds get --server`: a running server resolves, downloads and tags; this process keeps the files.
 //!
-//! Owns the requests of one call, a few songs at a time. Hides the v1 API. Never downloads from a site.
+//! Owns the requests of one call, a few songs at a time. Hides the v1 API. Never downloads from a site, and never takes a
+//! name for a path: whoever answers on that port may not be a server of ours.
 
 use std::time::Duration;
 
@@ -9,12 +10,19 @@ use serde::Deserialize;
 
 use super::place::{self, Spot};
 use super::{End, GetArgs, Outcome, Report, WORK, Wanted};
-use crate::cli::server::{Server, ServerError, refusal, save};
+use crate::app::sanitize;
+use crate::cli::server::{LONGEST_SONG_BYTES, Server, ServerError, refusal, save, short};
 
 /// Songs that are waited for at once.
 const AT_ONCE: usize = 4;
 /// How long one request waits for a song, in seconds; between two the progress is asked for.
 const WAIT_SECONDS: u64 = 2;
+/// A server that is about to stop does not wait: so long lies between two requests for one song at the least.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// What a cover and tags may add to the bytes a site sends.
+const MOST_ADDED_BYTES: u64 = 64 << 20;
+/// What a song may be called at its end.
+const EXTENSIONS: [&str; 7] = ["m4a", "mp3", "ogg", "opus", "webm", "flac", "wav"];
 
 #[derive(Debug, Deserialize)]
 struct Reply {
@@ -120,7 +128,7 @@ async fn fetch(server: &Server, args: &GetArgs, link: &str) -> Result<Reply, Ser
 
 fn wanted(track: &Track, list: Option<String>) -> Wanted {
     Wanted {
-        id: format!("{}-{}", track.site, track.id),
+        id: sanitize(&format!("{}-{}", track.site, track.id)),
         link: track.link.clone(),
         title: track.title.clone(),
         artist: track.artist.clone(),
@@ -130,14 +138,15 @@ fn wanted(track: &Track, list: Option<String>) -> Wanted {
         total: track.track_total,
         list,
         duration: track.duration_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-        file_name: track.file_name.clone(),
+        file_name: sanitize(&track.file_name),
         ext: extension(&track.file_name),
         size_bytes: track.total_bytes.or(track.approximate_bytes),
     }
 }
 
 fn extension(file_name: &str) -> String {
-    file_name.rsplit_once('.').map_or("", |(_, ext)| ext).to_owned()
+    let ext = file_name.rsplit_once('.').map_or("", |(_, ext)| ext);
+    EXTENSIONS.into_iter().find(|known| *known == ext).unwrap_or("audio").to_owned()
 }
 
 async fn one_song(
@@ -149,19 +158,22 @@ async fn one_song(
 ) -> Result<End, ServerError> {
     let tags = if args.no_tags { "" } else { "&tags=true" };
     let answer = loop {
-        let answer = server.send(server.get_replied(&format!("{itself}/audio?wait={WAIT_SECONDS}{tags}"))).await?;
+        let again = tokio::time::Instant::now() + ASK_AGAIN;
+        let answer = server.send(server.get_replied(&format!("{itself}/audio?wait={WAIT_SECONDS}{tags}"))?).await?;
         match answer.status().as_u16() {
             200 => break answer,
             418 => {
-                let track: Track = server.json(server.get_replied(itself)).await?;
+                let track: Track = server.json(server.get_replied(itself)?).await?;
                 report.show.progress(&wanted.id, track.received_bytes, track.total_bytes);
+                tokio::time::sleep_until(again).await;
             }
-            status => return Err(refusal(status, &answer.bytes().await.unwrap_or_default())),
+            status => return Err(refusal(status, &short(answer).await)),
         }
     };
-    let ready: Track = server.json(server.get_replied(itself)).await?;
+    let ready: Track = server.json(server.get_replied(itself)?).await?;
     let part = args.output.join(WORK).join(format!("{}.part", wanted.id));
-    let bytes = save(answer, &part, |_| {}).await?;
+    let told = ready.total_bytes.map(|bytes| bytes.saturating_add(MOST_ADDED_BYTES));
+    let bytes = save(answer, &part, told.unwrap_or(u64::MAX).min(LONGEST_SONG_BYTES)).await?;
     report.show.progress(&wanted.id, bytes, Some(bytes));
     let (root, song, from) = (args.output.clone(), wanted.clone(), part.clone());
     let ext = extension(&ready.file_name);

@@ -3,8 +3,11 @@
 //! Owns the argument list and what is asked of yt-dlp. Hides processes ([`process`]) and its JSON and messages ([`read`]).
 //! Never passes a client's text as an argument: links are canonical forms of our own parser, behind `--`.
 
+mod about;
 mod process;
 mod read;
+
+pub use about::{About, Runtime};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -118,14 +121,14 @@ impl YtDlp {
         self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
     }
 
-    /// Its version, for `kmds doctor` and the log.
+    /// Its version, for `kmds doctor`.
     /// # Errors
     /// [`YtDlpError::Missing`] where it is not installed.
-    pub async fn version(&self) -> Result<String, YtDlpError> {
-        let run = process::Run { args: vec!["--ignore-config".into(), "--version".into()], ..self.run(Site::Other) };
-        let out = run.output().await?;
+    pub async fn version(&self, within: Duration) -> Result<String, YtDlpError> {
+        let args = vec!["--ignore-config".into(), "--version".into()];
+        let out = process::Run { args, timeout: within, ..self.run(Site::Other) }.output().await?;
         match (out.timed_out, out.status) {
-            (true, _) => Err(YtDlpError::TimedOut(self.inner.config.timeout)),
+            (true, _) => Err(YtDlpError::TimedOut(within)),
             (false, Some(status)) => Err(YtDlpError::Broken(format!("it ended with {status}"))),
             (false, None) => Ok(out.stdout.trim().to_owned()),
         }

@@ -1,0 +1,122 @@
+//! What yt-dlp says of itself: its version, its Python, and what it solves YouTube's scripts with.
+//!
+//! Owns reading the lines that `yt-dlp -v` begins with. Hides that it takes one or two runs. Never judges: which of it is
+//! enough is said where it is printed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kmds_extract::Site;
+
+use super::{YtDlp, YtDlpError, process};
+
+/// One look; a small machine needs seconds to start it.
+const WITHIN: Duration = Duration::from_secs(20);
+/// All that yt-dlp knows beside deno, which alone is switched on by itself.
+const TO_BE_NAMED: [&str; 3] = ["node", "quickjs", "bun"];
+
+/// What yt-dlp has to work with. Where it says nothing of something, as old releases do, that is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    pub version: String,
+    pub python: Option<String>,
+    /// Version of `yt-dlp-ejs`, the solver of YouTube's scripts.
+    pub solver: Option<String>,
+    /// Those it would use as it is set up here.
+    pub runtimes: Option<Vec<Runtime>>,
+    /// Those that are here as well, if they were named. Looked for only where it would use none.
+    pub unnamed: Vec<Runtime>,
+}
+
+/// A program that runs JavaScript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    pub name: String,
+    pub version: String,
+    /// Recent enough for yt-dlp.
+    pub fits: bool,
+    pub path: Option<PathBuf>,
+}
+
+impl YtDlp {
+    /// What it says of itself, for `kmds doctor`.
+    /// # Errors
+    /// [`YtDlpError::Missing`] where it is not installed.
+    pub async fn about(&self) -> Result<About, YtDlpError> {
+        let version = self.version(WITHIN).await?;
+        let extra = &self.inner.config.extra_args;
+        let mut about = About { version, ..read(&self.says(extra).await?) };
+        let find = |runtimes: &mut Vec<Runtime>| {
+            runtimes.iter_mut().for_each(|runtime| runtime.path = place_of(&runtime.name, extra));
+        };
+        if let Some(runtimes) = &mut about.runtimes {
+            find(runtimes);
+            if !runtimes.iter().any(|runtime| runtime.fits) {
+                let named = TO_BE_NAMED.iter().flat_map(|name| ["--js-runtimes".to_owned(), (*name).to_owned()]);
+                about.unnamed = read(&self.says(&named.collect::<Vec<_>>()).await?).runtimes.unwrap_or_default();
+                find(&mut about.unnamed);
+            }
+        }
+        Ok(about)
+    }
+
+    /// Without a link it tells of itself, and then that there was none.
+    async fn says(&self, more: &[String]) -> Result<String, YtDlpError> {
+        let own = ["--ignore-config", "--no-cache-dir", "-v"].map(str::to_owned);
+        let args = own.into_iter().chain(more.iter().cloned()).collect();
+        Ok(process::Run { args, timeout: WITHIN, ..self.run(Site::Other) }.output().await?.stderr)
+    }
+}
+
+fn read(said: &str) -> About {
+    let line = |begins: &str| said.lines().find_map(|line| line.strip_prefix("[debug] ")?.strip_prefix(begins));
+    let solver =
+        line("Optional libraries: ").and_then(|all| all.split(", ").find_map(|one| one.strip_prefix("yt_dlp_ejs-")));
+    About {
+        version: String::new(),
+        python: line("Python ").and_then(|rest| rest.split(' ').next()).map(str::to_owned),
+        solver: solver.map(|version| version.trim().to_owned()),
+        runtimes: line("JS runtimes: ").map(|all| all.split(", ").filter_map(runtime).collect()),
+        unnamed: Vec::new(),
+    }
+}
+
+/// `deno-2.5.6`, `node-20.20.2 (unsupported)`; `none` is none.
+fn runtime(text: &str) -> Option<Runtime> {
+    let (name, rest) = text.trim().split_once('-')?;
+    let (version, remark) = rest.split_once(' ').unwrap_or((rest, ""));
+    let fits = !remark.contains("unsupported");
+    Some(Runtime { name: name.to_owned(), version: version.to_owned(), fits, path: None })
+}
+
+/// Where `--js-runtimes NAME:PATH` says, else where `PATH` has it.
+fn place_of(name: &str, extra: &[String]) -> Option<PathBuf> {
+    let named = extra.iter().filter_map(|word| word.trim_start_matches("--js-runtimes=").split_once(':'));
+    if let Some((_, path)) = named.into_iter().find(|(runtime, _)| *runtime == name) {
+        return Some(PathBuf::from(path));
+    }
+    let program = if name == "quickjs" { "qjs" } else { name };
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_yt_dlp_says_of_itself_is_read() {
+        let said = "[debug] Command-line config: ['-v']\n\
+                    [debug] yt-dlp version stable@2026.10.26 from yt-dlp/yt-dlp [c91f8de0b] (pip)\n\
+                    [debug] Python 3.11.7 (CPython x86_64 64bit) - Linux-6.1 (OpenSSL 3.0.19)\n\
+                    [debug] Optional libraries: brotli-1.2.1, yt_dlp_ejs-0.8.0\n\
+                    [debug] JS runtimes: deno-2.5.6, node-20.20.2 (unsupported)\n";
+        let about = read(said);
+        assert_eq!((about.python.as_deref(), about.solver.as_deref()), (Some("3.11.7"), Some("0.8.0")));
+        let runtimes = about.runtimes.unwrap_or_default();
+        let told: Vec<_> = runtimes.iter().map(|one| (one.name.as_str(), one.version.as_str(), one.fits)).collect();
+        assert_eq!(told, [("deno", "2.5.6", true), ("node", "20.20.2", false)]);
+        assert_eq!(read("[debug] JS runtimes: none\n").runtimes, Some(Vec::new()));
+        assert_eq!(read("[debug] Python version 3.7\nUsage: yt-dlp").runtimes, None, "an old release");
+    }
+}
