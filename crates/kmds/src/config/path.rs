@@ -76,12 +76,12 @@ mod tests {
 
     #[test]
     fn a_tilde_is_the_home_folder_and_never_a_folder_of_that_name() {
-        let home = Some(Path::new("/home/ada"));
+        let home = Some(Path::new("/srv/ada"));
         for (text, want) in [
-            ("~", "/home/ada"),
-            ("~/", "/home/ada"),
-            ("~/music/kmds", "/home/ada/music/kmds"),
-            ("~//music", "/home/ada/music"),
+            ("~", "/srv/ada"),
+            ("~/", "/srv/ada"),
+            ("~/music/kmds", "/srv/ada/music/kmds"),
+            ("~//music", "/srv/ada/music"),
             ("/srv/~", "/srv/~"),
             ("/srv/back~up", "/srv/back~up"),
             ("/mnt/c$/music", "/mnt/c$/music"),
