@@ -10,6 +10,7 @@ mod browser;
 
 use std::path::PathBuf;
 
+use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, kib};
 use serde_json::json;
 
@@ -76,6 +77,26 @@ async fn a_song_plays_while_it_downloads() {
     browser.run("document.getElementById('audio').currentTime = 50").await;
     browser.until("document.getElementById('audio').currentTime > 50.1").await;
     assert_eq!(browser.errors().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+/// The length of a joined file is not known before its end: the browser may neither wait for it nor look for it.
+#[tokio::test]
+async fn an_audio_element_plays_a_song_of_unknown_length_while_it_downloads() {
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("half-here").formats(&[Format::AacHls]).seconds(60.0).publish();
+    song.hold_at(kib(500));
+    let kmds = patient(&lab).start();
+    let Some(browser) = visit(&kmds, "/ui/").await else { return };
+    // A browser plays only for a person who has touched the page.
+    browser.press("x").await;
+    let script = format!("window.heard = new Audio('/play?url={}'); heard.muted = true; heard.play()", song.link());
+    browser.run(&script).await;
+    browser.until("window.heard.currentTime > 0.2").await;
+    assert!(lab.media_bytes_sent(song.id()) < song.len(), "the rest is still held back by the site");
+    song.release();
+    browser.run("window.heard.playbackRate = 16").await;
+    browser.until("window.heard.ended && Math.abs(window.heard.currentTime - 60) < 1").await;
     browser.close().await;
 }
 
