@@ -1,16 +1,19 @@
 //! FLAC: metadata blocks, then frames to the end.
 //!
-//! Owns the check that the metadata is whole and that the last frame is whole and the last one promised.
-//! Never walks the frames between: their lengths are nowhere written down.
+//! Owns the walk over all frames: each has a check sum of its header and one of all of it, and a number that goes on from
+//! the one before. Their lengths are nowhere written down: a frame ends where its check sum comes out and the next one
+//! begins. Hides bit fields. Never decodes a frame.
 
 use kmds_extract::Codec;
 
-use super::{Broken, Walked, Window, duration_of, mp3, window::PIECE_BYTES};
+use super::{Broken, Walked, Window, duration_of, mp3, tail};
 
-/// Bytes before the end in which the last frame must begin: frames of 24-bit stereo stay far below.
-const TAIL_BYTES: usize = PIECE_BYTES;
-/// The length of an ID3v1 tag, which some taggers hang on.
-const ID3V1_BYTES: usize = 128;
+/// The longest header: sync and codes 4, number 7, block size 2, sample rate 2, check sum 1.
+const HEADER_BYTES: usize = 16;
+/// Bytes asked of the window at once: far fewer than it holds, so that looking at each byte anew reads nothing twice.
+const STEP_BYTES: usize = 4096;
+/// The largest frame that can be: 65,535 samples of 32 bits in 8 channels, stored as they are, and a little.
+const MAX_FRAME_BYTES: u64 = 65_536 * 4 * 8 + 1024;
 
 struct StreamInfo {
     sample_rate: u32,
@@ -23,40 +26,80 @@ struct StreamInfo {
 }
 
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
-    let (stream, end) = ends(window)?;
-    match end {
-        Some(end) if stream.samples == 0 || end >= stream.samples => {
-            let samples = if stream.samples == 0 { end } else { stream.samples };
-            Ok(Walked { codec: Codec::Flac, content: duration_of(samples, stream.sample_rate), claimed: None })
-        }
-        Some(_) => Err(Broken::Cut { at: window.len(), what: "the header promises more samples" }),
-        None => Err(Broken::Cut { at: window.len(), what: "inside a FLAC frame" }),
+    let (stream, counted) = frames(window)?;
+    if counted < stream.samples {
+        return Err(Broken::Cut { at: window.len(), what: "the header promises more samples" });
     }
+    let samples = if stream.samples == 0 { counted } else { stream.samples };
+    Ok(Walked { codec: Codec::Flac, content: duration_of(samples, stream.sample_rate), claimed: None })
 }
 
 /// Where the number of samples stands and what it must be, for a file whose writer left it open.
 pub(super) fn length_patches(window: &mut Window<'_>) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
-    let (stream, end) = ends(window)?;
-    let samples = end.ok_or(Broken::Cut { at: window.len(), what: "inside a FLAC frame" })? & 0xF_FFFF_FFFF;
+    let (stream, counted) = frames(window)?;
     // The lower 36 bits of these eight bytes.
     let packed: [u8; 8] = window.array(stream.packed_at, "inside the stream information")?;
-    let packed = u64::from_be_bytes(packed) & !0xF_FFFF_FFFF | samples;
+    let packed = u64::from_be_bytes(packed) & !0xF_FFFF_FFFF | (counted & 0xF_FFFF_FFFF);
     Ok(vec![(stream.packed_at, packed.to_be_bytes().to_vec())])
 }
 
-/// The stream information, and the sample at which the last frame ends if it is whole.
-fn ends(window: &mut Window<'_>) -> Result<(StreamInfo, Option<u64>), Broken> {
-    let start = mp3::after_id3(window.peek(0, super::SNIFF_BYTES)?).map_or(0, |after| after as u64);
-    let (stream, audio) = metadata(window, start)?;
-    if audio >= window.len() {
+/// The stream information, and how many samples all frames hold.
+fn frames(window: &mut Window<'_>) -> Result<(StreamInfo, u64), Broken> {
+    let start = mp3::behind_id3(window)?;
+    let (stream, mut at) = metadata(window, start)?;
+    let ends = tail::starts(window)?;
+    if ends.contains(&at) {
         return Err(Broken::Cut { at: window.len(), what: "no frame follows" });
     }
-    let from = audio.max(window.len().saturating_sub(TAIL_BYTES as u64));
-    let tail = window.peek(from, TAIL_BYTES)?;
-    let tag = tail.len().checked_sub(ID3V1_BYTES).filter(|&at| tail.get(at..).is_some_and(|t| t.starts_with(b"TAG")));
-    let tail = tail.get(..tag.unwrap_or(tail.len())).unwrap_or_default();
-    let end = last_frame_end(tail, stream.block_samples);
-    Ok((stream, end))
+    let mut frame = frame_at(window, at)?.ok_or(Broken::Malformed { at, what: "not a FLAC frame" })?;
+    let mut samples: u64 = 0;
+    loop {
+        samples = samples.saturating_add(frame.samples);
+        let (end, next) = frame_end(window, at, &frame, &stream, &ends)?;
+        let Some(next) = next else { return Ok((stream, samples)) };
+        (at, frame) = (end, next);
+    }
+}
+
+/// Where the frame at `at` ends, and the one behind it; nothing where the audio ends.
+fn frame_end(
+    window: &mut Window<'_>,
+    at: u64,
+    frame: &Frame,
+    stream: &StreamInfo,
+    ends: &[u64],
+) -> Result<(u64, Option<Frame>), Broken> {
+    let (mut here, mut crc) = (at, 0);
+    while here < window.len() && here - at < MAX_FRAME_BYTES {
+        let piece = window.peek(here, STEP_BYTES)?;
+        // The place behind the byte at which the check sum comes out; a frame is never shorter than its header.
+        let mut out = None;
+        for (index, byte) in piece.iter().enumerate() {
+            crc = crc16(crc, *byte);
+            if crc == 0 {
+                out = Some(index + 1);
+                break;
+            }
+        }
+        let Some(bytes) = out else {
+            here += piece.len() as u64;
+            continue;
+        };
+        here += bytes as u64;
+        if ends.contains(&here) {
+            return Ok((here, None));
+        }
+        if let Some(next) = frame_at(window, here)? {
+            return match frame.goes_on_as(&next, stream) {
+                true => Ok((here, Some(next))),
+                false => Err(Broken::Malformed { at: here, what: "a FLAC frame is missing, or comes twice" }),
+            };
+        }
+    }
+    match here < window.len() {
+        true => Err(Broken::Malformed { at, what: "the check sum of a FLAC frame is wrong" }),
+        false => Err(Broken::Cut { at, what: "the check sum of a FLAC frame is wrong" }),
+    }
 }
 
 /// STREAMINFO, and where the frames begin.
@@ -95,34 +138,47 @@ fn stream_info(block: &[u8; 18], packed_at: u64) -> StreamInfo {
     }
 }
 
-/// The sample at which the frame that fills `tail` to its end stops; nothing if no whole frame does.
-fn last_frame_end(tail: &[u8], block_samples: u64) -> Option<u64> {
-    let starts = tail.windows(2).enumerate().rev().filter(|(_, sync)| matches!(sync, [0xFF, 0xF8 | 0xF9]));
-    starts.filter_map(|(at, _)| tail.get(at..)).find_map(|frame| {
-        let end = frame_end(frame, block_samples)?;
-        (crc16(frame) == 0).then_some(end)
-    })
+/// What the header of a frame says.
+struct Frame {
+    /// The number is the first sample's, not the frame's.
+    by_sample: bool,
+    number: u64,
+    samples: u64,
 }
 
-/// The sample at which this frame ends, read from its header, whose own check sum must fit.
-fn frame_end(frame: &[u8], stream_block: u64) -> Option<u64> {
-    let (by_sample, sizes) = (frame.get(1)? & 1 == 1, *frame.get(2)?);
-    let lead = *frame.get(4)?;
+impl Frame {
+    /// Whether `next` is the frame behind this one.
+    fn goes_on_as(&self, next: &Self, stream: &StreamInfo) -> bool {
+        let by_frame = next.number == self.number + 1;
+        let by_sample = next.number == self.number + self.samples;
+        // Before FLAC 1.2 nothing but varying block sizes told that samples are numbered.
+        let fits = if self.by_sample { by_sample } else { by_frame || (stream.block_samples == 0 && by_sample) };
+        self.by_sample == next.by_sample && fits
+    }
+}
+
+/// Reads the header of the frame at `at`, whose own check sum must fit.
+fn frame_at(window: &mut Window<'_>, at: u64) -> Result<Option<Frame>, Broken> {
+    Ok(frame(window.peek(at, HEADER_BYTES)?))
+}
+
+fn frame(bytes: &[u8]) -> Option<Frame> {
+    let &[0xFF, sync @ (0xF8 | 0xF9), sizes, _, lead, ..] = bytes else { return None };
     let more = match lead.leading_ones() {
         0 => 0,
         ones @ 2..=7 => ones as usize - 1,
         _ => return None,
     };
     let mut number = u64::from(if more == 0 { lead } else { lead & (0x7F >> more >> 1) });
-    for &byte in frame.get(5..5 + more)? {
+    for &byte in bytes.get(5..5 + more)? {
         number = number << 6 | u64::from(byte & 0x3F);
     }
     let at = 5 + more;
-    let (block, wide) = match sizes >> 4 {
+    let (samples, wide) = match sizes >> 4 {
         1 => (192, 0),
         code @ 2..=5 => (144 << code, 0),
-        6 => (u64::from(*frame.get(at)?) + 1, 1),
-        7 => (u64::from(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?])) + 1, 2),
+        6 => (u64::from(*bytes.get(at)?) + 1, 1),
+        7 => (u64::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])) + 1, 2),
         code @ 8.. => (1 << code, 0),
         _ => return None,
     };
@@ -132,9 +188,8 @@ fn frame_end(frame: &[u8], stream_block: u64) -> Option<u64> {
         15 => return None,
         _ => 0,
     };
-    let header = frame.get(..=at + wide + rate_bytes)?;
-    let step = if stream_block == 0 { block } else { stream_block };
-    (crc8(header) == 0).then(|| if by_sample { number + block } else { number * step + block })
+    let header = bytes.get(..=at + wide + rate_bytes)?;
+    (crc8(header) == 0).then_some(Frame { by_sample: sync & 1 == 1, number, samples })
 }
 
 fn crc8(bytes: &[u8]) -> u8 {
@@ -143,9 +198,22 @@ fn crc8(bytes: &[u8]) -> u8 {
     })
 }
 
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        let crc = crc ^ u16::from(*byte) << 8;
-        (0..8).fold(crc, |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x8005 })
-    })
+const CRC16_TABLE: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x8005 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+fn crc16(crc: u16, byte: u8) -> u16 {
+    crc << 8 ^ CRC16_TABLE.get(usize::from((crc >> 8) as u8 ^ byte)).copied().unwrap_or_default()
 }

@@ -7,6 +7,7 @@
 //! Never decodes audio, never chooses what to do with a broken file, never waits for anything but the disk: call it
 //! on a blocking thread.
 //!
+//! Only Ogg and FLAC carry check sums; what stands where the samples are of an MP4, WAV or MP3 is not looked at.
 //! What a check cannot see without an expected duration, because the cut is a legal end of the format: a fragmented
 //! MP4 without `sidx` cut between fragments, a WebM of unknown size cut between elements, an Ogg stream cut between
 //! pages that end a packet, an MP3 without a frame count cut between frames.
@@ -16,6 +17,7 @@ pub mod mp3;
 pub mod mp4;
 pub mod ogg;
 mod sniff;
+mod tail;
 pub mod wav;
 pub mod webm;
 mod window;
@@ -92,7 +94,14 @@ pub fn check(file: &File, container: Container, expected: Option<Duration>) -> R
 
 fn check_bytes(bytes: &dyn Bytes, container: Container, expected: Option<Duration>) -> Result<Checked, Broken> {
     let mut window = Window::open(bytes)?;
-    let found = sniff(window.peek(0, SNIFF_BYTES)?);
+    let found = match sniff(window.peek(0, SNIFF_BYTES)?) {
+        // Taggers hang ID3v2 in front of FLAC as well, pictures of any size in it.
+        Sniffed::Mp3 if container == Container::Flac => {
+            let behind = mp3::behind_id3(&mut window)?;
+            sniff(window.peek(behind, SNIFF_BYTES)?)
+        }
+        found => found,
+    };
     // An MP3 may begin with padding or the tail of a frame: only its walk can tell.
     let may_be = Sniffed::from(container) == found || (container == Container::Mp3 && found == Sniffed::Unknown);
     match found {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kmds_extract::Codec;
 
-use super::{Broken, Walked, Window};
+use super::{Broken, Walked, Window, tail};
 
 /// Bytes of junk stepped over at one place: encoders' leftovers are a frame or less, a lost piece is more.
 const JUNK_BYTES: u64 = 4096;
@@ -37,6 +37,17 @@ pub(super) fn after_id3(head: &[u8]) -> Option<usize> {
     let size = [s0, s1, s2, s3].iter().fold(0, |size, &byte| size << 7 | usize::from(byte));
     let footer = if flags & 0x10 == 0 { 0 } else { 10 };
     Some(10 + size + footer)
+}
+
+/// Where the file begins behind the ID3v2 tags in front of it.
+pub(super) fn behind_id3(window: &mut Window<'_>) -> std::io::Result<u64> {
+    let mut at = 0;
+    while at < window.len()
+        && let Some(size) = after_id3(window.peek(at, MARK_BYTES)?)
+    {
+        at += size as u64;
+    }
+    Ok(at)
 }
 
 /// Whether `head` begins with frames, zero padding in front allowed. As many as `head` holds must fit together.
@@ -84,6 +95,8 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
         let there = frame_at(window, at)?;
         if let Some(frame) = there.filter(|_| seen.frames > 0 || seen.in_step) {
             at = seen.take(window, at, frame)?;
+        } else if seen.frames > 0 && tail::is_tags(window, at)? {
+            break;
         } else if let Some(next) = after_tag(window, at)? {
             at = next;
             seen.in_step = true;

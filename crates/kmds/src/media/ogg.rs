@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kmds_extract::Codec;
 
-use super::{Broken, Walked, Window, duration_of};
+use super::{Broken, Walked, Window, duration_of, tail};
 
 const HEADER_BYTES: usize = 27;
 /// Segments a page can name.
@@ -194,6 +194,9 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     while at < window.len() {
         let all_ended = !open.is_empty() && open.iter().all(|link| link.ended);
         if all_ended && window.skip_zeros(at)? == window.len() {
+            break;
+        }
+        if at > 0 && window.peek(at, 4)? != b"OggS" && tail::is_tags(window, at)? {
             break;
         }
         let page = page_at(window, at)?;

@@ -101,7 +101,8 @@ fn binary(head: &[u8]) -> Sniffed {
         Sniffed::Ogg
     } else if head.starts_with(b"fLaC") {
         Sniffed::Flac
-    } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE") {
+    } else if [b"RIFF", b"RF64", b"BW64"].iter().any(|mark| head.starts_with(*mark)) && head.get(8..12) == Some(b"WAVE")
+    {
         Sniffed::Wav
     } else if mp3::begins(head) {
         Sniffed::Mp3
@@ -154,6 +155,7 @@ mod tests {
             (b"\xFF\xF1\x50\x80", Sniffed::Adts),
             (b"fLaC\0\0\0\x22", Sniffed::Flac),
             (b"RIFF\x24\0\0\0WAVEfmt ", Sniffed::Wav),
+            (b"RF64\xFF\xFF\xFF\xFFWAVEds64", Sniffed::Wav),
             (b"<!DOCTYPE html>", Sniffed::Html),
             (b"\xEF\xBB\xBF \r\n<HTML><body>", Sniffed::Html),
             (b"<?xml version=\"1.0\"?><Error>", Sniffed::Xml),

@@ -1,10 +1,10 @@
-//! WAV: a RIFF of chunks.
+//! WAV: a RIFF of chunks, and its 64-bit forms RF64 and BW64.
 //!
 //! Owns the sizes a RIFF file states of itself. Never looks at a sample.
 
 use kmds_extract::Codec;
 
-use super::{Broken, Walked, Window, duration_of};
+use super::{Broken, Walked, Window, duration_of, tail};
 
 /// What a writer that cannot seek back leaves as a size: it runs to the end of the file.
 const STREAMED: [u32; 2] = [0, u32::MAX];
@@ -12,25 +12,41 @@ const STREAMED: [u32; 2] = [0, u32::MAX];
 /// The shortest `fmt ` there is.
 const FORMAT_BYTES: u32 = 16;
 
+/// Sizes that need 64 bits, from `ds64`.
+#[derive(Clone, Copy)]
+struct Wide {
+    riff: u64,
+    data: u64,
+}
+
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
+    let wide = wide(window)?;
     let stated = u32::from_le_bytes(window.array(4, "inside the RIFF header")?);
-    if !STREAMED.contains(&stated) && u64::from(stated) + 8 > window.len() {
+    let promised = match wide {
+        Some(wide) if stated == u32::MAX => Some(wide.riff),
+        _ => (!STREAMED.contains(&stated)).then_some(u64::from(stated)),
+    };
+    if promised.is_some_and(|bytes| bytes.saturating_add(8) > window.len()) {
         return Err(Broken::Cut { at: window.len(), what: "the RIFF header promises more" });
     }
     let (mut at, mut codec, mut bytes_per_second, mut audio_bytes) = (12, Codec::Other, 0, None);
-    while at < window.len() && window.skip_zeros(at)? < window.len() {
+    while at < window.len() && window.skip_zeros(at)? < window.len() && !tail::is_tags(window, at)? {
         let [kind @ .., s0, s1, s2, s3]: [u8; 8] = window.array(at, "inside a chunk header")?;
-        let (body, size) = (at + 8, u32::from_le_bytes([s0, s1, s2, s3]));
-        if kind == *b"data" && STREAMED.contains(&size) && STREAMED.contains(&stated) {
+        let (body, stated_size) = (at + 8, u32::from_le_bytes([s0, s1, s2, s3]));
+        let size = match wide {
+            Some(wide) if kind == *b"data" && stated_size == u32::MAX => wide.data,
+            _ => u64::from(stated_size),
+        };
+        if kind == *b"data" && promised.is_none() && STREAMED.contains(&stated_size) {
             audio_bytes = Some(window.len() - body);
             break;
         }
-        at = body + u64::from(size);
+        at = body.saturating_add(size);
         if at > window.len() {
             return Err(Broken::Cut { at: window.len(), what: "inside a chunk" });
         }
         match &kind {
-            b"fmt " if size < FORMAT_BYTES => {
+            b"fmt " if size < u64::from(FORMAT_BYTES) => {
                 return Err(Broken::Malformed { at: body, what: "`fmt ` is too short" });
             }
             b"fmt " => {
@@ -38,14 +54,35 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
                 bytes_per_second = u32::from_le_bytes(window.array(body + 8, "inside `fmt `")?);
                 codec = if matches!(format, 1 | 3 | 0xFFFE) { Codec::Pcm } else { Codec::Other };
             }
-            b"data" => audio_bytes = Some(audio_bytes.unwrap_or(0) + u64::from(size)),
+            b"data" => audio_bytes = Some(audio_bytes.unwrap_or(0) + size),
             _ => {}
         }
-        at += u64::from(size % 2);
+        if size % 2 == 1 && is_padded(window, at)? {
+            at += 1;
+        }
     }
     let cut = Broken::Cut { at: window.len(), what: "no audio follows" };
     let audio_bytes = audio_bytes.filter(|&bytes| bytes > 0).ok_or(cut)?;
     Ok(Walked { codec, content: duration_of(audio_bytes, bytes_per_second), claimed: None })
+}
+
+/// `ds64`, which comes first in an RF64 (EBU 3306) or BW64 (ITU BS.2088) file.
+fn wide(window: &mut Window<'_>) -> Result<Option<Wide>, Broken> {
+    if window.peek(0, 4)? == b"RIFF" || window.peek(12, 4)? != b"ds64" {
+        return Ok(None);
+    }
+    let sizes: [u8; 16] = window.array(20, "inside `ds64`")?;
+    let (riff, data) = sizes.split_at(8);
+    let number = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    Ok(Some(Wide { riff: number(riff), data: number(data) }))
+}
+
+/// Whether a chunk of odd size, which ends at `at`, has the byte of padding that it ought to: some writers forget it, and then
+/// a name stands there.
+fn is_padded(window: &mut Window<'_>, at: u64) -> Result<bool, Broken> {
+    let next = window.peek(at, 5)?;
+    let named = |name: Option<&[u8]>| name.is_some_and(|name| name.iter().all(|byte| matches!(byte, 0x20..=0x7E)));
+    Ok(named(next.get(1..5)) || !named(next.get(..4)))
 }
 
 /// Where the two sizes stand and what they must be, for a file whose writer left them open.
@@ -59,6 +96,9 @@ pub(super) fn length_patches(window: &mut Window<'_>) -> Result<Vec<(u64, Vec<u8
             return Ok(vec![(4, size(window.len() - 8)), (at + 4, size(window.len() - body))]);
         }
         let length = u64::from(u32::from_le_bytes([s0, s1, s2, s3]));
-        at = body + length + length % 2;
+        at = body + length;
+        if length % 2 == 1 && is_padded(window, at)? {
+            at += 1;
+        }
     }
 }

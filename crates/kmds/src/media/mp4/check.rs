@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{boxes::BoxAt, movie::Movie};
-use crate::media::{Broken, Walked, Window, duration_of};
+use crate::media::{Broken, Walked, Window, duration_of, tail};
 
 /// Left over at the end: fewer zero bytes than a padding box needs.
 const MAX_LEFT_OVER: u64 = 7;
@@ -30,7 +30,10 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
         if len - at <= MAX_LEFT_OVER && window.skip_zeros(at)? == len {
             break;
         }
-        let top = BoxAt::read(window, at, len)?;
+        let top = match BoxAt::read(window, at, len) {
+            Err(_) if at > 0 && tail::is_tags(window, at)? => break,
+            top => top?,
+        };
         walk.take(window, &top)?;
         at = top.end;
     }

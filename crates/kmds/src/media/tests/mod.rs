@@ -1,5 +1,6 @@
 //! Real files, made by ffmpeg while the tests run. Where there is no ffmpeg they say so and are skipped.
 
+mod around;
 mod fuzz;
 mod hls;
 mod hostile;

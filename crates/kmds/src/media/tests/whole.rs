@@ -178,7 +178,9 @@ fn webm_padding_may_stand_anywhere() {
         }
         let cut = [&bytes[..], &void(100)[..50]].concat();
         assert!(matches!(whole(&cut, Container::WebM), Err(Broken::Cut { .. })));
-        assert!(whole(&[&bytes[..], &[0; 5000]].concat(), Container::WebM).is_err(), "a hole of zeros is no padding");
+        // Of a live one nobody can tell whether the zeros stand where audio stood.
+        let zeros = whole(&[&bytes[..], &[0; 5000]].concat(), Container::WebM);
+        assert_eq!(zeros.is_ok(), args == WEBM, "a hole of zeros is no padding");
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     opus,
     tracks::{AudioTrack, audio_tracks},
 };
-use crate::media::{Broken, Walked, Window, duration_of, window::PIECE_BYTES};
+use crate::media::{Broken, Walked, Window, duration_of, tail, window::PIECE_BYTES};
 
 /// Left over at the end: fewer zero bytes than anyone would call a hole.
 const MAX_LEFT_OVER: u64 = 7;
@@ -22,6 +22,8 @@ const BLOCK_LOOK_BYTES: usize = PIECE_BYTES;
 
 struct Walk {
     segment: bool,
+    /// Where the segment ends, if it says so.
+    segment_end: Option<u64>,
     track: Option<AudioTrack>,
     scale_nanos: u64,
     claimed_nanos: Option<u64>,
@@ -36,6 +38,7 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
     let (len, mut at) = (window.len(), 0);
     let mut walk = Walk {
         segment: false,
+        segment_end: None,
         track: None,
         scale_nanos: DEFAULT_SCALE,
         claimed_nanos: None,
@@ -47,6 +50,12 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
     };
     while at < len {
         if len - at <= MAX_LEFT_OVER && window.skip_zeros(at)? == len {
+            break;
+        }
+        // Behind the segment, which is whole, zeros and tags are no loss.
+        if walk.segment_end.is_some_and(|end| at >= end)
+            && (window.skip_zeros(at)? == len || tail::is_tags(window, at)?)
+        {
             break;
         }
         at = walk.step(window, at)?;
@@ -69,6 +78,7 @@ impl Walk {
         match header.id {
             ebml::SEGMENT => {
                 self.segment = true;
+                self.segment_end = header.size.map(|_| end);
                 return Ok(body);
             }
             ebml::CLUSTER => {
