@@ -77,6 +77,7 @@ pub fn sanitize(name: &str) -> String {
     let replaced: String = name
         .chars()
         .filter(|c| !invisible(c))
+        // Unicode's own line ends are no controls by its tables, and yet begin a line.
         .map(|c| if c.is_control() || "/\\:*?\"<>|\u{2028}\u{2029}".contains(c) { '_' } else { c })
         .collect();
     // Spaces of any script: behind one may stand the dot that hides a file. And at the start a joiner has nothing to join.
@@ -141,6 +142,7 @@ mod tests {
             ("nul.txt", "_nul.txt"),
             ("a\u{202e}b\nc", "ab_c"),
             ("a\u{2028}b\u{2029}c", "a_b_c"),
+            ("a\u{1b}[31mb\u{9b}c\u{85}d\u{2028}e\u{7f}", "a_[31mb_c_d_e_"),
             ("Ünïcödé 日本", "Ünïcödé 日本"),
         ] {
             assert_eq!(sanitize(title), want);
@@ -193,7 +195,10 @@ mod tests {
         assert!(!name.is_empty() && name.len() <= MAX_BYTES, "{name:?}");
         assert!(!name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']), "{name:?}");
         let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        assert!(!name.contains(|c: char| c.is_control() || turns(c)), "{name:?}");
+        assert!(
+            !name.contains(|c: char| c.is_control() || turns(c) || matches!(c, '\u{2028}' | '\u{2029}')),
+            "{name:?}"
+        );
         assert!(!name.starts_with(['.', ' ']) && !name.ends_with(['.', ' ']), "{name:?}");
         let device = name.split('.').next().unwrap_or_default().trim_end();
         assert!(!["con", "prn", "aux", "nul", "com1", "lpt9"].contains(&&*device.to_lowercase()), "{name:?}");

@@ -179,7 +179,10 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
         artist: artist(fields),
         album: text(fields, "album"),
         album_artist: text(fields, "album_artist"),
-        number: number(fields, "track_number").map(|number| number as u32).filter(|number| *number > 0),
+        // No album has ten thousand songs: a greater number is another thing.
+        number: number(fields, "track_number")
+            .map(|number| number as u32)
+            .filter(|number| (1..10_000).contains(number)),
         total: None,
         duration,
         cover_url: text(fields, "thumbnail").and_then(|url| cover(site, &url)),
