@@ -61,6 +61,8 @@ pub enum Fault {
     RedirectTo(String),
     /// A page without the field that is needed.
     ChangedPage,
+    /// The right page, in a field of its own half an emoji and a number beyond all bounds.
+    OddValue,
     /// What the site says to those it takes for a robot.
     BotCheck,
 }
@@ -91,6 +93,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("redirect_loop", ""),
     ("redirect_to", "URL"),
     ("changed_page", ""),
+    ("odd_value", ""),
     ("bot_check", ""),
 ];
 
@@ -122,6 +125,7 @@ impl Fault {
             Self::RedirectLoop => ("redirect_loop", String::new()),
             Self::RedirectTo(url) => ("redirect_to", url.clone()),
             Self::ChangedPage => ("changed_page", String::new()),
+            Self::OddValue => ("odd_value", String::new()),
             Self::BotCheck => ("bot_check", String::new()),
         }
     }
@@ -180,6 +184,7 @@ impl FromStr for Fault {
             "redirect_loop" => Self::RedirectLoop,
             "redirect_to" => Self::RedirectTo(rest.to_owned()),
             "changed_page" => Self::ChangedPage,
+            "odd_value" => Self::OddValue,
             "bot_check" => Self::BotCheck,
             _ => {
                 let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();

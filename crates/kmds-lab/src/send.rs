@@ -271,6 +271,7 @@ fn altered(request: &Request, mut reply: Reply, fault: &Fault) -> Reply {
         }
         Fault::RedirectTo(url) => reply = Reply::redirect(url),
         Fault::ChangedPage => reply.body = without_what_is_needed(&reply.body),
+        Fault::OddValue => reply.body = with_an_odd_value(&reply.body),
         Fault::BotCheck => reply = bot_check(request),
         _ => {}
     }
@@ -331,6 +332,25 @@ fn bomb() -> Bytes {
 }
 
 /// The same page, with the names that readers look for spelt differently.
+/// JSON, and the JSON in a page's attributes and scripts, with one field more that most parsers refuse.
+fn with_an_odd_value(body: &[u8]) -> Bytes {
+    const ODD: &str = r#"{"odd":["\ud83d",1e999],"#;
+    let Ok(text) = std::str::from_utf8(body) else { return Bytes::copy_from_slice(body) };
+    let mut text = text.to_owned();
+    for (place, odd) in [
+        ("__sc_hydration = [{", ODD.to_owned()),
+        ("data-tralbum=\"{", ODD.replace('"', "&quot;")),
+        ("data-player-data=\"{", ODD.replace('"', "&quot;")),
+    ] {
+        text = text.replace(place, &format!("{}{odd}", place.trim_end_matches('{')));
+    }
+    // Every object of a list, in case only some of them are read.
+    if text.starts_with('{') || text.starts_with("[{") {
+        text = text.replace("{\"", &format!("{ODD}\""));
+    }
+    text.into()
+}
+
 fn without_what_is_needed(body: &[u8]) -> Bytes {
     let mut text = String::from_utf8_lossy(body).into_owned();
     for name in [

@@ -3,8 +3,10 @@
 mod harness;
 
 use harness::{Kmds, PATIENCE, Setup, read};
+use kmds_lab::soundcloud::Format;
 use kmds_lab::youtube::Refusal;
-use kmds_lab::{Lab, Site, kib};
+use kmds_lab::{Fault, Lab, Site, kib};
+use serde_json::Value;
 
 #[tokio::test]
 async fn a_youtube_video_arrives_whole_and_its_metadata_at_once() {
@@ -48,6 +50,17 @@ async fn a_soundcloud_song_joined_from_segments_arrives_whole() {
     let song = lab.soundcloud().track("ordinary-days").seconds(45.0).publish();
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
+}
+
+#[tokio::test]
+async fn soundcloud_aac_as_one_file_is_taken_where_it_is_listed() {
+    let lab = Lab::start().await;
+    let formats = [Format::AacHls, Format::Mp3Progressive, Format::AacProgressive];
+    let song = lab.soundcloud().track("one-file").seconds(12.0).formats(&formats).publish();
+    let kmds = Kmds::start(&lab);
+    kmds.download(&song.link()).await;
+    let media = lab.requests().into_iter().filter(|seen| seen.kind == kmds_lab::Kind::Media);
+    assert!(media.map(|seen| seen.path).all(|path| path.ends_with(".160.m4a")));
 }
 
 #[tokio::test]
@@ -111,7 +124,7 @@ async fn a_link_that_many_paste_at_once_is_resolved_once() {
 #[tokio::test]
 async fn a_hundred_clients_cause_one_download_and_get_the_same_bytes() {
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("wanted").formats(&[kmds_lab::soundcloud::Format::Mp3Progressive]).publish();
+    let song = lab.soundcloud().track("wanted").formats(&[Format::Mp3Progressive]).publish();
     let kmds = Kmds::start(&lab);
     let (link, wanted) = (song.link(), song.bytes());
     let clients: Vec<_> = (0..100)
@@ -120,8 +133,7 @@ async fn a_hundred_clients_cause_one_download_and_get_the_same_bytes() {
             tokio::spawn(async move {
                 let body = serde_json::json!({ "URL": link }).to_string();
                 let reply = http.post(format!("{url}/fetch")).body(body).send().await.expect("an answer");
-                let reply: serde_json::Value =
-                    serde_json::from_slice(&reply.bytes().await.expect("a body")).expect("JSON");
+                let reply: Value = serde_json::from_slice(&reply.bytes().await.expect("a body")).expect("JSON");
                 let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
                 let audio = http.get(format!("{url}{tunnel}&stream=1")).timeout(PATIENCE).send().await.expect("audio");
                 assert_eq!(audio.status(), 200);
@@ -168,7 +180,7 @@ async fn work_goes_on_after_a_kill_and_keeps_its_bytes() {
     let tunnel = entry["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
     kmds.until("3 MB arrive", async || {
         let answer = kmds.get(&tunnel).await;
-        let body: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("body")).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&answer.bytes().await.expect("body")).unwrap_or_default();
         body["Received"].as_u64().unwrap_or(0) >= kib(2900)
     })
     .await;
@@ -263,7 +275,7 @@ async fn a_full_queue_refuses_new_songs_only() {
 async fn a_site_that_says_now_again_and_again_is_not_hammered() {
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("Limited").publish();
-    lab.inject(kmds_lab::Fault::Status(429, Some(0)).on_media().of(&song));
+    lab.inject(Fault::Status(429, Some(0)).on_media().of(&song));
     // A pause of 60 s that doubles, taken short three times.
     let kmds = Setup::of(&lab).recipes("[bandcamp.hosts]\npace = 0.0\n[time]\nlimit_pause = 60.0\n").start();
     assert_eq!(kmds.fetch(&song.link()).await.0, 200);
@@ -276,7 +288,7 @@ async fn a_site_that_says_now_again_and_again_is_not_hammered() {
 async fn a_bot_check_gives_the_site_a_rest() {
     let lab = Lab::start().await;
     let tracks: Vec<_> = (0..3).map(|place| lab.soundcloud().track(&format!("song-{place}")).publish()).collect();
-    lab.inject(kmds_lab::Fault::BotCheck.on_pages().of_site(Site::SoundCloud).at_host("api-v2.soundcloud.com"));
+    lab.inject(Fault::BotCheck.on_pages().of_site(Site::SoundCloud).at_host("api-v2.soundcloud.com"));
     let kmds = Kmds::start(&lab);
     for track in &tracks {
         let (status, reply) = kmds.fetch(&track.link()).await;
@@ -305,15 +317,14 @@ async fn a_song_known_already_keeps_its_name_its_size_and_its_file() {
 #[tokio::test]
 async fn a_song_that_waits_is_told_alike_by_both_faces() {
     let lab = Lab::start().await;
-    let song =
-        lab.soundcloud().track("mp3-only").seconds(30.0).formats(&[kmds_lab::soundcloud::Format::Mp3Progressive]);
+    let song = lab.soundcloud().track("mp3-only").seconds(30.0).formats(&[Format::Mp3Progressive]);
     let song = song.holds_at(0).publish();
     let kmds = Kmds::start(&lab);
     let (_, first) = kmds.fetch(&song.link()).await;
     let (_, second) = kmds.fetch(&song.link()).await;
     assert_eq!(first["Songs"][0]["Metadata"], second["Songs"][0]["Metadata"]);
     let answer = kmds.get(&format!("/api/v1/tracks/soundcloud/{}", song.id())).await;
-    let track: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a track");
+    let track: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a track");
     assert_eq!(track["approximate_bytes"], first["Songs"][0]["Metadata"]["Approximate_Size"]);
     song.release();
 }
@@ -325,7 +336,7 @@ async fn a_page_sent_for_a_cover_is_no_cover_and_is_not_kept() {
     let kmds = Kmds::start(&lab);
     kmds.download(&song.link()).await;
     let cover = format!("/api/v1/tracks/bandcamp/{}/cover", song.id());
-    lab.inject(kmds_lab::Fault::HtmlInstead.on_covers());
+    lab.inject(Fault::HtmlInstead.on_covers());
     assert_eq!(kmds.get(&cover).await.status(), 502);
     lab.clear_faults();
     let answer = kmds.get(&cover).await;
@@ -349,4 +360,111 @@ async fn a_fetch_beside_a_removal_never_promises_what_is_gone() {
         assert!([200, 404].contains(&answer), "{answer}");
     }
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
+}
+
+#[tokio::test]
+async fn a_soundcloud_set_plays_what_is_known_while_its_batches_fail_and_all_of_it_afterwards() {
+    let lab = Lab::start().await;
+    let kmds = Kmds::start(&lab);
+    for fault in
+        [Fault::Status(500, None), Fault::Status(400, None), Fault::ShortBody, Fault::HtmlInstead, Fault::Empty200]
+    {
+        let set = lab.soundcloud().set(8).seconds(2.0).publish();
+        lab.inject(fault.clone().on_pages().at_path("/tracks").at_host("api-v2.soundcloud.com"));
+        let (status, reply) = kmds.fetch(&set.link()).await;
+        assert_eq!(status, 200, "{fault}: {reply}");
+        let numbers = |list: &str, number: fn(&Value) -> &Value| -> Vec<u64> {
+            reply[list].as_array().into_iter().flatten().filter_map(|song| number(song).as_u64()).collect()
+        };
+        assert_eq!(numbers("Songs", |song| &song["Metadata"]["Track_Number"]), [1, 2, 3, 4, 5], "{fault}");
+        assert_eq!(numbers("Unavailable", |song| &song["Track_Number"]), [6, 7, 8], "{fault}");
+        for untold in reply["Unavailable"].as_array().into_iter().flatten() {
+            assert!(untold["Reason"].as_str().is_some_and(|reason| reason.len() > 20), "{fault}: {untold}");
+            assert_ne!(untold["Kind"], "not_found", "{fault}");
+        }
+        lab.clear_faults();
+        let (_, reply) = kmds.fetch(&set.link()).await;
+        assert_eq!(reply["Songs"].as_array().map(Vec::len), Some(8), "{fault}: what was not told is asked for again");
+    }
+}
+
+#[tokio::test]
+async fn one_bad_value_in_every_page_costs_no_song_of_any_site() {
+    let lab = Lab::start().await;
+    let links = [
+        lab.youtube().video("One").seconds(2.0).publish().link(),
+        lab.youtube().playlist(3).publish().link(),
+        lab.soundcloud().track("one").seconds(2.0).publish().link(),
+        lab.soundcloud().set(8).seconds(2.0).publish().link(),
+        lab.bandcamp().track("One").seconds(2.0).publish().link(),
+        lab.bandcamp().album(3).publish().link(),
+        lab.bandcamp().album(2).publish().embed_link(),
+    ];
+    lab.inject(Fault::OddValue.on_pages());
+    let kmds = Kmds::start(&lab);
+    for (link, songs) in links.iter().zip([1, 3, 1, 8, 1, 3, 2]) {
+        let (status, reply) = kmds.fetch(link).await;
+        assert_eq!(status, 200, "{link}: {reply}");
+        assert_eq!(reply["Songs"].as_array().map(Vec::len), Some(songs), "{link}: {reply}");
+    }
+    kmds.download(&links[2]).await;
+}
+
+#[tokio::test]
+async fn songs_of_a_bandcamp_album_are_numbered_by_place_where_its_numbers_do_not_count_them() {
+    let lab = Lab::start().await;
+    let kmds = Kmds::start(&lab);
+    for numbers in [[Some(1); 3], [None, Some(1), Some(12)], [None; 3], [Some(1), Some(2), Some(1)]] {
+        let album = lab.bandcamp().album(3).numbered(&numbers).locked_at(1, kmds_lab::bandcamp::Lock::Paid).publish();
+        let (_, reply) = kmds.fetch(&album.link()).await;
+        let shown = [&reply["Songs"][0]["Metadata"], &reply["Unavailable"][0], &reply["Songs"][1]["Metadata"]];
+        assert_eq!(
+            shown.map(|song| song["Track_Number"].as_u64()),
+            [Some(1), Some(2), Some(3)],
+            "{numbers:?}: {reply}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_link_out_of_a_chat_is_taken_on_every_site_and_of_two_none_is_dropped() {
+    let lab = Lab::start().await;
+    let links = [
+        lab.youtube().video("One").seconds(2.0).publish().link(),
+        lab.soundcloud().track("one").seconds(2.0).publish().link(),
+        lab.bandcamp().track("One").seconds(2.0).publish().link(),
+    ];
+    let kmds = Kmds::start(&lab);
+    for link in &links {
+        let wanted = kmds.fetch(link).await.1["Songs"][0]["Cache_Path"].clone();
+        for (before, after) in [
+            ("<", ">"),
+            ("(", ")."),
+            ("||", "||"),
+            ("[a song](", ")"),
+            ("listen to ", ", please"),
+            ("\u{feff}", "\u{200b}"),
+        ] {
+            let (status, reply) = kmds.fetch(&format!("{before}{link}{after}")).await;
+            assert_eq!((status, &reply["Songs"][0]["Cache_Path"]), (200, &wanted), "{before}{link}{after}: {reply}");
+        }
+        for second in &links {
+            for between in [" ", ",", "\n", " and "] {
+                let (status, reply) = kmds.fetch(&format!("{link}{between}{second}")).await;
+                assert_eq!((status, reply["Kind"].as_str()), (400, Some("unsupported_link")), "{reply}");
+                assert!(reply["Error"].as_str().is_some_and(|sentence| sentence.contains("two links")), "{reply}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_id_is_found_where_neither_the_home_page_nor_its_last_script_has_it() {
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("one").seconds(2.0).publish();
+    lab.inject(Fault::ChangedPage.on_pages().at_host("soundcloud.com"));
+    let kmds = Kmds::start(&lab);
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    let scripts = lab.count(|seen| seen.host == "a-v2.sndcdn.com" && seen.kind == kmds_lab::Kind::Page);
+    assert_eq!(scripts, 2, "the last, and the one that has it");
 }

@@ -45,6 +45,7 @@ impl Bandcamp {
             preorder: false,
             subscribers_only: false,
             all_locked: false,
+            numbers: Vec::new(),
         }
     }
 
@@ -171,6 +172,7 @@ pub struct AlbumBuilder {
     preorder: bool,
     subscribers_only: bool,
     all_locked: bool,
+    numbers: Vec<Option<u64>>,
 }
 
 impl AlbumBuilder {
@@ -215,6 +217,12 @@ impl AlbumBuilder {
         self
     }
 
+    /// The numbers that the page gives its songs, from the first; else their places.
+    pub fn numbered(mut self, numbers: &[Option<u64>]) -> Self {
+        self.numbers = numbers.to_vec();
+        self
+    }
+
     pub fn song_artist_at(mut self, place: usize, artist: &str) -> Self {
         self.own_artists.push((place, artist.to_owned()));
         self
@@ -255,7 +263,7 @@ impl AlbumBuilder {
                 let own = self.own_artists.iter().find(|(at, _)| *at == place).map(|(_, artist)| artist.clone());
                 let mut entry = Entry::publish(&self.shared, wishes, &self.artist, lock, own, None);
                 entry.host = format!("{band}.bandcamp.com");
-                entry.number = Some(place as u64 + 1);
+                entry.number = self.numbers.get(place).copied().unwrap_or(Some(place as u64 + 1));
                 entry
             })
             .collect();

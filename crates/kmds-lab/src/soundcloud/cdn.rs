@@ -18,6 +18,7 @@ const GRACE_SECS: u64 = 120;
 /// The URL that a format call answers with.
 pub fn format_url(shared: &Shared, track: &Track, format: Format) -> String {
     let (host, path) = match format {
+        Format::AacProgressive => ("cf-media.sndcdn.com", format!("/{}.160.m4a", track.key)),
         Format::Mp3Progressive => ("cf-media.sndcdn.com", format!("/{}.128.mp3", track.key)),
         Format::Mp3Hls => ("cf-hls-media.sndcdn.com", format!("/playlist/{}.128.mp3/playlist.m3u8", track.key)),
         Format::OpusHls => ("cf-hls-opus-media.sndcdn.com", format!("/playlist/{}.64.opus/playlist.m3u8", track.uuid)),
@@ -67,7 +68,8 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
     let (name, wanted) = match (request.host.as_str(), parts.as_slice()) {
-        ("cf-media.sndcdn.com", [name]) => (stem(name, ".128.mp3"), Wanted::File),
+        ("cf-media.sndcdn.com", [name]) if name.ends_with(".m4a") => (stem(name, ".160.m4a"), Wanted::File("aac")),
+        ("cf-media.sndcdn.com", [name]) => (stem(name, ".128.mp3"), Wanted::File("mp3")),
         ("cf-hls-media.sndcdn.com", ["playlist", name, "playlist.m3u8"]) => {
             (stem(name, ".128.mp3"), Wanted::Playlist(Format::Mp3Hls))
         }
@@ -102,7 +104,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
 }
 
 enum Wanted {
-    File,
+    File(&'static str),
     Playlist(Format),
     Init,
     Slice(&'static str, Option<usize>),
@@ -115,9 +117,10 @@ fn stem<'a>(name: &'a str, end: &str) -> Option<&'a str> {
 fn serve(shared: &Shared, request: &Request, track: &Track, wanted: Wanted) -> Option<Reply> {
     let song = &track.song;
     match wanted {
-        Wanted::File => {
-            let clip = song.clip_of("mp3")?;
-            let mut reply = file(request, &clip.bytes(), "audio/mpeg", &song.etag("mp3"));
+        Wanted::File(key) => {
+            let clip = song.clip_of(key)?;
+            let mime = if key == "aac" { "audio/mp4" } else { "audio/mpeg" };
+            let mut reply = file(request, &clip.bytes(), mime, &song.etag(key));
             reply.from_song = Some((song.clone(), start_of(&reply)));
             Some(reply)
         }

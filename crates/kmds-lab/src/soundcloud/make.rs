@@ -20,6 +20,8 @@ pub const KEY_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     AacHls,
+    /// As one file; the rarest.
+    AacProgressive,
     Mp3Progressive,
     Mp3Hls,
     OpusHls,
@@ -33,7 +35,7 @@ impl Format {
     /// The stream that it delivers.
     pub fn stream_key(self) -> Option<&'static str> {
         match self {
-            Self::AacHls => Some("aac"),
+            Self::AacHls | Self::AacProgressive => Some("aac"),
             Self::Mp3Progressive | Self::Mp3Hls => Some("mp3"),
             Self::OpusHls => Some("opus"),
             Self::AbrHls | Self::Encrypted => None,
@@ -44,6 +46,7 @@ impl Format {
     fn listing(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::AacHls => &[("aac_160k", "hls", "audio/mp4; codecs=\"mp4a.40.2\"")],
+            Self::AacProgressive => &[("aac_160k", "progressive", "audio/mp4; codecs=\"mp4a.40.2\"")],
             Self::Mp3Progressive => &[("mp3_1_0", "progressive", "audio/mpeg")],
             Self::Mp3Hls => &[("mp3_1_0", "hls", "audio/mpeg")],
             Self::OpusHls => &[("opus_0_0", "hls", "audio/ogg; codecs=\"opus\"")],

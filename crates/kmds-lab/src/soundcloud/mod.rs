@@ -22,7 +22,7 @@ pub use make::{Format, SoundCloud, TrackBuilder};
 pub use make_sets::{Set, SetBuilder};
 pub(crate) use recorded::load;
 
-/// The script that carries the client id; the last of the page's scripts.
+/// The script that carries the client id; not the last of the page's scripts since January 2026 (SoundCloud notes, 3).
 const SCRIPT_PATH: &str = "/assets/53-1ab00000.js";
 
 pub struct World {
@@ -124,8 +124,8 @@ fn web(shared: &Shared, request: &Request) -> Reply {
          <script>window.__sc_version=\"1771407416\"</script>\
          <script>window.__sc_hydration = [{{\"hydratable\":\"anonymousId\",\"data\":\"867098-1\"}},{{\"hydratable\":\"features\",\
          \"data\":{{\"features\":[\"v2_lab\"]}}}},{{\"hydratable\":\"apiClient\",\"data\":{{\"id\":\"{current}\",\"isExpiring\":false}}}}];</script>\n\
-         <script crossorigin src=\"https://a-v2.sndcdn.com/assets/0-1ab00001.js\"></script>\n\
-         <script crossorigin src=\"https://a-v2.sndcdn.com{SCRIPT_PATH}\"></script></body></html>"
+         <script crossorigin src=\"https://a-v2.sndcdn.com{SCRIPT_PATH}\"></script>\n\
+         <script crossorigin src=\"https://a-v2.sndcdn.com/assets/0-1ab00001.js\"></script></body></html>"
     ))
 }
 

@@ -61,6 +61,7 @@ const FAULTS: &[&str] = &[
     "redirect_to:https://evil.example/",
     "redirect_to:file:///etc/passwd",
     "changed_page",
+    "odd_value",
     "bot_check",
 ];
 
@@ -81,8 +82,8 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
         ("slow:400000" | "stall:100000", _) => (Wanted::Ready, 4),
         // Of pages it is the song's bytes that would have to change, or its URLs.
         ("changed_etag:200000" | "expired_at:200000" | "wall_at:200000", _) => (Wanted::Ready, 4),
-        // What follows a whole message is nobody's.
-        ("long_body", _) => (Wanted::Ready, 4),
+        // What follows a whole message is nobody's; a field that nobody reads may hold anything.
+        ("long_body" | "odd_value", _) => (Wanted::Ready, 4),
         // All that is read stands in the page's head.
         ("wrong_length", Bandcamp) => (Wanted::Ready, 2),
         ("status:401", SoundCloud) => fails("origin_refused", 4),
@@ -124,7 +125,7 @@ fn on_media(place: Place, fault: &str) -> (Wanted, usize, u64) {
     let fails = |kinds, most| (Wanted::fails(kinds), most, 3 * song);
     let name = fault.split(':').next().unwrap_or_default();
     match (fault, place) {
-        ("slow:400000" | "long_body", _) => ready(12),
+        ("slow:400000" | "long_body" | "odd_value", _) => ready(12),
         // Bytes came each time, so each time it goes on.
         ("stall:100000", YouTube) => ready(24),
         ("stall:100000", Place::SoundCloudFile | Place::Bandcamp) => ready(24),
