@@ -29,7 +29,7 @@ pub enum CacheCommand {
     Ls {
         /// Only songs with these words in title, artist or album
         words: Vec<String>,
-        /// Only songs in this state: queued, downloading, converting, ready, failed
+        /// Only songs in this state: queued, downloading, converting, ready, failed, evicted
         #[arg(long)]
         state: Option<String>,
         /// Print one JSON object per line
@@ -88,9 +88,11 @@ fn open(config: &Config) -> Result<App, Problem> {
 }
 
 fn read_state(word: &str) -> Result<State, Problem> {
-    let all = [State::Queued, State::Downloading, State::Converting, State::Ready, State::Failed];
+    let all = [State::Queued, State::Downloading, State::Converting, State::Ready, State::Failed, State::Evicted];
     let found = all.into_iter().find(|state| state.as_str() == word);
-    found.ok_or_else(|| format!("`{word}` is no state; use queued, downloading, converting, ready or failed").into())
+    found.ok_or_else(|| {
+        format!("`{word}` is no state; use queued, downloading, converting, ready, failed or evicted").into()
+    })
 }
 
 fn read_name(name: &str) -> Result<TrackId, Problem> {

@@ -75,7 +75,7 @@ pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body
     responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
 pub(super) async fn fetch_queried(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
-    let asked = Asked { link: query.get("url"), whole_list: query.switch("playlist")?, accept: query.accept()? };
+    let asked = Asked { link: query.link()?, whole_list: query.switch("playlist")?, accept: query.accept()? };
     if request.method == Method::HEAD {
         // The site is not asked: what its answer would be, nobody knows.
         http.app().check_link(&ask::link(asked.link, SEND_A_LINK)?, asked.whole_list)?;

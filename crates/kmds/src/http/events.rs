@@ -28,11 +28,10 @@ use super::openapi::describe::{V1Refusals, kind_schema, state_schema};
 use super::query::Query;
 use crate::app::{Event, EventName, Events, State as JobState};
 
-/// The part of all connections that the event streams of one client may take, within these bounds: a bot may follow each of
-/// its songs by a stream, and the smallest service has a page open twice.
-const STREAMS_SHARE: usize = 4;
-const LEAST_STREAMS: usize = 4;
-const MOST_STREAMS: usize = 256;
+/// The part of all connections that is left beside the event streams of one client: a page for each of a thousand people
+/// behind one address is no attack, but streams last, and must not be all there is.
+const STREAMS_LEAVE: usize = 4;
+
 /// Proxies cut connections that are silent for longer; clients notice a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -105,7 +104,7 @@ pub(super) struct Watchers {
 
 impl Watchers {
     pub(super) fn new(most_connections: usize) -> Self {
-        Self { most: (most_connections / STREAMS_SHARE).clamp(LEAST_STREAMS, MOST_STREAMS), held: Arc::default() }
+        Self { most: most_connections - most_connections / STREAMS_LEAVE, held: Arc::default() }
     }
 
     fn begin(&self, client: Peer) -> Result<Watching, Refusal> {

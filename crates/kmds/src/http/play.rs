@@ -55,7 +55,7 @@ pub(super) async fn play(extract::State(http): extract::State<Http>, request: Pa
         }
     };
     let ask = FetchAsk {
-        link: ask::link(query.get("url"), "send the link: GET /play?url=LINK")?,
+        link: ask::link(query.link()?, "send the link: GET /play?url=LINK")?,
         whole_list: query.switch("playlist")?,
         accept: query.accept()?,
         prefetch: Prefetch::All,

@@ -49,6 +49,18 @@ impl<'q> Query<'q> {
         }
     }
 
+    /// The link that is asked for, as `url=LINK`.
+    /// # Errors
+    /// A second one: it must not be dropped in silence.
+    pub(super) fn link(&self) -> Result<Option<String>, Refusal> {
+        let mut links = url::form_urlencoded::parse(self.raw.as_bytes()).filter(|(name, _)| name == "url");
+        let (first, second) = (links.next(), links.next());
+        if second.is_some() {
+            return Err(Refusal::bad_request("there are two links in this request; send one url= at a time"));
+        }
+        Ok(first.map(|(_, link)| link.into()))
+    }
+
     /// The parameter, unless it is missing or empty.
     pub(super) fn filled(&self, name: &str) -> Option<String> {
         self.get(name).filter(|value| !value.is_empty())

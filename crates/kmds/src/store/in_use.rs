@@ -174,7 +174,8 @@ impl Drop for ReadHold {
         if let Some(place) = tables.reading.iter().position(|seat| Arc::ptr_eq(seat, &self.seat)) {
             tables.reading.swap_remove(place);
         }
-        drop(tables);
-        self.in_use.let_go.notify_waiters();
+        if !tables.reading.iter().any(|seat| seat.key == self.seat.key) {
+            self.in_use.let_go.notify_waiters();
+        }
     }
 }

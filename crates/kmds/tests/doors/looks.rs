@@ -165,3 +165,33 @@ async fn an_unknown_parameter_of_v1_is_refused_by_its_name_and_the_classic_face_
     assert_eq!(kmds.get(&format!("/tunnel?file=bandcamp-{}.mp3&weit=1", song.id())).await.status(), 200);
     assert_eq!(lab.count(|seen| seen.kind == Kind::Cover), 0);
 }
+
+#[tokio::test]
+async fn of_two_links_in_one_request_none_is_dropped_in_silence_on_either_face() {
+    let lab = Lab::start().await;
+    let [one, two] = ["One", "Two"].map(|title| lab.bandcamp().track(title).publish());
+    let kmds = Kmds::start(&lab);
+    let told = |reply: &Value| {
+        let sentence = reply.get("Error").or(reply.get("detail")).and_then(Value::as_str).unwrap_or_default();
+        assert!(sentence.contains("two links"), "{reply}");
+    };
+    for text in [format!("{} {}", one.link(), two.link()), format!("{}\n<{}>", one.link(), two.link())] {
+        let (status, reply) = kmds.fetch(&text).await;
+        assert_eq!(status, 400, "{reply}");
+        told(&reply);
+        let (status, reply) = kmds.v1_fetch(json!({ "url": text })).await;
+        assert_eq!(status, 400, "{reply}");
+        told(&reply);
+        for path in ["/fetch", "/play"] {
+            let answer = kmds.get(&format!("{path}?url={}", escaped(&text))).await;
+            assert_eq!(answer.status(), 400, "{path}");
+            told(&serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON"));
+        }
+    }
+    for path in ["/fetch", "/play"] {
+        let answer = kmds.get(&format!("{path}?url={}&url={}", escaped(&one.link()), escaped(&two.link()))).await;
+        assert_eq!(answer.status(), 400, "{path}");
+        told(&serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON"));
+    }
+    assert_eq!(lab.requests().len(), 0);
+}

@@ -37,8 +37,8 @@ async fn the_event_streams_of_one_client_keep_nobody_else_out() {
         held.push(stream);
         statuses.push(status);
     }
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8, "a quarter of all connections");
-    assert!(statuses[8..].iter().all(|status| *status == 503), "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 24, "three quarters of all connections");
+    assert!(statuses[24..].iter().all(|status| *status == 503), "{statuses:?}");
     for from in [ONE, NEIGHBOUR] {
         assert_eq!(ask(&kmds, from, "/healthz").await.1, 200, "{from}");
         assert_eq!(ask(&kmds, from, "/api/v1/stats").await.1, 200, "{from}");

@@ -217,6 +217,14 @@ fn who_comes_through_a_proxy_is_whom_the_proxy_names_or_nobody() {
         // Of who is no proxy it is not read.
         assert_eq!(admitted(lines, NEAR).as_deref(), Ok("127.0.0.1"), "{lines:?}");
     }
+    let by_socket = Guard::new(&ServerConfig { trusted_proxies: vec!["unix".to_owned()], ..config() }).expect("valid");
+    for (line, status_then) in [(&b"192.168.1.5"[..], 200), (b"8.8.8.8", 403), (b"\xff, 8.8.8.8", 403), (b"unix:", 403)]
+    {
+        let mut told = request("GET", "/", &[("host", "127.0.0.1")]);
+        told.headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line).expect("a value"));
+        assert_eq!(status(&by_socket, &told, Peer::Local), status_then, "{line:?}");
+        assert_eq!(status(&guard(), &told, Peer::Local), 200, "a socket that is no proxy's is this machine");
+    }
     for (name, value) in [("forwarded", "for=8.8.8.8"), ("x-forwarded-host", "\u{fc}"), ("x-forwarded-proto", "\u{fc}")]
     {
         let told = request("GET", "/", &[("host", "127.0.0.1"), (name, value)]);
