@@ -55,7 +55,6 @@ pub use words::*;
 use crate::config::{Config, OpusForm};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
-use crate::media;
 use crate::metrics::Metrics;
 use crate::origin::{Client, SharedRecipes};
 pub use crate::store::Reader;
@@ -259,7 +258,7 @@ impl Inner {
             Ok(report) => report.sentences.iter().for_each(|sentence| tracing::warn!("{sentence}")),
             Err(error) => tracing::warn!(%error, "the cache drive could not be probed"),
         }
-        match self.store.tidy(check_found).await {
+        match self.store.tidy().await {
             Ok(tidied) => tracing::debug!(?tidied, "catalog and drive agree"),
             Err(error) => tracing::warn!(%error, "catalog and drive could not be compared"),
         }
@@ -270,25 +269,6 @@ impl Inner {
                 tracing::warn!(%error, "what is too old could not be evicted");
             }
         }
-    }
-}
-
-/// Whether audio found without a sidecar is whole.
-fn check_found(file: &std::fs::File, ext: &str, expected: Option<Duration>) -> std::io::Result<Option<store::Checked>> {
-    use kmds_extract::Container;
-    let container = match ext {
-        "m4a" => Container::Mp4,
-        "mp3" => Container::Mp3,
-        "ogg" | "opus" => Container::Ogg,
-        "webm" => Container::WebM,
-        "flac" => Container::Flac,
-        "wav" => Container::Wav,
-        _ => return Ok(None),
-    };
-    match media::check(file, container, expected) {
-        Ok(checked) => Ok(Some(checked.into())),
-        Err(media::Broken::Unreadable(error)) => Err(error),
-        Err(_) => Ok(None),
     }
 }
 

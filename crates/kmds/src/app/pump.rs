@@ -232,7 +232,7 @@ pub(super) async fn check(
     container: Container,
     expected: Option<Duration>,
 ) -> Result<Checked, PumpError> {
-    let file = lease.partial().ok_or(StoreError::Gone)?.file();
+    let file = lease.partial().ok_or(StoreError::Gone)?.file()?;
     let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
     match checked.await.map_err(|error| PumpError::Broken(error.to_string()))? {
         Ok(checked) => Ok(checked.into()),

@@ -104,7 +104,7 @@ impl Inner {
         while source.next().await?.is_some() {}
         self.start_output(job, lease, &source, "m4a").await?;
         let Some((partial, _)) = &source.growing else { return Ok(()) };
-        let file = partial.file();
+        let file = partial.file()?;
         let (pieces, mut arrived) = mpsc::channel::<Bytes>(2);
         let work = tokio::task::spawn_blocking(move || {
             let mut out = Pieces(pieces);

@@ -1,11 +1,14 @@
 //! What the cache's drive can do.
 //!
-//! Owns the start-up probe and the question how much is free. Hides `statvfs`. Never touches published files.
+//! Owns the probe. Never touches published files.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use kmds_extract::Site;
+
+use super::beneath::{Cache, Spot, patiently};
+use super::layout::Layout;
 
 /// What the probe found. `sentences` are for the operator, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,33 +25,22 @@ pub struct DriveReport {
     pub sentences: Vec<String>,
 }
 
-/// Bytes an ordinary user may still write; `None` where the drive does not say (some network drives tell 0 of 0).
-#[must_use]
-pub fn free_bytes(folder: &Path) -> Option<u64> {
-    space(folder).map(|(free, _)| free)
-}
-
-fn space(folder: &Path) -> Option<(u64, u64)> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    (found.f_blocks > 0)
-        .then(|| (found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
-}
-
-/// Tries everything publishing needs inside `folder`, and cleans up.
-pub(super) fn probe(folder: &Path, min_free_bytes: u64) -> DriveReport {
+/// Tries everything publishing needs inside the work folder, and cleans up.
+pub(super) fn probe(cache: &Cache, work: &Spot, min_free_bytes: u64) -> DriveReport {
     // Several may be at it at once: the start, and whoever asks whether we are ready.
     static PROBES: AtomicU64 = AtomicU64::new(0);
     let (process, turn) = (std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
-    let name = |suffix: &str| folder.join(format!("probe-{process}-{turn}-{suffix}"));
+    let name = |suffix: &str| work.join(&format!("probe-{process}-{turn}-{suffix}"));
     let (one, other, upper) = (name("a"), name("b"), name("A"));
-    let written = fs::create_dir_all(folder).and_then(|()| write(&one, b"old")).and_then(|()| write(&other, b"new"));
-    let case_sensitive = !upper.exists();
-    let flushed = OpenOptions::new().write(true).open(&one).and_then(|file| file.sync_all());
-    let renamed = fs::rename(&other, &one).and_then(|()| fs::read(&one));
-    for path in [&one, &other, &upper] {
-        let _ = fs::remove_file(path);
+    let write = |spot: &Spot, text: &[u8]| cache.create(spot)?.write_all(text);
+    let written = cache.make_folder(work).and_then(|()| write(&one, b"old")).and_then(|()| write(&other, b"new"));
+    let case_sensitive = written.is_err() || matches!(cache.look(&upper), Ok(None));
+    let flushed = cache.open_to_write(&one).and_then(|file| file.sync_all());
+    let renamed = patiently(|| cache.rename(&other, &one)).and_then(|()| cache.read(&one));
+    for spot in [&one, &other, &upper] {
+        let _ = cache.remove(spot);
     }
-    let space = space(folder);
+    let space = cache.space();
     let mut report = DriveReport {
         writable: written.is_ok(),
         renames_over: renamed.as_ref().is_ok_and(|text| text == b"new"),
@@ -60,11 +52,20 @@ pub(super) fn probe(folder: &Path, min_free_bytes: u64) -> DriveReport {
     };
     let why = written.err().or(renamed.err()).map(|error| error.to_string());
     report.sentences = sentences(&report, min_free_bytes, why.as_deref());
+    report.sentences.extend(taken_folders(cache));
     report
 }
 
-fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    File::create(path)?.write_all(text)
+/// Site folders that are none: nothing of that site can be kept.
+fn taken_folders(cache: &Cache) -> impl Iterator<Item = String> {
+    let taken = |site: &Site| matches!(cache.look(&Layout::site(*site)), Ok(Some(found)) if !found.is_folder);
+    let told = |site: Site| {
+        format!(
+            "`{0}` in the cache folder is no folder: songs of {0} cannot be kept until it is removed.",
+            site.as_str()
+        )
+    };
+    super::recover::SITES.into_iter().filter(taken).map(told)
 }
 
 fn sentences(report: &DriveReport, min_free_bytes: u64, why: Option<&str>) -> Vec<String> {
@@ -106,12 +107,16 @@ mod tests {
     #[test]
     fn probes_at_the_same_time_do_not_take_each_others_files() {
         let folder = std::env::temp_dir().join(format!("kmds-probes-{}", std::process::id()));
-        let probes = || (0..50).map(|_| probe(&folder, 0).sentences).find(|told| !told.is_empty());
+        let work = Spot::new("work");
+        let cache = Cache::new(folder.clone(), work.clone());
+        cache.take().expect("a folder");
+        let probes = || (0..50).map(|_| probe(&cache, &work, 0).sentences).find(|told| !told.is_empty());
         let troubles = std::thread::scope(|scope| {
             let both = [scope.spawn(probes), scope.spawn(probes)];
             both.map(|one| one.join().expect("probed"))
         });
         assert_eq!(troubles, [None, None]);
-        fs::remove_dir(&folder).expect("nothing is left in it");
+        std::fs::remove_dir(folder.join("work")).expect("nothing is left in it");
+        std::fs::remove_dir(&folder).expect("nor beside it");
     }
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use kmds_extract::Kind;
 use rustix::io::Errno;
 
+use super::beneath;
+
 /// Which bound left no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpaceLimit {
@@ -18,6 +20,8 @@ pub enum SpaceLimit {
     MinFree,
     /// `cache.max_bytes`.
     MaxBytes,
+    /// The file system of the catalog.
+    State,
 }
 
 impl std::fmt::Display for SpaceLimit {
@@ -26,6 +30,7 @@ impl std::fmt::Display for SpaceLimit {
             Self::Drive => "on the drive",
             Self::MinFree => "above cache.min_free_bytes",
             Self::MaxBytes => "within cache.max_bytes",
+            Self::State => "on the drive of state.dir, where the catalog is",
         })
     }
 }
@@ -40,6 +45,9 @@ pub enum StoreError {
     /// The file, the row or the kept bytes are not there (any more), or are not what they were.
     #[error("the file is no longer there")]
     Gone,
+    /// Somebody else's file stands where ours is to go.
+    #[error("`{file}` in the cache folder is not ours and stays; move it away, or give KMDS a cache.dir of its own")]
+    Foreign { file: String },
     /// More songs would wait than may.
     #[error("too many songs are waiting already")]
     QueueFull,
@@ -63,9 +71,9 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if is_ill(source))
     }
 
-    /// What was to be opened is not there.
-    pub(super) fn is_missing(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    /// The drive may do later what it refused now.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if beneath::is_busy(source))
     }
 
     /// The word clients, metrics and logs see.
@@ -75,7 +83,9 @@ impl StoreError {
             Self::DiskFull { .. } => Kind::DiskFull,
             Self::Incomplete { .. } => Kind::Truncated,
             Self::QueueFull => Kind::QueueFull,
-            Self::Gone | Self::Busy { .. } | Self::Io { .. } | Self::Catalog { .. } => Kind::Internal,
+            Self::Gone | Self::Foreign { .. } | Self::Busy { .. } | Self::Io { .. } | Self::Catalog { .. } => {
+                Kind::Internal
+            }
         }
     }
 }

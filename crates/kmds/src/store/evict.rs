@@ -8,11 +8,12 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use super::Shared;
+use super::beneath::is_not_ours;
 use super::catalog::{Candidate, Catalog, State};
-use super::drive;
 use super::error::{SpaceLimit, StoreError, io};
 use super::key::Key;
-use super::layout::remove;
+use super::layout::Layout;
+use super::recover;
 
 /// Room asked for when the site does not state a length: a song of an hour at 128 kbit/s is four times that, most are a third.
 pub(super) const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
@@ -30,8 +31,7 @@ impl Most {
         let claims = shared.in_use.claims_beside(None);
         let ours = catalog.ready_bytes()?.saturating_add(claims.whole - claims.unwritten);
         let floor = shared.config.min_free_bytes;
-        let above_floor =
-            drive::free_bytes(shared.layout.cache()).map(|free| free.saturating_add(ours).saturating_sub(floor));
+        let above_floor = shared.free_bytes().map(|free| free.saturating_add(ours).saturating_sub(floor));
         Ok(Self { budget: shared.config.max_bytes, above_floor })
     }
 
@@ -64,7 +64,8 @@ pub(super) fn reserve(
         .saturating_add(need)
         .saturating_sub(shared.config.max_bytes);
     let unwritten = claims.unwritten.saturating_add(need - written);
-    let under_floor = drive::free_bytes(shared.layout.cache())
+    let under_floor = shared
+        .free_bytes()
         .map_or(0, |free| unwritten.saturating_add(shared.config.min_free_bytes).saturating_sub(free));
     let short = over_budget.max(under_floor);
     if short > 0 {
@@ -154,6 +155,8 @@ fn evict_all(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> u
 }
 
 /// Sidecar, audio, row: at no time does a sidecar stand alone, and a row that outlives its file is noticed.
+/// # Errors
+/// The file is still there, with its sidecar, and its row says so.
 pub(super) fn evict(
     shared: &Shared,
     catalog: &mut Catalog,
@@ -161,8 +164,17 @@ pub(super) fn evict(
     into: State,
 ) -> Result<(), StoreError> {
     let (key, ext) = (&candidate.key, &candidate.ext);
-    remove(&shared.layout.sidecar(key, ext)).map_err(io("remove a sidecar"))?;
-    remove(&shared.layout.audio(key, ext)).map_err(io("remove a file"))?;
+    shared.cache.remove(&Layout::sidecar(key, ext)).map_err(io("remove a sidecar"))?;
+    match shared.cache.remove(&Layout::audio(key, ext)) {
+        // A folder that somebody put in its place: the file is gone, and that is not ours.
+        Err(error) if is_not_ours(&error) => {}
+        Err(error) => {
+            // Should the drive refuse this too, the next start does it.
+            let _ = recover::describe_again(shared, catalog, key);
+            return Err(io("remove a file")(error));
+        }
+        Ok(()) => {}
+    }
     for sharing in catalog.rows_of_file(key, ext)? {
         let state = if sharing == *key { into } else { State::Evicted };
         catalog.set_state(&sharing, state)?;

@@ -3,10 +3,11 @@
 //! Owns every path below the cache and the state folder. Hides nothing else.
 //! Never takes a path from outside: names come from [`Key`]s only.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::{StoreError, io};
+use kmds_extract::Site;
+
+use super::beneath::Spot;
 use super::key::Key;
 
 /// Everything that is not finished lies in here, inside the cache folder: a rename out of it is atomic.
@@ -29,59 +30,63 @@ pub(super) const OWNER_MARK: &str = ".kmds-owner.json";
 pub(super) struct Layout {
     cache: PathBuf,
     state: PathBuf,
-    work: PathBuf,
+    work: Spot,
 }
 
 impl Layout {
     pub(super) fn new(cache: &Path, state: &Path, instance: &str) -> Self {
-        Self { cache: cache.to_owned(), state: state.to_owned(), work: cache.join(WORK).join(instance) }
-    }
-
-    /// Makes the folders that must be there before anything is written.
-    pub(super) fn create(&self) -> Result<(), StoreError> {
-        fs::create_dir_all(&self.work).map_err(io("make the work folder inside cache.dir"))
-    }
-
-    pub(super) fn cache(&self) -> &Path {
-        &self.cache
+        Self { cache: cache.to_owned(), state: state.to_owned(), work: Spot::new(WORK).join(instance) }
     }
 
     pub(super) fn state(&self) -> &Path {
         &self.state
     }
 
-    /// This instance's own work folder.
-    pub(super) fn work(&self) -> &Path {
+    /// A finished file for other programs of this machine. KMDS itself goes by [`Layout::audio`].
+    pub(super) fn local_path(&self, key: &Key, ext: &str) -> PathBuf {
+        self.cache.join(key.relative_path(ext))
+    }
+
+    pub(super) fn scratch(&self, name: &str) -> PathBuf {
+        self.cache.join(self.work.join(name).to_string())
+    }
+
+    /// This instance's own work folder. No other program makes one of this name, so that it also marks the drive as ours.
+    pub(super) const fn work(&self) -> &Spot {
         &self.work
     }
 
     /// The work folders of all instances.
-    pub(super) fn all_work(&self) -> PathBuf {
-        self.cache.join(WORK)
+    pub(super) fn all_work() -> Spot {
+        Spot::new(WORK)
     }
 
-    pub(super) fn owner_mark(&self) -> PathBuf {
-        self.cache.join(OWNER_MARK)
+    pub(super) fn owner_mark() -> Spot {
+        Spot::new(OWNER_MARK)
     }
 
-    pub(super) fn audio(&self, key: &Key, ext: &str) -> PathBuf {
-        self.cache.join(key.relative_path(ext))
+    pub(super) fn site(site: Site) -> Spot {
+        Spot::new(site.as_str())
     }
 
-    pub(super) fn sidecar(&self, key: &Key, ext: &str) -> PathBuf {
-        self.cache.join(format!("{}.json", key.relative_path(ext)))
+    pub(super) fn audio(key: &Key, ext: &str) -> Spot {
+        Spot::new(key.relative_path(ext))
     }
 
-    pub(super) fn part(&self, key: &Key) -> PathBuf {
-        self.work.join(format!("{}.part", key.work_name()))
+    pub(super) fn sidecar(key: &Key, ext: &str) -> Spot {
+        Spot::new(format!("{}.json", key.relative_path(ext)))
     }
 
-    pub(super) fn note(&self, key: &Key) -> PathBuf {
-        self.work.join(format!("{}.note", key.work_name()))
+    pub(super) fn part(&self, key: &Key) -> Spot {
+        self.work.join(&format!("{}.part", key.work_name()))
     }
 
-    pub(super) fn staged(&self, key: &Key) -> PathBuf {
-        self.work.join(format!("{}.staged", key.work_name()))
+    pub(super) fn note(&self, key: &Key) -> Spot {
+        self.work.join(&format!("{}.note", key.work_name()))
+    }
+
+    pub(super) fn staged(&self, key: &Key) -> Spot {
+        self.work.join(&format!("{}.staged", key.work_name()))
     }
 }
 
@@ -95,38 +100,6 @@ pub(super) fn client_view(client_path: Option<&str>, relative: &str) -> String {
     } else {
         format!("{}/{relative}", base.trim_end_matches('/'))
     }
-}
-
-/// Writes a small file so that it is either the old or the new one, never half.
-pub(super) fn write_whole(path: &Path, temporary: &Path, text: &[u8], durable: bool) -> std::io::Result<()> {
-    let mut file = fs::File::create(temporary)?;
-    std::io::Write::write_all(&mut file, text)?;
-    if durable {
-        file.sync_all()?;
-    }
-    drop(file);
-    fs::rename(temporary, path)
-}
-
-/// Removes a file; one that is not there is removed already.
-pub(super) fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// What is not there is no error.
-pub(super) fn if_there<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
-    match found {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-/// Makes a rename in this folder survive a power cut, where the drive can do that (NFS, SMB and FAT may not).
-pub(super) fn sync_folder(folder: &Path) {
-    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 #[cfg(test)]

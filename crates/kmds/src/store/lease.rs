@@ -3,10 +3,9 @@
 //! Owns a key's `.part` file and the note beside it that says how many of its bytes can be trusted. Hides flushing and
 //! resuming. Never checks audio, never speaks to an origin. Dropped unpublished, it keeps the bytes and frees the key.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +14,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::beneath::{Spot, flush, patiently};
 use super::error::{self, SpaceLimit, StoreError, is_full};
 use super::key::Key;
-use super::layout::{remove, write_whole};
 use super::partial::{Outcome, Partial};
-use super::{Shared, blocking, drive, evict};
+use super::{Shared, blocking, evict};
 
 /// Bytes are made durable each time so many have arrived: the most a power cut can cost.
 const DURABLE_EVERY_BYTES: u64 = 8 << 20;
@@ -217,13 +216,13 @@ impl Lease {
         let partial = Arc::clone(&growing.partial);
         let at = partial.progress().written;
         let after = at + bytes.len() as u64;
-        let flush = after - growing.note.durable_bytes >= DURABLE_EVERY_BYTES;
+        let is_due = after - growing.note.durable_bytes >= DURABLE_EVERY_BYTES;
         let (shared, key, file, mut note) =
-            (Arc::clone(&self.shared), self.key.clone(), partial.file(), growing.note.clone());
+            (Arc::clone(&self.shared), self.key.clone(), partial.file()?, growing.note.clone());
         let written = blocking(move || {
             append(&shared, &file, &bytes, at)?;
-            if flush {
-                file.sync_data().map_err(error::io("flush a partial file"))?;
+            if is_due {
+                flush(&file).map_err(error::io("flush a partial file"))?;
                 note.durable_bytes = after;
                 note.write(&shared, &key)?;
             }
@@ -303,17 +302,21 @@ impl Note {
     }
 
     fn write(&self, shared: &Shared, key: &Key) -> Result<(), StoreError> {
-        let path = shared.layout.note(key);
         let text = serde_json::to_vec(self).unwrap_or_default();
-        write_whole(&path, &path.with_extension("note-new"), &text, false).map_err(error::io("note a partial file"))
+        let note = shared.layout.note(key);
+        patiently(|| shared.cache.write_whole(&note, &text, false)).map_err(error::io("note a partial file"))
     }
 }
 
-/// What an earlier run left of this key, if it can be trusted.
+/// What an earlier run left of this key, if it can be trusted. A part with a second name may be a file of somebody else's,
+/// and would be written into.
 fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
-    let note: Note = serde_json::from_slice(&fs::read(shared.layout.note(key)).ok()?).ok()?;
-    let length = fs::metadata(shared.layout.part(key)).ok()?.len();
-    let trusted = if note.boot_id == shared.boot_id { length } else { length.min(note.durable_bytes) };
+    let note: Note = serde_json::from_slice(&shared.cache.read(&shared.layout.note(key)).ok()?).ok()?;
+    let part = shared.cache.look(&shared.layout.part(key)).ok()??;
+    if !part.is_plain || part.links > 1 {
+        return None;
+    }
+    let trusted = if note.boot_id == shared.boot_id { part.bytes } else { part.bytes.min(note.durable_bytes) };
     let bytes = note.total.map_or(trusted, |total| trusted.min(total));
     let mark = note.marks.into_iter().rfind(|mark| mark.bytes <= bytes);
     (bytes > 0).then_some(Kept { bytes, validator: note.validator, total: note.total, mark })
@@ -321,18 +324,18 @@ fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
 
 /// A new file for a fresh start, so that readers of the old one keep theirs; the old one cut to `from` to go on.
 fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File, StoreError> {
-    let path = shared.layout.part(key);
+    let part = shared.layout.part(key);
     let file = if from == 0 {
         remove_part(shared, key)?;
-        shared.layout.create()?;
-        OpenOptions::new().read(true).write(true).create_new(true).open(&path)
+        shared.make_work_folder()?;
+        shared.cache.create(&part)
     } else {
-        OpenOptions::new().read(true).write(true).open(&path).and_then(|file| file.set_len(from).map(|()| file))
+        shared.cache.open_to_write(&part).and_then(|file| file.set_len(from).map(|()| file))
     };
     let file = file.map_err(error::io("open a partial file"))?;
     if from > 0 {
         // The note will say that so many bytes survive a power cut.
-        file.sync_data().map_err(error::io("flush a partial file"))?;
+        flush(&file).map_err(error::io("flush a partial file"))?;
     }
     note.write(shared, key)?;
     Ok(file)
@@ -340,7 +343,7 @@ fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File,
 
 /// The note goes first: bytes without one are worth nothing.
 pub(super) fn remove_part(shared: &Shared, key: &Key) -> Result<(), StoreError> {
-    let gone = |path: &Path| remove(path).map_err(error::io("remove a partial file"));
+    let gone = |spot: &Spot| patiently(|| shared.cache.remove(spot)).map_err(error::io("remove a partial file"));
     gone(&shared.layout.note(key))?;
     gone(&shared.layout.part(key))?;
     gone(&shared.layout.staged(key))
@@ -356,7 +359,7 @@ fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), St
     evict::after_full(shared, &mut shared.catalog(), ROOM_WHEN_FULL_BYTES);
     file.write_all_at(bytes, at).map_err(|error: io::Error| {
         if is_full(&error) {
-            let have_bytes = drive::free_bytes(shared.layout.cache()).unwrap_or(0);
+            let have_bytes = shared.cache.space().map_or(0, |(free, _)| free);
             StoreError::DiskFull { need_bytes: bytes.len() as u64, have_bytes, limit: SpaceLimit::Drive }
         } else {
             error::io("write a partial file")(error)

@@ -12,7 +12,9 @@
 //! | [`evict`] | what leaves when the budget is full |
 //! | [`recover`], [`tidy`] | what an earlier run, or somebody else, left on the drive |
 //! | [`drive`] | what the drive can do |
+//! | [`beneath`] | how a name on the drive is reached, which others write to |
 
+mod beneath;
 pub mod catalog;
 mod drive;
 mod error;
@@ -29,9 +31,8 @@ mod sidecar;
 mod start;
 mod tidy;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub use reader::{Published, READ_BYTES, Reader};
 pub use sidecar::Sidecar;
 pub use tidy::{Owner, Tidied};
 
+use beneath::Cache;
 use catalog::Catalog;
 use error::io;
 use in_use::InUse;
@@ -92,6 +94,7 @@ pub struct Store {
 pub(crate) struct Shared {
     config: StoreConfig,
     layout: Layout,
+    cache: Cache,
     /// Whoever runs SQL, or moves a published file, holds this. Only threads that may wait take it, and only while they
     /// work: a task that held it while it waited for such a thread would wait for ever once all of them wait for it.
     catalog: Mutex<Catalog>,
@@ -106,6 +109,16 @@ impl Shared {
     fn catalog(&self) -> MutexGuard<'_, Catalog> {
         // A panic in the middle of a change rolled its transaction back.
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes an ordinary user may still write to the drive; `None` where it does not say.
+    fn free_bytes(&self) -> Option<u64> {
+        self.cache.space().map(|(free, _)| free)
+    }
+
+    /// Somebody may have removed it.
+    fn make_work_folder(&self) -> Result<(), StoreError> {
+        self.cache.make_folder(self.layout.work()).map_err(io("make the work folder inside cache.dir"))
     }
 }
 
@@ -130,16 +143,12 @@ impl Store {
         start::open(config, start::Access::LookOnly).map(|shared| Self { shared: Arc::new(shared) })
     }
 
-    /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start. `check` tells whether
-    /// audio is whole, given its extension and the length it should have; its errors are the drive's.
+    /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start.
     /// # Errors
     /// The drive's or the catalog's own; what was done stays done.
-    pub async fn tidy(
-        &self,
-        check: impl Fn(&File, &str, Option<Duration>) -> std::io::Result<Option<Checked>> + Send + 'static,
-    ) -> Result<Tidied, StoreError> {
+    pub async fn tidy(&self) -> Result<Tidied, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || tidy::run(&shared, &check)).await
+        blocking(move || tidy::run(&shared)).await
     }
 
     /// Tries what publishing needs of the drive.
@@ -147,14 +156,15 @@ impl Store {
     /// Only if the runtime is shutting down.
     pub async fn probe_drive(&self) -> Result<DriveReport, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || Ok(drive::probe(shared.layout.work(), shared.config.min_free_bytes))).await
+        blocking(move || Ok(drive::probe(&shared.cache, shared.layout.work(), shared.config.min_free_bytes))).await
     }
 
     /// Reads every sidecar into the catalog; returns how many songs were found.
     /// # Errors
     /// The catalog's own.
     pub async fn rebuild(&self) -> Result<usize, StoreError> {
-        self.with(recover::rebuild).await
+        let shared = Arc::clone(&self.shared);
+        blocking(move || recover::rebuild(&shared)).await
     }
 
     /// Hashes every finished file; `false` for those that were not as published, which are evicted.
@@ -188,7 +198,7 @@ impl Store {
     #[must_use]
     pub fn scratch(&self, name: &str) -> PathBuf {
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        self.shared.layout.work().join(format!("scratch-{}-{name}", std::process::id()))
+        self.shared.layout.scratch(&format!("scratch-{}-{name}", std::process::id()))
     }
 
     /// `Cache_Path`: where the finished file will stand, as the client sees it.
@@ -200,7 +210,7 @@ impl Store {
     /// The same on this machine.
     #[must_use]
     pub fn local_path(&self, key: &Key, ext: &str) -> PathBuf {
-        self.shared.layout.audio(key, ext)
+        self.shared.layout.local_path(key, ext)
     }
 }
 
@@ -213,11 +223,18 @@ impl Store {
     /// [`StoreError::QueueFull`]; [`StoreError::DiskFull`] when the drive can never hold any of those newly queued; or the
     /// catalog's own: then none was accepted.
     pub async fn accept_within(&self, songs: Vec<Accepted>, room: usize) -> Result<Vec<AcceptedRow>, StoreError> {
-        self.with(move |shared, catalog| {
-            // By its length: whoever opens a file looks more closely, and a whole list waits for this.
-            let whole = |row: &Row| tidy::looks_whole(shared, row);
-            let most = evict::Most::of(shared, catalog)?;
-            catalog.accept(&songs, room, most, whole, Timestamp::now())
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            // By its length: whoever opens a file looks more closely, and a whole list waits for this. What becomes ready
+            // after the look was just published.
+            let tracks = songs.iter().map(|song| song.key.track());
+            let broken: HashSet<Key> = {
+                let ready = shared.catalog().ready_of(tracks)?;
+                ready.into_iter().filter(|row| !tidy::looks_whole(&shared, row)).map(|row| row.key).collect()
+            };
+            let mut catalog = shared.catalog();
+            let most = evict::Most::of(&shared, &catalog)?;
+            catalog.accept(&songs, room, most, |row| !broken.contains(&row.key), Timestamp::now())
         })
         .await
     }
@@ -320,11 +337,12 @@ impl Store {
     /// # Errors
     /// The catalog's own.
     pub async fn pending(&self) -> Result<Vec<Row>, StoreError> {
-        self.with(|shared, catalog| {
-            let rows = catalog.pending()?;
-            match recover::interrupted(shared, catalog, &rows)? {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let rows = shared.catalog().pending()?;
+            match recover::interrupted(&shared, &rows)? {
                 0 => Ok(rows),
-                _ => catalog.pending(),
+                _ => shared.catalog().pending(),
             }
         })
         .await
@@ -349,7 +367,7 @@ impl Store {
     /// The catalog's own.
     pub async fn stats(&self) -> Result<Stats, StoreError> {
         self.with(|shared, catalog| {
-            let free_bytes = drive::free_bytes(shared.layout.cache());
+            let free_bytes = shared.free_bytes();
             let StoreConfig { max_bytes, min_free_bytes, .. } = shared.config;
             Ok(Stats { max_bytes, min_free_bytes, free_bytes, ..catalog.stats()? })
         })
@@ -442,8 +460,8 @@ impl Store {
         let row = self.row(key).await?.filter(|row| row.state == State::Ready).ok_or(StoreError::Gone)?;
         let (shared, looked_at) = (Arc::clone(&self.shared), row.clone());
         // Not with the catalog in hand: a file that was touched is hashed, and the drive may take its time.
-        let standing = blocking(move || tidy::standing(&shared, &looked_at)).await?;
-        self.with(move |shared, catalog| open_published(shared, catalog, row, standing)).await
+        let (standing, file) = blocking(move || tidy::open_standing(&shared, &looked_at)).await?;
+        self.with(move |shared, catalog| open_published(shared, catalog, row, standing, file)).await
     }
 }
 
@@ -452,6 +470,7 @@ fn open_published(
     catalog: &mut Catalog,
     seen: Row,
     standing: Standing,
+    file: Option<File>,
 ) -> Result<Published, StoreError> {
     let key = &seen.key;
     let row = catalog.row(key)?.filter(|row| row.state == State::Ready).ok_or(StoreError::Gone)?;
@@ -462,18 +481,9 @@ fn open_published(
     if let Standing::Touched { mtime_ns } = standing {
         catalog.note_mtime(key, mtime_ns)?;
     }
-    let opened = match standing {
-        Standing::Whole | Standing::Touched { .. } => File::open(shared.layout.audio(key, &row.ext)),
-        Standing::Missing | Standing::Changed => Err(NotFound.into()),
-    };
-    let file = match opened {
-        Ok(file) => file,
-        // It may also have been taken away after it was looked at.
-        Err(error) if error.kind() == NotFound => {
-            evict::evict(shared, catalog, &tidy::file_of(&row), State::Evicted)?;
-            return Err(StoreError::Gone);
-        }
-        Err(error) => return Err(io("open a file")(error)),
+    let Some(file) = file else {
+        evict::evict(shared, catalog, &tidy::file_of(&row), State::Evicted)?;
+        return Err(StoreError::Gone);
     };
     touch(catalog, key)?;
     let size_bytes = row.size_bytes.unwrap_or(0);

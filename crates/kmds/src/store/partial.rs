@@ -4,10 +4,11 @@
 //! Hides the channel that carries progress. Never decides what to fetch, never writes: the lease does.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::error::StoreError;
 use super::key::{Key, etag};
 
 /// How far a file has come.
@@ -31,20 +32,39 @@ pub enum Outcome {
     Restarted,
 }
 
-/// A growing file: one writer, many readers. Readers keep the open file, so neither the rename at publishing nor an
-/// eviction disturbs them.
+/// The open file that a writer and its readers share. It is let go of while the file is renamed (there are drives that
+/// rename no open file), and is the renamed one afterwards, so that readers go on.
+#[derive(Debug)]
+pub(super) struct Held(Mutex<Option<Arc<File>>>);
+
+impl Held {
+    /// `None` while the file gets its name.
+    pub(super) fn file(&self) -> Option<Arc<File>> {
+        self.lock().clone()
+    }
+
+    fn set(&self, file: Option<Arc<File>>) {
+        *self.lock() = file;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<File>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A growing file: one writer, many readers. Readers keep it open, so that an eviction does not disturb them.
 #[derive(Debug)]
 pub struct Partial {
     key: Key,
     validator: String,
-    file: Arc<File>,
+    held: Arc<Held>,
     progress: watch::Sender<Progress>,
 }
 
 impl Partial {
     pub(super) fn new(key: Key, validator: String, file: File, written: u64, total: Option<u64>) -> Self {
         let progress = watch::Sender::new(Progress { written, total, done: None });
-        Self { key, validator, file: Arc::new(file), progress }
+        Self { key, validator, held: Arc::new(Held(Mutex::new(Some(Arc::new(file))))), progress }
     }
 
     #[must_use]
@@ -76,9 +96,24 @@ impl Partial {
     }
 
     /// The open file, to check what has been written.
-    #[must_use]
-    pub fn file(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+    /// # Errors
+    /// [`StoreError::Gone`] while it gets its final name.
+    pub fn file(&self) -> Result<Arc<File>, StoreError> {
+        self.held.file().ok_or(StoreError::Gone)
+    }
+
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
+    }
+
+    /// Closes the file, as soon as no read is under way.
+    pub(super) fn close(&self) {
+        self.held.set(None);
+    }
+
+    /// The same file, under another name.
+    pub(super) fn reopened(&self, file: File) {
+        self.held.set(Some(Arc::new(file)));
     }
 
     pub(super) fn grew(&self, written: u64) {

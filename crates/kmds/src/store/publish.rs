@@ -2,31 +2,31 @@
 //!
 //! Owns the order of the steps. Never checks audio: the caller has.
 //!
-//! 1. flush the bytes; hash them; stage the sidecar in the work folder
-//! 2. remove the sidecar of a file that is about to be replaced
-//! 3. rename the audio to its final name
+//! 1. flush the bytes; hash them; stage the sidecar in the work folder; close the file
+//! 2. remove the sidecar of a file of ours that is about to be replaced
+//! 3. rename the audio to its final name; where somebody else's file stands there, leave it and fail
 //! 4. rename the sidecar beside it
 //! 5. the row becomes ready; readers are told
 //!
 //! After a kill between 3 and 5 the staged sidecar or the one in place says what happened: see [`super::recover`].
 //! No owner is changed, nothing is locked, nothing is hard-linked: network drives and FAT need none of it.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::Path;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Track};
 
-use super::catalog::{ReadyFile, Row};
+use super::beneath::{flush, patiently, patiently_if};
+use super::catalog::{Catalog, ReadyFile, Row, State};
 use super::error::{StoreError, io};
 use super::key::{Key, content_type, etag};
-use super::layout::{if_there, remove, sync_folder, write_whole};
+use super::layout::Layout;
 use super::lease::{Lease, remove_part};
 use super::partial::{Outcome, Partial};
 use super::sidecar::Sidecar;
-use super::{Shared, blocking, evict};
+use super::{Shared, blocking, evict, recover};
 
 /// What checking the audio found (by the caller: the store does not read containers).
 #[derive(Debug, Clone, PartialEq)]
@@ -77,20 +77,44 @@ impl Lease {
 }
 
 fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result<Row, StoreError> {
-    let (key, written) = (partial.key(), partial.progress().written);
+    let key = partial.key();
     if content_type(&publish.ext).is_none() {
         return Err(StoreError::Io { what: "publish a file of this kind".to_owned(), source: unknown_extension() });
     }
-    let file = partial.file();
-    // A write whose future was dropped may have left more than was counted.
-    file.set_len(written).and_then(|()| file.sync_all()).map_err(io("flush a finished file"))?;
-    let part = shared.layout.part(key);
-    let ready = ReadyFile {
+    let mut ready = finish(partial, publish)?;
+    let mine = Sidecar::new(&publish.track, &ready).to_json();
+    may_replace(shared, key, &publish.ext)?;
+    let staged = shared.layout.staged(key);
+    patiently(|| shared.cache.write_whole(&staged, &mine, true)).map_err(io("stage a sidecar"))?;
+    shared.cache.make_folder(&Layout::site(key.track().site())).map_err(io("make the site's folder"))?;
+    partial.close();
+    // Between two tries others may have the catalog.
+    let moved = || move_both(shared, &mut shared.catalog(), partial, publish, &mut ready);
+    let row = patiently_if(StoreError::is_busy, moved)?;
+    // Some drives show a new name late.
+    if let Ok(file) = patiently_if(|_| true, || shared.cache.open(&Layout::audio(key, &publish.ext))) {
+        partial.reopened(file);
+    }
+    Ok(row)
+}
+
+/// Flushes and hashes what was written, and says what it is.
+fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError> {
+    let (key, written, file) = (partial.key(), partial.progress().written, partial.file()?);
+    let length = || file.metadata().map_err(io("read a finished file's time"));
+    // A write whose future was dropped may have left more than was counted. It also gives the file its time, by which
+    // another one of this length is told from it.
+    match file.set_len(written) {
+        Err(_) if length()?.len() == written => {}
+        cut => cut.map_err(io("flush a finished file"))?,
+    }
+    flush(&file).map_err(io("flush a finished file"))?;
+    Ok(ReadyFile {
         key: key.clone(),
         ext: publish.ext.clone(),
         size_bytes: written,
-        sha256: sha256(&part)?,
-        mtime_ns: mtime_ns(&file.metadata().map_err(io("read a finished file's time"))?),
+        sha256: sha256(&file)?,
+        mtime_ns: mtime_ns(&length()?),
         etag: etag(key, partial.validator(), written),
         validator: partial.validator().to_owned(),
         stream: publish.stream.clone(),
@@ -100,31 +124,66 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
         duration_ms: publish.checked.duration.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
         published_at: to_the_millisecond(Timestamp::now()),
         human_name: publish.human_name.clone(),
-    };
-    let staged = shared.layout.staged(key);
-    let sidecar = Sidecar::new(&publish.track, &ready).to_json();
-    write_whole(&staged, &staged.with_extension("staged-new"), &sidecar, true).map_err(io("stage a sidecar"))?;
-    let audio = shared.layout.audio(key, &publish.ext);
-    let folder = audio.parent().unwrap_or_else(|| shared.layout.cache());
-    fs::create_dir_all(folder).map_err(io("make the site's folder"))?;
+    })
+}
 
-    let mut catalog = shared.catalog();
-    let beside = shared.layout.sidecar(key, &publish.ext);
-    remove(&beside).map_err(io("remove an old sidecar"))?;
-    fs::rename(&part, &audio).map_err(io("publish a file"))?;
-    let noted = fs::rename(&staged, &beside).map_err(io("publish a sidecar")).and_then(|()| {
-        sync_folder(folder);
+/// Whether what stands under the final name, if anything, is ours: its sidecar, the one that was staged for it, a ready
+/// row, or the hash of any row of its song says so.
+/// # Errors
+/// [`StoreError::Foreign`]: it stays.
+fn may_replace(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> {
+    let there = shared.cache.look(&Layout::audio(key, ext)).map_err(io("look at a file"))?;
+    let Some(there) = there.filter(|there| there.is_plain || there.is_folder) else { return Ok(()) };
+    let names_it = |spot| shared.cache.read(&spot).is_ok_and(|text| Sidecar::is_of(&text, key, ext));
+    if there.is_plain && (names_it(Layout::sidecar(key, ext)) || names_it(shared.layout.staged(key))) {
+        return Ok(());
+    }
+    let rows = shared.catalog().rows_of(key.track())?;
+    let is_ready = |row: &Row| row.state == State::Ready && row.key.file_name(&row.ext) == key.file_name(ext);
+    let hash = if rows.iter().any(is_ready) { None } else { recover::hash_of(shared, key, ext)? };
+    let was_ours = |hash| rows.iter().any(|row| row.sha256.as_ref() == Some(&hash));
+    if there.is_plain && hash.is_none_or(was_ours) {
+        return Ok(());
+    }
+    Err(StoreError::Foreign { file: key.relative_path(ext) })
+}
+
+/// Steps 2 to 5. On an error the audio is where it was, and what stood in its place has its sidecar.
+fn move_both(
+    shared: &Shared,
+    catalog: &mut Catalog,
+    partial: &Partial,
+    publish: &Publish,
+    ready: &mut ReadyFile,
+) -> Result<Row, StoreError> {
+    let (cache, key) = (&shared.cache, partial.key());
+    let (part, staged) = (shared.layout.part(key), shared.layout.staged(key));
+    let (audio, beside) = (Layout::audio(key, &publish.ext), Layout::sidecar(key, &publish.ext));
+    let before = cache.read(&beside).ok();
+    cache.remove(&beside).map_err(io("remove an old sidecar"))?;
+    if let Err(error) = cache.rename(&part, &audio) {
+        if let Some(text) = before {
+            let _ = cache.write_whole(&beside, &text, false);
+        }
+        return Err(io("publish a file")(error));
+    }
+    // Some drives give a file its time when it is closed.
+    if let Ok(Some(found)) = cache.look(&audio) {
+        ready.mtime_ns = found.mtime_ns;
+    }
+    let noted = cache.rename(&staged, &beside).map_err(io("publish a sidecar")).and_then(|()| {
+        cache.sync_folder(&Layout::site(key.track().site()));
         catalog.keep_track(&publish.track)?;
-        catalog.set_ready(&ready)
+        catalog.set_ready(ready)
     });
     if let Err(error) = noted {
         // A failed song has no file; should the drive refuse this too, the next start adopts what stands there.
-        let _ = remove(&beside);
-        let _ = fs::rename(&audio, &part);
+        let _ = cache.remove(&beside);
+        let _ = cache.rename(&audio, &part);
         return Err(error);
     }
-    let _ = remove(&shared.layout.note(key));
-    evict::after_publish(shared, &mut catalog, key);
+    let _ = cache.remove(&shared.layout.note(key));
+    evict::after_publish(shared, catalog, key);
     catalog.row(key)?.ok_or(StoreError::Gone)
 }
 
@@ -138,33 +197,21 @@ fn to_the_millisecond(time: Timestamp) -> Timestamp {
 }
 
 /// Lower-case hex of the whole file.
-pub(super) fn sha256(path: &Path) -> Result<String, StoreError> {
-    let mut file = File::open(path).map_err(io("read a file back"))?;
+pub(super) fn sha256(file: &File) -> Result<String, StoreError> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let mut buffer = vec![0; 64 << 10];
+    let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
     loop {
-        let read = file.read(&mut buffer).map_err(io("read a file back"))?;
+        let read = file.read_at(&mut buffer, at).map_err(io("read a file back"))?;
         if read == 0 {
             break;
         }
         context.update(buffer.get(..read).unwrap_or_default());
+        at += read as u64;
     }
     Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Modification time in nanoseconds since 1970, as the drive says.
-pub(super) fn mtime_ns(metadata: &fs::Metadata) -> i64 {
-    use std::os::unix::fs::MetadataExt as _;
+pub(super) fn mtime_ns(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
-}
-
-/// What the sidecar of this file says, if the file beside it has the length it tells of.
-/// # Errors
-/// [`StoreError::Io`] when the drive does not answer: then nothing is known.
-pub(super) fn read_beside(shared: &Shared, key: &Key, ext: &str) -> Result<Option<(Track, ReadyFile)>, StoreError> {
-    let (beside, audio) = (shared.layout.sidecar(key, ext), shared.layout.audio(key, ext));
-    let Some(text) = if_there(fs::read(beside)).map_err(io("read a sidecar"))? else { return Ok(None) };
-    let Some(metadata) = if_there(fs::metadata(audio)).map_err(io("look at a file"))? else { return Ok(None) };
-    let sidecar = Sidecar::parse(&text).filter(|it| metadata.is_file() && metadata.len() == it.size_bytes);
-    Ok(sidecar.and_then(|sidecar| sidecar.to_rows(key, ext, mtime_ns(&metadata))))
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::error::{StoreError, io};
 use super::in_use::ReadHold;
-use super::partial::{Outcome, Partial, Progress};
+use super::partial::{Held, Outcome, Partial, Progress};
 use super::{blocking, catalog::Row};
 
 /// Most bytes one read hands out, and so what a listener costs (ARCHITECTURE.md, "Where memory goes").
@@ -25,11 +25,17 @@ pub const READ_BYTES: usize = 64 << 10;
 /// reader goes on with what it has open.
 #[derive(Debug)]
 pub struct Reader {
-    file: Arc<File>,
+    source: Source,
     extent: Extent,
     /// The file system answers reads without waiting (`RWF_NOWAIT`); found out at the first read.
     nowait: bool,
     hold: ReadHold,
+}
+
+#[derive(Debug)]
+enum Source {
+    Own(Arc<File>),
+    Shared(Arc<Held>),
 }
 
 #[derive(Debug)]
@@ -40,11 +46,12 @@ enum Extent {
 
 impl Reader {
     pub(super) fn whole(file: File, size_bytes: u64, hold: ReadHold) -> Self {
-        Self { file: Arc::new(file), extent: Extent::Whole(size_bytes), nowait: true, hold }
+        Self { source: Source::Own(Arc::new(file)), extent: Extent::Whole(size_bytes), nowait: true, hold }
     }
 
     pub(super) fn growing(partial: &Partial, hold: ReadHold) -> Self {
-        Self { file: partial.file(), extent: Extent::Growing(partial.subscribe()), nowait: true, hold }
+        let (source, extent) = (Source::Shared(partial.held()), Extent::Growing(partial.subscribe()));
+        Self { source, extent, nowait: true, hold }
     }
 
     /// The file itself, for those who read all over it; it stays readable whatever becomes of its name.
@@ -65,7 +72,8 @@ impl Reader {
         if wanted == 0 {
             return Ok(Bytes::new());
         }
-        let bytes = self.fetch(offset, wanted).await?;
+        let file = self.open_file().await?;
+        let bytes = self.fetch(file, offset, wanted).await?;
         if bytes.is_empty() { Err(StoreError::Gone) } else { Ok(bytes) }
     }
 
@@ -87,10 +95,25 @@ impl Reader {
         }
     }
 
-    async fn fetch(&mut self, offset: u64, wanted: usize) -> Result<Bytes, StoreError> {
+    /// The file, once it has its final name if it is just getting that.
+    async fn open_file(&mut self) -> Result<Arc<File>, StoreError> {
+        let held = match &self.source {
+            Source::Own(file) => return Ok(Arc::clone(file)),
+            Source::Shared(held) => held,
+        };
+        if let Some(file) = held.file() {
+            return Ok(file);
+        }
+        if let Extent::Growing(progress) = &mut self.extent {
+            let _ = progress.wait_for(|progress| progress.done.is_some()).await;
+        }
+        held.file().ok_or(StoreError::Gone)
+    }
+
+    async fn fetch(&mut self, file: Arc<File>, offset: u64, wanted: usize) -> Result<Bytes, StoreError> {
         if self.nowait {
             let mut buffer = vec![0; wanted];
-            match preadv2(&*self.file, &mut [IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
+            match preadv2(&*file, &mut [IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
                 Ok(read) => {
                     buffer.truncate(read);
                     return Ok(Bytes::from(buffer));
@@ -100,7 +123,6 @@ impl Reader {
                 Err(_) => self.nowait = false,
             }
         }
-        let file = Arc::clone(&self.file);
         blocking(move || {
             let mut buffer = vec![0; wanted];
             let read = file.read_at(&mut buffer, offset).map_err(io("read a file"))?;

@@ -1,73 +1,64 @@
 //! Picking up what an earlier run left behind.
 //!
 //! Owns reading the drive back into the catalog: publishes that a kill interrupted, and all of it when the catalog was lost.
-//! Never checks audio; believes a sidecar only when the file beside it is the one it tells of.
+//! Believes nobody but our own sidecars and rows, and those only when the file beside them is the one they tell of: what
+//! they do not tell of is not ours. Never checks audio, never reads a file with the catalog in hand.
 
 use std::collections::HashSet;
-use std::fs;
 
-use kmds_extract::Site;
+use kmds_extract::{Site, Track};
 
 use super::Shared;
-use super::catalog::{Catalog, Row};
-use super::error::StoreError;
+use super::beneath::{Found, if_there, is_away, is_not_ours, patiently};
+use super::catalog::{Catalog, ReadyFile, Row, State};
+use super::error::{StoreError, io};
 use super::key::{Key, extensions, parse_file_name};
-use super::layout::remove;
+use super::layout::Layout;
 use super::lease::remove_part;
-use super::publish::{read_beside, sha256};
+use super::publish::sha256;
 use super::sidecar::Sidecar;
 
 pub(super) const SITES: [Site; 4] = [Site::YouTube, Site::SoundCloud, Site::Bandcamp, Site::Other];
 
 /// Names in a site's folder; none if there is no such folder.
 pub(super) fn names_in(shared: &Shared, site: Site) -> HashSet<String> {
-    let Ok(entries) = fs::read_dir(shared.layout.cache().join(site.as_str())) else { return HashSet::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    shared.cache.names(&Layout::site(site)).unwrap_or_default().into_iter().collect()
 }
 
 /// Finishes, for songs that the catalog thinks unfinished, what a kill left undone between rename and row.
 /// Returns how many turned out to be published.
-pub(super) fn interrupted(shared: &Shared, catalog: &mut Catalog, pending: &[Row]) -> Result<usize, StoreError> {
+pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, StoreError> {
     if pending.is_empty() {
         return Ok(0);
-    }
-    for row in pending.iter().filter(|row| !shared.in_use.is_writing(&row.key)) {
-        place_staged(shared, &row.key);
     }
     let names: Vec<(Site, HashSet<String>)> = SITES.map(|site| (site, names_in(shared, site))).into();
     let mut found = 0;
     for row in pending.iter().filter(|row| !shared.in_use.is_writing(&row.key)) {
         let Some((_, names)) = names.iter().find(|(site, _)| *site == row.key.track().site()) else { continue };
-        for ext in extensions().filter(|ext| names.contains(&format!("{}.json", row.key.file_name(ext)))) {
-            found += usize::from(unless_unread(adopt_own(shared, catalog, &row.key, ext), &row.key)?);
+        for ext in extensions().filter(|ext| names.contains(&row.key.file_name(ext))) {
+            let taken = place_staged(shared, &row.key, ext).and_then(|()| adopt_own(shared, &row.key, ext));
+            found += usize::from(unless_unread(taken, &row.key)?);
         }
     }
     Ok(found)
 }
 
-/// A staged sidecar whose part file is gone belongs to audio that was renamed already: it follows. Any other is stale.
-fn place_staged(shared: &Shared, key: &Key) {
+/// A staged sidecar whose audio was renamed already follows it. Any other is left: the next publish of its song replaces it.
+pub(super) fn place_staged(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> {
     let staged = shared.layout.staged(key);
-    let Ok(text) = fs::read(&staged) else { return };
-    let renamed = !shared.layout.part(key).exists();
-    let placed = renamed && Sidecar::parse(&text).is_some_and(|sidecar| place(shared, key, &sidecar));
-    if !placed {
-        let _ = remove(&staged);
+    let Ok(text) = shared.cache.read(&staged) else { return Ok(()) };
+    let Some(found) = shared.cache.look(&Layout::audio(key, ext)).map_err(io("look at a file"))? else { return Ok(()) };
+    let Some((_, file)) = fitting(&text, found, key, ext) else { return Ok(()) };
+    if hash_of(shared, key, ext)? == Some(file.sha256) {
+        patiently(|| shared.cache.rename(&staged, &Layout::sidecar(key, ext))).map_err(io("publish a sidecar"))?;
     }
-}
-
-fn place(shared: &Shared, key: &Key, sidecar: &Sidecar) -> bool {
-    let Some(ext) = extensions().find(|ext| key.file_name(ext) == sidecar.file) else { return false };
-    let audio = shared.layout.audio(key, ext);
-    let same = fs::metadata(&audio).is_ok_and(|found| found.len() == sidecar.size_bytes)
-        && sha256(&audio).is_ok_and(|found| found == sidecar.sha256);
-    same && fs::rename(shared.layout.staged(key), shared.layout.sidecar(key, ext)).is_ok()
+    Ok(())
 }
 
 /// Takes a file for its own row, if the sidecar says it is that rendition's and the bytes are the ones hashed.
-fn adopt_own(shared: &Shared, catalog: &mut Catalog, key: &Key, ext: &str) -> Result<bool, StoreError> {
+fn adopt_own(shared: &Shared, key: &Key, ext: &str) -> Result<bool, StoreError> {
     let Some((_, file)) = read_beside(shared, key, ext)? else { return Ok(false) };
-    if file.key != *key || !adopt(shared, catalog, key, ext, Trust::Hash)? {
+    if file.key != *key || !adopt(shared, key, ext, Trust::Hash)? {
         return Ok(false);
     }
     remove_part(shared, key)?;
@@ -83,19 +74,55 @@ pub(super) enum Trust {
 }
 
 /// Makes the file that stands under this name ready in the catalog, by its sidecar. `false` if that is not to be believed.
-pub(super) fn adopt(
-    shared: &Shared,
-    catalog: &mut Catalog,
-    found_as: &Key,
-    ext: &str,
-    trust: Trust,
-) -> Result<bool, StoreError> {
+pub(super) fn adopt(shared: &Shared, found_as: &Key, ext: &str, trust: Trust) -> Result<bool, StoreError> {
     let Some((track, file)) = read_beside(shared, found_as, ext)? else { return Ok(false) };
-    if trust == Trust::Hash && sha256(&shared.layout.audio(&file.key, &file.ext))? != file.sha256 {
+    if trust == Trust::Hash && hash_of(shared, found_as, ext)?.as_ref() != Some(&file.sha256) {
+        return Ok(false);
+    }
+    let mut catalog = shared.catalog();
+    if shared.in_use.is_writing(&file.key) {
+        // Asked for again while we read.
         return Ok(false);
     }
     catalog.keep_track(&track)?;
     catalog.set_ready(&file)?;
+    Ok(true)
+}
+
+/// What the sidecar of this file says, if the file beside it has the length it tells of.
+/// # Errors
+/// [`StoreError::Io`] when the drive does not answer: then nothing is known.
+pub(super) fn read_beside(shared: &Shared, key: &Key, ext: &str) -> Result<Option<(Track, ReadyFile)>, StoreError> {
+    let text = match shared.cache.read(&Layout::sidecar(key, ext)) {
+        // A link, a pipe, three gigabytes: no sidecar of ours.
+        Err(error) if error.raw_os_error().is_none() && !is_away(&error) => return Ok(None),
+        other => if_there(other).map_err(io("read a sidecar"))?,
+    };
+    let Some(text) = text else { return Ok(None) };
+    let found = shared.cache.look(&Layout::audio(key, ext)).map_err(io("look at a file"))?;
+    Ok(found.and_then(|found| fitting(&text, found, key, ext)))
+}
+
+fn fitting(text: &[u8], found: Found, key: &Key, ext: &str) -> Option<(Track, ReadyFile)> {
+    let sidecar = Sidecar::parse(text).filter(|it| found.is_plain && found.bytes == it.size_bytes)?;
+    sidecar.to_rows(key, ext, found.mtime_ns)
+}
+
+/// `None`: it is not there, or no plain file.
+pub(super) fn hash_of(shared: &Shared, key: &Key, ext: &str) -> Result<Option<String>, StoreError> {
+    match shared.cache.open(&Layout::audio(key, ext)) {
+        Err(error) if is_not_ours(&error) => Ok(None),
+        other => if_there(other).map_err(io("read a file back"))?.map(|file| sha256(&file)).transpose(),
+    }
+}
+
+/// Writes the lost sidecar of a ready row's file, as it was. The caller knows that the file is that row's.
+pub(super) fn describe_again(shared: &Shared, catalog: &Catalog, key: &Key) -> Result<bool, StoreError> {
+    let Some(row) = catalog.row(key)?.filter(|row| row.state == State::Ready) else { return Ok(false) };
+    let Some((track, file)) = catalog.track(key.track())?.zip(ReadyFile::of(&row, key)) else { return Ok(false) };
+    let (beside, temporary) = (Layout::sidecar(key, &row.ext), shared.layout.work().join("sidecar-new"));
+    let text = Sidecar::new(&track, &file).to_json();
+    shared.cache.write_over(&beside, &temporary, &text, true).map_err(io("write a sidecar"))?;
     Ok(true)
 }
 
@@ -111,14 +138,14 @@ fn unless_unread(adopted: Result<bool, StoreError>, key: &Key) -> Result<bool, S
 }
 
 /// Reads every sidecar of the drive into the catalog. Returns how many songs were found.
-pub(super) fn rebuild(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
+pub(super) fn rebuild(shared: &Shared) -> Result<usize, StoreError> {
     let mut found = 0;
     for site in SITES {
         let names = names_in(shared, site);
         for name in &names {
             let Some((key, ext)) = parse_file_name(site, name) else { continue };
             if names.contains(&format!("{name}.json")) {
-                found += usize::from(unless_unread(adopt(shared, catalog, &key, ext, Trust::Length), &key)?);
+                found += usize::from(unless_unread(adopt(shared, &key, ext, Trust::Length), &key)?);
             }
         }
     }

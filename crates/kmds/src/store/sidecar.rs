@@ -97,6 +97,11 @@ impl Sidecar {
         (sidecar.schema_version == SCHEMA_VERSION).then_some(sidecar)
     }
 
+    /// Whether this is the text of a sidecar of ours, of this file.
+    pub(super) fn is_of(text: &[u8], found_as: &Key, ext: &str) -> bool {
+        Self::parse(text).is_some_and(|sidecar| sidecar.to_rows(found_as, ext, 0).is_some())
+    }
+
     /// What the catalog holds of this file and its song; `None` if the sidecar contradicts `key`, the name it was found by.
     pub(super) fn to_rows(&self, found_as: &Key, ext: &str, mtime_ns: i64) -> Option<(Track, ReadyFile)> {
         let key = Key::from_slug(found_as.track().clone(), &self.rendition)?;

@@ -1,9 +1,10 @@
 //! Opening the store.
 //!
-//! Owns the state folder's lock, this instance's name, and what happens when the catalog is new or was damaged.
+//! Owns the state folder's lock, who may read it, this instance's name, and what happens when the catalog is new or was damaged.
 //! Never walks the cache folder, except to rebuild a lost catalog.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,10 +12,11 @@ use std::time::{Duration, Instant};
 use ring::rand::SecureRandom as _;
 use rustix::fs::{FlockOperation, flock};
 
+use super::beneath::{Cache, is_not_ours};
 use super::catalog::Catalog;
 use super::error::{StoreError, io};
 use super::in_use::InUse;
-use super::layout::{Layout, write_whole};
+use super::layout::Layout;
 use super::{Shared, StoreConfig, recover};
 
 /// A predecessor that is about to end is waited for.
@@ -31,12 +33,21 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
     let state_lock = if access == Access::Exclusive { Some(lock(&config.state_dir)?) } else { None };
     let instance = instance(&config.state_dir)?;
     let layout = Layout::new(&config.cache_dir, &config.state_dir, &instance);
-    layout.create()?;
-    let opened = Catalog::open(&config.state_dir.join("kmds.db"))?;
+    let cache = Cache::new(config.cache_dir.clone(), layout.work().clone());
+    match cache.take() {
+        // It may be put right while we run; until then nothing can be kept, and `/readyz` says so.
+        Err(error) if is_not_ours(&error) => tracing::warn!("{error}"),
+        taken => taken.map_err(io("make the work folder inside cache.dir"))?,
+    }
+    let database = config.state_dir.join("kmds.db");
+    make_private(&database)?;
+    let opened = Catalog::open(&database)?;
+    keep_private(&config.state_dir);
     let in_use = Arc::new(InUse::new(config.reader_pause));
     let shared = Shared {
         config,
         layout,
+        cache,
         catalog: Mutex::new(opened.catalog),
         in_use,
         boot_id: boot_id(),
@@ -44,7 +55,7 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
         _state_lock: state_lock,
     };
     if opened.empty {
-        let found = recover::rebuild(&shared, &mut shared.catalog())?;
+        let found = recover::rebuild(&shared)?;
         match &opened.set_aside {
             Some(aside) => tracing::warn!(
                 songs = found,
@@ -58,9 +69,48 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
     Ok(shared)
 }
 
+/// SQLite gives its other files the permissions of this one.
+fn make_private(database: &Path) -> Result<(), StoreError> {
+    let made = File::options().write(true).create_new(true).mode(0o600).open(database);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(io("make the catalog in state.dir")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the state folder holds is nobody else's business: which songs were asked for, what the sites gave us. An earlier
+/// release left it open. Files that are not ours by name and owner are left as they are.
+fn keep_private(state_dir: &Path) {
+    let ours = |name: &str| name.starts_with("kmds.db") || ["memory.json", "instance", "lock"].contains(&name);
+    let inside = fs::read_dir(state_dir).into_iter().flatten().flatten();
+    let files = inside.filter(|entry| entry.file_name().to_str().is_some_and(ours)).map(|entry| entry.path());
+    let narrowed: Vec<String> = [state_dir.to_owned()]
+        .into_iter()
+        .chain(files)
+        .filter(|path| narrow(path).unwrap_or(false))
+        .map(|path| path.display().to_string())
+        .collect();
+    if !narrowed.is_empty() {
+        tracing::info!(files = ?narrowed, "could be read by others on this machine; now only by the service's user");
+    }
+}
+
+/// Takes from others what they may do with this; `false` if that is nothing, or it is not ours.
+fn narrow(path: &Path) -> std::io::Result<bool> {
+    let about = fs::symlink_metadata(path)?;
+    let is_ours = about.uid() == rustix::process::geteuid().as_raw() && (about.is_file() || about.is_dir());
+    if !is_ours || about.mode() & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, Permissions::from_mode(about.mode() & 0o700))?;
+    Ok(true)
+}
+
 /// Two processes on one catalog would write the same partial files. The lock is the kernel's: it ends with the process.
 fn lock(state_dir: &Path) -> Result<File, StoreError> {
-    let file = File::options().create(true).truncate(false).write(true).open(state_dir.join("lock"));
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(state_dir.join("lock"));
     let file = file.map_err(io("open the lock in state.dir"))?;
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
@@ -92,8 +142,17 @@ fn instance(state_dir: &Path) -> Result<String, StoreError> {
         source: Arc::new(std::io::Error::other("no random numbers")),
     })?;
     let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_whole(&path, &state_dir.join("instance-new"), name.as_bytes(), true).map_err(io("write to state.dir"))?;
+    write_whole(&path, &state_dir.join("instance-new"), name.as_bytes()).map_err(io("write to state.dir"))?;
     Ok(name)
+}
+
+/// Writes a small file so that it is either the old or the new one, never half.
+fn write_whole(path: &Path, temporary: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    std::io::Write::write_all(&mut file, text)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(temporary, path)
 }
 
 /// Changes with each start of the machine; empty where the kernel does not tell, so that nothing unflushed is trusted.

@@ -1,23 +1,22 @@
 //! Making catalog and drive agree, after the start.
 //!
 //! Owns what becomes of partials nobody will continue, audio without a sidecar, sidecars without audio, rows without a
-//! file, and another instance's mark. Never touches a file it does not know, nor one that is being written.
+//! file, and another instance's mark. Never touches a file that is not ours, nor one that is being written.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::fs::File;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use kmds_extract::track::BandcampSource;
-use kmds_extract::{Site, Source, Track, TrackId};
+use kmds_extract::Site;
 use serde::{Deserialize, Serialize};
 
+use super::beneath::{Spot, if_there, is_not_ours, patiently};
 use super::catalog::{Candidate, ReadyFile, Row, State};
 use super::error::{StoreError, io};
-use super::key::{Key, etag, parse_file_name};
-use super::layout::{remove, write_whole};
-use super::publish::{Checked, mtime_ns, sha256};
+use super::key::{Key, parse_file_name};
+use super::layout::Layout;
+use super::publish::{mtime_ns, sha256};
 use super::recover::{self, Trust};
 use super::sidecar::Sidecar;
 use super::{Shared, evict};
@@ -31,19 +30,25 @@ const OTHERS_WORK_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Bytes of a failed song are kept so long for the next try: nobody comes for most of them.
 const FAILED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
+/// Files that are not ours are named in the log up to so many; the others are counted.
+const NAMED_FILES: usize = 20;
+
+/// Ends the names of files in a work folder. Whatever else lies there is not ours.
+const WORK_ENDS: [&str; 6] = [".part", ".note", ".staged", ".note-new", ".staged-new", "sidecar-new"];
+
 /// What [`super::Store::tidy`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tidied {
     pub partials_removed: usize,
     /// Files that stood on the drive and now have a row (and a sidecar).
     pub files_adopted: usize,
-    /// Audio without a sidecar that is not whole.
+    /// Audio of a deleted song, which the drive would not let go.
     pub files_removed: usize,
     pub sidecars_removed: usize,
     /// Rows whose file is gone or is not ours any more.
     pub rows_evicted: usize,
-    /// Not ours; left alone.
-    pub files_unknown: usize,
+    /// Not ours, as `site/name`; left alone.
+    pub files_unknown: Vec<String>,
     /// The drive did not give them; left alone.
     pub files_unread: usize,
     /// Who else marked this folder as its own.
@@ -60,32 +65,36 @@ pub struct Owner {
     pub started_at: String,
 }
 
-/// Tells whether a file is whole audio: the open file, its extension, and the length it should have. An error is the
-/// drive's, and says nothing about the file.
-pub(super) type Check<'a> = &'a dyn Fn(&File, &str, Option<Duration>) -> std::io::Result<Option<Checked>>;
-
-pub(super) fn run(shared: &Shared, check: Check<'_>) -> Result<Tidied, StoreError> {
+pub(super) fn run(shared: &Shared) -> Result<Tidied, StoreError> {
     let mut tidied = Tidied { other_owner: mark_folder(shared), ..Tidied::default() };
     tidied.partials_removed = sweep_partials(shared)?;
     remove_old_work(shared)?;
     check_rows(shared, &mut tidied)?;
     for site in recover::SITES {
-        check_folder(shared, site, check, &mut tidied)?;
+        check_folder(shared, site, &mut tidied)?;
     }
     tidied.rows_evicted += evict::expire(shared, &mut shared.catalog())?;
-    if tidied.files_unknown > 0 {
-        tracing::warn!(
-            files = tidied.files_unknown,
-            "the cache folder holds files that are not ours; they are left alone"
-        );
-    }
+    name_unknown(&mut tidied.files_unknown);
     Ok(tidied)
+}
+
+fn name_unknown(files: &mut [String]) {
+    if files.is_empty() {
+        return;
+    }
+    files.sort();
+    let named = files.get(..NAMED_FILES).unwrap_or(files);
+    tracing::warn!(
+        count = files.len(),
+        files = ?named,
+        "the cache folder holds files that are not ours; they are left alone, and songs of their names cannot be kept"
+    );
 }
 
 /// Puts our mark; returns whose was there.
 fn mark_folder(shared: &Shared) -> Option<Owner> {
-    let path = shared.layout.owner_mark();
-    let before: Option<Owner> = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let spot = Layout::owner_mark();
+    let before: Option<Owner> = shared.cache.read(&spot).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let other = before.filter(|owner| owner.instance != shared.instance);
     if let Some(other) = &other {
         tracing::warn!(
@@ -95,14 +104,15 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
             "another KMDS marked this cache folder as its own; nothing will break, but give each one its own cache.dir"
         );
     }
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let ours = Owner {
         instance: shared.instance.clone(),
         host: host.trim().to_owned(),
         started_at: Timestamp::now().to_string(),
     };
     let text = serde_json::to_vec_pretty(&ours).unwrap_or_default();
-    if let Err(error) = write_whole(&path, &shared.layout.work().join("owner-new"), &text, false) {
+    let temporary = shared.layout.work().join("owner-new");
+    if let Err(error) = patiently(|| shared.cache.write_over(&spot, &temporary, &text, false)) {
         tracing::warn!(%error, "the cache folder could not be marked as ours");
     }
     other
@@ -111,42 +121,56 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
 /// Removes partial files that nobody will go on with; returns how many.
 pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for entry in fs::read_dir(shared.layout.work()).map_err(io("list the work folder"))?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for name in shared.cache.names(shared.layout.work()).map_err(io("list the work folder"))? {
         let Some((song, kind)) = name.rsplit_once('.') else { continue };
         let Some(key) = Key::from_work_name(song) else { continue };
+        let spot = shared.layout.work().join(&name);
+        let is_young = is_younger(shared, &spot, FAILED_KEPT);
         // The lock keeps a lease from being published meanwhile.
         let catalog = shared.catalog();
         let state = catalog.row(&key.row_key())?.map(|row| row.state);
         let wanted = match state {
-            Some(State::Failed) => is_younger(&entry.path(), FAILED_KEPT),
+            Some(State::Failed) => is_young,
             state => state.is_some_and(State::is_pending),
         };
-        if !wanted && !shared.in_use.is_writing(&key) && remove(&entry.path()).is_ok() && kind == "part" {
+        if !wanted && !shared.in_use.is_writing(&key) && shared.cache.remove(&spot).is_ok() && kind == "part" {
             removed += 1;
         }
     }
     Ok(removed)
 }
 
+/// Removes work folders of instances that are gone: what an instance puts there, and the folder if nothing else is in it.
 fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
-    for entry in fs::read_dir(shared.layout.all_work()).map_err(io("list the work folders"))?.flatten() {
-        if entry.path() != shared.layout.work() && untouched_for(&entry.path(), OTHERS_WORK_KEPT) {
-            let _ = fs::remove_dir_all(entry.path());
+    let all = Layout::all_work();
+    for instance in shared.cache.names(&all).map_err(io("list the work folders"))? {
+        let folder = all.join(&instance);
+        let is_one = instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_one || folder == *shared.layout.work() || is_younger(shared, &folder, OTHERS_WORK_KEPT) {
+            continue;
         }
+        // A link among them is no folder, and has no names.
+        let Ok(names) = shared.cache.names(&folder) else { continue };
+        let files: Vec<Spot> = names.iter().map(|name| folder.join(name)).collect();
+        if files.iter().any(|file| is_younger(shared, file, OTHERS_WORK_KEPT)) {
+            continue;
+        }
+        for (_, file) in names.iter().zip(&files).filter(|(name, _)| is_work(name)) {
+            let _ = shared.cache.remove(file);
+        }
+        let _ = shared.cache.remove_folder(&folder);
     }
     Ok(())
 }
 
-/// Neither the folder nor a file in it changed for `age`.
-fn untouched_for(folder: &Path, age: Duration) -> bool {
-    let inside = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    inside.chain([folder.to_owned()]).all(|path| !is_younger(&path, age))
+fn is_work(name: &str) -> bool {
+    let begins = ["scratch-", "probe-", "owner-new"];
+    WORK_ENDS.iter().any(|end| name.ends_with(end)) || begins.iter().any(|begin| name.starts_with(begin))
 }
 
-fn is_younger(path: &Path, age: Duration) -> bool {
-    let changed = fs::metadata(path).and_then(|found| found.modified()).ok();
-    changed.and_then(|at| SystemTime::now().duration_since(at).ok()).is_none_or(|found| found < age)
+/// What cannot be looked at is held to be young.
+fn is_younger(shared: &Shared, spot: &Spot, age: Duration) -> bool {
+    !matches!(shared.cache.look(spot), Ok(Some(found)) if !found.is_younger_than(age))
 }
 
 /// Whether a ready row's file is on the drive as it was published.
@@ -164,40 +188,62 @@ pub(super) enum Standing {
 
 /// Whether a file of the right length is there, without reading it.
 pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
-    let found = fs::metadata(shared.layout.audio(&row.key, &row.ext));
-    match found {
-        Ok(metadata) => metadata.is_file() && Some(metadata.len()) == row.size_bytes,
-        // A drive that does not answer says nothing against the file.
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    match shared.cache.look(&Layout::audio(&row.key, &row.ext)) {
+        Ok(found) => found.is_some_and(|found| found.is_plain && Some(found.bytes) == row.size_bytes),
+        // A drive that does not answer says nothing against the file; a link in its way does.
+        Err(error) => !is_not_ours(&error),
     }
 }
 
 /// # Errors
 /// [`StoreError::Io`] when the drive does not answer: then nothing is known.
-pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {
-    let path = shared.layout.audio(&row.key, &row.ext);
-    let metadata = match fs::metadata(&path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standing::Missing),
-        Err(error) => return Err(io("look at a file")(error)),
+fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {
+    let found = match shared.cache.look(&Layout::audio(&row.key, &row.ext)) {
+        Err(error) if is_not_ours(&error) => return Ok(Standing::Changed),
+        found => found.map_err(io("look at a file"))?,
     };
-    if !metadata.is_file() || Some(metadata.len()) != row.size_bytes {
-        return Ok(Standing::Changed);
+    Ok(match found {
+        None => Standing::Missing,
+        Some(found) if !found.is_plain || Some(found.bytes) != row.size_bytes => Standing::Changed,
+        Some(found) if Some(found.mtime_ns) == row.mtime_ns => Standing::Whole,
+        Some(_) => open_standing(shared, row)?.0,
+    })
+}
+
+/// The same with the file, where it is whole: what is judged is what will be read.
+/// # Errors
+/// As [`standing`].
+pub(super) fn open_standing(shared: &Shared, row: &Row) -> Result<(Standing, Option<File>), StoreError> {
+    let file = match shared.cache.open(&Layout::audio(&row.key, &row.ext)) {
+        Err(error) if is_not_ours(&error) => return Ok((Standing::Changed, None)),
+        opened => if_there(opened).map_err(io("open a file"))?,
+    };
+    let Some(file) = file else { return Ok((Standing::Missing, None)) };
+    let metadata = file.metadata().map_err(io("look at a file"))?;
+    if Some(metadata.len()) != row.size_bytes {
+        return Ok((Standing::Changed, None));
     }
     let found = mtime_ns(&metadata);
     if Some(found) == row.mtime_ns {
-        return Ok(Standing::Whole);
+        return Ok((Standing::Whole, Some(file)));
     }
-    let same = match sha256(&path) {
-        Err(error) if error.is_missing() => return Ok(Standing::Missing),
-        found => Some(found?) == row.sha256,
-    };
-    Ok(if same { Standing::Touched { mtime_ns: found } } else { Standing::Changed })
+    Ok(match Some(sha256(&file)?) == row.sha256 {
+        true => (Standing::Touched { mtime_ns: found }, Some(file)),
+        false => (Standing::Changed, None),
+    })
 }
 
 fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
     each_ready(shared, |row| {
-        match standing(shared, &row)? {
+        let standing = match standing(shared, &row) {
+            Err(StoreError::Io { source, .. }) => {
+                tracing::warn!(%source, song = %row.key, "a file on the drive is left alone");
+                tidied.files_unread += 1;
+                return Ok(());
+            }
+            found => found?,
+        };
+        match standing {
             Standing::Whole => {}
             Standing::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
             Standing::Missing | Standing::Changed => tidied.rows_evicted += usize::from(evict_row(shared, &row)?),
@@ -238,7 +284,7 @@ pub(super) fn file_of(row: &Row) -> Candidate {
     }
 }
 
-fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidied) -> Result<(), StoreError> {
+fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), StoreError> {
     let names = recover::names_in(shared, site);
     let mut ready = HashSet::new();
     each_ready(shared, |row| {
@@ -247,15 +293,15 @@ fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidi
         }
         Ok(())
     })?;
-    let folder = shared.layout.cache().join(site.as_str());
+    let folder = Layout::site(site);
     let others = tidied.other_owner.is_some();
     for name in &names {
         let audio_name = name.strip_suffix(".json").unwrap_or(name);
         let Some((key, ext)) = parse_file_name(site, audio_name) else {
-            tidied.files_unknown += 1;
+            tidied.files_unknown.push(folder.join(name).to_string());
             continue;
         };
-        let in_hand = others && is_younger(&folder.join(name), OTHERS_GRACE);
+        let in_hand = others && is_younger(shared, &folder.join(name), OTHERS_GRACE);
         if in_hand || shared.in_use.is_writing_track(key.track()) {
             continue;
         }
@@ -264,7 +310,7 @@ fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidi
                 drop_orphan(shared, &key, ext, tidied)?;
             }
         } else if !(ready.contains(name) && names.contains(&format!("{name}.json"))) {
-            match check_file(shared, &key, ext, check, tidied) {
+            match check_file(shared, &key, ext, tidied) {
                 Err(error @ StoreError::Io { .. }) => {
                     tracing::warn!(%error, file = name, "a file on the drive is left alone");
                     tidied.files_unread += 1;
@@ -277,109 +323,72 @@ fn check_folder(shared: &Shared, site: Site, check: Check<'_>, tidied: &mut Tidi
 }
 
 fn drop_orphan(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Result<(), StoreError> {
+    let spot = Layout::sidecar(key, ext);
+    let is_ours = shared.cache.read(&spot).is_ok_and(|text| Sidecar::is_of(&text, key, ext));
     let _catalog = shared.catalog();
-    let path = shared.layout.sidecar(key, ext);
-    if shared.layout.audio(key, ext).exists() || !path.exists() {
+    if shared.in_use.is_writing_track(key.track()) || !matches!(shared.cache.look(&Layout::audio(key, ext)), Ok(None)) {
         return Ok(());
     }
-    if fs::read(&path).ok().and_then(|text| Sidecar::parse(&text)).is_none() {
-        tidied.files_unknown += 1;
+    if !is_ours {
+        tidied.files_unknown.push(spot.to_string());
         return Ok(());
     }
-    remove(&path).map_err(io("remove a sidecar"))?;
+    shared.cache.remove(&spot).map_err(io("remove a sidecar"))?;
     tidied.sidecars_removed += 1;
     Ok(())
 }
 
-/// A file that lacks its row, its sidecar or both.
-fn check_file(shared: &Shared, key: &Key, ext: &str, check: Check<'_>, tidied: &mut Tidied) -> Result<(), StoreError> {
-    let mut catalog = shared.catalog();
-    let audio = shared.layout.audio(key, ext);
-    let Ok(file) = File::open(&audio) else { return Ok(()) };
-    let rows: Vec<Row> = catalog.rows_of(key.track())?;
+/// A file that lacks its row, its sidecar or both: ours if a sidecar, a staged one or a row tells of these very bytes.
+fn check_file(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Result<(), StoreError> {
+    let rows: Vec<Row> = shared.catalog().rows_of(key.track())?;
     let row = rows.iter().find(|row| row.key.file_name(&row.ext) == key.file_name(ext));
-    if row.is_none_or(|row| row.state != State::Ready) && recover::adopt(shared, &mut catalog, key, ext, Trust::Hash)? {
+    if let Some(row) = row {
+        recover::place_staged(shared, &row.key, ext)?;
+    }
+    if row.is_none_or(|row| row.state != State::Ready) && recover::adopt(shared, key, ext, Trust::Hash)? {
         tidied.files_adopted += 1;
         return Ok(());
     }
-    let known = catalog.track(key.track())?.or_else(|| nameless(key.track()));
-    let found = known.as_ref().map(|track| check(&file, ext, track.duration)).transpose();
-    let found = found.map_err(io("read a file"))?.flatten();
-    let Some((found, track)) = found.zip(known) else {
-        remove(&shared.layout.sidecar(key, ext)).map_err(io("remove a sidecar"))?;
-        remove(&audio).map_err(io("remove a file"))?;
-        if let Some(row) = row.filter(|row| row.state == State::Ready) {
-            evict::evict(shared, &mut catalog, &file_of(row), State::Evicted)?;
-        }
-        tidied.files_removed += 1;
+    let hash = match rows.iter().any(|row| row.sha256.is_some()) {
+        true => recover::hash_of(shared, key, ext)?,
+        false => None,
+    };
+    let mut catalog = shared.catalog();
+    if shared.in_use.is_writing_track(key.track()) {
+        return Ok(());
+    }
+    let same = |row: &&Row| hash.is_some() && row.sha256 == hash;
+    let Some(row) = rows.iter().find(same) else {
+        tidied.files_unknown.push(Layout::audio(key, ext).to_string());
         return Ok(());
     };
-    let ready = describe(shared, key, ext, row, &file, found)?;
-    let temporary = shared.layout.work().join("sidecar-new");
-    let text = Sidecar::new(&track, &ready).to_json();
-    write_whole(&shared.layout.sidecar(key, ext), &temporary, &text, true).map_err(io("write a sidecar"))?;
-    catalog.keep_track(&track)?;
-    catalog.set_ready(&ready)?;
-    tidied.files_adopted += 1;
+    let now = catalog.row(&row.key)?.map(|now| (now.state, now.sha256));
+    if row.key.file_name(&row.ext) != key.file_name(ext) || now != Some((row.state, row.sha256.clone())) {
+        // Ours, and of no use: its song is asked for anew, and takes this place.
+        return Ok(());
+    }
+    if row.state == State::Deleted {
+        // The drive would not let it go.
+        evict::evict(shared, &mut catalog, &file_of(row), State::Deleted)?;
+        tidied.files_removed += 1;
+        return Ok(());
+    }
+    if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| row.state != State::Ready) {
+        catalog.set_ready(&file)?;
+    }
+    tidied.files_adopted += usize::from(recover::describe_again(shared, &catalog, &row.key)?);
     Ok(())
-}
-
-/// A row for audio that nobody but the check vouches for. A row that is ready keeps what it says.
-fn describe(
-    shared: &Shared,
-    found_as: &Key,
-    ext: &str,
-    row: Option<&Row>,
-    file: &File,
-    found: Checked,
-) -> Result<ReadyFile, StoreError> {
-    let metadata = file.metadata().map_err(io("look at a file"))?;
-    let key = row.map_or_else(|| found_as.clone(), |row| row.key.clone());
-    let sha256 = sha256(&shared.layout.audio(&key, ext))?;
-    let same = row.filter(|row| row.sha256.as_ref() == Some(&sha256));
-    // Unknown bytes are their own source.
-    let validator = same.and_then(|row| row.validator.clone()).unwrap_or_else(|| format!("sha256 {sha256}"));
-    Ok(ReadyFile {
-        etag: etag(&key, &validator, metadata.len()),
-        ext: ext.to_owned(),
-        size_bytes: metadata.len(),
-        sha256,
-        mtime_ns: mtime_ns(&metadata),
-        validator,
-        stream: same.and_then(|row| row.stream.clone()).unwrap_or_else(|| "found on the drive".to_owned()),
-        container: found.container,
-        codec: found.codec,
-        bitrate_bps: found.bitrate_bps,
-        duration_ms: found.duration.and_then(|length| u64::try_from(length.as_millis()).ok()),
-        published_at: same.and_then(|row| row.published_at).unwrap_or_else(Timestamp::now),
-        human_name: row.map_or_else(|| found_as.file_name(ext), |row| row.human_name.clone()),
-        key,
-    })
-}
-
-/// A song of which only the id is known.
-fn nameless(id: &TrackId) -> Option<Track> {
-    let source = match id.site() {
-        Site::YouTube => Source::YouTube { video: id.id().to_owned() },
-        Site::SoundCloud => Source::SoundCloud { id: id.id().parse().ok()?, secret: None },
-        Site::Bandcamp => {
-            Source::Bandcamp(BandcampSource { page: None, track_id: id.id().parse().ok()?, band_id: None })
-        }
-        Site::Other => return None,
-    };
-    Some(Track::new(id.clone(), source, String::new(), id.id().to_owned()))
 }
 
 /// Hashes every ready file (`kmds cache verify`). Rows whose file is not what was published are evicted.
 pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> {
     let mut verdicts = HashMap::new();
     each_ready(shared, |row| {
-        let path = shared.layout.audio(&row.key, &row.ext);
-        let found = sha256(&path);
-        let good = found.as_ref().is_ok_and(|found| Some(found) == row.sha256.as_ref());
+        let found = recover::hash_of(shared, &row.key, &row.ext);
+        let good = found.as_ref().is_ok_and(|found| found.is_some() && *found == row.sha256);
         // Of a drive that does not answer, or is not mounted, nothing can be said.
-        let is_known = found.is_ok() || !path.exists();
-        if !good && is_known && path.parent().is_some_and(Path::exists) {
+        let folder = Layout::site(row.key.track().site());
+        if !good && found.is_ok() && matches!(shared.cache.look(&folder), Ok(Some(_))) {
             evict_row(shared, &row)?;
         }
         verdicts.insert(row.key, good);

@@ -3,6 +3,7 @@
 mod catalog;
 mod evicting;
 mod growing;
+mod planted;
 mod publishing;
 mod released;
 mod restarting;

@@ -81,7 +81,6 @@ async fn a_watcher_never_sees_half_a_file_nor_a_sidecar_without_its_file() {
     assert!(looks > 10 && files > 100, "it looked: {looks} times, {files} files");
 }
 
-/// The watcher above has to be lucky; this shows the order of the renames for certain.
 #[tokio::test]
 async fn audio_that_cannot_be_put_in_place_gets_no_sidecar_and_keeps_its_bytes() {
     let place = Place::make();
@@ -90,7 +89,7 @@ async fn audio_that_cannot_be_put_in_place_gets_no_sidecar_and_keeps_its_bytes()
     std::fs::create_dir_all(place.cache("youtube/a.m4a/in the way")).expect("made");
     let mut lease = begun(&store, "a", 1_000).await;
     lease.write(audio("a", 1_000)).await.expect("written");
-    assert!(matches!(lease.publish(publish_of("a")).await, Err(StoreError::Io { .. })));
+    assert!(matches!(lease.publish(publish_of("a")).await, Err(StoreError::Foreign { .. })));
     assert_eq!(place.names("youtube"), ["a.m4a"]);
     assert_eq!(store.lease(&key("a")).await.expect("a lease").kept().map(|kept| kept.bytes), Some(1_000));
 }

@@ -2,16 +2,8 @@ use kmds::store::{Failure, State, Store, StoreError, Tidied};
 
 use crate::{Place, accepted, audio, begun, checked, key, published};
 
-/// Takes any file that does not say `broken` for whole audio.
 async fn tidy(store: &Store) -> Tidied {
-    store
-        .tidy(|file, _, _| {
-            let mut start = [0; 6];
-            std::os::unix::fs::FileExt::read_at(file, &mut start, 0)?;
-            Ok((&start != b"broken").then(checked))
-        })
-        .await
-        .expect("tidied")
+    store.tidy().await.expect("tidied")
 }
 
 #[tokio::test]
@@ -57,29 +49,76 @@ async fn bytes_of_a_failed_song_are_kept_for_a_day() {
     assert!(store.lease(&key("long-ago")).await.expect("a lease").kept().is_none());
 }
 
+/// Somebody's own folder `youtube/`: its files were taken into the cache, or removed where they were not whole.
 #[tokio::test]
-async fn audio_without_a_sidecar_is_checked_and_given_one_or_removed() {
+async fn audio_that_neither_a_sidecar_nor_a_row_of_ours_tells_of_is_left_alone() {
     let place = Place::make();
     let store = place.open();
     std::fs::create_dir_all(place.cache("youtube")).expect("made");
-    std::fs::write(place.cache("youtube/good.m4a"), b"good audio").expect("written");
-    std::fs::write(place.cache("youtube/bad.m4a"), b"broken").expect("written");
+    store.accept(vec![accepted("asked-for")]).await.expect("accepted");
+    let theirs = ["asked-for.m4a", "good.m4a", "good.r.r.mp3", "my mix.mp3", "tape.wav"];
+    for name in theirs {
+        std::fs::write(place.cache("youtube").join(name), b"somebody's only copy").expect("written");
+    }
+    published(&store, "ours", 500).await;
+    std::fs::rename(place.cache("youtube/ours.m4a.json"), place.cache("youtube/good.m4a.json"))
+        .expect("a wrong sidecar");
     let tidied = tidy(&store).await;
-    assert_eq!((tidied.files_adopted, tidied.files_removed), (1, 1));
-    assert_eq!(place.names("youtube"), ["good.m4a", "good.m4a.json"]);
-    store.open_published(&key("good")).await.expect("ready");
-    assert_eq!(tidy(&store).await, Tidied::default(), "a second time there is nothing to do");
+    let named: Vec<&str> = tidied.files_unknown.iter().filter_map(|name| name.strip_prefix("youtube/")).collect();
+    assert_eq!((named, tidied.files_removed, tidied.sidecars_removed), (theirs.to_vec(), 0, 0));
+    for name in theirs {
+        assert_eq!(std::fs::read(place.cache("youtube").join(name)).expect("there"), b"somebody's only copy", "{name}");
+    }
+    assert_eq!(tidied.files_adopted, 1, "ours has its sidecar again");
+    assert_eq!(store.pending().await.expect("read").len(), 1, "what waits goes on waiting");
 }
 
 #[tokio::test]
-async fn removing_broken_audio_leaves_its_song_in_the_queue() {
+async fn a_song_is_never_published_over_a_file_that_is_not_ours() {
     let place = Place::make();
     let store = place.open();
-    store.accept(vec![accepted("a")]).await.expect("accepted");
     std::fs::create_dir_all(place.cache("youtube")).expect("made");
-    std::fs::write(place.cache("youtube/a.m4a"), b"broken").expect("written");
-    assert_eq!(tidy(&store).await.files_removed, 1);
-    assert_eq!(store.pending().await.expect("read").len(), 1);
+    std::fs::write(place.cache("youtube/a.m4a"), b"somebody's only copy").expect("written");
+    store.accept(vec![accepted("a")]).await.expect("accepted");
+    let mut lease = begun(&store, "a", 500).await;
+    lease.write(audio("a", 500)).await.expect("written");
+    let refused = lease.publish(crate::publish_of("a")).await;
+    let sentence = refused.expect_err("refused").to_string();
+    assert!(sentence.contains("youtube/a.m4a") && sentence.contains("not ours"), "{sentence}");
+    assert_eq!(std::fs::read(place.cache("youtube/a.m4a")).expect("there"), b"somebody's only copy");
+    std::fs::remove_file(place.cache("youtube/a.m4a")).expect("moved away");
+    let mut lease = store.lease(&key("a")).await.expect("a lease");
+    lease.begin("v1", Some(500), 500).await.expect("its bytes were kept");
+    lease.publish(crate::publish_of("a")).await.expect("published");
+}
+
+/// A catalog that was lost, and a kill between the two renames: the staged sidecar tells whose the audio is.
+#[tokio::test]
+async fn audio_whose_sidecar_was_lost_in_a_crash_is_found_again() {
+    for state in [State::Downloading, State::Failed, State::Evicted] {
+        let place = Place::make();
+        {
+            let store = place.open();
+            published(&store, "a", 500).await;
+            let failure = Failure {
+                kind: kmds_extract::Kind::Internal,
+                sentence: "the drive failed".to_owned(),
+                retryable: true,
+                at: jiff::Timestamp::now(),
+            };
+            match state {
+                State::Failed => store.fail(&key("a"), failure).await.expect("noted"),
+                state => store.set_state(&key("a"), state).await.expect("noted"),
+            };
+        }
+        std::fs::rename(place.cache("youtube/a.m4a.json"), place.work().join("youtube-a.m4a.staged"))
+            .expect("as before");
+        let store = place.open();
+        store.pending().await.expect("read");
+        tidy(&store).await;
+        assert_eq!(place.names("youtube"), ["a.m4a", "a.m4a.json"], "{state:?}");
+        store.open_published(&key("a")).await.expect("ready");
+    }
 }
 
 #[tokio::test]
@@ -104,7 +143,7 @@ async fn sidecars_without_audio_leave_and_what_is_not_ours_stays() {
         std::fs::write(place.cache("youtube").join(name), text).expect("written");
     }
     let tidied = tidy(&store).await;
-    assert_eq!((tidied.rows_evicted, tidied.files_unknown), (1, 3));
+    assert_eq!((tidied.rows_evicted, tidied.files_unknown.len()), (1, 3));
     assert_eq!(place.names("youtube"), ["notes.txt", "with space.m4a", "x.m4a.json"]);
     assert_eq!(store.row(&key("a")).await.expect("read").expect("known").state, State::Evicted);
 }

@@ -207,7 +207,7 @@ fn insert(connection: &Connection, song: &Accepted, state: State, now: Timestamp
 fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(), rusqlite::Error> {
     let statement = format!(
         "UPDATE renditions SET state = ?4, ext = ?5, total = ?6, requester = ?7, accept = ?8, queue_order = {NEXT_ORDER}, \
-         size = NULL, sha256 = NULL, mtime_ns = NULL, etag = NULL, validator = NULL, stream = NULL, container = NULL, \
+         size = NULL, mtime_ns = NULL, etag = NULL, validator = NULL, stream = NULL, container = NULL, \
          codec = NULL, bitrate_bps = NULL, duration_ms = NULL, published_at = NULL, failure_kind = NULL, \
          failure_sentence = NULL, failure_retryable = NULL, failed_at = NULL \
          WHERE site = ?1 AND id = ?2 AND rendition = ?3"

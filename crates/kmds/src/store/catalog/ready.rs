@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use kmds_extract::{Codec, Container};
+use kmds_extract::{Codec, Container, TrackId};
 use rusqlite::{Connection, params};
 
 use super::accept::{NEXT_ORDER, name_once};
@@ -47,7 +47,7 @@ const PAGE_ROWS: u32 = 256;
 
 impl ReadyFile {
     /// The file of a ready row, as `key`'s own.
-    pub(super) fn of(row: &Row, key: &Key) -> Option<Self> {
+    pub(in crate::store) fn of(row: &Row, key: &Key) -> Option<Self> {
         let (validator, size_bytes) = (row.validator.clone()?, row.size_bytes?);
         Some(Self {
             key: key.clone(),
@@ -75,6 +75,20 @@ impl Catalog {
             "SELECT {COLUMNS} FROM renditions r WHERE r.state = 'ready' AND r.seq > ?1 ORDER BY r.seq LIMIT {PAGE_ROWS}"
         );
         self.rows(&statement, [seq], "read what is ready")
+    }
+
+    /// Ready rows of these tracks.
+    pub(in crate::store) fn ready_of<'a>(
+        &self,
+        tracks: impl Iterator<Item = &'a TrackId>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let statement =
+            format!("SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.state = 'ready'");
+        let mut ready = Vec::new();
+        for track in tracks {
+            ready.extend(self.rows(&statement, params![track.site().as_str(), track.id()], "read a song")?);
+        }
+        Ok(ready)
     }
 
     /// Marks a file as standing on the drive, making the row if there is none. Other ready rows of the same file (two forms
