@@ -194,7 +194,7 @@ impl Inner {
     async fn fill_copy(self: &Arc<Self>, lease: &mut Lease, reader: Reader, fill: &Fill<'_>) -> Result<(), PumpError> {
         lease.restart().await?;
         let partial = lease.begin(fill.validator, None, 0).await?;
-        let original = reader.file();
+        let original = reader.file()?;
         let mut source = Source::finished(reader);
         let Some(target) = fill.wish.target else {
             // Only tags are wished for.

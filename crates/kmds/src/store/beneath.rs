@@ -69,8 +69,8 @@ pub(super) struct Found {
     pub(super) bytes: u64,
     /// Nanoseconds since 1970.
     pub(super) mtime_ns: i64,
-    /// Names of this file. More than one, and somebody else may have it under theirs.
-    pub(super) links: u64,
+    /// The file has more names than one: it may be somebody else's under theirs.
+    pub(super) is_shared: bool,
 }
 
 impl Found {
@@ -293,7 +293,7 @@ fn found(folder: &OwnedFd, name: &str) -> io::Result<Found> {
         is_folder: kind == FileType::Directory,
         bytes: u64::try_from(about.st_size).unwrap_or(0),
         mtime_ns: about.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
-        links: u64::from(about.st_nlink),
+        is_shared: about.st_nlink > 1,
     })
 }
 

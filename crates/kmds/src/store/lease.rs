@@ -313,7 +313,7 @@ impl Note {
 fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
     let note: Note = serde_json::from_slice(&shared.cache.read(&shared.layout.note(key)).ok()?).ok()?;
     let part = shared.cache.look(&shared.layout.part(key)).ok()??;
-    if !part.is_plain || part.links > 1 {
+    if !part.is_plain || part.is_shared {
         return None;
     }
     let trusted = if note.boot_id == shared.boot_id { part.bytes } else { part.bytes.min(note.durable_bytes) };

@@ -55,9 +55,13 @@ impl Reader {
     }
 
     /// The file itself, for those who read all over it; it stays readable whatever becomes of its name.
-    #[must_use]
-    pub fn file(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+    /// # Errors
+    /// [`StoreError::Gone`] while it gets its final name.
+    pub fn file(&self) -> Result<Arc<File>, StoreError> {
+        match &self.source {
+            Source::Own(file) => Ok(Arc::clone(file)),
+            Source::Shared(held) => held.file().ok_or(StoreError::Gone),
+        }
     }
 
     /// Up to `max` (at most [`READ_BYTES`]) bytes from `offset`, waiting while none are there yet. Empty at the end.

@@ -1,6 +1,6 @@
 use kmds::store::{Failure, State, Store, StoreError, Tidied};
 
-use crate::{Place, accepted, audio, begun, checked, key, published};
+use crate::{Place, accepted, audio, begun, key, published};
 
 async fn tidy(store: &Store) -> Tidied {
     store.tidy().await.expect("tidied")
