@@ -1,4 +1,4 @@
-//! A drive that answers with EIO: what it refuses to take or to give fails with a reason, leaves nothing behind, and is
+//! A drive that fails, is busy, or cannot do what others can: what it refuses to take or to give fails with a reason, leaves nothing behind, and is
 //! forgotten when the drive is well again.
 //!
 //! The service runs with a library preloaded that lets chosen calls on chosen files fail (`shim.c`).
@@ -207,4 +207,129 @@ async fn files_that_cannot_be_read_at_a_start_are_left_alone() {
     assert_eq!(kmds.published(), before);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     assert_eq!(lab.hits(&song), 1);
+}
+
+/// VirtualBox shares and some FUSE drives: nothing could be published on them, though the start only warned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn songs_are_published_on_a_drive_that_cannot_flush_and_the_start_says_so() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    for error in ["EINVAL", "EOPNOTSUPP", "ENOSYS"] {
+        drive.fails(&format!("sync={error} 0 /cache/"));
+        // Long enough to be flushed on the way: 8 MiB.
+        let song = lab.bandcamp().track(error).seconds(560.0).publish();
+        let mut kmds = drive.under(&lab).start();
+        assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{error}");
+        kmds.until("the start warns", async || kmds.log().contains("does not flush on request")).await;
+        assert_eq!(kmds.get("/readyz").await.status(), 200);
+        kmds.kill();
+    }
+}
+
+/// SMB names no file that is open, and needs a moment after it was closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drive_that_is_busy_for_a_moment_is_tried_again() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let kmds = drive.under(&lab).start();
+    for rule in [
+        "rename=EBUSY*3 0 .part",
+        "rename=EACCES*2 0 .part",
+        "rename=ETXTBSY*1 0 .part",
+        "rename=EBUSY*2 0 .staged$",
+        "rename=EBUSY*2 0 -new",
+        "rename=EBUSY@open 0 /cache/",
+    ] {
+        let song = track(&lab, rule);
+        drive.fails(rule);
+        assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{rule}");
+        drive.is_well();
+        let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
+        assert_eq!(entry["State"], "ready", "{rule}");
+        let sidecar = kmds.folder.path("cache").join(format!("{}.json", entry["Cache_Path"].as_str().expect("a path")));
+        assert!(sidecar.exists(), "{rule}");
+    }
+    assert_eq!(work(&kmds), Vec::<String>::new(), "nothing lies about");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_hear_on_while_the_file_is_closed_to_get_its_name() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Named").seconds(60.0).holds_at(kib(400)).publish();
+    let kmds = drive.under(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
+    let tunnel = format!("{}&stream=1", entry["Tunnel_URL"].as_str().expect("a tunnel"));
+    let mut answers = [kmds.get(&tunnel).await, kmds.get(&tunnel).await];
+    let mut heard = Vec::new();
+    for answer in &mut answers {
+        heard.push(answer.chunk().await.expect("bytes").expect("bytes").to_vec());
+    }
+    drive.fails("rename=EBUSY@open 0 .part");
+    song.release();
+    for (answer, heard) in answers.iter_mut().zip(&mut heard) {
+        while let Some(chunk) = answer.chunk().await.expect("it goes on to its end") {
+            heard.extend_from_slice(&chunk);
+        }
+        assert_eq!(*heard, song.bytes());
+    }
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    assert_eq!(lab.hits(&song), 1);
+}
+
+/// The sidecar had gone, the audio not, and the row said ready.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_fails_halfway_leaves_the_song_as_it_was() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let (old, new) = (track(&lab, "Old"), track(&lab, "New"));
+    // Room for one of 960 KB.
+    let kmds = drive.under(&lab).set("KMDS_CACHE__MAX_BYTES", "1500000").start();
+    let entry = kmds.fetch(&old.link()).await.1["Songs"][0].clone();
+    assert_eq!(kmds.whole(&entry).await, old.bytes());
+    let before = kmds.published();
+    drive.fails("unlink 0 .mp3$");
+    let (status, reply) = kmds.fetch(&new.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
+    let failure: Value =
+        serde_json::from_str(&kmds.get(&format!("{tunnel}&wait=40")).await.text().await.expect("a body"))
+            .expect("a failure");
+    assert_eq!(failure["Kind"], "disk_full", "{failure}");
+    assert_eq!(kmds.published(), before, "audio and sidecar are where they were");
+    assert_eq!(kmds.fetch(&old.link()).await.1["Songs"][0]["State"], "ready");
+    assert_eq!(kmds.whole(&entry).await, old.bytes());
+    assert_eq!(lab.hits(&old), 1);
+    // A removal by hand is told to have failed, and done when it is asked for again.
+    let path = format!("/api/v1/tracks/bandcamp/{}", old.id());
+    let remove = async || kmds.http.delete(kmds.at(&path)).send().await.expect("an answer").status().as_u16();
+    assert_eq!(remove().await, 500);
+    drive.is_well();
+    assert_eq!(remove().await, 204);
+    assert_eq!(kmds.published(), Vec::<String>::new());
+    assert_eq!(kmds.download(&new.link()).await, new.bytes());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_trouble_of_a_drive_is_told_by_its_name_and_over_when_it_is_over() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let kmds = drive.under(&lab).start();
+    for (error, kind, word) in [
+        ("ESTALE", "internal", "look at it"),
+        ("ENOTCONN", "internal", "look at it"),
+        ("EROFS", "internal", "read-only"),
+        ("EDQUOT", "disk_full", "full"),
+    ] {
+        let song = track(&lab, error);
+        drive.fails(&format!("write={error} 300000 .part"));
+        let (_, failure) = end_of(&kmds, &song).await;
+        assert_eq!((failure["Kind"].as_str(), &failure["Retryable"]), (Some(kind), &true.into()), "{error}: {failure}");
+        assert!(failure["Error"].as_str().is_some_and(|sentence| sentence.contains(word)), "{error}: {failure}");
+        drive.fails(&format!("write={error} 0 probe-"));
+        assert_eq!(kmds.get("/readyz").await.status(), 503, "{error}");
+        drive.is_well();
+        assert_eq!(kmds.get("/readyz").await.status(), 200, "{error}");
+        assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{error}");
+    }
 }
