@@ -3,12 +3,11 @@
 //! Owns which copy a wish names and how it is made from the finished original, which stays byte for byte as it is.
 //! Hides ffmpeg and tag formats. Never downloads audio.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kmds_extract::{Container, Kind, Track, TrackId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::flight::Job;
@@ -206,15 +205,17 @@ impl Inner {
             return self.encode(fill.job, lease, &mut source, target, fill.duration).await;
         }
         let name = format!("{}{}", fill.job.key.track(), fill.wish.name());
-        let scratch = Scratch(self.store.scratch(&name));
-        let file = Arc::new(self.fill_scratch(&mut source, &scratch.0, target, fill.duration).await?);
+        let scratch = self.store.scratch(&name).await?;
+        let file = Arc::clone(&scratch.file);
+        self.fill_scratch(&mut source, &file, target, fill.duration).await?;
         if target.is_headed_last() {
             self.state_length(Arc::clone(&file), fill.container).await?;
         }
         if fill.wish.tags {
             return self.write_tagged(lease, file, fill).await;
         }
-        let mut file = tokio::fs::File::open(&scratch.0).await.map_err(drive_error("read a copy back"))?;
+        let mut file = shared_file(&file).map_err(drive_error("read a copy back"))?;
+        file.rewind().await.map_err(drive_error("read a copy back"))?;
         loop {
             let mut piece = bytes::BytesMut::with_capacity(PIECE_BYTES);
             if file.read_buf(&mut piece).await.map_err(drive_error("read a copy back"))? == 0 {
@@ -271,13 +272,12 @@ impl Inner {
     async fn fill_scratch(
         &self,
         source: &mut Source,
-        path: &Path,
+        file: &std::fs::File,
         target: Target,
         duration: Option<std::time::Duration>,
-    ) -> Result<std::fs::File, PumpError> {
+    ) -> Result<(), PumpError> {
         let refused = |error| PumpError::Store(drive_error("write a copy")(error));
-        let options = std::fs::File::options().read(true).write(true).create(true).truncate(true).clone();
-        let mut file = tokio::fs::OpenOptions::from(options).open(path).await.map_err(refused)?;
+        let mut file = shared_file(file).map_err(refused)?;
         let (sender, mut pieces) = mpsc::channel(1);
         let writing = async {
             while let Some(piece) = pieces.recv().await {
@@ -287,7 +287,7 @@ impl Inner {
             file.flush().await.map_err(refused)
         };
         tokio::try_join!(self.encode_into(source, target, duration, sender), writing)?;
-        Ok(file.into_std().await)
+        Ok(())
     }
 }
 
@@ -330,11 +330,7 @@ fn copy_trouble(error: PumpError) -> End {
     }
 }
 
-/// A temporary file, removed whatever happens.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// The same open file, for reading and writing along.
+fn shared_file(file: &std::fs::File) -> std::io::Result<tokio::fs::File> {
+    Ok(tokio::fs::File::from_std(file.try_clone()?))
 }

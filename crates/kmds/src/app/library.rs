@@ -152,6 +152,9 @@ impl App {
             ),
             Ok(_) => {}
         }
+        if let Err(error) = self.inner.store.probe_catalog().await {
+            problems.push(error.to_string());
+        }
         match self.inner.store.probe_drive().await {
             Err(error) => problems.push(format!("the cache folder is not usable: {error}")),
             Ok(report) if !report.writable || !report.renames_over => problems.extend(report.sentences),

@@ -31,6 +31,9 @@ const BUSY_PAUSES: [Duration; 5] = [
     Duration::from_millis(1_000),
 ];
 
+/// A file in the state folder: the cache folder was on a file system of its own.
+pub(super) const DRIVE_NOTE: &str = "cache-drive";
+
 /// A path below the cache folder, with `/`: only [`super::layout::Layout`] makes one, out of names without `/` and `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spot(String);
@@ -105,6 +108,11 @@ impl Cache {
         let root = self.open_root()?;
         *self.known() = Some(identity(&root)?);
         self.make_folder(&self.mark)
+    }
+
+    /// Takes no folder for ours until one has our mark: the drive is not mounted yet.
+    pub(super) fn wait_for_mark(&self) {
+        *self.known() = Some((u64::MAX, u64::MAX));
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Identity>> {
@@ -300,8 +308,8 @@ fn found(folder: &OwnedFd, name: &str) -> io::Result<Found> {
 /// The drive is not there.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the drive of cache.dir is not there: the folder in its place lacks `{mark}`, which KMDS left on it; mount the drive \
-     again, or start KMDS anew if this folder is meant"
+    "the drive of cache.dir is not there: what is in its place lacks `{mark}`, which KMDS left on it; mount the drive again, \
+     or, if this folder is meant, remove `{DRIVE_NOTE}` from state.dir and start KMDS anew"
 )]
 struct Away {
     mark: Spot,

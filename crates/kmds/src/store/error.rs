@@ -20,8 +20,6 @@ pub enum SpaceLimit {
     MinFree,
     /// `cache.max_bytes`.
     MaxBytes,
-    /// The file system of the catalog.
-    State,
 }
 
 impl std::fmt::Display for SpaceLimit {
@@ -30,7 +28,6 @@ impl std::fmt::Display for SpaceLimit {
             Self::Drive => "on the drive",
             Self::MinFree => "above cache.min_free_bytes",
             Self::MaxBytes => "within cache.max_bytes",
-            Self::State => "on the drive of state.dir, where the catalog is",
         })
     }
 }
@@ -45,6 +42,9 @@ pub enum StoreError {
     /// The file, the row or the kept bytes are not there (any more), or are not what they were.
     #[error("the file is no longer there")]
     Gone,
+    /// The catalog cannot grow.
+    #[error("the drive of state.dir, where the catalog is, is full; make room there and try again")]
+    StateFull,
     /// Somebody else's file stands where ours is to go.
     #[error("`{file}` in the cache folder is not ours and stays; move it away, or give KMDS a cache.dir of its own")]
     Foreign { file: String },
@@ -80,7 +80,7 @@ impl StoreError {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::DiskFull { .. } => Kind::DiskFull,
+            Self::DiskFull { .. } | Self::StateFull => Kind::DiskFull,
             Self::Incomplete { .. } => Kind::Truncated,
             Self::QueueFull => Kind::QueueFull,
             Self::Gone | Self::Foreign { .. } | Self::Busy { .. } | Self::Io { .. } | Self::Catalog { .. } => {
@@ -115,6 +115,11 @@ pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreErro
             StoreError::Io { what: what.into(), source: Arc::new(source) }
         }
     }
+}
+
+/// The same in the state folder.
+pub(super) fn state_io(what: &str) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| if is_full(&source) { StoreError::StateFull } else { io(what)(source) }
 }
 
 pub(super) fn is_full(error: &io::Error) -> bool {

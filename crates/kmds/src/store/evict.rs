@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Shared;
 use super::beneath::is_not_ours;
-use super::catalog::{Candidate, Catalog, State};
+use super::catalog::{Candidate, Catalog, ReadyFile, Row, State};
 use super::error::{SpaceLimit, StoreError, io};
 use super::key::Key;
 use super::layout::Layout;
@@ -180,4 +180,14 @@ pub(super) fn evict(
         catalog.set_state(&sharing, state)?;
     }
     Ok(())
+}
+
+/// The drive did not let this file go, although the song was noted as deleted: it is as it was.
+pub(super) fn still_there(shared: &Shared, catalog: &mut Catalog, row: &Row) {
+    let found = shared.cache.look(&Layout::audio(&row.key, &row.ext));
+    let is_there = matches!(found, Ok(Some(found)) if found.is_plain && Some(found.bytes) == row.size_bytes);
+    if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| is_there) {
+        // Should this fail too, the next start removes the file.
+        let _ = catalog.set_ready(&file).and_then(|()| recover::describe_again(shared, catalog, &row.key));
+    }
 }

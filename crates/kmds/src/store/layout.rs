@@ -24,7 +24,7 @@ pub(super) const OWNER_MARK: &str = ".kmds-owner.json";
 ///   .kmds-work/{instance}/{song}.note     how much of it is good, and of what
 ///   .kmds-work/{instance}/{song}.staged   the sidecar of a file about to be published
 /// state.dir/                              local
-///   kmds.db, instance, lock
+///   kmds.db, instance, lock, cache-drive
 /// ```
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -45,10 +45,6 @@ impl Layout {
     /// A finished file for other programs of this machine. KMDS itself goes by [`Layout::audio`].
     pub(super) fn local_path(&self, key: &Key, ext: &str) -> PathBuf {
         self.cache.join(key.relative_path(ext))
-    }
-
-    pub(super) fn scratch(&self, name: &str) -> PathBuf {
-        self.cache.join(self.work.join(name).to_string())
     }
 
     /// This instance's own work folder. No other program makes one of this name, so that it also marks the drive as ours.

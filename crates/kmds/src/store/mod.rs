@@ -52,7 +52,7 @@ pub use reader::{Published, READ_BYTES, Reader};
 pub use sidecar::Sidecar;
 pub use tidy::{Owner, Tidied};
 
-use beneath::Cache;
+use beneath::{Cache, Spot};
 use catalog::Catalog;
 use error::io;
 use in_use::InUse;
@@ -61,6 +61,9 @@ use tidy::Standing;
 
 /// A song's last reader is noted at most so often: eviction needs no finer clock, and the drive no more writes.
 const TOUCH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Less than this on the drive of the catalog is as good as nothing: a list of some hundred songs needs more.
+const STATE_LEAST_BYTES: u64 = 1 << 20;
 
 /// The store's part of the settings (docs/settings.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +125,20 @@ impl Shared {
     }
 }
 
+/// A temporary file on the cache's drive, gone with this. It is reached by this alone: others may write to the drive.
+#[derive(Debug)]
+pub struct Scratch {
+    pub file: Arc<File>,
+    spot: Spot,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.shared.cache.remove(&self.spot);
+    }
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("config", &self.config).field("instance", &self.instance).finish_non_exhaustive()
@@ -159,6 +176,20 @@ impl Store {
         blocking(move || Ok(drive::probe(&shared.cache, shared.layout.work(), shared.config.min_free_bytes))).await
     }
 
+    /// Whether the catalog takes another song.
+    /// # Errors
+    /// [`StoreError::StateFull`] when its drive is full, or as good as; else the catalog's own.
+    pub async fn probe_catalog(&self) -> Result<(), StoreError> {
+        self.with(|shared, catalog| {
+            let found = rustix::fs::statvfs(shared.layout.state()).ok().filter(|found| found.f_blocks > 0);
+            if found.is_some_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < STATE_LEAST_BYTES) {
+                return Err(StoreError::StateFull);
+            }
+            catalog.try_writing()
+        })
+        .await
+    }
+
     /// Reads every sidecar into the catalog; returns how many songs were found.
     /// # Errors
     /// The catalog's own.
@@ -194,11 +225,19 @@ impl Store {
         self.shared.layout.state()
     }
 
-    /// A path for a temporary file on the cache's drive; unknown ones are not swept while this process runs.
-    #[must_use]
-    pub fn scratch(&self, name: &str) -> PathBuf {
+    /// A temporary file on the cache's drive.
+    /// # Errors
+    /// The drive's own.
+    pub async fn scratch(&self, name: &str) -> Result<Scratch, StoreError> {
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        self.shared.layout.scratch(&format!("scratch-{}-{name}", std::process::id()))
+        let spot = self.shared.layout.work().join(&format!("scratch-{}-{name}", std::process::id()));
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            shared.make_work_folder()?;
+            let file = shared.cache.create(&spot).map_err(io("make a temporary file"))?;
+            Ok(Scratch { file: Arc::new(file), spot, shared })
+        })
+        .await
     }
 
     /// `Cache_Path`: where the finished file will stand, as the client sees it.
@@ -388,7 +427,8 @@ impl Store {
             lease::remove_part(shared, &key.raw())?;
             // The caller may have noted the deletion before, so that nobody publishes the song meanwhile.
             if matches!(row.state, State::Ready | State::Deleted) {
-                evict::evict(shared, catalog, &tidy::file_of(&row), State::Deleted)?;
+                evict::evict(shared, catalog, &tidy::file_of(&row), State::Deleted)
+                    .inspect_err(|_| evict::still_there(shared, catalog, &row))?;
             }
             catalog.set_state(&key, State::Deleted)
         })
@@ -479,13 +519,16 @@ fn open_published(
         return Err(StoreError::Gone);
     }
     if let Standing::Touched { mtime_ns } = standing {
-        catalog.note_mtime(key, mtime_ns)?;
+        let _ = catalog.note_mtime(key, mtime_ns);
     }
     let Some(file) = file else {
         evict::evict(shared, catalog, &tidy::file_of(&row), State::Evicted)?;
         return Err(StoreError::Gone);
     };
-    touch(catalog, key)?;
+    // A catalog that cannot be written keeps nobody from hearing what is there.
+    if let Err(error) = touch(catalog, key) {
+        tracing::debug!(%error, song = %key, "a reader could not be noted");
+    }
     let size_bytes = row.size_bytes.unwrap_or(0);
     Ok(Published {
         reader: Reader::whole(file, size_bytes, shared.in_use.hold(key)),

@@ -4,7 +4,8 @@
 //! Never walks the cache folder, except to rebuild a lost catalog.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 use ring::rand::SecureRandom as _;
 use rustix::fs::{FlockOperation, flock};
 
-use super::beneath::{Cache, is_not_ours};
+use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
 use super::catalog::Catalog;
-use super::error::{StoreError, io};
+use super::error::{StoreError, io, state_io};
 use super::in_use::InUse;
 use super::layout::Layout;
 use super::{Shared, StoreConfig, recover};
@@ -29,16 +30,12 @@ pub(super) enum Access {
 }
 
 pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreError> {
-    fs::create_dir_all(&config.state_dir).map_err(io("make state.dir"))?;
+    make_private_folder(&config.state_dir).map_err(state_io("make state.dir"))?;
     let state_lock = if access == Access::Exclusive { Some(lock(&config.state_dir)?) } else { None };
     let instance = instance(&config.state_dir)?;
     let layout = Layout::new(&config.cache_dir, &config.state_dir, &instance);
     let cache = Cache::new(config.cache_dir.clone(), layout.work().clone());
-    match cache.take() {
-        // It may be put right while we run; until then nothing can be kept, and `/readyz` says so.
-        Err(error) if is_not_ours(&error) => tracing::warn!("{error}"),
-        taken => taken.map_err(io("make the work folder inside cache.dir"))?,
-    }
+    take_cache(&cache, &layout, &config)?;
     let database = config.state_dir.join("kmds.db");
     make_private(&database)?;
     let opened = Catalog::open(&database)?;
@@ -69,12 +66,54 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
     Ok(shared)
 }
 
+/// Where the cache folder was on a file system of its own, and is not any more, and lacks our mark, its drive is not
+/// mounted yet: then it is waited for, and nothing is written where it should be. `/readyz` says so.
+fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<(), StoreError> {
+    let note = config.state_dir.join(DRIVE_NOTE);
+    let is_own = is_on_its_own(&config.cache_dir, &config.state_dir);
+    let was_own = fs::read(&note).is_ok_and(|dir| dir == config.cache_dir.as_os_str().as_bytes());
+    if was_own && !is_own && !config.cache_dir.join(layout.work().to_string()).is_dir() {
+        cache.wait_for_mark();
+        tracing::warn!("{}", cache.names(layout.work()).err().map(|away| away.to_string()).unwrap_or_default());
+        return Ok(());
+    }
+    match cache.take() {
+        // It may be put right while we run; until then nothing can be kept.
+        Err(error) if is_not_ours(&error) => tracing::warn!("{error}"),
+        taken => taken.map_err(io("make the work folder inside cache.dir"))?,
+    }
+    let noted = match (is_on_its_own(&config.cache_dir, &config.state_dir), was_own) {
+        (true, false) => fs::write(&note, config.cache_dir.as_os_str().as_bytes()),
+        (false, true) => fs::remove_file(&note),
+        _ => Ok(()),
+    };
+    noted.map_err(state_io("write to state.dir"))
+}
+
+/// Neither on the system's drive nor on that of the state folder: as a network drive is, or a disk for music.
+fn is_on_its_own(cache_dir: &Path, state_dir: &Path) -> bool {
+    let drive = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    let nearest = cache_dir.ancestors().find_map(drive);
+    nearest.is_some_and(|found| Some(found) != drive(Path::new("/")) && Some(found) != drive(state_dir))
+}
+
+fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 /// SQLite gives its other files the permissions of this one.
 fn make_private(database: &Path) -> Result<(), StoreError> {
     let made = File::options().write(true).create_new(true).mode(0o600).open(database);
     match made {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(io("make the catalog in state.dir")(error))
+            Err(state_io("make the catalog in state.dir")(error))
         }
         _ => Ok(()),
     }
@@ -83,7 +122,8 @@ fn make_private(database: &Path) -> Result<(), StoreError> {
 /// What the state folder holds is nobody else's business: which songs were asked for, what the sites gave us. An earlier
 /// release left it open. Files that are not ours by name and owner are left as they are.
 fn keep_private(state_dir: &Path) {
-    let ours = |name: &str| name.starts_with("kmds.db") || ["memory.json", "instance", "lock"].contains(&name);
+    let ours =
+        |name: &str| name.starts_with("kmds.db") || ["memory.json", "instance", "lock", DRIVE_NOTE].contains(&name);
     let inside = fs::read_dir(state_dir).into_iter().flatten().flatten();
     let files = inside.filter(|entry| entry.file_name().to_str().is_some_and(ours)).map(|entry| entry.path());
     let narrowed: Vec<String> = [state_dir.to_owned()]
@@ -111,7 +151,7 @@ fn narrow(path: &Path) -> std::io::Result<bool> {
 /// Two processes on one catalog would write the same partial files. The lock is the kernel's: it ends with the process.
 fn lock(state_dir: &Path) -> Result<File, StoreError> {
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(state_dir.join("lock"));
-    let file = file.map_err(io("open the lock in state.dir"))?;
+    let file = file.map_err(state_io("open the lock in state.dir"))?;
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -142,7 +182,7 @@ fn instance(state_dir: &Path) -> Result<String, StoreError> {
         source: Arc::new(std::io::Error::other("no random numbers")),
     })?;
     let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_whole(&path, &state_dir.join("instance-new"), name.as_bytes()).map_err(io("write to state.dir"))?;
+    write_whole(&path, &state_dir.join("instance-new"), name.as_bytes()).map_err(state_io("write to state.dir"))?;
     Ok(name)
 }
 

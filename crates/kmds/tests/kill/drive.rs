@@ -13,7 +13,10 @@ struct Mount(PathBuf);
 
 impl Mount {
     fn of(setup: &Setup, megabytes: u64) -> Option<Self> {
-        let path = setup.folder.path("cache");
+        Self::on(setup.folder.path("cache"), megabytes)
+    }
+
+    fn on(path: PathBuf, megabytes: u64) -> Option<Self> {
         std::fs::create_dir_all(&path).expect("a folder");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "kmds-test"])
@@ -21,7 +24,9 @@ impl Mount {
             .output()
             .is_ok_and(|out| out.status.success());
         if !mounted {
-            eprintln!("SKIPPED: no file system can be mounted here; run as root to try full and read-only drives");
+            eprintln!(
+                "SKIPPED: no file system can be mounted here; run as root to try full, read-only and absent drives"
+            );
         }
         mounted.then_some(Self(path))
     }
@@ -299,4 +304,131 @@ async fn what_nobody_heard_for_long_leaves_and_comes_again_when_asked_for() {
     assert_eq!(heard, read.bytes());
     assert_eq!(kmds.download(&old.link()).await, old.bytes());
     assert_eq!(lab.hits(&old), 2);
+}
+
+/// A file system that is there all the time, and mounted on the cache folder too, as a network drive is; `None`, said
+/// loudly, where that is refused.
+struct Bind {
+    real: Mount,
+    point: PathBuf,
+}
+
+impl Bind {
+    fn of(setup: &Setup) -> Option<Self> {
+        let bind = Self { real: Mount::on(setup.folder.path("real"), 16)?, point: setup.folder.path("cache") };
+        std::fs::create_dir_all(&bind.point).expect("a folder");
+        bind.mount().then_some(bind)
+    }
+
+    fn mount(&self) -> bool {
+        let done = Command::new("mount").arg("--bind").arg(&self.real.0).arg(&self.point).output();
+        done.is_ok_and(|out| out.status.success())
+    }
+
+    fn unmount(&self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.point).output();
+    }
+
+    /// Names beneath the mount point.
+    fn beneath(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.point).expect("the mount point").flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Bind {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+async fn problems(kmds: &Kmds) -> (u16, String) {
+    let answer = kmds.get("/readyz").await;
+    (answer.status().as_u16(), answer.text().await.expect("a body"))
+}
+
+/// Songs were written beneath the mount point, on a disk that no client sees, and called ready.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drive_that_is_unmounted_under_the_service_is_missed_and_used_again_when_it_is_back() {
+    let lab = Lab::start().await;
+    let setup = Setup::of(&lab);
+    let Some(bind) = Bind::of(&setup) else { return };
+    let (there, new) = (track(&lab, "There", 60.0), track(&lab, "New", 60.0));
+    let half = lab.bandcamp().track("Half").seconds(60.0).holds_at(mib(1) / 4).publish();
+    let kmds = setup.recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let entry = kmds.fetch(&there.link()).await.1["Songs"][0].clone();
+    kmds.whole(&entry).await;
+    let arriving = kmds.fetch(&half.link()).await.1;
+    kmds.until("a part of it is there", async || !kmds.partials().is_empty()).await;
+    bind.unmount();
+    let (status, sentence) = problems(&kmds).await;
+    assert_eq!(status, 503, "{sentence}");
+    assert!(sentence.contains("the drive of cache.dir is not there") && sentence.contains("mount"), "{sentence}");
+    let reply = kmds.fetch(&new.link()).await.1;
+    for reply in [&reply, &arriving] {
+        half.release();
+        let (status, failure) = end_of(&kmds, reply).await;
+        assert_eq!((status, &failure["Retryable"]), (500, &true.into()), "{failure}");
+    }
+    let tunnel = entry["Tunnel_URL"].as_str().expect("a tunnel");
+    assert_ne!(kmds.get(tunnel).await.status(), 200, "what is on it cannot be served");
+    assert_eq!(kmds.fetch(&there.link()).await.1["Songs"][0]["State"], "ready", "and is not taken for lost");
+    assert_eq!(bind.beneath(), Vec::<String>::new(), "nothing is written beneath the mount point");
+    assert!(bind.mount());
+    assert_eq!(problems(&kmds).await.0, 200, "{}", kmds.log());
+    for song in [&there, &new, &half] {
+        assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{}", song.title());
+    }
+    assert_eq!(lab.hits(&there), 1, "it was not downloaded again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drive_that_is_not_mounted_at_a_start_is_waited_for() {
+    let lab = Lab::start().await;
+    let setup = Setup::of(&lab);
+    let Some(bind) = Bind::of(&setup) else { return };
+    let (there, new) = (track(&lab, "There", 60.0), track(&lab, "New", 60.0));
+    let mut kmds = setup.start();
+    kmds.download(&there.link()).await;
+    kmds.terminate();
+    bind.unmount();
+    let kmds = setup.start();
+    let (status, sentence) = problems(&kmds).await;
+    assert_eq!(status, 503, "{sentence}");
+    let reply = kmds.fetch(&new.link()).await.1;
+    assert_eq!(end_of(&kmds, &reply).await.0, 500);
+    assert_eq!(kmds.fetch(&there.link()).await.1["Songs"][0]["State"], "ready", "it is not taken for lost");
+    assert_eq!(bind.beneath(), Vec::<String>::new(), "nothing is written beneath the mount point");
+    assert!(bind.mount());
+    assert_eq!(problems(&kmds).await.0, 200, "without a restart");
+    for song in [&there, &new] {
+        assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    }
+    assert_eq!(lab.hits(&there), 1, "it was not downloaded again");
+}
+
+/// The sentence spoke of the drive of the songs, which had room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_drive_of_the_catalog_is_named_and_nothing_is_accepted_meanwhile() {
+    let lab = Lab::start().await;
+    let setup = Setup::of(&lab);
+    let Some(mount) = Mount::on(setup.folder.path("state"), 8) else { return };
+    let kmds = setup.start();
+    let mut album = lab.bandcamp().album(0);
+    for place in 0..300 {
+        album = album.song(&format!("{} {place}", "x".repeat(150)), 1.0);
+    }
+    let album = album.publish();
+    let hog = mount.0.join("hog");
+    let mut file = std::fs::File::create(&hog).expect("a file");
+    while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
+    drop(file);
+    let (status, reply) = kmds.fetch(&album.link()).await;
+    assert_eq!((status, reply["Kind"].as_str()), (507, Some("disk_full")), "{reply}");
+    assert!(reply["Error"].as_str().is_some_and(|sentence| sentence.contains("state.dir")), "{reply}");
+    let (status, sentence) = problems(&kmds).await;
+    assert!(status == 503 && sentence.contains("state.dir"), "{status} {sentence}");
+    std::fs::remove_file(&hog).expect("removed");
+    assert_eq!(problems(&kmds).await.0, 200);
+    assert_eq!(kmds.fetch(&album.link()).await.0, 200);
 }

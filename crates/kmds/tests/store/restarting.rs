@@ -170,3 +170,29 @@ async fn a_catalog_of_a_later_release_is_left_untouched() {
     assert!(matches!(refused, Err(StoreError::Catalog { .. })), "{refused:?}");
     assert!(!place.config.state_dir.join("kmds.db.damaged-1").exists());
 }
+
+/// `kmds.db` tells who asked for what, and any user of the machine could read it.
+#[tokio::test]
+async fn the_state_folder_is_private_and_one_that_was_open_before_is_closed() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let set = |path: &std::path::Path, to| std::fs::set_permissions(path, PermissionsExt::from_mode(to)).expect("set");
+    let names = ["kmds.db", "kmds.db-wal", "kmds.db-shm", "instance", "lock"];
+    let place = Place::make();
+    let state = &place.config.state_dir;
+    let store = place.open();
+    published(&store, "a", 500).await;
+    assert_eq!(mode(state), 0o700);
+    names.iter().for_each(|name| assert_eq!(mode(&state.join(name)), 0o600, "{name}"));
+    drop(store);
+    for name in ["kmds.db", "instance", "lock", "memory.json", "notes of mine"] {
+        std::fs::File::options().append(true).create(true).open(state.join(name)).expect("a file");
+        set(&state.join(name), 0o664);
+    }
+    set(state, 0o755);
+    let store = place.open();
+    published(&store, "b", 500).await;
+    assert_eq!(mode(state), 0o700);
+    names.iter().chain(&["memory.json"]).for_each(|name| assert_eq!(mode(&state.join(name)), 0o600, "{name}"));
+    assert_eq!(mode(&state.join("notes of mine")), 0o664, "not ours by its name");
+}

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use kmds_extract::{Track, TrackId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
-use super::error::{SpaceLimit, StoreError};
+use super::error::StoreError;
 use super::key::Key;
 
 pub use accept::{Accepted, AcceptedRow};
@@ -218,6 +218,13 @@ impl Catalog {
             .map_err(sql("keep a song"))
     }
 
+    /// Writes what stands there already: an error is what the next song would meet.
+    pub(super) fn try_writing(&self) -> Result<(), StoreError> {
+        let version: u32 =
+            self.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql("be read"))?;
+        self.connection.pragma_update(None, "user_version", version).map_err(sql("be written"))
+    }
+
     /// What the origin remembered: key, value, seconds since 1970.
     pub(super) fn memory(&self) -> Result<Vec<(String, String, u64)>, StoreError> {
         let what = "read what was remembered";
@@ -248,7 +255,10 @@ fn row_in(connection: &Connection, key: &Key) -> Result<Option<Row>, rusqlite::E
 
 fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::DiskFull { need_bytes: 1, have_bytes: 0, limit: SpaceLimit::Drive },
+        Some(ErrorCode::DiskFull) => StoreError::StateFull,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            StoreError::Catalog { what, reason: format!("{error}; look at the drive of state.dir, and try again") }
+        }
         _ => StoreError::Catalog { what, reason: error.to_string() },
     }
 }
