@@ -8,6 +8,8 @@ use kmds_extract::Codec;
 
 use super::{Broken, Walked, Window, duration_of, mp3, tail};
 
+/// The length of a STREAMINFO block.
+const STREAM_INFO_BYTES: u64 = 34;
 /// The longest header: sync and codes 4, number 7, block size 2, sample rate 2, check sum 1.
 const HEADER_BYTES: usize = 16;
 /// Bytes asked of the window at once: far fewer than it holds, so that looking at each byte anew reads nothing twice.
@@ -112,6 +114,9 @@ fn metadata(window: &mut Window<'_>, start: u64) -> Result<(StreamInfo, u64), Br
         let [kind, s0, s1, s2]: [u8; 4] = window.array(at, "inside the metadata")?;
         let (body, size) = (at + 4, u64::from(u32::from_be_bytes([0, s0, s1, s2])));
         if kind & 0x7F == 0 {
+            if size < STREAM_INFO_BYTES {
+                return Err(Broken::Malformed { at, what: "the stream information is too short" });
+            }
             stream = Some(stream_info(&window.array(body, "inside the stream information")?, body + 10));
         }
         at = body + size;

@@ -26,7 +26,8 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
         Some(wide) if stated == u32::MAX => Some(wide.riff),
         _ => (!STREAMED.contains(&stated)).then_some(u64::from(stated)),
     };
-    if promised.is_some_and(|bytes| bytes.saturating_add(8) > window.len()) {
+    // Some writers count a last byte of padding that they do not write.
+    if promised.is_some_and(|bytes| bytes.saturating_add(7) > window.len()) {
         return Err(Broken::Cut { at: window.len(), what: "the RIFF header promises more" });
     }
     let (mut at, mut codec, mut bytes_per_second, mut audio_bytes) = (12, Codec::Other, 0, None);

@@ -30,6 +30,9 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
         if len - at <= MAX_LEFT_OVER && window.skip_zeros(at)? == len {
             break;
         }
+        if walk.owes_nothing(at) && window.skip_zeros(at)? == len {
+            break;
+        }
         let top = match BoxAt::read(window, at, len) {
             Err(_) if at > 0 && tail::is_tags(window, at)? => break,
             top => top?,
@@ -41,6 +44,15 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
 }
 
 impl Walk {
+    /// Whether all audio stands before `at`, so that zeros from there on are no hole: the sample tables cover it, or an index.
+    fn owes_nothing(&self, at: u64) -> bool {
+        let covered = match self.fragments {
+            0 => self.media_bytes > 0,
+            _ => self.indexed_end > 0 && self.indexed_end <= at,
+        };
+        self.movie.is_some() && self.owed_bytes == 0 && covered
+    }
+
     fn take(&mut self, window: &mut Window<'_>, top: &BoxAt) -> Result<(), Broken> {
         match &top.kind {
             b"moov" if self.movie.is_none() => self.movie = Some(Movie::read(window, top)?),

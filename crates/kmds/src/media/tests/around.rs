@@ -114,9 +114,14 @@ fn wav_comes_in_many_valid_shapes() {
         ("LIST behind data", resized([&plain[..], list].concat())),
         ("an odd chunk, padded", odd(&[0])),
         ("an odd chunk, not padded", odd(&[])),
+        ("padding counted and not written", {
+            let odd_data = [&plain[..data + 4], &5_u32.to_le_bytes(), b"abcde"].concat();
+            let size = (odd_data.len() as u32 + 1 - 8).to_le_bytes();
+            [&odd_data[..4], &size, &odd_data[8..]].concat()
+        }),
         ("zeros behind", [&plain[..], &[0; 3000]].concat()),
     ] {
-        let checked = whole(&bytes, Container::Wav);
+        let checked = check_bytes(&&*bytes, Container::Wav, None);
         assert!(checked.is_ok(), "{what}: {checked:?}");
     }
     for (what, mut bytes) in [("RIFF", plain.clone()), ("RF64", rf64(b"RF64", &plain))] {
@@ -139,11 +144,22 @@ fn mp4_comes_in_many_valid_shapes() {
         ("free behind", [&plain[..], &mp4_box(b"free", 5000)].concat()),
         ("uuid behind", [&plain[..], &mp4_box(b"uuid", 5000)].concat()),
         ("a 64-bit mdat", wide),
+        ("zeros behind", [&plain[..], &[0; 5000]].concat()),
+        ("zeros behind an index", [&made("indexed.m4a", FRAGMENTED).unwrap()[..], &[0; 5000]].concat()),
         ("an open free behind", [&plain[..], &[0, 0, 0, 0], b"free", &[1; 100]].concat()),
     ] {
         let checked = whole(&bytes, Container::Mp4);
         assert!(checked.is_ok(), "{what}: {checked:?}");
     }
+}
+
+#[test]
+fn zeros_behind_fragments_without_an_index_may_be_a_hole() {
+    let Some(bytes) = made("hole.m4a", PLAIN_FRAGMENTS) else { return };
+    let tops = top_boxes(&bytes);
+    let (at, _) = tops.iter().rev().find(|(_, kind)| kind == "moof").unwrap();
+    let holed = [&bytes[..*at], &vec![0; bytes.len() - at]].concat();
+    assert!(check_bytes(&&*holed, Container::Mp4, None).is_err());
 }
 
 /// Deterministic numbers below `below`.

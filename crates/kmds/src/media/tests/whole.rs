@@ -129,7 +129,8 @@ fn mp4_padding_may_stand_anywhere() {
         let cut = [&bytes[..], &mp4_box(b"free", 100)[..50]].concat();
         assert!(matches!(whole(&cut, Container::Mp4), Err(Broken::Cut { .. })));
         let hole = [&bytes[..], &[0; 5000]].concat();
-        assert!(whole(&hole, Container::Mp4).is_err(), "a hole of zeros is no padding");
+        // Only where tables or an index show that all audio is there are zeros no hole.
+        assert_eq!(whole(&hole, Container::Mp4).is_err(), args == PLAIN_FRAGMENTS, "{args}: zeros at the end");
     }
 }
 
