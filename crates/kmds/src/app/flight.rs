@@ -339,4 +339,21 @@ mod tests {
             assert_eq!(job.wait_for_limit(Some(Duration::MAX), Duration::MAX, &recipes), None);
         }
     }
+
+    #[test]
+    fn a_parked_job_lets_go_who_waits_for_it_and_tells_nobody() {
+        use futures_util::FutureExt;
+
+        let board = Arc::new(Board::new());
+        let queue = Queue::new(1, [(super::super::queue::LaneId::Site(Site::YouTube), 1)].into_iter());
+        let jobs = Jobs::new(queue, Arc::clone(&board), CancellationToken::new());
+        let key = job(Site::YouTube).key;
+        let mut events = board.subscribe(None);
+        let parked = jobs.enqueue(&key, 1, None);
+        assert_eq!(events.next().now_or_never().flatten().map(|event| event.state), Some(State::Queued));
+        let watch = parked.watch();
+        jobs.park(&parked, Failure::new(kmds_extract::Kind::Cancelled, "the service stops"));
+        assert!(watch.borrow().is_over() && jobs.get(&key).is_none());
+        assert!(events.next().now_or_never().is_none(), "the song goes on at the next start");
+    }
 }

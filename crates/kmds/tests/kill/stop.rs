@@ -83,3 +83,42 @@ async fn a_second_signal_stops_at_once() {
     tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_calls_no_song_failed_and_all_go_on_at_the_next_start() {
+    let lab = Lab::start().await;
+    let songs: Vec<_> =
+        (0..3).map(|n| lab.bandcamp().track(&format!("Held {n}")).holds_at(kib(64)).publish()).collect();
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let setup = Setup::of(&lab).recipes(PATIENT);
+    let url = format!("http://{}/hook", receiver.local_addr().expect("bound"));
+    let setup = setup.set("KMDS_WEBHOOK__URL", &url);
+    let mut kmds = setup.start();
+    let mut entries = Vec::new();
+    for song in &songs {
+        entries.push(kmds.fetch(&song.link()).await.1["Songs"][0].clone());
+    }
+    let mut events = kmds.get("/api/v1/events").await;
+    kmds.until("all run", async || {
+        kmds.get("/api/v1/tracks?state=downloading").await.text().await.expect("a body").matches("Held ").count() >= 3
+    })
+    .await;
+    let heard = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        while let Ok(Some(piece)) = events.chunk().await {
+            heard.extend_from_slice(&piece);
+        }
+        String::from_utf8_lossy(&heard).into_owned()
+    });
+    let code = tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
+    assert_eq!(code, Some(0));
+    let heard = heard.await.expect("joined");
+    assert!(!heard.contains("failed"), "{heard}");
+    receiver.set_nonblocking(true).expect("set");
+    assert!(receiver.accept().is_err(), "the webhook is called for no song");
+    songs.iter().for_each(kmds_lab::Song::release);
+    let kmds = setup.start();
+    for (song, entry) in songs.iter().zip(&entries) {
+        assert_eq!(kmds.whole(entry).await, song.bytes());
+    }
+}
