@@ -30,14 +30,13 @@ cat >"$tree/DEBIAN/control" <<CONTROL
 Package: kmds
 Version: $version
 Architecture: $arch
-Maintainer: The KMDS authors <kmds@localhost>
+Maintainer: ${DEBFULLNAME:-built on this machine} <${DEBEMAIL:-root@localhost}>
 Installed-Size: $size
 Depends: libc6, ca-certificates
 Recommends: ffmpeg
 Suggests: yt-dlp
 Section: net
 Priority: optional
-Homepage: https://github.com/kmds/kmds
 Description: media downloading service for YouTube, SoundCloud and Bandcamp
  A link goes in; metadata comes out at once, the audio as soon as it arrives, and
  the finished file appears on a drive by one atomic rename.

@@ -85,6 +85,24 @@ fn the_debian_package_is_installed_works_and_is_removed_without_a_trace() {
     assert!(out.status.success() && !settings.exists() && !songs.exists(), "{}", said(&out));
 }
 
+/// Nobody is sent to a page, a host or an account that is not ours.
+#[test]
+fn what_is_installed_names_no_page_and_no_account_that_is_not_there() {
+    for file in ["packaging/deb.sh", "packaging/kmds.service", "packaging/kmds.socket", "Cargo.toml", "compose.yaml"] {
+        let text = std::fs::read_to_string(root().join(file)).expect("a file");
+        let named: Vec<&str> = text.split("://").skip(1).collect();
+        let known = |rest: &&str| {
+            ["127.0.0.1", "soundcloud.com/", "/usr/share/doc/kmds/"].iter().any(|at| rest.starts_with(at))
+        };
+        assert!(named.iter().all(known), "{file}: {named:?}");
+        for key in ["Homepage:", "homepage =", "repository =", "documentation ="] {
+            assert!(!text.contains(key), "{file}: {key}");
+        }
+    }
+    let unit = std::fs::read_to_string(root().join("packaging/kmds.service")).expect("the unit");
+    assert!(unit.contains("KillMode=mixed"), "a stop must not end a conversion before the service has parked its song");
+}
+
 /// No daemon builds images here, and hadolint is no package of Debian: these are the rules we care for, by hand.
 #[test]
 fn the_container_runs_as_nobody_on_a_read_only_root() {
