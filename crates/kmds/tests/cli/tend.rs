@@ -11,7 +11,7 @@ use super::harness::Setup;
 fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
     let person = Person::alone().set("PATH", "/nonexistent").set("KMDS_ENGINES__YTDLP__ENABLED", "true");
     let said = person.runs(&["doctor"]).with(0);
-    for wanted in ["yt-dlp", "pipx install yt-dlp", "ffmpeg", "apt install ffmpeg", "Opus only"] {
+    for wanted in ["yt-dlp", "pipx install 'yt-dlp", "ffmpeg", "apt install ffmpeg", "Opus only"] {
         assert!(said.out.contains(wanted), "{wanted}: {said:?}");
     }
     let findings = person.runs(&["doctor", "--json"]).with(0).json();
@@ -197,4 +197,88 @@ fn a_command_that_logs_does_not_panic_on_a_terminal() {
         }
         Err(error) => eprintln!("SKIPPED: script(1) makes a terminal for this test and is not here ({error})"),
     }
+}
+
+/// A yt-dlp that says what it is told: its version, and the lines it begins with, with no runtime named and with some.
+fn made_up(person: &Person, version: &str, plain: &str, named: &str) {
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--version*) echo {version}; exit 0;;\n*--js-runtimes*) says='{named}';;\n\
+         *) says='{plain}';;\nesac\necho \"Python 3.12.1 (CPython);$says\" | tr ';' '\\n' | sed 's/^/[debug] /' >&2\nexit 2\n"
+    );
+    let tool = person.folder.path("yt-dlp");
+    std::fs::write(&tool, script).expect("a tool");
+    let executable = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(&tool, executable).expect("executable");
+}
+
+#[test]
+fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing() {
+    let person = Person::alone()
+        .set("KMDS_ENGINES__YTDLP__ENABLED", "true")
+        .set("KMDS_ENGINES__YTDLP__COMMAND", "~/yt-dlp")
+        .set("KMDS_ENGINES__YTDLP__TIMEOUT", "10 s");
+    let solver = "Optional libraries: brotli-1.2.1, yt_dlp_ejs-0.8.0";
+    let none = format!("{solver};JS runtimes: none");
+    for (version, plain, named, wanted) in [
+        (
+            "2026.10.26",
+            &*format!("{solver};JS runtimes: deno-2.5.6"),
+            "",
+            &["Python 3.12.1", "ok    javascript", "deno 2.5.6", "yt-dlp-ejs 0.8.0"][..],
+        ),
+        ("2026.10.26", &none, &none, &["warn  javascript", "adds nothing for YouTube", "install deno 2.3"]),
+        (
+            "2026.10.26",
+            &none,
+            &format!("{solver};JS runtimes: node-22.4.0"),
+            &["warn  javascript", "node 22.4.0", "extra_args = [\"--js-runtimes\", \"node\"]"],
+        ),
+        (
+            "2026.10.26",
+            &none,
+            &format!("{solver};JS runtimes: node-20.1.0 (unsupported)"),
+            &["node 20.1.0", "is too old", "install deno"],
+        ),
+        (
+            "2026.10.26",
+            "JS runtimes: deno-2.5.6",
+            "",
+            &["warn  javascript", "cannot import yt-dlp-ejs", "yt-dlp[default]"],
+        ),
+        (
+            "2023.03.04",
+            "Python version 3.9",
+            "",
+            &["warn  yt-dlp", "older than 2026.10.26", "warn  javascript", "pipx install --force"],
+        ),
+        ("2026.10.25", &none, &none, &["warn  yt-dlp", "older than 2026.10.26"]),
+    ] {
+        made_up(&person, version, plain, named);
+        let said = person.runs(&["doctor"]).with(0);
+        for wanted in wanted {
+            assert!(said.out.contains(wanted), "{version} {plain} {named}: {wanted}: {said:?}");
+        }
+        assert!(!person.runs(&["doctor", "--set", "youtube.enabled=false"]).with(0).out.contains("javascript"));
+    }
+    let tool = person.folder.path("yt-dlp");
+    std::fs::write(&tool, "#!/bin/sh\nexec sleep 1000\n").expect("a tool");
+    let said = person.runs(&["doctor", "--set", "engines.ytdlp.timeout=1"]).with(0);
+    assert!(said.out.contains("did not finish within 1s"), "{said:?}");
+}
+
+#[test]
+fn doctor_reads_what_the_real_yt_dlp_says_of_itself() {
+    let Ok(ytdlp) = std::env::var("KMDS_TEST_YTDLP") else {
+        return eprintln!("SKIPPED: KMDS_TEST_YTDLP is not set");
+    };
+    let path = std::path::Path::new(&ytdlp).parent().expect("a folder").display().to_string();
+    let person =
+        Person::alone().set("KMDS_ENGINES__YTDLP__ENABLED", "true").set("KMDS_ENGINES__YTDLP__COMMAND", &ytdlp);
+    let said = person.set("PATH", &path).runs(&["doctor"]).with(0);
+    let line = |about: &str| said.out.lines().find(|line| line.contains(about)).unwrap_or_default().to_owned();
+    assert!(line("  yt-dlp ").contains(" on Python 3."), "{said:?}");
+    assert!(
+        line("javascript").contains("adds nothing for YouTube") || line("javascript").contains("yt-dlp-ejs"),
+        "{said:?}"
+    );
 }

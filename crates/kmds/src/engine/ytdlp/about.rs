@@ -43,7 +43,7 @@ impl YtDlp {
     /// # Errors
     /// [`YtDlpError::Missing`] where it is not installed.
     pub async fn about(&self) -> Result<About, YtDlpError> {
-        let version = self.version(WITHIN).await?;
+        let version = self.version(self.look()).await?;
         let extra = &self.inner.config.extra_args;
         let mut about = About { version, ..read(&self.says(extra).await?) };
         let find = |runtimes: &mut Vec<Runtime>| {
@@ -60,11 +60,15 @@ impl YtDlp {
         Ok(about)
     }
 
+    fn look(&self) -> Duration {
+        WITHIN.min(self.inner.config.timeout)
+    }
+
     /// Without a link it tells of itself, and then that there was none.
     async fn says(&self, more: &[String]) -> Result<String, YtDlpError> {
         let own = ["--ignore-config", "--no-cache-dir", "-v"].map(str::to_owned);
         let args = own.into_iter().chain(more.iter().cloned()).collect();
-        Ok(process::Run { args, timeout: WITHIN, ..self.run(Site::Other) }.output().await?.stderr)
+        Ok(process::Run { args, timeout: self.look(), ..self.run(Site::Other) }.output().await?.stderr)
     }
 }
 
