@@ -2,14 +2,14 @@
 
 mod harness;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+#[path = "harness/exit.rs"]
+mod exit;
 
+use exit::{Exit, says};
 use harness::{Kmds, Setup};
 use kmds_lab::{Lab, Site, kib};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 /// The hosts of the three sites, as far as the lab has them; nothing else may ever be asked.
 const SITES_HOSTS: [&str; 11] = [
@@ -26,72 +26,12 @@ const SITES_HOSTS: [&str; 11] = [
     "bcbits.com",
 ];
 
-/// The operator's way out: a proxy that hands https on to the lab, and answers itself at `http://outside.test/`.
-struct Exit {
-    url: String,
-    /// A whole HTTP answer.
-    answer: Arc<Mutex<String>>,
-    asked: Arc<AtomicUsize>,
-}
-
-fn says(address: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{address}", address.len())
-}
-
-impl Exit {
-    async fn before(lab: &Lab, address: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let answer = Arc::new(Mutex::new(says(address)));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let lab = lab.proxy_url().replace("http://", "");
-        let (answers, asks) = (Arc::clone(&answer), Arc::clone(&asked));
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, lab.clone(), Arc::clone(&answers), Arc::clone(&asks)));
-            }
-        });
-        Self { url, answer, asked }
-    }
-
-    fn is_seen_at(&self, address: &str) {
-        self.answers(&says(address));
-    }
-
-    fn answers(&self, whole: &str) {
-        whole.clone_into(&mut self.answer.lock().expect("the answer"));
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    fn setup(&self, lab: &Lab) -> Setup {
-        Setup::of(lab)
-            .set("KMDS_EGRESS__PROXY", &self.url)
-            .set("KMDS_EGRESS__FORBID", "203.0.113.0/24")
-            .set("KMDS_EGRESS__CHECK_EVERY", "1")
-    }
-}
-
-async fn carry(mut client: TcpStream, lab: String, answer: Arc<Mutex<String>>, asked: Arc<AtomicUsize>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match client.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => return,
-        }
-    }
-    if head.starts_with(b"GET http://outside.test/") {
-        asked.fetch_add(1, Ordering::SeqCst);
-        let text = answer.lock().expect("the answer").clone();
-        let _ = client.write_all(text.as_bytes()).await;
-        return;
-    }
-    let Ok(mut onward) = TcpStream::connect(lab).await else { return };
-    if onward.write_all(&head).await.is_ok() {
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut onward).await;
-    }
+/// A service that leaves by this way, with the addresses it must not be seen at.
+fn leaving_by(exit: &Exit, lab: &Lab) -> Setup {
+    Setup::of(lab)
+        .set("KMDS_EGRESS__PROXY", &exit.url)
+        .set("KMDS_EGRESS__FORBID", "203.0.113.0/24")
+        .set("KMDS_EGRESS__CHECK_EVERY", "1")
 }
 
 const CHECK: (&str, &str) = ("KMDS_EGRESS__CHECK_URL", "http://outside.test/ip");
@@ -162,7 +102,7 @@ async fn a_forbidden_outside_address_closes_the_sites_until_it_is_gone() {
     let lab = Lab::start().await;
     let (one, two) = (lab.bandcamp().track("One").publish(), lab.bandcamp().track("Two").publish());
     let exit = Exit::before(&lab, "198.51.100.7").await;
-    let kmds = exit.setup(&lab).set(CHECK.0, CHECK.1).start();
+    let kmds = leaving_by(&exit, &lab).set(CHECK.0, CHECK.1).start();
     assert_eq!(kmds.download(&one.link()).await, one.bytes());
     assert!(exit.asked() >= 1, "asked before the first request to a site");
     exit.is_seen_at("203.0.113.9");
@@ -190,7 +130,7 @@ async fn a_download_under_way_stops_when_the_address_becomes_a_forbidden_one() {
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("Long").seconds(60.0).holds_at(kib(64)).publish();
     let exit = Exit::before(&lab, "198.51.100.7").await;
-    let setup = exit.setup(&lab).set(CHECK.0, CHECK.1).recipes("[bandcamp.hosts]\npace = 0.0\n");
+    let setup = leaving_by(&exit, &lab).set(CHECK.0, CHECK.1).recipes("[bandcamp.hosts]\npace = 0.0\n");
     // Another engine would be seen from the same address.
     let (tool, mark) = (setup.folder.path("yt-dlp"), setup.folder.path("was-run"));
     std::fs::write(&tool, format!("#!/bin/sh\ntouch {}\n", mark.display())).expect("a tool");
@@ -218,7 +158,7 @@ async fn an_answer_that_tells_no_address_closes_the_way_out() {
     let lab = Lab::start().await;
     let song = lab.soundcloud().track("one").publish();
     let exit = Exit::before(&lab, "203.0.113.9").await;
-    let kmds = exit.setup(&lab).set(CHECK.0, CHECK.1).start();
+    let kmds = leaving_by(&exit, &lab).set(CHECK.0, CHECK.1).start();
     for (answer, word) in [
         (says("203.0.113.9"), "203.0.113.9"),
         (says("<html>please sign in</html>"), "did not answer with an address"),

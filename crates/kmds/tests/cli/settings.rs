@@ -164,3 +164,27 @@ fn a_path_in_an_argument_may_be_any_name_but_a_setting_has_to_be_utf8() {
     let said = person.command(&["get"]).arg(bytes(b"https://\xff")).output().expect("kmds starts");
     assert!(Said::from(said).with(2).err.contains("UTF-8"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipes_that_come_after_the_start_are_found_by_a_reload_and_leave_with_their_file() {
+    let kmds = Setup::new().set("KMDS_RECIPES__FILE", "").start();
+    let file = kmds.folder.path(".config/kmds/recipes.toml");
+    let reload = || {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(kmds.pid()).expect("a pid")).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("alive");
+    };
+    let dated = async || kmds.get("/").await.text().await.expect("a body").contains("2031-05-06");
+    assert!(!dated().await);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&file, "date = \"2031-05-06\"\n").expect("recipes");
+    reload();
+    kmds.until("the new file is in force", dated).await;
+    kmds.until("the log says from where", async || kmds.log().contains(&file.display().to_string())).await;
+    std::fs::write(&file, "date = [").expect("recipes");
+    reload();
+    kmds.until("one that cannot be used is told", async || kmds.log().contains("recipes stay as they were")).await;
+    assert!(dated().await);
+    std::fs::remove_file(&file).expect("removed");
+    reload();
+    kmds.until("the built-in ones are back", async || !dated().await).await;
+}

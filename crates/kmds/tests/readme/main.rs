@@ -13,9 +13,12 @@
 //! | `sudo`, `mpv` | run without rights; read without sound |
 //! | `kmds serve` | runs beside the commands that follow, in place of the one before |
 //! | the sites | the lab, by `KMDS_EGRESS__PROXY`; no yt-dlp, no reserve of disk space |
+//! | `https://api.ipify.org` | a page of that proxy, which says 198.51.100.7 |
 //!
 //! How long each command took is printed, and never judged: `cargo test -p kmds --test readme`.
 
+#[path = "../harness/exit.rs"]
+mod exit;
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -27,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kmds_lab::{Lab, Song};
+
+use exit::Exit;
 
 use blocks::{Block, Typed};
 use newcomer::Newcomer;
@@ -55,6 +60,7 @@ struct World {
     lab: Lab,
     video: Song,
     album: Vec<Song>,
+    exit: Exit,
 }
 
 async fn world() -> World {
@@ -64,7 +70,14 @@ async fn world() -> World {
     let video = lab.youtube().video("Words").id("M4gD1WSo5mA").artist("Ada Loopback").seconds(30.0).publish();
     lab.soundcloud().track("hard-to-break").artist("blakewhiten").publish();
     let album = lab.bandcamp().album(2).artist("macbenson").title("Coming of Age").slug("coming-of-age").publish();
-    World { video, album: album.songs().to_vec(), lab }
+    let exit = Exit::before(&lab, "198.51.100.7").await;
+    World { video, album: album.songs().to_vec(), exit, lab }
+}
+
+impl World {
+    fn newcomer(&self) -> Newcomer {
+        Newcomer::with_a_clone(&self.lab, &self.exit.url, &self.video.link())
+    }
 }
 
 /// Follows a document from its first line to its last.
@@ -145,7 +158,7 @@ fn say(line: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_gets_from_the_readme_alone_to_songs_that_lie_where_it_says() {
     let world = world().await;
-    let mut reader = Newcomer::with_a_clone(&world.lab, &world.video.link());
+    let mut reader = world.newcomer();
     follow("README.md", &mut reader);
     let audio = |path: &str| harness::read(&reader.folder.path(path));
     for path in ["clone/song.m4a", "clone/Ada Loopback - Words.m4a", "srv/music/kmds/youtube/M4gD1WSo5mA.m4a"] {
@@ -159,11 +172,32 @@ async fn a_newcomer_gets_from_the_readme_alone_to_songs_that_lie_where_it_says()
     }
 }
 
+/// The walk's own settings, with no other change than the test's own folders, while the fetching host is seen at the bot's
+/// address: a tunnel that came up, a route that changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_two_host_walk_is_never_seen_at_the_first_hosts_address() {
+    let world = world().await;
+    world.exit.is_seen_at("203.0.113.7");
+    let mut reader = world.newcomer();
+    let blocks = blocks::read(&root().join("README.md"));
+    let walk = blocks
+        .iter()
+        .find(|block| block.language == "toml" && block.named.contains("/etc/kmds"))
+        .expect("its settings");
+    check_settings("README.md", walk, &mut reader);
+    perform("(as the README says)", "sudo install -m 755 target/release/kmds /usr/local/bin/kmds", &mut reader);
+    reader.serves("kmds serve --config /etc/kmds/kmds.toml").expect("it starts");
+    let refused =
+        reader.types("curl -G http://10.0.0.2:60071/fetch --data-urlencode 'url=https://youtu.be/M4gD1WSo5mA'");
+    assert!(refused.expect_err("no song").contains("502"));
+    assert!(world.exit.asked() >= 1 && world.lab.connections().is_empty(), "no site was asked");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_other_document_can_be_followed_too() {
     let world = world().await;
     for document in &FOLLOWED[1..] {
-        let mut reader = Newcomer::with_a_clone(&world.lab, &world.video.link());
+        let mut reader = world.newcomer();
         // They begin where the README ends.
         perform("(as the README says)", "sudo install -m 755 target/release/kmds /usr/local/bin/kmds", &mut reader);
         perform("(as the README says)", "kmds serve", &mut reader);

@@ -50,7 +50,7 @@ struct Service {
 }
 
 impl Newcomer {
-    pub fn with_a_clone(lab: &Lab, link: &str) -> Self {
+    pub fn with_a_clone(lab: &Lab, way_out: &str, link: &str) -> Self {
         let folder = Folder::new();
         let at = |name: &str| folder.path(name).display().to_string();
         for made in ["clone/target/release", "home", "stand-ins", "mnt", "usr/local/bin", "etc/kmds", "srv/music"] {
@@ -78,7 +78,7 @@ impl Newcomer {
             ("USER", rustix::process::getuid().as_raw().to_string()),
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("KMDS_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-            ("KMDS_EGRESS__PROXY", lab.proxy_url()),
+            ("KMDS_EGRESS__PROXY", way_out.to_owned()),
             ("KMDS_EGRESS__CA_FILE", lab.ca_file().display().to_string()),
             ("KMDS_RECIPES__FILE", at("recipes.toml")),
             ("KMDS_CACHE__MIN_FREE_BYTES", "0".to_owned()),
@@ -104,7 +104,7 @@ impl Newcomer {
         for listens in ["127.0.0.1:60071", "10.0.0.2:60071", "0.0.0.0:60071"] {
             text = text.replace(listens, "127.0.0.1:0");
         }
-        text.replace("10.0.0.2", "127.0.0.1")
+        text.replace("https://api.ipify.org", "http://outside.test/").replace("10.0.0.2", "127.0.0.1")
     }
 
     /// A file of the document, in the clone unless it says where.
