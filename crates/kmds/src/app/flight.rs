@@ -345,7 +345,7 @@ mod tests {
         use futures_util::FutureExt;
 
         let board = Arc::new(Board::new());
-        let queue = Queue::new(1, [(super::super::queue::LaneId::Site(Site::YouTube), 1)].into_iter());
+        let queue = Queue::new(1, [(super::super::queue::LaneId::Site(Site::YouTube), 1)]);
         let jobs = Jobs::new(queue, Arc::clone(&board), CancellationToken::new());
         let key = job(Site::YouTube).key;
         let mut events = board.subscribe(None);
