@@ -3,12 +3,14 @@
 //! Owns what `/fetch` leaves behind: every song a row in one transaction, before anybody is told; its names; its job.
 //! Hides the catalog. Never asks a site.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Form};
-use kmds_extract::{Collection, Entry, Kind, Resolved, Track};
+use kmds_extract::{Collection, Entry, Kind, Resolved, Site, Track};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::flight::Job;
 use super::names::{self, Unique};
@@ -19,6 +21,11 @@ use crate::store::{self, Accepted, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
+
+/// From so many songs on a list is long: it costs some KB a song until its reply is written.
+const LONG_LIST_SONGS: usize = 200;
+/// Long lists held at once, each until the last of its replies is written.
+const LONG_LISTS_AT_ONCE: usize = 4;
 
 /// Songs of lists with a window that are kept in mind.
 const WINDOW_SONGS: usize = 10_000;
@@ -31,11 +38,13 @@ pub struct Window {
 }
 
 /// What is known of a reply before its songs are rows.
-struct Answer {
+struct Answer<'a> {
     id: String,
+    site: Site,
     link: String,
     list: Option<ListFacts>,
-    tracks: Vec<Track>,
+    /// Held once, by all who asked for the same.
+    tracks: Vec<&'a Track>,
     unavailable: Vec<Missing>,
     truncated: bool,
 }
@@ -81,34 +90,84 @@ impl App {
         let inner = &self.inner;
         let accept = ask.accept.clone().unwrap_or_else(|| inner.accept.clone());
         let resolved = inner.resolver.resolve(target, &accept).await?;
-        let site = match &*resolved {
-            Resolved::Track(track) => track.id.site(),
-            Resolved::Collection(list) => list.site,
-        };
         let answer = read(&resolved);
         if answer.tracks.is_empty() {
             return Err(no_song(&answer));
         }
-        let songs = inner.accept(&answer, &accept, ask.prefetch).await?;
-        Ok(Fetched {
-            id: answer.id,
-            site,
-            link: answer.link,
-            list: answer.list,
-            songs,
-            unavailable: answer.unavailable,
-            truncated: answer.truncated,
-        })
+        if answer.tracks.len() < LONG_LIST_SONGS {
+            return inner.take(answer, &accept, ask.prefetch, None).await;
+        }
+        let same = format!("{} {accept:?} {:?}", target.key(), ask.prefetch);
+        let waiting = Waiting { lists: &inner.long_lists, group: inner.long_lists.board(&same), same: &same };
+        let take = async || {
+            let _turn = inner.long_lists.turn.lock().await;
+            let room = Arc::clone(&inner.long_lists.room).acquire_owned().await.ok().map(Arc::new);
+            // Who comes from now on asks anew: songs may be removed while these are taken.
+            inner.long_lists.forget(&same, &waiting.group);
+            inner.take(answer, &accept, ask.prefetch, room).await
+        };
+        waiting.group.get_or_init(take).await.clone()
     }
 }
 
-fn read(resolved: &Resolved) -> Answer {
+type Group = Arc<OnceCell<Result<Fetched, Failure>>>;
+
+/// Long lists that are being replied to. Who asks for the same one while it waits for its turn gets the same reply.
+pub(super) struct LongLists {
+    /// One is taken at a time: its rows are held several times over meanwhile.
+    turn: tokio::sync::Mutex<()>,
+    room: Arc<Semaphore>,
+    waiting: Mutex<HashMap<String, Group>>,
+}
+
+impl Default for LongLists {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(LONG_LISTS_AT_ONCE));
+        Self { turn: tokio::sync::Mutex::default(), room, waiting: Mutex::default() }
+    }
+}
+
+impl LongLists {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Group>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn board(&self, same: &str) -> Group {
+        Arc::clone(self.waiting().entry(same.to_owned()).or_default())
+    }
+
+    fn forget(&self, same: &str, group: &Group) {
+        let mut waiting = self.waiting();
+        if waiting.get(same).is_some_and(|have| Arc::ptr_eq(have, group)) {
+            waiting.remove(same);
+        }
+    }
+}
+
+/// One who waits for a long list; the last one to give up leaves nothing behind.
+struct Waiting<'a> {
+    lists: &'a LongLists,
+    group: Group,
+    same: &'a str,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // Ours and the map's.
+        if Arc::strong_count(&self.group) <= 2 {
+            self.lists.forget(self.same, &self.group);
+        }
+    }
+}
+
+fn read(resolved: &Resolved) -> Answer<'_> {
     match resolved {
         Resolved::Track(track) => Answer {
             id: track.id.id().to_owned(),
+            site: track.id.site(),
             link: track.link.clone(),
             list: None,
-            tracks: vec![Track::clone(track)],
+            tracks: vec![track],
             unavailable: Vec::new(),
             truncated: false,
         },
@@ -116,12 +175,12 @@ fn read(resolved: &Resolved) -> Answer {
     }
 }
 
-fn read_list(list: &Collection) -> Answer {
+fn read_list(list: &Collection) -> Answer<'_> {
     let mut tracks = Vec::new();
     let mut unavailable = Vec::new();
     for entry in &list.entries {
         match entry {
-            Entry::Track(track) => tracks.push(Track::clone(track)),
+            Entry::Track(track) => tracks.push(&**track),
             Entry::Unavailable(missing) => unavailable.push(Missing {
                 title: missing.title.clone().or_else(|| missing.error.title().map(str::to_owned)),
                 number: missing.number,
@@ -131,6 +190,7 @@ fn read_list(list: &Collection) -> Answer {
     }
     Answer {
         id: list.id.clone(),
+        site: list.site,
         link: list.link.clone(),
         list: Some(ListFacts {
             title: list.title.clone(),
@@ -144,9 +204,26 @@ fn read_list(list: &Collection) -> Answer {
     }
 }
 
+/// What the catalog and replies tell of a song: where it is to be had expires, and weighs.
+fn without_streams(track: &Track) -> Track {
+    let Track { id, source, link, title, artist, album, .. } = track;
+    Track {
+        artist: artist.clone(),
+        album: album.clone(),
+        album_artist: track.album_artist.clone(),
+        number: track.number,
+        total: track.total,
+        duration: track.duration,
+        cover_url: track.cover_url.clone(),
+        date: track.date.clone(),
+        withheld: track.withheld.clone(),
+        ..Track::new(id.clone(), source.clone(), link.clone(), title.clone())
+    }
+}
+
 /// No song of a list can be had: the first reason that is not "gone", else 404; an empty list is 404 too
 /// (docs/api.md, "POST /fetch").
-fn no_song(answer: &Answer) -> Failure {
+fn no_song(answer: &Answer<'_>) -> Failure {
     let telling = answer.unavailable.iter().find(|missing| missing.failure.kind != Kind::NotFound);
     let first = telling.or(answer.unavailable.first());
     match first {
@@ -159,8 +236,21 @@ fn no_song(answer: &Answer) -> Failure {
 }
 
 impl Inner {
+    /// The songs of an answer as rows, names and jobs.
+    async fn take(
+        &self,
+        answer: Answer<'_>,
+        accept: &Accept,
+        prefetch: Prefetch,
+        room: Option<Arc<OwnedSemaphorePermit>>,
+    ) -> Result<Fetched, Failure> {
+        let songs = Arc::new(self.accept(&answer, accept, prefetch).await?);
+        let Answer { id, site, link, list, unavailable, truncated, .. } = answer;
+        Ok(Fetched { id, site, link, list, songs, unavailable, truncated, room })
+    }
+
     /// Makes every song a row and, as far as `prefetch` says, a job.
-    async fn accept(&self, answer: &Answer, accept: &Accept, prefetch: Prefetch) -> Result<Vec<Song>, Failure> {
+    async fn accept(&self, answer: &Answer<'_>, accept: &Accept, prefetch: Prefetch) -> Result<Vec<Song>, Failure> {
         let recipes = self.recipes.current();
         let listed = answer.list.is_some();
         let ahead = match prefetch {
@@ -172,7 +262,7 @@ impl Inner {
         let mut unique = Unique::default();
         let mut rows = Vec::with_capacity(answer.tracks.len());
         let mut sizes = Vec::with_capacity(answer.tracks.len());
-        for (place, track) in answer.tracks.iter().enumerate() {
+        for (place, &track) in answer.tracks.iter().enumerate() {
             let mut expected = forms::expected(track, accept, self.opus, &recipes);
             if !listed && track.streams.is_empty() {
                 let form = self.form_before(track, accept).await?.unwrap_or(expected.form);
@@ -183,7 +273,7 @@ impl Inner {
             let stem = unique.stem(&names::stem(track), &track.id.to_string());
             rows.push(Accepted {
                 key: Key::plain(track.id.clone(), expected.form),
-                track: Track { streams: Vec::new(), ..track.clone() },
+                track: without_streams(track),
                 listed,
                 canonical_name: format!("{}.{ext}", track.id),
                 human_name: names::with_extension(&stem, ext),
@@ -207,7 +297,7 @@ impl Inner {
             if done.row.state.is_pending() {
                 self.jobs.enqueue(&done.row.key, requester, done.row.total_bytes);
             }
-            songs.push(self.song(&done.row, track.clone(), size));
+            songs.push(self.song(&done.row, without_streams(track), size));
         }
         Ok(songs)
     }

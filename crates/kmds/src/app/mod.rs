@@ -93,6 +93,7 @@ pub(crate) struct Inner {
     requesters: AtomicU64,
     /// Lists of which only a window is queued: each waiting song with the ones behind it.
     windows: Mutex<HashMap<Key, Arc<accept::Window>>>,
+    long_lists: accept::LongLists,
     covers: covers::Fetching,
     /// One asks for a Bandcamp album's streams, the others find them.
     bandcamp_pages: tokio::sync::Mutex<()>,
@@ -138,6 +139,7 @@ impl App {
                 closing: CancellationToken::new(),
                 requesters: AtomicU64::new(1),
                 windows: Mutex::default(),
+                long_lists: accept::LongLists::default(),
                 covers: covers::Fetching::default(),
                 bandcamp_pages: tokio::sync::Mutex::new(()),
                 started: Instant::now(),

@@ -3,11 +3,13 @@
 //! Owns the values that the HTTP faces and the commands exchange with [`App`](super::App). Hides nothing.
 //! Never a wire shape: PascalCase, snake_case and statuses are the faces' business.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kmds_extract::choose::Accept;
 use kmds_extract::{ExtractError, Kind, Site, Track};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use crate::store::Key;
 use crate::text::printable;
@@ -122,9 +124,12 @@ pub struct Fetched {
     pub link: String,
     /// Set for lists only.
     pub list: Option<ListFacts>,
-    pub songs: Vec<Song>,
+    /// Shared by all who asked for the same long list at once.
+    pub songs: Arc<Vec<Song>>,
     pub unavailable: Vec<Missing>,
     pub truncated: bool,
+    /// Of a long list: few are held at a time, each until its reply is written.
+    pub room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

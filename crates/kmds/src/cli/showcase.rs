@@ -195,7 +195,7 @@ async fn one_link(
     }
     let (ended, songs) = (Cell::new(0), reply.songs.len());
     show.bar(0, songs, started);
-    let waiting = stream::iter(&reply.songs).map(|song| async {
+    let waiting = stream::iter(reply.songs.iter()).map(|song| async {
         let saved = one_song(server, song, folder, started).await;
         ended.set(ended.get() + 1);
         show.no_bar();

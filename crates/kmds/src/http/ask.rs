@@ -191,6 +191,8 @@ pub(super) fn below_base(uri: &Uri, base_path: &str) -> Option<Uri> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use http::HeaderValue;
     use http::header::ACCEPT;
@@ -248,9 +250,10 @@ mod tests {
             site: kmds_extract::Site::Bandcamp,
             link: String::new(),
             list: None,
-            songs: vec![],
+            songs: Arc::default(),
             unavailable: kinds.iter().copied().map(missing).collect(),
             truncated: false,
+            room: None,
         };
         assert_eq!(nothing_playable(list(&[Kind::NotFound, Kind::DrmOnly, Kind::Private])).kind, Kind::DrmOnly);
         assert_eq!(nothing_playable(list(&[Kind::NotFound])).kind, Kind::NotFound);

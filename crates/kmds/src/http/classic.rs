@@ -15,14 +15,14 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use kmds_extract::choose::Accept;
 use serde_json::Value;
 
-use self::shapes::{FetchReply, RootReply, Server};
+use self::shapes::{FetchReply, RootReply, Server, SongReply};
 use super::ask::{self, Addresses};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
 #[cfg(test)]
 use super::openapi::{bodies, describe::AudioAnswers, describe::ClassicRefusals};
 use super::query::{self, Query, Wait};
-use super::{Http, audio};
+use super::{Http, audio, json};
 use crate::app::{FetchAsk, Found, Key, Prefetch, Want};
 
 /// Longest name that is looked up, in bytes: far above what we give out.
@@ -95,7 +95,7 @@ async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, C
     let link = ask::link(link, SEND_A_LINK)?;
     let fetched = ask::fetch(http.app(), FetchAsk { link, whole_list, accept, prefetch: Prefetch::All }).await?;
     let addresses = Addresses::of(http, Caller::of(request)?);
-    Ok(Json(FetchReply::new(&fetched, &addresses)).into_response())
+    Ok(json::reply(fetched, addresses, "Songs", FetchReply::new, SongReply::new))
 }
 
 /// Reads the body of a fetch. Unknown keys are ignored; `null` is as if not given.

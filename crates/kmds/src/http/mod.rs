@@ -14,7 +14,7 @@
 //! | `audio` | ranges, conditions, bodies that still grow |
 //! | `events` | server-sent events |
 //! | `ops`, `openapi`, `ui` | health, metrics, the description, the page |
-//! | `ask`, `query`, `error` | what the faces share: reading requests, refusing them |
+//! | `ask`, `query`, `json`, `error` | what the faces share: reading requests, refusing them |
 
 mod ask;
 mod audio;
@@ -24,6 +24,7 @@ mod entry;
 mod error;
 mod events;
 mod guard;
+mod json;
 mod network;
 mod openapi;
 mod ops;

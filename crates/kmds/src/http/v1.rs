@@ -5,6 +5,8 @@
 
 pub(super) mod shapes;
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -23,7 +25,7 @@ use super::guard::{Caller, foreign_page};
 #[cfg(test)]
 use super::openapi::{bodies, describe::AudioAnswers, describe::PictureAnswers, describe::V1Refusals};
 use super::query::{Query, Wait, unknown_parameter};
-use super::{Http, audio, classic};
+use super::{Http, audio, classic, json};
 use crate::app::{CoverFound, FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats};
 
 /// Forms of a song that can be asked for.
@@ -67,7 +69,7 @@ pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> R
             Prefetch::None => 0,
             Prefetch::Ahead(count) => count,
         };
-        for song in fetched.songs.iter_mut().take(ahead) {
+        for song in Arc::make_mut(&mut fetched.songs).iter_mut().take(ahead) {
             if let Some(key) = http.app().rendition(&song.track.id, &rendition, false).await?
                 && let Some(rendered) = http.app().song_in(&key).await?
             {
@@ -77,7 +79,7 @@ pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> R
         }
     }
     let addresses = Addresses::of(&http, Caller::of(&request)?);
-    Ok(Json(FetchReply::new(&fetched, &addresses)).into_response())
+    Ok(json::reply(fetched, addresses, "tracks", FetchReply::new, TrackReply::new))
 }
 
 /// Whether a body may be read: one that says it is something else than JSON is not guessed at. What `curl -d` says of

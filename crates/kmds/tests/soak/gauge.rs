@@ -26,10 +26,12 @@ impl Sample {
     pub fn of(kmds: &Kmds) -> Self {
         let process = PathBuf::from(format!("/proc/{}", kmds.pid()));
         let entries = |name: &str| std::fs::read_dir(process.join(name)).map_or(0, Iterator::count);
-        let status = std::fs::read_to_string(process.join("status")).expect("it lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("memory");
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        Self { resident_bytes: kibibytes << 10, files: entries("fd"), threads: entries("task"), tasks: 0 }
+        Self { resident_bytes: memory(kmds, "VmRSS:"), files: entries("fd"), threads: entries("task"), tasks: 0 }
+    }
+
+    /// The most there ever was, in bytes.
+    pub fn most_resident(kmds: &Kmds) -> u64 {
+        memory(kmds, "VmHWM:")
     }
 
     pub async fn with_tasks(self, kmds: &Kmds) -> Self {
@@ -42,6 +44,12 @@ impl Sample {
         let megabytes = self.resident_bytes as f64 / 1e6;
         format!("| {when} | {megabytes:.1} | {} | {} | {} |", self.files, self.threads, self.tasks)
     }
+}
+
+fn memory(kmds: &Kmds, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kmds.pid())).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
 /// Minute after minute: the median of memory; the most files, threads and tasks.

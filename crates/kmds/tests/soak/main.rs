@@ -86,6 +86,52 @@ async fn memory_files_and_threads_stay_flat_for_half_an_hour() {
     gauge.is_flat();
 }
 
+/// Songs of a long list, who ask for it at once, and who hold a connection open beside them.
+const LONG_LIST: usize = 1200;
+const ASKERS: usize = 30;
+const HOLDERS: usize = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_long_lists_crowds_and_copies_took_is_given_back() {
+    let lab = Lab::start().await;
+    let kmds = start(&lab);
+    let list = lab.bandcamp().album(LONG_LIST).seconds(1.0).publish();
+    let mix = lab.bandcamp().track("A Mix").seconds(60.0).publish();
+    // Known, and nothing of it is downloaded: the list is what is looked at.
+    let ask = serde_json::json!({"url": list.link(), "prefetch": 0});
+    assert_eq!(kmds.v1_fetch(ask.clone()).await.0, 200);
+    kmds.download(&mix.link()).await;
+    let before = quiet(&kmds, &lab).await;
+
+    let replies = futures_util::future::join_all((0..ASKERS).map(|_| kmds.v1_fetch(ask.clone()))).await;
+    for (status, reply) in replies {
+        assert_eq!((status, reply["tracks"].as_array().map(Vec::len)), (200, Some(LONG_LIST)));
+    }
+    let mut held = Vec::new();
+    for _ in 0..HOLDERS {
+        let Ok(mut stream) = tokio::net::TcpStream::connect(kmds.url.trim_start_matches("http://")).await else {
+            break;
+        };
+        let request = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request).await.expect("taken");
+        held.push(stream);
+    }
+    let copy = format!("/api/v1/tracks/bandcamp/{}/audio?rendition=original&tags=true&wait=30", mix.id());
+    assert_eq!(kmds.get(&copy).await.status(), 200);
+    let peak = Sample::most_resident(&kmds);
+    drop(held);
+
+    kmds.until("memory is given back", async || Sample::of(&kmds).resident_bytes * 2 <= before.resident_bytes * 3)
+        .await;
+    let mib = |bytes: u64| bytes >> 20;
+    let now = Sample::of(&kmds).resident_bytes;
+    println!("resident: {} MiB before, {} at most, {} after", mib(before.resident_bytes), mib(peak), mib(now));
+    assert!(peak < before.resident_bytes + MOST_ABOVE_REST, "{} MiB at most", mib(peak));
+}
+
+/// What all of that together may take at once, in bytes.
+const MOST_ABOVE_REST: u64 = 40 << 20;
+
 /// The service when it has just done its first song.
 async fn quiet(kmds: &Kmds, lab: &Lab) -> Sample {
     let song = lab.bandcamp().track("The first").publish();

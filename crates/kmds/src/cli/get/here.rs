@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kmds_extract::Kind;
@@ -75,7 +76,7 @@ async fn resolve(args: &GetArgs, app: &App, report: &Report<'_>, sender: mpsc::U
             report.add(place, Outcome { link: link.clone(), title: missing.title, end: failed(&missing.failure) });
             place += 1;
         }
-        for song in fetched.songs {
+        for song in Arc::unwrap_or_clone(fetched.songs) {
             let wanted = wanted(&song, fetched.list.as_ref());
             if let Spot::Same(path) = place::spot(&args.output, &wanted, &song.ext, |_| false) {
                 report.add(place, wanted.outcome(End::There { path }));

@@ -61,7 +61,7 @@ struct ProxiedHeaders {}
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
-struct SongReply {
+pub(in crate::http) struct SongReply {
     Cover_Name: String,
     #[cfg_attr(test, schema(required = true))]
     Cover_URL: Option<String>,
@@ -114,12 +114,13 @@ struct MissingReply {
 }
 
 impl FetchReply {
-    pub(super) fn new(fetched: &Fetched, addresses: &Addresses) -> Self {
+    /// Around these songs.
+    pub(super) fn new(fetched: &Fetched, songs: Vec<SongReply>) -> Self {
         Self {
             status: 200,
             id: fetched.id.clone(),
             proxied_headers: ProxiedHeaders {},
-            songs: fetched.songs.iter().map(|song| SongReply::new(song, addresses)).collect(),
+            songs,
             unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
             truncated: fetched.truncated,
         }
@@ -127,7 +128,7 @@ impl FetchReply {
 }
 
 impl SongReply {
-    fn new(song: &Song, addresses: &Addresses) -> Self {
+    pub(super) fn new(song: &Song, addresses: &Addresses) -> Self {
         let track = &song.track;
         Self {
             Cover_Name: song.cover_name.clone(),

@@ -4,6 +4,7 @@
 //! Never holds more than one piece of one song.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, unfold};
@@ -50,7 +51,7 @@ impl Archive {
         let mut archive = Self {
             app,
             missing: unavailable.collect(),
-            songs: number(fetched.songs),
+            songs: number(Arc::unwrap_or_clone(fetched.songs)),
             zip: Writer::default(),
             ready: None,
             current: None,

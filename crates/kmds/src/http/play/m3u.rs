@@ -12,7 +12,7 @@ pub(super) fn write(fetched: &Fetched, addresses: &Addresses) -> String {
     if let Some(title) = fetched.list.as_ref().and_then(|list| list.title.as_deref()) {
         text.push_str(&format!("#PLAYLIST:{}\n", printable(title)));
     }
-    for song in &fetched.songs {
+    for song in fetched.songs.iter() {
         // -1 means "unknown" to players.
         let seconds =
             song.track.duration.map_or(-1, |time| i64::try_from(time.as_secs_f64().round() as u64).unwrap_or(-1));

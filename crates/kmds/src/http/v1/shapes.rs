@@ -137,13 +137,14 @@ pub(in crate::http) struct ListReply {
 }
 
 impl FetchReply {
-    pub(super) fn new(fetched: &Fetched, addresses: &Addresses) -> Self {
+    /// Around these tracks.
+    pub(super) fn new(fetched: &Fetched, tracks: Vec<TrackReply>) -> Self {
         Self {
             id: fetched.id.clone(),
             site: fetched.site,
             link: fetched.link.clone(),
             collection: fetched.list.as_ref().map(CollectionReply::new),
-            tracks: fetched.songs.iter().map(|song| TrackReply::new(song, addresses)).collect(),
+            tracks,
             unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
             truncated: fetched.truncated,
         }
