@@ -23,6 +23,7 @@
 //! | `audio` | audio of any length in every container |
 //! | `world`, `wishes` | songs and what all sites share; what builders can be told |
 //! | `youtube`, `soundcloud`, `bandcamp` | one site each |
+//! | `script` | player scripts of our own making |
 //! | `recordings` | recorded exchanges, made to live again |
 //! | `fault`, `send` | the faults: their names, and carrying them out |
 //! | `proxy`, `wire`, `tls` | the way in |
@@ -36,6 +37,7 @@ pub mod fault;
 pub mod log;
 mod proxy;
 mod recordings;
+pub mod script;
 mod send;
 mod sign;
 pub mod soundcloud;

@@ -12,6 +12,7 @@
 //! | [`origin`] | the way out to the sites | `kmds-extract` |
 //! | [`convert`] | ffmpeg, as a child process | |
 //! | [`store`] | catalog, growing files, publishing | |
+//! | [`player`] | YouTube's player script, run by a child | `kmds-player` |
 //! | [`media`], [`tag`] | whether a file is whole; its tags | |
 //! | [`webhook`] | telling another program that a song is ready | `app`, `origin` |
 //! | [`config`], [`metrics`], [`log`], [`text`], [`systemd`] | settings, numbers, lines, text that only shows, the service manager | |
@@ -27,6 +28,7 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod origin;
+pub mod player;
 pub mod store;
 pub mod systemd;
 pub mod tag;

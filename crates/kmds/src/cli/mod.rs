@@ -14,6 +14,7 @@ mod resolve;
 mod serve;
 mod server;
 mod showcase;
+mod solve_player;
 mod status;
 mod term;
 
@@ -82,6 +83,9 @@ enum Command {
     /// Look at recipes: the facts about the sites that age
     #[command(subcommand)]
     Recipes(RecipesCommand),
+    /// Answer YouTube's player script's challenges; the service runs this itself
+    #[command(hide = true)]
+    SolvePlayer(solve_player::SolvePlayerArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,6 +164,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             wait(get::run(args, config))
         }
         Command::Showcase(args) => wait(showcase::run(args, || own_address(&cli.settings))),
+        Command::SolvePlayer(args) => Ok(solve_player::run(&args)),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
             // Keys that nobody knows are told as warnings.
@@ -204,7 +209,7 @@ fn man() -> Result<ExitCode, Problem> {
     command.build();
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).manual("KMDS").render(&mut page)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
         let name = format!("kmds {}", sub.get_name());
         let own = clap_mangen::Man::new(sub.clone());
         let mut section = Vec::new();
