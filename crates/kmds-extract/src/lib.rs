@@ -34,7 +34,7 @@ pub use link::{Link, LinkError};
 pub use origin::{Origin, OriginError, Page, PageRequest};
 pub use recipes::Recipes;
 pub use stream::{Codec, Container, Delivery, Stream};
-pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Site, Source, Track, TrackId};
+pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Rest, Site, Source, Track, TrackId};
 
 /// Resolves a link to what it stands for, with as few requests as the site allows.
 ///
@@ -47,6 +47,23 @@ pub async fn resolve(link: &Link, origin: &impl Origin, recipes: &Recipes) -> Re
         Link::YouTube(at) => youtube::resolve(at, origin, recipes).await,
         Link::SoundCloud(at) => soundcloud::resolve(at, origin, recipes).await,
         Link::Bandcamp(at) => bandcamp::resolve(at, origin, recipes).await,
+    }
+}
+
+/// Reads on in a list for which time ran out ([`Collection::rest`]); the list so far and more, perhaps all of it. `None` where
+/// that way on is none any more: the list has to be resolved anew.
+/// # Errors
+/// See [`ExtractError`]: nothing more could be read now.
+pub async fn resume(
+    link: &Link,
+    so_far: Collection,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<Collection>, ExtractError> {
+    match link {
+        Link::YouTube(_) => youtube::resume(so_far, origin, recipes).await,
+        Link::SoundCloud(at) => soundcloud::resume(at, so_far, origin, recipes).await,
+        Link::Bandcamp(_) => Ok(None),
     }
 }
 

@@ -185,6 +185,24 @@ pub struct Collection {
     pub truncated: bool,
     /// A mix: made anew for each request, never to be remembered.
     pub endless: bool,
+    /// Set where time ran out before the list did: [`resume`](crate::resume) reads on.
+    pub rest: Option<Box<Rest>>,
+}
+
+/// Where reading a list goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rest {
+    /// At the page of this token.
+    Page {
+        token: String,
+        /// Songs in the list, where its header says.
+        count: Option<u32>,
+        is_course: bool,
+        /// Pages and tokens so far, as hashes: one that comes again ends the list.
+        seen: Vec<u64>,
+    },
+    /// With the songs behind those that were told: the site names all of them at once.
+    Songs,
 }
 
 impl Collection {

@@ -152,6 +152,7 @@ impl Release {
             entries,
             truncated: false,
             endless: false,
+            rest: None,
         })
     }
 

@@ -255,5 +255,6 @@ pub fn collection(set: &RawSet, id: u64, link: String, entries: Vec<Entry>) -> C
         truncated: set.track_count.is_some_and(|count| count > entries.len() as u64),
         entries,
         endless: false,
+        rest: None,
     }
 }

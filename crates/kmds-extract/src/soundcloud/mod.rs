@@ -18,7 +18,7 @@ use crate::link::{Link, LinkError, SoundCloudLink};
 use crate::origin::{Origin, Page};
 use crate::recipes::Recipes;
 use crate::stream::{Delivery, Stream};
-use crate::track::{Resolved, Site, Track};
+use crate::track::{Collection, Resolved, Site, Track};
 
 use api::Api;
 use build::{Unfit, changed};
@@ -51,8 +51,25 @@ pub async fn resolve(at: &SoundCloudLink, origin: &impl Origin, recipes: &Recipe
             };
             Ok(Resolved::Track(Box::new(finish(*raw, token, again, &api).await?)))
         }
-        Found::Set(raw) => Ok(Resolved::Collection(sets::collect(&raw, at, &api).await?)),
+        Found::Set(raw) => Ok(Resolved::Collection(sets::collect(&raw, at, Vec::new(), &api).await?)),
         Found::Unsupported => Err(ExtractError::UnsupportedLink { reason: GIVE_A_TRACK.to_owned() }),
+    }
+}
+
+/// See [`crate::resume`]: the set names its songs again, and those behind the known ones are asked for.
+/// # Errors
+/// See the failure table of the field notes (15).
+pub async fn resume(
+    at: &SoundCloudLink,
+    so_far: Collection,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<Collection>, ExtractError> {
+    let api = Api { origin, recipe: &recipes.soundcloud };
+    let expanded = expand(at, &api).await?;
+    match ask(&expanded, &api).await? {
+        Found::Set(raw) => sets::collect(&raw, &expanded, so_far.entries, &api).await.map(Some),
+        Found::Track(_) | Found::Unsupported => Ok(None),
     }
 }
 

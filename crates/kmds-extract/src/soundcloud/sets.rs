@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::error::ExtractError;
 use crate::link::{Link, SoundCloudLink};
 use crate::origin::Origin;
-use crate::track::{Collection, Track};
+use crate::track::{Collection, Entry, Rest, Site, Track};
 
 use super::api::Api;
 use super::build::{self, Frame, Unfit, changed};
@@ -26,6 +26,8 @@ struct Told {
     songs: BTreeMap<u64, RawTrack>,
     /// Songs of batches that said nothing of them: the failure, or none where the answer was just silent.
     untold: BTreeMap<u64, Option<ExtractError>>,
+    /// Songs that no time was left to ask for.
+    late: BTreeSet<u64>,
 }
 
 impl Told {
@@ -46,10 +48,12 @@ impl Told {
     }
 }
 
-/// All songs of a set, each at its place.
+/// All songs of a set, each at its place; those that are `known` from before at theirs, if the set still begins with them.
+/// Where time runs out, those before the first that could not be asked for.
 pub async fn collect(
     set: &RawSet,
     at: &SoundCloudLink,
+    known: Vec<Entry>,
     api: &Api<'_, impl Origin>,
 ) -> Result<Collection, ExtractError> {
     let id = set.id.ok_or(changed("set answer", "id"))?;
@@ -60,10 +64,18 @@ pub async fn collect(
     let token = set.secret_token.as_deref().or(at.token());
     let secret = token.map(|token| SetSecret { set: id, token: token.to_owned() });
 
-    let stubs = listed.iter().filter(|raw| is_stub(raw)).filter_map(|raw| raw.id).collect();
-    let told = told_in_order(listed, &stubs, secret.as_ref(), api).await;
+    let known = Some(known).filter(|known| begins_with(listed, known)).unwrap_or_default();
+    let new = listed.get(known.len()..).unwrap_or_default();
+    let stubs = new.iter().filter(|raw| is_stub(raw)).filter_map(|raw| raw.id).collect();
+    let told = told_in_order(new, &stubs, secret.as_ref(), api).await;
+    let late = |raw: &RawTrack| raw.id.is_some_and(|id| told.late.contains(&id)) && whole(raw, &told).is_none();
+    let listed = listed.iter().position(late).map_or(listed, |first| &listed[..first.max(known.len())]);
+    if listed.is_empty() && !told.late.is_empty() {
+        return Err(ExtractError::Timeout { site: Site::SoundCloud, page: BATCH });
+    }
     // A set is an error only when nothing of it is told: some of it is worth more than none.
-    if listed.iter().all(|raw| whole(raw, &told).is_none())
+    if known.is_empty()
+        && listed.iter().all(|raw| whole(raw, &told).is_none())
         && let Some(why) = told.untold.values().next()
     {
         return Err(why.clone().unwrap_or(changed(BATCH, "tracks")));
@@ -71,7 +83,8 @@ pub async fn collect(
     let mut songs = judged(set, (listed, total), &told, token, api);
 
     // Songs without a single encoding get a second look, all in one go.
-    let unclear: BTreeSet<u64> = songs.iter().filter(|song| song.is_unclear()).filter_map(|song| song.id).collect();
+    let unclear: BTreeSet<u64> =
+        songs.iter().skip(known.len()).filter(|song| song.is_unclear()).filter_map(|song| song.id).collect();
     if !unclear.is_empty() {
         // What the site says of them then counts; that it says nothing does not.
         let again = told_in_order(listed, &unclear, secret.as_ref(), api).await;
@@ -84,10 +97,21 @@ pub async fn collect(
             *song = second;
         }
     }
-    let entries = (1..).zip(songs).map(|(number, song)| build::entry(song.verdict, song.title, number)).collect();
+    let new = (1..).zip(songs).skip(known.len()).map(|(number, song)| build::entry(song.verdict, song.title, number));
+    let entries = known.into_iter().chain(new).collect();
     let mut collection = build::collection(set, id, link(set, id, at, token), entries);
     collection.truncated |= listed.len() < all.len();
+    collection.rest = (!told.late.is_empty()).then(|| Box::new(Rest::Songs));
     Ok(collection)
+}
+
+/// Whether a set still begins with the songs that are known of it.
+fn begins_with(listed: &[RawTrack], known: &[Entry]) -> bool {
+    known.len() <= listed.len()
+        && known.iter().zip(listed).all(|(entry, raw)| match entry {
+            Entry::Track(track) => raw.id.is_some_and(|id| track.id.id() == id.to_string()),
+            Entry::Unavailable(_) => true,
+        })
 }
 
 /// Test for the title, never count: how many songs a set tells in full differs.
@@ -153,6 +177,7 @@ async fn told_in_order(
     while let Some(told) = answers.next().await {
         all.songs.extend(told.songs);
         all.untold.extend(told.untold);
+        all.late.extend(told.late);
     }
     all
 }
@@ -166,6 +191,11 @@ async fn ask(
     api: &Api<'_, impl Origin>,
 ) -> Told {
     let mut told = Told::default();
+    let is_late = || api.origin.time_left().is_some_and(|left| left.is_zero());
+    if is_late() {
+        told.late.extend(ids);
+        return told;
+    }
     let given_up = {
         let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.last().filter(|_| failures.len() >= api.recipe.batches_at_once).cloned()
@@ -179,6 +209,7 @@ async fn ask(
         // The only song asked for is not there any more: that is an answer.
         Ok(Batch::Empty) if ids.len() == 1 => {}
         Ok(Batch::Empty | Batch::Refused) => told.miss(ids, None),
+        Err(ExtractError::Timeout { .. }) if is_late() => told.late.extend(ids),
         Err(error) => {
             told.miss(ids, Some(&error));
             failures.lock().unwrap_or_else(PoisonError::into_inner).push(error);

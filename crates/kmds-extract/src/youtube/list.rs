@@ -3,7 +3,7 @@
 //! Owns following tokens and when to stop, places and totals, and asking for the alert when a list does not answer. Hides
 //! the ways to ask for a list. Never asks for a single song of it, but where a mix is nothing more than its seed.
 
-use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use super::parse::list::{self as parse, Alert, Header, Item, ItemState, ListPage};
 use super::parse::player::bare_track;
@@ -13,7 +13,7 @@ use crate::error::{ExtractError, Kind};
 use crate::link::youtube::{ListId, VideoId, YouTubeLink};
 use crate::origin::{Origin, Page, PageRequest};
 use crate::recipes::Recipes;
-use crate::track::{Collection, Entry, Resolved, Site, Track, Unavailable};
+use crate::track::{Collection, Entry, Resolved, Rest, Site, Track, Unavailable};
 
 /// Songs the site puts on one page.
 const PAGE_SONGS: usize = 100;
@@ -26,11 +26,34 @@ pub(super) async fn resolve(list: &ListId, origin: &impl Origin, recipes: &Recip
         First::Unviewable => return Err(refused(Kind::NotFound, NO_SUCH_LIST, None)),
     };
     let is_course = first.is_course;
-    let (mut header, items, cut) = rest(first, origin, recipes).await?;
-    if header.owner.is_none() && items.iter().any(|item| needs_owner(item, is_course)) {
+    let ListPage { items, token, mut header, .. } = first;
+    let mut reading = Reading { seen: vec![hash(&places(&items))], items, token, cut: Cut::No };
+    reading.read_on(0, origin, recipes).await?;
+    if header.owner.is_none() && reading.items.iter().any(|item| needs_owner(item, is_course)) {
         header.owner = owner(list, origin, recipes).await;
     }
-    Ok(Resolved::Collection(collection(list, header, items, cut, is_course, recipes)))
+    Ok(Resolved::Collection(collection(list, header, reading, is_course, recipes)))
+}
+
+/// See [`crate::resume`]. A token that the site no longer takes, or that leads back, is none any more.
+pub(super) async fn resume(
+    mut so_far: Collection,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<Collection>, ExtractError> {
+    let Some(Rest::Page { token, count, is_course, seen }) = so_far.rest.take().map(|rest| *rest) else {
+        return Ok(None);
+    };
+    let mut reading = Reading { items: Vec::new(), token: Some(token), seen, cut: Cut::No };
+    match reading.read_on(so_far.entries.len(), origin, recipes).await {
+        Err(ExtractError::PageChanged { .. }) if reading.items.is_empty() => return Ok(None),
+        Err(error) if reading.items.is_empty() => return Err(error),
+        // What was read until then is worth more than nothing.
+        Err(_) => reading.cut = Cut::NoTime,
+        Ok(()) if reading.items.is_empty() && reading.cut != Cut::NoTime => return Ok(None),
+        Ok(()) => {}
+    }
+    Ok(Some(longer(so_far, count, reading, is_course, recipes)))
 }
 
 /// Whether only the list tells who a song is by.
@@ -143,76 +166,142 @@ enum Cut {
     No,
     /// A token or a whole page came again or led nowhere, or there are more songs than we take.
     Yes,
+    /// Whoever asks waits no longer, or the site has fallen silent.
+    NoTime,
 }
 
-/// Follows the tokens. The end is the missing token, never a short page.
-async fn rest(
-    first: ListPage,
-    origin: &impl Origin,
-    recipes: &Recipes,
-) -> Result<(Header, Vec<Item>, Cut), ExtractError> {
-    let limit = recipes.youtube.list_songs;
-    let most_pages = limit.div_ceil(PAGE_SONGS).saturating_mul(2).saturating_add(5);
-    let ListPage { mut items, mut token, header, .. } = first;
-    let mut tokens = HashSet::new();
-    let mut pages = HashSet::from([fingerprint(&items)]);
-    while let Some(next) = token.take() {
-        if items.len() >= limit || tokens.len() >= most_pages || !tokens.insert(next.clone()) {
-            return Ok((header, items, Cut::Yes));
+/// A list as far as it was read, or a part of it.
+struct Reading {
+    items: Vec<Item>,
+    token: Option<String>,
+    seen: Vec<u64>,
+    cut: Cut,
+}
+
+impl Reading {
+    /// Follows the tokens, behind `before` songs. The end is the missing token, never a short page. Where it ends for
+    /// want of time, or in an error, the token stays the one to go on with.
+    async fn read_on(&mut self, before: usize, origin: &impl Origin, recipes: &Recipes) -> Result<(), ExtractError> {
+        let limit = recipes.youtube.list_songs;
+        // A page and its token are two hashes.
+        let most_seen = limit.div_ceil(PAGE_SONGS).saturating_mul(4).saturating_add(10);
+        while let Some(token) = &self.token {
+            let next = hash(token);
+            if before + self.items.len() >= limit || self.seen.len() >= most_seen || self.seen.contains(&next) {
+                self.cut = Cut::Yes;
+                return Ok(());
+            }
+            let page = match self.next_page(token, origin, recipes).await {
+                Err(ExtractError::Timeout { .. }) => {
+                    self.cut = Cut::NoTime;
+                    return Ok(());
+                }
+                page => page?,
+            };
+            let Some(page) =
+                page.filter(|page| page.items.is_empty() || !self.seen.contains(&hash(&places(&page.items))))
+            else {
+                self.cut = Cut::Yes;
+                return Ok(());
+            };
+            self.seen.push(next);
+            if !page.items.is_empty() {
+                self.seen.push(hash(&places(&page.items)));
+            }
+            self.items.extend(page.items);
+            self.token = page.token;
         }
-        let Some(page) = viewed(requests::list_next(&recipes.youtube, &next), origin, recipes).await? else {
-            return Ok((header, items, Cut::Yes));
-        };
-        if !page.items.is_empty() && !pages.insert(fingerprint(&page.items)) {
-            return Ok((header, items, Cut::Yes));
-        }
-        items.extend(page.items);
-        token = page.token;
+        Ok(())
     }
-    Ok((header, items, Cut::No))
+
+    async fn next_page(
+        &self,
+        token: &str,
+        origin: &impl Origin,
+        recipes: &Recipes,
+    ) -> Result<Option<ListPage>, ExtractError> {
+        if origin.time_left().is_some_and(|left| left.is_zero()) {
+            return Err(ExtractError::Timeout { site: Site::YouTube, page: requests::LIST });
+        }
+        viewed(requests::list_next(&recipes.youtube, token), origin, recipes).await
+    }
+
+    /// Where it goes on, if only time is missing.
+    fn rest(&mut self, count: Option<u32>, is_course: bool) -> Option<Rest> {
+        let token = self.token.take().filter(|_| self.cut == Cut::NoTime)?;
+        Some(Rest::Page { token, count, is_course, seen: std::mem::take(&mut self.seen) })
+    }
 }
 
 /// What makes two pages the same page.
-fn fingerprint(items: &[Item]) -> Vec<Option<VideoId>> {
+fn places(items: &[Item]) -> Vec<Option<VideoId>> {
     items.iter().map(|item| item.video).collect()
 }
 
-fn collection(
-    list: &ListId,
-    header: Header,
-    mut items: Vec<Item>,
-    cut: Cut,
-    is_course: bool,
-    recipes: &Recipes,
-) -> Collection {
-    let limit = recipes.youtube.list_songs;
-    let over = items.len() > limit;
-    let found = as_number(items.len());
-    items.truncate(limit);
-    let count = header.count.unwrap_or(found).max(found);
-    let truncated = over || cut == Cut::Yes || count > found;
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn collection(list: &ListId, header: Header, reading: Reading, is_course: bool, recipes: &Recipes) -> Collection {
     let is_album = list.is_album();
     let title = header.title.map(|title| match title.strip_prefix("Album - ") {
         Some(name) if is_album => name.to_owned(),
         _ => title,
     });
-    let place = Place {
-        album: title.clone().filter(|_| is_album),
-        album_artist: header.owner.as_deref().and_then(artist).filter(|_| is_album),
-        owner: header.owner.as_deref().and_then(artist),
-        is_course,
-    };
-    let entries = entries(items, count, &place, recipes);
-    Collection {
+    let nothing = Collection {
         id: list.as_str().to_owned(),
         site: Site::YouTube,
         link: YouTubeLink::List(list.clone()).canonical(),
         title,
-        artist: place.owner,
-        cover_url: first_cover(&entries),
-        entries,
-        truncated,
+        artist: header.owner.as_deref().and_then(artist),
+        cover_url: None,
+        entries: Vec::new(),
+        truncated: false,
         endless: false,
+        rest: None,
+    };
+    longer(nothing, header.count, reading, is_course, recipes)
+}
+
+/// A list with what was read of it behind what is known.
+fn longer(
+    mut list: Collection,
+    count: Option<u32>,
+    mut reading: Reading,
+    is_course: bool,
+    recipes: &Recipes,
+) -> Collection {
+    let limit = recipes.youtube.list_songs;
+    let found = list.entries.len() + reading.items.len();
+    reading.items.truncate(limit.saturating_sub(list.entries.len()));
+    let is_album = ListId::parse(&list.id).is_some_and(|id| id.is_album());
+    let place = Place {
+        album: list.title.clone().filter(|_| is_album),
+        album_artist: list.artist.clone().filter(|_| is_album),
+        owner: list.artist.clone(),
+        is_course,
+    };
+    let total = count.unwrap_or(0).max(as_number(found));
+    list.truncated = found > limit || reading.cut != Cut::No || total > as_number(found);
+    list.rest = reading.rest(count, is_course).map(Box::new);
+    let last = list.entries.last().map_or(0, number);
+    list.entries.extend(entries(std::mem::take(&mut reading.items), last, total, &place, recipes));
+    let total = total.max(list.entries.last().map_or(0, number));
+    for entry in &mut list.entries {
+        if let Entry::Track(track) = entry {
+            track.total = Some(total);
+        }
+    }
+    list.cover_url = list.cover_url.or_else(|| first_cover(&list.entries));
+    list
+}
+
+fn number(entry: &Entry) -> u32 {
+    match entry {
+        Entry::Track(track) => track.number.unwrap_or(0),
+        Entry::Unavailable(gone) => gone.number,
     }
 }
 
@@ -225,15 +314,14 @@ struct Place {
     is_course: bool,
 }
 
-fn entries(items: Vec<Item>, count: u32, place: &Place, recipes: &Recipes) -> Vec<Entry> {
-    let mut last = 0;
-    let mut placed = Vec::with_capacity(items.len());
+/// Items as entries, behind place `last`.
+fn entries(items: Vec<Item>, mut last: u32, total: u32, place: &Place, recipes: &Recipes) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(items.len());
     for item in items {
         last = item.place.filter(|place| *place > last).unwrap_or(last + 1);
-        placed.push((last, item));
+        entries.push(entry(item, last, total, place, recipes));
     }
-    let total = count.max(last);
-    placed.into_iter().map(|(number, item)| entry(item, number, total, place, recipes)).collect()
+    entries
 }
 
 fn entry(item: Item, number: u32, total: u32, place: &Place, recipes: &Recipes) -> Entry {
@@ -315,7 +403,7 @@ pub(super) async fn mix(
     let missing = seed.filter(|_| first.is_none());
     mix.items.truncate(recipes.youtube.mix_songs.saturating_sub(missing.iter().len()).max(1));
     let count = as_number(mix.items.len() + missing.iter().len());
-    let mut entries = entries(mix.items, count, &Place::default(), recipes);
+    let mut entries = entries(mix.items, 0, count, &Place::default(), recipes);
     if let Some(seed) = missing {
         entries.iter_mut().for_each(one_place_further);
         entries.insert(0, entry_of(seed, count, origin, recipes).await);
@@ -331,6 +419,7 @@ pub(super) async fn mix(
         entries,
         truncated: true,
         endless: true,
+        rest: None,
     }))
 }
 

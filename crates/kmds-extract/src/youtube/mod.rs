@@ -26,7 +26,7 @@ use crate::error::{ExtractError, Kind};
 use crate::link::youtube::{VideoId, YouTubeLink};
 use crate::origin::{Origin, Page};
 use crate::recipes::{Recipes, Times};
-use crate::track::{Resolved, Site, Track};
+use crate::track::{Collection, Resolved, Site, Track};
 
 /// Resolves a link. A video that is withheld from our client comes with its metadata, no streams and
 /// [`Track::withheld`] set.
@@ -47,6 +47,17 @@ pub async fn resolve(at: &YouTubeLink, origin: &impl Origin, recipes: &Recipes) 
             reason: "YouTube: this is a channel; paste the link of a song or a playlist".to_owned(),
         }),
     }
+}
+
+/// See [`crate::resume`].
+/// # Errors
+/// See [`ExtractError`].
+pub async fn resume(
+    so_far: Collection,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<Collection>, ExtractError> {
+    list::resume(so_far, origin, recipes).await
 }
 
 /// Asks for one video again, for fresh stream URLs. For one that is withheld from our client, one more call may bring

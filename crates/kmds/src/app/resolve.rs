@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kmds_extract::choose::Accept;
-use kmds_extract::link::LinkError;
+use kmds_extract::link::{LinkError, SoundCloudLink};
 use kmds_extract::recipes::Times;
-use kmds_extract::{Entry, Kind, Link, Resolved, Site, Stream, Track, TrackId};
+use kmds_extract::{Collection, Entry, Kind, Link, Resolved, Site, Stream, Track, TrackId};
 use tokio::sync::OnceCell;
 
 use super::words::Failure;
@@ -28,6 +28,8 @@ const REMEMBERED_SONGS: usize = 5_000;
 const STREAMS_WAIT: Duration = Duration::from_secs(600);
 /// A song just resolved is no row yet: until it is one at the latest, whoever comes for it gets the same answer.
 const LANDED_LIFE: Duration = Duration::from_secs(10);
+/// Pages of a list are asked for within this share of the time its client waits: its songs become rows in the rest.
+const SHARE_FOR_PAGES: f64 = 0.8;
 /// Signed URLs kept in memory, in bytes: one YouTube song has 6 KB of them.
 const STREAM_BYTES: usize = 512 << 10;
 
@@ -135,8 +137,13 @@ impl Resolver {
 
     /// Asks the site, and remembers what may be.
     async fn ask(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
+        let until = target.may_be_list().then(|| Instant::now() + self.limit(target).mul_f64(SHARE_FOR_PAGES));
         let answer = match target {
-            Target::Native(link) => self.engines.resolve(link, accept).await.map(|(resolved, _)| resolved),
+            Target::Native(link) => match self.read_on(link, key, until).await {
+                ReadOn::Longer(list) => Ok(Resolved::Collection(list)),
+                ReadOn::AsItWas(answer) => return Ok(answer),
+                ReadOn::Anew => self.engines.resolve(link, accept, until).await.map(|(resolved, _)| resolved),
+            },
             Target::Other(url) => self.engines.resolve_other(url, accept).await,
         };
         let answer =
@@ -149,6 +156,21 @@ impl Resolver {
             Err(_) => {}
         }
         answer
+    }
+
+    /// Goes on in a list that was remembered before its end.
+    async fn read_on(&self, link: &Link, key: &str, until: Option<Instant>) -> ReadOn {
+        let remembered = self.remembered_answer(key, &self.recipes.current().time).and_then(Result::ok);
+        let Some(so_far) = remembered else { return ReadOn::Anew };
+        let Resolved::Collection(list) = &*so_far else { return ReadOn::Anew };
+        match self.engines.resume(link, list.clone(), until).await {
+            Ok(Some(longer)) => ReadOn::Longer(longer),
+            Ok(None) => ReadOn::Anew,
+            Err(error) => {
+                tracing::info!(site = link.site().as_str(), %error, "the rest of a list cannot be read now");
+                ReadOn::AsItWas(so_far)
+            }
+        }
     }
 
     fn remember_answer(&self, key: &str, resolved: &Arc<Resolved>) {
@@ -171,7 +193,14 @@ impl Resolver {
         }
     }
 
+    /// A remembered answer that is all there is to tell.
     fn recall(&self, key: &str, times: &Times) -> Option<Answer> {
+        let is_cut =
+            |answer: &Answer| matches!(answer.as_deref(), Ok(Resolved::Collection(list)) if list.rest.is_some());
+        self.remembered_answer(key, times).filter(|answer| !is_cut(answer))
+    }
+
+    fn remembered_answer(&self, key: &str, times: &Times) -> Option<Answer> {
         let mut remembered = locked(&self.remembered);
         let (at, answer) = remembered.answers.get(key)?;
         if at.elapsed() < life(answer, times) {
@@ -223,7 +252,7 @@ impl Resolver {
             Resolved::Collection(list) => {
                 if list.entries.len() > self.max_list_songs {
                     list.entries.truncate(self.max_list_songs);
-                    list.truncated = true;
+                    (list.truncated, list.rest) = (true, None);
                 }
                 for entry in &mut list.entries {
                     if let Entry::Track(track) = entry {
@@ -249,6 +278,15 @@ impl Resolver {
         let fresh = streams.iter().all(|stream| stream.expires_unix.is_none_or(|end| end > now_unix + spare));
         fresh.then_some(streams)
     }
+}
+
+/// What came of going on in a list.
+enum ReadOn {
+    Longer(Collection),
+    /// Nothing more could be read now.
+    AsItWas(Arc<Resolved>),
+    /// There is nothing to go on with.
+    Anew,
 }
 
 /// How long an answer holds.
@@ -317,7 +355,7 @@ fn weight(streams: &[Stream]) -> usize {
 
 /// The track a link names by its id alone.
 fn song_of(link: &Link) -> Option<TrackId> {
-    use kmds_extract::link::{BandcampLink, SoundCloudLink, YouTubeLink};
+    use kmds_extract::link::{BandcampLink, YouTubeLink};
     match link {
         Link::YouTube(YouTubeLink::Video { id, .. }) => TrackId::new(Site::YouTube, id.as_str()),
         Link::SoundCloud(SoundCloudLink::TrackById { id, token: None }) => {
@@ -349,6 +387,14 @@ impl Target {
         match self {
             Self::Native(link) => link.canonical(),
             Self::Other(url) => url.clone(),
+        }
+    }
+
+    /// Short links of SoundCloud tell only later.
+    const fn may_be_list(&self) -> bool {
+        match self {
+            Self::Native(link) => link.is_list() || matches!(link, Link::SoundCloud(SoundCloudLink::Short { .. })),
+            Self::Other(_) => false,
         }
     }
 

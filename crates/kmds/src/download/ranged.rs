@@ -63,7 +63,7 @@ struct Body {
 
 /// What an answer is good for.
 enum Verdict {
-    Use(Body),
+    Use(Box<Body>),
     Whole,
     TrySmaller,
     TryAgain(Setback),
@@ -227,7 +227,7 @@ impl Ranged {
             };
             match verdict {
                 Verdict::Use(body) => {
-                    self.body = Some(body);
+                    self.body = Some(*body);
                     return Ok(());
                 }
                 Verdict::Whole => {
@@ -294,7 +294,7 @@ impl Ranged {
         self.not_a_page(&answer)?;
         self.remember_file(total, &answer);
         self.moved_to = Some(answer.final_url.signed().to_owned()).filter(|_| self.steps.is_some());
-        Ok(Verdict::Use(Body { stream: answer.body, skip: 0, left: Some(end - start + 1), empty: true }))
+        Ok(Verdict::Use(Box::new(Body { stream: answer.body, skip: 0, left: Some(end - start + 1), empty: true })))
     }
 
     /// The server ignored the range, or none was asked for.
@@ -311,7 +311,12 @@ impl Ranged {
             }
             self.same_file(length, &answer)?;
             self.remember_file(length, &answer);
-            return Ok(Verdict::Use(Body { stream: answer.body, skip: 0, left: self.known.total, empty: true }));
+            return Ok(Verdict::Use(Box::new(Body {
+                stream: answer.body,
+                skip: 0,
+                left: self.known.total,
+                empty: true,
+            })));
         }
         self.not_a_page(&answer)?;
         if self.known.total.is_none() && self.start == self.offset {
@@ -319,13 +324,13 @@ impl Ranged {
             (self.start, self.offset) = (0, 0);
             self.known = Known::default();
             self.remember_file(length, &answer);
-            return Ok(Verdict::Use(Body { stream: answer.body, skip: 0, left: length, empty: true }));
+            return Ok(Verdict::Use(Box::new(Body { stream: answer.body, skip: 0, left: length, empty: true })));
         }
         if self.steps.is_some() || length.is_none() || length != self.known.total {
             return Err(DownloadError::Changed { site: self.site });
         }
         self.same_file(length, &answer)?;
-        Ok(Verdict::Use(Body { stream: answer.body, skip: self.offset, left: length, empty: true }))
+        Ok(Verdict::Use(Box::new(Body { stream: answer.body, skip: self.offset, left: length, empty: true })))
     }
 
     fn judge_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<Verdict, DownloadError> {

@@ -10,9 +10,10 @@ mod ytdlp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kmds_extract::choose::Accept;
-use kmds_extract::{ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track};
+use kmds_extract::{Collection, ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track};
 
 use crate::config::Config;
 use crate::origin::url::PublicLink;
@@ -90,17 +91,35 @@ impl Engines {
         Self { ytdlp, native: Native::new(client, recipes), breakers: Arc::new(breakers), pauses: Arc::default() }
     }
 
-    /// Metadata of a link, and the streams that came with it. yt-dlp would take a band's page for all its releases.
+    /// Metadata of a link, and the streams that came with it; of a list what could be read by then. yt-dlp would take a band's page for all its releases.
     /// # Errors
     /// The native engine's error, or yt-dlp's where that is the site's last word.
-    pub async fn resolve(&self, link: &Link, accept: &Accept) -> Result<(Resolved, Engine), ExtractError> {
-        let native = || self.native.resolve(link);
+    pub async fn resolve(
+        &self,
+        link: &Link,
+        accept: &Accept,
+        until: Option<Instant>,
+    ) -> Result<(Resolved, Engine), ExtractError> {
+        let native = || self.native.resolve(link, until);
         if link.is_band_page() {
             self.admit(link.site()).await?;
             return Ok((self.ask_native(link.site(), native).await?, Engine::Native));
         }
         let ytdlp = |tool: YtDlp| async move { tool.resolve(link, accept).await };
         self.either(link.site(), native, ytdlp).await
+    }
+
+    /// Reads on in a list that was cut for lack of time; `None` where it has to be resolved anew.
+    /// # Errors
+    /// The native engine's: nothing more could be read now.
+    pub async fn resume(
+        &self,
+        link: &Link,
+        so_far: Collection,
+        until: Option<Instant>,
+    ) -> Result<Option<Collection>, ExtractError> {
+        self.admit(link.site()).await?;
+        self.ask_native(link.site(), || self.native.resume(link, so_far, until)).await
     }
 
     /// Fresh streams of a known track.

@@ -1,6 +1,8 @@
 //! Our own engine: the knowledge of `kmds-extract` over our client.
 
-use kmds_extract::{ExtractError, Lack, Link, Refreshed, Resolved, Site, Source, Stream};
+use std::time::Instant;
+
+use kmds_extract::{Collection, ExtractError, Lack, Link, Refreshed, Resolved, Site, Source, Stream};
 
 use crate::origin::{Client, SharedRecipes};
 
@@ -19,8 +21,17 @@ impl Native {
         &self.client
     }
 
-    pub async fn resolve(&self, link: &Link) -> Result<Resolved, ExtractError> {
-        kmds_extract::resolve(link, &self.client, &self.recipes.current()).await
+    pub async fn resolve(&self, link: &Link, until: Option<Instant>) -> Result<Resolved, ExtractError> {
+        kmds_extract::resolve(link, &self.client.until(until), &self.recipes.current()).await
+    }
+
+    pub async fn resume(
+        &self,
+        link: &Link,
+        so_far: Collection,
+        until: Option<Instant>,
+    ) -> Result<Option<Collection>, ExtractError> {
+        kmds_extract::resume(link, so_far, &self.client.until(until), &self.recipes.current()).await
     }
 
     pub async fn refresh(&self, source: &Source, lack: Lack) -> Result<Refreshed, ExtractError> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT_ENCODING, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -43,6 +43,8 @@ pub struct ClientConfig {
 pub struct Client {
     shared: Arc<Shared>,
     background: bool,
+    /// When the one who asks waits no longer for the pages of a list.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -76,13 +78,19 @@ impl Client {
         let closed = Mutex::default();
         let shared =
             Arc::new(Shared { egress, any_egress, paces, recipes, memory, counters: Counters::default(), closed });
-        Ok(Self { shared, background: false })
+        Ok(Self { shared, background: false, until: None })
     }
 
     /// The same door for work that nobody waits for: it paces behind everyone else, and waits as long as that takes.
     #[must_use]
     pub fn in_background(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), background: true }
+        Self { background: true, ..self.clone() }
+    }
+
+    /// The same door for pages that are of no use later than `until`.
+    #[must_use]
+    pub fn until(&self, until: Option<Instant>) -> Self {
+        Self { until, ..self.clone() }
     }
 
     #[must_use]
@@ -412,7 +420,16 @@ pub(super) fn header_map(
 
 impl Origin for Client {
     async fn send(&self, request: PageRequest) -> Result<Page, OriginError> {
-        self.answer(request).await
+        match self.until {
+            Some(until) => {
+                tokio::time::timeout_at(until.into(), self.answer(request)).await.unwrap_or(Err(OriginError::Timeout))
+            }
+            None => self.answer(request).await,
+        }
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {

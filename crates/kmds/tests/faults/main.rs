@@ -11,6 +11,7 @@ mod harness;
 mod asked;
 mod cell;
 mod limits;
+mod lists;
 mod matrix;
 mod survived;
 mod youtube;

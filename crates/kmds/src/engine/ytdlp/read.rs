@@ -75,6 +75,7 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
         truncated: listed > entries.len(),
         entries,
         endless: false,
+        rest: None,
     })
 }
 
