@@ -245,9 +245,9 @@ impl Cache {
     }
 
     /// The names in a folder, without those that are no text.
-    pub(super) fn names(&self, spot: &Spot) -> io::Result<Vec<String>> {
+    pub(super) fn names<C: Default + Extend<String>>(&self, spot: &Spot) -> io::Result<C> {
         let folder = self.open_folder(spot)?;
-        let mut names = Vec::new();
+        let mut names = C::default();
         for entry in Dir::read_from(&folder)? {
             let name = entry?.file_name().to_bytes().to_vec();
             names.extend(String::from_utf8(name).ok().filter(|name| name != "." && name != ".."));

@@ -22,7 +22,7 @@ pub(super) const SITES: [Site; 4] = [Site::YouTube, Site::SoundCloud, Site::Band
 
 /// Names in a site's folder; none if there is no such folder.
 pub(super) fn names_in(shared: &Shared, site: Site) -> HashSet<String> {
-    shared.cache.names(&Layout::site(site)).unwrap_or_default().into_iter().collect()
+    shared.cache.names(&Layout::site(site)).unwrap_or_default()
 }
 
 /// Finishes, for songs that the catalog thinks unfinished, what a kill left undone between rename and row.

@@ -74,7 +74,10 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
     let was_own = fs::read(&note).is_ok_and(|dir| dir == config.cache_dir.as_os_str().as_bytes());
     if was_own && !is_own && !config.cache_dir.join(layout.work().to_string()).is_dir() {
         cache.wait_for_mark();
-        tracing::warn!("{}", cache.names(layout.work()).err().map(|away| away.to_string()).unwrap_or_default());
+        tracing::warn!(
+            "{}",
+            cache.names::<Vec<_>>(layout.work()).err().map(|away| away.to_string()).unwrap_or_default()
+        );
         return Ok(());
     }
     match cache.take() {

@@ -121,7 +121,7 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
 /// Removes partial files that nobody will go on with; returns how many.
 pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for name in shared.cache.names(shared.layout.work()).map_err(io("list the work folder"))? {
+    for name in shared.cache.names::<Vec<_>>(shared.layout.work()).map_err(io("list the work folder"))? {
         let Some((song, kind)) = name.rsplit_once('.') else { continue };
         let Some(key) = Key::from_work_name(song) else { continue };
         let spot = shared.layout.work().join(&name);
@@ -143,14 +143,14 @@ pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
 /// Removes work folders of instances that are gone: what an instance puts there, and the folder if nothing else is in it.
 fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
     let all = Layout::all_work();
-    for instance in shared.cache.names(&all).map_err(io("list the work folders"))? {
+    for instance in shared.cache.names::<Vec<_>>(&all).map_err(io("list the work folders"))? {
         let folder = all.join(&instance);
         let is_one = instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_one || folder == *shared.layout.work() || is_younger(shared, &folder, OTHERS_WORK_KEPT) {
             continue;
         }
         // A link among them is no folder, and has no names.
-        let Ok(names) = shared.cache.names(&folder) else { continue };
+        let Ok(names) = shared.cache.names::<Vec<_>>(&folder) else { continue };
         let files: Vec<Spot> = names.iter().map(|name| folder.join(name)).collect();
         if files.iter().any(|file| is_younger(shared, file, OTHERS_WORK_KEPT)) {
             continue;
