@@ -59,6 +59,10 @@ fn answer(mut client: TcpStream, reply: &Value, audio: &Audio, asked: &Mutex<Vec
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     asked.lock().expect("a list").push(head.clone());
+    // A body that is left unread would reset the connection under the answer.
+    let length =
+        head.to_ascii_lowercase().split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    client.read_exact(&mut vec![0; length.unwrap_or(0)])?;
     let mut send = |status: &str, body: &[u8]| {
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         client.write_all(head.as_bytes())?;
