@@ -156,6 +156,25 @@ impl OriginError {
     }
 }
 
+/// What YouTube's player script is asked: each `n` and each enciphered signature as the site gave it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Challenges {
+    pub n: Vec<String>,
+    pub sig: Vec<String>,
+}
+
+/// What it makes of them, in the same order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Solved {
+    pub n: Vec<String>,
+    pub sig: Vec<String>,
+}
+
+/// The player script is of no use, and why: a sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ScriptError(pub String);
+
 /// What a site's flow needs from the world.
 pub trait Origin: Sync {
     /// Sends one request. Any HTTP status is a [`Page`]; only a missing answer is an error.
@@ -181,6 +200,24 @@ pub trait Origin: Sync {
     /// is worth more than nothing.
     fn time_left(&self) -> Option<Duration> {
         None
+    }
+
+    /// The signature timestamp of the player script `player` (eight hexadecimal digits), if that script is kept.
+    fn script(&self, player: &str) -> impl Future<Output = Option<u32>> + Send {
+        let _ = player;
+        std::future::ready(None)
+    }
+
+    /// Keeps the text of the player script `player`, and reads it: its signature timestamp. Never in this process.
+    fn keep_script(&self, player: &str, text: Vec<u8>) -> impl Future<Output = Result<u32, ScriptError>> + Send {
+        let _ = (player, text);
+        std::future::ready(Err(ScriptError("nothing here runs a player script".to_owned())))
+    }
+
+    /// Lets the script that is kept solve `challenges`. Never in this process.
+    fn solve(&self, player: &str, challenges: Challenges) -> impl Future<Output = Result<Solved, ScriptError>> + Send {
+        let _ = (player, challenges);
+        std::future::ready(Err(ScriptError("nothing here runs a player script".to_owned())))
     }
 
     /// Waits, where the notes ask for a pause inside one resolve. At most 5 s.

@@ -151,6 +151,8 @@ pub struct YouTubeRecipe {
     pub identities: Vec<Identity>,
     /// Answers refused to the ones above for being made for kids: itag 18 of this one.
     pub reel: Identity,
+    /// The client whose answers need the player script.
+    pub script: ScriptRecipe,
     /// Lists and mixes are asked for as this client.
     pub web_version: String,
     pub web_user_agent: String,
@@ -182,6 +184,21 @@ pub struct YouTubeRecipe {
     /// Average AAC bitrate of itag 140 in bit/s, for the size of songs whose formats are not known yet.
     pub aac_bitrate_bps: u32,
     pub reasons: BTreeMap<String, Vec<String>>,
+}
+
+/// Where YouTube's player script is, and who needs it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ScriptRecipe {
+    pub identity: Identity,
+    /// Names the player of today.
+    pub page: String,
+    /// With `{id}` in the place of the player's id.
+    pub url: String,
+    pub most_bytes: usize,
+    /// Seconds that the id of today's player is taken for true.
+    pub life: f64,
+    /// Seconds that a script which cannot be had or used is left alone.
+    pub pause: f64,
 }
 
 /// A YouTube client that we answer to the name of.
@@ -338,7 +355,7 @@ impl Recipes {
         if let Some(name) = y
             .identities
             .iter()
-            .chain([&y.reel])
+            .chain([&y.reel, &y.script.identity])
             .flat_map(|identity| identity.headers.keys())
             .find(|name| crate::youtube::known_header(name).is_none())
         {

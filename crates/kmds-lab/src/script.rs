@@ -104,6 +104,21 @@ impl PlayerScript {
         signs.into_iter().collect()
     }
 
+    /// An enciphered signature of which [`Self::sig`] makes `signature`.
+    #[must_use]
+    pub fn enciphered(&self, signature: &str) -> String {
+        let length = signature.len() + self.cut();
+        let marks: String =
+            (0..length).filter_map(|place| char::from_u32(0x4e00 + u32::try_from(place).ok()?)).collect();
+        let mut signs = vec!['A'; length];
+        for (mark, sign) in self.sig(&marks).chars().zip(signature.chars()) {
+            if let Some(place) = marks.chars().position(|known| known == mark) {
+                signs[place] = sign;
+            }
+        }
+        signs.into_iter().collect()
+    }
+
     /// The script itself.
     #[must_use]
     pub fn text(&self) -> String {

@@ -112,6 +112,17 @@ impl Prepared {
         Ok(Self { about: About { signature_timestamp, n: wanted(What::N), sig: wanted(What::Sig), program } })
     }
 
+    /// Reads a prepared script, and runs nothing.
+    #[must_use]
+    pub fn kept(text: &str) -> Option<Self> {
+        Self::read(text.strip_prefix(PREPARED)?)
+    }
+
+    #[must_use]
+    pub const fn signature_timestamp(&self) -> Option<u32> {
+        self.about.signature_timestamp
+    }
+
     fn read(prepared: &str) -> Option<Self> {
         let (about, text) = prepared.split_once('\n')?;
         let mut about: About = serde_json::from_str(about).ok()?;

@@ -184,7 +184,12 @@ fn client_config(config: &Config) -> ClientConfig {
     let common = config.sites.get(&Site::Other).map(|site| egress(&site.egress)).unwrap_or_default();
     let site_egress: HashMap<Site, EgressConfig> =
         config.sites.iter().map(|(site, of)| (*site, egress(&of.egress))).collect();
-    ClientConfig { egress: common, site_egress, memory_file: Some(config.state_dir.join("memory.json")) }
+    ClientConfig {
+        egress: common,
+        site_egress,
+        memory_file: Some(config.state_dir.join("memory.json")),
+        player_dir: Some(config.state_dir.join("player")),
+    }
 }
 
 /// Checks what [`run`] would refuse of the settings themselves, without binding, and without touching a folder.
@@ -193,7 +198,7 @@ fn client_config(config: &Config) -> ClientConfig {
 pub fn check(config: &Config) -> Result<(), StartError> {
     Server::check(&config.server)?;
     let recipes = SharedRecipes::new(recipes_in_force(config)?);
-    Client::new(&ClientConfig { memory_file: None, ..client_config(config) }, recipes)?;
+    Client::new(&ClientConfig { memory_file: None, player_dir: None, ..client_config(config) }, recipes)?;
     config.webhook.as_ref().map(Webhook::new).transpose()?;
     Ok(())
 }

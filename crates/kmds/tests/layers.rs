@@ -12,7 +12,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("engine", &["config", "origin"]),
     ("download", &["media", "origin"]),
     ("convert", &["config", "media"]),
-    ("origin", &["tls"]),
+    ("origin", &["player", "tls"]),
     ("store", &[]),
     ("media", &[]),
     ("tag", &[]),

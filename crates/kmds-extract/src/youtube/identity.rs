@@ -28,7 +28,7 @@ fn switched_on(recipes: &Recipes) -> impl Iterator<Item = &Identity> {
     recipes.youtube.identities.iter().filter(|identity| !identity.off)
 }
 
-fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> bool {
+pub(super) fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> bool {
     origin
         .recall(&off_key(identity))
         .is_some_and(|off| (origin.now_unix().saturating_sub(off.stored_unix) as f64) < recipes.youtube.identity_off)

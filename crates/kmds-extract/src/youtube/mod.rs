@@ -16,6 +16,7 @@ mod lenient;
 mod list;
 mod parse;
 mod requests;
+mod script;
 mod video;
 
 use std::time::Duration;
@@ -85,7 +86,13 @@ pub fn walled(client: &str, origin: &impl Origin, recipes: &Recipes) -> bool {
             identity::switch_off(identity, origin);
             identity::is_one_left(origin, recipes)
         }
-        None => false,
+        None => {
+            let scripted = &recipes.youtube.script.identity;
+            if scripted.name == client {
+                script::leave(origin, recipes);
+            }
+            scripted.name == client && identity::is_one_left(origin, recipes)
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) const VISITOR: &str = "visitor id";
 pub(super) const LIST: &str = "list answer";
 pub(super) const MIX: &str = "mix answer";
 pub(super) const ALBUM: &str = "album page";
+pub(super) const SCRIPT: &str = "player script";
 
 const API: &str = "https://www.youtube.com/youtubei/v1";
 /// "Show unavailable videos", protobuf field 104 {1: 0}.
@@ -62,6 +63,52 @@ pub(super) fn player(
     }
     let url = format!("https://{}/youtubei/v1/player?prettyPrint=false&t={t}&id={video}", identity.host);
     as_identity(recipe, identity, visitor, PLAYER, url, &Value::Object(body))
+}
+
+/// The same as the client that needs the player script, whose signature timestamp it names.
+pub(super) fn scripted_player(
+    recipe: &YouTubeRecipe,
+    visitor: Option<&str>,
+    video: VideoId,
+    nonces: (&str, &str),
+    signature_timestamp: u32,
+) -> PageRequest {
+    let mut identity = recipe.script.identity.clone();
+    let path = ["playbackContext", "contentPlaybackContext", "signatureTimestamp"];
+    set(&mut identity.body, &path, toml::Value::Integer(signature_timestamp.into()));
+    player(recipe, &identity, visitor, video, nonces)
+}
+
+/// Sets what stands at the end of `path`, through whatever tables it takes.
+fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
+    match path {
+        [] => {}
+        [name] => {
+            table.insert((*name).to_owned(), value);
+        }
+        [name, rest @ ..] => {
+            let inner = table.entry(*name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// The small page that names today's player script.
+pub(super) fn script_page(recipe: &YouTubeRecipe) -> PageRequest {
+    script_get(recipe, recipe.script.page.clone(), 256 << 10)
+}
+
+pub(super) fn script_text(recipe: &YouTubeRecipe, player: &str) -> PageRequest {
+    script_get(recipe, recipe.script.url.replace("{id}", player), recipe.script.most_bytes)
+}
+
+/// Asked once: the other clients and the other engine are there too.
+fn script_get(recipe: &YouTubeRecipe, url: String, max_bytes: usize) -> PageRequest {
+    let headers = common_headers(recipe, &recipe.script.identity.user_agent).split_off(1);
+    let request = PageRequest::get(Site::YouTube, SCRIPT, url);
+    PageRequest { headers, max_bytes, insist: false, redirects: Redirects::Show, ..request }
 }
 
 /// The call whose answer still has itag 18 with a URL (2.7, made for kids).

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::parse::player;
 use super::parse::status::Verdict;
-use super::{by_status, identity, limited, page_changed, refused, requests};
+use super::{by_status, identity, limited, page_changed, refused, requests, script};
 use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
 use crate::origin::{Origin, Page};
@@ -29,8 +29,34 @@ pub(super) async fn refresh(video: VideoId, origin: &impl Origin, recipes: &Reci
     match ask(video, origin, recipes).await? {
         Answer::Plays(track) => Ok(*track),
         Answer::Withheld { reason, title, track } => {
-            reel(video, track, origin, recipes).await?.ok_or_else(|| withheld(reason, title))
+            if let Some(track) = reel(video, track, origin, recipes).await? {
+                return Ok(track);
+            }
+            let scripted = script::ask(video, origin, recipes).await;
+            scripted.map(|track| *track).ok_or_else(|| withheld(reason, title))
         }
+    }
+}
+
+/// Asks as each client, the one that needs the player script last; first if it has lately worked where the others did not.
+async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Answer, ExtractError> {
+    if script::goes_first(origin, recipes) {
+        if let Some(track) = script::ask(video, origin, recipes).await {
+            return Ok(Answer::Plays(track));
+        }
+        script::goes_last(origin);
+        return ask_plain(video, origin, recipes).await;
+    }
+    let error = match ask_plain(video, origin, recipes).await {
+        Err(error @ (ExtractError::PageChanged { .. } | ExtractError::BotCheck { .. })) => error,
+        other => return other,
+    };
+    match script::ask(video, origin, recipes).await {
+        Some(track) => {
+            script::worked(origin);
+            Ok(Answer::Plays(track))
+        }
+        None => Err(error),
     }
 }
 
@@ -78,7 +104,7 @@ struct Attempts<'a> {
     suspects: Vec<&'a Identity>,
 }
 
-async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Answer, ExtractError> {
+async fn ask_plain(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Answer, ExtractError> {
     let mut others: VecDeque<&Identity> = identity::candidates(origin, recipes).into();
     let first = others.pop_front().ok_or_else(|| page_changed(requests::PLAYER, "client identity"))?;
     let mut at = Attempts {

@@ -8,6 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::player::URL_LIFE_SECS;
+use super::tv;
 use crate::audio::Shape;
 use crate::sign;
 use crate::wire::{ByteRange, Reply, Request};
@@ -44,7 +45,7 @@ pub fn dated(shared: &Shared, song: &Song, url: &str, expire: u64, modified: Opt
     format!("{front}?{}", query.join("&"))
 }
 
-const PLAIN: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub const PLAIN: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Covers what `sparams` names, and `sparams` itself.
 fn signature(shared: &Shared, params: &[(String, String)]) -> String {
@@ -75,6 +76,10 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     let generation = value("ei").strip_prefix('g').and_then(|rest| rest.split('x').next()?.parse::<u64>().ok());
     if expired || generation != Some(song.generation()) || value("sig") != signature(shared, &params) {
+        return refused();
+    }
+    // The television's URLs want their `n` transformed.
+    if value("c") == tv::CLIENT && !tv::is_transformed(shared, value("n"), value("itag"), value("expire")) {
         return refused();
     }
     let Some(number) = song.streams().iter().position(|stream| stream.key == key(value("itag"), value("xtags"))) else {

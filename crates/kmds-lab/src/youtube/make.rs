@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::formats::{Plan, Variant, microformat, picture_format};
 use super::make_lists::{MixBuilder, PlaylistBuilder};
 use super::player::{Refusal, Video};
+use crate::script::PlayerScript;
 use crate::sign;
 use crate::wishes::{Wishes, common_wishes};
 use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
@@ -32,6 +33,7 @@ impl YouTube {
             drc: false,
             refusal: None,
             for_kids: false,
+            muxed: true,
             sabr_only: false,
             live: false,
             large_cover: true,
@@ -57,6 +59,23 @@ impl YouTube {
         self.0.youtube.range_limit.store(bytes, Ordering::Relaxed);
     }
 
+    /// Today's player script; the television client, which needs it, is served from then on.
+    pub fn plays_script(&self, script: PlayerScript) {
+        *lock(&self.0.youtube.script) = Some((script, script.text()));
+    }
+
+    /// The same player, its script something that cannot be read.
+    pub fn spoils_script(&self, text: &str) {
+        if let Some((_, served)) = lock(&self.0.youtube.script).as_mut() {
+            text.clone_into(served);
+        }
+    }
+
+    /// Refuses every client that needs no script.
+    pub fn closes_visionos(&self) {
+        self.0.youtube.visionos_closed.store(true, Ordering::Relaxed);
+    }
+
     /// Serves open and too long ranges at this pace, instead of refusing them.
     pub fn paces_open_ranges(&self, bytes_per_second: u64) {
         self.0.youtube.open_range_pace.store(bytes_per_second, Ordering::Relaxed);
@@ -74,6 +93,7 @@ pub struct VideoBuilder {
     drc: bool,
     refusal: Option<Refusal>,
     for_kids: bool,
+    muxed: bool,
     sabr_only: bool,
     live: bool,
     large_cover: bool,
@@ -126,6 +146,12 @@ impl VideoBuilder {
     /// Made for kids: refused to VISIONOS, played by the reel call.
     pub fn for_kids(mut self) -> Self {
         self.for_kids = true;
+        self
+    }
+
+    /// Without itag 18, so that the reel call has nothing.
+    pub fn without_muxed(mut self) -> Self {
+        self.muxed = false;
         self
     }
 
@@ -251,7 +277,7 @@ impl VideoBuilder {
         lock(&self.shared.youtube.media_ids).insert(media_id, id.clone());
         let video = Video {
             answer,
-            muxed: vec![muxed],
+            muxed: if self.muxed { vec![muxed] } else { Vec::new() },
             microformat,
             reel: None,
             song: song.clone(),

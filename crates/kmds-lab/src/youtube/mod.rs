@@ -10,14 +10,16 @@ mod make;
 mod make_lists;
 mod player;
 mod recorded;
+mod tv;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use serde_json::Value;
 
 use crate::audio::COVER_JPEG;
+use crate::script::PlayerScript;
 use crate::wire::{Reply, Request};
 use crate::world::{Shared, lock};
 
@@ -38,6 +40,10 @@ pub struct World {
     pub continuations: Mutex<HashMap<String, Value>>,
     /// The `id` parameter of media URLs → video id.
     pub media_ids: Mutex<HashMap<String, String>>,
+    /// What the player is today, and the text that is served for it; `None` where there is none.
+    pub script: Mutex<Option<(PlayerScript, String)>>,
+    /// The clients without a script are refused.
+    pub visionos_closed: AtomicBool,
     pub range_limit: AtomicU64,
     /// Bytes a second for ranges that are open or too long; 0 refuses them with 403.
     pub open_range_pace: AtomicU64,
@@ -51,6 +57,8 @@ impl Default for World {
             mixes: Mutex::default(),
             continuations: Mutex::default(),
             media_ids: Mutex::default(),
+            script: Mutex::default(),
+            visionos_closed: AtomicBool::new(false),
             range_limit: AtomicU64::new(RANGE_LIMIT_BYTES),
             open_range_pace: AtomicU64::new(0),
         }
@@ -76,6 +84,8 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         }
         ("POST", "/youtubei/v1/browse") => lists::browse(shared, request),
         ("POST", "/youtubei/v1/next") => lists::next(shared, request),
+        ("GET", "/iframe_api") => tv::page(shared),
+        ("GET", path) if path.starts_with("/s/player/") => tv::script(shared, path),
         ("GET", "/playlist") => lists::page(shared, request),
         (_, path) if path.starts_with("/youtubei/") => api_error(404, "NOT_FOUND"),
         _ => Reply::not_found(),

@@ -3,10 +3,11 @@
 //! Owns what each client identity is told, and the dating and signing of media URLs at the moment they are asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::{api_error, googlevideo};
+use super::{api_error, googlevideo, tv};
 use crate::wire::{Reply, Request};
 use crate::world::{Shared, Song, lock};
 
@@ -131,7 +132,7 @@ pub fn visitor_id(shared: &Shared, request: &Request) -> Reply {
 }
 
 /// A new visitor: base64 whose padding is percent-encoded already, as the site has it.
-fn visitor_data(shared: &Shared) -> String {
+pub(super) fn visitor_data(shared: &Shared) -> String {
     let number = shared.next_number().to_string();
     let word = crate::sign::word(
         &[&shared.secret, "visitor", &number],
@@ -157,6 +158,10 @@ pub fn player(shared: &Shared, request: &Request) -> Reply {
     let fields = request.param("$fields").unwrap_or_default();
     let answer = match client {
         "WEB" if fields.contains("microformat") => video.microformat.clone(),
+        "VISIONOS" if shared.youtube.visionos_closed.load(Ordering::Relaxed) => {
+            return api_error(400, "FAILED_PRECONDITION").about(id);
+        }
+        "TVHTML5" if !video.sabr_only => tv::answer(shared, &video, &body),
         "VISIONOS" if !video.sabr_only => for_visionos(shared, &video),
         _ => for_others(shared, &video),
     };
@@ -193,7 +198,7 @@ fn for_visionos(shared: &Shared, video: &Arc<Video>) -> Value {
     answer
 }
 
-fn for_others(shared: &Shared, video: &Arc<Video>) -> Value {
+pub(super) fn for_others(shared: &Shared, video: &Arc<Video>) -> Value {
     let mut answer = without_urls(&video.answer);
     if video.for_kids {
         Refusal::NotAvailable.apply(&mut answer);
@@ -225,7 +230,7 @@ fn unknown(shared: &Shared, id: &str) -> Value {
 }
 
 /// Dates and signs every media URL, and tells the newest `lastModified`.
-fn date(shared: &Shared, video: &Video, answer: &mut Value) {
+pub(super) fn date(shared: &Shared, video: &Video, answer: &mut Value) {
     let expire = shared.now_unix() + URL_LIFE_SECS;
     let Some(streaming) = answer.get_mut("streamingData") else { return };
     streaming["expiresInSeconds"] = json!("21540");

@@ -119,6 +119,7 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
         }
     }
     findings.extend(state_folder(config));
+    findings.extend(player_script(config));
     let tools = app::tools(config).await;
     findings.extend(ytdlp::findings(tools.ytdlp, config));
     findings.push(ffmpeg(tools.ffmpeg, config));
@@ -145,6 +146,21 @@ async fn drive(app: &App, config: &Config) -> Finding {
         _ => "room unknown".to_owned(),
     };
     Finding::ok("drive", format!("can be written, replaces files by renaming, flushes; {room}"))
+}
+
+/// Only where a song has needed it.
+fn player_script(config: &Config) -> Option<Finding> {
+    let (player, state) = crate::player::newest(&config.state_dir.join("player"))?;
+    Some(match state {
+        Ok(timestamp) => {
+            Finding::ok("player", format!("YouTube's script {player} of timestamp {timestamp} is prepared"))
+        }
+        Err(why) => Finding::warn(
+            "player",
+            format!("YouTube's script {player} is of no use: {}", why.lines().next().unwrap_or_default()),
+            "update KMDS; until then songs come by the other clients, or by yt-dlp with a JavaScript runtime",
+        ),
+    })
 }
 
 /// SQLite and network drives do not mix.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT_ENCODING, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use kmds_extract::origin::{Method, Redirects, Remembered, RenewGuard};
+use kmds_extract::origin::{Challenges, Method, Redirects, Remembered, RenewGuard, ScriptError, Solved};
 use kmds_extract::recipes::{Hosts, Times};
 use kmds_extract::{Origin, OriginError, Page, PageRequest, Recipes, Site};
 
@@ -25,6 +25,7 @@ use super::relay::Relay;
 use super::resolver::AddressRefused;
 use super::url::{MediaUrl, PublicLink, Purpose};
 use super::{Counters, SharedRecipes, count};
+use crate::player::Solver;
 
 /// Redirects of one cover or one audio request that are followed (field notes: YouTube 3.4).
 pub(super) const MEDIA_REDIRECTS: u8 = 5;
@@ -36,6 +37,8 @@ pub struct ClientConfig {
     pub site_egress: HashMap<Site, EgressConfig>,
     /// File in the state folder that keeps what is remembered; `None` forgets at exit.
     pub memory_file: Option<PathBuf>,
+    /// Folder in the state folder for YouTube's player scripts; `None` solves nothing.
+    pub player_dir: Option<PathBuf>,
 }
 
 /// The door to the sites. Cheap to clone; clones share connections, paces, memory and counters.
@@ -54,6 +57,7 @@ struct Shared {
     paces: HashMap<Site, Pace>,
     recipes: SharedRecipes,
     memory: Arc<Memory>,
+    solver: Solver,
     counters: Counters,
     /// Sites that are not to be asked, and why: their outside address is forbidden.
     closed: Mutex<HashMap<Site, String>>,
@@ -76,8 +80,16 @@ impl Client {
         let paces = Site::NATIVE.into_iter().map(|site| (site, Pace::default())).collect();
         let memory = Memory::open(config.memory_file.clone());
         let closed = Mutex::default();
-        let shared =
-            Arc::new(Shared { egress, any_egress, paces, recipes, memory, counters: Counters::default(), closed });
+        let shared = Arc::new(Shared {
+            egress,
+            any_egress,
+            paces,
+            recipes,
+            memory,
+            solver: Solver::new(config.player_dir.clone()),
+            counters: Counters::default(),
+            closed,
+        });
         Ok(Self { shared, background: false, until: None })
     }
 
@@ -450,6 +462,18 @@ impl Origin for Client {
 
     fn now_unix(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    async fn script(&self, player: &str) -> Option<u32> {
+        self.shared.solver.timestamp(player)
+    }
+
+    async fn keep_script(&self, player: &str, text: Vec<u8>) -> Result<u32, ScriptError> {
+        self.shared.solver.keep(player, text).await
+    }
+
+    async fn solve(&self, player: &str, challenges: Challenges) -> Result<Solved, ScriptError> {
+        self.shared.solver.solve(player, challenges).await
     }
 
     async fn pause(&self, wait: Duration) {

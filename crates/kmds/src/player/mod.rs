@@ -1,13 +1,15 @@
 //! YouTube's player script, run by a child.
 //!
-//! Owns the process that runs a site's JavaScript: its cage, and its bounds. Hides system calls. Never runs a script in
-//! the service itself.
+//! Owns the process that runs a site's JavaScript: its cage ([`cage`]), its bounds, and the scripts that are kept for it
+//! ([`keep`]). Hides system calls. Never runs a script in the service itself.
 
 mod cage;
+mod keep;
 
 use std::time::Duration;
 
 pub use cage::{CageError, enter};
+pub use keep::{Solver, newest};
 pub use kmds_player::{Answers, Bounds, MAX_SCRIPT_BYTES, PlayerError, Prepared, Questions};
 
 /// Processor time that the script may use, from the start of the process. Preparing takes 0.3 to 0.5 s on two shared

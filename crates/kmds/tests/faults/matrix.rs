@@ -100,10 +100,12 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
         ("status:416", Bandcamp) => fails("origin_refused", 1),
         ("status:429" | "status:429,1", _) => fails("rate_limited", 6),
         ("status:500" | "status:503" | "status:503,1", _) => fails("origin_failed", 6),
+        // The last of each is for the client with a script: the page that names the script.
+        ("bot_check", YouTube) => fails("bot_check", 7),
         ("bot_check", _) => fails("bot_check", 6),
         (_, Bandcamp) if name == "redirect_to" => fails("unsupported_link", 1),
         // A call never leads elsewhere: each of the two is asked once more, and not followed.
-        (_, YouTube) if name.starts_with("redirect_") => fails("page_changed", 4),
+        (_, YouTube) if name.starts_with("redirect_") => fails("page_changed", 5),
         (_, _) if name == "redirect_to" => fails("origin_failed", 2),
         // Six on the way round, and one for the visitor id.
         (_, _) if name == "redirect_loop" => fails("origin_failed", 7),

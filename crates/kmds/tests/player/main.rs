@@ -10,6 +10,7 @@ mod answers;
 mod caged;
 mod hostile;
 mod oracle;
+mod service;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

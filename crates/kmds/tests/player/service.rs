@@ -1,0 +1,128 @@
+//! The service on the day that every client without a script is closed.
+
+use kmds_lab::script::{Dialect, PlayerScript};
+use kmds_lab::{Lab, Song};
+
+use crate::harness::{Kmds, Setup};
+
+const SCRIPT: PlayerScript = PlayerScript { dialect: Dialect::Table, seed: 421 };
+
+async fn on_that_day() -> Lab {
+    let lab = Lab::start().await;
+    lab.youtube().plays_script(SCRIPT);
+    lab.youtube().closes_visionos();
+    lab
+}
+
+fn asked(lab: &Lab, path: &str) -> usize {
+    lab.count(|seen| seen.path.contains(path))
+}
+
+async fn arrives(kmds: &Kmds, song: &Song) {
+    assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{}\n{}", song.link(), kmds.log());
+}
+
+#[tokio::test]
+async fn songs_arrive_whole_without_a_client_that_needs_no_script() {
+    let lab = on_that_day().await;
+    let songs: Vec<Song> = (0..4)
+        .map(|index| {
+            let video = lab.youtube().video(&format!("Song {index}")).seconds(20.0);
+            if index % 2 == 0 { video.aac_only() } else { video }.publish()
+        })
+        .collect();
+    let kmds = Setup::of(&lab).start();
+    for song in &songs {
+        arrives(&kmds, song).await;
+    }
+    assert_eq!(asked(&lab, "/iframe_api"), 1);
+    assert_eq!(asked(&lab, "/base.js"), 1, "the script is fetched once");
+    // The three others once each, and then the one that works first.
+    assert_eq!(asked(&lab, "/youtubei/v1/player"), 3 + songs.len());
+}
+
+#[tokio::test]
+async fn a_dubbed_song_comes_in_its_original_language_by_the_script() {
+    let lab = on_that_day().await;
+    let tracks = [("en-US.4", "English original", "original"), ("mr.10", "Marathi", "dubbed-auto")];
+    let song = lab.youtube().video("Dubbed").seconds(20.0).tracks(&tracks).publish();
+    arrives(&Setup::of(&lab).start(), &song).await;
+}
+
+#[tokio::test]
+async fn every_dialect_of_the_script_brings_a_song() {
+    for dialect in Dialect::ALL {
+        let lab = on_that_day().await;
+        lab.youtube().plays_script(PlayerScript { dialect, seed: 9 });
+        let song = lab.youtube().video("Song").seconds(20.0).publish();
+        arrives(&Setup::of(&lab).start(), &song).await;
+    }
+}
+
+#[tokio::test]
+async fn a_song_for_kids_comes_by_the_script_where_itag_18_is_gone() {
+    let lab = Lab::start().await;
+    lab.youtube().plays_script(SCRIPT);
+    let song = lab.youtube().video("For kids").seconds(20.0).for_kids().without_muxed().publish();
+    let kmds = Setup::of(&lab).start();
+    arrives(&kmds, &song).await;
+}
+
+#[tokio::test]
+async fn a_restart_needs_the_script_no_second_time() {
+    let lab = on_that_day().await;
+    let first = lab.youtube().video("First").seconds(20.0).publish();
+    let second = lab.youtube().video("Second").seconds(20.0).publish();
+    let setup = Setup::of(&lab);
+    let mut kmds = setup.start();
+    arrives(&kmds, &first).await;
+    assert_eq!(kmds.terminate(), Some(0));
+    let kmds = setup.start();
+    arrives(&kmds, &second).await;
+    assert_eq!(asked(&lab, "/base.js"), 1);
+}
+
+#[tokio::test]
+async fn a_script_that_cannot_be_read_spoils_its_own_client_alone() {
+    let lab = Lab::start().await;
+    lab.youtube().plays_script(SCRIPT);
+    lab.youtube().spoils_script("<!DOCTYPE html><title>Sorry</title>");
+    let kids = lab.youtube().video("For kids").seconds(20.0).for_kids().without_muxed().publish();
+    let song = lab.youtube().video("Song").seconds(20.0).publish();
+    let kmds = Setup::of(&lab).start();
+    arrives(&kmds, &song).await;
+    let (_, reply) = kmds.fetch(&kids.link()).await;
+    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let refused = kmds.get(&format!("{tunnel}&wait=60")).await;
+    assert!(refused.status().as_u16() >= 400);
+    assert!(refused.text().await.expect("a reason").contains("unavailable"));
+    lab.youtube().closes_visionos();
+    let other = lab.youtube().video("Other").seconds(20.0).publish();
+    let (status, reply) = kmds.fetch(&other.link()).await;
+    assert_eq!(status, 502, "{reply}");
+    assert!(reply.to_string().contains("page_changed"), "{reply}");
+    assert_eq!(asked(&lab, "/base.js"), 1, "it is left alone for a while");
+    kmds.until("the log names the player", async || kmds.log().contains(&SCRIPT.id())).await;
+}
+
+#[tokio::test]
+async fn the_doctor_names_the_script_and_what_it_is_worth() {
+    for (spoilt, words) in [(false, "is prepared"), (true, "is of no use: the script has no function")] {
+        let lab = on_that_day().await;
+        if spoilt {
+            lab.youtube().spoils_script("<!DOCTYPE html><title>Sorry</title>");
+        }
+        let song = lab.youtube().video("Song").seconds(20.0).publish();
+        let kmds = Setup::of(&lab).start();
+        kmds.fetch(&song.link()).await;
+        let state = kmds.folder.path("state");
+        let doctor = std::process::Command::new(env!("CARGO_BIN_EXE_kmds"))
+            .args(["doctor", "--set", "engines.ytdlp.enabled=false", "--set"])
+            .arg(format!("state.dir={}", state.display()))
+            .args(["--set", &format!("cache.dir={}", kmds.folder.path("cache").display())])
+            .output()
+            .expect("kmds starts");
+        let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert!(said.contains(&SCRIPT.id()) && said.contains(words), "{said}");
+    }
+}
