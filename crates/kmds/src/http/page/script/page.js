@@ -21,7 +21,7 @@ function wireAsking() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     const text = event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text");
-    if (text) take(text.split("\n").find((line) => !line.startsWith("#")) || text);
+    if (text) take(text.split("\n").filter((line) => !line.startsWith("#")).join(" ") || text);
   });
   $("play-all").addEventListener("click", () => {
     const first = [...$("found-songs").children].find((item) => item.row.song.state !== "failed");

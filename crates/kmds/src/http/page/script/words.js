@@ -11,7 +11,6 @@ const ROWS = 200;
 const STATS_EVERY_MS = 5000;
 /** What to do next, for failures whose own sentence may only say what happened. */
 const NEXT = {
-  unsupported_link: "Copy the address of a song, album, set or playlist on YouTube, SoundCloud or Bandcamp, and paste it here.",
   not_found: "Check the link in the site itself: it may be mistyped, or the song was deleted.",
   live: "Come back when the stream has ended.",
   unreleased: "Come back when it is out.",
@@ -77,8 +76,8 @@ function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-/** The first link in what was pasted or shared; else the text itself, for the server to judge. */
+/** The link in what was pasted or shared; where there is none, or more than one, the text itself, for the server to judge. */
 function linkIn(text) {
-  const found = /https?:\/\/\S+/i.exec(text);
-  return (found ? found[0] : text).trim();
+  const found = text.match(/https?:\/\/\S+/gi) || [];
+  return found.length === 1 ? found[0] : text.trim().replace(/\s+/g, " ");
 }
