@@ -20,7 +20,7 @@ pub fn start(default: LevelFilter) -> Option<String> {
         Some("") => (only_ours(default), None),
         Some(text) => match (text.parse::<LevelFilter>(), text.parse::<Targets>()) {
             (Ok(level), _) => (only_ours(level), None),
-            (Err(_), Ok(targets)) => (targets, None),
+            (Err(_), Ok(targets)) => (targets, no_level(text)),
             (Err(_), Err(error)) => (only_ours(default), Some(format!("KMDS_LOG is `{text}`: {error}"))),
         },
     };
@@ -57,6 +57,13 @@ impl<W: Write> Write for Lines<W> {
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.flush()
     }
+}
+
+/// A word alone would be a module, and everything else would fall silent: a misspelt level must not do that.
+fn no_level(text: &str) -> Option<String> {
+    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains('='));
+    let odd = words.find(|word| !word.starts_with("kmds") && word.parse::<LevelFilter>().is_err())?;
+    Some(format!("KMDS_LOG is `{text}`: `{odd}` is no level; use error, warn, info, debug or trace, or MODULE=LEVEL"))
 }
 
 /// Libraries speak only when something is wrong: their lines may name whole URLs.
