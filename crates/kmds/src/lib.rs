@@ -69,7 +69,7 @@ pub enum StartError {
     Recipes(#[from] RecipesError),
     #[error(transparent)]
     Egress(#[from] EgressError),
-    #[error("state.dir {state} or cache.dir {cache} cannot be used: {source}; make it writable, or name another")]
+    #[error("{source}; cache.dir is {cache}, state.dir is {state}: both have to be folders that this user can write")]
     Store { state: String, cache: String, source: StoreError },
     #[error("another KMDS works with the state folder {state}; stop it, or give this one a state.dir of its own")]
     Busy { state: String },

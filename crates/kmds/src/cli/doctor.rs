@@ -114,7 +114,7 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
             findings.push(clock(&app.recipes_date()));
         }
         Err(error) => {
-            let advice = format!("make {cache} and {state} writable for this user, or set cache.dir and state.dir");
+            let advice = "give this user the folder that is named, or set another";
             findings.push(Finding::fail("folders", error.to_string(), advice));
         }
     }

@@ -43,6 +43,32 @@ fn a_setting_that_is_not_utf8_is_refused_by_its_name_and_never_passed_over() {
 }
 
 #[test]
+fn a_misspelt_log_level_is_told_and_never_silences_the_log() {
+    let person = Person::alone();
+    let said =
+        |value: &str| said_with(&person, &["get", "https://example.org/x"], OsStr::new("KMDS_LOG"), OsStr::new(value));
+    for misspelt in ["dbug", "verbose", "kmds=info,wran", "info,kmds=debg"] {
+        let said = said(misspelt).with(2);
+        assert!(said.err.contains("KMDS_LOG") && said.err.contains("debug"), "{misspelt}: {said:?}");
+    }
+    for good in ["", "DEBUG", " warn ", "info,kmds::download=debug", "kmds", "kmds::store", "0", "hyper=trace"] {
+        said(good).with(1);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named_by_its_setting_with_what_would_do() {
+    let person = Person::alone();
+    let file = person.folder.path("a-file");
+    std::fs::write(&file, b"x").expect("a file");
+    let set = format!("cache.dir={}", file.display());
+    let said = person.runs(&["serve", "--set", &set]).with(2);
+    assert!(said.err.contains("inside cache.dir") && said.err.contains("folders that this user can write"), "{said:?}");
+    let said = person.runs(&["doctor", "--set", &set]).with(1);
+    assert!(said.out.contains("inside cache.dir") && !said.out.contains("make /"), "{said:?}");
+}
+
+#[test]
 fn a_settings_file_that_cannot_be_read_is_refused_and_never_passed_over() {
     let person = Person::alone();
     let folder = person.folder.path(".config/kmds");
