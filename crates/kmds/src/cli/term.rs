@@ -54,7 +54,8 @@ pub fn time(length: Duration) -> String {
 
 /// `3:07`, as players write the length of a song.
 pub fn clock(length: Duration) -> String {
-    let seconds = length.as_secs();
+    // Rounded, as the page does.
+    let seconds = length.saturating_add(Duration::from_millis(500)).as_secs();
     match seconds / 3600 {
         0 => format!("{}:{:02}", seconds / 60, seconds % 60),
         hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
@@ -204,6 +205,10 @@ mod tests {
             assert_eq!(time(Duration::from_millis(ms)), want);
         }
         assert_eq!(clock(Duration::from_secs(187)), "3:07");
+        assert_eq!(
+            (clock(Duration::from_millis(99_600)).as_str(), clock(Duration::from_millis(99_400)).as_str()),
+            ("1:40", "1:39")
+        );
         assert_eq!(clock(Duration::from_secs(3_725)), "1:02:05");
         assert_eq!(long(90_061), "1 d 1 h");
     }
