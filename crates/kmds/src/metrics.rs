@@ -51,6 +51,11 @@ struct ByDelivery {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByPlayer {
+    player: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -75,6 +80,7 @@ pub struct Metrics {
     native_first: Family<BySite, Gauge>,
     open: Family<BySite, Gauge>,
     native_failures: Family<BySite, Counter>,
+    player_script: Family<ByPlayer, Gauge>,
     ytdlp_runs: Counter,
     tasks: Gauge,
 }
@@ -109,6 +115,7 @@ impl Metrics {
             native_first: Family::default(),
             open: Family::default(),
             native_failures: Family::default(),
+            player_script: Family::default(),
             ytdlp_runs: Counter::default(),
             tasks: Gauge::default(),
         };
@@ -121,6 +128,11 @@ impl Metrics {
         registry.register("page_bytes", "Bytes of pages from the sites, compressed", metrics.page_bytes.clone());
         registry.register("http_requests", "Answers to clients, by route and status", metrics.requests.clone());
         registry.register("served_bytes", "Audio bytes to clients", metrics.served_bytes.clone());
+        registry.register(
+            "player_script",
+            "YouTube's player script that was used last: 1 while it can be read",
+            metrics.player_script.clone(),
+        );
         registry.register("webhooks", "Calls of the webhook, by outcome", metrics.webhooks.clone());
         registry.register("songs", "Songs in the catalog, by state", metrics.songs.clone());
         registry.register("cache_bytes", "Bytes of finished songs on the drive", metrics.cache_bytes.clone());
@@ -207,6 +219,10 @@ impl Metrics {
             let counter = self.native_failures.get_or_create(&BySite { site: site.as_str() });
             counter.inc_by(failures.saturating_sub(counter.get()));
         }
+        self.player_script.clear();
+        if let Some((player, works)) = &now.player_script {
+            self.player_script.get_or_create(&ByPlayer { player: player.clone() }).set(i64::from(*works));
+        }
         self.ytdlp_runs.inc_by(now.ytdlp_runs.saturating_sub(self.ytdlp_runs.get()));
         for asked in &now.asked {
             let site = asked.site.as_str();
@@ -262,6 +278,8 @@ pub struct Snapshot {
     pub asked: Vec<Asked>,
     /// Since the start, as all counters.
     pub native_failures: Vec<(Site, u64)>,
+    /// YouTube's player script that was used last, and whether it works.
+    pub player_script: Option<(String, bool)>,
     pub ytdlp_runs: u64,
 }
 

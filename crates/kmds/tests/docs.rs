@@ -115,6 +115,7 @@ fn every_metric_is_in_the_table() {
         native_first: vec![(Site::YouTube, true)],
         open: vec![(Site::YouTube, true)],
         asked: vec![Asked { site: Site::YouTube, pages: 1, media: 1, covers: 1, retries: 1, page_bytes: 1 }],
+        player_script: Some(("c9168c90".to_owned(), true)),
         ..Snapshot::default()
     };
     let metrics = metrics.text(&now);

@@ -136,6 +136,7 @@ impl App {
                 .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
                 .collect(),
             ytdlp_runs: self.inner.engines.ytdlp().map_or(0, crate::engine::YtDlp::runs),
+            player_script: self.inner.client.player_script(),
             asked: stats.sites.iter().filter(|site| site.enabled).filter_map(asked).collect(),
             songs: stats.songs,
         })

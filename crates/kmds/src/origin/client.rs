@@ -115,6 +115,12 @@ impl Client {
         self.shared.recipes.current()
     }
 
+    /// YouTube's player script that was used last since the start, and whether it could be read.
+    #[must_use]
+    pub fn player_script(&self) -> Option<(String, bool)> {
+        self.shared.solver.last()
+    }
+
     /// Stops all requests to `site` until [`Client::reopen`]; `why` is a sentence for the operator.
     pub fn close(&self, site: Site, why: impl Into<String>) {
         self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(site, why.into());

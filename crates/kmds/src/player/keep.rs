@@ -36,6 +36,8 @@ pub struct Solver {
     /// One child at a time; who waits for it goes along with the next.
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<Waiting>>,
+    /// The script that was used last, and whether that went well.
+    last: Mutex<Option<(String, bool)>>,
     timestamps: Mutex<HashMap<String, u32>>,
     /// By player and length.
     permutations: Mutex<HashMap<(String, usize), Vec<usize>>>,
@@ -65,6 +67,10 @@ impl Solver {
         Some(timestamp)
     }
 
+    pub fn last(&self) -> Option<(String, bool)> {
+        locked(&self.last).clone()
+    }
+
     /// Keeps and prepares a script.
     /// # Errors
     /// It cannot be kept, or cannot be read.
@@ -76,6 +82,7 @@ impl Solver {
                 Err(error) => write(&note, error.0.as_bytes()),
             };
         }
+        *locked(&self.last) = Some((player.to_owned(), kept.is_ok()));
         match &kept {
             Ok(timestamp) => tracing::info!(player, timestamp, "YouTube's player script is prepared"),
             Err(error) => tracing::warn!(player, %error, "YouTube's player script is of no use"),
@@ -102,6 +109,7 @@ impl Solver {
     /// The script, or a challenge, is of no use.
     pub async fn solve(&self, player: &str, challenges: Challenges) -> Result<Solved, ScriptError> {
         let solved = self.solve_now(player, challenges).await;
+        *locked(&self.last) = Some((player.to_owned(), solved.is_ok()));
         if let Err(error) = &solved {
             tracing::warn!(player, %error, "YouTube's player script did not solve a song's challenges");
         }

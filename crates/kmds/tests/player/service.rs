@@ -102,6 +102,8 @@ async fn a_script_that_cannot_be_read_spoils_its_own_client_alone() {
     assert_eq!(status, 502, "{reply}");
     assert!(reply.to_string().contains("page_changed"), "{reply}");
     assert_eq!(asked(&lab, "/base.js"), 1, "it is left alone for a while");
+    let metrics = kmds.get("/metrics").await.text().await.expect("metrics");
+    assert!(metrics.contains(&format!("kmds_player_script{{player=\"{}\"}} 0", SCRIPT.id())), "{metrics}");
     kmds.until("the log names the player", async || kmds.log().contains(&SCRIPT.id())).await;
 }
 
