@@ -1,24 +1,29 @@
 //! A long reply as JSON, written as it is read.
 //!
 //! Owns how the songs of a list are spelled one after the other, each when the client has read up to it: the list stands in
-//! memory once, for all who asked for it, and no reply stands there whole. Never decides how a song is spelled.
+//! memory once, for all who asked for it, and no reply stands there whole; a client that stops reading loses the rest.
+//! Never decides how a song is spelled.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::ask::Addresses;
 use crate::app::{Fetched, Song};
 
 const PIECE_BYTES: usize = 16 << 10;
+/// A client that takes no piece for so long is cut: few long lists are held at a time, and others wait for theirs.
+const PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// Shorter lists are replied to at once, with their length.
 const LONG_LIST_SONGS: usize = 100;
 
@@ -38,14 +43,38 @@ pub(super) fn reply<Reply: Serialize, Shape: Serialize + 'static>(
     let mark = format!("\"{name}\":[");
     let whole = serde_json::to_string(&spell(&fetched, Vec::new())).unwrap_or_default();
     let Some((head, tail)) = whole.split_once(&mark) else { return Json(whole).into_response() };
-    let written = Written { head: format!("{head}{mark}"), next: 0, tail: tail.to_owned(), fetched, addresses };
-    let pieces = stream::unfold(Some(written), move |written| async move {
-        let mut written = written?;
-        let piece = written.piece(shape);
+    let mut written = Written { head: format!("{head}{mark}"), next: 0, tail: tail.to_owned(), fetched, addresses };
+    let pieces = std::iter::from_fn(move || {
         let more = written.next <= written.fetched.songs.len();
-        Some((Ok::<_, Infallible>(piece), more.then_some(written)))
+        more.then(|| written.piece(shape))
     });
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from_stream(pieces)).into_response()
+    let body = Body::from_stream(sent(pieces, PIECE_WITHIN));
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+/// The pieces as they are read. A task holds what they are made of, so that it is let go when nobody asks for the next.
+fn sent(
+    pieces: impl Iterator<Item = Bytes> + Send + 'static,
+    within: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for piece in pieces {
+            if !matches!(tokio::time::timeout(within, sender.send(Some(piece))).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        // The end that tells a whole reply from one that was cut.
+        let _ = sender.send(None).await;
+    });
+    stream::unfold(Some(receiver), |receiver| async move {
+        let mut receiver: mpsc::Receiver<Option<Bytes>> = receiver?;
+        match receiver.recv().await {
+            Some(Some(piece)) => Some((Ok(piece), Some(receiver))),
+            Some(None) => None,
+            None => Some((Err(io::ErrorKind::TimedOut.into()), None)),
+        }
+    })
 }
 
 /// How far a reply is written. It holds the list, and its place among the long ones.
@@ -76,5 +105,42 @@ impl Written {
             self.next += 1;
         }
         piece.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    /// Many pieces, made of what `list` stands for.
+    fn pieces(list: Arc<()>) -> impl Iterator<Item = Bytes> + Send {
+        (0..100_u8).map(move |piece| {
+            let _ = &list;
+            Bytes::copy_from_slice(&[piece])
+        })
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_a_long_list_lets_it_go_and_is_cut() {
+        let list = Arc::new(());
+        let mut reading = std::pin::pin!(sent(pieces(Arc::clone(&list)), Duration::from_millis(20)));
+        assert_eq!(reading.next().await.and_then(Result::ok).as_deref(), Some(&[0][..]));
+        while Arc::strong_count(&list) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let rest: Vec<_> = reading.collect().await;
+        assert!(rest.len() < 99, "{}", rest.len());
+        assert_eq!(
+            rest.last().and_then(|last| last.as_ref().err()).map(io::Error::kind),
+            Some(io::ErrorKind::TimedOut)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_long_list_that_is_read_ends_whole() {
+        let all: Vec<_> = sent(pieces(Arc::default()), PIECE_WITHIN).collect().await;
+        assert!(all.len() == 100 && all.iter().all(Result::is_ok));
     }
 }
