@@ -36,6 +36,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SHARE: usize = 8;
 /// Connections beyond the limit at once, at most: they live for one answer.
 const MOST_BEYOND: usize = 16;
+/// Connections given up when the process can open no more files: downloads, the drive and the catalog need some too.
+const GIVEN_UP: usize = 32;
 /// A client that has accepted no byte for so long makes room before one that is refused.
 const STALLED_FOR: Duration = Duration::from_secs(10);
 
@@ -67,7 +69,9 @@ impl Connections {
                 }
                 Err(error) => {
                     tracing::debug!(target: "kmds::http", "accept failed: {error}");
-                    guests.make_room(|_| true);
+                    if is_out_of_files(&error) {
+                        guests.settle_for_fewer();
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -135,6 +139,13 @@ impl Guests {
         fits
     }
 
+    /// The process can open no more files: from now on there are fewer connections, and idle ones end until it is so.
+    fn settle_for_fewer(&mut self) {
+        self.within.retain(|_, guest| guest.is_here());
+        self.most = self.most.min(self.within.len().saturating_sub(GIVEN_UP)).max(1);
+        while self.within.len() > self.most && self.make_room(|_| true) {}
+    }
+
     fn has_room_for(&mut self, peer: Peer, is_proxy: bool) -> bool {
         let share = self.most / SHARE;
         let many = self.most - share;
@@ -166,6 +177,12 @@ impl Guests {
             None => false,
         }
     }
+}
+
+/// The limit of open files is reached, of this process or of the machine.
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| errno == Errno::MFILE || errno == Errno::NFILE)
 }
 
 async fn converse<S>(stream: S, entry: Arc<Entry>, visit: Visit, stop: CancellationToken, leave: CancellationToken)
@@ -261,6 +278,19 @@ mod tests {
         assert!(!late.iter().any(|guest| guests.admit(guest.clone(), false)));
         let here: Vec<bool> = late.iter().map(Guest::is_here).collect();
         assert_eq!(here, [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn without_files_idle_connections_leave_and_some_handles_stay_free() {
+        let mut guests = Guests::new(4096);
+        let listeners = crowd(&mut guests, 1, 100);
+        let idle = crowd(&mut guests, 2, 100);
+        idle.iter().for_each(|guest| guest.pulse.end());
+        guests.settle_for_fewer();
+        assert_eq!(idle.iter().filter(|guest| guest.is_here()).count(), 100 - GIVEN_UP);
+        assert!(listeners.iter().all(Guest::is_here), "a listener is not pushed out");
+        crowd(&mut guests, 3, 100);
+        assert_eq!(guests.within.len(), 200 - GIVEN_UP, "a new one only takes the place of an idle one");
     }
 
     #[test]
