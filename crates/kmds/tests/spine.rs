@@ -280,6 +280,7 @@ async fn a_site_that_says_now_again_and_again_is_not_hammered() {
     let kmds = Setup::of(&lab).recipes("[bandcamp.hosts]\npace = 0.0\n[time]\nlimit_pause = 60.0\n").start();
     assert_eq!(kmds.fetch(&song.link()).await.0, 200);
     lab.until(|seen| seen.iter().filter(|one| one.kind == kmds_lab::Kind::Media).count() >= 2).await;
+    kmds.until("its wait is told", async || kmds.log().contains("wait_s=")).await;
     let log = kmds.log();
     assert!(!log.contains("wait_s=0"), "{log}");
 }
