@@ -46,11 +46,9 @@ pub(super) async fn resume(
     };
     let mut reading = Reading { items: Vec::new(), token: Some(token), seen, cut: Cut::No };
     match reading.read_on(so_far.entries.len(), origin, recipes).await {
-        Err(ExtractError::PageChanged { .. }) if reading.items.is_empty() => return Ok(None),
-        Err(error) if reading.items.is_empty() => return Err(error),
-        // What was read until then is worth more than nothing.
-        Err(_) => reading.cut = Cut::NoTime,
-        Ok(()) if reading.items.is_empty() && reading.cut != Cut::NoTime => return Ok(None),
+        Err(ExtractError::PageChanged { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(()) if reading.items.is_empty() && reading.cut != Cut::Later => return Ok(None),
         Ok(()) => {}
     }
     Ok(Some(longer(so_far, count, reading, is_course, recipes)))
@@ -166,8 +164,8 @@ enum Cut {
     No,
     /// A token or a whole page came again or led nowhere, or there are more songs than we take.
     Yes,
-    /// Whoever asks waits no longer, or the site has fallen silent.
-    NoTime,
+    /// The client waits no longer, or the site did not give the next page. The next call goes on there.
+    Later,
 }
 
 /// A list as far as it was read, or a part of it.
@@ -179,8 +177,9 @@ struct Reading {
 }
 
 impl Reading {
-    /// Follows the tokens, behind `before` songs. The end is the missing token, never a short page. Where it ends for
-    /// want of time, or in an error, the token stays the one to go on with.
+    /// Follows the tokens, behind `before` songs. The end is the missing token, never a short page. A page that cannot be
+    /// had costs no song that was read before: its token stays the one to go on with. It is an error only where nothing
+    /// was read.
     async fn read_on(&mut self, before: usize, origin: &impl Origin, recipes: &Recipes) -> Result<(), ExtractError> {
         let limit = recipes.youtube.list_songs;
         // A page and its token are two hashes.
@@ -192,11 +191,14 @@ impl Reading {
                 return Ok(());
             }
             let page = match self.next_page(token, origin, recipes).await {
-                Err(ExtractError::Timeout { .. }) => {
-                    self.cut = Cut::NoTime;
+                Ok(page) => page,
+                Err(error) if self.items.is_empty() && !matches!(error, ExtractError::Timeout { .. }) => {
+                    return Err(error);
+                }
+                Err(_) => {
+                    self.cut = Cut::Later;
                     return Ok(());
                 }
-                page => page?,
             };
             let Some(page) =
                 page.filter(|page| page.items.is_empty() || !self.seen.contains(&hash(&places(&page.items))))
@@ -223,12 +225,16 @@ impl Reading {
         if origin.time_left().is_some_and(|left| left.is_zero()) {
             return Err(ExtractError::Timeout { site: Site::YouTube, page: requests::LIST });
         }
-        viewed(requests::list_next(&recipes.youtube, token), origin, recipes).await
+        let page = viewed(requests::list_next(&recipes.youtube, token), origin, recipes).await?;
+        match page.as_ref().and_then(|page| page.alert.as_ref().filter(|_| page.items.is_empty())) {
+            Some(alert) if says(&alert.0, "list_hiccup", recipes) => alerted(alert, None, recipes).map(|_| None),
+            _ => Ok(page),
+        }
     }
 
-    /// Where it goes on, if only time is missing.
+    /// Where it goes on, if only the next page is missing.
     fn rest(&mut self, count: Option<u32>, is_course: bool) -> Option<Rest> {
-        let token = self.token.take().filter(|_| self.cut == Cut::NoTime)?;
+        let token = self.token.take().filter(|_| self.cut == Cut::Later)?;
         Some(Rest::Page { token, count, is_course, seen: std::mem::take(&mut self.seen) })
     }
 }

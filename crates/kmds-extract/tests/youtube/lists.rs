@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kmds_extract::link::youtube::VideoId;
 use kmds_extract::origin::Page;
-use kmds_extract::{Collection, Entry, Kind, Link, Recipes, Resolved, Track, youtube};
+use kmds_extract::{Collection, Entry, Kind, Link, Recipes, Resolved, Rest, Track, youtube};
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, VIDEO, good, ok, page};
@@ -115,6 +115,29 @@ async fn a_token_that_leads_nowhere_costs_no_song_that_is_known() {
         items.push(more("a"));
         let list = Fake::list([first(items, "L", "9"), page(status, "{}")]).collection(LIST).await;
         assert_eq!((list.entries.len(), list.truncated), (2, true));
+    }
+}
+
+#[tokio::test]
+async fn a_later_page_that_fails_costs_no_song_that_was_read_before() {
+    let items = |mut items: Vec<Value>, token: &str| {
+        items.push(more(token));
+        items
+    };
+    for failing in [
+        page(503, ""),
+        page(429, ""),
+        page(403, ""),
+        page(401, ""),
+        page(200, "<html>"),
+        alert("An unknown error occurred."),
+    ] {
+        let status = failing.status;
+        let pages = [first(items(songs(1..=2), "a"), "L", "6"), next(items(songs(3..=4), "b")), failing];
+        let list = Fake::list(pages).collection(LIST).await;
+        assert_eq!((list.entries.len(), list.truncated), (4, true), "{status}");
+        let rest = list.rest.as_deref();
+        assert!(matches!(rest, Some(Rest::Page { token, .. }) if token == "b"), "{status}: {rest:?}");
     }
 }
 

@@ -59,9 +59,35 @@ async fn a_site_that_falls_silent_in_mid_list_costs_no_song_that_is_known() {
     let lab = Lab::start().await;
     let list = lab.youtube().playlist(150).seconds(1.0).publish();
     let kmds =
-        Setup::of(&lab).recipes(&FAST_RECIPES.replace("metadata_request = 2.0", "metadata_request = 1.0")).start();
+        Setup::of(&lab).recipes(&FAST_RECIPES.replace("metadata_request = 2.0", "metadata_request = 4.0")).start();
     lab.inject(silent_after(1));
     assert_eq!(listed(&kmds, &list.link()).await, (ids(&list.songs()[..100]), true));
+}
+
+#[tokio::test]
+async fn a_page_that_fails_in_mid_list_costs_no_song_that_is_known_and_is_asked_for_again() {
+    let lab = Lab::start().await;
+    let kmds = Setup::of(&lab).start();
+    for fault in [Fault::Status(503, None), Fault::Reset, Fault::ShortBody, Fault::HtmlInstead] {
+        let list = lab.youtube().playlist(250).title(&format!("{fault}")).seconds(1.0).publish();
+        let all = ids(list.songs());
+        lab.inject(fault.clone().on_pages().at_path("/youtubei/v1/browse").after(1));
+        assert_eq!(listed(&kmds, &list.link()).await, (all[..100].to_vec(), true), "{fault}");
+        lab.clear_faults();
+        let before = pages(&lab);
+        assert_eq!(listed(&kmds, &list.link()).await, (all, false), "{fault}");
+        assert_eq!(pages(&lab) - before, 2, "{fault}: the page that was read is not read again");
+    }
+    // One without any place for songs is taken for the end; the count of the list tells that it is not.
+    let list = lab.youtube().playlist(150).title("Changed").seconds(1.0).publish();
+    lab.inject(Fault::ChangedPage.on_pages().at_path("/youtubei/v1/browse").after(1));
+    assert_eq!(listed(&kmds, &list.link()).await, (ids(&list.songs()[..100]), true));
+    lab.clear_faults();
+    // A refusal is told as before where nothing was read.
+    let list = lab.youtube().playlist(150).title("Limited").seconds(1.0).publish();
+    lab.inject(Fault::Status(429, Some(1)).on_pages().at_path("/youtubei/v1/browse"));
+    let answer = kmds.v1_fetch(serde_json::json!({"url": list.link(), "prefetch": "none"})).await;
+    assert_eq!((answer.0, &answer.1["kind"]), (429, &"rate_limited".into()), "{}", answer.1);
 }
 
 #[tokio::test]
