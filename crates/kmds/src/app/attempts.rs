@@ -45,6 +45,11 @@ impl Attempts {
         }
     }
 
+    /// Nothing was tried yet that a new start would have to try again.
+    pub const fn is_fresh(&self) -> bool {
+        self.asked == 0 && self.refused.is_none() && self.walled.is_empty() && !self.restarted && !self.hurried
+    }
+
     /// A URL was refused from byte `at` on, where at most `times` fresh ones are worth asking for. Whether that is a wall:
     /// an expired URL has a successor that goes on. Another client's first URL need not be renewed to tell.
     pub fn meets_wall(&mut self, at: u64, times: u32) -> bool {

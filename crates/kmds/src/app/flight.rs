@@ -4,7 +4,7 @@
 //! Never downloads: [`super::work`] does.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,8 @@ pub struct Job {
     listeners: AtomicU32,
     /// How often and since when the site's limit has made it wait.
     limited: Mutex<Limited>,
+    /// It was put back once because its audio was not to be had yet.
+    was_held_back: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,11 @@ impl Job {
         let waits = in_time && wait <= most;
         limited.times += u32::from(waits);
         waits.then_some(wait)
+    }
+
+    /// Whether it may leave its place while it waits for its audio: once, and only before any of it has arrived.
+    pub fn may_be_held_back(&self) -> bool {
+        self.status.borrow().partial.is_none() && !self.was_held_back.swap(true, Ordering::Relaxed)
     }
 
     /// Bytes arrive: the limit has passed.
@@ -181,6 +188,7 @@ impl Jobs {
                 cancel: self.stop.child_token(),
                 listeners: AtomicU32::new(0),
                 limited: Mutex::default(),
+                was_held_back: AtomicBool::new(false),
             });
             inner.jobs.insert(key.clone(), Arc::clone(&job));
             inner.queue.push(key.clone(), requester);
@@ -193,13 +201,23 @@ impl Jobs {
 
     /// Puts a job that ran back into the queue: its site has asked for a pause.
     pub fn again(&self, job: &Job, pause: Duration) {
+        self.put_back(job, None, |queue| queue.pause(&job.key, Instant::now() + pause));
+    }
+
+    /// Puts a job that ran back into the queue: its own audio cannot be had before `until`.
+    pub fn hold_back(&self, job: &Job, until: Instant) {
+        self.put_back(job, Some(until), |queue| queue.hold_back(&job.key, until));
+    }
+
+    fn put_back(&self, job: &Job, until: Option<Instant>, hold: impl FnOnce(&mut Queue)) {
         self.change(job, |status| {
             status.state = State::Queued;
             status.partial = None;
+            status.waits_until = until;
         });
         let mut inner = self.inner();
         inner.queue.done(&job.key);
-        inner.queue.pause(&job.key, Instant::now() + pause);
+        hold(&mut inner.queue);
         inner.queue.push(job.key.clone(), job.requester);
         if job.is_wanted() {
             inner.queue.promote(&job.key);
@@ -321,6 +339,7 @@ mod tests {
             cancel: CancellationToken::new(),
             listeners: AtomicU32::new(0),
             limited: Mutex::default(),
+            was_held_back: AtomicBool::new(false),
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Queue {
     limit: usize,
     /// Which lane each waiting song is in.
     waiting: HashMap<Key, LaneId>,
+    /// Waiting songs that cannot start before a time of their own.
+    not_before: HashMap<Key, Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +60,7 @@ struct Lane {
 impl Queue {
     pub fn new(limit: usize, lanes: impl IntoIterator<Item = (LaneId, usize)>) -> Self {
         let lanes = lanes.into_iter().map(|(id, limit)| (id, Lane { limit, ..Lane::default() })).collect();
-        Self { lanes, running: 0, limit, waiting: HashMap::new() }
+        Self { lanes, running: 0, limit, waiting: HashMap::new(), not_before: HashMap::new() }
     }
 
     /// Adds a song behind the others of its requester; one that waits already stays where it is.
@@ -86,6 +88,7 @@ impl Queue {
 
     pub fn remove(&mut self, key: &Key) -> bool {
         let Some(id) = self.waiting.remove(key) else { return false };
+        self.not_before.remove(key);
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.wanted.retain(|have| have != key);
             lane.take_out(key);
@@ -99,20 +102,23 @@ impl Queue {
             return None;
         }
         let free = |lane: &Lane| lane.running < lane.limit && lane.paused_until.is_none_or(|until| until <= now);
+        let not_before = &self.not_before;
+        let may = |key: &Key| not_before.get(key).is_none_or(|until| *until <= now);
         // What somebody waits for, in any lane, before background work in any lane.
-        let wanted = self.lanes.values_mut().find(|lane| free(lane) && !lane.wanted.is_empty());
+        let wanted = self.lanes.values_mut().find(|lane| free(lane) && lane.wanted.iter().any(may));
         let lane = match wanted {
             Some(lane) => lane,
             None => self
                 .lanes
                 .values_mut()
-                .filter(|lane| free(lane) && !lane.turns.is_empty())
+                .filter(|lane| free(lane) && lane.turns.iter().flat_map(|(_, songs)| songs).any(may))
                 .min_by_key(|lane| lane.running)?,
         };
-        let key = lane.next()?;
+        let key = lane.next(may)?;
         lane.running += 1;
         self.running += 1;
         self.waiting.remove(&key);
+        self.not_before.remove(&key);
         Some(key)
     }
 
@@ -130,10 +136,16 @@ impl Queue {
         }
     }
 
+    /// This song does not start before `until`; the others of its site do.
+    pub fn hold_back(&mut self, key: &Key, until: Instant) {
+        self.not_before.insert(key.clone(), until);
+    }
+
     /// When the earliest pause that keeps songs waiting ends.
     pub fn next_end_of_pause(&self, now: Instant) -> Option<Instant> {
         let waits = |lane: &&Lane| !lane.wanted.is_empty() || !lane.turns.is_empty();
-        self.lanes.values().filter(waits).filter_map(|lane| lane.paused_until).filter(|until| *until > now).min()
+        let lanes = self.lanes.values().filter(waits).filter_map(|lane| lane.paused_until);
+        lanes.chain(self.not_before.values().copied()).filter(|until| *until > now).min()
     }
 
     pub fn len(&self) -> usize {
@@ -152,12 +164,14 @@ impl Queue {
 }
 
 impl Lane {
-    fn next(&mut self) -> Option<Key> {
-        if let Some(key) = self.wanted.pop_front() {
-            return Some(key);
+    /// The first song that `may` start.
+    fn next(&mut self, may: impl Fn(&Key) -> bool + Copy) -> Option<Key> {
+        if let Some(at) = self.wanted.iter().position(may) {
+            return self.wanted.remove(at);
         }
-        let (requester, mut songs) = self.turns.pop_front()?;
-        let key = songs.pop_front();
+        let turn = self.turns.iter().position(|(_, songs)| songs.iter().any(may))?;
+        let (requester, mut songs) = self.turns.remove(turn)?;
+        let key = songs.iter().position(may).and_then(|at| songs.remove(at));
         if !songs.is_empty() {
             self.turns.push_back((requester, songs));
         }
@@ -242,6 +256,28 @@ mod tests {
         assert_eq!(queue.start_next(now), None);
         assert_eq!(queue.next_end_of_pause(now), Some(end));
         assert_eq!(queue.start_next(end), Some(song(Site::YouTube, 1)));
+    }
+
+    #[test]
+    fn a_song_held_back_lets_the_others_of_its_site_go_first() {
+        let mut queue = queue();
+        let now = Instant::now();
+        let end = now + Duration::from_secs(60);
+        let [held, wanted, other] = [1, 2, 3].map(|id| song(Site::YouTube, id));
+        for key in [&held, &wanted, &other] {
+            queue.hold_back(key, end);
+            queue.push(key.clone(), 1);
+        }
+        queue.promote(&wanted);
+        queue.hold_back(&other, now);
+        assert_eq!(queue.start_next(now), Some(other.clone()));
+        queue.done(&other);
+        assert_eq!(queue.start_next(now), None);
+        assert_eq!((queue.next_end_of_pause(now), queue.len()), (Some(end), 2));
+        assert_eq!(queue.start_next(end), Some(wanted.clone()));
+        queue.done(&wanted);
+        assert!(queue.remove(&held));
+        assert_eq!(queue.next_end_of_pause(now), None);
     }
 
     #[test]

@@ -72,6 +72,10 @@ impl Inner {
                     self.resolver.keep_streams(&track.id, track.streams);
                     return Err(error);
                 }
+                Trouble::End(End::NotBefore(_)) => {
+                    self.resolver.keep_streams(&track.id, track.streams);
+                    return Err(error);
+                }
                 error => return Err(error),
             }
         }

@@ -35,6 +35,8 @@ pub enum End {
         told: Option<Duration>,
         failure: Failure,
     },
+    /// Its audio cannot be had before then: it leaves its place to others.
+    NotBefore(Instant),
     /// Cancelled, or the service stops: the catalog decides what happens next.
     Stopped,
 }
@@ -83,6 +85,7 @@ impl Inner {
                 }
             }
             Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
+            Err(End::NotBefore(until)) => self.queue_again(job, || self.jobs.hold_back(job, until)).await,
             // Whoever waits looks at the row again: it was removed, or goes on at the next start.
             Err(End::Stopped) => self.stopped(job).await,
         }
@@ -142,13 +145,17 @@ impl Inner {
             return;
         };
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
+        self.queue_again(job, || self.jobs.again(job, wait)).await;
+    }
+
+    async fn queue_again(&self, job: &Job, put_back: impl FnOnce()) {
         if let Err(error) = self.store.set_state(&job.key, store::State::Queued).await {
             tracing::error!(track = %job.key.track(), %error, "the queue could not be noted");
         }
         if job.cancel.is_cancelled() {
             return self.stopped(job).await;
         }
-        self.jobs.again(job, wait);
+        put_back();
     }
 
     /// The right to write the song, once an earlier job that was cancelled has let go of it.
@@ -185,7 +192,7 @@ impl Inner {
         if key.is_copy() {
             return self.make_copy(job, &track).await;
         }
-        self.jobs.change(job, |status| status.state = State::Downloading);
+        self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Downloading, None));
         self.store.set_state(key, store::State::Downloading).await?;
         let mut lease = self.lease(key).await?;
         let mut song = Attempts::new(track, row);
@@ -222,7 +229,7 @@ impl Inner {
             Err(error) => return Err(extract_trouble(&error)),
         };
         let choice = Choice { stream, treatment: choice.treatment };
-        self.wait_for_advertisement(job, &choice.stream).await;
+        self.wait_for_advertisement(job, song, &choice.stream, engine).await?;
         loop {
             let error = match self.pump(job, lease, song, &choice, engine).await {
                 Ok(done) => return Ok(done),
@@ -294,19 +301,30 @@ impl Inner {
         }
     }
 
-    /// The site refuses audio while it believes that an advertisement runs; a job that waits for that is queued.
-    async fn wait_for_advertisement(&self, job: &Job, stream: &Stream) {
+    /// The site refuses audio while it believes that an advertisement runs; a job that waits for that is queued. It leaves
+    /// its place to others, unless that would lose what it has learnt of the song.
+    async fn wait_for_advertisement(
+        &self,
+        job: &Job,
+        song: &Attempts,
+        stream: &Stream,
+        engine: Engine,
+    ) -> Result<(), Trouble> {
         let most = Times::seconds(self.recipes.current().youtube.advertisement_wait);
         let left = stream.available_unix.map_or(0, |until| until.saturating_sub(now_unix()));
         let wait = Duration::from_secs(left).min(most);
         if wait.is_zero() {
-            return;
+            return Ok(());
         }
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "waiting for the site's advertisements to end");
-        self.jobs
-            .change(job, |status| (status.state, status.waits_until) = (State::Queued, Some(Instant::now() + wait)));
+        let until = Instant::now() + wait;
+        if engine == Engine::Native && song.is_fresh() && job.may_be_held_back() {
+            return Err(Trouble::End(End::NotBefore(until)));
+        }
+        self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Queued, Some(until)));
         tokio::time::sleep(wait).await;
         self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Downloading, None));
+        Ok(())
     }
 
     /// Whole by its length, but not by its content: once more, then another encoding.

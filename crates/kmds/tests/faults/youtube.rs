@@ -158,6 +158,26 @@ async fn a_song_behind_an_advertisement_waits_as_queued_and_is_never_refused() {
 }
 
 #[tokio::test]
+async fn a_song_behind_an_advertisement_leaves_its_place_to_others() {
+    let lab = Lab::start().await;
+    let waits = lab.youtube().video("Behind a long one").seconds(30.0).advertisement(150).publish();
+    let other = lab.youtube().video("Another").seconds(30.0).publish();
+    let kmds = Setup::of(&lab).recipes(FIFTH).set("KMDS_YOUTUBE__MAX_DOWNLOADS", "1").start();
+    let (status, reply) = kmds.fetch(&waits.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let path = format!("/api/v1/tracks/youtube/{}", waits.id());
+    let state =
+        async || serde_json::from_str::<serde_json::Value>(&kmds.get(&path).await.text().await.expect("a body"));
+    kmds.until("it waits", async || kmds.log().contains("advertisements to end")).await;
+    assert_eq!(kmds.download(&other.link()).await, other.bytes());
+    assert_eq!(state().await.expect("JSON")["state"], "queued");
+    assert_eq!(lab.count(|seen| seen.kind == Kind::Media && seen.status == 403), 0);
+    // It can be removed while it waits.
+    let removed = kmds.http.delete(kmds.at(&path)).send().await.expect("an answer");
+    assert_eq!(removed.status(), 204);
+}
+
+#[tokio::test]
 async fn refusals_in_interstitials_have_their_kind_and_silent_ones_are_a_changed_page() {
     let lab = Lab::start().await;
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
