@@ -24,8 +24,9 @@ impl App {
         let live = |row: &&Row| row.state != store::State::Deleted;
         let plain = rows.iter().rev().filter(live).find(|row| !row.key.is_copy());
         let Some(row) = plain.or_else(|| rows.iter().rev().find(live)) else { return Ok(None) };
+        let row = self.inner.as_it_stands(row.clone()).await?;
         let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
-        Ok(Some(self.inner.known_song(row, track)))
+        Ok(Some(self.inner.known_song(&row, track)))
     }
 
     /// The song in this form; `None` if never asked for.
@@ -89,7 +90,8 @@ impl App {
     /// The catalog failed.
     pub async fn retry(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
         let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
-        for row in &rows {
+        for row in rows {
+            let row = self.inner.as_it_stands(row).await?;
             if matches!(row.state, store::State::Failed | store::State::Evicted) {
                 self.inner.take_up(&row.key, true).await?;
             }
@@ -170,6 +172,16 @@ impl App {
 }
 
 impl Inner {
+    /// The row, evicted if its file was removed or changed by hand; of a drive that does not answer nothing is concluded.
+    async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
+        if row.state == store::State::Ready && self.store.is_changed(&row).await {
+            // It looks closely, and evicts.
+            let _ = self.store.open_published(&row.key).await;
+            return Ok(self.store.row(&row.key).await.map_err(store_failure)?.unwrap_or(row));
+        }
+        Ok(row)
+    }
+
     /// A row with the estimate of its size, which rows do not hold.
     fn known_song(&self, row: &Row, track: Track) -> Song {
         // In the form the row was accepted in: the streams that were chosen from are not kept.

@@ -493,6 +493,13 @@ impl Store {
         Reader::growing(partial, self.shared.in_use.hold(partial.key()))
     }
 
+    /// Whether the drive has another file than this ready row says, or none: one look, and nothing is read.
+    pub async fn is_changed(&self, row: &Row) -> bool {
+        let (shared, spot, bytes) = (Arc::clone(&self.shared), Layout::audio(&row.key, &row.ext), row.size_bytes);
+        let look = move || Ok(shared.cache.look(&spot).is_ok_and(|found| found.map(|found| found.bytes) != bytes));
+        blocking(look).await.unwrap_or(false)
+    }
+
     /// Opens a finished file and notes the reader. A file that is not the one published is never served: it is evicted.
     /// # Errors
     /// [`StoreError::Gone`] if it is not ready or not there; [`StoreError::Io`] if the drive does not answer.

@@ -98,6 +98,31 @@ async fn head_of_a_growing_file_waits_for_nothing_however_old_the_client() {
 }
 
 #[tokio::test]
+async fn a_song_whose_file_was_removed_by_hand_is_evicted_as_soon_as_it_is_looked_at() {
+    let lab = Lab::start().await;
+    let [gone, cut, whole] = ["Gone", "Cut", "Whole"].map(|title| lab.bandcamp().track(title).publish());
+    let kmds = Kmds::start(&lab);
+    let track = async |song: &kmds_lab::Song| json_of(&kmds, &format!("/api/v1/tracks/bandcamp/{}", song.id())).await;
+    for song in [&gone, &cut, &whole] {
+        kmds.download(&song.link()).await;
+        assert_eq!(track(song).await["state"], "ready");
+    }
+    let file = |song: &kmds_lab::Song| kmds.folder.path(&format!("cache/bandcamp/{}.mp3", song.id()));
+    std::fs::remove_file(file(&gone)).expect("removed");
+    std::fs::write(file(&cut), &cut.bytes()[..1000]).expect("cut");
+    for (song, state) in [(&gone, "evicted"), (&cut, "evicted"), (&whole, "ready")] {
+        let track = track(song).await;
+        assert_eq!((track["state"].as_str(), track["stored"].is_null()), (Some(state), state == "evicted"), "{track}");
+        assert_eq!(lab.hits(song), 1, "looking starts nothing");
+    }
+    // With a file missing, `retry` has something to do.
+    std::fs::remove_file(file(&whole)).expect("removed");
+    let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}/retry", whole.id()));
+    assert_eq!(kmds.http.post(path).send().await.expect("an answer").status(), 202);
+    kmds.until("it is here again", async || track(&whole).await["state"] == "ready").await;
+}
+
+#[tokio::test]
 async fn a_song_that_left_the_drive_is_evicted_until_somebody_asks_for_it() {
     let lab = Lab::start().await;
     let songs = ["First", "Second"].map(|title| lab.bandcamp().track(title).seconds(30.0).publish());
