@@ -69,6 +69,22 @@ const PLAYERS: [Player; 7] = [
     },
 ];
 
+/// Those who would look for tags at the end of an MP3 before they play, told not to seek.
+const NOT_SEEKING: [Player; 2] = [
+    Player {
+        name: "ffmpeg told not to seek",
+        line: "exec ffmpeg -nostdin -v error -seekable 0 -i \"$1\" -f s16le -ac 1 -ar 8000 -flush_packets 1 -",
+        second: Some(2.0 * RATE),
+    },
+    Player {
+        name: "mpv told not to seek",
+        line: "exec mpv --no-config --really-quiet --no-video --untimed --stream-lavf-o=seekable=0 --ao=pcm \
+               --ao-pcm-file=/dev/stdout --ao-pcm-waveheader=no --audio-format=s16 --audio-samplerate=8000 \
+               --audio-channels=mono \"$1\" </dev/null",
+        second: Some(2.0 * RATE),
+    },
+];
+
 impl Player {
     fn is_here(&self) -> bool {
         let program = self.name.split(' ').next().filter(|name| matches!(*name, "mpv" | "gst-launch-1.0"));
@@ -131,8 +147,12 @@ impl Drop for Listening<'_> {
 
 /// Every player hears `song`, which the lab holds back, at `path`; then all of it, once it is let go.
 fn all_hear(lab: &Lab, kmds: &Kmds, song: &Song, path: &str) {
+    these_hear(&PLAYERS.each_ref(), lab, kmds, song, path);
+}
+
+fn these_hear(players: &[&Player], lab: &Lab, kmds: &Kmds, song: &Song, path: &str) {
     let url = kmds.at(path);
-    let here = PLAYERS.iter().filter(|player| player.is_here());
+    let here = players.iter().filter(|player| player.is_here());
     let listening: Vec<_> = here.map(|player| player.listen(&url, &kmds.folder.0)).collect();
     for one in &listening {
         one.first_sound(path);
@@ -185,4 +205,15 @@ async fn every_player_hears_youtube_s_own_file_before_it_is_whole() {
     let song = lab.youtube().video("Plain").seconds(SECONDS).holds_at(kib(400)).publish();
     let kmds = patient(&lab).start();
     all_hear(&lab, &kmds, &song, &format!("/play?url={}", song.link()));
+}
+
+/// Of an MP3 without tags in front, whose length is known, ffmpeg and mpv want to see the end first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn players_told_not_to_seek_hear_an_mp3_of_known_length_before_it_is_whole() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Bare").seconds(SECONDS).holds_at(kib(500)).publish();
+    let kmds = patient(&lab).start();
+    let others = |player: &&Player| player.name.contains("with a stream") || player.name.starts_with("gst");
+    let players: Vec<&Player> = NOT_SEEKING.iter().chain(PLAYERS.iter().filter(others)).collect();
+    these_hear(&players, &lab, &kmds, &song, &format!("/play?url={}", song.link()));
 }
