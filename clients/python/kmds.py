@@ -227,7 +227,7 @@ class Kmds:
             return _Answer(connection, connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise KmdsError("connection", f"the server at {self._host} does not answer: {error}") from error
+            raise KmdsError("connection", f"the server at {connection.host}:{connection.port} does not answer: {error}") from error
 
 
 class AsyncKmds:

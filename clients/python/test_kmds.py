@@ -60,6 +60,7 @@ class Blocking(unittest.TestCase):
         with self.assertRaises(KmdsError) as caught:
             Kmds("http://127.0.0.1:1").stats()
         self.assertEqual(caught.exception.kind, "connection")
+        self.assertIn("127.0.0.1:1 ", str(caught.exception))
         with self.assertRaises(ValueError):
             Kmds("ftp://nowhere")
 
