@@ -136,7 +136,8 @@ async fn drive(app: &App, config: &Config) -> Finding {
     };
     let said = drive.sentences.join(" ");
     if !drive.usable {
-        return Finding::fail("drive", said, format!("make {} writable, or set cache.dir", config.cache.dir.display()));
+        let advice = format!("mount the drive of {} or make it writable, or set cache.dir", config.cache.dir.display());
+        return Finding::fail("drive", said, advice);
     }
     if !said.is_empty() {
         return Finding::warn("drive", said, "make room, or set cache.min_free_bytes, cache.max_bytes or cache.dir");

@@ -86,7 +86,10 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
         taken => taken.map_err(io("make the work folder inside cache.dir"))?,
     }
     let noted = match (is_on_its_own(&config.cache_dir, &config.state_dir), was_own) {
-        (true, false) => fs::write(&note, config.cache_dir.as_os_str().as_bytes()),
+        (true, false) => {
+            let new = config.state_dir.join("cache-drive-new");
+            write_whole(&note, &new, config.cache_dir.as_os_str().as_bytes())
+        }
         (false, true) => fs::remove_file(&note),
         _ => Ok(()),
     };

@@ -57,6 +57,18 @@ fn a_misspelt_log_level_is_told_and_never_silences_the_log() {
 }
 
 #[test]
+fn a_first_start_complains_of_no_file_that_it_has_just_made() {
+    let person = Person::alone();
+    let cache = std::path::PathBuf::from(format!("/dev/shm/kmds-cli-{}", std::process::id()));
+    let set = format!("cache.dir={}", cache.display());
+    let said = said_with(&person, &["cache", "ls", "--set", &set], OsStr::new("KMDS_LOG"), OsStr::new("info"));
+    if std::fs::remove_dir_all(&cache).is_err() || !person.folder.path("state/cache-drive").exists() {
+        return eprintln!("SKIPPED: /dev/shm is no drive of its own here");
+    }
+    assert!(!said.with(0).err.contains("could be read by others"));
+}
+
+#[test]
 fn a_folder_that_cannot_be_used_is_named_by_its_setting_with_what_would_do() {
     let person = Person::alone();
     let file = person.folder.path("a-file");
