@@ -13,6 +13,7 @@
 //! | [`choose`] | which stream of a track to fetch |
 //! | [`hls`], [`json`] | m3u8 text; JSON with a broken value in it |
 //! | [`recipes`] | what ages: client identities, limits, hosts, times |
+//! | [`search`] | words instead of a link: where they are asked for, what is found |
 //! | [`error`] | what a site's refusal means |
 //! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |
 
@@ -24,6 +25,7 @@ pub mod json;
 pub mod link;
 pub mod origin;
 pub mod recipes;
+pub mod search;
 pub mod soundcloud;
 pub mod stream;
 pub mod track;

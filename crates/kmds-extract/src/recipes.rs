@@ -156,9 +156,12 @@ pub struct YouTubeRecipe {
     /// Lists and mixes are asked for as this client.
     pub web_version: String,
     pub web_user_agent: String,
-    /// YouTube Music's client, for the one call that names an album's list.
+    /// YouTube Music's client, for the call that names an album's list and for searches.
     pub music_version: String,
     pub cookie: String,
+    /// Filters of a search: videos of the site, songs of YouTube Music.
+    pub search_params: String,
+    pub music_search_params: String,
     pub first_range_bytes: u64,
     pub range_bytes: u64,
     pub least_range_bytes: u64,
@@ -257,6 +260,8 @@ pub struct BandcampRecipe {
     pub user_agent: String,
     pub language: String,
     pub mobile_api: String,
+    /// Answers words with songs, albums and bands.
+    pub search_api: String,
     /// Marks of the challenge page, any of which counts in a body under `challenge_bytes`.
     pub challenge_marks: Vec<String>,
     pub challenge_bytes: usize,

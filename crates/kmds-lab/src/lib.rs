@@ -38,6 +38,7 @@ pub mod log;
 mod proxy;
 mod recordings;
 pub mod script;
+mod search;
 mod send;
 mod sign;
 pub mod soundcloud;

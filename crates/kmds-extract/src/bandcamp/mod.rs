@@ -13,7 +13,10 @@ mod naming;
 mod page;
 mod release;
 mod requests;
+mod search;
 mod stream;
+
+pub(crate) use search::search;
 
 use release::{Reading, Release};
 use requests::Release as Wanted;

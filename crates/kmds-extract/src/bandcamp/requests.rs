@@ -3,7 +3,7 @@
 //! Owns their URLs and headers: a browser's User-Agent and language, and never a cookie, because play caps count per
 //! visitor. Never sends anything.
 
-use crate::origin::PageRequest;
+use crate::origin::{Method, PageRequest};
 use crate::recipes::BandcampRecipe;
 use crate::track::Site;
 
@@ -11,6 +11,7 @@ use crate::track::Site;
 pub(super) const RELEASE_PAGE: &str = "release page";
 pub(super) const MOBILE_ANSWER: &str = "mobile answer";
 pub(super) const PLAYER_PAGE: &str = "embedded player page";
+pub(super) const SEARCH: &str = "search answer";
 
 /// Upper bound of a page in bytes: 62 songs make 457 KB (field notes, 3).
 const PAGE_BYTES: usize = 8 << 20;
@@ -49,6 +50,13 @@ pub(super) fn player_page(release: Release, recipe: &BandcampRecipe) -> PageRequ
         Release::Album(id) => format!("https://bandcamp.com/EmbeddedPlayer/album={id}"),
     };
     get(PLAYER_PAGE, url, recipe)
+}
+
+/// Songs, albums and bands for words: what the site's own search field asks while it is typed in.
+pub(super) fn search(words: &str, recipe: &BandcampRecipe) -> PageRequest {
+    let body = serde_json::json!({"search_text": words, "search_filter": "", "full_page": false, "fan_id": null});
+    let asked = get(SEARCH, recipe.search_api.clone(), recipe).header("Content-Type", "application/json");
+    PageRequest { method: Method::Post, body: Some(body.to_string().into_bytes()), ..asked }
 }
 
 fn get(page: &'static str, url: String, recipe: &BandcampRecipe) -> PageRequest {

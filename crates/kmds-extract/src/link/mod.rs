@@ -5,11 +5,14 @@
 
 pub mod bandcamp;
 mod pasted;
+pub mod search;
 pub mod soundcloud;
 pub mod youtube;
 
 pub use bandcamp::{BandPage, BandcampLink};
 pub use pasted::bare;
+pub(crate) use pasted::trimmed;
+pub use search::SearchLink;
 pub use soundcloud::SoundCloudLink;
 pub use youtube::YouTubeLink;
 
@@ -32,7 +35,7 @@ pub enum LinkError {
     /// Not a link to any of the three sites.
     #[error(
         "not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp \
-         (of a band's own domain: open the page, use its bandcamp.com link)"
+         (of a band's own domain: open the page, use its bandcamp.com link), or search: ytsearch:WORDS, scsearch:WORDS"
     )]
     NotOurs,
     #[error("the link is longer than {MAX_LINK_BYTES} bytes")]

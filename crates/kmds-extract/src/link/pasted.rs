@@ -32,12 +32,27 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || is_invisible(c)
 }
 
+/// A text without blanks and invisible characters around it.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
 /// A pasted text without blanks around it and without `<…>`.
 #[must_use]
 pub fn bare(text: &str) -> &str {
     let text = text.trim_matches(is_blank);
     let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
     inner.map_or(text, |inner| inner.trim_matches(is_blank))
+}
+
+/// A word without the brackets and quotes that open it.
+pub(super) fn unopened(word: &str) -> &str {
+    word.trim_start_matches(OPENING)
+}
+
+/// Whether a word is a link, perhaps behind what opens.
+pub(super) fn is_link(word: &str) -> bool {
+    starting(word).is_some()
 }
 
 /// Finds the one link, and has `parse` read it.

@@ -111,7 +111,7 @@ pub fn track(
 }
 
 /// The policy's verdict; `None` when it may be played.
-fn forbidden(policy: &str, raw: &RawTrack) -> Option<ExtractError> {
+pub fn forbidden(policy: &str, raw: &RawTrack) -> Option<ExtractError> {
     let title = raw.title.as_deref();
     match policy {
         "ALLOW" | "MONETIZE" => None,
@@ -178,7 +178,7 @@ fn assembled(
 }
 
 /// The song's own page as SoundCloud names it, if that is one we would take; else its numeric form.
-fn link(raw: &RawTrack, id: u64, secret: Option<&str>) -> String {
+pub fn link(raw: &RawTrack, id: u64, secret: Option<&str>) -> String {
     let token = secret.map(str::to_owned);
     let page = raw.permalink_url.as_deref().and_then(|url| match Link::parse(url) {
         Ok(Link::SoundCloud(link @ SoundCloudLink::Track { .. })) => Some(link.or_token(token.clone())),
@@ -196,7 +196,7 @@ pub fn set_artist(set: &RawSet) -> Option<String> {
 }
 
 /// Its own, else the uploader's face, in a set as alone; 500 px, which always is a JPEG.
-fn cover(raw: &RawTrack) -> Option<String> {
+pub fn cover(raw: &RawTrack) -> Option<String> {
     let avatar = || raw.user.as_ref().and_then(|user| user.avatar_url.as_deref());
     raw.artwork_url.as_deref().or_else(avatar).and_then(sized)
 }

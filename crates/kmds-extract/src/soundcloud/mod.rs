@@ -9,6 +9,7 @@ mod client_id;
 mod formats;
 mod parse;
 mod requests;
+mod search;
 mod sets;
 
 use url::Url;
@@ -24,6 +25,7 @@ use api::Api;
 use build::{Unfit, changed};
 pub(crate) use client_id::is_id as is_client_id;
 use parse::{Found, RawTrack};
+pub(crate) use search::search;
 
 /// Redirects of a short link that are read, each without being followed.
 const SHORT_HOPS: usize = 3;

@@ -205,6 +205,14 @@ pub fn tracks(body: &[u8]) -> Result<Vec<RawTrack>, &'static str> {
     Ok(elements.into_iter().map(|element| serde_json::from_value(element).unwrap_or_default()).collect())
 }
 
+/// The songs that a search found; other things among them are left out.
+pub fn search(body: &[u8]) -> Result<Vec<RawTrack>, &'static str> {
+    let mut value: Value = json::read(body).map_err(|_| "JSON")?;
+    let Some(Value::Array(found)) = value.get_mut("collection").map(Value::take) else { return Err("collection") };
+    let is_track = |value: &Value| value.get("kind").is_none_or(|kind| kind == "track");
+    Ok(found.into_iter().filter(is_track).filter_map(|value| serde_json::from_value(value).ok()).collect())
+}
+
 /// The signed URL of a format answer.
 pub fn format_url(body: &[u8]) -> Option<String> {
     let value: Value = json::read(body).ok()?;

@@ -69,6 +69,11 @@ pub fn tracks(ids: &[u64], secret: Option<&SetSecret>, recipe: &SoundCloudRecipe
     get("tracks batch", format!("{}/tracks?ids={ids}{secret}", recipe.api), recipe)
 }
 
+pub fn search(words: &str, limit: usize, recipe: &SoundCloudRecipe) -> PageRequest {
+    let url = format!("{}/search/tracks?q={}&limit={limit}&offset=0", recipe.api, encode(words));
+    get("search answer", url, recipe)
+}
+
 /// `url` as kept in a stream: the format URL with the track's authorization and token, and no client id.
 pub fn format(url: &str, media_host: Option<&String>, recipe: &SoundCloudRecipe) -> PageRequest {
     PageRequest { next_host: media_host.cloned(), ..get("format answer", url.to_owned(), recipe) }

@@ -8,6 +8,7 @@
 //! | video | 1 `player`, and 1 `visitor_id` every few hours |
 //! | list | 1 `browse` per 100 songs |
 //! | mix | 1 `next` |
+//! | words | 1 `search` |
 //! | album of YouTube Music | 1 `browse` for its list's id, then as a list |
 
 mod identity;
@@ -17,11 +18,13 @@ mod list;
 mod parse;
 mod requests;
 mod script;
+mod search;
 mod video;
 
 use std::time::Duration;
 
 pub(crate) use requests::known_header;
+pub(crate) use search::{music as search_music, videos as search};
 
 use crate::error::{ExtractError, Kind};
 use crate::link::youtube::{VideoId, YouTubeLink};

@@ -19,8 +19,10 @@ pub(super) const LIST: &str = "list answer";
 pub(super) const MIX: &str = "mix answer";
 pub(super) const ALBUM: &str = "album page";
 pub(super) const SCRIPT: &str = "player script";
+pub(super) const SEARCH: &str = "search answer";
 
 const API: &str = "https://www.youtube.com/youtubei/v1";
+const MUSIC: &str = "https://music.youtube.com";
 /// "Show unavailable videos", protobuf field 104 {1: 0}.
 const SHOW_UNAVAILABLE: &str = "wgYCCAA%3D";
 /// Stands in a recipe's header for the visitor id.
@@ -179,6 +181,29 @@ pub(super) fn album(recipe: &YouTubeRecipe, id: &str) -> PageRequest {
     }
     let mut request = post(ALBUM, format!("{API}/browse?prettyPrint=false"), &body);
     request.headers = web_headers(recipe, "67", &recipe.music_version);
+    request
+}
+
+/// Videos for words.
+pub(super) fn search(recipe: &YouTubeRecipe, words: &str) -> PageRequest {
+    let body = json!({"context": web_context(recipe), "query": words, "params": recipe.search_params});
+    as_web(recipe, SEARCH, format!("{API}/search?prettyPrint=false"), &body)
+}
+
+/// Songs of YouTube Music for words: its own host knows albums and lengths.
+pub(super) fn search_music(recipe: &YouTubeRecipe, words: &str) -> PageRequest {
+    let client = json!({
+        "hl": recipe.language, "gl": recipe.country, "clientName": "WEB_REMIX", "clientVersion": recipe.music_version,
+        "platform": "DESKTOP", "utcOffsetMinutes": 0,
+    });
+    let body = json!({"context": around(client), "query": words, "params": recipe.music_search_params});
+    let mut request = post(SEARCH, format!("{MUSIC}/youtubei/v1/search?prettyPrint=false"), &body);
+    request.headers = web_headers(recipe, "67", &recipe.music_version);
+    for (name, value) in &mut request.headers {
+        if matches!(*name, "Origin" | "Referer") {
+            MUSIC.clone_into(value);
+        }
+    }
     request
 }
 

@@ -134,6 +134,9 @@ fn main_host(shared: &Shared, request: &Request) -> Reply {
     if request.path == "/api/mobile/22/tralbum_details" {
         return mobile(shared, request);
     }
+    if request.path == "/api/bcsearch_public_api/1/autocomplete_elastic" {
+        return crate::search::bandcamp(shared, request);
+    }
     if request.path == "/stream_redirect" {
         return stream_redirect(shared, request);
     }

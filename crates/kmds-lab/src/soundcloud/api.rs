@@ -38,6 +38,9 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     if request.host != "api-v2.soundcloud.com" && !path.starts_with("/media/") {
         return empty(404);
     }
+    if path == "/search/tracks" {
+        return crate::search::soundcloud(shared, request);
+    }
     if path == "/tracks" {
         return batch(shared, request);
     }

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::audio::COVER_JPEG;
 use crate::script::PlayerScript;
+use crate::search;
 use crate::wire::{Reply, Request};
 use crate::world::{Shared, lock};
 
@@ -83,6 +84,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
             player::reel(shared, request)
         }
         ("POST", "/youtubei/v1/browse") => lists::browse(shared, request),
+        ("POST", "/youtubei/v1/search") => search::youtube(shared, request),
         ("POST", "/youtubei/v1/next") => lists::next(shared, request),
         ("GET", "/iframe_api") => tv::page(shared),
         ("GET", path) if path.starts_with("/s/player/") => tv::script(shared, path),

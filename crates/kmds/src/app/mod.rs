@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`words`] | what goes in and out |
 //! | [`resolve`] | what is asked of a site only once |
+//! | [`search`] | words instead of a link |
 //! | [`accept`] | from metadata to rows, names and jobs |
 //! | [`queue`], [`flight`] | who downloads next; one job a song |
 //! | [`work`], [`streams`], [`pump`], [`treat`] | one job; which streams it tries; their bytes; what becomes of them |
@@ -30,6 +31,7 @@ mod names;
 mod pump;
 mod queue;
 mod resolve;
+mod search;
 mod serve;
 mod streams;
 mod treat;
@@ -44,12 +46,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use kmds_extract::choose::Accept;
+use kmds_extract::search::SearchSite;
 use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
 
 pub use checkup::{About, Drive, Runtime, Tools, tools};
 pub use events::Events;
 pub use names::sanitize;
+pub use search::Searched;
 pub use words::*;
 
 use crate::config::{Config, OpusForm};
@@ -85,6 +89,7 @@ pub(crate) struct Inner {
     metrics: Arc<Metrics>,
     accept: Accept,
     opus: OpusForm,
+    search_site: SearchSite,
     queue_max_songs: usize,
     sites: BTreeMap<Site, bool>,
     stop: CancellationToken,
@@ -133,6 +138,7 @@ impl App {
                 metrics: parts.metrics,
                 accept: config.accept.clone(),
                 opus: config.opus,
+                search_site: config.search_site,
                 queue_max_songs: config.queue_max_songs,
                 sites: config.sites.iter().map(|(site, of)| (*site, of.enabled)).collect(),
                 stop: parts.stop,

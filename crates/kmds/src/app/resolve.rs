@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kmds_extract::choose::Accept;
-use kmds_extract::link::{LinkError, SoundCloudLink};
+use kmds_extract::link::{LinkError, SearchLink, SoundCloudLink};
 use kmds_extract::recipes::Times;
+use kmds_extract::search::{Hit, SearchSite, as_list};
 use kmds_extract::{Collection, Entry, Kind, Link, Resolved, Site, Stream, Track, TrackId};
 use tokio::sync::OnceCell;
 
+use super::search::Searches;
 use super::words::Failure;
 use crate::config::Config;
 use crate::engine::Engines;
@@ -30,6 +32,8 @@ const STREAMS_WAIT: Duration = Duration::from_secs(600);
 const LANDED_LIFE: Duration = Duration::from_secs(10);
 /// Pages of a list are asked for within this share of the time its client waits: its songs become rows in the rest.
 const SHARE_FOR_PAGES: f64 = 0.8;
+/// Results of a search that are asked for until one can be played.
+const SONGS_TRIED: usize = 3;
 /// Signed URLs kept in memory, in bytes: one YouTube song has 6 KB of them.
 const STREAM_BYTES: usize = 512 << 10;
 
@@ -43,6 +47,7 @@ pub struct Resolver {
     flights: Mutex<HashMap<String, Flight>>,
     remembered: Mutex<Remembered>,
     streams: Mutex<Streams>,
+    searches: Searches,
 }
 
 type Answer = Result<Arc<Resolved>, Failure>;
@@ -78,21 +83,36 @@ impl Resolver {
             flights: Mutex::default(),
             remembered: Mutex::default(),
             streams: Mutex::default(),
+            searches: Searches::default(),
         }
     }
 
     /// What a pasted text links to, in the form that is looked up.
     pub fn read(&self, text: &str, whole_list: bool) -> Result<Target, Failure> {
-        let is_on = |site: Site| self.enabled.get(&site).copied().unwrap_or(false);
-        match Link::parse(text) {
-            Ok(link) if !is_on(link.site()) => {
-                let reason = format!("{} is switched off here (`{}.enabled`)", link.site(), link.site().as_str());
-                Err(Failure::new(Kind::UnsupportedLink, reason))
-            }
-            Ok(link) => Ok(Target::Native(if whole_list { link.whole_list() } else { link })),
-            Err(LinkError::NotOurs) if is_on(Site::Other) => Target::other(kmds_extract::link::bare(text)),
-            Err(error) => Err(Failure::new(Kind::UnsupportedLink, error.to_string())),
+        let unsupported = |error: LinkError| Failure::new(Kind::UnsupportedLink, error.to_string());
+        if let Some(search) = SearchLink::parse(text) {
+            let search = search.map_err(unsupported)?;
+            self.check_site(search.at.site())?;
+            return Ok(Target::Search(search));
         }
+        match Link::parse(text) {
+            Ok(link) => {
+                self.check_site(link.site())?;
+                Ok(Target::Native(if whole_list { link.whole_list() } else { link }))
+            }
+            Err(LinkError::NotOurs) if self.is_on(Site::Other) => Target::other(kmds_extract::link::bare(text)),
+            Err(error) => Err(unsupported(error)),
+        }
+    }
+
+    fn is_on(&self, site: Site) -> bool {
+        self.enabled.get(&site).copied().unwrap_or(false)
+    }
+
+    /// Whether a site is one that is taken.
+    pub fn check_site(&self, site: Site) -> Result<(), Failure> {
+        let reason = || format!("{site} is switched off here (`{}.enabled`)", site.as_str());
+        if self.is_on(site) { Ok(()) } else { Err(Failure::new(Kind::UnsupportedLink, reason())) }
     }
 
     /// The time a client is made to wait for this link.
@@ -101,9 +121,39 @@ impl Resolver {
         Times::seconds(if target.is_list() { times.fetch_list } else { times.fetch_song })
     }
 
-    /// Metadata of the link, asked of the site by one of all who want it now.
+    /// Metadata of what is asked for: of a link, or of what a site finds for words.
     pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
-        if let Some(answer) = self.remembered(target).await {
+        let Target::Search(search) = target else { return self.resolve_link(target, accept).await };
+        let hits = self.search(search.at, &search.words).await?;
+        if let Some(list) = listed(&hits, search) {
+            return list;
+        }
+        let mut last = nothing_found();
+        for song in hits.iter().filter_map(song_link).take(SONGS_TRIED) {
+            match self.resolve_link(&song, accept).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if failure.retryable() => return Err(failure),
+                // The site listed it, but it cannot be played: the next one may be.
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last)
+    }
+
+    /// What a site finds for words, asked of it by one of all who want it now, and remembered like a list.
+    pub async fn search(&self, at: SearchSite, words: &str) -> Result<Arc<Vec<Hit>>, Failure> {
+        let times = self.recipes.current().time.clone();
+        let asking = self
+            .searches
+            .find((at, words.to_owned()), Times::seconds(times.remember_list), || self.engines.search(at, words));
+        let found = tokio::time::timeout(Times::seconds(times.fetch_song), asking).await;
+        let late = |_| Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
+        found.map_err(late)?.map_err(|error| Failure::from(&error))
+    }
+
+    /// Metadata of the link, asked of the site by one of all who want it now.
+    async fn resolve_link(&self, target: &Target, accept: &Accept) -> Answer {
+        if let Some(answer) = self.remembered_link(target).await {
             return answer;
         }
         let key = target.key();
@@ -118,6 +168,16 @@ impl Resolver {
 
     /// What is known of the link without asking the site.
     pub async fn remembered(&self, target: &Target) -> Option<Answer> {
+        let Target::Search(search) = target else { return self.remembered_link(target).await };
+        let life = Times::seconds(self.recipes.current().time.remember_list);
+        let hits = self.searches.recall(&(search.at, search.words.clone()), life)?;
+        match listed(&hits, search) {
+            Some(list) => Some(list),
+            None => self.remembered_link(&hits.iter().find_map(song_link)?).await,
+        }
+    }
+
+    async fn remembered_link(&self, target: &Target) -> Option<Answer> {
         let key = target.key();
         if let Some(answer) = self.recall(&key, &self.recipes.current().time) {
             return Some(answer);
@@ -145,6 +205,7 @@ impl Resolver {
                 ReadOn::Anew => self.engines.resolve(link, accept, until).await.map(|(resolved, _)| resolved),
             },
             Target::Other(url) => self.engines.resolve_other(url, accept).await,
+            Target::Search(_) => return Err(nothing_found()),
         };
         let answer =
             answer.map_err(|error| Failure::from(&error)).map(|resolved| Arc::new(self.take_streams(resolved)));
@@ -289,6 +350,22 @@ enum ReadOn {
     Anew,
 }
 
+/// The results of a search as a list, where one was asked for.
+fn listed(hits: &[Hit], search: &SearchLink) -> Option<Answer> {
+    let list = as_list(hits, search.at, &search.words, search.canonical(), search.count?);
+    Some(if list.entries.is_empty() { Err(nothing_found()) } else { Ok(Arc::new(Resolved::Collection(list))) })
+}
+
+/// The link of a result that can be played.
+fn song_link(hit: &Hit) -> Option<Target> {
+    hit.source.as_ref()?;
+    Link::parse(&hit.link).ok().map(Target::Native)
+}
+
+fn nothing_found() -> Failure {
+    Failure::new(Kind::NotFound, "the site finds no song for these words; write other words, or search another site")
+}
+
 /// How long an answer holds.
 fn life(answer: &Answer, times: &Times) -> Duration {
     Times::seconds(if answer.is_ok() { times.remember_list } else { times.remember_refusal })
@@ -372,6 +449,8 @@ pub enum Target {
     Native(Link),
     /// An https link that only yt-dlp may know.
     Other(String),
+    /// Words that stand for what a site finds.
+    Search(SearchLink),
 }
 
 impl Target {
@@ -387,6 +466,7 @@ impl Target {
         match self {
             Self::Native(link) => link.canonical(),
             Self::Other(url) => url.clone(),
+            Self::Search(search) => search.canonical(),
         }
     }
 
@@ -394,7 +474,7 @@ impl Target {
     const fn may_be_list(&self) -> bool {
         match self {
             Self::Native(link) => link.is_list() || matches!(link, Link::SoundCloud(SoundCloudLink::Short { .. })),
-            Self::Other(_) => false,
+            Self::Other(_) | Self::Search(_) => false,
         }
     }
 
@@ -402,6 +482,7 @@ impl Target {
         match self {
             Self::Native(link) => link.is_list(),
             Self::Other(_) => false,
+            Self::Search(search) => search.count.is_some(),
         }
     }
 }

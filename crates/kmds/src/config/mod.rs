@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use kmds_extract::Site;
 use kmds_extract::choose::{Accept, Form};
+use kmds_extract::search::SearchSite;
 
 pub use path::given as given_path;
 pub use settings::{SETTINGS, Setting, example, passed_over};
@@ -38,6 +39,8 @@ pub struct Config {
     pub queue_max_songs: usize,
     pub queue_max_downloads: usize,
     pub lists_max_songs: usize,
+    /// Where words are searched for unless the client says where.
+    pub search_site: SearchSite,
     pub webhook: Option<WebhookConfig>,
     pub egress_check_url: Option<String>,
     pub egress_check_every: Duration,
@@ -496,6 +499,10 @@ impl RawConfig {
             queue_max_songs: self.size("queue.max_songs"),
             queue_max_downloads: self.size("queue.max_downloads"),
             lists_max_songs: self.size("lists.max_songs"),
+            search_site: self
+                .text("search.site")
+                .and_then(|word| SearchSite::parse(&word))
+                .unwrap_or(SearchSite::YouTube),
             webhook: self
                 .text("webhook.url")
                 .map(|url| WebhookConfig { url, secret_file: self.path("webhook.secret_file") }),

@@ -84,6 +84,12 @@ pub const SETTINGS: &[Setting] = &[
     row("queue.max_songs", Shape::Number(1), "10000", "Songs waiting at once; beyond that a fetch is refused."),
     row("queue.max_downloads", Shape::Number(1), "8", "Downloads at once, over all sites."),
     row("lists.max_songs", Shape::Number(1), "5000", "Songs taken from one list; the reply says when there were more."),
+    row(
+        "search.site",
+        Shape::Word(&["youtube", "youtube_music", "soundcloud", "bandcamp"]),
+        "youtube",
+        "Where words are searched for when the client does not say where.",
+    ),
     egress(
         "egress.proxy",
         Shape::Url,

@@ -88,6 +88,14 @@ impl Breaker {
         }
     }
 
+    /// As [`Self::keeps_away`], but only until the pause is over: for calls that are no probe, whose success would say
+    /// nothing about songs.
+    pub fn rests(&self) -> Option<ExtractError> {
+        let pause = self.pause();
+        let opened = self.seen().opened?;
+        if opened.elapsed() < pause { self.keeps_away() } else { None }
+    }
+
     /// Open or not, failures so far, and why.
     pub fn state(&self) -> (bool, u64, Option<String>) {
         let seen = self.seen();
@@ -247,8 +255,10 @@ mod tests {
         assert_eq!(breaker.keeps_away(), None);
         assert!(breaker.failure(&bot_check()));
         let told = breaker.keeps_away().expect("kept away");
+        assert_eq!(breaker.rests(), Some(told.clone()));
         assert_eq!((told.kind(), told.retry_after()), (Kind::BotCheck, Some(Duration::from_secs(900))));
         set_pause(&recipes, 0.0);
+        assert_eq!(breaker.rests(), None, "a search may ask, and takes the probe from no song");
         assert!(!breaker.stands_back(), "the probe");
         breaker.success();
         assert_eq!(breaker.keeps_away(), None);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kmds_extract::choose::Accept;
+use kmds_extract::search::{Hit, SearchSite};
 use kmds_extract::{Collection, ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track};
 
 use crate::config::Config;
@@ -120,6 +121,33 @@ impl Engines {
     ) -> Result<Option<Collection>, ExtractError> {
         self.admit(link.site()).await?;
         self.ask_native(link.site(), || self.native.resume(link, so_far, until)).await
+    }
+
+    /// What a site finds for words. Only our own engine searches. Where the breaker keeps it away it stays away; a page of
+    /// results that changed says nothing about songs, so yt-dlp does not go first because of it.
+    /// # Errors
+    /// The native engine's error.
+    pub async fn search(&self, at: SearchSite, words: &str) -> Result<Vec<Hit>, ExtractError> {
+        let site = at.site();
+        self.admit(site).await?;
+        if let Some(error) = self.pauses.of(site) {
+            return Err(error);
+        }
+        let breaker = self.breakers.get(&site);
+        if let Some(refusal) = breaker.and_then(Breaker::rests) {
+            return Err(refusal);
+        }
+        let found = self.native.search(at, words).await;
+        match &found {
+            Ok(_) => self.pauses.success(site),
+            Err(error) => self.pauses.note(error),
+        }
+        if let (Some(breaker), Err(error)) = (breaker, &found)
+            && !matches!(error, ExtractError::PageChanged { .. })
+        {
+            breaker.failure(error);
+        }
+        found
     }
 
     /// Fresh streams of a known track.

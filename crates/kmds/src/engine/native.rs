@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use kmds_extract::search::{Hit, SearchSite};
 use kmds_extract::{Collection, ExtractError, Lack, Link, Refreshed, Resolved, Site, Source, Stream};
 
 use crate::origin::{Client, SharedRecipes};
@@ -32,6 +33,10 @@ impl Native {
         until: Option<Instant>,
     ) -> Result<Option<Collection>, ExtractError> {
         kmds_extract::resume(link, so_far, &self.client.until(until), &self.recipes.current()).await
+    }
+
+    pub async fn search(&self, at: SearchSite, words: &str) -> Result<Vec<Hit>, ExtractError> {
+        kmds_extract::search::search(at, words, &self.client, &self.recipes.current()).await
     }
 
     pub async fn refresh(&self, source: &Source, lack: Lack) -> Result<Refreshed, ExtractError> {

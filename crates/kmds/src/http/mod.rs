@@ -10,6 +10,7 @@
 //! | `entry` | what every request goes through: id, door, base path, headers, log line |
 //! | `guard`, `network`, `tokens` | who may ask |
 //! | `classic`, `v1` | the two faces |
+//! | `search` | words instead of a link |
 //! | `play` | everything in one request |
 //! | `audio` | ranges, conditions, bodies that still grow |
 //! | `events` | server-sent events |
@@ -31,6 +32,7 @@ mod ops;
 mod patience;
 mod play;
 mod query;
+mod search;
 mod server;
 mod tokens;
 mod ui;
@@ -134,6 +136,7 @@ fn routes() -> Routes {
         .add("get", "/tunnel", classic::tunnel)
         .add("get", "/play", play::play)
         .add("post", "/api/v1/fetch", v1::fetch)
+        .add("get", "/api/v1/search", search::search)
         .add("get", "/api/v1/tracks", v1::list_tracks)
         .add("get", "/api/v1/tracks/{site}/{id}", v1::show_track)
         .add("delete", "/api/v1/tracks/{site}/{id}", v1::delete_track)

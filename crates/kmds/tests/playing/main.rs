@@ -7,6 +7,7 @@ mod crowd;
 mod forms;
 mod lists;
 mod players;
+mod search;
 mod tools;
 
 use std::collections::HashSet;

@@ -7,6 +7,7 @@ mod advertisement;
 pub(super) mod list;
 pub(super) mod music;
 pub(super) mod player;
+pub(super) mod search;
 pub(super) mod status;
 pub(super) mod streams;
 pub(super) mod xtags;

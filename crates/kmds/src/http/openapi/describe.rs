@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::super::error::{ClassicError, ClassicFailed, ClassicUnfinished, Problem, facts};
-use super::super::{classic, events, ops, play, ui, v1};
+use super::super::{classic, events, ops, play, search, ui, v1};
 use kmds_extract::Kind;
 use serde_json::Value;
 
@@ -162,7 +162,7 @@ impl Face {
     ),
     paths(
         classic::show_root, classic::fetch_posted, classic::fetch_queried, classic::tunnel, play::play,
-        v1::fetch, v1::list_tracks, v1::show_track, v1::delete_track, v1::retry_track, v1::send_audio, v1::send_cover,
+        v1::fetch, search::search, v1::list_tracks, v1::show_track, v1::delete_track, v1::retry_track, v1::send_audio, v1::send_cover,
         v1::show_stats, events::follow,
         ops::healthz, ops::readyz, ops::metrics, ops::openapi, ui::to_page, ui::page, ui::page_file,
     ),

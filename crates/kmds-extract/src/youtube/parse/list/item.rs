@@ -49,7 +49,7 @@ pub(crate) enum ItemState {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Old {
+pub(in crate::youtube::parse) struct Old {
     video_id: Text,
     title: Text,
     index: Text,
@@ -116,7 +116,7 @@ struct TimeStatus {
 
 impl Item {
     /// `None` for a place that names neither a video nor a title.
-    pub(super) fn from_old(old: Old) -> Option<Self> {
+    pub(in crate::youtube::parse) fn from_old(old: Old) -> Option<Self> {
         let title = old.title.unchanged();
         let video = VideoId::parse(&old.video_id.0);
         if video.is_none() && title.is_none() {
@@ -190,7 +190,7 @@ fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
 
 /// The new layout, read from one item's own JSON tree, which is let go at once: its badges stand in too many places.
 #[derive(Debug, Default)]
-pub(super) struct Lockup(pub Option<Item>);
+pub(in crate::youtube::parse) struct Lockup(pub Option<Item>);
 
 impl<'de> Deserialize<'de> for Lockup {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

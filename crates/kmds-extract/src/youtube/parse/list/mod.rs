@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 pub(crate) use header::{Alert, Header};
 pub(crate) use item::{Item, ItemState};
+pub(in crate::youtube::parse) use item::{Lockup, Old};
 pub(crate) use mix::read_mix;
 
 use crate::origin::Page;
@@ -127,8 +128,8 @@ struct Slots {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Slot {
-    playlist_video_renderer: Obj<item::Old>,
-    lockup_view_model: Obj<item::Lockup>,
+    playlist_video_renderer: Obj<Old>,
+    lockup_view_model: Obj<Lockup>,
     continuation_item_renderer: Obj<ContinuationItem>,
     continuation_item_view_model: Obj<ContinuationViewModel>,
     item_section_renderer: Obj<Box<Slots>>,
