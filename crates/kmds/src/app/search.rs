@@ -19,10 +19,12 @@ const REMEMBERED: usize = 64;
 
 type Hits = Arc<Vec<Hit>>;
 type Key = (SearchSite, String);
+/// Since when, and what was found.
+type Cell = (Instant, Arc<OnceCell<Hits>>);
 
 /// The searches of the last minutes. A cell that is empty belongs to those who ask right now.
 #[derive(Default)]
-pub(super) struct Searches(Mutex<HashMap<Key, (Instant, Arc<OnceCell<Hits>>)>>);
+pub(super) struct Searches(Mutex<HashMap<Key, Cell>>);
 
 impl Searches {
     /// What was found, or what `ask` finds now, for all who want it at once.
