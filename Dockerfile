@@ -20,6 +20,7 @@ ENV KMDS_SERVER__LISTEN=0.0.0.0:60071 \
     KMDS_CACHE__DIR=/var/cache/kmds \
     KMDS_STATE__DIR=/var/lib/kmds \
     KMDS_AUDIO__OPUS=keep \
+    MALLOC_TRIM_THRESHOLD_=131072 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 EXPOSE 60071
 VOLUME ["/var/cache/kmds", "/var/lib/kmds"]
