@@ -96,7 +96,10 @@ mod tests {
     use crate::track::Site;
     use proptest::prelude::*;
 
-    fn read(text: &str) -> Option<Result<(SearchSite, Option<usize>, String), LinkError>> {
+    /// Where a text searches, for how many, and for which words.
+    type Read = (SearchSite, Option<usize>, String);
+
+    fn read(text: &str) -> Option<Result<Read, LinkError>> {
         SearchLink::parse(text).map(|read| read.map(|link| (link.at, link.count, link.words)))
     }
 
