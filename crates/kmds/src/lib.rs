@@ -40,6 +40,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kmds_extract::recipes::RecipesError;
 use kmds_extract::{Recipes, Site};
@@ -225,6 +226,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     tracing::info!(recipes = %app.recipes_date(), from = recipes_from(&config), cache = %config.cache.dir.display(), "serving on {}", server.url());
     let reload = tokio::spawn(reload_recipes(hangup, config.clone(), recipes));
     let watchdog = tokio::spawn(systemd::watchdog());
+    let trim = tokio::spawn(give_memory_back());
     let asked = stop.clone();
     let announce = tokio::spawn(async move {
         asked.cancelled().await;
@@ -242,9 +244,22 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     webhook.inspect(JoinHandle::abort);
     reload.abort();
     watchdog.abort();
+    trim.abort();
     announce.abort();
     tracing::info!("stopped; unfinished downloads go on at the next start");
     Ok(())
+}
+
+/// How often free memory goes back to the system. It costs microseconds while nothing happened, and a crowd's memory is
+/// back within a minute.
+const TRIM_EVERY: Duration = Duration::from_secs(30);
+
+/// What crowds and long lists took does not stay resident until the next crowd.
+async fn give_memory_back() {
+    loop {
+        tokio::time::sleep(TRIM_EVERY).await;
+        kmds_trim::trim();
+    }
 }
 
 /// SIGHUP reads the recipes again; a file that cannot be used changes nothing.
