@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     };
     let mut table = Table::default();
     let size = std::fs::metadata(&binary).map_or(f64::NAN, |of| of.len() as f64);
-    table.row("size of the binary", size / MEGABYTE, "MB", Some(8.0));
+    table.row("size of the binary", size / MEGABYTE, "MB", Some(12.0));
     let lab = Lab::start().await;
     idle(&binary, &lab, &mut table).await;
     crowded(&binary, &lab, &mut table).await;
