@@ -131,7 +131,7 @@ async fn hostile_links_never_reach_a_process() {
             "-o/etc/x",
             "--config-locations=/etc",
             "file:///etc/passwd",
-            "ytsearch:song",
+            "ytsearchall:song",
             "https://127.0.0.1/x",
             "https://[::1]/x",
             "https://localhost/x",
