@@ -11,7 +11,7 @@ const LONGEST_COMMENT: u64 = 8192;
 /// Bytes of Vorbis comments that are read; covers are among them.
 const LONGEST_COMMENTS: usize = 16 << 20;
 
-/// The link to its source that [`write()`](super::write()) left in a file; `None` for files of others, and for FLAC and
+/// The link to its source that [`copy`](super::copy()) left in a file; `None` for files of others, and for FLAC and
 /// WAV. Waits for the drive.
 #[must_use]
 pub fn source_link(path: &Path) -> Option<String> {
