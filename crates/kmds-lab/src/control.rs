@@ -11,7 +11,7 @@ use crate::fault::{Fault, Injection, NAMES};
 use crate::log::Kind;
 use crate::soundcloud::SoundCloud;
 use crate::wire::{Reply, Request};
-use crate::world::{Shared, Site, lock};
+use crate::world::{Shared, Site};
 
 const HELP: &str = "\
 GET  /links                 what can be fetched: site, seconds, bytes, link
@@ -90,13 +90,13 @@ fn links(shared: &Shared) -> Reply {
             writeln!(text, "{}\t{:.1} s\t{}\t{}", song.site().name(), song.seconds(), song.link(), song.title());
         debug_assert!(written.is_ok());
     }
-    for list in lock(&shared.youtube.lists).values() {
+    for list in shared.youtube.lists.lock().values() {
         text.push_str(&format!("youtube\tlist\thttps://www.youtube.com/playlist?list={}\t{}\n", list.id, list.title));
     }
-    for set in lock(&shared.soundcloud.sets).values() {
+    for set in shared.soundcloud.sets.lock().values() {
         text.push_str(&format!("soundcloud\tset\thttps://soundcloud.com/{}\t{}\n", set.permalink, set.object["title"]));
     }
-    for page in lock(&shared.bandcamp.pages).keys().filter(|page| page.contains("/album/")) {
+    for page in shared.bandcamp.pages.lock().keys().filter(|page| page.contains("/album/")) {
         text.push_str(&format!("bandcamp\talbum\thttps://{page}\n"));
     }
     Reply::new(200, "text/plain; charset=utf-8", text)

@@ -5,8 +5,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::log::Kind;
 use crate::wire::Request;
@@ -340,17 +342,17 @@ pub struct Book {
 impl Book {
     pub fn add(&self, injection: Injection) -> Injected {
         let met = Arc::clone(&injection.met);
-        self.injections.lock().unwrap_or_else(PoisonError::into_inner).push(injection);
+        self.injections.lock().push(injection);
         Injected { met }
     }
 
     pub fn clear(&self) {
-        self.injections.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.injections.lock().clear();
     }
 
     /// The fault that meets a connection to `host`.
     pub(crate) fn for_connection(&self, host: &str, site: Option<Site>, kind: Kind) -> Option<Fault> {
-        let injections = self.injections.lock().unwrap_or_else(PoisonError::into_inner);
+        let injections = self.injections.lock();
         let met = injections.iter().find(|injection| {
             injection.fault.is_of_the_connection()
                 && injection.site.is_none_or(|wanted| Some(wanted) == site)
@@ -363,7 +365,7 @@ impl Book {
 
     /// The first fault in the book that meets this request.
     pub(crate) fn for_request(&self, request: &Request, met: &Meeting<'_>) -> Option<Fault> {
-        let injections = self.injections.lock().unwrap_or_else(PoisonError::into_inner);
+        let injections = self.injections.lock();
         let found = injections.iter().find(|injection| {
             !injection.fault.is_of_the_connection()
                 && injection.site.is_none_or(|wanted| Some(wanted) == met.site)

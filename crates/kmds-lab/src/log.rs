@@ -2,9 +2,9 @@
 //!
 //! Owns the list and waking those who wait for it to grow. Never decides an answer.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::world::Site;
@@ -74,31 +74,31 @@ impl Default for Log {
 
 impl Log {
     pub fn all(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.lock().clone()
     }
 
     pub fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|seen| wanted(seen)).count()
+        self.seen.lock().iter().filter(|seen| wanted(seen)).count()
     }
 
     pub fn sent_bytes(&self, wanted: impl Fn(&Seen) -> bool) -> u64 {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         seen.iter().filter(|seen| wanted(seen)).map(|seen| seen.sent_bytes).sum()
     }
 
     pub fn connections(&self) -> Vec<Connection> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.connections.lock().clone()
     }
 
     pub fn plain(&self) -> Vec<String> {
-        self.plain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.plain.lock().clone()
     }
 
     /// Forgets everything, between the acts of one test.
     pub fn clear(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.plain.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.seen.lock().clear();
+        self.connections.lock().clear();
+        self.plain.lock().clear();
     }
 
     /// A receiver that changes whenever a request or some of its bytes are noted.
@@ -109,7 +109,7 @@ impl Log {
     /// Notes a request and gives the number under which its bytes are counted.
     pub(crate) fn note(&self, seen: Seen) -> usize {
         let number = {
-            let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.seen.lock();
             all.push(seen);
             all.len() - 1
         };
@@ -118,7 +118,7 @@ impl Log {
     }
 
     pub(crate) fn add_sent(&self, number: usize, bytes: u64) {
-        if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get_mut(number) {
+        if let Some(seen) = self.seen.lock().get_mut(number) {
             seen.sent_bytes += bytes;
         }
         self.grown.send_modify(|count| *count += 1);
@@ -126,10 +126,10 @@ impl Log {
 
     pub(crate) fn note_connection(&self, host: &str) {
         let connection = Connection { host: host.to_owned(), at: Instant::now() };
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.connections.lock().push(connection);
     }
 
     pub(crate) fn note_plain(&self, target: &str) {
-        self.plain.lock().unwrap_or_else(PoisonError::into_inner).push(target.to_owned());
+        self.plain.lock().push(target.to_owned());
     }
 }

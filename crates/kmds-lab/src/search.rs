@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::wire::{Reply, Request};
-use crate::world::{Shared, Site, Song, lock};
+use crate::world::{Shared, Site, Song};
 
 /// The songs of a site that have all the words, in the order of their titles.
 fn found(shared: &Shared, site: Site, words: &str) -> Vec<Song> {
@@ -77,7 +77,7 @@ fn music(songs: &[Song]) -> Value {
 pub fn soundcloud(shared: &Shared, request: &Request) -> Reply {
     let limit = request.param("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10);
     let songs = found(shared, Site::SoundCloud, &request.param("q").unwrap_or_default());
-    let tracks = lock(&shared.soundcloud.tracks);
+    let tracks = shared.soundcloud.tracks.lock();
     let open = songs.iter().filter_map(|song| tracks.get(&song.id().parse().ok()?));
     let open = open.filter(|track| track.secret_token.is_none() && !track.deleted).take(limit);
     let found: Vec<&Value> = open.map(|track| &track.object).collect();
@@ -96,7 +96,7 @@ pub fn bandcamp(shared: &Shared, request: &Request) -> Reply {
             "band_id": 77, "band_name": song.artist(), "album_name": null, "item_url_path": song.link()})
     }));
     let lower = words.to_lowercase();
-    let releases = lock(&shared.bandcamp.mobile);
+    let releases = shared.bandcamp.mobile.lock();
     let albums = releases.iter().filter(|((kind, _), release)| {
         let title = release["title"].as_str().unwrap_or_default().to_lowercase();
         *kind == 'a' && lower.split_whitespace().all(|word| title.contains(word))

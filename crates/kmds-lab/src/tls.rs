@@ -4,8 +4,9 @@
 //! Hides rcgen and rustls. Its keys never leave the process; only the CA's certificate is written to disk.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -46,7 +47,7 @@ impl Authority {
 
     /// The configuration that presents a certificate for `host`. HTTP/1.1 only.
     pub fn config_for(&self, host: &str) -> Result<Arc<ServerConfig>, Failure> {
-        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut configs = self.configs.lock();
         if let Some(config) = configs.get(host) {
             return Ok(Arc::clone(config));
         }

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::audio::{Clip, Shape};
@@ -114,16 +115,16 @@ impl Shared {
     }
 
     pub fn add_song(&self, song: &Song) {
-        let mut songs = self.songs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut songs = self.songs.lock();
         songs.insert((song.site(), song.id().to_owned()), song.clone());
     }
 
     pub fn song(&self, site: Site, id: &str) -> Option<Song> {
-        self.songs.lock().unwrap_or_else(PoisonError::into_inner).get(&(site, id.to_owned())).cloned()
+        self.songs.lock().get(&(site, id.to_owned())).cloned()
     }
 
     pub fn songs(&self) -> Vec<Song> {
-        let songs = self.songs.lock().unwrap_or_else(PoisonError::into_inner);
+        let songs = self.songs.lock();
         let mut all: Vec<Song> = songs.values().cloned().collect();
         all.sort_by(|a, b| (a.site().name(), a.id()).cmp(&(b.site().name(), b.id())));
         all
@@ -255,7 +256,7 @@ impl Song {
     pub(crate) fn clip(&self, number: usize) -> Option<Arc<Clip>> {
         let spec = self.0.streams.get(number)?;
         let version = self.version();
-        let mut clips = self.0.clips.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clips = self.0.clips.lock();
         let clip = clips.entry((number, version)).or_insert_with(|| {
             let mark = format!("{}/{}/{}/{version}", self.0.site.name(), self.0.id, spec.key);
             Arc::new(Clip::new(spec.shape, spec.seconds, spec.size_bytes, mark))
@@ -297,7 +298,7 @@ impl Song {
 
     /// Forgets bytes that were made; they are made again when asked for. For labs that run long.
     pub fn let_go(&self) {
-        lock(&self.0.clips).clear();
+        self.0.clips.lock().clear();
     }
 
     /// Every media URL given out so far is refused from now on.
@@ -327,9 +328,4 @@ impl fmt::Debug for Song {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Song({}/{}, {:?})", self.site().name(), self.id(), self.title())
     }
-}
-
-/// Locks, whoever panicked while holding it.
-pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

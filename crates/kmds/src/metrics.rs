@@ -3,9 +3,9 @@
 //! Owns names, units and labels, and the text that Prometheus reads. Hides the registry. Never measures anything itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use kmds_extract::{Kind, Site};
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -156,7 +156,7 @@ impl Metrics {
         );
         registry.register("ytdlp_runs", "Processes of yt-dlp started", metrics.ytdlp_runs.clone());
         registry.register("tasks", "Tasks of the runtime: one a connection, one a download", metrics.tasks.clone());
-        *metrics.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = registry;
+        *metrics.registry.lock() = registry;
         metrics
     }
 
@@ -233,7 +233,7 @@ impl Metrics {
             catch_up(&self.page_bytes.get_or_create(&BySite { site }), asked.page_bytes);
         }
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self.registry.lock();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);
         as_prometheus(&text)

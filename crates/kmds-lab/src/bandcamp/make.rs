@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::release::{Entry, Release, slug};
 use super::{ReleasePage, escaped};
 use crate::wishes::{Wishes, common_wishes};
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 /// The Bandcamp of one lab.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Bandcamp {
             escaped(&json!({"url": format!("https://{band}.bandcamp.com")}).to_string()),
         );
         let page = ReleasePage { html, songs: Vec::new() };
-        lock(&self.0.bandcamp.pages).insert(format!("{band}.bandcamp.com/"), Arc::new(page));
+        self.0.bandcamp.pages.lock().insert(format!("{band}.bandcamp.com/"), Arc::new(page));
         format!("https://{band}.bandcamp.com/")
     }
 }

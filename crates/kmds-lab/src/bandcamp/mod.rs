@@ -8,14 +8,15 @@ mod recorded;
 mod release;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::audio::COVER_JPEG;
 use crate::sign;
 use crate::wire::{Reply, Request, file, start_of};
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 pub use make::{Album, AlbumBuilder, Bandcamp, Lock, TrackBuilder};
 pub(crate) use recorded::load;
@@ -56,10 +57,10 @@ fn page(shared: &Shared, request: &Request) -> Reply {
         return Reply::redirect(&format!("https://{}{}", request.host, request.path.replacen("//", "/", 1)));
     }
     let key = format!("{}{}", request.host, request.path.to_lowercase());
-    if let Some(target) = lock(&shared.bandcamp.redirects).get(&key) {
+    if let Some(target) = shared.bandcamp.redirects.lock().get(&key) {
         return Reply::redirect(target);
     }
-    let found = lock(&shared.bandcamp.pages).get(&key).cloned();
+    let found = shared.bandcamp.pages.lock().get(&key).cloned();
     let Some(page) = found else {
         return Reply::new(
             404,
@@ -86,7 +87,7 @@ fn dated(shared: &Shared, text: &str) -> String {
         let (url, after) = url.split_at(end);
         let path = url.split('?').next().unwrap_or(url);
         let id = path.rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
-        let song = id.and_then(|id| lock(&shared.bandcamp.songs).get(&id).cloned());
+        let song = id.and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
         let query = song.map_or_else(String::new, |song| query_of(shared, &song, path));
         let query = if escaped { query.replace('&', "&amp;") } else { query };
         out.push_str(&format!("{path}?{query}"));
@@ -113,7 +114,7 @@ fn token(shared: &Shared, song: &Song, expires: &str, path: &str) -> String {
 /// `t4.bcbits.com`: plain GET or ranges while the token lives.
 fn stream(shared: &Shared, request: &Request) -> Reply {
     let id = request.path.rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
-    let song = id.and_then(|id| lock(&shared.bandcamp.songs).get(&id).cloned());
+    let song = id.and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
     let Some(song) = song.filter(|_| request.path.starts_with("/stream/")) else { return Reply::not_found() };
     let wanted = request.param("token").unwrap_or_default();
     let (expires, signature) = wanted.split_once('_').unwrap_or(("0", ""));
@@ -154,7 +155,7 @@ fn mobile(shared: &Shared, request: &Request) -> Reply {
     if request.param("band_id").and_then(|band| band.parse::<u64>().ok()).unwrap_or(0) == 0 {
         return wrong("band_id 0 not found");
     }
-    match lock(&shared.bandcamp.mobile).get(&(kind, id)) {
+    match shared.bandcamp.mobile.lock().get(&(kind, id)) {
         Some(answer) => Reply::json(&redirecting(shared, answer)).about(&id.to_string()),
         None => wrong(&format!("tralbum_id {id} not found")),
     }
@@ -179,7 +180,7 @@ fn redirecting(shared: &Shared, answer: &Value) -> Value {
 fn stream_redirect(shared: &Shared, request: &Request) -> Reply {
     let id = request.param("track_id").unwrap_or_default();
     let now = request.param("ts").unwrap_or_default();
-    let song = id.parse::<u64>().ok().and_then(|id| lock(&shared.bandcamp.songs).get(&id).cloned());
+    let song = id.parse::<u64>().ok().and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
     let Some(song) = song else { return Reply::not_found() };
     let old = now.parse::<u64>().unwrap_or(0) + URL_LIFE_SECS <= shared.now_unix();
     if old || request.param("t") != Some(sign::hex(&[&shared.secret, &id, &now], 40)) {
@@ -202,7 +203,7 @@ fn embedded(shared: &Shared, rest: &str) -> Reply {
         (None, Some(track)) => ('t', track),
         (None, None) => return Reply::not_found(),
     };
-    let Some(release) = lock(&shared.bandcamp.mobile).get(&key).cloned() else { return Reply::not_found() };
+    let Some(release) = shared.bandcamp.mobile.lock().get(&key).cloned() else { return Reply::not_found() };
     let tracks: Vec<Value> = release["tracks"].as_array().into_iter().flatten().map(|track| {
         let id = track["track_id"].as_u64().unwrap_or(0).to_string();
         let file = if track["streaming_url"].is_object() {

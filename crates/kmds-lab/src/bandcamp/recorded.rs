@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ReleasePage, unescaped};
 use crate::audio::Shape;
 use crate::recordings::Exchange;
-use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
+use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 pub fn load(shared: &Shared, exchanges: &[Exchange]) {
     for exchange in exchanges {
@@ -21,7 +21,7 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
             let key = format!("{}{}", exchange.host, exchange.path.to_lowercase());
             match exchange.status {
                 200 => add_page(shared, exchange, key),
-                300..=399 => drop(lock(&shared.bandcamp.redirects).insert(key, exchange.leads_to.clone())),
+                300..=399 => drop(shared.bandcamp.redirects.lock().insert(key, exchange.leads_to.clone())),
                 _ => {}
             }
         }
@@ -36,7 +36,7 @@ fn add_mobile(shared: &Shared, answer: Value) {
     for track in answer["tracks"].as_array().into_iter().flatten() {
         add_song(shared, track, &artist, &link);
     }
-    lock(&shared.bandcamp.mobile).insert((kind, id), answer);
+    shared.bandcamp.mobile.lock().insert((kind, id), answer);
 }
 
 fn add_page(shared: &Shared, exchange: &Exchange, key: String) {
@@ -56,14 +56,14 @@ fn add_page(shared: &Shared, exchange: &Exchange, key: String) {
     }
     add_mobile_of_page(shared, &tralbum, &exchange.host);
     let page = ReleasePage { html: exchange.body.clone(), songs };
-    lock(&shared.bandcamp.pages).insert(key, Arc::new(page));
+    shared.bandcamp.pages.lock().insert(key, Arc::new(page));
 }
 
 /// The mobile app's answer for a release that was recorded as a page only.
 fn add_mobile_of_page(shared: &Shared, tralbum: &Value, host: &str) {
     let kind = if tralbum["item_type"] == "album" { 'a' } else { 't' };
     let Some(id) = tralbum["id"].as_u64() else { return };
-    if lock(&shared.bandcamp.mobile).contains_key(&(kind, id)) {
+    if shared.bandcamp.mobile.lock().contains_key(&(kind, id)) {
         return;
     }
     let tracks: Vec<Value> = tralbum["trackinfo"].as_array().into_iter().flatten().map(|track| {
@@ -75,7 +75,7 @@ fn add_mobile_of_page(shared: &Shared, tralbum: &Value, host: &str) {
     let answer = json!({"id": id, "type": kind.to_string(), "title": title, "bandcamp_url": tralbum["url"], "art_id": tralbum["art_id"],
         "band": {"band_id": tralbum["current"]["band_id"], "name": tralbum["artist"]}, "tralbum_artist": tralbum["artist"], "tracks": tracks,
         "album_title": if kind == 'a' { title } else { Value::Null }, "is_preorder": false, "free_download": false, "bandcamp_host": host});
-    lock(&shared.bandcamp.mobile).insert((kind, id), answer);
+    shared.bandcamp.mobile.lock().insert((kind, id), answer);
 }
 
 /// Whether the song is there to be played (it may have been before).
@@ -84,7 +84,7 @@ fn add_song(shared: &Shared, track: &Value, artist: &str, link: &str) -> bool {
     if !track["file"].is_object() && !track["streaming_url"].is_object() {
         return false;
     }
-    if lock(&shared.bandcamp.songs).contains_key(&id) {
+    if shared.bandcamp.songs.lock().contains_key(&id) {
         return true;
     }
     let seconds = track["duration"].as_f64().unwrap_or(0.0);
@@ -103,6 +103,6 @@ fn add_song(shared: &Shared, track: &Value, artist: &str, link: &str) -> bool {
             drip: 0,
         },
     );
-    lock(&shared.bandcamp.songs).insert(id, song);
+    shared.bandcamp.songs.lock().insert(id, song);
     true
 }

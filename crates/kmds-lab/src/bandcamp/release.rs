@@ -11,7 +11,7 @@ use super::{ReleasePage, escaped, stream_path};
 use crate::audio::Shape;
 use crate::sign;
 use crate::wishes::Wishes;
-use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
+use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 /// What follows the release in a page; real ones are 181 to 457 KB.
 const FILLER_BYTES: usize = 60_000;
@@ -57,7 +57,7 @@ impl Entry {
             },
         );
         wishes.inject(shared, &song);
-        lock(&shared.bandcamp.songs).insert(id, song.clone());
+        shared.bandcamp.songs.lock().insert(id, song.clone());
         Self { id, host, path, number: None, lock: locked, own_artist, song }
     }
 
@@ -106,9 +106,9 @@ impl Release<'_> {
             html: self.html(),
             songs: self.entries.iter().map(|entry| entry.song.id().to_owned()).collect(),
         };
-        lock(&shared.bandcamp.pages).insert(format!("{}{}", self.host, self.path), Arc::new(page));
+        shared.bandcamp.pages.lock().insert(format!("{}{}", self.host, self.path), Arc::new(page));
         let kind = if self.kind == "album" { 'a' } else { 't' };
-        lock(&shared.bandcamp.mobile).insert((kind, self.id), self.mobile());
+        shared.bandcamp.mobile.lock().insert((kind, self.id), self.mobile());
     }
 
     fn url(&self) -> String {

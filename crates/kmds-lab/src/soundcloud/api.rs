@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{SetPage, Track, cdn};
 use crate::wire::{Reply, Request};
-use crate::world::{Shared, lock};
+use crate::world::Shared;
 
 /// Most ids that one batch answers (SoundCloud notes, 11).
 const BATCH_IDS: usize = 50;
@@ -20,7 +20,7 @@ pub enum Found {
 }
 
 pub fn answer(shared: &Shared, request: &Request) -> Reply {
-    if request.param("client_id").as_deref() != Some(lock(&shared.soundcloud.client_id).as_str()) {
+    if request.param("client_id").as_deref() != Some(shared.soundcloud.client_id.lock().as_str()) {
         return empty(401);
     }
     let path = request.decoded_path();
@@ -45,7 +45,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         return batch(shared, request);
     }
     if let Some(id) = id_after(&path, "/tracks/") {
-        let track = lock(&shared.soundcloud.tracks).get(&id).cloned();
+        let track = shared.soundcloud.tracks.lock().get(&id).cloned();
         let track = track.filter(|track| track.is_open_to(token.as_deref()));
         return track.map_or_else(
             || empty(404).about(&id.to_string()),
@@ -53,7 +53,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         );
     }
     if let Some(id) = id_after(&path, "/playlists/") {
-        let set = lock(&shared.soundcloud.sets).get(&id).cloned();
+        let set = shared.soundcloud.sets.lock().get(&id).cloned();
         let set = set.filter(|set| set.secret_token.is_none() || set.secret_token == token);
         return set.map_or_else(|| empty(404), |set| Reply::json(&set.whole(shared)).about(&id.to_string()));
     }
@@ -82,7 +82,7 @@ fn resolve(shared: &Shared, request: &Request) -> Reply {
     }
     let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy().into_owned();
     if let Some(id) = id_after(&path, "/tracks/") {
-        let track = lock(&shared.soundcloud.tracks).get(&id).cloned().filter(|track| track.is_open_to(None));
+        let track = shared.soundcloud.tracks.lock().get(&id).cloned().filter(|track| track.is_open_to(None));
         return track.map_or_else(|| empty(404), |track| Reply::json(&track.object).about(track.song.id()));
     }
     match by_permalink(shared, path.trim_start_matches('/')) {
@@ -98,19 +98,19 @@ pub fn by_permalink(shared: &Shared, path: &str) -> Option<Found> {
         Some(token) => format!("{permalink}/{token}"),
         None => permalink.to_owned(),
     };
-    let tracks = lock(&shared.soundcloud.tracks);
+    let tracks = shared.soundcloud.tracks.lock();
     if let Some(track) =
         tracks.values().find(|track| !track.deleted && full(&track.permalink, &track.secret_token) == path)
     {
         return Some(Found::Track(Arc::clone(track)));
     }
-    let sets = lock(&shared.soundcloud.sets);
+    let sets = shared.soundcloud.sets.lock();
     let set = sets.values().find(|set| full(&set.permalink, &set.secret_token) == path)?;
     Some(Found::Set(Arc::clone(set)))
 }
 
 fn user(shared: &Shared, name: &str) -> Option<Value> {
-    let tracks = lock(&shared.soundcloud.tracks);
+    let tracks = shared.soundcloud.tracks.lock();
     let track = tracks.values().find(|track| track.permalink.split('/').next() == Some(name))?;
     Some(track.object["user"].clone())
 }
@@ -125,7 +125,7 @@ fn batch(shared: &Shared, request: &Request) -> Reply {
         return Reply::json(&json!([]));
     }
     let token = request.param("playlistSecretToken");
-    let tracks = lock(&shared.soundcloud.tracks);
+    let tracks = shared.soundcloud.tracks.lock();
     let mut found: Vec<&Arc<Track>> = ids
         .iter()
         .filter_map(|id| tracks.get(id))
@@ -148,7 +148,7 @@ fn position(ids: &[u64], track: Option<&&Arc<Track>>) -> Option<usize> {
 fn format_url(shared: &Shared, path: &str) -> Reply {
     let mut parts = path.split('/').skip(2);
     let id = parts.next().and_then(|urn| urn.rsplit(':').next()?.parse::<u64>().ok());
-    let track = id.and_then(|id| lock(&shared.soundcloud.tracks).get(&id).cloned());
+    let track = id.and_then(|id| shared.soundcloud.tracks.lock().get(&id).cloned());
     let Some(track) = track else { return empty(404) };
     let reply = match track.formats.get(path) {
         Some(Some(format)) => Reply::json(&json!({"url": cdn::format_url(shared, &track, *format)})),
@@ -170,7 +170,7 @@ impl Track {
 
 impl SetPage {
     fn whole(&self, shared: &Shared) -> Value {
-        let tracks = lock(&shared.soundcloud.tracks);
+        let tracks = shared.soundcloud.tracks.lock();
         let list: Vec<Value> = self
             .tracks
             .iter()

@@ -10,7 +10,7 @@ use super::{Format, Track};
 use crate::audio::{Clip, Cut, hls_aac_init};
 use crate::sign;
 use crate::wire::{Reply, Request, file, start_of};
-use crate::world::{Shared, lock};
+use crate::world::Shared;
 
 /// What a URL outlives its track by (SoundCloud notes, 8).
 const GRACE_SECS: u64 = 120;
@@ -93,8 +93,8 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         }
         _ => return Reply::not_found(),
     };
-    let id = name.and_then(|name| lock(&shared.soundcloud.media_keys).get(name).copied());
-    let track = id.and_then(|id| lock(&shared.soundcloud.tracks).get(&id).cloned());
+    let id = name.and_then(|name| shared.soundcloud.media_keys.lock().get(name).copied());
+    let track = id.and_then(|id| shared.soundcloud.tracks.lock().get(&id).cloned());
     let Some(track) = track else { return Reply::not_found() };
     if !is_signed(shared, request, &track) {
         return Reply::new(403, "application/xml", "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>")

@@ -12,7 +12,7 @@ use super::{Track, client_id};
 use crate::audio::Shape;
 use crate::sign;
 use crate::wishes::{Wishes, common_wishes};
-use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
+use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 pub const KEY_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -97,13 +97,13 @@ impl SoundCloud {
 
     /// A short link that leads anywhere.
     pub fn short_link_to(&self, code: &str, target: &str) -> String {
-        lock(&self.0.soundcloud.short_links).insert(code.to_owned(), target.to_owned());
+        self.0.soundcloud.short_links.lock().insert(code.to_owned(), target.to_owned());
         format!("https://on.soundcloud.com/{code}")
     }
 
     /// The old client id answers 401 from now on; home page and script carry a new one.
     pub fn rotate_client_id(&self) {
-        *lock(&self.0.soundcloud.client_id) = client_id(self.0.next_number());
+        *self.0.soundcloud.client_id.lock() = client_id(self.0.next_number());
     }
 }
 
@@ -253,7 +253,7 @@ impl TrackBuilder {
         );
         self.wishes.inject(&self.shared, &song);
         for name in [&key, &uuid] {
-            lock(&self.shared.soundcloud.media_keys).insert(name.clone(), id);
+            self.shared.soundcloud.media_keys.lock().insert(name.clone(), id);
         }
         let track = Track {
             id,
@@ -266,7 +266,7 @@ impl TrackBuilder {
             uuid,
             deleted: self.deleted,
         };
-        lock(&self.shared.soundcloud.tracks).insert(id, Arc::new(track));
+        self.shared.soundcloud.tracks.lock().insert(id, Arc::new(track));
         song
     }
 

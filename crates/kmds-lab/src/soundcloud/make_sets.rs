@@ -9,7 +9,7 @@ use serde_json::json;
 use super::SetPage;
 use super::make::{Format, KEY_ALPHABET, SoundCloud, user_object};
 use crate::sign;
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 /// A set that is there.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl SetBuilder {
             None => format!("https://soundcloud.com/{permalink}"),
         };
         let page = SetPage { id, permalink, secret_token: token, object, tracks, full: self.full };
-        lock(&self.shared.soundcloud.sets).insert(id, Arc::new(page));
+        self.shared.soundcloud.sets.lock().insert(id, Arc::new(page));
         Set { id, link, songs: self.songs }
     }
 }

@@ -10,13 +10,14 @@ mod make_sets;
 mod recorded;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::audio::COVER_JPEG;
 use crate::wire::{ByteRange, Reply, Request};
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 pub use make::{Format, SoundCloud, TrackBuilder};
 pub use make_sets::{Set, SetBuilder};
@@ -115,8 +116,8 @@ fn web(shared: &Shared, request: &Request) -> Reply {
     if !known || request.method == "POST" {
         return Reply::not_found();
     }
-    let current = lock(&shared.soundcloud.client_id).clone();
-    if let Some(pages) = lock(&shared.soundcloud.recorded).as_ref() {
+    let current = shared.soundcloud.client_id.lock().clone();
+    if let Some(pages) = shared.soundcloud.recorded.lock().as_ref() {
         return Reply::html(pages.home.replace(&pages.client_id, &current));
     }
     Reply::html(format!(
@@ -130,8 +131,8 @@ fn web(shared: &Shared, request: &Request) -> Reply {
 }
 
 fn script(shared: &Shared, request: &Request) -> Reply {
-    let current = lock(&shared.soundcloud.client_id).clone();
-    let recorded = lock(&shared.soundcloud.recorded).clone();
+    let current = shared.soundcloud.client_id.lock().clone();
+    let recorded = shared.soundcloud.recorded.lock().clone();
     let (path, text) = match recorded {
         Some(pages) => (pages.script_path, pages.script.replace(&pages.client_id, &current)),
         None => (
@@ -165,7 +166,7 @@ fn script(shared: &Shared, request: &Request) -> Reply {
 
 fn short_link(shared: &Shared, request: &Request) -> Reply {
     let code = request.path.trim_start_matches('/');
-    match lock(&shared.soundcloud.short_links).get(code) {
+    match shared.soundcloud.short_links.lock().get(code) {
         Some(target) => Reply::redirect(target),
         None => Reply::not_found(),
     }
@@ -174,7 +175,7 @@ fn short_link(shared: &Shared, request: &Request) -> Reply {
 /// The embed page of a track by id, whose canonical link is the permalink.
 fn widget(shared: &Shared, request: &Request) -> Reply {
     let id = request.param("url").and_then(|url| url.rsplit(['/', ':']).next()?.parse::<u64>().ok());
-    let track = id.and_then(|id| lock(&shared.soundcloud.tracks).get(&id).cloned());
+    let track = id.and_then(|id| shared.soundcloud.tracks.lock().get(&id).cloned());
     let Some(track) = track.filter(|_| request.path.starts_with("/player")) else { return Reply::not_found() };
     Reply::html(format!(
         "<!DOCTYPE html><html><head><link rel=\"canonical\" href=\"https://soundcloud.com/{}\"></head></html>",

@@ -12,7 +12,7 @@ use super::make::{Format, uuid};
 use super::{RecordedPages, SetPage, Track};
 use crate::audio::Shape;
 use crate::recordings::Exchange;
-use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
+use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 pub fn load(shared: &Shared, exchanges: &[Exchange]) {
     load_pages(shared, exchanges);
@@ -23,7 +23,7 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
         .collect();
     for exchange in exchanges.iter().filter(|exchange| exchange.host == "on.soundcloud.com") {
         let code = exchange.path.trim_start_matches('/').to_owned();
-        lock(&shared.soundcloud.short_links).insert(code, exchange.leads_to.clone());
+        shared.soundcloud.short_links.lock().insert(code, exchange.leads_to.clone());
     }
     for exchange in exchanges.iter().filter(|exchange| exchange.host.starts_with("api-")) {
         let Some(answer) = exchange.json().filter(|_| exchange.status == 200) else { continue };
@@ -44,8 +44,8 @@ fn load_pages(shared: &Shared, exchanges: &[Exchange]) {
     if id.is_empty() {
         return;
     }
-    *lock(&shared.soundcloud.client_id) = id.clone();
-    *lock(&shared.soundcloud.recorded) = Some(RecordedPages {
+    *shared.soundcloud.client_id.lock() = id.clone();
+    *shared.soundcloud.recorded.lock() = Some(RecordedPages {
         home: home.body.clone(),
         script_path: script.map(|script| script.path.clone()).unwrap_or_default(),
         script: script.map(|script| script.body.clone()).unwrap_or_default(),
@@ -74,7 +74,7 @@ fn add_set(shared: &Shared, mut set: Value, gone: &HashSet<&str>) {
         full: listed.iter().take_while(|track| track.get("title").is_some()).count(),
         object: set,
     };
-    lock(&shared.soundcloud.sets).insert(id, Arc::new(page));
+    shared.soundcloud.sets.lock().insert(id, Arc::new(page));
 }
 
 fn add_track(shared: &Shared, object: &Value, gone: &HashSet<&str>) {
@@ -121,7 +121,7 @@ fn add_track(shared: &Shared, object: &Value, gone: &HashSet<&str>) {
         },
     );
     for name in [&key, &uuid] {
-        lock(&shared.soundcloud.media_keys).insert(name.clone(), id);
+        shared.soundcloud.media_keys.lock().insert(name.clone(), id);
     }
     let track = Track {
         id,
@@ -134,7 +134,7 @@ fn add_track(shared: &Shared, object: &Value, gone: &HashSet<&str>) {
         uuid,
         deleted: false,
     };
-    lock(&shared.soundcloud.tracks).insert(id, Arc::new(track));
+    shared.soundcloud.tracks.lock().insert(id, Arc::new(track));
 }
 
 fn format_of(transcoding: &Value) -> Option<Format> {

@@ -12,7 +12,7 @@ use super::tv;
 use crate::audio::Shape;
 use crate::sign;
 use crate::wire::{ByteRange, Reply, Request};
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 const MOVED_HOST: &str = "rr5---sn-labmoved.googlevideo.com";
 
@@ -62,8 +62,8 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     let params = request.params();
     let value = |wanted: &str| params.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());
-    let id = lock(&shared.youtube.media_ids).get(value("id")).cloned();
-    let video = id.and_then(|id| lock(&shared.youtube.videos).get(&id).cloned());
+    let id = shared.youtube.media_ids.lock().get(value("id")).cloned();
+    let video = id.and_then(|id| shared.youtube.videos.lock().get(&id).cloned());
     let Some(video) = video else { return Reply::refusal(403) };
     let song = &video.song;
     let refused = || Reply::refusal(403).about(song.id());
@@ -131,7 +131,7 @@ pub fn key(itag: &str, xtags: &str) -> String {
 
 /// What `lmt` a URL of this stream must carry now.
 fn lmt_of(shared: &Shared, song: &Song, number: usize) -> Option<u64> {
-    let video = lock(&shared.youtube.videos).get(song.id()).cloned()?;
+    let video = shared.youtube.videos.lock().get(song.id()).cloned()?;
     let wanted = &song.streams().get(number)?.key;
     let adaptive = video.answer.pointer("/streamingData/adaptiveFormats").and_then(Value::as_array);
     let mut formats = adaptive.into_iter().flatten().chain(&video.muxed);

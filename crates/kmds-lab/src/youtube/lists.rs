@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{api_error, text};
 use crate::wire::{Reply, Request};
-use crate::world::{Shared, lock};
+use crate::world::Shared;
 
 const PAGE_ITEMS: usize = 100;
 /// The inner token of "from the first item" (YouTube notes, 4.1).
@@ -58,7 +58,7 @@ pub struct List {
 pub fn browse(shared: &Shared, request: &Request) -> Reply {
     let Some(body) = request.json() else { return api_error(400, "INVALID_ARGUMENT") };
     if let Some(token) = body["continuation"].as_str() {
-        if let Some(recorded) = lock(&shared.youtube.continuations).get(token) {
+        if let Some(recorded) = shared.youtube.continuations.lock().get(token) {
             return Reply::json(recorded);
         }
         return match read_continuation(token) {
@@ -77,7 +77,7 @@ pub fn browse(shared: &Shared, request: &Request) -> Reply {
 /// `MPREb_…` as WEB_REMIX: only where the album's list is.
 fn album(shared: &Shared, browse_id: &str) -> Reply {
     let Some(list) = browse_id.strip_prefix("MPREb_").and_then(|rest| {
-        let lists = lock(&shared.youtube.lists);
+        let lists = shared.youtube.lists.lock();
         lists.values().find(|list| album_browse_id(&list.id) == Some(format!("MPREb_{rest}"))).cloned()
     }) else {
         return api_error(404, "NOT_FOUND");
@@ -109,7 +109,7 @@ fn continued(shared: &Shared, id: &str, inner: &str) -> Reply {
 /// `next`: a mix by its list id or its seed. An unknown seed is answered without `playlist`.
 pub fn next(shared: &Shared, request: &Request) -> Reply {
     let Some(body) = request.json() else { return api_error(400, "INVALID_ARGUMENT") };
-    let mixes = lock(&shared.youtube.mixes);
+    let mixes = shared.youtube.mixes.lock();
     let ids = [body["playlistId"].as_str(), body["videoId"].as_str()];
     match ids.into_iter().flatten().find_map(|id| mixes.get(id)) {
         Some(mix) => Reply::json(mix),
@@ -130,7 +130,7 @@ pub fn page(shared: &Shared, request: &Request) -> Reply {
 }
 
 fn find(shared: &Shared, id: &str) -> Option<Arc<List>> {
-    lock(&shared.youtube.lists).get(id).cloned()
+    shared.youtube.lists.lock().get(id).cloned()
 }
 
 fn alert(id: &str) -> Value {

@@ -13,7 +13,7 @@ use super::player::{Refusal, Video};
 use crate::script::PlayerScript;
 use crate::sign;
 use crate::wishes::{Wishes, common_wishes};
-use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
+use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 pub const ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// What the last of eleven characters can be (YouTube notes, 1.2).
@@ -61,12 +61,12 @@ impl YouTube {
 
     /// Today's player script; the television client, which needs it, is served from then on.
     pub fn plays_script(&self, script: PlayerScript) {
-        *lock(&self.0.youtube.script) = Some((script, script.text()));
+        *self.0.youtube.script.lock() = Some((script, script.text()));
     }
 
     /// The same player, its script something that cannot be read.
     pub fn spoils_script(&self, text: &str) {
-        if let Some((_, served)) = lock(&self.0.youtube.script).as_mut() {
+        if let Some((_, served)) = self.0.youtube.script.lock().as_mut() {
             text.clone_into(served);
         }
     }
@@ -274,7 +274,7 @@ impl VideoBuilder {
             },
         );
         self.wishes.inject(&self.shared, &song);
-        lock(&self.shared.youtube.media_ids).insert(media_id, id.clone());
+        self.shared.youtube.media_ids.lock().insert(media_id, id.clone());
         let video = Video {
             answer,
             muxed: if self.muxed { vec![muxed] } else { Vec::new() },
@@ -286,7 +286,7 @@ impl VideoBuilder {
             moves_hosts: self.moves_hosts,
             advertisement: self.advertisement,
         };
-        lock(&self.shared.youtube.videos).insert(id, Arc::new(video));
+        self.shared.youtube.videos.lock().insert(id, Arc::new(video));
         song
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::lists::{Item, Layout, List, album_browse_id};
 use super::make::{ID_ALPHABET, YouTube, channel_id, video_id};
 use crate::sign;
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 fn item_of(song: &Song) -> Item {
     Item {
@@ -215,7 +215,7 @@ impl PlaylistBuilder {
             recorded: None,
             short_page: self.short_page,
         };
-        lock(&self.shared.youtube.lists).insert(id.clone(), Arc::new(list));
+        self.shared.youtube.lists.lock().insert(id.clone(), Arc::new(list));
         Playlist { id, songs }
     }
 }
@@ -259,7 +259,7 @@ impl MixBuilder {
         let contents: Vec<Value> = songs.iter().map(|song| item_of(song).panel(&id)).collect();
         let answer = json!({"contents": {"twoColumnWatchNextResults": {"results": {}, "playlist": {"playlist": {
             "title": format!("Mix – {}", self.playlist.title), "playlistId": id, "isInfinite": true, "contents": contents}}}}});
-        lock(&self.playlist.shared.youtube.mixes).insert(id.clone(), answer);
+        self.playlist.shared.youtube.mixes.lock().insert(id.clone(), answer);
         Mix { id, songs }
     }
 }

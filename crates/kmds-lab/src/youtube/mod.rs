@@ -13,16 +13,16 @@ mod recorded;
 mod tv;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::audio::COVER_JPEG;
 use crate::script::PlayerScript;
 use crate::search;
 use crate::wire::{Reply, Request};
-use crate::world::{Shared, lock};
+use crate::world::Shared;
 
 pub use lists::{Item, Layout, List};
 pub use make::{VideoBuilder, YouTube};
@@ -99,7 +99,7 @@ fn cover(shared: &Shared, request: &Request) -> Reply {
     let mut parts = request.path.trim_start_matches('/').split('/').skip(1);
     let (id, name) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let large = name.starts_with("maxres") || name.starts_with("hq720");
-    let known = lock(&shared.youtube.videos).get(id).map(|video| video.has_large_cover());
+    let known = shared.youtube.videos.lock().get(id).map(|video| video.has_large_cover());
     match known {
         // What only a list names has its small covers.
         None if !large && id.len() == 11 => Reply::new(200, "image/jpeg", COVER_JPEG).about(id),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{api_error, googlevideo, tv};
 use crate::wire::{Reply, Request};
-use crate::world::{Shared, Song, lock};
+use crate::world::{Shared, Song};
 
 /// The life of a media URL (YouTube notes, 3.1).
 pub(super) const URL_LIFE_SECS: u64 = 21_600;
@@ -153,7 +153,7 @@ pub fn player(shared: &Shared, request: &Request) -> Reply {
     if client == "VISIONOS" && version == "0.1" {
         return api_error(400, "FAILED_PRECONDITION").about(id);
     }
-    let video = lock(&shared.youtube.videos).get(id).cloned();
+    let video = shared.youtube.videos.lock().get(id).cloned();
     let Some(video) = video else { return Reply::json(&unknown(shared, id)).about(id) };
     let fields = request.param("$fields").unwrap_or_default();
     let answer = match client {
@@ -173,7 +173,7 @@ pub fn reel(shared: &Shared, request: &Request) -> Reply {
     let Some(id) = body.pointer("/playerRequest/videoId").and_then(Value::as_str) else {
         return api_error(400, "INVALID_ARGUMENT");
     };
-    let video = lock(&shared.youtube.videos).get(id).cloned();
+    let video = shared.youtube.videos.lock().get(id).cloned();
     let Some(video) = video else { return Reply::json(&json!({})).about(id) };
     let mut answer = match &video.reel {
         Some(recorded) => recorded.clone(),

@@ -12,7 +12,7 @@ use super::player::{Refusal, Video};
 use super::{googlevideo, text};
 use crate::audio::Shape;
 use crate::recordings::Exchange;
-use crate::world::{NewSong, Shared, Site, Song, StreamSpec, lock};
+use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 /// Answers by video id, until all of them are read.
 #[derive(Default)]
@@ -54,13 +54,13 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
                     if let Some(list) = list_of_first_page(&answer) {
                         first_pages.insert(list, answer.clone());
                     }
-                    lock(&shared.youtube.continuations).insert(token, answer);
+                    shared.youtube.continuations.lock().insert(token, answer);
                 }
             }
             "/youtubei/v1/next" => {
                 for asked in ["/playlistId", "/videoId"] {
                     if let Some(id) = id(asked) {
-                        lock(&shared.youtube.mixes).insert(id, answer.clone());
+                        shared.youtube.mixes.lock().insert(id, answer.clone());
                     }
                 }
             }
@@ -101,7 +101,7 @@ fn add_lists(shared: &Shared, mut headers: HashMap<String, Value>, mut first_pag
             recorded: Some((header, first)),
             short_page: false,
         };
-        lock(&shared.youtube.lists).insert(id, Arc::new(list));
+        shared.youtube.lists.lock().insert(id, Arc::new(list));
     }
 }
 
@@ -138,7 +138,7 @@ fn add_video(shared: &Shared, id: &str, answers: &Answers) {
         },
     );
     for media_id in media_ids {
-        lock(&shared.youtube.media_ids).insert(media_id, id.to_owned());
+        shared.youtube.media_ids.lock().insert(media_id, id.to_owned());
     }
     let muxed =
         reel.as_ref().and_then(|reel| reel.pointer("/streamingData/formats")?.as_array().cloned()).unwrap_or_default();
@@ -154,7 +154,7 @@ fn add_video(shared: &Shared, id: &str, answers: &Answers) {
         moves_hosts: false,
         advertisement: 0,
     };
-    lock(&shared.youtube.videos).insert(id.to_owned(), Arc::new(video));
+    shared.youtube.videos.lock().insert(id.to_owned(), Arc::new(video));
 }
 
 /// The audio streams of an answer, and the `id` parameters of their URLs.

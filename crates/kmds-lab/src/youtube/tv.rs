@@ -12,13 +12,13 @@ use super::make::ID_ALPHABET;
 use super::player::{self, Video};
 use crate::sign;
 use crate::wire::Reply;
-use crate::world::{Shared, lock};
+use crate::world::Shared;
 
 pub const CLIENT: &str = "TVHTML5";
 
 /// `GET /iframe_api`.
 pub fn page(shared: &Shared) -> Reply {
-    match lock(&shared.youtube.script).as_ref() {
+    match shared.youtube.script.lock().as_ref() {
         Some((script, _)) => {
             let id = script.id();
             let text = format!(
@@ -32,7 +32,7 @@ pub fn page(shared: &Shared) -> Reply {
 
 /// `GET /s/player/{id}/player_ias.vflset/{language}/base.js`.
 pub fn script(shared: &Shared, path: &str) -> Reply {
-    match lock(&shared.youtube.script).as_ref() {
+    match shared.youtube.script.lock().as_ref() {
         Some((script, text)) if path.starts_with(&format!("/s/player/{}/player_ias.vflset/", script.id())) => {
             Reply::new(200, "text/javascript", text.clone().into_bytes())
         }
@@ -42,7 +42,7 @@ pub fn script(shared: &Shared, path: &str) -> Reply {
 
 /// What a player call as the television is told. One that is no Samsung, or names another player's timestamp, gets no URL.
 pub fn answer(shared: &Shared, video: &Arc<Video>, body: &Value) -> Value {
-    let script = lock(&shared.youtube.script).as_ref().map(|(script, _)| *script);
+    let script = shared.youtube.script.lock().as_ref().map(|(script, _)| *script);
     let timestamp = body.pointer("/playbackContext/contentPlaybackContext/signatureTimestamp").and_then(Value::as_u64);
     let is_samsung = body.pointer("/context/client/deviceMake").and_then(Value::as_str) == Some("Samsung");
     let Some(script) = script.filter(|script| is_samsung && timestamp == Some(script.signature_timestamp().into()))
@@ -86,6 +86,6 @@ fn given_n(shared: &Shared, itag: &str, expire: &str) -> String {
 
 /// Whether `n` is what the script makes of the one that was given out.
 pub fn is_transformed(shared: &Shared, n: &str, itag: &str, expire: &str) -> bool {
-    let script = lock(&shared.youtube.script).as_ref().map(|(script, _)| *script);
+    let script = shared.youtube.script.lock().as_ref().map(|(script, _)| *script);
     script.is_some_and(|script| n == script.n(&given_n(shared, itag, expire)))
 }

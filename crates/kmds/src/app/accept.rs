@@ -4,12 +4,13 @@
 //! Hides the catalog. Never asks a site.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Form};
 use kmds_extract::{Collection, Entry, Kind, Resolved, Site, Track};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::flight::Job;
@@ -129,7 +130,7 @@ impl Default for LongLists {
 
 impl LongLists {
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, Group>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn board(&self, same: &str) -> Group {
@@ -316,7 +317,7 @@ impl Inner {
 
     fn keep_window(&self, rows: &[Accepted], ahead: usize) {
         let keys: Vec<Key> = rows.iter().map(|row| row.key.clone()).collect();
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.windows.lock();
         if windows.len() > WINDOW_SONGS {
             // Lists that nobody reads on: their songs are queued when somebody asks for them.
             windows.clear();
@@ -332,7 +333,7 @@ impl Inner {
 
     /// Queues the songs behind the one that is read now, where only a window of its list is queued.
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
-        let window = self.windows.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let window = self.windows.lock().get(key).cloned();
         let Some(window) = window else { return Ok(()) };
         let Some(at) = window.keys.iter().position(|have| have == key) else { return Ok(()) };
         for next in window.keys.iter().skip(at + 1).take(window.ahead) {

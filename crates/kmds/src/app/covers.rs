@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kmds_extract::{Kind, Track, TrackId};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::words::{Cover, CoverFound};
@@ -43,7 +44,7 @@ impl Default for Fetching {
 
 impl Fetching {
     fn board<'f>(&'f self, name: &'f str) -> Boarded<'f> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock();
         Boarded { fetching: self, name, flight: Arc::clone(under_way.entry(name.to_owned()).or_default()) }
     }
 }
@@ -57,7 +58,7 @@ struct Boarded<'f> {
 
 impl Drop for Boarded<'_> {
     fn drop(&mut self) {
-        let mut under_way = self.fetching.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.fetching.under_way.lock();
         // Ours and the map's.
         if Arc::strong_count(&self.flight) <= 2 {
             under_way.remove(self.name);

@@ -4,10 +4,11 @@
 //! a number, and finds the oldest event still kept when it comes back. Never waits for anyone.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmds_extract::Kind;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::words::{Event, EventName, Key, State};
@@ -46,7 +47,7 @@ impl Board {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// A change of state.

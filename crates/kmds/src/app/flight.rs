@@ -4,12 +4,13 @@
 //! Never downloads: [`super::work`] does.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kmds_extract::Recipes;
 use kmds_extract::recipes::Times;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +105,7 @@ impl Job {
     /// How long to wait for the site's limit now: what it said, else a pause that doubles. `None`, and not counted, if
     /// that is longer than `most`, or once this job would have waited too long in all.
     pub fn wait_for_limit(&self, told: Option<Duration>, most: Duration, recipes: &Recipes) -> Option<Duration> {
-        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limited = self.limited.lock();
         let since = *limited.since.get_or_insert_with(Instant::now);
         let site = self.key.track().site();
         let ours = recipes.limit_pause(site, limited.times);
@@ -127,7 +128,7 @@ impl Job {
 
     /// Bytes arrive: the limit has passed.
     pub fn flows(&self) {
-        *self.limited.lock().unwrap_or_else(PoisonError::into_inner) = Limited::default();
+        *self.limited.lock() = Limited::default();
     }
 }
 
@@ -154,7 +155,7 @@ impl Jobs {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<Job>> {

@@ -201,7 +201,7 @@ impl Inner {
                 self.jobs.finish(job, Err(Failure::new(Kind::Cancelled, "the song was removed")), false);
             }
         }
-        self.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+        self.windows.lock().remove(key);
         if let Some(watch) = &mut watch {
             // An error means that nobody holds the job any more.
             let _ = watch.wait_for(super::flight::Status::is_over).await;

@@ -40,14 +40,15 @@ mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
 use kmds_extract::{Kind, Site};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use checkup::{About, Drive, Runtime, Tools, tools};

@@ -4,7 +4,7 @@
 //! from the catalog. Hides whether anybody was asked. Never queues a download.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmds_extract::choose::Accept;
@@ -12,6 +12,7 @@ use kmds_extract::link::{LinkError, SearchLink, SoundCloudLink};
 use kmds_extract::recipes::Times;
 use kmds_extract::search::{Hit, SearchSite, as_list};
 use kmds_extract::{Collection, Entry, Kind, Link, Resolved, Site, Stream, Track, TrackId};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 
 use super::search::Searches;
@@ -69,7 +70,7 @@ struct Streams {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl Resolver {

@@ -4,11 +4,12 @@
 //! words at once are one request. Never decides which result is played.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmds_extract::search::{Hit, NoWords, SearchSite, words};
 use kmds_extract::{ExtractError, Kind};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::App;
@@ -38,13 +39,13 @@ impl Searches {
 
     /// What was found, if it is remembered.
     pub(super) fn recall(&self, key: &Key, life: Duration) -> Option<Hits> {
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.0.lock();
         let (_, cell) = inner.get(key).filter(|(at, _)| at.elapsed() < life)?;
         cell.get().map(Arc::clone)
     }
 
     fn cell(&self, key: Key, life: Duration) -> Arc<OnceCell<Hits>> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         inner.retain(|_, (at, _)| at.elapsed() < life);
         while inner.len() >= REMEMBERED && !inner.contains_key(&key) {
             let oldest = inner.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
@@ -104,7 +105,7 @@ mod tests {
         for number in 0..3 * REMEMBERED {
             assert!(searches.find(key(number), life, found).await.is_ok());
         }
-        assert_eq!(searches.0.lock().expect("not poisoned").len(), REMEMBERED);
+        assert_eq!(searches.0.lock().len(), REMEMBERED);
         assert!(searches.recall(&key(0), life).is_none() && searches.recall(&key(3 * REMEMBERED - 1), life).is_some());
     }
 }

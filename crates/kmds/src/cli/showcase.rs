@@ -7,12 +7,12 @@ use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use kmds_extract::Container;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::foot::{self, Foot};
@@ -342,7 +342,7 @@ impl Show {
     }
 
     fn foot(&self) -> Option<MutexGuard<'_, Foot>> {
-        Some(self.foot.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.foot.as_ref()?.lock())
     }
 
     fn bar(&self, ended: usize, songs: usize, started: Instant) {

@@ -4,10 +4,11 @@
 //! understood. Hides ffmpeg. Never gives it a URL or a path, and never runs where nothing must be converted.
 
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kmds_extract::Container;
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -241,17 +242,17 @@ impl Pace {
     }
 
     fn has_work(&self, has: bool) {
-        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = (has, Instant::now());
+        *self.work.lock() = (has, Instant::now());
     }
 
     /// When a rest that is not over yet counts as hanging; `quiet` is when it was last seen to work.
     fn patience(&self, quiet: Instant) -> Instant {
-        let (_, since) = *self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, since) = *self.work.lock();
         since.max(quiet) + self.stall
     }
 
     fn is_hanging(&self, quiet: Instant) -> bool {
-        let (has_work, _) = *self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let (has_work, _) = *self.work.lock();
         has_work && self.patience(quiet) <= Instant::now()
     }
 

@@ -4,11 +4,11 @@
 //! Never decides what happens instead.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use kmds_extract::recipes::Times;
 use kmds_extract::{ExtractError, Site};
+use parking_lot::Mutex;
 
 use crate::origin::SharedRecipes;
 
@@ -47,8 +47,8 @@ impl Breaker {
         Self { recipes, seen: Mutex::default() }
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn seen(&self) -> parking_lot::MutexGuard<'_, Seen> {
+        self.seen.lock()
     }
 
     /// Read anew each time: a shorter pause in reloaded recipes counts at once.

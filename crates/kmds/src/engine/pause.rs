@@ -4,10 +4,10 @@
 //! Never decides who is asked instead.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kmds_extract::{ExtractError, Site};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Limits in a row before a site is left alone: one link's must not silence a whole site.
 const LIMITS_IN_A_ROW: u32 = 3;
@@ -33,7 +33,7 @@ impl Refusals {
 
 impl Pauses {
     fn inner(&self) -> MutexGuard<'_, BTreeMap<Site, Refusals>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The site answered as it should.

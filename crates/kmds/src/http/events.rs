@@ -4,7 +4,7 @@
 //! does not read finds the oldest the application still has.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,6 +16,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 use kmds_extract::{Kind, Site, TrackId};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +109,7 @@ impl Watchers {
     }
 
     fn begin(&self, client: Peer) -> Result<Watching, Refusal> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         let place = held.iter().position(|(peer, _)| *peer == client).unwrap_or(held.len());
         if held.get(place).is_some_and(|(_, count)| *count >= self.most) {
             let sentence = format!(
@@ -133,7 +134,7 @@ struct Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if let Some((_, count)) = held.iter_mut().find(|(peer, _)| *peer == self.client) {
             *count -= 1;
         }

@@ -9,9 +9,10 @@ use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -88,7 +89,7 @@ struct Host {
 
 impl Known {
     fn note(&self, host: &str) {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.0.lock();
         hosts.retain(|_, host| host.seen.elapsed() < IDLE);
         let seen = Instant::now();
         hosts.entry(host.to_owned()).and_modify(|known| known.seen = seen).or_insert(Host { seen, ahead: None });
@@ -96,7 +97,7 @@ impl Known {
 
     /// Calls for a connection that is to be opened now; `None` if the host needs none.
     fn expect(&self, host: &str) -> Option<oneshot::Receiver<Call>> {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.0.lock();
         if hosts.get(host).is_some_and(|known| known.seen.elapsed() < IDLE) {
             return None;
         }
@@ -106,7 +107,7 @@ impl Known {
     }
 
     fn take(&self, host: &str) -> Option<oneshot::Sender<Call>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(host)?.ahead.take()
+        self.0.lock().get_mut(host)?.ahead.take()
     }
 
     /// For the client that sends requests: a connection opened ahead goes before a new one.

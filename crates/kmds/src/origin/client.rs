@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT_ENCODING, LOCATION};
@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use kmds_extract::origin::{Challenges, Method, Redirects, Remembered, RenewGuard, ScriptError, Solved};
 use kmds_extract::recipes::{Hosts, Times};
 use kmds_extract::{Origin, OriginError, Page, PageRequest, Recipes, Site};
+use parking_lot::Mutex;
 
 use super::ahead::Clients;
 use super::egress::{Egress, EgressConfig, EgressError};
@@ -123,11 +124,11 @@ impl Client {
 
     /// Stops all requests to `site` until [`Client::reopen`]; `why` is a sentence for the operator.
     pub fn close(&self, site: Site, why: impl Into<String>) {
-        self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(site, why.into());
+        self.shared.closed.lock().insert(site, why.into());
     }
 
     pub fn reopen(&self, site: Site) {
-        self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).remove(&site);
+        self.shared.closed.lock().remove(&site);
     }
 
     /// Why `site` is not asked now: it was closed, or the last check of its outside address closed its way out.
@@ -174,7 +175,7 @@ impl Client {
     }
 
     fn closed_by_hand(&self, site: Site) -> Option<String> {
-        self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
+        self.shared.closed.lock().get(&site).cloned()
     }
 
     fn egress(&self, site: Site) -> &Arc<Egress> {

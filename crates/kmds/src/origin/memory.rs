@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kmds_extract::origin::{Remembered, RenewGuard};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 /// Least time between two writes of the file.
@@ -78,7 +79,7 @@ impl Memory {
     /// Waits until nobody else renews `key`.
     pub(super) async fn renewing(&self, key: &str) -> RenewGuard {
         let lock = {
-            let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut renewals = self.renewals.lock();
             renewals.retain(|_, lock| Arc::strong_count(lock) > 1);
             Arc::clone(renewals.entry(key.to_owned()).or_default())
         };
@@ -101,7 +102,7 @@ impl Memory {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

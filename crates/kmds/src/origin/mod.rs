@@ -19,10 +19,11 @@ pub mod relay;
 pub mod resolver;
 pub mod url;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use kmds_extract::{Recipes, Site};
+use parking_lot::RwLock;
 
 pub use client::{Client, ClientConfig};
 pub use egress::{EgressConfig, EgressError, Family};
@@ -42,11 +43,11 @@ impl SharedRecipes {
 
     #[must_use]
     pub fn current(&self) -> Arc<Recipes> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 
     pub fn replace(&self, recipes: Recipes) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(recipes);
+        *self.0.write() = Arc::new(recipes);
     }
 }
 

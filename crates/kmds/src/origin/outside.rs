@@ -4,9 +4,9 @@
 //! Fails closed: no answer, or one without an address, is as bad as a forbidden address. Never asks a site.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -36,7 +36,7 @@ impl Outside {
 
     /// Why nothing may go out, by the last check.
     pub(super) fn closed(&self) -> Option<String> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.closed.lock().clone()
     }
 
     pub(super) fn decide(&self, verdict: Result<(), String>) {
@@ -46,7 +46,7 @@ impl Outside {
             None if before.is_some() && self.first.initialized() => tracing::info!("the way out is open again"),
             _ => {}
         }
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.closed.lock() = now;
     }
 
     pub(super) fn pause(&self) -> Duration {

@@ -5,9 +5,9 @@
 //! background work takes a moment only when nobody booked it, so it never stands before a person.
 //! Never knows what is asked.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Pace {
             return Ok(());
         }
         let start = {
-            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut free = self.free.lock();
             let now = Instant::now();
             let start = free.map_or(now, |free| free.max(now));
             if start - now > longest {
@@ -43,7 +43,7 @@ impl Pace {
     /// A request was answered just now.
     pub(super) fn answered(&self, apart: Duration) {
         if !apart.is_zero() {
-            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut free = self.free.lock();
             let next = Instant::now() + apart;
             *free = Some(free.map_or(next, |free| free.max(next)));
         }
@@ -57,7 +57,7 @@ impl Pace {
         let _turn = self.background.lock().await;
         loop {
             let start = {
-                let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut free = self.free.lock();
                 let now = Instant::now();
                 match *free {
                     Some(at) if at > now => at,
@@ -129,13 +129,13 @@ mod tests {
                         "person" => pace.book(APART, 5 * APART).await.expect("short wait"),
                         _ => pace.wait_behind(APART).await,
                     }
-                    order.lock().expect("lock").push(who);
+                    order.lock().push(who);
                 })
             })
             .collect();
         for task in tasks {
             task.await.expect("no panic");
         }
-        assert_eq!(*order.lock().expect("lock"), ["person", "person", "person", "background"]);
+        assert_eq!(*order.lock(), ["person", "person", "person", "background"]);
     }
 }

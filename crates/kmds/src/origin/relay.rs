@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kmds_extract::recipes::{Hosts, is_public_name};
+use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -82,7 +83,7 @@ impl Relay {
     /// What was refused first, in a sentence.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
-        self.rules.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.rules.refused.lock().clone()
     }
 }
 
@@ -139,7 +140,7 @@ async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken)
     if server.serve_connection(TokioIo::new(stream), answer).with_upgrades().await.is_err() {
         return;
     }
-    let opened = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let opened = tunnel.lock().take();
     let Some((upgrade, mut onward)) = opened else { return };
     let upgrade: hyper::upgrade::OnUpgrade = upgrade;
     if let Ok(inner) = upgrade.await {
@@ -168,7 +169,7 @@ impl Rules {
             Err(NotOpened::Refused(why)) => {
                 tracing::info!(site = self.site.as_str(), "yt-dlp was kept from an address: {why}");
                 let answer = told(StatusCode::FORBIDDEN, &why);
-                self.refused.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+                self.refused.lock().get_or_insert(why);
                 answer
             }
             Err(NotOpened::Failed(why)) => told(StatusCode::BAD_GATEWAY, &why),
@@ -178,7 +179,7 @@ impl Rules {
     async fn connect(&self, request: Request<Incoming>, tunnel: &Tunnel) -> Result<Response<Body>, NotOpened> {
         let (host, port) = self.wanted(request.uri().authority(), None)?;
         let onward = self.open(&host, port).await?;
-        *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some((hyper::upgrade::on(request), onward));
+        *tunnel.lock() = Some((hyper::upgrade::on(request), onward));
         Ok(Response::new(Either::Right(Full::default())))
     }
 

@@ -4,9 +4,10 @@
 //! touches the drive.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -40,7 +41,7 @@ struct Seat {
 
 impl Seat {
     fn counts(&self, pause: Duration) -> bool {
-        self.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < pause
+        self.read_at.lock().elapsed() < pause
     }
 }
 
@@ -72,7 +73,7 @@ impl InUse {
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // A panic elsewhere leaves the tables consistent: each change is one statement.
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock()
     }
 
     pub(super) fn begin_writing(&self, key: &Key) -> Result<(), StoreError> {
@@ -164,7 +165,7 @@ pub(super) struct ReadHold {
 impl ReadHold {
     /// It reads, and counts again if it did not.
     pub(super) fn reads(&self) {
-        *self.seat.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.seat.read_at.lock() = Instant::now();
     }
 }
 

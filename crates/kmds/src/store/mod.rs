@@ -34,7 +34,7 @@ mod tidy;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,6 +57,7 @@ use catalog::Catalog;
 use error::io;
 use in_use::InUse;
 use layout::Layout;
+use parking_lot::{Mutex, MutexGuard};
 use tidy::Standing;
 
 /// A song's last reader is noted at most so often: eviction needs no finer clock, and the drive no more writes.
@@ -111,7 +112,7 @@ impl Shared {
     /// The catalog, for as long as the guard lives. Waits: never on the runtime's thread.
     fn catalog(&self) -> MutexGuard<'_, Catalog> {
         // A panic in the middle of a change rolled its transaction back.
-        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+        self.catalog.lock()
     }
 
     /// Bytes an ordinary user may still write to the drive; `None` where it does not say.

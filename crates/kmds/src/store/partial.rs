@@ -4,8 +4,9 @@
 //! Hides the channel that carries progress. Never decides what to fetch, never writes: the lease does.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::error::StoreError;
@@ -47,8 +48,8 @@ impl Held {
         *self.lock() = file;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<File>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<Arc<File>>> {
+        self.0.lock()
     }
 }
 

@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use kmds_lab::Lab;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::Person;
@@ -46,7 +47,7 @@ impl Server {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("a list").clone()
+        self.asked.lock().clone()
     }
 }
 
@@ -58,7 +59,7 @@ fn answer(mut client: TcpStream, reply: &Value, audio: &Audio, asked: &Mutex<Vec
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    asked.lock().expect("a list").push(head.clone());
+    asked.lock().push(head.clone());
     // A body that is left unread would reset the connection under the answer.
     let length =
         head.to_ascii_lowercase().split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());

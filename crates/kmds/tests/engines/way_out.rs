@@ -162,10 +162,12 @@ async fn for_a_site_of_ours_yt_dlp_reaches_that_sites_hosts_and_no_other() {
 }
 
 /// Sends whoever asks for a page of another site on to a private address, in the clear.
-async fn misleading(lab: &Lab, to: &'static str) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+async fn misleading(lab: &Lab, to: &'static str) -> (String, Arc<parking_lot::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (url, asked) =
-        (format!("http://{}", listener.local_addr().expect("bound")), Arc::<std::sync::Mutex<Vec<String>>>::default());
+    let (url, asked) = (
+        format!("http://{}", listener.local_addr().expect("bound")),
+        Arc::<parking_lot::Mutex<Vec<String>>>::default(),
+    );
     let (noted, lab) = (Arc::clone(&asked), lab.proxy_url().replace("http://", ""));
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
@@ -174,7 +176,7 @@ async fn misleading(lab: &Lab, to: &'static str) -> (String, Arc<std::sync::Mute
                 let mut head = vec![0; 4096];
                 let size = client.peek(&mut head).await.unwrap_or(0);
                 let line = String::from_utf8_lossy(&head[..size]).lines().next().unwrap_or_default().to_owned();
-                noted.lock().expect("notes").push(line.clone());
+                noted.lock().push(line.clone());
                 if line.starts_with("GET http://clip.elsewhere.example/") {
                     let _ = client.read(&mut head).await;
                     let answer = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
@@ -204,7 +206,7 @@ async fn yt_dlp_does_not_follow_a_public_page_into_the_private_network() {
         let (status, reply) = kmds.fetch(LINK).await;
         assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()), "{to}: {reply}");
         assert!(reply["Reason"].as_str().or(reply["Error"].as_str()).is_some(), "{reply}");
-        let asked = asked.lock().expect("notes").clone();
+        let asked = asked.lock().clone();
         assert!(!asked.is_empty() && asked.iter().all(|line| line.contains("clip.elsewhere.example")), "{asked:?}");
     }
 }

@@ -137,12 +137,12 @@ impl Setup {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the kmds binary starts");
-        let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let log = std::sync::Arc::new(parking_lot::Mutex::new(String::new()));
         let stderr = child.stderr.take().expect("piped");
         let sink = std::sync::Arc::clone(&log);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let mut log = sink.lock().expect("log");
+                let mut log = sink.lock();
                 log.push_str(&line);
                 log.push('\n');
             }
@@ -154,9 +154,8 @@ impl Setup {
                 let _ = sender.send(line);
             }
         });
-        let line = ready.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            panic!("kmds did not get ready:\n{}", log.lock().map(|log| log.clone()).unwrap_or_default())
-        });
+        let line =
+            ready.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("kmds did not get ready:\n{}", log.lock().clone()));
         let url = line.split(" ready on ").nth(1).unwrap_or_else(|| panic!("not the ready line: {line}")).to_owned();
         Kmds { child, url, log, folder: std::sync::Arc::clone(&self.folder), http: http() }
     }
@@ -172,7 +171,7 @@ fn http() -> reqwest::Client {
 pub struct Kmds {
     child: Child,
     pub url: String,
-    log: std::sync::Arc<std::sync::Mutex<String>>,
+    log: std::sync::Arc<parking_lot::Mutex<String>>,
     pub folder: std::sync::Arc<Folder>,
     pub http: reqwest::Client,
 }
@@ -187,7 +186,7 @@ impl Kmds {
     }
 
     pub fn log(&self) -> String {
-        self.log.lock().map(|log| log.clone()).unwrap_or_default()
+        self.log.lock().clone()
     }
 
     pub fn at(&self, path: &str) -> String {

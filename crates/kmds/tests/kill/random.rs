@@ -5,11 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, Song};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::harness::{Kmds, Setup, read};
@@ -103,7 +104,7 @@ async fn survives(kills: u64) {
     kmds.until("no partial file is left", async || kmds.partials().is_empty()).await;
     drive_is_whole(&kmds, &songs, &format!("seed {seed}, at the end"));
     catalog_and_drive_agree(&kmds).await;
-    let told = told.lock().expect("told");
+    let told = told.lock();
     let (sent, twice) = bytes_sent(&lab, &songs);
     println!(
         "| kills | fetches | streams | copies | deletes | ready | failed | bytes sent | sent again | of deleted songs | most allowed | seconds |\n\
@@ -163,7 +164,7 @@ fn name(song: &Song) -> (String, String) {
 
 /// Noted before it is asked for: the kill may come between the deed and the answer.
 fn remove(told: &Mutex<Told>, song: &Song) {
-    let mut told = told.lock().expect("told");
+    let mut told = told.lock();
     told.removed.insert(name(song));
     told.deletes += 1;
     told.deleted_bytes += song.len();
@@ -172,7 +173,7 @@ fn remove(told: &Mutex<Told>, song: &Song) {
 async fn fetch(at: &At, song: &Song, told: &Mutex<Told>, opus: bool) -> Result<Option<Value>, reqwest::Error> {
     let entry = at.fetch(&song.link(), opus).await?;
     if entry.is_some() {
-        let mut told = told.lock().expect("told");
+        let mut told = told.lock();
         told.fetches += 1;
         told.accepted.insert(name(song));
     }
@@ -183,7 +184,7 @@ async fn fetch(at: &At, song: &Song, told: &Mutex<Told>, opus: bool) -> Result<O
 async fn listen(at: &At, song: &Song, told: &Mutex<Told>, leaves_at: Option<usize>) -> Result<(), reqwest::Error> {
     let Some(entry) = fetch(at, song, told, false).await? else { return Ok(()) };
     let heard = at.listen(&entry, leaves_at).await?;
-    told.lock().expect("told").streams += u64::from(!matches!(heard, Heard::Nothing));
+    told.lock().streams += u64::from(!matches!(heard, Heard::Nothing));
     if let Heard::Whole(bytes) = heard {
         assert!(is_whole(song, &bytes), "{}: a clean end after {} bytes", song.link(), bytes.len());
     }
@@ -194,14 +195,14 @@ async fn listen(at: &At, song: &Song, told: &Mutex<Told>, leaves_at: Option<usiz
 async fn copy(at: &At, song: &Song, told: &Mutex<Told>, dice: &mut Dice) -> Result<(), reqwest::Error> {
     let wish = dice.one_of(&["rendition=mp3", "rendition=ogg", "tags=true"]);
     let made = at.copy(song, wish).await?;
-    told.lock().expect("told").copies += u64::from(made);
+    told.lock().copies += u64::from(made);
     Ok(())
 }
 
 /// No song that was accepted is unknown after a start, unless its removal was asked for.
 async fn remembers(kmds: &Kmds, told: &Mutex<Told>, round: u64) {
     let accepted: Vec<_> = {
-        let told = told.lock().expect("told");
+        let told = told.lock();
         told.accepted.iter().filter(|name| !told.removed.contains(*name)).cloned().collect()
     };
     for (site, id) in accepted {
@@ -213,7 +214,7 @@ async fn remembers(kmds: &Kmds, told: &Mutex<Told>, round: u64) {
 /// Waits until every accepted song has its end; how many are ready and failed.
 async fn ends(kmds: &Kmds, told: &Mutex<Told>) -> (usize, usize) {
     let (accepted, removed) = {
-        let told = told.lock().expect("told");
+        let told = told.lock();
         (told.accepted.clone(), told.removed.clone())
     };
     let (mut ready, mut failed) = (0, 0);

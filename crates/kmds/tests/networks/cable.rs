@@ -7,9 +7,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use kmds_lab::Lab;
+use parking_lot::Mutex;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::harness::{Folder, Setup};
@@ -143,14 +144,14 @@ impl Cable {
             let add = format!("ip address add {address}/{bits} dev sites {plain}");
             // It may stand there already, for another name.
             let _ = self.theirs.runs(add.trim());
-            self.hosts.lock().expect("hosts").insert(address.parse().expect("an address"), name.to_owned());
+            self.hosts.lock().insert(address.parse().expect("an address"), name.to_owned());
             writeln!(file, "{address} {name}").expect("written");
         }
     }
 
     /// Who called the hosts of the sites, and from where; not who asked for an address.
     pub fn callers(&self) -> Vec<Caller> {
-        let all = self.callers.lock().expect("callers").clone();
+        let all = self.callers.lock().clone();
         all.into_iter().filter(|caller| caller.host != ADDRESS_PAGE).collect()
     }
 
@@ -167,8 +168,8 @@ impl Cable {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (Ok(from), Ok(to)) = (stream.peer_addr(), stream.local_addr()) else { continue };
                 let (from, to) = (from.ip().to_canonical(), to.ip().to_canonical());
-                let host = hosts.lock().expect("hosts").get(&to).cloned().unwrap_or_default();
-                callers.lock().expect("callers").push(Caller { host: host.clone(), from });
+                let host = hosts.lock().get(&to).cloned().unwrap_or_default();
+                callers.lock().push(Caller { host: host.clone(), from });
                 let proxy = proxy.clone();
                 std::thread::spawn(move || match proxy.is_empty() {
                     true => tell(stream, from),

@@ -8,11 +8,12 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use kmds::origin::{Client, ClientConfig, EgressConfig, SharedRecipes};
 use kmds_extract::Recipes;
+use parking_lot::Mutex;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -198,12 +199,12 @@ impl Scripted {
     }
 
     pub fn asked(&self) -> Vec<Asked> {
-        self.seen.asked.lock().expect("lock").clone()
+        self.seen.asked.lock().clone()
     }
 
     /// Host and the client's address of each connection so far.
     pub fn connections(&self) -> Vec<(String, IpAddr)> {
-        self.seen.connections.lock().expect("lock").clone()
+        self.seen.connections.lock().clone()
     }
 
     pub fn hosts(&self) -> Vec<String> {
@@ -216,7 +217,7 @@ impl Scripted {
     }
 
     pub fn hang_up_on(&self, host: Option<&str>) {
-        *self.seen.hung_up_on.lock().expect("lock") = host.map(str::to_owned);
+        *self.seen.hung_up_on.lock() = host.map(str::to_owned);
     }
 
     pub fn ranges(&self) -> Vec<String> {
@@ -240,15 +241,15 @@ async fn connection(mut stream: TcpStream, acceptor: &TlsAcceptor, script: &Scri
     let Some(connect) = read_request(&mut stream, "").await? else { return Ok(()) };
     let host = connect.url.trim_start_matches("https://").trim_end_matches(":443").to_owned();
     let peer = stream.peer_addr()?.ip();
-    seen.connections.lock().expect("lock").push((host.clone(), peer));
+    seen.connections.lock().push((host.clone(), peer));
     stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?;
     let mut stream = acceptor.accept(stream).await?;
-    if seen.hung_up_on.lock().expect("lock").as_ref() == Some(&host) {
+    if seen.hung_up_on.lock().as_ref() == Some(&host) {
         return stream.shutdown().await;
     }
     while let Some(asked) = read_request(&mut stream, &host).await? {
         let number = {
-            let mut noted = seen.asked.lock().expect("lock");
+            let mut noted = seen.asked.lock();
             noted.push(asked.clone());
             noted.len() - 1
         };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Lab, Site, Song};
+use parking_lot::Mutex;
 
 use super::acts;
 use super::harness::Kmds;
@@ -32,11 +33,11 @@ pub struct World {
 
 impl World {
     pub fn song(&self, dice: &mut Dice) -> Song {
-        dice.one_of(&self.songs.lock().unwrap_or_else(PoisonError::into_inner))
+        dice.one_of(&self.songs.lock())
     }
 
     pub fn list(&self, dice: &mut Dice) -> String {
-        dice.one_of(&self.lists.lock().unwrap_or_else(PoisonError::into_inner))
+        dice.one_of(&self.lists.lock())
     }
 }
 
@@ -110,13 +111,13 @@ fn renew(lab: &Lab, world: &World, number: usize) {
         _ => lab.youtube().video(&format!("{OPUS_ONLY} {number}")).seconds(seconds).opus_only().publish(),
     };
     song.drip_at(1_000_000);
-    let mut songs = world.songs.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut songs = world.songs.lock();
     songs.push(song);
     if songs.len() > SONGS {
         songs.remove(0).let_go();
     }
     if number.is_multiple_of(12) {
-        let mut lists = world.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = world.lists.lock();
         lists.push(match number % 36 {
             0 => lab.youtube().playlist(0).songs(&songs).publish().link(),
             12 => lab.bandcamp().album(4).publish().link(),

@@ -121,18 +121,18 @@ enum End {
 #[derive(Debug)]
 struct Report<'a> {
     show: &'a Show,
-    outcomes: std::sync::Mutex<Vec<(usize, Outcome)>>,
+    outcomes: parking_lot::Mutex<Vec<(usize, Outcome)>>,
 }
 
 impl Report<'_> {
     /// `place`: of the song among all that were asked for.
     fn add(&self, place: usize, outcome: Outcome) {
         self.show.outcome(&outcome);
-        self.outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, outcome));
+        self.outcomes.lock().push((place, outcome));
     }
 
     fn in_order(self) -> Vec<Outcome> {
-        let mut outcomes = self.outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut outcomes = self.outcomes.into_inner();
         outcomes.sort_by_key(|(place, _)| *place);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
@@ -143,7 +143,7 @@ pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
     place::work_folder(&args.output, &work)
         .map_err(|error| format!("{}: {error}; choose a folder that can be written with -o", work.display()))?;
     let show = Show::new(args.quiet, args.json);
-    let report = Report { show: &show, outcomes: std::sync::Mutex::default() };
+    let report = Report { show: &show, outcomes: parking_lot::Mutex::default() };
     let interrupted = match &args.server {
         Some(address) => {
             let server = Server::new(address)?;

@@ -4,8 +4,9 @@
 //! Never decides what happens to a song.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{End, Outcome, Wanted, shown};
 use crate::cli::foot::{self, Foot};
@@ -106,7 +107,7 @@ impl Show {
     }
 
     fn bars(&self) -> Option<MutexGuard<'_, Bars>> {
-        Some(self.bars.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.bars.as_ref()?.lock())
     }
 
     /// A song that will be downloaded.

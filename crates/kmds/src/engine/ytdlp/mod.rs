@@ -11,14 +11,15 @@ pub use about::{About, Runtime};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Form};
 use kmds_extract::recipes::Times;
 use kmds_extract::track::BandcampSource;
 use kmds_extract::{ExtractError, Link, Resolved, Site, Source, Track};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, EgressSettings, YtDlpConfig};
@@ -118,7 +119,7 @@ impl YtDlp {
     /// Why the last run for this site gave nothing.
     #[must_use]
     pub fn trouble(&self, site: Site) -> Option<String> {
-        self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner).get(&site).cloned()
+        self.inner.trouble.lock().get(&site).cloned()
     }
 
     /// Its version, for `kmds doctor`.
@@ -204,7 +205,7 @@ impl YtDlp {
     /// One run; its standard output, a JSON object a line, and whether time cut it short.
     async fn ask(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
         let answer = self.ask_once(ask).await;
-        let mut trouble = self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.inner.trouble.lock();
         match &answer {
             Err(error @ (YtDlpError::Missing { .. } | YtDlpError::TimedOut(_) | YtDlpError::Broken(_))) => {
                 trouble.insert(ask.site, error.to_string());
