@@ -1,7 +1,10 @@
 //! How much memory a piece of code holds at most.
 //!
 //! Owns the allocator of every test that links this crate: the system's, with a sum beside it for each thread.
-#![expect(unsafe_code, reason = "an allocator is an unsafe trait; every call is passed on as it came")]
+#![expect(
+    unsafe_code,
+    reason = "an allocator is an unsafe trait; every call is passed on as it came"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

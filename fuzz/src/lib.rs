@@ -32,7 +32,10 @@ pub fn target_holding(name: &str, free_bytes: usize, one: fn(&[u8])) {
         libfuzzer::run(&arguments, one);
     }
     let seeds = seeds(name);
-    assert!(!seeds.is_empty(), "fuzz/corpus/{name} holds at least one input");
+    assert!(
+        !seeds.is_empty(),
+        "fuzz/corpus/{name} holds at least one input"
+    );
     for (path, input) in seeds {
         let named = Named(&path);
         one.feed(&input);
@@ -51,17 +54,26 @@ impl Target {
     fn feed(self, input: &[u8]) {
         let ((), held_bytes) = counted::most_held(|| (self.one)(input));
         let allowed = self.free_bytes + BYTES_PER_BYTE * input.len();
-        assert!(held_bytes <= allowed, "{} bytes of input took {held_bytes} bytes of memory", input.len());
+        assert!(
+            held_bytes <= allowed,
+            "{} bytes of input took {held_bytes} bytes of memory",
+            input.len()
+        );
     }
 }
 
 /// The corpus of a target, in the order of its names.
 fn seeds(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(name);
     let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();
-    paths.into_iter().filter_map(|path| std::fs::read(&path).ok().map(|input| (path, input))).collect()
+    paths
+        .into_iter()
+        .filter_map(|path| std::fs::read(&path).ok().map(|input| (path, input)))
+        .collect()
 }
 
 /// Says which input it was when the test fails.

@@ -23,7 +23,10 @@ static TARGET: OnceLock<Target> = OnceLock::new();
 /// starts when it needs another one of itself.
 pub(crate) fn run(arguments: &str, one: Target) -> ! {
     let _ = TARGET.set(one);
-    let owned: Vec<CString> = arguments.split_whitespace().filter_map(|word| CString::new(word).ok()).collect();
+    let owned: Vec<CString> = arguments
+        .split_whitespace()
+        .filter_map(|word| CString::new(word).ok())
+        .collect();
     let mut words: Vec<*mut c_char> = owned.iter().map(|word| word.as_ptr().cast_mut()).collect();
     let mut count = c_int::try_from(words.len()).unwrap_or(0);
     words.push(std::ptr::null_mut());
@@ -36,7 +39,11 @@ pub(crate) fn run(arguments: &str, one: Target) -> ! {
 extern "C" fn feed(at: *const u8, bytes: usize) -> c_int {
     let Some(one) = TARGET.get() else { return 0 };
     // SAFETY: libFuzzer hands over `bytes` readable bytes for the length of this call.
-    let input = if bytes == 0 { &[] } else { unsafe { std::slice::from_raw_parts(at, bytes) } };
+    let input = if bytes == 0 {
+        &[]
+    } else {
+        unsafe { std::slice::from_raw_parts(at, bytes) }
+    };
     // A panic must not unwind into C++. libFuzzer keeps the input of an aborted run.
     if std::panic::catch_unwind(|| one.feed(input)).is_err() {
         std::process::abort();

@@ -96,8 +96,14 @@ impl Accept {
 
     /// Opus, in any container, is more welcome than AAC and MP3.
     fn asks_for_opus(&self) -> bool {
-        let opus = [Form::Opus, Form::WebM].iter().filter_map(|form| self.place(*form)).min();
-        let rest = [Form::M4a, Form::Mp3].iter().filter_map(|form| self.place(*form)).min();
+        let opus = [Form::Opus, Form::WebM]
+            .iter()
+            .filter_map(|form| self.place(*form))
+            .min();
+        let rest = [Form::M4a, Form::Mp3]
+            .iter()
+            .filter_map(|form| self.place(*form))
+            .min();
         opus.is_some_and(|opus| rest.is_none_or(|rest| opus < rest))
     }
 }
@@ -127,12 +133,27 @@ pub struct Choice {
 #[must_use]
 pub fn choose(streams: &[Stream], accept: &Accept) -> Vec<Choice> {
     let opus_first = accept.asks_for_opus();
-    let mut choices: Vec<Choice> =
-        streams.iter().map(|stream| Choice { stream: stream.clone(), treatment: treatment(stream, accept) }).collect();
+    let mut choices: Vec<Choice> = streams
+        .iter()
+        .map(|stream| Choice {
+            stream: stream.clone(),
+            treatment: treatment(stream, accept),
+        })
+        .collect();
     choices.sort_by_key(|choice| {
         let stream = &choice.stream;
-        let second_choice_codec = if opus_first { stream.codec != Codec::Opus } else { stream.codec == Codec::Opus };
-        (choice.treatment == Treatment::Convert, stream.muxed, second_choice_codec, order(stream, accept), stream.rank)
+        let second_choice_codec = if opus_first {
+            stream.codec != Codec::Opus
+        } else {
+            stream.codec == Codec::Opus
+        };
+        (
+            choice.treatment == Treatment::Convert,
+            stream.muxed,
+            second_choice_codec,
+            order(stream, accept),
+            stream.rank,
+        )
     });
     choices
 }
@@ -148,12 +169,14 @@ fn order(stream: &Stream, accept: &Accept) -> usize {
 
 fn treatment(stream: &Stream, accept: &Accept) -> Treatment {
     match Form::of(stream.container, stream.codec) {
-        Some(Form::WebM) if stream.codec == Codec::Opus => match (accept.place(Form::WebM), accept.place(Form::Opus)) {
-            (Some(webm), Some(opus)) if opus < webm => Treatment::OpusToOgg,
-            (Some(_), _) => Treatment::Keep,
-            (None, Some(_)) => Treatment::OpusToOgg,
-            (None, None) => Treatment::Convert,
-        },
+        Some(Form::WebM) if stream.codec == Codec::Opus => {
+            match (accept.place(Form::WebM), accept.place(Form::Opus)) {
+                (Some(webm), Some(opus)) if opus < webm => Treatment::OpusToOgg,
+                (Some(_), _) => Treatment::Keep,
+                (None, Some(_)) => Treatment::OpusToOgg,
+                (None, None) => Treatment::Convert,
+            }
+        }
         Some(form) if accept.place(form).is_some() => Treatment::Keep,
         _ => Treatment::Convert,
     }
@@ -197,7 +220,10 @@ mod tests {
 
     fn labels(accept: &[Form]) -> Vec<(String, Treatment)> {
         let accept = Accept::new(accept.iter().copied()).expect("not empty");
-        choose(&offered(), &accept).into_iter().map(|choice| (choice.stream.label, choice.treatment)).collect()
+        choose(&offered(), &accept)
+            .into_iter()
+            .map(|choice| (choice.stream.label, choice.treatment))
+            .collect()
     }
 
     #[test]
@@ -216,14 +242,23 @@ mod tests {
 
     #[test]
     fn opus_asked_for_first_leads_and_is_rewrapped_never_converted() {
-        assert_eq!(labels(&[Form::Opus, Form::M4a])[0], ("WebM Opus 3".to_owned(), Treatment::OpusToOgg));
-        assert_eq!(labels(&[Form::WebM])[0], ("WebM Opus 3".to_owned(), Treatment::Keep));
+        assert_eq!(
+            labels(&[Form::Opus, Form::M4a])[0],
+            ("WebM Opus 3".to_owned(), Treatment::OpusToOgg)
+        );
+        assert_eq!(
+            labels(&[Form::WebM])[0],
+            ("WebM Opus 3".to_owned(), Treatment::Keep)
+        );
         assert_eq!(labels(&[Form::WebM, Form::Opus])[0].1, Treatment::Keep);
     }
 
     #[test]
     fn opus_merely_playable_does_not_lead() {
-        assert_eq!(labels(&[Form::M4a, Form::Mp3, Form::Opus])[0].0, "Mp4 Aac 0");
+        assert_eq!(
+            labels(&[Form::M4a, Form::Mp3, Form::Opus])[0].0,
+            "Mp4 Aac 0"
+        );
     }
 
     #[test]
@@ -233,6 +268,10 @@ mod tests {
 
     #[test]
     fn a_client_that_plays_nothing_offered_gets_a_conversion() {
-        assert!(labels(&[Form::Ogg]).iter().all(|(_, treatment)| *treatment == Treatment::Convert));
+        assert!(
+            labels(&[Form::Ogg])
+                .iter()
+                .all(|(_, treatment)| *treatment == Treatment::Convert)
+        );
     }
 }

@@ -163,29 +163,58 @@ pub enum ExtractError {
     /// The site's last word about this song or list: private, deleted, paid, blocked … `kind` says which.
     /// `reason` is a whole sentence; `title` is there when the site told it all the same.
     #[error("{site}: {reason}")]
-    Refused { site: Site, kind: Kind, reason: String, title: Option<String> },
+    Refused {
+        site: Site,
+        kind: Kind,
+        reason: String,
+        title: Option<String>,
+    },
 
     /// Withheld from our native client only (made for kids …): the metadata is known, another engine may have the audio.
     #[error("{site} withholds this from our client: {reason}")]
-    Withheld { site: Site, reason: String, title: Option<String> },
+    Withheld {
+        site: Site,
+        reason: String,
+        title: Option<String>,
+    },
 
     #[error("{site} wants proof of a human from this address; use another address, or give yt-dlp cookies{}", after(.retry_after))]
-    BotCheck { site: Site, retry_after: Option<Duration> },
+    BotCheck {
+        site: Site,
+        retry_after: Option<Duration>,
+    },
 
     #[error("{site} limits requests from this address{}", after(.retry_after))]
-    RateLimited { site: Site, retry_after: Option<Duration> },
+    RateLimited {
+        site: Site,
+        retry_after: Option<Duration>,
+    },
 
     /// What came back is no longer what we know how to read.
     #[error("{site} changed: its {page} has no usable `{field}`; update KMDS, or report the link")]
-    PageChanged { site: Site, page: &'static str, field: &'static str },
+    PageChanged {
+        site: Site,
+        page: &'static str,
+        field: &'static str,
+    },
 
     /// The site refused the request itself (401, 403) and a fresh session did not help.
-    #[error("{site} refused our request for its {page} (HTTP {status}); try another address, or later")]
-    OriginRefused { site: Site, page: &'static str, status: u16 },
+    #[error(
+        "{site} refused our request for its {page} (HTTP {status}); try another address, or later"
+    )]
+    OriginRefused {
+        site: Site,
+        page: &'static str,
+        status: u16,
+    },
 
     /// The site failed (5xx, cut answers, an unreachable host), after retries.
     #[error("{site} failed to answer for its {page}: {reason}; try again later")]
-    OriginFailed { site: Site, page: &'static str, reason: String },
+    OriginFailed {
+        site: Site,
+        page: &'static str,
+        reason: String,
+    },
 
     /// The operator's rules keep us from asking the site now, and any other engine too.
     #[error("{site} is not asked: {reason}")]
@@ -200,7 +229,9 @@ pub enum ExtractError {
 }
 
 fn after(wait: &Option<Duration>) -> String {
-    wait.map_or_else(String::new, |wait| format!("; try again in {} s", wait.as_secs().max(1)))
+    wait.map_or_else(String::new, |wait| {
+        format!("; try again in {} s", wait.as_secs().max(1))
+    })
 }
 
 impl ExtractError {
@@ -214,7 +245,9 @@ impl ExtractError {
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::PageChanged { .. } => Kind::PageChanged,
             Self::OriginRefused { .. } => Kind::OriginRefused,
-            Self::OriginFailed { .. } | Self::Closed { .. } | Self::StreamGone { .. } => Kind::OriginFailed,
+            Self::OriginFailed { .. } | Self::Closed { .. } | Self::StreamGone { .. } => {
+                Kind::OriginFailed
+            }
             Self::Timeout { .. } => Kind::Timeout,
         }
     }
@@ -222,7 +255,9 @@ impl ExtractError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::BotCheck { retry_after, .. } | Self::RateLimited { retry_after, .. } => *retry_after,
+            Self::BotCheck { retry_after, .. } | Self::RateLimited { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }

@@ -33,7 +33,10 @@ pub struct Resource {
 impl std::fmt::Debug for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = self.url.split('?').next().unwrap_or_default();
-        f.debug_struct("Resource").field("url", &shown).field("range", &self.range).finish()
+        f.debug_struct("Resource")
+            .field("url", &shown)
+            .field("range", &self.range)
+            .finish()
     }
 }
 
@@ -63,13 +66,23 @@ impl MediaPlaylist {
     /// See [`HlsError`].
     pub fn parse(text: &str, base: &str) -> Result<Self, HlsError> {
         let base = Url::parse(base).map_err(|_| HlsError::NotAPlaylist)?;
-        let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim).enumerate();
-        if !lines.next().is_some_and(|(_, first)| first == "#EXTM3U" || first.starts_with("#EXTM3U ")) {
+        let mut lines = text
+            .strip_prefix('\u{feff}')
+            .unwrap_or(text)
+            .lines()
+            .map(str::trim)
+            .enumerate();
+        if !lines
+            .next()
+            .is_some_and(|(_, first)| first == "#EXTM3U" || first.starts_with("#EXTM3U "))
+        {
             return Err(HlsError::NotAPlaylist);
         }
         let mut reader = Reader::new(base);
         for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            reader.line(line).map_err(|problem| problem.unwrap_or(HlsError::Line(index + 1)))?;
+            reader
+                .line(line)
+                .map_err(|problem| problem.unwrap_or(HlsError::Line(index + 1)))?;
         }
         if !reader.ended {
             return Err(HlsError::Unfinished);
@@ -77,7 +90,10 @@ impl MediaPlaylist {
         if reader.segments.is_empty() {
             return Err(HlsError::NotAPlaylist);
         }
-        Ok(Self { init: reader.init, segments: reader.segments })
+        Ok(Self {
+            init: reader.init,
+            segments: reader.segments,
+        })
     }
 
     #[must_use]
@@ -102,19 +118,32 @@ type Step = Result<(), Option<HlsError>>;
 
 impl Reader {
     const fn new(base: Url) -> Self {
-        Self { base, init: None, segments: Vec::new(), length: None, range: None, ended: false }
+        Self {
+            base,
+            init: None,
+            segments: Vec::new(),
+            length: None,
+            range: None,
+            ended: false,
+        }
     }
 
     fn line(&mut self, line: &str) -> Step {
         let Some(tag) = line.strip_prefix("#EXT") else {
-            return if line.starts_with('#') { Ok(()) } else { self.segment(line) };
+            return if line.starts_with('#') {
+                Ok(())
+            } else {
+                self.segment(line)
+            };
         };
         let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
         match name {
             "INF" => self.length = Some(seconds(value).ok_or(None)?),
             "-X-BYTERANGE" => self.range = Some(byte_range(value).ok_or(None)?),
             "-X-MAP" => self.map(value)?,
-            "-X-KEY" if attribute(value, "METHOD").as_deref() != Some("NONE") => return Err(Some(HlsError::Encrypted)),
+            "-X-KEY" if attribute(value, "METHOD").as_deref() != Some("NONE") => {
+                return Err(Some(HlsError::Encrypted));
+            }
             "-X-ENDLIST" => self.ended = true,
             "-X-STREAM-INF" | "-X-I-FRAME-STREAM-INF" | "-X-MEDIA" | "-X-SESSION-KEY" => {
                 return Err(Some(HlsError::Master));
@@ -138,7 +167,9 @@ impl Reader {
         };
         let map = Resource { url, range };
         // One initialisation part fits one file; a repeated one is the same part.
-        if self.init.as_ref().is_some_and(|have| *have != map) || (self.init.is_none() && !self.segments.is_empty()) {
+        if self.init.as_ref().is_some_and(|have| *have != map)
+            || (self.init.is_none() && !self.segments.is_empty())
+        {
             return Err(None);
         }
         self.init = Some(map);
@@ -155,7 +186,11 @@ impl Reader {
             Some((length, Some(first))) => Some((first, length)),
             Some((length, None)) => {
                 // Goes on where the segment before ended, which must be of the same resource (RFC 8216, 4.3.2.2).
-                let before = self.segments.last().filter(|before| before.at.url == url).and_then(|b| b.at.range);
+                let before = self
+                    .segments
+                    .last()
+                    .filter(|before| before.at.url == url)
+                    .and_then(|b| b.at.range);
                 let (first, done) = before.ok_or(None)?;
                 Some((first.checked_add(done).ok_or(None)?, length))
             }
@@ -164,20 +199,30 @@ impl Reader {
         if range.is_some_and(|(first, length)| first.checked_add(length).is_none()) {
             return Err(None);
         }
-        self.segments.push(Segment { at: Resource { url, range }, duration });
+        self.segments.push(Segment {
+            at: Resource { url, range },
+            duration,
+        });
         Ok(())
     }
 
     fn absolute(&self, reference: &str) -> Result<String, Option<HlsError>> {
         let url = self.base.join(reference).map_err(|_| None)?;
-        if url.scheme() == "https" && url.has_host() { Ok(url.into()) } else { Err(None) }
+        if url.scheme() == "https" && url.has_host() {
+            Ok(url.into())
+        } else {
+            Err(None)
+        }
     }
 }
 
 /// `10.0078,title`.
 fn seconds(value: &str) -> Option<Duration> {
     let number: f64 = value.split(',').next()?.trim().parse().ok()?;
-    (0.0..=MAX_SEGMENT_SECONDS).contains(&number).then(|| Duration::try_from_secs_f64(number).ok()).flatten()
+    (0.0..=MAX_SEGMENT_SECONDS)
+        .contains(&number)
+        .then(|| Duration::try_from_secs_f64(number).ok())
+        .flatten()
 }
 
 /// `length[@first]`; a length of nothing is broken.
@@ -214,8 +259,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BASE: &str =
-        "https://playback.media-streaming.soundcloud.cloud/k/aac_160k/u/playlist.m3u8?Policy=p&Signature=s";
+    const BASE: &str = "https://playback.media-streaming.soundcloud.cloud/k/aac_160k/u/playlist.m3u8?Policy=p&Signature=s";
 
     fn read(text: &str) -> Result<MediaPlaylist, HlsError> {
         MediaPlaylist::parse(text, BASE)
@@ -231,9 +275,25 @@ mod tests {
         ))
         .expect("reads");
         let folder = "https://playback.media-streaming.soundcloud.cloud/k/aac_160k/u/";
-        assert_eq!(playlist.init, Some(Resource { url: format!("{folder}init.mp4?a=1,2"), range: None }));
-        let urls: Vec<&str> = playlist.segments.iter().map(|segment| segment.at.url.as_str()).collect();
-        assert_eq!(urls, [&*format!("{folder}data000.m4s?sig=1"), "https://cf-hls-media.sndcdn.com/x/data001.m4s"]);
+        assert_eq!(
+            playlist.init,
+            Some(Resource {
+                url: format!("{folder}init.mp4?a=1,2"),
+                range: None
+            })
+        );
+        let urls: Vec<&str> = playlist
+            .segments
+            .iter()
+            .map(|segment| segment.at.url.as_str())
+            .collect();
+        assert_eq!(
+            urls,
+            [
+                &*format!("{folder}data000.m4s?sig=1"),
+                "https://cf-hls-media.sndcdn.com/x/data001.m4s"
+            ]
+        );
         assert_eq!(playlist.duration(), Duration::from_secs_f64(12.5078));
     }
 
@@ -244,7 +304,11 @@ mod tests {
         )
         .expect("reads");
         assert_eq!(playlist.init.and_then(|init| init.range), Some((0, 954)));
-        let ranges: Vec<_> = playlist.segments.iter().map(|segment| segment.at.range).collect();
+        let ranges: Vec<_> = playlist
+            .segments
+            .iter()
+            .map(|segment| segment.at.range)
+            .collect();
         assert_eq!(ranges, [Some((954, 100)), Some((1054, 50))]);
     }
 
@@ -256,36 +320,98 @@ mod tests {
             (String::new(), HlsError::NotAPlaylist),
             ("<html>".to_owned(), HlsError::NotAPlaylist),
             (format!("#EXTM3U\n{end}"), HlsError::NotAPlaylist),
-            ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n".to_owned(), HlsError::Master),
-            ("#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"x\"\n".to_owned(), HlsError::Master),
-            (format!("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n{segment}{end}"), HlsError::Encrypted),
-            (format!("#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES-CTR\n{segment}{end}"), HlsError::Encrypted),
-            (format!("#EXTM3U\n#EXT-X-KEY:\n{segment}{end}"), HlsError::Encrypted),
+            (
+                "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n".to_owned(),
+                HlsError::Master,
+            ),
+            (
+                "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"x\"\n".to_owned(),
+                HlsError::Master,
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n{segment}{end}"),
+                HlsError::Encrypted,
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES-CTR\n{segment}{end}"),
+                HlsError::Encrypted,
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-KEY:\n{segment}{end}"),
+                HlsError::Encrypted,
+            ),
             (format!("#EXTM3U\n{segment}"), HlsError::Unfinished),
             (format!("#EXTM3U\nx\n{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n#EXTINF:soon,\nx\n{end}"), HlsError::Line(2)),
+            (
+                format!("#EXTM3U\n#EXTINF:soon,\nx\n{end}"),
+                HlsError::Line(2),
+            ),
             (format!("#EXTM3U\n#EXTINF:-1,\nx\n{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n#EXTINF:NaN,\nx\n{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n#EXTINF:1e9,\nx\n{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n#EXTINF:1,\nhttp://cf-hls-media.sndcdn.com/x\n{end}"), HlsError::Line(3)),
-            (format!("#EXTM3U\n#EXTINF:1,\nfile:///x\n{end}"), HlsError::Line(3)),
-            (format!("#EXTM3U\n#EXT-X-MAP:BYTERANGE=\"1@0\"\n{segment}{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n#EXT-X-MAP:URI=\"a\"\n{segment}#EXT-X-MAP:URI=\"b\"\n{end}"), HlsError::Line(5)),
-            (format!("#EXTM3U\n#EXT-X-BYTERANGE:5\n{segment}{end}"), HlsError::Line(4)),
-            (format!("#EXTM3U\n#EXT-X-BYTERANGE:2@{}\n{segment}{end}", u64::MAX), HlsError::Line(4)),
-            (format!("#EXTM3U\n#EXT-X-BYTERANGE:0@0\n{segment}{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n#EXT-X-GAP\n{segment}{end}"), HlsError::Line(2)),
-            (format!("#EXTM3U\n{}{end}", segment.repeat(MAX_SEGMENTS + 1)), HlsError::Line(2 * MAX_SEGMENTS + 3)),
+            (
+                format!("#EXTM3U\n#EXTINF:NaN,\nx\n{end}"),
+                HlsError::Line(2),
+            ),
+            (
+                format!("#EXTM3U\n#EXTINF:1e9,\nx\n{end}"),
+                HlsError::Line(2),
+            ),
+            (
+                format!("#EXTM3U\n#EXTINF:1,\nhttp://cf-hls-media.sndcdn.com/x\n{end}"),
+                HlsError::Line(3),
+            ),
+            (
+                format!("#EXTM3U\n#EXTINF:1,\nfile:///x\n{end}"),
+                HlsError::Line(3),
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-MAP:BYTERANGE=\"1@0\"\n{segment}{end}"),
+                HlsError::Line(2),
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-MAP:URI=\"a\"\n{segment}#EXT-X-MAP:URI=\"b\"\n{end}"),
+                HlsError::Line(5),
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-BYTERANGE:5\n{segment}{end}"),
+                HlsError::Line(4),
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-BYTERANGE:2@{}\n{segment}{end}", u64::MAX),
+                HlsError::Line(4),
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-BYTERANGE:0@0\n{segment}{end}"),
+                HlsError::Line(2),
+            ),
+            (
+                format!("#EXTM3U\n#EXT-X-GAP\n{segment}{end}"),
+                HlsError::Line(2),
+            ),
+            (
+                format!("#EXTM3U\n{}{end}", segment.repeat(MAX_SEGMENTS + 1)),
+                HlsError::Line(2 * MAX_SEGMENTS + 3),
+            ),
         ];
         for (text, expected) in table {
-            assert_eq!(read(&text), Err(expected), "{}", text.get(..80).unwrap_or(&text));
+            assert_eq!(
+                read(&text),
+                Err(expected),
+                "{}",
+                text.get(..80).unwrap_or(&text)
+            );
         }
     }
 
     #[test]
     fn printing_a_playlist_hides_signatures() {
-        let shown = format!("{:?}", read("#EXTM3U\n#EXTINF:1,\nx?Signature=secret\n#EXT-X-ENDLIST"));
-        assert!(shown.contains("/u/x") && !shown.contains("secret"), "{shown}");
+        let shown = format!(
+            "{:?}",
+            read("#EXTM3U\n#EXTINF:1,\nx?Signature=secret\n#EXT-X-ENDLIST")
+        );
+        assert!(
+            shown.contains("/u/x") && !shown.contains("secret"),
+            "{shown}"
+        );
     }
 
     proptest! {

@@ -35,7 +35,8 @@ fn typed<T: DeserializeOwned>(mended: &str) -> Result<T, Error> {
     serde_json::from_str(mended).or_else(|_| {
         // A field that stands there twice is an error to a type; of a value, the last one counts.
         let value: Value = serde_json::from_str(mended)?;
-        T::deserialize(value).map_err(|error| Error::custom(format!("not the JSON we read: {error}")))
+        T::deserialize(value)
+            .map_err(|error| Error::custom(format!("not the JSON we read: {error}")))
     })
 }
 
@@ -47,12 +48,20 @@ fn mend(text: &str) -> Option<(String, &str)> {
     while let Some(next) = rest.chars().next() {
         // What is too deep is walked over, not kept.
         let mut dropped = String::new();
-        let kept = if depth > DEEPEST { &mut dropped } else { &mut out };
+        let kept = if depth > DEEPEST {
+            &mut dropped
+        } else {
+            &mut out
+        };
         match next {
             '"' => rest = string(rest.get(1..)?, kept)?,
             '{' | '[' => {
                 depth += 1;
-                kept.push_str(if depth > DEEPEST { "null" } else { rest.get(..1)? });
+                kept.push_str(if depth > DEEPEST {
+                    "null"
+                } else {
+                    rest.get(..1)?
+                });
                 rest = rest.get(1..)?;
                 continue;
             }
@@ -74,7 +83,9 @@ fn mend(text: &str) -> Option<(String, &str)> {
                 continue;
             }
             _ => {
-                let end = rest.find(|c: char| c.is_ascii_whitespace() || "{}[],:\"".contains(c)).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| c.is_ascii_whitespace() || "{}[],:\"".contains(c))
+                    .unwrap_or(rest.len());
                 let (word, after) = rest.split_at_checked(end)?;
                 let broken = serde_json::from_str::<Value>(word).is_err();
                 // A text that starts with a broken word is another kind of page.
@@ -105,14 +116,20 @@ fn string<'a>(mut rest: &'a str, out: &mut String) -> Option<&'a str> {
                 out.push('"');
                 return rest.get(1..);
             }
-            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {
+            [
+                b'\\',
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+                ..,
+            ] => {
                 out.push_str(rest.get(..2)?);
                 rest = rest.get(2..)?;
             }
             [b'\\', b'u', ..] => match unit(rest) {
                 Some(high @ 0xD800..=0xDBFF) => {
                     let low = unit(rest.get(6..)?).filter(|low| (0xDC00..=0xDFFF).contains(low));
-                    let whole = low.and_then(|low| char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00)));
+                    let whole = low.and_then(|low| {
+                        char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+                    });
                     out.push(whole.unwrap_or(REPLACED));
                     rest = rest.get(if whole.is_some() { 12 } else { 6 }..)?;
                 }
@@ -143,7 +160,11 @@ fn string<'a>(mut rest: &'a str, out: &mut String) -> Option<&'a str> {
 /// The code unit of `\uXXXX` at the start of a text.
 fn unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
-    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -178,22 +199,44 @@ mod tests {
             (&objects, json!(null)),
             (&deep(100_000), json!(null)),
         ] {
-            let text = format!(r#"{{"id": 7, "odd": {broken}, "list": [{broken}, 1], "last": "\ud83d\ude00"}}"#);
-            let read: Value = read(text.as_bytes()).unwrap_or_else(|error| panic!("{broken:.20}: {error}"));
-            assert_eq!((&read["id"], &read["list"][1], &read["last"]), (&json!(7), &json!(1), &json!("\u{1f600}")));
+            let text = format!(
+                r#"{{"id": 7, "odd": {broken}, "list": [{broken}, 1], "last": "\ud83d\ude00"}}"#
+            );
+            let read: Value =
+                read(text.as_bytes()).unwrap_or_else(|error| panic!("{broken:.20}: {error}"));
+            assert_eq!(
+                (&read["id"], &read["list"][1], &read["last"]),
+                (&json!(7), &json!(1), &json!("\u{1f600}"))
+            );
             if broken.len() < 1_000 {
-                assert_eq!((&read["odd"], &read["list"][0]), (&reads_as, &reads_as), "{broken}");
+                assert_eq!(
+                    (&read["odd"], &read["list"][0]),
+                    (&reads_as, &reads_as),
+                    "{broken}"
+                );
             }
         }
     }
 
     #[test]
     fn marks_foreign_bytes_and_names_are_mended_too() {
-        assert_eq!(read::<Value>(b"\xef\xbb\xbf{\"a\": 1}\r\n").expect("JSON"), json!({"a": 1}));
+        assert_eq!(
+            read::<Value>(b"\xef\xbb\xbf{\"a\": 1}\r\n").expect("JSON"),
+            json!({"a": 1})
+        );
         // Half a pair as bytes, as some programs write it.
-        assert_eq!(read::<Value>(b"[\"a\xed\xa0\xbd\xff\", 2]").expect("JSON")[1], json!(2));
-        assert_eq!(read::<Value>(br#"{"\ud83d": 1, "b": 2}"#).expect("JSON"), json!({"\u{fffd}": 1, "b": 2}));
-        assert_eq!(first("[1, {\"a\": \"]\\udc00\"}];</script>"), Some(json!([1, {"a": "]\u{fffd}"}])));
+        assert_eq!(
+            read::<Value>(b"[\"a\xed\xa0\xbd\xff\", 2]").expect("JSON")[1],
+            json!(2)
+        );
+        assert_eq!(
+            read::<Value>(br#"{"\ud83d": 1, "b": 2}"#).expect("JSON"),
+            json!({"\u{fffd}": 1, "b": 2})
+        );
+        assert_eq!(
+            first("[1, {\"a\": \"]\\udc00\"}];</script>"),
+            Some(json!([1, {"a": "]\u{fffd}"}]))
+        );
     }
 
     #[test]
@@ -202,7 +245,8 @@ mod tests {
         struct Song {
             title: String,
         }
-        let song: Song = read(br#"{"title": "one", "title": "two", "x": "\udc00"}"#).expect("a song");
+        let song: Song =
+            read(br#"{"title": "one", "title": "two", "x": "\udc00"}"#).expect("a song");
         assert_eq!(song.title, "two");
     }
 
@@ -228,7 +272,10 @@ mod tests {
             "[\"\\ud83d\" 1]",
             "]",
         ] {
-            assert!(read::<Value>(text.as_bytes()).is_err_and(|error| !error.to_string().is_empty()), "{text}");
+            assert!(
+                read::<Value>(text.as_bytes()).is_err_and(|error| !error.to_string().is_empty()),
+                "{text}"
+            );
         }
     }
 
@@ -241,7 +288,12 @@ mod tests {
             let text = String::from_utf8_lossy(input);
             let mended = mend(&text);
             if let Some((mended, rest)) = &mended {
-                assert!(mended.len() <= 4 * text.len(), "{} of {}", mended.len(), text.len());
+                assert!(
+                    mended.len() <= 4 * text.len(),
+                    "{} of {}",
+                    mended.len(),
+                    text.len()
+                );
                 assert!(text.ends_with(rest));
             }
             let Ok(strict) = strict else { return };

@@ -44,7 +44,11 @@ pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Rest, Site, Source
 /// the songs of a YouTube list carry none until [`refresh`] asks for them.
 /// # Errors
 /// See [`ExtractError`]; a list with some playable songs is no error.
-pub async fn resolve(link: &Link, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+pub async fn resolve(
+    link: &Link,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Resolved, ExtractError> {
     match link {
         Link::YouTube(at) => youtube::resolve(at, origin, recipes).await,
         Link::SoundCloud(at) => soundcloud::resolve(at, origin, recipes).await,
@@ -81,10 +85,14 @@ pub async fn refresh(
     match source {
         Source::YouTube { video } => Ok(youtube::refresh(video, origin, recipes).await?.into()),
         Source::SoundCloud { id, secret } => {
-            Ok(soundcloud::refresh(*id, secret.as_deref(), origin, recipes).await?.into())
+            Ok(soundcloud::refresh(*id, secret.as_deref(), origin, recipes)
+                .await?
+                .into())
         }
         Source::Bandcamp(at) => bandcamp::refresh(at, lack, origin, recipes).await,
-        Source::Other { .. } => Err(ExtractError::UnsupportedLink { reason: "only yt-dlp reads this link".to_owned() }),
+        Source::Other { .. } => Err(ExtractError::UnsupportedLink {
+            reason: "only yt-dlp reads this link".to_owned(),
+        }),
     }
 }
 
@@ -92,7 +100,11 @@ pub async fn refresh(
 /// Streams that can be fetched already come back as they are, without a request.
 /// # Errors
 /// [`ExtractError::StreamGone`] when this encoding is switched off (take the next one); else see [`ExtractError`].
-pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) -> Result<Stream, ExtractError> {
+pub async fn locate(
+    stream: &Stream,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Stream, ExtractError> {
     match &stream.delivery {
         Delivery::Asked { .. } => soundcloud::locate(stream, origin, recipes).await,
         Delivery::File { .. } | Delivery::Hls { .. } => Ok(stream.clone()),
@@ -105,7 +117,11 @@ pub fn all_gone(track: &Track) -> ExtractError {
     let site = track.id.site();
     if let Some(reason) = &track.withheld {
         let title = Some(track.title.clone());
-        return ExtractError::Withheld { site, reason: reason.clone(), title };
+        return ExtractError::Withheld {
+            site,
+            reason: reason.clone(),
+            title,
+        };
     }
     match site {
         Site::SoundCloud => soundcloud::all_gone(track),

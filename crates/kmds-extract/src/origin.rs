@@ -63,7 +63,11 @@ impl PageRequest {
 
     #[must_use]
     pub fn post(site: Site, page: &'static str, url: String, body: Vec<u8>) -> Self {
-        Self { method: Method::Post, body: Some(body), ..Self::get(site, page, url) }
+        Self {
+            method: Method::Post,
+            body: Some(body),
+            ..Self::get(site, page, url)
+        }
     }
 
     #[must_use]
@@ -93,7 +97,10 @@ pub struct Page {
 impl Page {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text; invalid UTF-8 is replaced, since pages are read leniently.
@@ -117,8 +124,15 @@ pub fn retry_after(value: &str, now_unix: u64) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let until = httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    until.as_secs().checked_sub(now_unix).filter(|wait| *wait > 0).map(Duration::from_secs)
+    let until = httpdate::parse_http_date(value)
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    until
+        .as_secs()
+        .checked_sub(now_unix)
+        .filter(|wait| *wait > 0)
+        .map(Duration::from_secs)
 }
 
 /// No answer at all, after the implementation's own retries.
@@ -148,10 +162,17 @@ impl OriginError {
         match self {
             Self::Timeout => ExtractError::Timeout { site, page },
             Self::Failed(reason) => ExtractError::OriginFailed { site, page, reason },
-            Self::TooLarge(_) => ExtractError::PageChanged { site, page, field: "body of sensible size" },
+            Self::TooLarge(_) => ExtractError::PageChanged {
+                site,
+                page,
+                field: "body of sensible size",
+            },
             Self::NotAllowed(reason) => ExtractError::OriginFailed { site, page, reason },
             Self::Closed(reason) => ExtractError::Closed { site, reason },
-            Self::Wait(wait) => ExtractError::RateLimited { site, retry_after: Some(wait) },
+            Self::Wait(wait) => ExtractError::RateLimited {
+                site,
+                retry_after: Some(wait),
+            },
         }
     }
 }
@@ -209,15 +230,27 @@ pub trait Origin: Sync {
     }
 
     /// Keeps the text of the player script `player`, and reads it: its signature timestamp. Never in this process.
-    fn keep_script(&self, player: &str, text: Vec<u8>) -> impl Future<Output = Result<u32, ScriptError>> + Send {
+    fn keep_script(
+        &self,
+        player: &str,
+        text: Vec<u8>,
+    ) -> impl Future<Output = Result<u32, ScriptError>> + Send {
         let _ = (player, text);
-        std::future::ready(Err(ScriptError("nothing here runs a player script".to_owned())))
+        std::future::ready(Err(ScriptError(
+            "nothing here runs a player script".to_owned(),
+        )))
     }
 
     /// Lets the script that is kept solve `challenges`. Never in this process.
-    fn solve(&self, player: &str, challenges: Challenges) -> impl Future<Output = Result<Solved, ScriptError>> + Send {
+    fn solve(
+        &self,
+        player: &str,
+        challenges: Challenges,
+    ) -> impl Future<Output = Result<Solved, ScriptError>> + Send {
         let _ = (player, challenges);
-        std::future::ready(Err(ScriptError("nothing here runs a player script".to_owned())))
+        std::future::ready(Err(ScriptError(
+            "nothing here runs a player script".to_owned(),
+        )))
     }
 
     /// Waits, where the notes ask for a pause inside one resolve. At most 5 s.
@@ -264,7 +297,11 @@ mod tests {
             ("", None),
             ("99999999999999999999999", None),
         ] {
-            assert_eq!(retry_after(value, now), seconds.map(Duration::from_secs), "{value}");
+            assert_eq!(
+                retry_after(value, now),
+                seconds.map(Duration::from_secs),
+                "{value}"
+            );
         }
     }
 }

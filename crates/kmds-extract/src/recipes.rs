@@ -88,15 +88,26 @@ pub struct Hosts {
 }
 
 /// Last labels of names that mean something in private networks only.
-const PRIVATE_SUFFIXES: [&str; 9] =
-    ["localhost", "local", "internal", "intranet", "private", "lan", "home", "corp", "arpa"];
+const PRIVATE_SUFFIXES: [&str; 9] = [
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "private",
+    "lan",
+    "home",
+    "corp",
+    "arpa",
+];
 
 /// Whether a host is a name that can stand for a public site: several labels, none of the private networks' own.
 /// `host` in lower case, as a URL parser leaves it; addresses are no names.
 #[must_use]
 pub fn is_public_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let Some((front, last)) = host.rsplit_once('.') else { return false };
+    let Some((front, last)) = host.rsplit_once('.') else {
+        return false;
+    };
     let is_name = last.bytes().any(|byte| byte.is_ascii_alphabetic());
     is_name && !front.is_empty() && !PRIVATE_SUFFIXES.contains(&last)
 }
@@ -297,22 +308,32 @@ impl Recipes {
     /// Never in a released build: a test reads the built-in file.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::over_built_in("").expect("the built-in recipes are valid").0
+        Self::over_built_in("")
+            .expect("the built-in recipes are valid")
+            .0
     }
 
     /// Lays `text` over the built-in recipes. Also returns the keys nobody knows, for a warning.
     /// # Errors
     /// Broken TOML, or a value of the wrong type or out of bounds.
     pub fn over_built_in(text: &str) -> Result<(Self, Vec<String>), RecipesError> {
-        let mut table: toml::Table = BUILT_IN.parse().map_err(|error| RecipesError::Syntax(format!("{error}")))?;
-        let theirs: toml::Table = text.parse().map_err(|error| RecipesError::Syntax(format!("{error}")))?;
+        let mut table: toml::Table = BUILT_IN
+            .parse()
+            .map_err(|error| RecipesError::Syntax(format!("{error}")))?;
+        let theirs: toml::Table = text
+            .parse()
+            .map_err(|error| RecipesError::Syntax(format!("{error}")))?;
         let mut unknown = Vec::new();
         lay_over(&mut table, theirs, "", &mut unknown);
         if let Some(key) = not_a_number(&table, "") {
-            return Err(RecipesError::Value { key, why: "must be a number".to_owned() });
+            return Err(RecipesError::Value {
+                key,
+                why: "must be a number".to_owned(),
+            });
         }
-        let recipes: Self =
-            table.try_into().map_err(|error: toml::de::Error| RecipesError::Syntax(error.to_string()))?;
+        let recipes: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| RecipesError::Syntax(error.to_string()))?;
         recipes.check()?;
         Ok((recipes, unknown))
     }
@@ -347,7 +368,12 @@ impl Recipes {
     }
 
     fn check(&self) -> Result<(), RecipesError> {
-        let bad = |key: &str, why: &str| Err(RecipesError::Value { key: key.to_owned(), why: why.to_owned() });
+        let bad = |key: &str, why: &str| {
+            Err(RecipesError::Value {
+                key: key.to_owned(),
+                why: why.to_owned(),
+            })
+        };
         let y = &self.youtube;
         if y.identities.iter().all(|identity| identity.off) {
             return bad("youtube.identities", "none is on");
@@ -355,7 +381,10 @@ impl Recipes {
         if !(1..=y.most_range_bytes).contains(&y.first_range_bytes)
             || !(1..=y.most_range_bytes).contains(&y.range_bytes)
         {
-            return bad("youtube.range_bytes", "ranges must lie between 1 byte and most_range_bytes");
+            return bad(
+                "youtube.range_bytes",
+                "ranges must lie between 1 byte and most_range_bytes",
+            );
         }
         if let Some(name) = y
             .identities
@@ -364,24 +393,44 @@ impl Recipes {
             .flat_map(|identity| identity.headers.keys())
             .find(|name| crate::youtube::known_header(name).is_none())
         {
-            return bad("youtube.identities", &format!("an identity cannot carry the header {name}"));
+            return bad(
+                "youtube.identities",
+                &format!("an identity cannot carry the header {name}"),
+            );
         }
         if y.player_tries == 0 || y.list_songs == 0 || y.mix_songs == 0 {
-            return bad("youtube", "player_tries, list_songs and mix_songs must be at least 1");
+            return bad(
+                "youtube",
+                "player_tries, list_songs and mix_songs must be at least 1",
+            );
         }
         if y.least_range_bytes == 0 {
             return bad("youtube.least_range_bytes", "must be at least 1");
         }
-        if !self.soundcloud.client_id.is_empty() && !crate::soundcloud::is_client_id(&self.soundcloud.client_id) {
-            return bad("soundcloud.client_id", "must be 16 to 64 letters and digits, or empty for none");
+        if !self.soundcloud.client_id.is_empty()
+            && !crate::soundcloud::is_client_id(&self.soundcloud.client_id)
+        {
+            return bad(
+                "soundcloud.client_id",
+                "must be 16 to 64 letters and digits, or empty for none",
+            );
         }
         if self.soundcloud.list_songs == 0 {
             return bad("soundcloud.list_songs", "must be at least 1");
         }
-        if self.soundcloud.batch == 0 || self.soundcloud.batches_at_once == 0 || self.soundcloud.segments_at_once == 0 {
-            return bad("soundcloud.batch", "batch, batches_at_once and segments_at_once must be at least 1");
+        if self.soundcloud.batch == 0
+            || self.soundcloud.batches_at_once == 0
+            || self.soundcloud.segments_at_once == 0
+        {
+            return bad(
+                "soundcloud.batch",
+                "batch, batches_at_once and segments_at_once must be at least 1",
+            );
         }
-        if self.time.metadata_tries == 0 || self.time.timeout_tries == 0 || self.time.audio_tries == 0 {
+        if self.time.metadata_tries == 0
+            || self.time.timeout_tries == 0
+            || self.time.audio_tries == 0
+        {
             return bad("time", "tries must be at least 1");
         }
         Ok(())
@@ -391,13 +440,18 @@ impl Recipes {
 /// TOML knows `nan`; no time or limit may be one.
 fn not_a_number(table: &toml::Table, path: &str) -> Option<String> {
     table.iter().find_map(|(key, value)| {
-        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let at = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         match value {
             toml::Value::Float(number) if number.is_nan() => Some(at),
             toml::Value::Table(below) => not_a_number(below, &at),
-            toml::Value::Array(items) => {
-                items.iter().any(|item| item.as_float().is_some_and(f64::is_nan)).then_some(at)
-            }
+            toml::Value::Array(items) => items
+                .iter()
+                .any(|item| item.as_float().is_some_and(f64::is_nan))
+                .then_some(at),
             _ => None,
         }
     })
@@ -405,11 +459,20 @@ fn not_a_number(table: &toml::Table, path: &str) -> Option<String> {
 
 fn lay_over(base: &mut toml::Table, theirs: toml::Table, path: &str, unknown: &mut Vec<String>) {
     // Free tables: their keys are facts, not settings of ours.
-    let free = matches!(path, "youtube.reasons" | "youtube.reel.client" | "youtube.reel.headers" | "youtube.reel.body");
+    let free = matches!(
+        path,
+        "youtube.reasons" | "youtube.reel.client" | "youtube.reel.headers" | "youtube.reel.body"
+    );
     for (key, value) in theirs {
-        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let at = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(below)), toml::Value::Table(table)) => lay_over(below, table, &at, unknown),
+            (Some(toml::Value::Table(below)), toml::Value::Table(table)) => {
+                lay_over(below, table, &at, unknown)
+            }
             (Some(have), value) => *have = value,
             (None, value) => {
                 if free {
@@ -436,7 +499,8 @@ mod tests {
     #[test]
     fn an_operators_file_changes_only_what_it_names() {
         let (recipes, unknown) =
-            Recipes::over_built_in("[time]\naudio_stall = 0.5\n[youtube]\nnew_thing = 1\n").expect("valid");
+            Recipes::over_built_in("[time]\naudio_stall = 0.5\n[youtube]\nnew_thing = 1\n")
+                .expect("valid");
         assert!((recipes.time.audio_stall - 0.5).abs() < f64::EPSILON);
         assert_eq!(recipes.time.connect, Recipes::built_in().time.connect);
         assert_eq!(unknown, ["youtube.new_thing"]);
@@ -447,10 +511,20 @@ mod tests {
         assert!(Recipes::over_built_in("[soundcloud]\nclient_id = 'no id'\n").is_err());
         assert!(Recipes::over_built_in("[time]\naudio_stall = 'soon'\n").is_err());
         assert!(Recipes::over_built_in("[youtube]\nidentities = []\n").is_err());
-        assert!(Recipes::over_built_in("[youtube.reel.headers]\nHost = 'other.example'\n").is_err());
-        for text in ["[time]\naudio_stall = nan\n", "[time]\nretry_pauses = [0.5, nan]\n"] {
-            let refusal = Recipes::over_built_in(text).expect_err("not a number").to_string();
-            assert!(refusal.contains("time.") && refusal.contains("must be a number"), "{refusal}");
+        assert!(
+            Recipes::over_built_in("[youtube.reel.headers]\nHost = 'other.example'\n").is_err()
+        );
+        for text in [
+            "[time]\naudio_stall = nan\n",
+            "[time]\nretry_pauses = [0.5, nan]\n",
+        ] {
+            let refusal = Recipes::over_built_in(text)
+                .expect_err("not a number")
+                .to_string();
+            assert!(
+                refusal.contains("time.") && refusal.contains("must be a number"),
+                "{refusal}"
+            );
         }
     }
 

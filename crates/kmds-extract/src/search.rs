@@ -26,7 +26,12 @@ pub enum SearchSite {
 }
 
 impl SearchSite {
-    pub const ALL: [Self; 4] = [Self::YouTube, Self::YouTubeMusic, Self::SoundCloud, Self::Bandcamp];
+    pub const ALL: [Self; 4] = [
+        Self::YouTube,
+        Self::YouTubeMusic,
+        Self::SoundCloud,
+        Self::Bandcamp,
+    ];
 
     /// As it stands in settings and requests.
     #[must_use]
@@ -75,7 +80,9 @@ pub enum NoWords {
 /// # Errors
 /// See [`NoWords`].
 pub fn words(text: &str) -> Result<String, NoWords> {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty());
     let mut kept = String::new();
     for word in words {
         // Counted as it grows: the text may be of any length.
@@ -133,7 +140,12 @@ impl Hit {
     /// The song as it stands in a list of results; `None` where there is none to play.
     #[must_use]
     pub fn track(&self, number: u32, total: u32) -> Option<Track> {
-        let track = Track::new(self.id.clone(), self.source.clone()?, self.link.clone(), self.title.clone());
+        let track = Track::new(
+            self.id.clone(),
+            self.source.clone()?,
+            self.link.clone(),
+            self.title.clone(),
+        );
         Some(Track {
             artist: self.artist.clone(),
             album: self.album.clone(),
@@ -148,10 +160,22 @@ impl Hit {
 
 /// The first `count` playable songs of the results, as a list named after the words.
 #[must_use]
-pub fn as_list(hits: &[Hit], at: SearchSite, words: &str, link: String, count: usize) -> Collection {
-    let songs: Vec<&Hit> = hits.iter().filter(|hit| hit.source.is_some()).take(count).collect();
+pub fn as_list(
+    hits: &[Hit],
+    at: SearchSite,
+    words: &str,
+    link: String,
+    count: usize,
+) -> Collection {
+    let songs: Vec<&Hit> = hits
+        .iter()
+        .filter(|hit| hit.source.is_some())
+        .take(count)
+        .collect();
     let total = u32::try_from(songs.len()).unwrap_or(u32::MAX);
-    let tracks = (1..).zip(songs).filter_map(|(number, hit)| hit.track(number, total));
+    let tracks = (1..)
+        .zip(songs)
+        .filter_map(|(number, hit)| hit.track(number, total));
     Collection {
         id: link.clone(),
         site: at.site(),
@@ -192,7 +216,14 @@ mod tests {
     #[test]
     fn words_are_kept_in_any_script_and_bounded_in_characters() {
         assert_eq!(words(" a \t b\r\nc\u{0} ").as_deref(), Ok("a b c"));
-        for text in ["Björk", "椎名林檎", "می‌خواهم", "🎵🎶", "'; DROP TABLE songs; --", "%00&q=x#"] {
+        for text in [
+            "Björk",
+            "椎名林檎",
+            "می‌خواهم",
+            "🎵🎶",
+            "'; DROP TABLE songs; --",
+            "%00&q=x#",
+        ] {
             assert_eq!(words(text).as_deref(), Ok(text));
         }
         for text in ["", " ", "\u{0}\n", "\u{200b}\u{feff}"] {

@@ -47,7 +47,11 @@ pub enum Delivery {
     Hls { url: String },
     /// The URL must be asked for first, see [`crate::locate`] (SoundCloud).
     /// `drm_beside`: the site lists encrypted encodings of the song as well, so "gone" means DRM ([`crate::all_gone`]).
-    Asked { url: String, hls: bool, drm_beside: bool },
+    Asked {
+        url: String,
+        hls: bool,
+        drm_beside: bool,
+    },
 }
 
 impl std::fmt::Debug for Delivery {

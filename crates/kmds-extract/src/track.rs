@@ -70,8 +70,13 @@ impl TrackId {
     #[must_use]
     pub fn new(site: Site, id: &str) -> Option<Self> {
         let fits = (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        fits.then(|| Self { site, id: id.to_owned() })
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        fits.then(|| Self {
+            site,
+            id: id.to_owned(),
+        })
     }
 
     #[must_use]
@@ -209,7 +214,9 @@ impl Collection {
     /// Whether some of its songs may be told of when it is asked for again: a batch of them failed this time.
     #[must_use]
     pub fn is_half_told(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry, Entry::Unavailable(gone) if gone.error.kind().retryable()))
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Unavailable(gone) if gone.error.kind().retryable()))
     }
 }
 
@@ -247,7 +254,10 @@ pub struct Refreshed {
 
 impl From<Track> for Refreshed {
     fn from(track: Track) -> Self {
-        Self { track, beside: Vec::new() }
+        Self {
+            track,
+            beside: Vec::new(),
+        }
     }
 }
 

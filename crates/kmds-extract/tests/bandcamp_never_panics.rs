@@ -16,11 +16,17 @@ const PLAYER: &str = "https://bandcamp.com/EmbeddedPlayer/track=4";
 
 /// Reads the text through every door; what comes out must hold together.
 fn read(text: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
     let recipes = Recipes::built_in();
     for link in [ALBUM, TRACK, PLAYER] {
         let site = Site::new().with("", page(200, text));
-        match runtime.block_on(resolve(&Link::parse(link).expect("a link"), &site, &recipes)) {
+        match runtime.block_on(resolve(
+            &Link::parse(link).expect("a link"),
+            &site,
+            &recipes,
+        )) {
             Ok(Resolved::Track(track)) => assert_eq!(track.streams.len(), 1),
             Ok(Resolved::Collection(album)) => {
                 assert!(!album.entries.is_empty());
@@ -35,8 +41,17 @@ fn read(text: &str) {
         }
     }
     for band_id in [None, Some(7)] {
-        let source = Source::Bandcamp(BandcampSource { page: Some(ALBUM.to_owned()), track_id: 4, band_id });
-        let _ = runtime.block_on(refresh(&source, Lack::GoodStreams, &Site::new().with("", page(200, text)), &recipes));
+        let source = Source::Bandcamp(BandcampSource {
+            page: Some(ALBUM.to_owned()),
+            track_id: 4,
+            band_id,
+        });
+        let _ = runtime.block_on(refresh(
+            &source,
+            Lack::GoodStreams,
+            &Site::new().with("", page(200, text)),
+            &recipes,
+        ));
     }
 }
 
@@ -69,7 +84,11 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (key, below) in fields {
-                places(below, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), all);
+                places(
+                    below,
+                    &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")),
+                    all,
+                );
             }
         }
         Value::Array(items) => {

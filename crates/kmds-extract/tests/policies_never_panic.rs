@@ -10,15 +10,41 @@ use proptest::prelude::*;
 const BUILT_IN: &str = include_str!("../src/recipes.toml");
 
 fn any_form() -> impl Strategy<Value = Form> {
-    prop::sample::select(vec![Form::M4a, Form::Mp3, Form::Ogg, Form::Opus, Form::WebM])
+    prop::sample::select(vec![
+        Form::M4a,
+        Form::Mp3,
+        Form::Ogg,
+        Form::Opus,
+        Form::WebM,
+    ])
 }
 
 fn any_stream() -> impl Strategy<Value = Stream> {
-    let containers =
-        vec![Container::Mp4, Container::Mp3, Container::Ogg, Container::WebM, Container::Flac, Container::Wav];
-    let codecs = vec![Codec::Aac, Codec::Mp3, Codec::Opus, Codec::Vorbis, Codec::Flac, Codec::Pcm, Codec::Other];
-    (prop::sample::select(containers), prop::sample::select(codecs), 0..4_u16, any::<bool>(), any::<u32>()).prop_map(
-        |(container, codec, rank, muxed, bitrate)| Stream {
+    let containers = vec![
+        Container::Mp4,
+        Container::Mp3,
+        Container::Ogg,
+        Container::WebM,
+        Container::Flac,
+        Container::Wav,
+    ];
+    let codecs = vec![
+        Codec::Aac,
+        Codec::Mp3,
+        Codec::Opus,
+        Codec::Vorbis,
+        Codec::Flac,
+        Codec::Pcm,
+        Codec::Other,
+    ];
+    (
+        prop::sample::select(containers),
+        prop::sample::select(codecs),
+        0..4_u16,
+        any::<bool>(),
+        any::<u32>(),
+    )
+        .prop_map(|(container, codec, rank, muxed, bitrate)| Stream {
             site: Site::YouTube,
             delivery: Delivery::File { url: String::new() },
             container,
@@ -35,14 +61,17 @@ fn any_stream() -> impl Strategy<Value = Stream> {
             available_unix: None,
             client: String::new(),
             label: String::new(),
-        },
-    )
+        })
 }
 
 /// Every `table.key` of the built-in file; its keys need no quotes.
 fn keys(table: &toml::Table, at: &str, all: &mut Vec<String>) {
     for (key, value) in table {
-        let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+        let path = if at.is_empty() {
+            key.clone()
+        } else {
+            format!("{at}.{key}")
+        };
         if let toml::Value::Table(below) = value {
             keys(below, &path, all);
         }
@@ -55,8 +84,17 @@ fn any_toml() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<i64>().prop_map(|number| number.to_string()),
         (-1.0e9..1.0e9).prop_map(|number: f64| format!("{number:?}")),
-        prop::sample::select(vec!["nan", "inf", "-inf", "true", "[]", "{}", "[1, 'x', {}]", "1979-05-27"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "nan",
+            "inf",
+            "-inf",
+            "true",
+            "[]",
+            "{}",
+            "[1, 'x', {}]",
+            "1979-05-27"
+        ])
+        .prop_map(str::to_owned),
         "'[a-z :/.]{0,12}'",
     ]
 }

@@ -8,42 +8,76 @@ fn token(text: &str) -> Option<String> {
 }
 
 fn track(user: &str, slug: &str, secret: &str) -> SoundCloudLink {
-    SoundCloudLink::Track { user: user.to_owned(), slug: slug.to_owned(), token: token(secret) }
+    SoundCloudLink::Track {
+        user: user.to_owned(),
+        slug: slug.to_owned(),
+        token: token(secret),
+    }
 }
 
 fn set(user: &str, slug: &str, secret: &str) -> SoundCloudLink {
-    SoundCloudLink::Set { user: user.to_owned(), slug: slug.to_owned(), token: token(secret) }
+    SoundCloudLink::Set {
+        user: user.to_owned(),
+        slug: slug.to_owned(),
+        token: token(secret),
+    }
 }
 
 fn track_by_id(id: u64, secret: &str) -> SoundCloudLink {
-    SoundCloudLink::TrackById { id, token: token(secret) }
+    SoundCloudLink::TrackById {
+        id,
+        token: token(secret),
+    }
 }
 
 fn set_by_id(id: u64, secret: &str) -> SoundCloudLink {
-    SoundCloudLink::SetById { id, token: token(secret) }
+    SoundCloudLink::SetById {
+        id,
+        token: token(secret),
+    }
 }
 
 fn short(code: &str) -> SoundCloudLink {
-    SoundCloudLink::Short { code: code.to_owned() }
+    SoundCloudLink::Short {
+        code: code.to_owned(),
+    }
 }
 
 #[test]
 fn links_of_songs_and_sets_are_read() {
     let table = [
-        ("https://soundcloud.com/blakewhiten/hard-to-break", track("blakewhiten", "hard-to-break", "")),
-        ("http://www.soundcloud.com/liluzivert/15-luv-scars-ko", track("liluzivert", "15-luv-scars-ko", "")),
-        ("http://m.soundcloud.com/liluzivert/15-boring-shit", track("liluzivert", "15-boring-shit", "")),
-        ("soundcloud.com/liluzivert/15-ysl", track("liluzivert", "15-ysl", "")),
+        (
+            "https://soundcloud.com/blakewhiten/hard-to-break",
+            track("blakewhiten", "hard-to-break", ""),
+        ),
+        (
+            "http://www.soundcloud.com/liluzivert/15-luv-scars-ko",
+            track("liluzivert", "15-luv-scars-ko", ""),
+        ),
+        (
+            "http://m.soundcloud.com/liluzivert/15-boring-shit",
+            track("liluzivert", "15-boring-shit", ""),
+        ),
+        (
+            "soundcloud.com/liluzivert/15-ysl",
+            track("liluzivert", "15-ysl", ""),
+        ),
         (
             "https://soundcloud.com/liluzivert/ps-qs-produced-by-don-cannon/",
             track("liluzivert", "ps-qs-produced-by-don-cannon", ""),
         ),
-        ("https://SoundCloud.com/LilUziVert/15-YSL", track("liluzivert", "15-ysl", "")),
+        (
+            "https://SoundCloud.com/LilUziVert/15-YSL",
+            track("liluzivert", "15-ysl", ""),
+        ),
         (
             "https://soundcloud.com/lieutenant_rae/bots-was-wollen-wir-trinken",
             track("lieutenant_rae", "bots-was-wollen-wir-trinken", ""),
         ),
-        ("https://soundcloud.com/kechuspider-sets-1/last-days", track("kechuspider-sets-1", "last-days", "")),
+        (
+            "https://soundcloud.com/kechuspider-sets-1/last-days",
+            track("kechuspider-sets-1", "last-days", ""),
+        ),
         (
             "https://soundcloud.com/liluzivert/threesome-produced-by-zaytoven#t=1:09",
             track("liluzivert", "threesome-produced-by-zaytoven", ""),
@@ -60,7 +94,10 @@ fn links_of_songs_and_sets_are_read() {
             "https://soundcloud.com/blackhole48393/neckdivers?in=buzzing-playlists/sets/buzzing-metal",
             track("blackhole48393", "neckdivers", ""),
         ),
-        ("https://soundcloud.com/a/b?in_system_playlist=weekly%3A%3Aflacmatic", track("a", "b", "")),
+        (
+            "https://soundcloud.com/a/b?in_system_playlist=weekly%3A%3Aflacmatic",
+            track("a", "b", ""),
+        ),
         (
             "https://soundcloud.com/user-798052861/asdasdasdsdsd/s-9TqZ7edLJ90",
             track("user-798052861", "asdasdasdsdsd", "s-9TqZ7edLJ90"),
@@ -78,11 +115,26 @@ fn links_of_songs_and_sets_are_read() {
             set("the-concept-band", "the-royal-concept-ep", "s-Ab12"),
         ),
         ("https://on.soundcloud.com/rdt7e", short("rdt7e")),
-        ("https://on.soundcloud.com/Z8uNsRy7lABhSBiGgq", short("Z8uNsRy7lABhSBiGgq")),
-        ("https://api.soundcloud.com/tracks/123998367?secret_token=s-8Pjrp", track_by_id(123_998_367, "s-8Pjrp")),
-        ("https://api.soundcloud.com/tracks/soundcloud%3Atracks%3A1083788353", track_by_id(1_083_788_353, "")),
-        ("https://api-v2.soundcloud.com/tracks/2167944333", track_by_id(2_167_944_333, "")),
-        ("soundcloud:tracks:2167944333", track_by_id(2_167_944_333, "")),
+        (
+            "https://on.soundcloud.com/Z8uNsRy7lABhSBiGgq",
+            short("Z8uNsRy7lABhSBiGgq"),
+        ),
+        (
+            "https://api.soundcloud.com/tracks/123998367?secret_token=s-8Pjrp",
+            track_by_id(123_998_367, "s-8Pjrp"),
+        ),
+        (
+            "https://api.soundcloud.com/tracks/soundcloud%3Atracks%3A1083788353",
+            track_by_id(1_083_788_353, ""),
+        ),
+        (
+            "https://api-v2.soundcloud.com/tracks/2167944333",
+            track_by_id(2_167_944_333, ""),
+        ),
+        (
+            "soundcloud:tracks:2167944333",
+            track_by_id(2_167_944_333, ""),
+        ),
         ("soundcloud:playlists:922213810", set_by_id(922_213_810, "")),
         (
             "https://api.soundcloud.com/playlists/soundcloud:playlists:2104769627?secret_token=s-wmpCLuExeYX",
@@ -105,27 +157,44 @@ fn links_of_songs_and_sets_are_read() {
         let link = Link::parse(text);
         assert_eq!(link, Ok(Link::SoundCloud(expected)), "{text}");
         let canonical = link.expect("parsed").canonical();
-        assert_eq!(Link::parse(&canonical).map(|link| link.canonical()), Ok(canonical.clone()), "{text}");
+        assert_eq!(
+            Link::parse(&canonical).map(|link| link.canonical()),
+            Ok(canonical.clone()),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn canonical_forms_have_plain_hosts_lower_case_names_and_untouched_tokens() {
     let table = [
-        ("http://www.soundcloud.com/liluzivert/15-luv-scars-ko", "https://soundcloud.com/liluzivert/15-luv-scars-ko"),
-        ("m.soundcloud.com/LilUziVert/15-YSL/?x=1#t=2", "https://soundcloud.com/liluzivert/15-ysl"),
+        (
+            "http://www.soundcloud.com/liluzivert/15-luv-scars-ko",
+            "https://soundcloud.com/liluzivert/15-luv-scars-ko",
+        ),
+        (
+            "m.soundcloud.com/LilUziVert/15-YSL/?x=1#t=2",
+            "https://soundcloud.com/liluzivert/15-ysl",
+        ),
         (
             "https://SOUNDCLOUD.com/User-798052861/Asdasdasdsdsd/s-9TqZ7edLJ90",
             "https://soundcloud.com/user-798052861/asdasdasdsdsd/s-9TqZ7edLJ90",
         ),
-        ("https://soundcloud.com/A/sets/B/s-Ab12?si=1", "https://soundcloud.com/a/sets/b/s-Ab12"),
+        (
+            "https://soundcloud.com/A/sets/B/s-Ab12?si=1",
+            "https://soundcloud.com/a/sets/b/s-Ab12",
+        ),
         (
             "https://api-v2.soundcloud.com/tracks/42?secret_token=s-Q",
             "https://api.soundcloud.com/tracks/42?secret_token=s-Q",
         ),
     ];
     for (text, canonical) in table {
-        assert_eq!(Link::parse(text).map(|link| link.canonical()).as_deref(), Ok(canonical), "{text}");
+        assert_eq!(
+            Link::parse(text).map(|link| link.canonical()).as_deref(),
+            Ok(canonical),
+            "{text}"
+        );
     }
 }
 
@@ -157,7 +226,10 @@ fn pages_that_are_no_songs_say_what_to_give_instead() {
     for text in table {
         match Link::parse(text) {
             Err(error @ LinkError::Unsupported { .. }) => {
-                assert!(error.to_string().contains("a track or a set"), "{text}: {error}");
+                assert!(
+                    error.to_string().contains("a track or a set"),
+                    "{text}: {error}"
+                );
             }
             other => panic!("{text}: {other:?}"),
         }

@@ -17,7 +17,9 @@ enum Kind {
     Unsupported,
     InvalidId,
 }
-use Kind::{Channel, InvalidId, Mix, MusicAlbum, Playlist, PrivateList, Unsupported, Video, VideoIn};
+use Kind::{
+    Channel, InvalidId, Mix, MusicAlbum, Playlist, PrivateList, Unsupported, Video, VideoIn,
+};
 
 const M: Kind = Video("M4gD1WSo5mA");
 const PL: &str = "PLoumn5BIsUDeGF1vy5Nylf_RJKn5aL_nr";
@@ -113,12 +115,19 @@ fn text(id: impl ToString) -> &'static str {
 
 fn read(link: &str) -> Kind {
     match Link::parse(link) {
-        Ok(Link::YouTube(YouTubeLink::Video { id, list: ListHint(None) })) => Video(text(id)),
-        Ok(Link::YouTube(YouTubeLink::Video { id, list: ListHint(Some(list)) })) => VideoIn(text(id), text(list)),
+        Ok(Link::YouTube(YouTubeLink::Video {
+            id,
+            list: ListHint(None),
+        })) => Video(text(id)),
+        Ok(Link::YouTube(YouTubeLink::Video {
+            id,
+            list: ListHint(Some(list)),
+        })) => VideoIn(text(id), text(list)),
         Ok(Link::YouTube(YouTubeLink::List(list))) => Playlist(text(list)),
-        Ok(Link::YouTube(YouTubeLink::Mix { list, seed })) => {
-            Mix(text(list), text(seed.map_or_else(String::new, |id| id.to_string())))
-        }
+        Ok(Link::YouTube(YouTubeLink::Mix { list, seed })) => Mix(
+            text(list),
+            text(seed.map_or_else(String::new, |id| id.to_string())),
+        ),
         Ok(Link::YouTube(YouTubeLink::PrivateList(list))) => PrivateList(text(list)),
         Ok(Link::YouTube(YouTubeLink::MusicAlbum(id))) => MusicAlbum(text(id)),
         Ok(Link::YouTube(YouTubeLink::Channel(name))) => Channel(text(name)),
@@ -133,7 +142,13 @@ fn every_row_of_the_table_reads_as_it_says() {
     for (row, link, kind) in TABLE {
         assert_eq!(read(link), kind, "row {row}: {link}");
     }
-    assert!(TABLE.iter().zip(1..).all(|((row, ..), expected)| *row == expected), "every row once, in order");
+    assert!(
+        TABLE
+            .iter()
+            .zip(1..)
+            .all(|((row, ..), expected)| *row == expected),
+        "every row once, in order"
+    );
 }
 
 #[test]
@@ -144,29 +159,53 @@ fn canonical_forms_are_the_sites_own_and_stand() {
         }
     }
     let canonical = |link: &str| Link::parse(link).expect("a link").canonical();
-    assert_eq!(canonical("youtu.be/M4gD1WSo5mA?list=PL1&t=3"), "https://www.youtube.com/watch?v=M4gD1WSo5mA");
-    assert_eq!(canonical("music.youtube.com/browse/VLPL1"), "https://www.youtube.com/playlist?list=PL1");
+    assert_eq!(
+        canonical("youtu.be/M4gD1WSo5mA?list=PL1&t=3"),
+        "https://www.youtube.com/watch?v=M4gD1WSo5mA"
+    );
+    assert_eq!(
+        canonical("music.youtube.com/browse/VLPL1"),
+        "https://www.youtube.com/playlist?list=PL1"
+    );
 }
 
 #[test]
 fn a_video_is_the_same_link_in_whatever_list_it_was_opened() {
-    assert_eq!(Link::parse("youtu.be/M4gD1WSo5mA?list=PL1"), Link::parse("youtu.be/M4gD1WSo5mA"));
+    assert_eq!(
+        Link::parse("youtu.be/M4gD1WSo5mA?list=PL1"),
+        Link::parse("youtu.be/M4gD1WSo5mA")
+    );
 }
 
 #[test]
 fn the_whole_list_is_taken_only_where_there_is_one() {
     let whole = |link: &str| Link::parse(link).expect("a link").whole_list().canonical();
     let video = "https://www.youtube.com/watch?v=u2ah9tWTkmk";
-    assert_eq!(whole(&format!("{video}&list={PL}")), format!("https://www.youtube.com/playlist?list={PL}"));
+    assert_eq!(
+        whole(&format!("{video}&list={PL}")),
+        format!("https://www.youtube.com/playlist?list={PL}")
+    );
     assert_eq!(whole(video), video);
     for private in ["WL", "LL", "LM", "HL"] {
-        assert_eq!(whole(&format!("{video}&list={private}")), video, "{private}");
+        assert_eq!(
+            whole(&format!("{video}&list={private}")),
+            video,
+            "{private}"
+        );
     }
-    let mix = |list: &str| match Link::parse(&format!("{video}&list={list}")).expect("a link").whole_list() {
+    let mix = |list: &str| match Link::parse(&format!("{video}&list={list}"))
+        .expect("a link")
+        .whole_list()
+    {
         Link::YouTube(YouTubeLink::Mix { seed, .. }) => seed.map(|seed| seed.to_string()),
         other => panic!("{other:?}"),
     };
-    for list in ["RDu2ah9tWTkmk", "RDFAqYW76GLPA", "RDMMFAqYW76GLPA", "RDEM1234567890abcdefghijkl"] {
+    for list in [
+        "RDu2ah9tWTkmk",
+        "RDFAqYW76GLPA",
+        "RDMMFAqYW76GLPA",
+        "RDEM1234567890abcdefghijkl",
+    ] {
         assert_eq!(mix(list).as_deref(), Some("u2ah9tWTkmk"), "{list}");
     }
     // A mix is another one at another of its songs.
@@ -174,15 +213,21 @@ fn the_whole_list_is_taken_only_where_there_is_one() {
         whole(&format!("{video}&list=RDFAqYW76GLPA")),
         "https://www.youtube.com/playlist?list=RDFAqYW76GLPA&v=u2ah9tWTkmk"
     );
-    assert_eq!(whole(&format!("{video}&list=RDu2ah9tWTkmk")), "https://www.youtube.com/playlist?list=RDu2ah9tWTkmk");
+    assert_eq!(
+        whole(&format!("{video}&list=RDu2ah9tWTkmk")),
+        "https://www.youtube.com/playlist?list=RDu2ah9tWTkmk"
+    );
 }
 
 #[test]
 fn mixes_tell_their_seed_and_editorial_lists_are_none() {
     let list = |id: &str| ListId::parse(id).expect("an id");
-    for (id, seed) in
-        [("RDdQw4w9WgXcQ", true), ("RDMMdQw4w9WgXcQ", true), ("RDAMVMdQw4w9WgXcQ", true), ("RDEMabc", false)]
-    {
+    for (id, seed) in [
+        ("RDdQw4w9WgXcQ", true),
+        ("RDMMdQw4w9WgXcQ", true),
+        ("RDAMVMdQw4w9WgXcQ", true),
+        ("RDEMabc", false),
+    ] {
         assert!(list(id).is_mix());
         assert_eq!(list(id).seed().is_some(), seed, "{id}");
     }

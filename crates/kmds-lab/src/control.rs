@@ -40,7 +40,12 @@ pub fn answer(shared: &std::sync::Arc<Shared>, request: &Request) -> Reply {
             done()
         }
         ("GET", "/connections") => {
-            let hosts: Vec<String> = shared.log.connections().into_iter().map(|connection| connection.host).collect();
+            let hosts: Vec<String> = shared
+                .log
+                .connections()
+                .into_iter()
+                .map(|connection| connection.host)
+                .collect();
             Reply::json(&json!({"connections": hosts, "refused": shared.log.plain()}))
         }
         ("POST", "/fault") => fault(shared, request),
@@ -48,10 +53,12 @@ pub fn answer(shared: &std::sync::Arc<Shared>, request: &Request) -> Reply {
             shared.faults.clear();
             done()
         }
-        ("POST", "/delay") => number(request, "ms", |ms| shared.delay_ms.store(ms, Ordering::Relaxed)),
-        ("POST", "/range-limit") => {
-            number(request, "bytes", |bytes| shared.youtube.range_limit.store(bytes, Ordering::Relaxed))
-        }
+        ("POST", "/delay") => number(request, "ms", |ms| {
+            shared.delay_ms.store(ms, Ordering::Relaxed)
+        }),
+        ("POST", "/range-limit") => number(request, "bytes", |bytes| {
+            shared.youtube.range_limit.store(bytes, Ordering::Relaxed)
+        }),
         ("POST", "/advance") => number(request, "seconds", |seconds| shared.advance(seconds)),
         ("POST", "/rotate-client-id") => {
             SoundCloud(std::sync::Arc::clone(shared)).rotate_client_id();
@@ -86,17 +93,35 @@ fn help() -> Reply {
 fn links(shared: &Shared) -> Reply {
     let mut text = String::new();
     for song in shared.songs() {
-        let written =
-            writeln!(text, "{}\t{:.1} s\t{}\t{}", song.site().name(), song.seconds(), song.link(), song.title());
+        let written = writeln!(
+            text,
+            "{}\t{:.1} s\t{}\t{}",
+            song.site().name(),
+            song.seconds(),
+            song.link(),
+            song.title()
+        );
         debug_assert!(written.is_ok());
     }
     for list in shared.youtube.lists.lock().values() {
-        text.push_str(&format!("youtube\tlist\thttps://www.youtube.com/playlist?list={}\t{}\n", list.id, list.title));
+        text.push_str(&format!(
+            "youtube\tlist\thttps://www.youtube.com/playlist?list={}\t{}\n",
+            list.id, list.title
+        ));
     }
     for set in shared.soundcloud.sets.lock().values() {
-        text.push_str(&format!("soundcloud\tset\thttps://soundcloud.com/{}\t{}\n", set.permalink, set.object["title"]));
+        text.push_str(&format!(
+            "soundcloud\tset\thttps://soundcloud.com/{}\t{}\n",
+            set.permalink, set.object["title"]
+        ));
     }
-    for page in shared.bandcamp.pages.lock().keys().filter(|page| page.contains("/album/")) {
+    for page in shared
+        .bandcamp
+        .pages
+        .lock()
+        .keys()
+        .filter(|page| page.contains("/album/"))
+    {
         text.push_str(&format!("bandcamp\talbum\thttps://{page}\n"));
     }
     Reply::new(200, "text/plain; charset=utf-8", text)
@@ -112,7 +137,9 @@ fn kind_of(name: &str) -> Option<Kind> {
 }
 
 fn hits(shared: &Shared, request: &Request) -> Reply {
-    let site = request.param("site").and_then(|name| Site::from_name(&name));
+    let site = request
+        .param("site")
+        .and_then(|name| Site::from_name(&name));
     let kind = request.param("kind").and_then(|name| kind_of(&name));
     let song = request.param("song");
     let list: Vec<Value> = shared

@@ -10,7 +10,13 @@ pub fn publish(lab: &Lab) -> Vec<(String, String)> {
     let mut add = |what: &str, link: String| links.push((what.to_owned(), link));
     add(
         "YouTube video",
-        youtube.video("Copper Kettles").id("LabDemo001A").artist("The Proxies").seconds(187.3).publish().link(),
+        youtube
+            .video("Copper Kettles")
+            .id("LabDemo001A")
+            .artist("The Proxies")
+            .seconds(187.3)
+            .publish()
+            .link(),
     );
     add(
         "YouTube video, a song of a label",
@@ -18,13 +24,23 @@ pub fn publish(lab: &Lab) -> Vec<(String, String)> {
             .video("Round Trip Time")
             .id("LabDemo002E")
             .seconds(204.7)
-            .topic("Round Trip Time", &["Ada Loopback", "The Proxies"], "Keep-Alive")
+            .topic(
+                "Round Trip Time",
+                &["Ada Loopback", "The Proxies"],
+                "Keep-Alive",
+            )
             .publish()
             .link(),
     );
     add(
         "YouTube video, Opus only",
-        youtube.video("Only Opus Here").id("LabDemo003I").seconds(95.0).opus_only().publish().link(),
+        youtube
+            .video("Only Opus Here")
+            .id("LabDemo003I")
+            .seconds(95.0)
+            .opus_only()
+            .publish()
+            .link(),
     );
     add(
         "YouTube playlist of 12",
@@ -37,12 +53,33 @@ pub fn publish(lab: &Lab) -> Vec<(String, String)> {
             .link(),
     );
     let soundcloud = lab.soundcloud();
-    let aac = [Format::AacHls, Format::AbrHls, Format::Mp3Hls, Format::Mp3Progressive, Format::OpusHls];
+    let aac = [
+        Format::AacHls,
+        Format::AbrHls,
+        Format::Mp3Hls,
+        Format::Mp3Progressive,
+        Format::OpusHls,
+    ];
     add(
         "SoundCloud track",
-        soundcloud.track("ordinary-days").id(2_150_900_001).seconds(141.2).formats(&aac).publish().link(),
+        soundcloud
+            .track("ordinary-days")
+            .id(2_150_900_001)
+            .seconds(141.2)
+            .formats(&aac)
+            .publish()
+            .link(),
     );
-    add("SoundCloud set of 8", soundcloud.set(8).title("Half Duplex").seconds(48.5).formats(&aac).publish().link());
+    add(
+        "SoundCloud set of 8",
+        soundcloud
+            .set(8)
+            .title("Half Duplex")
+            .seconds(48.5)
+            .formats(&aac)
+            .publish()
+            .link(),
+    );
     let album = lab
         .bandcamp()
         .album(0)
@@ -55,7 +92,13 @@ pub fn publish(lab: &Lab) -> Vec<(String, String)> {
     add("Bandcamp album of 4", album.publish().link());
     add(
         "Bandcamp track",
-        lab.bandcamp().track("Just for the Packet").id(3_400_900_001).artist("Teabyte").seconds(124.8).publish().link(),
+        lab.bandcamp()
+            .track("Just for the Packet")
+            .id(3_400_900_001)
+            .artist("Teabyte")
+            .seconds(124.8)
+            .publish()
+            .link(),
     );
     links
 }

@@ -141,7 +141,11 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, rest) = self.name_and_rest();
-        if rest.is_empty() { f.write_str(name) } else { write!(f, "{name}:{rest}") }
+        if rest.is_empty() {
+            f.write_str(name)
+        } else {
+            write!(f, "{name}:{rest}")
+        }
     }
 }
 
@@ -155,7 +159,8 @@ impl FromStr for Fault {
             if rest.is_empty() {
                 return Ok(default);
             }
-            rest.parse().map_err(|_| format!("fault {name}: {rest:?} is no number"))
+            rest.parse()
+                .map_err(|_| format!("fault {name}: {rest:?} is no number"))
         };
         Ok(match name {
             "slow" => Self::Slow(number(16_384)?),
@@ -173,7 +178,9 @@ impl FromStr for Fault {
             "wall_at" => Self::WallAt(number(65_536)?),
             "status" => {
                 let (code, after) = rest.split_once(',').unwrap_or((rest, ""));
-                let code = code.parse().map_err(|_| format!("fault status: {code:?} is no status code"))?;
+                let code = code
+                    .parse()
+                    .map_err(|_| format!("fault status: {code:?} is no status code"))?;
                 Self::Status(code, after.parse().ok())
             }
             "cut_gzip" => Self::CutGzip,
@@ -309,10 +316,12 @@ impl Injection {
     }
 
     fn fits_host(&self, host: &str) -> bool {
-        self.host.as_deref().is_none_or(|wanted| match wanted.strip_prefix('*') {
-            Some(end) => host.ends_with(end),
-            None => host == wanted,
-        })
+        self.host
+            .as_deref()
+            .is_none_or(|wanted| match wanted.strip_prefix('*') {
+                Some(end) => host.ends_with(end),
+                None => host == wanted,
+            })
     }
 
     fn take(&self) -> bool {
@@ -351,7 +360,12 @@ impl Book {
     }
 
     /// The fault that meets a connection to `host`.
-    pub(crate) fn for_connection(&self, host: &str, site: Option<Site>, kind: Kind) -> Option<Fault> {
+    pub(crate) fn for_connection(
+        &self,
+        host: &str,
+        site: Option<Site>,
+        kind: Kind,
+    ) -> Option<Fault> {
         let injections = self.injections.lock();
         let met = injections.iter().find(|injection| {
             injection.fault.is_of_the_connection()
@@ -370,13 +384,22 @@ impl Book {
             !injection.fault.is_of_the_connection()
                 && injection.site.is_none_or(|wanted| Some(wanted) == met.site)
                 && injection.kind.is_none_or(|wanted| wanted == met.kind)
-                && injection.song.as_deref().is_none_or(|wanted| met.song == Some(wanted))
-                && injection.client.as_deref().is_none_or(|wanted| met.client == Some(wanted))
+                && injection
+                    .song
+                    .as_deref()
+                    .is_none_or(|wanted| met.song == Some(wanted))
+                && injection
+                    .client
+                    .as_deref()
+                    .is_none_or(|wanted| met.client == Some(wanted))
                 && injection
                     .agent
                     .as_deref()
                     .is_none_or(|part| request.header("user-agent").unwrap_or("").contains(part))
-                && injection.path.as_deref().is_none_or(|prefix| request.path.starts_with(prefix))
+                && injection
+                    .path
+                    .as_deref()
+                    .is_none_or(|prefix| request.path.starts_with(prefix))
                 && injection.fits_host(&request.host)
                 && injection.take()
         });

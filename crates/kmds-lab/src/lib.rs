@@ -121,7 +121,8 @@ impl Lab {
     /// # Panics
     /// As [`Lab::start`], and when the folder cannot be read.
     pub async fn with_recordings(folder: impl AsRef<Path>) -> Self {
-        Self::begin(Some(folder.as_ref())).unwrap_or_else(|why| panic!("the lab does not start: {why}"))
+        Self::begin(Some(folder.as_ref()))
+            .unwrap_or_else(|why| panic!("the lab does not start: {why}"))
     }
 
     /// The same for those who are not in an async function.
@@ -130,7 +131,9 @@ impl Lab {
     /// When the machine gives no loopback port, no thread or no temporary folder, or the recordings cannot be read.
     pub fn begin(recordings: Option<&Path>) -> io::Result<Self> {
         static LABS: AtomicU64 = AtomicU64::new(0);
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+        let nanos = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |age| age.as_nanos());
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let name = format!("kmds-lab-{}-{number}-{nanos}", std::process::id());
         let folder = std::env::temp_dir().join(&name);
@@ -144,24 +147,35 @@ impl Lab {
         let (proxy, control) = (listener()?, listener()?);
         let addresses = (proxy.local_addr()?, control.local_addr()?);
         let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let serving = Arc::clone(&shared);
-        std::thread::Builder::new().name("kmds-lab".into()).spawn(move || {
-            runtime.block_on(async move {
-                let (Ok(proxy), Ok(control)) =
-                    (tokio::net::TcpListener::from_std(proxy), tokio::net::TcpListener::from_std(control))
-                else {
-                    return;
-                };
-                tokio::select! {
-                    () = proxy::serve(proxy, Arc::clone(&serving), authority) => {}
-                    () = proxy::serve_control(control, serving) => {}
-                    _ = stopped => {}
-                }
-            });
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { shared, proxy: addresses.0, control: addresses.1, folder, _stop: stop })
+        std::thread::Builder::new()
+            .name("kmds-lab".into())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let (Ok(proxy), Ok(control)) = (
+                        tokio::net::TcpListener::from_std(proxy),
+                        tokio::net::TcpListener::from_std(control),
+                    ) else {
+                        return;
+                    };
+                    tokio::select! {
+                        () = proxy::serve(proxy, Arc::clone(&serving), authority) => {}
+                        () = proxy::serve_control(control, serving) => {}
+                        _ = stopped => {}
+                    }
+                });
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            shared,
+            proxy: addresses.0,
+            control: addresses.1,
+            folder,
+            _stop: stop,
+        })
     }
 
     /// Fills the lab with the made-up world of the demo; gives its links with what they are.
@@ -249,7 +263,9 @@ impl Lab {
 
     /// Body bytes of the song's audio that went out, repeated ones counted again.
     pub fn media_bytes_sent(&self, id: &str) -> u64 {
-        self.shared.log.sent_bytes(|seen| seen.kind == Kind::Media && seen.song.as_deref() == Some(id))
+        self.shared
+            .log
+            .sent_bytes(|seen| seen.kind == Kind::Media && seen.song.as_deref() == Some(id))
     }
 
     /// Every connection that was asked of the proxy.

@@ -83,7 +83,10 @@ impl Log {
 
     pub fn sent_bytes(&self, wanted: impl Fn(&Seen) -> bool) -> u64 {
         let seen = self.seen.lock();
-        seen.iter().filter(|seen| wanted(seen)).map(|seen| seen.sent_bytes).sum()
+        seen.iter()
+            .filter(|seen| wanted(seen))
+            .map(|seen| seen.sent_bytes)
+            .sum()
     }
 
     pub fn connections(&self) -> Vec<Connection> {
@@ -125,7 +128,10 @@ impl Log {
     }
 
     pub(crate) fn note_connection(&self, host: &str) {
-        let connection = Connection { host: host.to_owned(), at: Instant::now() };
+        let connection = Connection {
+            host: host.to_owned(),
+            at: Instant::now(),
+        };
         self.connections.lock().push(connection);
     }
 

@@ -38,7 +38,13 @@ fn main() -> std::io::Result<()> {
     writeln!(out, "proxy {}", lab.proxy_url())?;
     writeln!(out, "ca {}", lab.ca_file().display())?;
     writeln!(out, "control {}", lab.control_url())?;
-    let world = arguments.world.unwrap_or(if arguments.recordings.is_some() { World::Empty } else { World::Demo });
+    let world = arguments
+        .world
+        .unwrap_or(if arguments.recordings.is_some() {
+            World::Empty
+        } else {
+            World::Demo
+        });
     if world == World::Demo {
         for (what, link) in lab.publish_demo_world() {
             writeln!(out, "link {link} {what}")?;
@@ -55,9 +61,12 @@ fn main() -> std::io::Result<()> {
 
 /// Until the process is told to stop.
 fn wait_for_the_end() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut terminated =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => stopped,
             _ = terminated.recv() => Ok(()),

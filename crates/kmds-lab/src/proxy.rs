@@ -46,8 +46,15 @@ pub async fn serve_control(listener: TcpListener, shared: Arc<Shared>) {
             let mut wire = Wire::new(stream);
             while let Some(request) = wire.next().await {
                 let reply = control::answer(&shared, &request);
-                let sending = Sending { request: &request, log: &shared.log, number: usize::MAX };
-                if !matches!(sending.send(&mut wire, reply, None).await, Ok(After::KeepAlive)) {
+                let sending = Sending {
+                    request: &request,
+                    log: &shared.log,
+                    number: usize::MAX,
+                };
+                if !matches!(
+                    sending.send(&mut wire, reply, None).await,
+                    Ok(After::KeepAlive)
+                ) {
                     break;
                 }
             }
@@ -57,12 +64,19 @@ pub async fn serve_control(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn connection(stream: TcpStream, shared: &Shared, authority: &Authority) -> io::Result<()> {
     let mut wire = Wire::new(stream);
-    let Some(request) = wire.next().await else { return Ok(()) };
+    let Some(request) = wire.next().await else {
+        return Ok(());
+    };
     if request.method != "CONNECT" {
         shared.log.note_plain(&request.target);
         return refuse(&mut wire, 403, "this proxy carries https only").await;
     }
-    let host = request.target.split(':').next().unwrap_or("").to_ascii_lowercase();
+    let host = request
+        .target
+        .split(':')
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase();
     if !request.target.ends_with(":443") {
         shared.log.note_plain(&request.target);
         return refuse(&mut wire, 403, "port 443 only").await;
@@ -74,14 +88,20 @@ async fn connection(stream: TcpStream, shared: &Shared, authority: &Authority) -
     if fault == Some(Fault::DnsFailure) {
         return refuse(&mut wire, 502, "no such host").await;
     }
-    wire.channel.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+    wire.channel
+        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        .await?;
     wire.channel.flush().await?;
     if fault == Some(Fault::TlsError) {
         // Neither a handshake nor an alert.
-        wire.channel.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+        wire.channel
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await?;
         return wire.channel.shutdown().await;
     }
-    let Some(stream) = wire.into_inner() else { return Ok(()) };
+    let Some(stream) = wire.into_inner() else {
+        return Ok(());
+    };
     let config = authority.config_for(&host).map_err(io::Error::other)?;
     let stream = TlsAcceptor::from(config).accept(stream).await?;
     let mut wire = Wire::new(stream);
@@ -117,11 +137,20 @@ async fn exchange<C: Channel>(
     mut request: Request,
 ) -> io::Result<After> {
     // One certificate, one host: who asks for another name on this connection gets what a real edge would say.
-    let reply = if request.host == host { answer(shared, &request) } else { Reply::refusal(421) };
+    let reply = if request.host == host {
+        answer(shared, &request)
+    } else {
+        Reply::refusal(421)
+    };
     host.clone_into(&mut request.host);
     let (site, kind) = place_of(host);
     let call = Call::of(&request);
-    let meeting = Meeting { site, kind, song: reply.song.as_deref(), client: call.client.as_deref() };
+    let meeting = Meeting {
+        site,
+        kind,
+        song: reply.song.as_deref(),
+        client: call.client.as_deref(),
+    };
     let fault = shared.faults.for_request(&request, &meeting);
     let number = shared.log.note(Seen {
         site,
@@ -140,7 +169,13 @@ async fn exchange<C: Channel>(
         sent_bytes: 0,
         at: Instant::now(),
     });
-    Sending { request: &request, log: &shared.log, number }.send(wire, reply, fault).await
+    Sending {
+        request: &request,
+        log: &shared.log,
+        number,
+    }
+    .send(wire, reply, fault)
+    .await
 }
 
 /// What a YouTube call says of its sender.
@@ -156,7 +191,11 @@ impl Call {
             return Self::default();
         }
         let body = request.json().unwrap_or(Value::Null);
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let text = |pointer: &str| {
+            body.pointer(pointer)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         Self {
             client: text("/context/client/clientName"),
             visitor: text("/context/client/visitorData")

@@ -30,7 +30,9 @@ impl Exchange {
     fn parse(text: &str) -> Option<Self> {
         let recorded: Value = serde_json::from_str(text).ok()?;
         let url = url::Url::parse(recorded["request"]["url"].as_str()?).ok()?;
-        let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy().into_owned();
+        let path = percent_encoding::percent_decode_str(url.path())
+            .decode_utf8_lossy()
+            .into_owned();
         let sent = &recorded["request"]["body"];
         Some(Self {
             host: url.host_str()?.to_owned(),
@@ -49,9 +51,15 @@ impl Exchange {
 
 fn location(response: &Value) -> String {
     let headers = response["headers"].as_object();
-    let named = headers.and_then(|headers| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location")));
+    let named = headers.and_then(|headers| {
+        headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("location"))
+    });
     let told = named.and_then(|(_, values)| values.as_str().or_else(|| values.get(0)?.as_str()));
-    told.or_else(|| response["final_url"].as_str()).unwrap_or_default().to_owned()
+    told.or_else(|| response["final_url"].as_str())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Reads every `.json` under `folder` into `shared`; gives how many exchanges there were.
@@ -71,7 +79,10 @@ fn read_into(folder: &Path, exchanges: &mut Vec<Exchange>) -> io::Result<()> {
         let path = entry.path();
         if path.is_dir() {
             read_into(&path, exchanges)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             exchanges.extend(Exchange::parse(&std::fs::read_to_string(&path)?));
         }
     }

@@ -56,7 +56,10 @@ impl PlayerScript {
     /// As the site names it: eight hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{:08x}", self.seed.wrapping_mul(0x9e37_79b1) ^ self.dialect as u32)
+        format!(
+            "{:08x}",
+            self.seed.wrapping_mul(0x9e37_79b1) ^ self.dialect as u32
+        )
     }
 
     #[must_use]
@@ -108,8 +111,9 @@ impl PlayerScript {
     #[must_use]
     pub fn enciphered(&self, signature: &str) -> String {
         let length = signature.len() + self.cut();
-        let marks: String =
-            (0..length).filter_map(|place| char::from_u32(0x4e00 + u32::try_from(place).ok()?)).collect();
+        let marks: String = (0..length)
+            .filter_map(|place| char::from_u32(0x4e00 + u32::try_from(place).ok()?))
+            .collect();
         let mut signs = vec!['A'; length];
         for (mark, sign) in self.sig(&marks).chars().zip(signature.chars()) {
             if let Some(place) = marks.chars().position(|known| known == mark) {
@@ -122,7 +126,11 @@ impl PlayerScript {
     /// The script itself.
     #[must_use]
     pub fn text(&self) -> String {
-        let template = if self.dialect == Dialect::Modern { MODERN } else { CLASSIC };
+        let template = if self.dialect == Dialect::Modern {
+            MODERN
+        } else {
+            CLASSIC
+        };
         let numbers = [
             ("#CUT", self.cut()),
             ("#SWAP", self.swap()),
@@ -136,7 +144,9 @@ impl PlayerScript {
         // The longest numbers first: `§1` is the beginning of `§13`.
         for (number, word) in WORDS.iter().enumerate().rev() {
             let (property, value) = self.written(number, word);
-            text = text.replace(&format!(".§{number}"), &property).replace(&format!("§{number}"), &value);
+            text = text
+                .replace(&format!(".§{number}"), &property)
+                .replace(&format!("§{number}"), &value);
         }
         text.replace("#TABLE", &self.table())
     }
@@ -162,7 +172,9 @@ impl PlayerScript {
             Dialect::Table => format!("w={:?}.split(\"{{\"),", words.join("{")),
             Dialect::Turned => {
                 words.rotate_right(TURNED_BY);
-                format!("w={words:?};(function(a,b){{for(;b--;)a.push(a.shift())}})(w,{TURNED_BY});var ")
+                format!(
+                    "w={words:?};(function(a,b){{for(;b--;)a.push(a.shift())}})(w,{TURNED_BY});var "
+                )
             }
         }
     }
@@ -257,7 +269,10 @@ mod tests {
     fn every_word_of_a_script_is_written() {
         for dialect in Dialect::ALL {
             let text = PlayerScript { dialect, seed: 7 }.text();
-            assert!(!text.contains('§') && !text.contains("#S") && !text.contains("#C"), "{dialect:?}: {text}");
+            assert!(
+                !text.contains('§') && !text.contains("#S") && !text.contains("#C"),
+                "{dialect:?}: {text}"
+            );
         }
     }
 }

@@ -23,13 +23,26 @@ fn found(shared: &Shared, site: Site, words: &str) -> Vec<Song> {
 fn clock(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
 }
 
 pub fn youtube(shared: &Shared, request: &Request) -> Reply {
-    let Some(body) = request.json().filter(|body| body["query"].is_string()) else { return Reply::refusal(400) };
-    let songs = found(shared, Site::YouTube, body["query"].as_str().unwrap_or_default());
-    match (request.host.as_str(), body["context"]["client"]["clientName"].as_str()) {
+    let Some(body) = request.json().filter(|body| body["query"].is_string()) else {
+        return Reply::refusal(400);
+    };
+    let songs = found(
+        shared,
+        Site::YouTube,
+        body["query"].as_str().unwrap_or_default(),
+    );
+    match (
+        request.host.as_str(),
+        body["context"]["client"]["clientName"].as_str(),
+    ) {
         ("www.youtube.com", Some("WEB")) => Reply::json(&videos(&songs)),
         ("music.youtube.com", Some("WEB_REMIX")) => Reply::json(&music(&songs)),
         _ => Reply::refusal(400),
@@ -37,8 +50,7 @@ pub fn youtube(shared: &Shared, request: &Request) -> Reply {
 }
 
 fn videos(songs: &[Song]) -> Value {
-    let byline =
-        |name: &str| json!({"runs": [{"text": name, "navigationEndpoint": {"browseEndpoint": {"browseId": "UClab"}}}]});
+    let byline = |name: &str| json!({"runs": [{"text": name, "navigationEndpoint": {"browseEndpoint": {"browseId": "UClab"}}}]});
     let mut contents = vec![
         json!({"channelRenderer": {"channelId": "UClab", "title": {"simpleText": "A channel"}}}),
         json!({"videoRenderer": {"videoId": "liveliveliv", "title": {"runs": [{"text": "Live now"}]},
@@ -54,7 +66,9 @@ fn videos(songs: &[Song]) -> Value {
             "publishedTimeText": {"simpleText": "9 months ago"}, "viewCountText": {"simpleText": "9 views"}}})
     }));
     if songs.is_empty() {
-        contents = vec![json!({"backgroundPromoRenderer": {"title": {"runs": [{"text": "No results found"}]}}})];
+        contents = vec![
+            json!({"backgroundPromoRenderer": {"title": {"runs": [{"text": "No results found"}]}}}),
+        ];
     }
     json!({"estimatedResults": songs.len().to_string(), "contents": {"twoColumnSearchResultsRenderer": {"primaryContents":
         {"sectionListRenderer": {"contents": [{"itemSectionRenderer": {"contents": contents}}]}}}}})
@@ -75,22 +89,38 @@ fn music(songs: &[Song]) -> Value {
 }
 
 pub fn soundcloud(shared: &Shared, request: &Request) -> Reply {
-    let limit = request.param("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10);
-    let songs = found(shared, Site::SoundCloud, &request.param("q").unwrap_or_default());
+    let limit = request
+        .param("limit")
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(10);
+    let songs = found(
+        shared,
+        Site::SoundCloud,
+        &request.param("q").unwrap_or_default(),
+    );
     let tracks = shared.soundcloud.tracks.lock();
-    let open = songs.iter().filter_map(|song| tracks.get(&song.id().parse().ok()?));
-    let open = open.filter(|track| track.secret_token.is_none() && !track.deleted).take(limit);
+    let open = songs
+        .iter()
+        .filter_map(|song| tracks.get(&song.id().parse().ok()?));
+    let open = open
+        .filter(|track| track.secret_token.is_none() && !track.deleted)
+        .take(limit);
     let found: Vec<&Value> = open.map(|track| &track.object).collect();
     Reply::json(&json!({"collection": found, "total_results": found.len(), "next_href": null}))
 }
 
 pub fn bandcamp(shared: &Shared, request: &Request) -> Reply {
-    let Some(body) = request.json().filter(|body| request.method == "POST" && body["search_text"].is_string()) else {
+    let Some(body) = request
+        .json()
+        .filter(|body| request.method == "POST" && body["search_text"].is_string())
+    else {
         return Reply::refusal(400);
     };
     let words = body["search_text"].as_str().unwrap_or_default();
     let songs = found(shared, Site::Bandcamp, words);
-    let mut results = vec![json!({"type": "b", "id": 1, "name": "A band", "item_url_root": "https://a.bandcamp.com"})];
+    let mut results = vec![
+        json!({"type": "b", "id": 1, "name": "A band", "item_url_root": "https://a.bandcamp.com"}),
+    ];
     results.extend(songs.iter().map(|song| {
         json!({"type": "t", "id": song.id().parse::<u64>().unwrap_or(0), "art_id": 1_234_567_890, "name": song.title(),
             "band_id": 77, "band_name": song.artist(), "album_name": null, "item_url_path": song.link()})

@@ -41,7 +41,12 @@ pub struct Sending<'a> {
 
 impl Sending<'_> {
     /// Sends `reply` as `fault` would have it.
-    pub async fn send<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, fault: Option<Fault>) -> io::Result<After> {
+    pub async fn send<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: Reply,
+        fault: Option<Fault>,
+    ) -> io::Result<After> {
         let Some(fault) = fault else {
             return self.whole(wire, self.squeezed(reply), None).await;
         };
@@ -50,7 +55,8 @@ impl Sending<'_> {
             Fault::Stall(after) => {
                 let reply = self.squeezed(reply);
                 self.head(wire, &reply, reply.body.len() as u64).await?;
-                self.body(wire, &reply, after.min(reply.body.len() as u64), None).await?;
+                self.body(wire, &reply, after.min(reply.body.len() as u64), None)
+                    .await?;
                 wire.gone().await;
                 Ok(After::Close)
             }
@@ -70,14 +76,19 @@ impl Sending<'_> {
             Fault::ShortBody => self.cut_at(wire, &reply, reply.body.len() as u64 / 2).await,
             Fault::LongBody => {
                 self.head(wire, &reply, reply.body.len() as u64).await?;
-                self.body(wire, &reply, reply.body.len() as u64, None).await?;
+                self.body(wire, &reply, reply.body.len() as u64, None)
+                    .await?;
                 wire.channel.write_all(&[b'x'; 1024]).await?;
                 wire.channel.shutdown().await?;
                 Ok(After::Close)
             }
             Fault::WallAt(at) => {
-                let beyond = reply.from_song.as_ref().is_some_and(|(_, from)| from + reply.body.len() as u64 > at);
-                self.whole(wire, if beyond { Reply::refusal(403) } else { reply }, None).await
+                let beyond = reply
+                    .from_song
+                    .as_ref()
+                    .is_some_and(|(_, from)| from + reply.body.len() as u64 > at);
+                self.whole(wire, if beyond { Reply::refusal(403) } else { reply }, None)
+                    .await
             }
             Fault::ExpiredAt(at) => self.expiring(wire, reply, at).await,
             Fault::ChangedEtag(at) => self.changing(wire, reply, at).await,
@@ -90,30 +101,59 @@ impl Sending<'_> {
                     wire.channel.flush().await?;
                     sleep(Duration::from_secs(1)).await;
                 }
-                self.body(wire, &reply, reply.body.len() as u64, None).await?;
+                self.body(wire, &reply, reply.body.len() as u64, None)
+                    .await?;
                 Ok(After::Close)
             }
-            other => self.whole(wire, altered(self.request, reply, &other), None).await,
+            other => {
+                self.whole(wire, altered(self.request, reply, &other), None)
+                    .await
+            }
         }
     }
 
     /// Head and body; the song's own pace and holds apply.
-    async fn whole<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, rate: Option<u64>) -> io::Result<After> {
+    async fn whole<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: Reply,
+        rate: Option<u64>,
+    ) -> io::Result<After> {
         self.head(wire, &reply, reply.body.len() as u64).await?;
-        self.body(wire, &reply, reply.body.len() as u64, rate).await?;
-        let close = self.request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        Ok(if close { After::Close } else { After::KeepAlive })
+        self.body(wire, &reply, reply.body.len() as u64, rate)
+            .await?;
+        let close = self
+            .request
+            .header("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        Ok(if close {
+            After::Close
+        } else {
+            After::KeepAlive
+        })
     }
 
-    async fn cut_at<C: Channel>(&self, wire: &mut Wire<C>, reply: &Reply, count: u64) -> io::Result<After> {
+    async fn cut_at<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: &Reply,
+        count: u64,
+    ) -> io::Result<After> {
         self.head(wire, reply, reply.body.len() as u64).await?;
         self.body(wire, reply, count, None).await?;
         wire.channel.shutdown().await?;
         Ok(After::Close)
     }
 
-    async fn expiring<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, at: u64) -> io::Result<After> {
-        let Some((song, from)) = reply.from_song.clone() else { return self.whole(wire, reply, None).await };
+    async fn expiring<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: Reply,
+        at: u64,
+    ) -> io::Result<After> {
+        let Some((song, from)) = reply.from_song.clone() else {
+            return self.whole(wire, reply, None).await;
+        };
         if song.generation() > 0 || from + reply.body.len() as u64 <= at {
             return self.whole(wire, reply, None).await;
         }
@@ -124,8 +164,15 @@ impl Sending<'_> {
         self.whole(wire, Reply::refusal(403), None).await
     }
 
-    async fn changing<C: Channel>(&self, wire: &mut Wire<C>, reply: Reply, at: u64) -> io::Result<After> {
-        let Some((song, from)) = reply.from_song.clone() else { return self.whole(wire, reply, None).await };
+    async fn changing<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: Reply,
+        at: u64,
+    ) -> io::Result<After> {
+        let Some((song, from)) = reply.from_song.clone() else {
+            return self.whole(wire, reply, None).await;
+        };
         if song.version() > 0 || from + reply.body.len() as u64 <= at {
             return self.whole(wire, reply, None).await;
         }
@@ -139,7 +186,9 @@ impl Sending<'_> {
         let mut left = HUGE_BYTES;
         while left > 0 {
             let step = left.min(STEP_BYTES as u64);
-            wire.channel.write_all(blanks.get(..step as usize).unwrap_or_default()).await?;
+            wire.channel
+                .write_all(blanks.get(..step as usize).unwrap_or_default())
+                .await?;
             self.log.add_sent(self.number, step);
             left -= step;
         }
@@ -161,8 +210,15 @@ impl Sending<'_> {
         }
     }
 
-    async fn head<C: Channel>(&self, wire: &mut Wire<C>, reply: &Reply, length: u64) -> io::Result<()> {
-        wire.channel.write_all(head_of(reply, length).as_bytes()).await?;
+    async fn head<C: Channel>(
+        &self,
+        wire: &mut Wire<C>,
+        reply: &Reply,
+        length: u64,
+    ) -> io::Result<()> {
+        wire.channel
+            .write_all(head_of(reply, length).as_bytes())
+            .await?;
         wire.channel.flush().await
     }
 
@@ -179,8 +235,12 @@ impl Sending<'_> {
         }
         let mut at: u64 = 0;
         while at < count {
-            let rate = rate.or(reply.paced).or_else(|| reply.from_song.as_ref().and_then(|(song, _)| song.drip()));
-            let step = rate.map_or(STEP_BYTES as u64, |rate| (rate * TICK.as_millis() as u64 / 1000).max(1));
+            let rate = rate
+                .or(reply.paced)
+                .or_else(|| reply.from_song.as_ref().and_then(|(song, _)| song.drip()));
+            let step = rate.map_or(STEP_BYTES as u64, |rate| {
+                (rate * TICK.as_millis() as u64 / 1000).max(1)
+            });
             let mut to = (at + step).min(count);
             if let Some((song, from)) = &reply.from_song {
                 let limit = held(wire, song, from + at).await?;
@@ -202,9 +262,15 @@ impl Sending<'_> {
     fn squeezed(&self, mut reply: Reply) -> Reply {
         let text = reply.headers.iter().any(|(name, value)| {
             name == "Content-Type"
-                && ["text/", "application/j", "application/vnd.apple"].iter().any(|t| value.starts_with(t))
+                && ["text/", "application/j", "application/vnd.apple"]
+                    .iter()
+                    .any(|t| value.starts_with(t))
         });
-        if text && reply.body.len() > 512 && self.request.accepts_gzip() && !reply.has_header("Content-Encoding") {
+        if text
+            && reply.body.len() > 512
+            && self.request.accepts_gzip()
+            && !reply.has_header("Content-Encoding")
+        {
             if reply.status == 206 {
                 return reply;
             }
@@ -235,7 +301,11 @@ fn altered(request: &Request, mut reply: Reply, fault: &Fault) -> Reply {
     match fault {
         Fault::WrongLength => {
             let length = reply.body.len();
-            let kept = if length > 2000 { length - 1000 } else { length / 2 };
+            let kept = if length > 2000 {
+                length - 1000
+            } else {
+                length / 2
+            };
             reply.body = reply.body.slice(..kept);
         }
         Fault::Empty200 => {
@@ -244,11 +314,19 @@ fn altered(request: &Request, mut reply: Reply, fault: &Fault) -> Reply {
             reply.body = Bytes::new();
         }
         Fault::HtmlInstead => {
-            reply = Reply::html("<!DOCTYPE html><html><title>Sorry</title><body>Something went wrong.</body></html>");
+            reply = Reply::html(
+                "<!DOCTYPE html><html><title>Sorry</title><body>Something went wrong.</body></html>",
+            );
         }
         Fault::WrongBytes => {
             let seed = b"these are not the bytes you are looking for. ";
-            reply.body = seed.iter().copied().cycle().take(reply.body.len()).collect::<Vec<u8>>().into();
+            reply.body = seed
+                .iter()
+                .copied()
+                .cycle()
+                .take(reply.body.len())
+                .collect::<Vec<u8>>()
+                .into();
         }
         Fault::Status(code, after) => {
             reply = Reply::refusal(*code);
@@ -266,8 +344,16 @@ fn altered(request: &Request, mut reply: Reply, fault: &Fault) -> Reply {
             reply.set_header("Content-Encoding", "gzip");
         }
         Fault::RedirectLoop => {
-            let hop: u32 = request.param("hop").and_then(|hop| hop.parse().ok()).unwrap_or(0);
-            reply = Reply::redirect(&format!("https://{}{}?hop={}", request.host, request.path, hop + 1));
+            let hop: u32 = request
+                .param("hop")
+                .and_then(|hop| hop.parse().ok())
+                .unwrap_or(0);
+            reply = Reply::redirect(&format!(
+                "https://{}{}?hop={}",
+                request.host,
+                request.path,
+                hop + 1
+            ));
         }
         Fault::RedirectTo(url) => reply = Reply::redirect(url),
         Fault::ChangedPage => reply.body = without_what_is_needed(&reply.body),
@@ -318,7 +404,8 @@ fn bomb() -> Bytes {
     let made = BOMB.get_or_init(|| {
         let mut block = Vec::with_capacity(4096);
         let mut squeeze = flate2::Compress::new(Compression::best(), false);
-        let squeezed = squeeze.compress_vec(&vec![0; 1 << 20], &mut block, flate2::FlushCompress::Full);
+        let squeezed =
+            squeeze.compress_vec(&vec![0; 1 << 20], &mut block, flate2::FlushCompress::Full);
         debug_assert!(squeezed.is_ok());
         let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
         for _ in 0..BOMB_MEBIBYTES {
@@ -335,7 +422,9 @@ fn bomb() -> Bytes {
 /// JSON, and the JSON in a page's attributes and scripts, with one field more that most parsers refuse.
 fn with_an_odd_value(body: &[u8]) -> Bytes {
     const ODD: &str = r#"{"odd":["\ud83d",1e999],"#;
-    let Ok(text) = std::str::from_utf8(body) else { return Bytes::copy_from_slice(body) };
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Bytes::copy_from_slice(body);
+    };
     let mut text = text.to_owned();
     for (place, odd) in [
         ("__sc_hydration = [{", ODD.to_owned()),
@@ -384,7 +473,10 @@ fn without_what_is_needed(body: &[u8]) -> Bytes {
 /// What each site says to a client that it takes for a robot (the field notes' failure tables).
 fn bot_check(request: &Request) -> Reply {
     let host = request.host.as_str();
-    if host.ends_with("soundcloud.com") || host.ends_with("sndcdn.com") || host.ends_with("soundcloud.cloud") {
+    if host.ends_with("soundcloud.com")
+        || host.ends_with("sndcdn.com")
+        || host.ends_with("soundcloud.cloud")
+    {
         return Reply::new(
             403,
             "application/json",

@@ -19,7 +19,10 @@ pub fn hex(parts: &[&str], length: usize) -> String {
     let mut out = String::new();
     let mut round = 0_u32;
     while out.len() < length {
-        out.push_str(&format!("{:016x}", fingerprint(format!("{round}\n{joined}").as_bytes())));
+        out.push_str(&format!(
+            "{:016x}",
+            fingerprint(format!("{round}\n{joined}").as_bytes())
+        ));
         round += 1;
     }
     out.truncate(length);
@@ -31,7 +34,8 @@ pub fn word(parts: &[&str], length: usize, alphabet: &[u8]) -> String {
     let joined = parts.join("\n");
     (0..length)
         .map(|n| {
-            let number = fingerprint(format!("{n}\n{joined}").as_bytes()) % alphabet.len().max(1) as u64;
+            let number =
+                fingerprint(format!("{n}\n{joined}").as_bytes()) % alphabet.len().max(1) as u64;
             alphabet.get(number as usize).copied().unwrap_or(b'x') as char
         })
         .collect()

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -28,7 +29,9 @@ impl Authority {
     pub fn new() -> Result<Self, Failure> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "kmds-lab, good for nothing but tests");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "kmds-lab, good for nothing but tests");
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
@@ -53,7 +56,9 @@ impl Authority {
         }
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
         // A common name holds at most 64 characters; the host stands in the alternative names.
-        params.distinguished_name.push(DnType::CommonName, "kmds-lab");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "kmds-lab");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -55,20 +55,30 @@ pub struct Request {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every parameter of the query in order, decoded.
     pub fn params(&self) -> Vec<(String, String)> {
-        url::form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .into_owned()
+            .collect()
     }
 
     pub fn param(&self, name: &str) -> Option<String> {
-        self.params().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.params()
+            .into_iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 
     pub fn decoded_path(&self) -> String {
-        percent_decode_str(&self.path).decode_utf8_lossy().into_owned()
+        percent_decode_str(&self.path)
+            .decode_utf8_lossy()
+            .into_owned()
     }
 
     pub fn json(&self) -> Option<Value> {
@@ -76,7 +86,8 @@ impl Request {
     }
 
     pub fn accepts_gzip(&self) -> bool {
-        self.header("accept-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("gzip"))
+        self.header("accept-encoding")
+            .is_some_and(|value| value.to_ascii_lowercase().contains("gzip"))
     }
 
     fn parse(head: &str) -> Option<Self> {
@@ -108,7 +119,10 @@ impl Request {
 
 impl<C: Channel> Wire<C> {
     pub fn new(channel: C) -> Self {
-        Self { channel, buffer: Vec::new() }
+        Self {
+            channel,
+            buffer: Vec::new(),
+        }
     }
 
     /// The next request; `None` when the client is done or does not speak HTTP/1.1.
@@ -124,7 +138,10 @@ impl<C: Channel> Wire<C> {
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
         let head = String::from_utf8_lossy(head.get(..end)?).into_owned();
         let mut request = Request::parse(&head)?;
-        if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        if request
+            .header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             request.body = self.chunked().await?;
         } else if let Some(length) = request.header("content-length") {
             let length: usize = length.parse().ok()?;
@@ -148,7 +165,8 @@ impl<C: Channel> Wire<C> {
         match self.channel.read(&mut block).await {
             Ok(0) | Err(_) => false,
             Ok(count) => {
-                self.buffer.extend_from_slice(block.get(..count).unwrap_or_default());
+                self.buffer
+                    .extend_from_slice(block.get(..count).unwrap_or_default());
                 true
             }
         }
@@ -227,7 +245,11 @@ impl Reply {
     }
 
     pub fn refusal(status: u16) -> Self {
-        Self::new(status, "text/html; charset=UTF-8", format!("<html><title>Error {status}</title></html>"))
+        Self::new(
+            status,
+            "text/html; charset=UTF-8",
+            format!("<html><title>Error {status}</title></html>"),
+        )
     }
 
     pub fn not_found() -> Self {
@@ -254,11 +276,14 @@ impl Reply {
     }
 
     pub fn has_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name))
+        self.headers
+            .iter()
+            .any(|(key, _)| key.eq_ignore_ascii_case(name))
     }
 
     pub fn set_header(&mut self, name: &str, value: &str) {
-        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 }
@@ -304,19 +329,40 @@ impl ByteRange {
 /// A whole file or the asked range of it, as an ordinary file host answers (RFC 9110 §14).
 pub fn file(request: &Request, bytes: &Bytes, content_type: &str, etag: &str) -> Reply {
     let length = bytes.len() as u64;
-    let fresh = request.header("if-range").is_none_or(|validator| validator == etag);
+    let fresh = request
+        .header("if-range")
+        .is_none_or(|validator| validator == etag);
     let range = ByteRange::of(request).filter(|_| fresh);
     let reply = match range.map(|range| range.within(length)) {
         None => Reply::new(200, content_type, bytes.clone()),
-        Some(None) => Reply::new(416, content_type, "").with_header("Content-Range", &format!("bytes */{length}")),
-        Some(Some((from, to))) => Reply::new(206, content_type, bytes.slice(from as usize..to as usize))
-            .with_header("Content-Range", &format!("bytes {from}-{}/{length}", to - 1)),
+        Some(None) => Reply::new(416, content_type, "")
+            .with_header("Content-Range", &format!("bytes */{length}")),
+        Some(Some((from, to))) => {
+            Reply::new(206, content_type, bytes.slice(from as usize..to as usize)).with_header(
+                "Content-Range",
+                &format!("bytes {from}-{}/{length}", to - 1),
+            )
+        }
     };
-    reply.with_header("Accept-Ranges", "bytes").with_header("ETag", etag)
+    reply
+        .with_header("Accept-Ranges", "bytes")
+        .with_header("ETag", etag)
 }
 
 /// Where the body of a reply made by [`file()`] begins in the file.
 pub fn start_of(reply: &Reply) -> u64 {
-    let range = reply.headers.iter().find(|(name, _)| name == "Content-Range");
-    range.and_then(|(_, value)| value.strip_prefix("bytes ")?.split('-').next()?.parse().ok()).unwrap_or(0)
+    let range = reply
+        .headers
+        .iter()
+        .find(|(name, _)| name == "Content-Range");
+    range
+        .and_then(|(_, value)| {
+            value
+                .strip_prefix("bytes ")?
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
 }

@@ -44,10 +44,14 @@ impl Wishes {
 
     pub fn inject(&self, shared: &Shared, song: &Song) {
         for fault in &self.media_faults {
-            shared.faults.add(fault.clone().on_media().of_site(song.site()).of(song));
+            shared
+                .faults
+                .add(fault.clone().on_media().of_site(song.site()).of(song));
         }
         for fault in &self.page_faults {
-            shared.faults.add(fault.clone().on_pages().of_site(song.site()).of(song));
+            shared
+                .faults
+                .add(fault.clone().on_pages().of_site(song.site()).of(song));
         }
     }
 }

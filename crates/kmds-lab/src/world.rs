@@ -38,13 +38,20 @@ impl Site {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::YouTube, Self::SoundCloud, Self::Bandcamp].into_iter().find(|site| site.name() == name)
+        [Self::YouTube, Self::SoundCloud, Self::Bandcamp]
+            .into_iter()
+            .find(|site| site.name() == name)
     }
 }
 
 /// Whose host this is, and what it is asked for.
 pub fn place_of(host: &str) -> (Option<Site>, Kind) {
-    let ends = |end: &str| host == end || host.strip_suffix(end).is_some_and(|front| front.ends_with('.'));
+    let ends = |end: &str| {
+        host == end
+            || host
+                .strip_suffix(end)
+                .is_some_and(|front| front.ends_with('.'))
+    };
     if ends("googlevideo.com") {
         (Some(Site::YouTube), Kind::Media)
     } else if ends("ytimg.com") || ends("ggpht.com") {
@@ -106,7 +113,9 @@ impl Shared {
     }
 
     pub fn now_unix(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |age| age.as_secs());
         now + self.ahead_secs.load(Ordering::Relaxed)
     }
 
@@ -232,7 +241,9 @@ impl Song {
 
     /// Exactly what a correct client ends with, of the best AAC or MP3 stream (HLS joined, durations patched).
     pub fn bytes(&self) -> Bytes {
-        self.clip(self.0.main).map(|clip| clip.bytes()).unwrap_or_default()
+        self.clip(self.0.main)
+            .map(|clip| clip.bytes())
+            .unwrap_or_default()
     }
 
     pub fn len(&self) -> u64 {
@@ -258,7 +269,12 @@ impl Song {
         let version = self.version();
         let mut clips = self.0.clips.lock();
         let clip = clips.entry((number, version)).or_insert_with(|| {
-            let mark = format!("{}/{}/{}/{version}", self.0.site.name(), self.0.id, spec.key);
+            let mark = format!(
+                "{}/{}/{}/{version}",
+                self.0.site.name(),
+                self.0.id,
+                spec.key
+            );
             Arc::new(Clip::new(spec.shape, spec.seconds, spec.size_bytes, mark))
         });
         Some(Arc::clone(clip))
@@ -270,7 +286,9 @@ impl Song {
 
     /// How many requests for its audio came in, playlists and segments included.
     pub fn media_hits(&self) -> usize {
-        self.0.log.count(|seen| seen.kind == Kind::Media && self.is_meant_by(seen.song.as_deref(), seen.site))
+        self.0.log.count(|seen| {
+            seen.kind == Kind::Media && self.is_meant_by(seen.song.as_deref(), seen.site)
+        })
     }
 
     pub(crate) fn is_meant_by(&self, song: Option<&str>, site: Option<Site>) -> bool {
@@ -320,12 +338,21 @@ impl Song {
     }
 
     pub(crate) fn etag(&self, key: &str) -> String {
-        format!("\"{}\"", crate::sign::hex(&[self.id(), key, &self.version().to_string()], 32))
+        format!(
+            "\"{}\"",
+            crate::sign::hex(&[self.id(), key, &self.version().to_string()], 32)
+        )
     }
 }
 
 impl fmt::Debug for Song {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Song({}/{}, {:?})", self.site().name(), self.id(), self.title())
+        write!(
+            f,
+            "Song({}/{}, {:?})",
+            self.site().name(),
+            self.id(),
+            self.title()
+        )
     }
 }

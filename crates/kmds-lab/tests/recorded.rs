@@ -16,7 +16,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("kmds-lab-recorded-{}-{name}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("kmds-lab-recorded-{}-{name}", std::process::id()));
         std::fs::create_dir_all(folder.join("case")).expect("a folder");
         Self(folder)
     }
@@ -57,35 +58,82 @@ async fn a_video_for_kids_is_refused_as_recorded_and_its_muxed_stream_is_served(
     let plays = json!({"playerResponse": {"playabilityStatus": {"status": "OK"}, "videoDetails": {"videoId": "KIDSKIDSKIs"},
         "streamingData": {"formats": [{"itag": 18, "url": url, "mimeType": "video/mp4; codecs=\"avc1, mp4a\"", "lastModified": "5",
             "approxDurationMs": "20000", "audioSampleRate": "44100"}]}}});
-    let asked = call("ANDROID", "21", json!({"playerRequest": {"videoId": "KIDSKIDSKIs"}}));
+    let asked = call(
+        "ANDROID",
+        "21",
+        json!({"playerRequest": {"videoId": "KIDSKIDSKIs"}}),
+    );
     folder.record("reel.json", "POST", REEL, &asked, 200, &plays.to_string());
-    let missing = call("ANDROID", "21", json!({"playerRequest": {"videoId": "GONEGONEGOs"}}));
+    let missing = call(
+        "ANDROID",
+        "21",
+        json!({"playerRequest": {"videoId": "GONEGONEGOs"}}),
+    );
     folder.record("reel-gone.json", "POST", REEL, &missing, 200, "{}");
     let lab = Lab::with_recordings(&folder).await;
     let client = Client::of(&lab);
-    let said = client.post(PLAYER, &call("VISIONOS", "9", json!({"videoId": "KIDSKIDSKIs"}))).await.json();
+    let said = client
+        .post(
+            PLAYER,
+            &call("VISIONOS", "9", json!({"videoId": "KIDSKIDSKIs"})),
+        )
+        .await
+        .json();
     assert_eq!(said["playabilityStatus"]["status"], "UNPLAYABLE");
     let reel = client.post(REEL, &asked).await.json();
-    let url = reel["playerResponse"]["streamingData"]["formats"][0]["url"].as_str().expect("a URL").to_owned();
+    let url = reel["playerResponse"]["streamingData"]["formats"][0]["url"]
+        .as_str()
+        .expect("a URL")
+        .to_owned();
     let file = client.get_range(&url, "bytes=0-9999999").await;
-    assert_eq!((file.status, file.body.get(4..8)), (206, Some(&b"ftyp"[..])));
+    assert_eq!(
+        (file.status, file.body.get(4..8)),
+        (206, Some(&b"ftyp"[..]))
+    );
     assert_eq!(client.post(REEL, &missing).await.json(), json!({}));
-    let gone = client.post(PLAYER, &call("VISIONOS", "1.02", json!({"videoId": "GONEGONEGOs"}))).await.json();
+    let gone = client
+        .post(
+            PLAYER,
+            &call("VISIONOS", "1.02", json!({"videoId": "GONEGONEGOs"})),
+        )
+        .await
+        .json();
     assert_eq!(gone["playabilityStatus"]["status"], "ERROR");
 }
 
 #[tokio::test]
 async fn a_recorded_short_link_redirects_and_what_is_not_recorded_is_missing() {
     let folder = Folder::new("short");
-    folder.record("short.json", "GET", "https://on.soundcloud.com/rdt7e", &Value::Null, 200, "<html>");
+    folder.record(
+        "short.json",
+        "GET",
+        "https://on.soundcloud.com/rdt7e",
+        &Value::Null,
+        200,
+        "<html>",
+    );
     let lab = Lab::with_recordings(&folder).await;
     let client = Client::of(&lab);
     let answer = client.get("https://on.soundcloud.com/rdt7e").await;
-    assert_eq!((answer.status, answer.header("location")), (302, Some("https://soundcloud.com/a/b?si=1")));
-    assert_eq!(client.get("https://on.soundcloud.com/other").await.status, 404);
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (302, Some("https://soundcloud.com/a/b?si=1"))
+    );
+    assert_eq!(
+        client.get("https://on.soundcloud.com/other").await.status,
+        404
+    );
     let id = client_id(&client).await;
-    let missing = format!("https://api-v2.soundcloud.com/resolve?url=https://soundcloud.com/a/b&client_id={id}");
-    assert_eq!((client.get(&missing).await.status, client.get(&missing).await.text()), (404, "{}".to_owned()));
+    let missing = format!(
+        "https://api-v2.soundcloud.com/resolve?url=https://soundcloud.com/a/b&client_id={id}"
+    );
+    assert_eq!(
+        (
+            client.get(&missing).await.status,
+            client.get(&missing).await.text()
+        ),
+        (404, "{}".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -96,20 +144,34 @@ async fn recordings_live_again() {
     };
     let lab = Lab::with_recordings(folder).await;
     let client = Client::of(&lab);
-    for song in lab.songs().into_iter().filter(|song| song.site() == Site::YouTube && song.seconds() > 0.0) {
+    for song in lab
+        .songs()
+        .into_iter()
+        .filter(|song| song.site() == Site::YouTube && song.seconds() > 0.0)
+    {
         let url = aac_url(&client, &song).await;
         let head = client.get_range(&url, "bytes=0-99").await;
         assert_eq!(head.status, 206, "{song:?}");
-        assert!(
-            head.header("content-range")
-                .is_some_and(|range| url.contains(&format!("clen={}", range.rsplit('/').next().unwrap_or(""))))
-        );
+        assert!(head.header("content-range").is_some_and(|range| {
+            url.contains(&format!("clen={}", range.rsplit('/').next().unwrap_or("")))
+        }));
     }
     let private = call("VISIONOS", "1.02", json!({"videoId": "8VajtrESJzA"}));
-    let answer = client.post("https://youtubei.googleapis.com/youtubei/v1/player", &private).await.json();
-    assert_eq!(answer["playabilityStatus"]["reason"], "This video is private", "lent to another client, unwrapped");
+    let answer = client
+        .post(
+            "https://youtubei.googleapis.com/youtubei/v1/player",
+            &private,
+        )
+        .await
+        .json();
+    assert_eq!(
+        answer["playabilityStatus"]["reason"], "This video is private",
+        "lent to another client, unwrapped"
+    );
     let id = client_id(&client).await;
-    let open_minds = lab.song(Site::SoundCloud, "1356023209").expect("a recorded track");
+    let open_minds = lab
+        .song(Site::SoundCloud, "1356023209")
+        .expect("a recorded track");
     let url = format_url(&client, &open_minds, &id, "progressive").await;
     assert!(client.get(&url).await.body == open_minds.bytes());
 }

@@ -13,9 +13,22 @@ use serde_json::{Value, json};
 async fn plain_requests_and_other_ports_are_refused_and_counted() {
     let lab = Lab::start().await;
     let client = Client::of(&lab);
-    assert_eq!(client.plain("GET http://www.youtube.com/ HTTP/1.1\r\nHost: www.youtube.com\r\n\r\n").await, 403);
-    assert_eq!(client.plain("CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n").await, 403);
-    assert_eq!(lab.refused(), ["http://www.youtube.com/", "169.254.169.254:80"]);
+    assert_eq!(
+        client
+            .plain("GET http://www.youtube.com/ HTTP/1.1\r\nHost: www.youtube.com\r\n\r\n")
+            .await,
+        403
+    );
+    assert_eq!(
+        client
+            .plain("CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await,
+        403
+    );
+    assert_eq!(
+        lab.refused(),
+        ["http://www.youtube.com/", "169.254.169.254:80"]
+    );
     assert_eq!(client.get("https://example.org/").await.status, 404);
 }
 
@@ -26,17 +39,34 @@ async fn googlevideo_serves_bounded_ranges_of_its_own_urls_and_nothing_else() {
     let client = Client::of(&lab);
     let url = aac_url(&client, &song).await;
     let first = client.get_range(&url, "bytes=0-1048575").await;
-    assert_eq!((first.status, first.header("content-range")), (206, Some("bytes 0-1048575/2097152")));
+    assert_eq!(
+        (first.status, first.header("content-range")),
+        (206, Some("bytes 0-1048575/2097152"))
+    );
     let rest = client.get_range(&url, "bytes=1048576-9999999").await;
-    assert_eq!([first.body, rest.body].concat(), song.bytes(), "the ranges joined are the song");
+    assert_eq!(
+        [first.body, rest.body].concat(),
+        song.bytes(),
+        "the ranges joined are the song"
+    );
     for (what, status) in [
         (client.get(&url).await, 403),
         (client.get_range(&url, "bytes=0-").await, 403),
         (client.get_range(&url, "bytes=-100").await, 403),
         (client.get_range(&url, "bytes=0-10485760").await, 403),
         (client.get_range(&url, "bytes=2097152-2097153").await, 416),
-        (client.get_range(&url.replace("itag=140", "itag=139"), "bytes=0-9").await, 403),
-        (client.get_range(&url.replace("expire=", "expire=9"), "bytes=0-9").await, 403),
+        (
+            client
+                .get_range(&url.replace("itag=140", "itag=139"), "bytes=0-9")
+                .await,
+            403,
+        ),
+        (
+            client
+                .get_range(&url.replace("expire=", "expire=9"), "bytes=0-9")
+                .await,
+            403,
+        ),
         (client.head(&url).await, 403),
         (client.get(&format!("{url}&range=0-99")).await, 200),
     ] {
@@ -46,7 +76,11 @@ async fn googlevideo_serves_bounded_ranges_of_its_own_urls_and_nothing_else() {
     assert_eq!(client.get_range(&url, "bytes=0-1048576").await.status, 403);
     assert_eq!(client.get_range(&url, "bytes=0-1048575").await.status, 206);
     lab.advance(std::time::Duration::from_secs(21_601));
-    assert_eq!(client.get_range(&url, "bytes=0-9").await.status, 403, "its time is over");
+    assert_eq!(
+        client.get_range(&url, "bytes=0-9").await.status,
+        403,
+        "its time is over"
+    );
 }
 
 #[tokio::test]
@@ -54,56 +88,128 @@ async fn only_visionos_is_told_urls_and_the_reel_call_plays_what_is_made_for_kid
     let lab = Lab::start().await;
     let kids = lab.youtube().video("For kids").for_kids().publish();
     let plain = lab.youtube().video("For all").publish();
-    let private = lab.youtube().video("For me").refused(Refusal::Private).publish();
+    let private = lab
+        .youtube()
+        .video("For me")
+        .refused(Refusal::Private)
+        .publish();
     let client = Client::of(&lab);
     let player = "https://youtubei.googleapis.com/youtubei/v1/player";
-    let web = client.post(player, &call("WEB", "2.2026", json!({"videoId": plain.id()}))).await.json();
-    assert!(web["streamingData"]["adaptiveFormats"][1]["url"].is_null(), "SABR only");
-    let refused = client.post(player, &call("VISIONOS", "1.02", json!({"videoId": kids.id()}))).await.json();
-    assert_eq!(refused["playabilityStatus"]["reason"], "This video is not available");
+    let web = client
+        .post(
+            player,
+            &call("WEB", "2.2026", json!({"videoId": plain.id()})),
+        )
+        .await
+        .json();
+    assert!(
+        web["streamingData"]["adaptiveFormats"][1]["url"].is_null(),
+        "SABR only"
+    );
+    let refused = client
+        .post(
+            player,
+            &call("VISIONOS", "1.02", json!({"videoId": kids.id()})),
+        )
+        .await
+        .json();
+    assert_eq!(
+        refused["playabilityStatus"]["reason"],
+        "This video is not available"
+    );
     assert_eq!(refused["videoDetails"]["title"], "For kids");
-    let private = client.post(player, &call("VISIONOS", "1.02", json!({"videoId": private.id()}))).await.json();
+    let private = client
+        .post(
+            player,
+            &call("VISIONOS", "1.02", json!({"videoId": private.id()})),
+        )
+        .await
+        .json();
     assert!(private["videoDetails"].is_null());
-    assert_eq!(client.post(player, &call("VISIONOS", "0.1", json!({"videoId": plain.id()}))).await.status, 400);
-    let missing = client.post(player, &call("VISIONOS", "1.02", json!({"videoId": "AAAAAAAAAAA"}))).await.json();
+    assert_eq!(
+        client
+            .post(
+                player,
+                &call("VISIONOS", "0.1", json!({"videoId": plain.id()}))
+            )
+            .await
+            .status,
+        400
+    );
+    let missing = client
+        .post(
+            player,
+            &call("VISIONOS", "1.02", json!({"videoId": "AAAAAAAAAAA"})),
+        )
+        .await
+        .json();
     assert_eq!(missing["playabilityStatus"]["status"], "ERROR");
-    let reel = "https://youtubei.googleapis.com/youtubei/v1/reel/reel_item_watch?$fields=playerResponse";
-    let body = call("ANDROID", "21.03.36", json!({"playerRequest": {"videoId": kids.id()}}));
+    let reel =
+        "https://youtubei.googleapis.com/youtubei/v1/reel/reel_item_watch?$fields=playerResponse";
+    let body = call(
+        "ANDROID",
+        "21.03.36",
+        json!({"playerRequest": {"videoId": kids.id()}}),
+    );
     let answer = client.post(reel, &body).await.json();
     let muxed = &answer["playerResponse"]["streamingData"]["formats"][0];
     let url = muxed["url"].as_str().expect("itag 18 has a URL");
     let file = client.get_range(url, "bytes=0-9999999").await;
     assert_eq!(file.body, kids.stream_bytes("18").expect("a muxed stream"));
-    assert_eq!(lab.count(|seen| seen.client_name.as_deref() == Some("ANDROID")), 1);
+    assert_eq!(
+        lab.count(|seen| seen.client_name.as_deref() == Some("ANDROID")),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_list_of_250_is_three_pages_in_both_layouts() {
     let lab = Lab::start().await;
     for layout in [Layout::Old, Layout::Lockup] {
-        let list = lab.youtube().playlist(250).layout(layout).private_at(3).publish();
+        let list = lab
+            .youtube()
+            .playlist(250)
+            .layout(layout)
+            .private_at(3)
+            .publish();
         let client = Client::of(&lab);
         let browse = "https://www.youtube.com/youtubei/v1/browse?prettyPrint=false";
-        let whole =
-            client.post(browse, &call("WEB", "2", json!({"browseId": format!("VL{}", list.id())}))).await.json();
+        let whole = client
+            .post(
+                browse,
+                &call("WEB", "2", json!({"browseId": format!("VL{}", list.id())})),
+            )
+            .await
+            .json();
         let mut page = whole.to_string();
         let mut items = count_items(&page);
         let mut pages = 1;
         while let Some((_, rest)) = page.split_once("\"token\":\"") {
             let token = rest.split('"').next().unwrap_or_default().to_owned();
-            page = client.post(browse, &call("WEB", "2", json!({"continuation": token}))).await.json().to_string();
+            page = client
+                .post(browse, &call("WEB", "2", json!({"continuation": token})))
+                .await
+                .json()
+                .to_string();
             items += count_items(&page);
             pages += 1;
         }
         assert_eq!((items, pages), (251, 3), "{layout:?}");
     }
-    let gone = call("WEB", "2", json!({"browseId": "VLPL00000000000000000000000000000000"}));
-    let alert = Client::of(&lab).post("https://www.youtube.com/youtubei/v1/browse", &gone).await;
+    let gone = call(
+        "WEB",
+        "2",
+        json!({"browseId": "VLPL00000000000000000000000000000000"}),
+    );
+    let alert = Client::of(&lab)
+        .post("https://www.youtube.com/youtubei/v1/browse", &gone)
+        .await;
     assert!(alert.text().contains("The playlist does not exist."));
 }
 
 fn count_items(page: &str) -> usize {
-    page.matches("\"playlistVideoRenderer\":").count() + page.matches("\"lockupViewModel\":").count()
+    page.matches("\"playlistVideoRenderer\":").count()
+        + page.matches("\"lockupViewModel\":").count()
 }
 
 #[tokio::test]
@@ -112,11 +218,19 @@ async fn soundcloud_wants_the_current_client_id() {
     let song = lab.soundcloud().track("ordinary-days").publish();
     let client = Client::of(&lab);
     let id = client_id(&client).await;
-    let resolve = |id: &str| format!("https://api-v2.soundcloud.com/resolve?url={}&client_id={id}", song.link());
+    let resolve = |id: &str| {
+        format!(
+            "https://api-v2.soundcloud.com/resolve?url={}&client_id={id}",
+            song.link()
+        )
+    };
     assert_eq!(client.get(&resolve(&id)).await.status, 200);
     lab.soundcloud().rotate_client_id();
     assert_eq!(client.get(&resolve(&id)).await.status, 401);
-    assert_eq!(client.get(&resolve(&client_id(&client).await)).await.status, 200);
+    assert_eq!(
+        client.get(&resolve(&client_id(&client).await)).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -125,16 +239,24 @@ async fn hls_pieces_joined_are_the_progressive_file() {
     let song = lab.soundcloud().track("slices").seconds(45.0).publish();
     let client = Client::of(&lab);
     let id = client_id(&client).await;
-    let whole = client.get(&format_url(&client, &song, &id, "progressive").await).await;
+    let whole = client
+        .get(&format_url(&client, &song, &id, "progressive").await)
+        .await;
     assert_eq!(whole.body, song.bytes());
-    let playlist = client.get(&format_url(&client, &song, &id, "hls").await).await.text();
+    let playlist = client
+        .get(&format_url(&client, &song, &id, "hls").await)
+        .await
+        .text();
     let mut joined = Vec::new();
     for line in playlist.lines().filter(|line| line.starts_with("https://")) {
         joined.extend_from_slice(&client.get(line).await.body);
     }
     assert_eq!(joined, song.bytes());
     assert_eq!(song.media_hits(), lab.hits(&song));
-    let segment = playlist.lines().find(|line| line.contains("/media/")).expect("a segment");
+    let segment = playlist
+        .lines()
+        .find(|line| line.contains("/media/"))
+        .expect("a segment");
     song.expire_urls();
     assert_eq!(client.get(segment).await.status, 403);
 }
@@ -142,19 +264,37 @@ async fn hls_pieces_joined_are_the_progressive_file() {
 #[tokio::test]
 async fn an_aac_song_is_its_pieces_with_three_durations_written_in() {
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("fragments").seconds(25.0).formats(&[Format::AacHls]).publish();
+    let song = lab
+        .soundcloud()
+        .track("fragments")
+        .seconds(25.0)
+        .formats(&[Format::AacHls])
+        .publish();
     let client = Client::of(&lab);
     let id = client_id(&client).await;
-    let playlist = client.get(&format_url(&client, &song, &id, "hls").await).await.text();
+    let playlist = client
+        .get(&format_url(&client, &song, &id, "hls").await)
+        .await
+        .text();
     let (_, rest) = playlist.split_once("URI=\"").expect("a map");
-    let mut joined = client.get(rest.split('"').next().expect("a URL")).await.body;
+    let mut joined = client
+        .get(rest.split('"').next().expect("a URL"))
+        .await
+        .body;
     for line in playlist.lines().filter(|line| line.starts_with("https://")) {
         joined.extend_from_slice(&client.get(line).await.body);
     }
     let wanted = song.bytes();
     assert_eq!(joined.len(), wanted.len());
-    let differing = joined.iter().zip(wanted.iter()).filter(|(a, b)| a != b).count();
-    assert!((1..=12).contains(&differing), "three fields of four bytes, not {differing}");
+    let differing = joined
+        .iter()
+        .zip(wanted.iter())
+        .filter(|(a, b)| a != b)
+        .count();
+    assert!(
+        (1..=12).contains(&differing),
+        "three fields of four bytes, not {differing}"
+    );
 }
 
 #[tokio::test]
@@ -163,19 +303,49 @@ async fn batches_are_shuffled_limited_to_fifty_and_silent_about_what_is_gone() {
     let set = lab.soundcloud().set(60).deleted_at(7).publish();
     let client = Client::of(&lab);
     let id = client_id(&client).await;
-    let page =
-        client.get(&format!("https://api-v2.soundcloud.com/resolve?url={}&client_id={id}", set.link())).await.json();
+    let page = client
+        .get(&format!(
+            "https://api-v2.soundcloud.com/resolve?url={}&client_id={id}",
+            set.link()
+        ))
+        .await
+        .json();
     let tracks = page["tracks"].as_array().expect("tracks");
     assert_eq!(tracks.len(), 61);
-    assert_eq!(tracks.iter().filter(|track| track.get("title").is_some()).count(), 5);
-    let ids: Vec<String> = tracks.iter().skip(5).take(50).map(|track| track["id"].to_string()).collect();
-    let batch = |ids: &[String]| format!("https://api-v2.soundcloud.com/tracks?ids={}&client_id={id}", ids.join(","));
+    assert_eq!(
+        tracks
+            .iter()
+            .filter(|track| track.get("title").is_some())
+            .count(),
+        5
+    );
+    let ids: Vec<String> = tracks
+        .iter()
+        .skip(5)
+        .take(50)
+        .map(|track| track["id"].to_string())
+        .collect();
+    let batch = |ids: &[String]| {
+        format!(
+            "https://api-v2.soundcloud.com/tracks?ids={}&client_id={id}",
+            ids.join(",")
+        )
+    };
     let answer = client.get(&batch(&ids)).await.json();
-    let got: Vec<String> = answer.as_array().expect("an array").iter().map(|track| track["id"].to_string()).collect();
+    let got: Vec<String> = answer
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|track| track["id"].to_string())
+        .collect();
     assert_eq!(got.len(), 49, "the deleted one is left out");
     let asked: Vec<String> = ids.iter().filter(|id| got.contains(id)).cloned().collect();
     assert_ne!(got, asked, "in another order");
-    let more: Vec<String> = tracks.iter().take(51).map(|track| track["id"].to_string()).collect();
+    let more: Vec<String> = tracks
+        .iter()
+        .take(51)
+        .map(|track| track["id"].to_string())
+        .collect();
     assert_eq!(client.get(&batch(&more)).await.json(), json!([]));
 }
 
@@ -186,8 +356,13 @@ async fn an_album_page_has_every_song_and_its_urls_die_after_a_day() {
     let client = Client::of(&lab);
     let page = client.get(&album.link()).await.text();
     let (_, rest) = page.split_once("data-tralbum=\"").expect("the attribute");
-    let attribute =
-        rest.split('"').next().unwrap_or_default().replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<");
+    let attribute = rest
+        .split('"')
+        .next()
+        .unwrap_or_default()
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&")
+        .replace("&lt;", "<");
     let tralbum: Value = serde_json::from_str(&attribute).expect("JSON");
     let songs = tralbum["trackinfo"].as_array().expect("songs");
     assert_eq!(songs.len(), 3);
@@ -198,22 +373,41 @@ async fn an_album_page_has_every_song_and_its_urls_die_after_a_day() {
     assert_eq!((part.status, part.body.len()), (206, 100));
     lab.advance(std::time::Duration::from_secs(86_401));
     assert_eq!(client.get(url).await.status, 403);
-    assert_eq!(client.get("https://lab-band.bandcamp.com/album/nothing").await.status, 404);
+    assert_eq!(
+        client
+            .get("https://lab-band.bandcamp.com/album/nothing")
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
 async fn a_held_song_stops_until_it_is_released() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Hold on").size(mib(1)).holds_at(kib(256)).publish();
+    let song = lab
+        .bandcamp()
+        .track("Hold on")
+        .size(mib(1))
+        .holds_at(kib(256))
+        .publish();
     let client = Client::of(&lab);
     let page = client.get(&song.link()).await.text();
     let (_, rest) = page.split_once("mp3-128&quot;:&quot;").expect("a URL");
-    let url = rest.split("&quot;").next().unwrap_or_default().replace("&amp;", "&");
+    let url = rest
+        .split("&quot;")
+        .next()
+        .unwrap_or_default()
+        .replace("&amp;", "&");
     let listening = tokio::spawn({
         let client = Client::of(&lab);
         async move { client.get(&url).await }
     });
-    lab.until(|seen| seen.iter().any(|seen| seen.kind == Kind::Media && seen.sent_bytes == kib(256))).await;
+    lab.until(|seen| {
+        seen.iter()
+            .any(|seen| seen.kind == Kind::Media && seen.sent_bytes == kib(256))
+    })
+    .await;
     assert!(!listening.is_finished());
     song.release();
     assert_eq!(listening.await.expect("heard").body, song.bytes());
@@ -227,7 +421,11 @@ async fn each_fault_shows_as_what_it_is() {
     let client = Client::of(&lab);
     let page = client.get(&song.link()).await.text();
     let (_, rest) = page.split_once("mp3-128&quot;:&quot;").expect("a URL");
-    let url = rest.split("&quot;").next().unwrap_or_default().replace("&amp;", "&");
+    let url = rest
+        .split("&quot;")
+        .next()
+        .unwrap_or_default()
+        .replace("&amp;", "&");
     let whole = song.bytes();
     let meets = |fault: Fault| {
         lab.clear_faults();
@@ -244,24 +442,42 @@ async fn each_fault_shows_as_what_it_is() {
     assert_ne!(wrong.body, whole);
     let less = meets(Fault::WrongLength).await.expect("an answer");
     assert_eq!((less.body.len(), less.is_whole), (whole.len() - 1000, true));
-    assert_eq!(meets(Fault::Empty200).await.expect("an answer").body.len(), 0);
     assert_eq!(
-        meets(Fault::HtmlInstead).await.expect("an answer").header("content-type"),
+        meets(Fault::Empty200).await.expect("an answer").body.len(),
+        0
+    );
+    assert_eq!(
+        meets(Fault::HtmlInstead)
+            .await
+            .expect("an answer")
+            .header("content-type"),
         Some("text/html; charset=UTF-8")
     );
     let busy = meets(Fault::Status(503, Some(7))).await.expect("an answer");
     assert_eq!((busy.status, busy.header("retry-after")), (503, Some("7")));
-    let sent = meets(Fault::RedirectTo("http://169.254.169.254/".into())).await.expect("an answer");
-    assert_eq!((sent.status, sent.header("location")), (302, Some("http://169.254.169.254/")));
+    let sent = meets(Fault::RedirectTo("http://169.254.169.254/".into()))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (sent.status, sent.header("location")),
+        (302, Some("http://169.254.169.254/"))
+    );
     let dead = meets(Fault::ExpiredAt(kib(64))).await.expect("a head");
     assert_eq!((dead.body.len() as u64, dead.is_whole), (kib(64), false));
     assert_eq!(client.get_range(&url, "bytes=65536-").await.status, 403);
     lab.clear_faults();
-    for (fault, host) in [(Fault::TlsError, "t4.bcbits.com"), (Fault::DnsFailure, "t4.bcbits.com")] {
+    for (fault, host) in [
+        (Fault::TlsError, "t4.bcbits.com"),
+        (Fault::DnsFailure, "t4.bcbits.com"),
+    ] {
         lab.clear_faults();
         lab.inject(fault.anywhere().at_host(host));
         assert!(Client::of(&lab).try_get(&url).await.is_none());
-        assert_eq!(client.get(&song.link()).await.status, 200, "other hosts are well");
+        assert_eq!(
+            client.get(&song.link()).await.status,
+            200,
+            "other hosts are well"
+        );
     }
 }
 
@@ -273,9 +489,23 @@ async fn a_fault_meets_only_those_it_is_meant_for() {
     let body = call("VISIONOS", "1.02", json!({"videoId": song.id()}));
     let native = "https://youtubei.googleapis.com/youtubei/v1/player";
     let other = "https://www.youtube.com/youtubei/v1/player";
-    lab.inject(Fault::BotCheck.on_pages().only_client("VISIONOS").at_host("youtubei.googleapis.com").first(2));
-    for (url, status) in [(native, "LOGIN_REQUIRED"), (other, "OK"), (native, "LOGIN_REQUIRED"), (native, "OK")] {
-        assert_eq!(client.post(url, &body).await.json()["playabilityStatus"]["status"], status);
+    lab.inject(
+        Fault::BotCheck
+            .on_pages()
+            .only_client("VISIONOS")
+            .at_host("youtubei.googleapis.com")
+            .first(2),
+    );
+    for (url, status) in [
+        (native, "LOGIN_REQUIRED"),
+        (other, "OK"),
+        (native, "LOGIN_REQUIRED"),
+        (native, "OK"),
+    ] {
+        assert_eq!(
+            client.post(url, &body).await.json()["playabilityStatus"]["status"],
+            status
+        );
     }
     lab.inject(Fault::ChangedPage.on_pages().of(&song));
     assert!(client.post(native, &body).await.json()["videoDetails"].is_null());
@@ -285,15 +515,28 @@ async fn a_fault_meets_only_those_it_is_meant_for() {
 #[tokio::test]
 async fn a_song_that_changes_has_another_validator_and_other_bytes_from_then_on() {
     let lab = Lab::start().await;
-    let video = lab.youtube().video("Before").size(kib(300)).fault(Fault::ChangedEtag(kib(100))).publish();
+    let video = lab
+        .youtube()
+        .video("Before")
+        .size(kib(300))
+        .fault(Fault::ChangedEtag(kib(100)))
+        .publish();
     let before = video.bytes();
     let client = Client::of(&lab);
     let url = aac_url(&client, &video).await;
     let cut = client.get_range(&url, "bytes=0-204799").await;
     assert_eq!((cut.body.len() as u64, cut.is_whole), (kib(100), false));
-    assert_eq!(client.get_range(&url, "bytes=102400-204799").await.status, 403, "the old URL is of the old file");
+    assert_eq!(
+        client.get_range(&url, "bytes=102400-204799").await.status,
+        403,
+        "the old URL is of the old file"
+    );
     let now = aac_url(&client, &video).await;
-    let modified = |url: &str| url.split("lmt=").nth(1).and_then(|rest| rest.split('&').next().map(str::to_owned));
+    let modified = |url: &str| {
+        url.split("lmt=")
+            .nth(1)
+            .and_then(|rest| rest.split('&').next().map(str::to_owned))
+    };
     assert_ne!(modified(&url), modified(&now));
     let whole = client.get_range(&now, "bytes=0-999999").await.body;
     assert_eq!(whole, video.bytes());
@@ -308,7 +551,10 @@ async fn a_round_trip_takes_the_time_it_is_told_to() {
     let start = std::time::Instant::now();
     client.get("https://soundcloud.com/").await;
     let took = start.elapsed();
-    assert!(took >= std::time::Duration::from_millis(80), "one for the connection, one for the request: {took:?}");
+    assert!(
+        took >= std::time::Duration::from_millis(80),
+        "one for the connection, one for the request: {took:?}"
+    );
     assert_eq!(lab.connections().len(), 1);
 }
 
@@ -320,7 +566,11 @@ async fn labs_do_not_know_each_other() {
     let (first, second) = (Client::of(&one), Client::of(&two));
     let url = aac_url(&first, &song).await;
     aac_url(&second, &twin).await;
-    assert_eq!(second.get_range(&url, "bytes=0-9").await.status, 403, "another lab's signature");
+    assert_eq!(
+        second.get_range(&url, "bytes=0-9").await.status,
+        403,
+        "another lab's signature"
+    );
     assert_eq!((one.hits(&song), two.hits(&twin)), (0, 1));
     assert_eq!(two.hits("youtubei.googleapis.com"), 1);
 }

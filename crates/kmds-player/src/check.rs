@@ -25,7 +25,8 @@ impl From<Fault> for Wrong {
 
 /// Whether something may be asked at all: the characters that the site uses.
 pub fn is_question(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'.' | b'%');
+    let known =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'.' | b'%');
     (1..=MAX_QUESTION).contains(&text.len()) && text.bytes().all(known)
 }
 
@@ -53,12 +54,18 @@ pub fn n(question: &str, answer: &str) -> Result<(), Wrong> {
 
 /// Characters of which each is another, as many as a signature has: what becomes of them tells the permutation.
 pub fn marks(length: usize) -> String {
-    (0..length).filter_map(|index| char::from_u32(0x4e00 + u32::try_from(index).ok()?)).collect()
+    (0..length)
+        .filter_map(|index| char::from_u32(0x4e00 + u32::try_from(index).ok()?))
+        .collect()
 }
 
 /// The permutation that `answer`, made of [`marks`], tells: for each place the place it came from.
 pub fn permutation(length: usize, answer: &str) -> Result<Vec<usize>, Wrong> {
-    let place = |mark: char| (mark as usize).checked_sub(0x4e00).filter(|place| *place < length);
+    let place = |mark: char| {
+        (mark as usize)
+            .checked_sub(0x4e00)
+            .filter(|place| *place < length)
+    };
     let places: Option<Vec<usize>> = answer.chars().map(place).collect();
     let places = places.ok_or(Wrong::Answer("is no permutation of its question"))?;
     let mut seen = vec![false; length];
@@ -71,7 +78,11 @@ pub fn permutation(length: usize, answer: &str) -> Result<Vec<usize>, Wrong> {
     if places.len() * 2 < length || places.is_empty() {
         return Err(Wrong::Answer("is much shorter than its question"));
     }
-    if places.iter().enumerate().all(|(index, place)| index == *place) {
+    if places
+        .iter()
+        .enumerate()
+        .all(|(index, place)| index == *place)
+    {
         return Err(Wrong::Answer("equals its question, or its beginning"));
     }
     Ok(places)
@@ -80,7 +91,11 @@ pub fn permutation(length: usize, answer: &str) -> Result<Vec<usize>, Wrong> {
 /// `question` with its characters in the places that `permutation` tells.
 pub fn permuted(question: &str, permutation: &[usize]) -> String {
     let bytes = question.as_bytes();
-    permutation.iter().filter_map(|place| bytes.get(*place)).map(|byte| char::from(*byte)).collect()
+    permutation
+        .iter()
+        .filter_map(|place| bytes.get(*place))
+        .map(|byte| char::from(*byte))
+        .collect()
 }
 
 #[cfg(test)]
@@ -97,9 +112,16 @@ mod tests {
             ("Qp8s 9IUyja88wF", "has odd characters"),
             ("Qp8s", "has an odd length"),
             ("nB_ZhfkU1lC2AbI", "is a piece of its question"),
-            ("OLWg-_w8_1nB_ZhfkU1lC2AbI_", "holds its question: the script noticed that it runs somewhere else"),
+            (
+                "OLWg-_w8_1nB_ZhfkU1lC2AbI_",
+                "holds its question: the script noticed that it runs somewhere else",
+            ),
         ] {
-            assert_eq!(n("1nB_ZhfkU1lC2AbI_", answer), Err(Wrong::Answer(wrong)), "{answer}");
+            assert_eq!(
+                n("1nB_ZhfkU1lC2AbI_", answer),
+                Err(Wrong::Answer(wrong)),
+                "{answer}"
+            );
         }
     }
 
@@ -107,7 +129,10 @@ mod tests {
     fn a_signature_is_a_permutation_with_cuts() {
         let told = |places: &[usize]| {
             let marks: Vec<char> = marks(6).chars().collect();
-            permutation(6, &places.iter().map(|place| marks[*place]).collect::<String>())
+            permutation(
+                6,
+                &places.iter().map(|place| marks[*place]).collect::<String>(),
+            )
         };
         assert_eq!(told(&[5, 4, 3, 1]), Ok(vec![5, 4, 3, 1]));
         assert_eq!(permuted("abcdef", &[5, 4, 3, 1]), "fedb");

@@ -100,12 +100,21 @@ fn start<T>(
     })));
     let context = Context::full(&runtime).map_err(|_| Fault::Memory)?;
     context.with(|ctx| {
-        let functions = load(&ctx, program, missed.clone()).map_err(|error| fault(&ctx, &error, &late))?;
-        Ok(with(&Functions { ctx: ctx.clone(), functions, late }))
+        let functions =
+            load(&ctx, program, missed.clone()).map_err(|error| fault(&ctx, &error, &late))?;
+        Ok(with(&Functions {
+            ctx: ctx.clone(),
+            functions,
+            late,
+        }))
     })
 }
 
-fn load<'js>(ctx: &Ctx<'js>, program: &Program, missed: Rc<RefCell<Vec<String>>>) -> Result<Object<'js>, Error> {
+fn load<'js>(
+    ctx: &Ctx<'js>,
+    program: &Program,
+    missed: Rc<RefCell<Vec<String>>>,
+) -> Result<Object<'js>, Error> {
     let world = ctx.globals();
     let object = Object::new(ctx.clone())?;
     object.set_prototype(Some(&world))?;
@@ -135,7 +144,10 @@ pub struct Functions<'js> {
 impl Functions<'_> {
     /// What `name` makes of `text`.
     pub fn call(&self, name: &str, text: &str) -> Result<String, Fault> {
-        let called = self.functions.get::<_, Function>(name).and_then(|function| function.call::<_, Value>((text,)));
+        let called = self
+            .functions
+            .get::<_, Function>(name)
+            .and_then(|function| function.call::<_, Value>((text,)));
         let value = called.map_err(|error| fault(&self.ctx, &error, &self.late))?;
         let text = value.as_string().ok_or(Fault::Odd)?;
         text.to_string().map_err(|_| Fault::Odd)
@@ -144,14 +156,27 @@ impl Functions<'_> {
 
 fn fault(ctx: &Ctx, error: &Error, late: &Cell<bool>) -> Fault {
     // The exception must be taken from the engine in any case.
-    let thrown = if error.is_exception() { Some(ctx.catch()) } else { None };
+    let thrown = if error.is_exception() {
+        Some(ctx.catch())
+    } else {
+        None
+    };
     if late.get() {
         return Fault::Time;
     }
-    let message = thrown.as_ref().and_then(|thrown| thrown.as_exception()).and_then(|exception| exception.message());
+    let message = thrown
+        .as_ref()
+        .and_then(|thrown| thrown.as_exception())
+        .and_then(|exception| exception.message());
     match message {
         Some(message) if message == "out of memory" => Fault::Memory,
-        Some(message) => Fault::Threw(message.chars().filter(|c| !c.is_control()).take(100).collect()),
+        Some(message) => Fault::Threw(
+            message
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect(),
+        ),
         None => Fault::Odd,
     }
 }

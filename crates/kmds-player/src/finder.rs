@@ -35,8 +35,16 @@ impl Way {
         match self {
             Self::Door(key) => vec![key.clone()],
             Self::Call(before, _) => {
-                let name = before.split(['(', '[']).next().unwrap_or_default().to_owned();
-                if script.knows(&name) { vec![name] } else { Vec::new() }
+                let name = before
+                    .split(['(', '['])
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                if script.knows(&name) {
+                    vec![name]
+                } else {
+                    Vec::new()
+                }
             }
         }
     }
@@ -44,10 +52,18 @@ impl Way {
 
 /// The places to try, the likeliest first.
 pub fn ways(script: &Script) -> Ways {
-    let mut doors: Vec<(usize, usize, Key)> = script.pieces.iter().filter_map(|piece| door(script, piece)).collect();
+    let mut doors: Vec<(usize, usize, Key)> = script
+        .pieces
+        .iter()
+        .filter_map(|piece| door(script, piece))
+        .collect();
     // A door is short; what calls it may hold the same words.
     doors.sort_by_key(|(score, length, _)| (std::cmp::Reverse(*score), *length));
-    let doors: Vec<Way> = doors.into_iter().take(MAX_WAYS).map(|(_, _, key)| Way::Door(key)).collect();
+    let doors: Vec<Way> = doors
+        .into_iter()
+        .take(MAX_WAYS)
+        .map(|(_, _, key)| Way::Door(key))
+        .collect();
     let sig = doors.iter().cloned().chain(ciphers(script)).collect();
     let n = doors.into_iter().chain(boxed(script)).collect();
     Ways { n, sig }
@@ -74,18 +90,25 @@ fn is_asking(script: &Script, at: usize) -> bool {
     if script.word(at) != "(" {
         return false;
     }
-    let Some((first, taken)) = script.string_at(at + 1) else { return false };
+    let Some((first, taken)) = script.string_at(at + 1) else {
+        return false;
+    };
     let after = at + 1 + taken;
     first == DOOR_PARAMETER.0
         && script.word(after) == ","
-        && script.string_at(after + 1).is_some_and(|(second, _)| second == DOOR_PARAMETER.1)
+        && script
+            .string_at(after + 1)
+            .is_some_and(|(second, _)| second == DOOR_PARAMETER.1)
 }
 
 /// `name(1,decodeURIComponent(x))`: the function that deciphers, called.
 fn ciphers(script: &Script) -> Vec<Way> {
     let mut found = Vec::new();
     for at in 0..script.tokens.len() {
-        if script.word(at) != "decodeURIComponent" || script.word(at + 1) != "(" || found.len() >= MAX_WAYS {
+        if script.word(at) != "decodeURIComponent"
+            || script.word(at + 1) != "("
+            || found.len() >= MAX_WAYS
+        {
             continue;
         }
         if let Some(way) = call_around(script, at).filter(|way| !found.contains(way)) {
@@ -96,8 +119,10 @@ fn ciphers(script: &Script) -> Vec<Way> {
 }
 
 fn call_around(script: &Script, at: usize) -> Option<Way> {
-    let is_plain =
-        |at: usize| matches!(script.kind(at), Some(Kind::Number | Kind::Text)) || matches!(script.word(at), "," | "-");
+    let is_plain = |at: usize| {
+        matches!(script.kind(at), Some(Kind::Number | Kind::Text))
+            || matches!(script.word(at), "," | "-")
+    };
     let mut open = at.checked_sub(1)?;
     while is_plain(open) {
         open = open.checked_sub(1)?;
@@ -106,15 +131,22 @@ fn call_around(script: &Script, at: usize) -> Option<Way> {
         return None;
     }
     let name = (open.checked_sub(3)?..open).find_map(|from| {
-        script.key_at(from).filter(|(key, taken)| from + taken == open && script.knows(key)).map(|(key, _)| key)
+        script
+            .key_at(from)
+            .filter(|(key, taken)| from + taken == open && script.knows(key))
+            .map(|(key, _)| key)
     })?;
     let mut end = script.closing(at + 1) + 1;
     let rest = end;
     while is_plain(end) {
         end += 1;
     }
-    (script.word(end) == ")")
-        .then(|| Way::Call(format!("{name}({}", script.text(open + 1, at)), format!("{})", script.text(rest, end))))
+    (script.word(end) == ")").then(|| {
+        Way::Call(
+            format!("{name}({}", script.text(open + 1, at)),
+            format!("{})", script.text(rest, end)),
+        )
+    })
 }
 
 /// `name=[other]`, called as `name[0](x)`: how the site keeps the function for `n`.
@@ -122,21 +154,37 @@ fn boxed(script: &Script) -> Vec<Way> {
     let is_boxed = |piece: &&Piece| {
         let key = piece.defines.first()?;
         let end = piece.to.checked_sub(1)?;
-        let one = script.list((piece.from..end).find(|at| script.word(*at) == "[")? + 1, end);
-        let [(from, to)] = one.as_slice() else { return None };
+        let one = script.list(
+            (piece.from..end).find(|at| script.word(*at) == "[")? + 1,
+            end,
+        );
+        let [(from, to)] = one.as_slice() else {
+            return None;
+        };
         let (_, taken) = script.key_at(*from)?;
-        (script.word(end) == "]" && from + taken == *to && script.word(from - 2) == "=").then(|| key.clone())
+        (script.word(end) == "]" && from + taken == *to && script.word(from - 2) == "=")
+            .then(|| key.clone())
     };
-    let boxed: Vec<Key> = script.pieces.iter().filter_map(|piece| is_boxed(&piece)).collect();
+    let boxed: Vec<Key> = script
+        .pieces
+        .iter()
+        .filter_map(|piece| is_boxed(&piece))
+        .collect();
     let mut called = Vec::new();
     for at in 0..script.tokens.len() {
-        let Some((key, taken)) = script.key_at(at) else { continue };
-        let call = (0..4).all(|index| script.word(at + taken + index) == ["[", "0", "]", "("][index]);
+        let Some((key, taken)) = script.key_at(at) else {
+            continue;
+        };
+        let call =
+            (0..4).all(|index| script.word(at + taken + index) == ["[", "0", "]", "("][index]);
         if call && boxed.contains(&key) && !called.contains(&key) && called.len() < MAX_WAYS {
             called.push(key);
         }
     }
-    called.into_iter().map(|key| Way::Call(format!("{key}[0]("), ")".to_owned())).collect()
+    called
+        .into_iter()
+        .map(|key| Way::Call(format!("{key}[0]("), ")".to_owned()))
+        .collect()
 }
 
 /// The number that the site's answers are asked for with, if the script names it.
@@ -153,10 +201,21 @@ pub fn signature_timestamp(script: &Script) -> Option<u32> {
         let bracket = usize::from(script.word(at + taken) == "]");
         let sign = at + taken + bracket;
         if matches!(script.word(sign), ":" | "=") {
-            let value = script.string_at(sign + 1).map_or_else(|| script.word(sign + 1), |(text, _)| text);
-            let number = if value.len() == 5 { value.parse().ok() } else { None };
-            number.into_iter().for_each(|number| *counts.entry(number).or_default() += 1);
+            let value = script
+                .string_at(sign + 1)
+                .map_or_else(|| script.word(sign + 1), |(text, _)| text);
+            let number = if value.len() == 5 {
+                value.parse().ok()
+            } else {
+                None
+            };
+            number
+                .into_iter()
+                .for_each(|number| *counts.entry(number).or_default() += 1);
         }
     }
-    counts.into_iter().max_by_key(|(number, count)| (*count, *number)).map(|(number, _)| number)
+    counts
+        .into_iter()
+        .max_by_key(|(number, count)| (*count, *number))
+        .map(|(number, _)| number)
 }

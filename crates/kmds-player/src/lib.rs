@@ -45,7 +45,10 @@ pub enum PlayerError {
     #[error("the script has no function for {0} of a shape that is known")]
     NotFound(&'static str),
     #[error("the script's answer for {what} {problem}")]
-    Wrong { what: &'static str, problem: &'static str },
+    Wrong {
+        what: &'static str,
+        problem: &'static str,
+    },
     #[error("the script did not answer for {0} in its time")]
     Time(&'static str),
     #[error("the script wanted more memory than it gets for {0}")]
@@ -66,7 +69,10 @@ impl PlayerError {
             Wrong::Fault(Fault::Time) => Self::Time(what),
             Wrong::Fault(Fault::Memory) => Self::Memory(what),
             Wrong::Fault(Fault::Threw(message)) => Self::Threw { what, message },
-            Wrong::Fault(Fault::Odd) => Self::Wrong { what, problem: "is no text" },
+            Wrong::Fault(Fault::Odd) => Self::Wrong {
+                what,
+                problem: "is no text",
+            },
         }
     }
 }
@@ -89,13 +95,18 @@ impl Prepared {
     /// Reads a prepared script, or prepares a whole one as far as `questions` need; both functions for `None`.
     /// # Errors
     /// See [`PlayerError`].
-    pub fn of(text: &str, questions: Option<&Questions>, bounds: Bounds) -> Result<Self, PlayerError> {
+    pub fn of(
+        text: &str,
+        questions: Option<&Questions>,
+        bounds: Bounds,
+    ) -> Result<Self, PlayerError> {
         if text.len() > MAX_SCRIPT_BYTES {
             return Err(PlayerError::TooLong);
         }
         if let Some(prepared) = text.strip_prefix(PREPARED) {
-            return Self::read(prepared)
-                .ok_or(PlayerError::Unreadable("it was prepared by another version, or cut off"));
+            return Self::read(prepared).ok_or(PlayerError::Unreadable(
+                "it was prepared by another version, or cut off",
+            ));
         }
         let script = Script::read(text).map_err(|broken| PlayerError::Unreadable(broken.0))?;
         let wanted = |what: What| match (questions, what) {
@@ -104,12 +115,22 @@ impl Prepared {
             (Some(questions), What::Sig) => !questions.sig.is_empty(),
         };
         let mut found = Vec::new();
-        for what in [What::N, What::Sig].into_iter().filter(|what| wanted(*what)) {
+        for what in [What::N, What::Sig]
+            .into_iter()
+            .filter(|what| wanted(*what))
+        {
             found.push(find(&script, what, bounds)?);
         }
         let program = prepare::program(&script, &found);
         let signature_timestamp = finder::signature_timestamp(&script);
-        Ok(Self { about: About { signature_timestamp, n: wanted(What::N), sig: wanted(What::Sig), program } })
+        Ok(Self {
+            about: About {
+                signature_timestamp,
+                n: wanted(What::N),
+                sig: wanted(What::Sig),
+                program,
+            },
+        })
     }
 
     /// Reads a prepared script, and runs nothing.
@@ -134,7 +155,11 @@ impl Prepared {
     /// # Errors
     /// Never with what [`Prepared::of`] makes.
     pub fn text(&self) -> Result<String, serde_json::Error> {
-        Ok(format!("{PREPARED}{}\n{}", serde_json::to_string(&self.about)?, self.about.program.text))
+        Ok(format!(
+            "{PREPARED}{}\n{}",
+            serde_json::to_string(&self.about)?,
+            self.about.program.text
+        ))
     }
 
     /// Answers all `questions`, or none.
@@ -148,27 +173,49 @@ impl Prepared {
         if let Some(odd) = all.find(|question| !check::is_question(question)) {
             return Err(PlayerError::NoQuestion(odd.chars().take(80).collect()));
         }
-        let mut answers = Answers { signature_timestamp: self.about.signature_timestamp, ..Answers::default() };
+        let mut answers = Answers {
+            signature_timestamp: self.about.signature_timestamp,
+            ..Answers::default()
+        };
         if !questions.n.is_empty() {
-            let only = Questions { n: questions.n.clone(), sig: Vec::new() };
+            let only = Questions {
+                n: questions.n.clone(),
+                sig: Vec::new(),
+            };
             answers.n = self.ask(What::N, self.about.n, &only, bounds)?.n;
         }
         if !questions.sig.is_empty() {
-            let only = Questions { n: Vec::new(), sig: questions.sig.clone() };
+            let only = Questions {
+                n: Vec::new(),
+                sig: questions.sig.clone(),
+            };
             answers.sig = self.ask(What::Sig, self.about.sig, &only, bounds)?.sig;
         }
         Ok(answers)
     }
 
-    fn ask(&self, what: What, has: bool, questions: &Questions, bounds: Bounds) -> Result<Answers, PlayerError> {
+    fn ask(
+        &self,
+        what: What,
+        has: bool,
+        questions: &Questions,
+        bounds: Bounds,
+    ) -> Result<Answers, PlayerError> {
         if !has {
             return Err(PlayerError::NotFound(what.name()));
         }
-        let (done, missed) = engine::run(bounds, &self.about.program, |functions| solve::answer(functions, questions));
+        let (done, missed) = engine::run(bounds, &self.about.program, |functions| {
+            solve::answer(functions, questions)
+        });
         if !missed.is_empty() {
-            return Err(PlayerError::Wrong { what: what.name(), problem: "needs more of the script than was kept" });
+            return Err(PlayerError::Wrong {
+                what: what.name(),
+                problem: "needs more of the script than was kept",
+            });
         }
-        done.map_err(Wrong::from).and_then(|answers| answers).map_err(|wrong| PlayerError::wrong(what.name(), wrong))
+        done.map_err(Wrong::from)
+            .and_then(|answers| answers)
+            .map_err(|wrong| PlayerError::wrong(what.name(), wrong))
     }
 }
 
@@ -183,8 +230,12 @@ mod tests {
     #[test]
     fn fuzz_player() {
         kmds_fuzz::target("player", |input| {
-            let Ok(text) = std::str::from_utf8(input) else { return };
-            let Ok(script) = Script::read(text) else { return };
+            let Ok(text) = std::str::from_utf8(input) else {
+                return;
+            };
+            let Ok(script) = Script::read(text) else {
+                return;
+            };
             let (mut end, mut depth) = (0, 0_usize);
             for token in &script.tokens {
                 assert!(token.start >= end && token.end >= token.start);
@@ -206,7 +257,11 @@ mod tests {
             assert!(ways.n.len() + ways.sig.len() < 64);
             let _ = finder::signature_timestamp(&script);
             let written = prune::program(&script, &keys, "").text;
-            for piece in script.pieces.iter().filter(|piece| !piece.defines.is_empty()) {
+            for piece in script
+                .pieces
+                .iter()
+                .filter(|piece| !piece.defines.is_empty())
+            {
                 assert!(written.contains(script.text(piece.from, piece.to)));
             }
         });

@@ -25,8 +25,7 @@ const MAX_METHODS: usize = 24;
 const URL: &str = "https://rr1---sn-a.googlevideo.com/videoplayback?id=1";
 /// Questions of the site's own shape, of two lengths each.
 const N_PROBES: [&str; 2] = ["WAt5y_RP0MT_9Yf94", "kJ7-sdUe_qL0xB3v"];
-const SIG_PROBE: &str =
-    "AJfQdSswRQIhAK3zWm0c7yV_b-Yt2LxGp5uE1oN9DqTzXh4FkRr8CsvZAiB6yUeI2jPw0MnQl-OaVd7Hg_xK5tB3fYcWuS1Lr9Eo4Q==";
+const SIG_PROBE: &str = "AJfQdSswRQIhAK3zWm0c7yV_b-Yt2LxGp5uE1oN9DqTzXh4FkRr8CsvZAiB6yUeI2jPw0MnQl-OaVd7Hg_xK5tB3fYcWuS1Lr9Eo4Q==";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -45,8 +44,14 @@ impl What {
     fn questions(self) -> Questions {
         let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         match self {
-            Self::N => Questions { n: strings(&N_PROBES), sig: Vec::new() },
-            Self::Sig => Questions { n: Vec::new(), sig: strings(&[SIG_PROBE, &SIG_PROBE[..SIG_PROBE.len() - 4]]) },
+            Self::N => Questions {
+                n: strings(&N_PROBES),
+                sig: Vec::new(),
+            },
+            Self::Sig => Questions {
+                n: Vec::new(),
+                sig: strings(&[SIG_PROBE, &SIG_PROBE[..SIG_PROBE.len() - 4]]),
+            },
         }
     }
 }
@@ -76,7 +81,10 @@ pub fn find(script: &Script, what: What, bounds: Bounds) -> Result<Found, Player
 
 /// The program that gives all that was `found`.
 pub fn program(script: &Script, found: &[Found]) -> Program {
-    let keys = found.iter().flat_map(|found| found.keys.iter().cloned()).collect();
+    let keys = found
+        .iter()
+        .flat_map(|found| found.keys.iter().cloned())
+        .collect();
     let give: Vec<&str> = found.iter().map(|found| found.give.as_str()).collect();
     prune::program(script, &keys, &give.join(","))
 }
@@ -84,9 +92,13 @@ pub fn program(script: &Script, found: &[Found]) -> Program {
 fn try_way(script: &Script, what: What, way: &Way, bounds: Bounds) -> Result<Found, Wrong> {
     let keys: BTreeSet<Key> = way.keys(script).into_iter().collect();
     match (way, what) {
-        (Way::Call(before, after), _) => {
-            settle(script, what, format!("{}:function(x){{return {before}x{after}}}", what.name()), keys, bounds)
-        }
+        (Way::Call(before, after), _) => settle(
+            script,
+            what,
+            format!("{}:function(x){{return {before}x{after}}}", what.name()),
+            keys,
+            bounds,
+        ),
         (Way::Door(door), What::Sig) => {
             let give = format!(
                 "sig:function(x){{return decodeURIComponent({door}({URL:?},\"s\",encodeURIComponent(x)).get(\"s\"))}}"
@@ -98,21 +110,31 @@ fn try_way(script: &Script, what: What, way: &Way, bounds: Bounds) -> Result<Fou
 }
 
 /// One of the methods of what the door gives transforms its `n`.
-fn by_a_method(script: &Script, door: &str, keys: BTreeSet<Key>, bounds: Bounds) -> Result<Found, Wrong> {
+fn by_a_method(
+    script: &Script,
+    door: &str,
+    keys: BTreeSet<Key>,
+    bounds: Bounds,
+) -> Result<Found, Wrong> {
     let give = format!(
         "names:function(x){{var u={door}({URL:?},\"s\"),all=[];\
          for(var p=Object.getPrototypeOf(u);p&&p!==Object.prototype;p=Object.getPrototypeOf(p))\
          all=all.concat(Object.getOwnPropertyNames(p));return all.join(\" \")}}"
     );
-    let (keys, names) = converge(script, &give, keys, bounds, |functions| functions.call("names", ""))?;
+    let (keys, names) = converge(script, &give, keys, bounds, |functions| {
+        functions.call("names", "")
+    })?;
     let is_name = |name: &&str| {
         !matches!(*name, "constructor" | "get" | "set" | "clone")
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))
     };
     let mut last = Wrong::Answer("is never made: the URL has no method");
     for name in names.split(' ').filter(is_name).take(MAX_METHODS) {
-        let give =
-            format!("n:function(x){{var u={door}({URL:?},\"s\");u.set(\"n\",x);u.{name}();return u.get(\"n\")}}");
+        let give = format!(
+            "n:function(x){{var u={door}({URL:?},\"s\");u.set(\"n\",x);u.{name}();return u.get(\"n\")}}"
+        );
         match settle(script, What::N, give, keys.clone(), bounds) {
             Ok(found) => return Ok(found),
             Err(Wrong::Fault(Fault::Time)) => return Err(Wrong::Fault(Fault::Time)),
@@ -123,9 +145,17 @@ fn by_a_method(script: &Script, door: &str, keys: BTreeSet<Key>, bounds: Bounds)
 }
 
 /// Adds what is missing until the probes are answered well.
-fn settle(script: &Script, what: What, give: String, keys: BTreeSet<Key>, bounds: Bounds) -> Result<Found, Wrong> {
+fn settle(
+    script: &Script,
+    what: What,
+    give: String,
+    keys: BTreeSet<Key>,
+    bounds: Bounds,
+) -> Result<Found, Wrong> {
     let questions = what.questions();
-    let (keys, _) = converge(script, &give, keys, bounds, |functions| solve::answer(functions, &questions))?;
+    let (keys, _) = converge(script, &give, keys, bounds, |functions| {
+        solve::answer(functions, &questions)
+    })?;
     Ok(Found { give, keys })
 }
 
@@ -142,7 +172,13 @@ fn converge<T, E: Into<Wrong>>(
         let (done, missed) = engine::run(bounds, &program, &with);
         let before = keys.len();
         let object = script.object.unwrap_or_default();
-        keys.extend(missed.into_iter().map(|key| if key.starts_with('.') { format!("{object}{key}") } else { key }));
+        keys.extend(missed.into_iter().map(|key| {
+            if key.starts_with('.') {
+                format!("{object}{key}")
+            } else {
+                key
+            }
+        }));
         if keys.len() == before {
             return Ok((keys, done?.map_err(Into::into)?));
         }
@@ -159,6 +195,11 @@ mod tests {
 
     #[test]
     fn the_probes_are_questions() {
-        assert!(N_PROBES.iter().chain([&SIG_PROBE]).all(|probe| crate::check::is_question(probe)));
+        assert!(
+            N_PROBES
+                .iter()
+                .chain([&SIG_PROBE])
+                .all(|probe| crate::check::is_question(probe))
+        );
     }
 }

@@ -9,7 +9,11 @@ use crate::script::{Form, Key, Piece, Script};
 
 /// The program of the pieces that make the `wanted` names, which gives `give`: the inside of an object literal.
 pub fn program(script: &Script, wanted: &BTreeSet<Key>, give: &str) -> Program {
-    let kept: BTreeSet<usize> = wanted.iter().flat_map(|key| script.pieces_of(key)).copied().collect();
+    let kept: BTreeSet<usize> = wanted
+        .iter()
+        .flat_map(|key| script.pieces_of(key))
+        .copied()
+        .collect();
     let mut had: HashSet<&str> = wanted.iter().map(String::as_str).collect();
     let (mut text, mut spoken_of) = (String::new(), HashSet::new());
     for piece in kept.iter().filter_map(|index| script.pieces.get(*index)) {
@@ -33,7 +37,11 @@ pub fn program(script: &Script, wanted: &BTreeSet<Key>, give: &str) -> Program {
     left_out.sort_unstable();
     left_out_members.sort_unstable();
     let strict = if script.strict { "\"use strict\";" } else { "" };
-    let names = if names.is_empty() { String::new() } else { format!("var {};", names.join(",")) };
+    let names = if names.is_empty() {
+        String::new()
+    } else {
+        format!("var {};", names.join(","))
+    };
     let object = script.object.unwrap_or_default();
     Program {
         text: format!("(function({object}){{{strict}{names}\n{text}return{{{give}}}}})"),
@@ -49,7 +57,9 @@ fn is_declared(script: &Script, kept: &BTreeSet<usize>, key: &str) -> bool {
         .iter()
         .filter(|index| kept.contains(index))
         .filter_map(|index| script.pieces.get(*index))
-        .any(|piece| piece.form == Form::Declaration && piece.defines.iter().any(|defined| defined == key))
+        .any(|piece| {
+            piece.form == Form::Declaration && piece.defines.iter().any(|defined| defined == key)
+        })
 }
 
 fn write(script: &Script, piece: &Piece, text: &mut String) {

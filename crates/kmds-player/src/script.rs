@@ -90,17 +90,22 @@ impl<'a> Script<'a> {
     }
 
     pub fn word(&self, at: usize) -> &'a str {
-        self.tokens.get(at).map_or("", |token| &self.text[token.start as usize..token.end as usize])
+        self.tokens.get(at).map_or("", |token| {
+            &self.text[token.start as usize..token.end as usize]
+        })
     }
 
     /// The text of tokens `from` up to `to`.
     pub fn text(&self, from: usize, to: usize) -> &'a str {
-        let (Some(first), Some(last)) =
-            (self.tokens.get(from), to.checked_sub(1).and_then(|last| self.tokens.get(last)))
-        else {
+        let (Some(first), Some(last)) = (
+            self.tokens.get(from),
+            to.checked_sub(1).and_then(|last| self.tokens.get(last)),
+        ) else {
             return "";
         };
-        self.text.get(first.start as usize..last.end as usize).unwrap_or_default()
+        self.text
+            .get(first.start as usize..last.end as usize)
+            .unwrap_or_default()
     }
 
     pub fn kind(&self, at: usize) -> Option<Kind> {
@@ -123,8 +128,8 @@ impl<'a> Script<'a> {
             return Some((inside(self.word(at)), 1));
         }
         let table = self.tables.get(self.word(at))?;
-        let place: usize =
-            (self.word(at + 1) == "[" && self.word(at + 3) == "]").then(|| self.word(at + 2).parse().ok())??;
+        let place: usize = (self.word(at + 1) == "[" && self.word(at + 3) == "]")
+            .then(|| self.word(at + 2).parse().ok())??;
         Some((table.get(place)?, 4))
     }
 
@@ -155,7 +160,11 @@ impl<'a> Script<'a> {
 
     /// Every key that the tokens `from` up to `to` speak of, and that the script has.
     pub fn spoken_of(&self, from: usize, to: usize) -> HashSet<Key> {
-        (from..to).filter_map(|at| self.key_at(at)).map(|(key, _)| key).filter(|key| self.knows(key)).collect()
+        (from..to)
+            .filter_map(|at| self.key_at(at))
+            .map(|(key, _)| key)
+            .filter(|key| self.knows(key))
+            .collect()
     }
 
     /// Where the bracket that opens at `at` closes.
@@ -177,5 +186,7 @@ impl<'a> Script<'a> {
 
 /// A string without its quotes, its escapes as they are: the words that are looked for have none.
 fn inside(quoted: &str) -> &str {
-    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
+    quoted
+        .get(1..quoted.len().saturating_sub(1))
+        .unwrap_or_default()
 }

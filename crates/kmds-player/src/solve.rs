@@ -37,9 +37,10 @@ pub fn answer(functions: &Functions, questions: &Questions) -> Result<Answers, W
         let length = question.len();
         let permutation = match permutations.entry(length) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(check::permutation(length, &functions.call("sig", &check::marks(length))?)?)
-            }
+            std::collections::hash_map::Entry::Vacant(free) => free.insert(check::permutation(
+                length,
+                &functions.call("sig", &check::marks(length))?,
+            )?),
         };
         let answer = check::permuted(question, permutation);
         // Only the length matters, so the same permutation must come of the question itself.
@@ -51,18 +52,27 @@ pub fn answer(functions: &Functions, questions: &Questions) -> Result<Answers, W
     Ok(answers)
 }
 
-fn answer_n(functions: &Functions, questions: &[String]) -> Result<BTreeMap<String, String>, Wrong> {
+fn answer_n(
+    functions: &Functions,
+    questions: &[String],
+) -> Result<BTreeMap<String, String>, Wrong> {
     let (mut answers, mut given) = (BTreeMap::new(), HashMap::new());
     let other = OTHER_N.to_owned();
     for question in questions.iter().chain([&other]) {
         let answer = functions.call("n", question)?;
         check::n(question, &answer)?;
-        if given.insert(answer.clone(), question).is_some_and(|before| before != question) {
+        if given
+            .insert(answer.clone(), question)
+            .is_some_and(|before| before != question)
+        {
             return Err(Wrong::Answer("is the same for two questions"));
         }
         answers.insert(question.clone(), answer);
     }
-    let again = questions.first().map(|question| functions.call("n", question)).transpose()?;
+    let again = questions
+        .first()
+        .map(|question| functions.call("n", question))
+        .transpose()?;
     if again.as_ref() != questions.first().and_then(|question| answers.get(question)) {
         return Err(Wrong::Answer("is another one each time"));
     }

@@ -112,14 +112,20 @@ impl Reader<'_> {
                 b'`' => self.template(self.at + 1)?,
                 b'/' if self.value_begins() && self.regex() => {}
                 b'0'..=b'9' => self.number(),
-                b'.' if self.bytes.get(self.at + 1).is_some_and(u8::is_ascii_digit) => self.number(),
+                b'.' if self.bytes.get(self.at + 1).is_some_and(u8::is_ascii_digit) => {
+                    self.number()
+                }
                 b'(' | b'[' | b'{' => self.open(byte, false)?,
                 b')' | b']' | b'}' => self.close(byte)?,
                 byte if is_name(byte) => self.name(),
                 _ => self.sign(),
             }
         }
-        if self.open.is_empty() { Ok(self.found) } else { Err(Broken("a bracket never closes")) }
+        if self.open.is_empty() {
+            Ok(self.found)
+        } else {
+            Err(Broken("a bracket never closes"))
+        }
     }
 
     fn starts(&self, with: &str) -> bool {
@@ -129,14 +135,22 @@ impl Reader<'_> {
     fn push(&mut self, kind: Kind, end: usize) {
         // Both fit: the whole text does.
         let (start, end) = (self.at as u32, end as u32);
-        self.found.push(Token { start, end, kind, newline: self.newline });
+        self.found.push(Token {
+            start,
+            end,
+            kind,
+            newline: self.newline,
+        });
         self.newline = false;
         self.at = end as usize;
     }
 
     fn line_comment(&mut self) {
         let rest = &self.bytes[self.at..];
-        self.at += rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+        self.at += rest
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))
+            .unwrap_or(rest.len());
     }
 
     fn comment(&mut self) -> Result<(), Broken> {
@@ -267,7 +281,10 @@ impl Reader<'_> {
             b"--",
             b"?.",
         ];
-        let length = long.iter().find(|sign| rest.starts_with(sign)).map_or(1, |sign| sign.len());
+        let length = long
+            .iter()
+            .find(|sign| rest.starts_with(sign))
+            .map_or(1, |sign| sign.len());
         self.push(Kind::Sign, self.at + length);
     }
 
@@ -277,35 +294,62 @@ impl Reader<'_> {
         }
         let (close, is_value) = match byte {
             // Not the condition of a statement.
-            b'(' => (b')', !matches!(self.last(), "if" | "while" | "for" | "with")),
+            b'(' => (
+                b')',
+                !matches!(self.last(), "if" | "while" | "for" | "with"),
+            ),
             b'[' => (b']', true),
             // An object, not a block; a function's body ends like a block, since nobody divides a function.
-            _ => {
-                (b'}', self.value_begins() && !matches!(self.last(), "" | ";" | "{" | "}" | ")" | "=>" | "else" | "do"))
-            }
+            _ => (
+                b'}',
+                self.value_begins()
+                    && !matches!(
+                        self.last(),
+                        "" | ";" | "{" | "}" | ")" | "=>" | "else" | "do"
+                    ),
+            ),
         };
-        self.open.push(Bracket { close, template, is_value });
+        self.open.push(Bracket {
+            close,
+            template,
+            is_value,
+        });
         self.push(Kind::Open, self.at + 1);
         Ok(())
     }
 
     fn close(&mut self, byte: u8) -> Result<(), Broken> {
-        let bracket = self.open.pop().filter(|open| open.close == byte).ok_or(Broken("its brackets do not match"))?;
+        let bracket = self
+            .open
+            .pop()
+            .filter(|open| open.close == byte)
+            .ok_or(Broken("its brackets do not match"))?;
         self.push(Kind::Close, self.at + 1);
         self.after_block = !bracket.is_value;
-        if bracket.template { self.template(self.at) } else { Ok(()) }
+        if bracket.template {
+            self.template(self.at)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether a value begins here, rather than goes on: what a slash means hangs on it.
     fn value_begins(&self) -> bool {
-        let Some(last) = self.found.last() else { return true };
+        let Some(last) = self.found.last() else {
+            return true;
+        };
         match last.kind {
             Kind::Number | Kind::Text | Kind::Template | Kind::Regex => false,
             Kind::Open => true,
             Kind::Close => self.after_block,
             Kind::Sign => !matches!(self.last(), "++" | "--"),
             Kind::Name => {
-                let property = self.found.iter().rev().nth(1).is_some_and(|before| self.word(before) == ".");
+                let property = self
+                    .found
+                    .iter()
+                    .rev()
+                    .nth(1)
+                    .is_some_and(|before| self.word(before) == ".");
                 !property && BEFORE_A_VALUE.contains(&self.last())
             }
         }

@@ -21,19 +21,34 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn memory_freed_between_blocks_that_live_leaves_the_process() {
         let blocks: Vec<Vec<u8>> = (0..20_000).map(|_| vec![1; 4000]).collect();
-        let kept: Vec<Vec<u8>> =
-            blocks.into_iter().enumerate().filter(|(at, _)| at % 100 == 99).map(|(_, b)| b).collect();
+        let kept: Vec<Vec<u8>> = blocks
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| at % 100 == 99)
+            .map(|(_, b)| b)
+            .collect();
         let before = resident_bytes();
         super::trim();
         let after = resident_bytes();
-        assert!(before - after > 40 << 20, "{before} bytes before, {after} after");
+        assert!(
+            before - after > 40 << 20,
+            "{before} bytes before, {after} after"
+        );
         assert_eq!(kept.len(), 200);
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn resident_bytes() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-        line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") << 10
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("a line");
+        line.split_whitespace()
+            .nth(1)
+            .expect("a number")
+            .parse::<u64>()
+            .expect("a number")
+            << 10
     }
 }

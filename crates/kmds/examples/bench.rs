@@ -48,7 +48,10 @@ struct Table {
 impl Table {
     fn row(&mut self, what: &str, measured: f64, unit: &str, goal: Option<f64>) {
         if self.missed == 0 && what.starts_with("size") {
-            println!("{:<58} {:>9} {:<12} {:>8}", "figure (median)", "measured", "unit", "goal");
+            println!(
+                "{:<58} {:>9} {:<12} {:>8}",
+                "figure (median)", "measured", "unit", "goal"
+            );
         }
         let (goal, verdict) = match goal {
             None => (String::new(), ""),
@@ -67,7 +70,10 @@ impl Table {
             println!("every goal is met");
             return ExitCode::SUCCESS;
         }
-        println!("{} goals are missed; docs/performance.md tells what was tried", self.missed);
+        println!(
+            "{} goals are missed; docs/performance.md tells what was tried",
+            self.missed
+        );
         ExitCode::FAILURE
     }
 }
@@ -81,8 +87,11 @@ struct Service {
 
 impl Service {
     fn start(binary: &Path, lab: &Lab, settings: &[(&str, &str)]) -> Self {
-        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
-        let folder = std::env::temp_dir().join(format!("kmds-bench-{}-{nanos}", std::process::id()));
+        let nanos = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |age| age.as_nanos());
+        let folder =
+            std::env::temp_dir().join(format!("kmds-bench-{}-{nanos}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         // A pause between pages is politeness, not a round trip.
         let recipes = folder.join("recipes.toml");
@@ -105,50 +114,83 @@ impl Service {
             .expect("the release build starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the ready line");
-        let address = line.trim().rsplit("http://").next().expect("an address").to_owned();
-        Self { child, address, folder }
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the ready line");
+        let address = line
+            .trim()
+            .rsplit("http://")
+            .next()
+            .expect("an address")
+            .to_owned();
+        Self {
+            child,
+            address,
+            folder,
+        }
     }
 
     /// A value of `/proc/PID/status`, in bytes.
     fn memory(&self, name: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok())
             .map_or(f64::NAN, |kb| kb * 1024.0)
     }
 
     /// Processor time used so far; ticks are 1/100 s on every Linux we know.
     fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
+        let ticks = |at: usize| {
+            fields
+                .get(at)
+                .and_then(|text| text.parse::<f64>().ok())
+                .unwrap_or(f64::NAN)
+        };
         (ticks(11) + ticks(12)) / 100.0
     }
 
     /// Sends a request; the connection, whose answer is still to be read.
     async fn ask(&self, request: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).await.expect("a connection");
+        let mut stream = TcpStream::connect(&self.address)
+            .await
+            .expect("a connection");
         stream.write_all(request.as_bytes()).await.expect("sent");
         stream
     }
 
     fn get(&self, path: &str) -> String {
-        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        )
     }
 
     /// `POST /fetch`; the path of the first song.
     async fn fetch(&self, song: &Song) -> String {
         let body = serde_json::json!({ "URL": song.link() }).to_string();
         let (host, length) = (&self.address, body.len());
-        let head =
-            format!("POST /fetch HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let head = format!(
+            "POST /fetch HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
         let mut answer = Vec::new();
-        self.ask(&(head + &body)).await.read_to_end(&mut answer).await.expect("an answer");
+        self.ask(&(head + &body))
+            .await
+            .read_to_end(&mut answer)
+            .await
+            .expect("an answer");
         let text = String::from_utf8_lossy(&answer);
         let json = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         let reply: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("no JSON: {text}"));
-        reply["Songs"][0]["Tunnel_URL"].as_str().unwrap_or_else(|| panic!("no song: {text}")).to_owned()
+        reply["Songs"][0]["Tunnel_URL"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no song: {text}"))
+            .to_owned()
     }
 
     /// From a link to the first byte of its audio.
@@ -157,12 +199,20 @@ impl Service {
         let path = self.fetch(song).await;
         let mut stream = self.ask(&self.get(&format!("{path}&stream=1"))).await;
         let (mut received, mut block) = (Vec::new(), [0; 4096]);
-        while received.windows(4).position(|four| four == b"\r\n\r\n").is_none_or(|head| head + 4 >= received.len()) {
+        while received
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .is_none_or(|head| head + 4 >= received.len())
+        {
             let read = stream.read(&mut block).await.expect("audio");
             assert!(read > 0, "no audio: {}", String::from_utf8_lossy(&received));
             received.extend_from_slice(&block[..read]);
         }
-        assert!(received.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&received[..64]));
+        assert!(
+            received.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&received[..64])
+        );
         begun.elapsed()
     }
 }
@@ -187,22 +237,45 @@ async fn idle(binary: &Path, lab: &Lab, table: &mut Table) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         resident.push(service.memory("VmRSS"));
     }
-    table.row("resident when idle", median(resident) / MEGABYTE, "MB", Some(8.0));
+    table.row(
+        "resident when idle",
+        median(resident) / MEGABYTE,
+        "MB",
+        Some(8.0),
+    );
 }
 
 /// Eight downloads, each heard by 25 who read slower than it comes.
 async fn crowded(binary: &Path, lab: &Lab, table: &mut Table) {
     let (mut most, mut after) = (Vec::new(), Vec::new());
     for run in 0..3 {
-        let slots = [("KMDS_YOUTUBE__MAX_DOWNLOADS", "3"), ("KMDS_QUEUE__MAX_DOWNLOADS", "8")];
+        let slots = [
+            ("KMDS_YOUTUBE__MAX_DOWNLOADS", "3"),
+            ("KMDS_QUEUE__MAX_DOWNLOADS", "8"),
+        ];
         let service = Service::start(binary, lab, &slots);
         let mut songs = Vec::new();
         for number in 0..8 {
             let name = format!("crowded-{run}-{number}");
             songs.push(match number % 3 {
-                0 => lab.youtube().video(&name).size(mib(4)).drips(kib(300)).publish(),
-                1 => lab.soundcloud().track(&name).seconds(240.0).drips(kib(300)).publish(),
-                _ => lab.bandcamp().track(&name).size(mib(4)).drips(kib(300)).publish(),
+                0 => lab
+                    .youtube()
+                    .video(&name)
+                    .size(mib(4))
+                    .drips(kib(300))
+                    .publish(),
+                1 => lab
+                    .soundcloud()
+                    .track(&name)
+                    .seconds(240.0)
+                    .drips(kib(300))
+                    .publish(),
+                _ => lab
+                    .bandcamp()
+                    .track(&name)
+                    .size(mib(4))
+                    .drips(kib(300))
+                    .publish(),
             });
         }
         let mut paths = Vec::new();
@@ -213,7 +286,9 @@ async fn crowded(binary: &Path, lab: &Lab, table: &mut Table) {
         for number in 0..LISTENERS {
             let request = service.get(&format!("{}&stream=1", paths[number % paths.len()]));
             let address = service.address.clone();
-            listeners.push(tokio::spawn(async move { listen_slowly(&address, &request).await }));
+            listeners.push(tokio::spawn(async move {
+                listen_slowly(&address, &request).await
+            }));
         }
         tokio::time::sleep(Duration::from_secs(10)).await;
         for listener in listeners {
@@ -224,15 +299,28 @@ async fn crowded(binary: &Path, lab: &Lab, table: &mut Table) {
         tokio::time::sleep(Duration::from_secs(5)).await;
         after.push(service.memory("VmRSS"));
     }
-    table.row("most resident: 8 downloads, 200 slow listeners", median(most) / MEGABYTE, "MB", Some(22.0));
-    table.row("resident 5 s after they left", median(after) / MEGABYTE, "MB", None);
+    table.row(
+        "most resident: 8 downloads, 200 slow listeners",
+        median(most) / MEGABYTE,
+        "MB",
+        Some(22.0),
+    );
+    table.row(
+        "resident 5 s after they left",
+        median(after) / MEGABYTE,
+        "MB",
+        None,
+    );
 }
 
 /// Reads 64 KiB a second through a small window, so that what is not read waits in the service.
 async fn listen_slowly(address: &str, request: &str) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(8192).expect("a small window");
-    let mut stream = socket.connect(address.parse().expect("an address")).await.expect("a connection");
+    let mut stream = socket
+        .connect(address.parse().expect("an address"))
+        .await
+        .expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut block = [0; 4096];
     while stream.read(&mut block).await.is_ok_and(|read| read > 0) {
@@ -262,14 +350,23 @@ async fn first_byte(binary: &Path, lab: &Lab, site: Site, table: &mut Table) {
                 let song = fresh_song(lab, site, &format!("{name}-{run}-{}", delay.as_millis()));
                 lab.forget_requests();
                 times.push(service.time_to_audio(&song).await.as_secs_f64());
-                let first_media =
-                    lab.requests().iter().take_while(|seen| seen.kind == kmds_lab::Kind::Page).count() + 1;
+                let first_media = lab
+                    .requests()
+                    .iter()
+                    .take_while(|seen| seen.kind == kmds_lab::Kind::Page)
+                    .count()
+                    + 1;
                 asked[turn].push((first_media + lab.connections().len()) as f64);
                 // Whole before the next one, so that its connections are free again.
                 let path = service.fetch(&song).await;
                 let mut whole = Vec::new();
                 let request = service.get(&format!("{path}&wait=30"));
-                service.ask(&request).await.read_to_end(&mut whole).await.expect("the whole song");
+                service
+                    .ask(&request)
+                    .await
+                    .read_to_end(&mut whole)
+                    .await
+                    .expect("the whole song");
             }
         }
         let trips = |at: usize| (times[at + 2] - times[at]) / ROUND_TRIP.as_secs_f64();
@@ -279,10 +376,30 @@ async fn first_byte(binary: &Path, lab: &Lab, site: Site, table: &mut Table) {
     lab.delay_ms(0);
     let [asked_cold, asked_warm] = asked;
     let name = site.name();
-    table.row(&format!("{name}: link to first audio, cold"), median(cold), "round trips", Some(6.0));
-    table.row(&format!("{name}: requests and connections meanwhile"), median(asked_cold), "", None);
-    table.row(&format!("{name}: link to first audio, warm"), median(warm), "round trips", Some(4.0));
-    table.row(&format!("{name}: requests and connections meanwhile"), median(asked_warm), "", None);
+    table.row(
+        &format!("{name}: link to first audio, cold"),
+        median(cold),
+        "round trips",
+        Some(6.0),
+    );
+    table.row(
+        &format!("{name}: requests and connections meanwhile"),
+        median(asked_cold),
+        "",
+        None,
+    );
+    table.row(
+        &format!("{name}: link to first audio, warm"),
+        median(warm),
+        "round trips",
+        Some(4.0),
+    );
+    table.row(
+        &format!("{name}: requests and connections meanwhile"),
+        median(asked_warm),
+        "",
+        None,
+    );
 }
 
 /// Processor time to serve a gigabyte of a finished file.
@@ -301,11 +418,21 @@ async fn serving(binary: &Path, lab: &Lab, table: &mut Table) {
         sum
     };
     let gigabytes = drain().await / 1e9;
-    table.row("processor time to download (TLS included)", (service.cpu_seconds() - before) / gigabytes, "s/GB", None);
+    table.row(
+        "processor time to download (TLS included)",
+        (service.cpu_seconds() - before) / gigabytes,
+        "s/GB",
+        None,
+    );
     let before = service.cpu_seconds();
     let mut served = 0.0;
     for _ in 0..30 {
         served += drain().await;
     }
-    table.row("processor time to serve", (service.cpu_seconds() - before) / (served / 1e9), "s/GB", None);
+    table.row(
+        "processor time to serve",
+        (service.cpu_seconds() - before) / (served / 1e9),
+        "s/GB",
+        None,
+    );
 }

@@ -70,9 +70,17 @@ pub enum StartError {
     Recipes(#[from] RecipesError),
     #[error(transparent)]
     Egress(#[from] EgressError),
-    #[error("{source}; cache.dir is {cache}, state.dir is {state}: both have to be folders that this user can write")]
-    Store { state: String, cache: String, source: StoreError },
-    #[error("another KMDS works with the state folder {state}; stop it, or give this one a state.dir of its own")]
+    #[error(
+        "{source}; cache.dir is {cache}, state.dir is {state}: both have to be folders that this user can write"
+    )]
+    Store {
+        state: String,
+        cache: String,
+        source: StoreError,
+    },
+    #[error(
+        "another KMDS works with the state folder {state}; stop it, or give this one a state.dir of its own"
+    )]
     Busy { state: String },
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -94,8 +102,10 @@ impl StartError {
 /// # Errors
 /// The file cannot be read, or a value in it cannot be used.
 pub fn read_recipes(file: &Path) -> Result<Recipes, StartError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| StartError::RecipesFile { path: file.display().to_string(), why: error.to_string() })?;
+    let text = std::fs::read_to_string(file).map_err(|error| StartError::RecipesFile {
+        path: file.display().to_string(),
+        why: error.to_string(),
+    })?;
     let (recipes, unknown) = Recipes::over_built_in(&text)?;
     for key in unknown {
         tracing::warn!("recipes: nobody knows the key `{key}`; it is ignored");
@@ -111,7 +121,10 @@ fn recipes_in_force(config: &Config) -> Result<Recipes, StartError> {
 
 /// The operator's file: one that a setting names, or the one of the config folder, if it is there now.
 fn recipes_file(config: &Config) -> Option<&Path> {
-    let file = config.recipes_file.as_ref().filter(|file| file.named || config::is_there(&file.path))?;
+    let file = config
+        .recipes_file
+        .as_ref()
+        .filter(|file| file.named || config::is_there(&file.path))?;
     Some(&file.path)
 }
 
@@ -123,8 +136,15 @@ fn recipes_from(config: &Config) -> String {
 /// Everything but the server, ready to take links.
 /// # Errors
 /// See [`StartError`].
-pub fn assemble(config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
-    assemble_on(Store::open(store_config(config)).map_err(|source| no_store(config, source))?, config, stop)
+pub fn assemble(
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<(App, SharedRecipes), StartError> {
+    assemble_on(
+        Store::open(store_config(config)).map_err(|source| no_store(config, source))?,
+        config,
+        stop,
+    )
 }
 
 /// The same beside a running server, to look at what it has and nothing else.
@@ -139,12 +159,22 @@ pub fn inspect(config: &Config) -> Result<App, StartError> {
 fn no_store(config: &Config, source: StoreError) -> StartError {
     let text = |path: &Path| path.display().to_string();
     match source {
-        StoreError::Busy { .. } => StartError::Busy { state: text(&config.state_dir) },
-        source => StartError::Store { state: text(&config.state_dir), cache: text(&config.cache.dir), source },
+        StoreError::Busy { .. } => StartError::Busy {
+            state: text(&config.state_dir),
+        },
+        source => StartError::Store {
+            state: text(&config.state_dir),
+            cache: text(&config.cache.dir),
+            source,
+        },
     }
 }
 
-fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<(App, SharedRecipes), StartError> {
+fn assemble_on(
+    store: Store,
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<(App, SharedRecipes), StartError> {
     let recipes = SharedRecipes::new(recipes_in_force(config)?);
     let client = Client::new(&client_config(config), recipes.clone())?;
     let engines = Engines::new(config, client.clone(), recipes.clone());
@@ -182,9 +212,16 @@ fn client_config(config: &Config) -> ClientConfig {
         check_url: settings.check_url.clone(),
         check_every: config.egress_check_every,
     };
-    let common = config.sites.get(&Site::Other).map(|site| egress(&site.egress)).unwrap_or_default();
-    let site_egress: HashMap<Site, EgressConfig> =
-        config.sites.iter().map(|(site, of)| (*site, egress(&of.egress))).collect();
+    let common = config
+        .sites
+        .get(&Site::Other)
+        .map(|site| egress(&site.egress))
+        .unwrap_or_default();
+    let site_egress: HashMap<Site, EgressConfig> = config
+        .sites
+        .iter()
+        .map(|(site, of)| (*site, egress(&of.egress)))
+        .collect();
     ClientConfig {
         egress: common,
         site_egress,
@@ -199,7 +236,14 @@ fn client_config(config: &Config) -> ClientConfig {
 pub fn check(config: &Config) -> Result<(), StartError> {
     Server::check(&config.server)?;
     let recipes = SharedRecipes::new(recipes_in_force(config)?);
-    Client::new(&ClientConfig { memory_file: None, player_dir: None, ..client_config(config) }, recipes)?;
+    Client::new(
+        &ClientConfig {
+            memory_file: None,
+            player_dir: None,
+            ..client_config(config)
+        },
+        recipes,
+    )?;
     config.webhook.as_ref().map(Webhook::new).transpose()?;
     Ok(())
 }
@@ -218,7 +262,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     // Caught from before we say that we run.
     let hangup = signal(SignalKind::hangup()).ok();
     // It is news, not the work: where nobody can be told, the service serves.
-    let told = writeln!(std::io::stdout(), "kmds {VERSION} ready on {}", server.url());
+    let told = writeln!(
+        std::io::stdout(),
+        "kmds {VERSION} ready on {}",
+        server.url()
+    );
     if let Err(error) = told.and_then(|()| std::io::stdout().flush()) {
         tracing::warn!(%error, "standard output cannot be written; the service runs all the same");
     }
@@ -268,7 +316,11 @@ async fn reload_recipes(hangup: Option<Signal>, config: Config, recipes: SharedR
     while hangup.recv().await.is_some() {
         match recipes_in_force(&config) {
             Ok(fresh) => {
-                tracing::info!(date = fresh.date, from = recipes_from(&config), "recipes read again");
+                tracing::info!(
+                    date = fresh.date,
+                    from = recipes_from(&config),
+                    "recipes read again"
+                );
                 recipes.replace(fresh);
             }
             Err(error) => tracing::error!(%error, "recipes stay as they were"),

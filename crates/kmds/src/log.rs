@@ -16,12 +16,18 @@ use crate::text::printable;
 pub fn start(default: LevelFilter) -> Option<String> {
     let asked = std::env::var_os("KMDS_LOG").unwrap_or_default();
     let (filter, problem) = match asked.to_str().map(str::trim) {
-        None => (only_ours(default), Some("KMDS_LOG is not UTF-8; write it anew".to_owned())),
+        None => (
+            only_ours(default),
+            Some("KMDS_LOG is not UTF-8; write it anew".to_owned()),
+        ),
         Some("") => (only_ours(default), None),
         Some(text) => match (text.parse::<LevelFilter>(), text.parse::<Targets>()) {
             (Ok(level), _) => (only_ours(level), None),
             (Err(_), Ok(targets)) => (targets, no_level(text)),
-            (Err(_), Err(error)) => (only_ours(default), Some(format!("KMDS_LOG is `{text}`: {error}"))),
+            (Err(_), Err(error)) => (
+                only_ours(default),
+                Some(format!("KMDS_LOG is `{text}`: {error}")),
+            ),
         },
     };
     let format = std::env::var_os("KMDS_LOG_FORMAT").unwrap_or_default();
@@ -30,11 +36,15 @@ pub fn start(default: LevelFilter) -> Option<String> {
         "" | "json" | "text" => None,
         other => Some(format!("KMDS_LOG_FORMAT is `{other}`; use json or text")),
     });
-    let layer = tracing_subscriber::fmt::layer().with_writer(|| Lines(std::io::stderr())).with_target(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(|| Lines(std::io::stderr()))
+        .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start (tests) changes nothing.
     let _ = if json {
-        registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
+        registry
+            .with(layer.json().flatten_event(true).with_current_span(false))
+            .try_init()
     } else {
         // Uncoloured everywhere: colours would cost a dependency, and asking for them without it is a panic.
         registry.with(layer.with_ansi(false)).try_init()
@@ -61,14 +71,22 @@ impl<W: Write> Write for Lines<W> {
 
 /// A word alone would be a module, and everything else would fall silent: a misspelt level must not do that.
 fn no_level(text: &str) -> Option<String> {
-    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains('='));
-    let odd = words.find(|word| !word.starts_with("kmds") && word.parse::<LevelFilter>().is_err())?;
-    Some(format!("KMDS_LOG is `{text}`: `{odd}` is no level; use error, warn, info, debug or trace, or MODULE=LEVEL"))
+    let mut words = text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty() && !word.contains('='));
+    let odd =
+        words.find(|word| !word.starts_with("kmds") && word.parse::<LevelFilter>().is_err())?;
+    Some(format!(
+        "KMDS_LOG is `{text}`: `{odd}` is no level; use error, warn, info, debug or trace, or MODULE=LEVEL"
+    ))
 }
 
 /// Libraries speak only when something is wrong: their lines may name whole URLs.
 fn only_ours(level: LevelFilter) -> Targets {
-    Targets::new().with_default(LevelFilter::ERROR.min(level)).with_target("kmds", level)
+    Targets::new()
+        .with_default(LevelFilter::ERROR.min(level))
+        .with_target("kmds", level)
 }
 
 #[cfg(test)]
@@ -81,6 +99,9 @@ mod tests {
         for event in ["plain\n", "title=A\u{9b}31m\u{202e}B\x1b[2J\nINFO forged\n"] {
             lines.write_all(event.as_bytes()).expect("written");
         }
-        assert_eq!(String::from_utf8(lines.0).expect("text"), "plain\ntitle=A 31mB [2J INFO forged\n");
+        assert_eq!(
+            String::from_utf8(lines.0).expect("text"),
+            "plain\ntitle=A 31mB [2J INFO forged\n"
+        );
     }
 }

@@ -96,7 +96,11 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("kmds");
         let build = Family::<Build, Gauge>::default();
-        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        build
+            .get_or_create(&Build {
+                version: env!("CARGO_PKG_VERSION"),
+            })
+            .set(1);
         let metrics = Self {
             registry: Mutex::new(Registry::default()),
             jobs: Family::default(),
@@ -121,24 +125,76 @@ impl Metrics {
         };
         // The table. Counters get `_total` from the encoder.
         registry.register("build_info", "The running version", build);
-        registry.register("jobs", "Jobs ended, by site and outcome", metrics.jobs.clone());
-        registry.register("received_bytes", "Audio bytes from the sites", metrics.received_bytes.clone());
-        registry.register("origin_requests", "Requests to the sites, retries included", metrics.asked.clone());
-        registry.register("origin_retries", "Requests to the sites that were repeats", metrics.retries.clone());
-        registry.register("page_bytes", "Bytes of pages from the sites, compressed", metrics.page_bytes.clone());
-        registry.register("http_requests", "Answers to clients, by route and status", metrics.requests.clone());
-        registry.register("served_bytes", "Audio bytes to clients", metrics.served_bytes.clone());
+        registry.register(
+            "jobs",
+            "Jobs ended, by site and outcome",
+            metrics.jobs.clone(),
+        );
+        registry.register(
+            "received_bytes",
+            "Audio bytes from the sites",
+            metrics.received_bytes.clone(),
+        );
+        registry.register(
+            "origin_requests",
+            "Requests to the sites, retries included",
+            metrics.asked.clone(),
+        );
+        registry.register(
+            "origin_retries",
+            "Requests to the sites that were repeats",
+            metrics.retries.clone(),
+        );
+        registry.register(
+            "page_bytes",
+            "Bytes of pages from the sites, compressed",
+            metrics.page_bytes.clone(),
+        );
+        registry.register(
+            "http_requests",
+            "Answers to clients, by route and status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "served_bytes",
+            "Audio bytes to clients",
+            metrics.served_bytes.clone(),
+        );
         registry.register(
             "player_script",
             "YouTube's player script that was used last: 1 while it can be read",
             metrics.player_script.clone(),
         );
-        registry.register("webhooks", "Calls of the webhook, by outcome", metrics.webhooks.clone());
-        registry.register("songs", "Songs in the catalog, by state", metrics.songs.clone());
-        registry.register("cache_bytes", "Bytes of finished songs on the drive", metrics.cache_bytes.clone());
-        registry.register("queue_waiting", "Songs waiting for a download", metrics.waiting.clone());
-        registry.register("downloads_running", "Downloads under way", metrics.running.clone());
-        registry.register("listeners", "Clients being sent audio now", metrics.listeners.clone());
+        registry.register(
+            "webhooks",
+            "Calls of the webhook, by outcome",
+            metrics.webhooks.clone(),
+        );
+        registry.register(
+            "songs",
+            "Songs in the catalog, by state",
+            metrics.songs.clone(),
+        );
+        registry.register(
+            "cache_bytes",
+            "Bytes of finished songs on the drive",
+            metrics.cache_bytes.clone(),
+        );
+        registry.register(
+            "queue_waiting",
+            "Songs waiting for a download",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "downloads_running",
+            "Downloads under way",
+            metrics.running.clone(),
+        );
+        registry.register(
+            "listeners",
+            "Clients being sent audio now",
+            metrics.listeners.clone(),
+        );
         registry.register(
             "native_first",
             "1 while our own engine goes first, 0 while yt-dlp does",
@@ -154,23 +210,42 @@ impl Metrics {
             "Times our own engine met a changed page or a wall",
             metrics.native_failures.clone(),
         );
-        registry.register("ytdlp_runs", "Processes of yt-dlp started", metrics.ytdlp_runs.clone());
-        registry.register("tasks", "Tasks of the runtime: one a connection, one a download", metrics.tasks.clone());
+        registry.register(
+            "ytdlp_runs",
+            "Processes of yt-dlp started",
+            metrics.ytdlp_runs.clone(),
+        );
+        registry.register(
+            "tasks",
+            "Tasks of the runtime: one a connection, one a download",
+            metrics.tasks.clone(),
+        );
         *metrics.registry.lock() = registry;
         metrics
     }
 
     pub fn job_done(&self, site: Site, failure: Option<Kind>) {
         let outcome = failure.map_or("ready", Kind::as_str);
-        self.jobs.get_or_create(&ByOutcome { site: site.as_str(), outcome }).inc();
+        self.jobs
+            .get_or_create(&ByOutcome {
+                site: site.as_str(),
+                outcome,
+            })
+            .inc();
     }
 
     pub fn received(&self, site: Site, bytes: usize) {
-        self.received_bytes.get_or_create(&BySite { site: site.as_str() }).inc_by(bytes as u64);
+        self.received_bytes
+            .get_or_create(&BySite {
+                site: site.as_str(),
+            })
+            .inc_by(bytes as u64);
     }
 
     pub fn answered(&self, route: &'static str, status: u16) {
-        self.requests.get_or_create(&ByAnswer { route, status }).inc();
+        self.requests
+            .get_or_create(&ByAnswer { route, status })
+            .inc();
     }
 
     pub fn served(&self, bytes: usize) {
@@ -200,37 +275,65 @@ impl Metrics {
     pub fn text(&self, now: &Snapshot) -> String {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         for (state, count) in &now.songs {
-            self.songs.get_or_create(&ByState { state: state.clone() }).set(gauge(*count));
+            self.songs
+                .get_or_create(&ByState {
+                    state: state.clone(),
+                })
+                .set(gauge(*count));
         }
         self.cache_bytes.set(gauge(now.cache_bytes));
         self.tasks.set(gauge(now.tasks));
         for lane in &now.lanes {
-            let label = BySite { site: lane.site.as_str() };
+            let label = BySite {
+                site: lane.site.as_str(),
+            };
             self.waiting.get_or_create(&label).set(gauge(lane.waiting));
             self.running.get_or_create(&label).set(gauge(lane.running));
         }
         for (site, native) in &now.native_first {
-            self.native_first.get_or_create(&BySite { site: site.as_str() }).set(i64::from(*native));
+            self.native_first
+                .get_or_create(&BySite {
+                    site: site.as_str(),
+                })
+                .set(i64::from(*native));
         }
         for (site, open) in &now.open {
-            self.open.get_or_create(&BySite { site: site.as_str() }).set(i64::from(*open));
+            self.open
+                .get_or_create(&BySite {
+                    site: site.as_str(),
+                })
+                .set(i64::from(*open));
         }
         for (site, failures) in &now.native_failures {
-            let counter = self.native_failures.get_or_create(&BySite { site: site.as_str() });
+            let counter = self.native_failures.get_or_create(&BySite {
+                site: site.as_str(),
+            });
             counter.inc_by(failures.saturating_sub(counter.get()));
         }
         self.player_script.clear();
         if let Some((player, works)) = &now.player_script {
-            self.player_script.get_or_create(&ByPlayer { player: player.clone() }).set(i64::from(*works));
+            self.player_script
+                .get_or_create(&ByPlayer {
+                    player: player.clone(),
+                })
+                .set(i64::from(*works));
         }
-        self.ytdlp_runs.inc_by(now.ytdlp_runs.saturating_sub(self.ytdlp_runs.get()));
+        self.ytdlp_runs
+            .inc_by(now.ytdlp_runs.saturating_sub(self.ytdlp_runs.get()));
         for asked in &now.asked {
             let site = asked.site.as_str();
-            for (kind, total) in [("page", asked.pages), ("media", asked.media), ("cover", asked.covers)] {
+            for (kind, total) in [
+                ("page", asked.pages),
+                ("media", asked.media),
+                ("cover", asked.covers),
+            ] {
                 catch_up(&self.asked.get_or_create(&ByRequest { site, kind }), total);
             }
             catch_up(&self.retries.get_or_create(&BySite { site }), asked.retries);
-            catch_up(&self.page_bytes.get_or_create(&BySite { site }), asked.page_bytes);
+            catch_up(
+                &self.page_bytes.get_or_create(&BySite { site }),
+                asked.page_bytes,
+            );
         }
         let mut text = String::new();
         let registry = self.registry.lock();
@@ -243,7 +346,11 @@ impl Metrics {
 /// OpenMetrics as Prometheus' own text format, which every reader knows: there a counter's family has the name of its
 /// samples, `_total` included, and nothing marks the end.
 fn as_prometheus(open_metrics: &str) -> String {
-    let counter = |line: &'_ str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+    let counter = |line: &'_ str| {
+        line.strip_prefix("# TYPE ")?
+            .strip_suffix(" counter")
+            .map(str::to_owned)
+    };
     let counters: BTreeSet<String> = open_metrics.lines().filter_map(counter).collect();
     let mut text = String::with_capacity(open_metrics.len());
     for line in open_metrics.lines().filter(|line| *line != "# EOF") {
@@ -316,11 +423,18 @@ mod tests {
             if let Some(declared) = line.strip_prefix("# TYPE ") {
                 family = declared.split_once(' ').expect("a name and a type");
                 assert!(text.contains(&format!("# HELP {} ", family.0)), "{text}");
-                assert_eq!(family.1 == "counter", family.0.ends_with("_total"), "{line}");
+                assert_eq!(
+                    family.1 == "counter",
+                    family.0.ends_with("_total"),
+                    "{line}"
+                );
             } else if !line.starts_with("# HELP ") {
                 assert_eq!(line.split(['{', ' ']).next(), Some(family.0), "{line}");
             }
         }
-        assert!(text.contains("kmds_http_requests_total{route=\"/\",status=\"200\"} 1\n"), "{text}");
+        assert!(
+            text.contains("kmds_http_requests_total{route=\"/\",status=\"200\"} 1\n"),
+            "{text}"
+        );
     }
 }

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 /// Sends one state line, like `READY=1`.
 pub fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let Ok(socket) = UnixDatagram::unbound() else { return };
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let Ok(socket) = UnixDatagram::unbound() else {
+        return;
+    };
     let sent = match path.to_str().and_then(|path| path.strip_prefix('@')) {
         Some(name) => send_abstract(&socket, name, state),
         None => socket.send_to(state.as_bytes(), &path).map(drop),
@@ -27,7 +31,12 @@ fn send_abstract(socket: &UnixDatagram, name: &str, state: &str) -> std::io::Res
 
 /// Says that the runtime still turns, twice within each of the manager's intervals; returns where none is set.
 pub async fn watchdog() {
-    let Some(micros) = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok()) else { return };
+    let Some(micros) = std::env::var("WATCHDOG_USEC")
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok())
+    else {
+        return;
+    };
     let mut beat = tokio::time::interval(Duration::from_micros(micros.max(2) / 2));
     loop {
         beat.tick().await;

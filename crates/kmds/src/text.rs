@@ -35,7 +35,11 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(json.len() + 16);
     for c in json.chars() {
         // All of them are below U+10000: one escape each.
-        if hides(c) { shown.push_str(&format!("\\u{:04x}", u32::from(c))) } else { shown.push(c) }
+        if hides(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)))
+        } else {
+            shown.push(c)
+        }
     }
     Cow::Owned(shown)
 }
@@ -58,7 +62,10 @@ mod tests {
     fn what_acts_on_a_terminal_is_not_shown_and_the_rest_is() {
         for (text, shown) in [
             ("Ordinary Days", "Ordinary Days"),
-            ("Ünïcödé 日本 👩\u{200d}👧 می\u{200c}خواهم", "Ünïcödé 日本 👩\u{200d}👧 می\u{200c}خواهم"),
+            (
+                "Ünïcödé 日本 👩\u{200d}👧 می\u{200c}خواهم",
+                "Ünïcödé 日本 👩\u{200d}👧 می\u{200c}خواهم",
+            ),
             ("A\x1b]0;pwn\x07\x1b[31mRed", "A ]0;pwn [31mRed"),
             ("\u{9b}41mC1\u{85}\u{7f}x", " 41mC1 x"),
             ("a\r\n#EXTINF:1,b\0c", "a #EXTINF:1,b c"),
@@ -74,10 +81,19 @@ mod tests {
     #[test]
     fn json_that_only_shows_has_the_same_value() {
         let value = serde_json::json!({ "title": "A\u{9b}1m\u{1b}[2J\u{202e}\u{7f}\u{2028}日\n", "n": [1, null] });
-        for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
+        for text in [
+            value.to_string(),
+            serde_json::to_string_pretty(&value).expect("JSON"),
+        ] {
             let shown = printable_json(&text);
-            assert!(!shown.contains(|c: char| (acts(c) && c != '\n') || turns(c)), "{shown}");
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+            assert!(
+                !shown.contains(|c: char| (acts(c) && c != '\n') || turns(c)),
+                "{shown}"
+            );
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"),
+                value
+            );
         }
     }
 }

@@ -9,14 +9,22 @@ use rustls::sign::SigningKey;
 use rustls_pki_types::PrivateKeyDer;
 
 pub fn provider() -> CryptoProvider {
-    CryptoProvider { key_provider: &NoKeys, ..ring::default_provider() }
+    CryptoProvider {
+        key_provider: &NoKeys,
+        ..ring::default_provider()
+    }
 }
 
 #[derive(Debug)]
 struct NoKeys;
 
 impl KeyProvider for NoKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("no certificate is ever shown".to_owned()))
+    fn load_private_key(
+        &self,
+        _: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General(
+            "no certificate is ever shown".to_owned(),
+        ))
     }
 }

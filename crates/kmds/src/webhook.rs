@@ -22,7 +22,11 @@ const WAITING: usize = 256;
 /// One try, from the connection to the answer's head.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Before each try after the first.
-const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(16)];
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(16),
+];
 
 /// A setting of the webhook that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +87,10 @@ impl Webhook {
         let mut events = app.events(None);
         let collect = async {
             while let Some(event) = events.next().await {
-                if !matches!((event.name, event.state), (EventName::Track, State::Ready | State::Failed)) {
+                if !matches!(
+                    (event.name, event.state),
+                    (EventName::Track, State::Ready | State::Failed)
+                ) {
                     continue;
                 }
                 if calls.try_send(call(&app, &event).await).is_err() {
@@ -123,13 +130,27 @@ impl Webhook {
     }
 
     async fn post(&self, body: &[u8]) -> Result<(), String> {
-        let mut request = self.http.post(self.url.clone()).header("content-type", "application/json");
+        let mut request = self
+            .http
+            .post(self.url.clone())
+            .header("content-type", "application/json");
         if let Some(key) = &self.key {
-            request = request.header("x-kmds-signature", format!("sha256={}", signature(key, body)));
+            request = request.header(
+                "x-kmds-signature",
+                format!("sha256={}", signature(key, body)),
+            );
         }
         // The URL may carry a key of its own: it is not repeated.
-        let answer = request.body(body.to_vec()).send().await.map_err(|error| error.without_url().to_string())?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("HTTP {}", answer.status().as_u16())) }
+        let answer = request
+            .body(body.to_vec())
+            .send()
+            .await
+            .map_err(|error| error.without_url().to_string())?;
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("HTTP {}", answer.status().as_u16()))
+        }
     }
 }
 
@@ -138,7 +159,11 @@ async fn call(app: &App, event: &Event) -> Call {
     let song = app.song_in(&event.key).await.ok().flatten();
     let is_ready = event.state == State::Ready;
     Call {
-        event: if is_ready { "track.ready" } else { "track.failed" },
+        event: if is_ready {
+            "track.ready"
+        } else {
+            "track.failed"
+        },
         site: event.key.track().site().as_str(),
         id: event.key.track().id().to_owned(),
         rendition: event.key.word().to_owned(),
@@ -147,21 +172,31 @@ async fn call(app: &App, event: &Event) -> Call {
         reason: event.reason.clone(),
         title: song.as_ref().map(|song| song.track.title.clone()),
         path: song.filter(|_| is_ready).map(|song| song.cache_path),
-        at: jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |now| now.to_string()),
+        at: jiff::Timestamp::try_from(SystemTime::now())
+            .map_or_else(|_| String::new(), |now| now.to_string()),
     }
 }
 
 fn read_secret(path: &PathBuf) -> Result<hmac::Key, WebhookError> {
-    let failed = |why: String| WebhookError::Secret { path: path.clone(), why };
+    let failed = |why: String| WebhookError::Secret {
+        path: path.clone(),
+        why,
+    };
     let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     match text.trim_ascii() {
-        [] => Err(failed("it is empty; write a long random text into it".to_owned())),
+        [] => Err(failed(
+            "it is empty; write a long random text into it".to_owned(),
+        )),
         secret => Ok(hmac::Key::new(hmac::HMAC_SHA256, secret)),
     }
 }
 
 fn signature(key: &hmac::Key, body: &[u8]) -> String {
-    hmac::sign(key, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac::sign(key, body)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -172,13 +207,19 @@ mod tests {
     fn a_body_is_signed_as_rfc_4231_says() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"Jefe");
         let signed = signature(&key, b"what do ya want for nothing?");
-        assert_eq!(signed, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(
+            signed,
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
     }
 
     #[test]
     fn a_setting_that_cannot_be_used_is_named() {
         let new = |url: &str, secret: Option<&str>| {
-            let config = WebhookConfig { url: url.to_owned(), secret_file: secret.map(PathBuf::from) };
+            let config = WebhookConfig {
+                url: url.to_owned(),
+                secret_file: secret.map(PathBuf::from),
+            };
             Webhook::new(&config).expect_err("bad").to_string()
         };
         assert!(new("socks5://x/", None).contains("webhook.url"));

@@ -33,7 +33,9 @@ async fn until(what: &str, wanted: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(PATIENCE, looking)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// A site whose home page answers once it is told to.
@@ -58,8 +60,14 @@ async fn the_next_host_is_connected_to_while_the_first_is_asked_and_its_connecti
     let source = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
     let client = site.client_from(&patient_recipes(), Some(source));
     let connected = async {
-        until("the API is connected to", || site.hosts().iter().any(|host| host == API)).await;
-        assert!(!site.asked().iter().any(|asked| asked.url.contains(API)), "connected to, and not asked");
+        until("the API is connected to", || {
+            site.hosts().iter().any(|host| host == API)
+        })
+        .await;
+        assert!(
+            !site.asked().iter().any(|asked| asked.url.contains(API)),
+            "connected to, and not asked"
+        );
         release.send_replace(true);
     };
     let (answer, ()) = tokio::join!(client.send(page(HOME).before(API)), connected);
@@ -70,7 +78,11 @@ async fn the_next_host_is_connected_to_while_the_first_is_asked_and_its_connecti
     assert_eq!(site.asked().len(), 3);
     let mut connections = site.connections();
     connections.sort();
-    assert_eq!(connections, [(API.to_owned(), source), (HOME.to_owned(), source)], "one each, from the address set");
+    assert_eq!(
+        connections,
+        [(API.to_owned(), source), (HOME.to_owned(), source)],
+        "one each, from the address set"
+    );
 }
 
 #[tokio::test]
@@ -81,9 +93,19 @@ async fn a_host_that_was_asked_or_connected_to_lately_is_not_connected_to_again(
     for _ in 0..2 {
         assert!(client.send(page(HOME).before(API)).await.is_ok());
     }
-    assert!(client.send(page(HOME).before("cf-media.sndcdn.com")).await.is_ok());
+    assert!(
+        client
+            .send(page(HOME).before("cf-media.sndcdn.com"))
+            .await
+            .is_ok()
+    );
     until("the media host is connected to", || site.hosts().len() == 3).await;
-    assert!(client.send(page(HOME).before("cf-media.sndcdn.com")).await.is_ok());
+    assert!(
+        client
+            .send(page(HOME).before("cf-media.sndcdn.com"))
+            .await
+            .is_ok()
+    );
     assert!(client.send(page(API)).await.is_ok());
     assert_eq!(site.hosts(), [API, HOME, "cf-media.sndcdn.com"]);
 }
@@ -113,13 +135,25 @@ async fn a_connection_that_the_site_has_closed_is_not_used() {
     site.hang_up_on(Some(API));
     let client = site.client(&patient_recipes());
     let closed = async {
-        until("the API hung up", || site.hosts().len() == 2 && site.open() == 1).await;
+        until("the API hung up", || {
+            site.hosts().len() == 2 && site.open() == 1
+        })
+        .await;
         site.hang_up_on(None);
         release.send_replace(true);
     };
     let (answer, ()) = tokio::join!(client.send(page(HOME).before(API)), closed);
     assert!(answer.is_ok());
-    assert!(client.send(PageRequest { insist: false, ..page(API) }).await.is_ok(), "at the first try");
+    assert!(
+        client
+            .send(PageRequest {
+                insist: false,
+                ..page(API)
+            })
+            .await
+            .is_ok(),
+        "at the first try"
+    );
     assert_eq!((site.hosts().len(), site.asked().len()), (3, 2));
 }
 
@@ -136,10 +170,18 @@ async fn only_hosts_of_the_site_are_connected_to() {
         "localhost:22",
         "",
     ] {
-        assert!(client.send(page(HOME).before(stranger)).await.is_ok(), "{stranger}");
+        assert!(
+            client.send(page(HOME).before(stranger)).await.is_ok(),
+            "{stranger}"
+        );
     }
     client.close(OfSite::SoundCloud, "the outside address is forbidden");
-    assert!(client.send(page("on.soundcloud.com").before(API)).await.is_err());
+    assert!(
+        client
+            .send(page("on.soundcloud.com").before(API))
+            .await
+            .is_err()
+    );
     client.reopen(OfSite::SoundCloud);
     // The last in line: whatever was begun before it has come by now.
     assert!(client.send(page(HOME)).await.is_ok());
@@ -147,12 +189,16 @@ async fn only_hosts_of_the_site_are_connected_to() {
 }
 
 fn format_of(lab: &Lab, format: Format) -> Song {
-    lab.soundcloud().track("ordinary-days").formats(&[format]).publish()
+    lab.soundcloud()
+        .track("ordinary-days")
+        .formats(&[format])
+        .publish()
 }
 
 #[tokio::test]
 async fn each_site_has_its_next_host_connected_to_before_it_is_known_for_sure() {
-    let mute = |host: &str, path: &str| Injection::from(Fault::NoAnswer).at_host(host).at_path(path);
+    let mute =
+        |host: &str, path: &str| Injection::from(Fault::NoAnswer).at_host(host).at_path(path);
     type Publish = fn(&Lab) -> Song;
     let cases: [(Publish, Injection, &str); 4] = [
         (
@@ -161,14 +207,24 @@ async fn each_site_has_its_next_host_connected_to_before_it_is_known_for_sure() 
             "youtubei.googleapis.com",
         ),
         (|lab| format_of(lab, Format::AacHls), mute(HOME, "/"), API),
-        (|lab| format_of(lab, Format::AacHls), mute(API, "/media/"), "playback.media-streaming.soundcloud.cloud"),
-        (|lab| format_of(lab, Format::Mp3Progressive), mute(API, "/media/"), "cf-media.sndcdn.com"),
+        (
+            |lab| format_of(lab, Format::AacHls),
+            mute(API, "/media/"),
+            "playback.media-streaming.soundcloud.cloud",
+        ),
+        (
+            |lab| format_of(lab, Format::Mp3Progressive),
+            mute(API, "/media/"),
+            "cf-media.sndcdn.com",
+        ),
     ];
     for (publish, silence, next) in cases {
         let lab = Lab::start().await;
         let song = publish(&lab);
         lab.inject(silence);
-        let kmds = Setup::of(&lab).recipes("[time]\nmetadata_request = 600.0\n").start();
+        let kmds = Setup::of(&lab)
+            .recipes("[time]\nmetadata_request = 600.0\n")
+            .start();
         tokio::select! {
             () = until(next, || lab.connections().iter().any(|connection| connection.host == next)) => {}
             never = async { kmds.fetch(&song.link()).await; std::future::pending::<()>().await } => never,
@@ -189,7 +245,11 @@ async fn a_song_takes_one_connection_a_host() {
         lab.forget_requests();
         let kmds = Kmds::start(&lab);
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
-        let mut connected: Vec<String> = lab.connections().into_iter().map(|connection| connection.host).collect();
+        let mut connected: Vec<String> = lab
+            .connections()
+            .into_iter()
+            .map(|connection| connection.host)
+            .collect();
         let mut asked: Vec<String> = lab.requests().into_iter().map(|seen| seen.host).collect();
         connected.sort();
         asked.sort();
@@ -207,7 +267,10 @@ async fn a_connection_ahead_that_fails_is_not_noticed() {
         let kmds = Kmds::start(&lab);
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
         let metrics = kmds.get("/metrics").await.text().await.expect("a body");
-        assert!(metrics.contains("kmds_origin_retries_total{site=\"soundcloud\"} 0"), "{metrics}");
+        assert!(
+            metrics.contains("kmds_origin_retries_total{site=\"soundcloud\"} 0"),
+            "{metrics}"
+        );
     }
 }
 
@@ -215,7 +278,13 @@ async fn a_connection_ahead_that_fails_is_not_noticed() {
 async fn nothing_is_connected_to_for_a_site_that_is_switched_off() {
     let lab = Lab::start().await;
     let song = format_of(&lab, Format::Mp3Progressive);
-    let kmds = Setup::of(&lab).set("KMDS_SOUNDCLOUD__ENABLED", "false").start();
+    let kmds = Setup::of(&lab)
+        .set("KMDS_SOUNDCLOUD__ENABLED", "false")
+        .start();
     assert_ne!(kmds.fetch(&song.link()).await.0, 200);
-    assert!(lab.connections().is_empty() && lab.hits(&Site::SoundCloud) == 0, "{:?}", lab.connections());
+    assert!(
+        lab.connections().is_empty() && lab.hits(&Site::SoundCloud) == 0,
+        "{:?}",
+        lab.connections()
+    );
 }

@@ -33,7 +33,13 @@ fn write(path: &str, text: &str) {
 
 /// The documents that people read.
 fn documents() -> Vec<PathBuf> {
-    let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let inside = |folder: PathBuf| {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
     inside(root())
         .chain(inside(root().join("docs")))
         .filter(|path| path.extension().is_some_and(|ext| ext == "md"))
@@ -57,7 +63,12 @@ fn kind(setting: &Setting) -> String {
         "Seconds" => "time".to_owned(),
         "Words" => "list of words".to_owned(),
         "Word" => {
-            let words: Vec<String> = words.split('"').skip(1).step_by(2).map(|word| format!("`{word}`")).collect();
+            let words: Vec<String> = words
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .map(|word| format!("`{word}`"))
+                .collect();
             format!("word: {}", words.join(", "))
         }
         other => other.to_ascii_lowercase(),
@@ -67,8 +78,17 @@ fn kind(setting: &Setting) -> String {
 fn table() -> String {
     let row = |setting: &Setting| {
         let per_site = if setting.per_site { " ¹" } else { "" };
-        let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
-        format!("| `{}`{per_site} | {} | {default} | {} |", setting.key, kind(setting), setting.says)
+        let default = if setting.default.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("`{}`", setting.default)
+        };
+        format!(
+            "| `{}`{per_site} | {} | {default} | {} |",
+            setting.key,
+            kind(setting),
+            setting.says
+        )
     };
     SETTINGS.iter().map(row).collect::<Vec<_>>().join("\n")
 }
@@ -77,9 +97,15 @@ fn table() -> String {
 fn the_table_of_settings_is_the_one_in_the_code() {
     let text = read("docs/settings.md");
     let begins = text.find(TABLE_BEGINS).expect("the table's head") + TABLE_BEGINS.len();
-    let ends = begins + text[begins..].find(TABLE_ENDS).expect("an empty line behind the table");
+    let ends = begins
+        + text[begins..]
+            .find(TABLE_ENDS)
+            .expect("an empty line behind the table");
     if is_blessed() {
-        return write("docs/settings.md", &format!("{}{}{}", &text[..begins], table(), &text[ends..]));
+        return write(
+            "docs/settings.md",
+            &format!("{}{}{}", &text[..begins], table(), &text[ends..]),
+        );
     }
     assert_eq!(&text[begins..ends], table(), "KMDS_BLESS=1 writes it anew");
 }
@@ -89,15 +115,25 @@ fn the_example_file_is_what_the_command_prints() {
     if is_blessed() {
         return write("kmds.example.toml", &example());
     }
-    assert_eq!(read("kmds.example.toml"), example(), "KMDS_BLESS=1 writes it anew");
+    assert_eq!(
+        read("kmds.example.toml"),
+        example(),
+        "KMDS_BLESS=1 writes it anew"
+    );
 }
 
 #[test]
 fn every_kind_of_failure_is_explained() {
     let text = read("docs/api.md");
-    let missing: Vec<&str> =
-        Kind::ALL.iter().map(|kind| kind.as_str()).filter(|word| !text.contains(&format!("`{word}`"))).collect();
-    assert!(missing.is_empty(), "docs/api.md does not explain {missing:?}");
+    let missing: Vec<&str> = Kind::ALL
+        .iter()
+        .map(|kind| kind.as_str())
+        .filter(|word| !text.contains(&format!("`{word}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/api.md does not explain {missing:?}"
+    );
 }
 
 #[test]
@@ -111,18 +147,36 @@ fn every_metric_is_in_the_table() {
     metrics.webhook("delivered");
     let now = Snapshot {
         songs: [("ready".to_owned(), 1)].into(),
-        lanes: vec![Lane { site: Site::YouTube, waiting: 1, running: 1 }],
+        lanes: vec![Lane {
+            site: Site::YouTube,
+            waiting: 1,
+            running: 1,
+        }],
         native_first: vec![(Site::YouTube, true)],
         open: vec![(Site::YouTube, true)],
-        asked: vec![Asked { site: Site::YouTube, pages: 1, media: 1, covers: 1, retries: 1, page_bytes: 1 }],
+        asked: vec![Asked {
+            site: Site::YouTube,
+            pages: 1,
+            media: 1,
+            covers: 1,
+            retries: 1,
+            page_bytes: 1,
+        }],
         player_script: Some(("c9168c90".to_owned(), true)),
         ..Snapshot::default()
     };
     let metrics = metrics.text(&now);
-    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let missing: Vec<&str> =
-        types.filter_map(|line| line.split(' ').next()).filter(|name| !text.contains(&format!("`{name}"))).collect();
-    assert!(missing.is_empty(), "docs/operation.md does not explain {missing:?}");
+    let types = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let missing: Vec<&str> = types
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !text.contains(&format!("`{name}")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/operation.md does not explain {missing:?}"
+    );
 }
 
 #[test]
@@ -130,12 +184,20 @@ fn every_link_between_documents_leads_somewhere() {
     for document in documents() {
         let text = std::fs::read_to_string(&document).expect("a readable document");
         let folder = document.parent().expect("a folder");
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let path = target.split('#').next().unwrap_or_default();
             if path.is_empty() || path.contains("://") {
                 continue;
             }
-            assert!(folder.join(path).exists(), "{}: nothing at {target}", document.display());
+            assert!(
+                folder.join(path).exists(),
+                "{}: nothing at {target}",
+                document.display()
+            );
         }
     }
 }
@@ -143,7 +205,10 @@ fn every_link_between_documents_leads_somewhere() {
 #[test]
 fn the_architecture_is_read_in_ten_minutes() {
     let lines = read("ARCHITECTURE.md").lines().count();
-    assert!(lines <= ARCHITECTURE_LINES, "ARCHITECTURE.md has {lines} lines");
+    assert!(
+        lines <= ARCHITECTURE_LINES,
+        "ARCHITECTURE.md has {lines} lines"
+    );
 }
 
 /// Every source file that may cite a document, with its text.
@@ -151,10 +216,17 @@ fn sources() -> Vec<(PathBuf, String)> {
     let mut folders = vec![root().join("crates")];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        for entry in std::fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+        {
             if entry.is_dir() {
                 folders.push(entry);
-            } else if entry.extension().is_some_and(|ext| ext == "rs") && !entry.ends_with("tests/docs.rs") {
+            } else if entry.extension().is_some_and(|ext| ext == "rs")
+                && !entry.ends_with("tests/docs.rs")
+            {
                 let text = std::fs::read_to_string(&entry).expect("a readable source");
                 sources.push((entry, text));
             }
@@ -176,18 +248,31 @@ fn every_cited_heading_exists() {
     let mut cited = 0;
     for (source, text) in sources() {
         for (at, _) in text.match_indices(".md, \"") {
-            let name_at = text[..at].rfind(|c: char| c.is_whitespace() || c == '(').map_or(0, |at| at + 1);
+            let name_at = text[..at]
+                .rfind(|c: char| c.is_whitespace() || c == '(')
+                .map_or(0, |at| at + 1);
             let name = format!("{}.md", &text[name_at..at]);
             let words = text[at + 6..].split('"').next().unwrap_or_default();
             let document = read(&name);
-            assert!(has_heading(&document, words), "{}: {name} has no heading {words:?}", source.display());
+            assert!(
+                has_heading(&document, words),
+                "{}: {name} has no heading {words:?}",
+                source.display()
+            );
             cited += 1;
         }
         for lost in ["design.md", "(design ", "`api.md`"] {
-            assert!(!text.contains(lost), "{}: cites {lost:?}, which is not in the repository", source.display());
+            assert!(
+                !text.contains(lost),
+                "{}: cites {lost:?}, which is not in the repository",
+                source.display()
+            );
         }
     }
-    assert!(cited > 10, "only {cited} citations were found; has their form changed?");
+    assert!(
+        cited > 10,
+        "only {cited} citations were found; has their form changed?"
+    );
 }
 
 /// A comment in a site's folder cites that site's field notes as `(field notes, 2.4 and 4)`.
@@ -196,20 +281,36 @@ fn every_cited_section_of_the_field_notes_exists() {
     let mut cited = 0;
     for (source, text) in sources() {
         // The folder that the repository lies in may be named after a site too.
-        let path = source.to_string_lossy().rsplit("crates/").next().unwrap_or_default().to_owned();
-        let Some(site) = ["youtube", "soundcloud", "bandcamp"].into_iter().find(|site| path.contains(site)) else {
+        let path = source
+            .to_string_lossy()
+            .rsplit("crates/")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let Some(site) = ["youtube", "soundcloud", "bandcamp"]
+            .into_iter()
+            .find(|site| path.contains(site))
+        else {
             continue;
         };
         let notes = read(&format!("docs/field-notes/{site}.md"));
         for rest in text.split("(field notes, ").skip(1) {
             let list = rest.split(')').next().unwrap_or_default();
-            for section in list.split([' ', ',']).filter(|word| word.starts_with(|c: char| c.is_ascii_digit())) {
-                let found = ["## ", "### "].iter().any(|mark| notes.contains(&format!("\n{mark}{section}.")))
+            for section in list
+                .split([' ', ','])
+                .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+            {
+                let found = ["## ", "### "]
+                    .iter()
+                    .any(|mark| notes.contains(&format!("\n{mark}{section}.")))
                     || notes.contains(&format!("\n### {section} "));
                 assert!(found, "{path}: the field notes have no section {section}");
                 cited += 1;
             }
         }
     }
-    assert!(cited > 20, "only {cited} citations were found; has their form changed?");
+    assert!(
+        cited > 20,
+        "only {cited} citations were found; has their form changed?"
+    );
 }

@@ -5,10 +5,21 @@ use std::path::Path;
 
 /// Who may name whom. A module that is missing here fails the test: decide where it stands.
 const MAY_NAME: [(&str, &[&str]); 17] = [
-    ("cli", &["app", "config", "http", "log", "media", "player", "text", "tls"]),
+    (
+        "cli",
+        &[
+            "app", "config", "http", "log", "media", "player", "text", "tls",
+        ],
+    ),
     ("webhook", &["app", "config", "origin"]),
     ("http", &["app", "config", "metrics", "text"]),
-    ("app", &["config", "convert", "download", "engine", "media", "metrics", "origin", "store", "tag", "text"]),
+    (
+        "app",
+        &[
+            "config", "convert", "download", "engine", "media", "metrics", "origin", "store",
+            "tag", "text",
+        ],
+    ),
     ("engine", &["config", "origin"]),
     ("download", &["media", "origin"]),
     ("convert", &["config", "media"]),
@@ -37,7 +48,12 @@ fn named(text: &str) -> Vec<String> {
         .join("\n");
     code.match_indices("crate::")
         .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-        .map(|(at, mark)| code[at + mark.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .map(|(at, mark)| {
+            code[at + mark.len()..]
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
         .collect()
 }
 
@@ -61,7 +77,11 @@ fn every_module_names_only_those_it_may() {
     let mut wrong = Vec::new();
     for file in &files {
         let inside = file.strip_prefix(&root).expect("below the source folder");
-        let first = inside.iter().next().and_then(|part| part.to_str()).unwrap_or_default();
+        let first = inside
+            .iter()
+            .next()
+            .and_then(|part| part.to_str())
+            .unwrap_or_default();
         let module = first.trim_end_matches(".rs");
         if WIRING.contains(&module) {
             continue;
@@ -84,20 +104,42 @@ fn every_module_names_only_those_it_may() {
 
 #[test]
 fn the_site_knowledge_does_no_io_and_the_lab_knows_no_service() {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crates folder");
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crates folder");
     let read = |path: &str| std::fs::read_to_string(crates.join(path)).expect("a manifest");
     let extract = read("kmds-extract/Cargo.toml");
-    let needs = extract.split("[dev-dependencies]").next().unwrap_or_default();
+    let needs = extract
+        .split("[dev-dependencies]")
+        .next()
+        .unwrap_or_default();
     for forbidden in ["tokio", "reqwest", "hyper", "rusqlite"] {
-        assert!(!needs.contains(forbidden), "kmds-extract must not depend on {forbidden}");
+        assert!(
+            !needs.contains(forbidden),
+            "kmds-extract must not depend on {forbidden}"
+        );
     }
-    assert!(!read("kmds-lab/Cargo.toml").contains("kmds-extract") && !read("kmds-lab/Cargo.toml").contains("path ="));
+    assert!(
+        !read("kmds-lab/Cargo.toml").contains("kmds-extract")
+            && !read("kmds-lab/Cargo.toml").contains("path =")
+    );
     let mut files = Vec::new();
     sources(&crates.join("kmds-extract/src"), &mut files);
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a source file");
-        for forbidden in ["std::fs", "std::net", "std::process", "std::thread", "SystemTime::now", "Instant::now"] {
-            assert!(!text.contains(forbidden), "{} uses {forbidden}", file.display());
+        for forbidden in [
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::thread",
+            "SystemTime::now",
+            "Instant::now",
+        ] {
+            assert!(
+                !text.contains(forbidden),
+                "{} uses {forbidden}",
+                file.display()
+            );
         }
     }
 }

@@ -73,7 +73,8 @@ enum Harm {
 fn harm() -> impl Strategy<Value = Harm> {
     prop_oneof![
         (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Harm::Flip(at, byte)),
-        (any::<prop::sample::Index>(), 0..SPOILS.len()).prop_map(|(at, spoil)| Harm::Insert(at, spoil)),
+        (any::<prop::sample::Index>(), 0..SPOILS.len())
+            .prop_map(|(at, spoil)| Harm::Insert(at, spoil)),
         (any::<prop::sample::Index>(), 1..20_usize).prop_map(|(at, many)| Harm::Cut(at, many)),
         (any::<prop::sample::Index>(), 1..40_usize, 1..2_000_usize)
             .prop_map(|(at, many, times)| Harm::Repeat(at, many, times)),
@@ -83,7 +84,12 @@ fn harm() -> impl Strategy<Value = Harm> {
 
 fn spoilt(request: &str, harms: &[Harm]) -> Vec<u8> {
     let mut bytes = request.as_bytes().to_vec();
-    for harm in harms.iter().filter(|_| !bytes.is_empty()).cloned().collect::<Vec<_>>() {
+    for harm in harms
+        .iter()
+        .filter(|_| !bytes.is_empty())
+        .cloned()
+        .collect::<Vec<_>>()
+    {
         if bytes.is_empty() {
             break;
         }
@@ -114,12 +120,18 @@ fn spoilt(request: &str, harms: &[Harm]) -> Vec<u8> {
 
 /// Bytes on the wire, and where they are cut into packets.
 fn arriving() -> impl Strategy<Value = (Bytes, Vec<prop::sample::Index>)> {
-    let requests = (prop::sample::select(&REQUESTS[..]), prop::collection::vec(harm(), 0..6));
+    let requests = (
+        prop::sample::select(&REQUESTS[..]),
+        prop::collection::vec(harm(), 0..6),
+    );
     let bytes = prop_oneof![
         9 => requests.prop_map(|(request, harms)| spoilt(request, &harms)),
         1 => prop::collection::vec(any::<u8>(), 0..3_000),
     ];
-    (bytes.prop_map(Bytes), prop::collection::vec(any::<prop::sample::Index>(), 0..3))
+    (
+        bytes.prop_map(Bytes),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+    )
 }
 
 /// Readable in a report.
@@ -133,7 +145,11 @@ impl std::fmt::Debug for Bytes {
 }
 
 /// Sends everything, cut into packets, and reads to the end.
-fn exchange(address: &str, bytes: &[u8], cuts: &[prop::sample::Index]) -> Result<Vec<u8>, std::io::Error> {
+fn exchange(
+    address: &str,
+    bytes: &[u8],
+    cuts: &[prop::sample::Index],
+) -> Result<Vec<u8>, std::io::Error> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(SILENCE))?;
@@ -163,7 +179,8 @@ fn exchange(address: &str, bytes: &[u8], cuts: &[prop::sample::Index]) -> Result
 /// A reset is an end as well.
 fn is_silence(read: &std::io::Result<usize>) -> bool {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
-    read.as_ref().is_err_and(|error| matches!(error.kind(), WouldBlock | TimedOut))
+    read.as_ref()
+        .is_err_and(|error| matches!(error.kind(), WouldBlock | TimedOut))
 }
 
 /// Nothing, or a head as RFC 9112 has it, with a status that is not our fault.
@@ -171,13 +188,24 @@ fn is_http(answer: &[u8]) -> bool {
     if answer.is_empty() {
         return true;
     }
-    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map(|end| &answer[..end]);
-    let Some(Ok(head)) = head.map(std::str::from_utf8) else { return false };
+    let head = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map(|end| &answer[..end]);
+    let Some(Ok(head)) = head.map(std::str::from_utf8) else {
+        return false;
+    };
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")).and_then(|line| line.get(2..5));
+    let status = lines
+        .next()
+        .and_then(|line| line.strip_prefix("HTTP/1."))
+        .and_then(|line| line.get(2..5));
     let status: Option<u16> = status.and_then(|text| text.parse().ok());
     status.is_some_and(|status| (100..600).contains(&status) && status != 500)
-        && lines.all(|line| line.contains(':') && !line.contains(|letter: char| letter.is_control() && letter != '\t'))
+        && lines.all(|line| {
+            line.contains(':')
+                && !line.contains(|letter: char| letter.is_control() && letter != '\t')
+        })
 }
 
 #[test]
@@ -185,14 +213,22 @@ fn any_bytes_get_an_answer_or_an_end_and_the_next_client_is_served() {
     let lab = Lab::begin(None).expect("a lab");
     let kmds = Setup::of(&lab).start();
     let address = kmds.url.trim_start_matches("http://").to_owned();
-    let mut runner = TestRunner::new(Config { cases: 600, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 600,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let done = runner.run(&arriving(), |(bytes, cuts)| {
         let answer = exchange(&address, &bytes.0, &cuts);
         prop_assert!(answer.is_ok(), "silence: {answer:?}");
         let answer = answer.unwrap_or_default();
         prop_assert!(is_http(&answer), "{}", String::from_utf8_lossy(&answer));
         let next = exchange(&address, HEALTHY.as_bytes(), &[]).unwrap_or_default();
-        prop_assert!(next.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&next));
+        prop_assert!(
+            next.starts_with(b"HTTP/1.1 200 "),
+            "{}",
+            String::from_utf8_lossy(&next)
+        );
         Ok(())
     });
     assert!(!kmds.log().contains("panicked"), "{}", kmds.log());

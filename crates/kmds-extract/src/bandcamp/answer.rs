@@ -24,7 +24,10 @@ pub(super) fn readable(
         other => other.at(Site::Bandcamp, page),
     })?;
     match answer.status {
-        429 => Err(ExtractError::RateLimited { site: Site::Bandcamp, retry_after: answer.retry_after(now_unix) }),
+        429 => Err(ExtractError::RateLimited {
+            site: Site::Bandcamp,
+            retry_after: answer.retry_after(now_unix),
+        }),
         // The mobile interface reports unknown ids with 200: its 404 says that the interface itself has moved.
         404 | 410 if page != requests::MOBILE_ANSWER => Err(not_found()),
         // The delivery network blocks with 406 too.
@@ -32,8 +35,16 @@ pub(super) fn readable(
         _ if is_challenge(&answer.body, recipe) => Err(bot_check(recipe)),
         200..=299 => Ok(answer),
         300..=399 => Err(led_away()),
-        status @ 400..=499 => Err(ExtractError::OriginRefused { site: Site::Bandcamp, page, status }),
-        status => Err(ExtractError::OriginFailed { site: Site::Bandcamp, page, reason: format!("HTTP {status}") }),
+        status @ 400..=499 => Err(ExtractError::OriginRefused {
+            site: Site::Bandcamp,
+            page,
+            status,
+        }),
+        status => Err(ExtractError::OriginFailed {
+            site: Site::Bandcamp,
+            page,
+            reason: format!("HTTP {status}"),
+        }),
     }
 }
 
@@ -45,7 +56,9 @@ pub(super) fn landed(page: &Page) -> Result<Landing, ExtractError> {
         Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => {
             Ok(Landing::Release(link))
         }
-        _ => band_of(&page.final_url).map(Landing::BandPage).ok_or_else(led_away),
+        _ => band_of(&page.final_url)
+            .map(Landing::BandPage)
+            .ok_or_else(led_away),
     }
 }
 
@@ -58,9 +71,12 @@ pub(super) enum Landing {
 }
 
 fn band_of(url: &str) -> Option<String> {
-    let url = url::Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+    let url = url::Url::parse(url)
+        .ok()
+        .filter(|url| url.scheme() == "https")?;
     let band = url.host_str()?.strip_suffix(".bandcamp.com")?;
-    (!band.is_empty() && !band.contains('.') && band != "www" && band != "daily").then(|| band.to_owned())
+    (!band.is_empty() && !band.contains('.') && band != "www" && band != "daily")
+        .then(|| band.to_owned())
 }
 
 /// The challenge comes with 200, is about 3 KB long and must never count as a changed page.
@@ -68,12 +84,18 @@ fn is_challenge(body: &[u8], recipe: &BandcampRecipe) -> bool {
     // A mobile answer is as short, and a song may be called anything.
     body.len() < recipe.challenge_bytes && !body.trim_ascii_start().starts_with(b"{") && {
         let text = String::from_utf8_lossy(body);
-        recipe.challenge_marks.iter().any(|mark| text.contains(mark.as_str()))
+        recipe
+            .challenge_marks
+            .iter()
+            .any(|mark| text.contains(mark.as_str()))
     }
 }
 
 fn bot_check(recipe: &BandcampRecipe) -> ExtractError {
-    ExtractError::BotCheck { site: Site::Bandcamp, retry_after: Some(Times::seconds(recipe.bot_pause)) }
+    ExtractError::BotCheck {
+        site: Site::Bandcamp,
+        retry_after: Some(Times::seconds(recipe.bot_pause)),
+    }
 }
 
 pub(super) fn not_found() -> ExtractError {
@@ -87,6 +109,8 @@ pub(super) fn not_found() -> ExtractError {
 
 fn led_away() -> ExtractError {
     ExtractError::UnsupportedLink {
-        reason: "Bandcamp: the link leads to another site; open the page, use its bandcamp.com link".to_owned(),
+        reason:
+            "Bandcamp: the link leads to another site; open the page, use its bandcamp.com link"
+                .to_owned(),
     }
 }

@@ -101,18 +101,27 @@ struct PlayerTrack {
 /// # Errors
 /// `not_found` when it says so, `page_changed` for anything we cannot read.
 pub(super) fn mobile(body: &[u8], wanted: Wanted) -> Result<Release, ExtractError> {
-    let read: Mobile = json::read(body).map_err(|_| changed(requests::MOBILE_ANSWER, "JSON object"))?;
+    let read: Mobile =
+        json::read(body).map_err(|_| changed(requests::MOBILE_ANSWER, "JSON object"))?;
     if read.error {
         let message = read.error_message.unwrap_or_default().to_ascii_lowercase();
         // Our stand-in for an unknown band was refused: that says nothing about the release.
         let stand_in_refused = message.contains(&format!("band_id {} ", requests::ANY_BAND));
         let missing = message.contains("not found") && !stand_in_refused;
-        return Err(if missing { answer::not_found() } else { changed(requests::MOBILE_ANSWER, "tracks") });
+        return Err(if missing {
+            answer::not_found()
+        } else {
+            changed(requests::MOBILE_ANSWER, "tracks")
+        });
     }
-    let tracks = read.tracks.ok_or(changed(requests::MOBILE_ANSWER, "tracks"))?;
+    let tracks = read
+        .tracks
+        .ok_or(changed(requests::MOBILE_ANSWER, "tracks"))?;
     let (is_album, id) = which(wanted);
     let numbered = is_album || read.album_id.is_some() || read.album_title.is_some();
-    let (band_id, band_name) = read.band.map_or((None, None), |band| (band.band_id, band.name));
+    let (band_id, band_name) = read
+        .band
+        .map_or((None, None), |band| (band.band_id, band.name));
     Ok(Release {
         is_album,
         id,
@@ -126,7 +135,10 @@ pub(super) fn mobile(body: &[u8], wanted: Wanted) -> Result<Release, ExtractErro
         band_id,
         link: public_link(read.bandcamp_url.as_deref(), wanted),
         bare_title: None,
-        songs: tracks.into_iter().map(|track| track.read(numbered)).collect(),
+        songs: tracks
+            .into_iter()
+            .map(|track| track.read(numbered))
+            .collect(),
     })
 }
 
@@ -136,11 +148,16 @@ pub(super) fn mobile(body: &[u8], wanted: Wanted) -> Result<Release, ExtractErro
 pub(super) fn player(page: &str, wanted: Wanted) -> Result<Release, ExtractError> {
     let field = "data-player-data";
     let escaped = html::attribute(page, field).ok_or(changed(requests::PLAYER_PAGE, field))?;
-    let read: Player =
-        json::read(html::unescape(escaped).as_bytes()).map_err(|_| changed(requests::PLAYER_PAGE, field))?;
-    let tracks = read.tracks.ok_or(changed(requests::PLAYER_PAGE, "tracks"))?;
+    let read: Player = json::read(html::unescape(escaped).as_bytes())
+        .map_err(|_| changed(requests::PLAYER_PAGE, field))?;
+    let tracks = read
+        .tracks
+        .ok_or(changed(requests::PLAYER_PAGE, "tracks"))?;
     let (is_album, id) = which(wanted);
-    let songs = tracks.into_iter().map(|track| track.read(read.artist.as_deref())).collect();
+    let songs = tracks
+        .into_iter()
+        .map(|track| track.read(read.artist.as_deref()))
+        .collect();
     Ok(Release {
         is_album,
         id,
@@ -163,7 +180,10 @@ impl MobileTrack {
         Song {
             id: self.track_id,
             title: self.title,
-            number: self.track_num.filter(|_| numbered).and_then(|number| u32::try_from(number).ok()),
+            number: self
+                .track_num
+                .filter(|_| numbered)
+                .and_then(|number| u32::try_from(number).ok()),
             duration: duration(self.duration),
             files: self.streaming_url,
             art_id: self.art_id,
@@ -178,7 +198,9 @@ impl PlayerTrack {
         Song {
             id: self.id,
             title: self.title,
-            artist: self.artist.filter(|artist| Some(artist.as_str()) != release_artist),
+            artist: self
+                .artist
+                .filter(|artist| Some(artist.as_str()) != release_artist),
             duration: duration(self.duration),
             files: self.file,
             page: self.title_link,
@@ -206,5 +228,9 @@ fn public_link(url: Option<&str>, wanted: Wanted) -> BandcampLink {
 }
 
 const fn changed(page: &'static str, field: &'static str) -> ExtractError {
-    ExtractError::PageChanged { site: Site::Bandcamp, page, field }
+    ExtractError::PageChanged {
+        site: Site::Bandcamp,
+        page,
+        field,
+    }
 }

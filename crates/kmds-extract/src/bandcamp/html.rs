@@ -11,7 +11,9 @@ pub(super) fn attribute<'page>(page: &'page str, name: &str) -> Option<&'page st
         let at = rest.find(name)?;
         // A longer name may end in this one: `x-data-tralbum`.
         let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let whole = rest.get(..at).is_none_or(|before| !before.ends_with(inside));
+        let whole = rest
+            .get(..at)
+            .is_none_or(|before| !before.ends_with(inside));
         rest = rest.get(at + name.len()..)?;
         if let Some(value) = rest.strip_prefix("=\"").filter(|_| whole) {
             return value.split_once('"').map(|(value, _)| value);
@@ -52,7 +54,10 @@ const LONGEST_ENTITY: usize = 12;
 
 /// The character that `after` starts with, being what follows an `&`, and how many bytes it took with its semicolon.
 fn entity(after: &str) -> Option<(char, usize)> {
-    let end = after.bytes().take(LONGEST_ENTITY).position(|byte| byte == b';')?;
+    let end = after
+        .bytes()
+        .take(LONGEST_ENTITY)
+        .position(|byte| byte == b';')?;
     let name = after.get(..end)?;
     let character = match name {
         "quot" => '"',
@@ -68,7 +73,9 @@ fn entity(after: &str) -> Option<(char, usize)> {
 
 fn numeric(digits: &str) -> Option<char> {
     let code = match digits.strip_prefix(['x', 'X']) {
-        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => u32::from_str_radix(hex, 16).ok()?,
+        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            u32::from_str_radix(hex, 16).ok()?
+        }
         None if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
         _ => return None,
     };

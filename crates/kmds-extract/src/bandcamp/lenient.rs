@@ -27,7 +27,9 @@ impl<T: DeserializeOwned> Either<T> {
 }
 
 /// The value if it has the wanted type.
-pub(super) fn value<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn value<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     Ok(Either::deserialize(from)?.wanted())
 }
 
@@ -36,7 +38,12 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     from: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
     let items = Option::<Vec<Either<T>>>::deserialize(from)?;
-    Ok(items.map(|items| items.into_iter().map(|item| item.wanted().unwrap_or_default()).collect()))
+    Ok(items.map(|items| {
+        items
+            .into_iter()
+            .map(|item| item.wanted().unwrap_or_default())
+            .collect()
+    }))
 }
 
 /// Text with something in it.
@@ -82,7 +89,9 @@ pub(super) struct Files(pub Vec<(String, String)>);
 /// Only the keys: the URLs are signed.
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(key, _)| key)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|(key, _)| key))
+            .finish()
     }
 }
 

@@ -30,10 +30,18 @@ use crate::track::{BandcampSource, Lack, Refreshed, Resolved};
 /// Resolves a track or an album, locked songs in their places.
 /// # Errors
 /// Every row of the failure table (field notes, 17), in the words of [`ExtractError`].
-pub async fn resolve(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+pub async fn resolve(
+    at: &BandcampLink,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Resolved, ExtractError> {
     let wanted = match at {
         BandcampLink::Track { .. } | BandcampLink::Album { .. } | BandcampLink::Band { .. } => {
-            return from_page(at, origin, recipes).await?.resolved(reading(requests::RELEASE_PAGE, origin, recipes));
+            return from_page(at, origin, recipes).await?.resolved(reading(
+                requests::RELEASE_PAGE,
+                origin,
+                recipes,
+            ));
         }
         BandcampLink::TrackById { id } => Wanted::Track(*id),
         BandcampLink::AlbumById { id } => Wanted::Album(*id),
@@ -66,15 +74,21 @@ pub async fn refresh(
     recipes: &Recipes,
 ) -> Result<Refreshed, ExtractError> {
     let page = at.page.as_deref().and_then(|page| match Link::parse(page) {
-        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => Some(link),
+        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => {
+            Some(link)
+        }
         _ => None,
     });
-    let small = |page: &BandcampLink| lack == Lack::Streams && at.band_id.is_some() && !page.is_list();
+    let small =
+        |page: &BandcampLink| lack == Lack::Streams && at.band_id.is_some() && !page.is_list();
     let mobile_first = page.as_ref().is_none_or(small);
     let first = through_door(mobile_first, at, page.as_ref(), origin, recipes).await;
     match first {
         // A limit is waited out at every door; what the page says is final, what the mobile answer says may be its own.
-        Err(error) if !(matches!(error, ExtractError::RateLimited { .. }) || !mobile_first && is_last_word(&error)) => {
+        Err(error)
+            if !(matches!(error, ExtractError::RateLimited { .. })
+                || !mobile_first && is_last_word(&error)) =>
+        {
             let second = through_door(!mobile_first, at, page.as_ref(), origin, recipes).await;
             second.map_err(|second| worse(error, second))
         }
@@ -91,15 +105,33 @@ async fn through_door(
 ) -> Result<Refreshed, ExtractError> {
     let wanted = Wanted::Track(at.track_id);
     let (release, name) = match page {
-        _ if mobile => (from_mobile(wanted, at.band_id, origin, recipes).await?, requests::MOBILE_ANSWER),
-        Some(page) => (from_page(page, origin, recipes).await?, requests::RELEASE_PAGE),
-        None => (from_player(wanted, origin, recipes).await?, requests::PLAYER_PAGE),
+        _ if mobile => (
+            from_mobile(wanted, at.band_id, origin, recipes).await?,
+            requests::MOBILE_ANSWER,
+        ),
+        Some(page) => (
+            from_page(page, origin, recipes).await?,
+            requests::RELEASE_PAGE,
+        ),
+        None => (
+            from_player(wanted, origin, recipes).await?,
+            requests::PLAYER_PAGE,
+        ),
     };
     release.with_neighbours(at.track_id, reading(name, origin, recipes))
 }
 
-async fn from_page(at: &BandcampLink, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {
-    let answer = ask(requests::release_page(&at.canonical(), &recipes.bandcamp), origin, recipes).await?;
+async fn from_page(
+    at: &BandcampLink,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Release, ExtractError> {
+    let answer = ask(
+        requests::release_page(&at.canonical(), &recipes.bandcamp),
+        origin,
+        recipes,
+    )
+    .await?;
     let landing = answer::landed(&answer)?;
     page::release(&answer.text(), landing, at)
 }
@@ -110,12 +142,26 @@ async fn from_mobile(
     origin: &impl Origin,
     recipes: &Recipes,
 ) -> Result<Release, ExtractError> {
-    let answer = ask(requests::mobile(wanted, band_id, &recipes.bandcamp), origin, recipes).await?;
+    let answer = ask(
+        requests::mobile(wanted, band_id, &recipes.bandcamp),
+        origin,
+        recipes,
+    )
+    .await?;
     by_id::mobile(&answer.body, wanted).map(Release::counted)
 }
 
-async fn from_player(wanted: Wanted, origin: &impl Origin, recipes: &Recipes) -> Result<Release, ExtractError> {
-    let answer = ask(requests::player_page(wanted, &recipes.bandcamp), origin, recipes).await?;
+async fn from_player(
+    wanted: Wanted,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Release, ExtractError> {
+    let answer = ask(
+        requests::player_page(wanted, &recipes.bandcamp),
+        origin,
+        recipes,
+    )
+    .await?;
     by_id::player(&answer.text(), wanted).map(Release::counted)
 }
 
@@ -125,22 +171,39 @@ async fn ask(
     recipes: &Recipes,
 ) -> Result<crate::origin::Page, ExtractError> {
     let page = request.page;
-    answer::readable(origin.send(request).await, page, origin.now_unix(), &recipes.bandcamp)
+    answer::readable(
+        origin.send(request).await,
+        page,
+        origin.now_unix(),
+        &recipes.bandcamp,
+    )
 }
 
 fn reading<'a>(page: &'static str, origin: &impl Origin, recipes: &'a Recipes) -> Reading<'a> {
-    Reading { recipe: &recipes.bandcamp, now_unix: origin.now_unix(), page }
+    Reading {
+        recipe: &recipes.bandcamp,
+        now_unix: origin.now_unix(),
+        page,
+    }
 }
 
 /// Another door would say the same, or must not be tried now.
 const fn is_last_word(error: &ExtractError) -> bool {
-    matches!(error, ExtractError::Refused { .. } | ExtractError::RateLimited { .. })
+    matches!(
+        error,
+        ExtractError::Refused { .. } | ExtractError::RateLimited { .. }
+    )
 }
 
 /// Which of two doors' failures to tell: a last word, else a challenge, for it asks for a pause, else the later one.
 fn worse(first: ExtractError, second: ExtractError) -> ExtractError {
     match (&first, &second) {
-        (_, ExtractError::Refused { .. } | ExtractError::RateLimited { .. } | ExtractError::BotCheck { .. }) => second,
+        (
+            _,
+            ExtractError::Refused { .. }
+            | ExtractError::RateLimited { .. }
+            | ExtractError::BotCheck { .. },
+        ) => second,
         (ExtractError::Refused { .. } | ExtractError::BotCheck { .. }, _) => first,
         _ => second,
     }

@@ -123,17 +123,33 @@ struct InAlbum {
 /// Reads the page that `asked` led to.
 /// # Errors
 /// `unsupported_link` for a band's page, `page_changed` for anything we cannot read.
-pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Result<Release, ExtractError> {
+pub(super) fn release(
+    page: &str,
+    landing: Landing,
+    asked: &BandcampLink,
+) -> Result<Release, ExtractError> {
     let Some(escaped) = html::attribute(page, "data-tralbum") else {
         // A band without releases has no such attribute; an unfinished one is no band page.
-        let is_band_page = html::attribute(page, "data-band").is_some() && !page.contains("data-tralbum=\"");
-        return Err(if is_band_page { band_page(page, &landing) } else { changed("data-tralbum") });
+        let is_band_page =
+            html::attribute(page, "data-band").is_some() && !page.contains("data-tralbum=\"");
+        return Err(if is_band_page {
+            band_page(page, &landing)
+        } else {
+            changed("data-tralbum")
+        });
     };
-    let tralbum: Tralbum = json::read(html::unescape(escaped).as_bytes()).map_err(|_| changed("data-tralbum"))?;
-    let Some(current) = &tralbum.current else { return Err(band_page(page, &landing)) };
+    let tralbum: Tralbum =
+        json::read(html::unescape(escaped).as_bytes()).map_err(|_| changed("data-tralbum"))?;
+    let Some(current) = &tralbum.current else {
+        return Err(band_page(page, &landing));
+    };
     let link = match landing {
         Landing::Release(link) => link,
-        Landing::BandPage(band) => tralbum.url.as_deref().and_then(|url| on_band(url, &band)).unwrap_or(asked.clone()),
+        Landing::BandPage(band) => tralbum
+            .url
+            .as_deref()
+            .and_then(|url| on_band(url, &band))
+            .unwrap_or(asked.clone()),
     };
     let is_album = match tralbum.item_type.as_deref().or(current.kind.as_deref()) {
         Some("album") => true,
@@ -143,14 +159,26 @@ pub(super) fn release(page: &str, landing: Landing, asked: &BandcampLink) -> Res
     build(page, tralbum, link, is_album).map(Release::counted)
 }
 
-fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Result<Release, ExtractError> {
+fn build(
+    page: &str,
+    tralbum: Tralbum,
+    link: BandcampLink,
+    is_album: bool,
+) -> Result<Release, ExtractError> {
     let embed: Embed = json_attribute(page, "data-embed");
     let band: Band = json_attribute(page, "data-band");
     let current = tralbum.current.ok_or(changed("current"))?;
     let infos = tralbum.trackinfo.ok_or(changed("trackinfo"))?;
     let on_an_album = current.album_id.is_some() || tralbum.album_url.is_some();
-    let lone = if is_album { Lone::default() } else { lone(page, &embed, &current, on_an_album) };
-    let id = tralbum.id.or(current.id).or(infos.first().and_then(TrackInfo::id).filter(|_| !is_album));
+    let lone = if is_album {
+        Lone::default()
+    } else {
+        lone(page, &embed, &current, on_an_album)
+    };
+    let id = tralbum
+        .id
+        .or(current.id)
+        .or(infos.first().and_then(TrackInfo::id).filter(|_| !is_album));
     let numbered = is_album || on_an_album || lone.album.is_some();
     let own_number = current.track_number.filter(|_| !is_album);
     let day = |text: Option<String>| text.and_then(|text| date::day_of_text(&text));
@@ -160,7 +188,11 @@ fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Re
         is_album,
         id: id.ok_or(changed("id"))?,
         title: current.title.or(embed.album_title.filter(|_| is_album)),
-        artist: tralbum.artist.or(current.artist).or(embed.artist).or(band.name),
+        artist: tralbum
+            .artist
+            .or(current.artist)
+            .or(embed.artist)
+            .or(band.name),
         album: lone.album,
         art_id: tralbum.art_id.or(current.art_id),
         date: released.or_else(|| day(current.publish_date)),
@@ -169,7 +201,10 @@ fn build(page: &str, tralbum: Tralbum, link: BandcampLink, is_album: bool) -> Re
         band_id: current.band_id.or(band.id),
         link,
         bare_title: lone.bare_title,
-        songs: infos.into_iter().map(|song| song.read(numbered, own_number)).collect(),
+        songs: infos
+            .into_iter()
+            .map(|song| song.read(numbered, own_number))
+            .collect(),
     })
 }
 
@@ -181,11 +216,17 @@ struct Lone {
 }
 
 fn lone(page: &str, embed: &Embed, current: &Current, on_an_album: bool) -> Lone {
-    let linked: LinkedData = html::ld_json(page).and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default();
+    let linked: LinkedData = html::ld_json(page)
+        .and_then(|text| json::read(text.as_bytes()).ok())
+        .unwrap_or_default();
     let linked_album = linked.in_album.and_then(|album| album.name);
     // A single may be "in an album" of its own name there.
-    let linked_album = linked_album.filter(|name| on_an_album || Some(name) != current.title.as_ref());
-    Lone { album: embed.album_title.clone().or(linked_album), bare_title: linked.name }
+    let linked_album =
+        linked_album.filter(|name| on_an_album || Some(name) != current.title.as_ref());
+    Lone {
+        album: embed.album_title.clone().or(linked_album),
+        bare_title: linked.name,
+    }
 }
 
 impl TrackInfo {
@@ -218,7 +259,11 @@ fn json_attribute<T: Default + DeserializeOwned>(page: &str, name: &str) -> T {
 }
 
 const fn changed(field: &'static str) -> ExtractError {
-    ExtractError::PageChanged { site: Site::Bandcamp, page: requests::RELEASE_PAGE, field }
+    ExtractError::PageChanged {
+        site: Site::Bandcamp,
+        page: requests::RELEASE_PAGE,
+        field,
+    }
 }
 
 /// The release that `url` names, which may stand on the band's own domain.
@@ -232,24 +277,36 @@ fn on_band(url: &str, band: &str) -> Option<BandcampLink> {
 
 /// A track or an album by a path, or a whole link, of a band's page.
 fn release_of(href: &str, band: &str) -> Option<BandcampLink> {
-    let whole = if href.starts_with('/') { format!("https://{band}.bandcamp.com{href}") } else { href.to_owned() };
+    let whole = if href.starts_with('/') {
+        format!("https://{band}.bandcamp.com{href}")
+    } else {
+        href.to_owned()
+    };
     match Link::parse(&whole) {
-        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => Some(link),
+        Ok(Link::Bandcamp(link @ (BandcampLink::Track { .. } | BandcampLink::Album { .. }))) => {
+            Some(link)
+        }
         _ => None,
     }
 }
 
 /// The grid begins with what the band shows first, which is its newest release unless it has pinned another one.
 fn newest(page: &str, landing: &Landing) -> Option<String> {
-    let Landing::BandPage(band) = landing else { return None };
+    let Landing::BandPage(band) = landing else {
+        return None;
+    };
     let (_, grid) = page.split_once("id=\"music-grid\"")?;
     release_of(&html::unescape(html::attribute(grid, "href")?), band).map(|link| link.canonical())
 }
 
 /// A band's page is many releases (field notes, 11).
 fn band_page(page: &str, landing: &Landing) -> ExtractError {
-    let newest = newest(page, landing).map(|link| format!("; its newest is {link}")).unwrap_or_default();
+    let newest = newest(page, landing)
+        .map(|link| format!("; its newest is {link}"))
+        .unwrap_or_default();
     ExtractError::UnsupportedLink {
-        reason: format!("Bandcamp: this is a band's page, not a song; give the link of one track or album{newest}"),
+        reason: format!(
+            "Bandcamp: this is a band's page, not a song; give the link of one track or album{newest}"
+        ),
     }
 }

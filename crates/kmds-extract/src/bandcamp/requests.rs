@@ -32,14 +32,19 @@ pub(super) fn release_page(url: &str, recipe: &BandcampRecipe) -> PageRequest {
 }
 
 /// The mobile app's answer about a release: 2 KB for a track, where its page has 200.
-pub(super) fn mobile(release: Release, band_id: Option<u64>, recipe: &BandcampRecipe) -> PageRequest {
+pub(super) fn mobile(
+    release: Release,
+    band_id: Option<u64>,
+    recipe: &BandcampRecipe,
+) -> PageRequest {
     let (id, letter) = match release {
         Release::Track(id) => (id, 't'),
         Release::Album(id) => (id, 'a'),
     };
     let band = band_id.unwrap_or(ANY_BAND);
     let base = &recipe.mobile_api;
-    let url = format!("{base}/tralbum_details?band_id={band}&tralbum_id={id}&tralbum_type={letter}");
+    let url =
+        format!("{base}/tralbum_details?band_id={band}&tralbum_id={id}&tralbum_type={letter}");
     get(MOBILE_ANSWER, url, recipe)
 }
 
@@ -55,8 +60,13 @@ pub(super) fn player_page(release: Release, recipe: &BandcampRecipe) -> PageRequ
 /// Songs, albums and bands for words: what the site's own search field asks while it is typed in.
 pub(super) fn search(words: &str, recipe: &BandcampRecipe) -> PageRequest {
     let body = serde_json::json!({"search_text": words, "search_filter": "", "full_page": false, "fan_id": null});
-    let asked = get(SEARCH, recipe.search_api.clone(), recipe).header("Content-Type", "application/json");
-    PageRequest { method: Method::Post, body: Some(body.to_string().into_bytes()), ..asked }
+    let asked =
+        get(SEARCH, recipe.search_api.clone(), recipe).header("Content-Type", "application/json");
+    PageRequest {
+        method: Method::Post,
+        body: Some(body.to_string().into_bytes()),
+        ..asked
+    }
 }
 
 fn get(page: &'static str, url: String, recipe: &BandcampRecipe) -> PageRequest {

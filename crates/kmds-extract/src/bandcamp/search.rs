@@ -46,15 +46,30 @@ struct Found {
     art_id: Option<u64>,
 }
 
-pub(crate) async fn search(words: &str, origin: &impl Origin, recipes: &Recipes) -> Result<Vec<Hit>, ExtractError> {
+pub(crate) async fn search(
+    words: &str,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Vec<Hit>, ExtractError> {
     let recipe = &recipes.bandcamp;
     let answer = origin.send(requests::search(words, recipe)).await;
     let page = answer::readable(answer, requests::SEARCH, origin.now_unix(), recipe)?;
-    let changed = |field| ExtractError::PageChanged { site: Site::Bandcamp, page: requests::SEARCH, field };
+    let changed = |field| ExtractError::PageChanged {
+        site: Site::Bandcamp,
+        page: requests::SEARCH,
+        field,
+    };
     let read: Answer = json::read(&page.body).map_err(|_| changed("JSON object"))?;
-    let results = read.auto.and_then(|auto| auto.results).ok_or(changed("results"))?;
-    let hits: Vec<Hit> = results.into_iter().filter_map(|found| hit(found, recipe)).collect();
-    let (songs, albums): (Vec<Hit>, Vec<Hit>) = hits.into_iter().partition(|hit| hit.kind == HitKind::Song);
+    let results = read
+        .auto
+        .and_then(|auto| auto.results)
+        .ok_or(changed("results"))?;
+    let hits: Vec<Hit> = results
+        .into_iter()
+        .filter_map(|found| hit(found, recipe))
+        .collect();
+    let (songs, albums): (Vec<Hit>, Vec<Hit>) =
+        hits.into_iter().partition(|hit| hit.kind == HitKind::Song);
     Ok(songs.into_iter().chain(albums).collect())
 }
 
@@ -67,14 +82,20 @@ fn hit(found: Found, recipe: &BandcampRecipe) -> Option<Hit> {
     };
     let page = match (found.item_url_path.as_deref().map(Link::parse), kind) {
         (Some(Ok(Link::Bandcamp(link @ BandcampLink::Track { .. }))), HitKind::Song)
-        | (Some(Ok(Link::Bandcamp(link @ BandcampLink::Album { .. }))), HitKind::Collection) => Some(link.canonical()),
+        | (Some(Ok(Link::Bandcamp(link @ BandcampLink::Album { .. }))), HitKind::Collection) => {
+            Some(link.canonical())
+        }
         _ => None,
     };
     let by_id = match kind {
         HitKind::Song => BandcampLink::TrackById { id },
         HitKind::Collection => BandcampLink::AlbumById { id },
     };
-    let source = BandcampSource { page: page.clone(), track_id: id, band_id: found.band_id };
+    let source = BandcampSource {
+        page: page.clone(),
+        track_id: id,
+        band_id: found.band_id,
+    };
     Some(Hit {
         kind,
         id: TrackId::new(Site::Bandcamp, &id.to_string())?,
@@ -82,7 +103,9 @@ fn hit(found: Found, recipe: &BandcampRecipe) -> Option<Hit> {
         artist: found.band_name,
         album: found.album_name.filter(|_| kind == HitKind::Song),
         duration: None,
-        cover_url: found.art_id.map(|art| format!("{}/a{art:010}_{}.jpg", recipe.cover_base, recipe.cover_size)),
+        cover_url: found
+            .art_id
+            .map(|art| format!("{}/a{art:010}_{}.jpg", recipe.cover_base, recipe.cover_size)),
         link: page.unwrap_or_else(|| by_id.canonical()),
         source: (kind == HitKind::Song).then_some(Source::Bandcamp(source)),
     })

@@ -70,10 +70,16 @@ fn bitrate(key: &str) -> Option<u32> {
 
 /// https, on a host of the site's media; old answers leave the scheme out.
 fn fetchable(url: &str, recipe: &BandcampRecipe) -> Option<url::Url> {
-    let whole = if url.starts_with("//") { format!("https:{url}") } else { url.to_owned() };
+    let whole = if url.starts_with("//") {
+        format!("https:{url}")
+    } else {
+        url.to_owned()
+    };
     let url = url::Url::parse(&whole).ok()?;
-    let plain =
-        url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+    let plain = url.scheme() == "https"
+        && url.port().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
     (plain && recipe.hosts.allows_media(url.host_str()?)).then_some(url)
 }
 
@@ -82,5 +88,7 @@ fn expiry(url: &url::Url, now_unix: u64, recipe: &BandcampRecipe) -> Option<u64>
     if url.path().contains("stream_redirect") {
         return Some(now_unix.saturating_add(Times::seconds(recipe.redirect_life).as_secs()));
     }
-    url.query_pairs().find(|(key, _)| key == "ts").and_then(|(_, value)| value.parse().ok())
+    url.query_pairs()
+        .find(|(key, _)| key == "ts")
+        .and_then(|(_, value)| value.parse().ok())
 }

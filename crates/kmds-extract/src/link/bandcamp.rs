@@ -42,7 +42,8 @@ pub enum BandPage {
 const ARTISTS: &str = "this is a list of bands; give the link of one track or album";
 const RADIO: &str = "radio shows are not supported; give the link of one track or album";
 const NO_RELEASE: &str = "this page is neither a track nor an album; give the link of one";
-const PRIVATE: &str = "private stream links are not supported; give the link of the public track or album";
+const PRIVATE: &str =
+    "private stream links are not supported; give the link of the public track or album";
 const FILE: &str = "links to files expire; give the link of the track's or album's page";
 
 impl BandcampLink {
@@ -54,9 +55,18 @@ impl BandcampLink {
             Self::Album { band, slug } => format!("https://{band}.bandcamp.com/album/{slug}"),
             Self::TrackById { id } => format!("https://bandcamp.com/EmbeddedPlayer/track={id}"),
             Self::AlbumById { id } => format!("https://bandcamp.com/EmbeddedPlayer/album={id}"),
-            Self::Band { band, page: BandPage::Root } => format!("https://{band}.bandcamp.com/"),
-            Self::Band { band, page: BandPage::Music } => format!("https://{band}.bandcamp.com/music"),
-            Self::Band { band, page: BandPage::Releases } => format!("https://{band}.bandcamp.com/releases"),
+            Self::Band {
+                band,
+                page: BandPage::Root,
+            } => format!("https://{band}.bandcamp.com/"),
+            Self::Band {
+                band,
+                page: BandPage::Music,
+            } => format!("https://{band}.bandcamp.com/music"),
+            Self::Band {
+                band,
+                page: BandPage::Releases,
+            } => format!("https://{band}.bandcamp.com/releases"),
         }
     }
 
@@ -68,28 +78,45 @@ impl BandcampLink {
 
 /// Bandcamp's own hosts and those of its files, with the dot: `evilbandcamp.com` is somebody else's.
 pub(super) fn owns(host: &str) -> bool {
-    ["bandcamp.com", "bcbits.com"]
-        .iter()
-        .any(|own| host.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    ["bandcamp.com", "bcbits.com"].iter().any(|own| {
+        host.strip_suffix(own)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 pub(super) fn parse(parts: &Parts) -> Result<BandcampLink, LinkError> {
     let path = parts.path.to_ascii_lowercase();
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     if parts.host == "bandcamp.com" {
         return on_the_site_itself(&segments, parts);
     }
-    let Some(band) = parts.host.strip_suffix(".bandcamp.com") else { return unsupported(FILE) };
+    let Some(band) = parts.host.strip_suffix(".bandcamp.com") else {
+        return unsupported(FILE);
+    };
     if band == "daily" {
         return unsupported(NO_RELEASE);
     }
     if band == "www" || !is_band(band) {
         return Err(invalid());
     }
-    let page = |page| Ok(BandcampLink::Band { band: band.to_owned(), page });
+    let page = |page| {
+        Ok(BandcampLink::Band {
+            band: band.to_owned(),
+            page,
+        })
+    };
     match segments.as_slice() {
-        ["track", slug] if is_slug(slug) => Ok(BandcampLink::Track { band: band.to_owned(), slug: (*slug).to_owned() }),
-        ["album", slug] if is_slug(slug) => Ok(BandcampLink::Album { band: band.to_owned(), slug: (*slug).to_owned() }),
+        ["track", slug] if is_slug(slug) => Ok(BandcampLink::Track {
+            band: band.to_owned(),
+            slug: (*slug).to_owned(),
+        }),
+        ["album", slug] if is_slug(slug) => Ok(BandcampLink::Album {
+            band: band.to_owned(),
+            slug: (*slug).to_owned(),
+        }),
         ["track" | "album", ..] => Err(invalid()),
         [] => page(BandPage::Root),
         ["music"] => page(BandPage::Music),
@@ -116,7 +143,11 @@ fn on_the_site_itself(segments: &[&str], parts: &Parts) -> Result<BandcampLink, 
 /// `key=value` path parts in any order; beside an album, the track only says where to start.
 fn embedded(settings: &[&str]) -> Result<BandcampLink, LinkError> {
     let value = |key: &str| {
-        settings.iter().find_map(|part| part.split_once('=').filter(|(name, _)| *name == key).map(|(_, value)| value))
+        settings.iter().find_map(|part| {
+            part.split_once('=')
+                .filter(|(name, _)| *name == key)
+                .map(|(_, value)| value)
+        })
     };
     match (value("album"), value("track")) {
         (Some(album), _) => Ok(BandcampLink::AlbumById { id: id(album)? }),
@@ -126,25 +157,38 @@ fn embedded(settings: &[&str]) -> Result<BandcampLink, LinkError> {
 }
 
 fn id(text: &str) -> Result<u64, LinkError> {
-    let well_formed = (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|id| well_formed && *id > 0).ok_or_else(invalid)
+    let well_formed =
+        (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|id| well_formed && *id > 0)
+        .ok_or_else(invalid)
 }
 
 /// Exactly one label of a host name.
 fn is_band(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && !text.starts_with('-')
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn is_slug(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
+    text.bytes().all(|byte| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+    })
 }
 
 const fn unsupported(reason: &'static str) -> Result<BandcampLink, LinkError> {
-    Err(LinkError::Unsupported { site: Site::Bandcamp, reason })
+    Err(LinkError::Unsupported {
+        site: Site::Bandcamp,
+        reason,
+    })
 }
 
 const fn invalid() -> LinkError {
-    LinkError::InvalidId { site: Site::Bandcamp }
+    LinkError::InvalidId {
+        site: Site::Bandcamp,
+    }
 }

@@ -80,7 +80,9 @@ impl Link {
         match site_of(&parts.host).ok_or(LinkError::NotOurs)? {
             Site::YouTube => youtube::parse(&parts).map(Self::YouTube),
             // A link without a scheme is fine, `//host` is none of SoundCloud's (field notes, 2).
-            Site::SoundCloud if !text.starts_with("//") => soundcloud::parse(&parts).map(Self::SoundCloud),
+            Site::SoundCloud if !text.starts_with("//") => {
+                soundcloud::parse(&parts).map(Self::SoundCloud)
+            }
             Site::Bandcamp => bandcamp::parse(&parts).map(Self::Bandcamp),
             Site::SoundCloud | Site::Other => Err(LinkError::NotOurs),
         }
@@ -159,7 +161,12 @@ fn split(text: &str) -> Option<Parts> {
         .get(..8)
         .filter(|head| head.eq_ignore_ascii_case("https://"))
         .map(|_| 8)
-        .or_else(|| with_scheme.get(..7).filter(|head| head.eq_ignore_ascii_case("http://")).map(|_| 7))?;
+        .or_else(|| {
+            with_scheme
+                .get(..7)
+                .filter(|head| head.eq_ignore_ascii_case("http://"))
+                .map(|_| 7)
+        })?;
     let authority = with_scheme[after..].split(['/', '?', '#']).next()?;
     if authority.is_empty() || authority.contains('@') {
         return None;
@@ -173,14 +180,26 @@ fn split(text: &str) -> Option<Parts> {
     let rest = &with_scheme[after + authority.len()..];
     let rest = rest.split('#').next()?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    Some(Parts { host, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() }, query: query.to_owned() })
+    Some(Parts {
+        host,
+        path: if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path.to_owned()
+        },
+        query: query.to_owned(),
+    })
 }
 
 /// `word:` at the start, unless it is `host:port`.
 fn has_scheme(text: &str) -> bool {
-    let Some((word, rest)) = text.split_once(':') else { return false };
+    let Some((word, rest)) = text.split_once(':') else {
+        return false;
+    };
     let is_word = word.starts_with(|c: char| c.is_ascii_alphabetic())
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     is_word && !(word.contains('.') && rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
@@ -189,7 +208,9 @@ impl Parts {
     pub fn query_value(&self, key: &str) -> Option<String> {
         self.query.split('&').find_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name == key).then(|| decode(&value.replace('+', " "))).flatten()
+            (name == key)
+                .then(|| decode(&value.replace('+', " ")))
+                .flatten()
         })
     }
 
@@ -199,19 +220,30 @@ impl Parts {
         self.path
             .split('/')
             .filter(|part| !part.is_empty())
-            .map(|part| decode(part).filter(|part| !part.chars().any(|c| c.is_control() || matches!(c, '/' | '\\'))))
+            .map(|part| {
+                decode(part).filter(|part| {
+                    !part
+                        .chars()
+                        .any(|c| c.is_control() || matches!(c, '/' | '\\'))
+                })
+            })
             .collect()
     }
 }
 
 /// Percent-decodes once.
 pub(crate) fn decode(text: &str) -> Option<String> {
-    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8()
+        .ok()
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// Reads a link wrapped in another one, by the same rules.
 pub(crate) fn unwrap(text: &str) -> Option<Parts> {
-    (text.len() <= MAX_LINK_BYTES).then(|| split(text)).flatten()
+    (text.len() <= MAX_LINK_BYTES)
+        .then(|| split(text))
+        .flatten()
 }
 
 #[cfg(test)]
@@ -239,7 +271,10 @@ mod tests {
 
     #[test]
     fn a_link_longer_than_the_limit_is_refused() {
-        let long = format!("https://youtu.be/M4gD1WSo5mA?x={}", "a".repeat(MAX_LINK_BYTES));
+        let long = format!(
+            "https://youtu.be/M4gD1WSo5mA?x={}",
+            "a".repeat(MAX_LINK_BYTES)
+        );
         assert_eq!(Link::parse(&long), Err(LinkError::TooLong));
     }
 }

@@ -8,14 +8,14 @@ use super::{LinkError, MAX_LINK_BYTES, Parts, split};
 
 /// Opens before a link.
 const OPENING: &[char] = &[
-    '<', '>', '(', '[', '{', '"', '\'', '`', '*', '_', '~', '|', '“', '„', '‘', '‚', '«', '»', '‹', '›', '「', '『',
-    '【', '（', '《', '〈',
+    '<', '>', '(', '[', '{', '"', '\'', '`', '*', '_', '~', '|', '“', '„', '‘', '‚', '«', '»', '‹',
+    '›', '「', '『', '【', '（', '《', '〈',
 ];
 /// Ends a path: no page of the three sites has one of these in its path.
 const ENDING: &[char] = &[
-    '<', '>', '(', ')', '[', ']', '{', '}', '"', '\'', '`', '*', '~', '|', '^', ',', ';', '!', '…', '“', '”', '„', '‘',
-    '’', '‚', '«', '»', '‹', '›', '「', '」', '『', '』', '【', '】', '（', '）', '《', '》', '〈', '〉', '、', '，',
-    '。', '！', '？', '；', '：', '｜',
+    '<', '>', '(', ')', '[', ']', '{', '}', '"', '\'', '`', '*', '~', '|', '^', ',', ';', '!', '…',
+    '“', '”', '„', '‘', '’', '‚', '«', '»', '‹', '›', '「', '」', '『', '』', '【', '】', '（',
+    '）', '《', '》', '〈', '〉', '、', '，', '。', '！', '？', '；', '：', '｜',
 ];
 /// May stand in a link, but not last.
 const TRAILING: &[char] = &['.', ':', '?'];
@@ -41,7 +41,9 @@ pub(crate) fn trimmed(text: &str) -> &str {
 #[must_use]
 pub fn bare(text: &str) -> &str {
     let text = text.trim_matches(is_blank);
-    let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    let inner = text
+        .strip_prefix('<')
+        .and_then(|text| text.strip_suffix('>'));
     inner.map_or(text, |inner| inner.trim_matches(is_blank))
 }
 
@@ -58,7 +60,10 @@ pub(super) fn is_link(word: &str) -> bool {
 /// Finds the one link, and has `parse` read it.
 /// # Errors
 /// What `parse` says of the link, or of the whole text where no part of it looks like one; [`LinkError::TwoLinks`].
-pub(super) fn read<T>(text: &str, parse: impl Fn(&str) -> Result<T, LinkError>) -> Result<T, LinkError> {
+pub(super) fn read<T>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, LinkError>,
+) -> Result<T, LinkError> {
     if text.len() > MAX_LINK_BYTES {
         return Err(LinkError::TooLong);
     }
@@ -80,14 +85,25 @@ fn one<T>(text: &str, parse: &impl Fn(&str) -> Result<T, LinkError>) -> Result<T
         return Err(LinkError::TwoLinks);
     }
     // Lines may stand before a link; what follows one in the next line may be the rest of it.
-    let link_at = first.as_ref().and_then(|word| text.find(word.link)).unwrap_or(0);
-    let broken = |(at, c): (usize, char)| c == '\\' || c.is_control() && !(at < link_at && c.is_whitespace());
+    let link_at = first
+        .as_ref()
+        .and_then(|word| text.find(word.link))
+        .unwrap_or(0);
+    let broken = |(at, c): (usize, char)| {
+        c == '\\' || c.is_control() && !(at < link_at && c.is_whitespace())
+    };
     if text.char_indices().any(broken) {
         return Err(LinkError::NotOurs);
     }
-    let Some(first) = first else { return parse(&text) };
+    let Some(first) = first else {
+        return parse(&text);
+    };
     let parsed = parse(first.alone())?;
-    if first.has_another() { Err(LinkError::TwoLinks) } else { Ok(parsed) }
+    if first.has_another() {
+        Err(LinkError::TwoLinks)
+    } else {
+        Ok(parsed)
+    }
 }
 
 fn is_blank_or_control(c: char) -> bool {
@@ -104,15 +120,23 @@ struct Word<'a> {
 fn starting(word: &str) -> Option<Word<'_>> {
     let link = word.trim_start_matches(OPENING);
     let opening = word.strip_suffix(link).unwrap_or_default();
-    looks_like_one(link).then(|| Word { link, underscores: opening.matches('_').count() })
+    looks_like_one(link).then(|| Word {
+        link,
+        underscores: opening.matches('_').count(),
+    })
 }
 
 /// A scheme that we read, or a page of a site's host without one.
 fn looks_like_one(text: &str) -> bool {
-    let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
+    let starts = |scheme: &str| {
+        text.get(..scheme.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+    };
     starts("https://") || starts("http://") || starts("soundcloud:") || {
         let end = text.find(ENDING).unwrap_or(text.len());
-        text.get(..end).and_then(split).is_some_and(|parts| is_ours(&parts))
+        text.get(..end)
+            .and_then(split)
+            .is_some_and(|parts| is_ours(&parts))
     }
 }
 
@@ -124,7 +148,11 @@ impl<'a> Word<'a> {
     /// The link without what closes behind it.
     fn alone(&self) -> &'a str {
         let path_end = self.link.find(['?', '#']).unwrap_or(self.link.len());
-        let end = self.link.find(ENDING).filter(|end| *end < path_end).unwrap_or(self.link.len());
+        let end = self
+            .link
+            .find(ENDING)
+            .filter(|end| *end < path_end)
+            .unwrap_or(self.link.len());
         let mut link = self.link.get(..end).unwrap_or(self.link);
         let mut underscores = self.underscores;
         loop {
@@ -151,17 +179,26 @@ impl<'a> Word<'a> {
 fn unlabelled(text: &str) -> String {
     let mut text = text.to_owned();
     while let Some(at) = text.find("](") {
-        let Some(open) = text.get(..at).and_then(|before| before.rfind('[')) else { break };
+        let Some(open) = text.get(..at).and_then(|before| before.rfind('[')) else {
+            break;
+        };
         text.replace_range(open..=at, " ");
     }
     let mut from = 0;
     while let Some(open) = text.get(from..).and_then(|rest| rest.find('<')) {
         from += open + 1;
-        let Some(inside) = text.get(from..).and_then(|rest| rest.split_once('>')).map(|(inside, _)| inside) else {
+        let Some(inside) = text
+            .get(from..)
+            .and_then(|rest| rest.split_once('>'))
+            .map(|(inside, _)| inside)
+        else {
             break;
         };
         let end = from + inside.len();
-        if let Some(bar) = inside.find('|').filter(|bar| inside.get(..*bar).is_some_and(looks_like_one)) {
+        if let Some(bar) = inside
+            .find('|')
+            .filter(|bar| inside.get(..*bar).is_some_and(looks_like_one))
+        {
             text.replace_range(from + bar..end, "");
         }
     }
@@ -264,7 +301,10 @@ mod tests {
             is_read_as(&format!("<{link}|a title>"), link);
             is_read_as(&format!("<{link}|{link}> please"), link);
         }
-        is_read_as("https://band.bandcamp.com/track/a b", "https://band.bandcamp.com/track/a");
+        is_read_as(
+            "https://band.bandcamp.com/track/a b",
+            "https://band.bandcamp.com/track/a",
+        );
     }
 
     #[test]
@@ -292,31 +332,53 @@ mod tests {
             "\u{e0020}",
         ] {
             for link in LINKS {
-                for (before, after) in
-                    [("", ""), ("<", ">"), ("(", ")."), ("||", "||"), ("**", "**"), ("", ","), ("[t](", ")")]
-                {
+                for (before, after) in [
+                    ("", ""),
+                    ("<", ">"),
+                    ("(", ")."),
+                    ("||", "||"),
+                    ("**", "**"),
+                    ("", ","),
+                    ("[t](", ")"),
+                ] {
                     is_read_as(&format!("{unseen}{before}{link}{after}"), link);
                     is_read_as(&format!("{before}{link}{after}{unseen}"), link);
                     is_read_as(&format!("{before}{unseen}{link}{unseen}{after}"), link);
-                    is_read_as(&format!("{unseen}{unseen} {before}{unseen}{link}{unseen}{after}{unseen}"), link);
+                    is_read_as(
+                        &format!("{unseen}{unseen} {before}{unseen}{link}{unseen}{after}{unseen}"),
+                        link,
+                    );
                 }
             }
         }
         // Where a chat breaks a line inside a link.
-        is_read_as("https://youtu.be/dQw4\u{200b}w9WgXcQ", "https://youtu.be/dQw4w9WgXcQ");
-        is_read_as("https://sound\u{ad}cloud.com/some-one/a-song", "https://soundcloud.com/some-one/a-song");
+        is_read_as(
+            "https://youtu.be/dQw4\u{200b}w9WgXcQ",
+            "https://youtu.be/dQw4w9WgXcQ",
+        );
+        is_read_as(
+            "https://sound\u{ad}cloud.com/some-one/a-song",
+            "https://soundcloud.com/some-one/a-song",
+        );
     }
 
     #[test]
     fn of_two_links_none_is_dropped_in_silence() {
         let second = "https://youtu.be/M4gD1WSo5mA";
         for first in LINKS {
-            for between in
-                [" ", "\n", ",", ", ", ";", "|", " and ", " | ", ") (", "\u{200b}", "> <", "\t", "", "#", "\"", "..."]
-            {
-                for second in [second, "https://soundcloud.com/else/where", "http://band.bandcamp.com/track/x", first] {
+            for between in [
+                " ", "\n", ",", ", ", ";", "|", " and ", " | ", ") (", "\u{200b}", "> <", "\t", "",
+                "#", "\"", "...",
+            ] {
+                for second in [
+                    second,
+                    "https://soundcloud.com/else/where",
+                    "http://band.bandcamp.com/track/x",
+                    first,
+                ] {
                     let text = format!("{first}{between}{second}");
-                    let glued_into_the_first = between.is_empty() || between == "#" || between == "...";
+                    let glued_into_the_first =
+                        between.is_empty() || between == "#" || between == "...";
                     match Link::parse(&text) {
                         Err(LinkError::TwoLinks) => {}
                         // One that cannot be read with the other's letters in it, or has no scheme of its own.
@@ -333,10 +395,14 @@ mod tests {
             ] {
                 assert_eq!(Link::parse(&text), Err(LinkError::TwoLinks), "{text}");
             }
-            assert_eq!(Link::parse(&format!("[a]({first}) [b]({second})")), Err(LinkError::TwoLinks));
+            assert_eq!(
+                Link::parse(&format!("[a]({first}) [b]({second})")),
+                Err(LinkError::TwoLinks)
+            );
         }
         // A link within a link's query is a part of it, a bare host in a sentence is a word.
-        let inner = "https://w.soundcloud.com/player/?url=https://api.soundcloud.com/tracks/1&color=x";
+        let inner =
+            "https://w.soundcloud.com/player/?url=https://api.soundcloud.com/tracks/1&color=x";
         is_read_as(inner, "https://api.soundcloud.com/tracks/1");
         is_read_as(&format!("from youtube.com: {second}"), second);
     }
@@ -365,24 +431,48 @@ mod tests {
             assert_eq!(Link::parse(text), Err(LinkError::NotOurs), "{text:?}");
         }
         // A letter that may belong to the id is a part of it.
-        assert_eq!(Link::parse("https://youtu.be/dQw4w9WgXcQ_"), Err(LinkError::InvalidId { site: Site::YouTube }));
-        assert_eq!(bare(" <\u{200b}https://example.com/a,b> "), "https://example.com/a,b");
+        assert_eq!(
+            Link::parse("https://youtu.be/dQw4w9WgXcQ_"),
+            Err(LinkError::InvalidId {
+                site: Site::YouTube
+            })
+        );
+        assert_eq!(
+            bare(" <\u{200b}https://example.com/a,b> "),
+            "https://example.com/a,b"
+        );
     }
 
     #[test]
     fn every_share_form_of_youtube_music_is_what_it_shares() {
         let list = "OLAK5uy_lEBUW9iTwqf0IlYPxZ8LrzpgqjAHZgZpM";
         let video = "https://youtu.be/dQw4w9WgXcQ";
-        for host in ["music.youtube.com", "www.youtube.com", "m.youtube.com", "youtube.com"] {
+        for host in [
+            "music.youtube.com",
+            "www.youtube.com",
+            "m.youtube.com",
+            "youtube.com",
+        ] {
             for more in ["", "&si=AbC_d-E", "&feature=share", "&feature=shared&si=x"] {
                 is_read_as(&format!("https://{host}/watch?v=dQw4w9WgXcQ{more}"), video);
-                is_read_as(&format!("https://{host}/watch?v=dQw4w9WgXcQ&list={list}{more}"), video);
-                is_read_as(&format!("https://{host}/watch?v=dQw4w9WgXcQ&list=RDAMVMdQw4w9WgXcQ{more}"), video);
-                let whole =
-                    Link::parse(&format!("https://{host}/watch?list={list}&v=dQw4w9WgXcQ{more}")).map(Link::whole_list);
+                is_read_as(
+                    &format!("https://{host}/watch?v=dQw4w9WgXcQ&list={list}{more}"),
+                    video,
+                );
+                is_read_as(
+                    &format!("https://{host}/watch?v=dQw4w9WgXcQ&list=RDAMVMdQw4w9WgXcQ{more}"),
+                    video,
+                );
+                let whole = Link::parse(&format!(
+                    "https://{host}/watch?list={list}&v=dQw4w9WgXcQ{more}"
+                ))
+                .map(Link::whole_list);
                 let album = Link::parse(&format!("https://{host}/playlist?list={list}{more}"));
                 assert_eq!(whole, album);
-                assert!(matches!(&album, Ok(Link::YouTube(YouTubeLink::List(id))) if id.as_str() == list), "{album:?}");
+                assert!(
+                    matches!(&album, Ok(Link::YouTube(YouTubeLink::List(id))) if id.as_str() == list),
+                    "{album:?}"
+                );
                 is_read_as(
                     &format!("https://{host}/channel/UCBR8-60-B28hp2BmDPdntcQ?x=1{more}"),
                     "https://www.youtube.com/channel/UCBR8-60-B28hp2BmDPdntcQ",
@@ -395,10 +485,22 @@ mod tests {
                 &format!("https://music.youtube.com/browse/VL{list}{more}"),
                 &format!("https://www.youtube.com/playlist?list={list}"),
             );
-            let album = Link::parse(&format!("https://music.youtube.com/browse/MPREb_K8qWMWVqXGi{more}"));
-            assert!(matches!(album, Ok(Link::YouTube(YouTubeLink::MusicAlbum(id))) if id == "MPREb_K8qWMWVqXGi"));
-            let mix = Link::parse(&format!("https://music.youtube.com/browse/VLRDAMVMdQw4w9WgXcQ{more}"));
-            assert!(matches!(mix, Ok(Link::YouTube(YouTubeLink::Mix { seed: Some(_), .. }))), "{mix:?}");
+            let album = Link::parse(&format!(
+                "https://music.youtube.com/browse/MPREb_K8qWMWVqXGi{more}"
+            ));
+            assert!(
+                matches!(album, Ok(Link::YouTube(YouTubeLink::MusicAlbum(id))) if id == "MPREb_K8qWMWVqXGi")
+            );
+            let mix = Link::parse(&format!(
+                "https://music.youtube.com/browse/VLRDAMVMdQw4w9WgXcQ{more}"
+            ));
+            assert!(
+                matches!(
+                    mix,
+                    Ok(Link::YouTube(YouTubeLink::Mix { seed: Some(_), .. }))
+                ),
+                "{mix:?}"
+            );
         }
     }
 }

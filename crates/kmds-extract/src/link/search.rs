@@ -41,8 +41,14 @@ impl SearchLink {
     /// The one form of this link; parsing it gives an equal link.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let prefix = PREFIXES.iter().find(|(_, at)| *at == self.at).map_or("", |(prefix, _)| prefix);
-        let count = self.count.map(|count| count.to_string()).unwrap_or_default();
+        let prefix = PREFIXES
+            .iter()
+            .find(|(_, at)| *at == self.at)
+            .map_or("", |(prefix, _)| prefix);
+        let count = self
+            .count
+            .map(|count| count.to_string())
+            .unwrap_or_default();
         format!("{prefix}{count}:{}", self.words)
     }
 }
@@ -51,18 +57,25 @@ impl SearchLink {
 fn split(text: &str) -> Option<(SearchSite, &str, &str)> {
     let (head, rest) = text.split_once(':')?;
     let letters = head.trim_end_matches(|c: char| c.is_ascii_digit());
-    let (_, at) = PREFIXES.iter().find(|(prefix, _)| prefix.eq_ignore_ascii_case(letters))?;
+    let (_, at) = PREFIXES
+        .iter()
+        .find(|(prefix, _)| prefix.eq_ignore_ascii_case(letters))?;
     Some((*at, head.get(letters.len()..).unwrap_or_default(), rest))
 }
 
 fn read(at: SearchSite, count: &str, rest: &str) -> Result<SearchLink, LinkError> {
-    let unsupported = |reason| LinkError::Unsupported { site: at.site(), reason };
+    let unsupported = |reason| LinkError::Unsupported {
+        site: at.site(),
+        reason,
+    };
     let count = match count {
         "" => None,
         digits => match digits.parse() {
             Ok(count) if (1..=MOST_RESULTS).contains(&count) => Some(count),
             _ => {
-                return Err(unsupported("a search gives 1 to 25 songs; write a number of that range, like ytsearch5:"));
+                return Err(unsupported(
+                    "a search gives 1 to 25 songs; write a number of that range, like ytsearch5:",
+                ));
             }
         },
     };
@@ -76,7 +89,10 @@ fn read(at: SearchSite, count: &str, rest: &str) -> Result<SearchLink, LinkError
     })?;
     // A link alone may be searched for: a site finds a video by it.
     let several = words.contains(' ');
-    if words.split(' ').any(|word| split(pasted::unopened(word)).is_some() || several && pasted::is_link(word)) {
+    if words
+        .split(' ')
+        .any(|word| split(pasted::unopened(word)).is_some() || several && pasted::is_link(word))
+    {
         return Err(LinkError::TwoLinks);
     }
     Ok(SearchLink { at, words, count })
@@ -116,24 +132,60 @@ mod tests {
             ("YTSearch1:a", YouTube, Some(1), "a"),
             ("<ytsearch:a b>", YouTube, None, "a b"),
             (" \u{200b}scsearch3:a\n", SoundCloud, Some(3), "a"),
-            ("ytsearch:https://youtu.be/dQw4w9WgXcQ", YouTube, None, "https://youtu.be/dQw4w9WgXcQ"),
+            (
+                "ytsearch:https://youtu.be/dQw4w9WgXcQ",
+                YouTube,
+                None,
+                "https://youtu.be/dQw4w9WgXcQ",
+            ),
         ] {
-            assert_eq!(read(text), Some(Ok((at, count, words.to_owned()))), "{text}");
+            assert_eq!(
+                read(text),
+                Some(Ok((at, count, words.to_owned()))),
+                "{text}"
+            );
         }
-        for text in
-            ["", "a b", "ytsearch a", "ytsearchall:a", "search:a", "https://youtu.be/dQw4w9WgXcQ", "a ytsearch:b"]
-        {
+        for text in [
+            "",
+            "a b",
+            "ytsearch a",
+            "ytsearchall:a",
+            "search:a",
+            "https://youtu.be/dQw4w9WgXcQ",
+            "a ytsearch:b",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }
 
     #[test]
     fn what_cannot_be_searched_for_says_why() {
-        for text in ["ytsearch:", "ytsearch: \n", "ytsearch0:a", "ytsearch26:a", "ytsearch99999999999999999999:a"] {
-            assert!(matches!(read(text), Some(Err(LinkError::Unsupported { site: Site::YouTube, .. }))), "{text}");
+        for text in [
+            "ytsearch:",
+            "ytsearch: \n",
+            "ytsearch0:a",
+            "ytsearch26:a",
+            "ytsearch99999999999999999999:a",
+        ] {
+            assert!(
+                matches!(
+                    read(text),
+                    Some(Err(LinkError::Unsupported {
+                        site: Site::YouTube,
+                        ..
+                    }))
+                ),
+                "{text}"
+            );
         }
-        assert!(matches!(read(&format!("scsearch:{}", "x".repeat(201))), Some(Err(LinkError::Unsupported { .. }))));
-        assert_eq!(read(&format!("scsearch:{}", "x".repeat(10_000))), Some(Err(LinkError::TooLong)));
+        assert!(matches!(
+            read(&format!("scsearch:{}", "x".repeat(201))),
+            Some(Err(LinkError::Unsupported { .. }))
+        ));
+        assert_eq!(
+            read(&format!("scsearch:{}", "x".repeat(10_000))),
+            Some(Err(LinkError::TooLong))
+        );
         for text in [
             "ytsearch:a ytsearch:b",
             "ytsearch:a <scsearch:b>",

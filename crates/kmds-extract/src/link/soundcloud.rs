@@ -10,11 +10,27 @@ use crate::track::Site;
 /// tokens `s-` and letters or digits, whose case counts. Only parsing makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SoundCloudLink {
-    Track { user: String, slug: String, token: Option<String> },
-    Set { user: String, slug: String, token: Option<String> },
-    TrackById { id: u64, token: Option<String> },
-    SetById { id: u64, token: Option<String> },
-    Short { code: String },
+    Track {
+        user: String,
+        slug: String,
+        token: Option<String>,
+    },
+    Set {
+        user: String,
+        slug: String,
+        token: Option<String>,
+    },
+    TrackById {
+        id: u64,
+        token: Option<String>,
+    },
+    SetById {
+        id: u64,
+        token: Option<String>,
+    },
+    Short {
+        code: String,
+    },
 }
 
 /// First path parts that are areas of the site, no users.
@@ -50,23 +66,43 @@ const USER_LISTS: [&str; 10] = [
 /// Third path parts that are lists about a song.
 const TRACK_LISTS: [&str; 3] = ["albums", "sets", "recommended"];
 
-const GIVE_A_TRACK: &str = "this is a page of a user or of the site, not a song; give the link of a track or a set";
+const GIVE_A_TRACK: &str =
+    "this is a page of a user or of the site, not a song; give the link of a track or a set";
 const SYSTEM_LIST: &str =
     "stations, charts and lists made by SoundCloud itself are not supported; give a track or a set";
-const INVALID: LinkError = LinkError::InvalidId { site: Site::SoundCloud };
+const INVALID: LinkError = LinkError::InvalidId {
+    site: Site::SoundCloud,
+};
 
 impl SoundCloudLink {
     /// `https`, the plain host, no query but the token of a numeric id.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let part = |token: &Option<String>| token.as_ref().map(|token| format!("/{token}")).unwrap_or_default();
-        let query =
-            |token: &Option<String>| token.as_ref().map(|token| format!("?secret_token={token}")).unwrap_or_default();
+        let part = |token: &Option<String>| {
+            token
+                .as_ref()
+                .map(|token| format!("/{token}"))
+                .unwrap_or_default()
+        };
+        let query = |token: &Option<String>| {
+            token
+                .as_ref()
+                .map(|token| format!("?secret_token={token}"))
+                .unwrap_or_default()
+        };
         match self {
-            Self::Track { user, slug, token } => format!("https://soundcloud.com/{user}/{slug}{}", part(token)),
-            Self::Set { user, slug, token } => format!("https://soundcloud.com/{user}/sets/{slug}{}", part(token)),
-            Self::TrackById { id, token } => format!("https://api.soundcloud.com/tracks/{id}{}", query(token)),
-            Self::SetById { id, token } => format!("https://api.soundcloud.com/playlists/{id}{}", query(token)),
+            Self::Track { user, slug, token } => {
+                format!("https://soundcloud.com/{user}/{slug}{}", part(token))
+            }
+            Self::Set { user, slug, token } => {
+                format!("https://soundcloud.com/{user}/sets/{slug}{}", part(token))
+            }
+            Self::TrackById { id, token } => {
+                format!("https://api.soundcloud.com/tracks/{id}{}", query(token))
+            }
+            Self::SetById { id, token } => {
+                format!("https://api.soundcloud.com/playlists/{id}{}", query(token))
+            }
             Self::Short { code } => format!("https://on.soundcloud.com/{code}"),
         }
     }
@@ -138,7 +174,9 @@ fn parse_at(place: Place, parts: &Parts) -> Result<SoundCloudLink, LinkError> {
     match place {
         Place::Site => page(&segments),
         Place::Short => match segments[..] {
-            [code] if is_code(code) => Ok(SoundCloudLink::Short { code: code.to_owned() }),
+            [code] if is_code(code) => Ok(SoundCloudLink::Short {
+                code: code.to_owned(),
+            }),
             _ => Err(INVALID),
         },
         Place::Api => by_id(&segments, parts),
@@ -161,7 +199,10 @@ pub(super) fn parse_urn(text: &str) -> Option<Result<SoundCloudLink, LinkError>>
 
 /// `/user/slug`, `/user/sets/slug`, and all that looks like them.
 fn page(segments: &[&str]) -> Result<SoundCloudLink, LinkError> {
-    let lower: Vec<String> = segments.iter().map(|part| part.to_ascii_lowercase()).collect();
+    let lower: Vec<String> = segments
+        .iter()
+        .map(|part| part.to_ascii_lowercase())
+        .collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
     let (&user, rest) = lower.split_first().ok_or(LinkError::NotOurs)?;
     if AREAS.contains(&user) || user == "player" {
@@ -170,20 +211,41 @@ fn page(segments: &[&str]) -> Result<SoundCloudLink, LinkError> {
     if !is_name(user) {
         return Err(INVALID);
     }
-    let token =
-        |at: usize| segments.get(at).filter(|text| is_token(text)).map(|text| (*text).to_owned()).ok_or(INVALID);
+    let token = |at: usize| {
+        segments
+            .get(at)
+            .filter(|text| is_token(text))
+            .map(|text| (*text).to_owned())
+            .ok_or(INVALID)
+    };
     let user = user.to_owned();
     match *rest {
         [] => Err(unsupported(GIVE_A_TRACK)),
-        ["sets", slug] if is_name(slug) => Ok(SoundCloudLink::Set { user, slug: slug.to_owned(), token: None }),
-        ["sets", slug, _] if is_name(slug) => {
-            Ok(SoundCloudLink::Set { user, slug: slug.to_owned(), token: Some(token(3)?) })
-        }
+        ["sets", slug] if is_name(slug) => Ok(SoundCloudLink::Set {
+            user,
+            slug: slug.to_owned(),
+            token: None,
+        }),
+        ["sets", slug, _] if is_name(slug) => Ok(SoundCloudLink::Set {
+            user,
+            slug: slug.to_owned(),
+            token: Some(token(3)?),
+        }),
         ["sets", _, ..] => Err(INVALID),
         [list, ..] if USER_LISTS.contains(&list) => Err(unsupported(GIVE_A_TRACK)),
-        [slug] if is_name(slug) => Ok(SoundCloudLink::Track { user, slug: slug.to_owned(), token: None }),
-        [slug, list] if is_name(slug) && TRACK_LISTS.contains(&list) => Err(unsupported(GIVE_A_TRACK)),
-        [slug, _] if is_name(slug) => Ok(SoundCloudLink::Track { user, slug: slug.to_owned(), token: Some(token(2)?) }),
+        [slug] if is_name(slug) => Ok(SoundCloudLink::Track {
+            user,
+            slug: slug.to_owned(),
+            token: None,
+        }),
+        [slug, list] if is_name(slug) && TRACK_LISTS.contains(&list) => {
+            Err(unsupported(GIVE_A_TRACK))
+        }
+        [slug, _] if is_name(slug) => Ok(SoundCloudLink::Track {
+            user,
+            slug: slug.to_owned(),
+            token: Some(token(2)?),
+        }),
         _ => Err(INVALID),
     }
 }
@@ -192,12 +254,14 @@ fn page(segments: &[&str]) -> Result<SoundCloudLink, LinkError> {
 fn by_id(segments: &[&str], parts: &Parts) -> Result<SoundCloudLink, LinkError> {
     let token = carried_token(parts)?;
     match *segments {
-        ["tracks", id] => {
-            Ok(SoundCloudLink::TrackById { id: number(id.strip_prefix("soundcloud:tracks:").unwrap_or(id))?, token })
-        }
-        ["playlists", id] => {
-            Ok(SoundCloudLink::SetById { id: number(id.strip_prefix("soundcloud:playlists:").unwrap_or(id))?, token })
-        }
+        ["tracks", id] => Ok(SoundCloudLink::TrackById {
+            id: number(id.strip_prefix("soundcloud:tracks:").unwrap_or(id))?,
+            token,
+        }),
+        ["playlists", id] => Ok(SoundCloudLink::SetById {
+            id: number(id.strip_prefix("soundcloud:playlists:").unwrap_or(id))?,
+            token,
+        }),
         ["users", ..] => Err(unsupported(GIVE_A_TRACK)),
         _ => Err(INVALID),
     }
@@ -213,13 +277,18 @@ fn embed(parts: &Parts) -> Result<SoundCloudLink, LinkError> {
     if let Some(link) = parse_urn(&inner) {
         return link.map(|link| link.or_token(token));
     }
-    let inner = Some(inner).filter(|inner| !inner.starts_with("//")).and_then(|inner| super::unwrap(&inner));
+    let inner = Some(inner)
+        .filter(|inner| !inner.starts_with("//"))
+        .and_then(|inner| super::unwrap(&inner));
     let inner = inner.ok_or(LinkError::NotOurs)?;
     parse_at(place(&inner.host).ok_or(LinkError::NotOurs)?, &inner).map(|link| link.or_token(token))
 }
 
 fn carried_token(parts: &Parts) -> Result<Option<String>, LinkError> {
-    match parts.query_value("secret_token").filter(|token| !token.is_empty()) {
+    match parts
+        .query_value("secret_token")
+        .filter(|token| !token.is_empty())
+    {
         Some(token) if is_token(&token) => Ok(Some(token)),
         Some(_) => Err(INVALID),
         None => Ok(None),
@@ -227,23 +296,32 @@ fn carried_token(parts: &Parts) -> Result<Option<String>, LinkError> {
 }
 
 const fn unsupported(reason: &'static str) -> LinkError {
-    LinkError::Unsupported { site: Site::SoundCloud, reason }
+    LinkError::Unsupported {
+        site: Site::SoundCloud,
+        reason,
+    }
 }
 
 fn number(text: &str) -> Result<u64, LinkError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|id| digits && *id > 0).ok_or(INVALID)
+    text.parse()
+        .ok()
+        .filter(|id| digits && *id > 0)
+        .ok_or(INVALID)
 }
 
 fn is_name(text: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let legal = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+    };
     (1..=255).contains(&text.len()) && text.bytes().all(legal)
 }
 
 /// `s-` and letters or digits.
 pub(crate) fn is_token(text: &str) -> bool {
-    text.strip_prefix("s-")
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    text.strip_prefix("s-").is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 fn is_code(text: &str) -> bool {

@@ -30,7 +30,9 @@ const PRIVATE_LISTS: [&str; 4] = ["WL", "LL", "LM", "HL"];
 const EDITORIAL_PREFIX: &str = "RDCLAK5uy_";
 const ALBUM_PREFIX: &str = "MPREb_";
 /// What chats and prose leave behind a pasted link.
-const TRAILING_PUNCTUATION: &[char] = &[')', ']', '}', '>', ',', '.', ';', ':', '!', '?', '\'', '"', '…'];
+const TRAILING_PUNCTUATION: &[char] = &[
+    ')', ']', '}', '>', ',', '.', ';', ':', '!', '?', '\'', '"', '…',
+];
 
 /// A video's id: 11 of `A-Z a-z 0-9 - _`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,7 +50,10 @@ impl VideoId {
 
     /// Reads an id out of a link: what follows is cut off, unless it could belong to the id.
     fn from_link(text: &str) -> Result<Self, LinkError> {
-        let end = text.bytes().position(|byte| !is_id_byte(byte)).unwrap_or(text.len());
+        let end = text
+            .bytes()
+            .position(|byte| !is_id_byte(byte))
+            .unwrap_or(text.len());
         text.get(..end).and_then(Self::parse).ok_or(INVALID)
     }
 
@@ -112,7 +117,9 @@ impl ListId {
         if !self.is_mix() {
             return None;
         }
-        ["RDAMVM", "RDMM", "RD"].iter().find_map(|prefix| self.0.strip_prefix(prefix).and_then(VideoId::parse))
+        ["RDAMVM", "RDMM", "RD"]
+            .iter()
+            .find_map(|prefix| self.0.strip_prefix(prefix).and_then(VideoId::parse))
     }
 }
 
@@ -164,14 +171,19 @@ impl YouTubeLink {
     pub fn canonical(&self) -> String {
         match self {
             Self::Video { id, .. } => id.link(),
-            Self::Mix { list, seed: Some(seed) } if list.seed() != Some(*seed) => {
+            Self::Mix {
+                list,
+                seed: Some(seed),
+            } if list.seed() != Some(*seed) => {
                 format!("https://www.youtube.com/playlist?list={list}&v={seed}")
             }
             Self::List(list) | Self::PrivateList(list) | Self::Mix { list, .. } => {
                 format!("https://www.youtube.com/playlist?list={list}")
             }
             Self::MusicAlbum(id) => format!("https://music.youtube.com/browse/{id}"),
-            Self::Channel(name) if name.starts_with("UC") => format!("https://www.youtube.com/channel/{name}"),
+            Self::Channel(name) if name.starts_with("UC") => {
+                format!("https://www.youtube.com/channel/{name}")
+            }
             Self::Channel(name) => format!("https://www.youtube.com/{name}"),
         }
     }
@@ -180,7 +192,10 @@ impl YouTubeLink {
     #[must_use]
     pub fn whole_list(self) -> Self {
         match self {
-            Self::Video { id, list: ListHint(Some(list)) } => Self::of_list(list, Some(id)),
+            Self::Video {
+                id,
+                list: ListHint(Some(list)),
+            } => Self::of_list(list, Some(id)),
             other => other,
         }
     }
@@ -203,14 +218,20 @@ impl YouTubeLink {
     }
 }
 
-const INVALID: LinkError = LinkError::InvalidId { site: Site::YouTube };
+const INVALID: LinkError = LinkError::InvalidId {
+    site: Site::YouTube,
+};
 
 const fn unsupported(reason: &'static str) -> LinkError {
-    LinkError::Unsupported { site: Site::YouTube, reason }
+    LinkError::Unsupported {
+        site: Site::YouTube,
+        reason,
+    }
 }
 
-const NO_SONG: LinkError =
-    unsupported("this page is neither a song nor a list of songs; paste the link of a video or playlist");
+const NO_SONG: LinkError = unsupported(
+    "this page is neither a song nor a list of songs; paste the link of a video or playlist",
+);
 
 const fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
@@ -228,7 +249,9 @@ pub(super) fn owns(host: &str) -> bool {
 pub(super) fn parse(parts: &Parts) -> Result<YouTubeLink, LinkError> {
     let wrapped = if bare(&parts.host) == CONSENT_HOST {
         Some(query(parts, "continue"))
-    } else if LONG_HOSTS.contains(&bare(&parts.host)) && parts.path.trim_matches('/') == "attribution_link" {
+    } else if LONG_HOSTS.contains(&bare(&parts.host))
+        && parts.path.trim_matches('/') == "attribution_link"
+    {
         Some(query(parts, "u"))
     } else {
         None
@@ -281,7 +304,11 @@ fn long(parts: &Parts, host: &str, segments: &[&str]) -> Result<YouTubeLink, Lin
         },
         ["embed"] | ["embed", "videoseries", ..] | ["playlist", ..] => list(parts),
         ["embed", "live_stream", ..] => Err(NO_SONG),
-        ["watch" | "embed" | "v" | "e" | "w" | "shorts" | "live", id, ..] => video(parts, id),
+        [
+            "watch" | "embed" | "v" | "e" | "w" | "shorts" | "live",
+            id,
+            ..,
+        ] => video(parts, id),
         ["browse", id, ..] if host == MUSIC_HOST => browse(id),
         ["channel", id, ..] => channel_id(id),
         [kind @ ("c" | "user"), name, ..] => {
@@ -295,17 +322,26 @@ fn long(parts: &Parts, host: &str, segments: &[&str]) -> Result<YouTubeLink, Lin
 }
 
 fn by_query(parts: &Parts) -> Result<YouTubeLink, LinkError> {
-    query(parts, "v").ok_or(NO_SONG).and_then(|id| video(parts, &id))
+    query(parts, "v")
+        .ok_or(NO_SONG)
+        .and_then(|id| video(parts, &id))
 }
 
 fn video(parts: &Parts, id: &str) -> Result<YouTubeLink, LinkError> {
     let id = VideoId::from_link(id)?;
-    let list = query(parts, "list").and_then(|list| ListId::from_link(&list).ok()).filter(|list| !list.is_private());
-    Ok(YouTubeLink::Video { id, list: ListHint(list) })
+    let list = query(parts, "list")
+        .and_then(|list| ListId::from_link(&list).ok())
+        .filter(|list| !list.is_private());
+    Ok(YouTubeLink::Video {
+        id,
+        list: ListHint(list),
+    })
 }
 
 fn list(parts: &Parts) -> Result<YouTubeLink, LinkError> {
-    let list = query(parts, "list").ok_or(NO_SONG).and_then(|list| ListId::from_link(&list))?;
+    let list = query(parts, "list")
+        .ok_or(NO_SONG)
+        .and_then(|list| ListId::from_link(&list))?;
     let beside = query(parts, "v").and_then(|id| VideoId::from_link(&id).ok());
     Ok(YouTubeLink::of_list(list, beside))
 }
@@ -315,7 +351,8 @@ fn browse(id: &str) -> Result<YouTubeLink, LinkError> {
     if let Some(list) = id.strip_prefix("VL") {
         ListId::from_link(list).map(|list| YouTubeLink::of_list(list, None))
     } else if let Some(rest) = id.strip_prefix(ALBUM_PREFIX) {
-        VideoId::from_link(rest).map(|rest| YouTubeLink::MusicAlbum(format!("{ALBUM_PREFIX}{rest}")))
+        VideoId::from_link(rest)
+            .map(|rest| YouTubeLink::MusicAlbum(format!("{ALBUM_PREFIX}{rest}")))
     } else if id.starts_with("UC") {
         channel_id(id)
     } else {
@@ -325,20 +362,28 @@ fn browse(id: &str) -> Result<YouTubeLink, LinkError> {
 
 fn channel_id(id: &str) -> Result<YouTubeLink, LinkError> {
     let fits = id.len() == 24 && id.starts_with("UC") && id.bytes().all(is_id_byte);
-    fits.then(|| YouTubeLink::Channel(id.to_owned())).ok_or(INVALID)
+    fits.then(|| YouTubeLink::Channel(id.to_owned()))
+        .ok_or(INVALID)
 }
 
 /// Percent-encoded again, so that the canonical form stands.
 fn channel_name(name: &str) -> Result<String, LinkError> {
     let fits = !name.is_empty()
-        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '·'))
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '·'))
         && !name.ends_with('.');
-    const KEPT: &percent_encoding::AsciiSet =
-        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
-    fits.then(|| percent_encoding::utf8_percent_encode(name, KEPT).to_string()).ok_or(INVALID)
+    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.');
+    fits.then(|| percent_encoding::utf8_percent_encode(name, KEPT).to_string())
+        .ok_or(INVALID)
 }
 
 /// The first value of a key; `amp;key` counts too, from links copied out of HTML.
 fn query(parts: &Parts, key: &str) -> Option<String> {
-    parts.query_value(key).or_else(|| parts.query_value(&format!("amp;{key}")))
+    parts
+        .query_value(key)
+        .or_else(|| parts.query_value(&format!("amp;{key}")))
 }

@@ -31,14 +31,19 @@ impl<O: Origin> Api<'_, O> {
     /// Sends a request as it is; every status is a page.
     pub async fn plain(&self, request: PageRequest) -> Result<Page, ExtractError> {
         let page = request.page;
-        self.origin.send(request).await.map_err(|error| error.at(SITE, page))
+        self.origin
+            .send(request)
+            .await
+            .map_err(|error| error.at(SITE, page))
     }
 
     /// Sends an API call with the client id. An id that is refused is renewed once, and the call tried once more.
     /// 2xx, 400 and 404 come back as pages, everything else as what it means.
     pub async fn call(&self, request: PageRequest) -> Result<Page, ExtractError> {
         let first = self.client_id().await?;
-        let mut page = self.plain(requests::with_client_id(&request, &first)).await?;
+        let mut page = self
+            .plain(requests::with_client_id(&request, &first))
+            .await?;
         let mut id = first.clone();
         let of_operator = first == self.recipe.client_id;
         // After the operator's id the kept one may be refused as well.
@@ -46,8 +51,12 @@ impl<O: Origin> Api<'_, O> {
             if !matches!(page.status, 401 | 403) || self.is_bot_block(&page) {
                 break;
             }
-            let Some(fresh) = self.renewed(&id).await? else { break };
-            page = self.plain(requests::with_client_id(&request, &fresh)).await?;
+            let Some(fresh) = self.renewed(&id).await? else {
+                break;
+            };
+            page = self
+                .plain(requests::with_client_id(&request, &fresh))
+                .await?;
             id = fresh;
         }
         // Only that another id is taken shows that it was the id's fault.
@@ -63,14 +72,24 @@ impl<O: Origin> Api<'_, O> {
     /// What an answer that is none means.
     pub fn refusal(&self, page: &Page, name: &'static str) -> ExtractError {
         match page.status {
-            403 if self.is_bot_block(page) => {
-                ExtractError::BotCheck { site: SITE, retry_after: Some(Times::seconds(self.recipe.bot_pause)) }
-            }
-            401 | 403 => ExtractError::OriginRefused { site: SITE, page: name, status: page.status },
-            429 => ExtractError::RateLimited { site: SITE, retry_after: self.limit_wait(page) },
-            status => {
-                ExtractError::OriginFailed { site: SITE, page: name, reason: format!("it answered HTTP {status}") }
-            }
+            403 if self.is_bot_block(page) => ExtractError::BotCheck {
+                site: SITE,
+                retry_after: Some(Times::seconds(self.recipe.bot_pause)),
+            },
+            401 | 403 => ExtractError::OriginRefused {
+                site: SITE,
+                page: name,
+                status: page.status,
+            },
+            429 => ExtractError::RateLimited {
+                site: SITE,
+                retry_after: self.limit_wait(page),
+            },
+            status => ExtractError::OriginFailed {
+                site: SITE,
+                page: name,
+                reason: format!("it answered HTTP {status}"),
+            },
         }
     }
 
@@ -88,7 +107,10 @@ impl<O: Origin> Api<'_, O> {
         page.status == 403
             && (page.header("x-datadome").is_some() || {
                 let text = page.text();
-                self.recipe.bot_marks.iter().any(|mark| text.contains(mark.as_str()))
+                self.recipe
+                    .bot_marks
+                    .iter()
+                    .any(|mark| text.contains(mark.as_str()))
             })
     }
 
@@ -111,7 +133,10 @@ impl<O: Origin> Api<'_, O> {
         }
         let now = self.origin.now_unix();
         let pause = Times::seconds(self.recipe.client_id_pause).as_secs();
-        let last = self.origin.recall(RENEWED).and_then(|mark| mark.value.parse::<u64>().ok());
+        let last = self
+            .origin
+            .recall(RENEWED)
+            .and_then(|mark| mark.value.parse::<u64>().ok());
         // A mark from the future means the clock was set back: it must not lock us out.
         if last.is_some_and(|last| last <= now && now - last < pause) {
             return Ok(None);
@@ -123,12 +148,19 @@ impl<O: Origin> Api<'_, O> {
     /// The id of the recipes, until it is refused.
     fn of_operator(&self) -> Option<String> {
         let id = &self.recipe.client_id;
-        let refused = || self.origin.recall(REFUSED).is_some_and(|refused| refused.value == *id);
+        let refused = || {
+            self.origin
+                .recall(REFUSED)
+                .is_some_and(|refused| refused.value == *id)
+        };
         (client_id::is_id(id) && !refused()).then(|| id.clone())
     }
 
     fn recalled(&self) -> Option<String> {
-        self.origin.recall(CLIENT_ID).map(|kept| kept.value).filter(|id| client_id::is_id(id))
+        self.origin
+            .recall(CLIENT_ID)
+            .map(|kept| kept.value)
+            .filter(|id| client_id::is_id(id))
     }
 
     async fn find_and_keep(&self) -> Result<String, ExtractError> {
@@ -139,8 +171,15 @@ impl<O: Origin> Api<'_, O> {
 
     /// The home page holds the id; one of its scripts does so too, the last as a rule.
     async fn find(&self) -> Result<String, ExtractError> {
-        let missing = || ExtractError::PageChanged { site: SITE, page: "home page", field: "client_id" };
-        let home = self.ok(requests::home_page(self.recipe)).await?.ok_or_else(missing)?;
+        let missing = || ExtractError::PageChanged {
+            site: SITE,
+            page: "home page",
+            field: "client_id",
+        };
+        let home = self
+            .ok(requests::home_page(self.recipe))
+            .await?
+            .ok_or_else(missing)?;
         let home = home.text();
         if let Some(id) = client_id::of_home_page(&home) {
             return Ok(id);
@@ -170,15 +209,26 @@ impl<O: Origin> Api<'_, O> {
     }
 
     /// What a script tells; nothing once all of them weigh too much.
-    async fn script(&self, url: &str, whole: bool, left_bytes: &mut usize) -> Result<Script, ExtractError> {
+    async fn script(
+        &self,
+        url: &str,
+        whole: bool,
+        left_bytes: &mut usize,
+    ) -> Result<Script, ExtractError> {
         if *left_bytes == 0 {
             return Ok(Script::default());
         }
-        let Some(page) = self.ok(requests::script(url, whole, *left_bytes, self.recipe)).await? else {
+        let Some(page) = self
+            .ok(requests::script(url, whole, *left_bytes, self.recipe))
+            .await?
+        else {
             return Ok(Script::default());
         };
         *left_bytes = left_bytes.saturating_sub(page.body.len());
-        Ok(Script { id: client_id::of_script(&page.text()), in_part: page.status == 206 })
+        Ok(Script {
+            id: client_id::of_script(&page.text()),
+            in_part: page.status == 206,
+        })
     }
 
     /// The page, if it is a 2xx; `None` if it is gone.

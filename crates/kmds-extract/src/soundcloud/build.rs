@@ -53,15 +53,28 @@ pub struct Frame<'a> {
 }
 
 pub const fn changed(page: &'static str, field: &'static str) -> ExtractError {
-    ExtractError::PageChanged { site: SITE, page, field }
+    ExtractError::PageChanged {
+        site: SITE,
+        page,
+        field,
+    }
 }
 
 fn refused(kind: Kind, reason: impl Into<String>, title: Option<&str>) -> ExtractError {
-    ExtractError::Refused { site: SITE, kind, reason: reason.into(), title: title.map(str::to_owned) }
+    ExtractError::Refused {
+        site: SITE,
+        kind,
+        reason: reason.into(),
+        title: title.map(str::to_owned),
+    }
 }
 
 pub fn not_found(what: &str) -> ExtractError {
-    refused(Kind::NotFound, format!("this {what} does not exist: it was deleted or is private"), None)
+    refused(
+        Kind::NotFound,
+        format!("this {what} does not exist: it was deleted or is private"),
+        None,
+    )
 }
 
 pub fn dead_link() -> ExtractError {
@@ -73,7 +86,11 @@ pub fn dead_link() -> ExtractError {
 }
 
 pub fn drm_only(title: &str) -> ExtractError {
-    refused(Kind::DrmOnly, "this song is only served with DRM and cannot be downloaded", Some(title))
+    refused(
+        Kind::DrmOnly,
+        "this song is only served with DRM and cannot be downloaded",
+        Some(title),
+    )
 }
 
 /// Judges one song; `token` is the secret of the link it was asked by, `frame` its place in a set.
@@ -85,19 +102,34 @@ pub fn track(
     recipe: &SoundCloudRecipe,
 ) -> Result<Track, Unfit> {
     let id = raw.id.ok_or(changed("track answer", "id"))?;
-    let title = raw.title.as_deref().ok_or(changed("track answer", "title"))?;
-    let policy = raw.policy.as_deref().or_else(|| frame.and_then(|frame| frame.stub_policy));
+    let title = raw
+        .title
+        .as_deref()
+        .ok_or(changed("track answer", "title"))?;
+    let policy = raw
+        .policy
+        .as_deref()
+        .or_else(|| frame.and_then(|frame| frame.stub_policy));
     if let Some(error) = policy.and_then(|policy| forbidden(policy, raw)) {
         return Err(error.into());
     }
     if raw.media.is_none() {
         return Err(changed("track answer", "media").into());
     }
-    if raw.streamable == Some(false) || raw.state.as_deref().is_some_and(|state| state != "finished") {
+    if raw.streamable == Some(false)
+        || raw
+            .state
+            .as_deref()
+            .is_some_and(|state| state != "finished")
+    {
         let reason = "this song cannot be played yet: it is still processed, or streaming is switched off for it";
         return Err(refused(Kind::Unavailable, reason, Some(title)).into());
     }
-    let secret = secret(raw, token.or_else(|| frame.and_then(|frame| frame.token)), frame.is_some());
+    let secret = secret(
+        raw,
+        token.or_else(|| frame.and_then(|frame| frame.token)),
+        frame.is_some(),
+    );
     let formats = formats::sort_out(raw, id, secret.as_deref(), recipe);
     if formats.streams.is_empty() {
         return Err(match (formats.encrypted, formats.snipped) {
@@ -107,7 +139,10 @@ pub fn track(
         });
     }
     let track = assembled(raw, id, title, secret, frame)?;
-    Ok(Track { streams: formats.streams, ..track })
+    Ok(Track {
+        streams: formats.streams,
+        ..track
+    })
 }
 
 /// The policy's verdict; `None` when it may be played.
@@ -116,9 +151,11 @@ pub fn forbidden(policy: &str, raw: &RawTrack) -> Option<ExtractError> {
     match policy {
         "ALLOW" | "MONETIZE" => None,
         "SNIP" => Some(preview_only(raw)),
-        "BLOCK" => {
-            Some(refused(Kind::GeoBlocked, "this song is blocked in the country of this server's address", title))
-        }
+        "BLOCK" => Some(refused(
+            Kind::GeoBlocked,
+            "this song is blocked in the country of this server's address",
+            title,
+        )),
         word => {
             let word: String = word.chars().filter(|c| !c.is_control()).take(40).collect();
             Some(refused(
@@ -133,7 +170,11 @@ pub fn forbidden(policy: &str, raw: &RawTrack) -> Option<ExtractError> {
 fn preview_only(raw: &RawTrack) -> ExtractError {
     let whole = milliseconds(raw.full_duration).map_or_else(String::new, |length| {
         let seconds = (length.as_secs_f64()).round() as u64;
-        format!("; the whole song is {}:{:02} long", seconds / 60, seconds % 60)
+        format!(
+            "; the whole song is {}:{:02} long",
+            seconds / 60,
+            seconds % 60
+        )
     });
     let reason = format!("only a preview of 30 s is free, the song needs SoundCloud Go+{whole}");
     refused(Kind::PreviewOnly, reason, raw.title.as_deref())
@@ -161,7 +202,9 @@ fn assembled(
         link: link(raw, id, secret.as_deref()),
         source: Source::SoundCloud { id, secret },
         title: title.to_owned(),
-        artist: published.and_then(|published| published.artist.clone()).or(username),
+        artist: published
+            .and_then(|published| published.artist.clone())
+            .or(username),
         album: match set {
             Some(set) => set.title.clone(),
             None => published.and_then(|published| published.album_title.clone()),
@@ -180,15 +223,25 @@ fn assembled(
 /// The song's own page as SoundCloud names it, if that is one we would take; else its numeric form.
 pub fn link(raw: &RawTrack, id: u64, secret: Option<&str>) -> String {
     let token = secret.map(str::to_owned);
-    let page = raw.permalink_url.as_deref().and_then(|url| match Link::parse(url) {
-        Ok(Link::SoundCloud(link @ SoundCloudLink::Track { .. })) => Some(link.or_token(token.clone())),
-        _ => None,
-    });
-    page.unwrap_or(SoundCloudLink::TrackById { id, token }).canonical()
+    let page = raw
+        .permalink_url
+        .as_deref()
+        .and_then(|url| match Link::parse(url) {
+            Ok(Link::SoundCloud(link @ SoundCloudLink::Track { .. })) => {
+                Some(link.or_token(token.clone()))
+            }
+            _ => None,
+        });
+    page.unwrap_or(SoundCloudLink::TrackById { id, token })
+        .canonical()
 }
 
 fn is_album(set: &RawSet) -> bool {
-    set.is_album == Some(true) || set.set_type.as_deref().is_some_and(|kind| ALBUM_TYPES.contains(&kind))
+    set.is_album == Some(true)
+        || set
+            .set_type
+            .as_deref()
+            .is_some_and(|kind| ALBUM_TYPES.contains(&kind))
 }
 
 pub fn set_artist(set: &RawSet) -> Option<String> {
@@ -197,31 +250,49 @@ pub fn set_artist(set: &RawSet) -> Option<String> {
 
 /// Its own, else the uploader's face, in a set as alone; 500 px, which always is a JPEG.
 pub fn cover(raw: &RawTrack) -> Option<String> {
-    let avatar = || raw.user.as_ref().and_then(|user| user.avatar_url.as_deref());
+    let avatar = || {
+        raw.user
+            .as_ref()
+            .and_then(|user| user.avatar_url.as_deref())
+    };
     raw.artwork_url.as_deref().or_else(avatar).and_then(sized)
 }
 
 pub fn sized(url: &str) -> Option<String> {
-    let url = url.split(['?', '#']).next().filter(|url| url.starts_with("https://"))?;
-    let name = url.rsplit_once('.').and_then(|(name, _)| name.strip_suffix("-large"));
+    let url = url
+        .split(['?', '#'])
+        .next()
+        .filter(|url| url.starts_with("https://"))?;
+    let name = url
+        .rsplit_once('.')
+        .and_then(|(name, _)| name.strip_suffix("-large"));
     Some(name.map_or_else(|| url.to_owned(), |name| format!("{name}-t500x500.jpg")))
 }
 
 fn date(raw: &RawTrack) -> Option<String> {
-    [&raw.release_date, &raw.display_date].into_iter().flatten().find_map(|text| {
-        let day = text.get(..10)?;
-        let digits =
-            |at: std::ops::Range<usize>| day.get(at).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()));
-        let dashed = day.get(4..5) == Some("-") && day.get(7..8) == Some("-");
-        (dashed && digits(0..4) && digits(5..7) && digits(8..10)).then(|| day.to_owned())
-    })
+    [&raw.release_date, &raw.display_date]
+        .into_iter()
+        .flatten()
+        .find_map(|text| {
+            let day = text.get(..10)?;
+            let digits = |at: std::ops::Range<usize>| {
+                day.get(at)
+                    .is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
+            };
+            let dashed = day.get(4..5) == Some("-") && day.get(7..8) == Some("-");
+            (dashed && digits(0..4) && digits(5..7) && digits(8..10)).then(|| day.to_owned())
+        })
 }
 
 /// A song of a set that cannot be had keeps its place.
 pub fn entry(done: Result<Track, Unfit>, title: Option<String>, number: u32) -> Entry {
     match done {
         Ok(track) => Entry::Track(Box::new(track)),
-        Err(unfit) => Entry::Unavailable(Unavailable { title, number, error: unfit.at_last() }),
+        Err(unfit) => Entry::Unavailable(Unavailable {
+            title,
+            number,
+            error: unfit.at_last(),
+        }),
     }
 }
 
@@ -229,15 +300,17 @@ pub fn entry(done: Result<Track, Unfit>, title: Option<String>, number: u32) -> 
 pub fn missing(policy: Option<&str>, untold: Option<Option<&ExtractError>>) -> ExtractError {
     let blank = RawTrack::default();
     let by_policy = policy.filter(|policy| matches!(*policy, "SNIP" | "BLOCK"));
-    by_policy.and_then(|policy| forbidden(policy, &blank)).unwrap_or_else(|| match untold {
-        None => not_found("song"),
-        Some(Some(error)) => error.clone(),
-        Some(None) => ExtractError::OriginFailed {
-            site: SITE,
-            page: "tracks batch",
-            reason: "it told nothing about this song".to_owned(),
-        },
-    })
+    by_policy
+        .and_then(|policy| forbidden(policy, &blank))
+        .unwrap_or_else(|| match untold {
+            None => not_found("song"),
+            Some(Some(error)) => error.clone(),
+            Some(None) => ExtractError::OriginFailed {
+                site: SITE,
+                page: "tracks batch",
+                reason: "it told nothing about this song".to_owned(),
+            },
+        })
 }
 
 pub fn collection(set: &RawSet, id: u64, link: String, entries: Vec<Entry>) -> Collection {
@@ -252,7 +325,9 @@ pub fn collection(set: &RawSet, id: u64, link: String, entries: Vec<Entry>) -> C
         title: set.title.clone(),
         artist: set_artist(set),
         cover_url: set.artwork_url.as_deref().and_then(sized).or(first_cover),
-        truncated: set.track_count.is_some_and(|count| count > entries.len() as u64),
+        truncated: set
+            .track_count
+            .is_some_and(|count| count > entries.len() as u64),
         entries,
         endless: false,
         rest: None,

@@ -16,8 +16,14 @@ pub fn of_home_page(page: &str) -> Option<String> {
     let after = page.split_once("__sc_hydration")?.1;
     let list = after.get(after.find('[')?..)?;
     let elements = json::first(list)?;
-    let client = elements.as_array()?.iter().find(|element| element["hydratable"] == "apiClient")?;
-    client["data"]["id"].as_str().filter(|id| is_id(id)).map(str::to_owned)
+    let client = elements
+        .as_array()?
+        .iter()
+        .find(|element| element["hydratable"] == "apiClient")?;
+    client["data"]["id"]
+        .as_str()
+        .filter(|id| is_id(id))
+        .map(str::to_owned)
 }
 
 /// URLs of SoundCloud's own scripts that the page names, the last first.
@@ -35,8 +41,15 @@ pub fn own_scripts(page: &str) -> impl Iterator<Item = String> + use<'_> {
 /// `client_id:"…"` of a script.
 pub fn of_script(script: &str) -> Option<String> {
     script.match_indices("client_id").find_map(|(at, mark)| {
-        let rest = script.get(at + mark.len()..)?.trim_start_matches(['"', ' ']);
-        let id = rest.strip_prefix([':', '='])?.trim_start().strip_prefix(['"', '\''])?.split(['"', '\'']).next()?;
+        let rest = script
+            .get(at + mark.len()..)?
+            .trim_start_matches(['"', ' ']);
+        let id = rest
+            .strip_prefix([':', '='])?
+            .trim_start()
+            .strip_prefix(['"', '\''])?
+            .split(['"', '\''])
+            .next()?;
         is_id(id).then(|| id.to_owned())
     })
 }
@@ -64,14 +77,22 @@ mod tests {
             <script crossorigin src="https://a-v2.sndcdn.com/assets/53-b.js"></script>
             <script src="https://evil.example/assets/99-c.js"></script><link href="https://a-v2.sndcdn.com/assets/x.css">"#;
         let named = |page: &str| own_scripts(page).collect::<Vec<_>>();
-        let own = ["https://a-v2.sndcdn.com/assets/53-b.js", "https://a-v2.sndcdn.com/assets/1-a.js"];
+        let own = [
+            "https://a-v2.sndcdn.com/assets/53-b.js",
+            "https://a-v2.sndcdn.com/assets/1-a.js",
+        ];
         assert_eq!(named(&page.repeat(2)), own);
-        assert_eq!(named("<script src=\"https://a-v2.sndcdn.com/assets/../x.js\">"), [""; 0]);
+        assert_eq!(
+            named("<script src=\"https://a-v2.sndcdn.com/assets/../x.js\">"),
+            [""; 0]
+        );
     }
 
     #[test]
     fn a_script_tells_the_id_past_look_alikes() {
-        let script = format!(r#"x.client_id=e,{{client_id:"".concat(y),client_id:"{ID}",client_is_expiring:!1}}"#);
+        let script = format!(
+            r#"x.client_id=e,{{client_id:"".concat(y),client_id:"{ID}",client_is_expiring:!1}}"#
+        );
         assert_eq!(of_script(&script).as_deref(), Some(ID));
         assert_eq!(of_script("client_id:"), None);
     }

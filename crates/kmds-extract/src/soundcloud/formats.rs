@@ -30,10 +30,18 @@ pub struct Formats {
     pub snipped: bool,
 }
 
-pub fn sort_out(track: &RawTrack, id: u64, secret: Option<&str>, recipe: &SoundCloudRecipe) -> Formats {
+pub fn sort_out(
+    track: &RawTrack,
+    id: u64,
+    secret: Option<&str>,
+    recipe: &SoundCloudRecipe,
+) -> Formats {
     let mut formats = Formats::default();
     let empty = Vec::new();
-    let transcodings = track.media.as_ref().map_or(&empty, |media| &media.transcodings);
+    let transcodings = track
+        .media
+        .as_ref()
+        .map_or(&empty, |media| &media.transcodings);
     formats.encrypted = transcodings.iter().any(|one| is_encrypted(one, recipe));
     for one in transcodings.iter().filter(|one| !is_encrypted(one, recipe)) {
         if is_snipped(one) {
@@ -47,16 +55,26 @@ pub fn sort_out(track: &RawTrack, id: u64, secret: Option<&str>, recipe: &SoundC
 }
 
 fn protocol(one: &RawTranscoding) -> &str {
-    one.format.as_ref().and_then(|format| format.protocol.as_deref()).unwrap_or_default()
+    one.format
+        .as_ref()
+        .and_then(|format| format.protocol.as_deref())
+        .unwrap_or_default()
 }
 
 fn is_encrypted(one: &RawTranscoding, recipe: &SoundCloudRecipe) -> bool {
-    recipe.encrypted_marks.iter().any(|mark| protocol(one).contains(mark.as_str()))
+    recipe
+        .encrypted_marks
+        .iter()
+        .any(|mark| protocol(one).contains(mark.as_str()))
 }
 
 /// A preview says so, and its path too.
 fn is_snipped(one: &RawTranscoding) -> bool {
-    one.snipped == Some(true) || one.url.as_deref().is_some_and(|url| url.contains("/preview/"))
+    one.snipped == Some(true)
+        || one
+            .url
+            .as_deref()
+            .is_some_and(|url| url.contains("/preview/"))
 }
 
 fn stream(
@@ -77,13 +95,26 @@ fn stream(
     let rank = rank(preset, how, &recipe.preference)?;
     let (container, codec) = container(one, preset)?;
     let url = format_url(one.url.as_deref()?, recipe)?;
-    let key = url.path().strip_prefix("/media/").unwrap_or(url.path()).split('/').nth(1).unwrap_or_default();
+    let key = url
+        .path()
+        .strip_prefix("/media/")
+        .unwrap_or(url.path())
+        .split('/')
+        .nth(1)
+        .unwrap_or_default();
     // The upload's key, which its waveform shares, changes when the artist replaces the file.
-    let upload = track.waveform_url.as_deref().and_then(|url| url.split(['?', '#']).next()?.rsplit('/').next());
+    let upload = track
+        .waveform_url
+        .as_deref()
+        .and_then(|url| url.split(['?', '#']).next()?.rsplit('/').next());
     let validator = format!("{id}/{preset}/{how}/{key}/{}", upload.unwrap_or_default());
     Some(Stream {
         site: Site::SoundCloud,
-        delivery: Delivery::Asked { url: asked(&url, track, secret), hls, drm_beside },
+        delivery: Delivery::Asked {
+            url: asked(&url, track, secret),
+            hls,
+            drm_beside,
+        },
         container,
         codec,
         rank,
@@ -117,9 +148,17 @@ fn rank(preset: &str, how: &str, preference: &[String]) -> Option<u16> {
 
 /// By media type, else by the preset's name.
 fn container(one: &RawTranscoding, preset: &str) -> Option<(Container, Codec)> {
-    let mime = one.format.as_ref().and_then(|format| format.mime_type.as_deref());
+    let mime = one
+        .format
+        .as_ref()
+        .and_then(|format| format.mime_type.as_deref());
     let kind = match mime {
-        Some(mime) => mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        Some(mime) => mime
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase(),
         None => preset.split('_').next().unwrap_or_default().to_owned(),
     };
     match kind.as_str() {
@@ -135,7 +174,11 @@ fn bitrate(preset: &str, codec: Codec) -> Option<u32> {
         Codec::Mp3 => Some(MP3_BPS),
         Codec::Opus => Some(OPUS_BPS),
         Codec::Aac => {
-            let kbps: u32 = preset.strip_prefix("aac_")?.strip_suffix('k')?.parse().ok()?;
+            let kbps: u32 = preset
+                .strip_prefix("aac_")?
+                .strip_suffix('k')?
+                .parse()
+                .ok()?;
             kbps.checked_mul(AAC_BPS_PER_KBPS)
         }
         _ => None,
@@ -146,13 +189,18 @@ fn bitrate(preset: &str, codec: Codec) -> Option<u32> {
 pub fn format_url(text: &str, recipe: &SoundCloudRecipe) -> Option<Url> {
     plain_https(text).filter(|url| {
         url.fragment().is_none()
-            && url.host_str().is_some_and(|host| recipe.format_hosts.iter().any(|have| have == host))
+            && url
+                .host_str()
+                .is_some_and(|host| recipe.format_hosts.iter().any(|have| have == host))
     })
 }
 
 /// A URL that audio may be fetched from: https, and one of the site's media hosts.
 pub fn media_url(text: &str, recipe: &SoundCloudRecipe) -> Option<Url> {
-    plain_https(text).filter(|url| url.host_str().is_some_and(|host| recipe.hosts.allows_media(host)))
+    plain_https(text).filter(|url| {
+        url.host_str()
+            .is_some_and(|host| recipe.hosts.allows_media(host))
+    })
 }
 
 /// Where a format's URL will most likely lead.
@@ -163,20 +211,28 @@ pub fn media_host(codec: Codec, hls: bool, recipe: &SoundCloudRecipe) -> Option<
         Codec::Opus => "opus",
         Codec::Vorbis | Codec::Flac | Codec::Pcm | Codec::Other => return None,
     };
-    recipe.media_hosts.get(&format!("{codec}/{}", if hls { "hls" } else { "progressive" }))
+    recipe.media_hosts.get(&format!(
+        "{codec}/{}",
+        if hls { "hls" } else { "progressive" }
+    ))
 }
 
 fn plain_https(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let plain =
-        url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+    let plain = url.scheme() == "https"
+        && url.port().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
     plain.then_some(url)
 }
 
 /// The format URL with all it needs but the client id.
 fn asked(url: &Url, track: &RawTrack, secret: Option<&str>) -> String {
     let mut text = url.to_string();
-    for (name, value) in [("track_authorization", track.track_authorization.as_deref()), ("secret_token", secret)] {
+    for (name, value) in [
+        ("track_authorization", track.track_authorization.as_deref()),
+        ("secret_token", secret),
+    ] {
         let named = url.query_pairs().any(|(key, _)| key == name);
         if let Some(value) = value.filter(|_| !named) {
             text.push(if text.contains('?') { '&' } else { '?' });
@@ -212,7 +268,12 @@ mod tests {
             ("aac_96k", "hls"),
             ("opus_0_0", "hls"),
         ];
-        assert!(order.map(|(preset, how)| rank(preset, how)).into_iter().eq((0..7).map(Some)));
+        assert!(
+            order
+                .map(|(preset, how)| rank(preset, how))
+                .into_iter()
+                .eq((0..7).map(Some))
+        );
         assert_eq!(rank("abr_sq", "hls"), None);
         assert_eq!(rank("opus_0_0", "progressive"), None);
     }
@@ -229,7 +290,13 @@ mod tests {
     #[test]
     fn urls_of_other_hosts_are_none_of_ours() {
         let recipe = Recipes::built_in().soundcloud;
-        assert!(format_url("https://api-v2.soundcloud.com/media/soundcloud:tracks:1/u/stream/hls", &recipe).is_some());
+        assert!(
+            format_url(
+                "https://api-v2.soundcloud.com/media/soundcloud:tracks:1/u/stream/hls",
+                &recipe
+            )
+            .is_some()
+        );
         assert!(format_url("https://api-widget.soundcloud.com/media/x", &recipe).is_some());
         for bad in [
             "http://api-v2.soundcloud.com/media/x",
@@ -243,8 +310,18 @@ mod tests {
             assert!(format_url(bad, &recipe).is_none(), "{bad}");
         }
         assert!(media_url("https://cf-media.sndcdn.com/x", &recipe).is_some());
-        assert!(media_url("https://playback.media-streaming.soundcloud.cloud/x", &recipe).is_some());
-        for bad in ["http://cf-media.sndcdn.com/x", "https://evilsndcdn.com/x", "https://sndcdn.com.evil.example/x"] {
+        assert!(
+            media_url(
+                "https://playback.media-streaming.soundcloud.cloud/x",
+                &recipe
+            )
+            .is_some()
+        );
+        for bad in [
+            "http://cf-media.sndcdn.com/x",
+            "https://evilsndcdn.com/x",
+            "https://sndcdn.com.evil.example/x",
+        ] {
             assert!(media_url(bad, &recipe).is_none(), "{bad}");
         }
     }

@@ -29,13 +29,21 @@ pub(crate) use search::search;
 
 /// Redirects of a short link that are read, each without being followed.
 const SHORT_HOPS: usize = 3;
-const GIVE_A_TRACK: &str = "SoundCloud: this link leads to a user or a list made by the site; give a track or a set";
+const GIVE_A_TRACK: &str =
+    "SoundCloud: this link leads to a user or a list made by the site; give a track or a set";
 
 /// Resolves a song, a set, or the short link of one.
 /// # Errors
 /// See the failure table of the field notes (15).
-pub async fn resolve(at: &SoundCloudLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
-    let api = Api { origin, recipe: &recipes.soundcloud };
+pub async fn resolve(
+    at: &SoundCloudLink,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Resolved, ExtractError> {
+    let api = Api {
+        origin,
+        recipe: &recipes.soundcloud,
+    };
     let expanded;
     let at = match at {
         SoundCloudLink::Short { .. } => {
@@ -51,10 +59,16 @@ pub async fn resolve(at: &SoundCloudLink, origin: &impl Origin, recipes: &Recipe
                 Found::Track(raw) => Ok(*raw),
                 Found::Set(_) | Found::Unsupported => Err(changed("resolve answer", "kind")),
             };
-            Ok(Resolved::Track(Box::new(finish(*raw, token, again, &api).await?)))
+            Ok(Resolved::Track(Box::new(
+                finish(*raw, token, again, &api).await?,
+            )))
         }
-        Found::Set(raw) => Ok(Resolved::Collection(sets::collect(&raw, at, Vec::new(), &api).await?)),
-        Found::Unsupported => Err(ExtractError::UnsupportedLink { reason: GIVE_A_TRACK.to_owned() }),
+        Found::Set(raw) => Ok(Resolved::Collection(
+            sets::collect(&raw, at, Vec::new(), &api).await?,
+        )),
+        Found::Unsupported => Err(ExtractError::UnsupportedLink {
+            reason: GIVE_A_TRACK.to_owned(),
+        }),
     }
 }
 
@@ -67,10 +81,15 @@ pub async fn resume(
     origin: &impl Origin,
     recipes: &Recipes,
 ) -> Result<Option<Collection>, ExtractError> {
-    let api = Api { origin, recipe: &recipes.soundcloud };
+    let api = Api {
+        origin,
+        recipe: &recipes.soundcloud,
+    };
     let expanded = expand(at, &api).await?;
     match ask(&expanded, &api).await? {
-        Found::Set(raw) => sets::collect(&raw, &expanded, so_far.entries, &api).await.map(Some),
+        Found::Set(raw) => sets::collect(&raw, &expanded, so_far.entries, &api)
+            .await
+            .map(Some),
         Found::Track(_) | Found::Unsupported => Ok(None),
     }
 }
@@ -84,24 +103,43 @@ pub async fn refresh(
     origin: &impl Origin,
     recipes: &Recipes,
 ) -> Result<Track, ExtractError> {
-    let api = Api { origin, recipe: &recipes.soundcloud };
+    let api = Api {
+        origin,
+        recipe: &recipes.soundcloud,
+    };
     let raw = ask_track(id, secret, &api).await?;
-    finish(raw, secret, async || ask_track(id, secret, &api).await, &api).await
+    finish(
+        raw,
+        secret,
+        async || ask_track(id, secret, &api).await,
+        &api,
+    )
+    .await
 }
 
 /// Asks for the signed URL of a stream, which lives for the song's length and two minutes.
 /// # Errors
 /// [`ExtractError::StreamGone`] when SoundCloud has switched this encoding off.
-pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) -> Result<Stream, ExtractError> {
+pub async fn locate(
+    stream: &Stream,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Stream, ExtractError> {
     const PAGE: &str = "format answer";
-    let Delivery::Asked { url, hls, .. } = &stream.delivery else { return Ok(stream.clone()) };
+    let Delivery::Asked { url, hls, .. } = &stream.delivery else {
+        return Ok(stream.clone());
+    };
     let recipe = &recipes.soundcloud;
     let api = Api { origin, recipe };
     formats::format_url(url, recipe).ok_or(changed("track answer", "transcoding url"))?;
     let media_host = formats::media_host(stream.codec, *hls, recipe);
     let answer = api.call(requests::format(url, media_host, recipe)).await?;
     match answer.status {
-        404 => return Err(ExtractError::StreamGone { site: Site::SoundCloud }),
+        404 => {
+            return Err(ExtractError::StreamGone {
+                site: Site::SoundCloud,
+            });
+        }
         400 => return Err(api.refusal(&answer, PAGE)),
         _ => {}
     }
@@ -109,13 +147,29 @@ pub async fn locate(stream: &Stream, origin: &impl Origin, recipes: &Recipes) ->
     let url = formats::media_url(&url, recipe).ok_or(changed(PAGE, "url on a media host"))?;
     let expires_unix = parse::expiry(&url);
     let url = String::from(url);
-    let delivery = if *hls { Delivery::Hls { url } } else { Delivery::File { url } };
-    Ok(Stream { delivery, expires_unix, ..stream.clone() })
+    let delivery = if *hls {
+        Delivery::Hls { url }
+    } else {
+        Delivery::File { url }
+    };
+    Ok(Stream {
+        delivery,
+        expires_unix,
+        ..stream.clone()
+    })
 }
 
 /// Every encoding answered 404: DRM, if the song has encrypted ones beside them (field notes, 15).
 pub(crate) fn all_gone(track: &Track) -> ExtractError {
-    let drm = |stream: &Stream| matches!(stream.delivery, Delivery::Asked { drm_beside: true, .. });
+    let drm = |stream: &Stream| {
+        matches!(
+            stream.delivery,
+            Delivery::Asked {
+                drm_beside: true,
+                ..
+            }
+        )
+    };
     if track.streams.iter().any(drm) {
         return build::drm_only(&track.title);
     }
@@ -127,7 +181,10 @@ pub(crate) fn all_gone(track: &Track) -> ExtractError {
 }
 
 /// Reads the first `Location` of a short link and stops: following it would fetch a page for nothing.
-async fn expand(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<SoundCloudLink, ExtractError> {
+async fn expand(
+    at: &SoundCloudLink,
+    api: &Api<'_, impl Origin>,
+) -> Result<SoundCloudLink, ExtractError> {
     let mut at = at.clone();
     for _ in 0..SHORT_HOPS {
         if !matches!(at, SoundCloudLink::Short { .. }) {
@@ -140,37 +197,58 @@ async fn expand(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Sound
         }
         at = next_hop(&page, &asked)?;
     }
-    if matches!(at, SoundCloudLink::Short { .. }) { Err(build::dead_link()) } else { Ok(at) }
+    if matches!(at, SoundCloudLink::Short { .. }) {
+        Err(build::dead_link())
+    } else {
+        Ok(at)
+    }
 }
 
 fn next_hop(page: &Page, asked: &str) -> Result<SoundCloudLink, ExtractError> {
-    let location =
-        page.header("location").filter(|_| (300..400).contains(&page.status)).ok_or_else(build::dead_link)?;
-    let target = Url::parse(asked).and_then(|base| base.join(location)).map_err(|_| build::dead_link())?;
+    let location = page
+        .header("location")
+        .filter(|_| (300..400).contains(&page.status))
+        .ok_or_else(build::dead_link)?;
+    let target = Url::parse(asked)
+        .and_then(|base| base.join(location))
+        .map_err(|_| build::dead_link())?;
     if target.scheme() != "https" {
         return Err(build::dead_link());
     }
     match Link::parse(target.as_str()) {
         Ok(Link::SoundCloud(link)) => Ok(link),
-        Err(error @ LinkError::Unsupported { site: Site::SoundCloud, .. }) => {
-            Err(ExtractError::UnsupportedLink { reason: error.to_string() })
-        }
+        Err(
+            error @ LinkError::Unsupported {
+                site: Site::SoundCloud,
+                ..
+            },
+        ) => Err(ExtractError::UnsupportedLink {
+            reason: error.to_string(),
+        }),
         Ok(_) | Err(_) => Err(build::dead_link()),
     }
 }
 
 async fn ask(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Found, ExtractError> {
     match at {
-        SoundCloudLink::TrackById { id, token } => {
-            Ok(Found::Track(Box::new(ask_track(*id, token.as_deref(), api).await?)))
-        }
+        SoundCloudLink::TrackById { id, token } => Ok(Found::Track(Box::new(
+            ask_track(*id, token.as_deref(), api).await?,
+        ))),
         SoundCloudLink::SetById { id, token } => {
-            let answer = api.call(requests::set(*id, token.as_deref(), api.recipe)).await?;
+            let answer = api
+                .call(requests::set(*id, token.as_deref(), api.recipe))
+                .await?;
             let body = existing(answer, "set", "set answer", api)?;
-            parse::set(&body).map(|raw| Found::Set(Box::new(raw))).map_err(|field| changed("set answer", field))
+            parse::set(&body)
+                .map(|raw| Found::Set(Box::new(raw)))
+                .map_err(|field| changed("set answer", field))
         }
-        SoundCloudLink::Track { .. } | SoundCloudLink::Set { .. } | SoundCloudLink::Short { .. } => {
-            let answer = api.call(requests::resolve(&at.canonical(), api.recipe)).await?;
+        SoundCloudLink::Track { .. }
+        | SoundCloudLink::Set { .. }
+        | SoundCloudLink::Short { .. } => {
+            let answer = api
+                .call(requests::resolve(&at.canonical(), api.recipe))
+                .await?;
             let what = if at.is_list() { "set" } else { "song" };
             let body = existing(answer, what, "resolve answer", api)?;
             parse::found(&body).map_err(|field| changed("resolve answer", field))
@@ -178,16 +256,29 @@ async fn ask(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Found, E
     }
 }
 
-async fn ask_track(id: u64, secret: Option<&str>, api: &Api<'_, impl Origin>) -> Result<RawTrack, ExtractError> {
+async fn ask_track(
+    id: u64,
+    secret: Option<&str>,
+    api: &Api<'_, impl Origin>,
+) -> Result<RawTrack, ExtractError> {
     let answer = api.call(requests::track(id, secret, api.recipe)).await?;
     let body = existing(answer, "song", "track answer", api)?;
     let raw = parse::track(&body).map_err(|field| changed("track answer", field))?;
     // Another song must not be kept under this one's name.
-    if raw.id == Some(id) { Ok(raw) } else { Err(changed("track answer", "id that was asked for")) }
+    if raw.id == Some(id) {
+        Ok(raw)
+    } else {
+        Err(changed("track answer", "id that was asked for"))
+    }
 }
 
 /// The body of an answer about something that exists.
-fn existing(answer: Page, what: &str, page: &'static str, api: &Api<'_, impl Origin>) -> Result<Vec<u8>, ExtractError> {
+fn existing(
+    answer: Page,
+    what: &str,
+    page: &'static str,
+    api: &Api<'_, impl Origin>,
+) -> Result<Vec<u8>, ExtractError> {
     match answer.status {
         404 => Err(build::not_found(what)),
         400 => Err(api.refusal(&answer, page)),

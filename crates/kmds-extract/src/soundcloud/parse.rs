@@ -147,7 +147,9 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Op
 /// Text that says something; blanks around it are dropped.
 fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text: Option<String> = lenient(from)?;
-    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+    Ok(text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty()))
 }
 
 /// Tokens become parts of links, so one that a link could not carry is none.
@@ -158,19 +160,29 @@ fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error>
 /// Ids pass 2^31; digits in quotes are one too.
 fn id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let value = Value::deserialize(from)?;
-    Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()).filter(|id| *id > 0))
+    Ok(value
+        .as_u64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .filter(|id| *id > 0))
 }
 
-fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<Vec<T>, D::Error> {
+fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
     Ok(some_list(from)?.unwrap_or_default())
 }
 
 /// Elements of the wrong type keep their place, empty.
-fn some_list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<Option<Vec<T>>, D::Error> {
+fn some_list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    from: D,
+) -> Result<Option<Vec<T>>, D::Error> {
     Ok(match Value::deserialize(from)? {
-        Value::Array(elements) => {
-            Some(elements.into_iter().map(|element| serde_json::from_value(element).unwrap_or_default()).collect())
-        }
+        Value::Array(elements) => Some(
+            elements
+                .into_iter()
+                .map(|element| serde_json::from_value(element).unwrap_or_default())
+                .collect(),
+        ),
         _ => None,
     })
 }
@@ -178,14 +190,21 @@ fn some_list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) 
 /// The answer of `/resolve`; the error names the field that is missing.
 pub fn found(body: &[u8]) -> Result<Found, &'static str> {
     let value: Value = json::read(body).map_err(|_| "JSON")?;
-    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_else(|| match &value {
-        value if value.get("tracks").is_some() => "playlist",
-        value if value.get("title").is_some() => "track",
-        _ => "",
-    });
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| match &value {
+            value if value.get("tracks").is_some() => "playlist",
+            value if value.get("title").is_some() => "track",
+            _ => "",
+        });
     match kind {
-        "track" => Ok(Found::Track(serde_json::from_value(value).map_err(|_| "track")?)),
-        "playlist" => Ok(Found::Set(serde_json::from_value(value).map_err(|_| "tracks")?)),
+        "track" => Ok(Found::Track(
+            serde_json::from_value(value).map_err(|_| "track")?,
+        )),
+        "playlist" => Ok(Found::Set(
+            serde_json::from_value(value).map_err(|_| "tracks")?,
+        )),
         "user" | "system-playlist" => Ok(Found::Unsupported),
         _ => Err("kind"),
     }
@@ -202,15 +221,24 @@ pub fn set(body: &[u8]) -> Result<RawSet, &'static str> {
 /// The answer of `/tracks?ids=`, in any order.
 pub fn tracks(body: &[u8]) -> Result<Vec<RawTrack>, &'static str> {
     let elements: Vec<Value> = json::read(body).map_err(|_| "JSON")?;
-    Ok(elements.into_iter().map(|element| serde_json::from_value(element).unwrap_or_default()).collect())
+    Ok(elements
+        .into_iter()
+        .map(|element| serde_json::from_value(element).unwrap_or_default())
+        .collect())
 }
 
 /// The songs that a search found; other things among them are left out.
 pub fn search(body: &[u8]) -> Result<Vec<RawTrack>, &'static str> {
     let mut value: Value = json::read(body).map_err(|_| "JSON")?;
-    let Some(Value::Array(found)) = value.get_mut("collection").map(Value::take) else { return Err("collection") };
+    let Some(Value::Array(found)) = value.get_mut("collection").map(Value::take) else {
+        return Err("collection");
+    };
     let is_track = |value: &Value| value.get("kind").is_none_or(|kind| kind == "track");
-    Ok(found.into_iter().filter(is_track).filter_map(|value| serde_json::from_value(value).ok()).collect())
+    Ok(found
+        .into_iter()
+        .filter(is_track)
+        .filter_map(|value| serde_json::from_value(value).ok())
+        .collect())
 }
 
 /// The signed URL of a format answer.
@@ -221,12 +249,23 @@ pub fn format_url(body: &[u8]) -> Option<String> {
 
 /// When a signed URL ends, in seconds since 1970: `DateLessThan` of its `Policy`, else its `expires`.
 pub fn expiry(url: &url::Url) -> Option<u64> {
-    let value = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let value = |name: &str| {
+        url.query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    };
     let of_policy = || {
-        let policy = value("Policy")?.replace('-', "+").replace('_', "=").replace('~', "/");
-        let policy = base64::engine::general_purpose::STANDARD_NO_PAD.decode(policy.trim_end_matches('=')).ok()?;
+        let policy = value("Policy")?
+            .replace('-', "+")
+            .replace('_', "=")
+            .replace('~', "/");
+        let policy = base64::engine::general_purpose::STANDARD_NO_PAD
+            .decode(policy.trim_end_matches('='))
+            .ok()?;
         let policy: Value = serde_json::from_slice(&policy).ok()?;
-        policy.pointer("/Statement/0/Condition/DateLessThan/AWS:EpochTime")?.as_u64()
+        policy
+            .pointer("/Statement/0/Condition/DateLessThan/AWS:EpochTime")?
+            .as_u64()
     };
     of_policy().or_else(|| value("expires")?.parse().ok())
 }
@@ -235,7 +274,9 @@ pub fn expiry(url: &url::Url) -> Option<u64> {
 pub fn reset_time(body: &str) -> Option<u64> {
     let value: Value = json::read(body.as_bytes()).ok()?;
     let text = value["errors"].as_array()?.iter().find_map(|error| {
-        error["meta"]["reset_time"].as_str().or_else(|| error["meta"]["rate_limit"]["reset_time"].as_str())
+        error["meta"]["reset_time"]
+            .as_str()
+            .or_else(|| error["meta"]["rate_limit"]["reset_time"].as_str())
     })?;
     unix_of(text)
 }
@@ -244,11 +285,18 @@ pub fn reset_time(body: &str) -> Option<u64> {
 fn unix_of(text: &str) -> Option<u64> {
     let mut words = text.split_ascii_whitespace();
     let (day, time) = (words.next()?, words.next()?);
-    if words.next().is_some_and(|zone| !matches!(zone, "+0000" | "UTC" | "Z")) {
+    if words
+        .next()
+        .is_some_and(|zone| !matches!(zone, "+0000" | "UTC" | "Z"))
+    {
         return None;
     }
     let numbers = |text: &str, mark: char| -> Option<[u64; 3]> {
-        text.split(mark).map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?.try_into().ok()
+        text.split(mark)
+            .map(|part| part.parse().ok())
+            .collect::<Option<Vec<u64>>>()?
+            .try_into()
+            .ok()
     };
     let [year, month, day] = numbers(day, '/')?;
     let [hour, minute, second] = numbers(time, ':')?;
@@ -262,7 +310,11 @@ fn unix_of(text: &str) -> Option<u64> {
         return None;
     }
     // Days since 1970 in years that start in March, so that the leap day is the last one.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
     Some(days.checked_sub(719_468)? * 86_400 + hour * 3_600 + minute * 60 + second)
 }
@@ -285,12 +337,19 @@ mod tests {
         let policy = r#"{"Statement":[{"Resource":"*://cf-media.sndcdn.com/x>?","Condition":{"DateLessThan":{"AWS:EpochTime":1771637724}}}]}"#;
         let policy = base64::engine::general_purpose::STANDARD.encode(policy);
         let policy = policy.replace('+', "-").replace('=', "_").replace('/', "~");
-        let url = url::Url::parse(&format!("https://cf-media.sndcdn.com/x.128.mp3?Policy={policy}&Signature=s"))
-            .expect("a URL");
+        let url = url::Url::parse(&format!(
+            "https://cf-media.sndcdn.com/x.128.mp3?Policy={policy}&Signature=s"
+        ))
+        .expect("a URL");
         assert_eq!(expiry(&url), Some(1_771_637_724));
-        let url = url::Url::parse("https://playback.media-streaming.soundcloud.cloud/k?expires=1771637725&Policy=x")
-            .expect("a URL");
+        let url = url::Url::parse(
+            "https://playback.media-streaming.soundcloud.cloud/k?expires=1771637725&Policy=x",
+        )
+        .expect("a URL");
         assert_eq!(expiry(&url), Some(1_771_637_725));
-        assert_eq!(expiry(&url::Url::parse("https://cf-media.sndcdn.com/x").expect("a URL")), None);
+        assert_eq!(
+            expiry(&url::Url::parse("https://cf-media.sndcdn.com/x").expect("a URL")),
+            None
+        );
     }
 }

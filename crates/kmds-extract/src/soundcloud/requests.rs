@@ -10,7 +10,11 @@ use crate::recipes::SoundCloudRecipe;
 use crate::track::Site;
 
 /// Everything a query value may not hold as it is.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 /// The client id stands within the first 3 KB of its script, which has about 3 MB (field notes, 3).
 const SCRIPT_HEAD: &str = "bytes=0-50000";
 
@@ -33,26 +37,57 @@ pub fn home_page(recipe: &SoundCloudRecipe) -> PageRequest {
 }
 
 pub fn script(url: &str, whole: bool, max_bytes: usize, recipe: &SoundCloudRecipe) -> PageRequest {
-    let request = PageRequest { max_bytes, insist: false, ..get("asset script", url.to_owned(), recipe) };
-    if whole { request } else { request.header("range", SCRIPT_HEAD) }
+    let request = PageRequest {
+        max_bytes,
+        insist: false,
+        ..get("asset script", url.to_owned(), recipe)
+    };
+    if whole {
+        request
+    } else {
+        request.header("range", SCRIPT_HEAD)
+    }
 }
 
 pub fn short_link(url: &str, recipe: &SoundCloudRecipe) -> PageRequest {
-    PageRequest { redirects: Redirects::Show, ..get("short link", url.to_owned(), recipe) }.before(api_host(recipe))
+    PageRequest {
+        redirects: Redirects::Show,
+        ..get("short link", url.to_owned(), recipe)
+    }
+    .before(api_host(recipe))
 }
 
 pub fn resolve(canonical: &str, recipe: &SoundCloudRecipe) -> PageRequest {
-    get("resolve answer", format!("{}/resolve?url={}", recipe.api, encode(canonical)), recipe)
+    get(
+        "resolve answer",
+        format!("{}/resolve?url={}", recipe.api, encode(canonical)),
+        recipe,
+    )
 }
 
 pub fn track(id: u64, secret: Option<&str>, recipe: &SoundCloudRecipe) -> PageRequest {
-    let secret = secret.map(|token| format!("?secret_token={}", encode(token))).unwrap_or_default();
-    get("track answer", format!("{}/tracks/{id}{secret}", recipe.api), recipe)
+    let secret = secret
+        .map(|token| format!("?secret_token={}", encode(token)))
+        .unwrap_or_default();
+    get(
+        "track answer",
+        format!("{}/tracks/{id}{secret}", recipe.api),
+        recipe,
+    )
 }
 
 pub fn set(id: u64, secret: Option<&str>, recipe: &SoundCloudRecipe) -> PageRequest {
-    let secret = secret.map(|token| format!("&secret_token={}", encode(token))).unwrap_or_default();
-    get("set answer", format!("{}/playlists/{id}?representation=compact{secret}", recipe.api), recipe)
+    let secret = secret
+        .map(|token| format!("&secret_token={}", encode(token)))
+        .unwrap_or_default();
+    get(
+        "set answer",
+        format!(
+            "{}/playlists/{id}?representation=compact{secret}",
+            recipe.api
+        ),
+        recipe,
+    )
 }
 
 /// A private set: its songs are only told to those who name it and its token.
@@ -64,22 +99,42 @@ pub struct SetSecret {
 pub fn tracks(ids: &[u64], secret: Option<&SetSecret>, recipe: &SoundCloudRecipe) -> PageRequest {
     let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
     let secret = secret
-        .map(|secret| format!("&playlistId={}&playlistSecretToken={}", secret.set, encode(&secret.token)))
+        .map(|secret| {
+            format!(
+                "&playlistId={}&playlistSecretToken={}",
+                secret.set,
+                encode(&secret.token)
+            )
+        })
         .unwrap_or_default();
-    get("tracks batch", format!("{}/tracks?ids={ids}{secret}", recipe.api), recipe)
+    get(
+        "tracks batch",
+        format!("{}/tracks?ids={ids}{secret}", recipe.api),
+        recipe,
+    )
 }
 
 pub fn search(words: &str, limit: usize, recipe: &SoundCloudRecipe) -> PageRequest {
-    let url = format!("{}/search/tracks?q={}&limit={limit}&offset=0", recipe.api, encode(words));
+    let url = format!(
+        "{}/search/tracks?q={}&limit={limit}&offset=0",
+        recipe.api,
+        encode(words)
+    );
     get("search answer", url, recipe)
 }
 
 /// `url` as kept in a stream: the format URL with the track's authorization and token, and no client id.
 pub fn format(url: &str, media_host: Option<&String>, recipe: &SoundCloudRecipe) -> PageRequest {
-    PageRequest { next_host: media_host.cloned(), ..get("format answer", url.to_owned(), recipe) }
+    PageRequest {
+        next_host: media_host.cloned(),
+        ..get("format answer", url.to_owned(), recipe)
+    }
 }
 
 pub fn with_client_id(request: &PageRequest, id: &str) -> PageRequest {
     let joint = if request.url.contains('?') { '&' } else { '?' };
-    PageRequest { url: format!("{}{joint}client_id={}", request.url, encode(id)), ..request.clone() }
+    PageRequest {
+        url: format!("{}{joint}client_id={}", request.url, encode(id)),
+        ..request.clone()
+    }
 }

@@ -16,9 +16,18 @@ use crate::track::{Site, Source, TrackId};
 
 const PAGE: &str = "search answer";
 
-pub(crate) async fn search(words: &str, origin: &impl Origin, recipes: &Recipes) -> Result<Vec<Hit>, ExtractError> {
-    let api = Api { origin, recipe: &recipes.soundcloud };
-    let answer = api.call(requests::search(words, MOST_RESULTS, api.recipe)).await?;
+pub(crate) async fn search(
+    words: &str,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Vec<Hit>, ExtractError> {
+    let api = Api {
+        origin,
+        recipe: &recipes.soundcloud,
+    };
+    let answer = api
+        .call(requests::search(words, MOST_RESULTS, api.recipe))
+        .await?;
     match answer.status {
         404 => return Err(changed(PAGE, "HTTP status")),
         400 => return Err(api.refusal(&answer, PAGE)),
@@ -33,12 +42,18 @@ fn hit(raw: &RawTrack) -> Option<Hit> {
     let published = raw.publisher_metadata.as_ref();
     let username = || raw.user.as_ref().and_then(|user| user.username.clone());
     let is_preview = raw.policy.as_deref() == Some("SNIP");
-    let whole = if is_preview { raw.full_duration } else { raw.duration };
+    let whole = if is_preview {
+        raw.full_duration
+    } else {
+        raw.duration
+    };
     Some(Hit {
         kind: HitKind::Song,
         id: TrackId::new(Site::SoundCloud, &id.to_string())?,
         title: raw.title.clone()?,
-        artist: published.and_then(|published| published.artist.clone()).or_else(username),
+        artist: published
+            .and_then(|published| published.artist.clone())
+            .or_else(username),
         album: published.and_then(|published| published.album_title.clone()),
         duration: milliseconds(whole),
         cover_url: build::cover(raw),
@@ -48,7 +63,13 @@ fn hit(raw: &RawTrack) -> Option<Hit> {
 }
 
 fn is_playable(raw: &RawTrack) -> bool {
-    let forbidden = raw.policy.as_deref().and_then(|policy| build::forbidden(policy, raw));
-    let unfinished = raw.state.as_deref().is_some_and(|state| state != "finished");
+    let forbidden = raw
+        .policy
+        .as_deref()
+        .and_then(|policy| build::forbidden(policy, raw));
+    let unfinished = raw
+        .state
+        .as_deref()
+        .is_some_and(|state| state != "finished");
     forbidden.is_none() && raw.streamable != Some(false) && !unfinished
 }

@@ -57,21 +57,41 @@ pub async fn collect(
     api: &Api<'_, impl Origin>,
 ) -> Result<Collection, ExtractError> {
     let id = set.id.ok_or(changed("set answer", "id"))?;
-    let all = set.tracks.as_deref().ok_or(changed("set answer", "tracks"))?;
+    let all = set
+        .tracks
+        .as_deref()
+        .ok_or(changed("set answer", "tracks"))?;
     // What is left out of the list is not asked for either.
     let listed = all.get(..api.recipe.list_songs).unwrap_or(all);
     let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let token = set.secret_token.as_deref().or(at.token());
-    let secret = token.map(|token| SetSecret { set: id, token: token.to_owned() });
+    let secret = token.map(|token| SetSecret {
+        set: id,
+        token: token.to_owned(),
+    });
 
-    let known = Some(known).filter(|known| begins_with(listed, known)).unwrap_or_default();
+    let known = Some(known)
+        .filter(|known| begins_with(listed, known))
+        .unwrap_or_default();
     let new = listed.get(known.len()..).unwrap_or_default();
-    let stubs = new.iter().filter(|raw| is_stub(raw)).filter_map(|raw| raw.id).collect();
+    let stubs = new
+        .iter()
+        .filter(|raw| is_stub(raw))
+        .filter_map(|raw| raw.id)
+        .collect();
     let told = told_in_order(new, &stubs, secret.as_ref(), api).await;
-    let late = |raw: &RawTrack| raw.id.is_some_and(|id| told.late.contains(&id)) && whole(raw, &told).is_none();
-    let listed = listed.iter().position(late).map_or(listed, |first| &listed[..first.max(known.len())]);
+    let late = |raw: &RawTrack| {
+        raw.id.is_some_and(|id| told.late.contains(&id)) && whole(raw, &told).is_none()
+    };
+    let listed = listed
+        .iter()
+        .position(late)
+        .map_or(listed, |first| &listed[..first.max(known.len())]);
     if listed.is_empty() && !told.late.is_empty() {
-        return Err(ExtractError::Timeout { site: Site::SoundCloud, page: BATCH });
+        return Err(ExtractError::Timeout {
+            site: Site::SoundCloud,
+            page: BATCH,
+        });
     }
     // A set is an error only when nothing of it is told: some of it is worth more than none.
     if known.is_empty()
@@ -83,21 +103,26 @@ pub async fn collect(
     let mut songs = judged(set, (listed, total), &told, token, api);
 
     // Songs without a single encoding get a second look, all in one go.
-    let unclear: BTreeSet<u64> =
-        songs.iter().skip(known.len()).filter(|song| song.is_unclear()).filter_map(|song| song.id).collect();
+    let unclear: BTreeSet<u64> = songs
+        .iter()
+        .skip(known.len())
+        .filter(|song| song.is_unclear())
+        .filter_map(|song| song.id)
+        .collect();
     if !unclear.is_empty() {
         // What the site says of them then counts; that it says nothing does not.
         let again = told_in_order(listed, &unclear, secret.as_ref(), api).await;
         let second = judged(set, (listed, total), &again, token, api);
-        for (song, second) in songs
-            .iter_mut()
-            .zip(second)
-            .filter(|(song, _)| song.is_unclear() && song.id.is_some_and(|id| again.songs.contains_key(&id)))
-        {
+        for (song, second) in songs.iter_mut().zip(second).filter(|(song, _)| {
+            song.is_unclear() && song.id.is_some_and(|id| again.songs.contains_key(&id))
+        }) {
             *song = second;
         }
     }
-    let new = (1..).zip(songs).skip(known.len()).map(|(number, song)| build::entry(song.verdict, song.title, number));
+    let new = (1..)
+        .zip(songs)
+        .skip(known.len())
+        .map(|(number, song)| build::entry(song.verdict, song.title, number));
     let entries = known.into_iter().chain(new).collect();
     let mut collection = build::collection(set, id, link(set, id, at, token), entries);
     collection.truncated |= listed.len() < all.len();
@@ -144,20 +169,35 @@ fn judged(
         let whole = whole(stub, told);
         let verdict = match (whole, stub.id) {
             (Some(raw), _) => {
-                let frame = Frame { set, number, total, token, stub_policy: policy };
+                let frame = Frame {
+                    set,
+                    number,
+                    total,
+                    token,
+                    stub_policy: policy,
+                };
                 build::track(raw, None, Some(&frame), api.recipe)
             }
-            (None, Some(id)) => Err(build::missing(policy, told.untold.get(&id).map(Option::as_ref)).into()),
+            (None, Some(id)) => {
+                Err(build::missing(policy, told.untold.get(&id).map(Option::as_ref)).into())
+            }
             (None, None) => Err(changed("set answer", "tracks").into()),
         };
-        Song { id: stub.id, title: whole.and_then(|raw| raw.title.clone()), verdict }
+        Song {
+            id: stub.id,
+            title: whole.and_then(|raw| raw.title.clone()),
+            verdict,
+        }
     };
     (1..).zip(listed).map(one).collect()
 }
 
 /// A song in full, by a batch or by the set itself.
 fn whole<'a>(listed: &'a RawTrack, told: &'a Told) -> Option<&'a RawTrack> {
-    listed.id.and_then(|id| told.songs.get(&id)).or(Some(listed).filter(|raw| !is_stub(raw)))
+    listed
+        .id
+        .and_then(|id| told.songs.get(&id))
+        .or(Some(listed).filter(|raw| !is_stub(raw)))
 }
 
 /// Asks for `wanted` in the order of the set, some batches side by side.
@@ -168,10 +208,16 @@ async fn told_in_order(
     api: &Api<'_, impl Origin>,
 ) -> Told {
     let mut seen = BTreeSet::new();
-    let ids: Vec<u64> =
-        listed.iter().filter_map(|raw| raw.id).filter(|id| wanted.contains(id) && seen.insert(*id)).collect();
+    let ids: Vec<u64> = listed
+        .iter()
+        .filter_map(|raw| raw.id)
+        .filter(|id| wanted.contains(id) && seen.insert(*id))
+        .collect();
     let failures = Mutex::new(Vec::new());
-    let batches: Vec<_> = ids.chunks(api.recipe.batch).map(|batch| ask(batch, secret, &failures, api)).collect();
+    let batches: Vec<_> = ids
+        .chunks(api.recipe.batch)
+        .map(|batch| ask(batch, secret, &failures, api))
+        .collect();
     let mut answers = stream::iter(batches).buffered(api.recipe.batches_at_once);
     let mut all = Told::default();
     while let Some(told) = answers.next().await {
@@ -198,7 +244,10 @@ async fn ask(
     }
     let given_up = {
         let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.last().filter(|_| failures.len() >= api.recipe.batches_at_once).cloned()
+        failures
+            .last()
+            .filter(|_| failures.len() >= api.recipe.batches_at_once)
+            .cloned()
     };
     if let Some(error) = given_up {
         told.miss(ids, Some(&error));
@@ -212,7 +261,10 @@ async fn ask(
         Err(ExtractError::Timeout { .. }) if is_late() => told.late.extend(ids),
         Err(error) => {
             told.miss(ids, Some(&error));
-            failures.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+            failures
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(error);
         }
     };
     match ask_once(ids, secret, api).await {
@@ -235,21 +287,33 @@ enum Batch {
     Refused,
 }
 
-async fn ask_once(ids: &[u64], secret: Option<&SetSecret>, api: &Api<'_, impl Origin>) -> Result<Batch, ExtractError> {
+async fn ask_once(
+    ids: &[u64],
+    secret: Option<&SetSecret>,
+    api: &Api<'_, impl Origin>,
+) -> Result<Batch, ExtractError> {
     let answer = api.call(requests::tracks(ids, secret, api.recipe)).await?;
     if matches!(answer.status, 400 | 404) {
         return Ok(Batch::Refused);
     }
     let tracks = parse::tracks(&answer.body).map_err(|field| changed(BATCH, field))?;
-    let any_of_ours = tracks.iter().any(|raw| raw.id.is_some_and(|id| ids.contains(&id)));
-    Ok(if any_of_ours { Batch::Told(tracks) } else { Batch::Empty })
+    let any_of_ours = tracks
+        .iter()
+        .any(|raw| raw.id.is_some_and(|id| ids.contains(&id)));
+    Ok(if any_of_ours {
+        Batch::Told(tracks)
+    } else {
+        Batch::Empty
+    })
 }
 
 /// The set's own page as SoundCloud names it, if that is one we would take; else the link it was asked by.
 fn link(set: &RawSet, id: u64, at: &SoundCloudLink, token: Option<&str>) -> String {
     let token = token.map(str::to_owned);
     match set.permalink_url.as_deref().map(Link::parse) {
-        Some(Ok(Link::SoundCloud(page @ SoundCloudLink::Set { .. }))) => page.or_token(token).canonical(),
+        Some(Ok(Link::SoundCloud(page @ SoundCloudLink::Set { .. }))) => {
+            page.or_token(token).canonical()
+        }
         _ if matches!(at, SoundCloudLink::Set { .. }) => at.canonical(),
         _ => SoundCloudLink::SetById { id, token }.canonical(),
     }

@@ -14,9 +14,14 @@ use super::requests;
 /// The identities worth trying, in order: those switched on and not refused within the last hour; all that are
 /// switched on if none is left.
 pub(super) fn candidates<'a>(origin: &impl Origin, recipes: &'a Recipes) -> Vec<&'a Identity> {
-    let fresh: Vec<&Identity> =
-        switched_on(recipes).filter(|identity| !is_passed_over(identity, origin, recipes)).collect();
-    if fresh.is_empty() { switched_on(recipes).collect() } else { fresh }
+    let fresh: Vec<&Identity> = switched_on(recipes)
+        .filter(|identity| !is_passed_over(identity, origin, recipes))
+        .collect();
+    if fresh.is_empty() {
+        switched_on(recipes).collect()
+    } else {
+        fresh
+    }
 }
 
 /// Whether there is an identity that was not refused within the last hour.
@@ -25,13 +30,17 @@ pub(super) fn is_one_left(origin: &impl Origin, recipes: &Recipes) -> bool {
 }
 
 fn switched_on(recipes: &Recipes) -> impl Iterator<Item = &Identity> {
-    recipes.youtube.identities.iter().filter(|identity| !identity.off)
+    recipes
+        .youtube
+        .identities
+        .iter()
+        .filter(|identity| !identity.off)
 }
 
 pub(super) fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> bool {
-    origin
-        .recall(&off_key(identity))
-        .is_some_and(|off| (origin.now_unix().saturating_sub(off.stored_unix) as f64) < recipes.youtube.identity_off)
+    origin.recall(&off_key(identity)).is_some_and(|off| {
+        (origin.now_unix().saturating_sub(off.stored_unix) as f64) < recipes.youtube.identity_off
+    })
 }
 
 /// Passes this identity over for an hour.
@@ -64,8 +73,10 @@ fn remembered(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> O
     let (born, value) = kept.split_once(' ')?;
     let born_unix = born.parse().ok()?;
     let age = origin.now_unix().saturating_sub(born_unix);
-    (!value.is_empty() && (age as f64) < recipes.youtube.visitor_life)
-        .then(|| Visitor { born_unix, value: value.to_owned() })
+    (!value.is_empty() && (age as f64) < recipes.youtube.visitor_life).then(|| Visitor {
+        born_unix,
+        value: value.to_owned(),
+    })
 }
 
 /// The visitor id to send, asked for if there is none, or if all there is is `stale`. `None` when the site gives none,
@@ -79,7 +90,9 @@ pub(super) async fn visitor(
     recipes: &Recipes,
 ) -> Result<Option<String>, ExtractError> {
     let usable = || {
-        remembered(identity, origin, recipes).map(|visitor| visitor.value).filter(|value| Some(value.as_str()) != stale)
+        remembered(identity, origin, recipes)
+            .map(|visitor| visitor.value)
+            .filter(|value| Some(value.as_str()) != stale)
     };
     if let Some(value) = usable() {
         return Ok(Some(value));
@@ -90,18 +103,31 @@ pub(super) async fn visitor(
         return Ok(Some(value));
     }
     // Whoever waited while another asked in vain does not ask too: a silent site would hold up each in turn.
-    if origin.recall(&none_given_key(identity)).is_some_and(|mark| mark.stored_unix > came_unix) {
+    if origin
+        .recall(&none_given_key(identity))
+        .is_some_and(|mark| mark.stored_unix > came_unix)
+    {
         return Ok(None);
     }
-    let value = match origin.send(requests::visitor_id(&recipes.youtube, identity)).await {
-        Ok(page) => (page.status == 200).then(|| super::parse::player::visitor(&page)).flatten(),
+    let value = match origin
+        .send(requests::visitor_id(&recipes.youtube, identity))
+        .await
+    {
+        Ok(page) => (page.status == 200)
+            .then(|| super::parse::player::visitor(&page))
+            .flatten(),
         Err(OriginError::Timeout | OriginError::Failed(_) | OriginError::TooLarge(_)) => None,
-        Err(error @ (OriginError::NotAllowed(_) | OriginError::Closed(_) | OriginError::Wait(_))) => {
+        Err(
+            error @ (OriginError::NotAllowed(_) | OriginError::Closed(_) | OriginError::Wait(_)),
+        ) => {
             return Err(error.at(Site::YouTube, requests::VISITOR));
         }
     };
     match &value {
-        Some(value) => origin.remember(&visitor_key(identity), &format!("{} {value}", origin.now_unix())),
+        Some(value) => origin.remember(
+            &visitor_key(identity),
+            &format!("{} {value}", origin.now_unix()),
+        ),
         None => origin.remember(&none_given_key(identity), "asked in vain"),
     }
     Ok(value)
@@ -115,12 +141,17 @@ pub(super) fn keep_newest(
     origin: &impl Origin,
     recipes: &Recipes,
 ) {
-    let (Some(sent), Some(newest)) = (sent, newest) else { return };
+    let (Some(sent), Some(newest)) = (sent, newest) else {
+        return;
+    };
     if let Some(have) = remembered(identity, origin, recipes)
         && have.value == sent
         && newest != sent
     {
-        origin.remember(&visitor_key(identity), &format!("{} {newest}", have.born_unix));
+        origin.remember(
+            &visitor_key(identity),
+            &format!("{} {newest}", have.born_unix),
+        );
     }
 }
 
@@ -139,7 +170,13 @@ pub(super) async fn player(
 ) -> Result<crate::Page, ExtractError> {
     let (t, cpn) = nonces(origin);
     origin
-        .send(requests::player(&recipes.youtube, identity, visitor, video, (&t, &cpn)))
+        .send(requests::player(
+            &recipes.youtube,
+            identity,
+            visitor,
+            video,
+            (&t, &cpn),
+        ))
         .await
         .map_err(|error| error.at(Site::YouTube, requests::PLAYER))
 }

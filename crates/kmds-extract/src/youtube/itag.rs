@@ -20,7 +20,11 @@ pub(crate) fn rank(itag: u32) -> u16 {
     if MULTI_CHANNEL.contains(&itag) {
         return 200;
     }
-    PREFERENCE.iter().zip(0..).find_map(|(known, rank)| (*known == itag).then_some(rank)).unwrap_or(UNKNOWN)
+    PREFERENCE
+        .iter()
+        .zip(0..)
+        .find_map(|(known, rank)| (*known == itag).then_some(rank))
+        .unwrap_or(UNKNOWN)
 }
 
 pub(crate) fn is_multi_channel(itag: u32, channels: Option<u64>) -> bool {

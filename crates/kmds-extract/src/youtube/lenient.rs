@@ -8,7 +8,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{
+    Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    value::MapAccessDeserializer,
+};
 
 /// Consumes everything a visitor has no use for.
 macro_rules! nothing_else {
@@ -86,7 +89,13 @@ impl<'de> Deserialize<'de> for Text {
                                 text = part;
                             }
                         }
-                        "runs" => text = map.next_value::<Seq<Text>>()?.iter().map(|run| run.0.as_str()).collect(),
+                        "runs" => {
+                            text = map
+                                .next_value::<Seq<Text>>()?
+                                .iter()
+                                .map(|run| run.0.as_str())
+                                .collect()
+                        }
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }

@@ -19,20 +19,43 @@ use crate::track::{Collection, Entry, Resolved, Rest, Site, Track, Unavailable};
 const PAGE_SONGS: usize = 100;
 const NO_SUCH_LIST: &str = "there is no such list; it is private, was deleted or never existed";
 
-pub(super) async fn resolve(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+pub(super) async fn resolve(
+    list: &ListId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Resolved, ExtractError> {
     let first = match first_page(list, origin, recipes).await? {
         First::Page(page) => *page,
-        First::Unviewable if list.as_str().starts_with("RD") => return mix(list, None, origin, recipes).await,
+        First::Unviewable if list.as_str().starts_with("RD") => {
+            return mix(list, None, origin, recipes).await;
+        }
         First::Unviewable => return Err(refused(Kind::NotFound, NO_SUCH_LIST, None)),
     };
     let is_course = first.is_course;
-    let ListPage { items, token, mut header, .. } = first;
-    let mut reading = Reading { seen: vec![hash(&places(&items))], items, token, cut: Cut::No };
+    let ListPage {
+        items,
+        token,
+        mut header,
+        ..
+    } = first;
+    let mut reading = Reading {
+        seen: vec![hash(&places(&items))],
+        items,
+        token,
+        cut: Cut::No,
+    };
     reading.read_on(0, origin, recipes).await?;
-    if header.owner.is_none() && reading.items.iter().any(|item| needs_owner(item, is_course)) {
+    if header.owner.is_none()
+        && reading
+            .items
+            .iter()
+            .any(|item| needs_owner(item, is_course))
+    {
         header.owner = owner(list, origin, recipes).await;
     }
-    Ok(Resolved::Collection(collection(list, header, reading, is_course, recipes)))
+    Ok(Resolved::Collection(collection(
+        list, header, reading, is_course, recipes,
+    )))
 }
 
 /// See [`crate::resume`]. A token that the site no longer takes, or that leads back, is none any more.
@@ -41,10 +64,21 @@ pub(super) async fn resume(
     origin: &impl Origin,
     recipes: &Recipes,
 ) -> Result<Option<Collection>, ExtractError> {
-    let Some(Rest::Page { token, count, is_course, seen }) = so_far.rest.take().map(|rest| *rest) else {
+    let Some(Rest::Page {
+        token,
+        count,
+        is_course,
+        seen,
+    }) = so_far.rest.take().map(|rest| *rest)
+    else {
         return Ok(None);
     };
-    let mut reading = Reading { items: Vec::new(), token: Some(token), seen, cut: Cut::No };
+    let mut reading = Reading {
+        items: Vec::new(),
+        token: Some(token),
+        seen,
+        cut: Cut::No,
+    };
     match reading.read_on(so_far.entries.len(), origin, recipes).await {
         Err(ExtractError::PageChanged { .. }) => return Ok(None),
         Err(error) => return Err(error),
@@ -56,12 +90,18 @@ pub(super) async fn resume(
 
 /// Whether only the list tells who a song is by.
 fn needs_owner(item: &Item, is_course: bool) -> bool {
-    item.state == ItemState::Playable && item.byline.as_ref().is_none_or(|byline| is_course && !byline.linked)
+    item.state == ItemState::Playable
+        && item
+            .byline
+            .as_ref()
+            .is_none_or(|byline| is_course && !byline.linked)
 }
 
 /// The owner out of the header, where the songs' own page tells none; nothing where that does not answer.
 async fn owner(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> Option<String> {
-    let header = send(requests::list_header(&recipes.youtube, list), origin).await.ok()?;
+    let header = send(requests::list_header(&recipes.youtube, list), origin)
+        .await
+        .ok()?;
     read(&header, origin, recipes).ok()?.header.owner
 }
 
@@ -73,19 +113,31 @@ enum First {
 
 /// The first page by the continuation built by hand; where that brings nothing, the header for its alert; and where the
 /// header promises songs that neither brought, the page a browser starts with.
-async fn first_page(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> Result<First, ExtractError> {
+async fn first_page(
+    list: &ListId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<First, ExtractError> {
     let recipe = &recipes.youtube;
     let mut page = viewed(requests::list_start(recipe, list), origin, recipes).await?;
-    if page.as_ref().is_none_or(|page| page.alert.is_none() && page.items.is_empty() && page.header.title.is_none()) {
+    if page.as_ref().is_none_or(|page| {
+        page.alert.is_none() && page.items.is_empty() && page.header.title.is_none()
+    }) {
         page = viewed(requests::list_header(recipe, list), origin, recipes).await?;
     }
     if page.as_ref().is_some_and(promises_songs) {
-        page = viewed(requests::list_plain(recipe, list), origin, recipes).await?.or(page);
+        page = viewed(requests::list_plain(recipe, list), origin, recipes)
+            .await?
+            .or(page);
     }
-    let Some(page) = page else { return Err(refused(Kind::NotFound, NO_SUCH_LIST, None)) };
+    let Some(page) = page else {
+        return Err(refused(Kind::NotFound, NO_SUCH_LIST, None));
+    };
     match &page.alert {
         Some(alert) if page.items.is_empty() => alerted(alert, page.header.title.clone(), recipes),
-        _ if page.items.is_empty() && !is_empty_list(&page) => Err(page_changed(requests::LIST, "items")),
+        _ if page.items.is_empty() && !is_empty_list(&page) => {
+            Err(page_changed(requests::LIST, "items"))
+        }
         _ => Ok(First::Page(Box::new(page))),
     }
 }
@@ -97,28 +149,51 @@ fn is_empty_list(page: &ListPage) -> bool {
 
 /// A header without songs, of a list that is not said to be empty.
 fn promises_songs(page: &ListPage) -> bool {
-    page.alert.is_none() && page.items.is_empty() && page.header.title.is_some() && page.header.count != Some(0)
+    page.alert.is_none()
+        && page.items.is_empty()
+        && page.header.title.is_some()
+        && page.header.count != Some(0)
 }
 
-fn alerted(Alert(text): &Alert, title: Option<String>, recipes: &Recipes) -> Result<First, ExtractError> {
+fn alerted(
+    Alert(text): &Alert,
+    title: Option<String>,
+    recipes: &Recipes,
+) -> Result<First, ExtractError> {
     if says(text, "list_unviewable", recipes) {
         Ok(First::Unviewable)
     } else if says(text, "list_not_found", recipes) {
         Err(refused(Kind::NotFound, NO_SUCH_LIST, title))
     } else if says(text, "list_hiccup", recipes) {
         let reason = "it reported an unknown error".to_owned();
-        Err(ExtractError::OriginFailed { site: Site::YouTube, page: requests::LIST, reason })
+        Err(ExtractError::OriginFailed {
+            site: Site::YouTube,
+            page: requests::LIST,
+            reason,
+        })
     } else if says(text, "private", recipes) {
-        Err(refused(Kind::Private, "this list is private; make it public or unlisted", title))
+        Err(refused(
+            Kind::Private,
+            "this list is private; make it public or unlisted",
+            title,
+        ))
     } else {
         let said = Some(text.trim()).filter(|text| !text.is_empty());
-        Err(refused(Kind::Unavailable, said.unwrap_or("this list cannot be opened"), title))
+        Err(refused(
+            Kind::Unavailable,
+            said.unwrap_or("this list cannot be opened"),
+            title,
+        ))
     }
 }
 
 fn says(text: &str, row: &str, recipes: &Recipes) -> bool {
     let text = text.replace('’', "'").to_lowercase();
-    recipes.youtube.reasons.get(row).is_some_and(|parts| parts.iter().any(|part| text.contains(part.as_str())))
+    recipes
+        .youtube
+        .reasons
+        .get(row)
+        .is_some_and(|parts| parts.iter().any(|part| text.contains(part.as_str())))
 }
 
 /// One page; asked for once more when it is no page at all, or reports a hiccup. `None` for HTTP 400 and 404.
@@ -133,7 +208,12 @@ async fn viewed(
         return Ok(None);
     }
     match read(&page, origin, recipes) {
-        Ok(page) if page.alert.as_ref().is_none_or(|alert| !says(&alert.0, "list_hiccup", recipes)) => {
+        Ok(page)
+            if page
+                .alert
+                .as_ref()
+                .is_none_or(|alert| !says(&alert.0, "list_hiccup", recipes)) =>
+        {
             return Ok(Some(page));
         }
         Ok(_) | Err(ExtractError::PageChanged { .. }) => {}
@@ -148,7 +228,10 @@ async fn viewed(
 
 async fn send(request: PageRequest, origin: &impl Origin) -> Result<Page, ExtractError> {
     let name = request.page;
-    origin.send(request).await.map_err(|error| error.at(Site::YouTube, name))
+    origin
+        .send(request)
+        .await
+        .map_err(|error| error.at(Site::YouTube, name))
 }
 
 fn read(page: &Page, origin: &impl Origin, recipes: &Recipes) -> Result<ListPage, ExtractError> {
@@ -180,19 +263,32 @@ impl Reading {
     /// Follows the tokens, behind `before` songs. The end is the missing token, never a short page. A page that cannot be
     /// had costs no song that was read before: its token stays the one to go on with. It is an error only where nothing
     /// was read.
-    async fn read_on(&mut self, before: usize, origin: &impl Origin, recipes: &Recipes) -> Result<(), ExtractError> {
+    async fn read_on(
+        &mut self,
+        before: usize,
+        origin: &impl Origin,
+        recipes: &Recipes,
+    ) -> Result<(), ExtractError> {
         let limit = recipes.youtube.list_songs;
         // A page and its token are two hashes.
-        let most_seen = limit.div_ceil(PAGE_SONGS).saturating_mul(4).saturating_add(10);
+        let most_seen = limit
+            .div_ceil(PAGE_SONGS)
+            .saturating_mul(4)
+            .saturating_add(10);
         while let Some(token) = &self.token {
             let next = hash(token);
-            if before + self.items.len() >= limit || self.seen.len() >= most_seen || self.seen.contains(&next) {
+            if before + self.items.len() >= limit
+                || self.seen.len() >= most_seen
+                || self.seen.contains(&next)
+            {
                 self.cut = Cut::Yes;
                 return Ok(());
             }
             let page = match self.next_page(token, origin, recipes).await {
                 Ok(page) => page,
-                Err(error) if self.items.is_empty() && !matches!(error, ExtractError::Timeout { .. }) => {
+                Err(error)
+                    if self.items.is_empty() && !matches!(error, ExtractError::Timeout { .. }) =>
+                {
                     return Err(error);
                 }
                 Err(_) => {
@@ -200,9 +296,9 @@ impl Reading {
                     return Ok(());
                 }
             };
-            let Some(page) =
-                page.filter(|page| page.items.is_empty() || !self.seen.contains(&hash(&places(&page.items))))
-            else {
+            let Some(page) = page.filter(|page| {
+                page.items.is_empty() || !self.seen.contains(&hash(&places(&page.items)))
+            }) else {
                 self.cut = Cut::Yes;
                 return Ok(());
             };
@@ -223,11 +319,24 @@ impl Reading {
         recipes: &Recipes,
     ) -> Result<Option<ListPage>, ExtractError> {
         if origin.time_left().is_some_and(|left| left.is_zero()) {
-            return Err(ExtractError::Timeout { site: Site::YouTube, page: requests::LIST });
+            return Err(ExtractError::Timeout {
+                site: Site::YouTube,
+                page: requests::LIST,
+            });
         }
-        let page = viewed(requests::list_next(&recipes.youtube, token), origin, recipes).await?;
-        match page.as_ref().and_then(|page| page.alert.as_ref().filter(|_| page.items.is_empty())) {
-            Some(alert) if says(&alert.0, "list_hiccup", recipes) => alerted(alert, None, recipes).map(|_| None),
+        let page = viewed(
+            requests::list_next(&recipes.youtube, token),
+            origin,
+            recipes,
+        )
+        .await?;
+        match page
+            .as_ref()
+            .and_then(|page| page.alert.as_ref().filter(|_| page.items.is_empty()))
+        {
+            Some(alert) if says(&alert.0, "list_hiccup", recipes) => {
+                alerted(alert, None, recipes).map(|_| None)
+            }
             _ => Ok(page),
         }
     }
@@ -235,7 +344,12 @@ impl Reading {
     /// Where it goes on, if only the next page is missing.
     fn rest(&mut self, count: Option<u32>, is_course: bool) -> Option<Rest> {
         let token = self.token.take().filter(|_| self.cut == Cut::Later)?;
-        Some(Rest::Page { token, count, is_course, seen: std::mem::take(&mut self.seen) })
+        Some(Rest::Page {
+            token,
+            count,
+            is_course,
+            seen: std::mem::take(&mut self.seen),
+        })
     }
 }
 
@@ -250,12 +364,20 @@ fn hash(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn collection(list: &ListId, header: Header, reading: Reading, is_course: bool, recipes: &Recipes) -> Collection {
+fn collection(
+    list: &ListId,
+    header: Header,
+    reading: Reading,
+    is_course: bool,
+    recipes: &Recipes,
+) -> Collection {
     let is_album = list.is_album();
-    let title = header.title.map(|title| match title.strip_prefix("Album - ") {
-        Some(name) if is_album => name.to_owned(),
-        _ => title,
-    });
+    let title = header
+        .title
+        .map(|title| match title.strip_prefix("Album - ") {
+            Some(name) if is_album => name.to_owned(),
+            _ => title,
+        });
     let nothing = Collection {
         id: list.as_str().to_owned(),
         site: Site::YouTube,
@@ -281,7 +403,9 @@ fn longer(
 ) -> Collection {
     let limit = recipes.youtube.list_songs;
     let found = list.entries.len() + reading.items.len();
-    reading.items.truncate(limit.saturating_sub(list.entries.len()));
+    reading
+        .items
+        .truncate(limit.saturating_sub(list.entries.len()));
     let is_album = ListId::parse(&list.id).is_some_and(|id| id.is_album());
     let place = Place {
         album: list.title.clone().filter(|_| is_album),
@@ -293,7 +417,13 @@ fn longer(
     list.truncated = found > limit || reading.cut != Cut::No || total > as_number(found);
     list.rest = reading.rest(count, is_course).map(Box::new);
     let last = list.entries.last().map_or(0, number);
-    list.entries.extend(entries(std::mem::take(&mut reading.items), last, total, &place, recipes));
+    list.entries.extend(entries(
+        std::mem::take(&mut reading.items),
+        last,
+        total,
+        &place,
+        recipes,
+    ));
     let total = total.max(list.entries.last().map_or(0, number));
     for entry in &mut list.entries {
         if let Entry::Track(track) = entry {
@@ -321,7 +451,13 @@ struct Place {
 }
 
 /// Items as entries, behind place `last`.
-fn entries(items: Vec<Item>, mut last: u32, total: u32, place: &Place, recipes: &Recipes) -> Vec<Entry> {
+fn entries(
+    items: Vec<Item>,
+    mut last: u32,
+    total: u32,
+    place: &Place,
+    recipes: &Recipes,
+) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(items.len());
     for item in items {
         last = item.place.filter(|place| *place > last).unwrap_or(last + 1);
@@ -339,14 +475,26 @@ fn entry(item: Item, number: u32, total: u32, place: &Place, recipes: &Recipes) 
         },
     };
     let error = refused(kind, reason(kind), item.title.clone());
-    Entry::Unavailable(Unavailable { title: item.title, number, error })
+    Entry::Unavailable(Unavailable {
+        title: item.title,
+        number,
+        error,
+    })
 }
 
 fn track(item: &Item, number: u32, total: u32, place: &Place, recipes: &Recipes) -> Option<Track> {
     let video = item.video?;
-    let mut track = bare_track(video, item.title.clone().unwrap_or_else(|| video.to_string()))?;
-    let byline = item.byline.as_ref().filter(|byline| byline.linked || !place.is_course);
-    track.artist = byline.and_then(|byline| artist(&byline.name)).or_else(|| place.owner.clone());
+    let mut track = bare_track(
+        video,
+        item.title.clone().unwrap_or_else(|| video.to_string()),
+    )?;
+    let byline = item
+        .byline
+        .as_ref()
+        .filter(|byline| byline.linked || !place.is_course);
+    track.artist = byline
+        .and_then(|byline| artist(&byline.name))
+        .or_else(|| place.owner.clone());
     track.album = place.album.clone();
     track.album_artist = place.album_artist.clone();
     track.number = Some(number);
@@ -397,7 +545,9 @@ pub(super) async fn mix(
     };
     let Some(mut mix) = mix.filter(|mix| !mix.items.is_empty()) else {
         return match seed {
-            Some(seed) => video::resolve(seed, origin, recipes).await.map(|track| Resolved::Track(Box::new(track))),
+            Some(seed) => video::resolve(seed, origin, recipes)
+                .await
+                .map(|track| Resolved::Track(Box::new(track))),
             None => Err(refused(Kind::NotFound, "there is no such mix", None)),
         };
     };
@@ -407,7 +557,13 @@ pub(super) async fn mix(
         mix.items[..=first].rotate_right(1);
     }
     let missing = seed.filter(|_| first.is_none());
-    mix.items.truncate(recipes.youtube.mix_songs.saturating_sub(missing.iter().len()).max(1));
+    mix.items.truncate(
+        recipes
+            .youtube
+            .mix_songs
+            .saturating_sub(missing.iter().len())
+            .max(1),
+    );
     let count = as_number(mix.items.len() + missing.iter().len());
     let mut entries = entries(mix.items, 0, count, &Place::default(), recipes);
     if let Some(seed) = missing {
@@ -418,7 +574,11 @@ pub(super) async fn mix(
     Ok(Resolved::Collection(Collection {
         id: list.as_str().to_owned(),
         site: Site::YouTube,
-        link: YouTubeLink::Mix { list: list.clone(), seed }.canonical(),
+        link: YouTubeLink::Mix {
+            list: list.clone(),
+            seed,
+        }
+        .canonical(),
         title: mix.title,
         artist: None,
         cover_url: first_cover(&entries),
@@ -436,7 +596,11 @@ async fn entry_of(video: VideoId, total: u32, origin: &impl Origin, recipes: &Re
             (track.number, track.total) = (Some(1), Some(total));
             Entry::Track(Box::new(track))
         }
-        Err(error) => Entry::Unavailable(Unavailable { title: error.title().map(str::to_owned), number: 1, error }),
+        Err(error) => Entry::Unavailable(Unavailable {
+            title: error.title().map(str::to_owned),
+            number: 1,
+            error,
+        }),
     }
 }
 
@@ -448,13 +612,21 @@ fn one_place_further(entry: &mut Entry) {
 }
 
 /// An album of YouTube Music: its page names the list that holds its songs.
-pub(super) async fn album(id: &str, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+pub(super) async fn album(
+    id: &str,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Resolved, ExtractError> {
     let request = requests::album(&recipes.youtube, id);
     let read = |page: &Page| match page.status {
         200 => parse::album_list(page)
             .and_then(|list| ListId::parse(&list))
             .ok_or_else(|| page_changed(requests::ALBUM, "urlCanonical")),
-        400 | 404 => Err(refused(Kind::NotFound, "there is no such album; it was deleted or never existed", None)),
+        400 | 404 => Err(refused(
+            Kind::NotFound,
+            "there is no such album; it was deleted or never existed",
+            None,
+        )),
         _ => Err(by_status(page, requests::ALBUM, origin, recipes)),
     };
     let list = match read(&send(request.clone(), origin).await?) {

@@ -36,17 +36,23 @@ use crate::track::{Collection, Resolved, Site, Track};
 /// [`Track::withheld`] set.
 /// # Errors
 /// See [`ExtractError`].
-pub async fn resolve(at: &YouTubeLink, origin: &impl Origin, recipes: &Recipes) -> Result<Resolved, ExtractError> {
+pub async fn resolve(
+    at: &YouTubeLink,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Resolved, ExtractError> {
     match at {
-        YouTubeLink::Video { id, .. } => {
-            video::resolve(*id, origin, recipes).await.map(|track| Resolved::Track(Box::new(track)))
-        }
+        YouTubeLink::Video { id, .. } => video::resolve(*id, origin, recipes)
+            .await
+            .map(|track| Resolved::Track(Box::new(track))),
         YouTubeLink::List(list) => list::resolve(list, origin, recipes).await,
         YouTubeLink::Mix { list, seed } => list::mix(list, *seed, origin, recipes).await,
         YouTubeLink::MusicAlbum(id) => list::album(id, origin, recipes).await,
-        YouTubeLink::PrivateList(_) => {
-            Err(refused(Kind::Private, "this list is private; make it public or unlisted, or paste its songs", None))
-        }
+        YouTubeLink::PrivateList(_) => Err(refused(
+            Kind::Private,
+            "this list is private; make it public or unlisted, or paste its songs",
+            None,
+        )),
         YouTubeLink::Channel(_) => Err(ExtractError::UnsupportedLink {
             reason: "YouTube: this is a channel; paste the link of a song or a playlist".to_owned(),
         }),
@@ -68,9 +74,14 @@ pub async fn resume(
 /// a stream with picture and sound in one ([`Stream::muxed`](crate::Stream::muxed)).
 /// # Errors
 /// [`ExtractError::Withheld`] where that has none; else see [`ExtractError`].
-pub async fn refresh(video: &str, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
-    let id = VideoId::parse(video)
-        .ok_or_else(|| ExtractError::UnsupportedLink { reason: "YouTube: this video id cannot be right".to_owned() })?;
+pub async fn refresh(
+    video: &str,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Track, ExtractError> {
+    let id = VideoId::parse(video).ok_or_else(|| ExtractError::UnsupportedLink {
+        reason: "YouTube: this video id cannot be right".to_owned(),
+    })?;
     video::refresh(id, origin, recipes).await
 }
 
@@ -84,7 +95,12 @@ pub fn file_of(url: &str) -> Option<String> {
 /// The audio of this client ([`Stream::client`](crate::Stream::client)) ends at a wall: it is passed over for an hour.
 /// Whether another one is left to ask as.
 pub fn walled(client: &str, origin: &impl Origin, recipes: &Recipes) -> bool {
-    match recipes.youtube.identities.iter().find(|identity| identity.name == client) {
+    match recipes
+        .youtube
+        .identities
+        .iter()
+        .find(|identity| identity.name == client)
+    {
         Some(identity) => {
             identity::switch_off(identity, origin);
             identity::is_one_left(origin, recipes)
@@ -107,28 +123,57 @@ pub fn estimated_size(duration: Option<Duration>, recipes: &Recipes) -> Option<u
 }
 
 fn refused(kind: Kind, reason: &str, title: Option<String>) -> ExtractError {
-    ExtractError::Refused { site: Site::YouTube, kind, reason: reason.to_owned(), title }
+    ExtractError::Refused {
+        site: Site::YouTube,
+        kind,
+        reason: reason.to_owned(),
+        title,
+    }
 }
 
 fn page_changed(page: &'static str, field: &'static str) -> ExtractError {
-    ExtractError::PageChanged { site: Site::YouTube, page, field }
+    ExtractError::PageChanged {
+        site: Site::YouTube,
+        page,
+        field,
+    }
 }
 
 /// What HTTP 403 and 429 say about this address.
 fn limited(page: &Page, origin: &impl Origin, recipes: &Recipes) -> ExtractError {
-    let wait = page.retry_after(origin.now_unix()).unwrap_or_else(|| Times::seconds(recipes.youtube.limited_wait));
-    ExtractError::RateLimited { site: Site::YouTube, retry_after: Some(wait) }
+    let wait = page
+        .retry_after(origin.now_unix())
+        .unwrap_or_else(|| Times::seconds(recipes.youtube.limited_wait));
+    ExtractError::RateLimited {
+        site: Site::YouTube,
+        retry_after: Some(wait),
+    }
 }
 
 /// The error of a status that no flow treats in a way of its own.
-fn by_status(page: &Page, name: &'static str, origin: &impl Origin, recipes: &Recipes) -> ExtractError {
+fn by_status(
+    page: &Page,
+    name: &'static str,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> ExtractError {
     match page.status {
         403 | 429 => limited(page, origin, recipes),
-        401 => ExtractError::OriginRefused { site: Site::YouTube, page: name, status: page.status },
-        404 => refused(Kind::NotFound, "there is no such page; it was deleted or never existed", None),
-        500.. => {
-            ExtractError::OriginFailed { site: Site::YouTube, page: name, reason: format!("HTTP {}", page.status) }
-        }
+        401 => ExtractError::OriginRefused {
+            site: Site::YouTube,
+            page: name,
+            status: page.status,
+        },
+        404 => refused(
+            Kind::NotFound,
+            "there is no such page; it was deleted or never existed",
+            None,
+        ),
+        500.. => ExtractError::OriginFailed {
+            site: Site::YouTube,
+            page: name,
+            reason: format!("HTTP {}", page.status),
+        },
         _ => page_changed(name, "HTTP status"),
     }
 }

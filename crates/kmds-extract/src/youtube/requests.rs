@@ -43,7 +43,10 @@ const HEADERS: [&str; 9] = [
 
 /// The name as it is sent, if an identity may carry it.
 pub(crate) fn known_header(name: &str) -> Option<&'static str> {
-    HEADERS.iter().copied().find(|known| known.eq_ignore_ascii_case(name))
+    HEADERS
+        .iter()
+        .copied()
+        .find(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// `POST …/player` as one identity (2.3). `t` and `cpn` are random.
@@ -63,7 +66,10 @@ pub(super) fn player(
     for (key, value) in &identity.body {
         body.insert(key.clone(), from_toml(value));
     }
-    let url = format!("https://{}/youtubei/v1/player?prettyPrint=false&t={t}&id={video}", identity.host);
+    let url = format!(
+        "https://{}/youtubei/v1/player?prettyPrint=false&t={t}&id={video}",
+        identity.host
+    );
     as_identity(recipe, identity, visitor, PLAYER, url, &Value::Object(body))
 }
 
@@ -76,8 +82,16 @@ pub(super) fn scripted_player(
     signature_timestamp: u32,
 ) -> PageRequest {
     let mut identity = recipe.script.identity.clone();
-    let path = ["playbackContext", "contentPlaybackContext", "signatureTimestamp"];
-    set(&mut identity.body, &path, toml::Value::Integer(signature_timestamp.into()));
+    let path = [
+        "playbackContext",
+        "contentPlaybackContext",
+        "signatureTimestamp",
+    ];
+    set(
+        &mut identity.body,
+        &path,
+        toml::Value::Integer(signature_timestamp.into()),
+    );
     player(recipe, &identity, visitor, video, nonces)
 }
 
@@ -89,7 +103,9 @@ fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
             table.insert((*name).to_owned(), value);
         }
         [name, rest @ ..] => {
-            let inner = table.entry(*name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner = table
+                .entry(*name)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let toml::Value::Table(inner) = inner {
                 set(inner, rest, value);
             }
@@ -103,14 +119,24 @@ pub(super) fn script_page(recipe: &YouTubeRecipe) -> PageRequest {
 }
 
 pub(super) fn script_text(recipe: &YouTubeRecipe, player: &str) -> PageRequest {
-    script_get(recipe, recipe.script.url.replace("{id}", player), recipe.script.most_bytes)
+    script_get(
+        recipe,
+        recipe.script.url.replace("{id}", player),
+        recipe.script.most_bytes,
+    )
 }
 
 /// Asked once: the other clients and the other engine are there too.
 fn script_get(recipe: &YouTubeRecipe, url: String, max_bytes: usize) -> PageRequest {
     let headers = common_headers(recipe, &recipe.script.identity.user_agent).split_off(1);
     let request = PageRequest::get(Site::YouTube, SCRIPT, url);
-    PageRequest { headers, max_bytes, insist: false, redirects: Redirects::Show, ..request }
+    PageRequest {
+        headers,
+        max_bytes,
+        insist: false,
+        redirects: Redirects::Show,
+        ..request
+    }
 }
 
 /// The call whose answer still has itag 18 with a URL (2.7, made for kids).
@@ -136,9 +162,20 @@ pub(super) fn reel(
 /// A fresh visitor id for an identity.
 pub(super) fn visitor_id(recipe: &YouTubeRecipe, identity: &Identity) -> PageRequest {
     let body = json!({"context": context(recipe, identity, None)});
-    let request = as_identity(recipe, identity, None, VISITOR, format!("{API}/visitor_id?prettyPrint=false"), &body);
+    let request = as_identity(
+        recipe,
+        identity,
+        None,
+        VISITOR,
+        format!("{API}/visitor_id?prettyPrint=false"),
+        &body,
+    );
     // The player call works without: the tries and the time are that call's (three tries, and what is left of the client's patience).
-    PageRequest { insist: false, ..request }.before(&identity.host)
+    PageRequest {
+        insist: false,
+        ..request
+    }
+    .before(&identity.host)
 }
 
 /// Header parts and the first 100 items of a list in one answer (4.1, form 2).
@@ -148,18 +185,33 @@ pub(super) fn list_start(recipe: &YouTubeRecipe, list: &ListId) -> PageRequest {
 
 /// The next 100.
 pub(super) fn list_next(recipe: &YouTubeRecipe, token: &str) -> PageRequest {
-    browse(recipe, LIST, "", &json!({"context": web_context(recipe), "continuation": token}))
+    browse(
+        recipe,
+        LIST,
+        "",
+        &json!({"context": web_context(recipe), "continuation": token}),
+    )
 }
 
 /// The header alone, where errors come out (4.1, form 1).
 pub(super) fn list_header(recipe: &YouTubeRecipe, list: &ListId) -> PageRequest {
     let body = json!({"context": web_context(recipe), "browseId": format!("VL{list}"), "params": SHOW_UNAVAILABLE});
-    browse(recipe, LIST, "$fields=sidebar,header,microformat,alerts&", &body)
+    browse(
+        recipe,
+        LIST,
+        "$fields=sidebar,header,microformat,alerts&",
+        &body,
+    )
 }
 
 /// Header and first page in `contents` (4.1, form 3).
 pub(super) fn list_plain(recipe: &YouTubeRecipe, list: &ListId) -> PageRequest {
-    browse(recipe, LIST, "", &json!({"context": web_context(recipe), "browseId": format!("VL{list}")}))
+    browse(
+        recipe,
+        LIST,
+        "",
+        &json!({"context": web_context(recipe), "browseId": format!("VL{list}")}),
+    )
 }
 
 /// The first page of a mix (4.5).
@@ -186,8 +238,14 @@ pub(super) fn album(recipe: &YouTubeRecipe, id: &str) -> PageRequest {
 
 /// Videos for words.
 pub(super) fn search(recipe: &YouTubeRecipe, words: &str) -> PageRequest {
-    let body = json!({"context": web_context(recipe), "query": words, "params": recipe.search_params});
-    as_web(recipe, SEARCH, format!("{API}/search?prettyPrint=false"), &body)
+    let body =
+        json!({"context": web_context(recipe), "query": words, "params": recipe.search_params});
+    as_web(
+        recipe,
+        SEARCH,
+        format!("{API}/search?prettyPrint=false"),
+        &body,
+    )
 }
 
 /// Songs of YouTube Music for words: its own host knows albums and lengths.
@@ -196,8 +254,13 @@ pub(super) fn search_music(recipe: &YouTubeRecipe, words: &str) -> PageRequest {
         "hl": recipe.language, "gl": recipe.country, "clientName": "WEB_REMIX", "clientVersion": recipe.music_version,
         "platform": "DESKTOP", "utcOffsetMinutes": 0,
     });
-    let body = json!({"context": around(client), "query": words, "params": recipe.music_search_params});
-    let mut request = post(SEARCH, format!("{MUSIC}/youtubei/v1/search?prettyPrint=false"), &body);
+    let body =
+        json!({"context": around(client), "query": words, "params": recipe.music_search_params});
+    let mut request = post(
+        SEARCH,
+        format!("{MUSIC}/youtubei/v1/search?prettyPrint=false"),
+        &body,
+    );
     request.headers = web_headers(recipe, "67", &recipe.music_version);
     for (name, value) in &mut request.headers {
         if matches!(*name, "Origin" | "Referer") {
@@ -208,7 +271,12 @@ pub(super) fn search_music(recipe: &YouTubeRecipe, words: &str) -> PageRequest {
 }
 
 fn browse(recipe: &YouTubeRecipe, page: &'static str, query: &str, body: &Value) -> PageRequest {
-    as_web(recipe, page, format!("{API}/browse?{query}prettyPrint=false"), body)
+    as_web(
+        recipe,
+        page,
+        format!("{API}/browse?{query}prettyPrint=false"),
+        body,
+    )
 }
 
 fn as_web(recipe: &YouTubeRecipe, page: &'static str, url: String, body: &Value) -> PageRequest {
@@ -256,14 +324,20 @@ fn common_headers(recipe: &YouTubeRecipe, user_agent: &str) -> Vec<(&'static str
     let base = recipe.language.split('-').next().unwrap_or("en");
     vec![
         ("Content-Type", "application/json".to_owned()),
-        ("Accept-Language", format!("{}, {base};q=0.9", recipe.language)),
+        (
+            "Accept-Language",
+            format!("{}, {base};q=0.9", recipe.language),
+        ),
         ("User-Agent", user_agent.to_owned()),
     ]
 }
 
 fn context(recipe: &YouTubeRecipe, identity: &Identity, visitor: Option<&str>) -> Value {
-    let mut client: Map<String, Value> =
-        identity.client.iter().map(|(key, value)| (key.clone(), from_toml(value))).collect();
+    let mut client: Map<String, Value> = identity
+        .client
+        .iter()
+        .map(|(key, value)| (key.clone(), from_toml(value)))
+        .collect();
     client.insert("hl".to_owned(), recipe.language.as_str().into());
     client.insert("gl".to_owned(), recipe.country.as_str().into());
     if let Some(visitor) = visitor {
@@ -294,7 +368,10 @@ fn from_toml(value: &toml::Value) -> Value {
 /// A call that answers JSON never leads elsewhere: a redirect is an interstitial, and not followed.
 fn post(page: &'static str, url: String, body: &Value) -> PageRequest {
     let request = PageRequest::post(Site::YouTube, page, url, body.to_string().into_bytes());
-    PageRequest { redirects: Redirects::Show, ..request }
+    PageRequest {
+        redirects: Redirects::Show,
+        ..request
+    }
 }
 
 /// The token of a list's first page, which the site would hand out with the header (4.1): protobuf field 80226972
@@ -340,7 +417,10 @@ mod tests {
                 "4qmFsgJNEhxWTFVVTU9RdUxYbEZOQWVESk1TbXV6SFU1YXh3GhBDQURDQmdJSUFBJTNEJTNEmgIaVVVNT1F1TFhsRk5BZURKTVNtdXpIVTVheHc%3D",
             ),
         ] {
-            assert_eq!(first_continuation(&ListId::parse(list).expect("an id")), token);
+            assert_eq!(
+                first_continuation(&ListId::parse(list).expect("an id")),
+                token
+            );
         }
     }
 
@@ -368,20 +448,44 @@ mod tests {
                 "request": {"internalExperimentFlags": [], "useSsl": true}, "user": {"lockedSafetyMode": false}},
                 "videoId": "M4gD1WSo5mA", "cpn": "cpncpncpncpncpnc", "contentCheckOk": true, "racyCheckOk": true})
         );
-        let header = |name| request.headers.iter().find(|(have, _)| *have == name).map(|(_, value)| value.as_str());
+        let header = |name| {
+            request
+                .headers
+                .iter()
+                .find(|(have, _)| *have == name)
+                .map(|(_, value)| value.as_str())
+        };
         assert_eq!(header("X-Goog-Api-Format-Version"), Some("2"));
         assert_eq!(header("Accept-Language"), Some("en-GB, en;q=0.9"));
-        assert!(header("User-Agent").is_some_and(|agent| agent.starts_with("com.google.visionos.youtube/1.02(")));
+        assert!(
+            header("User-Agent")
+                .is_some_and(|agent| agent.starts_with("com.google.visionos.youtube/1.02("))
+        );
         assert_eq!(header("Cookie"), None);
     }
 
     #[test]
     fn an_identity_that_sends_its_visitor_as_a_header_sends_it_only_when_there_is_one() {
         let recipe = crate::Recipes::built_in().youtube;
-        let identity = recipe.identities.iter().find(|identity| identity.name == "visionos-b").expect("identity b");
-        let named = |request: PageRequest| request.headers.iter().any(|(name, _)| *name == "X-Goog-Visitor-Id");
+        let identity = recipe
+            .identities
+            .iter()
+            .find(|identity| identity.name == "visionos-b")
+            .expect("identity b");
+        let named = |request: PageRequest| {
+            request
+                .headers
+                .iter()
+                .any(|(name, _)| *name == "X-Goog-Visitor-Id")
+        };
         let video = VideoId::parse("M4gD1WSo5mA").expect("an id");
-        assert!(named(player(&recipe, identity, Some("v"), video, ("t", "c"))));
+        assert!(named(player(
+            &recipe,
+            identity,
+            Some("v"),
+            video,
+            ("t", "c")
+        )));
         assert!(!named(visitor_id(&recipe, identity)));
     }
 }

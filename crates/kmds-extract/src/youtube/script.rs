@@ -56,11 +56,17 @@ fn is_off(origin: &impl Origin, recipes: &Recipes) -> bool {
 }
 
 fn is_fresh(key: &str, seconds: f64, origin: &impl Origin) -> bool {
-    origin.recall(key).is_some_and(|mark| (origin.now_unix().saturating_sub(mark.stored_unix) as f64) < seconds)
+    origin
+        .recall(key)
+        .is_some_and(|mark| (origin.now_unix().saturating_sub(mark.stored_unix) as f64) < seconds)
 }
 
 /// The track with its streams, if this client gets some.
-pub(super) async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Option<Box<Track>> {
+pub(super) async fn ask(
+    video: VideoId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Option<Box<Track>> {
     if is_off(origin, recipes) {
         return None;
     }
@@ -70,9 +76,17 @@ pub(super) async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes)
         origin.remember(OFF, "no script");
         return None;
     };
-    let visitor = identity::visitor(identity, None, origin, recipes).await.ok()?;
+    let visitor = identity::visitor(identity, None, origin, recipes)
+        .await
+        .ok()?;
     let (t, cpn) = identity::nonces(origin);
-    let request = requests::scripted_player(recipe, visitor.as_deref(), video, (&t, &cpn), today.signature_timestamp);
+    let request = requests::scripted_player(
+        recipe,
+        visitor.as_deref(),
+        video,
+        (&t, &cpn),
+        today.signature_timestamp,
+    );
     let page = origin.send(request).await.ok()?;
     if page.status == 400 {
         identity::switch_off(identity, origin);
@@ -85,7 +99,13 @@ pub(super) async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes)
     if reading.verdict != Verdict::Playable {
         return None;
     }
-    identity::keep_newest(identity, visitor.as_deref(), reading.visitor.as_deref(), origin, recipes);
+    identity::keep_newest(
+        identity,
+        visitor.as_deref(),
+        reading.visitor.as_deref(),
+        origin,
+        recipes,
+    );
     reading.into_track().map(Box::new)
 }
 
@@ -101,12 +121,20 @@ async fn today(origin: &impl Origin, recipes: &Recipes) -> Option<Player> {
     if is_off(origin, recipes) {
         return None;
     }
-    let page = origin.send(requests::script_page(&recipes.youtube)).await.ok()?;
-    let id = (page.status == 200).then(|| player_id(&page.text())).flatten()?;
+    let page = origin
+        .send(requests::script_page(&recipes.youtube))
+        .await
+        .ok()?;
+    let id = (page.status == 200)
+        .then(|| player_id(&page.text()))
+        .flatten()?;
     let signature_timestamp = match origin.script(&id).await {
         Some(kept) => kept,
         None => {
-            let page = origin.send(requests::script_text(&recipes.youtube, &id)).await.ok()?;
+            let page = origin
+                .send(requests::script_text(&recipes.youtube, &id))
+                .await
+                .ok()?;
             if page.status != 200 {
                 return None;
             }
@@ -114,7 +142,10 @@ async fn today(origin: &impl Origin, recipes: &Recipes) -> Option<Player> {
         }
     };
     origin.remember(TODAY, &format!("{id} {signature_timestamp}"));
-    Some(Player { id, signature_timestamp })
+    Some(Player {
+        id,
+        signature_timestamp,
+    })
 }
 
 async fn known(origin: &impl Origin, recipes: &Recipes) -> Option<Player> {
@@ -125,20 +156,28 @@ async fn known(origin: &impl Origin, recipes: &Recipes) -> Option<Player> {
     let (id, timestamp) = value.split_once(' ')?;
     let signature_timestamp = timestamp.parse().ok()?;
     // The state folder may have been tidied since.
-    (is_player_id(id) && origin.script(id).await == Some(signature_timestamp))
-        .then(|| Player { id: id.to_owned(), signature_timestamp })
+    (is_player_id(id) && origin.script(id).await == Some(signature_timestamp)).then(|| Player {
+        id: id.to_owned(),
+        signature_timestamp,
+    })
 }
 
 /// `player/c9168c90/`, its slashes escaped or not.
 fn player_id(page: &str) -> Option<String> {
     page.match_indices("player").find_map(|(at, word)| {
-        let id = page[at + word.len()..].trim_start_matches('\\').strip_prefix('/')?.get(..8)?;
+        let id = page[at + word.len()..]
+            .trim_start_matches('\\')
+            .strip_prefix('/')?
+            .get(..8)?;
         is_player_id(id).then(|| id.to_owned())
     })
 }
 
 fn is_player_id(id: &str) -> bool {
-    id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    id.len() == 8
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// What one format asks for, and the URL that waits for it.
@@ -153,23 +192,43 @@ struct Locked {
 async fn unlock(mut page: Page, player: &Player, origin: &impl Origin) -> Option<Page> {
     let mut answer: Value = serde_json::from_slice(&page.body).ok()?;
     let mut locked: Vec<(&mut Value, Locked)> = Vec::new();
-    if let Some(streaming) = answer.get_mut("streamingData").and_then(Value::as_object_mut) {
-        for (name, formats) in
-            streaming.iter_mut().filter(|(name, _)| matches!(name.as_str(), "formats" | "adaptiveFormats"))
+    if let Some(streaming) = answer
+        .get_mut("streamingData")
+        .and_then(Value::as_object_mut)
+    {
+        for (name, formats) in streaming
+            .iter_mut()
+            .filter(|(name, _)| matches!(name.as_str(), "formats" | "adaptiveFormats"))
         {
             let muxed = name == "formats";
-            let Some(formats) = formats.as_array_mut() else { continue };
+            let Some(formats) = formats.as_array_mut() else {
+                continue;
+            };
             formats.retain(|format| is_wanted(format, muxed));
             formats.truncate(MOST_FORMATS);
-            locked.extend(formats.iter_mut().filter_map(|format| Locked::of(format).map(|locked| (format, locked))));
+            locked.extend(
+                formats
+                    .iter_mut()
+                    .filter_map(|format| Locked::of(format).map(|locked| (format, locked))),
+            );
         }
     }
     let challenges = Challenges {
-        n: locked.iter().filter_map(|(_, locked)| locked.n.clone()).collect(),
-        sig: locked.iter().filter_map(|(_, locked)| locked.signature.as_ref().map(|(_, s)| s.clone())).collect(),
+        n: locked
+            .iter()
+            .filter_map(|(_, locked)| locked.n.clone())
+            .collect(),
+        sig: locked
+            .iter()
+            .filter_map(|(_, locked)| locked.signature.as_ref().map(|(_, s)| s.clone()))
+            .collect(),
     };
     let counts = (challenges.n.len(), challenges.sig.len());
-    let solved = if counts == (0, 0) { Solved::default() } else { origin.solve(&player.id, challenges).await.ok()? };
+    let solved = if counts == (0, 0) {
+        Solved::default()
+    } else {
+        origin.solve(&player.id, challenges).await.ok()?
+    };
     if counts != (solved.n.len(), solved.sig.len()) {
         return None;
     }
@@ -192,12 +251,16 @@ fn is_wanted(format: &Value, muxed: bool) -> bool {
     if muxed {
         return format["itag"].as_u64() == Some(itag::MUXED.into());
     }
-    format["mimeType"].as_str().is_some_and(|mime| mime.starts_with("audio/"))
+    format["mimeType"]
+        .as_str()
+        .is_some_and(|mime| mime.starts_with("audio/"))
 }
 
 impl Locked {
     fn of(format: &Value) -> Option<Self> {
-        let cipher = format["signatureCipher"].as_str().or(format["cipher"].as_str());
+        let cipher = format["signatureCipher"]
+            .as_str()
+            .or(format["cipher"].as_str());
         let (url, signature) = match (format["url"].as_str(), cipher) {
             (Some(url), _) => (url.to_owned(), None),
             (None, Some(cipher)) => {
@@ -205,9 +268,12 @@ impl Locked {
                     let mut pairs = url::form_urlencoded::parse(cipher.as_bytes());
                     pairs.find_map(|(name, value)| (name == wanted).then(|| value.into_owned()))
                 };
-                let is_plain =
-                    |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                let name = part("sp").filter(is_plain).unwrap_or_else(|| "signature".to_owned());
+                let is_plain = |name: &String| {
+                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                };
+                let name = part("sp")
+                    .filter(is_plain)
+                    .unwrap_or_else(|| "signature".to_owned());
                 (part("url")?, Some((name, part("s")?)))
             }
             (None, None) => return None,
@@ -257,15 +323,26 @@ mod tests {
     fn the_player_of_today_is_read_from_its_page() {
         let page = r"var scriptUrl = 'https:\/\/www.youtube.com\/s\/player\/c9168c90\/www-widgetapi.vflset\/www-widgetapi.js';";
         assert_eq!(player_id(page).as_deref(), Some("c9168c90"));
-        assert_eq!(player_id("/s/player/0004de42/player_ias.vflset").as_deref(), Some("0004de42"));
-        for page in ["", "player", "player/", "player/C9168C90/", "player/../../x", "player\\/c9168c9é"] {
+        assert_eq!(
+            player_id("/s/player/0004de42/player_ias.vflset").as_deref(),
+            Some("0004de42")
+        );
+        for page in [
+            "",
+            "player",
+            "player/",
+            "player/C9168C90/",
+            "player/../../x",
+            "player\\/c9168c9é",
+        ] {
             assert_eq!(player_id(page), None, "{page}");
         }
     }
 
     #[test]
     fn only_the_challenges_of_a_url_are_touched() {
-        let format = json!({"url": "https://a.googlevideo.com/videoplayback?fn=1&n=abc%2D&sig=x%3D"});
+        let format =
+            json!({"url": "https://a.googlevideo.com/videoplayback?fn=1&n=abc%2D&sig=x%3D"});
         let locked = Locked::of(&format).expect("a URL");
         assert_eq!(locked.n.as_deref(), Some("abc%2D"));
         assert_eq!(
@@ -276,6 +353,9 @@ mod tests {
         let locked = Locked::of(&format).expect("a cipher");
         assert_eq!(locked.signature, Some(("sig".to_owned(), "ab=".to_owned())));
         let opened = locked.opened(Some("p".to_owned()), Some("=ba".to_owned()));
-        assert_eq!(opened, "https://a.googlevideo.com/videoplayback?n=p&lmt=1&sig=%3Dba");
+        assert_eq!(
+            opened,
+            "https://a.googlevideo.com/videoplayback?n=p&lmt=1&sig=%3Dba"
+        );
     }
 }

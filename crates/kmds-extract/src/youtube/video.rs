@@ -14,32 +14,58 @@ use crate::origin::{Origin, Page};
 use crate::recipes::{Identity, Recipes, Times};
 use crate::track::{Site, Track};
 
-pub(super) async fn resolve(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+pub(super) async fn resolve(
+    video: VideoId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Track, ExtractError> {
     match ask(video, origin, recipes).await? {
         Answer::Plays(track) => Ok(*track),
-        Answer::Withheld { reason, title, track: None } => Err(withheld(reason, title)),
-        Answer::Withheld { reason, track: Some(mut track), .. } => {
+        Answer::Withheld {
+            reason,
+            title,
+            track: None,
+        } => Err(withheld(reason, title)),
+        Answer::Withheld {
+            reason,
+            track: Some(mut track),
+            ..
+        } => {
             track.withheld = Some(reason);
             Ok(*track)
         }
     }
 }
 
-pub(super) async fn refresh(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Track, ExtractError> {
+pub(super) async fn refresh(
+    video: VideoId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Track, ExtractError> {
     match ask(video, origin, recipes).await? {
         Answer::Plays(track) => Ok(*track),
-        Answer::Withheld { reason, title, track } => {
+        Answer::Withheld {
+            reason,
+            title,
+            track,
+        } => {
             if let Some(track) = reel(video, track, origin, recipes).await? {
                 return Ok(track);
             }
             let scripted = script::ask(video, origin, recipes).await;
-            scripted.map(|track| *track).ok_or_else(|| withheld(reason, title))
+            scripted
+                .map(|track| *track)
+                .ok_or_else(|| withheld(reason, title))
         }
     }
 }
 
 /// Asks as each client, the one that needs the player script last; first if it has lately worked where the others did not.
-async fn ask(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Answer, ExtractError> {
+async fn ask(
+    video: VideoId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Answer, ExtractError> {
     if script::goes_first(origin, recipes) {
         if let Some(track) = script::ask(video, origin, recipes).await {
             return Ok(Answer::Plays(track));
@@ -71,7 +97,11 @@ enum Answer {
 }
 
 fn withheld(reason: String, title: Option<String>) -> ExtractError {
-    ExtractError::Withheld { site: Site::YouTube, reason, title }
+    ExtractError::Withheld {
+        site: Site::YouTube,
+        reason,
+        title,
+    }
 }
 
 /// What can be done about a bad answer, and the error it stays if nothing helps.
@@ -104,9 +134,15 @@ struct Attempts<'a> {
     suspects: Vec<&'a Identity>,
 }
 
-async fn ask_plain(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> Result<Answer, ExtractError> {
+async fn ask_plain(
+    video: VideoId,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Answer, ExtractError> {
     let mut others: VecDeque<&Identity> = identity::candidates(origin, recipes).into();
-    let first = others.pop_front().ok_or_else(|| page_changed(requests::PLAYER, "client identity"))?;
+    let first = others
+        .pop_front()
+        .ok_or_else(|| page_changed(requests::PLAYER, "client identity"))?;
     let mut at = Attempts {
         identity: first,
         others,
@@ -123,7 +159,8 @@ async fn ask_plain(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> R
             let stale = at.stale_visitor.take();
             identity::visitor(at.identity, stale.as_deref(), origin, recipes).await?
         };
-        let page = identity::player(at.identity, visitor.as_deref(), video, origin, recipes).await?;
+        let page =
+            identity::player(at.identity, visitor.as_deref(), video, origin, recipes).await?;
         let trouble = match judge(&page, video, &at, visitor.as_deref(), origin, recipes) {
             Ok(answer) => return answer,
             Err(trouble) => trouble,
@@ -132,9 +169,12 @@ async fn ask_plain(video: VideoId, origin: &impl Origin, recipes: &Recipes) -> R
             return Err(trouble.error);
         }
         if matches!(page.status, 403 | 429) {
-            let wait =
-                page.retry_after(origin.now_unix()).unwrap_or_else(|| Times::seconds(recipes.youtube.limited_pause));
-            origin.pause(wait.min(Times::seconds(recipes.time.longest_pause))).await;
+            let wait = page
+                .retry_after(origin.now_unix())
+                .unwrap_or_else(|| Times::seconds(recipes.youtube.limited_pause));
+            origin
+                .pause(wait.min(Times::seconds(recipes.time.longest_pause)))
+                .await;
         }
     }
 }
@@ -150,7 +190,8 @@ impl<'a> Attempts<'a> {
             }
             Cure::NewVisitor => false,
             Cure::NewVisitorThenIdentity => {
-                !std::mem::replace(&mut self.changed_for_bot_check, true) && self.next_identity().is_some()
+                !std::mem::replace(&mut self.changed_for_bot_check, true)
+                    && self.next_identity().is_some()
             }
             Cure::NextIdentity => match self.next_identity() {
                 Some(suspect) => {
@@ -188,25 +229,55 @@ fn judge(
         400 => {
             identity::switch_off(at.identity, origin);
             let error = page_changed(requests::PLAYER, "client identity");
-            return Err(Trouble { cure: Cure::NextIdentity, error });
+            return Err(Trouble {
+                cure: Cure::NextIdentity,
+                error,
+            });
         }
-        403 | 429 => return Err(Trouble { cure: Cure::NewVisitor, error: limited(page, origin, recipes) }),
+        403 | 429 => {
+            return Err(Trouble {
+                cure: Cure::NewVisitor,
+                error: limited(page, origin, recipes),
+            });
+        }
         300..400 => {
             let error = by_status(page, requests::PLAYER, origin, recipes);
-            return Err(Trouble { cure: Cure::OnceMore, error });
+            return Err(Trouble {
+                cure: Cure::OnceMore,
+                error,
+            });
         }
         _ => return Ok(Err(by_status(page, requests::PLAYER, origin, recipes))),
     }
-    let reading = player::read(page, video, at.identity, &recipes.youtube, origin.now_unix())
-        .map_err(|field| Trouble { cure: Cure::OnceMore, error: page_changed(requests::PLAYER, field) })?;
+    let reading = player::read(
+        page,
+        video,
+        at.identity,
+        &recipes.youtube,
+        origin.now_unix(),
+    )
+    .map_err(|field| Trouble {
+        cure: Cure::OnceMore,
+        error: page_changed(requests::PLAYER, field),
+    })?;
     if let Some(trouble) = trouble(&reading.verdict, recipes) {
         return Err(trouble);
     }
-    identity::keep_newest(at.identity, visitor, reading.visitor.as_deref(), origin, recipes);
+    identity::keep_newest(
+        at.identity,
+        visitor,
+        reading.visitor.as_deref(),
+        origin,
+        recipes,
+    );
     let title = reading.title.clone();
     Ok(match reading.verdict.clone() {
         Verdict::Final { kind, reason } => Err(refused(kind, &reason, title)),
-        Verdict::ClientRefused { reason } => Ok(Answer::Withheld { reason, title, track: reading.track }),
+        Verdict::ClientRefused { reason } => Ok(Answer::Withheld {
+            reason,
+            title,
+            track: reading.track,
+        }),
         _ => {
             for suspect in &at.suspects {
                 identity::switch_off(suspect, origin);
@@ -227,25 +298,37 @@ fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
         Verdict::Playable | Verdict::Final { .. } | Verdict::ClientRefused { .. } => return None,
         Verdict::BotCheck => Trouble {
             cure: Cure::NewVisitorThenIdentity,
-            error: ExtractError::BotCheck { site, retry_after: wait(recipes.youtube.bot_check_wait) },
+            error: ExtractError::BotCheck {
+                site,
+                retry_after: wait(recipes.youtube.bot_check_wait),
+            },
         },
         Verdict::RateLimited => Trouble {
             cure: Cure::NewVisitor,
-            error: ExtractError::RateLimited { site, retry_after: wait(recipes.youtube.quota_wait) },
+            error: ExtractError::RateLimited {
+                site,
+                retry_after: wait(recipes.youtube.quota_wait),
+            },
         },
-        Verdict::Substituted => {
-            Trouble { cure: Cure::NewVisitor, error: page_changed(requests::PLAYER, "videoDetails.videoId") }
-        }
-        Verdict::SabrOnly => {
-            Trouble { cure: Cure::NextIdentity, error: page_changed(requests::PLAYER, "streamingData.url") }
-        }
+        Verdict::Substituted => Trouble {
+            cure: Cure::NewVisitor,
+            error: page_changed(requests::PLAYER, "videoDetails.videoId"),
+        },
+        Verdict::SabrOnly => Trouble {
+            cure: Cure::NextIdentity,
+            error: page_changed(requests::PLAYER, "streamingData.url"),
+        },
         Verdict::Unknown => {
             let error = page_changed(requests::PLAYER, "playabilityStatus.reason");
-            Trouble { cure: Cure::OnceMoreThenIdentity, error }
+            Trouble {
+                cure: Cure::OnceMoreThenIdentity,
+                error,
+            }
         }
-        Verdict::ClientBroken => {
-            Trouble { cure: Cure::NextIdentity, error: page_changed(requests::PLAYER, "client identity") }
-        }
+        Verdict::ClientBroken => Trouble {
+            cure: Cure::NextIdentity,
+            error: page_changed(requests::PLAYER, "client identity"),
+        },
     })
 }
 
@@ -260,7 +343,12 @@ async fn reel(
     let visitor = identity::visitor(&recipe.reel, None, origin, recipes).await?;
     let (t, cpn) = identity::nonces(origin);
     let page = origin
-        .send(requests::reel(recipe, visitor.as_deref(), video, (&t, &cpn)))
+        .send(requests::reel(
+            recipe,
+            visitor.as_deref(),
+            video,
+            (&t, &cpn),
+        ))
         .await
         .map_err(|error| error.at(Site::YouTube, requests::REEL))?;
     match page.status {
@@ -268,16 +356,27 @@ async fn reel(
         401 | 403 | 429 | 500.. => return Err(by_status(&page, requests::REEL, origin, recipes)),
         _ => return Ok(None),
     }
-    let Ok(reading) = player::read(&page, video, &recipe.reel, recipe, origin.now_unix()) else { return Ok(None) };
+    let Ok(reading) = player::read(&page, video, &recipe.reel, recipe, origin.now_unix()) else {
+        return Ok(None);
+    };
     match reading.verdict {
         Verdict::Playable => {}
         Verdict::BotCheck => {
             let retry_after = Some(Times::seconds(recipe.bot_check_wait));
-            return Err(ExtractError::BotCheck { site: Site::YouTube, retry_after });
+            return Err(ExtractError::BotCheck {
+                site: Site::YouTube,
+                retry_after,
+            });
         }
         _ => return Ok(None),
     }
-    identity::keep_newest(&recipe.reel, visitor.as_deref(), reading.visitor.as_deref(), origin, recipes);
+    identity::keep_newest(
+        &recipe.reel,
+        visitor.as_deref(),
+        reading.visitor.as_deref(),
+        origin,
+        recipes,
+    );
     Ok(reading.into_track().map(|reel| match known {
         Some(mut track) => {
             track.duration = reel.duration.or(track.duration);

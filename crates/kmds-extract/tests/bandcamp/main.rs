@@ -10,14 +10,16 @@ mod refusals;
 use std::time::Duration;
 
 use bandcamp_site::{
-    Answer, EXPIRY_UNIX, NOW_UNIX, Site, album, album_page, challenge, file_url, html, locked, mobile, page, player,
-    redirected, song, track, track_page, with_header,
+    Answer, EXPIRY_UNIX, NOW_UNIX, Site, album, album_page, challenge, file_url, html, locked,
+    mobile, page, player, redirected, song, track, track_page, with_header,
 };
 use kmds_extract::error::{ExtractError, Kind};
 use kmds_extract::link::Link;
 use kmds_extract::origin::OriginError;
 use kmds_extract::stream::{Codec, Container, Delivery};
-use kmds_extract::track::{BandcampSource, Collection, Entry, Lack, Refreshed, Resolved, Source, Track};
+use kmds_extract::track::{
+    BandcampSource, Collection, Entry, Lack, Refreshed, Resolved, Source, Track,
+};
 use kmds_extract::{Recipes, refresh, resolve};
 use serde_json::{Value, json};
 
@@ -27,7 +29,12 @@ const PLAYER_TRACK: &str = "https://bandcamp.com/EmbeddedPlayer/v=2/track=4/size
 const PLAYER_ALBUM: &str = "https://bandcamp.com/EmbeddedPlayer/album=9/";
 
 async fn ask(site: &Site, link: &str) -> Result<Resolved, ExtractError> {
-    resolve(&Link::parse(link).expect("a link"), site, &Recipes::built_in()).await
+    resolve(
+        &Link::parse(link).expect("a link"),
+        site,
+        &Recipes::built_in(),
+    )
+    .await
 }
 
 /// Of a site that answers everything alike.

@@ -34,7 +34,12 @@ impl Site {
 
     /// URLs in the order they were asked for.
     pub fn urls(&self) -> Vec<String> {
-        self.requests.lock().expect("not poisoned").iter().map(|request| request.url.clone()).collect()
+        self.requests
+            .lock()
+            .expect("not poisoned")
+            .iter()
+            .map(|request| request.url.clone())
+            .collect()
     }
 
     pub fn requests(&self) -> Vec<PageRequest> {
@@ -47,7 +52,8 @@ impl Origin for Site {
         let url = request.url.clone();
         self.requests.lock().expect("not poisoned").push(request);
         let found = self.answers.iter().find(|(part, _)| url.contains(part));
-        let mut answer = found.map_or_else(|| page(404, "nothing here"), |(_, answer)| answer.clone())?;
+        let mut answer =
+            found.map_or_else(|| page(404, "nothing here"), |(_, answer)| answer.clone())?;
         if answer.final_url.is_empty() {
             answer.final_url = url;
         }
@@ -55,12 +61,23 @@ impl Origin for Site {
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
-        let value = self.memory.lock().expect("not poisoned").get(key).cloned()?;
-        Some(Remembered { value, stored_unix: NOW_UNIX })
+        let value = self
+            .memory
+            .lock()
+            .expect("not poisoned")
+            .get(key)
+            .cloned()?;
+        Some(Remembered {
+            value,
+            stored_unix: NOW_UNIX,
+        })
     }
 
     fn remember(&self, key: &str, value: &str) {
-        self.memory.lock().expect("not poisoned").insert(key.to_owned(), value.to_owned());
+        self.memory
+            .lock()
+            .expect("not poisoned")
+            .insert(key.to_owned(), value.to_owned());
     }
 
     async fn renewing(&self, _: &str) -> RenewGuard {
@@ -79,11 +96,19 @@ impl Origin for Site {
 }
 
 pub fn page(status: u16, body: &str) -> Answer {
-    Ok(Page { status, final_url: String::new(), headers: Vec::new(), body: body.as_bytes().to_vec() })
+    Ok(Page {
+        status,
+        final_url: String::new(),
+        headers: Vec::new(),
+        body: body.as_bytes().to_vec(),
+    })
 }
 
 pub fn redirected(to: &str, body: &str) -> Answer {
-    page(200, body).map(|page| Page { final_url: to.to_owned(), ..page })
+    page(200, body).map(|page| Page {
+        final_url: to.to_owned(),
+        ..page
+    })
 }
 
 pub fn with_header(answer: Answer, name: &str, value: &str) -> Answer {
@@ -101,7 +126,9 @@ pub fn challenge() -> Answer {
 }
 
 pub fn file_url(track_id: u64) -> String {
-    format!("https://t4.bcbits.com/stream/00ff/mp3-128/{track_id}?p=0&ts={EXPIRY_UNIX}&t=aa&token={EXPIRY_UNIX}_bb")
+    format!(
+        "https://t4.bcbits.com/stream/00ff/mp3-128/{track_id}?p=0&ts={EXPIRY_UNIX}&t=aa&token={EXPIRY_UNIX}_bb"
+    )
 }
 
 pub fn song(track_id: u64, number: u64, title: &str) -> Value {
@@ -150,7 +177,12 @@ pub fn track(song: Value) -> Value {
 }
 
 fn escaped(value: &Value) -> String {
-    value.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;")
+    value
+        .to_string()
+        .replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .replace('<', "&lt;")
 }
 
 /// The whole page around the three attributes that matter, in the order of the real ones.
@@ -170,12 +202,23 @@ pub fn html(tralbum: &Value, embed: &Value, linked: &Value) -> String {
 pub fn album_page(tralbum: &Value) -> Answer {
     page(
         200,
-        &html(tralbum, &json!({"album_title": "Low Tide & Rain"}), &json!({"@type": "MusicAlbum", "numTracks": 3})),
+        &html(
+            tralbum,
+            &json!({"album_title": "Low Tide & Rain"}),
+            &json!({"@type": "MusicAlbum", "numTracks": 3}),
+        ),
     )
 }
 
 pub fn track_page(tralbum: &Value) -> Answer {
-    page(200, &html(tralbum, &json!({"album_title": "Low Tide"}), &json!({"@type": "MusicRecording"})))
+    page(
+        200,
+        &html(
+            tralbum,
+            &json!({"album_title": "Low Tide"}),
+            &json!({"@type": "MusicRecording"}),
+        ),
+    )
 }
 
 /// The mobile app's answer for one track.
@@ -197,5 +240,11 @@ pub fn mobile(track_id: u64) -> Value {
 /// The embedded player's page.
 pub fn player(tracks: &Value, linkback: &str) -> Answer {
     let content = json!({"tracks": tracks, "album_title": "Low Tide", "artist": "Tin Harbour", "linkback": linkback});
-    page(200, &format!("<html><body data-player-data=\"{}\"></body></html>", escaped(&content)))
+    page(
+        200,
+        &format!(
+            "<html><body data-player-data=\"{}\"></body></html>",
+            escaped(&content)
+        ),
+    )
 }

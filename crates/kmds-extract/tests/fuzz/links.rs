@@ -6,7 +6,9 @@ use kmds_extract::{Link, LinkError};
 #[test]
 fn fuzz_links() {
     kmds_fuzz::target("links", |input| {
-        let Ok(text) = std::str::from_utf8(input) else { return };
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
         pasted(text);
         text.lines().take(100).for_each(pasted);
     });
@@ -23,7 +25,10 @@ fn pasted(text: &str) {
         }
         Err(error) => {
             let sentence = error.to_string();
-            assert!(sentence.len() > 20 && !sentence.contains(char::is_control), "{sentence}");
+            assert!(
+                sentence.len() > 20 && !sentence.contains(char::is_control),
+                "{sentence}"
+            );
         }
     }
 }
@@ -31,7 +36,10 @@ fn pasted(text: &str) {
 fn stands(link: &Link) {
     let canonical = link.canonical();
     assert!(canonical.starts_with("https://"), "{canonical}");
-    assert!(canonical.bytes().all(|byte| byte.is_ascii_graphic()), "{canonical}");
+    assert!(
+        canonical.bytes().all(|byte| byte.is_ascii_graphic()),
+        "{canonical}"
+    );
     let again = Link::parse(&canonical);
     assert_eq!(again.as_ref(), Ok(link), "{canonical}");
     assert_eq!(again.map(|again| again.canonical()), Ok(canonical));

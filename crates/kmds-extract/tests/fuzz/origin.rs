@@ -33,7 +33,11 @@ impl Scripted {
     pub fn read(text: &str) -> (&str, Self) {
         let (link, pages) = text.split_once('\n').unwrap_or((text, ""));
         // The body of a page ends before the line break in front of the next mark.
-        let pages = pages.strip_prefix(MARK).map(|pages| pages.split("\n==== ")).into_iter().flatten();
+        let pages = pages
+            .strip_prefix(MARK)
+            .map(|pages| pages.split("\n==== "))
+            .into_iter()
+            .flatten();
         let answers = pages.map(|page| answer(link, page)).collect();
         let site = Self {
             answers: Mutex::new(answers),
@@ -64,7 +68,12 @@ fn answer(link: &str, page: &str) -> Answer {
         Some((name.to_ascii_lowercase(), value.to_owned()))
     });
     let status = status.parse().unwrap_or(200);
-    Ok(Page { status, final_url: link.to_owned(), headers: headers.collect(), body: body.as_bytes().to_vec() })
+    Ok(Page {
+        status,
+        final_url: link.to_owned(),
+        headers: headers.collect(),
+        body: body.as_bytes().to_vec(),
+    })
 }
 
 impl Origin for Scripted {
@@ -72,13 +81,21 @@ impl Origin for Scripted {
         let url = request.url.clone();
         self.asked.lock().expect("whole").push(request);
         let next = self.answers.lock().expect("whole").pop_front();
-        let gone = Page { status: 404, final_url: url, headers: Vec::new(), body: Vec::new() };
+        let gone = Page {
+            status: 404,
+            final_url: url,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
         next.unwrap_or(Ok(gone))
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
         let value = self.memory.lock().expect("whole").get(key).cloned()?;
-        Some(Remembered { value, stored_unix: NOW_UNIX })
+        Some(Remembered {
+            value,
+            stored_unix: NOW_UNIX,
+        })
     }
 
     fn remember(&self, key: &str, value: &str) {

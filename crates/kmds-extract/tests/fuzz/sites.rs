@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use kmds_extract::stream::{LONGEST, MOST_BYTES};
 use kmds_extract::{
-    Collection, Delivery, Entry, ExtractError, Lack, Link, Recipes, Resolved, Site, Stream, Track, TrackId, all_gone,
-    locate, refresh, resolve,
+    Collection, Delivery, Entry, ExtractError, Lack, Link, Recipes, Resolved, Site, Stream, Track,
+    TrackId, all_gone, locate, refresh, resolve,
 };
 use url::Url;
 
@@ -44,22 +44,36 @@ fn flow(input: &[u8], site: Site) {
     }
     let recipes = &*RECIPES;
     // Our origin never waits, so a flow that is not done after one look waits for something else.
-    match resolve(&link, &origin, recipes).now_or_never().expect("done") {
+    match resolve(&link, &origin, recipes)
+        .now_or_never()
+        .expect("done")
+    {
         Ok(Resolved::Track(track)) => follow(&track, &origin, recipes),
         Ok(Resolved::Collection(list)) => listed(&list, &origin, recipes),
         Err(error) => readable(&error),
     }
     let asked = origin.asked();
     assert!(asked.len() <= MOST_REQUESTS, "{} requests", asked.len());
-    assert!(origin.paused() <= Duration::from_secs(5), "{:?}", origin.paused());
+    assert!(
+        origin.paused() <= Duration::from_secs(5),
+        "{:?}",
+        origin.paused()
+    );
     for request in asked {
         let url = Url::parse(&request.url).expect("requests are to URLs");
-        assert!(url.scheme() == "https" && url.has_host() && request.site == site, "{url}");
+        assert!(
+            url.scheme() == "https" && url.has_host() && request.site == site,
+            "{url}"
+        );
     }
 }
 
 fn listed(list: &Collection, origin: &Scripted, recipes: &Recipes) {
-    assert!(list.entries.len() <= 5_000, "{} entries", list.entries.len());
+    assert!(
+        list.entries.len() <= 5_000,
+        "{} entries",
+        list.entries.len()
+    );
     let numbers = list.entries.iter().map(|entry| match entry {
         Entry::Track(track) => track.number.expect("songs of a list are numbered"),
         Entry::Unavailable(gone) => gone.number,
@@ -69,7 +83,10 @@ fn listed(list: &Collection, origin: &Scripted, recipes: &Recipes) {
     if list.site == Site::Bandcamp {
         counted.sort_unstable();
     }
-    assert!(counted.is_sorted_by(|before, after| before < after), "every place of a list is there once");
+    assert!(
+        counted.is_sorted_by(|before, after| before < after),
+        "every place of a list is there once"
+    );
     for entry in &list.entries {
         match entry {
             Entry::Track(track) => sane(track, list.site),
@@ -89,17 +106,30 @@ fn listed(list: &Collection, origin: &Scripted, recipes: &Recipes) {
 fn follow(track: &Track, origin: &Scripted, recipes: &Recipes) {
     sane(track, track.id.site());
     for stream in track.streams.iter().take(3) {
-        match locate(stream, origin, recipes).now_or_never().expect("done") {
+        match locate(stream, origin, recipes)
+            .now_or_never()
+            .expect("done")
+        {
             Ok(located) => fetchable(&located),
             Err(error) => readable(&error),
         }
     }
     readable(&all_gone(track));
     for lack in [Lack::Streams, Lack::GoodStreams] {
-        match refresh(&track.source, lack, origin, recipes).now_or_never().expect("done") {
+        match refresh(&track.source, lack, origin, recipes)
+            .now_or_never()
+            .expect("done")
+        {
             Ok(again) => {
-                again.beside.iter().chain([&again.track]).for_each(|song| sane(song, track.id.site()));
-                assert_eq!(again.track.id, track.id, "another song's answer is not taken for this one's");
+                again
+                    .beside
+                    .iter()
+                    .chain([&again.track])
+                    .for_each(|song| sane(song, track.id.site()));
+                assert_eq!(
+                    again.track.id, track.id,
+                    "another song's answer is not taken for this one's"
+                );
             }
             Err(error) => readable(&error),
         }
@@ -110,26 +140,60 @@ fn follow(track: &Track, origin: &Scripted, recipes: &Recipes) {
 fn sane(track: &Track, site: Site) {
     assert_eq!(TrackId::new(site, track.id.id()).as_ref(), Some(&track.id));
     assert!(!track.title.trim().is_empty(), "a song has a title");
-    let numbered = track.total.is_none_or(|total| track.number.is_none_or(|number| number <= total));
-    assert!(track.number != Some(0) && numbered, "{:?} of {:?}", track.number, track.total);
-    assert!(track.duration.is_none_or(|length| length <= LONGEST && !length.is_zero()), "{:?}", track.duration);
-    assert!(track.cover_url.as_ref().is_none_or(|url| url.starts_with("https://")), "{:?}", track.cover_url);
+    let numbered = track
+        .total
+        .is_none_or(|total| track.number.is_none_or(|number| number <= total));
+    assert!(
+        track.number != Some(0) && numbered,
+        "{:?} of {:?}",
+        track.number,
+        track.total
+    );
+    assert!(
+        track
+            .duration
+            .is_none_or(|length| length <= LONGEST && !length.is_zero()),
+        "{:?}",
+        track.duration
+    );
+    assert!(
+        track
+            .cover_url
+            .as_ref()
+            .is_none_or(|url| url.starts_with("https://")),
+        "{:?}",
+        track.cover_url
+    );
     let own = Link::parse(&track.link).map(|link| link.site());
     assert_eq!(own, Ok(site), "{}", track.link);
     track.streams.iter().for_each(fetchable);
     let kept = serde_json::to_string(track).expect("JSON");
     let back: Track = serde_json::from_str(&kept).expect("our own JSON");
-    assert_eq!(back, Track { streams: Vec::new(), ..track.clone() });
+    assert_eq!(
+        back,
+        Track {
+            streams: Vec::new(),
+            ..track.clone()
+        }
+    );
 }
 
 fn fetchable(stream: &Stream) {
-    let (Delivery::File { url } | Delivery::Hls { url } | Delivery::Asked { url, .. }) = &stream.delivery;
+    let (Delivery::File { url } | Delivery::Hls { url } | Delivery::Asked { url, .. }) =
+        &stream.delivery;
     let parsed = Url::parse(url).expect("a URL");
     assert!(parsed.scheme() == "https" && parsed.has_host(), "{url}");
     assert!(stream.size_bytes.is_none_or(|size| size <= MOST_BYTES));
-    assert!(stream.approximate_size().is_none_or(|size| size <= MOST_BYTES));
+    assert!(
+        stream
+            .approximate_size()
+            .is_none_or(|size| size <= MOST_BYTES)
+    );
     assert!(stream.duration.is_none_or(|length| length <= LONGEST));
-    assert!(!format!("{:?}", stream.delivery).contains('?'), "signatures are not printed");
+    assert!(
+        !format!("{:?}", stream.delivery).contains('?'),
+        "signatures are not printed"
+    );
 }
 
 fn readable(error: &ExtractError) {

@@ -52,12 +52,22 @@ impl Replay {
             files.sort();
             exchanges.extend(files.iter().flat_map(|file| exchange(file)));
         }
-        Self { exchanges, asked: Mutex::default(), memory: Mutex::default(), now_unix: 1_780_900_000 }
+        Self {
+            exchanges,
+            asked: Mutex::default(),
+            memory: Mutex::default(),
+            now_unix: 1_780_900_000,
+        }
     }
 
     /// What each request was, in order.
     pub fn pages(&self) -> Vec<&'static str> {
-        self.asked.lock().expect("not poisoned").iter().map(|request| request.page).collect()
+        self.asked
+            .lock()
+            .expect("not poisoned")
+            .iter()
+            .map(|request| request.page)
+            .collect()
     }
 
     pub fn requests(&self) -> Vec<PageRequest> {
@@ -67,23 +77,39 @@ impl Replay {
 
 /// The exchange of a file, and the same refusal lent to the player call where it was recorded wrapped.
 fn exchange(file: &Path) -> Vec<Exchange> {
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let recorded: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let text =
+        std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let recorded: Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let (request, response) = (&recorded["request"], &recorded["response"]);
     let url = request["url"].as_str().expect("a URL");
     let body = match &request["body"] {
         Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
         other => other.clone(),
     };
-    let headers = response["headers"].as_object().into_iter().flatten().filter_map(|(name, values)| {
-        let value = values.as_array().and_then(|values| values.first()).unwrap_or(values);
-        Some((name.to_lowercase(), value.as_str()?.to_owned()))
-    });
+    let headers = response["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, values)| {
+            let value = values
+                .as_array()
+                .and_then(|values| values.first())
+                .unwrap_or(values);
+            Some((name.to_lowercase(), value.as_str()?.to_owned()))
+        });
     let page = Page {
-        status: response["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("a status"),
+        status: response["status"]
+            .as_u64()
+            .and_then(|status| u16::try_from(status).ok())
+            .expect("a status"),
         final_url: response["final_url"].as_str().unwrap_or(url).to_owned(),
         headers: headers.collect(),
-        body: response["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
+        body: response["body"]
+            .as_str()
+            .unwrap_or_default()
+            .as_bytes()
+            .to_vec(),
     };
     let first = Exchange {
         method: request["method"].as_str().unwrap_or("GET").to_owned(),
@@ -96,20 +122,37 @@ fn exchange(file: &Path) -> Vec<Exchange> {
 }
 
 fn lend(wrapped: &Exchange) -> Option<Exchange> {
-    let inner = serde_json::from_slice::<Value>(&wrapped.page.body).ok()?.get("playerResponse")?.clone();
+    let inner = serde_json::from_slice::<Value>(&wrapped.page.body)
+        .ok()?
+        .get("playerResponse")?
+        .clone();
     let refused = inner["playabilityStatus"]["status"].as_str()? != "OK";
-    let names = wrapped.names.iter().filter(|(name, _)| name != "clientName").cloned().collect();
+    let names = wrapped
+        .names
+        .iter()
+        .filter(|(name, _)| name != "clientName")
+        .cloned()
+        .collect();
     refused.then(|| Exchange {
         method: wrapped.method.clone(),
         path: "/youtubei/v1/player".to_owned(),
         names,
-        page: Page { body: inner.to_string().into_bytes(), ..wrapped.page.clone() },
+        page: Page {
+            body: inner.to_string().into_bytes(),
+            ..wrapped.page.clone()
+        },
     })
 }
 
 fn path(url: &str) -> String {
     let url = url::Url::parse(url).expect("a URL");
-    format!("{}{}", url.host_str().filter(|_| !url.path().starts_with("/youtubei/")).unwrap_or_default(), url.path())
+    format!(
+        "{}{}",
+        url.host_str()
+            .filter(|_| !url.path().starts_with("/youtubei/"))
+            .unwrap_or_default(),
+        url.path()
+    )
 }
 
 /// What names the thing asked for: of YouTube the client and the id in the body; of other sites the query, without
@@ -120,11 +163,29 @@ fn names(url: &str, body: &Value) -> Vec<(String, String)> {
         let player = &body["playerRequest"];
         let named = ["videoId", "browseId", "continuation", "playlistId"]
             .iter()
-            .filter_map(|name| Some((*name, body[*name].as_str().or_else(|| player[*name].as_str())?)));
-        let client = body["context"]["client"]["clientName"].as_str().map(|client| ("clientName", client));
-        return named.chain(client).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            .filter_map(|name| {
+                Some((
+                    *name,
+                    body[*name].as_str().or_else(|| player[*name].as_str())?,
+                ))
+            });
+        let client = body["context"]["client"]["clientName"]
+            .as_str()
+            .map(|client| ("clientName", client));
+        return named
+            .chain(client)
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
     }
-    const PASSING: [&str; 7] = ["client_id", "app_version", "app_locale", "ts", "token", "user_id", "stage"];
+    const PASSING: [&str; 7] = [
+        "client_id",
+        "app_version",
+        "app_locale",
+        "ts",
+        "token",
+        "user_id",
+        "stage",
+    ];
     url.query_pairs()
         .filter(|(name, _)| !PASSING.contains(&name.as_ref()))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
@@ -137,7 +198,11 @@ impl Origin for Replay {
             Method::Get => "GET",
             Method::Post => "POST",
         };
-        let body = request.body.as_deref().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let body = request
+            .body
+            .as_deref()
+            .and_then(|body| serde_json::from_slice(body).ok())
+            .unwrap_or_default();
         let (path, names) = (path(&request.url), names(&request.url, &body));
         let found = self.exchanges.iter().find(|exchange| {
             exchange.method == method
@@ -159,8 +224,16 @@ impl Origin for Replay {
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
-        let value = self.memory.lock().expect("not poisoned").get(key).cloned()?;
-        Some(Remembered { value, stored_unix: self.now_unix })
+        let value = self
+            .memory
+            .lock()
+            .expect("not poisoned")
+            .get(key)
+            .cloned()?;
+        Some(Remembered {
+            value,
+            stored_unix: self.now_unix,
+        })
     }
 
     fn remember(&self, key: &str, value: &str) {

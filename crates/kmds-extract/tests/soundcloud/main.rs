@@ -8,7 +8,9 @@ mod songs;
 #[path = "../soundcloud_fake/mod.rs"]
 mod soundcloud_fake;
 
-use kmds_extract::{Entry, ExtractError, Link, OriginError, Page, Recipes, Resolved, Stream, Track};
+use kmds_extract::{
+    Entry, ExtractError, Link, OriginError, Page, Recipes, Resolved, Stream, Track,
+};
 use serde_json::Value;
 
 use soundcloud_fake::{Asked, Fake, nothing, ok, set, song, stub};
@@ -20,7 +22,12 @@ const SONG: &str = "https://soundcloud.com/someone/song-7";
 const SET: &str = "https://soundcloud.com/someone/sets/the-set";
 
 async fn resolve(link: &str, fake: &Fake) -> Result<Resolved, ExtractError> {
-    kmds_extract::resolve(&Link::parse(link).expect("a link"), fake, &Recipes::built_in()).await
+    kmds_extract::resolve(
+        &Link::parse(link).expect("a link"),
+        fake,
+        &Recipes::built_in(),
+    )
+    .await
 }
 
 async fn resolve_song(fake: &Fake) -> Result<Track, ExtractError> {
@@ -53,7 +60,11 @@ fn says(answer: Value) -> Fake {
 fn batch(asked: &Asked, keep: impl Fn(u64) -> bool) -> Value {
     let ids = asked.ids();
     assert!(ids.len() <= 50, "a batch of {}", ids.len());
-    ids.into_iter().rev().filter(|id| keep(*id)).map(song).collect()
+    ids.into_iter()
+        .rev()
+        .filter(|id| keep(*id))
+        .map(song)
+        .collect()
 }
 
 fn set_of_stubs(count: u64) -> Value {

@@ -26,12 +26,19 @@ pub struct Asked {
 
 impl Asked {
     pub fn query(&self, name: &str) -> Option<String> {
-        self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        self.url
+            .query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     /// The numbers of `ids=`.
     pub fn ids(&self) -> Vec<u64> {
-        self.query("ids").unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect()
+        self.query("ids")
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|id| id.parse().ok())
+            .collect()
     }
 }
 
@@ -70,7 +77,10 @@ impl Fake {
 
     /// The names of the pages asked for, in order.
     pub fn pages(&self) -> Vec<&'static str> {
-        self.asked().iter().map(|asked| asked.request.page).collect()
+        self.asked()
+            .iter()
+            .map(|asked| asked.request.page)
+            .collect()
     }
 
     /// The most requests that were under way at the same time.
@@ -89,14 +99,24 @@ impl Origin for Fake {
         tokio::task::yield_now().await;
         let asked = {
             let mut all = self.asked.lock().expect("whole");
-            let before = all.iter().filter(|asked| asked.request.page == request.page).count();
+            let before = all
+                .iter()
+                .filter(|asked| asked.request.page == request.page)
+                .count();
             let url = url::Url::parse(&request.url).expect("requests are to URLs");
-            all.push(Asked { request, url, before });
+            all.push(Asked {
+                request,
+                url,
+                before,
+            });
             all.last().cloned().expect("just pushed")
         };
         let answer = (self.answering)(&asked);
         self.at_once.lock().expect("whole").0 -= 1;
-        answer.map(|page| Page { final_url: asked.request.url, ..page })
+        answer.map(|page| Page {
+            final_url: asked.request.url,
+            ..page
+        })
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
@@ -104,12 +124,24 @@ impl Origin for Fake {
     }
 
     fn remember(&self, key: &str, value: &str) {
-        let kept = Remembered { value: value.to_owned(), stored_unix: self.now_unix() };
-        self.memory.lock().expect("whole").insert(key.to_owned(), kept);
+        let kept = Remembered {
+            value: value.to_owned(),
+            stored_unix: self.now_unix(),
+        };
+        self.memory
+            .lock()
+            .expect("whole")
+            .insert(key.to_owned(), kept);
     }
 
     async fn renewing(&self, key: &str) -> RenewGuard {
-        let lock = self.renewals.lock().expect("whole").entry(key.to_owned()).or_default().clone();
+        let lock = self
+            .renewals
+            .lock()
+            .expect("whole")
+            .entry(key.to_owned())
+            .or_default()
+            .clone();
         RenewGuard::holding(lock.lock_owned().await)
     }
 
@@ -125,7 +157,12 @@ impl Origin for Fake {
 }
 
 pub fn page(status: u16, body: impl Into<Vec<u8>>) -> Answer {
-    Ok(Page { status, final_url: String::new(), headers: Vec::new(), body: body.into() })
+    Ok(Page {
+        status,
+        final_url: String::new(),
+        headers: Vec::new(),
+        body: body.into(),
+    })
 }
 
 pub fn with_header(answer: Answer, name: &str, value: &str) -> Answer {
@@ -157,7 +194,11 @@ pub fn redirect(to: &str) -> Answer {
 }
 
 pub fn transcoding(id: u64, preset: &str, protocol: &str, mime: &str) -> Value {
-    let part = if protocol == "progressive" { "progressive" } else { "hls" };
+    let part = if protocol == "progressive" {
+        "progressive"
+    } else {
+        "hls"
+    };
     json!({
         "url": format!("https://api-v2.soundcloud.com/media/soundcloud:tracks:{id}/key-{preset}/stream/{part}"),
         "preset": preset, "duration": 200_000, "snipped": false,

@@ -12,11 +12,21 @@ use crate::fake::{AAC, Fake, VIDEO, bot_check, details, format, good, ok, page, 
 async fn a_good_answer_takes_one_call_and_keeps_the_newest_visitor() {
     let fake = Fake::player([good()]);
     let track = fake.track().await.expect("plays");
-    assert_eq!((track.title.as_str(), track.artist.as_deref()), ("A Song", Some("Someone")));
+    assert_eq!(
+        (track.title.as_str(), track.artist.as_deref()),
+        ("A Song", Some("Someone"))
+    );
     assert_eq!(track.duration, Some(Duration::from_millis(61_500)));
     fake.track().await.expect("plays");
-    assert_eq!(fake.pages(), ["visitor id", "player answer", "player answer"]);
-    let visitors: Vec<String> = fake.callers().into_iter().map(|(_, visitor)| visitor).collect();
+    assert_eq!(
+        fake.pages(),
+        ["visitor id", "player answer", "player answer"]
+    );
+    let visitors: Vec<String> = fake
+        .callers()
+        .into_iter()
+        .map(|(_, visitor)| visitor)
+        .collect();
     assert_eq!(visitors, ["visitor-1%3D", "newest%3D"]);
 }
 
@@ -32,7 +42,11 @@ async fn a_visitor_is_replaced_when_he_has_grown_old_however_fresh_his_last_answ
         *fake.late.lock().expect("lock") = late;
         fake.track().await.expect("plays");
     }
-    let visitors: Vec<String> = fake.callers().into_iter().map(|(_, visitor)| visitor).collect();
+    let visitors: Vec<String> = fake
+        .callers()
+        .into_iter()
+        .map(|(_, visitor)| visitor)
+        .collect();
     assert_eq!(visitors, ["visitor-1%3D", "fresher-1", "visitor-2%3D"]);
 }
 
@@ -43,7 +57,11 @@ async fn a_refused_identity_gives_way_to_the_next_and_is_passed_over_for_an_hour
         let fake = Fake::player([refusal, good()]);
         fake.track().await.expect("plays as another");
         fake.track().await.expect("plays");
-        let devices: Vec<String> = fake.callers().into_iter().map(|(device, _)| device).collect();
+        let devices: Vec<String> = fake
+            .callers()
+            .into_iter()
+            .map(|(device, _)| device)
+            .collect();
         assert_eq!(devices, ["26.6.0.23O770", "26.5.23O471", "26.5.23O471"]);
         *fake.late.lock().expect("lock") = 3_600;
         fake.track().await.expect("plays");
@@ -53,26 +71,43 @@ async fn a_refused_identity_gives_way_to_the_next_and_is_passed_over_for_an_hour
 
 #[tokio::test]
 async fn the_newest_identity_is_asked_first_and_the_obsolete_one_last() {
-    let refusal = || page(400, json!({"error": {"code": 400, "status": "FAILED_PRECONDITION"}}));
+    let refusal = || {
+        page(
+            400,
+            json!({"error": {"code": 400, "status": "FAILED_PRECONDITION"}}),
+        )
+    };
     let fake = Fake::player([refusal(), refusal(), good()]);
     fake.track().await.expect("plays as the last");
     let asked = fake.asked();
-    let clients = asked.iter().filter(|(page, ..)| *page == "player answer").map(|(.., body)| {
-        let client = &body["context"]["client"];
-        [&client["clientVersion"], &client["deviceModel"], &client["osVersion"]]
+    let clients = asked
+        .iter()
+        .filter(|(page, ..)| *page == "player answer")
+        .map(|(.., body)| {
+            let client = &body["context"]["client"];
+            [
+                &client["clientVersion"],
+                &client["deviceModel"],
+                &client["osVersion"],
+            ]
             .map(|it| it.as_str().unwrap_or_default().to_owned())
-    });
+        });
     let wanted = [
         ["1.04", "RealityDevice17,1", "26.6.0.23O770"],
         ["1.02", "RealityDevice17,1", "26.5.23O471"],
         ["1.02", "RealityDevice14,1", "25.6.0.23O471"],
     ];
-    assert!(clients.eq(wanted.map(|client| client.map(str::to_owned))), "{asked:?}");
+    assert!(
+        clients.eq(wanted.map(|client| client.map(str::to_owned))),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_refusal_of_which_no_text_is_known_is_asked_once_more_then_as_another_and_is_no_last_word() {
-    let silent = |word: &str| ok(json!({"playabilityStatus": {"status": word}, "videoDetails": details()}));
+async fn a_refusal_of_which_no_text_is_known_is_asked_once_more_then_as_another_and_is_no_last_word()
+ {
+    let silent =
+        |word: &str| ok(json!({"playabilityStatus": {"status": word}, "videoDetails": details()}));
     for unknown in [
         silent("UNPLAYABLE"),
         silent("ERROR"),
@@ -86,10 +121,20 @@ async fn a_refusal_of_which_no_text_is_known_is_asked_once_more_then_as_another_
         let error = fake.refused().await;
         assert_eq!(error.kind(), Kind::PageChanged);
         assert!(error.kind().retryable());
-        let devices: Vec<String> = fake.callers().into_iter().map(|(device, _)| device).collect();
+        let devices: Vec<String> = fake
+            .callers()
+            .into_iter()
+            .map(|(device, _)| device)
+            .collect();
         assert_eq!(devices, ["26.6.0.23O770", "26.6.0.23O770", "26.5.23O471"]);
-        Fake::player([unknown.clone(), good()]).track().await.expect("plays the second time");
-        Fake::player([unknown.clone(), unknown, good()]).track().await.expect("plays as another");
+        Fake::player([unknown.clone(), good()])
+            .track()
+            .await
+            .expect("plays the second time");
+        Fake::player([unknown.clone(), unknown, good()])
+            .track()
+            .await
+            .expect("plays as another");
     }
 }
 
@@ -108,12 +153,21 @@ async fn a_limited_address_gets_one_new_visitor_after_a_short_pause() {
         let mut limited = page(code, "<html>sorry</html>");
         let fake = Fake::player([limited.clone(), good()]);
         fake.track().await.expect("plays");
-        assert_eq!(fake.pages(), ["visitor id", "player answer", "visitor id", "player answer"], "{code}");
+        assert_eq!(
+            fake.pages(),
+            ["visitor id", "player answer", "visitor id", "player answer"],
+            "{code}"
+        );
 
-        limited.headers.push(("retry-after".to_owned(), "77".to_owned()));
+        limited
+            .headers
+            .push(("retry-after".to_owned(), "77".to_owned()));
         let fake = Fake::player([limited]);
         let error = fake.refused().await;
-        assert_eq!((error.kind(), error.retry_after()), (Kind::RateLimited, Some(Duration::from_secs(77))));
+        assert_eq!(
+            (error.kind(), error.retry_after()),
+            (Kind::RateLimited, Some(Duration::from_secs(77)))
+        );
         assert_eq!(fake.count("player answer"), 2);
         assert!(*fake.paused.lock().expect("lock") <= Duration::from_secs(5));
     }
@@ -121,34 +175,57 @@ async fn a_limited_address_gets_one_new_visitor_after_a_short_pause() {
 
 #[tokio::test]
 async fn try_again_later_gets_one_new_visitor() {
-    for reason in ["This content isn’t available, try again later.", "Request limit reached"] {
+    for reason in [
+        "This content isn’t available, try again later.",
+        "Request limit reached",
+    ] {
         let fake = Fake::player([status("UNPLAYABLE", reason)]);
         let error = fake.refused().await;
         assert_eq!(error.kind(), Kind::RateLimited);
         assert!(error.retry_after().is_some());
-        let visitors: Vec<String> = fake.callers().into_iter().map(|(_, visitor)| visitor).collect();
+        let visitors: Vec<String> = fake
+            .callers()
+            .into_iter()
+            .map(|(_, visitor)| visitor)
+            .collect();
         assert_eq!(visitors, ["visitor-1%3D", "visitor-2%3D"]);
     }
 }
 
 #[tokio::test]
 async fn a_bot_check_gets_a_new_visitor_once_then_another_identity_once() {
-    let captcha =
-        ok(json!({"playabilityStatus": {"status": "UNPLAYABLE", "errorScreen": {"playerCaptchaViewModel": {}}}}));
+    let captcha = ok(
+        json!({"playabilityStatus": {"status": "UNPLAYABLE", "errorScreen": {"playerCaptchaViewModel": {}}}}),
+    );
     for check in [bot_check(), captcha] {
         let fake = Fake::player([check]);
         let error = fake.refused().await;
-        assert_eq!((error.kind(), error.retry_after()), (Kind::BotCheck, Some(Duration::from_secs(900))));
+        assert_eq!(
+            (error.kind(), error.retry_after()),
+            (Kind::BotCheck, Some(Duration::from_secs(900)))
+        );
         let callers = fake.callers();
-        let callers: Vec<(&str, &str)> =
-            callers.iter().map(|(device, visitor)| (device.as_str(), visitor.as_str())).collect();
+        let callers: Vec<(&str, &str)> = callers
+            .iter()
+            .map(|(device, visitor)| (device.as_str(), visitor.as_str()))
+            .collect();
         assert_eq!(
             callers,
-            [("26.6.0.23O770", "visitor-1%3D"), ("26.6.0.23O770", "visitor-2%3D"), ("26.5.23O471", "visitor-3%3D")]
+            [
+                ("26.6.0.23O770", "visitor-1%3D"),
+                ("26.6.0.23O770", "visitor-2%3D"),
+                ("26.5.23O471", "visitor-3%3D")
+            ]
         );
     }
-    Fake::player([bot_check(), good()]).track().await.expect("plays with a new visitor");
-    Fake::player([bot_check(), bot_check(), good()]).track().await.expect("plays as another");
+    Fake::player([bot_check(), good()])
+        .track()
+        .await
+        .expect("plays with a new visitor");
+    Fake::player([bot_check(), bot_check(), good()])
+        .track()
+        .await
+        .expect("plays as another");
 }
 
 #[tokio::test]
@@ -160,13 +237,22 @@ async fn what_is_no_answer_is_asked_for_once_more() {
     let mut undetailed = playing(&[format(140, AAC)]);
     undetailed["videoDetails"] = Value::Null;
     for (bad, field) in [
-        (page(200, "<!DOCTYPE html><html>".to_owned() + &"x".repeat(100)), "`JSON`"),
-        (page(200, "{\"playabilityStatus\": {\"status\": \"OK\""), "`JSON`"),
+        (
+            page(200, "<!DOCTYPE html><html>".to_owned() + &"x".repeat(100)),
+            "`JSON`",
+        ),
+        (
+            page(200, "{\"playabilityStatus\": {\"status\": \"OK\""),
+            "`JSON`",
+        ),
         (page(200, "{\"a\": 1}"), "`playabilityStatus`"),
         (page(200, "[]"), "`JSON`"),
         (oops, "`JSON`"),
         (page(302, ""), "`HTTP status`"),
-        (ok(json!({"responseContext": {}, "padding": "to be longer than fifty bytes is"})), "`playabilityStatus`"),
+        (
+            ok(json!({"responseContext": {}, "padding": "to be longer than fifty bytes is"})),
+            "`playabilityStatus`",
+        ),
         (ok(untitled), "`videoDetails.title`"),
         (ok(undetailed), "`videoDetails.videoId`"),
     ] {
@@ -175,18 +261,36 @@ async fn what_is_no_answer_is_asked_for_once_more() {
         assert_eq!(error.kind(), Kind::PageChanged, "{field}");
         assert!(error.to_string().contains(field), "{error} lacks {field}");
         assert_eq!(fake.count("player answer"), 2, "{field}");
-        Fake::player([bad, good()]).track().await.expect("plays the second time");
+        Fake::player([bad, good()])
+            .track()
+            .await
+            .expect("plays the second time");
     }
 }
 
 #[tokio::test]
 async fn a_redirect_of_a_call_is_never_followed() {
-    let fake = Fake::player([good()]).with("list answer", [page(302, "")]).with("mix answer", [page(302, "")]);
+    let fake = Fake::player([good()])
+        .with("list answer", [page(302, "")])
+        .with("mix answer", [page(302, "")]);
     fake.track().await.expect("plays");
-    let list = fake.resolve("https://www.youtube.com/playlist?list=PL1").await.expect_err("an interstitial");
-    let mix = fake.resolve("https://www.youtube.com/playlist?list=RDEM12345678").await.expect_err("an interstitial");
-    assert_eq!((list.kind(), mix.kind()), (Kind::PageChanged, Kind::PageChanged));
-    assert_eq!((fake.count("list answer"), fake.count("mix answer")), (2, 2), "once more each");
+    let list = fake
+        .resolve("https://www.youtube.com/playlist?list=PL1")
+        .await
+        .expect_err("an interstitial");
+    let mix = fake
+        .resolve("https://www.youtube.com/playlist?list=RDEM12345678")
+        .await
+        .expect_err("an interstitial");
+    assert_eq!(
+        (list.kind(), mix.kind()),
+        (Kind::PageChanged, Kind::PageChanged)
+    );
+    assert_eq!(
+        (fake.count("list answer"), fake.count("mix answer")),
+        (2, 2),
+        "once more each"
+    );
     assert_eq!(fake.followed(), Vec::<&str>::new());
 }
 
@@ -198,7 +302,10 @@ async fn another_video_than_asked_for_gets_one_new_visitor() {
     assert_eq!(fake.refused().await.kind(), Kind::PageChanged);
     assert_eq!(fake.count("player answer"), 2);
     assert_eq!(fake.count("visitor id"), 2);
-    Fake::player([ok(other), good()]).track().await.expect("plays");
+    Fake::player([ok(other), good()])
+        .track()
+        .await
+        .expect("plays");
 }
 
 #[tokio::test]
@@ -229,15 +336,27 @@ async fn answers_without_a_usable_url_lead_to_the_next_identity() {
 async fn failures_of_the_network_pass_through() {
     for (failure, kind) in [
         (OriginError::Timeout, Kind::Timeout),
-        (OriginError::Failed("connection reset".to_owned()), Kind::OriginFailed),
+        (
+            OriginError::Failed("connection reset".to_owned()),
+            Kind::OriginFailed,
+        ),
         (OriginError::Wait(Duration::from_secs(9)), Kind::RateLimited),
     ] {
         let fake = Fake::default();
-        fake.answers.lock().expect("lock").insert("player answer", vec![Err(failure)]);
+        fake.answers
+            .lock()
+            .expect("lock")
+            .insert("player answer", vec![Err(failure)]);
         assert_eq!(fake.refused().await.kind(), kind);
     }
-    assert_eq!(Fake::player([page(503, "")]).refused().await.kind(), Kind::OriginFailed);
-    assert_eq!(Fake::player([page(404, "{}")]).refused().await.kind(), Kind::NotFound);
+    assert_eq!(
+        Fake::player([page(503, "")]).refused().await.kind(),
+        Kind::OriginFailed
+    );
+    assert_eq!(
+        Fake::player([page(404, "{}")]).refused().await.kind(),
+        Kind::NotFound
+    );
 }
 
 #[tokio::test]
@@ -251,17 +370,27 @@ async fn a_site_that_gives_no_visitor_id_is_asked_without() {
 async fn a_failing_call_for_a_visitor_id_is_done_without_unless_the_site_may_not_be_asked() {
     let failing = |failure: OriginError| {
         let fake = Fake::player([good()]);
-        fake.answers.lock().expect("lock").insert("visitor id", vec![Err(failure)]);
+        fake.answers
+            .lock()
+            .expect("lock")
+            .insert("visitor id", vec![Err(failure)]);
         fake
     };
-    for failure in [OriginError::Failed("reset".to_owned()), OriginError::Timeout, OriginError::TooLarge(8 << 20)] {
+    for failure in [
+        OriginError::Failed("reset".to_owned()),
+        OriginError::Timeout,
+        OriginError::TooLarge(8 << 20),
+    ] {
         let fake = failing(failure);
         fake.track().await.expect("plays");
         assert_eq!(fake.callers()[0].1, "-");
     }
     for (failure, kind) in [
         (OriginError::Closed("shut".to_owned()), Kind::OriginFailed),
-        (OriginError::NotAllowed("elsewhere".to_owned()), Kind::OriginFailed),
+        (
+            OriginError::NotAllowed("elsewhere".to_owned()),
+            Kind::OriginFailed,
+        ),
         (OriginError::Wait(Duration::from_secs(9)), Kind::RateLimited),
     ] {
         let fake = failing(failure);
@@ -286,27 +415,52 @@ async fn a_withheld_video_has_its_metadata_and_gets_its_audio_when_asked_again()
     let fake = Fake::player([kids()]).with("reel answer", [reel(json!([muxed]))]);
     let track = fake.track().await.expect("metadata");
     assert_eq!((track.title.as_str(), track.streams.len()), ("A Song", 0));
-    assert_eq!(track.withheld.as_deref(), Some("This video is not available"));
+    assert_eq!(
+        track.withheld.as_deref(),
+        Some("This video is not available")
+    );
     assert_eq!(fake.pages(), ["visitor id", "player answer"]);
 
-    let source = Source::YouTube { video: VIDEO.to_owned() };
-    let track = kmds_extract::refresh(&source, Lack::Streams, &fake, &Recipes::built_in()).await.expect("audio").track;
+    let source = Source::YouTube {
+        video: VIDEO.to_owned(),
+    };
+    let track = kmds_extract::refresh(&source, Lack::Streams, &fake, &Recipes::built_in())
+        .await
+        .expect("audio")
+        .track;
     assert_eq!(track.withheld, None);
-    let [stream] = track.streams.as_slice() else { panic!("{:?}", track.streams) };
+    let [stream] = track.streams.as_slice() else {
+        panic!("{:?}", track.streams)
+    };
     assert!(stream.muxed && stream.label == "itag 18" && stream.headers[0].1.contains("android"));
     let (_, url, body) = fake.asked().pop().expect("asked");
-    assert!(url.contains("/reel/reel_item_watch?") && url.ends_with("&$fields=playerResponse"), "{url}");
+    assert!(
+        url.contains("/reel/reel_item_watch?") && url.ends_with("&$fields=playerResponse"),
+        "{url}"
+    );
     assert_eq!(body["playerRequest"]["videoId"], VIDEO);
 }
 
 #[tokio::test]
 async fn a_withheld_video_whose_other_call_has_nothing_stays_withheld() {
-    for reel in [reel(Value::Null), page(200, "{}"), status("ERROR", "Video unavailable"), page(200, "<html>")] {
+    for reel in [
+        reel(Value::Null),
+        page(200, "{}"),
+        status("ERROR", "Video unavailable"),
+        page(200, "<html>"),
+    ] {
         let fake = Fake::player([kids()]).with("reel answer", [reel]);
-        let error = youtube::refresh(VIDEO, &fake, &Recipes::built_in()).await.expect_err("nothing");
+        let error = youtube::refresh(VIDEO, &fake, &Recipes::built_in())
+            .await
+            .expect_err("nothing");
         assert_eq!(error.kind(), Kind::Unavailable);
         assert!(matches!(error, ExtractError::Withheld { .. }) && error.title() == Some("A Song"));
     }
-    let nameless = ok(json!({"playabilityStatus": {"status": "ERROR", "reason": "This video is not available"}}));
-    assert!(matches!(Fake::player([nameless]).refused().await, ExtractError::Withheld { .. }));
+    let nameless = ok(
+        json!({"playabilityStatus": {"status": "ERROR", "reason": "This video is not available"}}),
+    );
+    assert!(matches!(
+        Fake::player([nameless]).refused().await,
+        ExtractError::Withheld { .. }
+    ));
 }

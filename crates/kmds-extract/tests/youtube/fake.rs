@@ -26,7 +26,12 @@ pub struct Fake {
 
 pub fn page(status: u16, body: impl ToString) -> Page {
     let final_url = "https://youtubei.googleapis.com/youtubei/v1/player".to_owned();
-    Page { status, final_url, headers: Vec::new(), body: body.to_string().into_bytes() }
+    Page {
+        status,
+        final_url,
+        headers: Vec::new(),
+        body: body.to_string().into_bytes(),
+    }
 }
 
 pub fn ok(body: Value) -> Page {
@@ -43,7 +48,10 @@ impl Fake {
     }
 
     pub fn with(self, name: &'static str, answers: impl IntoIterator<Item = Page>) -> Self {
-        self.answers.lock().expect("lock").insert(name, answers.into_iter().map(Ok).collect());
+        self.answers
+            .lock()
+            .expect("lock")
+            .insert(name, answers.into_iter().map(Ok).collect());
         self
     }
 
@@ -66,21 +74,35 @@ impl Fake {
 
     /// Device and visitor of each player call: which identity it was, with which session.
     pub fn callers(&self) -> Vec<(String, String)> {
-        let field = |body: &Value, name: &str| body["context"]["client"][name].as_str().unwrap_or("-").to_owned();
+        let field = |body: &Value, name: &str| {
+            body["context"]["client"][name]
+                .as_str()
+                .unwrap_or("-")
+                .to_owned()
+        };
         let asked = self.asked();
         let calls = asked.iter().filter(|(page, ..)| *page == "player answer");
-        calls.map(|(.., body)| (field(body, "osVersion"), field(body, "visitorData"))).collect()
+        calls
+            .map(|(.., body)| (field(body, "osVersion"), field(body, "visitorData")))
+            .collect()
     }
 
     pub async fn resolve(&self, link: &str) -> Result<Resolved, ExtractError> {
-        kmds_extract::resolve(&Link::parse(link).expect("a link"), self, &Recipes::built_in()).await
+        kmds_extract::resolve(
+            &Link::parse(link).expect("a link"),
+            self,
+            &Recipes::built_in(),
+        )
+        .await
     }
 
     pub async fn track(&self) -> Result<Track, ExtractError> {
-        self.resolve(&format!("https://youtu.be/{VIDEO}")).await.map(|resolved| match resolved {
-            Resolved::Track(track) => *track,
-            other => panic!("{other:?}"),
-        })
+        self.resolve(&format!("https://youtu.be/{VIDEO}"))
+            .await
+            .map(|resolved| match resolved {
+                Resolved::Track(track) => *track,
+                other => panic!("{other:?}"),
+            })
     }
 
     pub async fn refused(&self) -> ExtractError {
@@ -97,8 +119,15 @@ impl Fake {
 
 impl Origin for Fake {
     fn send(&self, request: PageRequest) -> impl Future<Output = Result<Page, OriginError>> + Send {
-        let body = request.body.as_deref().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
-        self.asked.lock().expect("lock").push((request.page, request.url.clone(), body));
+        let body = request
+            .body
+            .as_deref()
+            .and_then(|body| serde_json::from_slice(body).ok())
+            .unwrap_or_default();
+        self.asked
+            .lock()
+            .expect("lock")
+            .push((request.page, request.url.clone(), body));
         if request.redirects != Redirects::Show {
             self.followed.lock().expect("lock").push(request.page);
         }
@@ -109,20 +138,31 @@ impl Origin for Fake {
             None if request.page == "visitor id" => {
                 let mut visitors = self.visitors.lock().expect("lock");
                 *visitors += 1;
-                Ok(ok(json!({"responseContext": {"visitorData": format!("visitor-{visitors}%3D")}})))
+                Ok(ok(
+                    json!({"responseContext": {"visitorData": format!("visitor-{visitors}%3D")}}),
+                ))
             }
-            None => Ok(page(404, json!({"error": {"code": 404, "status": "NOT_FOUND"}}))),
+            None => Ok(page(
+                404,
+                json!({"error": {"code": 404, "status": "NOT_FOUND"}}),
+            )),
         };
         std::future::ready(answer)
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
         let value = self.memory.lock().expect("lock").get(key).cloned()?;
-        Some(Remembered { value, stored_unix: NOW })
+        Some(Remembered {
+            value,
+            stored_unix: NOW,
+        })
     }
 
     fn remember(&self, key: &str, value: &str) {
-        self.memory.lock().expect("lock").insert(key.to_owned(), value.to_owned());
+        self.memory
+            .lock()
+            .expect("lock")
+            .insert(key.to_owned(), value.to_owned());
     }
 
     fn renewing(&self, _: &str) -> impl Future<Output = RenewGuard> + Send {
@@ -173,9 +213,13 @@ pub fn good() -> Page {
 }
 
 pub fn status(status: &str, reason: &str) -> Page {
-    ok(json!({"playabilityStatus": {"status": status, "reason": reason}, "videoDetails": details()}))
+    ok(
+        json!({"playabilityStatus": {"status": status, "reason": reason}, "videoDetails": details()}),
+    )
 }
 
 pub fn bot_check() -> Page {
-    ok(json!({"playabilityStatus": {"status": "LOGIN_REQUIRED", "reason": "Sign in to confirm you’re not a bot"}}))
+    ok(
+        json!({"playabilityStatus": {"status": "LOGIN_REQUIRED", "reason": "Sign in to confirm you’re not a bot"}}),
+    )
 }

@@ -8,7 +8,10 @@ use crate::fake::{AAC, Fake, format, page, playing};
 use crate::lists;
 
 fn run(work: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(work);
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(work);
 }
 
 /// The answer with one byte changed and its end cut off.
@@ -55,12 +58,22 @@ proptest! {
 #[tokio::test]
 async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_answer() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
-    for odd in [r#""x \ud83d""#, r#""\udc00""#, "\"a\u{1b}b\"", "1e999", "NaN", &deep, r#"1, "keywords": 2"#] {
+    for odd in [
+        r#""x \ud83d""#,
+        r#""\udc00""#,
+        "\"a\u{1b}b\"",
+        "1e999",
+        "NaN",
+        &deep,
+        r#"1, "keywords": 2"#,
+    ] {
         let turned = |answer: &str| format!("\u{feff}{}", answer.replace(r#""ODD""#, odd));
         let mut answer = playing(&[format(140, AAC)]);
         answer["videoDetails"]["keywords"] = "ODD".into();
         let fake = Fake::player([page(200, turned(&answer.to_string()))]);
-        fake.track().await.unwrap_or_else(|error| panic!("{odd:.9}: {error}"));
+        fake.track()
+            .await
+            .unwrap_or_else(|error| panic!("{odd:.9}: {error}"));
         assert_eq!(fake.count("player answer"), 1);
 
         let mut items = lists::songs(1..=3);

@@ -9,21 +9,41 @@ use serde_json::{Value, json};
 use crate::fake::{AAC, Fake, NOW, OPUS, VIDEO, format, good, ok, playing};
 
 async fn labels(formats: &[Value]) -> Vec<String> {
-    let track = Fake::player([ok(playing(formats))]).track().await.expect("plays");
-    track.streams.iter().map(|stream| stream.label.clone()).collect()
+    let track = Fake::player([ok(playing(formats))])
+        .track()
+        .await
+        .expect("plays");
+    track
+        .streams
+        .iter()
+        .map(|stream| stream.label.clone())
+        .collect()
 }
 
 #[tokio::test]
 async fn streams_stand_in_the_order_of_the_notes_and_unknown_audio_comes_last() {
-    let formats = [600, 249, 250, 251, 774, 599, 139, 140, 141]
-        .map(|itag| format(itag, if [600, 249, 250, 251, 774].contains(&itag) { OPUS } else { AAC }));
+    let formats = [600, 249, 250, 251, 774, 599, 139, 140, 141].map(|itag| {
+        format(
+            itag,
+            if [600, 249, 250, 251, 774].contains(&itag) {
+                OPUS
+            } else {
+                AAC
+            },
+        )
+    });
     let mut formats = formats.to_vec();
     formats.insert(0, format(999, AAC));
     formats.insert(0, format(137, "video/mp4; codecs=\"avc1\""));
     formats.insert(0, format(258, AAC));
-    let order = [141, 140, 139, 599, 774, 251, 250, 249, 600, 999].map(|itag| format!("itag {itag}"));
+    let order =
+        [141, 140, 139, 599, 774, 251, 250, 249, 600, 999].map(|itag| format!("itag {itag}"));
     assert_eq!(labels(&formats).await, order);
-    assert_eq!(labels(&[format(258, AAC)]).await, ["itag 258"], "surround where there is nothing else");
+    assert_eq!(
+        labels(&[format(258, AAC)]).await,
+        ["itag 258"],
+        "surround where there is nothing else"
+    );
 }
 
 #[tokio::test]
@@ -37,7 +57,11 @@ async fn a_stream_says_all_that_a_download_needs() {
     assert!(
         matches!(&stream.delivery, Delivery::File { url } if url.starts_with("https://rr1---sn-x.googlevideo.com/"))
     );
-    assert!(stream.headers[0].1.starts_with("com.google.visionos.youtube/1.04("));
+    assert!(
+        stream.headers[0]
+            .1
+            .starts_with("com.google.visionos.youtube/1.04(")
+    );
 }
 
 #[tokio::test]
@@ -51,17 +75,48 @@ async fn of_several_tracks_the_original_is_taken() {
     };
     const ORIGINAL: &str = "ChEKBWFjb250EghvcmlnaW5hbAoNCgRsYW5nEgVlbi1VUw";
     for (formats, size, why) in [
-        ([copy(1, "", "de.3", "German", true), copy(2, ORIGINAL, "en.9", "English", false)], 2, "acont"),
-        ([copy(1, "", "de.3", "German", true), copy(2, "", "en.9", "English original", false)], 2, "name"),
-        ([copy(1, "", "de.3", "German", false), copy(2, "", "en.9", "English", true)], 2, "default"),
         (
-            [copy(1, "", "de.2", "German descriptive", false), copy(2, "", "en.9", "English", false)],
+            [
+                copy(1, "", "de.3", "German", true),
+                copy(2, ORIGINAL, "en.9", "English", false),
+            ],
+            2,
+            "acont",
+        ),
+        (
+            [
+                copy(1, "", "de.3", "German", true),
+                copy(2, "", "en.9", "English original", false),
+            ],
+            2,
+            "name",
+        ),
+        (
+            [
+                copy(1, "", "de.3", "German", false),
+                copy(2, "", "en.9", "English", true),
+            ],
+            2,
+            "default",
+        ),
+        (
+            [
+                copy(1, "", "de.2", "German descriptive", false),
+                copy(2, "", "en.9", "English", false),
+            ],
             2,
             "not descriptive",
         ),
     ] {
-        let track = Fake::player([ok(playing(&formats))]).track().await.expect("plays");
-        let sizes: Vec<_> = track.streams.iter().map(|stream| stream.size_bytes).collect();
+        let track = Fake::player([ok(playing(&formats))])
+            .track()
+            .await
+            .expect("plays");
+        let sizes: Vec<_> = track
+            .streams
+            .iter()
+            .map(|stream| stream.size_bytes)
+            .collect();
         assert_eq!(sizes, [Some(size)], "{why}");
     }
 }
@@ -72,29 +127,52 @@ async fn compressed_copies_are_never_offered() {
     flagged["isDrc"] = json!(true);
     let mut tagged = format(251, OPUS);
     tagged["xtags"] = json!("CggKA2RyYxIBMQ");
-    assert_eq!(labels(&[flagged, tagged, format(139, AAC)]).await, ["itag 139"]);
+    assert_eq!(
+        labels(&[flagged, tagged, format(139, AAC)]).await,
+        ["itag 139"]
+    );
 }
 
 #[tokio::test]
 async fn a_codec_nobody_knows_comes_after_those_that_are() {
-    assert_eq!(labels(&[format(140, "audio/mp4; codecs=\"zzz.9\""), format(139, AAC)]).await, ["itag 139", "itag 140"]);
+    assert_eq!(
+        labels(&[format(140, "audio/mp4; codecs=\"zzz.9\""), format(139, AAC)]).await,
+        ["itag 139", "itag 140"]
+    );
 }
 
 #[tokio::test]
 async fn encrypted_audio_is_never_offered() {
     let mut locked = format(140, AAC);
     locked["drmFamilies"] = json!(["WIDEVINE", "FAIRPLAY"]);
-    assert_eq!(labels(&[locked.clone(), format(251, OPUS)]).await, ["itag 251"]);
-    let fake = Fake::player([ok(playing(&[format(137, "video/mp4; codecs=\"avc1\""), locked]))]);
+    assert_eq!(
+        labels(&[locked.clone(), format(251, OPUS)]).await,
+        ["itag 251"]
+    );
+    let fake = Fake::player([ok(playing(&[
+        format(137, "video/mp4; codecs=\"avc1\""),
+        locked,
+    ]))]);
     assert_eq!(fake.refused().await.kind(), Kind::DrmOnly);
-    assert_eq!(fake.count("player answer"), 1, "no other identity gets more");
+    assert_eq!(
+        fake.count("player answer"),
+        1,
+        "no other identity gets more"
+    );
 }
 
 #[tokio::test]
 async fn a_song_with_an_empty_title_is_called_by_its_id() {
     let mut untitled = playing(&[format(140, AAC)]);
     untitled["videoDetails"]["title"] = json!("");
-    assert_eq!(Fake::player([ok(untitled)]).track().await.expect("plays").title, VIDEO);
+    assert_eq!(
+        Fake::player([ok(untitled)])
+            .track()
+            .await
+            .expect("plays")
+            .title,
+        VIDEO
+    );
 }
 
 #[tokio::test]
@@ -109,8 +187,15 @@ async fn odd_types_cost_only_their_own_field() {
     answer["videoDetails"]["thumbnail"] = json!("none");
     answer["streamingData"]["formats"] = json!("none");
     let track = Fake::player([ok(answer)]).track().await.expect("plays");
-    assert_eq!(track.duration, Some(Duration::from_secs(62)), "the whole seconds of the video");
-    assert_eq!((track.streams[0].size_bytes, track.streams[0].bitrate_bps), (Some(1000), Some(129_000)));
+    assert_eq!(
+        track.duration,
+        Some(Duration::from_secs(62)),
+        "the whole seconds of the video"
+    );
+    assert_eq!(
+        (track.streams[0].size_bytes, track.streams[0].bitrate_bps),
+        (Some(1000), Some(129_000))
+    );
 }
 
 #[tokio::test]
@@ -122,7 +207,13 @@ async fn senseless_sizes_and_lengths_count_as_none() {
     answer["videoDetails"]["lengthSeconds"] = json!(u64::MAX.to_string());
     let track = Fake::player([ok(answer)]).track().await.expect("plays");
     assert_eq!((track.duration, track.streams[0].duration), (None, None));
-    assert_eq!((track.streams[0].size_bytes, track.streams[0].approximate_size()), (None, None));
+    assert_eq!(
+        (
+            track.streams[0].size_bytes,
+            track.streams[0].approximate_size()
+        ),
+        (None, None)
+    );
 }
 
 #[tokio::test]
@@ -135,7 +226,10 @@ async fn a_labels_description_gives_artist_album_title_and_date() {
     let track = Fake::player([ok(answer)]).track().await.expect("plays");
     assert_eq!(track.title, "The Song");
     assert_eq!(track.artist.as_deref(), Some("First, Second"));
-    assert_eq!((track.album.as_deref(), track.date.as_deref()), (Some("The Album"), Some("2016-05-06")));
+    assert_eq!(
+        (track.album.as_deref(), track.date.as_deref()),
+        (Some("The Album"), Some("2016-05-06"))
+    );
 }
 
 #[tokio::test]
@@ -147,29 +241,61 @@ async fn streams_tell_when_the_advertisements_before_them_are_over() {
             {"playerBytesAdLayoutRenderer": {"renderingContent": content}}}}}])
     };
     let sequence = |ads: &[Value]| {
-        let layouts: Vec<Value> =
-            ads.iter().map(|ad| json!({"playerBytesAdLayoutRenderer": {"renderingContent": ad}})).collect();
+        let layouts: Vec<Value> = ads
+            .iter()
+            .map(|ad| json!({"playerBytesAdLayoutRenderer": {"renderingContent": ad}}))
+            .collect();
         json!({"playerBytesSequentialLayoutRenderer": {"sequentialLayouts": layouts}})
     };
-    let (start, before) = ("AD_PLACEMENT_KIND_START", "SLOT_TRIGGER_EVENT_BEFORE_CONTENT");
+    let (start, before) = (
+        "AD_PLACEMENT_KIND_START",
+        "SLOT_TRIGGER_EVENT_BEFORE_CONTENT",
+    );
     let skipped = || ad(json!({"skipOffsetMilliseconds": 5000, "playerVars": "length_seconds=90"}));
     let whole = || ad(json!({"playerVars": "a=1&length_seconds=15"}));
     for (placements, slots, wait) in [
         (Value::Null, Value::Null, None),
         (placed(start, skipped()), Value::Null, Some(5)),
-        (placed(start, ad(json!({"skipOffsetMilliseconds": "5001"}))), Value::Null, Some(6)),
         (
-            placed(start, json!({"linearAdSequenceRenderer": {"linearAds": [skipped(), whole()]}})),
+            placed(start, ad(json!({"skipOffsetMilliseconds": "5001"}))),
+            Value::Null,
+            Some(6),
+        ),
+        (
+            placed(
+                start,
+                json!({"linearAdSequenceRenderer": {"linearAds": [skipped(), whole()]}}),
+            ),
             Value::Null,
             Some(20),
         ),
         (Value::Null, slot(before, whole()), Some(15)),
-        (Value::Null, slot(before, sequence(&[whole(), skipped()])), Some(20)),
+        (
+            Value::Null,
+            slot(before, sequence(&[whole(), skipped()])),
+            Some(20),
+        ),
         (placed(start, skipped()), slot(before, whole()), Some(20)),
-        (placed("AD_PLACEMENT_KIND_MILLISECONDS", skipped()), slot("SLOT_TRIGGER_EVENT_OTHER", whole()), None),
-        (placed(start, ad(json!({"playerVars": "no length"}))), json!("nonsense"), None),
-        (json!({"adPlacementRenderer": 1}), json!([1, null, {"adSlotRenderer": []}]), None),
-        (placed(start, ad(json!({"skipOffsetMilliseconds": u64::MAX}))), slot(before, whole()), Some(3600)),
+        (
+            placed("AD_PLACEMENT_KIND_MILLISECONDS", skipped()),
+            slot("SLOT_TRIGGER_EVENT_OTHER", whole()),
+            None,
+        ),
+        (
+            placed(start, ad(json!({"playerVars": "no length"}))),
+            json!("nonsense"),
+            None,
+        ),
+        (
+            json!({"adPlacementRenderer": 1}),
+            json!([1, null, {"adSlotRenderer": []}]),
+            None,
+        ),
+        (
+            placed(start, ad(json!({"skipOffsetMilliseconds": u64::MAX}))),
+            slot(before, whole()),
+            Some(3600),
+        ),
     ] {
         let mut answer = playing(&[format(140, AAC)]);
         (answer["adPlacements"], answer["adSlots"]) = (placements.clone(), slots.clone());
@@ -185,17 +311,32 @@ async fn a_file_is_the_same_whoever_asked_for_its_url() {
     let mut format = format(140, AAC);
     format["url"] = json!(url);
     format["xtags"] = json!("ChEKBWFjb250EghvcmlnaW5hbAoNCgRsYW5nEgVlbi1VUw");
-    let track = Fake::player([ok(playing(&[format]))]).track().await.expect("plays");
+    let track = Fake::player([ok(playing(&[format]))])
+        .track()
+        .await
+        .expect("plays");
     let stream = &track.streams[0];
-    assert_eq!(Some(&stream.validator), kmds_extract::youtube::file_of(url).as_ref());
+    assert_eq!(
+        Some(&stream.validator),
+        kmds_extract::youtube::file_of(url).as_ref()
+    );
     assert_eq!(stream.client, "visionos-c");
     for other in ["itag=139", "clen=1001", "lmt=18", "xtags=drc%3D1"] {
         let (key, _) = other.split_once('=').expect("a pair");
-        let changed: Vec<&str> = url.split('&').map(|pair| if pair.starts_with(key) { other } else { pair }).collect();
-        assert_ne!(kmds_extract::youtube::file_of(&changed.join("&")), Some(stream.validator.clone()), "{other}");
+        let changed: Vec<&str> = url
+            .split('&')
+            .map(|pair| if pair.starts_with(key) { other } else { pair })
+            .collect();
+        assert_ne!(
+            kmds_extract::youtube::file_of(&changed.join("&")),
+            Some(stream.validator.clone()),
+            "{other}"
+        );
     }
     assert_eq!(
-        kmds_extract::youtube::file_of("https://rr1---sn-x.googlevideo.com/videoplayback?itag=140&clen=5"),
+        kmds_extract::youtube::file_of(
+            "https://rr1---sn-x.googlevideo.com/videoplayback?itag=140&clen=5"
+        ),
         None
     );
 }

@@ -80,8 +80,19 @@ pub struct Written {
 }
 
 impl Clip {
-    pub fn new(shape: Shape, seconds: f64, size_bytes: Option<u64>, mark: impl Into<String>) -> Self {
-        Self { shape, seconds, size_bytes, mark: mark.into(), made: OnceLock::new() }
+    pub fn new(
+        shape: Shape,
+        seconds: f64,
+        size_bytes: Option<u64>,
+        mark: impl Into<String>,
+    ) -> Self {
+        Self {
+            shape,
+            seconds,
+            size_bytes,
+            mark: mark.into(),
+            made: OnceLock::new(),
+        }
     }
 
     pub fn bytes(&self) -> Bytes {
@@ -90,7 +101,8 @@ impl Clip {
 
     /// The length; known without making the file when it was asked for.
     pub fn len(&self) -> u64 {
-        self.size_bytes.unwrap_or_else(|| self.made().bytes.len() as u64)
+        self.size_bytes
+            .unwrap_or_else(|| self.made().bytes.len() as u64)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -111,8 +123,12 @@ impl Clip {
         self.made.get_or_init(|| {
             let mark = Mark::of(&self.mark);
             let written = match self.shape {
-                Shape::Mp4 => mp4::fragmented(seeds::stereo_aac(), self.seconds, self.size_bytes, mark),
-                Shape::Mp4Low => mp4::fragmented(seeds::mono_aac(), self.seconds, self.size_bytes, mark),
+                Shape::Mp4 => {
+                    mp4::fragmented(seeds::stereo_aac(), self.seconds, self.size_bytes, mark)
+                }
+                Shape::Mp4Low => {
+                    mp4::fragmented(seeds::mono_aac(), self.seconds, self.size_bytes, mark)
+                }
                 Shape::WebM => webm::write(self.seconds, self.size_bytes, mark),
                 Shape::Mp3 => mp3::write(self.seconds, self.size_bytes, mark),
                 Shape::Ogg => ogg::write(self.seconds, mark),
@@ -131,7 +147,11 @@ impl Clip {
 
 impl fmt::Debug for Clip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clip({:?}, {} s, {:?} bytes, {})", self.shape, self.seconds, self.size_bytes, self.mark)
+        write!(
+            f,
+            "Clip({:?}, {} s, {:?} bytes, {})",
+            self.shape, self.seconds, self.size_bytes, self.mark
+        )
     }
 }
 
@@ -185,9 +205,14 @@ mod tests {
     use std::process::{Command, Stdio};
 
     fn ffmpeg_is_here() -> bool {
-        let here = Command::new("ffmpeg").arg("-version").output().is_ok_and(|out| out.status.success());
+        let here = Command::new("ffmpeg")
+            .arg("-version")
+            .output()
+            .is_ok_and(|out| out.status.success());
         if !here {
-            eprintln!("SKIPPED: no ffmpeg on this machine, so no second opinion on the lab's audio");
+            eprintln!(
+                "SKIPPED: no ffmpeg on this machine, so no second opinion on the lab's audio"
+            );
         }
         here
     }
@@ -205,7 +230,10 @@ mod tests {
         let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
         let out = child.wait_with_output().expect("the program ends");
         feeder.join().expect("fed");
-        (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned())
+        (
+            String::from_utf8_lossy(&out.stdout).into_owned(),
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+        )
     }
 
     fn file_of(clip: &Clip) -> std::path::PathBuf {
@@ -222,11 +250,29 @@ mod tests {
     fn ffmpeg_is_content_with(clip: &Clip, tolerance: f64) {
         let path = file_of(clip);
         let name = path.to_str().expect("a plain path");
-        let (duration, _) =
-            piped("ffprobe", &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", name], b"");
+        let (duration, _) = piped(
+            "ffprobe",
+            &[
+                "-v",
+                "error",
+                "-show_entries",
+                "format=duration",
+                "-of",
+                "csv=p=0",
+                name,
+            ],
+            b"",
+        );
         let duration: f64 = duration.trim().parse().expect("a duration");
-        assert!((duration - clip.seconds).abs() <= tolerance, "{clip:?}: ffprobe says {duration}");
-        let (_, complaints) = piped("ffmpeg", &["-v", "error", "-i", name, "-f", "null", "-"], b"");
+        assert!(
+            (duration - clip.seconds).abs() <= tolerance,
+            "{clip:?}: ffprobe says {duration}"
+        );
+        let (_, complaints) = piped(
+            "ffmpeg",
+            &["-v", "error", "-i", name, "-f", "null", "-"],
+            b"",
+        );
         assert_eq!(complaints, "", "{clip:?}");
         std::fs::remove_file(path).expect("removed");
     }
@@ -236,7 +282,15 @@ mod tests {
         if !ffmpeg_is_here() {
             return;
         }
-        for shape in [Shape::Mp4, Shape::Mp4Low, Shape::WebM, Shape::Mp3, Shape::Ogg, Shape::HlsAac, Shape::Muxed] {
+        for shape in [
+            Shape::Mp4,
+            Shape::Mp4Low,
+            Shape::WebM,
+            Shape::Mp3,
+            Shape::Ogg,
+            Shape::HlsAac,
+            Shape::Muxed,
+        ] {
             for seconds in [1.0, 3.3, 12.0, 95.173] {
                 ffmpeg_is_content_with(&Clip::new(shape, seconds, None, "a"), 0.06);
             }
@@ -268,14 +322,25 @@ mod tests {
         for shape in [Shape::Mp4, Shape::WebM, Shape::Mp3, Shape::Muxed] {
             let natural = Clip::new(shape, 12.0, None, "x").len();
             for size in natural - 40..natural + 40 {
-                assert_eq!(Clip::new(shape, 12.0, Some(size), "x").bytes().len() as u64, size, "{shape:?}");
+                assert_eq!(
+                    Clip::new(shape, 12.0, Some(size), "x").bytes().len() as u64,
+                    size,
+                    "{shape:?}"
+                );
             }
         }
     }
 
     #[test]
     fn two_songs_never_share_their_bytes() {
-        for shape in [Shape::Mp4, Shape::WebM, Shape::Mp3, Shape::Ogg, Shape::HlsAac, Shape::Muxed] {
+        for shape in [
+            Shape::Mp4,
+            Shape::WebM,
+            Shape::Mp3,
+            Shape::Ogg,
+            Shape::HlsAac,
+            Shape::Muxed,
+        ] {
             let one = Clip::new(shape, 5.0, None, "one").bytes();
             assert_ne!(one, Clip::new(shape, 5.0, None, "two").bytes(), "{shape:?}");
             assert_eq!(one, Clip::new(shape, 5.0, None, "one").bytes(), "{shape:?}");
@@ -286,7 +351,11 @@ mod tests {
     fn the_cuts_of_a_file_touch_and_cover_it() {
         for shape in [Shape::Mp3, Shape::Ogg, Shape::HlsAac] {
             let clip = Clip::new(shape, 61.0, None, "cut");
-            let mut at = if shape == Shape::HlsAac { hls_aac_init(&clip.mark).len() as u64 } else { 0 };
+            let mut at = if shape == Shape::HlsAac {
+                hls_aac_init(&clip.mark).len() as u64
+            } else {
+                0
+            };
             for cut in clip.cuts() {
                 assert_eq!(cut.from, at, "{shape:?}");
                 at = cut.to;

@@ -30,14 +30,27 @@ pub fn write(seconds: f64, size: Option<u64>, mark: Mark) -> Written {
     for number in 0..count {
         out.extend_from_slice(seed.frame(turn, number));
         in_cut += 1;
-        let wanted = if cuts.is_empty() { MP3_FIRST_SEGMENT_FRAMES } else { MP3_SEGMENT_FRAMES };
+        let wanted = if cuts.is_empty() {
+            MP3_FIRST_SEGMENT_FRAMES
+        } else {
+            MP3_SEGMENT_FRAMES
+        };
         if in_cut == wanted || number + 1 == count {
-            cuts.push(Cut { from, to: out.len() as u64, seconds: f64::from(in_cut as u32) * 1152.0 / 44_100.0 });
+            cuts.push(Cut {
+                from,
+                to: out.len() as u64,
+                seconds: f64::from(in_cut as u32) * 1152.0 / 44_100.0,
+            });
             from = out.len() as u64;
             in_cut = 0;
         }
     }
-    Written { init_end: tag as u64, index_end: tag as u64, bytes: out, cuts }
+    Written {
+        init_end: tag as u64,
+        index_end: tag as u64,
+        bytes: out,
+        cuts,
+    }
 }
 
 /// One ID3v2.4 tag of exactly `length` bytes, holding one private frame.
@@ -56,5 +69,10 @@ fn id3(out: &mut Vec<u8>, length: usize, mark: Mark) {
 }
 
 fn syncsafe(value: usize) -> [u8; 4] {
-    [(value >> 21) as u8 & 0x7f, (value >> 14) as u8 & 0x7f, (value >> 7) as u8 & 0x7f, value as u8 & 0x7f]
+    [
+        (value >> 21) as u8 & 0x7f,
+        (value >> 14) as u8 & 0x7f,
+        (value >> 7) as u8 & 0x7f,
+        value as u8 & 0x7f,
+    ]
 }

@@ -15,7 +15,9 @@ pub fn fragmented(seed: &'static Seed, seconds: f64, size: Option<u64>, mark: Ma
     loop {
         let fragments = Fragments { seed, count, mark };
         let bodies = fragments.all();
-        let natural = lay_out(&fragments, &bodies, &vec![0; bodies.len()]).bytes.len();
+        let natural = lay_out(&fragments, &bodies, &vec![0; bodies.len()])
+            .bytes
+            .len();
         let Some(size) = size.and_then(|size| usize::try_from(size).ok()) else {
             return lay_out(&fragments, &bodies, &vec![0; bodies.len()]);
         };
@@ -23,7 +25,12 @@ pub fn fragmented(seed: &'static Seed, seconds: f64, size: Option<u64>, mark: Ma
             return lay_out(&fragments, &bodies, &shares(size - natural, bodies.len()));
         }
         if count == 1 {
-            return Written { bytes: vec![0; size], init_end: 0, index_end: 0, cuts: Vec::new() };
+            return Written {
+                bytes: vec![0; size],
+                init_end: 0,
+                index_end: 0,
+                cuts: Vec::new(),
+            };
         }
         count -= ((natural + FREE_HEADER_BYTES - size) / 400).clamp(1, count - 1);
     }
@@ -44,16 +51,29 @@ fn lay_out(fragments: &Fragments, bodies: &[Vec<u8>], padding: &[usize]) -> Writ
     let rate = fragments.seed.rate_hz;
     let total = fragments.count as u64 * u64::from(fragments.seed.samples_per_frame);
     let mut out = boxed(b"ftyp", b"dash\0\0\0\0iso6mp41");
-    out.extend_from_slice(&movie(fragments.seed, Durations::of(total, rate), fragments.mark.low_word()));
+    out.extend_from_slice(&movie(
+        fragments.seed,
+        Durations::of(total, rate),
+        fragments.mark.low_word(),
+    ));
     let init_end = out.len() as u64 - 1;
-    let sizes: Vec<usize> = bodies.iter().zip(padding).map(|(body, padding)| body.len() + padding).collect();
+    let sizes: Vec<usize> = bodies
+        .iter()
+        .zip(padding)
+        .map(|(body, padding)| body.len() + padding)
+        .collect();
     out.extend_from_slice(&index(fragments, 0, &sizes));
     let index_end = out.len() as u64 - 1;
     for (body, padding) in bodies.iter().zip(padding) {
         out.extend_from_slice(body);
         free(&mut out, *padding, fragments.mark);
     }
-    Written { bytes: out, init_end, index_end, cuts: Vec::new() }
+    Written {
+        bytes: out,
+        init_end,
+        index_end,
+        cuts: Vec::new(),
+    }
 }
 
 /// One AAC song as SoundCloud's HLS serves it: an initialisation section whose durations are zero, and segments.
@@ -67,7 +87,11 @@ impl HlsAac {
     pub fn new(seconds: f64, mark: &str) -> Self {
         let seed = seeds::stereo_aac();
         let count = frame_count(seconds, seed.samples_per_frame.into(), seed.rate_hz.into());
-        let fragments = Fragments { seed, count, mark: Mark::of(mark) };
+        let fragments = Fragments {
+            seed,
+            count,
+            mark: Mark::of(mark),
+        };
         let init = hls_aac_init(mark);
         let segments = fragments
             .all()
@@ -77,17 +101,28 @@ impl HlsAac {
                 let mut segment = boxed(b"styp", b"msdh\0\0\0\0msdhmsix");
                 segment.extend_from_slice(&index(&fragments, number, &[body.len()]));
                 segment.extend_from_slice(&body);
-                (segment, fragments.samples_in(number) as f64 / f64::from(seed.rate_hz))
+                (
+                    segment,
+                    fragments.samples_in(number) as f64 / f64::from(seed.rate_hz),
+                )
             })
             .collect();
-        Self { init, segments, rate_hz: seed.rate_hz }
+        Self {
+            init,
+            segments,
+            rate_hz: seed.rate_hz,
+        }
     }
 
     /// What a correct client ends with: the pieces in order, the three zero durations written from the sum of `EXTINF`.
     pub fn joined(&self) -> Written {
         let mut out = self.init.clone();
         let init_end = out.len() as u64 - 1;
-        let micros: u64 = self.segments.iter().map(|(_, seconds)| (seconds * 1e6).round() as u64).sum();
+        let micros: u64 = self
+            .segments
+            .iter()
+            .map(|(_, seconds)| (seconds * 1e6).round() as u64)
+            .sum();
         let in_units = |scale: u32| ((micros * u64::from(scale) + 500_000) / 1_000_000) as u32;
         patch(&mut out, b"mvhd", 16, in_units(MOVIE_TIMESCALE));
         patch(&mut out, b"tkhd", 20, in_units(MOVIE_TIMESCALE));
@@ -96,16 +131,27 @@ impl HlsAac {
         let mut from = out.len() as u64;
         for (segment, seconds) in &self.segments {
             out.extend_from_slice(segment);
-            cuts.push(Cut { from, to: out.len() as u64, seconds: *seconds });
+            cuts.push(Cut {
+                from,
+                to: out.len() as u64,
+                seconds: *seconds,
+            });
             from = out.len() as u64;
         }
-        Written { bytes: out, init_end, index_end: init_end, cuts }
+        Written {
+            bytes: out,
+            init_end,
+            index_end: init_end,
+            cuts,
+        }
     }
 }
 
 /// Writes a duration at `offset` of the body of a version 0 box.
 fn patch(bytes: &mut [u8], name: &[u8; 4], offset: usize, value: u32) {
-    let Some(at) = bytes.windows(4).position(|four| four == name) else { return };
+    let Some(at) = bytes.windows(4).position(|four| four == name) else {
+        return;
+    };
     if let Some(field) = bytes.get_mut(at + 4 + offset..at + 8 + offset) {
         field.copy_from_slice(&value.to_be_bytes());
     }
@@ -119,7 +165,9 @@ struct Fragments {
 
 impl Fragments {
     fn all(&self) -> Vec<Vec<u8>> {
-        (0..self.count.div_ceil(FRAMES_PER_SEGMENT)).map(|number| self.one(number)).collect()
+        (0..self.count.div_ceil(FRAMES_PER_SEGMENT))
+            .map(|number| self.one(number))
+            .collect()
     }
 
     fn samples_in(&self, number: usize) -> u64 {
@@ -149,7 +197,14 @@ impl Fragments {
                 full(b"trun", 0, 0x201, run),
             ]
             .concat();
-            boxed(b"moof", &[full(b"mfhd", 0, 0, &(number as u32 + 1).to_be_bytes()), boxed(b"traf", &track)].concat())
+            boxed(
+                b"moof",
+                &[
+                    full(b"mfhd", 0, 0, &(number as u32 + 1).to_be_bytes()),
+                    boxed(b"traf", &track),
+                ]
+                .concat(),
+            )
         };
         let offset = build(&run).len() as u32 + 8;
         if let Some(field) = run.get_mut(4..8) {
@@ -192,14 +247,23 @@ pub struct Durations {
 
 impl Durations {
     pub fn of(samples: u64, rate_hz: u32) -> Self {
-        let movie = (samples * u64::from(MOVIE_TIMESCALE) + u64::from(rate_hz) / 2) / u64::from(rate_hz).max(1);
-        Self { movie: movie as u32, media: samples as u32 }
+        let movie = (samples * u64::from(MOVIE_TIMESCALE) + u64::from(rate_hz) / 2)
+            / u64::from(rate_hz).max(1);
+        Self {
+            movie: movie as u32,
+            media: samples as u32,
+        }
     }
 }
 
 fn movie(seed: &Seed, durations: Durations, created: u32) -> Vec<u8> {
     let tables = [
-        full(b"stsd", 0, 0, &[&1_u32.to_be_bytes()[..], &sample_entry(seed)].concat()),
+        full(
+            b"stsd",
+            0,
+            0,
+            &[&1_u32.to_be_bytes()[..], &sample_entry(seed)].concat(),
+        ),
         full(b"stts", 0, 0, &[0; 4]),
         full(b"stsc", 0, 0, &[0; 4]),
         full(b"stsz", 0, 0, &[0; 8]),
@@ -209,11 +273,22 @@ fn movie(seed: &Seed, durations: Durations, created: u32) -> Vec<u8> {
     let track = sound_track(1, seed, durations, &tables);
     let extends = [1_u32, 1, 0, 0, 0].map(u32::to_be_bytes).concat();
     let mvex = boxed(b"mvex", &full(b"trex", 0, 0, &extends));
-    boxed(b"moov", &[movie_header(durations, created, 2), track, mvex].concat())
+    boxed(
+        b"moov",
+        &[movie_header(durations, created, 2), track, mvex].concat(),
+    )
 }
 
 pub fn movie_header(durations: Durations, created: u32, next_track: u32) -> Vec<u8> {
-    let mut body = [created, created, MOVIE_TIMESCALE, durations.movie, 0x0001_0000].map(u32::to_be_bytes).concat();
+    let mut body = [
+        created,
+        created,
+        MOVIE_TIMESCALE,
+        durations.movie,
+        0x0001_0000,
+    ]
+    .map(u32::to_be_bytes)
+    .concat();
     body.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     body.extend_from_slice(&matrix());
     body.extend_from_slice(&[0; 24]);
@@ -222,11 +297,21 @@ pub fn movie_header(durations: Durations, created: u32, next_track: u32) -> Vec<
 }
 
 fn matrix() -> Vec<u8> {
-    [0x0001_0000_u32, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000].map(u32::to_be_bytes).concat()
+    [0x0001_0000_u32, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000]
+        .map(u32::to_be_bytes)
+        .concat()
 }
 
-pub fn track_header(id: u32, durations: Durations, volume: u16, width: u32, height: u32) -> Vec<u8> {
-    let mut body = [0, 0, id, 0, durations.movie, 0, 0].map(u32::to_be_bytes).concat();
+pub fn track_header(
+    id: u32,
+    durations: Durations,
+    volume: u16,
+    width: u32,
+    height: u32,
+) -> Vec<u8> {
+    let mut body = [0, 0, id, 0, durations.movie, 0, 0]
+        .map(u32::to_be_bytes)
+        .concat();
     body.extend_from_slice(&[0, 0, 0, 0]);
     body.extend_from_slice(&volume.to_be_bytes());
     body.extend_from_slice(&[0, 0]);
@@ -244,19 +329,47 @@ pub fn media_header(timescale: u32, duration: u32) -> Vec<u8> {
 }
 
 pub fn handler(kind: &[u8; 4], name: &[u8]) -> Vec<u8> {
-    full(b"hdlr", 0, 0, &[&[0; 4][..], kind, &[0; 12], name, b"\0"].concat())
+    full(
+        b"hdlr",
+        0,
+        0,
+        &[&[0; 4][..], kind, &[0; 12], name, b"\0"].concat(),
+    )
 }
 
 pub fn data_reference() -> Vec<u8> {
-    boxed(b"dinf", &full(b"dref", 0, 0, &[&1_u32.to_be_bytes()[..], &full(b"url ", 0, 1, &[])].concat()))
+    boxed(
+        b"dinf",
+        &full(
+            b"dref",
+            0,
+            0,
+            &[&1_u32.to_be_bytes()[..], &full(b"url ", 0, 1, &[])].concat(),
+        ),
+    )
 }
 
 pub fn sound_track(id: u32, seed: &Seed, durations: Durations, tables: &[u8]) -> Vec<u8> {
-    let information = [full(b"smhd", 0, 0, &[0; 4]), data_reference(), boxed(b"stbl", tables)].concat();
-    let media =
-        [media_header(seed.rate_hz, durations.media), handler(b"soun", b"SoundHandler"), boxed(b"minf", &information)]
-            .concat();
-    boxed(b"trak", &[track_header(id, durations, 0x0100, 0, 0), boxed(b"mdia", &media)].concat())
+    let information = [
+        full(b"smhd", 0, 0, &[0; 4]),
+        data_reference(),
+        boxed(b"stbl", tables),
+    ]
+    .concat();
+    let media = [
+        media_header(seed.rate_hz, durations.media),
+        handler(b"soun", b"SoundHandler"),
+        boxed(b"minf", &information),
+    ]
+    .concat();
+    boxed(
+        b"trak",
+        &[
+            track_header(id, durations, 0x0100, 0, 0),
+            boxed(b"mdia", &media),
+        ]
+        .concat(),
+    )
 }
 
 /// `mp4a` with its `esds`: AAC LC.
@@ -296,12 +409,19 @@ pub fn boxed(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
 }
 
 pub fn full(name: &[u8; 4], version: u8, flags: u32, body: &[u8]) -> Vec<u8> {
-    boxed(name, &[&(u32::from(version) << 24 | flags).to_be_bytes()[..], body].concat())
+    boxed(
+        name,
+        &[&(u32::from(version) << 24 | flags).to_be_bytes()[..], body].concat(),
+    )
 }
 
 /// The initialisation section of an HLS song with this mark, its durations zero.
 pub fn hls_aac_init(mark: &str) -> Vec<u8> {
     let mut init = boxed(b"ftyp", b"iso5\0\0\x02\0iso5iso6mp41");
-    init.extend_from_slice(&movie(seeds::stereo_aac(), Durations::default(), Mark::of(mark).low_word()));
+    init.extend_from_slice(&movie(
+        seeds::stereo_aac(),
+        Durations::default(),
+        Mark::of(mark).low_word(),
+    ));
     init
 }

@@ -15,12 +15,34 @@ pub fn write(seconds: f64, mark: Mark) -> Written {
     let seed = seeds::opus_60k();
     let turn = mark.turn(seed.frames.len());
     let samples = (seconds.max(0.02) * 48_000.0).round() as u64;
-    let packets = frame_count((samples + u64::from(PRE_SKIP)) as f64 / 48_000.0 + 0.0099, 960, 48_000);
+    let packets = frame_count(
+        (samples + u64::from(PRE_SKIP)) as f64 / 48_000.0 + 0.0099,
+        960,
+        48_000,
+    );
     let serial = mark.low_word();
     let mut out = Vec::new();
-    page(&mut out, &Page { flags: 2, granule: 0, serial, sequence: 0 }, &[&head()]);
+    page(
+        &mut out,
+        &Page {
+            flags: 2,
+            granule: 0,
+            serial,
+            sequence: 0,
+        },
+        &[&head()],
+    );
     let init_end = out.len() as u64 - 1;
-    page(&mut out, &Page { flags: 0, granule: 0, serial, sequence: 1 }, &[&tags(mark)]);
+    page(
+        &mut out,
+        &Page {
+            flags: 0,
+            granule: 0,
+            serial,
+            sequence: 1,
+        },
+        &[&tags(mark)],
+    );
     let mut cuts = Vec::new();
     let (mut from, mut cut_packets) = (0, 0);
     let pages = packets.div_ceil(PACKETS_PER_PAGE);
@@ -29,17 +51,39 @@ pub fn write(seconds: f64, mark: Mark) -> Written {
         let last = (first + PACKETS_PER_PAGE).min(packets);
         let body: Vec<&[u8]> = (first..last).map(|n| seed.frame(turn, n)).collect();
         let ends = number + 1 == pages;
-        let granule = if ends { samples + u64::from(PRE_SKIP) } else { last as u64 * 960 };
+        let granule = if ends {
+            samples + u64::from(PRE_SKIP)
+        } else {
+            last as u64 * 960
+        };
         let sequence = number as u32 + 2;
-        page(&mut out, &Page { flags: if ends { 4 } else { 0 }, granule, serial, sequence }, &body);
+        page(
+            &mut out,
+            &Page {
+                flags: if ends { 4 } else { 0 },
+                granule,
+                serial,
+                sequence,
+            },
+            &body,
+        );
         cut_packets += last - first;
         if ends || (number + 1) % PAGES_PER_CUT == 0 {
-            cuts.push(Cut { from, to: out.len() as u64, seconds: cut_packets as f64 * 0.02 });
+            cuts.push(Cut {
+                from,
+                to: out.len() as u64,
+                seconds: cut_packets as f64 * 0.02,
+            });
             from = out.len() as u64;
             cut_packets = 0;
         }
     }
-    Written { init_end, index_end: init_end, bytes: out, cuts }
+    Written {
+        init_end,
+        index_end: init_end,
+        bytes: out,
+        cuts,
+    }
 }
 
 /// `OpusHead` (RFC 7845, 5.1): version 1, two channels, 48 kHz.
@@ -79,7 +123,9 @@ fn page(out: &mut Vec<u8>, page: &Page, packets: &[&[u8]]) {
     out.extend_from_slice(&[0; 4]);
     let lacing: Vec<u8> = packets
         .iter()
-        .flat_map(|packet| std::iter::repeat_n(255, packet.len() / 255).chain([(packet.len() % 255) as u8]))
+        .flat_map(|packet| {
+            std::iter::repeat_n(255, packet.len() / 255).chain([(packet.len() % 255) as u8])
+        })
         .collect();
     out.push(lacing.len() as u8);
     out.extend_from_slice(&lacing);
@@ -100,13 +146,21 @@ fn checksum(bytes: &[u8]) -> u32 {
         for (byte, entry) in table.iter_mut().enumerate() {
             let mut value = (byte as u32) << 24;
             for _ in 0..8 {
-                value = if value & 0x8000_0000 == 0 { value << 1 } else { value << 1 ^ 0x04c1_1db7 };
+                value = if value & 0x8000_0000 == 0 {
+                    value << 1
+                } else {
+                    value << 1 ^ 0x04c1_1db7
+                };
             }
             *entry = value;
         }
         table
     });
-    bytes
-        .iter()
-        .fold(0, |sum: u32, byte| sum << 8 ^ table.get((sum >> 24) as usize ^ usize::from(*byte)).copied().unwrap_or(0))
+    bytes.iter().fold(0, |sum: u32, byte| {
+        sum << 8
+            ^ table
+                .get((sum >> 24) as usize ^ usize::from(*byte))
+                .copied()
+                .unwrap_or(0)
+    })
 }

@@ -17,7 +17,10 @@ impl Seed {
     /// Frame `number` of a song whose first frame is `turn`.
     pub fn frame(&self, turn: usize, number: usize) -> &'static [u8] {
         let count = self.frames.len().max(1);
-        self.frames.get((turn + number) % count).copied().unwrap_or_default()
+        self.frames
+            .get((turn + number) % count)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -57,8 +60,13 @@ pub fn picture() -> Vec<&'static [u8]> {
     let mut units = Vec::new();
     while let Some(at) = start_code(rest) {
         rest = rest.get(at..).unwrap_or_default();
-        let end = start_code(rest)
-            .map_or(rest.len(), |next| if rest.get(next - 4) == Some(&0) { next - 4 } else { next - 3 });
+        let end = start_code(rest).map_or(rest.len(), |next| {
+            if rest.get(next - 4) == Some(&0) {
+                next - 4
+            } else {
+                next - 3
+            }
+        });
         units.push(rest.get(..end).unwrap_or_default());
         rest = rest.get(end..).unwrap_or_default();
     }
@@ -66,7 +74,10 @@ pub fn picture() -> Vec<&'static [u8]> {
 }
 
 fn start_code(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(3).position(|three| three == [0, 0, 1]).map(|at| at + 3)
+    bytes
+        .windows(3)
+        .position(|three| three == [0, 0, 1])
+        .map(|at| at + 3)
 }
 
 fn adts(bytes: &'static [u8], rate_hz: u32, channels: u16) -> Seed {
@@ -80,7 +91,12 @@ fn adts(bytes: &'static [u8], rate_hz: u32, channels: u16) -> Seed {
     }
     // The encoder's first frames are its run-in: quiet, and odd to meet in the middle of a song.
     let frames = frames.split_off(2.min(frames.len()));
-    Seed { frames, samples_per_frame: 1024, rate_hz, channels }
+    Seed {
+        frames,
+        samples_per_frame: 1024,
+        rate_hz,
+        channels,
+    }
 }
 
 fn mpeg_frames(bytes: &'static [u8]) -> Vec<&'static [u8]> {
@@ -115,5 +131,10 @@ fn opus(bytes: &'static [u8]) -> Seed {
     }
     // Head, tags, and the encoder's run-in.
     let frames = frames.split_off(4.min(frames.len()));
-    Seed { frames, samples_per_frame: 960, rate_hz: 48_000, channels: 2 }
+    Seed {
+        frames,
+        samples_per_frame: 960,
+        rate_hz: 48_000,
+        channels: 2,
+    }
 }

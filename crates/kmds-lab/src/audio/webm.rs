@@ -13,21 +13,39 @@ pub fn write(seconds: f64, size: Option<u64>, mark: Mark) -> Written {
             .map(|number| {
                 let first = number * PACKETS_PER_CLUSTER;
                 let last = (first + PACKETS_PER_CLUSTER).min(packets);
-                cluster(first as u64 * 20, (first..last).map(|n| seed.frame(turn, n)))
+                cluster(
+                    first as u64 * 20,
+                    (first..last).map(|n| seed.frame(turn, n)),
+                )
             })
             .collect();
         // A file cut short by its length plays as long as its packets do.
-        let milliseconds =
-            if frame_count(seconds, 960, 48_000) == packets { seconds * 1000.0 } else { packets as f64 * 20.0 };
-        let natural = lay_out(&clusters, &vec![0; clusters.len()], milliseconds, mark).bytes.len();
+        let milliseconds = if frame_count(seconds, 960, 48_000) == packets {
+            seconds * 1000.0
+        } else {
+            packets as f64 * 20.0
+        };
+        let natural = lay_out(&clusters, &vec![0; clusters.len()], milliseconds, mark)
+            .bytes
+            .len();
         let Some(size) = size.and_then(|size| usize::try_from(size).ok()) else {
             return lay_out(&clusters, &vec![0; clusters.len()], milliseconds, mark);
         };
         if natural == size || natural + 2 <= size {
-            return lay_out(&clusters, &shares(size - natural, clusters.len()), milliseconds, mark);
+            return lay_out(
+                &clusters,
+                &shares(size - natural, clusters.len()),
+                milliseconds,
+                mark,
+            );
         }
         if packets == 1 {
-            return Written { bytes: vec![0; size], init_end: 0, index_end: 0, cuts: Vec::new() };
+            return Written {
+                bytes: vec![0; size],
+                init_end: 0,
+                index_end: 0,
+                cuts: Vec::new(),
+            };
         }
         packets -= ((natural + 2 - size) / 70).clamp(1, packets - 1);
     }
@@ -77,7 +95,12 @@ fn lay_out(clusters: &[Vec<u8>], padding: &[usize], milliseconds: f64, mark: Mar
         out.extend_from_slice(cluster);
         void(&mut out, *padding, mark);
     }
-    Written { bytes: out, init_end, index_end, cuts: Vec::new() }
+    Written {
+        bytes: out,
+        init_end,
+        index_end,
+        cuts: Vec::new(),
+    }
 }
 
 fn information(milliseconds: f64, mark: Mark) -> Vec<u8> {
@@ -94,7 +117,11 @@ fn information(milliseconds: f64, mark: Mark) -> Vec<u8> {
 }
 
 fn tracks() -> Vec<u8> {
-    let sound = [element(&[0xb5], &48_000_f64.to_be_bytes()), element(&[0x9f], &[2])].concat();
+    let sound = [
+        element(&[0xb5], &48_000_f64.to_be_bytes()),
+        element(&[0x9f], &[2]),
+    ]
+    .concat();
     let entry = [
         element(&[0xd7], &[1]),
         element(&[0x73, 0xc5], &[1]),
@@ -114,8 +141,19 @@ fn cues(count: usize, positions: &[u64]) -> Vec<u8> {
         .flat_map(|number| {
             let time = (number * PACKETS_PER_CLUSTER * 20) as u32;
             let position = positions.get(number).copied().unwrap_or(0);
-            let place = [element(&[0xf7], &[1]), element(&[0xf1], &position.to_be_bytes())].concat();
-            element(&[0xbb], &[element(&[0xb3], &time.to_be_bytes()), element(&[0xb7], &place)].concat())
+            let place = [
+                element(&[0xf7], &[1]),
+                element(&[0xf1], &position.to_be_bytes()),
+            ]
+            .concat();
+            element(
+                &[0xbb],
+                &[
+                    element(&[0xb3], &time.to_be_bytes()),
+                    element(&[0xb7], &place),
+                ]
+                .concat(),
+            )
         })
         .collect();
     element(&[0x1c, 0x53, 0xbb, 0x6b], &points)

@@ -57,8 +57,15 @@ impl Bandcamp {
             escaped(&json!({"id": 1, "name": band}).to_string()),
             escaped(&json!({"url": format!("https://{band}.bandcamp.com")}).to_string()),
         );
-        let page = ReleasePage { html, songs: Vec::new() };
-        self.0.bandcamp.pages.lock().insert(format!("{band}.bandcamp.com/"), Arc::new(page));
+        let page = ReleasePage {
+            html,
+            songs: Vec::new(),
+        };
+        self.0
+            .bandcamp
+            .pages
+            .lock()
+            .insert(format!("{band}.bandcamp.com/"), Arc::new(page));
         format!("https://{band}.bandcamp.com/")
     }
 }
@@ -107,8 +114,19 @@ impl TrackBuilder {
     }
 
     pub fn publish(self) -> Song {
-        let artist = self.wishes.artist.clone().unwrap_or_else(|| "Lab Band".to_owned());
-        let entry = Entry::publish(&self.shared, &self.wishes, &artist, self.lock, self.own_artist.clone(), self.id);
+        let artist = self
+            .wishes
+            .artist
+            .clone()
+            .unwrap_or_else(|| "Lab Band".to_owned());
+        let entry = Entry::publish(
+            &self.shared,
+            &self.wishes,
+            &artist,
+            self.lock,
+            self.own_artist.clone(),
+            self.id,
+        );
         let release = Release {
             kind: "track",
             id: entry.id,
@@ -147,7 +165,10 @@ impl Album {
     }
 
     pub fn embed_link(&self) -> String {
-        format!("https://bandcamp.com/EmbeddedPlayer/album={}/size=large/artwork=small/", self.id)
+        format!(
+            "https://bandcamp.com/EmbeddedPlayer/album={}/size=large/artwork=small/",
+            self.id
+        )
     }
 
     /// Every song, locked ones too, in order.
@@ -259,15 +280,32 @@ impl AlbumBuilder {
             .iter()
             .enumerate()
             .map(|(place, wishes)| {
-                let lock = self.locks.iter().find(|(at, _)| *at == place).map(|(_, lock)| *lock);
-                let own = self.own_artists.iter().find(|(at, _)| *at == place).map(|(_, artist)| artist.clone());
+                let lock = self
+                    .locks
+                    .iter()
+                    .find(|(at, _)| *at == place)
+                    .map(|(_, lock)| *lock);
+                let own = self
+                    .own_artists
+                    .iter()
+                    .find(|(at, _)| *at == place)
+                    .map(|(_, artist)| artist.clone());
                 let mut entry = Entry::publish(&self.shared, wishes, &self.artist, lock, own, None);
                 entry.host = format!("{band}.bandcamp.com");
-                entry.number = self.numbers.get(place).copied().unwrap_or(Some(place as u64 + 1));
+                entry.number = self
+                    .numbers
+                    .get(place)
+                    .copied()
+                    .unwrap_or(Some(place as u64 + 1));
                 entry
             })
             .collect();
-        let path = format!("/album/{}", self.slug.clone().unwrap_or_else(|| format!("{}-{id}", slug(&self.title))));
+        let path = format!(
+            "/album/{}",
+            self.slug
+                .clone()
+                .unwrap_or_else(|| format!("{}-{id}", slug(&self.title)))
+        );
         let release = Release {
             kind: "album",
             id,
@@ -292,7 +330,10 @@ impl AlbumBuilder {
                 host: entry.host.clone(),
                 path: entry.path.clone(),
                 entries: std::slice::from_ref(entry),
-                artist: entry.own_artist.clone().unwrap_or_else(|| self.artist.clone()),
+                artist: entry
+                    .own_artist
+                    .clone()
+                    .unwrap_or_else(|| self.artist.clone()),
                 album: Some((id, &self.title, &path)),
                 release_date: json!(self.release_date),
                 ..release
@@ -300,6 +341,10 @@ impl AlbumBuilder {
             single.publish(&self.shared);
         }
         let link = format!("https://{band}.bandcamp.com{path}");
-        Album { id, link, songs: entries.into_iter().map(|entry| entry.song).collect() }
+        Album {
+            id,
+            link,
+            songs: entries.into_iter().map(|entry| entry.song).collect(),
+        }
     }
 }

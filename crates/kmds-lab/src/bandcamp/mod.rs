@@ -54,7 +54,11 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
 
 fn page(shared: &Shared, request: &Request) -> Reply {
     if request.path.starts_with("//") {
-        return Reply::redirect(&format!("https://{}{}", request.host, request.path.replacen("//", "/", 1)));
+        return Reply::redirect(&format!(
+            "https://{}{}",
+            request.host,
+            request.path.replacen("//", "/", 1)
+        ));
     }
     let key = format!("{}{}", request.host, request.path.to_lowercase());
     if let Some(target) = shared.bandcamp.redirects.lock().get(&key) {
@@ -68,7 +72,10 @@ fn page(shared: &Shared, request: &Request) -> Reply {
             "<!DOCTYPE html><html><title>404 | Bandcamp</title><h2>Sorry, that something isn\u{2019}t here.</h2></html>",
         );
     };
-    let canonical = format!("<https://{}{}>;   rel=\"canonical\"", request.host, request.path);
+    let canonical = format!(
+        "<https://{}{}>;   rel=\"canonical\"",
+        request.host, request.path
+    );
     let mut reply = Reply::html(dated(shared, &page.html)).with_header("link", &canonical);
     reply.song = page.songs.first().cloned();
     reply
@@ -82,14 +89,25 @@ fn dated(shared: &Shared, text: &str) -> String {
     while let Some(at) = rest.find(START) {
         let (before, url) = rest.split_at(at);
         out.push_str(before);
-        let end = [url.find("&quot;"), url.find('"')].into_iter().flatten().min().unwrap_or(url.len());
+        let end = [url.find("&quot;"), url.find('"')]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(url.len());
         let escaped = url.find("&quot;").is_some_and(|quote| quote == end);
         let (url, after) = url.split_at(end);
         let path = url.split('?').next().unwrap_or(url);
-        let id = path.rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
+        let id = path
+            .rsplit('/')
+            .next()
+            .and_then(|id| id.parse::<u64>().ok());
         let song = id.and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
         let query = song.map_or_else(String::new, |song| query_of(shared, &song, path));
-        let query = if escaped { query.replace('&', "&amp;") } else { query };
+        let query = if escaped {
+            query.replace('&', "&amp;")
+        } else {
+            query
+        };
         out.push_str(&format!("{path}?{query}"));
         rest = after;
     }
@@ -108,14 +126,28 @@ fn query_of(shared: &Shared, song: &Song, path: &str) -> String {
 }
 
 fn token(shared: &Shared, song: &Song, expires: &str, path: &str) -> String {
-    sign::hex(&[&shared.secret, expires, path, &song.generation().to_string()], 40)
+    sign::hex(
+        &[
+            &shared.secret,
+            expires,
+            path,
+            &song.generation().to_string(),
+        ],
+        40,
+    )
 }
 
 /// `t4.bcbits.com`: plain GET or ranges while the token lives.
 fn stream(shared: &Shared, request: &Request) -> Reply {
-    let id = request.path.rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
+    let id = request
+        .path
+        .rsplit('/')
+        .next()
+        .and_then(|id| id.parse::<u64>().ok());
     let song = id.and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
-    let Some(song) = song.filter(|_| request.path.starts_with("/stream/")) else { return Reply::not_found() };
+    let Some(song) = song.filter(|_| request.path.starts_with("/stream/")) else {
+        return Reply::not_found();
+    };
     let wanted = request.param("token").unwrap_or_default();
     let (expires, signature) = wanted.split_once('_').unwrap_or(("0", ""));
     let dead = expires.parse::<u64>().unwrap_or(0) <= shared.now_unix();
@@ -125,8 +157,11 @@ fn stream(shared: &Shared, request: &Request) -> Reply {
     {
         return Reply::refusal(403).about(song.id());
     }
-    let Some(clip) = song.clip_of("mp3-128") else { return Reply::not_found().about(song.id()) };
-    let mut reply = file(request, &clip.bytes(), "audio/mpeg", &song.etag("mp3-128")).about(song.id());
+    let Some(clip) = song.clip_of("mp3-128") else {
+        return Reply::not_found().about(song.id());
+    };
+    let mut reply =
+        file(request, &clip.bytes(), "audio/mpeg", &song.etag("mp3-128")).about(song.id());
     reply.from_song = Some((song, start_of(&reply)));
     reply
 }
@@ -149,10 +184,21 @@ fn main_host(shared: &Shared, request: &Request) -> Reply {
 
 /// The mobile app's API: errors come with 200.
 fn mobile(shared: &Shared, request: &Request) -> Reply {
-    let kind = request.param("tralbum_type").and_then(|kind| kind.chars().next()).unwrap_or('t');
-    let id = request.param("tralbum_id").and_then(|id| id.parse::<u64>().ok()).unwrap_or(0);
+    let kind = request
+        .param("tralbum_type")
+        .and_then(|kind| kind.chars().next())
+        .unwrap_or('t');
+    let id = request
+        .param("tralbum_id")
+        .and_then(|id| id.parse::<u64>().ok())
+        .unwrap_or(0);
     let wrong = |why: &str| Reply::json(&json!({"error": true, "error_message": why}));
-    if request.param("band_id").and_then(|band| band.parse::<u64>().ok()).unwrap_or(0) == 0 {
+    if request
+        .param("band_id")
+        .and_then(|band| band.parse::<u64>().ok())
+        .unwrap_or(0)
+        == 0
+    {
         return wrong("band_id 0 not found");
     }
     match shared.bandcamp.mobile.lock().get(&(kind, id)) {
@@ -180,14 +226,23 @@ fn redirecting(shared: &Shared, answer: &Value) -> Value {
 fn stream_redirect(shared: &Shared, request: &Request) -> Reply {
     let id = request.param("track_id").unwrap_or_default();
     let now = request.param("ts").unwrap_or_default();
-    let song = id.parse::<u64>().ok().and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
-    let Some(song) = song else { return Reply::not_found() };
+    let song = id
+        .parse::<u64>()
+        .ok()
+        .and_then(|id| shared.bandcamp.songs.lock().get(&id).cloned());
+    let Some(song) = song else {
+        return Reply::not_found();
+    };
     let old = now.parse::<u64>().unwrap_or(0) + URL_LIFE_SECS <= shared.now_unix();
     if old || request.param("t") != Some(sign::hex(&[&shared.secret, &id, &now], 40)) {
         return Reply::refusal(403).about(&id);
     }
     let path = stream_path(&id);
-    Reply::redirect(&format!("https://t4.bcbits.com{path}?{}", query_of(shared, &song, &path))).about(&id)
+    Reply::redirect(&format!(
+        "https://t4.bcbits.com{path}?{}",
+        query_of(shared, &song, &path)
+    ))
+    .about(&id)
 }
 
 /// The path of a song's file.
@@ -197,13 +252,18 @@ fn stream_path(id: &str) -> String {
 
 /// The player page of a release by id: `key=value` path parts in any order.
 fn embedded(shared: &Shared, rest: &str) -> Reply {
-    let part = |name: &str| rest.split('/').find_map(|part| part.strip_prefix(name)?.parse::<u64>().ok());
+    let part = |name: &str| {
+        rest.split('/')
+            .find_map(|part| part.strip_prefix(name)?.parse::<u64>().ok())
+    };
     let key = match (part("album="), part("track=")) {
         (Some(album), _) => ('a', album),
         (None, Some(track)) => ('t', track),
         (None, None) => return Reply::not_found(),
     };
-    let Some(release) = shared.bandcamp.mobile.lock().get(&key).cloned() else { return Reply::not_found() };
+    let Some(release) = shared.bandcamp.mobile.lock().get(&key).cloned() else {
+        return Reply::not_found();
+    };
     let tracks: Vec<Value> = release["tracks"].as_array().into_iter().flatten().map(|track| {
         let id = track["track_id"].as_u64().unwrap_or(0).to_string();
         let file = if track["streaming_url"].is_object() {
@@ -225,17 +285,35 @@ fn embedded(shared: &Shared, rest: &str) -> Reply {
 
 /// `/img/a{ten digits}_{size}.jpg`.
 fn cover(request: &Request) -> Reply {
-    let named = request.path.strip_prefix("/img/").and_then(|name| name.strip_suffix(".jpg")).is_some_and(|name| {
-        let (id, size) = name.trim_start_matches('a').split_once('_').unwrap_or(("", ""));
-        id.parse::<u64>().is_ok_and(|id| id > 0) && size.parse::<u32>().is_ok()
-    });
-    if named { Reply::new(200, "image/jpeg", COVER_JPEG) } else { Reply::not_found() }
+    let named = request
+        .path
+        .strip_prefix("/img/")
+        .and_then(|name| name.strip_suffix(".jpg"))
+        .is_some_and(|name| {
+            let (id, size) = name
+                .trim_start_matches('a')
+                .split_once('_')
+                .unwrap_or(("", ""));
+            id.parse::<u64>().is_ok_and(|id| id > 0) && size.parse::<u32>().is_ok()
+        });
+    if named {
+        Reply::new(200, "image/jpeg", COVER_JPEG)
+    } else {
+        Reply::not_found()
+    }
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;")
+    text.replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .replace('<', "&lt;")
 }
 
 fn unescaped(text: &str) -> String {
-    text.replace("&quot;", "\"").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    text.replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
 }

@@ -21,7 +21,13 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
             let key = format!("{}{}", exchange.host, exchange.path.to_lowercase());
             match exchange.status {
                 200 => add_page(shared, exchange, key),
-                300..=399 => drop(shared.bandcamp.redirects.lock().insert(key, exchange.leads_to.clone())),
+                300..=399 => drop(
+                    shared
+                        .bandcamp
+                        .redirects
+                        .lock()
+                        .insert(key, exchange.leads_to.clone()),
+                ),
                 _ => {}
             }
         }
@@ -29,8 +35,13 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
 }
 
 fn add_mobile(shared: &Shared, answer: Value) {
-    let kind = answer["type"].as_str().and_then(|kind| kind.chars().next()).unwrap_or('t');
-    let Some(id) = answer["id"].as_u64() else { return };
+    let kind = answer["type"]
+        .as_str()
+        .and_then(|kind| kind.chars().next())
+        .unwrap_or('t');
+    let Some(id) = answer["id"].as_u64() else {
+        return;
+    };
     let artist = answer["tralbum_artist"].as_str().unwrap_or("").to_owned();
     let link = answer["bandcamp_url"].as_str().unwrap_or("").to_owned();
     for track in answer["tracks"].as_array().into_iter().flatten() {
@@ -50,19 +61,33 @@ fn add_page(shared: &Shared, exchange: &Exchange, key: String) {
     let mut songs = Vec::new();
     for track in tralbum["trackinfo"].as_array().into_iter().flatten() {
         let path = track["title_link"].as_str().unwrap_or("");
-        if add_song(shared, track, artist, &format!("https://{}{path}", exchange.host)) {
+        if add_song(
+            shared,
+            track,
+            artist,
+            &format!("https://{}{path}", exchange.host),
+        ) {
             songs.push(track["track_id"].as_u64().unwrap_or(0).to_string());
         }
     }
     add_mobile_of_page(shared, &tralbum, &exchange.host);
-    let page = ReleasePage { html: exchange.body.clone(), songs };
+    let page = ReleasePage {
+        html: exchange.body.clone(),
+        songs,
+    };
     shared.bandcamp.pages.lock().insert(key, Arc::new(page));
 }
 
 /// The mobile app's answer for a release that was recorded as a page only.
 fn add_mobile_of_page(shared: &Shared, tralbum: &Value, host: &str) {
-    let kind = if tralbum["item_type"] == "album" { 'a' } else { 't' };
-    let Some(id) = tralbum["id"].as_u64() else { return };
+    let kind = if tralbum["item_type"] == "album" {
+        'a'
+    } else {
+        't'
+    };
+    let Some(id) = tralbum["id"].as_u64() else {
+        return;
+    };
     if shared.bandcamp.mobile.lock().contains_key(&(kind, id)) {
         return;
     }
@@ -80,7 +105,9 @@ fn add_mobile_of_page(shared: &Shared, tralbum: &Value, host: &str) {
 
 /// Whether the song is there to be played (it may have been before).
 fn add_song(shared: &Shared, track: &Value, artist: &str, link: &str) -> bool {
-    let Some(id) = track["track_id"].as_u64() else { return false };
+    let Some(id) = track["track_id"].as_u64() else {
+        return false;
+    };
     if !track["file"].is_object() && !track["streaming_url"].is_object() {
         return false;
     }
@@ -97,7 +124,12 @@ fn add_song(shared: &Shared, track: &Value, artist: &str, link: &str) -> bool {
             artist: artist.to_owned(),
             link: link.to_owned(),
             seconds,
-            streams: vec![StreamSpec { key: "mp3-128".into(), shape: Shape::Mp3, seconds, size_bytes: None }],
+            streams: vec![StreamSpec {
+                key: "mp3-128".into(),
+                shape: Shape::Mp3,
+                seconds,
+                size_bytes: None,
+            }],
             main: 0,
             hold: crate::world::NEVER,
             drip: 0,

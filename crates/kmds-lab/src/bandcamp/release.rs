@@ -40,7 +40,12 @@ impl Entry {
         let seconds = wishes.seconds_at(16_000.0);
         let host = format!("{}.bandcamp.com", slug(artist));
         let path = format!("/track/{}-{id}", slug(&wishes.title));
-        let stream = StreamSpec { key: "mp3-128".into(), shape: Shape::Mp3, seconds, size_bytes: wishes.size_bytes };
+        let stream = StreamSpec {
+            key: "mp3-128".into(),
+            shape: Shape::Mp3,
+            seconds,
+            size_bytes: wishes.size_bytes,
+        };
         let song = Song::publish(
             shared,
             NewSong {
@@ -58,7 +63,15 @@ impl Entry {
         );
         wishes.inject(shared, &song);
         shared.bandcamp.songs.lock().insert(id, song.clone());
-        Self { id, host, path, number: None, lock: locked, own_artist, song }
+        Self {
+            id,
+            host,
+            path,
+            number: None,
+            lock: locked,
+            own_artist,
+            song,
+        }
     }
 
     /// The title as the site writes it: behind the song's own artist.
@@ -104,11 +117,23 @@ impl Release<'_> {
     pub fn publish(&self, shared: &Shared) {
         let page = ReleasePage {
             html: self.html(),
-            songs: self.entries.iter().map(|entry| entry.song.id().to_owned()).collect(),
+            songs: self
+                .entries
+                .iter()
+                .map(|entry| entry.song.id().to_owned())
+                .collect(),
         };
-        shared.bandcamp.pages.lock().insert(format!("{}{}", self.host, self.path), Arc::new(page));
+        shared
+            .bandcamp
+            .pages
+            .lock()
+            .insert(format!("{}{}", self.host, self.path), Arc::new(page));
         let kind = if self.kind == "album" { 'a' } else { 't' };
-        shared.bandcamp.mobile.lock().insert((kind, self.id), self.mobile());
+        shared
+            .bandcamp
+            .mobile
+            .lock()
+            .insert((kind, self.id), self.mobile());
     }
 
     fn url(&self) -> String {
@@ -116,8 +141,11 @@ impl Release<'_> {
     }
 
     fn tralbum(&self) -> Value {
-        let rows: Vec<Value> =
-            if self.hides_songs { Vec::new() } else { self.entries.iter().map(Entry::row).collect() };
+        let rows: Vec<Value> = if self.hides_songs {
+            Vec::new()
+        } else {
+            self.entries.iter().map(Entry::row).collect()
+        };
         let shown = match self.entries {
             [only] if self.kind == "track" => only.shown_title(),
             _ => self.title.clone(),
@@ -181,7 +209,11 @@ impl Release<'_> {
              <!-- {word} id {id} -->\n<h3 class=\"albumTitle\">by <span><a href=\"https://{host}\">{artist}</a></span></h3>\n<div id=\"pagedata\">{filler}</div>\n</body></html>",
             title = escaped(&self.title),
             artist = escaped(&self.artist),
-            og = if self.kind == "album" { "album" } else { "song" },
+            og = if self.kind == "album" {
+                "album"
+            } else {
+                "song"
+            },
             id = self.id,
             twin = twin.to_string().replace("</", "<\\/"),
             band = escaped(&json!({"id": 7, "name": self.artist, "account_id": 1}).to_string()),
@@ -211,11 +243,24 @@ impl Release<'_> {
 /// `P00H01M35S`: what the site writes for a duration, cut to whole seconds.
 fn iso_like(seconds: f64) -> String {
     let whole = seconds as u64;
-    format!("P{:02}H{:02}M{:02}S", whole / 3600, whole / 60 % 60, whole % 60)
+    format!(
+        "P{:02}H{:02}M{:02}S",
+        whole / 3600,
+        whole / 60 % 60,
+        whole % 60
+    )
 }
 
 pub fn slug(text: &str) -> String {
-    let dashed: String = text.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let dashed: String = text
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
     let parts: Vec<&str> = dashed.split('-').filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() { sign::hex(&[text], 8) } else { parts.join("-") }
+    if parts.is_empty() {
+        sign::hex(&[text], 8)
+    } else {
+        parts.join("-")
+    }
 }

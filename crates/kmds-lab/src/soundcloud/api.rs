@@ -29,8 +29,10 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         let mut reply = resolve(shared, request);
         if request.host == "api-widget.soundcloud.com" {
             // The spare door names itself in the format calls.
-            let text = String::from_utf8_lossy(&reply.body)
-                .replace("api-v2.soundcloud.com/media", "api-widget.soundcloud.com/media");
+            let text = String::from_utf8_lossy(&reply.body).replace(
+                "api-v2.soundcloud.com/media",
+                "api-widget.soundcloud.com/media",
+            );
             reply.body = text.into();
         }
         return reply;
@@ -55,7 +57,10 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     if let Some(id) = id_after(&path, "/playlists/") {
         let set = shared.soundcloud.sets.lock().get(&id).cloned();
         let set = set.filter(|set| set.secret_token.is_none() || set.secret_token == token);
-        return set.map_or_else(|| empty(404), |set| Reply::json(&set.whole(shared)).about(&id.to_string()));
+        return set.map_or_else(
+            || empty(404),
+            |set| Reply::json(&set.whole(shared)).about(&id.to_string()),
+        );
     }
     if path.starts_with("/media/") {
         return format_url(shared, &path);
@@ -74,21 +79,37 @@ fn id_after(path: &str, prefix: &str) -> Option<u64> {
 
 fn resolve(shared: &Shared, request: &Request) -> Reply {
     let link = request.param("url").unwrap_or_default();
-    let Ok(url) = url::Url::parse(&link) else { return empty(404) };
-    if !matches!(url.host_str(), Some("soundcloud.com" | "api.soundcloud.com" | "api-v2.soundcloud.com"))
-        || url.path().ends_with('/')
+    let Ok(url) = url::Url::parse(&link) else {
+        return empty(404);
+    };
+    if !matches!(
+        url.host_str(),
+        Some("soundcloud.com" | "api.soundcloud.com" | "api-v2.soundcloud.com")
+    ) || url.path().ends_with('/')
     {
         return empty(404);
     }
-    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy().into_owned();
+    let path = percent_encoding::percent_decode_str(url.path())
+        .decode_utf8_lossy()
+        .into_owned();
     if let Some(id) = id_after(&path, "/tracks/") {
-        let track = shared.soundcloud.tracks.lock().get(&id).cloned().filter(|track| track.is_open_to(None));
-        return track.map_or_else(|| empty(404), |track| Reply::json(&track.object).about(track.song.id()));
+        let track = shared
+            .soundcloud
+            .tracks
+            .lock()
+            .get(&id)
+            .cloned()
+            .filter(|track| track.is_open_to(None));
+        return track.map_or_else(
+            || empty(404),
+            |track| Reply::json(&track.object).about(track.song.id()),
+        );
     }
     match by_permalink(shared, path.trim_start_matches('/')) {
         Some(Found::Track(track)) => Reply::json(&track.object).about(track.song.id()),
         Some(Found::Set(set)) => Reply::json(&set.whole(shared)).about(&set.id.to_string()),
-        None => user(shared, path.trim_start_matches('/')).map_or_else(|| empty(404), |user| Reply::json(&user)),
+        None => user(shared, path.trim_start_matches('/'))
+            .map_or_else(|| empty(404), |user| Reply::json(&user)),
     }
 }
 
@@ -99,25 +120,35 @@ pub fn by_permalink(shared: &Shared, path: &str) -> Option<Found> {
         None => permalink.to_owned(),
     };
     let tracks = shared.soundcloud.tracks.lock();
-    if let Some(track) =
-        tracks.values().find(|track| !track.deleted && full(&track.permalink, &track.secret_token) == path)
+    if let Some(track) = tracks
+        .values()
+        .find(|track| !track.deleted && full(&track.permalink, &track.secret_token) == path)
     {
         return Some(Found::Track(Arc::clone(track)));
     }
     let sets = shared.soundcloud.sets.lock();
-    let set = sets.values().find(|set| full(&set.permalink, &set.secret_token) == path)?;
+    let set = sets
+        .values()
+        .find(|set| full(&set.permalink, &set.secret_token) == path)?;
     Some(Found::Set(Arc::clone(set)))
 }
 
 fn user(shared: &Shared, name: &str) -> Option<Value> {
     let tracks = shared.soundcloud.tracks.lock();
-    let track = tracks.values().find(|track| track.permalink.split('/').next() == Some(name))?;
+    let track = tracks
+        .values()
+        .find(|track| track.permalink.split('/').next() == Some(name))?;
     Some(track.object["user"].clone())
 }
 
 /// Full tracks in an order of the site's own. Unknown ids are left out; more than fifty give `[]`.
 fn batch(shared: &Shared, request: &Request) -> Reply {
-    let ids: Vec<u64> = request.param("ids").unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect();
+    let ids: Vec<u64> = request
+        .param("ids")
+        .unwrap_or_default()
+        .split(',')
+        .filter_map(|id| id.parse().ok())
+        .collect();
     if ids.is_empty() {
         return empty(400);
     }
@@ -133,7 +164,11 @@ fn batch(shared: &Shared, request: &Request) -> Reply {
         .collect();
     found.sort_by_key(|track| crate::sign::fingerprint(&track.id.to_le_bytes()));
     // A batch that came out in the asked order by chance would hide a client's mistake.
-    if found.len() > 1 && found.windows(2).all(|two| position(&ids, two.first()) < position(&ids, two.last())) {
+    if found.len() > 1
+        && found
+            .windows(2)
+            .all(|two| position(&ids, two.first()) < position(&ids, two.last()))
+    {
         found.reverse();
     }
     let objects: Vec<&Value> = found.iter().map(|track| &track.object).collect();
@@ -147,11 +182,17 @@ fn position(ids: &[u64], track: Option<&&Arc<Track>>) -> Option<usize> {
 
 fn format_url(shared: &Shared, path: &str) -> Reply {
     let mut parts = path.split('/').skip(2);
-    let id = parts.next().and_then(|urn| urn.rsplit(':').next()?.parse::<u64>().ok());
+    let id = parts
+        .next()
+        .and_then(|urn| urn.rsplit(':').next()?.parse::<u64>().ok());
     let track = id.and_then(|id| shared.soundcloud.tracks.lock().get(&id).cloned());
-    let Some(track) = track else { return empty(404) };
+    let Some(track) = track else {
+        return empty(404);
+    };
     let reply = match track.formats.get(path) {
-        Some(Some(format)) => Reply::json(&json!({"url": cdn::format_url(shared, &track, *format)})),
+        Some(Some(format)) => {
+            Reply::json(&json!({"url": cdn::format_url(shared, &track, *format)}))
+        }
         _ => empty(404),
     };
     reply.about(track.song.id())

@@ -46,14 +46,24 @@ impl Format {
     fn listing(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::AacHls => &[("aac_160k", "hls", "audio/mp4; codecs=\"mp4a.40.2\"")],
-            Self::AacProgressive => &[("aac_160k", "progressive", "audio/mp4; codecs=\"mp4a.40.2\"")],
+            Self::AacProgressive => {
+                &[("aac_160k", "progressive", "audio/mp4; codecs=\"mp4a.40.2\"")]
+            }
             Self::Mp3Progressive => &[("mp3_1_0", "progressive", "audio/mpeg")],
             Self::Mp3Hls => &[("mp3_1_0", "hls", "audio/mpeg")],
             Self::OpusHls => &[("opus_0_0", "hls", "audio/ogg; codecs=\"opus\"")],
             Self::AbrHls => &[("abr_sq", "hls", "audio/mpegurl")],
             Self::Encrypted => &[
-                ("aac_160k", "ctr-encrypted-hls", "audio/mp4; codecs=\"mp4a.40.2\""),
-                ("aac_160k", "cbc-encrypted-hls", "audio/mp4; codecs=\"mp4a.40.2\""),
+                (
+                    "aac_160k",
+                    "ctr-encrypted-hls",
+                    "audio/mp4; codecs=\"mp4a.40.2\"",
+                ),
+                (
+                    "aac_160k",
+                    "cbc-encrypted-hls",
+                    "audio/mp4; codecs=\"mp4a.40.2\"",
+                ),
                 ("abr_sq", "ctr-encrypted-hls", "audio/mpegurl"),
                 ("abr_sq", "cbc-encrypted-hls", "audio/mpegurl"),
             ],
@@ -91,13 +101,20 @@ impl SoundCloud {
     /// A link of the kind that phones share.
     pub fn short_link(&self, song: &Song) -> String {
         let code = sign::word(&["short", song.id()], 18, KEY_ALPHABET);
-        let target = format!("{}?ref=clipboard&p=i&c=1&si=73291&utm_source=clipboard&utm_medium=text", song.link());
+        let target = format!(
+            "{}?ref=clipboard&p=i&c=1&si=73291&utm_source=clipboard&utm_medium=text",
+            song.link()
+        );
         self.short_link_to(&code, &target)
     }
 
     /// A short link that leads anywhere.
     pub fn short_link_to(&self, code: &str, target: &str) -> String {
-        self.0.soundcloud.short_links.lock().insert(code.to_owned(), target.to_owned());
+        self.0
+            .soundcloud
+            .short_links
+            .lock()
+            .insert(code.to_owned(), target.to_owned());
         format!("https://on.soundcloud.com/{code}")
     }
 
@@ -157,7 +174,12 @@ impl TrackBuilder {
 
     /// Only encrypted formats answer: everything that is listed plainly is dead.
     pub fn encrypted_only(self) -> Self {
-        let formats = [Format::Encrypted, Format::Mp3Hls, Format::Mp3Progressive, Format::OpusHls];
+        let formats = [
+            Format::Encrypted,
+            Format::Mp3Hls,
+            Format::Mp3Progressive,
+            Format::OpusHls,
+        ];
         self.formats(&formats).dead(&formats)
     }
 
@@ -202,19 +224,36 @@ impl TrackBuilder {
     }
 
     pub fn publish(self) -> Song {
-        let id = self.id.unwrap_or_else(|| 2_150_000_000 + self.shared.next_number());
-        let artist = self.wishes.artist.clone().unwrap_or_else(|| "Lab Artist".to_owned());
-        let user = artist.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let id = self
+            .id
+            .unwrap_or_else(|| 2_150_000_000 + self.shared.next_number());
+        let artist = self
+            .wishes
+            .artist
+            .clone()
+            .unwrap_or_else(|| "Lab Artist".to_owned());
+        let user = artist
+            .to_lowercase()
+            .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let seconds = self.wishes.seconds_at(16_000.0);
-        let token = self.private.then(|| format!("s-{}", sign::word(&["token", &self.slug], 11, KEY_ALPHABET)));
+        let token = self
+            .private
+            .then(|| format!("s-{}", sign::word(&["token", &self.slug], 11, KEY_ALPHABET)));
         let number = id.to_string();
         let key = sign::word(&["key", &number], 12, KEY_ALPHABET);
         let uuid = uuid(&["opus", &number]);
         let mut keys: Vec<&str> = Vec::new();
-        for format in self.formats.iter().filter(|format| !self.dead.contains(format)) {
+        for format in self
+            .formats
+            .iter()
+            .filter(|format| !self.dead.contains(format))
+        {
             keys.extend(format.stream_key().filter(|key| !keys.contains(key)));
         }
-        let best = ["aac", "mp3", "opus"].into_iter().find(|key| keys.contains(key)).unwrap_or("mp3");
+        let best = ["aac", "mp3", "opus"]
+            .into_iter()
+            .find(|key| keys.contains(key))
+            .unwrap_or("mp3");
         let streams: Vec<StreamSpec> = keys
             .iter()
             .map(|key| StreamSpec {
@@ -226,7 +265,11 @@ impl TrackBuilder {
                 },
                 seconds,
                 // HLS pieces have no announced length to be padded to.
-                size_bytes: if *key == "mp3" && best == "mp3" { self.wishes.size_bytes } else { None },
+                size_bytes: if *key == "mp3" && best == "mp3" {
+                    self.wishes.size_bytes
+                } else {
+                    None
+                },
             })
             .collect();
         let permalink = format!("{user}/{}", self.slug);
@@ -235,7 +278,15 @@ impl TrackBuilder {
             link = format!("{link}/{token}");
         }
         let (transcodings, formats) = self.transcodings(id, seconds, &uuid);
-        let object = self.object(id, &artist, &user, seconds, &key, token.as_deref(), transcodings);
+        let object = self.object(
+            id,
+            &artist,
+            &user,
+            seconds,
+            &key,
+            token.as_deref(),
+            transcodings,
+        );
         let song = Song::publish(
             &self.shared,
             NewSong {
@@ -245,7 +296,10 @@ impl TrackBuilder {
                 artist,
                 link,
                 seconds,
-                main: streams.iter().position(|stream| stream.key == best).unwrap_or(0),
+                main: streams
+                    .iter()
+                    .position(|stream| stream.key == best)
+                    .unwrap_or(0),
                 streams,
                 hold: self.wishes.hold,
                 drip: self.wishes.drip,
@@ -253,7 +307,11 @@ impl TrackBuilder {
         );
         self.wishes.inject(&self.shared, &song);
         for name in [&key, &uuid] {
-            self.shared.soundcloud.media_keys.lock().insert(name.clone(), id);
+            self.shared
+                .soundcloud
+                .media_keys
+                .lock()
+                .insert(name.clone(), id);
         }
         let track = Track {
             id,
@@ -266,14 +324,27 @@ impl TrackBuilder {
             uuid,
             deleted: self.deleted,
         };
-        self.shared.soundcloud.tracks.lock().insert(id, Arc::new(track));
+        self.shared
+            .soundcloud
+            .tracks
+            .lock()
+            .insert(id, Arc::new(track));
         song
     }
 
-    fn transcodings(&self, id: u64, seconds: f64, uuid_of_opus: &str) -> (Vec<Value>, HashMap<String, Option<Format>>) {
+    fn transcodings(
+        &self,
+        id: u64,
+        seconds: f64,
+        uuid_of_opus: &str,
+    ) -> (Vec<Value>, HashMap<String, Option<Format>>) {
         let snipped = self.policy == "SNIP";
         let kind = if snipped { "preview" } else { "stream" };
-        let milliseconds = if snipped { 30_000 } else { (seconds * 1000.0).round() as u64 };
+        let milliseconds = if snipped {
+            30_000
+        } else {
+            (seconds * 1000.0).round() as u64
+        };
         let (mut list, mut calls) = (Vec::new(), HashMap::new());
         if self.policy == "BLOCK" {
             return (list, calls);
@@ -282,7 +353,12 @@ impl TrackBuilder {
             for (preset, protocol, mime) in format.listing() {
                 let name = match format {
                     Format::OpusHls => uuid_of_opus.to_owned(),
-                    _ => uuid(&[preset, mime, &id.to_string(), &protocol.replace("progressive", "hls")]),
+                    _ => uuid(&[
+                        preset,
+                        mime,
+                        &id.to_string(),
+                        &protocol.replace("progressive", "hls"),
+                    ]),
                 };
                 let path = format!("/media/soundcloud:tracks:{id}/{name}/{kind}/{protocol}");
                 let legacy = preset.starts_with("mp3") || preset.starts_with("opus");
@@ -295,7 +371,10 @@ impl TrackBuilder {
         (list, calls)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, and each is a different part of one JSON object")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, and each is a different part of one JSON object"
+    )]
     fn object(
         &self,
         id: u64,
@@ -309,7 +388,9 @@ impl TrackBuilder {
         let full = (seconds * 1000.0).round() as u64;
         let plays = if self.policy == "SNIP" { 30_000 } else { full };
         let permalink_url = format!("https://soundcloud.com/{user}/{}", self.slug);
-        let artwork = self.artwork.then(|| format!("https://i1.sndcdn.com/artworks-{key}-lab000-large.jpg"));
+        let artwork = self
+            .artwork
+            .then(|| format!("https://i1.sndcdn.com/artworks-{key}-lab000-large.jpg"));
         let publisher = match self.publisher["artist"].as_str() {
             Some("") | None => Value::Null,
             Some(_) => self.publisher.clone(),
@@ -340,5 +421,12 @@ pub fn user_object(artist: &str, user: &str) -> Value {
 pub fn uuid(parts: &[&str]) -> String {
     let hex = sign::hex(parts, 32);
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    )
 }

@@ -106,19 +106,30 @@ impl SetBuilder {
         let id = 2_100_000_000 + self.shared.next_number();
         let slug = format!("set-{id}");
         for number in 1..=self.new {
-            let mut track = site.track(&format!("{slug}-song-{number}")).seconds(self.seconds);
+            let mut track = site
+                .track(&format!("{slug}-song-{number}"))
+                .seconds(self.seconds);
             track = track.title(&format!("{} no. {number}", self.title));
             if let Some(formats) = &self.formats {
                 track = track.formats(formats);
             }
             self.songs.push(track.publish());
         }
-        let mut tracks: Vec<u64> = self.songs.iter().filter_map(|song| song.id().parse().ok()).collect();
+        let mut tracks: Vec<u64> = self
+            .songs
+            .iter()
+            .filter_map(|song| song.id().parse().ok())
+            .collect();
         self.deleted.sort_unstable();
         for place in &self.deleted {
-            tracks.insert((*place).min(tracks.len()), 1_000_000_000 + self.shared.next_number());
+            tracks.insert(
+                (*place).min(tracks.len()),
+                1_000_000_000 + self.shared.next_number(),
+            );
         }
-        let token = self.private.then(|| format!("s-{}", sign::word(&["set", &slug], 11, KEY_ALPHABET)));
+        let token = self
+            .private
+            .then(|| format!("s-{}", sign::word(&["set", &slug], 11, KEY_ALPHABET)));
         let permalink = format!("lab-artist/sets/{slug}");
         let total: f64 = self.songs.iter().map(Song::seconds).sum();
         let object = json!({
@@ -133,8 +144,23 @@ impl SetBuilder {
             Some(token) => format!("https://soundcloud.com/{permalink}/{token}"),
             None => format!("https://soundcloud.com/{permalink}"),
         };
-        let page = SetPage { id, permalink, secret_token: token, object, tracks, full: self.full };
-        self.shared.soundcloud.sets.lock().insert(id, Arc::new(page));
-        Set { id, link, songs: self.songs }
+        let page = SetPage {
+            id,
+            permalink,
+            secret_token: token,
+            object,
+            tracks,
+            full: self.full,
+        };
+        self.shared
+            .soundcloud
+            .sets
+            .lock()
+            .insert(id, Arc::new(page));
+        Set {
+            id,
+            link,
+            songs: self.songs,
+        }
     }
 }

@@ -112,7 +112,8 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
 
 /// The home page, and pages of tracks and sets that carry the same client id.
 fn web(shared: &Shared, request: &Request) -> Reply {
-    let known = request.path == "/" || api::by_permalink(shared, request.path.trim_matches('/')).is_some();
+    let known =
+        request.path == "/" || api::by_permalink(shared, request.path.trim_matches('/')).is_some();
     if !known || request.method == "POST" {
         return Reply::not_found();
     }
@@ -134,7 +135,10 @@ fn script(shared: &Shared, request: &Request) -> Reply {
     let current = shared.soundcloud.client_id.lock().clone();
     let recorded = shared.soundcloud.recorded.lock().clone();
     let (path, text) = match recorded {
-        Some(pages) => (pages.script_path, pages.script.replace(&pages.client_id, &current)),
+        Some(pages) => (
+            pages.script_path,
+            pages.script.replace(&pages.client_id, &current),
+        ),
         None => (
             SCRIPT_PATH.to_owned(),
             format!(
@@ -156,8 +160,10 @@ fn script(shared: &Shared, request: &Request) -> Reply {
         None => reply,
         Some((from, to)) => {
             let length = reply.body.len();
-            let mut reply =
-                reply.with_status(206).with_header("Content-Range", &format!("bytes {from}-{}/{length}", to - 1));
+            let mut reply = reply.with_status(206).with_header(
+                "Content-Range",
+                &format!("bytes {from}-{}/{length}", to - 1),
+            );
             reply.body = reply.body.slice(from as usize..to as usize);
             reply
         }
@@ -174,9 +180,13 @@ fn short_link(shared: &Shared, request: &Request) -> Reply {
 
 /// The embed page of a track by id, whose canonical link is the permalink.
 fn widget(shared: &Shared, request: &Request) -> Reply {
-    let id = request.param("url").and_then(|url| url.rsplit(['/', ':']).next()?.parse::<u64>().ok());
+    let id = request
+        .param("url")
+        .and_then(|url| url.rsplit(['/', ':']).next()?.parse::<u64>().ok());
     let track = id.and_then(|id| shared.soundcloud.tracks.lock().get(&id).cloned());
-    let Some(track) = track.filter(|_| request.path.starts_with("/player")) else { return Reply::not_found() };
+    let Some(track) = track.filter(|_| request.path.starts_with("/player")) else {
+        return Reply::not_found();
+    };
     Reply::html(format!(
         "<!DOCTYPE html><html><head><link rel=\"canonical\" href=\"https://soundcloud.com/{}\"></head></html>",
         track.permalink
@@ -186,5 +196,9 @@ fn widget(shared: &Shared, request: &Request) -> Reply {
 
 fn cover(request: &Request) -> Reply {
     let named = request.path.starts_with("/artworks-") || request.path.starts_with("/avatars-");
-    if named && request.path.ends_with(".jpg") { Reply::new(200, "image/jpeg", COVER_JPEG) } else { Reply::not_found() }
+    if named && request.path.ends_with(".jpg") {
+        Reply::new(200, "image/jpeg", COVER_JPEG)
+    } else {
+        Reply::not_found()
+    }
 }

@@ -49,25 +49,45 @@ impl Plan<'_> {
         formats: &mut Vec<Value>,
         streams: &mut Vec<(StreamSpec, bool)>,
     ) {
-        let Some((_, shape, rate)) = ITAGS.iter().find(|(known, ..)| *known == itag) else { return };
+        let Some((_, shape, rate)) = ITAGS.iter().find(|(known, ..)| *known == itag) else {
+            return;
+        };
         let readable = match &variant {
             Variant::Only => String::new(),
             Variant::Drc => "drc=1".to_owned(),
-            Variant::Track((id, _, acont)) => format!("acont={acont}:lang={}", id.split('.').next().unwrap_or("en")),
+            Variant::Track((id, _, acont)) => format!(
+                "acont={acont}:lang={}",
+                id.split('.').next().unwrap_or("en")
+            ),
         };
         let key = googlevideo::key(&itag.to_string(), &readable);
         let spread = sign::fingerprint(key.as_bytes()) % 997;
         let formula = (self.seconds * rate / 8.0) as u64 + spread;
         // Under some seconds the boxes weigh more than the formula knows.
-        let size = if is_main { self.wishes.size_bytes } else { None };
-        let length = size.or((self.seconds >= 5.0).then_some(formula)).unwrap_or_else(|| {
-            let mark = format!("youtube/{}/{key}/0", self.id);
-            Clip::new(*shape, self.seconds, None, mark).len()
-        });
-        let stream = StreamSpec { key, shape: *shape, seconds: self.seconds, size_bytes: Some(length) };
-        let modified =
-            1_724_100_171_542_570 + sign::fingerprint(format!("{}{}", self.id, stream.key).as_bytes()) % 1_000_000;
-        let mime = if *shape == Shape::WebM { "audio/webm" } else { "audio/mp4" };
+        let size = if is_main {
+            self.wishes.size_bytes
+        } else {
+            None
+        };
+        let length = size
+            .or((self.seconds >= 5.0).then_some(formula))
+            .unwrap_or_else(|| {
+                let mark = format!("youtube/{}/{key}/0", self.id);
+                Clip::new(*shape, self.seconds, None, mark).len()
+            });
+        let stream = StreamSpec {
+            key,
+            shape: *shape,
+            seconds: self.seconds,
+            size_bytes: Some(length),
+        };
+        let modified = 1_724_100_171_542_570
+            + sign::fingerprint(format!("{}{}", self.id, stream.key).as_bytes()) % 1_000_000;
+        let mime = if *shape == Shape::WebM {
+            "audio/webm"
+        } else {
+            "audio/mp4"
+        };
         let codec = match shape {
             Shape::WebM => "opus",
             Shape::Mp4Low => "mp4a.40.5",
@@ -90,13 +110,19 @@ impl Plan<'_> {
                 format["xtags"] = json!("CggKA2RyYxIBMQ");
             }
             Variant::Track((id, name, acont)) => {
-                format["xtags"] = json!(xtags(&[("acont", acont), ("lang", id.split('.').next().unwrap_or("en"))]));
-                format["audioTrack"] = json!({"displayName": name, "id": id, "audioIsDefault": acont == "original"});
+                format["xtags"] = json!(xtags(&[
+                    ("acont", acont),
+                    ("lang", id.split('.').next().unwrap_or("en"))
+                ]));
+                format["audioTrack"] =
+                    json!({"displayName": name, "id": id, "audioIsDefault": acont == "original"});
             }
         }
         if self.live {
             for gone in ["contentLength", "approxDurationMs"] {
-                format.as_object_mut().and_then(|format| format.remove(gone));
+                format
+                    .as_object_mut()
+                    .and_then(|format| format.remove(gone));
             }
             format["targetDurationSec"] = json!(5);
             format["maxDvrDurationSec"] = json!(43_200);
@@ -108,7 +134,12 @@ impl Plan<'_> {
     /// Itag 18: a picture and AAC in one progressive file.
     pub fn muxed(&self, streams: &mut Vec<(StreamSpec, bool)>) -> Value {
         let size = (self.seconds >= 5.0).then_some((self.seconds * 190_140.0 / 8.0) as u64);
-        let stream = StreamSpec { key: "18".into(), shape: Shape::Muxed, seconds: self.seconds, size_bytes: size };
+        let stream = StreamSpec {
+            key: "18".into(),
+            shape: Shape::Muxed,
+            seconds: self.seconds,
+            size_bytes: size,
+        };
         let mut format = json!({
             "itag": 18, "url": self.url(18, "video/mp4", size.unwrap_or(0), 1_749_471_605_476_753, ""),
             "mimeType": "video/mp4; codecs=\"avc1.42001E, mp4a.40.2\"", "bitrate": 190_140, "width": 64, "height": 36,
@@ -123,12 +154,25 @@ impl Plan<'_> {
         format
     }
 
-    fn url(&self, itag: u64, mime: &str, length: u64, modified: u64, readable_xtags: &str) -> String {
+    fn url(
+        &self,
+        itag: u64,
+        mime: &str,
+        length: u64,
+        modified: u64,
+        readable_xtags: &str,
+    ) -> String {
         let mime = mime.replace('/', "%2F");
         let (xtags, named) = if readable_xtags.is_empty() {
             (String::new(), "")
         } else {
-            (format!("&xtags={}", readable_xtags.replace('=', "%3D").replace(':', "%3A")), "%2Cxtags")
+            (
+                format!(
+                    "&xtags={}",
+                    readable_xtags.replace('=', "%3D").replace(':', "%3A")
+                ),
+                "%2Cxtags",
+            )
         };
         format!(
             "https://rr1---sn-lab00000.googlevideo.com/videoplayback?expire=0&ei=x&ip=203.0.113.7&id={}&itag={itag}&source=youtube\

@@ -17,14 +17,26 @@ use crate::world::{Shared, Song};
 const MOVED_HOST: &str = "rr5---sn-labmoved.googlevideo.com";
 
 /// `url` with a new `expire`, `ei`, `lmt` and `sig`; every other parameter and its order are kept.
-pub fn dated(shared: &Shared, song: &Song, url: &str, expire: u64, modified: Option<u64>) -> String {
+pub fn dated(
+    shared: &Shared,
+    song: &Song,
+    url: &str,
+    expire: u64,
+    modified: Option<u64>,
+) -> String {
     let (front, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let mut params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     for (name, value) in &mut params {
         match name.as_str() {
             "expire" => *value = expire.to_string(),
             "ei" => {
-                *value = format!("g{}x{}", song.generation(), sign::hex(&[&shared.secret, &expire.to_string()], 16))
+                *value = format!(
+                    "g{}x{}",
+                    song.generation(),
+                    sign::hex(&[&shared.secret, &expire.to_string()], 16)
+                )
             }
             "lmt" => {
                 if let Some(modified) = modified {
@@ -40,16 +52,27 @@ pub fn dated(shared: &Shared, song: &Song, url: &str, expire: u64, modified: Opt
             value.clone_from(&signature);
         }
     }
-    let query: Vec<String> =
-        params.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, PLAIN))).collect();
+    let query: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, PLAIN)))
+        .collect();
     format!("{front}?{}", query.join("&"))
 }
 
-pub const PLAIN: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub const PLAIN: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// Covers what `sparams` names, and `sparams` itself.
 fn signature(shared: &Shared, params: &[(String, String)]) -> String {
-    let value = |wanted: &str| params.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());
+    let value = |wanted: &str| {
+        params
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map_or("", |(_, value)| value.as_str())
+    };
     let named = value("sparams");
     let mut parts = vec![shared.secret.as_str(), named];
     parts.extend(named.split(',').map(value));
@@ -61,43 +84,73 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         return Reply::not_found();
     }
     let params = request.params();
-    let value = |wanted: &str| params.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());
+    let value = |wanted: &str| {
+        params
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map_or("", |(_, value)| value.as_str())
+    };
     let id = shared.youtube.media_ids.lock().get(value("id")).cloned();
     let video = id.and_then(|id| shared.youtube.videos.lock().get(&id).cloned());
-    let Some(video) = video else { return Reply::refusal(403) };
+    let Some(video) = video else {
+        return Reply::refusal(403);
+    };
     let song = &video.song;
     let refused = || Reply::refusal(403).about(song.id());
     let expire = value("expire").parse::<u64>().unwrap_or(u64::MAX);
     let expired = expire <= shared.now_unix();
     // Counted from the answer that the URL came with.
-    let in_advertisement = shared.now_unix() < expire.saturating_sub(URL_LIFE_SECS).saturating_add(video.advertisement);
+    let in_advertisement = shared.now_unix()
+        < expire
+            .saturating_sub(URL_LIFE_SECS)
+            .saturating_add(video.advertisement);
     if video.advertisement > 0 && in_advertisement {
         return refused();
     }
-    let generation = value("ei").strip_prefix('g').and_then(|rest| rest.split('x').next()?.parse::<u64>().ok());
-    if expired || generation != Some(song.generation()) || value("sig") != signature(shared, &params) {
+    let generation = value("ei")
+        .strip_prefix('g')
+        .and_then(|rest| rest.split('x').next()?.parse::<u64>().ok());
+    if expired
+        || generation != Some(song.generation())
+        || value("sig") != signature(shared, &params)
+    {
         return refused();
     }
     // The television's URLs want their `n` transformed.
-    if value("c") == tv::CLIENT && !tv::is_transformed(shared, value("n"), value("itag"), value("expire")) {
+    if value("c") == tv::CLIENT
+        && !tv::is_transformed(shared, value("n"), value("itag"), value("expire"))
+    {
         return refused();
     }
-    let Some(number) = song.streams().iter().position(|stream| stream.key == key(value("itag"), value("xtags"))) else {
+    let Some(number) = song
+        .streams()
+        .iter()
+        .position(|stream| stream.key == key(value("itag"), value("xtags")))
+    else {
         return Reply::not_found().about(song.id());
     };
-    let Some(clip) = song.clip(number) else { return refused() };
+    let Some(clip) = song.clip(number) else {
+        return refused();
+    };
     // A URL of what the file was before it changed.
     let modified = value("lmt").parse::<u64>().unwrap_or(0);
     if lmt_of(shared, song, number) != Some(modified) {
         return refused();
     }
     if video.moves_hosts && request.host != MOVED_HOST {
-        return Reply::redirect(&format!("https://{MOVED_HOST}{}", request.target)).about(song.id());
+        return Reply::redirect(&format!("https://{MOVED_HOST}{}", request.target))
+            .about(song.id());
     }
     let length = clip.len();
     let limit = shared.youtube.range_limit.load(Ordering::Relaxed);
-    let in_query = request.param("range").and_then(|text| ByteRange::parse(&text));
-    let asked = if request.method == "HEAD" { None } else { ByteRange::of(request).or(in_query) };
+    let in_query = request
+        .param("range")
+        .and_then(|text| ByteRange::parse(&text));
+    let asked = if request.method == "HEAD" {
+        None
+    } else {
+        ByteRange::of(request).or(in_query)
+    };
     let bounded = match asked {
         Some(ByteRange::Bounded(from, to)) => to - from < limit,
         _ => false,
@@ -108,14 +161,19 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     let mime = mime_of(clip.shape);
     let Some((from, to)) = asked.unwrap_or(ByteRange::Open(0)).within(length) else {
-        return Reply::refusal(416).with_header("Content-Range", &format!("bytes */{length}")).about(song.id());
+        return Reply::refusal(416)
+            .with_header("Content-Range", &format!("bytes */{length}"))
+            .about(song.id());
     };
     let mut reply = Reply::new(200, mime, clip.bytes().slice(from as usize..to as usize))
         .with_header("Accept-Ranges", "bytes")
         .with_header("Cache-Control", "private, max-age=21298")
         .about(song.id());
     if request.header("range").is_some() {
-        reply = reply.with_status(206).with_header("Content-Range", &format!("bytes {from}-{}/{length}", to - 1));
+        reply = reply.with_status(206).with_header(
+            "Content-Range",
+            &format!("bytes {from}-{}/{length}", to - 1),
+        );
     }
     if !bounded {
         reply.paced = Some(pace);
@@ -126,14 +184,21 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
 
 /// The key of a stream: its itag, and its xtags where it has some.
 pub fn key(itag: &str, xtags: &str) -> String {
-    if xtags.is_empty() { itag.to_owned() } else { format!("{itag}/{xtags}") }
+    if xtags.is_empty() {
+        itag.to_owned()
+    } else {
+        format!("{itag}/{xtags}")
+    }
 }
 
 /// What `lmt` a URL of this stream must carry now.
 fn lmt_of(shared: &Shared, song: &Song, number: usize) -> Option<u64> {
     let video = shared.youtube.videos.lock().get(song.id()).cloned()?;
     let wanted = &song.streams().get(number)?.key;
-    let adaptive = video.answer.pointer("/streamingData/adaptiveFormats").and_then(Value::as_array);
+    let adaptive = video
+        .answer
+        .pointer("/streamingData/adaptiveFormats")
+        .and_then(Value::as_array);
     let mut formats = adaptive.into_iter().flatten().chain(&video.muxed);
     let format = formats.find(|format| key_of_format(format).as_ref() == Some(wanted))?;
     Some(format["lastModified"].as_str()?.parse::<u64>().ok()? + song.version())
@@ -142,8 +207,15 @@ fn lmt_of(shared: &Shared, song: &Song, number: usize) -> Option<u64> {
 /// The key of a format of a player answer, from its URL.
 pub fn key_of_format(format: &Value) -> Option<String> {
     let (_, query) = format["url"].as_str()?.split_once('?')?;
-    let params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let value = |wanted: &str| params.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());
+    let params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
+    let value = |wanted: &str| {
+        params
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map_or("", |(_, value)| value.as_str())
+    };
     Some(key(value("itag"), value("xtags")))
 }
 

@@ -56,7 +56,9 @@ pub struct List {
 }
 
 pub fn browse(shared: &Shared, request: &Request) -> Reply {
-    let Some(body) = request.json() else { return api_error(400, "INVALID_ARGUMENT") };
+    let Some(body) = request.json() else {
+        return api_error(400, "INVALID_ARGUMENT");
+    };
     if let Some(token) = body["continuation"].as_str() {
         if let Some(recorded) = shared.youtube.continuations.lock().get(token) {
             return Reply::json(recorded);
@@ -66,11 +68,23 @@ pub fn browse(shared: &Shared, request: &Request) -> Reply {
             None => api_error(400, "INVALID_ARGUMENT"),
         };
     }
-    let Some(browse_id) = body["browseId"].as_str() else { return api_error(400, "INVALID_ARGUMENT") };
-    let Some(id) = browse_id.strip_prefix("VL") else { return album(shared, browse_id) };
-    let header_only = request.param("$fields").is_some_and(|fields| !fields.contains("contents"));
-    let Some(list) = find(shared, id) else { return Reply::json(&alert(id)).about(id) };
-    let answer = if header_only { list.header() } else { list.whole_page() };
+    let Some(browse_id) = body["browseId"].as_str() else {
+        return api_error(400, "INVALID_ARGUMENT");
+    };
+    let Some(id) = browse_id.strip_prefix("VL") else {
+        return album(shared, browse_id);
+    };
+    let header_only = request
+        .param("$fields")
+        .is_some_and(|fields| !fields.contains("contents"));
+    let Some(list) = find(shared, id) else {
+        return Reply::json(&alert(id)).about(id);
+    };
+    let answer = if header_only {
+        list.header()
+    } else {
+        list.whole_page()
+    };
     Reply::json(&answer).about(id)
 }
 
@@ -78,12 +92,17 @@ pub fn browse(shared: &Shared, request: &Request) -> Reply {
 fn album(shared: &Shared, browse_id: &str) -> Reply {
     let Some(list) = browse_id.strip_prefix("MPREb_").and_then(|rest| {
         let lists = shared.youtube.lists.lock();
-        lists.values().find(|list| album_browse_id(&list.id) == Some(format!("MPREb_{rest}"))).cloned()
+        lists
+            .values()
+            .find(|list| album_browse_id(&list.id) == Some(format!("MPREb_{rest}")))
+            .cloned()
     }) else {
         return api_error(404, "NOT_FOUND");
     };
     let canonical = format!("https://music.youtube.com/playlist?list={}", list.id);
-    Reply::json(&json!({"microformat": {"microformatDataRenderer": {"urlCanonical": canonical, "title": list.title}}}))
+    Reply::json(
+        &json!({"microformat": {"microformatDataRenderer": {"urlCanonical": canonical, "title": list.title}}}),
+    )
 }
 
 /// The music site's id of an album whose list is `OLAK5uy_…`.
@@ -93,7 +112,9 @@ pub fn album_browse_id(list: &str) -> Option<String> {
 }
 
 fn continued(shared: &Shared, id: &str, inner: &str) -> Reply {
-    let Some(list) = find(shared, id) else { return api_error(404, "NOT_FOUND").about(id) };
+    let Some(list) = find(shared, id) else {
+        return api_error(404, "NOT_FOUND").about(id);
+    };
     let answer = match inner.strip_prefix("LAB") {
         // Of a list whose header alone was recorded, this form is not.
         None if inner == FROM_THE_START && matches!(list.recorded, Some((_, None))) => {
@@ -108,7 +129,9 @@ fn continued(shared: &Shared, id: &str, inner: &str) -> Reply {
 
 /// `next`: a mix by its list id or its seed. An unknown seed is answered without `playlist`.
 pub fn next(shared: &Shared, request: &Request) -> Reply {
-    let Some(body) = request.json() else { return api_error(400, "INVALID_ARGUMENT") };
+    let Some(body) = request.json() else {
+        return api_error(400, "INVALID_ARGUMENT");
+    };
     let mixes = shared.youtube.mixes.lock();
     let ids = [body["playlistId"].as_str(), body["videoId"].as_str()];
     match ids.into_iter().flatten().find_map(|id| mixes.get(id)) {
@@ -134,7 +157,11 @@ fn find(shared: &Shared, id: &str) -> Option<Arc<List>> {
 }
 
 fn alert(id: &str) -> Value {
-    let said = if id.starts_with("RD") { "This playlist type is unviewable." } else { "The playlist does not exist." };
+    let said = if id.starts_with("RD") {
+        "This playlist type is unviewable."
+    } else {
+        "The playlist does not exist."
+    };
     json!({"alerts": [{"alertRenderer": {"type": "ERROR", "text": {"runs": [{"text": said}]}}}],
         "microformat": {"microformatDataRenderer": {"noindex": true}}})
 }
@@ -145,8 +172,7 @@ impl List {
             return header.clone();
         }
         let first = self.items.first().map_or("", |item| item.id.as_str());
-        let cover =
-            json!([{"url": format!("https://i.ytimg.com/vi/{first}/hqdefault.jpg"), "width": 480, "height": 270}]);
+        let cover = json!([{"url": format!("https://i.ytimg.com/vi/{first}/hqdefault.jpg"), "width": 480, "height": 270}]);
         let count = self.items.len();
         let mut items = vec![json!({"playlistSidebarPrimaryInfoRenderer": {
             "title": {"runs": [{"text": self.title}]},
@@ -157,7 +183,11 @@ impl List {
             items.push(json!({"playlistSidebarSecondaryInfoRenderer": {"videoOwner": {"videoOwnerRenderer": {
                 "title": {"runs": [{"text": owner}]}}}}}));
         }
-        let by = self.owner.as_ref().map(|owner| format!("by {owner}")).unwrap_or_default();
+        let by = self
+            .owner
+            .as_ref()
+            .map(|owner| format!("by {owner}"))
+            .unwrap_or_default();
         json!({
             "header": {"pageHeaderRenderer": {"pageTitle": self.title, "content": {"pageHeaderViewModel": {
                 "metadata": {"contentMetadataViewModel": {"metadataRows": [{"metadataParts": [{
@@ -207,7 +237,11 @@ impl List {
     }
 
     fn page_from(&self, from: usize) -> Vec<Value> {
-        let length = if self.short_page && from == 2 * PAGE_ITEMS { PAGE_ITEMS - 1 } else { PAGE_ITEMS };
+        let length = if self.short_page && from == 2 * PAGE_ITEMS {
+            PAGE_ITEMS - 1
+        } else {
+            PAGE_ITEMS
+        };
         let to = (from.saturating_add(length)).min(self.items.len());
         let items = self.items.get(from..to).unwrap_or_default();
         let mut page: Vec<Value> = items
@@ -232,10 +266,15 @@ impl List {
 }
 
 fn recorded_items(first: &Value) -> Vec<Value> {
-    let actions = first["onResponseReceivedActions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let items = actions
-        .iter()
-        .find_map(|action| action.pointer("/reloadContinuationItemsCommand/continuationItems")?.as_array());
+    let actions = first["onResponseReceivedActions"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let items = actions.iter().find_map(|action| {
+        action
+            .pointer("/reloadContinuationItemsCommand/continuationItems")?
+            .as_array()
+    });
     items.cloned().unwrap_or_default()
 }
 
@@ -269,8 +308,7 @@ impl Item {
                 _ => None,
             };
             if let Some(style) = overlay {
-                item["thumbnailOverlays"] =
-                    json!([{"thumbnailOverlayTimeStatusRenderer": {"style": style, "text": {"simpleText": badge}}}]);
+                item["thumbnailOverlays"] = json!([{"thumbnailOverlayTimeStatusRenderer": {"style": style, "text": {"simpleText": badge}}}]);
             }
         }
         json!({"playlistVideoRenderer": item})
@@ -314,18 +352,30 @@ impl Item {
 /// `h:mm:ss` or `m:ss`.
 fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
 }
 
 fn grouped(count: usize) -> String {
-    if count < 1000 { count.to_string() } else { format!("{},{:03}", count / 1000, count % 1000) }
+    if count < 1000 {
+        count.to_string()
+    } else {
+        format!("{},{:03}", count / 1000, count % 1000)
+    }
 }
 
 /// base64url of protobuf field 80226972 { 2: "VL" + list, 3: inner, 35: list }, its padding percent-encoded.
 pub fn continuation(list: &str, inner: &str) -> String {
     let browse_id = format!("VL{list}");
     let mut message = Vec::new();
-    for (tag, value) in [(&[0x12][..], browse_id.as_str()), (&[0x1a], inner), (&[0x9a, 0x02], list)] {
+    for (tag, value) in [
+        (&[0x12][..], browse_id.as_str()),
+        (&[0x1a], inner),
+        (&[0x9a, 0x02], list),
+    ] {
         message.extend_from_slice(tag);
         varint(&mut message, value.len());
         message.extend_from_slice(value.as_bytes());
@@ -385,7 +435,9 @@ pub fn item_of(value: &Value) -> Option<Item> {
         title: text(item.get("title")),
         author: item.get("shortBylineText").map(|by| text(Some(by))),
         channel_id: String::new(),
-        seconds: item["lengthSeconds"].as_str().and_then(|text| text.parse().ok()),
+        seconds: item["lengthSeconds"]
+            .as_str()
+            .and_then(|text| text.parse().ok()),
         playable: item["isPlayable"].as_bool().unwrap_or(false),
         badge: None,
     })
@@ -406,6 +458,9 @@ mod tests {
             token,
             "4qmFsgJNEhxWTFVVTU9RdUxYbEZOQWVESk1TbXV6SFU1YXh3GhBDQURDQmdJSUFBJTNEJTNEmgIaVVVNT1F1TFhsRk5BZURKTVNtdXpIVTVheHc%3D"
         );
-        assert_eq!(read_continuation(&token), Some(("UUMOQuLXlFNAeDJMSmuzHU5axw".into(), FROM_THE_START.into())));
+        assert_eq!(
+            read_continuation(&token),
+            Some(("UUMOQuLXlFNAeDJMSmuzHU5axw".into(), FROM_THE_START.into()))
+        );
     }
 }

@@ -41,7 +41,10 @@ impl Playlist {
 
     /// The music site's link of an album; only for ids that begin with `OLAK5uy_`.
     pub fn music_link(&self) -> Option<String> {
-        Some(format!("https://music.youtube.com/browse/{}", album_browse_id(&self.id)?))
+        Some(format!(
+            "https://music.youtube.com/browse/{}",
+            album_browse_id(&self.id)?
+        ))
     }
 
     /// Its playable songs, in order.
@@ -187,7 +190,11 @@ impl PlaylistBuilder {
         let site = YouTube(Arc::clone(&self.shared));
         let mut songs = std::mem::take(&mut self.songs);
         for number in 1..=self.new {
-            songs.push(site.video(&format!("{} no. {number}", self.title)).seconds(self.seconds).publish());
+            songs.push(
+                site.video(&format!("{} no. {number}", self.title))
+                    .seconds(self.seconds)
+                    .publish(),
+            );
         }
         songs
     }
@@ -205,7 +212,9 @@ impl PlaylistBuilder {
             items.insert(place.min(items.len()), item);
         }
         let number = self.shared.next_number().to_string();
-        let id = self.id.unwrap_or_else(|| format!("PL{}", sign::word(&[&self.title, &number], 32, ID_ALPHABET)));
+        let id = self.id.unwrap_or_else(|| {
+            format!("PL{}", sign::word(&[&self.title, &number], 32, ID_ALPHABET))
+        });
         let list = List {
             id: id.clone(),
             title: self.title,
@@ -215,7 +224,11 @@ impl PlaylistBuilder {
             recorded: None,
             short_page: self.short_page,
         };
-        self.shared.youtube.lists.lock().insert(id.clone(), Arc::new(list));
+        self.shared
+            .youtube
+            .lists
+            .lock()
+            .insert(id.clone(), Arc::new(list));
         Playlist { id, songs }
     }
 }
@@ -259,7 +272,12 @@ impl MixBuilder {
         let contents: Vec<Value> = songs.iter().map(|song| item_of(song).panel(&id)).collect();
         let answer = json!({"contents": {"twoColumnWatchNextResults": {"results": {}, "playlist": {"playlist": {
             "title": format!("Mix – {}", self.playlist.title), "playlistId": id, "isInfinite": true, "contents": contents}}}}});
-        self.playlist.shared.youtube.mixes.lock().insert(id.clone(), answer);
+        self.playlist
+            .shared
+            .youtube
+            .mixes
+            .lock()
+            .insert(id.clone(), answer);
         Mix { id, songs }
     }
 }

@@ -99,11 +99,18 @@ fn cover(shared: &Shared, request: &Request) -> Reply {
     let mut parts = request.path.trim_start_matches('/').split('/').skip(1);
     let (id, name) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let large = name.starts_with("maxres") || name.starts_with("hq720");
-    let known = shared.youtube.videos.lock().get(id).map(|video| video.has_large_cover());
+    let known = shared
+        .youtube
+        .videos
+        .lock()
+        .get(id)
+        .map(|video| video.has_large_cover());
     match known {
         // What only a list names has its small covers.
         None if !large && id.len() == 11 => Reply::new(200, "image/jpeg", COVER_JPEG).about(id),
-        Some(has_large) if has_large || !large => Reply::new(200, "image/jpeg", COVER_JPEG).about(id),
+        Some(has_large) if has_large || !large => {
+            Reply::new(200, "image/jpeg", COVER_JPEG).about(id)
+        }
         _ => Reply::new(404, "image/jpeg", COVER_JPEG),
     }
 }
@@ -122,7 +129,10 @@ fn text(pointer: Option<&Value>) -> String {
             if let Some(text) = value["simpleText"].as_str() {
                 return text.to_owned();
             }
-            let runs = value["runs"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let runs = value["runs"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             runs.iter().filter_map(|run| run["text"].as_str()).collect()
         }
         None => String::new(),

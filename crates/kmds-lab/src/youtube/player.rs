@@ -61,16 +61,28 @@ impl Refusal {
     fn status_and_reason(&self) -> (&str, &str) {
         match self {
             Self::Private => ("LOGIN_REQUIRED", "This video is private"),
-            Self::BotCheck => ("LOGIN_REQUIRED", "Sign in to confirm you\u{2019}re not a bot"),
+            Self::BotCheck => (
+                "LOGIN_REQUIRED",
+                "Sign in to confirm you\u{2019}re not a bot",
+            ),
             Self::AgeRestricted => ("LOGIN_REQUIRED", "Sign in to confirm your age"),
-            Self::GeoBlocked => ("UNPLAYABLE", "The uploader has not made this video available in your country"),
+            Self::GeoBlocked => (
+                "UNPLAYABLE",
+                "The uploader has not made this video available in your country",
+            ),
             Self::MembersOnly => (
                 "UNPLAYABLE",
                 "This video is available to this channel's members on level: Friend (or any higher level).",
             ),
-            Self::Premium => ("UNPLAYABLE", "This video is only available to Music Premium members"),
+            Self::Premium => (
+                "UNPLAYABLE",
+                "This video is only available to Music Premium members",
+            ),
             Self::NotAvailable => ("UNPLAYABLE", "This video is not available"),
-            Self::RateLimited => ("UNPLAYABLE", "This content isn't available, try again later."),
+            Self::RateLimited => (
+                "UNPLAYABLE",
+                "This content isn't available, try again later.",
+            ),
             Self::Reload => ("UNPLAYABLE", "The page needs to be reloaded."),
             Self::Deleted => ("ERROR", "This video is unavailable"),
             Self::Terminated => (
@@ -84,7 +96,10 @@ impl Refusal {
 
     /// Whether title, author and length are told all the same.
     fn keeps_details(&self) -> bool {
-        !matches!(self, Self::Private | Self::BotCheck | Self::Deleted | Self::Terminated)
+        !matches!(
+            self,
+            Self::Private | Self::BotCheck | Self::Deleted | Self::Terminated
+        )
     }
 
     /// Makes a refusal of a playable answer.
@@ -119,8 +134,14 @@ impl Video {
     }
 
     pub fn has_large_cover(&self) -> bool {
-        let listed = self.answer.pointer("/videoDetails/thumbnail/thumbnails").and_then(Value::as_array);
-        listed.is_some_and(|list| list.iter().any(|t| t["url"].as_str().is_some_and(|url| url.contains("/hq720"))))
+        let listed = self
+            .answer
+            .pointer("/videoDetails/thumbnail/thumbnails")
+            .and_then(Value::as_array);
+        listed.is_some_and(|list| {
+            list.iter()
+                .any(|t| t["url"].as_str().is_some_and(|url| url.contains("/hq720")))
+        })
     }
 }
 
@@ -128,7 +149,9 @@ pub fn visitor_id(shared: &Shared, request: &Request) -> Reply {
     if request.json().is_none() {
         return api_error(400, "INVALID_ARGUMENT");
     }
-    Reply::json(&json!({"responseContext": {"visitorData": visitor_data(shared), "responseId": "lab"}}))
+    Reply::json(
+        &json!({"responseContext": {"visitorData": visitor_data(shared), "responseId": "lab"}}),
+    )
 }
 
 /// A new visitor: base64 whose padding is percent-encoded already, as the site has it.
@@ -143,18 +166,27 @@ pub(super) fn visitor_data(shared: &Shared) -> String {
 }
 
 pub fn player(shared: &Shared, request: &Request) -> Reply {
-    let Some(body) = request.json() else { return api_error(400, "INVALID_ARGUMENT") };
-    let (Some(client), Some(id)) =
-        (body.pointer("/context/client/clientName").and_then(Value::as_str), body["videoId"].as_str())
-    else {
+    let Some(body) = request.json() else {
         return api_error(400, "INVALID_ARGUMENT");
     };
-    let version = body.pointer("/context/client/clientVersion").and_then(Value::as_str).unwrap_or("");
+    let (Some(client), Some(id)) = (
+        body.pointer("/context/client/clientName")
+            .and_then(Value::as_str),
+        body["videoId"].as_str(),
+    ) else {
+        return api_error(400, "INVALID_ARGUMENT");
+    };
+    let version = body
+        .pointer("/context/client/clientVersion")
+        .and_then(Value::as_str)
+        .unwrap_or("");
     if client == "VISIONOS" && version == "0.1" {
         return api_error(400, "FAILED_PRECONDITION").about(id);
     }
     let video = shared.youtube.videos.lock().get(id).cloned();
-    let Some(video) = video else { return Reply::json(&unknown(shared, id)).about(id) };
+    let Some(video) = video else {
+        return Reply::json(&unknown(shared, id)).about(id);
+    };
     let fields = request.param("$fields").unwrap_or_default();
     let answer = match client {
         "WEB" if fields.contains("microformat") => video.microformat.clone(),
@@ -169,12 +201,19 @@ pub fn player(shared: &Shared, request: &Request) -> Reply {
 }
 
 pub fn reel(shared: &Shared, request: &Request) -> Reply {
-    let Some(body) = request.json() else { return api_error(400, "INVALID_ARGUMENT") };
-    let Some(id) = body.pointer("/playerRequest/videoId").and_then(Value::as_str) else {
+    let Some(body) = request.json() else {
+        return api_error(400, "INVALID_ARGUMENT");
+    };
+    let Some(id) = body
+        .pointer("/playerRequest/videoId")
+        .and_then(Value::as_str)
+    else {
         return api_error(400, "INVALID_ARGUMENT");
     };
     let video = shared.youtube.videos.lock().get(id).cloned();
-    let Some(video) = video else { return Reply::json(&json!({})).about(id) };
+    let Some(video) = video else {
+        return Reply::json(&json!({})).about(id);
+    };
     let mut answer = match &video.reel {
         Some(recorded) => recorded.clone(),
         None => without_urls(&video.answer),
@@ -210,7 +249,10 @@ pub(super) fn for_others(shared: &Shared, video: &Arc<Video>) -> Value {
 /// The same answer as a client sees it that is told to use SABR: formats with neither `url` nor cipher.
 fn without_urls(answer: &Value) -> Value {
     let mut answer = answer.clone();
-    if let Some(formats) = answer.pointer_mut("/streamingData/adaptiveFormats").and_then(Value::as_array_mut) {
+    if let Some(formats) = answer
+        .pointer_mut("/streamingData/adaptiveFormats")
+        .and_then(Value::as_array_mut)
+    {
         for format in formats {
             if let Some(format) = format.as_object_mut() {
                 format.remove("url");
@@ -232,15 +274,27 @@ fn unknown(shared: &Shared, id: &str) -> Value {
 /// Dates and signs every media URL, and tells the newest `lastModified`.
 pub(super) fn date(shared: &Shared, video: &Video, answer: &mut Value) {
     let expire = shared.now_unix() + URL_LIFE_SECS;
-    let Some(streaming) = answer.get_mut("streamingData") else { return };
+    let Some(streaming) = answer.get_mut("streamingData") else {
+        return;
+    };
     streaming["expiresInSeconds"] = json!("21540");
     for list in ["adaptiveFormats", "formats"] {
-        let Some(formats) = streaming.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        let Some(formats) = streaming.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
         for format in formats {
-            let modified = format["lastModified"].as_str().and_then(|text| text.parse::<u64>().ok());
+            let modified = format["lastModified"]
+                .as_str()
+                .and_then(|text| text.parse::<u64>().ok());
             let modified = modified.map(|modified| modified + video.song.version());
             if let Some(url) = format["url"].as_str() {
-                format["url"] = json!(googlevideo::dated(shared, &video.song, url, expire, modified));
+                format["url"] = json!(googlevideo::dated(
+                    shared,
+                    &video.song,
+                    url,
+                    expire,
+                    modified
+                ));
             }
             if let Some(modified) = modified {
                 format["lastModified"] = json!(modified.to_string());

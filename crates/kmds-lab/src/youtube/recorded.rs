@@ -26,16 +26,31 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
     let mut answers = Answers::default();
     let mut headers: HashMap<String, Value> = HashMap::new();
     let mut first_pages: HashMap<String, Value> = HashMap::new();
-    for exchange in exchanges.iter().filter(|exchange| exchange.path.starts_with("/youtubei/v1/")) {
-        let Some(answer) = exchange.json() else { continue };
+    for exchange in exchanges
+        .iter()
+        .filter(|exchange| exchange.path.starts_with("/youtubei/v1/"))
+    {
+        let Some(answer) = exchange.json() else {
+            continue;
+        };
         let asked = &exchange.request_body;
-        let id = |pointer: &str| asked.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let id = |pointer: &str| {
+            asked
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         let client = id("/context/client/clientName").unwrap_or_default();
         match exchange.path.as_str() {
             "/youtubei/v1/player" => {
-                let Some(video) = id("/videoId") else { continue };
-                let kept =
-                    if exchange.query.contains("microformat") { &mut answers.microformat } else { &mut answers.player };
+                let Some(video) = id("/videoId") else {
+                    continue;
+                };
+                let kept = if exchange.query.contains("microformat") {
+                    &mut answers.microformat
+                } else {
+                    &mut answers.player
+                };
                 // Several identities may be recorded; the one that gets URLs is what the rest is made of.
                 if client == "VISIONOS" || !kept.contains_key(&video) {
                     kept.insert(video, answer);
@@ -43,12 +58,16 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
             }
             "/youtubei/v1/reel/reel_item_watch" => {
                 // A video that does not exist is answered `{}`, as every unknown one is.
-                if let (Some(video), Some(reel)) = (id("/playerRequest/videoId"), answer.get("playerResponse")) {
+                if let (Some(video), Some(reel)) =
+                    (id("/playerRequest/videoId"), answer.get("playerResponse"))
+                {
                     answers.reel.insert(video, reel.clone());
                 }
             }
             "/youtubei/v1/browse" => {
-                if let Some(list) = id("/browseId").and_then(|browse| browse.strip_prefix("VL").map(str::to_owned)) {
+                if let Some(list) =
+                    id("/browseId").and_then(|browse| browse.strip_prefix("VL").map(str::to_owned))
+                {
                     headers.insert(list, answer);
                 } else if let Some(token) = id("/continuation") {
                     if let Some(list) = list_of_first_page(&answer) {
@@ -68,7 +87,12 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
         }
     }
     add_lists(shared, headers, first_pages);
-    let ids: Vec<String> = answers.player.keys().chain(answers.reel.keys()).cloned().collect();
+    let ids: Vec<String> = answers
+        .player
+        .keys()
+        .chain(answers.reel.keys())
+        .cloned()
+        .collect();
     for id in ids {
         add_video(shared, &id, &answers);
     }
@@ -76,27 +100,45 @@ pub fn load(shared: &Shared, exchanges: &[Exchange]) {
 
 fn list_of_first_page(answer: &Value) -> Option<String> {
     let actions = answer["onResponseReceivedActions"].as_array()?;
-    actions
-        .iter()
-        .find_map(|action| Some(action.pointer("/reloadContinuationItemsCommand/targetId")?.as_str()?.to_owned()))
+    actions.iter().find_map(|action| {
+        Some(
+            action
+                .pointer("/reloadContinuationItemsCommand/targetId")?
+                .as_str()?
+                .to_owned(),
+        )
+    })
 }
 
-fn add_lists(shared: &Shared, mut headers: HashMap<String, Value>, mut first_pages: HashMap<String, Value>) {
+fn add_lists(
+    shared: &Shared,
+    mut headers: HashMap<String, Value>,
+    mut first_pages: HashMap<String, Value>,
+) {
     let ids: Vec<String> = headers.keys().chain(first_pages.keys()).cloned().collect();
     for id in ids {
         let first = first_pages.remove(&id);
-        let Some(header) = headers.remove(&id).or_else(|| first.clone()) else { continue };
+        let Some(header) = headers.remove(&id).or_else(|| first.clone()) else {
+            continue;
+        };
         let listed = first.as_ref().and_then(|first| {
             let actions = first["onResponseReceivedActions"].as_array()?;
             actions.iter().find_map(|action| {
-                action.pointer("/reloadContinuationItemsCommand/continuationItems")?.as_array().cloned()
+                action
+                    .pointer("/reloadContinuationItemsCommand/continuationItems")?
+                    .as_array()
+                    .cloned()
             })
         });
         let list = List {
             id: id.clone(),
             title: text(header.pointer("/metadata/playlistMetadataRenderer/title")),
             owner: None,
-            items: listed.unwrap_or_default().iter().filter_map(item_of).collect(),
+            items: listed
+                .unwrap_or_default()
+                .iter()
+                .filter_map(item_of)
+                .collect(),
             layout: Layout::Old,
             recorded: Some((header, first)),
             short_page: false,
@@ -108,9 +150,17 @@ fn add_lists(shared: &Shared, mut headers: HashMap<String, Value>, mut first_pag
 fn add_video(shared: &Shared, id: &str, answers: &Answers) {
     let reel = answers.reel.get(id).cloned();
     // A recorded refusal is lent to every client, unwrapped; a reel answer that plays is not.
-    let refused = reel.clone().filter(|reel| reel["playabilityStatus"]["status"] != "OK");
+    let refused = reel
+        .clone()
+        .filter(|reel| reel["playabilityStatus"]["status"] != "OK");
     let withheld = !answers.player.contains_key(id) && refused.is_none();
-    let mut answer = answers.player.get(id).cloned().or(refused).or_else(|| reel.clone()).unwrap_or_else(|| json!({}));
+    let mut answer = answers
+        .player
+        .get(id)
+        .cloned()
+        .or(refused)
+        .or_else(|| reel.clone())
+        .unwrap_or_else(|| json!({}));
     if withheld {
         Refusal::NotAvailable.apply(&mut answer);
     }
@@ -121,7 +171,9 @@ fn add_video(shared: &Shared, id: &str, answers: &Answers) {
     }
     let main = best(&answer, &streams);
     let details = &answer["videoDetails"];
-    let seconds = streams.get(main).map_or(0.0, |stream: &StreamSpec| stream.seconds);
+    let seconds = streams
+        .get(main)
+        .map_or(0.0, |stream: &StreamSpec| stream.seconds);
     let song = Song::publish(
         shared,
         NewSong {
@@ -138,11 +190,21 @@ fn add_video(shared: &Shared, id: &str, answers: &Answers) {
         },
     );
     for media_id in media_ids {
-        shared.youtube.media_ids.lock().insert(media_id, id.to_owned());
+        shared
+            .youtube
+            .media_ids
+            .lock()
+            .insert(media_id, id.to_owned());
     }
-    let muxed =
-        reel.as_ref().and_then(|reel| reel.pointer("/streamingData/formats")?.as_array().cloned()).unwrap_or_default();
-    let microformat = answers.microformat.get(id).cloned().unwrap_or_else(|| json!({}));
+    let muxed = reel
+        .as_ref()
+        .and_then(|reel| reel.pointer("/streamingData/formats")?.as_array().cloned())
+        .unwrap_or_default();
+    let microformat = answers
+        .microformat
+        .get(id)
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     let video = Video {
         answer,
         muxed,
@@ -154,24 +216,46 @@ fn add_video(shared: &Shared, id: &str, answers: &Answers) {
         moves_hosts: false,
         advertisement: 0,
     };
-    shared.youtube.videos.lock().insert(id.to_owned(), Arc::new(video));
+    shared
+        .youtube
+        .videos
+        .lock()
+        .insert(id.to_owned(), Arc::new(video));
 }
 
 /// The audio streams of an answer, and the `id` parameters of their URLs.
 fn collect(answer: &Value, streams: &mut Vec<StreamSpec>, media_ids: &mut Vec<String>) {
     for list in ["adaptiveFormats", "formats"] {
-        let formats = answer["streamingData"][list].as_array().map(Vec::as_slice).unwrap_or_default();
+        let formats = answer["streamingData"][list]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for format in formats {
             let mime = format["mimeType"].as_str().unwrap_or("");
             let muxed = list == "formats";
-            let (Some(key), true) = (googlevideo::key_of_format(format), muxed || mime.starts_with("audio/")) else {
+            let (Some(key), true) = (
+                googlevideo::key_of_format(format),
+                muxed || mime.starts_with("audio/"),
+            ) else {
                 continue;
             };
-            let Some((_, query)) = format["url"].as_str().and_then(|url| url.split_once('?')) else { continue };
-            let media_id = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "id");
+            let Some((_, query)) = format["url"].as_str().and_then(|url| url.split_once('?'))
+            else {
+                continue;
+            };
+            let media_id =
+                url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "id");
             media_ids.extend(media_id.map(|(_, value)| value.into_owned()));
-            let number = |name: &str| format[name].as_str().and_then(|text| text.parse::<u64>().ok());
-            let shape = match (muxed, mime.starts_with("audio/webm"), format["audioSampleRate"].as_str()) {
+            let number = |name: &str| {
+                format[name]
+                    .as_str()
+                    .and_then(|text| text.parse::<u64>().ok())
+            };
+            let shape = match (
+                muxed,
+                mime.starts_with("audio/webm"),
+                format["audioSampleRate"].as_str(),
+            ) {
                 (true, ..) => Shape::Muxed,
                 (_, true, _) => Shape::WebM,
                 (_, _, Some("22050")) => Shape::Mp4Low,
@@ -179,7 +263,12 @@ fn collect(answer: &Value, streams: &mut Vec<StreamSpec>, media_ids: &mut Vec<St
             };
             let seconds = number("approxDurationMs").unwrap_or(0) as f64 / 1000.0;
             if !streams.iter().any(|stream| stream.key == key) {
-                streams.push(StreamSpec { key, shape, seconds, size_bytes: number("contentLength") });
+                streams.push(StreamSpec {
+                    key,
+                    shape,
+                    seconds,
+                    size_bytes: number("contentLength"),
+                });
             }
         }
     }
@@ -187,7 +276,9 @@ fn collect(answer: &Value, streams: &mut Vec<StreamSpec>, media_ids: &mut Vec<St
 
 /// Itag 140 of the original, uncompressed track; else the first stream.
 fn best(answer: &Value, streams: &[StreamSpec]) -> usize {
-    let formats = answer.pointer("/streamingData/adaptiveFormats").and_then(Value::as_array);
+    let formats = answer
+        .pointer("/streamingData/adaptiveFormats")
+        .and_then(Value::as_array);
     let wanted = formats.into_iter().flatten().find(|format| {
         let track = &format["audioTrack"];
         format["itag"] == 140
@@ -195,5 +286,6 @@ fn best(answer: &Value, streams: &[StreamSpec]) -> usize {
             && (track.is_null() || track["id"].as_str().is_some_and(|id| id.ends_with(".4")))
     });
     let key = wanted.and_then(googlevideo::key_of_format);
-    key.and_then(|key| streams.iter().position(|stream| stream.key == key)).unwrap_or(0)
+    key.and_then(|key| streams.iter().position(|stream| stream.key == key))
+        .unwrap_or(0)
 }

@@ -19,7 +19,9 @@ impl<'a> Script<'a> {
                 Some(Kind::Open) => depth += 1,
                 Some(Kind::Close) => depth = depth.saturating_sub(1),
                 Some(Kind::Name) if depth == 0 && self.word(at + 1) == "=" => {
-                    let table = self.split_table(at + 2).or_else(|| self.listed_table(at + 2));
+                    let table = self
+                        .split_table(at + 2)
+                        .or_else(|| self.listed_table(at + 2));
                     if let Some(table) = table.filter(|table| table.len() >= SMALLEST_TABLE) {
                         self.tables.insert(self.word(at), table);
                     }
@@ -62,9 +64,13 @@ impl<'a> Script<'a> {
             }
             "function" | "class" => self.take_named(from, to),
             "async" if self.word(from + 1) == "function" => self.take_named(from, to),
-            "if" | "for" | "while" | "do" | "try" | "switch" | "with" | "{" => self.take_statement(from, to),
+            "if" | "for" | "while" | "do" | "try" | "switch" | "with" | "{" => {
+                self.take_statement(from, to)
+            }
             "return" | "throw" | "debugger" | "import" | "export" => {}
-            _ if self.kind(from) == Some(Kind::Name) && self.word(from + 1) == ":" => self.take_statement(from, to),
+            _ if self.kind(from) == Some(Kind::Name) && self.word(from + 1) == ":" => {
+                self.take_statement(from, to)
+            }
             word if to == from + 1 && self.kind(from) == Some(Kind::Text) => {
                 self.strict |= inside(word) == "use strict"
             }
@@ -80,9 +86,14 @@ impl<'a> Script<'a> {
     fn take_declared(&mut self, from: usize, to: usize) {
         if self.kind(from) == Some(Kind::Open) {
             let end = self.closing(from);
-            let names = (from..end).filter(|at| self.kind(*at) == Some(Kind::Name)).map(|at| self.word(at).to_owned());
+            let names = (from..end)
+                .filter(|at| self.kind(*at) == Some(Kind::Name))
+                .map(|at| self.word(at).to_owned());
             let defines = names.collect();
-            self.pieces.push(Piece { defines, ..Piece::new(from, to, Form::Pattern) });
+            self.pieces.push(Piece {
+                defines,
+                ..Piece::new(from, to, Form::Pattern)
+            });
         } else if to == from + 1 {
             let name = self.word(from).to_owned();
             self.declared.insert(name);
@@ -94,19 +105,30 @@ impl<'a> Script<'a> {
 
     fn take_named(&mut self, from: usize, to: usize) {
         let is_function = self.word(from) != "class";
-        let name = (from..to)
-            .find(|at| self.kind(*at) == Some(Kind::Name) && !matches!(self.word(*at), "function" | "class" | "async"));
+        let name = (from..to).find(|at| {
+            self.kind(*at) == Some(Kind::Name)
+                && !matches!(self.word(*at), "function" | "class" | "async")
+        });
         let Some(name) = name else { return };
         let defines = vec![self.word(name).to_owned()];
         let function_from = is_function.then_some(name + 1);
-        self.pieces.push(Piece { defines, function_from, ..Piece::new(from, to, Form::Declaration) });
+        self.pieces.push(Piece {
+            defines,
+            function_from,
+            ..Piece::new(from, to, Form::Declaration)
+        });
     }
 
     fn take_statement(&mut self, from: usize, to: usize) {
         if to - from <= LONGEST_EFFECT_TOKENS {
-            let named = (from..to).filter_map(|at| self.key_at(at)).map(|(key, _)| key);
+            let named = (from..to)
+                .filter_map(|at| self.key_at(at))
+                .map(|(key, _)| key);
             let changes = named.collect();
-            self.pieces.push(Piece { changes, ..Piece::new(from, to, Form::Statement) });
+            self.pieces.push(Piece {
+                changes,
+                ..Piece::new(from, to, Form::Statement)
+            });
         }
     }
 
@@ -135,8 +157,10 @@ impl<'a> Script<'a> {
             let head = if self.word(at) == "async" { at + 1 } else { at };
             let arrow = self.word(head) == "(" && self.word(self.closing(head) + 1) == "=>";
             piece.function_from = (self.word(head) == "function" || arrow).then_some(head);
-            piece.second_name_of =
-                self.key_at(at).filter(|(_, taken)| self.after_members(at + taken) == to).map(|(key, _)| key);
+            piece.second_name_of = self
+                .key_at(at)
+                .filter(|(_, taken)| self.after_members(at + taken) == to)
+                .map(|(key, _)| key);
         }
         piece
     }
@@ -165,19 +189,32 @@ impl<'a> Script<'a> {
             }
             return named(from + taken + 1).into_iter().collect();
         }
-        let last = (from..to).rev().find(|at| self.word(*at) == "(" && self.closing(*at) + 2 >= to);
+        let last = (from..to)
+            .rev()
+            .find(|at| self.word(*at) == "(" && self.closing(*at) + 2 >= to);
         last.map_or_else(Vec::new, |open| {
-            self.list(open + 1, self.closing(open)).into_iter().filter_map(|(from, _)| named(from)).collect()
+            self.list(open + 1, self.closing(open))
+                .into_iter()
+                .filter_map(|(from, _)| named(from))
+                .collect()
         })
     }
 
     /// Says which pieces make which name what it is.
     pub(super) fn own(&mut self) {
         // What is only changed here belongs to the engine, like `Array.prototype`.
-        self.declared.extend(self.pieces.iter().flat_map(|piece| piece.defines.iter().cloned()));
+        self.declared.extend(
+            self.pieces
+                .iter()
+                .flat_map(|piece| piece.defines.iter().cloned()),
+        );
         let mut second: HashMap<&str, (usize, &str)> = HashMap::new();
         for (index, piece) in self.pieces.iter().enumerate() {
-            for key in piece.changes.iter().filter(|key| self.declared.contains(*key)) {
+            for key in piece
+                .changes
+                .iter()
+                .filter(|key| self.declared.contains(*key))
+            {
                 match second.get(key.as_str()) {
                     Some((named_at, owner)) => {
                         let of = self.of_key.entry((*owner).to_owned()).or_default();
@@ -200,6 +237,14 @@ impl<'a> Script<'a> {
 
 impl Piece {
     fn new(from: usize, to: usize, form: Form) -> Self {
-        Self { from, to, form, defines: Vec::new(), changes: Vec::new(), second_name_of: None, function_from: None }
+        Self {
+            from,
+            to,
+            form,
+            defines: Vec::new(),
+            changes: Vec::new(),
+            second_name_of: None,
+            function_from: None,
+        }
     }
 }

@@ -19,12 +19,18 @@ impl<'a> Script<'a> {
         let (mut from, mut to, mut spans) = (0, self.tokens.len(), Vec::new());
         for _ in 0..=MAX_WRAPPERS {
             let statements = self.statements(from, to);
-            let wrapper = statements.iter().find_map(|(from, to)| self.wrapper(*from, *to));
+            let wrapper = statements
+                .iter()
+                .find_map(|(from, to)| self.wrapper(*from, *to));
             let Some(wrapper) = wrapper else {
                 spans.extend(statements);
                 break;
             };
-            spans.extend(statements.into_iter().filter(|(from, to)| wrapper.from < *from || wrapper.from >= *to));
+            spans.extend(
+                statements
+                    .into_iter()
+                    .filter(|(from, to)| wrapper.from < *from || wrapper.from >= *to),
+            );
             self.object = wrapper.object.or(self.object);
             (from, to) = (wrapper.from, wrapper.to);
         }
@@ -67,15 +73,21 @@ impl<'a> Script<'a> {
             Some(Kind::Number | Kind::Text | Kind::Regex | Kind::Template | Kind::Close) => true,
             _ => matches!(self.word(at), "++" | "--"),
         };
-        let begins_another = matches!(self.kind(at + 1), Some(Kind::Name | Kind::Number | Kind::Text))
-            && !matches!(next, "in" | "instanceof" | "of" | "else" | "catch" | "finally" | "while" | "extends");
+        let begins_another = matches!(
+            self.kind(at + 1),
+            Some(Kind::Name | Kind::Number | Kind::Text)
+        ) && !matches!(
+            next,
+            "in" | "instanceof" | "of" | "else" | "catch" | "finally" | "while" | "extends"
+        );
         ends_a_value && begins_another && self.tokens.get(at + 1).is_some_and(|token| token.newline)
     }
 
     /// A statement whose closing brace ends it.
     fn is_block(&self, start: usize) -> bool {
         match self.word(start) {
-            "function" | "class" | "if" | "for" | "while" | "do" | "try" | "switch" | "with" | "{" => true,
+            "function" | "class" | "if" | "for" | "while" | "do" | "try" | "switch" | "with"
+            | "{" => true,
             "async" => self.word(start + 1) == "function",
             _ => self.kind(start) == Some(Kind::Name) && self.word(start + 1) == ":",
         }
@@ -83,7 +95,10 @@ impl<'a> Script<'a> {
 
     fn wrapper(&self, from: usize, to: usize) -> Option<Wrapper<'a>> {
         let (body, end) = self.main_body(from, to)?;
-        let head = (from..body).rev().find(|at| self.word(*at) == "(").unwrap_or(from);
+        let head = (from..body)
+            .rev()
+            .find(|at| self.word(*at) == "(")
+            .unwrap_or(from);
         let parameters = self.single_words(head);
         let mut call = end + 1;
         while self.word(call) == ")" && call < to {
@@ -97,16 +112,32 @@ impl<'a> Script<'a> {
             if self.word(call - 1) == "call" {
                 arguments.drain(..arguments.len().min(1));
             }
-            parameters.into_iter().zip(arguments).find_map(|(parameter, argument)| {
-                let is_world =
-                    matches!(argument, "this" | "window" | "self" | "globalThis" | "document" | "undefined" | "void");
-                (!is_world || self.single_words(call).len() == 1).then_some(parameter)
-            })
+            parameters
+                .into_iter()
+                .zip(arguments)
+                .find_map(|(parameter, argument)| {
+                    let is_world = matches!(
+                        argument,
+                        "this"
+                            | "window"
+                            | "self"
+                            | "globalThis"
+                            | "document"
+                            | "undefined"
+                            | "void"
+                    );
+                    (!is_world || self.single_words(call).len() == 1).then_some(parameter)
+                })
         } else {
             // Given to another function, which calls it.
-            self.is_argument(from, head).then(|| parameters.first().copied())?
+            self.is_argument(from, head)
+                .then(|| parameters.first().copied())?
         };
-        Some(Wrapper { from: body + 1, to: end, object: object.filter(|name| !name.is_empty()) })
+        Some(Wrapper {
+            from: body + 1,
+            to: end,
+            object: object.filter(|name| !name.is_empty()),
+        })
     }
 
     /// The function body in a statement that holds most of the script: where its braces stand.
@@ -133,7 +164,10 @@ impl<'a> Script<'a> {
 
     /// The first word of each thing between the brackets that open at `open`.
     fn single_words(&self, open: usize) -> Vec<&'a str> {
-        self.list(open + 1, self.closing(open)).into_iter().map(|(from, _)| self.word(from)).collect()
+        self.list(open + 1, self.closing(open))
+            .into_iter()
+            .map(|(from, _)| self.word(from))
+            .collect()
     }
 
     /// What stands between commas.

@@ -16,7 +16,9 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use super::flight::Job;
 use super::names::{self, Unique};
 use super::resolve::Target;
-use super::words::{FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored};
+use super::words::{
+    FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored,
+};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::store::{self, Accepted, Row, StoreError};
 
@@ -57,9 +59,16 @@ impl App {
     /// song's failure.
     pub async fn fetch(&self, ask: FetchAsk) -> Result<Fetched, Failure> {
         let target = self.inner.resolver.read(&ask.link, ask.whole_list)?;
-        let slow = || Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
+        let slow = || {
+            Failure::new(
+                Kind::Timeout,
+                "the site did not answer in time; try again later",
+            )
+        };
         let limit = self.inner.resolver.limit(&target);
-        tokio::time::timeout(limit, self.fetch_target(ask, &target)).await.unwrap_or_else(|_| Err(slow()))
+        tokio::time::timeout(limit, self.fetch_target(ask, &target))
+            .await
+            .unwrap_or_else(|_| Err(slow()))
     }
 
     /// Whether a link is one that is taken; nobody is asked.
@@ -75,12 +84,20 @@ impl App {
     pub async fn known(&self, ask: &FetchAsk) -> Result<Known, Failure> {
         let inner = &self.inner;
         let target = inner.resolver.read(&ask.link, ask.whole_list)?;
-        let Some(answer) = inner.resolver.remembered(&target).await else { return Ok(Known::Nothing) };
+        let Some(answer) = inner.resolver.remembered(&target).await else {
+            return Ok(Known::Nothing);
+        };
         let accept = ask.accept.as_ref().unwrap_or(&inner.accept);
         match &*answer? {
             Resolved::Track(track) => {
-                let rows = inner.store.renditions(&track.id).await.map_err(store_failure)?;
-                let row = rows.into_iter().find(|row| !row.key.is_copy() && row.accept == *accept);
+                let rows = inner
+                    .store
+                    .renditions(&track.id)
+                    .await
+                    .map_err(store_failure)?;
+                let row = rows
+                    .into_iter()
+                    .find(|row| !row.key.is_copy() && row.accept == *accept);
                 Ok(row.map_or(Known::Nothing, |row| Known::Song(row.key)))
             }
             Resolved::Collection(_) => Ok(Known::List),
@@ -99,10 +116,18 @@ impl App {
             return inner.take(answer, &accept, ask.prefetch, None).await;
         }
         let same = format!("{} {accept:?} {:?}", target.key(), ask.prefetch);
-        let waiting = Waiting { lists: &inner.long_lists, group: inner.long_lists.board(&same), same: &same };
+        let waiting = Waiting {
+            lists: &inner.long_lists,
+            group: inner.long_lists.board(&same),
+            same: &same,
+        };
         let take = async || {
             let _turn = inner.long_lists.turn.lock().await;
-            let room = Arc::clone(&inner.long_lists.room).acquire_owned().await.ok().map(Arc::new);
+            let room = Arc::clone(&inner.long_lists.room)
+                .acquire_owned()
+                .await
+                .ok()
+                .map(Arc::new);
             // Who comes from now on asks anew: songs may be removed while these are taken.
             inner.long_lists.forget(&same, &waiting.group);
             inner.take(answer, &accept, ask.prefetch, room).await
@@ -124,7 +149,11 @@ pub(super) struct LongLists {
 impl Default for LongLists {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(LONG_LISTS_AT_ONCE));
-        Self { turn: tokio::sync::Mutex::default(), room, waiting: Mutex::default() }
+        Self {
+            turn: tokio::sync::Mutex::default(),
+            room,
+            waiting: Mutex::default(),
+        }
     }
 }
 
@@ -139,7 +168,10 @@ impl LongLists {
 
     fn forget(&self, same: &str, group: &Group) {
         let mut waiting = self.waiting();
-        if waiting.get(same).is_some_and(|have| Arc::ptr_eq(have, group)) {
+        if waiting
+            .get(same)
+            .is_some_and(|have| Arc::ptr_eq(have, group))
+        {
             waiting.remove(same);
         }
     }
@@ -183,7 +215,10 @@ fn read_list(list: &Collection) -> Answer<'_> {
         match entry {
             Entry::Track(track) => tracks.push(&**track),
             Entry::Unavailable(missing) => unavailable.push(Missing {
-                title: missing.title.clone().or_else(|| missing.error.title().map(str::to_owned)),
+                title: missing
+                    .title
+                    .clone()
+                    .or_else(|| missing.error.title().map(str::to_owned)),
                 number: missing.number,
                 failure: Failure::from(&missing.error),
             }),
@@ -207,7 +242,15 @@ fn read_list(list: &Collection) -> Answer<'_> {
 
 /// What the catalog and replies tell of a song: where it is to be had expires, and weighs.
 fn without_streams(track: &Track) -> Track {
-    let Track { id, source, link, title, artist, album, .. } = track;
+    let Track {
+        id,
+        source,
+        link,
+        title,
+        artist,
+        album,
+        ..
+    } = track;
     Track {
         artist: artist.clone(),
         album: album.clone(),
@@ -225,12 +268,21 @@ fn without_streams(track: &Track) -> Track {
 /// No song of a list can be had: the first reason that is not "gone", else 404; an empty list is 404 too
 /// (docs/api.md, "POST /fetch").
 fn no_song(answer: &Answer<'_>) -> Failure {
-    let telling = answer.unavailable.iter().find(|missing| missing.failure.kind != Kind::NotFound);
+    let telling = answer
+        .unavailable
+        .iter()
+        .find(|missing| missing.failure.kind != Kind::NotFound);
     let first = telling.or(answer.unavailable.first());
     match first {
         Some(missing) => {
-            let sentence = format!("none of the list's songs can be had: {}", missing.failure.sentence);
-            Failure { retry_after: missing.failure.retry_after, ..Failure::new(missing.failure.kind, sentence) }
+            let sentence = format!(
+                "none of the list's songs can be had: {}",
+                missing.failure.sentence
+            );
+            Failure {
+                retry_after: missing.failure.retry_after,
+                ..Failure::new(missing.failure.kind, sentence)
+            }
         }
         None => Failure::new(Kind::NotFound, "the list is empty"),
     }
@@ -246,12 +298,34 @@ impl Inner {
         room: Option<Arc<OwnedSemaphorePermit>>,
     ) -> Result<Fetched, Failure> {
         let songs = Arc::new(self.accept(&answer, accept, prefetch).await?);
-        let Answer { id, site, link, list, unavailable, truncated, .. } = answer;
-        Ok(Fetched { id, site, link, list, songs, unavailable, truncated, room })
+        let Answer {
+            id,
+            site,
+            link,
+            list,
+            unavailable,
+            truncated,
+            ..
+        } = answer;
+        Ok(Fetched {
+            id,
+            site,
+            link,
+            list,
+            songs,
+            unavailable,
+            truncated,
+            room,
+        })
     }
 
     /// Makes every song a row and, as far as `prefetch` says, a job.
-    async fn accept(&self, answer: &Answer<'_>, accept: &Accept, prefetch: Prefetch) -> Result<Vec<Song>, Failure> {
+    async fn accept(
+        &self,
+        answer: &Answer<'_>,
+        accept: &Accept,
+        prefetch: Prefetch,
+    ) -> Result<Vec<Song>, Failure> {
         let recipes = self.recipes.current();
         let listed = answer.list.is_some();
         let ahead = match prefetch {
@@ -266,9 +340,16 @@ impl Inner {
         for (place, &track) in answer.tracks.iter().enumerate() {
             let mut expected = forms::expected(track, accept, self.opus, &recipes);
             if !listed && track.streams.is_empty() {
-                let form = self.form_before(track, accept).await?.unwrap_or(expected.form);
+                let form = self
+                    .form_before(track, accept)
+                    .await?
+                    .unwrap_or(expected.form);
                 let approximate_size = forms::estimate(track, form, &recipes);
-                expected = forms::Expected { form, approximate_size, exact_size: None };
+                expected = forms::Expected {
+                    form,
+                    approximate_size,
+                    exact_size: None,
+                };
             }
             let ext = expected.form.as_str();
             let stem = unique.stem(&names::stem(track), &track.id.to_string());
@@ -296,7 +377,8 @@ impl Inner {
         let mut songs = Vec::with_capacity(accepted.len());
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
             if done.row.state.is_pending() {
-                self.jobs.enqueue(&done.row.key, requester, done.row.total_bytes);
+                self.jobs
+                    .enqueue(&done.row.key, requester, done.row.total_bytes);
             }
             songs.push(self.song(&done.row, without_streams(track), size));
         }
@@ -305,13 +387,22 @@ impl Inner {
 
     /// The form a known song had when the same was asked for: its streams are not asked for again just to guess.
     async fn form_before(&self, track: &Track, accept: &Accept) -> Result<Option<Form>, Failure> {
-        let rows = self.store.renditions(&track.id).await.map_err(store_failure)?;
-        let before = rows.iter().find(|row| !row.key.is_copy() && row.accept == *accept);
+        let rows = self
+            .store
+            .renditions(&track.id)
+            .await
+            .map_err(store_failure)?;
+        let before = rows
+            .iter()
+            .find(|row| !row.key.is_copy() && row.accept == *accept);
         Ok(before.and_then(|row| row.key.rendition().parse().ok()))
     }
 
     pub(super) fn queue_full(&self) -> Failure {
-        let sentence = format!("{} songs are waiting already; try again when some are done", self.queue_max_songs);
+        let sentence = format!(
+            "{} songs are waiting already; try again when some are done",
+            self.queue_max_songs
+        );
         Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)
     }
 
@@ -326,7 +417,10 @@ impl Inner {
             windows.remove(key);
         }
         if (1..keys.len()).contains(&ahead) {
-            let window = Arc::new(Window { keys: keys.clone(), ahead });
+            let window = Arc::new(Window {
+                keys: keys.clone(),
+                ahead,
+            });
             windows.extend(keys.into_iter().map(|key| (key, Arc::clone(&window))));
         }
     }
@@ -335,7 +429,9 @@ impl Inner {
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
         let window = self.windows.lock().get(key).cloned();
         let Some(window) = window else { return Ok(()) };
-        let Some(at) = window.keys.iter().position(|have| have == key) else { return Ok(()) };
+        let Some(at) = window.keys.iter().position(|have| have == key) else {
+            return Ok(());
+        };
         for next in window.keys.iter().skip(at + 1).take(window.ahead) {
             let row = self.store.row(next).await.map_err(store_failure)?;
             if row.is_some_and(|row| row.state == store::State::Evicted) {
@@ -347,7 +443,10 @@ impl Inner {
 
     /// Queues a known song (again).
     pub(super) async fn take_up(&self, key: &Key, first: bool) -> Result<Arc<Job>, Failure> {
-        self.store.requeue(key, first).await.map_err(store_failure)?;
+        self.store
+            .requeue(key, first)
+            .await
+            .map_err(store_failure)?;
         let requester = self.requesters.fetch_add(1, Ordering::Relaxed);
         Ok(self.jobs.enqueue(key, requester, None))
     }
@@ -355,22 +454,42 @@ impl Inner {
     /// A row as clients see it, with what its job knows better.
     pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
         let status = self.jobs.get(&row.key).map(|job| job.status());
-        let state = status.as_ref().map_or_else(|| state_of(row.state), |status| status.state);
+        let state = status
+            .as_ref()
+            .map_or_else(|| state_of(row.state), |status| status.state);
         let ready = state == State::Ready && row.state == store::State::Ready;
-        let total = status.as_ref().and_then(super::flight::Status::total).or(row.total_bytes);
+        let total = status
+            .as_ref()
+            .and_then(super::flight::Status::total)
+            .or(row.total_bytes);
         let received = status.as_ref().map_or(0, super::flight::Status::received);
         // The names of what stands on the drive, else those given out.
         let human_name = forms::rename(&row.human_name, &row.ext);
-        let canonical_name =
-            if row.key.is_copy() { row.canonical_name.clone() } else { format!("{}.{}", row.key.track(), row.ext) };
+        let canonical_name = if row.key.is_copy() {
+            row.canonical_name.clone()
+        } else {
+            format!("{}.{}", row.key.track(), row.ext)
+        };
         let cover_name = forms::rename(&human_name, "jpg");
         Song {
             key: row.key.clone(),
             state,
-            received: if ready { row.size_bytes.unwrap_or(0) } else { received },
+            received: if ready {
+                row.size_bytes.unwrap_or(0)
+            } else {
+                received
+            },
             total: if ready { row.size_bytes } else { total },
-            failure: row.failure.as_ref().filter(|_| state == State::Failed).map(failure_of),
-            approximate_size: if ready { row.size_bytes } else { total.or(approximate_size) },
+            failure: row
+                .failure
+                .as_ref()
+                .filter(|_| state == State::Failed)
+                .map(failure_of),
+            approximate_size: if ready {
+                row.size_bytes
+            } else {
+                total.or(approximate_size)
+            },
             cache_path: self.store.cache_path(&row.key, &row.ext),
             ext: row.ext.clone(),
             file_name: human_name,
@@ -379,10 +498,16 @@ impl Inner {
             stored: ready.then(|| Stored {
                 size_bytes: row.size_bytes.unwrap_or(0),
                 sha256: row.sha256.clone().unwrap_or_default(),
-                container: row.container.map_or(String::new(), |container| container_word(container).to_owned()),
-                codec: row.codec.map_or(String::new(), |codec| forms::codec_word(codec).to_owned()),
+                container: row.container.map_or(String::new(), |container| {
+                    container_word(container).to_owned()
+                }),
+                codec: row
+                    .codec
+                    .map_or(String::new(), |codec| forms::codec_word(codec).to_owned()),
                 bitrate_bps: row.bitrate_bps,
-                published: row.published_at.map_or(std::time::UNIX_EPOCH, std::time::SystemTime::from),
+                published: row
+                    .published_at
+                    .map_or(std::time::UNIX_EPOCH, std::time::SystemTime::from),
             }),
             track,
         }

@@ -31,7 +31,9 @@ pub struct Attempts {
 
 impl Attempts {
     pub fn new(track: Track, row: Row) -> Self {
-        let Row { accept, human_name, .. } = row;
+        let Row {
+            accept, human_name, ..
+        } = row;
         Self {
             track,
             accept,
@@ -47,22 +49,38 @@ impl Attempts {
 
     /// Nothing was tried yet that a new start would have to try again.
     pub const fn is_fresh(&self) -> bool {
-        self.asked == 0 && self.refused.is_none() && self.walled.is_empty() && !self.restarted && !self.hurried
+        self.asked == 0
+            && self.refused.is_none()
+            && self.walled.is_empty()
+            && !self.restarted
+            && !self.hurried
     }
 
     /// A URL was refused from byte `at` on, where at most `times` fresh ones are worth asking for. Whether that is a wall:
     /// an expired URL has a successor that goes on. Another client's first URL need not be renewed to tell.
     pub fn meets_wall(&mut self, at: u64, times: u32) -> bool {
-        let before = self.refused.filter(|(byte, _)| *byte == at).map_or(0, |(_, count)| count);
+        let before = self
+            .refused
+            .filter(|(byte, _)| *byte == at)
+            .map_or(0, |(_, count)| count);
         self.refused = Some((at, before + 1));
-        let enough = if !self.walled.is_empty() || at == 0 { 1 } else { FRESH_URLS_AT_A_WALL };
+        let enough = if !self.walled.is_empty() || at == 0 {
+            1
+        } else {
+            FRESH_URLS_AT_A_WALL
+        };
         before >= enough || self.asked >= times
     }
 }
 
 /// Whether the bytes kept so far are of one of these streams.
 pub fn goes_on(track: &Track, lease: &Lease) -> bool {
-    lease.kept().is_none_or(|kept| track.streams.iter().any(|stream| kept.is_of(&stream.validator)))
+    lease.kept().is_none_or(|kept| {
+        track
+            .streams
+            .iter()
+            .any(|stream| kept.is_of(&stream.validator))
+    })
 }
 
 /// The stream whose bytes are kept goes first among those as good for the client: its download goes on. What was only
@@ -70,10 +88,20 @@ pub fn goes_on(track: &Track, lease: &Lease) -> bool {
 pub fn order_for(choices: &[Choice], lease: &Lease) -> Vec<Choice> {
     let mut choices = choices.to_vec();
     if let Some(kept) = lease.kept() {
-        let best = choices.first().and_then(|choice| choice.stream.bitrate_bps).unwrap_or(0);
-        let as_good = |choice: &Choice| choice.stream.bitrate_bps.is_none_or(|bitrate| bitrate >= best / 4 * 3);
+        let best = choices
+            .first()
+            .and_then(|choice| choice.stream.bitrate_bps)
+            .unwrap_or(0);
+        let as_good = |choice: &Choice| {
+            choice
+                .stream
+                .bitrate_bps
+                .is_none_or(|bitrate| bitrate >= best / 4 * 3)
+        };
         let kept_first = |choice: &Choice| {
-            choice.treatment == Treatment::Keep && kept.is_of(&choice.stream.validator) && as_good(choice)
+            choice.treatment == Treatment::Keep
+                && kept.is_of(&choice.stream.validator)
+                && as_good(choice)
         };
         choices.sort_by_key(|choice| !kept_first(choice));
     }

@@ -36,7 +36,10 @@ pub async fn tools(config: &Config) -> Tools {
         }
         // A folder of its own: where the service's cannot be used, that is no fault of yt-dlp.
         let own = std::env::temp_dir().join(format!("kmds-doctor-{}", std::process::id()));
-        let config = Config { state_dir: own.clone(), ..config.clone() };
+        let config = Config {
+            state_dir: own.clone(),
+            ..config.clone()
+        };
         let about = async {
             // It tells of itself without going out.
             let client = Client::new(&ClientConfig::default(), SharedRecipes::default());
@@ -48,7 +51,12 @@ pub async fn tools(config: &Config) -> Tools {
         let _ = std::fs::remove_dir_all(own);
         Some(about)
     };
-    let ffmpeg = async { Ffmpeg::new(&config.ffmpeg).version().await.map_err(|error| error.to_string()) };
+    let ffmpeg = async {
+        Ffmpeg::new(&config.ffmpeg)
+            .version()
+            .await
+            .map_err(|error| error.to_string())
+    };
     let (ytdlp, ffmpeg) = tokio::join!(ytdlp, ffmpeg);
     Tools { ytdlp, ffmpeg }
 }
@@ -58,7 +66,12 @@ impl App {
     /// # Errors
     /// It could not be tried.
     pub async fn drive(&self) -> Result<Drive, Failure> {
-        let report = self.inner.store.probe_drive().await.map_err(store_failure)?;
+        let report = self
+            .inner
+            .store
+            .probe_drive()
+            .await
+            .map_err(store_failure)?;
         Ok(Drive {
             usable: report.writable && report.renames_over,
             free_bytes: report.free_bytes,
@@ -71,7 +84,14 @@ impl App {
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn verify(&self) -> Result<Vec<(Key, bool)>, Failure> {
-        let mut verdicts: Vec<_> = self.inner.store.verify().await.map_err(store_failure)?.into_iter().collect();
+        let mut verdicts: Vec<_> = self
+            .inner
+            .store
+            .verify()
+            .await
+            .map_err(store_failure)?
+            .into_iter()
+            .collect();
         verdicts.sort_by_key(|(key, _)| key.to_string());
         Ok(verdicts)
     }

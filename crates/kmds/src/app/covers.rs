@@ -38,14 +38,21 @@ type Flight = Arc<tokio::sync::Mutex<Option<Failure>>>;
 
 impl Default for Fetching {
     fn default() -> Self {
-        Self { slots: Semaphore::new(FETCHED_AT_ONCE), under_way: Mutex::default() }
+        Self {
+            slots: Semaphore::new(FETCHED_AT_ONCE),
+            under_way: Mutex::default(),
+        }
     }
 }
 
 impl Fetching {
     fn board<'f>(&'f self, name: &'f str) -> Boarded<'f> {
         let mut under_way = self.under_way.lock();
-        Boarded { fetching: self, name, flight: Arc::clone(under_way.entry(name.to_owned()).or_default()) }
+        Boarded {
+            fetching: self,
+            name,
+            flight: Arc::clone(under_way.entry(name.to_owned()).or_default()),
+        }
     }
 }
 
@@ -71,11 +78,23 @@ impl App {
     /// do not exist.
     /// # Errors
     /// The site does not give it.
-    pub async fn cover(&self, id: &TrackId, only_looks: bool) -> Result<Option<CoverFound>, Failure> {
-        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
+    pub async fn cover(
+        &self,
+        id: &TrackId,
+        only_looks: bool,
+    ) -> Result<Option<CoverFound>, Failure> {
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
         if only_looks {
-            let Some(path) = self.inner.cover_path(&track) else { return Ok(None) };
-            return Ok(Some(kept(&path).await.map_or(CoverFound::AtTheSite, CoverFound::Here)));
+            let Some(path) = self.inner.cover_path(&track) else {
+                return Ok(None);
+            };
+            return Ok(Some(
+                kept(&path)
+                    .await
+                    .map_or(CoverFound::AtTheSite, CoverFound::Here),
+            ));
         }
         Ok(self.inner.cover_of(&track).await?.map(CoverFound::Here))
     }
@@ -84,7 +103,9 @@ impl App {
 impl Inner {
     /// From the state folder, else from the site: each once, however many ask, and none waits for another that drips.
     pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
-        let (Some(url), Some(path)) = (&track.cover_url, self.cover_path(track)) else { return Ok(None) };
+        let (Some(url), Some(path)) = (&track.cover_url, self.cover_path(track)) else {
+            return Ok(None);
+        };
         if let Some(cover) = kept(&path).await {
             return Ok(Some(cover));
         }
@@ -104,22 +125,39 @@ impl Inner {
     }
 
     async fn fetch_cover(&self, track: &Track, url: &str, path: &Path) -> Result<Cover, Failure> {
-        let failed = |why: String| Failure::new(Kind::OriginFailed, format!("the cover cannot be had: {why}"));
+        let failed = |why: String| {
+            Failure::new(
+                Kind::OriginFailed,
+                format!("the cover cannot be had: {why}"),
+            )
+        };
         let slot = tokio::time::timeout(TURN_WITHIN, self.covers.slots.acquire()).await;
-        let _slot = slot.map_err(|_| failed("too many others are being fetched; try again later".to_owned()))?;
-        let fetched = self.client.cover(track.id.site(), url, MAX_COVER_BYTES).await;
+        let _slot = slot
+            .map_err(|_| failed("too many others are being fetched; try again later".to_owned()))?;
+        let fetched = self
+            .client
+            .cover(track.id.site(), url, MAX_COVER_BYTES)
+            .await;
         let bytes = bytes::Bytes::from(fetched.map_err(|error| failed(error.to_string()))?.bytes);
-        let no_picture = || failed("the site sent something that is no picture; try again later".to_owned());
+        let no_picture =
+            || failed("the site sent something that is no picture; try again later".to_owned());
         let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
         // A cover that cannot be kept is fetched again.
         let _ = keep(path, &bytes).await;
-        Ok(Cover { content_type, bytes })
+        Ok(Cover {
+            content_type,
+            bytes,
+        })
     }
 
     /// Where the song's cover is kept; `None` if it has none.
     fn cover_path(&self, track: &Track) -> Option<PathBuf> {
         let name = file_name(track.cover_url.as_deref()?);
-        Some(self.covers_folder().join(track.id.site().as_str()).join(name))
+        Some(
+            self.covers_folder()
+                .join(track.id.site().as_str())
+                .join(name),
+        )
     }
 
     /// Removes the oldest covers where there are too many; they are fetched again when somebody asks.
@@ -138,7 +176,10 @@ impl Inner {
 
 async fn kept(path: &Path) -> Option<Cover> {
     let bytes = tokio::fs::read(path).await.ok()?;
-    Some(Cover { content_type: picture_type(&bytes)?, bytes: bytes.into() })
+    Some(Cover {
+        content_type: picture_type(&bytes)?,
+        bytes: bytes.into(),
+    })
 }
 
 async fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -178,7 +219,11 @@ fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
 /// All songs of an album have one; a changed cover has another URL, and so another file.
 fn file_name(url: &str) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
-    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry
@@ -187,9 +232,37 @@ fn picture_type(bytes: &[u8]) -> Option<&'static str> {
     Some(match bytes {
         [0xff, 0xd8, ..] => "image/jpeg",
         [0x89, b'P', b'N', b'G', ..] => "image/png",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => "image/webp",
         [b'G', b'I', b'F', ..] => "image/gif",
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "image/avif",
+        [
+            _,
+            _,
+            _,
+            _,
+            b'f',
+            b't',
+            b'y',
+            b'p',
+            b'a',
+            b'v',
+            b'i',
+            b'f',
+            ..,
+        ] => "image/avif",
         _ => return None,
     })
 }
@@ -205,19 +278,32 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("kmds-covers-{}", std::process::id()));
         assert_eq!(sweep(&folder, 0).expect("nobody asked for one yet"), 0);
         let now = SystemTime::now();
-        for (name, age_seconds) in
-            [("bandcamp/new", 10), ("youtube/old", 30), ("youtube/older", 40), ("bandcamp/oldest", 50)]
-        {
+        for (name, age_seconds) in [
+            ("bandcamp/new", 10),
+            ("youtube/old", 30),
+            ("youtube/older", 40),
+            ("bandcamp/oldest", 50),
+        ] {
             let path = folder.join(name);
             std::fs::create_dir_all(path.parent().expect("a site")).expect("a folder");
             std::fs::write(&path, [0; 100]).expect("written");
-            let file = std::fs::File::options().write(true).open(&path).expect("a file");
-            file.set_modified(now - Duration::from_secs(age_seconds)).expect("aged");
+            let file = std::fs::File::options()
+                .write(true)
+                .open(&path)
+                .expect("a file");
+            file.set_modified(now - Duration::from_secs(age_seconds))
+                .expect("aged");
         }
         assert_eq!(sweep(&folder, 400).expect("swept"), 0, "all of them fit");
         assert_eq!(sweep(&folder, 299).expect("swept"), 2);
         let there = |name: &str| folder.join(name).exists();
-        let left = ["bandcamp/new", "youtube/old", "youtube/older", "bandcamp/oldest"].map(there);
+        let left = [
+            "bandcamp/new",
+            "youtube/old",
+            "youtube/older",
+            "bandcamp/oldest",
+        ]
+        .map(there);
         std::fs::remove_dir_all(&folder).expect("removed");
         assert_eq!(left, [true, true, false, false]);
     }

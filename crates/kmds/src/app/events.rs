@@ -43,7 +43,13 @@ pub struct News<'a> {
 
 impl Board {
     pub fn new() -> Self {
-        Self { inner: Mutex::new(Inner { next: 1, ..Inner::default() }), newest: watch::Sender::new(0) }
+        Self {
+            inner: Mutex::new(Inner {
+                next: 1,
+                ..Inner::default()
+            }),
+            newest: watch::Sender::new(0),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -97,7 +103,11 @@ impl Board {
         let now = *newest.borrow();
         // A number from before a restart may lie ahead of ours: then everything kept is news.
         let next = last.map_or(now + 1, |last| if last <= now { last + 1 } else { 1 });
-        Events { board: Arc::clone(self), newest, next }
+        Events {
+            board: Arc::clone(self),
+            newest,
+            next,
+        }
     }
 }
 
@@ -132,7 +142,13 @@ mod tests {
     use super::*;
 
     fn news(key: &Key, received: u64) -> News<'_> {
-        News { key, state: State::Downloading, received, total: None, failure: None }
+        News {
+            key,
+            state: State::Downloading,
+            received,
+            total: None,
+            failure: None,
+        }
     }
 
     fn key() -> Key {
@@ -155,7 +171,10 @@ mod tests {
         let key = key();
         let mut events = board.subscribe(None);
         (0..3000).for_each(|bytes| board.state(&news(&key, bytes)));
-        assert_eq!(events.next().await.map(|event| event.id), Some(3000 - KEPT as u64 + 1));
+        assert_eq!(
+            events.next().await.map(|event| event.id),
+            Some(3000 - KEPT as u64 + 1)
+        );
     }
 
     #[tokio::test]

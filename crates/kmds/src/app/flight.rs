@@ -40,11 +40,16 @@ pub struct Status {
 
 impl Status {
     pub fn received(&self) -> u64 {
-        self.partial.as_ref().map_or(0, |partial| partial.progress().written)
+        self.partial
+            .as_ref()
+            .map_or(0, |partial| partial.progress().written)
     }
 
     pub fn total(&self) -> Option<u64> {
-        self.partial.as_ref().and_then(|partial| partial.progress().total).or(self.total)
+        self.partial
+            .as_ref()
+            .and_then(|partial| partial.progress().total)
+            .or(self.total)
     }
 
     fn end(&mut self, end: Result<String, Failure>) {
@@ -104,7 +109,12 @@ impl Job {
 
     /// How long to wait for the site's limit now: what it said, else a pause that doubles. `None`, and not counted, if
     /// that is longer than `most`, or once this job would have waited too long in all.
-    pub fn wait_for_limit(&self, told: Option<Duration>, most: Duration, recipes: &Recipes) -> Option<Duration> {
+    pub fn wait_for_limit(
+        &self,
+        told: Option<Duration>,
+        most: Duration,
+        recipes: &Recipes,
+    ) -> Option<Duration> {
         let mut limited = self.limited.lock();
         let since = *limited.since.get_or_insert_with(Instant::now);
         let site = self.key.track().site();
@@ -112,10 +122,15 @@ impl Job {
         let wait = match told {
             // A site that says "now" again and again is not taken at its word.
             Some(told) if limited.times >= TIMES_TAKEN_AT_ITS_WORD => told.max(ours),
-            Some(told) => told.max(recipes.limit_pause(site, 0).min(Times::seconds(LEAST_PAUSE_SECONDS))),
+            Some(told) => told.max(
+                recipes
+                    .limit_pause(site, 0)
+                    .min(Times::seconds(LEAST_PAUSE_SECONDS)),
+            ),
             None => ours,
         };
-        let in_time = since.elapsed().saturating_add(wait) <= Times::seconds(recipes.time.limit_wait);
+        let in_time =
+            since.elapsed().saturating_add(wait) <= Times::seconds(recipes.time.limit_wait);
         let waits = in_time && wait <= most;
         limited.times += u32::from(waits);
         waits.then_some(wait)
@@ -151,7 +166,15 @@ struct Inner {
 
 impl Jobs {
     pub fn new(queue: Queue, board: Arc<Board>, stop: CancellationToken) -> Self {
-        Self { inner: Mutex::new(Inner { jobs: HashMap::new(), queue }), board, bell: Notify::new(), stop }
+        Self {
+            inner: Mutex::new(Inner {
+                jobs: HashMap::new(),
+                queue,
+            }),
+            board,
+            bell: Notify::new(),
+            stop,
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -175,13 +198,22 @@ impl Jobs {
         let job = {
             let mut inner = self.inner();
             // A cancelled one is on its way out: whoever asks now wants the song again.
-            if let Some(job) = inner.jobs.get(key).filter(|job| !job.cancel.is_cancelled() || self.stop.is_cancelled())
+            if let Some(job) = inner
+                .jobs
+                .get(key)
+                .filter(|job| !job.cancel.is_cancelled() || self.stop.is_cancelled())
             {
                 return Arc::clone(job);
             }
             inner.queue.remove(key);
-            let status =
-                Status { state: State::Queued, total, partial: None, ext: None, failure: None, waits_until: None };
+            let status = Status {
+                state: State::Queued,
+                total,
+                partial: None,
+                ext: None,
+                failure: None,
+                waits_until: None,
+            };
             let job = Arc::new(Job {
                 key: key.clone(),
                 requester,
@@ -202,7 +234,9 @@ impl Jobs {
 
     /// Puts a job that ran back into the queue: its site has asked for a pause.
     pub fn again(&self, job: &Job, pause: Duration) {
-        self.put_back(job, None, |queue| queue.pause(&job.key, Instant::now() + pause));
+        self.put_back(job, None, |queue| {
+            queue.pause(&job.key, Instant::now() + pause)
+        });
     }
 
     /// Puts a job that ran back into the queue: its own audio cannot be had before `until`.
@@ -253,7 +287,10 @@ impl Jobs {
 
     fn forget(&self, job: &Job, ran: bool) {
         let mut inner = self.inner();
-        let ours = inner.jobs.get(&job.key).is_some_and(|have| std::ptr::eq(Arc::as_ptr(have), job));
+        let ours = inner
+            .jobs
+            .get(&job.key)
+            .is_some_and(|have| std::ptr::eq(Arc::as_ptr(have), job));
         if ours {
             inner.jobs.remove(&job.key);
             inner.queue.remove(&job.key);
@@ -319,7 +356,10 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
         state: status.state,
         received: status.received(),
         total: status.total(),
-        failure: status.failure.as_ref().map(|failure| (failure.kind, failure.sentence.clone())),
+        failure: status
+            .failure
+            .as_ref()
+            .map(|failure| (failure.kind, failure.sentence.clone())),
     }
 }
 
@@ -331,8 +371,14 @@ mod tests {
     use super::*;
 
     fn job(site: Site) -> Job {
-        let status =
-            Status { state: State::Queued, total: None, partial: None, ext: None, failure: None, waits_until: None };
+        let status = Status {
+            state: State::Queued,
+            total: None,
+            partial: None,
+            ext: None,
+            failure: None,
+            waits_until: None,
+        };
         Job {
             key: Key::plain(TrackId::new(site, "7").expect("an id"), Form::M4a),
             requester: 1,
@@ -348,15 +394,34 @@ mod tests {
     fn a_limited_job_waits_as_told_or_twice_as_long_each_time_and_not_for_ever() {
         let recipes = Recipes::built_in();
         let seconds = Duration::from_secs;
-        for (site, first) in [(Site::YouTube, 30), (Site::SoundCloud, 60), (Site::Bandcamp, 60)] {
+        for (site, first) in [
+            (Site::YouTube, 30),
+            (Site::SoundCloud, 60),
+            (Site::Bandcamp, 60),
+        ] {
             let job = job(site);
-            assert_eq!(job.wait_for_limit(None, seconds(1), &recipes), None, "longer than it may be held");
+            assert_eq!(
+                job.wait_for_limit(None, seconds(1), &recipes),
+                None,
+                "longer than it may be held"
+            );
             for wait in [first, 2 * first, 4 * first] {
-                assert_eq!(job.wait_for_limit(None, Duration::MAX, &recipes), Some(seconds(wait)), "{site}");
+                assert_eq!(
+                    job.wait_for_limit(None, Duration::MAX, &recipes),
+                    Some(seconds(wait)),
+                    "{site}"
+                );
             }
             job.flows();
-            assert_eq!(job.wait_for_limit(Some(seconds(7)), Duration::MAX, &recipes), Some(seconds(7)), "{site}");
-            assert_eq!(job.wait_for_limit(Some(Duration::MAX), Duration::MAX, &recipes), None);
+            assert_eq!(
+                job.wait_for_limit(Some(seconds(7)), Duration::MAX, &recipes),
+                Some(seconds(7)),
+                "{site}"
+            );
+            assert_eq!(
+                job.wait_for_limit(Some(Duration::MAX), Duration::MAX, &recipes),
+                None
+            );
         }
     }
 
@@ -370,10 +435,23 @@ mod tests {
         let key = job(Site::YouTube).key;
         let mut events = board.subscribe(None);
         let parked = jobs.enqueue(&key, 1, None);
-        assert_eq!(events.next().now_or_never().flatten().map(|event| event.state), Some(State::Queued));
+        assert_eq!(
+            events
+                .next()
+                .now_or_never()
+                .flatten()
+                .map(|event| event.state),
+            Some(State::Queued)
+        );
         let watch = parked.watch();
-        jobs.park(&parked, Failure::new(kmds_extract::Kind::Cancelled, "the service stops"));
+        jobs.park(
+            &parked,
+            Failure::new(kmds_extract::Kind::Cancelled, "the service stops"),
+        );
         assert!(watch.borrow().is_over() && jobs.get(&key).is_none());
-        assert!(events.next().now_or_never().is_none(), "the song goes on at the next start");
+        assert!(
+            events.next().now_or_never().is_none(),
+            "the song goes on at the next start"
+        );
     }
 }

@@ -24,22 +24,35 @@ pub struct Expected {
 /// What this client will get, as far as can be told without another request.
 pub fn expected(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipes) -> Expected {
     let choices = choose(&track.streams, accept);
-    let Some(choice) = choices.first() else { return unseen(track, accept, recipes) };
+    let Some(choice) = choices.first() else {
+        return unseen(track, accept, recipes);
+    };
     let stream = &choice.stream;
     let form = form_of(choice, accept, opus);
     let kept = choice.treatment == Treatment::Keep && !stream.muxed;
     let exact_size = stream.size_bytes.filter(|_| kept);
-    let approximate_size =
-        if choice.treatment == Treatment::Convert && Some(form) != Form::of(stream.container, stream.codec) {
-            track.duration.or(stream.duration).map(|length| (length.as_secs_f64() * CONVERTED_BPS / 8.0).round() as u64)
-        } else {
-            exact_size.or_else(|| with_duration(stream, track).approximate_size())
-        };
-    Expected { form, approximate_size, exact_size }
+    let approximate_size = if choice.treatment == Treatment::Convert
+        && Some(form) != Form::of(stream.container, stream.codec)
+    {
+        track
+            .duration
+            .or(stream.duration)
+            .map(|length| (length.as_secs_f64() * CONVERTED_BPS / 8.0).round() as u64)
+    } else {
+        exact_size.or_else(|| with_duration(stream, track).approximate_size())
+    };
+    Expected {
+        form,
+        approximate_size,
+        exact_size,
+    }
 }
 
 fn with_duration(stream: &Stream, track: &Track) -> Stream {
-    Stream { duration: stream.duration.or(track.duration), ..stream.clone() }
+    Stream {
+        duration: stream.duration.or(track.duration),
+        ..stream.clone()
+    }
 }
 
 fn form_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Form {
@@ -47,7 +60,9 @@ fn form_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Form {
     match choice.treatment {
         Treatment::Keep => own,
         Treatment::OpusToOgg => Form::Opus,
-        Treatment::Convert => target(accept, opus).map_or(own, |target| form_of_target(target).unwrap_or(own)),
+        Treatment::Convert => {
+            target(accept, opus).map_or(own, |target| form_of_target(target).unwrap_or(own))
+        }
     }
 }
 
@@ -61,16 +76,20 @@ fn unseen(track: &Track, accept: &Accept, recipes: &Recipes) -> Expected {
         (Site::SoundCloud, _) if accept.forms().contains(&Form::M4a) => Form::M4a,
         (Site::SoundCloud | Site::Bandcamp, _) => Form::Mp3,
     };
-    Expected { form, approximate_size: estimate(track, form, recipes), exact_size: None }
+    Expected {
+        form,
+        approximate_size: estimate(track, form, recipes),
+        exact_size: None,
+    }
 }
 
 /// The size of a song whose streams are not known, by its length and the form it will have.
 pub fn estimate(track: &Track, form: Form, recipes: &Recipes) -> Option<u64> {
     match track.id.site() {
         Site::YouTube => youtube::estimated_size(track.duration, recipes),
-        Site::SoundCloud | Site::Bandcamp => {
-            track.duration.map(|length| (length.as_secs_f64() * bytes_per_second(form)).round() as u64)
-        }
+        Site::SoundCloud | Site::Bandcamp => track
+            .duration
+            .map(|length| (length.as_secs_f64() * bytes_per_second(form)).round() as u64),
         Site::Other => None,
     }
 }
@@ -118,7 +137,9 @@ const fn form_of_target(target: Target) -> Option<Form> {
 
 /// The same name with the extension of what arrived.
 pub fn rename(human_name: &str, ext: &str) -> String {
-    let stem = human_name.rsplit_once('.').map_or(human_name, |(stem, _)| stem);
+    let stem = human_name
+        .rsplit_once('.')
+        .map_or(human_name, |(stem, _)| stem);
     names::with_extension(stem, ext)
 }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kmds_extract::{Kind, Site, Track, TrackId};
 
-use super::words::{EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats};
+use super::words::{
+    EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats,
+};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::engine::Engine;
 use crate::metrics;
@@ -20,12 +22,25 @@ impl App {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn song(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
-        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        let rows = self
+            .inner
+            .store
+            .renditions(id)
+            .await
+            .map_err(store_failure)?;
         let live = |row: &&Row| row.state != store::State::Deleted;
-        let plain = rows.iter().rev().filter(live).find(|row| !row.key.is_copy());
-        let Some(row) = plain.or_else(|| rows.iter().rev().find(live)) else { return Ok(None) };
+        let plain = rows
+            .iter()
+            .rev()
+            .filter(live)
+            .find(|row| !row.key.is_copy());
+        let Some(row) = plain.or_else(|| rows.iter().rev().find(live)) else {
+            return Ok(None);
+        };
         let row = self.inner.as_it_stands(row.clone()).await?;
-        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else { return Ok(None) };
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
         Ok(Some(self.inner.known_song(&row, track)))
     }
 
@@ -33,8 +48,15 @@ impl App {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn song_in(&self, key: &Key) -> Result<Option<Song>, Failure> {
-        let Some(row) = self.inner.store.row(key).await.map_err(store_failure)? else { return Ok(None) };
-        let track = self.inner.store.track(key.track()).await.map_err(store_failure)?;
+        let Some(row) = self.inner.store.row(key).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
+        let track = self
+            .inner
+            .store
+            .track(key.track())
+            .await
+            .map_err(store_failure)?;
         Ok(track.map(|track| self.inner.known_song(&row, track)))
     }
 
@@ -43,10 +65,12 @@ impl App {
     /// A cursor that is none of ours, or the catalog cannot be read.
     pub async fn list(&self, ask: ListAsk) -> Result<Listing, Failure> {
         let before = match &ask.cursor {
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| Failure::new(Kind::BadRequest, "`cursor` must be one an earlier page gave"))?,
-            ),
+            Some(text) => Some(text.parse().map_err(|_| {
+                Failure::new(
+                    Kind::BadRequest,
+                    "`cursor` must be one an earlier page gave",
+                )
+            })?),
             None => None,
         };
         let state = ask.state.map(|state| match state {
@@ -57,10 +81,27 @@ impl App {
             State::Failed => store::State::Failed,
             State::Evicted => store::State::Evicted,
         });
-        let filter = Filter { state, site: ask.site, text: ask.query, originals_only: ask.originals_only };
-        let page = self.inner.store.list(filter, ask.limit, before).await.map_err(store_failure)?;
-        let songs = page.songs.into_iter().map(|listed| self.inner.known_song(&listed.row, listed.track)).collect();
-        Ok(Listing { songs, cursor: page.next.map(|next| next.to_string()) })
+        let filter = Filter {
+            state,
+            site: ask.site,
+            text: ask.query,
+            originals_only: ask.originals_only,
+        };
+        let page = self
+            .inner
+            .store
+            .list(filter, ask.limit, before)
+            .await
+            .map_err(store_failure)?;
+        let songs = page
+            .songs
+            .into_iter()
+            .map(|listed| self.inner.known_song(&listed.row, listed.track))
+            .collect();
+        Ok(Listing {
+            songs,
+            cursor: page.next.map(|next| next.to_string()),
+        })
     }
 
     /// Where the finished file of one form lies on this machine; `None` while it is not finished.
@@ -76,7 +117,12 @@ impl App {
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn delete(&self, id: &TrackId) -> Result<bool, Failure> {
-        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        let rows = self
+            .inner
+            .store
+            .renditions(id)
+            .await
+            .map_err(store_failure)?;
         let mut any = false;
         for row in rows.iter().filter(|row| row.state != store::State::Deleted) {
             any = true;
@@ -89,7 +135,12 @@ impl App {
     /// # Errors
     /// The catalog failed.
     pub async fn retry(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
-        let rows = self.inner.store.renditions(id).await.map_err(store_failure)?;
+        let rows = self
+            .inner
+            .store
+            .renditions(id)
+            .await
+            .map_err(store_failure)?;
         for row in rows {
             let row = self.inner.as_it_stands(row).await?;
             if matches!(row.state, store::State::Failed | store::State::Evicted) {
@@ -104,7 +155,11 @@ impl App {
         let inner = &self.inner;
         let counts = inner.store.stats().await.unwrap_or_default();
         Stats {
-            songs: counts.by_state.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+            songs: counts
+                .by_state
+                .iter()
+                .map(|(state, count)| ((*state).to_owned(), *count))
+                .collect(),
             bytes_on_disk: counts.ready_bytes,
             free_bytes: counts.free_bytes,
             max_bytes: counts.max_bytes,
@@ -121,25 +176,47 @@ impl App {
         let stats = self.stats().await;
         let lane = |queue: &QueueStats| {
             let (waiting, running) = (queue.waiting as u64, queue.running as u64);
-            Site::parse(&queue.site).map(|site| metrics::Lane { site, waiting, running })
+            Site::parse(&queue.site).map(|site| metrics::Lane {
+                site,
+                waiting,
+                running,
+            })
         };
-        let native = |engine: &EngineStats| Site::parse(&engine.site).map(|site| (site, engine.first == "native"));
+        let native = |engine: &EngineStats| {
+            Site::parse(&engine.site).map(|site| (site, engine.first == "native"))
+        };
         let asked = |of: &SiteStats| Site::parse(&of.site).map(|site| self.inner.asked_of(site));
         let open = |of: &SiteStats| Site::parse(&of.site).map(|site| (site, of.open));
         self.inner.metrics.text(&metrics::Snapshot {
             cache_bytes: stats.bytes_on_disk,
-            tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64,
+            tasks: tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks() as u64,
             lanes: stats.queues.iter().filter_map(lane).collect(),
             native_first: stats.engines.iter().filter_map(native).collect(),
-            open: stats.sites.iter().filter(|site| site.enabled).filter_map(open).collect(),
+            open: stats
+                .sites
+                .iter()
+                .filter(|site| site.enabled)
+                .filter_map(open)
+                .collect(),
             native_failures: stats
                 .engines
                 .iter()
                 .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
                 .collect(),
-            ytdlp_runs: self.inner.engines.ytdlp().map_or(0, crate::engine::YtDlp::runs),
+            ytdlp_runs: self
+                .inner
+                .engines
+                .ytdlp()
+                .map_or(0, crate::engine::YtDlp::runs),
             player_script: self.inner.client.player_script(),
-            asked: stats.sites.iter().filter(|site| site.enabled).filter_map(asked).collect(),
+            asked: stats
+                .sites
+                .iter()
+                .filter(|site| site.enabled)
+                .filter_map(asked)
+                .collect(),
             songs: stats.songs,
         })
     }
@@ -160,13 +237,24 @@ impl App {
         }
         match self.inner.store.probe_drive().await {
             Err(error) => problems.push(format!("the cache folder is not usable: {error}")),
-            Ok(report) if !report.writable || !report.renames_over => problems.extend(report.sentences),
+            Ok(report) if !report.writable || !report.renames_over => {
+                problems.extend(report.sentences)
+            }
             Ok(_) => {}
         }
-        let sites: Vec<SiteStats> = self.inner.site_stats().into_iter().filter(|site| site.enabled).collect();
+        let sites: Vec<SiteStats> = self
+            .inner
+            .site_stats()
+            .into_iter()
+            .filter(|site| site.enabled)
+            .collect();
         // With one site left there is work that can be done.
         let ready = problems.is_empty() && (sites.is_empty() || sites.iter().any(|site| site.open));
-        problems.extend(sites.iter().filter_map(|site| Some(format!("{}: {}", site.site, site.reason.as_ref()?))));
+        problems.extend(
+            sites
+                .iter()
+                .filter_map(|site| Some(format!("{}: {}", site.site, site.reason.as_ref()?))),
+        );
         Readiness { ready, problems }
     }
 }
@@ -177,7 +265,12 @@ impl Inner {
         if row.state == store::State::Ready && self.store.is_changed(&row).await {
             // It looks closely, and evicts.
             let _ = self.store.open_published(&row.key).await;
-            return Ok(self.store.row(&row.key).await.map_err(store_failure)?.unwrap_or(row));
+            return Ok(self
+                .store
+                .row(&row.key)
+                .await
+                .map_err(store_failure)?
+                .unwrap_or(row));
         }
         Ok(row)
     }
@@ -186,19 +279,30 @@ impl Inner {
     fn known_song(&self, row: &Row, track: Track) -> Song {
         // In the form the row was accepted in: the streams that were chosen from are not kept.
         let recipes = self.recipes.current();
-        let approximate_size = row.ext.parse().ok().and_then(|form| forms::estimate(&track, form, &recipes));
+        let approximate_size = row
+            .ext
+            .parse()
+            .ok()
+            .and_then(|form| forms::estimate(&track, form, &recipes));
         self.song(row, track, approximate_size)
     }
 
     async fn delete_row(&self, key: &Key) -> Result<(), Failure> {
         let job = self.jobs.get(key);
         let mut watch = job.as_ref().map(|job| job.watch());
-        self.store.set_state(key, store::State::Deleted).await.map_err(store_failure)?;
+        self.store
+            .set_state(key, store::State::Deleted)
+            .await
+            .map_err(store_failure)?;
         if let Some(job) = &job {
             job.cancel.cancel();
             // A job that only waits holds no lease.
             if job.status().state == State::Queued {
-                self.jobs.finish(job, Err(Failure::new(Kind::Cancelled, "the song was removed")), false);
+                self.jobs.finish(
+                    job,
+                    Err(Failure::new(Kind::Cancelled, "the song was removed")),
+                    false,
+                );
             }
         }
         self.windows.lock().remove(key);
@@ -231,21 +335,32 @@ impl Inner {
     fn site_stats(&self) -> Vec<SiteStats> {
         let row = |(site, enabled): (&Site, &bool)| {
             let reason = self.client.closed(*site).filter(|_| *enabled);
-            SiteStats { site: site.as_str().to_owned(), enabled: *enabled, open: reason.is_none(), reason }
+            SiteStats {
+                site: site.as_str().to_owned(),
+                enabled: *enabled,
+                open: reason.is_none(),
+                reason,
+            }
         };
         self.sites.iter().map(row).collect()
     }
 
     fn engine_stats(&self) -> Vec<EngineStats> {
-        let second = |health: &crate::engine::Health| match (self.engines.ytdlp(), &health.ytdlp_reason) {
-            (None, _) => "off",
-            (Some(_), None) => "on",
-            (Some(_), Some(_)) => "failing",
-        };
+        let second =
+            |health: &crate::engine::Health| match (self.engines.ytdlp(), &health.ytdlp_reason) {
+                (None, _) => "off",
+                (Some(_), None) => "on",
+                (Some(_), Some(_)) => "failing",
+            };
         let row = |health: crate::engine::Health| EngineStats {
             site: health.site.as_str().to_owned(),
             first: health.first.as_str().to_owned(),
-            native: if health.first == Engine::Native { "on" } else { "resting" }.to_owned(),
+            native: if health.first == Engine::Native {
+                "on"
+            } else {
+                "resting"
+            }
+            .to_owned(),
             ytdlp: second(&health).to_owned(),
             native_failures: health.native_failures,
             reason: health.reason,

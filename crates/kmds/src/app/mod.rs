@@ -121,11 +121,22 @@ impl App {
     #[must_use]
     pub fn new(config: &Config, parts: Parts) -> Self {
         let board = Arc::new(Board::new());
-        let sites = config.sites.iter().map(|(site, of)| (LaneId::Site(*site), of.max_downloads.max(1)));
+        let sites = config
+            .sites
+            .iter()
+            .map(|(site, of)| (LaneId::Site(*site), of.max_downloads.max(1)));
         let copies = (LaneId::Copies, config.ffmpeg.max);
         // The making of copies is bounded by itself: it must not keep the originals it waits for from coming.
-        let queue = Queue::new(config.queue_max_downloads + config.ffmpeg.max, sites.chain([copies]));
-        let resolver = Resolver::new(config, parts.engines.clone(), parts.recipes.clone(), parts.store.clone());
+        let queue = Queue::new(
+            config.queue_max_downloads + config.ffmpeg.max,
+            sites.chain([copies]),
+        );
+        let resolver = Resolver::new(
+            config,
+            parts.engines.clone(),
+            parts.recipes.clone(),
+            parts.store.clone(),
+        );
         Self {
             inner: Arc::new(Inner {
                 jobs: Jobs::new(queue, Arc::clone(&board), parts.stop.clone()),
@@ -141,7 +152,11 @@ impl App {
                 opus: config.opus,
                 search_site: config.search_site,
                 queue_max_songs: config.queue_max_songs,
-                sites: config.sites.iter().map(|(site, of)| (*site, of.enabled)).collect(),
+                sites: config
+                    .sites
+                    .iter()
+                    .map(|(site, of)| (*site, of.enabled))
+                    .collect(),
                 stop: parts.stop,
                 closing: CancellationToken::new(),
                 requesters: AtomicU64::new(1),
@@ -159,13 +174,24 @@ impl App {
     /// The catalog cannot be read.
     pub async fn start(&self) -> Result<(), Failure> {
         let pending = self.inner.store.pending().await.map_err(store_failure)?;
-        let known: Vec<Requester> = pending.iter().map(|row| row.requester.parse().unwrap_or(0)).collect();
-        self.inner.requesters.store(known.iter().max().copied().unwrap_or(0) + 1, Ordering::Relaxed);
+        let known: Vec<Requester> = pending
+            .iter()
+            .map(|row| row.requester.parse().unwrap_or(0))
+            .collect();
+        self.inner.requesters.store(
+            known.iter().max().copied().unwrap_or(0) + 1,
+            Ordering::Relaxed,
+        );
         for (row, requester) in pending.iter().zip(known) {
-            self.inner.jobs.enqueue(&row.key, requester, row.total_bytes);
+            self.inner
+                .jobs
+                .enqueue(&row.key, requester, row.total_bytes);
         }
         if !pending.is_empty() {
-            tracing::info!(songs = pending.len(), "going on with the work of an earlier run");
+            tracing::info!(
+                songs = pending.len(),
+                "going on with the work of an earlier run"
+            );
         }
         self.work();
         Ok(())
@@ -193,7 +219,12 @@ impl App {
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             let stop = inner.stop.clone();
-            let sites: Vec<Site> = inner.sites.iter().filter(|(_, on)| **on).map(|(site, _)| *site).collect();
+            let sites: Vec<Site> = inner
+                .sites
+                .iter()
+                .filter(|(_, on)| **on)
+                .map(|(site, _)| *site)
+                .collect();
             tokio::select! {
                 () = inner.client.watch_outside(&sites) => {}
                 () = stop.cancelled() => {}
@@ -236,7 +267,12 @@ impl App {
     /// The sites that are taken.
     #[must_use]
     pub fn sites(&self) -> Vec<&'static str> {
-        self.inner.sites.iter().filter(|(_, on)| **on).map(|(site, _)| site.as_str()).collect()
+        self.inner
+            .sites
+            .iter()
+            .filter(|(_, on)| **on)
+            .map(|(site, _)| site.as_str())
+            .collect()
     }
 
     /// Events after `last` as far as they are still kept, then new ones as they come.
@@ -254,8 +290,14 @@ impl Inner {
             let inner = Arc::clone(self);
             tokio::spawn(async move {
                 // A bug in one song's work must cost that song only, not its place in the queue.
-                if AssertUnwindSafe(inner.run(&job)).catch_unwind().await.is_err() {
-                    inner.give_up(&job, internal("the work on this song broke off")).await;
+                if AssertUnwindSafe(inner.run(&job))
+                    .catch_unwind()
+                    .await
+                    .is_err()
+                {
+                    inner
+                        .give_up(&job, internal("the work on this song broke off"))
+                        .await;
                 }
             });
         }
@@ -264,7 +306,10 @@ impl Inner {
     /// Makes catalog and drive agree once, then evicts what is too old from time to time.
     async fn housekeeping(&self) {
         match self.store.probe_drive().await {
-            Ok(report) => report.sentences.iter().for_each(|sentence| tracing::warn!("{sentence}")),
+            Ok(report) => report
+                .sentences
+                .iter()
+                .for_each(|sentence| tracing::warn!("{sentence}")),
             Err(error) => tracing::warn!(%error, "the cache drive could not be probed"),
         }
         match self.store.tidy().await {
@@ -288,5 +333,8 @@ fn store_failure(error: store::StoreError) -> Failure {
 
 /// A failure for what cannot happen unless we are wrong.
 fn internal(what: &str) -> Failure {
-    Failure::new(Kind::Internal, format!("{what}; this is a bug in KMDS, please report it"))
+    Failure::new(
+        Kind::Internal,
+        format!("{what}; this is a bug in KMDS, please report it"),
+    )
 }

@@ -17,18 +17,31 @@ const LONGEST_EXTENSION: usize = 5;
 pub fn stem(track: &Track) -> String {
     let artist = track.artist.as_deref().unwrap_or("").trim();
     let named = artist.is_empty() || names(&track.title.to_lowercase(), &artist.to_lowercase());
-    let full = if named { track.title.clone() } else { format!("{artist} - {}", track.title) };
+    let full = if named {
+        track.title.clone()
+    } else {
+        format!("{artist} - {}", track.title)
+    };
     let safe = sanitize(&full);
-    if safe.is_empty() { track.id.to_string() } else { safe }
+    if safe.is_empty() {
+        track.id.to_string()
+    } else {
+        safe
+    }
 }
 
 /// Whether `title` has `artist` in it as words of their own: "Eve" is not in "Everything". Both in lower case. Scripts
 /// without letter case write words without blanks, so there any place will do.
 fn names(title: &str, artist: &str) -> bool {
     let inside_a_word = |c: Option<char>| c.is_some_and(|c| c.is_lowercase() || c.is_numeric());
-    let joins = |edge: Option<char>, neighbour: Option<char>| inside_a_word(edge) && inside_a_word(neighbour);
+    let joins = |edge: Option<char>, neighbour: Option<char>| {
+        inside_a_word(edge) && inside_a_word(neighbour)
+    };
     title.match_indices(artist).any(|(at, found)| {
-        let (before, after) = (title[..at].chars().next_back(), title[at + found.len()..].chars().next());
+        let (before, after) = (
+            title[..at].chars().next_back(),
+            title[at + found.len()..].chars().next(),
+        );
         !joins(found.chars().next(), before) && !joins(found.chars().next_back(), after)
     })
 }
@@ -58,8 +71,15 @@ impl Unique {
         let base = cut(stem, MAX_BYTES - LONGEST_EXTENSION);
         let number = self.next.entry(base.to_lowercase()).or_insert(1);
         let name = loop {
-            let mark = if *number == 1 { String::new() } else { format!(" ({number})") };
-            let name = format!("{}{mark}", cut(base, MAX_BYTES - LONGEST_EXTENSION - mark.len()));
+            let mark = if *number == 1 {
+                String::new()
+            } else {
+                format!(" ({number})")
+            };
+            let name = format!(
+                "{}{mark}",
+                cut(base, MAX_BYTES - LONGEST_EXTENSION - mark.len())
+            );
             *number += 1;
             if self.taken.insert(name.to_lowercase()) {
                 break name;
@@ -78,17 +98,33 @@ pub fn sanitize(name: &str) -> String {
         .chars()
         .filter(|c| !invisible(c))
         // Unicode's own line ends are no controls by its tables, and yet begin a line.
-        .map(|c| if c.is_control() || "/\\:*?\"<>|\u{2028}\u{2029}".contains(c) { '_' } else { c })
+        .map(|c| {
+            if c.is_control() || "/\\:*?\"<>|\u{2028}\u{2029}".contains(c) {
+                '_'
+            } else {
+                c
+            }
+        })
         .collect();
     // Spaces of any script: behind one may stand the dot that hides a file. And at the start a joiner has nothing to join.
     let trimmed = replaced.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
-    let trimmed = trimmed.trim_start_matches(|c: char| c == '.' || c.is_whitespace() || is_joiner(c));
-    let device = trimmed.split('.').next().unwrap_or_default().trim().to_ascii_uppercase();
+    let trimmed =
+        trimmed.trim_start_matches(|c: char| c == '.' || c.is_whitespace() || is_joiner(c));
+    let device = trimmed
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_uppercase();
     let reserved = matches!(device.as_str(), "CON" | "PRN" | "AUX" | "NUL")
         || (device.len() == 4
             && (device.starts_with("COM") || device.starts_with("LPT"))
             && device.ends_with(|c: char| c.is_ascii_digit()));
-    let safe = if reserved { format!("_{trimmed}") } else { trimmed.to_owned() };
+    let safe = if reserved {
+        format!("_{trimmed}")
+    } else {
+        trimmed.to_owned()
+    };
     cut(&safe, MAX_BYTES).to_owned()
 }
 
@@ -115,7 +151,8 @@ mod tests {
 
     #[test]
     fn joiners_stay_where_they_join() {
-        for name in ["👩\u{200d}👩\u{200d}👧", "می\u{200c}خواهم", "क्\u{200d}ष"] {
+        for name in ["👩\u{200d}👩\u{200d}👧", "می\u{200c}خواهم", "क्\u{200d}ष"]
+        {
             assert_eq!(sanitize(name), name);
         }
         assert_eq!(sanitize("\u{200d}\u{200b} \u{200c}"), "");
@@ -127,7 +164,13 @@ mod tests {
         );
         let thin_space_at_the_cut = format!("{}\u{2009}b", "a".repeat(MAX_BYTES - 3));
         assert!(sanitize(&thin_space_at_the_cut).ends_with('a'));
-        assert_eq!(with_extension(&"👩\u{200d}".repeat(40), "m4a").chars().filter(|c| *c == '👩').count(), 28);
+        assert_eq!(
+            with_extension(&"👩\u{200d}".repeat(40), "m4a")
+                .chars()
+                .filter(|c| *c == '👩')
+                .count(),
+            28
+        );
     }
 
     #[test]
@@ -142,7 +185,10 @@ mod tests {
             ("nul.txt", "_nul.txt"),
             ("a\u{202e}b\nc", "ab_c"),
             ("a\u{2028}b\u{2029}c", "a_b_c"),
-            ("a\u{1b}[31mb\u{9b}c\u{85}d\u{2028}e\u{7f}", "a_[31mb_c_d_e_"),
+            (
+                "a\u{1b}[31mb\u{9b}c\u{85}d\u{2028}e\u{7f}",
+                "a_[31mb_c_d_e_",
+            ),
             ("Ünïcödé 日本", "Ünïcödé 日本"),
         ] {
             assert_eq!(sanitize(title), want);
@@ -164,7 +210,11 @@ mod tests {
             ("Airport", "Air", false),
             ("Bandage by Band", "Band", true),
         ] {
-            assert_eq!(names(&title.to_lowercase(), &artist.to_lowercase()), want, "{artist} in {title}");
+            assert_eq!(
+                names(&title.to_lowercase(), &artist.to_lowercase()),
+                want,
+                "{artist} in {title}"
+            );
         }
     }
 
@@ -179,13 +229,23 @@ mod tests {
         assert_eq!(unique.stem("Intro (2)", "d"), "Intro (2) (2)");
         // Long titles that differ only where names are cut.
         let long = "x".repeat(300);
-        assert_ne!(unique.stem(&format!("{long}1"), "e"), unique.stem(&format!("{long}2"), "f"));
+        assert_ne!(
+            unique.stem(&format!("{long}1"), "e"),
+            unique.stem(&format!("{long}2"), "f")
+        );
     }
 
     fn song(number: usize, title: &str, artist: &str) -> Track {
-        let id = kmds_extract::TrackId::new(kmds_extract::Site::YouTube, &format!("song-{number}")).expect("an id");
-        let mut song =
-            Track::new(id, kmds_extract::Source::YouTube { video: String::new() }, String::new(), title.to_owned());
+        let id = kmds_extract::TrackId::new(kmds_extract::Site::YouTube, &format!("song-{number}"))
+            .expect("an id");
+        let mut song = Track::new(
+            id,
+            kmds_extract::Source::YouTube {
+                video: String::new(),
+            },
+            String::new(),
+            title.to_owned(),
+        );
         song.artist = Some(artist.to_owned());
         song
     }
@@ -193,15 +253,26 @@ mod tests {
     /// Nothing a file system, a shell or a reader stumbles over; the same again when it is looked at once more.
     fn is_safe(name: &str) {
         assert!(!name.is_empty() && name.len() <= MAX_BYTES, "{name:?}");
-        assert!(!name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']), "{name:?}");
-        let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         assert!(
-            !name.contains(|c: char| c.is_control() || turns(c) || matches!(c, '\u{2028}' | '\u{2029}')),
+            !name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']),
             "{name:?}"
         );
-        assert!(!name.starts_with(['.', ' ']) && !name.ends_with(['.', ' ']), "{name:?}");
+        let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        assert!(
+            !name.contains(|c: char| c.is_control()
+                || turns(c)
+                || matches!(c, '\u{2028}' | '\u{2029}')),
+            "{name:?}"
+        );
+        assert!(
+            !name.starts_with(['.', ' ']) && !name.ends_with(['.', ' ']),
+            "{name:?}"
+        );
         let device = name.split('.').next().unwrap_or_default().trim_end();
-        assert!(!["con", "prn", "aux", "nul", "com1", "lpt9"].contains(&&*device.to_lowercase()), "{name:?}");
+        assert!(
+            !["con", "prn", "aux", "nul", "com1", "lpt9"].contains(&&*device.to_lowercase()),
+            "{name:?}"
+        );
         assert_eq!(sanitize(name), name);
     }
 
@@ -218,7 +289,11 @@ mod tests {
                 let stem = stem(&track);
                 is_safe(&stem);
                 let own = unique.stem(&stem, &track.id.to_string());
-                assert_eq!(unique.stem(&stem, &track.id.to_string()), own, "the same song keeps its name");
+                assert_eq!(
+                    unique.stem(&stem, &track.id.to_string()),
+                    own,
+                    "the same song keeps its name"
+                );
                 for ext in ["m4a", "webm", "jpg"] {
                     let name = with_extension(&own, ext);
                     is_safe(&name);

@@ -56,8 +56,19 @@ impl From<Broken> for PumpError {
 
 impl From<media::Checked> for Checked {
     fn from(checked: media::Checked) -> Self {
-        let media::Checked { container, codec, duration, bitrate_bps, .. } = checked;
-        Self { container, codec, duration, bitrate_bps }
+        let media::Checked {
+            container,
+            codec,
+            duration,
+            bitrate_bps,
+            ..
+        } = checked;
+        Self {
+            container,
+            codec,
+            duration,
+            bitrate_bps,
+        }
     }
 }
 
@@ -100,7 +111,9 @@ impl Inner {
             _ if stream.muxed => Way::TakeAudioOut,
             Treatment::Keep => Way::Keep,
             Treatment::OpusToOgg => Way::OpusToOgg,
-            Treatment::Convert => forms::target(&song.accept, self.opus).map_or(Way::Keep, Way::Convert),
+            Treatment::Convert => {
+                forms::target(&song.accept, self.opus).map_or(Way::Keep, Way::Convert)
+            }
         };
         let (ext, container) = way.makes(stream);
         let started = Started {
@@ -132,7 +145,11 @@ impl Inner {
                 made?
             }
         };
-        Ok(Yield { ext: ext.to_owned(), stream: stream.label.clone(), checked })
+        Ok(Yield {
+            ext: ext.to_owned(),
+            stream: stream.label.clone(),
+            checked,
+        })
     }
 
     /// The bytes of a stream into a lease, continuing what it kept of the same stream. With `may_hurry` it ends as
@@ -148,12 +165,27 @@ impl Inner {
         let kept = lease.kept().filter(|kept| kept.is_of(&stream.validator));
         let (known_as, kept) = kept.map_or((None, None), |kept| {
             let mark = kept.mark.map(|mark| mark.text);
-            (Some(kept.validator), Some(download::Kept { bytes: kept.bytes, mark }))
+            (
+                Some(kept.validator),
+                Some(download::Kept {
+                    bytes: kept.bytes,
+                    mark,
+                }),
+            )
         });
         let recipes = self.recipes.current();
         let patience = Times::seconds(recipes.time.limit_wait);
-        lease.room(stream.size_bytes.or_else(|| stream.approximate_size()), patience).await?;
-        let client = if job.is_wanted() { self.client.clone() } else { self.client.in_background() };
+        lease
+            .room(
+                stream.size_bytes.or_else(|| stream.approximate_size()),
+                patience,
+            )
+            .await?;
+        let client = if job.is_wanted() {
+            self.client.clone()
+        } else {
+            self.client.in_background()
+        };
         let mut download = download::open(stream, kept, &client, &recipes).await?;
         if stream.size_bytes.is_none() && download.total().is_some() {
             lease.reserve(download.total()).await?;
@@ -161,8 +193,12 @@ impl Inner {
         // Bytes that go on stay what they were; a file that begins is of the version the site sends now.
         let validator = known_as
             .filter(|_| download.start() > 0)
-            .unwrap_or_else(|| store::validator_of(&stream.validator, download.version().as_deref()));
-        let partial = lease.begin(&validator, download.total(), download.start()).await?;
+            .unwrap_or_else(|| {
+                store::validator_of(&stream.validator, download.version().as_deref())
+            });
+        let partial = lease
+            .begin(&validator, download.total(), download.start())
+            .await?;
         let _ = lease.mark(&download.progress_mark()).await;
         began(partial);
         let mut mark = download.progress_mark();
@@ -184,18 +220,25 @@ impl Inner {
     }
 
     /// The next bytes; a short limit of the site is waited for here, so that listeners keep their place.
-    async fn next_chunk(&self, job: &Job, download: &mut Download) -> Result<Option<Bytes>, DownloadError> {
+    async fn next_chunk(
+        &self,
+        job: &Job,
+        download: &mut Download,
+    ) -> Result<Option<Bytes>, DownloadError> {
         let mut waits = 0;
         loop {
             let error = match download.next().await {
                 Err(error) => error,
                 chunk => return chunk,
             };
-            let Remedy::Wait(told) = error.remedy() else { return Err(error) };
+            let Remedy::Wait(told) = error.remedy() else {
+                return Err(error);
+            };
             if waits == LIMIT_WAITS {
                 return Err(error);
             }
-            let Some(wait) = job.wait_for_limit(told, LONGEST_HELD_WAIT, &self.recipes.current()) else {
+            let Some(wait) = job.wait_for_limit(told, LONGEST_HELD_WAIT, &self.recipes.current())
+            else {
                 return Err(error);
             };
             waits += 1;
@@ -234,7 +277,10 @@ pub(super) async fn check(
 ) -> Result<Checked, PumpError> {
     let file = lease.partial().ok_or(StoreError::Gone)?.file()?;
     let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
-    match checked.await.map_err(|error| PumpError::Broken(error.to_string()))? {
+    match checked
+        .await
+        .map_err(|error| PumpError::Broken(error.to_string()))?
+    {
         Ok(checked) => Ok(checked.into()),
         Err(broken) => {
             if matches!(broken, Broken::Unreadable(_)) {

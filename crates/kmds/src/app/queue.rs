@@ -23,7 +23,11 @@ pub enum LaneId {
 
 impl LaneId {
     pub fn of(key: &Key) -> Self {
-        if key.is_copy() { Self::Copies } else { Self::Site(key.track().site()) }
+        if key.is_copy() {
+            Self::Copies
+        } else {
+            Self::Site(key.track().site())
+        }
     }
 
     const fn as_str(self) -> &'static str {
@@ -59,14 +63,33 @@ struct Lane {
 
 impl Queue {
     pub fn new(limit: usize, lanes: impl IntoIterator<Item = (LaneId, usize)>) -> Self {
-        let lanes = lanes.into_iter().map(|(id, limit)| (id, Lane { limit, ..Lane::default() })).collect();
-        Self { lanes, running: 0, limit, waiting: HashMap::new(), not_before: HashMap::new() }
+        let lanes = lanes
+            .into_iter()
+            .map(|(id, limit)| {
+                (
+                    id,
+                    Lane {
+                        limit,
+                        ..Lane::default()
+                    },
+                )
+            })
+            .collect();
+        Self {
+            lanes,
+            running: 0,
+            limit,
+            waiting: HashMap::new(),
+            not_before: HashMap::new(),
+        }
     }
 
     /// Adds a song behind the others of its requester; one that waits already stays where it is.
     pub fn push(&mut self, key: Key, requester: Requester) {
         let id = LaneId::of(&key);
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(lane) = self.lanes.get_mut(&id) else {
+            return;
+        };
         if self.waiting.insert(key.clone(), id).is_some() {
             return;
         }
@@ -78,7 +101,9 @@ impl Queue {
 
     /// Moves a waiting song before everything nobody waits for; false if it does not wait.
     pub fn promote(&mut self, key: &Key) -> bool {
-        let Some(lane) = self.waiting.get(key).and_then(|id| self.lanes.get_mut(id)) else { return false };
+        let Some(lane) = self.waiting.get(key).and_then(|id| self.lanes.get_mut(id)) else {
+            return false;
+        };
         if !lane.wanted.contains(key) {
             lane.take_out(key);
             lane.wanted.push_back(key.clone());
@@ -87,7 +112,9 @@ impl Queue {
     }
 
     pub fn remove(&mut self, key: &Key) -> bool {
-        let Some(id) = self.waiting.remove(key) else { return false };
+        let Some(id) = self.waiting.remove(key) else {
+            return false;
+        };
         self.not_before.remove(key);
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.wanted.retain(|have| have != key);
@@ -101,17 +128,24 @@ impl Queue {
         if self.running >= self.limit {
             return None;
         }
-        let free = |lane: &Lane| lane.running < lane.limit && lane.paused_until.is_none_or(|until| until <= now);
+        let free = |lane: &Lane| {
+            lane.running < lane.limit && lane.paused_until.is_none_or(|until| until <= now)
+        };
         let not_before = &self.not_before;
         let may = |key: &Key| not_before.get(key).is_none_or(|until| *until <= now);
         // What somebody waits for, in any lane, before background work in any lane.
-        let wanted = self.lanes.values_mut().find(|lane| free(lane) && lane.wanted.iter().any(may));
+        let wanted = self
+            .lanes
+            .values_mut()
+            .find(|lane| free(lane) && lane.wanted.iter().any(may));
         let lane = match wanted {
             Some(lane) => lane,
             None => self
                 .lanes
                 .values_mut()
-                .filter(|lane| free(lane) && lane.turns.iter().flat_map(|(_, songs)| songs).any(may))
+                .filter(|lane| {
+                    free(lane) && lane.turns.iter().flat_map(|(_, songs)| songs).any(may)
+                })
                 .min_by_key(|lane| lane.running)?,
         };
         let key = lane.next(may)?;
@@ -144,8 +178,15 @@ impl Queue {
     /// When the earliest pause that keeps songs waiting ends.
     pub fn next_end_of_pause(&self, now: Instant) -> Option<Instant> {
         let waits = |lane: &&Lane| !lane.wanted.is_empty() || !lane.turns.is_empty();
-        let lanes = self.lanes.values().filter(waits).filter_map(|lane| lane.paused_until);
-        lanes.chain(self.not_before.values().copied()).filter(|until| *until > now).min()
+        let lanes = self
+            .lanes
+            .values()
+            .filter(waits)
+            .filter_map(|lane| lane.paused_until);
+        lanes
+            .chain(self.not_before.values().copied())
+            .filter(|until| *until > now)
+            .min()
     }
 
     pub fn len(&self) -> usize {
@@ -155,7 +196,12 @@ impl Queue {
     pub fn stats(&self) -> Vec<QueueStats> {
         let row = |(id, lane): (&LaneId, &Lane)| QueueStats {
             site: id.as_str().to_owned(),
-            waiting: lane.wanted.len() + lane.turns.iter().map(|(_, songs)| songs.len()).sum::<usize>(),
+            waiting: lane.wanted.len()
+                + lane
+                    .turns
+                    .iter()
+                    .map(|(_, songs)| songs.len())
+                    .sum::<usize>(),
             running: lane.running,
             limit: lane.limit,
         };
@@ -169,7 +215,10 @@ impl Lane {
         if let Some(at) = self.wanted.iter().position(may) {
             return self.wanted.remove(at);
         }
-        let turn = self.turns.iter().position(|(_, songs)| songs.iter().any(may))?;
+        let turn = self
+            .turns
+            .iter()
+            .position(|(_, songs)| songs.iter().any(may))?;
         let (requester, mut songs) = self.turns.remove(turn)?;
         let key = songs.iter().position(may).and_then(|at| songs.remove(at));
         if !songs.is_empty() {
@@ -195,11 +244,17 @@ mod tests {
     use super::*;
 
     fn song(site: Site, id: usize) -> Key {
-        Key::plain(TrackId::new(site, &id.to_string()).expect("an id"), Form::M4a)
+        Key::plain(
+            TrackId::new(site, &id.to_string()).expect("an id"),
+            Form::M4a,
+        )
     }
 
     fn lanes() -> [(LaneId, usize); 2] {
-        [(LaneId::Site(Site::YouTube), 1), (LaneId::Site(Site::SoundCloud), 2)]
+        [
+            (LaneId::Site(Site::YouTube), 1),
+            (LaneId::Site(Site::SoundCloud), 2),
+        ]
     }
 
     fn queue() -> Queue {
@@ -217,7 +272,10 @@ mod tests {
         let second = queue.start_next(now);
         queue.done(&song(Site::YouTube, 0));
         let third = queue.start_next(now);
-        assert!([second, third].contains(&Some(song(Site::YouTube, 999))), "within one turn");
+        assert!(
+            [second, third].contains(&Some(song(Site::YouTube, 999))),
+            "within one turn"
+        );
     }
 
     #[test]
@@ -225,7 +283,10 @@ mod tests {
         let mut queue = queue();
         (0..10).for_each(|id| queue.push(song(Site::YouTube, id), 1));
         assert!(queue.promote(&song(Site::YouTube, 7)));
-        assert_eq!(queue.start_next(Instant::now()), Some(song(Site::YouTube, 7)));
+        assert_eq!(
+            queue.start_next(Instant::now()),
+            Some(song(Site::YouTube, 7))
+        );
         assert!(!queue.promote(&song(Site::YouTube, 7)), "it runs already");
     }
 
@@ -237,7 +298,9 @@ mod tests {
             queue.push(song(Site::SoundCloud, id), 1);
         }
         let now = Instant::now();
-        let started: Vec<Site> = std::iter::from_fn(|| queue.start_next(now)).map(|key| key.track().site()).collect();
+        let started: Vec<Site> = std::iter::from_fn(|| queue.start_next(now))
+            .map(|key| key.track().site())
+            .collect();
         assert_eq!(started, [Site::YouTube, Site::SoundCloud]);
         queue.done(&song(Site::YouTube, 0));
         assert!(queue.start_next(now).is_some());

@@ -79,7 +79,11 @@ impl Resolver {
             engines,
             recipes,
             store,
-            enabled: config.sites.iter().map(|(site, of)| (*site, of.enabled)).collect(),
+            enabled: config
+                .sites
+                .iter()
+                .map(|(site, of)| (*site, of.enabled))
+                .collect(),
             max_list_songs: config.lists_max_songs,
             flights: Mutex::default(),
             remembered: Mutex::default(),
@@ -99,9 +103,15 @@ impl Resolver {
         match Link::parse(text) {
             Ok(link) => {
                 self.check_site(link.site())?;
-                Ok(Target::Native(if whole_list { link.whole_list() } else { link }))
+                Ok(Target::Native(if whole_list {
+                    link.whole_list()
+                } else {
+                    link
+                }))
             }
-            Err(LinkError::NotOurs) if self.is_on(Site::Other) => Target::other(kmds_extract::link::bare(text)),
+            Err(LinkError::NotOurs) if self.is_on(Site::Other) => {
+                Target::other(kmds_extract::link::bare(text))
+            }
             Err(error) => Err(unsupported(error)),
         }
     }
@@ -113,18 +123,28 @@ impl Resolver {
     /// Whether a site is one that is taken.
     pub fn check_site(&self, site: Site) -> Result<(), Failure> {
         let reason = || format!("{site} is switched off here (`{}.enabled`)", site.as_str());
-        if self.is_on(site) { Ok(()) } else { Err(Failure::new(Kind::UnsupportedLink, reason())) }
+        if self.is_on(site) {
+            Ok(())
+        } else {
+            Err(Failure::new(Kind::UnsupportedLink, reason()))
+        }
     }
 
     /// The time a client is made to wait for this link.
     pub fn limit(&self, target: &Target) -> Duration {
         let times = &self.recipes.current().time;
-        Times::seconds(if target.is_list() { times.fetch_list } else { times.fetch_song })
+        Times::seconds(if target.is_list() {
+            times.fetch_list
+        } else {
+            times.fetch_song
+        })
     }
 
     /// Metadata of what is asked for: of a link, or of what a site finds for words.
     pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
-        let Target::Search(search) = target else { return self.resolve_link(target, accept).await };
+        let Target::Search(search) = target else {
+            return self.resolve_link(target, accept).await;
+        };
         let hits = self.search(search.at, &search.words).await?;
         if let Some(list) = listed(&hits, search) {
             return list;
@@ -144,11 +164,18 @@ impl Resolver {
     /// What a site finds for words, asked of it by one of all who want it now, and remembered like a list.
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Arc<Vec<Hit>>, Failure> {
         let times = self.recipes.current().time.clone();
-        let asking = self
-            .searches
-            .find((at, words.to_owned()), Times::seconds(times.remember_list), || self.engines.search(at, words));
+        let asking = self.searches.find(
+            (at, words.to_owned()),
+            Times::seconds(times.remember_list),
+            || self.engines.search(at, words),
+        );
         let found = tokio::time::timeout(Times::seconds(times.fetch_song), asking).await;
-        let late = |_| Failure::new(Kind::Timeout, "the site did not answer in time; try again later");
+        let late = |_| {
+            Failure::new(
+                Kind::Timeout,
+                "the site did not answer in time; try again later",
+            )
+        };
         found.map_err(late)?.map_err(|error| Failure::from(&error))
     }
 
@@ -158,7 +185,11 @@ impl Resolver {
             return answer;
         }
         let key = target.key();
-        let flight = Boarded { flights: &self.flights, flight: board(&self.flights, &key), key: &key };
+        let flight = Boarded {
+            flights: &self.flights,
+            flight: board(&self.flights, &key),
+            key: &key,
+        };
         let fly = async || match self.just_landed(&key) {
             // While we looked into the catalog.
             Some(answer) => answer,
@@ -169,12 +200,19 @@ impl Resolver {
 
     /// What is known of the link without asking the site.
     pub async fn remembered(&self, target: &Target) -> Option<Answer> {
-        let Target::Search(search) = target else { return self.remembered_link(target).await };
+        let Target::Search(search) = target else {
+            return self.remembered_link(target).await;
+        };
         let life = Times::seconds(self.recipes.current().time.remember_list);
-        let hits = self.searches.recall(&(search.at, search.words.clone()), life)?;
+        let hits = self
+            .searches
+            .recall(&(search.at, search.words.clone()), life)?;
         match listed(&hits, search) {
             Some(list) => Some(list),
-            None => self.remembered_link(&hits.iter().find_map(song_link)?).await,
+            None => {
+                self.remembered_link(&hits.iter().find_map(song_link)?)
+                    .await
+            }
         }
     }
 
@@ -183,7 +221,9 @@ impl Resolver {
         if let Some(answer) = self.recall(&key, &self.recipes.current().time) {
             return Some(answer);
         }
-        self.known(target, &key).await.map(|track| Ok(Arc::new(Resolved::Track(Box::new(track)))))
+        self.known(target, &key)
+            .await
+            .map(|track| Ok(Arc::new(Resolved::Track(Box::new(track)))))
     }
 
     /// The answer of a flight that has only just ended.
@@ -198,18 +238,25 @@ impl Resolver {
 
     /// Asks the site, and remembers what may be.
     async fn ask(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
-        let until = target.may_be_list().then(|| Instant::now() + self.limit(target).mul_f64(SHARE_FOR_PAGES));
+        let until = target
+            .may_be_list()
+            .then(|| Instant::now() + self.limit(target).mul_f64(SHARE_FOR_PAGES));
         let answer = match target {
             Target::Native(link) => match self.read_on(link, key, until).await {
                 ReadOn::Longer(list) => Ok(Resolved::Collection(list)),
                 ReadOn::AsItWas(answer) => return Ok(answer),
-                ReadOn::Anew => self.engines.resolve(link, accept, until).await.map(|(resolved, _)| resolved),
+                ReadOn::Anew => self
+                    .engines
+                    .resolve(link, accept, until)
+                    .await
+                    .map(|(resolved, _)| resolved),
             },
             Target::Other(url) => self.engines.resolve_other(url, accept).await,
             Target::Search(_) => return Err(nothing_found()),
         };
-        let answer =
-            answer.map_err(|error| Failure::from(&error)).map(|resolved| Arc::new(self.take_streams(resolved)));
+        let answer = answer
+            .map_err(|error| Failure::from(&error))
+            .map(|resolved| Arc::new(self.take_streams(resolved)));
         match &answer {
             Ok(_) if matches!(target, Target::Native(link) if link.is_band_page()) => {}
             Ok(resolved) => self.remember_answer(key, resolved),
@@ -222,9 +269,15 @@ impl Resolver {
 
     /// Goes on in a list that was remembered before its end.
     async fn read_on(&self, link: &Link, key: &str, until: Option<Instant>) -> ReadOn {
-        let remembered = self.remembered_answer(key, &self.recipes.current().time).and_then(Result::ok);
-        let Some(so_far) = remembered else { return ReadOn::Anew };
-        let Resolved::Collection(list) = &*so_far else { return ReadOn::Anew };
+        let remembered = self
+            .remembered_answer(key, &self.recipes.current().time)
+            .and_then(Result::ok);
+        let Some(so_far) = remembered else {
+            return ReadOn::Anew;
+        };
+        let Resolved::Collection(list) = &*so_far else {
+            return ReadOn::Anew;
+        };
         match self.engines.resume(link, list.clone(), until).await {
             Ok(Some(longer)) => ReadOn::Longer(longer),
             Ok(None) => ReadOn::Anew,
@@ -244,8 +297,12 @@ impl Resolver {
                     remembered.songs.clear();
                 }
                 remembered.songs.insert(key.to_owned(), track.id.clone());
-                remembered.landed.retain(|_, (at, _)| at.elapsed() < LANDED_LIFE);
-                remembered.landed.insert(key.to_owned(), (Instant::now(), Arc::clone(resolved)));
+                remembered
+                    .landed
+                    .retain(|_, (at, _)| at.elapsed() < LANDED_LIFE);
+                remembered
+                    .landed
+                    .insert(key.to_owned(), (Instant::now(), Arc::clone(resolved)));
             }
             // Made anew for each request.
             Resolved::Collection(list) if list.endless => {}
@@ -257,9 +314,9 @@ impl Resolver {
 
     /// A remembered answer that is all there is to tell.
     fn recall(&self, key: &str, times: &Times) -> Option<Answer> {
-        let is_cut =
-            |answer: &Answer| matches!(answer.as_deref(), Ok(Resolved::Collection(list)) if list.rest.is_some());
-        self.remembered_answer(key, times).filter(|answer| !is_cut(answer))
+        let is_cut = |answer: &Answer| matches!(answer.as_deref(), Ok(Resolved::Collection(list)) if list.rest.is_some());
+        self.remembered_answer(key, times)
+            .filter(|answer| !is_cut(answer))
     }
 
     fn remembered_answer(&self, key: &str, times: &Times) -> Option<Answer> {
@@ -280,12 +337,25 @@ impl Resolver {
         let times = &self.recipes.current().time;
         let mut remembered = locked(&self.remembered);
         // Most links never come again.
-        remembered.answers.retain(|_, (at, answer)| at.elapsed() < life(answer, times));
-        remembered.answers.insert(key.to_owned(), (Instant::now(), answer));
+        remembered
+            .answers
+            .retain(|_, (at, answer)| at.elapsed() < life(answer, times));
+        remembered
+            .answers
+            .insert(key.to_owned(), (Instant::now(), answer));
         while remembered.answers.len() > REMEMBERED
-            || remembered.answers.values().map(|(_, answer)| songs(answer)).sum::<usize>() > REMEMBERED_SONGS
+            || remembered
+                .answers
+                .values()
+                .map(|(_, answer)| songs(answer))
+                .sum::<usize>()
+                > REMEMBERED_SONGS
         {
-            let oldest = remembered.answers.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
+            let oldest = remembered
+                .answers
+                .iter()
+                .min_by_key(|(_, (at, _))| *at)
+                .map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { break };
             remembered.answers.remove(&oldest);
         }
@@ -293,7 +363,9 @@ impl Resolver {
 
     /// A song the catalog knows as it is when asked for alone.
     async fn known(&self, target: &Target, key: &str) -> Option<Track> {
-        let Target::Native(link) = target else { return None };
+        let Target::Native(link) = target else {
+            return None;
+        };
         let id = match song_of(link) {
             Some(id) => id,
             None => {
@@ -304,7 +376,12 @@ impl Resolver {
                 }
             }
         };
-        self.store.track_alone(&id).await.ok().flatten().map(|(track, _)| track)
+        self.store
+            .track_alone(&id)
+            .await
+            .ok()
+            .flatten()
+            .map(|(track, _)| track)
     }
 
     /// Keeps the streams of what was resolved, apart from the metadata: they expire.
@@ -337,7 +414,9 @@ impl Resolver {
     pub fn fresh_streams(&self, id: &TrackId, now_unix: u64) -> Option<Vec<Stream>> {
         let spare = self.recipes.current().time.fresh_url as u64;
         let streams = locked(&self.streams).take(id)?;
-        let fresh = streams.iter().all(|stream| stream.expires_unix.is_none_or(|end| end > now_unix + spare));
+        let fresh = streams
+            .iter()
+            .all(|stream| stream.expires_unix.is_none_or(|end| end > now_unix + spare));
         fresh.then_some(streams)
     }
 }
@@ -353,8 +432,18 @@ enum ReadOn {
 
 /// The results of a search as a list, where one was asked for.
 fn listed(hits: &[Hit], search: &SearchLink) -> Option<Answer> {
-    let list = as_list(hits, search.at, &search.words, search.canonical(), search.count?);
-    Some(if list.entries.is_empty() { Err(nothing_found()) } else { Ok(Arc::new(Resolved::Collection(list))) })
+    let list = as_list(
+        hits,
+        search.at,
+        &search.words,
+        search.canonical(),
+        search.count?,
+    );
+    Some(if list.entries.is_empty() {
+        Err(nothing_found())
+    } else {
+        Ok(Arc::new(Resolved::Collection(list)))
+    })
 }
 
 /// The link of a result that can be played.
@@ -364,12 +453,19 @@ fn song_link(hit: &Hit) -> Option<Target> {
 }
 
 fn nothing_found() -> Failure {
-    Failure::new(Kind::NotFound, "the site finds no song for these words; write other words, or search another site")
+    Failure::new(
+        Kind::NotFound,
+        "the site finds no song for these words; write other words, or search another site",
+    )
 }
 
 /// How long an answer holds.
 fn life(answer: &Answer, times: &Times) -> Duration {
-    Times::seconds(if answer.is_ok() { times.remember_list } else { times.remember_refusal })
+    Times::seconds(if answer.is_ok() {
+        times.remember_list
+    } else {
+        times.remember_refusal
+    })
 }
 
 impl Streams {
@@ -377,8 +473,14 @@ impl Streams {
         self.take(id);
         let more = weight(&streams);
         if self.bytes + more > STREAM_BYTES {
-            let old = |(_, (at, _)): &(&TrackId, &(Instant, Vec<Stream>))| at.elapsed() > STREAMS_WAIT;
-            let old: Vec<TrackId> = self.of.iter().filter(old).map(|(id, _)| id.clone()).collect();
+            let old =
+                |(_, (at, _)): &(&TrackId, &(Instant, Vec<Stream>))| at.elapsed() > STREAMS_WAIT;
+            let old: Vec<TrackId> = self
+                .of
+                .iter()
+                .filter(old)
+                .map(|(id, _)| id.clone())
+                .collect();
             old.iter().for_each(|id| drop(self.take(id)));
         }
         // The first songs of a list are the first to be downloaded: what comes later is asked for again.
@@ -411,7 +513,11 @@ impl Drop for Boarded<'_> {
         let mut flights = locked(self.flights);
         // Ours and the map's: nobody else is aboard. A landed one takes no more passengers.
         let last = Arc::strong_count(&self.flight) <= 2 || self.flight.initialized();
-        if last && flights.get(self.key).is_some_and(|have| Arc::ptr_eq(have, &self.flight)) {
+        if last
+            && flights
+                .get(self.key)
+                .is_some_and(|have| Arc::ptr_eq(have, &self.flight))
+        {
             flights.remove(self.key);
         }
     }
@@ -439,7 +545,9 @@ fn song_of(link: &Link) -> Option<TrackId> {
         Link::SoundCloud(SoundCloudLink::TrackById { id, token: None }) => {
             TrackId::new(Site::SoundCloud, &id.to_string())
         }
-        Link::Bandcamp(BandcampLink::TrackById { id }) => TrackId::new(Site::Bandcamp, &id.to_string()),
+        Link::Bandcamp(BandcampLink::TrackById { id }) => {
+            TrackId::new(Site::Bandcamp, &id.to_string())
+        }
         _ => None,
     }
 }
@@ -474,7 +582,9 @@ impl Target {
     /// Short links of SoundCloud tell only later.
     const fn may_be_list(&self) -> bool {
         match self {
-            Self::Native(link) => link.is_list() || matches!(link, Link::SoundCloud(SoundCloudLink::Short { .. })),
+            Self::Native(link) => {
+                link.is_list() || matches!(link, Link::SoundCloud(SoundCloudLink::Short { .. }))
+            }
             Self::Other(_) | Self::Search(_) => false,
         }
     }
@@ -490,5 +600,8 @@ impl Target {
 
 /// Seconds since 1970.
 pub fn now_unix() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
 }

@@ -29,12 +29,19 @@ pub(super) struct Searches(Mutex<HashMap<Key, Cell>>);
 
 impl Searches {
     /// What was found, or what `ask` finds now, for all who want it at once.
-    pub(super) async fn find<F>(&self, key: Key, life: Duration, ask: impl FnOnce() -> F) -> Result<Hits, ExtractError>
+    pub(super) async fn find<F>(
+        &self,
+        key: Key,
+        life: Duration,
+        ask: impl FnOnce() -> F,
+    ) -> Result<Hits, ExtractError>
     where
         F: Future<Output = Result<Vec<Hit>, ExtractError>>,
     {
         let cell = self.cell(key, life);
-        cell.get_or_try_init(|| async { ask().await.map(Arc::new) }).await.map(Arc::clone)
+        cell.get_or_try_init(|| async { ask().await.map(Arc::new) })
+            .await
+            .map(Arc::clone)
     }
 
     /// What was found, if it is remembered.
@@ -48,11 +55,16 @@ impl Searches {
         let mut inner = self.0.lock();
         inner.retain(|_, (at, _)| at.elapsed() < life);
         while inner.len() >= REMEMBERED && !inner.contains_key(&key) {
-            let oldest = inner.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
+            let oldest = inner
+                .iter()
+                .min_by_key(|(_, (at, _))| *at)
+                .map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { break };
             inner.remove(&oldest);
         }
-        let (_, cell) = inner.entry(key).or_insert_with(|| (Instant::now(), Arc::default()));
+        let (_, cell) = inner
+            .entry(key)
+            .or_insert_with(|| (Instant::now(), Arc::default()));
         Arc::clone(cell)
     }
 }
@@ -69,9 +81,14 @@ impl App {
     /// Whether these words can be searched for there; nobody is asked. Without a place it is the one of the settings.
     /// # Errors
     /// No words, too many, or a site that is switched off.
-    pub fn check_search(&self, text: &str, at: Option<SearchSite>) -> Result<(SearchSite, String), Failure> {
+    pub fn check_search(
+        &self,
+        text: &str,
+        at: Option<SearchSite>,
+    ) -> Result<(SearchSite, String), Failure> {
         let at = at.unwrap_or(self.inner.search_site);
-        let words = words(text).map_err(|why: NoWords| Failure::new(Kind::BadRequest, why.to_string()))?;
+        let words =
+            words(text).map_err(|why: NoWords| Failure::new(Kind::BadRequest, why.to_string()))?;
         self.inner.resolver.check_site(at.site())?;
         Ok((at, words))
     }
@@ -96,16 +113,29 @@ mod tests {
         let life = Duration::from_secs(600);
         let key = |number: usize| (SearchSite::YouTube, number.to_string());
         let found = || async { Ok(Vec::new()) };
-        let failed = || async { Err(ExtractError::StreamGone { site: kmds_extract::Site::YouTube }) };
+        let failed = || async {
+            Err(ExtractError::StreamGone {
+                site: kmds_extract::Site::YouTube,
+            })
+        };
         assert!(searches.find(key(0), life, failed).await.is_err());
         assert!(searches.recall(&key(0), life).is_none());
         assert!(searches.find(key(0), life, found).await.is_ok());
-        assert!(searches.find(key(0), life, failed).await.is_ok(), "it is remembered");
-        assert!(searches.find(key(0), Duration::ZERO, failed).await.is_err(), "its time is over");
+        assert!(
+            searches.find(key(0), life, failed).await.is_ok(),
+            "it is remembered"
+        );
+        assert!(
+            searches.find(key(0), Duration::ZERO, failed).await.is_err(),
+            "its time is over"
+        );
         for number in 0..3 * REMEMBERED {
             assert!(searches.find(key(number), life, found).await.is_ok());
         }
         assert_eq!(searches.0.lock().len(), REMEMBERED);
-        assert!(searches.recall(&key(0), life).is_none() && searches.recall(&key(3 * REMEMBERED - 1), life).is_some());
+        assert!(
+            searches.recall(&key(0), life).is_none()
+                && searches.recall(&key(3 * REMEMBERED - 1), life).is_some()
+        );
     }
 }

@@ -21,7 +21,13 @@ impl App {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn find(&self, name: &str) -> Result<Found, Failure> {
-        match self.inner.store.find_name(name).await.map_err(store_failure)? {
+        match self
+            .inner
+            .store
+            .find_name(name)
+            .await
+            .map_err(store_failure)?
+        {
             store::Found::One(key) => Ok(Found::One(key)),
             store::Found::Many(names) => Ok(Found::Many(names)),
             store::Found::None => Ok(Found::None),
@@ -51,9 +57,15 @@ impl App {
             }
             Want::Stream => self.inner.stream(key).await,
             Want::Peek | Want::PeekStream | Want::Whole => {
-                let answer = tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
+                let answer =
+                    tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
                 // The drive or the catalog takes its time: the client is told to ask again.
-                let later = NotServed::Unfinished { state: State::Queued, received: 0, total: None, wait: None };
+                let later = NotServed::Unfinished {
+                    state: State::Queued,
+                    received: 0,
+                    total: None,
+                    wait: None,
+                };
                 answer.unwrap_or(Err(later))
             }
         }
@@ -109,7 +121,10 @@ impl Inner {
             };
             let job = self.demand(&row).await?;
             let mut watch = job.watch();
-            let status = match watch.wait_for(|status| status.partial.is_some() || status.is_over()).await {
+            let status = match watch
+                .wait_for(|status| status.partial.is_some() || status.is_over())
+                .await
+            {
                 Ok(status) => status.clone(),
                 Err(_) => continue,
             };
@@ -135,11 +150,18 @@ impl Inner {
 
     /// The finished file; or the row of a song that has none (yet), which is evicted if its file is gone.
     async fn ready(&self, key: &Key) -> Result<Ready, NotServed> {
-        let row = self.store.row(key).await.map_err(store_failure)?.ok_or(NotServed::Unknown)?;
+        let row = self
+            .store
+            .row(key)
+            .await
+            .map_err(store_failure)?
+            .ok_or(NotServed::Unknown)?;
         match row.state {
             store::State::Deleted => Err(NotServed::Unknown),
             store::State::Failed => Err(NotServed::Failed(
-                row.failure.as_ref().map_or_else(|| internal("a failure without a reason"), failure_of),
+                row.failure
+                    .as_ref()
+                    .map_or_else(|| internal("a failure without a reason"), failure_of),
             )),
             store::State::Ready => match self.store.open_published(key).await {
                 Ok(published) => Ok(Ready::Yes(Box::new(finished(published)))),
@@ -158,7 +180,11 @@ impl Inner {
     /// The job of a song somebody waits for, at the front of the queue.
     async fn demand(&self, row: &Row) -> Result<std::sync::Arc<Job>, NotServed> {
         if self.stop.is_cancelled() {
-            return Err(Failure::new(Kind::Cancelled, "the service is stopping; ask again when it is back").into());
+            return Err(Failure::new(
+                Kind::Cancelled,
+                "the service is stopping; ask again when it is back",
+            )
+            .into());
         }
         let job = match self.jobs.get(&row.key) {
             Some(job) => job,
@@ -177,9 +203,12 @@ impl Inner {
     fn unfinished(&self, row: &Row) -> NotServed {
         match self.jobs.get(&row.key) {
             Some(job) => unfinished_job(&job.status()),
-            None => {
-                NotServed::Unfinished { state: state_of(row.state), received: 0, total: row.total_bytes, wait: None }
-            }
+            None => NotServed::Unfinished {
+                state: state_of(row.state),
+                received: 0,
+                total: row.total_bytes,
+                wait: None,
+            },
         }
     }
 }
@@ -191,9 +220,20 @@ enum Ready {
 
 fn unfinished_job(status: &Status) -> NotServed {
     // Ready or failed this very moment: the next look tells.
-    let state = if status.is_over() { State::Downloading } else { status.state };
-    let wait = status.waits_until.map(|until| until.saturating_duration_since(Instant::now()));
-    NotServed::Unfinished { state, received: status.received(), total: status.total(), wait }
+    let state = if status.is_over() {
+        State::Downloading
+    } else {
+        status.state
+    };
+    let wait = status
+        .waits_until
+        .map(|until| until.saturating_duration_since(Instant::now()));
+    NotServed::Unfinished {
+        state,
+        received: status.received(),
+        total: status.total(),
+        wait,
+    }
 }
 
 fn finished(published: Published) -> Audio {

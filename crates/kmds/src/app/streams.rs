@@ -24,7 +24,10 @@ fn may_come_back(track: &Track) -> bool {
 }
 
 fn is_asked_late(track: &Track) -> bool {
-    track.streams.iter().all(|stream| matches!(stream.delivery, Delivery::Asked { .. }))
+    track
+        .streams
+        .iter()
+        .all(|stream| matches!(stream.delivery, Delivery::Asked { .. }))
 }
 
 impl Inner {
@@ -41,7 +44,10 @@ impl Inner {
                 Some(known) => known,
                 None => self.streams_to_go_on(lease, song, slow.take()).await?,
             };
-            let spent = track.streams.iter().all(|stream| song.walled.contains(&stream.client));
+            let spent = track
+                .streams
+                .iter()
+                .all(|stream| song.walled.contains(&stream.client));
             if spent && let Some(failure) = walled {
                 // The others were refused meanwhile, so the first was asked again.
                 return Err(Trouble::Next(failure));
@@ -66,7 +72,11 @@ impl Inner {
                 Trouble::Gone if !song.looked_again && may_come_back(&track) => {
                     (song.asked, song.looked_again) = (song.asked + 1, true);
                 }
-                Trouble::Gone => return Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(&track)))),
+                Trouble::Gone => {
+                    return Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(
+                        &track,
+                    ))));
+                }
                 Trouble::End(End::Limited { .. }) if track.id.site() != Site::YouTube => {
                     // The limit is not theirs: they serve when it is over.
                     self.resolver.keep_streams(&track.id, track.streams);
@@ -121,7 +131,13 @@ impl Inner {
         // Whatever is kept there nobody has tried.
         let at_hand = || {
             let streams = self.resolver.fresh_streams(id, now_unix())?;
-            Some((Track { streams, ..song.track.clone() }, Engine::Native))
+            Some((
+                Track {
+                    streams,
+                    ..song.track.clone()
+                },
+                Engine::Native,
+            ))
         };
         if let Some(at_hand) = at_hand() {
             return Ok(at_hand);
@@ -134,13 +150,22 @@ impl Inner {
         if let Some(at_hand) = at_hand() {
             return Ok(at_hand);
         }
-        let lack = if song.asked == 0 && !song.hurried { Lack::Streams } else { Lack::GoodStreams };
+        let lack = if song.asked == 0 && !song.hurried {
+            Lack::Streams
+        } else {
+            Lack::GoodStreams
+        };
         match self.engines.refresh(&song.track, lack, &song.accept).await {
             Ok((fresh, engine)) if !fresh.track.streams.is_empty() => {
-                fresh.beside.into_iter().for_each(|track| self.resolver.keep_streams(&track.id, track.streams));
+                fresh
+                    .beside
+                    .into_iter()
+                    .for_each(|track| self.resolver.keep_streams(&track.id, track.streams));
                 Ok((fresh.track, engine))
             }
-            Ok((fresh, _)) => Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(&fresh.track)))),
+            Ok((fresh, _)) => Err(Trouble::Next(Failure::from(&kmds_extract::all_gone(
+                &fresh.track,
+            )))),
             Err(error) => Err(extract_trouble(&error)),
         }
     }

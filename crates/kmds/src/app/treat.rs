@@ -63,8 +63,11 @@ impl Inner {
             self.fill(job, &mut raw_lease, stream, false, began).await?;
             self.announce_length(&mut raw_lease);
             check(&mut raw_lease, stream.container, expected).await?;
-            self.jobs.change(job, |status| status.state = State::Converting);
-            self.store.set_state(&job.key, crate::store::State::Converting).await?;
+            self.jobs
+                .change(job, |status| status.state = State::Converting);
+            self.store
+                .set_state(&job.key, crate::store::State::Converting)
+                .await?;
             Ok::<(), PumpError>(())
         };
         let treatment = async {
@@ -87,23 +90,39 @@ impl Inner {
         Ok(())
     }
 
-    async fn rewrap(&self, job: &Job, lease: &mut Lease, mut source: Source) -> Result<(), PumpError> {
+    async fn rewrap(
+        &self,
+        job: &Job,
+        lease: &mut Lease,
+        mut source: Source,
+    ) -> Result<(), PumpError> {
         let seed = crc_of(&job.key.to_string());
         let mut ogg = OpusToOgg::new(seed);
         self.start_output(job, lease, &source, "opus").await?;
         while let Some(piece) = source.next().await? {
-            let out = ogg.push(&piece).map_err(|error| PumpError::Broken(error.to_string()))?;
+            let out = ogg
+                .push(&piece)
+                .map_err(|error| PumpError::Broken(error.to_string()))?;
             self.put(job, lease, out.into()).await?;
         }
-        let out = ogg.finish().map_err(|error| PumpError::Broken(error.to_string()))?;
+        let out = ogg
+            .finish()
+            .map_err(|error| PumpError::Broken(error.to_string()))?;
         self.put(job, lease, out.into()).await
     }
 
-    async fn take_audio_out(&self, job: &Job, lease: &mut Lease, mut source: Source) -> Result<(), PumpError> {
+    async fn take_audio_out(
+        &self,
+        job: &Job,
+        lease: &mut Lease,
+        mut source: Source,
+    ) -> Result<(), PumpError> {
         // The index may stand at the end: wait for all of it.
         while source.next().await?.is_some() {}
         self.start_output(job, lease, &source, "m4a").await?;
-        let Some((partial, _)) = &source.growing else { return Ok(()) };
+        let Some((partial, _)) = &source.growing else {
+            return Ok(());
+        };
         let file = partial.file()?;
         let (pieces, mut arrived) = mpsc::channel::<Bytes>(2);
         let work = tokio::task::spawn_blocking(move || {
@@ -127,7 +146,8 @@ impl Inner {
         target: Target,
         expected: Option<Duration>,
     ) -> Result<(), PumpError> {
-        self.start_output(job, lease, &source, target.extension()).await?;
+        self.start_output(job, lease, &source, target.extension())
+            .await?;
         self.encode(job, lease, &mut source, target, expected).await
     }
 
@@ -175,7 +195,9 @@ impl Inner {
         let taking = async {
             let mut head = expected.filter(|_| target == Target::M4a).map(Mp4Head::new);
             while let Some(piece) = output.next().await? {
-                let piece = head.as_mut().map_or_else(|| piece.clone(), |head| head.push(piece.clone()));
+                let piece = head
+                    .as_mut()
+                    .map_or_else(|| piece.clone(), |head| head.push(piece.clone()));
                 send(&out, piece).await?;
             }
             send(&out, head.map(|mut head| head.finish()).unwrap_or_default()).await
@@ -185,7 +207,13 @@ impl Inner {
     }
 
     /// Opens the output file; its readers may come from now on.
-    async fn start_output(&self, job: &Job, lease: &mut Lease, source: &Source, ext: &str) -> Result<(), PumpError> {
+    async fn start_output(
+        &self,
+        job: &Job,
+        lease: &mut Lease,
+        source: &Source,
+        ext: &str,
+    ) -> Result<(), PumpError> {
         lease.restart().await?;
         let validator = format!("{} as {ext}", source.validator());
         let partial = lease.begin(&validator, None, 0).await?;
@@ -213,15 +241,25 @@ pub(super) struct Source {
 impl Source {
     fn growing(reader: Reader, partial: Arc<Partial>) -> Self {
         let progress = partial.subscribe();
-        Self { reader, at: 0, growing: Some((partial, progress)) }
+        Self {
+            reader,
+            at: 0,
+            growing: Some((partial, progress)),
+        }
     }
 
     pub(super) const fn finished(reader: Reader) -> Self {
-        Self { reader, at: 0, growing: None }
+        Self {
+            reader,
+            at: 0,
+            growing: None,
+        }
     }
 
     fn validator(&self) -> &str {
-        self.growing.as_ref().map_or("", |(partial, _)| partial.validator())
+        self.growing
+            .as_ref()
+            .map_or("", |(partial, _)| partial.validator())
     }
 
     /// The next piece; `None` at the end, which of a growing file is its announced length. If its download fails this
@@ -229,8 +267,12 @@ impl Source {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, PumpError> {
         let at = self.at;
         if let Some((_, progress)) = &mut self.growing {
-            let more = |now: &Progress| now.written > at || now.total == Some(at) || now.done.is_some();
-            let whole = progress.wait_for(more).await.map(|now| now.total == Some(at));
+            let more =
+                |now: &Progress| now.written > at || now.total == Some(at) || now.done.is_some();
+            let whole = progress
+                .wait_for(more)
+                .await
+                .map(|now| now.total == Some(at));
             match whole {
                 Ok(true) => return Ok(None),
                 Ok(false) => {}
@@ -254,7 +296,9 @@ async fn send(out: &mpsc::Sender<Bytes>, piece: Bytes) -> Result<(), PumpError> 
     if piece.is_empty() {
         return Ok(());
     }
-    out.send(piece).await.map_err(|_| PumpError::Store(StoreError::Gone))
+    out.send(piece)
+        .await
+        .map_err(|_| PumpError::Store(StoreError::Gone))
 }
 
 /// Waits for the first value; `None` if none will come.
@@ -275,7 +319,9 @@ impl std::io::Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let take = bytes.len().min(PIECE_BYTES);
         let piece = Bytes::copy_from_slice(bytes.get(..take).unwrap_or_default());
-        self.0.blocking_send(piece).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        self.0
+            .blocking_send(piece)
+            .map_err(|_| std::io::ErrorKind::BrokenPipe)?;
         Ok(take)
     }
 

@@ -66,7 +66,11 @@ impl Failure {
         let sentence: String = sentence.into();
         // It may hold a title, or what a site answered.
         let sentence = printable(&sentence).into_owned();
-        Self { kind, sentence, retry_after: None }
+        Self {
+            kind,
+            sentence,
+            retry_after: None,
+        }
     }
 
     #[must_use]
@@ -87,7 +91,10 @@ impl From<&ExtractError> for Failure {
             Some(title) => format!("{error} (“{title}”)"),
             None => error.to_string(),
         };
-        Self { retry_after: error.retry_after(), ..Self::new(error.kind(), sentence) }
+        Self {
+            retry_after: error.retry_after(),
+            ..Self::new(error.kind(), sentence)
+        }
     }
 }
 
@@ -229,7 +236,12 @@ pub enum Known {
 pub enum NotServed {
     /// Not finished: 418 on `/tunnel`.
     /// `wait` is how long it will not go on, as far as is known.
-    Unfinished { state: State, received: u64, total: Option<u64>, wait: Option<Duration> },
+    Unfinished {
+        state: State,
+        received: u64,
+        total: Option<u64>,
+        wait: Option<Duration>,
+    },
     /// Failed for good; a new fetch tries again.
     Failed(Failure),
     /// Never asked for, or deleted.

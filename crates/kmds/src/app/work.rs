@@ -85,7 +85,10 @@ impl Inner {
                 }
             }
             Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
-            Err(End::NotBefore(until)) => self.queue_again(job, || self.jobs.hold_back(job, until)).await,
+            Err(End::NotBefore(until)) => {
+                self.queue_again(job, || self.jobs.hold_back(job, until))
+                    .await
+            }
             // Whoever waits looks at the row again: it was removed, or goes on at the next start.
             Err(End::Stopped) => self.stopped(job).await,
         }
@@ -120,7 +123,8 @@ impl Inner {
     /// Whether the failure could be noted.
     pub(super) async fn give_up(&self, job: &Job, failure: Failure) -> bool {
         tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
-        self.metrics.job_done(job.key.track().site(), Some(failure.kind));
+        self.metrics
+            .job_done(job.key.track().site(), Some(failure.kind));
         let row = store::Failure {
             kind: failure.kind,
             sentence: failure.sentence.clone(),
@@ -141,7 +145,14 @@ impl Inner {
             return self.stopped(job).await;
         }
         let Some(wait) = job.wait_for_limit(told, Duration::MAX, &self.recipes.current()) else {
-            self.give_up(job, Failure { kind: Kind::RateLimited, ..failure }).await;
+            self.give_up(
+                job,
+                Failure {
+                    kind: Kind::RateLimited,
+                    ..failure
+                },
+            )
+            .await;
             return;
         };
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
@@ -174,13 +185,20 @@ impl Inner {
     /// All attempts at one song; the extension of what was published.
     async fn attempt(self: &Arc<Self>, job: &Arc<Job>) -> Result<String, End> {
         let key = &job.key;
-        let (Some(row), Some(track)) = (self.store.row(key).await?, self.store.track(key.track()).await?) else {
+        let (Some(row), Some(track)) = (
+            self.store.row(key).await?,
+            self.store.track(key.track()).await?,
+        ) else {
             return Err(End::Stopped);
         };
         match row.state {
             // The job was made from an older look at the row.
             store::State::Ready => return Ok(row.ext),
-            store::State::Failed => return Err(End::Failed(row.failure.as_ref().map_or_else(cancelled, failure_of))),
+            store::State::Failed => {
+                return Err(End::Failed(
+                    row.failure.as_ref().map_or_else(cancelled, failure_of),
+                ));
+            }
             store::State::Deleted | store::State::Evicted => return Err(End::Stopped),
             store::State::Queued | store::State::Downloading | store::State::Converting => {}
         }
@@ -192,15 +210,21 @@ impl Inner {
         if key.is_copy() {
             return self.make_copy(job, &track).await;
         }
-        self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Downloading, None));
+        self.jobs.change(job, |status| {
+            (status.state, status.waits_until) = (State::Downloading, None)
+        });
         self.store.set_state(key, store::State::Downloading).await?;
         let mut lease = self.lease(key).await?;
         let mut song = Attempts::new(track, row);
         let first = match self.try_streams(job, &mut lease, &mut song).await {
             Ok(done) => return self.publish(job, lease, &song, done).await,
             Err(Trouble::End(end)) => return Err(end),
-            Err(Trouble::Next(failure) | Trouble::AskAgain(failure) | Trouble::Walled(failure, _)) => failure,
-            Err(Trouble::Gone | Trouble::Slow) => Failure::from(&kmds_extract::all_gone(&song.track)),
+            Err(
+                Trouble::Next(failure) | Trouble::AskAgain(failure) | Trouble::Walled(failure, _),
+            ) => failure,
+            Err(Trouble::Gone | Trouble::Slow) => {
+                Failure::from(&kmds_extract::all_gone(&song.track))
+            }
         };
         match self.try_rescue(job, &mut lease, &mut song, &first).await {
             Some(done) => self.publish(job, lease, &song, done).await,
@@ -228,8 +252,12 @@ impl Inner {
             Err(ExtractError::StreamGone { .. }) => return Err(Trouble::Gone),
             Err(error) => return Err(extract_trouble(&error)),
         };
-        let choice = Choice { stream, treatment: choice.treatment };
-        self.wait_for_advertisement(job, song, &choice.stream, engine).await?;
+        let choice = Choice {
+            stream,
+            treatment: choice.treatment,
+        };
+        self.wait_for_advertisement(job, song, &choice.stream, engine)
+            .await?;
         loop {
             let error = match self.pump(job, lease, song, &choice, engine).await {
                 Ok(done) => return Ok(done),
@@ -255,7 +283,9 @@ impl Inner {
             PumpError::Store(error) => return Err(Trouble::End(error.into())),
             PumpError::Convert(failure) => return Err(Trouble::End(End::Failed(failure))),
             PumpError::Download(DownloadError::Slow { .. }) => return Ok(Some(Trouble::Slow)),
-            PumpError::Broken(what) => return self.broken(what, lease, song, choice.stream.site).await,
+            PumpError::Broken(what) => {
+                return self.broken(what, lease, song, choice.stream.site).await;
+            }
             PumpError::Download(error) => error,
         };
         tracing::debug!(track = %song.track.id, stream = choice.stream.label, %error, "the download stopped");
@@ -268,11 +298,17 @@ impl Inner {
             Remedy::Wait(told) => Trouble::End(End::Limited { told, failure }),
             Remedy::StartOver if !song.restarted => {
                 song.restarted = true;
-                lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
+                lease
+                    .restart()
+                    .await
+                    .map_err(|error| Trouble::End(error.into()))?;
                 return Ok(None);
             }
             Remedy::StartOver => {
-                lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
+                lease
+                    .restart()
+                    .await
+                    .map_err(|error| Trouble::End(error.into()))?;
                 Trouble::Next(failure)
             }
             Remedy::None if error.is_of_all_streams() => Trouble::End(End::Failed(failure)),
@@ -311,7 +347,9 @@ impl Inner {
         engine: Engine,
     ) -> Result<(), Trouble> {
         let most = Times::seconds(self.recipes.current().youtube.advertisement_wait);
-        let left = stream.available_unix.map_or(0, |until| until.saturating_sub(now_unix()));
+        let left = stream
+            .available_unix
+            .map_or(0, |until| until.saturating_sub(now_unix()));
         let wait = Duration::from_secs(left).min(most);
         if wait.is_zero() {
             return Ok(());
@@ -321,9 +359,13 @@ impl Inner {
         if engine == Engine::Native && song.is_fresh() && job.may_be_held_back() {
             return Err(Trouble::End(End::NotBefore(until)));
         }
-        self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Queued, Some(until)));
+        self.jobs.change(job, |status| {
+            (status.state, status.waits_until) = (State::Queued, Some(until))
+        });
         tokio::time::sleep(wait).await;
-        self.jobs.change(job, |status| (status.state, status.waits_until) = (State::Downloading, None));
+        self.jobs.change(job, |status| {
+            (status.state, status.waits_until) = (State::Downloading, None)
+        });
         Ok(())
     }
 
@@ -336,7 +378,10 @@ impl Inner {
         site: Site,
     ) -> Result<Option<Trouble>, Trouble> {
         tracing::warn!(track = %song.track.id, what, "what arrived is not whole");
-        lease.restart().await.map_err(|error| Trouble::End(error.into()))?;
+        lease
+            .restart()
+            .await
+            .map_err(|error| Trouble::End(error.into()))?;
         if !song.restarted {
             song.restarted = true;
             return Ok(None);
@@ -353,9 +398,10 @@ impl Inner {
         song: &mut Attempts,
         failure: &Failure,
     ) -> Option<Yield> {
-        let may =
-            matches!(failure.kind, Kind::OriginRefused | Kind::OriginFailed | Kind::Truncated | Kind::PageChanged)
-                || (failure.kind == Kind::Unavailable && song.track.withheld.is_some());
+        let may = matches!(
+            failure.kind,
+            Kind::OriginRefused | Kind::OriginFailed | Kind::Truncated | Kind::PageChanged
+        ) || (failure.kind == Kind::Unavailable && song.track.withheld.is_some());
         if !may || matches!(song.track.source, Source::Other { .. }) {
             return None;
         }
@@ -365,13 +411,25 @@ impl Inner {
             match self.try_one(job, lease, song, &choice, Engine::YtDlp).await {
                 Ok(done) => return Some(done),
                 Err(Trouble::End(_)) => return None,
-                Err(Trouble::Next(_) | Trouble::AskAgain(_) | Trouble::Walled(..) | Trouble::Slow | Trouble::Gone) => {}
+                Err(
+                    Trouble::Next(_)
+                    | Trouble::AskAgain(_)
+                    | Trouble::Walled(..)
+                    | Trouble::Slow
+                    | Trouble::Gone,
+                ) => {}
             }
         }
         None
     }
 
-    async fn publish(&self, job: &Job, lease: Lease, song: &Attempts, done: Yield) -> Result<String, End> {
+    async fn publish(
+        &self,
+        job: &Job,
+        lease: Lease,
+        song: &Attempts,
+        done: Yield,
+    ) -> Result<String, End> {
         let ext = done.ext.clone();
         let human_name = forms::rename(&song.human_name, &ext);
         let publish = Publish {
@@ -394,7 +452,10 @@ impl Inner {
 }
 
 fn cancelled() -> Failure {
-    Failure::new(Kind::Cancelled, "the song was removed, or the service is stopping; fetch it again")
+    Failure::new(
+        Kind::Cancelled,
+        "the song was removed, or the service is stopping; fetch it again",
+    )
 }
 
 /// Where a job's watchers find its growing file.
@@ -407,7 +468,10 @@ pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, ext: &str)
 pub(super) fn extract_trouble(error: &ExtractError) -> Trouble {
     let failure = Failure::from(error);
     if matches!(error, ExtractError::RateLimited { .. }) {
-        return Trouble::End(End::Limited { told: failure.retry_after, failure });
+        return Trouble::End(End::Limited {
+            told: failure.retry_after,
+            failure,
+        });
     }
     // The engines have tried each other already.
     Trouble::End(End::Failed(failure))

@@ -56,7 +56,10 @@ pub async fn run(command: CacheCommand, config: Config) -> Result<ExitCode, Prob
             list(&crate::inspect(&config)?, &words.join(" "), state, json).await
         }
         CacheCommand::Rm { songs } => {
-            let ids = songs.iter().map(|name| read_name(name)).collect::<Result<Vec<_>, _>>()?;
+            let ids = songs
+                .iter()
+                .map(|name| read_name(name))
+                .collect::<Result<Vec<_>, _>>()?;
             remove(&open(&config)?, &ids).await
         }
         CacheCommand::Verify => verify(&open(&config)?).await,
@@ -68,7 +71,10 @@ pub async fn run(command: CacheCommand, config: Config) -> Result<ExitCode, Prob
             Ok(ExitCode::SUCCESS)
         }
         CacheCommand::Rebuild => {
-            out::line(format!("{} found on the drive", term::songs(open(&config)?.rebuild().await?)));
+            out::line(format!(
+                "{} found on the drive",
+                term::songs(open(&config)?.rebuild().await?)
+            ));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -88,24 +94,53 @@ fn open(config: &Config) -> Result<App, Problem> {
 }
 
 fn read_state(word: &str) -> Result<State, Problem> {
-    let all = [State::Queued, State::Downloading, State::Converting, State::Ready, State::Failed, State::Evicted];
+    let all = [
+        State::Queued,
+        State::Downloading,
+        State::Converting,
+        State::Ready,
+        State::Failed,
+        State::Evicted,
+    ];
     let found = all.into_iter().find(|state| state.as_str() == word);
     found.ok_or_else(|| {
-        format!("`{word}` is no state; use queued, downloading, converting, ready, failed or evicted").into()
+        format!(
+            "`{word}` is no state; use queued, downloading, converting, ready, failed or evicted"
+        )
+        .into()
     })
 }
 
 fn read_name(name: &str) -> Result<TrackId, Problem> {
-    let id = name.split_once('-').and_then(|(site, id)| TrackId::new(Site::parse(site)?, id));
-    id.ok_or_else(|| format!("`{name}` names no song; write SITE-ID, as `kmds cache ls` prints it").into())
+    let id = name
+        .split_once('-')
+        .and_then(|(site, id)| TrackId::new(Site::parse(site)?, id));
+    id.ok_or_else(|| {
+        format!("`{name}` names no song; write SITE-ID, as `kmds cache ls` prints it").into()
+    })
 }
 
-async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Result<ExitCode, Problem> {
+async fn list(
+    app: &App,
+    words: &str,
+    state: Option<State>,
+    json: bool,
+) -> Result<ExitCode, Problem> {
     let query = Some(words.to_owned()).filter(|words| !words.is_empty());
-    let mut table = Table::new(&["title", "song", "form", "state", "size", "length"], &[4, 5]);
+    let mut table = Table::new(
+        &["title", "song", "form", "state", "size", "length"],
+        &[4, 5],
+    );
     let (mut songs, mut forms, mut bytes, mut cursor) = (HashSet::new(), 0, 0, None);
     loop {
-        let ask = ListAsk { state, site: None, query: query.clone(), originals_only: false, limit: PAGE, cursor };
+        let ask = ListAsk {
+            state,
+            site: None,
+            query: query.clone(),
+            originals_only: false,
+            limit: PAGE,
+            cursor,
+        };
         let page = app.list(ask).await?;
         for song in &page.songs {
             songs.insert(song.track.id.clone());
@@ -126,14 +161,25 @@ async fn list(app: &App, words: &str, state: Option<State>, json: bool) -> Resul
         if forms > 0 {
             table.lines_for_stdout().iter().for_each(out::line);
         }
-        let several = if forms > songs.len() { format!(" in {forms} forms") } else { String::new() };
-        out::line(format!("{}{several}, {}", term::songs(songs.len()), term::bytes(bytes)));
+        let several = if forms > songs.len() {
+            format!(" in {forms} forms")
+        } else {
+            String::new()
+        };
+        out::line(format!(
+            "{}{several}, {}",
+            term::songs(songs.len()),
+            term::bytes(bytes)
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn cells(song: &Song) -> Vec<String> {
-    let size = song.stored.as_ref().map_or(String::new(), |stored| term::bytes(stored.size_bytes));
+    let size = song
+        .stored
+        .as_ref()
+        .map_or(String::new(), |stored| term::bytes(stored.size_bytes));
     let length = song.track.duration.map_or(String::new(), term::clock);
     vec![
         song.file_name.clone(),
@@ -163,7 +209,9 @@ async fn remove(app: &App, ids: &[TrackId]) -> Result<ExitCode, Problem> {
             out::line(format!("{id} removed"));
         } else {
             missing = true;
-            out::say(format!("kmds: {id} is not in the cache; `kmds cache ls` lists what is"));
+            out::say(format!(
+                "kmds: {id} is not in the cache; `kmds cache ls` lists what is"
+            ));
         }
     }
     Ok(ExitCode::from(u8::from(missing)))
@@ -173,12 +221,22 @@ async fn verify(app: &App) -> Result<ExitCode, Problem> {
     let verdicts = app.verify().await?;
     let bad: Vec<_> = verdicts.iter().filter(|(_, good)| !good).collect();
     for (key, _) in &bad {
-        out::line(format!("{key} is not as it was published; evicted, it is fetched again when asked for"));
+        out::line(format!(
+            "{key} is not as it was published; evicted, it is fetched again when asked for"
+        ));
     }
-    out::line(format!("{} good, {} not", files(verdicts.len() - bad.len()), bad.len()));
+    out::line(format!(
+        "{} good, {} not",
+        files(verdicts.len() - bad.len()),
+        bad.len()
+    ));
     Ok(ExitCode::from(u8::from(!bad.is_empty())))
 }
 
 fn files(count: usize) -> String {
-    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+    if count == 1 {
+        "1 file".to_owned()
+    } else {
+        format!("{count} files")
+    }
 }

@@ -32,8 +32,10 @@ const DAY: i64 = 24 * 3600;
 const ABOUT_WIDTH: usize = 10;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Works beside a running server. Nothing is sent to a site unless --live asks for it.\n\n\
-    Exit codes: 0 nothing is broken (there may be warnings) · 1 something has to be done")]
+#[command(
+    after_help = "Works beside a running server. Nothing is sent to a site unless --live asks for it.\n\n\
+    Exit codes: 0 nothing is broken (there may be warnings) · 1 something has to be done"
+)]
 pub struct DoctorArgs {
     /// Print the findings as JSON
     #[arg(long)]
@@ -69,15 +71,30 @@ struct Checkup {
 
 impl Finding {
     fn ok(about: &'static str, says: impl Into<String>) -> Self {
-        Self { about, verdict: Verdict::Ok, says: says.into(), advice: None }
+        Self {
+            about,
+            verdict: Verdict::Ok,
+            says: says.into(),
+            advice: None,
+        }
     }
 
     fn warn(about: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { about, verdict: Verdict::Warn, says: says.into(), advice: Some(advice.into()) }
+        Self {
+            about,
+            verdict: Verdict::Warn,
+            says: says.into(),
+            advice: Some(advice.into()),
+        }
     }
 
     fn fail(about: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { about, verdict: Verdict::Fail, says: says.into(), advice: Some(advice.into()) }
+        Self {
+            about,
+            verdict: Verdict::Fail,
+            says: says.into(),
+            advice: Some(advice.into()),
+        }
     }
 }
 
@@ -93,7 +110,9 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
         }
         Ok(config) => look(&config, args.live, &mut findings).await,
     }
-    let healthy = !findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    let healthy = !findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Fail);
     if args.json {
         out::json(&Checkup { healthy, findings }, true)?;
     } else {
@@ -104,9 +123,15 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
 
 async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
     let (cache, state) = (config.cache.dir.display(), config.state_dir.display());
-    findings.push(Finding::ok("settings", format!("can be used; songs in {cache}, catalog in {state}")));
-    findings
-        .extend(passed_over().map(|sentence| Finding::warn("settings", sentence, "rename the variable, or unset it")));
+    findings.push(Finding::ok(
+        "settings",
+        format!("can be used; songs in {cache}, catalog in {state}"),
+    ));
+    findings.extend(
+        passed_over().map(|sentence| {
+            Finding::warn("settings", sentence, "rename the variable, or unset it")
+        }),
+    );
     match crate::inspect(config) {
         Ok(app) => {
             findings.push(drive(&app, config).await);
@@ -132,33 +157,55 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
 async fn drive(app: &App, config: &Config) -> Finding {
     let drive = match app.drive().await {
         Ok(drive) => drive,
-        Err(failure) => return Finding::fail("drive", failure.to_string(), "look at the drive of cache.dir"),
+        Err(failure) => {
+            return Finding::fail(
+                "drive",
+                failure.to_string(),
+                "look at the drive of cache.dir",
+            );
+        }
     };
     let said = drive.sentences.join(" ");
     if !drive.usable {
-        let advice = format!("mount the drive of {} or make it writable, or set cache.dir", config.cache.dir.display());
+        let advice = format!(
+            "mount the drive of {} or make it writable, or set cache.dir",
+            config.cache.dir.display()
+        );
         return Finding::fail("drive", said, advice);
     }
     if !said.is_empty() {
-        return Finding::warn("drive", said, "make room, or set cache.min_free_bytes, cache.max_bytes or cache.dir");
+        return Finding::warn(
+            "drive",
+            said,
+            "make room, or set cache.min_free_bytes, cache.max_bytes or cache.dir",
+        );
     }
     let room = match (drive.free_bytes, drive.total_bytes) {
-        (Some(free), Some(total)) => format!("{} of {} free", term::bytes(free), term::bytes(total)),
+        (Some(free), Some(total)) => {
+            format!("{} of {} free", term::bytes(free), term::bytes(total))
+        }
         _ => "room unknown".to_owned(),
     };
-    Finding::ok("drive", format!("can be written, replaces files by renaming, flushes; {room}"))
+    Finding::ok(
+        "drive",
+        format!("can be written, replaces files by renaming, flushes; {room}"),
+    )
 }
 
 /// Only where a song has needed it.
 fn player_script(config: &Config) -> Option<Finding> {
     let (player, state) = crate::player::newest(&config.state_dir.join("player"))?;
     Some(match state {
-        Ok(timestamp) => {
-            Finding::ok("player", format!("YouTube's script {player} of timestamp {timestamp} is prepared"))
-        }
+        Ok(timestamp) => Finding::ok(
+            "player",
+            format!("YouTube's script {player} of timestamp {timestamp} is prepared"),
+        ),
         Err(why) => Finding::warn(
             "player",
-            format!("YouTube's script {player} is of no use: {}", why.lines().next().unwrap_or_default()),
+            format!(
+                "YouTube's script {player} is of no use: {}",
+                why.lines().next().unwrap_or_default()
+            ),
             "update KMDS; until then songs come by the other clients, or by yt-dlp with a JavaScript runtime",
         ),
     })
@@ -173,10 +220,16 @@ fn state_folder(config: &Config) -> Option<Finding> {
     Some(match found {
         found if NETWORK.contains(&(found.f_type as u64 & 0xffff_ffff)) => Finding::fail(
             "catalog",
-            format!("{} lies on a network drive, where the catalog can be damaged", config.state_dir.display()),
+            format!(
+                "{} lies on a network drive, where the catalog can be damaged",
+                config.state_dir.display()
+            ),
             "set state.dir to a local folder",
         ),
-        _ => Finding::ok("catalog", format!("{} is a local folder", config.state_dir.display())),
+        _ => Finding::ok(
+            "catalog",
+            format!("{} is a local folder", config.state_dir.display()),
+        ),
     })
 }
 
@@ -194,7 +247,10 @@ fn recipes(date: &str) -> Finding {
             format!("the facts about the sites are from {date}; sites change faster"),
             "update KMDS, or put a newer recipes.toml where recipes.file says",
         ),
-        _ => Finding::ok("recipes", format!("the facts about the sites are from {date}")),
+        _ => Finding::ok(
+            "recipes",
+            format!("the facts about the sites are from {date}"),
+        ),
     }
 }
 
@@ -213,7 +269,10 @@ fn clock(date: &str) -> Finding {
 
 fn ffmpeg(version: Result<String, String>, config: &Config) -> Finding {
     match version {
-        Ok(version) => Finding::ok("ffmpeg", format!("{version} (`{}`), for conversions", config.ffmpeg.command)),
+        Ok(version) => Finding::ok(
+            "ffmpeg",
+            format!("{version} (`{}`), for conversions", config.ffmpeg.command),
+        ),
         Err(_) => Finding::warn(
             "ffmpeg",
             format!(
@@ -227,19 +286,38 @@ fn ffmpeg(version: Result<String, String>, config: &Config) -> Finding {
 }
 
 fn egress(config: &Config) -> Finding {
-    let checked = config.sites.values().any(|site| site.egress.check_url.is_some());
-    let forbids = config.sites.values().any(|site| !site.egress.forbid.is_empty());
-    let proxied = config.sites.values().any(|site| site.egress.proxy.is_some());
-    let way = if proxied { "through egress.proxy" } else { "straight from this machine" };
+    let checked = config
+        .sites
+        .values()
+        .any(|site| site.egress.check_url.is_some());
+    let forbids = config
+        .sites
+        .values()
+        .any(|site| !site.egress.forbid.is_empty());
+    let proxied = config
+        .sites
+        .values()
+        .any(|site| site.egress.proxy.is_some());
+    let way = if proxied {
+        "through egress.proxy"
+    } else {
+        "straight from this machine"
+    };
     match (forbids, checked) {
-        (false, false) => Finding::ok("egress", format!("{way}; no address is forbidden (egress.forbid)")),
+        (false, false) => Finding::ok(
+            "egress",
+            format!("{way}; no address is forbidden (egress.forbid)"),
+        ),
         (false, true) => Finding::warn(
             "egress",
             format!("{way}; egress.check_url is set, but no address is forbidden (egress.forbid)"),
             "set egress.forbid to the addresses that the sites must never see",
         ),
         // Forbidding without checking is refused with the settings.
-        (true, _) => Finding::ok("egress", format!("{way}; the service checks egress.forbid by egress.check_url")),
+        (true, _) => Finding::ok(
+            "egress",
+            format!("{way}; the service checks egress.forbid by egress.check_url"),
+        ),
     }
 }
 
@@ -247,14 +325,21 @@ async fn sites(config: &Config) -> Vec<Finding> {
     let passing = match Passing::new(config.clone()) {
         Ok(passing) => passing,
         Err(problem) => {
-            return vec![Finding::fail("sites", problem.to_string(), "make the temporary folder writable (TMPDIR)")];
+            return vec![Finding::fail(
+                "sites",
+                problem.to_string(),
+                "make the temporary folder writable (TMPDIR)",
+            )];
         }
     };
     let mut findings = Vec::new();
     for (site, link) in Site::NATIVE.into_iter().zip(KNOWN_LINKS) {
         let about = site.as_str();
         if config.sites.get(&site).is_some_and(|site| !site.enabled) {
-            findings.push(Finding::ok(about, format!("switched off ({about}.enabled)")));
+            findings.push(Finding::ok(
+                about,
+                format!("switched off ({about}.enabled)"),
+            ));
             continue;
         }
         let started = Instant::now();
@@ -274,7 +359,10 @@ async fn sites(config: &Config) -> Vec<Finding> {
 }
 
 fn told(fetched: &app::Fetched, after: Duration) -> String {
-    let title = fetched.songs.first().map_or("", |song| song.track.title.as_str());
+    let title = fetched
+        .songs
+        .first()
+        .map_or("", |song| song.track.title.as_str());
     format!("“{}” read in {}", term::fit(title, 60), term::time(after))
 }
 
@@ -284,7 +372,11 @@ fn print(finding: &Finding) {
         Verdict::Warn => Colour::Yellow.on("warn"),
         Verdict::Fail => Colour::Red.on("FAIL"),
     };
-    out::line(format!("{mark}  {}  {}", term::padded(finding.about, ABOUT_WIDTH), finding.says));
+    out::line(format!(
+        "{mark}  {}  {}",
+        term::padded(finding.about, ABOUT_WIDTH),
+        finding.says
+    ));
     if let Some(advice) = &finding.advice {
         out::line(format!("      {}  → {advice}", " ".repeat(ABOUT_WIDTH)));
     }

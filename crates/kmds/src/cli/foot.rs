@@ -45,7 +45,9 @@ impl Foot {
         if self.rows > 0 {
             let _ = write!(text, "\x1b[{}A\r\x1b[J", self.rows);
         }
-        let lines = lines.get(lines.len().saturating_sub(height.saturating_sub(1))..).unwrap_or_default();
+        let lines = lines
+            .get(lines.len().saturating_sub(height.saturating_sub(1))..)
+            .unwrap_or_default();
         for line in lines {
             text += &term::fit(line, width.saturating_sub(1));
             text.push('\n');
@@ -62,7 +64,9 @@ fn show(text: &str) {
 
 /// `━━━━────`; empty while nobody knows how much there will be.
 pub fn bar(done: u64, whole: u64, wide: usize) -> String {
-    let full = (done.min(whole) * wide as u64).checked_div(whole).map_or(0, |columns| columns as usize);
+    let full = (done.min(whole) * wide as u64)
+        .checked_div(whole)
+        .map_or(0, |columns| columns as usize);
     "━".repeat(full) + &"─".repeat(wide - full)
 }
 
@@ -72,11 +76,23 @@ mod tests {
 
     #[test]
     fn lines_are_drawn_over_the_ones_before_and_never_wrap() {
-        let lines = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let lines = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         let mut foot = Foot::default();
         assert_eq!(foot.over(&lines(&["one", "two"]), 80, 24), "one\ntwo\n");
-        assert_eq!(foot.over(&lines(&["a long one"]), 6, 24), "\x1b[2A\r\x1b[Ja lo…\n");
-        assert_eq!(foot.over(&lines(&["1", "2", "3"]), 80, 3), "\x1b[1A\r\x1b[J2\n3\n", "the sum is the last");
+        assert_eq!(
+            foot.over(&lines(&["a long one"]), 6, 24),
+            "\x1b[2A\r\x1b[Ja lo…\n"
+        );
+        assert_eq!(
+            foot.over(&lines(&["1", "2", "3"]), 80, 3),
+            "\x1b[1A\r\x1b[J2\n3\n",
+            "the sum is the last"
+        );
         assert_eq!(foot.over(&[], 0, 0), "\x1b[2A\r\x1b[J");
         assert_eq!(foot.over(&[], 0, 0), "", "nothing is there to take away");
     }

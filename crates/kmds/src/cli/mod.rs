@@ -158,7 +158,11 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         }
         Command::Man => man(),
         Command::Get(args) => {
-            let accept = args.accept.iter().map(|forms| ("audio.accept".to_owned(), forms.clone())).collect();
+            let accept = args
+                .accept
+                .iter()
+                .map(|forms| ("audio.accept".to_owned(), forms.clone()))
+                .collect();
             let config = read(&cli.settings, accept)?.check()?;
             start_log(LevelFilter::ERROR)?;
             wait(get::run(args, config))
@@ -197,10 +201,15 @@ fn own_address(flags: &SettingFlags) -> Result<(String, String), Problem> {
 fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, Problem> {
     let mut all = more;
     for pair in &flags.set {
-        let (key, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write KEY=VALUE"))?;
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("--set {pair}: write KEY=VALUE"))?;
         all.push((key.trim().to_owned(), value.trim().to_owned()));
     }
-    Ok(RawConfig::read(&Sources::from_process(flags.config.clone(), all)?)?)
+    Ok(RawConfig::read(&Sources::from_process(
+        flags.config.clone(),
+        all,
+    )?)?)
 }
 
 /// One page with every command on it: a section each.
@@ -208,8 +217,13 @@ fn man() -> Result<ExitCode, Problem> {
     let mut command = Cli::command();
     command.build();
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).manual("KMDS").render(&mut page)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
+    clap_mangen::Man::new(command.clone())
+        .manual("KMDS")
+        .render(&mut page)?;
+    for sub in command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+    {
         let name = format!("kmds {}", sub.get_name());
         let own = clap_mangen::Man::new(sub.clone());
         let mut section = Vec::new();

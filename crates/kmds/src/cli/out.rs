@@ -33,7 +33,10 @@ impl Colour {
 
     /// `text`, to be coloured where that is seen.
     pub fn on(self, text: &str) -> String {
-        let place = Self::ALL.iter().position(|colour| *colour == self).unwrap_or(0);
+        let place = Self::ALL
+            .iter()
+            .position(|colour| *colour == self)
+            .unwrap_or(0);
         let mark = char::from_u32(FIRST_MARK + place as u32).unwrap_or(END_MARK);
         format!("{mark}{text}{END_MARK}")
     }
@@ -48,7 +51,9 @@ pub const fn is_mark(letter: char) -> bool {
 pub fn shown(line: &str, coloured: bool) -> String {
     let mut shown = String::with_capacity(line.len());
     for letter in printable(line).chars() {
-        let colour = (letter as u32).checked_sub(FIRST_MARK).and_then(|place| Colour::ALL.get(place as usize));
+        let colour = (letter as u32)
+            .checked_sub(FIRST_MARK)
+            .and_then(|place| Colour::ALL.get(place as usize));
         match colour {
             _ if !is_mark(letter) => shown.push(letter),
             _ if !coloured => {}
@@ -90,7 +95,11 @@ pub fn problem(why: &dyn std::fmt::Display) {
 
 /// A JSON document on standard output: one line, or indented.
 pub fn json(document: &impl Serialize, indented: bool) -> Result<(), serde_json::Error> {
-    let text = if indented { serde_json::to_string_pretty(document) } else { serde_json::to_string(document) };
+    let text = if indented {
+        serde_json::to_string_pretty(document)
+    } else {
+        serde_json::to_string(document)
+    };
     raw(format!("{}\n", printable_json(&text?)).as_bytes());
     Ok(())
 }
@@ -116,7 +125,11 @@ pub fn ended(code: ExitCode) -> ExitCode {
     match LOST.get() {
         Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             problem(&format!("standard output cannot be written: {error}"));
-            if code == ExitCode::SUCCESS { ExitCode::from(1) } else { code }
+            if code == ExitCode::SUCCESS {
+                ExitCode::from(1)
+            } else {
+                code
+            }
         }
         _ => code,
     }
@@ -128,8 +141,14 @@ mod tests {
 
     #[test]
     fn a_line_has_our_colours_and_nobody_elses() {
-        let line = format!("{} \x1b[31mRed\u{9b}2J\r\nfoot", Colour::Green.on("✓ \x1b]0;x\x07"));
-        assert_eq!(shown(&line, true), "\x1b[32m✓  ]0;x \x1b[0m  [31mRed 2J foot");
+        let line = format!(
+            "{} \x1b[31mRed\u{9b}2J\r\nfoot",
+            Colour::Green.on("✓ \x1b]0;x\x07")
+        );
+        assert_eq!(
+            shown(&line, true),
+            "\x1b[32m✓  ]0;x \x1b[0m  [31mRed 2J foot"
+        );
         assert_eq!(shown(&line, false), "✓  ]0;x   [31mRed 2J foot");
     }
 }

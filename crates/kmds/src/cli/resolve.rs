@@ -41,12 +41,19 @@ pub struct ResolveArgs {
 
 pub async fn run(args: ResolveArgs, config: Config) -> Result<ExitCode, Problem> {
     let server = args.server.as_deref().map(Server::new).transpose()?;
-    let own = if server.is_none() { Some(Passing::new(config)?) } else { None };
+    let own = if server.is_none() {
+        Some(Passing::new(config)?)
+    } else {
+        None
+    };
     let mut failed = false;
     for link in args.links.iter().take_while(|_| out::is_read()) {
         let answer = match (&server, &own) {
             (Some(server), _) => ask(server, link, args.playlist).await?,
-            (None, Some(own)) => own.resolve(link, args.playlist).await.map(|fetched| read(&fetched)),
+            (None, Some(own)) => own
+                .resolve(link, args.playlist)
+                .await
+                .map(|fetched| read(&fetched)),
             (None, None) => break,
         };
         failed |= answer.is_err();
@@ -79,7 +86,12 @@ impl Passing {
     /// # Errors
     /// As [`App::fetch`].
     pub async fn resolve(&self, link: &str, whole_list: bool) -> Result<Fetched, Failure> {
-        let ask = FetchAsk { link: link.to_owned(), whole_list, accept: None, prefetch: Prefetch::None };
+        let ask = FetchAsk {
+            link: link.to_owned(),
+            whole_list,
+            accept: None,
+            prefetch: Prefetch::None,
+        };
         self.app.fetch(ask).await
     }
 }
@@ -90,13 +102,23 @@ impl Drop for Passing {
     }
 }
 
-async fn ask(server: &Server, link: &str, playlist: bool) -> Result<Result<Value, Failure>, ServerError> {
+async fn ask(
+    server: &Server,
+    link: &str,
+    playlist: bool,
+) -> Result<Result<Value, Failure>, ServerError> {
     let body = json!({ "url": link, "playlist": playlist, "prefetch": "none" }).to_string();
-    match server.json::<Value>(server.post("/api/v1/fetch", body)).await {
+    match server
+        .json::<Value>(server.post("/api/v1/fetch", body))
+        .await
+    {
         Ok(value) => Ok(Ok(value)),
         Err(ServerError::Refused { sentence, kind, .. }) => {
             let kind = kind.and_then(|kind| serde_json::from_value(Value::String(kind)).ok());
-            Ok(Err(Failure::new(kind.unwrap_or(kmds_extract::Kind::Internal), sentence)))
+            Ok(Err(Failure::new(
+                kind.unwrap_or(kmds_extract::Kind::Internal),
+                sentence,
+            )))
         }
         Err(error) => Err(error),
     }

@@ -31,12 +31,19 @@ pub struct ServeArgs {
 impl ServeArgs {
     pub fn settings(&self) -> Result<Vec<(String, String)>, Problem> {
         let mut given: Vec<(String, String)> = Vec::new();
-        given.extend(self.listen.iter().map(|listen| ("server.listen".to_owned(), listen.clone())));
-        for (flag, key, path) in
-            [("--cache-dir", "cache.dir", &self.cache_dir), ("--state-dir", "state.dir", &self.state_dir)]
-        {
+        given.extend(
+            self.listen
+                .iter()
+                .map(|listen| ("server.listen".to_owned(), listen.clone())),
+        );
+        for (flag, key, path) in [
+            ("--cache-dir", "cache.dir", &self.cache_dir),
+            ("--state-dir", "state.dir", &self.state_dir),
+        ] {
             let Some(path) = path else { continue };
-            let text = path.to_str().ok_or_else(|| format!("{flag} {}: this name is not UTF-8", path.display()))?;
+            let text = path
+                .to_str()
+                .ok_or_else(|| format!("{flag} {}: this name is not UTF-8", path.display()))?;
             given.push((key.to_owned(), text.to_owned()));
         }
         Ok(given)
@@ -63,7 +70,10 @@ pub fn serve(config: Config) -> Result<ExitCode, Problem> {
     let done = runtime.block_on(async {
         let stop = CancellationToken::new();
         // Before anybody is told that we run: whoever reads that may stop us at once.
-        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let signals = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         tokio::spawn(stop_on_signal(signals, stop.clone()));
         crate::run(config, stop).await.map_err(Problem::from)
     });

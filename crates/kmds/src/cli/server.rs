@@ -35,11 +35,17 @@ pub enum ServerError {
     Address(String),
     #[error("the server's socket: {0}")]
     Socket(String),
-    #[error("no server answers at {at} ({why}); start one with `kmds serve`, or name another with --server")]
+    #[error(
+        "no server answers at {at} ({why}); start one with `kmds serve`, or name another with --server"
+    )]
     Away { at: String, why: String },
     /// Its own words: they say what to change.
     #[error("{sentence}")]
-    Refused { status: u16, sentence: String, kind: Option<String> },
+    Refused {
+        status: u16,
+        sentence: String,
+        kind: Option<String>,
+    },
     #[error("{at} does not answer like a KMDS server: {why}")]
     Strange { at: String, why: String },
     #[error("KMDS_TOKEN has characters that no token has; use printable ASCII without spaces")]
@@ -67,7 +73,10 @@ impl Server {
         // HTTPS is spoken where the address says so; the library wants to be told by which means.
         let _ = crate::tls::provider().install_default();
         let wrong = || ServerError::Address(address.to_owned());
-        let builder = Client::builder().no_proxy().connect_timeout(CONNECT_WITHIN).read_timeout(SILENT_FOR);
+        let builder = Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_WITHIN)
+            .read_timeout(SILENT_FOR);
         let builder = builder.redirect(Policy::custom(stay));
         let (at, builder) = match address.strip_prefix("unix:") {
             Some(path) => {
@@ -75,17 +84,28 @@ impl Server {
                 ("http://localhost".to_owned(), builder.unix_socket(path))
             }
             None => {
-                let full = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+                let full = if address.contains("://") {
+                    address.to_owned()
+                } else {
+                    format!("http://{address}")
+                };
                 let url = url::Url::parse(&full).map_err(|_| wrong())?;
-                if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+                if !matches!(url.scheme(), "http" | "https")
+                    || url.host_str().is_none_or(str::is_empty)
+                {
                     return Err(wrong());
                 }
                 (full.trim_end_matches('/').to_owned(), builder)
             }
         };
-        let http = builder.build().map_err(|error| ServerError::Strange { at: at.clone(), why: error.to_string() })?;
+        let http = builder.build().map_err(|error| ServerError::Strange {
+            at: at.clone(),
+            why: error.to_string(),
+        })?;
         let token = std::env::var_os("KMDS_TOKEN").filter(|token| !token.is_empty());
-        let token = token.map(|token| read_token(&token).ok_or(ServerError::Token)).transpose()?;
+        let token = token
+            .map(|token| read_token(&token).ok_or(ServerError::Token))
+            .transpose()?;
         Ok(Self { at, http, token })
     }
 
@@ -100,8 +120,15 @@ impl Server {
             return Ok(Self::new(address)?);
         }
         let (listen, base_path) = own()?;
-        let server = Self::new(&listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))?;
-        Ok(Self { at: format!("{}{base_path}", server.at), ..server })
+        let server = Self::new(
+            &listen
+                .replace("0.0.0.0:", "127.0.0.1:")
+                .replace("[::]:", "[::1]:"),
+        )?;
+        Ok(Self {
+            at: format!("{}{base_path}", server.at),
+            ..server
+        })
     }
 
     pub fn at(&self) -> &str {
@@ -115,7 +142,10 @@ impl Server {
 
     /// `POST path` with a JSON body.
     pub fn post(&self, path: &str, body: String) -> RequestBuilder {
-        let request = self.http.post(format!("{}{path}", self.at)).header("content-type", "application/json");
+        let request = self
+            .http
+            .post(format!("{}{path}", self.at))
+            .header("content-type", "application/json");
         self.with_token(request.body(body))
     }
 
@@ -123,7 +153,10 @@ impl Server {
     /// # Errors
     /// [`ServerError::Strange`] for what is no path of this server: the token goes to nobody else.
     pub fn get_replied(&self, path: &str) -> Result<RequestBuilder, ServerError> {
-        let strange = || ServerError::Strange { at: self.at.clone(), why: format!("`{path}` is no path of it") };
+        let strange = || ServerError::Strange {
+            at: self.at.clone(),
+            why: format!("`{path}` is no path of it"),
+        };
         let own = url::Url::parse(&self.at).map_err(|_| strange())?;
         let asked = own.join(path).map_err(|_| strange())?;
         if !path.starts_with('/') || asked.origin() != own.origin() {
@@ -143,23 +176,36 @@ impl Server {
     /// # Errors
     /// [`ServerError::Away`].
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ServerError> {
-        request.send().await.map_err(|error| ServerError::Away { at: self.at.clone(), why: root(&error) })
+        request.send().await.map_err(|error| ServerError::Away {
+            at: self.at.clone(),
+            why: root(&error),
+        })
     }
 
     /// Sends, and reads the answer as JSON of the wanted shape.
     /// # Errors
     /// See [`ServerError`]; a refusal keeps the server's words.
-    pub async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ServerError> {
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, ServerError> {
         let answer = self.send(request.timeout(ANSWER_WITHIN)).await?;
         let status = answer.status().as_u16();
         if status >= 400 {
             return Err(refusal(status, &short(answer).await));
         }
-        let strange = |why: String| ServerError::Strange { at: self.at.clone(), why };
-        let (body, whole) =
-            up_to(answer, LONGEST_ANSWER_BYTES).await.map_err(|error| ServerError::Cut(root(&error)))?;
+        let strange = |why: String| ServerError::Strange {
+            at: self.at.clone(),
+            why,
+        };
+        let (body, whole) = up_to(answer, LONGEST_ANSWER_BYTES)
+            .await
+            .map_err(|error| ServerError::Cut(root(&error)))?;
         if !whole {
-            return Err(strange(format!("its answer is longer than {} MiB", LONGEST_ANSWER_BYTES >> 20)));
+            return Err(strange(format!(
+                "its answer is longer than {} MiB",
+                LONGEST_ANSWER_BYTES >> 20
+            )));
         }
         serde_json::from_slice(&body).map_err(|error| strange(error.to_string()))
     }
@@ -167,7 +213,10 @@ impl Server {
 
 /// A reverse proxy may send on to `https://`; another host is not who was asked.
 fn stay(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let asked = attempt.previous().first().and_then(|url| url.host_str().map(str::to_owned));
+    let asked = attempt
+        .previous()
+        .first()
+        .and_then(|url| url.host_str().map(str::to_owned));
     match attempt.url().host_str().map(str::to_owned) {
         _ if attempt.previous().len() > MOST_REDIRECTS => attempt.error("it sends on without end"),
         host if host == asked => attempt.follow(),
@@ -177,7 +226,10 @@ fn stay(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
 
 /// A token as its file has it.
 fn read_token(token: &std::ffi::OsStr) -> Option<String> {
-    token.to_str().filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())).map(str::to_owned)
+    token
+        .to_str()
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map(str::to_owned)
 }
 
 /// The beginning of a body, and whether it is all.
@@ -196,20 +248,31 @@ async fn up_to(mut answer: Response, most: usize) -> Result<(Vec<u8>, bool), req
 /// What a refusal says, as far as it came: a sentence.
 pub async fn short(answer: Response) -> Vec<u8> {
     let within = tokio::time::timeout(ANSWER_WITHIN, up_to(answer, LONGEST_REFUSAL_BYTES));
-    within.await.map(Result::unwrap_or_default).unwrap_or_default().0
+    within
+        .await
+        .map(Result::unwrap_or_default)
+        .unwrap_or_default()
+        .0
 }
 
 /// A refusal in the server's words, of either face.
 pub fn refusal(status: u16, body: &[u8]) -> ServerError {
     let reply: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |keys: [&str; 2]| {
-        keys.iter().find_map(|key| reply.get(*key)?.as_str()).map(|text| printable(text).into_owned())
+        keys.iter()
+            .find_map(|key| reply.get(*key)?.as_str())
+            .map(|text| printable(text).into_owned())
     };
-    let mut sentence = text(["Error", "detail"]).unwrap_or_else(|| format!("the server answers {status}"));
+    let mut sentence =
+        text(["Error", "detail"]).unwrap_or_else(|| format!("the server answers {status}"));
     if status == 401 {
         sentence.push_str(" (this command takes it from the variable KMDS_TOKEN)");
     }
-    ServerError::Refused { status, sentence, kind: text(["Kind", "kind"]) }
+    ServerError::Refused {
+        status,
+        sentence,
+        kind: text(["Kind", "kind"]),
+    }
 }
 
 /// Writes an answer's body into a file, in place of what is there; returns how many bytes. The library refuses a body
@@ -217,7 +280,10 @@ pub fn refusal(status: u16, body: &[u8]) -> ServerError {
 /// # Errors
 /// [`ServerError::Cut`] or [`ServerError::File`]; the file is then worth nothing.
 pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, ServerError> {
-    let failed = |why| ServerError::File { path: path.display().to_string(), why };
+    let failed = |why| ServerError::File {
+        path: path.display().to_string(),
+        why,
+    };
     match tokio::fs::remove_file(path).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
@@ -225,12 +291,18 @@ pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, S
     // A new one, so that nothing is written through a link.
     let mut file = tokio::fs::File::create_new(path).await.map_err(failed)?;
     let mut written = 0;
-    while let Some(piece) = answer.chunk().await.map_err(|error| ServerError::Cut(root(&error)))? {
+    while let Some(piece) = answer
+        .chunk()
+        .await
+        .map_err(|error| ServerError::Cut(root(&error)))?
+    {
         written += piece.len() as u64;
         if written > most {
             drop(file);
             let _ = tokio::fs::remove_file(path).await;
-            return Err(ServerError::Cut(format!("it sends more than the {most} bytes that the song may have")));
+            return Err(ServerError::Cut(format!(
+                "it sends more than the {most} bytes that the song may have"
+            )));
         }
         file.write_all(&piece).await.map_err(failed)?;
     }
@@ -253,9 +325,18 @@ mod tests {
 
     #[test]
     fn an_address_may_be_short_and_a_wrong_one_says_what_would_do() {
-        assert_eq!(Server::new("127.0.0.1:1").expect("short").at(), "http://127.0.0.1:1");
-        assert_eq!(Server::new("http://host/kmds/").expect("full").at(), "http://host/kmds");
-        assert_eq!(Server::new("unix:/run/kmds.sock").expect("a socket").at(), "http://localhost");
+        assert_eq!(
+            Server::new("127.0.0.1:1").expect("short").at(),
+            "http://127.0.0.1:1"
+        );
+        assert_eq!(
+            Server::new("http://host/kmds/").expect("full").at(),
+            "http://host/kmds"
+        );
+        assert_eq!(
+            Server::new("unix:/run/kmds.sock").expect("a socket").at(),
+            "http://localhost"
+        );
         for bad in ["ftp://host", "http://", "::"] {
             let error = Server::new(bad).expect_err(bad).to_string();
             assert!(error.contains("http://HOST:PORT"), "{error}");
@@ -264,9 +345,14 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_the_words_of_either_face() {
-        let classic = refusal(403, br#"{"Status":403,"Error":"it is private","Kind":"private"}"#);
+        let classic = refusal(
+            403,
+            br#"{"Status":403,"Error":"it is private","Kind":"private"}"#,
+        );
         assert_eq!(classic.to_string(), "it is private");
         let v1 = refusal(403, br#"{"detail":"it is private","kind":"private"}"#);
-        assert!(matches!(v1, ServerError::Refused { status: 403, kind: Some(kind), .. } if kind == "private"));
+        assert!(
+            matches!(v1, ServerError::Refused { status: 403, kind: Some(kind), .. } if kind == "private")
+        );
     }
 }

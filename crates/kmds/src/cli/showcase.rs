@@ -38,11 +38,13 @@ const AT_ONCE: usize = 6;
 const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 every song arrived whole · 1 some did not · 2 no server, or a bad call\n\n\
+#[command(
+    after_help = "Exit codes: 0 every song arrived whole · 1 some did not · 2 no server, or a bad call\n\n\
     Examples:\n  \
     kmds showcase https://artist.bandcamp.com/album/name\n  \
     kmds showcase --server http://192.168.1.2:60071 -o ~/Music LINK LINK\n\n\
-    Sizes are in KiB/MiB (1024); times run from the moment a link is handed over.")]
+    Sizes are in KiB/MiB (1024); times run from the moment a link is handed over."
+)]
 pub struct ShowcaseArgs {
     /// Links to songs, lists, albums, sets; without any, one known song of each site
     links: Vec<String>,
@@ -137,11 +139,16 @@ pub async fn run(
     own: impl FnOnce() -> Result<(String, String), Problem>,
 ) -> Result<ExitCode, Problem> {
     let server = Server::named_or_own(args.server.as_deref(), own)?;
-    let links = if args.links.is_empty() { KNOWN_LINKS.map(str::to_owned).to_vec() } else { args.links };
+    let links = if args.links.is_empty() {
+        KNOWN_LINKS.map(str::to_owned).to_vec()
+    } else {
+        args.links
+    };
     let kept = args.output.is_some();
     let scratch = std::env::temp_dir().join(format!("kmds-showcase-{}", std::process::id()));
     let folder = args.output.unwrap_or(scratch);
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}; choose another -o", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("{}: {error}; choose another -o", folder.display()))?;
     let control = args.control.as_deref().map(Server::new).transpose()?;
     let show = Show::new(args.json);
     let mut outcomes = Vec::new();
@@ -161,7 +168,9 @@ pub async fn run(
         out::line("");
         out::line(format!("The songs are in {}.", folder.display()));
     }
-    let bad = outcomes.iter().any(|outcome| outcome.failed > 0 || outcome.songs == 0);
+    let bad = outcomes
+        .iter()
+        .any(|outcome| outcome.failed > 0 || outcome.songs == 0);
     Ok(ExitCode::from(u8::from(bad)))
 }
 
@@ -175,7 +184,10 @@ async fn one_link(
 ) -> Result<Outcome, ServerError> {
     let before = count(control).await;
     let started = Instant::now();
-    let mut outcome = Outcome { link: link.to_owned(), ..Outcome::default() };
+    let mut outcome = Outcome {
+        link: link.to_owned(),
+        ..Outcome::default()
+    };
     let reply = match fetch(server, link).await {
         Ok(reply) => reply,
         Err(error @ ServerError::Refused { .. }) => {
@@ -191,7 +203,10 @@ async fn one_link(
     outcome.unavailable = reply.unavailable.len();
     show.link(link, reply.songs.len(), started.elapsed());
     for missing in &reply.unavailable {
-        show.problem(missing.title.as_deref().unwrap_or("a song of the list"), &missing.reason);
+        show.problem(
+            missing.title.as_deref().unwrap_or("a song of the list"),
+            &missing.reason,
+        );
     }
     let (ended, songs) = (Cell::new(0), reply.songs.len());
     show.bar(0, songs, started);
@@ -210,9 +225,10 @@ async fn one_link(
     show.no_bar();
     add_up(&mut outcome, saved);
     outcome.requests = match (before, count(control).await) {
-        (Some(before), Some(after)) => {
-            Some(Requests { pages: after.pages - before.pages, media: after.media - before.media })
-        }
+        (Some(before), Some(after)) => Some(Requests {
+            pages: after.pages - before.pages,
+            media: after.media - before.media,
+        }),
         _ => None,
     };
     Ok(outcome)
@@ -228,9 +244,14 @@ fn add_up(outcome: &mut Outcome, saved: Vec<Result<Saved, String>>) {
             Ok(saved) => {
                 let at = millis(saved.at);
                 outcome.bytes += saved.bytes;
-                outcome.first_file_ms = Some(outcome.first_file_ms.map_or(at, |first| first.min(at)));
+                outcome.first_file_ms =
+                    Some(outcome.first_file_ms.map_or(at, |first| first.min(at)));
                 outcome.all_files_ms = Some(outcome.all_files_ms.map_or(at, |last| last.max(at)));
-                if !outcome.containers.iter().any(|known| known == saved.container) {
+                if !outcome
+                    .containers
+                    .iter()
+                    .any(|known| known == saved.container)
+                {
                     outcome.containers.push(saved.container.to_owned());
                 }
             }
@@ -242,15 +263,27 @@ fn add_up(outcome: &mut Outcome, saved: Vec<Result<Saved, String>>) {
 /// As `json=json.dumps({...})` sends it: a JSON string whose content is the object.
 async fn fetch(server: &Server, link: &str) -> Result<Reply, ServerError> {
     let object = serde_json::json!({ "URL": link }).to_string();
-    server.json(server.post("/fetch", serde_json::Value::String(object).to_string())).await
+    server
+        .json(server.post("/fetch", serde_json::Value::String(object).to_string()))
+        .await
 }
 
 /// Asks until the song is there, saves it and looks at it.
-async fn one_song(server: &Server, song: &Song, folder: &Path, started: Instant) -> Result<Saved, String> {
+async fn one_song(
+    server: &Server,
+    song: &Song,
+    folder: &Path,
+    started: Instant,
+) -> Result<Saved, String> {
     let (mut received, mut grown) = (0, Instant::now());
     let answer = loop {
-        let request = server.get_replied(&song.tunnel_url).map_err(|error| error.to_string())?;
-        let answer = server.send(request).await.map_err(|error| error.to_string())?;
+        let request = server
+            .get_replied(&song.tunnel_url)
+            .map_err(|error| error.to_string())?;
+        let answer = server
+            .send(request)
+            .await
+            .map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         if status == 200 {
             break answer;
@@ -263,19 +296,37 @@ async fn one_song(server: &Server, song: &Song, folder: &Path, started: Instant)
         if waiting.received > received {
             (received, grown) = (waiting.received, Instant::now());
         } else if grown.elapsed() > STUCK_AFTER {
-            return Err(format!("{}: nothing arrived for {}", song.file_name, term::time(STUCK_AFTER)));
+            return Err(format!(
+                "{}: nothing arrived for {}",
+                song.file_name,
+                term::time(STUCK_AFTER)
+            ));
         }
         tokio::time::sleep(ASK_AGAIN).await;
     };
-    let container = answer.headers().get("content-type").and_then(|value| container_of(value.to_str().ok()?));
+    let container = answer
+        .headers()
+        .get("content-type")
+        .and_then(|value| container_of(value.to_str().ok()?));
     // The server made the name safe; whoever answers on that port may not have.
-    let name = Some(sanitize(&song.file_name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "song".to_owned());
+    let name = Some(sanitize(&song.file_name))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "song".to_owned());
     let path = folder.join(&name);
-    let bytes = save(answer, &path, LONGEST_SONG_BYTES).await.map_err(|error| format!("{name}: {error}"))?;
+    let bytes = save(answer, &path, LONGEST_SONG_BYTES)
+        .await
+        .map_err(|error| format!("{name}: {error}"))?;
     let at = started.elapsed();
     let container = container.ok_or_else(|| format!("{name}: the server sent no audio"))?;
-    check(&path, container, song.metadata.duration).await.map_err(|why| format!("{name}: {why}"))?;
-    Ok(Saved { name, bytes, container: word(container), at })
+    check(&path, container, song.metadata.duration)
+        .await
+        .map_err(|why| format!("{name}: {why}"))?;
+    Ok(Saved {
+        name,
+        bytes,
+        container: word(container),
+        at,
+    })
 }
 
 async fn check(path: &Path, container: Container, seconds: Option<f64>) -> Result<(), String> {
@@ -283,7 +334,9 @@ async fn check(path: &Path, container: Container, seconds: Option<f64>) -> Resul
     let expected = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let looking = tokio::task::spawn_blocking(move || {
         let file = File::open(path).map_err(|error| error.to_string())?;
-        media::check(&file, container, expected).map(drop).map_err(|broken| broken.to_string())
+        media::check(&file, container, expected)
+            .map(drop)
+            .map_err(|broken| broken.to_string())
     });
     looking.await.map_err(|error| error.to_string())?
 }
@@ -323,10 +376,16 @@ async fn count(control: Option<&Server>) -> Option<Requests> {
     }
     let control = control?;
     let hits = async |kind: &str| {
-        let hits: Hits = control.json(control.get(&format!("/hits?kind={kind}"))).await.ok()?;
+        let hits: Hits = control
+            .json(control.get(&format!("/hits?kind={kind}")))
+            .await
+            .ok()?;
         Some(hits.count)
     };
-    Some(Requests { pages: hits("page").await?, media: hits("media").await? })
+    Some(Requests {
+        pages: hits("page").await?,
+        media: hits("media").await?,
+    })
 }
 
 /// What is seen while it goes on: a bar on a terminal, lines otherwise, nothing beside JSON.
@@ -337,7 +396,11 @@ struct Show {
 
 impl Show {
     fn new(quiet: bool) -> Self {
-        let foot = if quiet { None } else { Foot::on_terminal().map(Mutex::new) };
+        let foot = if quiet {
+            None
+        } else {
+            Foot::on_terminal().map(Mutex::new)
+        };
         Self { quiet, foot }
     }
 
@@ -347,7 +410,10 @@ impl Show {
 
     fn bar(&self, ended: usize, songs: usize, started: Instant) {
         if let Some(mut foot) = self.foot() {
-            let (bar, time) = (foot::bar(ended as u64, songs as u64, 32), term::time(started.elapsed()));
+            let (bar, time) = (
+                foot::bar(ended as u64, songs as u64, 32),
+                term::time(started.elapsed()),
+            );
             foot.draw(&[format!("  {bar} {ended}/{songs} songs  {time}")]);
         }
     }
@@ -361,7 +427,10 @@ impl Show {
     fn link(&self, link: &str, songs: usize, after: Duration) {
         if !self.quiet {
             let what = format!("{} after {}", term::songs(songs), term::time(after));
-            out::say(format!("{}  {what}", Colour::Bold.on(&term::fit(link, 200))));
+            out::say(format!(
+                "{}  {what}",
+                Colour::Bold.on(&term::fit(link, 200))
+            ));
         }
     }
 
@@ -370,14 +439,23 @@ impl Show {
             return;
         }
         let facts = format!("{}  {}", term::bytes(saved.bytes), term::time(saved.at));
-        out::say(format!("  {} {}  {facts}", Colour::Green.on("✓"), term::fit(&saved.name, 120)));
+        out::say(format!(
+            "  {} {}  {facts}",
+            Colour::Green.on("✓"),
+            term::fit(&saved.name, 120)
+        ));
     }
 
     fn problem(&self, what: &str, why: &str) {
         if !self.quiet {
             // The reason may begin with the name itself.
             let why = why.strip_prefix(&format!("{what}: ")).unwrap_or(why);
-            out::say(format!("  {} {}: {}", Colour::Red.on("✗"), term::fit(what, 120), term::fit(why, 400)));
+            out::say(format!(
+                "  {} {}: {}",
+                Colour::Red.on("✗"),
+                term::fit(what, 120),
+                term::fit(why, 400)
+            ));
         }
     }
 }
@@ -386,7 +464,16 @@ fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem
     if json {
         return Ok(out::json(&serde_json::json!({ "links": outcomes }), true)?);
     }
-    let mut head = vec!["link", "songs", "metadata", "first file", "all files", "bytes", "container", "checked"];
+    let mut head = vec![
+        "link",
+        "songs",
+        "metadata",
+        "first file",
+        "all files",
+        "bytes",
+        "container",
+        "checked",
+    ];
     if counted {
         head.push("requests");
     }
@@ -396,7 +483,10 @@ fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem
     }
     out::line("");
     for (place, line) in table.lines_for_stdout().iter().enumerate() {
-        let failed = place.checked_sub(1).and_then(|at| outcomes.get(at)).is_some_and(|outcome| !outcome.checked);
+        let failed = place
+            .checked_sub(1)
+            .and_then(|at| outcomes.get(at))
+            .is_some_and(|outcome| !outcome.checked);
         match (place, failed) {
             (0, _) => out::line(Colour::Bold.on(line)),
             (_, true) => out::line(Colour::Red.on(line)),
@@ -412,13 +502,23 @@ fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem
 
 impl Outcome {
     fn cells(&self, counted: bool) -> Vec<String> {
-        let time = |ms: Option<u64>| ms.map_or("–".to_owned(), |ms| term::time(Duration::from_millis(ms)));
-        let short = self.link.trim_start_matches("https://").trim_start_matches("www.").to_owned();
+        let time = |ms: Option<u64>| {
+            ms.map_or("–".to_owned(), |ms| term::time(Duration::from_millis(ms)))
+        };
+        let short = self
+            .link
+            .trim_start_matches("https://")
+            .trim_start_matches("www.")
+            .to_owned();
         let songs = match self.songs - self.failed.min(self.songs) {
             whole if whole == self.songs => whole.to_string(),
             whole => format!("{whole}/{}", self.songs),
         };
-        let containers = if self.containers.is_empty() { "–".to_owned() } else { self.containers.join(", ") };
+        let containers = if self.containers.is_empty() {
+            "–".to_owned()
+        } else {
+            self.containers.join(", ")
+        };
         let checked = if self.checked { "whole" } else { "FAILED" };
         let mut cells = vec![
             short,
@@ -431,7 +531,9 @@ impl Outcome {
             checked.to_owned(),
         ];
         if counted {
-            cells.push(self.requests.map_or("–".to_owned(), |seen| format!("{} + {}", seen.pages, seen.media)));
+            cells.push(self.requests.map_or("–".to_owned(), |seen| {
+                format!("{} + {}", seen.pages, seen.media)
+            }));
         }
         cells
     }

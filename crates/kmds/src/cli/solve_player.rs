@@ -33,7 +33,11 @@ pub fn run(args: &SolvePlayerArgs) -> ExitCode {
         Ok(text) => {
             let mut out = std::io::stdout().lock();
             let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if written.is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(problem) => {
             // One that is not listened to any more is told by the exit code.
@@ -45,25 +49,43 @@ pub fn run(args: &SolvePlayerArgs) -> ExitCode {
 
 fn answer(args: &SolvePlayerArgs) -> Result<String, String> {
     let script = read_script(args)?;
-    let questions = if args.prepare { None } else { Some(read_questions()?) };
+    let questions = if args.prepare {
+        None
+    } else {
+        Some(read_questions()?)
+    };
     let bounds = player::bounds();
-    player::enter(bounds.until, player::WALL, "the script did not come to an end in its time")
-        .map_err(|error| error.to_string())?;
+    player::enter(
+        bounds.until,
+        player::WALL,
+        "the script did not come to an end in its time",
+    )
+    .map_err(|error| error.to_string())?;
     let words = |error: PlayerError| error.to_string();
-    let script = String::from_utf8(script).map_err(|_| words(PlayerError::Unreadable("it is not UTF-8")))?;
+    let script =
+        String::from_utf8(script).map_err(|_| words(PlayerError::Unreadable("it is not UTF-8")))?;
     let prepared = Prepared::of(&script, questions.as_ref(), bounds).map_err(words)?;
     let Some(questions) = questions else {
         return prepared.text().map_err(|error| error.to_string());
     };
     let answers = prepared.answer(&questions, bounds).map_err(words)?;
-    serde_json::to_string(&answers).map(|text| text + "\n").map_err(|error| error.to_string())
+    serde_json::to_string(&answers)
+        .map(|text| text + "\n")
+        .map_err(|error| error.to_string())
 }
 
 fn read_script(args: &SolvePlayerArgs) -> Result<Vec<u8>, String> {
-    let cannot = |error: std::io::Error| format!("{}: {error}; name a player script (base.js)", args.script.display());
+    let cannot = |error: std::io::Error| {
+        format!(
+            "{}: {error}; name a player script (base.js)",
+            args.script.display()
+        )
+    };
     let file = std::fs::File::open(&args.script).map_err(cannot)?;
     let mut script = Vec::new();
-    file.take(MAX_SCRIPT_BYTES as u64 + 1).read_to_end(&mut script).map_err(cannot)?;
+    file.take(MAX_SCRIPT_BYTES as u64 + 1)
+        .read_to_end(&mut script)
+        .map_err(cannot)?;
     if script.len() > MAX_SCRIPT_BYTES {
         return Err(PlayerError::TooLong.to_string());
     }
@@ -72,8 +94,12 @@ fn read_script(args: &SolvePlayerArgs) -> Result<Vec<u8>, String> {
 
 fn read_questions() -> Result<Questions, String> {
     let mut text = Vec::new();
-    let read = std::io::stdin().lock().take(MAX_QUESTIONS_BYTES).read_to_end(&mut text);
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_QUESTIONS_BYTES)
+        .read_to_end(&mut text);
     read.map_err(|error| format!("standard input: {error}"))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| format!("standard input: {error}; write {{\"n\": [\"…\"], \"sig\": [\"…\"]}}"))
+    serde_json::from_slice(&text).map_err(|error| {
+        format!("standard input: {error}; write {{\"n\": [\"…\"], \"sig\": [\"…\"]}}")
+    })
 }

@@ -113,24 +113,50 @@ pub async fn status(
 
 async fn version(server: &Server) -> String {
     let root: Result<Value, ServerError> = server.json(server.get("/")).await;
-    root.ok().and_then(|root| root.get("Version")?.as_str().map(str::to_owned)).unwrap_or_default()
+    root.ok()
+        .and_then(|root| root.get("Version")?.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn head(server: &Server, version: &str, stats: &Stats) -> Vec<String> {
-    let songs: Vec<String> =
-        stats.songs.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}")).collect();
-    let songs = if songs.is_empty() { "none yet".to_owned() } else { songs.join(", ") };
-    let free = stats.free_bytes.map_or(String::new(), |free| format!(", {} free on the drive", term::bytes(free)));
+    let songs: Vec<String> = stats
+        .songs
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let songs = if songs.is_empty() {
+        "none yet".to_owned()
+    } else {
+        songs.join(", ")
+    };
+    let free = stats.free_bytes.map_or(String::new(), |free| {
+        format!(", {} free on the drive", term::bytes(free))
+    });
     let name = Colour::Bold.on(&format!("kmds {version}"));
     vec![
-        format!("{name} at {}, up {}, {} listening", server.at(), term::long(stats.uptime_seconds), stats.listeners),
+        format!(
+            "{name} at {}, up {}, {} listening",
+            server.at(),
+            term::long(stats.uptime_seconds),
+            stats.listeners
+        ),
         format!("songs  {songs}"),
-        format!("cache  {} of {}{free}", term::bytes(stats.bytes_on_disk), term::bytes(stats.max_bytes)),
+        format!(
+            "cache  {} of {}{free}",
+            term::bytes(stats.bytes_on_disk),
+            term::bytes(stats.max_bytes)
+        ),
     ]
 }
 
 fn lanes(stats: &Stats) -> Vec<String> {
-    let mut table = Table::new(&["queue", "running", "waiting", "engine", "second", "failures", "why"], &[1, 2, 5]);
+    let mut table = Table::new(
+        &[
+            "queue", "running", "waiting", "engine", "second", "failures", "why",
+        ],
+        &[1, 2, 5],
+    );
     for lane in &stats.queues {
         let engine = stats.engines.iter().find(|engine| engine.site == lane.site);
         let words = |word: fn(&Engine) -> &str| engine.map_or("", word).to_owned();
@@ -140,15 +166,26 @@ fn lanes(stats: &Stats) -> Vec<String> {
             format!("{} of {}", lane.running, lane.limit),
             lane.waiting.to_string(),
             words(|engine| &engine.first),
-            words(|engine| if engine.ytdlp == "on" { "yt-dlp" } else { "off" }),
+            words(|engine| {
+                if engine.ytdlp == "on" {
+                    "yt-dlp"
+                } else {
+                    "off"
+                }
+            }),
             failures.map_or(String::new(), |engine| engine.native_failures.to_string()),
-            engine.and_then(|engine| engine.reason.clone()).map_or(String::new(), |reason| term::fit(&reason, 60)),
+            engine
+                .and_then(|engine| engine.reason.clone())
+                .map_or(String::new(), |reason| term::fit(&reason, 60)),
         ]);
     }
     table.lines_for_stdout()
 }
 
-pub async fn top(args: TopArgs, own: impl FnOnce() -> Result<(String, String), Problem>) -> Result<ExitCode, Problem> {
+pub async fn top(
+    args: TopArgs,
+    own: impl FnOnce() -> Result<(String, String), Problem>,
+) -> Result<ExitCode, Problem> {
     let server = Server::named_or_own(args.server.as_deref(), own)?;
     let version = version(&server).await;
     // A server that is not there is told before the screen is taken.
@@ -170,7 +207,11 @@ pub async fn top(args: TopArgs, own: impl FnOnce() -> Result<(String, String), P
         }
         picture = match look(&server, &version).await {
             Ok(picture) => picture,
-            Err(error) => vec![format!("kmds: {error}"), String::new(), "Asking again; q ends.".to_owned()],
+            Err(error) => vec![
+                format!("kmds: {error}"),
+                String::new(),
+                "Asking again; q ends.".to_owned(),
+            ],
         };
     }
 }
@@ -182,7 +223,13 @@ async fn look(server: &Server, version: &str) -> Result<Vec<String>, ServerError
     lines.push(String::new());
     lines.extend(lanes(&stats));
     lines.push(String::new());
-    for (state, most) in [("converting", 20), ("downloading", 50), ("queued", 50), ("failed", 10), ("ready", 50)] {
+    for (state, most) in [
+        ("converting", 20),
+        ("downloading", 50),
+        ("queued", 50),
+        ("failed", 10),
+        ("ready", 50),
+    ] {
         if lines.len() + 1 >= term::height() {
             break;
         }
@@ -196,24 +243,53 @@ async fn look(server: &Server, version: &str) -> Result<Vec<String>, ServerError
 
 /// One song in one line of the terminal's width.
 fn row(track: &Track) -> String {
-    let expected = track.total_bytes.or(track.approximate_bytes).filter(|bytes| *bytes > 0);
+    let expected = track
+        .total_bytes
+        .or(track.approximate_bytes)
+        .filter(|bytes| *bytes > 0);
     let (colour, facts) = match track.state.as_str() {
         "downloading" | "converting" => {
             let share = expected.map_or(0.0, |total| track.received_bytes as f64 / total as f64);
-            (Colour::Yellow, format!("{} {:>3.0} %", gauge(share), share.min(1.0) * 100.0))
+            (
+                Colour::Yellow,
+                format!("{} {:>3.0} %", gauge(share), share.min(1.0) * 100.0),
+            )
         }
         "ready" => {
-            let length = track.duration_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let length = track
+                .duration_seconds
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             let length = length.map_or(String::new(), term::clock);
-            (Colour::Green, format!("{length:>8} {:>9}", term::bytes(track.received_bytes)))
+            (
+                Colour::Green,
+                format!("{length:>8} {:>9}", term::bytes(track.received_bytes)),
+            )
         }
-        "failed" => (Colour::Red, term::fit(track.failure.as_ref().map_or("", |failed| failed.reason.as_str()), 40)),
-        _ => (Colour::Dim, expected.map_or(String::new(), |bytes| format!("{:>18}", term::bytes(bytes)))),
+        "failed" => (
+            Colour::Red,
+            term::fit(
+                track
+                    .failure
+                    .as_ref()
+                    .map_or("", |failed| failed.reason.as_str()),
+                40,
+            ),
+        ),
+        _ => (
+            Colour::Dim,
+            expected.map_or(String::new(), |bytes| format!("{:>18}", term::bytes(bytes))),
+        ),
     };
     let state = colour.on(&term::padded(&track.state, 11));
     let beside = 11 + 2 + 10 + 2 + 2 + term::columns(&facts);
-    let name = term::padded(&track.file_name, term::width().saturating_sub(beside).max(16));
-    format!("{state}  {}  {name}  {facts}", term::padded(&track.site, 10))
+    let name = term::padded(
+        &track.file_name,
+        term::width().saturating_sub(beside).max(16),
+    );
+    format!(
+        "{state}  {}  {name}  {facts}",
+        term::padded(&track.site, 10)
+    )
 }
 
 fn gauge(share: f64) -> String {
@@ -225,7 +301,10 @@ fn gauge(share: f64) -> String {
 fn draw(lines: &[String]) -> std::io::Result<()> {
     let coloured = out::may_colour(&std::io::stdout());
     // Home, each line cleared to its end, the rest of the screen cleared: no flicker.
-    let lines = lines.iter().map(|line| format!("{}\x1b[K\r\n", out::shown(line, coloured))).collect::<String>();
+    let lines = lines
+        .iter()
+        .map(|line| format!("{}\x1b[K\r\n", out::shown(line, coloured)))
+        .collect::<String>();
     let mut out = std::io::stdout().lock();
     write!(out, "\x1b[H{lines}\x1b[J")?;
     out.flush()
@@ -239,7 +318,9 @@ impl Screen {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin).ok();
         if let Some(mut modes) = before.clone() {
-            modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+            modes
+                .local_modes
+                .remove(LocalModes::ICANON | LocalModes::ECHO);
             let _ = tcsetattr(&stdin, OptionalActions::Now, &modes);
         }
         let _ = write!(std::io::stdout(), "\x1b[?1049h\x1b[?25l");

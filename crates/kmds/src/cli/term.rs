@@ -22,7 +22,9 @@ pub fn width() -> usize {
 
 /// Rows of the terminal behind standard output.
 pub fn height() -> usize {
-    let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_row));
+    let told = rustix::termios::tcgetwinsize(std::io::stdout())
+        .ok()
+        .map(|size| usize::from(size.ws_row));
     told.filter(|rows| *rows > 5).unwrap_or(24)
 }
 
@@ -39,7 +41,11 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     let unit = UNITS.get(unit).copied().unwrap_or("TiB");
-    if value < 10.0 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+    if value < 10.0 {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.0} {unit}")
+    }
 }
 
 /// `84 ms`, `3.2 s`, `2 min 05 s`.
@@ -74,7 +80,11 @@ pub fn long(seconds: u64) -> String {
 
 /// `1 song`, `3 songs`.
 pub fn songs(count: usize) -> String {
-    if count == 1 { "1 song".to_owned() } else { format!("{count} songs") }
+    if count == 1 {
+        "1 song".to_owned()
+    } else {
+        format!("{count} songs")
+    }
 }
 
 /// Columns a text takes: letters of East Asian scripts and pictures take two, marks that combine none.
@@ -86,8 +96,14 @@ const fn columns_of(letter: char) -> usize {
     match letter as u32 {
         _ if out::is_mark(letter) => 0,
         0..0x20 | 0x7f..0xa0 | 0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
-        0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => {
+            2
+        }
+        0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
 }
@@ -151,7 +167,10 @@ const NARROWEST: usize = 16;
 impl Table {
     /// `right`: the columns that hold numbers.
     pub fn new(head: &[&str], right: &'static [usize]) -> Self {
-        Self { rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()], right }
+        Self {
+            rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()],
+            right,
+        }
     }
 
     pub fn row(&mut self, cells: Vec<String>) {
@@ -160,7 +179,11 @@ impl Table {
 
     /// Its lines for the terminal behind standard output; as wide as they like where there is none.
     pub fn lines_for_stdout(&self) -> Vec<String> {
-        self.lines(if std::io::stdout().is_terminal() { width() } else { usize::MAX })
+        self.lines(if std::io::stdout().is_terminal() {
+            width()
+        } else {
+            usize::MAX
+        })
     }
 
     fn lines(&self, width: usize) -> Vec<String> {
@@ -172,19 +195,28 @@ impl Table {
         let mut widths: Vec<usize> = (0..count).map(widest).collect();
         let total = widths.iter().sum::<usize>() + 2 * count.saturating_sub(1);
         if let Some(first) = widths.first_mut() {
-            *first = first.saturating_sub(total.saturating_sub(width)).max(NARROWEST.min(*first));
+            *first = first
+                .saturating_sub(total.saturating_sub(width))
+                .max(NARROWEST.min(*first));
         }
-        self.rows.iter().map(|row| self.line(row, &widths)).collect()
+        self.rows
+            .iter()
+            .map(|row| self.line(row, &widths))
+            .collect()
     }
 
     fn line(&self, row: &[String], widths: &[usize]) -> String {
-        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, wide))| {
-            if self.right.contains(&column) {
-                format!("{}{cell}", " ".repeat(wide.saturating_sub(columns(cell))))
-            } else {
-                padded(cell, *wide)
-            }
-        });
+        let cells = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, wide))| {
+                if self.right.contains(&column) {
+                    format!("{}{cell}", " ".repeat(wide.saturating_sub(columns(cell))))
+                } else {
+                    padded(cell, *wide)
+                }
+            });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     }
 }
@@ -195,9 +227,13 @@ mod tests {
 
     #[test]
     fn sizes_and_times_read_like_sentences() {
-        for (count, want) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (7_122_360, "6.8 MiB"), (10 << 30, "10 GiB")]
-        {
+        for (count, want) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (7_122_360, "6.8 MiB"),
+            (10 << 30, "10 GiB"),
+        ] {
             assert_eq!(bytes(count), want);
         }
         assert_eq!(bytes(1_048_000), "1.0 MiB");
@@ -206,7 +242,10 @@ mod tests {
         }
         assert_eq!(clock(Duration::from_secs(187)), "3:07");
         assert_eq!(
-            (clock(Duration::from_millis(99_600)).as_str(), clock(Duration::from_millis(99_400)).as_str()),
+            (
+                clock(Duration::from_millis(99_600)).as_str(),
+                clock(Duration::from_millis(99_400)).as_str()
+            ),
             ("1:40", "1:39")
         );
         assert_eq!(clock(Duration::from_secs(3_725)), "1:02:05");
@@ -224,9 +263,18 @@ mod tests {
     #[test]
     fn a_table_gives_way_in_its_first_column_only() {
         let mut table = Table::new(&["link", "bytes"], &[1]);
-        table.row(vec!["https://example.org/a/very/long/address/of/a/song".to_owned(), "12".to_owned()]);
+        table.row(vec![
+            "https://example.org/a/very/long/address/of/a/song".to_owned(),
+            "12".to_owned(),
+        ]);
         let lines = table.lines(30);
-        assert_eq!(lines, ["link                     bytes", "https://exa…s/of/a/song     12"]);
+        assert_eq!(
+            lines,
+            [
+                "link                     bytes",
+                "https://exa…s/of/a/song     12"
+            ]
+        );
         assert_eq!(table.lines(200).get(1).map(String::len), Some(49 + 2 + 5));
     }
 }

@@ -27,7 +27,9 @@ fn under([systemd, xdg, below_home]: [&str; 3]) -> Option<PathBuf> {
 
 #[must_use]
 pub fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+    std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
 }
 
 #[must_use]
@@ -47,6 +49,11 @@ pub fn state() -> Option<PathBuf> {
 
 /// Variables that should name a folder and are passed over.
 pub fn passed_over() -> impl Iterator<Item = &'static str> {
-    let names = [CONFIG, CACHE, STATE].into_iter().flat_map(|[systemd, xdg, _]| [systemd, xdg]).chain(["HOME"]);
-    names.filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()) && variable(name).is_none())
+    let names = [CONFIG, CACHE, STATE]
+        .into_iter()
+        .flat_map(|[systemd, xdg, _]| [systemd, xdg])
+        .chain(["HOME"]);
+    names.filter(|name| {
+        std::env::var_os(name).is_some_and(|value| !value.is_empty()) && variable(name).is_none()
+    })
 }

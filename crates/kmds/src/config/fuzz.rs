@@ -15,10 +15,13 @@ fn fuzz_settings() {
         match read(file, flags) {
             Ok((raw, config)) => {
                 // In a flag a list is divided by commas.
-                let again: Vec<(String, String)> = raw.given().map(|(key, value, _)| (key.to_owned(), value)).collect();
+                let again: Vec<(String, String)> = raw
+                    .given()
+                    .map(|(key, value, _)| (key.to_owned(), value))
+                    .collect();
                 let divided = raw.values.values().any(|(value, _)| matches!(value, Value::List(list) if list.iter().any(|item| item.contains(',') || item.trim() != item || item.is_empty())));
-                let (_, same) =
-                    read("", again.iter().map(|(key, value)| (&**key, &**value))).expect("the same settings");
+                let (_, same) = read("", again.iter().map(|(key, value)| (&**key, &**value)))
+                    .expect("the same settings");
                 assert!(divided || same == config, "{same:?} is not {config:?}");
             }
             Err(error) => refused(&error),
@@ -26,10 +29,16 @@ fn fuzz_settings() {
     });
 }
 
-fn read<'t>(file: &str, flags: impl Iterator<Item = (&'t str, &'t str)>) -> Result<(RawConfig, Config), ConfigError> {
+fn read<'t>(
+    file: &str,
+    flags: impl Iterator<Item = (&'t str, &'t str)>,
+) -> Result<(RawConfig, Config), ConfigError> {
     let mut raw = RawConfig::default();
     raw.read_toml(file, "kmds.toml")?;
-    for (key, value) in [("cache.dir", "/c"), ("state.dir", "/s")].into_iter().chain(flags) {
+    for (key, value) in [("cache.dir", "/c"), ("state.dir", "/s")]
+        .into_iter()
+        .chain(flags)
+    {
         raw.set(key, &Value::Text(value.to_owned()), "flag")?;
     }
     Ok((raw.clone(), raw.check()?))
@@ -41,7 +50,9 @@ fn refused(error: &ConfigError) {
         ConfigError::Unknown { key, .. } => {
             assert!(sentence.contains(&**key) && sentence.contains("kmds config example"))
         }
-        ConfigError::Value { key, wanted, .. } => assert!(sentence.contains(&**key) && wanted.len() > 5, "{sentence}"),
+        ConfigError::Value { key, wanted, .. } => {
+            assert!(sentence.contains(&**key) && wanted.len() > 5, "{sentence}")
+        }
         ConfigError::File { why, .. } => assert!(!why.is_empty()),
         ConfigError::Twice { key, .. } => assert!(sentence.contains(&**key)),
         ConfigError::NotUtf8 { .. } => panic!("a file of text has no variables"),

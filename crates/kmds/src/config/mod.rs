@@ -137,7 +137,12 @@ pub enum ConfigError {
     #[error("{from}: unknown setting `{key}`{}", nearest(.key))]
     Unknown { key: String, from: String },
     #[error("{from}: `{key}` is `{value}`; {wanted}")]
-    Value { key: String, value: String, wanted: String, from: String },
+    Value {
+        key: String,
+        value: String,
+        wanted: String,
+        from: String,
+    },
     #[error("{path}: {why}")]
     File { path: String, why: String },
     #[error("{from}: `{key}` is given twice; leave one")]
@@ -153,7 +158,11 @@ fn nearest(key: &str) -> String {
     let known = || SETTINGS.iter().flat_map(Setting::keys);
     // The right name in the wrong place, else a slip of the fingers.
     let meant = known().find(|known| last(known) == last(key)).or_else(|| {
-        known().map(|known| (slips(&known, key), known)).filter(|(slips, _)| *slips <= 2).min().map(|(_, known)| known)
+        known()
+            .map(|known| (slips(&known, key), known))
+            .filter(|(slips, _)| *slips <= 2)
+            .min()
+            .map(|(_, known)| known)
     });
     meant.map_or_else(
         || "; `kmds config example` lists them all".to_owned(),
@@ -193,10 +202,18 @@ impl Sources {
     /// # Errors
     /// A name or a value of a setting is not UTF-8. What cannot be read is not as if it were not there: it may be the
     /// way out.
-    pub fn from_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, ConfigError> {
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| variable(name, value)).collect::<Result<_, _>>()?;
-        Ok(Self { file, environment, flags })
+    pub fn from_process(
+        file: Option<PathBuf>,
+        flags: Vec<(String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| variable(name, value))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            file,
+            environment,
+            flags,
+        })
     }
 }
 
@@ -229,14 +246,21 @@ impl RawConfig {
         let mut raw = Self::default();
         let file = match &sources.file {
             Some(file) => Some(file.clone()),
-            None => folders::config().map(|dir| dir.join("kmds.toml")).filter(|file| is_there(file)),
+            None => folders::config()
+                .map(|dir| dir.join("kmds.toml"))
+                .filter(|file| is_there(file)),
         };
         if let Some(file) = file {
             raw.read_file(&file)?;
         }
         let mut given = BTreeSet::new();
         for (name, text) in &sources.environment {
-            let Some(path) = name.strip_prefix("KMDS_").filter(|path| path.contains("__")) else { continue };
+            let Some(path) = name
+                .strip_prefix("KMDS_")
+                .filter(|path| path.contains("__"))
+            else {
+                continue;
+            };
             let key = path.to_ascii_lowercase().replace("__", ".");
             let from = format!("environment variable {name}");
             if !text.is_empty() && !given.insert(key.clone()) {
@@ -252,26 +276,39 @@ impl RawConfig {
 
     fn read_file(&mut self, file: &Path) -> Result<(), ConfigError> {
         let at = file.display().to_string();
-        let unreadable = |why: String| ConfigError::File { path: at.clone(), why };
+        let unreadable = |why: String| ConfigError::File {
+            path: at.clone(),
+            why,
+        };
         let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|error| unreadable(not_utf8(&error)))?;
         // Some editors begin a file with a mark of its encoding.
         let text = text.trim_start_matches('\u{feff}');
         let is_classic = file.extension().is_some_and(|ext| ext == "json");
-        if is_classic { self.read_classic(text, &at) } else { self.read_toml(text, &at) }
+        if is_classic {
+            self.read_classic(text, &at)
+        } else {
+            self.read_toml(text, &at)
+        }
     }
 
     fn read_toml(&mut self, text: &str, at: &str) -> Result<(), ConfigError> {
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error: toml::de::Error| ConfigError::File { path: at.to_owned(), why: error.to_string() })?;
+        let table: toml::Table =
+            text.parse()
+                .map_err(|error: toml::de::Error| ConfigError::File {
+                    path: at.to_owned(),
+                    why: error.to_string(),
+                })?;
         let mut flat = Vec::new();
         flatten(&table, "", &mut flat);
         let mut given = BTreeSet::new();
         for (key, value) in flat {
             // TOML itself refuses a key that stands twice; `"server.listen"` and `listen` in `[server]` are two to it.
             if !given.insert(key.clone()) {
-                return Err(ConfigError::Twice { key, from: at.to_owned() });
+                return Err(ConfigError::Twice {
+                    key,
+                    from: at.to_owned(),
+                });
             }
             self.set(&key, &value, at)?;
         }
@@ -291,34 +328,52 @@ impl RawConfig {
             host: String,
             port: u16,
         }
-        let classic: Classic = serde_json::from_str(text)
-            .map_err(|error| ConfigError::File { path: at.to_owned(), why: error.to_string() })?;
+        let classic: Classic = serde_json::from_str(text).map_err(|error| ConfigError::File {
+            path: at.to_owned(),
+            why: error.to_string(),
+        })?;
         let WebServer { host, port } = classic.web_server;
-        let listen = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let listen = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
         self.set("server.listen", &Value::Text(listen), at)
     }
 
     fn set(&mut self, key: &str, value: &Value, from: &str) -> Result<(), ConfigError> {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.keys().any(|known| known == key)) else {
-            return Err(ConfigError::Unknown { key: key.to_owned(), from: from.to_owned() });
+        let Some(setting) = SETTINGS
+            .iter()
+            .find(|setting| setting.keys().any(|known| known == key))
+        else {
+            return Err(ConfigError::Unknown {
+                key: key.to_owned(),
+                from: from.to_owned(),
+            });
         };
         if *value == Value::Text(String::new()) {
             // Empty means "as if not given here": an empty variable does not hide the file's value.
             return Ok(());
         }
-        let parsed = setting.shape.read(value).map_err(|wanted| ConfigError::Value {
-            key: key.to_owned(),
-            value: value.to_string(),
-            wanted,
-            from: from.to_owned(),
-        })?;
-        self.values.insert(key.to_owned(), (parsed, from.to_owned()));
+        let parsed = setting
+            .shape
+            .read(value)
+            .map_err(|wanted| ConfigError::Value {
+                key: key.to_owned(),
+                value: value.to_string(),
+                wanted,
+                from: from.to_owned(),
+            })?;
+        self.values
+            .insert(key.to_owned(), (parsed, from.to_owned()));
         Ok(())
     }
 
     /// Settings that differ from their defaults, with where they come from, for `kmds config show`.
     pub fn given(&self) -> impl Iterator<Item = (&str, String, &str)> {
-        self.values.iter().map(|(key, (value, from))| (key.as_str(), value.to_string(), from.as_str()))
+        self.values
+            .iter()
+            .map(|(key, (value, from))| (key.as_str(), value.to_string(), from.as_str()))
     }
 
     /// The value of a key: given, or its default. Absent when neither is.
@@ -326,15 +381,22 @@ impl RawConfig {
         if let Some((value, _)) = self.values.get(key) {
             return Some(value.clone());
         }
-        let setting = SETTINGS.iter().find(|setting| setting.keys().any(|known| known == key))?;
+        let setting = SETTINGS
+            .iter()
+            .find(|setting| setting.keys().any(|known| known == key))?;
         if setting.default.is_empty() {
             return None;
         }
-        setting.shape.read(&Value::Text(setting.default.to_owned())).ok()
+        setting
+            .shape
+            .read(&Value::Text(setting.default.to_owned()))
+            .ok()
     }
 
     fn text(&self, key: &str) -> Option<String> {
-        self.value(key).map(|value| value.to_string()).filter(|text| !text.is_empty())
+        self.value(key)
+            .map(|value| value.to_string())
+            .filter(|text| !text.is_empty())
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {
@@ -349,7 +411,9 @@ impl RawConfig {
     }
 
     fn size(&self, key: &str) -> usize {
-        self.number(key).and_then(|number| usize::try_from(number).ok()).unwrap_or(0)
+        self.number(key)
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or(0)
     }
 
     fn seconds(&self, key: &str) -> Option<Duration> {
@@ -380,7 +444,9 @@ impl RawConfig {
 
     /// `egress.forbid` is held against what `egress.check_url` answers: without it, it would forbid nothing.
     fn forbids_blindly(&self) -> Option<ConfigError> {
-        let prefixes = ["".to_owned()].into_iter().chain(Site::NATIVE.map(|site| format!("{}.", site.as_str())));
+        let prefixes = ["".to_owned()]
+            .into_iter()
+            .chain(Site::NATIVE.map(|site| format!("{}.", site.as_str())));
         prefixes.into_iter().find_map(|prefix| {
             let egress = self.egress(prefix.trim_end_matches('.'));
             let key = format!("{prefix}egress.forbid");
@@ -401,12 +467,18 @@ impl RawConfig {
         // A site's own setting wins, else the common one.
         let own = |name: &str| {
             let key = format!("{prefix}.egress.{name}");
-            if prefix.is_empty() || !self.values.contains_key(&key) { format!("egress.{name}") } else { key }
+            if prefix.is_empty() || !self.values.contains_key(&key) {
+                format!("egress.{name}")
+            } else {
+                key
+            }
         };
         EgressSettings {
             proxy: self.text(&own("proxy")),
             ca_file: self.path(&own("ca_file")),
-            source_address: self.text(&own("source_address")).and_then(|text| text.parse().ok()),
+            source_address: self
+                .text(&own("source_address"))
+                .and_then(|text| text.parse().ok()),
             forbid: self.list(&own("forbid")),
             check_url: self.text(&own("check_url")),
         }
@@ -416,7 +488,11 @@ impl RawConfig {
     /// # Errors
     /// A value that is well-formed but cannot be used.
     pub fn check(self) -> Result<Config, ConfigError> {
-        let forms: Vec<Form> = self.list("audio.accept").iter().filter_map(|form| form.parse().ok()).collect();
+        let forms: Vec<Form> = self
+            .list("audio.accept")
+            .iter()
+            .filter_map(|form| form.parse().ok())
+            .collect();
         let accept = Accept::new(forms).unwrap_or_default();
         let (listen, base_path) = self.address();
         if let Some(error) = self.forbids_blindly() {
@@ -428,11 +504,23 @@ impl RawConfig {
             wanted: format!("no {what} folder is known for this user; set `{key}`"),
             from: "defaults".to_owned(),
         };
-        let cache_dir = self.path("cache.dir").or_else(folders::cache).ok_or_else(|| missing("cache.dir", "cache"))?;
-        let state_dir = self.path("state.dir").or_else(folders::state).ok_or_else(|| missing("state.dir", "state"))?;
-        let named = self.path("recipes.file").map(|path| RecipesFile { path, named: true });
-        let recipes_file =
-            named.or_else(|| folders::config().map(|dir| RecipesFile { path: dir.join("recipes.toml"), named: false }));
+        let cache_dir = self
+            .path("cache.dir")
+            .or_else(folders::cache)
+            .ok_or_else(|| missing("cache.dir", "cache"))?;
+        let state_dir = self
+            .path("state.dir")
+            .or_else(folders::state)
+            .ok_or_else(|| missing("state.dir", "state"))?;
+        let named = self
+            .path("recipes.file")
+            .map(|path| RecipesFile { path, named: true });
+        let recipes_file = named.or_else(|| {
+            folders::config().map(|dir| RecipesFile {
+                path: dir.join("recipes.toml"),
+                named: false,
+            })
+        });
         let sites = Site::NATIVE
             .into_iter()
             .map(|site| {
@@ -462,12 +550,20 @@ impl RawConfig {
         Ok(Config {
             server: ServerConfig {
                 listen,
-                public_url: self.text("server.public_url").map(|url| url.trim_end_matches('/').to_owned()),
+                public_url: self
+                    .text("server.public_url")
+                    .map(|url| url.trim_end_matches('/').to_owned()),
                 base_path,
                 tokens_file: self.path("server.tokens_file"),
-                names: self.list("server.names").into_iter().map(|name| name.to_ascii_lowercase()).collect(),
+                names: self
+                    .list("server.names")
+                    .into_iter()
+                    .map(|name| name.to_ascii_lowercase())
+                    .collect(),
                 trusted_proxies: self.list("server.trusted_proxies"),
-                max_connections: self.number("server.max_connections").and_then(|n| usize::try_from(n).ok()),
+                max_connections: self
+                    .number("server.max_connections")
+                    .and_then(|n| usize::try_from(n).ok()),
                 stop_within: self.seconds("server.stop_within").unwrap_or_default(),
             },
             cache: CacheConfig {
@@ -503,11 +599,14 @@ impl RawConfig {
                 .text("search.site")
                 .and_then(|word| SearchSite::parse(&word))
                 .unwrap_or(SearchSite::YouTube),
-            webhook: self
-                .text("webhook.url")
-                .map(|url| WebhookConfig { url, secret_file: self.path("webhook.secret_file") }),
+            webhook: self.text("webhook.url").map(|url| WebhookConfig {
+                url,
+                secret_file: self.path("webhook.secret_file"),
+            }),
             egress_check_url: self.text("egress.check_url"),
-            egress_check_every: self.seconds("egress.check_every").unwrap_or(Duration::from_secs(300)),
+            egress_check_every: self
+                .seconds("egress.check_every")
+                .unwrap_or(Duration::from_secs(300)),
         })
     }
 }
@@ -515,7 +614,11 @@ impl RawConfig {
 /// Dotted keys of a nested table.
 fn flatten(table: &toml::Table, prefix: &str, flat: &mut Vec<(String, Value)>) {
     for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let key = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}.{name}")
+        };
         match value {
             toml::Value::Table(table) => flatten(table, &key, flat),
             other => flat.push((key, Value::from_toml(other))),
@@ -543,10 +646,21 @@ mod tests {
     use super::*;
 
     fn read(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let own = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let file = std::env::temp_dir().join(format!("kmds-config-test-{}.toml", std::process::id()));
+        let own = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let file =
+            std::env::temp_dir().join(format!("kmds-config-test-{}.toml", std::process::id()));
         std::fs::write(&file, "").expect("a temporary file");
-        RawConfig::read(&Sources { file: Some(file), environment: own(environment), flags: own(flags) })?.check()
+        RawConfig::read(&Sources {
+            file: Some(file),
+            environment: own(environment),
+            flags: own(flags),
+        })?
+        .check()
     }
 
     const FOLDERS: [(&str, &str); 2] = [("cache.dir", "/c"), ("state.dir", "/s")];
@@ -567,44 +681,83 @@ mod tests {
     #[test]
     fn flags_beat_the_environment_and_a_site_beats_the_common_egress() {
         let config = read(
-            &[("KMDS_SERVER__LISTEN", "127.0.0.1:1"), ("KMDS_EGRESS__PROXY", "http://p:1"), ("KMDS_LOG", "debug")],
-            &[("server.listen", "127.0.0.1:2"), ("youtube.egress.proxy", "http://q:2"), FOLDERS[0], FOLDERS[1]],
+            &[
+                ("KMDS_SERVER__LISTEN", "127.0.0.1:1"),
+                ("KMDS_EGRESS__PROXY", "http://p:1"),
+                ("KMDS_LOG", "debug"),
+            ],
+            &[
+                ("server.listen", "127.0.0.1:2"),
+                ("youtube.egress.proxy", "http://q:2"),
+                FOLDERS[0],
+                FOLDERS[1],
+            ],
         )
         .expect("valid");
         assert_eq!(config.server.listen, "127.0.0.1:2");
-        assert_eq!(config.sites[&Site::YouTube].egress.proxy.as_deref(), Some("http://q:2"));
-        assert_eq!(config.sites[&Site::Bandcamp].egress.proxy.as_deref(), Some("http://p:1"));
+        assert_eq!(
+            config.sites[&Site::YouTube].egress.proxy.as_deref(),
+            Some("http://q:2")
+        );
+        assert_eq!(
+            config.sites[&Site::Bandcamp].egress.proxy.as_deref(),
+            Some("http://p:1")
+        );
     }
 
     #[test]
     fn an_unknown_setting_is_an_error_that_suggests() {
         let error = read(&[("KMDS_SERVE__LISTEN", "x")], &FOLDERS).expect_err("unknown");
-        assert!(error.to_string().contains("did you mean `server.listen`"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean `server.listen`"),
+            "{error}"
+        );
         let error = read(&[("KMDS_CACHE__MAX_BYTE", "1")], &FOLDERS).expect_err("a slip");
-        assert!(error.to_string().contains("did you mean `cache.max_bytes`"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean `cache.max_bytes`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_bad_value_names_key_value_and_what_would_do() {
-        let error = read(&[], &[("cache.max_bytes", "lots"), FOLDERS[0], FOLDERS[1]]).expect_err("bad");
+        let error =
+            read(&[], &[("cache.max_bytes", "lots"), FOLDERS[0], FOLDERS[1]]).expect_err("bad");
         let text = error.to_string();
-        assert!(text.contains("cache.max_bytes") && text.contains("lots") && text.contains("GiB"), "{text}");
+        assert!(
+            text.contains("cache.max_bytes") && text.contains("lots") && text.contains("GiB"),
+            "{text}"
+        );
     }
 
     #[test]
     fn the_classic_file_is_read() {
         let file = std::env::temp_dir().join(format!("kmds-classic-{}.json", std::process::id()));
-        std::fs::write(&file, r#"{"Debug": false, "WebServer": {"Host": "192.168.1.2", "Port": 60071}}"#)
-            .expect("temp");
-        let raw = RawConfig::read(&Sources { file: Some(file), ..Sources::default() }).expect("valid");
-        assert_eq!(raw.text("server.listen").as_deref(), Some("192.168.1.2:60071"));
+        std::fs::write(
+            &file,
+            r#"{"Debug": false, "WebServer": {"Host": "192.168.1.2", "Port": 60071}}"#,
+        )
+        .expect("temp");
+        let raw = RawConfig::read(&Sources {
+            file: Some(file),
+            ..Sources::default()
+        })
+        .expect("valid");
+        assert_eq!(
+            raw.text("server.listen").as_deref(),
+            Some("192.168.1.2:60071")
+        );
     }
 
     #[test]
     fn the_example_file_is_valid_and_changes_nothing() {
         let uncommented: String = example()
             .lines()
-            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .map(|line| {
+                line.strip_prefix("# ")
+                    .filter(|rest| rest.contains(" = "))
+                    .unwrap_or(line)
+            })
             .collect::<Vec<_>>()
             .join("\n");
         let table: toml::Table = uncommented.parse().expect("TOML");
@@ -613,7 +766,8 @@ mod tests {
         assert!(flat.len() > 20);
         let mut raw = RawConfig::default();
         for (key, value) in flat {
-            raw.set(&key, &value, "example").expect("known and well-formed");
+            raw.set(&key, &value, "example")
+                .expect("known and well-formed");
         }
     }
 }

@@ -17,9 +17,9 @@ pub fn whole(text: &str) -> Result<String, String> {
 fn whole_at(text: &str, home: Option<&Path>) -> Result<String, String> {
     let path = at_home(text, home)?;
     let path = std::path::absolute(&path).map_err(|error| format!("use a path ({error})"))?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|_| "the folder it begins at has a name that is not UTF-8; write the path out".to_owned())
+    path.into_os_string().into_string().map_err(|_| {
+        "the folder it begins at has a name that is not UTF-8; write the path out".to_owned()
+    })
 }
 
 /// As a shell would have read it: for an argument like `--output=~/Music`, where none does.
@@ -62,7 +62,11 @@ pub fn has_variable(text: &str) -> bool {
 /// # Errors
 /// As [`whole`].
 pub fn argument(word: &str) -> Result<String, String> {
-    let at = ["=~/", ":~/"].iter().filter_map(|mark| word.find(mark)).min().map(|at| at + 1);
+    let at = ["=~/", ":~/"]
+        .iter()
+        .filter_map(|mark| word.find(mark))
+        .min()
+        .map(|at| at + 1);
     match at {
         _ if word == "~" || word.starts_with("~/") => whole(word),
         Some(at) => Ok(format!("{}{}", &word[..at], whole(&word[at..])?)),
@@ -87,35 +91,66 @@ mod tests {
             ("/mnt/c$/music", "/mnt/c$/music"),
         ] {
             assert_eq!(
-                whole_at(text, home).map(|path| path.trim_end_matches('/').to_owned()).as_deref(),
+                whole_at(text, home)
+                    .map(|path| path.trim_end_matches('/').to_owned())
+                    .as_deref(),
                 Ok(want),
                 "{text}"
             );
         }
-        for text in
-            ["~root/music", "~music", "$HOME/music", "${HOME}/music", "/srv/$USER", "/srv/a${B}", "$XDG_MUSIC_DIR"]
-        {
+        for text in [
+            "~root/music",
+            "~music",
+            "$HOME/music",
+            "${HOME}/music",
+            "/srv/$USER",
+            "/srv/a${B}",
+            "$XDG_MUSIC_DIR",
+        ] {
             assert!(whole_at(text, home).is_err(), "{text}");
         }
-        assert!(whole_at("~/music", None).expect_err("no home").contains("HOME"));
+        assert!(
+            whole_at("~/music", None)
+                .expect_err("no home")
+                .contains("HOME")
+        );
     }
 
     #[test]
     fn a_relative_path_is_made_whole_from_the_working_folder() {
         let here = std::env::current_dir().expect("a working folder");
-        assert_eq!(whole_at("music", None), Ok(here.join("music").display().to_string()));
-        assert_eq!(whole_at("./~", None), Ok(here.join("~").display().to_string()));
+        assert_eq!(
+            whole_at("music", None),
+            Ok(here.join("music").display().to_string())
+        );
+        assert_eq!(
+            whole_at("./~", None),
+            Ok(here.join("~").display().to_string())
+        );
     }
 
     #[test]
     fn an_argument_is_left_alone_unless_a_path_of_ours_stands_in_it() {
-        for word in ["--js-runtimes", "node:/usr/bin/node", "~5", "a~/b", "--user=~x", "%(title)s"] {
+        for word in [
+            "--js-runtimes",
+            "node:/usr/bin/node",
+            "~5",
+            "a~/b",
+            "--user=~x",
+            "%(title)s",
+        ] {
             assert_eq!(argument(word).as_deref(), Ok(word));
         }
         let home = folders::home().unwrap_or_default().display().to_string();
         if !home.is_empty() {
-            assert_eq!(argument("node:~/bin/node"), Ok(format!("node:{home}/bin/node")));
-            assert_eq!(argument("--cookies=~/c.txt"), Ok(format!("--cookies={home}/c.txt")));
+            assert_eq!(
+                argument("node:~/bin/node"),
+                Ok(format!("node:{home}/bin/node"))
+            );
+            assert_eq!(
+                argument("--cookies=~/c.txt"),
+                Ok(format!("--cookies={home}/c.txt"))
+            );
         }
     }
 }

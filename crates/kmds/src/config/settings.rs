@@ -15,12 +15,29 @@ pub struct Setting {
     pub per_site: bool,
 }
 
-const fn row(key: &'static str, shape: Shape, default: &'static str, says: &'static str) -> Setting {
-    Setting { key, shape, default, says, per_site: false }
+const fn row(
+    key: &'static str,
+    shape: Shape,
+    default: &'static str,
+    says: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        shape,
+        default,
+        says,
+        per_site: false,
+    }
 }
 
 const fn egress(key: &'static str, shape: Shape, says: &'static str) -> Setting {
-    Setting { key, shape, default: "", says, per_site: true }
+    Setting {
+        key,
+        shape,
+        default: "",
+        says,
+        per_site: true,
+    }
 }
 
 const FORMS: &[&str] = &["m4a", "mp3", "ogg", "opus", "webm"];
@@ -39,15 +56,30 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "How clients reach this service, for the absolute URLs in replies; else the request's Host is used.",
     ),
-    row("server.base_path", Shape::BasePath, "", "Path below which a reverse proxy shows this service, like /kmds."),
+    row(
+        "server.base_path",
+        Shape::BasePath,
+        "",
+        "Path below which a reverse proxy shows this service, like /kmds.",
+    ),
     row(
         "server.tokens_file",
         Shape::Path,
         "",
         "File with one access token per line; with it, every request but /healthz needs one.",
     ),
-    row("server.names", Shape::Names, "", "Host names clients may use besides IP addresses and localhost."),
-    row("server.trusted_proxies", Shape::List, "", "Addresses or networks whose X-Forwarded-* headers are believed."),
+    row(
+        "server.names",
+        Shape::Names,
+        "",
+        "Host names clients may use besides IP addresses and localhost.",
+    ),
+    row(
+        "server.trusted_proxies",
+        Shape::List,
+        "",
+        "Addresses or networks whose X-Forwarded-* headers are believed.",
+    ),
     row(
         "server.max_connections",
         Shape::Number(1),
@@ -66,24 +98,54 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Folder of finished songs, the shared drive; by default the user's cache folder, /kmds.",
     ),
-    row("cache.client_path", Shape::TheirPath, "", "The same folder as clients see it, for Cache_Path in replies."),
+    row(
+        "cache.client_path",
+        Shape::TheirPath,
+        "",
+        "The same folder as clients see it, for Cache_Path in replies.",
+    ),
     row(
         "cache.max_bytes",
         Shape::Bytes,
         "10 GiB",
         "Size the cache is kept below, by evicting what was not read for longest.",
     ),
-    row("cache.max_age", Shape::Seconds, "", "Evict songs that nobody read for this long."),
-    row("cache.min_free_bytes", Shape::Bytes, "512 MiB", "Space left free on the drive."),
+    row(
+        "cache.max_age",
+        Shape::Seconds,
+        "",
+        "Evict songs that nobody read for this long.",
+    ),
+    row(
+        "cache.min_free_bytes",
+        Shape::Bytes,
+        "512 MiB",
+        "Space left free on the drive.",
+    ),
     row(
         "state.dir",
         Shape::Path,
         "",
         "Local folder of the catalog, never on the shared drive; by default the user's state folder, /kmds.",
     ),
-    row("queue.max_songs", Shape::Number(1), "10000", "Songs waiting at once; beyond that a fetch is refused."),
-    row("queue.max_downloads", Shape::Number(1), "8", "Downloads at once, over all sites."),
-    row("lists.max_songs", Shape::Number(1), "5000", "Songs taken from one list; the reply says when there were more."),
+    row(
+        "queue.max_songs",
+        Shape::Number(1),
+        "10000",
+        "Songs waiting at once; beyond that a fetch is refused.",
+    ),
+    row(
+        "queue.max_downloads",
+        Shape::Number(1),
+        "8",
+        "Downloads at once, over all sites.",
+    ),
+    row(
+        "lists.max_songs",
+        Shape::Number(1),
+        "5000",
+        "Songs taken from one list; the reply says when there were more.",
+    ),
     row(
         "search.site",
         Shape::Word(&["youtube", "youtube_music", "soundcloud", "bandcamp"]),
@@ -95,8 +157,16 @@ pub const SETTINGS: &[Setting] = &[
         Shape::Url,
         "Proxy for all requests to the sites: http:// or socks5://. Proxy variables of the environment are not read.",
     ),
-    egress("egress.ca_file", Shape::Path, "PEM file with certificates to trust beside the system's."),
-    egress("egress.source_address", Shape::Address, "Local address that requests to the sites leave from."),
+    egress(
+        "egress.ca_file",
+        Shape::Path,
+        "PEM file with certificates to trust beside the system's.",
+    ),
+    egress(
+        "egress.source_address",
+        Shape::Address,
+        "Local address that requests to the sites leave from.",
+    ),
     egress(
         "egress.forbid",
         Shape::List,
@@ -107,43 +177,108 @@ pub const SETTINGS: &[Setting] = &[
         Shape::Url,
         "URL that answers with the address a request came from, asked to enforce egress.forbid.",
     ),
-    row("egress.check_every", Shape::Seconds, "5 min", "How often egress.check_url is asked, in seconds."),
-    row("youtube.enabled", Shape::Bool, "true", "Take YouTube links."),
-    row("soundcloud.enabled", Shape::Bool, "true", "Take SoundCloud links."),
-    row("bandcamp.enabled", Shape::Bool, "true", "Take Bandcamp links."),
-    row("youtube.max_downloads", Shape::Number(1), "2", "Downloads at once from YouTube."),
-    row("soundcloud.max_downloads", Shape::Number(1), "3", "Downloads at once from SoundCloud."),
-    row("bandcamp.max_downloads", Shape::Number(1), "3", "Downloads at once from Bandcamp."),
+    row(
+        "egress.check_every",
+        Shape::Seconds,
+        "5 min",
+        "How often egress.check_url is asked, in seconds.",
+    ),
+    row(
+        "youtube.enabled",
+        Shape::Bool,
+        "true",
+        "Take YouTube links.",
+    ),
+    row(
+        "soundcloud.enabled",
+        Shape::Bool,
+        "true",
+        "Take SoundCloud links.",
+    ),
+    row(
+        "bandcamp.enabled",
+        Shape::Bool,
+        "true",
+        "Take Bandcamp links.",
+    ),
+    row(
+        "youtube.max_downloads",
+        Shape::Number(1),
+        "2",
+        "Downloads at once from YouTube.",
+    ),
+    row(
+        "soundcloud.max_downloads",
+        Shape::Number(1),
+        "3",
+        "Downloads at once from SoundCloud.",
+    ),
+    row(
+        "bandcamp.max_downloads",
+        Shape::Number(1),
+        "3",
+        "Downloads at once from Bandcamp.",
+    ),
     row(
         "engines.ytdlp.enabled",
         Shape::Bool,
         "true",
         "Ask yt-dlp when the native engine meets a changed page, a bot check or a login wall.",
     ),
-    row("engines.ytdlp.command", Shape::Program, "yt-dlp", "The yt-dlp program."),
-    row("engines.ytdlp.max", Shape::Number(1), "1", "yt-dlp processes at once."),
+    row(
+        "engines.ytdlp.command",
+        Shape::Program,
+        "yt-dlp",
+        "The yt-dlp program.",
+    ),
+    row(
+        "engines.ytdlp.max",
+        Shape::Number(1),
+        "1",
+        "yt-dlp processes at once.",
+    ),
     row(
         "engines.ytdlp.sites",
         Shape::Word(&["three", "any"]),
         "three",
         "\"any\" also takes https links of other sites, through yt-dlp alone.",
     ),
-    row("engines.ytdlp.cookies_file", Shape::Path, "", "Netscape cookie file for yt-dlp; each run gets a copy."),
+    row(
+        "engines.ytdlp.cookies_file",
+        Shape::Path,
+        "",
+        "Netscape cookie file for yt-dlp; each run gets a copy.",
+    ),
     row(
         "engines.ytdlp.extra_args",
         Shape::Arguments,
         "",
         "More arguments for yt-dlp, like --js-runtimes or --plugin-dirs with their values.",
     ),
-    row("engines.ytdlp.timeout", Shape::Seconds, "60 s", "Longest run of yt-dlp for metadata, in seconds."),
-    row("engines.ytdlp.max_memory", Shape::Bytes, "1 GiB", "Memory one yt-dlp run may use."),
+    row(
+        "engines.ytdlp.timeout",
+        Shape::Seconds,
+        "60 s",
+        "Longest run of yt-dlp for metadata, in seconds.",
+    ),
+    row(
+        "engines.ytdlp.max_memory",
+        Shape::Bytes,
+        "1 GiB",
+        "Memory one yt-dlp run may use.",
+    ),
     row(
         "recipes.file",
         Shape::Path,
         "",
         "File of site facts laid over the built-in ones; by default recipes.toml in the config folder, if there.",
     ),
-    row("ffmpeg.command", Shape::Program, "ffmpeg", "The ffmpeg program, for conversions only."),
+    row(
+        "ffmpeg.command",
+        Shape::Program,
+        "ffmpeg",
+        "The ffmpeg program, for conversions only.",
+    ),
     row("ffmpeg.max", Shape::Number(1), "1", "Conversions at once."),
     row(
         "audio.accept",
@@ -157,8 +292,18 @@ pub const SETTINGS: &[Setting] = &[
         "vorbis",
         "What a song that exists as Opus only is converted to for clients that do not play Opus.",
     ),
-    row("webhook.url", Shape::Url, "", "URL that gets a POST when a song is ready or failed."),
-    row("webhook.secret_file", Shape::Path, "", "File with the secret that signs webhooks (HMAC-SHA256)."),
+    row(
+        "webhook.url",
+        Shape::Url,
+        "",
+        "URL that gets a POST when a song is ready or failed.",
+    ),
+    row(
+        "webhook.secret_file",
+        Shape::Path,
+        "",
+        "File with the secret that signs webhooks (HMAC-SHA256).",
+    ),
 ];
 
 const SITES: [&str; 3] = ["youtube", "soundcloud", "bandcamp"];
@@ -166,7 +311,10 @@ const SITES: [&str; 3] = ["youtube", "soundcloud", "bandcamp"];
 impl Setting {
     /// The key, and for per-site settings the three sites' own.
     pub fn keys(&self) -> impl Iterator<Item = String> + '_ {
-        let own = SITES.iter().filter(|_| self.per_site).map(|site| format!("{site}.{}", self.key));
+        let own = SITES
+            .iter()
+            .filter(|_| self.per_site)
+            .map(|site| format!("{site}.{}", self.key));
         std::iter::once(self.key.to_owned()).chain(own)
     }
 
@@ -181,8 +329,12 @@ impl Setting {
             Shape::Bool | Shape::Number(_) if !self.default.is_empty() => self.default.to_owned(),
             Shape::Number(_) => "1000".to_owned(),
             Shape::List | Shape::Arguments | Shape::Names | Shape::Words(_) => {
-                let quoted: Vec<String> =
-                    self.default.split(',').filter(|word| !word.is_empty()).map(|word| format!("\"{word}\"")).collect();
+                let quoted: Vec<String> = self
+                    .default
+                    .split(',')
+                    .filter(|word| !word.is_empty())
+                    .map(|word| format!("\"{word}\""))
+                    .collect();
                 format!("[{}]", quoted.join(", "))
             }
             _ => format!("\"{}\"", self.default),
@@ -200,18 +352,22 @@ pub fn passed_over() -> impl Iterator<Item = String> {
     let nearly = std::env::vars_os().filter_map(|(name, _)| {
         let name = name.to_str()?;
         let meant = meant_by(name)?;
-        Some(format!("the variable {name} is no setting and is passed over; {meant} would be one"))
+        Some(format!(
+            "the variable {name} is no setting and is passed over; {meant} would be one"
+        ))
     });
     let folders = super::folders::passed_over();
-    let folders = folders.map(|name| format!("the variable {name} is not a path from / on and is passed over"));
-    let closed =
-        super::folders::config().and_then(|folder| match std::fs::symlink_metadata(folder.join("kmds.toml")) {
+    let folders = folders
+        .map(|name| format!("the variable {name} is not a path from / on and is passed over"));
+    let closed = super::folders::config().and_then(|folder| {
+        match std::fs::symlink_metadata(folder.join("kmds.toml")) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(format!(
                 "the folder {} is closed to this user, and settings in it are passed over",
                 folder.display()
             )),
             _ => None,
-        });
+        }
+    });
     nearly.chain(folders).chain(closed)
 }
 
@@ -219,8 +375,12 @@ fn meant_by(name: &str) -> Option<String> {
     if !name.starts_with("KMDS_") || name.contains("__") {
         return None;
     }
-    let known = SETTINGS.iter().flat_map(|setting| setting.keys().collect::<Vec<_>>());
-    known.map(|key| variable(&key)).find(|known| known.replace("__", "_") == name)
+    let known = SETTINGS
+        .iter()
+        .flat_map(|setting| setting.keys().collect::<Vec<_>>());
+    known
+        .map(|key| variable(&key))
+        .find(|known| known.replace("__", "_") == name)
 }
 
 /// The commented example file: every setting with its sentence, variable and default. `kmds.example.toml` is this text.
@@ -234,7 +394,9 @@ pub fn example() -> String {
     let mut rows: Vec<&Setting> = SETTINGS.iter().collect();
     rows.sort_by_key(|setting| {
         let table = table_of(setting.key);
-        SETTINGS.iter().position(|other| table_of(other.key) == table)
+        SETTINGS
+            .iter()
+            .position(|other| table_of(other.key) == table)
     });
     for setting in rows {
         let table = table_of(setting.key);
@@ -243,10 +405,22 @@ pub fn example() -> String {
             text.push_str(&format!("\n[{section}]\n"));
         }
         let name = setting.key.rsplit('.').next().unwrap_or(setting.key);
-        let per_site = if setting.per_site { " Also per site, like youtube." } else { "" };
-        let own = if setting.per_site { format!("{}.", setting.key) } else { String::new() };
+        let per_site = if setting.per_site {
+            " Also per site, like youtube."
+        } else {
+            ""
+        };
+        let own = if setting.per_site {
+            format!("{}.", setting.key)
+        } else {
+            String::new()
+        };
         let own = own.trim_end_matches('.');
-        text.push_str(&format!("# {}{per_site}{own} ({})\n", setting.says, setting.variable()));
+        text.push_str(&format!(
+            "# {}{per_site}{own} ({})\n",
+            setting.says,
+            setting.variable()
+        ));
         text.push_str(&format!("# {name} = {}\n", setting.toml_value()));
     }
     text
@@ -262,9 +436,21 @@ mod tests {
 
     #[test]
     fn a_variable_with_one_underscore_too_few_is_known_for_what_was_meant() {
-        assert_eq!(meant_by("KMDS_SERVER_LISTEN").as_deref(), Some("KMDS_SERVER__LISTEN"));
-        assert_eq!(meant_by("KMDS_YOUTUBE_EGRESS_PROXY").as_deref(), Some("KMDS_YOUTUBE__EGRESS__PROXY"));
-        for own in ["KMDS_LOG", "KMDS_TOKEN", "KMDS_SERVER__LISTEN", "KMDS_SERVER_PORT", "SERVER_LISTEN"] {
+        assert_eq!(
+            meant_by("KMDS_SERVER_LISTEN").as_deref(),
+            Some("KMDS_SERVER__LISTEN")
+        );
+        assert_eq!(
+            meant_by("KMDS_YOUTUBE_EGRESS_PROXY").as_deref(),
+            Some("KMDS_YOUTUBE__EGRESS__PROXY")
+        );
+        for own in [
+            "KMDS_LOG",
+            "KMDS_TOKEN",
+            "KMDS_SERVER__LISTEN",
+            "KMDS_SERVER_PORT",
+            "SERVER_LISTEN",
+        ] {
             assert_eq!(meant_by(own), None, "{own}");
         }
     }

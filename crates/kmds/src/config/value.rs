@@ -32,12 +32,14 @@ impl Value {
     pub fn from_toml(value: &toml::Value) -> Self {
         match value {
             toml::Value::String(text) => Self::Text(text.clone()),
-            toml::Value::Integer(number) => {
-                u64::try_from(*number).map_or_else(|_| Self::Strange(number.to_string()), Self::Number)
-            }
+            toml::Value::Integer(number) => u64::try_from(*number)
+                .map_or_else(|_| Self::Strange(number.to_string()), Self::Number),
             toml::Value::Boolean(on) => Self::Bool(*on),
             toml::Value::Array(items) => {
-                let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+                let texts: Option<Vec<String>> = items
+                    .iter()
+                    .map(|item| item.as_str().map(str::to_owned))
+                    .collect();
                 texts.map_or_else(|| Self::Strange(format!("{value:?}")), Self::List)
             }
             other => Self::Strange(format!("{other:?}")),
@@ -147,17 +149,29 @@ impl Shape {
         }
     }
 
-    fn text(self, value: &Value, fits: impl Fn(&str) -> bool, wanted: &str) -> Result<Value, String> {
+    fn text(
+        self,
+        value: &Value,
+        fits: impl Fn(&str) -> bool,
+        wanted: &str,
+    ) -> Result<Value, String> {
         let text = match value {
             Value::Text(text) => text.clone(),
             Value::Number(_) | Value::Bool(_)
-                if matches!(self, Self::Text | Self::Path | Self::Program | Self::TheirPath) =>
+                if matches!(
+                    self,
+                    Self::Text | Self::Path | Self::Program | Self::TheirPath
+                ) =>
             {
                 value.to_string()
             }
             _ => return Err(wanted.to_owned()),
         };
-        if fits(&text) { Ok(Value::Text(text)) } else { Err(wanted.to_owned()) }
+        if fits(&text) {
+            Ok(Value::Text(text))
+        } else {
+            Err(wanted.to_owned())
+        }
     }
 }
 
@@ -175,7 +189,9 @@ fn list(value: &Value) -> Option<Vec<String>> {
         Value::Text(text) => {
             // A variable may also hold a TOML or JSON array.
             let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-            let words = inner.split(',').map(|word| word.trim().trim_matches(['"', '\'']).to_owned());
+            let words = inner
+                .split(',')
+                .map(|word| word.trim().trim_matches(['"', '\'']).to_owned());
             Some(words.filter(|word| !word.is_empty()).collect())
         }
         _ => None,
@@ -187,32 +203,46 @@ fn is_listen(text: &str) -> bool {
         return path.starts_with('/');
     }
     text.parse::<std::net::SocketAddr>().is_ok()
-        || text.rsplit_once(':').is_some_and(|(host, port)| host == "localhost" && port.parse::<u16>().is_ok())
+        || text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| host == "localhost" && port.parse::<u16>().is_ok())
 }
 
 fn is_url(text: &str) -> bool {
-    ["http://", "https://", "socks5://", "socks5h://"].iter().any(|scheme| text.starts_with(scheme))
+    ["http://", "https://", "socks5://", "socks5h://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
         && url::Url::parse(text).is_ok_and(|url| url.has_host())
 }
 
 fn is_public_url(text: &str) -> bool {
-    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty())
+    let url = url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.is_some_and(|url| {
+        url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
+    })
 }
 
 fn is_base_path(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    let fits = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
+    let fits =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
     let inner = text.trim_matches('/');
     inner.is_empty() || inner.split('/').all(fits)
 }
 
 fn is_host_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-._".contains(c))
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || "-._".contains(c))
 }
 
 fn split_unit(text: &str) -> (f64, &str) {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_'))
+        .unwrap_or(text.len());
     let amount = text[..end].replace('_', "").parse().unwrap_or(f64::NAN);
     (amount, text[end..].trim())
 }
@@ -258,10 +288,20 @@ mod tests {
 
     #[test]
     fn sizes_and_times_are_read_with_their_units() {
-        for (text, want) in [("1024", 1024), ("512 MiB", 512 << 20), ("10GiB", 10 << 30), ("1.5 kB", 1500)] {
+        for (text, want) in [
+            ("1024", 1024),
+            ("512 MiB", 512 << 20),
+            ("10GiB", 10 << 30),
+            ("1.5 kB", 1500),
+        ] {
             assert_eq!(bytes(text), Some(want), "{text}");
         }
-        for (text, want) in [("90", 90), ("15 min", 900), ("6h", 21_600), ("30 d", 2_592_000)] {
+        for (text, want) in [
+            ("90", 90),
+            ("15 min", 900),
+            ("6h", 21_600),
+            ("30 d", 2_592_000),
+        ] {
             assert_eq!(seconds(text), Some(want), "{text}");
         }
         assert_eq!(bytes("ten"), None);
@@ -273,8 +313,14 @@ mod tests {
         for url in ["https://music.example.org", "http://10.0.0.1:8080/kmds/"] {
             assert!(is_public_url(url), "{url}");
         }
-        for url in ["music.example.org", "socks5://x", "https://x/?a=b", "https://x/#a", "https://me:pw@x/", "https://"]
-        {
+        for url in [
+            "music.example.org",
+            "socks5://x",
+            "https://x/?a=b",
+            "https://x/#a",
+            "https://me:pw@x/",
+            "https://",
+        ] {
             assert!(!is_public_url(url), "{url}");
         }
         for path in ["/kmds", "kmds/", "/a/b.c", "/"] {
@@ -283,15 +329,26 @@ mod tests {
         for path in ["http://x", "/a b", "/a?b", "/a/../b", "/a//b", "/ü"] {
             assert!(!is_base_path(path), "{path}");
         }
-        assert!(Shape::Names.read(&Value::Text("nas.lan, Music_2,bücher.example".to_owned())).is_ok());
+        assert!(
+            Shape::Names
+                .read(&Value::Text("nas.lan, Music_2,bücher.example".to_owned()))
+                .is_ok()
+        );
         for names in ["*", "http://nas.lan", "nas.lan:60071", "a b", "*.lan"] {
-            assert!(Shape::Names.read(&Value::Text(names.to_owned())).is_err(), "{names}");
+            assert!(
+                Shape::Names.read(&Value::Text(names.to_owned())).is_err(),
+                "{names}"
+            );
         }
     }
 
     #[test]
     fn a_listen_address_needs_a_port() {
-        assert!(is_listen("127.0.0.1:0") && is_listen("[::1]:80") && is_listen("unix:/run/kmds.sock"));
-        assert!(!is_listen("127.0.0.1") && !is_listen("unix:kmds.sock") && !is_listen("example.org:80"));
+        assert!(
+            is_listen("127.0.0.1:0") && is_listen("[::1]:80") && is_listen("unix:/run/kmds.sock")
+        );
+        assert!(
+            !is_listen("127.0.0.1") && !is_listen("unix:kmds.sock") && !is_listen("example.org:80")
+        );
     }
 }

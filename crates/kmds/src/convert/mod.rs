@@ -104,9 +104,18 @@ impl Target {
             ],
             // A constant bitrate, so that players tell the length from the size: the header that would say it is
             // written last, and a pipe has no way back.
-            Self::Mp3 => {
-                &["-c:a", "libmp3lame", "-b:a", "192k", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"]
-            }
+            Self::Mp3 => &[
+                "-c:a",
+                "libmp3lame",
+                "-b:a",
+                "192k",
+                "-write_xing",
+                "0",
+                "-id3v2_version",
+                "0",
+                "-f",
+                "mp3",
+            ],
             Self::Opus => &["-c:a", "libopus", "-b:a", "128k", "-f", "ogg"],
             Self::Flac => &["-c:a", "flac", "-f", "flac"],
             Self::Wav => &["-c:a", "pcm_s16le", "-f", "wav"],
@@ -135,20 +144,32 @@ pub struct Ffmpeg {
 impl Ffmpeg {
     #[must_use]
     pub fn new(config: &FfmpegConfig) -> Self {
-        Self { command: config.command.as_str().into(), slots: Arc::new(Semaphore::new(config.max.max(1))) }
+        Self {
+            command: config.command.as_str().into(),
+            slots: Arc::new(Semaphore::new(config.max.max(1))),
+        }
     }
 
     /// Its version, for `kmds doctor`.
     /// # Errors
     /// [`ConvertError::Missing`] where it is not installed.
     pub async fn version(&self) -> Result<String, ConvertError> {
-        let out = self.command().arg("-version").stdin(Stdio::null()).kill_on_drop(true).output();
+        let out = self
+            .command()
+            .arg("-version")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
         let out = timeout(VERSION_WAIT, out)
             .await
             .map_err(|_| self.missing(&std::io::ErrorKind::TimedOut.into()))?
             .map_err(|error| self.missing(&error))?;
         let text = String::from_utf8_lossy(&out.stdout);
-        Ok(text.split_whitespace().nth(2).unwrap_or("unknown").to_owned())
+        Ok(text
+            .split_whitespace()
+            .nth(2)
+            .unwrap_or("unknown")
+            .to_owned())
     }
 
     /// Waits for a free slot and starts a conversion, which fails when it rests for `stall` with work to do. Dropping
@@ -162,8 +183,28 @@ impl Ffmpeg {
             .map_err(|_| ConvertError::Failed("the service stops".to_owned()))?;
         let mut command = self.command();
         command
-            .args(["-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-i", "pipe:0", "-vn", "-sn"])
-            .args(["-map", "0:a:0", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"])
+            .args([
+                "-nostdin",
+                "-hide_banner",
+                "-loglevel",
+                "error",
+                "-threads",
+                "1",
+                "-i",
+                "pipe:0",
+                "-vn",
+                "-sn",
+            ])
+            .args([
+                "-map",
+                "0:a:0",
+                "-map_metadata",
+                "-1",
+                "-fflags",
+                "+bitexact",
+                "-flags:a",
+                "+bitexact",
+            ])
             .args(target.arguments())
             .arg("pipe:1")
             .stdin(Stdio::piped())
@@ -177,12 +218,23 @@ impl Ffmpeg {
         let _ = setpriority_process(pid, NICENESS);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(ConvertError::Failed("its pipes could not be opened".to_owned()));
+            return Err(ConvertError::Failed(
+                "its pipes could not be opened".to_owned(),
+            ));
         };
         let complaints = tokio::spawn(first_of(stderr));
         let pace = Arc::new(Pace::new(stall));
-        let output = Output { child, stdout, complaints, pace: Arc::clone(&pace), _slot: slot };
-        Ok(Conversion { feed: Feed { stdin, pace }, output })
+        let output = Output {
+            child,
+            stdout,
+            complaints,
+            pace: Arc::clone(&pace),
+            _slot: slot,
+        };
+        Ok(Conversion {
+            feed: Feed { stdin, pace },
+            output,
+        })
     }
 
     /// With nothing of our environment but where programs and libraries lie: the rest of it, secrets too, is not ffmpeg's.
@@ -190,14 +242,23 @@ impl Ffmpeg {
         const KEPT: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR"];
         let mut command = Command::new(&*self.command);
         command.env_clear().env("LANG", "C.UTF-8");
-        command.envs(KEPT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(
+            KEPT.into_iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
         command
     }
 
     fn missing(&self, error: &std::io::Error) -> ConvertError {
-        let reason =
-            if error.kind() == std::io::ErrorKind::NotFound { "not found".to_owned() } else { error.to_string() };
-        ConvertError::Missing { command: self.command.to_string(), reason }
+        let reason = if error.kind() == std::io::ErrorKind::NotFound {
+            "not found".to_owned()
+        } else {
+            error.to_string()
+        };
+        ConvertError::Missing {
+            command: self.command.to_string(),
+            reason,
+        }
     }
 }
 
@@ -238,7 +299,10 @@ struct Pace {
 
 impl Pace {
     fn new(stall: Duration) -> Self {
-        Self { stall, work: Mutex::new((false, Instant::now())) }
+        Self {
+            stall,
+            work: Mutex::new((false, Instant::now())),
+        }
     }
 
     fn has_work(&self, has: bool) {
@@ -290,13 +354,24 @@ impl Output {
             return Ok(Some(piece.freeze()));
         }
         let stall = self.pace.stall;
-        let status = timeout(stall, self.child.wait()).await.map_err(|_| self.pace.failure())?.map_err(failed)?;
+        let status = timeout(stall, self.child.wait())
+            .await
+            .map_err(|_| self.pace.failure())?
+            .map_err(failed)?;
         if status.success() {
             return Ok(None);
         }
         // A child of its own may hold the pipe open.
-        let said = timeout(stall, &mut self.complaints).await.ok().and_then(Result::ok).unwrap_or_default();
-        let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+        let said = timeout(stall, &mut self.complaints)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or_default();
+        let line = said
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .unwrap_or("it said nothing");
         Err(ConvertError::Failed(format!("{line} ({status})")))
     }
 }
@@ -312,7 +387,10 @@ impl Drop for Output {
 
 /// `None` once it was waited for: the number may be another's by now.
 fn pid_of(child: &Child) -> Option<Pid> {
-    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw)
 }
 
 /// Reads complaints to their end, so that nobody waits to be heard, and keeps the first of them.
@@ -339,18 +417,27 @@ impl Mp4Head {
 
     #[must_use]
     pub const fn new(duration: Duration) -> Self {
-        Self { held: Some(Vec::new()), duration }
+        Self {
+            held: Some(Vec::new()),
+            duration,
+        }
     }
 
     /// Passes bytes on; empty while the head is not complete.
     pub fn push(&mut self, bytes: bytes::Bytes) -> bytes::Bytes {
-        let Some(held) = &mut self.held else { return bytes };
+        let Some(held) = &mut self.held else {
+            return bytes;
+        };
         held.extend_from_slice(&bytes);
-        let fragment = held.windows(4).position(|window| window == b"moof").and_then(|at| at.checked_sub(4));
+        let fragment = held
+            .windows(4)
+            .position(|window| window == b"moof")
+            .and_then(|at| at.checked_sub(4));
         match fragment {
             Some(at) => {
                 let rest = held.split_off(at);
-                let mut out = crate::media::mp4::patch_durations(held, self.duration).unwrap_or_else(|_| held.clone());
+                let mut out = crate::media::mp4::patch_durations(held, self.duration)
+                    .unwrap_or_else(|_| held.clone());
                 out.extend_from_slice(&rest);
                 self.held = None;
                 out.into()

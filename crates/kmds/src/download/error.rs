@@ -32,7 +32,10 @@ pub enum DownloadError {
     #[error("{site} changed the audio file while it was being downloaded")]
     Changed { site: Site },
     #[error("{site} limits downloads from this address{}", .retry_after.map_or_else(String::new, |wait| format!("; try again in {} s", wait.as_secs().max(1))))]
-    Limited { site: Site, retry_after: Option<Duration> },
+    Limited {
+        site: Site,
+        retry_after: Option<Duration>,
+    },
     #[error("{site} stopped sending audio; try again later")]
     Stalled { site: Site },
     #[error("{site} refused the audio with HTTP {status}")]
@@ -85,10 +88,20 @@ impl DownloadError {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Expired { site: Site::YouTube } | Self::Denied { .. } => Kind::OriginRefused,
+            Self::Expired {
+                site: Site::YouTube,
+            }
+            | Self::Denied { .. } => Kind::OriginRefused,
             // YouTube answers 503 to an address that asks too much.
-            Self::Refused { site: Site::YouTube, status: 503 } | Self::Limited { .. } => Kind::RateLimited,
-            Self::Refused { site: Site::YouTube, status } if *status < 500 => Kind::OriginRefused,
+            Self::Refused {
+                site: Site::YouTube,
+                status: 503,
+            }
+            | Self::Limited { .. } => Kind::RateLimited,
+            Self::Refused {
+                site: Site::YouTube,
+                status,
+            } if *status < 500 => Kind::OriginRefused,
             Self::Wrong { .. } => Kind::Truncated,
             Self::Stalled { .. } | Self::Slow { .. } => Kind::Timeout,
             Self::Playlist { .. } => Kind::PageChanged,
@@ -106,8 +119,15 @@ impl DownloadError {
     #[must_use]
     pub const fn is_of_all_streams(&self) -> bool {
         match self {
-            Self::Stalled { .. } | Self::Failed { site: Site::YouTube, .. } => true,
-            Self::Refused { site: Site::YouTube, status } => *status >= 500,
+            Self::Stalled { .. }
+            | Self::Failed {
+                site: Site::YouTube,
+                ..
+            } => true,
+            Self::Refused {
+                site: Site::YouTube,
+                status,
+            } => *status >= 500,
             _ => false,
         }
     }
@@ -117,12 +137,16 @@ impl DownloadError {
         match self {
             Self::Expired { .. } => Remedy::AskAgain { times: 3 },
             Self::Denied { at: 1.., .. } => Remedy::AskAgain { times: 3 },
-            Self::Denied { at: 0, .. } | Self::Slow { .. } | Self::Gone { .. } | Self::Empty { .. } => {
-                Remedy::AskAgain { times: 1 }
-            }
+            Self::Denied { at: 0, .. }
+            | Self::Slow { .. }
+            | Self::Gone { .. }
+            | Self::Empty { .. } => Remedy::AskAgain { times: 1 },
             Self::NotAudio { .. } | Self::Changed { .. } | Self::Wrong { .. } => Remedy::StartOver,
             Self::Limited { retry_after, .. } => Remedy::Wait(*retry_after),
-            Self::Stalled { .. } | Self::Refused { .. } | Self::Failed { .. } | Self::Playlist { .. } => Remedy::None,
+            Self::Stalled { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Playlist { .. } => Remedy::None,
         }
     }
 }
@@ -136,27 +160,88 @@ mod tests {
         let again = |times| Remedy::AskAgain { times };
         for site in [Site::YouTube, Site::SoundCloud, Site::Bandcamp] {
             let youtube = site == Site::YouTube;
-            let refused = if youtube { Kind::OriginRefused } else { Kind::OriginFailed };
-            let unavailable = if youtube { Kind::RateLimited } else { Kind::OriginFailed };
+            let refused = if youtube {
+                Kind::OriginRefused
+            } else {
+                Kind::OriginFailed
+            };
+            let unavailable = if youtube {
+                Kind::RateLimited
+            } else {
+                Kind::OriginFailed
+            };
             let minute = Some(Duration::from_secs(60));
             let text = String::new;
             for (error, kind, remedy) in [
                 (DownloadError::Expired { site }, refused, again(3)),
-                (DownloadError::Denied { site, at: 0 }, Kind::OriginRefused, again(1)),
-                (DownloadError::Denied { site, at: 1 }, Kind::OriginRefused, again(3)),
+                (
+                    DownloadError::Denied { site, at: 0 },
+                    Kind::OriginRefused,
+                    again(1),
+                ),
+                (
+                    DownloadError::Denied { site, at: 1 },
+                    Kind::OriginRefused,
+                    again(3),
+                ),
                 (DownloadError::Slow { site }, Kind::Timeout, again(1)),
                 (DownloadError::Gone { site }, Kind::OriginFailed, again(1)),
                 (DownloadError::Empty { site }, Kind::OriginFailed, again(1)),
-                (DownloadError::NotAudio { site, found: text() }, Kind::OriginFailed, Remedy::StartOver),
-                (DownloadError::Changed { site }, Kind::OriginFailed, Remedy::StartOver),
-                (DownloadError::Wrong { site, what: text() }, Kind::Truncated, Remedy::StartOver),
-                (DownloadError::Limited { site, retry_after: minute }, Kind::RateLimited, Remedy::Wait(minute)),
+                (
+                    DownloadError::NotAudio {
+                        site,
+                        found: text(),
+                    },
+                    Kind::OriginFailed,
+                    Remedy::StartOver,
+                ),
+                (
+                    DownloadError::Changed { site },
+                    Kind::OriginFailed,
+                    Remedy::StartOver,
+                ),
+                (
+                    DownloadError::Wrong { site, what: text() },
+                    Kind::Truncated,
+                    Remedy::StartOver,
+                ),
+                (
+                    DownloadError::Limited {
+                        site,
+                        retry_after: minute,
+                    },
+                    Kind::RateLimited,
+                    Remedy::Wait(minute),
+                ),
                 (DownloadError::Stalled { site }, Kind::Timeout, Remedy::None),
-                (DownloadError::Refused { site, status: 401 }, refused, Remedy::None),
-                (DownloadError::Refused { site, status: 500 }, Kind::OriginFailed, Remedy::None),
-                (DownloadError::Refused { site, status: 503 }, unavailable, Remedy::None),
-                (DownloadError::Failed { site, reason: text() }, Kind::OriginFailed, Remedy::None),
-                (DownloadError::Playlist { site, why: text() }, Kind::PageChanged, Remedy::None),
+                (
+                    DownloadError::Refused { site, status: 401 },
+                    refused,
+                    Remedy::None,
+                ),
+                (
+                    DownloadError::Refused { site, status: 500 },
+                    Kind::OriginFailed,
+                    Remedy::None,
+                ),
+                (
+                    DownloadError::Refused { site, status: 503 },
+                    unavailable,
+                    Remedy::None,
+                ),
+                (
+                    DownloadError::Failed {
+                        site,
+                        reason: text(),
+                    },
+                    Kind::OriginFailed,
+                    Remedy::None,
+                ),
+                (
+                    DownloadError::Playlist { site, why: text() },
+                    Kind::PageChanged,
+                    Remedy::None,
+                ),
             ] {
                 assert_eq!((error.kind(), error.remedy()), (kind, remedy), "{error:?}");
                 assert_eq!(error.site(), site);

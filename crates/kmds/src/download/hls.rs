@@ -50,7 +50,10 @@ pub(super) struct Hls {
 
 impl std::fmt::Debug for Hls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hls").field("pieces", &self.pieces.len()).field("finished", &self.mark.ends.len()).finish()
+        f.debug_struct("Hls")
+            .field("pieces", &self.pieces.len())
+            .field("finished", &self.mark.ends.len())
+            .finish()
     }
 }
 
@@ -71,10 +74,17 @@ impl Hls {
             patch: None,
         };
         let playlist = fetcher.playlist(url).await?;
-        let mut mark = Mark { durations: fingerprint(&playlist), pieces: 0, ends: Vec::new() };
+        let mut mark = Mark {
+            durations: fingerprint(&playlist),
+            pieces: 0,
+            ends: Vec::new(),
+        };
         fetcher.patch = playlist.init.is_some().then(|| playlist.duration());
-        let pieces: Vec<Resource> =
-            playlist.init.into_iter().chain(playlist.segments.into_iter().map(|segment| segment.at)).collect();
+        let pieces: Vec<Resource> = playlist
+            .init
+            .into_iter()
+            .chain(playlist.segments.into_iter().map(|segment| segment.at))
+            .collect();
         mark.pieces = pieces.len();
         if let Some(kept) = kept {
             mark.ends = reusable(kept, &mark);
@@ -111,12 +121,15 @@ impl Hls {
             && let Some(piece) = self.pieces.get(self.upcoming)
         {
             let (fetcher, piece, place) = (Arc::clone(&self.fetcher), piece.clone(), self.upcoming);
-            self.flying.push_back(Box::pin(async move { fetcher.piece(piece, place).await }));
+            self.flying
+                .push_back(Box::pin(async move { fetcher.piece(piece, place).await }));
             self.upcoming += 1;
         }
         match self.flying.next().await {
             Some(Ok(bytes)) => {
-                self.mark.ends.push(self.finished_bytes() + bytes.len() as u64);
+                self.mark
+                    .ends
+                    .push(self.finished_bytes() + bytes.len() as u64);
                 Ok(Some(bytes))
             }
             Some(Err(error)) => {
@@ -140,23 +153,35 @@ impl Hls {
 
 /// The ends of finished pieces within the kept bytes, if they are pieces of the same playlist.
 fn reusable(kept: &Kept, now: &Mark) -> Vec<u64> {
-    let Some(then) = kept.mark.as_deref().and_then(|mark| serde_json::from_str::<Mark>(mark).ok()) else {
+    let Some(then) = kept
+        .mark
+        .as_deref()
+        .and_then(|mark| serde_json::from_str::<Mark>(mark).ok())
+    else {
         return Vec::new();
     };
     let ordered = then.ends.is_sorted() && then.ends.len() <= now.pieces;
     if !ordered || then.pieces != now.pieces || then.durations != now.durations {
         return Vec::new();
     }
-    then.ends.into_iter().take_while(|&end| end <= kept.bytes).collect()
+    then.ends
+        .into_iter()
+        .take_while(|&end| end <= kept.bytes)
+        .collect()
 }
 
 /// FNV-1a over the segments' lengths in milliseconds: stable between versions, unlike the standard library's hash.
 fn fingerprint(playlist: &MediaPlaylist) -> u64 {
-    let lengths = playlist.segments.iter().flat_map(|segment| segment.duration.as_millis().to_le_bytes());
+    let lengths = playlist
+        .segments
+        .iter()
+        .flat_map(|segment| segment.duration.as_millis().to_le_bytes());
     let ranges = u8::from(playlist.init.is_some());
     lengths
         .chain([ranges])
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }
 
 /// Gets one piece at a time, whole and checked.
@@ -186,7 +211,10 @@ impl Fetcher {
     async fn playlist(&self, url: &str) -> Result<MediaPlaylist, DownloadError> {
         let mut tries = Tries::new(&self.client, self.site, &self.times);
         loop {
-            let resource = Resource { url: url.to_owned(), range: None };
+            let resource = Resource {
+                url: url.to_owned(),
+                range: None,
+            };
             let miss = match self.request(&resource, PLAYLIST_BYTES).await {
                 Ok((text, base)) => match self.read_playlist(&text, &base) {
                     Ok(playlist) => return Ok(playlist),
@@ -207,13 +235,24 @@ impl Fetcher {
             let found = media::sniff(text.get(..media::SNIFF_BYTES).unwrap_or(text));
             match error {
                 HlsError::NotAPlaylist if found != media::Sniffed::Playlist => {
-                    DownloadError::NotAudio { site, found: super::named(found) }.into()
+                    DownloadError::NotAudio {
+                        site,
+                        found: super::named(found),
+                    }
+                    .into()
                 }
                 // Cut on its way, or a song that is not done yet: the next answer may be whole.
                 HlsError::Unfinished => {
-                    Miss::TryAgain(Setback::Unusable(DownloadError::Playlist { site, why: error.to_string() }))
+                    Miss::TryAgain(Setback::Unusable(DownloadError::Playlist {
+                        site,
+                        why: error.to_string(),
+                    }))
                 }
-                other => DownloadError::Playlist { site, why: other.to_string() }.into(),
+                other => DownloadError::Playlist {
+                    site,
+                    why: other.to_string(),
+                }
+                .into(),
             }
         })
     }
@@ -236,19 +275,30 @@ impl Fetcher {
     fn check(&self, bytes: Bytes, place: usize) -> Result<Bytes, Miss> {
         let site = self.site;
         if let Err(broken) = media::check_segment(self.container, &bytes) {
-            let error = DownloadError::NotAudio { site, found: format!("a broken segment ({broken})") };
+            let error = DownloadError::NotAudio {
+                site,
+                found: format!("a broken segment ({broken})"),
+            };
             return Err(Miss::TryAgain(Setback::Unusable(error)));
         }
         if self.container == Container::Ogg && place > 0 && begins_a_stream(&bytes) {
-            return Err(
-                DownloadError::Playlist { site, why: "its segments are Ogg streams of their own".to_owned() }.into()
-            );
+            return Err(DownloadError::Playlist {
+                site,
+                why: "its segments are Ogg streams of their own".to_owned(),
+            }
+            .into());
         }
         match self.patch {
             Some(duration) if place == 0 && self.container == Container::Mp4 => {
-                media::mp4::patch_durations(&bytes, duration).map(Bytes::from).map_err(|broken| {
-                    DownloadError::Wrong { site, what: format!("a first segment without its header ({broken})") }.into()
-                })
+                media::mp4::patch_durations(&bytes, duration)
+                    .map(Bytes::from)
+                    .map_err(|broken| {
+                        DownloadError::Wrong {
+                            site,
+                            what: format!("a first segment without its header ({broken})"),
+                        }
+                        .into()
+                    })
             }
             _ => Ok(bytes),
         }
@@ -256,14 +306,21 @@ impl Fetcher {
 
     /// One request, its body whole, and the URL that answered.
     async fn request(&self, at: &Resource, limit: usize) -> Result<(Bytes, String), Miss> {
-        let range = at.range.map(|(first, length)| (first, Some(first.saturating_add(length.max(1) - 1))));
-        let ask = MediaAsk { range, if_range: None, headers: self.headers.clone() };
+        let range = at
+            .range
+            .map(|(first, length)| (first, Some(first.saturating_add(length.max(1) - 1))));
+        let ask = MediaAsk {
+            range,
+            if_range: None,
+            headers: self.headers.clone(),
+        };
         let answer = self.client.media(self.site, &at.url, &ask).await;
         let mut answer = answer.map_err(|error| self.miss(error))?;
         if !matches!(answer.status, 200 | 206) {
             return Err(match answer.status {
                 416 => Miss::Final(DownloadError::Changed { site: self.site }),
-                status => refusal(self.site, status, answer.retry_after).map_or_else(Miss::Final, Miss::TryAgain),
+                status => refusal(self.site, status, answer.retry_after)
+                    .map_or_else(Miss::Final, Miss::TryAgain),
             });
         }
         let whole = self.read_body(&mut answer, limit).await?;
@@ -273,8 +330,14 @@ impl Fetcher {
 
     async fn read_body(&self, answer: &mut MediaAnswer, limit: usize) -> Result<Bytes, Miss> {
         let site = self.site;
-        let too_large = || Miss::Final(DownloadError::Wrong { site, what: "a segment of senseless size".to_owned() });
-        let announced = usize::try_from(answer.content_length.unwrap_or_default()).unwrap_or(usize::MAX);
+        let too_large = || {
+            Miss::Final(DownloadError::Wrong {
+                site,
+                what: "a segment of senseless size".to_owned(),
+            })
+        };
+        let announced =
+            usize::try_from(answer.content_length.unwrap_or_default()).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_large());
         }
@@ -286,27 +349,45 @@ impl Fetcher {
             body.extend_from_slice(&chunk);
         }
         if body.is_empty() {
-            return Err(Miss::TryAgain(Setback::Unusable(DownloadError::Empty { site })));
+            return Err(Miss::TryAgain(Setback::Unusable(DownloadError::Empty {
+                site,
+            })));
         }
         Ok(body.freeze())
     }
 
     /// The wanted part of an answer: all of it, or the range out of a whole file where the server ignored the range.
-    fn part(&self, body: Bytes, answer: &MediaAnswer, range: Option<(u64, Option<u64>)>) -> Result<Bytes, Miss> {
+    fn part(
+        &self,
+        body: Bytes,
+        answer: &MediaAnswer,
+        range: Option<(u64, Option<u64>)>,
+    ) -> Result<Bytes, Miss> {
         let cut = || Miss::TryAgain(Setback::Broken("a segment was cut".to_owned()));
-        let wrong = |what: &str| DownloadError::Wrong { site: self.site, what: what.to_owned() };
+        let wrong = |what: &str| DownloadError::Wrong {
+            site: self.site,
+            what: what.to_owned(),
+        };
         match (answer.status, range, answer.content_range) {
             (200, Some((first, Some(last))), _) => {
                 let first = usize::try_from(first).map_err(|_| cut())?;
                 let end = usize::try_from(last).map_err(|_| cut())?.saturating_add(1);
-                if body.len() < end { Err(cut()) } else { Ok(body.slice(first..end)) }
+                if body.len() < end {
+                    Err(cut())
+                } else {
+                    Ok(body.slice(first..end))
+                }
             }
             (206, range, Some(ContentRange { start, end, total })) => {
                 let (first, last) = range.unwrap_or((0, total.map(|total| total - 1)));
                 if start != first || last.is_some_and(|last| end != last) {
                     return Err(wrong("another part of a segment than was asked for").into());
                 }
-                if body.len() as u64 == end - start + 1 { Ok(body) } else { Err(cut()) }
+                if body.len() as u64 == end - start + 1 {
+                    Ok(body)
+                } else {
+                    Err(cut())
+                }
             }
             (206, _, None) => Err(wrong("a part of a segment that does not say which").into()),
             _ => Ok(body),
@@ -334,28 +415,50 @@ mod tests {
     use super::*;
 
     fn playlist(seconds: &[u64]) -> MediaPlaylist {
-        let at = |place: usize| Resource { url: format!("https://cf-hls-media.sndcdn.com/{place}"), range: None };
-        let segments = seconds
-            .iter()
-            .enumerate()
-            .map(|(place, &seconds)| Segment { at: at(place), duration: Duration::from_secs(seconds) });
-        MediaPlaylist { init: None, segments: segments.collect() }
+        let at = |place: usize| Resource {
+            url: format!("https://cf-hls-media.sndcdn.com/{place}"),
+            range: None,
+        };
+        let segments = seconds.iter().enumerate().map(|(place, &seconds)| Segment {
+            at: at(place),
+            duration: Duration::from_secs(seconds),
+        });
+        MediaPlaylist {
+            init: None,
+            segments: segments.collect(),
+        }
     }
 
     fn mark(seconds: &[u64], ends: &[u64]) -> Mark {
-        Mark { pieces: seconds.len(), durations: fingerprint(&playlist(seconds)), ends: ends.to_vec() }
+        Mark {
+            pieces: seconds.len(),
+            durations: fingerprint(&playlist(seconds)),
+            ends: ends.to_vec(),
+        }
     }
 
     fn kept(bytes: u64, mark: &Mark) -> Kept {
-        Kept { bytes, mark: serde_json::to_string(mark).ok() }
+        Kept {
+            bytes,
+            mark: serde_json::to_string(mark).ok(),
+        }
     }
 
     #[test]
     fn a_download_goes_on_at_the_last_finished_segment_that_was_kept() {
         let now = mark(&[10, 10, 5], &[]);
         let then = mark(&[10, 10, 5], &[100, 200]);
-        for (bytes, ends) in [(250, vec![100, 200]), (200, vec![100, 200]), (199, vec![100]), (99, vec![])] {
-            assert_eq!(reusable(&kept(bytes, &then), &now), ends, "{bytes} bytes kept");
+        for (bytes, ends) in [
+            (250, vec![100, 200]),
+            (200, vec![100, 200]),
+            (199, vec![100]),
+            (99, vec![]),
+        ] {
+            assert_eq!(
+                reusable(&kept(bytes, &then), &now),
+                ends,
+                "{bytes} bytes kept"
+            );
         }
     }
 
@@ -368,10 +471,23 @@ mod tests {
             mark(&[10, 10, 5], &[100, 50]),
             mark(&[10, 10, 5], &[1, 2, 3, 4]),
         ] {
-            assert_eq!(reusable(&kept(1000, &then), &now), Vec::<u64>::new(), "{then:?}");
+            assert_eq!(
+                reusable(&kept(1000, &then), &now),
+                Vec::<u64>::new(),
+                "{then:?}"
+            );
         }
         for strange in [None, Some(String::new()), Some("{\"total\":5}".to_owned())] {
-            assert_eq!(reusable(&Kept { bytes: 1000, mark: strange }, &now), Vec::<u64>::new());
+            assert_eq!(
+                reusable(
+                    &Kept {
+                        bytes: 1000,
+                        mark: strange
+                    },
+                    &now
+                ),
+                Vec::<u64>::new()
+            );
         }
     }
 

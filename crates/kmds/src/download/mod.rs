@@ -69,7 +69,9 @@ pub async fn open(
 ) -> Result<Download, DownloadError> {
     let kept = kept.filter(|kept| kept.bytes > 0);
     match begin(stream, kept.as_ref(), client, recipes).await {
-        Err(DownloadError::Changed { .. }) if kept.is_some() => begin(stream, None, client, recipes).await,
+        Err(DownloadError::Changed { .. }) if kept.is_some() => {
+            begin(stream, None, client, recipes).await
+        }
         begun => begun,
     }
 }
@@ -82,13 +84,25 @@ async fn begin(
 ) -> Result<Download, DownloadError> {
     let site = stream.site;
     let way = match &stream.delivery {
-        Delivery::File { url } => Way::Ranged(Box::new(Ranged::open(stream, url, kept, client, recipes).await?)),
-        Delivery::Hls { url } => Way::Hls(Box::new(Hls::open(stream, url, kept, client, recipes).await?)),
+        Delivery::File { url } => Way::Ranged(Box::new(
+            Ranged::open(stream, url, kept, client, recipes).await?,
+        )),
+        Delivery::Hls { url } => Way::Hls(Box::new(
+            Hls::open(stream, url, kept, client, recipes).await?,
+        )),
         Delivery::Asked { .. } => {
-            return Err(DownloadError::Failed { site, reason: "its URL was not asked for yet".to_owned() });
+            return Err(DownloadError::Failed {
+                site,
+                reason: "its URL was not asked for yet".to_owned(),
+            });
         }
     };
-    let mut download = Download { way, site, ready: VecDeque::new(), failed: None };
+    let mut download = Download {
+        way,
+        site,
+        ready: VecDeque::new(),
+        failed: None,
+    };
     if download.start() == 0 {
         download.check_first_bytes(stream.container).await?;
     }
@@ -207,7 +221,10 @@ fn fits(site: Site, container: Container, head: &[u8]) -> Result<(), DownloadErr
         found if found == Sniffed::from(container) => Ok(()),
         // An MP3 may begin with padding or the tail of a frame; the walk before publishing tells.
         Sniffed::Unknown if container == Container::Mp3 => Ok(()),
-        found => Err(DownloadError::NotAudio { site, found: named(found) }),
+        found => Err(DownloadError::NotAudio {
+            site,
+            found: named(found),
+        }),
     }
 }
 

@@ -84,7 +84,8 @@ impl Ranged {
             .and_then(|kept| kept.mark.as_deref())
             .and_then(|mark| serde_json::from_str(mark).ok())
             .unwrap_or_default();
-        if stream.size_bytes.is_some() && known.total.is_some() && stream.size_bytes != known.total {
+        if stream.size_bytes.is_some() && known.total.is_some() && stream.size_bytes != known.total
+        {
             return Err(DownloadError::Changed { site });
         }
         known.total = stream.size_bytes.or(known.total);
@@ -105,9 +106,11 @@ impl Ranged {
             ended: false,
             tries: Tries::new(client, site, &recipes.time),
             speed: Speed::of(stream),
-            most_bytes: stream
-                .approximate_size()
-                .map_or(MOST_BYTES, |size| size.saturating_mul(4).saturating_add(SPARE_BYTES).min(MOST_BYTES)),
+            most_bytes: stream.approximate_size().map_or(MOST_BYTES, |size| {
+                size.saturating_mul(4)
+                    .saturating_add(SPARE_BYTES)
+                    .min(MOST_BYTES)
+            }),
         };
         if !ranged.is_whole() {
             ranged.ask().await?;
@@ -165,7 +168,9 @@ impl Ranged {
 
     /// Counts a chunk in; what was skipped over leaves nothing.
     fn take(&mut self, mut chunk: Bytes) -> Result<Option<Bytes>, DownloadError> {
-        let Some(body) = &mut self.body else { return Ok(None) };
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
         let length = chunk.len() as u64;
         if let Some(left) = &mut body.left {
             match left.checked_sub(length) {
@@ -176,7 +181,11 @@ impl Ranged {
         body.empty &= chunk.is_empty();
         let skipped = body.skip.min(length);
         body.skip -= skipped;
-        chunk.advance(usize::try_from(skipped).unwrap_or(usize::MAX).min(chunk.len()));
+        chunk.advance(
+            usize::try_from(skipped)
+                .unwrap_or(usize::MAX)
+                .min(chunk.len()),
+        );
         if chunk.is_empty() {
             return Ok(None);
         }
@@ -189,7 +198,9 @@ impl Ranged {
     }
 
     async fn body_ended(&mut self) -> Result<(), DownloadError> {
-        let Some(body) = self.body.take() else { return Ok(()) };
+        let Some(body) = self.body.take() else {
+            return Ok(());
+        };
         match body.left {
             Some(0) => {
                 if let Some(steps) = &mut self.steps {
@@ -200,7 +211,12 @@ impl Ranged {
             }
             // A dead URL, not a cut one: asking it again brings the same.
             _ if body.empty => Err(DownloadError::Empty { site: self.site }),
-            Some(left) => self.again(Setback::Broken(format!("the answer was cut {left} bytes before its end"))).await,
+            Some(left) => {
+                self.again(Setback::Broken(format!(
+                    "the answer was cut {left} bytes before its end"
+                )))
+                .await
+            }
             None => {
                 self.ended = true;
                 self.known.total = Some(self.offset);
@@ -219,7 +235,11 @@ impl Ranged {
     async fn ask(&mut self) -> Result<(), DownloadError> {
         loop {
             let range = self.wanted();
-            let ask = MediaAsk { range, if_range: self.version(), headers: self.headers.clone() };
+            let ask = MediaAsk {
+                range,
+                if_range: self.version(),
+                headers: self.headers.clone(),
+            };
             let url = self.moved_to.as_deref().unwrap_or(&self.url);
             let verdict = match self.client.media(self.site, url, &ask).await {
                 Ok(answer) => self.judge(answer, range)?,
@@ -256,45 +276,83 @@ impl Ranged {
         if self.steps.is_some() {
             return None;
         }
-        let strong = self.known.etag.as_ref().filter(|etag| !etag.starts_with("W/"));
+        let strong = self
+            .known
+            .etag
+            .as_ref()
+            .filter(|etag| !etag.starts_with("W/"));
         strong.or(self.known.modified.as_ref()).cloned()
     }
 
-    fn judge(&mut self, answer: MediaAnswer, asked: Option<(u64, Option<u64>)>) -> Result<Verdict, DownloadError> {
+    fn judge(
+        &mut self,
+        answer: MediaAnswer,
+        asked: Option<(u64, Option<u64>)>,
+    ) -> Result<Verdict, DownloadError> {
         match answer.status {
             206 => self.judge_part(answer, asked),
             200 => self.judge_whole(answer),
             416 => self.judge_unsatisfied(&answer),
             403 => {
-                let length = asked.and_then(|(first, last)| Some(last? - first + 1)).unwrap_or_default();
-                if self.steps.as_mut().is_some_and(|steps| steps.refused(length)) {
+                let length = asked
+                    .and_then(|(first, last)| Some(last? - first + 1))
+                    .unwrap_or_default();
+                if self
+                    .steps
+                    .as_mut()
+                    .is_some_and(|steps| steps.refused(length))
+                {
                     return Ok(Verdict::TrySmaller);
                 }
                 let (site, at) = (self.site, self.offset);
                 let bounded = self.steps.is_some();
-                Err(if bounded { DownloadError::Denied { site, at } } else { DownloadError::Expired { site } })
+                Err(if bounded {
+                    DownloadError::Denied { site, at }
+                } else {
+                    DownloadError::Expired { site }
+                })
             }
             status => refusal(self.site, status, answer.retry_after).map(Verdict::TryAgain),
         }
     }
 
-    fn judge_part(&mut self, answer: MediaAnswer, asked: Option<(u64, Option<u64>)>) -> Result<Verdict, DownloadError> {
+    fn judge_part(
+        &mut self,
+        answer: MediaAnswer,
+        asked: Option<(u64, Option<u64>)>,
+    ) -> Result<Verdict, DownloadError> {
         let Some(ContentRange { start, end, total }) = answer.content_range else {
             return self.wrong("a part of the file that does not say which");
         };
-        let beyond_file = self.known.total.is_some_and(|known| total.is_none() && end >= known);
+        let beyond_file = self
+            .known
+            .total
+            .is_some_and(|known| total.is_none() && end >= known);
         self.sensible(total.or(Some(end)))?;
-        if start != self.offset || beyond_file || asked.and_then(|(_, last)| last).is_some_and(|last| end > last) {
+        if start != self.offset
+            || beyond_file
+            || asked
+                .and_then(|(_, last)| last)
+                .is_some_and(|last| end > last)
+        {
             return self.wrong("another range than was asked for");
         }
-        if answer.content_length.is_some_and(|length| length > end - start + 1) {
+        if answer
+            .content_length
+            .is_some_and(|length| length > end - start + 1)
+        {
             return self.wrong("more bytes than the range has");
         }
         self.same_file(total, &answer)?;
         self.not_a_page(&answer)?;
         self.remember_file(total, &answer);
         self.moved_to = Some(answer.final_url.signed().to_owned()).filter(|_| self.steps.is_some());
-        Ok(Verdict::Use(Box::new(Body { stream: answer.body, skip: 0, left: Some(end - start + 1), empty: true })))
+        Ok(Verdict::Use(Box::new(Body {
+            stream: answer.body,
+            skip: 0,
+            left: Some(end - start + 1),
+            empty: true,
+        })))
     }
 
     /// The server ignored the range, or none was asked for.
@@ -324,20 +382,32 @@ impl Ranged {
             (self.start, self.offset) = (0, 0);
             self.known = Known::default();
             self.remember_file(length, &answer);
-            return Ok(Verdict::Use(Box::new(Body { stream: answer.body, skip: 0, left: length, empty: true })));
+            return Ok(Verdict::Use(Box::new(Body {
+                stream: answer.body,
+                skip: 0,
+                left: length,
+                empty: true,
+            })));
         }
         if self.steps.is_some() || length.is_none() || length != self.known.total {
             return Err(DownloadError::Changed { site: self.site });
         }
         self.same_file(length, &answer)?;
-        Ok(Verdict::Use(Box::new(Body { stream: answer.body, skip: self.offset, left: length, empty: true })))
+        Ok(Verdict::Use(Box::new(Body {
+            stream: answer.body,
+            skip: self.offset,
+            left: length,
+            empty: true,
+        })))
     }
 
     fn judge_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<Verdict, DownloadError> {
         let site = self.site;
         match answer.unsatisfied_total.or(self.known.total) {
             Some(0) => Err(DownloadError::Empty { site }),
-            Some(total) if total == self.offset && self.known.total.is_none_or(|known| known == total) => {
+            Some(total)
+                if total == self.offset && self.known.total.is_none_or(|known| known == total) =>
+            {
                 self.known.total = Some(total);
                 Ok(Verdict::Whole)
             }
@@ -347,12 +417,20 @@ impl Ranged {
 
     /// The same length and validators as before, as far as either side names them.
     fn same_file(&self, total: Option<u64>, answer: &MediaAnswer) -> Result<(), DownloadError> {
-        let differs = |known: &Option<String>, new: &Option<String>| known.is_some() && new.is_some() && known != new;
+        let differs = |known: &Option<String>, new: &Option<String>| {
+            known.is_some() && new.is_some() && known != new
+        };
         let etag_known = self.known.etag.is_some() && answer.etag.is_some();
         let another = self.known.total.is_some() && total.is_some() && self.known.total != total
             || differs(&self.known.etag, &answer.etag)
-            || (!etag_known && self.steps.is_none() && differs(&self.known.modified, &answer.last_modified));
-        if another { Err(DownloadError::Changed { site: self.site }) } else { Ok(()) }
+            || (!etag_known
+                && self.steps.is_none()
+                && differs(&self.known.modified, &answer.last_modified));
+        if another {
+            Err(DownloadError::Changed { site: self.site })
+        } else {
+            Ok(())
+        }
     }
 
     fn remember_file(&mut self, total: Option<u64>, answer: &MediaAnswer) {
@@ -369,22 +447,32 @@ impl Ranged {
     fn not_a_page(&self, answer: &MediaAnswer) -> Result<(), DownloadError> {
         let page = answer.content_type.as_deref().and_then(|kind| {
             let kind = kind.to_ascii_lowercase();
-            ["text/html", "application/json"].into_iter().find(|page| kind.starts_with(page))
+            ["text/html", "application/json"]
+                .into_iter()
+                .find(|page| kind.starts_with(page))
         });
         match page {
-            Some(page) if self.offset > 0 || self.steps.is_some() => {
-                Err(DownloadError::NotAudio { site: self.site, found: page.to_owned() })
-            }
+            Some(page) if self.offset > 0 || self.steps.is_some() => Err(DownloadError::NotAudio {
+                site: self.site,
+                found: page.to_owned(),
+            }),
             _ => Ok(()),
         }
     }
 
     /// A length that may be this song's.
     fn sensible(&self, length: Option<u64>) -> Result<(), DownloadError> {
-        if length.is_some_and(|length| length > self.most_bytes) { self.wrong(SENSELESS) } else { Ok(()) }
+        if length.is_some_and(|length| length > self.most_bytes) {
+            self.wrong(SENSELESS)
+        } else {
+            Ok(())
+        }
     }
 
     fn wrong<T>(&self, what: &str) -> Result<T, DownloadError> {
-        Err(DownloadError::Wrong { site: self.site, what: what.to_owned() })
+        Err(DownloadError::Wrong {
+            site: self.site,
+            what: what.to_owned(),
+        })
     }
 }

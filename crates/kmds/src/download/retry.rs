@@ -50,7 +50,14 @@ pub(super) struct Tries {
 
 impl Tries {
     pub(super) fn new(client: &Client, site: Site, times: &Times) -> Self {
-        Self { client: client.clone(), site, times: times.clone(), failed: 0, stalled: 0, brought: 0 }
+        Self {
+            client: client.clone(),
+            site,
+            times: times.clone(),
+            failed: 0,
+            stalled: 0,
+            brought: 0,
+        }
     }
 
     fn start_anew(&mut self) {
@@ -78,7 +85,12 @@ impl Tries {
             Setback::Status(_) => &self.times.retry_pauses,
             _ => &self.times.audio_pauses,
         };
-        tracing::debug!(site = self.site.as_str(), tries = self.failed, ?setback, "audio is asked for again");
+        tracing::debug!(
+            site = self.site.as_str(),
+            tries = self.failed,
+            ?setback,
+            "audio is asked for again"
+        );
         origin::pause_before_retry(&self.client, self.site, pauses, self.failed).await;
         Ok(())
     }
@@ -87,7 +99,11 @@ impl Tries {
         self.failed += 1;
         self.stalled += u32::from(*setback == Setback::Stalled);
         // Silence is worth one more try where the notes say so; YouTube's are counted like broken connections.
-        let stalls = if self.site == Site::YouTube { self.times.audio_tries } else { self.times.timeout_tries };
+        let stalls = if self.site == Site::YouTube {
+            self.times.audio_tries
+        } else {
+            self.times.timeout_tries
+        };
         self.failed >= self.times.audio_tries || self.stalled >= stalls
     }
 }
@@ -124,9 +140,15 @@ mod tests {
     use crate::origin::{ClientConfig, SharedRecipes};
 
     fn tries(site: Site) -> Tries {
-        let client = Client::new(&ClientConfig::default(), SharedRecipes::default()).expect("plain");
+        let client =
+            Client::new(&ClientConfig::default(), SharedRecipes::default()).expect("plain");
         let mut times = client.recipes().time.clone();
-        (times.audio_tries, times.timeout_tries, times.audio_pauses, times.retry_pauses) = (4, 2, vec![0.0], vec![0.0]);
+        (
+            times.audio_tries,
+            times.timeout_tries,
+            times.audio_pauses,
+            times.retry_pauses,
+        ) = (4, 2, vec![0.0], vec![0.0]);
         Tries::new(&client, site, &times)
     }
 
@@ -138,7 +160,13 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(tries.again(broken()).await, Ok(()));
         }
-        assert_eq!(tries.again(broken()).await, Err(DownloadError::Failed { site, reason: "reset".to_owned() }));
+        assert_eq!(
+            tries.again(broken()).await,
+            Err(DownloadError::Failed {
+                site,
+                reason: "reset".to_owned()
+            })
+        );
     }
 
     #[tokio::test]
@@ -162,12 +190,19 @@ mod tests {
 
     #[tokio::test]
     async fn silence_is_tried_once_more_and_on_youtube_like_any_break() {
-        for (site, more) in [(Site::SoundCloud, 1), (Site::Bandcamp, 1), (Site::YouTube, 3)] {
+        for (site, more) in [
+            (Site::SoundCloud, 1),
+            (Site::Bandcamp, 1),
+            (Site::YouTube, 3),
+        ] {
             let mut tries = tries(site);
             for _ in 0..more {
                 assert_eq!(tries.again(Setback::Stalled).await, Ok(()), "{site}");
             }
-            assert_eq!(tries.again(Setback::Stalled).await, Err(DownloadError::Stalled { site }));
+            assert_eq!(
+                tries.again(Setback::Stalled).await,
+                Err(DownloadError::Stalled { site })
+            );
         }
     }
 
@@ -176,7 +211,11 @@ mod tests {
         use DownloadError::{Empty, Expired, Gone, Limited, Refused};
         let wait = Some(std::time::Duration::from_secs(9));
         for site in [Site::YouTube, Site::SoundCloud, Site::Bandcamp] {
-            let gone = if site == Site::YouTube { Gone { site } } else { Expired { site } };
+            let gone = if site == Site::YouTube {
+                Gone { site }
+            } else {
+                Expired { site }
+            };
             for (status, wanted) in [
                 (204, Err(Empty { site })),
                 (304, Err(Refused { site, status: 304 })),
@@ -185,7 +224,13 @@ mod tests {
                 (404, Err(Gone { site })),
                 (408, Ok(Setback::Status(408))),
                 (410, Err(gone)),
-                (429, Err(Limited { site, retry_after: wait })),
+                (
+                    429,
+                    Err(Limited {
+                        site,
+                        retry_after: wait,
+                    }),
+                ),
                 (500, Ok(Setback::Status(500))),
                 (503, Ok(Setback::Status(503))),
             ] {

@@ -25,10 +25,19 @@ pub(super) struct Speed {
 
 impl Speed {
     pub(super) fn of(stream: &Stream) -> Self {
-        let by_size = stream.size_bytes.zip(stream.duration).map(|(size, length)| size as f64 / length.as_secs_f64());
+        let by_size = stream
+            .size_bytes
+            .zip(stream.duration)
+            .map(|(size, length)| size as f64 / length.as_secs_f64());
         let playback = by_size.or(stream.bitrate_bps.map(|bitrate| f64::from(bitrate) / 8.0));
         let playback = playback.filter(|rate| rate.is_finite() && *rate > 0.0);
-        Self { playback, waited: Duration::ZERO, bytes: 0, slow: 0, judged: false }
+        Self {
+            playback,
+            waited: Duration::ZERO,
+            bytes: 0,
+            slow: 0,
+            judged: false,
+        }
     }
 
     /// `bytes` of the range at hand came after a wait for them. Each range is judged once.
@@ -63,7 +72,13 @@ mod tests {
 
     /// Plays at 16,000 bytes a second.
     fn speed() -> Speed {
-        Speed { playback: Some(16_000.0), waited: Duration::ZERO, bytes: 0, slow: 0, judged: false }
+        Speed {
+            playback: Some(16_000.0),
+            waited: Duration::ZERO,
+            bytes: 0,
+            slow: 0,
+            judged: false,
+        }
     }
 
     /// One range of so many seconds at so many bytes a second.
@@ -96,7 +111,10 @@ mod tests {
 
     #[test]
     fn without_a_known_playback_rate_nothing_is_slow() {
-        let mut speed = Speed { playback: None, ..speed() };
+        let mut speed = Speed {
+            playback: None,
+            ..speed()
+        };
         for _ in 0..5 {
             range(&mut speed, 60, 1);
         }

@@ -30,7 +30,10 @@ impl Steps {
     /// First and last byte of the range to ask for at `offset`, never beyond the file.
     pub(super) fn range(&self, offset: u64, total: Option<u64>) -> (u64, u64) {
         let last = offset.saturating_add(self.next - 1);
-        (offset, total.map_or(last, |total| last.min(total.saturating_sub(1))))
+        (
+            offset,
+            total.map_or(last, |total| last.min(total.saturating_sub(1))),
+        )
     }
 
     /// A range came whole: go on with large ones.
@@ -41,7 +44,12 @@ impl Steps {
     /// A range of `asked` bytes was refused. Whether a smaller one is worth asking for at the same place: down to the least,
     /// since some addresses are served no more than that.
     pub(super) fn refused(&mut self, asked: u64) -> bool {
-        let small = if asked > SMALL_RANGE_BYTES { SMALL_RANGE_BYTES } else { asked / 2 }.max(self.least);
+        let small = if asked > SMALL_RANGE_BYTES {
+            SMALL_RANGE_BYTES
+        } else {
+            asked / 2
+        }
+        .max(self.least);
         if small >= asked {
             return false;
         }
@@ -83,7 +91,10 @@ mod tests {
 
     #[test]
     fn the_first_range_is_small_the_others_large_and_the_last_ends_with_the_file() {
-        assert_eq!(plan(steps(), 11_680_243), [MIB, 4 * MIB, 4 * MIB, 11_680_243 - 9 * MIB]);
+        assert_eq!(
+            plan(steps(), 11_680_243),
+            [MIB, 4 * MIB, 4 * MIB, 11_680_243 - 9 * MIB]
+        );
         assert_eq!(plan(steps(), MIB), [MIB]);
         assert_eq!(plan(steps(), MIB + 1), [MIB, 1]);
         assert_eq!(plan(steps(), 1), [1]);
@@ -116,13 +127,26 @@ mod tests {
         assert!(steps.refused(MIB) && steps.refused(MIB / 2));
         assert!(!steps.refused(MIB / 4), "256 KiB is the least");
         let mut end_of_file = Steps::new(&RECIPES.youtube);
-        assert!(end_of_file.refused(300_000), "the last range of a file may be shorter than was wanted");
+        assert!(
+            end_of_file.refused(300_000),
+            "the last range of a file may be shorter than was wanted"
+        );
         assert_eq!(end_of_file.range(0, None), (0, MIB / 4 - 1));
-        assert!(!Steps::new(&RECIPES.youtube).refused(1_000), "a file this small was asked for whole");
-        let least = YouTubeRecipe { least_range_bytes: 2 * MIB, ..RECIPES.youtube.clone() };
+        assert!(
+            !Steps::new(&RECIPES.youtube).refused(1_000),
+            "a file this small was asked for whole"
+        );
+        let least = YouTubeRecipe {
+            least_range_bytes: 2 * MIB,
+            ..RECIPES.youtube.clone()
+        };
         let mut steps = Steps::new(&least);
         assert!(steps.refused(4 * MIB));
-        assert_eq!(steps.range(0, None), (0, 2 * MIB - 1), "however large it is");
+        assert_eq!(
+            steps.range(0, None),
+            (0, 2 * MIB - 1),
+            "however large it is"
+        );
     }
 
     proptest! {

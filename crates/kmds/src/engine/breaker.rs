@@ -44,7 +44,10 @@ struct Seen {
 
 impl Breaker {
     pub fn new(recipes: SharedRecipes) -> Self {
-        Self { recipes, seen: Mutex::default() }
+        Self {
+            recipes,
+            seen: Mutex::default(),
+        }
     }
 
     fn seen(&self) -> parking_lot::MutexGuard<'_, Seen> {
@@ -61,8 +64,14 @@ impl Breaker {
     pub fn stands_back(&self) -> bool {
         let pause = self.pause();
         let mut seen = self.seen();
-        let Some(opened) = seen.opened else { return false };
-        if opened.elapsed() < pause || seen.probing.is_some_and(|since| since.elapsed() < PROBE_LIFE) {
+        let Some(opened) = seen.opened else {
+            return false;
+        };
+        if opened.elapsed() < pause
+            || seen
+                .probing
+                .is_some_and(|since| since.elapsed() < PROBE_LIFE)
+        {
             return true;
         }
         seen.probing = Some(Instant::now());
@@ -78,12 +87,14 @@ impl Breaker {
         // Whole seconds, rounded up: who comes back then may be the probe.
         let retry_after = Some(Duration::from_secs(left.as_secs() + 1));
         match seen.refusal.clone()? {
-            ExtractError::BotCheck { site: site @ Site::YouTube, .. } => {
-                Some(ExtractError::BotCheck { site, retry_after })
-            }
-            ExtractError::RateLimited { site: site @ Site::YouTube, .. } => {
-                Some(ExtractError::RateLimited { site, retry_after })
-            }
+            ExtractError::BotCheck {
+                site: site @ Site::YouTube,
+                ..
+            } => Some(ExtractError::BotCheck { site, retry_after }),
+            ExtractError::RateLimited {
+                site: site @ Site::YouTube,
+                ..
+            } => Some(ExtractError::RateLimited { site, retry_after }),
             _ => None,
         }
     }
@@ -93,7 +104,11 @@ impl Breaker {
     pub fn rests(&self) -> Option<ExtractError> {
         let pause = self.pause();
         let opened = self.seen().opened?;
-        if opened.elapsed() < pause { self.keeps_away() } else { None }
+        if opened.elapsed() < pause {
+            self.keeps_away()
+        } else {
+            None
+        }
     }
 
     /// Open or not, failures so far, and why.
@@ -127,7 +142,9 @@ impl Breaker {
     pub fn failure(&self, error: &ExtractError) -> bool {
         let refused = matches!(
             error,
-            ExtractError::BotCheck { .. } | ExtractError::RateLimited { .. } | ExtractError::OriginRefused { .. }
+            ExtractError::BotCheck { .. }
+                | ExtractError::RateLimited { .. }
+                | ExtractError::OriginRefused { .. }
         );
         let changed = matches!(error, ExtractError::PageChanged { .. });
         let mut seen = self.seen();
@@ -143,14 +160,21 @@ impl Breaker {
         }
         seen.failures += 1;
         seen.reason = Some(error.to_string());
-        seen.changed_in_a_row = if changed { seen.changed_in_a_row + 1 } else { 0 };
+        seen.changed_in_a_row = if changed {
+            seen.changed_in_a_row + 1
+        } else {
+            0
+        };
         seen.refused.push_back(refused);
         if seen.refused.len() > WINDOW {
             seen.refused.pop_front();
         }
         let refusals = seen.refused.iter().filter(|refused| **refused).count();
-        let quiet = seen.last_success.is_none_or(|when| when.elapsed() >= NO_SUCCESS);
-        let opens = probed || seen.changed_in_a_row >= CHANGED_IN_A_ROW || (refusals >= REFUSALS && quiet);
+        let quiet = seen
+            .last_success
+            .is_none_or(|when| when.elapsed() >= NO_SUCCESS);
+        let opens =
+            probed || seen.changed_in_a_row >= CHANGED_IN_A_ROW || (refusals >= REFUSALS && quiet);
         let anew = opens && (probed || seen.opened.is_none());
         if opens {
             seen.opened = Some(Instant::now());
@@ -168,11 +192,20 @@ mod tests {
     use super::*;
 
     fn changed() -> ExtractError {
-        ExtractError::PageChanged { site: Site::YouTube, page: "player answer", field: "url" }
+        ExtractError::PageChanged {
+            site: Site::YouTube,
+            page: "player answer",
+            field: "url",
+        }
     }
 
     fn private() -> ExtractError {
-        ExtractError::Refused { site: Site::YouTube, kind: Kind::Private, reason: "private".to_owned(), title: None }
+        ExtractError::Refused {
+            site: Site::YouTube,
+            kind: Kind::Private,
+            reason: "private".to_owned(),
+            title: None,
+        }
     }
 
     fn with_pause(seconds: f64) -> (Breaker, SharedRecipes) {
@@ -183,7 +216,10 @@ mod tests {
 
     fn set_pause(recipes: &SharedRecipes, seconds: f64) {
         let built_in = Recipes::built_in();
-        let time = Times { breaker_pause: seconds, ..built_in.time.clone() };
+        let time = Times {
+            breaker_pause: seconds,
+            ..built_in.time.clone()
+        };
         recipes.replace(Recipes { time, ..built_in });
     }
 
@@ -195,7 +231,10 @@ mod tests {
         assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
         assert!(!breaker.stands_back());
         assert!(breaker.failure(&changed()));
-        assert!(!breaker.failure(&changed()), "told once, however long it fails");
+        assert!(
+            !breaker.failure(&changed()),
+            "told once, however long it fails"
+        );
         assert!(breaker.stands_back() && breaker.stands_back());
         breaker.success();
         assert!(!breaker.stands_back());
@@ -208,7 +247,10 @@ mod tests {
         breaker.wall("no audio beyond byte 7");
         assert!(breaker.stands_back());
         assert_eq!(breaker.keeps_away(), None);
-        assert_eq!(breaker.state(), (true, 1, Some("no audio beyond byte 7".to_owned())));
+        assert_eq!(
+            breaker.state(),
+            (true, 1, Some("no audio beyond byte 7".to_owned()))
+        );
         set_pause(&recipes, 0.0);
         assert!(!breaker.stands_back(), "the probe");
         breaker.success();
@@ -245,7 +287,10 @@ mod tests {
     }
 
     fn bot_check() -> ExtractError {
-        ExtractError::BotCheck { site: Site::YouTube, retry_after: None }
+        ExtractError::BotCheck {
+            site: Site::YouTube,
+            retry_after: None,
+        }
     }
 
     #[test]
@@ -256,9 +301,16 @@ mod tests {
         assert!(breaker.failure(&bot_check()));
         let told = breaker.keeps_away().expect("kept away");
         assert_eq!(breaker.rests(), Some(told.clone()));
-        assert_eq!((told.kind(), told.retry_after()), (Kind::BotCheck, Some(Duration::from_secs(900))));
+        assert_eq!(
+            (told.kind(), told.retry_after()),
+            (Kind::BotCheck, Some(Duration::from_secs(900)))
+        );
         set_pause(&recipes, 0.0);
-        assert_eq!(breaker.rests(), None, "a search may ask, and takes the probe from no song");
+        assert_eq!(
+            breaker.rests(),
+            None,
+            "a search may ask, and takes the probe from no song"
+        );
         assert!(!breaker.stands_back(), "the probe");
         breaker.success();
         assert_eq!(breaker.keeps_away(), None);
@@ -271,7 +323,10 @@ mod tests {
         }] {
             let (breaker, _) = with_pause(900.0);
             answered(&breaker);
-            assert!((0..20).all(|_| !breaker.failure(&bot_check())), "it spoke to us just now");
+            assert!(
+                (0..20).all(|_| !breaker.failure(&bot_check())),
+                "it spoke to us just now"
+            );
             for _ in 0..3 {
                 breaker.failure(&changed());
             }

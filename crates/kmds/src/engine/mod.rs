@@ -14,7 +14,9 @@ use std::time::Instant;
 
 use kmds_extract::choose::Accept;
 use kmds_extract::search::{Hit, SearchSite};
-use kmds_extract::{Collection, ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track};
+use kmds_extract::{
+    Collection, ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track,
+};
 
 use crate::config::Config;
 use crate::origin::url::PublicLink;
@@ -71,7 +73,9 @@ pub const fn second_engine_may_try(error: &ExtractError) -> bool {
         | ExtractError::BotCheck { .. }
         | ExtractError::OriginRefused { .. }
         | ExtractError::Withheld { .. } => true,
-        ExtractError::Refused { kind, .. } => matches!(kind, Kind::AgeRestricted | Kind::LoginRequired),
+        ExtractError::Refused { kind, .. } => {
+            matches!(kind, Kind::AgeRestricted | Kind::LoginRequired)
+        }
         ExtractError::UnsupportedLink { .. }
         | ExtractError::RateLimited { .. }
         | ExtractError::OriginFailed { .. }
@@ -84,12 +88,23 @@ pub const fn second_engine_may_try(error: &ExtractError) -> bool {
 impl Engines {
     #[must_use]
     pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
-        let breakers = Site::NATIVE.into_iter().map(|site| (site, Breaker::new(recipes.clone()))).collect();
-        let ytdlp = config.ytdlp.enabled.then(|| YtDlp::new(config, client.clone(), recipes.clone()));
+        let breakers = Site::NATIVE
+            .into_iter()
+            .map(|site| (site, Breaker::new(recipes.clone())))
+            .collect();
+        let ytdlp = config
+            .ytdlp
+            .enabled
+            .then(|| YtDlp::new(config, client.clone(), recipes.clone()));
         if let Some(tool) = &ytdlp {
             tool.sweep();
         }
-        Self { ytdlp, native: Native::new(client, recipes), breakers: Arc::new(breakers), pauses: Arc::default() }
+        Self {
+            ytdlp,
+            native: Native::new(client, recipes),
+            breakers: Arc::new(breakers),
+            pauses: Arc::default(),
+        }
     }
 
     /// Metadata of a link, and the streams that came with it; of a list what could be read by then. yt-dlp would take a band's page for all its releases.
@@ -120,7 +135,8 @@ impl Engines {
         until: Option<Instant>,
     ) -> Result<Option<Collection>, ExtractError> {
         self.admit(link.site()).await?;
-        self.ask_native(link.site(), || self.native.resume(link, so_far, until)).await
+        self.ask_native(link.site(), || self.native.resume(link, so_far, until))
+            .await
     }
 
     /// What a site finds for words. Only our own engine searches. Where the breaker keeps it away it stays away; a page of
@@ -163,7 +179,10 @@ impl Engines {
         self.admit(site).await?;
         if let Source::Other { url } = &known.source {
             let tool = self.tool_for_other(url).await?;
-            let track = tool.refresh(known, accept).await.map_err(|error| error.into_extract(site))?;
+            let track = tool
+                .refresh(known, accept)
+                .await
+                .map_err(|error| error.into_extract(site))?;
             return Ok((track.into(), Engine::YtDlp));
         }
         let native = || self.native.refresh(&known.source, lack);
@@ -188,12 +207,20 @@ impl Engines {
     pub fn walled(&self, stream: &Stream, engine: Engine, at: u64) -> bool {
         let another = engine == Engine::Native && self.native.walled(stream);
         let (site, client) = (stream.site, stream.client.as_str());
-        tracing::warn!(site = site.as_str(), client, at, another, "the audio ends at a wall for this client");
+        tracing::warn!(
+            site = site.as_str(),
+            client,
+            at,
+            another,
+            "the audio ends at a wall for this client"
+        );
         if !another
             && engine == Engine::Native
             && let Some(breaker) = self.breakers.get(&site)
         {
-            breaker.wall(&format!("{site} refuses our clients' audio from byte {at} on"));
+            breaker.wall(&format!(
+                "{site} refuses our clients' audio from byte {at} on"
+            ));
         }
         another
     }
@@ -216,17 +243,30 @@ impl Engines {
     /// The link through yt-dlp alone (`engines.ytdlp.sites = "any"`).
     /// # Errors
     /// yt-dlp's, in our words.
-    pub async fn resolve_other(&self, url: &str, accept: &Accept) -> Result<Resolved, ExtractError> {
+    pub async fn resolve_other(
+        &self,
+        url: &str,
+        accept: &Accept,
+    ) -> Result<Resolved, ExtractError> {
         self.admit(Site::Other).await?;
-        self.tool_for_other(url).await?.resolve_other(url, accept).await
+        self.tool_for_other(url)
+            .await?
+            .resolve_other(url, accept)
+            .await
     }
 
     /// yt-dlp for a link of an unknown site, whose host must be a public one.
     async fn tool_for_other(&self, url: &str) -> Result<YtDlp, ExtractError> {
         let refused = |reason: String| ExtractError::UnsupportedLink { reason };
-        let Some(tool) = self.ytdlp.clone() else { return Err(no_engine()) };
+        let Some(tool) = self.ytdlp.clone() else {
+            return Err(no_engine());
+        };
         let link = PublicLink::parse(url).map_err(|why| refused(why.to_owned()))?;
-        self.native.client().leads_outside(&link).await.map_err(refused)?;
+        self.native
+            .client()
+            .leads_outside(&link)
+            .await
+            .map_err(refused)?;
         Ok(tool)
     }
 
@@ -241,16 +281,30 @@ impl Engines {
             .iter()
             .map(|(site, breaker)| {
                 let (open, native_failures, reason) = breaker.state();
-                let first = if open && self.ytdlp.is_some() { Engine::YtDlp } else { Engine::Native };
+                let first = if open && self.ytdlp.is_some() {
+                    Engine::YtDlp
+                } else {
+                    Engine::Native
+                };
                 let ytdlp_reason = self.ytdlp.as_ref().and_then(|tool| tool.trouble(*site));
-                Health { site: *site, first, native_failures, reason, ytdlp_reason }
+                Health {
+                    site: *site,
+                    first,
+                    native_failures,
+                    reason,
+                    ytdlp_reason,
+                }
             })
             .collect()
     }
 
     /// yt-dlp leaves by the same way as we do, and is held to the same rules.
     async fn admit(&self, site: Site) -> Result<(), ExtractError> {
-        self.native.client().admit(site).await.map_err(|reason| ExtractError::Closed { site, reason })
+        self.native
+            .client()
+            .admit(site)
+            .await
+            .map_err(|reason| ExtractError::Closed { site, reason })
     }
 
     /// Asks one engine, then the other where that may help. The breaker says which one goes first.
@@ -275,7 +329,9 @@ impl Engines {
                 match ask(tool.clone()).await {
                     Ok(answer) => return Ok((answer, Engine::YtDlp)),
                     Err(YtDlpError::Extract(error)) if is_final(&error) => return Err(error),
-                    Err(error) => tracing::warn!(site = site.as_str(), %error, "yt-dlp failed while it goes first"),
+                    Err(error) => {
+                        tracing::warn!(site = site.as_str(), %error, "yt-dlp failed while it goes first")
+                    }
                 }
             }
             if let Some(refusal) = breaker.keeps_away() {
@@ -286,13 +342,17 @@ impl Engines {
             Ok(answer) => return Ok((answer, Engine::Native)),
             Err(error) => error,
         };
-        let (Some(tool), Some(ask), true) = (tool, ytdlp, second_engine_may_try(&error)) else { return Err(error) };
+        let (Some(tool), Some(ask), true) = (tool, ytdlp, second_engine_may_try(&error)) else {
+            return Err(error);
+        };
         tracing::info!(site = site.as_str(), %error, "asking yt-dlp");
         match ask(tool).await {
             Ok(answer) => Ok((answer, Engine::YtDlp)),
             Err(YtDlpError::Extract(last_word)) if is_final(&last_word) => Err(last_word),
             // It understood the site, and was told to wait: that says more than "changed".
-            Err(YtDlpError::Extract(wait)) if wait.retry_after().is_some() && error.retry_after().is_none() => {
+            Err(YtDlpError::Extract(wait))
+                if wait.retry_after().is_some() && error.retry_after().is_none() =>
+            {
                 Err(wait)
             }
             Err(second) => {
@@ -305,7 +365,11 @@ impl Engines {
 
 impl Engines {
     /// Our own engine, unless its site asked to be left alone; what comes of it is noted.
-    async fn ask_native<T, N>(&self, site: Site, native: impl FnOnce() -> N) -> Result<T, ExtractError>
+    async fn ask_native<T, N>(
+        &self,
+        site: Site,
+        native: impl FnOnce() -> N,
+    ) -> Result<T, ExtractError>
     where
         N: Future<Output = Result<T, ExtractError>>,
     {
@@ -327,7 +391,11 @@ impl Engines {
         if let Some(breaker) = breaker
             && breaker.failure(&error)
         {
-            let then = if self.ytdlp.is_some() { "yt-dlp goes first for a while" } else { "yt-dlp is switched off" };
+            let then = if self.ytdlp.is_some() {
+                "yt-dlp goes first for a while"
+            } else {
+                "yt-dlp is switched off"
+            };
             tracing::warn!(site = site.as_str(), %error, "the native engine fails repeatedly; {then}");
         }
         Err(error)
@@ -340,5 +408,7 @@ fn is_final(error: &ExtractError) -> bool {
 }
 
 fn no_engine() -> ExtractError {
-    ExtractError::UnsupportedLink { reason: "this link needs yt-dlp, which is switched off".to_owned() }
+    ExtractError::UnsupportedLink {
+        reason: "this link needs yt-dlp, which is switched off".to_owned(),
+    }
 }

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use kmds_extract::search::{Hit, SearchSite};
-use kmds_extract::{Collection, ExtractError, Lack, Link, Refreshed, Resolved, Site, Source, Stream};
+use kmds_extract::{
+    Collection, ExtractError, Lack, Link, Refreshed, Resolved, Site, Source, Stream,
+};
 
 use crate::origin::{Client, SharedRecipes};
 
@@ -22,7 +24,11 @@ impl Native {
         &self.client
     }
 
-    pub async fn resolve(&self, link: &Link, until: Option<Instant>) -> Result<Resolved, ExtractError> {
+    pub async fn resolve(
+        &self,
+        link: &Link,
+        until: Option<Instant>,
+    ) -> Result<Resolved, ExtractError> {
         kmds_extract::resolve(link, &self.client.until(until), &self.recipes.current()).await
     }
 
@@ -32,7 +38,13 @@ impl Native {
         so_far: Collection,
         until: Option<Instant>,
     ) -> Result<Option<Collection>, ExtractError> {
-        kmds_extract::resume(link, so_far, &self.client.until(until), &self.recipes.current()).await
+        kmds_extract::resume(
+            link,
+            so_far,
+            &self.client.until(until),
+            &self.recipes.current(),
+        )
+        .await
     }
 
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Vec<Hit>, ExtractError> {

@@ -46,20 +46,34 @@ impl Pauses {
     /// the breaker counts.
     pub fn note(&self, error: &ExtractError) {
         let (site, wait) = match error {
-            ExtractError::RateLimited { site, retry_after: Some(wait) } => (*site, *wait),
-            ExtractError::BotCheck { site, retry_after: Some(wait) } if *site != Site::YouTube => (*site, *wait),
+            ExtractError::RateLimited {
+                site,
+                retry_after: Some(wait),
+            } => (*site, *wait),
+            ExtractError::BotCheck {
+                site,
+                retry_after: Some(wait),
+            } if *site != Site::YouTube => (*site, *wait),
             _ => return,
         };
         let until = Instant::now() + wait.min(LONGEST);
         let mut inner = self.inner();
         let in_a_row = inner.get(&site).map_or(0, |refusals| refusals.in_a_row) + 1;
-        inner.insert(site, Refusals { in_a_row, until, error: error.clone() });
+        inner.insert(
+            site,
+            Refusals {
+                in_a_row,
+                until,
+                error: error.clone(),
+            },
+        );
     }
 
     /// What the site said, with the time that is left; `None` when it may be asked.
     pub fn of(&self, site: Site) -> Option<ExtractError> {
         let inner = self.inner();
-        let Refusals { until, error, .. } = inner.get(&site).filter(|refusals| refusals.enough())?;
+        let Refusals { until, error, .. } =
+            inner.get(&site).filter(|refusals| refusals.enough())?;
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return None;
@@ -78,7 +92,10 @@ mod tests {
     use super::*;
 
     fn named(site: Site, seconds: u64) -> ExtractError {
-        ExtractError::RateLimited { site, retry_after: Some(Duration::from_secs(seconds)) }
+        ExtractError::RateLimited {
+            site,
+            retry_after: Some(Duration::from_secs(seconds)),
+        }
     }
 
     #[test]
@@ -86,12 +103,25 @@ mod tests {
         let pauses = Pauses::default();
         assert_eq!(pauses.of(Site::SoundCloud), None);
         let wait = Some(Duration::from_secs(600));
-        pauses.note(&ExtractError::BotCheck { site: Site::SoundCloud, retry_after: wait });
-        let told = pauses.of(Site::SoundCloud).and_then(|error| error.retry_after()).expect("paused");
+        pauses.note(&ExtractError::BotCheck {
+            site: Site::SoundCloud,
+            retry_after: wait,
+        });
+        let told = pauses
+            .of(Site::SoundCloud)
+            .and_then(|error| error.retry_after())
+            .expect("paused");
         assert!((590..=600).contains(&told.as_secs()), "{told:?}");
         assert_eq!(pauses.of(Site::Bandcamp), None, "the others are asked");
-        pauses.note(&ExtractError::BotCheck { site: Site::YouTube, retry_after: wait });
-        assert_eq!(pauses.of(Site::YouTube), None, "there they pass as often as not");
+        pauses.note(&ExtractError::BotCheck {
+            site: Site::YouTube,
+            retry_after: wait,
+        });
+        assert_eq!(
+            pauses.of(Site::YouTube),
+            None,
+            "there they pass as often as not"
+        );
     }
 
     #[test]
@@ -101,7 +131,10 @@ mod tests {
         assert_eq!(pauses.of(Site::Bandcamp), None, "two may be one link's");
         pauses.success(Site::Bandcamp);
         (0..3).for_each(|_| pauses.note(&named(Site::Bandcamp, 99)));
-        assert!(matches!(pauses.of(Site::Bandcamp), Some(ExtractError::RateLimited { .. })));
+        assert!(matches!(
+            pauses.of(Site::Bandcamp),
+            Some(ExtractError::RateLimited { .. })
+        ));
         (0..3).for_each(|_| pauses.note(&named(Site::SoundCloud, 0)));
         assert_eq!(pauses.of(Site::SoundCloud), None, "the time is over");
     }

@@ -28,7 +28,11 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 const MAX_LINK_BYTES: usize = 2048;
 
 /// What stays readable in a query value: the unreserved characters of RFC 3986.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// A link as a client sent it, not too long.
 /// # Errors
@@ -36,8 +40,9 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub(super) fn link(text: Option<String>, missing: &str) -> Result<String, Refusal> {
     let text = text.ok_or_else(|| Refusal::bad_request(missing))?;
     if text.len() > MAX_LINK_BYTES {
-        let sentence =
-            format!("the link is longer than {MAX_LINK_BYTES} bytes; send it without its tracking parameters");
+        let sentence = format!(
+            "the link is longer than {MAX_LINK_BYTES} bytes; send it without its tracking parameters"
+        );
         return Err(Refusal::bad_request(sentence));
     }
     Ok(text)
@@ -47,7 +52,9 @@ pub(super) fn link(text: Option<String>, missing: &str) -> Result<String, Refusa
 /// # Errors
 /// `too_large`, or `bad_request` when it breaks off or does not arrive in time.
 pub(super) async fn body(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let stated = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let stated = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if headers.contains_key(EXPECT) && stated.is_some_and(|stated| stated > MAX_BODY_BYTES as u64) {
         // The client waits for our word before it sends: this is it.
         return Err(too_large());
@@ -58,8 +65,11 @@ pub(super) async fn body(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>,
         while arrived <= DRAINED_BYTES
             && let Some(frame) = body.frame().await
         {
-            let frame = frame.map_err(|_| Refusal::bad_request("the request body broke off; send it whole"))?;
-            let Some(piece) = frame.data_ref() else { continue };
+            let frame = frame
+                .map_err(|_| Refusal::bad_request("the request body broke off; send it whole"))?;
+            let Some(piece) = frame.data_ref() else {
+                continue;
+            };
             arrived += piece.len();
             if arrived <= MAX_BODY_BYTES {
                 kept.extend_from_slice(piece);
@@ -71,7 +81,9 @@ pub(super) async fn body(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>,
     if arrived > MAX_BODY_BYTES {
         return Err(too_large());
     }
-    in_time.map_err(|_| Refusal::bad_request("the request body did not arrive within 10 s; send it at once"))??;
+    in_time.map_err(|_| {
+        Refusal::bad_request("the request body did not arrive within 10 s; send it at once")
+    })??;
     Ok(kept)
 }
 
@@ -83,21 +95,40 @@ pub(super) fn json(text: &[u8]) -> Result<serde_json::Value, serde_json::Error> 
 }
 
 fn too_large() -> Refusal {
-    Refusal::new(Kind::TooLarge, format!("the request body is larger than {MAX_BODY_BYTES} bytes; send only the link"))
+    Refusal::new(
+        Kind::TooLarge,
+        format!("the request body is larger than {MAX_BODY_BYTES} bytes; send only the link"),
+    )
 }
 
 /// Resolves a link and queues its songs. A list none of whose songs can be had is the failure of its first song
 /// that is more than missing, else `not_found`; so is an empty list.
 pub(super) async fn fetch(app: &App, ask: FetchAsk) -> Result<Fetched, Refusal> {
     let fetched = app.fetch(ask).await?;
-    if fetched.songs.is_empty() { Err(nothing_playable(fetched).into()) } else { Ok(fetched) }
+    if fetched.songs.is_empty() {
+        Err(nothing_playable(fetched).into())
+    } else {
+        Ok(fetched)
+    }
 }
 
 fn nothing_playable(fetched: Fetched) -> Failure {
-    let failures = fetched.unavailable.into_iter().map(|missing| missing.failure);
-    failures.into_iter().find(|failure| failure.kind != Kind::NotFound).unwrap_or_else(|| {
-        Failure::new(Kind::NotFound, format!("{}: this list has no song that can be had; check the link", fetched.site))
-    })
+    let failures = fetched
+        .unavailable
+        .into_iter()
+        .map(|missing| missing.failure);
+    failures
+        .into_iter()
+        .find(|failure| failure.kind != Kind::NotFound)
+        .unwrap_or_else(|| {
+            Failure::new(
+                Kind::NotFound,
+                format!(
+                    "{}: this list has no song that can be had; check the link",
+                    fetched.site
+                ),
+            )
+        })
 }
 
 /// The addresses a reply carries, as the one who asked can use them.
@@ -125,11 +156,19 @@ impl Addresses {
 
     /// `/tunnel?file=…`, below the base path.
     pub(super) fn tunnel_path(&self, name: &str) -> String {
-        format!("{}/tunnel?file={}", self.base_path, utf8_percent_encode(name, VALUE))
+        format!(
+            "{}/tunnel?file={}",
+            self.base_path,
+            utf8_percent_encode(name, VALUE)
+        )
     }
 
     pub(super) fn tunnel_url(&self, name: &str) -> String {
-        format!("{}/tunnel?file={}", self.origin, utf8_percent_encode(name, VALUE))
+        format!(
+            "{}/tunnel?file={}",
+            self.origin,
+            utf8_percent_encode(name, VALUE)
+        )
     }
 
     /// A path of ours below the base path.
@@ -149,7 +188,11 @@ pub(super) fn fresh_id() -> String {
 
 /// Whether a client that sent these `Accept` headers would rather have a page than JSON.
 pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
-    let all: Vec<&str> = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let all: Vec<&str> = headers
+        .get_all(http::header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     let all = all.join(",");
     quality(&all, "text", "html") > quality(&all, "application", "json")
 }
@@ -162,14 +205,20 @@ fn quality(accept: &str, kind: &str, subtype: &str) -> u16 {
     let entries = accept.split(',').filter_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
         let (entry_kind, entry_subtype) = parts.next()?.split_once('/')?;
-        let specific = match (entry_kind.eq_ignore_ascii_case(kind), entry_subtype.eq_ignore_ascii_case(subtype)) {
+        let specific = match (
+            entry_kind.eq_ignore_ascii_case(kind),
+            entry_subtype.eq_ignore_ascii_case(subtype),
+        ) {
             (true, true) => 2,
             (true, false) if entry_subtype == "*" => 1,
             (false, false) if entry_kind == "*" && entry_subtype == "*" => 0,
             _ => return None,
         };
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        let weight = weight.map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0)).clamp(0.0, 1.0);
+        let weight =
+            parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let weight = weight
+            .map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0))
+            .clamp(0.0, 1.0);
         Some((specific, (weight * 1000.0) as u16))
     });
     entries.max().map_or(0, |(_, quality)| quality)
@@ -185,7 +234,9 @@ pub(super) fn below_base(uri: &Uri, base_path: &str) -> Option<Uri> {
         return None;
     }
     let path = if rest.is_empty() { "/" } else { rest };
-    let text = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let text = uri
+        .query()
+        .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     text.parse().ok()
 }
 
@@ -226,7 +277,13 @@ mod tests {
             ("/fetch", None),
         ] {
             let uri = path.parse().expect("path");
-            assert_eq!(below_base(&uri, "/kmds").map(|uri| uri.to_string()).as_deref(), inner, "{path}");
+            assert_eq!(
+                below_base(&uri, "/kmds")
+                    .map(|uri| uri.to_string())
+                    .as_deref(),
+                inner,
+                "{path}"
+            );
         }
         assert_eq!(below_base(&"/fetch".parse().expect("path"), ""), None);
     }
@@ -235,12 +292,20 @@ mod tests {
     async fn a_body_one_byte_too_long_is_refused_and_a_full_one_is_read() {
         let full = body(&HeaderMap::new(), Body::from(vec![b'x'; MAX_BODY_BYTES])).await;
         assert_eq!(full.map(|body| body.len()), Ok(MAX_BODY_BYTES));
-        let over = body(&HeaderMap::new(), Body::from(vec![b'x'; MAX_BODY_BYTES + 1])).await;
+        let over = body(
+            &HeaderMap::new(),
+            Body::from(vec![b'x'; MAX_BODY_BYTES + 1]),
+        )
+        .await;
         assert_eq!(over.expect_err("too large").status.as_u16(), 413);
     }
 
     fn missing(kind: Kind) -> crate::app::Missing {
-        crate::app::Missing { title: None, number: 1, failure: Failure::new(kind, kind.as_str()) }
+        crate::app::Missing {
+            title: None,
+            number: 1,
+            failure: Failure::new(kind, kind.as_str()),
+        }
     }
 
     #[test]
@@ -255,8 +320,14 @@ mod tests {
             truncated: false,
             room: None,
         };
-        assert_eq!(nothing_playable(list(&[Kind::NotFound, Kind::DrmOnly, Kind::Private])).kind, Kind::DrmOnly);
-        assert_eq!(nothing_playable(list(&[Kind::NotFound])).kind, Kind::NotFound);
+        assert_eq!(
+            nothing_playable(list(&[Kind::NotFound, Kind::DrmOnly, Kind::Private])).kind,
+            Kind::DrmOnly
+        );
+        assert_eq!(
+            nothing_playable(list(&[Kind::NotFound])).kind,
+            Kind::NotFound
+        );
         assert_eq!(nothing_playable(list(&[])).kind, Kind::NotFound);
     }
 }

@@ -27,7 +27,8 @@ use crate::app::{FetchAsk, Found, Key, Prefetch, Want};
 
 /// Longest name that is looked up, in bytes: far above what we give out.
 const MAX_NAME_BYTES: usize = 512;
-const SEND_A_LINK: &str = "send the link: POST {\"URL\": \"LINK\"} to /fetch, or GET /fetch?url=LINK";
+const SEND_A_LINK: &str =
+    "send the link: POST {\"URL\": \"LINK\"} to /fetch, or GET /fetch?url=LINK";
 
 /// What this server is. A browser is sent to the page.
 #[cfg_attr(test, utoipa::path(get, path = "/", tag = "classic",
@@ -39,7 +40,8 @@ pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Respo
     let vary = [(VARY, HeaderValue::from_static("Accept"))];
     if ask::prefers_html(&request.headers) {
         let page = format!("{}/ui/", http.base_path());
-        let location = HeaderValue::try_from(page).unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
+        let location =
+            HeaderValue::try_from(page).unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
         return (StatusCode::SEE_OTHER, vary, [(LOCATION, location)]).into_response();
     }
     let (host, port) = http.bound();
@@ -59,7 +61,10 @@ pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Respo
 #[cfg_attr(test, utoipa::path(post, path = "/fetch", tag = "classic",
     request_body(content = bodies::ClassicFetchBody, content_type = "application/json"),
     responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
-pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body>) -> Result<Response, Classic> {
+pub(super) async fn fetch_posted(
+    State(http): State<Http>,
+    request: Request<Body>,
+) -> Result<Response, Classic> {
     let (request, body) = request.into_parts();
     let asked = read_body(&ask::body(&request.headers, body).await?)?;
     fetch(&http, asked, &request).await
@@ -73,12 +78,20 @@ pub(super) async fn fetch_posted(State(http): State<Http>, request: Request<Body
         ("accept" = Option<String>, Query, description = "What the client can play, like `m4a,opus`"),
     ),
     responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
-pub(super) async fn fetch_queried(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
+pub(super) async fn fetch_queried(
+    State(http): State<Http>,
+    request: Parts,
+) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
-    let asked = Asked { link: query.link()?, whole_list: query.switch("playlist")?, accept: query.accept()? };
+    let asked = Asked {
+        link: query.link()?,
+        whole_list: query.switch("playlist")?,
+        accept: query.accept()?,
+    };
     if request.method == Method::HEAD {
         // The site is not asked: what its answer would be, nobody knows.
-        http.app().check_link(&ask::link(asked.link, SEND_A_LINK)?, asked.whole_list)?;
+        http.app()
+            .check_link(&ask::link(asked.link, SEND_A_LINK)?, asked.whole_list)?;
         return Ok([(CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_response());
     }
     fetch(&http, asked, &request).await
@@ -91,17 +104,38 @@ struct Asked {
 }
 
 async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, Classic> {
-    let Asked { link, whole_list, accept } = asked;
+    let Asked {
+        link,
+        whole_list,
+        accept,
+    } = asked;
     let link = ask::link(link, SEND_A_LINK)?;
-    let fetched = ask::fetch(http.app(), FetchAsk { link, whole_list, accept, prefetch: Prefetch::All }).await?;
+    let fetched = ask::fetch(
+        http.app(),
+        FetchAsk {
+            link,
+            whole_list,
+            accept,
+            prefetch: Prefetch::All,
+        },
+    )
+    .await?;
     let addresses = Addresses::of(http, Caller::of(request)?);
-    Ok(json::reply(fetched, addresses, "Songs", FetchReply::new, SongReply::new))
+    Ok(json::reply(
+        fetched,
+        addresses,
+        "Songs",
+        FetchReply::new,
+        SongReply::new,
+    ))
 }
 
 /// Reads the body of a fetch. Unknown keys are ignored; `null` is as if not given.
 fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
     let not_json = |error: serde_json::Error| {
-        Refusal::bad_request(format!("the body is no JSON ({error}); send {{\"URL\": \"LINK\"}}"))
+        Refusal::bad_request(format!(
+            "the body is no JSON ({error}); send {{\"URL\": \"LINK\"}}"
+        ))
     };
     let mut value = ask::json(body).map_err(not_json)?;
     if let Value::String(inner) = &value {
@@ -109,10 +143,14 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
         value = ask::json(inner.as_bytes()).map_err(not_json)?;
     }
     let Value::Object(mut object) = value else {
-        return Err(Refusal::bad_request("the body is JSON, but no object; send {\"URL\": \"LINK\"}"));
+        return Err(Refusal::bad_request(
+            "the body is JSON, but no object; send {\"URL\": \"LINK\"}",
+        ));
     };
     let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
-    let wrong = |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" is not {wanted}; send {wanted}"));
+    let wrong = |key: &str, wanted: &str| {
+        Refusal::bad_request(format!("\"{key}\" is not {wanted}; send {wanted}"))
+    };
     let link = match take("URL") {
         None => None,
         Some(Value::String(link)) => Some(link),
@@ -125,14 +163,24 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
     };
     let accept = match take("Accept") {
         None => None,
-        Some(words) => Some(read_accept(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??),
+        Some(words) => {
+            Some(read_accept(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??)
+        }
     };
-    Ok(Asked { link, whole_list, accept })
+    Ok(Asked {
+        link,
+        whole_list,
+        accept,
+    })
 }
 
 /// What a client can play, from an array of words; `None` when it is none.
 pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
-    let words: Vec<&str> = words.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
+    let words: Vec<&str> = words
+        .as_array()?
+        .iter()
+        .map(Value::as_str)
+        .collect::<Option<_>>()?;
     Some(query::accept(words))
 }
 
@@ -157,15 +205,20 @@ pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
 pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let name = query.get("file").ok_or_else(|| {
-        Refusal::bad_request("which file? ask for /tunnel?file=NAME with a name from the reply of /fetch")
+        Refusal::bad_request(
+            "which file? ask for /tunnel?file=NAME with a name from the reply of /fetch",
+        )
     })?;
     let wait = Wait::asked(&query, &request.headers)?;
     let streams = query.switch("stream")?;
     let key = find(&http, &name, query.get_with_plus("file")).await?;
     let foreign = Caller::of(&request)?.is_foreign;
     let want = wanted(&request.method, foreign, streams, wait);
-    let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| denied.unless_foreign(foreign));
-    let mut response = served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
+    let served = audio::serve(http.app(), &key, want, &request)
+        .await
+        .map_err(|denied| denied.unless_foreign(foreign));
+    let mut response =
+        served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
         wait.acknowledge(response.headers_mut());
     }
@@ -185,17 +238,31 @@ pub(super) fn wanted(method: &Method, foreign: bool, streams: bool, wait: Wait) 
 
 /// The song a name stands for; `plain` is the name with its plus signs kept.
 async fn find(http: &Http, name: &str, plain: Option<String>) -> Result<Key, Refusal> {
-    let unknown = || Refusal::not_found("no file of this name; POST the song's link to /fetch first");
-    for name in [Some(name), plain.as_deref().filter(|plain| *plain != name)].into_iter().flatten() {
+    let unknown =
+        || Refusal::not_found("no file of this name; POST the song's link to /fetch first");
+    for name in [Some(name), plain.as_deref().filter(|plain| *plain != name)]
+        .into_iter()
+        .flatten()
+    {
         // No name we give out looks like that.
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(|c: char| c.is_control() || c == '/') {
+        if name.is_empty()
+            || name.len() > MAX_NAME_BYTES
+            || name.contains(|c: char| c.is_control() || c == '/')
+        {
             continue;
         }
-        match http.app().find(name).await.map_err(Refusal::failed_for_good)? {
+        match http
+            .app()
+            .find(name)
+            .await
+            .map_err(Refusal::failed_for_good)?
+        {
             Found::One(key) => return Ok(key),
             Found::Many(names) => {
                 let names = names.join(", ");
-                return Err(Refusal::not_found(format!("several songs have this name; ask for one of {names}")));
+                return Err(Refusal::not_found(format!(
+                    "several songs have this name; ask for one of {names}"
+                )));
             }
             Found::None => {}
         }
@@ -213,8 +280,16 @@ mod tests {
         let object = r#"{"URL": "https://youtu.be/x", "Playlist": true, "Accept": ["opus"], "More": {"a": 1}}"#;
         let double = serde_json::to_string(object).expect("a JSON string");
         let marked = serde_json::to_string(&format!("\u{feff}{object}")).expect("a JSON string");
-        for body in [object, &double, &marked, &format!("\u{feff}{object}"), &format!(" \n{object}\r\n")] {
-            let asked = read_body(body.as_bytes()).map_err(|refusal| refusal.failure.sentence).expect(body);
+        for body in [
+            object,
+            &double,
+            &marked,
+            &format!("\u{feff}{object}"),
+            &format!(" \n{object}\r\n"),
+        ] {
+            let asked = read_body(body.as_bytes())
+                .map_err(|refusal| refusal.failure.sentence)
+                .expect(body);
             assert_eq!(asked.link.as_deref(), Some("https://youtu.be/x"));
             assert!(asked.whole_list);
             assert_eq!(asked.accept.expect("given").forms(), [Form::Opus]);
@@ -223,7 +298,9 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_its_default() {
-        let asked = read_body(br#"{"Playlist": null, "Accept": null}"#).map_err(|_| "refused").expect("valid");
+        let asked = read_body(br#"{"Playlist": null, "Accept": null}"#)
+            .map_err(|_| "refused")
+            .expect("valid");
         assert!(asked.link.is_none() && !asked.whole_list && asked.accept.is_none());
     }
 
@@ -249,7 +326,9 @@ mod tests {
             r#"{"URL": "a", "Accept": ["flac"]}"#,
             &deep,
         ] {
-            let refusal = read_body(body.as_bytes()).err().unwrap_or_else(|| panic!("{body:.40}"));
+            let refusal = read_body(body.as_bytes())
+                .err()
+                .unwrap_or_else(|| panic!("{body:.40}"));
             assert_eq!(refusal.status.as_u16(), 400);
             assert!(refusal.failure.sentence.len() > 20, "{body:.40}");
         }
@@ -261,11 +340,14 @@ mod tests {
     fn fuzz_fetch() {
         kmds_fuzz::target("fetch", |body| match read_body(body) {
             Ok(asked) => {
-                let inner = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
-                let object = serde_json::from_str::<Value>(&inner).is_ok_and(|value| value.is_object());
+                let inner =
+                    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+                let object =
+                    serde_json::from_str::<Value>(&inner).is_ok_and(|value| value.is_object());
                 let twice = serde_json::to_string(&*inner).expect("a JSON string");
                 if object {
-                    let wrapped = read_body(twice.as_bytes()).map_err(|refusal| refusal.failure.sentence);
+                    let wrapped =
+                        read_body(twice.as_bytes()).map_err(|refusal| refusal.failure.sentence);
                     let wrapped = wrapped.expect("the same request");
                     assert_eq!(
                         (wrapped.link, wrapped.whole_list, wrapped.accept),
@@ -276,18 +358,34 @@ mod tests {
             Err(refusal) => {
                 assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
                 let sentence = &refusal.failure.sentence;
-                assert!((20..400).contains(&sentence.len()) && !sentence.contains(char::is_control), "{sentence}");
+                assert!(
+                    (20..400).contains(&sentence.len()) && !sentence.contains(char::is_control),
+                    "{sentence}"
+                );
             }
         });
     }
 
     #[test]
     fn head_and_foreign_pages_only_peek_whatever_else_is_asked() {
-        for (method, foreign) in [(&Method::HEAD, false), (&Method::HEAD, true), (&Method::GET, true)] {
-            assert_eq!(wanted(method, foreign, true, Wait::default()), Want::PeekStream);
+        for (method, foreign) in [
+            (&Method::HEAD, false),
+            (&Method::HEAD, true),
+            (&Method::GET, true),
+        ] {
+            assert_eq!(
+                wanted(method, foreign, true, Wait::default()),
+                Want::PeekStream
+            );
             assert_eq!(wanted(method, foreign, false, Wait::default()), Want::Peek);
         }
-        assert_eq!(wanted(&Method::GET, false, true, Wait::default()), Want::Stream);
-        assert_eq!(wanted(&Method::GET, false, false, Wait::default()), Want::Whole);
+        assert_eq!(
+            wanted(&Method::GET, false, true, Wait::default()),
+            Want::Stream
+        );
+        assert_eq!(
+            wanted(&Method::GET, false, false, Wait::default()),
+            Want::Whole
+        );
     }
 }

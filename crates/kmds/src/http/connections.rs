@@ -63,7 +63,11 @@ impl Connections {
             match accepted {
                 Ok(accepted) => {
                     let peer = accepted.peer();
-                    let guest = Guest { peer, pulse: Arc::default(), leave: self.cut.child_token() };
+                    let guest = Guest {
+                        peer,
+                        pulse: Arc::default(),
+                        leave: self.cut.child_token(),
+                    };
                     let full = !guests.admit(guest.clone(), self.entry.guard.trusts(peer));
                     tracker.spawn(self.serve(accepted, guest, full));
                 }
@@ -80,15 +84,29 @@ impl Connections {
     }
 
     /// The life of one connection; its token is cancelled at the end, whoever ends it.
-    fn serve(&self, accepted: Accepted, guest: Guest, full: bool) -> impl Future<Output = ()> + Send + 'static {
+    fn serve(
+        &self,
+        accepted: Accepted,
+        guest: Guest,
+        full: bool,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (entry, stop) = (Arc::clone(&self.entry), self.stop.clone());
         async move {
             let Guest { peer, pulse, leave } = guest;
             let _ended = leave.clone().drop_guard();
-            let visit = |local| Visit { peer, local, pulse, full };
+            let visit = |local| Visit {
+                peer,
+                local,
+                pulse,
+                full,
+            };
             match accepted {
-                Accepted::Tcp(stream, _, local) => converse(stream, entry, visit(local), stop, leave).await,
-                Accepted::Unix(stream) => converse(stream, entry, visit("localhost".to_owned()), stop, leave).await,
+                Accepted::Tcp(stream, _, local) => {
+                    converse(stream, entry, visit(local), stop, leave).await
+                }
+                Accepted::Unix(stream) => {
+                    converse(stream, entry, visit("localhost".to_owned()), stop, leave).await
+                }
             }
         }
     }
@@ -118,7 +136,12 @@ struct Guests {
 
 impl Guests {
     fn new(most: usize) -> Self {
-        Self { most, number: 0, within: BTreeMap::new(), beyond: BTreeMap::new() }
+        Self {
+            most,
+            number: 0,
+            within: BTreeMap::new(),
+            beyond: BTreeMap::new(),
+        }
     }
 
     /// Takes a guest in; false for one beyond the limit. A trusted proxy speaks for many, and has no share.
@@ -142,7 +165,10 @@ impl Guests {
     /// The process can open no more files: from now on there are fewer connections, and idle ones end until it is so.
     fn settle_for_fewer(&mut self) {
         self.within.retain(|_, guest| guest.is_here());
-        self.most = self.most.min(self.within.len().saturating_sub(GIVEN_UP)).max(1);
+        self.most = self
+            .most
+            .min(self.within.len().saturating_sub(GIVEN_UP))
+            .max(1);
         while self.within.len() > self.most && self.make_room(|_| true) {}
     }
 
@@ -153,7 +179,12 @@ impl Guests {
             return true;
         }
         self.within.retain(|_, guest| guest.is_here());
-        let held = || self.within.values().filter(|guest| guest.peer == peer).count();
+        let held = || {
+            self.within
+                .values()
+                .filter(|guest| guest.peer == peer)
+                .count()
+        };
         if self.within.len() >= many && share > 0 && !is_proxy && held() >= share {
             return self.make_room(|guest| guest.peer == peer);
         }
@@ -166,9 +197,12 @@ impl Guests {
     fn make_room(&mut self, meant: impl Fn(&Guest) -> bool) -> bool {
         let find = |useless: &dyn Fn(&Pulse) -> bool| {
             let mut guests = self.within.iter().filter(|(_, guest)| meant(guest));
-            guests.find(|(_, guest)| useless(&guest.pulse)).map(|(number, _)| *number)
+            guests
+                .find(|(_, guest)| useless(&guest.pulse))
+                .map(|(number, _)| *number)
         };
-        let found = find(&Pulse::is_idle).or_else(|| find(&|pulse| pulse.is_stalled_for(STALLED_FOR)));
+        let found =
+            find(&Pulse::is_idle).or_else(|| find(&|pulse| pulse.is_stalled_for(STALLED_FOR)));
         match found.and_then(|number| self.within.remove(&number)) {
             Some(guest) => {
                 guest.leave.cancel();
@@ -185,8 +219,13 @@ fn is_out_of_files(error: &std::io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| errno == Errno::MFILE || errno == Errno::NFILE)
 }
 
-async fn converse<S>(stream: S, entry: Arc<Entry>, visit: Visit, stop: CancellationToken, leave: CancellationToken)
-where
+async fn converse<S>(
+    stream: S,
+    entry: Arc<Entry>,
+    visit: Visit,
+    stop: CancellationToken,
+    leave: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = Patient::new(stream, Arc::clone(&visit.pulse), BYTE_WITHIN);
@@ -222,14 +261,21 @@ mod tests {
 
     fn guest(host: u8) -> Guest {
         let peer = Peer::at([10, 0, 0, host].into());
-        let guest = Guest { peer, pulse: Arc::default(), leave: CancellationToken::new() };
+        let guest = Guest {
+            peer,
+            pulse: Arc::default(),
+            leave: CancellationToken::new(),
+        };
         guest.pulse.begin();
         guest
     }
 
     /// Guests of one address, all with a request under way, as many as are let in of `count`.
     fn crowd(guests: &mut Guests, host: u8, count: usize) -> Vec<Guest> {
-        (0..count).map(|_| guest(host)).filter(|guest| guests.admit(guest.clone(), false)).collect()
+        (0..count)
+            .map(|_| guest(host))
+            .filter(|guest| guests.admit(guest.clone(), false))
+            .collect()
     }
 
     #[test]
@@ -246,14 +292,21 @@ mod tests {
         let many = crowd(&mut guests, 1, 3584);
         assert_eq!(crowd(&mut guests, 2, 200).len(), 200);
         many[0].leave.cancel();
-        assert_eq!(crowd(&mut guests, 1, 1).len(), 0, "the last eighth begins above it");
+        assert_eq!(
+            crowd(&mut guests, 1, 1).len(),
+            0,
+            "the last eighth begins above it"
+        );
         assert_eq!(crowd(&mut guests, 3, 313).len(), 313);
     }
 
     #[test]
     fn a_trusted_proxy_speaks_for_many() {
         let mut guests = Guests::new(64);
-        assert_eq!((0..100).filter(|_| guests.admit(guest(1), true)).count(), 64);
+        assert_eq!(
+            (0..100).filter(|_| guests.admit(guest(1), true)).count(),
+            64
+        );
     }
 
     #[test]
@@ -287,10 +340,20 @@ mod tests {
         let idle = crowd(&mut guests, 2, 100);
         idle.iter().for_each(|guest| guest.pulse.end());
         guests.settle_for_fewer();
-        assert_eq!(idle.iter().filter(|guest| guest.is_here()).count(), 100 - GIVEN_UP);
-        assert!(listeners.iter().all(Guest::is_here), "a listener is not pushed out");
+        assert_eq!(
+            idle.iter().filter(|guest| guest.is_here()).count(),
+            100 - GIVEN_UP
+        );
+        assert!(
+            listeners.iter().all(Guest::is_here),
+            "a listener is not pushed out"
+        );
         crowd(&mut guests, 3, 100);
-        assert_eq!(guests.within.len(), 200 - GIVEN_UP, "a new one only takes the place of an idle one");
+        assert_eq!(
+            guests.within.len(),
+            200 - GIVEN_UP,
+            "a new one only takes the place of an idle one"
+        );
     }
 
     #[test]

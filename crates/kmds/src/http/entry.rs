@@ -30,7 +30,8 @@ use crate::app::Failure;
 use crate::metrics::Metrics;
 
 /// Nothing in an answer that is no page may run or load anything.
-const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const NO_CONTENT_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// A longer path is nobody's but an attacker's.
 const LOGGED_PATH: usize = 200;
@@ -69,16 +70,19 @@ pub(super) struct Visit {
 impl Caller {
     /// Who sent a request that was let in.
     pub(super) fn of(request: &Parts) -> Result<&Self, Refusal> {
-        request
-            .extensions
-            .get()
-            .ok_or_else(|| Refusal::new(Kind::Internal, "the request did not come through the door"))
+        request.extensions.get().ok_or_else(|| {
+            Refusal::new(Kind::Internal, "the request did not come through the door")
+        })
     }
 }
 
 impl Entry {
     /// Answers one request; never fails.
-    pub(super) async fn answer(&self, visit: Visit, request: Request<hyper::body::Incoming>) -> Response<Logged> {
+    pub(super) async fn answer(
+        &self,
+        visit: Visit,
+        request: Request<hyper::body::Incoming>,
+    ) -> Response<Logged> {
         let (mut parts, body) = request.into_parts();
         let id = request_id(&parts.headers);
         let mut line = Line {
@@ -110,14 +114,17 @@ impl Entry {
             Ok(caller) => {
                 line.peer = caller.client;
                 parts.extensions.insert(caller);
-                self.route(Request::from_parts(parts, Body::new(body)), face).await
+                self.route(Request::from_parts(parts, Body::new(body)), face)
+                    .await
             }
             Err(refusal) => refusal.into_response(face),
         };
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.entry(CONTENT_SECURITY_POLICY).or_insert(NO_CONTENT_POLICY);
+        headers
+            .entry(CONTENT_SECURITY_POLICY)
+            .or_insert(NO_CONTENT_POLICY);
         if let Ok(id) = HeaderValue::try_from(id) {
             headers.insert(REQUEST_ID, id);
         }
@@ -146,16 +153,22 @@ impl Entry {
         match answering.catch_unwind().await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
-            Err(_panic) => {
-                Refusal::new(Kind::Internal, "a fault of ours; the log has more, please report it").into_response(face)
-            }
+            Err(_panic) => Refusal::new(
+                Kind::Internal,
+                "a fault of ours; the log has more, please report it",
+            )
+            .into_response(face),
         }
     }
 }
 
 /// Too many are here. What the client sends is read as far as it comes soon, else our answer could be lost with it.
 async fn turn_away(request: &Parts, body: hyper::body::Incoming, face: Face) -> Response {
-    let _ = tokio::time::timeout(TURN_AWAY_WITHIN, ask::body(&request.headers, Body::new(body))).await;
+    let _ = tokio::time::timeout(
+        TURN_AWAY_WITHIN,
+        ask::body(&request.headers, Body::new(body)),
+    )
+    .await;
     let sentence = "too many connections; close some, or raise server.max_connections";
     Refusal::from(Failure::new(Kind::QueueFull, sentence).after(COME_BACK)).into_response(face)
 }
@@ -197,7 +210,16 @@ impl Drop for Line {
     fn drop(&mut self) {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.metrics.answered(self.route, self.status);
-        let Self { method, path, peer, id, status, bytes, whole, .. } = self;
+        let Self {
+            method,
+            path,
+            peer,
+            id,
+            status,
+            bytes,
+            whole,
+            ..
+        } = self;
         tracing::info!(
             target: "kmds::http",
             %method,
@@ -223,7 +245,10 @@ impl http_body::Body for Logged {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let poll = Pin::new(&mut self.body).poll_frame(cx);
         match &poll {
             Poll::Ready(Some(Ok(frame))) => {

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -115,12 +117,18 @@ impl Refusal {
     }
 
     pub(super) fn method_not_allowed(method: &http::Method) -> Self {
-        Self::new(Kind::MethodNotAllowed, format!("{method} does nothing here; the Allow header names what does"))
+        Self::new(
+            Kind::MethodNotAllowed,
+            format!("{method} does nothing here; the Allow header names what does"),
+        )
     }
 
     pub(super) fn beyond_the_end(length: u64) -> Self {
         let sentence = format!("the range lies beyond the end; the file has {length} bytes");
-        Self { length: Some(length), ..Self::new(Kind::RangeNotSatisfiable, sentence) }
+        Self {
+            length: Some(length),
+            ..Self::new(Kind::RangeNotSatisfiable, sentence)
+        }
     }
 
     /// The same failure under another status than its kind's own.
@@ -132,22 +140,47 @@ impl Refusal {
     /// What `/tunnel` and `/audio` answer: 418, 500 or 404 whatever the kind, since old clients know no more.
     pub(super) fn of_audio(reason: NotServed) -> Self {
         match reason {
-            NotServed::Unfinished { state, received, total, wait } => {
-                let state_now = if state == State::Evicted { "not here yet" } else { state.as_str() };
+            NotServed::Unfinished {
+                state,
+                received,
+                total,
+                wait,
+            } => {
+                let state_now = if state == State::Evicted {
+                    "not here yet"
+                } else {
+                    state.as_str()
+                };
                 let sentence = format!("the song is {state_now}; ask again in a second");
                 let wait = wait.unwrap_or_default().max(POLL_AGAIN);
-                let progress = Some(Progress { state, received, total });
-                Self { progress, ..Failure::new(Kind::NotReady, sentence).after(wait).into() }
+                let progress = Some(Progress {
+                    state,
+                    received,
+                    total,
+                });
+                Self {
+                    progress,
+                    ..Failure::new(Kind::NotReady, sentence).after(wait).into()
+                }
             }
             NotServed::Failed(failure) => Self::failed_for_good(failure),
-            NotServed::Unknown => Self::not_found("no such file; POST the song's link to /fetch first"),
+            NotServed::Unknown => {
+                Self::not_found("no such file; POST the song's link to /fetch first")
+            }
         }
     }
 
     /// 500 with the failure's own kind.
     pub(super) fn failed_for_good(failure: Failure) -> Self {
-        let failure = Failure { retry_after: None, ..failure };
-        Self { tells_retryable: true, ..Self::from(failure) }.with_status(StatusCode::INTERNAL_SERVER_ERROR)
+        let failure = Failure {
+            retry_after: None,
+            ..failure
+        };
+        Self {
+            tells_retryable: true,
+            ..Self::from(failure)
+        }
+        .with_status(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(super) fn into_response(self, face: Face) -> Response {
@@ -166,9 +199,15 @@ impl Refusal {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kmds\""));
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"kmds\""),
+            );
         }
-        if let Some(value) = self.length.and_then(|length| HeaderValue::try_from(format!("bytes */{length}")).ok()) {
+        if let Some(value) = self
+            .length
+            .and_then(|length| HeaderValue::try_from(format!("bytes */{length}")).ok())
+        {
             headers.insert(CONTENT_RANGE, value);
         }
         response
@@ -186,13 +225,28 @@ impl Refusal {
         let (status, error) = (self.status.as_u16(), self.failure.sentence.clone());
         let kind = self.failure.kind;
         match self.progress {
-            Some(Progress { state, received, total }) => {
-                spell(&ClassicUnfinished { status, error, state: state.of_five(), received, total })
-            }
-            None if self.tells_retryable => {
-                spell(&ClassicFailed { status, error, kind, retryable: self.failure.retryable() })
-            }
-            None => spell(&ClassicError { status, error, kind }),
+            Some(Progress {
+                state,
+                received,
+                total,
+            }) => spell(&ClassicUnfinished {
+                status,
+                error,
+                state: state.of_five(),
+                received,
+                total,
+            }),
+            None if self.tells_retryable => spell(&ClassicFailed {
+                status,
+                error,
+                kind,
+                retryable: self.failure.retryable(),
+            }),
+            None => spell(&ClassicError {
+                status,
+                error,
+                kind,
+            }),
         }
     }
 
@@ -216,7 +270,14 @@ impl Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         let status = facts(failure.kind).0;
-        Self { status, failure, progress: None, tells_retryable: false, length: None, allow: None }
+        Self {
+            status,
+            failure,
+            progress: None,
+            tells_retryable: false,
+            length: None,
+            allow: None,
+        }
     }
 }
 
@@ -355,17 +416,28 @@ mod tests {
             for face in [Face::Classic, Face::V1] {
                 let response = Refusal::new(kind, "why").into_response(face);
                 let wanted = matches!(response.status().as_u16(), 429 | 503);
-                assert_eq!(response.headers().contains_key(RETRY_AFTER), wanted, "{kind}");
+                assert_eq!(
+                    response.headers().contains_key(RETRY_AFTER),
+                    wanted,
+                    "{kind}"
+                );
             }
         }
         let failure = Failure::new(Kind::RateLimited, "wait").after(Duration::from_millis(4200));
-        assert_eq!(Refusal::from(failure).into_response(Face::V1).headers()[RETRY_AFTER], "5");
+        assert_eq!(
+            Refusal::from(failure).into_response(Face::V1).headers()[RETRY_AFTER],
+            "5"
+        );
     }
 
     #[test]
     fn the_bodies_of_the_tunnel_are_those_of_the_contract() {
-        let unfinished =
-            NotServed::Unfinished { state: State::Downloading, received: 1_048_576, total: None, wait: None };
+        let unfinished = NotServed::Unfinished {
+            state: State::Downloading,
+            received: 1_048_576,
+            total: None,
+            wait: None,
+        };
         let refusal = Refusal::of_audio(unfinished);
         assert_eq!(refusal.status.as_u16(), 418);
         let body: serde_json::Value = serde_json::from_str(&refusal.classic_body()).expect("JSON");
@@ -373,13 +445,19 @@ mod tests {
         assert_eq!(body["Received"], 1_048_576);
         assert!(body.get("Total").is_some_and(serde_json::Value::is_null));
 
-        let failed = NotServed::Failed(Failure::new(Kind::GeoBlocked, "not here").after(POLL_AGAIN));
+        let failed =
+            NotServed::Failed(Failure::new(Kind::GeoBlocked, "not here").after(POLL_AGAIN));
         let refusal = Refusal::of_audio(failed);
         assert_eq!(
             refusal.classic_body(),
             r#"{"Status":500,"Error":"not here","Kind":"geo_blocked","Retryable":false}"#
         );
-        assert!(!refusal.into_response(Face::Classic).headers().contains_key(RETRY_AFTER));
+        assert!(
+            !refusal
+                .into_response(Face::Classic)
+                .headers()
+                .contains_key(RETRY_AFTER)
+        );
         assert_eq!(Refusal::of_audio(NotServed::Unknown).status.as_u16(), 404);
     }
 

@@ -69,16 +69,29 @@ pub(super) struct EventReply {
         V1Refusals,
         (status = 200, description = "Events, without end", content_type = "text/event-stream", body = EventReply))))]
 pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
-    let only = Query::of(&request.uri).only(&["track"])?.filled("track").map(|text| {
-        track(&text).ok_or_else(|| Refusal::bad_request("track names no song; use SITE-ID, like youtube-M4gD1WSo5mA"))
-    });
+    let only = Query::of(&request.uri)
+        .only(&["track"])?
+        .filled("track")
+        .map(|text| {
+            track(&text).ok_or_else(|| {
+                Refusal::bad_request("track names no song; use SITE-ID, like youtube-M4gD1WSo5mA")
+            })
+        });
     let only = only.transpose()?;
     if request.method == Method::HEAD {
         return Ok([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))].into_response());
     }
     let watching = http.watchers().begin(Caller::of(&request)?.client)?;
-    let last = request.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let following = Following { events: http.app().events(last), only, stop: http.stop().clone(), _watching: watching };
+    let last = request
+        .headers
+        .get(LAST_EVENT_ID)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let following = Following {
+        events: http.app().events(last),
+        only,
+        stop: http.stop().clone(),
+        _watching: watching,
+    };
     let lines = unfold(following, |mut following| async move {
         let line = following.next().await?;
         Some((Ok::<_, Infallible>(line), following))
@@ -86,8 +99,12 @@ pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<R
     // Who looks on sees at once that the line is open.
     let opened = futures_util::stream::iter([Ok(Line::default().comment("events follow"))]);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("still here");
-    let mut response = Sse::new(opened.chain(lines)).keep_alive(heartbeat).into_response();
-    response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    let mut response = Sse::new(opened.chain(lines))
+        .keep_alive(heartbeat)
+        .into_response();
+    response
+        .headers_mut()
+        .insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
 }
 
@@ -105,13 +122,22 @@ pub(super) struct Watchers {
 
 impl Watchers {
     pub(super) fn new(most_connections: usize) -> Self {
-        Self { most: most_connections - most_connections / STREAMS_LEAVE, held: Arc::default() }
+        Self {
+            most: most_connections - most_connections / STREAMS_LEAVE,
+            held: Arc::default(),
+        }
     }
 
     fn begin(&self, client: Peer) -> Result<Watching, Refusal> {
         let mut held = self.held.lock();
-        let place = held.iter().position(|(peer, _)| *peer == client).unwrap_or(held.len());
-        if held.get(place).is_some_and(|(_, count)| *count >= self.most) {
+        let place = held
+            .iter()
+            .position(|(peer, _)| *peer == client)
+            .unwrap_or(held.len());
+        if held
+            .get(place)
+            .is_some_and(|(_, count)| *count >= self.most)
+        {
             let sentence = format!(
                 "{client} holds {} event streams; one stream tells of all songs, so close the others",
                 self.most
@@ -122,7 +148,10 @@ impl Watchers {
             Some((_, count)) => *count += 1,
             None => held.push((client, 1)),
         }
-        Ok(Watching { client, held: Arc::clone(&self.held) })
+        Ok(Watching {
+            client,
+            held: Arc::clone(&self.held),
+        })
     }
 }
 
@@ -166,7 +195,9 @@ impl Following {
     }
 
     fn asked_for(&self, event: &Event) -> bool {
-        self.only.as_ref().is_none_or(|only| only == event.key.track())
+        self.only
+            .as_ref()
+            .is_none_or(|only| only == event.key.track())
     }
 }
 
@@ -185,7 +216,11 @@ fn line(event: &Event) -> Option<Line> {
         kind: event.kind,
         reason: event.reason.clone(),
     };
-    Line::default().id(event.id.to_string()).event(name).json_data(reply).ok()
+    Line::default()
+        .id(event.id.to_string())
+        .event(name)
+        .json_data(reply)
+        .ok()
 }
 
 #[cfg(test)]

@@ -40,8 +40,11 @@ const STARTS_NOTHING: [&str; 12] = [
     "/api/v1/stats",
 ];
 /// Routes that give a foreign page what is here already: their handlers ask [`Caller::is_foreign`].
-const STARTS_NOTHING_FOR_FOREIGN: [&str; 3] =
-    ["/tunnel", "/api/v1/tracks/{site}/{id}/audio", "/api/v1/tracks/{site}/{id}/cover"];
+const STARTS_NOTHING_FOR_FOREIGN: [&str; 3] = [
+    "/tunnel",
+    "/api/v1/tracks/{site}/{id}/audio",
+    "/api/v1/tracks/{site}/{id}/cover",
+];
 /// A `Referer` that names no page.
 const NO_PAGE: [&str; 3] = ["", "about:blank", "about:client"];
 
@@ -68,18 +71,32 @@ impl Guard {
     /// # Errors
     /// A setting that cannot be used.
     pub(super) fn new(config: &ServerConfig) -> Result<Self, ServeError> {
-        let bad = |key, value: &str, wanted| ServeError::Setting { key, value: value.to_owned(), wanted };
-        let tokens = config
-            .tokens_file
-            .as_deref()
-            .map(|file| Tokens::read(file).map_err(|why| bad("server.tokens_file", &file.display().to_string(), why)));
+        let bad = |key, value: &str, wanted| ServeError::Setting {
+            key,
+            value: value.to_owned(),
+            wanted,
+        };
+        let tokens = config.tokens_file.as_deref().map(|file| {
+            Tokens::read(file)
+                .map_err(|why| bad("server.tokens_file", &file.display().to_string(), why))
+        });
         let trusted = config.trusted_proxies.iter().map(|entry| {
             let wanted = "use an address, a network like 10.0.0.0/8, or unix";
-            Trusted::parse(entry).ok_or_else(|| bad("server.trusted_proxies", entry, wanted.to_owned()))
+            Trusted::parse(entry)
+                .ok_or_else(|| bad("server.trusted_proxies", entry, wanted.to_owned()))
         });
         let public_authority = config.public_url.as_deref().map(authority_of_url);
-        let names = config.names.iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect();
-        Ok(Self { tokens: tokens.transpose()?, names, public_authority, trusted: trusted.collect::<Result<_, _>>()? })
+        let names = config
+            .names
+            .iter()
+            .map(|name| name.trim_end_matches('.').to_ascii_lowercase())
+            .collect();
+        Ok(Self {
+            tokens: tokens.transpose()?,
+            names,
+            public_authority,
+            trusted: trusted.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Lets a request in, or says what to change. `route` is the pattern of its path, if it has one; `local` is the address
@@ -110,17 +127,24 @@ impl Guard {
 
     fn identify(&self, request: &Parts, peer: Peer, local: &str) -> Result<Caller, Refusal> {
         let headers = &request.headers;
-        let mut caller =
-            Caller { client: peer, authority: named_host(request, local)?, https: false, is_foreign: false };
+        let mut caller = Caller {
+            client: peer,
+            authority: named_host(request, local)?,
+            https: false,
+            is_foreign: false,
+        };
         if !self.trusts(peer) {
             return Ok(caller);
         }
-        caller.https = last(headers, &FORWARDED_PROTO)?.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        caller.https = last(headers, &FORWARDED_PROTO)?
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
         if let Some(host) = last(headers, &FORWARDED_HOST)?.filter(|host| !host.is_empty()) {
             caller.authority = host.to_ascii_lowercase();
         }
         if headers.contains_key(FORWARDED) && !headers.contains_key(FORWARDED_FOR) {
-            return Err(forbidden("the header Forwarded is not read; let the proxy send X-Forwarded-For"));
+            return Err(forbidden(
+                "the header Forwarded is not read; let the proxy send X-Forwarded-For",
+            ));
         }
         // From the right: each was written by the one before, and the first that is not trusted is the client.
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -150,7 +174,11 @@ impl Guard {
         })?;
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         let public = self.public_authority.as_deref().and_then(host_of);
-        if is_address || host == "localhost" || self.names.contains(&host) || public.as_ref() == Some(&host) {
+        if is_address
+            || host == "localhost"
+            || self.names.contains(&host)
+            || public.as_ref() == Some(&host)
+        {
             return Ok(());
         }
         Err(forbidden(format!(
@@ -159,12 +187,17 @@ impl Guard {
     }
 
     fn check_token(&self, request: &Parts) -> Result<(), Refusal> {
-        let Some(tokens) = &self.tokens else { return Ok(()) };
+        let Some(tokens) = &self.tokens else {
+            return Ok(());
+        };
         if request.uri.path() == NEEDS_NO_TOKEN {
             return Ok(());
         }
         let sent = request.headers.get(AUTHORIZATION);
-        if sent.and_then(|value| value.to_str().ok()).is_some_and(|value| tokens.open_for(value)) {
+        if sent
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| tokens.open_for(value))
+        {
             return Ok(());
         }
         let sentence = if sent.is_some() {
@@ -179,31 +212,49 @@ impl Guard {
     /// is not ours.
     fn is_foreign(&self, headers: &HeaderMap, caller: &Caller) -> bool {
         let any = |name: HeaderName, is_ours: &dyn Fn(&str) -> bool| {
-            headers.get_all(name).iter().any(|value| !value.to_str().is_ok_and(|value| is_ours(value.trim())))
+            headers
+                .get_all(name)
+                .iter()
+                .any(|value| !value.to_str().is_ok_and(|value| is_ours(value.trim())))
         };
         any(FETCH_SITE, &|site| matches!(site, "same-origin" | "none"))
             || any(ORIGIN, &|origin| self.is_own(origin, caller))
-            || any(REFERER, &|page| NO_PAGE.contains(&page) || self.is_own(page, caller))
+            || any(REFERER, &|page| {
+                NO_PAGE.contains(&page) || self.is_own(page, caller)
+            })
     }
 
     /// Whether a page, or an origin, was served by us, under the name the request has or the public one. The scheme is
     /// not compared: TLS may end at a proxy.
     fn is_own(&self, page: &str, caller: &Caller) -> bool {
-        let Some((scheme, rest)) = page.split_once("://") else { return false };
+        let Some((scheme, rest)) = page.split_once("://") else {
+            return false;
+        };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let default = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
-        let Some(asked) = host_and_port(authority, default) else { return false };
-        let own = [Some(caller.authority.as_str()), self.public_authority.as_deref()];
-        own.into_iter().flatten().any(|own| host_and_port(own, default).as_ref() == Some(&asked))
+        let default = if scheme.eq_ignore_ascii_case("https") {
+            443
+        } else {
+            80
+        };
+        let Some(asked) = host_and_port(authority, default) else {
+            return false;
+        };
+        let own = [
+            Some(caller.authority.as_str()),
+            self.public_authority.as_deref(),
+        ];
+        own.into_iter()
+            .flatten()
+            .any(|own| host_and_port(own, default).as_ref() == Some(&asked))
     }
 }
 
 /// Whether a request of a foreign page may go on. A path without a route starts nothing; nor does `OPTIONS`.
 fn may_be_foreign(method: &Method, route: Option<&str>) -> bool {
     match *method {
-        Method::GET | Method::HEAD => {
-            route.is_none_or(|route| STARTS_NOTHING.contains(&route) || STARTS_NOTHING_FOR_FOREIGN.contains(&route))
-        }
+        Method::GET | Method::HEAD => route.is_none_or(|route| {
+            STARTS_NOTHING.contains(&route) || STARTS_NOTHING_FOR_FOREIGN.contains(&route)
+        }),
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE => false,
         _ => true,
     }
@@ -225,11 +276,19 @@ fn forbidden(sentence: impl Into<String>) -> Refusal {
 /// # Errors
 /// One that cannot be read.
 fn last(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get_all(name).iter().next_back() else { return Ok(None) };
-    let last = value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    let Some(value) = headers.get_all(name).iter().next_back() else {
+        return Ok(None);
+    };
+    let last = value
+        .as_bytes()
+        .rsplit(|byte| *byte == b',')
+        .next()
+        .unwrap_or_default();
     match std::str::from_utf8(last) {
         Ok(text) if text.is_ascii() => Ok(Some(text.trim().to_owned())),
-        _ => Err(forbidden(format!("{name} is not ASCII; let the proxy set it"))),
+        _ => Err(forbidden(format!(
+            "{name} is not ASCII; let the proxy set it"
+        ))),
     }
 }
 
@@ -246,12 +305,13 @@ fn named_host(request: &Parts, local: &str) -> Result<String, Refusal> {
         return Ok(authority.as_str().to_ascii_lowercase());
     }
     match first {
-        Some(host) => host
-            .to_str()
-            .map(str::to_ascii_lowercase)
-            .map_err(|_| Refusal::bad_request("the Host header is not ASCII; send the host in its ASCII form")),
+        Some(host) => host.to_str().map(str::to_ascii_lowercase).map_err(|_| {
+            Refusal::bad_request("the Host header is not ASCII; send the host in its ASCII form")
+        }),
         None if request.version < Version::HTTP_11 => Ok(local.to_owned()),
-        None => Err(Refusal::bad_request("there is no Host header; HTTP/1.1 needs one")),
+        None => Err(Refusal::bad_request(
+            "there is no Host header; HTTP/1.1 needs one",
+        )),
     }
 }
 
@@ -264,7 +324,14 @@ fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;
-        (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        (
+            host,
+            if rest.is_empty() {
+                None
+            } else {
+                Some(rest.strip_prefix(':')?)
+            },
+        )
     } else {
         match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -273,7 +340,10 @@ fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
     };
     let port = match port {
         None | Some("") => default,
-        Some(port) => port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?,
     };
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
@@ -282,7 +352,10 @@ fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
 
 fn authority_of_url(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase()
+    rest.split(['/', '?', '#'])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase()
 }
 
 /// Longer ones are no ids; trace headers have 55 characters.
@@ -291,10 +364,15 @@ const LONGEST_ID: usize = 128;
 /// The id a request is known by: the client's own if it is one word that can stand in a log line, else a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> String {
     let sane = |id: &&str| {
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'<' | b'>');
+        let plain = |byte: u8| {
+            byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'<' | b'>')
+        };
         (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)
     };
-    let sent = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+    let sent = headers
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(sane);
     sent.map_or_else(ask::fresh_id, str::to_owned)
 }
 

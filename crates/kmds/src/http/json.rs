@@ -36,20 +36,36 @@ pub(super) fn reply<Reply: Serialize, Shape: Serialize + 'static>(
     shape: fn(&Song, &Addresses) -> Shape,
 ) -> Response {
     if fetched.songs.len() < LONG_LIST_SONGS {
-        let songs = fetched.songs.iter().map(|song| shape(song, &addresses)).collect();
+        let songs = fetched
+            .songs
+            .iter()
+            .map(|song| shape(song, &addresses))
+            .collect();
         return Json(spell(&fetched, songs)).into_response();
     }
     // Inside a text every quotation mark is escaped: this is the list itself.
     let mark = format!("\"{name}\":[");
     let whole = serde_json::to_string(&spell(&fetched, Vec::new())).unwrap_or_default();
-    let Some((head, tail)) = whole.split_once(&mark) else { return Json(whole).into_response() };
-    let mut written = Written { head: format!("{head}{mark}"), next: 0, tail: tail.to_owned(), fetched, addresses };
+    let Some((head, tail)) = whole.split_once(&mark) else {
+        return Json(whole).into_response();
+    };
+    let mut written = Written {
+        head: format!("{head}{mark}"),
+        next: 0,
+        tail: tail.to_owned(),
+        fetched,
+        addresses,
+    };
     let pieces = std::iter::from_fn(move || {
         let more = written.next <= written.fetched.songs.len();
         more.then(|| written.piece(shape))
     });
     let body = Body::from_stream(sent(pieces, PIECE_WITHIN));
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body,
+    )
+        .into_response()
 }
 
 /// The pieces as they are read. A task holds what they are made of, so that it is let go when nobody asks for the next.
@@ -60,7 +76,10 @@ fn sent(
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         for piece in pieces {
-            if !matches!(tokio::time::timeout(within, sender.send(Some(piece))).await, Ok(Ok(()))) {
+            if !matches!(
+                tokio::time::timeout(within, sender.send(Some(piece))).await,
+                Ok(Ok(()))
+            ) {
                 return;
             }
         }
@@ -97,7 +116,9 @@ impl Written {
             if self.next > 0 {
                 piece.push(',');
             }
-            piece.push_str(&serde_json::to_string(&shape(song, &self.addresses)).unwrap_or_default());
+            piece.push_str(
+                &serde_json::to_string(&shape(song, &self.addresses)).unwrap_or_default(),
+            );
             self.next += 1;
         }
         if self.next == songs.len() {
@@ -125,15 +146,21 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_stops_reading_a_long_list_lets_it_go_and_is_cut() {
         let list = Arc::new(());
-        let mut reading = std::pin::pin!(sent(pieces(Arc::clone(&list)), Duration::from_millis(20)));
-        assert_eq!(reading.next().await.and_then(Result::ok).as_deref(), Some(&[0][..]));
+        let mut reading =
+            std::pin::pin!(sent(pieces(Arc::clone(&list)), Duration::from_millis(20)));
+        assert_eq!(
+            reading.next().await.and_then(Result::ok).as_deref(),
+            Some(&[0][..])
+        );
         while Arc::strong_count(&list) > 1 {
             tokio::task::yield_now().await;
         }
         let rest: Vec<_> = reading.collect().await;
         assert!(rest.len() < 99, "{}", rest.len());
         assert_eq!(
-            rest.last().and_then(|last| last.as_ref().err()).map(io::Error::kind),
+            rest.last()
+                .and_then(|last| last.as_ref().err())
+                .map(io::Error::kind),
             Some(io::ErrorKind::TimedOut)
         );
     }

@@ -73,7 +73,13 @@ impl Http {
         stop: CancellationToken,
         most_connections: usize,
     ) -> Self {
-        Self(Arc::new(Shared { app, config, bound, stop, watchers: Watchers::new(most_connections) }))
+        Self(Arc::new(Shared {
+            app,
+            config,
+            bound,
+            stop,
+            watchers: Watchers::new(most_connections),
+        }))
     }
 
     fn watchers(&self) -> &Watchers {
@@ -129,33 +135,40 @@ impl Routes {
 }
 
 fn routes() -> Routes {
-    Routes { router: Router::new(), listed: Vec::new() }
-        .add("get", "/", classic::show_root)
-        .add("get", "/fetch", classic::fetch_queried)
-        .add("post", "/fetch", classic::fetch_posted)
-        .add("get", "/tunnel", classic::tunnel)
-        .add("get", "/play", play::play)
-        .add("post", "/api/v1/fetch", v1::fetch)
-        .add("get", "/api/v1/search", search::search)
-        .add("get", "/api/v1/tracks", v1::list_tracks)
-        .add("get", "/api/v1/tracks/{site}/{id}", v1::show_track)
-        .add("delete", "/api/v1/tracks/{site}/{id}", v1::delete_track)
-        .add("post", "/api/v1/tracks/{site}/{id}/retry", v1::retry_track)
-        .add("get", "/api/v1/tracks/{site}/{id}/audio", v1::send_audio)
-        .add("get", "/api/v1/tracks/{site}/{id}/cover", v1::send_cover)
-        .add("get", "/api/v1/events", events::follow)
-        .add("get", "/api/v1/stats", v1::show_stats)
-        .add("get", "/healthz", ops::healthz)
-        .add("get", "/readyz", ops::readyz)
-        .add("get", "/metrics", ops::metrics)
-        .add("get", "/openapi.json", ops::openapi)
-        .add("get", "/ui", ui::to_page)
-        .add("get", "/ui/", ui::page)
-        .add("get", "/ui/{file}", ui::page_file)
+    Routes {
+        router: Router::new(),
+        listed: Vec::new(),
+    }
+    .add("get", "/", classic::show_root)
+    .add("get", "/fetch", classic::fetch_queried)
+    .add("post", "/fetch", classic::fetch_posted)
+    .add("get", "/tunnel", classic::tunnel)
+    .add("get", "/play", play::play)
+    .add("post", "/api/v1/fetch", v1::fetch)
+    .add("get", "/api/v1/search", search::search)
+    .add("get", "/api/v1/tracks", v1::list_tracks)
+    .add("get", "/api/v1/tracks/{site}/{id}", v1::show_track)
+    .add("delete", "/api/v1/tracks/{site}/{id}", v1::delete_track)
+    .add("post", "/api/v1/tracks/{site}/{id}/retry", v1::retry_track)
+    .add("get", "/api/v1/tracks/{site}/{id}/audio", v1::send_audio)
+    .add("get", "/api/v1/tracks/{site}/{id}/cover", v1::send_cover)
+    .add("get", "/api/v1/events", events::follow)
+    .add("get", "/api/v1/stats", v1::show_stats)
+    .add("get", "/healthz", ops::healthz)
+    .add("get", "/readyz", ops::readyz)
+    .add("get", "/metrics", ops::metrics)
+    .add("get", "/openapi.json", ops::openapi)
+    .add("get", "/ui", ui::to_page)
+    .add("get", "/ui/", ui::page)
+    .add("get", "/ui/{file}", ui::page_file)
 }
 
 fn router(http: Http) -> Router {
-    routes().router.fallback(nothing_here).method_not_allowed_fallback(not_this_method).with_state(http)
+    routes()
+        .router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_this_method)
+        .with_state(http)
 }
 
 async fn nothing_here(request: Parts) -> Response {

@@ -31,8 +31,12 @@ impl Peer {
     pub(super) fn is_near(self) -> bool {
         match self {
             Self::Local => true,
-            Self::Address(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-            Self::Address(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+            Self::Address(IpAddr::V4(v4)) => {
+                v4.is_loopback() || v4.is_private() || v4.is_link_local()
+            }
+            Self::Address(IpAddr::V6(v6)) => {
+                v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
+            }
         }
     }
 }
@@ -56,9 +60,16 @@ impl Trusted {
         };
         let address: IpAddr = address.parse().ok()?;
         // IPv4 lives in the last 32 of the 128 bits.
-        let (bits, outer) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let (bits, outer) = if address.is_ipv4() {
+            (32, 96)
+        } else {
+            (128, 0)
+        };
         let prefix = prefix.unwrap_or(bits);
-        (prefix <= bits).then(|| Self::Network { first: wide(address), prefix: prefix + outer })
+        (prefix <= bits).then(|| Self::Network {
+            first: wide(address),
+            prefix: prefix + outer,
+        })
     }
 
     pub(super) fn covers(&self, peer: Peer) -> bool {
@@ -84,21 +95,38 @@ fn wide(address: IpAddr) -> u128 {
 /// else, an empty entry too: who it stands for is not known.
 pub(super) fn forwarded(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
-    let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
+    let entry = entry
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(entry);
     if let Ok(address) = entry.parse() {
         return Some(address);
     }
-    if let Some((address, port)) = entry.split_once(':').filter(|(_, port)| !port.contains(':')) {
-        return Some(address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port))?.into());
+    if let Some((address, port)) = entry
+        .split_once(':')
+        .filter(|(_, port)| !port.contains(':'))
+    {
+        return Some(
+            address
+                .parse::<Ipv4Addr>()
+                .ok()
+                .filter(|_| is_port(port))?
+                .into(),
+        );
     }
     let inside = match entry.strip_prefix('[') {
         Some(rest) => {
-            rest.split_once(']').filter(|(_, port)| port.is_empty() || port.strip_prefix(':').is_some_and(is_port))?.0
+            rest.split_once(']')
+                .filter(|(_, port)| port.is_empty() || port.strip_prefix(':').is_some_and(is_port))?
+                .0
         }
         None => entry,
     };
     // A zone names one of the proxy's interfaces.
-    let address = inside.split_once('%').filter(|(_, zone)| !zone.is_empty()).map_or(inside, |(address, _)| address);
+    let address = inside
+        .split_once('%')
+        .filter(|(_, zone)| !zone.is_empty())
+        .map_or(inside, |(address, _)| address);
     Some(address.parse::<Ipv6Addr>().ok()?.into())
 }
 
@@ -116,15 +144,30 @@ mod tests {
 
     #[test]
     fn near_is_loopback_private_and_link_local_only() {
-        for near in
-            ["127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.9", "169.254.3.4", "::1"]
-        {
+        for near in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.9",
+            "169.254.3.4",
+            "::1",
+        ] {
             assert!(peer(near).is_near(), "{near}");
         }
         for near in ["fe80::1", "fd12::1", "::ffff:192.168.0.1"] {
             assert!(peer(near).is_near(), "{near}");
         }
-        for far in ["8.8.8.8", "172.32.0.1", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8", "0.0.0.0", "224.0.0.1"] {
+        for far in [
+            "8.8.8.8",
+            "172.32.0.1",
+            "100.64.0.1",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+            "0.0.0.0",
+            "224.0.0.1",
+        ] {
             assert!(!peer(far).is_near(), "{far}");
         }
     }
@@ -141,7 +184,13 @@ mod tests {
             ("::1", "127.0.0.1", false),
             ("10.0.0.0/8", "::ffff:10.1.1.1", true),
         ] {
-            assert_eq!(Trusted::parse(network).expect(network).covers(peer(address)), covered, "{network} {address}");
+            assert_eq!(
+                Trusted::parse(network)
+                    .expect(network)
+                    .covers(peer(address)),
+                covered,
+                "{network} {address}"
+            );
         }
         assert!(Trusted::parse("unix").expect("unix").covers(Peer::Local));
         for bad in ["", "10.0.0.0/33", "::/129", "example.org", "10.0.0.0/-1"] {

@@ -16,7 +16,8 @@ use super::openapi::description;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Version of the text format that `metrics` writes.
-const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const PROMETHEUS_TEXT: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// That the service answers.
 #[derive(Debug, Serialize)]
@@ -50,11 +51,17 @@ pub(super) async fn healthz() -> Response {
         (status = 503, description = "Not ready, and why", body = ReadyReply))))]
 pub(super) async fn readyz(State(http): State<Http>) -> Response {
     let readiness = http.app().readiness().await;
-    let reply = Json(ReadyReply { ready: readiness.ready, problems: readiness.problems });
+    let reply = Json(ReadyReply {
+        ready: readiness.ready,
+        problems: readiness.problems,
+    });
     if readiness.ready {
         return ([(CACHE_CONTROL, NO_STORE)], reply).into_response();
     }
-    let retry = [(CACHE_CONTROL, NO_STORE), (RETRY_AFTER, HeaderValue::from_static("5"))];
+    let retry = [
+        (CACHE_CONTROL, NO_STORE),
+        (RETRY_AFTER, HeaderValue::from_static("5")),
+    ];
     (StatusCode::SERVICE_UNAVAILABLE, retry, reply).into_response()
 }
 
@@ -62,12 +69,20 @@ pub(super) async fn readyz(State(http): State<Http>) -> Response {
 #[cfg_attr(test, utoipa::path(get, path = "/metrics", tag = "operation",
     responses(ClassicRefusals, (status = 200, description = "Metrics", content_type = "text/plain", body = String))))]
 pub(super) async fn metrics(State(http): State<Http>) -> Response {
-    ([(CONTENT_TYPE, PROMETHEUS_TEXT), (CACHE_CONTROL, NO_STORE)], http.app().metrics_text().await).into_response()
+    (
+        [(CONTENT_TYPE, PROMETHEUS_TEXT), (CACHE_CONTROL, NO_STORE)],
+        http.app().metrics_text().await,
+    )
+        .into_response()
 }
 
 /// This description.
 #[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "operation",
     responses(ClassicRefusals, (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value))))]
 pub(super) async fn openapi(State(http): State<Http>) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], description(http.base_path())).into_response()
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        description(http.base_path()),
+    )
+        .into_response()
 }

@@ -49,7 +49,9 @@ impl Pulse {
 /// Milliseconds since the first look at it, and one: never 0.
 fn clock() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    u64::try_from(START.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
 }
 
 /// A stream that breaks off when its other end accepts nothing for a time.
@@ -63,33 +65,58 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, pulse: Arc<Pulse>, within: Duration) -> Self {
-        Self { stream, pulse, within, limit: None }
+        Self {
+            stream,
+            pulse,
+            within,
+            limit: None,
+        }
     }
 
-    fn judge(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
             if self.limit.take().is_some() {
                 self.pulse.stalled_since.store(0, Ordering::Relaxed);
             }
             return wrote;
         }
-        let Self { pulse, within, limit, .. } = self;
+        let Self {
+            pulse,
+            within,
+            limit,
+            ..
+        } = self;
         let limit = limit.get_or_insert_with(|| {
             pulse.stalled_since.store(clock(), Ordering::Relaxed);
             Box::pin(tokio::time::sleep(*within))
         });
-        limit.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        limit
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.judge(cx, wrote)
     }
@@ -127,7 +154,10 @@ mod tests {
         let pulse = Arc::new(Pulse::default());
         let mut server = Patient::new(server, Arc::clone(&pulse), Duration::from_millis(20));
         let sent = server.write_all(&[7; 64]).await;
-        assert_eq!(sent.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            sent.expect_err("nobody reads").kind(),
+            io::ErrorKind::TimedOut
+        );
         assert!(pulse.is_stalled_for(Duration::from_millis(20)));
     }
 

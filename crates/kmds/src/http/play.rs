@@ -45,13 +45,19 @@ const ARCHIVE: &str = "application/zip";
         PlayAnswers,
         (status = 416, description = "Beyond the end", body = super::error::ClassicError),
         (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished))))]
-pub(super) async fn play(extract::State(http): extract::State<Http>, request: Parts) -> Result<Response, Classic> {
+pub(super) async fn play(
+    extract::State(http): extract::State<Http>,
+    request: Parts,
+) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let zipped = match query.filled("archive").as_deref() {
         None => false,
         Some("zip") => true,
         Some(_) => {
-            return Err(Refusal::bad_request("no archive is called that; use archive=zip, or leave it out").into());
+            return Err(Refusal::bad_request(
+                "no archive is called that; use archive=zip, or leave it out",
+            )
+            .into());
         }
     };
     let ask = FetchAsk {
@@ -77,20 +83,34 @@ pub(super) async fn play(extract::State(http): extract::State<Http>, request: Pa
 }
 
 /// The head that `GET` would have, as far as it can be told without starting anything.
-async fn head_only(http: &Http, ask: &FetchAsk, zipped: bool, request: &Parts) -> Result<Response, Refusal> {
-    let not_yet = NotServed::Unfinished { state: State::Evicted, received: 0, total: None, wait: None };
+async fn head_only(
+    http: &Http,
+    ask: &FetchAsk,
+    zipped: bool,
+    request: &Parts,
+) -> Result<Response, Refusal> {
+    let not_yet = NotServed::Unfinished {
+        state: State::Evicted,
+        received: 0,
+        total: None,
+        wait: None,
+    };
     match http.app().known(ask).await? {
         Known::Nothing => Err(audio::Denied::from(not_yet).for_link()),
-        Known::Song(key) if !zipped => {
-            audio::serve(http.app(), &key, Want::PeekStream, request).await.map_err(|denied| match denied {
-                audio::Denied::NotServed(NotServed::Unknown) => audio::Denied::from(not_yet).for_link(),
+        Known::Song(key) if !zipped => audio::serve(http.app(), &key, Want::PeekStream, request)
+            .await
+            .map_err(|denied| match denied {
+                audio::Denied::NotServed(NotServed::Unknown) => {
+                    audio::Denied::from(not_yet).for_link()
+                }
                 denied => denied.for_link(),
-            })
-        }
+            }),
         Known::Song(_) | Known::List => {
             let content_type = if zipped { ARCHIVE } else { PLAYLIST };
             let head = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
-            Ok(head.map(|(name, value)| (name, HeaderValue::from_static(value))).into_response())
+            Ok(head
+                .map(|(name, value)| (name, HeaderValue::from_static(value)))
+                .into_response())
         }
     }
 }
@@ -98,7 +118,11 @@ async fn head_only(http: &Http, ask: &FetchAsk, zipped: bool, request: &Parts) -
 async fn archived(http: &Http, fetched: Fetched) -> Result<Response, Refusal> {
     let name = format!("{}.zip", title(&fetched));
     let archive = Archive::open(http.app().clone(), fetched).await?;
-    Ok((head(ARCHIVE, &name), Body::from_stream(archive.into_stream())).into_response())
+    Ok((
+        head(ARCHIVE, &name),
+        Body::from_stream(archive.into_stream()),
+    )
+        .into_response())
 }
 
 fn head(content_type: &'static str, name: &str) -> [(HeaderName, HeaderValue); 3] {
@@ -113,5 +137,9 @@ fn head(content_type: &'static str, name: &str) -> [(HeaderName, HeaderValue); 3
 fn title(fetched: &Fetched) -> String {
     let list = fetched.list.as_ref().and_then(|list| list.title.clone());
     let title = list.or_else(|| fetched.songs.first().map(|song| song.track.title.clone()));
-    title.as_deref().map(crate::app::sanitize).filter(|title| !title.is_empty()).unwrap_or_else(|| fetched.id.clone())
+    title
+        .as_deref()
+        .map(crate::app::sanitize)
+        .filter(|title| !title.is_empty())
+        .unwrap_or_else(|| fetched.id.clone())
 }

@@ -25,11 +25,15 @@ pub(super) struct Query<'q> {
 
 impl<'q> Query<'q> {
     pub(super) fn of(uri: &'q http::Uri) -> Self {
-        Self { raw: uri.query().unwrap_or("") }
+        Self {
+            raw: uri.query().unwrap_or(""),
+        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        url::form_urlencoded::parse(self.raw.as_bytes()).find(|(have, _)| have == name).map(|(_, value)| value.into())
+        url::form_urlencoded::parse(self.raw.as_bytes())
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.into())
     }
 
     /// As [`get`](Self::get), with a `+` meaning itself: what clients send that never encode it.
@@ -53,10 +57,13 @@ impl<'q> Query<'q> {
     /// # Errors
     /// A second one: it must not be dropped in silence.
     pub(super) fn link(&self) -> Result<Option<String>, Refusal> {
-        let mut links = url::form_urlencoded::parse(self.raw.as_bytes()).filter(|(name, _)| name == "url");
+        let mut links =
+            url::form_urlencoded::parse(self.raw.as_bytes()).filter(|(name, _)| name == "url");
         let (first, second) = (links.next(), links.next());
         if second.is_some() {
-            return Err(Refusal::bad_request("there are two links in this request; send one url= at a time"));
+            return Err(Refusal::bad_request(
+                "there are two links in this request; send one url= at a time",
+            ));
         }
         Ok(first.map(|(_, link)| link.into()))
     }
@@ -70,10 +77,17 @@ impl<'q> Query<'q> {
     /// # Errors
     /// A word that is neither on nor off.
     pub(super) fn switch(&self, name: &str) -> Result<bool, Refusal> {
-        match self.get(name).as_deref().map(str::to_ascii_lowercase).as_deref() {
+        match self
+            .get(name)
+            .as_deref()
+            .map(str::to_ascii_lowercase)
+            .as_deref()
+        {
             Some("1" | "true" | "yes" | "on" | "") => Ok(true),
             None | Some("0" | "false" | "no" | "off") => Ok(false),
-            Some(_) => Err(Refusal::bad_request(format!("{name} is a switch; use {name}=1 or {name}=0"))),
+            Some(_) => Err(Refusal::bad_request(format!(
+                "{name} is a switch; use {name}=1 or {name}=0"
+            ))),
         }
     }
 
@@ -81,17 +95,25 @@ impl<'q> Query<'q> {
     /// # Errors
     /// See [`accept`].
     pub(super) fn accept(&self) -> Result<Option<Accept>, Refusal> {
-        self.get("accept").map(|words| accept(words.split(','))).transpose()
+        self.get("accept")
+            .map(|words| accept(words.split(',')))
+            .transpose()
     }
 
     /// How long to wait: `wait=0` to `wait=300`.
     /// # Errors
     /// Anything else.
     fn wait(&self) -> Result<Option<Duration>, Refusal> {
-        let Some(text) = self.get("wait") else { return Ok(None) };
-        let seconds = digits(&text).filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS).ok_or_else(|| {
-            Refusal::bad_request(format!("wait is in whole seconds; use wait=0 to wait={LONGEST_WAIT_SECONDS}"))
-        })?;
+        let Some(text) = self.get("wait") else {
+            return Ok(None);
+        };
+        let seconds = digits(&text)
+            .filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS)
+            .ok_or_else(|| {
+                Refusal::bad_request(format!(
+                    "wait is in whole seconds; use wait=0 to wait={LONGEST_WAIT_SECONDS}"
+                ))
+            })?;
         Ok(Some(Duration::from_secs(seconds)))
     }
 }
@@ -100,21 +122,34 @@ impl<'q> Query<'q> {
 pub(super) fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {
     const SHOWN: usize = 40;
     let name: String = name.chars().take(SHOWN).collect();
-    let known = if known.is_empty() { "this call takes none".to_owned() } else { format!("use {}", known.join(", ")) };
+    let known = if known.is_empty() {
+        "this call takes none".to_owned()
+    } else {
+        format!("use {}", known.join(", "))
+    };
     Refusal::bad_request(format!("there is no parameter `{name}` here; {known}"))
 }
 
 fn digits(text: &str) -> Option<u64> {
     // `parse` alone would take a sign.
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())?
 }
 
 /// What a client can play. Words we do not know are passed over: a newer client may name newer forms.
 /// # Errors
 /// When no known word is left.
 pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Accept, Refusal> {
-    Accept::new(words.into_iter().filter_map(|word| word.parse::<Form>().ok()))
-        .ok_or_else(|| Refusal::bad_request("accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm"))
+    Accept::new(
+        words
+            .into_iter()
+            .filter_map(|word| word.parse::<Form>().ok()),
+    )
+    .ok_or_else(|| {
+        Refusal::bad_request(
+            "accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm",
+        )
+    })
 }
 
 /// How long a client holds a request, and who said so.
@@ -130,9 +165,16 @@ impl Wait {
     /// A `wait=` that is no number from 0 to 300.
     pub(super) fn asked(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, Refusal> {
         if let Some(time) = query.wait()? {
-            return Ok(Self { time, from_preference: false });
+            return Ok(Self {
+                time,
+                from_preference: false,
+            });
         }
-        let preferred = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).find_map(preferred_wait);
+        let preferred = headers
+            .get_all(PREFER)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .find_map(preferred_wait);
         Ok(preferred.map_or_else(Self::default, |seconds| Self {
             time: Duration::from_secs(seconds.min(LONGEST_WAIT_SECONDS)),
             from_preference: true,
@@ -153,7 +195,9 @@ fn preferred_wait(header: &str) -> Option<u64> {
     header.split(',').find_map(|preference| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
         let value = value.trim().trim_matches('"');
-        name.trim().eq_ignore_ascii_case("wait").then(|| digits(value))?
+        name.trim()
+            .eq_ignore_ascii_case("wait")
+            .then(|| digits(value))?
     })
 }
 
@@ -177,12 +221,20 @@ mod tests {
             let (raw, prefer) = text.split_once('\n').unwrap_or((&text, ""));
             let query = Query { raw };
             let mut headers = HeaderMap::new();
-            headers.extend(HeaderValue::from_str(prefer).ok().map(|value| (PREFER, value)));
+            headers.extend(
+                HeaderValue::from_str(prefer)
+                    .ok()
+                    .map(|value| (PREFER, value)),
+            );
             match Wait::asked(&query, &headers) {
-                Ok(wait) => assert!(wait.time.as_secs() <= LONGEST_WAIT_SECONDS && wait.time.subsec_nanos() == 0),
+                Ok(wait) => assert!(
+                    wait.time.as_secs() <= LONGEST_WAIT_SECONDS && wait.time.subsec_nanos() == 0
+                ),
                 Err(refusal) => assert_eq!(refusal.status.as_u16(), 400),
             }
-            let accepted = query.accept().map(|accept| accept.is_none_or(|accept| !accept.forms().is_empty()));
+            let accepted = query
+                .accept()
+                .map(|accept| accept.is_none_or(|accept| !accept.forms().is_empty()));
             assert!(accepted.unwrap_or(true));
             let _ = (query.switch("stream"), query.filled("state"));
             assert!(raw.contains('+') || query.get("file") == query.get_with_plus("file"));
@@ -191,11 +243,33 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_number_of_seconds_up_to_five_minutes() {
-        for (query, seconds) in [("", 0), ("wait=0", 0), ("wait=7", 7), ("wait=300", 300), ("a=b&wait=2&wait=x", 2)] {
-            assert_eq!(wait(query, &[]).expect(query).time.as_secs(), seconds, "{query}");
+        for (query, seconds) in [
+            ("", 0),
+            ("wait=0", 0),
+            ("wait=7", 7),
+            ("wait=300", 300),
+            ("a=b&wait=2&wait=x", 2),
+        ] {
+            assert_eq!(
+                wait(query, &[]).expect(query).time.as_secs(),
+                seconds,
+                "{query}"
+            );
         }
-        for query in ["wait=301", "wait=-1", "wait=+5", "wait=", "wait=1.5", "wait=abc", "wait=99999999999999999999"] {
-            assert_eq!(wait(query, &[]).expect_err(query).status.as_u16(), 400, "{query}");
+        for query in [
+            "wait=301",
+            "wait=-1",
+            "wait=+5",
+            "wait=",
+            "wait=1.5",
+            "wait=abc",
+            "wait=99999999999999999999",
+        ] {
+            assert_eq!(
+                wait(query, &[]).expect_err(query).status.as_u16(),
+                400,
+                "{query}"
+            );
         }
     }
 
@@ -209,43 +283,100 @@ mod tests {
             ("wait=soon", 0),
             ("waiting=10", 0),
         ] {
-            assert_eq!(wait("", &[header]).expect("valid").time.as_secs(), seconds, "{header}");
+            assert_eq!(
+                wait("", &[header]).expect("valid").time.as_secs(),
+                seconds,
+                "{header}"
+            );
         }
         let mut headers = HeaderMap::new();
-        wait("", &["return=minimal", "wait=10"]).expect("valid").acknowledge(&mut headers);
+        wait("", &["return=minimal", "wait=10"])
+            .expect("valid")
+            .acknowledge(&mut headers);
         assert_eq!(headers[PREFERENCE_APPLIED], "wait=10");
         let mut headers = HeaderMap::new();
-        wait("wait=5", &["wait=10"]).expect("valid").acknowledge(&mut headers);
+        wait("wait=5", &["wait=10"])
+            .expect("valid")
+            .acknowledge(&mut headers);
         assert!(headers.is_empty());
     }
 
     #[test]
     fn an_unknown_parameter_is_refused_by_its_name_where_that_is_asked_for() {
         let only = |raw| Query { raw }.only(&["wait", "stream"]).map(|_| ());
-        for fine in ["", "wait=1", "stream&wait=x&wait=y", "&&wait=1&", "w%61it=1"] {
+        for fine in [
+            "",
+            "wait=1",
+            "stream&wait=x&wait=y",
+            "&&wait=1&",
+            "w%61it=1",
+        ] {
             assert_eq!(only(fine), Ok(()), "{fine}");
         }
-        for (raw, named) in [("weit=1", "`weit`"), ("wait=1&WAIT=2", "`WAIT`"), ("a%1bb", "`a b`"), ("=1&x", "`x`")] {
+        for (raw, named) in [
+            ("weit=1", "`weit`"),
+            ("wait=1&WAIT=2", "`WAIT`"),
+            ("a%1bb", "`a b`"),
+            ("=1&x", "`x`"),
+        ] {
             let refusal = only(raw).expect_err(raw);
             assert_eq!(refusal.status.as_u16(), 400);
-            assert!(refusal.failure.sentence.contains(named), "{}", refusal.failure.sentence);
+            assert!(
+                refusal.failure.sentence.contains(named),
+                "{}",
+                refusal.failure.sentence
+            );
         }
-        assert!(only(&"x".repeat(5000)).expect_err("unknown").failure.sentence.len() < 200);
+        assert!(
+            only(&"x".repeat(5000))
+                .expect_err("unknown")
+                .failure
+                .sentence
+                .len()
+                < 200
+        );
     }
 
     #[test]
     fn what_a_client_accepts_needs_one_word_we_know() {
-        let query = Query { raw: "accept=flying,opus,%20M4A" };
-        assert_eq!(query.accept().expect("valid").expect("given").forms(), [Form::Opus, Form::M4a]);
-        assert_eq!(Query { raw: "accept=flying" }.accept().expect_err("none left").status.as_u16(), 400);
-        assert_eq!(Query { raw: "accept=" }.accept().expect_err("none left").status.as_u16(), 400);
+        let query = Query {
+            raw: "accept=flying,opus,%20M4A",
+        };
+        assert_eq!(
+            query.accept().expect("valid").expect("given").forms(),
+            [Form::Opus, Form::M4a]
+        );
+        assert_eq!(
+            Query {
+                raw: "accept=flying"
+            }
+            .accept()
+            .expect_err("none left")
+            .status
+            .as_u16(),
+            400
+        );
+        assert_eq!(
+            Query { raw: "accept=" }
+                .accept()
+                .expect_err("none left")
+                .status
+                .as_u16(),
+            400
+        );
         assert_eq!(Query { raw: "" }.accept(), Ok(None));
     }
 
     #[test]
     fn a_switch_is_on_or_off_or_refused() {
-        for (raw, on) in [("s=1", true), ("s=true", true), ("s", true), ("s=0", false), ("s=False", false), ("", false)]
-        {
+        for (raw, on) in [
+            ("s=1", true),
+            ("s=true", true),
+            ("s", true),
+            ("s=0", false),
+            ("s=False", false),
+            ("", false),
+        ] {
             assert_eq!(Query { raw }.switch("s"), Ok(on), "{raw}");
         }
         assert!(Query { raw: "s=perhaps" }.switch("s").is_err());
@@ -253,7 +384,9 @@ mod tests {
 
     #[test]
     fn a_plus_may_be_a_space_or_itself() {
-        let query = Query { raw: "file=A+B%2BC.m4a" };
+        let query = Query {
+            raw: "file=A+B%2BC.m4a",
+        };
         assert_eq!(query.get("file").as_deref(), Some("A B+C.m4a"));
         assert_eq!(query.get_with_plus("file").as_deref(), Some("A+B+C.m4a"));
     }

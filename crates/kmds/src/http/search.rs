@@ -75,22 +75,39 @@ pub(super) async fn search(State(http): State<Http>, request: Parts) -> Result<R
     }
     let Searched { words, at, hits } = http.app().search(&words, at).await?;
     let results = hits.iter().take(limit).map(ResultReply::new).collect();
-    Ok(Json(SearchReply { query: words, site: at.as_str(), results }).into_response())
+    Ok(Json(SearchReply {
+        query: words,
+        site: at.as_str(),
+        results,
+    })
+    .into_response())
 }
 
 fn place(query: &Query<'_>) -> Result<Option<SearchSite>, Refusal> {
     let unknown = || {
         let known = SearchSite::ALL.map(SearchSite::as_str).join(", ");
-        Refusal::bad_request(format!("no site that can be searched is called that; use one of {known}"))
+        Refusal::bad_request(format!(
+            "no site that can be searched is called that; use one of {known}"
+        ))
     };
-    query.get("site").map(|word| SearchSite::parse(&word).ok_or_else(unknown)).transpose()
+    query
+        .get("site")
+        .map(|word| SearchSite::parse(&word).ok_or_else(unknown))
+        .transpose()
 }
 
 fn limit(query: &Query<'_>) -> Result<usize, Refusal> {
-    let Some(text) = query.get("limit") else { return Ok(RESULTS) };
+    let Some(text) = query.get("limit") else {
+        return Ok(RESULTS);
+    };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let limit = text.parse().ok().filter(|limit| digits && (1..=MOST_RESULTS).contains(limit));
-    limit.ok_or_else(|| Refusal::bad_request(format!("limit is out of range; use 1 to {MOST_RESULTS}")))
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| digits && (1..=MOST_RESULTS).contains(limit));
+    limit.ok_or_else(|| {
+        Refusal::bad_request(format!("limit is out of range; use 1 to {MOST_RESULTS}"))
+    })
 }
 
 impl ResultReply {
@@ -121,8 +138,20 @@ mod tests {
             Some((place(&query).ok()?, limit(&query).ok()?))
         };
         assert_eq!(read("q=x"), Some((None, 10)));
-        assert_eq!(read("site=youtube_music&limit=25"), Some((Some(SearchSite::YouTubeMusic), 25)));
-        for bad in ["site=", "site=YouTube", "site=vimeo", "limit=", "limit=0", "limit=26", "limit=%2B5", "limit=-1"] {
+        assert_eq!(
+            read("site=youtube_music&limit=25"),
+            Some((Some(SearchSite::YouTubeMusic), 25))
+        );
+        for bad in [
+            "site=",
+            "site=YouTube",
+            "site=vimeo",
+            "limit=",
+            "limit=0",
+            "limit=26",
+            "limit=%2B5",
+            "limit=-1",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -26,17 +26,28 @@ const FILES_KEPT_FREE: u64 = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("`{key}` is `{value}`: {wanted}")]
-    Setting { key: &'static str, value: String, wanted: String },
+    Setting {
+        key: &'static str,
+        value: String,
+        wanted: String,
+    },
     #[error("cannot listen on {listen}: {source}; {}", bind_advice(source))]
-    Bind { listen: String, source: std::io::Error },
+    Bind {
+        listen: String,
+        source: std::io::Error,
+    },
 }
 
 fn bind_advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::AddrInUse => "stop what uses it, or choose another server.listen",
-        ErrorKind::AddrNotAvailable => "this machine has no such address; choose another server.listen",
-        ErrorKind::PermissionDenied => "ports below 1024 are for root; choose another server.listen",
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose another server.listen"
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are for root; choose another server.listen"
+        }
         _ => "choose another server.listen",
     }
 }
@@ -73,23 +84,35 @@ impl Server {
     /// See [`ServeError`].
     pub async fn bind(config: &ServerConfig) -> Result<Self, ServeError> {
         let guard = Guard::new(config)?;
-        let failed = |source| ServeError::Bind { listen: config.listen.clone(), source };
-        let listener = match (inherited().map_err(failed)?, config.listen.strip_prefix("unix:")) {
+        let failed = |source| ServeError::Bind {
+            listen: config.listen.clone(),
+            source,
+        };
+        let listener = match (
+            inherited().map_err(failed)?,
+            config.listen.strip_prefix("unix:"),
+        ) {
             (Some(listener), _) => listener,
             (None, Some(path)) => bind_unix(path.into()).await.map_err(failed)?,
             (None, None) => Listener::Tcp(TcpListener::bind(&config.listen).await.map_err(failed)?),
         };
         let most_connections = config.max_connections.unwrap_or_else(most_connections);
-        Ok(Self { config: config.clone(), listener, guard, most_connections })
+        Ok(Self {
+            config: config.clone(),
+            listener,
+            guard,
+            most_connections,
+        })
     }
 
     /// Host and port listened on; of a Unix socket its path, and 0.
     #[must_use]
     pub fn bound(&self) -> (String, u16) {
         match &self.listener {
-            Listener::Tcp(listener) => {
-                listener.local_addr().map_or_else(|_| (String::new(), 0), |at| (at.ip().to_string(), at.port()))
-            }
+            Listener::Tcp(listener) => listener.local_addr().map_or_else(
+                |_| (String::new(), 0),
+                |at| (at.ip().to_string(), at.port()),
+            ),
             Listener::Unix(listener, _) => (path_of(listener), 0),
         }
     }
@@ -98,9 +121,9 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         match &self.listener {
-            Listener::Tcp(listener) => {
-                listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"))
-            }
+            Listener::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| String::new(), |at| format!("http://{at}")),
             Listener::Unix(listener, _) => format!("unix:{}", path_of(listener)),
         }
     }
@@ -108,14 +131,30 @@ impl Server {
     /// Serves until `stop`; then accepts nothing more, lets answers finish for `server.stop_within`, and cuts the rest.
     pub async fn run(self, app: App, stop: CancellationToken) {
         let bound = self.bound();
-        let Self { config, mut listener, guard, most_connections } = self;
+        let Self {
+            config,
+            mut listener,
+            guard,
+            most_connections,
+        } = self;
         let (stop_within, base_path) = (config.stop_within, config.base_path.clone());
         let metrics = Arc::clone(app.metrics());
         let http = Http::new(app, config, bound, stop.clone(), most_connections);
         let routes = routes().listed.into_iter().map(|(_, path)| path).collect();
-        let entry = Arc::new(Entry { guard, router: router(http), base_path, routes, metrics });
+        let entry = Arc::new(Entry {
+            guard,
+            router: router(http),
+            base_path,
+            routes,
+            metrics,
+        });
         let cut = CancellationToken::new();
-        let connections = Connections { entry, most: most_connections, stop, cut: cut.clone() };
+        let connections = Connections {
+            entry,
+            most: most_connections,
+            stop,
+            cut: cut.clone(),
+        };
         let open = connections.accept_from(&listener).await;
         // Whoever comes now is refused at once, rather than kept waiting in the queue of a socket that nobody reads.
         let socket_file = match &mut listener {
@@ -124,7 +163,10 @@ impl Server {
         };
         drop(listener);
         open.close();
-        if tokio::time::timeout(stop_within, open.wait()).await.is_err() {
+        if tokio::time::timeout(stop_within, open.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(target: "kmds::http", "{} connections cut after {} s", open.len(), stop_within.as_secs());
             cut.cancel();
             open.wait().await;
@@ -155,13 +197,16 @@ fn inherited() -> std::io::Result<Option<Listener>> {
 
 fn path_of(listener: &UnixListener) -> String {
     let address = listener.local_addr().ok();
-    address.and_then(|at| at.as_pathname().map(|path| path.display().to_string())).unwrap_or_default()
+    address
+        .and_then(|at| at.as_pathname().map(|path| path.display().to_string()))
+        .unwrap_or_default()
 }
 
 /// Binds a path, taking over one that a dead server left behind.
 async fn bind_unix(path: PathBuf) -> std::io::Result<Listener> {
     use std::os::unix::fs::FileTypeExt;
-    let left_behind = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
+    let left_behind =
+        std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
     if left_behind && UnixStream::connect(&path).await.is_err() {
         std::fs::remove_file(&path)?;
     }
@@ -169,9 +214,13 @@ async fn bind_unix(path: PathBuf) -> std::io::Result<Listener> {
 }
 
 fn most_connections() -> usize {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .unwrap_or(u64::MAX);
     let free = files.saturating_sub(FILES_KEPT_FREE).max(files / 2).max(1);
-    usize::try_from(free).unwrap_or(usize::MAX).min(MOST_CONNECTIONS)
+    usize::try_from(free)
+        .unwrap_or(usize::MAX)
+        .min(MOST_CONNECTIONS)
 }
 
 impl Accepted {
@@ -190,10 +239,15 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Without it the head of an answer waits for the acknowledgement of the one before.
                 stream.set_nodelay(true)?;
-                let local = stream.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
+                let local = stream
+                    .local_addr()
+                    .map_or_else(|_| String::new(), |at| at.to_string());
                 Ok(Accepted::Tcp(stream, Peer::at(peer.ip()), local))
             }
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+            Self::Unix(listener, _) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| Accepted::Unix(stream)),
         }
     }
 }

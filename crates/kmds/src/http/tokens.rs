@@ -27,8 +27,13 @@ impl Tokens {
             if token.is_empty() || token.starts_with('#') {
                 continue;
             }
-            if token.len() > LONGEST_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(format!("line {} is no token; use printable ASCII without spaces", index + 1));
+            if token.len() > LONGEST_TOKEN_BYTES
+                || !token.bytes().all(|byte| byte.is_ascii_graphic())
+            {
+                return Err(format!(
+                    "line {} is no token; use printable ASCII without spaces",
+                    index + 1
+                ));
             }
             hashes.push(digest(&SHA256, token.as_bytes()));
         }
@@ -41,12 +46,16 @@ impl Tokens {
     /// Whether the value of an `Authorization` header carries one of the tokens. Takes the same time whichever it is,
     /// and however many of its characters are right: hashes of one length are compared, all of them, to the end.
     pub(super) fn open_for(&self, authorization: &str) -> bool {
-        let Some((scheme, token)) = authorization.trim().split_once(' ') else { return false };
+        let Some((scheme, token)) = authorization.trim().split_once(' ') else {
+            return false;
+        };
         if !scheme.eq_ignore_ascii_case("bearer") {
             return false;
         }
         let asked = digest(&SHA256, token.trim().as_bytes());
-        self.hashes.iter().fold(false, |open, hash| open | same(hash.as_ref(), asked.as_ref()))
+        self.hashes.iter().fold(false, |open, hash| {
+            open | same(hash.as_ref(), asked.as_ref())
+        })
     }
 }
 
@@ -67,11 +76,20 @@ mod tests {
 
     #[test]
     fn each_line_is_a_token_and_nothing_else_opens() {
-        let tokens = Tokens::read(&file("two", "# the bot\nabc123\n\n  second-one \r\n")).expect("valid");
+        let tokens =
+            Tokens::read(&file("two", "# the bot\nabc123\n\n  second-one \r\n")).expect("valid");
         for open in ["Bearer abc123", "bearer  second-one", "BEARER abc123 "] {
             assert!(tokens.open_for(open), "{open}");
         }
-        for shut in ["abc123", "Bearer abc12", "Bearer abc1234", "Bearer ", "Bearer # the bot", "Basic abc123", ""] {
+        for shut in [
+            "abc123",
+            "Bearer abc12",
+            "Bearer abc1234",
+            "Bearer ",
+            "Bearer # the bot",
+            "Basic abc123",
+            "",
+        ] {
             assert!(!tokens.open_for(shut), "{shut}");
         }
     }
@@ -79,7 +97,9 @@ mod tests {
     #[test]
     fn a_file_without_a_token_opens_for_nobody() {
         assert!(Tokens::read(&file("none", "# none yet\n\n")).is_err());
-        assert!(Tokens::read(&file("space", "two words\n")).is_err_and(|why| why.contains("line 1")));
+        assert!(
+            Tokens::read(&file("space", "two words\n")).is_err_and(|why| why.contains("line 1"))
+        );
         assert!(Tokens::read(Path::new("/nowhere/at/all")).is_err());
     }
 }

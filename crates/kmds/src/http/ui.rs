@@ -54,7 +54,9 @@ pub(super) async fn to_page(State(http): State<Http>) -> Response {
     responses(ClassicRefusals, (status = 200, description = "The page", content_type = "text/html", body = String))))]
 pub(super) async fn page() -> Response {
     let mut response = file("text/html; charset=utf-8", PAGE);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, POLICY);
     response
 }
 
@@ -64,7 +66,9 @@ pub(super) async fn page() -> Response {
     responses(ClassicRefusals, (status = 200, description = "The file", content(
         (String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"), (String = "application/manifest+json"),
     )))))]
-pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Result<Response, Classic> {
+pub(super) async fn page_file(
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Classic> {
     match name.as_ref().map(|Path(name)| name.as_str()) {
         Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE)),
         Ok("page.js") => Ok(file("text/javascript; charset=utf-8", SCRIPT)),
@@ -75,12 +79,21 @@ pub(super) async fn page_file(name: Result<Path<String>, PathRejection>) -> Resu
 }
 
 fn file(content_type: &'static str, text: &'static str) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static(content_type)), (CACHE_CONTROL, ASK_AGAIN)], text).into_response()
+    (
+        [
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (CACHE_CONTROL, ASK_AGAIN),
+        ],
+        text,
+    )
+        .into_response()
 }
 
 /// Asked for three times by one page: as its icon, in its head and for the installed page.
 fn kept(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400"));
     response
 }
 
@@ -90,19 +103,37 @@ mod tests {
 
     #[test]
     fn the_page_has_nothing_the_policy_would_stop() {
-        for inline in ["<style", "style=\"", "onclick=", "onload=", "onsubmit=", "javascript:", "src=\"http"] {
+        for inline in [
+            "<style",
+            "style=\"",
+            "onclick=",
+            "onload=",
+            "onsubmit=",
+            "javascript:",
+            "src=\"http",
+        ] {
             assert!(!PAGE.contains(inline), "{inline}");
         }
-        assert_eq!(PAGE.matches("<script").count(), PAGE.matches("<script src=\"page.js\"").count());
-        for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert_eq!(
+            PAGE.matches("<script").count(),
+            PAGE.matches("<script src=\"page.js\"").count()
+        );
+        for markup in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+        ] {
             assert!(!SCRIPT.contains(markup), "{markup}");
         }
     }
 
     #[tokio::test]
     async fn every_file_the_page_names_is_served() {
-        for name in
-            PAGE.split([' ', '>']).filter_map(|part| part.strip_prefix("href=\"").or(part.strip_prefix("src=\"")))
+        for name in PAGE
+            .split([' ', '>'])
+            .filter_map(|part| part.strip_prefix("href=\"").or(part.strip_prefix("src=\"")))
         {
             let name = name.trim_end_matches('"');
             if !name.contains(['/', '#']) {
@@ -115,7 +146,12 @@ mod tests {
     #[test]
     fn every_address_is_relative_so_that_a_base_path_in_front_works() {
         for (name, text) in [("page", PAGE), ("style", STYLE), ("manifest", MANIFEST)] {
-            assert!(!text.replace("placeholder=\"https://…\"", "").contains("://"), "the {name} names another host");
+            assert!(
+                !text
+                    .replace("placeholder=\"https://…\"", "")
+                    .contains("://"),
+                "the {name} names another host"
+            );
         }
         for start in ["href=\"/", "src=\"/", "action=\"/"] {
             assert!(!PAGE.contains(start), "{start}");
@@ -124,7 +160,11 @@ mod tests {
 
     #[test]
     fn every_element_the_script_looks_for_is_in_the_page_once() {
-        let ids: Vec<&str> = SCRIPT.split("$(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let ids: Vec<&str> = SCRIPT
+            .split("$(\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
         assert!(ids.len() > 50, "{}", ids.len());
         for id in ids {
             assert_eq!(PAGE.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");

@@ -23,10 +23,14 @@ use super::ask::{self, Addresses};
 use super::error::{Refusal, V1};
 use super::guard::{Caller, foreign_page};
 #[cfg(test)]
-use super::openapi::{bodies, describe::AudioAnswers, describe::PictureAnswers, describe::V1Refusals};
+use super::openapi::{
+    bodies, describe::AudioAnswers, describe::PictureAnswers, describe::V1Refusals,
+};
 use super::query::{Query, Wait, unknown_parameter};
 use super::{Http, audio, classic, json};
-use crate::app::{CoverFound, FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats};
+use crate::app::{
+    CoverFound, FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats,
+};
 
 /// Forms of a song that can be asked for.
 const RENDITIONS: [&str; 7] = ["original", "m4a", "mp3", "ogg", "opus", "flac", "wav"];
@@ -43,19 +47,30 @@ const COVER_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=8640
 type At = Result<Path<(String, String)>, PathRejection>;
 
 fn track_at(at: At) -> Result<TrackId, Refusal> {
-    let named = at.ok().and_then(|Path((site, id))| TrackId::new(Site::parse(&site)?, &id));
-    named.ok_or_else(|| Refusal::not_found("no such track; ask /api/v1/tracks/SITE/ID with what /api/v1/fetch replied"))
+    let named = at
+        .ok()
+        .and_then(|Path((site, id))| TrackId::new(Site::parse(&site)?, &id));
+    named.ok_or_else(|| {
+        Refusal::not_found(
+            "no such track; ask /api/v1/tracks/SITE/ID with what /api/v1/fetch replied",
+        )
+    })
 }
 
 fn never_asked_for(id: &TrackId) -> Refusal {
-    Refusal::not_found(format!("{id} was never asked for, or was deleted; POST its link to /api/v1/fetch"))
+    Refusal::not_found(format!(
+        "{id} was never asked for, or was deleted; POST its link to /api/v1/fetch"
+    ))
 }
 
 /// Resolves a link and queues its songs.
 #[cfg_attr(test, utoipa::path(post, path = "/api/v1/fetch", tag = "v1",
     request_body = bodies::FetchBody,
     responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchReply))))]
-pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> Result<Response, V1> {
+pub(super) async fn fetch(
+    State(http): State<Http>,
+    request: Request<Body>,
+) -> Result<Response, V1> {
     let (request, body) = request.into_parts();
     Query::of(&request.uri).only(&[])?;
     let body = ask::body(&request.headers, body).await?;
@@ -70,23 +85,44 @@ pub(super) async fn fetch(State(http): State<Http>, request: Request<Body>) -> R
             Prefetch::Ahead(count) => count,
         };
         for song in Arc::make_mut(&mut fetched.songs).iter_mut().take(ahead) {
-            if let Some(key) = http.app().rendition(&song.track.id, &rendition, false).await?
+            if let Some(key) = http
+                .app()
+                .rendition(&song.track.id, &rendition, false)
+                .await?
                 && let Some(rendered) = http.app().song_in(&key).await?
             {
                 // The list's entry knows its album and number better.
-                *song = Song { track: song.track.clone(), ..rendered };
+                *song = Song {
+                    track: song.track.clone(),
+                    ..rendered
+                };
             }
         }
     }
     let addresses = Addresses::of(&http, Caller::of(&request)?);
-    Ok(json::reply(fetched, addresses, "tracks", FetchReply::new, TrackReply::new))
+    Ok(json::reply(
+        fetched,
+        addresses,
+        "tracks",
+        FetchReply::new,
+        TrackReply::new,
+    ))
 }
 
 /// Whether a body may be read: one that says it is something else than JSON is not guessed at. What `curl -d` says of
 /// every body counts only if the body is JSON all the same.
 fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
-    let Some(value) = request.headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let essence = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let Some(value) = request.headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or("")
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase();
     let is_json = match essence.as_str() {
         "application/json" => true,
         "application/x-www-form-urlencoded" => body.trim_ascii_start().starts_with(b"{"),
@@ -101,16 +137,23 @@ fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
 
 fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
     let example = "send {\"url\": \"LINK\"}";
-    let value =
-        ask::json(body).map_err(|error| Refusal::bad_request(format!("the body is no JSON ({error}); {example}")))?;
+    let value = ask::json(body).map_err(|error| {
+        Refusal::bad_request(format!("the body is no JSON ({error}); {example}"))
+    })?;
     let Value::Object(mut object) = value else {
-        return Err(Refusal::bad_request(format!("the body is JSON, but no object; {example}")));
+        return Err(Refusal::bad_request(format!(
+            "the body is JSON, but no object; {example}"
+        )));
     };
-    if let Some(name) = object.keys().find(|name| !FETCH_KEYS.contains(&name.as_str())) {
+    if let Some(name) = object
+        .keys()
+        .find(|name| !FETCH_KEYS.contains(&name.as_str()))
+    {
         return Err(unknown_parameter(name, &FETCH_KEYS));
     }
     let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
-    let wrong = |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" has to be {wanted}"));
+    let wrong =
+        |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" has to be {wanted}"));
     let link = match take("url") {
         None => None,
         Some(Value::String(link)) => Some(link),
@@ -123,11 +166,15 @@ fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
     };
     let accept = match take("accept") {
         None => None,
-        Some(words) => Some(classic::read_accept(&words).ok_or_else(|| wrong("accept", "an array of strings"))??),
+        Some(words) => Some(
+            classic::read_accept(&words)
+                .ok_or_else(|| wrong("accept", "an array of strings"))??,
+        ),
     };
     let prefetch = match take("prefetch") {
         None => Prefetch::All,
-        Some(value) => prefetch(&value).ok_or_else(|| wrong("prefetch", "\"all\", \"none\" or a whole number"))?,
+        Some(value) => prefetch(&value)
+            .ok_or_else(|| wrong("prefetch", "\"all\", \"none\" or a whole number"))?,
     };
     let rendition = match take("rendition") {
         None => ORIGINAL.to_owned(),
@@ -135,7 +182,15 @@ fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
         Some(_) => return Err(wrong("rendition", "a string")),
     };
     let link = ask::link(link, &format!("there is no \"url\" in the body; {example}"))?;
-    Ok((FetchAsk { link, whole_list, accept, prefetch }, rendition))
+    Ok((
+        FetchAsk {
+            link,
+            whole_list,
+            accept,
+            prefetch,
+        },
+        rendition,
+    ))
 }
 
 fn prefetch(value: &Value) -> Option<Prefetch> {
@@ -156,7 +211,10 @@ fn rendition(word: &str) -> Result<String, Refusal> {
     if RENDITIONS.contains(&form) {
         return Ok(word.to_owned());
     }
-    Err(Refusal::bad_request(format!("no rendition is called that; use one of {}", RENDITIONS.join(", "))))
+    Err(Refusal::bad_request(format!(
+        "no rendition is called that; use one of {}",
+        RENDITIONS.join(", ")
+    )))
 }
 
 /// What the cache knows, newest first.
@@ -179,20 +237,26 @@ pub(super) async fn list_tracks(State(http): State<Http>, request: Parts) -> Res
 }
 
 fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
-    let unknown =
-        |name: &str, words: &str| Refusal::bad_request(format!("no {name} is called that; use one of {words}"));
+    let unknown = |name: &str, words: &str| {
+        Refusal::bad_request(format!("no {name} is called that; use one of {words}"))
+    };
     let state = query.filled("state").map(|word| {
         use JobState::{Converting, Downloading, Evicted, Failed, Queued, Ready};
         let states = [Queued, Downloading, Converting, Ready, Failed, Evicted];
         let found = states.into_iter().find(|state| state.as_str() == word);
         found.ok_or_else(|| unknown("state", &states.map(JobState::as_str).join(", ")))
     });
-    let site = query
-        .filled("site")
-        .map(|word| Site::parse(&word).ok_or_else(|| unknown("site", "youtube, soundcloud, bandcamp, other")));
+    let site = query.filled("site").map(|word| {
+        Site::parse(&word).ok_or_else(|| unknown("site", "youtube, soundcloud, bandcamp, other"))
+    });
     let limit = query.filled("limit").map_or(Ok(LISTED), |text| {
-        let limit = text.parse().ok().filter(|limit| (1..=MOST_LISTED).contains(limit));
-        limit.ok_or_else(|| Refusal::bad_request(format!("limit is out of range; use 1 to {MOST_LISTED}")))
+        let limit = text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=MOST_LISTED).contains(limit));
+        limit.ok_or_else(|| {
+            Refusal::bad_request(format!("limit is out of range; use 1 to {MOST_LISTED}"))
+        })
     });
     Ok(ListAsk {
         state: state.transpose()?,
@@ -208,10 +272,18 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, (status = 200, description = "The track", body = TrackReply))))]
-pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+pub(super) async fn show_track(
+    State(http): State<Http>,
+    at: At,
+    request: Parts,
+) -> Result<Response, V1> {
     let id = track_at(at)?;
     Query::of(&request.uri).only(&[])?;
-    let song = http.app().song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
+    let song = http
+        .app()
+        .song(&id)
+        .await?
+        .ok_or_else(|| never_asked_for(&id))?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     Ok(Json(TrackReply::new(&song, &addresses)).into_response())
 }
@@ -220,22 +292,42 @@ pub(super) async fn show_track(State(http): State<Http>, at: At, request: Parts)
 #[cfg_attr(test, utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, (status = 204, description = "Gone"))))]
-pub(super) async fn delete_track(State(http): State<Http>, at: At, request: Parts) -> Result<StatusCode, V1> {
+pub(super) async fn delete_track(
+    State(http): State<Http>,
+    at: At,
+    request: Parts,
+) -> Result<StatusCode, V1> {
     let id = track_at(at)?;
     Query::of(&request.uri).only(&[])?;
-    if http.app().delete(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(never_asked_for(&id).into()) }
+    if http.app().delete(&id).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(never_asked_for(&id).into())
+    }
 }
 
 /// Tries a failed track again now.
 #[cfg_attr(test, utoipa::path(post, path = "/api/v1/tracks/{site}/{id}/retry", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, (status = 202, description = "The track, queued again if it had failed", body = TrackReply))))]
-pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+pub(super) async fn retry_track(
+    State(http): State<Http>,
+    at: At,
+    request: Parts,
+) -> Result<Response, V1> {
     let id = track_at(at)?;
     Query::of(&request.uri).only(&[])?;
-    let song = http.app().retry(&id).await?.ok_or_else(|| never_asked_for(&id))?;
+    let song = http
+        .app()
+        .retry(&id)
+        .await?
+        .ok_or_else(|| never_asked_for(&id))?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
-    Ok((StatusCode::ACCEPTED, Json(TrackReply::new(&song, &addresses))).into_response())
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(TrackReply::new(&song, &addresses)),
+    )
+        .into_response())
 }
 
 /// The audio of a track, whole or while it arrives. Statuses as `/tunnel`.
@@ -253,7 +345,11 @@ pub(super) async fn retry_track(State(http): State<Http>, at: At, request: Parts
         V1Refusals,
         AudioAnswers,
     )))]
-pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+pub(super) async fn send_audio(
+    State(http): State<Http>,
+    at: At,
+    request: Parts,
+) -> Result<Response, V1> {
     let id = track_at(at)?;
     let query = Query::of(&request.uri).only(&["rendition", "tags", "wait", "stream"])?;
     let wait = Wait::asked(&query, &request.headers)?;
@@ -267,15 +363,25 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
     } else {
         http.app().rendition(&id, &rendition, tags).await
     };
-    let key = key.map_err(Refusal::failed_for_good)?.ok_or_else(|| never_asked_for(&id))?;
+    let key = key
+        .map_err(Refusal::failed_for_good)?
+        .ok_or_else(|| never_asked_for(&id))?;
     let want = classic::wanted(&request.method, foreign, streams, wait);
-    let served = audio::serve(http.app(), &key, want, &request).await.map_err(|denied| match denied {
-        // `GET` would have it made.
-        audio::Denied::NotServed(NotServed::Unknown) if peeks && key.is_copy() => {
-            NotServed::Unfinished { state: JobState::Evicted, received: 0, total: None, wait: None }.into()
-        }
-        denied => denied,
-    });
+    let served = audio::serve(http.app(), &key, want, &request)
+        .await
+        .map_err(|denied| match denied {
+            // `GET` would have it made.
+            audio::Denied::NotServed(NotServed::Unknown) if peeks && key.is_copy() => {
+                NotServed::Unfinished {
+                    state: JobState::Evicted,
+                    received: 0,
+                    total: None,
+                    wait: None,
+                }
+                .into()
+            }
+            denied => denied,
+        });
     let served = served.map_err(|denied| denied.unless_foreign(foreign));
     let mut response = served.unwrap_or_else(|denied| V1::from(denied.for_file()).into_response());
     if request.method != Method::HEAD {
@@ -288,15 +394,27 @@ pub(super) async fn send_audio(State(http): State<Http>, at: At, request: Parts)
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, PictureAnswers)))]
-pub(super) async fn send_cover(State(http): State<Http>, at: At, request: Parts) -> Result<Response, V1> {
+pub(super) async fn send_cover(
+    State(http): State<Http>,
+    at: At,
+    request: Parts,
+) -> Result<Response, V1> {
     let id = track_at(at)?;
     Query::of(&request.uri).only(&[])?;
     let foreign = Caller::of(&request)?.is_foreign;
     let only_looks = request.method == Method::HEAD || foreign;
     let no_cover = || Refusal::not_found(format!("{id} has no cover, or was never asked for"));
-    match http.app().cover(&id, only_looks).await?.ok_or_else(no_cover)? {
+    match http
+        .app()
+        .cover(&id, only_looks)
+        .await?
+        .ok_or_else(no_cover)?
+    {
         CoverFound::Here(cover) => {
-            let headers = [(CONTENT_TYPE, HeaderValue::from_static(cover.content_type)), (CACHE_CONTROL, COVER_CACHE)];
+            let headers = [
+                (CONTENT_TYPE, HeaderValue::from_static(cover.content_type)),
+                (CACHE_CONTROL, COVER_CACHE),
+            ];
             Ok((headers, cover.bytes).into_response())
         }
         CoverFound::AtTheSite if foreign => Err(foreign_page().into()),
@@ -308,7 +426,10 @@ pub(super) async fn send_cover(State(http): State<Http>, at: At, request: Parts)
 /// Counts by state, bytes on disk, queues, engines and their health.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/stats", tag = "v1",
     responses(V1Refusals, (status = 200, description = "Counts and health", body = bodies::StatsReply))))]
-pub(super) async fn show_stats(State(http): State<Http>, request: Parts) -> Result<Json<Stats>, V1> {
+pub(super) async fn show_stats(
+    State(http): State<Http>,
+    request: Parts,
+) -> Result<Json<Stats>, V1> {
     Query::of(&request.uri).only(&[])?;
     Ok(Json(http.app().stats().await))
 }
@@ -329,7 +450,10 @@ mod tests {
             Err(refusal) => {
                 assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
                 let sentence = &refusal.failure.sentence;
-                assert!((20..400).contains(&sentence.len()) && !sentence.contains(char::is_control), "{sentence}");
+                assert!(
+                    (20..400).contains(&sentence.len()) && !sentence.contains(char::is_control),
+                    "{sentence}"
+                );
             }
         });
     }
@@ -337,7 +461,10 @@ mod tests {
     #[test]
     fn a_fetch_has_defaults_and_its_words_are_checked() {
         let (ask, rendition) = asked(r#"{"url": "x"}"#).expect("valid");
-        assert_eq!((ask.link.as_str(), ask.whole_list, ask.prefetch), ("x", false, Prefetch::All));
+        assert_eq!(
+            (ask.link.as_str(), ask.whole_list, ask.prefetch),
+            ("x", false, Prefetch::All)
+        );
         assert_eq!(rendition, "original");
         for (value, wanted) in [
             ("\"all\"", Some(Prefetch::All)),
@@ -350,7 +477,9 @@ mod tests {
             ("\"3\"", None),
             ("true", None),
         ] {
-            let read = asked(&format!(r#"{{"url": "x", "prefetch": {value}}}"#)).ok().map(|(ask, _)| ask.prefetch);
+            let read = asked(&format!(r#"{{"url": "x", "prefetch": {value}}}"#))
+                .ok()
+                .map(|(ask, _)| ask.prefetch);
             assert_eq!(read, wanted, "{value}");
         }
         for bad in [
@@ -373,11 +502,24 @@ mod tests {
             read_list(&Query::of(&uri)).map_err(|refusal| refusal.status.as_u16())
         };
         let all = read("state=&site=&q=&limit=&cursor=").expect("valid");
-        assert_eq!((all.state, all.site, all.query, all.limit, all.cursor), (None, None, None, 50, None));
+        assert_eq!(
+            (all.state, all.site, all.query, all.limit, all.cursor),
+            (None, None, None, 50, None)
+        );
         let some = read("state=ready&site=bandcamp&q=a+b&limit=500&cursor=7").expect("valid");
-        assert_eq!((some.state, some.site), (Some(JobState::Ready), Some(Site::Bandcamp)));
+        assert_eq!(
+            (some.state, some.site),
+            (Some(JobState::Ready), Some(Site::Bandcamp))
+        );
         assert_eq!((some.query.as_deref(), some.limit), (Some("a b"), 500));
-        for bad in ["state=done", "site=vimeo", "limit=0", "limit=501", "limit=-1", "limit=x"] {
+        for bad in [
+            "state=done",
+            "site=vimeo",
+            "limit=0",
+            "limit=501",
+            "limit=-1",
+            "limit=x",
+        ] {
             assert_eq!(read(bad).map(|_| ()), Err(400), "{bad}");
         }
     }

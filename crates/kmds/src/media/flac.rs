@@ -30,10 +30,21 @@ struct StreamInfo {
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     let (stream, counted) = frames(window)?;
     if counted < stream.samples {
-        return Err(Broken::Cut { at: window.len(), what: "the header promises more samples" });
+        return Err(Broken::Cut {
+            at: window.len(),
+            what: "the header promises more samples",
+        });
     }
-    let samples = if stream.samples == 0 { counted } else { stream.samples };
-    Ok(Walked { codec: Codec::Flac, content: duration_of(samples, stream.sample_rate), claimed: None })
+    let samples = if stream.samples == 0 {
+        counted
+    } else {
+        stream.samples
+    };
+    Ok(Walked {
+        codec: Codec::Flac,
+        content: duration_of(samples, stream.sample_rate),
+        claimed: None,
+    })
 }
 
 /// Where the number of samples stands and what it must be, for a file whose writer left it open.
@@ -51,14 +62,22 @@ fn frames(window: &mut Window<'_>) -> Result<(StreamInfo, u64), Broken> {
     let (stream, mut at) = metadata(window, start)?;
     let ends = tail::starts(window)?;
     if ends.contains(&at) {
-        return Err(Broken::Cut { at: window.len(), what: "no frame follows" });
+        return Err(Broken::Cut {
+            at: window.len(),
+            what: "no frame follows",
+        });
     }
-    let mut frame = frame_at(window, at)?.ok_or(Broken::Malformed { at, what: "not a FLAC frame" })?;
+    let mut frame = frame_at(window, at)?.ok_or(Broken::Malformed {
+        at,
+        what: "not a FLAC frame",
+    })?;
     let mut samples: u64 = 0;
     loop {
         samples = samples.saturating_add(frame.samples);
         let (end, next) = frame_end(window, at, &frame, &stream, &ends)?;
-        let Some(next) = next else { return Ok((stream, samples)) };
+        let Some(next) = next else {
+            return Ok((stream, samples));
+        };
         (at, frame) = (end, next);
     }
 }
@@ -94,20 +113,32 @@ fn frame_end(
         if let Some(next) = frame_at(window, here)? {
             return match frame.goes_on_as(&next, stream) {
                 true => Ok((here, Some(next))),
-                false => Err(Broken::Malformed { at: here, what: "a FLAC frame is missing, or comes twice" }),
+                false => Err(Broken::Malformed {
+                    at: here,
+                    what: "a FLAC frame is missing, or comes twice",
+                }),
             };
         }
     }
     match here < window.len() {
-        true => Err(Broken::Malformed { at, what: "the check sum of a FLAC frame is wrong" }),
-        false => Err(Broken::Cut { at, what: "the check sum of a FLAC frame is wrong" }),
+        true => Err(Broken::Malformed {
+            at,
+            what: "the check sum of a FLAC frame is wrong",
+        }),
+        false => Err(Broken::Cut {
+            at,
+            what: "the check sum of a FLAC frame is wrong",
+        }),
     }
 }
 
 /// STREAMINFO, and where the frames begin.
 fn metadata(window: &mut Window<'_>, start: u64) -> Result<(StreamInfo, u64), Broken> {
     if window.peek(start, 4)? != b"fLaC" {
-        return Err(Broken::Malformed { at: start, what: "no `fLaC` mark" });
+        return Err(Broken::Malformed {
+            at: start,
+            what: "no `fLaC` mark",
+        });
     }
     let (mut at, mut stream) = (start + 4, None);
     loop {
@@ -115,16 +146,28 @@ fn metadata(window: &mut Window<'_>, start: u64) -> Result<(StreamInfo, u64), Br
         let (body, size) = (at + 4, u64::from(u32::from_be_bytes([0, s0, s1, s2])));
         if kind & 0x7F == 0 {
             if size < STREAM_INFO_BYTES {
-                return Err(Broken::Malformed { at, what: "the stream information is too short" });
+                return Err(Broken::Malformed {
+                    at,
+                    what: "the stream information is too short",
+                });
             }
-            stream = Some(stream_info(&window.array(body, "inside the stream information")?, body + 10));
+            stream = Some(stream_info(
+                &window.array(body, "inside the stream information")?,
+                body + 10,
+            ));
         }
         at = body + size;
         if at > window.len() {
-            return Err(Broken::Cut { at: window.len(), what: "inside the metadata" });
+            return Err(Broken::Cut {
+                at: window.len(),
+                what: "inside the metadata",
+            });
         }
         if kind & 0x80 != 0 {
-            let stream = stream.ok_or(Broken::Malformed { at: start, what: "no stream information" })?;
+            let stream = stream.ok_or(Broken::Malformed {
+                at: start,
+                what: "no stream information",
+            })?;
             return Ok((stream, at));
         }
     }
@@ -157,7 +200,11 @@ impl Frame {
         let by_frame = next.number == self.number + 1;
         let by_sample = next.number == self.number + self.samples;
         // Before FLAC 1.2 nothing but varying block sizes told that samples are numbered.
-        let fits = if self.by_sample { by_sample } else { by_frame || (stream.block_samples == 0 && by_sample) };
+        let fits = if self.by_sample {
+            by_sample
+        } else {
+            by_frame || (stream.block_samples == 0 && by_sample)
+        };
         self.by_sample == next.by_sample && fits
     }
 }
@@ -168,13 +215,19 @@ fn frame_at(window: &mut Window<'_>, at: u64) -> Result<Option<Frame>, Broken> {
 }
 
 fn frame(bytes: &[u8]) -> Option<Frame> {
-    let &[0xFF, sync @ (0xF8 | 0xF9), sizes, _, lead, ..] = bytes else { return None };
+    let &[0xFF, sync @ (0xF8 | 0xF9), sizes, _, lead, ..] = bytes else {
+        return None;
+    };
     let more = match lead.leading_ones() {
         0 => 0,
         ones @ 2..=7 => ones as usize - 1,
         _ => return None,
     };
-    let mut number = u64::from(if more == 0 { lead } else { lead & (0x7F >> more >> 1) });
+    let mut number = u64::from(if more == 0 {
+        lead
+    } else {
+        lead & (0x7F >> more >> 1)
+    });
     for &byte in bytes.get(5..5 + more)? {
         number = number << 6 | u64::from(byte & 0x3F);
     }
@@ -183,7 +236,10 @@ fn frame(bytes: &[u8]) -> Option<Frame> {
         1 => (192, 0),
         code @ 2..=5 => (144 << code, 0),
         6 => (u64::from(*bytes.get(at)?) + 1, 1),
-        7 => (u64::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])) + 1, 2),
+        7 => (
+            u64::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])) + 1,
+            2,
+        ),
         code @ 8.. => (1 << code, 0),
         _ => return None,
     };
@@ -194,12 +250,22 @@ fn frame(bytes: &[u8]) -> Option<Frame> {
         _ => 0,
     };
     let header = bytes.get(..=at + wide + rate_bytes)?;
-    (crc8(header) == 0).then_some(Frame { by_sample: sync & 1 == 1, number, samples })
+    (crc8(header) == 0).then_some(Frame {
+        by_sample: sync & 1 == 1,
+        number,
+        samples,
+    })
 }
 
 fn crc8(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ byte, |crc: u8, _| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x07 })
+        (0..8).fold(crc ^ byte, |crc: u8, _| {
+            if crc & 0x80 == 0 {
+                crc << 1
+            } else {
+                crc << 1 ^ 0x07
+            }
+        })
     })
 }
 
@@ -210,7 +276,11 @@ const CRC16_TABLE: [u16; 256] = {
         let mut crc = (byte as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x8005 };
+            crc = if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                crc << 1 ^ 0x8005
+            };
             bit += 1;
         }
         table[byte] = crc;
@@ -220,5 +290,9 @@ const CRC16_TABLE: [u16; 256] = {
 };
 
 fn crc16(crc: u16, byte: u8) -> u16 {
-    crc << 8 ^ CRC16_TABLE.get(usize::from((crc >> 8) as u8 ^ byte)).copied().unwrap_or_default()
+    crc << 8
+        ^ CRC16_TABLE
+            .get(usize::from((crc >> 8) as u8 ^ byte))
+            .copied()
+            .unwrap_or_default()
 }

@@ -88,11 +88,19 @@ struct Walked {
 /// duration is not a failure; a duration may differ from `expected` by 2 s, and by another 1 % where that is in whole seconds.
 /// # Errors
 /// See [`Broken`].
-pub fn check(file: &File, container: Container, expected: Option<Duration>) -> Result<Checked, Broken> {
+pub fn check(
+    file: &File,
+    container: Container,
+    expected: Option<Duration>,
+) -> Result<Checked, Broken> {
     check_bytes(file, container, expected)
 }
 
-fn check_bytes(bytes: &dyn Bytes, container: Container, expected: Option<Duration>) -> Result<Checked, Broken> {
+fn check_bytes(
+    bytes: &dyn Bytes,
+    container: Container,
+    expected: Option<Duration>,
+) -> Result<Checked, Broken> {
     let mut window = Window::open(bytes)?;
     let found = match sniff(window.peek(0, SNIFF_BYTES)?) {
         // Taggers hang ID3v2 in front of FLAC as well, pictures of any size in it.
@@ -103,7 +111,8 @@ fn check_bytes(bytes: &dyn Bytes, container: Container, expected: Option<Duratio
         found => found,
     };
     // An MP3 may begin with padding or the tail of a frame: only its walk can tell.
-    let may_be = Sniffed::from(container) == found || (container == Container::Mp3 && found == Sniffed::Unknown);
+    let may_be = Sniffed::from(container) == found
+        || (container == Container::Mp3 && found == Sniffed::Unknown);
     match found {
         Sniffed::Empty => return Err(Broken::Empty),
         found if !may_be => return Err(Broken::WrongContainer { found }),
@@ -135,7 +144,9 @@ pub fn check_segment(container: Container, bytes: &[u8]) -> Result<(), Broken> {
     match sniff(bytes.get(..SNIFF_BYTES).unwrap_or(bytes)) {
         Sniffed::Empty => Err(Broken::Empty),
         found if found.is_text() => Err(Broken::WrongContainer { found }),
-        found if container == Container::Mp4 && found != Sniffed::Mp4 => Err(Broken::WrongContainer { found }),
+        found if container == Container::Mp4 && found != Sniffed::Mp4 => {
+            Err(Broken::WrongContainer { found })
+        }
         _ if container == Container::Mp4 => mp4::walk_segment(&mut Window::open(&bytes)?),
         _ => Ok(()),
     }
@@ -166,11 +177,21 @@ fn agree(
     claimed: Option<Duration>,
     expected: Option<Duration>,
 ) -> Result<Option<Duration>, Broken> {
-    let Some(expected) = expected else { return Ok(content.or(claimed)) };
-    let nearest = [content, claimed].into_iter().flatten().min_by_key(|have| have.abs_diff(expected));
+    let Some(expected) = expected else {
+        return Ok(content.or(claimed));
+    };
+    let nearest = [content, claimed]
+        .into_iter()
+        .flatten()
+        .min_by_key(|have| have.abs_diff(expected));
     let Some(have) = nearest else { return Ok(None) };
     let rounded = expected.subsec_nanos() == 0;
-    let slack = DURATION_SLACK + if rounded { expected / DURATION_SLACK_DIVISOR } else { Duration::ZERO };
+    let slack = DURATION_SLACK
+        + if rounded {
+            expected / DURATION_SLACK_DIVISOR
+        } else {
+            Duration::ZERO
+        };
     match have.abs_diff(expected) > slack {
         true if have < expected => Err(Broken::TooShort { have, expected }),
         true => Err(Broken::TooLong { have, expected }),
@@ -180,7 +201,8 @@ fn agree(
 
 fn bitrate_bps(size_bytes: u64, duration: Duration) -> Option<u32> {
     let bits_per_second = (size_bytes as f64) * 8.0 / duration.as_secs_f64();
-    (bits_per_second.is_finite() && bits_per_second < f64::from(u32::MAX)).then_some(bits_per_second.round() as u32)
+    (bits_per_second.is_finite() && bits_per_second < f64::from(u32::MAX))
+        .then_some(bits_per_second.round() as u32)
 }
 
 /// `units` of 1 / `timescale` seconds; nothing when there are none, or when the timescale is 0.

@@ -34,7 +34,11 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = (byte as u32) << 24;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000_0000 == 0 { crc << 1 } else { crc << 1 ^ 0x04C1_1DB7 };
+            crc = if crc & 0x8000_0000 == 0 {
+                crc << 1
+            } else {
+                crc << 1 ^ 0x04C1_1DB7
+            };
             bit += 1;
         }
         table[byte] = crc;
@@ -71,7 +75,9 @@ impl Page<'_> {
         header.extend_from_slice(&self.sequence.to_le_bytes());
         let (before_crc, mut after_crc) = (header.len(), vec![self.segments.len() as u8]);
         after_crc.extend_from_slice(self.segments);
-        let crc = [&[0; 4], &*after_crc, self.body].into_iter().fold(crc_over(0, &header), crc_over);
+        let crc = [&[0; 4], &*after_crc, self.body]
+            .into_iter()
+            .fold(crc_over(0, &header), crc_over);
         debug_assert_eq!(before_crc, 22, "the check sum stands at byte 22");
         into.extend_from_slice(&header);
         into.extend_from_slice(&crc.to_le_bytes());
@@ -94,23 +100,65 @@ struct Seen<'a> {
 
 fn page_at<'w>(window: &'w mut Window<'_>, at: u64) -> Result<Seen<'w>, Broken> {
     let len = window.len();
-    let cut = Broken::Cut { at: len, what: "inside an Ogg page" };
+    let cut = Broken::Cut {
+        at: len,
+        what: "inside an Ogg page",
+    };
     let page = window.peek(at, MAX_PAGE_BYTES)?;
     let Some((header, rest)) = page.split_first_chunk::<HEADER_BYTES>() else {
         let is_page = page.starts_with(b"OggS") || b"OggS".starts_with(page);
-        return Err(if is_page { cut } else { Broken::Malformed { at, what: "not an Ogg page" } });
+        return Err(if is_page {
+            cut
+        } else {
+            Broken::Malformed {
+                at,
+                what: "not an Ogg page",
+            }
+        });
     };
-    let [b'O', b'g', b'g', b'S', 0, flags, g0, g1, g2, g3, g4, g5, g6, g7, rest_of_header @ ..] = *header else {
-        return Err(Broken::Malformed { at, what: "not an Ogg page" });
+    let [
+        b'O',
+        b'g',
+        b'g',
+        b'S',
+        0,
+        flags,
+        g0,
+        g1,
+        g2,
+        g3,
+        g4,
+        g5,
+        g6,
+        g7,
+        rest_of_header @ ..,
+    ] = *header
+    else {
+        return Err(Broken::Malformed {
+            at,
+            what: "not an Ogg page",
+        });
     };
     let [s0, s1, s2, s3, n0, n1, n2, n3, c0, c1, c2, c3, count] = rest_of_header;
-    let Some(table) = rest.get(..usize::from(count)) else { return Err(cut) };
-    let body_bytes = table.iter().map(|&lacing| usize::from(lacing)).sum::<usize>();
-    let Some(body) = rest.get(table.len()..table.len() + body_bytes) else { return Err(cut) };
+    let Some(table) = rest.get(..usize::from(count)) else {
+        return Err(cut);
+    };
+    let body_bytes = table
+        .iter()
+        .map(|&lacing| usize::from(lacing))
+        .sum::<usize>();
+    let Some(body) = rest.get(table.len()..table.len() + body_bytes) else {
+        return Err(cut);
+    };
     let crc = crc_over(0, header.get(..22).unwrap_or_default());
-    let crc = [&[0, 0, 0, 0, count], table, body].into_iter().fold(crc, crc_over);
+    let crc = [&[0, 0, 0, 0, count], table, body]
+        .into_iter()
+        .fold(crc, crc_over);
     if crc != u32::from_le_bytes([c0, c1, c2, c3]) {
-        return Err(Broken::Malformed { at, what: "the check sum of an Ogg page is wrong" });
+        return Err(Broken::Malformed {
+            at,
+            what: "the check sum of an Ogg page is wrong",
+        });
     }
     Ok(Seen {
         flags,
@@ -154,7 +202,10 @@ impl Link {
     fn take(&mut self, page: &Seen<'_>, at: u64) -> Result<(), Broken> {
         let expected = self.sequence.wrapping_add(1);
         if page.sequence != expected || self.goes_on != (page.flags & CONTINUED != 0) {
-            return Err(Broken::Malformed { at, what: "an Ogg page is missing before it" });
+            return Err(Broken::Malformed {
+                at,
+                what: "an Ogg page is missing before it",
+            });
         }
         if page.granule != NO_GRANULE {
             self.granule = self.granule.max(page.granule);
@@ -172,15 +223,27 @@ impl Link {
 
 /// Codec, samples a second and samples to skip, from the first packet of a stream.
 fn identify(packet: &[u8]) -> (Option<Codec>, u32, u64) {
-    let rate_at = |at: usize| packet.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_le_bytes);
+    let rate_at = |at: usize| {
+        packet
+            .get(at..)
+            .and_then(<[u8]>::first_chunk)
+            .copied()
+            .map_or(0, u32::from_le_bytes)
+    };
     if packet.starts_with(b"OpusHead") {
-        let pre_skip = packet.get(10..12).and_then(|skip| skip.try_into().ok()).map_or(0, u16::from_le_bytes);
+        let pre_skip = packet
+            .get(10..12)
+            .and_then(|skip| skip.try_into().ok())
+            .map_or(0, u16::from_le_bytes);
         (Some(Codec::Opus), OPUS_RATE, u64::from(pre_skip))
     } else if packet.starts_with(b"\x01vorbis") {
         (Some(Codec::Vorbis), rate_at(12), 0)
     } else if packet.starts_with(b"\x7FFLAC") {
         // The native STREAMINFO stands at byte 17, its 20 bits of rate at byte 27.
-        let rate = packet.get(27..31).and_then(|rate| rate.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let rate = packet
+            .get(27..31)
+            .and_then(|rate| rate.try_into().ok())
+            .map_or(0, u32::from_be_bytes);
         (Some(Codec::Flac), rate >> 12, 0)
     } else if packet.starts_with(b"Speex   ") {
         (Some(Codec::Other), rate_at(36), 0)
@@ -203,10 +266,17 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
         if page.flags & FIRST != 0 {
             // A new link of a chain, or a neighbour of the streams that have just begun.
             if all_ended || open.iter().any(|link| link.serial == page.serial) {
-                played += open.drain(..).map(|link| link.played()).max().unwrap_or_default();
+                played += open
+                    .drain(..)
+                    .map(|link| link.played())
+                    .max()
+                    .unwrap_or_default();
             }
             if open.len() == MAX_OPEN {
-                return Err(Broken::Malformed { at, what: "too many streams side by side" });
+                return Err(Broken::Malformed {
+                    at,
+                    what: "too many streams side by side",
+                });
             }
             let link = Link::begin(&page);
             codec = codec.or(link.codec);
@@ -214,17 +284,33 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
         } else if let Some(link) = open.iter_mut().find(|link| link.serial == page.serial) {
             link.take(&page, at)?;
         } else {
-            return Err(Broken::Malformed { at, what: "an Ogg page of a stream that never began" });
+            return Err(Broken::Malformed {
+                at,
+                what: "an Ogg page of a stream that never began",
+            });
         }
         at += page.bytes as u64;
     }
     if open.iter().any(|link| link.goes_on) {
-        return Err(Broken::Cut { at, what: "its last Ogg packet goes on" });
+        return Err(Broken::Cut {
+            at,
+            what: "its last Ogg packet goes on",
+        });
     }
     played += open.iter().map(Link::played).max().unwrap_or_default();
-    let codec = codec.ok_or(Broken::Malformed { at: 0, what: "no audio stream" })?;
+    let codec = codec.ok_or(Broken::Malformed {
+        at: 0,
+        what: "no audio stream",
+    })?;
     if played.is_zero() {
-        return Err(Broken::Cut { at, what: "no audio follows" });
+        return Err(Broken::Cut {
+            at,
+            what: "no audio follows",
+        });
     }
-    Ok(Walked { codec, content: Some(played), claimed: None })
+    Ok(Walked {
+        codec,
+        content: Some(played),
+        claimed: None,
+    })
 }

@@ -68,8 +68,10 @@ impl From<Container> for Sniffed {
 }
 
 /// Boxes an MP4 file or fragment may begin with; padding (`free`, `skip`, `wide`) may stand in front.
-const MP4_FIRST: [&[u8; 4]; 11] =
-    [b"ftyp", b"styp", b"moof", b"moov", b"mdat", b"sidx", b"emsg", b"pdin", b"free", b"skip", b"wide"];
+const MP4_FIRST: [&[u8; 4]; 11] = [
+    b"ftyp", b"styp", b"moof", b"moov", b"mdat", b"sidx", b"emsg", b"pdin", b"free", b"skip",
+    b"wide",
+];
 
 /// Judges a file by its first bytes, of which at most 4 KiB are looked at. Text counts only if it looks like text all
 /// along: a slice of MP3 may begin with any byte.
@@ -93,7 +95,10 @@ pub fn sniff(head: &[u8]) -> Sniffed {
 }
 
 fn binary(head: &[u8]) -> Sniffed {
-    if head.get(4..8).is_some_and(|kind| MP4_FIRST.iter().any(|first| *first == kind)) {
+    if head
+        .get(4..8)
+        .is_some_and(|kind| MP4_FIRST.iter().any(|first| *first == kind))
+    {
         Sniffed::Mp4
     } else if webm::begins(head) {
         Sniffed::WebM
@@ -101,7 +106,10 @@ fn binary(head: &[u8]) -> Sniffed {
         Sniffed::Ogg
     } else if head.starts_with(b"fLaC") {
         Sniffed::Flac
-    } else if [b"RIFF", b"RF64", b"BW64"].iter().any(|mark| head.starts_with(*mark)) && head.get(8..12) == Some(b"WAVE")
+    } else if [b"RIFF", b"RF64", b"BW64"]
+        .iter()
+        .any(|mark| head.starts_with(*mark))
+        && head.get(8..12) == Some(b"WAVE")
     {
         Sniffed::Wav
     } else if mp3::begins(head) {
@@ -114,11 +122,20 @@ fn binary(head: &[u8]) -> Sniffed {
 }
 
 fn text(head: &[u8]) -> Sniffed {
-    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
-    if head.iter().any(|&byte| byte < 0x20 && !byte.is_ascii_whitespace()) {
+    let head = head
+        .strip_prefix(b"\xEF\xBB\xBF")
+        .unwrap_or(head)
+        .trim_ascii_start();
+    if head
+        .iter()
+        .any(|&byte| byte < 0x20 && !byte.is_ascii_whitespace())
+    {
         return Sniffed::Unknown;
     }
-    let begins = |with: &str| head.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()));
+    let begins = |with: &str| {
+        head.get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+    };
     if begins("<!doctype") || ["<html", "<head", "<body", "<!--"].into_iter().any(begins) {
         Sniffed::Html
     } else if matches!(head, [b'<', next, ..] if next.is_ascii_alphabetic() || *next == b'?') {
@@ -168,7 +185,12 @@ mod tests {
             (b"\xFF", Sniffed::Unknown),
         ];
         for (head, expected) in table {
-            assert_eq!(sniff(head), *expected, "{:?}", String::from_utf8_lossy(head));
+            assert_eq!(
+                sniff(head),
+                *expected,
+                "{:?}",
+                String::from_utf8_lossy(head)
+            );
         }
     }
 }

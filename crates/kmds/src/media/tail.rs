@@ -37,8 +37,12 @@ pub(super) fn starts(window: &mut Window<'_>) -> Result<Vec<u64>, Broken> {
 /// Bytes of the tag that ends at `end`.
 fn tag_bytes(window: &mut Window<'_>, end: u64) -> Result<Option<u64>, Broken> {
     let mut last = |bytes: u64| -> Result<Vec<u8>, Broken> {
-        let Some(at) = end.checked_sub(bytes) else { return Ok(Vec::new()) };
-        Ok(window.peek(at, usize::try_from(bytes).unwrap_or(0))?.to_vec())
+        let Some(at) = end.checked_sub(bytes) else {
+            return Ok(Vec::new());
+        };
+        Ok(window
+            .peek(at, usize::try_from(bytes).unwrap_or(0))?
+            .to_vec())
     };
     if last(ID3V1_BYTES)?.starts_with(b"TAG") {
         return Ok(Some(ID3V1_BYTES));
@@ -75,16 +79,36 @@ fn tag_bytes(window: &mut Window<'_>, end: u64) -> Result<Option<u64>, Broken> {
     ] = *last(APE_FOOTER_BYTES)?
     {
         // The size counts items and footer, not the header.
-        let header = if flags & 0x80 == 0 { 0 } else { APE_FOOTER_BYTES };
+        let header = if flags & 0x80 == 0 {
+            0
+        } else {
+            APE_FOOTER_BYTES
+        };
         let size = u64::from(u32::from_le_bytes([s0, s1, s2, s3]));
         return Ok((size >= APE_FOOTER_BYTES && flags & 0x20 == 0).then_some(size + header));
     }
-    if let [digits @ .., b'L', b'Y', b'R', b'I', b'C', b'S', b'2', b'0', b'0'] = &*last(LYRICS_END_BYTES)? {
-        let size = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+    if let [
+        digits @ ..,
+        b'L',
+        b'Y',
+        b'R',
+        b'I',
+        b'C',
+        b'S',
+        b'2',
+        b'0',
+        b'0',
+    ] = &*last(LYRICS_END_BYTES)?
+    {
+        let size = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse::<u64>().ok());
         return Ok(size.map(|size| size + LYRICS_END_BYTES));
     }
     if let [b'3', b'D', b'I', _, _, _, s0, s1, s2, s3] = *last(ID3V2_FOOTER_BYTES)? {
-        let size = [s0, s1, s2, s3].iter().fold(0, |size, &byte| size << 7 | u64::from(byte & 0x7F));
+        let size = [s0, s1, s2, s3]
+            .iter()
+            .fold(0, |size, &byte| size << 7 | u64::from(byte & 0x7F));
         return Ok(Some(size + 2 * ID3V2_FOOTER_BYTES));
     }
     Ok(None)

@@ -28,10 +28,14 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     };
     // Some writers count a last byte of padding that they do not write.
     if promised.is_some_and(|bytes| bytes.saturating_add(7) > window.len()) {
-        return Err(Broken::Cut { at: window.len(), what: "the RIFF header promises more" });
+        return Err(Broken::Cut {
+            at: window.len(),
+            what: "the RIFF header promises more",
+        });
     }
     let (mut at, mut codec, mut bytes_per_second, mut audio_bytes) = (12, Codec::Other, 0, None);
-    while at < window.len() && window.skip_zeros(at)? < window.len() && !tail::is_tags(window, at)? {
+    while at < window.len() && window.skip_zeros(at)? < window.len() && !tail::is_tags(window, at)?
+    {
         let [kind @ .., s0, s1, s2, s3]: [u8; 8] = window.array(at, "inside a chunk header")?;
         let (body, stated_size) = (at + 8, u32::from_le_bytes([s0, s1, s2, s3]));
         let size = match wide {
@@ -44,16 +48,26 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
         }
         at = body.saturating_add(size);
         if at > window.len() {
-            return Err(Broken::Cut { at: window.len(), what: "inside a chunk" });
+            return Err(Broken::Cut {
+                at: window.len(),
+                what: "inside a chunk",
+            });
         }
         match &kind {
             b"fmt " if size < u64::from(FORMAT_BYTES) => {
-                return Err(Broken::Malformed { at: body, what: "`fmt ` is too short" });
+                return Err(Broken::Malformed {
+                    at: body,
+                    what: "`fmt ` is too short",
+                });
             }
             b"fmt " => {
                 let format = u16::from_le_bytes(window.array(body, "inside `fmt `")?);
                 bytes_per_second = u32::from_le_bytes(window.array(body + 8, "inside `fmt `")?);
-                codec = if matches!(format, 1 | 3 | 0xFFFE) { Codec::Pcm } else { Codec::Other };
+                codec = if matches!(format, 1 | 3 | 0xFFFE) {
+                    Codec::Pcm
+                } else {
+                    Codec::Other
+                };
             }
             b"data" => audio_bytes = Some(audio_bytes.unwrap_or(0) + size),
             _ => {}
@@ -62,9 +76,16 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
             at += 1;
         }
     }
-    let cut = Broken::Cut { at: window.len(), what: "no audio follows" };
+    let cut = Broken::Cut {
+        at: window.len(),
+        what: "no audio follows",
+    };
     let audio_bytes = audio_bytes.filter(|&bytes| bytes > 0).ok_or(cut)?;
-    Ok(Walked { codec, content: duration_of(audio_bytes, bytes_per_second), claimed: None })
+    Ok(Walked {
+        codec,
+        content: duration_of(audio_bytes, bytes_per_second),
+        claimed: None,
+    })
 }
 
 /// `ds64`, which comes first in an RF64 (EBU 3306) or BW64 (ITU BS.2088) file.
@@ -75,12 +96,17 @@ fn wide(window: &mut Window<'_>) -> Result<Option<Wide>, Broken> {
     let sizes: [u8; 16] = window.array(20, "inside `ds64`")?;
     let (riff, data) = sizes.split_at(8);
     let number = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
-    Ok(Some(Wide { riff: number(riff), data: number(data) }))
+    Ok(Some(Wide {
+        riff: number(riff),
+        data: number(data),
+    }))
 }
 
 /// Chunks that follow others in most files. A name among them is a name, also where its size, read as text, makes another
 /// one with it: the size of `data` is written when the rest is known.
-const USUAL: [&[u8]; 7] = [b"data", b"LIST", b"fact", b"fmt ", b"id3 ", b"ID3 ", b"bext"];
+const USUAL: [&[u8]; 7] = [
+    b"data", b"LIST", b"fact", b"fmt ", b"id3 ", b"ID3 ", b"bext",
+];
 
 /// Whether a chunk of odd size, which ends at `at`, has the byte of padding that it ought to: some writers forget it, and then
 /// a name stands there.
@@ -89,19 +115,29 @@ fn is_padded(window: &mut Window<'_>, at: u64) -> Result<bool, Broken> {
     if next.get(..4).is_some_and(|name| USUAL.contains(&name)) {
         return Ok(false);
     }
-    let named = |name: Option<&[u8]>| name.is_some_and(|name| name.iter().all(|byte| matches!(byte, 0x20..=0x7E)));
+    let named = |name: Option<&[u8]>| {
+        name.is_some_and(|name| name.iter().all(|byte| matches!(byte, 0x20..=0x7E)))
+    };
     Ok(named(next.get(1..5)) || !named(next.get(..4)))
 }
 
 /// Where the two sizes stand and what they must be, for a file whose writer left them open.
 pub(super) fn length_patches(window: &mut Window<'_>) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
-    let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    let size = |bytes: u64| {
+        u32::try_from(bytes)
+            .unwrap_or(u32::MAX)
+            .to_le_bytes()
+            .to_vec()
+    };
     let mut at = 12;
     loop {
         let [kind @ .., s0, s1, s2, s3]: [u8; 8] = window.array(at, "inside a chunk header")?;
         let body = at + 8;
         if kind == *b"data" {
-            return Ok(vec![(4, size(window.len() - 8)), (at + 4, size(window.len() - body))]);
+            return Ok(vec![
+                (4, size(window.len() - 8)),
+                (at + 4, size(window.len() - body)),
+            ]);
         }
         let length = u64::from(u32::from_le_bytes([s0, s1, s2, s3]));
         at = body + length;

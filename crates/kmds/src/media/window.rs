@@ -31,7 +31,10 @@ impl Bytes for &[u8] {
     }
 
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut from = usize::try_from(at).ok().and_then(|at| self.get(at..)).unwrap_or_default();
+        let mut from = usize::try_from(at)
+            .ok()
+            .and_then(|at| self.get(at..))
+            .unwrap_or_default();
         io::Read::read(&mut from, into)
     }
 }
@@ -45,12 +48,22 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     pub fn open(of: &'a dyn Bytes) -> io::Result<Self> {
-        Ok(Self { of, piece: Vec::new(), start: 0, len: of.size_bytes()? })
+        Ok(Self {
+            of,
+            piece: Vec::new(),
+            start: 0,
+            len: of.size_bytes()?,
+        })
     }
 
     /// A second window on the same bytes.
     pub fn another(&self) -> Self {
-        Self { of: self.of, piece: Vec::new(), start: 0, len: self.len }
+        Self {
+            of: self.of,
+            piece: Vec::new(),
+            start: 0,
+            len: self.len,
+        }
     }
 
     pub const fn len(&self) -> u64 {
@@ -70,8 +83,14 @@ impl<'a> Window<'a> {
     }
 
     /// Exactly `N` bytes at `at`.
-    pub fn array<const N: usize>(&mut self, at: u64, what: &'static str) -> Result<[u8; N], Broken> {
-        self.peek(at, N)?.try_into().map_err(|_| Broken::Cut { at, what })
+    pub fn array<const N: usize>(
+        &mut self,
+        at: u64,
+        what: &'static str,
+    ) -> Result<[u8; N], Broken> {
+        self.peek(at, N)?
+            .try_into()
+            .map_err(|_| Broken::Cut { at, what })
     }
 
     pub fn u32_be(&mut self, at: u64, what: &'static str) -> Result<u32, Broken> {

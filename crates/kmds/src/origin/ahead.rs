@@ -56,7 +56,10 @@ impl Clients {
         if let Some(next) = next
             && let Some(calls) = self.known.expect(next.host())
         {
-            let opening = CALLS.scope(Cell::new(Some(calls)), self.opening.get(next.clone().into_url()).send());
+            let opening = CALLS.scope(
+                Cell::new(Some(calls)),
+                self.opening.get(next.clone().into_url()).send(),
+            );
             let host = next.host().to_owned();
             tokio::spawn(async move {
                 if let Err(end) = opening.await {
@@ -92,17 +95,29 @@ impl Known {
         let mut hosts = self.0.lock();
         hosts.retain(|_, host| host.seen.elapsed() < IDLE);
         let seen = Instant::now();
-        hosts.entry(host.to_owned()).and_modify(|known| known.seen = seen).or_insert(Host { seen, ahead: None });
+        hosts
+            .entry(host.to_owned())
+            .and_modify(|known| known.seen = seen)
+            .or_insert(Host { seen, ahead: None });
     }
 
     /// Calls for a connection that is to be opened now; `None` if the host needs none.
     fn expect(&self, host: &str) -> Option<oneshot::Receiver<Call>> {
         let mut hosts = self.0.lock();
-        if hosts.get(host).is_some_and(|known| known.seen.elapsed() < IDLE) {
+        if hosts
+            .get(host)
+            .is_some_and(|known| known.seen.elapsed() < IDLE)
+        {
             return None;
         }
         let (ahead, calls) = oneshot::channel();
-        hosts.insert(host.to_owned(), Host { seen: Instant::now(), ahead: Some(ahead) });
+        hosts.insert(
+            host.to_owned(),
+            Host {
+                seen: Instant::now(),
+                ahead: Some(ahead),
+            },
+        );
         Some(calls)
     }
 
@@ -111,7 +126,9 @@ impl Known {
     }
 
     /// For the client that sends requests: a connection opened ahead goes before a new one.
-    pub(super) fn taking<C>(&self) -> MapFutureLayer<impl FnMut(Connecting<C>) -> Connecting<C> + Clone + use<C>>
+    pub(super) fn taking<C>(
+        &self,
+    ) -> MapFutureLayer<impl FnMut(Connecting<C>) -> Connecting<C> + Clone + use<C>>
     where
         C: Send + 'static,
     {
@@ -169,9 +186,15 @@ mod tests {
         let clients = egress.clients().await.expect("built");
         for client in [&clients.asking, &clients.opening] {
             let (_ahead, calls) = oneshot::channel();
-            let sent = CALLS.scope(Cell::new(Some(calls)), client.get("https://localhost/").send());
+            let sent = CALLS.scope(
+                Cell::new(Some(calls)),
+                client.get("https://localhost/").send(),
+            );
             let error = sent.await.expect_err("an address of this machine");
-            assert!(matches!(read_error(&error), Failure::Refused(_)), "{error:?}");
+            assert!(
+                matches!(read_error(&error), Failure::Refused(_)),
+                "{error:?}"
+            );
         }
     }
 }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT_ENCODING, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use kmds_extract::origin::{Challenges, Method, Redirects, Remembered, RenewGuard, ScriptError, Solved};
+use kmds_extract::origin::{
+    Challenges, Method, Redirects, Remembered, RenewGuard, ScriptError, Solved,
+};
 use kmds_extract::recipes::{Hosts, Times};
 use kmds_extract::{Origin, OriginError, Page, PageRequest, Recipes, Site};
 use parking_lot::Mutex;
@@ -78,7 +80,10 @@ impl Client {
                 egress.insert(site, Arc::new(Egress::new(own, connect)?));
             }
         }
-        let paces = Site::NATIVE.into_iter().map(|site| (site, Pace::default())).collect();
+        let paces = Site::NATIVE
+            .into_iter()
+            .map(|site| (site, Pace::default()))
+            .collect();
         let memory = Memory::open(config.memory_file.clone());
         let closed = Mutex::default();
         let shared = Arc::new(Shared {
@@ -91,19 +96,29 @@ impl Client {
             counters: Counters::default(),
             closed,
         });
-        Ok(Self { shared, background: false, until: None })
+        Ok(Self {
+            shared,
+            background: false,
+            until: None,
+        })
     }
 
     /// The same door for work that nobody waits for: it paces behind everyone else, and waits as long as that takes.
     #[must_use]
     pub fn in_background(&self) -> Self {
-        Self { background: true, ..self.clone() }
+        Self {
+            background: true,
+            ..self.clone()
+        }
     }
 
     /// The same door for pages that are of no use later than `until`.
     #[must_use]
     pub fn until(&self, until: Option<Instant>) -> Self {
-        Self { until, ..self.clone() }
+        Self {
+            until,
+            ..self.clone()
+        }
     }
 
     #[must_use]
@@ -134,7 +149,8 @@ impl Client {
     /// Why `site` is not asked now: it was closed, or the last check of its outside address closed its way out.
     #[must_use]
     pub fn closed(&self, site: Site) -> Option<String> {
-        self.closed_by_hand(site).or_else(|| self.egress(site).closed())
+        self.closed_by_hand(site)
+            .or_else(|| self.egress(site).closed())
     }
 
     /// Whether `site` may be asked; waits for the first check of its outside address, where one is wanted.
@@ -157,7 +173,8 @@ impl Client {
                 ways.push(way);
             }
         }
-        futures_util::future::join_all(ways.into_iter().map(|way| Arc::clone(way).watch_outside())).await;
+        futures_util::future::join_all(ways.into_iter().map(|way| Arc::clone(way).watch_outside()))
+            .await;
     }
 
     /// Whether a link of an unknown site leads to public addresses only. Behind a proxy the proxy resolves.
@@ -171,7 +188,12 @@ impl Client {
     /// # Errors
     /// It cannot be opened.
     pub async fn relay(&self, site: Site) -> Result<Relay, String> {
-        Relay::open(site, Arc::clone(self.egress(site)), self.shared.recipes.clone()).await
+        Relay::open(
+            site,
+            Arc::clone(self.egress(site)),
+            self.shared.recipes.clone(),
+        )
+        .await
     }
 
     fn closed_by_hand(&self, site: Site) -> Option<String> {
@@ -179,17 +201,25 @@ impl Client {
     }
 
     fn egress(&self, site: Site) -> &Arc<Egress> {
-        self.shared.egress.get(&site).unwrap_or(&self.shared.any_egress)
+        self.shared
+            .egress
+            .get(&site)
+            .unwrap_or(&self.shared.any_egress)
     }
 
     /// The HTTP clients of the site's way out, or why the site may not be asked.
     pub(super) async fn way_out(&self, site: Site) -> Result<&Clients, String> {
         self.admit(site).await?;
-        self.egress(site).clients().await.map_err(|error| error.to_string())
+        self.egress(site)
+            .clients()
+            .await
+            .map_err(|error| error.to_string())
     }
 
     async fn pace(&self, site: Site, hosts: &Hosts, times: &Times) -> Result<(), OriginError> {
-        let Some(pace) = self.shared.paces.get(&site) else { return Ok(()) };
+        let Some(pace) = self.shared.paces.get(&site) else {
+            return Ok(());
+        };
         let apart = Times::seconds(hosts.pace);
         if self.background {
             pace.wait_behind(apart).await;
@@ -197,11 +227,18 @@ impl Client {
         }
         // The pace is ours, no limit that the site has set: it is waited for while a whole request still has its time after it.
         let longest = (times.fetch_song - times.metadata_request).max(times.longest_pause);
-        pace.book(apart, Times::seconds(longest)).await.map_err(OriginError::Wait)
+        pace.book(apart, Times::seconds(longest))
+            .await
+            .map_err(OriginError::Wait)
     }
 
     /// One hop, asked again while the site fails.
-    async fn insist(&self, ask: &Hop<'_>, hosts: &Hosts, times: &Times) -> Result<Page, OriginError> {
+    async fn insist(
+        &self,
+        ask: &Hop<'_>,
+        hosts: &Hosts,
+        times: &Times,
+    ) -> Result<Page, OriginError> {
         let (mut tries, mut timeouts) = (0, 0);
         loop {
             self.pace(ask.site, hosts, times).await?;
@@ -217,7 +254,9 @@ impl Client {
                 }
                 Err(Trouble::Broken(_)) if ask.insist && tries < times.metadata_tries => None,
                 Err(Trouble::Timeout)
-                    if ask.insist && tries < times.metadata_tries && timeouts + 1 < times.timeout_tries =>
+                    if ask.insist
+                        && tries < times.metadata_tries
+                        && timeouts + 1 < times.timeout_tries =>
                 {
                     timeouts += 1;
                     None
@@ -232,7 +271,10 @@ impl Client {
     }
 
     async fn ask_once(&self, ask: &Hop<'_>, hosts: &Hosts) -> Result<Page, Trouble> {
-        let way = self.way_out(ask.site).await.map_err(|why| Trouble::Final(OriginError::Closed(why)))?;
+        let way = self
+            .way_out(ask.site)
+            .await
+            .map_err(|why| Trouble::Final(OriginError::Closed(why)))?;
         let counters = self.counters().site(ask.site);
         count(&counters.page_requests, 1);
         let mut request = match ask.method {
@@ -260,9 +302,16 @@ impl Client {
         let headers = response
             .headers()
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            })
             .collect();
-        Ok(Page { status, final_url: ask.url.signed().to_owned(), headers, body: body.finish()? })
+        Ok(Page {
+            status,
+            final_url: ask.url.signed().to_owned(),
+            headers,
+            body: body.finish()?,
+        })
     }
 
     async fn answer(&self, request: PageRequest) -> Result<Page, OriginError> {
@@ -287,17 +336,25 @@ impl Client {
         let mut followed = 0;
         loop {
             let page = self.insist(&hop, hosts, &recipes.time).await?;
-            let Some(location) = page.header(LOCATION.as_str()).filter(|_| leads_on(page.status)) else {
+            let Some(location) = page
+                .header(LOCATION.as_str())
+                .filter(|_| leads_on(page.status))
+            else {
                 return Ok(page);
             };
             if request.redirects == Redirects::Show {
                 return Ok(page);
             }
             if followed == follow {
-                return Err(OriginError::Failed(format!("it redirects more than {follow} times")));
+                return Err(OriginError::Failed(format!(
+                    "it redirects more than {follow} times"
+                )));
             }
             followed += 1;
-            hop.url = hop.url.join(location, hosts, Purpose::Page).map_err(not_allowed)?;
+            hop.url = hop
+                .url
+                .join(location, hosts, Purpose::Page)
+                .map_err(not_allowed)?;
             if !matches!(page.status, 307 | 308) {
                 (hop.method, hop.body) = (Method::Get, None);
             }
@@ -389,7 +446,10 @@ pub(super) fn read_error(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::Timeout;
     }
-    let why = innermost.map_or_else(|| "no reason given".to_owned(), |why| for_people(&why.to_string()).to_owned());
+    let why = innermost.map_or_else(
+        || "no reason given".to_owned(),
+        |why| for_people(&why.to_string()).to_owned(),
+    );
     Failure::Broken(if error.is_connect() {
         format!("no connection: {why}")
     } else {
@@ -404,13 +464,17 @@ fn for_people(why: &str) -> &str {
 
 /// The hosts of a site, or why there are none.
 pub(super) fn site_hosts(recipes: &Recipes, site: Site) -> Result<&Hosts, String> {
-    recipes.hosts(site).ok_or_else(|| "the hosts of this site are not known".to_owned())
+    recipes
+        .hosts(site)
+        .ok_or_else(|| "the hosts of this site are not known".to_owned())
 }
 
 /// A host of the site, of pages or of audio, as the URL that is connected to.
 fn host_url(host: &str, hosts: &Hosts) -> Option<MediaUrl> {
     let url = format!("https://{host}/");
-    [Purpose::Page, Purpose::Media].into_iter().find_map(|purpose| MediaUrl::parse(&url, hosts, purpose).ok())
+    [Purpose::Page, Purpose::Media]
+        .into_iter()
+        .find_map(|purpose| MediaUrl::parse(&url, hosts, purpose).ok())
 }
 
 pub(super) const fn leads_on(status: u16) -> bool {
@@ -419,8 +483,16 @@ pub(super) const fn leads_on(status: u16) -> bool {
 
 /// The pause before try number `tries + 1`; the last one stands for all that follow.
 pub(crate) fn pause_before(pauses: &[f64], tries: u32) -> Duration {
-    let place = usize::try_from(tries).unwrap_or(usize::MAX).saturating_sub(1);
-    Times::seconds(pauses.get(place).or(pauses.last()).copied().unwrap_or_default())
+    let place = usize::try_from(tries)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    Times::seconds(
+        pauses
+            .get(place)
+            .or(pauses.last())
+            .copied()
+            .unwrap_or_default(),
+    )
 }
 
 pub(super) fn header_map(
@@ -440,15 +512,16 @@ pub(super) fn header_map(
 impl Origin for Client {
     async fn send(&self, request: PageRequest) -> Result<Page, OriginError> {
         match self.until {
-            Some(until) => {
-                tokio::time::timeout_at(until.into(), self.answer(request)).await.unwrap_or(Err(OriginError::Timeout))
-            }
+            Some(until) => tokio::time::timeout_at(until.into(), self.answer(request))
+                .await
+                .unwrap_or(Err(OriginError::Timeout)),
             None => self.answer(request).await,
         }
     }
 
     fn time_left(&self) -> Option<Duration> {
-        self.until.map(|until| until.saturating_duration_since(Instant::now()))
+        self.until
+            .map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
@@ -468,7 +541,10 @@ impl Origin for Client {
     }
 
     fn now_unix(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs()
     }
 
     async fn script(&self, player: &str) -> Option<u32> {
@@ -499,7 +575,9 @@ mod tests {
     #[test]
     fn pauses_grow_as_listed_and_the_last_one_stays() {
         let pauses = [0.5, 1.0, 2.0];
-        let got: Vec<_> = (1..=5).map(|tries| pause_before(&pauses, tries).as_millis()).collect();
+        let got: Vec<_> = (1..=5)
+            .map(|tries| pause_before(&pauses, tries).as_millis())
+            .collect();
         assert_eq!(got, [500, 1000, 2000, 2000, 2000]);
         assert_eq!(pause_before(&[], 1), Duration::ZERO);
     }
@@ -507,35 +585,73 @@ mod tests {
     #[test]
     fn a_reason_ends_before_the_address_of_a_manual() {
         let why = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/#unexpected-eof";
-        assert_eq!(for_people(why), "peer closed connection without sending TLS close_notify");
+        assert_eq!(
+            for_people(why),
+            "peer closed connection without sending TLS close_notify"
+        );
         assert_eq!(for_people("connection refused"), "connection refused");
     }
 
     #[tokio::test]
     async fn a_foreign_host_is_refused_before_anything_is_sent() {
         let client = client();
-        for url in ["https://evil.example/x?token=s3cret", "http://www.youtube.com/", "https://169.254.169.254/"] {
-            let refused =
-                client.send(PageRequest::get(Site::YouTube, "page", url.to_owned())).await.expect_err("refused");
-            assert!(matches!(&refused, OriginError::NotAllowed(why) if !why.contains("s3cret")), "{refused:?}");
+        for url in [
+            "https://evil.example/x?token=s3cret",
+            "http://www.youtube.com/",
+            "https://169.254.169.254/",
+        ] {
+            let refused = client
+                .send(PageRequest::get(Site::YouTube, "page", url.to_owned()))
+                .await
+                .expect_err("refused");
+            assert!(
+                matches!(&refused, OriginError::NotAllowed(why) if !why.contains("s3cret")),
+                "{refused:?}"
+            );
         }
-        assert_eq!(client.counters().site(Site::YouTube).page_requests.load(std::sync::atomic::Ordering::Relaxed), 0);
+        assert_eq!(
+            client
+                .counters()
+                .site(Site::YouTube)
+                .page_requests
+                .load(std::sync::atomic::Ordering::Relaxed),
+            0
+        );
     }
 
     #[tokio::test]
     async fn a_closed_site_is_not_asked_until_it_is_reopened() {
         let client = client();
         client.close(Site::YouTube, "the outside address is forbidden");
-        let request = PageRequest::get(Site::YouTube, "page", "https://www.youtube.com/".to_owned());
-        assert_eq!(client.send(request).await, Err(OriginError::Closed("the outside address is forbidden".to_owned())));
+        let request =
+            PageRequest::get(Site::YouTube, "page", "https://www.youtube.com/".to_owned());
+        assert_eq!(
+            client.send(request).await,
+            Err(OriginError::Closed(
+                "the outside address is forbidden".to_owned()
+            ))
+        );
         client.reopen(Site::YouTube);
         assert!(client.way_out(Site::YouTube).await.is_ok());
     }
 
     #[test]
     fn our_own_encoding_stands_whatever_a_flow_asks_for() {
-        let map = header_map(&[("Accept-Encoding", "br".to_owned()), ("X-A", "1".to_owned())], "gzip").expect("valid");
-        assert_eq!(map.get_all(ACCEPT_ENCODING).iter().collect::<Vec<_>>(), ["gzip"]);
-        assert!(header_map(&[("X-A", "a\nb".to_owned())], "gzip").is_err(), "a header cannot be smuggled in");
+        let map = header_map(
+            &[
+                ("Accept-Encoding", "br".to_owned()),
+                ("X-A", "1".to_owned()),
+            ],
+            "gzip",
+        )
+        .expect("valid");
+        assert_eq!(
+            map.get_all(ACCEPT_ENCODING).iter().collect::<Vec<_>>(),
+            ["gzip"]
+        );
+        assert!(
+            header_map(&[("X-A", "a\nb".to_owned())], "gzip").is_err(),
+            "a header cannot be smuggled in"
+        );
     }
 }

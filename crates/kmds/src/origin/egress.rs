@@ -103,13 +103,19 @@ pub(super) struct Egress {
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Egress").field("proxied", &self.proxy.is_some()).finish_non_exhaustive()
+        f.debug_struct("Egress")
+            .field("proxied", &self.proxy.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl Egress {
     pub(super) fn new(config: &EgressConfig, connect: Duration) -> Result<Self, EgressError> {
-        let forbid = config.forbid.iter().map(|text| text.parse()).collect::<Result<Vec<Block>, _>>()?;
+        let forbid = config
+            .forbid
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<Vec<Block>, _>>()?;
         if let Some(source) = config.source_address
             && forbid.iter().any(|block| block.contains(source))
         {
@@ -117,7 +123,12 @@ impl Egress {
         }
         Ok(Self {
             proxy: config.proxy.as_deref().map(read_proxy).transpose()?,
-            extra_roots: config.ca_file.as_deref().map(read_roots).transpose()?.unwrap_or_default(),
+            extra_roots: config
+                .ca_file
+                .as_deref()
+                .map(read_roots)
+                .transpose()?
+                .unwrap_or_default(),
             source_address: config.source_address,
             guard: Guard::new(forbid.clone(), config.family),
             forbid,
@@ -148,8 +159,13 @@ impl Egress {
     /// # Errors
     /// Why not, in a sentence.
     pub(super) async fn admit(self: &Arc<Self>) -> Result<(), String> {
-        let Some(outside) = &self.outside else { return Ok(()) };
-        outside.first.get_or_init(|| self.check_outside(outside)).await;
+        let Some(outside) = &self.outside else {
+            return Ok(());
+        };
+        outside
+            .first
+            .get_or_init(|| self.check_outside(outside))
+            .await;
         outside.closed().map_or(Ok(()), Err)
     }
 
@@ -174,8 +190,12 @@ impl Egress {
         let within = self.connect / 2;
         let verdict = match tokio::time::timeout(within, self.ask_outside(outside)).await {
             Ok(Ok(answer)) => outside::judge(&answer, &self.forbid, &asked),
-            Ok(Err(why)) => Err(format!("{asked} (`egress.check_url`) cannot be asked: {why}")),
-            Err(_) => Err(format!("{asked} (`egress.check_url`) did not answer in time")),
+            Ok(Err(why)) => Err(format!(
+                "{asked} (`egress.check_url`) cannot be asked: {why}"
+            )),
+            Err(_) => Err(format!(
+                "{asked} (`egress.check_url`) did not answer in time"
+            )),
         };
         outside.decide(verdict);
     }
@@ -184,13 +204,20 @@ impl Egress {
     async fn ask_outside(&self, outside: &Outside) -> Result<String, String> {
         let why = |error: reqwest::Error| super::client::innermost(&error);
         let http = self.check_client().map_err(|error| error.to_string())?;
-        let request = http.get(outside.url.clone()).header("accept", "text/plain, application/json;q=0.9");
-        let mut response = request.header("connection", "close").send().await.map_err(why)?;
+        let request = http
+            .get(outside.url.clone())
+            .header("accept", "text/plain, application/json;q=0.9");
+        let mut response = request
+            .header("connection", "close")
+            .send()
+            .await
+            .map_err(why)?;
         if response.status() != http::StatusCode::OK {
             return Err(format!("HTTP {}", response.status().as_u16()));
         }
         let unreadable = |_| "its answer cannot be read".to_owned();
-        let mut body = Collector::new(response.headers(), outside::MOST_BYTES).map_err(unreadable)?;
+        let mut body =
+            Collector::new(response.headers(), outside::MOST_BYTES).map_err(unreadable)?;
         while let Some(chunk) = response.chunk().await.map_err(why)? {
             body.add(&chunk).map_err(unreadable)?;
         }
@@ -198,9 +225,14 @@ impl Egress {
             && let Some(peer) = response.remote_addr()
         {
             // The other family's address was not looked at.
-            self.guard.pin(if peer.is_ipv4() { Family::V4 } else { Family::V6 });
+            self.guard.pin(if peer.is_ipv4() {
+                Family::V4
+            } else {
+                Family::V6
+            });
         }
-        String::from_utf8(body.finish().map_err(unreadable)?).map_err(|_| "its answer is no text".to_owned())
+        String::from_utf8(body.finish().map_err(unreadable)?)
+            .map_err(|_| "its answer is no text".to_owned())
     }
 
     /// A client for the one page the operator named: any host will do, by the same way as the sites' own requests.
@@ -210,7 +242,11 @@ impl Egress {
 
     /// Resolves a name and refuses it as the connections of this way out would. Behind a proxy nothing is asked.
     pub(super) async fn check_host(&self, host: &str) -> Result<(), String> {
-        if self.proxy.is_some() { Ok(()) } else { self.addresses(host).await.map(drop) }
+        if self.proxy.is_some() {
+            Ok(())
+        } else {
+            self.addresses(host).await.map(drop)
+        }
     }
 
     pub(super) const fn is_proxied(&self) -> bool {
@@ -223,17 +259,33 @@ impl Egress {
     }
 
     /// A connection to one of these, from the address of this way out.
-    pub(super) async fn connect_to(&self, addresses: &[SocketAddr], port: u16) -> io::Result<TcpStream> {
-        let mut failed = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the wanted family");
+    pub(super) async fn connect_to(
+        &self,
+        addresses: &[SocketAddr],
+        port: u16,
+    ) -> io::Result<TcpStream> {
+        let mut failed = io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "no address of the wanted family",
+        );
         for at in addresses {
-            if self.source_address.is_some_and(|source| source.is_ipv4() != at.is_ipv4()) {
+            if self
+                .source_address
+                .is_some_and(|source| source.is_ipv4() != at.is_ipv4())
+            {
                 continue;
             }
-            let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            let socket = if at.is_ipv4() {
+                TcpSocket::new_v4()?
+            } else {
+                TcpSocket::new_v6()?
+            };
             if let Some(source) = self.source_address {
                 socket.bind(SocketAddr::new(source, 0))?;
             }
-            match tokio::time::timeout(self.connect, socket.connect(SocketAddr::new(at.ip(), port))).await {
+            match tokio::time::timeout(self.connect, socket.connect(SocketAddr::new(at.ip(), port)))
+                .await
+            {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => failed = error,
                 Err(_) => failed = io::ErrorKind::TimedOut.into(),
@@ -255,10 +307,15 @@ impl Egress {
 
     /// A connection to a site through the proxy of this way out.
     pub(super) async fn through_proxy(&self, host: &Host, port: u16) -> Result<TcpStream, String> {
-        let Some(proxy) = &self.proxy else { return Err("no proxy is set".to_owned()) };
+        let Some(proxy) = &self.proxy else {
+            return Err("no proxy is set".to_owned());
+        };
         let (user, password) = credential_of(proxy);
         let uri = |text: String| text.parse::<Uri>().map_err(|error| error.to_string());
-        let (at, to) = (uri(without_user(proxy))?, uri(format!("https://{host}:{port}"))?);
+        let (at, to) = (
+            uri(without_user(proxy))?,
+            uri(format!("https://{host}:{port}"))?,
+        );
         let opened = async {
             if proxy.scheme() == "http" {
                 let tunnel = Tunnel::new(at, self.to_proxy());
@@ -269,23 +326,41 @@ impl Egress {
                 tunnel.call(to).await.map_err(|error| for_people(&error))
             } else {
                 let socks = SocksV5::new(at, self.to_proxy()).local_dns(false);
-                let mut socks = if user.is_empty() { socks } else { socks.with_auth(user, password) };
+                let mut socks = if user.is_empty() {
+                    socks
+                } else {
+                    socks.with_auth(user, password)
+                };
                 socks.call(to).await.map_err(|error| for_people(&error))
             }
         };
         // The proxy connects too.
         let opened = tokio::time::timeout(self.connect * 2, opened).await;
-        opened.map_err(|_| "the proxy did not answer in time".to_owned())?.map(TokioIo::into_inner)
+        opened
+            .map_err(|_| "the proxy did not answer in time".to_owned())?
+            .map(TokioIo::into_inner)
     }
 
     /// A connection to the proxy itself, where it takes requests in the clear; `None` where there is no such proxy.
     pub(super) async fn plain_proxy(&self) -> Option<Result<Onward, String>> {
-        let proxy = self.proxy.as_ref().filter(|proxy| proxy.scheme() == "http")?;
+        let proxy = self
+            .proxy
+            .as_ref()
+            .filter(|proxy| proxy.scheme() == "http")?;
         let (user, password) = credential_of(proxy);
         let connected = async {
-            let at = without_user(proxy).parse::<Uri>().map_err(|error| error.to_string())?;
-            let stream = self.to_proxy().call(at).await.map_err(|error| for_people(&error))?;
-            Ok(Onward { stream: stream.into_inner(), credential: basic(&user, &password) })
+            let at = without_user(proxy)
+                .parse::<Uri>()
+                .map_err(|error| error.to_string())?;
+            let stream = self
+                .to_proxy()
+                .call(at)
+                .await
+                .map_err(|error| for_people(&error))?;
+            Ok(Onward {
+                stream: stream.into_inner(),
+                credential: basic(&user, &password),
+            })
         };
         Some(connected.await)
     }
@@ -304,10 +379,18 @@ impl Egress {
         let known = Known::default();
         let asking = self.finish(alike().connector_layer(known.taking()), true)?;
         let opening = self.finish(alike().connector_layer(ahead::handing_on()), true)?;
-        Ok(Clients { asking, opening, known })
+        Ok(Clients {
+            asking,
+            opening,
+            known,
+        })
     }
 
-    fn finish(&self, builder: reqwest::ClientBuilder, guarded: bool) -> Result<reqwest::Client, EgressError> {
+    fn finish(
+        &self,
+        builder: reqwest::ClientBuilder,
+        guarded: bool,
+    ) -> Result<reqwest::Client, EgressError> {
         let failed = |error: reqwest::Error| EgressError::Client(error.without_url().to_string());
         let builder = match &self.proxy {
             Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(failed)?),
@@ -338,11 +421,26 @@ impl Egress {
 }
 
 /// A client for an address that the operator named and that is no site's: it goes there directly, and follows nothing.
-pub(crate) fn direct_client(speaks_tls: bool, within: Duration) -> Result<reqwest::Client, EgressError> {
-    let roots = if speaks_tls { system_roots(&[]) } else { RootCertStore::empty() };
-    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls_with(roots)?).http1_only();
-    let builder = builder.redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(1).timeout(within);
-    builder.no_proxy().build().map_err(|error| EgressError::Client(error.without_url().to_string()))
+pub(crate) fn direct_client(
+    speaks_tls: bool,
+    within: Duration,
+) -> Result<reqwest::Client, EgressError> {
+    let roots = if speaks_tls {
+        system_roots(&[])
+    } else {
+        RootCertStore::empty()
+    };
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls_with(roots)?)
+        .http1_only();
+    let builder = builder
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(1)
+        .timeout(within);
+    builder
+        .no_proxy()
+        .build()
+        .map_err(|error| EgressError::Client(error.without_url().to_string()))
 }
 
 fn system_roots(extra: &[CertificateDer<'static>]) -> RootCertStore {
@@ -385,18 +483,31 @@ fn read_proxy(text: &str) -> Result<Url, EgressError> {
 
 /// User and password as they are, not as a URL spells them.
 fn credential_of(proxy: &Url) -> (String, String) {
-    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    (plain(proxy.username()), plain(proxy.password().unwrap_or_default()))
+    let plain = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    (
+        plain(proxy.username()),
+        plain(proxy.password().unwrap_or_default()),
+    )
 }
 
 fn without_user(proxy: &Url) -> String {
     let port = proxy.port_or_known_default().unwrap_or(1080);
-    format!("{}://{}:{port}", proxy.scheme(), proxy.host_str().unwrap_or_default())
+    format!(
+        "{}://{}:{port}",
+        proxy.scheme(),
+        proxy.host_str().unwrap_or_default()
+    )
 }
 
 fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     let word = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {word}")).ok().filter(|_| !user.is_empty())?;
+    let mut value = HeaderValue::try_from(format!("Basic {word}"))
+        .ok()
+        .filter(|_| !user.is_empty())?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -408,16 +519,27 @@ fn for_people(error: &dyn std::error::Error) -> String {
 
 fn read_check_url(text: &str) -> Result<Url, EgressError> {
     let url = Url::parse(text).map_err(|_| EgressError::CheckUrl)?;
-    if matches!(url.scheme(), "http" | "https") && url.host().is_some() { Ok(url) } else { Err(EgressError::CheckUrl) }
+    if matches!(url.scheme(), "http" | "https") && url.host().is_some() {
+        Ok(url)
+    } else {
+        Err(EgressError::CheckUrl)
+    }
 }
 
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, EgressError> {
-    let failed = |why: String| EgressError::CaFile { path: path.to_owned(), why };
+    let failed = |why: String| EgressError::CaFile {
+        path: path.to_owned(),
+        why,
+    };
     let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let roots = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(error.to_string()))?;
-    if roots.is_empty() { Err(failed("no certificate in it (PEM is read)".to_owned())) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(failed("no certificate in it (PEM is read)".to_owned()))
+    } else {
+        Ok(roots)
+    }
 }
 
 #[cfg(test)]
@@ -430,28 +552,64 @@ mod tests {
 
     #[test]
     fn a_proxy_is_http_or_socks5_and_resolves_itself() {
-        assert_eq!(proxy("http://127.0.0.1:3128"), Some("http://127.0.0.1:3128/".to_owned()));
-        assert_eq!(proxy("socks5://127.0.0.1:1080"), Some("socks5h://127.0.0.1:1080".to_owned()));
-        for bad in ["127.0.0.1:3128", "https://127.0.0.1", "socks4://127.0.0.1", "http://", ""] {
+        assert_eq!(
+            proxy("http://127.0.0.1:3128"),
+            Some("http://127.0.0.1:3128/".to_owned())
+        );
+        assert_eq!(
+            proxy("socks5://127.0.0.1:1080"),
+            Some("socks5h://127.0.0.1:1080".to_owned())
+        );
+        for bad in [
+            "127.0.0.1:3128",
+            "https://127.0.0.1",
+            "socks4://127.0.0.1",
+            "http://",
+            "",
+        ] {
             assert_eq!(proxy(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_bad_setting_is_named_before_anything_is_asked() {
-        let check = |config: EgressConfig| Egress::new(&config, Duration::from_secs(1)).expect_err("bad").to_string();
+        let check = |config: EgressConfig| {
+            Egress::new(&config, Duration::from_secs(1))
+                .expect_err("bad")
+                .to_string()
+        };
         let forbid = vec!["192.0.2.0/24".to_owned()];
         let source_address = Some("192.0.2.9".parse().expect("address"));
-        assert!(check(EgressConfig { forbid, source_address, ..EgressConfig::default() }).contains("192.0.2.9"));
+        assert!(
+            check(EgressConfig {
+                forbid,
+                source_address,
+                ..EgressConfig::default()
+            })
+            .contains("192.0.2.9")
+        );
         let forbid = vec!["everything".to_owned()];
-        assert!(check(EgressConfig { forbid, ..EgressConfig::default() }).contains("everything"));
+        assert!(
+            check(EgressConfig {
+                forbid,
+                ..EgressConfig::default()
+            })
+            .contains("everything")
+        );
         let ca_file = Some(PathBuf::from("/nonexistent/ca.pem"));
-        assert!(check(EgressConfig { ca_file, ..EgressConfig::default() }).contains("/nonexistent/ca.pem"));
+        assert!(
+            check(EgressConfig {
+                ca_file,
+                ..EgressConfig::default()
+            })
+            .contains("/nonexistent/ca.pem")
+        );
     }
 
     #[tokio::test]
     async fn a_client_is_built_once() {
-        let egress = Arc::new(Egress::new(&EgressConfig::default(), Duration::from_secs(1)).expect("plain"));
+        let egress =
+            Arc::new(Egress::new(&EgressConfig::default(), Duration::from_secs(1)).expect("plain"));
         let first: *const Clients = egress.clients().await.expect("built");
         assert_eq!(first, egress.clients().await.expect("kept") as *const _);
     }

@@ -11,7 +11,9 @@ use http::header::{self, HeaderValue};
 use kmds_extract::recipes::Times;
 use kmds_extract::{Origin, Site};
 
-use super::client::{Client, Failure, MEDIA_REDIRECTS, header_map, leads_on, read_error, site_hosts};
+use super::client::{
+    Client, Failure, MEDIA_REDIRECTS, header_map, leads_on, read_error, site_hosts,
+};
 use super::page::Collector;
 use super::url::{MediaUrl, Purpose};
 use super::{SiteCounters, count};
@@ -98,7 +100,9 @@ pub struct MediaBody {
 
 impl std::fmt::Debug for MediaBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MediaBody").field("site", &self.site).finish_non_exhaustive()
+        f.debug_struct("MediaBody")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,24 +156,34 @@ impl Client {
     /// Asks for audio. Waits for the head of the answer, redirects included, at most `audio_stall`.
     /// # Errors
     /// See [`MediaError`]; any HTTP status is an answer.
-    pub async fn media(&self, site: Site, url: &str, ask: &MediaAsk) -> Result<MediaAnswer, MediaError> {
+    pub async fn media(
+        &self,
+        site: Site,
+        url: &str,
+        ask: &MediaAsk,
+    ) -> Result<MediaAnswer, MediaError> {
         let stall = Times::seconds(self.recipes().time.audio_stall);
-        let mut headers =
-            header_map(&ask.headers, "identity").map_err(|error| MediaError::Failed(error.to_string()))?;
+        let mut headers = header_map(&ask.headers, "identity")
+            .map_err(|error| MediaError::Failed(error.to_string()))?;
         add_range(&mut headers, ask)?;
-        let (response, final_url) = self.head_of(site, url, Purpose::Media, headers, stall).await?;
+        let (response, final_url) = self
+            .head_of(site, url, Purpose::Media, headers, stall)
+            .await?;
         let status = response.status().as_u16();
         if let Some(coding) = text(response.headers(), header::CONTENT_ENCODING)
             && !coding.eq_ignore_ascii_case("identity")
         {
-            return Err(MediaError::Failed("the audio came compressed, which was not asked for".to_owned()));
+            return Err(MediaError::Failed(
+                "the audio came compressed, which was not asked for".to_owned(),
+            ));
         }
         let head = response.headers();
         let range = text(head, header::CONTENT_RANGE);
         Ok(MediaAnswer {
             status,
             final_url,
-            content_length: text(head, header::CONTENT_LENGTH).and_then(|value| value.trim().parse().ok()),
+            content_length: text(head, header::CONTENT_LENGTH)
+                .and_then(|value| value.trim().parse().ok()),
             content_range: range.as_deref().and_then(ContentRange::parse),
             unsatisfied_total: range.as_deref().and_then(unsatisfied_total),
             content_type: text(head, header::CONTENT_TYPE),
@@ -177,32 +191,57 @@ impl Client {
             last_modified: text(head, header::LAST_MODIFIED),
             retry_after: text(head, header::RETRY_AFTER)
                 .and_then(|value| kmds_extract::origin::retry_after(&value, self.now_unix())),
-            body: MediaBody { response, stall, client: self.clone(), site, waited: Duration::ZERO, brought: 0 },
+            body: MediaBody {
+                response,
+                stall,
+                client: self.clone(),
+                site,
+                waited: Duration::ZERO,
+                brought: 0,
+            },
         })
     }
 
     /// A cover picture of at most `max_bytes`, asked for once, within the time of a page.
     /// # Errors
     /// See [`MediaError`]; a status other than 200 is [`MediaError::Failed`].
-    pub async fn cover(&self, site: Site, url: &str, max_bytes: usize) -> Result<Cover, MediaError> {
+    pub async fn cover(
+        &self,
+        site: Site,
+        url: &str,
+        max_bytes: usize,
+    ) -> Result<Cover, MediaError> {
         let limit = Times::seconds(self.recipes().time.metadata_request);
         let fetched = async {
             // Some picture hosts refuse a client without a name; any browser's will do.
             let browser = [("User-Agent", self.recipes().soundcloud.user_agent.clone())];
-            let headers = header_map(&browser, "identity").map_err(|error| MediaError::Failed(error.to_string()))?;
-            let (mut response, _) = self.head_of(site, url, Purpose::Cover, headers, limit).await?;
+            let headers = header_map(&browser, "identity")
+                .map_err(|error| MediaError::Failed(error.to_string()))?;
+            let (mut response, _) = self
+                .head_of(site, url, Purpose::Cover, headers, limit)
+                .await?;
             if response.status() != http::StatusCode::OK {
-                return Err(MediaError::Failed(format!("the cover answered HTTP {}", response.status().as_u16())));
+                return Err(MediaError::Failed(format!(
+                    "the cover answered HTTP {}",
+                    response.status().as_u16()
+                )));
             }
-            let failed = |error: super::page::BodyError| MediaError::Failed(error.into_origin(max_bytes).to_string());
+            let failed = |error: super::page::BodyError| {
+                MediaError::Failed(error.into_origin(max_bytes).to_string())
+            };
             let mut body = Collector::new(response.headers(), max_bytes).map_err(failed)?;
             while let Some(chunk) = response.chunk().await? {
                 body.add(&chunk).map_err(failed)?;
             }
             let content_type = text(response.headers(), header::CONTENT_TYPE);
-            Ok(Cover { content_type, bytes: body.finish().map_err(failed)? })
+            Ok(Cover {
+                content_type,
+                bytes: body.finish().map_err(failed)?,
+            })
         };
-        tokio::time::timeout(limit, fetched).await.map_err(|_| MediaError::Stalled)?
+        tokio::time::timeout(limit, fetched)
+            .await
+            .map_err(|_| MediaError::Stalled)?
     }
 
     /// Follows redirects, keeping the headers, to the first answer that is none.
@@ -222,28 +261,50 @@ impl Client {
         let counters = self.counters().site(site);
         let deadline = tokio::time::Instant::now() + within;
         for _ in 0..=MEDIA_REDIRECTS {
-            count(if purpose == Purpose::Cover { &counters.cover_requests } else { &counters.media_requests }, 1);
-            let request = way.asking.get(at.clone().into_url()).headers(headers.clone());
+            count(
+                if purpose == Purpose::Cover {
+                    &counters.cover_requests
+                } else {
+                    &counters.media_requests
+                },
+                1,
+            );
+            let request = way
+                .asking
+                .get(at.clone().into_url())
+                .headers(headers.clone());
             let response = tokio::time::timeout_at(deadline, way.send(request, &at, None))
                 .await
                 .map_err(|_| MediaError::Stalled)??;
             tracing::debug!(site = site.as_str(), status = response.status().as_u16(), url = %at, "media");
-            match text(response.headers(), header::LOCATION).filter(|_| leads_on(response.status().as_u16())) {
+            match text(response.headers(), header::LOCATION)
+                .filter(|_| leads_on(response.status().as_u16()))
+            {
                 Some(location) => at = at.join(&location, hosts, purpose).map_err(not_allowed)?,
                 None => return Ok((response, at)),
             }
         }
-        Err(MediaError::NotAllowed(format!("it redirects more than {MEDIA_REDIRECTS} times")))
+        Err(MediaError::NotAllowed(format!(
+            "it redirects more than {MEDIA_REDIRECTS} times"
+        )))
     }
 }
 
 fn add_range(headers: &mut HeaderMap, ask: &MediaAsk) -> Result<(), MediaError> {
-    let Some((first, last)) = ask.range else { return Ok(()) };
+    let Some((first, last)) = ask.range else {
+        return Ok(());
+    };
     let bad = |_| MediaError::Failed("the range cannot be sent".to_owned());
-    let range = format!("bytes={first}-{}", last.map_or_else(String::new, |last| last.to_string()));
+    let range = format!(
+        "bytes={first}-{}",
+        last.map_or_else(String::new, |last| last.to_string())
+    );
     headers.insert(header::RANGE, HeaderValue::from_str(&range).map_err(bad)?);
     if let Some(validator) = &ask.if_range {
-        headers.insert(header::IF_RANGE, HeaderValue::from_str(validator).map_err(bad)?);
+        headers.insert(
+            header::IF_RANGE,
+            HeaderValue::from_str(validator).map_err(bad)?,
+        );
     }
     Ok(())
 }
@@ -263,7 +324,11 @@ impl ContentRange {
             "*" => None,
             total => Some(number(total)?),
         };
-        (start <= end && total.is_none_or(|total| end < total)).then_some(Self { start, end, total })
+        (start <= end && total.is_none_or(|total| end < total)).then_some(Self {
+            start,
+            end,
+            total,
+        })
     }
 }
 
@@ -279,7 +344,8 @@ fn bytes_unit(text: &str) -> Option<&str> {
 /// Digits only: `+5` is a number to the standard library, not to HTTP.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -314,11 +380,28 @@ mod tests {
         let sent = |ask: &MediaAsk| {
             let mut headers = HeaderMap::new();
             add_range(&mut headers, ask).expect("valid");
-            (text(&headers, header::RANGE), text(&headers, header::IF_RANGE))
+            (
+                text(&headers, header::RANGE),
+                text(&headers, header::IF_RANGE),
+            )
         };
-        let ask = MediaAsk { range: Some((5, Some(9))), if_range: Some("\"a\"".to_owned()), headers: Vec::new() };
-        assert_eq!(sent(&ask), (Some("bytes=5-9".to_owned()), Some("\"a\"".to_owned())));
-        assert_eq!(sent(&MediaAsk { range: Some((7, None)), ..MediaAsk::default() }).0, Some("bytes=7-".to_owned()));
+        let ask = MediaAsk {
+            range: Some((5, Some(9))),
+            if_range: Some("\"a\"".to_owned()),
+            headers: Vec::new(),
+        };
+        assert_eq!(
+            sent(&ask),
+            (Some("bytes=5-9".to_owned()), Some("\"a\"".to_owned()))
+        );
+        assert_eq!(
+            sent(&MediaAsk {
+                range: Some((7, None)),
+                ..MediaAsk::default()
+            })
+            .0,
+            Some("bytes=7-".to_owned())
+        );
         assert_eq!(sent(&MediaAsk { range: None, ..ask }), (None, None));
     }
 }

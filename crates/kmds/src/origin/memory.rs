@@ -45,7 +45,10 @@ impl Memory {
         let values = file.as_deref().map(read).unwrap_or_default();
         Arc::new(Self {
             file,
-            state: Mutex::new(State { values, ..State::default() }),
+            state: Mutex::new(State {
+                values,
+                ..State::default()
+            }),
             renewals: Mutex::new(HashMap::new()),
         })
     }
@@ -53,7 +56,10 @@ impl Memory {
     pub(super) fn recall(&self, key: &str) -> Option<Remembered> {
         let state = self.state();
         let kept = state.values.get(key)?;
-        Some(Remembered { value: kept.value.clone(), stored_unix: kept.stored_unix })
+        Some(Remembered {
+            value: kept.value.clone(),
+            stored_unix: kept.stored_unix,
+        })
     }
 
     pub(super) fn remember(self: &Arc<Self>, key: &str, value: &str, now_unix: u64) {
@@ -63,7 +69,13 @@ impl Memory {
                 return;
             }
         } else {
-            state.values.insert(key.to_owned(), Kept { value: value.to_owned(), stored_unix: now_unix });
+            state.values.insert(
+                key.to_owned(),
+                Kept {
+                    value: value.to_owned(),
+                    stored_unix: now_unix,
+                },
+            );
         }
         state.dirty = true;
         if self.file.is_none() || state.write_due {
@@ -95,7 +107,9 @@ impl Memory {
             }
             serde_json::to_vec_pretty(&state.values)
         };
-        let written = text.map_err(io::Error::from).and_then(|text| replace(file, &text));
+        let written = text
+            .map_err(io::Error::from)
+            .and_then(|text| replace(file, &text));
         if let Err(error) = written {
             tracing::warn!(file = %file.display(), %error, "what was learnt from the sites could not be kept");
         }
@@ -156,7 +170,8 @@ mod tests {
     use super::*;
 
     fn folder() -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("kmds-memory-{}", super::super::random::nonce(12)));
+        let folder =
+            std::env::temp_dir().join(format!("kmds-memory-{}", super::super::random::nonce(12)));
         std::fs::create_dir(&folder).expect("folder");
         folder
     }
@@ -170,13 +185,27 @@ mod tests {
         memory.remember("youtube.visitor.a", "xyz", 1_700_000_001);
         memory.remember("youtube.visitor.a", "", 1_700_000_002);
         drop(memory);
-        assert_eq!(file.metadata().expect("written").permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(&folder).expect("folder").count(), 1, "no temporary file stays");
+        assert_eq!(
+            file.metadata().expect("written").permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            std::fs::read_dir(&folder).expect("folder").count(),
+            1,
+            "no temporary file stays"
+        );
 
         let again = Memory::open(Some(file));
         let kept = again.recall("soundcloud.client_id").expect("kept");
-        assert_eq!((kept.value.as_str(), kept.stored_unix), ("abc", 1_700_000_000));
-        assert_eq!(again.recall("youtube.visitor.a"), None, "an empty value forgets");
+        assert_eq!(
+            (kept.value.as_str(), kept.stored_unix),
+            ("abc", 1_700_000_000)
+        );
+        assert_eq!(
+            again.recall("youtube.visitor.a"),
+            None,
+            "an empty value forgets"
+        );
         std::fs::remove_dir_all(folder).expect("clean");
     }
 

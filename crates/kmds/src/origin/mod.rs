@@ -106,8 +106,14 @@ mod tests {
         let ours = SharedRecipes::default();
         let theirs = ours.clone();
         let before = theirs.current();
-        ours.replace(Recipes { date: "2031-01-01".to_owned(), ..Recipes::built_in() });
+        ours.replace(Recipes {
+            date: "2031-01-01".to_owned(),
+            ..Recipes::built_in()
+        });
         assert_eq!(theirs.current().date, "2031-01-01");
-        assert_ne!(before.date, "2031-01-01", "who holds the old ones keeps them whole");
+        assert_ne!(
+            before.date, "2031-01-01",
+            "who holds the old ones keeps them whole"
+        );
     }
 }

@@ -29,9 +29,16 @@ pub(super) struct Outside {
 
 impl Outside {
     pub(super) fn new(url: Url, every: Duration) -> Self {
-        let unknown = "the address this service is seen from was not checked yet (`egress.check_url`)".to_owned();
+        let unknown =
+            "the address this service is seen from was not checked yet (`egress.check_url`)"
+                .to_owned();
         let every = every.max(Duration::from_secs(1));
-        Self { url, every, first: OnceCell::new(), closed: Mutex::new(Some(unknown)) }
+        Self {
+            url,
+            every,
+            first: OnceCell::new(),
+            closed: Mutex::new(Some(unknown)),
+        }
     }
 
     /// Why nothing may go out, by the last check.
@@ -42,20 +49,32 @@ impl Outside {
     pub(super) fn decide(&self, verdict: Result<(), String>) {
         let (before, now) = (self.closed(), verdict.err());
         match &now {
-            Some(why) if before.as_ref() != Some(why) => tracing::error!("no site is asked by this way: {why}"),
-            None if before.is_some() && self.first.initialized() => tracing::info!("the way out is open again"),
+            Some(why) if before.as_ref() != Some(why) => {
+                tracing::error!("no site is asked by this way: {why}")
+            }
+            None if before.is_some() && self.first.initialized() => {
+                tracing::info!("the way out is open again")
+            }
             _ => {}
         }
         *self.closed.lock() = now;
     }
 
     pub(super) fn pause(&self) -> Duration {
-        if self.closed().is_some() { self.every.min(AGAIN) } else { self.every }
+        if self.closed().is_some() {
+            self.every.min(AGAIN)
+        } else {
+            self.every
+        }
     }
 
     /// Scheme and host: what stands behind them may be a key.
     pub(super) fn asked(&self) -> String {
-        format!("{}://{}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+        format!(
+            "{}://{}",
+            self.url.scheme(),
+            self.url.host_str().unwrap_or_default()
+        )
     }
 }
 
@@ -65,10 +84,17 @@ impl Outside {
 pub(super) fn judge(answer: &str, forbid: &[Block], asked: &str) -> Result<(), String> {
     let seen = addresses(answer);
     if seen.is_empty() {
-        return Err(format!("{asked} (`egress.check_url`) did not answer with an address"));
+        return Err(format!(
+            "{asked} (`egress.check_url`) did not answer with an address"
+        ));
     }
-    match seen.iter().find(|address| forbid.iter().any(|block| block.contains(**address))) {
-        Some(address) => Err(format!("it would see this service at {address}, which is forbidden by `egress.forbid`")),
+    match seen
+        .iter()
+        .find(|address| forbid.iter().any(|block| block.contains(**address)))
+    {
+        Some(address) => Err(format!(
+            "it would see this service at {address}, which is forbidden by `egress.forbid`"
+        )),
         None => Ok(()),
     }
 }
@@ -76,8 +102,16 @@ pub(super) fn judge(answer: &str, forbid: &[Block], asked: &str) -> Result<(), S
 /// The addresses of a text that is nothing else, or of the texts in a JSON document.
 fn addresses(answer: &str) -> Vec<IpAddr> {
     let listed = |text: &str| {
-        let parts = text.split([',', ' ', '\n', '\r', '\t']).filter(|part| !part.is_empty());
-        parts.map(|part| part.parse().map(|address: IpAddr| address.to_canonical()).ok()).collect::<Option<Vec<_>>>()
+        let parts = text
+            .split([',', ' ', '\n', '\r', '\t'])
+            .filter(|part| !part.is_empty());
+        parts
+            .map(|part| {
+                part.parse()
+                    .map(|address: IpAddr| address.to_canonical())
+                    .ok()
+            })
+            .collect::<Option<Vec<_>>>()
     };
     if let Some(plain) = listed(answer) {
         return plain;
@@ -88,7 +122,9 @@ fn addresses(answer: &str) -> Vec<IpAddr> {
         match value {
             serde_json::Value::String(text) => found.extend(listed(&text).unwrap_or_default()),
             serde_json::Value::Array(items) => open.extend(items),
-            serde_json::Value::Object(fields) => open.extend(fields.into_iter().map(|(_, value)| value)),
+            serde_json::Value::Object(fields) => {
+                open.extend(fields.into_iter().map(|(_, value)| value))
+            }
             _ => {}
         }
     }
@@ -101,8 +137,10 @@ mod tests {
 
     #[test]
     fn an_address_is_read_from_plain_text_and_from_json() {
-        let forbid: Vec<Block> =
-            ["198.51.100.0/24", "2001:db8::/32"].iter().map(|block| block.parse().expect("a block")).collect();
+        let forbid: Vec<Block> = ["198.51.100.0/24", "2001:db8::/32"]
+            .iter()
+            .map(|block| block.parse().expect("a block"))
+            .collect();
         for (answer, good) in [
             ("203.0.113.7\n", true),
             ("198.51.100.9", false),
@@ -129,7 +167,11 @@ mod tests {
         assert!(outside.closed().is_some());
         outside.decide(Ok(()));
         assert_eq!(outside.closed(), None);
-        assert_eq!(outside.pause(), Duration::from_secs(1), "never without a pause");
+        assert_eq!(
+            outside.pause(),
+            Duration::from_secs(1),
+            "never without a pause"
+        );
         outside.decide(Err("no".to_owned()));
         assert_eq!(outside.closed().as_deref(), Some("no"));
     }

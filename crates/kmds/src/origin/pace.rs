@@ -85,10 +85,15 @@ mod tests {
     async fn starts_are_apart_and_the_first_waits_for_nothing() {
         let pace = Pace::default();
         let begun = Instant::now();
-        pace.book(Duration::from_secs(60), Duration::ZERO).await.expect("nobody was before it");
+        pace.book(Duration::from_secs(60), Duration::ZERO)
+            .await
+            .expect("nobody was before it");
         let pace_of_others = Pace::default();
         for place in 0..4 {
-            pace_of_others.book(APART, 5 * APART).await.expect("short wait");
+            pace_of_others
+                .book(APART, 5 * APART)
+                .await
+                .expect("short wait");
             assert!(begun.elapsed() >= place * APART);
         }
     }
@@ -110,7 +115,10 @@ mod tests {
         let minute = Duration::from_secs(60);
         pace.book(minute, minute / 2).await.expect("first");
         for _ in 0..2 {
-            let wait = pace.book(minute, minute / 2).await.expect_err("one is before it");
+            let wait = pace
+                .book(minute, minute / 2)
+                .await
+                .expect_err("one is before it");
             assert!(wait > minute / 2 && wait <= minute, "{wait:?}");
         }
     }

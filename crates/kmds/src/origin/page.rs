@@ -43,12 +43,20 @@ enum Coding {
 impl Collector {
     /// `limit` holds for the bytes on the wire and for the decompressed ones alike.
     pub(super) fn new(headers: &HeaderMap, limit: usize) -> Result<Self, BodyError> {
-        let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced = headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > limit as u64) {
             return Err(BodyError::TooLarge);
         }
-        let bounded = Bounded { pieces: Vec::new(), left: limit, overflowed: false };
-        let coding = headers.get(http::header::CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
+        let bounded = Bounded {
+            pieces: Vec::new(),
+            left: limit,
+            overflowed: false,
+        };
+        let coding = headers
+            .get(http::header::CONTENT_ENCODING)
+            .map_or("", |value| value.to_str().unwrap_or("?"));
         let coding = match coding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Coding::Plain(bounded),
             "gzip" | "x-gzip" => Coding::Gzip(Box::new(MultiGzDecoder::new(bounded))),
@@ -58,11 +66,18 @@ impl Collector {
                 )));
             }
         };
-        Ok(Self { coding, wire_left: limit, wire_bytes: 0 })
+        Ok(Self {
+            coding,
+            wire_left: limit,
+            wire_bytes: 0,
+        })
     }
 
     pub(super) fn add(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
-        self.wire_left = self.wire_left.checked_sub(chunk.len()).ok_or(BodyError::TooLarge)?;
+        self.wire_left = self
+            .wire_left
+            .checked_sub(chunk.len())
+            .ok_or(BodyError::TooLarge)?;
         self.wire_bytes += chunk.len() as u64;
         let written = match &mut self.coding {
             Coding::Plain(body) => body.write_all(chunk),
@@ -119,7 +134,9 @@ impl Bounded {
     fn take(&mut self) -> Vec<u8> {
         let mut whole = Vec::with_capacity(self.pieces.iter().map(Vec::len).sum());
         // Each piece is freed as soon as it is copied.
-        std::mem::take(&mut self.pieces).into_iter().for_each(|piece| whole.extend_from_slice(&piece));
+        std::mem::take(&mut self.pieces)
+            .into_iter()
+            .for_each(|piece| whole.extend_from_slice(&piece));
         whole
     }
 }
@@ -131,7 +148,9 @@ impl Write for Bounded {
                 self.left = left;
                 for part in chunk.chunks(PIECE_BYTES) {
                     match self.pieces.last_mut() {
-                        Some(last) if last.len() + part.len() <= PIECE_BYTES => last.extend_from_slice(part),
+                        Some(last) if last.len() + part.len() <= PIECE_BYTES => {
+                            last.extend_from_slice(part)
+                        }
                         _ => {
                             let mut piece = Vec::with_capacity(PIECE_BYTES);
                             piece.extend_from_slice(part);
@@ -171,7 +190,12 @@ mod tests {
     fn collect(headers: &[(&'static str, &str)], wire: &[u8]) -> Result<Vec<u8>, BodyError> {
         let headers: HeaderMap = headers
             .iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("header")))
+            .map(|(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    value.parse().expect("header"),
+                )
+            })
             .collect();
         let mut collector = Collector::new(&headers, LIMIT)?;
         for chunk in wire.chunks(7) {
@@ -187,8 +211,15 @@ mod tests {
         let text = b"a page with words ".repeat(100);
         assert_eq!(collect(&[], &text), Ok(text.clone()));
         assert_eq!(collect(&GZIP, &gzip(&text)), Ok(text.clone()));
-        assert_eq!(collect(&[("content-encoding", "X-GZIP")], &gzip(&text)), Ok(text));
-        assert_eq!(collect(&GZIP, b""), Ok(Vec::new()), "a coding without a body");
+        assert_eq!(
+            collect(&[("content-encoding", "X-GZIP")], &gzip(&text)),
+            Ok(text)
+        );
+        assert_eq!(
+            collect(&GZIP, b""),
+            Ok(Vec::new()),
+            "a coding without a body"
+        );
     }
 
     #[test]
@@ -199,13 +230,22 @@ mod tests {
         let small_bomb = gzip(&vec![0; LIMIT + 1]);
         assert!(small_bomb.len() < 100);
         assert_eq!(collect(&GZIP, &small_bomb), Err(BodyError::TooLarge));
-        assert_eq!(collect(&GZIP, &gzip(&vec![0; LIMIT])).map(|body| body.len()), Ok(LIMIT));
+        assert_eq!(
+            collect(&GZIP, &gzip(&vec![0; LIMIT])).map(|body| body.len()),
+            Ok(LIMIT)
+        );
     }
 
     #[test]
     fn a_long_body_stops_whether_or_not_it_is_announced() {
-        assert_eq!(collect(&[("content-length", "10001")], b""), Err(BodyError::TooLarge));
-        assert_eq!(collect(&[], &vec![b'x'; LIMIT + 1]), Err(BodyError::TooLarge));
+        assert_eq!(
+            collect(&[("content-length", "10001")], b""),
+            Err(BodyError::TooLarge)
+        );
+        assert_eq!(
+            collect(&[], &vec![b'x'; LIMIT + 1]),
+            Err(BodyError::TooLarge)
+        );
         assert!(collect(&[], &vec![b'x'; LIMIT]).is_ok());
     }
 
@@ -213,13 +253,25 @@ mod tests {
     fn a_cut_or_false_gzip_body_is_broken() {
         let whole = gzip(&b"words ".repeat(500));
         for cut in [5, whole.len() / 2, whole.len() - 8, whole.len() - 1] {
-            assert!(matches!(collect(&GZIP, &whole[..cut]), Err(BodyError::Broken(_))), "cut at {cut}");
+            assert!(
+                matches!(collect(&GZIP, &whole[..cut]), Err(BodyError::Broken(_))),
+                "cut at {cut}"
+            );
         }
         let mut wrong = whole.clone();
         let at = wrong.len() - 6;
         wrong[at] ^= 0xff;
-        assert!(matches!(collect(&GZIP, &wrong), Err(BodyError::Broken(_))), "wrong checksum");
-        assert!(matches!(collect(&GZIP, b"<html>not gzip</html>"), Err(BodyError::Broken(_))));
-        assert!(matches!(collect(&[("content-encoding", "br")], b"x"), Err(BodyError::Broken(_))));
+        assert!(
+            matches!(collect(&GZIP, &wrong), Err(BodyError::Broken(_))),
+            "wrong checksum"
+        );
+        assert!(matches!(
+            collect(&GZIP, b"<html>not gzip</html>"),
+            Err(BodyError::Broken(_))
+        ));
+        assert!(matches!(
+            collect(&[("content-encoding", "br")], b"x"),
+            Err(BodyError::Broken(_))
+        ));
     }
 }

@@ -10,7 +10,11 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(super) fn nonce(length: usize) -> String {
     let mut bytes = vec![0_u8; length];
     fill(&mut bytes);
-    bytes.iter().filter_map(|byte| URL_SAFE.get(usize::from(byte & 63))).map(|&letter| char::from(letter)).collect()
+    bytes
+        .iter()
+        .filter_map(|byte| URL_SAFE.get(usize::from(byte & 63)))
+        .map(|&letter| char::from(letter))
+        .collect()
 }
 
 /// The pause, a quarter shorter to a quarter longer, so that many who failed together do not come back together.
@@ -44,7 +48,10 @@ mod tests {
         let second = Duration::from_secs(1);
         for _ in 0..200 {
             let pause = varied(second);
-            assert!(pause >= second.mul_f64(0.75) && pause <= second.mul_f64(1.2501), "{pause:?}");
+            assert!(
+                pause >= second.mul_f64(0.75) && pause <= second.mul_f64(1.2501),
+                "{pause:?}"
+            );
         }
     }
 }

@@ -51,27 +51,42 @@ pub struct Relay {
 impl Relay {
     /// # Errors
     /// No port on loopback, or no random word.
-    pub(super) async fn open(site: Site, egress: Arc<Egress>, recipes: SharedRecipes) -> Result<Self, String> {
+    pub(super) async fn open(
+        site: Site,
+        egress: Arc<Egress>,
+        recipes: SharedRecipes,
+    ) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("no way out for yt-dlp: {error}");
         let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await {
             Ok(listener) => listener,
-            Err(_) => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.map_err(failed)?,
+            Err(_) => TcpListener::bind((Ipv6Addr::LOCALHOST, 0))
+                .await
+                .map_err(failed)?,
         };
         let at = listener.local_addr().map_err(failed)?;
         let mut bytes = [0; 24];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| "the system has no random numbers".to_owned())?;
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| "the system has no random numbers".to_owned())?;
         let word = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
         let running = CancellationToken::new();
         let rules = Arc::new(Rules {
             site,
             egress,
             recipes,
-            credential: format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("kmds:{word}"))),
+            credential: format!(
+                "Basic {}",
+                base64::engine::general_purpose::STANDARD.encode(format!("kmds:{word}"))
+            ),
             running: running.clone(),
             refused: Mutex::default(),
         });
         tokio::spawn(until(running.clone(), accept(listener, Arc::clone(&rules))));
-        Ok(Self { url: format!("http://kmds:{word}@{at}"), rules, _running: running.drop_guard() })
+        Ok(Self {
+            url: format!("http://kmds:{word}@{at}"),
+            rules,
+            _running: running.drop_guard(),
+        })
     }
 
     /// For the program's environment, and for nobody else's eyes.
@@ -136,12 +151,21 @@ async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken)
         async move { Ok::<_, Infallible>(rules.answer(request, &tunnel, running).await) }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT);
-    if server.serve_connection(TokioIo::new(stream), answer).with_upgrades().await.is_err() {
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT);
+    if server
+        .serve_connection(TokioIo::new(stream), answer)
+        .with_upgrades()
+        .await
+        .is_err()
+    {
         return;
     }
     let opened = tunnel.lock().take();
-    let Some((upgrade, mut onward)) = opened else { return };
+    let Some((upgrade, mut onward)) = opened else {
+        return;
+    };
     let upgrade: hyper::upgrade::OnUpgrade = upgrade;
     if let Ok(inner) = upgrade.await {
         // A broken connection is for its two ends to see.
@@ -152,11 +176,24 @@ async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken)
 type Tunnel = Mutex<Option<(hyper::upgrade::OnUpgrade, TcpStream)>>;
 
 impl Rules {
-    async fn answer(&self, request: Request<Incoming>, tunnel: &Tunnel, running: CancellationToken) -> Response<Body> {
-        let given = request.headers().get(PROXY_AUTHORIZATION).map(HeaderValue::as_bytes);
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        tunnel: &Tunnel,
+        running: CancellationToken,
+    ) -> Response<Body> {
+        let given = request
+            .headers()
+            .get(PROXY_AUTHORIZATION)
+            .map(HeaderValue::as_bytes);
         if given != Some(self.credential.as_bytes()) {
-            let mut answer = told(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "this is not yours");
-            answer.headers_mut().insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            let mut answer = told(
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+                "this is not yours",
+            );
+            answer
+                .headers_mut()
+                .insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic"));
             return answer;
         }
         let done = if request.method() == Method::CONNECT {
@@ -167,7 +204,10 @@ impl Rules {
         match done {
             Ok(answer) => answer,
             Err(NotOpened::Refused(why)) => {
-                tracing::info!(site = self.site.as_str(), "yt-dlp was kept from an address: {why}");
+                tracing::info!(
+                    site = self.site.as_str(),
+                    "yt-dlp was kept from an address: {why}"
+                );
                 let answer = told(StatusCode::FORBIDDEN, &why);
                 self.refused.lock().get_or_insert(why);
                 answer
@@ -176,7 +216,11 @@ impl Rules {
         }
     }
 
-    async fn connect(&self, request: Request<Incoming>, tunnel: &Tunnel) -> Result<Response<Body>, NotOpened> {
+    async fn connect(
+        &self,
+        request: Request<Incoming>,
+        tunnel: &Tunnel,
+    ) -> Result<Response<Body>, NotOpened> {
         let (host, port) = self.wanted(request.uri().authority(), None)?;
         let onward = self.open(&host, port).await?;
         *tunnel.lock() = Some((hyper::upgrade::on(request), onward));
@@ -191,16 +235,26 @@ impl Rules {
     ) -> Result<Response<Body>, NotOpened> {
         let uri = request.uri().clone();
         if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(NotOpened::Refused("only http and https are carried".to_owned()));
+            return Err(NotOpened::Refused(
+                "only http and https are carried".to_owned(),
+            ));
         }
         let (host, port) = self.wanted(uri.authority(), Some(HTTP))?;
         if let Some(why) = self.egress.closed() {
             return Err(NotOpened::Refused(why));
         }
         if self.egress.is_proxied() {
-            self.egress.admit_through_proxy(&host).map_err(NotOpened::Refused)?;
+            self.egress
+                .admit_through_proxy(&host)
+                .map_err(NotOpened::Refused)?;
         }
-        let (stream, onward) = match self.egress.plain_proxy().await.transpose().map_err(NotOpened::Failed)? {
+        let (stream, onward) = match self
+            .egress
+            .plain_proxy()
+            .await
+            .transpose()
+            .map_err(NotOpened::Failed)?
+        {
             Some(Onward { stream, credential }) => (stream, Some(credential)),
             None => (self.open(&host, port).await?, None),
         };
@@ -209,17 +263,27 @@ impl Rules {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(failed)?;
         tokio::spawn(until(running, async move { drop(connection.await) }));
-        sender.send_request(request).await.map(|answer| answer.map(Either::Left)).map_err(failed)
+        sender
+            .send_request(request)
+            .await
+            .map(|answer| answer.map(Either::Left))
+            .map_err(failed)
     }
 
     /// Where a request leads, if it may lead there.
     fn wanted(&self, to: Option<&Authority>, port: Option<u16>) -> Result<(Host, u16), NotOpened> {
         let refused = |what: String| NotOpened::Refused(what);
-        let to = to.filter(|to| !to.as_str().contains('@')).ok_or_else(|| refused("no host is named".to_owned()))?;
+        let to = to
+            .filter(|to| !to.as_str().contains('@'))
+            .ok_or_else(|| refused("no host is named".to_owned()))?;
         // Addresses in every spelling become addresses; names lower case, in ASCII.
-        let host = Host::parse(to.host()).map_err(|_| refused(format!("{} is no host", to.host())))?;
+        let host =
+            Host::parse(to.host()).map_err(|_| refused(format!("{} is no host", to.host())))?;
         let plain = port.is_some();
-        let port = to.port_u16().or(port).ok_or_else(|| refused("no port is named".to_owned()))?;
+        let port = to
+            .port_u16()
+            .or(port)
+            .ok_or_else(|| refused("no port is named".to_owned()))?;
         let recipes = self.recipes.current();
         let hosts = site_hosts(&recipes, self.site).map_err(refused)?;
         let (may, usual) = if hosts.any_public {
@@ -230,13 +294,20 @@ impl Rules {
             };
             (public, matches!(port, HTTP | HTTPS))
         } else {
-            (matches!(&host, Host::Domain(name) if is_of(hosts, name)), port == HTTPS && !plain)
+            (
+                matches!(&host, Host::Domain(name) if is_of(hosts, name)),
+                port == HTTPS && !plain,
+            )
         };
         if !may {
-            return Err(refused(format!("{host} is not a host that yt-dlp may ask here")));
+            return Err(refused(format!(
+                "{host} is not a host that yt-dlp may ask here"
+            )));
         }
         if !usual {
-            return Err(refused(format!("{host} is asked over https on its usual port only")));
+            return Err(refused(format!(
+                "{host} is asked over https on its usual port only"
+            )));
         }
         Ok((host, port))
     }
@@ -247,18 +318,34 @@ impl Rules {
             return Err(NotOpened::Refused(why));
         }
         if self.egress.is_proxied() {
-            self.egress.admit_through_proxy(host).map_err(NotOpened::Refused)?;
-            return self.egress.through_proxy(host, port).await.map_err(NotOpened::Failed);
+            self.egress
+                .admit_through_proxy(host)
+                .map_err(NotOpened::Refused)?;
+            return self
+                .egress
+                .through_proxy(host, port)
+                .await
+                .map_err(NotOpened::Failed);
         }
         let name = name_of(host);
-        let addresses = self.egress.addresses(&name).await.map_err(NotOpened::Refused)?;
-        self.egress.connect_to(&addresses, port).await.map_err(|error| NotOpened::Failed(format!("{host}: {error}")))
+        let addresses = self
+            .egress
+            .addresses(&name)
+            .await
+            .map_err(NotOpened::Refused)?;
+        self.egress
+            .connect_to(&addresses, port)
+            .await
+            .map_err(|error| NotOpened::Failed(format!("{host}: {error}")))
     }
 }
 
 /// One of the site's own, or one that only the second engine asks.
 fn is_of(hosts: &Hosts, name: &str) -> bool {
-    hosts.allows_page(name) || hosts.allows_media(name) || hosts.allows_cover(name) || hosts.allows_second_engine(name)
+    hosts.allows_page(name)
+        || hosts.allows_media(name)
+        || hosts.allows_cover(name)
+        || hosts.allows_second_engine(name)
 }
 
 /// As the resolver takes it, without brackets.
@@ -281,16 +368,22 @@ fn passed_on(
     for name in [CONNECTION, TE, UPGRADE, PROXY_AUTHORIZATION] {
         head.headers.remove(name);
     }
-    head.headers.remove(HeaderName::from_static("proxy-connection"));
+    head.headers
+        .remove(HeaderName::from_static("proxy-connection"));
     head.headers.remove(HeaderName::from_static("keep-alive"));
     let host = uri.authority().map_or("", Authority::as_str);
-    head.headers.insert(HOST, HeaderValue::try_from(host).map_err(|error| bad(error.into()))?);
+    head.headers.insert(
+        HOST,
+        HeaderValue::try_from(host).map_err(|error| bad(error.into()))?,
+    );
     match onward {
         Some(credential) => {
             credential.map(|credential| head.headers.insert(PROXY_AUTHORIZATION, credential));
         }
         None => {
-            let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+            let path = uri
+                .path_and_query()
+                .map_or("/", http::uri::PathAndQuery::as_str);
             head.uri = Uri::try_from(path).map_err(|error| bad(error.into()))?;
         }
     }

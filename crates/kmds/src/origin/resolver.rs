@@ -29,11 +29,17 @@ impl FromStr for Block {
 
     fn from_str(text: &str) -> Result<Self, BlockError> {
         let bad = || BlockError(text.to_owned());
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, prefix) = text
+            .split_once('/')
+            .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.trim().parse().map_err(|_| bad())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(most), |prefix| prefix.trim().parse().map_err(|_| bad()))?;
-        if prefix > most { Err(bad()) } else { Ok(Self { address, prefix }) }
+        if prefix > most {
+            Err(bad())
+        } else {
+            Ok(Self { address, prefix })
+        }
     }
 }
 
@@ -84,16 +90,24 @@ const NEVER_V6: [(Ipv6Addr, u8); 3] = [
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => {
-            !NEVER_V4.iter().any(|&(block, prefix)| Block { address: block.into(), prefix }.contains(address.into()))
-        }
+        IpAddr::V4(address) => !NEVER_V4.iter().any(|&(block, prefix)| {
+            Block {
+                address: block.into(),
+                prefix,
+            }
+            .contains(address.into())
+        }),
         IpAddr::V6(address) => match embedded_v4(address) {
             Some(inner) => is_public(inner.into()),
             None => {
                 (address.segments()[0] & 0xe000) == 0x2000
-                    && !NEVER_V6
-                        .iter()
-                        .any(|&(block, prefix)| Block { address: block.into(), prefix }.contains(address.into()))
+                    && !NEVER_V6.iter().any(|&(block, prefix)| {
+                        Block {
+                            address: block.into(),
+                            prefix,
+                        }
+                        .contains(address.into())
+                    })
             }
         },
     }
@@ -133,7 +147,11 @@ struct Rules {
 
 impl Guard {
     pub(super) fn new(forbid: Vec<Block>, family: Option<Family>) -> Self {
-        Self(Arc::new(Rules { forbid, family, checked: OnceLock::new() }))
+        Self(Arc::new(Rules {
+            forbid,
+            family,
+            checked: OnceLock::new(),
+        }))
     }
 
     /// Allows connections of this family only, from now on; the first call counts.
@@ -143,14 +161,21 @@ impl Guard {
 
     /// The addresses of this name that may be connected to, of the wanted family; none of it if one may not.
     pub(super) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, String> {
-        let found = addresses_of(host.to_owned()).await.map_err(|error| format!("{host} cannot be found: {error}"))?;
-        self.0.admit(host, found).map_err(|refused| refused.to_string())
+        let found = addresses_of(host.to_owned())
+            .await
+            .map_err(|error| format!("{host} cannot be found: {error}"))?;
+        self.0
+            .admit(host, found)
+            .map_err(|refused| refused.to_string())
     }
 
     /// Whether an address that was named as such may be connected to.
     pub(super) fn admits(&self, address: IpAddr) -> Result<(), String> {
         let at = vec![SocketAddr::new(address, 0)];
-        self.0.admit(&address.to_string(), at).map(drop).map_err(|refused| refused.to_string())
+        self.0
+            .admit(&address.to_string(), at)
+            .map(drop)
+            .map_err(|refused| refused.to_string())
     }
 }
 
@@ -158,7 +183,11 @@ impl Rules {
     /// All addresses must pass: a name with one public and one private address is a trick, not a site.
     fn admit(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AddressRefused> {
         for at in &found {
-            let refused = |why| AddressRefused { host: host.to_owned(), address: at.ip(), why };
+            let refused = |why| AddressRefused {
+                host: host.to_owned(),
+                address: at.ip(),
+                why,
+            };
             if !is_public(at.ip()) {
                 return Err(refused("not a public address"));
             }
@@ -167,7 +196,10 @@ impl Rules {
             }
         }
         let wanted = |at: &SocketAddr| {
-            [self.family, self.checked.get().copied()].iter().flatten().all(|family| family.has(at.ip()))
+            [self.family, self.checked.get().copied()]
+                .iter()
+                .flatten()
+                .all(|family| family.has(at.ip()))
         };
         Ok(found.into_iter().filter(wanted).collect())
     }
@@ -178,7 +210,9 @@ impl Resolve for Guard {
         let rules = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found = addresses_of(host.clone()).await.map_err(|error| format!("cannot resolve {host}: {error}"))?;
+            let found = addresses_of(host.clone())
+                .await
+                .map_err(|error| format!("cannot resolve {host}: {error}"))?;
             let admitted = rules.admit(&host, found)?;
             if admitted.is_empty() {
                 return Err(format!("{host} has no address of the wanted family").into());
@@ -190,7 +224,9 @@ impl Resolve for Guard {
 
 /// By the system's resolver. Port 0 stands for the scheme's own; the client sets it.
 async fn addresses_of(host: String) -> std::io::Result<Vec<SocketAddr>> {
-    let found = tokio::task::spawn_blocking(move || (host.as_str(), 0).to_socket_addrs().map(Iterator::collect));
+    let found = tokio::task::spawn_blocking(move || {
+        (host.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+    });
     found.await.map_err(std::io::Error::other)?
 }
 
@@ -269,37 +305,73 @@ mod tests {
             ("::/0", "fe80::1", true),
         ] {
             let parsed: Block = block.parse().expect("block");
-            assert_eq!(parsed.contains(address.parse().expect("address")), inside, "{address} in {block}");
+            assert_eq!(
+                parsed.contains(address.parse().expect("address")),
+                inside,
+                "{address} in {block}"
+            );
         }
-        for bad in ["", "192.0.2", "192.0.2.0/33", "::/129", "192.0.2.0/-1", "example.com"] {
+        for bad in [
+            "",
+            "192.0.2",
+            "192.0.2.0/33",
+            "::/129",
+            "192.0.2.0/-1",
+            "example.com",
+        ] {
             assert!(bad.parse::<Block>().is_err(), "{bad}");
         }
     }
 
     fn rules(forbid: &[&str], family: Option<Family>) -> Rules {
         Rules {
-            forbid: forbid.iter().map(|block| block.parse().expect("block")).collect(),
+            forbid: forbid
+                .iter()
+                .map(|block| block.parse().expect("block"))
+                .collect(),
             family,
             checked: OnceLock::new(),
         }
     }
 
     fn found(addresses: &[&str]) -> Vec<SocketAddr> {
-        addresses.iter().map(|text| SocketAddr::new(text.parse().expect("address"), 0)).collect()
+        addresses
+            .iter()
+            .map(|text| SocketAddr::new(text.parse().expect("address"), 0))
+            .collect()
     }
 
     #[test]
     fn one_bad_address_refuses_the_whole_name() {
-        assert!(rules(&[], None).admit("a.example", found(&["8.8.8.8", "10.0.0.1"])).is_err());
-        let forbidden = rules(&["8.8.8.0/24"], None).admit("a.example", found(&["8.8.8.8"])).expect_err("forbidden");
-        assert!(forbidden.to_string().contains("egress.forbid"), "{forbidden}");
+        assert!(
+            rules(&[], None)
+                .admit("a.example", found(&["8.8.8.8", "10.0.0.1"]))
+                .is_err()
+        );
+        let forbidden = rules(&["8.8.8.0/24"], None)
+            .admit("a.example", found(&["8.8.8.8"]))
+            .expect_err("forbidden");
+        assert!(
+            forbidden.to_string().contains("egress.forbid"),
+            "{forbidden}"
+        );
     }
 
     #[test]
     fn a_pinned_family_leaves_out_the_other() {
         let both = found(&["8.8.8.8", "2a00:1450:4001:80b::200e"]);
-        assert_eq!(rules(&[], Some(Family::V4)).admit("a.example", both.clone()).expect("public"), both[..1]);
-        assert_eq!(rules(&[], None).admit("a.example", both.clone()).expect("public"), both);
+        assert_eq!(
+            rules(&[], Some(Family::V4))
+                .admit("a.example", both.clone())
+                .expect("public"),
+            both[..1]
+        );
+        assert_eq!(
+            rules(&[], None)
+                .admit("a.example", both.clone())
+                .expect("public"),
+            both
+        );
     }
 
     #[test]
@@ -307,13 +379,23 @@ mod tests {
         let both = found(&["8.8.8.8", "2a00:1450:4001:80b::200e"]);
         let guard = Guard::new(Vec::new(), None);
         guard.pin(Family::V6);
-        assert_eq!(guard.0.admit("a.example", both.clone()).expect("public"), both[1..]);
+        assert_eq!(
+            guard.0.admit("a.example", both.clone()).expect("public"),
+            both[1..]
+        );
     }
 
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused() {
         let name = "localhost".parse().expect("name");
-        let refused = Guard::new(Vec::new(), None).resolve(name).await.err().expect("refused");
-        assert!(refused.downcast_ref::<AddressRefused>().is_some(), "{refused}");
+        let refused = Guard::new(Vec::new(), None)
+            .resolve(name)
+            .await
+            .err()
+            .expect("refused");
+        assert!(
+            refused.downcast_ref::<AddressRefused>().is_some(),
+            "{refused}"
+        );
     }
 }

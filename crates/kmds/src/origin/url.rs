@@ -35,19 +35,29 @@ impl MediaUrl {
     /// # Errors
     /// No https URL without user and port, or a host (names only, never an address) that is not on the list.
     pub fn parse(text: &str, hosts: &Hosts, purpose: Purpose) -> Result<Self, UrlError> {
-        Self::check(Url::parse(text).map_err(|_| UrlError::Syntax)?, hosts, purpose)
+        Self::check(
+            Url::parse(text).map_err(|_| UrlError::Syntax)?,
+            hosts,
+            purpose,
+        )
     }
 
     /// Where a redirect leads, checked like any other URL.
     /// # Errors
     /// As [`MediaUrl::parse`].
     pub fn join(&self, location: &str, hosts: &Hosts, purpose: Purpose) -> Result<Self, UrlError> {
-        Self::check(self.0.join(location).map_err(|_| UrlError::Syntax)?, hosts, purpose)
+        Self::check(
+            self.0.join(location).map_err(|_| UrlError::Syntax)?,
+            hosts,
+            purpose,
+        )
     }
 
     fn check(mut url: Url, hosts: &Hosts, purpose: Purpose) -> Result<Self, UrlError> {
-        let plain =
-            url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+        let plain = url.scheme() == "https"
+            && url.port().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
         if !plain {
             return Err(UrlError::NotHttps(printable(&url)));
         }
@@ -60,7 +70,9 @@ impl MediaUrl {
             _ => false,
         };
         if !allowed {
-            return Err(UrlError::ForeignHost(url.host_str().unwrap_or("no host").to_owned()));
+            return Err(UrlError::ForeignHost(
+                url.host_str().unwrap_or("no host").to_owned(),
+            ));
         }
         url.set_fragment(None);
         Ok(Self(url))
@@ -91,7 +103,8 @@ impl PublicLink {
     /// A sentence for the one who sent it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let url = Url::parse(text.trim()).map_err(|_| "this is not a link")?;
-        let plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
+        let plain =
+            url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
         if !plain || url.port().is_some() || text.contains(['\\', '\0']) {
             return Err("only plain https links are taken, without user or port");
         }
@@ -113,7 +126,12 @@ impl PublicLink {
 }
 
 fn printable(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    format!(
+        "{}://{}{}",
+        url.scheme(),
+        url.host_str().unwrap_or_default(),
+        url.path()
+    )
 }
 
 impl fmt::Display for MediaUrl {
@@ -143,43 +161,90 @@ mod tests {
         for (text, purpose, allowed) in [
             ("https://api-v2.soundcloud.com/resolve", Purpose::Page, true),
             ("https://API-V2.SoundCloud.com/resolve", Purpose::Page, true),
-            ("https://api-v2.soundcloud.com:443/resolve", Purpose::Page, true),
+            (
+                "https://api-v2.soundcloud.com:443/resolve",
+                Purpose::Page,
+                true,
+            ),
             ("http://api-v2.soundcloud.com/resolve", Purpose::Page, false),
-            ("https://api-v2.soundcloud.com:8443/resolve", Purpose::Page, false),
+            (
+                "https://api-v2.soundcloud.com:8443/resolve",
+                Purpose::Page,
+                false,
+            ),
             ("https://me@api-v2.soundcloud.com/", Purpose::Page, false),
-            ("https://api-v2.soundcloud.com.evil.example/", Purpose::Page, false),
+            (
+                "https://api-v2.soundcloud.com.evil.example/",
+                Purpose::Page,
+                false,
+            ),
             ("https://api-v2.soundcloud.com./", Purpose::Page, false),
             ("https://169.254.169.254/latest", Purpose::Page, false),
             ("https://[::1]/", Purpose::Media, false),
             ("https://2852039166/", Purpose::Media, false),
             ("file:///etc/passwd", Purpose::Page, false),
-            ("https://cf-media.sndcdn.com/a.mp3?Policy=x", Purpose::Media, true),
-            ("https://cf-media.sndcdn.com/a.mp3?Policy=x", Purpose::Page, false),
+            (
+                "https://cf-media.sndcdn.com/a.mp3?Policy=x",
+                Purpose::Media,
+                true,
+            ),
+            (
+                "https://cf-media.sndcdn.com/a.mp3?Policy=x",
+                Purpose::Page,
+                false,
+            ),
             ("https://evilsndcdn.com/a.mp3", Purpose::Media, false),
-            ("https://i1.sndcdn.com/artworks-t500x500.jpg", Purpose::Cover, true),
+            (
+                "https://i1.sndcdn.com/artworks-t500x500.jpg",
+                Purpose::Cover,
+                true,
+            ),
             ("nonsense", Purpose::Page, false),
         ] {
-            assert_eq!(soundcloud(text, purpose).is_ok(), allowed, "{text} as {purpose:?}");
+            assert_eq!(
+                soundcloud(text, purpose).is_ok(),
+                allowed,
+                "{text} as {purpose:?}"
+            );
         }
     }
 
     #[test]
     fn a_redirect_is_checked_like_a_link() {
         let hosts = Recipes::built_in().soundcloud.hosts;
-        let at = soundcloud("https://cf-media.sndcdn.com/a/b.mp3?x=1", Purpose::Media).expect("allowed");
-        let next = at.join("../c.mp3", &hosts, Purpose::Media).expect("relative");
+        let at =
+            soundcloud("https://cf-media.sndcdn.com/a/b.mp3?x=1", Purpose::Media).expect("allowed");
+        let next = at
+            .join("../c.mp3", &hosts, Purpose::Media)
+            .expect("relative");
         assert_eq!(next.signed(), "https://cf-media.sndcdn.com/c.mp3");
-        assert!(at.join("//evil.example/c.mp3", &hosts, Purpose::Media).is_err());
-        assert!(at.join("http://cf-media.sndcdn.com/c.mp3", &hosts, Purpose::Media).is_err());
+        assert!(
+            at.join("//evil.example/c.mp3", &hosts, Purpose::Media)
+                .is_err()
+        );
+        assert!(
+            at.join("http://cf-media.sndcdn.com/c.mp3", &hosts, Purpose::Media)
+                .is_err()
+        );
     }
 
     #[test]
     fn a_signature_is_never_printed() {
-        let url =
-            soundcloud("https://cf-media.sndcdn.com/a.mp3?Signature=s3cret#frag", Purpose::Media).expect("allowed");
-        assert_eq!(format!("{url} {url:?}"), "https://cf-media.sndcdn.com/a.mp3 https://cf-media.sndcdn.com/a.mp3");
-        let refused = soundcloud("http://u:pw@evil.example/a?token=s3cret", Purpose::Media).expect_err("refused");
-        assert!(!refused.to_string().contains("s3cret") && !refused.to_string().contains("pw"), "{refused}");
+        let url = soundcloud(
+            "https://cf-media.sndcdn.com/a.mp3?Signature=s3cret#frag",
+            Purpose::Media,
+        )
+        .expect("allowed");
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "https://cf-media.sndcdn.com/a.mp3 https://cf-media.sndcdn.com/a.mp3"
+        );
+        let refused = soundcloud("http://u:pw@evil.example/a?token=s3cret", Purpose::Media)
+            .expect_err("refused");
+        assert!(
+            !refused.to_string().contains("s3cret") && !refused.to_string().contains("pw"),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -215,12 +280,19 @@ mod tests {
         let recipes = Recipes::built_in();
         let hosts = recipes.hosts(kmds_extract::Site::Other).expect("a rule");
         let allowed = |text: &str, purpose| MediaUrl::parse(text, hosts, purpose).is_ok();
-        assert!(allowed("https://cdn.media.example/a.mp3?sig=x", Purpose::Media));
+        assert!(allowed(
+            "https://cdn.media.example/a.mp3?sig=x",
+            Purpose::Media
+        ));
         assert!(allowed("https://cdn.media.example/a.jpg", Purpose::Cover));
         assert!(!allowed("https://cdn.media.example/", Purpose::Page));
-        for hidden in
-            ["https://10.0.0.1/a", "https://[fd00::1]/a", "https://nas/a", "https://nas.lan/a", "http://a.example/"]
-        {
+        for hidden in [
+            "https://10.0.0.1/a",
+            "https://[fd00::1]/a",
+            "https://nas/a",
+            "https://nas.lan/a",
+            "http://a.example/",
+        ] {
             assert!(!allowed(hidden, Purpose::Media), "{hidden}");
         }
     }

@@ -24,7 +24,10 @@ pub struct CageError(#[from] std::io::Error);
 /// Processor time of this process so far.
 pub fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// Bounds this process for the rest of its life: no file is opened any more, no socket, no other process.
@@ -42,14 +45,16 @@ pub fn enter(processor: Duration, wall: Duration, late: &'static str) -> Result<
     }
     let begun = Instant::now();
     let (runs, is_running) = std::sync::mpsc::channel();
-    std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        let _ = runs.send(());
-        while processor_time() < processor && begun.elapsed() < wall {
-            std::thread::sleep(LOOK);
-        }
-        eprintln!("kmds: {late}");
-        std::process::exit(1);
-    })?;
+    std::thread::Builder::new()
+        .stack_size(64 << 10)
+        .spawn(move || {
+            let _ = runs.send(());
+            while processor_time() < processor && begun.elapsed() < wall {
+                std::thread::sleep(LOOK);
+            }
+            eprintln!("kmds: {late}");
+            std::process::exit(1);
+        })?;
     // A thread begins with system calls that are refused from here on.
     let _ = is_running.recv();
     limit_to(Resource::Nofile, 3)?;
@@ -62,11 +67,20 @@ fn limit_to(resource: Resource, most: u64) -> Result<(), CageError> {
     let now = rustix::process::getrlimit(resource);
     let most = now.maximum.map_or(most, |maximum| maximum.min(most));
     let current = now.current.map_or(most, |current| current.min(most));
-    setrlimit(resource, Rlimit { current: Some(current), maximum: Some(most) })
-        .map_err(|error| CageError(std::io::Error::from(error)))
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(current),
+            maximum: Some(most),
+        },
+    )
+    .map_err(|error| CageError(std::io::Error::from(error)))
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod filter {
     use std::collections::BTreeMap;
 
@@ -116,15 +130,22 @@ mod filter {
     }
 
     fn program() -> Option<BpfProgram> {
-        let allowed: BTreeMap<i64, Vec<_>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+        let allowed: BTreeMap<i64, Vec<_>> =
+            ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
         // An error rather than the end: a C library that asks for a time zone goes on without.
         let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         let arch = std::env::consts::ARCH.try_into().ok()?;
-        SeccompFilter::new(allowed, refused, SeccompAction::Allow, arch).ok()?.try_into().ok()
+        SeccompFilter::new(allowed, refused, SeccompAction::Allow, arch)
+            .ok()?
+            .try_into()
+            .ok()
     }
 }
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
 mod filter {
     /// Without a list of system calls for this processor the limits alone hold.
     pub fn only_what_a_script_needs() {}

@@ -53,7 +53,10 @@ struct Waiting {
 impl Solver {
     #[must_use]
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, ..Self::default() }
+        Self {
+            folder,
+            ..Self::default()
+        }
     }
 
     /// The signature timestamp of a script that is kept.
@@ -84,7 +87,9 @@ impl Solver {
         }
         *locked(&self.last) = Some((player.to_owned(), kept.is_ok()));
         match &kept {
-            Ok(timestamp) => tracing::info!(player, timestamp, "YouTube's player script is prepared"),
+            Ok(timestamp) => {
+                tracing::info!(player, timestamp, "YouTube's player script is prepared")
+            }
             Err(error) => tracing::warn!(player, %error, "YouTube's player script is of no use"),
         }
         kept
@@ -123,7 +128,10 @@ impl Solver {
                 sig.extend(marks(length).ok_or_else(|| said("a signature is far too long"))?);
             }
         }
-        let questions = Questions { n: challenges.n.clone(), sig };
+        let questions = Questions {
+            n: challenges.n.clone(),
+            sig,
+        };
         let answers = if questions == Questions::default() {
             Answers::default()
         } else {
@@ -131,25 +139,47 @@ impl Solver {
         };
         let mut solved = Solved::default();
         for n in &challenges.n {
-            solved.n.push(answers.n.get(n).cloned().ok_or_else(|| said("a challenge was left out"))?);
+            solved.n.push(
+                answers
+                    .n
+                    .get(n)
+                    .cloned()
+                    .ok_or_else(|| said("a challenge was left out"))?,
+            );
         }
         for s in &challenges.sig {
             let permutation = self.permutation(player, s.len(), &answers)?;
             // It is of ASCII: `Prepared::answer` takes nothing else, nor does this.
-            let of =
-                |place: &usize| s.as_bytes().get(*place).filter(|byte| byte.is_ascii()).map(|byte| char::from(*byte));
-            solved.sig.push(permutation.iter().map(of).collect::<Option<_>>().ok_or_else(|| said("an odd signature"))?);
+            let of = |place: &usize| {
+                s.as_bytes()
+                    .get(*place)
+                    .filter(|byte| byte.is_ascii())
+                    .map(|byte| char::from(*byte))
+            };
+            solved.sig.push(
+                permutation
+                    .iter()
+                    .map(of)
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| said("an odd signature"))?,
+            );
         }
         Ok(solved)
     }
 
     /// The permutation for signatures of this length, remembered or just told.
-    fn permutation(&self, player: &str, length: usize, answers: &Answers) -> Result<Vec<usize>, ScriptError> {
+    fn permutation(
+        &self,
+        player: &str,
+        length: usize,
+        answers: &Answers,
+    ) -> Result<Vec<usize>, ScriptError> {
         let key = (player.to_owned(), length);
         if let Some(known) = locked(&self.permutations).get(&key) {
             return Ok(known.clone());
         }
-        let told = marks(length).and_then(|[high, low]| told(answers.sig.get(&high)?, answers.sig.get(&low)?, length));
+        let told = marks(length)
+            .and_then(|[high, low]| told(answers.sig.get(&high)?, answers.sig.get(&low)?, length));
         let told = told.ok_or_else(|| said("what becomes of a signature is no permutation"))?;
         locked(&self.permutations).insert(key, told.clone());
         Ok(told)
@@ -160,7 +190,11 @@ impl Solver {
         // Whoever asked for all may be gone in the middle of it: then once more.
         for _ in 0..2 {
             let (answer, told) = oneshot::channel();
-            locked(&self.waiting).push(Waiting { player: player.to_owned(), questions: questions.clone(), answer });
+            locked(&self.waiting).push(Waiting {
+                player: player.to_owned(),
+                questions: questions.clone(),
+                answer,
+            });
             let turn = self.turn.lock().await;
             let mut batch: Vec<Waiting> = Vec::new();
             locked(&self.waiting).retain_mut(|waiting| {
@@ -197,19 +231,25 @@ impl Solver {
         let alone = batch.len() > 1 && answers.is_err();
         for waiting in batch {
             // One song's odd challenge is no other song's fault.
-            let own = if alone { self.ask(player, &waiting.questions).await } else { answers.clone() };
+            let own = if alone {
+                self.ask(player, &waiting.questions).await
+            } else {
+                answers.clone()
+            };
             let _ = waiting.answer.send(own);
         }
     }
 
     /// One child with what was prepared; with the whole script if that does not do.
     async fn ask(&self, player: &str, questions: &Questions) -> Result<Answers, ScriptError> {
-        let input = serde_json::to_vec(questions).map_err(|error| ScriptError(error.to_string()))?;
+        let input =
+            serde_json::to_vec(questions).map_err(|error| ScriptError(error.to_string()))?;
         let out = match child(&[], &self.prepared(player)?, input.clone()).await {
             Ok(out) => out,
             Err(_) => child(&[], &self.whole(player)?, input).await?,
         };
-        serde_json::from_slice(&out).map_err(|error| ScriptError(format!("the child's answer: {error}")))
+        serde_json::from_slice(&out)
+            .map_err(|error| ScriptError(format!("the child's answer: {error}")))
     }
 
     fn whole(&self, player: &str) -> Result<PathBuf, ScriptError> {
@@ -221,24 +261,45 @@ impl Solver {
     }
 
     fn file(&self, player: &str, ending: &str) -> Result<PathBuf, ScriptError> {
-        let folder = self.folder.as_ref().ok_or_else(|| said("no folder for player scripts"))?;
+        let folder = self
+            .folder
+            .as_ref()
+            .ok_or_else(|| said("no folder for player scripts"))?;
         // It becomes a name on the drive.
         let plain = player.len() == 8 && player.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if plain { Ok(folder.join(format!("{player}.{ending}"))) } else { Err(said("an odd player id")) }
+        if plain {
+            Ok(folder.join(format!("{player}.{ending}")))
+        } else {
+            Err(said("an odd player id"))
+        }
     }
 
     /// Removes all scripts but `player` and the newest of the others.
     fn sweep(&self, player: &str) {
-        let Some(entries) = self.folder.as_ref().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
+        let Some(entries) = self
+            .folder
+            .as_ref()
+            .and_then(|folder| std::fs::read_dir(folder).ok())
+        else {
+            return;
+        };
         let mut by_player: HashMap<String, Vec<(std::time::SystemTime, PathBuf)>> = HashMap::new();
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let of = name.split('.').next().unwrap_or_default().to_owned();
-            let modified = entry.metadata().and_then(|about| about.modified()).unwrap_or(std::time::UNIX_EPOCH);
-            by_player.entry(of).or_default().push((modified, entry.path()));
+            let modified = entry
+                .metadata()
+                .and_then(|about| about.modified())
+                .unwrap_or(std::time::UNIX_EPOCH);
+            by_player
+                .entry(of)
+                .or_default()
+                .push((modified, entry.path()));
         }
         by_player.remove(player);
-        let newest = |files: &[(std::time::SystemTime, PathBuf)]| files.iter().map(|(modified, _)| *modified).max();
+        let newest = |files: &[(std::time::SystemTime, PathBuf)]| {
+            files.iter().map(|(modified, _)| *modified).max()
+        };
         let mut others: Vec<_> = by_player.into_values().collect();
         others.sort_by_key(|files| std::cmp::Reverse(newest(files)));
         for (_, path) in others.into_iter().skip(KEPT - 1).flatten() {
@@ -250,7 +311,8 @@ impl Solver {
 /// The newest script of a folder, and its signature timestamp or why it is of no use; for `kmds doctor`.
 #[must_use]
 pub fn newest(folder: &Path) -> Option<(String, Result<u32, String>)> {
-    let about = |entry: std::fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    let about =
+        |entry: std::fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
     let files = std::fs::read_dir(folder).ok()?.flatten().filter_map(about);
     let told = files.filter(|(_, path)| !path.to_string_lossy().ends_with(".whole.js"));
     let (_, path) = told.max_by_key(|(modified, _)| *modified)?;
@@ -262,20 +324,30 @@ pub fn newest(folder: &Path) -> Option<(String, Result<u32, String>)> {
 
 /// Two texts of one length whose characters at a place tell that place.
 fn marks(length: usize) -> Option<[String; 2]> {
-    let text = |of: fn(usize) -> usize| (0..length).map(|place| char::from(PLACES[of(place)])).collect::<String>();
-    (1..=MOST_PLACES).contains(&length).then(|| [text(|place| place / 64), text(|place| place % 64)])
+    let text = |of: fn(usize) -> usize| {
+        (0..length)
+            .map(|place| char::from(PLACES[of(place)]))
+            .collect::<String>()
+    };
+    (1..=MOST_PLACES)
+        .contains(&length)
+        .then(|| [text(|place| place / 64), text(|place| place % 64)])
 }
 
 /// The places that two answers to [`marks`] tell.
 fn told(high: &str, low: &str, length: usize) -> Option<Vec<usize>> {
     let number = |byte: u8| PLACES.iter().position(|known| *known == byte);
-    let places: Option<Vec<usize>> =
-        high.bytes().zip(low.bytes()).map(|(high, low)| Some(number(high)? * 64 + number(low)?)).collect();
+    let places: Option<Vec<usize>> = high
+        .bytes()
+        .zip(low.bytes())
+        .map(|(high, low)| Some(number(high)? * 64 + number(low)?))
+        .collect();
     let mut sorted = places.clone()?;
     sorted.sort_unstable();
     sorted.dedup();
-    let whole =
-        high.len() == low.len() && sorted.len() == high.len() && sorted.last().is_some_and(|last| *last < length);
+    let whole = high.len() == low.len()
+        && sorted.len() == high.len()
+        && sorted.last().is_some_and(|last| *last < length);
     places.filter(|_| whole)
 }
 
@@ -305,8 +377,11 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<u8>, ScriptError> {
     // The running binary, though another one has taken its name since.
     let own = Path::new("/proc/self/exe");
-    let program =
-        if own.exists() { own.to_owned() } else { std::env::current_exe().map_err(|error| cannot(own, &error))? };
+    let program = if own.exists() {
+        own.to_owned()
+    } else {
+        std::env::current_exe().map_err(|error| cannot(own, &error))?
+    };
     let mut child = Command::new(program)
         .arg("solve-player")
         .args(arguments)
@@ -319,7 +394,8 @@ async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<
         .process_group(0)
         .spawn()
         .map_err(|error| ScriptError(format!("the child does not start: {error}")))?;
-    let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (mut stdin, stdout, stderr) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(stdin) = &mut stdin {
             // It may end before it has read all; then its exit code says why.
@@ -328,8 +404,12 @@ async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<
         drop(stdin.take());
     };
     let work = async {
-        let ((), out, complaint, status) =
-            tokio::join!(feed, read(stdout, MAX_OUTPUT_BYTES), read(stderr, MAX_COMPLAINT_BYTES), child.wait());
+        let ((), out, complaint, status) = tokio::join!(
+            feed,
+            read(stdout, MAX_OUTPUT_BYTES),
+            read(stderr, MAX_COMPLAINT_BYTES),
+            child.wait()
+        );
         (out, complaint, status)
     };
     let done = tokio::time::timeout(PATIENCE, work).await;
@@ -338,7 +418,10 @@ async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<
         return Ok(out);
     }
     let complaint = String::from_utf8_lossy(&complaint);
-    let words = complaint.lines().find_map(|line| line.strip_prefix("kmds: ")).unwrap_or("the child was ended");
+    let words = complaint
+        .lines()
+        .find_map(|line| line.strip_prefix("kmds: "))
+        .unwrap_or("the child was ended");
     Err(said(words))
 }
 
@@ -359,9 +442,18 @@ mod tests {
     fn two_answers_tell_a_permutation() {
         let [high, low] = marks(102).expect("marks");
         let places = [101, 64, 63, 0, 7];
-        let of = |text: &str| places.iter().map(|place| char::from(text.as_bytes()[*place])).collect::<String>();
+        let of = |text: &str| {
+            places
+                .iter()
+                .map(|place| char::from(text.as_bytes()[*place]))
+                .collect::<String>()
+        };
         assert_eq!(told(&of(&high), &of(&low), 102), Some(places.to_vec()));
-        assert_eq!(told(&of(&high), &of(&low), 101), None, "a place beyond the end");
+        assert_eq!(
+            told(&of(&high), &of(&low), 101),
+            None,
+            "a place beyond the end"
+        );
         assert_eq!(told("AA", "AA", 102), None, "one place twice");
         assert_eq!(told("AB", "A", 102), None);
         assert_eq!(marks(0), None);

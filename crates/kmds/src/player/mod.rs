@@ -23,5 +23,9 @@ const ENGINE_BYTES: usize = 64 << 20;
 /// What a script may take in this process, once it is caged.
 #[must_use]
 pub fn bounds() -> Bounds {
-    Bounds { memory_bytes: ENGINE_BYTES, until: PROCESSOR, clock: cage::processor_time }
+    Bounds {
+        memory_bytes: ENGINE_BYTES,
+        until: PROCESSOR,
+        clock: cage::processor_time,
+    }
 }

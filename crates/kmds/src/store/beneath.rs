@@ -79,8 +79,11 @@ pub(super) struct Found {
 impl Found {
     /// A clock that runs backwards makes everything young.
     pub(super) fn is_younger_than(&self, age: Duration) -> bool {
-        let changed = SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.mtime_ns).unwrap_or(0));
-        SystemTime::now().duration_since(changed).map_or(true, |found| found < age)
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::from_nanos(u64::try_from(self.mtime_ns).unwrap_or(0));
+        SystemTime::now()
+            .duration_since(changed)
+            .map_or(true, |found| found < age)
     }
 }
 
@@ -99,7 +102,11 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) const fn new(path: PathBuf, mark: Spot) -> Self {
-        Self { path, mark, known: Mutex::new(None) }
+        Self {
+            path,
+            mark,
+            known: Mutex::new(None),
+        }
     }
 
     /// Takes the folder that stands there now for ours, and marks it.
@@ -120,15 +127,27 @@ impl Cache {
     }
 
     fn open_root(&self) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::open(&self.path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+        Ok(rustix::fs::open(
+            &self.path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?)
     }
 
     /// The cache folder, if it is the one we took. Another in its place is the same drive, mounted again, if it has our
     /// mark; else what lies under a mount point whose drive is gone.
     fn root(&self) -> io::Result<OwnedFd> {
-        let away = || io::Error::other(Away { mark: self.mark.clone() });
+        let away = || {
+            io::Error::other(Away {
+                mark: self.mark.clone(),
+            })
+        };
         let root = match self.open_root() {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Err(away()),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Err(away());
+            }
             other => other?,
         };
         let (found, known) = (identity(&root)?, *self.known());
@@ -183,22 +202,32 @@ impl Cache {
         let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let (folder, name) = spot.split();
         let opened = again_if_stale(|| {
-            let opened = rustix::fs::openat(self.folder(folder)?, name, how, Mode::from_raw_mode(0o666));
+            let opened =
+                rustix::fs::openat(self.folder(folder)?, name, how, Mode::from_raw_mode(0o666));
             Ok(File::from(opened.map_err(|error| match error {
                 Errno::LOOP | Errno::NXIO | Errno::ISDIR => not_plain(spot),
                 error => error.into(),
             })?))
         });
         let file = opened?;
-        if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain(spot)) }
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(not_plain(spot))
+        }
     }
 
     /// The whole of a small file.
     pub(super) fn read(&self, spot: &Spot) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        self.open(spot)?.take(SMALL_FILE_BYTES + 1).read_to_end(&mut text)?;
+        self.open(spot)?
+            .take(SMALL_FILE_BYTES + 1)
+            .read_to_end(&mut text)?;
         if text.len() as u64 > SMALL_FILE_BYTES {
-            return Err(io::Error::new(ErrorKind::FileTooLarge, format!("`{spot}` is too large to be ours")));
+            return Err(io::Error::new(
+                ErrorKind::FileTooLarge,
+                format!("`{spot}` is too large to be ours"),
+            ));
         }
         Ok(text)
     }
@@ -209,7 +238,13 @@ impl Cache {
     }
 
     /// The same by way of `temporary`.
-    pub(super) fn write_over(&self, spot: &Spot, temporary: &Spot, text: &[u8], durable: bool) -> io::Result<()> {
+    pub(super) fn write_over(
+        &self,
+        spot: &Spot,
+        temporary: &Spot,
+        text: &[u8],
+        durable: bool,
+    ) -> io::Result<()> {
         let mut file = self.create(temporary)?;
         file.write_all(text)?;
         if durable {
@@ -223,16 +258,23 @@ impl Cache {
     pub(super) fn rename(&self, from: &Spot, to: &Spot) -> io::Result<()> {
         let ((from_folder, from), (to_folder, to)) = (from.split(), to.split());
         let root = self.root()?;
-        Ok(rustix::fs::renameat(walk(&root, from_folder)?, from, walk(&root, to_folder)?, to)?)
+        Ok(rustix::fs::renameat(
+            walk(&root, from_folder)?,
+            from,
+            walk(&root, to_folder)?,
+            to,
+        )?)
     }
 
     /// Removes a file; one that is not there is removed already.
     pub(super) fn remove(&self, spot: &Spot) -> io::Result<()> {
         let (folder, name) = spot.split();
         let removed = again_if_stale(|| {
-            rustix::fs::unlinkat(self.folder(folder)?, name, AtFlags::empty()).map_err(|error| match error {
-                Errno::ISDIR => not_plain(spot),
-                error => error.into(),
+            rustix::fs::unlinkat(self.folder(folder)?, name, AtFlags::empty()).map_err(|error| {
+                match error {
+                    Errno::ISDIR => not_plain(spot),
+                    error => error.into(),
+                }
             })
         });
         if_there(removed).map(drop)
@@ -241,7 +283,11 @@ impl Cache {
     /// Removes a folder with nothing in it.
     pub(super) fn remove_folder(&self, spot: &Spot) -> io::Result<()> {
         let (folder, name) = spot.split();
-        Ok(rustix::fs::unlinkat(self.folder(folder)?, name, AtFlags::REMOVEDIR)?)
+        Ok(rustix::fs::unlinkat(
+            self.folder(folder)?,
+            name,
+            AtFlags::REMOVEDIR,
+        )?)
     }
 
     /// The names in a folder, without those that are no text.
@@ -250,7 +296,11 @@ impl Cache {
         let mut names = C::default();
         for entry in Dir::read_from(&folder)? {
             let name = entry?.file_name().to_bytes().to_vec();
-            names.extend(String::from_utf8(name).ok().filter(|name| name != "." && name != ".."));
+            names.extend(
+                String::from_utf8(name)
+                    .ok()
+                    .filter(|name| name != "." && name != ".."),
+            );
         }
         Ok(names)
     }
@@ -258,19 +308,26 @@ impl Cache {
     fn open_folder(&self, spot: &Spot) -> io::Result<OwnedFd> {
         let (folder, name) = spot.split();
         let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(self.folder(folder)?, name, how, Mode::empty()).map_err(|error| no_folder(error, name))
+        rustix::fs::openat(self.folder(folder)?, name, how, Mode::empty())
+            .map_err(|error| no_folder(error, name))
     }
 
     /// Makes a rename in this folder survive a power cut, where the drive can do that (NFS, SMB and FAT may not).
     pub(super) fn sync_folder(&self, spot: &Spot) {
-        let _ = self.open_folder(spot).and_then(|folder| Ok(rustix::fs::fsync(folder)?));
+        let _ = self
+            .open_folder(spot)
+            .and_then(|folder| Ok(rustix::fs::fsync(folder)?));
     }
 
     /// Bytes an ordinary user may still write, and of how many; `None` where the drive does not say.
     pub(super) fn space(&self) -> Option<(u64, u64)> {
         let found = rustix::fs::fstatvfs(self.root().ok()?).ok()?;
-        (found.f_blocks > 0)
-            .then(|| (found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
+        (found.f_blocks > 0).then(|| {
+            (
+                found.f_bavail.saturating_mul(found.f_frsize),
+                found.f_blocks.saturating_mul(found.f_frsize),
+            )
+        })
     }
 }
 
@@ -293,14 +350,21 @@ fn step(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 }
 
 fn found(folder: &OwnedFd, name: &str) -> io::Result<Found> {
-    let about = rustix::fs::statat(folder, OsStr::from_bytes(name.as_bytes()), AtFlags::SYMLINK_NOFOLLOW)?;
+    let about = rustix::fs::statat(
+        folder,
+        OsStr::from_bytes(name.as_bytes()),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     let kind = FileType::from_raw_mode(about.st_mode);
     let nanoseconds = i64::try_from(about.st_mtime_nsec).unwrap_or(0);
     Ok(Found {
         is_plain: kind == FileType::RegularFile,
         is_folder: kind == FileType::Directory,
         bytes: u64::try_from(about.st_size).unwrap_or(0),
-        mtime_ns: about.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
+        mtime_ns: about
+            .st_mtime
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanoseconds),
         is_shared: about.st_nlink > 1,
     })
 }
@@ -329,12 +393,18 @@ struct NotOurs {
 }
 
 fn not_plain(spot: &Spot) -> io::Error {
-    io::Error::other(NotOurs { spot: spot.to_string(), what: "no plain file" })
+    io::Error::other(NotOurs {
+        spot: spot.to_string(),
+        what: "no plain file",
+    })
 }
 
 fn no_folder(error: Errno, name: &str) -> io::Error {
     match error {
-        Errno::LOOP | Errno::NOTDIR => io::Error::other(NotOurs { spot: name.to_owned(), what: "no folder" }),
+        Errno::LOOP | Errno::NOTDIR => io::Error::other(NotOurs {
+            spot: name.to_owned(),
+            what: "no folder",
+        }),
         error => error.into(),
     }
 }
@@ -375,7 +445,10 @@ pub(super) fn patiently<T>(deed: impl FnMut() -> io::Result<T>) -> io::Result<T>
 }
 
 /// The same for what this holds to be busy.
-pub(super) fn patiently_if<T, E>(is_busy: impl Fn(&E) -> bool, mut deed: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+pub(super) fn patiently_if<T, E>(
+    is_busy: impl Fn(&E) -> bool,
+    mut deed: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     for pause in BUSY_PAUSES {
         match deed() {
             Err(error) if is_busy(&error) => std::thread::sleep(pause),
@@ -389,7 +462,9 @@ pub(super) fn patiently_if<T, E>(is_busy: impl Fn(&E) -> bool, mut deed: impl Fn
 pub(super) fn flush(file: &File) -> io::Result<()> {
     let cannot = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS, Errno::NOTTY];
     match file.sync_all() {
-        Err(error) if Errno::from_io_error(&error).is_some_and(|errno| cannot.contains(&errno)) => Ok(()),
+        Err(error) if Errno::from_io_error(&error).is_some_and(|errno| cannot.contains(&errno)) => {
+            Ok(())
+        }
         done => done,
     }
 }

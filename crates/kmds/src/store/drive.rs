@@ -33,7 +33,10 @@ pub(super) fn probe(cache: &Cache, work: &Spot, min_free_bytes: u64) -> DriveRep
     let name = |suffix: &str| work.join(&format!("probe-{process}-{turn}-{suffix}"));
     let (one, other, upper) = (name("a"), name("b"), name("A"));
     let write = |spot: &Spot, text: &[u8]| cache.create(spot)?.write_all(text);
-    let written = cache.make_folder(work).and_then(|()| write(&one, b"old")).and_then(|()| write(&other, b"new"));
+    let written = cache
+        .make_folder(work)
+        .and_then(|()| write(&one, b"old"))
+        .and_then(|()| write(&other, b"new"));
     let case_sensitive = written.is_err() || matches!(cache.look(&upper), Ok(None));
     let flushed = cache.open_to_write(&one).and_then(|file| file.sync_all());
     let renamed = patiently(|| cache.rename(&other, &one)).and_then(|()| cache.read(&one));
@@ -50,7 +53,10 @@ pub(super) fn probe(cache: &Cache, work: &Spot, min_free_bytes: u64) -> DriveRep
         total_bytes: space.map(|(_, total)| total),
         sentences: Vec::new(),
     };
-    let why = written.err().or(renamed.err()).map(|error| error.to_string());
+    let why = written
+        .err()
+        .or(renamed.err())
+        .map(|error| error.to_string());
     report.sentences = sentences(&report, min_free_bytes, why.as_deref());
     report.sentences.extend(taken_folders(cache));
     report
@@ -72,11 +78,15 @@ fn sentences(report: &DriveReport, min_free_bytes: u64, why: Option<&str>) -> Ve
     let mut told = Vec::new();
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     if !report.writable {
-        told.push(format!("The cache folder cannot be written{why}: nothing can be downloaded until it can."));
+        told.push(format!(
+            "The cache folder cannot be written{why}: nothing can be downloaded until it can."
+        ));
         return told;
     }
     if !report.renames_over {
-        told.push(format!("The drive does not replace a file by renaming{why}: songs cannot be published on it."));
+        told.push(format!(
+            "The drive does not replace a file by renaming{why}: songs cannot be published on it."
+        ));
     }
     if !report.case_sensitive {
         told.push(
@@ -110,7 +120,11 @@ mod tests {
         let work = Spot::new("work");
         let cache = Cache::new(folder.clone(), work.clone());
         cache.take().expect("a folder");
-        let probes = || (0..50).map(|_| probe(&cache, &work, 0).sentences).find(|told| !told.is_empty());
+        let probes = || {
+            (0..50)
+                .map(|_| probe(&cache, &work, 0).sentences)
+                .find(|told| !told.is_empty())
+        };
         let troubles = std::thread::scope(|scope| {
             let both = [scope.spawn(probes), scope.spawn(probes)];
             both.map(|one| one.join().expect("probed"))

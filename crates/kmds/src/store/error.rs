@@ -38,7 +38,11 @@ pub enum StoreError {
     #[error(
         "the disk is full: {need_bytes} bytes are needed, {have_bytes} can be had {limit}; make room and try again"
     )]
-    DiskFull { need_bytes: u64, have_bytes: u64, limit: SpaceLimit },
+    DiskFull {
+        need_bytes: u64,
+        have_bytes: u64,
+        limit: SpaceLimit,
+    },
     /// The file, the row or the kept bytes are not there (any more), or are not what they were.
     #[error("the file is no longer there")]
     Gone,
@@ -46,7 +50,9 @@ pub enum StoreError {
     #[error("the drive of state.dir, where the catalog is, is full; make room there and try again")]
     StateFull,
     /// Somebody else's file stands where ours is to go.
-    #[error("`{file}` in the cache folder is not ours and stays; move it away, or give KMDS a cache.dir of its own")]
+    #[error(
+        "`{file}` in the cache folder is not ours and stays; move it away, or give KMDS a cache.dir of its own"
+    )]
     Foreign { file: String },
     /// More songs would wait than may.
     #[error("too many songs are waiting already")]
@@ -58,7 +64,10 @@ pub enum StoreError {
     #[error("{written} bytes arrived where {total} were announced")]
     Incomplete { written: u64, total: u64 },
     #[error("could not {what}: {source}{}", advice(.source))]
-    Io { what: String, source: Arc<io::Error> },
+    Io {
+        what: String,
+        source: Arc<io::Error>,
+    },
     #[error("the catalog could not {what}: {reason}")]
     Catalog { what: &'static str, reason: String },
 }
@@ -83,9 +92,11 @@ impl StoreError {
             Self::DiskFull { .. } | Self::StateFull => Kind::DiskFull,
             Self::Incomplete { .. } => Kind::Truncated,
             Self::QueueFull => Kind::QueueFull,
-            Self::Gone | Self::Foreign { .. } | Self::Busy { .. } | Self::Io { .. } | Self::Catalog { .. } => {
-                Kind::Internal
-            }
+            Self::Gone
+            | Self::Foreign { .. }
+            | Self::Busy { .. }
+            | Self::Io { .. }
+            | Self::Catalog { .. } => Kind::Internal,
         }
     }
 }
@@ -93,7 +104,9 @@ impl StoreError {
 /// The way out, where it is known.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => "; the drive is read-only: make it writable and try again",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the drive is read-only: make it writable and try again"
+        }
         io::ErrorKind::PermissionDenied => "; let the service's user write there and try again",
         _ if is_ill(error) => "; the drive fails: look at it, and try again when it is well",
         _ => "",
@@ -102,7 +115,13 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// What a failing drive says, and a network drive whose server is gone.
 fn is_ill(error: &io::Error) -> bool {
-    let ill = [Errno::IO, Errno::REMOTEIO, Errno::STALE, Errno::NOTCONN, Errno::TIMEDOUT];
+    let ill = [
+        Errno::IO,
+        Errno::REMOTEIO,
+        Errno::STALE,
+        Errno::NOTCONN,
+        Errno::TIMEDOUT,
+    ];
     Errno::from_io_error(error).is_some_and(|errno| ill.contains(&errno))
 }
 
@@ -110,18 +129,34 @@ fn is_ill(error: &io::Error) -> bool {
 pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
     move |source| {
         if is_full(&source) {
-            StoreError::DiskFull { need_bytes: 1, have_bytes: 0, limit: SpaceLimit::Drive }
+            StoreError::DiskFull {
+                need_bytes: 1,
+                have_bytes: 0,
+                limit: SpaceLimit::Drive,
+            }
         } else {
-            StoreError::Io { what: what.into(), source: Arc::new(source) }
+            StoreError::Io {
+                what: what.into(),
+                source: Arc::new(source),
+            }
         }
     }
 }
 
 /// The same in the state folder.
 pub(super) fn state_io(what: &str) -> impl FnOnce(io::Error) -> StoreError {
-    move |source| if is_full(&source) { StoreError::StateFull } else { io(what)(source) }
+    move |source| {
+        if is_full(&source) {
+            StoreError::StateFull
+        } else {
+            io(what)(source)
+        }
+    }
 }
 
 pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

@@ -29,21 +29,33 @@ pub(super) struct Most {
 impl Most {
     pub(super) fn of(shared: &Shared, catalog: &Catalog) -> Result<Self, StoreError> {
         let claims = shared.in_use.claims_beside(None);
-        let ours = catalog.ready_bytes()?.saturating_add(claims.whole - claims.unwritten);
+        let ours = catalog
+            .ready_bytes()?
+            .saturating_add(claims.whole - claims.unwritten);
         let floor = shared.config.min_free_bytes;
-        let above_floor = shared.free_bytes().map(|free| free.saturating_add(ours).saturating_sub(floor));
-        Ok(Self { budget: shared.config.max_bytes, above_floor })
+        let above_floor = shared
+            .free_bytes()
+            .map(|free| free.saturating_add(ours).saturating_sub(floor));
+        Ok(Self {
+            budget: shared.config.max_bytes,
+            above_floor,
+        })
     }
 
     /// # Errors
     /// [`StoreError::DiskFull`]: waiting will not help.
     pub(super) fn holds(self, need_bytes: u64) -> Result<(), StoreError> {
         let within = |have_bytes, limit| match need_bytes > have_bytes {
-            true => Err(StoreError::DiskFull { need_bytes, have_bytes, limit }),
+            true => Err(StoreError::DiskFull {
+                need_bytes,
+                have_bytes,
+                limit,
+            }),
             false => Ok(()),
         };
         within(self.budget, SpaceLimit::MaxBytes)?;
-        self.above_floor.map_or(Ok(()), |have| within(have, SpaceLimit::MinFree))
+        self.above_floor
+            .map_or(Ok(()), |have| within(have, SpaceLimit::MinFree))
     }
 }
 
@@ -64,12 +76,18 @@ pub(super) fn reserve(
         .saturating_add(need)
         .saturating_sub(shared.config.max_bytes);
     let unwritten = claims.unwritten.saturating_add(need - written);
-    let under_floor = shared
-        .free_bytes()
-        .map_or(0, |free| unwritten.saturating_add(shared.config.min_free_bytes).saturating_sub(free));
+    let under_floor = shared.free_bytes().map_or(0, |free| {
+        unwritten
+            .saturating_add(shared.config.min_free_bytes)
+            .saturating_sub(free)
+    });
     let short = over_budget.max(under_floor);
     if short > 0 {
-        let limit = if over_budget >= under_floor { SpaceLimit::MaxBytes } else { SpaceLimit::MinFree };
+        let limit = if over_budget >= under_floor {
+            SpaceLimit::MaxBytes
+        } else {
+            SpaceLimit::MinFree
+        };
         make_room(shared, catalog, short).map_err(|evictable| StoreError::DiskFull {
             need_bytes: need - written,
             have_bytes: (need - written).saturating_sub(short - evictable),
@@ -81,9 +99,17 @@ pub(super) fn reserve(
 }
 
 /// Whether the room that [`reserve`] did not find is there once all that others write and read now has ended.
-pub(super) fn may_come(shared: &Shared, catalog: &Catalog, key: &Key, need: Option<u64>) -> Result<bool, StoreError> {
+pub(super) fn may_come(
+    shared: &Shared,
+    catalog: &Catalog,
+    key: &Key,
+    need: Option<u64>,
+) -> Result<bool, StoreError> {
     let others = shared.in_use.is_any_beside(key);
-    Ok(others && Most::of(shared, catalog)?.holds(need.unwrap_or(UNKNOWN_LENGTH_BYTES)).is_ok())
+    Ok(others
+        && Most::of(shared, catalog)?
+            .holds(need.unwrap_or(UNKNOWN_LENGTH_BYTES))
+            .is_ok())
 }
 
 /// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. How many are
@@ -96,8 +122,12 @@ pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
 /// A file whose length was not known may have broken the budget. It stays (its lease lives), others go as far as they can.
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     let claims = shared.in_use.claims_beside(Some(key));
-    let Ok(ready) = catalog.ready_bytes() else { return };
-    let short = ready.saturating_add(claims.whole).saturating_sub(shared.config.max_bytes);
+    let Ok(ready) = catalog.ready_bytes() else {
+        return;
+    };
+    let short = ready
+        .saturating_add(claims.whole)
+        .saturating_sub(shared.config.max_bytes);
     if short > 0 {
         after_full(shared, catalog, short);
     }
@@ -105,8 +135,12 @@ pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
 
 /// Files nobody read for `cache.max_age` leave. Returns how many.
 pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
-    let Some(max_age) = shared.config.max_age else { return Ok(0) };
-    let oldest = Timestamp::now().checked_sub(max_age).unwrap_or(Timestamp::MIN);
+    let Some(max_age) = shared.config.max_age else {
+        return Ok(0);
+    };
+    let oldest = Timestamp::now()
+        .checked_sub(max_age)
+        .unwrap_or(Timestamp::MIN);
     let busy = shared.in_use.busy_tracks();
     let victims = catalog.victims(|candidate| match candidate.read_at < oldest {
         true => ControlFlow::Continue(!busy.contains(candidate.key.track())),
@@ -128,7 +162,11 @@ fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), u
 
 /// The least recently read files of `short` bytes together, and how many bytes they are: fewer if there are no more.
 /// Nothing of a song that is being read or written.
-fn choose(shared: &Shared, catalog: &Catalog, short: u64) -> Result<(Vec<Candidate>, u64), StoreError> {
+fn choose(
+    shared: &Shared,
+    catalog: &Catalog,
+    short: u64,
+) -> Result<(Vec<Candidate>, u64), StoreError> {
     let busy = shared.in_use.busy_tracks();
     let mut sum = 0;
     let victims = catalog.victims(|candidate| {
@@ -164,7 +202,10 @@ pub(super) fn evict(
     into: State,
 ) -> Result<(), StoreError> {
     let (key, ext) = (&candidate.key, &candidate.ext);
-    shared.cache.remove(&Layout::sidecar(key, ext)).map_err(io("remove a sidecar"))?;
+    shared
+        .cache
+        .remove(&Layout::sidecar(key, ext))
+        .map_err(io("remove a sidecar"))?;
     match shared.cache.remove(&Layout::audio(key, ext)) {
         // A folder that somebody put in its place: the file is gone, and that is not ours.
         Err(error) if is_not_ours(&error) => {}
@@ -176,7 +217,11 @@ pub(super) fn evict(
         Ok(()) => {}
     }
     for sharing in catalog.rows_of_file(key, ext)? {
-        let state = if sharing == *key { into } else { State::Evicted };
+        let state = if sharing == *key {
+            into
+        } else {
+            State::Evicted
+        };
         catalog.set_state(&sharing, state)?;
     }
     Ok(())
@@ -185,9 +230,12 @@ pub(super) fn evict(
 /// The drive did not let this file go, although the song was noted as deleted: it is as it was.
 pub(super) fn still_there(shared: &Shared, catalog: &mut Catalog, row: &Row) {
     let found = shared.cache.look(&Layout::audio(&row.key, &row.ext));
-    let is_there = matches!(found, Ok(Some(found)) if found.is_plain && Some(found.bytes) == row.size_bytes);
+    let is_there =
+        matches!(found, Ok(Some(found)) if found.is_plain && Some(found.bytes) == row.size_bytes);
     if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| is_there) {
         // Should this fail too, the next start removes the file.
-        let _ = catalog.set_ready(&file).and_then(|()| recover::describe_again(shared, catalog, &row.key));
+        let _ = catalog
+            .set_ready(&file)
+            .and_then(|()| recover::describe_again(shared, catalog, &row.key));
     }
 }

@@ -63,7 +63,11 @@ pub(super) struct Claims {
 
 impl InUse {
     pub(super) fn new(reader_pause: Duration) -> Self {
-        Self { reader_pause, tables: Mutex::default(), let_go: Notify::new() }
+        Self {
+            reader_pause,
+            tables: Mutex::default(),
+            let_go: Notify::new(),
+        }
     }
 
     /// How long until a reader that reads nothing from now on counts no more.
@@ -78,7 +82,9 @@ impl InUse {
 
     pub(super) fn begin_writing(&self, key: &Key) -> Result<(), StoreError> {
         match self.tables().writing.entry(key.clone()) {
-            std::collections::hash_map::Entry::Occupied(_) => Err(StoreError::Busy { what: key.to_string() }),
+            std::collections::hash_map::Entry::Occupied(_) => Err(StoreError::Busy {
+                what: key.to_string(),
+            }),
             std::collections::hash_map::Entry::Vacant(free) => {
                 free.insert(Writing::default());
                 Ok(())
@@ -115,10 +121,20 @@ impl InUse {
     /// Claims of all downloads but this one's.
     pub(super) fn claims_beside(&self, key: Option<&Key>) -> Claims {
         let mut claims = Claims::default();
-        for (_, writing) in self.tables().writing.iter().filter(|(have, _)| Some(*have) != key) {
-            let written = writing.partial.as_ref().map_or(0, |partial| partial.progress().written);
+        for (_, writing) in self
+            .tables()
+            .writing
+            .iter()
+            .filter(|(have, _)| Some(*have) != key)
+        {
+            let written = writing
+                .partial
+                .as_ref()
+                .map_or(0, |partial| partial.progress().written);
             claims.whole = claims.whole.saturating_add(writing.reserved.max(written));
-            claims.unwritten = claims.unwritten.saturating_add(writing.reserved.saturating_sub(written));
+            claims.unwritten = claims
+                .unwritten
+                .saturating_add(writing.reserved.saturating_sub(written));
         }
         claims
     }
@@ -134,24 +150,41 @@ impl InUse {
     /// Whether anything but this song's own file is being read or written.
     pub(super) fn is_any_beside(&self, key: &Key) -> bool {
         let tables = self.tables();
-        self.read_keys(&tables).chain(tables.writing.keys()).any(|have| have != key)
+        self.read_keys(&tables)
+            .chain(tables.writing.keys())
+            .any(|have| have != key)
     }
 
     /// Tracks of which something is being read or written.
     pub(super) fn busy_tracks(&self) -> HashSet<TrackId> {
         let tables = self.tables();
-        tables.writing.keys().chain(self.read_keys(&tables)).map(|key| key.track().clone()).collect()
+        tables
+            .writing
+            .keys()
+            .chain(self.read_keys(&tables))
+            .map(|key| key.track().clone())
+            .collect()
     }
 
     fn read_keys<'t>(&self, tables: &'t Tables) -> impl Iterator<Item = &'t Key> {
         let pause = self.reader_pause;
-        tables.reading.iter().filter(move |seat| seat.counts(pause)).map(|seat| &seat.key)
+        tables
+            .reading
+            .iter()
+            .filter(move |seat| seat.counts(pause))
+            .map(|seat| &seat.key)
     }
 
     pub(super) fn hold(self: &Arc<Self>, key: &Key) -> ReadHold {
-        let seat = Arc::new(Seat { key: key.clone(), read_at: Mutex::new(Instant::now()) });
+        let seat = Arc::new(Seat {
+            key: key.clone(),
+            read_at: Mutex::new(Instant::now()),
+        });
         self.tables().reading.push(Arc::clone(&seat));
-        ReadHold { in_use: Arc::clone(self), seat }
+        ReadHold {
+            in_use: Arc::clone(self),
+            seat,
+        }
     }
 }
 
@@ -172,7 +205,11 @@ impl ReadHold {
 impl Drop for ReadHold {
     fn drop(&mut self) {
         let mut tables = self.in_use.tables();
-        if let Some(place) = tables.reading.iter().position(|seat| Arc::ptr_eq(seat, &self.seat)) {
+        if let Some(place) = tables
+            .reading
+            .iter()
+            .position(|seat| Arc::ptr_eq(seat, &self.seat))
+        {
             tables.reading.swap_remove(place);
         }
         if !tables.reading.iter().any(|seat| seat.key == self.seat.key) {

@@ -24,7 +24,10 @@ const EXTENSIONS: [(&str, &str); 7] = [
 /// The `Content-Type` of a file with this extension; `None` for extensions we never publish.
 #[must_use]
 pub fn content_type(ext: &str) -> Option<&'static str> {
-    EXTENSIONS.iter().find(|(have, _)| *have == ext).map(|(_, kind)| *kind)
+    EXTENSIONS
+        .iter()
+        .find(|(have, _)| *have == ext)
+        .map(|(_, kind)| *kind)
 }
 
 pub(super) fn extensions() -> impl Iterator<Item = &'static str> {
@@ -48,35 +51,55 @@ pub struct Key {
 impl Key {
     #[must_use]
     pub fn plain(track: TrackId, form: Form) -> Self {
-        Self { track, rendition: form.as_str().to_owned(), copy: false }
+        Self {
+            track,
+            rendition: form.as_str().to_owned(),
+            copy: false,
+        }
     }
 
     /// A copy named `rendition`: 1 to 24 of `a-z 0-9 -`, else `None`.
     #[must_use]
     pub fn copy(track: TrackId, rendition: &str) -> Option<Self> {
-        fits(rendition).then(|| Self { track, rendition: rendition.to_owned(), copy: true })
+        fits(rendition).then(|| Self {
+            track,
+            rendition: rendition.to_owned(),
+            copy: true,
+        })
     }
 
     /// The reverse of [`Key::slug`].
     #[must_use]
     pub fn from_slug(track: TrackId, slug: &str) -> Option<Self> {
-        let (rendition, copy) = slug.strip_suffix(".r").map_or((slug, false), |name| (name, true));
-        fits(rendition).then(|| Self { track, rendition: rendition.to_owned(), copy })
+        let (rendition, copy) = slug
+            .strip_suffix(".r")
+            .map_or((slug, false), |name| (name, true));
+        fits(rendition).then(|| Self {
+            track,
+            rendition: rendition.to_owned(),
+            copy,
+        })
     }
 
     /// Where the bytes lie that are re-wrapped or converted into this key's file. They have no row of their own: they are
     /// kept as long as this key's row wants a file.
     #[must_use]
     pub fn raw(&self) -> Self {
-        Self { track: self.track.clone(), rendition: format!("{RAW}{}", self.rendition), copy: true }
+        Self {
+            track: self.track.clone(),
+            rendition: format!("{RAW}{}", self.rendition),
+            copy: true,
+        }
     }
 
     /// The key whose row speaks for this one's partial file.
     pub(super) fn row_key(&self) -> Self {
         match self.rendition.strip_prefix(RAW) {
-            Some(rendition) if self.copy => {
-                Self { track: self.track.clone(), rendition: rendition.to_owned(), copy: false }
-            }
+            Some(rendition) if self.copy => Self {
+                track: self.track.clone(),
+                rendition: rendition.to_owned(),
+                copy: false,
+            },
             _ => self.clone(),
         }
     }
@@ -94,7 +117,11 @@ impl Key {
     /// As clients name the form and ask for it: `original`, else the name of the copy.
     #[must_use]
     pub fn word(&self) -> &str {
-        if self.copy { &self.rendition } else { "original" }
+        if self.copy {
+            &self.rendition
+        } else {
+            "original"
+        }
     }
 
     #[must_use]
@@ -105,7 +132,11 @@ impl Key {
     /// `m4a`, or `tagged.r` for a copy: unique within a track.
     #[must_use]
     pub fn slug(&self) -> String {
-        if self.copy { format!("{}.r", self.rendition) } else { self.rendition.clone() }
+        if self.copy {
+            format!("{}.r", self.rendition)
+        } else {
+            self.rendition.clone()
+        }
     }
 
     /// The file's name inside its site's folder.
@@ -146,14 +177,19 @@ impl fmt::Display for Key {
 
 fn fits(rendition: &str) -> bool {
     (1..=24).contains(&rendition.len())
-        && rendition.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && rendition
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// A published file's name taken apart: whose it is (for plain ones: the form its extension names).
 pub(super) fn parse_file_name(site: Site, name: &str) -> Option<(Key, &'static str)> {
     let (stem, ext) = name.rsplit_once('.')?;
     let ext = extensions().find(|have| *have == ext)?;
-    if let Some((id, rendition)) = stem.strip_suffix(".r").and_then(|stem| stem.split_once('.')) {
+    if let Some((id, rendition)) = stem
+        .strip_suffix(".r")
+        .and_then(|stem| stem.split_once('.'))
+    {
         return Some((Key::copy(TrackId::new(site, id)?, rendition)?, ext));
     }
     Some((Key::from_slug(TrackId::new(site, stem)?, ext)?, ext))
@@ -164,13 +200,22 @@ pub(super) fn parse_file_name(site: Site, name: &str) -> Option<(Key, &'static s
 #[must_use]
 pub fn etag(key: &Key, validator: &str, total: u64) -> String {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for part in [key.track.site().as_str(), key.track.id(), &key.slug(), validator, &total.to_string()] {
+    for part in [
+        key.track.site().as_str(),
+        key.track.id(),
+        &key.slug(),
+        validator,
+        &total.to_string(),
+    ] {
         context.update(part.as_bytes());
         context.update(&[0]);
     }
     let hash = context.finish();
     // 128 bits: no two files of one cache will ever share them.
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default()))
+    format!(
+        "\"{}\"",
+        URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
+    )
 }
 
 #[cfg(test)]
@@ -189,11 +234,20 @@ mod tests {
             assert_eq!(Key::from_work_name(&key.work_name()).as_ref(), Some(&key));
         }
         let copy = Key::copy(track(), "tagged").expect("a copy");
-        assert_eq!(copy.relative_path("mp3"), "youtube/M4gD1-So_mA.tagged.r.mp3");
-        assert_eq!(parse_file_name(Site::YouTube, "M4gD1-So_mA.tagged.r.mp3"), Some((copy, "mp3")));
+        assert_eq!(
+            copy.relative_path("mp3"),
+            "youtube/M4gD1-So_mA.tagged.r.mp3"
+        );
+        assert_eq!(
+            parse_file_name(Site::YouTube, "M4gD1-So_mA.tagged.r.mp3"),
+            Some((copy, "mp3"))
+        );
         let plain = Key::plain(track(), Form::M4a);
         assert_eq!(plain.relative_path("m4a"), "youtube/M4gD1-So_mA.m4a");
-        assert_eq!(parse_file_name(Site::YouTube, "M4gD1-So_mA.m4a"), Some((plain, "m4a")));
+        assert_eq!(
+            parse_file_name(Site::YouTube, "M4gD1-So_mA.m4a"),
+            Some((plain, "m4a"))
+        );
     }
 
     #[test]
@@ -207,10 +261,25 @@ mod tests {
 
     #[test]
     fn names_that_could_leave_the_folder_are_no_names() {
-        for bad in ["", "..", "a/b", "A", "a.r", "with space", "a-name-of-more-than-24-chars"] {
+        for bad in [
+            "",
+            "..",
+            "a/b",
+            "A",
+            "a.r",
+            "with space",
+            "a-name-of-more-than-24-chars",
+        ] {
             assert_eq!(Key::copy(track(), bad), None, "{bad}");
         }
-        for bad in ["../x.m4a", "x.exe", "x.m4a.json", ".hidden", "a b.mp3", "x.A.r.mp3"] {
+        for bad in [
+            "../x.m4a",
+            "x.exe",
+            "x.m4a.json",
+            ".hidden",
+            "a b.mp3",
+            "x.A.r.mp3",
+        ] {
             assert_eq!(parse_file_name(Site::YouTube, bad), None, "{bad}");
         }
     }
@@ -220,7 +289,10 @@ mod tests {
         let key = Key::plain(track(), Form::M4a);
         let tag = etag(&key, "v1", 100);
         assert_eq!(tag, etag(&key, "v1", 100));
-        assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() == 24, "{tag}");
+        assert!(
+            tag.starts_with('"') && tag.ends_with('"') && tag.len() == 24,
+            "{tag}"
+        );
         for other in [
             etag(&key, "v2", 100),
             etag(&key, "v1", 101),

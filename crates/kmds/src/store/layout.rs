@@ -35,7 +35,11 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(cache: &Path, state: &Path, instance: &str) -> Self {
-        Self { cache: cache.to_owned(), state: state.to_owned(), work: Spot::new(WORK).join(instance) }
+        Self {
+            cache: cache.to_owned(),
+            state: state.to_owned(),
+            work: Spot::new(WORK).join(instance),
+        }
     }
 
     pub(super) fn state(&self) -> &Path {
@@ -89,10 +93,16 @@ impl Layout {
 /// `relative` as a client sees it: below `client_path` where one is configured, with the separators that path uses.
 #[must_use]
 pub(super) fn client_view(client_path: Option<&str>, relative: &str) -> String {
-    let Some(base) = client_path else { return relative.to_owned() };
+    let Some(base) = client_path else {
+        return relative.to_owned();
+    };
     let drive = matches!(base.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
     if base.contains('\\') || (drive && !base.contains('/')) {
-        format!("{}\\{}", base.trim_end_matches(['\\', '/']), relative.replace('/', "\\"))
+        format!(
+            "{}\\{}",
+            base.trim_end_matches(['\\', '/']),
+            relative.replace('/', "\\")
+        )
     } else {
         format!("{}/{relative}", base.trim_end_matches('/'))
     }

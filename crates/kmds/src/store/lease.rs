@@ -55,14 +55,19 @@ const VERSION: &str = " version ";
 /// What bytes are of: a stream, and which version of its file the site sent, where it names one. Both make the etag.
 #[must_use]
 pub fn validator_of(stream: &str, version: Option<&str>) -> String {
-    version.map_or_else(|| stream.to_owned(), |version| format!("{stream}{VERSION}{version}"))
+    version.map_or_else(
+        || stream.to_owned(),
+        |version| format!("{stream}{VERSION}{version}"),
+    )
 }
 
 impl Kept {
     /// Whether these are bytes of this stream, in whichever version.
     #[must_use]
     pub fn is_of(&self, stream: &str) -> bool {
-        self.validator.strip_prefix(stream).is_some_and(|rest| rest.is_empty() || rest.starts_with(VERSION))
+        self.validator
+            .strip_prefix(stream)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(VERSION))
     }
 }
 
@@ -95,7 +100,12 @@ impl Lease {
     /// Waits for a thread that reads the note of an earlier run.
     pub(super) async fn take(shared: Arc<Shared>, key: Key) -> Result<Self, StoreError> {
         shared.in_use.begin_writing(&key)?;
-        let mut lease = Self { shared: Arc::clone(&shared), key: key.clone(), kept: None, growing: None };
+        let mut lease = Self {
+            shared: Arc::clone(&shared),
+            key: key.clone(),
+            kept: None,
+            growing: None,
+        };
         lease.kept = blocking(move || Ok(read_kept(&shared, &key))).await?;
         Ok(lease)
     }
@@ -108,7 +118,9 @@ impl Lease {
     /// What can be continued: the bytes of an earlier run, or those written under this lease.
     #[must_use]
     pub fn kept(&self) -> Option<Kept> {
-        let Some(growing) = &self.growing else { return self.kept.clone() };
+        let Some(growing) = &self.growing else {
+            return self.kept.clone();
+        };
         let progress = growing.partial.progress();
         Some(Kept {
             bytes: progress.written,
@@ -120,7 +132,9 @@ impl Lease {
 
     #[must_use]
     pub fn partial(&self) -> Option<Arc<Partial>> {
-        self.growing.as_ref().map(|growing| Arc::clone(&growing.partial))
+        self.growing
+            .as_ref()
+            .map(|growing| Arc::clone(&growing.partial))
     }
 
     /// Makes sure that `need` bytes (unknown: a guess) can be written, evicting what was not read for longest. Held until
@@ -128,7 +142,10 @@ impl Lease {
     /// # Errors
     /// [`StoreError::DiskFull`], and then nothing was evicted.
     pub async fn reserve(&self, need: Option<u64>) -> Result<(), StoreError> {
-        let written = self.growing.as_ref().map_or(0, |growing| growing.partial.progress().written);
+        let written = self
+            .growing
+            .as_ref()
+            .map_or(0, |growing| growing.partial.progress().written);
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
         blocking(move || evict::reserve(&shared, &mut shared.catalog(), &key, need, written)).await
     }
@@ -147,7 +164,8 @@ impl Lease {
                 done => return done,
             };
             let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
-            let comes = blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
+            let comes =
+                blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
             if comes && !std::mem::replace(&mut told, true) {
                 tracing::info!(song = %self.key, "waiting for the room that others take: {refused}");
             }
@@ -166,9 +184,18 @@ impl Lease {
     /// validator. Going on where the last write under this lease ended keeps its readers.
     /// # Errors
     /// [`StoreError::Gone`] if `from` bytes of this validator are not there: begin at 0.
-    pub async fn begin(&mut self, validator: &str, total: Option<u64>, from: u64) -> Result<Arc<Partial>, StoreError> {
+    pub async fn begin(
+        &mut self,
+        validator: &str,
+        total: Option<u64>,
+        from: u64,
+    ) -> Result<Arc<Partial>, StoreError> {
         let kept = self.kept();
-        if from > 0 && !kept.as_ref().is_some_and(|kept| kept.validator == validator && from <= kept.bytes) {
+        if from > 0
+            && !kept
+                .as_ref()
+                .is_some_and(|kept| kept.validator == validator && from <= kept.bytes)
+        {
             return Err(StoreError::Gone);
         }
         if let Some(growing) = &mut self.growing {
@@ -178,7 +205,10 @@ impl Lease {
             }
             growing.partial.end(Outcome::Restarted);
         }
-        let mut marks = self.growing.take().map_or_else(Vec::new, |growing| growing.note.marks);
+        let mut marks = self
+            .growing
+            .take()
+            .map_or_else(Vec::new, |growing| growing.note.marks);
         marks.extend(kept.and_then(|kept| kept.mark));
         marks.retain(|mark| mark.bytes <= from);
         let note = Note {
@@ -194,9 +224,20 @@ impl Lease {
             Ok(file) => file,
             Err(error) => return Err(self.spoilt(error).await),
         };
-        let partial = Arc::new(Partial::new(self.key.clone(), note.validator.clone(), file, from, total));
-        self.shared.in_use.set_partial(&self.key, Some(Arc::clone(&partial)));
-        self.growing = Some(Growing { partial: Arc::clone(&partial), note });
+        let partial = Arc::new(Partial::new(
+            self.key.clone(),
+            note.validator.clone(),
+            file,
+            from,
+            total,
+        ));
+        self.shared
+            .in_use
+            .set_partial(&self.key, Some(Arc::clone(&partial)));
+        self.growing = Some(Growing {
+            partial: Arc::clone(&partial),
+            note,
+        });
         Ok(partial)
     }
 
@@ -212,13 +253,19 @@ impl Lease {
     /// # Errors
     /// [`StoreError::DiskFull`] when the drive is full and nothing can be evicted.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let Some(growing) = &mut self.growing else { return Err(StoreError::Gone) };
+        let Some(growing) = &mut self.growing else {
+            return Err(StoreError::Gone);
+        };
         let partial = Arc::clone(&growing.partial);
         let at = partial.progress().written;
         let after = at + bytes.len() as u64;
         let is_due = after - growing.note.durable_bytes >= DURABLE_EVERY_BYTES;
-        let (shared, key, file, mut note) =
-            (Arc::clone(&self.shared), self.key.clone(), partial.file()?, growing.note.clone());
+        let (shared, key, file, mut note) = (
+            Arc::clone(&self.shared),
+            self.key.clone(),
+            partial.file()?,
+            growing.note.clone(),
+        );
         let written = blocking(move || {
             append(&shared, &file, &bytes, at)?;
             if is_due {
@@ -242,10 +289,19 @@ impl Lease {
     /// # Errors
     /// As [`Lease::write`].
     pub async fn mark(&mut self, text: &str) -> Result<(), StoreError> {
-        let Some(growing) = &mut self.growing else { return Err(StoreError::Gone) };
+        let Some(growing) = &mut self.growing else {
+            return Err(StoreError::Gone);
+        };
         let bytes = growing.partial.progress().written;
-        growing.note.push(Mark { bytes, text: text.to_owned() });
-        let (shared, key, note) = (Arc::clone(&self.shared), self.key.clone(), growing.note.clone());
+        growing.note.push(Mark {
+            bytes,
+            text: text.to_owned(),
+        });
+        let (shared, key, note) = (
+            Arc::clone(&self.shared),
+            self.key.clone(),
+            growing.note.clone(),
+        );
         match blocking(move || note.write(&shared, &key)).await {
             Err(error) => Err(self.spoilt(error).await),
             done => done,
@@ -297,29 +353,44 @@ impl Drop for Lease {
 
 impl Note {
     fn push(&mut self, mark: Mark) {
-        let durable = self.marks.iter().rfind(|mark| mark.bytes <= self.durable_bytes).cloned();
+        let durable = self
+            .marks
+            .iter()
+            .rfind(|mark| mark.bytes <= self.durable_bytes)
+            .cloned();
         self.marks = durable.into_iter().chain([mark]).collect();
     }
 
     fn write(&self, shared: &Shared, key: &Key) -> Result<(), StoreError> {
         let text = serde_json::to_vec(self).unwrap_or_default();
         let note = shared.layout.note(key);
-        patiently(|| shared.cache.write_whole(&note, &text, false)).map_err(error::io("note a partial file"))
+        patiently(|| shared.cache.write_whole(&note, &text, false))
+            .map_err(error::io("note a partial file"))
     }
 }
 
 /// What an earlier run left of this key, if it can be trusted. A part with a second name may be a file of somebody else's,
 /// and would be written into.
 fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
-    let note: Note = serde_json::from_slice(&shared.cache.read(&shared.layout.note(key)).ok()?).ok()?;
+    let note: Note =
+        serde_json::from_slice(&shared.cache.read(&shared.layout.note(key)).ok()?).ok()?;
     let part = shared.cache.look(&shared.layout.part(key)).ok()??;
     if !part.is_plain || part.is_shared {
         return None;
     }
-    let trusted = if note.boot_id == shared.boot_id { part.bytes } else { part.bytes.min(note.durable_bytes) };
+    let trusted = if note.boot_id == shared.boot_id {
+        part.bytes
+    } else {
+        part.bytes.min(note.durable_bytes)
+    };
     let bytes = note.total.map_or(trusted, |total| trusted.min(total));
     let mark = note.marks.into_iter().rfind(|mark| mark.bytes <= bytes);
-    (bytes > 0).then_some(Kept { bytes, validator: note.validator, total: note.total, mark })
+    (bytes > 0).then_some(Kept {
+        bytes,
+        validator: note.validator,
+        total: note.total,
+        mark,
+    })
 }
 
 /// A new file for a fresh start, so that readers of the old one keep theirs; the old one cut to `from` to go on.
@@ -330,7 +401,10 @@ fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File,
         shared.make_work_folder()?;
         shared.cache.create(&part)
     } else {
-        shared.cache.open_to_write(&part).and_then(|file| file.set_len(from).map(|()| file))
+        shared
+            .cache
+            .open_to_write(&part)
+            .and_then(|file| file.set_len(from).map(|()| file))
     };
     let file = file.map_err(error::io("open a partial file"))?;
     if from > 0 {
@@ -343,7 +417,9 @@ fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File,
 
 /// The note goes first: bytes without one are worth nothing.
 pub(super) fn remove_part(shared: &Shared, key: &Key) -> Result<(), StoreError> {
-    let gone = |spot: &Spot| patiently(|| shared.cache.remove(spot)).map_err(error::io("remove a partial file"));
+    let gone = |spot: &Spot| {
+        patiently(|| shared.cache.remove(spot)).map_err(error::io("remove a partial file"))
+    };
     gone(&shared.layout.note(key))?;
     gone(&shared.layout.part(key))?;
     gone(&shared.layout.staged(key))
@@ -360,7 +436,11 @@ fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), St
     file.write_all_at(bytes, at).map_err(|error: io::Error| {
         if is_full(&error) {
             let have_bytes = shared.cache.space().map_or(0, |(free, _)| free);
-            StoreError::DiskFull { need_bytes: bytes.len() as u64, have_bytes, limit: SpaceLimit::Drive }
+            StoreError::DiskFull {
+                need_bytes: bytes.len() as u64,
+                have_bytes,
+                limit: SpaceLimit::Drive,
+            }
         } else {
             error::io("write a partial file")(error)
         }

@@ -40,7 +40,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kmds_extract::{Track, TrackId};
 
-pub use catalog::{Accepted, AcceptedRow, Failure, Filter, Found, Listed, Listing, Row, Started, State, Stats};
+pub use catalog::{
+    Accepted, AcceptedRow, Failure, Filter, Found, Listed, Listing, Row, Started, State, Stats,
+};
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;
 pub use error::{SpaceLimit, StoreError};
@@ -122,7 +124,9 @@ impl Shared {
 
     /// Somebody may have removed it.
     fn make_work_folder(&self) -> Result<(), StoreError> {
-        self.cache.make_folder(self.layout.work()).map_err(io("make the work folder inside cache.dir"))
+        self.cache
+            .make_folder(self.layout.work())
+            .map_err(io("make the work folder inside cache.dir"))
     }
 }
 
@@ -142,7 +146,10 @@ impl Drop for Scratch {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("config", &self.config).field("instance", &self.instance).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,14 +158,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] if another process uses the state folder; else the drive's or the catalog's own.
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
-        start::open(config, start::Access::Exclusive).map(|shared| Self { shared: Arc::new(shared) })
+        start::open(config, start::Access::Exclusive).map(|shared| Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Opens the catalog beside a running server, to look at it only.
     /// # Errors
     /// As [`Store::open`], but never busy.
     pub fn inspect(config: StoreConfig) -> Result<Self, StoreError> {
-        start::open(config, start::Access::LookOnly).map(|shared| Self { shared: Arc::new(shared) })
+        start::open(config, start::Access::LookOnly).map(|shared| Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start.
@@ -174,7 +185,14 @@ impl Store {
     /// Only if the runtime is shutting down.
     pub async fn probe_drive(&self) -> Result<DriveReport, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || Ok(drive::probe(&shared.cache, shared.layout.work(), shared.config.min_free_bytes))).await
+        blocking(move || {
+            Ok(drive::probe(
+                &shared.cache,
+                shared.layout.work(),
+                shared.config.min_free_bytes,
+            ))
+        })
+        .await
     }
 
     /// Whether the catalog takes another song.
@@ -182,8 +200,12 @@ impl Store {
     /// [`StoreError::StateFull`] when its drive is full, or as good as; else the catalog's own.
     pub async fn probe_catalog(&self) -> Result<(), StoreError> {
         self.with(|shared, catalog| {
-            let found = rustix::fs::statvfs(shared.layout.state()).ok().filter(|found| found.f_blocks > 0);
-            if found.is_some_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < STATE_LEAST_BYTES) {
+            let found = rustix::fs::statvfs(shared.layout.state())
+                .ok()
+                .filter(|found| found.f_blocks > 0);
+            if found.is_some_and(|found| {
+                found.f_bavail.saturating_mul(found.f_frsize) < STATE_LEAST_BYTES
+            }) {
                 return Err(StoreError::StateFull);
             }
             catalog.try_writing()
@@ -231,12 +253,23 @@ impl Store {
     /// The drive's own.
     pub async fn scratch(&self, name: &str) -> Result<Scratch, StoreError> {
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        let spot = self.shared.layout.work().join(&format!("scratch-{}-{name}", std::process::id()));
+        let spot = self
+            .shared
+            .layout
+            .work()
+            .join(&format!("scratch-{}-{name}", std::process::id()));
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             shared.make_work_folder()?;
-            let file = shared.cache.create(&spot).map_err(io("make a temporary file"))?;
-            Ok(Scratch { file: Arc::new(file), spot, shared })
+            let file = shared
+                .cache
+                .create(&spot)
+                .map_err(io("make a temporary file"))?;
+            Ok(Scratch {
+                file: Arc::new(file),
+                spot,
+                shared,
+            })
         })
         .await
     }
@@ -244,7 +277,10 @@ impl Store {
     /// `Cache_Path`: where the finished file will stand, as the client sees it.
     #[must_use]
     pub fn cache_path(&self, key: &Key, ext: &str) -> String {
-        layout::client_view(self.shared.config.client_path.as_deref(), &key.relative_path(ext))
+        layout::client_view(
+            self.shared.config.client_path.as_deref(),
+            &key.relative_path(ext),
+        )
     }
 
     /// The same on this machine.
@@ -262,7 +298,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::QueueFull`]; [`StoreError::DiskFull`] when the drive can never hold any of those newly queued; or the
     /// catalog's own: then none was accepted.
-    pub async fn accept_within(&self, songs: Vec<Accepted>, room: usize) -> Result<Vec<AcceptedRow>, StoreError> {
+    pub async fn accept_within(
+        &self,
+        songs: Vec<Accepted>,
+        room: usize,
+    ) -> Result<Vec<AcceptedRow>, StoreError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             // By its length: whoever opens a file looks more closely, and a whole list waits for this. What becomes ready
@@ -270,11 +310,21 @@ impl Store {
             let tracks = songs.iter().map(|song| song.key.track());
             let broken: HashSet<Key> = {
                 let ready = shared.catalog().ready_of(tracks)?;
-                ready.into_iter().filter(|row| !tidy::looks_whole(&shared, row)).map(|row| row.key).collect()
+                ready
+                    .into_iter()
+                    .filter(|row| !tidy::looks_whole(&shared, row))
+                    .map(|row| row.key)
+                    .collect()
             };
             let mut catalog = shared.catalog();
             let most = evict::Most::of(&shared, &catalog)?;
-            catalog.accept(&songs, room, most, |row| !broken.contains(&row.key), Timestamp::now())
+            catalog.accept(
+                &songs,
+                room,
+                most,
+                |row| !broken.contains(&row.key),
+                Timestamp::now(),
+            )
         })
         .await
     }
@@ -312,9 +362,13 @@ impl Store {
     /// A song as it was when asked for alone, and when: its album and numbers are no list's.
     /// # Errors
     /// The catalog's own.
-    pub async fn track_alone(&self, track: &TrackId) -> Result<Option<(Track, Timestamp)>, StoreError> {
+    pub async fn track_alone(
+        &self,
+        track: &TrackId,
+    ) -> Result<Option<(Track, Timestamp)>, StoreError> {
         let track = track.clone();
-        self.with(move |_, catalog| catalog.track_alone(&track)).await
+        self.with(move |_, catalog| catalog.track_alone(&track))
+            .await
     }
 
     /// The song whose own page this is, by [`Track::link`].
@@ -322,7 +376,8 @@ impl Store {
     /// The catalog's own.
     pub async fn track_by_link(&self, link: &str) -> Result<Option<TrackId>, StoreError> {
         let link = link.to_owned();
-        self.with(move |_, catalog| catalog.track_by_link(&link)).await
+        self.with(move |_, catalog| catalog.track_by_link(&link))
+            .await
     }
 
     /// What a canonical or human file name leads to. The row may be evicted or deleted.
@@ -338,7 +393,8 @@ impl Store {
     /// The catalog's own.
     pub async fn set_state(&self, key: &Key, state: State) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.with(move |_, catalog| catalog.set_state(&key, state)).await
+        self.with(move |_, catalog| catalog.set_state(&key, state))
+            .await
     }
 
     /// To `queued`, at the end of the queue or at its front.
@@ -346,7 +402,8 @@ impl Store {
     /// The catalog's own.
     pub async fn requeue(&self, key: &Key, first: bool) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.with(move |_, catalog| catalog.requeue(&key, first)).await
+        self.with(move |_, catalog| catalog.requeue(&key, first))
+            .await
     }
 
     /// To the front of the queue, for the next restart too.
@@ -362,7 +419,8 @@ impl Store {
     /// The catalog's own.
     pub async fn started(&self, key: &Key, started: Started) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.with(move |_, catalog| catalog.started(&key, &started)).await
+        self.with(move |_, catalog| catalog.started(&key, &started))
+            .await
     }
 
     /// To `failed`; a song deleted meanwhile stays deleted.
@@ -370,7 +428,8 @@ impl Store {
     /// The catalog's own.
     pub async fn fail(&self, key: &Key, failure: Failure) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.with(move |_, catalog| catalog.fail(&key, &failure)).await
+        self.with(move |_, catalog| catalog.fail(&key, &failure))
+            .await
     }
 
     /// Work to go on with after a restart, in queue order. First finishes what a kill interrupted while publishing.
@@ -399,8 +458,14 @@ impl Store {
     /// Newest first; `before` is an earlier page's [`Listing::next`].
     /// # Errors
     /// The catalog's own.
-    pub async fn list(&self, filter: Filter, limit: usize, before: Option<i64>) -> Result<Listing, StoreError> {
-        self.with(move |_, catalog| catalog.list(&filter, limit, before)).await
+    pub async fn list(
+        &self,
+        filter: Filter,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<Listing, StoreError> {
+        self.with(move |_, catalog| catalog.list(&filter, limit, before))
+            .await
     }
 
     /// # Errors
@@ -408,8 +473,17 @@ impl Store {
     pub async fn stats(&self) -> Result<Stats, StoreError> {
         self.with(|shared, catalog| {
             let free_bytes = shared.free_bytes();
-            let StoreConfig { max_bytes, min_free_bytes, .. } = shared.config;
-            Ok(Stats { max_bytes, min_free_bytes, free_bytes, ..catalog.stats()? })
+            let StoreConfig {
+                max_bytes,
+                min_free_bytes,
+                ..
+            } = shared.config;
+            Ok(Stats {
+                max_bytes,
+                min_free_bytes,
+                free_bytes,
+                ..catalog.stats()?
+            })
         })
         .await
     }
@@ -421,9 +495,13 @@ impl Store {
         let key = key.clone();
         self.with(move |shared, catalog| {
             if shared.in_use.is_writing(&key) {
-                return Err(StoreError::Busy { what: key.to_string() });
+                return Err(StoreError::Busy {
+                    what: key.to_string(),
+                });
             }
-            let Some(row) = catalog.row(&key)? else { return Ok(false) };
+            let Some(row) = catalog.row(&key)? else {
+                return Ok(false);
+            };
             lease::remove_part(shared, &key)?;
             lease::remove_part(shared, &key.raw())?;
             // The caller may have noted the deletion before, so that nobody publishes the song meanwhile.
@@ -458,9 +536,15 @@ impl Store {
     /// Keeps a value for the origin's next run; an empty one forgets.
     /// # Errors
     /// The catalog's own.
-    pub async fn remember(&self, key: &str, value: &str, stored_unix: u64) -> Result<(), StoreError> {
+    pub async fn remember(
+        &self,
+        key: &str,
+        value: &str,
+        stored_unix: u64,
+    ) -> Result<(), StoreError> {
         let (key, value) = (key.to_owned(), value.to_owned());
-        self.with(move |_, catalog| catalog.remember(&key, &value, stored_unix)).await
+        self.with(move |_, catalog| catalog.remember(&key, &value, stored_unix))
+            .await
     }
 
     /// Runs `work` on a thread that may wait, with the catalog in hand.
@@ -496,8 +580,17 @@ impl Store {
 
     /// Whether the drive has another file than this ready row says, or none: one look, and nothing is read.
     pub async fn is_changed(&self, row: &Row) -> bool {
-        let (shared, spot, bytes) = (Arc::clone(&self.shared), Layout::audio(&row.key, &row.ext), row.size_bytes);
-        let look = move || Ok(shared.cache.look(&spot).is_ok_and(|found| found.map(|found| found.bytes) != bytes));
+        let (shared, spot, bytes) = (
+            Arc::clone(&self.shared),
+            Layout::audio(&row.key, &row.ext),
+            row.size_bytes,
+        );
+        let look = move || {
+            Ok(shared
+                .cache
+                .look(&spot)
+                .is_ok_and(|found| found.map(|found| found.bytes) != bytes))
+        };
         blocking(look).await.unwrap_or(false)
     }
 
@@ -505,11 +598,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Gone`] if it is not ready or not there; [`StoreError::Io`] if the drive does not answer.
     pub async fn open_published(&self, key: &Key) -> Result<Published, StoreError> {
-        let row = self.row(key).await?.filter(|row| row.state == State::Ready).ok_or(StoreError::Gone)?;
+        let row = self
+            .row(key)
+            .await?
+            .filter(|row| row.state == State::Ready)
+            .ok_or(StoreError::Gone)?;
         let (shared, looked_at) = (Arc::clone(&self.shared), row.clone());
         // Not with the catalog in hand: a file that was touched is hashed, and the drive may take its time.
         let (standing, file) = blocking(move || tidy::open_standing(&shared, &looked_at)).await?;
-        self.with(move |shared, catalog| open_published(shared, catalog, row, standing, file)).await
+        self.with(move |shared, catalog| open_published(shared, catalog, row, standing, file))
+            .await
     }
 }
 
@@ -521,7 +619,10 @@ fn open_published(
     file: Option<File>,
 ) -> Result<Published, StoreError> {
     let key = &seen.key;
-    let row = catalog.row(key)?.filter(|row| row.state == State::Ready).ok_or(StoreError::Gone)?;
+    let row = catalog
+        .row(key)?
+        .filter(|row| row.state == State::Ready)
+        .ok_or(StoreError::Gone)?;
     if row.published_at != seen.published_at {
         // Published anew since: what was seen of the old file does not count.
         return Err(StoreError::Gone);
@@ -550,7 +651,11 @@ fn open_published(
 
 fn touch(catalog: &Catalog, key: &Key) -> Result<(), StoreError> {
     let now = Timestamp::now();
-    catalog.touch_read(key, now, now.checked_sub(TOUCH_EVERY).unwrap_or(Timestamp::MIN))
+    catalog.touch_read(
+        key,
+        now,
+        now.checked_sub(TOUCH_EVERY).unwrap_or(Timestamp::MIN),
+    )
 }
 
 /// Runs `work` on a thread that may wait for the drive: the runtime has one thread only and must not.
@@ -559,8 +664,9 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(cut) => {
-            Err(StoreError::Io { what: "finish: the service is stopping".to_owned(), source: Arc::new(cut.into()) })
-        }
+        Err(cut) => Err(StoreError::Io {
+            what: "finish: the service is stopping".to_owned(),
+            source: Arc::new(cut.into()),
+        }),
     }
 }

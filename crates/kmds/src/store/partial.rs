@@ -63,9 +63,24 @@ pub struct Partial {
 }
 
 impl Partial {
-    pub(super) fn new(key: Key, validator: String, file: File, written: u64, total: Option<u64>) -> Self {
-        let progress = watch::Sender::new(Progress { written, total, done: None });
-        Self { key, validator, held: Arc::new(Held(Mutex::new(Some(Arc::new(file))))), progress }
+    pub(super) fn new(
+        key: Key,
+        validator: String,
+        file: File,
+        written: u64,
+        total: Option<u64>,
+    ) -> Self {
+        let progress = watch::Sender::new(Progress {
+            written,
+            total,
+            done: None,
+        });
+        Self {
+            key,
+            validator,
+            held: Arc::new(Held(Mutex::new(Some(Arc::new(file))))),
+            progress,
+        }
     }
 
     #[must_use]
@@ -118,7 +133,8 @@ impl Partial {
     }
 
     pub(super) fn grew(&self, written: u64) {
-        self.progress.send_modify(|progress| progress.written = written);
+        self.progress
+            .send_modify(|progress| progress.written = written);
     }
 
     pub(super) fn announce(&self, total: Option<u64>) {

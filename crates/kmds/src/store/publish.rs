@@ -56,10 +56,19 @@ impl Lease {
     /// [`StoreError::Incomplete`] when the length is not what was announced, or zero. On any error nothing stands under the
     /// final name, and the bytes are kept unless the drive failed.
     pub async fn publish(self, publish: Publish) -> Result<Row, StoreError> {
-        let Some(partial) = self.partial() else { return Err(StoreError::Gone) };
+        let Some(partial) = self.partial() else {
+            return Err(StoreError::Gone);
+        };
         let progress = partial.progress();
-        if progress.written == 0 || progress.total.is_some_and(|total| total != progress.written) {
-            return Err(StoreError::Incomplete { written: progress.written, total: progress.total.unwrap_or(0) });
+        if progress.written == 0
+            || progress
+                .total
+                .is_some_and(|total| total != progress.written)
+        {
+            return Err(StoreError::Incomplete {
+                written: progress.written,
+                total: progress.total.unwrap_or(0),
+            });
         }
         blocking(move || {
             // The lease lives until the row is written: nobody may begin this key before.
@@ -79,20 +88,29 @@ impl Lease {
 fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result<Row, StoreError> {
     let key = partial.key();
     if content_type(&publish.ext).is_none() {
-        return Err(StoreError::Io { what: "publish a file of this kind".to_owned(), source: unknown_extension() });
+        return Err(StoreError::Io {
+            what: "publish a file of this kind".to_owned(),
+            source: unknown_extension(),
+        });
     }
     let mut ready = finish(partial, publish)?;
     let mine = Sidecar::new(&publish.track, &ready).to_json();
     may_replace(shared, key, &publish.ext)?;
     let staged = shared.layout.staged(key);
     patiently(|| shared.cache.write_whole(&staged, &mine, true)).map_err(io("stage a sidecar"))?;
-    shared.cache.make_folder(&Layout::site(key.track().site())).map_err(io("make the site's folder"))?;
+    shared
+        .cache
+        .make_folder(&Layout::site(key.track().site()))
+        .map_err(io("make the site's folder"))?;
     partial.close();
     // Between two tries others may have the catalog.
     let moved = || move_both(shared, &mut shared.catalog(), partial, publish, &mut ready);
     let row = patiently_if(StoreError::is_busy, moved)?;
     // Some drives show a new name late.
-    if let Ok(file) = patiently_if(|_| true, || shared.cache.open(&Layout::audio(key, &publish.ext))) {
+    if let Ok(file) = patiently_if(
+        |_| true,
+        || shared.cache.open(&Layout::audio(key, &publish.ext)),
+    ) {
         partial.reopened(file);
     }
     Ok(row)
@@ -121,7 +139,10 @@ fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError>
         container: publish.checked.container,
         codec: publish.checked.codec,
         bitrate_bps: publish.checked.bitrate_bps,
-        duration_ms: publish.checked.duration.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
+        duration_ms: publish
+            .checked
+            .duration
+            .map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
         published_at: to_the_millisecond(Timestamp::now()),
         human_name: publish.human_name.clone(),
     })
@@ -132,20 +153,39 @@ fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError>
 /// # Errors
 /// [`StoreError::Foreign`]: it stays.
 fn may_replace(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> {
-    let there = shared.cache.look(&Layout::audio(key, ext)).map_err(io("look at a file"))?;
-    let Some(there) = there.filter(|there| there.is_plain || there.is_folder) else { return Ok(()) };
-    let names_it = |spot| shared.cache.read(&spot).is_ok_and(|text| Sidecar::is_of(&text, key, ext));
-    if there.is_plain && (names_it(Layout::sidecar(key, ext)) || names_it(shared.layout.staged(key))) {
+    let there = shared
+        .cache
+        .look(&Layout::audio(key, ext))
+        .map_err(io("look at a file"))?;
+    let Some(there) = there.filter(|there| there.is_plain || there.is_folder) else {
+        return Ok(());
+    };
+    let names_it = |spot| {
+        shared
+            .cache
+            .read(&spot)
+            .is_ok_and(|text| Sidecar::is_of(&text, key, ext))
+    };
+    if there.is_plain
+        && (names_it(Layout::sidecar(key, ext)) || names_it(shared.layout.staged(key)))
+    {
         return Ok(());
     }
     let rows = shared.catalog().rows_of(key.track())?;
-    let is_ready = |row: &Row| row.state == State::Ready && row.key.file_name(&row.ext) == key.file_name(ext);
-    let hash = if rows.iter().any(is_ready) { None } else { recover::hash_of(shared, key, ext)? };
+    let is_ready =
+        |row: &Row| row.state == State::Ready && row.key.file_name(&row.ext) == key.file_name(ext);
+    let hash = if rows.iter().any(is_ready) {
+        None
+    } else {
+        recover::hash_of(shared, key, ext)?
+    };
     let was_ours = |hash| rows.iter().any(|row| row.sha256.as_ref() == Some(&hash));
     if there.is_plain && hash.is_none_or(was_ours) {
         return Ok(());
     }
-    Err(StoreError::Foreign { file: key.relative_path(ext) })
+    Err(StoreError::Foreign {
+        file: key.relative_path(ext),
+    })
 }
 
 /// Steps 2 to 5. On an error the audio is where it was, and what stood in its place has its sidecar.
@@ -158,7 +198,10 @@ fn move_both(
 ) -> Result<Row, StoreError> {
     let (cache, key) = (&shared.cache, partial.key());
     let (part, staged) = (shared.layout.part(key), shared.layout.staged(key));
-    let (audio, beside) = (Layout::audio(key, &publish.ext), Layout::sidecar(key, &publish.ext));
+    let (audio, beside) = (
+        Layout::audio(key, &publish.ext),
+        Layout::sidecar(key, &publish.ext),
+    );
     let before = cache.read(&beside).ok();
     cache.remove(&beside).map_err(io("remove an old sidecar"))?;
     if let Err(error) = cache.rename(&part, &audio) {
@@ -171,11 +214,14 @@ fn move_both(
     if let Ok(Some(found)) = cache.look(&audio) {
         ready.mtime_ns = found.mtime_ns;
     }
-    let noted = cache.rename(&staged, &beside).map_err(io("publish a sidecar")).and_then(|()| {
-        cache.sync_folder(&Layout::site(key.track().site()));
-        catalog.keep_track(&publish.track)?;
-        catalog.set_ready(ready)
-    });
+    let noted = cache
+        .rename(&staged, &beside)
+        .map_err(io("publish a sidecar"))
+        .and_then(|()| {
+            cache.sync_folder(&Layout::site(key.track().site()));
+            catalog.keep_track(&publish.track)?;
+            catalog.set_ready(ready)
+        });
     if let Err(error) = noted {
         // A failed song has no file; should the drive refuse this too, the next start adopts what stands there.
         let _ = cache.remove(&beside);
@@ -188,7 +234,10 @@ fn move_both(
 }
 
 fn unknown_extension() -> std::sync::Arc<std::io::Error> {
-    std::sync::Arc::new(std::io::Error::new(std::io::ErrorKind::InvalidInput, "an unknown extension"))
+    std::sync::Arc::new(std::io::Error::new(
+        std::io::ErrorKind::InvalidInput,
+        "an unknown extension",
+    ))
 }
 
 /// As the catalog keeps times, so that sidecar and row say the same.
@@ -201,17 +250,27 @@ pub(super) fn sha256(file: &File) -> Result<String, StoreError> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
     loop {
-        let read = file.read_at(&mut buffer, at).map_err(io("read a file back"))?;
+        let read = file
+            .read_at(&mut buffer, at)
+            .map_err(io("read a file back"))?;
         if read == 0 {
             break;
         }
         context.update(buffer.get(..read).unwrap_or_default());
         at += read as u64;
     }
-    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(context
+        .finish()
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// Modification time in nanoseconds since 1970, as the drive says.
 pub(super) fn mtime_ns(metadata: &Metadata) -> i64 {
-    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+    metadata
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.mtime_nsec())
 }

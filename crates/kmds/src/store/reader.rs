@@ -46,12 +46,25 @@ enum Extent {
 
 impl Reader {
     pub(super) fn whole(file: File, size_bytes: u64, hold: ReadHold) -> Self {
-        Self { source: Source::Own(Arc::new(file)), extent: Extent::Whole(size_bytes), nowait: true, hold }
+        Self {
+            source: Source::Own(Arc::new(file)),
+            extent: Extent::Whole(size_bytes),
+            nowait: true,
+            hold,
+        }
     }
 
     pub(super) fn growing(partial: &Partial, hold: ReadHold) -> Self {
-        let (source, extent) = (Source::Shared(partial.held()), Extent::Growing(partial.subscribe()));
-        Self { source, extent, nowait: true, hold }
+        let (source, extent) = (
+            Source::Shared(partial.held()),
+            Extent::Growing(partial.subscribe()),
+        );
+        Self {
+            source,
+            extent,
+            nowait: true,
+            hold,
+        }
     }
 
     /// The file itself, for those who read all over it; it stays readable whatever becomes of its name.
@@ -78,7 +91,11 @@ impl Reader {
         }
         let file = self.open_file().await?;
         let bytes = self.fetch(file, offset, wanted).await?;
-        if bytes.is_empty() { Err(StoreError::Gone) } else { Ok(bytes) }
+        if bytes.is_empty() {
+            Err(StoreError::Gone)
+        } else {
+            Ok(bytes)
+        }
     }
 
     /// Waits for byte `offset` or the end; returns how far the file reaches.
@@ -87,14 +104,18 @@ impl Reader {
             Extent::Whole(size) => return Ok(*size),
             Extent::Growing(progress) => progress,
         };
-        let reached = progress.wait_for(|progress| progress.written > offset || progress.done.is_some()).await;
+        let reached = progress
+            .wait_for(|progress| progress.written > offset || progress.done.is_some())
+            .await;
         let reached = *reached.map_err(|_| StoreError::Gone)?;
         match reached.done {
             Some(Outcome::Published) => {
                 self.extent = Extent::Whole(reached.written);
                 Ok(reached.written)
             }
-            Some(Outcome::Failed | Outcome::Restarted) if reached.written <= offset => Err(StoreError::Gone),
+            Some(Outcome::Failed | Outcome::Restarted) if reached.written <= offset => {
+                Err(StoreError::Gone)
+            }
             _ => Ok(reached.written),
         }
     }
@@ -114,10 +135,20 @@ impl Reader {
         held.file().ok_or(StoreError::Gone)
     }
 
-    async fn fetch(&mut self, file: Arc<File>, offset: u64, wanted: usize) -> Result<Bytes, StoreError> {
+    async fn fetch(
+        &mut self,
+        file: Arc<File>,
+        offset: u64,
+        wanted: usize,
+    ) -> Result<Bytes, StoreError> {
         if self.nowait {
             let mut buffer = vec![0; wanted];
-            match preadv2(&*file, &mut [IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
+            match preadv2(
+                &*file,
+                &mut [IoSliceMut::new(&mut buffer)],
+                offset,
+                ReadWriteFlags::NOWAIT,
+            ) {
                 Ok(read) => {
                     buffer.truncate(read);
                     return Ok(Bytes::from(buffer));
@@ -129,7 +160,9 @@ impl Reader {
         }
         blocking(move || {
             let mut buffer = vec![0; wanted];
-            let read = file.read_at(&mut buffer, offset).map_err(io("read a file"))?;
+            let read = file
+                .read_at(&mut buffer, offset)
+                .map_err(io("read a file"))?;
             buffer.truncate(read);
             Ok(Bytes::from(buffer))
         })

@@ -31,12 +31,22 @@ pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, Sto
     if pending.is_empty() {
         return Ok(0);
     }
-    let names: Vec<(Site, HashSet<String>)> = SITES.map(|site| (site, names_in(shared, site))).into();
+    let names: Vec<(Site, HashSet<String>)> =
+        SITES.map(|site| (site, names_in(shared, site))).into();
     let mut found = 0;
-    for row in pending.iter().filter(|row| !shared.in_use.is_writing(&row.key)) {
-        let Some((_, names)) = names.iter().find(|(site, _)| *site == row.key.track().site()) else { continue };
+    for row in pending
+        .iter()
+        .filter(|row| !shared.in_use.is_writing(&row.key))
+    {
+        let Some((_, names)) = names
+            .iter()
+            .find(|(site, _)| *site == row.key.track().site())
+        else {
+            continue;
+        };
         for ext in extensions().filter(|ext| names.contains(&row.key.file_name(ext))) {
-            let taken = place_staged(shared, &row.key, ext).and_then(|()| adopt_own(shared, &row.key, ext));
+            let taken =
+                place_staged(shared, &row.key, ext).and_then(|()| adopt_own(shared, &row.key, ext));
             found += usize::from(unless_unread(taken, &row.key)?);
         }
     }
@@ -46,18 +56,31 @@ pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, Sto
 /// A staged sidecar whose audio was renamed already follows it. Any other is left: the next publish of its song replaces it.
 pub(super) fn place_staged(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> {
     let staged = shared.layout.staged(key);
-    let Ok(text) = shared.cache.read(&staged) else { return Ok(()) };
-    let Some(found) = shared.cache.look(&Layout::audio(key, ext)).map_err(io("look at a file"))? else { return Ok(()) };
-    let Some((_, file)) = fitting(&text, found, key, ext) else { return Ok(()) };
+    let Ok(text) = shared.cache.read(&staged) else {
+        return Ok(());
+    };
+    let Some(found) = shared
+        .cache
+        .look(&Layout::audio(key, ext))
+        .map_err(io("look at a file"))?
+    else {
+        return Ok(());
+    };
+    let Some((_, file)) = fitting(&text, found, key, ext) else {
+        return Ok(());
+    };
     if hash_of(shared, key, ext)? == Some(file.sha256) {
-        patiently(|| shared.cache.rename(&staged, &Layout::sidecar(key, ext))).map_err(io("publish a sidecar"))?;
+        patiently(|| shared.cache.rename(&staged, &Layout::sidecar(key, ext)))
+            .map_err(io("publish a sidecar"))?;
     }
     Ok(())
 }
 
 /// Takes a file for its own row, if the sidecar says it is that rendition's and the bytes are the ones hashed.
 fn adopt_own(shared: &Shared, key: &Key, ext: &str) -> Result<bool, StoreError> {
-    let Some((_, file)) = read_beside(shared, key, ext)? else { return Ok(false) };
+    let Some((_, file)) = read_beside(shared, key, ext)? else {
+        return Ok(false);
+    };
     if file.key != *key || !adopt(shared, key, ext, Trust::Hash)? {
         return Ok(false);
     }
@@ -74,8 +97,15 @@ pub(super) enum Trust {
 }
 
 /// Makes the file that stands under this name ready in the catalog, by its sidecar. `false` if that is not to be believed.
-pub(super) fn adopt(shared: &Shared, found_as: &Key, ext: &str, trust: Trust) -> Result<bool, StoreError> {
-    let Some((track, file)) = read_beside(shared, found_as, ext)? else { return Ok(false) };
+pub(super) fn adopt(
+    shared: &Shared,
+    found_as: &Key,
+    ext: &str,
+    trust: Trust,
+) -> Result<bool, StoreError> {
+    let Some((track, file)) = read_beside(shared, found_as, ext)? else {
+        return Ok(false);
+    };
     if trust == Trust::Hash && hash_of(shared, found_as, ext)?.as_ref() != Some(&file.sha256) {
         return Ok(false);
     }
@@ -92,19 +122,27 @@ pub(super) fn adopt(shared: &Shared, found_as: &Key, ext: &str, trust: Trust) ->
 /// What the sidecar of this file says, if the file beside it has the length it tells of.
 /// # Errors
 /// [`StoreError::Io`] when the drive does not answer: then nothing is known.
-pub(super) fn read_beside(shared: &Shared, key: &Key, ext: &str) -> Result<Option<(Track, ReadyFile)>, StoreError> {
+pub(super) fn read_beside(
+    shared: &Shared,
+    key: &Key,
+    ext: &str,
+) -> Result<Option<(Track, ReadyFile)>, StoreError> {
     let text = match shared.cache.read(&Layout::sidecar(key, ext)) {
         // A link, a pipe, three gigabytes: no sidecar of ours.
         Err(error) if error.raw_os_error().is_none() && !is_away(&error) => return Ok(None),
         other => if_there(other).map_err(io("read a sidecar"))?,
     };
     let Some(text) = text else { return Ok(None) };
-    let found = shared.cache.look(&Layout::audio(key, ext)).map_err(io("look at a file"))?;
+    let found = shared
+        .cache
+        .look(&Layout::audio(key, ext))
+        .map_err(io("look at a file"))?;
     Ok(found.and_then(|found| fitting(&text, found, key, ext)))
 }
 
 fn fitting(text: &[u8], found: Found, key: &Key, ext: &str) -> Option<(Track, ReadyFile)> {
-    let sidecar = Sidecar::parse(text).filter(|it| found.is_plain && found.bytes == it.size_bytes)?;
+    let sidecar =
+        Sidecar::parse(text).filter(|it| found.is_plain && found.bytes == it.size_bytes)?;
     sidecar.to_rows(key, ext, found.mtime_ns)
 }
 
@@ -112,17 +150,34 @@ fn fitting(text: &[u8], found: Found, key: &Key, ext: &str) -> Option<(Track, Re
 pub(super) fn hash_of(shared: &Shared, key: &Key, ext: &str) -> Result<Option<String>, StoreError> {
     match shared.cache.open(&Layout::audio(key, ext)) {
         Err(error) if is_not_ours(&error) => Ok(None),
-        other => if_there(other).map_err(io("read a file back"))?.map(|file| sha256(&file)).transpose(),
+        other => if_there(other)
+            .map_err(io("read a file back"))?
+            .map(|file| sha256(&file))
+            .transpose(),
     }
 }
 
 /// Writes the lost sidecar of a ready row's file, as it was. The caller knows that the file is that row's.
-pub(super) fn describe_again(shared: &Shared, catalog: &Catalog, key: &Key) -> Result<bool, StoreError> {
-    let Some(row) = catalog.row(key)?.filter(|row| row.state == State::Ready) else { return Ok(false) };
-    let Some((track, file)) = catalog.track(key.track())?.zip(ReadyFile::of(&row, key)) else { return Ok(false) };
-    let (beside, temporary) = (Layout::sidecar(key, &row.ext), shared.layout.work().join("sidecar-new"));
+pub(super) fn describe_again(
+    shared: &Shared,
+    catalog: &Catalog,
+    key: &Key,
+) -> Result<bool, StoreError> {
+    let Some(row) = catalog.row(key)?.filter(|row| row.state == State::Ready) else {
+        return Ok(false);
+    };
+    let Some((track, file)) = catalog.track(key.track())?.zip(ReadyFile::of(&row, key)) else {
+        return Ok(false);
+    };
+    let (beside, temporary) = (
+        Layout::sidecar(key, &row.ext),
+        shared.layout.work().join("sidecar-new"),
+    );
     let text = Sidecar::new(&track, &file).to_json();
-    shared.cache.write_over(&beside, &temporary, &text, true).map_err(io("write a sidecar"))?;
+    shared
+        .cache
+        .write_over(&beside, &temporary, &text, true)
+        .map_err(io("write a sidecar"))?;
     Ok(true)
 }
 
@@ -143,9 +198,14 @@ pub(super) fn rebuild(shared: &Shared) -> Result<usize, StoreError> {
     for site in SITES {
         let names = names_in(shared, site);
         for name in &names {
-            let Some((key, ext)) = parse_file_name(site, name) else { continue };
+            let Some((key, ext)) = parse_file_name(site, name) else {
+                continue;
+            };
             if names.contains(&format!("{name}.json")) {
-                found += usize::from(unless_unread(adopt(shared, &key, ext, Trust::Length), &key)?);
+                found += usize::from(unless_unread(
+                    adopt(shared, &key, ext, Trust::Length),
+                    &key,
+                )?);
             }
         }
     }

@@ -68,7 +68,9 @@ impl Sidecar {
             album_artist: track.album_artist.clone(),
             track_number: track.number,
             track_total: track.total,
-            duration_seconds: measured.or(track.duration).map(|length| length.as_secs_f64()),
+            duration_seconds: measured
+                .or(track.duration)
+                .map(|length| length.as_secs_f64()),
             date: track.date.clone(),
             cover_url: track.cover_url.clone(),
             source_link: track.link.clone(),
@@ -103,10 +105,18 @@ impl Sidecar {
     }
 
     /// What the catalog holds of this file and its song; `None` if the sidecar contradicts `key`, the name it was found by.
-    pub(super) fn to_rows(&self, found_as: &Key, ext: &str, mtime_ns: i64) -> Option<(Track, ReadyFile)> {
+    pub(super) fn to_rows(
+        &self,
+        found_as: &Key,
+        ext: &str,
+        mtime_ns: i64,
+    ) -> Option<(Track, ReadyFile)> {
         let key = Key::from_slug(found_as.track().clone(), &self.rendition)?;
         let id = key.track();
-        if self.site != id.site().as_str() || self.id != id.id() || key.file_name(ext) != found_as.file_name(ext) {
+        if self.site != id.site().as_str()
+            || self.id != id.id()
+            || key.file_name(ext) != found_as.file_name(ext)
+        {
             return None;
         }
         let track = Track {
@@ -119,7 +129,9 @@ impl Sidecar {
             album_artist: self.album_artist.clone(),
             number: self.track_number,
             total: self.track_total,
-            duration: self.duration_seconds.and_then(|length| std::time::Duration::try_from_secs_f64(length).ok()),
+            duration: self
+                .duration_seconds
+                .and_then(|length| std::time::Duration::try_from_secs_f64(length).ok()),
             cover_url: self.cover_url.clone(),
             date: self.date.clone(),
             streams: Vec::new(),
@@ -136,7 +148,9 @@ impl Sidecar {
             container: self.container,
             codec: self.codec,
             bitrate_bps: self.bitrate_bps,
-            duration_ms: self.duration_seconds.map(|length| (length.max(0.0) * 1_000.0).round() as u64),
+            duration_ms: self
+                .duration_seconds
+                .map(|length| (length.max(0.0) * 1_000.0).round() as u64),
             published_at: self.published_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
             human_name: self.file_name.clone(),
             key,
@@ -163,28 +177,62 @@ mod tests {
                 RefCell::new(Catalog::open(Path::new(":memory:")).expect("a catalog in memory").catalog);
         }
         kmds_fuzz::target("sidecar", |input| {
-            let name = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let name = input
+                .split(|byte| *byte == b'\n')
+                .next()
+                .unwrap_or_default();
             let text = input.get(name.len() + 1..).unwrap_or_default();
-            let Some(sidecar) = Sidecar::parse(text) else { return };
+            let Some(sidecar) = Sidecar::parse(text) else {
+                return;
+            };
             let again = Sidecar::parse(&sidecar.to_json()).expect("our own JSON");
-            assert_eq!(again.to_json(), Sidecar::parse(&again.to_json()).expect("our own JSON").to_json());
+            assert_eq!(
+                again.to_json(),
+                Sidecar::parse(&again.to_json())
+                    .expect("our own JSON")
+                    .to_json()
+            );
             let name = String::from_utf8_lossy(name);
-            let Some((site, name)) = name.split_once('/') else { return };
-            let Some((key, ext)) = kmds_extract::Site::parse(site).and_then(|site| parse_file_name(site, name)) else {
+            let Some((site, name)) = name.split_once('/') else {
+                return;
+            };
+            let Some((key, ext)) =
+                kmds_extract::Site::parse(site).and_then(|site| parse_file_name(site, name))
+            else {
                 return;
             };
             assert_eq!(key.relative_path(ext), format!("{site}/{name}"));
-            assert!(!name.contains(['/', '\\']) && !name.starts_with('.'), "{name}");
-            let Some((track, file)) = sidecar.to_rows(&key, ext, 7) else { return };
-            assert_eq!(file.key.relative_path(ext), format!("{site}/{name}"), "no other file than this");
+            assert!(
+                !name.contains(['/', '\\']) && !name.starts_with('.'),
+                "{name}"
+            );
+            let Some((track, file)) = sidecar.to_rows(&key, ext, 7) else {
+                return;
+            };
+            assert_eq!(
+                file.key.relative_path(ext),
+                format!("{site}/{name}"),
+                "no other file than this"
+            );
             let written = Sidecar::new(&track, &file).to_rows(&key, ext, 7);
-            assert_eq!(written.map(|(track, file)| (track.id, file.key)), Some((track.id.clone(), file.key.clone())));
+            assert_eq!(
+                written.map(|(track, file)| (track.id, file.key)),
+                Some((track.id.clone(), file.key.clone()))
+            );
             CATALOG.with_borrow_mut(|catalog| {
-                catalog.keep_track(&track).expect("a song the catalog can keep");
-                catalog.set_ready(&file).expect("a file the catalog can keep");
+                catalog
+                    .keep_track(&track)
+                    .expect("a song the catalog can keep");
+                catalog
+                    .set_ready(&file)
+                    .expect("a file the catalog can keep");
                 let row = catalog.row(&file.key).expect("readable").expect("there");
                 assert_eq!(
-                    (row.state, row.size_bytes, row.duration.map(|length| length.as_millis() as u64)),
+                    (
+                        row.state,
+                        row.size_bytes,
+                        row.duration.map(|length| length.as_millis() as u64)
+                    ),
                     (State::Ready, Some(file.size_bytes), file.duration_ms)
                 );
                 assert!(catalog.track(&track.id).expect("readable").is_some());

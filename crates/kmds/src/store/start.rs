@@ -5,7 +5,9 @@
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +34,11 @@ pub(super) enum Access {
 
 pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreError> {
     make_private_folder(&config.state_dir).map_err(state_io("make state.dir"))?;
-    let state_lock = if access == Access::Exclusive { Some(lock(&config.state_dir)?) } else { None };
+    let state_lock = if access == Access::Exclusive {
+        Some(lock(&config.state_dir)?)
+    } else {
+        None
+    };
     let instance = instance(&config.state_dir)?;
     let layout = Layout::new(&config.cache_dir, &config.state_dir, &instance);
     let cache = Cache::new(config.cache_dir.clone(), layout.work().clone());
@@ -60,7 +66,10 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
                 set_aside = %aside.display(),
                 "the catalog was damaged; it was set aside and rebuilt from the sidecars on the drive"
             ),
-            None if found > 0 => tracing::info!(songs = found, "a new catalog was made from the sidecars on the drive"),
+            None if found > 0 => tracing::info!(
+                songs = found,
+                "a new catalog was made from the sidecars on the drive"
+            ),
             None => {}
         }
     }
@@ -77,7 +86,11 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
         cache.wait_for_mark();
         tracing::warn!(
             "{}",
-            cache.names::<Vec<_>>(layout.work()).err().map(|away| away.to_string()).unwrap_or_default()
+            cache
+                .names::<Vec<_>>(layout.work())
+                .err()
+                .map(|away| away.to_string())
+                .unwrap_or_default()
         );
         return Ok(());
     }
@@ -101,7 +114,9 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
 fn is_on_its_own(cache_dir: &Path, state_dir: &Path) -> bool {
     let drive = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
     let nearest = cache_dir.ancestors().find_map(drive);
-    nearest.is_some_and(|found| Some(found) != drive(Path::new("/")) && Some(found) != drive(state_dir))
+    nearest.is_some_and(|found| {
+        Some(found) != drive(Path::new("/")) && Some(found) != drive(state_dir)
+    })
 }
 
 fn make_private_folder(path: &Path) -> std::io::Result<()> {
@@ -117,7 +132,11 @@ fn make_private_folder(path: &Path) -> std::io::Result<()> {
 
 /// SQLite gives its other files the permissions of this one.
 fn make_private(database: &Path) -> Result<(), StoreError> {
-    let made = File::options().write(true).create_new(true).mode(0o600).open(database);
+    let made = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(database);
     match made {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(state_io("make the catalog in state.dir")(error))
@@ -129,10 +148,14 @@ fn make_private(database: &Path) -> Result<(), StoreError> {
 /// What the state folder holds is nobody else's business: which songs were asked for, what the sites gave us. An earlier
 /// release left it open. Files that are not ours by name and owner are left as they are.
 fn keep_private(state_dir: &Path) {
-    let ours =
-        |name: &str| name.starts_with("kmds.db") || ["memory.json", "instance", "lock", DRIVE_NOTE].contains(&name);
+    let ours = |name: &str| {
+        name.starts_with("kmds.db")
+            || ["memory.json", "instance", "lock", DRIVE_NOTE].contains(&name)
+    };
     let inside = fs::read_dir(state_dir).into_iter().flatten().flatten();
-    let files = inside.filter(|entry| entry.file_name().to_str().is_some_and(ours)).map(|entry| entry.path());
+    let files = inside
+        .filter(|entry| entry.file_name().to_str().is_some_and(ours))
+        .map(|entry| entry.path());
     let narrowed: Vec<String> = [state_dir.to_owned()]
         .into_iter()
         .chain(files)
@@ -147,7 +170,8 @@ fn keep_private(state_dir: &Path) {
 /// Takes from others what they may do with this; `false` if that is nothing, or it is not ours.
 fn narrow(path: &Path) -> std::io::Result<bool> {
     let about = fs::symlink_metadata(path)?;
-    let is_ours = about.uid() == rustix::process::geteuid().as_raw() && (about.is_file() || about.is_dir());
+    let is_ours =
+        about.uid() == rustix::process::geteuid().as_raw() && (about.is_file() || about.is_dir());
     if !is_ours || about.mode() & 0o077 == 0 {
         return Ok(false);
     }
@@ -157,7 +181,12 @@ fn narrow(path: &Path) -> std::io::Result<bool> {
 
 /// Two processes on one catalog would write the same partial files. The lock is the kernel's: it ends with the process.
 fn lock(state_dir: &Path) -> Result<File, StoreError> {
-    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(state_dir.join("lock"));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(state_dir.join("lock"));
     let file = file.map_err(state_io("open the lock in state.dir"))?;
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
@@ -167,7 +196,9 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
                 std::thread::sleep(Duration::from_millis(25));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::Busy { what: "state.dir".to_owned() });
+                return Err(StoreError::Busy {
+                    what: "state.dir".to_owned(),
+                });
             }
             // No locks there: rather run than not.
             Err(_) => return Ok(file),
@@ -184,18 +215,26 @@ fn instance(state_dir: &Path) -> Result<String, StoreError> {
         return Ok(known.to_owned());
     }
     let mut random = [0_u8; 8];
-    ring::rand::SystemRandom::new().fill(&mut random).map_err(|_| StoreError::Io {
-        what: "make a name for this instance".to_owned(),
-        source: Arc::new(std::io::Error::other("no random numbers")),
-    })?;
+    ring::rand::SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| StoreError::Io {
+            what: "make a name for this instance".to_owned(),
+            source: Arc::new(std::io::Error::other("no random numbers")),
+        })?;
     let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_whole(&path, &state_dir.join("instance-new"), name.as_bytes()).map_err(state_io("write to state.dir"))?;
+    write_whole(&path, &state_dir.join("instance-new"), name.as_bytes())
+        .map_err(state_io("write to state.dir"))?;
     Ok(name)
 }
 
 /// Writes a small file so that it is either the old or the new one, never half.
 fn write_whole(path: &Path, temporary: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(temporary)?;
     std::io::Write::write_all(&mut file, text)?;
     file.sync_all()?;
     drop(file);
@@ -206,5 +245,9 @@ fn write_whole(path: &Path, temporary: &Path, text: &[u8]) -> std::io::Result<()
 fn boot_id() -> String {
     let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let told = told.trim();
-    if told.is_empty() { format!("unknown-{}", std::process::id()) } else { told.to_owned() }
+    if told.is_empty() {
+        format!("unknown-{}", std::process::id())
+    } else {
+        told.to_owned()
+    }
 }

@@ -34,7 +34,14 @@ const FAILED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 const NAMED_FILES: usize = 20;
 
 /// Ends the names of files in a work folder. Whatever else lies there is not ours.
-const WORK_ENDS: [&str; 6] = [".part", ".note", ".staged", ".note-new", ".staged-new", "sidecar-new"];
+const WORK_ENDS: [&str; 6] = [
+    ".part",
+    ".note",
+    ".staged",
+    ".note-new",
+    ".staged-new",
+    "sidecar-new",
+];
 
 /// What [`super::Store::tidy`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,7 +73,10 @@ pub struct Owner {
 }
 
 pub(super) fn run(shared: &Shared) -> Result<Tidied, StoreError> {
-    let mut tidied = Tidied { other_owner: mark_folder(shared), ..Tidied::default() };
+    let mut tidied = Tidied {
+        other_owner: mark_folder(shared),
+        ..Tidied::default()
+    };
     tidied.partials_removed = sweep_partials(shared)?;
     remove_old_work(shared)?;
     check_rows(shared, &mut tidied)?;
@@ -94,7 +104,11 @@ fn name_unknown(files: &mut [String]) {
 /// Puts our mark; returns whose was there.
 fn mark_folder(shared: &Shared) -> Option<Owner> {
     let spot = Layout::owner_mark();
-    let before: Option<Owner> = shared.cache.read(&spot).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let before: Option<Owner> = shared
+        .cache
+        .read(&spot)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok());
     let other = before.filter(|owner| owner.instance != shared.instance);
     if let Some(other) = &other {
         tracing::warn!(
@@ -121,9 +135,17 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
 /// Removes partial files that nobody will go on with; returns how many.
 pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for name in shared.cache.names::<Vec<_>>(shared.layout.work()).map_err(io("list the work folder"))? {
-        let Some((song, kind)) = name.rsplit_once('.') else { continue };
-        let Some(key) = Key::from_work_name(song) else { continue };
+    for name in shared
+        .cache
+        .names::<Vec<_>>(shared.layout.work())
+        .map_err(io("list the work folder"))?
+    {
+        let Some((song, kind)) = name.rsplit_once('.') else {
+            continue;
+        };
+        let Some(key) = Key::from_work_name(song) else {
+            continue;
+        };
         let spot = shared.layout.work().join(&name);
         let is_young = is_younger(shared, &spot, FAILED_KEPT);
         // The lock keeps a lease from being published meanwhile.
@@ -133,7 +155,11 @@ pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
             Some(State::Failed) => is_young,
             state => state.is_some_and(State::is_pending),
         };
-        if !wanted && !shared.in_use.is_writing(&key) && shared.cache.remove(&spot).is_ok() && kind == "part" {
+        if !wanted
+            && !shared.in_use.is_writing(&key)
+            && shared.cache.remove(&spot).is_ok()
+            && kind == "part"
+        {
             removed += 1;
         }
     }
@@ -143,16 +169,28 @@ pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
 /// Removes work folders of instances that are gone: what an instance puts there, and the folder if nothing else is in it.
 fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
     let all = Layout::all_work();
-    for instance in shared.cache.names::<Vec<_>>(&all).map_err(io("list the work folders"))? {
+    for instance in shared
+        .cache
+        .names::<Vec<_>>(&all)
+        .map_err(io("list the work folders"))?
+    {
         let folder = all.join(&instance);
         let is_one = instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_one || folder == *shared.layout.work() || is_younger(shared, &folder, OTHERS_WORK_KEPT) {
+        if !is_one
+            || folder == *shared.layout.work()
+            || is_younger(shared, &folder, OTHERS_WORK_KEPT)
+        {
             continue;
         }
         // A link among them is no folder, and has no names.
-        let Ok(names) = shared.cache.names::<Vec<_>>(&folder) else { continue };
+        let Ok(names) = shared.cache.names::<Vec<_>>(&folder) else {
+            continue;
+        };
         let files: Vec<Spot> = names.iter().map(|name| folder.join(name)).collect();
-        if files.iter().any(|file| is_younger(shared, file, OTHERS_WORK_KEPT)) {
+        if files
+            .iter()
+            .any(|file| is_younger(shared, file, OTHERS_WORK_KEPT))
+        {
             continue;
         }
         for (_, file) in names.iter().zip(&files).filter(|(name, _)| is_work(name)) {
@@ -165,7 +203,8 @@ fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
 
 fn is_work(name: &str) -> bool {
     let begins = ["scratch-", "probe-", "owner-new"];
-    WORK_ENDS.iter().any(|end| name.ends_with(end)) || begins.iter().any(|begin| name.starts_with(begin))
+    WORK_ENDS.iter().any(|end| name.ends_with(end))
+        || begins.iter().any(|begin| name.starts_with(begin))
 }
 
 /// What cannot be looked at is held to be young.
@@ -189,7 +228,9 @@ pub(super) enum Standing {
 /// Whether a file of the right length is there, without reading it.
 pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
     match shared.cache.look(&Layout::audio(&row.key, &row.ext)) {
-        Ok(found) => found.is_some_and(|found| found.is_plain && Some(found.bytes) == row.size_bytes),
+        Ok(found) => {
+            found.is_some_and(|found| found.is_plain && Some(found.bytes) == row.size_bytes)
+        }
         // A drive that does not answer says nothing against the file; a link in its way does.
         Err(error) => !is_not_ours(&error),
     }
@@ -213,12 +254,17 @@ fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {
 /// The same with the file, where it is whole: what is judged is what will be read.
 /// # Errors
 /// As [`standing`].
-pub(super) fn open_standing(shared: &Shared, row: &Row) -> Result<(Standing, Option<File>), StoreError> {
+pub(super) fn open_standing(
+    shared: &Shared,
+    row: &Row,
+) -> Result<(Standing, Option<File>), StoreError> {
     let file = match shared.cache.open(&Layout::audio(&row.key, &row.ext)) {
         Err(error) if is_not_ours(&error) => return Ok((Standing::Changed, None)),
         opened => if_there(opened).map_err(io("open a file"))?,
     };
-    let Some(file) = file else { return Ok((Standing::Missing, None)) };
+    let Some(file) = file else {
+        return Ok((Standing::Missing, None));
+    };
     let metadata = file.metadata().map_err(io("look at a file"))?;
     if Some(metadata.len()) != row.size_bytes {
         return Ok((Standing::Changed, None));
@@ -246,18 +292,25 @@ fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
         match standing {
             Standing::Whole => {}
             Standing::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
-            Standing::Missing | Standing::Changed => tidied.rows_evicted += usize::from(evict_row(shared, &row)?),
+            Standing::Missing | Standing::Changed => {
+                tidied.rows_evicted += usize::from(evict_row(shared, &row)?)
+            }
         }
         Ok(())
     })
 }
 
 /// Goes through all ready rows, holding the catalog only to read a page.
-fn each_ready(shared: &Shared, mut see: impl FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn each_ready(
+    shared: &Shared,
+    mut see: impl FnMut(Row) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut after = 0;
     loop {
         let page = shared.catalog().ready_after(after)?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
         after = last.seq;
         page.into_iter().try_for_each(&mut see)?;
     }
@@ -266,9 +319,9 @@ fn each_ready(shared: &Shared, mut see: impl FnMut(Row) -> Result<(), StoreError
 /// Evicts a file that is not as published, unless it was published anew since `row` was read.
 fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
     let mut catalog = shared.catalog();
-    let same = catalog
-        .row(&row.key)?
-        .is_some_and(|now| (now.state, &now.sha256, now.mtime_ns) == (row.state, &row.sha256, row.mtime_ns));
+    let same = catalog.row(&row.key)?.is_some_and(|now| {
+        (now.state, &now.sha256, now.mtime_ns) == (row.state, &row.sha256, row.mtime_ns)
+    });
     if same {
         evict::evict(shared, &mut catalog, &file_of(row), State::Evicted)?;
     }
@@ -322,11 +375,21 @@ fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), 
     Ok(())
 }
 
-fn drop_orphan(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Result<(), StoreError> {
+fn drop_orphan(
+    shared: &Shared,
+    key: &Key,
+    ext: &str,
+    tidied: &mut Tidied,
+) -> Result<(), StoreError> {
     let spot = Layout::sidecar(key, ext);
-    let is_ours = shared.cache.read(&spot).is_ok_and(|text| Sidecar::is_of(&text, key, ext));
+    let is_ours = shared
+        .cache
+        .read(&spot)
+        .is_ok_and(|text| Sidecar::is_of(&text, key, ext));
     let _catalog = shared.catalog();
-    if shared.in_use.is_writing_track(key.track()) || !matches!(shared.cache.look(&Layout::audio(key, ext)), Ok(None)) {
+    if shared.in_use.is_writing_track(key.track())
+        || !matches!(shared.cache.look(&Layout::audio(key, ext)), Ok(None))
+    {
         return Ok(());
     }
     if !is_ours {
@@ -339,13 +402,22 @@ fn drop_orphan(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Re
 }
 
 /// A file that lacks its row, its sidecar or both: ours if a sidecar, a staged one or a row tells of these very bytes.
-fn check_file(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Result<(), StoreError> {
+fn check_file(
+    shared: &Shared,
+    key: &Key,
+    ext: &str,
+    tidied: &mut Tidied,
+) -> Result<(), StoreError> {
     let rows: Vec<Row> = shared.catalog().rows_of(key.track())?;
-    let row = rows.iter().find(|row| row.key.file_name(&row.ext) == key.file_name(ext));
+    let row = rows
+        .iter()
+        .find(|row| row.key.file_name(&row.ext) == key.file_name(ext));
     if let Some(row) = row {
         recover::place_staged(shared, &row.key, ext)?;
     }
-    if row.is_none_or(|row| row.state != State::Ready) && recover::adopt(shared, key, ext, Trust::Hash)? {
+    if row.is_none_or(|row| row.state != State::Ready)
+        && recover::adopt(shared, key, ext, Trust::Hash)?
+    {
         tidied.files_adopted += 1;
         return Ok(());
     }
@@ -359,11 +431,15 @@ fn check_file(shared: &Shared, key: &Key, ext: &str, tidied: &mut Tidied) -> Res
     }
     let same = |row: &&Row| hash.is_some() && row.sha256 == hash;
     let Some(row) = rows.iter().find(same) else {
-        tidied.files_unknown.push(Layout::audio(key, ext).to_string());
+        tidied
+            .files_unknown
+            .push(Layout::audio(key, ext).to_string());
         return Ok(());
     };
     let now = catalog.row(&row.key)?.map(|now| (now.state, now.sha256));
-    if row.key.file_name(&row.ext) != key.file_name(ext) || now != Some((row.state, row.sha256.clone())) {
+    if row.key.file_name(&row.ext) != key.file_name(ext)
+        || now != Some((row.state, row.sha256.clone()))
+    {
         // Ours, and of no use: its song is asked for anew, and takes this place.
         return Ok(());
     }
@@ -385,7 +461,9 @@ pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> 
     let mut verdicts = HashMap::new();
     each_ready(shared, |row| {
         let found = recover::hash_of(shared, &row.key, &row.ext);
-        let good = found.as_ref().is_ok_and(|found| found.is_some() && *found == row.sha256);
+        let good = found
+            .as_ref()
+            .is_ok_and(|found| found.is_some() && *found == row.sha256);
         // Of a drive that does not answer, or is not mounted, nothing can be said.
         let folder = Layout::site(row.key.track().site());
         if !good && found.is_ok() && matches!(shared.cache.look(&folder), Ok(Some(_))) {

@@ -12,7 +12,11 @@ const LAST: u8 = 0x80;
 /// Blocks in front of the audio: there are seven kinds, and few files have more than one picture.
 const MAX_BLOCKS: usize = 1000;
 
-pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
+pub fn copy(
+    original: &Original<'_>,
+    facts: &Facts<'_>,
+    into: &mut dyn Write,
+) -> Result<(), TagError> {
     let start = original.after_id3()?;
     if original.array(start)? != *b"fLaC" {
         return Err(TagError::NotTaken("it is no FLAC file"));
@@ -40,13 +44,23 @@ fn write_tags(facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
     let mut comments = Vec::new();
     vorbis::comments(&mut comments, b"KMDS", facts, None);
     let picture = facts.cover.map(vorbis::picture);
-    write_block(COMMENTS | if picture.is_none() { LAST } else { 0 }, &comments, into)?;
-    picture.map_or(Ok(()), |picture| write_block(PICTURE | LAST, &picture, into))
+    write_block(
+        COMMENTS | if picture.is_none() { LAST } else { 0 },
+        &comments,
+        into,
+    )?;
+    picture.map_or(Ok(()), |picture| {
+        write_block(PICTURE | LAST, &picture, into)
+    })
 }
 
 fn write_block(kind: u8, body: &[u8], into: &mut dyn Write) -> Result<(), TagError> {
-    let size = u32::try_from(body.len()).ok().filter(|size| size >> 24 == 0);
-    let [_, s0, s1, s2] = size.ok_or(TagError::NotTaken("they are too large"))?.to_be_bytes();
+    let size = u32::try_from(body.len())
+        .ok()
+        .filter(|size| size >> 24 == 0);
+    let [_, s0, s1, s2] = size
+        .ok_or(TagError::NotTaken("they are too large"))?
+        .to_be_bytes();
     into.write_all(&[kind, s0, s1, s2])?;
     Ok(into.write_all(body)?)
 }

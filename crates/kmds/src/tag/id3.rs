@@ -10,7 +10,11 @@ const UTF8: u8 = 3;
 const LATIN1: u8 = 0;
 const FRONT_COVER: u8 = 3;
 
-pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
+pub fn copy(
+    original: &Original<'_>,
+    facts: &Facts<'_>,
+    into: &mut dyn Write,
+) -> Result<(), TagError> {
     let audio = original.after_id3()?;
     into.write_all(&tag(facts)?)?;
     original.pass(audio, original.len, into)
@@ -19,7 +23,11 @@ pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) ->
 /// The whole tag, its header included.
 pub fn tag(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
     let mut frames = Vec::new();
-    let of = |number: u32| facts.total.map_or_else(|| number.to_string(), |total| format!("{number}/{total}"));
+    let of = |number: u32| {
+        facts
+            .total
+            .map_or_else(|| number.to_string(), |total| format!("{number}/{total}"))
+    };
     let number = facts.number.map(of);
     let texts = [
         (b"TIT2", Some(facts.title)),
@@ -35,7 +43,11 @@ pub fn tag(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
         }
     }
     // Of no language, without a name of its own.
-    frame(&mut frames, b"COMM", &[&[UTF8], b"XXX\0", line(facts.link).as_bytes()])?;
+    frame(
+        &mut frames,
+        b"COMM",
+        &[&[UTF8], b"XXX\0", line(facts.link).as_bytes()],
+    )?;
     if let Some(cover) = facts.cover {
         let head = [&[LATIN1], cover.media_type.as_bytes(), &[0, FRONT_COVER, 0]].concat();
         frame(&mut frames, b"APIC", &[&head, cover.bytes])?;
@@ -62,7 +74,9 @@ fn line(text: &str) -> String {
 
 /// 28 bits, seven a byte.
 fn syncsafe(size: usize) -> Result<[u8; 4], TagError> {
-    let size =
-        u32::try_from(size).ok().filter(|size| size >> 28 == 0).ok_or(TagError::NotTaken("they are too large"))?;
+    let size = u32::try_from(size)
+        .ok()
+        .filter(|size| size >> 28 == 0)
+        .ok_or(TagError::NotTaken("they are too large"))?;
     Ok([21, 14, 7, 0].map(|shift| (size >> shift & 0x7f) as u8))
 }

@@ -75,7 +75,9 @@ pub fn copy(
         total: track.total,
         date: track.date.as_deref(),
         link: &track.link,
-        cover: cover.filter(|bytes| bytes.len() <= MAX_COVER_BYTES).and_then(picture),
+        cover: cover
+            .filter(|bytes| bytes.len() <= MAX_COVER_BYTES)
+            .and_then(picture),
     };
     match container {
         Container::Mp3 => id3::copy(&original, &facts, into),
@@ -110,7 +112,9 @@ mod tests {
     fn song() -> Track {
         Track {
             id: TrackId::new(Site::YouTube, "M4gD1WSo5mA").expect("an id"),
-            source: Source::YouTube { video: "M4gD1WSo5mA".to_owned() },
+            source: Source::YouTube {
+                video: "M4gD1WSo5mA".to_owned(),
+            },
             link: "https://www.youtube.com/watch?v=M4gD1WSo5mA".to_owned(),
             title: "A Song".to_owned(),
             artist: Some("Someone".to_owned()),
@@ -126,13 +130,21 @@ mod tests {
         }
     }
 
-    const CONTAINERS: [Container; 6] =
-        [Container::Mp4, Container::Mp3, Container::Ogg, Container::WebM, Container::Flac, Container::Wav];
+    const CONTAINERS: [Container; 6] = [
+        Container::Mp4,
+        Container::Mp3,
+        Container::Ogg,
+        Container::WebM,
+        Container::Flac,
+        Container::Wav,
+    ];
     const COVER: &[u8] = b"\xff\xd8\xff\xe0 a picture";
 
     fn whole(path: &std::path::Path) -> Option<Container> {
         let file = File::open(path).expect("the file is there");
-        CONTAINERS.into_iter().find(|container| check(&file, *container, None).is_ok())
+        CONTAINERS
+            .into_iter()
+            .find(|container| check(&file, *container, None).is_ok())
     }
 
     /// A file of these bytes, and one beside it for its copy.
@@ -140,7 +152,9 @@ mod tests {
 
     impl Pair {
         fn of(name: &str, bytes: &[u8]) -> Self {
-            let path = |end| std::env::temp_dir().join(format!("kmds-tags-{name}-{}-{end}", std::process::id()));
+            let path = |end| {
+                std::env::temp_dir().join(format!("kmds-tags-{name}-{}-{end}", std::process::id()))
+            };
             let pair = Self([path("original"), path("copy")]);
             std::fs::write(&pair.0[0], bytes).expect("a temporary file");
             pair
@@ -162,9 +176,18 @@ mod tests {
 
     #[test]
     fn tags_that_contradict_themselves_are_an_error_and_no_panic() {
-        let pair = Pair::of("odd", include_bytes!("../../../../fuzz/corpus/tags/meta-outgrows-udta.mp4"));
-        assert_eq!(whole(&pair.0[0]), Some(Container::Mp4), "our check has nothing against it");
-        let refused = pair.copied(Container::Mp4, COVER).expect_err("a box larger than the one around it");
+        let pair = Pair::of(
+            "odd",
+            include_bytes!("../../../../fuzz/corpus/tags/meta-outgrows-udta.mp4"),
+        );
+        assert_eq!(
+            whole(&pair.0[0]),
+            Some(Container::Mp4),
+            "our check has nothing against it"
+        );
+        let refused = pair
+            .copied(Container::Mp4, COVER)
+            .expect_err("a box larger than the one around it");
         assert!(matches!(refused, TagError::NotTaken(_)), "{refused}");
     }
 
@@ -172,35 +195,85 @@ mod tests {
     fn a_cover_of_any_size_we_fetch_fits_into_every_container() {
         let cover = [COVER, &vec![0x55; MAX_COVER_BYTES - COVER.len()]].concat();
         for (name, bytes, container) in [
-            ("xing.mp3", &include_bytes!("../../../../fuzz/corpus/tags/xing.mp3")[..], Container::Mp3),
-            ("opus.ogg", include_bytes!("../../../../fuzz/corpus/tags/opus.ogg"), Container::Ogg),
-            ("progressive.mp4", include_bytes!("../../../../fuzz/corpus/tags/progressive.mp4"), Container::Mp4),
-            ("short.flac", include_bytes!("../../../../fuzz/corpus/tags/short.flac"), Container::Flac),
-            ("short.wav", include_bytes!("../../../../fuzz/corpus/tags/short.wav"), Container::Wav),
+            (
+                "xing.mp3",
+                &include_bytes!("../../../../fuzz/corpus/tags/xing.mp3")[..],
+                Container::Mp3,
+            ),
+            (
+                "opus.ogg",
+                include_bytes!("../../../../fuzz/corpus/tags/opus.ogg"),
+                Container::Ogg,
+            ),
+            (
+                "progressive.mp4",
+                include_bytes!("../../../../fuzz/corpus/tags/progressive.mp4"),
+                Container::Mp4,
+            ),
+            (
+                "short.flac",
+                include_bytes!("../../../../fuzz/corpus/tags/short.flac"),
+                Container::Flac,
+            ),
+            (
+                "short.wav",
+                include_bytes!("../../../../fuzz/corpus/tags/short.wav"),
+                Container::Wav,
+            ),
         ] {
             let pair = Pair::of(name, bytes);
-            pair.copied(container, &cover).unwrap_or_else(|error| panic!("{name}: {error}"));
+            pair.copied(container, &cover)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(whole(&pair.0[1]), Some(container), "{name}");
-            let sizes = pair.0.each_ref().map(|path| std::fs::metadata(path).expect("there").len());
-            assert!(sizes[1] > sizes[0] + cover.len() as u64, "{name}: {sizes:?}");
+            let sizes = pair
+                .0
+                .each_ref()
+                .map(|path| std::fs::metadata(path).expect("there").len());
+            assert!(
+                sizes[1] > sizes[0] + cover.len() as u64,
+                "{name}: {sizes:?}"
+            );
         }
     }
 
     #[test]
     fn tags_in_the_place_of_tags_leave_nothing_of_the_first() {
         for (name, bytes, container) in [
-            ("again.mp3", &include_bytes!("../../../../fuzz/corpus/tags/xing.mp3")[..], Container::Mp3),
-            ("again.ogg", include_bytes!("../../../../fuzz/corpus/tags/opus.ogg"), Container::Ogg),
-            ("again.mp4", include_bytes!("../../../../fuzz/corpus/tags/progressive.mp4"), Container::Mp4),
-            ("again.flac", include_bytes!("../../../../fuzz/corpus/tags/short.flac"), Container::Flac),
-            ("again.wav", include_bytes!("../../../../fuzz/corpus/tags/short.wav"), Container::Wav),
+            (
+                "again.mp3",
+                &include_bytes!("../../../../fuzz/corpus/tags/xing.mp3")[..],
+                Container::Mp3,
+            ),
+            (
+                "again.ogg",
+                include_bytes!("../../../../fuzz/corpus/tags/opus.ogg"),
+                Container::Ogg,
+            ),
+            (
+                "again.mp4",
+                include_bytes!("../../../../fuzz/corpus/tags/progressive.mp4"),
+                Container::Mp4,
+            ),
+            (
+                "again.flac",
+                include_bytes!("../../../../fuzz/corpus/tags/short.flac"),
+                Container::Flac,
+            ),
+            (
+                "again.wav",
+                include_bytes!("../../../../fuzz/corpus/tags/short.wav"),
+                Container::Wav,
+            ),
         ] {
             let pair = Pair::of(name, bytes);
             pair.copied(container, COVER).expect("tagged");
             let once = std::fs::read(&pair.0[1]).expect("a copy");
             let again = Pair::of(&format!("twice-{name}"), &once);
             again.copied(container, COVER).expect("tagged again");
-            assert!(once == std::fs::read(&again.0[1]).expect("a copy"), "{name}");
+            assert!(
+                once == std::fs::read(&again.0[1]).expect("a copy"),
+                "{name}"
+            );
         }
     }
 

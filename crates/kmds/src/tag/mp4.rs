@@ -33,12 +33,20 @@ struct Move {
 
 impl Move {
     fn of(self, at: u64) -> Result<u64, TagError> {
-        let moved = if at >= self.from { at.checked_add_signed(self.by) } else { Some(at) };
+        let moved = if at >= self.from {
+            at.checked_add_signed(self.by)
+        } else {
+            Some(at)
+        };
         moved.ok_or(TagError::NotTaken("an offset leads nowhere"))
     }
 }
 
-pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
+pub fn copy(
+    original: &Original<'_>,
+    facts: &Facts<'_>,
+    into: &mut dyn Write,
+) -> Result<(), TagError> {
     let mut at = 0;
     let moov = loop {
         let found = top(original, at)?.ok_or(TagError::NotTaken("it has no `moov` box"))?;
@@ -49,7 +57,8 @@ pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) ->
     };
     let old = original.bytes(moov.body, moov.end, MAX_TABLE_BYTES)?;
     let mut new = with_items(&old, facts)?;
-    let by = i64::try_from(new.len()).unwrap_or(i64::MAX) - i64::try_from(moov.end - moov.start).unwrap_or(i64::MAX);
+    let by = i64::try_from(new.len()).unwrap_or(i64::MAX)
+        - i64::try_from(moov.end - moov.start).unwrap_or(i64::MAX);
     let shift = Move { from: moov.end, by };
     shift_chunks(&mut new, shift)?;
     drop(old);
@@ -82,16 +91,30 @@ fn top(original: &Original<'_>, at: u64) -> Result<Option<BoxAt>, TagError> {
 
 /// From the first bytes of a box, which must end at `end` or before.
 fn read(head: &[u8], at: u64, end: u64) -> Result<BoxAt, TagError> {
-    let (Some(&[s0, s1, s2, s3, k0, k1, k2, k3]), long) = (head.first_chunk(), head.get(8..16)) else {
+    let (Some(&[s0, s1, s2, s3, k0, k1, k2, k3]), long) = (head.first_chunk(), head.get(8..16))
+    else {
         return Err(CONTRADICTS);
     };
     let (size, header) = match u32::from_be_bytes([s0, s1, s2, s3]) {
         0 => (end.saturating_sub(at), 8),
-        1 => (long.and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_be_bytes), 16),
+        1 => (
+            long.and_then(<[u8]>::first_chunk)
+                .copied()
+                .map_or(0, u64::from_be_bytes),
+            16,
+        ),
         size => (u64::from(size), 8),
     };
-    let box_end = at.checked_add(size).filter(|box_end| *box_end <= end && size >= header).ok_or(CONTRADICTS)?;
-    Ok(BoxAt { kind: [k0, k1, k2, k3], start: at, body: at + header, end: box_end })
+    let box_end = at
+        .checked_add(size)
+        .filter(|box_end| *box_end <= end && size >= header)
+        .ok_or(CONTRADICTS)?;
+    Ok(BoxAt {
+        kind: [k0, k1, k2, k3],
+        start: at,
+        body: at + header,
+        end: box_end,
+    })
 }
 
 /// The boxes in a part of `bytes`. Up to seven bytes may be left over: some writers end a list with a zero word.
@@ -100,7 +123,8 @@ fn children(bytes: &[u8], from: usize, to: usize) -> Result<Vec<(BoxAt, [usize; 
     while at + 8 <= to {
         let head = bytes.get(at..).unwrap_or_default();
         let child = read(head.get(..16).unwrap_or(head), at as u64, to as u64)?;
-        let place = [child.start, child.body, child.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        let place = [child.start, child.body, child.end]
+            .map(|at| usize::try_from(at).unwrap_or(usize::MAX));
         found.push((child, place));
         at = place[2];
     }
@@ -141,20 +165,32 @@ fn meta(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
             items.extend_from_slice(&item(name, UTF8, text.as_bytes())?);
         }
     }
-    let short = |number: Option<u32>| number.and_then(|number| u16::try_from(number).ok()).unwrap_or(0).to_be_bytes();
+    let short = |number: Option<u32>| {
+        number
+            .and_then(|number| u16::try_from(number).ok())
+            .unwrap_or(0)
+            .to_be_bytes()
+    };
     if facts.number.is_some() || facts.total.is_some() {
         let ([n0, n1], [t0, t1]) = (short(facts.number), short(facts.total));
         items.extend_from_slice(&item(b"trkn", PLAIN, &[0, 0, n0, n1, t0, t1, 0, 0])?);
     }
     if let Some(Picture { media_type, bytes }) = facts.cover {
-        items.extend_from_slice(&item(b"covr", if media_type == "image/png" { PNG } else { JPEG }, bytes)?);
+        items.extend_from_slice(&item(
+            b"covr",
+            if media_type == "image/png" { PNG } else { JPEG },
+            bytes,
+        )?);
     }
     let handler = boxed(b"hdlr", &[&[0; 8], b"mdirappl", &[0; 9]])?;
     boxed(b"meta", &[&[0; 4], &handler, &boxed(b"ilst", &[&items])?])
 }
 
 fn item(name: &[u8; 4], kind: u32, value: &[u8]) -> Result<Vec<u8>, TagError> {
-    boxed(name, &[&boxed(b"data", &[&kind.to_be_bytes(), &[0; 4], value])?])
+    boxed(
+        name,
+        &[&boxed(b"data", &[&kind.to_be_bytes(), &[0; 4], value])?],
+    )
 }
 
 fn boxed(kind: &[u8; 4], body: &[&[u8]]) -> Result<Vec<u8>, TagError> {
@@ -177,8 +213,14 @@ fn shift_chunks(moov: &mut [u8], shift: Move) -> Result<(), TagError> {
             _ => return Ok(()),
         };
         // Version, flags, and how many follow.
-        for offset in table.get_mut(8..).unwrap_or_default().chunks_exact_mut(width) {
-            let moved = shift.of(offset.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))?;
+        for offset in table
+            .get_mut(8..)
+            .unwrap_or_default()
+            .chunks_exact_mut(width)
+        {
+            let moved = shift.of(offset
+                .iter()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte)))?;
             let bytes = moved.to_be_bytes();
             let narrow = bytes.split_at(8 - width);
             if narrow.0.iter().any(|&byte| byte != 0) {
@@ -193,9 +235,11 @@ fn shift_chunks(moov: &mut [u8], shift: Move) -> Result<(), TagError> {
 /// Where a fragment counts from, if it says so by the file and not by itself.
 fn shift_bases(moof: &mut [u8], shift: Move) -> Result<(), TagError> {
     each_under(moof, &[b"moof", b"traf"], 0, &mut |kind, header| {
-        if let (b"tfhd", Some([_, _, _, flags]), Some(base)) =
-            (kind, header.first_chunk::<4>().copied(), header.get_mut(8..16))
-            && flags & 1 != 0
+        if let (b"tfhd", Some([_, _, _, flags]), Some(base)) = (
+            kind,
+            header.first_chunk::<4>().copied(),
+            header.get_mut(8..16),
+        ) && flags & 1 != 0
         {
             let moved = shift.of(base.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))?;
             base.copy_from_slice(&moved.to_be_bytes());
@@ -208,9 +252,16 @@ fn shift_bases(moof: &mut [u8], shift: Move) -> Result<(), TagError> {
 type Change<'a> = &'a mut dyn FnMut(&[u8; 4], &mut [u8]) -> Result<(), TagError>;
 
 /// Hands the payload of every box at the end of `path` to `change`.
-fn each_under(bytes: &mut [u8], path: &[&[u8; 4]], depth: usize, change: Change<'_>) -> Result<(), TagError> {
+fn each_under(
+    bytes: &mut [u8],
+    path: &[&[u8; 4]],
+    depth: usize,
+    change: Change<'_>,
+) -> Result<(), TagError> {
     for (child, [_, body, end]) in children(bytes, 0, bytes.len())? {
-        let Some(payload) = bytes.get_mut(body..end) else { continue };
+        let Some(payload) = bytes.get_mut(body..end) else {
+            continue;
+        };
         match path.get(depth) {
             Some(kind) if **kind == child.kind => each_under(payload, path, depth + 1, change)?,
             Some(_) => {}
@@ -221,7 +272,11 @@ fn each_under(bytes: &mut [u8], path: &[&[u8; 4]], depth: usize, change: Change<
 }
 
 /// As many bytes as before, which mean nothing.
-fn pass_as_padding(original: &Original<'_>, here: BoxAt, into: &mut dyn Write) -> Result<(), TagError> {
+fn pass_as_padding(
+    original: &Original<'_>,
+    here: BoxAt,
+    into: &mut dyn Write,
+) -> Result<(), TagError> {
     into.write_all(&original.array::<4>(here.start)?)?;
     into.write_all(b"free")?;
     original.pass(here.start + 8, here.end, into)

@@ -26,16 +26,25 @@ impl Page {
     /// `None` where no page begins: padding behind the last one.
     fn read(original: &Original<'_>, at: u64) -> Result<Option<Self>, TagError> {
         let header: [u8; HEADER_BYTES] = original.head(at)?;
-        let [b'O', b'g', b'g', b'S', .., count] = header else { return Ok(None) };
+        let [b'O', b'g', b'g', b'S', .., count] = header else {
+            return Ok(None);
+        };
         let body = at + (HEADER_BYTES + usize::from(count)) as u64;
         let table = original.bytes(at + HEADER_BYTES as u64, body, SEGMENT_BYTES as u64)?;
         let size: u64 = table.iter().map(|&bytes| u64::from(bytes)).sum();
         let bytes = original.bytes(at, body + size, u64::MAX)?;
-        Ok(Some(Self { bytes, segments: table.len() }))
+        Ok(Some(Self {
+            bytes,
+            segments: table.len(),
+        }))
     }
 
     fn field<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
+        self.bytes
+            .get(at..)
+            .and_then(<[u8]>::first_chunk)
+            .copied()
+            .unwrap_or([0; N])
     }
 
     fn is_first(&self) -> bool {
@@ -53,12 +62,21 @@ impl Page {
 
     /// Its pieces of packets, each with whether the packet ends there.
     fn pieces(&self) -> Vec<(&[u8], bool)> {
-        let (table, mut body) = self.bytes.get(HEADER_BYTES..).unwrap_or_default().split_at(self.segments);
+        let (table, mut body) = self
+            .bytes
+            .get(HEADER_BYTES..)
+            .unwrap_or_default()
+            .split_at(self.segments);
         let mut pieces = Vec::new();
         for segments in table.split_inclusive(|&bytes| usize::from(bytes) < SEGMENT_BYTES) {
             let size = segments.iter().map(|&bytes| usize::from(bytes)).sum();
             let (piece, rest) = body.split_at_checked(size).unwrap_or((body, &[]));
-            pieces.push((piece, segments.last().is_some_and(|&bytes| usize::from(bytes) < SEGMENT_BYTES)));
+            pieces.push((
+                piece,
+                segments
+                    .last()
+                    .is_some_and(|&bytes| usize::from(bytes) < SEGMENT_BYTES),
+            ));
             body = rest;
         }
         pieces
@@ -82,12 +100,21 @@ struct Headers {
     audio: u64,
 }
 
-pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
+pub fn copy(
+    original: &Original<'_>,
+    facts: &Facts<'_>,
+    into: &mut dyn Write,
+) -> Result<(), TagError> {
     let first = Page::read(original, 0)?.ok_or(TagError::NotTaken("it is no Ogg file"))?;
     let (serial, mut first_link) = (first.serial(), true);
     let headers = headers(original, &first, into)?;
     let (audio, audio_sequence) = (headers.audio, headers.audio_sequence);
-    let sequence = write_headers(headers.packets(facts), serial, first.sequence().wrapping_add(1), into)?;
+    let sequence = write_headers(
+        headers.packets(facts),
+        serial,
+        first.sequence().wrapping_add(1),
+        into,
+    )?;
     let shift = sequence.wrapping_sub(audio_sequence);
     let mut at = audio;
     while let Some(page) = Page::read(original, at)? {
@@ -105,7 +132,11 @@ pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) ->
 }
 
 /// Reads up to the first page of audio; passes on what is not replaced.
-fn headers(original: &Original<'_>, first: &Page, into: &mut dyn Write) -> Result<Headers, TagError> {
+fn headers(
+    original: &Original<'_>,
+    first: &Page,
+    into: &mut dyn Write,
+) -> Result<Headers, TagError> {
     let is_opus = match first.pieces().as_slice() {
         [(head, true)] if head.starts_with(b"OpusHead") => true,
         [(head, true)] if head.starts_with(b"\x01vorbis") => false,
@@ -113,19 +144,27 @@ fn headers(original: &Original<'_>, first: &Page, into: &mut dyn Write) -> Resul
     };
     into.write_all(&first.bytes)?;
     let (mut packets, mut ended) = ([Vec::new(), Vec::new()], 0);
-    let (wanted, most) = (if is_opus { 1 } else { 2 }, [KEPT_OF_COMMENTS, MAX_SETUP_BYTES]);
+    let (wanted, most) = (
+        if is_opus { 1 } else { 2 },
+        [KEPT_OF_COMMENTS, MAX_SETUP_BYTES],
+    );
     let mut at = first.bytes.len() as u64;
     loop {
-        let page = Page::read(original, at)?.ok_or(TagError::NotTaken("it ends before its audio"))?;
+        let page =
+            Page::read(original, at)?.ok_or(TagError::NotTaken("it ends before its audio"))?;
         at += page.bytes.len() as u64;
         if page.serial() != first.serial() {
             into.write_all(&page.bytes)?;
             continue;
         }
         for (piece, ends) in page.pieces() {
-            let (Some(packet), Some(most)) = (packets.get_mut(ended).filter(|_| ended < wanted), most.get(ended))
-            else {
-                return Err(TagError::NotTaken("its audio begins in the middle of a page"));
+            let (Some(packet), Some(most)) = (
+                packets.get_mut(ended).filter(|_| ended < wanted),
+                most.get(ended),
+            ) else {
+                return Err(TagError::NotTaken(
+                    "its audio begins in the middle of a page",
+                ));
             };
             let room = most.saturating_sub(packet.len());
             if ended == 1 && piece.len() > room {
@@ -138,23 +177,38 @@ fn headers(original: &Original<'_>, first: &Page, into: &mut dyn Write) -> Resul
             let [comments, setup] = packets;
             let audio_sequence = page.sequence().wrapping_add(1);
             let setup = (!is_opus).then_some(setup);
-            return Ok(Headers { is_opus, vendor: vendor(&comments, is_opus), setup, audio_sequence, audio: at });
+            return Ok(Headers {
+                is_opus,
+                vendor: vendor(&comments, is_opus),
+                setup,
+                audio_sequence,
+                audio: at,
+            });
         }
     }
 }
 
 /// Who encoded it; nothing where that cannot be read.
 fn vendor(comments: &[u8], is_opus: bool) -> Vec<u8> {
-    let behind = if is_opus { comments.strip_prefix(b"OpusTags") } else { comments.strip_prefix(b"\x03vorbis") };
+    let behind = if is_opus {
+        comments.strip_prefix(b"OpusTags")
+    } else {
+        comments.strip_prefix(b"\x03vorbis")
+    };
     let sized = behind.and_then(<[u8]>::split_first_chunk);
-    let vendor = sized.and_then(|(size, rest)| rest.get(..usize::try_from(u32::from_le_bytes(*size)).ok()?));
+    let vendor =
+        sized.and_then(|(size, rest)| rest.get(..usize::try_from(u32::from_le_bytes(*size)).ok()?));
     vendor.unwrap_or_default().to_vec()
 }
 
 impl Headers {
     /// What replaces those packets.
     fn packets(self, facts: &Facts<'_>) -> Vec<Vec<u8>> {
-        let mut packet = if self.is_opus { b"OpusTags".to_vec() } else { b"\x03vorbis".to_vec() };
+        let mut packet = if self.is_opus {
+            b"OpusTags".to_vec()
+        } else {
+            b"\x03vorbis".to_vec()
+        };
         let picture = facts.cover.map(vorbis::picture);
         vorbis::comments(&mut packet, &self.vendor, facts, picture.as_deref());
         if !self.is_opus {
@@ -190,8 +244,14 @@ fn write_headers(
         page.extend_from_slice(&sequence.to_le_bytes());
         page.extend_from_slice(&[0; 4]);
         page.push(u8::try_from(on_page.len()).unwrap_or(u8::MAX));
-        page.extend(on_page.iter().map(|(piece, _)| u8::try_from(piece.len()).unwrap_or(u8::MAX)));
-        on_page.iter().for_each(|(piece, _)| page.extend_from_slice(piece));
+        page.extend(
+            on_page
+                .iter()
+                .map(|(piece, _)| u8::try_from(piece.len()).unwrap_or(u8::MAX)),
+        );
+        on_page
+            .iter()
+            .for_each(|(piece, _)| page.extend_from_slice(piece));
         into.write_all(&sealed(page))?;
         continued = on_page.last().is_some_and(|(_, goes_on)| *goes_on);
         sequence = sequence.wrapping_add(1);
@@ -223,7 +283,11 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = (byte as u32) << 24;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000_0000 == 0 { crc << 1 } else { crc << 1 ^ 0x04C1_1DB7 };
+            crc = if crc & 0x8000_0000 == 0 {
+                crc << 1
+            } else {
+                crc << 1 ^ 0x04C1_1DB7
+            };
             bit += 1;
         }
         table[byte] = crc;

@@ -39,18 +39,29 @@ fn bytes(file: &File, at: u64, count: u64) -> Option<Vec<u8>> {
 /// A comment that is a link. Its letters are the same in every encoding, so the others are left out.
 fn link(comment: &[u8]) -> Option<String> {
     let letters = comment.iter().filter(|byte| byte.is_ascii_graphic());
-    Some(letters.map(|&byte| char::from(byte)).collect::<String>()).filter(|link| link.starts_with("https://"))
+    Some(letters.map(|&byte| char::from(byte)).collect::<String>())
+        .filter(|link| link.starts_with("https://"))
 }
 
 /// The comment of an ID3v2 tag (2.3 and 2.4).
 fn in_id3(file: &File) -> Option<String> {
-    let syncsafe = |bytes: [u8; 4]| bytes.into_iter().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f));
-    let [b'I', b'D', b'3', version @ (3 | 4), _, _, size @ ..] = array::<10>(file, 0)? else { return None };
+    let syncsafe = |bytes: [u8; 4]| {
+        bytes
+            .into_iter()
+            .fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
+    };
+    let [b'I', b'D', b'3', version @ (3 | 4), _, _, size @ ..] = array::<10>(file, 0)? else {
+        return None;
+    };
     let (mut at, end) = (10, 10 + syncsafe(size));
     while at < end {
         let [name @ .., s0, s1, s2, s3, _, _] = array::<10>(file, at)?;
         let size = [s0, s1, s2, s3];
-        let size = if version == 4 { syncsafe(size) } else { u64::from(u32::from_be_bytes(size)) };
+        let size = if version == 4 {
+            syncsafe(size)
+        } else {
+            u64::from(u32::from_be_bytes(size))
+        };
         if &name == b"COMM" {
             let comment = bytes(file, at + 10, size.min(LONGEST_COMMENT))?;
             // Behind the encoding and the language.
@@ -67,7 +78,14 @@ fn in_id3(file: &File) -> Option<String> {
 fn in_mp4(file: &File) -> Option<String> {
     let (mut at, mut end) = (0, file.metadata().ok()?.len());
     // Each with what stands before the boxes, or the text, in it.
-    let path = [(b"moov", 0), (b"udta", 0), (b"meta", 4), (b"ilst", 0), (b"\xa9cmt", 0), (b"data", 8)];
+    let path = [
+        (b"moov", 0),
+        (b"udta", 0),
+        (b"meta", 4),
+        (b"ilst", 0),
+        (b"\xa9cmt", 0),
+        (b"data", 8),
+    ];
     for (kind, skipped) in path {
         (at, end) = box_within(file, at, end, kind)?;
         at += skipped;
@@ -84,7 +102,9 @@ fn box_within(file: &File, mut at: u64, end: u64, wanted: &[u8; 4]) -> Option<(u
             1 => (u64::from_be_bytes(array(file, at + 8)?), 16),
             size => (u64::from(size), 8),
         };
-        let next = at.checked_add(size).filter(|next| size >= header && *next <= end)?;
+        let next = at
+            .checked_add(size)
+            .filter(|next| size >= header && *next <= end)?;
         if kind == *wanted {
             return Some((at + header, next));
         }
@@ -96,7 +116,9 @@ fn box_within(file: &File, mut at: u64, end: u64, wanted: &[u8; 4]) -> Option<(u
 /// The comment among the Vorbis comments of Opus and Vorbis.
 fn in_ogg(file: &File) -> Option<String> {
     let packet = second_packet(file)?;
-    let mut rest = packet.strip_prefix(b"OpusTags").or_else(|| packet.strip_prefix(b"\x03vorbis"))?;
+    let mut rest = packet
+        .strip_prefix(b"OpusTags")
+        .or_else(|| packet.strip_prefix(b"\x03vorbis"))?;
     let _maker = sized(&mut rest)?;
     let (_count, mut rest) = rest.split_at_checked(4)?;
     while let Some(comment) = sized(&mut rest) {
@@ -110,7 +132,8 @@ fn in_ogg(file: &File) -> Option<String> {
 
 fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (size, after) = rest.split_first_chunk()?;
-    let (field, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)?;
+    let (field, after) =
+        after.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)?;
     *rest = after;
     Some(field)
 }
@@ -119,7 +142,9 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 fn second_packet(file: &File) -> Option<Vec<u8>> {
     let (mut at, mut ended, mut packet) = (0, 0, Vec::new());
     while packet.len() < LONGEST_COMMENTS {
-        let [b'O', b'g', b'g', b'S', .., count] = array::<27>(file, at)? else { return None };
+        let [b'O', b'g', b'g', b'S', .., count] = array::<27>(file, at)? else {
+            return None;
+        };
         let table = bytes(file, at + 27, u64::from(count))?;
         let size = table.iter().map(|&piece| u64::from(piece)).sum();
         let body = bytes(file, at + 27 + u64::from(count), size)?;
@@ -148,14 +173,26 @@ mod tests {
 
     fn frame(version: u8, name: &[u8], body: &[u8]) -> Vec<u8> {
         let size = u32::try_from(body.len()).expect("small");
-        let size = if version == 4 { (size & 0x3f80) << 1 | size & 0x7f } else { size };
+        let size = if version == 4 {
+            (size & 0x3f80) << 1 | size & 0x7f
+        } else {
+            size
+        };
         [name, &size.to_be_bytes(), b"\0\0", body].concat()
     }
 
     /// A tag with a picture in front, as players and taggers write it.
     fn tag(version: u8, comments: &[&[u8]]) -> Vec<u8> {
-        let comments: Vec<u8> = comments.iter().flat_map(|body| frame(version, b"COMM", body)).collect();
-        let frames = [frame(version, b"APIC", &[0x55; 300]), comments, vec![0; 200]].concat();
+        let comments: Vec<u8> = comments
+            .iter()
+            .flat_map(|body| frame(version, b"COMM", body))
+            .collect();
+        let frames = [
+            frame(version, b"APIC", &[0x55; 300]),
+            comments,
+            vec![0; 200],
+        ]
+        .concat();
         let size = u32::try_from(frames.len()).expect("small");
         let size = (size & 0x3f80) << 1 | size & 0x7f;
         let head = [&b"ID3"[..], &[version, 0, 0], &size.to_be_bytes()].concat();
@@ -163,28 +200,72 @@ mod tests {
     }
 
     fn boxed(kind: &[u8], body: &[u8]) -> Vec<u8> {
-        [&u32::try_from(8 + body.len()).expect("small").to_be_bytes(), kind, body].concat()
+        [
+            &u32::try_from(8 + body.len()).expect("small").to_be_bytes(),
+            kind,
+            body,
+        ]
+        .concat()
     }
 
     /// Items behind the audio, after a movie header and a picture.
     fn mp4(comment: &[u8]) -> Vec<u8> {
-        let item = |name: &[u8], text: &[u8]| boxed(name, &boxed(b"data", &[&[0, 0, 0, 1, 0, 0, 0, 0], text].concat()));
-        let items = boxed(b"ilst", &[item(b"covr", &[0x55; 300]), item(b"\xa9cmt", comment)].concat());
-        let meta = boxed(b"meta", &[&[0; 4][..], &boxed(b"hdlr", &[0; 25]), &items].concat());
-        let moov = boxed(b"moov", &[boxed(b"mvhd", &[0; 100]), boxed(b"udta", &meta)].concat());
+        let item = |name: &[u8], text: &[u8]| {
+            boxed(
+                name,
+                &boxed(b"data", &[&[0, 0, 0, 1, 0, 0, 0, 0], text].concat()),
+            )
+        };
+        let items = boxed(
+            b"ilst",
+            &[item(b"covr", &[0x55; 300]), item(b"\xa9cmt", comment)].concat(),
+        );
+        let meta = boxed(
+            b"meta",
+            &[&[0; 4][..], &boxed(b"hdlr", &[0; 25]), &items].concat(),
+        );
+        let moov = boxed(
+            b"moov",
+            &[boxed(b"mvhd", &[0; 100]), boxed(b"udta", &meta)].concat(),
+        );
         // A box of 64 bits.
-        let audio = [&[0, 0, 0, 1][..], b"mdat", &24_u64.to_be_bytes(), &[0x55; 8]].concat();
+        let audio = [
+            &[0, 0, 0, 1][..],
+            b"mdat",
+            &24_u64.to_be_bytes(),
+            &[0x55; 8],
+        ]
+        .concat();
         [boxed(b"ftyp", b"M4A \0\0\0\0"), audio, moov].concat()
     }
 
     /// Two pages for the comments: a picture of 70,000 bytes before the comment.
     fn ogg(head: &[u8], magic: &[u8], comment: &[u8]) -> Vec<u8> {
-        let field = |text: &[u8]| [&u32::try_from(text.len()).expect("small").to_le_bytes(), text].concat();
+        let field = |text: &[u8]| {
+            [
+                &u32::try_from(text.len()).expect("small").to_le_bytes(),
+                text,
+            ]
+            .concat()
+        };
         let picture = [&b"METADATA_BLOCK_PICTURE="[..], &[b'A'; 70_000]].concat();
-        let fields = [field(b"lab"), vec![2, 0, 0, 0], field(&picture), field(comment)].concat();
+        let fields = [
+            field(b"lab"),
+            vec![2, 0, 0, 0],
+            field(&picture),
+            field(comment),
+        ]
+        .concat();
         let packet = [magic, &fields].concat();
         let page = |table: &[u8], body: &[u8]| {
-            [&b"OggS"[..], &[0; 22], &[u8::try_from(table.len()).expect("a table")], table, body].concat()
+            [
+                &b"OggS"[..],
+                &[0; 22],
+                &[u8::try_from(table.len()).expect("a table")],
+                table,
+                body,
+            ]
+            .concat()
         };
         let (first, second) = packet.split_at(255 * 255);
         let mut table = vec![255; second.len() / 255];
@@ -203,23 +284,41 @@ mod tests {
 
     #[test]
     fn the_link_in_an_mp4_is_read_wherever_it_lies() {
-        assert_eq!(read(&mp4(LINK.as_bytes()), "whole.m4a").as_deref(), Some(LINK));
+        assert_eq!(
+            read(&mp4(LINK.as_bytes()), "whole.m4a").as_deref(),
+            Some(LINK)
+        );
         assert_eq!(read(&mp4(b"bought in a shop"), "other.m4a"), None);
         let whole = mp4(LINK.as_bytes());
         for cut in 0..whole.len() {
-            assert_eq!(read(whole.get(..cut).expect("long"), "cut.m4a"), None, "cut at {cut}");
+            assert_eq!(
+                read(whole.get(..cut).expect("long"), "cut.m4a"),
+                None,
+                "cut at {cut}"
+            );
         }
     }
 
     #[test]
     fn the_link_in_an_ogg_file_is_read_behind_a_cover() {
-        for (head, magic) in [(&b"OpusHead"[..], &b"OpusTags"[..]), (b"\x01vorbis", b"\x03vorbis")] {
-            let named = |name: &str, text: &str| read(&ogg(head, magic, format!("{name}={text}").as_bytes()), "a.ogg");
+        for (head, magic) in [
+            (&b"OpusHead"[..], &b"OpusTags"[..]),
+            (b"\x01vorbis", b"\x03vorbis"),
+        ] {
+            let named = |name: &str, text: &str| {
+                read(
+                    &ogg(head, magic, format!("{name}={text}").as_bytes()),
+                    "a.ogg",
+                )
+            };
             assert_eq!(named("comment", LINK).as_deref(), Some(LINK));
             assert_eq!(named("COMMENT", "bought in a shop"), None);
             assert_eq!(named("DESCRIPTION", LINK), None);
             let whole = ogg(head, magic, format!("COMMENT={LINK}").as_bytes());
-            assert_eq!(read(whole.get(..whole.len() - 1).expect("long"), "cut.ogg"), None);
+            assert_eq!(
+                read(whole.get(..whole.len() - 1).expect("long"), "cut.ogg"),
+                None
+            );
         }
     }
 
@@ -240,7 +339,11 @@ mod tests {
             assert_eq!(link.as_deref(), wanted, "{version} {comments:?}");
         }
         for cut in [3, 12, 320, 340, 370] {
-            assert_eq!(read(tag(4, &[&utf8]).get(..cut).expect("long"), "cut.mp3"), None, "cut at {cut}");
+            assert_eq!(
+                read(tag(4, &[&utf8]).get(..cut).expect("long"), "cut.mp3"),
+                None,
+                "cut at {cut}"
+            );
         }
     }
 }

@@ -6,7 +6,10 @@ use super::{Facts, Picture};
 
 /// Vendor, number of fields, fields; behind whatever `block` holds. `picture` is one more field.
 pub fn comments(block: &mut Vec<u8>, vendor: &[u8], facts: &Facts<'_>, picture: Option<&[u8]>) {
-    let (number, total) = (facts.number.map(|n| n.to_string()), facts.total.map(|n| n.to_string()));
+    let (number, total) = (
+        facts.number.map(|n| n.to_string()),
+        facts.total.map(|n| n.to_string()),
+    );
     let named = [
         ("TITLE", Some(facts.title)),
         ("ARTIST", facts.artist),
@@ -17,10 +20,15 @@ pub fn comments(block: &mut Vec<u8>, vendor: &[u8], facts: &Facts<'_>, picture: 
         ("DATE", facts.date),
         ("COMMENT", Some(facts.link)),
     ];
-    let fields: Vec<String> = named.into_iter().filter_map(|(name, text)| Some(format!("{name}={}", text?))).collect();
+    let fields: Vec<String> = named
+        .into_iter()
+        .filter_map(|(name, text)| Some(format!("{name}={}", text?)))
+        .collect();
     sized_le(block, vendor);
     block.extend_from_slice(&length(fields.len() + usize::from(picture.is_some())).to_le_bytes());
-    fields.iter().for_each(|field| sized_le(block, field.as_bytes()));
+    fields
+        .iter()
+        .for_each(|field| sized_le(block, field.as_bytes()));
     if let Some(picture) = picture {
         in_base64(block, picture);
     }

@@ -17,7 +17,11 @@ struct Chunk {
     end: u64,
 }
 
-pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
+pub fn copy(
+    original: &Original<'_>,
+    facts: &Facts<'_>,
+    into: &mut dyn Write,
+) -> Result<(), TagError> {
     let (form, wave) = (original.array(0)?, original.array(8)?);
     if !matches!((&form, &wave), (b"RIFF" | b"RF64", b"WAVE")) {
         return Err(TagError::NotTaken("it is no WAV file"));
@@ -26,11 +30,18 @@ pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) ->
     let mut tag = id3::tag(facts)?;
     // A chunk begins at an even byte.
     tag.resize(tag.len().next_multiple_of(2), 0);
-    let kept: u64 = chunks.iter().map(|chunk| (chunk.end - chunk.start).next_multiple_of(2)).sum();
+    let kept: u64 = chunks
+        .iter()
+        .map(|chunk| (chunk.end - chunk.start).next_multiple_of(2))
+        .sum();
     let size = 4 + kept + 8 + tag.len() as u64;
-    let narrow = u32::try_from(size).ok().filter(|size| !STREAMED.contains(size));
+    let narrow = u32::try_from(size)
+        .ok()
+        .filter(|size| !STREAMED.contains(size));
     match (&form, narrow) {
-        (b"RIFF", Some(size)) => into.write_all(&[&form[..], &size.to_le_bytes(), &wave].concat())?,
+        (b"RIFF", Some(size)) => {
+            into.write_all(&[&form[..], &size.to_le_bytes(), &wave].concat())?
+        }
         (b"RIFF", None) => return Err(TagError::NotTaken("a WAV file of 4 GiB has no room left")),
         _ => into.write_all(&[&form[..], &u32::MAX.to_le_bytes(), &wave].concat())?,
     }
@@ -42,8 +53,12 @@ pub fn copy(original: &Original<'_>, facts: &Facts<'_>, into: &mut dyn Write) ->
                 into.write_all(&size.to_le_bytes())?;
                 original.pass(start + 16, end, into)?;
             }
-            b"data" if STREAMED.contains(&u32::from_le_bytes(original.array(start + 4)?)) && form == *b"RIFF" => {
-                let audio = u32::try_from(end - start - 8).map_err(|_| TagError::NotTaken("it is too large"))?;
+            b"data"
+                if STREAMED.contains(&u32::from_le_bytes(original.array(start + 4)?))
+                    && form == *b"RIFF" =>
+            {
+                let audio = u32::try_from(end - start - 8)
+                    .map_err(|_| TagError::NotTaken("it is too large"))?;
                 into.write_all(&[&kind[..], &audio.to_le_bytes()].concat())?;
                 original.pass(start + 8, end, into)?;
             }
@@ -65,7 +80,9 @@ fn chunks(original: &Original<'_>) -> Result<Vec<Chunk>, TagError> {
         let [kind @ .., s0, s1, s2, s3]: [u8; 8] = original.array(at)?;
         let size = u32::from_le_bytes([s0, s1, s2, s3]);
         let end = match &kind {
-            b"data" if size == u32::MAX && audio_bytes.is_some() => at + 8 + audio_bytes.unwrap_or_default(),
+            b"data" if size == u32::MAX && audio_bytes.is_some() => {
+                at + 8 + audio_bytes.unwrap_or_default()
+            }
             b"data" if STREAMED.contains(&size) => original.len,
             _ => at + 8 + u64::from(size),
         };
@@ -73,11 +90,16 @@ fn chunks(original: &Original<'_>) -> Result<Vec<Chunk>, TagError> {
             return Err(TagError::NotTaken("its chunks have no end"));
         }
         if kind == *b"ds64" {
-            audio_bytes = Some(u64::from_le_bytes(original.array(at + 16)?)).filter(|size| *size <= original.len);
+            audio_bytes = Some(u64::from_le_bytes(original.array(at + 16)?))
+                .filter(|size| *size <= original.len);
         }
         // Zeros behind the last one are no chunk.
         if kind != [0; 4] && !kind.eq_ignore_ascii_case(b"id3 ") {
-            chunks.push(Chunk { kind, start: at, end });
+            chunks.push(Chunk {
+                kind,
+                start: at,
+                end,
+            });
         }
         at = end.next_multiple_of(2);
     }

@@ -51,7 +51,12 @@ impl Server {
     }
 }
 
-fn answer(mut client: TcpStream, reply: &Value, audio: &Audio, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn answer(
+    mut client: TcpStream,
+    reply: &Value,
+    audio: &Audio,
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -61,17 +66,27 @@ fn answer(mut client: TcpStream, reply: &Value, audio: &Audio, asked: &Mutex<Vec
     let head = String::from_utf8_lossy(&head).into_owned();
     asked.lock().push(head.clone());
     // A body that is left unread would reset the connection under the answer.
-    let length =
-        head.to_ascii_lowercase().split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    let length = head
+        .to_ascii_lowercase()
+        .split("content-length: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next()?.parse().ok());
     client.read_exact(&mut vec![0; length.unwrap_or(0)])?;
     let mut send = |status: &str, body: &[u8]| {
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         client.write_all(head.as_bytes())?;
         client.write_all(body)
     };
     let first = head.lines().next().unwrap_or_default();
     if !first.contains("/audio") {
-        let body = if first.starts_with("POST") { reply } else { &reply["tracks"][0] };
+        let body = if first.starts_with("POST") {
+            reply
+        } else {
+            &reply["tracks"][0]
+        };
         return send("200 OK", body.to_string().as_bytes());
     }
     match audio {
@@ -95,7 +110,8 @@ fn track() -> Value {
 }
 
 fn reply(track: &Value) -> Value {
-    let missing = json!({ "title": EVIL, "kind": "k\u{1b}[31m", "reason": EVIL, "retryable": false });
+    let missing =
+        json!({ "title": EVIL, "kind": "k\u{1b}[31m", "reason": EVIL, "retryable": false });
     json!({ "collection": { "title": "../../list" }, "tracks": [track], "unavailable": [missing] })
 }
 
@@ -130,14 +146,24 @@ fn no_name_of_a_server_leads_out_of_the_folder_that_was_asked_for() {
         for made in ["victim", "music", "outside/out"] {
             std::fs::create_dir_all(person.folder.path(made)).expect("a folder");
         }
-        symlink(person.folder.path("outside"), person.folder.path("music/link")).expect("a link");
+        symlink(
+            person.folder.path("outside"),
+            person.folder.path("music/link"),
+        )
+        .expect("a link");
         let before = person.files(".");
-        let said = person.runs(&["get", LINK, "--server", &server.url, "-o", "music"]).with(1);
+        let said = person
+            .runs(&["get", LINK, "--server", &server.url, "-o", "music"])
+            .with(1);
         let after = person.files(".");
         let new: Vec<_> = after.iter().filter(|file| !before.contains(file)).collect();
-        let ends_in_music = new.iter().all(|file| file.starts_with("music/") && !file.starts_with("music/link"));
+        let ends_in_music = new
+            .iter()
+            .all(|file| file.starts_with("music/") && !file.starts_with("music/link"));
         assert!(ends_in_music && new.len() <= 1, "{name}: {new:?}\n{said:?}");
-        let plain = |file: &String| file.chars().all(|c| !c.is_control() && c != '\u{202e}') && file.len() < 700;
+        let plain = |file: &String| {
+            file.chars().all(|c| !c.is_control() && c != '\u{202e}') && file.len() < 700
+        };
         assert!(new.iter().all(|file| plain(file)), "{new:?}");
     }
 }
@@ -150,15 +176,37 @@ fn a_planted_link_is_not_written_through() {
         std::fs::create_dir_all(person.folder.path(made)).expect("a folder");
     }
     std::fs::write(person.folder.path("victim/precious"), "mine").expect("a file");
-    symlink(person.folder.path("victim/precious"), person.folder.path("music/.kmds/youtube-abc.part")).expect("a link");
-    symlink(person.folder.path("victim/precious"), person.folder.path("music/x.mp3")).expect("a link");
-    person.runs(&["get", LINK, "--server", &server.url, "-o", "music"]).with(1);
-    assert_eq!(std::fs::read_to_string(person.folder.path("victim/precious")).expect("there"), "mine");
-    assert_eq!(std::fs::read_to_string(person.folder.path("music/x (2).mp3")).expect("the song"), "a song");
+    symlink(
+        person.folder.path("victim/precious"),
+        person.folder.path("music/.kmds/youtube-abc.part"),
+    )
+    .expect("a link");
+    symlink(
+        person.folder.path("victim/precious"),
+        person.folder.path("music/x.mp3"),
+    )
+    .expect("a link");
+    person
+        .runs(&["get", LINK, "--server", &server.url, "-o", "music"])
+        .with(1);
+    assert_eq!(
+        std::fs::read_to_string(person.folder.path("victim/precious")).expect("there"),
+        "mine"
+    );
+    assert_eq!(
+        std::fs::read_to_string(person.folder.path("music/x (2).mp3")).expect("the song"),
+        "a song"
+    );
     std::fs::create_dir(person.folder.path("other")).expect("a folder");
-    symlink(person.folder.path("victim"), person.folder.path("other/.kmds")).expect("a link");
+    symlink(
+        person.folder.path("victim"),
+        person.folder.path("other/.kmds"),
+    )
+    .expect("a link");
     for server in [&["--server", &server.url][..], &[]] {
-        let said = person.runs(&[&["get", LINK, "-o", "other"][..], server].concat()).with(2);
+        let said = person
+            .runs(&[&["get", LINK, "-o", "other"][..], server].concat())
+            .with(2);
         assert!(said.err.contains("it is a link"), "{said:?}");
     }
     assert_eq!(person.files("victim"), ["precious"]);
@@ -168,22 +216,37 @@ fn a_planted_link_is_not_written_through() {
 fn a_server_may_not_send_the_token_elsewhere() {
     let thief = Server::start(json!({}), Audio::Song);
     let host = thief.url.trim_start_matches("http://");
-    let links = [format!("@{host}/x"), format!("//{host}/x"), thief.url.clone(), format!(".{host}/x"), String::new()];
+    let links = [
+        format!("@{host}/x"),
+        format!("//{host}/x"),
+        thief.url.clone(),
+        format!(".{host}/x"),
+        String::new(),
+    ];
     for link in links {
         let mut track = track();
         track["links"]["self"] = link.clone().into();
         let server = Server::start(reply(&track), Audio::Song);
         let person = Person::alone().set("KMDS_TOKEN", "open-sesame");
-        let said = person.runs(&["get", LINK, "--server", &server.url, "-o", "m"]).with(1);
+        let said = person
+            .runs(&["get", LINK, "--server", &server.url, "-o", "m"])
+            .with(1);
         assert!(said.err.contains("is no path of it"), "{link}: {said:?}");
     }
     // Another name of the same machine is another host.
     let away = thief.url.replace("127.0.0.1", "localhost");
     let server = Server::start(reply(&track()), Audio::Elsewhere(away));
     let person = Person::alone().set("KMDS_TOKEN", "open-sesame");
-    person.runs(&["get", LINK, "--server", &server.url, "-o", "m"]).with(1);
+    person
+        .runs(&["get", LINK, "--server", &server.url, "-o", "m"])
+        .with(1);
     assert_eq!(thief.asked(), [""; 0], "nobody else hears of it");
-    assert!(server.asked().iter().all(|head| head.to_ascii_lowercase().contains("bearer open-sesame")));
+    assert!(
+        server
+            .asked()
+            .iter()
+            .all(|head| head.to_ascii_lowercase().contains("bearer open-sesame"))
+    );
 }
 
 #[test]
@@ -192,13 +255,17 @@ fn what_a_server_sends_without_end_is_cut_off() {
     told["total_bytes"] = 1000.into();
     let server = Server::start(reply(&told), Audio::Endless);
     let person = Person::alone();
-    let said = person.runs(&["get", LINK, "--server", &server.url, "-o", "m"]).with(1);
+    let said = person
+        .runs(&["get", LINK, "--server", &server.url, "-o", "m"])
+        .with(1);
     assert!(said.err.contains("it sends more than"), "{said:?}");
     assert_eq!(person.files("m"), [""; 0], "nothing of it is kept");
     let mut huge = reply(&track());
     huge["padding"] = "x".repeat(70 << 20).into();
     let server = Server::start(huge, Audio::Song);
-    let said = person.runs(&["get", LINK, "--server", &server.url, "-o", "m"]).with(2);
+    let said = person
+        .runs(&["get", LINK, "--server", &server.url, "-o", "m"])
+        .with(2);
     assert!(said.err.contains("longer than 64 MiB"), "{said:?}");
 }
 
@@ -207,7 +274,13 @@ async fn a_server_that_never_waits_is_not_asked_without_pause() {
     let server = Server::start(reply(&track()), Audio::Never);
     let person = Person::alone();
     let mut child = person.starts(&["get", LINK, "--server", &server.url, "-o", "m"]);
-    let audio = |server: &Server| server.asked().iter().filter(|head| head.contains("/audio")).count();
+    let audio = |server: &Server| {
+        server
+            .asked()
+            .iter()
+            .filter(|head| head.contains("/audio"))
+            .count()
+    };
     let first = loop {
         if audio(&server) > 0 {
             break std::time::Instant::now();
@@ -220,13 +293,21 @@ async fn a_server_that_never_waits_is_not_asked_without_pause() {
     let pause = first.elapsed();
     child.kill().expect("killed");
     child.wait().expect("an end");
-    assert!(pause >= std::time::Duration::from_millis(1200), "four requests within {pause:?}");
+    assert!(
+        pause >= std::time::Duration::from_millis(1200),
+        "four requests within {pause:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_a_song_or_a_server_is_called_acts_on_the_terminal() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track(EVIL).artist("Art\u{1b}[2Jist\u{9b}7m").seconds(4.0).publish();
+    let song = lab
+        .bandcamp()
+        .track(EVIL)
+        .artist("Art\u{1b}[2Jist\u{9b}7m")
+        .seconds(4.0)
+        .publish();
     let bad = lab.soundcloud().track("bad").artist(EVIL).publish();
     lab.inject(kmds_lab::Fault::Status(404, None).on_media().of(&bad));
     let kmds = Setup::of(&lab).start();
@@ -234,8 +315,16 @@ async fn nothing_a_song_or_a_server_is_called_acts_on_the_terminal() {
     let hostile = Server::start(reply(&track()), Audio::Song);
     let person = Person::of(&lab);
     let own = |name: &str| kmds.folder.path(name).display().to_string();
-    let beside = [&format!("cache.dir={}", own("cache")), &format!("state.dir={}", own("state"))];
-    let (good, bad, near, far) = (song.link(), bad.link(), kmds.url.clone(), hostile.url.clone());
+    let beside = [
+        &format!("cache.dir={}", own("cache")),
+        &format!("state.dir={}", own("state")),
+    ];
+    let (good, bad, near, far) = (
+        song.link(),
+        bad.link(),
+        kmds.url.clone(),
+        hostile.url.clone(),
+    );
     for arguments in [
         &["get", &good, &bad, "-o", "m"][..],
         &["get", &good, "-o", "m"],
@@ -251,21 +340,48 @@ async fn nothing_a_song_or_a_server_is_called_acts_on_the_terminal() {
         &["showcase", &good, "--server", &near],
         &["showcase", LINK, "--server", &far],
         &["cache", "ls", "--set", beside[0], "--set", beside[1]],
-        &["cache", "ls", "--json", "--set", beside[0], "--set", beside[1]],
+        &[
+            "cache", "ls", "--json", "--set", beside[0], "--set", beside[1],
+        ],
     ] {
         // On a terminal, where bars are drawn and colours are used.
-        let line = arguments.iter().map(|word| format!(" '{word}'")).collect::<String>();
+        let line = arguments
+            .iter()
+            .map(|word| format!(" '{word}'"))
+            .collect::<String>();
         // `top` goes on until it is told to stop.
-        let until = if arguments[0] == "top" { "timeout -s INT 3 " } else { "" };
+        let until = if arguments[0] == "top" {
+            "timeout -s INT 3 "
+        } else {
+            ""
+        };
         let mut script = std::process::Command::new("script");
-        script.args(["-qec", &format!("{until}{}{line}", env!("CARGO_BIN_EXE_kmds")), "/dev/null"]);
-        script.env_clear().envs(&person.environment).env("TERM", "xterm-256color").current_dir(&person.folder.0);
+        script.args([
+            "-qec",
+            &format!("{until}{}{line}", env!("CARGO_BIN_EXE_kmds")),
+            "/dev/null",
+        ]);
+        script
+            .env_clear()
+            .envs(&person.environment)
+            .env("TERM", "xterm-256color")
+            .current_dir(&person.folder.0);
         let shown = match script.stdin(std::process::Stdio::null()).output() {
             Ok(said) => String::from_utf8_lossy(&said.stdout).into_owned(),
-            Err(error) => return eprintln!("SKIPPED: script(1) makes a terminal and is not here ({error})"),
+            Err(error) => {
+                return eprintln!("SKIPPED: script(1) makes a terminal and is not here ({error})");
+            }
         };
-        for evil in ["\u{1b}]0;", "\u{1b}[31mRed", "\u{9b}", "\u{202e}", "\u{2028}", "\u{7}", "\u{1b}[2J", "\n✓ forged"]
-        {
+        for evil in [
+            "\u{1b}]0;",
+            "\u{1b}[31mRed",
+            "\u{9b}",
+            "\u{202e}",
+            "\u{2028}",
+            "\u{7}",
+            "\u{1b}[2J",
+            "\n✓ forged",
+        ] {
             assert!(!shown.contains(evil), "{arguments:?} {evil:?}: {shown:?}");
         }
     }

@@ -39,7 +39,13 @@ impl Person {
             ("KMDS_CACHE__MIN_FREE_BYTES", "0".to_owned()),
             ("KMDS_ENGINES__YTDLP__ENABLED", "false".to_owned()),
         ];
-        Self { folder, environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+        Self {
+            folder,
+            environment: environment
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        }
     }
 
     pub fn of(lab: &Lab) -> Self {
@@ -55,7 +61,12 @@ impl Person {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmds"));
-        command.args(arguments).env_clear().envs(&self.environment).current_dir(&self.folder.0).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(&self.folder.0)
+            .stdin(Stdio::null());
         command
     }
 
@@ -64,7 +75,11 @@ impl Person {
     }
 
     pub fn starts(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kmds starts")
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kmds starts")
     }
 
     /// Files below a folder, as relative paths, sorted.
@@ -79,7 +94,11 @@ impl Person {
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let path = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             true => walk(&entry.path(), &path, found),
             false => found.push(path),
@@ -114,6 +133,7 @@ impl Said {
 
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 }

@@ -9,18 +9,38 @@ use super::harness::Setup;
 
 #[test]
 fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
-    let person = Person::alone().set("PATH", "/nonexistent").set("KMDS_ENGINES__YTDLP__ENABLED", "true");
+    let person = Person::alone()
+        .set("PATH", "/nonexistent")
+        .set("KMDS_ENGINES__YTDLP__ENABLED", "true");
     let said = person.runs(&["doctor"]).with(0);
-    for wanted in ["yt-dlp", "pipx install 'yt-dlp", "ffmpeg", "apt install ffmpeg", "Opus only"] {
+    for wanted in [
+        "yt-dlp",
+        "pipx install 'yt-dlp",
+        "ffmpeg",
+        "apt install ffmpeg",
+        "Opus only",
+    ] {
         assert!(said.out.contains(wanted), "{wanted}: {said:?}");
     }
     let findings = person.runs(&["doctor", "--json"]).with(0).json();
-    assert_eq!(findings["healthy"], true, "what is missing stops nothing: {findings}");
+    assert_eq!(
+        findings["healthy"], true,
+        "what is missing stops nothing: {findings}"
+    );
     let of = |about: &str| {
         let all = findings["findings"].as_array().expect("findings");
-        all.iter().find(|finding| finding["about"] == about).unwrap_or_else(|| panic!("{about}: {findings}")).clone()
+        all.iter()
+            .find(|finding| finding["about"] == about)
+            .unwrap_or_else(|| panic!("{about}: {findings}"))
+            .clone()
     };
-    assert_eq!((of("yt-dlp")["verdict"].clone(), of("ffmpeg")["verdict"].clone()), ("warn".into(), "warn".into()));
+    assert_eq!(
+        (
+            of("yt-dlp")["verdict"].clone(),
+            of("ffmpeg")["verdict"].clone()
+        ),
+        ("warn".into(), "warn".into())
+    );
     assert_eq!(of("drive")["verdict"], "ok");
 }
 
@@ -28,8 +48,13 @@ fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
 fn doctor_fails_where_nothing_can_be_kept_or_a_setting_is_wrong() {
     let person = Person::alone().set("KMDS_CACHE__DIR", "/proc/kmds");
     let said = person.runs(&["doctor"]).with(1);
-    assert!(said.out.contains("FAIL") && said.out.contains("cache.dir"), "{said:?}");
-    let said = Person::alone().runs(&["doctor", "--set", "cache.max_bytes=lots"]).with(1);
+    assert!(
+        said.out.contains("FAIL") && said.out.contains("cache.dir"),
+        "{said:?}"
+    );
+    let said = Person::alone()
+        .runs(&["doctor", "--set", "cache.max_bytes=lots"])
+        .with(1);
     assert!(said.out.contains("cache.max_bytes"), "{said:?}");
 }
 
@@ -38,13 +63,18 @@ fn doctor_tells_of_folders_that_cannot_be_used_once_and_blames_nobody_else() {
     let Ok(ytdlp) = std::env::var("KMDS_TEST_YTDLP") else {
         return eprintln!("SKIPPED: KMDS_TEST_YTDLP is not set");
     };
-    let person = Person::alone().set("KMDS_CACHE__DIR", "/proc/kmds").set("KMDS_STATE__DIR", "/proc/kmds-state");
-    let person = person.set("KMDS_ENGINES__YTDLP__ENABLED", "true").set("KMDS_ENGINES__YTDLP__COMMAND", &ytdlp);
+    let person = Person::alone()
+        .set("KMDS_CACHE__DIR", "/proc/kmds")
+        .set("KMDS_STATE__DIR", "/proc/kmds-state");
+    let person = person
+        .set("KMDS_ENGINES__YTDLP__ENABLED", "true")
+        .set("KMDS_ENGINES__YTDLP__COMMAND", &ytdlp);
     let findings = person.runs(&["doctor", "--json"]).with(1).json();
     let all = findings["findings"].as_array().expect("findings");
     let verdict = |wanted: &str| -> Vec<&str> {
         let with = all.iter().filter(|finding| finding["verdict"] == wanted);
-        with.filter_map(|finding| finding["about"].as_str()).collect()
+        with.filter_map(|finding| finding["about"].as_str())
+            .collect()
     };
     assert_eq!(verdict("fail"), ["folders"], "{findings}");
     assert!(verdict("ok").contains(&"yt-dlp"), "{findings}");
@@ -55,26 +85,50 @@ async fn a_variable_that_is_nearly_a_setting_is_told_of_by_whoever_looks_at_sett
     let person = Person::alone().set("KMDS_CACHE_DIR", "/srv/music");
     for ask in [&["config", "check"][..], &["config", "show"], &["doctor"]] {
         let said = person.runs(ask).with(0);
-        assert!(format!("{}{}", said.out, said.err).contains("KMDS_CACHE__DIR would be one"), "{ask:?}: {said:?}");
+        assert!(
+            format!("{}{}", said.out, said.err).contains("KMDS_CACHE__DIR would be one"),
+            "{ask:?}: {said:?}"
+        );
     }
     let kmds = Setup::new().set("KMDS_CACHE_DIR", "/srv/music").start();
-    kmds.until("the log says so", async || kmds.log().contains("KMDS_CACHE_DIR is no setting")).await;
-    let second = Person::alone().set("KMDS_STATE__DIR", &kmds.folder.path("state").display().to_string());
+    kmds.until("the log says so", async || {
+        kmds.log().contains("KMDS_CACHE_DIR is no setting")
+    })
+    .await;
+    let second = Person::alone().set(
+        "KMDS_STATE__DIR",
+        &kmds.folder.path("state").display().to_string(),
+    );
     let said = second.runs(&["serve"]).with(2);
-    assert!(said.err.contains("another KMDS works with the state folder"), "{said:?}");
+    assert!(
+        said.err
+            .contains("another KMDS works with the state folder"),
+        "{said:?}"
+    );
 }
 
 #[test]
 fn settings_and_recipes_are_checked_to_the_last() {
-    for (setting, value) in [("egress.forbid", "everything"), ("egress.ca_file", "/nonexistent"), ("server.names", "*")]
-    {
-        let said = Person::alone().runs(&["config", "check", "--set", &format!("{setting}={value}")]).with(2);
-        assert!(said.err.contains(setting) && said.err.contains(value), "{said:?}");
+    for (setting, value) in [
+        ("egress.forbid", "everything"),
+        ("egress.ca_file", "/nonexistent"),
+        ("server.names", "*"),
+    ] {
+        let said = Person::alone()
+            .runs(&["config", "check", "--set", &format!("{setting}={value}")])
+            .with(2);
+        assert!(
+            said.err.contains(setting) && said.err.contains(value),
+            "{said:?}"
+        );
     }
     let person = Person::alone();
     std::fs::write(person.folder.path("mine.toml"), "[time]\nnonsense = 1\n").expect("recipes");
     let said = person.runs(&["recipes", "check", "mine.toml"]).with(0);
-    assert!(said.out.contains("good") && said.err.contains("time.nonsense"), "{said:?}");
+    assert!(
+        said.out.contains("good") && said.err.contains("time.nonsense"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,8 +140,15 @@ async fn doctor_reads_one_known_link_of_each_site_only_when_asked() {
     assert!(lab.requests().is_empty(), "no site hears of a check-up");
     let said = person.runs(&["doctor", "--live"]).with(1);
     assert!(said.out.contains("“Known” read in"), "{said:?}");
-    let gone = said.out.lines().find(|line| line.contains("bandcamp")).unwrap_or_default();
-    assert!(gone.starts_with("FAIL"), "the lab has no such song: {said:?}");
+    let gone = said
+        .out
+        .lines()
+        .find(|line| line.contains("bandcamp"))
+        .unwrap_or_default();
+    assert!(
+        gone.starts_with("FAIL"),
+        "the lab has no such song: {said:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,16 +158,26 @@ async fn the_cache_is_tended_by_hand_but_not_behind_a_servers_back() {
     let mut kmds = Setup::of(&lab).start();
     kmds.download(&song.link()).await;
     let own = |name: &str| kmds.folder.path(name).display().to_string();
-    let person = Person::alone().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    let person = Person::alone()
+        .set("KMDS_CACHE__DIR", &own("cache"))
+        .set("KMDS_STATE__DIR", &own("state"));
     let name = format!("bandcamp-{}", song.id());
     let listed = person.runs(&["cache", "ls"]).with(0);
-    assert!(listed.out.contains(&name) && listed.out.contains("ready"), "beside the server: {listed:?}");
+    assert!(
+        listed.out.contains(&name) && listed.out.contains("ready"),
+        "beside the server: {listed:?}"
+    );
     let busy = person.runs(&["cache", "rm", &name]).with(2);
     assert!(busy.err.contains("stop it first"), "{busy:?}");
     kmds.terminate();
-    assert_eq!(person.runs(&["cache", "ls", "--json"]).with(0).json()["size_bytes"], song.len());
+    assert_eq!(
+        person.runs(&["cache", "ls", "--json"]).with(0).json()["size_bytes"],
+        song.len()
+    );
     person.runs(&["cache", "verify"]).with(0);
-    let file = kmds.folder.path(&format!("cache/bandcamp/{}.mp3", song.id()));
+    let file = kmds
+        .folder
+        .path(&format!("cache/bandcamp/{}.mp3", song.id()));
     std::fs::write(&file, "somebody wrote into it").expect("a file");
     let damaged = person.runs(&["cache", "verify"]).with(1);
     assert!(damaged.out.contains("0 files good, 1 not"), "{damaged:?}");
@@ -122,34 +193,62 @@ async fn a_tagged_copy_is_a_form_of_its_song_and_no_song_of_its_own() {
     let song = lab.bandcamp().track("Twice").seconds(4.0).publish();
     let kmds = Setup::of(&lab).start();
     kmds.download(&song.link()).await;
-    let copy = kmds.get(&format!("/api/v1/tracks/bandcamp/{}/audio?tags=true&wait=60", song.id())).await;
+    let copy = kmds
+        .get(&format!(
+            "/api/v1/tracks/bandcamp/{}/audio?tags=true&wait=60",
+            song.id()
+        ))
+        .await;
     assert_eq!(copy.status(), 200);
     let own = |name: &str| kmds.folder.path(name).display().to_string();
-    let person = Person::alone().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
+    let person = Person::alone()
+        .set("KMDS_CACHE__DIR", &own("cache"))
+        .set("KMDS_STATE__DIR", &own("state"));
     let status = person.runs(&["status", "--server", &kmds.url]).with(0);
     assert!(status.out.contains("1 ready"), "{status:?}");
     let top = person.runs(&["top", "--server", &kmds.url]).with(0);
     assert_eq!(top.out.matches("Twice").count(), 1, "{top:?}");
     let listed = person.runs(&["cache", "ls"]).with(0);
-    assert!(listed.out.contains("original-tagged") && listed.out.contains("1 song in 2 forms"), "{listed:?}");
+    assert!(
+        listed.out.contains("original-tagged") && listed.out.contains("1 song in 2 forms"),
+        "{listed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_song_leaves_no_file_and_a_lost_catalog_is_rebuilt() {
     let lab = Lab::start().await;
-    let songs =
-        [lab.bandcamp().track("Gone").seconds(4.0).publish(), lab.bandcamp().track("Stays").seconds(4.0).publish()];
+    let songs = [
+        lab.bandcamp().track("Gone").seconds(4.0).publish(),
+        lab.bandcamp().track("Stays").seconds(4.0).publish(),
+    ];
     let mut kmds = Setup::of(&lab).start();
     for song in &songs {
         kmds.download(&song.link()).await;
     }
     kmds.terminate();
     let own = |name: &str| kmds.folder.path(name).display().to_string();
-    let person = Person::alone().set("KMDS_CACHE__DIR", &own("cache")).set("KMDS_STATE__DIR", &own("state"));
-    person.runs(&["cache", "rm", &format!("bandcamp-{}", songs[0].id())]).with(0);
+    let person = Person::alone()
+        .set("KMDS_CACHE__DIR", &own("cache"))
+        .set("KMDS_STATE__DIR", &own("state"));
+    person
+        .runs(&["cache", "rm", &format!("bandcamp-{}", songs[0].id())])
+        .with(0);
     let stays = format!("bandcamp/{}.mp3", songs[1].id());
-    assert_eq!(kmds.published().into_iter().filter(|path| path.ends_with(".mp3")).collect::<Vec<_>>(), [stays]);
-    assert!(person.runs(&["cache", "rebuild"]).with(0).out.contains("1 song found"));
+    assert_eq!(
+        kmds.published()
+            .into_iter()
+            .filter(|path| path.ends_with(".mp3"))
+            .collect::<Vec<_>>(),
+        [stays]
+    );
+    assert!(
+        person
+            .runs(&["cache", "rebuild"])
+            .with(0)
+            .out
+            .contains("1 song found")
+    );
     assert!(person.runs(&["cache", "ls"]).with(0).out.contains("Stays"));
 }
 
@@ -160,7 +259,12 @@ async fn deleting_a_ready_song_removes_its_file() {
     let kmds = Setup::of(&lab).start();
     kmds.download(&song.link()).await;
     let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
-    let answer = kmds.http.delete(kmds.at(&path)).send().await.expect("an answer");
+    let answer = kmds
+        .http
+        .delete(kmds.at(&path))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), 204);
     assert_eq!(kmds.published(), [""; 0]);
 }
@@ -170,10 +274,17 @@ fn completions_and_the_manual_page_know_every_command() {
     let person = Person::alone();
     for shell in ["bash", "zsh", "fish"] {
         let script = person.runs(&["completions", shell]).with(0);
-        assert!(script.out.contains("showcase") && script.out.contains("doctor"), "{shell}");
+        assert!(
+            script.out.contains("showcase") && script.out.contains("doctor"),
+            "{shell}"
+        );
     }
     let page = person.runs(&["man"]).with(0);
-    assert!(page.out.starts_with(".ie") || page.out.contains(".TH"), "{}", page.out);
+    assert!(
+        page.out.starts_with(".ie") || page.out.contains(".TH"),
+        "{}",
+        page.out
+    );
     for command in ["KMDS GET", "KMDS SERVE", "KMDS CACHE", "KMDS TOP"] {
         assert!(page.out.contains(command), "{command}");
     }
@@ -195,7 +306,9 @@ fn a_command_that_logs_does_not_panic_on_a_terminal() {
             let text = String::from_utf8_lossy(&said.stdout);
             assert!(said.status.success() && text.contains("0 songs"), "{text}");
         }
-        Err(error) => eprintln!("SKIPPED: script(1) makes a terminal for this test and is not here ({error})"),
+        Err(error) => {
+            eprintln!("SKIPPED: script(1) makes a terminal for this test and is not here ({error})")
+        }
     }
 }
 
@@ -224,14 +337,32 @@ fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing(
             "2026.10.26",
             &*format!("{solver};JS runtimes: deno-2.5.6"),
             "",
-            &["Python 3.12.1", "ok    javascript", "deno 2.5.6", "yt-dlp-ejs 0.8.0"][..],
+            &[
+                "Python 3.12.1",
+                "ok    javascript",
+                "deno 2.5.6",
+                "yt-dlp-ejs 0.8.0",
+            ][..],
         ),
-        ("2026.10.26", &none, &none, &["warn  javascript", "adds nothing for YouTube", "install deno 2.3"]),
+        (
+            "2026.10.26",
+            &none,
+            &none,
+            &[
+                "warn  javascript",
+                "adds nothing for YouTube",
+                "install deno 2.3",
+            ],
+        ),
         (
             "2026.10.26",
             &none,
             &format!("{solver};JS runtimes: node-22.4.0"),
-            &["warn  javascript", "node 22.4.0", "extra_args = [\"--js-runtimes\", \"node\"]"],
+            &[
+                "warn  javascript",
+                "node 22.4.0",
+                "extra_args = [\"--js-runtimes\", \"node\"]",
+            ],
         ),
         (
             "2026.10.26",
@@ -243,26 +374,51 @@ fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing(
             "2026.10.26",
             "JS runtimes: deno-2.5.6",
             "",
-            &["warn  javascript", "cannot import yt-dlp-ejs", "yt-dlp[default]"],
+            &[
+                "warn  javascript",
+                "cannot import yt-dlp-ejs",
+                "yt-dlp[default]",
+            ],
         ),
         (
             "2023.03.04",
             "Python version 3.9",
             "",
-            &["warn  yt-dlp", "older than 2026.10.26", "warn  javascript", "pipx install --force"],
+            &[
+                "warn  yt-dlp",
+                "older than 2026.10.26",
+                "warn  javascript",
+                "pipx install --force",
+            ],
         ),
-        ("2026.10.25", &none, &none, &["warn  yt-dlp", "older than 2026.10.26"]),
+        (
+            "2026.10.25",
+            &none,
+            &none,
+            &["warn  yt-dlp", "older than 2026.10.26"],
+        ),
     ] {
         made_up(&person, version, plain, named);
         let said = person.runs(&["doctor"]).with(0);
         for wanted in wanted {
-            assert!(said.out.contains(wanted), "{version} {plain} {named}: {wanted}: {said:?}");
+            assert!(
+                said.out.contains(wanted),
+                "{version} {plain} {named}: {wanted}: {said:?}"
+            );
         }
-        assert!(!person.runs(&["doctor", "--set", "youtube.enabled=false"]).with(0).out.contains("javascript"));
+        assert!(
+            !person
+                .runs(&["doctor", "--set", "youtube.enabled=false"])
+                .with(0)
+                .out
+                .contains("javascript")
+        );
     }
     let tool = person.folder.path("yt-dlp");
     std::fs::write(&tool, "#!/bin/sh\nexec sleep 1000\n").expect("a tool");
-    let said = person.runs(&["doctor", "--set", "engines.ytdlp.timeout=1"]).with(0);
+    let said = person
+        .runs(&["doctor", "--set", "engines.ytdlp.timeout=1"])
+        .with(0);
     assert!(said.out.contains("did not finish within 1s"), "{said:?}");
 }
 
@@ -271,14 +427,26 @@ fn doctor_reads_what_the_real_yt_dlp_says_of_itself() {
     let Ok(ytdlp) = std::env::var("KMDS_TEST_YTDLP") else {
         return eprintln!("SKIPPED: KMDS_TEST_YTDLP is not set");
     };
-    let path = std::path::Path::new(&ytdlp).parent().expect("a folder").display().to_string();
-    let person =
-        Person::alone().set("KMDS_ENGINES__YTDLP__ENABLED", "true").set("KMDS_ENGINES__YTDLP__COMMAND", &ytdlp);
+    let path = std::path::Path::new(&ytdlp)
+        .parent()
+        .expect("a folder")
+        .display()
+        .to_string();
+    let person = Person::alone()
+        .set("KMDS_ENGINES__YTDLP__ENABLED", "true")
+        .set("KMDS_ENGINES__YTDLP__COMMAND", &ytdlp);
     let said = person.set("PATH", &path).runs(&["doctor"]).with(0);
-    let line = |about: &str| said.out.lines().find(|line| line.contains(about)).unwrap_or_default().to_owned();
+    let line = |about: &str| {
+        said.out
+            .lines()
+            .find(|line| line.contains(about))
+            .unwrap_or_default()
+            .to_owned()
+    };
     assert!(line("  yt-dlp ").contains(" on Python 3."), "{said:?}");
     assert!(
-        line("javascript").contains("adds nothing for YouTube") || line("javascript").contains("yt-dlp-ejs"),
+        line("javascript").contains("adds nothing for YouTube")
+            || line("javascript").contains("yt-dlp-ejs"),
         "{said:?}"
     );
 }

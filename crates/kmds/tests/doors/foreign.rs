@@ -18,8 +18,17 @@ const FOREIGN: [(&str, &str); 6] = [
 
 async fn ask(kmds: &Kmds, path: &str, (name, value): (&str, &str)) -> u16 {
     let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
-    let asked = kmds.http.get(kmds.at(path)).header(name, HeaderValue::from_str(value).expect("a value"));
-    asked.timeout(crate::PATIENCE).send().await.expect("an answer").status().as_u16()
+    let asked = kmds
+        .http
+        .get(kmds.at(path))
+        .header(name, HeaderValue::from_str(value).expect("a value"));
+    asked
+        .timeout(crate::PATIENCE)
+        .send()
+        .await
+        .expect("an answer")
+        .status()
+        .as_u16()
 }
 
 fn routes(new: &Song, evicted: &Song, ready: &Song) -> Vec<String> {
@@ -43,19 +52,31 @@ fn routes(new: &Song, evicted: &Song, ready: &Song) -> Vec<String> {
 #[tokio::test]
 async fn a_foreign_page_starts_nothing_on_any_path_and_a_program_everything() {
     let lab = Lab::start().await;
-    let [new, evicted, ready] = ["New", "Evicted", "Ready"].map(|title| lab.bandcamp().track(title).publish());
-    let kmds = Setup::of(&lab).set("KMDS_SERVER__NAMES", "kmds.lan").start();
+    let [new, evicted, ready] =
+        ["New", "Evicted", "Ready"].map(|title| lab.bandcamp().track(title).publish());
+    let kmds = Setup::of(&lab)
+        .set("KMDS_SERVER__NAMES", "kmds.lan")
+        .start();
     for song in [&evicted, &ready] {
         kmds.download(&song.link()).await;
     }
-    std::fs::remove_file(kmds.folder.path(&format!("cache/bandcamp/{}.mp3", evicted.id()))).expect("removed");
+    std::fs::remove_file(
+        kmds.folder
+            .path(&format!("cache/bandcamp/{}.mp3", evicted.id())),
+    )
+    .expect("removed");
     lab.forget_requests();
     for path in routes(&new, &evicted, &ready) {
         for told in FOREIGN {
             assert_eq!(ask(&kmds, &path, told).await, 403, "{path} {told:?}");
         }
     }
-    let copies = kmds.get("/api/v1/tracks?state=queued").await.text().await.expect("a body");
+    let copies = kmds
+        .get("/api/v1/tracks?state=queued")
+        .await
+        .text()
+        .await
+        .expect("a body");
     assert!(copies.starts_with("{\"tracks\":[]"), "{copies}");
     assert_eq!(lab.requests().len(), 0, "no site was asked");
     // What is here is read as before: nothing is started by it.
@@ -78,7 +99,10 @@ async fn a_foreign_page_starts_nothing_on_any_path_and_a_program_everything() {
         ("sec-fetch-site", "same-origin"),
         ("referer", &kmds.url),
     ]) {
-        assert!(![403, 400].contains(&ask(&kmds, path, told).await), "{path} {told:?}");
+        assert!(
+            ![403, 400].contains(&ask(&kmds, path, told).await),
+            "{path} {told:?}"
+        );
     }
     assert_eq!(lab.count(|seen| seen.kind == Kind::Cover), 1);
     assert!(lab.hits(&new) > 0 && lab.hits(&evicted) > 0);
@@ -89,7 +113,12 @@ async fn a_cover_that_is_kept_is_shown_to_any_page() {
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("Covered").publish();
     let kmds = Kmds::start(&lab);
-    assert_eq!(kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" })).await.0, 200);
+    assert_eq!(
+        kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" }))
+            .await
+            .0,
+        200
+    );
     let path = format!("/api/v1/tracks/bandcamp/{}/cover", song.id());
     assert_eq!(ask(&kmds, &path, FOREIGN[0]).await, 403);
     assert_eq!(kmds.get(&path).await.status(), 200);
@@ -102,19 +131,45 @@ async fn behind_a_proxy_our_own_page_is_known_by_the_address_people_see() {
     let song = lab.bandcamp().track("Behind").publish();
     let link: String = url::form_urlencoded::byte_serialize(song.link().as_bytes()).collect();
     for (setting, value, host, forwarded) in [
-        ("KMDS_SERVER__PUBLIC_URL", "https://music.example.org", "127.0.0.1", None),
-        ("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1", "127.0.0.1", Some("music.example.org")),
-        ("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1", "music.example.org", None),
+        (
+            "KMDS_SERVER__PUBLIC_URL",
+            "https://music.example.org",
+            "127.0.0.1",
+            None,
+        ),
+        (
+            "KMDS_SERVER__TRUSTED_PROXIES",
+            "127.0.0.1",
+            "127.0.0.1",
+            Some("music.example.org"),
+        ),
+        (
+            "KMDS_SERVER__TRUSTED_PROXIES",
+            "127.0.0.1",
+            "music.example.org",
+            None,
+        ),
     ] {
-        let names =
-            Setup::of(&lab).set("KMDS_SERVER__BASE_PATH", "/kmds").set("KMDS_SERVER__NAMES", "music.example.org");
+        let names = Setup::of(&lab)
+            .set("KMDS_SERVER__BASE_PATH", "/kmds")
+            .set("KMDS_SERVER__NAMES", "music.example.org");
         let kmds = names.set(setting, value).start();
-        for (referer, status) in [("https://music.example.org/kmds/ui/", 200), ("https://evil.example/kmds/ui/", 403)] {
-            let mut asked = kmds.http.get(kmds.at(&format!("/kmds/fetch?url={link}"))).header("host", host);
+        for (referer, status) in [
+            ("https://music.example.org/kmds/ui/", 200),
+            ("https://evil.example/kmds/ui/", 403),
+        ] {
+            let mut asked = kmds
+                .http
+                .get(kmds.at(&format!("/kmds/fetch?url={link}")))
+                .header("host", host);
             if let Some(forwarded) = forwarded {
                 asked = asked.header("x-forwarded-host", forwarded);
             }
-            let answer = asked.header("referer", referer).send().await.expect("an answer");
+            let answer = asked
+                .header("referer", referer)
+                .send()
+                .await
+                .expect("an answer");
             assert_eq!(answer.status().as_u16(), status, "{setting} {referer}");
         }
     }

@@ -14,7 +14,10 @@ async fn json_of(kmds: &Kmds, path: &str) -> Value {
 }
 
 async fn head(kmds: &Kmds, path: &str) -> u16 {
-    let asked = kmds.http.request(Method::HEAD, kmds.at(path)).timeout(crate::PATIENCE);
+    let asked = kmds
+        .http
+        .request(Method::HEAD, kmds.at(path))
+        .timeout(crate::PATIENCE);
     asked.send().await.expect("a head").status().as_u16()
 }
 
@@ -33,7 +36,10 @@ async fn head_starts_nothing_on_any_route() {
         (format!("/fetch?url={}", escaped(&unknown.link())), 200),
         (format!("/play?url={}", escaped(&unknown.link())), 418),
         (format!("/play?url={}", escaped(&album.link())), 418),
-        (format!("/play?archive=zip&url={}", escaped(&album.link())), 418),
+        (
+            format!("/play?archive=zip&url={}", escaped(&album.link())),
+            418,
+        ),
         ("/fetch?url=x".to_owned(), 400),
         ("/play?url=x".to_owned(), 400),
         ("/play".to_owned(), 400),
@@ -41,10 +47,15 @@ async fn head_starts_nothing_on_any_route() {
         assert_eq!(head(&kmds, &path).await, status, "{path}");
     }
     assert_eq!(lab.requests().len(), 0, "no site was asked");
-    let (status, reply) = kmds.v1_fetch(json!({ "url": known.link(), "prefetch": "none" })).await;
+    let (status, reply) = kmds
+        .v1_fetch(json!({ "url": known.link(), "prefetch": "none" }))
+        .await;
     assert_eq!(status, 200, "{reply}");
     lab.forget_requests();
-    let (id, file) = (known.id(), format!("/tunnel?file=bandcamp-{}.mp3", known.id()));
+    let (id, file) = (
+        known.id(),
+        format!("/tunnel?file=bandcamp-{}.mp3", known.id()),
+    );
     let track = format!("/api/v1/tracks/bandcamp/{id}");
     for (path, status) in [
         (format!("/play?url={}", escaped(&known.link())), 418),
@@ -72,26 +83,52 @@ async fn head_starts_nothing_on_any_route() {
     }
     let stats = json_of(&kmds, "/api/v1/stats").await;
     let idle = |queue: &Value| queue["waiting"] == 0 && queue["running"] == 0;
-    assert!(stats["queues"].as_array().is_some_and(|queues| queues.iter().all(idle)), "{stats}");
+    assert!(
+        stats["queues"]
+            .as_array()
+            .is_some_and(|queues| queues.iter().all(idle)),
+        "{stats}"
+    );
     assert_eq!(lab.requests().len(), 0, "no site was asked");
     // What is here has the head that `GET` has.
     let bytes = kmds.download(&known.link()).await;
     let ready = kmds.at(&format!("/play?url={}", escaped(&known.link())));
-    let ready = kmds.http.request(Method::HEAD, ready).send().await.expect("a head");
-    assert_eq!((ready.status().as_u16(), &ready.headers()["content-length"]), (200, &bytes.len().into()));
+    let ready = kmds
+        .http
+        .request(Method::HEAD, ready)
+        .send()
+        .await
+        .expect("a head");
+    assert_eq!(
+        (ready.status().as_u16(), &ready.headers()["content-length"]),
+        (200, &bytes.len().into())
+    );
 }
 
 #[tokio::test]
 async fn head_of_a_growing_file_waits_for_nothing_however_old_the_client() {
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("growing").formats(&[Format::AacHls]).seconds(60.0).holds_at(kib(200)).publish();
-    let kmds = Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n").start();
+    let song = lab
+        .soundcloud()
+        .track("growing")
+        .formats(&[Format::AacHls])
+        .seconds(60.0)
+        .holds_at(kib(200))
+        .publish();
+    let kmds = Setup::of(&lab)
+        .recipes("[time]\naudio_stall = 60.0\n")
+        .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path"));
-    kmds.until("it grows", async || head(&kmds, &path).await == 200).await;
+    let path = format!(
+        "{}&stream=1",
+        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path")
+    );
+    kmds.until("it grows", async || head(&kmds, &path).await == 200)
+        .await;
     for version in ["1.0", "1.1"] {
-        let request =
-            format!("HEAD {path} HTTP/{version}\r\nHost: localhost\r\nRange: bytes=-5\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "HEAD {path} HTTP/{version}\r\nHost: localhost\r\nRange: bytes=-5\r\nConnection: close\r\n\r\n"
+        );
         assert_eq!(raw(&kmds, request.as_bytes()).0, 200, "HTTP/{version}");
     }
     song.release();
@@ -100,54 +137,97 @@ async fn head_of_a_growing_file_waits_for_nothing_however_old_the_client() {
 #[tokio::test]
 async fn a_song_whose_file_was_removed_by_hand_is_evicted_as_soon_as_it_is_looked_at() {
     let lab = Lab::start().await;
-    let [gone, cut, whole] = ["Gone", "Cut", "Whole"].map(|title| lab.bandcamp().track(title).publish());
+    let [gone, cut, whole] =
+        ["Gone", "Cut", "Whole"].map(|title| lab.bandcamp().track(title).publish());
     let kmds = Kmds::start(&lab);
-    let track = async |song: &kmds_lab::Song| json_of(&kmds, &format!("/api/v1/tracks/bandcamp/{}", song.id())).await;
+    let track = async |song: &kmds_lab::Song| {
+        json_of(&kmds, &format!("/api/v1/tracks/bandcamp/{}", song.id())).await
+    };
     for song in [&gone, &cut, &whole] {
         kmds.download(&song.link()).await;
         assert_eq!(track(song).await["state"], "ready");
     }
-    let file = |song: &kmds_lab::Song| kmds.folder.path(&format!("cache/bandcamp/{}.mp3", song.id()));
+    let file = |song: &kmds_lab::Song| {
+        kmds.folder
+            .path(&format!("cache/bandcamp/{}.mp3", song.id()))
+    };
     std::fs::remove_file(file(&gone)).expect("removed");
     std::fs::write(file(&cut), &cut.bytes()[..1000]).expect("cut");
     for (song, state) in [(&gone, "evicted"), (&cut, "evicted"), (&whole, "ready")] {
         let track = track(song).await;
-        assert_eq!((track["state"].as_str(), track["stored"].is_null()), (Some(state), state == "evicted"), "{track}");
+        assert_eq!(
+            (track["state"].as_str(), track["stored"].is_null()),
+            (Some(state), state == "evicted"),
+            "{track}"
+        );
         assert_eq!(lab.hits(song), 1, "looking starts nothing");
     }
     // With a file missing, `retry` has something to do.
     std::fs::remove_file(file(&whole)).expect("removed");
     let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}/retry", whole.id()));
-    assert_eq!(kmds.http.post(path).send().await.expect("an answer").status(), 202);
-    kmds.until("it is here again", async || track(&whole).await["state"] == "ready").await;
+    assert_eq!(
+        kmds.http
+            .post(path)
+            .send()
+            .await
+            .expect("an answer")
+            .status(),
+        202
+    );
+    kmds.until("it is here again", async || {
+        track(&whole).await["state"] == "ready"
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_song_that_left_the_drive_is_evicted_until_somebody_asks_for_it() {
     let lab = Lab::start().await;
-    let songs = ["First", "Second"].map(|title| lab.bandcamp().track(title).seconds(30.0).publish());
+    let songs =
+        ["First", "Second"].map(|title| lab.bandcamp().track(title).seconds(30.0).publish());
     let later = lab.bandcamp().track("Later").publish();
     let room = (songs[0].len() + songs[1].len() / 2).to_string();
     let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_BYTES", &room).start();
     for song in &songs {
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
     }
-    let (_, reply) = kmds.v1_fetch(json!({ "url": later.link(), "prefetch": "none" })).await;
-    assert_eq!(reply["tracks"][0]["state"], "evicted", "it has no job: {reply}");
+    let (_, reply) = kmds
+        .v1_fetch(json!({ "url": later.link(), "prefetch": "none" }))
+        .await;
+    assert_eq!(
+        reply["tracks"][0]["state"], "evicted",
+        "it has no job: {reply}"
+    );
     let first = format!("/api/v1/tracks/bandcamp/{}", songs[0].id());
     let track = json_of(&kmds, &first).await;
-    assert_eq!((&track["state"], &track["stored"], &track["failure"]), (&json!("evicted"), &json!(null), &json!(null)));
+    assert_eq!(
+        (&track["state"], &track["stored"], &track["failure"]),
+        (&json!("evicted"), &json!(null), &json!(null))
+    );
     let ids = async |state: &str| {
         let list = json_of(&kmds, &format!("/api/v1/tracks?state={state}")).await;
-        let ids = list["tracks"].as_array().expect("tracks").iter().map(|track| track["id"].clone());
+        let ids = list["tracks"]
+            .as_array()
+            .expect("tracks")
+            .iter()
+            .map(|track| track["id"].clone());
         ids.collect::<Vec<Value>>()
     };
     assert_eq!(ids("queued").await, Vec::<Value>::new());
-    assert_eq!(ids("evicted").await, [json!(later.id()), json!(songs[0].id())]);
+    assert_eq!(
+        ids("evicted").await,
+        [json!(later.id()), json!(songs[0].id())]
+    );
     // The classic face knows five words, and asking queues it.
     let (_, reply) = kmds.fetch(&songs[0].link()).await;
-    let state = reply["Songs"][0]["State"].as_str().expect("a state").to_owned();
-    assert!(["queued", "downloading", "ready"].contains(&state.as_str()), "{state}");
+    let state = reply["Songs"][0]["State"]
+        .as_str()
+        .expect("a state")
+        .to_owned();
+    assert!(
+        ["queued", "downloading", "ready"].contains(&state.as_str()),
+        "{state}"
+    );
     assert_eq!(kmds.whole(&reply["Songs"][0]).await, songs[0].bytes());
     assert_eq!(json_of(&kmds, &first).await["state"], "ready");
 }
@@ -173,21 +253,47 @@ async fn an_unknown_parameter_of_v1_is_refused_by_its_name_and_the_classic_face_
             (400, &"application/problem+json".parse().expect("a value")),
             "{path}"
         );
-        let problem: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+        let problem: Value =
+            serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
         assert_eq!(problem["kind"], "bad_request");
         assert!(
-            problem["detail"].as_str().is_some_and(|detail| detail.contains("weit") || detail.contains("`stream`")),
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains("weit") || detail.contains("`stream`")),
             "{problem}"
         );
     }
-    for (method, path) in [(Method::POST, format!("{track}/retry?weit=1")), (Method::DELETE, format!("{track}?weit=1"))]
-    {
-        assert_eq!(kmds.http.request(method, kmds.at(&path)).send().await.expect("an answer").status(), 400, "{path}");
+    for (method, path) in [
+        (Method::POST, format!("{track}/retry?weit=1")),
+        (Method::DELETE, format!("{track}?weit=1")),
+    ] {
+        assert_eq!(
+            kmds.http
+                .request(method, kmds.at(&path))
+                .send()
+                .await
+                .expect("an answer")
+                .status(),
+            400,
+            "{path}"
+        );
     }
-    let (status, problem) = kmds.v1_fetch(json!({ "url": song.link(), "prefecth": "none" })).await;
+    let (status, problem) = kmds
+        .v1_fetch(json!({ "url": song.link(), "prefecth": "none" }))
+        .await;
     assert_eq!(status, 400);
-    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("`prefecth`")), "{problem}");
-    assert_eq!(kmds.get(&format!("/tunnel?file=bandcamp-{}.mp3&weit=1", song.id())).await.status(), 200);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("`prefecth`")),
+        "{problem}"
+    );
+    assert_eq!(
+        kmds.get(&format!("/tunnel?file=bandcamp-{}.mp3&weit=1", song.id()))
+            .await
+            .status(),
+        200
+    );
     assert_eq!(lab.count(|seen| seen.kind == Kind::Cover), 0);
 }
 
@@ -197,10 +303,17 @@ async fn of_two_links_in_one_request_none_is_dropped_in_silence_on_either_face()
     let [one, two] = ["One", "Two"].map(|title| lab.bandcamp().track(title).publish());
     let kmds = Kmds::start(&lab);
     let told = |reply: &Value| {
-        let sentence = reply.get("Error").or(reply.get("detail")).and_then(Value::as_str).unwrap_or_default();
+        let sentence = reply
+            .get("Error")
+            .or(reply.get("detail"))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         assert!(sentence.contains("two links"), "{reply}");
     };
-    for text in [format!("{} {}", one.link(), two.link()), format!("{}\n<{}>", one.link(), two.link())] {
+    for text in [
+        format!("{} {}", one.link(), two.link()),
+        format!("{}\n<{}>", one.link(), two.link()),
+    ] {
         let (status, reply) = kmds.fetch(&text).await;
         assert_eq!(status, 400, "{reply}");
         told(&reply);
@@ -214,7 +327,13 @@ async fn of_two_links_in_one_request_none_is_dropped_in_silence_on_either_face()
         }
     }
     for path in ["/fetch", "/play"] {
-        let answer = kmds.get(&format!("{path}?url={}&url={}", escaped(&one.link()), escaped(&two.link()))).await;
+        let answer = kmds
+            .get(&format!(
+                "{path}?url={}&url={}",
+                escaped(&one.link()),
+                escaped(&two.link())
+            ))
+            .await;
         assert_eq!(answer.status(), 400, "{path}");
         told(&serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON"));
     }

@@ -15,21 +15,37 @@ const ONE: &str = "127.0.0.1:0";
 
 /// Asks from an address of this machine; the connection and the status.
 async fn ask(kmds: &Kmds, from: &str, path: &str) -> (TcpStream, u16) {
-    let to: SocketAddr = kmds.url.trim_start_matches("http://").parse().expect("an address");
+    let to: SocketAddr = kmds
+        .url
+        .trim_start_matches("http://")
+        .parse()
+        .expect("an address");
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(from.parse().expect("an address")).expect("bound");
+    socket
+        .bind(from.parse().expect("an address"))
+        .expect("bound");
     let mut stream = socket.connect(to).await.expect("connected");
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.expect("sent");
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+        .await
+        .expect("sent");
     let mut start = [0; 12];
-    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut start)).await.expect("an answer in time");
+    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut start))
+        .await
+        .expect("an answer in time");
     read.expect("an answer");
-    let status = std::str::from_utf8(&start[9..]).expect("ASCII").parse().expect("a status");
+    let status = std::str::from_utf8(&start[9..])
+        .expect("ASCII")
+        .parse()
+        .expect("a status");
     (stream, status)
 }
 
 #[tokio::test]
 async fn the_event_streams_of_one_client_keep_nobody_else_out() {
-    let kmds = Setup::new().set("KMDS_SERVER__MAX_CONNECTIONS", "32").start();
+    let kmds = Setup::new()
+        .set("KMDS_SERVER__MAX_CONNECTIONS", "32")
+        .start();
     let mut held = Vec::new();
     let mut statuses = Vec::new();
     for _ in 0..100 {
@@ -37,8 +53,15 @@ async fn the_event_streams_of_one_client_keep_nobody_else_out() {
         held.push(stream);
         statuses.push(status);
     }
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 24, "three quarters of all connections");
-    assert!(statuses[24..].iter().all(|status| *status == 503), "{statuses:?}");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 200).count(),
+        24,
+        "three quarters of all connections"
+    );
+    assert!(
+        statuses[24..].iter().all(|status| *status == 503),
+        "{statuses:?}"
+    );
     for from in [ONE, NEIGHBOUR] {
         assert_eq!(ask(&kmds, from, "/healthz").await.1, 200, "{from}");
         assert_eq!(ask(&kmds, from, "/api/v1/stats").await.1, 200, "{from}");
@@ -46,17 +69,28 @@ async fn the_event_streams_of_one_client_keep_nobody_else_out() {
     assert_eq!(ask(&kmds, NEIGHBOUR, "/api/v1/events").await.1, 200);
     // Those that end may be had again.
     drop(held);
-    kmds.until("a stream is free", async || ask(&kmds, ONE, "/api/v1/events").await.1 == 200).await;
+    kmds.until("a stream is free", async || {
+        ask(&kmds, ONE, "/api/v1/events").await.1 == 200
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_address_that_holds_all_it_can_leaves_room_for_others_and_for_health_checks() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Waited for").holds_at(kib(64)).publish();
-    let setup = Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
+    let song = lab
+        .bandcamp()
+        .track("Waited for")
+        .holds_at(kib(64))
+        .publish();
+    let setup =
+        Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
     let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "32").start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let path = format!(
+        "{}&stream=1",
+        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+    );
     let mut held = Vec::new();
     let mut listening = 0;
     for _ in 0..60 {
@@ -65,9 +99,21 @@ async fn one_address_that_holds_all_it_can_leaves_room_for_others_and_for_health
         listening += u16::from(status == 200);
         held.push(stream);
     }
-    assert!((27..=28).contains(&listening), "seven eighths, one of them the client that fetched: {listening}");
-    assert_eq!(ask(&kmds, ONE, "/api/v1/stats").await.1, 503, "it has its share and more");
-    for (from, path) in [(ONE, "/healthz"), (ONE, "/readyz"), (ONE, "/metrics"), (NEIGHBOUR, "/healthz")] {
+    assert!(
+        (27..=28).contains(&listening),
+        "seven eighths, one of them the client that fetched: {listening}"
+    );
+    assert_eq!(
+        ask(&kmds, ONE, "/api/v1/stats").await.1,
+        503,
+        "it has its share and more"
+    );
+    for (from, path) in [
+        (ONE, "/healthz"),
+        (ONE, "/readyz"),
+        (ONE, "/metrics"),
+        (NEIGHBOUR, "/healthz"),
+    ] {
         assert_eq!(ask(&kmds, from, path).await.1, 200, "{from} {path}");
     }
     let mut neighbours = Vec::new();
@@ -77,17 +123,28 @@ async fn one_address_that_holds_all_it_can_leaves_room_for_others_and_for_health
         neighbours.push(stream);
     }
     song.release();
-    kmds.until("room comes back", async || ask(&kmds, ONE, "/api/v1/stats").await.1 == 200).await;
+    kmds.until("room comes back", async || {
+        ask(&kmds, ONE, "/api/v1/stats").await.1 == 200
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_is_turned_away_is_told_what_to_do() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Waited for").holds_at(kib(64)).publish();
-    let setup = Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
+    let song = lab
+        .bandcamp()
+        .track("Waited for")
+        .holds_at(kib(64))
+        .publish();
+    let setup =
+        Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
     let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "1").start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let path = format!(
+        "{}&stream=1",
+        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+    );
     // The place is free as soon as the service knows that the client which fetched asks no more. Whoever gets it keeps it.
     let mut held = None;
     kmds.until("the one place is taken", async || {
@@ -98,12 +155,21 @@ async fn who_is_turned_away_is_told_what_to_do() {
     .await;
     for (path, kind) in [("/fetch", "Kind"), ("/api/v1/fetch", "kind")] {
         // Each on a connection of its own: the one of the fetch has made room.
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let asked = client.post(kmds.at(path)).body("x".repeat(10_000)).timeout(PATIENCE).send().await;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        let asked = client
+            .post(kmds.at(path))
+            .body("x".repeat(10_000))
+            .timeout(PATIENCE)
+            .send()
+            .await;
         let answer = asked.expect("an answer, not a reset");
         assert_eq!(answer.status(), 503);
         assert!(answer.headers().contains_key("retry-after"));
-        let reply: serde_json::Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+        let reply: serde_json::Value =
+            serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
         assert_eq!(reply[kind], "queue_full", "{reply}");
     }
     song.release();
@@ -113,14 +179,26 @@ async fn who_is_turned_away_is_told_what_to_do() {
 async fn a_cover_that_drips_holds_up_no_other() {
     let lab = Lab::start().await;
     let [slow, fast] = ["Slow", "Fast"].map(|title| lab.bandcamp().track(title).publish());
-    let kmds = Setup::of(&lab).recipes("[time]\nmetadata_request = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let kmds = Setup::of(&lab)
+        .recipes("[time]\nmetadata_request = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
+        .start();
     for song in [&slow, &fast] {
-        assert_eq!(kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" })).await.0, 200);
+        assert_eq!(
+            kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" }))
+                .await
+                .0,
+            200
+        );
     }
     let _drips = lab.inject(Fault::Slow(10).on_covers().first(1));
-    let cover = |id: &str| kmds.http.get(kmds.at(&format!("/api/v1/tracks/bandcamp/{id}/cover"))).send();
+    let cover = |id: &str| {
+        kmds.http
+            .get(kmds.at(&format!("/api/v1/tracks/bandcamp/{id}/cover")))
+            .send()
+    };
     let dripping = tokio::spawn(cover(slow.id()));
-    lab.until(|seen| seen.iter().any(|seen| seen.kind == Kind::Cover)).await;
+    lab.until(|seen| seen.iter().any(|seen| seen.kind == Kind::Cover))
+        .await;
     assert_eq!(cover(fast.id()).await.expect("an answer").status(), 200);
     assert!(!dripping.is_finished(), "it still drips");
     dripping.abort();
@@ -131,12 +209,25 @@ async fn a_cover_that_cannot_be_had_is_asked_for_once_by_all_who_want_it_at_a_ti
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("Uncovered").publish();
     let kmds = Kmds::start(&lab);
-    assert_eq!(kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" })).await.0, 200);
+    assert_eq!(
+        kmds.v1_fetch(json!({ "url": song.link(), "prefetch": "none" }))
+            .await
+            .0,
+        200
+    );
     let _silent = lab.inject(Fault::NoAnswer.on_covers());
     let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}/cover", song.id()));
-    let all: Vec<_> = (0..12).map(|_| tokio::spawn(kmds.http.get(&path).send())).collect();
+    let all: Vec<_> = (0..12)
+        .map(|_| tokio::spawn(kmds.http.get(&path).send()))
+        .collect();
     for one in all {
-        assert_eq!(one.await.expect("no panic").expect("an answer").status(), 502);
+        assert_eq!(
+            one.await.expect("no panic").expect("an answer").status(),
+            502
+        );
     }
-    assert!(lab.count(|seen| seen.kind == Kind::Cover) <= 2, "those who came late may ask once more");
+    assert!(
+        lab.count(|seen| seen.kind == Kind::Cover) <= 2,
+        "those who came late may ask once more"
+    );
 }

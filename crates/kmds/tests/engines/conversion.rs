@@ -12,7 +12,11 @@ use super::tools::{children, decoded_seconds, has_ffmpeg, json, probe};
 const SECONDS: f64 = 30.0;
 
 fn opus_only(lab: &Lab, slug: &str) -> Song {
-    lab.soundcloud().track(slug).seconds(SECONDS).formats(&[Format::OpusHls]).publish()
+    lab.soundcloud()
+        .track(slug)
+        .seconds(SECONDS)
+        .formats(&[Format::OpusHls])
+        .publish()
 }
 
 /// Fetches and waits; the reply's song as it is then, and where its file lies.
@@ -22,7 +26,10 @@ async fn arrives(kmds: &Kmds, song: &Song) -> (Value, std::path::PathBuf) {
     kmds.whole(&reply["Songs"][0]).await;
     let (_, reply) = kmds.fetch(&song.link()).await;
     let entry = reply["Songs"][0].clone();
-    let path = kmds.folder.path("cache").join(entry["Cache_Path"].as_str().expect("a path"));
+    let path = kmds
+        .folder
+        .path("cache")
+        .join(entry["Cache_Path"].as_str().expect("a path"));
     assert_eq!(entry["State"], "ready");
     (entry, path)
 }
@@ -32,23 +39,40 @@ async fn an_opus_only_song_comes_out_as_the_setting_says() {
     if !has_ffmpeg() {
         return;
     }
-    for (setting, ext, codec) in
-        [("vorbis", "ogg", "vorbis"), ("aac", "m4a", "aac"), ("mp3", "mp3", "mp3"), ("keep", "opus", "opus")]
-    {
+    for (setting, ext, codec) in [
+        ("vorbis", "ogg", "vorbis"),
+        ("aac", "m4a", "aac"),
+        ("mp3", "mp3", "mp3"),
+        ("keep", "opus", "opus"),
+    ] {
         let lab = Lab::start().await;
         let song = opus_only(&lab, "only-opus");
         let kmds = Setup::of(&lab).set("KMDS_AUDIO__OPUS", setting).start();
         let (status, reply) = kmds.fetch(&song.link()).await;
         assert_eq!(status, 200, "{reply}");
-        let promised = reply["Songs"][0]["File_Name"].as_str().unwrap_or_default().to_owned();
-        assert!(promised.ends_with(&format!(".{ext}")), "{setting}: {promised}");
+        let promised = reply["Songs"][0]["File_Name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            promised.ends_with(&format!(".{ext}")),
+            "{setting}: {promised}"
+        );
         let (entry, path) = arrives(&kmds, &song).await;
-        assert!(path.to_string_lossy().ends_with(&format!(".{ext}")), "{setting}: {entry}");
+        assert!(
+            path.to_string_lossy().ends_with(&format!(".{ext}")),
+            "{setting}: {entry}"
+        );
         let (is, seconds) = probe(&path);
         assert_eq!(is, codec, "{setting}");
         assert!((seconds - SECONDS).abs() < 0.2, "{setting}: {seconds} s");
         assert!((decoded_seconds(&path) - SECONDS).abs() < 0.2, "{setting}");
-        assert_eq!(kmds.published().len(), 2, "nothing but the file and its sidecar: {:?}", kmds.published());
+        assert_eq!(
+            kmds.published().len(),
+            2,
+            "nothing but the file and its sidecar: {:?}",
+            kmds.published()
+        );
         assert!(kmds.partials().is_empty(), "{:?}", kmds.partials());
     }
 }
@@ -60,7 +84,12 @@ async fn a_long_song_becomes_aac_too() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("long-opus").seconds(240.0).formats(&[Format::OpusHls]).publish();
+    let song = lab
+        .soundcloud()
+        .track("long-opus")
+        .seconds(240.0)
+        .formats(&[Format::OpusHls])
+        .publish();
     let kmds = Setup::of(&lab).set("KMDS_AUDIO__OPUS", "aac").start();
     let (_, path) = arrives(&kmds, &song).await;
     let (codec, seconds) = probe(&path);
@@ -75,7 +104,12 @@ async fn a_youtube_song_with_opus_only_becomes_vorbis_or_stays_opus_for_those_wh
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Only Opus").seconds(SECONDS).opus_only().publish();
+    let song = lab
+        .youtube()
+        .video("Only Opus")
+        .seconds(SECONDS)
+        .opus_only()
+        .publish();
     let kmds = Kmds::start(&lab);
     let (_, path) = arrives(&kmds, &song).await;
     assert_eq!(probe(&path).0, "vorbis");
@@ -84,7 +118,9 @@ async fn a_youtube_song_with_opus_only_becomes_vorbis_or_stays_opus_for_those_wh
     let (status, reply) = kmds.fetch_with(body).await;
     assert_eq!(status, 200, "{reply}");
     let bytes = kmds.whole(&reply["Songs"][0]).await;
-    assert!(bytes.starts_with(b"OggS") && bytes.windows(8).take(200).any(|word| word == b"OpusHead"));
+    assert!(
+        bytes.starts_with(b"OggS") && bytes.windows(8).take(200).any(|word| word == b"OpusHead")
+    );
 }
 
 #[tokio::test]
@@ -93,14 +129,27 @@ async fn a_conversion_is_readable_while_it_runs() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("held").seconds(120.0).formats(&[Format::OpusHls]).holds_at(kib(500)).publish();
+    let song = lab
+        .soundcloud()
+        .track("held")
+        .seconds(120.0)
+        .formats(&[Format::OpusHls])
+        .holds_at(kib(500))
+        .publish();
     let kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let tunnel = reply["Songs"][0]["Tunnel_URL"]
+        .as_str()
+        .expect("a tunnel")
+        .to_owned();
     let mut listener = kmds.get(&format!("{tunnel}&stream=1")).await;
     assert_eq!(listener.status(), 200);
     assert_eq!(listener.headers()["content-type"], "audio/ogg");
-    let first = listener.chunk().await.expect("bytes").expect("before the site has sent all");
+    let first = listener
+        .chunk()
+        .await
+        .expect("bytes")
+        .expect("before the site has sent all");
     assert!(first.starts_with(b"OggS"), "it is Ogg from its first byte");
     let (status, progress) = json(&kmds, &tunnel).await;
     assert_eq!(status, 418, "{progress}");
@@ -109,11 +158,18 @@ async fn a_conversion_is_readable_while_it_runs() {
     while let Some(piece) = listener.chunk().await.expect("bytes") {
         bytes.extend_from_slice(&piece);
     }
-    assert_eq!(bytes, kmds.whole(&reply["Songs"][0]).await, "what was streamed is what is published");
+    assert_eq!(
+        bytes,
+        kmds.whole(&reply["Songs"][0]).await,
+        "what was streamed is what is published"
+    );
     let copy = kmds.folder.path("streamed.ogg");
     std::fs::write(&copy, &bytes).expect("a copy");
     let (codec, seconds) = probe(&copy);
-    assert!(codec == "vorbis" && (seconds - 120.0).abs() < 0.3, "{codec} of {seconds} s");
+    assert!(
+        codec == "vorbis" && (seconds - 120.0).abs() < 0.3,
+        "{codec} of {seconds} s"
+    );
 }
 
 /// Nothing counts as stalled while a test holds the audio back.
@@ -131,25 +187,45 @@ async fn deleting_a_song_ends_its_conversion_and_leaves_nothing() {
     }
     let lab = Lab::start().await;
     let held = |slug: &str| {
-        lab.soundcloud().track(slug).seconds(120.0).formats(&[Format::OpusHls]).holds_at(kib(500)).publish()
+        lab.soundcloud()
+            .track(slug)
+            .seconds(120.0)
+            .formats(&[Format::OpusHls])
+            .holds_at(kib(500))
+            .publish()
     };
     let (first, second) = (held("first"), held("second"));
     let kmds = Setup::of(&lab).recipes(PATIENT).start();
     kmds.fetch(&first.link()).await;
-    kmds.until("ffmpeg runs", async || children(kmds.pid(), "ffmpeg").len() == 1).await;
+    kmds.until("ffmpeg runs", async || {
+        children(kmds.pid(), "ffmpeg").len() == 1
+    })
+    .await;
     kmds.fetch(&second.link()).await;
     lab.until(|seen| {
-        seen.iter().any(|seen| seen.kind == kmds_lab::Kind::Media && seen.song.as_deref() == Some(second.id()))
+        seen.iter().any(|seen| {
+            seen.kind == kmds_lab::Kind::Media && seen.song.as_deref() == Some(second.id())
+        })
     })
     .await;
     assert_eq!(children(kmds.pid(), "ffmpeg").len(), 1, "one at a time");
     for song in [&second, &first] {
         let url = kmds.at(&format!("/api/v1/tracks/soundcloud/{}", song.id()));
-        let answer = kmds.http.delete(url).timeout(PATIENCE).send().await.expect("an answer");
+        let answer = kmds
+            .http
+            .delete(url)
+            .timeout(PATIENCE)
+            .send()
+            .await
+            .expect("an answer");
         assert!(answer.status().is_success(), "{}", answer.status());
     }
-    kmds.until("ffmpeg is gone", async || children(kmds.pid(), "ffmpeg").is_empty()).await;
-    kmds.until("no bytes are left", async || kmds.partials().is_empty()).await;
+    kmds.until("ffmpeg is gone", async || {
+        children(kmds.pid(), "ffmpeg").is_empty()
+    })
+    .await;
+    kmds.until("no bytes are left", async || kmds.partials().is_empty())
+        .await;
     assert!(kmds.published().is_empty(), "{:?}", kmds.published());
 }
 
@@ -159,13 +235,30 @@ async fn a_conversion_goes_on_after_a_kill_without_downloading_twice() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("killed").seconds(120.0).formats(&[Format::OpusHls]).holds_at(kib(700)).publish();
+    let song = lab
+        .soundcloud()
+        .track("killed")
+        .seconds(120.0)
+        .formats(&[Format::OpusHls])
+        .holds_at(kib(700))
+        .publish();
     let setup = Setup::of(&lab).recipes(PATIENT);
     let mut kmds = setup.start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    kmds.until("ffmpeg runs", async || !children(kmds.pid(), "ffmpeg").is_empty()).await;
+    kmds.until("ffmpeg runs", async || {
+        !children(kmds.pid(), "ffmpeg").is_empty()
+    })
+    .await;
     lab.until(|seen| {
-        seen.iter().map(|seen| if seen.kind == kmds_lab::Kind::Media { seen.sent_bytes } else { 0 }).sum::<u64>()
+        seen.iter()
+            .map(|seen| {
+                if seen.kind == kmds_lab::Kind::Media {
+                    seen.sent_bytes
+                } else {
+                    0
+                }
+            })
+            .sum::<u64>()
             > kib(600)
     })
     .await;
@@ -183,7 +276,10 @@ async fn a_conversion_goes_on_after_a_kill_without_downloading_twice() {
     assert!(bytes.starts_with(b"OggS"));
     let sent = lab.media_bytes_sent(song.id());
     let whole = song.stream_bytes("opus").expect("opus").len() as u64;
-    assert!(sent < whole + kib(600), "{sent} bytes were sent of a song of {whole}");
+    assert!(
+        sent < whole + kib(600),
+        "{sent} bytes were sent of a song of {whole}"
+    );
     assert!(kmds.partials().is_empty(), "{:?}", kmds.partials());
 }
 
@@ -193,7 +289,11 @@ async fn forms_on_request_are_made_once_and_the_original_stays() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Many Forms").seconds(SECONDS).publish();
+    let song = lab
+        .bandcamp()
+        .track("Many Forms")
+        .seconds(SECONDS)
+        .publish();
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     let base = format!("/api/v1/tracks/bandcamp/{}/audio", song.id());
@@ -208,10 +308,18 @@ async fn forms_on_request_are_made_once_and_the_original_stays() {
     ] {
         let answer = kmds.get(&format!("{base}?rendition={form}&wait=60")).await;
         assert_eq!(answer.status(), 200, "{form}\n{}", kmds.log());
-        let is = answer.headers()["content-type"].to_str().expect("text").to_owned();
+        let is = answer.headers()["content-type"]
+            .to_str()
+            .expect("text")
+            .to_owned();
         assert!(is.starts_with(kind), "{form}: {is}");
         let bytes = answer.bytes().await.expect("a body");
-        let again = kmds.get(&format!("{base}?rendition={form}&wait=60")).await.bytes().await.expect("a body");
+        let again = kmds
+            .get(&format!("{base}?rendition={form}&wait=60"))
+            .await
+            .bytes()
+            .await
+            .expect("a body");
         assert_eq!(bytes, again, "{form}: made once");
         let ext = if form == "original" { "mp3" } else { form };
         let copy = kmds.folder.path(&format!("copy-{form}.{ext}"));
@@ -220,7 +328,10 @@ async fn forms_on_request_are_made_once_and_the_original_stays() {
         assert_eq!(codec_is, codec, "{form}");
         assert!((decoded_seconds(&copy) - SECONDS).abs() < 0.2, "{form}");
         // An encoder at a pipe cannot write the length into WAV or FLAC; their readers count.
-        assert!((seconds - SECONDS).abs() < 0.2 || matches!(form, "wav" | "flac"), "{form}: {seconds} s");
+        assert!(
+            (seconds - SECONDS).abs() < 0.2 || matches!(form, "wav" | "flac"),
+            "{form}: {seconds} s"
+        );
         if matches!(form, "mp3" | "original") {
             assert_eq!(bytes, song.bytes(), "the form that is there already");
         }
@@ -236,36 +347,76 @@ async fn a_copy_is_replied_listed_and_told_of_by_the_word_that_asks_for_it() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Many Forms").seconds(SECONDS).publish();
+    let song = lab
+        .bandcamp()
+        .track("Many Forms")
+        .seconds(SECONDS)
+        .publish();
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     let base = format!("/api/v1/tracks/bandcamp/{}/audio", song.id());
-    let looked = kmds.http.head(kmds.at(&format!("{base}?rendition=flac&wait=60"))).send().await.expect("an answer");
+    let looked = kmds
+        .http
+        .head(kmds.at(&format!("{base}?rendition=flac&wait=60")))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(looked.status(), 418);
     let (_, listed) = json(&kmds, "/api/v1/tracks").await;
-    assert_eq!(listed["tracks"].as_array().map(Vec::len), Some(1), "looking makes no copy: {listed}");
-    let (_, reply) = kmds.v1_fetch(serde_json::json!({"url": song.link(), "rendition": "flac"})).await;
+    assert_eq!(
+        listed["tracks"].as_array().map(Vec::len),
+        Some(1),
+        "looking makes no copy: {listed}"
+    );
+    let (_, reply) = kmds
+        .v1_fetch(serde_json::json!({"url": song.link(), "rendition": "flac"}))
+        .await;
     assert_eq!(reply["tracks"][0]["rendition"], "flac", "{reply}");
-    assert_eq!(kmds.get(&format!("{base}?tags=true&wait=60")).await.status(), 200);
+    assert_eq!(
+        kmds.get(&format!("{base}?tags=true&wait=60"))
+            .await
+            .status(),
+        200
+    );
     let (_, listed) = json(&kmds, "/api/v1/tracks").await;
     let listed = listed["tracks"].as_array().expect("tracks");
-    let words: Vec<&str> = listed.iter().filter_map(|track| track["rendition"].as_str()).collect();
+    let words: Vec<&str> = listed
+        .iter()
+        .filter_map(|track| track["rendition"].as_str())
+        .collect();
     assert_eq!(words, ["original-tagged", "flac", "original"]);
     for (track, word) in listed.iter().zip(words) {
         let link = |name: &str| track["links"][name].as_str().expect("a link").to_owned();
         let audio = link("audio");
         let asks = if audio.contains('?') { '&' } else { '?' };
-        let audio = kmds.get(&format!("{audio}{asks}wait=60")).await.bytes().await.expect("a body");
+        let audio = kmds
+            .get(&format!("{audio}{asks}wait=60"))
+            .await
+            .bytes()
+            .await
+            .expect("a body");
         for name in ["stream", "tunnel"] {
             let same = kmds.get(&link(name)).await;
-            assert_eq!((same.status().as_u16(), same.bytes().await.expect("a body")), (200, audio.clone()), "{word}");
+            assert_eq!(
+                (same.status().as_u16(), same.bytes().await.expect("a body")),
+                (200, audio.clone()),
+                "{word}"
+            );
         }
         let told = format!("\"rendition\":\"{word}\",\"state\":\"ready\"");
         let mut text = String::new();
-        let mut events =
-            kmds.http.get(kmds.at("/api/v1/events")).header("last-event-id", "1").send().await.expect("events");
+        let mut events = kmds
+            .http
+            .get(kmds.at("/api/v1/events"))
+            .header("last-event-id", "1")
+            .send()
+            .await
+            .expect("events");
         while !text.contains(&told) {
-            let piece = tokio::time::timeout(PATIENCE, events.chunk()).await.expect("in time").expect("no cut");
+            let piece = tokio::time::timeout(PATIENCE, events.chunk())
+                .await
+                .expect("in time")
+                .expect("no cut");
             text.push_str(&String::from_utf8_lossy(&piece.expect("no end")));
         }
     }
@@ -279,66 +430,128 @@ async fn without_either_tool_all_that_needs_none_works_and_the_rest_says_what_to
     let album = lab.bandcamp().album(2).seconds(10.0).publish();
     let opus = opus_only(&lab, "only-opus");
     let empty = super::harness::Folder::new();
-    let kmds =
-        Setup::of(&lab).set("PATH", &empty.0.display().to_string()).set("KMDS_ENGINES__YTDLP__ENABLED", "true").start();
+    let kmds = Setup::of(&lab)
+        .set("PATH", &empty.0.display().to_string())
+        .set("KMDS_ENGINES__YTDLP__ENABLED", "true")
+        .start();
     assert_eq!(kmds.download(&plain.link()).await, plain.bytes());
     assert_eq!(kmds.download(&aac.link()).await, aac.bytes());
     let (_, reply) = kmds.fetch(&album.link()).await;
-    for (entry, song) in reply["Songs"].as_array().expect("songs").iter().zip(album.songs()) {
+    for (entry, song) in reply["Songs"]
+        .as_array()
+        .expect("songs")
+        .iter()
+        .zip(album.songs())
+    {
         assert_eq!(kmds.whole(entry).await, song.bytes());
     }
     let (status, reply) = kmds.fetch(&opus.link()).await;
     assert_eq!(status, 200, "{reply}");
     let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
     let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
-    assert_eq!((status, &failure["Kind"]), (500, &"conversion_unavailable".into()), "{failure}");
-    assert!(failure["Error"].as_str().is_some_and(|says| says.contains("apt install ffmpeg")), "{failure}");
+    assert_eq!(
+        (status, &failure["Kind"]),
+        (500, &"conversion_unavailable".into()),
+        "{failure}"
+    );
+    assert!(
+        failure["Error"]
+            .as_str()
+            .is_some_and(|says| says.contains("apt install ffmpeg")),
+        "{failure}"
+    );
     // Tags need no tool.
-    let tagged = kmds.get(&format!("/api/v1/tracks/youtube/{}/audio?tags=true&wait=30", plain.id())).await;
+    let tagged = kmds
+        .get(&format!(
+            "/api/v1/tracks/youtube/{}/audio?tags=true&wait=30",
+            plain.id()
+        ))
+        .await;
     assert_eq!(tagged.status(), 200);
     let opus_again = serde_json::json!({ "URL": opus.link(), "Accept": ["opus"] });
     let (_, reply) = kmds.fetch_with(opus_again).await;
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, opus.stream_bytes("opus").expect("opus"));
+    assert_eq!(
+        kmds.whole(&reply["Songs"][0]).await,
+        opus.stream_bytes("opus").expect("opus")
+    );
 }
 
 #[tokio::test]
 async fn an_ffmpeg_that_fails_or_floods_is_a_clear_failure() {
     for (body, says) in [
-        ("echo 'Unknown encoder libvorbis' >&2; exit 1", "Unknown encoder"),
+        (
+            "echo 'Unknown encoder libvorbis' >&2; exit 1",
+            "Unknown encoder",
+        ),
         ("cat >/dev/null; exit 0", ""),
-        ("head -c 100 >/dev/null; yes error | head -c 10000000 >&2; exit 3", "error"),
+        (
+            "head -c 100 >/dev/null; yes error | head -c 10000000 >&2; exit 3",
+            "error",
+        ),
         ("kill -SEGV $$", "signal"),
     ] {
         let lab = Lab::start().await;
         let song = opus_only(&lab, "only-opus");
         let wrapper = super::tools::Wrapper::doing(body);
-        let kmds = Setup::of(&lab).set("KMDS_FFMPEG__COMMAND", &wrapper.command()).start();
+        let kmds = Setup::of(&lab)
+            .set("KMDS_FFMPEG__COMMAND", &wrapper.command())
+            .start();
         let (_, reply) = kmds.fetch(&song.link()).await;
         let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
         let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
         assert_eq!(status, 500, "{body}: {failure}");
-        assert!(failure["Error"].as_str().is_some_and(|error| error.contains(says)), "{body}: {failure}");
+        assert!(
+            failure["Error"]
+                .as_str()
+                .is_some_and(|error| error.contains(says)),
+            "{body}: {failure}"
+        );
         assert!(kmds.published().is_empty(), "{body}");
-        assert!(kmds.partials().iter().all(|path| path.contains("raw")), "{body}: {:?}", kmds.partials());
+        assert!(
+            kmds.partials().iter().all(|path| path.contains("raw")),
+            "{body}: {:?}",
+            kmds.partials()
+        );
     }
 }
 
 #[tokio::test]
 async fn an_ffmpeg_that_hangs_is_ended_and_gives_its_place_to_the_next() {
-    for body in ["exec sleep 1000", "sleep 1000", "cat >/dev/null; exec sleep 1000", "exec >&-; exec sleep 1000"] {
+    for body in [
+        "exec sleep 1000",
+        "sleep 1000",
+        "cat >/dev/null; exec sleep 1000",
+        "exec >&-; exec sleep 1000",
+    ] {
         let lab = Lab::start().await;
         let (first, second) = (opus_only(&lab, "first"), opus_only(&lab, "second"));
         let wrapper = super::tools::Wrapper::doing(body);
         let recipes = PATIENT.replace("[time]", "[time]\nconvert_stall = 0.5");
-        let kmds = Setup::of(&lab).recipes(&recipes).set("KMDS_FFMPEG__COMMAND", &wrapper.command()).start();
+        let kmds = Setup::of(&lab)
+            .recipes(&recipes)
+            .set("KMDS_FFMPEG__COMMAND", &wrapper.command())
+            .start();
         for song in [&first, &second] {
             let (_, reply) = kmds.fetch(&song.link()).await;
-            let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+            let tunnel = reply["Songs"][0]["Tunnel_URL"]
+                .as_str()
+                .expect("a tunnel")
+                .to_owned();
             let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
-            assert_eq!((status, &failure["Kind"]), (500, &"conversion_failed".into()), "{body}: {failure}");
+            assert_eq!(
+                (status, &failure["Kind"]),
+                (500, &"conversion_failed".into()),
+                "{body}: {failure}"
+            );
         }
-        let left = async || wrapper.runs().into_iter().any(|run| !super::tools::alive_in_group(run).is_empty());
-        kmds.until("no process is left", async || !left().await).await;
+        let left = async || {
+            wrapper
+                .runs()
+                .into_iter()
+                .any(|run| !super::tools::alive_in_group(run).is_empty())
+        };
+        kmds.until("no process is left", async || !left().await)
+            .await;
         assert!(kmds.published().is_empty(), "{body}");
     }
 }
@@ -349,10 +562,21 @@ async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("held").seconds(120.0).formats(&[Format::OpusHls]).holds_at(kib(500)).publish();
-    let kmds = Setup::of(&lab).recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 1.0")).start();
+    let song = lab
+        .soundcloud()
+        .track("held")
+        .seconds(120.0)
+        .formats(&[Format::OpusHls])
+        .holds_at(kib(500))
+        .publish();
+    let kmds = Setup::of(&lab)
+        .recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 1.0"))
+        .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    kmds.until("ffmpeg runs", async || !children(kmds.pid(), "ffmpeg").is_empty()).await;
+    kmds.until("ffmpeg runs", async || {
+        !children(kmds.pid(), "ffmpeg").is_empty()
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     song.release();
     assert!(kmds.whole(&reply["Songs"][0]).await.starts_with(b"OggS"));
@@ -364,15 +588,28 @@ async fn a_conversion_that_makes_nothing_whole_is_not_blamed_on_the_site() {
         let lab = Lab::start().await;
         let song = opus_only(&lab, "only-opus");
         let wrapper = super::tools::Wrapper::doing(body);
-        let kmds = Setup::of(&lab).set("KMDS_FFMPEG__COMMAND", &wrapper.command()).start();
+        let kmds = Setup::of(&lab)
+            .set("KMDS_FFMPEG__COMMAND", &wrapper.command())
+            .start();
         let (_, reply) = kmds.fetch(&song.link()).await;
         let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
         let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
-        assert_eq!((status, &failure["Kind"]), (500, &"conversion_failed".into()), "{body}: {failure}");
+        assert_eq!(
+            (status, &failure["Kind"]),
+            (500, &"conversion_failed".into()),
+            "{body}: {failure}"
+        );
         assert_eq!(wrapper.runs().len(), 1, "{body}");
         let whole = song.stream_bytes("opus").expect("opus").len() as u64;
-        assert!(lab.media_bytes_sent(song.id()) <= whole + kib(64), "{body}: downloaded once");
+        assert!(
+            lab.media_bytes_sent(song.id()) <= whole + kib(64),
+            "{body}: downloaded once"
+        );
         assert!(kmds.published().is_empty(), "{body}");
-        assert!(kmds.partials().iter().all(|path| path.contains("raw")), "{body}: {:?}", kmds.partials());
+        assert!(
+            kmds.partials().iter().all(|path| path.contains("raw")),
+            "{body}: {:?}",
+            kmds.partials()
+        );
     }
 }

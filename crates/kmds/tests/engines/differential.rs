@@ -19,7 +19,10 @@ struct Saved {
 impl Saved {
     /// yt-dlp writes Bandcamp's titles as "Artist - Title" and keeps the bare one apart.
     fn title(&self) -> &str {
-        self.fields["track"].as_str().or(self.fields["title"].as_str()).unwrap_or_default()
+        self.fields["track"]
+            .as_str()
+            .or(self.fields["title"].as_str())
+            .unwrap_or_default()
     }
 }
 
@@ -28,9 +31,29 @@ async fn saved_by(ytdlp: &str, lab: &Lab, link: &str, folder: &Path, format: &st
     let name = folder.join("%(id)s.%(ext)s");
     let mut command = Command::new(ytdlp);
     command
-        .args(["--ignore-config", "-q", "--no-cache-dir", "--no-warnings", "--compat-options", "no-certifi"])
-        .args(["--fixup", "never", "--no-part", "--extractor-args", "youtube:player_skip=webpage,initial_data"])
-        .args(["-f", format, "--proxy", &lab.proxy_url(), "-o", &name.display().to_string()])
+        .args([
+            "--ignore-config",
+            "-q",
+            "--no-cache-dir",
+            "--no-warnings",
+            "--compat-options",
+            "no-certifi",
+        ])
+        .args([
+            "--fixup",
+            "never",
+            "--no-part",
+            "--extractor-args",
+            "youtube:player_skip=webpage,initial_data",
+        ])
+        .args([
+            "-f",
+            format,
+            "--proxy",
+            &lab.proxy_url(),
+            "-o",
+            &name.display().to_string(),
+        ])
         .args([
             "--no-simulate",
             "--print",
@@ -41,7 +64,10 @@ async fn saved_by(ytdlp: &str, lab: &Lab, link: &str, folder: &Path, format: &st
         .env("SSL_CERT_FILE", lab.ca_file())
         .env("HOME", folder)
         .stdin(Stdio::null());
-    let out = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread").expect("yt-dlp runs");
+    let out = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("a thread")
+        .expect("yt-dlp runs");
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{link}: {said}");
     let lines = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -67,10 +93,15 @@ fn packets(file: &Path) -> String {
     let path = file.display().to_string();
     let out = super::harness::tool(
         "ffmpeg",
-        &["-v", "error", "-i", &path, "-map", "0:a", "-c", "copy", "-f", "framemd5", "-"],
+        &[
+            "-v", "error", "-i", &path, "-map", "0:a", "-c", "copy", "-f", "framemd5", "-",
+        ],
     );
-    let packets: Vec<&str> =
-        out.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit(',').next()).collect();
+    let packets: Vec<&str> = out
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit(',').next())
+        .collect();
     assert!(!packets.is_empty(), "{path} has no packet");
     packets.join("\n")
 }
@@ -87,11 +118,20 @@ async fn agree(ytdlp: &str, lab: &Lab, link: &str, slack: f64, alike: Alike) {
     for (ours, theirs) in ours.iter().zip(&theirs) {
         let metadata = &ours["Metadata"];
         assert_eq!(metadata["Title"], theirs.title(), "{link}");
-        let (our, their) = (metadata["Duration"].as_f64().expect("a length"), theirs.fields["duration"].as_f64());
-        assert!(their.is_some_and(|their| (our - their).abs() <= slack), "{link}: {our} s, {their:?} s");
+        let (our, their) = (
+            metadata["Duration"].as_f64().expect("a length"),
+            theirs.fields["duration"].as_f64(),
+        );
+        assert!(
+            their.is_some_and(|their| (our - their).abs() <= slack),
+            "{link}: {our} s, {their:?} s"
+        );
         let bytes = kmds.whole(ours).await;
         if alike == Alike::Bytes {
-            assert!(bytes == std::fs::read(&theirs.file).expect("a file"), "{link}: other bytes");
+            assert!(
+                bytes == std::fs::read(&theirs.file).expect("a file"),
+                "{link}: other bytes"
+            );
         } else {
             let copy = folder.path(&format!("ours-{}.m4a", theirs.fields["id"]).replace('"', ""));
             std::fs::write(&copy, &bytes).expect("a copy");
@@ -123,7 +163,11 @@ async fn made_up_songs_of_every_kind_are_the_same_through_both() {
         ])
         .publish();
     let loud = youtube.video("Loud").seconds(30.0).with_drc().publish();
-    let label = youtube.video("Label").seconds(30.0).topic("A Song", &["Ada", "Bob"], "An Album").publish();
+    let label = youtube
+        .video("Label")
+        .seconds(30.0)
+        .topic("A Song", &["Ada", "Bob"], "An Album")
+        .publish();
     for song in [&plain, &dubbed, &loud, &label] {
         agree(&ytdlp, &lab, &song.link(), WHOLE_SECONDS, Alike::Bytes).await;
     }
@@ -131,18 +175,40 @@ async fn made_up_songs_of_every_kind_are_the_same_through_both() {
     agree(&ytdlp, &lab, &list.link(), WHOLE_SECONDS, Alike::Bytes).await;
 
     let soundcloud = lab.soundcloud();
-    let aac = soundcloud.track("aac").seconds(35.0).formats(&[Format::AacHls]).publish();
+    let aac = soundcloud
+        .track("aac")
+        .seconds(35.0)
+        .formats(&[Format::AacHls])
+        .publish();
     agree(&ytdlp, &lab, &aac.link(), EXACT, Alike::Packets).await;
     for (slug, format) in [("mp3", Format::Mp3Progressive), ("mp3-hls", Format::Mp3Hls)] {
-        let song = soundcloud.track(slug).seconds(35.0).formats(&[format]).publish();
+        let song = soundcloud
+            .track(slug)
+            .seconds(35.0)
+            .formats(&[format])
+            .publish();
         agree(&ytdlp, &lab, &song.link(), EXACT, Alike::Bytes).await;
     }
-    let private = soundcloud.track("hidden").seconds(15.0).formats(&[Format::AacHls]).private().publish();
+    let private = soundcloud
+        .track("hidden")
+        .seconds(15.0)
+        .formats(&[Format::AacHls])
+        .private()
+        .publish();
     agree(&ytdlp, &lab, &private.link(), EXACT, Alike::Packets).await;
-    let set = soundcloud.set(3).seconds(12.0).formats(&[Format::AacHls]).publish();
+    let set = soundcloud
+        .set(3)
+        .seconds(12.0)
+        .formats(&[Format::AacHls])
+        .publish();
     agree(&ytdlp, &lab, &set.link(), EXACT, Alike::Packets).await;
 
-    let track = lab.bandcamp().track("Halibut").artist("Teabyte").seconds(15.25).publish();
+    let track = lab
+        .bandcamp()
+        .track("Halibut")
+        .artist("Teabyte")
+        .seconds(15.25)
+        .publish();
     agree(&ytdlp, &lab, &track.link(), EXACT, Alike::Bytes).await;
     let album = lab.bandcamp().album(3).seconds(12.0).publish();
     agree(&ytdlp, &lab, &album.link(), EXACT, Alike::Bytes).await;
@@ -151,7 +217,8 @@ async fn made_up_songs_of_every_kind_are_the_same_through_both() {
 #[tokio::test]
 async fn recorded_songs_are_the_same_through_both() {
     let Some(ytdlp) = ytdlp() else { return };
-    let Some(folder) = std::env::var_os("KMDS_RECORDINGS").filter(|folder| !folder.is_empty()) else {
+    let Some(folder) = std::env::var_os("KMDS_RECORDINGS").filter(|folder| !folder.is_empty())
+    else {
         eprintln!("SKIPPED: KMDS_RECORDINGS names no folder of recorded exchanges");
         return;
     };
@@ -159,18 +226,34 @@ async fn recorded_songs_are_the_same_through_both() {
     let all = lab.songs();
     let plays = |song: &&Song| {
         !song.is_empty()
-            && song.streams().iter().any(|s| matches!(s.key.as_str(), "mp3" | "mp3-128") || s.key.starts_with("140"))
+            && song
+                .streams()
+                .iter()
+                .any(|s| matches!(s.key.as_str(), "mp3" | "mp3-128") || s.key.starts_with("140"))
     };
     let mut compared = 0;
     // A few of each site: the rest differs in nothing but its names.
-    for site in [kmds_lab::Site::YouTube, kmds_lab::Site::SoundCloud, kmds_lab::Site::Bandcamp] {
-        for song in all.iter().filter(|song| song.site() == site).filter(plays).take(4) {
+    for site in [
+        kmds_lab::Site::YouTube,
+        kmds_lab::Site::SoundCloud,
+        kmds_lab::Site::Bandcamp,
+    ] {
+        for song in all
+            .iter()
+            .filter(|song| song.site() == site)
+            .filter(plays)
+            .take(4)
+        {
             // Songs of albums and sets whose own pages were not recorded cannot be asked for alone.
             let alone = serde_json::json!({ "url": song.link(), "prefetch": "none" });
             if Kmds::start(&lab).v1_fetch(alone).await.0 != 200 {
                 continue;
             }
-            let slack = if site == kmds_lab::Site::YouTube { WHOLE_SECONDS } else { EXACT };
+            let slack = if site == kmds_lab::Site::YouTube {
+                WHOLE_SECONDS
+            } else {
+                EXACT
+            };
             if site == kmds_lab::Site::SoundCloud {
                 mp3_where_ytdlp_takes_opus(&ytdlp, &lab, song).await;
             } else {
@@ -189,16 +272,31 @@ async fn mp3_where_ytdlp_takes_opus(ytdlp: &str, lab: &Lab, song: &Song) {
     let kmds = Kmds::start(lab);
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let theirs = saved_by(ytdlp, lab, &song.link(), &folder.0, "ba[ext=m4a]/ba[ext=mp3]").await;
-    let [theirs] = theirs.as_slice() else { panic!("one song") };
+    let theirs = saved_by(
+        ytdlp,
+        lab,
+        &song.link(),
+        &folder.0,
+        "ba[ext=m4a]/ba[ext=mp3]",
+    )
+    .await;
+    let [theirs] = theirs.as_slice() else {
+        panic!("one song")
+    };
     let entry = &reply["Songs"][0];
     assert_eq!(entry["Metadata"]["Title"], theirs.title());
-    let (our, their) =
-        (entry["Metadata"]["Duration"].as_f64().unwrap_or(-1.0), theirs.fields["duration"].as_f64().unwrap_or(-2.0));
+    let (our, their) = (
+        entry["Metadata"]["Duration"].as_f64().unwrap_or(-1.0),
+        theirs.fields["duration"].as_f64().unwrap_or(-2.0),
+    );
     assert!((our - their).abs() <= EXACT, "{our} s, {their} s");
     let (bytes, theirs) = (kmds.whole(entry).await, &theirs.file);
     if theirs.extension().is_some_and(|ext| ext == "mp3") {
-        assert!(bytes == std::fs::read(theirs).expect("a file"), "{}: other bytes", song.link());
+        assert!(
+            bytes == std::fs::read(theirs).expect("a file"),
+            "{}: other bytes",
+            song.link()
+        );
     } else if has_ffmpeg() {
         let copy = folder.path("ours.m4a");
         std::fs::write(&copy, &bytes).expect("a copy");
@@ -220,30 +318,58 @@ async fn where_we_differ_from_yt_dlp_it_is_on_purpose() {
     assert_eq!((status, &reply["Kind"]), (403, &"preview_only".into()));
 
     // Opus before MP3 for yt-dlp; MP3 is what every player knows, and needs no conversion.
-    let both = soundcloud.track("both").seconds(15.0).formats(&[Format::OpusHls, Format::Mp3Hls]).publish();
+    let both = soundcloud
+        .track("both")
+        .seconds(15.0)
+        .formats(&[Format::OpusHls, Format::Mp3Hls])
+        .publish();
     let theirs = saved_by(&ytdlp, &lab, &both.link(), &folder.0, "ba[ext=m4a]/ba").await;
     assert_eq!(theirs[0].fields["ext"], "opus");
     let (_, reply) = kmds.fetch(&both.link()).await;
     assert_eq!(kmds.whole(&reply["Songs"][0]).await, both.bytes());
-    assert!(reply["Songs"][0]["File_Name"].as_str().is_some_and(|name| name.ends_with(".mp3")), "{reply}");
+    assert!(
+        reply["Songs"][0]["File_Name"]
+            .as_str()
+            .is_some_and(|name| name.ends_with(".mp3")),
+        "{reply}"
+    );
 
     // The uploader is the artist for yt-dlp; what the publisher says is nearer to the truth (SoundCloud notes, 5).
-    let published = soundcloud.track("published").seconds(15.0).published_by("The Artist", "The Album").publish();
+    let published = soundcloud
+        .track("published")
+        .seconds(15.0)
+        .published_by("The Artist", "The Album")
+        .publish();
     let (_, reply) = kmds.fetch(&published.link()).await;
     let metadata = &reply["Songs"][0]["Metadata"];
-    assert_eq!((&metadata["Artist"], &metadata["Album"]), (&"The Artist".into(), &"The Album".into()));
+    assert_eq!(
+        (&metadata["Artist"], &metadata["Album"]),
+        (&"The Artist".into(), &"The Album".into())
+    );
 
     // The guest of a Bandcamp album stays in the title for yt-dlp; we say it once, as the artist (Bandcamp notes, 6).
-    let album = lab.bandcamp().album(2).seconds(10.0).song_artist_at(1, "A Guest").publish();
+    let album = lab
+        .bandcamp()
+        .album(2)
+        .seconds(10.0)
+        .song_artist_at(1, "A Guest")
+        .publish();
     let theirs = saved_by(&ytdlp, &lab, &album.link(), &folder.0, "ba").await;
     let (_, reply) = kmds.fetch(&album.link()).await;
     let metadata = &reply["Songs"][1]["Metadata"];
     assert_eq!(metadata["Artist"], "A Guest");
-    assert_eq!(theirs[1].title(), format!("A Guest - {}", metadata["Title"].as_str().expect("a title")));
+    assert_eq!(
+        theirs[1].title(),
+        format!("A Guest - {}", metadata["Title"].as_str().expect("a title"))
+    );
 
     // Joined MP4 of HLS has no length for yt-dlp without its fix-up, and readers of tags show 0:00; ours says it.
     if has_ffmpeg() {
-        let aac = soundcloud.track("aac").seconds(15.0).formats(&[Format::AacHls]).publish();
+        let aac = soundcloud
+            .track("aac")
+            .seconds(15.0)
+            .formats(&[Format::AacHls])
+            .publish();
         let theirs = saved_by(&ytdlp, &lab, &aac.link(), &folder.0, "ba[ext=m4a]/ba").await;
         let ours = kmds.download(&aac.link()).await;
         assert_eq!(ours, aac.bytes());

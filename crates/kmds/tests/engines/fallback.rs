@@ -18,12 +18,18 @@ struct Story {
 
 async fn falls_back_and_returns(lab: &Lab, ytdlp: &str, story: Story) {
     let wrapper = Wrapper::around(ytdlp);
-    let setup = Setup::of(lab).ytdlp(&wrapper.command()).recipes(&format!("{FAST_RECIPES}{ONE_IDENTITY}"));
+    let setup = Setup::of(lab)
+        .ytdlp(&wrapper.command())
+        .recipes(&format!("{FAST_RECIPES}{ONE_IDENTITY}"));
     let kmds = setup.start();
     let name = story.site.name();
     lab.inject(story.change);
     for (at, song) in story.songs[..3].iter().enumerate() {
-        assert_eq!(engine(&kmds, name).await["first"], "native", "before song {at}");
+        assert_eq!(
+            engine(&kmds, name).await["first"],
+            "native",
+            "before song {at}"
+        );
         assert_eq!(kmds.download(&song.link()).await, song.bytes(), "song {at}");
         assert_eq!(wrapper.runs().len(), at + 1, "one run a song");
     }
@@ -32,19 +38,40 @@ async fn falls_back_and_returns(lab: &Lab, ytdlp: &str, story: Story) {
         (&row["first"], &row["native"], &row["native_failures"]),
         (&"ytdlp".into(), &"resting".into(), &3.into())
     );
-    assert!(row["reason"].as_str().is_some_and(|reason| reason.contains("changed")), "{row}");
+    assert!(
+        row["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("changed")),
+        "{row}"
+    );
     let metrics = kmds.get("/metrics").await.text().await.expect("metrics");
-    assert!(metrics.contains(&format!("kmds_native_first{{site=\"{name}\"}} 0")), "{metrics}");
+    assert!(
+        metrics.contains(&format!("kmds_native_first{{site=\"{name}\"}} 0")),
+        "{metrics}"
+    );
     assert!(metrics.contains("kmds_ytdlp_runs_total 3"), "{metrics}");
 
     let before = lab.count(story.is_native);
-    assert_eq!(kmds.download(&story.songs[3].link()).await, story.songs[3].bytes());
+    assert_eq!(
+        kmds.download(&story.songs[3].link()).await,
+        story.songs[3].bytes()
+    );
     assert_eq!(lab.count(story.is_native), before, "yt-dlp goes first");
 
     // The site heals, and the pause is over: the shorter one of the recipes counts at once.
     lab.clear_faults();
-    reload(&kmds, &format!("{}{ONE_IDENTITY}", FAST_RECIPES.replace("[time]", "[time]\nbreaker_pause = 0.01"))).await;
-    assert_eq!(kmds.download(&story.songs[4].link()).await, story.songs[4].bytes());
+    reload(
+        &kmds,
+        &format!(
+            "{}{ONE_IDENTITY}",
+            FAST_RECIPES.replace("[time]", "[time]\nbreaker_pause = 0.01")
+        ),
+    )
+    .await;
+    assert_eq!(
+        kmds.download(&story.songs[4].link()).await,
+        story.songs[4].bytes()
+    );
     assert_eq!(wrapper.runs().len(), 4, "the native engine is back");
     assert_eq!(engine(&kmds, name).await["first"], "native");
     assert!(engine(&kmds, name).await["reason"].is_null());
@@ -54,20 +81,45 @@ async fn falls_back_and_returns(lab: &Lab, ytdlp: &str, story: Story) {
 /// Other recipes from now on.
 async fn reload(kmds: &Kmds, recipes: &str) {
     std::fs::write(kmds.folder.path("recipes.toml"), recipes).expect("recipes");
-    let pid = i32::try_from(kmds.pid()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    let pid = i32::try_from(kmds.pid())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("alive");
-    kmds.until("the recipes are read", async || kmds.log().contains("recipes read again")).await;
+    kmds.until("the recipes are read", async || {
+        kmds.log().contains("recipes read again")
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_changed_youtube_is_read_by_yt_dlp_until_it_heals() {
     let Some(ytdlp) = ytdlp() else { return };
     let lab = Lab::start().await;
-    let songs = (1..=5).map(|n| lab.youtube().video(&format!("Song {n}")).seconds(20.0).publish()).collect();
+    let songs = (1..=5)
+        .map(|n| {
+            lab.youtube()
+                .video(&format!("Song {n}"))
+                .seconds(20.0)
+                .publish()
+        })
+        .collect();
     // Our identity has a host of its own; yt-dlp asks another.
-    let change = Fault::ChangedPage.on_pages().at_host("youtubei.googleapis.com");
+    let change = Fault::ChangedPage
+        .on_pages()
+        .at_host("youtubei.googleapis.com");
     let is_native = |seen: &kmds_lab::Seen| seen.host == "youtubei.googleapis.com";
-    falls_back_and_returns(&lab, &ytdlp, Story { site: Site::YouTube, songs, change, is_native }).await;
+    falls_back_and_returns(
+        &lab,
+        &ytdlp,
+        Story {
+            site: Site::YouTube,
+            songs,
+            change,
+            is_native,
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -75,20 +127,65 @@ async fn a_changed_soundcloud_is_read_by_yt_dlp_until_it_heals() {
     let Some(ytdlp) = ytdlp() else { return };
     let lab = Lab::start().await;
     // As one file, and in segments.
-    let formats = [Format::Mp3Progressive, Format::AacHls, Format::Mp3Hls, Format::AacHls, Format::Mp3Progressive];
-    let song = |(n, format)| lab.soundcloud().track(&format!("song-{n}")).seconds(25.0).formats(&[format]).publish();
+    let formats = [
+        Format::Mp3Progressive,
+        Format::AacHls,
+        Format::Mp3Hls,
+        Format::AacHls,
+        Format::Mp3Progressive,
+    ];
+    let song = |(n, format)| {
+        lab.soundcloud()
+            .track(&format!("song-{n}"))
+            .seconds(25.0)
+            .formats(&[format])
+            .publish()
+    };
     let songs = (1..).zip(formats).map(song).collect();
-    let change = Fault::ChangedPage.on_pages().of_site(Site::SoundCloud).only_agent(OUR_AGENT);
-    falls_back_and_returns(&lab, &ytdlp, Story { site: Site::SoundCloud, songs, change, is_native: is_ours }).await;
+    let change = Fault::ChangedPage
+        .on_pages()
+        .of_site(Site::SoundCloud)
+        .only_agent(OUR_AGENT);
+    falls_back_and_returns(
+        &lab,
+        &ytdlp,
+        Story {
+            site: Site::SoundCloud,
+            songs,
+            change,
+            is_native: is_ours,
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_changed_bandcamp_is_read_by_yt_dlp_until_it_heals() {
     let Some(ytdlp) = ytdlp() else { return };
     let lab = Lab::start().await;
-    let songs = (1..=5).map(|n| lab.bandcamp().track(&format!("Song {n}")).seconds(20.0).publish()).collect();
-    let change = Fault::ChangedPage.on_pages().of_site(Site::Bandcamp).only_agent(OUR_AGENT);
-    falls_back_and_returns(&lab, &ytdlp, Story { site: Site::Bandcamp, songs, change, is_native: is_ours }).await;
+    let songs = (1..=5)
+        .map(|n| {
+            lab.bandcamp()
+                .track(&format!("Song {n}"))
+                .seconds(20.0)
+                .publish()
+        })
+        .collect();
+    let change = Fault::ChangedPage
+        .on_pages()
+        .of_site(Site::Bandcamp)
+        .only_agent(OUR_AGENT);
+    falls_back_and_returns(
+        &lab,
+        &ytdlp,
+        Story {
+            site: Site::Bandcamp,
+            songs,
+            change,
+            is_native: is_ours,
+        },
+    )
+    .await;
 }
 
 /// In the User-Agent of our own engine for SoundCloud and Bandcamp (recipes), and in none of yt-dlp's.
@@ -114,18 +211,45 @@ async fn the_last_word_of_a_site_never_starts_yt_dlp() {
         (refused(Refusal::Terminated), "not_found"),
         (refused(Refusal::Upcoming), "unreleased"),
         (youtube.video("Live").live().publish().link(), "live"),
-        ("https://www.youtube.com/watch?v=aaaaaaaaaaA".to_owned(), "not_found"),
-        ("https://www.youtube.com/playlist?list=PL11111111111111111111111111111111".to_owned(), "not_found"),
-        ("https://www.youtube.com/playlist?list=WL".to_owned(), "private"),
-        (soundcloud.track("snip").snip().publish().link(), "preview_only"),
-        (soundcloud.track("block").block().publish().link(), "geo_blocked"),
-        (soundcloud.track("gone").deleted().publish().link(), "not_found"),
-        (soundcloud.track("odd").policy("LATER").publish().link(), "unavailable"),
+        (
+            "https://www.youtube.com/watch?v=aaaaaaaaaaA".to_owned(),
+            "not_found",
+        ),
+        (
+            "https://www.youtube.com/playlist?list=PL11111111111111111111111111111111".to_owned(),
+            "not_found",
+        ),
+        (
+            "https://www.youtube.com/playlist?list=WL".to_owned(),
+            "private",
+        ),
+        (
+            soundcloud.track("snip").snip().publish().link(),
+            "preview_only",
+        ),
+        (
+            soundcloud.track("block").block().publish().link(),
+            "geo_blocked",
+        ),
+        (
+            soundcloud.track("gone").deleted().publish().link(),
+            "not_found",
+        ),
+        (
+            soundcloud.track("odd").policy("LATER").publish().link(),
+            "unavailable",
+        ),
         (locked(kmds_lab::bandcamp::Lock::Paid), "paid_only"),
         (bandcamp.album(2).all_locked().publish().link(), "paid_only"),
-        (bandcamp.album(2).subscribers_only().publish().link(), "members_only"),
+        (
+            bandcamp.album(2).subscribers_only().publish().link(),
+            "members_only",
+        ),
         (bandcamp.band_page("somebody"), "unsupported_link"),
-        ("https://nobody.bandcamp.com/track/nothing".to_owned(), "not_found"),
+        (
+            "https://nobody.bandcamp.com/track/nothing".to_owned(),
+            "not_found",
+        ),
     ];
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     for (link, kind) in cases {
@@ -136,28 +260,44 @@ async fn the_last_word_of_a_site_never_starts_yt_dlp() {
     let song = soundcloud.track("drm").encrypted_only().publish();
     let (status, reply) = kmds.fetch(&song.link()).await;
     let kind = if status == 200 {
-        let tunnel = format!("{}&wait=30", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+        let tunnel = format!(
+            "{}&wait=30",
+            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+        );
         let (_, answer) = json(&kmds, &tunnel).await;
         answer["Kind"].clone()
     } else {
         reply["Kind"].clone()
     };
     assert_eq!(kind, "drm_only");
-    assert_eq!(wrapper.runs(), Vec::<i32>::new(), "{}", wrapper.note("arguments"));
+    assert_eq!(
+        wrapper.runs(),
+        Vec::<i32>::new(),
+        "{}",
+        wrapper.note("arguments")
+    );
 }
 
 #[tokio::test]
 async fn a_song_withheld_from_our_client_is_fetched_by_yt_dlp_where_it_may() {
     // The stand-in gives the URL that another client would get.
     let lab = Lab::start().await;
-    let kids = lab.youtube().video("For Kids").seconds(15.0).refused(Refusal::NotAvailable).publish();
+    let kids = lab
+        .youtube()
+        .video("For Kids")
+        .seconds(15.0)
+        .refused(Refusal::NotAvailable)
+        .publish();
     let other = lab.youtube().video("Other").seconds(15.0).publish();
     let wrapper = Wrapper::doing("exit 1");
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (status, reply) = kmds.fetch(&kids.link()).await;
     // Title and length are told all the same, or the refusal has its kind.
     if status == 200 {
-        let tunnel = format!("{}&wait=30", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+        let tunnel = format!(
+            "{}&wait=30",
+            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+        );
         let (_, answer) = json(&kmds, &tunnel).await;
         assert_eq!(answer["Kind"], "unavailable", "{answer}");
     } else {
@@ -176,13 +316,25 @@ async fn an_address_that_youtube_distrusts_keeps_away_though_there_is_no_second_
     for place in 0..8 {
         let song = lab.youtube().video(&format!("Song {place}")).publish();
         let answer = kmds.get(&format!("/fetch?url={}", song.link())).await;
-        let wait: u64 = answer.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
-        assert_eq!((answer.status().as_u16(), wait > 800), (429, true), "song {place}: {wait} s");
+        let wait: u64 = answer.headers()["retry-after"]
+            .to_str()
+            .expect("text")
+            .parse()
+            .expect("seconds");
+        assert_eq!(
+            (answer.status().as_u16(), wait > 800),
+            (429, true),
+            "song {place}: {wait} s"
+        );
         if place < 5 {
             asked = lab.page_requests(Site::YouTube);
         }
     }
-    assert_eq!(lab.page_requests(Site::YouTube), asked, "nothing was asked after the fifth");
+    assert_eq!(
+        lab.page_requests(Site::YouTube),
+        asked,
+        "nothing was asked after the fifth"
+    );
 }
 
 #[tokio::test]
@@ -190,10 +342,16 @@ async fn what_yt_dlp_is_told_to_wait_for_is_told_on() {
     let lab = Lab::start().await;
     let song = lab.youtube().video("Song").publish();
     lab.inject(Fault::HtmlInstead.on_pages().at_path("/youtubei/v1/player"));
-    let wrapper = Wrapper::doing("echo 'ERROR: [youtube] x: Sign in to confirm you’re not a bot' >&2; exit 1");
+    let wrapper = Wrapper::doing(
+        "echo 'ERROR: [youtube] x: Sign in to confirm you’re not a bot' >&2; exit 1",
+    );
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
-    assert_eq!((status, &reply["Kind"]), (429, &"bot_check".into()), "{reply}");
+    assert_eq!(
+        (status, &reply["Kind"]),
+        (429, &"bot_check".into()),
+        "{reply}"
+    );
 }
 
 #[tokio::test]
@@ -203,27 +361,52 @@ async fn soundcloud_opus_only_through_both_engines_is_the_same_song() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("only-opus").seconds(20.0).formats(&[Format::OpusHls]).publish();
-    lab.inject(Fault::ChangedPage.on_pages().of_site(Site::SoundCloud).only_agent(OUR_AGENT));
+    let song = lab
+        .soundcloud()
+        .track("only-opus")
+        .seconds(20.0)
+        .formats(&[Format::OpusHls])
+        .publish();
+    lab.inject(
+        Fault::ChangedPage
+            .on_pages()
+            .of_site(Site::SoundCloud)
+            .only_agent(OUR_AGENT),
+    );
     let wrapper = Wrapper::around(&ytdlp);
-    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).set("KMDS_AUDIO__OPUS", "keep").start();
+    let kmds = Setup::of(&lab)
+        .ytdlp(&wrapper.command())
+        .set("KMDS_AUDIO__OPUS", "keep")
+        .start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.stream_bytes("opus").expect("opus"));
+    assert_eq!(
+        kmds.whole(&reply["Songs"][0]).await,
+        song.stream_bytes("opus").expect("opus")
+    );
     assert_eq!(wrapper.runs().len(), 1);
 }
 
 #[tokio::test]
-async fn audio_that_ends_at_a_wall_for_all_our_clients_is_gone_on_with_by_yt_dlp_which_then_goes_first() {
+async fn audio_that_ends_at_a_wall_for_all_our_clients_is_gone_on_with_by_yt_dlp_which_then_goes_first()
+ {
     let Some(ytdlp) = ytdlp() else { return };
     let lab = Lab::start().await;
     let wrapper = Wrapper::around(&ytdlp);
-    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).recipes(FAST_RECIPES).start();
+    let kmds = Setup::of(&lab)
+        .ytdlp(&wrapper.command())
+        .recipes(FAST_RECIPES)
+        .start();
     // Our identities; yt-dlp names a browser of its own when it asks for audio.
     for agent in ["com.google.visionos.youtube", "Intel Mac OS X 15_7_3"] {
         lab.inject(Fault::WallAt(1_000_000).on_media().only_agent(agent));
     }
-    let song = lab.youtube().video("Walled for us").seconds(150.0).aac_only().publish();
+    let song = lab
+        .youtube()
+        .video("Walled for us")
+        .seconds(150.0)
+        .aac_only()
+        .publish();
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     assert_eq!(wrapper.runs().len(), 1);
     let theirs = |seen: &kmds_lab::Seen| {
@@ -232,13 +415,29 @@ async fn audio_that_ends_at_a_wall_for_all_our_clients_is_gone_on_with_by_yt_dlp
             && !seen.user_agent.contains("15_7_3")
     };
     let requests = lab.requests();
-    let ranges: Vec<&str> =
-        requests.iter().filter(|seen| theirs(seen)).filter_map(|seen| seen.range.as_deref()).collect();
-    assert!(!ranges.is_empty() && ranges.iter().all(|range| !range.starts_with("bytes=0-")), "{ranges:?}");
+    let ranges: Vec<&str> = requests
+        .iter()
+        .filter(|seen| theirs(seen))
+        .filter_map(|seen| seen.range.as_deref())
+        .collect();
+    assert!(
+        !ranges.is_empty() && ranges.iter().all(|range| !range.starts_with("bytes=0-")),
+        "{ranges:?}"
+    );
     let row = engine(&kmds, "youtube").await;
     assert_eq!(row["first"], "ytdlp", "{row}");
-    assert!(row["reason"].as_str().is_some_and(|reason| reason.contains("from byte")), "{row}");
-    let next = lab.youtube().video("The next song").seconds(20.0).aac_only().publish();
+    assert!(
+        row["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("from byte")),
+        "{row}"
+    );
+    let next = lab
+        .youtube()
+        .video("The next song")
+        .seconds(20.0)
+        .aac_only()
+        .publish();
     assert_eq!(kmds.download(&next.link()).await, next.bytes());
     assert_eq!(wrapper.runs().len(), 2, "no song more is begun in vain");
 }

@@ -17,9 +17,17 @@ async fn native_error_stands(body: &str, settings: &[(&str, &str)]) -> (Kmds, Wr
     }
     let kmds = setup.start();
     let (status, reply) = kmds.fetch(&song.link()).await;
-    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()), "{reply}\n{}", kmds.log());
+    assert_eq!(
+        (status, &reply["Kind"]),
+        (502, &"page_changed".into()),
+        "{reply}\n{}",
+        kmds.log()
+    );
     for group in wrapper.runs() {
-        kmds.until("its whole process group is gone", async || alive_in_group(group).is_empty()).await;
+        kmds.until("its whole process group is gone", async || {
+            alive_in_group(group).is_empty()
+        })
+        .await;
     }
     assert_eq!(wrapper.runs().len(), 1, "once, and no more");
     assert!(work_folders(&kmds).is_empty(), "{:?}", work_folders(&kmds));
@@ -34,7 +42,10 @@ async fn one_that_hangs_is_ended_with_its_children() {
     let body = "trap '' TERM; sleep 600 & echo $! > \"$NOTES/child\"; sleep 600";
     let (kmds, wrapper, _lab) = native_error_stands(body, &[SOON]).await;
     assert!(!wrapper.note("child").is_empty(), "the child had started");
-    kmds.until("its end is told", async || kmds.log().contains("did not finish within")).await;
+    kmds.until("its end is told", async || {
+        kmds.log().contains("did not finish within")
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -45,21 +56,32 @@ async fn one_that_ends_but_leaves_a_child_behind_takes_it_along() {
 
 #[tokio::test]
 async fn one_that_prints_a_hundred_megabytes_is_cut_off() {
-    let (kmds, ..) = native_error_stands("yes '{\"id\": \"x\"}' | head -c 104857600; sleep 600", &[]).await;
-    kmds.until("its end is told", async || kmds.log().contains("printed more than it should")).await;
+    let (kmds, ..) =
+        native_error_stands("yes '{\"id\": \"x\"}' | head -c 104857600; sleep 600", &[]).await;
+    kmds.until("its end is told", async || {
+        kmds.log().contains("printed more than it should")
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_that_complains_for_a_hundred_megabytes_is_heard_to_the_last_line() {
-    let body = "yes WARNING | head -c 104857600 >&2; echo 'ERROR: [x] y: something odd' >&2; exit 1";
+    let body =
+        "yes WARNING | head -c 104857600 >&2; echo 'ERROR: [x] y: something odd' >&2; exit 1";
     let (kmds, ..) = native_error_stands(body, &[]).await;
-    kmds.until("its end is told", async || kmds.log().contains("something odd")).await;
+    kmds.until("its end is told", async || {
+        kmds.log().contains("something odd")
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_that_crashes_is_told_so() {
     let (kmds, ..) = native_error_stands("kill -SEGV $$", &[]).await;
-    kmds.until("its end is told", async || kmds.log().contains("signal: 11")).await;
+    kmds.until("its end is told", async || {
+        kmds.log().contains("signal: 11")
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -69,7 +91,11 @@ async fn half_an_answer_is_none() {
 
 #[tokio::test]
 async fn nonsense_fields_are_no_answer() {
-    native_error_stands("echo '{\"id\": {}, \"title\": 7, \"url\": \"file:///etc/passwd\"}'", &[]).await;
+    native_error_stands(
+        "echo '{\"id\": {}, \"title\": 7, \"url\": \"file:///etc/passwd\"}'",
+        &[],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -90,7 +116,10 @@ async fn one_that_is_not_there_changes_nothing() {
     let kmds = Setup::of(&lab).ytdlp("/nonexistent/yt-dlp").start();
     let (status, reply) = kmds.fetch(&changed.link()).await;
     assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
-    kmds.until("it is named", async || kmds.log().contains("/nonexistent/yt-dlp")).await;
+    kmds.until("it is named", async || {
+        kmds.log().contains("/nonexistent/yt-dlp")
+    })
+    .await;
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     assert!(work_folders(&kmds).is_empty());
 }
@@ -98,8 +127,12 @@ async fn one_that_is_not_there_changes_nothing() {
 #[tokio::test]
 async fn what_yt_dlp_yields_is_checked_like_everything_else() {
     // It points at this very machine, at another site, and at a file: none is asked.
-    for url in ["https://127.0.0.1/a.mp3", "https://evil.example/a.mp3", "file:///etc/passwd", "http://t4.bcbits.com/a"]
-    {
+    for url in [
+        "https://127.0.0.1/a.mp3",
+        "https://evil.example/a.mp3",
+        "file:///etc/passwd",
+        "http://t4.bcbits.com/a",
+    ] {
         let lab = Lab::start().await;
         let song = lab.bandcamp().track("Changed").publish();
         lab.inject(Fault::ChangedPage.on_pages().of_site(Site::Bandcamp));
@@ -112,10 +145,18 @@ async fn what_yt_dlp_yields_is_checked_like_everything_else() {
         let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
         let (status, reply) = kmds.fetch(&song.link()).await;
         if status == 200 {
-            let tunnel = format!("{}&wait=30", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+            let tunnel = format!(
+                "{}&wait=30",
+                reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+            );
             assert_eq!(kmds.get(&tunnel).await.status(), 500, "{url}");
         }
-        assert!(lab.connections().iter().all(|connection| connection.host.ends_with("bandcamp.com")), "{url}");
+        assert!(
+            lab.connections()
+                .iter()
+                .all(|connection| connection.host.ends_with("bandcamp.com")),
+            "{url}"
+        );
         assert!(kmds.published().is_empty(), "{url}");
     }
 }
@@ -125,7 +166,10 @@ async fn hostile_links_never_reach_a_process() {
     let wrapper = Wrapper::doing("exit 1");
     let lab = Lab::start().await;
     for sites in ["three", "any"] {
-        let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).set("KMDS_ENGINES__YTDLP__SITES", sites).start();
+        let kmds = Setup::of(&lab)
+            .ytdlp(&wrapper.command())
+            .set("KMDS_ENGINES__YTDLP__SITES", sites)
+            .start();
         for link in [
             "--exec=touch /tmp/x",
             "-o/etc/x",
@@ -151,7 +195,11 @@ async fn hostile_links_never_reach_a_process() {
             "https://x.bandcamp.com/track/%00",
         ] {
             let (status, reply) = kmds.fetch(link).await;
-            assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()), "{sites}: {link}: {reply}");
+            assert_eq!(
+                (status, &reply["Kind"]),
+                (400, &"unsupported_link".into()),
+                "{sites}: {link}: {reply}"
+            );
         }
     }
     assert!(wrapper.runs().is_empty(), "{}", wrapper.note("arguments"));

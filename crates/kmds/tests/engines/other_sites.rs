@@ -13,7 +13,10 @@ fn answer(url: &str, page: &str) -> String {
 }
 
 fn start(lab: &Lab, wrapper: &Wrapper) -> Kmds {
-    Setup::of(lab).ytdlp(&wrapper.command()).set("KMDS_ENGINES__YTDLP__SITES", "any").start()
+    Setup::of(lab)
+        .ytdlp(&wrapper.command())
+        .set("KMDS_ENGINES__YTDLP__SITES", "any")
+        .start()
 }
 
 #[tokio::test]
@@ -32,10 +35,20 @@ async fn another_sites_song_is_fetched_by_our_own_download() {
     assert_eq!(entry["Metadata"]["Artist"], "Somebody");
     assert_eq!(entry["Metadata"]["Duration"], 12.5);
     let path = entry["Cache_Path"].as_str().expect("a path");
-    let id = path.strip_prefix("other/").and_then(|path| path.strip_suffix(".mp3")).expect("a file of another site");
-    assert!(id.len() == 20 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{path}");
+    let id = path
+        .strip_prefix("other/")
+        .and_then(|path| path.strip_suffix(".mp3"))
+        .expect("a file of another site");
+    assert!(
+        id.len() == 20 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{path}"
+    );
     assert_eq!(kmds.whole(entry).await, song.bytes());
-    assert!(wrapper.note("arguments").contains(&format!("--\n{link}\n")), "{}", wrapper.note("arguments"));
+    assert!(
+        wrapper.note("arguments").contains(&format!("--\n{link}\n")),
+        "{}",
+        wrapper.note("arguments")
+    );
     assert_eq!(wrapper.runs().len(), 1);
     assert!(work_folders(&kmds).is_empty());
 }
@@ -58,7 +71,9 @@ async fn reqwest_page(lab: &Lab, link: &str) -> String {
         .expect("text")
         .replace("&quot;", "\"")
         .replace("&amp;", "&");
-    let from = page.find("https://t4.bcbits.com/stream/").expect("a media URL");
+    let from = page
+        .find("https://t4.bcbits.com/stream/")
+        .expect("a media URL");
     page[from..].split('"').next().expect("its end").to_owned()
 }
 
@@ -79,11 +94,18 @@ async fn what_another_site_yields_must_be_public_too() {
         let kmds = start(&lab, &wrapper);
         let (status, reply) = kmds.fetch(link).await;
         if status == 200 {
-            let tunnel = format!("{}&wait=30", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+            let tunnel = format!(
+                "{}&wait=30",
+                reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+            );
             let (status, failure) = json(&kmds, &tunnel).await;
             assert_eq!(status, 500, "{url}: {failure}");
         }
-        assert!(lab.connections().is_empty(), "{url}: {:?}", lab.connections());
+        assert!(
+            lab.connections().is_empty(),
+            "{url}: {:?}",
+            lab.connections()
+        );
         assert!(lab.refused().is_empty(), "{url}: {:?}", lab.refused());
     }
 }
@@ -92,10 +114,20 @@ async fn what_another_site_yields_must_be_public_too() {
 async fn without_a_proxy_a_name_that_leads_inside_never_reaches_yt_dlp() {
     let wrapper = Wrapper::doing("exit 1");
     // Names that do not resolve, or resolve to this machine, here.
-    let kmds = Setup::new().ytdlp(&wrapper.command()).set("KMDS_ENGINES__YTDLP__SITES", "any").start();
-    for link in ["https://no-such-host.invalid/x", "https://ip6-localhost.invalid/x"] {
+    let kmds = Setup::new()
+        .ytdlp(&wrapper.command())
+        .set("KMDS_ENGINES__YTDLP__SITES", "any")
+        .start();
+    for link in [
+        "https://no-such-host.invalid/x",
+        "https://ip6-localhost.invalid/x",
+    ] {
         let (status, reply) = kmds.fetch(link).await;
-        assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()), "{link}: {reply}");
+        assert_eq!(
+            (status, &reply["Kind"]),
+            (400, &"unsupported_link".into()),
+            "{link}: {reply}"
+        );
     }
     assert!(wrapper.runs().is_empty(), "{}", wrapper.note("arguments"));
 }

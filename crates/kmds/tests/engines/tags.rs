@@ -58,13 +58,21 @@ async fn tags_and_cover_are_read_back_from_every_container() {
         return;
     }
     let lab = Lab::start().await;
-    let album = lab.bandcamp().album(2).title("Coming of Port").artist("Mac Layer").seconds(12.0).publish();
+    let album = lab
+        .bandcamp()
+        .album(2)
+        .title("Coming of Port")
+        .artist("Mac Layer")
+        .seconds(12.0)
+        .publish();
     let kmds = Kmds::start(&lab);
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200, "{reply}");
     let song = &album.songs()[1];
     let original = kmds.whole(&reply["Songs"][1]).await;
-    let cover = kmds.get(&format!("/api/v1/tracks/bandcamp/{}/cover", song.id())).await;
+    let cover = kmds
+        .get(&format!("/api/v1/tracks/bandcamp/{}/cover", song.id()))
+        .await;
     let cover = cover.bytes().await.expect("a picture").len();
     for (form, kind) in [
         ("original", "MP3"),
@@ -75,7 +83,10 @@ async fn tags_and_cover_are_read_back_from_every_container() {
         ("flac", "FLAC"),
         ("wav", "WAVE"),
     ] {
-        let path = format!("/api/v1/tracks/bandcamp/{}/audio?rendition={form}&tags=true&wait=60", song.id());
+        let path = format!(
+            "/api/v1/tracks/bandcamp/{}/audio?rendition={form}&tags=true&wait=60",
+            song.id()
+        );
         let answer = kmds.get(&path).await;
         assert_eq!(answer.status(), 200, "{form}\n{}", kmds.log());
         let bytes = answer.bytes().await.expect("a body");
@@ -91,15 +102,33 @@ async fn tags_and_cover_are_read_back_from_every_container() {
             "{form}: {tags}"
         );
         assert_eq!(tags["album"], "Coming of Port", "{form}: {tags}");
-        assert_eq!((&tags["number"], &tags["total"]), (&2.into(), &2.into()), "{form}: {tags}");
-        assert!(tags["date"].as_str().is_some_and(|date| date.len() == 10 && date.starts_with("20")), "{form}: {tags}");
-        assert!(tags["comment"].as_str().is_some_and(|link| link.starts_with("https://")), "{form}: {tags}");
+        assert_eq!(
+            (&tags["number"], &tags["total"]),
+            (&2.into(), &2.into()),
+            "{form}: {tags}"
+        );
+        assert!(
+            tags["date"]
+                .as_str()
+                .is_some_and(|date| date.len() == 10 && date.starts_with("20")),
+            "{form}: {tags}"
+        );
+        assert!(
+            tags["comment"]
+                .as_str()
+                .is_some_and(|link| link.starts_with("https://")),
+            "{form}: {tags}"
+        );
         assert_eq!(tags["cover"], cover, "{form}: {tags}");
         let seconds = tags["seconds"].as_f64().expect("a length");
         assert!((seconds - 12.0).abs() < 0.2, "{form}: {seconds} s");
         assert!((decoded_seconds(&file) - 12.0).abs() < 0.2, "{form}");
     }
-    assert_eq!(kmds.whole(&reply["Songs"][1]).await, original, "the original stays byte for byte");
+    assert_eq!(
+        kmds.whole(&reply["Songs"][1]).await,
+        original,
+        "the original stays byte for byte"
+    );
     assert_eq!(original, song.bytes());
 }
 
@@ -108,7 +137,12 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
     let Some(python) = python() else { return };
     let lab = Lab::start().await;
     // As YouTube sends it, as SoundCloud's HLS joins, and Opus in Ogg.
-    let youtube = lab.youtube().video("Fragmented").artist("Ada").seconds(12.0).publish();
+    let youtube = lab
+        .youtube()
+        .video("Fragmented")
+        .artist("Ada")
+        .seconds(12.0)
+        .publish();
     let soundcloud = lab
         .soundcloud()
         .track("fragmented")
@@ -132,23 +166,40 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
         let (status, reply) = kmds.fetch(&song.link()).await;
         assert_eq!(status, 200, "{reply}");
         let original = kmds.whole(&reply["Songs"][0]).await;
-        let path = format!("/api/v1/tracks/{}/{}/audio?tags=true&wait=60", song.site().name(), song.id());
+        let path = format!(
+            "/api/v1/tracks/{}/{}/audio?tags=true&wait=60",
+            song.site().name(),
+            song.id()
+        );
         let answer = kmds.get(&path).await;
         assert_eq!(answer.status(), 200, "{kind}\n{}", kmds.log());
         let bytes = answer.bytes().await.expect("a body");
         assert_ne!(bytes, original);
-        let file = kmds.folder.path(if kind == "MP4" { "tagged.m4a" } else { "tagged.opus" });
+        let file = kmds.folder.path(if kind == "MP4" {
+            "tagged.m4a"
+        } else {
+            "tagged.opus"
+        });
         std::fs::write(&file, &bytes).expect("a copy");
         let tags = tags_of(&python, &file);
         assert_eq!(
             (&tags["kind"], &tags["title"], &tags["artist"]),
             (&kind.into(), &song.title().into(), &"Ada".into())
         );
-        assert!(tags["cover"].as_u64().is_some_and(|size| size > 0), "{tags}");
+        assert!(
+            tags["cover"].as_u64().is_some_and(|size| size > 0),
+            "{tags}"
+        );
         let seconds = tags["seconds"].as_f64().expect("a length");
-        assert!((seconds - song.seconds()).abs() < 0.2, "{kind}: {seconds} s");
+        assert!(
+            (seconds - song.seconds()).abs() < 0.2,
+            "{kind}: {seconds} s"
+        );
         if has_ffmpeg() {
-            assert!((decoded_seconds(&file) - song.seconds()).abs() < 0.2, "{kind}");
+            assert!(
+                (decoded_seconds(&file) - song.seconds()).abs() < 0.2,
+                "{kind}"
+            );
         }
         assert_eq!(kmds.whole(&reply["Songs"][0]).await, original);
     }
@@ -157,8 +208,15 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
 /// The most a process ever held, in bytes.
 fn most_resident(kmds: &Kmds) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", kmds.pid())).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("memory");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("memory");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .expect("a number")
+        << 10
 }
 
 #[tokio::test]
@@ -177,9 +235,22 @@ async fn a_long_song_gets_its_tags_in_memory_that_does_not_grow_with_it() {
     // The cover and the encoder's pipes are in it.
     let before = most_resident(&kmds) + (12 << 20);
     for form in ["wav", "flac", "original"] {
-        let path = format!("/api/v1/tracks/bandcamp/{}/audio?rendition={form}&tags=true&wait=120", song.id());
-        let answer = kmds.http.get(kmds.at(&path)).header("range", "bytes=0-99").send().await.expect("an answer");
+        let path = format!(
+            "/api/v1/tracks/bandcamp/{}/audio?rendition={form}&tags=true&wait=120",
+            song.id()
+        );
+        let answer = kmds
+            .http
+            .get(kmds.at(&path))
+            .header("range", "bytes=0-99")
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 206, "{form}: {}", kmds.log());
-        assert!(most_resident(&kmds) < before, "{form}: {} of {before} bytes", most_resident(&kmds));
+        assert!(
+            most_resident(&kmds) < before,
+            "{form}: {} of {before} bytes",
+            most_resident(&kmds)
+        );
     }
 }

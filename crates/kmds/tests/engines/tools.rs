@@ -26,7 +26,10 @@ pub fn ytdlp() -> Option<String> {
 /// A Python that has mutagen.
 pub fn python() -> Option<String> {
     let python = named("KMDS_TEST_PYTHON", "a Python with mutagen")?;
-    let has = Command::new(&python).args(["-c", "import mutagen"]).status().is_ok_and(|status| status.success());
+    let has = Command::new(&python)
+        .args(["-c", "import mutagen"])
+        .status()
+        .is_ok_and(|status| status.success());
     if !has {
         eprintln!("SKIPPED: {python} has no mutagen");
     }
@@ -34,7 +37,9 @@ pub fn python() -> Option<String> {
 }
 
 fn named(variable: &str, what: &str) -> Option<String> {
-    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let value = std::env::var(variable)
+        .ok()
+        .filter(|value| !value.is_empty());
     if value.is_none() {
         eprintln!("SKIPPED: {variable} does not name {what}");
     }
@@ -43,7 +48,9 @@ fn named(variable: &str, what: &str) -> Option<String> {
 
 /// False, said loudly, where ffmpeg or ffprobe is missing.
 pub fn has_ffmpeg() -> bool {
-    let has = ["ffmpeg", "ffprobe"].iter().all(|tool| Command::new(tool).arg("-version").output().is_ok());
+    let has = ["ffmpeg", "ffprobe"]
+        .iter()
+        .all(|tool| Command::new(tool).arg("-version").output().is_ok());
     if !has {
         eprintln!("SKIPPED: ffmpeg and ffprobe are not installed");
     }
@@ -70,7 +77,8 @@ impl Wrapper {
         );
         let path = folder.path("yt-dlp");
         std::fs::write(&path, script).expect("a script");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .expect("executable");
         Self { folder }
     }
 
@@ -80,7 +88,10 @@ impl Wrapper {
 
     /// Process groups of all runs so far: each run leads its own.
     pub fn runs(&self) -> Vec<i32> {
-        self.note("pids").lines().filter_map(|line| line.parse().ok()).collect()
+        self.note("pids")
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect()
     }
 
     /// A file among its notes.
@@ -100,20 +111,30 @@ pub trait WithYtDlp {
 
 impl WithYtDlp for Setup {
     fn ytdlp(self, command: &str) -> Self {
-        self.set("KMDS_ENGINES__YTDLP__ENABLED", "true").set("KMDS_ENGINES__YTDLP__COMMAND", command)
+        self.set("KMDS_ENGINES__YTDLP__ENABLED", "true")
+            .set("KMDS_ENGINES__YTDLP__COMMAND", command)
     }
 }
 
 /// Processes alive in a group, by the process table; zombies that wait for their parent do not count.
 pub fn alive_in_group(group: i32) -> Vec<i32> {
-    processes().into_iter().filter(|process| process.group == group && !process.dead).map(|p| p.pid).collect()
+    processes()
+        .into_iter()
+        .filter(|process| process.group == group && !process.dead)
+        .map(|p| p.pid)
+        .collect()
 }
 
 /// Live children of a process with this name.
 pub fn children(parent: u32, name: &str) -> Vec<i32> {
     let parent = i32::try_from(parent).unwrap_or(0);
-    let ours = |process: &Process| process.parent == parent && process.name == name && !process.dead;
-    processes().into_iter().filter(ours).map(|process| process.pid).collect()
+    let ours =
+        |process: &Process| process.parent == parent && process.name == name && !process.dead;
+    processes()
+        .into_iter()
+        .filter(ours)
+        .map(|process| process.pid)
+        .collect()
 }
 
 struct Process {
@@ -133,14 +154,23 @@ fn processes() -> Vec<Process> {
         let mut rest = rest.split_whitespace();
         let dead = matches!(rest.next()?, "Z" | "X");
         let mut number = || rest.next()?.parse().ok();
-        Some(Process { pid: pid.parse().ok()?, name: name.to_owned(), parent: number()?, group: number()?, dead })
+        Some(Process {
+            pid: pid.parse().ok()?,
+            name: name.to_owned(),
+            parent: number()?,
+            group: number()?,
+            dead,
+        })
     })
     .collect()
 }
 
 /// What yt-dlp's runs left in the state folder.
 pub fn work_folders(kmds: &Kmds) -> Vec<PathBuf> {
-    let runs = std::fs::read_dir(kmds.folder.path("state").join("ytdlp")).into_iter().flatten().flatten();
+    let runs = std::fs::read_dir(kmds.folder.path("state").join("ytdlp"))
+        .into_iter()
+        .flatten()
+        .flatten();
     runs.map(|entry| entry.path()).collect()
 }
 
@@ -148,17 +178,28 @@ pub fn work_folders(kmds: &Kmds) -> Vec<PathBuf> {
 pub async fn engine(kmds: &Kmds, site: &str) -> Value {
     let (_, stats) = json(kmds, "/api/v1/stats").await;
     let rows = stats["engines"].as_array().cloned().unwrap_or_default();
-    rows.into_iter().find(|row| row["site"] == site).unwrap_or_else(|| panic!("no {site} in {stats}"))
+    rows.into_iter()
+        .find(|row| row["site"] == site)
+        .unwrap_or_else(|| panic!("no {site} in {stats}"))
 }
 
 /// Codec name and seconds of a file, as ffprobe sees it.
 pub fn probe(file: &Path) -> (String, f64) {
     let path = file.display().to_string();
     let wanted = "stream=codec_name:format=duration";
-    let out = tool("ffprobe", &["-v", "error", "-show_entries", wanted, "-of", "json", &path]);
+    let out = tool(
+        "ffprobe",
+        &["-v", "error", "-show_entries", wanted, "-of", "json", &path],
+    );
     let out: Value = serde_json::from_str(&out).expect("JSON");
-    let codec = out["streams"][0]["codec_name"].as_str().unwrap_or_default().to_owned();
-    let seconds = out["format"]["duration"].as_str().and_then(|text| text.parse().ok()).unwrap_or(-1.0);
+    let codec = out["streams"][0]["codec_name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let seconds = out["format"]["duration"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(-1.0);
     (codec, seconds)
 }
 
@@ -167,10 +208,17 @@ pub fn decoded_seconds(file: &Path) -> f64 {
     let out = Command::new("ffmpeg")
         .args(["-v", "error", "-xerror", "-i"])
         .arg(file)
-        .args(["-map", "0:a:0", "-f", "s16le", "-ac", "1", "-ar", "8000", "pipe:1"])
+        .args([
+            "-map", "0:a:0", "-f", "s16le", "-ac", "1", "-ar", "8000", "pipe:1",
+        ])
         .output()
         .expect("ffmpeg runs");
-    assert!(out.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}: {}",
+        file.display(),
+        String::from_utf8_lossy(&out.stderr)
+    );
     out.stdout.len() as f64 / 16_000.0
 }
 
@@ -179,5 +227,9 @@ pub async fn json(kmds: &Kmds, path: &str) -> (u16, Value) {
     let answer = kmds.get(path).await;
     let status = answer.status().as_u16();
     let body = answer.bytes().await.expect("a body");
-    (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{path}: {}", String::from_utf8_lossy(&body))))
+    (
+        status,
+        serde_json::from_slice(&body)
+            .unwrap_or_else(|_| panic!("{path}: {}", String::from_utf8_lossy(&body))),
+    )
 }

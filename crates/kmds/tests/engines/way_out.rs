@@ -37,19 +37,27 @@ fn asking(python: &str, targets: &[String]) -> Wrapper {
 }
 
 fn any_site(lab: &Lab, command: &str) -> Kmds {
-    Setup::of(lab).ytdlp(command).set("KMDS_ENGINES__YTDLP__SITES", "any").start()
+    Setup::of(lab)
+        .ytdlp(command)
+        .set("KMDS_ENGINES__YTDLP__SITES", "any")
+        .start()
 }
 
 /// Answers whoever connects, and counts.
 async fn inside() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (port, visits) = (listener.local_addr().expect("bound").port(), Arc::<AtomicUsize>::default());
+    let (port, visits) = (
+        listener.local_addr().expect("bound").port(),
+        Arc::<AtomicUsize>::default(),
+    );
     let counted = Arc::clone(&visits);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = stream.read(&mut [0; 1024]).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ninside").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ninside")
+                .await;
         }
     });
     (port, visits)
@@ -82,9 +90,12 @@ async fn no_spelling_of_a_private_address_leads_yt_dlp_inside() {
     let Some(python) = python() else { return };
     let (port, visits) = inside().await;
     let lab = Lab::start().await;
-    let places = INSIDE.iter().flat_map(|host| [port, 443, 80].map(|port| format!("{host}:{port}")));
-    let mut targets: Vec<String> =
-        places.flat_map(|at| [format!("CONNECT {at}"), format!("GET http://{at}/")]).collect();
+    let places = INSIDE
+        .iter()
+        .flat_map(|host| [port, 443, 80].map(|port| format!("{host}:{port}")));
+    let mut targets: Vec<String> = places
+        .flat_map(|at| [format!("CONNECT {at}"), format!("GET http://{at}/")])
+        .collect();
     targets.extend(
         [
             "GET http://public.example@127.0.0.1/",
@@ -100,14 +111,25 @@ async fn no_spelling_of_a_private_address_leads_yt_dlp_inside() {
     let wrapper = asking(&python, &targets);
     let kmds = any_site(&lab, &wrapper.command());
     let (status, reply) = kmds.fetch(LINK).await;
-    assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()), "{reply}");
+    assert_eq!(
+        (status, &reply["Kind"]),
+        (400, &"unsupported_link".into()),
+        "{reply}"
+    );
     let answers = wrapper.note("answers");
     assert_eq!(answers.lines().count(), targets.len(), "{answers}");
     for line in answers.lines() {
-        assert!(line.ends_with(" -> 403") || line.ends_with(" -> 400"), "{line}");
+        assert!(
+            line.ends_with(" -> 403") || line.ends_with(" -> 400"),
+            "{line}"
+        );
     }
     assert_eq!(visits.load(Ordering::SeqCst), 0, "{answers}");
-    assert!(lab.connections().is_empty() && lab.refused().is_empty(), "{:?}", lab.refused());
+    assert!(
+        lab.connections().is_empty() && lab.refused().is_empty(),
+        "{:?}",
+        lab.refused()
+    );
 }
 
 #[tokio::test]
@@ -115,23 +137,44 @@ async fn the_way_out_of_yt_dlp_opens_to_its_own_word_only_and_ends_with_its_run(
     let Some(python) = python() else { return };
     let lab = Lab::start().await;
     let at = "media.elsewhere.example:443";
-    let targets =
-        [format!("!CONNECT {at}"), format!("CONNECT {at}"), "!GET http://media.elsewhere.example/".to_owned()];
+    let targets = [
+        format!("!CONNECT {at}"),
+        format!("CONNECT {at}"),
+        "!GET http://media.elsewhere.example/".to_owned(),
+    ];
     let wrapper = asking(&python, &targets);
     // Not where other programs of this machine could read it.
-    let told =
-        Wrapper::doing(&format!("printf %s \"$https_proxy\" > \"$NOTES/way\"; exec '{}' \"$@\"", wrapper.command()));
+    let told = Wrapper::doing(&format!(
+        "printf %s \"$https_proxy\" > \"$NOTES/way\"; exec '{}' \"$@\"",
+        wrapper.command()
+    ));
     let kmds = any_site(&lab, &told.command());
     kmds.fetch(LINK).await;
     let answers = wrapper.note("answers");
-    let told_each: Vec<&str> = answers.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    let told_each: Vec<&str> = answers
+        .lines()
+        .filter_map(|line| line.rsplit(' ').next())
+        .collect();
     assert_eq!(told_each, ["407", "200", "407"], "{answers}");
-    assert_eq!(lab.connections().len(), 1, "it was let through to the proxy that is set");
+    assert_eq!(
+        lab.connections().len(),
+        1,
+        "it was let through to the proxy that is set"
+    );
     let way = told.note("way");
-    let (word, at) = way.strip_prefix("http://kmds:").and_then(|rest| rest.split_once('@')).expect("a way out");
-    assert!(word.len() >= 32 && !told.note("arguments").contains(word), "{way}");
+    let (word, at) = way
+        .strip_prefix("http://kmds:")
+        .and_then(|rest| rest.split_once('@'))
+        .expect("a way out");
+    assert!(
+        word.len() >= 32 && !told.note("arguments").contains(word),
+        "{way}"
+    );
     // The reply may be here a moment before the listening socket is closed.
-    kmds.until("the way out to end", async || std::net::TcpStream::connect(at).is_err()).await;
+    kmds.until("the way out to end", async || {
+        std::net::TcpStream::connect(at).is_err()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -139,7 +182,11 @@ async fn for_a_site_of_ours_yt_dlp_reaches_that_sites_hosts_and_no_other() {
     let Some(python) = python() else { return };
     let lab = Lab::start().await;
     let song = lab.youtube().video("Song").publish();
-    lab.inject(kmds_lab::Fault::HtmlInstead.on_pages().at_path("/youtubei/v1/player"));
+    lab.inject(
+        kmds_lab::Fault::HtmlInstead
+            .on_pages()
+            .at_path("/youtubei/v1/player"),
+    );
     let targets = [
         ("CONNECT www.youtube.com:443", "200"),
         ("CONNECT music.youtube.com:443", "200"),
@@ -157,7 +204,10 @@ async fn for_a_site_of_ours_yt_dlp_reaches_that_sites_hosts_and_no_other() {
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_ne!(status, 200, "{reply}");
-    let wanted: String = targets.iter().map(|(target, answer)| format!("{target} -> {answer}\n")).collect();
+    let wanted: String = targets
+        .iter()
+        .map(|(target, answer)| format!("{target} -> {answer}\n"))
+        .collect();
     assert_eq!(wrapper.note("answers"), wanted);
 }
 
@@ -175,11 +225,17 @@ async fn misleading(lab: &Lab, to: &'static str) -> (String, Arc<parking_lot::Mu
             tokio::spawn(async move {
                 let mut head = vec![0; 4096];
                 let size = client.peek(&mut head).await.unwrap_or(0);
-                let line = String::from_utf8_lossy(&head[..size]).lines().next().unwrap_or_default().to_owned();
+                let line = String::from_utf8_lossy(&head[..size])
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 noted.lock().push(line.clone());
                 if line.starts_with("GET http://clip.elsewhere.example/") {
                     let _ = client.read(&mut head).await;
-                    let answer = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+                    let answer = format!(
+                        "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
+                    );
                     let _ = client.write_all(answer.as_bytes()).await;
                 } else if let Ok(mut onward) = tokio::net::TcpStream::connect(lab).await {
                     let _ = tokio::io::copy_bidirectional(&mut client, &mut onward).await;
@@ -194,20 +250,42 @@ async fn misleading(lab: &Lab, to: &'static str) -> (String, Arc<parking_lot::Mu
 async fn yt_dlp_does_not_follow_a_public_page_into_the_private_network() {
     let Some(ytdlp) = ytdlp() else { return };
     let lab = Lab::start().await;
-    for to in ["http://169.254.169.254/latest/meta-data/", "http://192.168.0.1:8080/admin?reboot=1", "http://[::1]/"] {
+    for to in [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://192.168.0.1:8080/admin?reboot=1",
+        "http://[::1]/",
+    ] {
         let (proxy, asked) = misleading(&lab, to).await;
         // A page over https would do as well; the lab has none of another site.
-        let wrapper = Wrapper::doing(&format!("exec '{ytdlp}' -q -J http://clip.elsewhere.example/7"));
+        let wrapper = Wrapper::doing(&format!(
+            "exec '{ytdlp}' -q -J http://clip.elsewhere.example/7"
+        ));
         let kmds = Setup::of(&lab)
             .set("KMDS_EGRESS__PROXY", &proxy)
             .ytdlp(&wrapper.command())
             .set("KMDS_ENGINES__YTDLP__SITES", "any")
             .start();
         let (status, reply) = kmds.fetch(LINK).await;
-        assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()), "{to}: {reply}");
-        assert!(reply["Reason"].as_str().or(reply["Error"].as_str()).is_some(), "{reply}");
+        assert_eq!(
+            (status, &reply["Kind"]),
+            (400, &"unsupported_link".into()),
+            "{to}: {reply}"
+        );
+        assert!(
+            reply["Reason"]
+                .as_str()
+                .or(reply["Error"].as_str())
+                .is_some(),
+            "{reply}"
+        );
         let asked = asked.lock().clone();
-        assert!(!asked.is_empty() && asked.iter().all(|line| line.contains("clip.elsewhere.example")), "{asked:?}");
+        assert!(
+            !asked.is_empty()
+                && asked
+                    .iter()
+                    .all(|line| line.contains("clip.elsewhere.example")),
+            "{asked:?}"
+        );
     }
 }
 
@@ -221,15 +299,23 @@ async fn programs_beside_us_get_nothing_of_our_environment() {
     let folder = Folder::new();
     let noting = |name: &str, then: &str| {
         let (path, notes) = (folder.path(name), folder.path(&format!("{name}-env")));
-        std::fs::write(&path, format!("#!/bin/sh\nenv >> '{}'\n{then}\n", notes.display())).expect("a script");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        std::fs::write(
+            &path,
+            format!("#!/bin/sh\nenv >> '{}'\n{then}\n", notes.display()),
+        )
+        .expect("a script");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .expect("executable");
         path.display().to_string()
     };
     let kmds = Setup::of(&lab)
         .set("PATH", &std::env::var("PATH").unwrap_or_default())
         .ytdlp(&noting("yt-dlp", "exit 1"))
         .set("KMDS_ENGINES__YTDLP__SITES", "any")
-        .set("KMDS_FFMPEG__COMMAND", &noting("ffmpeg", "exec ffmpeg \"$@\""))
+        .set(
+            "KMDS_FFMPEG__COMMAND",
+            &noting("ffmpeg", "exec ffmpeg \"$@\""),
+        )
         .set("CLOUD_SECRET", "hunter2")
         .set("HTTP_PROXY", "http://127.0.0.1:9")
         .set("no_proxy", "*")
@@ -238,10 +324,28 @@ async fn programs_beside_us_get_nothing_of_our_environment() {
         .start();
     kmds.fetch(LINK).await;
     kmds.download(&song.link()).await;
-    let copy = kmds.get(&format!("/api/v1/tracks/bandcamp/{}/audio?rendition=flac&wait=60", song.id())).await;
+    let copy = kmds
+        .get(&format!(
+            "/api/v1/tracks/bandcamp/{}/audio?rendition=flac&wait=60",
+            song.id()
+        ))
+        .await;
     assert_eq!(copy.status(), 200);
     for (name, allowed) in [
-        ("ffmpeg", &["PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "PWD", "SHLVL", "_", "OLDPWD"][..]),
+        (
+            "ffmpeg",
+            &[
+                "PATH",
+                "HOME",
+                "TMPDIR",
+                "LANG",
+                "LD_LIBRARY_PATH",
+                "PWD",
+                "SHLVL",
+                "_",
+                "OLDPWD",
+            ][..],
+        ),
         (
             "yt-dlp",
             &[

@@ -11,14 +11,26 @@ fn pages(lab: &Lab) -> Vec<String> {
         Some(format) => format!("format {}", format.rsplit('/').next().unwrap_or_default()),
         None => path.to_owned(),
     };
-    lab.requests().iter().filter(|seen| seen.kind == Kind::Page).map(|seen| short(&seen.path)).collect()
+    lab.requests()
+        .iter()
+        .filter(|seen| seen.kind == Kind::Page)
+        .map(|seen| short(&seen.path))
+        .collect()
 }
 
 #[tokio::test]
 async fn soundclouds_expired_url_is_replaced_by_one_call_that_leads_to_it() {
-    for (format, word) in [(Format::Mp3Progressive, "progressive"), (Format::AacHls, "hls")] {
+    for (format, word) in [
+        (Format::Mp3Progressive, "progressive"),
+        (Format::AacHls, "hls"),
+    ] {
         let lab = Lab::start().await;
-        let song = lab.soundcloud().track("ordinary-days").seconds(30.0).formats(&[format]).publish();
+        let song = lab
+            .soundcloud()
+            .track("ordinary-days")
+            .seconds(30.0)
+            .formats(&[format])
+            .publish();
         lab.inject(Fault::Status(403, None).on_media().first(1));
         let kmds = Kmds::start(&lab);
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
@@ -30,32 +42,73 @@ async fn soundclouds_expired_url_is_replaced_by_one_call_that_leads_to_it() {
 #[tokio::test]
 async fn soundclouds_limit_on_format_calls_costs_no_second_look_at_the_song() {
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("ordinary-days").seconds(30.0).formats(&[Format::Mp3Progressive]).publish();
-    lab.inject(Fault::Status(429, Some(1)).on_pages().at_path("/media/").first(1));
+    let song = lab
+        .soundcloud()
+        .track("ordinary-days")
+        .seconds(30.0)
+        .formats(&[Format::Mp3Progressive])
+        .publish();
+    lab.inject(
+        Fault::Status(429, Some(1))
+            .on_pages()
+            .at_path("/media/")
+            .first(1),
+    );
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
-    assert_eq!(pages(&lab), ["/", "/resolve", "format progressive", "format progressive"]);
+    assert_eq!(
+        pages(&lab),
+        ["/", "/resolve", "format progressive", "format progressive"]
+    );
 }
 
 #[tokio::test]
 async fn a_song_none_of_whose_encodings_is_served_is_looked_at_once_more() {
     let lab = Lab::start().await;
-    let (formats, calls) = ([Format::Mp3Progressive, Format::AacHls], ["format hls", "format progressive"]);
-    let song = lab.soundcloud().track("processing").formats(&formats).dead(&formats).publish();
+    let (formats, calls) = (
+        [Format::Mp3Progressive, Format::AacHls],
+        ["format hls", "format progressive"],
+    );
+    let song = lab
+        .soundcloud()
+        .track("processing")
+        .formats(&formats)
+        .dead(&formats)
+        .publish();
     let kmds = Kmds::start(&lab);
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let answer = kmds.get(&format!("{}&wait=60", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"))).await;
+    let answer = kmds
+        .get(&format!(
+            "{}&wait=60",
+            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+        ))
+        .await;
     assert_eq!(answer.status(), 500);
-    assert!(answer.text().await.expect("a body").contains("origin_failed"));
+    assert!(
+        answer
+            .text()
+            .await
+            .expect("a body")
+            .contains("origin_failed")
+    );
     let again = format!("/tracks/{}", song.id());
-    assert_eq!(pages(&lab), ["/", "/resolve", calls[0], calls[1], &again, calls[0], calls[1]]);
+    assert_eq!(
+        pages(&lab),
+        [
+            "/", "/resolve", calls[0], calls[1], &again, calls[0], calls[1]
+        ]
+    );
 }
 
 #[tokio::test]
 async fn bandcamps_refused_url_is_replaced_from_the_page() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Ordinary Days").seconds(30.0).publish();
+    let song = lab
+        .bandcamp()
+        .track("Ordinary Days")
+        .seconds(30.0)
+        .publish();
     lab.inject(Fault::Status(410, None).on_media().first(1));
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
@@ -77,7 +130,12 @@ async fn after_a_kill_one_page_brings_the_streams_of_all_songs_of_an_album() {
     lab.forget_requests();
     album.songs().iter().for_each(kmds_lab::Song::release);
     let kmds = setup.start();
-    for (told, song) in reply["Songs"].as_array().expect("songs").iter().zip(album.songs()) {
+    for (told, song) in reply["Songs"]
+        .as_array()
+        .expect("songs")
+        .iter()
+        .zip(album.songs())
+    {
         assert_eq!(kmds.whole(told).await, song.bytes());
     }
     assert_eq!(pages(&lab).len(), 1, "{:?}", pages(&lab));

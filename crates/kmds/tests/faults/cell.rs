@@ -50,7 +50,12 @@ pub enum Place {
     Bandcamp,
 }
 
-pub const PLACES: [Place; 4] = [Place::YouTube, Place::SoundCloudHls, Place::SoundCloudFile, Place::Bandcamp];
+pub const PLACES: [Place; 4] = [
+    Place::YouTube,
+    Place::SoundCloudHls,
+    Place::SoundCloudFile,
+    Place::Bandcamp,
+];
 /// Pages do not depend on the delivery.
 pub const SITES: [Place; 3] = [Place::YouTube, Place::SoundCloudFile, Place::Bandcamp];
 
@@ -65,12 +70,27 @@ impl Place {
 
     /// About a mebibyte and a half: two ranges, eight segments.
     pub fn song(self, lab: &Lab) -> Song {
-        let soundcloud = |format| lab.soundcloud().track("ordinary-days").seconds(70.0).formats(&[format]).publish();
+        let soundcloud = |format| {
+            lab.soundcloud()
+                .track("ordinary-days")
+                .seconds(70.0)
+                .formats(&[format])
+                .publish()
+        };
         match self {
-            Self::YouTube => lab.youtube().video("Ordinary Days").seconds(95.0).aac_only().publish(),
+            Self::YouTube => lab
+                .youtube()
+                .video("Ordinary Days")
+                .seconds(95.0)
+                .aac_only()
+                .publish(),
             Self::SoundCloudHls => soundcloud(Format::AacHls),
             Self::SoundCloudFile => soundcloud(Format::Mp3Progressive),
-            Self::Bandcamp => lab.bandcamp().track("Ordinary Days").seconds(80.0).publish(),
+            Self::Bandcamp => lab
+                .bandcamp()
+                .track("Ordinary Days")
+                .seconds(80.0)
+                .publish(),
         }
     }
 }
@@ -110,21 +130,38 @@ where
 {
     let begun = Instant::now();
     let only = std::env::var("KMDS_FAULT").unwrap_or_default();
-    let cells = cells.into_iter().filter(|(place, name, _)| format!("{name} {place:?}").contains(&only));
+    let cells = cells
+        .into_iter()
+        .filter(|(place, name, _)| format!("{name} {place:?}").contains(&only));
     let running = cells.map(|(place, name, cell)| async move {
         let _turn = AT_ONCE.acquire().await;
-        let told =
-            AssertUnwindSafe(cell).catch_unwind().await.unwrap_or_else(|_| Err("panicked, see above".to_owned()));
+        let told = AssertUnwindSafe(cell)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err("panicked, see above".to_owned()));
         Row { place, name, told }
     });
-    let mut rows: Vec<Row> = futures_util::stream::iter(running).buffer_unordered(8).collect().await;
+    let mut rows: Vec<Row> = futures_util::stream::iter(running)
+        .buffer_unordered(8)
+        .collect()
+        .await;
     rows.sort_by_key(|row| PLACES.iter().position(|place| *place == row.place));
     print(title, &rows, begun.elapsed());
     let wrong: Vec<String> = rows
         .iter()
-        .filter_map(|row| row.told.as_ref().err().map(|why| format!("{} · {:?}: {why}", row.name, row.place)))
+        .filter_map(|row| {
+            row.told
+                .as_ref()
+                .err()
+                .map(|why| format!("{} · {:?}: {why}", row.name, row.place))
+        })
         .collect();
-    assert!(wrong.is_empty(), "{title}: {} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{title}: {} cells are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 fn print(title: &str, rows: &[Row], took: Duration) {
@@ -137,14 +174,27 @@ fn print(title: &str, rows: &[Row], took: Duration) {
         }
     }
     let head: Vec<String> = places.iter().map(|place| format!("{place:?}")).collect();
-    let mut table = format!("\n### {title} ({} cells, {:.0} s)\n\n", rows.len(), took.as_secs_f64());
-    table.push_str(&format!("| fault | {} |\n|{}\n", head.join(" | "), " --- |".repeat(places.len() + 1)));
+    let mut table = format!(
+        "\n### {title} ({} cells, {:.0} s)\n\n",
+        rows.len(),
+        took.as_secs_f64()
+    );
+    table.push_str(&format!(
+        "| fault | {} |\n|{}\n",
+        head.join(" | "),
+        " --- |".repeat(places.len() + 1)
+    ));
     for name in names {
         let cells = places.iter().map(|place| {
-            let row = rows.iter().find(|row| row.name == name && row.place == *place);
+            let row = rows
+                .iter()
+                .find(|row| row.name == name && row.place == *place);
             row.map_or("–", |row| row.told.as_deref().unwrap_or("WRONG"))
         });
-        table.push_str(&format!("| `{name}` | {} |\n", cells.collect::<Vec<_>>().join(" | ")));
+        table.push_str(&format!(
+            "| `{name}` | {} |\n",
+            cells.collect::<Vec<_>>().join(" | ")
+        ));
     }
     println!("{table}");
 }
@@ -170,7 +220,12 @@ impl Stage {
         let lab = Lab::start().await;
         let song = place.song(&lab);
         let kmds = Setup::of(&lab).recipes(FIFTH).start();
-        Self { place, lab, song, kmds }
+        Self {
+            place,
+            lab,
+            song,
+            kmds,
+        }
     }
 
     pub async fn fetch(&self) -> Fetched {
@@ -182,16 +237,30 @@ impl Stage {
     fn asked(&self) -> usize {
         let ahead = usize::from(self.place != Place::Bandcamp);
         let connections = self.lab.connections();
-        let connections = connections.iter().filter(|connection| is_page_host(&connection.host)).count();
-        self.lab.page_requests(self.place.site()).max(connections.saturating_sub(ahead))
+        let connections = connections
+            .iter()
+            .filter(|connection| is_page_host(&connection.host))
+            .count();
+        self.lab
+            .page_requests(self.place.site())
+            .max(connections.saturating_sub(ahead))
     }
 
     /// Nobody but the site was spoken to.
     fn no_stranger(&self) -> Result<(), String> {
-        let stranger =
-            self.lab.connections().into_iter().map(|connection| connection.host).find(|host| !is_known(host));
+        let stranger = self
+            .lab
+            .connections()
+            .into_iter()
+            .map(|connection| connection.host)
+            .find(|host| !is_known(host));
         // A path alone is no request to a proxy: some other program mistook the port.
-        let stranger = stranger.or_else(|| self.lab.refused().into_iter().find(|target| !target.starts_with('/')));
+        let stranger = stranger.or_else(|| {
+            self.lab
+                .refused()
+                .into_iter()
+                .find(|target| !target.starts_with('/'))
+        });
         stranger.map_or(Ok(()), |host| Err(format!("a stranger was asked: {host}")))
     }
 
@@ -203,9 +272,19 @@ impl Stage {
         }
         for part in self.kmds.partials() {
             let kept = read(&self.kmds.folder.path("cache").join(&part));
-            let streams = self.song.streams().iter().filter_map(|stream| self.song.stream_bytes(&stream.key));
-            if !streams.chain([self.song.bytes()]).any(|bytes| bytes.starts_with(&kept)) {
-                return Err(format!("{part}: {} bytes that are not the song's", kept.len()));
+            let streams = self
+                .song
+                .streams()
+                .iter()
+                .filter_map(|stream| self.song.stream_bytes(&stream.key));
+            if !streams
+                .chain([self.song.bytes()])
+                .any(|bytes| bytes.starts_with(&kept))
+            {
+                return Err(format!(
+                    "{part}: {} bytes that are not the song's",
+                    kept.len()
+                ));
             }
         }
         Ok(())
@@ -220,7 +299,10 @@ impl Stage {
             if again.status == 200 {
                 let bytes = self.kmds.whole(&again.body["Songs"][0]).await;
                 if bytes != self.song.bytes() {
-                    return Err(format!("afterwards {} wrong bytes are served as the song", bytes.len()));
+                    return Err(format!(
+                        "afterwards {} wrong bytes are served as the song",
+                        bytes.len()
+                    ));
                 }
                 return self.only_the_song_stands();
             }
@@ -233,12 +315,22 @@ impl Stage {
 
     pub fn only_the_song_stands(&self) -> Result<(), String> {
         let (published, partials) = (self.kmds.published(), self.kmds.partials());
-        let audio: Vec<&String> = published.iter().filter(|path| !path.ends_with(".json")).collect();
+        let audio: Vec<&String> = published
+            .iter()
+            .filter(|path| !path.ends_with(".json"))
+            .collect();
         if audio.len() != 1 || published.len() != 2 || !partials.is_empty() {
-            return Err(format!("the drive holds {published:?} and {partials:?}\n{}", self.kmds.log()));
+            return Err(format!(
+                "the drive holds {published:?} and {partials:?}\n{}",
+                self.kmds.log()
+            ));
         }
         let file = read(&self.kmds.folder.path("cache").join(audio[0]));
-        if file == self.song.bytes() { Ok(()) } else { Err("the file is not the song".to_owned()) }
+        if file == self.song.bytes() {
+            Ok(())
+        } else {
+            Err("the file is not the song".to_owned())
+        }
     }
 
     /// A fault on pages: `/fetch` tells.
@@ -255,7 +347,9 @@ impl Stage {
             (Wanted::Ready, _) => return Err(format!("{} instead of the song", got.body)),
         };
         if asked > most {
-            return Err(format!("{told}, but the site was asked {asked} times, {most} at most"));
+            return Err(format!(
+                "{told}, but the site was asked {asked} times, {most} at most"
+            ));
         }
         if got.status != 200 {
             self.nothing_broken_is_left()?;
@@ -267,9 +361,16 @@ impl Stage {
         Ok(format!("{told} ({asked})"))
     }
 
-    fn fails_as(&self, kinds: &[&'static str], status: u16, got: &Fetched) -> Result<String, String> {
+    fn fails_as(
+        &self,
+        kinds: &[&'static str],
+        status: u16,
+        got: &Fetched,
+    ) -> Result<String, String> {
         let kind = got.body["Kind"].as_str().unwrap_or("none");
-        let right = kinds.contains(&kind) && got.body["Status"] == status && status == super::matrix::status_of(kind);
+        let right = kinds.contains(&kind)
+            && got.body["Status"] == status
+            && status == super::matrix::status_of(kind);
         if !right {
             return Err(format!("{status} {} instead of {kinds:?}", got.body));
         }
@@ -279,18 +380,28 @@ impl Stage {
         }
         let sentence = got.body["Error"].as_str().unwrap_or_default();
         if sentence.len() < 20 || sentence.contains("s3cret") || sentence.contains('?') {
-            return Err(format!("no sentence to act on, or a query in it: {sentence}"));
+            return Err(format!(
+                "no sentence to act on, or a query in it: {sentence}"
+            ));
         }
         Ok(format!("{status} {kind}"))
     }
 
     /// A fault on audio: the song's state tells, and so does what a listener got meanwhile.
-    pub async fn media(self, wanted: Wanted, most: usize, most_bytes: u64) -> Result<String, String> {
+    pub async fn media(
+        self,
+        wanted: Wanted,
+        most: usize,
+        most_bytes: u64,
+    ) -> Result<String, String> {
         let got = self.fetch().await;
         if got.status != 200 {
             return Err(format!("/fetch itself: {}", got.body));
         }
-        let tunnel = got.body["Songs"][0]["Tunnel_URL"].as_str().unwrap_or_default().to_owned();
+        let tunnel = got.body["Songs"][0]["Tunnel_URL"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let (end, heard) = tokio::join!(self.end_of(&tunnel), self.listen(&tunnel));
         let (status, body) = end?;
         self.no_stranger()?;
@@ -298,23 +409,44 @@ impl Stage {
             (Wanted::Ready, 200) if body == self.song.bytes() => "ready".to_owned(),
             (Wanted::Ready, 200) => return Err(format!("{} wrong bytes with 200", body.len())),
             (Wanted::Fails(kinds), 500) => failed_as(kinds, &body)?,
-            _ => return Err(format!("{status} {}", String::from_utf8_lossy(&body[..body.len().min(300)]))),
+            _ => {
+                return Err(format!(
+                    "{status} {}",
+                    String::from_utf8_lossy(&body[..body.len().min(300)])
+                ));
+            }
         };
         match &heard {
             Heard::Whole(bytes) if *bytes != self.song.bytes() => {
-                return Err(format!("a listener got a clean end after {} wrong bytes", bytes.len()));
+                return Err(format!(
+                    "a listener got a clean end after {} wrong bytes",
+                    bytes.len()
+                ));
             }
-            Heard::Whole(_) if wanted != Wanted::Ready => return Err("a listener heard a failed song whole".to_owned()),
-            Heard::Refused(500) if wanted == Wanted::Ready => return Err("a listener was told it failed".to_owned()),
-            Heard::Refused(status) if *status != 500 => return Err(format!("a listener got {status}")),
+            Heard::Whole(_) if wanted != Wanted::Ready => {
+                return Err("a listener heard a failed song whole".to_owned());
+            }
+            Heard::Refused(500) if wanted == Wanted::Ready => {
+                return Err("a listener was told it failed".to_owned());
+            }
+            Heard::Refused(status) if *status != 500 => {
+                return Err(format!("a listener got {status}"));
+            }
             _ => {}
         }
-        let (requests, sent) = (self.lab.media_requests(self.song.id()), self.lab.media_bytes_sent(self.song.id()));
+        let (requests, sent) = (
+            self.lab.media_requests(self.song.id()),
+            self.lab.media_bytes_sent(self.song.id()),
+        );
         if requests > most {
-            return Err(format!("{told}, but its audio was asked for {requests} times, {most} at most"));
+            return Err(format!(
+                "{told}, but its audio was asked for {requests} times, {most} at most"
+            ));
         }
         if sent > most_bytes {
-            return Err(format!("{told}, but {sent} bytes of audio were taken, {most_bytes} at most"));
+            return Err(format!(
+                "{told}, but {sent} bytes of audio were taken, {most_bytes} at most"
+            ));
         }
         match wanted {
             Wanted::Ready => self.only_the_song_stands()?,
@@ -323,7 +455,10 @@ impl Stage {
         self.recovers().await?;
         let again = self.fetch().await;
         if again.body["Songs"][0]["Tunnel_URL"] != tunnel {
-            return Err(format!("the name {tunnel} became {}", again.body["Songs"][0]["Tunnel_URL"]));
+            return Err(format!(
+                "the name {tunnel} became {}",
+                again.body["Songs"][0]["Tunnel_URL"]
+            ));
         }
         Ok(format!("{told}, {} ({requests})", heard.word()))
     }
@@ -336,10 +471,21 @@ impl Stage {
             let answer = self.kmds.get(tunnel).await;
             let status = answer.status().as_u16();
             if status != 418 {
-                return Ok((status, answer.bytes().await.map_err(|error| error.to_string())?.to_vec()));
+                return Ok((
+                    status,
+                    answer
+                        .bytes()
+                        .await
+                        .map_err(|error| error.to_string())?
+                        .to_vec(),
+                ));
             }
             if Instant::now() > end {
-                return Err(format!("still {}\n{}", answer.text().await.unwrap_or_default(), self.kmds.log()));
+                return Err(format!(
+                    "still {}\n{}",
+                    answer.text().await.unwrap_or_default(),
+                    self.kmds.log()
+                ));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -382,19 +528,37 @@ impl Heard {
 fn failed_as(kinds: &[&'static str], body: &[u8]) -> Result<String, String> {
     let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let kind = body["Kind"].as_str().unwrap_or("none");
-    if kinds.contains(&kind) { Ok(kind.to_owned()) } else { Err(format!("{body} instead of {kinds:?}")) }
+    if kinds.contains(&kind) {
+        Ok(kind.to_owned())
+    } else {
+        Err(format!("{body} instead of {kinds:?}"))
+    }
 }
 
 pub async fn fetch(kmds: &Kmds, link: &str) -> Fetched {
     let begun = Instant::now();
     let body = serde_json::json!({ "URL": link }).to_string();
-    let answer =
-        kmds.http.post(kmds.at("/fetch")).body(body).timeout(Duration::from_secs(60)).send().await.expect("an answer");
+    let answer = kmds
+        .http
+        .post(kmds.at("/fetch"))
+        .body(body)
+        .timeout(Duration::from_secs(60))
+        .send()
+        .await
+        .expect("an answer");
     let status = answer.status().as_u16();
-    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = answer
+        .headers()
+        .get("retry-after")
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     let text = answer.text().await.expect("a body");
     let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"));
-    Fetched { status, retry_after, body, took: begun.elapsed() }
+    Fetched {
+        status,
+        retry_after,
+        body,
+        took: begun.elapsed(),
+    }
 }
 
 /// The fault of this name on the requests it is about.
@@ -403,9 +567,14 @@ pub fn injection(text: &str, on: impl FnOnce(Fault) -> Injection) -> Injection {
 }
 
 fn is_page_host(host: &str) -> bool {
-    ["youtubei.googleapis.com", "www.youtube.com", "soundcloud.com", "bandcamp.com"]
-        .iter()
-        .any(|own| host.ends_with(own))
+    [
+        "youtubei.googleapis.com",
+        "www.youtube.com",
+        "soundcloud.com",
+        "bandcamp.com",
+    ]
+    .iter()
+    .any(|own| host.ends_with(own))
 }
 
 fn is_known(host: &str) -> bool {
@@ -419,5 +588,10 @@ fn is_known(host: &str) -> bool {
         "bandcamp.com",
         "bcbits.com",
     ];
-    OWN.iter().any(|own| host == *own || host.strip_suffix(own).is_some_and(|rest| rest.ends_with('.')))
+    OWN.iter().any(|own| {
+        host == *own
+            || host
+                .strip_suffix(own)
+                .is_some_and(|rest| rest.ends_with('.'))
+    })
 }

@@ -12,34 +12,68 @@ async fn a_limit_on_metadata_is_told_with_the_sites_own_wait() {
         let stage = Stage::set(place).await;
         stage.lab.inject(Fault::Status(429, Some(77)).on_pages());
         let got = stage.fetch().await;
-        assert_eq!((got.status, got.retry_after), (429, Some(77)), "{place:?}: {}", got.body);
+        assert_eq!(
+            (got.status, got.retry_after),
+            (429, Some(77)),
+            "{place:?}: {}",
+            got.body
+        );
         assert_eq!(got.body["Kind"], "rate_limited");
-        assert!(got.took < Duration::from_secs(5), "{place:?}: it is never slept away: {:?}", got.took);
+        assert!(
+            got.took < Duration::from_secs(5),
+            "{place:?}: it is never slept away: {:?}",
+            got.took
+        );
     }
 }
 
 #[tokio::test]
 async fn a_limit_on_audio_is_waited_out_with_418_and_keeps_the_bytes() {
-    for place in [Place::YouTube, Place::SoundCloudFile, Place::SoundCloudHls, Place::Bandcamp] {
+    for place in [
+        Place::YouTube,
+        Place::SoundCloudFile,
+        Place::SoundCloudHls,
+        Place::Bandcamp,
+    ] {
         let lab = Lab::start().await;
         let song = place.song(&lab);
-        let kmds = Setup::of(&lab).recipes(&FIFTH.replace("limit_wait = 3.0", "limit_wait = 900.0")).start();
+        let kmds = Setup::of(&lab)
+            .recipes(&FIFTH.replace("limit_wait = 3.0", "limit_wait = 900.0"))
+            .start();
         lab.inject(Fault::Status(429, Some(1)).on_media().first(2));
         let got = fetch(&kmds, &song.link()).await;
         assert_eq!(got.status, 200, "{}", got.body);
-        let tunnel = got.body["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+        let tunnel = got.body["Songs"][0]["Tunnel_URL"]
+            .as_str()
+            .expect("a tunnel")
+            .to_owned();
         let begun = Instant::now();
         loop {
             let answer = kmds.get(&tunnel).await;
             let status = answer.status().as_u16();
             if status == 200 {
-                assert_eq!(answer.bytes().await.expect("bytes"), song.bytes(), "{place:?}");
+                assert_eq!(
+                    answer.bytes().await.expect("bytes"),
+                    song.bytes(),
+                    "{place:?}"
+                );
                 break;
             }
-            assert_eq!(status, 418, "{place:?}: {}", answer.text().await.unwrap_or_default());
-            assert!(begun.elapsed() < Duration::from_secs(30), "{place:?} never came");
+            assert_eq!(
+                status,
+                418,
+                "{place:?}: {}",
+                answer.text().await.unwrap_or_default()
+            );
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{place:?} never came"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert!(begun.elapsed() >= Duration::from_secs(1), "{place:?}: the site's wait was kept");
+        assert!(
+            begun.elapsed() >= Duration::from_secs(1),
+            "{place:?}: the site's wait was kept"
+        );
     }
 }

@@ -17,7 +17,10 @@ pub const KINDS: &[(&str, u16)] = &[
 ];
 
 pub fn status_of(kind: &str) -> u16 {
-    KINDS.iter().find(|(have, _)| *have == kind).map_or(0, |(_, status)| *status)
+    KINDS
+        .iter()
+        .find(|(have, _)| *have == kind)
+        .map_or(0, |(_, status)| *status)
 }
 
 /// Every name of the lab, with the values that differ in meaning.
@@ -68,7 +71,9 @@ const FAULTS: &[&str] = &[
 #[test]
 fn no_fault_of_the_lab_is_left_out() {
     for (name, _) in kmds_lab::fault::NAMES {
-        let met = FAULTS.iter().any(|fault| fault.split(':').next() == Some(name));
+        let met = FAULTS
+            .iter()
+            .any(|fault| fault.split(':').next() == Some(name));
         assert!(met, "{name} is in no row of the matrix");
     }
 }
@@ -111,9 +116,8 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
         (_, _) if name == "redirect_loop" => fails("origin_failed", 7),
         _ => match name {
             "slow" | "stall" | "no_answer" | "slow_loris" => fails("timeout", 4),
-            "reset" | "short_body" | "cut_gzip" | "endless_headers" | "tls_error" | "dns_failure" => {
-                fails("origin_failed", 4)
-            }
+            "reset" | "short_body" | "cut_gzip" | "endless_headers" | "tls_error"
+            | "dns_failure" => fails("origin_failed", 4),
             _ => fails("page_changed", 5),
         },
     }
@@ -146,7 +150,9 @@ fn on_media(place: Place, fault: &str) -> (Wanted, usize, u64) {
         ("status:401", YouTube) => fails("origin_refused", 12),
         ("status:503" | "status:503,1", YouTube) => fails("rate_limited", 4),
         ("status:500", YouTube) => fails("origin_failed", 4),
-        ("status:416" | "wrong_length" | "wrong_bytes" | "changed_page", _) => fails("origin_failed|truncated", 40),
+        ("status:416" | "wrong_length" | "wrong_bytes" | "changed_page", _) => {
+            fails("origin_failed|truncated", 40)
+        }
         _ => match name {
             "slow" | "stall" | "no_answer" | "slow_loris" => fails("timeout", 12),
             _ => fails("origin_failed", 40),
@@ -157,7 +163,11 @@ fn on_media(place: Place, fault: &str) -> (Wanted, usize, u64) {
 /// YouTube's robot check is an answer of the player; its other pages know only 429.
 fn aimed(place: Place, fault: &str) -> Injection {
     let all = injection(fault, Fault::on_pages);
-    if fault == "bot_check" && place == Place::YouTube { all.at_path("/youtubei/v1/player") } else { all }
+    if fault == "bot_check" && place == Place::YouTube {
+        all.at_path("/youtubei/v1/player")
+    } else {
+        all
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,14 +183,20 @@ async fn a_fault_on_every_page_gets_its_answer_in_time_and_leaves_nothing() {
             (place, (*fault).to_owned(), cell)
         })
     });
-    run("Faults on pages: status and kind of `/fetch` (requests)", cells.collect()).await;
+    run(
+        "Faults on pages: status and kind of `/fetch` (requests)",
+        cells.collect(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_on_all_audio_gets_its_state_and_leaves_nothing_broken() {
     let cells = FAULTS.iter().flat_map(|fault| {
         // Segments carry nothing that ties them to each other: a change between two of them cannot be told.
-        let told = move |place: &Place| !(fault.starts_with("changed_etag") && *place == Place::SoundCloudHls);
+        let told = move |place: &Place| {
+            !(fault.starts_with("changed_etag") && *place == Place::SoundCloudHls)
+        };
         PLACES.into_iter().filter(told).map(move |place| {
             let cell = async move {
                 let stage = Stage::set(place).await;
@@ -191,5 +207,9 @@ async fn a_fault_on_all_audio_gets_its_state_and_leaves_nothing_broken() {
             (place, (*fault).to_owned(), cell)
         })
     });
-    run("Faults on audio: the song's end, its listener (requests)", cells.collect()).await;
+    run(
+        "Faults on audio: the song's end, its listener (requests)",
+        cells.collect(),
+    )
+    .await;
 }

@@ -51,7 +51,9 @@ async fn a_fault_of_the_first_pages_is_not_noticed() {
             for place in SITES {
                 let cell = async move {
                     let stage = Stage::set(place).await;
-                    stage.lab.inject(injection(fault, Fault::on_pages).first(count));
+                    stage
+                        .lab
+                        .inject(injection(fault, Fault::on_pages).first(count));
                     stage.pages(Wanted::Ready, 8).await
                 };
                 cells.push((place, format!("{fault} ×{count}"), cell));
@@ -69,7 +71,9 @@ async fn a_fault_of_the_first_audio_requests_is_not_noticed() {
             for place in PLACES {
                 let cell = async move {
                     let stage = Stage::set(place).await;
-                    stage.lab.inject(injection(fault, Fault::on_media).first(count));
+                    stage
+                        .lab
+                        .inject(injection(fault, Fault::on_media).first(count));
                     // Sockets take some megabytes of what is refused.
                     stage.media(Wanted::Ready, 24, mib(8)).await
                 };
@@ -85,15 +89,28 @@ async fn a_fault_of_the_first_audio_requests_is_not_noticed() {
 async fn a_fault_in_the_middle_of_a_file_costs_next_to_no_bytes_twice() {
     let mut cells = Vec::new();
     for fault in ["expired_at:700000", "reset", "short_body", "stall:300000"] {
-        for place in [Place::YouTube, Place::SoundCloudFile, Place::Bandcamp, Place::SoundCloudHls] {
+        for place in [
+            Place::YouTube,
+            Place::SoundCloudFile,
+            Place::Bandcamp,
+            Place::SoundCloudHls,
+        ] {
             let cell = async move {
                 let stage = Stage::set(place).await;
                 let all = injection(fault, Fault::on_media);
-                stage.lab.inject(if fault.starts_with("expired_at") { all } else { all.first(1) });
+                stage.lab.inject(if fault.starts_with("expired_at") {
+                    all
+                } else {
+                    all.first(1)
+                });
                 // A segment is the least that a join asks for again; an MP4's index is patched once more.
                 // A reset takes with it what the socket had not handed over yet.
                 let lost = fault == "reset";
-                let twice = if place == Place::SoundCloudHls || lost { 768 << 10 } else { 64 << 10 };
+                let twice = if place == Place::SoundCloudHls || lost {
+                    768 << 10
+                } else {
+                    64 << 10
+                };
                 let most = stage.song.len() + twice;
                 stage.media(Wanted::Ready, 16, most).await
             };

@@ -20,24 +20,51 @@ async fn end_of(kmds: &Kmds, song: &Song) -> reqwest::Response {
 
 /// Requests for audio, as the first byte asked for, of those whose `User-Agent` has this in it.
 fn ranges_of(lab: &Lab, agent: &str) -> Vec<u64> {
-    let media = lab.requests().into_iter().filter(|seen| seen.kind == Kind::Media && seen.user_agent.contains(agent));
-    media.filter_map(|seen| seen.range?.strip_prefix("bytes=")?.split('-').next()?.parse().ok()).collect()
+    let media = lab
+        .requests()
+        .into_iter()
+        .filter(|seen| seen.kind == Kind::Media && seen.user_agent.contains(agent));
+    media
+        .filter_map(|seen| {
+            seen.range?
+                .strip_prefix("bytes=")?
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect()
 }
 
 /// How the three identities tell themselves apart, in the order they are asked.
-const IDENTITIES: [&str; 3] = ["visionos.youtube/1.04(", "Mac OS X 15_7_3", "visionos.youtube/1.02("];
+const IDENTITIES: [&str; 3] = [
+    "visionos.youtube/1.04(",
+    "Mac OS X 15_7_3",
+    "visionos.youtube/1.02(",
+];
 
 #[tokio::test]
 async fn audio_that_every_identity_is_refused_costs_one_fresh_url_at_its_first_byte_and_two_later_and_one_for_each_other()
  {
     for (after, fresh) in [(0, 3), (1, 4)] {
         let lab = Lab::start().await;
-        let song = lab.youtube().video("Refused").seconds(120.0).aac_only().publish();
+        let song = lab
+            .youtube()
+            .video("Refused")
+            .seconds(120.0)
+            .aac_only()
+            .publish();
         lab.inject(Fault::Status(403, None).on_media().after(after));
         let kmds = Setup::of(&lab).recipes(FIFTH).start();
         let answer = end_of(&kmds, &song).await;
         assert_eq!(answer.status(), 500);
-        assert!(answer.text().await.expect("a reason").contains("origin_refused"));
+        assert!(
+            answer
+                .text()
+                .await
+                .expect("a reason")
+                .contains("origin_refused")
+        );
         assert_eq!(fresh_urls(&lab), fresh, "after {after} ranges");
         assert!(kmds.published().is_empty());
     }
@@ -47,7 +74,11 @@ async fn audio_that_every_identity_is_refused_costs_one_fresh_url_at_its_first_b
 async fn audio_served_in_the_least_of_ranges_only_comes_whole() {
     for (limit, moves) in [(kib(256), false), (kib(300), true)] {
         let lab = Lab::start().await;
-        let video = lab.youtube().video("Small ranges").seconds(120.0).aac_only();
+        let video = lab
+            .youtube()
+            .video("Small ranges")
+            .seconds(120.0)
+            .aac_only();
         let song = if moves { video.moves_hosts() } else { video }.publish();
         lab.youtube().range_limit(limit);
         let kmds = Setup::of(&lab).recipes(FIFTH).start();
@@ -61,12 +92,21 @@ async fn audio_served_in_the_least_of_ranges_only_comes_whole() {
 #[tokio::test]
 async fn a_limit_that_comes_in_mid_file_together_with_dead_urls_is_met_at_the_same_byte() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Smaller on the way").seconds(200.0).aac_only().holds_at(kib(900)).publish();
+    let song = lab
+        .youtube()
+        .video("Smaller on the way")
+        .seconds(200.0)
+        .aac_only()
+        .holds_at(kib(900))
+        .publish();
     lab.inject(Fault::ExpiredAt(kib(1200)).on_media());
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    kmds.until("the first range is on its way", async || lab.hits(&song) > 0).await;
+    kmds.until("the first range is on its way", async || {
+        lab.hits(&song) > 0
+    })
+    .await;
     lab.youtube().range_limit(kib(256));
     song.release();
     assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
@@ -77,27 +117,50 @@ async fn a_limit_that_comes_in_mid_file_together_with_dead_urls_is_met_at_the_sa
 async fn a_wall_for_one_identity_is_passed_as_the_next_which_goes_on_at_that_byte() {
     let wall = 1_200_000;
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Walled").seconds(150.0).aac_only().publish();
+    let song = lab
+        .youtube()
+        .video("Walled")
+        .seconds(150.0)
+        .aac_only()
+        .publish();
     let [first, second, third] = IDENTITIES;
     lab.inject(Fault::WallAt(wall).on_media().only_agent(first));
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     let answer = end_of(&kmds, &song).await;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.bytes().await.expect("audio"), song.bytes());
-    assert_eq!(fresh_urls(&lab), 3, "two that meet the wall too, and one as another");
+    assert_eq!(
+        fresh_urls(&lab),
+        3,
+        "two that meet the wall too, and one as another"
+    );
     let went_on = ranges_of(&lab, second);
-    assert!(went_on.iter().all(|byte| *byte > wall - kib(256) && *byte <= song.bytes().len() as u64), "{went_on:?}");
+    assert!(
+        went_on
+            .iter()
+            .all(|byte| *byte > wall - kib(256) && *byte <= song.bytes().len() as u64),
+        "{went_on:?}"
+    );
     assert!(!went_on.is_empty() && ranges_of(&lab, third).is_empty());
 
     let other = lab.youtube().video("The next song").aac_only().publish();
     assert_eq!(kmds.download(&other.link()).await, other.bytes());
-    assert_eq!(ranges_of(&lab, second).last(), Some(&0), "the walled one is passed over for a while");
+    assert_eq!(
+        ranges_of(&lab, second).last(),
+        Some(&0),
+        "the walled one is passed over for a while"
+    );
 }
 
 #[tokio::test]
 async fn a_wall_for_two_identities_costs_the_second_one_url_and_a_listener_hears_no_break() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Walled twice").seconds(150.0).aac_only().publish();
+    let song = lab
+        .youtube()
+        .video("Walled twice")
+        .seconds(150.0)
+        .aac_only()
+        .publish();
     for identity in &IDENTITIES[..2] {
         lab.inject(Fault::WallAt(1_000_000).on_media().only_agent(identity));
     }
@@ -111,8 +174,17 @@ async fn a_wall_for_two_identities_costs_the_second_one_url_and_a_listener_hears
 #[tokio::test]
 async fn an_address_of_urls_that_one_identity_is_never_served_is_left_after_one_fresh_url() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Not for the first").seconds(60.0).aac_only().publish();
-    lab.inject(Fault::Status(403, None).on_media().only_agent(IDENTITIES[0]));
+    let song = lab
+        .youtube()
+        .video("Not for the first")
+        .seconds(60.0)
+        .aac_only()
+        .publish();
+    lab.inject(
+        Fault::Status(403, None)
+            .on_media()
+            .only_agent(IDENTITIES[0]),
+    );
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     let answer = end_of(&kmds, &song).await;
     assert_eq!(answer.status(), 200);
@@ -125,10 +197,19 @@ async fn identities_that_close_one_by_one_give_way_to_the_next() {
     let lab = Lab::start().await;
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     for (closed, agent) in IDENTITIES.iter().enumerate() {
-        let song = lab.youtube().video(&format!("With {closed} closed")).aac_only().publish();
+        let song = lab
+            .youtube()
+            .video(&format!("With {closed} closed"))
+            .aac_only()
+            .publish();
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
         assert!(!ranges_of(&lab, agent).is_empty(), "{agent}");
-        lab.inject(Fault::Status(400, None).on_pages().at_path("/youtubei/v1/player").only_agent(agent));
+        lab.inject(
+            Fault::Status(400, None)
+                .on_pages()
+                .at_path("/youtubei/v1/player")
+                .only_agent(agent),
+        );
     }
     let song = lab.youtube().video("With all closed").publish();
     let (status, reply) = kmds.fetch(&song.link()).await;
@@ -138,7 +219,12 @@ async fn identities_that_close_one_by_one_give_way_to_the_next() {
 #[tokio::test]
 async fn a_song_behind_an_advertisement_waits_as_queued_and_is_never_refused() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Behind an advertisement").seconds(30.0).advertisement(3).publish();
+    let song = lab
+        .youtube()
+        .video("Behind an advertisement")
+        .seconds(30.0)
+        .advertisement(3)
+        .publish();
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
@@ -146,34 +232,63 @@ async fn a_song_behind_an_advertisement_waits_as_queued_and_is_never_refused() {
     let mut told = Vec::new();
     kmds.until("it waits and says for how long", async || {
         let answer = kmds.get(tunnel).await;
-        let wait = answer.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
+        let wait = answer
+            .headers()
+            .get("retry-after")
+            .and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
         told.push((answer.status().as_u16(), wait));
         let body = answer.text().await.expect("a body");
         body.contains("\"State\":\"queued\"") && wait.is_some_and(|wait| (2..=5).contains(&wait))
     })
     .await;
     assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
-    assert_eq!(lab.count(|seen| seen.kind == Kind::Media && seen.status == 403), 0, "{told:?}");
+    assert_eq!(
+        lab.count(|seen| seen.kind == Kind::Media && seen.status == 403),
+        0,
+        "{told:?}"
+    );
     assert_eq!(fresh_urls(&lab), 0);
 }
 
 #[tokio::test]
 async fn a_song_behind_an_advertisement_leaves_its_place_to_others() {
     let lab = Lab::start().await;
-    let waits = lab.youtube().video("Behind a long one").seconds(30.0).advertisement(150).publish();
+    let waits = lab
+        .youtube()
+        .video("Behind a long one")
+        .seconds(30.0)
+        .advertisement(150)
+        .publish();
     let other = lab.youtube().video("Another").seconds(30.0).publish();
-    let kmds = Setup::of(&lab).recipes(FIFTH).set("KMDS_YOUTUBE__MAX_DOWNLOADS", "1").start();
+    let kmds = Setup::of(&lab)
+        .recipes(FIFTH)
+        .set("KMDS_YOUTUBE__MAX_DOWNLOADS", "1")
+        .start();
     let (status, reply) = kmds.fetch(&waits.link()).await;
     assert_eq!(status, 200, "{reply}");
     let path = format!("/api/v1/tracks/youtube/{}", waits.id());
-    let state =
-        async || serde_json::from_str::<serde_json::Value>(&kmds.get(&path).await.text().await.expect("a body"));
-    kmds.until("it waits", async || kmds.log().contains("advertisements to end")).await;
+    let state = async || {
+        serde_json::from_str::<serde_json::Value>(
+            &kmds.get(&path).await.text().await.expect("a body"),
+        )
+    };
+    kmds.until("it waits", async || {
+        kmds.log().contains("advertisements to end")
+    })
+    .await;
     assert_eq!(kmds.download(&other.link()).await, other.bytes());
     assert_eq!(state().await.expect("JSON")["state"], "queued");
-    assert_eq!(lab.count(|seen| seen.kind == Kind::Media && seen.status == 403), 0);
+    assert_eq!(
+        lab.count(|seen| seen.kind == Kind::Media && seen.status == 403),
+        0
+    );
     // It can be removed while it waits.
-    let removed = kmds.http.delete(kmds.at(&path)).send().await.expect("an answer");
+    let removed = kmds
+        .http
+        .delete(kmds.at(&path))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(removed.status(), 204);
 }
 
@@ -182,32 +297,67 @@ async fn refusals_in_interstitials_have_their_kind_and_silent_ones_are_a_changed
     let lab = Lab::start().await;
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     for (word, reason, wanted, calls) in [
-        ("LOGIN_REQUIRED", "This video is private", (403, "private"), 1),
-        ("UNPLAYABLE", "Join this channel to get access", (403, "members_only"), 1),
-        ("UNPLAYABLE", "The uploader has not made this video available in your country", (403, "geo_blocked"), 1),
+        (
+            "LOGIN_REQUIRED",
+            "This video is private",
+            (403, "private"),
+            1,
+        ),
+        (
+            "UNPLAYABLE",
+            "Join this channel to get access",
+            (403, "members_only"),
+            1,
+        ),
+        (
+            "UNPLAYABLE",
+            "The uploader has not made this video available in your country",
+            (403, "geo_blocked"),
+            1,
+        ),
         ("UNPLAYABLE", "", (502, "page_changed"), 3),
         ("ERROR", "", (502, "page_changed"), 3),
     ] {
         let before = lab.count(|seen| seen.path.ends_with("/player"));
         let refusal = Refusal::Interstitial(word.to_owned(), reason.to_owned());
-        let song = lab.youtube().video(&format!("{word} {reason}")).refused(refusal).publish();
+        let song = lab
+            .youtube()
+            .video(&format!("{word} {reason}"))
+            .refused(refusal)
+            .publish();
         let (status, reply) = kmds.fetch(&song.link()).await;
-        assert_eq!((status, reply["Kind"].as_str().unwrap_or_default()), wanted, "{reply}");
-        assert_eq!(lab.count(|seen| seen.path.ends_with("/player")) - before, calls, "{word} {reason}");
+        assert_eq!(
+            (status, reply["Kind"].as_str().unwrap_or_default()),
+            wanted,
+            "{reply}"
+        );
+        assert_eq!(
+            lab.count(|seen| seen.path.ends_with("/player")) - before,
+            calls,
+            "{word} {reason}"
+        );
     }
 }
 
 /// Ranges of 150 KB, at 25 KB a second: six seconds each, where 16 KB a second are played.
 async fn held_back(ranges: Option<u32>) {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Held back").seconds(30.0).aac_only().publish();
+    let song = lab
+        .youtube()
+        .video("Held back")
+        .seconds(30.0)
+        .aac_only()
+        .publish();
     let slow = Fault::Slow(25_000).on_media();
     lab.inject(match ranges {
         Some(ranges) => slow.first(ranges),
         None => slow,
     });
-    let ranges_of = "[youtube]\nfirst_range_bytes = 150000\nrange_bytes = 150000\nleast_range_bytes = 100000\n";
-    let kmds = Setup::of(&lab).recipes(&FIFTH.replace("[youtube]\n", ranges_of)).start();
+    let ranges_of =
+        "[youtube]\nfirst_range_bytes = 150000\nrange_bytes = 150000\nleast_range_bytes = 100000\n";
+    let kmds = Setup::of(&lab)
+        .recipes(&FIFTH.replace("[youtube]\n", ranges_of))
+        .start();
     let answer = end_of(&kmds, &song).await;
     assert_eq!(answer.status(), 200, "{ranges:?}");
     assert_eq!(answer.bytes().await.expect("audio"), song.bytes());

@@ -19,7 +19,10 @@ pub struct Exit {
 
 /// A whole HTTP answer.
 pub fn says(address: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{address}", address.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{address}",
+        address.len()
+    )
 }
 
 impl Exit {
@@ -32,7 +35,12 @@ impl Exit {
         let (answers, asks) = (Arc::clone(&answer), Arc::clone(&asked));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, lab.clone(), Arc::clone(&answers), Arc::clone(&asks)));
+                tokio::spawn(carry(
+                    client,
+                    lab.clone(),
+                    Arc::clone(&answers),
+                    Arc::clone(&asks),
+                ));
             }
         });
         Self { url, answer, asked }
@@ -51,7 +59,12 @@ impl Exit {
     }
 }
 
-async fn carry(mut client: TcpStream, lab: String, answer: Arc<Mutex<String>>, asked: Arc<AtomicUsize>) {
+async fn carry(
+    mut client: TcpStream,
+    lab: String,
+    answer: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match client.read_u8().await {
@@ -65,7 +78,9 @@ async fn carry(mut client: TcpStream, lab: String, answer: Arc<Mutex<String>>, a
         let _ = client.write_all(text.as_bytes()).await;
         return;
     }
-    let Ok(mut onward) = TcpStream::connect(lab).await else { return };
+    let Ok(mut onward) = TcpStream::connect(lab).await else {
+        return;
+    };
     if onward.write_all(&head).await.is_ok() {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut onward).await;
     }

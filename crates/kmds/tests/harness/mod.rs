@@ -103,7 +103,8 @@ impl Setup {
 
     /// The program, on a socket of its own or (behind another command) on one handed to it as a service manager does.
     fn program(&self) -> Command {
-        let binary = std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into());
+        let binary =
+            std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into());
         if self.behind.is_empty() {
             let mut command = Command::new(binary);
             command.stdin(Stdio::null());
@@ -112,7 +113,10 @@ impl Setup {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
         let hand = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
         let mut command = Command::new("sh");
-        command.args(["-c", hand, "sh"]).args(&self.behind).arg(binary);
+        command
+            .args(["-c", hand, "sh"])
+            .args(&self.behind)
+            .arg(binary);
         command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)));
         command
     }
@@ -154,17 +158,32 @@ impl Setup {
                 let _ = sender.send(line);
             }
         });
-        let line =
-            ready.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("kmds did not get ready:\n{}", log.lock().clone()));
-        let url = line.split(" ready on ").nth(1).unwrap_or_else(|| panic!("not the ready line: {line}")).to_owned();
-        Kmds { child, url, log, folder: std::sync::Arc::clone(&self.folder), http: http() }
+        let line = ready
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("kmds did not get ready:\n{}", log.lock().clone()));
+        let url = line
+            .split(" ready on ")
+            .nth(1)
+            .unwrap_or_else(|| panic!("not the ready line: {line}"))
+            .to_owned();
+        Kmds {
+            child,
+            url,
+            log,
+            folder: std::sync::Arc::clone(&self.folder),
+            http: http(),
+        }
     }
 }
 
 fn http() -> reqwest::Client {
     // No TLS is spoken to the service, but the client wants to know how.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("an HTTP client")
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("an HTTP client")
 }
 
 /// A running service.
@@ -194,7 +213,12 @@ impl Kmds {
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Response {
-        self.http.get(self.at(path)).timeout(PATIENCE).send().await.expect("an answer")
+        self.http
+            .get(self.at(path))
+            .timeout(PATIENCE)
+            .send()
+            .await
+            .expect("an answer")
     }
 
     /// `POST /fetch` as a modern client does: status and body.
@@ -213,16 +237,30 @@ impl Kmds {
             .expect("an answer to /fetch");
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")),
+        )
     }
 
     /// `POST /api/v1/fetch`: status and body.
     pub async fn v1_fetch(&self, body: Value) -> (u16, Value) {
-        let request = self.http.post(self.at("/api/v1/fetch")).header("content-type", "application/json");
-        let answer = request.body(body.to_string()).timeout(PATIENCE).send().await.expect("an answer");
+        let request = self
+            .http
+            .post(self.at("/api/v1/fetch"))
+            .header("content-type", "application/json");
+        let answer = request
+            .body(body.to_string())
+            .timeout(PATIENCE)
+            .send()
+            .await
+            .expect("an answer");
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")),
+        )
     }
 
     /// Fetches a song and waits for its file: the bytes.
@@ -238,7 +276,13 @@ impl Kmds {
         let answer = self.get(&path).await;
         let status = answer.status().as_u16();
         let bytes = answer.bytes().await.expect("a body").to_vec();
-        assert_eq!(status, 200, "{path}: {}\n{}", String::from_utf8_lossy(&bytes), self.log());
+        assert_eq!(
+            status,
+            200,
+            "{path}: {}\n{}",
+            String::from_utf8_lossy(&bytes),
+            self.log()
+        );
         bytes
     }
 
@@ -280,8 +324,13 @@ impl Kmds {
 
     /// What its open files are, as the kernel names them.
     pub fn open_files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
-        entries.filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.display().to_string())).collect()
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.display().to_string()))
+            .collect()
     }
 
     /// Partial files that lie about.
@@ -306,7 +355,11 @@ impl Drop for Kmds {
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let path = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             walk(&entry.path(), &path, found);
         } else {
@@ -322,7 +375,11 @@ pub fn tool(program: &str, args: &[&str]) -> String {
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{program} cannot be run ({error}); `./test` installs it"));
-    assert!(out.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{program} {args:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::harness::{Kmds, Setup};
 
-const QUICK: &str =
-    "[time]\nretry_pauses = [0.0]\naudio_pauses = [0.0]\naudio_tries = 1\n[bandcamp.hosts]\npace = 0.0\n";
+const QUICK: &str = "[time]\nretry_pauses = [0.0]\naudio_pauses = [0.0]\naudio_tries = 1\n[bandcamp.hosts]\npace = 0.0\n";
 
 /// Looks without asking for audio, which would heal what is tested here.
 async fn comes(kmds: &Kmds, id: &str) {
     kmds.until("the song is ready", async || {
         let answer = kmds.get(&format!("/api/v1/tracks/bandcamp/{id}")).await;
-        let track: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default();
+        let track: Value =
+            serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis(20)).await;
         track["state"] == "ready"
     })
@@ -30,7 +30,15 @@ async fn a_song_removed_and_asked_for_again_at_once_comes() {
     for _ in 0..20 {
         assert_eq!(kmds.fetch(&song.link()).await.0, 200);
         let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}", song.id()));
-        assert!(kmds.http.delete(path).send().await.expect("an answer").status().is_success());
+        assert!(
+            kmds.http
+                .delete(path)
+                .send()
+                .await
+                .expect("an answer")
+                .status()
+                .is_success()
+        );
         assert_eq!(kmds.fetch(&song.link()).await.0, 200);
         comes(&kmds, song.id()).await;
     }

@@ -19,7 +19,13 @@ impl Mount {
     fn on(path: PathBuf, megabytes: u64) -> Option<Self> {
         std::fs::create_dir_all(&path).expect("a folder");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "kmds-test"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={megabytes}m"),
+                "kmds-test",
+            ])
             .arg(&path)
             .output()
             .is_ok_and(|out| out.status.success());
@@ -51,26 +57,44 @@ fn track(lab: &Lab, name: &str, seconds: f64) -> Song {
 }
 
 async fn end_of(kmds: &Kmds, reply: &Value) -> (u16, Value) {
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let tunnel = reply["Songs"][0]["Tunnel_URL"]
+        .as_str()
+        .expect("a tunnel")
+        .to_owned();
     let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
     let status = answer.status().as_u16();
-    (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
+    (
+        status,
+        serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_drive_fails_with_numbers_evicts_nothing_in_vain_and_recovers() {
     let lab = Lab::start().await;
     let setup = Setup::of(&lab);
-    let Some(mount) = Mount::of(&setup, 8) else { return };
+    let Some(mount) = Mount::of(&setup, 8) else {
+        return;
+    };
     let small = track(&lab, "Small", 60.0);
     // 16 MB of MP3: more than the drive has.
     let large = track(&lab, "Large", 1000.0);
     let kmds = setup.start();
     kmds.download(&small.link()).await;
     let (status, reply) = kmds.fetch(&large.link()).await;
-    assert_eq!((status, reply["Kind"].as_str()), (507, Some("disk_full")), "{reply}");
+    assert_eq!(
+        (status, reply["Kind"].as_str()),
+        (507, Some("disk_full")),
+        "{reply}"
+    );
     assert_eq!(kmds.published().len(), 2, "the small one stays");
-    assert!(kmds.published().iter().all(|path| !path.contains(large.id())), "{:?}", kmds.published());
+    assert!(
+        kmds.published()
+            .iter()
+            .all(|path| !path.contains(large.id())),
+        "{:?}",
+        kmds.published()
+    );
     assert_eq!(kmds.get("/healthz").await.status(), 200);
     // What fits is still taken.
     let other = track(&lab, "Other", 60.0);
@@ -85,20 +109,34 @@ async fn a_full_drive_fails_with_numbers_evicts_nothing_in_vain_and_recovers() {
 async fn a_drive_that_someone_else_fills_in_mid_download_breaks_nothing() {
     let lab = Lab::start().await;
     let setup = Setup::of(&lab);
-    let Some(mount) = Mount::of(&setup, 8) else { return };
-    let song = lab.bandcamp().track("Half").seconds(250.0).holds_at(mib(1)).publish();
+    let Some(mount) = Mount::of(&setup, 8) else {
+        return;
+    };
+    let song = lab
+        .bandcamp()
+        .track("Half")
+        .seconds(250.0)
+        .holds_at(mib(1))
+        .publish();
     let kmds = setup.start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
     kmds.until("a mebibyte arrives", async || {
-        kmds.partials().iter().any(|part| read(&mount.0.join(part)).len() as u64 >= mib(1) - 1)
+        kmds.partials()
+            .iter()
+            .any(|part| read(&mount.0.join(part)).len() as u64 >= mib(1) - 1)
     })
     .await;
     // Someone else's file takes all that is left.
     let _ = std::fs::write(mount.0.join("hog"), vec![0_u8; 8 << 20]);
     song.release();
     let (status, failure) = end_of(&kmds, &reply).await;
-    assert_eq!((status, failure["Kind"].as_str()), (500, Some("disk_full")), "{failure}\n{}", kmds.log());
+    assert_eq!(
+        (status, failure["Kind"].as_str()),
+        (500, Some("disk_full")),
+        "{failure}\n{}",
+        kmds.log()
+    );
     assert_eq!(failure["Retryable"], true);
     std::fs::remove_file(mount.0.join("hog")).expect("removed");
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
@@ -110,7 +148,9 @@ async fn a_drive_that_someone_else_fills_in_mid_download_breaks_nothing() {
 async fn a_drive_that_turns_read_only_is_told_and_used_again_when_it_may_be_written() {
     let lab = Lab::start().await;
     let setup = Setup::of(&lab);
-    let Some(mount) = Mount::of(&setup, 16) else { return };
+    let Some(mount) = Mount::of(&setup, 16) else {
+        return;
+    };
     let (first, second) = (track(&lab, "First", 60.0), track(&lab, "Second", 60.0));
     let kmds = setup.start();
     let entry = kmds.fetch(&first.link()).await.1["Songs"][0].clone();
@@ -135,8 +175,11 @@ async fn a_drive_that_turns_read_only_is_told_and_used_again_when_it_may_be_writ
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_someone_removed_is_fetched_again_and_one_that_changed_is_never_served() {
     let lab = Lab::start().await;
-    let (removed, cut, swapped) =
-        (track(&lab, "Removed", 30.0), track(&lab, "Cut", 40.0), track(&lab, "Swapped", 50.0));
+    let (removed, cut, swapped) = (
+        track(&lab, "Removed", 30.0),
+        track(&lab, "Cut", 40.0),
+        track(&lab, "Swapped", 50.0),
+    );
     let kmds = Kmds::start(&lab);
     let mut entries = Vec::new();
     for song in [&removed, &cut, &swapped] {
@@ -144,7 +187,11 @@ async fn a_file_that_someone_removed_is_fetched_again_and_one_that_changed_is_ne
         kmds.whole(&entry).await;
         entries.push(entry);
     }
-    let file = |place: usize| kmds.folder.path("cache").join(entries[place]["Cache_Path"].as_str().expect("a path"));
+    let file = |place: usize| {
+        kmds.folder
+            .path("cache")
+            .join(entries[place]["Cache_Path"].as_str().expect("a path"))
+    };
     std::fs::remove_file(file(0)).expect("removed");
     std::fs::write(file(1), &cut.bytes()[..100_000]).expect("cut");
     let mut other = swapped.bytes().to_vec();
@@ -153,17 +200,34 @@ async fn a_file_that_someone_removed_is_fetched_again_and_one_that_changed_is_ne
     std::fs::write(file(2), other).expect("swapped");
     for (song, entry) in [&removed, &cut, &swapped].into_iter().zip(&entries) {
         assert_eq!(kmds.whole(entry).await, song.bytes(), "{}", song.title());
-        assert_eq!(read(&kmds.folder.path("cache").join(entry["Cache_Path"].as_str().expect("a path"))), song.bytes());
-        assert_eq!(lab.hits(song), 2, "{} is downloaded once more", song.title());
+        assert_eq!(
+            read(
+                &kmds
+                    .folder
+                    .path("cache")
+                    .join(entry["Cache_Path"].as_str().expect("a path"))
+            ),
+            song.bytes()
+        );
+        assert_eq!(
+            lab.hits(song),
+            2,
+            "{} is downloaded once more",
+            song.title()
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_is_being_read() {
     let lab = Lab::start().await;
-    let songs: Vec<Song> = (0..5).map(|place| track(&lab, &format!("Song {place}"), 60.0)).collect();
+    let songs: Vec<Song> = (0..5)
+        .map(|place| track(&lab, &format!("Song {place}"), 60.0))
+        .collect();
     // Room for three of 960 KB.
-    let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_BYTES", "3100000").start();
+    let kmds = Setup::of(&lab)
+        .set("KMDS_CACHE__MAX_BYTES", "3100000")
+        .start();
     let mut entries = Vec::new();
     for song in &songs[..3] {
         let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
@@ -173,7 +237,12 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
     // The oldest is being read: somebody took its head and listens slowly.
     let tunnel = entries[0]["Tunnel_URL"].as_str().expect("a tunnel");
     let mut reader = kmds.get(tunnel).await;
-    let mut heard = reader.chunk().await.expect("bytes").expect("bytes").to_vec();
+    let mut heard = reader
+        .chunk()
+        .await
+        .expect("bytes")
+        .expect("bytes")
+        .to_vec();
     for song in &songs[3..] {
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
     }
@@ -185,10 +254,21 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
         .published()
         .iter()
         .filter(|path| !path.ends_with(".json"))
-        .map(|path| std::fs::metadata(kmds.folder.path("cache").join(path)).map_or(0, |file| file.len()))
+        .map(|path| {
+            std::fs::metadata(kmds.folder.path("cache").join(path)).map_or(0, |file| file.len())
+        })
         .sum();
-    assert!(total <= 3_100_000, "{total} bytes on the drive: {:?}", kmds.published());
-    assert!(kmds.published().iter().any(|path| path.contains(songs[4].id())), "the newest stays");
+    assert!(
+        total <= 3_100_000,
+        "{total} bytes on the drive: {:?}",
+        kmds.published()
+    );
+    assert!(
+        kmds.published()
+            .iter()
+            .any(|path| path.contains(songs[4].id())),
+        "the newest stays"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,11 +280,18 @@ async fn songs_wait_for_the_room_that_others_take_while_they_arrive() {
     }
     let album = album.publish();
     // Room for one of 960 KB; three are downloaded at once.
-    let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_BYTES", "1500000").start();
+    let kmds = Setup::of(&lab)
+        .set("KMDS_CACHE__MAX_BYTES", "1500000")
+        .start();
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200, "{reply}");
     for (place, song) in album.songs().iter().enumerate() {
-        assert_eq!(kmds.whole(&reply["Songs"][place]).await, song.bytes(), "{}", song.title());
+        assert_eq!(
+            kmds.whole(&reply["Songs"][place]).await,
+            song.bytes(),
+            "{}",
+            song.title()
+        );
     }
 }
 
@@ -219,24 +306,40 @@ async fn a_floor_that_cannot_be_kept_is_told_at_once_with_numbers_and_what_is_th
     let mut kmds = setup.start();
     kmds.download(&there.link()).await;
     kmds.terminate();
-    let mut kmds = setup.set("KMDS_CACHE__MIN_FREE_BYTES", MORE_THAN_THERE_IS).start();
+    let mut kmds = setup
+        .set("KMDS_CACHE__MIN_FREE_BYTES", MORE_THAN_THERE_IS)
+        .start();
     let (status, reply) = kmds.fetch(&new.link()).await;
-    assert_eq!((status, reply["Kind"].as_str()), (507, Some("disk_full")), "{reply}");
+    assert_eq!(
+        (status, reply["Kind"].as_str()),
+        (507, Some("disk_full")),
+        "{reply}"
+    );
     let sentence = reply["Error"].as_str().unwrap_or_default();
     // 60 s at 128 kbit/s.
     let numbers = "960000 bytes are needed, 0 can be had above cache.min_free_bytes";
     assert!(sentence.contains(numbers), "{sentence}");
-    let (status, problem) = kmds.v1_fetch(serde_json::json!({ "url": new.link() })).await;
+    let (status, problem) = kmds
+        .v1_fetch(serde_json::json!({ "url": new.link() }))
+        .await;
     assert_eq!(
         (status, &problem["kind"], &problem["retryable"]),
         (507, &"disk_full".into(), &true.into()),
         "{problem}"
     );
     assert_eq!(lab.hits(&new), 0, "no audio is asked for");
-    assert_eq!(kmds.get(&format!("/api/v1/tracks/bandcamp/{}", new.id())).await.status(), 404, "nothing was accepted");
+    assert_eq!(
+        kmds.get(&format!("/api/v1/tracks/bandcamp/{}", new.id()))
+            .await
+            .status(),
+        404,
+        "nothing was accepted"
+    );
     assert_eq!(kmds.download(&there.link()).await, there.bytes());
     // Metadata alone needs no room.
-    let (status, reply) = kmds.v1_fetch(serde_json::json!({ "url": new.link(), "prefetch": "none" })).await;
+    let (status, reply) = kmds
+        .v1_fetch(serde_json::json!({ "url": new.link(), "prefetch": "none" }))
+        .await;
     assert_eq!(status, 200, "{reply}");
     kmds.terminate();
 }
@@ -245,14 +348,33 @@ async fn a_floor_that_cannot_be_kept_is_told_at_once_with_numbers_and_what_is_th
 async fn a_list_is_taken_when_one_of_its_songs_can_have_room_and_the_others_fail_by_themselves() {
     let lab = Lab::start().await;
     let long = track(&lab, "Long", 120.0);
-    let album = lab.bandcamp().album(0).song("Short one", 10.0).song("Long one", 120.0).publish();
-    let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_BYTES", "1000000").start();
+    let album = lab
+        .bandcamp()
+        .album(0)
+        .song("Short one", 10.0)
+        .song("Long one", 120.0)
+        .publish();
+    let kmds = Setup::of(&lab)
+        .set("KMDS_CACHE__MAX_BYTES", "1000000")
+        .start();
     let (status, reply) = kmds.fetch(&long.link()).await;
-    assert_eq!((status, reply["Kind"].as_str()), (507, Some("disk_full")), "{reply}");
-    assert!(reply["Error"].as_str().is_some_and(|sentence| sentence.contains("cache.max_bytes")), "{reply}");
+    assert_eq!(
+        (status, reply["Kind"].as_str()),
+        (507, Some("disk_full")),
+        "{reply}"
+    );
+    assert!(
+        reply["Error"]
+            .as_str()
+            .is_some_and(|sentence| sentence.contains("cache.max_bytes")),
+        "{reply}"
+    );
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200, "{reply}");
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, album.songs()[0].bytes());
+    assert_eq!(
+        kmds.whole(&reply["Songs"][0]).await,
+        album.songs()[0].bytes()
+    );
     let tunnel = reply["Songs"][1]["Tunnel_URL"].as_str().expect("a tunnel");
     let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
     assert_eq!(answer.status(), 500);
@@ -263,19 +385,37 @@ async fn a_list_is_taken_when_one_of_its_songs_can_have_room_and_the_others_fail
 async fn a_floor_is_kept_by_what_was_not_heard_for_longest() {
     let lab = Lab::start().await;
     let setup = Setup::of(&lab).set("KMDS_CACHE__MIN_FREE_BYTES", "8000000");
-    let Some(mount) = Mount::of(&setup, 16) else { return };
+    let Some(mount) = Mount::of(&setup, 16) else {
+        return;
+    };
     // 3.2 MB each: two fit above the floor.
-    let songs: Vec<Song> = (0..5).map(|place| track(&lab, &format!("Song {place}"), 200.0)).collect();
+    let songs: Vec<Song> = (0..5)
+        .map(|place| track(&lab, &format!("Song {place}"), 200.0))
+        .collect();
     let kmds = setup.start();
     for song in &songs {
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
         let drive = rustix::fs::statvfs(&mount.0).expect("a drive");
-        assert!(drive.f_bavail * drive.f_frsize >= 8_000_000, "{} bytes are free", drive.f_bavail * drive.f_frsize);
+        assert!(
+            drive.f_bavail * drive.f_frsize >= 8_000_000,
+            "{} bytes are free",
+            drive.f_bavail * drive.f_frsize
+        );
     }
-    let kept: Vec<String> = kmds.published().into_iter().filter(|path| !path.ends_with(".json")).collect();
-    let newest = songs[3..].iter().map(|song| format!("bandcamp/{}.mp3", song.id()));
+    let kept: Vec<String> = kmds
+        .published()
+        .into_iter()
+        .filter(|path| !path.ends_with(".json"))
+        .collect();
+    let newest = songs[3..]
+        .iter()
+        .map(|song| format!("bandcamp/{}.mp3", song.id()));
     assert_eq!(kept, newest.collect::<Vec<_>>());
-    assert_eq!(kmds.download(&songs[0].link()).await, songs[0].bytes(), "asked for again, it comes again");
+    assert_eq!(
+        kmds.download(&songs[0].link()).await,
+        songs[0].bytes(),
+        "asked for again, it comes again"
+    );
     assert_eq!(lab.hits(&songs[0]), 2);
 }
 
@@ -288,13 +428,21 @@ async fn what_nobody_heard_for_long_leaves_and_comes_again_when_asked_for() {
     let entry = kmds.fetch(&read.link()).await.1["Songs"][0].clone();
     kmds.whole(&entry).await;
     // Somebody has it open.
-    let mut listener = kmds.get(entry["Tunnel_URL"].as_str().expect("a tunnel")).await;
-    let mut heard = listener.chunk().await.expect("bytes").expect("bytes").to_vec();
+    let mut listener = kmds
+        .get(entry["Tunnel_URL"].as_str().expect("a tunnel"))
+        .await;
+    let mut heard = listener
+        .chunk()
+        .await
+        .expect("bytes")
+        .expect("bytes")
+        .to_vec();
     let mut number = 0;
     kmds.until("the old one is gone", async || {
         number += 1;
         // Room for a new song is when age is looked at.
-        kmds.download(&track(&lab, &format!("New {number}"), 10.0).link()).await;
+        kmds.download(&track(&lab, &format!("New {number}"), 10.0).link())
+            .await;
         kmds.published().iter().all(|path| !path.contains(old.id()))
     })
     .await;
@@ -315,13 +463,20 @@ struct Bind {
 
 impl Bind {
     fn of(setup: &Setup) -> Option<Self> {
-        let bind = Self { real: Mount::on(setup.folder.path("real"), 16)?, point: setup.folder.path("cache") };
+        let bind = Self {
+            real: Mount::on(setup.folder.path("real"), 16)?,
+            point: setup.folder.path("cache"),
+        };
         std::fs::create_dir_all(&bind.point).expect("a folder");
         bind.mount().then_some(bind)
     }
 
     fn mount(&self) -> bool {
-        let done = Command::new("mount").arg("--bind").arg(&self.real.0).arg(&self.point).output();
+        let done = Command::new("mount")
+            .arg("--bind")
+            .arg(&self.real.0)
+            .arg(&self.point)
+            .output();
         done.is_ok_and(|out| out.status.success())
     }
 
@@ -331,8 +486,12 @@ impl Bind {
 
     /// Names beneath the mount point.
     fn beneath(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.point).expect("the mount point").flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        let entries = std::fs::read_dir(&self.point)
+            .expect("the mount point")
+            .flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 }
 
@@ -344,7 +503,10 @@ impl Drop for Bind {
 
 async fn problems(kmds: &Kmds) -> (u16, String) {
     let answer = kmds.get("/readyz").await;
-    (answer.status().as_u16(), answer.text().await.expect("a body"))
+    (
+        answer.status().as_u16(),
+        answer.text().await.expect("a body"),
+    )
 }
 
 /// Songs were written beneath the mount point, on a disk that no client sees, and called ready.
@@ -354,30 +516,64 @@ async fn a_drive_that_is_unmounted_under_the_service_is_missed_and_used_again_wh
     let setup = Setup::of(&lab);
     let Some(bind) = Bind::of(&setup) else { return };
     let (there, new) = (track(&lab, "There", 60.0), track(&lab, "New", 60.0));
-    let half = lab.bandcamp().track("Half").seconds(60.0).holds_at(mib(1) / 4).publish();
-    let kmds = setup.recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let half = lab
+        .bandcamp()
+        .track("Half")
+        .seconds(60.0)
+        .holds_at(mib(1) / 4)
+        .publish();
+    let kmds = setup
+        .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
+        .start();
     let entry = kmds.fetch(&there.link()).await.1["Songs"][0].clone();
     kmds.whole(&entry).await;
     let arriving = kmds.fetch(&half.link()).await.1;
-    kmds.until("a part of it is there", async || !kmds.partials().is_empty()).await;
+    kmds.until("a part of it is there", async || {
+        !kmds.partials().is_empty()
+    })
+    .await;
     bind.unmount();
     let (status, sentence) = problems(&kmds).await;
     assert_eq!(status, 503, "{sentence}");
-    assert!(sentence.contains("the drive of cache.dir is not there") && sentence.contains("mount"), "{sentence}");
+    assert!(
+        sentence.contains("the drive of cache.dir is not there") && sentence.contains("mount"),
+        "{sentence}"
+    );
     let reply = kmds.fetch(&new.link()).await.1;
     for reply in [&reply, &arriving] {
         half.release();
         let (status, failure) = end_of(&kmds, reply).await;
-        assert_eq!((status, &failure["Retryable"]), (500, &true.into()), "{failure}");
+        assert_eq!(
+            (status, &failure["Retryable"]),
+            (500, &true.into()),
+            "{failure}"
+        );
     }
     let tunnel = entry["Tunnel_URL"].as_str().expect("a tunnel");
-    assert_ne!(kmds.get(tunnel).await.status(), 200, "what is on it cannot be served");
-    assert_eq!(kmds.fetch(&there.link()).await.1["Songs"][0]["State"], "ready", "and is not taken for lost");
-    assert_eq!(bind.beneath(), Vec::<String>::new(), "nothing is written beneath the mount point");
+    assert_ne!(
+        kmds.get(tunnel).await.status(),
+        200,
+        "what is on it cannot be served"
+    );
+    assert_eq!(
+        kmds.fetch(&there.link()).await.1["Songs"][0]["State"],
+        "ready",
+        "and is not taken for lost"
+    );
+    assert_eq!(
+        bind.beneath(),
+        Vec::<String>::new(),
+        "nothing is written beneath the mount point"
+    );
     assert!(bind.mount());
     assert_eq!(problems(&kmds).await.0, 200, "{}", kmds.log());
     for song in [&there, &new, &half] {
-        assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{}", song.title());
+        assert_eq!(
+            kmds.download(&song.link()).await,
+            song.bytes(),
+            "{}",
+            song.title()
+        );
     }
     assert_eq!(lab.hits(&there), 1, "it was not downloaded again");
 }
@@ -397,8 +593,16 @@ async fn a_drive_that_is_not_mounted_at_a_start_is_waited_for() {
     assert_eq!(status, 503, "{sentence}");
     let reply = kmds.fetch(&new.link()).await.1;
     assert_eq!(end_of(&kmds, &reply).await.0, 500);
-    assert_eq!(kmds.fetch(&there.link()).await.1["Songs"][0]["State"], "ready", "it is not taken for lost");
-    assert_eq!(bind.beneath(), Vec::<String>::new(), "nothing is written beneath the mount point");
+    assert_eq!(
+        kmds.fetch(&there.link()).await.1["Songs"][0]["State"],
+        "ready",
+        "it is not taken for lost"
+    );
+    assert_eq!(
+        bind.beneath(),
+        Vec::<String>::new(),
+        "nothing is written beneath the mount point"
+    );
     assert!(bind.mount());
     assert_eq!(problems(&kmds).await.0, 200, "without a restart");
     for song in [&there, &new] {
@@ -412,7 +616,9 @@ async fn a_drive_that_is_not_mounted_at_a_start_is_waited_for() {
 async fn a_full_drive_of_the_catalog_is_named_and_nothing_is_accepted_meanwhile() {
     let lab = Lab::start().await;
     let setup = Setup::of(&lab);
-    let Some(mount) = Mount::on(setup.folder.path("state"), 8) else { return };
+    let Some(mount) = Mount::on(setup.folder.path("state"), 8) else {
+        return;
+    };
     let kmds = setup.start();
     let mut album = lab.bandcamp().album(0);
     for place in 0..300 {
@@ -424,10 +630,22 @@ async fn a_full_drive_of_the_catalog_is_named_and_nothing_is_accepted_meanwhile(
     while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
     drop(file);
     let (status, reply) = kmds.fetch(&album.link()).await;
-    assert_eq!((status, reply["Kind"].as_str()), (507, Some("disk_full")), "{reply}");
-    assert!(reply["Error"].as_str().is_some_and(|sentence| sentence.contains("state.dir")), "{reply}");
+    assert_eq!(
+        (status, reply["Kind"].as_str()),
+        (507, Some("disk_full")),
+        "{reply}"
+    );
+    assert!(
+        reply["Error"]
+            .as_str()
+            .is_some_and(|sentence| sentence.contains("state.dir")),
+        "{reply}"
+    );
     let (status, sentence) = problems(&kmds).await;
-    assert!(status == 503 && sentence.contains("state.dir"), "{status} {sentence}");
+    assert!(
+        status == 503 && sentence.contains("state.dir"),
+        "{status} {sentence}"
+    );
     std::fs::remove_file(&hog).expect("removed");
     assert_eq!(problems(&kmds).await.0, 200);
     assert_eq!(kmds.fetch(&album.link()).await.0, 200);

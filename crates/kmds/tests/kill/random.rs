@@ -44,9 +44,18 @@ fn publish(lab: &Lab) -> Vec<Song> {
     let mut songs = Vec::new();
     for place in 0..4 {
         let seconds = f64::from(40 + 25 * place);
-        songs.push(lab.youtube().video(&format!("Video {place}")).seconds(seconds).publish());
         songs.push(
-            lab.soundcloud().track(&format!("joined-{place}")).seconds(seconds).formats(&[Format::AacHls]).publish(),
+            lab.youtube()
+                .video(&format!("Video {place}"))
+                .seconds(seconds)
+                .publish(),
+        );
+        songs.push(
+            lab.soundcloud()
+                .track(&format!("joined-{place}"))
+                .seconds(seconds)
+                .formats(&[Format::AacHls])
+                .publish(),
         );
         songs.push(
             lab.soundcloud()
@@ -55,10 +64,21 @@ fn publish(lab: &Lab) -> Vec<Song> {
                 .formats(&[Format::Mp3Progressive])
                 .publish(),
         );
-        songs.push(lab.bandcamp().track(&format!("Track {place}")).seconds(seconds).publish());
+        songs.push(
+            lab.bandcamp()
+                .track(&format!("Track {place}"))
+                .seconds(seconds)
+                .publish(),
+        );
     }
     // Converted by ffmpeg where there is one, re-wrapped for those who play Opus.
-    songs.push(lab.youtube().video(OPUS_ONLY).seconds(50.0).opus_only().publish());
+    songs.push(
+        lab.youtube()
+            .video(OPUS_ONLY)
+            .seconds(50.0)
+            .opus_only()
+            .publish(),
+    );
     for song in &songs {
         song.drip_at(2_500_000);
     }
@@ -88,8 +108,16 @@ async fn survives(kills: u64) {
     for round in 0..kills {
         let mut kmds = setup.start();
         remembers(&kmds, &told, round).await;
-        let clients: Vec<_> =
-            (0..6).map(|_| tokio::spawn(client(at(&kmds), songs.clone(), Arc::clone(&told), dice.child()))).collect();
+        let clients: Vec<_> = (0..6)
+            .map(|_| {
+                tokio::spawn(client(
+                    at(&kmds),
+                    songs.clone(),
+                    Arc::clone(&told),
+                    dice.child(),
+                ))
+            })
+            .collect();
         tokio::time::sleep(Duration::from_millis(dice.roll(900))).await;
         kmds.kill();
         for client in clients {
@@ -101,7 +129,10 @@ async fn survives(kills: u64) {
     let kmds = setup.start();
     let (ready, failed) = ends(&kmds, &told).await;
     // Other forms of a song that was asked for by other clients come to their end as well.
-    kmds.until("no partial file is left", async || kmds.partials().is_empty()).await;
+    kmds.until("no partial file is left", async || {
+        kmds.partials().is_empty()
+    })
+    .await;
     drive_is_whole(&kmds, &songs, &format!("seed {seed}, at the end"));
     catalog_and_drive_agree(&kmds).await;
     let told = told.lock();
@@ -118,7 +149,10 @@ async fn survives(kills: u64) {
         most(kills, &told),
         begun.elapsed().as_secs()
     );
-    assert!(twice <= most(kills, &told), "seed {seed}: {twice} bytes were downloaded again");
+    assert!(
+        twice <= most(kills, &told),
+        "seed {seed}: {twice} bytes were downloaded again"
+    );
 }
 
 /// What downloads lose at each kill, and what deletes throw away.
@@ -129,11 +163,20 @@ const fn most(kills: u64, told: &Told) -> u64 {
 fn bytes_sent(lab: &Lab, songs: &[Song]) -> (u64, u64) {
     let of = |song: &Song| lab.media_bytes_sent(song.id());
     let sent = songs.iter().map(of).sum();
-    (sent, songs.iter().map(|song| of(song).saturating_sub(song.len())).sum())
+    (
+        sent,
+        songs
+            .iter()
+            .map(|song| of(song).saturating_sub(song.len()))
+            .sum(),
+    )
 }
 
 fn at(kmds: &Kmds) -> At {
-    At { http: kmds.http.clone(), url: kmds.url.clone() }
+    At {
+        http: kmds.http.clone(),
+        url: kmds.url.clone(),
+    }
 }
 
 /// One client: fetches, listens, wants copies and removes until the service dies.
@@ -170,7 +213,12 @@ fn remove(told: &Mutex<Told>, song: &Song) {
     told.deleted_bytes += song.len();
 }
 
-async fn fetch(at: &At, song: &Song, told: &Mutex<Told>, opus: bool) -> Result<Option<Value>, reqwest::Error> {
+async fn fetch(
+    at: &At,
+    song: &Song,
+    told: &Mutex<Told>,
+    opus: bool,
+) -> Result<Option<Value>, reqwest::Error> {
     let entry = at.fetch(&song.link(), opus).await?;
     if entry.is_some() {
         let mut told = told.lock();
@@ -181,18 +229,35 @@ async fn fetch(at: &At, song: &Song, told: &Mutex<Told>, opus: bool) -> Result<O
 }
 
 /// A listener who stays or leaves.
-async fn listen(at: &At, song: &Song, told: &Mutex<Told>, leaves_at: Option<usize>) -> Result<(), reqwest::Error> {
-    let Some(entry) = fetch(at, song, told, false).await? else { return Ok(()) };
+async fn listen(
+    at: &At,
+    song: &Song,
+    told: &Mutex<Told>,
+    leaves_at: Option<usize>,
+) -> Result<(), reqwest::Error> {
+    let Some(entry) = fetch(at, song, told, false).await? else {
+        return Ok(());
+    };
     let heard = at.listen(&entry, leaves_at).await?;
     told.lock().streams += u64::from(!matches!(heard, Heard::Nothing));
     if let Heard::Whole(bytes) = heard {
-        assert!(is_whole(song, &bytes), "{}: a clean end after {} bytes", song.link(), bytes.len());
+        assert!(
+            is_whole(song, &bytes),
+            "{}: a clean end after {} bytes",
+            song.link(),
+            bytes.len()
+        );
     }
     Ok(())
 }
 
 /// Another form of a song, made by ffmpeg or with tags written into it.
-async fn copy(at: &At, song: &Song, told: &Mutex<Told>, dice: &mut Dice) -> Result<(), reqwest::Error> {
+async fn copy(
+    at: &At,
+    song: &Song,
+    told: &Mutex<Told>,
+    dice: &mut Dice,
+) -> Result<(), reqwest::Error> {
     let wish = dice.one_of(&["rendition=mp3", "rendition=ogg", "tags=true"]);
     let made = at.copy(song, wish).await?;
     told.lock().copies += u64::from(made);
@@ -203,11 +268,19 @@ async fn copy(at: &At, song: &Song, told: &Mutex<Told>, dice: &mut Dice) -> Resu
 async fn remembers(kmds: &Kmds, told: &Mutex<Told>, round: u64) {
     let accepted: Vec<_> = {
         let told = told.lock();
-        told.accepted.iter().filter(|name| !told.removed.contains(*name)).cloned().collect()
+        told.accepted
+            .iter()
+            .filter(|name| !told.removed.contains(*name))
+            .cloned()
+            .collect()
     };
     for (site, id) in accepted {
         let answer = kmds.get(&format!("/api/v1/tracks/{site}/{id}")).await;
-        assert_eq!(answer.status(), 200, "start {round}: {site}-{id} was accepted and is forgotten");
+        assert_eq!(
+            answer.status(),
+            200,
+            "start {round}: {site}-{id} was accepted and is forgotten"
+        );
     }
 }
 
@@ -226,7 +299,8 @@ async fn ends(kmds: &Kmds, told: &Mutex<Told>) -> (usize, usize) {
             if answer.status() == 404 && removed.contains(&name) {
                 break;
             }
-            let track: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+            let track: Value =
+                serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
             match track["state"].as_str() {
                 Some("ready") => {
                     ready += 1;
@@ -234,13 +308,25 @@ async fn ends(kmds: &Kmds, told: &Mutex<Told>) -> (usize, usize) {
                 }
                 Some("failed") => {
                     let reason = track["failure"]["reason"].as_str().unwrap_or_default();
-                    assert!(!reason.is_empty(), "{name:?} failed without a reason: {track}");
+                    assert!(
+                        !reason.is_empty(),
+                        "{name:?} failed without a reason: {track}"
+                    );
                     // Without ffmpeg an Opus-only song has this end.
-                    assert_eq!(track["failure"]["kind"], "conversion_unavailable", "{name:?}: {track}\n{}", kmds.log());
+                    assert_eq!(
+                        track["failure"]["kind"],
+                        "conversion_unavailable",
+                        "{name:?}: {track}\n{}",
+                        kmds.log()
+                    );
                     failed += 1;
                     break;
                 }
-                state => assert!(Instant::now() < end, "{name:?} stays {state:?}: {track}\n{}", kmds.log()),
+                state => assert!(
+                    Instant::now() < end,
+                    "{name:?} stays {state:?}: {track}\n{}",
+                    kmds.log()
+                ),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -257,21 +343,42 @@ fn drive_is_whole(kmds: &Kmds, songs: &[Song], when: &str) {
             continue;
         }
         let bytes = read(&cache.join(&path));
-        let id = path.split_once('/').map_or("", |(_, name)| name.rsplit_once('.').map_or("", |(id, _)| id));
-        let song =
-            by_id.get(id.split('.').next().unwrap_or_default()).unwrap_or_else(|| panic!("{when}: {path} is no song"));
-        let is_copy = path.rsplit_once('.').is_some_and(|(name, _)| name.ends_with(".r"));
-        let whole = if is_copy { is_whole_audio(song, &bytes) } else { is_whole(song, &bytes) };
-        assert!(whole, "{when}: {path} has {} bytes that are not the song", bytes.len());
+        let id = path.split_once('/').map_or("", |(_, name)| {
+            name.rsplit_once('.').map_or("", |(id, _)| id)
+        });
+        let song = by_id
+            .get(id.split('.').next().unwrap_or_default())
+            .unwrap_or_else(|| panic!("{when}: {path} is no song"));
+        let is_copy = path
+            .rsplit_once('.')
+            .is_some_and(|(name, _)| name.ends_with(".r"));
+        let whole = if is_copy {
+            is_whole_audio(song, &bytes)
+        } else {
+            is_whole(song, &bytes)
+        };
+        assert!(
+            whole,
+            "{when}: {path} has {} bytes that are not the song",
+            bytes.len()
+        );
         if let Some(sidecar) = sidecar(&cache, &path) {
-            assert_eq!(sidecar["sha256"], sha256(&bytes), "{when}: {path} and its sidecar");
+            assert_eq!(
+                sidecar["sha256"],
+                sha256(&bytes),
+                "{when}: {path} and its sidecar"
+            );
         }
     }
 }
 
 /// Byte for byte as the site sent it; what is converted cannot be compared.
 fn is_whole(song: &Song, bytes: &[u8]) -> bool {
-    if song.title() == OPUS_ONLY { is_whole_audio(song, bytes) } else { is_as_sent(song, bytes) }
+    if song.title() == OPUS_ONLY {
+        is_whole_audio(song, bytes)
+    } else {
+        is_as_sent(song, bytes)
+    }
 }
 
 fn sidecar(cache: &Path, path: &str) -> Option<Value> {
@@ -280,7 +387,11 @@ fn sidecar(cache: &Path, path: &str) -> Option<Value> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    ring::digest::digest(&ring::digest::SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Each file has its sidecar and its row, and each ready row its file.
@@ -297,11 +408,19 @@ async fn catalog_and_drive_agree(kmds: &Kmds) {
         })
         .collect();
     let cache = kmds.folder.path("cache");
-    let files: HashSet<String> = kmds.published().into_iter().filter(|path| !path.ends_with(".json")).collect();
+    let files: HashSet<String> = kmds
+        .published()
+        .into_iter()
+        .filter(|path| !path.ends_with(".json"))
+        .collect();
     let listed: HashSet<String> = rows.keys().cloned().collect();
     assert_eq!(files, listed, "files and ready rows");
     for (path, hash) in rows {
         assert_eq!(sha256(&read(&cache.join(&path))), hash, "{path}");
-        assert_eq!(sidecar(&cache, &path).expect("a sidecar")["sha256"], hash, "{path}");
+        assert_eq!(
+            sidecar(&cache, &path).expect("a sidecar")["sha256"],
+            hash,
+            "{path}"
+        );
     }
 }

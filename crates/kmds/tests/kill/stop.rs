@@ -18,15 +18,35 @@ fn signal(kmds: &Kmds) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_a_stream_that_can_finish_finish_and_exits_with_zero() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Last one").seconds(60.0).holds_at(kib(256)).publish();
+    let song = lab
+        .bandcamp()
+        .track("Last one")
+        .seconds(60.0)
+        .holds_at(kib(256))
+        .publish();
     let mut kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let tunnel = format!(
+        "{}&stream=1",
+        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+    );
     let mut answer = kmds.get(&tunnel).await;
-    let mut heard = answer.chunk().await.expect("bytes").expect("bytes").to_vec();
+    let mut heard = answer
+        .chunk()
+        .await
+        .expect("bytes")
+        .expect("bytes")
+        .to_vec();
     signal(&kmds);
     kmds.until("it takes no new connection", async || {
-        reqwest::Client::builder().no_proxy().build().expect("a client").get(kmds.at("/healthz")).send().await.is_err()
+        reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client")
+            .get(kmds.at("/healthz"))
+            .send()
+            .await
+            .is_err()
     })
     .await;
     song.release();
@@ -36,35 +56,62 @@ async fn a_stop_lets_a_stream_that_can_finish_finish_and_exits_with_zero() {
     assert_eq!(heard, song.bytes());
     let begun = Instant::now();
     // No second signal: that one would not wait for the end of a stop under way.
-    let code = tokio::task::spawn_blocking(move || kmds.ended()).await.expect("joined");
+    let code = tokio::task::spawn_blocking(move || kmds.ended())
+        .await
+        .expect("joined");
     assert_eq!(code, Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(10), "nothing is left to wait for");
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "nothing is left to wait for"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_cannot_finish_is_cut_in_time_and_its_download_goes_on_at_the_next_start() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Held").seconds(120.0).aac_only().holds_at(kib(1200)).publish();
+    let song = lab
+        .youtube()
+        .video("Held")
+        .seconds(120.0)
+        .aac_only()
+        .holds_at(kib(1200))
+        .publish();
     let setup = Setup::of(&lab).recipes(PATIENT);
     let mut kmds = setup.start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     let entry = reply["Songs"][0].clone();
-    let tunnel = format!("{}&stream=1", entry["Tunnel_URL"].as_str().expect("a tunnel"));
+    let tunnel = format!(
+        "{}&stream=1",
+        entry["Tunnel_URL"].as_str().expect("a tunnel")
+    );
     let mut answer = kmds.get(&tunnel).await;
     let mut heard = 0;
     while heard < kib(1100) as usize {
         heard += answer.chunk().await.expect("bytes").expect("bytes").len();
     }
     let begun = Instant::now();
-    let code = tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
+    let code = tokio::task::spawn_blocking(move || kmds.terminate())
+        .await
+        .expect("joined");
     assert_eq!(code, Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(45), "it waits for a bounded time: {:?}", begun.elapsed());
-    assert!(answer.chunk().await.is_err() || answer.chunk().await.is_err(), "no clean end of half a song");
+    assert!(
+        begun.elapsed() < Duration::from_secs(45),
+        "it waits for a bounded time: {:?}",
+        begun.elapsed()
+    );
+    assert!(
+        answer.chunk().await.is_err() || answer.chunk().await.is_err(),
+        "no clean end of half a song"
+    );
     song.release();
     let kmds = setup.start();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
     let sent = lab.media_bytes_sent(song.id());
-    assert!(sent < song.len() + kib(700), "{sent} bytes were sent of a song of {}", song.len());
+    assert!(
+        sent < song.len() + kib(700),
+        "{sent} bytes were sent of a song of {}",
+        song.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,22 +120,40 @@ async fn a_second_signal_stops_at_once() {
     let song = lab.bandcamp().track("Held").holds_at(kib(128)).publish();
     let mut kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = format!("{}&stream=1", reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel"));
+    let tunnel = format!(
+        "{}&stream=1",
+        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+    );
     let mut answer = kmds.get(&tunnel).await;
     assert!(answer.chunk().await.expect("bytes").is_some());
     signal(&kmds);
     // Two signals before the first was heard would be one.
-    kmds.until("it says that it stops", async || kmds.log().contains("a second signal stops at once")).await;
+    kmds.until("it says that it stops", async || {
+        kmds.log().contains("a second signal stops at once")
+    })
+    .await;
     let begun = Instant::now();
-    tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    tokio::task::spawn_blocking(move || kmds.terminate())
+        .await
+        .expect("joined");
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_calls_no_song_failed_and_all_go_on_at_the_next_start() {
     let lab = Lab::start().await;
-    let songs: Vec<_> =
-        (0..3).map(|n| lab.bandcamp().track(&format!("Held {n}")).holds_at(kib(64)).publish()).collect();
+    let songs: Vec<_> = (0..3)
+        .map(|n| {
+            lab.bandcamp()
+                .track(&format!("Held {n}"))
+                .holds_at(kib(64))
+                .publish()
+        })
+        .collect();
     let receiver = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let setup = Setup::of(&lab).recipes(PATIENT);
     let url = format!("http://{}/hook", receiver.local_addr().expect("bound"));
@@ -100,7 +165,14 @@ async fn a_stop_calls_no_song_failed_and_all_go_on_at_the_next_start() {
     }
     let mut events = kmds.get("/api/v1/events").await;
     kmds.until("all run", async || {
-        kmds.get("/api/v1/tracks?state=downloading").await.text().await.expect("a body").matches("Held ").count() >= 3
+        kmds.get("/api/v1/tracks?state=downloading")
+            .await
+            .text()
+            .await
+            .expect("a body")
+            .matches("Held ")
+            .count()
+            >= 3
     })
     .await;
     let heard = tokio::spawn(async move {
@@ -110,12 +182,17 @@ async fn a_stop_calls_no_song_failed_and_all_go_on_at_the_next_start() {
         }
         String::from_utf8_lossy(&heard).into_owned()
     });
-    let code = tokio::task::spawn_blocking(move || kmds.terminate()).await.expect("joined");
+    let code = tokio::task::spawn_blocking(move || kmds.terminate())
+        .await
+        .expect("joined");
     assert_eq!(code, Some(0));
     let heard = heard.await.expect("joined");
     assert!(!heard.contains("failed"), "{heard}");
     receiver.set_nonblocking(true).expect("set");
-    assert!(receiver.accept().is_err(), "the webhook is called for no song");
+    assert!(
+        receiver.accept().is_err(),
+        "the webhook is called for no song"
+    );
     songs.iter().for_each(kmds_lab::Song::release);
     let kmds = setup.start();
     for (song, entry) in songs.iter().zip(&entries) {

@@ -35,8 +35,12 @@ impl Dice {
 
 /// The seed in `KMDS_SEED`, which repeats a run, or one of the clock.
 pub fn seed() -> u64 {
-    let told = std::env::var("KMDS_SEED").ok().and_then(|text| text.parse().ok());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+    let told = std::env::var("KMDS_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock");
     told.unwrap_or(u64::from(now.subsec_nanos()) | 1)
 }
 
@@ -60,7 +64,12 @@ impl At {
         if opus {
             body["Accept"] = json!(["m4a", "mp3", "opus"]);
         }
-        let answer = self.http.post(format!("{}/fetch", self.url)).body(body.to_string()).send().await?;
+        let answer = self
+            .http
+            .post(format!("{}/fetch", self.url))
+            .body(body.to_string())
+            .send()
+            .await?;
         let status = answer.status();
         let mut reply: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
         Ok((status == 200).then(|| reply["Songs"][0].take()))
@@ -89,19 +98,32 @@ impl At {
 
     /// A copy in another form; whether it came, whole.
     pub async fn copy(&self, song: &Song, wish: &str) -> Answer<bool> {
-        let path = format!("/api/v1/tracks/{}/{}/audio?{wish}&wait=8", song.site().name(), song.id());
+        let path = format!(
+            "/api/v1/tracks/{}/{}/audio?{wish}&wait=8",
+            song.site().name(),
+            song.id()
+        );
         let answer = self.get(&path).await?;
         if answer.status() != 200 {
             return Ok(false);
         }
         let announced = answer.content_length();
         let bytes = answer.bytes().await?;
-        assert!(bytes.len() > 10_000 && announced == Some(bytes.len() as u64), "{path}: {} bytes", bytes.len());
+        assert!(
+            bytes.len() > 10_000 && announced == Some(bytes.len() as u64),
+            "{path}: {} bytes",
+            bytes.len()
+        );
         Ok(true)
     }
 
     pub async fn delete(&self, song: &Song) -> Answer<()> {
-        let path = format!("{}/api/v1/tracks/{}/{}", self.url, song.site().name(), song.id());
+        let path = format!(
+            "{}/api/v1/tracks/{}/{}",
+            self.url,
+            song.site().name(),
+            song.id()
+        );
         self.http.delete(path).send().await.map(drop)
     }
 }
@@ -119,7 +141,10 @@ pub const OPUS_ONLY: &str = "Opus only";
 
 /// Whether these are all bytes of one of the encodings the site has of it.
 pub fn is_as_sent(song: &Song, bytes: &[u8]) -> bool {
-    let streams = song.streams().iter().filter_map(|stream| song.stream_bytes(&stream.key));
+    let streams = song
+        .streams()
+        .iter()
+        .filter_map(|stream| song.stream_bytes(&stream.key));
     streams.chain([song.bytes()]).any(|stream| stream == bytes)
 }
 
@@ -130,8 +155,14 @@ pub fn is_whole_audio(song: &Song, bytes: &[u8]) -> bool {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Container::Mp4,
         _ => Container::Mp3,
     };
-    let memory = rustix::fs::memfd_create("heard", rustix::fs::MemfdFlags::empty()).expect("memory");
+    let memory =
+        rustix::fs::memfd_create("heard", rustix::fs::MemfdFlags::empty()).expect("memory");
     let mut file = std::fs::File::from(memory);
     file.write_all(bytes).expect("written");
-    media::check(&file, container, Some(Duration::from_secs_f64(song.seconds()))).is_ok()
+    media::check(
+        &file,
+        container,
+        Some(Duration::from_secs_f64(song.seconds())),
+    )
+    .is_ok()
 }

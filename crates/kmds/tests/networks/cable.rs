@@ -41,7 +41,12 @@ impl Namespace {
     fn make() -> Option<Self> {
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "sh", "-c", "echo there; exec cat"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
         let mut line = String::new();
         let said = BufReader::new(child.stdout.take()?).read_line(&mut line);
         let namespace = Self(child);
@@ -50,7 +55,15 @@ impl Namespace {
 
     /// The beginning of a command that runs inside.
     fn enter(&self) -> Vec<String> {
-        ["nsenter", "--net", "--mount", "--target", &self.0.id().to_string()].map(str::to_owned).to_vec()
+        [
+            "nsenter",
+            "--net",
+            "--mount",
+            "--target",
+            &self.0.id().to_string(),
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     fn runs(&self, command: &str) -> bool {
@@ -70,7 +83,8 @@ impl Namespace {
     fn listen(&self, port: u16) -> TcpListener {
         let namespace = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("a network");
         let opened = std::thread::spawn(move || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("entered");
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("entered");
             TcpListener::bind(("::", port)).expect("a socket for both families")
         });
         opened.join().expect("opened")
@@ -89,14 +103,19 @@ impl Cable {
     pub fn lay(lab: &Lab) -> Option<Self> {
         let laid = Self::try_lay(lab);
         if laid.is_none() {
-            eprintln!("SKIPPED: no network of its own can be made here (root, unshare, nsenter and ip are needed)");
+            eprintln!(
+                "SKIPPED: no network of its own can be made here (root, unshare, nsenter and ip are needed)"
+            );
         }
         laid
     }
 
     fn try_lay(lab: &Lab) -> Option<Self> {
         let (ours, theirs) = (Namespace::make()?, Namespace::make()?);
-        let cable = format!("ip link add way type veth peer name sites netns {}", theirs.0.id());
+        let cable = format!(
+            "ip link add way type veth peer name sites netns {}",
+            theirs.0.id()
+        );
         let laid = ours.runs(&cable)
             && ours.runs("ip link set lo up")
             && ours.runs("ip link set way up")
@@ -111,11 +130,20 @@ impl Cable {
         let folder = Folder::new();
         for (name, path) in [("hosts", "/etc/hosts"), ("no-servers", "/etc/resolv.conf")] {
             std::fs::write(folder.path(name), "").expect("written");
-            if !ours.runs(&format!("mount --bind {} {path}", folder.path(name).display())) {
+            if !ours.runs(&format!(
+                "mount --bind {} {path}",
+                folder.path(name).display()
+            )) {
                 return None;
             }
         }
-        let cable = Self { ours, theirs, folder, hosts: Arc::default(), callers: Arc::default() };
+        let cable = Self {
+            ours,
+            theirs,
+            folder,
+            hosts: Arc::default(),
+            callers: Arc::default(),
+        };
         cable.answer(443, lab.proxy_url().replace("http://", ""));
         cable.answer(80, String::new());
         Some(cable)
@@ -124,27 +152,47 @@ impl Cable {
     /// Gives the service's end an address; the first one is what the kernel takes when nobody says otherwise.
     pub fn has(&self, address: &str) {
         let family = if address.contains(':') { "nodad" } else { "" };
-        assert!(self.ours.runs(format!("ip address add {address} dev way {family}").trim()), "{address}");
+        assert!(
+            self.ours
+                .runs(format!("ip address add {address} dev way {family}").trim()),
+            "{address}"
+        );
     }
 
     pub fn has_no_more(&self, address: &str) {
-        assert!(self.ours.runs(&format!("ip address del {address} dev way")), "{address}");
+        assert!(
+            self.ours.runs(&format!("ip address del {address} dev way")),
+            "{address}"
+        );
     }
 
     /// What the kernel takes from now on when nobody says otherwise: a tunnel goes up or down.
     pub fn leaves_from(&self, address: &str) {
-        assert!(self.ours.runs(&format!("ip route replace default dev way src {address}")), "{address}");
+        assert!(
+            self.ours
+                .runs(&format!("ip route replace default dev way src {address}")),
+            "{address}"
+        );
     }
 
     /// A name the service can look up, and who answers at its addresses.
     pub fn host(&self, name: &str, addresses: &[&str]) {
-        let mut file = File::options().append(true).open(self.folder.path("hosts")).expect("hosts");
+        let mut file = File::options()
+            .append(true)
+            .open(self.folder.path("hosts"))
+            .expect("hosts");
         for address in addresses {
-            let (bits, plain) = if address.contains(':') { (128, "nodad") } else { (32, "") };
+            let (bits, plain) = if address.contains(':') {
+                (128, "nodad")
+            } else {
+                (32, "")
+            };
             let add = format!("ip address add {address}/{bits} dev sites {plain}");
             // It may stand there already, for another name.
             let _ = self.theirs.runs(add.trim());
-            self.hosts.lock().insert(address.parse().expect("an address"), name.to_owned());
+            self.hosts
+                .lock()
+                .insert(address.parse().expect("an address"), name.to_owned());
             writeln!(file, "{address} {name}").expect("written");
         }
     }
@@ -152,12 +200,16 @@ impl Cable {
     /// Who called the hosts of the sites, and from where; not who asked for an address.
     pub fn callers(&self) -> Vec<Caller> {
         let all = self.callers.lock().clone();
-        all.into_iter().filter(|caller| caller.host != ADDRESS_PAGE).collect()
+        all.into_iter()
+            .filter(|caller| caller.host != ADDRESS_PAGE)
+            .collect()
     }
 
     /// A service in its network, reached by a socket that was opened outside of it.
     pub fn setup(&self, lab: &Lab) -> Setup {
-        Setup::new().behind(self.ours.enter()).set("KMDS_EGRESS__CA_FILE", &lab.ca_file().display().to_string())
+        Setup::new()
+            .behind(self.ours.enter())
+            .set("KMDS_EGRESS__CA_FILE", &lab.ca_file().display().to_string())
     }
 
     /// Hands connections on to the lab's proxy, or tells callers their address.
@@ -166,10 +218,15 @@ impl Cable {
         let (hosts, callers) = (Arc::clone(&self.hosts), Arc::clone(&self.callers));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (Ok(from), Ok(to)) = (stream.peer_addr(), stream.local_addr()) else { continue };
+                let (Ok(from), Ok(to)) = (stream.peer_addr(), stream.local_addr()) else {
+                    continue;
+                };
                 let (from, to) = (from.ip().to_canonical(), to.ip().to_canonical());
                 let host = hosts.lock().get(&to).cloned().unwrap_or_default();
-                callers.lock().push(Caller { host: host.clone(), from });
+                callers.lock().push(Caller {
+                    host: host.clone(),
+                    from,
+                });
                 let proxy = proxy.clone();
                 std::thread::spawn(move || match proxy.is_empty() {
                     true => tell(stream, from),
@@ -184,13 +241,20 @@ fn tell(mut stream: TcpStream, address: IpAddr) {
     let mut head = [0; 1024];
     if stream.read(&mut head).is_ok() {
         let text = address.to_string();
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+            text.len()
+        );
     }
 }
 
 fn hand_on(mut caller: TcpStream, proxy: &str, host: &str) -> std::io::Result<()> {
     let mut lab = TcpStream::connect(proxy)?;
-    write!(lab, "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n")?;
+    write!(
+        lab,
+        "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n"
+    )?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -209,11 +273,23 @@ fn hand_on(mut caller: TcpStream, proxy: &str, host: &str) -> std::io::Result<()
 /// Where the hosts of the lab's Bandcamp and YouTube are, in both families.
 pub fn everywhere(cable: &Cable, song: &kmds_lab::Song, with_v6: bool) {
     let link = song.link();
-    let page = link.trim_start_matches("https://").split('/').next().unwrap_or_default();
-    let names =
-        [page, "t4.bcbits.com", "youtubei.googleapis.com", "www.youtube.com", "rr1---sn-lab00000.googlevideo.com"];
+    let page = link
+        .trim_start_matches("https://")
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    let names = [
+        page,
+        "t4.bcbits.com",
+        "youtubei.googleapis.com",
+        "www.youtube.com",
+        "rr1---sn-lab00000.googlevideo.com",
+    ];
     for (number, name) in names.into_iter().enumerate() {
-        let (four, six) = (format!("45.77.1.{}", number + 1), format!("2a01:4f8::{}", number + 1));
+        let (four, six) = (
+            format!("45.77.1.{}", number + 1),
+            format!("2a01:4f8::{}", number + 1),
+        );
         let both = [four.as_str(), six.as_str()];
         cable.host(name, if with_v6 { &both } else { &both[..1] });
     }

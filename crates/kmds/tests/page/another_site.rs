@@ -27,17 +27,25 @@ async fn serve(html: String) -> u16 {
 /// Requests of this path that were refused, and that were not.
 fn answered(kmds: &Kmds, path: &str) -> (usize, usize) {
     let log = kmds.log();
-    let of_path = log.lines().filter(|line| line.contains("answered") && line.contains(&format!("path={path} ")));
-    let (refused, served): (Vec<&str>, Vec<&str>) = of_path.partition(|line| line.contains("status=403"));
+    let of_path = log
+        .lines()
+        .filter(|line| line.contains("answered") && line.contains(&format!("path={path} ")));
+    let (refused, served): (Vec<&str>, Vec<&str>) =
+        of_path.partition(|line| line.contains("status=403"));
     (refused.len(), served.len())
 }
 
 #[tokio::test]
 async fn a_page_of_another_site_starts_nothing_and_our_own_page_works() {
     let lab = Lab::start().await;
-    let [evil, here] = ["Evil", "Here"].map(|title| lab.bandcamp().track(title).seconds(5.0).publish());
-    let kmds = Setup::of(&lab).set("KMDS_SERVER__NAMES", "kmds.lan").start();
-    let Some(browser) = Browser::open().await else { return };
+    let [evil, here] =
+        ["Evil", "Here"].map(|title| lab.bandcamp().track(title).seconds(5.0).publish());
+    let kmds = Setup::of(&lab)
+        .set("KMDS_SERVER__NAMES", "kmds.lan")
+        .start();
+    let Some(browser) = Browser::open().await else {
+        return;
+    };
     kmds.download(&here.link()).await;
     lab.forget_requests();
     let port = kmds.url.rsplit(':').next().expect("a port");
@@ -45,7 +53,10 @@ async fn a_page_of_another_site_starts_nothing_and_our_own_page_works() {
     let track = format!("api/v1/tracks/bandcamp/{}", here.id());
     // On a plain-http name the browser sends no `Sec-Fetch-Site`.
     let mut asked = Vec::new();
-    for at in [format!("http://127.0.0.1:{port}"), format!("http://kmds.lan:{port}")] {
+    for at in [
+        format!("http://127.0.0.1:{port}"),
+        format!("http://kmds.lan:{port}"),
+    ] {
         asked.push(format!(
             "<img src='{at}/fetch?url={link}'><audio autoplay src='{at}/play?url={link}'></audio>\
              <iframe src='{at}/play?url={link}'></iframe><script src='{at}/fetch?url={link}'></script>\
@@ -72,11 +83,21 @@ async fn a_page_of_another_site_starts_nothing_and_our_own_page_works() {
     assert_eq!(lab.requests().len(), 0, "no site was asked");
     // Typed, and by our own page, it is served.
     browser.go(&format!("http://kmds.lan:{port}/ui/")).await;
-    browser.until("!document.getElementById('pulse').hidden").await;
+    browser
+        .until("!document.getElementById('pulse').hidden")
+        .await;
     browser.paste(&evil.link()).await;
     browser.until(&found("ready")).await;
-    browser.until("document.querySelector('#found-songs .cover img')?.naturalWidth > 0").await;
-    browser.go(&format!("http://kmds.lan:{port}/fetch?url={link}")).await;
-    assert!(browser.holds("document.body.innerText.includes('\"Status\":200')").await);
+    browser
+        .until("document.querySelector('#found-songs .cover img')?.naturalWidth > 0")
+        .await;
+    browser
+        .go(&format!("http://kmds.lan:{port}/fetch?url={link}"))
+        .await;
+    assert!(
+        browser
+            .holds("document.body.innerText.includes('\"Status\":200')")
+            .await
+    );
     browser.close().await;
 }

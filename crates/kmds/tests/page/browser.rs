@@ -42,8 +42,11 @@ pub struct Browser {
 impl Browser {
     /// A browser on a blank page; `None` without Chromium, after saying so.
     pub async fn open() -> Option<Self> {
-        let (Some(chromium), Some(chromedriver)) = (program("chromium"), program("chromedriver")) else {
-            eprintln!("SKIPPED: there is no chromium and chromedriver; apt-get install chromium chromium-driver");
+        let (Some(chromium), Some(chromedriver)) = (program("chromium"), program("chromedriver"))
+        else {
+            eprintln!(
+                "SKIPPED: there is no chromium and chromedriver; apt-get install chromium chromium-driver"
+            );
             return None;
         };
         let mut driver = Command::new(chromedriver)
@@ -55,7 +58,11 @@ impl Browser {
             .expect("chromedriver starts");
         let port = port_of(&mut driver);
         let profile = Folder::new();
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .expect("an HTTP client");
         let user_data = format!("--user-data-dir={}", profile.0.display());
         let arguments: Vec<&str> = ARGUMENTS.into_iter().chain([user_data.as_str()]).collect();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -64,7 +71,12 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});
         let driver_url = format!("http://127.0.0.1:{port}");
-        let mut browser = Self { driver, session: driver_url, http, _profile: profile };
+        let mut browser = Self {
+            driver,
+            session: driver_url,
+            http,
+            _profile: profile,
+        };
         let made = browser.call("/session", wanted).await;
         let id = made["sessionId"].as_str().expect("a session").to_owned();
         browser.session = format!("{}/session/{id}", browser.session);
@@ -73,10 +85,15 @@ impl Browser {
 
     async fn call(&self, path: &str, body: Value) -> Value {
         let url = format!("{}{path}", self.session);
-        let request = self.http.post(&url).header("content-type", "application/json").body(body.to_string());
+        let request = self
+            .http
+            .post(&url)
+            .header("content-type", "application/json")
+            .body(body.to_string());
         let answer = request.send().await.expect("chromedriver answers");
         let (status, text) = (answer.status(), answer.text().await.expect("a body"));
-        let mut reply: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"));
+        let mut reply: Value =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"));
         assert!(status.is_success(), "{path}: {}", reply["value"]["message"]);
         reply["value"].take()
     }
@@ -87,7 +104,8 @@ impl Browser {
 
     /// Runs the body of a function in the page; what it returns.
     pub async fn run(&self, script: &str) -> Value {
-        self.call("/execute/sync", json!({ "script": script, "args": [] })).await
+        self.call("/execute/sync", json!({ "script": script, "args": [] }))
+            .await
     }
 
     /// Whether an expression of the page is true.
@@ -100,7 +118,10 @@ impl Browser {
         let end = Instant::now() + PATIENCE;
         while !self.holds(expression).await {
             if Instant::now() > end {
-                panic!("never: {expression}\nthe page says: {}", self.run("return document.body.innerText").await);
+                panic!(
+                    "never: {expression}\nthe page says: {}",
+                    self.run("return document.body.innerText").await
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -108,12 +129,21 @@ impl Browser {
 
     /// The browser's own commands (Chrome DevTools Protocol).
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
-        self.call("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
+        self.call(
+            "/goog/cdp/execute",
+            json!({ "cmd": command, "params": parameters }),
+        )
+        .await
     }
 
     /// Clicks as a person does: the element has to be visible and on top.
     pub async fn click(&self, selector: &str) {
-        let found = self.call("/element", json!({ "using": "css selector", "value": selector })).await;
+        let found = self
+            .call(
+                "/element",
+                json!({ "using": "css selector", "value": selector }),
+            )
+            .await;
         let id = found[ELEMENT].as_str().expect("an element").to_owned();
         self.call(&format!("/element/{id}/click"), json!({})).await;
     }
@@ -122,14 +152,24 @@ impl Browser {
     pub async fn press(&self, keys: &str) {
         let moves: Vec<Value> = keys
             .chars()
-            .flat_map(|key| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })])
+            .flat_map(|key| {
+                [
+                    json!({ "type": "keyDown", "value": key }),
+                    json!({ "type": "keyUp", "value": key }),
+                ]
+            })
             .collect();
-        self.call("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": moves }] })).await;
+        self.call(
+            "/actions",
+            json!({ "actions": [{ "type": "key", "id": "keys", "actions": moves }] }),
+        )
+        .await;
     }
 
     /// Puts the text on the clipboard and pastes it into what has focus, by the browser's own editing commands.
     pub async fn paste(&self, text: &str) {
-        self.devtools("Input.insertText", json!({ "text": text })).await;
+        self.devtools("Input.insertText", json!({ "text": text }))
+            .await;
         for command in ["selectAll", "cut", "paste"] {
             let key = json!({ "type": "keyDown", "key": "v", "code": "KeyV", "modifiers": 2, "commands": [command] });
             self.devtools("Input.dispatchKeyEvent", key).await;
@@ -139,15 +179,24 @@ impl Browser {
     /// Width and height in CSS pixels, and the theme (`light`, `dark`) the person prefers.
     pub async fn look(&self, width: u32, height: u32, theme: &str) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
         let features = json!([{ "name": "prefers-color-scheme", "value": theme }]);
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
     }
 
     /// Writes what is to be seen as PNG.
     pub async fn picture(&self, file: &Path) {
-        let shot = self.devtools("Page.captureScreenshot", json!({ "format": "png" })).await;
-        let png = STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("base64");
+        let shot = self
+            .devtools("Page.captureScreenshot", json!({ "format": "png" }))
+            .await;
+        let png = STANDARD
+            .decode(shot["data"].as_str().expect("a picture"))
+            .expect("base64");
         std::fs::write(file, png).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 
@@ -168,7 +217,10 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // Asked first, so that it takes its browser along.
-        if let Some(pid) = i32::try_from(self.driver.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) = i32::try_from(self.driver.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let _ = self.driver.wait();
@@ -177,11 +229,15 @@ impl Drop for Browser {
 
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 fn port_of(driver: &mut Child) -> u16 {
-    let lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let lines = BufReader::new(driver.stdout.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
     let mut said = Vec::new();
     for line in lines {
         if let Some((_, port)) = line.split_once("successfully on port ") {

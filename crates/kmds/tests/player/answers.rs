@@ -16,12 +16,34 @@ fn every_dialect_is_answered_as_the_lab_says() {
             let script = write(&folder, "base.js", &player.text());
             let questions = challenges.take(20, 5);
             let answers = solved(&script, &questions);
-            assert_eq!(answers["signature_timestamp"], player.signature_timestamp(), "{dialect:?}");
-            for question in questions["n"].as_array().expect("n").iter().filter_map(|n| n.as_str()) {
-                assert_eq!(answers["n"][question], player.n(question), "{dialect:?} {seed}: {question}");
+            assert_eq!(
+                answers["signature_timestamp"],
+                player.signature_timestamp(),
+                "{dialect:?}"
+            );
+            for question in questions["n"]
+                .as_array()
+                .expect("n")
+                .iter()
+                .filter_map(|n| n.as_str())
+            {
+                assert_eq!(
+                    answers["n"][question],
+                    player.n(question),
+                    "{dialect:?} {seed}: {question}"
+                );
             }
-            for question in questions["sig"].as_array().expect("sig").iter().filter_map(|sig| sig.as_str()) {
-                assert_eq!(answers["sig"][question], player.sig(question), "{dialect:?} {seed}: {question}");
+            for question in questions["sig"]
+                .as_array()
+                .expect("sig")
+                .iter()
+                .filter_map(|sig| sig.as_str())
+            {
+                assert_eq!(
+                    answers["sig"][question],
+                    player.sig(question),
+                    "{dialect:?} {seed}: {question}"
+                );
             }
         }
     }
@@ -45,20 +67,46 @@ fn the_recorded_script_is_answered_as_its_site_would() {
         },
         "signature_timestamp": 20472,
     });
-    let keys = |of: &str| right[of].as_object().expect("answers").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(solved(&script, &json!({ "n": keys("n"), "sig": keys("sig") })), right);
+    let keys = |of: &str| {
+        right[of]
+            .as_object()
+            .expect("answers")
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        solved(&script, &json!({ "n": keys("n"), "sig": keys("sig") })),
+        right
+    );
 }
 
 #[test]
 fn a_prepared_script_is_small_and_answers_the_same() {
     let folder = Folder::new();
-    let lab = PlayerScript { dialect: Dialect::Table, seed: 11 }.text();
+    let lab = PlayerScript {
+        dialect: Dialect::Table,
+        seed: 11,
+    }
+    .text();
     for text in recorded().into_iter().chain([lab]) {
         let whole = write(&folder, "base.js", &text);
         let output = solve_player(&["--prepare"], &whole, "");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(output.stdout.len() < 64 << 10, "{} bytes", output.stdout.len());
-        let prepared = write(&folder, "prepared.js", &String::from_utf8(output.stdout).expect("UTF-8"));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            output.stdout.len() < 64 << 10,
+            "{} bytes",
+            output.stdout.len()
+        );
+        let prepared = write(
+            &folder,
+            "prepared.js",
+            &String::from_utf8(output.stdout).expect("UTF-8"),
+        );
         let questions = Challenges::made().take(10, 3);
         assert_eq!(solved(&prepared, &questions), solved(&whole, &questions));
     }
@@ -67,10 +115,14 @@ fn a_prepared_script_is_small_and_answers_the_same() {
 #[test]
 fn whoever_asks_nothing_learns_the_timestamp() {
     let folder = Folder::new();
-    let player = PlayerScript { dialect: Dialect::Plain, seed: 5 };
+    let player = PlayerScript {
+        dialect: Dialect::Plain,
+        seed: 5,
+    };
     let script = write(&folder, "base.js", &player.text());
     for questions in [json!({}), json!({ "n": [], "sig": [] })] {
-        let nothing = json!({ "n": {}, "sig": {}, "signature_timestamp": player.signature_timestamp() });
+        let nothing =
+            json!({ "n": {}, "sig": {}, "signature_timestamp": player.signature_timestamp() });
         assert_eq!(solved(&script, &questions), nothing);
     }
 }
@@ -78,7 +130,15 @@ fn whoever_asks_nothing_learns_the_timestamp() {
 #[test]
 fn a_call_that_cannot_be_answered_gets_one_sentence() {
     let folder = Folder::new();
-    let script = write(&folder, "base.js", &PlayerScript { dialect: Dialect::Plain, seed: 5 }.text());
+    let script = write(
+        &folder,
+        "base.js",
+        &PlayerScript {
+            dialect: Dialect::Plain,
+            seed: 5,
+        }
+        .text(),
+    );
     let missing = folder.path("missing.js");
     for (script, input, words) in [
         (&script, "", "standard input"),
@@ -94,15 +154,23 @@ fn a_call_that_cannot_be_answered_gets_one_sentence() {
         let said = String::from_utf8(output.stderr).expect("UTF-8");
         assert_eq!(output.status.code(), Some(1), "{input}: {said}");
         assert!(output.stdout.is_empty(), "{input}");
-        assert!(said.starts_with("kmds: ") && said.contains(words) && said.lines().count() == 1, "{input}: {said}");
+        assert!(
+            said.starts_with("kmds: ") && said.contains(words) && said.lines().count() == 1,
+            "{input}: {said}"
+        );
     }
 }
 
 #[test]
 fn the_command_is_not_in_the_short_help() {
-    let help = std::process::Command::new(env!("CARGO_BIN_EXE_kmds")).arg("--help").output().expect("kmds starts");
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_kmds"))
+        .arg("--help")
+        .output()
+        .expect("kmds starts");
     assert!(!String::from_utf8_lossy(&help.stdout).contains("solve-player"));
-    let usage =
-        std::process::Command::new(env!("CARGO_BIN_EXE_kmds")).arg("solve-player").output().expect("kmds starts");
+    let usage = std::process::Command::new(env!("CARGO_BIN_EXE_kmds"))
+        .arg("solve-player")
+        .output()
+        .expect("kmds starts");
     assert_eq!(usage.status.code(), Some(2));
 }

@@ -27,8 +27,17 @@ impl Running {
 
     /// Soft limits by their names.
     fn limits(&self) -> BTreeMap<String, String> {
-        let fields = |line: &str| Some((line.get(..26)?.trim().to_owned(), line.get(26..46)?.trim().to_owned()));
-        self.read("limits").lines().skip(1).filter_map(fields).collect()
+        let fields = |line: &str| {
+            Some((
+                line.get(..26)?.trim().to_owned(),
+                line.get(26..46)?.trim().to_owned(),
+            ))
+        };
+        self.read("limits")
+            .lines()
+            .skip(1)
+            .filter_map(fields)
+            .collect()
     }
 }
 
@@ -44,10 +53,20 @@ fn a_script_runs_in_a_cage() {
         .stderr(Stdio::piped())
         .spawn();
     let mut running = Running(child.expect("kmds starts"));
-    running.0.stdin.take().expect("a pipe").write_all(br#"{"n": ["WAt5y_RP0MT_9Yf94"]}"#).expect("questions");
+    running
+        .0
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(br#"{"n": ["WAt5y_RP0MT_9Yf94"]}"#)
+        .expect("questions");
     let begun = Instant::now();
     // The last of the limits; the list of system calls follows at once.
-    while running.limits().get("Max open files").is_none_or(|files| files != "3") {
+    while running
+        .limits()
+        .get("Max open files")
+        .is_none_or(|files| files != "3")
+    {
         assert!(begun.elapsed() < PATIENCE, "{:?}", running.limits());
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -55,11 +74,23 @@ fn a_script_runs_in_a_cage() {
     assert_eq!(limits["Max core file size"], "0");
     assert_eq!(limits["Max cpu time"], "10");
     for (name, at_most) in [("Max data size", 256 << 20), ("Max address space", 1 << 30)] {
-        assert!(limits[name].parse::<u64>().is_ok_and(|bytes| bytes <= at_most), "{name}: {}", limits[name]);
+        assert!(
+            limits[name]
+                .parse::<u64>()
+                .is_ok_and(|bytes| bytes <= at_most),
+            "{name}: {}",
+            limits[name]
+        );
     }
-    let filtered = |status: &str| status.lines().any(|line| line.split_whitespace().eq(["Seccomp:", "2"]));
+    let filtered = |status: &str| {
+        status
+            .lines()
+            .any(|line| line.split_whitespace().eq(["Seccomp:", "2"]))
+    };
     if !std::path::Path::new("/proc/sys/kernel/seccomp/actions_avail").exists() {
-        eprintln!("SKIPPED: this kernel has no seccomp, so the list of system calls was not looked at");
+        eprintln!(
+            "SKIPPED: this kernel has no seccomp, so the list of system calls was not looked at"
+        );
         return;
     }
     while !filtered(&running.read("status")) {

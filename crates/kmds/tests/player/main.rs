@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 /// The real script, from its recording; one whose shape the site has used.
 pub fn recorded() -> Option<String> {
-    let Some(folder) = std::env::var_os("KMDS_RECORDINGS").filter(|folder| !folder.is_empty()) else {
+    let Some(folder) = std::env::var_os("KMDS_RECORDINGS").filter(|folder| !folder.is_empty())
+    else {
         eprintln!("SKIPPED: KMDS_RECORDINGS is not set, so no real player script was read");
         return None;
     };
@@ -31,7 +32,12 @@ pub fn recorded() -> Option<String> {
         return None;
     };
     let exchange: Value = serde_json::from_str(&text).expect("a recorded exchange");
-    Some(exchange["response"]["body"].as_str().expect("a body").to_owned())
+    Some(
+        exchange["response"]["body"]
+            .as_str()
+            .expect("a body")
+            .to_owned(),
+    )
 }
 
 /// Challenges of the site's own shape, made on the spot; the seed is printed when a test fails.
@@ -42,7 +48,9 @@ pub struct Challenges {
 
 impl Challenges {
     pub fn made() -> Self {
-        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
+        let since = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .expect("a clock");
         let seed = u64::try_from(since.as_nanos() & u128::from(u64::MAX)).expect("it was cut") | 1;
         eprintln!("challenges made from seed {seed}");
         Self { seed, state: seed }
@@ -58,7 +66,9 @@ impl Challenges {
 
     fn text(&mut self, length: usize) -> String {
         let signs = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        (0..length).map(|_| char::from(signs[self.next(signs.len())])).collect()
+        (0..length)
+            .map(|_| char::from(signs[self.next(signs.len())]))
+            .collect()
     }
 
     /// So many of `n`, and so many of a signature.
@@ -93,7 +103,11 @@ pub fn solve_player(arguments: &[&str], script: &Path, input: &str) -> Output {
         .spawn()
         .expect("kmds starts");
     // It may end before it has read all.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let _ = child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(input.as_bytes());
     child.wait_with_output().expect("kmds ends")
 }
 

@@ -33,17 +33,26 @@ impl Judge {
     fn find() -> Option<Self> {
         let folder = Folder::new();
         std::fs::write(folder.path("judge.js"), JUDGE).expect("the judge");
-        if !Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        if !Command::new("node")
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+        {
             eprintln!("SKIPPED: there is no node, so nothing was held against yt-dlp's solver");
             return None;
         }
         let python = std::env::var("KMDS_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         for part in ["lib", "core"] {
             let print = format!("import yt_dlp_ejs.yt.solver as s; print(s.{part}())");
-            let source =
-                Command::new(&python).args(["-c", &print]).output().ok().filter(|output| output.status.success());
+            let source = Command::new(&python)
+                .args(["-c", &print])
+                .output()
+                .ok()
+                .filter(|output| output.status.success());
             let Some(source) = source else {
-                eprintln!("SKIPPED: {python} has no yt-dlp-ejs, so nothing was held against yt-dlp's solver");
+                eprintln!(
+                    "SKIPPED: {python} has no yt-dlp-ejs, so nothing was held against yt-dlp's solver"
+                );
                 return None;
             };
             std::fs::write(folder.path(part), source.stdout).expect("a part of the solver");
@@ -55,10 +64,19 @@ impl Judge {
         let asked = write(&self.folder, "questions.json", &questions.to_string());
         let output = Command::new("node")
             .arg(self.folder.path("judge.js"))
-            .args([script, &asked, &self.folder.path("lib"), &self.folder.path("core")])
+            .args([
+                script,
+                &asked,
+                &self.folder.path("lib"),
+                &self.folder.path("core"),
+            ])
             .output()
             .expect("node starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).expect("JSON from node")
     }
 }
@@ -66,7 +84,11 @@ impl Judge {
 #[test]
 fn two_hundred_challenges_are_answered_as_by_yt_dlp() {
     let Some(judge) = Judge::find() else { return };
-    let made_up = PlayerScript { dialect: Dialect::Table, seed: 77 }.text();
+    let made_up = PlayerScript {
+        dialect: Dialect::Table,
+        seed: 77,
+    }
+    .text();
     for text in recorded().into_iter().chain([made_up]) {
         let script = write(&judge.folder, "base.js", &text);
         let mut challenges = Challenges::made();
@@ -74,7 +96,11 @@ fn two_hundred_challenges_are_answered_as_by_yt_dlp() {
         let (ours, theirs) = (solved(&script, &questions), judge.says(&script, &questions));
         for kind in ["n", "sig"] {
             assert_eq!(ours[kind], theirs[kind], "seed {}", challenges.seed);
-            assert!(ours[kind].as_object().is_some_and(|answers| answers.len() >= 50));
+            assert!(
+                ours[kind]
+                    .as_object()
+                    .is_some_and(|answers| answers.len() >= 50)
+            );
         }
     }
 }

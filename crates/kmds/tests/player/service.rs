@@ -5,7 +5,10 @@ use kmds_lab::{Lab, Song};
 
 use crate::harness::{Kmds, Setup};
 
-const SCRIPT: PlayerScript = PlayerScript { dialect: Dialect::Table, seed: 421 };
+const SCRIPT: PlayerScript = PlayerScript {
+    dialect: Dialect::Table,
+    seed: 421,
+};
 
 async fn on_that_day() -> Lab {
     let lab = Lab::start().await;
@@ -19,7 +22,13 @@ fn asked(lab: &Lab, path: &str) -> usize {
 }
 
 async fn arrives(kmds: &Kmds, song: &Song) {
-    assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{}\n{}", song.link(), kmds.log());
+    assert_eq!(
+        kmds.download(&song.link()).await,
+        song.bytes(),
+        "{}\n{}",
+        song.link(),
+        kmds.log()
+    );
 }
 
 #[tokio::test]
@@ -28,7 +37,12 @@ async fn songs_arrive_whole_without_a_client_that_needs_no_script() {
     let songs: Vec<Song> = (0..4)
         .map(|index| {
             let video = lab.youtube().video(&format!("Song {index}")).seconds(20.0);
-            if index % 2 == 0 { video.aac_only() } else { video }.publish()
+            if index % 2 == 0 {
+                video.aac_only()
+            } else {
+                video
+            }
+            .publish()
         })
         .collect();
     let kmds = Setup::of(&lab).start();
@@ -44,8 +58,16 @@ async fn songs_arrive_whole_without_a_client_that_needs_no_script() {
 #[tokio::test]
 async fn a_dubbed_song_comes_in_its_original_language_by_the_script() {
     let lab = on_that_day().await;
-    let tracks = [("en-US.4", "English original", "original"), ("mr.10", "Marathi", "dubbed-auto")];
-    let song = lab.youtube().video("Dubbed").seconds(20.0).tracks(&tracks).publish();
+    let tracks = [
+        ("en-US.4", "English original", "original"),
+        ("mr.10", "Marathi", "dubbed-auto"),
+    ];
+    let song = lab
+        .youtube()
+        .video("Dubbed")
+        .seconds(20.0)
+        .tracks(&tracks)
+        .publish();
     arrives(&Setup::of(&lab).start(), &song).await;
 }
 
@@ -53,7 +75,8 @@ async fn a_dubbed_song_comes_in_its_original_language_by_the_script() {
 async fn every_dialect_of_the_script_brings_a_song() {
     for dialect in Dialect::ALL {
         let lab = on_that_day().await;
-        lab.youtube().plays_script(PlayerScript { dialect, seed: 9 });
+        lab.youtube()
+            .plays_script(PlayerScript { dialect, seed: 9 });
         let song = lab.youtube().video("Song").seconds(20.0).publish();
         arrives(&Setup::of(&lab).start(), &song).await;
     }
@@ -63,7 +86,13 @@ async fn every_dialect_of_the_script_brings_a_song() {
 async fn a_song_for_kids_comes_by_the_script_where_itag_18_is_gone() {
     let lab = Lab::start().await;
     lab.youtube().plays_script(SCRIPT);
-    let song = lab.youtube().video("For kids").seconds(20.0).for_kids().without_muxed().publish();
+    let song = lab
+        .youtube()
+        .video("For kids")
+        .seconds(20.0)
+        .for_kids()
+        .without_muxed()
+        .publish();
     let kmds = Setup::of(&lab).start();
     arrives(&kmds, &song).await;
 }
@@ -86,16 +115,32 @@ async fn a_restart_needs_the_script_no_second_time() {
 async fn a_script_that_cannot_be_read_spoils_its_own_client_alone() {
     let lab = Lab::start().await;
     lab.youtube().plays_script(SCRIPT);
-    lab.youtube().spoils_script("<!DOCTYPE html><title>Sorry</title>");
-    let kids = lab.youtube().video("For kids").seconds(20.0).for_kids().without_muxed().publish();
+    lab.youtube()
+        .spoils_script("<!DOCTYPE html><title>Sorry</title>");
+    let kids = lab
+        .youtube()
+        .video("For kids")
+        .seconds(20.0)
+        .for_kids()
+        .without_muxed()
+        .publish();
     let song = lab.youtube().video("Song").seconds(20.0).publish();
     let kmds = Setup::of(&lab).start();
     arrives(&kmds, &song).await;
     let (_, reply) = kmds.fetch(&kids.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let tunnel = reply["Songs"][0]["Tunnel_URL"]
+        .as_str()
+        .expect("a tunnel")
+        .to_owned();
     let refused = kmds.get(&format!("{tunnel}&wait=60")).await;
     assert!(refused.status().as_u16() >= 400);
-    assert!(refused.text().await.expect("a reason").contains("unavailable"));
+    assert!(
+        refused
+            .text()
+            .await
+            .expect("a reason")
+            .contains("unavailable")
+    );
     lab.youtube().closes_visionos();
     let other = lab.youtube().video("Other").seconds(20.0).publish();
     let (status, reply) = kmds.fetch(&other.link()).await;
@@ -103,16 +148,29 @@ async fn a_script_that_cannot_be_read_spoils_its_own_client_alone() {
     assert!(reply.to_string().contains("page_changed"), "{reply}");
     assert_eq!(asked(&lab, "/base.js"), 1, "it is left alone for a while");
     let metrics = kmds.get("/metrics").await.text().await.expect("metrics");
-    assert!(metrics.contains(&format!("kmds_player_script{{player=\"{}\"}} 0", SCRIPT.id())), "{metrics}");
-    kmds.until("the log names the player", async || kmds.log().contains(&SCRIPT.id())).await;
+    assert!(
+        metrics.contains(&format!(
+            "kmds_player_script{{player=\"{}\"}} 0",
+            SCRIPT.id()
+        )),
+        "{metrics}"
+    );
+    kmds.until("the log names the player", async || {
+        kmds.log().contains(&SCRIPT.id())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_doctor_names_the_script_and_what_it_is_worth() {
-    for (spoilt, words) in [(false, "is prepared"), (true, "is of no use: the script has no function")] {
+    for (spoilt, words) in [
+        (false, "is prepared"),
+        (true, "is of no use: the script has no function"),
+    ] {
         let lab = on_that_day().await;
         if spoilt {
-            lab.youtube().spoils_script("<!DOCTYPE html><title>Sorry</title>");
+            lab.youtube()
+                .spoils_script("<!DOCTYPE html><title>Sorry</title>");
         }
         let song = lab.youtube().video("Song").seconds(20.0).publish();
         let kmds = Setup::of(&lab).start();
@@ -121,10 +179,16 @@ async fn the_doctor_names_the_script_and_what_it_is_worth() {
         let doctor = std::process::Command::new(env!("CARGO_BIN_EXE_kmds"))
             .args(["doctor", "--set", "engines.ytdlp.enabled=false", "--set"])
             .arg(format!("state.dir={}", state.display()))
-            .args(["--set", &format!("cache.dir={}", kmds.folder.path("cache").display())])
+            .args([
+                "--set",
+                &format!("cache.dir={}", kmds.folder.path("cache").display()),
+            ])
             .output()
             .expect("kmds starts");
         let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
-        assert!(said.contains(&SCRIPT.id()) && said.contains(words), "{said}");
+        assert!(
+            said.contains(&SCRIPT.id()) && said.contains(words),
+            "{said}"
+        );
     }
 }

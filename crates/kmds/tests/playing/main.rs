@@ -45,14 +45,21 @@ async fn fetched(kmds: &Kmds, link: &str) -> Value {
 }
 
 fn header(answer: &Response, name: &str) -> String {
-    answer.headers().get(name).map_or("", |value| value.to_str().expect("ASCII")).to_owned()
+    answer
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().expect("ASCII"))
+        .to_owned()
 }
 
 /// Reads until at least `count` bytes of the body are there.
 async fn first_bytes(answer: &mut Response, count: usize) -> Vec<u8> {
     let mut received = Vec::new();
     while received.len() < count {
-        let chunk = tokio::time::timeout(PATIENCE, answer.chunk()).await.expect("in time").expect("bytes");
+        let chunk = tokio::time::timeout(PATIENCE, answer.chunk())
+            .await
+            .expect("in time")
+            .expect("bytes");
         received.extend_from_slice(&chunk.expect("more bytes"));
     }
     received
@@ -61,6 +68,12 @@ async fn first_bytes(answer: &mut Response, count: usize) -> Vec<u8> {
 /// Songs whose audio was asked of a site, in the order of their first requests.
 fn started(lab: &Lab, site: Site) -> Vec<String> {
     let mut known = HashSet::new();
-    let media = lab.requests().into_iter().filter(|seen| seen.kind == Kind::Media && seen.site == Some(site));
-    media.filter_map(|seen| seen.song).filter(|song| known.insert(song.clone())).collect()
+    let media = lab
+        .requests()
+        .into_iter()
+        .filter(|seen| seen.kind == Kind::Media && seen.site == Some(site));
+    media
+        .filter_map(|seen| seen.song)
+        .filter(|song| known.insert(song.clone()))
+        .collect()
 }

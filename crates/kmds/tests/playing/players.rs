@@ -87,10 +87,15 @@ const NOT_SEEKING: [Player; 2] = [
 
 impl Player {
     fn is_here(&self) -> bool {
-        let program = self.name.split(' ').next().filter(|name| matches!(*name, "mpv" | "gst-launch-1.0"));
+        let program = self
+            .name
+            .split(' ')
+            .next()
+            .filter(|name| matches!(*name, "mpv" | "gst-launch-1.0"));
         let Some(program) = program else { return true };
-        let here = std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+        let here = std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        });
         if !here {
             eprintln!("SKIPPED: there is no {program}; ./test installs it");
         }
@@ -107,7 +112,13 @@ impl Player {
             .spawn()
             .expect("a shell");
         let (first, heard) = counted(&mut child);
-        Listening { player: self, child, first, heard: Some(heard), begun: Instant::now() }
+        Listening {
+            player: self,
+            child,
+            first,
+            heard: Some(heard),
+            begun: Instant::now(),
+        }
     }
 }
 
@@ -124,16 +135,29 @@ impl Listening<'_> {
         let name = self.player.name;
         let first = self.first.recv_timeout(PATIENCE);
         assert!(first.is_ok(), "{name}: no sound of {of} before it is whole");
-        eprintln!("{name}: first sound after {:.1} s", self.begun.elapsed().as_secs_f64());
+        eprintln!(
+            "{name}: first sound after {:.1} s",
+            self.begun.elapsed().as_secs_f64()
+        );
     }
 
     fn hears_all(mut self, of: &str) {
         let name = self.player.name;
-        let bytes = self.heard.take().and_then(|heard| heard.join().ok()).expect("read");
-        assert!(self.child.wait().expect("an end").success(), "{name} failed on {of}");
+        let bytes = self
+            .heard
+            .take()
+            .and_then(|heard| heard.join().ok())
+            .expect("read");
+        assert!(
+            self.child.wait().expect("an end").success(),
+            "{name} failed on {of}"
+        );
         if let Some(second) = self.player.second {
             let seconds = bytes as f64 / second;
-            assert!((seconds - SECONDS).abs() < 0.3, "{name} heard {seconds} s of {of}");
+            assert!(
+                (seconds - SECONDS).abs() < 0.3,
+                "{name} heard {seconds} s of {of}"
+            );
         }
     }
 }
@@ -153,11 +177,16 @@ fn all_hear(lab: &Lab, kmds: &Kmds, song: &Song, path: &str) {
 fn these_hear(players: &[&Player], lab: &Lab, kmds: &Kmds, song: &Song, path: &str) {
     let url = kmds.at(path);
     let here = players.iter().filter(|player| player.is_here());
-    let listening: Vec<_> = here.map(|player| player.listen(&url, &kmds.folder.0)).collect();
+    let listening: Vec<_> = here
+        .map(|player| player.listen(&url, &kmds.folder.0))
+        .collect();
     for one in &listening {
         one.first_sound(path);
     }
-    assert!(lab.media_bytes_sent(song.id()) < song.len() * 3 / 4, "sound comes while the rest is not even sent");
+    assert!(
+        lab.media_bytes_sent(song.id()) < song.len() * 3 / 4,
+        "sound comes while the rest is not even sent"
+    );
     song.release();
     for one in listening {
         one.hears_all(path);
@@ -168,7 +197,13 @@ fn these_hear(players: &[&Player], lab: &Lab, kmds: &Kmds, song: &Song, path: &s
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_player_hears_soundcloud_s_aac_before_it_is_whole() {
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("aac").formats(&[Format::AacHls]).seconds(SECONDS).holds_at(kib(500)).publish();
+    let song = lab
+        .soundcloud()
+        .track("aac")
+        .formats(&[Format::AacHls])
+        .seconds(SECONDS)
+        .holds_at(kib(500))
+        .publish();
     let kmds = patient(&lab).start();
     all_hear(&lab, &kmds, &song, &format!("/play?url={}", song.link()));
 }
@@ -176,7 +211,13 @@ async fn every_player_hears_soundcloud_s_aac_before_it_is_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_player_hears_soundcloud_s_mp3_pieces_before_they_are_whole() {
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("mp3").formats(&[Format::Mp3Hls]).seconds(SECONDS).holds_at(kib(500)).publish();
+    let song = lab
+        .soundcloud()
+        .track("mp3")
+        .formats(&[Format::Mp3Hls])
+        .seconds(SECONDS)
+        .holds_at(kib(500))
+        .publish();
     let kmds = patient(&lab).start();
     let path = format!("{}&stream=1", tunnel(&fetched(&kmds, &song.link()).await));
     all_hear(&lab, &kmds, &song, &path);
@@ -185,24 +226,50 @@ async fn every_player_hears_soundcloud_s_mp3_pieces_before_they_are_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_player_hears_a_conversion_before_it_is_whole() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Only Opus").opus_only().seconds(SECONDS).holds_at(kib(500)).publish();
+    let song = lab
+        .youtube()
+        .video("Only Opus")
+        .opus_only()
+        .seconds(SECONDS)
+        .holds_at(kib(500))
+        .publish();
     let kmds = patient(&lab).start();
     fetched(&kmds, &song.link()).await;
-    all_hear(&lab, &kmds, &song, &format!("/api/v1/tracks/youtube/{}/audio?stream=1", song.id()));
+    all_hear(
+        &lab,
+        &kmds,
+        &song,
+        &format!("/api/v1/tracks/youtube/{}/audio?stream=1", song.id()),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_player_hears_re_wrapped_opus_before_it_is_whole() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Opus").seconds(SECONDS).holds_at(kib(500)).publish();
+    let song = lab
+        .youtube()
+        .video("Opus")
+        .seconds(SECONDS)
+        .holds_at(kib(500))
+        .publish();
     let kmds = patient(&lab).start();
-    all_hear(&lab, &kmds, &song, &format!("/play?accept=opus&url={}", song.link()));
+    all_hear(
+        &lab,
+        &kmds,
+        &song,
+        &format!("/play?accept=opus&url={}", song.link()),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_player_hears_youtube_s_own_file_before_it_is_whole() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("Plain").seconds(SECONDS).holds_at(kib(400)).publish();
+    let song = lab
+        .youtube()
+        .video("Plain")
+        .seconds(SECONDS)
+        .holds_at(kib(400))
+        .publish();
     let kmds = patient(&lab).start();
     all_hear(&lab, &kmds, &song, &format!("/play?url={}", song.link()));
 }
@@ -211,9 +278,24 @@ async fn every_player_hears_youtube_s_own_file_before_it_is_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn players_told_not_to_seek_hear_an_mp3_of_known_length_before_it_is_whole() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Bare").seconds(SECONDS).holds_at(kib(500)).publish();
+    let song = lab
+        .bandcamp()
+        .track("Bare")
+        .seconds(SECONDS)
+        .holds_at(kib(500))
+        .publish();
     let kmds = patient(&lab).start();
-    let others = |player: &&Player| player.name.contains("with a stream") || player.name.starts_with("gst");
-    let players: Vec<&Player> = NOT_SEEKING.iter().chain(PLAYERS.iter().filter(others)).collect();
-    these_hear(&players, &lab, &kmds, &song, &format!("/play?url={}", song.link()));
+    let others =
+        |player: &&Player| player.name.contains("with a stream") || player.name.starts_with("gst");
+    let players: Vec<&Player> = NOT_SEEKING
+        .iter()
+        .chain(PLAYERS.iter().filter(others))
+        .collect();
+    these_hear(
+        &players,
+        &lab,
+        &kmds,
+        &song,
+        &format!("/play?url={}", song.link()),
+    );
 }

@@ -37,8 +37,20 @@ pub fn counted(child: &mut Child) -> (mpsc::Receiver<()>, std::thread::JoinHandl
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ffmpeg_decodes_a_song_while_it_downloads_and_finishes_with_it() {
     let lab = Lab::start().await;
-    let youtube = lab.youtube().video("Dripping").seconds(20.0).drips(kib(64)).holds_at(kib(192)).publish();
-    let bandcamp = lab.bandcamp().track("Dripping").seconds(20.0).drips(kib(64)).holds_at(kib(192)).publish();
+    let youtube = lab
+        .youtube()
+        .video("Dripping")
+        .seconds(20.0)
+        .drips(kib(64))
+        .holds_at(kib(192))
+        .publish();
+    let bandcamp = lab
+        .bandcamp()
+        .track("Dripping")
+        .seconds(20.0)
+        .drips(kib(64))
+        .holds_at(kib(192))
+        .publish();
     let kmds = patient(&lab).start();
     // Of an MP3 file that it may jump in, ffmpeg wants to see the tags at the end first.
     for (song, jumps) in [(youtube, "-1"), (bandcamp, "0")] {
@@ -65,28 +77,59 @@ async fn ffmpeg_decodes_a_song_while_it_downloads_and_finishes_with_it() {
             ],
         );
         let (first, decoded) = counted(&mut ffmpeg);
-        first.recv_timeout(PATIENCE).expect("sound before the song is whole");
-        assert!(lab.media_bytes_sent(song.id()) <= kib(192), "sound comes while the rest is not even sent");
+        first
+            .recv_timeout(PATIENCE)
+            .expect("sound before the song is whole");
+        assert!(
+            lab.media_bytes_sent(song.id()) <= kib(192),
+            "sound comes while the rest is not even sent"
+        );
         song.release();
         let samples = decoded.join().expect("read") as f64 / 2.0 / 8000.0;
         assert!(ffmpeg.wait().expect("an end").success());
         assert!((samples - 20.0).abs() < 0.2, "{samples} s were decoded");
-        assert_eq!(lab.media_bytes_sent(song.id()), song.len(), "downloaded once");
+        assert_eq!(
+            lab.media_bytes_sent(song.id()),
+            song.len(),
+            "downloaded once"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_reads_a_range_from_the_middle_of_a_half_arrived_file() {
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Half").seconds(30.0).drips(kib(256)).holds_at(kib(256)).publish();
+    let song = lab
+        .bandcamp()
+        .track("Half")
+        .seconds(30.0)
+        .drips(kib(256))
+        .holds_at(kib(256))
+        .publish();
     let kmds = patient(&lab).start();
-    let url = kmds.at(&format!("{}&stream=1", tunnel(&fetched(&kmds, &song.link()).await)));
-    let middle = Command::new("curl").args(["-sS", "--fail", "-r", "100000-199999", &url]).output().expect("curl");
-    assert!(middle.status.success(), "{}", String::from_utf8_lossy(&middle.stderr));
+    let url = kmds.at(&format!(
+        "{}&stream=1",
+        tunnel(&fetched(&kmds, &song.link()).await)
+    ));
+    let middle = Command::new("curl")
+        .args(["-sS", "--fail", "-r", "100000-199999", &url])
+        .output()
+        .expect("curl");
+    assert!(
+        middle.status.success(),
+        "{}",
+        String::from_utf8_lossy(&middle.stderr)
+    );
     assert_eq!(middle.stdout, song.bytes().slice(100_000..200_000));
-    assert!(lab.media_bytes_sent(song.id()) <= kib(256), "half of it is not here yet");
+    assert!(
+        lab.media_bytes_sent(song.id()) <= kib(256),
+        "half of it is not here yet"
+    );
     song.release();
-    let end = Command::new("curl").args(["-sS", "--fail", "-r", "-1000", &url]).output().expect("curl");
+    let end = Command::new("curl")
+        .args(["-sS", "--fail", "-r", "-1000", &url])
+        .output()
+        .expect("curl");
     assert_eq!(end.stdout, song.bytes().slice(song.bytes().len() - 1000..));
 }
 
@@ -101,15 +144,29 @@ async fn ffprobe_reads_the_first_entry_of_an_album_s_playlist() {
     let entries: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(entries.len(), 3, "{text}");
     for entry in &entries {
-        assert!(entry.starts_with("http://127.0.0.1:") && entry.ends_with("&stream=1"), "{entry}");
+        assert!(
+            entry.starts_with("http://127.0.0.1:") && entry.ends_with("&stream=1"),
+            "{entry}"
+        );
     }
     let said = tool(
         "ffprobe",
-        &["-v", "error", "-show_entries", "format=format_name,duration", "-of", "default=nk=1:nw=1", entries[0]],
+        &[
+            "-v",
+            "error",
+            "-show_entries",
+            "format=format_name,duration",
+            "-of",
+            "default=nk=1:nw=1",
+            entries[0],
+        ],
     );
     let mut lines = said.lines();
     assert_eq!(lines.next(), Some("mp3"));
-    let duration: f64 = lines.next().and_then(|line| line.parse().ok()).expect("a duration");
+    let duration: f64 = lines
+        .next()
+        .and_then(|line| line.parse().ok())
+        .expect("a duration");
     assert!((duration - 7.0).abs() < 0.2, "{duration}");
 }
 
@@ -119,7 +176,9 @@ async fn unzip_accepts_the_archive_of_an_album_in_track_order_and_names_what_is_
     let album = lab.bandcamp().album(4).seconds(4.0).publish();
     lab.inject(Fault::Status(404, None).on_media().of(&album.songs()[1]));
     let kmds = patient(&lab).start();
-    let answer = kmds.get(&format!("/play?archive=zip&url={}", album.link())).await;
+    let answer = kmds
+        .get(&format!("/play?archive=zip&url={}", album.link()))
+        .await;
     assert_eq!(answer.headers()["content-type"], "application/zip");
     let bytes = answer.bytes().await.expect("a whole archive");
     let path = kmds.folder.path("album.zip");
@@ -128,10 +187,17 @@ async fn unzip_accepts_the_archive_of_an_album_in_track_order_and_names_what_is_
     tool("unzip", &["-tqq", path]);
     let names = tool("unzip", &["-Z1", path]);
     let names: Vec<&str> = names.lines().collect();
-    let numbers: Vec<&str> = names.iter().map(|name| name.split([' ', '.']).next().unwrap_or("")).collect();
+    let numbers: Vec<&str> = names
+        .iter()
+        .map(|name| name.split([' ', '.']).next().unwrap_or(""))
+        .collect();
     assert_eq!(numbers, ["01", "03", "04", "MISSING"], "{names:?}");
     for (name, song) in [(names[0], 0), (names[1], 2), (names[2], 3)] {
-        let content = Command::new("unzip").args(["-p", path, name]).output().expect("unzip").stdout;
+        let content = Command::new("unzip")
+            .args(["-p", path, name])
+            .output()
+            .expect("unzip")
+            .stdout;
         assert_eq!(content, album.songs()[song].bytes(), "{name}");
     }
     let missing = tool("unzip", &["-p", path, "MISSING.txt"]);
@@ -146,8 +212,12 @@ async fn an_archive_whose_second_song_breaks_off_is_cut() {
     // Its first bytes come, then silence, then a refusal.
     lab.inject(Fault::Stall(kib(128)).on_media().of(broken).first(1));
     lab.inject(Fault::Status(404, None).on_media().of(broken));
-    let kmds = Setup::of(&lab).recipes(&PATIENT_RECIPES.replace("50.0", "4.0")).start();
-    let mut answer = kmds.get(&format!("/play?archive=zip&url={}", album.link())).await;
+    let kmds = Setup::of(&lab)
+        .recipes(&PATIENT_RECIPES.replace("50.0", "4.0"))
+        .start();
+    let mut answer = kmds
+        .get(&format!("/play?archive=zip&url={}", album.link()))
+        .await;
     let begun = album.songs()[0].bytes().len() + kib(100) as usize;
     assert!(first_bytes(&mut answer, begun).await.starts_with(b"PK"));
     let end = loop {
@@ -156,5 +226,8 @@ async fn an_archive_whose_second_song_breaks_off_is_cut() {
             end => break end,
         }
     };
-    assert!(end.is_err(), "a clean end would say that this is the whole archive");
+    assert!(
+        end.is_err(),
+        "a clean end would say that this is the whole archive"
+    );
 }

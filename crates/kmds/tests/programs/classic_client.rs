@@ -38,25 +38,47 @@ print("done after", waits)
 
 #[tokio::test]
 async fn the_showcase_client_of_the_classic_service_saves_every_song() {
-    let Some(python) = python() else { return skipped("the classic client", "there is no python3") };
+    let Some(python) = python() else {
+        return skipped("the classic client", "there is no python3");
+    };
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("ordinary-days").title("Ordinary / Days").holds_at(20_000).publish();
+    let song = lab
+        .soundcloud()
+        .track("ordinary-days")
+        .title("Ordinary / Days")
+        .holds_at(20_000)
+        .publish();
     let kmds = Kmds::start(&lab);
     let mut client = tokio::process::Command::new(python);
-    client.args(["-c", CLIENT, &kmds.url, &song.link()]).arg(&kmds.folder.0).env_remove("http_proxy");
-    let mut client = client.stdout(std::process::Stdio::piped()).spawn().expect("python");
+    client
+        .args(["-c", CLIENT, &kmds.url, &song.link()])
+        .arg(&kmds.folder.0)
+        .env_remove("http_proxy");
+    let mut client = client
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python");
     let mut out = client.stdout.take().expect("piped");
     let mut first = [0; 8];
-    tokio::io::AsyncReadExt::read_exact(&mut out, &mut first).await.expect("it waits for the song");
+    tokio::io::AsyncReadExt::read_exact(&mut out, &mut first)
+        .await
+        .expect("it waits for the song");
     song.release();
     assert!(client.wait().await.expect("it ends").success());
     let saved: Vec<_> = std::fs::read_dir(&kmds.folder.0)
         .expect("the folder")
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ext| ext == "m4a" || ext == "mp3"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ext| ext == "m4a" || ext == "mp3")
+        })
         .collect();
     assert_eq!(saved.len(), 1, "{saved:?}");
-    let name = saved[0].file_name().expect("a name").to_string_lossy().into_owned();
+    let name = saved[0]
+        .file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .into_owned();
     assert!(name.contains("Ordinary") && name.contains("Days"), "{name}");
     assert_eq!(std::fs::read(&saved[0]).expect("saved"), song.bytes());
 }

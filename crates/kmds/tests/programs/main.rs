@@ -20,7 +20,10 @@ fn root() -> PathBuf {
 fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let sbin = ["/usr/sbin".into(), "/usr/local/sbin".into()];
-    std::env::split_paths(&path).chain(sbin).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .chain(sbin)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// Says that a promise was not tested here, and why.
@@ -30,5 +33,7 @@ fn skipped(what: &str, why: &str) {
 
 /// A python that runs the tests: `./test`'s own, else the machine's.
 fn python() -> Option<PathBuf> {
-    std::env::var_os("KMDS_TEST_PYTHON").map(PathBuf::from).or_else(|| which("python3"))
+    std::env::var_os("KMDS_TEST_PYTHON")
+        .map(PathBuf::from)
+        .or_else(|| which("python3"))
 }

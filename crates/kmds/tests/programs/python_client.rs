@@ -6,9 +6,15 @@ use kmds_lab::{Fault, Lab};
 
 #[tokio::test]
 async fn the_python_client_does_what_it_says() {
-    let Some(python) = python() else { return skipped("the Python client", "there is no python3") };
+    let Some(python) = python() else {
+        return skipped("the Python client", "there is no python3");
+    };
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Copper Kettles").seconds(30.0).publish();
+    let song = lab
+        .bandcamp()
+        .track("Copper Kettles")
+        .seconds(30.0)
+        .publish();
     let held = lab.bandcamp().track("Held").holds_at(30_000).publish();
     let refused = lab.soundcloud().track("refused").publish();
     lab.inject(Fault::Status(403, None).on_media().of(&refused));
@@ -31,8 +37,10 @@ async fn the_python_client_does_what_it_says() {
     let text = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{text}");
     assert!(text.contains("OK"), "{text}");
-    kmds.until("whoever wants the path is not sent the song", async || kmds.log().contains("status=206 bytes=1 "))
-        .await;
+    kmds.until("whoever wants the path is not sent the song", async || {
+        kmds.log().contains("status=206 bytes=1 ")
+    })
+    .await;
 }
 
 /// As much of discord.py as the sample uses, and a channel in which two links are pasted.
@@ -73,11 +81,17 @@ print(played, told)
 
 #[tokio::test]
 async fn the_sample_bot_plays_on_behind_a_song_that_fails() {
-    let Some(python) = python() else { return skipped("the sample bot", "there is no python3") };
+    let Some(python) = python() else {
+        return skipped("the sample bot", "there is no python3");
+    };
     let lab = Lab::start().await;
     let refused = lab.soundcloud().track("refused").publish();
     lab.inject(Fault::Status(403, None).on_media().of(&refused));
-    let good = lab.bandcamp().track("Copper Kettles").seconds(4.0).publish();
+    let good = lab
+        .bandcamp()
+        .track("Copper Kettles")
+        .seconds(4.0)
+        .publish();
     let kmds = Setup::of(&lab).start();
     let mut bot = tokio::process::Command::new(python);
     bot.args(["-c", A_CHANNEL])
@@ -87,6 +101,13 @@ async fn the_sample_bot_plays_on_behind_a_song_that_fails() {
         .env("LINKS", format!("{} {}", refused.link(), good.link()))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let out = bot.output().await.expect("python");
-    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success() && said.contains(&format!("bandcamp/{}.mp3", good.id())), "{said}");
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+    assert!(
+        out.status.success() && said.contains(&format!("bandcamp/{}.mp3", good.id())),
+        "{said}"
+    );
 }

@@ -11,23 +11,34 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// A receiver that answers with these statuses in turn, the last one for ever; gives heads and bodies.
-async fn receiver(statuses: &'static [u16]) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
+async fn receiver(
+    statuses: &'static [u16],
+) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/hook?key=s3cret", listener.local_addr().expect("bound"));
+    let url = format!(
+        "http://{}/hook?key=s3cret",
+        listener.local_addr().expect("bound")
+    );
     let (calls, received) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         for number in 0.. {
-            let Ok((mut client, _)) = listener.accept().await else { return };
+            let Ok((mut client, _)) = listener.accept().await else {
+                return;
+            };
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(client.read_u8().await.expect("a head"));
             }
             let head = String::from_utf8(head).expect("text").to_ascii_lowercase();
-            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .and_then(|rest| rest.lines().next());
             let mut body = vec![0; length.expect("a length").trim().parse().expect("a number")];
             client.read_exact(&mut body).await.expect("a body");
             let status = statuses[number.min(statuses.len() - 1)];
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             let _ = client.write_all(answer.as_bytes()).await;
             let _ = calls.send((head, body));
         }
@@ -35,8 +46,13 @@ async fn receiver(statuses: &'static [u16]) -> (String, mpsc::UnboundedReceiver<
     (url, received)
 }
 
-async fn next(received: &mut mpsc::UnboundedReceiver<(String, Vec<u8>)>) -> (String, Vec<u8>, Value) {
-    let (head, body) = tokio::time::timeout(PATIENCE, received.recv()).await.expect("in time").expect("a call");
+async fn next(
+    received: &mut mpsc::UnboundedReceiver<(String, Vec<u8>)>,
+) -> (String, Vec<u8>, Value) {
+    let (head, body) = tokio::time::timeout(PATIENCE, received.recv())
+        .await
+        .expect("in time")
+        .expect("a call");
     let json = serde_json::from_slice(&body).expect("JSON");
     (head, body, json)
 }
@@ -51,35 +67,73 @@ async fn a_ready_and_a_failed_song_are_told_signed_and_not_by_the_sites_way_out(
     let setup = Setup::of(&lab).set("KMDS_WEBHOOK__URL", &url);
     let secret = setup.folder.path("secret");
     std::fs::write(&secret, "sesame\n").expect("a secret");
-    let kmds = setup.set("KMDS_WEBHOOK__SECRET_FILE", &secret.display().to_string()).start();
+    let kmds = setup
+        .set("KMDS_WEBHOOK__SECRET_FILE", &secret.display().to_string())
+        .start();
     let (_, reply) = kmds.fetch(&good.link()).await;
     let (head, body, call) = next(&mut received).await;
-    assert_eq!((&call["event"], &call["state"]), (&"track.ready".into(), &"ready".into()), "{call}");
-    assert_eq!((&call["site"], &call["title"]), (&"bandcamp".into(), &"Good".into()));
+    assert_eq!(
+        (&call["event"], &call["state"]),
+        (&"track.ready".into(), &"ready".into()),
+        "{call}"
+    );
+    assert_eq!(
+        (&call["site"], &call["title"]),
+        (&"bandcamp".into(), &"Good".into())
+    );
     assert_eq!(call["path"], reply["Songs"][0]["Cache_Path"]);
-    assert!(call["at"].as_str().is_some_and(|at| at.ends_with('Z')) && call.get("kind").is_none(), "{call}");
+    assert!(
+        call["at"].as_str().is_some_and(|at| at.ends_with('Z')) && call.get("kind").is_none(),
+        "{call}"
+    );
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"sesame");
-    let signed: String = hmac::sign(&key, &body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(head.contains(&format!("x-kmds-signature: sha256={signed}")), "{head}");
+    let signed: String = hmac::sign(&key, &body)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert!(
+        head.contains(&format!("x-kmds-signature: sha256={signed}")),
+        "{head}"
+    );
     kmds.fetch(&bad.link()).await;
     let (_, _, call) = next(&mut received).await;
-    assert_eq!((&call["event"], &call["path"]), (&"track.failed".into(), &Value::Null), "{call}");
-    assert!(call["kind"].is_string() && call["reason"].is_string(), "{call}");
-    assert!(lab.refused().is_empty(), "it did not go through the proxy of the sites");
-    assert!(!kmds.log().contains("s3cret"), "the URL's own key is not logged");
+    assert_eq!(
+        (&call["event"], &call["path"]),
+        (&"track.failed".into(), &Value::Null),
+        "{call}"
+    );
+    assert!(
+        call["kind"].is_string() && call["reason"].is_string(),
+        "{call}"
+    );
+    assert!(
+        lab.refused().is_empty(),
+        "it did not go through the proxy of the sites"
+    );
+    assert!(
+        !kmds.log().contains("s3cret"),
+        "the URL's own key is not logged"
+    );
 }
 
 #[tokio::test]
 async fn a_call_that_was_not_taken_is_tried_again_and_no_job_waits_for_it() {
     let lab = Lab::start().await;
-    let (one, two) = (lab.bandcamp().track("One").publish(), lab.bandcamp().track("Two").publish());
+    let (one, two) = (
+        lab.bandcamp().track("One").publish(),
+        lab.bandcamp().track("Two").publish(),
+    );
     let (url, mut received) = receiver(&[500, 200]).await;
     let kmds = Setup::of(&lab).set("KMDS_WEBHOOK__URL", &url).start();
     assert_eq!(kmds.download(&one.link()).await, one.bytes());
     let (head, first, _) = next(&mut received).await;
     assert!(!head.contains("x-kmds-signature"), "nothing to sign with");
     let song = tokio::time::timeout(Duration::from_secs(20), kmds.download(&two.link())).await;
-    assert_eq!(song.expect("a download does not wait for the webhook"), two.bytes());
+    assert_eq!(
+        song.expect("a download does not wait for the webhook"),
+        two.bytes()
+    );
     let (_, again, _) = next(&mut received).await;
     assert_eq!(first, again, "the same call");
     assert_eq!(next(&mut received).await.2["title"], "Two");
@@ -89,7 +143,9 @@ async fn a_call_that_was_not_taken_is_tried_again_and_no_job_waits_for_it() {
 async fn a_receiver_that_is_away_stops_nothing() {
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("One").publish();
-    let kmds = Setup::of(&lab).set("KMDS_WEBHOOK__URL", "http://127.0.0.1:1/").start();
+    let kmds = Setup::of(&lab)
+        .set("KMDS_WEBHOOK__URL", "http://127.0.0.1:1/")
+        .start();
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     assert_eq!(kmds.get("/readyz").await.status(), 200);
 }

@@ -21,7 +21,8 @@ pub struct Typed {
 }
 
 pub fn read(document: &Path) -> Vec<Block> {
-    let text = std::fs::read_to_string(document).unwrap_or_else(|error| panic!("{}: {error}", document.display()));
+    let text = std::fs::read_to_string(document)
+        .unwrap_or_else(|error| panic!("{}: {error}", document.display()));
     blocks(&text)
 }
 
@@ -31,13 +32,28 @@ fn blocks(text: &str) -> Vec<Block> {
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {
         let Some(language) = line.trim_start().strip_prefix("```") else {
-            named = line.split('`').skip(1).step_by(2).last().map_or(named, str::to_owned);
+            named = line
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .last()
+                .map_or(named, str::to_owned);
             continue;
         };
         let indent = line.len() - line.trim_start().len();
-        let inside = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```");
-        let text = inside.map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
-        found.push(Block { line: at + 2, language: language.to_owned(), text, named: named.clone() });
+        let inside = lines
+            .by_ref()
+            .map(|(_, line)| line)
+            .take_while(|line| line.trim() != "```");
+        let text = inside
+            .map(|line| format!("{}\n", line.get(indent..).unwrap_or_default()))
+            .collect();
+        found.push(Block {
+            line: at + 2,
+            language: language.to_owned(),
+            text,
+            named: named.clone(),
+        });
     }
     found
 }
@@ -51,7 +67,10 @@ impl Block {
             match typed.last_mut().filter(|_| goes_on) {
                 Some(last) => last.command = format!("{}\n{line}", last.command),
                 None if line.trim().is_empty() || line.starts_with('#') => {}
-                None => typed.push(Typed { line: self.line + at, command: line.to_owned() }),
+                None => typed.push(Typed {
+                    line: self.line + at,
+                    command: line.to_owned(),
+                }),
             }
             goes_on = line.ends_with('\\');
         }
@@ -63,8 +82,19 @@ impl Block {
 fn blocks_are_found_wherever_they_stand() {
     let text = "Save as `one.toml`:\n```toml\na = 1\n```\n1. Then\n\n   ```bash\n   # a remark\n   first \\\n     on\n   last\n   ```\n";
     let found = blocks(text);
-    let file = Block { line: 3, language: "toml".into(), text: "a = 1\n".into(), named: "one.toml".into() };
+    let file = Block {
+        line: 3,
+        language: "toml".into(),
+        text: "a = 1\n".into(),
+        named: "one.toml".into(),
+    };
     assert_eq!(found[0], file);
-    let typed = |line, command: &str| Typed { line, command: command.to_owned() };
-    assert_eq!(found[1].commands(), [typed(9, "first \\\n  on"), typed(11, "last")]);
+    let typed = |line, command: &str| Typed {
+        line,
+        command: command.to_owned(),
+    };
+    assert_eq!(
+        found[1].commands(),
+        [typed(9, "first \\\n  on"), typed(11, "last")]
+    );
 }

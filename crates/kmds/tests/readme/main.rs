@@ -37,21 +37,45 @@ use blocks::{Block, Typed};
 use newcomer::Newcomer;
 
 /// The documents with commands in them.
-const FOLLOWED: [&str; 4] = ["README.md", "docs/api.md", "docs/operation.md", "docs/settings.md"];
+const FOLLOWED: [&str; 4] = [
+    "README.md",
+    "docs/api.md",
+    "docs/operation.md",
+    "docs/settings.md",
+];
 /// Commands that no test can run, by how they begin, and why.
 const NOT_RUN: [(&str, &str); 7] = [
-    ("cargo build", "takes minutes; the binary of this very build is there in its place"),
+    (
+        "cargo build",
+        "takes minutes; the binary of this very build is there in its place",
+    ),
     ("RUSTFLAGS=", "another build, whose result is tried by hand"),
-    ("packaging/deb.sh", "has a test of its own, in programs/packaging.rs"),
-    ("sudo apt install", "would change this machine; the package is installed into a folder in programs/packaging.rs"),
-    ("sudo systemctl", "no systemd is in charge here; the units are checked in programs/packaging.rs"),
-    ("echo '{\"n\"", "needs YouTube's own script, which no clone has; tests/player runs the command"),
+    (
+        "packaging/deb.sh",
+        "has a test of its own, in programs/packaging.rs",
+    ),
+    (
+        "sudo apt install",
+        "would change this machine; the package is installed into a folder in programs/packaging.rs",
+    ),
+    (
+        "sudo systemctl",
+        "no systemd is in charge here; the units are checked in programs/packaging.rs",
+    ),
+    (
+        "echo '{\"n\"",
+        "needs YouTube's own script, which no clone has; tests/player runs the command",
+    ),
     ("kmds solve-player", "the same"),
 ];
 /// Commands that go on until Ctrl-C: they have to print something, that is all.
 const ENDLESS: [&str; 1] = ["curl -N "];
 /// Commands that the document says to give with the service stopped.
-const WITHOUT_SERVICE: [&str; 3] = ["kmds cache rebuild", "kmds cache verify", "kmds cache prune"];
+const WITHOUT_SERVICE: [&str; 3] = [
+    "kmds cache rebuild",
+    "kmds cache verify",
+    "kmds cache prune",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -69,11 +93,31 @@ async fn world() -> World {
     let lab = Lab::start().await;
     // First, since it counts its songs, and an example of the README names one of its numbers.
     lab.publish_demo_world();
-    let video = lab.youtube().video("Words").id("M4gD1WSo5mA").artist("Ada Loopback").seconds(30.0).publish();
-    lab.soundcloud().track("hard-to-break").artist("blakewhiten").publish();
-    let album = lab.bandcamp().album(2).artist("macbenson").title("Coming of Age").slug("coming-of-age").publish();
+    let video = lab
+        .youtube()
+        .video("Words")
+        .id("M4gD1WSo5mA")
+        .artist("Ada Loopback")
+        .seconds(30.0)
+        .publish();
+    lab.soundcloud()
+        .track("hard-to-break")
+        .artist("blakewhiten")
+        .publish();
+    let album = lab
+        .bandcamp()
+        .album(2)
+        .artist("macbenson")
+        .title("Coming of Age")
+        .slug("coming-of-age")
+        .publish();
     let exit = Exit::before(&lab, "198.51.100.7").await;
-    World { video, album: album.songs().to_vec(), exit, lab }
+    World {
+        video,
+        album: album.songs().to_vec(),
+        exit,
+        lab,
+    }
 }
 
 impl World {
@@ -91,7 +135,9 @@ fn follow(document: &str, reader: &mut Newcomer) {
         match block.language.as_str() {
             "bash" => {
                 for Typed { line, command } in block.commands() {
-                    files.iter_mut().for_each(|(name, used)| *used |= command.contains(name.as_str()));
+                    files
+                        .iter_mut()
+                        .for_each(|(name, used)| *used |= command.contains(name.as_str()));
                     perform(&place(line), &command, reader);
                 }
             }
@@ -100,14 +146,22 @@ fn follow(document: &str, reader: &mut Newcomer) {
                 reader.writes(&block.named, &block.text);
                 files.push((block.named.clone(), false));
             }
-            "text" if block.text.starts_with("$ ") => transcript(&place(block.line), &block.text, reader),
+            "text" if block.text.starts_with("$ ") => {
+                transcript(&place(block.line), &block.text, reader)
+            }
             "json" | "text" | "" => {}
-            other => panic!("{}: what is `{other}`? Say here what becomes of it", place(block.line)),
+            other => panic!(
+                "{}: what is `{other}`? Say here what becomes of it",
+                place(block.line)
+            ),
         }
     }
     let unused: Vec<_> = files.iter().filter(|(_, used)| !used).collect();
     assert!(unused.is_empty(), "{document}: no command runs {unused:?}");
-    say(&format!("{:7.2} s  {document} in all", began.elapsed().as_secs_f64()));
+    say(&format!(
+        "{:7.2} s  {document} in all",
+        began.elapsed().as_secs_f64()
+    ));
 }
 
 fn perform(place: &str, command: &str, reader: &mut Newcomer) {
@@ -127,7 +181,10 @@ fn perform(place: &str, command: &str, reader: &mut Newcomer) {
         reader.types(command)
     };
     match done {
-        Ok(_) => say(&format!("{:7.2} s  {place}  {command}", began.elapsed().as_secs_f64())),
+        Ok(_) => say(&format!(
+            "{:7.2} s  {place}  {command}",
+            began.elapsed().as_secs_f64()
+        )),
         Err(why) => panic!("{place}: {why}"),
     }
 }
@@ -135,7 +192,11 @@ fn perform(place: &str, command: &str, reader: &mut Newcomer) {
 /// Recipes or settings: the service's own check has to find them good.
 fn check_settings(place: &str, block: &Block, reader: &mut Newcomer) {
     reader.writes(&block.named, &block.text);
-    let check = if block.named.contains("recipes") { "recipes check" } else { "config check --config" };
+    let check = if block.named.contains("recipes") {
+        "recipes check"
+    } else {
+        "config check --config"
+    };
     if let Err(why) = reader.types(&format!("target/release/kmds {check} {}", block.named)) {
         panic!("{place}: {why}");
     }
@@ -145,7 +206,9 @@ fn check_settings(place: &str, block: &Block, reader: &mut Newcomer) {
 fn transcript(place: &str, text: &str, reader: &mut Newcomer) {
     let mut wanted: Vec<&str> = text.lines().collect();
     let command = wanted.remove(0).trim_start_matches("$ ");
-    let said = reader.types(command).unwrap_or_else(|why| panic!("{place}: {why}"));
+    let said = reader
+        .types(command)
+        .unwrap_or_else(|why| panic!("{place}: {why}"));
     let mut lines: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
     wanted.sort_unstable();
     lines.sort_unstable();
@@ -163,13 +226,24 @@ async fn a_newcomer_gets_from_the_readme_alone_to_songs_that_lie_where_it_says()
     let mut reader = world.newcomer();
     follow("README.md", &mut reader);
     let audio = |path: &str| harness::read(&reader.folder.path(path));
-    for path in ["clone/song.m4a", "clone/Ada Loopback - Words.m4a", "srv/music/kmds/youtube/M4gD1WSo5mA.m4a"] {
+    for path in [
+        "clone/song.m4a",
+        "clone/Ada Loopback - Words.m4a",
+        "srv/music/kmds/youtube/M4gD1WSo5mA.m4a",
+    ] {
         assert_eq!(audio(path), world.video.bytes(), "{path}");
     }
-    assert!(audio("clone/cover.jpg").starts_with(b"\xff\xd8") && audio("clone/album.zip").starts_with(b"PK"));
+    assert!(
+        audio("clone/cover.jpg").starts_with(b"\xff\xd8")
+            && audio("clone/album.zip").starts_with(b"PK")
+    );
     for (place, song) in world.album.iter().enumerate() {
         // Tagged, so more than the site sent.
-        let file = format!("home/Music/macbenson/Coming of Age/{:02} {}.mp3", place + 1, song.title());
+        let file = format!(
+            "home/Music/macbenson/Coming of Age/{:02} {}.mp3",
+            place + 1,
+            song.title()
+        );
         assert!(audio(&file).len() as u64 > song.len(), "{file}");
     }
 }
@@ -187,12 +261,22 @@ async fn a_reader_of_the_two_host_walk_is_never_seen_at_the_first_hosts_address(
         .find(|block| block.language == "toml" && block.named.contains("/etc/kmds"))
         .expect("its settings");
     check_settings("README.md", walk, &mut reader);
-    perform("(as the README says)", "sudo install -m 755 target/release/kmds /usr/local/bin/kmds", &mut reader);
-    reader.serves("kmds serve --config /etc/kmds/kmds.toml").expect("it starts");
-    let refused =
-        reader.types("curl -G http://10.0.0.2:60071/fetch --data-urlencode 'url=https://youtu.be/M4gD1WSo5mA'");
+    perform(
+        "(as the README says)",
+        "sudo install -m 755 target/release/kmds /usr/local/bin/kmds",
+        &mut reader,
+    );
+    reader
+        .serves("kmds serve --config /etc/kmds/kmds.toml")
+        .expect("it starts");
+    let refused = reader.types(
+        "curl -G http://10.0.0.2:60071/fetch --data-urlencode 'url=https://youtu.be/M4gD1WSo5mA'",
+    );
     assert!(refused.expect_err("no song").contains("502"));
-    assert!(world.exit.asked() >= 1 && world.lab.connections().is_empty(), "no site was asked");
+    assert!(
+        world.exit.asked() >= 1 && world.lab.connections().is_empty(),
+        "no site was asked"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +285,11 @@ async fn every_other_document_can_be_followed_too() {
     for document in &FOLLOWED[1..] {
         let mut reader = world.newcomer();
         // They begin where the README ends.
-        perform("(as the README says)", "sudo install -m 755 target/release/kmds /usr/local/bin/kmds", &mut reader);
+        perform(
+            "(as the README says)",
+            "sudo install -m 755 target/release/kmds /usr/local/bin/kmds",
+            &mut reader,
+        );
         perform("(as the README says)", "kmds serve", &mut reader);
         follow(document, &mut reader);
     }
@@ -211,21 +299,40 @@ async fn every_other_document_can_be_followed_too() {
 fn no_document_has_commands_that_nobody_follows_and_no_exception_is_stale() {
     let mut commands = Vec::new();
     for folder in ["", "docs", "clients/python", "packaging"] {
-        for entry in std::fs::read_dir(root().join(folder)).expect("a folder").flatten() {
-            let name = Path::new(folder).join(entry.file_name()).display().to_string();
+        for entry in std::fs::read_dir(root().join(folder))
+            .expect("a folder")
+            .flatten()
+        {
+            let name = Path::new(folder)
+                .join(entry.file_name())
+                .display()
+                .to_string();
             if !name.ends_with(".md") {
                 continue;
             }
             let typed: Vec<Typed> = blocks::read(&entry.path())
                 .iter()
-                .filter(|block| !matches!(block.language.as_str(), "" | "json" | "text" | "toml" | "python"))
+                .filter(|block| {
+                    !matches!(
+                        block.language.as_str(),
+                        "" | "json" | "text" | "toml" | "python"
+                    )
+                })
                 .flat_map(Block::commands)
                 .collect();
-            assert!(typed.is_empty() || FOLLOWED.contains(&name.as_str()), "{name} has commands: follow it as well");
+            assert!(
+                typed.is_empty() || FOLLOWED.contains(&name.as_str()),
+                "{name} has commands: follow it as well"
+            );
             commands.extend(typed);
         }
     }
     for (start, _) in NOT_RUN {
-        assert!(commands.iter().any(|typed| typed.command.starts_with(start)), "no document says `{start}` any more");
+        assert!(
+            commands
+                .iter()
+                .any(|typed| typed.command.starts_with(start)),
+            "no document says `{start}` any more"
+        );
     }
 }

@@ -29,9 +29,20 @@ const STAND_INS: [(&str, &str); 2] = [
     ),
 ];
 /// Folders of a machine that lie below the test's own folder here.
-const MOVED: [&str; 6] = ["/etc/kmds", "/srv/music", "/mnt/music", "/var/lib/kmds", "/usr/local/bin", "/run/kmds"];
+const MOVED: [&str; 6] = [
+    "/etc/kmds",
+    "/srv/music",
+    "/mnt/music",
+    "/var/lib/kmds",
+    "/usr/local/bin",
+    "/run/kmds",
+];
 /// Where the documents' services listen, and where their clients ask.
-const ASKED: [&str; 3] = ["http://127.0.0.1:60071", "http://10.0.0.2:60071", "https://music.example.org/kmds"];
+const ASKED: [&str; 3] = [
+    "http://127.0.0.1:60071",
+    "http://10.0.0.2:60071",
+    "https://music.example.org/kmds",
+];
 
 pub struct Newcomer {
     pub folder: Folder,
@@ -53,27 +64,48 @@ impl Newcomer {
     pub fn with_a_clone(lab: &Lab, way_out: &str, link: &str) -> Self {
         let folder = Folder::new();
         let at = |name: &str| folder.path(name).display().to_string();
-        for made in ["clone/target/release", "home", "stand-ins", "mnt", "usr/local/bin", "etc/kmds", "srv/music"] {
+        for made in [
+            "clone/target/release",
+            "home",
+            "stand-ins",
+            "mnt",
+            "usr/local/bin",
+            "etc/kmds",
+            "srv/music",
+        ] {
             std::fs::create_dir_all(folder.path(made)).expect("a folder");
         }
-        let link_to = |to: &Path, name: &str| std::os::unix::fs::symlink(to, folder.path(name)).expect("a link");
+        let link_to = |to: &Path, name: &str| {
+            std::os::unix::fs::symlink(to, folder.path(name)).expect("a link")
+        };
         link_to(&super::root().join("clients"), "clone/clients");
-        link_to(Path::new(env!("CARGO_BIN_EXE_kmds")), "clone/target/release/kmds");
+        link_to(
+            Path::new(env!("CARGO_BIN_EXE_kmds")),
+            "clone/target/release/kmds",
+        );
         // One drive, mounted on both hosts.
         link_to(&folder.path("srv/music"), "mnt/music");
         std::fs::write(folder.path("home/.curlrc"), CURLRC).expect("a file");
         std::fs::write(folder.path("recipes.toml"), FAST_RECIPES).expect("a file");
         // A python that is chosen by the home it runs in would not be found from this one.
-        let python = std::env::var("KMDS_TEST_PYTHON").map(|python| ("python3", format!("exec '{python}' \"$@\"")));
-        let stand_ins = STAND_INS.map(|(name, script)| (name, script.to_owned())).into_iter().chain(python);
+        let python = std::env::var("KMDS_TEST_PYTHON")
+            .map(|python| ("python3", format!("exec '{python}' \"$@\"")));
+        let stand_ins = STAND_INS
+            .map(|(name, script)| (name, script.to_owned()))
+            .into_iter()
+            .chain(python);
         for (name, script) in stand_ins {
             let file = folder.path("stand-ins").join(name);
             std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("a script");
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))
+                .expect("a mode");
         }
         let path = std::env::var("PATH").unwrap_or_default();
         let own = [
-            ("PATH", format!("{}:{}:{path}", at("usr/local/bin"), at("stand-ins"))),
+            (
+                "PATH",
+                format!("{}:{}:{path}", at("usr/local/bin"), at("stand-ins")),
+            ),
             ("HOME", at("home")),
             ("USER", rustix::process::getuid().as_raw().to_string()),
             ("LC_ALL", "C.UTF-8".to_owned()),
@@ -84,12 +116,25 @@ impl Newcomer {
             ("KMDS_CACHE__MIN_FREE_BYTES", "0".to_owned()),
             ("KMDS_ENGINES__YTDLP__ENABLED", "false".to_owned()),
         ];
-        let environment: Vec<(String, String)> =
-            own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let mut terminal = bash(&folder, &environment).stdin(Stdio::piped()).spawn().expect("bash");
+        let environment: Vec<(String, String)> = own
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let mut terminal = bash(&folder, &environment)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("bash");
         let keys = terminal.stdin.take().expect("piped");
         let screen = lines(&mut terminal);
-        Self { folder, environment, terminal, keys, screen, service: None, link: link.to_owned() }
+        Self {
+            folder,
+            environment,
+            terminal,
+            keys,
+            screen,
+            service: None,
+            link: link.to_owned(),
+        }
     }
 
     /// What a document says, as it has to be said here.
@@ -99,18 +144,22 @@ impl Newcomer {
             text = text.replace(folder, &format!("{}{folder}", self.folder.0.display()));
         }
         if let Some(service) = &self.service {
-            text = ASKED.into_iter().fold(text, |text, asked| text.replace(asked, &service.url));
+            text = ASKED
+                .into_iter()
+                .fold(text, |text, asked| text.replace(asked, &service.url));
         }
         for listens in ["127.0.0.1:60071", "10.0.0.2:60071", "0.0.0.0:60071"] {
             text = text.replace(listens, "127.0.0.1:0");
         }
-        text.replace("https://api.ipify.org", "http://outside.test/").replace("10.0.0.2", "127.0.0.1")
+        text.replace("https://api.ipify.org", "http://outside.test/")
+            .replace("10.0.0.2", "127.0.0.1")
     }
 
     /// A file of the document, in the clone unless it says where.
     pub fn writes(&self, name: &str, text: &str) {
         let file = self.folder.path("clone").join(self.here(name));
-        std::fs::write(&file, self.here(text)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        std::fs::write(&file, self.here(text))
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 
     /// Types a command into the terminal and reads until the prompt is back: what was printed, or what went wrong.
@@ -122,10 +171,15 @@ impl Newcomer {
         let end = Instant::now() + PATIENCE;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let line = self.screen.recv_timeout(left).map_err(|_| format!("no end of it: {command}\n{said:?}"))?;
+            let line = self
+                .screen
+                .recv_timeout(left)
+                .map_err(|_| format!("no end of it: {command}\n{said:?}"))?;
             match line.strip_prefix(DONE) {
                 Some(" 0") => return Ok(said.join("\n")),
-                Some(code) => return Err(format!("exit code{code}: {command}\n{}", said.join("\n"))),
+                Some(code) => {
+                    return Err(format!("exit code{code}: {command}\n{}", said.join("\n")));
+                }
                 None => said.push(line),
             }
         }
@@ -159,12 +213,18 @@ impl Newcomer {
         }
         let _ = process.kill();
         let _ = process.wait();
-        Err(format!("the service does not get ready: {command}\n{}", said.join("\n")))
+        Err(format!(
+            "the service does not get ready: {command}\n{}",
+            said.join("\n")
+        ))
     }
 
     pub fn stops(&mut self) {
         if let Some(mut service) = self.service.take() {
-            let pid = i32::try_from(service.process.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+            let pid = i32::try_from(service.process.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+                .expect("a pid");
             rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("Ctrl-C");
             let status = service.process.wait().expect("an end");
             assert!(status.success(), "Ctrl-C is no failure, yet: {status}");
@@ -173,7 +233,11 @@ impl Newcomer {
 
     fn starts(&self, command: &str) -> Child {
         let line = format!("exec 2>&1\nexec {}", self.here(command));
-        bash(&self.folder, &self.environment).args(["-c", &line]).stdin(Stdio::null()).spawn().expect("bash")
+        bash(&self.folder, &self.environment)
+            .args(["-c", &line])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("bash")
     }
 }
 
@@ -189,7 +253,9 @@ impl Drop for Newcomer {
 
 fn bash(folder: &Folder, environment: &[(String, String)]) -> Command {
     let mut bash = Command::new("bash");
-    bash.env_clear().envs(environment.iter().cloned()).current_dir(folder.path("clone"));
+    bash.env_clear()
+        .envs(environment.iter().cloned())
+        .current_dir(folder.path("clone"));
     bash.stdout(Stdio::piped()).stderr(Stdio::null());
     bash
 }
@@ -199,7 +265,10 @@ fn lines(process: &mut Child) -> Receiver<String> {
     let out = BufReader::new(process.stdout.take().expect("piped"));
     std::thread::spawn(move || {
         for line in out.split(b'\n').map_while(Result::ok) {
-            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            if sender
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
                 return;
             }
         }

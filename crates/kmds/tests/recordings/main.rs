@@ -34,20 +34,36 @@ async fn judge_folder(folder: &Path, wanted: &[Wanted]) -> Kmds {
     let kmds = Setup::of(&lab).start();
     let mut wrong = Vec::new();
     for want in wanted {
-        wrong.extend(judge(&kmds, &lab, want).await.into_iter().map(|what| format!("{}: {what}", want.link)));
+        wrong.extend(
+            judge(&kmds, &lab, want)
+                .await
+                .into_iter()
+                .map(|what| format!("{}: {what}", want.link)),
+        );
     }
-    assert!(wrong.is_empty(), "{} of {} links:\n{}", wrong.len(), wanted.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} links:\n{}",
+        wrong.len(),
+        wanted.len(),
+        wrong.join("\n")
+    );
     kmds
 }
 
 #[tokio::test]
 async fn all_that_was_recorded_is_shown_as_it_is_and_arrives_whole() {
-    let Some(folder) = std::env::var_os("KMDS_RECORDINGS").filter(|folder| !folder.is_empty()) else {
+    let Some(folder) = std::env::var_os("KMDS_RECORDINGS").filter(|folder| !folder.is_empty())
+    else {
         eprintln!("SKIPPED: KMDS_RECORDINGS names no folder of recorded exchanges");
         return;
     };
     let wanted = derived(Path::new(&folder));
     judge_folder(Path::new(&folder), &wanted).await;
     eprintln!("{} recorded links were judged", wanted.len());
-    assert!(!wanted.is_empty(), "nothing recorded in {}", Path::new(&folder).display());
+    assert!(
+        !wanted.is_empty(),
+        "nothing recorded in {}",
+        Path::new(&folder).display()
+    );
 }

@@ -19,12 +19,19 @@ pub struct Exchange {
 impl Exchange {
     pub fn read_all(folder: &Path) -> Vec<Self> {
         let mut all = Vec::new();
-        let mut entries: Vec<_> = std::fs::read_dir(folder).expect("a folder").flatten().map(|e| e.path()).collect();
+        let mut entries: Vec<_> = std::fs::read_dir(folder)
+            .expect("a folder")
+            .flatten()
+            .map(|e| e.path())
+            .collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
                 all.extend(Self::read_all(&path));
-            } else if path.extension().is_some_and(|extension| extension == "json") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 all.extend(Self::read(&path));
             }
         }
@@ -118,7 +125,10 @@ pub async fn judge(kmds: &Kmds, lab: &Lab, want: &Wanted) -> Vec<String> {
     match &want.leads_to {
         LeadsTo::Refused(kind) => {
             if reply["Kind"] != kind.as_str() || status < 400 {
-                wrong.push(format!("refused as {kind} was wanted: {status} {}", shorten(&reply)));
+                wrong.push(format!(
+                    "refused as {kind} was wanted: {status} {}",
+                    shorten(&reply)
+                ));
             }
         }
         _ if status != 200 => wrong.push(format!("{status} {}", shorten(&reply))),
@@ -147,16 +157,27 @@ async fn judge_list(
     places: &[Result<WantedSong, String>],
 ) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut songs = reply["Songs"].as_array().cloned().unwrap_or_default().into_iter();
+    let mut songs = reply["Songs"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+        .into_iter();
     let gone = reply["Unavailable"].as_array().cloned().unwrap_or_default();
     for (at, place) in places.iter().enumerate() {
         let number = at + 1;
         match place {
             Ok(want) => match songs.next() {
                 Some(song) => {
-                    wrong.extend(compare(&song, want).into_iter().map(|what| format!("{number}: {what}")));
                     wrong.extend(
-                        arrives(kmds, lab, site, &song, want).await.into_iter().map(|what| format!("{number}: {what}")),
+                        compare(&song, want)
+                            .into_iter()
+                            .map(|what| format!("{number}: {what}")),
+                    );
+                    wrong.extend(
+                        arrives(kmds, lab, site, &song, want)
+                            .await
+                            .into_iter()
+                            .map(|what| format!("{number}: {what}")),
                     );
                 }
                 None => wrong.push(format!("{number}: missing")),
@@ -192,7 +213,11 @@ fn compare(song: &Value, want: &WantedSong) -> Vec<String> {
     check("Title", &metadata["Title"], want.title.clone().into());
     check("Artist", &metadata["Artist"], want.artist.clone().into());
     check("Album", &metadata["Album"], want.album.clone().into());
-    check("Track_Number", &metadata["Track_Number"], want.number.into());
+    check(
+        "Track_Number",
+        &metadata["Track_Number"],
+        want.number.into(),
+    );
     check("Track_Total", &metadata["Track_Total"], want.total.into());
     check("Cover_URL", &song["Cover_URL"], want.cover.clone().into());
     match (metadata["Duration"].as_f64(), want.seconds) {
@@ -203,7 +228,9 @@ fn compare(song: &Value, want: &WantedSong) -> Vec<String> {
     let size = metadata["Approximate_Size"].as_f64();
     let fits = match want.size {
         Size::Exact(bytes) => metadata["Approximate_Size"] == bytes,
-        Size::About(bytes) => size.is_some_and(|size| (size - bytes).abs() <= 1.0) || song["State"] == "ready",
+        Size::About(bytes) => {
+            size.is_some_and(|size| (size - bytes).abs() <= 1.0) || song["State"] == "ready"
+        }
         Size::Any => true,
     };
     if !fits {
@@ -219,23 +246,48 @@ fn compare(song: &Value, want: &WantedSong) -> Vec<String> {
     wrong
 }
 
-async fn arrives(kmds: &Kmds, lab: &Lab, site: Site, song: &Value, want: &WantedSong) -> Option<String> {
+async fn arrives(
+    kmds: &Kmds,
+    lab: &Lab,
+    site: Site,
+    song: &Value,
+    want: &WantedSong,
+) -> Option<String> {
     if want.audio == Audio::Unknown {
         return None;
     }
-    let tunnel = format!("{}&wait=60", song["Tunnel_URL"].as_str().unwrap_or("/none?"));
+    let tunnel = format!(
+        "{}&wait=60",
+        song["Tunnel_URL"].as_str().unwrap_or("/none?")
+    );
     let answer = kmds.get(&tunnel).await;
     let status = answer.status().as_u16();
     let bytes = answer.bytes().await.unwrap_or_default();
-    let said = || String::from_utf8_lossy(bytes.get(..300.min(bytes.len())).unwrap_or_default()).into_owned();
+    let said = || {
+        String::from_utf8_lossy(bytes.get(..300.min(bytes.len())).unwrap_or_default()).into_owned()
+    };
     match (&want.audio, status) {
         (Audio::Fails(kind), 500) if said().contains(&format!("\"Kind\":\"{kind}\"")) => None,
         (Audio::AsSent, 200) => {
-            let sent = lab.song(site, &want.id).map(|song| song.bytes()).unwrap_or_default();
-            (sent != bytes).then(|| format!("{} bytes arrived, not the {} of the site", bytes.len(), sent.len()))
+            let sent = lab
+                .song(site, &want.id)
+                .map(|song| song.bytes())
+                .unwrap_or_default();
+            (sent != bytes).then(|| {
+                format!(
+                    "{} bytes arrived, not the {} of the site",
+                    bytes.len(),
+                    sent.len()
+                )
+            })
         }
-        (Audio::Made, 200) => (bytes.len() < 1_000).then(|| format!("only {} bytes arrived", bytes.len())),
-        (wanted, status) => Some(format!("{wanted:?} was wanted of its audio: {status} {}", said())),
+        (Audio::Made, 200) => {
+            (bytes.len() < 1_000).then(|| format!("only {} bytes arrived", bytes.len()))
+        }
+        (wanted, status) => Some(format!(
+            "{wanted:?} was wanted of its audio: {status} {}",
+            said()
+        )),
     }
 }
 
@@ -247,8 +299,14 @@ fn shorten(reply: &Value) -> String {
 pub fn text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
-        Value::Object(_) if value["simpleText"].is_string() => value["simpleText"].as_str()?.to_owned(),
-        Value::Object(_) => value["runs"].as_array()?.iter().filter_map(|run| run["text"].as_str()).collect(),
+        Value::Object(_) if value["simpleText"].is_string() => {
+            value["simpleText"].as_str()?.to_owned()
+        }
+        Value::Object(_) => value["runs"]
+            .as_array()?
+            .iter()
+            .filter_map(|run| run["text"].as_str())
+            .collect(),
         _ => return None,
     };
     (!text.is_empty()).then_some(text)

@@ -42,7 +42,10 @@ pub struct Asked {
 
 impl Asked {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(have, _)| have.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn range(&self) -> &str {
@@ -69,13 +72,24 @@ enum End {
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        let head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
-        Self { head, sent: body.len(), body, end: End::KeepAlive }
+        let head = format!(
+            "HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        Self {
+            head,
+            sent: body.len(),
+            body,
+            end: End::KeepAlive,
+        }
     }
 
     /// The answer to a range request for a file, as RFC 9110 has it.
     pub fn of_file(file: &[u8], asked: &Asked) -> Self {
-        let Some(range) = asked.header("range").and_then(|range| range.strip_prefix("bytes=")) else {
+        let Some(range) = asked
+            .header("range")
+            .and_then(|range| range.strip_prefix("bytes="))
+        else {
             return Self::new(200, file);
         };
         let (first, last) = range.split_once('-').expect("range");
@@ -84,7 +98,10 @@ impl Answer {
         if first >= file.len() {
             return Self::new(416, "").with("content-range", &format!("bytes */{}", file.len()));
         }
-        Self::new(206, &file[first..=last]).with("content-range", &format!("bytes {first}-{last}/{}", file.len()))
+        Self::new(206, &file[first..=last]).with(
+            "content-range",
+            &format!("bytes {first}-{last}/{}", file.len()),
+        )
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -106,11 +123,21 @@ impl Answer {
 
     /// Not even a head.
     pub fn nothing() -> Self {
-        Self { head: String::new(), body: Vec::new(), sent: 0, end: End::Silence }
+        Self {
+            head: String::new(),
+            body: Vec::new(),
+            sent: 0,
+            end: End::Silence,
+        }
     }
 
     pub fn raw(head: String) -> Self {
-        Self { head, body: Vec::new(), sent: 0, end: End::Close }
+        Self {
+            head,
+            body: Vec::new(),
+            sent: 0,
+            end: End::Close,
+        }
     }
 }
 
@@ -152,18 +179,23 @@ impl Scripted {
         .await
     }
 
-    pub async fn start_async(script: impl Fn(usize, Asked) -> Answering + Send + Sync + 'static) -> Self {
-        let made = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned)).expect("certificate");
+    pub async fn start_async(
+        script: impl Fn(usize, Asked) -> Answering + Send + Sync + 'static,
+    ) -> Self {
+        let made =
+            rcgen::generate_simple_self_signed(NAMES.map(str::to_owned)).expect("certificate");
         let ca_file = std::env::temp_dir().join(format!("kmds-scripted-{}.pem", unique()));
         std::fs::write(&ca_file, made.cert.pem()).expect("written");
         let certificate = CertificateDer::from(made.cert.der().to_vec());
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("key");
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+            rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("key");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address").to_string();
@@ -172,7 +204,8 @@ impl Scripted {
         let noted = Arc::clone(&seen);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, script, seen) = (acceptor.clone(), Arc::clone(&script), Arc::clone(&noted));
+                let (acceptor, script, seen) =
+                    (acceptor.clone(), Arc::clone(&script), Arc::clone(&noted));
                 tokio::spawn(async move {
                     seen.open.fetch_add(1, Ordering::Relaxed);
                     drop(connection(stream, &acceptor, &*script, &seen).await);
@@ -180,7 +213,12 @@ impl Scripted {
                 });
             }
         });
-        Self { address, ca_file, seen, server }
+        Self {
+            address,
+            ca_file,
+            seen,
+            server,
+        }
     }
 
     pub fn client(&self, recipes: &Recipes) -> Client {
@@ -194,8 +232,14 @@ impl Scripted {
             source_address,
             ..EgressConfig::default()
         };
-        Client::new(&ClientConfig { egress, ..ClientConfig::default() }, SharedRecipes::new(recipes.clone()))
-            .expect("settings")
+        Client::new(
+            &ClientConfig {
+                egress,
+                ..ClientConfig::default()
+            },
+            SharedRecipes::new(recipes.clone()),
+        )
+        .expect("settings")
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -208,7 +252,10 @@ impl Scripted {
     }
 
     pub fn hosts(&self) -> Vec<String> {
-        self.connections().into_iter().map(|(host, _)| host).collect()
+        self.connections()
+            .into_iter()
+            .map(|(host, _)| host)
+            .collect()
     }
 
     /// Connections that the client keeps open.
@@ -221,7 +268,10 @@ impl Scripted {
     }
 
     pub fn ranges(&self) -> Vec<String> {
-        self.asked().iter().map(|asked| asked.range().to_owned()).collect()
+        self.asked()
+            .iter()
+            .map(|asked| asked.range().to_owned())
+            .collect()
     }
 }
 
@@ -234,12 +284,27 @@ pub fn fast_recipes() -> Recipes {
 
 fn unique() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
-async fn connection(mut stream: TcpStream, acceptor: &TlsAcceptor, script: &Script, seen: &Seen) -> io::Result<()> {
-    let Some(connect) = read_request(&mut stream, "").await? else { return Ok(()) };
-    let host = connect.url.trim_start_matches("https://").trim_end_matches(":443").to_owned();
+async fn connection(
+    mut stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    script: &Script,
+    seen: &Seen,
+) -> io::Result<()> {
+    let Some(connect) = read_request(&mut stream, "").await? else {
+        return Ok(());
+    };
+    let host = connect
+        .url
+        .trim_start_matches("https://")
+        .trim_end_matches(":443")
+        .to_owned();
     let peer = stream.peer_addr()?.ip();
     seen.connections.lock().push((host.clone(), peer));
     stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?;
@@ -275,7 +340,10 @@ async fn connection(mut stream: TcpStream, acceptor: &TlsAcceptor, script: &Scri
     Ok(())
 }
 
-async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, host: &str) -> io::Result<Option<Asked>> {
+async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    host: &str,
+) -> io::Result<Option<Asked>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -286,14 +354,24 @@ async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, host: &
     let text = String::from_utf8_lossy(&head).into_owned();
     let mut lines = text.lines();
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    let (method, target) = (
+        first.next().unwrap_or_default(),
+        first.next().unwrap_or_default(),
+    );
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    let mut asked =
-        Asked { method: method.to_owned(), url: format!("https://{host}{target}"), headers, body: Vec::new() };
-    let length = asked.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut asked = Asked {
+        method: method.to_owned(),
+        url: format!("https://{host}{target}"),
+        headers,
+        body: Vec::new(),
+    };
+    let length = asked
+        .header("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     asked.body = vec![0; length];
     stream.read_exact(&mut asked.body).await?;
     Ok(Some(asked))

@@ -27,7 +27,10 @@ impl Drive {
         if library.is_none() {
             eprintln!("SKIPPED: no C compiler; failing drives are not tried");
         }
-        Some(Self { folder: Folder::new(), library: library? })
+        Some(Self {
+            folder: Folder::new(),
+            library: library?,
+        })
     }
 
     fn rules(&self) -> PathBuf {
@@ -47,7 +50,9 @@ impl Drive {
 
     fn under(&self, lab: &Lab) -> Setup {
         let set = |path: &Path| path.display().to_string();
-        Setup::of(lab).set("LD_PRELOAD", &set(self.library)).set("KMDS_TEST_SICK", &set(&self.rules()))
+        Setup::of(lab)
+            .set("LD_PRELOAD", &set(self.library))
+            .set("KMDS_TEST_SICK", &set(&self.rules()))
     }
 }
 
@@ -55,12 +60,21 @@ impl Drive {
 fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let make = || {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sick-drive-{}.so", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("sick-drive-{}.so", std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sick_drive/shim.c");
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&path).arg(source).arg("-ldl");
+        compiler
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+            .arg(&path)
+            .arg(source)
+            .arg("-ldl");
         let made = compiler.output().ok()?;
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         Some(path)
     };
     LIBRARY.get_or_init(make).as_deref()
@@ -68,9 +82,19 @@ fn library() -> Option<&'static Path> {
 
 /// What lies in the work folder of this instance: nothing, once nothing is under way.
 fn work(kmds: &Kmds) -> Vec<String> {
-    let folders = std::fs::read_dir(kmds.folder.path("cache").join(".kmds-work")).into_iter().flatten().flatten();
-    let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
-    files.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+    let folders = std::fs::read_dir(kmds.folder.path("cache").join(".kmds-work"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let files = folders.flat_map(|folder| {
+        std::fs::read_dir(folder.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+    });
+    files
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn track(lab: &Lab, name: &str) -> Song {
@@ -80,10 +104,16 @@ fn track(lab: &Lab, name: &str) -> Song {
 async fn end_of(kmds: &Kmds, song: &Song) -> (u16, Value) {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let tunnel = reply["Songs"][0]["Tunnel_URL"]
+        .as_str()
+        .expect("a tunnel")
+        .to_owned();
     let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
     let status = answer.status().as_u16();
-    (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
+    (
+        status,
+        serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,13 +136,32 @@ async fn whatever_the_drive_refuses_on_the_way_fails_the_song_with_a_reason_and_
         let song = track(&lab, rule);
         drive.fails(rule);
         let (status, failure) = end_of(&kmds, &song).await;
-        assert_eq!((status, failure["Kind"].as_str()), (500, Some("internal")), "{rule}: {failure}\n{}", kmds.log());
+        assert_eq!(
+            (status, failure["Kind"].as_str()),
+            (500, Some("internal")),
+            "{rule}: {failure}\n{}",
+            kmds.log()
+        );
         let sentence = failure["Error"].as_str().unwrap_or_default();
-        assert!(sentence.contains(deed) && sentence.contains("os error 5"), "{rule}: {sentence}");
-        assert!(sentence.contains("drive"), "{rule}: where to look: {sentence}");
+        assert!(
+            sentence.contains(deed) && sentence.contains("os error 5"),
+            "{rule}: {sentence}"
+        );
+        assert!(
+            sentence.contains("drive"),
+            "{rule}: where to look: {sentence}"
+        );
         assert_eq!(failure["Retryable"], true, "{rule}");
-        assert!(kmds.published().iter().all(|path| !path.contains(song.id())), "{rule}: {:?}", kmds.published());
-        let left = work(&kmds).into_iter().filter(|name| name.contains(song.id()) && !name.contains("-new"));
+        assert!(
+            kmds.published()
+                .iter()
+                .all(|path| !path.contains(song.id())),
+            "{rule}: {:?}",
+            kmds.published()
+        );
+        let left = work(&kmds)
+            .into_iter()
+            .filter(|name| name.contains(song.id()) && !name.contains("-new"));
         assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new(), "{rule}");
         assert_eq!(kmds.get("/healthz").await.status(), 200);
         drive.is_well();
@@ -131,8 +180,14 @@ async fn a_finished_file_that_cannot_be_read_cuts_its_listener_and_is_kept() {
     let entry = reply["Songs"][0].clone();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
     drive.fails(&format!("read 300000 {}.mp3", song.id()));
-    let mut answer = kmds.get(entry["Tunnel_URL"].as_str().expect("a tunnel")).await;
-    assert_eq!(answer.content_length(), Some(song.len()), "what is there is begun");
+    let mut answer = kmds
+        .get(entry["Tunnel_URL"].as_str().expect("a tunnel"))
+        .await;
+    assert_eq!(
+        answer.content_length(),
+        Some(song.len()),
+        "what is there is begun"
+    );
     let mut heard = Vec::new();
     let cut = loop {
         match answer.chunk().await {
@@ -141,23 +196,45 @@ async fn a_finished_file_that_cannot_be_read_cuts_its_listener_and_is_kept() {
             Err(_) => break true,
         }
     };
-    assert!(cut, "a clean end after {} of {} bytes", heard.len(), song.len());
+    assert!(
+        cut,
+        "a clean end after {} of {} bytes",
+        heard.len(),
+        song.len()
+    );
     assert_eq!(heard, song.bytes()[..heard.len()], "true bytes up to there");
     drive.is_well();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
-    assert_eq!(lab.hits(&song), 1, "the site is not asked again for what the drive has");
+    assert_eq!(
+        lab.hits(&song),
+        1,
+        "the site is not asked again for what the drive has"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_growing_file_that_cannot_be_read_for_a_moment_cuts_its_listener_and_still_arrives() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Growing").seconds(60.0).holds_at(kib(400)).publish();
-    let kmds = drive.under(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let song = lab
+        .bandcamp()
+        .track("Growing")
+        .seconds(60.0)
+        .holds_at(kib(400))
+        .publish();
+    let kmds = drive
+        .under(&lab)
+        .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
+        .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     let entry = reply["Songs"][0].clone();
     drive.fails("read 100000 .part");
-    let mut answer = kmds.get(&format!("{}&stream=1", entry["Tunnel_URL"].as_str().expect("a tunnel"))).await;
+    let mut answer = kmds
+        .get(&format!(
+            "{}&stream=1",
+            entry["Tunnel_URL"].as_str().expect("a tunnel")
+        ))
+        .await;
     let mut heard = 0;
     while let Ok(chunk) = answer.chunk().await {
         heard += chunk.expect("no clean end").len();
@@ -184,26 +261,47 @@ async fn files_that_cannot_be_read_at_a_start_are_left_alone() {
     kmds.terminate();
     // The catalog is lost: the start has to read what lies there. Nothing tells whose the audio without a sidecar is.
     std::fs::remove_dir_all(kmds.folder.path("state")).expect("removed");
-    std::fs::remove_file(kmds.folder.path("cache").join(format!("bandcamp/{}.mp3.json", other.id()))).expect("removed");
+    std::fs::remove_file(
+        kmds.folder
+            .path("cache")
+            .join(format!("bandcamp/{}.mp3.json", other.id())),
+    )
+    .expect("removed");
     // What lies there for long is no other instance's work under way.
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
     for path in kmds.published() {
-        let file = std::fs::File::options().write(true).open(kmds.folder.path("cache").join(path)).expect("a file");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(kmds.folder.path("cache").join(path))
+            .expect("a file");
         file.set_modified(old).expect("aged");
     }
-    let before: Vec<String> =
-        before.into_iter().filter(|path| !path.ends_with(&format!("{}.mp3.json", other.id()))).collect();
+    let before: Vec<String> = before
+        .into_iter()
+        .filter(|path| !path.ends_with(&format!("{}.mp3.json", other.id())))
+        .collect();
     drive.fails("read 0 /cache/bandcamp/");
     let mut kmds = setup.start();
-    kmds.until("it has looked at the drive", async || kmds.log().contains("catalog and drive agree")).await;
+    kmds.until("it has looked at the drive", async || {
+        kmds.log().contains("catalog and drive agree")
+    })
+    .await;
     kmds.terminate();
     drive.is_well();
     let kmds = setup.start();
     kmds.until("the one is known again", async || {
-        kmds.get("/api/v1/tracks?state=ready").await.text().await.expect("a list").contains(song.id())
+        kmds.get("/api/v1/tracks?state=ready")
+            .await
+            .text()
+            .await
+            .expect("a list")
+            .contains(song.id())
     })
     .await;
-    kmds.until("the other is named", async || kmds.log().contains(&format!("bandcamp/{}.mp3", other.id()))).await;
+    kmds.until("the other is named", async || {
+        kmds.log().contains(&format!("bandcamp/{}.mp3", other.id()))
+    })
+    .await;
     assert_eq!(kmds.published(), before);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     assert_eq!(lab.hits(&song), 1);
@@ -220,7 +318,10 @@ async fn songs_are_published_on_a_drive_that_cannot_flush_and_the_start_says_so(
         let song = lab.bandcamp().track(error).seconds(560.0).publish();
         let mut kmds = drive.under(&lab).start();
         assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{error}");
-        kmds.until("the start warns", async || kmds.log().contains("does not flush on request")).await;
+        kmds.until("the start warns", async || {
+            kmds.log().contains("does not flush on request")
+        })
+        .await;
         assert_eq!(kmds.get("/readyz").await.status(), 200);
         kmds.kill();
     }
@@ -246,7 +347,10 @@ async fn a_drive_that_is_busy_for_a_moment_is_tried_again() {
         drive.is_well();
         let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
         assert_eq!(entry["State"], "ready", "{rule}");
-        let sidecar = kmds.folder.path("cache").join(format!("{}.json", entry["Cache_Path"].as_str().expect("a path")));
+        let sidecar = kmds.folder.path("cache").join(format!(
+            "{}.json",
+            entry["Cache_Path"].as_str().expect("a path")
+        ));
         assert!(sidecar.exists(), "{rule}");
     }
     assert_eq!(work(&kmds), Vec::<String>::new(), "nothing lies about");
@@ -256,14 +360,32 @@ async fn a_drive_that_is_busy_for_a_moment_is_tried_again() {
 async fn listeners_hear_on_while_the_file_is_closed_to_get_its_name() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
-    let song = lab.bandcamp().track("Named").seconds(60.0).holds_at(kib(400)).publish();
-    let kmds = drive.under(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n").start();
+    let song = lab
+        .bandcamp()
+        .track("Named")
+        .seconds(60.0)
+        .holds_at(kib(400))
+        .publish();
+    let kmds = drive
+        .under(&lab)
+        .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
+        .start();
     let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
-    let tunnel = format!("{}&stream=1", entry["Tunnel_URL"].as_str().expect("a tunnel"));
+    let tunnel = format!(
+        "{}&stream=1",
+        entry["Tunnel_URL"].as_str().expect("a tunnel")
+    );
     let mut answers = [kmds.get(&tunnel).await, kmds.get(&tunnel).await];
     let mut heard = Vec::new();
     for answer in &mut answers {
-        heard.push(answer.chunk().await.expect("bytes").expect("bytes").to_vec());
+        heard.push(
+            answer
+                .chunk()
+                .await
+                .expect("bytes")
+                .expect("bytes")
+                .to_vec(),
+        );
     }
     drive.fails("rename=EBUSY@open 0 .part");
     song.release();
@@ -284,7 +406,10 @@ async fn a_removal_that_fails_halfway_leaves_the_song_as_it_was() {
     let lab = Lab::start().await;
     let (old, new) = (track(&lab, "Old"), track(&lab, "New"));
     // Room for one of 960 KB.
-    let kmds = drive.under(&lab).set("KMDS_CACHE__MAX_BYTES", "1500000").start();
+    let kmds = drive
+        .under(&lab)
+        .set("KMDS_CACHE__MAX_BYTES", "1500000")
+        .start();
     let entry = kmds.fetch(&old.link()).await.1["Songs"][0].clone();
     assert_eq!(kmds.whole(&entry).await, old.bytes());
     let before = kmds.published();
@@ -292,17 +417,38 @@ async fn a_removal_that_fails_halfway_leaves_the_song_as_it_was() {
     let (status, reply) = kmds.fetch(&new.link()).await;
     assert_eq!(status, 200, "{reply}");
     let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
-    let failure: Value =
-        serde_json::from_str(&kmds.get(&format!("{tunnel}&wait=40")).await.text().await.expect("a body"))
-            .expect("a failure");
+    let failure: Value = serde_json::from_str(
+        &kmds
+            .get(&format!("{tunnel}&wait=40"))
+            .await
+            .text()
+            .await
+            .expect("a body"),
+    )
+    .expect("a failure");
     assert_eq!(failure["Kind"], "disk_full", "{failure}");
-    assert_eq!(kmds.published(), before, "audio and sidecar are where they were");
-    assert_eq!(kmds.fetch(&old.link()).await.1["Songs"][0]["State"], "ready");
+    assert_eq!(
+        kmds.published(),
+        before,
+        "audio and sidecar are where they were"
+    );
+    assert_eq!(
+        kmds.fetch(&old.link()).await.1["Songs"][0]["State"],
+        "ready"
+    );
     assert_eq!(kmds.whole(&entry).await, old.bytes());
     assert_eq!(lab.hits(&old), 1);
     // A removal by hand is told to have failed, and done when it is asked for again.
     let path = format!("/api/v1/tracks/bandcamp/{}", old.id());
-    let remove = async || kmds.http.delete(kmds.at(&path)).send().await.expect("an answer").status().as_u16();
+    let remove = async || {
+        kmds.http
+            .delete(kmds.at(&path))
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .as_u16()
+    };
     assert_eq!(remove().await, 500);
     drive.is_well();
     assert_eq!(remove().await, 204);
@@ -324,8 +470,17 @@ async fn each_trouble_of_a_drive_is_told_by_its_name_and_over_when_it_is_over() 
         let song = track(&lab, error);
         drive.fails(&format!("write={error} 300000 .part"));
         let (_, failure) = end_of(&kmds, &song).await;
-        assert_eq!((failure["Kind"].as_str(), &failure["Retryable"]), (Some(kind), &true.into()), "{error}: {failure}");
-        assert!(failure["Error"].as_str().is_some_and(|sentence| sentence.contains(word)), "{error}: {failure}");
+        assert_eq!(
+            (failure["Kind"].as_str(), &failure["Retryable"]),
+            (Some(kind), &true.into()),
+            "{error}: {failure}"
+        );
+        assert!(
+            failure["Error"]
+                .as_str()
+                .is_some_and(|sentence| sentence.contains(word)),
+            "{error}: {failure}"
+        );
         drive.fails(&format!("write={error} 0 probe-"));
         assert_eq!(kmds.get("/readyz").await.status(), 503, "{error}");
         drive.is_well();

@@ -48,7 +48,12 @@ pub async fn one(at: &At, world: &World, dice: &mut Dice) -> (&'static str, bool
         75..80 => ("remove", at.delete(&song).await.map(|()| true)),
         80..84 => ("cover", cover(at, &song).await),
         84..87 => ("watch events", events(at).await),
-        87..94 => ("look", at.get(dice.one_of(&LOOKS)).await.map(|answer| answer.status() == 200)),
+        87..94 => (
+            "look",
+            at.get(dice.one_of(&LOOKS))
+                .await
+                .map(|answer| answer.status() == 200),
+        ),
         94..97 => ("retry", retry(at, &song).await),
         _ => ("nonsense", Ok(nonsense(at, dice.one_of(&NONSENSE)).await)),
     };
@@ -60,7 +65,9 @@ async fn fetch(at: &At, song: &Song, dice: &mut Dice) -> Answer {
 }
 
 async fn listen(at: &At, song: &Song, dice: &mut Dice) -> Answer {
-    let Some(entry) = at.fetch(&song.link(), false).await? else { return Ok(false) };
+    let Some(entry) = at.fetch(&song.link(), false).await? else {
+        return Ok(false);
+    };
     let leaves_at = (dice.roll(3) == 0).then_some(100_000);
     match at.listen(&entry, leaves_at).await? {
         Heard::Nothing => Ok(false),
@@ -68,7 +75,12 @@ async fn listen(at: &At, song: &Song, dice: &mut Dice) -> Answer {
         Heard::Whole(bytes) => {
             // Under faults it may be another encoding, converted, or the audio out of a video.
             let whole = is_as_sent(song, &bytes) || is_whole_audio(song, &bytes);
-            assert!(whole, "{}: a clean end after {} bytes", song.link(), bytes.len());
+            assert!(
+                whole,
+                "{}: a clean end after {} bytes",
+                song.link(),
+                bytes.len()
+            );
             Ok(true)
         }
     }
@@ -76,8 +88,15 @@ async fn listen(at: &At, song: &Song, dice: &mut Dice) -> Answer {
 
 /// A listener who plays at the song's own speed, and soon has enough.
 async fn dawdle(at: &At, song: &Song) -> Answer {
-    let Some(entry) = at.fetch(&song.link(), false).await? else { return Ok(false) };
-    let mut answer = at.get(&format!("{}&stream=1", entry["Tunnel_URL"].as_str().unwrap_or_default())).await?;
+    let Some(entry) = at.fetch(&song.link(), false).await? else {
+        return Ok(false);
+    };
+    let mut answer = at
+        .get(&format!(
+            "{}&stream=1",
+            entry["Tunnel_URL"].as_str().unwrap_or_default()
+        ))
+        .await?;
     for _ in 0..20 {
         if answer.chunk().await?.is_none() {
             return Ok(true);
@@ -88,7 +107,9 @@ async fn dawdle(at: &At, song: &Song) -> Answer {
 }
 
 async fn wait(at: &At, song: &Song) -> Answer {
-    let Some(entry) = at.fetch(&song.link(), false).await? else { return Ok(false) };
+    let Some(entry) = at.fetch(&song.link(), false).await? else {
+        return Ok(false);
+    };
     let tunnel = entry["Tunnel_URL"].as_str().unwrap_or_default();
     let answer = at.get(&format!("{tunnel}&wait=5")).await?;
     let whole = answer.status() == 200;
@@ -96,10 +117,22 @@ async fn wait(at: &At, song: &Song) -> Answer {
 }
 
 async fn ranges(at: &At, song: &Song, dice: &mut Dice) -> Answer {
-    let Some(entry) = at.fetch(&song.link(), false).await? else { return Ok(false) };
+    let Some(entry) = at.fetch(&song.link(), false).await? else {
+        return Ok(false);
+    };
     let tunnel = entry["Tunnel_URL"].as_str().unwrap_or_default();
-    let url = format!("{}{tunnel}{}", at.url, if dice.roll(2) == 0 { "&stream=1" } else { "" });
-    let range = dice.one_of(&["bytes=0-99", "bytes=1000-", "bytes=-500", "bytes=0-9,500-600", "bytes=9999999999-"]);
+    let url = format!(
+        "{}{tunnel}{}",
+        at.url,
+        if dice.roll(2) == 0 { "&stream=1" } else { "" }
+    );
+    let range = dice.one_of(&[
+        "bytes=0-99",
+        "bytes=1000-",
+        "bytes=-500",
+        "bytes=0-9,500-600",
+        "bytes=9999999999-",
+    ]);
     let answer = at.http.get(url).header("range", range).send().await?;
     let part = answer.status() == 206;
     answer.bytes().await.map(|_| part)
@@ -112,11 +145,17 @@ async fn list(at: &At, world: &World, dice: &mut Dice) -> Answer {
     let answer = match dice.roll(3) {
         0 => {
             let body = json!({"url": link, "prefetch": 2});
-            let request = at.http.post(format!("{}/api/v1/fetch", at.url)).header("content-type", "application/json");
+            let request = at
+                .http
+                .post(format!("{}/api/v1/fetch", at.url))
+                .header("content-type", "application/json");
             request.body(body.to_string()).send().await?
         }
         1 => at.get(&format!("/play?url={encoded}&playlist=1")).await?,
-        _ => at.get(&format!("/play?url={encoded}&playlist=1&archive=zip")).await?,
+        _ => {
+            at.get(&format!("/play?url={encoded}&playlist=1&archive=zip"))
+                .await?
+        }
     };
     let well = answer.status() == 200;
     answer.bytes().await.map(|_| well)
@@ -126,11 +165,25 @@ async fn copy(at: &At, song: &Song, dice: &mut Dice) -> Answer {
     if at.fetch(&song.link(), false).await?.is_none() {
         return Ok(false);
     }
-    at.copy(song, dice.one_of(&["rendition=mp3", "rendition=ogg", "rendition=original&tags=true"])).await
+    at.copy(
+        song,
+        dice.one_of(&[
+            "rendition=mp3",
+            "rendition=ogg",
+            "rendition=original&tags=true",
+        ]),
+    )
+    .await
 }
 
 async fn cover(at: &At, song: &Song) -> Answer {
-    let answer = at.get(&format!("/api/v1/tracks/{}/{}/cover", song.site().name(), song.id())).await?;
+    let answer = at
+        .get(&format!(
+            "/api/v1/tracks/{}/{}/cover",
+            song.site().name(),
+            song.id()
+        ))
+        .await?;
     let well = answer.status() == 200;
     answer.bytes().await.map(|_| well)
 }
@@ -138,22 +191,39 @@ async fn cover(at: &At, song: &Song) -> Answer {
 /// Watches for a moment, and goes without a word.
 async fn events(at: &At) -> Answer {
     let mut answer = at.get("/api/v1/events").await?;
-    let watched = tokio::time::timeout(Duration::from_secs(1), async { while answer.chunk().await.is_ok() {} }).await;
+    let watched = tokio::time::timeout(Duration::from_secs(1), async {
+        while answer.chunk().await.is_ok() {}
+    })
+    .await;
     Ok(watched.is_err())
 }
 
 async fn retry(at: &At, song: &Song) -> Answer {
-    let path = format!("{}/api/v1/tracks/{}/{}/retry", at.url, song.site().name(), song.id());
-    let answer = at.http.post(path).header("content-type", "application/json").send().await?;
+    let path = format!(
+        "{}/api/v1/tracks/{}/{}/retry",
+        at.url,
+        song.site().name(),
+        song.id()
+    );
+    let answer = at
+        .http
+        .post(path)
+        .header("content-type", "application/json")
+        .send()
+        .await?;
     Ok(answer.status() == 202)
 }
 
 /// A stranger who says nothing of use and stays until sent away, or for two seconds.
 async fn nonsense(at: &At, bytes: &[u8]) -> bool {
-    let Ok(mut stream) = TcpStream::connect(at.url.trim_start_matches("http://")).await else { return false };
+    let Ok(mut stream) = TcpStream::connect(at.url.trim_start_matches("http://")).await else {
+        return false;
+    };
     if stream.write_all(bytes).await.is_err() {
         return true;
     }
     let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await.is_ok()
+    tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer))
+        .await
+        .is_ok()
 }

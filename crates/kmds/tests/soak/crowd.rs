@@ -47,22 +47,34 @@ pub struct Done(BTreeMap<&'static str, (u64, u64)>);
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |(name, (done, well)): (&&str, &(u64, u64))| format!("{name} {done} ({well} well)");
+        let row =
+            |(name, (done, well)): (&&str, &(u64, u64))| format!("{name} {done} ({well} well)");
         f.write_str(&self.0.iter().map(row).collect::<Vec<_>>().join(", "))
     }
 }
 
 /// Lets the crowd in for `time`; `look` is called each second.
-pub async fn run(kmds: &Kmds, lab: &Lab, mut dice: Dice, time: Duration, look: &mut impl AsyncFnMut()) -> Done {
+pub async fn run(
+    kmds: &Kmds,
+    lab: &Lab,
+    mut dice: Dice,
+    time: Duration,
+    look: &mut impl AsyncFnMut(),
+) -> Done {
     let world = Arc::new(World::default());
     for number in 0..SONGS {
         renew(lab, &world, number);
     }
     let end = Instant::now() + time;
-    let at = At { http: kmds.http.clone(), url: kmds.url.clone() };
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|_| tokio::spawn(client(at.clone(), Arc::clone(&world), dice.child(), end))).collect();
-    let (mut number, mut next_song, mut next_fault, mut broken) = (SONGS, Instant::now(), Instant::now(), false);
+    let at = At {
+        http: kmds.http.clone(),
+        url: kmds.url.clone(),
+    };
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| tokio::spawn(client(at.clone(), Arc::clone(&world), dice.child(), end)))
+        .collect();
+    let (mut number, mut next_song, mut next_fault, mut broken) =
+        (SONGS, Instant::now(), Instant::now(), false);
     let mut next_look = Instant::now();
     while Instant::now() < end {
         let now = Instant::now();
@@ -104,11 +116,31 @@ fn renew(lab: &Lab, world: &World, number: usize) {
     let seconds = 20.0 + 10.0 * (number % 5) as f64;
     let song = match number % 6 {
         0 => lab.youtube().video(&name).seconds(seconds).publish(),
-        1 => lab.soundcloud().track(&name).seconds(seconds).formats(&[Format::AacHls]).publish(),
+        1 => lab
+            .soundcloud()
+            .track(&name)
+            .seconds(seconds)
+            .formats(&[Format::AacHls])
+            .publish(),
         2 => lab.bandcamp().track(&name).seconds(seconds).publish(),
-        3 => lab.soundcloud().track(&name).seconds(seconds).formats(&[Format::Mp3Progressive]).publish(),
-        4 => lab.youtube().video(&name).seconds(seconds).aac_only().publish(),
-        _ => lab.youtube().video(&format!("{OPUS_ONLY} {number}")).seconds(seconds).opus_only().publish(),
+        3 => lab
+            .soundcloud()
+            .track(&name)
+            .seconds(seconds)
+            .formats(&[Format::Mp3Progressive])
+            .publish(),
+        4 => lab
+            .youtube()
+            .video(&name)
+            .seconds(seconds)
+            .aac_only()
+            .publish(),
+        _ => lab
+            .youtube()
+            .video(&format!("{OPUS_ONLY} {number}"))
+            .seconds(seconds)
+            .opus_only()
+            .publish(),
     };
     song.drip_at(1_000_000);
     let mut songs = world.songs.lock();
@@ -159,8 +191,14 @@ fn fault(dice: &mut Dice) -> kmds_lab::Injection {
         "bot_check",
     ];
     let fault: Fault = dice.one_of(&faults).parse().expect("a fault of the lab");
-    let fault = if dice.roll(2) == 0 { fault.on_pages() } else { fault.on_media() };
-    fault.of_site(dice.one_of(&[Site::YouTube, Site::SoundCloud, Site::Bandcamp])).first(8)
+    let fault = if dice.roll(2) == 0 {
+        fault.on_pages()
+    } else {
+        fault.on_media()
+    };
+    fault
+        .of_site(dice.one_of(&[Site::YouTube, Site::SoundCloud, Site::Bandcamp]))
+        .first(8)
 }
 
 async fn client(at: At, world: Arc<World>, mut dice: Dice, end: Instant) -> Done {

@@ -20,13 +20,19 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub const HEAD: &str = "| minute | resident, MB | open files | threads | tasks |\n| --- | --- | --- | --- | --- |";
+    pub const HEAD: &str =
+        "| minute | resident, MB | open files | threads | tasks |\n| --- | --- | --- | --- | --- |";
 
     /// Without asking the service anything, which would keep threads and a connection busy.
     pub fn of(kmds: &Kmds) -> Self {
         let process = PathBuf::from(format!("/proc/{}", kmds.pid()));
         let entries = |name: &str| std::fs::read_dir(process.join(name)).map_or(0, Iterator::count);
-        Self { resident_bytes: memory(kmds, "VmRSS:"), files: entries("fd"), threads: entries("task"), tasks: 0 }
+        Self {
+            resident_bytes: memory(kmds, "VmRSS:"),
+            files: entries("fd"),
+            threads: entries("task"),
+            tasks: 0,
+        }
     }
 
     /// The most there ever was, in bytes.
@@ -36,20 +42,36 @@ impl Sample {
 
     pub async fn with_tasks(self, kmds: &Kmds) -> Self {
         let metrics = kmds.get("/metrics").await.text().await.expect("metrics");
-        let tasks = metrics.lines().find_map(|line| line.strip_prefix("kmds_tasks ")).expect("tasks");
-        Self { tasks: tasks.parse().expect("a number"), ..self }
+        let tasks = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("kmds_tasks "))
+            .expect("tasks");
+        Self {
+            tasks: tasks.parse().expect("a number"),
+            ..self
+        }
     }
 
     pub fn row(&self, when: &str) -> String {
         let megabytes = self.resident_bytes as f64 / 1e6;
-        format!("| {when} | {megabytes:.1} | {} | {} | {} |", self.files, self.threads, self.tasks)
+        format!(
+            "| {when} | {megabytes:.1} | {} | {} | {} |",
+            self.files, self.threads, self.tasks
+        )
     }
 }
 
 fn memory(kmds: &Kmds, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", kmds.pid())).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("memory");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .expect("memory");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .expect("a number")
+        << 10
 }
 
 /// Minute after minute: the median of memory; the most files, threads and tasks.
@@ -87,7 +109,10 @@ impl Gauge {
             bytes.sort_unstable();
             bytes[bytes.len() / 2]
         };
-        let (middle, end) = (median(&self.minutes[third..2 * third]), median(&self.minutes[2 * third..]));
+        let (middle, end) = (
+            median(&self.minutes[third..2 * third]),
+            median(&self.minutes[2 * third..]),
+        );
         println!("median of the second third {middle} bytes, of the last {end}");
         assert!(end < middle + GROWTH_BYTES, "memory grows");
     }

@@ -71,18 +71,32 @@ async fn what_a_busy_service_takes_it_gives_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "half an hour; see the head of this file"]
 async fn memory_files_and_threads_stay_flat_for_half_an_hour() {
-    let minutes = std::env::var("KMDS_SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(LONG_MINUTES);
+    let minutes = std::env::var("KMDS_SOAK_MINUTES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(LONG_MINUTES);
     let seed = seed();
     let lab = Lab::start().await;
     let kmds = start(&lab);
     let before = quiet(&kmds, &lab).await;
-    println!("KMDS_SEED={seed}\n{}\n{}", Sample::HEAD, before.row("before"));
+    println!(
+        "KMDS_SEED={seed}\n{}\n{}",
+        Sample::HEAD,
+        before.row("before")
+    );
     let begun = Instant::now();
     let mut gauge = Gauge::default();
     let time = Duration::from_secs(60 * minutes);
-    let done = crowd::run(&kmds, &lab, Dice(seed), time, &mut async || gauge.look(&kmds).await).await;
+    let done = crowd::run(&kmds, &lab, Dice(seed), time, &mut async || {
+        gauge.look(&kmds).await
+    })
+    .await;
     let after = gives_back(&kmds, &before).await;
-    println!("{}\n{} s: {done}", after.row("quiet again"), begun.elapsed().as_secs());
+    println!(
+        "{}\n{} s: {done}",
+        after.row("quiet again"),
+        begun.elapsed().as_secs()
+    );
     gauge.is_flat();
 }
 
@@ -102,30 +116,52 @@ async fn what_long_lists_crowds_and_copies_took_is_given_back() {
     // Nothing of it is downloaded: the list is what is looked at.
     let ask = serde_json::json!({"url": list.link(), "prefetch": 0});
 
-    let replies = futures_util::future::join_all((0..ASKERS).map(|_| kmds.v1_fetch(ask.clone()))).await;
+    let replies =
+        futures_util::future::join_all((0..ASKERS).map(|_| kmds.v1_fetch(ask.clone()))).await;
     for (status, reply) in replies {
-        assert_eq!((status, reply["tracks"].as_array().map(Vec::len)), (200, Some(LONG_LIST)));
+        assert_eq!(
+            (status, reply["tracks"].as_array().map(Vec::len)),
+            (200, Some(LONG_LIST))
+        );
     }
     let mut held = Vec::new();
     for _ in 0..HOLDERS {
-        let Ok(mut stream) = tokio::net::TcpStream::connect(kmds.url.trim_start_matches("http://")).await else {
+        let Ok(mut stream) =
+            tokio::net::TcpStream::connect(kmds.url.trim_start_matches("http://")).await
+        else {
             break;
         };
         let request = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request).await.expect("taken");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request)
+            .await
+            .expect("taken");
         held.push(stream);
     }
-    let copy = format!("/api/v1/tracks/bandcamp/{}/audio?rendition=original&tags=true&wait=30", mix.id());
+    let copy = format!(
+        "/api/v1/tracks/bandcamp/{}/audio?rendition=original&tags=true&wait=30",
+        mix.id()
+    );
     assert_eq!(kmds.get(&copy).await.status(), 200);
     let peak = Sample::most_resident(&kmds);
     drop(held);
 
-    kmds.until("memory is given back", async || Sample::of(&kmds).resident_bytes * 2 <= before.resident_bytes * 3)
-        .await;
+    kmds.until("memory is given back", async || {
+        Sample::of(&kmds).resident_bytes * 2 <= before.resident_bytes * 3
+    })
+    .await;
     let mib = |bytes: u64| bytes >> 20;
     let now = Sample::of(&kmds).resident_bytes;
-    println!("resident: {} MiB before, {} at most, {} after", mib(before.resident_bytes), mib(peak), mib(now));
-    assert!(peak < before.resident_bytes + MOST_ABOVE_REST, "{} MiB at most", mib(peak));
+    println!(
+        "resident: {} MiB before, {} at most, {} after",
+        mib(before.resident_bytes),
+        mib(peak),
+        mib(now)
+    );
+    assert!(
+        peak < before.resident_bytes + MOST_ABOVE_REST,
+        "{} MiB at most",
+        mib(peak)
+    );
 }
 
 /// What all of that together may take at once, in bytes.
@@ -141,13 +177,16 @@ async fn quiet(kmds: &Kmds, lab: &Lab) -> Sample {
 /// Files, threads and tasks of before; no partial file. Idle connections to the sites and idle threads are given back
 /// after half a minute.
 async fn gives_back(kmds: &Kmds, before: &Sample) -> Sample {
-    kmds.until("no partial file is left but those of failed songs", async || {
-        let mut left = kmds.partials();
-        for song in failed(kmds).await {
-            left.retain(|path| !path.contains(&song));
-        }
-        left.is_empty()
-    })
+    kmds.until(
+        "no partial file is left but those of failed songs",
+        async || {
+            let mut left = kmds.partials();
+            for song in failed(kmds).await {
+                left.retain(|path| !path.contains(&song));
+            }
+            left.is_empty()
+        },
+    )
     .await;
     let end = Instant::now() + PATIENCE;
     loop {
@@ -158,7 +197,11 @@ async fn gives_back(kmds: &Kmds, before: &Sample) -> Sample {
                 return now;
             }
         }
-        assert!(Instant::now() < end, "held for ever: {now:?}, before: {before:?}\n{}", kmds.open_files().join("\n"));
+        assert!(
+            Instant::now() < end,
+            "held for ever: {now:?}, before: {before:?}\n{}",
+            kmds.open_files().join("\n")
+        );
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -166,9 +209,19 @@ async fn gives_back(kmds: &Kmds, before: &Sample) -> Sample {
 /// As work files begin: `{site}-{id}.`.
 async fn failed(kmds: &Kmds) -> Vec<String> {
     let answer = kmds.get("/api/v1/tracks?state=failed&limit=500").await;
-    let list: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+    let list: serde_json::Value =
+        serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
     let name = |track: &serde_json::Value| {
-        format!("{}-{}.", track["site"].as_str().unwrap_or_default(), track["id"].as_str().unwrap_or_default())
+        format!(
+            "{}-{}.",
+            track["site"].as_str().unwrap_or_default(),
+            track["id"].as_str().unwrap_or_default()
+        )
     };
-    list["tracks"].as_array().expect("tracks").iter().map(name).collect()
+    list["tracks"]
+        .as_array()
+        .expect("tracks")
+        .iter()
+        .map(name)
+        .collect()
 }

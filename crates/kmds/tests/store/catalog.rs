@@ -7,7 +7,12 @@ use crate::{Place, accepted, id, key, published, track};
 
 fn failure(retryable: bool, age: SignedDuration) -> Failure {
     let at = Timestamp::now().checked_sub(age).expect("a time");
-    Failure { kind: Kind::GeoBlocked, sentence: "It is blocked here.".to_owned(), retryable, at }
+    Failure {
+        kind: Kind::GeoBlocked,
+        sentence: "It is blocked here.".to_owned(),
+        retryable,
+        at,
+    }
 }
 
 #[tokio::test]
@@ -19,7 +24,10 @@ async fn five_hundred_songs_are_accepted_at_once_and_survive_a_restart_in_order(
         let songs = names.iter().map(|name| accepted(name)).collect();
         let rows = store.accept(songs).await.expect("accepted");
         assert!(rows.len() == 500 && rows.iter().all(|row| row.newly_queued));
-        let again = store.accept(vec![accepted("song007")]).await.expect("accepted");
+        let again = store
+            .accept(vec![accepted("song007")])
+            .await
+            .expect("accepted");
         assert!(!again[0].newly_queued, "it is queued already");
         store.promote(&key("song400")).await.expect("promoted");
     }
@@ -38,23 +46,48 @@ async fn what_a_state_means_for_the_next_fetch() {
     for (name, fail, next, queued) in [
         ("retryable", failure(true, minutes(0)), State::Queued, true),
         ("final", failure(false, minutes(9)), State::Failed, false),
-        ("final-and-old", failure(false, minutes(11)), State::Queued, true),
+        (
+            "final-and-old",
+            failure(false, minutes(11)),
+            State::Queued,
+            true,
+        ),
     ] {
         store.accept(vec![accepted(name)]).await.expect("accepted");
         store.fail(&key(name), fail).await.expect("failed");
-        let row = store.accept(vec![accepted(name)]).await.expect("accepted").remove(0);
+        let row = store
+            .accept(vec![accepted(name)])
+            .await
+            .expect("accepted")
+            .remove(0);
         assert_eq!((row.row.state, row.newly_queued), (next, queued), "{name}");
         assert_eq!(row.row.failure.is_some(), next == State::Failed, "{name}");
     }
     for state in [State::Evicted, State::Deleted] {
         store.set_state(&key("final"), state).await.expect("set");
-        let row = store.accept(vec![accepted("final")]).await.expect("accepted").remove(0);
-        assert_eq!((row.row.state, row.newly_queued), (State::Queued, true), "{state:?}");
+        let row = store
+            .accept(vec![accepted("final")])
+            .await
+            .expect("accepted")
+            .remove(0);
+        assert_eq!(
+            (row.row.state, row.newly_queued),
+            (State::Queued, true),
+            "{state:?}"
+        );
     }
     for state in [State::Downloading, State::Converting] {
         store.set_state(&key("final"), state).await.expect("set");
-        let row = store.accept(vec![accepted("final")]).await.expect("accepted").remove(0);
-        assert_eq!((row.row.state, row.newly_queued), (state, false), "{state:?}");
+        let row = store
+            .accept(vec![accepted("final")])
+            .await
+            .expect("accepted")
+            .remove(0);
+        assert_eq!(
+            (row.row.state, row.newly_queued),
+            (state, false),
+            "{state:?}"
+        );
     }
 }
 
@@ -62,7 +95,14 @@ async fn what_a_state_means_for_the_next_fetch() {
 async fn a_song_accepted_without_queueing_waits_for_its_reader() {
     let place = Place::make();
     let store = place.open();
-    let row = store.accept(vec![Accepted { enqueue: false, ..accepted("a") }]).await.expect("accepted").remove(0);
+    let row = store
+        .accept(vec![Accepted {
+            enqueue: false,
+            ..accepted("a")
+        }])
+        .await
+        .expect("accepted")
+        .remove(0);
     assert_eq!((row.row.state, row.newly_queued), (State::Evicted, false));
     assert_eq!(store.pending().await.expect("read"), []);
     store.requeue(&key("a"), true).await.expect("queued");
@@ -75,26 +115,63 @@ async fn a_deleted_song_is_not_called_failed_by_the_job_that_ends_after_it() {
     let store = place.open();
     store.accept(vec![accepted("a")]).await.expect("accepted");
     store.delete(&key("a")).await.expect("deleted");
-    store.fail(&key("a"), failure(true, SignedDuration::ZERO)).await.expect("ran");
-    assert_eq!(store.row(&key("a")).await.expect("read").expect("known").state, State::Deleted);
+    store
+        .fail(&key("a"), failure(true, SignedDuration::ZERO))
+        .await
+        .expect("ran");
+    assert_eq!(
+        store
+            .row(&key("a"))
+            .await
+            .expect("read")
+            .expect("known")
+            .state,
+        State::Deleted
+    );
 }
 
 #[tokio::test]
 async fn names_lead_to_songs_while_they_are_unique() {
     let place = Place::make();
     let store = place.open();
-    let same = |name: &str| Accepted { human_name: "Same.m4a".to_owned(), ..accepted(name) };
+    let same = |name: &str| Accepted {
+        human_name: "Same.m4a".to_owned(),
+        ..accepted(name)
+    };
     store.accept(vec![same("a")]).await.expect("accepted");
-    assert_eq!(store.find_name("youtube-a.m4a").await.expect("read"), Found::One(key("a")));
-    assert_eq!(store.find_name("Same.m4a").await.expect("read"), Found::One(key("a")));
-    for unknown in ["youtube-a.exe", "youtube-a", "YOUTUBE-A.m4a", "", "../kmds.db", "%"] {
-        assert_eq!(store.find_name(unknown).await.expect("read"), Found::None, "{unknown}");
+    assert_eq!(
+        store.find_name("youtube-a.m4a").await.expect("read"),
+        Found::One(key("a"))
+    );
+    assert_eq!(
+        store.find_name("Same.m4a").await.expect("read"),
+        Found::One(key("a"))
+    );
+    for unknown in [
+        "youtube-a.exe",
+        "youtube-a",
+        "YOUTUBE-A.m4a",
+        "",
+        "../kmds.db",
+        "%",
+    ] {
+        assert_eq!(
+            store.find_name(unknown).await.expect("read"),
+            Found::None,
+            "{unknown}"
+        );
     }
     store.accept(vec![same("b")]).await.expect("accepted");
     let both = vec!["youtube-a.m4a".to_owned(), "youtube-b.m4a".to_owned()];
-    assert_eq!(store.find_name("Same.m4a").await.expect("read"), Found::Many(both));
+    assert_eq!(
+        store.find_name("Same.m4a").await.expect("read"),
+        Found::Many(both)
+    );
     store.delete(&key("b")).await.expect("deleted");
-    assert_eq!(store.find_name("Same.m4a").await.expect("read"), Found::One(key("a")));
+    assert_eq!(
+        store.find_name("Same.m4a").await.expect("read"),
+        Found::One(key("a"))
+    );
 }
 
 #[tokio::test]
@@ -102,16 +179,34 @@ async fn a_name_stays_valid_when_another_container_arrives() {
     let place = Place::make();
     let store = place.open();
     store.accept(vec![accepted("a")]).await.expect("accepted");
-    let started = Started { ext: "mp3".to_owned(), total_bytes: Some(9), stream: "http mp3".to_owned() };
+    let started = Started {
+        ext: "mp3".to_owned(),
+        total_bytes: Some(9),
+        stream: "http mp3".to_owned(),
+    };
     store.started(&key("a"), started).await.expect("started");
     let mut lease = crate::begun(&store, "a", 9).await;
     lease.write(crate::audio("a", 9)).await.expect("written");
-    let publish = kmds::store::Publish { ext: "mp3".to_owned(), ..crate::publish_of("a") };
+    let publish = kmds::store::Publish {
+        ext: "mp3".to_owned(),
+        ..crate::publish_of("a")
+    };
     lease.publish(publish).await.expect("published");
     for name in ["youtube-a.m4a", "youtube-a.mp3"] {
-        assert_eq!(store.find_name(name).await.expect("read"), Found::One(key("a")), "{name}");
+        assert_eq!(
+            store.find_name(name).await.expect("read"),
+            Found::One(key("a")),
+            "{name}"
+        );
     }
-    assert_eq!(store.open_published(&key("a")).await.expect("ready").content_type, "audio/mpeg");
+    assert_eq!(
+        store
+            .open_published(&key("a"))
+            .await
+            .expect("ready")
+            .content_type,
+        "audio/mpeg"
+    );
 }
 
 #[tokio::test]
@@ -121,19 +216,41 @@ async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_
     store.accept(vec![accepted("a")]).await.expect("accepted");
     let mut lease = crate::begun(&store, "a", 700).await;
     lease.write(crate::audio("a", 700)).await.expect("written");
-    let publish = kmds::store::Publish { ext: "mp3".to_owned(), ..crate::publish_of("a") };
+    let publish = kmds::store::Publish {
+        ext: "mp3".to_owned(),
+        ..crate::publish_of("a")
+    };
     lease.publish(publish).await.expect("published");
     let mp3 = Key::plain(id("a"), Form::Mp3);
     // Another wish: the same one again would be answered with the first row.
     let only = |form| Accept::new([form]).expect("a wish");
     let canonical_name = "youtube-a.mp3".to_owned();
-    let wanted = Accepted { key: mp3.clone(), canonical_name, accept: only(Form::Mp3), ..accepted("a") };
-    let row = store.accept(vec![wanted.clone()]).await.expect("accepted").remove(0);
+    let wanted = Accepted {
+        key: mp3.clone(),
+        canonical_name,
+        accept: only(Form::Mp3),
+        ..accepted("a")
+    };
+    let row = store
+        .accept(vec![wanted.clone()])
+        .await
+        .expect("accepted")
+        .remove(0);
     assert_eq!((row.row.state, row.newly_queued), (State::Ready, false));
-    assert_eq!(store.open_published(&mp3).await.expect("ready").size_bytes, 700);
+    assert_eq!(
+        store.open_published(&mp3).await.expect("ready").size_bytes,
+        700
+    );
     let ogg = Key::plain(id("a"), Form::Ogg);
-    let row =
-        store.accept(vec![Accepted { key: ogg, accept: only(Form::Ogg), ..wanted }]).await.expect("accepted").remove(0);
+    let row = store
+        .accept(vec![Accepted {
+            key: ogg,
+            accept: only(Form::Ogg),
+            ..wanted
+        }])
+        .await
+        .expect("accepted")
+        .remove(0);
     assert!(row.newly_queued, "Vorbis is not there");
 }
 
@@ -143,51 +260,97 @@ async fn two_forms_that_became_one_file_share_its_bytes_and_its_end() {
     let place = Place::make();
     let store = place.open();
     let mp3 = Key::plain(id("a"), Form::Mp3);
-    let wanted_mp3 = Accepted { key: mp3.clone(), canonical_name: "youtube-a.mp3".to_owned(), ..accepted("a") };
-    store.accept(vec![accepted("a"), wanted_mp3]).await.expect("accepted");
+    let wanted_mp3 = Accepted {
+        key: mp3.clone(),
+        canonical_name: "youtube-a.mp3".to_owned(),
+        ..accepted("a")
+    };
+    store
+        .accept(vec![accepted("a"), wanted_mp3])
+        .await
+        .expect("accepted");
     for (key, length) in [(&key("a"), 500), (&mp3, 700)] {
         let mut lease = store.lease(key).await.expect("a lease");
-        lease.begin(&format!("v{length}"), Some(length), 0).await.expect("begun");
-        lease.write(crate::audio("a", length as usize)).await.expect("written");
-        let publish = kmds::store::Publish { ext: "mp3".to_owned(), ..crate::publish_of("a") };
+        lease
+            .begin(&format!("v{length}"), Some(length), 0)
+            .await
+            .expect("begun");
+        lease
+            .write(crate::audio("a", length as usize))
+            .await
+            .expect("written");
+        let publish = kmds::store::Publish {
+            ext: "mp3".to_owned(),
+            ..crate::publish_of("a")
+        };
         lease.publish(publish).await.expect("published");
     }
     for key in [&key("a"), &mp3] {
-        assert_eq!(store.open_published(key).await.expect("ready").size_bytes, 700);
+        assert_eq!(
+            store.open_published(key).await.expect("ready").size_bytes,
+            700
+        );
     }
     assert_eq!(store.stats().await.expect("read").ready_bytes, 700);
     store.delete(&mp3).await.expect("deleted");
-    assert_eq!(store.row(&key("a")).await.expect("read").expect("known").state, State::Evicted);
+    assert_eq!(
+        store
+            .row(&key("a"))
+            .await
+            .expect("read")
+            .expect("known")
+            .state,
+        State::Evicted
+    );
 }
 
 #[tokio::test]
 async fn a_song_asked_for_alone_is_not_answered_with_a_lists_numbers() {
     let place = Place::make();
     let store = place.open();
-    let mut listed = Accepted { listed: true, ..accepted("a") };
+    let mut listed = Accepted {
+        listed: true,
+        ..accepted("a")
+    };
     (listed.track.number, listed.track.total) = (Some(7), Some(12));
     store.accept(vec![listed.clone()]).await.expect("accepted");
     assert_eq!(store.track_alone(&id("a")).await.expect("read"), None);
     store.accept(vec![accepted("a")]).await.expect("accepted");
     store.accept(vec![listed.clone()]).await.expect("accepted");
-    let (alone, _) = store.track_alone(&id("a")).await.expect("read").expect("known alone");
+    let (alone, _) = store
+        .track_alone(&id("a"))
+        .await
+        .expect("read")
+        .expect("known alone");
     assert_eq!(alone, track("a"));
-    assert_eq!(store.track(&id("a")).await.expect("read"), Some(listed.track));
+    assert_eq!(
+        store.track(&id("a")).await.expect("read"),
+        Some(listed.track)
+    );
 }
 
 #[tokio::test]
 async fn songs_are_listed_newest_first_page_by_page_and_by_what_they_are() {
     let place = Place::make();
     let store = place.open();
-    let songs = (0..7).map(|number| accepted(&format!("s{number}"))).collect();
+    let songs = (0..7)
+        .map(|number| accepted(&format!("s{number}")))
+        .collect();
     store.accept(songs).await.expect("accepted");
     published(&store, "s3", 100).await;
     store.delete(&key("s0")).await.expect("deleted");
     let mut seen = Vec::new();
     let mut cursor = None;
     loop {
-        let page = store.list(Filter::default(), 4, cursor).await.expect("listed");
-        seen.extend(page.songs.iter().map(|song| song.row.key.track().id().to_owned()));
+        let page = store
+            .list(Filter::default(), 4, cursor)
+            .await
+            .expect("listed");
+        seen.extend(
+            page.songs
+                .iter()
+                .map(|song| song.row.key.track().id().to_owned()),
+        );
         cursor = page.next;
         if cursor.is_none() {
             break;
@@ -198,16 +361,64 @@ async fn songs_are_listed_newest_first_page_by_page_and_by_what_they_are() {
         let store = store.clone();
         async move {
             let page = store.list(filter, 50, None).await.expect("listed");
-            page.songs.iter().map(|song| song.row.key.track().id().to_owned()).collect::<Vec<_>>()
+            page.songs
+                .iter()
+                .map(|song| song.row.key.track().id().to_owned())
+                .collect::<Vec<_>>()
         }
     };
-    assert_eq!(ids(Filter { state: Some(State::Ready), ..Filter::default() }).await, ["s3"]);
-    assert_eq!(ids(Filter { state: Some(State::Deleted), ..Filter::default() }).await, ["s0"]);
-    assert_eq!(ids(Filter { text: Some("SONG S5".to_owned()), ..Filter::default() }).await, ["s5"]);
-    assert_eq!(ids(Filter { text: Some(" Somebody  s5 ".to_owned()), ..Filter::default() }).await, ["s5"]);
-    assert!(ids(Filter { text: Some("s5 s4".to_owned()), ..Filter::default() }).await.is_empty());
-    assert!(ids(Filter { text: Some("%".to_owned()), ..Filter::default() }).await.is_empty());
-    let elsewhere = Filter { site: Some(kmds_extract::Site::Bandcamp), ..Filter::default() };
+    assert_eq!(
+        ids(Filter {
+            state: Some(State::Ready),
+            ..Filter::default()
+        })
+        .await,
+        ["s3"]
+    );
+    assert_eq!(
+        ids(Filter {
+            state: Some(State::Deleted),
+            ..Filter::default()
+        })
+        .await,
+        ["s0"]
+    );
+    assert_eq!(
+        ids(Filter {
+            text: Some("SONG S5".to_owned()),
+            ..Filter::default()
+        })
+        .await,
+        ["s5"]
+    );
+    assert_eq!(
+        ids(Filter {
+            text: Some(" Somebody  s5 ".to_owned()),
+            ..Filter::default()
+        })
+        .await,
+        ["s5"]
+    );
+    assert!(
+        ids(Filter {
+            text: Some("s5 s4".to_owned()),
+            ..Filter::default()
+        })
+        .await
+        .is_empty()
+    );
+    assert!(
+        ids(Filter {
+            text: Some("%".to_owned()),
+            ..Filter::default()
+        })
+        .await
+        .is_empty()
+    );
+    let elsewhere = Filter {
+        site: Some(kmds_extract::Site::Bandcamp),
+        ..Filter::default()
+    };
     assert!(ids(elsewhere).await.is_empty());
 }
 
@@ -216,10 +427,22 @@ async fn what_the_origin_remembers_survives_a_restart_until_forgotten() {
     let place = Place::make();
     {
         let store = place.open();
-        store.remember("soundcloud.client_id", "abc", 5).await.expect("kept");
-        store.remember("youtube.visitor", "xyz", 6).await.expect("kept");
-        store.remember("youtube.visitor", "", 7).await.expect("forgotten");
+        store
+            .remember("soundcloud.client_id", "abc", 5)
+            .await
+            .expect("kept");
+        store
+            .remember("youtube.visitor", "xyz", 6)
+            .await
+            .expect("kept");
+        store
+            .remember("youtube.visitor", "", 7)
+            .await
+            .expect("forgotten");
     }
     let kept = place.open().memory().await.expect("read");
-    assert_eq!(kept, [("soundcloud.client_id".to_owned(), "abc".to_owned(), 5)]);
+    assert_eq!(
+        kept,
+        [("soundcloud.client_id".to_owned(), "abc".to_owned(), 5)]
+    );
 }

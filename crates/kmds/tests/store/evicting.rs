@@ -8,7 +8,12 @@ use kmds::store::{SpaceLimit, State, StoreError};
 use crate::{MIB, Place, accepted, audio, begun, key, published, read_all};
 
 async fn state(store: &kmds::store::Store, name: &str) -> State {
-    store.row(&key(name)).await.expect("read").expect("known").state
+    store
+        .row(&key(name))
+        .await
+        .expect("read")
+        .expect("known")
+        .state
 }
 
 #[tokio::test]
@@ -24,8 +29,14 @@ async fn the_least_recently_read_leaves_first_and_only_as_much_as_needed() {
     let lease = store.lease(&key("new")).await.expect("a lease");
     lease.reserve(Some(MIB)).await.expect("room");
     assert_eq!(state(&store, "b").await, State::Evicted);
-    assert_eq!((state(&store, "a").await, state(&store, "c").await), (State::Ready, State::Ready));
-    assert_eq!(place.names("youtube"), ["a.m4a", "a.m4a.json", "c.m4a", "c.m4a.json"]);
+    assert_eq!(
+        (state(&store, "a").await, state(&store, "c").await),
+        (State::Ready, State::Ready)
+    );
+    assert_eq!(
+        place.names("youtube"),
+        ["a.m4a", "a.m4a.json", "c.m4a", "c.m4a.json"]
+    );
 }
 
 #[tokio::test]
@@ -44,12 +55,24 @@ async fn what_is_being_read_stays_and_a_need_that_cannot_be_met_evicts_nothing()
         matches!(refused, Err(StoreError::DiskFull { need_bytes, have_bytes, limit }) if (need_bytes, have_bytes, limit) == want),
         "{refused:?}"
     );
-    assert_eq!((state(&store, "a").await, state(&store, "b").await), (State::Ready, State::Ready));
+    assert_eq!(
+        (state(&store, "a").await, state(&store, "b").await),
+        (State::Ready, State::Ready)
+    );
     lease.reserve(Some(2 * MIB)).await.expect("b makes room");
-    assert_eq!((state(&store, "a").await, state(&store, "b").await), (State::Ready, State::Evicted));
-    assert_eq!(read_all(&mut open.reader).await.expect("whole"), audio("a", MIB as usize));
+    assert_eq!(
+        (state(&store, "a").await, state(&store, "b").await),
+        (State::Ready, State::Evicted)
+    );
+    assert_eq!(
+        read_all(&mut open.reader).await.expect("whole"),
+        audio("a", MIB as usize)
+    );
     drop(open);
-    lease.reserve(Some(3 * MIB)).await.expect("nobody reads a now");
+    lease
+        .reserve(Some(3 * MIB))
+        .await
+        .expect("nobody reads a now");
     assert_eq!(state(&store, "a").await, State::Evicted);
 }
 
@@ -64,7 +87,10 @@ async fn a_reader_that_reads_nothing_keeps_nobody_from_having_room_and_still_get
     let lease = store.lease(&key("new")).await.expect("a lease");
     lease.reserve(Some(2 * MIB)).await.expect("room");
     assert_eq!(state(&store, "a").await, State::Evicted);
-    assert_eq!(read_all(&mut asleep.reader).await.expect("whole"), audio("a", MIB as usize));
+    assert_eq!(
+        read_all(&mut asleep.reader).await.expect("whole"),
+        audio("a", MIB as usize)
+    );
 }
 
 #[tokio::test]
@@ -76,7 +102,10 @@ async fn room_is_had_when_those_who_read_fall_asleep() {
     published(&store, "a", MIB as usize).await;
     let asleep = store.open_published(&key("a")).await.expect("open");
     let lease = store.lease(&key("new")).await.expect("a lease");
-    lease.room(Some(2 * MIB), Duration::from_secs(60)).await.expect("it falls asleep");
+    lease
+        .room(Some(2 * MIB), Duration::from_secs(60))
+        .await
+        .expect("it falls asleep");
     assert_eq!(state(&store, "a").await, State::Evicted);
     drop(asleep);
 }
@@ -90,7 +119,10 @@ async fn a_reader_of_a_file_deleted_under_it_still_gets_every_byte() {
     assert!(store.delete(&key("a")).await.expect("deleted"));
     assert!(place.names("youtube").is_empty());
     assert_eq!(state(&store, "a").await, State::Deleted);
-    assert_eq!(read_all(&mut open.reader).await.expect("whole"), audio("a", 300_000));
+    assert_eq!(
+        read_all(&mut open.reader).await.expect("whole"),
+        audio("a", 300_000)
+    );
 }
 
 #[tokio::test]
@@ -135,9 +167,15 @@ async fn running_downloads_count_for_what_they_reserved() {
     let first = store.lease(&key("a")).await.expect("a lease");
     first.reserve(Some(2 * MIB)).await.expect("room");
     let second = store.lease(&key("b")).await.expect("a lease");
-    assert!(matches!(second.reserve(Some(2 * MIB)).await, Err(StoreError::DiskFull { .. })));
+    assert!(matches!(
+        second.reserve(Some(2 * MIB)).await,
+        Err(StoreError::DiskFull { .. })
+    ));
     drop(first);
-    second.reserve(Some(2 * MIB)).await.expect("the first gave up");
+    second
+        .reserve(Some(2 * MIB))
+        .await
+        .expect("the first gave up");
 }
 
 #[tokio::test]
@@ -154,7 +192,10 @@ async fn room_that_comes_while_it_is_looked_for_is_found() {
             std::thread::sleep(Duration::from_micros(round % 200));
             drop(open);
         });
-        lease.room(Some(1_000), Duration::from_secs(60)).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        lease
+            .room(Some(1_000), Duration::from_secs(60))
+            .await
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
         leaves.join().expect("it left");
     }
 }
@@ -165,8 +206,14 @@ async fn a_floor_above_what_is_free_refuses_with_the_setting_named() {
     place.config.min_free_bytes = 1 << 60;
     let store = place.open();
     let lease = store.lease(&key("a")).await.expect("a lease");
-    let refused = lease.reserve(Some(MIB)).await.expect_err("no drive has that");
-    assert!(refused.to_string().contains("cache.min_free_bytes"), "{refused}");
+    let refused = lease
+        .reserve(Some(MIB))
+        .await
+        .expect_err("no drive has that");
+    assert!(
+        refused.to_string().contains("cache.min_free_bytes"),
+        "{refused}"
+    );
     assert_eq!(refused.kind(), kmds_extract::Kind::DiskFull);
 }
 
@@ -179,7 +226,10 @@ async fn files_nobody_read_for_max_age_leave() {
     std::thread::sleep(Duration::from_millis(1_100));
     published(&store, "new", 1_000).await;
     assert_eq!(store.prune().await.expect("pruned"), 1);
-    assert_eq!((state(&store, "old").await, state(&store, "new").await), (State::Evicted, State::Ready));
+    assert_eq!(
+        (state(&store, "old").await, state(&store, "new").await),
+        (State::Evicted, State::Ready)
+    );
 }
 
 #[tokio::test]
@@ -189,7 +239,10 @@ async fn a_length_not_known_before_is_made_room_for_after_publishing() {
     let store = place.open();
     published(&store, "old", 10 * MIB as usize).await;
     published(&store, "new", 15 * MIB as usize).await;
-    assert_eq!((state(&store, "old").await, state(&store, "new").await), (State::Evicted, State::Ready));
+    assert_eq!(
+        (state(&store, "old").await, state(&store, "new").await),
+        (State::Evicted, State::Ready)
+    );
 }
 
 /// A tmpfs of a few MiB for the cache; unmounted at the end.
@@ -198,26 +251,35 @@ struct SmallDrive(std::path::PathBuf);
 impl SmallDrive {
     fn mount(at: std::path::PathBuf) -> Option<Self> {
         std::fs::create_dir_all(&at).ok()?;
-        let done =
-            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&at).output();
+        let done = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(&at)
+            .output();
         if done.as_ref().is_ok_and(|done| done.status.success()) {
             return Some(Self(at));
         }
-        eprintln!("SKIPPED: mounting a tmpfs is refused here, the full drive was not tested: {done:?}");
+        eprintln!(
+            "SKIPPED: mounting a tmpfs is refused here, the full drive was not tested: {done:?}"
+        );
         None
     }
 }
 
 impl Drop for SmallDrive {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).output();
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .output();
     }
 }
 
 #[tokio::test]
 async fn a_drive_that_fills_up_while_writing_says_so_and_recovers() {
     let place = Place::make();
-    let Some(_drive) = SmallDrive::mount(place.config.cache_dir.clone()) else { return };
+    let Some(_drive) = SmallDrive::mount(place.config.cache_dir.clone()) else {
+        return;
+    };
     let store = place.open();
     store.accept(vec![accepted("a")]).await.expect("accepted");
     let mut lease = begun(&store, "a", 8 * MIB).await;
@@ -229,12 +291,18 @@ async fn a_drive_that_fills_up_while_writing_says_so_and_recovers() {
             break;
         }
     }
-    assert!(matches!(refused, Some(StoreError::DiskFull { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Some(StoreError::DiskFull { .. })),
+        "{refused:?}"
+    );
     lease.discard().await.expect("discarded");
     published(&store, "b", 2 * MIB as usize).await;
     // Room is made by evicting what nobody reads.
     published(&store, "c", 3 * MIB as usize).await;
-    assert_eq!((state(&store, "b").await, state(&store, "c").await), (State::Evicted, State::Ready));
+    assert_eq!(
+        (state(&store, "b").await, state(&store, "c").await),
+        (State::Evicted, State::Ready)
+    );
 }
 
 #[tokio::test]
@@ -245,7 +313,13 @@ async fn needs_beyond_all_numbers_are_refused_and_do_not_wrap() {
     published(&store, "a", MIB as usize).await;
     let lease = store.lease(&key("new")).await.expect("a lease");
     for need in [u64::MAX, u64::MAX - MIB / 2, u64::MAX / 2 + 1] {
-        assert!(matches!(lease.reserve(Some(need)).await, Err(StoreError::DiskFull { .. })), "{need}");
+        assert!(
+            matches!(
+                lease.reserve(Some(need)).await,
+                Err(StoreError::DiskFull { .. })
+            ),
+            "{need}"
+        );
     }
     assert_eq!(state(&store, "a").await, State::Ready);
 }

@@ -16,7 +16,10 @@ async fn many_readers_get_every_byte_of_a_growing_file_each_at_its_own_pace() {
         })
         .collect();
     for at in (0..song.len()).step_by(50_000) {
-        lease.write(song.slice(at..at + 50_000)).await.expect("written");
+        lease
+            .write(song.slice(at..at + 50_000))
+            .await
+            .expect("written");
         tokio::task::yield_now().await;
     }
     lease.publish(publish_of("a")).await.expect("published");
@@ -37,7 +40,10 @@ async fn a_reader_ahead_of_the_download_waits_and_is_woken_by_its_bytes() {
     let waited = tokio::time::timeout(std::time::Duration::from_millis(50), &mut early).await;
     assert!(waited.is_err(), "byte 700 is not there yet");
     lease.write(song.slice(700..)).await.expect("written");
-    assert_eq!(early.await.expect("no panic").expect("there"), song.slice(700..710));
+    assert_eq!(
+        early.await.expect("no panic").expect("there"),
+        song.slice(700..710)
+    );
 }
 
 #[tokio::test]
@@ -47,7 +53,10 @@ async fn one_read_hands_out_at_most_its_bound() {
     let mut lease = begun(&store, "a", 500_000).await;
     lease.write(audio("a", 500_000)).await.expect("written");
     let mut reader = store.open_reader(&lease.partial().expect("growing"));
-    assert_eq!(reader.read_at(0, usize::MAX).await.expect("there").len(), READ_BYTES);
+    assert_eq!(
+        reader.read_at(0, usize::MAX).await.expect("there").len(),
+        READ_BYTES
+    );
     assert_eq!(reader.read_at(499_990, 100).await.expect("there").len(), 10);
 }
 
@@ -61,7 +70,10 @@ async fn a_failed_download_cuts_its_readers_never_ends_them_cleanly() {
     let mut reader = store.open_reader(&partial);
     let whole = tokio::spawn(async move { read_all(&mut reader).await });
     drop(lease);
-    assert!(matches!(whole.await.expect("no panic"), Err(StoreError::Gone)));
+    assert!(matches!(
+        whole.await.expect("no panic"),
+        Err(StoreError::Gone)
+    ));
     assert_eq!(partial.progress().done, Some(Outcome::Failed));
     assert!(store.partial(&key("a")).is_none());
 }
@@ -78,8 +90,14 @@ async fn a_changed_source_starts_a_new_file_and_the_old_readers_never_see_its_by
     lease.begin("v2", Some(900), 0).await.expect("begun");
     lease.write(audio("other", 900)).await.expect("written");
     assert_eq!(old.progress().done, Some(Outcome::Restarted));
-    assert_eq!(reader.read_at(0, 600).await.expect("still readable"), audio("a", 600));
-    assert!(matches!(reader.read_at(600, 1).await, Err(StoreError::Gone)));
+    assert_eq!(
+        reader.read_at(0, 600).await.expect("still readable"),
+        audio("a", 600)
+    );
+    assert!(matches!(
+        reader.read_at(600, 1).await,
+        Err(StoreError::Gone)
+    ));
     let new = lease.partial().expect("growing");
     assert_ne!(old.etag(), new.etag());
 }
@@ -88,7 +106,10 @@ async fn a_changed_source_starts_a_new_file_and_the_old_readers_never_see_its_by
 async fn the_etag_is_known_with_the_length_and_stays_after_publishing() {
     let place = Place::make();
     let store = place.open();
-    store.accept(vec![crate::accepted("a")]).await.expect("accepted");
+    store
+        .accept(vec![crate::accepted("a")])
+        .await
+        .expect("accepted");
     let mut lease = store.lease(&key("a")).await.expect("a lease");
     let partial = lease.begin("v1", None, 0).await.expect("begun");
     assert_eq!(partial.etag(), None, "no length, no etag");
@@ -96,7 +117,10 @@ async fn the_etag_is_known_with_the_length_and_stays_after_publishing() {
     let growing = partial.etag().expect("the length is known");
     lease.write(audio("a", 400)).await.expect("written");
     lease.publish(publish_of("a")).await.expect("published");
-    assert_eq!(store.open_published(&key("a")).await.expect("ready").etag, growing);
+    assert_eq!(
+        store.open_published(&key("a")).await.expect("ready").etag,
+        growing
+    );
 }
 
 #[tokio::test]
@@ -104,7 +128,10 @@ async fn one_key_has_one_writer() {
     let place = Place::make();
     let store = place.open();
     let first = store.lease(&key("a")).await.expect("a lease");
-    assert!(matches!(store.lease(&key("a")).await, Err(StoreError::Busy { .. })));
+    assert!(matches!(
+        store.lease(&key("a")).await,
+        Err(StoreError::Busy { .. })
+    ));
     drop(first);
     store.lease(&key("a")).await.expect("free again");
 }

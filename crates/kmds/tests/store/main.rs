@@ -34,7 +34,11 @@ impl Place {
     /// In memory where the machine has such a folder, for tests of many publishes: each one flushes.
     pub fn quick() -> Self {
         let memory = Path::new("/dev/shm");
-        if memory.is_dir() { Self::below(memory) } else { Self::make() }
+        if memory.is_dir() {
+            Self::below(memory)
+        } else {
+            Self::make()
+        }
     }
 
     fn below(folder: &Path) -> Self {
@@ -66,15 +70,21 @@ impl Place {
 
     /// The names in a folder of the cache, sorted.
     pub fn names(&self, folder: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.cache(folder)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let entries = std::fs::read_dir(self.cache(folder))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
 
     /// This instance's work folder.
     pub fn work(&self) -> PathBuf {
-        let instance = std::fs::read_to_string(self.config.state_dir.join("instance")).expect("an instance");
+        let instance =
+            std::fs::read_to_string(self.config.state_dir.join("instance")).expect("an instance");
         self.cache(".kmds-work").join(instance)
     }
 }
@@ -96,7 +106,9 @@ pub fn key(name: &str) -> Key {
 pub fn track(name: &str) -> Track {
     Track {
         id: id(name),
-        source: Source::YouTube { video: name.to_owned() },
+        source: Source::YouTube {
+            video: name.to_owned(),
+        },
         link: format!("https://www.youtube.com/watch?v={name}"),
         title: format!("Song {name}"),
         artist: Some("Somebody".to_owned()),
@@ -150,7 +162,10 @@ pub fn checked() -> Checked {
 /// Bytes that differ at every place and from song to song.
 pub fn audio(name: &str, length: usize) -> Bytes {
     let seed: usize = name.bytes().map(usize::from).sum();
-    (0..length).map(|at| ((at + seed) % 251) as u8).collect::<Vec<u8>>().into()
+    (0..length)
+        .map(|at| ((at + seed) % 251) as u8)
+        .collect::<Vec<u8>>()
+        .into()
 }
 
 pub async fn begun(store: &Store, name: &str, total: u64) -> Lease {
@@ -167,7 +182,9 @@ pub async fn published(store: &Store, name: &str, length: usize) -> Row {
     lease.publish(publish_of(name)).await.expect("published")
 }
 
-pub async fn read_all(reader: &mut kmds::store::Reader) -> Result<Vec<u8>, kmds::store::StoreError> {
+pub async fn read_all(
+    reader: &mut kmds::store::Reader,
+) -> Result<Vec<u8>, kmds::store::StoreError> {
     let mut got = Vec::new();
     loop {
         let bytes = reader.read_at(got.len() as u64, usize::MAX).await?;

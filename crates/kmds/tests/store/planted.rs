@@ -22,7 +22,10 @@ fn is_untouched(victim: &Path, what: &str) {
 }
 
 fn pipe(path: &Path) {
-    let made = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo");
+    let made = std::process::Command::new("mkfifo")
+        .arg(path)
+        .status()
+        .expect("mkfifo");
     assert!(made.success());
 }
 
@@ -51,9 +54,20 @@ async fn links_under_our_names_are_replaced_and_what_they_lead_to_is_left() {
         symlink(&victim, place.work().join(format!("youtube-a.m4a.{name}"))).expect("planted");
         try_song(&store).await.expect(name);
         is_untouched(&victim, name);
-        assert!(place.cache("youtube/a.m4a").symlink_metadata().expect("there").is_file(), "{name}");
+        assert!(
+            place
+                .cache("youtube/a.m4a")
+                .symlink_metadata()
+                .expect("there")
+                .is_file(),
+            "{name}"
+        );
         let mut open = store.open_published(&key("a")).await.expect("ready");
-        assert_eq!(read_all(&mut open.reader).await.expect("whole"), audio("a", 500), "{name}");
+        assert_eq!(
+            read_all(&mut open.reader).await.expect("whole"),
+            audio("a", 500),
+            "{name}"
+        );
     }
     for name in ["owner-new", "sidecar-new"] {
         let place = Place::make();
@@ -79,16 +93,31 @@ async fn links_in_place_of_folders_are_not_entered() {
         symlink(&other, place.cache(name)).expect("planted");
         let store = place.open();
         let _ = store.tidy().await;
-        let refused = try_song(&store).await.expect_err("there is no place for it").to_string();
-        assert!(refused.contains(name.trim_start_matches('/')) && refused.contains("no folder"), "{refused}");
-        let mut left: Vec<_> = std::fs::read_dir(&other).expect("there").flatten().map(|e| e.file_name()).collect();
+        let refused = try_song(&store)
+            .await
+            .expect_err("there is no place for it")
+            .to_string();
+        assert!(
+            refused.contains(name.trim_start_matches('/')) && refused.contains("no folder"),
+            "{refused}"
+        );
+        let mut left: Vec<_> = std::fs::read_dir(&other)
+            .expect("there")
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
         left.sort();
         assert_eq!(left, ["a.m4a", "photos"], "{name}");
         is_untouched(&other.join("a.m4a"), name);
         let told = store.probe_drive().await.expect("probed").sentences;
-        assert!(told.iter().any(|sentence| sentence.contains(name)), "{told:?}");
+        assert!(
+            told.iter().any(|sentence| sentence.contains(name)),
+            "{told:?}"
+        );
         std::fs::remove_file(place.cache(name)).expect("put right");
-        finish(&store, store.lease(&key("a")).await.expect("a lease")).await.expect("without a restart");
+        finish(&store, store.lease(&key("a")).await.expect("a lease"))
+            .await
+            .expect("without a restart");
     }
 }
 
@@ -108,7 +137,11 @@ async fn a_download_never_goes_on_in_a_file_that_is_not_ours_alone() {
     for hard in [false, true] {
         let place = Place::make();
         let store = place.open();
-        begun(&store, "a", 500).await.write(audio("a", 300)).await.expect("written");
+        begun(&store, "a", 500)
+            .await
+            .write(audio("a", 300))
+            .await
+            .expect("written");
         let victim = victim(&place);
         let part = place.work().join("youtube-a.m4a.part");
         std::fs::remove_file(&part).expect("removed");
@@ -131,9 +164,20 @@ async fn a_ready_file_that_became_a_link_is_not_served() {
     std::fs::write(&secret, vec![b's'; 500]).expect("written");
     std::fs::remove_file(place.cache("youtube/a.m4a")).expect("removed");
     symlink(&secret, place.cache("youtube/a.m4a")).expect("planted");
-    assert!(matches!(store.open_published(&row.key).await, Err(StoreError::Gone)));
+    assert!(matches!(
+        store.open_published(&row.key).await,
+        Err(StoreError::Gone)
+    ));
     assert_eq!(std::fs::read(&secret).expect("there").len(), 500);
-    assert_eq!(store.row(&row.key).await.expect("read").expect("known").state, State::Evicted);
+    assert_eq!(
+        store
+            .row(&row.key)
+            .await
+            .expect("read")
+            .expect("known")
+            .state,
+        State::Evicted
+    );
     try_song(&store).await.expect("published anew");
 }
 
@@ -154,7 +198,10 @@ async fn a_link_with_a_sidecar_of_our_making_is_not_taken_in() {
         let store = place.open();
         store.rebuild().await.expect("rebuilt");
         store.tidy().await.expect("tidied");
-        assert!(matches!(store.open_published(&key("a")).await, Err(StoreError::Gone)), "fresh: {fresh}");
+        assert!(
+            matches!(store.open_published(&key("a")).await, Err(StoreError::Gone)),
+            "fresh: {fresh}"
+        );
         assert!(secret.exists());
     }
 }
@@ -165,7 +212,11 @@ async fn pipes_devices_folders_and_huge_files_neither_hold_nor_fill_us() {
     let store = place.open();
     std::fs::create_dir_all(place.cache("youtube")).expect("made");
     pipe(&place.cache(".kmds-owner.json.pipe"));
-    std::fs::rename(place.cache(".kmds-owner.json.pipe"), place.cache(".kmds-owner.json")).expect("planted");
+    std::fs::rename(
+        place.cache(".kmds-owner.json.pipe"),
+        place.cache(".kmds-owner.json"),
+    )
+    .expect("planted");
     pipe(&place.cache("youtube/pipe.m4a"));
     symlink("/dev/zero", place.cache("youtube/zero.m4a")).expect("planted");
     std::fs::create_dir(place.cache("youtube/folder.m4a")).expect("planted");
@@ -184,8 +235,15 @@ async fn pipes_devices_folders_and_huge_files_neither_hold_nor_fill_us() {
     try_song(&store).await.expect("published");
     assert!(place.cache("youtube/pipe.m4a").exists() && place.cache("youtube/folder.m4a").is_dir());
     let state = std::fs::read_to_string("/proc/self/status").expect("linux");
-    let most = state.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("memory");
-    let kib: u64 = most.trim().trim_end_matches(" kB").parse().expect("a number");
+    let most = state
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("memory");
+    let kib: u64 = most
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number");
     assert!(kib < 500_000, "{kib} KiB at most");
     // A new catalog reads every sidecar.
     drop(store);
@@ -211,16 +269,30 @@ async fn only_what_an_instance_puts_into_its_work_folder_is_swept_with_it() {
     std::fs::create_dir_all(&elsewhere).expect("made");
     std::fs::write(elsewhere.join("youtube-a.m4a.part"), PRECIOUS).expect("written");
     symlink(&elsewhere, all.join("00000000000000ff")).expect("planted");
-    let folders = [gone.clone(), photos.clone(), all.join("fedcba9876543210"), elsewhere.clone()];
-    let inside =
-        folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("there").flatten().map(|e| e.path()));
+    let folders = [
+        gone.clone(),
+        photos.clone(),
+        all.join("fedcba9876543210"),
+        elsewhere.clone(),
+    ];
+    let inside = folders.iter().flat_map(|folder| {
+        std::fs::read_dir(folder)
+            .expect("there")
+            .flatten()
+            .map(|e| e.path())
+    });
     for path in inside.chain(folders.clone()).collect::<Vec<_>>() {
-        std::fs::File::open(path).and_then(|file| file.set_modified(old)).expect("aged");
+        std::fs::File::open(path)
+            .and_then(|file| file.set_modified(old))
+            .expect("aged");
     }
     store.tidy().await.expect("tidied");
     assert!(!gone.join("youtube-a.m4a.part").exists(), "ours, and old");
     assert!(gone.join("mine.txt").exists() && gone.join("deep").exists());
-    assert!(photos.join("youtube-a.m4a.part").exists(), "no instance has such a name");
+    assert!(
+        photos.join("youtube-a.m4a.part").exists(),
+        "no instance has such a name"
+    );
     assert!(!all.join("fedcba9876543210").exists(), "nothing was in it");
     is_untouched(&elsewhere.join("youtube-a.m4a.part"), "through a link");
 }

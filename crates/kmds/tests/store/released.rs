@@ -25,20 +25,26 @@ fn left_by(release: &str) -> Place {
     std::fs::create_dir_all(place.cache("youtube")).expect("made");
     std::fs::write(place.cache("youtube/LabDemo001A.m4a"), AUDIO).expect("written");
     std::fs::write(place.cache("youtube/LabDemo001A.m4a.json"), SIDECAR).expect("written");
-    Connection::open(database(&place)).expect("made").execute_batch(release).expect("filled");
+    Connection::open(database(&place))
+        .expect("made")
+        .execute_batch(release)
+        .expect("filled");
     place
 }
 
 /// Every table and index as it was made.
 fn schema(connection: &Connection) -> Vec<String> {
-    let mut statement =
-        connection.prepare("SELECT sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name").expect("SQL");
+    let mut statement = connection
+        .prepare("SELECT sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name")
+        .expect("SQL");
     let rows = statement.query_map([], |row| row.get(0)).expect("rows");
     rows.collect::<Result<_, _>>().expect("text")
 }
 
 fn version(connection: &Connection) -> u32 {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version")
+    connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .expect("a version")
 }
 
 fn key(site: Site, id: &str, form: Form) -> Key {
@@ -53,15 +59,31 @@ async fn the_catalog_of_every_release_is_opened_with_all_it_holds() {
         for (site, id, form, state) in [
             (Site::YouTube, "LabDemo001A", Form::M4a, State::Ready),
             (Site::YouTube, "LabDemo003I", Form::Ogg, State::Failed),
-            (Site::SoundCloud, "2150900001", Form::M4a, State::Downloading),
+            (
+                Site::SoundCloud,
+                "2150900001",
+                Form::M4a,
+                State::Downloading,
+            ),
             (Site::SoundCloud, "2150000018", Form::M4a, State::Queued),
             (Site::Bandcamp, "3400900001", Form::Mp3, State::Evicted),
             (Site::Bandcamp, "3400000030", Form::Mp3, State::Deleted),
         ] {
-            let row = store.row(&key(site, id, form)).await.expect("read").expect("known");
+            let row = store
+                .row(&key(site, id, form))
+                .await
+                .expect("read")
+                .expect("known");
             assert_eq!(row.state, state, "{id}");
-            let track = store.track(row.key.track()).await.expect("read").expect("its metadata");
-            assert!(!track.title.is_empty() && track.duration.is_some(), "{track:?}");
+            let track = store
+                .track(row.key.track())
+                .await
+                .expect("read")
+                .expect("its metadata");
+            assert!(
+                !track.title.is_empty() && track.duration.is_some(),
+                "{track:?}"
+            );
             assert_eq!(
                 row.failure.map(|failure| failure.kind),
                 (state == State::Failed).then_some(Kind::ConversionUnavailable)
@@ -69,10 +91,17 @@ async fn the_catalog_of_every_release_is_opened_with_all_it_holds() {
         }
         let pending = store.pending().await.expect("read");
         let pending: Vec<&str> = pending.iter().map(|row| row.key.track().id()).collect();
-        assert_eq!(pending, ["2150900001", "2150000018"], "the work goes on, in its order");
+        assert_eq!(
+            pending,
+            ["2150900001", "2150000018"],
+            "the work goes on, in its order"
+        );
         let ready = key(Site::YouTube, "LabDemo001A", Form::M4a);
         let mut published = store.open_published(&ready).await.expect("served");
-        assert_eq!(read_all(&mut published.reader).await.expect("read"), AUDIO.as_bytes());
+        assert_eq!(
+            read_all(&mut published.reader).await.expect("read"),
+            AUDIO.as_bytes()
+        );
         assert!(
             matches!(store.find_name("youtube-LabDemo001A.m4a").await, Ok(kmds::store::Found::One(found)) if found == ready)
         );
@@ -92,10 +121,16 @@ async fn a_migrated_catalog_and_a_new_one_have_the_same_tables() {
     );
     for (number, release) in CATALOGS.into_iter().enumerate() {
         let place = left_by(release);
-        assert_eq!(version(&Connection::open(database(&place)).expect("open")) as usize, number + 1);
+        assert_eq!(
+            version(&Connection::open(database(&place)).expect("open")) as usize,
+            number + 1
+        );
         drop(place.open());
         let migrated = Connection::open(database(&place)).expect("open");
-        assert_eq!((version(&migrated), schema(&migrated)), (version(&new), schema(&new)));
+        assert_eq!(
+            (version(&migrated), schema(&migrated)),
+            (version(&new), schema(&new))
+        );
     }
 }
 
@@ -106,8 +141,19 @@ async fn a_sidecar_of_every_release_is_enough_for_a_lost_catalog() {
     let store = place.open();
     let ready = key(Site::YouTube, "LabDemo001A", Form::M4a);
     let row = store.row(&ready).await.expect("read").expect("known");
-    assert_eq!((row.state, row.human_name.as_str()), (State::Ready, "The Proxies - Copper Kettles.m4a"));
-    assert_eq!(store.track(ready.track()).await.expect("read").expect("known").title, "Copper Kettles");
+    assert_eq!(
+        (row.state, row.human_name.as_str()),
+        (State::Ready, "The Proxies - Copper Kettles.m4a")
+    );
+    assert_eq!(
+        store
+            .track(ready.track())
+            .await
+            .expect("read")
+            .expect("known")
+            .title,
+        "Copper Kettles"
+    );
     store.open_published(&ready).await.expect("served");
 }
 
@@ -120,12 +166,35 @@ async fn a_catalog_of_a_later_release_is_refused_and_not_touched() {
     connection.execute_batch(&tomorrow).expect("written");
     drop(connection);
     let before = std::fs::read(database(&place)).expect("read");
-    for opened in [kmds::store::Store::open(place.config.clone()), kmds::store::Store::inspect(place.config.clone())] {
-        let Err(StoreError::Catalog { reason, .. }) = opened else { panic!("opened") };
-        assert!(reason.contains("later KMDS") && reason.contains("state.dir"), "{reason}");
+    for opened in [
+        kmds::store::Store::open(place.config.clone()),
+        kmds::store::Store::inspect(place.config.clone()),
+    ] {
+        let Err(StoreError::Catalog { reason, .. }) = opened else {
+            panic!("opened")
+        };
+        assert!(
+            reason.contains("later KMDS") && reason.contains("state.dir"),
+            "{reason}"
+        );
     }
-    assert_eq!(std::fs::read(database(&place)).expect("read"), before, "not a byte");
-    let beside: Vec<_> = std::fs::read_dir(&place.config.state_dir).expect("listed").flatten().collect();
-    assert!(beside.iter().all(|file| !file.file_name().to_string_lossy().contains("damaged")), "{beside:?}");
-    assert_eq!(place.names("youtube"), ["LabDemo001A.m4a", "LabDemo001A.m4a.json"]);
+    assert_eq!(
+        std::fs::read(database(&place)).expect("read"),
+        before,
+        "not a byte"
+    );
+    let beside: Vec<_> = std::fs::read_dir(&place.config.state_dir)
+        .expect("listed")
+        .flatten()
+        .collect();
+    assert!(
+        beside
+            .iter()
+            .all(|file| !file.file_name().to_string_lossy().contains("damaged")),
+        "{beside:?}"
+    );
+    assert_eq!(
+        place.names("youtube"),
+        ["LabDemo001A.m4a", "LabDemo001A.m4a.json"]
+    );
 }

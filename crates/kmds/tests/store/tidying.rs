@@ -10,7 +10,10 @@ async fn tidy(store: &Store) -> Tidied {
 async fn partials_that_nobody_will_continue_are_swept_and_the_others_kept() {
     let place = Place::make();
     let store = place.open();
-    store.accept(vec![accepted("wanted")]).await.expect("accepted");
+    store
+        .accept(vec![accepted("wanted")])
+        .await
+        .expect("accepted");
     for name in ["wanted", "unknown"] {
         let mut lease = begun(&store, name, 1_000).await;
         lease.write(audio(name, 10)).await.expect("written");
@@ -19,7 +22,16 @@ async fn partials_that_nobody_will_continue_are_swept_and_the_others_kept() {
     assert_eq!(tidy(&store).await.partials_removed, 1);
     assert!(running.partial().is_some());
     for (name, kept) in [("wanted", true), ("unknown", false)] {
-        assert_eq!(store.lease(&key(name)).await.expect("a lease").kept().is_some(), kept, "{name}");
+        assert_eq!(
+            store
+                .lease(&key(name))
+                .await
+                .expect("a lease")
+                .kept()
+                .is_some(),
+            kept,
+            "{name}"
+        );
     }
     assert!(place.work().join("youtube-running.m4a.part").exists());
 }
@@ -30,7 +42,11 @@ async fn bytes_of_a_failed_song_are_kept_for_a_day() {
     let store = place.open();
     for name in ["lately", "long-ago"] {
         store.accept(vec![accepted(name)]).await.expect("accepted");
-        begun(&store, name, 1_000).await.write(audio(name, 10)).await.expect("written");
+        begun(&store, name, 1_000)
+            .await
+            .write(audio(name, 10))
+            .await
+            .expect("written");
         let failure = Failure {
             kind: kmds_extract::Kind::Timeout,
             sentence: "silence".to_owned(),
@@ -42,11 +58,29 @@ async fn bytes_of_a_failed_song_are_kept_for_a_day() {
     for end in ["part", "note"] {
         let path = place.work().join(format!("youtube-long-ago.m4a.{end}"));
         let old = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3_600);
-        std::fs::File::options().write(true).open(path).and_then(|file| file.set_modified(old)).expect("aged");
+        std::fs::File::options()
+            .write(true)
+            .open(path)
+            .and_then(|file| file.set_modified(old))
+            .expect("aged");
     }
     store.prune().await.expect("pruned");
-    assert!(store.lease(&key("lately")).await.expect("a lease").kept().is_some());
-    assert!(store.lease(&key("long-ago")).await.expect("a lease").kept().is_none());
+    assert!(
+        store
+            .lease(&key("lately"))
+            .await
+            .expect("a lease")
+            .kept()
+            .is_some()
+    );
+    assert!(
+        store
+            .lease(&key("long-ago"))
+            .await
+            .expect("a lease")
+            .kept()
+            .is_none()
+    );
 }
 
 /// Somebody's own folder `youtube/`: its files were taken into the cache, or removed where they were not whole.
@@ -55,22 +89,50 @@ async fn audio_that_neither_a_sidecar_nor_a_row_of_ours_tells_of_is_left_alone()
     let place = Place::make();
     let store = place.open();
     std::fs::create_dir_all(place.cache("youtube")).expect("made");
-    store.accept(vec![accepted("asked-for")]).await.expect("accepted");
-    let theirs = ["asked-for.m4a", "good.m4a", "good.r.r.mp3", "my mix.mp3", "tape.wav"];
+    store
+        .accept(vec![accepted("asked-for")])
+        .await
+        .expect("accepted");
+    let theirs = [
+        "asked-for.m4a",
+        "good.m4a",
+        "good.r.r.mp3",
+        "my mix.mp3",
+        "tape.wav",
+    ];
     for name in theirs {
-        std::fs::write(place.cache("youtube").join(name), b"somebody's only copy").expect("written");
+        std::fs::write(place.cache("youtube").join(name), b"somebody's only copy")
+            .expect("written");
     }
     published(&store, "ours", 500).await;
-    std::fs::rename(place.cache("youtube/ours.m4a.json"), place.cache("youtube/good.m4a.json"))
-        .expect("a wrong sidecar");
+    std::fs::rename(
+        place.cache("youtube/ours.m4a.json"),
+        place.cache("youtube/good.m4a.json"),
+    )
+    .expect("a wrong sidecar");
     let tidied = tidy(&store).await;
-    let named: Vec<&str> = tidied.files_unknown.iter().filter_map(|name| name.strip_prefix("youtube/")).collect();
-    assert_eq!((named, tidied.files_removed, tidied.sidecars_removed), (theirs.to_vec(), 0, 0));
+    let named: Vec<&str> = tidied
+        .files_unknown
+        .iter()
+        .filter_map(|name| name.strip_prefix("youtube/"))
+        .collect();
+    assert_eq!(
+        (named, tidied.files_removed, tidied.sidecars_removed),
+        (theirs.to_vec(), 0, 0)
+    );
     for name in theirs {
-        assert_eq!(std::fs::read(place.cache("youtube").join(name)).expect("there"), b"somebody's only copy", "{name}");
+        assert_eq!(
+            std::fs::read(place.cache("youtube").join(name)).expect("there"),
+            b"somebody's only copy",
+            "{name}"
+        );
     }
     assert_eq!(tidied.files_adopted, 1, "ours has its sidecar again");
-    assert_eq!(store.pending().await.expect("read").len(), 1, "what waits goes on waiting");
+    assert_eq!(
+        store.pending().await.expect("read").len(),
+        1,
+        "what waits goes on waiting"
+    );
 }
 
 #[tokio::test]
@@ -84,12 +146,24 @@ async fn a_song_is_never_published_over_a_file_that_is_not_ours() {
     lease.write(audio("a", 500)).await.expect("written");
     let refused = lease.publish(crate::publish_of("a")).await;
     let sentence = refused.expect_err("refused").to_string();
-    assert!(sentence.contains("youtube/a.m4a") && sentence.contains("not ours"), "{sentence}");
-    assert_eq!(std::fs::read(place.cache("youtube/a.m4a")).expect("there"), b"somebody's only copy");
+    assert!(
+        sentence.contains("youtube/a.m4a") && sentence.contains("not ours"),
+        "{sentence}"
+    );
+    assert_eq!(
+        std::fs::read(place.cache("youtube/a.m4a")).expect("there"),
+        b"somebody's only copy"
+    );
     std::fs::remove_file(place.cache("youtube/a.m4a")).expect("moved away");
     let mut lease = store.lease(&key("a")).await.expect("a lease");
-    lease.begin("v1", Some(500), 500).await.expect("its bytes were kept");
-    lease.publish(crate::publish_of("a")).await.expect("published");
+    lease
+        .begin("v1", Some(500), 500)
+        .await
+        .expect("its bytes were kept");
+    lease
+        .publish(crate::publish_of("a"))
+        .await
+        .expect("published");
 }
 
 /// A catalog that was lost, and a kill between the two renames: the staged sidecar tells whose the audio is.
@@ -111,8 +185,11 @@ async fn audio_whose_sidecar_was_lost_in_a_crash_is_found_again() {
                 state => store.set_state(&key("a"), state).await.expect("noted"),
             };
         }
-        std::fs::rename(place.cache("youtube/a.m4a.json"), place.work().join("youtube-a.m4a.staged"))
-            .expect("as before");
+        std::fs::rename(
+            place.cache("youtube/a.m4a.json"),
+            place.work().join("youtube-a.m4a.staged"),
+        )
+        .expect("as before");
         let store = place.open();
         store.pending().await.expect("read");
         tidy(&store).await;
@@ -139,13 +216,28 @@ async fn sidecars_without_audio_leave_and_what_is_not_ours_stays() {
     let store = place.open();
     published(&store, "a", 500).await;
     std::fs::remove_file(place.cache("youtube/a.m4a")).expect("removed");
-    for (name, text) in [("notes.txt", "mine"), ("x.m4a.json", "{\"not\": \"ours\"}"), ("with space.m4a", "mine")] {
+    for (name, text) in [
+        ("notes.txt", "mine"),
+        ("x.m4a.json", "{\"not\": \"ours\"}"),
+        ("with space.m4a", "mine"),
+    ] {
         std::fs::write(place.cache("youtube").join(name), text).expect("written");
     }
     let tidied = tidy(&store).await;
     assert_eq!((tidied.rows_evicted, tidied.files_unknown.len()), (1, 3));
-    assert_eq!(place.names("youtube"), ["notes.txt", "with space.m4a", "x.m4a.json"]);
-    assert_eq!(store.row(&key("a")).await.expect("read").expect("known").state, State::Evicted);
+    assert_eq!(
+        place.names("youtube"),
+        ["notes.txt", "with space.m4a", "x.m4a.json"]
+    );
+    assert_eq!(
+        store
+            .row(&key("a"))
+            .await
+            .expect("read")
+            .expect("known")
+            .state,
+        State::Evicted
+    );
 }
 
 #[tokio::test]
@@ -158,7 +250,10 @@ async fn a_finished_file_that_another_instance_put_there_becomes_ours() {
     published(&theirs, "a", 500).await;
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
     for name in ["youtube/a.m4a", "youtube/a.m4a.json"] {
-        let file = std::fs::File::options().write(true).open(place.cache(name)).expect("open");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(place.cache(name))
+            .expect("open");
         file.set_modified(old).expect("aged");
     }
     let tidied = tidy(&ours).await;
@@ -176,17 +271,30 @@ async fn two_instances_on_one_cache_folder_never_write_the_same_partial() {
     let (mut one, mut two) = (begun(&ours, "a", 300).await, begun(&theirs, "a", 300).await);
     one.write(audio("one", 300)).await.expect("written");
     two.write(audio("two", 300)).await.expect("written");
-    one.publish(crate::publish_of("a")).await.expect("published");
-    two.publish(crate::publish_of("a")).await.expect("published");
-    assert_eq!(std::fs::read(place.cache("youtube/a.m4a")).expect("a file"), audio("two", 300));
-    assert!(matches!(ours.open_published(&key("a")).await, Err(StoreError::Gone)), "replaced: not ours any more");
+    one.publish(crate::publish_of("a"))
+        .await
+        .expect("published");
+    two.publish(crate::publish_of("a"))
+        .await
+        .expect("published");
+    assert_eq!(
+        std::fs::read(place.cache("youtube/a.m4a")).expect("a file"),
+        audio("two", 300)
+    );
+    assert!(
+        matches!(ours.open_published(&key("a")).await, Err(StoreError::Gone)),
+        "replaced: not ours any more"
+    );
 }
 
 #[tokio::test]
 async fn one_state_folder_serves_one_process_at_a_time() {
     let place = Place::make();
     let _running = place.open();
-    assert!(matches!(Store::open(place.config.clone()), Err(StoreError::Busy { .. })));
+    assert!(matches!(
+        Store::open(place.config.clone()),
+        Err(StoreError::Busy { .. })
+    ));
     Store::inspect(place.config.clone()).expect("looking is allowed");
 }
 
@@ -197,12 +305,24 @@ async fn verify_finds_the_file_whose_bytes_rotted() {
     published(&store, "good", 500).await;
     published(&store, "rotten", 500).await;
     let path = place.cache("youtube/rotten.m4a");
-    let time = std::fs::metadata(&path).and_then(|found| found.modified()).expect("a time");
+    let time = std::fs::metadata(&path)
+        .and_then(|found| found.modified())
+        .expect("a time");
     std::fs::write(&path, vec![0; 500]).expect("written");
-    std::fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(time)).expect("hidden");
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_modified(time))
+        .expect("hidden");
     let verdicts = store.verify().await.expect("verified");
-    assert_eq!((verdicts[&key("good")], verdicts[&key("rotten")]), (true, false));
-    assert!(matches!(store.open_published(&key("rotten")).await, Err(StoreError::Gone)));
+    assert_eq!(
+        (verdicts[&key("good")], verdicts[&key("rotten")]),
+        (true, false)
+    );
+    assert!(matches!(
+        store.open_published(&key("rotten")).await,
+        Err(StoreError::Gone)
+    ));
 }
 
 #[tokio::test]
@@ -210,7 +330,15 @@ async fn the_probe_finds_this_drive_fit_and_leaves_nothing() {
     let place = Place::make();
     let store = place.open();
     let report = store.probe_drive().await.expect("probed");
-    assert!(report.writable && report.renames_over && report.flushes && report.case_sensitive, "{report:?}");
+    assert!(
+        report.writable && report.renames_over && report.flushes && report.case_sensitive,
+        "{report:?}"
+    );
     assert_eq!(report.sentences, Vec::<String>::new());
-    assert!(std::fs::read_dir(place.work()).expect("work").next().is_none());
+    assert!(
+        std::fs::read_dir(place.work())
+            .expect("work")
+            .next()
+            .is_none()
+    );
 }

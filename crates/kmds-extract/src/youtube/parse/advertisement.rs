@@ -20,10 +20,27 @@ pub(super) fn end(answer: &Answer, now_unix: u64) -> Option<u64> {
         let event = slot.pointer("/adSlotRenderer/adSlotMetadata/triggerEvent");
         event.and_then(Value::as_str) == Some("SLOT_TRIGGER_EVENT_BEFORE_CONTENT")
     };
-    let placements = answer.ad_placements.as_array().into_iter().flatten().filter(before);
-    let slots = answer.ad_slots.as_array().into_iter().flatten().filter(at_start);
-    let took: u64 = placements.chain(slots).map(milliseconds).fold(0, u64::saturating_add);
-    (took > 0).then(|| now_unix.saturating_add(took.min(LONGEST_MS).div_ceil(1000)).saturating_add(1))
+    let placements = answer
+        .ad_placements
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(before);
+    let slots = answer
+        .ad_slots
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(at_start);
+    let took: u64 = placements
+        .chain(slots)
+        .map(milliseconds)
+        .fold(0, u64::saturating_add);
+    (took > 0).then(|| {
+        now_unix
+            .saturating_add(took.min(LONGEST_MS).div_ceil(1000))
+            .saturating_add(1)
+    })
 }
 
 /// Of every advertisement inside, wherever its layout keeps it.
@@ -32,7 +49,13 @@ fn milliseconds(value: &Value) -> u64 {
         Value::Array(items) => items.iter().map(milliseconds).fold(0, u64::saturating_add),
         Value::Object(fields) => fields
             .iter()
-            .map(|(name, field)| if name == "instreamVideoAdRenderer" { one(field) } else { milliseconds(field) })
+            .map(|(name, field)| {
+                if name == "instreamVideoAdRenderer" {
+                    one(field)
+                } else {
+                    milliseconds(field)
+                }
+            })
             .fold(0, u64::saturating_add),
         _ => 0,
     }
@@ -40,12 +63,17 @@ fn milliseconds(value: &Value) -> u64 {
 
 /// Until it can be skipped, else its length.
 fn one(advertisement: &Value) -> u64 {
-    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    let number = |value: &Value| {
+        value
+            .as_u64()
+            .or_else(|| value.as_str()?.trim().parse().ok())
+    };
     let skip = advertisement.get("skipOffsetMilliseconds").and_then(number);
     let length = || {
         let vars = advertisement.get("playerVars")?.as_str()?;
         let mut pairs = url::form_urlencoded::parse(vars.as_bytes());
-        let seconds: f64 = pairs.find_map(|(name, value)| (name == "length_seconds").then(|| value.parse().ok()))??;
+        let seconds: f64 = pairs
+            .find_map(|(name, value)| (name == "length_seconds").then(|| value.parse().ok()))??;
         Some((seconds.max(0.0) * 1000.0) as u64)
     };
     skip.or_else(length).unwrap_or(0).min(LONGEST_MS)

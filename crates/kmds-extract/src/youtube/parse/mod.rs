@@ -34,12 +34,27 @@ pub(super) struct Thumbnail {
 }
 
 /// Names that every video has, whose query may be dropped (field notes, 2.8).
-const STANDARD_COVERS: [&str; 11] =
-    ["default", "mqdefault", "hqdefault", "sddefault", "maxresdefault", "mq1", "mq2", "mq3", "hq1", "hq2", "hq3"];
+const STANDARD_COVERS: [&str; 11] = [
+    "default",
+    "mqdefault",
+    "hqdefault",
+    "sddefault",
+    "maxresdefault",
+    "mq1",
+    "mq2",
+    "mq3",
+    "hq1",
+    "hq2",
+    "hq3",
+];
 
 /// The cover of a video from those the site lists: the largest where `hq720` tells that it exists, else the one
 /// that always does; a listed name nobody knows is taken as it is.
-pub(super) fn cover<'a>(video: VideoId, listed: impl Iterator<Item = &'a Thumbnail>, hosts: &Hosts) -> String {
+pub(super) fn cover<'a>(
+    video: VideoId,
+    listed: impl Iterator<Item = &'a Thumbnail>,
+    hosts: &Hosts,
+) -> String {
     let named = |name: &str| format!("https://i.ytimg.com/vi/{video}/{name}.jpg");
     let mut largest: Option<&Thumbnail> = None;
     for thumbnail in listed {
@@ -52,7 +67,9 @@ pub(super) fn cover<'a>(video: VideoId, listed: impl Iterator<Item = &'a Thumbna
         }
     }
     match largest {
-        Some(one) if !STANDARD_COVERS.contains(&file_name(&one.url.0)) && is_cover(&one.url.0, hosts) => {
+        Some(one)
+            if !STANDARD_COVERS.contains(&file_name(&one.url.0)) && is_cover(&one.url.0, hosts) =>
+        {
             one.url.0.clone()
         }
         _ => named("hqdefault"),
@@ -67,8 +84,9 @@ fn file_name(url: &str) -> &str {
 }
 
 fn is_cover(url: &str, hosts: &Hosts) -> bool {
-    url::Url::parse(url)
-        .is_ok_and(|url| url.scheme() == "https" && url.host_str().is_some_and(|host| hosts.allows_cover(host)))
+    url::Url::parse(url).is_ok_and(|url| {
+        url.scheme() == "https" && url.host_str().is_some_and(|host| hosts.allows_cover(host))
+    })
 }
 
 /// `[h:]m:ss`; anything else ("LIVE", "SHORTS") is no length.
@@ -102,7 +120,17 @@ mod tests {
     fn only_clock_times_are_lengths() {
         assert_eq!(clock("12:05"), Some(Duration::from_secs(725)));
         assert_eq!(clock("1:02:03"), Some(Duration::from_secs(3723)));
-        for text in ["LIVE", "SHORTS", "Upcoming", "", "5", "1:2:3:4", ":30", "1:-2", "99999999999999999999:00"] {
+        for text in [
+            "LIVE",
+            "SHORTS",
+            "Upcoming",
+            "",
+            "5",
+            "1:2:3:4",
+            ":30",
+            "1:-2",
+            "99999999999999999999:00",
+        ] {
             assert_eq!(clock(text), None, "{text}");
         }
     }
@@ -114,20 +142,32 @@ mod tests {
         let chosen = |urls: &[(&str, u64)]| {
             let listed: Vec<Thumbnail> = urls
                 .iter()
-                .map(|(url, width)| Thumbnail { url: Text((*url).to_owned()), width: Number(Some(*width)) })
+                .map(|(url, width)| Thumbnail {
+                    url: Text((*url).to_owned()),
+                    width: Number(Some(*width)),
+                })
                 .collect();
             cover(video, listed.iter(), &hosts)
         };
         let hq = "https://i.ytimg.com/vi/K4DyBUG242c/hqdefault.jpg";
         assert_eq!(
             chosen(&[
-                ("https://i.ytimg.com/vi/K4DyBUG242c/mqdefault.jpg?sqp=x", 320),
+                (
+                    "https://i.ytimg.com/vi/K4DyBUG242c/mqdefault.jpg?sqp=x",
+                    320
+                ),
                 ("https://i.ytimg.com/vi/K4DyBUG242c/hq720.jpg?sqp=y", 1280)
             ]),
             "https://i.ytimg.com/vi/K4DyBUG242c/maxresdefault.jpg"
         );
-        assert_eq!(chosen(&[("https://i.ytimg.com/vi/K4DyBUG242c/mqdefault.jpg", 320)]), hq);
-        assert_eq!(chosen(&[("https://i.ytimg.com/vi/K4DyBUG242c/mq2.jpg", 320)]), hq);
+        assert_eq!(
+            chosen(&[("https://i.ytimg.com/vi/K4DyBUG242c/mqdefault.jpg", 320)]),
+            hq
+        );
+        assert_eq!(
+            chosen(&[("https://i.ytimg.com/vi/K4DyBUG242c/mq2.jpg", 320)]),
+            hq
+        );
         assert_eq!(chosen(&[]), hq);
         let odd = "https://i.ytimg.com/vi/K4DyBUG242c/frame0.jpg?sqp=z";
         assert_eq!(chosen(&[(odd, 640)]), odd);

@@ -36,55 +36,104 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
         return None;
     }
     let description = description.replace("\r\n", "\n");
-    let paragraphs: Vec<&str> = description.split("\n\n").map(str::trim).filter(|part| !part.is_empty()).collect();
-    let parts: Vec<&str> = paragraphs.get(1)?.lines().next()?.split(BETWEEN).map(str::trim).collect();
+    let paragraphs: Vec<&str> = description
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
+    let parts: Vec<&str> = paragraphs
+        .get(1)?
+        .lines()
+        .next()?
+        .split(BETWEEN)
+        .map(str::trim)
+        .collect();
     let stated = stated(&parts, upload.title);
     let channel_of_the_site = upload.channel.trim().ends_with(TOPIC);
-    let signed = description.trim_end().trim_end_matches('.').ends_with(CLOSING);
+    let signed = description
+        .trim_end()
+        .trim_end_matches('.')
+        .ends_with(CLOSING);
     let believed = channel_of_the_site || (signed && stated.is_some());
     if !believed {
         return None;
     }
     let channel = upload.channel.trim();
     let artist = channel.strip_suffix(TOPIC).unwrap_or(channel).trim();
-    let named = || parts.iter().skip(1).position(|part| part.eq_ignore_ascii_case(artist)).map(|place| place + 1);
+    let named = || {
+        parts
+            .iter()
+            .skip(1)
+            .position(|part| part.eq_ignore_ascii_case(artist))
+            .map(|place| place + 1)
+    };
     let (title, artists) = parts.split_at_checked(stated.or_else(named).unwrap_or(1))?;
     let title = title.join(BETWEEN);
     if title.is_empty() {
         return None;
     }
-    let lines = || paragraphs.iter().skip(2).flat_map(|part| part.lines()).map(str::trim);
-    let credited: Vec<&str> = lines().filter_map(|line| line.strip_prefix("Artist: ")).map(str::trim).collect();
-    let artists = if credited.is_empty() { artists.to_vec() } else { credited };
-    let album = paragraphs.get(2).and_then(|part| part.lines().next()).map(str::trim).filter(|line| is_album(line));
+    let lines = || {
+        paragraphs
+            .iter()
+            .skip(2)
+            .flat_map(|part| part.lines())
+            .map(str::trim)
+    };
+    let credited: Vec<&str> = lines()
+        .filter_map(|line| line.strip_prefix("Artist: "))
+        .map(str::trim)
+        .collect();
+    let artists = if credited.is_empty() {
+        artists.to_vec()
+    } else {
+        credited
+    };
+    let album = paragraphs
+        .get(2)
+        .and_then(|part| part.lines().next())
+        .map(str::trim)
+        .filter(|line| is_album(line));
     Some(Release {
         title,
         artist: Some(artists.join(", ")).filter(|artists| !artists.is_empty()),
         album: album.map(str::to_owned),
-        date: lines().find_map(|line| line.strip_prefix("Released on: ")).and_then(date),
+        date: lines()
+            .find_map(|line| line.strip_prefix("Released on: "))
+            .and_then(date),
     })
 }
 
 /// How many parts of the line are the title that the answer states, in whatever case and spacing. A title may have the
 /// dots that stand between title and artists (field notes, 2.9).
 fn stated(parts: &[&str], title: &str) -> Option<usize> {
-    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let plain = |text: &str| {
+        text.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_lowercase()
+    };
     let title = plain(title);
     (1..=parts.len()).find(|count| plain(&parts[..*count].join(BETWEEN)) == title)
 }
 
 /// The third paragraph is the album, unless it is one of those that come after it.
 fn is_album(line: &str) -> bool {
-    !line.is_empty() && !["℗", "Released on: ", CLOSING].iter().any(|other| line.starts_with(other))
+    !line.is_empty()
+        && !["℗", "Released on: ", CLOSING]
+            .iter()
+            .any(|other| line.starts_with(other))
 }
 
 fn date(text: &str) -> Option<String> {
     let text = text.trim();
     let fits = text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+        && text.bytes().enumerate().all(|(at, byte)| {
+            if matches!(at, 4 | 7) {
+                byte == b'-'
+            } else {
+                byte.is_ascii_digit()
+            }
+        });
     fits.then(|| text.to_owned())
 }
 
@@ -100,9 +149,11 @@ mod tests {
 
     #[test]
     fn a_full_description_gives_title_artists_album_and_date() {
-        for upload in
-            [by("First - Topic", "Alpha / Beta"), by("First", "alpha /  beta"), by("Various Artists - Topic", "x")]
-        {
+        for upload in [
+            by("First - Topic", "Alpha / Beta"),
+            by("First", "alpha /  beta"),
+            by("Various Artists - Topic", "x"),
+        ] {
             assert_eq!(
                 release(FULL, upload),
                 Some(Release {
@@ -118,13 +169,17 @@ mod tests {
     #[test]
     fn a_title_with_dots_in_it_ends_where_the_answer_says_or_where_the_channels_artist_begins() {
         let text = FULL.replace("Alpha / Beta", "Alpha · Beta");
-        let title = |channel, title| release(&text, by(channel, title)).map(|it| (it.title, it.artist));
+        let title =
+            |channel, title| release(&text, by(channel, title)).map(|it| (it.title, it.artist));
         let whole = Some(("Alpha · Beta".to_owned(), Some("First, Second".to_owned())));
         assert_eq!(title("Release - Topic", "Alpha · Beta"), whole);
         assert_eq!(title("Various Artists - Topic", "Alpha ·  Beta "), whole);
         assert_eq!(title("First", "Alpha · Beta"), whole);
         assert_eq!(title("First - Topic", "Another title"), whole);
-        assert_eq!(title("Other - Topic", "").map(|it| it.0).as_deref(), Some("Alpha"));
+        assert_eq!(
+            title("Other - Topic", "").map(|it| it.0).as_deref(),
+            Some("Alpha")
+        );
         let alone = FULL.replace("Alpha / Beta · First · Second", "Alpha · Beta");
         let it = release(&alone, by("Release - Topic", "Alpha · Beta")).expect("read");
         assert_eq!((it.title.as_str(), it.artist), ("Alpha · Beta", None));
@@ -135,7 +190,10 @@ mod tests {
         let cut = FULL.replace("Auto-generated by YouTube.", "like and subscribe");
         for (text, upload) in [
             (FULL, by("some uploader", "Alpha / Beta (slowed + reverb)")),
-            (cut.as_str(), by("some uploader", "Alpha / Beta (slowed + reverb)")),
+            (
+                cut.as_str(),
+                by("some uploader", "Alpha / Beta (slowed + reverb)"),
+            ),
             (cut.as_str(), by("some uploader", "Alpha / Beta")),
             (cut.as_str(), by("First", "Alpha / Beta")),
             (cut.as_str(), by("Topic", "Alpha / Beta")),
@@ -158,8 +216,15 @@ mod tests {
     #[test]
     fn missing_lines_cost_only_themselves() {
         let upload = by("One - Topic", "Song");
-        let it = release("Provided to YouTube by L\n\nSong · One\n\nAuto-generated by YouTube.", upload).expect("read");
-        assert_eq!((it.album, it.date, it.artist.as_deref()), (None, None, Some("One")));
+        let it = release(
+            "Provided to YouTube by L\n\nSong · One\n\nAuto-generated by YouTube.",
+            upload,
+        )
+        .expect("read");
+        assert_eq!(
+            (it.album, it.date, it.artist.as_deref()),
+            (None, None, Some("One"))
+        );
         assert_eq!(release("Provided to YouTube by L", upload), None);
         assert_eq!(release("A song\n\nSong · One\n\nAlbum", upload), None);
     }

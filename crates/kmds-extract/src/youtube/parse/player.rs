@@ -58,7 +58,12 @@ pub(super) struct ErrorScreen {
 impl ErrorScreen {
     /// The words of a refusal that stand nowhere else (field notes, 2.7).
     pub fn interstitial(&self) -> Option<&InterstitialTexts> {
-        self.player_interstitial_renderer.as_ref()?.content.as_ref()?.interstitial_view_model.as_ref()
+        self.player_interstitial_renderer
+            .as_ref()?
+            .content
+            .as_ref()?
+            .interstitial_view_model
+            .as_ref()
     }
 }
 
@@ -142,18 +147,34 @@ pub(crate) fn read(
         None => answer,
     };
     if page.body.trim_ascii().len() < LEAST_ANSWER_BYTES {
-        let empty = page.body.iter().all(|byte| matches!(byte, b'{' | b'}') || byte.is_ascii_whitespace());
-        return if empty { Ok(Reading::gone()) } else { Err("playabilityStatus") };
+        let empty = page
+            .body
+            .iter()
+            .all(|byte| matches!(byte, b'{' | b'}') || byte.is_ascii_whitespace());
+        return if empty {
+            Ok(Reading::gone())
+        } else {
+            Err("playabilityStatus")
+        };
     }
-    let track = answer.video_details.as_ref().and_then(|details| track(details, video, recipe));
+    let track = answer
+        .video_details
+        .as_ref()
+        .and_then(|details| track(details, video, recipe));
     let streams = streams::read(&answer, identity, recipe, now_unix);
     let verdict = status::verdict(&answer, video, !streams.is_empty(), recipe)?;
     if verdict == Verdict::Playable && track.is_none() {
         return Err("videoDetails.title");
     }
     Ok(Reading {
-        visitor: answer.response_context.as_ref().and_then(|context| context.visitor_data.owned()),
-        title: answer.video_details.as_ref().and_then(|details| details.title.as_ref()?.unchanged()),
+        visitor: answer
+            .response_context
+            .as_ref()
+            .and_then(|context| context.visitor_data.owned()),
+        title: answer
+            .video_details
+            .as_ref()
+            .and_then(|details| details.title.as_ref()?.unchanged()),
         track: track.map(Box::new),
         streams,
         verdict,
@@ -170,13 +191,21 @@ impl Reading {
     /// `{}`: there is no such video.
     fn gone() -> Self {
         let verdict = status::gone();
-        Self { verdict, visitor: None, title: None, track: None, streams: Vec::new() }
+        Self {
+            verdict,
+            visitor: None,
+            title: None,
+            track: None,
+            streams: Vec::new(),
+        }
     }
 
     /// The track with its streams, its length that of the stream we would fetch.
     pub fn into_track(self) -> Option<Track> {
         let mut track = *self.track?;
-        let exact = choose(&self.streams, &Accept::default()).first().and_then(|choice| choice.stream.duration);
+        let exact = choose(&self.streams, &Accept::default())
+            .first()
+            .and_then(|choice| choice.stream.duration);
         track.duration = exact.or(track.duration);
         track.streams = self.streams;
         Some(track)
@@ -186,17 +215,35 @@ impl Reading {
 /// The metadata of 2.4: title unchanged, the channel as artist, unless a label's description says better.
 fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Option<Track> {
     // A title may be empty; that the page has none at all is another thing.
-    let title = details.title.as_ref()?.unchanged().unwrap_or_else(|| video.to_string());
+    let title = details
+        .title
+        .as_ref()?
+        .unchanged()
+        .unwrap_or_else(|| video.to_string());
     let channel = details.author.get().and_then(artist);
-    let upload = music::Upload { channel: &details.author.0, title: &title };
-    let release = music::release(&details.short_description.0, upload)
-        .unwrap_or_else(|| music::Release { title, ..music::Release::default() });
-    let listed = details.thumbnail.iter().flat_map(|listed| listed.thumbnails.iter()).filter_map(|one| one.as_ref());
+    let upload = music::Upload {
+        channel: &details.author.0,
+        title: &title,
+    };
+    let release =
+        music::release(&details.short_description.0, upload).unwrap_or_else(|| music::Release {
+            title,
+            ..music::Release::default()
+        });
+    let listed = details
+        .thumbnail
+        .iter()
+        .flat_map(|listed| listed.thumbnails.iter())
+        .filter_map(|one| one.as_ref());
     let mut track = bare_track(video, release.title)?;
     track.artist = release.artist.or(channel);
     track.album = release.album;
     track.date = release.date;
-    track.duration = details.length_seconds.0.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    track.duration = details
+        .length_seconds
+        .0
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs);
     track.duration = track.duration.filter(|length| *length <= LONGEST);
     track.cover_url = Some(cover(video, listed, &recipe.hosts));
     Some(track)
@@ -205,5 +252,12 @@ fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Opti
 /// A track of which only id and title are known.
 pub(crate) fn bare_track(video: VideoId, title: String) -> Option<Track> {
     let id = TrackId::new(Site::YouTube, video.as_str())?;
-    Some(Track::new(id, Source::YouTube { video: video.as_str().to_owned() }, video.link(), title))
+    Some(Track::new(
+        id,
+        Source::YouTube {
+            video: video.as_str().to_owned(),
+        },
+        video.link(),
+        title,
+    ))
 }

@@ -92,8 +92,14 @@ struct Slot {
 /// # Errors
 /// The missing field, when this is no page of results.
 pub(crate) fn videos(page: &Page) -> Result<Vec<Item>, &'static str> {
-    let columns = read(page)?.two_column_search_results_renderer.0.ok_or("twoColumnSearchResultsRenderer")?;
-    let sections = columns.primary_contents.0.and_then(|content| content.section_list_renderer.0);
+    let columns = read(page)?
+        .two_column_search_results_renderer
+        .0
+        .ok_or("twoColumnSearchResultsRenderer")?;
+    let sections = columns
+        .primary_contents
+        .0
+        .and_then(|content| content.section_list_renderer.0);
     let sections = sections.ok_or("sectionListRenderer")?;
     let found = slots(sections).filter_map(|slot| {
         let new = slot.lockup_view_model.0.and_then(|lockup| lockup.0);
@@ -109,13 +115,28 @@ pub(crate) fn is_song(item: &Item) -> bool {
 
 fn read(page: &Page) -> Result<Contents, &'static str> {
     let answer: Obj<Answer> = crate::json::read(&page.body).map_err(|_| "JSON")?;
-    answer.0.and_then(|answer| answer.contents.0).ok_or("contents")
+    answer
+        .0
+        .and_then(|answer| answer.contents.0)
+        .ok_or("contents")
 }
 
 fn slots(sections: Sections) -> impl Iterator<Item = Slot> {
-    let shelves = sections.contents.0.into_iter().filter_map(|section| section.0);
-    let shelves = shelves.flat_map(|section| [section.item_section_renderer.0, section.music_shelf_renderer.0]);
-    shelves.flatten().flat_map(|shelf| shelf.contents.0).filter_map(|slot| slot.0)
+    let shelves = sections
+        .contents
+        .0
+        .into_iter()
+        .filter_map(|section| section.0);
+    let shelves = shelves.flat_map(|section| {
+        [
+            section.item_section_renderer.0,
+            section.music_shelf_renderer.0,
+        ]
+    });
+    shelves
+        .flatten()
+        .flat_map(|shelf| shelf.contents.0)
+        .filter_map(|slot| slot.0)
 }
 
 /// One song of YouTube Music.
@@ -198,9 +219,18 @@ struct Browse {
 /// # Errors
 /// The missing field, when this is no page of results.
 pub(crate) fn music(page: &Page) -> Result<Vec<MusicItem>, &'static str> {
-    let tabs = read(page)?.tabbed_search_results_renderer.0.ok_or("tabbedSearchResultsRenderer")?;
-    let contents = tabs.tabs.0.into_iter().filter_map(|tab| tab.0?.tab_renderer.0?.content.0?.section_list_renderer.0);
-    let songs = contents.flat_map(slots).filter_map(|slot| song(slot.music_responsive_list_item_renderer.0?));
+    let tabs = read(page)?
+        .tabbed_search_results_renderer
+        .0
+        .ok_or("tabbedSearchResultsRenderer")?;
+    let contents = tabs
+        .tabs
+        .0
+        .into_iter()
+        .filter_map(|tab| tab.0?.tab_renderer.0?.content.0?.section_list_renderer.0);
+    let songs = contents
+        .flat_map(slots)
+        .filter_map(|slot| song(slot.music_responsive_list_item_renderer.0?));
     Ok(songs.collect())
 }
 
@@ -209,29 +239,57 @@ fn song(item: Music) -> Option<MusicItem> {
     let head = columns.first()?;
     let title: String = head.iter().map(|run| run.text.0.as_str()).collect();
     let of_title = || head.iter().find_map(Run::video);
-    let named = item.playlist_item_data.as_ref().and_then(|named| VideoId::parse(&named.video_id.0));
+    let named = item
+        .playlist_item_data
+        .as_ref()
+        .and_then(|named| VideoId::parse(&named.video_id.0));
     let line = columns.get(1).map(Vec::as_slice).unwrap_or_default();
     let parts: Vec<&[Run]> = line.split(|run| run.text.0.trim() == BETWEEN).collect();
     let length = |part: &&[Run]| clock(&joined(part).unwrap_or_default());
     let is_album = |part: &&[Run]| part.iter().any(|run| run.leads_to(ALBUM_PREFIX));
-    let duration = parts.iter().skip(1).find_map(length).filter(|it| !it.is_zero() && *it <= LONGEST);
-    let artist = parts.first().filter(|part| !is_album(part) && length(part).is_none());
-    let thumbnail = item.thumbnail.0.and_then(|it| it.music_thumbnail_renderer.0?.thumbnail.0);
+    let duration = parts
+        .iter()
+        .skip(1)
+        .find_map(length)
+        .filter(|it| !it.is_zero() && *it <= LONGEST);
+    let artist = parts
+        .first()
+        .filter(|part| !is_album(part) && length(part).is_none());
+    let thumbnail = item
+        .thumbnail
+        .0
+        .and_then(|it| it.music_thumbnail_renderer.0?.thumbnail.0);
     Some(MusicItem {
         video: named.or_else(of_title)?,
         title: Some(title.trim().to_owned()).filter(|title| !title.is_empty())?,
         artist: artist.and_then(|part| joined(part)),
-        album: parts.iter().find(|part| is_album(part)).and_then(|part| joined(part)),
+        album: parts
+            .iter()
+            .find(|part| is_album(part))
+            .and_then(|part| joined(part)),
         duration,
         thumbnails: thumbnail
-            .map(|it| it.thumbnails.0.into_iter().filter_map(|one| one.0).collect())
+            .map(|it| {
+                it.thumbnails
+                    .0
+                    .into_iter()
+                    .filter_map(|one| one.0)
+                    .collect()
+            })
             .unwrap_or_default(),
     })
 }
 
 fn runs(column: Obj<FlexColumn>) -> Vec<Run> {
-    let text = column.0.and_then(|column| column.music_responsive_list_item_flex_column_renderer.0?.text.0);
-    text.map(|text| text.runs.0.into_iter().filter_map(|run| run.0).collect()).unwrap_or_default()
+    let text = column.0.and_then(|column| {
+        column
+            .music_responsive_list_item_flex_column_renderer
+            .0?
+            .text
+            .0
+    });
+    text.map(|text| text.runs.0.into_iter().filter_map(|run| run.0).collect())
+        .unwrap_or_default()
 }
 
 fn joined(part: &[Run]) -> Option<String> {
@@ -241,11 +299,22 @@ fn joined(part: &[Run]) -> Option<String> {
 
 impl Run {
     fn leads_to(&self, prefix: &str) -> bool {
-        let browse = self.navigation_endpoint.as_ref().and_then(|it| it.browse_endpoint.as_ref());
+        let browse = self
+            .navigation_endpoint
+            .as_ref()
+            .and_then(|it| it.browse_endpoint.as_ref());
         browse.is_some_and(|it| it.browse_id.0.starts_with(prefix))
     }
 
     fn video(&self) -> Option<VideoId> {
-        VideoId::parse(&self.navigation_endpoint.as_ref()?.watch_endpoint.as_ref()?.video_id.0)
+        VideoId::parse(
+            &self
+                .navigation_endpoint
+                .as_ref()?
+                .watch_endpoint
+                .as_ref()?
+                .video_id
+                .0,
+        )
     }
 }

@@ -38,7 +38,10 @@ pub(crate) enum Verdict {
 const WITHHELD: &str = "this video is not available";
 
 pub(super) fn gone() -> Verdict {
-    refused(Kind::NotFound, "there is no such video; it was deleted or never existed")
+    refused(
+        Kind::NotFound,
+        "there is no such video; it was deleted or never existed",
+    )
 }
 
 /// # Errors
@@ -49,9 +52,19 @@ pub(super) fn verdict(
     has_streams: bool,
     recipe: &YouTubeRecipe,
 ) -> Result<Verdict, &'static str> {
-    let status = answer.playability_status.as_ref().ok_or("playabilityStatus")?;
-    let told = answer.video_details.as_ref().and_then(|details| details.video_id.get());
-    if status.error_screen.as_ref().is_some_and(|screen| screen.player_captcha_view_model.0) {
+    let status = answer
+        .playability_status
+        .as_ref()
+        .ok_or("playabilityStatus")?;
+    let told = answer
+        .video_details
+        .as_ref()
+        .and_then(|details| details.video_id.get());
+    if status
+        .error_screen
+        .as_ref()
+        .is_some_and(|screen| screen.player_captcha_view_model.0)
+    {
         return Ok(Verdict::BotCheck);
     }
     if told.is_some_and(|told| told != video.as_str()) {
@@ -63,16 +76,30 @@ pub(super) fn verdict(
         return Ok(playing(answer, status, has_streams));
     }
     let texts = Texts::of(status);
-    let post_live = answer.video_details.as_ref().is_some_and(|details| details.is_post_live_dvr.is_set());
+    let post_live = answer
+        .video_details
+        .as_ref()
+        .is_some_and(|details| details.is_post_live_dvr.is_set());
     Ok(match word {
         "AGE_CHECK_REQUIRED" | "AGE_VERIFICATION_REQUIRED" => age_restricted(),
-        "LIVE_STREAM_OFFLINE" if post_live => live("this live stream is not processed yet; try again in an hour"),
-        "LIVE_STREAM_OFFLINE" => refused(Kind::Unreleased, &texts.sentence("this has not started yet")),
+        "LIVE_STREAM_OFFLINE" if post_live => {
+            live("this live stream is not processed yet; try again in an hour")
+        }
+        "LIVE_STREAM_OFFLINE" => refused(
+            Kind::Unreleased,
+            &texts.sentence("this has not started yet"),
+        ),
         _ if status.desktop_legacy_age_gate_reason.0 => age_restricted(),
-        "LOGIN_REQUIRED" => texts.first_of(&LOGIN_ROWS, recipe).unwrap_or(Verdict::Unknown),
+        "LOGIN_REQUIRED" => texts
+            .first_of(&LOGIN_ROWS, recipe)
+            .unwrap_or(Verdict::Unknown),
         "UNPLAYABLE" => texts
             .first_of(&UNPLAYABLE_ROWS, recipe)
-            .or_else(|| texts.first_of(&["not_found"], recipe).map(|_| kept_from_us(&texts)))
+            .or_else(|| {
+                texts
+                    .first_of(&["not_found"], recipe)
+                    .map(|_| kept_from_us(&texts))
+            })
             .unwrap_or(Verdict::Unknown),
         _ => texts
             .first_of(&UNPLAYABLE_ROWS, recipe)
@@ -145,7 +172,10 @@ impl Texts {
             .into_iter()
             .chain(status.messages.iter().map(Some))
             .chain([screen.map(|screen| &screen.subreason)])
-            .chain([between.map(|it| &it.title), between.map(|it| &it.description)])
+            .chain([
+                between.map(|it| &it.title),
+                between.map(|it| &it.description),
+            ])
             .filter_map(|text| text.and_then(|text| text.get()))
             .collect();
         let mut said: Vec<&str> = Vec::new();
@@ -166,15 +196,24 @@ impl Texts {
     }
 
     fn first_of(&self, rows: &Rows, recipe: &YouTubeRecipe) -> Option<Verdict> {
-        rows.iter().find(|row| self.matches(row, recipe)).map(|row| self.meaning(row))
+        rows.iter()
+            .find(|row| self.matches(row, recipe))
+            .map(|row| self.meaning(row))
     }
 
     fn matches(&self, row: &str, recipe: &YouTubeRecipe) -> bool {
         if row == "withheld" {
-            return self.lower.iter().any(|text| text.trim_end_matches('.') == WITHHELD);
+            return self
+                .lower
+                .iter()
+                .any(|text| text.trim_end_matches('.') == WITHHELD);
         }
         recipe.reasons.get(row).is_some_and(|parts| {
-            parts.iter().any(|part| self.lower.iter().any(|text| text.contains(&straightened(part))))
+            parts.iter().any(|part| {
+                self.lower
+                    .iter()
+                    .any(|text| text.contains(&straightened(part)))
+            })
         })
     }
 
@@ -183,16 +222,26 @@ impl Texts {
             "bot_check" => Verdict::BotCheck,
             "rate_limited" => Verdict::RateLimited,
             "client_broken" => Verdict::ClientBroken,
-            "withheld" => Verdict::ClientRefused { reason: self.sentence("this video is not available") },
+            "withheld" => Verdict::ClientRefused {
+                reason: self.sentence("this video is not available"),
+            },
             "age_restricted" => age_restricted(),
-            "login_required" => {
-                refused(Kind::LoginRequired, &self.sentence("this needs a sign-in; give yt-dlp cookies of an account"))
-            }
-            "private" => refused(Kind::Private, "this video is private; only its owner can play it"),
-            "geo_blocked" => {
-                refused(Kind::GeoBlocked, "this is blocked in the country of this address; send from another one")
-            }
-            "members_only" => refused(Kind::MembersOnly, "this is for paying members of the channel"),
+            "login_required" => refused(
+                Kind::LoginRequired,
+                &self.sentence("this needs a sign-in; give yt-dlp cookies of an account"),
+            ),
+            "private" => refused(
+                Kind::Private,
+                "this video is private; only its owner can play it",
+            ),
+            "geo_blocked" => refused(
+                Kind::GeoBlocked,
+                "this is blocked in the country of this address; send from another one",
+            ),
+            "members_only" => refused(
+                Kind::MembersOnly,
+                "this is for paying members of the channel",
+            ),
             "paid_only" => refused(Kind::PaidOnly, &self.sentence("this has to be paid for")),
             "unreleased" => refused(Kind::Unreleased, &self.sentence("this has not started yet")),
             _ => refused(Kind::NotFound, &self.sentence("this video is gone")),
@@ -205,11 +254,17 @@ fn straightened(text: &str) -> String {
 }
 
 fn kept_from_us(texts: &Texts) -> Verdict {
-    refused(Kind::Unavailable, &texts.sentence("this video cannot be played"))
+    refused(
+        Kind::Unavailable,
+        &texts.sentence("this video cannot be played"),
+    )
 }
 
 fn age_restricted() -> Verdict {
-    refused(Kind::AgeRestricted, "this is age-restricted; give yt-dlp cookies of a grown-up's account")
+    refused(
+        Kind::AgeRestricted,
+        "this is age-restricted; give yt-dlp cookies of a grown-up's account",
+    )
 }
 
 fn live(reason: &str) -> Verdict {
@@ -217,5 +272,8 @@ fn live(reason: &str) -> Verdict {
 }
 
 fn refused(kind: Kind, reason: &str) -> Verdict {
-    Verdict::Final { kind, reason: reason.to_owned() }
+    Verdict::Final {
+        kind,
+        reason: reason.to_owned(),
+    }
 }

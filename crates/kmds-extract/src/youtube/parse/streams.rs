@@ -50,9 +50,19 @@ struct AudioTrack {
 }
 
 /// The streams worth choosing from, best first for a client that prefers AAC.
-pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe, now_unix: u64) -> Vec<Stream> {
-    let Some(streaming) = answer.streaming_data.as_ref() else { return Vec::new() };
-    let expires = streaming.expires_in_seconds.0.map(|life| now_unix.saturating_add(life));
+pub(super) fn read(
+    answer: &Answer,
+    identity: &Identity,
+    recipe: &YouTubeRecipe,
+    now_unix: u64,
+) -> Vec<Stream> {
+    let Some(streaming) = answer.streaming_data.as_ref() else {
+        return Vec::new();
+    };
+    let expires = streaming
+        .expires_in_seconds
+        .0
+        .map(|life| now_unix.saturating_add(life));
     let available = advertisement::end(answer, now_unix);
     let playable = |format: &&Format| allowed(&format.url.0, recipe);
     let audio: Vec<&Format> = streaming
@@ -69,8 +79,11 @@ pub(super) fn read(answer: &Answer, identity: &Identity, recipe: &YouTubeRecipe,
         .filter_map(|format| format.as_ref())
         .filter(playable)
         .filter(|format| format.number() == itag::MUXED && !format.is_protected());
-    let mut streams: Vec<Stream> =
-        audio.into_iter().chain(muxed).filter_map(|format| format.stream(identity, expires, available)).collect();
+    let mut streams: Vec<Stream> = audio
+        .into_iter()
+        .chain(muxed)
+        .filter_map(|format| format.stream(identity, expires, available))
+        .collect();
     streams.sort_by_key(|stream| stream.rank);
     streams
 }
@@ -85,15 +98,29 @@ pub(crate) fn file_of(url: &str) -> Option<String> {
     let (_, query) = url.split_once('?')?;
     let value = |key: &str| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs.find_map(|(name, value)| (name == key && !value.is_empty()).then(|| value.into_owned()))
+        pairs.find_map(|(name, value)| {
+            (name == key && !value.is_empty()).then(|| value.into_owned())
+        })
     };
-    Some(file(&value("itag")?, &value("clen")?, &value("lmt")?, &value("xtags").unwrap_or_default()))
+    Some(file(
+        &value("itag")?,
+        &value("clen")?,
+        &value("lmt")?,
+        &value("xtags").unwrap_or_default(),
+    ))
 }
 
 /// Whether there is audio, and all of it is encrypted.
 pub(super) fn all_protected(answer: &Answer) -> bool {
-    let formats = answer.streaming_data.as_ref().map_or(&[][..], |streaming| &streaming.adaptive_formats);
-    let mut audio = formats.iter().filter_map(|format| format.as_ref()).filter(|format| format.is_audio()).peekable();
+    let formats = answer
+        .streaming_data
+        .as_ref()
+        .map_or(&[][..], |streaming| &streaming.adaptive_formats);
+    let mut audio = formats
+        .iter()
+        .filter_map(|format| format.as_ref())
+        .filter(|format| format.is_audio())
+        .peekable();
     audio.peek().is_some() && audio.all(Format::is_protected)
 }
 
@@ -103,7 +130,9 @@ fn allowed(url: &str, recipe: &YouTubeRecipe) -> bool {
         url.scheme() == "https"
             && url.port().is_none()
             && url.username().is_empty()
-            && url.host_str().is_some_and(|host| recipe.hosts.allows_media(host))
+            && url
+                .host_str()
+                .is_some_and(|host| recipe.hosts.allows_media(host))
     })
 }
 
@@ -115,19 +144,34 @@ fn original(formats: Vec<&Format>) -> Vec<&Format> {
     let steps: [fn(&Format) -> bool; 3] = [
         |format| format.tag("acont").as_deref() == Some("original"),
         |format| {
-            format.track(|track| track.display_name.0.to_lowercase().contains("original") || track.id.0.ends_with(".4"))
+            format.track(|track| {
+                track.display_name.0.to_lowercase().contains("original")
+                    || track.id.0.ends_with(".4")
+            })
         },
         |format| format.track(|track| track.audio_is_default.is_set()),
     ];
     for step in steps {
-        let kept: Vec<&Format> = formats.iter().copied().filter(|format| step(format)).collect();
+        let kept: Vec<&Format> = formats
+            .iter()
+            .copied()
+            .filter(|format| step(format))
+            .collect();
         if !kept.is_empty() {
             return kept;
         }
     }
-    let first = formats.iter().find(|format| !format.is_descriptive()).or(formats.first());
-    let id = first.and_then(|format| format.audio_track.as_ref()).map(|track| track.id.clone());
-    formats.into_iter().filter(|format| format.audio_track.as_ref().map(|track| track.id.clone()) == id).collect()
+    let first = formats
+        .iter()
+        .find(|format| !format.is_descriptive())
+        .or(formats.first());
+    let id = first
+        .and_then(|format| format.audio_track.as_ref())
+        .map(|track| track.id.clone());
+    formats
+        .into_iter()
+        .filter(|format| format.audio_track.as_ref().map(|track| track.id.clone()) == id)
+        .collect()
 }
 
 /// Surround copies only where there is nothing else.
@@ -143,7 +187,10 @@ fn stereo(formats: Vec<&Format>) -> Vec<&Format> {
 impl Format {
     /// 0 for one that has none.
     fn number(&self) -> u32 {
-        self.itag.0.and_then(|itag| u32::try_from(itag).ok()).unwrap_or_default()
+        self.itag
+            .0
+            .and_then(|itag| u32::try_from(itag).ok())
+            .unwrap_or_default()
     }
 
     fn track(&self, test: impl Fn(&AudioTrack) -> bool) -> bool {
@@ -165,7 +212,8 @@ impl Format {
     fn is_descriptive(&self) -> bool {
         self.tag("acont").as_deref() == Some("descriptive")
             || self.track(|track| {
-                track.id.0.ends_with(".2") || track.display_name.0.to_lowercase().contains("descriptive")
+                track.id.0.ends_with(".2")
+                    || track.display_name.0.to_lowercase().contains("descriptive")
             })
     }
 
@@ -186,31 +234,60 @@ impl Format {
             .find_map(|(name, value)| (name == key).then(|| value.into_owned()))
     }
 
-    fn stream(&self, identity: &Identity, expires: Option<u64>, available_unix: Option<u64>) -> Option<Stream> {
+    fn stream(
+        &self,
+        identity: &Identity,
+        expires: Option<u64>,
+        available_unix: Option<u64>,
+    ) -> Option<Stream> {
         let itag = self.number();
         let muxed = itag == itag::MUXED;
         let (container, codec) = form(&self.mime_type.0, muxed)?;
-        let clen = self.content_length.0.or_else(|| self.in_url("clen")?.parse().ok());
+        let clen = self
+            .content_length
+            .0
+            .or_else(|| self.in_url("clen")?.parse().ok());
         let clen = clen.filter(|clen| *clen <= MOST_BYTES);
-        let duration = self.approx_duration_ms.0.filter(|ms| *ms > 0).map(Duration::from_millis);
+        let duration = self
+            .approx_duration_ms
+            .0
+            .filter(|ms| *ms > 0)
+            .map(Duration::from_millis);
         let validator = file(
             &itag.to_string(),
             &clen.map_or_else(String::new, |clen| clen.to_string()),
-            &self.last_modified.owned().or_else(|| self.in_url("lmt")).unwrap_or_default(),
+            &self
+                .last_modified
+                .owned()
+                .or_else(|| self.in_url("lmt"))
+                .unwrap_or_default(),
             &self.in_url("xtags").unwrap_or_else(|| self.xtags.0.clone()),
         );
         Some(Stream {
             site: Site::YouTube,
-            delivery: Delivery::File { url: self.url.0.clone() },
+            delivery: Delivery::File {
+                url: self.url.0.clone(),
+            },
             container,
             codec,
             // A codec nobody knows is as good as an itag nobody knows.
-            rank: if codec == Codec::Other { itag::rank(itag).max(itag::UNKNOWN) } else { itag::rank(itag) },
-            bitrate_bps: self.average_bitrate.0.or(self.bitrate.0).and_then(|bps| u32::try_from(bps).ok()),
+            rank: if codec == Codec::Other {
+                itag::rank(itag).max(itag::UNKNOWN)
+            } else {
+                itag::rank(itag)
+            },
+            bitrate_bps: self
+                .average_bitrate
+                .0
+                .or(self.bitrate.0)
+                .and_then(|bps| u32::try_from(bps).ok()),
             size_bytes: clen,
             duration: duration.filter(|length| *length <= LONGEST),
             validator,
-            expires_unix: self.in_url("expire").and_then(|at| at.parse().ok()).or(expires),
+            expires_unix: self
+                .in_url("expire")
+                .and_then(|at| at.parse().ok())
+                .or(expires),
             headers: vec![("User-Agent", identity.user_agent.clone())],
             bounded_ranges: true,
             muxed,
@@ -231,7 +308,10 @@ fn form(mime_type: &str, muxed: bool) -> Option<(Container, Codec)> {
         "ogg" => Container::Ogg,
         _ => return None,
     };
-    let codecs = rest.split_once("codecs=").map_or("", |(_, codecs)| codecs).trim_matches(['"', ' ']);
+    let codecs = rest
+        .split_once("codecs=")
+        .map_or("", |(_, codecs)| codecs)
+        .trim_matches(['"', ' ']);
     let codec = match codecs.split(',').next_back().unwrap_or_default().trim() {
         _ if muxed => Codec::Aac,
         "mp4a.6B" | "mp4a.69" | "mp3" => Codec::Mp3,

@@ -34,7 +34,8 @@ fn next_field(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     if tag & 0x87 != 2 || length & 0x80 != 0 {
         return None;
     }
-    rest.split_at_checked(usize::from(length)).map(|(content, after)| (tag >> 3, content, after))
+    rest.split_at_checked(usize::from(length))
+        .map(|(content, after)| (tag >> 3, content, after))
 }
 
 #[cfg(test)]

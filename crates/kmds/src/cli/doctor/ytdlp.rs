@@ -22,11 +22,18 @@ const MEMORY_OF_DENO: u64 = 1 << 30;
 const UPDATE: &str = "pipx install --force 'yt-dlp[default]' (a package of the distribution is mostly too old), or set engines.ytdlp.command";
 
 pub fn findings(about: Option<Result<About, String>>, config: &Config) -> Vec<Finding> {
-    let costs = "when a site changes, its songs fail until KMDS is updated, and nothing else takes over";
+    let costs =
+        "when a site changes, its songs fail until KMDS is updated, and nothing else takes over";
     match about {
-        None => vec![Finding::ok("yt-dlp", format!("switched off (engines.ytdlp.enabled): {costs}"))],
+        None => vec![Finding::ok(
+            "yt-dlp",
+            format!("switched off (engines.ytdlp.enabled): {costs}"),
+        )],
         Some(Ok(about)) => {
-            let youtube = config.sites.get(&Site::YouTube).is_some_and(|site| site.enabled);
+            let youtube = config
+                .sites
+                .get(&Site::YouTube)
+                .is_some_and(|site| site.enabled);
             let mut findings = vec![release(&about, config)];
             findings.extend(youtube.then(|| javascript(&about, config)));
             findings
@@ -40,11 +47,24 @@ pub fn findings(about: Option<Result<About, String>>, config: &Config) -> Vec<Fi
 }
 
 fn release(about: &About, config: &Config) -> Finding {
-    let python = about.python.as_ref().map_or(String::new(), |python| format!(" on Python {python}"));
-    let says = format!("{}{python} (`{}`), the second engine", about.version, config.ytdlp.command);
+    let python = about
+        .python
+        .as_ref()
+        .map_or(String::new(), |python| format!(" on Python {python}"));
+    let says = format!(
+        "{}{python} (`{}`), the second engine",
+        about.version, config.ytdlp.command
+    );
     let least = LEAST_RELEASE.map(|part| format!("{part:02}")).join(".");
-    let old_python = about.python.as_ref().is_some_and(|python| numbers(python) < LEAST_PYTHON.to_vec());
-    let newer_python = if old_python { "; that needs Python 3.11 or later" } else { "" };
+    let old_python = about
+        .python
+        .as_ref()
+        .is_some_and(|python| numbers(python) < LEAST_PYTHON.to_vec());
+    let newer_python = if old_python {
+        "; that needs Python 3.11 or later"
+    } else {
+        ""
+    };
     if numbers(&about.version) < LEAST_RELEASE.to_vec() {
         return Finding::warn(
             "yt-dlp",
@@ -67,28 +87,52 @@ fn javascript(about: &About, config: &Config) -> Finding {
     const ABOUT: &str = "javascript";
     let nothing = "so yt-dlp adds nothing for YouTube that our own engine has not tried";
     let Some(runtimes) = &about.runtimes else {
-        return Finding::warn(ABOUT, format!("this yt-dlp tells of no JavaScript runtime, {nothing}"), UPDATE);
+        return Finding::warn(
+            ABOUT,
+            format!("this yt-dlp tells of no JavaScript runtime, {nothing}"),
+            UPDATE,
+        );
     };
     let Some(runtime) = runtimes.iter().find(|runtime| runtime.fits) else {
-        let old: Vec<String> = runtimes.iter().map(|runtime| format!("{} is too old", named(runtime))).collect();
-        let old = if old.is_empty() { "yt-dlp would use no JavaScript runtime".to_owned() } else { old.join(", ") };
-        return Finding::warn(ABOUT, format!("{old}, {nothing}"), get_runtime(about, config));
+        let old: Vec<String> = runtimes
+            .iter()
+            .map(|runtime| format!("{} is too old", named(runtime)))
+            .collect();
+        let old = if old.is_empty() {
+            "yt-dlp would use no JavaScript runtime".to_owned()
+        } else {
+            old.join(", ")
+        };
+        return Finding::warn(
+            ABOUT,
+            format!("{old}, {nothing}"),
+            get_runtime(about, config),
+        );
     };
     match &about.solver {
         None => Finding::warn(
             ABOUT,
-            format!("{}, but yt-dlp cannot import yt-dlp-ejs, its solver, {nothing}", named(runtime)),
+            format!(
+                "{}, but yt-dlp cannot import yt-dlp-ejs, its solver, {nothing}",
+                named(runtime)
+            ),
             "pipx install --force 'yt-dlp[default]', which brings yt-dlp-ejs (pip: pip install -U 'yt-dlp[default]')",
         ),
         Some(solver) => Finding::ok(
             ABOUT,
-            format!("{} and yt-dlp-ejs {solver}, for what YouTube withholds from our own engine", named(runtime)),
+            format!(
+                "{} and yt-dlp-ejs {solver}, for what YouTube withholds from our own engine",
+                named(runtime)
+            ),
         ),
     }
 }
 
 fn named(runtime: &Runtime) -> String {
-    let place = runtime.path.as_ref().map_or(String::new(), |path| format!(" ({})", path.display()));
+    let place = runtime
+        .path
+        .as_ref()
+        .map_or(String::new(), |path| format!(" ({})", path.display()));
     format!("{} {}{place}", runtime.name, runtime.version)
 }
 
@@ -96,11 +140,18 @@ fn named(runtime: &Runtime) -> String {
 fn get_runtime(about: &About, config: &Config) -> String {
     let advice = match about.unnamed.iter().find(|runtime| runtime.fits) {
         Some(here) => {
-            format!("{} is here: set engines.ytdlp.extra_args = [\"--js-runtimes\", \"{}\"]", named(here), here.name)
+            format!(
+                "{} is here: set engines.ytdlp.extra_args = [\"--js-runtimes\", \"{}\"]",
+                named(here),
+                here.name
+            )
         }
         None => {
-            let old =
-                about.unnamed.iter().map(|runtime| format!("{} is too old; ", named(runtime))).collect::<String>();
+            let old = about
+                .unnamed
+                .iter()
+                .map(|runtime| format!("{} is too old; ", named(runtime)))
+                .collect::<String>();
             format!(
                 "{old}install deno 2.3 or later where PATH finds it (pipx install deno), or node 22 or later and set \
                  engines.ytdlp.extra_args = [\"--js-runtimes\", \"node\"]"
@@ -108,19 +159,32 @@ fn get_runtime(about: &About, config: &Config) -> String {
         }
     };
     let little = config.ytdlp.max_memory < MEMORY_OF_DENO;
-    let memory = if little { "; deno needs engines.ytdlp.max_memory = \"1 GiB\"" } else { "" };
+    let memory = if little {
+        "; deno needs engines.ytdlp.max_memory = \"1 GiB\""
+    } else {
+        ""
+    };
     format!("{advice}{memory}")
 }
 
 /// `2026.10.26` as numbers; a nightly release has a fourth.
 fn numbers(version: &str) -> Vec<u16> {
-    version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
+    version
+        .split(['.', '-', '+'])
+        .map_while(|part| part.parse().ok())
+        .collect()
 }
 
 /// Days since a release.
 fn days(version: &str) -> Option<i64> {
-    let parts: Vec<i16> = version.split('.').take(3).filter_map(|part| part.parse().ok()).collect();
-    let &[year, month, day] = parts.as_slice() else { return None };
+    let parts: Vec<i16> = version
+        .split('.')
+        .take(3)
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let &[year, month, day] = parts.as_slice() else {
+        return None;
+    };
     let day = Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
     let then = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
     Some((Timestamp::now().as_second() - then.as_second()) / (24 * 3600))

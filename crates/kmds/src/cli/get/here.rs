@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::place::{self, Spot};
 use super::{End, GetArgs, Outcome, Report, WORK, Wanted, asked_to_stop};
-use crate::app::{App, EventName, Failure, FetchAsk, Key, ListFacts, NotServed, Prefetch, Song, State, Want};
+use crate::app::{
+    App, EventName, Failure, FetchAsk, Key, ListFacts, NotServed, Prefetch, Song, State, Want,
+};
 use crate::cli::Problem;
 use crate::config::Config;
 
@@ -29,13 +31,20 @@ pub async fn get(args: &GetArgs, mut config: Config, report: &Report<'_>) -> Res
     config.cache.dir = work.join("cache");
     config.cache.client_path = None;
     // What lies here is on its way to the folder that was asked for: nothing of it is evicted.
-    (config.cache.max_bytes, config.cache.max_age, config.cache.min_free_bytes) = (u64::MAX >> 1, None, 0);
+    (
+        config.cache.max_bytes,
+        config.cache.max_age,
+        config.cache.min_free_bytes,
+    ) = (u64::MAX >> 1, None, 0);
     config.state_dir = work.join("state");
     config.webhook = None;
     let stop = CancellationToken::new();
     let (app, _) = crate::assemble(&config, stop.clone()).map_err(|error| {
         if error.is_busy() {
-            return format!("another `kmds get` works in {}; wait for it, or choose another -o", args.output.display());
+            return format!(
+                "another `kmds get` works in {}; wait for it, or choose another -o",
+                args.output.display()
+            );
         }
         error.to_string()
     })?;
@@ -51,8 +60,16 @@ pub async fn get(args: &GetArgs, mut config: Config, report: &Report<'_>) -> Res
 
 async fn everything(args: &GetArgs, app: &App, report: &Report<'_>) -> Result<(), Failure> {
     let (sender, planned) = mpsc::unbounded_channel();
-    let mut following = Following { args, app, report, songs: HashMap::new() };
-    let (done, ()) = tokio::join!(following.follow(planned), resolve(args, app, report, sender));
+    let mut following = Following {
+        args,
+        app,
+        report,
+        songs: HashMap::new(),
+    };
+    let (done, ()) = tokio::join!(
+        following.follow(planned),
+        resolve(args, app, report, sender)
+    );
     done
 }
 
@@ -60,20 +77,44 @@ async fn everything(args: &GetArgs, app: &App, report: &Report<'_>) -> Result<()
 type Planned = (usize, Wanted, Key);
 
 /// Reads the links in order; what is not there already is queued and handed on.
-async fn resolve(args: &GetArgs, app: &App, report: &Report<'_>, sender: mpsc::UnboundedSender<Planned>) {
+async fn resolve(
+    args: &GetArgs,
+    app: &App,
+    report: &Report<'_>,
+    sender: mpsc::UnboundedSender<Planned>,
+) {
     let mut place = 0;
     for link in &args.links {
-        let ask = FetchAsk { link: link.clone(), whole_list: args.playlist, accept: None, prefetch: Prefetch::None };
+        let ask = FetchAsk {
+            link: link.clone(),
+            whole_list: args.playlist,
+            accept: None,
+            prefetch: Prefetch::None,
+        };
         let fetched = match app.fetch(ask).await {
             Ok(fetched) => fetched,
             Err(failure) => {
-                report.add(place, Outcome { link: link.clone(), title: None, end: failed(&failure) });
+                report.add(
+                    place,
+                    Outcome {
+                        link: link.clone(),
+                        title: None,
+                        end: failed(&failure),
+                    },
+                );
                 place += 1;
                 continue;
             }
         };
         for missing in fetched.unavailable {
-            report.add(place, Outcome { link: link.clone(), title: missing.title, end: failed(&missing.failure) });
+            report.add(
+                place,
+                Outcome {
+                    link: link.clone(),
+                    title: missing.title,
+                    end: failed(&missing.failure),
+                },
+            );
             place += 1;
         }
         for song in Arc::unwrap_or_clone(fetched.songs) {
@@ -121,7 +162,11 @@ fn wanted(song: &Song, list: Option<&ListFacts>) -> Wanted {
 
 fn failed(failure: &Failure) -> End {
     let (kind, reason) = (failure.kind.as_str().to_owned(), failure.sentence.clone());
-    End::Failed { kind, reason, retryable: failure.retryable() }
+    End::Failed {
+        kind,
+        reason,
+        retryable: failure.retryable(),
+    }
 }
 
 /// One download, and everybody who wants it.
@@ -143,7 +188,10 @@ struct Following<'a> {
 
 impl Following<'_> {
     /// Until all links are read and all their songs are in place or failed.
-    async fn follow(&mut self, mut planned: mpsc::UnboundedReceiver<Planned>) -> Result<(), Failure> {
+    async fn follow(
+        &mut self,
+        mut planned: mpsc::UnboundedReceiver<Planned>,
+    ) -> Result<(), Failure> {
         let mut events = self.app.events(None);
         let mut look = tokio::time::interval(LOOK_AGAIN);
         let mut more = true;
@@ -185,14 +233,23 @@ impl Following<'_> {
     /// Looks at one song, and does what is next for it.
     async fn step(&mut self, id: &str) -> Result<(), Failure> {
         loop {
-            let Some(download) = self.songs.get(id) else { return Ok(()) };
-            let key = download.copy.clone().unwrap_or_else(|| download.key.clone());
+            let Some(download) = self.songs.get(id) else {
+                return Ok(());
+            };
+            let key = download
+                .copy
+                .clone()
+                .unwrap_or_else(|| download.key.clone());
             match self.app.audio(&key, Want::Peek).await.map(drop) {
                 Err(NotServed::Unfinished { .. }) => return Ok(()),
-                Ok(()) if download.copy.is_some() || self.args.no_tags => return self.place(id, &key, None).await,
+                Ok(()) if download.copy.is_some() || self.args.no_tags => {
+                    return self.place(id, &key, None).await;
+                }
                 Ok(()) => {
                     let copy = self.app.rendition(key.track(), "original", true).await?;
-                    let Some(download) = self.songs.get_mut(id) else { return Ok(()) };
+                    let Some(download) = self.songs.get_mut(id) else {
+                        return Ok(());
+                    };
                     download.copy = copy;
                 }
                 Err(NotServed::Failed(failure)) if download.copy.is_some() => {
@@ -205,7 +262,8 @@ impl Following<'_> {
                     return Ok(());
                 }
                 Err(NotServed::Unknown) => {
-                    let failure = Failure::new(Kind::Cancelled, "the song was removed meanwhile; ask again");
+                    let failure =
+                        Failure::new(Kind::Cancelled, "the song was removed meanwhile; ask again");
                     self.end(id, |_| failed(&failure));
                     return Ok(());
                 }
@@ -215,35 +273,68 @@ impl Following<'_> {
 
     /// From the work folder to where it belongs, once for each that wants it.
     async fn place(&mut self, id: &str, key: &Key, note: Option<String>) -> Result<(), Failure> {
-        let Some(file) = self.app.local_file(key).await? else { return Ok(()) };
-        let Some(download) = self.songs.get(id) else { return Ok(()) };
+        let Some(file) = self.app.local_file(key).await? else {
+            return Ok(());
+        };
+        let Some(download) = self.songs.get(id) else {
+            return Ok(());
+        };
         let mut ends = Vec::new();
         for (at, (_, wanted)) in download.wanted.iter().enumerate() {
             let last = at + 1 == download.wanted.len();
-            ends.push(put(file.clone(), self.args.output.clone(), wanted.clone(), note.clone(), last).await);
+            ends.push(
+                put(
+                    file.clone(),
+                    self.args.output.clone(),
+                    wanted.clone(),
+                    note.clone(),
+                    last,
+                )
+                .await,
+            );
         }
         let track = key.track().clone();
         let mut ends = ends.into_iter();
-        self.end(id, |_| ends.next().unwrap_or_else(|| disk("its place is gone")));
+        self.end(id, |_| {
+            ends.next().unwrap_or_else(|| disk("its place is gone"))
+        });
         self.app.delete(&track).await.map(drop)
     }
 
     fn end(&mut self, id: &str, mut end: impl FnMut(&Wanted) -> End) {
-        let Some(download) = self.songs.remove(id) else { return };
+        let Some(download) = self.songs.remove(id) else {
+            return;
+        };
         for (place, wanted) in download.wanted {
             let end = end(&wanted);
-            self.report.show.ended(id, !matches!(end, End::Failed { .. }));
+            self.report
+                .show
+                .ended(id, !matches!(end, End::Failed { .. }));
             self.report.add(place, wanted.outcome(end));
         }
     }
 }
 
 /// On a thread that may wait for the drive. Two places must not be one file with two names: only the last gets the file.
-async fn put(file: PathBuf, root: PathBuf, wanted: Wanted, note: Option<String>, last: bool) -> End {
+async fn put(
+    file: PathBuf,
+    root: PathBuf,
+    wanted: Wanted,
+    note: Option<String>,
+    last: bool,
+) -> End {
     let placing = tokio::task::spawn_blocking(move || {
-        let ext = file.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let ext = file
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let bytes = std::fs::metadata(&file)?.len();
-        let own = if last { file.clone() } else { file.with_extension("copy") };
+        let own = if last {
+            file.clone()
+        } else {
+            file.with_extension("copy")
+        };
         if !last {
             std::fs::copy(&file, &own)?;
         }
@@ -263,5 +354,9 @@ async fn put(file: PathBuf, root: PathBuf, wanted: Wanted, note: Option<String>,
 
 fn disk(why: &str) -> End {
     let reason = format!("the song is here, but could not be put in its place: {why}");
-    End::Failed { kind: Kind::Internal.as_str().to_owned(), reason, retryable: true }
+    End::Failed {
+        kind: Kind::Internal.as_str().to_owned(),
+        reason,
+        retryable: true,
+    }
 }

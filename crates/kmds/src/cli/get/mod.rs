@@ -140,10 +140,17 @@ impl Report<'_> {
 
 pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
     let work = args.output.join(WORK);
-    place::work_folder(&args.output, &work)
-        .map_err(|error| format!("{}: {error}; choose a folder that can be written with -o", work.display()))?;
+    place::work_folder(&args.output, &work).map_err(|error| {
+        format!(
+            "{}: {error}; choose a folder that can be written with -o",
+            work.display()
+        )
+    })?;
     let show = Show::new(args.quiet, args.json);
-    let report = Report { show: &show, outcomes: parking_lot::Mutex::default() };
+    let report = Report {
+        show: &show,
+        outcomes: parking_lot::Mutex::default(),
+    };
     let interrupted = match &args.server {
         Some(address) => {
             let server = Server::new(address)?;
@@ -156,7 +163,15 @@ pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
     };
     show.end();
     let outcomes = report.in_order();
-    let again = |outcome: &Outcome| matches!(outcome.end, End::Failed { retryable: true, .. });
+    let again = |outcome: &Outcome| {
+        matches!(
+            outcome.end,
+            End::Failed {
+                retryable: true,
+                ..
+            }
+        )
+    };
     if !interrupted && (args.server.is_some() || !outcomes.iter().any(again)) {
         let _ = std::fs::remove_dir_all(&work);
     }
@@ -164,7 +179,12 @@ pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
 }
 
 fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<ExitCode, Problem> {
-    let count = |wanted: fn(&End) -> bool| outcomes.iter().filter(|outcome| wanted(&outcome.end)).count();
+    let count = |wanted: fn(&End) -> bool| {
+        outcomes
+            .iter()
+            .filter(|outcome| wanted(&outcome.end))
+            .count()
+    };
     let saved = count(|end| matches!(end, End::Saved { .. }));
     let there = count(|end| matches!(end, End::There { .. }));
     let failed = count(|end| matches!(end, End::Failed { .. }));
@@ -195,7 +215,10 @@ fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<Exi
 
 /// Ctrl-C, or a service manager's wish.
 async fn asked_to_stop() {
-    let (Ok(mut interrupt), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut term)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -206,11 +229,19 @@ async fn asked_to_stop() {
 
 impl Wanted {
     fn outcome(&self, end: End) -> Outcome {
-        Outcome { link: self.link.clone(), title: Some(self.title.clone()), end }
+        Outcome {
+            link: self.link.clone(),
+            title: Some(self.title.clone()),
+            end,
+        }
     }
 
     fn failed(&self, kind: &str, reason: String, retryable: bool) -> Outcome {
-        self.outcome(End::Failed { kind: kind.to_owned(), reason, retryable })
+        self.outcome(End::Failed {
+            kind: kind.to_owned(),
+            reason,
+            retryable,
+        })
     }
 }
 
@@ -221,5 +252,8 @@ fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S:
 
 /// Paths are shown as the caller would write them: `./a` is `a`.
 fn shown(path: &Path) -> String {
-    path.strip_prefix("./").unwrap_or(path).display().to_string()
+    path.strip_prefix("./")
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

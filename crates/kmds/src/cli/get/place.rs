@@ -27,16 +27,36 @@ pub enum Spot {
 pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
     let safe = |text: &str, otherwise: &str| {
         let safe = sanitize(text);
-        if safe.is_empty() { otherwise.to_owned() } else { safe }
+        if safe.is_empty() {
+            otherwise.to_owned()
+        } else {
+            safe
+        }
     };
-    let digits = if song.total.is_some_and(|total| total > 99) { 3 } else { 2 };
-    let numbered =
-        |name: &str| song.number.map_or_else(|| name.to_owned(), |number| format!("{number:0digits$} {name}"));
-    let stem = song.file_name.strip_suffix(&format!(".{}", song.ext)).unwrap_or(&song.file_name);
+    let digits = if song.total.is_some_and(|total| total > 99) {
+        3
+    } else {
+        2
+    };
+    let numbered = |name: &str| {
+        song.number.map_or_else(
+            || name.to_owned(),
+            |number| format!("{number:0digits$} {name}"),
+        )
+    };
+    let stem = song
+        .file_name
+        .strip_suffix(&format!(".{}", song.ext))
+        .unwrap_or(&song.file_name);
     let (folder, name) = match (&song.album, song.number, &song.list) {
         (Some(album), Some(_), _) => {
-            let artist = song.album_artist.as_deref().or(song.artist.as_deref()).unwrap_or_default();
-            let folder = Path::new(&safe(artist, "Unknown Artist")).join(safe(album, "Unknown Album"));
+            let artist = song
+                .album_artist
+                .as_deref()
+                .or(song.artist.as_deref())
+                .unwrap_or_default();
+            let folder =
+                Path::new(&safe(artist, "Unknown Artist")).join(safe(album, "Unknown Album"));
             (folder, numbered(&song.title))
         }
         (None, Some(_), Some(list)) => (PathBuf::from(safe(list, "Unknown List")), numbered(stem)),
@@ -51,7 +71,9 @@ pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
 pub fn work_folder(root: &Path, work: &Path) -> io::Result<()> {
     fs::create_dir_all(root)?;
     if fs::symlink_metadata(work).is_ok_and(|found| found.is_symlink()) {
-        return Err(io::Error::other("it is a link, and nothing is written through one; remove it"));
+        return Err(io::Error::other(
+            "it is a link, and nothing is written through one; remove it",
+        ));
     }
     fs::create_dir_all(work)
 }
@@ -100,9 +122,14 @@ pub fn spot(root: &Path, song: &Wanted, ext: &str, alike: impl Fn(&Path) -> bool
 /// Whether a file is this song, whole: it says so in its tags, or it has the length the site states to the byte.
 fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
     let says_so = || tag::source_link(path).is_some_and(|link| link == song.link);
-    let sized = || song.size_bytes.is_some() && fs::metadata(path).ok().map(|found| found.len()) == song.size_bytes;
+    let sized = || {
+        song.size_bytes.is_some()
+            && fs::metadata(path).ok().map(|found| found.len()) == song.size_bytes
+    };
     // A pipe, say, would be waited for.
-    fs::metadata(path).is_ok_and(|found| found.is_file()) && (says_so() || sized()) && is_whole(path, song, ext)
+    fs::metadata(path).is_ok_and(|found| found.is_file())
+        && (says_so() || sized())
+        && is_whole(path, song, ext)
 }
 
 fn is_whole(path: &Path, song: &Wanted, ext: &str) -> bool {
@@ -143,13 +170,17 @@ fn same_bytes(one: &Path, other: &Path) -> bool {
         let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some((found.len(), File::open(path).ok()?))
     };
-    let (Some((length, mut one)), Some((other_length, mut other))) = (read(one), read(other)) else { return false };
+    let (Some((length, mut one)), Some((other_length, mut other))) = (read(one), read(other))
+    else {
+        return false;
+    };
     if length != other_length {
         return false;
     }
     let (mut left, mut right) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
-        let (Ok(have), Ok(other_have)) = (fill(&mut one, &mut left), fill(&mut other, &mut right)) else {
+        let (Ok(have), Ok(other_have)) = (fill(&mut one, &mut left), fill(&mut other, &mut right))
+        else {
             return false;
         };
         if left.get(..have) != right.get(..other_have) {
@@ -192,12 +223,32 @@ mod tests {
     #[test]
     fn a_music_folder_looks_the_way_libraries_like_it() {
         let single = song();
-        let album = Wanted { album: Some("Coming/Port".to_owned()), number: Some(3), total: Some(4), ..song() };
-        let guest =
-            Wanted { album_artist: Some("Various".to_owned()), artist: Some("Guest".to_owned()), ..album.clone() };
-        let long = Wanted { total: Some(120), ..album.clone() };
-        let list = Wanted { number: Some(3), total: Some(4), list: Some("Mix: May".to_owned()), ..song() };
-        let odd = Wanted { title: "..".to_owned(), artist: None, ..album.clone() };
+        let album = Wanted {
+            album: Some("Coming/Port".to_owned()),
+            number: Some(3),
+            total: Some(4),
+            ..song()
+        };
+        let guest = Wanted {
+            album_artist: Some("Various".to_owned()),
+            artist: Some("Guest".to_owned()),
+            ..album.clone()
+        };
+        let long = Wanted {
+            total: Some(120),
+            ..album.clone()
+        };
+        let list = Wanted {
+            number: Some(3),
+            total: Some(4),
+            list: Some("Mix: May".to_owned()),
+            ..song()
+        };
+        let odd = Wanted {
+            title: "..".to_owned(),
+            artist: None,
+            ..album.clone()
+        };
         for (song, want) in [
             (&single, "Mac Layer - Divide by One.mp3"),
             (&album, "Mac Layer/Coming_Port/03 Divide by One.mp3"),
@@ -219,8 +270,14 @@ mod tests {
         fs::write(&name, "somebody's own").expect("a file");
         fs::write(&from, "the song").expect("a file");
         let second = root.join("Mac Layer - Divide by One (2).mp3");
-        assert_eq!(put(&from, &root, &song(), "mp3").expect("put"), Spot::Free(second.clone()));
-        assert_eq!(put(&from, &root, &song(), "mp3").expect("put"), Spot::Same(second.clone()));
+        assert_eq!(
+            put(&from, &root, &song(), "mp3").expect("put"),
+            Spot::Free(second.clone())
+        );
+        assert_eq!(
+            put(&from, &root, &song(), "mp3").expect("put"),
+            Spot::Same(second.clone())
+        );
         assert_eq!(fs::read_to_string(&name).expect("kept"), "somebody's own");
         assert_eq!(fs::read_to_string(&second).expect("placed"), "the song");
         fs::remove_dir_all(&root).expect("cleaned");

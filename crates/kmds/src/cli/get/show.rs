@@ -51,12 +51,16 @@ struct Rate {
 
 impl Rate {
     fn new(from: u64) -> Self {
-        Self { since: Instant::now(), from }
+        Self {
+            since: Instant::now(),
+            from,
+        }
     }
 
     /// Bytes a second.
     fn of(&self, received: u64) -> u64 {
-        (received.saturating_sub(self.from) as f64 / self.since.elapsed().as_secs_f64().max(0.1)) as u64
+        (received.saturating_sub(self.from) as f64 / self.since.elapsed().as_secs_f64().max(0.1))
+            as u64
     }
 }
 
@@ -72,7 +76,9 @@ struct Sums {
 impl Sums {
     fn planned(&mut self, id: &str, size_bytes: Option<u64>) {
         self.asked += 1;
-        self.songs.entry(id.to_owned()).or_insert((0, size_bytes.unwrap_or(0)));
+        self.songs
+            .entry(id.to_owned())
+            .or_insert((0, size_bytes.unwrap_or(0)));
     }
 
     /// Returns what is expected now; `None` while nobody says.
@@ -94,7 +100,10 @@ impl Sums {
     /// Bytes received, and bytes there will be.
     fn bytes(&self) -> (u64, u64) {
         let of = |song: &(u64, u64)| (song.0, song.0.max(song.1));
-        self.songs.values().map(of).fold((0, 0), |sum, song| (sum.0 + song.0, sum.1 + song.1))
+        self.songs
+            .values()
+            .map(of)
+            .fold((0, 0), |sum, song| (sum.0 + song.0, sum.1 + song.1))
     }
 }
 
@@ -103,7 +112,11 @@ impl Show {
         let silent = quiet || json;
         let foot = if silent { None } else { Foot::on_terminal() };
         let bars = foot.map(|foot| Mutex::new(Bars::new(foot)));
-        Self { bars, lines: !silent, failures: !json }
+        Self {
+            bars,
+            lines: !silent,
+            failures: !json,
+        }
     }
 
     fn bars(&self) -> Option<MutexGuard<'_, Bars>> {
@@ -129,12 +142,27 @@ impl Show {
         let name = outcome.title.as_deref().unwrap_or(&outcome.link);
         match &outcome.end {
             End::Saved { path, bytes, note } => {
-                let note = note.as_ref().map_or(String::new(), |note| format!("  ({note})"));
-                self.line(Colour::Green, "✓", &format!("{}  {}{note}", shown(path), term::bytes(*bytes)));
+                let note = note
+                    .as_ref()
+                    .map_or(String::new(), |note| format!("  ({note})"));
+                self.line(
+                    Colour::Green,
+                    "✓",
+                    &format!("{}  {}{note}", shown(path), term::bytes(*bytes)),
+                );
             }
-            End::There { path } => self.line(Colour::Dim, "=", &format!("{}  is there already", shown(path))),
+            End::There { path } => self.line(
+                Colour::Dim,
+                "=",
+                &format!("{}  is there already", shown(path)),
+            ),
             End::Failed { reason, .. } if self.failures => {
-                let text = format!("{} {}: {}", Colour::Red.on("✗"), term::fit(name, 120), term::fit(reason, 400));
+                let text = format!(
+                    "{} {}: {}",
+                    Colour::Red.on("✗"),
+                    term::fit(name, 120),
+                    term::fit(reason, 400)
+                );
                 self.print(|| out::say(text));
             }
             End::Failed { .. } => {}
@@ -180,20 +208,33 @@ impl Show {
 
 impl Bars {
     fn new(foot: Foot) -> Self {
-        let mut bars =
-            Self { foot, arriving: Vec::new(), names: HashMap::new(), sums: Sums::default(), rate: Rate::new(0) };
+        let mut bars = Self {
+            foot,
+            arriving: Vec::new(),
+            names: HashMap::new(),
+            sums: Sums::default(),
+            rate: Rate::new(0),
+        };
         bars.draw();
         bars
     }
 
     fn progress(&mut self, id: &str, received: u64, total: Option<u64>) {
-        let Some(name) = self.names.get(id) else { return };
+        let Some(name) = self.names.get(id) else {
+            return;
+        };
         let expected = self.sums.progress(id, received, total);
         match self.arriving.iter_mut().find(|song| song.id == id) {
             Some(song) => (song.received, song.expected) = (received, expected),
             None => {
                 let (id, name, rate) = (id.to_owned(), name.clone(), Rate::new(received));
-                self.arriving.push(Arriving { id, name, received, expected, rate });
+                self.arriving.push(Arriving {
+                    id,
+                    name,
+                    received,
+                    expected,
+                    rate,
+                });
             }
         }
     }
@@ -219,7 +260,10 @@ impl Bars {
         let (ended, asked) = (self.sums.ended, term::songs(self.sums.asked));
         let (done, whole) = (term::bytes(received), term::bytes(expected));
         let rate = self.rate.of(received);
-        let line = format!("{ended} of {asked}  {done} of {whole}  {}/s", term::bytes(rate));
+        let line = format!(
+            "{ended} of {asked}  {done} of {whole}  {}/s",
+            term::bytes(rate)
+        );
         match (expected - received).checked_div(rate) {
             Some(seconds) => format!("{line}  {} left", term::clock(Duration::from_secs(seconds))),
             None => line,
@@ -231,7 +275,10 @@ impl Arriving {
     fn line(&self, wide: usize) -> String {
         let name = term::padded(&self.name, wide);
         let bar = foot::bar(self.received, self.expected.unwrap_or(0), 20);
-        let (done, rate) = (term::bytes(self.received), term::bytes(self.rate.of(self.received)));
+        let (done, rate) = (
+            term::bytes(self.received),
+            term::bytes(self.rate.of(self.received)),
+        );
         format!("  {name} {bar} {done:>10}  {rate}/s")
     }
 }
@@ -248,7 +295,11 @@ mod tests {
         sums.planned("fast", Some(500));
         sums.planned("broken", Some(4000));
         assert_eq!(sums.bytes(), (0, 5500));
-        assert_eq!(sums.progress("untold", 0, None), None, "no length: not a full bar");
+        assert_eq!(
+            sums.progress("untold", 0, None),
+            None,
+            "no length: not a full bar"
+        );
         assert_eq!(sums.progress("told", 100, None), Some(1000));
         assert_eq!(sums.progress("untold", 50, Some(200)), Some(200));
         sums.ended("fast", true);

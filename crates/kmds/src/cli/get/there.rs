@@ -75,19 +75,51 @@ pub async fn get(server: &Server, args: &GetArgs, report: &Report<'_>) -> Result
     for link in &args.links {
         let reply = match fetch(server, args, link).await {
             Ok(reply) => reply,
-            Err(ServerError::Refused { status, sentence, kind }) => {
+            Err(ServerError::Refused {
+                status,
+                sentence,
+                kind,
+            }) => {
                 let kind = kind.unwrap_or_else(|| "internal".to_owned());
-                let end = End::Failed { kind, reason: sentence, retryable: status >= 500 || status == 429 };
-                report.add(place, Outcome { link: link.clone(), title: None, end });
+                let end = End::Failed {
+                    kind,
+                    reason: sentence,
+                    retryable: status >= 500 || status == 429,
+                };
+                report.add(
+                    place,
+                    Outcome {
+                        link: link.clone(),
+                        title: None,
+                        end,
+                    },
+                );
                 place += 1;
                 continue;
             }
             Err(error) => return Err(error),
         };
         let list = reply.collection.and_then(|list| list.title);
-        for Missing { title, kind, reason, retryable } in reply.unavailable {
-            let end = End::Failed { kind, reason, retryable };
-            report.add(place, Outcome { link: link.clone(), title, end });
+        for Missing {
+            title,
+            kind,
+            reason,
+            retryable,
+        } in reply.unavailable
+        {
+            let end = End::Failed {
+                kind,
+                reason,
+                retryable,
+            };
+            report.add(
+                place,
+                Outcome {
+                    link: link.clone(),
+                    title,
+                    end,
+                },
+            );
             place += 1;
         }
         for track in reply.tracks {
@@ -105,12 +137,20 @@ pub async fn get(server: &Server, args: &GetArgs, report: &Report<'_>) -> Result
     let kept = stream::iter(songs).map(|(place, wanted, itself)| async move {
         let outcome = match one_song(server, args, &wanted, &itself, report).await {
             Ok(end) => wanted.outcome(end),
-            Err(ServerError::Refused { status, sentence, kind }) => {
-                wanted.failed(kind.as_deref().unwrap_or("internal"), sentence, status >= 500)
-            }
+            Err(ServerError::Refused {
+                status,
+                sentence,
+                kind,
+            }) => wanted.failed(
+                kind.as_deref().unwrap_or("internal"),
+                sentence,
+                status >= 500,
+            ),
             Err(error) => wanted.failed("internal", error.to_string(), true),
         };
-        report.show.ended(&wanted.id, !matches!(outcome.end, End::Failed { .. }));
+        report
+            .show
+            .ended(&wanted.id, !matches!(outcome.end, End::Failed { .. }));
         report.add(place, outcome);
     });
     kept.buffered(AT_ONCE).collect::<Vec<()>>().await;
@@ -123,7 +163,9 @@ async fn fetch(server: &Server, args: &GetArgs, link: &str) -> Result<Reply, Ser
         let forms: Vec<&str> = accept.split(',').map(str::trim).collect();
         fields.insert("accept".to_owned(), serde_json::json!(forms));
     }
-    server.json(server.post("/api/v1/fetch", body.to_string())).await
+    server
+        .json(server.post("/api/v1/fetch", body.to_string()))
+        .await
 }
 
 fn wanted(track: &Track, list: Option<String>) -> Wanted {
@@ -137,7 +179,9 @@ fn wanted(track: &Track, list: Option<String>) -> Wanted {
         number: track.track_number,
         total: track.track_total,
         list,
-        duration: track.duration_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        duration: track
+            .duration_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         file_name: sanitize(&track.file_name),
         ext: extension(&track.file_name),
         size_bytes: track.total_bytes.or(track.approximate_bytes),
@@ -146,7 +190,11 @@ fn wanted(track: &Track, list: Option<String>) -> Wanted {
 
 fn extension(file_name: &str) -> String {
     let ext = file_name.rsplit_once('.').map_or("", |(_, ext)| ext);
-    EXTENSIONS.into_iter().find(|known| *known == ext).unwrap_or("audio").to_owned()
+    EXTENSIONS
+        .into_iter()
+        .find(|known| *known == ext)
+        .unwrap_or("audio")
+        .to_owned()
 }
 
 async fn one_song(
@@ -159,12 +207,16 @@ async fn one_song(
     let tags = if args.no_tags { "" } else { "&tags=true" };
     let answer = loop {
         let again = tokio::time::Instant::now() + ASK_AGAIN;
-        let answer = server.send(server.get_replied(&format!("{itself}/audio?wait={WAIT_SECONDS}{tags}"))?).await?;
+        let answer = server
+            .send(server.get_replied(&format!("{itself}/audio?wait={WAIT_SECONDS}{tags}"))?)
+            .await?;
         match answer.status().as_u16() {
             200 => break answer,
             418 => {
                 let track: Track = server.json(server.get_replied(itself)?).await?;
-                report.show.progress(&wanted.id, track.received_bytes, track.total_bytes);
+                report
+                    .show
+                    .progress(&wanted.id, track.received_bytes, track.total_bytes);
                 tokio::time::sleep_until(again).await;
             }
             status => return Err(refusal(status, &short(answer).await)),
@@ -172,8 +224,15 @@ async fn one_song(
     };
     let ready: Track = server.json(server.get_replied(itself)?).await?;
     let part = args.output.join(WORK).join(format!("{}.part", wanted.id));
-    let told = ready.total_bytes.map(|bytes| bytes.saturating_add(MOST_ADDED_BYTES));
-    let bytes = save(answer, &part, told.unwrap_or(u64::MAX).min(LONGEST_SONG_BYTES)).await?;
+    let told = ready
+        .total_bytes
+        .map(|bytes| bytes.saturating_add(MOST_ADDED_BYTES));
+    let bytes = save(
+        answer,
+        &part,
+        told.unwrap_or(u64::MAX).min(LONGEST_SONG_BYTES),
+    )
+    .await?;
     report.show.progress(&wanted.id, bytes, Some(bytes));
     let (root, song, from) = (args.output.clone(), wanted.clone(), part.clone());
     let ext = extension(&ready.file_name);
@@ -182,9 +241,18 @@ async fn one_song(
         let _ = std::fs::remove_file(&from);
         spot
     });
-    let spot = placing.await.map_err(|error| ServerError::Cut(error.to_string()))?;
-    match spot.map_err(|why| ServerError::File { path: part.display().to_string(), why })? {
-        Spot::Free(path) => Ok(End::Saved { path, bytes, note: None }),
+    let spot = placing
+        .await
+        .map_err(|error| ServerError::Cut(error.to_string()))?;
+    match spot.map_err(|why| ServerError::File {
+        path: part.display().to_string(),
+        why,
+    })? {
+        Spot::Free(path) => Ok(End::Saved {
+            path,
+            bytes,
+            note: None,
+        }),
         Spot::Same(path) => Ok(End::There { path }),
     }
 }

@@ -45,15 +45,24 @@ impl YtDlp {
     pub async fn about(&self) -> Result<About, YtDlpError> {
         let version = self.version(self.look()).await?;
         let extra = &self.inner.config.extra_args;
-        let mut about = About { version, ..read(&self.says(extra).await?) };
+        let mut about = About {
+            version,
+            ..read(&self.says(extra).await?)
+        };
         let find = |runtimes: &mut Vec<Runtime>| {
-            runtimes.iter_mut().for_each(|runtime| runtime.path = place_of(&runtime.name, extra));
+            runtimes
+                .iter_mut()
+                .for_each(|runtime| runtime.path = place_of(&runtime.name, extra));
         };
         if let Some(runtimes) = &mut about.runtimes {
             find(runtimes);
             if !runtimes.iter().any(|runtime| runtime.fits) {
-                let named = TO_BE_NAMED.iter().flat_map(|name| ["--js-runtimes".to_owned(), (*name).to_owned()]);
-                about.unnamed = read(&self.says(&named.collect::<Vec<_>>()).await?).runtimes.unwrap_or_default();
+                let named = TO_BE_NAMED
+                    .iter()
+                    .flat_map(|name| ["--js-runtimes".to_owned(), (*name).to_owned()]);
+                about.unnamed = read(&self.says(&named.collect::<Vec<_>>()).await?)
+                    .runtimes
+                    .unwrap_or_default();
                 find(&mut about.unnamed);
             }
         }
@@ -68,17 +77,31 @@ impl YtDlp {
     async fn says(&self, more: &[String]) -> Result<String, YtDlpError> {
         let own = ["--ignore-config", "--no-cache-dir", "-v"].map(str::to_owned);
         let args = own.into_iter().chain(more.iter().cloned()).collect();
-        Ok(process::Run { args, timeout: self.look(), ..self.run(Site::Other) }.output().await?.stderr)
+        Ok(process::Run {
+            args,
+            timeout: self.look(),
+            ..self.run(Site::Other)
+        }
+        .output()
+        .await?
+        .stderr)
     }
 }
 
 fn read(said: &str) -> About {
-    let line = |begins: &str| said.lines().find_map(|line| line.strip_prefix("[debug] ")?.strip_prefix(begins));
-    let solver =
-        line("Optional libraries: ").and_then(|all| all.split(", ").find_map(|one| one.strip_prefix("yt_dlp_ejs-")));
+    let line = |begins: &str| {
+        said.lines()
+            .find_map(|line| line.strip_prefix("[debug] ")?.strip_prefix(begins))
+    };
+    let solver = line("Optional libraries: ").and_then(|all| {
+        all.split(", ")
+            .find_map(|one| one.strip_prefix("yt_dlp_ejs-"))
+    });
     About {
         version: String::new(),
-        python: line("Python ").and_then(|rest| rest.split(' ').next()).map(str::to_owned),
+        python: line("Python ")
+            .and_then(|rest| rest.split(' ').next())
+            .map(str::to_owned),
         solver: solver.map(|version| version.trim().to_owned()),
         runtimes: line("JS runtimes: ").map(|all| all.split(", ").filter_map(runtime).collect()),
         unnamed: Vec::new(),
@@ -90,18 +113,27 @@ fn runtime(text: &str) -> Option<Runtime> {
     let (name, rest) = text.trim().split_once('-')?;
     let (version, remark) = rest.split_once(' ').unwrap_or((rest, ""));
     let fits = !remark.contains("unsupported");
-    Some(Runtime { name: name.to_owned(), version: version.to_owned(), fits, path: None })
+    Some(Runtime {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        fits,
+        path: None,
+    })
 }
 
 /// Where `--js-runtimes NAME:PATH` says, else where `PATH` has it.
 fn place_of(name: &str, extra: &[String]) -> Option<PathBuf> {
-    let named = extra.iter().filter_map(|word| word.trim_start_matches("--js-runtimes=").split_once(':'));
+    let named = extra
+        .iter()
+        .filter_map(|word| word.trim_start_matches("--js-runtimes=").split_once(':'));
     if let Some((_, path)) = named.into_iter().find(|(runtime, _)| *runtime == name) {
         return Some(PathBuf::from(path));
     }
     let program = if name == "quickjs" { "qjs" } else { name };
     let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -116,11 +148,24 @@ mod tests {
                     [debug] Optional libraries: brotli-1.2.1, yt_dlp_ejs-0.8.0\n\
                     [debug] JS runtimes: deno-2.5.6, node-20.20.2 (unsupported)\n";
         let about = read(said);
-        assert_eq!((about.python.as_deref(), about.solver.as_deref()), (Some("3.11.7"), Some("0.8.0")));
+        assert_eq!(
+            (about.python.as_deref(), about.solver.as_deref()),
+            (Some("3.11.7"), Some("0.8.0"))
+        );
         let runtimes = about.runtimes.unwrap_or_default();
-        let told: Vec<_> = runtimes.iter().map(|one| (one.name.as_str(), one.version.as_str(), one.fits)).collect();
+        let told: Vec<_> = runtimes
+            .iter()
+            .map(|one| (one.name.as_str(), one.version.as_str(), one.fits))
+            .collect();
         assert_eq!(told, [("deno", "2.5.6", true), ("node", "20.20.2", false)]);
-        assert_eq!(read("[debug] JS runtimes: none\n").runtimes, Some(Vec::new()));
-        assert_eq!(read("[debug] Python version 3.7\nUsage: yt-dlp").runtimes, None, "an old release");
+        assert_eq!(
+            read("[debug] JS runtimes: none\n").runtimes,
+            Some(Vec::new())
+        );
+        assert_eq!(
+            read("[debug] Python version 3.7\nUsage: yt-dlp").runtimes,
+            None,
+            "an old release"
+        );
     }
 }

@@ -58,8 +58,15 @@ impl YtDlpError {
     pub(super) fn into_extract(self, site: Site) -> ExtractError {
         match self {
             Self::Extract(error) => error,
-            Self::TimedOut(_) => ExtractError::Timeout { site, page: "yt-dlp answer" },
-            other => ExtractError::OriginFailed { site, page: "yt-dlp answer", reason: other.to_string() },
+            Self::TimedOut(_) => ExtractError::Timeout {
+                site,
+                page: "yt-dlp answer",
+            },
+            other => ExtractError::OriginFailed {
+                site,
+                page: "yt-dlp answer",
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -95,7 +102,11 @@ impl YtDlp {
     #[must_use]
     pub fn new(config: &Config, client: Client, recipes: SharedRecipes) -> Self {
         let work_dir = config.state_dir.join("ytdlp");
-        let egress = config.sites.iter().map(|(site, of)| (*site, of.egress.clone())).collect();
+        let egress = config
+            .sites
+            .iter()
+            .map(|(site, of)| (*site, of.egress.clone()))
+            .collect();
         Self {
             inner: Arc::new(Inner {
                 slots: Semaphore::new(config.ytdlp.max.max(1)),
@@ -127,7 +138,13 @@ impl YtDlp {
     /// [`YtDlpError::Missing`] where it is not installed.
     pub async fn version(&self, within: Duration) -> Result<String, YtDlpError> {
         let args = vec!["--ignore-config".into(), "--version".into()];
-        let out = process::Run { args, timeout: within, ..self.run(Site::Other) }.output().await?;
+        let out = process::Run {
+            args,
+            timeout: within,
+            ..self.run(Site::Other)
+        }
+        .output()
+        .await?;
         match (out.timed_out, out.status) {
             (true, _) => Err(YtDlpError::TimedOut(within)),
             (false, Some(status)) => Err(YtDlpError::Broken(format!("it ended with {status}"))),
@@ -147,7 +164,15 @@ impl YtDlp {
     pub async fn resolve(&self, link: &Link, accept: &Accept) -> Result<Resolved, YtDlpError> {
         let (site, url, list) = (link.site(), link.canonical(), link.is_list());
         let within = self.wait_for(list);
-        let (lines, cut) = self.ask(&Ask { site, url: &url, accept, list, within }).await?;
+        let (lines, cut) = self
+            .ask(&Ask {
+                site,
+                url: &url,
+                accept,
+                list,
+                within,
+            })
+            .await?;
         if list {
             let mut collection = read::collection(site, &url, &lines)?;
             collection.truncated |= cut;
@@ -162,7 +187,15 @@ impl YtDlp {
     pub async fn refresh(&self, known: &Track, accept: &Accept) -> Result<Track, YtDlpError> {
         let (site, url) = (known.id.site(), page_of(known)?);
         let within = self.inner.config.timeout;
-        let (lines, _) = self.ask(&Ask { site, url: &url, accept, list: false, within }).await?;
+        let (lines, _) = self
+            .ask(&Ask {
+                site,
+                url: &url,
+                accept,
+                list: false,
+                within,
+            })
+            .await?;
         let wanted = match &known.source {
             // An album page gives all its songs; ours is one of them.
             Source::Bandcamp(BandcampSource { track_id, .. }) => Some(track_id.to_string()),
@@ -174,17 +207,36 @@ impl YtDlp {
     /// Any https link, for `engines.ytdlp.sites = "any"`.
     /// # Errors
     /// yt-dlp's, in our words.
-    pub async fn resolve_other(&self, url: &str, accept: &Accept) -> Result<Resolved, ExtractError> {
+    pub async fn resolve_other(
+        &self,
+        url: &str,
+        accept: &Accept,
+    ) -> Result<Resolved, ExtractError> {
         let site = Site::Other;
-        let ask = Ask { site, url, accept, list: false, within: self.wait_for(false) };
-        let track = self.ask(&ask).await.and_then(|(lines, _)| read::track(site, &lines, None));
-        track.map(|track| Resolved::Track(Box::new(track))).map_err(|error| error.into_extract(site))
+        let ask = Ask {
+            site,
+            url,
+            accept,
+            list: false,
+            within: self.wait_for(false),
+        };
+        let track = self
+            .ask(&ask)
+            .await
+            .and_then(|(lines, _)| read::track(site, &lines, None));
+        track
+            .map(|track| Resolved::Track(Box::new(track)))
+            .map_err(|error| error.into_extract(site))
     }
 
     /// How long a run may take while a client waits for its end.
     fn wait_for(&self, list: bool) -> Duration {
         let times = &self.inner.recipes.current().time;
-        let wait = if list { times.fetch_list } else { times.fetch_song };
+        let wait = if list {
+            times.fetch_list
+        } else {
+            times.fetch_song
+        };
         Times::seconds(wait * SHARE_OF_THE_WAIT).min(self.inner.config.timeout)
     }
 
@@ -195,7 +247,11 @@ impl YtDlp {
             args: Vec::new(),
             work_dir: self.inner.work_dir.clone(),
             proxy: None,
-            ca_file: self.inner.egress.get(&site).and_then(|egress| egress.ca_file.clone()),
+            ca_file: self
+                .inner
+                .egress
+                .get(&site)
+                .and_then(|egress| egress.ca_file.clone()),
             cookies_file: config.cookies_file.clone(),
             timeout: config.timeout,
             max_memory: config.max_memory,
@@ -207,7 +263,11 @@ impl YtDlp {
         let answer = self.ask_once(ask).await;
         let mut trouble = self.inner.trouble.lock();
         match &answer {
-            Err(error @ (YtDlpError::Missing { .. } | YtDlpError::TimedOut(_) | YtDlpError::Broken(_))) => {
+            Err(
+                error @ (YtDlpError::Missing { .. }
+                | YtDlpError::TimedOut(_)
+                | YtDlpError::Broken(_)),
+            ) => {
                 trouble.insert(ask.site, error.to_string());
             }
             // It works, and brings what the site says.
@@ -219,13 +279,33 @@ impl YtDlp {
     }
 
     async fn ask_once(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
-        let _slot = self.inner.slots.acquire().await.map_err(|_| YtDlpError::Broken("shutting down".to_owned()))?;
+        let _slot = self
+            .inner
+            .slots
+            .acquire()
+            .await
+            .map_err(|_| YtDlpError::Broken("shutting down".to_owned()))?;
         self.inner.runs.fetch_add(1, Ordering::Relaxed);
-        let relay = self.inner.client.relay(ask.site).await.map_err(YtDlpError::Broken)?;
+        let relay = self
+            .inner
+            .client
+            .relay(ask.site)
+            .await
+            .map_err(YtDlpError::Broken)?;
         let proxy = Some(relay.url().to_owned());
-        let run = process::Run { args: self.arguments(ask), proxy, timeout: ask.within, ..self.run(ask.site) };
+        let run = process::Run {
+            args: self.arguments(ask),
+            proxy,
+            timeout: ask.within,
+            ..self.run(ask.site)
+        };
         let out = run.output().await?;
-        let lines: Vec<String> = out.stdout.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
+        let lines: Vec<String> = out
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .map(str::to_owned)
+            .collect();
         match (lines.is_empty(), out.timed_out) {
             // The songs of a list that came in time are worth having.
             (false, cut) if !cut || ask.list => Ok((lines, cut)),
@@ -258,11 +338,21 @@ impl YtDlp {
             // their turn. The other sites' short form has no titles (SoundCloud) or lengths (Bandcamp).
             args.extend(["--yes-playlist".into(), "--flat-playlist".into()]);
         } else if ask.list {
-            args.extend(["--yes-playlist".into(), "--ignore-errors".into(), "-I".into(), format!("1:{LIST_SONGS}")]);
+            args.extend([
+                "--yes-playlist".into(),
+                "--ignore-errors".into(),
+                "-I".into(),
+                format!("1:{LIST_SONGS}"),
+            ]);
         } else {
             args.extend(["--no-playlist".into(), "-I".into(), "1".into()]);
         }
-        args.extend(["-f".into(), formats(ask.accept).into(), "-O".into(), TEMPLATE.into()]);
+        args.extend([
+            "-f".into(),
+            formats(ask.accept).into(),
+            "-O".into(),
+            TEMPLATE.into(),
+        ]);
         args.extend(self.inner.config.extra_args.iter().cloned());
         args.extend(["--".into(), ask.url.to_owned()]);
         args
@@ -291,14 +381,20 @@ fn page_of(known: &Track) -> Result<String, YtDlpError> {
     match &known.source {
         Source::YouTube { video } => Ok(format!("https://www.youtube.com/watch?v={video}")),
         Source::SoundCloud { id, secret } => {
-            let secret = secret.as_ref().map_or_else(String::new, |secret| format!("?secret_token={secret}"));
+            let secret = secret
+                .as_ref()
+                .map_or_else(String::new, |secret| format!("?secret_token={secret}"));
             Ok(format!("https://api.soundcloud.com/tracks/{id}{secret}"))
         }
         Source::Bandcamp(BandcampSource { page, .. }) => {
             // The song's own page where it is known: an album's page costs yt-dlp a page for each of its songs.
-            let own = Link::parse(&known.link).ok().filter(|link| link.site() == Site::Bandcamp && !link.is_list());
+            let own = Link::parse(&known.link)
+                .ok()
+                .filter(|link| link.site() == Site::Bandcamp && !link.is_list());
             let unknown = || YtDlpError::Broken("the page of this song is not known".to_owned());
-            own.map(|link| link.canonical()).or_else(|| page.clone()).ok_or_else(unknown)
+            own.map(|link| link.canonical())
+                .or_else(|| page.clone())
+                .ok_or_else(unknown)
         }
         Source::Other { url } => {
             let link = PublicLink::parse(url).map_err(|why| YtDlpError::Broken(why.to_owned()))?;

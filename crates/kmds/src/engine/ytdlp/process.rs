@@ -42,8 +42,10 @@ pub struct Output {
 
 impl Run {
     pub async fn output(self) -> Result<Output, YtDlpError> {
-        let broken = |what: &str, error: std::io::Error| YtDlpError::Broken(format!("{what}: {error}"));
-        let folder = Folder::create(&self.work_dir).map_err(|error| broken("no working folder", error))?;
+        let broken =
+            |what: &str, error: std::io::Error| YtDlpError::Broken(format!("{what}: {error}"));
+        let folder =
+            Folder::create(&self.work_dir).map_err(|error| broken("no working folder", error))?;
         let mut command = Command::new(&self.command);
         command
             .env_clear()
@@ -70,26 +72,35 @@ impl Run {
         if let Some(cookies) = &self.cookies_file {
             // yt-dlp rewrites the file when it ends.
             let copy = folder.path.join("cookies.txt");
-            std::fs::copy(cookies, &copy).map_err(|error| broken("engines.ytdlp.cookies_file", error))?;
+            std::fs::copy(cookies, &copy)
+                .map_err(|error| broken("engines.ytdlp.cookies_file", error))?;
             command.arg("--cookies").arg(copy);
         }
         command.args(&self.args);
-        let mut child = command
-            .spawn()
-            .map_err(|error| YtDlpError::Missing { command: self.command.clone(), reason: error.to_string() })?;
+        let mut child = command.spawn().map_err(|error| YtDlpError::Missing {
+            command: self.command.clone(),
+            reason: error.to_string(),
+        })?;
         // Declared after the child, so dropped before it: the whole group ends, whatever way this goes.
         let group = Group::of(&child);
         group.limit_memory(self.max_memory);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ended = async {
-            let status = child.wait().await.map_err(|error| broken("its end was lost", error));
+            let status = child
+                .wait()
+                .await
+                .map_err(|error| broken("its end was lost", error));
             // What it left running holds its pipes open.
             group.kill();
             status
         };
         let work = async {
-            tokio::try_join!(ended, read_up_to(stdout, MAX_STDOUT_BYTES, &mut out), read_last(stderr, &mut err))
+            tokio::try_join!(
+                ended,
+                read_up_to(stdout, MAX_STDOUT_BYTES, &mut out),
+                read_last(stderr, &mut err)
+            )
         };
         let status = match tokio::time::timeout(self.timeout, work).await {
             Ok(done) => Some(done?.0),
@@ -99,25 +110,39 @@ impl Run {
         Ok(Output {
             stdout: String::from_utf8_lossy(&out).into_owned(),
             stderr: String::from_utf8_lossy(&err).into_owned(),
-            status: status.filter(|status| !status.success()).map(|status| status.to_string()),
+            status: status
+                .filter(|status| !status.success())
+                .map(|status| status.to_string()),
             timed_out: status.is_none(),
         })
     }
 }
 
 /// Reads to the end, at most `limit` bytes.
-async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: usize, kept: &mut Vec<u8>) -> Result<(), YtDlpError> {
+async fn read_up_to(
+    pipe: Option<impl AsyncRead + Unpin>,
+    limit: usize,
+    kept: &mut Vec<u8>,
+) -> Result<(), YtDlpError> {
     let Some(pipe) = pipe else { return Ok(()) };
     let lost = |error: std::io::Error| YtDlpError::Broken(format!("its output was lost: {error}"));
-    pipe.take(limit as u64 + 1).read_to_end(kept).await.map_err(lost)?;
+    pipe.take(limit as u64 + 1)
+        .read_to_end(kept)
+        .await
+        .map_err(lost)?;
     if kept.len() > limit {
-        return Err(YtDlpError::Broken("it printed more than it should".to_owned()));
+        return Err(YtDlpError::Broken(
+            "it printed more than it should".to_owned(),
+        ));
     }
     Ok(())
 }
 
 /// Reads to the end and keeps the last [`MAX_STDERR_BYTES`]: the line that says why comes last.
-async fn read_last(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), YtDlpError> {
+async fn read_last(
+    pipe: Option<impl AsyncRead + Unpin>,
+    kept: &mut Vec<u8>,
+) -> Result<(), YtDlpError> {
     let Some(mut pipe) = pipe else { return Ok(()) };
     // A broken pipe of complaints is no trouble of its own.
     while pipe.read_buf(kept).await.is_ok_and(|read| read > 0) {
@@ -134,12 +159,20 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+        Self(
+            child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .and_then(Pid::from_raw),
+        )
     }
 
     fn limit_memory(&self, bytes: u64) {
         if self.0.is_some() && bytes < u64::MAX {
-            let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+            let limit = Rlimit {
+                current: Some(bytes),
+                maximum: Some(bytes),
+            };
             // Best effort: the run is bounded in time and output in any case. Memory that is written counts, not
             // addresses set aside: JavaScript runtimes set aside many times what they use.
             let _ = prlimit(self.0, Resource::Data, limit);
@@ -168,7 +201,11 @@ impl Folder {
     fn create(parent: &std::path::Path) -> std::io::Result<Self> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let name = format!("run-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "run-{}-{}",
+            std::process::id(),
+            SERIAL.fetch_add(1, Ordering::Relaxed)
+        );
         let path = parent.join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self { path })

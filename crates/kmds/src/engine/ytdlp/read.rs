@@ -9,7 +9,8 @@ use kmds_extract::link::SoundCloudLink;
 use kmds_extract::stream::{LONGEST, MOST_BYTES};
 use kmds_extract::track::{BandcampSource, Unavailable};
 use kmds_extract::{
-    Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Link, Site, Source, Stream, Track, TrackId,
+    Codec, Collection, Container, Delivery, Entry, ExtractError, Kind, Link, Site, Source, Stream,
+    Track, TrackId,
 };
 use serde_json::Value;
 
@@ -26,19 +27,25 @@ pub fn track(site: Site, lines: &[String], wanted: Option<&str>) -> Result<Track
             break;
         }
     }
-    let fields = first.ok_or_else(|| YtDlpError::Broken("the song is not among its answers".to_owned()))?;
+    let fields =
+        first.ok_or_else(|| YtDlpError::Broken("the song is not among its answers".to_owned()))?;
     one(site, &fields)
 }
 
 pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection, YtDlpError> {
-    let all: Vec<Value> = lines.iter().map(|line| parse(line)).collect::<Result<_, _>>()?;
+    let all: Vec<Value> = lines
+        .iter()
+        .map(|line| parse(line))
+        .collect::<Result<_, _>>()?;
     let head = all.first().cloned().unwrap_or(Value::Null);
     let listed = number(&head, "playlist_count").map_or(all.len(), |count| count as usize);
     let title = text(&head, "playlist_title");
     let (mut entries, mut next, mut gaps) = (Vec::new(), 1, MOST_GAPS);
     for fields in &all {
         let place = number(fields, "playlist_index").map(|index| index as u32);
-        let place = place.filter(|place| (next..=next + gaps).contains(place)).unwrap_or(next);
+        let place = place
+            .filter(|place| (next..=next + gaps).contains(place))
+            .unwrap_or(next);
         // What yt-dlp could not read it leaves out: its place stays.
         entries.extend((next..place).map(|number| Entry::Unavailable(unread(site, number))));
         (gaps, next) = (gaps - (place - next), place + 1);
@@ -50,12 +57,17 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
                 }
                 Entry::Track(Box::new(track))
             }
-            Err(YtDlpError::Extract(error)) => {
-                Entry::Unavailable(Unavailable { title: text(fields, "title"), number: place, error })
-            }
+            Err(YtDlpError::Extract(error)) => Entry::Unavailable(Unavailable {
+                title: text(fields, "title"),
+                number: place,
+                error,
+            }),
             Err(error) => {
                 tracing::debug!(%error, place, "one song of yt-dlp's list cannot be read");
-                Entry::Unavailable(Unavailable { title: text(fields, "title"), ..unread(site, place) })
+                Entry::Unavailable(Unavailable {
+                    title: text(fields, "title"),
+                    ..unread(site, place)
+                })
             }
         });
     }
@@ -84,22 +96,50 @@ const MOST_GAPS: u32 = 1_000;
 
 fn unread(site: Site, number: u32) -> Unavailable {
     let reason = "yt-dlp could not read this song".to_owned();
-    Unavailable { title: None, number, error: ExtractError::OriginFailed { site, page: "yt-dlp answer", reason } }
+    Unavailable {
+        title: None,
+        number,
+        error: ExtractError::OriginFailed {
+            site,
+            page: "yt-dlp answer",
+            reason,
+        },
+    }
 }
 
 /// A failed run in our words, by its messages.
 pub fn failure(site: Site, stderr: &str, status: Option<&str>) -> YtDlpError {
-    let line = stderr.lines().rev().find(|line| line.starts_with("ERROR:")).unwrap_or("").to_owned();
+    let line = stderr
+        .lines()
+        .rev()
+        .find(|line| line.starts_with("ERROR:"))
+        .unwrap_or("")
+        .to_owned();
     let lower = line.to_lowercase().replace('’', "'");
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let refused = |kind: Kind, reason: &str| {
-        YtDlpError::Extract(ExtractError::Refused { site, kind, reason: reason.to_owned(), title: None })
+        YtDlpError::Extract(ExtractError::Refused {
+            site,
+            kind,
+            reason: reason.to_owned(),
+            title: None,
+        })
     };
-    if has(&["not a bot", "captcha challenge", "your ip is likely being blocked"]) {
-        return YtDlpError::Extract(ExtractError::BotCheck { site, retry_after: Some(Duration::from_secs(900)) });
+    if has(&[
+        "not a bot",
+        "captcha challenge",
+        "your ip is likely being blocked",
+    ]) {
+        return YtDlpError::Extract(ExtractError::BotCheck {
+            site,
+            retry_after: Some(Duration::from_secs(900)),
+        });
     }
     if has(&["rate-limited by", "try again later", "http error 429"]) {
-        return YtDlpError::Extract(ExtractError::RateLimited { site, retry_after: Some(Duration::from_secs(900)) });
+        return YtDlpError::Extract(ExtractError::RateLimited {
+            site,
+            retry_after: Some(Duration::from_secs(900)),
+        });
     }
     let table: [(&[&str], Kind, &str); 10] = [
         (
@@ -107,28 +147,58 @@ pub fn failure(site: Site, stderr: &str, status: Option<&str>) -> YtDlpError {
             Kind::AgeRestricted,
             "this is age-restricted; a signed-in account is needed",
         ),
-        (&["private video", "this video is private"], Kind::Private, "this is private"),
+        (
+            &["private video", "this video is private"],
+            Kind::Private,
+            "this is private",
+        ),
         (
             &["members-only", "join this channel", "members on level"],
             Kind::MembersOnly,
             "this is for members of the channel",
         ),
-        (&["music premium", "requires payment"], Kind::PaidOnly, "this has to be paid for"),
-        (&["drm protected"], Kind::DrmOnly, "this is offered with DRM only"),
+        (
+            &["music premium", "requires payment"],
+            Kind::PaidOnly,
+            "this has to be paid for",
+        ),
+        (
+            &["drm protected"],
+            Kind::DrmOnly,
+            "this is offered with DRM only",
+        ),
         (
             &["in your country", "geo restrict", "from your location"],
             Kind::GeoBlocked,
             "this is blocked in the country of this address",
         ),
-        (&["premieres in", "live event will begin"], Kind::Unreleased, "this is not out yet"),
         (
-            &["video unavailable", "has been removed", "terminated", "does not exist", "http error 404"],
+            &["premieres in", "live event will begin"],
+            Kind::Unreleased,
+            "this is not out yet",
+        ),
+        (
+            &[
+                "video unavailable",
+                "has been removed",
+                "terminated",
+                "does not exist",
+                "http error 404",
+            ],
             Kind::NotFound,
             "this does not exist, or was deleted",
         ),
-        (&["this video is not available"], Kind::Unavailable, "this is not available"),
         (
-            &["login required", "only available for registered users", "sign in"],
+            &["this video is not available"],
+            Kind::Unavailable,
+            "this is not available",
+        ),
+        (
+            &[
+                "login required",
+                "only available for registered users",
+                "sign in",
+            ],
             Kind::LoginRequired,
             "a signed-in account is needed",
         ),
@@ -139,10 +209,14 @@ pub fn failure(site: Site, stderr: &str, status: Option<&str>) -> YtDlpError {
         }
     }
     if has(&["unsupported url", "is not a valid url"]) {
-        return YtDlpError::Extract(ExtractError::UnsupportedLink { reason: "no engine reads this link".to_owned() });
+        return YtDlpError::Extract(ExtractError::UnsupportedLink {
+            reason: "no engine reads this link".to_owned(),
+        });
     }
     match (line.is_empty(), status) {
-        (true, Some(status)) => YtDlpError::Broken(format!("it ended with {status} and said nothing")),
+        (true, Some(status)) => {
+            YtDlpError::Broken(format!("it ended with {status} and said nothing"))
+        }
         (true, None) => YtDlpError::Broken("it printed nothing".to_owned()),
         (false, _) => YtDlpError::Broken(without_queries(&line)),
     }
@@ -152,9 +226,20 @@ pub fn failure(site: Site, stderr: &str, status: Option<&str>) -> YtDlpError {
 fn without_queries(line: &str) -> String {
     let words: Vec<&str> = line
         .split_whitespace()
-        .map(|word| if word.contains("://") { word.split('?').next().unwrap_or(word) } else { word })
+        .map(|word| {
+            if word.contains("://") {
+                word.split('?').next().unwrap_or(word)
+            } else {
+                word
+            }
+        })
         .collect();
-    words.join(" ").chars().filter(|c| !c.is_control()).take(300).collect()
+    words
+        .join(" ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(300)
+        .collect()
 }
 
 fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
@@ -167,9 +252,12 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
         _ => own_id,
     };
     let id = TrackId::new(site, &id).ok_or_else(|| broken("usable id"))?;
-    let title = text(fields, "track").or_else(|| text(fields, "title")).ok_or_else(|| broken("title"))?;
+    let title = text(fields, "track")
+        .or_else(|| text(fields, "title"))
+        .ok_or_else(|| broken("title"))?;
     refuse_live(site, fields, &title)?;
-    let duration = number(fields, "duration").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let duration =
+        number(fields, "duration").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = duration.filter(|length| *length <= LONGEST);
     let streams = stream(site, fields, duration).into_iter().collect();
     Ok(Track {
@@ -187,7 +275,9 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
         total: None,
         duration,
         cover_url: text(fields, "thumbnail").and_then(|url| cover(site, &url)),
-        date: text(fields, "release_date").or_else(|| text(fields, "upload_date")).and_then(|date| day(&date)),
+        date: text(fields, "release_date")
+            .or_else(|| text(fields, "upload_date"))
+            .and_then(|date| day(&date)),
         streams,
         withheld: None,
     })
@@ -206,7 +296,10 @@ fn cover(site: Site, url: &str) -> Option<String> {
             _ => path.to_owned(),
         },
         // The upload itself, many MB at times, and not always under this extension (field notes, 5).
-        Site::SoundCloud => match path.strip_suffix("-original.jpg").or_else(|| path.strip_suffix("-original.png")) {
+        Site::SoundCloud => match path
+            .strip_suffix("-original.jpg")
+            .or_else(|| path.strip_suffix("-original.png"))
+        {
             Some(name) => format!("{name}-t500x500.jpg"),
             None => url.to_owned(),
         },
@@ -216,19 +309,33 @@ fn cover(site: Site, url: &str) -> Option<String> {
 
 fn refuse_live(site: Site, fields: &Value, title: &str) -> Result<(), YtDlpError> {
     let (kind, reason) = match text(fields, "live_status").as_deref() {
-        Some("is_live" | "post_live") => (Kind::Live, "this is a live stream; live streams cannot be downloaded"),
+        Some("is_live" | "post_live") => (
+            Kind::Live,
+            "this is a live stream; live streams cannot be downloaded",
+        ),
         Some("is_upcoming") => (Kind::Unreleased, "this has not started yet"),
         _ => return Ok(()),
     };
     let title = Some(title.to_owned());
-    Err(YtDlpError::Extract(ExtractError::Refused { site, kind, reason: reason.to_owned(), title }))
+    Err(YtDlpError::Extract(ExtractError::Refused {
+        site,
+        kind,
+        reason: reason.to_owned(),
+        title,
+    }))
 }
 
 fn artist(fields: &Value) -> Option<String> {
     let several = fields
         .get("artists")
         .and_then(Value::as_array)
-        .map(|artists| artists.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
+        .map(|artists| {
+            artists
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        });
     several
         .filter(|artists| !artists.is_empty())
         .or_else(|| text(fields, "artist"))
@@ -239,28 +346,49 @@ fn artist(fields: &Value) -> Option<String> {
 
 fn source(site: Site, id: &str, link: &str) -> Option<Source> {
     Some(match site {
-        Site::YouTube => Source::YouTube { video: id.to_owned() },
-        Site::SoundCloud => Source::SoundCloud { id: id.parse().ok()?, secret: secret_of(link) },
+        Site::YouTube => Source::YouTube {
+            video: id.to_owned(),
+        },
+        Site::SoundCloud => Source::SoundCloud {
+            id: id.parse().ok()?,
+            secret: secret_of(link),
+        },
         Site::Bandcamp => {
             let page = link.starts_with("https://").then(|| link.to_owned());
-            Source::Bandcamp(BandcampSource { page, track_id: id.parse().ok()?, band_id: None })
+            Source::Bandcamp(BandcampSource {
+                page,
+                track_id: id.parse().ok()?,
+                band_id: None,
+            })
         }
-        Site::Other => Source::Other { url: link.to_owned() },
+        Site::Other => Source::Other {
+            url: link.to_owned(),
+        },
     })
 }
 
 /// The token of a private song's own page.
 fn secret_of(link: &str) -> Option<String> {
     match Link::parse(link).ok()? {
-        Link::SoundCloud(SoundCloudLink::Track { token, .. } | SoundCloudLink::TrackById { token, .. }) => token,
+        Link::SoundCloud(
+            SoundCloudLink::Track { token, .. } | SoundCloudLink::TrackById { token, .. },
+        ) => token,
         _ => None,
     }
 }
 
 /// A name safe for files: a hash of yt-dlp's extractor and id.
 fn other_id(extractor: &str, id: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{extractor}\n{id}").as_bytes());
-    digest.as_ref().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    let digest = ring::digest::digest(
+        &ring::digest::SHA256,
+        format!("{extractor}\n{id}").as_bytes(),
+    );
+    digest
+        .as_ref()
+        .iter()
+        .take(10)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stream> {
@@ -269,14 +397,19 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         return None;
     }
     // What our own engine downloaded of the same file is gone on with.
-    let same_file = (site == Site::YouTube).then(|| kmds_extract::youtube::file_of(&url)).flatten();
+    let same_file = (site == Site::YouTube)
+        .then(|| kmds_extract::youtube::file_of(&url))
+        .flatten();
     let delivery = match text(fields, "protocol").as_deref() {
         // yt-dlp says `http` of https too; the URL's own scheme was looked at above.
         Some("https" | "http") | None => Delivery::File { url },
         Some("m3u8_native" | "m3u8") => Delivery::Hls { url },
         Some(_) => return None,
     };
-    let codec = match text(fields, "acodec").as_deref().and_then(|codec| codec.split('.').next()) {
+    let codec = match text(fields, "acodec")
+        .as_deref()
+        .and_then(|codec| codec.split('.').next())
+    {
         Some("mp4a" | "aac") => Codec::Aac,
         Some("mp3") => Codec::Mp3,
         Some("opus") => Codec::Opus,
@@ -294,11 +427,18 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         _ => return None,
     };
     let format_id = text(fields, "format_id").unwrap_or_default();
-    let size_bytes = number(fields, "filesize").map(|size| size as u64).filter(|size| *size <= MOST_BYTES);
-    let bitrate = number(fields, "abr").or_else(|| number(fields, "tbr")).map(|kbit| (kbit * 1000.0) as u32);
+    let size_bytes = number(fields, "filesize")
+        .map(|size| size as u64)
+        .filter(|size| *size <= MOST_BYTES);
+    let bitrate = number(fields, "abr")
+        .or_else(|| number(fields, "tbr"))
+        .map(|kbit| (kbit * 1000.0) as u32);
     let header = |name: &'static str| Some((name, text(fields.get("http_headers")?, name)?));
     // What the sites look at; our own client makes the rest.
-    let headers = [header("User-Agent"), header("Referer")].into_iter().flatten().collect();
+    let headers = [header("User-Agent"), header("Referer")]
+        .into_iter()
+        .flatten()
+        .collect();
     Some(Stream {
         site,
         delivery,
@@ -308,7 +448,8 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
         bitrate_bps: bitrate,
         size_bytes,
         duration,
-        validator: same_file.unwrap_or_else(|| format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default())),
+        validator: same_file
+            .unwrap_or_else(|| format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default())),
         expires_unix: None,
         headers,
         bounded_ranges: site == Site::YouTube,
@@ -320,7 +461,8 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
 }
 
 fn parse(line: &str) -> Result<Value, YtDlpError> {
-    kmds_extract::json::read(line.as_bytes()).map_err(|_| YtDlpError::Broken("it printed half an answer".to_owned()))
+    kmds_extract::json::read(line.as_bytes())
+        .map_err(|_| YtDlpError::Broken("it printed half an answer".to_owned()))
 }
 
 fn text(fields: &Value, name: &str) -> Option<String> {
@@ -358,7 +500,9 @@ mod tests {
             let text = String::from_utf8_lossy(input);
             // The site; then what it prints, and behind an empty line what it complains of.
             let (site, rest) = text.split_once('\n').unwrap_or((&text, ""));
-            let Some(site) = Site::parse(site) else { return };
+            let Some(site) = Site::parse(site) else {
+                return;
+            };
             let (printed, complaints) = rest.split_once("\n\n").unwrap_or((rest, ""));
             let lines: Vec<String> = printed.lines().map(str::to_owned).collect();
             match track(site, &lines, None) {
@@ -371,7 +515,10 @@ mod tests {
                         Entry::Track(song) => song.number.expect("numbered"),
                         Entry::Unavailable(gone) => gone.number,
                     });
-                    assert!(numbers.is_sorted_by(|before, after| before < after), "each place once");
+                    assert!(
+                        numbers.is_sorted_by(|before, after| before < after),
+                        "each place once"
+                    );
                     for entry in &list.entries {
                         match entry {
                             Entry::Track(song) => sane(song, site),
@@ -389,17 +536,43 @@ mod tests {
         assert_eq!(TrackId::new(site, song.id.id()).as_ref(), Some(&song.id));
         assert!(!song.title.trim().is_empty(), "a song has a title");
         assert!(
-            song.number != Some(0) && song.total.is_none_or(|total| song.number.is_none_or(|number| number <= total))
+            song.number != Some(0)
+                && song
+                    .total
+                    .is_none_or(|total| song.number.is_none_or(|number| number <= total))
         );
-        assert!(song.duration.is_none_or(|length| length <= LONGEST), "{:?}", song.duration);
-        assert!(song.cover_url.as_ref().is_none_or(|url| url.starts_with("https://")), "{:?}", song.cover_url);
+        assert!(
+            song.duration.is_none_or(|length| length <= LONGEST),
+            "{:?}",
+            song.duration
+        );
+        assert!(
+            song.cover_url
+                .as_ref()
+                .is_none_or(|url| url.starts_with("https://")),
+            "{:?}",
+            song.cover_url
+        );
         for stream in &song.streams {
-            assert!(stream.approximate_size().is_none_or(|size| size <= MOST_BYTES));
-            assert!(!format!("{:?}", stream.delivery).contains('?'), "signatures are not printed");
+            assert!(
+                stream
+                    .approximate_size()
+                    .is_none_or(|size| size <= MOST_BYTES)
+            );
+            assert!(
+                !format!("{:?}", stream.delivery).contains('?'),
+                "signatures are not printed"
+            );
         }
         let kept = serde_json::to_string(song).expect("JSON");
         let back: Track = serde_json::from_str(&kept).expect("our own JSON");
-        assert_eq!(back, Track { streams: Vec::new(), ..song.clone() });
+        assert_eq!(
+            back,
+            Track {
+                streams: Vec::new(),
+                ..song.clone()
+            }
+        );
     }
 
     fn readable(error: &YtDlpError) {
@@ -411,15 +584,36 @@ mod tests {
     #[test]
     fn messages_of_yt_dlp_become_kinds() {
         for (message, kind) in [
-            ("ERROR: [youtube] x: Sign in to confirm you’re not a bot.", Kind::BotCheck),
-            ("ERROR: [youtube] x: Private video. Sign in if you have access", Kind::Private),
-            ("ERROR: [youtube] x: Sign in to confirm your age", Kind::AgeRestricted),
-            ("ERROR: [youtube] x: Join this channel to get access", Kind::MembersOnly),
+            (
+                "ERROR: [youtube] x: Sign in to confirm you’re not a bot.",
+                Kind::BotCheck,
+            ),
+            (
+                "ERROR: [youtube] x: Private video. Sign in if you have access",
+                Kind::Private,
+            ),
+            (
+                "ERROR: [youtube] x: Sign in to confirm your age",
+                Kind::AgeRestricted,
+            ),
+            (
+                "ERROR: [youtube] x: Join this channel to get access",
+                Kind::MembersOnly,
+            ),
             ("ERROR: [youtube] x: Video unavailable", Kind::NotFound),
-            ("ERROR: [youtube] x: This video is not available", Kind::Unavailable),
+            (
+                "ERROR: [youtube] x: This video is not available",
+                Kind::Unavailable,
+            ),
             ("ERROR: [youtube] x: Premieres in 3 hours", Kind::Unreleased),
-            ("ERROR: [soundcloud] 1: This video is DRM protected", Kind::DrmOnly),
-            ("ERROR: unable to download: HTTP Error 429: Too Many Requests", Kind::RateLimited),
+            (
+                "ERROR: [soundcloud] 1: This video is DRM protected",
+                Kind::DrmOnly,
+            ),
+            (
+                "ERROR: unable to download: HTTP Error 429: Too Many Requests",
+                Kind::RateLimited,
+            ),
         ] {
             match failure(Site::YouTube, message, Some("exit status: 1")) {
                 YtDlpError::Extract(error) => assert_eq!(error.kind(), kind, "{message}"),
@@ -432,24 +626,42 @@ mod tests {
     fn unknown_trouble_is_told_without_signed_urls() {
         let message = "ERROR: [x] unable to open https://a.example/b?sig=SECRET now";
         let told = failure(Site::YouTube, message, None).to_string();
-        assert!(told.contains("https://a.example/b") && !told.contains("SECRET"), "{told}");
+        assert!(
+            told.contains("https://a.example/b") && !told.contains("SECRET"),
+            "{told}"
+        );
     }
 
     #[test]
     fn half_a_json_is_broken_not_a_panic() {
-        assert!(matches!(track(Site::YouTube, &["{\"id\": \"x".to_owned()], None), Err(YtDlpError::Broken(_))));
-        assert!(matches!(track(Site::YouTube, &["{}".to_owned()], None), Err(YtDlpError::Broken(_))));
+        assert!(matches!(
+            track(Site::YouTube, &["{\"id\": \"x".to_owned()], None),
+            Err(YtDlpError::Broken(_))
+        ));
+        assert!(matches!(
+            track(Site::YouTube, &["{}".to_owned()], None),
+            Err(YtDlpError::Broken(_))
+        ));
     }
 
     #[test]
     fn a_list_keeps_the_places_of_what_yt_dlp_left_out_or_mumbled() {
-        let line = |index: u32, rest: &str| format!(r#"{{"playlist_count": 5, "playlist_index": {index}{rest}}}"#);
+        let line = |index: u32, rest: &str| {
+            format!(r#"{{"playlist_count": 5, "playlist_index": {index}{rest}}}"#)
+        };
         let lines = [
-            line(1, r#", "id": "1", "title": "One", "webpage_url": "https://a.bandcamp.com/track/one""#),
-            line(3, r#", "id": "3", "title": "Three", "webpage_url": "https://a.bandcamp.com/track/three""#),
+            line(
+                1,
+                r#", "id": "1", "title": "One", "webpage_url": "https://a.bandcamp.com/track/one""#,
+            ),
+            line(
+                3,
+                r#", "id": "3", "title": "Three", "webpage_url": "https://a.bandcamp.com/track/three""#,
+            ),
             line(4, r#", "title": "No id""#),
         ];
-        let list = collection(Site::Bandcamp, "https://a.bandcamp.com/album/b", &lines).expect("a list");
+        let list =
+            collection(Site::Bandcamp, "https://a.bandcamp.com/album/b", &lines).expect("a list");
         let places: Vec<(u32, bool)> = list
             .entries
             .iter()
@@ -464,9 +676,11 @@ mod tests {
 
     #[test]
     fn numbers_of_a_list_are_believed_as_far_as_they_make_sense() {
-        let line = |index: f64| format!(r#"{{"playlist_index": {index}, "id": "1", "title": "One"}}"#);
+        let line =
+            |index: f64| format!(r#"{{"playlist_index": {index}, "id": "1", "title": "One"}}"#);
         let lines = [4.0, 2.0, 1e9, 900.0, 1800.0].map(line);
-        let list = collection(Site::Bandcamp, "https://a.bandcamp.com/album/b", &lines).expect("a list");
+        let list =
+            collection(Site::Bandcamp, "https://a.bandcamp.com/album/b", &lines).expect("a list");
         let songs: Vec<(Option<u32>, Option<u32>)> = list
             .entries
             .iter()
@@ -476,7 +690,10 @@ mod tests {
             })
             .collect();
         // A place that was passed, one that is too far away, and one behind more gaps than a list may have.
-        assert_eq!(songs, [4, 5, 6, 900, 901].map(|number| (Some(number), Some(901))));
+        assert_eq!(
+            songs,
+            [4, 5, 6, 900, 901].map(|number| (Some(number), Some(901)))
+        );
     }
 
     #[test]
@@ -485,7 +702,10 @@ mod tests {
         let track = track(Site::SoundCloud, &[line.to_owned()], None).expect("a song");
         assert_eq!((track.number, track.duration), (None, None));
         let blank = r#"{"id": "7", "title": " "}"#;
-        assert!(matches!(super::track(Site::SoundCloud, &[blank.to_owned()], None), Err(YtDlpError::Broken(_))));
+        assert!(matches!(
+            super::track(Site::SoundCloud, &[blank.to_owned()], None),
+            Err(YtDlpError::Broken(_))
+        ));
     }
 
     #[test]
@@ -496,13 +716,21 @@ mod tests {
                 "https://i.ytimg.com/vi/x/hq720.jpg?sqp=1",
                 Some("https://i.ytimg.com/vi/x/maxresdefault.jpg"),
             ),
-            (Site::YouTube, "https://i.ytimg.com/vi/x/hqdefault.jpg", Some("https://i.ytimg.com/vi/x/hqdefault.jpg")),
+            (
+                Site::YouTube,
+                "https://i.ytimg.com/vi/x/hqdefault.jpg",
+                Some("https://i.ytimg.com/vi/x/hqdefault.jpg"),
+            ),
             (
                 Site::SoundCloud,
                 "https://i1.sndcdn.com/a-1-original.png",
                 Some("https://i1.sndcdn.com/a-1-t500x500.jpg"),
             ),
-            (Site::Other, "https://a.example/c.jpg?x=1", Some("https://a.example/c.jpg?x=1")),
+            (
+                Site::Other,
+                "https://a.example/c.jpg?x=1",
+                Some("https://a.example/c.jpg?x=1"),
+            ),
             (Site::Other, "file:///etc/passwd", None),
         ] {
             assert_eq!(cover(site, url).as_deref(), wanted, "{url}");
@@ -515,12 +743,26 @@ mod tests {
             let line = format!(
                 r#"{{"id": "7", "title": "T", "protocol": "{protocol}", "url": "{url}", "ext": "{ext}", "acodec": "mp3"}}"#
             );
-            track(Site::SoundCloud, &[line], None).expect("a song").streams.pop().map(|stream| stream.delivery)
+            track(Site::SoundCloud, &[line], None)
+                .expect("a song")
+                .streams
+                .pop()
+                .map(|stream| stream.delivery)
         };
         let url = "https://cf-media.sndcdn.com/a.mp3".to_owned();
-        assert_eq!(of("https", &url, "mp3"), Some(Delivery::File { url: url.clone() }));
-        assert_eq!(of("http", &url, "mp3"), Some(Delivery::File { url: url.clone() }), "yt-dlp's word for progressive");
-        assert_eq!(of("m3u8_native", &url, "mp3"), Some(Delivery::Hls { url: url.clone() }));
+        assert_eq!(
+            of("https", &url, "mp3"),
+            Some(Delivery::File { url: url.clone() })
+        );
+        assert_eq!(
+            of("http", &url, "mp3"),
+            Some(Delivery::File { url: url.clone() }),
+            "yt-dlp's word for progressive"
+        );
+        assert_eq!(
+            of("m3u8_native", &url, "mp3"),
+            Some(Delivery::Hls { url: url.clone() })
+        );
         assert_eq!(of("http_dash_segments", &url, "mp3"), None);
         assert_eq!(of("http", "http://cf-media.sndcdn.com/a.mp3", "mp3"), None);
         assert_eq!(of("https", &url, "exe"), None);
@@ -533,18 +775,32 @@ mod tests {
             let line = format!(
                 r#"{{"id": "M4gD1WSo5mA", "title": "T", "protocol": "https", "url": "{url}", "ext": "m4a", "acodec": "mp4a.40.2", "format_id": "140"{more}}}"#
             );
-            track(Site::YouTube, &[line], None).expect("a song").streams.pop().expect("a stream")
+            track(Site::YouTube, &[line], None)
+                .expect("a song")
+                .streams
+                .pop()
+                .expect("a stream")
         };
         assert_eq!(of("").available_unix, None);
-        assert_eq!(of(r#", "available_at": 1790000007.25"#).available_unix, Some(1_790_000_008));
+        assert_eq!(
+            of(r#", "available_at": 1790000007.25"#).available_unix,
+            Some(1_790_000_008)
+        );
         assert_eq!(of(r#", "available_at": "soon""#).available_unix, None);
         assert_eq!(of("").validator, "140/1000/17/");
     }
 
     #[test]
     fn a_private_song_keeps_its_token() {
-        let line = r#"{"id": "7", "title": "T", "webpage_url": "https://soundcloud.com/a/b/s-Xy1"}"#;
+        let line =
+            r#"{"id": "7", "title": "T", "webpage_url": "https://soundcloud.com/a/b/s-Xy1"}"#;
         let track = track(Site::SoundCloud, &[line.to_owned()], None).expect("a song");
-        assert_eq!(track.source, Source::SoundCloud { id: 7, secret: Some("s-Xy1".to_owned()) });
+        assert_eq!(
+            track.source,
+            Source::SoundCloud {
+                id: 7,
+                secret: Some("s-Xy1".to_owned())
+            }
+        );
     }
 }

@@ -48,16 +48,28 @@ impl Sending {
         let metrics = Arc::clone(app.metrics());
         metrics.listener_came();
         let announced = audio.total.filter(|_| !audio.finished);
-        Self { reader: audio.reader, announced, metrics }
+        Self {
+            reader: audio.reader,
+            announced,
+            metrics,
+        }
     }
 
     /// Up to `most` bytes from `at` on, waiting while none are there; empty at the end.
     pub(in crate::http) async fn read_at(&mut self, at: u64, most: usize) -> Result<Bytes, Cut> {
         let cut = |error: &dyn std::fmt::Display| Cut(error.to_string());
-        let bytes = self.reader.read_at(at, most).await.map_err(|error| cut(&error))?;
+        let bytes = self
+            .reader
+            .read_at(at, most)
+            .await
+            .map_err(|error| cut(&error))?;
         let reached = at.saturating_add(bytes.len() as u64);
         if self.announced == Some(reached) {
-            let more = self.reader.read_at(reached, 1).await.map_err(|error| cut(&error))?;
+            let more = self
+                .reader
+                .read_at(reached, 1)
+                .await
+                .map_err(|error| cut(&error))?;
             if !more.is_empty() {
                 return Err(cut(&"the file is longer than the site announced"));
             }
@@ -90,7 +102,10 @@ pub(super) struct AudioBody {
 
 impl AudioBody {
     pub(super) fn new(sending: Sending, pieces: VecDeque<Piece>) -> Self {
-        Self { pieces, turn: Turn::Idle(sending) }
+        Self {
+            pieces,
+            turn: Turn::Idle(sending),
+        }
     }
 
     /// Starts to read the stretch at the front.
@@ -108,7 +123,9 @@ impl AudioBody {
 
     /// Moves on after a read.
     fn advance(&mut self, read: u64) -> Result<(), Cut> {
-        let Some(Piece::Span { at, end }) = self.pieces.front_mut() else { return Ok(()) };
+        let Some(Piece::Span { at, end }) = self.pieces.front_mut() else {
+            return Ok(());
+        };
         *at = at.saturating_add(read);
         if read == 0 && end.is_some() {
             return Err(Cut("the file is shorter than it was".to_owned()));
@@ -130,7 +147,10 @@ impl Body for AudioBody {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
             if let Turn::Reading(reading) = &mut self.turn {
                 let (sending, read) = ready!(reading.as_mut().poll(cx));

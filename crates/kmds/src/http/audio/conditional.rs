@@ -5,7 +5,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+use http::header::{
+    HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+};
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +43,9 @@ pub(super) fn weigh(headers: &HeaderMap, file: Validators<'_>) -> Verdict {
     }
     if headers.contains_key(IF_NONE_MATCH) {
         // Compared weakly: a tag marked weak still names the same content.
-        if lists(headers, &IF_NONE_MATCH, |tag| file.etag == Some(tag.strip_prefix("W/").unwrap_or(tag))) {
+        if lists(headers, &IF_NONE_MATCH, |tag| {
+            file.etag == Some(tag.strip_prefix("W/").unwrap_or(tag))
+        }) {
             return Verdict::NotModified;
         }
     } else if let (Some(limit), Some(modified)) = (date(headers, &IF_MODIFIED_SINCE), modified)
@@ -53,13 +58,19 @@ pub(super) fn weigh(headers: &HeaderMap, file: Validators<'_>) -> Verdict {
 
 /// Whether `If-Range` lets `Range` count: absent, or exactly this state of the file.
 pub(super) fn range_counts(headers: &HeaderMap, file: Validators<'_>) -> bool {
-    let Some(value) = headers.get(IF_RANGE) else { return true };
-    let Ok(value) = value.to_str() else { return false };
+    let Some(value) = headers.get(IF_RANGE) else {
+        return true;
+    };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
     let value = value.trim();
     if value.starts_with('"') || value.starts_with("W/") {
         return file.etag == Some(value);
     }
-    let Ok(date) = httpdate::parse_http_date(value) else { return false };
+    let Ok(date) = httpdate::parse_http_date(value) else {
+        return false;
+    };
     file.modified.map(whole_seconds) == Some(date)
 }
 
@@ -81,8 +92,13 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
 
 /// Whether a header of entity tags is `*` or lists one that fits.
 fn lists(headers: &HeaderMap, name: &HeaderName, fits: impl Fn(&str) -> bool) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.into_iter().any(|value| value.trim() == "*" || tags(value).any(&fits))
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .into_iter()
+        .any(|value| value.trim() == "*" || tags(value).any(&fits))
 }
 
 /// The entity tags of a list, with quotes and mark. A comma may stand inside the quotes; what is no tag ends the list.
@@ -110,7 +126,10 @@ mod tests {
 
     fn file() -> Validators<'static> {
         // A drive knows parts of a second, the header does not.
-        Validators { etag: Some(ETAG), modified: Some(UNIX_EPOCH + Duration::from_millis(784_111_777_900)) }
+        Validators {
+            etag: Some(ETAG),
+            modified: Some(UNIX_EPOCH + Duration::from_millis(784_111_777_900)),
+        }
     }
 
     fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
@@ -138,14 +157,22 @@ mod tests {
             (IF_NONE_MATCH, "abc", Go),
             (IF_MODIFIED_SINCE, BEFORE, Go),
             (IF_MODIFIED_SINCE, EXACT, NotModified),
-            (IF_MODIFIED_SINCE, "Sunday, 06-Nov-94 08:49:37 GMT", NotModified),
+            (
+                IF_MODIFIED_SINCE,
+                "Sunday, 06-Nov-94 08:49:37 GMT",
+                NotModified,
+            ),
             (IF_MODIFIED_SINCE, "Sun Nov  6 08:49:37 1994", NotModified),
             (IF_MODIFIED_SINCE, "yesterday", Go),
             (IF_UNMODIFIED_SINCE, BEFORE, Failed),
             (IF_UNMODIFIED_SINCE, EXACT, Go),
             (IF_UNMODIFIED_SINCE, AFTER, Go),
         ] {
-            assert_eq!(weigh(&headers(&[(name.clone(), value)]), file()), verdict, "{name}: {value}");
+            assert_eq!(
+                weigh(&headers(&[(name.clone(), value)]), file()),
+                verdict,
+                "{name}: {value}"
+            );
         }
     }
 
@@ -163,10 +190,22 @@ mod tests {
 
     #[test]
     fn a_growing_file_of_unknown_length_has_no_validator_to_fit() {
-        let growing = Validators { etag: None, modified: None };
-        assert_eq!(weigh(&headers(&[(IF_MATCH, ETAG)]), growing), Verdict::Failed);
-        assert_eq!(weigh(&headers(&[(IF_MODIFIED_SINCE, AFTER)]), growing), Verdict::Go);
-        assert_eq!(weigh(&headers(&[(IF_UNMODIFIED_SINCE, BEFORE)]), growing), Verdict::Go);
+        let growing = Validators {
+            etag: None,
+            modified: None,
+        };
+        assert_eq!(
+            weigh(&headers(&[(IF_MATCH, ETAG)]), growing),
+            Verdict::Failed
+        );
+        assert_eq!(
+            weigh(&headers(&[(IF_MODIFIED_SINCE, AFTER)]), growing),
+            Verdict::Go
+        );
+        assert_eq!(
+            weigh(&headers(&[(IF_UNMODIFIED_SINCE, BEFORE)]), growing),
+            Verdict::Go
+        );
         assert!(!range_counts(&headers(&[(IF_RANGE, ETAG)]), growing));
         assert!(!range_counts(&headers(&[(IF_RANGE, EXACT)]), growing));
     }
@@ -182,7 +221,11 @@ mod tests {
             (AFTER, false),
             ("abc", false),
         ] {
-            assert_eq!(range_counts(&headers(&[(IF_RANGE, value)]), file()), counts, "{value}");
+            assert_eq!(
+                range_counts(&headers(&[(IF_RANGE, value)]), file()),
+                counts,
+                "{value}"
+            );
         }
         assert!(range_counts(&HeaderMap::new(), file()));
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, LAST_MODIFIED, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -82,11 +82,19 @@ impl From<Refusal> for Denied {
 /// Answers `request` with the audio of `key`.
 /// # Errors
 /// The song is not there, or not in the range asked for.
-pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> Result<Response, Denied> {
+pub(super) async fn serve(
+    app: &App,
+    key: &Key,
+    want: Want,
+    request: &Parts,
+) -> Result<Response, Denied> {
     let mut audio = app.audio(key, want).await?;
     let mut asked = counted_ranges(&audio, request);
     // Without a body (`HEAD`) there is nothing to wait for; who only looks waits for nothing.
-    if audio.total.is_none() && request.method != Method::HEAD && needs_the_end(asked.as_deref(), request.version) {
+    if audio.total.is_none()
+        && request.method != Method::HEAD
+        && needs_the_end(asked.as_deref(), request.version)
+    {
         audio = app.audio(key, whole_within(want)).await?;
         asked = counted_ranges(&audio, request);
     }
@@ -98,14 +106,22 @@ pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> 
     let total = match (audio.total, asked.as_deref()) {
         (Some(total), _) => total,
         (None, Some([Asked::Closed(first, last)])) => {
-            let span = Span { first: *first, last: *last };
+            let span = Span {
+                first: *first,
+                last: *last,
+            };
             match audio.reader.read_at(span.last, 1).await {
                 Ok(byte) if !byte.is_empty() => return Ok(part_of_unknown(audio, span, app)),
                 // The file ended before: its length is known now, and its tag.
                 Ok(_) => audio = app.audio(key, whole_within(want)).await?,
                 Err(broken) => return Err(why_it_broke(app, key, &broken).await.into()),
             }
-            audio.total.ok_or_else(|| Refusal::new(Kind::Internal, "a finished file without a length; report it"))?
+            audio.total.ok_or_else(|| {
+                Refusal::new(
+                    Kind::Internal,
+                    "a finished file without a length; report it",
+                )
+            })?
         }
         (None, _) => return Ok(growing_whole(audio, app)),
     };
@@ -113,17 +129,27 @@ pub(super) async fn serve(app: &App, key: &Key, want: Want, request: &Parts) -> 
 }
 
 const fn whole_within(want: Want) -> Want {
-    if want.only_looks() { Want::Peek } else { Want::WholeWithin(END_WITHIN) }
+    if want.only_looks() {
+        Want::Peek
+    } else {
+        Want::WholeWithin(END_WITHIN)
+    }
 }
 
 /// The ranges that count: only `GET` has any (RFC 9110, 14.2), one header of them, and `If-Range` may disagree.
 fn counted_ranges(audio: &Audio, request: &Parts) -> Option<Vec<Asked>> {
-    if request.method != Method::GET || !conditional::range_counts(&request.headers, validators(audio)) {
+    if request.method != Method::GET
+        || !conditional::range_counts(&request.headers, validators(audio))
+    {
         return None;
     }
     let mut headers = request.headers.get_all(RANGE).iter();
     let (first, second) = (headers.next()?, headers.next());
-    if second.is_some() { None } else { range::parse(first.to_str().ok()?) }
+    if second.is_some() {
+        None
+    } else {
+        range::parse(first.to_str().ok()?)
+    }
 }
 
 /// Whether an answer has to wait until the length is known: for ranges counted from the end or open to it, for several
@@ -137,7 +163,11 @@ fn needs_the_end(asked: Option<&[Asked]>, version: Version) -> bool {
 }
 
 /// The kind of a failure that a reader met: the application knows it.
-pub(super) async fn why_it_broke(app: &App, key: &Key, broken: &impl std::fmt::Display) -> NotServed {
+pub(super) async fn why_it_broke(
+    app: &App,
+    key: &Key,
+    broken: &impl std::fmt::Display,
+) -> NotServed {
     match app.audio(key, Want::Peek).await {
         Err(failed @ NotServed::Failed(_)) => failed,
         _ => NotServed::Failed(Failure::new(Kind::Internal, format!("{broken}; ask again"))),
@@ -145,16 +175,32 @@ pub(super) async fn why_it_broke(app: &App, key: &Key, broken: &impl std::fmt::D
 }
 
 fn validators(audio: &Audio) -> Validators<'_> {
-    Validators { etag: audio.etag.as_deref(), modified: audio.finished.then_some(audio.modified) }
+    Validators {
+        etag: audio.etag.as_deref(),
+        modified: audio.finished.then_some(audio.modified),
+    }
 }
 
-fn of_known_length(audio: Audio, total: u64, asked: Option<&[Asked]>, app: &App) -> Result<Response, Refusal> {
+fn of_known_length(
+    audio: Audio,
+    total: u64,
+    asked: Option<&[Asked]>,
+    app: &App,
+) -> Result<Response, Refusal> {
     match asked.map_or(Meaning::Whole, |asked| range::resolve(asked, total)) {
         Meaning::Beyond => Err(Refusal::beyond_the_end(total)),
         Meaning::Whole => {
             let mut response = head(&audio, StatusCode::OK);
             set(&mut response, CONTENT_LENGTH, total.to_string());
-            Ok(fill(response, audio, [Piece::Span { at: 0, end: Some(total) }], app))
+            Ok(fill(
+                response,
+                audio,
+                [Piece::Span {
+                    at: 0,
+                    end: Some(total),
+                }],
+                app,
+            ))
         }
         Meaning::Parts(spans) => match spans.as_slice() {
             [span] => Ok(single_part(audio, *span, total, app)),
@@ -176,15 +222,24 @@ fn not_modified(audio: &Audio) -> Response {
 }
 
 fn not_as_the_client_has_it(audio: &Audio) -> Refusal {
-    let now = audio.etag.as_deref().map_or_else(|| "has no ETag yet".to_owned(), |etag| format!("has the ETag {etag}"));
-    let sentence = format!("the file {now} and is not as the condition wants it; ask again without the condition");
+    let now = audio.etag.as_deref().map_or_else(
+        || "has no ETag yet".to_owned(),
+        |etag| format!("has the ETag {etag}"),
+    );
+    let sentence = format!(
+        "the file {now} and is not as the condition wants it; ask again without the condition"
+    );
     Refusal::bad_request(sentence).with_status(StatusCode::PRECONDITION_FAILED)
 }
 
 fn single_part(audio: Audio, span: Span, total: u64, app: &App) -> Response {
     let mut response = head(&audio, StatusCode::PARTIAL_CONTENT);
     set(&mut response, CONTENT_LENGTH, span.length().to_string());
-    set(&mut response, CONTENT_RANGE, format!("bytes {}-{}/{total}", span.first, span.last));
+    set(
+        &mut response,
+        CONTENT_RANGE,
+        format!("bytes {}-{}/{total}", span.first, span.last),
+    );
     fill(response, audio, [piece(span)], app)
 }
 
@@ -192,7 +247,11 @@ fn single_part(audio: Audio, span: Span, total: u64, app: &App) -> Response {
 fn part_of_unknown(audio: Audio, span: Span, app: &App) -> Response {
     let mut response = head(&audio, StatusCode::PARTIAL_CONTENT);
     set(&mut response, CONTENT_LENGTH, span.length().to_string());
-    set(&mut response, CONTENT_RANGE, format!("bytes {}-{}/*", span.first, span.last));
+    set(
+        &mut response,
+        CONTENT_RANGE,
+        format!("bytes {}-{}/*", span.first, span.last),
+    );
     fill(response, audio, [piece(span)], app)
 }
 
@@ -217,12 +276,19 @@ fn many_parts(audio: Audio, spans: &[Span], total: u64, app: &App) -> Response {
     pieces.push(Piece::Text(end.into()));
     let mut response = head(&audio, StatusCode::PARTIAL_CONTENT);
     set(&mut response, CONTENT_LENGTH, length.to_string());
-    set(&mut response, CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}"));
+    set(
+        &mut response,
+        CONTENT_TYPE,
+        format!("multipart/byteranges; boundary={boundary}"),
+    );
     fill(response, audio, pieces, app)
 }
 
 const fn piece(span: Span) -> Piece {
-    Piece::Span { at: span.first, end: Some(span.last + 1) }
+    Piece::Span {
+        at: span.first,
+        end: Some(span.last + 1),
+    }
 }
 
 /// What every answer about the file says of it.
@@ -239,7 +305,11 @@ fn head(audio: &Audio, status: StatusCode) -> Response {
     }
     // A name may stand for another file tomorrow: caches ask again, by the tag.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    set(&mut response, LAST_MODIFIED, httpdate::fmt_http_date(conditional::whole_seconds(audio.modified)));
+    set(
+        &mut response,
+        LAST_MODIFIED,
+        httpdate::fmt_http_date(conditional::whole_seconds(audio.modified)),
+    );
     if let Some(etag) = &audio.etag {
         set(&mut response, ETAG, etag.clone());
     }
@@ -252,7 +322,12 @@ fn set(response: &mut Response, name: HeaderName, value: String) {
     }
 }
 
-fn fill(response: Response, audio: Audio, pieces: impl IntoIterator<Item = Piece>, app: &App) -> Response {
+fn fill(
+    response: Response,
+    audio: Audio,
+    pieces: impl IntoIterator<Item = Piece>,
+    app: &App,
+) -> Response {
     let body = AudioBody::new(Sending::new(audio, app), pieces.into_iter().collect());
     response.map(|_| Body::new(body))
 }

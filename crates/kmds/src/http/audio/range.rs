@@ -48,7 +48,10 @@ pub(super) fn parse(header: &str) -> Option<Vec<Asked>> {
         return None;
     }
     // Empty elements of a list are legal to receive (RFC 9110, 5.6.1.2), a list of nothing else is not.
-    let specs = set.split(',').map(|spec| spec.trim_matches([' ', '\t'])).filter(|spec| !spec.is_empty());
+    let specs = set
+        .split(',')
+        .map(|spec| spec.trim_matches([' ', '\t']))
+        .filter(|spec| !spec.is_empty());
     let asked: Vec<Asked> = specs.map(parse_one).collect::<Option<_>>()?;
     (!asked.is_empty()).then_some(asked)
 }
@@ -82,12 +85,17 @@ pub(super) fn resolve(asked: &[Asked], length: u64) -> Meaning {
     if asked.len() > MAX_RANGES {
         return Meaning::Whole;
     }
-    let spans: Vec<Span> = asked.iter().filter_map(|asked| within(*asked, length)).collect();
+    let spans: Vec<Span> = asked
+        .iter()
+        .filter_map(|asked| within(*asked, length))
+        .collect();
     if spans.is_empty() {
         return Meaning::Beyond;
     }
     // Overlapping ranges that ask for the same bytes again and again are an attack (RFC 9110, 14.2).
-    let total = spans.iter().fold(0u64, |sum, span| sum.saturating_add(span.length()));
+    let total = spans
+        .iter()
+        .fold(0u64, |sum, span| sum.saturating_add(span.length()));
     if total > length.saturating_mul(2) {
         return Meaning::Whole;
     }
@@ -111,9 +119,15 @@ fn coalesce(spans: Vec<Span>) -> Vec<Span> {
     for mut span in spans {
         // A joint span may reach others that its parts did not: go on until none overlaps.
         let mut place = kept.len();
-        while let Some(index) = kept.iter().position(|other| other.first <= span.last && span.first <= other.last) {
+        while let Some(index) = kept
+            .iter()
+            .position(|other| other.first <= span.last && span.first <= other.last)
+        {
             let other = kept.remove(index);
-            span = Span { first: span.first.min(other.first), last: span.last.max(other.last) };
+            span = Span {
+                first: span.first.min(other.first),
+                last: span.last.max(other.last),
+            };
             place = place.min(index);
         }
         kept.insert(place.min(kept.len()), span);
@@ -134,20 +148,45 @@ mod tests {
             let (length, header) = text.split_once('\n').unwrap_or(("", &text));
             let length: u64 = length.parse().unwrap_or(1000);
             let Some(asked) = parse(header) else { return };
-            let Meaning::Parts(spans) = resolve(&asked, length) else { return };
+            let Meaning::Parts(spans) = resolve(&asked, length) else {
+                return;
+            };
             assert!((1..=MAX_RANGES).contains(&spans.len()));
             for (at, span) in spans.iter().enumerate() {
-                assert!(span.first <= span.last && span.last < length, "{span:?} of {length}");
                 assert!(
-                    spans[..at].iter().all(|other| other.last < span.first || span.last < other.first),
+                    span.first <= span.last && span.last < length,
+                    "{span:?} of {length}"
+                );
+                assert!(
+                    spans[..at]
+                        .iter()
+                        .all(|other| other.last < span.first || span.last < other.first),
                     "{spans:?}"
                 );
             }
-            let wanted: Vec<Span> = asked.iter().filter_map(|asked| within(*asked, length)).collect();
-            let inside = |outer: &Span, inner: &Span| outer.first <= inner.first && inner.last <= outer.last;
-            assert!(wanted.iter().all(|want| spans.iter().any(|span| inside(span, want))), "{spans:?}");
-            let asked_for = |at: u64| wanted.iter().any(|want| (want.first..=want.last).contains(&at));
-            assert!(spans.iter().all(|span| asked_for(span.first) && asked_for(span.last)), "{spans:?}");
+            let wanted: Vec<Span> = asked
+                .iter()
+                .filter_map(|asked| within(*asked, length))
+                .collect();
+            let inside =
+                |outer: &Span, inner: &Span| outer.first <= inner.first && inner.last <= outer.last;
+            assert!(
+                wanted
+                    .iter()
+                    .all(|want| spans.iter().any(|span| inside(span, want))),
+                "{spans:?}"
+            );
+            let asked_for = |at: u64| {
+                wanted
+                    .iter()
+                    .any(|want| (want.first..=want.last).contains(&at))
+            };
+            assert!(
+                spans
+                    .iter()
+                    .all(|span| asked_for(span.first) && asked_for(span.last)),
+                "{spans:?}"
+            );
         });
     }
 
@@ -156,7 +195,15 @@ mod tests {
     }
 
     fn parts(spans: &[(u64, u64)]) -> Meaning {
-        Meaning::Parts(spans.iter().map(|(first, last)| Span { first: *first, last: *last }).collect())
+        Meaning::Parts(
+            spans
+                .iter()
+                .map(|(first, last)| Span {
+                    first: *first,
+                    last: *last,
+                })
+                .collect(),
+        )
     }
 
     #[test]
@@ -241,7 +288,9 @@ mod tests {
     #[test]
     fn too_many_ranges_or_too_many_bytes_get_the_whole_file() {
         let many = |count: u64| {
-            let specs: Vec<String> = (0..count).map(|n| format!("{}-{}", n * 10, n * 10)).collect();
+            let specs: Vec<String> = (0..count)
+                .map(|n| format!("{}-{}", n * 10, n * 10))
+                .collect();
             format!("bytes={}", specs.join(","))
         };
         assert!(matches!(meaning(&many(16), 1000), Meaning::Parts(parts) if parts.len() == 16));

@@ -60,7 +60,10 @@ struct ProxiedHeaders {}
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
+#[allow(
+    non_snake_case,
+    reason = "the wire's mixed spelling, with underscores, is no case serde knows"
+)]
 pub(in crate::http) struct SongReply {
     Cover_Name: String,
     #[cfg_attr(test, schema(required = true))]
@@ -81,7 +84,10 @@ pub(in crate::http) struct SongReply {
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
+#[allow(
+    non_snake_case,
+    reason = "the wire's mixed spelling, with underscores, is no case serde knows"
+)]
 struct Metadata {
     #[cfg_attr(test, schema(required = true))]
     Album: Option<String>,
@@ -103,7 +109,10 @@ struct Metadata {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, schema(as = ClassicMissingReply))]
-#[allow(non_snake_case, reason = "the wire's mixed spelling, with underscores, is no case serde knows")]
+#[allow(
+    non_snake_case,
+    reason = "the wire's mixed spelling, with underscores, is no case serde knows"
+)]
 struct MissingReply {
     #[cfg_attr(test, schema(required = true))]
     Title: Option<String>,
@@ -175,7 +184,10 @@ mod tests {
     #[test]
     fn lengths_are_told_as_the_site_tells_them() {
         for told in [0.0, 64.9913, 95.1733, 877.184, 356.118, 345.6789] {
-            assert_eq!(seconds(Duration::from_secs_f64(told)).to_string(), told.to_string());
+            assert_eq!(
+                seconds(Duration::from_secs_f64(told)).to_string(),
+                told.to_string()
+            );
         }
     }
 }

@@ -37,7 +37,8 @@ fn admit(guard: &Guard, request: &Parts, peer: Peer, local: &str) -> Result<Call
 }
 
 fn status(guard: &Guard, request: &Parts, peer: Peer) -> u16 {
-    admit(guard, request, peer, "127.0.0.1:1").map_or_else(|refusal| refusal.status.as_u16(), |_| 200)
+    admit(guard, request, peer, "127.0.0.1:1")
+        .map_or_else(|refusal| refusal.status.as_u16(), |_| 200)
 }
 
 #[test]
@@ -61,17 +62,33 @@ fn a_host_is_an_address_localhost_or_a_configured_name() {
         ("", 403),
         (":80", 403),
     ] {
-        assert_eq!(status(&guard(), &request("GET", "/", &[("host", host)]), NEAR), answer, "{host}");
+        assert_eq!(
+            status(&guard(), &request("GET", "/", &[("host", host)]), NEAR),
+            answer,
+            "{host}"
+        );
     }
 }
 
 #[test]
 fn a_request_names_exactly_one_host_unless_it_is_of_http_1_0() {
     assert_eq!(status(&guard(), &request("GET", "/", &[]), NEAR), 400);
-    assert_eq!(status(&guard(), &request("GET", "/", &[("host", "localhost"), ("host", "localhost")]), NEAR), 400);
+    assert_eq!(
+        status(
+            &guard(),
+            &request("GET", "/", &[("host", "localhost"), ("host", "localhost")]),
+            NEAR
+        ),
+        400
+    );
     let mut old = request("GET", "/", &[]);
     old.version = Version::HTTP_10;
-    assert_eq!(admit(&guard(), &old, NEAR, "127.0.0.1:1").expect("tolerated").authority, "127.0.0.1:1");
+    assert_eq!(
+        admit(&guard(), &old, NEAR, "127.0.0.1:1")
+            .expect("tolerated")
+            .authority,
+        "127.0.0.1:1"
+    );
     let absolute = request("GET", "http://evil.example/", &[("host", "localhost")]);
     assert_eq!(status(&guard(), &absolute, NEAR), 403);
 }
@@ -82,21 +99,49 @@ fn without_tokens_only_near_peers_are_served_and_are_told_why() {
     assert_eq!(status(&guard(), &ask, peer("192.168.7.7")), 200);
     let refusal = admit(&guard(), &ask, peer("8.8.8.8"), "").expect_err("far");
     assert_eq!(refusal.status.as_u16(), 403);
-    assert!(refusal.failure.sentence.contains("server.tokens_file"), "{}", refusal.failure.sentence);
+    assert!(
+        refusal.failure.sentence.contains("server.tokens_file"),
+        "{}",
+        refusal.failure.sentence
+    );
 }
 
 #[test]
 fn with_tokens_everybody_needs_one_except_at_healthz() {
     let file = std::env::temp_dir().join(format!("kmds-guard-tokens-{}", std::process::id()));
     std::fs::write(&file, "sesame\n").expect("a temporary file");
-    let guard = Guard::new(&ServerConfig { tokens_file: Some(file), ..config() }).expect("valid");
+    let guard = Guard::new(&ServerConfig {
+        tokens_file: Some(file),
+        ..config()
+    })
+    .expect("valid");
     let host = ("host", "127.0.0.1");
     for from in [NEAR, peer("8.8.8.8")] {
         assert_eq!(status(&guard, &request("GET", "/", &[host]), from), 401);
-        assert_eq!(status(&guard, &request("GET", "/", &[host, ("authorization", "Bearer wrong")]), from), 401);
-        assert_eq!(status(&guard, &request("GET", "/", &[host, ("authorization", "Bearer sesame")]), from), 200);
-        assert_eq!(status(&guard, &request("GET", "/healthz", &[host]), from), 200);
-        assert_eq!(status(&guard, &request("GET", "/healthz/x", &[host]), from), 401);
+        assert_eq!(
+            status(
+                &guard,
+                &request("GET", "/", &[host, ("authorization", "Bearer wrong")]),
+                from
+            ),
+            401
+        );
+        assert_eq!(
+            status(
+                &guard,
+                &request("GET", "/", &[host, ("authorization", "Bearer sesame")]),
+                from
+            ),
+            200
+        );
+        assert_eq!(
+            status(&guard, &request("GET", "/healthz", &[host]), from),
+            200
+        );
+        assert_eq!(
+            status(&guard, &request("GET", "/healthz/x", &[host]), from),
+            401
+        );
     }
 }
 
@@ -114,64 +159,148 @@ fn writes_of_foreign_pages_are_refused() {
         (vec![host, ("origin", "null")], 403),
         (vec![host, ("sec-fetch-site", "cross-site")], 403),
         (vec![host, ("sec-fetch-site", "same-site")], 403),
-        (vec![("host", "localhost"), ("origin", "http://localhost:80")], 200),
+        (
+            vec![("host", "localhost"), ("origin", "http://localhost:80")],
+            200,
+        ),
     ] {
         for method in ["POST", "DELETE"] {
-            assert_eq!(status(&guard(), &request(method, "/api/v1/x", &headers), NEAR), answer, "{headers:?}");
+            assert_eq!(
+                status(&guard(), &request(method, "/api/v1/x", &headers), NEAR),
+                answer,
+                "{headers:?}"
+            );
         }
-        assert_eq!(status(&guard(), &request("GET", "/tunnel", &headers), NEAR), 200, "reads are no writes");
+        assert_eq!(
+            status(&guard(), &request("GET", "/tunnel", &headers), NEAR),
+            200,
+            "reads are no writes"
+        );
     }
 }
 
 #[test]
 fn a_foreign_page_starts_nothing_by_whatever_header_it_is_known() {
     let host = ("host", "kmds.lan:60071");
-    let guard = Guard::new(&ServerConfig { names: vec!["kmds.lan".to_owned()], ..config() }).expect("valid");
+    let guard = Guard::new(&ServerConfig {
+        names: vec!["kmds.lan".to_owned()],
+        ..config()
+    })
+    .expect("valid");
     for (headers, foreign) in [
         (vec![], false),
-        (vec![("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1")], false),
         (
-            vec![("sec-fetch-site", "same-origin"), ("referer", "http://kmds.lan:60071/ui/?x=http://evil.example/")],
+            vec![
+                ("sec-fetch-site", "none"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-user", "?1"),
+            ],
+            false,
+        ),
+        (
+            vec![
+                ("sec-fetch-site", "same-origin"),
+                (
+                    "referer",
+                    "http://kmds.lan:60071/ui/?x=http://evil.example/",
+                ),
+            ],
             false,
         ),
         (vec![("origin", "http://kmds.lan:60071")], false),
-        (vec![("referer", "https://music.example.org/kmds/ui/")], false),
+        (
+            vec![("referer", "https://music.example.org/kmds/ui/")],
+            false,
+        ),
         (vec![("referer", "about:blank")], false),
         (vec![("sec-fetch-site", "cross-site")], true),
         (vec![("sec-fetch-site", "same-site")], true),
-        (vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1")], true),
-        (vec![("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-origin")], true),
+        (
+            vec![
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-user", "?1"),
+            ],
+            true,
+        ),
+        (
+            vec![
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            true,
+        ),
         (vec![("sec-fetch-site", "\u{fc}")], true),
         (vec![("origin", "http://evil.example")], true),
         (vec![("origin", "null")], true),
         (vec![("origin", "http://kmds.lan:8080")], true),
-        (vec![("sec-fetch-site", "same-origin"), ("origin", "http://evil.example")], true),
+        (
+            vec![
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "http://evil.example"),
+            ],
+            true,
+        ),
         (vec![("referer", "http://evil.example/page")], true),
         (vec![("referer", "http://evil.example")], true),
-        (vec![("referer", "http://kmds.lan:60071.evil.example/")], true),
-        (vec![("referer", "http://kmds.lan:60071@evil.example/")], true),
-        (vec![("referer", "http://evil.example?http://kmds.lan:60071/")], true),
+        (
+            vec![("referer", "http://kmds.lan:60071.evil.example/")],
+            true,
+        ),
+        (
+            vec![("referer", "http://kmds.lan:60071@evil.example/")],
+            true,
+        ),
+        (
+            vec![("referer", "http://evil.example?http://kmds.lan:60071/")],
+            true,
+        ),
         (vec![("referer", "android-app://com.example/")], true),
         (vec![("referer", "http://\u{fc}/")], true),
     ] {
         let headers: Vec<_> = [host].into_iter().chain(headers).collect();
         let at = |method: &str, route: &str| {
             let request = request(method, "/", &headers);
-            guard.admit(&request, Some(route), NEAR, "").map_err(|refusal| refusal.status.as_u16())
+            guard
+                .admit(&request, Some(route), NEAR, "")
+                .map_err(|refusal| refusal.status.as_u16())
         };
-        for (method, route) in [("GET", "/fetch"), ("HEAD", "/play"), ("GET", "/new"), ("POST", "/fetch"), ("PUT", "/")]
-        {
-            assert_eq!(at(method, route).err(), foreign.then_some(403), "{method} {route} {headers:?}");
+        for (method, route) in [
+            ("GET", "/fetch"),
+            ("HEAD", "/play"),
+            ("GET", "/new"),
+            ("POST", "/fetch"),
+            ("PUT", "/"),
+        ] {
+            assert_eq!(
+                at(method, route).err(),
+                foreign.then_some(403),
+                "{method} {route} {headers:?}"
+            );
         }
-        for route in ["/", "/ui/", "/api/v1/stats", "/tunnel", "/api/v1/tracks/{site}/{id}/audio"] {
-            assert_eq!(at("GET", route).expect("read").is_foreign, foreign, "{route} {headers:?}");
+        for route in [
+            "/",
+            "/ui/",
+            "/api/v1/stats",
+            "/tunnel",
+            "/api/v1/tracks/{site}/{id}/audio",
+        ] {
+            assert_eq!(
+                at("GET", route).expect("read").is_foreign,
+                foreign,
+                "{route} {headers:?}"
+            );
         }
     }
 }
 
 #[test]
 fn every_route_that_a_foreign_page_may_read_is_a_route() {
-    let routes: Vec<&str> = super::super::routes().listed.into_iter().map(|(_, path)| path).collect();
+    let routes: Vec<&str> = super::super::routes()
+        .listed
+        .into_iter()
+        .map(|(_, path)| path)
+        .collect();
     for route in STARTS_NOTHING.iter().chain(&STARTS_NOTHING_FOR_FOREIGN) {
         assert!(routes.contains(route), "{route}");
     }
@@ -183,7 +312,10 @@ fn who_comes_through_a_proxy_is_whom_the_proxy_names_or_nobody() {
     let admitted = |lines: &[&[u8]], proxy| {
         let mut request = request("GET", "/", &[("host", "127.0.0.1")]);
         for line in lines {
-            request.headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line).expect("a value"));
+            request.headers.append(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(line).expect("a value"),
+            );
         }
         admit(&guard(), &request, proxy, "")
             .map(|caller| caller.client.to_string())
@@ -213,20 +345,50 @@ fn who_comes_through_a_proxy_is_whom_the_proxy_names_or_nobody() {
         (&[b"[2001:4860::1]:80"], Err(403)),
         (&[b"127.1"], Err(403)),
     ] {
-        assert_eq!(admitted(lines, proxy), client.map(str::to_owned), "{lines:?}");
+        assert_eq!(
+            admitted(lines, proxy),
+            client.map(str::to_owned),
+            "{lines:?}"
+        );
         // Of who is no proxy it is not read.
-        assert_eq!(admitted(lines, NEAR).as_deref(), Ok("127.0.0.1"), "{lines:?}");
+        assert_eq!(
+            admitted(lines, NEAR).as_deref(),
+            Ok("127.0.0.1"),
+            "{lines:?}"
+        );
     }
-    let by_socket = Guard::new(&ServerConfig { trusted_proxies: vec!["unix".to_owned()], ..config() }).expect("valid");
-    for (line, status_then) in [(&b"192.168.1.5"[..], 200), (b"8.8.8.8", 403), (b"\xff, 8.8.8.8", 403), (b"unix:", 403)]
-    {
+    let by_socket = Guard::new(&ServerConfig {
+        trusted_proxies: vec!["unix".to_owned()],
+        ..config()
+    })
+    .expect("valid");
+    for (line, status_then) in [
+        (&b"192.168.1.5"[..], 200),
+        (b"8.8.8.8", 403),
+        (b"\xff, 8.8.8.8", 403),
+        (b"unix:", 403),
+    ] {
         let mut told = request("GET", "/", &[("host", "127.0.0.1")]);
-        told.headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line).expect("a value"));
-        assert_eq!(status(&by_socket, &told, Peer::Local), status_then, "{line:?}");
-        assert_eq!(status(&guard(), &told, Peer::Local), 200, "a socket that is no proxy's is this machine");
+        told.headers.append(
+            FORWARDED_FOR,
+            HeaderValue::from_bytes(line).expect("a value"),
+        );
+        assert_eq!(
+            status(&by_socket, &told, Peer::Local),
+            status_then,
+            "{line:?}"
+        );
+        assert_eq!(
+            status(&guard(), &told, Peer::Local),
+            200,
+            "a socket that is no proxy's is this machine"
+        );
     }
-    for (name, value) in [("forwarded", "for=8.8.8.8"), ("x-forwarded-host", "\u{fc}"), ("x-forwarded-proto", "\u{fc}")]
-    {
+    for (name, value) in [
+        ("forwarded", "for=8.8.8.8"),
+        ("x-forwarded-host", "\u{fc}"),
+        ("x-forwarded-proto", "\u{fc}"),
+    ] {
         let told = request("GET", "/", &[("host", "127.0.0.1"), (name, value)]);
         assert_eq!(status(&guard(), &told, proxy), 403, "{name}");
         assert_eq!(status(&guard(), &told, NEAR), 200, "{name}");
@@ -241,14 +403,27 @@ fn only_a_trusted_proxy_is_believed() {
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "nas.lan"),
     ];
-    let caller = admit(&guard(), &request("GET", "/", &told), peer("10.0.0.2"), "").expect("trusted");
-    assert_eq!((caller.client, caller.https, caller.authority.as_str()), (peer("192.168.1.5"), true, "nas.lan"));
+    let caller =
+        admit(&guard(), &request("GET", "/", &told), peer("10.0.0.2"), "").expect("trusted");
+    assert_eq!(
+        (caller.client, caller.https, caller.authority.as_str()),
+        (peer("192.168.1.5"), true, "nas.lan")
+    );
     let caller = admit(&guard(), &request("GET", "/", &told), NEAR, "").expect("near");
-    assert_eq!((caller.client, caller.https, caller.authority.as_str()), (NEAR, false, "127.0.0.1"));
+    assert_eq!(
+        (caller.client, caller.https, caller.authority.as_str()),
+        (NEAR, false, "127.0.0.1")
+    );
     let far = [("host", "127.0.0.1"), ("x-forwarded-for", "8.8.8.8")];
-    assert_eq!(status(&guard(), &request("GET", "/", &far), peer("10.0.0.2")), 403);
+    assert_eq!(
+        status(&guard(), &request("GET", "/", &far), peer("10.0.0.2")),
+        403
+    );
     let odd = [("host", "127.0.0.1"), ("x-forwarded-for", "unknown")];
-    assert_eq!(status(&guard(), &request("GET", "/", &odd), peer("10.0.0.2")), 403);
+    assert_eq!(
+        status(&guard(), &request("GET", "/", &odd), peer("10.0.0.2")),
+        403
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
-    SecurityRequirement, Type,
+    ContentBuilder, HeaderBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
+    Schema, SecurityRequirement, Type,
 };
 use utoipa::{IntoResponses, Modify, OpenApi};
 
@@ -24,10 +24,23 @@ pub(in crate::http) struct ClassicRefusals;
 pub(in crate::http) struct V1Refusals;
 
 /// What a file of audio may come as.
-const AUDIO: [&str; 6] = ["audio/mp4", "audio/mpeg", "audio/ogg", "audio/webm", "audio/flac", "audio/wav"];
+const AUDIO: [&str; 6] = [
+    "audio/mp4",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/webm",
+    "audio/flac",
+    "audio/wav",
+];
 /// What only `/play` sends: playlists and archives.
 const LISTS: [&str; 2] = ["audio/x-mpegurl", "application/zip"];
-const PICTURES: [&str; 5] = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"];
+const PICTURES: [&str; 5] = [
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/avif",
+];
 
 /// How a route that sends a file of audio answers when it does.
 pub(in crate::http) struct AudioAnswers;
@@ -53,7 +66,10 @@ impl IntoResponses for AudioAnswers {
 impl IntoResponses for PlayAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut all = AudioAnswers::responses();
-        let whole = bytes("The audio; of several songs a playlist or an archive", &[&AUDIO[..], &LISTS].concat());
+        let whole = bytes(
+            "The audio; of several songs a playlist or an archive",
+            &[&AUDIO[..], &LISTS].concat(),
+        );
         all.insert("200".to_owned(), whole);
         all
     }
@@ -67,18 +83,28 @@ impl IntoResponses for PictureAnswers {
 
 /// In the words of whichever face was asked.
 fn unmet() -> RefOr<Response> {
-    let said = |schema| ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    let said = |schema| {
+        ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(schema)))
+            .build()
+    };
     let response = ResponseBuilder::new().description("The file is not as the condition wants it");
-    let response =
-        [CLASSIC, V1].iter().fold(response, |response, face| response.content(face.content_type, said(face.schema)));
+    let response = [CLASSIC, V1].iter().fold(response, |response, face| {
+        response.content(face.content_type, said(face.schema))
+    });
     RefOr::T(response.build())
 }
 
 fn bytes(description: &str, content_types: &[&str]) -> RefOr<Response> {
     let response = ResponseBuilder::new().description(description);
-    let response = content_types.iter().fold(response, |response, content_type| {
-        response.content(*content_type, ContentBuilder::new().schema(None::<RefOr<Schema>>).build())
-    });
+    let response = content_types
+        .iter()
+        .fold(response, |response, content_type| {
+            response.content(
+                *content_type,
+                ContentBuilder::new().schema(None::<RefOr<Schema>>).build(),
+            )
+        });
     RefOr::T(response.build())
 }
 
@@ -103,7 +129,12 @@ struct Face {
     more: &'static [(u16, &'static str)],
 }
 
-const CLASSIC: Face = Face { name: "Classic", content_type: "application/json", schema: "ClassicError", more: &[] };
+const CLASSIC: Face = Face {
+    name: "Classic",
+    content_type: "application/json",
+    schema: "ClassicError",
+    more: &[],
+};
 const V1: Face = Face {
     name: "V1",
     content_type: "application/problem+json",
@@ -116,10 +147,21 @@ impl Face {
     fn said(&self) -> BTreeMap<u16, String> {
         let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
         for kind in Kind::ALL {
-            by_status.entry(facts(kind).0.as_u16()).or_default().push(kind.as_str());
+            by_status
+                .entry(facts(kind).0.as_u16())
+                .or_default()
+                .push(kind.as_str());
         }
-        let kinds = by_status.into_iter().map(|(status, kinds)| (status, format!("`{}`", kinds.join("`, `"))));
-        kinds.chain(self.more.iter().map(|&(status, said)| (status, said.to_owned()))).collect()
+        let kinds = by_status
+            .into_iter()
+            .map(|(status, kinds)| (status, format!("`{}`", kinds.join("`, `"))));
+        kinds
+            .chain(
+                self.more
+                    .iter()
+                    .map(|&(status, said)| (status, said.to_owned())),
+            )
+            .collect()
     }
 
     fn name_of(&self, status: u16) -> String {
@@ -128,17 +170,24 @@ impl Face {
 
     fn references(&self) -> BTreeMap<String, RefOr<Response>> {
         let reference = |status| RefOr::Ref(Ref::from_response_name(self.name_of(status)));
-        self.said().into_keys().map(|status| (status.to_string(), reference(status))).collect()
+        self.said()
+            .into_keys()
+            .map(|status| (status.to_string(), reference(status)))
+            .collect()
     }
 
     fn responses(&self) -> impl Iterator<Item = (String, RefOr<Response>)> {
-        self.said().into_iter().map(|(status, said)| (self.name_of(status), RefOr::T(self.response(status, &said))))
+        self.said()
+            .into_iter()
+            .map(|(status, said)| (self.name_of(status), RefOr::T(self.response(status, &said))))
     }
 
     fn response(&self, status: u16, said: &str) -> Response {
         let reference: RefOr<Schema> = RefOr::Ref(Ref::from_schema_name(self.schema));
         let content = ContentBuilder::new().schema(Some(reference)).build();
-        let mut response = ResponseBuilder::new().description(said).content(self.content_type, content);
+        let mut response = ResponseBuilder::new()
+            .description(said)
+            .content(self.content_type, content);
         if matches!(status, 418 | 429 | 503) {
             let seconds = HeaderBuilder::new().description(Some("Seconds")).build();
             response = response.header("Retry-After", seconds);
@@ -176,10 +225,13 @@ struct Shared;
 
 impl Modify for Shared {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        let bearer =
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", bearer);
-        components.responses.extend(CLASSIC.responses().chain(V1.responses()));
+        components
+            .responses
+            .extend(CLASSIC.responses().chain(V1.responses()));
         let none = SecurityRequirement::default();
         let token = SecurityRequirement::new("token", Vec::<String>::new());
         document.security = Some(vec![none, token]);
@@ -195,8 +247,17 @@ pub(super) fn document() -> String {
 fn laid_out(value: &Value, depth: usize) -> String {
     match value.as_object() {
         Some(object) if depth > 0 => {
-            let line = |(key, value)| format!("{}: {}", Value::from(String::clone(key)), laid_out(value, depth - 1));
-            format!("{{\n{}\n}}", object.iter().map(line).collect::<Vec<_>>().join(",\n"))
+            let line = |(key, value)| {
+                format!(
+                    "{}: {}",
+                    Value::from(String::clone(key)),
+                    laid_out(value, depth - 1)
+                )
+            };
+            format!(
+                "{{\n{}\n}}",
+                object.iter().map(line).collect::<Vec<_>>().join(",\n")
+            )
         }
         _ => value.to_string(),
     }
@@ -204,7 +265,10 @@ fn laid_out(value: &Value, depth: usize) -> String {
 
 pub(in crate::http) fn kind_schema() -> Object {
     let words = Kind::ALL.map(Kind::as_str);
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .build()
 }
 
 /// A job's states.
@@ -214,9 +278,19 @@ pub(in crate::http) fn state_schema() -> Object {
 
 /// A track's, which may have no job.
 pub(in crate::http) fn track_state_schema() -> Object {
-    words(&["queued", "downloading", "converting", "ready", "failed", "evicted"])
+    words(&[
+        "queued",
+        "downloading",
+        "converting",
+        "ready",
+        "failed",
+        "evicted",
+    ])
 }
 
 fn words(words: &[&'static str]) -> Object {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().copied())).build()
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().copied()))
+        .build()
 }

@@ -46,7 +46,12 @@ impl Archive {
     pub(super) async fn open(app: App, fetched: Fetched) -> Result<Self, Refusal> {
         let unavailable = fetched.unavailable.iter().map(|missing| {
             let title = missing.title.as_deref().unwrap_or("(title unknown)");
-            format!("{:02} {}: {}", missing.number, printable(title), missing.failure.sentence)
+            format!(
+                "{:02} {}: {}",
+                missing.number,
+                printable(title),
+                missing.failure.sentence
+            )
         });
         let mut archive = Self {
             app,
@@ -71,23 +76,37 @@ impl Archive {
                 }
             }
         }
-        Err(first_failure.map_or_else(|| Refusal::not_found("there is no song in this list"), Denied::for_link))
+        Err(first_failure.map_or_else(
+            || Refusal::not_found("there is no song in this list"),
+            Denied::for_link,
+        ))
     }
 
     /// Opens a song and waits for its first bytes, which come with the head before them.
     async fn begin(&mut self, label: &str, song: &Song) -> Result<Bytes, Denied> {
         let audio = self.app.audio(&song.key, Want::Stream).await?;
-        let ext = audio.file_name.rsplit_once('.').map_or(song.ext.as_str(), |(_, ext)| ext).to_owned();
+        let ext = audio
+            .file_name
+            .rsplit_once('.')
+            .map_or(song.ext.as_str(), |(_, ext)| ext)
+            .to_owned();
         let mut sending = Sending::new(audio, &self.app);
         let first = match sending.read_at(0, PIECE_BYTES).await {
             Ok(first) => first,
-            Err(broken) => return Err(audio::why_it_broke(&self.app, &song.key, &broken).await.into()),
+            Err(broken) => {
+                return Err(audio::why_it_broke(&self.app, &song.key, &broken)
+                    .await
+                    .into());
+            }
         };
         let name = self.unique(&format!("{label} {}", sanitize(&song.track.title)), &ext);
         let mut bytes = self.zip.begin(&name);
         self.zip.contents(&first);
         bytes.extend_from_slice(&first);
-        self.current = Some(Current { sending, at: first.len() as u64 });
+        self.current = Some(Current {
+            sending,
+            at: first.len() as u64,
+        });
         Ok(bytes.into())
     }
 
@@ -111,7 +130,8 @@ impl Archive {
             Denied::NotServed(NotServed::Unknown) => "was deleted meanwhile".to_owned(),
             Denied::Refused(refusal) => refusal.failure.sentence.clone(),
         };
-        self.missing.push(format!("{label} {}: {why}", printable(&song.track.title)));
+        self.missing
+            .push(format!("{label} {}: {why}", printable(&song.track.title)));
     }
 
     /// The next bytes; `None` at the end.
@@ -171,7 +191,17 @@ impl Archive {
 
 /// Songs with the numbers their names start with: of the album, else their place, all equally wide.
 fn number(songs: Vec<Song>) -> VecDeque<(String, Song)> {
-    let numbers: Vec<u32> = (1..).zip(&songs).map(|(place, song)| song.track.number.unwrap_or(place)).collect();
-    let width = numbers.iter().max().map_or(2, |most| most.to_string().len().max(2));
-    numbers.into_iter().zip(songs).map(|(number, song)| (format!("{number:0width$}"), song)).collect()
+    let numbers: Vec<u32> = (1..)
+        .zip(&songs)
+        .map(|(place, song)| song.track.number.unwrap_or(place))
+        .collect();
+    let width = numbers
+        .iter()
+        .max()
+        .map_or(2, |most| most.to_string().len().max(2));
+    numbers
+        .into_iter()
+        .zip(songs)
+        .map(|(number, song)| (format!("{number:0width$}"), song))
+        .collect()
 }

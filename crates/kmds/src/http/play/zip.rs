@@ -95,7 +95,12 @@ impl Writer {
             .u16(16)
             .u64(0)
             .u64(0);
-        self.open = Some(Open { name: name.to_owned(), offset: self.offset, crc: flate2::Crc::new(), size: 0 });
+        self.open = Some(Open {
+            name: name.to_owned(),
+            offset: self.offset,
+            crc: flate2::Crc::new(),
+            size: 0,
+        });
         self.written(record)
     }
 
@@ -110,10 +115,29 @@ impl Writer {
 
     /// What follows the contents of a file.
     pub(super) fn end(&mut self) -> Vec<u8> {
-        let Some(Open { name, offset, crc, size }) = self.open.take() else { return Vec::new() };
+        let Some(Open {
+            name,
+            offset,
+            crc,
+            size,
+        }) = self.open.take()
+        else {
+            return Vec::new();
+        };
         let crc32 = crc.sum();
-        self.entries.push(Entry { name, crc32, size, offset });
-        self.written(Record::default().u32(0x0807_4b50).u32(crc32).u64(size).u64(size))
+        self.entries.push(Entry {
+            name,
+            crc32,
+            size,
+            offset,
+        });
+        self.written(
+            Record::default()
+                .u32(0x0807_4b50)
+                .u32(crc32)
+                .u64(size)
+                .u64(size),
+        )
     }
 
     /// The directory, and the end of the archive.
@@ -212,7 +236,11 @@ mod tests {
         match Command::new(command).args(arguments).output() {
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                assert!(output.status.success(), "{command}: {text}{}", String::from_utf8_lossy(&output.stderr));
+                assert!(
+                    output.status.success(),
+                    "{command}: {text}{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 Some(text)
             }
             Err(error) => {
@@ -225,14 +253,21 @@ mod tests {
     #[test]
     fn independent_readers_find_every_file_whole_and_by_its_name() {
         let long = vec![7; 100_000];
-        let bytes = archive(&[("01 Für Elise.m4a", &long), ("02 夜.mp3", b"abc"), ("MISSING.txt", b"")]);
+        let bytes = archive(&[
+            ("01 Für Elise.m4a", &long),
+            ("02 夜.mp3", b"abc"),
+            ("MISSING.txt", b""),
+        ]);
         let path = std::env::temp_dir().join(format!("kmds-zip-{}.zip", std::process::id()));
         std::fs::write(&path, &bytes).expect("a temporary file");
         let path = path.to_str().expect("UTF-8");
         let script = "import sys,zipfile\nz=zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\
             for i in z.infolist(): print(i.filename, i.file_size, i.compress_type)";
         if let Some(listed) = read_with("python3", &["-X", "utf8", "-c", script, path]) {
-            assert_eq!(listed, "01 Für Elise.m4a 100000 0\n02 夜.mp3 3 0\nMISSING.txt 0 0\n");
+            assert_eq!(
+                listed,
+                "01 Für Elise.m4a 100000 0\n02 夜.mp3 3 0\nMISSING.txt 0 0\n"
+            );
         }
         read_with("unzip", &["-t", path]);
     }

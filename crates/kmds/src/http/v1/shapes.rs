@@ -153,22 +153,43 @@ impl FetchReply {
 
 impl ListReply {
     pub(super) fn new(listing: &Listing, addresses: &Addresses) -> Self {
-        let tracks = listing.songs.iter().map(|song| TrackReply::new(song, addresses)).collect();
-        Self { tracks, cursor: listing.cursor.clone() }
+        let tracks = listing
+            .songs
+            .iter()
+            .map(|song| TrackReply::new(song, addresses))
+            .collect();
+        Self {
+            tracks,
+            cursor: listing.cursor.clone(),
+        }
     }
 }
 
 impl CollectionReply {
     fn new(list: &ListFacts) -> Self {
-        let ListFacts { title, artist, cover_url, total } = list.clone();
-        Self { title, artist, cover_url, total }
+        let ListFacts {
+            title,
+            artist,
+            cover_url,
+            total,
+        } = list.clone();
+        Self {
+            title,
+            artist,
+            cover_url,
+            total,
+        }
     }
 }
 
 impl TrackReply {
     pub(super) fn new(song: &Song, addresses: &Addresses) -> Self {
         let track = song.track.clone();
-        let itself = addresses.path(&format!("/api/v1/tracks/{}/{}", track.id.site().as_str(), track.id.id()));
+        let itself = addresses.path(&format!(
+            "/api/v1/tracks/{}/{}",
+            track.id.site().as_str(),
+            track.id.id()
+        ));
         let (audio, word) = (format!("{itself}/audio"), song.key.word());
         Self {
             site: track.id.site(),
@@ -194,7 +215,11 @@ impl TrackReply {
             cache_path: song.cache_path.clone(),
             stored: song.stored.as_ref().map(StoredReply::new),
             links: LinksReply {
-                audio: if song.key.is_copy() { format!("{audio}?rendition={word}") } else { audio.clone() },
+                audio: if song.key.is_copy() {
+                    format!("{audio}?rendition={word}")
+                } else {
+                    audio.clone()
+                },
                 stream: if song.key.is_copy() {
                     format!("{audio}?rendition={word}&stream=1")
                 } else {
@@ -221,15 +246,31 @@ impl FailureReply {
 
 impl StoredReply {
     fn new(stored: &Stored) -> Self {
-        let Stored { size_bytes, sha256, container, codec, bitrate_bps, published } = stored.clone();
-        Self { size_bytes, sha256, container, codec, bitrate_bps, published: rfc3339(published) }
+        let Stored {
+            size_bytes,
+            sha256,
+            container,
+            codec,
+            bitrate_bps,
+            published,
+        } = stored.clone();
+        Self {
+            size_bytes,
+            sha256,
+            container,
+            codec,
+            bitrate_bps,
+            published: rfc3339(published),
+        }
     }
 }
 
 /// UTC, to the second.
 fn rfc3339(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map_or_else(|_| String::new(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    jiff::Timestamp::try_from(time).map_or_else(
+        |_| String::new(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
 }
 
 impl MissingReply {

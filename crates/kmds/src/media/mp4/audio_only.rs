@@ -39,19 +39,45 @@ pub fn extract_audio(input: &File, output: &mut impl Write) -> Result<Checked, B
     let moov = find_moov(window)?;
     let (trak, track) = aac_track(window, &moov)?;
     if trak.size() > MAX_TABLE_BYTES {
-        return Err(Broken::Malformed { at: trak.start, what: "the sample tables are too large" });
+        return Err(Broken::Malformed {
+            at: trak.start,
+            what: "the sample tables are too large",
+        });
     }
     let chunks = chunks(window, &trak)?;
     let media_bytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>();
     if media_bytes > window.len() {
-        return Err(Broken::Malformed { at: trak.start, what: "the sample tables name bytes twice" });
+        return Err(Broken::Malformed {
+            at: trak.start,
+            what: "the sample tables name bytes twice",
+        });
     }
     // Offsets are as wide either way as they need to be, so a first pass tells where `mdat` begins.
     let wide = media_bytes > u64::from(u32::MAX) - MAX_TABLE_BYTES;
     let mdat_header = if wide { 16 } else { 8 };
-    let measured = new_moov(window, &moov, &trak, &track, &NewOffsets { chunks: &chunks, first: 0, wide })?;
+    let measured = new_moov(
+        window,
+        &moov,
+        &trak,
+        &track,
+        &NewOffsets {
+            chunks: &chunks,
+            first: 0,
+            wide,
+        },
+    )?;
     let first = (FTYP.len() + measured.len()) as u64 + mdat_header;
-    let moov = new_moov(window, &moov, &trak, &track, &NewOffsets { chunks: &chunks, first, wide })?;
+    let moov = new_moov(
+        window,
+        &moov,
+        &trak,
+        &track,
+        &NewOffsets {
+            chunks: &chunks,
+            first,
+            wide,
+        },
+    )?;
 
     output.write_all(FTYP)?;
     output.write_all(&moov)?;
@@ -62,7 +88,13 @@ pub fn extract_audio(input: &File, output: &mut impl Write) -> Result<Checked, B
     let size_bytes = first + media_bytes;
     let duration = duration_of(track.units, track.timescale);
     let bitrate_bps = duration.and_then(|duration| bitrate_bps(size_bytes, duration));
-    Ok(Checked { container: Container::Mp4, codec: Codec::Aac, duration, bitrate_bps, size_bytes })
+    Ok(Checked {
+        container: Container::Mp4,
+        codec: Codec::Aac,
+        duration,
+        bitrate_bps,
+        size_bytes,
+    })
 }
 
 fn find_moov(window: &mut Window<'_>) -> Result<BoxAt, Broken> {
@@ -75,17 +107,30 @@ fn find_moov(window: &mut Window<'_>) -> Result<BoxAt, Broken> {
             _ => at = top.end,
         }
     }
-    Err(Broken::Cut { at: window.len(), what: "no `moov` box follows" })
+    Err(Broken::Cut {
+        at: window.len(),
+        what: "no `moov` box follows",
+    })
 }
 
 fn aac_track(window: &mut Window<'_>, moov: &BoxAt) -> Result<(BoxAt, Track), Broken> {
-    for trak in moov.children(window, 0)?.into_iter().filter(|child| child.kind == *b"trak") {
+    for trak in moov
+        .children(window, 0)?
+        .into_iter()
+        .filter(|child| child.kind == *b"trak")
+    {
         let track = Track::read(window, &trak)?;
-        if track.handler == Some(*b"soun") && track.codec == Some(Codec::Aac) && track.table_bytes > 0 {
+        if track.handler == Some(*b"soun")
+            && track.codec == Some(Codec::Aac)
+            && track.table_bytes > 0
+        {
             return Ok((trak, track));
         }
     }
-    Err(Broken::Malformed { at: moov.start, what: "no AAC track with sample tables" })
+    Err(Broken::Malformed {
+        at: moov.start,
+        what: "no AAC track with sample tables",
+    })
 }
 
 /// The tables that say where the samples lie.
@@ -103,22 +148,37 @@ struct SampleTables {
 
 impl SampleTables {
     fn read(window: &mut Window<'_>, trak: &BoxAt) -> Result<Self, Broken> {
-        let malformed = |what| Broken::Malformed { at: trak.start, what };
-        let stbl = trak.find(window, &[*b"mdia", *b"minf", *b"stbl"])?.ok_or(malformed("no `stbl` box"))?;
+        let malformed = |what| Broken::Malformed {
+            at: trak.start,
+            what,
+        };
+        let stbl = trak
+            .find(window, &[*b"mdia", *b"minf", *b"stbl"])?
+            .ok_or(malformed("no `stbl` box"))?;
         let tables = stbl.children(window, 0)?;
         let table = |kind: &[u8; 4]| tables.iter().find(|table| table.kind == *kind).copied();
         let stsc = table(b"stsc").ok_or(malformed("no `stsc` box"))?;
         let stsz = table(b"stsz").ok_or(malformed("no `stsz` box"))?;
         let stco = table(b"stco");
         let wide = stco.is_none();
-        let offsets = stco.or_else(|| table(b"co64")).ok_or(malformed("no chunk offsets"))?;
+        let offsets = stco
+            .or_else(|| table(b"co64"))
+            .ok_or(malformed("no chunk offsets"))?;
         let chunks = offsets.entries(window, 4, if wide { 8 } else { 4 })?;
         let sample_bytes = stsz.u32(window, 4)?;
         let samples = match sample_bytes {
             0 => stsz.entries(window, 8, 4)?,
             _ => u64::from(stsz.u32(window, 8)?),
         };
-        Ok(Self { stsc, stsz, offsets, wide, chunks, samples, sample_bytes })
+        Ok(Self {
+            stsc,
+            stsz,
+            offsets,
+            wide,
+            chunks,
+            samples,
+            sample_bytes,
+        })
     }
 
     fn offset(&self, window: &mut Window<'_>, chunk: u64) -> Result<u64, Broken> {
@@ -129,7 +189,12 @@ impl SampleTables {
     }
 
     /// Bytes of `count` samples from `first` on.
-    fn samples_bytes(&self, window: &mut Window<'_>, first: u64, count: u64) -> Result<u64, Broken> {
+    fn samples_bytes(
+        &self,
+        window: &mut Window<'_>,
+        first: u64,
+        count: u64,
+    ) -> Result<u64, Broken> {
         let mut bytes = u64::from(self.sample_bytes) * count;
         if self.sample_bytes == 0 {
             for sample in first..first + count {
@@ -145,24 +210,33 @@ fn chunks(window: &mut Window<'_>, trak: &BoxAt) -> Result<Vec<Chunk>, Broken> {
     let tables = SampleTables::read(window, trak)?;
     let (stsc, runs) = (&tables.stsc, tables.stsc.entries(window, 4, 12)?);
     // The tables lie far apart and are read side by side: a window each.
-    let (mut on_stsc, mut on_stsz, mut on_offsets) = (window.another(), window.another(), window.another());
+    let (mut on_stsc, mut on_stsz, mut on_offsets) =
+        (window.another(), window.another(), window.another());
     let (mut run, mut sample, mut chunks) = (0, 0, Vec::new());
     for chunk in 0..tables.chunks {
-        while run + 1 < runs && u64::from(stsc.u32(&mut on_stsc, 8 + (run + 1) * 12)?) <= chunk + 1 {
+        while run + 1 < runs && u64::from(stsc.u32(&mut on_stsc, 8 + (run + 1) * 12)?) <= chunk + 1
+        {
             run += 1;
         }
-        let in_chunk = u64::from(stsc.u32(&mut on_stsc, 8 + run * 12 + 4)?).min(tables.samples - sample);
+        let in_chunk =
+            u64::from(stsc.u32(&mut on_stsc, 8 + run * 12 + 4)?).min(tables.samples - sample);
         let bytes = tables.samples_bytes(&mut on_stsz, sample, in_chunk)?;
         sample += in_chunk;
         let at = tables.offset(&mut on_offsets, chunk)?;
         if at.checked_add(bytes).is_none_or(|end| end > window.len()) {
-            return Err(Broken::Cut { at: window.len(), what: "the sample tables promise more" });
+            return Err(Broken::Cut {
+                at: window.len(),
+                what: "the sample tables promise more",
+            });
         }
         chunks.push(Chunk { at, bytes });
     }
     match sample == tables.samples {
         true => Ok(chunks),
-        false => Err(Broken::Malformed { at: trak.start, what: "the chunks hold fewer samples than there are" }),
+        false => Err(Broken::Malformed {
+            at: trak.start,
+            what: "the chunks hold fewer samples than there are",
+        }),
     }
 }
 
@@ -199,18 +273,35 @@ fn new_moov(
     track: &Track,
     offsets: &NewOffsets<'_>,
 ) -> Result<Vec<u8>, Broken> {
-    let mvhd = moov.find(window, &[*b"mvhd"])?.filter(|mvhd| mvhd.size() <= MAX_TABLE_BYTES);
-    let mvhd = mvhd.ok_or(Broken::Malformed { at: moov.start, what: "no `mvhd` box of sensible size" })?;
+    let mvhd = moov
+        .find(window, &[*b"mvhd"])?
+        .filter(|mvhd| mvhd.size() <= MAX_TABLE_BYTES);
+    let mvhd = mvhd.ok_or(Broken::Malformed {
+        at: moov.start,
+        what: "no `mvhd` box of sensible size",
+    })?;
     let (timescale, _) = timescale_and_units(window, &mvhd)?;
-    let wide_at = if mvhd.version_flags(window)?.0 == 0 { None } else { Some(24) };
+    let wide_at = if mvhd.version_flags(window)?.0 == 0 {
+        None
+    } else {
+        Some(24)
+    };
     let mut header = copied(window, &mvhd)?;
     // The movie was as long as its longest track; now it is as long as the audio.
-    let nanos = duration_of(track.units, track.timescale).unwrap_or_default().as_nanos();
+    let nanos = duration_of(track.units, track.timescale)
+        .unwrap_or_default()
+        .as_nanos();
     let units = u64::try_from(nanos * u128::from(timescale) / 1_000_000_000).unwrap_or(0);
     let body = usize::try_from(mvhd.body - mvhd.start).unwrap_or(8);
     let (at, field) = match wide_at {
         Some(at) => (body + at, units.to_be_bytes().to_vec()),
-        None => (body + 16, u32::try_from(units).unwrap_or(u32::MAX).to_be_bytes().to_vec()),
+        None => (
+            body + 16,
+            u32::try_from(units)
+                .unwrap_or(u32::MAX)
+                .to_be_bytes()
+                .to_vec(),
+        ),
     };
     if let Some(there) = header.get_mut(at..at + field.len()) {
         there.copy_from_slice(&field);
@@ -230,9 +321,14 @@ fn rebuilt(
     let children = from.children(window, 0)?;
     for (index, child) in children.iter().enumerate() {
         // The first table of a kind was read; another one would say something else.
-        let again = children.iter().take(index).any(|before| before.kind == child.kind);
+        let again = children
+            .iter()
+            .take(index)
+            .any(|before| before.kind == child.kind);
         match (&child.kind, path) {
-            (kind, [next, path @ ..]) if kind == next => body.extend(rebuilt(window, child, path, offsets)?),
+            (kind, [next, path @ ..]) if kind == next => {
+                body.extend(rebuilt(window, child, path, offsets)?)
+            }
             (b"stco" | b"co64", []) if !written => {
                 body.extend(offsets.table());
                 written = true;
@@ -248,14 +344,23 @@ fn rebuilt(
 
 fn copied(window: &mut Window<'_>, from: &BoxAt) -> Result<Vec<u8>, Broken> {
     let mut copied = Vec::new();
-    copy(window, &Chunk { at: from.start, bytes: from.end - from.start }, &mut copied)?;
+    copy(
+        window,
+        &Chunk {
+            at: from.start,
+            bytes: from.end - from.start,
+        },
+        &mut copied,
+    )?;
     Ok(copied)
 }
 
 fn copy(window: &mut Window<'_>, chunk: &Chunk, output: &mut impl Write) -> Result<(), Broken> {
     let (mut at, end) = (chunk.at, chunk.at + chunk.bytes);
     while at < end {
-        let want = usize::try_from(end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let want = usize::try_from(end - at)
+            .unwrap_or(PIECE_BYTES)
+            .min(PIECE_BYTES);
         let piece = window.peek(at, want)?;
         if piece.is_empty() {
             return Err(Broken::Unreadable(io::ErrorKind::UnexpectedEof.into()));

@@ -25,12 +25,26 @@ impl BoxAt {
         // A hole left by a lost piece reads as a box of kind 0000 that runs to the end.
         let named = kind.iter().all(|&byte| matches!(byte, 0x20..=0x7E | 0xA9));
         if !named || size < header {
-            return Err(Broken::Malformed { at, what: "not an MP4 box" });
+            return Err(Broken::Malformed {
+                at,
+                what: "not an MP4 box",
+            });
         }
         match at.checked_add(size) {
-            Some(box_end) if box_end <= end => Ok(Self { kind, start: at, body: at + header, end: box_end }),
-            _ if end == window.len() => Err(Broken::Cut { at: end, what: inside(kind) }),
-            _ => Err(Broken::Malformed { at, what: "a box is larger than the one around it" }),
+            Some(box_end) if box_end <= end => Ok(Self {
+                kind,
+                start: at,
+                body: at + header,
+                end: box_end,
+            }),
+            _ if end == window.len() => Err(Broken::Cut {
+                at: end,
+                what: inside(kind),
+            }),
+            _ => Err(Broken::Malformed {
+                at,
+                what: "a box is larger than the one around it",
+            }),
         }
     }
 
@@ -57,7 +71,11 @@ impl BoxAt {
     pub fn find(&self, window: &mut Window<'_>, path: &[[u8; 4]]) -> Result<Option<Self>, Broken> {
         let mut here = *self;
         for kind in path {
-            match here.children(window, 0)?.into_iter().find(|child| child.kind == *kind) {
+            match here
+                .children(window, 0)?
+                .into_iter()
+                .find(|child| child.kind == *kind)
+            {
                 Some(child) => here = child,
                 None => return Ok(None),
             }
@@ -66,9 +84,16 @@ impl BoxAt {
     }
 
     /// `N` bytes at `at` of the payload; they must lie within the box.
-    pub fn array<const N: usize>(&self, window: &mut Window<'_>, at: u64) -> Result<[u8; N], Broken> {
+    pub fn array<const N: usize>(
+        &self,
+        window: &mut Window<'_>,
+        at: u64,
+    ) -> Result<[u8; N], Broken> {
         if at.checked_add(N as u64).is_none_or(|end| end > self.size()) {
-            return Err(Broken::Malformed { at: self.start, what: "a box is too short for its fields" });
+            return Err(Broken::Malformed {
+                at: self.start,
+                what: "a box is too short for its fields",
+            });
         }
         window.array(self.body + at, inside(self.kind))
     }
@@ -88,11 +113,19 @@ impl BoxAt {
     }
 
     /// How many entries of `entry_bytes` follow the count at `count_at`; they must all lie within the box.
-    pub fn entries(&self, window: &mut Window<'_>, count_at: u64, entry_bytes: u64) -> Result<u64, Broken> {
+    pub fn entries(
+        &self,
+        window: &mut Window<'_>,
+        count_at: u64,
+        entry_bytes: u64,
+    ) -> Result<u64, Broken> {
         let count = u64::from(self.u32(window, count_at)?);
         match count * entry_bytes <= self.size().saturating_sub(count_at + 4) {
             true => Ok(count),
-            false => Err(Broken::Malformed { at: self.start, what: "a table is larger than its box" }),
+            false => Err(Broken::Malformed {
+                at: self.start,
+                what: "a table is larger than its box",
+            }),
         }
     }
 }

@@ -58,11 +58,17 @@ impl Walk {
             b"moov" if self.movie.is_none() => self.movie = Some(Movie::read(window, top)?),
             b"moof" => {
                 let Some(movie) = &mut self.movie else {
-                    return Err(Broken::Malformed { at: top.start, what: "a fragment before `moov`" });
+                    return Err(Broken::Malformed {
+                        at: top.start,
+                        what: "a fragment before `moov`",
+                    });
                 };
                 // Nothing may be owed: the fragment before has had its `mdat`.
                 if self.owed_bytes > 0 {
-                    return Err(Broken::Malformed { at: top.start, what: "the fragment before has too little `mdat`" });
+                    return Err(Broken::Malformed {
+                        at: top.start,
+                        what: "the fragment before has too little `mdat`",
+                    });
                 }
                 self.owed_bytes = movie.add_fragment(window, top)?;
                 self.fragments += 1;
@@ -84,7 +90,10 @@ impl Walk {
     fn finish(self, len: u64) -> Result<Walked, Broken> {
         let cut = |what| Broken::Cut { at: len, what };
         let movie = self.movie.ok_or(cut("no `moov` box follows"))?;
-        let audio = movie.audio().ok_or(Broken::Malformed { at: 0, what: "no audio track" })?;
+        let audio = movie.audio().ok_or(Broken::Malformed {
+            at: 0,
+            what: "no audio track",
+        })?;
         if self.media_bytes == 0 {
             return Err(cut("no audio follows"));
         }
@@ -94,17 +103,30 @@ impl Walk {
         if self.indexed_end > len {
             return Err(cut("the index promises more fragments"));
         }
-        let table_bytes = movie.tracks.iter().fold(0_u64, |sum, track| sum.saturating_add(track.table_bytes));
-        if table_bytes > self.media_bytes || movie.tracks.iter().any(|track| track.last_chunk >= len) {
+        let table_bytes = movie
+            .tracks
+            .iter()
+            .fold(0_u64, |sum, track| sum.saturating_add(track.table_bytes));
+        if table_bytes > self.media_bytes
+            || movie.tracks.iter().any(|track| track.last_chunk >= len)
+        {
             return Err(cut("the sample tables promise more"));
         }
-        let units = if audio.units == 0 { audio.claimed_units } else { audio.units };
+        let units = if audio.units == 0 {
+            audio.claimed_units
+        } else {
+            audio.units
+        };
         let content = if audio.units == 0 && !self.indexed.is_zero() {
             Some(self.indexed)
         } else {
             duration_of(units, audio.timescale)
         };
-        Ok(Walked { codec: audio.codec.unwrap_or(kmds_extract::Codec::Other), content, claimed: None })
+        Ok(Walked {
+            codec: audio.codec.unwrap_or(kmds_extract::Codec::Other),
+            content,
+            claimed: None,
+        })
     }
 }
 
@@ -153,7 +175,13 @@ pub(in crate::media) fn walk_segment(window: &mut Window<'_>) -> Result<(), Brok
     match (init, fragments) {
         (true, 0) => Ok(()),
         (_, 1..) if media_bytes > 0 && !owes => Ok(()),
-        (_, 1..) => Err(Broken::Cut { at: len, what: "no audio follows its `moof` box" }),
-        (false, _) => Err(Broken::Cut { at: len, what: "neither `moov` nor `moof` in it" }),
+        (_, 1..) => Err(Broken::Cut {
+            at: len,
+            what: "no audio follows its `moof` box",
+        }),
+        (false, _) => Err(Broken::Cut {
+            at: len,
+            what: "neither `moov` nor `moof` in it",
+        }),
     }
 }

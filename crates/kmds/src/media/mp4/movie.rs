@@ -40,11 +40,19 @@ impl Movie {
     pub fn read(window: &mut Window<'_>, moov: &BoxAt) -> Result<Self, Broken> {
         let children = moov.children(window, 0)?;
         let mut movie = Self::default();
-        for trak in children.iter().filter(|child| child.kind == *b"trak").take(MAX_TRACKS) {
+        for trak in children
+            .iter()
+            .filter(|child| child.kind == *b"trak")
+            .take(MAX_TRACKS)
+        {
             movie.tracks.push(Track::read(window, trak)?);
         }
         for mvex in children.iter().filter(|child| child.kind == *b"mvex") {
-            for trex in mvex.children(window, 0)?.iter().filter(|child| child.kind == *b"trex") {
+            for trex in mvex
+                .children(window, 0)?
+                .iter()
+                .filter(|child| child.kind == *b"trex")
+            {
                 let id = trex.u32(window, 4)?;
                 let (units, bytes) = (trex.u32(window, 12)?, trex.u32(window, 16)?);
                 if let Some(track) = movie.tracks.iter_mut().find(|track| track.id == id) {
@@ -64,12 +72,22 @@ impl Movie {
     /// Adds a fragment's runs to the tracks; gives back how many bytes of samples it announces.
     pub fn add_fragment(&mut self, window: &mut Window<'_>, moof: &BoxAt) -> Result<u64, Broken> {
         let mut bytes = 0;
-        for traf in moof.children(window, 0)?.iter().filter(|child| child.kind == *b"traf") {
+        for traf in moof
+            .children(window, 0)?
+            .iter()
+            .filter(|child| child.kind == *b"traf")
+        {
             let parts = traf.children(window, 0)?;
-            let Some(tfhd) = parts.iter().find(|part| part.kind == *b"tfhd") else { continue };
+            let Some(tfhd) = parts.iter().find(|part| part.kind == *b"tfhd") else {
+                continue;
+            };
             let id = tfhd.u32(window, 4)?;
             let mut unknown = Track::default();
-            let track = self.tracks.iter_mut().find(|track| track.id == id).unwrap_or(&mut unknown);
+            let track = self
+                .tracks
+                .iter_mut()
+                .find(|track| track.id == id)
+                .unwrap_or(&mut unknown);
             let (units, size) = fragment_defaults(window, tfhd, track)?;
             for trun in parts.iter().filter(|part| part.kind == *b"trun") {
                 let run = run_sums(window, trun, units, size)?;
@@ -108,13 +126,17 @@ impl Track {
                     for entry in 0..table.entries(window, 4, 8)? {
                         let at = 8 + entry * 8;
                         let (count, units) = (table.u32(window, at)?, table.u32(window, at + 4)?);
-                        self.units = self.units.saturating_add(u64::from(count) * u64::from(units));
+                        self.units = self
+                            .units
+                            .saturating_add(u64::from(count) * u64::from(units));
                     }
                 }
                 b"stsz" => self.table_bytes = stsz_bytes(window, &table)?,
                 b"stco" => {
                     for entry in 0..table.entries(window, 4, 4)? {
-                        self.last_chunk = self.last_chunk.max(u64::from(table.u32(window, 8 + entry * 4)?));
+                        self.last_chunk = self
+                            .last_chunk
+                            .max(u64::from(table.u32(window, 8 + entry * 4)?));
                     }
                 }
                 b"co64" => {
@@ -134,10 +156,20 @@ pub fn timescale_and_units(window: &mut Window<'_>, header: &BoxAt) -> Result<(u
     let (version, _) = header.version_flags(window)?;
     if version == 0 {
         let units = header.u32(window, 16)?;
-        return Ok((header.u32(window, 12)?, if units == u32::MAX { 0 } else { u64::from(units) }));
+        return Ok((
+            header.u32(window, 12)?,
+            if units == u32::MAX {
+                0
+            } else {
+                u64::from(units)
+            },
+        ));
     }
     let units = header.u64(window, 24)?;
-    Ok((header.u32(window, 20)?, if units == u64::MAX { 0 } else { units }))
+    Ok((
+        header.u32(window, 20)?,
+        if units == u64::MAX { 0 } else { units },
+    ))
 }
 
 fn stsz_bytes(window: &mut Window<'_>, stsz: &BoxAt) -> Result<u64, Broken> {
@@ -153,7 +185,9 @@ fn stsz_bytes(window: &mut Window<'_>, stsz: &BoxAt) -> Result<u64, Broken> {
 }
 
 fn codec(window: &mut Window<'_>, stsd: &BoxAt) -> Result<Option<Codec>, Broken> {
-    let Some(entry) = stsd.children(window, 8)?.first().copied() else { return Ok(None) };
+    let Some(entry) = stsd.children(window, 8)?.first().copied() else {
+        return Ok(None);
+    };
     Ok(Some(match &entry.kind {
         b"mp4a" => mp4a_codec(window, &entry)?,
         b".mp3" => Codec::Mp3,
@@ -168,13 +202,23 @@ fn codec(window: &mut Window<'_>, stsd: &BoxAt) -> Result<Option<Codec>, Broken>
 fn mp4a_codec(window: &mut Window<'_>, entry: &BoxAt) -> Result<Codec, Broken> {
     /// Bytes of an `esds` before its object type, descriptor lengths of one byte each: enough to look through.
     const LOOK_BYTES: usize = 64;
-    let look = usize::try_from(entry.size()).unwrap_or(LOOK_BYTES).min(LOOK_BYTES + 36);
+    let look = usize::try_from(entry.size())
+        .unwrap_or(LOOK_BYTES)
+        .min(LOOK_BYTES + 36);
     let entry = window.peek(entry.body, look)?;
-    let esds = entry.windows(4).position(|kind| kind == b"esds").and_then(|at| entry.get(at + 8..));
+    let esds = entry
+        .windows(4)
+        .position(|kind| kind == b"esds")
+        .and_then(|at| entry.get(at + 8..));
     // Descriptor 4 (decoder configuration): its length is 1 to 4 bytes, all but the last with the high bit set.
     let object = esds.and_then(|esds| {
         let at = esds.iter().position(|&tag| tag == 4)?;
-        let length = esds.get(at + 1..)?.iter().take_while(|&&byte| byte & 0x80 != 0).count() + 1;
+        let length = esds
+            .get(at + 1..)?
+            .iter()
+            .take_while(|&&byte| byte & 0x80 != 0)
+            .count()
+            + 1;
         esds.get(at + 1 + length).copied()
     });
     Ok(match object {
@@ -185,7 +229,11 @@ fn mp4a_codec(window: &mut Window<'_>, entry: &BoxAt) -> Result<Codec, Broken> {
 }
 
 /// Units and bytes of a sample where its run says nothing: from `tfhd`, else from the track.
-fn fragment_defaults(window: &mut Window<'_>, tfhd: &BoxAt, track: &Track) -> Result<(u32, u32), Broken> {
+fn fragment_defaults(
+    window: &mut Window<'_>,
+    tfhd: &BoxAt,
+    track: &Track,
+) -> Result<(u32, u32), Broken> {
     let (_, flags) = tfhd.version_flags(window)?;
     let mut at = 8;
     let mut field = |bit: u32, bytes: u64| {
@@ -196,25 +244,44 @@ fn fragment_defaults(window: &mut Window<'_>, tfhd: &BoxAt, track: &Track) -> Re
     };
     let (_base, _description) = (field(0x01, 8), field(0x02, 4));
     let (units_at, bytes_at) = (field(0x08, 4), field(0x10, 4));
-    let units = units_at.map(|at| tfhd.u32(window, at)).transpose()?.unwrap_or(track.default_units);
-    let bytes = bytes_at.map(|at| tfhd.u32(window, at)).transpose()?.unwrap_or(track.default_bytes);
+    let units = units_at
+        .map(|at| tfhd.u32(window, at))
+        .transpose()?
+        .unwrap_or(track.default_units);
+    let bytes = bytes_at
+        .map(|at| tfhd.u32(window, at))
+        .transpose()?
+        .unwrap_or(track.default_bytes);
     Ok((units, bytes))
 }
 
 /// Units and bytes of all samples of a run.
-fn run_sums(window: &mut Window<'_>, trun: &BoxAt, units: u32, bytes: u32) -> Result<(u64, u64), Broken> {
+fn run_sums(
+    window: &mut Window<'_>,
+    trun: &BoxAt,
+    units: u32,
+    bytes: u32,
+) -> Result<(u64, u64), Broken> {
     let (_, flags) = trun.version_flags(window)?;
     let count = u64::from(trun.u32(window, 4)?);
     let head = 8 + if flags & 0x1 == 0 { 0 } else { 4 } + if flags & 0x4 == 0 { 0 } else { 4 };
     let field_bytes = |bit: u32| if flags & bit == 0 { 0 } else { 4 };
-    let entry_bytes = [0x100, 0x200, 0x400, 0x800].into_iter().map(field_bytes).sum::<u64>();
+    let entry_bytes = [0x100, 0x200, 0x400, 0x800]
+        .into_iter()
+        .map(field_bytes)
+        .sum::<u64>();
     if count * entry_bytes > trun.size().saturating_sub(head) {
-        return Err(Broken::Malformed { at: trun.start, what: "a run is larger than its box" });
+        return Err(Broken::Malformed {
+            at: trun.start,
+            what: "a run is larger than its box",
+        });
     }
     let (mut sum_units, mut sum_bytes) = (count * u64::from(units), count * u64::from(bytes));
     if flags & 0x300 != 0 {
-        (sum_units, sum_bytes) =
-            (if flags & 0x100 == 0 { sum_units } else { 0 }, if flags & 0x200 == 0 { sum_bytes } else { 0 });
+        (sum_units, sum_bytes) = (
+            if flags & 0x100 == 0 { sum_units } else { 0 },
+            if flags & 0x200 == 0 { sum_bytes } else { 0 },
+        );
         for entry in 0..count {
             let at = head + entry * entry_bytes;
             if flags & 0x100 != 0 {

@@ -16,7 +16,10 @@ pub fn patch_durations(init: &[u8], duration: Duration) -> Result<Vec<u8>, Broke
     let fields = duration_fields(&mut Window::open(&init)?)?;
     let mut patched = init.to_vec();
     for field in fields {
-        let units = duration.as_nanos().saturating_mul(u128::from(field.timescale)) + 500_000_000;
+        let units = duration
+            .as_nanos()
+            .saturating_mul(u128::from(field.timescale))
+            + 500_000_000;
         let units = units / 1_000_000_000;
         let start = usize::try_from(field.at).unwrap_or(usize::MAX);
         if field.wide {
@@ -38,7 +41,12 @@ struct Field {
 }
 
 fn fill(patched: &mut [u8], start: usize, units: &[u8]) {
-    let Some(field) = start.checked_add(units.len()).and_then(|end| patched.get_mut(start..end)) else { return };
+    let Some(field) = start
+        .checked_add(units.len())
+        .and_then(|end| patched.get_mut(start..end))
+    else {
+        return;
+    };
     if field.iter().all(|&byte| byte == 0) || field.iter().all(|&byte| byte == 0xFF) {
         field.copy_from_slice(units);
     }
@@ -46,10 +54,21 @@ fn fill(patched: &mut [u8], start: usize, units: &[u8]) {
 
 fn duration_fields(window: &mut Window<'_>) -> Result<Vec<Field>, Broken> {
     let len = window.len();
-    let file = BoxAt { kind: *b"file", start: 0, body: 0, end: len };
-    let moov = file.find(window, &[*b"moov"])?.ok_or(Broken::Cut { at: len, what: "no `moov` box follows" })?;
+    let file = BoxAt {
+        kind: *b"file",
+        start: 0,
+        body: 0,
+        end: len,
+    };
+    let moov = file.find(window, &[*b"moov"])?.ok_or(Broken::Cut {
+        at: len,
+        what: "no `moov` box follows",
+    })?;
     let mvhd = moov.find(window, &[*b"mvhd"])?;
-    let mvhd = mvhd.ok_or(Broken::Malformed { at: moov.start, what: "no `mvhd` box in `moov`" })?;
+    let mvhd = mvhd.ok_or(Broken::Malformed {
+        at: moov.start,
+        what: "no `mvhd` box in `moov`",
+    })?;
     let (movie_timescale, _) = timescale_and_units(window, &mvhd)?;
     let mut fields = vec![field(window, &mvhd, 16, 24, movie_timescale)?];
     for child in moov.children(window, 0)? {
@@ -71,11 +90,24 @@ fn duration_fields(window: &mut Window<'_>) -> Result<Vec<Field>, Broken> {
 }
 
 /// Where a box keeps its duration: `narrow_at` of the payload in version 0, `wide_at` in version 1.
-fn field(window: &mut Window<'_>, of: &BoxAt, narrow_at: u64, wide_at: u64, timescale: u32) -> Result<Field, Broken> {
+fn field(
+    window: &mut Window<'_>,
+    of: &BoxAt,
+    narrow_at: u64,
+    wide_at: u64,
+    timescale: u32,
+) -> Result<Field, Broken> {
     let wide = of.version_flags(window)?.0 != 0;
     let (at, bytes) = if wide { (wide_at, 8) } else { (narrow_at, 4) };
     if at + bytes > of.size() {
-        return Err(Broken::Malformed { at: of.start, what: "a box is too short for its fields" });
+        return Err(Broken::Malformed {
+            at: of.start,
+            what: "a box is too short for its fields",
+        });
     }
-    Ok(Field { at: of.body + at, wide, timescale })
+    Ok(Field {
+        at: of.body + at,
+        wide,
+        timescale,
+    })
 }

@@ -16,7 +16,12 @@ fn with_file<T>(bytes: &[u8], work: impl FnOnce(&File) -> T) -> T {
     SCRATCH.with(|scratch| {
         let file = scratch.get_or_init(|| {
             let folder = Folder::new();
-            File::options().read(true).write(true).create_new(true).open(folder.at("scratch")).unwrap()
+            File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(folder.at("scratch"))
+                .unwrap()
         });
         file.set_len(0).unwrap();
         file.write_all_at(bytes, 0).unwrap();
@@ -36,13 +41,19 @@ fn walked(bytes: &[u8], container: Container) -> Option<Checked> {
             return None;
         }
     };
-    assert_eq!((checked.container, checked.size_bytes), (container, bytes.len() as u64));
+    assert_eq!(
+        (checked.container, checked.size_bytes),
+        (container, bytes.len() as u64)
+    );
     if let Some(duration) = checked.duration {
         let again = check_bytes(&bytes, container, Some(duration)).unwrap();
         assert_eq!(again, checked);
         // A header may claim another length, which then is the one that is told.
-        let longer = duration.saturating_mul(2).saturating_add(Duration::from_secs(10));
-        let other = check_bytes(&bytes, container, Some(longer)).map(|other| other.duration != Some(duration));
+        let longer = duration
+            .saturating_mul(2)
+            .saturating_add(Duration::from_secs(10));
+        let other = check_bytes(&bytes, container, Some(longer))
+            .map(|other| other.duration != Some(duration));
         assert!(other.unwrap_or(true));
     }
     Some(checked)
@@ -71,7 +82,12 @@ fn fuzz_mp4() {
         let mut audio = Vec::new();
         if let Ok(taken) = with_file(bytes, |file| mp4::extract_audio(file, &mut audio)) {
             assert_eq!(taken.size_bytes, audio.len() as u64);
-            assert!(audio.len() <= 2 * bytes.len() + 256, "{} of {}", audio.len(), bytes.len());
+            assert!(
+                audio.len() <= 2 * bytes.len() + 256,
+                "{} of {}",
+                audio.len(),
+                bytes.len()
+            );
             let whole = check_bytes(&&*audio, Container::Mp4, None).unwrap();
             assert_eq!(whole.codec, taken.codec);
         }
@@ -81,8 +97,15 @@ fn fuzz_mp4() {
 /// Kind of the last top-level box, and whether it is open: then it runs to the end wherever that is.
 fn last_box(bytes: &[u8]) -> ([u8; 4], bool) {
     let (mut at, mut last) = (0_usize, (*b"none", true));
-    while let Some(&[s0, s1, s2, s3, k0, k1, k2, k3]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let wide = || bytes.get(at + 8..).and_then(<[u8]>::first_chunk).map_or(0, |size| u64::from_be_bytes(*size));
+    while let Some(&[s0, s1, s2, s3, k0, k1, k2, k3]) =
+        bytes.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        let wide = || {
+            bytes
+                .get(at + 8..)
+                .and_then(<[u8]>::first_chunk)
+                .map_or(0, |size| u64::from_be_bytes(*size))
+        };
         let size = match u32::from_be_bytes([s0, s1, s2, s3]) {
             1 => usize::try_from(wide()).unwrap_or(usize::MAX),
             size => size as usize,
@@ -98,14 +121,26 @@ fn last_box(bytes: &[u8]) -> ([u8; 4], bool) {
 
 /// The first piece with its durations, and the rest behind it: whole if and only if the file was.
 fn joins(bytes: &[u8]) {
-    let fragments = bytes.windows(4).position(|kind| kind == b"moof").and_then(|at| at.checked_sub(4));
+    let fragments = bytes
+        .windows(4)
+        .position(|kind| kind == b"moof")
+        .and_then(|at| at.checked_sub(4));
     let (init, rest) = bytes.split_at(fragments.unwrap_or(bytes.len()));
-    let Ok(patched) = mp4::patch_durations(init, LENGTH) else { return };
+    let Ok(patched) = mp4::patch_durations(init, LENGTH) else {
+        return;
+    };
     assert_eq!(patched.len(), init.len());
-    assert_eq!(mp4::patch_durations(&patched, LENGTH * 2).map_err(drop), Ok(patched.clone()), "what is there stays");
+    assert_eq!(
+        mp4::patch_durations(&patched, LENGTH * 2).map_err(drop),
+        Ok(patched.clone()),
+        "what is there stays"
+    );
     let joined = [&patched, rest].concat();
     let verdicts = [bytes, &joined].map(|file| check_bytes(&file, Container::Mp4, None).is_ok());
-    assert_eq!(verdicts[0], verdicts[1], "durations do not make a file whole, nor break it");
+    assert_eq!(
+        verdicts[0], verdicts[1],
+        "durations do not make a file whole, nor break it"
+    );
 }
 
 /// Opus out of a WebM is a whole Ogg file, whatever the pieces in which it arrived.
@@ -117,10 +152,19 @@ fn fuzz_webm() {
         }
         let at_once = rewrapped(bytes, bytes.len().max(1));
         for piece_bytes in [1, 7, 977] {
-            assert_eq!(rewrapped(bytes, piece_bytes), at_once, "in pieces of {piece_bytes}");
+            assert_eq!(
+                rewrapped(bytes, piece_bytes),
+                at_once,
+                "in pieces of {piece_bytes}"
+            );
         }
         let Some(ogg) = at_once else { return };
-        assert!(ogg.len() <= 2 * bytes.len() + 4096, "{} of {}", ogg.len(), bytes.len());
+        assert!(
+            ogg.len() <= 2 * bytes.len() + 4096,
+            "{} of {}",
+            ogg.len(),
+            bytes.len()
+        );
         let whole = check_bytes(&&*ogg, Container::Ogg, None).unwrap();
         assert_eq!(whole.codec, kmds_extract::Codec::Opus);
         cannot_lose_its_end(&ogg, Container::Ogg);
@@ -151,11 +195,44 @@ fn fuzz_ogg() {
 
 fn summed(bytes: &[u8]) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), bytes);
-    while let Some(page) = rest.strip_prefix(b"OggS\0").and_then(|rest| rest.split_first_chunk::<22>()) {
-        let (&[flags, g0, g1, g2, g3, g4, g5, g6, g7, s0, s1, s2, s3, n0, n1, n2, n3, _, _, _, _, count], after) = page;
-        let Some((segments, after)) = after.split_at_checked(usize::from(count)) else { break };
+    while let Some(page) = rest
+        .strip_prefix(b"OggS\0")
+        .and_then(|rest| rest.split_first_chunk::<22>())
+    {
+        let (
+            &[
+                flags,
+                g0,
+                g1,
+                g2,
+                g3,
+                g4,
+                g5,
+                g6,
+                g7,
+                s0,
+                s1,
+                s2,
+                s3,
+                n0,
+                n1,
+                n2,
+                n3,
+                _,
+                _,
+                _,
+                _,
+                count,
+            ],
+            after,
+        ) = page;
+        let Some((segments, after)) = after.split_at_checked(usize::from(count)) else {
+            break;
+        };
         let body_bytes = segments.iter().map(|&lacing| usize::from(lacing)).sum();
-        let Some((body, after)) = after.split_at_checked(body_bytes) else { break };
+        let Some((body, after)) = after.split_at_checked(body_bytes) else {
+            break;
+        };
         let page = crate::media::ogg::Page {
             flags,
             granule: u64::from_le_bytes([g0, g1, g2, g3, g4, g5, g6, g7]),

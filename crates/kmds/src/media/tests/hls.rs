@@ -15,8 +15,12 @@ fn pieces(args: &str, output: &str) -> Option<Vec<(String, Vec<u8>)>> {
     all.push(text(&path));
     run("ffmpeg", &all)?;
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let files = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
-    let mut files = files.map(|path| (name(&path), fs::read(&path).unwrap())).collect::<Vec<_>>();
+    let files = fs::read_dir(&folder.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files = files
+        .map(|path| (name(&path), fs::read(&path).unwrap()))
+        .collect::<Vec<_>>();
     files.sort();
     Some(files)
 }
@@ -24,7 +28,9 @@ fn pieces(args: &str, output: &str) -> Option<Vec<(String, Vec<u8>)>> {
 #[test]
 fn fragmented_pieces_join_into_a_whole_file_with_a_duration() {
     let args = "-c:a aac -f hls -hls_time 1 -hls_playlist_type vod -hls_segment_type fmp4";
-    let Some(files) = pieces(args, "song.m3u8") else { return };
+    let Some(files) = pieces(args, "song.m3u8") else {
+        return;
+    };
     let ending = |ending: &str| {
         let files = files.iter().filter(|(name, _)| name.ends_with(ending));
         files.map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
@@ -38,35 +44,70 @@ fn fragmented_pieces_join_into_a_whole_file_with_a_duration() {
     let init = mp4::patch_durations(&init, LENGTH).unwrap();
     let joined = [&init[..], &pieces.concat()].concat();
     let checked = whole(&joined, Container::Mp4).unwrap();
-    assert!(checked.duration.unwrap().abs_diff(LENGTH) < Duration::from_millis(150), "{checked:?}");
+    assert!(
+        checked.duration.unwrap().abs_diff(LENGTH) < Duration::from_millis(150),
+        "{checked:?}"
+    );
     let lost = [&init[..], &pieces[..2].concat()].concat();
-    assert!(matches!(whole(&lost, Container::Mp4), Err(Broken::TooShort { .. })), "four pieces are missing");
+    assert!(
+        matches!(whole(&lost, Container::Mp4), Err(Broken::TooShort { .. })),
+        "four pieces are missing"
+    );
 }
 
 #[test]
 fn mp3_pieces_with_headers_of_their_own_join_into_a_whole_file() {
     let args = "-c:a libmp3lame -b:a 128k -f segment -segment_time 1 -segment_format mp3";
-    let Some(files) = pieces(args, "piece%03d.mp3") else { return };
+    let Some(files) = pieces(args, "piece%03d.mp3") else {
+        return;
+    };
     for (_, piece) in &files {
         check_segment(Container::Mp3, piece).unwrap();
     }
-    let joined = files.into_iter().flat_map(|(_, piece)| piece).collect::<Vec<_>>();
+    let joined = files
+        .into_iter()
+        .flat_map(|(_, piece)| piece)
+        .collect::<Vec<_>>();
     let checked = whole(&joined, Container::Mp3).unwrap();
-    assert!(checked.duration.unwrap().abs_diff(LENGTH) < Duration::from_millis(400), "{checked:?}");
+    assert!(
+        checked.duration.unwrap().abs_diff(LENGTH) < Duration::from_millis(400),
+        "{checked:?}"
+    );
 }
 
 #[test]
 fn a_file_of_five_gigabytes_is_walked_without_being_held() {
-    let Some(bytes) = made("huge.m4a", "-c:a aac -movflags +faststart") else { return };
+    let Some(bytes) = made("huge.m4a", "-c:a aac -movflags +faststart") else {
+        return;
+    };
     let folder = Folder::new();
     let mdat = find(&bytes, b"mdat") - 4;
     // A 64-bit `mdat` in place of the small one, its end a hole on disk.
     let size = 5_u64 << 30;
-    let huge = [&bytes[..mdat], &[0, 0, 0, 1], b"mdat", &size.to_be_bytes(), &bytes[mdat + 8..]].concat();
+    let huge = [
+        &bytes[..mdat],
+        &[0, 0, 0, 1],
+        b"mdat",
+        &size.to_be_bytes(),
+        &bytes[mdat + 8..],
+    ]
+    .concat();
     let path = folder.write("huge.m4a", &huge);
-    let file = fs::OpenOptions::new().write(true).read(true).open(&path).unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .read(true)
+        .open(&path)
+        .unwrap();
     file.set_len(mdat as u64 + size).unwrap();
-    assert_eq!(check(&file, Container::Mp4, Some(LENGTH)).unwrap().size_bytes, mdat as u64 + size);
+    assert_eq!(
+        check(&file, Container::Mp4, Some(LENGTH))
+            .unwrap()
+            .size_bytes,
+        mdat as u64 + size
+    );
     file.set_len(mdat as u64 + size - 1).unwrap();
-    assert!(matches!(check(&File::open(path).unwrap(), Container::Mp4, None), Err(Broken::Cut { .. })));
+    assert!(matches!(
+        check(&File::open(path).unwrap(), Container::Mp4, None),
+        Err(Broken::Cut { .. })
+    ));
 }

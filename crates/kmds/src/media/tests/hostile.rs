@@ -7,14 +7,23 @@ use proptest::prelude::*;
 use super::*;
 use crate::media::{check_segment, mp4, sniff, webm};
 
-const CONTAINERS: [Container; 6] =
-    [Container::Mp4, Container::Mp3, Container::Ogg, Container::WebM, Container::Flac, Container::Wav];
+const CONTAINERS: [Container; 6] = [
+    Container::Mp4,
+    Container::Mp3,
+    Container::Ogg,
+    Container::WebM,
+    Container::Flac,
+    Container::Wav,
+];
 
 /// Small good files to spoil; none when there is no ffmpeg.
 static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let table = [
         ("a.m4a", "-c:a aac -b:a 32k -t 1"),
-        ("b.m4a", "-c:a aac -b:a 32k -t 1 -movflags +dash+global_sidx -frag_duration 300000"),
+        (
+            "b.m4a",
+            "-c:a aac -b:a 32k -t 1 -movflags +dash+global_sidx -frag_duration 300000",
+        ),
         ("c.webm", "-c:a libopus -b:a 16k -t 1"),
         ("d.webm", "-c:a libopus -b:a 16k -t 1 -live 1"),
         ("e.ogg", "-c:a libopus -b:a 16k -t 1"),
@@ -22,7 +31,10 @@ static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         ("g.flac", "-c:a flac -t 0.3"),
         ("h.wav", "-c:a pcm_s16le -t 0.1"),
     ];
-    table.into_iter().filter_map(|(name, args)| made(name, args)).collect()
+    table
+        .into_iter()
+        .filter_map(|(name, args)| made(name, args))
+        .collect()
 });
 
 fn everything(bytes: &[u8]) {
@@ -33,7 +45,9 @@ fn everything(bytes: &[u8]) {
     }
     let _ = mp4::patch_durations(bytes, LENGTH);
     let mut wrapper = webm::OpusToOgg::new(1);
-    let pushed = bytes.chunks(977).try_for_each(|piece| wrapper.push(piece).map(drop));
+    let pushed = bytes
+        .chunks(977)
+        .try_for_each(|piece| wrapper.push(piece).map(drop));
     if pushed.is_ok() {
         let _ = wrapper.finish();
     }
@@ -44,7 +58,10 @@ fn extracted(bytes: &[u8]) {
     let input = fs::File::open(folder.write("spoilt.mp4", bytes)).unwrap();
     let mut output = Vec::new();
     let _ = mp4::extract_audio(&input, &mut output);
-    assert!(output.len() < 3 * bytes.len() + 4096, "the output cannot outgrow the input");
+    assert!(
+        output.len() < 3 * bytes.len() + 4096,
+        "the output cannot outgrow the input"
+    );
 }
 
 const MARKS: [&[u8]; 10] = [

@@ -28,7 +28,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("kmds-media-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "kmds-media-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
@@ -52,14 +56,20 @@ impl Drop for Folder {
 
 /// Runs ffmpeg or ffprobe; its standard output, or nothing (said aloud) when it is not installed.
 fn run(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output();
     let Ok(output) = output else {
         eprintln!("SKIPPED: {program} is not installed, this test checks nothing");
         return None;
     };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {said}");
-    assert!(!args.contains(&"error") || said.is_empty(), "{program} {args:?} complains: {said}");
+    assert!(
+        !args.contains(&"error") || said.is_empty(),
+        "{program} {args:?} complains: {said}"
+    );
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -67,7 +77,10 @@ fn run(program: &str, args: &[&str]) -> Option<String> {
 fn made(name: &str, args: &str) -> Option<Vec<u8>> {
     let folder = Folder::new();
     let path = folder.at(name);
-    let tone = format!("aevalsrc=0.4*sin(2000*t*(1+t/7))+0.05*random(0):s=48000:d={}", LENGTH.as_secs());
+    let tone = format!(
+        "aevalsrc=0.4*sin(2000*t*(1+t/7))+0.05*random(0):s=48000:d={}",
+        LENGTH.as_secs()
+    );
     let mut all = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &tone];
     all.extend(args.split_whitespace());
     all.push(text(&path));
@@ -85,12 +98,18 @@ fn whole(bytes: &[u8], container: Container) -> Result<Checked, Broken> {
 
 const PROGRESSIVE: &str = "-c:a aac -b:a 96k";
 const FRAGMENTED: &str = "-c:a aac -b:a 96k -movflags +dash+global_sidx -frag_duration 1000000";
-const PLAIN_FRAGMENTS: &str = "-c:a aac -b:a 96k -movflags +frag_keyframe+empty_moov -frag_duration 1000000";
+const PLAIN_FRAGMENTS: &str =
+    "-c:a aac -b:a 96k -movflags +frag_keyframe+empty_moov -frag_duration 1000000";
 const WEBM: &str = "-c:a libopus -b:a 64k -cluster_time_limit 1000";
 const LIVE_WEBM: &str = "-c:a libopus -b:a 64k -cluster_time_limit 1000 -f webm -live 1";
 
 fn mp4_box(kind: &[u8; 4], body_bytes: usize) -> Vec<u8> {
-    [&(body_bytes as u32 + 8).to_be_bytes()[..], kind, &vec![0; body_bytes]].concat()
+    [
+        &(body_bytes as u32 + 8).to_be_bytes()[..],
+        kind,
+        &vec![0; body_bytes],
+    ]
+    .concat()
 }
 
 fn void(body_bytes: usize) -> Vec<u8> {
@@ -109,10 +128,16 @@ fn top_boxes(bytes: &[u8]) -> Vec<(usize, String)> {
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> usize {
-    bytes.windows(what.len()).position(|window| window == what).unwrap()
+    bytes
+        .windows(what.len())
+        .position(|window| window == what)
+        .unwrap()
 }
 
 /// Where `Tracks` of a WebM begins; its id stands in the seek table before.
 fn tracks_at(bytes: &[u8]) -> usize {
-    bytes.windows(4).rposition(|id| id == [0x16, 0x54, 0xAE, 0x6B]).unwrap()
+    bytes
+        .windows(4)
+        .rposition(|id| id == [0x16, 0x54, 0xAE, 0x6B])
+        .unwrap()
 }

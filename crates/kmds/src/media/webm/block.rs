@@ -18,7 +18,12 @@ impl BlockHead {
     pub fn parse(block: &[u8]) -> Option<Self> {
         let (track, bytes) = vint(block)?;
         let &[t0, t1, flags] = block.get(bytes..)?.first_chunk()?;
-        Some(Self { track, time: i16::from_be_bytes([t0, t1]), lacing: flags >> 1 & 3, bytes: bytes + 3 })
+        Some(Self {
+            track,
+            time: i16::from_be_bytes([t0, t1]),
+            lacing: flags >> 1 & 3,
+            bytes: bytes + 3,
+        })
     }
 
     /// The packets in `block`, whose head this is; nothing when the laces do not fit.
@@ -108,9 +113,16 @@ mod tests {
 
     #[test]
     fn laces_that_do_not_fit_are_refused() {
-        for block in [&[0x81, 0, 0, 0b0010, 1, 200, 1][..], &[0x81, 0, 0, 0b0100, 1, 1, 2, 3], &[0x81, 0, 0, 0b0110, 9]]
-        {
-            assert_eq!(BlockHead::parse(block).unwrap().packets(block), None, "{block:?}");
+        for block in [
+            &[0x81, 0, 0, 0b0010, 1, 200, 1][..],
+            &[0x81, 0, 0, 0b0100, 1, 1, 2, 3],
+            &[0x81, 0, 0, 0b0110, 9],
+        ] {
+            assert_eq!(
+                BlockHead::parse(block).unwrap().packets(block),
+                None,
+                "{block:?}"
+            );
         }
     }
 }

@@ -69,12 +69,28 @@ impl Walk {
         let len = window.len();
         let header = match Header::parse(window.peek(at, ebml::MAX_HEADER_BYTES)?) {
             Ok(Some(header)) => header,
-            Ok(None) => return Err(Broken::Cut { at: len, what: "inside an element header" }),
-            Err(ebml::NotEbml) => return Err(Broken::Malformed { at, what: "not a WebM element" }),
+            Ok(None) => {
+                return Err(Broken::Cut {
+                    at: len,
+                    what: "inside an element header",
+                });
+            }
+            Err(ebml::NotEbml) => {
+                return Err(Broken::Malformed {
+                    at,
+                    what: "not a WebM element",
+                });
+            }
         };
         let body = at + header.bytes as u64;
-        let end = header.size.map_or(Some(len), |size| body.checked_add(size)).filter(|&end| end <= len);
-        let end = end.ok_or(Broken::Cut { at: len, what: inside(header.id) })?;
+        let end = header
+            .size
+            .map_or(Some(len), |size| body.checked_add(size))
+            .filter(|&end| end <= len);
+        let end = end.ok_or(Broken::Cut {
+            at: len,
+            what: inside(header.id),
+        })?;
         match header.id {
             ebml::SEGMENT => {
                 self.segment = true;
@@ -87,18 +103,30 @@ impl Walk {
                 return Ok(body);
             }
             _ if header.size.is_none() => {
-                return Err(Broken::Malformed { at, what: "an element of unknown size that must have one" });
+                return Err(Broken::Malformed {
+                    at,
+                    what: "an element of unknown size that must have one",
+                });
             }
             _ => {}
         }
         if at < self.cluster_end.unwrap_or(0) && Some(end) > self.cluster_end {
-            return Err(Broken::Malformed { at, what: "an element is larger than its cluster" });
+            return Err(Broken::Malformed {
+                at,
+                what: "an element is larger than its cluster",
+            });
         }
         self.take(window, header.id, body, end)?;
         Ok(end)
     }
 
-    fn take(&mut self, window: &mut Window<'_>, id: u32, body: u64, end: u64) -> Result<(), Broken> {
+    fn take(
+        &mut self,
+        window: &mut Window<'_>,
+        id: u32,
+        body: u64,
+        end: u64,
+    ) -> Result<(), Broken> {
         let size = usize::try_from(end - body).unwrap_or(usize::MAX);
         match id {
             ebml::TIMESTAMP => self.cluster_time = ebml::unsigned(window.peek(body, size.min(8))?),
@@ -115,7 +143,9 @@ impl Walk {
                 for (id, payload) in ebml::children(window.peek(body, size)?) {
                     match id {
                         ebml::TIMESTAMP_SCALE => self.scale_nanos = ebml::unsigned(payload).max(1),
-                        ebml::DURATION => self.claimed_nanos = ebml::float(payload).map(|units| units as u64),
+                        ebml::DURATION => {
+                            self.claimed_nanos = ebml::float(payload).map(|units| units as u64)
+                        }
                         _ => {}
                     }
                 }
@@ -123,7 +153,10 @@ impl Walk {
             ebml::TRACKS if self.track.is_none() => {
                 self.track = audio_tracks(window.peek(body, size)?).next();
                 if self.track.is_none() {
-                    return Err(Broken::Malformed { at: body, what: "no audio track" });
+                    return Err(Broken::Malformed {
+                        at: body,
+                        what: "no audio track",
+                    });
                 }
             }
             _ => {}
@@ -133,14 +166,22 @@ impl Walk {
 
     fn block(&mut self, block: &[u8], lasts_units: Option<u64>) {
         let Some(track) = &self.track else { return };
-        let Some(head) = BlockHead::parse(block).filter(|head| head.track == track.number) else { return };
+        let Some(head) = BlockHead::parse(block).filter(|head| head.track == track.number) else {
+            return;
+        };
         self.blocks += 1;
-        let start = self.cluster_time.saturating_add_signed(i64::from(head.time)).saturating_mul(self.scale_nanos);
+        let start = self
+            .cluster_time
+            .saturating_add_signed(i64::from(head.time))
+            .saturating_mul(self.scale_nanos);
         let packets = head.packets(block).unwrap_or_default();
         let lasts = match (lasts_units, track.codec, track.frame_nanos) {
             (Some(units), _, _) => units.saturating_mul(self.scale_nanos),
             (None, Codec::Opus, _) => {
-                let samples = packets.iter().filter_map(|packet| opus::packet_samples(packet)).map(u64::from);
+                let samples = packets
+                    .iter()
+                    .filter_map(|packet| opus::packet_samples(packet))
+                    .map(u64::from);
                 samples.sum::<u64>() * 1_000_000 / 48
             }
             (None, _, 0) => start.saturating_sub(self.last_start_nanos),
@@ -160,9 +201,15 @@ impl Walk {
             return Err(cut("no audio follows"));
         }
         let content = duration_of(self.end_nanos, 1_000_000_000);
-        let claimed = self.claimed_nanos.and_then(|units| units.checked_mul(self.scale_nanos));
+        let claimed = self
+            .claimed_nanos
+            .and_then(|units| units.checked_mul(self.scale_nanos));
         let claimed = claimed.and_then(|nanos| duration_of(nanos, 1_000_000_000));
-        Ok(Walked { codec: track.codec, content, claimed })
+        Ok(Walked {
+            codec: track.codec,
+            content,
+            claimed,
+        })
     }
 }
 

@@ -46,20 +46,32 @@ pub struct Header {
 impl Header {
     /// Reads the header at the start of `from`; nothing when `from` ends too early.
     pub fn parse(from: &[u8]) -> Result<Option<Self>, NotEbml> {
-        let Some(&first) = from.first() else { return Ok(None) };
+        let Some(&first) = from.first() else {
+            return Ok(None);
+        };
         let id_bytes = first.leading_zeros() as usize + 1;
         if id_bytes > 4 {
             return Err(NotEbml);
         }
-        let Some((id, rest)) = from.split_at_checked(id_bytes) else { return Ok(None) };
+        let Some((id, rest)) = from.split_at_checked(id_bytes) else {
+            return Ok(None);
+        };
         let id = id.iter().fold(0, |id, &byte| id << 8 | u32::from(byte));
-        let Some(&first) = rest.first() else { return Ok(None) };
+        let Some(&first) = rest.first() else {
+            return Ok(None);
+        };
         if first == 0 {
             return Err(NotEbml);
         }
-        let Some((size, size_bytes)) = vint(rest) else { return Ok(None) };
+        let Some((size, size_bytes)) = vint(rest) else {
+            return Ok(None);
+        };
         let unknown = size == (1 << (7 * size_bytes)) - 1;
-        Ok(Some(Self { id, size: (!unknown).then_some(size), bytes: id_bytes + size_bytes }))
+        Ok(Some(Self {
+            id,
+            size: (!unknown).then_some(size),
+            bytes: id_bytes + size_bytes,
+        }))
     }
 }
 
@@ -69,7 +81,12 @@ pub fn vint(from: &[u8]) -> Option<(u64, usize)> {
     let bytes = first.leading_zeros() as usize + 1;
     let mask = 0xFF_u64.checked_shr(bytes as u32).unwrap_or(0);
     let rest = from.get(1..bytes).filter(|_| bytes <= 8)?;
-    Some((rest.iter().fold(u64::from(first) & mask, |value, &byte| value << 8 | u64::from(byte)), bytes))
+    Some((
+        rest.iter().fold(u64::from(first) & mask, |value, &byte| {
+            value << 8 | u64::from(byte)
+        }),
+        bytes,
+    ))
 }
 
 /// The elements directly inside `payload`, as long as they are whole.
@@ -85,17 +102,28 @@ pub fn children(mut payload: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
 }
 
 pub fn unsigned(payload: &[u8]) -> u64 {
-    payload.iter().take(8).fold(0, |value, &byte| value << 8 | u64::from(byte))
+    payload
+        .iter()
+        .take(8)
+        .fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 pub fn signed(payload: &[u8]) -> i64 {
     let negative = payload.first().is_some_and(|first| first & 0x80 != 0);
-    payload.iter().take(8).fold(if negative { -1 } else { 0 }, |value, &byte| value << 8 | i64::from(byte))
+    payload
+        .iter()
+        .take(8)
+        .fold(if negative { -1 } else { 0 }, |value, &byte| {
+            value << 8 | i64::from(byte)
+        })
 }
 
 pub fn float(payload: &[u8]) -> Option<f64> {
     match payload.len() {
-        4 => payload.try_into().ok().map(|bytes| f64::from(f32::from_be_bytes(bytes))),
+        4 => payload
+            .try_into()
+            .ok()
+            .map(|bytes| f64::from(f32::from_be_bytes(bytes))),
         8 => payload.try_into().ok().map(f64::from_be_bytes),
         _ => None,
     }

@@ -21,7 +21,10 @@ pub(super) fn begins(head: &[u8]) -> bool {
     }
     match ebml::Header::parse(head) {
         Ok(Some(void)) if void.id == ebml::VOID => {
-            let size = void.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+            let size = void
+                .size
+                .and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(usize::MAX);
             let after = head.get(void.bytes.saturating_add(size)..);
             after.map_or(head.len() > EBML.len(), |after| after.starts_with(&EBML))
         }

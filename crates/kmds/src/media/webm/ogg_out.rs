@@ -40,8 +40,18 @@ impl OpusToOgg {
     /// `seed` becomes the serial number of the Ogg stream.
     #[must_use]
     pub fn new(seed: u32) -> Self {
-        let pages = Pages { serial: seed, ..Pages::default() };
-        Self { waiting: Vec::new(), skip: 0, at: 0, segment_end: None, track: None, pages }
+        let pages = Pages {
+            serial: seed,
+            ..Pages::default()
+        };
+        Self {
+            waiting: Vec::new(),
+            skip: 0,
+            at: 0,
+            segment_end: None,
+            track: None,
+            pages,
+        }
     }
 
     /// Takes the next bytes of the WebM file, of any number; gives back what can be written by now, often nothing.
@@ -53,7 +63,9 @@ impl OpusToOgg {
         let waiting = std::mem::take(&mut self.waiting);
         let (mut rest, mut out) = (&*waiting, Vec::new());
         loop {
-            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
+            let skipped = usize::try_from(self.skip)
+                .unwrap_or(usize::MAX)
+                .min(rest.len());
             rest = rest.get(skipped..).unwrap_or_default();
             (self.skip, self.at) = (self.skip - skipped as u64, self.at + skipped as u64);
             match self.element(rest, &mut out)? {
@@ -76,12 +88,18 @@ impl OpusToOgg {
         // Up to seven zero bytes may be left over, as in `media::check`.
         let left_over = self.waiting.len() < 8 && self.waiting.iter().all(|&byte| byte == 0);
         if !left_over || self.skip > 0 || self.segment_end.is_some_and(|end| end > at) {
-            return Err(Broken::Cut { at, what: "inside a WebM element" });
+            return Err(Broken::Cut {
+                at,
+                what: "inside a WebM element",
+            });
         }
         let mut out = Vec::new();
         match self.pages.finish(&mut out) {
             true => Ok(out),
-            false => Err(Broken::Cut { at, what: "no audio follows" }),
+            false => Err(Broken::Cut {
+                at,
+                what: "no audio follows",
+            }),
         }
     }
 
@@ -91,22 +109,29 @@ impl OpusToOgg {
         let header = match Header::parse(rest) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(0),
-            Err(ebml::NotEbml) if rest.len() < 8 && rest.iter().all(|&byte| byte == 0) => return Ok(0),
+            Err(ebml::NotEbml) if rest.len() < 8 && rest.iter().all(|&byte| byte == 0) => {
+                return Ok(0);
+            }
             Err(ebml::NotEbml) => return Err(self.malformed("not a WebM element")),
         };
         match (header.id, header.size) {
             (ebml::SEGMENT, size) => {
-                self.segment_end = size.map(|size| (self.at + header.bytes as u64).saturating_add(size));
+                self.segment_end =
+                    size.map(|size| (self.at + header.bytes as u64).saturating_add(size));
                 return Ok(header.bytes);
             }
             (ebml::CLUSTER, _) => return Ok(header.bytes),
-            (_, None) => return Err(self.malformed("an element of unknown size that must have one")),
+            (_, None) => {
+                return Err(self.malformed("an element of unknown size that must have one"));
+            }
             (ebml::TRACKS | ebml::SIMPLE_BLOCK | ebml::BLOCK_GROUP, Some(size)) => {
                 if size > MAX_ELEMENT_BYTES {
                     return Err(self.malformed("an element is too large"));
                 }
                 let end = header.bytes + usize::try_from(size).unwrap_or(usize::MAX);
-                let Some(payload) = rest.get(header.bytes..end) else { return Ok(0) };
+                let Some(payload) = rest.get(header.bytes..end) else {
+                    return Ok(0);
+                };
                 self.payload(header.id, payload, out)?;
                 return Ok(end);
             }
@@ -120,7 +145,8 @@ impl OpusToOgg {
             ebml::TRACKS if self.track.is_none() => {
                 let track = audio_tracks(payload).find(|track| track.codec == Codec::Opus);
                 let track = track.ok_or_else(|| self.malformed("no Opus track"))?;
-                let head = opus_head(&track).ok_or_else(|| self.malformed("the Opus header is broken"))?;
+                let head =
+                    opus_head(&track).ok_or_else(|| self.malformed("the Opus header is broken"))?;
                 self.track = Some(track.number);
                 self.pages.headers(&head, out);
                 Ok(())
@@ -128,7 +154,8 @@ impl OpusToOgg {
             ebml::SIMPLE_BLOCK => self.block(payload, 0, out),
             ebml::BLOCK_GROUP => {
                 let find = |wanted: u32| ebml::children(payload).find(|(id, _)| *id == wanted);
-                let discard = find(ebml::DISCARD_PADDING).map_or(0, |(_, nanos)| ebml::signed(nanos));
+                let discard =
+                    find(ebml::DISCARD_PADDING).map_or(0, |(_, nanos)| ebml::signed(nanos));
                 match find(ebml::BLOCK) {
                     Some((_, block)) => self.block(block, u64::try_from(discard).unwrap_or(0), out),
                     None => Ok(()),
@@ -139,14 +166,20 @@ impl OpusToOgg {
     }
 
     fn block(&mut self, block: &[u8], discard_nanos: u64, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let track = self.track.ok_or_else(|| self.malformed("a block before `Tracks`"))?;
-        let head = BlockHead::parse(block).ok_or_else(|| self.malformed("a block without a head"))?;
+        let track = self
+            .track
+            .ok_or_else(|| self.malformed("a block before `Tracks`"))?;
+        let head =
+            BlockHead::parse(block).ok_or_else(|| self.malformed("a block without a head"))?;
         if head.track != track {
             return Ok(());
         }
-        let packets = head.packets(block).ok_or_else(|| self.malformed("the laces of a block do not fit"))?;
+        let packets = head
+            .packets(block)
+            .ok_or_else(|| self.malformed("the laces of a block do not fit"))?;
         for packet in packets.into_iter().filter(|packet| !packet.is_empty()) {
-            let samples = opus::packet_samples(packet).filter(|_| packet.len() / 255 < MAX_SEGMENTS);
+            let samples =
+                opus::packet_samples(packet).filter(|_| packet.len() / 255 < MAX_SEGMENTS);
             let samples = samples.ok_or_else(|| self.malformed("not an Opus packet"))?;
             self.pages.packet(packet, u64::from(samples), out);
         }
@@ -163,7 +196,8 @@ impl OpusToOgg {
 /// The `OpusHead` packet: the track's `CodecPrivate`, or one made from the track where that is missing.
 fn opus_head(track: &AudioTrack) -> Option<Vec<u8>> {
     if !track.codec_private.is_empty() {
-        let fits = track.codec_private.starts_with(b"OpusHead") && (19..=1024).contains(&track.codec_private.len());
+        let fits = track.codec_private.starts_with(b"OpusHead")
+            && (19..=1024).contains(&track.codec_private.len());
         return fits.then(|| track.codec_private.clone());
     }
     if !matches!(track.channels, 1 | 2) {
@@ -196,7 +230,12 @@ struct Pages {
 
 impl Pages {
     fn headers(&mut self, head: &[u8], out: &mut Vec<u8>) {
-        self.pre_skip = head.get(10..).and_then(<[u8]>::first_chunk).copied().map_or(0, u16::from_le_bytes).into();
+        self.pre_skip = head
+            .get(10..)
+            .and_then(<[u8]>::first_chunk)
+            .copied()
+            .map_or(0, u16::from_le_bytes)
+            .into();
         self.add(head);
         self.flush(FIRST, 0, out);
         let mut tags = b"OpusTags".to_vec();
@@ -218,14 +257,23 @@ impl Pages {
     }
 
     fn add(&mut self, packet: &[u8]) {
-        self.segments.resize(self.segments.len() + packet.len() / 255, 255);
+        self.segments
+            .resize(self.segments.len() + packet.len() / 255, 255);
         self.segments.push((packet.len() % 255) as u8);
         self.body.extend_from_slice(packet);
     }
 
     fn flush(&mut self, flags: u8, granule: u64, out: &mut Vec<u8>) {
         let (serial, sequence) = (self.serial, self.sequence);
-        Page { flags, granule, serial, sequence, segments: &self.segments, body: &self.body }.write(out);
+        Page {
+            flags,
+            granule,
+            serial,
+            sequence,
+            segments: &self.segments,
+            body: &self.body,
+        }
+        .write(out);
         self.segments.clear();
         self.body.clear();
         (self.samples, self.sequence) = (0, self.sequence.wrapping_add(1));

@@ -73,21 +73,32 @@ impl Catalog {
         let transaction = self.connection.transaction().map_err(sql(what))?;
         let mut rows = Vec::with_capacity(songs.len());
         for song in songs {
-            let seen = if song.listed { Overwrite::Listed } else { Overwrite::Alone };
+            let seen = if song.listed {
+                Overwrite::Listed
+            } else {
+                Overwrite::Alone
+            };
             write_track(&transaction, &song.track, seen, now).map_err(sql(what))?;
             rows.push(accept_one(&transaction, song, &whole, now).map_err(sql(what))?);
         }
-        let queued = songs.iter().zip(&rows).filter(|(_, row)| row.as_ref().is_some_and(|row| row.newly_queued));
+        let queued = songs
+            .iter()
+            .zip(&rows)
+            .filter(|(_, row)| row.as_ref().is_some_and(|row| row.newly_queued));
         if queued.clone().count() > room {
             return Err(StoreError::QueueFull);
         }
         // What a copy needs is known when its original is there.
-        let needs = queued.filter(|(song, _)| !song.key.is_copy()).map(|(song, _)| song.approximate_bytes);
+        let needs = queued
+            .filter(|(song, _)| !song.key.is_copy())
+            .map(|(song, _)| song.approximate_bytes);
         if let Some(least) = needs.map(|need| need.unwrap_or(UNKNOWN_LENGTH_BYTES)).min() {
             most.holds(least)?;
         }
         transaction.commit().map_err(sql(what))?;
-        rows.into_iter().collect::<Option<_>>().ok_or(StoreError::Gone)
+        rows.into_iter()
+            .collect::<Option<_>>()
+            .ok_or(StoreError::Gone)
     }
 }
 
@@ -97,12 +108,19 @@ fn accept_one(
     whole: impl Fn(&Row) -> bool,
     now: Timestamp,
 ) -> Result<Option<AcceptedRow>, rusqlite::Error> {
-    let wanted = if song.enqueue { State::Queued } else { State::Evicted };
+    let wanted = if song.enqueue {
+        State::Queued
+    } else {
+        State::Evicted
+    };
     let known = row_in(connection, &song.key)?;
     if known.is_none()
         && let Some(key) = same_wish(connection, song)?
     {
-        let song = Accepted { key, ..song.clone() };
+        let song = Accepted {
+            key,
+            ..song.clone()
+        };
         return accept_one(connection, &song, whole, now);
     }
     let next = match known {
@@ -130,7 +148,12 @@ fn accept_one(
             song.canonical_name,
             song.human_name
         ])?;
-    name(connection, &song.canonical_name, &song.human_name, &song.key)?;
+    name(
+        connection,
+        &song.canonical_name,
+        &song.human_name,
+        &song.key,
+    )?;
     let newly_queued = next == Some(State::Queued) && !shared;
     Ok(row_in(connection, &song.key)?.map(|row| AcceptedRow { row, newly_queued }))
 }
@@ -148,19 +171,27 @@ fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, ru
     let track = song.key.track();
     let accept = serde_json::to_string(&song.accept).unwrap_or_default();
     let mut rows = statement.query(params![track.site().as_str(), track.id(), accept])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
     let slug: String = row.get(0)?;
     Ok(Key::from_slug(track.clone(), &slug).filter(|key| *key != song.key))
 }
 
 /// Once: what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
 /// was all there is, and now MP3 is asked for).
-fn share(connection: &Connection, key: &Key, whole: impl Fn(&Row) -> bool) -> Result<bool, rusqlite::Error> {
+fn share(
+    connection: &Connection,
+    key: &Key,
+    whole: impl Fn(&Row) -> bool,
+) -> Result<bool, rusqlite::Error> {
     if key.is_copy() {
         return Ok(false);
     }
     for sibling in sharing(connection, key, key.rendition())? {
-        let file = row_in(connection, &sibling)?.filter(&whole).and_then(|row| ReadyFile::of(&row, key));
+        let file = row_in(connection, &sibling)?
+            .filter(&whole)
+            .and_then(|row| ReadyFile::of(&row, key));
         if let Some(file) = file {
             write_ready(connection, &file)?;
             return Ok(true);
@@ -170,11 +201,19 @@ fn share(connection: &Connection, key: &Key, whole: impl Fn(&Row) -> bool) -> Re
 }
 
 /// What a new request makes of a known song; `None` leaves it as it is.
-fn next_state(row: &Row, enqueue: bool, whole: impl Fn(&Row) -> bool, now: Timestamp) -> Option<State> {
+fn next_state(
+    row: &Row,
+    enqueue: bool,
+    whole: impl Fn(&Row) -> bool,
+    now: Timestamp,
+) -> Option<State> {
     let again = match row.state {
         State::Queued | State::Downloading | State::Converting => false,
         State::Ready => !whole(row),
-        State::Failed => !row.failure.as_ref().is_some_and(|failure| failure.stands(now)),
+        State::Failed => !row
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.stands(now)),
         State::Evicted | State::Deleted => true,
     };
     match (again, enqueue, row.state) {
@@ -184,7 +223,12 @@ fn next_state(row: &Row, enqueue: bool, whole: impl Fn(&Row) -> bool, now: Times
     }
 }
 
-fn insert(connection: &Connection, song: &Accepted, state: State, now: Timestamp) -> Result<(), rusqlite::Error> {
+fn insert(
+    connection: &Connection,
+    song: &Accepted,
+    state: State,
+    now: Timestamp,
+) -> Result<(), rusqlite::Error> {
     let statement = format!(
         "INSERT INTO renditions (site, id, rendition, state, ext, total, accepted_at, requester, queue_order, accept, \
          canonical_name, human_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, {NEXT_ORDER}, ?9, '', '')"
@@ -226,20 +270,29 @@ fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(),
 }
 
 /// Gives both names out: from now on they lead to this key.
-fn name(connection: &Connection, canonical: &str, human: &str, key: &Key) -> Result<(), rusqlite::Error> {
-    connection.prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        canonical,
-        key.track().site().as_str(),
-        key.track().id(),
-        key.slug()
-    ])?;
-    connection.prepare_cached("INSERT OR REPLACE INTO human_names VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
-        human,
-        canonical,
-        key.track().site().as_str(),
-        key.track().id(),
-        key.slug()
-    ])?;
+fn name(
+    connection: &Connection,
+    canonical: &str,
+    human: &str,
+    key: &Key,
+) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            canonical,
+            key.track().site().as_str(),
+            key.track().id(),
+            key.slug()
+        ])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO human_names VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            human,
+            canonical,
+            key.track().site().as_str(),
+            key.track().id(),
+            key.slug()
+        ])?;
     Ok(())
 }
 
@@ -250,8 +303,14 @@ pub(super) fn name_once(
     human: &str,
     key: &Key,
 ) -> Result<(), rusqlite::Error> {
-    let taken = connection.prepare_cached("SELECT 1 FROM names WHERE name = ?1")?.exists([canonical])?;
-    if taken { Ok(()) } else { name(connection, canonical, human, key) }
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM names WHERE name = ?1")?
+        .exists([canonical])?;
+    if taken {
+        Ok(())
+    } else {
+        name(connection, canonical, human, key)
+    }
 }
 
 pub(super) fn write_track(
@@ -261,12 +320,22 @@ pub(super) fn write_track(
     now: Timestamp,
 ) -> Result<(), rusqlite::Error> {
     let metadata = serde_json::to_string(track).unwrap_or_default();
-    let words = [Some(&track.title), track.artist.as_ref(), track.album.as_ref()];
-    let words: Vec<String> = words.into_iter().flatten().map(|text| text.to_lowercase()).collect();
+    let words = [
+        Some(&track.title),
+        track.artist.as_ref(),
+        track.album.as_ref(),
+    ];
+    let words: Vec<String> = words
+        .into_iter()
+        .flatten()
+        .map(|text| text.to_lowercase())
+        .collect();
     let conflict = match overwrite {
         Overwrite::No => "DO NOTHING",
         Overwrite::Listed => "DO UPDATE SET metadata = ?3, words = ?5, changed_at = ?6",
-        Overwrite::Alone => "DO UPDATE SET metadata = ?3, alone = ?4, alone_at = ?6, words = ?5, changed_at = ?6",
+        Overwrite::Alone => {
+            "DO UPDATE SET metadata = ?3, alone = ?4, alone_at = ?6, words = ?5, changed_at = ?6"
+        }
     };
     let statement = format!(
         "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) \

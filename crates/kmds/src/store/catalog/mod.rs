@@ -44,8 +44,14 @@ impl Catalog {
     }
 
     pub(super) fn rows_of(&self, track: &TrackId) -> Result<Vec<Row>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 ORDER BY r.seq");
-        self.rows(&statement, params![track.site().as_str(), track.id()], "read a song")
+        let statement = format!(
+            "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 ORDER BY r.seq"
+        );
+        self.rows(
+            &statement,
+            params![track.site().as_str(), track.id()],
+            "read a song",
+        )
     }
 
     /// Work to go on with, in queue order.
@@ -57,8 +63,16 @@ impl Catalog {
         self.rows(&statement, [], "read the queue")
     }
 
-    fn rows(&self, statement: &str, bound: impl rusqlite::Params, what: &'static str) -> Result<Vec<Row>, StoreError> {
-        let mut statement = self.connection.prepare_cached(statement).map_err(sql(what))?;
+    fn rows(
+        &self,
+        statement: &str,
+        bound: impl rusqlite::Params,
+        what: &'static str,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(statement)
+            .map_err(sql(what))?;
         let rows = statement.query_map(bound, read_row).map_err(sql(what))?;
         rows.collect::<Result<_, _>>().map_err(sql(what))
     }
@@ -77,7 +91,10 @@ impl Catalog {
     }
 
     /// The song as it was when asked for alone, and when that was.
-    pub(super) fn track_alone(&self, track: &TrackId) -> Result<Option<(Track, Timestamp)>, StoreError> {
+    pub(super) fn track_alone(
+        &self,
+        track: &TrackId,
+    ) -> Result<Option<(Track, Timestamp)>, StoreError> {
         let found: Option<(Option<String>, Option<i64>)> = self
             .connection
             .query_row(
@@ -87,8 +104,12 @@ impl Catalog {
             )
             .optional()
             .map_err(sql("read a song"))?;
-        let Some((Some(text), at)) = found else { return Ok(None) };
-        let at = at.and_then(rows::time_back).unwrap_or(Timestamp::UNIX_EPOCH);
+        let Some((Some(text), at)) = found else {
+            return Ok(None);
+        };
+        let at = at
+            .and_then(rows::time_back)
+            .unwrap_or(Timestamp::UNIX_EPOCH);
         Ok(read_track(&text).map(|track| (track, at)))
     }
 
@@ -96,8 +117,14 @@ impl Catalog {
     pub(super) fn track_by_link(&self, link: &str) -> Result<Option<TrackId>, StoreError> {
         let found: Option<(String, String)> = self
             .connection
-            .prepare_cached("SELECT site, id FROM tracks WHERE json_extract(alone, '$.link') = ?1 LIMIT 1")
-            .and_then(|mut statement| statement.query_row([link], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+            .prepare_cached(
+                "SELECT site, id FROM tracks WHERE json_extract(alone, '$.link') = ?1 LIMIT 1",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_row([link], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+            })
             .map_err(sql("look a link up"))?;
         Ok(found.and_then(|(site, id)| TrackId::new(kmds_extract::Site::parse(&site)?, &id)))
     }
@@ -121,13 +148,22 @@ impl Catalog {
 
     /// Puts a song at the end of the queue again (at its front with `first`).
     pub(super) fn requeue(&self, key: &Key, first: bool) -> Result<bool, StoreError> {
-        let order = if first { "(SELECT MIN(queue_order) - 1 FROM renditions)" } else { accept::NEXT_ORDER };
-        let statement =
-            format!("UPDATE renditions SET queue_order = {order} WHERE site = ?1 AND id = ?2 AND rendition = ?3");
+        let order = if first {
+            "(SELECT MIN(queue_order) - 1 FROM renditions)"
+        } else {
+            accept::NEXT_ORDER
+        };
+        let statement = format!(
+            "UPDATE renditions SET queue_order = {order} WHERE site = ?1 AND id = ?2 AND rendition = ?3"
+        );
         self.connection
             .prepare_cached(&statement)
             .and_then(|mut statement| {
-                statement.execute(params![key.track().site().as_str(), key.track().id(), key.slug()])
+                statement.execute(params![
+                    key.track().site().as_str(),
+                    key.track().id(),
+                    key.slug()
+                ])
             })
             .map_err(sql("queue a song"))?;
         self.set_state(key, State::Queued)
@@ -141,7 +177,11 @@ impl Catalog {
                  WHERE site = ?1 AND id = ?2 AND rendition = ?3",
             )
             .and_then(|mut statement| {
-                statement.execute(params![key.track().site().as_str(), key.track().id(), key.slug()])
+                statement.execute(params![
+                    key.track().site().as_str(),
+                    key.track().id(),
+                    key.slug()
+                ])
             })
             .map(drop)
             .map_err(sql("move a song to the front"))
@@ -193,7 +233,12 @@ impl Catalog {
     }
 
     /// Notes a reader, unless one was noted after `unless_after`.
-    pub(super) fn touch_read(&self, key: &Key, now: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn touch_read(
+        &self,
+        key: &Key,
+        now: Timestamp,
+        unless_after: Timestamp,
+    ) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "UPDATE renditions SET last_read = ?4 WHERE site = ?1 AND id = ?2 AND rendition = ?3 \
@@ -214,42 +259,69 @@ impl Catalog {
 
     /// Keeps a track's metadata if none is known (read back from a sidecar).
     pub(super) fn keep_track(&self, track: &Track) -> Result<(), StoreError> {
-        accept::write_track(&self.connection, track, accept::Overwrite::No, Timestamp::now())
-            .map_err(sql("keep a song"))
+        accept::write_track(
+            &self.connection,
+            track,
+            accept::Overwrite::No,
+            Timestamp::now(),
+        )
+        .map_err(sql("keep a song"))
     }
 
     /// Writes what stands there already: an error is what the next song would meet.
     pub(super) fn try_writing(&self) -> Result<(), StoreError> {
-        let version: u32 =
-            self.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql("be read"))?;
-        self.connection.pragma_update(None, "user_version", version).map_err(sql("be written"))
+        let version: u32 = self
+            .connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(sql("be read"))?;
+        self.connection
+            .pragma_update(None, "user_version", version)
+            .map_err(sql("be written"))
     }
 
     /// What the origin remembered: key, value, seconds since 1970.
     pub(super) fn memory(&self) -> Result<Vec<(String, String, u64)>, StoreError> {
         let what = "read what was remembered";
-        let mut statement = self.connection.prepare("SELECT key, value, stored_unix FROM memory").map_err(sql(what))?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(sql(what))?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT key, value, stored_unix FROM memory")
+            .map_err(sql(what))?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .map_err(sql(what))?;
         rows.collect::<Result<_, _>>().map_err(sql(what))
     }
 
     /// An empty value forgets.
-    pub(super) fn remember(&self, key: &str, value: &str, stored_unix: u64) -> Result<(), StoreError> {
+    pub(super) fn remember(
+        &self,
+        key: &str,
+        value: &str,
+        stored_unix: u64,
+    ) -> Result<(), StoreError> {
         let done = if value.is_empty() {
-            self.connection.execute("DELETE FROM memory WHERE key = ?1", [key])
-        } else {
             self.connection
-                .execute("INSERT OR REPLACE INTO memory VALUES (?1, ?2, ?3)", params![key, value, stored_unix])
+                .execute("DELETE FROM memory WHERE key = ?1", [key])
+        } else {
+            self.connection.execute(
+                "INSERT OR REPLACE INTO memory VALUES (?1, ?2, ?3)",
+                params![key, value, stored_unix],
+            )
         };
         done.map(drop).map_err(sql("remember a value"))
     }
 }
 
 fn row_in(connection: &Connection, key: &Key) -> Result<Option<Row>, rusqlite::Error> {
-    let statement = format!("SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.rendition = ?3");
+    let statement = format!(
+        "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.rendition = ?3"
+    );
     connection
         .prepare_cached(&statement)?
-        .query_row(params![key.track().site().as_str(), key.track().id(), key.slug()], read_row)
+        .query_row(
+            params![key.track().site().as_str(), key.track().id(), key.slug()],
+            read_row,
+        )
         .optional()
 }
 
@@ -257,8 +329,14 @@ fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::StateFull,
         Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            StoreError::Catalog { what, reason: format!("{error}; look at the drive of state.dir, and try again") }
+            StoreError::Catalog {
+                what,
+                reason: format!("{error}; look at the drive of state.dir, and try again"),
+            }
         }
-        _ => StoreError::Catalog { what, reason: error.to_string() },
+        _ => StoreError::Catalog {
+            what,
+            reason: error.to_string(),
+        },
     }
 }

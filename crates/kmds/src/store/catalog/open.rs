@@ -35,12 +35,25 @@ impl Catalog {
         }
     }
 
-    fn opened(connection: Connection, found: schema::Found, set_aside: Option<PathBuf>) -> Result<Opened, StoreError> {
+    fn opened(
+        connection: Connection,
+        found: schema::Found,
+        set_aside: Option<PathBuf>,
+    ) -> Result<Opened, StoreError> {
         if found == schema::Found::Newer {
-            let reason = "it was written by a later KMDS; install that one, or name another state.dir".to_owned();
-            return Err(StoreError::Catalog { what: "be opened", reason });
+            let reason =
+                "it was written by a later KMDS; install that one, or name another state.dir"
+                    .to_owned();
+            return Err(StoreError::Catalog {
+                what: "be opened",
+                reason,
+            });
         }
-        Ok(Opened { catalog: Self { connection }, empty: found == schema::Found::Nothing, set_aside })
+        Ok(Opened {
+            catalog: Self { connection },
+            empty: found == schema::Found::Nothing,
+            set_aside,
+        })
     }
 }
 
@@ -48,14 +61,17 @@ fn connect(path: &Path) -> Result<(Connection, schema::Found), rusqlite::Error> 
     let mut connection = Connection::open(path)?;
     let found = schema::prepare(&mut connection)?;
     if found == schema::Found::Tables {
-        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let verdict: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(rusqlite::Error::SqliteFailure(
                 rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
                 Some(verdict),
             ));
         }
-        connection.prepare(&format!("SELECT {COLUMNS} FROM renditions r, tracks, names, human_names, memory"))?;
+        connection.prepare(&format!(
+            "SELECT {COLUMNS} FROM renditions r, tracks, names, human_names, memory"
+        ))?;
     }
     Ok((connection, found))
 }
@@ -64,7 +80,12 @@ fn connect(path: &Path) -> Result<(Connection, schema::Found), rusqlite::Error> 
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch)
+        Some(
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::Unknown
+                | ErrorCode::TypeMismatch
+        )
     )
 }
 
@@ -74,7 +95,9 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
         name.push(suffix);
         PathBuf::from(name)
     };
-    let target = (1..).map(|n: u32| with(&format!(".damaged-{n}"))).find(|target| !target.exists());
+    let target = (1..)
+        .map(|n: u32| with(&format!(".damaged-{n}")))
+        .find(|target| !target.exists());
     let target = target.unwrap_or_else(|| with(".damaged"));
     std::fs::rename(path, &target).map_err(io("set the damaged catalog aside"))?;
     for suffix in ["-wal", "-shm"] {

@@ -61,7 +61,9 @@ impl ReadyFile {
             container: row.container?,
             codec: row.codec?,
             bitrate_bps: row.bitrate_bps,
-            duration_ms: row.duration.and_then(|length| u64::try_from(length.as_millis()).ok()),
+            duration_ms: row
+                .duration
+                .and_then(|length| u64::try_from(length.as_millis()).ok()),
             published_at: row.published_at?,
             human_name: row.human_name.clone(),
         })
@@ -82,11 +84,16 @@ impl Catalog {
         &self,
         tracks: impl Iterator<Item = &'a TrackId>,
     ) -> Result<Vec<Row>, StoreError> {
-        let statement =
-            format!("SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.state = 'ready'");
+        let statement = format!(
+            "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.state = 'ready'"
+        );
         let mut ready = Vec::new();
         for track in tracks {
-            ready.extend(self.rows(&statement, params![track.site().as_str(), track.id()], "read a song")?);
+            ready.extend(self.rows(
+                &statement,
+                params![track.site().as_str(), track.id()],
+                "read a song",
+            )?);
         }
         Ok(ready)
     }
@@ -102,16 +109,31 @@ impl Catalog {
             name_once(&transaction, &canonical, &file.human_name, &file.key).map_err(sql(what))?;
             for key in sharing(&transaction, &file.key, &file.ext).map_err(sql(what))? {
                 let own = etag(&key, &file.validator, file.size_bytes);
-                write_ready(&transaction, &ReadyFile { key, etag: own, ..file.clone() }).map_err(sql(what))?;
+                write_ready(
+                    &transaction,
+                    &ReadyFile {
+                        key,
+                        etag: own,
+                        ..file.clone()
+                    },
+                )
+                .map_err(sql(what))?;
             }
         }
         transaction.commit().map_err(sql(what))
     }
 
     /// The ready rows whose file this is: the key's own, and those that share it.
-    pub(in crate::store) fn rows_of_file(&self, key: &Key, ext: &str) -> Result<Vec<Key>, StoreError> {
-        let mut keys =
-            if key.is_copy() { Vec::new() } else { sharing(&self.connection, key, ext).map_err(sql("read a song"))? };
+    pub(in crate::store) fn rows_of_file(
+        &self,
+        key: &Key,
+        ext: &str,
+    ) -> Result<Vec<Key>, StoreError> {
+        let mut keys = if key.is_copy() {
+            Vec::new()
+        } else {
+            sharing(&self.connection, key, ext).map_err(sql("read a song"))?
+        };
         keys.push(key.clone());
         Ok(keys)
     }
@@ -178,17 +200,29 @@ impl Catalog {
 }
 
 /// Other plain renditions of the same track that are ready with the same extension: the same file.
-pub(super) fn sharing(connection: &Connection, key: &Key, ext: &str) -> Result<Vec<Key>, rusqlite::Error> {
+pub(super) fn sharing(
+    connection: &Connection,
+    key: &Key,
+    ext: &str,
+) -> Result<Vec<Key>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT site, id, rendition FROM renditions WHERE site = ?1 AND id = ?2 AND rendition <> ?3 AND ext = ?4 \
          AND state = 'ready' AND rendition NOT LIKE '%.r'",
     )?;
-    let bound = params![key.track().site().as_str(), key.track().id(), key.slug(), ext];
+    let bound = params![
+        key.track().site().as_str(),
+        key.track().id(),
+        key.slug(),
+        ext
+    ];
     let keys = statement.query_map(bound, |row| read_key(row, 0))?;
     keys.collect()
 }
 
-pub(super) fn write_ready(connection: &Connection, file: &ReadyFile) -> Result<(), rusqlite::Error> {
+pub(super) fn write_ready(
+    connection: &Connection,
+    file: &ReadyFile,
+) -> Result<(), rusqlite::Error> {
     let canonical = format!("{}.{}", file.key.track(), file.ext);
     let statement = format!(
         "INSERT INTO renditions (site, id, rendition, state, ext, size, total, sha256, mtime_ns, etag, validator, \

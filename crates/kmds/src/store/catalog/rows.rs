@@ -26,8 +26,15 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 7] =
-        [Self::Queued, Self::Downloading, Self::Converting, Self::Ready, Self::Failed, Self::Evicted, Self::Deleted];
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Downloading,
+        Self::Converting,
+        Self::Ready,
+        Self::Failed,
+        Self::Evicted,
+        Self::Deleted,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -151,18 +158,24 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> 
 }
 
 fn read_failure(row: &rusqlite::Row<'_>) -> Result<Option<Failure>, rusqlite::Error> {
-    let Some(kind) = row.get::<_, Option<String>>(20)? else { return Ok(None) };
+    let Some(kind) = row.get::<_, Option<String>>(20)? else {
+        return Ok(None);
+    };
     Ok(Some(Failure {
         kind: word_back(Some(kind)).unwrap_or(Kind::Internal),
         sentence: row.get::<_, Option<String>>(21)?.unwrap_or_default(),
         retryable: row.get::<_, Option<bool>>(22)?.unwrap_or(true),
-        at: row.get::<_, Option<i64>>(23)?.and_then(time_back).unwrap_or(Timestamp::UNIX_EPOCH),
+        at: row
+            .get::<_, Option<i64>>(23)?
+            .and_then(time_back)
+            .unwrap_or(Timestamp::UNIX_EPOCH),
     }))
 }
 
 /// A key from three columns: site, id, rendition.
 pub(super) fn read_key(row: &rusqlite::Row<'_>, first: usize) -> Result<Key, rusqlite::Error> {
-    let (site, id, slug): (String, String, String) = (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
+    let (site, id, slug): (String, String, String) =
+        (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
     Site::parse(&site)
         .and_then(|site| TrackId::new(site, &id))
         .and_then(|track| Key::from_slug(track, &slug))
@@ -174,7 +187,11 @@ pub(super) fn read_track(text: &str) -> Option<Track> {
 }
 
 fn unreadable(column: usize, what: &'static str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("no {what} we know").into())
+    rusqlite::Error::FromSqlConversionFailure(
+        column,
+        Type::Text,
+        format!("no {what} we know").into(),
+    )
 }
 
 /// Containers, codecs and kinds are stored as the word serde gives them.
@@ -260,38 +277,73 @@ mod tests {
             let text = String::from_utf8_lossy(input);
             let mut given = text.split('\n');
             // An empty line leaves the good value.
-            let values = GOOD.map(|good| value(given.next().filter(|line| !line.is_empty()).unwrap_or(good)));
+            let values = GOOD
+                .map(|good| value(given.next().filter(|line| !line.is_empty()).unwrap_or(good)));
             CATALOG.with_borrow(|catalog| read_back(catalog, values));
         });
     }
 
     fn read_back(catalog: &Catalog, values: [Value; 30]) {
         let columns = COLUMNS.replace("r.", "");
-        let row = format!("INSERT INTO renditions ({columns}) VALUES ({})", vec!["?"; 29].join(", "));
+        let row = format!(
+            "INSERT INTO renditions ({columns}) VALUES ({})",
+            vec!["?"; 29].join(", ")
+        );
         let [site, id, rendition, rest @ ..] = &values;
         let song = rest.last().expect("the song");
         let sql = &catalog.connection;
-        let put = sql.prepare_cached(&row).expect("our table").execute(rusqlite::params_from_iter(&values[..29]));
+        let put = sql
+            .prepare_cached(&row)
+            .expect("our table")
+            .execute(rusqlite::params_from_iter(&values[..29]));
         let track = "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) VALUES (?1, ?2, ?3, ?3, 0, '', 0)";
-        let known = sql.prepare_cached(track).expect("our table").execute((site, id, song));
+        let known = sql
+            .prepare_cached(track)
+            .expect("our table")
+            .execute((site, id, song));
         let name = "INSERT INTO names (name, site, id, rendition) VALUES ('name', ?1, ?2, ?3)";
-        let named = sql.prepare_cached(name).expect("our table").execute((site, id, rendition));
+        let named = sql
+            .prepare_cached(name)
+            .expect("our table")
+            .execute((site, id, rendition));
         if put.is_ok() && known.is_ok() && named.is_ok() {
             let good = TrackId::new(Site::YouTube, "M4gD1WSo5mA").expect("an id");
-            let rows = [catalog.rows_of(&good), catalog.pending(), catalog.ready_after(0)];
-            rows.into_iter().flatten().flatten().for_each(|row| safe(&row));
+            let rows = [
+                catalog.rows_of(&good),
+                catalog.pending(),
+                catalog.ready_after(0),
+            ];
+            rows.into_iter()
+                .flatten()
+                .flatten()
+                .for_each(|row| safe(&row));
             let listing = catalog.list(&Filter::default(), 10, None);
-            listing.into_iter().flat_map(|listing| listing.songs).for_each(|song| safe(&song.row));
-            let _ = (catalog.find_name("name"), catalog.stats(), catalog.track_alone(&good), catalog.ready_bytes());
+            listing
+                .into_iter()
+                .flat_map(|listing| listing.songs)
+                .for_each(|song| safe(&song.row));
+            let _ = (
+                catalog.find_name("name"),
+                catalog.stats(),
+                catalog.track_alone(&good),
+                catalog.ready_bytes(),
+            );
             let _ = catalog.victims(|_| std::ops::ControlFlow::Continue(true));
         }
-        sql.execute_batch("DELETE FROM renditions; DELETE FROM tracks; DELETE FROM names").expect("our tables");
+        sql.execute_batch("DELETE FROM renditions; DELETE FROM tracks; DELETE FROM names")
+            .expect("our tables");
     }
 
     fn safe(row: &Row) {
         let path = row.key.relative_path("m4a");
         let (site, name) = path.split_once('/').expect("a folder and a name");
-        assert!(Site::parse(site).is_some() && !name.contains(['/', '\\']) && !name.starts_with('.'), "{path}");
-        assert!(!row.accept.forms().is_empty(), "every client plays something");
+        assert!(
+            Site::parse(site).is_some() && !name.contains(['/', '\\']) && !name.starts_with('.'),
+            "{path}"
+        );
+        assert!(
+            !row.accept.forms().is_empty(),
+            "every client plays something"
+        );
     }
 }

@@ -77,7 +77,8 @@ const CACHE_KIB: i32 = 1_024;
 /// Sets the connection up and brings the tables to the newest version. Returns the version found.
 pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? as usize;
+    let version: usize =
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? as usize;
     if version > MIGRATIONS.len() {
         // Before anything is written: what a later release made of this file is not known here.
         return Ok(Found::Newer);
@@ -89,10 +90,18 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Er
     let transaction = connection.transaction()?;
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", u32::try_from(done + 1).unwrap_or(u32::MAX))?;
+        transaction.pragma_update(
+            None,
+            "user_version",
+            u32::try_from(done + 1).unwrap_or(u32::MAX),
+        )?;
     }
     transaction.commit()?;
-    Ok(if version == 0 { Found::Nothing } else { Found::Tables })
+    Ok(if version == 0 {
+        Found::Nothing
+    } else {
+        Found::Tables
+    })
 }
 
 /// What the file held before [`prepare`].

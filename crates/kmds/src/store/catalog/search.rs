@@ -65,7 +65,10 @@ impl Stats {
     /// Bytes a new song may have when everything else is evicted for it; `None` where the drive does not say.
     #[must_use]
     pub fn room_bytes(&self) -> Option<u64> {
-        let above_floor = self.free_bytes?.saturating_add(self.ready_bytes).saturating_sub(self.min_free_bytes);
+        let above_floor = self
+            .free_bytes?
+            .saturating_add(self.ready_bytes)
+            .saturating_sub(self.min_free_bytes);
         Some(above_floor.min(self.max_bytes))
     }
 }
@@ -76,7 +79,11 @@ impl Catalog {
         let canonical = self
             .connection
             .prepare_cached("SELECT site, id, rendition FROM names WHERE name = ?1")
-            .and_then(|mut statement| statement.query_row([name], |row| read_key(row, 0)).optional())
+            .and_then(|mut statement| {
+                statement
+                    .query_row([name], |row| read_key(row, 0))
+                    .optional()
+            })
             .map_err(sql(what))?;
         if let Some(key) = canonical {
             return Ok(Found::One(key));
@@ -89,7 +96,13 @@ impl Catalog {
             )
             .map_err(sql(what))?;
         let rows = statement
-            .query_map([name], |row| Ok((read_key(row, 0)?, row.get::<_, String>(3)?, row.get::<_, bool>(4)?)))
+            .query_map([name], |row| {
+                Ok((
+                    read_key(row, 0)?,
+                    row.get::<_, String>(3)?,
+                    row.get::<_, bool>(4)?,
+                ))
+            })
             .map_err(sql(what))?;
         let found: Vec<(Key, String, bool)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
         Ok(unique(found))
@@ -109,10 +122,14 @@ impl Catalog {
              AND NOT EXISTS (SELECT 1 FROM json_each(?4) WHERE instr(t.words, value) = 0) \
              AND NOT (?6 AND r.rendition LIKE '%.r') ORDER BY r.seq DESC LIMIT ?5"
         );
-        let mut statement = self.connection.prepare_cached(&statement).map_err(sql(what))?;
+        let mut statement = self
+            .connection
+            .prepare_cached(&statement)
+            .map_err(sql(what))?;
         let limit = limit.clamp(1, 1_000);
         let words = filter.text.as_ref().map(|text| text.to_lowercase());
-        let words = words.map(|text| serde_json::json!(text.split_whitespace().collect::<Vec<_>>()).to_string());
+        let words = words
+            .map(|text| serde_json::json!(text.split_whitespace().collect::<Vec<_>>()).to_string());
         let bound = params![
             before,
             filter.site.map(Site::as_str),
@@ -121,15 +138,25 @@ impl Catalog {
             limit + 1,
             filter.originals_only
         ];
-        let rows =
-            statement.query_map(bound, |row| Ok((read_row(row)?, row.get::<_, String>(29)?))).map_err(sql(what))?;
+        let rows = statement
+            .query_map(bound, |row| Ok((read_row(row)?, row.get::<_, String>(29)?)))
+            .map_err(sql(what))?;
         let rows: Vec<(Row, String)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
         let more = rows.len() > limit;
-        let next = if more { rows.get(limit - 1).map(|(row, _)| row.seq) } else { None };
+        let next = if more {
+            rows.get(limit - 1).map(|(row, _)| row.seq)
+        } else {
+            None
+        };
         let songs = rows
             .into_iter()
             .take(limit)
-            .filter_map(|(row, text)| Some(Listed { track: read_track(&text)?, row }))
+            .filter_map(|(row, text)| {
+                Some(Listed {
+                    track: read_track(&text)?,
+                    row,
+                })
+            })
             .collect();
         Ok(Listing { songs, next })
     }
@@ -142,11 +169,16 @@ impl Catalog {
                 "SELECT state, COUNT(DISTINCT site || ' ' || id) FROM renditions WHERE rendition NOT LIKE '%.r' GROUP BY state",
             )
             .map_err(sql(what))?;
-        let counts =
-            statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))).map_err(sql(what))?;
+        let counts = statement
+            .query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))
+            })
+            .map_err(sql(what))?;
         let counts: Vec<(String, u64)> = counts.collect::<Result<_, _>>().map_err(sql(what))?;
-        let tracks =
-            self.connection.query_row("SELECT COUNT(*) FROM tracks", [], |row| row.get(0)).map_err(sql(what))?;
+        let tracks = self
+            .connection
+            .query_row("SELECT COUNT(*) FROM tracks", [], |row| row.get(0))
+            .map_err(sql(what))?;
         Ok(Stats {
             by_state: counts
                 .into_iter()
@@ -162,7 +194,11 @@ impl Catalog {
 /// Deleted songs do not make a name ambiguous; alone they are still found, to be called deleted.
 fn unique(found: Vec<(Key, String, bool)>) -> Found {
     let living: Vec<_> = found.iter().filter(|(_, _, deleted)| !deleted).collect();
-    let judged: Vec<_> = if living.is_empty() { found.iter().collect() } else { living };
+    let judged: Vec<_> = if living.is_empty() {
+        found.iter().collect()
+    } else {
+        living
+    };
     let mut keys: Vec<&Key> = judged.iter().map(|(key, _, _)| key).collect();
     keys.sort();
     keys.dedup();
@@ -170,7 +206,10 @@ fn unique(found: Vec<(Key, String, bool)>) -> Found {
         [] => Found::None,
         [key] => Found::One((*key).clone()),
         _ => {
-            let mut names: Vec<String> = judged.iter().map(|(_, canonical, _)| canonical.clone()).collect();
+            let mut names: Vec<String> = judged
+                .iter()
+                .map(|(_, canonical, _)| canonical.clone())
+                .collect();
             names.sort();
             names.dedup();
             Found::Many(names)

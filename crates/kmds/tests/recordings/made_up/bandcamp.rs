@@ -30,15 +30,22 @@ pub(super) fn with(mut value: Value, fields: Value) -> Value {
 }
 
 fn attribute(name: &str, value: &Value) -> String {
-    let escaped =
-        value.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;");
+    let escaped = value
+        .to_string()
+        .replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .replace('<', "&lt;");
     format!(" {name}=\"{escaped}\"")
 }
 
 /// The page around a `data-tralbum`: the attributes in the site's order, the `-collect-info` one before (notes 3).
 pub(super) fn page(tralbum: &Value, embed: &Value, linked: &Value) -> String {
     let attributes = [
-        attribute("data-band", &json!({"id": 77, "name": "The Band", "subdomain": "theband"})),
+        attribute(
+            "data-band",
+            &json!({"id": 77, "name": "The Band", "subdomain": "theband"}),
+        ),
         attribute("data-embed", embed),
         attribute("data-tralbum-collect-info", &json!({"show_collect": true})),
         attribute("data-tralbum", tralbum),
@@ -78,29 +85,52 @@ pub(super) fn shown(id: u64, title: &str, seconds: f64) -> WantedSong {
 async fn made_up_single_songs_of_bandcamp_are_shown_by_the_fields_they_have() {
     let mut made = Recordings::of(Site::Bandcamp);
     let single = json!({"title": "x", "numtracks": 1, "artist": "The Band"});
-    let inside = json!({"album_title": "Old \"Singles\" & More", "artist": "The Band", "art_id": 5});
+    let inside =
+        json!({"album_title": "Old \"Singles\" & More", "artist": "The Band", "art_id": 5});
     let linked = |album: Option<&str>| json!({"@type": "MusicRecording", "name": "x", "inAlbum": album.map(|name| json!({"name": name}))});
     let album = json!({"album_id": 5, "track_number": 4});
-    let on_album =
-        WantedSong { album: Some("Old \"Singles\" & More".to_owned()), number: 4, ..shown(2, "A - B", 3.25) };
+    let on_album = WantedSong {
+        album: Some("Old \"Singles\" & More".to_owned()),
+        number: 4,
+        ..shown(2, "A - B", 3.25)
+    };
     let cases = [
         // A single: no number, no album; " - " stays (6).
-        ("single", lone(info(1, None, "A - B", 3.2), json!({})), &single, None, shown(1, "A - B", 3.2)),
+        (
+            "single",
+            lone(info(1, None, "A - B", 3.2), json!({})),
+            &single,
+            None,
+            shown(1, "A - B", 3.2),
+        ),
         // Of an album: data-embed names it.
-        ("of-an-album", lone(info(2, Some(4), "A - B", 3.25), album.clone()), &inside, None, on_album.clone()),
+        (
+            "of-an-album",
+            lone(info(2, Some(4), "A - B", 3.25), album.clone()),
+            &inside,
+            None,
+            on_album.clone(),
+        ),
         // Else ld+json does (4).
         (
             "by-linked-data",
             lone(info(3, Some(4), "C", 3.0), album.clone()),
             &single,
             Some("Linked"),
-            WantedSong { album: Some("Linked".to_owned()), number: 4, ..shown(3, "C", 3.0) },
+            WantedSong {
+                album: Some("Linked".to_owned()),
+                number: 4,
+                ..shown(3, "C", 3.0)
+            },
         ),
         // Its own cover (7), or none.
         (
             "own-cover",
             with(
-                lone(info(4, Some(4), "D", 3.0), with(album.clone(), json!({"art_id": 12_345}))),
+                lone(
+                    info(4, Some(4), "D", 3.0),
+                    with(album.clone(), json!({"art_id": 12_345})),
+                ),
                 json!({"art_id": 12_345}),
             ),
             &inside,
@@ -118,17 +148,29 @@ async fn made_up_single_songs_of_bandcamp_are_shown_by_the_fields_they_have() {
         ),
         (
             "no-cover",
-            with(lone(info(6, None, "E", 3.0), json!({})), json!({"art_id": null})),
+            with(
+                lone(info(6, None, "E", 3.0), json!({})),
+                json!({"art_id": null}),
+            ),
             &single,
             None,
-            WantedSong { cover: None, ..shown(6, "E", 3.0) },
+            WantedSong {
+                cover: None,
+                ..shown(6, "E", 3.0)
+            },
         ),
         (
             "zero-cover",
-            with(lone(info(7, None, "E", 3.0), json!({})), json!({"art_id": 0})),
+            with(
+                lone(info(7, None, "E", 3.0), json!({})),
+                json!({"art_id": 0}),
+            ),
             &single,
             None,
-            WantedSong { cover: None, ..shown(7, "E", 3.0) },
+            WantedSong {
+                cover: None,
+                ..shown(7, "E", 3.0)
+            },
         ),
         // The page of a band with a domain of its own (4, 10).
         (
@@ -145,7 +187,10 @@ async fn made_up_single_songs_of_bandcamp_are_shown_by_the_fields_they_have() {
         (
             "of-a-compilation",
             with(
-                lone(with(info(9, Some(4), "Ann - Sea", 3.0), json!({"artist": "Ann"})), album),
+                lone(
+                    with(info(9, Some(4), "Ann - Sea", 3.0), json!({"artist": "Ann"})),
+                    album,
+                ),
                 json!({"artist": "Ann"}),
             ),
             &inside,
@@ -173,23 +218,53 @@ async fn made_up_pages_of_bandcamp_without_a_song_say_why() {
     let mut made = Recordings::of(Site::Bandcamp);
     let single = json!({"title": "x", "numtracks": 1});
     let paid = lone(locked(info(1, None, "Mix", 2_700.0)), json!({}));
-    let members = with(lone(locked(info(2, None, "Mix", 3.0)), json!({})), json!({"tralbum_subscriber_only": true}));
-    let announced = lone(locked(with(info(3, None, "Mix", 3.0), json!({"unreleased_track": true}))), json!({}));
-    let cases =
-        [("paid", paid, "paid_only"), ("members", members, "members_only"), ("announced", announced, "unreleased")];
+    let members = with(
+        lone(locked(info(2, None, "Mix", 3.0)), json!({})),
+        json!({"tralbum_subscriber_only": true}),
+    );
+    let announced = lone(
+        locked(with(
+            info(3, None, "Mix", 3.0),
+            json!({"unreleased_track": true}),
+        )),
+        json!({}),
+    );
+    let cases = [
+        ("paid", paid, "paid_only"),
+        ("members", members, "members_only"),
+        ("announced", announced, "unreleased"),
+    ];
     for (slug, tralbum, kind) in cases {
         let link = link(&format!("track/{slug}"));
         made.get(&link, 200, &page(&tralbum, &single, &json!({})));
         made.want(&link, refused(kind));
     }
     // 11, 17: a redirect to a release of the band counts as that release; one to another site is refused.
-    made.get(&link("track/new-name"), 200, &page(&lone(info(5, None, "Renamed", 2.0), json!({})), &single, &json!({})));
+    made.get(
+        &link("track/new-name"),
+        200,
+        &page(
+            &lone(info(5, None, "Renamed", 2.0), json!({})),
+            &single,
+            &json!({}),
+        ),
+    );
     made.exchange_to(&link("track/old-name"), &link("track/new-name"));
-    made.want(&link("track/old-name"), LeadsTo::Song(shown(5, "Renamed", 2.0)));
-    made.exchange_to(&link("track/moved-away"), "https://theband.example/track/moved-away");
+    made.want(
+        &link("track/old-name"),
+        LeadsTo::Song(shown(5, "Renamed", 2.0)),
+    );
+    made.exchange_to(
+        &link("track/moved-away"),
+        "https://theband.example/track/moved-away",
+    );
     made.want(&link("track/moved-away"), refused("unsupported_link"));
     // 11, 3: a band's page has no `current`, or no such attribute.
-    let band = page(&json!({"url": "https://theband.bandcamp.com"}), &json!({}), &json!({}));
+    let band = page(
+        &json!({"url": "https://theband.bandcamp.com"}),
+        &json!({}),
+        &json!({}),
+    );
     made.get(&link(""), 200, &band);
     made.want(&link(""), refused("unsupported_link"));
     made.get(&link("track/band"), 200, &band);
@@ -200,7 +275,11 @@ async fn made_up_pages_of_bandcamp_without_a_song_say_why() {
     );
     made.get(&link("track/new-band"), 200, &empty);
     made.want(&link("track/new-band"), refused("unsupported_link"));
-    made.get(&link("track/deleted"), 404, "<!DOCTYPE html><title>404 | Bandcamp</title>");
+    made.get(
+        &link("track/deleted"),
+        404,
+        "<!DOCTYPE html><title>404 | Bandcamp</title>",
+    );
     made.want(&link("track/deleted"), refused("not_found"));
     // 15: HTTP 200, small, for browsers only. Last, for it may make the service wait.
     let challenge = "<!DOCTYPE html><html><head><title>Client Challenge</title><script src=\"/_fs-ch-1T1wmsGaOgGaSxcX/script.js\">\

@@ -26,7 +26,12 @@ struct Recordings {
 
 impl Recordings {
     fn of(site: Site) -> Self {
-        Self { site, folder: Folder::new(), written: 0, wanted: Vec::new() }
+        Self {
+            site,
+            folder: Folder::new(),
+            written: 0,
+            wanted: Vec::new(),
+        }
     }
 
     fn exchange(&mut self, method: &str, url: &str, asked: Value, status: u16, body: &str) {
@@ -57,7 +62,11 @@ impl Recordings {
     }
 
     fn want(&mut self, link: &str, leads_to: LeadsTo) {
-        self.wanted.push(Wanted { site: self.site, link: link.to_owned(), leads_to });
+        self.wanted.push(Wanted {
+            site: self.site,
+            link: link.to_owned(),
+            leads_to,
+        });
     }
 
     async fn judge(self) -> Kmds {
@@ -70,7 +79,10 @@ fn refused(kind: &str) -> LeadsTo {
 }
 
 fn list(places: Vec<Result<WantedSong, String>>) -> LeadsTo {
-    LeadsTo::List { places, truncated: false }
+    LeadsTo::List {
+        places,
+        truncated: false,
+    }
 }
 
 /// A song of `seconds` that arrives as it was sent, alone and without album or cover.
@@ -93,5 +105,15 @@ fn song(id: &str, title: &str, artist: &str, seconds: f64) -> WantedSong {
 /// The songs at places 1, 2, 3… of a whole.
 fn numbered(songs: Vec<Result<WantedSong, String>>) -> Vec<Result<WantedSong, String>> {
     let total = u32::try_from(songs.len()).ok();
-    songs.into_iter().zip(1..).map(|(song, number)| song.map(|song| WantedSong { number, total, ..song })).collect()
+    songs
+        .into_iter()
+        .zip(1..)
+        .map(|(song, number)| {
+            song.map(|song| WantedSong {
+                number,
+                total,
+                ..song
+            })
+        })
+        .collect()
 }

@@ -16,7 +16,10 @@ fn transcoding(id: u64, preset: &str, protocol: &str, mime: &str) -> Value {
 }
 
 fn mp3(id: u64) -> Vec<Value> {
-    vec![transcoding(id, "mp3_0_0", "hls", "audio/mpeg"), transcoding(id, "mp3_0_0", "progressive", "audio/mpeg")]
+    vec![
+        transcoding(id, "mp3_0_0", "hls", "audio/mpeg"),
+        transcoding(id, "mp3_0_0", "progressive", "audio/mpeg"),
+    ]
 }
 
 fn opus(id: u64) -> Value {
@@ -25,7 +28,9 @@ fn opus(id: u64) -> Value {
 
 fn encrypted(id: u64) -> Vec<Value> {
     let protocols = ["ctr-encrypted-hls", "cbc-encrypted-hls"];
-    protocols.map(|protocol| transcoding(id, "aac_160k", protocol, "audio/mp4; codecs=\"mp4a.40.2\"")).to_vec()
+    protocols
+        .map(|protocol| transcoding(id, "aac_160k", protocol, "audio/mp4; codecs=\"mp4a.40.2\""))
+        .to_vec()
 }
 
 /// A public track with all there is: a picture, an artist of the publisher's, an album.
@@ -56,8 +61,15 @@ fn shown(id: u64) -> WantedSong {
     WantedSong {
         album: Some("The Album".to_owned()),
         size: Size::About(MP3_BYTES),
-        cover: Some(format!("https://i1.sndcdn.com/artworks-{id:012}-abcdef-t500x500.jpg")),
-        ..song(&id.to_string(), &format!("Who - Track {id}"), "The Publisher's Artist", SECONDS as f64)
+        cover: Some(format!(
+            "https://i1.sndcdn.com/artworks-{id:012}-abcdef-t500x500.jpg"
+        )),
+        ..song(
+            &id.to_string(),
+            &format!("Who - Track {id}"),
+            "The Publisher's Artist",
+            SECONDS as f64,
+        )
     }
 }
 
@@ -68,7 +80,9 @@ fn avatar() -> Option<String> {
 fn resolve(made: &mut Recordings, path: &str, answer: &Value) -> String {
     let link = format!("https://soundcloud.com/{path}");
     let asked = link.replace(':', "%3A").replace('/', "%2F");
-    let url = format!("https://api-v2.soundcloud.com/resolve?url={asked}&client_id=CkCiIyf14rHi27fhk7HxhPOzc85okfSJ");
+    let url = format!(
+        "https://api-v2.soundcloud.com/resolve?url={asked}&client_id=CkCiIyf14rHi27fhk7HxhPOzc85okfSJ"
+    );
     made.get(&url, 200, &answer.to_string());
     link
 }
@@ -77,8 +91,14 @@ fn snipped(id: u64, slug: &str) -> Value {
     let previews: Vec<Value> = mp3(id)
         .into_iter()
         .map(|one| {
-            let url = one["url"].as_str().unwrap_or_default().replace("/stream/", "/preview/");
-            with(one, json!({"snipped": true, "duration": 30_000, "url": url}))
+            let url = one["url"]
+                .as_str()
+                .unwrap_or_default()
+                .replace("/stream/", "/preview/");
+            with(
+                one,
+                json!({"snipped": true, "duration": 30_000, "url": url}),
+            )
         })
         .collect();
     with(
@@ -91,35 +111,69 @@ fn snipped(id: u64, slug: &str) -> Value {
 #[tokio::test]
 async fn made_up_tracks_of_soundcloud_are_shown_by_the_fields_they_have() {
     let mut made = Recordings::of(Site::SoundCloud);
-    let publisher =
-        |artist: &str, album: Value| json!({"publisher_metadata": {"artist": artist, "album_title": album}});
-    let bare = |id| WantedSong { artist: Some("Some User".to_owned()), album: None, ..shown(id) };
+    let publisher = |artist: &str, album: Value| json!({"publisher_metadata": {"artist": artist, "album_title": album}});
+    let bare = |id| WantedSong {
+        artist: Some("Some User".to_owned()),
+        album: None,
+        ..shown(id)
+    };
     let cases = [
-        (with(track(2_167_944_333, "plain"), json!({})), shown(2_167_944_333)),
+        (
+            with(track(2_167_944_333, "plain"), json!({})),
+            shown(2_167_944_333),
+        ),
         // `album_title` can be "": none. `artist` absent or "": the user's name.
         (
             with(track(12, "no-album"), publisher("An Artist", json!(""))),
-            WantedSong { artist: Some("An Artist".to_owned()), album: None, ..shown(12) },
+            WantedSong {
+                artist: Some("An Artist".to_owned()),
+                album: None,
+                ..shown(12)
+            },
         ),
         (
             with(track(13, "no-artist"), publisher("", json!("Else"))),
-            WantedSong { artist: Some("Some User".to_owned()), album: Some("Else".to_owned()), ..shown(13) },
+            WantedSong {
+                artist: Some("Some User".to_owned()),
+                album: Some("Else".to_owned()),
+                ..shown(13)
+            },
         ),
-        (with(track(14, "no-publisher"), json!({"publisher_metadata": null})), bare(14)),
+        (
+            with(
+                track(14, "no-publisher"),
+                json!({"publisher_metadata": null}),
+            ),
+            bare(14),
+        ),
         // No picture: the user's.
-        (with(track(15, "no-art"), json!({"artwork_url": null})), WantedSong { cover: avatar(), ..shown(15) }),
+        (
+            with(track(15, "no-art"), json!({"artwork_url": null})),
+            WantedSong {
+                cover: avatar(),
+                ..shown(15)
+            },
+        ),
     ];
     for (track, wanted) in cases {
-        let path = format!("some-user/{}", track["permalink"].as_str().unwrap_or_default());
+        let path = format!(
+            "some-user/{}",
+            track["permalink"].as_str().unwrap_or_default()
+        );
         let link = resolve(&mut made, &path, &track);
         made.want(&link, LeadsTo::Song(wanted));
     }
     // A private one by its token, whose case is kept.
-    let private =
-        with(track(16, "hidden"), json!({"secret_token": "s-9TqZ7edLJ90", "sharing": "private", "public": false}));
+    let private = with(
+        track(16, "hidden"),
+        json!({"secret_token": "s-9TqZ7edLJ90", "sharing": "private", "public": false}),
+    );
     let link = resolve(&mut made, "some-user/hidden/s-9TqZ7edLJ90", &private);
     made.want(&link, LeadsTo::Song(shown(16)));
-    made.want("https://soundcloud.com/some-user/hidden", refused("not_found"));
+    made.want(
+        "https://soundcloud.com/some-user/hidden",
+        refused("not_found"),
+    );
 
     // Notes 10: AAC before MP3 before Opus; `abr_sq` never.
     let aac = [
@@ -130,7 +184,14 @@ async fn made_up_tracks_of_soundcloud_are_shown_by_the_fields_they_have() {
     let of_17 = with(track(17, "aac"), json!({"media": {"transcodings": all}}));
     let link = resolve(&mut made, "some-user/aac", &of_17);
     // HLS is joined and its lengths written in, so it is not byte for byte what was sent.
-    made.want(&link, LeadsTo::Song(WantedSong { size: Size::About(4_000.0 * 20.2), audio: Audio::Made, ..shown(17) }));
+    made.want(
+        &link,
+        LeadsTo::Song(WantedSong {
+            size: Size::About(4_000.0 * 20.2),
+            audio: Audio::Made,
+            ..shown(17)
+        }),
+    );
     made.judge().await;
 }
 
@@ -140,52 +201,129 @@ async fn made_up_tracks_of_soundcloud_that_may_not_be_played_say_why() {
     let media = |list: Vec<Value>| json!({"media": {"transcodings": list}});
     let cases = [
         (snipped(21, "snip"), "preview_only"),
-        (with(with(track(22, "block"), media(Vec::new())), json!({"policy": "BLOCK"})), "geo_blocked"),
-        (with(track(23, "word"), json!({"policy": "SOMETHING"})), "unavailable"),
+        (
+            with(
+                with(track(22, "block"), media(Vec::new())),
+                json!({"policy": "BLOCK"}),
+            ),
+            "geo_blocked",
+        ),
+        (
+            with(track(23, "word"), json!({"policy": "SOMETHING"})),
+            "unavailable",
+        ),
         (with(track(24, "drm"), media(encrypted(24))), "drm_only"),
-        (with(track(25, "still-working"), json!({"state": "processing"})), "unavailable"),
-        (with(track(26, "not-streamable"), json!({"streamable": false})), "unavailable"),
+        (
+            with(track(25, "still-working"), json!({"state": "processing"})),
+            "unavailable",
+        ),
+        (
+            with(track(26, "not-streamable"), json!({"streamable": false})),
+            "unavailable",
+        ),
     ];
     for (track, kind) in cases {
-        let path = format!("some-user/{}", track["permalink"].as_str().unwrap_or_default());
+        let path = format!(
+            "some-user/{}",
+            track["permalink"].as_str().unwrap_or_default()
+        );
         let link = resolve(&mut made, &path, &track);
         made.want(&link, refused(kind));
     }
     // Notes 6: all plain formats answer 404 and an encrypted one is listed. That shows only when the audio is asked for.
-    let withdrawn = with(track(27, "withdrawn"), media([encrypted(27), mp3(27)].concat()));
+    let withdrawn = with(
+        track(27, "withdrawn"),
+        media([encrypted(27), mp3(27)].concat()),
+    );
     let link = resolve(&mut made, "some-user/withdrawn", &withdrawn);
     for one in mp3(27) {
-        made.get(&format!("{}?client_id=x", one["url"].as_str().unwrap_or_default()), 404, "{}");
+        made.get(
+            &format!("{}?client_id=x", one["url"].as_str().unwrap_or_default()),
+            404,
+            "{}",
+        );
     }
-    made.want(&link, LeadsTo::Song(WantedSong { audio: Audio::Fails("drm_only"), ..shown(27) }));
+    made.want(
+        &link,
+        LeadsTo::Song(WantedSong {
+            audio: Audio::Fails("drm_only"),
+            ..shown(27)
+        }),
+    );
     // One of two answers 404: the next one at once.
     let halved = track(28, "halved");
     let link = resolve(&mut made, "some-user/halved", &halved);
     let progressive = mp3(28).pop().unwrap_or_default();
-    made.get(&format!("{}?client_id=x", progressive["url"].as_str().unwrap_or_default()), 404, "{}");
+    made.get(
+        &format!(
+            "{}?client_id=x",
+            progressive["url"].as_str().unwrap_or_default()
+        ),
+        404,
+        "{}",
+    );
     made.want(&link, LeadsTo::Song(shown(28)));
     // None encrypted: something is wrong with the song (15); so it is where nothing is listed and the policy is fine.
     let broken = track(29, "broken");
     let link = resolve(&mut made, "some-user/broken", &broken);
     for one in mp3(29) {
-        made.get(&format!("{}?client_id=x", one["url"].as_str().unwrap_or_default()), 404, "{}");
+        made.get(
+            &format!("{}?client_id=x", one["url"].as_str().unwrap_or_default()),
+            404,
+            "{}",
+        );
     }
-    made.want(&link, LeadsTo::Song(WantedSong { audio: Audio::Fails("origin_failed"), ..shown(29) }));
+    made.want(
+        &link,
+        LeadsTo::Song(WantedSong {
+            audio: Audio::Fails("origin_failed"),
+            ..shown(29)
+        }),
+    );
     let nothing = with(track(30, "nothing"), media(Vec::new()));
     let link = resolve(&mut made, "some-user/nothing", &nothing);
     made.want(&link, refused("origin_failed"));
     // 7: encrypted ones, MP3 in slices and Opus, no progressive.
-    let slices = [encrypted(31), mp3(31).into_iter().take(1).collect(), vec![opus(31)]].concat();
-    let link = resolve(&mut made, "some-user/slices", &with(track(31, "slices"), media(slices)));
+    let slices = [
+        encrypted(31),
+        mp3(31).into_iter().take(1).collect(),
+        vec![opus(31)],
+    ]
+    .concat();
+    let link = resolve(
+        &mut made,
+        "some-user/slices",
+        &with(track(31, "slices"), media(slices)),
+    );
     made.want(&link, LeadsTo::Song(shown(31)));
-    let link = resolve(&mut made, "some-user/opus", &with(track(32, "opus"), media(vec![opus(32)])));
-    made.want(&link, LeadsTo::Song(WantedSong { size: Size::Any, audio: Audio::Made, ..shown(32) }));
+    let link = resolve(
+        &mut made,
+        "some-user/opus",
+        &with(track(32, "opus"), media(vec![opus(32)])),
+    );
+    made.want(
+        &link,
+        LeadsTo::Song(WantedSong {
+            size: Size::Any,
+            audio: Audio::Made,
+            ..shown(32)
+        }),
+    );
     // A user is neither track nor set, by his page and by a short link to it.
     let link = resolve(&mut made, "some-user", &track(21, "x")["user"]);
     made.want(&link, refused("unsupported_link"));
-    made.exchange_to("https://on.soundcloud.com/AbC123", "https://soundcloud.com/some-user?ref=clipboard&si=1");
-    made.want("https://on.soundcloud.com/AbC123", refused("unsupported_link"));
-    made.exchange_to("https://on.soundcloud.com/xyz", "https://soundcloud.com/some-user/halved?ref=clipboard&p=a&c=0");
+    made.exchange_to(
+        "https://on.soundcloud.com/AbC123",
+        "https://soundcloud.com/some-user?ref=clipboard&si=1",
+    );
+    made.want(
+        "https://on.soundcloud.com/AbC123",
+        refused("unsupported_link"),
+    );
+    made.exchange_to(
+        "https://on.soundcloud.com/xyz",
+        "https://soundcloud.com/some-user/halved?ref=clipboard&p=a&c=0",
+    );
     made.want("https://on.soundcloud.com/xyz", LeadsTo::Song(shown(28)));
     made.judge().await;
 }
@@ -197,8 +335,14 @@ async fn a_made_up_set_keeps_every_place_whatever_its_batches_leave_out() {
     const SONGS: u64 = 64;
     let full = |id: u64| match id {
         1010 | 1060 => snipped(id, &format!("snip-{id}")),
-        1012 => with(track(id, "blocked"), json!({"policy": "BLOCK", "media": {"transcodings": []}})),
-        1002 | 1014 => with(track(id, &format!("bare-{id}")), json!({"artwork_url": null, "publisher_metadata": null})),
+        1012 => with(
+            track(id, "blocked"),
+            json!({"policy": "BLOCK", "media": {"transcodings": []}}),
+        ),
+        1002 | 1014 => with(
+            track(id, &format!("bare-{id}")),
+            json!({"artwork_url": null, "publisher_metadata": null}),
+        ),
         _ => track(id, &format!("song-{id}")),
     };
     let missing = |id: u64| matches!(id, 1007 | 1063);
@@ -210,7 +354,11 @@ async fn a_made_up_set_keeps_every_place_whatever_its_batches_leave_out() {
             if id < FIRST + 3 {
                 return full(id);
             }
-            let policy = if missing(id) { json!("ALLOW") } else { full(id)["policy"].clone() };
+            let policy = if missing(id) {
+                json!("ALLOW")
+            } else {
+                full(id)["policy"].clone()
+            };
             json!({"id": id, "kind": "track", "monetization_model": "BLACKBOX", "policy": policy})
         })
         .collect();
@@ -221,21 +369,39 @@ async fn a_made_up_set_keeps_every_place_whatever_its_batches_leave_out() {
     let stubs: Vec<u64> = ids.clone().skip(3).collect();
     for batch in stubs.chunks(50) {
         let asked: Vec<String> = batch.iter().map(u64::to_string).collect();
-        let mut told: Vec<Value> = batch.iter().filter(|id| !missing(**id)).map(|id| full(*id)).collect();
+        let mut told: Vec<Value> = batch
+            .iter()
+            .filter(|id| !missing(**id))
+            .map(|id| full(*id))
+            .collect();
         told.reverse();
-        let url = format!("https://api-v2.soundcloud.com/tracks?ids={}&client_id=x", asked.join("%2C"));
+        let url = format!(
+            "https://api-v2.soundcloud.com/tracks?ids={}&client_id=x",
+            asked.join("%2C")
+        );
         made.get(&url, 200, &json!(told).to_string());
     }
     // Notes 11: an id missing in a batch keeps its position. 5: the album is the set's title, no picture is the user's.
     let places = ids
         .map(|id| {
-            let framed = WantedSong { album: Some("The Set".to_owned()), audio: Audio::Unknown, ..shown(id) };
+            let framed = WantedSong {
+                album: Some("The Set".to_owned()),
+                audio: Audio::Unknown,
+                ..shown(id)
+            };
             match id {
                 _ if missing(id) => Err("not_found".to_owned()),
                 1010 | 1060 => Err("preview_only".to_owned()),
                 1012 => Err("geo_blocked".to_owned()),
-                1002 | 1014 => Ok(WantedSong { artist: Some("Some User".to_owned()), cover: avatar(), ..framed }),
-                1001 | 1064 => Ok(WantedSong { audio: Audio::AsSent, ..framed }),
+                1002 | 1014 => Ok(WantedSong {
+                    artist: Some("Some User".to_owned()),
+                    cover: avatar(),
+                    ..framed
+                }),
+                1001 | 1064 => Ok(WantedSong {
+                    audio: Audio::AsSent,
+                    ..framed
+                }),
                 _ => Ok(framed),
             }
         })
@@ -252,29 +418,55 @@ async fn made_up_sets_of_which_nothing_plays_say_why_and_private_ones_open_to_th
             "permalink_url": format!("https://soundcloud.com/some-user/sets/{slug}"), "track_count": tracks.len(),
             "secret_token": token, "artwork_url": null, "user": track(1, "x")["user"], "tracks": tracks})
     };
-    let stub =
-        |id: u64, policy: &str| json!({"id": id, "kind": "track", "monetization_model": "BLACKBOX", "policy": policy});
+    let stub = |id: u64, policy: &str| json!({"id": id, "kind": "track", "monetization_model": "BLACKBOX", "policy": policy});
     // The contract: the first kind that is not `not_found`, else 404.
-    let gone = set(50, "gone", Value::Null, &[stub(51, "ALLOW"), snipped(52, "snip")]);
+    let gone = set(
+        50,
+        "gone",
+        Value::Null,
+        &[stub(51, "ALLOW"), snipped(52, "snip")],
+    );
     let link = resolve(&mut made, "some-user/sets/gone", &gone);
     made.want(&link, refused("preview_only"));
-    let link = resolve(&mut made, "some-user/sets/empty", &set(53, "empty", Value::Null, &[]));
+    let link = resolve(
+        &mut made,
+        "some-user/sets/empty",
+        &set(53, "empty", Value::Null, &[]),
+    );
     made.want(&link, refused("not_found"));
-    made.want("https://soundcloud.com/some-user/sets/none", refused("not_found"));
+    made.want(
+        "https://soundcloud.com/some-user/sets/none",
+        refused("not_found"),
+    );
     // A song that lists nothing is looked at twice; the others do not suffer.
     let nothing = with(track(55, "nothing"), json!({"media": {"transcodings": []}}));
     let mixed = set(54, "mixed", Value::Null, &[track(56, "good"), nothing]);
     let link = resolve(&mut made, "some-user/sets/mixed", &mixed);
-    let framed = |id| WantedSong { album: Some("The Set".to_owned()), ..shown(id) };
-    made.want(&link, list(numbered(vec![Ok(framed(56)), Err("origin_failed".to_owned())])));
+    let framed = |id| WantedSong {
+        album: Some("The Set".to_owned()),
+        ..shown(id)
+    };
+    made.want(
+        &link,
+        list(numbered(vec![
+            Ok(framed(56)),
+            Err("origin_failed".to_owned()),
+        ])),
+    );
     let private = set(
         57,
         "hidden",
         json!("s-Ab12"),
-        &[with(track(58, "inside"), json!({"sharing": "private", "secret_token": "s-In58"}))],
+        &[with(
+            track(58, "inside"),
+            json!({"sharing": "private", "secret_token": "s-In58"}),
+        )],
     );
     let link = resolve(&mut made, "some-user/sets/hidden/s-Ab12", &private);
     made.want(&link, list(numbered(vec![Ok(framed(58))])));
-    made.want("https://soundcloud.com/some-user/sets/hidden", refused("not_found"));
+    made.want(
+        "https://soundcloud.com/some-user/sets/hidden",
+        refused("not_found"),
+    );
     made.judge().await;
 }

@@ -9,8 +9,7 @@ use super::{Audio, LeadsTo, Recordings, Size, WantedSong, list, numbered, refuse
 /// Itag 140, for songs of lists (notes 4.3).
 const BYTES_A_SECOND: f64 = 129_700.0 / 8.0;
 const BROWSE: &str = "https://www.youtube.com/youtubei/v1/browse?prettyPrint=false";
-const BROWSE_HEADER: &str =
-    "https://www.youtube.com/youtubei/v1/browse?$fields=sidebar,header,microformat,alerts&prettyPrint=false";
+const BROWSE_HEADER: &str = "https://www.youtube.com/youtubei/v1/browse?$fields=sidebar,header,microformat,alerts&prettyPrint=false";
 
 /// A list as it is recorded: header alone, the first page with everything, later pages by their tokens.
 struct MadeList {
@@ -59,7 +58,13 @@ impl MadeList {
             let items = self.page(number, &more);
             let answer = json!({"onResponseReceivedActions": [{"clickTrackingParams": "x"},
                 {"appendContinuationItemsAction": {"targetId": self.id, "continuationItems": items}}]});
-            post(made, BROWSE, "WEB", json!({"continuation": self.token(number)}), &answer);
+            post(
+                made,
+                BROWSE,
+                "WEB",
+                json!({"continuation": self.token(number)}),
+                &answer,
+            );
         }
     }
 
@@ -68,27 +73,48 @@ impl MadeList {
         self.write_with(made, more, |_| ());
     }
 
-    fn write_with(&self, made: &mut Recordings, more: impl Fn(&str) -> Value, change: impl Fn(&mut Value)) {
+    fn write_with(
+        &self,
+        made: &mut Recordings,
+        more: impl Fn(&str) -> Value,
+        change: impl Fn(&mut Value),
+    ) {
         self.write_header(made);
         let mut answer = self.header();
         change(&mut answer);
         answer["contents"] = json!({"twoColumnBrowseResultsRenderer": {"tabs": [{"tabRenderer": {"selected": true}}]}});
         answer["onResponseReceivedActions"] = json!([{"reloadContinuationItemsCommand": {
             "targetId": self.id, "continuationItems": self.page(0, &more), "slot": "RELOAD_CONTINUATION_SLOT_BODY"}}]);
-        post(made, BROWSE, "WEB", json!({"continuation": self.token(0)}), &answer);
+        post(
+            made,
+            BROWSE,
+            "WEB",
+            json!({"continuation": self.token(0)}),
+            &answer,
+        );
         self.write_later_pages(made, more);
     }
 
     /// Form 3, with its continuation beside the section.
     fn write_plain(&self, made: &mut Recordings, more: impl Fn(&str) -> Value) {
         let mut items = self.page(0, &more);
-        let next = if self.pages.len() > 1 { items.pop() } else { None };
+        let next = if self.pages.len() > 1 {
+            items.pop()
+        } else {
+            None
+        };
         let mut sections = vec![json!({"itemSectionRenderer": {"contents": items}})];
         sections.extend(next);
         let mut answer = self.header();
         answer["contents"] = json!({"twoColumnBrowseResultsRenderer": {"tabs": [{"tabRenderer": {
             "content": {"sectionListRenderer": {"contents": sections}}}}]}});
-        post(made, BROWSE, "WEB", json!({"browseId": format!("VL{}", self.id)}), &answer);
+        post(
+            made,
+            BROWSE,
+            "WEB",
+            json!({"browseId": format!("VL{}", self.id)}),
+            &answer,
+        );
         self.write_later_pages(made, more);
     }
 
@@ -156,7 +182,10 @@ fn listed(number: usize, artist: &str) -> WantedSong {
     let length = seconds(number) as f64;
     WantedSong {
         size: Size::About(length * BYTES_A_SECOND),
-        cover: Some(format!("https://i.ytimg.com/vi/{}/hqdefault.jpg", id(number))),
+        cover: Some(format!(
+            "https://i.ytimg.com/vi/{}/hqdefault.jpg",
+            id(number)
+        )),
         audio: Audio::Unknown,
         ..song(&id(number), &format!("Song - {number}"), artist, length)
     }
@@ -173,7 +202,9 @@ async fn made_up_lists_are_followed_to_the_missing_token_and_never_end_at_a_shor
         let mut next = 0;
         let page = |size: &usize| {
             next += size;
-            (next - size..next).map(|number| old(number, Some("The Owner"))).collect()
+            (next - size..next)
+                .map(|number| old(number, Some("The Owner")))
+                .collect()
         };
         sizes.iter().map(page).collect::<Vec<Vec<Value>>>()
     };
@@ -197,14 +228,30 @@ async fn made_up_lists_are_followed_to_the_missing_token_and_never_end_at_a_shor
         pages: pages(&[2]),
     };
     let again = twice.pages.first().and_then(|page| page.first()).cloned();
-    twice.pages.iter_mut().for_each(|page| page.extend(again.clone()));
-    let whole = |count: usize| list(numbered((0..count).map(|number| Ok(listed(number, "The Owner"))).collect()));
+    twice
+        .pages
+        .iter_mut()
+        .for_each(|page| page.extend(again.clone()));
+    let whole = |count: usize| {
+        list(numbered(
+            (0..count)
+                .map(|number| Ok(listed(number, "The Owner")))
+                .collect(),
+        ))
+    };
     huge.write(&mut made, endpoint);
     made.want(&huge.link(), whole(305));
     uploads.write(&mut made, executor);
     made.want(&uploads.link(), whole(5));
     twice.write(&mut made, endpoint);
-    made.want(&twice.link(), list(numbered([0, 1, 0].map(|number| Ok(listed(number, "The Owner"))).to_vec())));
+    made.want(
+        &twice.link(),
+        list(numbered(
+            [0, 1, 0]
+                .map(|number| Ok(listed(number, "The Owner")))
+                .to_vec(),
+        )),
+    );
     // A token that leads nowhere: what there is, and that there is more.
     let cut = MadeList {
         id: "PLcutaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -214,11 +261,26 @@ async fn made_up_lists_are_followed_to_the_missing_token_and_never_end_at_a_shor
     };
     let mut first = cut.header();
     let items = [cut.page(0, endpoint), vec![endpoint("4qmFnowhere")]].concat();
-    first["onResponseReceivedActions"] =
-        json!([{"reloadContinuationItemsCommand": {"targetId": cut.id, "continuationItems": items}}]);
-    post(&mut made, BROWSE, "WEB", json!({"continuation": cut.token(0)}), &first);
-    let places = numbered((0..3).map(|number| Ok(listed(number, "The Owner"))).collect());
-    made.want(&cut.link(), LeadsTo::List { places, truncated: true });
+    first["onResponseReceivedActions"] = json!([{"reloadContinuationItemsCommand": {"targetId": cut.id, "continuationItems": items}}]);
+    post(
+        &mut made,
+        BROWSE,
+        "WEB",
+        json!({"continuation": cut.token(0)}),
+        &first,
+    );
+    let places = numbered(
+        (0..3)
+            .map(|number| Ok(listed(number, "The Owner")))
+            .collect(),
+    );
+    made.want(
+        &cut.link(),
+        LeadsTo::List {
+            places,
+            truncated: true,
+        },
+    );
     // 4.4 and the contract: an empty list is 404.
     let empty = MadeList {
         id: "PLemptyaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -268,8 +330,15 @@ async fn made_up_lists_name_their_songs_artists_as_the_header_and_the_items_tell
         ),
     ];
     for (id, header) in headers {
-        let made_list = MadeList { id, title: "Headed", owner: None, pages: bare() };
-        made_list.write_with(&mut made, endpoint, |answer| answer["header"] = header.clone());
+        let made_list = MadeList {
+            id,
+            title: "Headed",
+            owner: None,
+            pages: bare(),
+        };
+        made_list.write_with(&mut made, endpoint, |answer| {
+            answer["header"] = header.clone()
+        });
         made.want(&made_list.link(), list(by("An Owner")));
     }
     // 4.4: albums have no owner block, the list's title is "Album - <name>", order = track number.
@@ -277,10 +346,18 @@ async fn made_up_lists_name_their_songs_artists_as_the_header_and_the_items_tell
         id: "OLAK5uy_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         title: "Album - Blue Things",
         owner: None,
-        pages: vec![vec![old(1, Some("Some Artist")), old(2, Some("Some Artist - Topic"))]],
+        pages: vec![vec![
+            old(1, Some("Some Artist")),
+            old(2, Some("Some Artist - Topic")),
+        ]],
     };
     album.write(&mut made, endpoint);
-    let named = |number| Ok(WantedSong { album: Some("Blue Things".to_owned()), ..listed(number, "Some Artist") });
+    let named = |number| {
+        Ok(WantedSong {
+            album: Some("Blue Things".to_owned()),
+            ..listed(number, "Some Artist")
+        })
+    };
     made.want(&album.link(), list(numbered(vec![named(1), named(2)])));
     made.judge().await;
 }
@@ -288,8 +365,7 @@ async fn made_up_lists_name_their_songs_artists_as_the_header_and_the_items_tell
 #[tokio::test]
 async fn made_up_songs_of_lists_that_cannot_be_had_keep_their_place_and_say_why() {
     let mut made = Recordings::of(Site::YouTube);
-    let overlay =
-        |style: &str| json!([{"thumbnailOverlayTimeStatusRenderer": {"style": style, "text": {"simpleText": style}}}]);
+    let overlay = |style: &str| json!([{"thumbnailOverlayTimeStatusRenderer": {"style": style, "text": {"simpleText": style}}}]);
     let mixed = MadeList {
         id: "PLmixedaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         title: "Mixed",
@@ -304,8 +380,16 @@ async fn made_up_songs_of_lists_that_cannot_be_had_keep_their_place_and_say_why(
                 "badges",
                 json!([{"metadataBadgeRenderer": {"style": "BADGE_STYLE_TYPE_MEMBERS_ONLY", "label": "Members only"}}]),
             ),
-            with(old(5, Some("The Owner")), "thumbnailOverlays", overlay("LIVE")),
-            with(old(6, Some("The Owner")), "thumbnailOverlays", overlay("UPCOMING")),
+            with(
+                old(5, Some("The Owner")),
+                "thumbnailOverlays",
+                overlay("LIVE"),
+            ),
+            with(
+                old(6, Some("The Owner")),
+                "thumbnailOverlays",
+                overlay("UPCOMING"),
+            ),
             old(7, Some("Other - Topic")),
         ]],
     };
@@ -367,9 +451,16 @@ async fn made_up_lists_in_the_new_layout_read_as_those_in_the_old() {
         list(numbered(places))
     };
     let mut made = Recordings::of(Site::YouTube);
-    for (id, at_once) in [("PLlockupaaaaaaaaaaaaaaaaaaaaaaaaaaa", true), ("PLplainaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false)]
-    {
-        let made_list = MadeList { id, title: "New", owner: Some("The Owner"), pages: pages() };
+    for (id, at_once) in [
+        ("PLlockupaaaaaaaaaaaaaaaaaaaaaaaaaaa", true),
+        ("PLplainaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+    ] {
+        let made_list = MadeList {
+            id,
+            title: "New",
+            owner: Some("The Owner"),
+            pages: pages(),
+        };
         if at_once {
             made_list.write(&mut made, view_model);
         } else {

@@ -188,16 +188,43 @@ impl Alert {
 impl Header {
     pub(super) fn of(head: &Head) -> Self {
         let sidebar = || {
-            let items = head.sidebar.as_ref().and_then(|it| it.playlist_sidebar_renderer.as_ref());
-            items.into_iter().flat_map(|it| it.items.iter()).filter_map(|it| it.as_ref())
+            let items = head
+                .sidebar
+                .as_ref()
+                .and_then(|it| it.playlist_sidebar_renderer.as_ref());
+            items
+                .into_iter()
+                .flat_map(|it| it.items.iter())
+                .filter_map(|it| it.as_ref())
         };
-        let primary = || sidebar().find_map(|it| it.playlist_sidebar_primary_info_renderer.as_ref());
-        let secondary = sidebar().find_map(|it| it.playlist_sidebar_secondary_info_renderer.as_ref());
-        let old = head.header.as_ref().and_then(|it| it.playlist_header_renderer.as_ref());
-        let new = head.header.as_ref().and_then(|it| it.page_header_renderer.as_ref());
-        let metadata = head.metadata.as_ref().and_then(|it| it.playlist_metadata_renderer.as_ref());
-        let microformat = head.microformat.as_ref().and_then(|it| it.microformat_data_renderer.as_ref());
-        let owner = secondary.and_then(|it| it.video_owner.as_ref()?.video_owner_renderer.as_ref()?.title.get());
+        let primary =
+            || sidebar().find_map(|it| it.playlist_sidebar_primary_info_renderer.as_ref());
+        let secondary =
+            sidebar().find_map(|it| it.playlist_sidebar_secondary_info_renderer.as_ref());
+        let old = head
+            .header
+            .as_ref()
+            .and_then(|it| it.playlist_header_renderer.as_ref());
+        let new = head
+            .header
+            .as_ref()
+            .and_then(|it| it.page_header_renderer.as_ref());
+        let metadata = head
+            .metadata
+            .as_ref()
+            .and_then(|it| it.playlist_metadata_renderer.as_ref());
+        let microformat = head
+            .microformat
+            .as_ref()
+            .and_then(|it| it.microformat_data_renderer.as_ref());
+        let owner = secondary.and_then(|it| {
+            it.video_owner
+                .as_ref()?
+                .video_owner_renderer
+                .as_ref()?
+                .title
+                .get()
+        });
         Self {
             title: primary()
                 .and_then(|it| it.title.unchanged())
@@ -212,14 +239,23 @@ impl Header {
             count: primary()
                 .and_then(|it| it.stats.first().and_then(|stat| count(&stat.0)))
                 .or_else(|| old.and_then(|it| count(&it.num_videos_text.0)))
-                .or_else(|| new.and_then(|new| parts(new).find_map(|part| count_of_videos(&part.text.text.0)))),
+                .or_else(|| {
+                    new.and_then(|new| {
+                        parts(new).find_map(|part| count_of_videos(&part.text.text.0))
+                    })
+                }),
         }
     }
 }
 
 fn parts(header: &PageHeader) -> impl Iterator<Item = &Part> {
-    let model = header.content.as_ref().and_then(|it| it.page_header_view_model.as_ref());
-    let rows = model.and_then(|it| it.metadata.as_ref()).and_then(|it| it.content_metadata_view_model.as_ref());
+    let model = header
+        .content
+        .as_ref()
+        .and_then(|it| it.page_header_view_model.as_ref());
+    let rows = model
+        .and_then(|it| it.metadata.as_ref())
+        .and_then(|it| it.content_metadata_view_model.as_ref());
     rows.into_iter()
         .flat_map(|rows| rows.metadata_rows.iter())
         .filter_map(|row| row.as_ref())
@@ -230,9 +266,14 @@ fn parts(header: &PageHeader) -> impl Iterator<Item = &Part> {
 /// The owner among a page header's rows: the one with a picture, or the text that leads to a channel or says "by".
 fn owner_of_rows(header: &PageHeader) -> Option<&str> {
     parts(header).find_map(|part| {
-        let pictured = part.avatar_stack.as_ref().and_then(|it| it.avatar_stack_view_model.as_ref());
+        let pictured = part
+            .avatar_stack
+            .as_ref()
+            .and_then(|it| it.avatar_stack_view_model.as_ref());
         let named = |text: &&str| part.text.linked || text.starts_with("by ");
-        pictured.and_then(|it| it.text.get()).or_else(|| part.text.text.get().filter(named))
+        pictured
+            .and_then(|it| it.text.get())
+            .or_else(|| part.text.text.get().filter(named))
     })
 }
 
@@ -252,12 +293,21 @@ fn count(text: &str) -> Option<u32> {
 
 fn count_of_videos(text: &str) -> Option<u32> {
     let lower = text.to_lowercase();
-    ["video", "song", "track"].iter().any(|word| lower.contains(word)).then(|| count(text)).flatten()
+    ["video", "song", "track"]
+        .iter()
+        .any(|word| lower.contains(word))
+        .then(|| count(text))
+        .flatten()
 }
 
 /// Where an album's page names its list.
 pub(super) fn canonical_url(head: &Head) -> Option<String> {
-    head.microformat.as_ref()?.microformat_data_renderer.as_ref()?.url_canonical.owned()
+    head.microformat
+        .as_ref()?
+        .microformat_data_renderer
+        .as_ref()?
+        .url_canonical
+        .owned()
 }
 
 #[cfg(test)]

@@ -74,7 +74,10 @@ impl<'de> Deserialize<'de> for LinkedText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Value::deserialize(deserializer)?;
         let linked = leads_to_channel(&written);
-        Ok(Self { text: Text::deserialize(written).unwrap_or_default(), linked })
+        Ok(Self {
+            text: Text::deserialize(written).unwrap_or_default(),
+            linked,
+        })
     }
 }
 
@@ -122,16 +125,35 @@ impl Item {
         if video.is_none() && title.is_none() {
             return None;
         }
-        let duration = old.length_seconds.0.map(Duration::from_secs).or_else(|| clock(&old.length_text.0));
+        let duration = old
+            .length_seconds
+            .0
+            .map(Duration::from_secs)
+            .or_else(|| clock(&old.length_text.0));
         let badges: Vec<&str> = old
             .badges
             .iter()
-            .filter_map(|badge| badge.as_ref()?.metadata_badge_renderer.as_ref()?.style.get())
-            .chain(old.thumbnail_overlays.iter().filter_map(|it| it.as_ref()).flat_map(Overlay::words))
+            .filter_map(|badge| {
+                badge
+                    .as_ref()?
+                    .metadata_badge_renderer
+                    .as_ref()?
+                    .style
+                    .get()
+            })
+            .chain(
+                old.thumbnail_overlays
+                    .iter()
+                    .filter_map(|it| it.as_ref())
+                    .flat_map(Overlay::words),
+            )
             .collect();
         // A missing flag counts as a refusal only where everything else is missing too.
         let byline = old.short_byline_text.text.owned();
-        let playable = old.is_playable.0.unwrap_or(duration.is_some() || byline.is_some());
+        let playable = old
+            .is_playable
+            .0
+            .unwrap_or(duration.is_some() || byline.is_some());
         // Anybody may call a song "Private video"; those that are have neither length nor byline.
         let named = title.as_deref().filter(|_| duration.is_none() || !playable);
         let mut state = state(named, &badges);
@@ -157,12 +179,24 @@ impl Item {
 impl Overlay {
     fn words(&self) -> impl Iterator<Item = &str> {
         let status = self.thumbnail_overlay_time_status_renderer.as_ref();
-        status.into_iter().flat_map(|it| [it.style.get(), it.text.get()]).flatten()
+        status
+            .into_iter()
+            .flat_map(|it| [it.style.get(), it.text.get()])
+            .flatten()
     }
 }
 
 fn listed(thumbnail: Obj<Thumbnails>) -> Vec<Thumbnail> {
-    thumbnail.0.map(|it| it.thumbnails.0.into_iter().filter_map(|one| one.0).collect()).unwrap_or_default()
+    thumbnail
+        .0
+        .map(|it| {
+            it.thumbnails
+                .0
+                .into_iter()
+                .filter_map(|one| one.0)
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 /// What title and badges say about a song.
@@ -177,7 +211,8 @@ fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
         let badge = badge.to_uppercase();
         if badge.contains("MEMBERS_ONLY") || badge == "MEMBERS ONLY" {
             Some(Kind::MembersOnly)
-        } else if badge == "LIVE" || badge == "LIVE NOW" || badge.contains("BADGE_STYLE_TYPE_LIVE") {
+        } else if badge == "LIVE" || badge == "LIVE NOW" || badge.contains("BADGE_STYLE_TYPE_LIVE")
+        {
             Some(Kind::Live)
         } else if badge == "UPCOMING" || badge == "PREMIERE" {
             Some(Kind::Unreleased)
@@ -185,7 +220,9 @@ fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
             None
         }
     });
-    title_says.or(badge_says).map_or(ItemState::Playable, ItemState::Unavailable)
+    title_says
+        .or(badge_says)
+        .map_or(ItemState::Playable, ItemState::Unavailable)
 }
 
 /// The new layout, read from one item's own JSON tree, which is let go at once: its badges stand in too many places.
@@ -202,7 +239,12 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
     if lockup.get("contentType").and_then(Value::as_str) != Some("LOCKUP_CONTENT_TYPE_VIDEO") {
         return None;
     }
-    let text = |at: &str| lockup.pointer(at).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let text = |at: &str| {
+        lockup
+            .pointer(at)
+            .and_then(Value::as_str)
+            .filter(|text| !text.trim().is_empty())
+    };
     let title = text("/metadata/lockupMetadataViewModel/title/content").map(str::to_owned);
     let video = text("/contentId").and_then(|id| VideoId::parse(id.trim()));
     if video.is_none() && title.is_none() {
@@ -210,9 +252,15 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
     }
     let mut badges = Vec::new();
     badge_words(lockup, false, &mut badges);
-    let image = lockup.pointer("/contentImage/thumbnailViewModel/image/sources").cloned().unwrap_or_default();
+    let image = lockup
+        .pointer("/contentImage/thumbnailViewModel/image/sources")
+        .cloned()
+        .unwrap_or_default();
     let sources: Seq<Obj<Thumbnail>> = serde_json::from_value(image).unwrap_or_default();
-    let duration = badges.iter().find_map(|badge| clock(badge)).filter(|length| !length.is_zero());
+    let duration = badges
+        .iter()
+        .find_map(|badge| clock(badge))
+        .filter(|length| !length.is_zero());
     let state = match state(title.as_deref().filter(|_| duration.is_none()), &badges) {
         ItemState::Playable if video.is_none() => ItemState::Unavailable(Kind::Unavailable),
         state => state,
@@ -231,12 +279,23 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
 /// The channel among a lockup's rows: what leads to a channel, else the first text, if that is none of the others. Songs of
 /// courses and of a channel's own lists name no channel, and begin with their views (field notes, 4.3).
 fn channel_of(lockup: &Value) -> Option<Byline> {
-    let rows = lockup.pointer("/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows")?;
+    let rows = lockup.pointer(
+        "/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows",
+    )?;
     let parts = || {
         let rows = rows.as_array().into_iter().flatten();
-        rows.filter_map(|row| row.get("metadataParts")?.as_array()).flatten().filter_map(|part| part.get("text"))
+        rows.filter_map(|row| row.get("metadataParts")?.as_array())
+            .flatten()
+            .filter_map(|part| part.get("text"))
     };
-    let said = |text: &Value| !text.get("content").and_then(Value::as_str).unwrap_or_default().trim().is_empty();
+    let said = |text: &Value| {
+        !text
+            .get("content")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .trim()
+            .is_empty()
+    };
     let linked = parts().find(|text| said(text) && leads_to_channel(text));
     let first = || parts().next().filter(|text| said(text));
     let name = linked.or_else(first)?.get("content")?.as_str()?;
@@ -245,7 +304,12 @@ fn channel_of(lockup: &Value) -> Option<Byline> {
 
 /// "1.2M views", "No views", "2 years ago", "Streamed 3 weeks ago", "Premieres 01/02/2027", "1.2K watching", "12 lessons".
 fn counts_or_dates(text: &str) -> bool {
-    let text = text.split(['•', '·']).next().unwrap_or_default().trim().to_lowercase();
+    let text = text
+        .split(['•', '·'])
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase();
     let counted = text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with("no ");
     let unit = text.split_whitespace().next_back().unwrap_or_default();
     let is_unit = matches!(
@@ -262,19 +326,32 @@ fn counts_or_dates(text: &str) -> bool {
             | "episode"
             | "episodes"
     );
-    let dated = ["streamed ", "premiered ", "premieres ", "scheduled for ", "updated "];
+    let dated = [
+        "streamed ",
+        "premiered ",
+        "premieres ",
+        "scheduled for ",
+        "updated ",
+    ];
     (counted && is_unit && text.split_whitespace().count() <= 4)
-        || dated.iter().any(|word| text.starts_with(word)) && text.contains(|c: char| c.is_ascii_digit())
+        || dated.iter().any(|word| text.starts_with(word))
+            && text.contains(|c: char| c.is_ascii_digit())
 }
 
 /// Every text inside an object whose name speaks of a badge.
 fn badge_words<'a>(value: &'a Value, inside: bool, words: &mut Vec<&'a str>) {
     match value {
         Value::String(word) if inside => words.push(word),
-        Value::Array(items) => items.iter().for_each(|item| badge_words(item, inside, words)),
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| badge_words(item, inside, words)),
         Value::Object(fields) => {
             for (name, field) in fields {
-                badge_words(field, inside || name.to_lowercase().contains("badge"), words);
+                badge_words(
+                    field,
+                    inside || name.to_lowercase().contains("badge"),
+                    words,
+                );
             }
         }
         _ => {}

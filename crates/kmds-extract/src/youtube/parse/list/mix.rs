@@ -20,11 +20,23 @@ pub(crate) struct Mix {
 /// The missing field, when this is not an answer at all.
 pub(crate) fn read_mix(page: &Page) -> Result<Option<Mix>, &'static str> {
     let answer: Obj<Answer> = crate::json::read(&page.body).map_err(|_| "JSON")?;
-    let results = answer.0.and_then(|it| it.contents.0).and_then(|it| it.two_column_watch_next_results.0);
+    let results = answer
+        .0
+        .and_then(|it| it.contents.0)
+        .and_then(|it| it.two_column_watch_next_results.0);
     let results = results.ok_or("contents.twoColumnWatchNextResults")?;
-    let Some(playlist) = results.playlist.0.and_then(|it| it.playlist.0) else { return Ok(None) };
-    let items = playlist.contents.0.into_iter().filter_map(|slot| slot.0?.item());
-    Ok(Some(Mix { title: playlist.title.unchanged(), items: items.collect() }))
+    let Some(playlist) = results.playlist.0.and_then(|it| it.playlist.0) else {
+        return Ok(None);
+    };
+    let items = playlist
+        .contents
+        .0
+        .into_iter()
+        .filter_map(|slot| slot.0?.item());
+    Ok(Some(Mix {
+        title: playlist.title.unchanged(),
+        items: items.collect(),
+    }))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,9 +87,19 @@ struct Wrapper {
 
 impl Slot {
     fn item(self) -> Option<Item> {
-        let wrapped = || self.playlist_panel_video_wrapper_renderer.0?.primary_renderer.0?.item();
+        let wrapped = || {
+            self.playlist_panel_video_wrapper_renderer
+                .0?
+                .primary_renderer
+                .0?
+                .item()
+        };
         let lockup = self.lockup_view_model.0.and_then(|lockup| lockup.0);
-        self.playlist_panel_video_renderer.0.and_then(item).or(lockup).or_else(wrapped)
+        self.playlist_panel_video_renderer
+            .0
+            .and_then(item)
+            .or(lockup)
+            .or_else(wrapped)
     }
 }
 
@@ -102,21 +124,33 @@ struct BylineText {
 
 fn item(panel: Panel) -> Option<Item> {
     let video = VideoId::parse(&panel.video_id.0)?;
-    let state = if panel.unplayable_text.0 { ItemState::Unavailable(Kind::Unavailable) } else { ItemState::Playable };
+    let state = if panel.unplayable_text.0 {
+        ItemState::Unavailable(Kind::Unavailable)
+    } else {
+        ItemState::Playable
+    };
     Some(Item {
         video: Some(video),
         title: panel.title.unchanged(),
         byline: panel
             .long_byline_text
             .0
-            .and_then(|it| it.runs.first().and_then(Text::owned).or(it.simple_text.owned()))
+            .and_then(|it| {
+                it.runs
+                    .first()
+                    .and_then(Text::owned)
+                    .or(it.simple_text.owned())
+            })
             .and_then(|name| Byline::new(name, false)),
         duration: clock(&panel.length_text.0),
         place: None,
-        thumbnails: panel
-            .thumbnail
-            .0
-            .map_or_else(Vec::new, |it| it.thumbnails.0.into_iter().filter_map(|one| one.0).collect()),
+        thumbnails: panel.thumbnail.0.map_or_else(Vec::new, |it| {
+            it.thumbnails
+                .0
+                .into_iter()
+                .filter_map(|one| one.0)
+                .collect()
+        }),
         state,
     })
 }

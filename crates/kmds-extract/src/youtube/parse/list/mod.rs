@@ -40,8 +40,22 @@ const COURSE_MARK: &str = "engagement-panel-course-metadata";
 pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
     let answer: Obj<Answer> = crate::json::read(&page.body).map_err(|_| "JSON")?;
     let answer = answer.0.ok_or("JSON")?;
-    let Answer { on_response_received_actions, contents, sidebar, header, metadata, microformat, alerts } = answer;
-    let head = header::Head { sidebar, header, metadata, microformat, alerts };
+    let Answer {
+        on_response_received_actions,
+        contents,
+        sidebar,
+        header,
+        metadata,
+        microformat,
+        alerts,
+    } = answer;
+    let head = header::Head {
+        sidebar,
+        header,
+        metadata,
+        microformat,
+        alerts,
+    };
     let (header, alert) = (Header::of(&head), Alert::of(&head));
     let mut items = Vec::new();
     let mut token = None;
@@ -51,7 +65,14 @@ pub(crate) fn read(page: &Page) -> Result<ListPage, &'static str> {
         slot.collect(&mut items, &mut token);
     }
     let is_course = std::str::from_utf8(&page.body).is_ok_and(|text| text.contains(COURSE_MARK));
-    Ok(ListPage { items, token, header, alert, has_place, is_course })
+    Ok(ListPage {
+        items,
+        token,
+        header,
+        alert,
+        has_place,
+        is_course,
+    })
 }
 
 /// The list of an album of YouTube Music, as its page names it.
@@ -59,7 +80,9 @@ pub(crate) fn album_list(page: &Page) -> Option<String> {
     let answer: Obj<header::Head> = crate::json::read(&page.body).ok()?;
     let canonical = header::canonical_url(answer.as_ref()?)?;
     let url = url::Url::parse(&canonical).ok()?;
-    url.query_pairs().find(|(key, _)| key == "list").map(|(_, list)| list.into_owned())
+    url.query_pairs()
+        .find(|(key, _)| key == "list")
+        .map(|(_, list)| list.into_owned())
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -179,11 +202,30 @@ fn slots(actions: Seq<Obj<Action>>, contents: Obj<Contents>) -> Option<Vec<Slot>
         .0
         .into_iter()
         .filter_map(|action| action.0)
-        .flat_map(|action| [action.reload_continuation_items_command, action.append_continuation_items_action])
+        .flat_map(|action| {
+            [
+                action.reload_continuation_items_command,
+                action.append_continuation_items_action,
+            ]
+        })
         .filter_map(|part| Some(part.0?.continuation_items.0));
-    let columns = contents.0.and_then(|contents| contents.two_column_browse_results_renderer.0);
+    let columns = contents
+        .0
+        .and_then(|contents| contents.two_column_browse_results_renderer.0);
     let tabs = columns.into_iter().flat_map(|columns| columns.tabs.0);
-    let sections = tabs.filter_map(|tab| Some(tab.0?.tab_renderer.0?.content.0?.section_list_renderer.0?.contents.0));
+    let sections = tabs.filter_map(|tab| {
+        Some(
+            tab.0?
+                .tab_renderer
+                .0?
+                .content
+                .0?
+                .section_list_renderer
+                .0?
+                .contents
+                .0,
+        )
+    });
     let mut places = continued.chain(sections).peekable();
     places.peek()?;
     Some(places.flatten().filter_map(|slot| slot.0).collect())
@@ -196,7 +238,13 @@ impl Slot {
         }
         items.extend(self.playlist_video_renderer.0.and_then(Item::from_old));
         items.extend(self.lockup_view_model.0.and_then(|lockup| lockup.0));
-        for shelf in [self.item_section_renderer.0, self.playlist_video_list_renderer.0].into_iter().flatten() {
+        for shelf in [
+            self.item_section_renderer.0,
+            self.playlist_video_list_renderer.0,
+        ]
+        .into_iter()
+        .flatten()
+        {
             for slot in shelf.contents.0.into_iter().filter_map(|slot| slot.0) {
                 slot.collect(items, token);
             }
@@ -204,17 +252,31 @@ impl Slot {
     }
 
     fn token(&self) -> Option<String> {
-        let endpoint = self.continuation_item_renderer.as_ref().and_then(|it| it.continuation_endpoint.as_ref());
+        let endpoint = self
+            .continuation_item_renderer
+            .as_ref()
+            .and_then(|it| it.continuation_endpoint.as_ref());
         let executed = endpoint.and_then(|it| it.command_executor_command.as_ref());
         let tapped = self
             .continuation_item_view_model
             .as_ref()
             .and_then(|it| it.continuation_command.as_ref())
             .and_then(|it| it.innertube_command.as_ref());
-        let token = |endpoint: &Endpoint| endpoint.continuation_command.as_ref().and_then(|it| it.token.owned());
+        let token = |endpoint: &Endpoint| {
+            endpoint
+                .continuation_command
+                .as_ref()
+                .and_then(|it| it.token.owned())
+        };
         endpoint
             .and_then(token)
-            .or_else(|| executed.and_then(|it| it.commands.iter().find_map(|one| one.as_ref().and_then(token))))
+            .or_else(|| {
+                executed.and_then(|it| {
+                    it.commands
+                        .iter()
+                        .find_map(|one| one.as_ref().and_then(token))
+                })
+            })
             .or_else(|| tapped.and_then(token))
     }
 }
