@@ -461,7 +461,13 @@ fn lay_over(base: &mut toml::Table, theirs: toml::Table, path: &str, unknown: &m
     // Free tables: their keys are facts, not settings of ours.
     let free = matches!(
         path,
-        "youtube.reasons" | "youtube.reel.client" | "youtube.reel.headers" | "youtube.reel.body"
+        "youtube.reasons"
+            | "youtube.reel.client"
+            | "youtube.reel.headers"
+            | "youtube.reel.body"
+            | "youtube.script.identity.client"
+            | "youtube.script.identity.headers"
+            | "youtube.script.identity.body"
     );
     for (key, value) in theirs {
         let at = if path.is_empty() {
@@ -504,6 +510,16 @@ mod tests {
         assert!((recipes.time.audio_stall - 0.5).abs() < f64::EPSILON);
         assert_eq!(recipes.time.connect, Recipes::built_in().time.connect);
         assert_eq!(unknown, ["youtube.new_thing"]);
+    }
+
+    #[test]
+    fn the_client_with_a_script_can_be_changed_and_switched_off() {
+        let text = "[youtube.script.identity]\noff = true\n\
+                    [youtube.script.identity.client]\ntvAppInfo = 'x'\n";
+        let (recipes, unknown) = Recipes::over_built_in(text).expect("valid");
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let identity = &recipes.youtube.script.identity;
+        assert!(identity.off && identity.client.contains_key("tvAppInfo"));
     }
 
     #[test]
