@@ -3,15 +3,18 @@
 //! Owns `/`, `/links`, `/hits`, `/connections`, `/fault`, `/faults/clear` and the few switches beside them.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Injection, NAMES};
 use crate::log::Kind;
+use crate::script::{Dialect, PlayerScript};
 use crate::soundcloud::SoundCloud;
 use crate::wire::{Reply, Request};
 use crate::world::{Shared, Site};
+use crate::youtube::{Scriptless, YouTube};
 
 const HELP: &str = "\
 GET  /links                 what can be fetched: site, seconds, bytes, link
@@ -22,6 +25,8 @@ POST /fault?fault=NAME      break something; narrow it by site= kind= host= path
 POST /faults/clear          break nothing any more
 POST /delay?ms=40           add this to each request and each connection set-up
 POST /range-limit?bytes=N   longest range googlevideo serves
+POST /visionos?gets=WORD     what YouTube's clients without a script get: urls, refusals or sabr
+POST /player-script?seed=N   YouTube plays this player script from now on
 POST /rotate-client-id      SoundCloud's old client id answers 401 from now on
 POST /release?song=ID       let held bytes go
 POST /expire?song=ID        refuse the song's URLs that were given out so far
@@ -30,7 +35,7 @@ POST /advance?seconds=N     move the lab's clock
 Faults:
 ";
 
-pub fn answer(shared: &std::sync::Arc<Shared>, request: &Request) -> Reply {
+pub fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/") => help(),
         ("GET", "/links") => links(shared),
@@ -60,8 +65,15 @@ pub fn answer(shared: &std::sync::Arc<Shared>, request: &Request) -> Reply {
             shared.youtube.range_limit.store(bytes, Ordering::Relaxed)
         }),
         ("POST", "/advance") => number(request, "seconds", |seconds| shared.advance(seconds)),
+        ("POST", "/visionos") => visionos(shared, request),
+        ("POST", "/player-script") => number(request, "seed", |seed| {
+            YouTube(Arc::clone(shared)).plays_script(PlayerScript {
+                dialect: Dialect::Table,
+                seed: u32::try_from(seed).unwrap_or(u32::MAX),
+            });
+        }),
         ("POST", "/rotate-client-id") => {
-            SoundCloud(std::sync::Arc::clone(shared)).rotate_client_id();
+            SoundCloud(Arc::clone(shared)).rotate_client_id();
             done()
         }
         ("POST", "/release") => song(shared, request, |song| song.release()),
@@ -199,6 +211,16 @@ fn number(request: &Request, name: &str, set: impl FnOnce(u64)) -> Reply {
         }
         None => wrong(&format!("{name} is a number")),
     }
+}
+
+fn visionos(shared: &Shared, request: &Request) -> Reply {
+    *shared.youtube.scriptless.lock() = match request.param("gets").as_deref() {
+        Some("urls") => Scriptless::Served,
+        Some("refusals") => Scriptless::Refused,
+        Some("sabr") => Scriptless::SabrOnly,
+        _ => return wrong("gets is urls, refusals or sabr"),
+    };
+    done()
 }
 
 fn song(shared: &Shared, request: &Request, act: impl FnOnce(&crate::world::Song)) -> Reply {

@@ -4,6 +4,7 @@ mod client;
 
 use client::{Client, aac_url, call, client_id, format_url};
 use kmds_lab::bandcamp::Lock;
+use kmds_lab::script::{Dialect, PlayerScript};
 use kmds_lab::soundcloud::Format;
 use kmds_lab::youtube::{Layout, Refusal};
 use kmds_lab::{Fault, Kind, Lab, Site, kib, mib};
@@ -160,6 +161,91 @@ async fn only_visionos_is_told_urls_and_the_reel_call_plays_what_is_made_for_kid
         lab.count(|seen| seen.client_name.as_deref() == Some("ANDROID")),
         1
     );
+}
+
+/// A player call as the Samsung television, with this timestamp of the player script.
+fn television(song: &kmds_lab::Song, timestamp: u32) -> Value {
+    let playback = json!({"contentPlaybackContext": {"signatureTimestamp": timestamp}});
+    let mut body = call(
+        "TVHTML5",
+        "5.20260707",
+        json!({"videoId": song.id(), "playbackContext": playback}),
+    );
+    body["context"]["client"]["deviceMake"] = json!("Samsung");
+    body
+}
+
+#[tokio::test]
+async fn the_television_is_told_challenges_and_media_refuses_or_throttles_an_n_as_it_was_given() {
+    let lab = Lab::start().await;
+    let script = PlayerScript {
+        dialect: Dialect::Plain,
+        seed: 6,
+    };
+    lab.youtube().plays_script(script);
+    let song = lab.youtube().video("By script").aac_only().publish();
+    let client = Client::of(&lab);
+    let player = "https://www.youtube.com/youtubei/v1/player";
+    let timestamp = script.signature_timestamp();
+    let other = client.post(player, &television(&song, timestamp + 1)).await;
+    assert!(
+        other.json()["streamingData"]["adaptiveFormats"][1]["url"].is_null(),
+        "another player's timestamp"
+    );
+    let answer = client
+        .post(player, &television(&song, timestamp))
+        .await
+        .json();
+    let formats = answer["streamingData"]["adaptiveFormats"]
+        .as_array()
+        .expect("formats");
+    assert!(
+        formats
+            .iter()
+            .any(|format| format["signatureCipher"].is_string()),
+        "some have a cipher"
+    );
+    let given = formats
+        .iter()
+        .filter(|format| format["itag"] != 137)
+        .find_map(|format| format["url"].as_str())
+        .expect("some have a URL");
+    let n = url::Url::parse(given)
+        .expect("a URL")
+        .query_pairs()
+        .find_map(|(name, value)| (name == "n").then(|| value.into_owned()))
+        .expect("an n");
+    let transformed = given.replace(&format!("&n={n}"), &format!("&n={}", script.n(&n)));
+    assert_eq!(client.get_range(given, "bytes=0-9").await.status, 403);
+    assert_eq!(
+        client.get_range(&transformed, "bytes=0-9").await.status,
+        206
+    );
+    lab.youtube().paces_given_n(100);
+    let slow = std::time::Instant::now();
+    assert_eq!(client.get_range(given, "bytes=0-49").await.body.len(), 50);
+    assert!(slow.elapsed() > std::time::Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn the_clients_without_a_script_can_be_refused_or_told_of_sabr_only() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Song").publish();
+    let client = Client::of(&lab);
+    let player = "https://youtubei.googleapis.com/youtubei/v1/player";
+    let body = call("VISIONOS", "1.04", json!({"videoId": song.id()}));
+    lab.youtube().gives_visionos_sabr_only();
+    let streaming = client.post(player, &body).await.json()["streamingData"].clone();
+    assert!(streaming["serverAbrStreamingUrl"].is_string());
+    assert!(
+        streaming["adaptiveFormats"]
+            .as_array()
+            .expect("formats")
+            .iter()
+            .all(|format| format["url"].is_null() && format["signatureCipher"].is_null())
+    );
+    lab.youtube().closes_visionos();
+    assert_eq!(client.post(player, &body).await.status, 400);
 }
 
 #[tokio::test]

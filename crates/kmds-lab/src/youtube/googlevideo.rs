@@ -117,9 +117,10 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         return refused();
     }
     // The television's URLs want their `n` transformed.
-    if value("c") == tv::CLIENT
-        && !tv::is_transformed(shared, value("n"), value("itag"), value("expire"))
-    {
+    let given_n = value("c") == tv::CLIENT
+        && !tv::is_transformed(shared, value("n"), value("itag"), value("expire"));
+    let given_n_pace = shared.youtube.given_n_pace.load(Ordering::Relaxed);
+    if given_n && given_n_pace == 0 {
         return refused();
     }
     let Some(number) = song
@@ -177,6 +178,8 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     if !bounded {
         reply.paced = Some(pace);
+    } else if given_n {
+        reply.paced = Some(given_n_pace);
     }
     reply.from_song = Some((song.clone(), from));
     reply

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::Scriptless;
 use super::formats::{Plan, Variant, microformat, picture_format};
 use super::make_lists::{MixBuilder, PlaylistBuilder};
 use super::player::{Refusal, Video};
@@ -73,10 +74,20 @@ impl YouTube {
 
     /// Refuses every client that needs no script.
     pub fn closes_visionos(&self) {
+        *self.0.youtube.scriptless.lock() = Scriptless::Refused;
+    }
+
+    /// Answers the clients that need no script with formats that have neither `url` nor cipher.
+    pub fn gives_visionos_sabr_only(&self) {
+        *self.0.youtube.scriptless.lock() = Scriptless::SabrOnly;
+    }
+
+    /// Serves the television's URLs with an `n` that is not transformed at this pace, instead of refusing them.
+    pub fn paces_given_n(&self, bytes_per_second: u64) {
         self.0
             .youtube
-            .visionos_closed
-            .store(true, Ordering::Relaxed);
+            .given_n_pace
+            .store(bytes_per_second, Ordering::Relaxed);
     }
 
     /// Serves open and too long ranges at this pace, instead of refusing them.

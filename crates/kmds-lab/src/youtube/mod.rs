@@ -13,7 +13,7 @@ mod recorded;
 mod tv;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -43,11 +43,24 @@ pub struct World {
     pub media_ids: Mutex<HashMap<String, String>>,
     /// What the player is today, and the text that is served for it; `None` where there is none.
     pub script: Mutex<Option<(PlayerScript, String)>>,
-    /// The clients without a script are refused.
-    pub visionos_closed: AtomicBool,
+    /// What the clients without a script get.
+    pub scriptless: Mutex<Scriptless>,
+    /// Bytes a second for the television's URLs whose `n` is the one that was given out; 0 refuses them with 403.
+    pub given_n_pace: AtomicU64,
     pub range_limit: AtomicU64,
     /// Bytes a second for ranges that are open or too long; 0 refuses them with 403.
     pub open_range_pace: AtomicU64,
+}
+
+/// What YouTube answers to the clients that need no script.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scriptless {
+    #[default]
+    Served,
+    /// HTTP 400, as for a version that is too old.
+    Refused,
+    /// Formats with neither `url` nor cipher.
+    SabrOnly,
 }
 
 impl Default for World {
@@ -59,7 +72,8 @@ impl Default for World {
             continuations: Mutex::default(),
             media_ids: Mutex::default(),
             script: Mutex::default(),
-            visionos_closed: AtomicBool::new(false),
+            scriptless: Mutex::default(),
+            given_n_pace: AtomicU64::new(0),
             range_limit: AtomicU64::new(RANGE_LIMIT_BYTES),
             open_range_pace: AtomicU64::new(0),
         }

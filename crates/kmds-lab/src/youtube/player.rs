@@ -3,11 +3,10 @@
 //! Owns what each client identity is told, and the dating and signing of media URLs at the moment they are asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::{api_error, googlevideo, tv};
+use super::{Scriptless, api_error, googlevideo, tv};
 use crate::wire::{Reply, Request};
 use crate::world::{Shared, Song};
 
@@ -190,8 +189,11 @@ pub fn player(shared: &Shared, request: &Request) -> Reply {
     let fields = request.param("$fields").unwrap_or_default();
     let answer = match client {
         "WEB" if fields.contains("microformat") => video.microformat.clone(),
-        "VISIONOS" if shared.youtube.visionos_closed.load(Ordering::Relaxed) => {
+        "VISIONOS" if *shared.youtube.scriptless.lock() == Scriptless::Refused => {
             return api_error(400, "FAILED_PRECONDITION").about(id);
+        }
+        "VISIONOS" if *shared.youtube.scriptless.lock() == Scriptless::SabrOnly => {
+            for_others(shared, &video)
         }
         "TVHTML5" if !video.sabr_only => tv::answer(shared, &video, &body),
         "VISIONOS" if !video.sabr_only => for_visionos(shared, &video),
