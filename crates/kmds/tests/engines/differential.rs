@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use kmds_lab::script::{Dialect, PlayerScript};
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, Song};
 use serde_json::Value;
 
-use super::harness::{Folder, Kmds};
-use super::tools::{has_ffmpeg, ytdlp};
+use super::harness::{Folder, Kmds, Setup};
+use super::tools::{WithYtDlp as _, Wrapper, has_ffmpeg, ytdlp, ytdlp_with_runtime};
 
 /// A song as yt-dlp saved it.
 struct Saved {
@@ -28,7 +29,7 @@ impl Saved {
 
 /// Lets yt-dlp save what the link leads to, in its order.
 async fn saved_by(ytdlp: &str, lab: &Lab, link: &str, folder: &Path, format: &str) -> Vec<Saved> {
-    let name = folder.join("%(id)s.%(ext)s");
+    let name = folder.join("%(id)s.%(format_id)s.%(ext)s");
     let mut command = Command::new(ytdlp);
     command
         .args([
@@ -212,6 +213,81 @@ async fn made_up_songs_of_every_kind_are_the_same_through_both() {
     agree(&ytdlp, &lab, &track.link(), EXACT, Alike::Bytes).await;
     let album = lab.bandcamp().album(3).seconds(12.0).publish();
     agree(&ytdlp, &lab, &album.link(), EXACT, Alike::Bytes).await;
+}
+
+/// A lab on the day that every client without a script is closed.
+async fn only_the_script_is_left() -> Lab {
+    let lab = Lab::start().await;
+    lab.youtube().plays_script(PlayerScript {
+        dialect: Dialect::Table,
+        seed: 4_711,
+    });
+    lab.youtube().closes_visionos();
+    lab
+}
+
+#[tokio::test]
+async fn with_the_script_alone_songs_lists_dubs_and_kids_videos_are_the_same_through_both() {
+    let Some(ytdlp) = ytdlp_with_runtime() else {
+        return;
+    };
+    let lab = only_the_script_is_left().await;
+    let youtube = lab.youtube();
+    let plain = youtube.video("Plain").artist("Ada").seconds(31.3).publish();
+    let dubbed = youtube
+        .video("Dubbed")
+        .seconds(20.0)
+        .tracks(&[
+            ("de.3", "German", "dubbed"),
+            ("en.4", "English original", "original"),
+        ])
+        .publish();
+    let kids = youtube
+        .video("For kids")
+        .seconds(20.0)
+        .for_kids()
+        .without_muxed()
+        .publish();
+    for song in [&plain, &dubbed, &kids] {
+        agree(&ytdlp, &lab, &song.link(), WHOLE_SECONDS, Alike::Bytes).await;
+    }
+    let list = youtube.playlist(3).seconds(10.0).publish();
+    agree(&ytdlp, &lab, &list.link(), WHOLE_SECONDS, Alike::Bytes).await;
+
+    let folder = Folder::new();
+    let all = "all[vcodec=none]";
+    let theirs = saved_by(&ytdlp, &lab, &plain.link(), &folder.0, all).await;
+    let mut itags: Vec<&str> = theirs
+        .iter()
+        .filter_map(|saved| saved.fields["format_id"].as_str())
+        .collect();
+    itags.sort_unstable();
+    assert_eq!(itags, ["139", "140", "249", "250", "251"]);
+    for saved in &theirs {
+        let itag = saved.fields["format_id"].as_str().expect("an itag");
+        let bytes = std::fs::read(&saved.file).expect("a file");
+        assert!(plain.stream_bytes(itag).expect("audio") == bytes, "{itag}");
+    }
+}
+
+#[tokio::test]
+async fn where_our_script_client_is_off_yt_dlp_with_a_runtime_brings_the_song() {
+    let Some(ytdlp) = ytdlp_with_runtime() else {
+        return;
+    };
+    let lab = only_the_script_is_left().await;
+    let song = lab.youtube().video("Song").seconds(20.0).publish();
+    let wrapper = Wrapper::around(&ytdlp);
+    let recipes = format!(
+        "{}\n[youtube.script.identity]\noff = true\n",
+        super::harness::FAST_RECIPES
+    );
+    let kmds = Setup::of(&lab)
+        .ytdlp(&wrapper.command())
+        .recipes(&recipes)
+        .start();
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    assert_eq!(wrapper.runs().len(), 1);
 }
 
 #[tokio::test]

@@ -23,6 +23,21 @@ pub fn ytdlp() -> Option<String> {
     named("KMDS_TEST_YTDLP", "a yt-dlp to test with")
 }
 
+/// The real yt-dlp, where it finds a JavaScript runtime and its solver.
+pub fn ytdlp_with_runtime() -> Option<String> {
+    let ytdlp = ytdlp()?;
+    let said = Command::new(&ytdlp)
+        .args(["--ignore-config", "--no-cache-dir", "-v"])
+        .output()
+        .expect("yt-dlp runs");
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let has = said.contains("JS runtimes: deno-") && said.contains("yt_dlp_ejs-");
+    if !has {
+        eprintln!("SKIPPED: {ytdlp} finds no deno, or no yt-dlp-ejs, so it cannot solve a script");
+    }
+    has.then_some(ytdlp)
+}
+
 /// A Python that has mutagen.
 pub fn python() -> Option<String> {
     let python = named("KMDS_TEST_PYTHON", "a Python with mutagen")?;

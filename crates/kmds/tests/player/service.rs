@@ -1,7 +1,7 @@
 //! The service on the day that every client without a script is closed.
 
 use kmds_lab::script::{Dialect, PlayerScript};
-use kmds_lab::{Lab, Song};
+use kmds_lab::{Lab, Site, Song};
 
 use crate::harness::{Kmds, Setup};
 
@@ -67,6 +67,97 @@ async fn a_dubbed_song_comes_in_its_original_language_by_the_script() {
         .video("Dubbed")
         .seconds(20.0)
         .tracks(&tracks)
+        .publish();
+    arrives(&Setup::of(&lab).start(), &song).await;
+}
+
+#[tokio::test]
+async fn a_list_of_a_hundred_arrives_whole_at_one_request_a_song_and_one_script() {
+    let lab = on_that_day().await;
+    let list = lab.youtube().playlist(100).seconds(5.0).publish();
+    let kmds = Setup::of(&lab).start();
+    let (status, reply) = kmds.fetch(&list.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let songs = reply["Songs"].as_array().expect("songs");
+    assert_eq!(songs.len(), 100);
+    for (told, song) in songs.iter().zip(list.songs()) {
+        assert_eq!(kmds.whole(told).await, song.bytes(), "{}", song.link());
+    }
+    assert_eq!(asked(&lab, "/iframe_api"), 1);
+    assert_eq!(asked(&lab, "/base.js"), 1);
+    assert_eq!(asked(&lab, "/youtubei/v1/browse"), 1);
+    // Songs that begin at the same time find out side by side that the others are closed.
+    let others = lab.count(|seen| {
+        seen.path == "/youtubei/v1/player" && seen.client_name.as_deref() == Some("VISIONOS")
+    });
+    let television = lab.count(|seen| {
+        seen.path == "/youtubei/v1/player" && seen.client_name.as_deref() == Some("TVHTML5")
+    });
+    assert_eq!(television, 100, "one a song");
+    assert!(
+        others <= 3 * 8,
+        "{others} requests as a client that is closed"
+    );
+    assert!(lab.page_requests(Site::YouTube) <= 200);
+}
+
+#[tokio::test]
+async fn answers_with_sabr_alone_lead_to_the_script_and_then_to_a_clear_kind() {
+    let lab = Lab::start().await;
+    lab.youtube().plays_script(SCRIPT);
+    lab.youtube().gives_visionos_sabr_only();
+    let kmds = Setup::of(&lab).start();
+    let song = lab.youtube().video("Song").seconds(20.0).publish();
+    arrives(&kmds, &song).await;
+    let all = lab.youtube().video("For nobody").sabr_only().publish();
+    let (status, reply) = kmds.fetch(&all.link()).await;
+    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
+    assert!(reply.to_string().contains("streamingData.url"), "{reply}");
+}
+
+/// Another player's script under the name of today's: its answers look right, and are not.
+fn plays_wrong_answers(lab: &Lab) {
+    lab.youtube().plays_script(SCRIPT);
+    let other = PlayerScript {
+        seed: SCRIPT.seed + 1_000,
+        ..SCRIPT
+    };
+    lab.youtube().spoils_script(&other.text());
+}
+
+#[tokio::test]
+async fn a_plausible_wrong_answer_costs_its_client_and_no_wrong_byte_is_kept() {
+    let lab = Lab::start().await;
+    plays_wrong_answers(&lab);
+    lab.youtube().closes_visionos();
+    let kmds = Setup::of(&lab).start();
+    let song = lab.youtube().video("Song").seconds(20.0).publish();
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
+    let answer = kmds.get(&format!("{tunnel}&wait=60")).await;
+    assert_eq!(answer.status(), 500);
+    let said = answer.text().await.expect("a reason");
+    assert!(said.contains("origin_refused"), "{said}");
+    assert!(kmds.published().is_empty());
+    // The client is left alone, so that the next song is not begun in vain.
+    let next = lab.youtube().video("Next").seconds(20.0).publish();
+    let before = lab.media_requests(next.id());
+    assert_eq!(kmds.fetch(&next.link()).await.1["Kind"], "page_changed");
+    assert_eq!(lab.media_requests(next.id()), before);
+}
+
+#[tokio::test]
+async fn audio_that_is_throttled_for_a_wrong_answer_comes_whole_all_the_same() {
+    let lab = Lab::start().await;
+    plays_wrong_answers(&lab);
+    lab.youtube().closes_visionos();
+    lab.youtube().paces_given_n(400_000);
+    let song = lab
+        .youtube()
+        .video("Song")
+        .seconds(20.0)
+        .aac_only()
         .publish();
     arrives(&Setup::of(&lab).start(), &song).await;
 }
