@@ -3,108 +3,99 @@
 //! Owns the order of preference among a track's streams and what has to be done to the bytes to suit a client.
 //! Hides how containers and client wishes are matched. Never fetches, never converts.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::stream::{Codec, Container, Stream};
+use crate::format::Format;
+use crate::stream::{Codec, Stream};
 
-/// One form that a client can play. `ogg` is Vorbis in Ogg, `opus` is Opus in Ogg, `webm` is Opus in WebM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    M4a,
-    Mp3,
-    Ogg,
-    Opus,
-    WebM,
-}
+/// The formats a client may ask a song to arrive in. The others are made on request, of a finished song.
+pub const PLAYABLE: [Format; 5] = [
+    Format::M4a,
+    Format::Mp3,
+    Format::Ogg,
+    Format::Opus,
+    Format::WebM,
+];
 
-impl Form {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::M4a => "m4a",
-            Self::Mp3 => "mp3",
-            Self::Ogg => "ogg",
-            Self::Opus => "opus",
-            Self::WebM => "webm",
-        }
-    }
+/// The words of [`PLAYABLE`].
+pub const PLAYABLE_WORDS: [&str; 5] = [
+    Format::M4a.ext(),
+    Format::Mp3.ext(),
+    Format::Ogg.ext(),
+    Format::Opus.ext(),
+    Format::WebM.ext(),
+];
 
-    /// The form a stream has as the site sends it; `None` for what no client names.
-    #[must_use]
-    pub const fn of(container: Container, codec: Codec) -> Option<Self> {
-        match (container, codec) {
-            (Container::Mp4, _) => Some(Self::M4a),
-            (Container::Mp3, _) => Some(Self::Mp3),
-            (Container::Ogg, Codec::Opus) => Some(Self::Opus),
-            (Container::Ogg, _) => Some(Self::Ogg),
-            (Container::WebM, _) => Some(Self::WebM),
-            (Container::Flac | Container::Wav, _) => None,
-        }
-    }
-}
-
-impl FromStr for Form {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "m4a" | "mp4" | "aac" => Ok(Self::M4a),
-            "mp3" => Ok(Self::Mp3),
-            "ogg" | "vorbis" => Ok(Self::Ogg),
-            "opus" => Ok(Self::Opus),
-            "webm" => Ok(Self::WebM),
-            _ => Err(()),
-        }
-    }
-}
-
-/// What a client can play, the most welcome first. Never empty.
+/// What a client can play, the most welcome first. Never empty, and nothing but [`PLAYABLE`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Accept(Vec<Form>);
+#[serde(try_from = "Vec<Format>")]
+pub struct Accept(Vec<Format>);
 
 impl Default for Accept {
     /// Old players and the bot take `.m4a` and `.mp3`; Vorbis is what conversions yield (docs/sites.md).
     fn default() -> Self {
-        Self(vec![Form::M4a, Form::Mp3, Form::Ogg])
+        Self(vec![Format::M4a, Format::Mp3, Format::Ogg])
+    }
+}
+
+impl TryFrom<Vec<Format>> for Accept {
+    type Error = &'static str;
+
+    fn try_from(formats: Vec<Format>) -> Result<Self, Self::Error> {
+        Self::new(formats).ok_or("no format that a client can play")
     }
 }
 
 impl Accept {
-    /// `None` when nothing is left: a client must be able to play something. Repeats are dropped.
+    /// `None` when nothing is left: a client must be able to play something. Repeats are dropped, and so is what is not
+    /// [`PLAYABLE`].
     #[must_use]
-    pub fn new(forms: impl IntoIterator<Item = Form>) -> Option<Self> {
+    pub fn new(formats: impl IntoIterator<Item = Format>) -> Option<Self> {
         let mut kept = Vec::new();
-        for form in forms {
-            if !kept.contains(&form) {
-                kept.push(form);
+        for format in formats {
+            if PLAYABLE.contains(&format) && !kept.contains(&format) {
+                kept.push(format);
             }
         }
         (!kept.is_empty()).then_some(Self(kept))
     }
 
+    /// Reads the words of a client or an operator; `None` when no known word is left. Unknown words are passed over: a
+    /// newer client may name newer formats.
     #[must_use]
-    pub fn forms(&self) -> &[Form] {
+    pub fn read<'w>(words: impl IntoIterator<Item = &'w str>) -> Option<Self> {
+        Self::new(words.into_iter().filter_map(format_named))
+    }
+
+    #[must_use]
+    pub fn formats(&self) -> &[Format] {
         &self.0
     }
 
-    fn place(&self, form: Form) -> Option<usize> {
-        self.0.iter().position(|have| *have == form)
+    fn place(&self, format: Format) -> Option<usize> {
+        self.0.iter().position(|have| *have == format)
     }
 
     /// Opus, in any container, is more welcome than AAC and MP3.
     fn asks_for_opus(&self) -> bool {
-        let opus = [Form::Opus, Form::WebM]
-            .iter()
-            .filter_map(|form| self.place(*form))
-            .min();
-        let rest = [Form::M4a, Form::Mp3]
-            .iter()
-            .filter_map(|form| self.place(*form))
-            .min();
+        let first_of = |formats: [Format; 2]| {
+            formats
+                .into_iter()
+                .filter_map(|format| self.place(format))
+                .min()
+        };
+        let opus = first_of([Format::Opus, Format::WebM]);
+        let rest = first_of([Format::M4a, Format::Mp3]);
         opus.is_some_and(|opus| rest.is_none_or(|rest| opus < rest))
+    }
+}
+
+/// Clients also call a format by its container or its codec.
+fn format_named(word: &str) -> Option<Format> {
+    match word.trim().to_ascii_lowercase().as_str() {
+        "mp4" | "aac" => Some(Format::M4a),
+        "vorbis" => Some(Format::Ogg),
+        word => Format::parse(word),
     }
 }
 
@@ -160,7 +151,7 @@ pub fn choose(streams: &[Stream], accept: &Accept) -> Vec<Choice> {
 
 /// A client that names MP3 before AAC gets it that way round; otherwise the site's rank stands.
 fn order(stream: &Stream, accept: &Accept) -> usize {
-    let mp3_first = match (accept.place(Form::Mp3), accept.place(Form::M4a)) {
+    let mp3_first = match (accept.place(Format::Mp3), accept.place(Format::M4a)) {
         (Some(mp3), Some(m4a)) => mp3 < m4a,
         _ => false,
     };
@@ -168,16 +159,16 @@ fn order(stream: &Stream, accept: &Accept) -> usize {
 }
 
 fn treatment(stream: &Stream, accept: &Accept) -> Treatment {
-    match Form::of(stream.container, stream.codec) {
-        Some(Form::WebM) if stream.codec == Codec::Opus => {
-            match (accept.place(Form::WebM), accept.place(Form::Opus)) {
+    match stream.format() {
+        Format::WebM if stream.codec == Codec::Opus => {
+            match (accept.place(Format::WebM), accept.place(Format::Opus)) {
                 (Some(webm), Some(opus)) if opus < webm => Treatment::OpusToOgg,
                 (Some(_), _) => Treatment::Keep,
                 (None, Some(_)) => Treatment::OpusToOgg,
                 (None, None) => Treatment::Convert,
             }
         }
-        Some(form) if accept.place(form).is_some() => Treatment::Keep,
+        format if accept.place(format).is_some() => Treatment::Keep,
         _ => Treatment::Convert,
     }
 }
@@ -185,7 +176,7 @@ fn treatment(stream: &Stream, accept: &Accept) -> Treatment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::Delivery;
+    use crate::stream::{Container, Delivery};
     use crate::track::Site;
 
     fn stream(container: Container, codec: Codec, rank: u16) -> Stream {
@@ -218,7 +209,7 @@ mod tests {
         ]
     }
 
-    fn labels(accept: &[Form]) -> Vec<(String, Treatment)> {
+    fn labels(accept: &[Format]) -> Vec<(String, Treatment)> {
         let accept = Accept::new(accept.iter().copied()).expect("not empty");
         choose(&offered(), &accept)
             .into_iter()
@@ -228,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_classic_client_gets_aac_then_mp3_and_opus_only_converted() {
-        let got = labels(Accept::default().forms());
+        let got = labels(Accept::default().formats());
         assert_eq!(
             got,
             [
@@ -243,33 +234,45 @@ mod tests {
     #[test]
     fn opus_asked_for_first_leads_and_is_rewrapped_never_converted() {
         assert_eq!(
-            labels(&[Form::Opus, Form::M4a])[0],
+            labels(&[Format::Opus, Format::M4a])[0],
             ("WebM Opus 3".to_owned(), Treatment::OpusToOgg)
         );
         assert_eq!(
-            labels(&[Form::WebM])[0],
+            labels(&[Format::WebM])[0],
             ("WebM Opus 3".to_owned(), Treatment::Keep)
         );
-        assert_eq!(labels(&[Form::WebM, Form::Opus])[0].1, Treatment::Keep);
+        assert_eq!(labels(&[Format::WebM, Format::Opus])[0].1, Treatment::Keep);
     }
 
     #[test]
     fn opus_merely_playable_does_not_lead() {
         assert_eq!(
-            labels(&[Form::M4a, Form::Mp3, Form::Opus])[0].0,
+            labels(&[Format::M4a, Format::Mp3, Format::Opus])[0].0,
             "Mp4 Aac 0"
         );
     }
 
     #[test]
+    fn what_no_client_may_ask_for_is_not_accepted() {
+        assert_eq!(Accept::read(["flac", "wav", "exe"]), None);
+        assert_eq!(Accept::new([Format::Flac]), None);
+        assert!(serde_json::from_str::<Accept>("[]").is_err());
+        let accept = Accept::read([" AAC", "flac", "vorbis", "m4a"]).expect("two of them");
+        assert_eq!(accept.formats(), [Format::M4a, Format::Ogg]);
+        let kept = serde_json::to_string(&accept).expect("words");
+        assert_eq!(kept, r#"["m4a","ogg"]"#);
+        assert_eq!(serde_json::from_str::<Accept>(&kept).ok(), Some(accept));
+    }
+
+    #[test]
     fn mp3_named_before_aac_comes_first() {
-        assert_eq!(labels(&[Form::Mp3, Form::M4a])[0].0, "Mp3 Mp3 1");
+        assert_eq!(labels(&[Format::Mp3, Format::M4a])[0].0, "Mp3 Mp3 1");
     }
 
     #[test]
     fn a_client_that_plays_nothing_offered_gets_a_conversion() {
         assert!(
-            labels(&[Form::Ogg])
+            labels(&[Format::Ogg])
                 .iter()
                 .all(|(_, treatment)| *treatment == Treatment::Convert)
         );

@@ -84,6 +84,12 @@ impl Kind {
         Self::NotReady,
     ];
 
+    /// The reverse of [`Kind::as_str`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@
 //! | [`link`] | every URL pattern we accept |
 //! | [`origin`] | the only door outward |
 //! | [`track`], [`stream`] | what a link resolves to, and the encodings a site offers of it |
+//! | [`mod@format`] | what a file is: extension, container, content type |
 //! | [`choose`] | which stream of a track to fetch |
 //! | [`hls`], [`json`] | m3u8 text; JSON with a broken value in it |
 //! | [`recipes`] | what ages: client identities, limits, hosts, times |
@@ -20,6 +21,7 @@
 pub mod bandcamp;
 pub mod choose;
 pub mod error;
+pub mod format;
 pub mod hls;
 pub mod json;
 pub mod link;
@@ -32,6 +34,7 @@ pub mod track;
 pub mod youtube;
 
 pub use error::{ExtractError, Kind};
+pub use format::Format;
 pub use link::{Link, LinkError};
 pub use origin::{Origin, OriginError, Page, PageRequest};
 pub use recipes::Recipes;

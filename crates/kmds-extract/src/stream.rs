@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::Format;
 use crate::track::Site;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +21,30 @@ pub enum Container {
     Wav,
 }
 
+impl Container {
+    pub const ALL: [Self; 6] = [
+        Self::Mp4,
+        Self::Mp3,
+        Self::Ogg,
+        Self::WebM,
+        Self::Flac,
+        Self::Wav,
+    ];
+
+    /// Its word in replies, sidecars and the catalog.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+            Self::Mp3 => "mp3",
+            Self::Ogg => "ogg",
+            Self::WebM => "webm",
+            Self::Flac => "flac",
+            Self::Wav => "wav",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
@@ -31,6 +56,32 @@ pub enum Codec {
     Pcm,
     /// An audio codec we do not know: last choice, passed on untouched.
     Other,
+}
+
+impl Codec {
+    pub const ALL: [Self; 7] = [
+        Self::Aac,
+        Self::Mp3,
+        Self::Opus,
+        Self::Vorbis,
+        Self::Flac,
+        Self::Pcm,
+        Self::Other,
+    ];
+
+    /// Its word in replies, sidecars and the catalog.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Mp3 => "mp3",
+            Self::Opus => "opus",
+            Self::Vorbis => "vorbis",
+            Self::Flac => "flac",
+            Self::Pcm => "pcm",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// No song has more: a larger size that a site states is nonsense, and counts as none.
@@ -98,18 +149,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The file extension of these bytes as published: what a client sees.
+    /// The format of these bytes as published.
     #[must_use]
-    pub const fn extension(&self) -> &'static str {
-        match (self.container, self.codec) {
-            (Container::Mp4, _) => "m4a",
-            (Container::Mp3, _) => "mp3",
-            (Container::Ogg, Codec::Opus) => "opus",
-            (Container::Ogg, _) => "ogg",
-            (Container::WebM, _) => "webm",
-            (Container::Flac, _) => "flac",
-            (Container::Wav, _) => "wav",
-        }
+    pub const fn format(&self) -> Format {
+        Format::of(self.container, self.codec)
     }
 
     /// Size in bytes for a person or a progress bar: exact, else bitrate × duration, else unknown.
@@ -120,5 +163,22 @@ impl Stream {
             let bytes = (f64::from(bitrate) / 8.0 * duration.as_secs_f64()).round() as u64;
             (bytes <= MOST_BYTES).then_some(bytes)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_and_codecs_have_one_word_each() {
+        for container in Container::ALL {
+            let json = serde_json::to_string(&container).expect("a word");
+            assert_eq!(json, format!("\"{}\"", container.as_str()));
+        }
+        for codec in Codec::ALL {
+            let json = serde_json::to_string(&codec).expect("a word");
+            assert_eq!(json, format!("\"{}\"", codec.as_str()));
+        }
     }
 }

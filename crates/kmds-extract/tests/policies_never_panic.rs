@@ -1,42 +1,20 @@
 //! The choice of a stream and the reading of recipes hold for any input, not just for the examples beside them.
 
-use kmds_extract::Recipes;
-use kmds_extract::choose::{Accept, Form, Treatment, choose};
+use kmds_extract::choose::{Accept, PLAYABLE, Treatment, choose};
 use kmds_extract::recipes::Times;
 use kmds_extract::stream::{Codec, Container, Delivery, Stream};
 use kmds_extract::track::Site;
+use kmds_extract::{Format, Recipes};
 use proptest::prelude::*;
 
 const BUILT_IN: &str = include_str!("../src/recipes.toml");
 
-fn any_form() -> impl Strategy<Value = Form> {
-    prop::sample::select(vec![
-        Form::M4a,
-        Form::Mp3,
-        Form::Ogg,
-        Form::Opus,
-        Form::WebM,
-    ])
+fn any_format() -> impl Strategy<Value = Format> {
+    prop::sample::select(PLAYABLE.to_vec())
 }
 
 fn any_stream() -> impl Strategy<Value = Stream> {
-    let containers = vec![
-        Container::Mp4,
-        Container::Mp3,
-        Container::Ogg,
-        Container::WebM,
-        Container::Flac,
-        Container::Wav,
-    ];
-    let codecs = vec![
-        Codec::Aac,
-        Codec::Mp3,
-        Codec::Opus,
-        Codec::Vorbis,
-        Codec::Flac,
-        Codec::Pcm,
-        Codec::Other,
-    ];
+    let (containers, codecs) = (Container::ALL.to_vec(), Codec::ALL.to_vec());
     (
         prop::sample::select(containers),
         prop::sample::select(codecs),
@@ -103,9 +81,9 @@ proptest! {
     #[test]
     fn a_choice_keeps_every_stream_and_converts_last(
         streams in prop::collection::vec(any_stream(), 0..8),
-        forms in prop::collection::vec(any_form(), 1..6),
+        formats in prop::collection::vec(any_format(), 1..6),
     ) {
-        let accept = Accept::new(forms).expect("a client plays something");
+        let accept = Accept::new(formats).expect("a client plays something");
         let choices = choose(&streams, &accept);
         prop_assert_eq!(choices.len(), streams.len());
         for stream in &streams {
@@ -116,11 +94,11 @@ proptest! {
         let converts = |choice: &kmds_extract::choose::Choice| choice.treatment == Treatment::Convert;
         prop_assert!(choices.is_sorted_by_key(converts), "what the client plays comes first");
         for choice in &choices {
-            let form = Form::of(choice.stream.container, choice.stream.codec);
+            let format = choice.stream.format();
             match choice.treatment {
-                Treatment::Keep => prop_assert!(form.is_some_and(|form| accept.forms().contains(&form))),
-                Treatment::OpusToOgg => prop_assert!(accept.forms().contains(&Form::Opus)),
-                Treatment::Convert => prop_assert!(form.is_none_or(|form| !accept.forms().contains(&form))),
+                Treatment::Keep => prop_assert!(accept.formats().contains(&format)),
+                Treatment::OpusToOgg => prop_assert!(accept.formats().contains(&Format::Opus)),
+                Treatment::Convert => prop_assert!(!accept.formats().contains(&format)),
             }
         }
     }

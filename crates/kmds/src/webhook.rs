@@ -166,7 +166,7 @@ async fn call(app: &App, event: &Event) -> Call {
         },
         site: event.key.track().site().as_str(),
         id: event.key.track().id().to_owned(),
-        rendition: event.key.word().to_owned(),
+        rendition: event.key.word(),
         state: event.state,
         kind: event.kind,
         reason: event.reason.clone(),

@@ -301,7 +301,7 @@ async fn without_the_usual_encoding_the_first_one_on_an_allowed_host_is_taken() 
         match (answered(TRACK, track_page(&track(other))).await, extension) {
             (Ok(Resolved::Track(track)), Some(extension)) => {
                 assert_eq!(
-                    (track.streams[0].extension(), url(&track)),
+                    (track.streams[0].format().ext(), url(&track)),
                     (extension, want),
                     "{file}"
                 );

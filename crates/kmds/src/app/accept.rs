@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kmds_extract::choose::{Accept, Form};
-use kmds_extract::{Collection, Entry, Kind, Resolved, Site, Track};
+use kmds_extract::choose::Accept;
+use kmds_extract::{Codec, Collection, Container, Entry, Format, Kind, Resolved, Site, Track};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
@@ -20,7 +20,7 @@ use super::words::{
     FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored,
 };
 use super::{App, Failure, Inner, forms, store_failure};
-use crate::store::{self, Accepted, Row, StoreError};
+use crate::store::{self, Accepted, Rendition, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
@@ -340,26 +340,26 @@ impl Inner {
         for (place, &track) in answer.tracks.iter().enumerate() {
             let mut expected = forms::expected(track, accept, self.opus, &recipes);
             if !listed && track.streams.is_empty() {
-                let form = self
-                    .form_before(track, accept)
+                let format = self
+                    .format_before(track, accept)
                     .await?
-                    .unwrap_or(expected.form);
-                let approximate_size = forms::estimate(track, form, &recipes);
+                    .unwrap_or(expected.format);
+                let approximate_size = forms::estimate(track, format, &recipes);
                 expected = forms::Expected {
-                    form,
+                    format,
                     approximate_size,
                     exact_size: None,
                 };
             }
-            let ext = expected.form.as_str();
+            let format = expected.format;
             let stem = unique.stem(&names::stem(track), &track.id.to_string());
             rows.push(Accepted {
-                key: Key::plain(track.id.clone(), expected.form),
+                key: Key::original(track.id.clone(), format),
                 track: without_streams(track),
                 listed,
-                canonical_name: format!("{}.{ext}", track.id),
-                human_name: names::with_extension(&stem, ext),
-                ext: ext.to_owned(),
+                canonical_name: format!("{}.{format}", track.id),
+                human_name: names::with_extension(&stem, format.ext()),
+                format,
                 total_bytes: expected.exact_size,
                 approximate_bytes: expected.approximate_size,
                 accept: accept.clone(),
@@ -385,17 +385,23 @@ impl Inner {
         Ok(songs)
     }
 
-    /// The form a known song had when the same was asked for: its streams are not asked for again just to guess.
-    async fn form_before(&self, track: &Track, accept: &Accept) -> Result<Option<Form>, Failure> {
+    /// The format a known song had when the same was asked for: its streams are not asked for again just to guess.
+    async fn format_before(
+        &self,
+        track: &Track,
+        accept: &Accept,
+    ) -> Result<Option<Format>, Failure> {
         let rows = self
             .store
             .renditions(&track.id)
             .await
             .map_err(store_failure)?;
-        let before = rows
-            .iter()
-            .find(|row| !row.key.is_copy() && row.accept == *accept);
-        Ok(before.and_then(|row| row.key.rendition().parse().ok()))
+        let before = rows.iter().filter(|row| row.accept == *accept);
+        let mut formats = before.filter_map(|row| match row.key.rendition() {
+            Rendition::Original(format) => Some(format),
+            Rendition::Copy(_) | Rendition::Raw(_) => None,
+        });
+        Ok(formats.next())
     }
 
     pub(super) fn queue_full(&self) -> Failure {
@@ -464,11 +470,11 @@ impl Inner {
             .or(row.total_bytes);
         let received = status.as_ref().map_or(0, super::flight::Status::received);
         // The names of what stands on the drive, else those given out.
-        let human_name = forms::rename(&row.human_name, &row.ext);
+        let human_name = forms::rename(&row.human_name, row.format.ext());
         let canonical_name = if row.key.is_copy() {
             row.canonical_name.clone()
         } else {
-            format!("{}.{}", row.key.track(), row.ext)
+            format!("{}.{}", row.key.track(), row.format)
         };
         let cover_name = forms::rename(&human_name, "jpg");
         Song {
@@ -490,20 +496,16 @@ impl Inner {
             } else {
                 total.or(approximate_size)
             },
-            cache_path: self.store.cache_path(&row.key, &row.ext),
-            ext: row.ext.clone(),
+            cache_path: self.store.cache_path(&row.key, row.format),
+            format: row.format,
             file_name: human_name,
             cover_name,
             canonical_name,
             stored: ready.then(|| Stored {
                 size_bytes: row.size_bytes.unwrap_or(0),
                 sha256: row.sha256.clone().unwrap_or_default(),
-                container: row.container.map_or(String::new(), |container| {
-                    container_word(container).to_owned()
-                }),
-                codec: row
-                    .codec
-                    .map_or(String::new(), |codec| forms::codec_word(codec).to_owned()),
+                container: row.container.map_or("", Container::as_str),
+                codec: row.codec.map_or("", Codec::as_str),
                 bitrate_bps: row.bitrate_bps,
                 published: row
                     .published_at
@@ -526,17 +528,5 @@ pub(super) const fn state_of(state: store::State) -> State {
         store::State::Failed => State::Failed,
         store::State::Queued => State::Queued,
         store::State::Evicted | store::State::Deleted => State::Evicted,
-    }
-}
-
-const fn container_word(container: kmds_extract::Container) -> &'static str {
-    use kmds_extract::Container;
-    match container {
-        Container::Mp4 => "mp4",
-        Container::Mp3 => "mp3",
-        Container::Ogg => "ogg",
-        Container::WebM => "webm",
-        Container::Flac => "flac",
-        Container::Wav => "wav",
     }
 }

@@ -6,83 +6,40 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kmds_extract::{Container, Kind, Track, TrackId};
+use kmds_extract::{Container, Format, Kind, Track, TrackId};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::flight::Job;
 use super::pump::{PumpError, check};
 use super::treat::Source;
-use super::words::{Key, NotServed, Song, State};
+use super::words::{CopyForm, Key, NotServed, Song, State};
 use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};
-use crate::convert::Target;
+use crate::convert::writes_header_last;
 use crate::media;
-use crate::store::{self, Accepted, Lease, Publish, Reader, Row, Started, drive_error};
+use crate::store::{self, Accepted, Lease, Publish, Reader, Rendition, Row, Started, drive_error};
 use crate::tag::{self, TagError};
 
-/// Marks a copy with tags in its key.
-const TAGGED: &str = "-tagged";
 /// A piece of a file that is copied.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What a copy is made of: the form (`None`: the original's own), and whether tags go in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wish {
-    target: Option<Target>,
-    tags: bool,
-}
-
-impl Wish {
-    fn parse(rendition: &str, tags: bool) -> Option<Self> {
-        let form = rendition.strip_suffix(TAGGED).unwrap_or(rendition);
-        let target = match form {
-            "original" | "" => None,
-            word => Some(Target::parse(word)?),
-        };
-        Some(Self {
-            target,
-            tags: tags || form.len() < rendition.len(),
-        })
-    }
-
-    fn name(self) -> String {
-        let form = self.target.map_or("original", Target::extension);
-        format!("{form}{}", if self.tags { TAGGED } else { "" })
-    }
-
-    fn key(self, song: &Song) -> Result<Key, Failure> {
-        Key::copy(song.key.track().clone(), &self.name())
-            .ok_or_else(|| super::internal("a copy without a name"))
-    }
-
-    fn of_key(key: &Key) -> Option<Self> {
-        Self::parse(key.rendition(), false)
-    }
-}
-
-/// What a wish comes down to.
+/// What the wish for a copy comes down to.
 enum Wished {
     /// Something the site gave.
-    Plain(Key),
-    Copy(Box<Song>, Wish),
+    Original(Key),
+    Copy(Box<Song>, CopyForm),
 }
 
 impl App {
-    /// The key of a form made on request (`original`, `m4a`, `mp3`, `ogg`, `opus`, `flac`, `wav`; with or without tags,
-    /// which `-tagged` after the form asks for too); queues its making unless it stands already. `None` for a song
-    /// nobody asked for.
+    /// The key of a copy; queues its making unless it stands already, or the site sent the song like that. `None` for a
+    /// song that was never asked for.
     /// # Errors
-    /// An unknown form, or the catalog failed.
-    pub async fn rendition(
-        &self,
-        id: &TrackId,
-        rendition: &str,
-        tags: bool,
-    ) -> Result<Option<Key>, Failure> {
-        match self.wished(id, rendition, tags).await? {
-            Some(Wished::Copy(song, wish)) => self.inner.queue_copy(&song, wish).await.map(Some),
-            Some(Wished::Plain(key)) => Ok(Some(key)),
+    /// The catalog failed.
+    pub async fn rendition(&self, id: &TrackId, form: CopyForm) -> Result<Option<Key>, Failure> {
+        match self.wished(id, form).await? {
+            Some(Wished::Copy(song, form)) => self.inner.queue_copy(&song, form).await.map(Some),
+            Some(Wished::Original(key)) => Ok(Some(key)),
             None => Ok(None),
         }
     }
@@ -93,37 +50,23 @@ impl App {
     pub async fn peek_rendition(
         &self,
         id: &TrackId,
-        rendition: &str,
-        tags: bool,
+        form: CopyForm,
     ) -> Result<Option<Key>, Failure> {
-        match self.wished(id, rendition, tags).await? {
-            Some(Wished::Copy(song, wish)) => wish.key(&song).map(Some),
-            Some(Wished::Plain(key)) => Ok(Some(key)),
-            None => Ok(None),
-        }
+        Ok(self.wished(id, form).await?.map(|wished| match wished {
+            Wished::Copy(song, form) => Key::copy(song.key.track().clone(), form),
+            Wished::Original(key) => key,
+        }))
     }
 
-    async fn wished(
-        &self,
-        id: &TrackId,
-        rendition: &str,
-        tags: bool,
-    ) -> Result<Option<Wished>, Failure> {
-        let unknown = || {
-            let sentence = format!(
-                "`{rendition}` is no form we make; use original, m4a, mp3, ogg, opus, flac or wav"
-            );
-            Failure::new(Kind::BadRequest, sentence)
-        };
-        let mut wish = Wish::parse(rendition, tags).ok_or_else(unknown)?;
+    async fn wished(&self, id: &TrackId, mut form: CopyForm) -> Result<Option<Wished>, Failure> {
         let Some(song) = self.song(id).await? else {
             return Ok(None);
         };
         if song.key.is_copy() {
-            return Ok(Some(Wished::Plain(song.key)));
+            return Ok(Some(Wished::Original(song.key)));
         }
-        if let Some(target) = wish.target.filter(|_| !wish.tags) {
-            // Asked of the site in this form before: it need not be made.
+        if let Some(format) = form.format.filter(|_| !form.tagged) {
+            // Asked of the site in this format before: it need not be made.
             let rows = self
                 .inner
                 .store
@@ -131,47 +74,33 @@ impl App {
                 .await
                 .map_err(store_failure)?;
             let fits = |row: &&Row| {
-                !row.key.is_copy()
-                    && row.ext == target.extension()
-                    && row.state != store::State::Deleted
+                !row.key.is_copy() && row.format == format && row.state != store::State::Deleted
             };
             if let Some(row) = rows.iter().rev().find(fits) {
-                return Ok(Some(Wished::Plain(row.key.clone())));
+                return Ok(Some(Wished::Original(row.key.clone())));
             }
         }
-        if wish
-            .target
-            .is_some_and(|target| target.extension() == song.ext)
-        {
-            // What the site sent is in this form already: no encoder runs.
-            wish.target = None;
-        }
-        let is_plain = wish
-            == Wish {
-                target: None,
-                tags: false,
-            };
-        Ok(Some(if is_plain {
-            Wished::Plain(song.key)
+        // Where the site sent it in this format already, no encoder runs.
+        form.format = form.format.filter(|format| *format != song.format);
+        Ok(Some(if form == CopyForm::default() {
+            Wished::Original(song.key)
         } else {
-            Wished::Copy(Box::new(song), wish)
+            Wished::Copy(Box::new(song), form)
         }))
     }
 }
 
 impl Inner {
-    async fn queue_copy(&self, song: &Song, wish: Wish) -> Result<Key, Failure> {
-        let (name, key) = (wish.name(), wish.key(song)?);
-        let ext = wish
-            .target
-            .map_or_else(|| song.ext.clone(), |target| target.extension().to_owned());
+    async fn queue_copy(&self, song: &Song, form: CopyForm) -> Result<Key, Failure> {
+        let key = Key::copy(song.key.track().clone(), form);
+        let format = form.format.unwrap_or(song.format);
         let accepted = Accepted {
             key: key.clone(),
             track: song.track.clone(),
             listed: true,
-            canonical_name: format!("{}.{name}.r.{ext}", key.track()),
-            human_name: forms::rename(&song.file_name, &ext),
-            ext,
+            canonical_name: format!("{}.{}.{format}", key.track(), key.slug()),
+            human_name: forms::rename(&song.file_name, format.ext()),
+            format,
             total_bytes: None,
             approximate_bytes: None,
             accept: self.accept.clone(),
@@ -194,9 +123,10 @@ impl Inner {
         self: &Arc<Self>,
         job: &Arc<Job>,
         track: &Track,
-    ) -> Result<String, End> {
-        let internal = || End::Failed(super::internal("a copy with an unknown name"));
-        let wish = Wish::of_key(&job.key).ok_or_else(internal)?;
+    ) -> Result<Format, End> {
+        let Rendition::Copy(form) = job.key.rendition() else {
+            return Err(End::Failed(super::internal("no copy")));
+        };
         let original = self.original_of(job.key.track()).await?;
         let (row, reader) = match self.whole(&original).await {
             Ok(audio) => (self.store.row(&original).await?, audio.reader),
@@ -204,13 +134,8 @@ impl Inner {
             Err(_) => return Err(End::Stopped),
         };
         let row = row.ok_or(End::Stopped)?;
-        let ext = wish
-            .target
-            .map_or_else(|| row.ext.clone(), |target| target.extension().to_owned());
-        let container = match wish.target {
-            Some(target) => target.container(),
-            None => row.container.unwrap_or(Container::Mp4),
-        };
+        let format = form.format.unwrap_or(row.format);
+        let container = format.container();
         self.jobs
             .change(job, |status| status.state = State::Converting);
         self.store
@@ -227,7 +152,7 @@ impl Inner {
             .started(
                 &job.key,
                 Started {
-                    ext: ext.clone(),
+                    format,
                     total_bytes: None,
                     stream: stream.clone(),
                 },
@@ -240,10 +165,9 @@ impl Inner {
         );
         let fill = Fill {
             job,
-            wish,
-            container,
+            form,
             validator: &validator,
-            ext: &ext,
+            format,
             track,
             duration: row.duration,
         };
@@ -260,16 +184,16 @@ impl Inner {
             }
         };
         self.announce_length(&mut lease);
-        let human_name = forms::rename(&row.human_name, &ext);
+        let human_name = forms::rename(&row.human_name, format.ext());
         let published = Publish {
             track: track.clone(),
-            ext: ext.clone(),
+            format,
             human_name,
             stream,
             checked,
         };
         lease.publish(published).await?;
-        Ok(ext)
+        Ok(format)
     }
 
     async fn original_of(&self, id: &TrackId) -> Result<Key, End> {
@@ -291,27 +215,28 @@ impl Inner {
         let partial = lease.begin(fill.validator, None, 0).await?;
         let original = reader.file()?;
         let mut source = Source::finished(reader);
-        let Some(target) = fill.wish.target else {
+        let Some(target) = fill.form.format else {
             // Only tags are wished for.
             return self.write_tagged(lease, original, fill).await;
         };
-        if !target.is_headed_last() && !fill.wish.tags {
+        if !writes_header_last(target) && !fill.form.tagged {
             // Readable as it comes out.
             self.jobs
-                .change(fill.job, |status| show(status, partial, fill.ext));
+                .change(fill.job, |status| show(status, partial, fill.format));
             return self
                 .encode(fill.job, lease, &mut source, target, fill.duration)
                 .await;
         }
-        let name = format!("{}{}", fill.job.key.track(), fill.wish.name());
+        let name = format!("{}{}", fill.job.key.track(), fill.form);
         let scratch = self.store.scratch(&name).await?;
         let file = Arc::clone(&scratch.file);
         self.fill_scratch(&mut source, &file, target, fill.duration)
             .await?;
-        if target.is_headed_last() {
-            self.state_length(Arc::clone(&file), fill.container).await?;
+        if writes_header_last(target) {
+            self.state_length(Arc::clone(&file), fill.format.container())
+                .await?;
         }
-        if fill.wish.tags {
+        if fill.form.tagged {
             return self.write_tagged(lease, file, fill).await;
         }
         let mut file = shared_file(&file).map_err(drive_error("read a copy back"))?;
@@ -365,7 +290,7 @@ impl Inner {
             .await
             .map_err(|error| broken(error.to_string()))?;
         let (sender, mut pieces) = mpsc::channel(2);
-        let (song, container) = (fill.track.clone(), fill.container);
+        let (song, container) = (fill.track.clone(), fill.format.container());
         let write = move || {
             let mut out = std::io::BufWriter::with_capacity(PIECE_BYTES, Pieces(sender));
             tag::copy(&file, container, &song, cover.as_deref(), &mut out)?;
@@ -396,7 +321,7 @@ impl Inner {
         &self,
         source: &mut Source,
         file: &std::fs::File,
-        target: Target,
+        target: Format,
         duration: Option<std::time::Duration>,
     ) -> Result<(), PumpError> {
         let refused = |error| PumpError::Store(drive_error("write a copy")(error));
@@ -417,10 +342,9 @@ impl Inner {
 /// What is made, of what.
 struct Fill<'a> {
     job: &'a Arc<Job>,
-    wish: Wish,
-    container: Container,
+    form: CopyForm,
     validator: &'a str,
-    ext: &'a str,
+    format: Format,
     track: &'a Track,
     duration: Option<std::time::Duration>,
 }

@@ -136,8 +136,7 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::choose::Form;
-    use kmds_extract::{Site, TrackId};
+    use kmds_extract::{Format, Site, TrackId};
 
     use super::*;
 
@@ -152,7 +151,10 @@ mod tests {
     }
 
     fn key() -> Key {
-        Key::plain(TrackId::new(Site::YouTube, "a").expect("an id"), Form::M4a)
+        Key::original(
+            TrackId::new(Site::YouTube, "a").expect("an id"),
+            Format::M4a,
+        )
     }
 
     #[tokio::test]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use kmds_extract::Recipes;
 use kmds_extract::recipes::Times;
+use kmds_extract::{Format, Recipes};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,8 +31,8 @@ pub struct Status {
     pub total: Option<u64>,
     /// The growing file, once the site has answered the first media request.
     pub partial: Option<Arc<Partial>>,
-    /// Extension of what is arriving.
-    pub ext: Option<String>,
+    /// Of what is arriving.
+    pub format: Option<Format>,
     pub failure: Option<Failure>,
     /// It goes on by itself then, as far as is known.
     pub waits_until: Option<Instant>,
@@ -52,11 +52,11 @@ impl Status {
             .or(self.total)
     }
 
-    fn end(&mut self, end: Result<String, Failure>) {
+    fn end(&mut self, end: Result<Format, Failure>) {
         match end {
-            Ok(ext) => {
+            Ok(format) => {
                 self.state = State::Ready;
-                self.ext = Some(ext);
+                self.format = Some(format);
             }
             Err(failure) => {
                 self.state = State::Failed;
@@ -210,7 +210,7 @@ impl Jobs {
                 state: State::Queued,
                 total,
                 partial: None,
-                ext: None,
+                format: None,
                 failure: None,
                 waits_until: None,
             };
@@ -274,7 +274,7 @@ impl Jobs {
     }
 
     /// A job's end, or nothing if it was forgotten meanwhile. `ran`: it held a place.
-    pub fn finish(&self, job: &Job, end: Result<String, Failure>, ran: bool) {
+    pub fn finish(&self, job: &Job, end: Result<Format, Failure>, ran: bool) {
         self.change(job, |status| status.end(end));
         self.forget(job, ran);
     }
@@ -365,8 +365,7 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::choose::Form;
-    use kmds_extract::{Site, TrackId};
+    use kmds_extract::{Format, Site, TrackId};
 
     use super::*;
 
@@ -375,12 +374,12 @@ mod tests {
             state: State::Queued,
             total: None,
             partial: None,
-            ext: None,
+            format: None,
             failure: None,
             waits_until: None,
         };
         Job {
-            key: Key::plain(TrackId::new(site, "7").expect("an id"), Form::M4a),
+            key: Key::original(TrackId::new(site, "7").expect("an id"), Format::M4a),
             requester: 1,
             status: watch::Sender::new(status),
             cancel: CancellationToken::new(),

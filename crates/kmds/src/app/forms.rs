@@ -2,12 +2,11 @@
 //!
 //! Owns the expectation of a reply (extension, size) and the target of a conversion. Hides nothing. Never fetches.
 
-use kmds_extract::choose::{Accept, Choice, Form, Treatment, choose};
-use kmds_extract::{Codec, Recipes, Site, Stream, Track, youtube};
+use kmds_extract::choose::{Accept, Choice, Treatment, choose};
+use kmds_extract::{Format, Recipes, Site, Stream, Track, youtube};
 
 use super::names;
 use crate::config::OpusForm;
-use crate::convert::Target;
 
 /// Bits per second that an encoder makes of music, for estimates.
 const CONVERTED_BPS: f64 = 160_000.0;
@@ -15,7 +14,7 @@ const CONVERTED_BPS: f64 = 160_000.0;
 /// What a reply promises about a song's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    pub form: Form,
+    pub format: Format,
     pub approximate_size: Option<u64>,
     /// Stated by the site, for bytes that are kept as they are.
     pub exact_size: Option<u64>,
@@ -28,12 +27,10 @@ pub fn expected(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipe
         return unseen(track, accept, recipes);
     };
     let stream = &choice.stream;
-    let form = form_of(choice, accept, opus);
+    let format = format_of(choice, accept, opus);
     let kept = choice.treatment == Treatment::Keep && !stream.muxed;
     let exact_size = stream.size_bytes.filter(|_| kept);
-    let approximate_size = if choice.treatment == Treatment::Convert
-        && Some(form) != Form::of(stream.container, stream.codec)
-    {
+    let approximate_size = if choice.treatment == Treatment::Convert && format != stream.format() {
         track
             .duration
             .or(stream.duration)
@@ -42,7 +39,7 @@ pub fn expected(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipe
         exact_size.or_else(|| with_duration(stream, track).approximate_size())
     };
     Expected {
-        form,
+        format,
         approximate_size,
         exact_size,
     }
@@ -55,84 +52,77 @@ fn with_duration(stream: &Stream, track: &Track) -> Stream {
     }
 }
 
-fn form_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Form {
-    let own = Form::of(choice.stream.container, choice.stream.codec).unwrap_or(Form::M4a);
+fn format_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Format {
+    let own = match choice.stream.format() {
+        // No client asks for these: the song goes by the name that most play.
+        Format::Flac | Format::Wav => Format::M4a,
+        format => format,
+    };
     match choice.treatment {
         Treatment::Keep => own,
-        Treatment::OpusToOgg => Form::Opus,
-        Treatment::Convert => {
-            target(accept, opus).map_or(own, |target| form_of_target(target).unwrap_or(own))
-        }
+        Treatment::OpusToOgg => Format::Opus,
+        Treatment::Convert => target(accept, opus).unwrap_or(own),
     }
 }
 
 /// A song of a list whose streams are not known yet: what its site always has.
 fn unseen(track: &Track, accept: &Accept, recipes: &Recipes) -> Expected {
-    let first = accept.forms().first().copied();
-    let form = match (track.id.site(), first) {
-        (Site::YouTube | Site::Other, Some(form @ (Form::Opus | Form::WebM))) => form,
-        (Site::YouTube | Site::Other, _) if accept.forms().contains(&Form::M4a) => Form::M4a,
-        (Site::YouTube | Site::Other, form) => form.unwrap_or(Form::M4a),
-        (Site::SoundCloud, _) if accept.forms().contains(&Form::M4a) => Form::M4a,
-        (Site::SoundCloud | Site::Bandcamp, _) => Form::Mp3,
+    let first = accept.formats().first().copied();
+    let format = match (track.id.site(), first) {
+        (Site::YouTube | Site::Other, Some(format @ (Format::Opus | Format::WebM))) => format,
+        (Site::YouTube | Site::Other, _) if accept.formats().contains(&Format::M4a) => Format::M4a,
+        (Site::YouTube | Site::Other, format) => format.unwrap_or(Format::M4a),
+        (Site::SoundCloud, _) if accept.formats().contains(&Format::M4a) => Format::M4a,
+        (Site::SoundCloud | Site::Bandcamp, _) => Format::Mp3,
     };
     Expected {
-        form,
-        approximate_size: estimate(track, form, recipes),
+        format,
+        approximate_size: estimate(track, format, recipes),
         exact_size: None,
     }
 }
 
-/// The size of a song whose streams are not known, by its length and the form it will have.
-pub fn estimate(track: &Track, form: Form, recipes: &Recipes) -> Option<u64> {
+/// The size of a song whose streams are not known, by its length and the format it will have; `None` where only the
+/// encoder decides.
+pub fn estimate(track: &Track, format: Format, recipes: &Recipes) -> Option<u64> {
+    let bytes_per_second = bytes_per_second(format)?;
     match track.id.site() {
         Site::YouTube => youtube::estimated_size(track.duration, recipes),
         Site::SoundCloud | Site::Bandcamp => track
             .duration
-            .map(|length| (length.as_secs_f64() * bytes_per_second(form)).round() as u64),
+            .map(|length| (length.as_secs_f64() * bytes_per_second).round() as u64),
         Site::Other => None,
     }
 }
 
 /// Of what SoundCloud and Bandcamp send: 20.2, 16 and 8 bytes a millisecond.
-const fn bytes_per_second(form: Form) -> f64 {
-    match form {
-        Form::M4a => 20_200.0,
-        Form::Mp3 => 16_000.0,
-        Form::Ogg => CONVERTED_BPS / 8.0,
-        Form::Opus | Form::WebM => 8_000.0,
+const fn bytes_per_second(format: Format) -> Option<f64> {
+    match format {
+        Format::M4a => Some(20_200.0),
+        Format::Mp3 => Some(16_000.0),
+        Format::Ogg => Some(CONVERTED_BPS / 8.0),
+        Format::Opus | Format::WebM => Some(8_000.0),
+        Format::Flac | Format::Wav => None,
     }
 }
 
 /// What a song is converted to for a client that plays none of its encodings; `None`: it is kept as it is.
-pub fn target(accept: &Accept, opus: OpusForm) -> Option<Target> {
+pub fn target(accept: &Accept, opus: OpusForm) -> Option<Format> {
     let preferred = match opus {
         OpusForm::Keep => return None,
-        OpusForm::Vorbis => (Form::Ogg, Target::Ogg),
-        OpusForm::Aac => (Form::M4a, Target::M4a),
-        OpusForm::Mp3 => (Form::Mp3, Target::Mp3),
+        OpusForm::Vorbis => Format::Ogg,
+        OpusForm::Aac => Format::M4a,
+        OpusForm::Mp3 => Format::Mp3,
     };
-    if accept.forms().contains(&preferred.0) {
-        return Some(preferred.1);
+    if accept.formats().contains(&preferred) {
+        return Some(preferred);
     }
-    accept.forms().iter().find_map(|form| match form {
-        Form::M4a => Some(Target::M4a),
-        Form::Mp3 => Some(Target::Mp3),
-        Form::Ogg => Some(Target::Ogg),
-        Form::Opus => Some(Target::Opus),
-        // Nothing is ever converted to WebM: Opus in Ogg is the same audio.
-        Form::WebM => None,
-    })
-}
-
-const fn form_of_target(target: Target) -> Option<Form> {
-    match target {
-        Target::Ogg => Some(Form::Ogg),
-        Target::M4a => Some(Form::M4a),
-        Target::Mp3 => Some(Form::Mp3),
-        Target::Opus => Some(Form::Opus),
-        Target::Flac | Target::Wav => None,
-    }
+    // Nothing is ever converted to WebM: Opus in Ogg is the same audio.
+    let mut made = accept
+        .formats()
+        .iter()
+        .filter(|format| **format != Format::WebM);
+    made.next().copied()
 }
 
 /// The same name with the extension of what arrived.
@@ -141,17 +131,4 @@ pub fn rename(human_name: &str, ext: &str) -> String {
         .rsplit_once('.')
         .map_or(human_name, |(stem, _)| stem);
     names::with_extension(stem, ext)
-}
-
-/// Word of a codec for replies and sidecars.
-pub const fn codec_word(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Aac => "aac",
-        Codec::Mp3 => "mp3",
-        Codec::Opus => "opus",
-        Codec::Vorbis => "vorbis",
-        Codec::Flac => "flac",
-        Codec::Pcm => "pcm",
-        Codec::Other => "other",
-    }
 }

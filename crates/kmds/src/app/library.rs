@@ -110,7 +110,7 @@ impl App {
     pub async fn local_file(&self, key: &Key) -> Result<Option<std::path::PathBuf>, Failure> {
         let row = self.inner.store.row(key).await.map_err(store_failure)?;
         let ready = row.filter(|row| row.state == store::State::Ready);
-        Ok(ready.map(|row| self.inner.store.local_path(key, &row.ext)))
+        Ok(ready.map(|row| self.inner.store.local_path(key, row.format)))
     }
 
     /// Cancels or evicts all forms of a song; false if unknown.
@@ -277,13 +277,8 @@ impl Inner {
 
     /// A row with the estimate of its size, which rows do not hold.
     fn known_song(&self, row: &Row, track: Track) -> Song {
-        // In the form the row was accepted in: the streams that were chosen from are not kept.
-        let recipes = self.recipes.current();
-        let approximate_size = row
-            .ext
-            .parse()
-            .ok()
-            .and_then(|form| forms::estimate(&track, form, &recipes));
+        // In the format the row was accepted in: the streams that were chosen from are not kept.
+        let approximate_size = forms::estimate(&track, row.format, &self.recipes.current());
         self.song(row, track, approximate_size)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kmds_extract::choose::{Choice, Treatment};
 use kmds_extract::recipes::Times;
-use kmds_extract::{Container, Kind, Stream};
+use kmds_extract::{Container, Format, Kind, Stream};
 
 use super::attempts::Attempts;
 use super::flight::Job;
@@ -91,7 +91,7 @@ impl From<ConvertError> for PumpError {
 /// A file that is whole, under its lease.
 #[derive(Debug)]
 pub struct Yield {
-    pub ext: String,
+    pub format: Format,
     pub stream: String,
     pub checked: Checked,
 }
@@ -115,9 +115,10 @@ impl Inner {
                 forms::target(&song.accept, self.opus).map_or(Way::Keep, Way::Convert)
             }
         };
-        let (ext, container) = way.makes(stream);
+        let format = way.makes(stream);
+        let container = format.container();
         let started = Started {
-            ext: ext.to_owned(),
+            format,
             total_bytes: stream.size_bytes.filter(|_| matches!(way, Way::Keep)),
             stream: stream.label.clone(),
         };
@@ -127,7 +128,10 @@ impl Inner {
         let checked = match way {
             Way::Keep => {
                 let may_hurry = engine == Engine::Native && !song.hurried;
-                let began = |partial| self.jobs.change(job, |status| show(status, partial, ext));
+                let began = |partial| {
+                    self.jobs
+                        .change(job, |status| show(status, partial, format))
+                };
                 self.fill(job, lease, stream, may_hurry, began).await?;
                 self.announce_length(lease);
                 check(lease, container, expected).await?
@@ -146,7 +150,7 @@ impl Inner {
             }
         };
         Ok(Yield {
-            ext: ext.to_owned(),
+            format,
             stream: stream.label.clone(),
             checked,
         })

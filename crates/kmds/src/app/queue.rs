@@ -237,16 +237,15 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::TrackId;
-    use kmds_extract::choose::Form;
+    use kmds_extract::{Format, TrackId};
     use std::time::Duration;
 
     use super::*;
 
     fn song(site: Site, id: usize) -> Key {
-        Key::plain(
+        Key::original(
             TrackId::new(site, &id.to_string()).expect("an id"),
-            Form::M4a,
+            Format::M4a,
         )
     }
 

@@ -11,7 +11,7 @@ use super::accept::{failure_of, state_of};
 use super::flight::{Job, Status};
 use super::words::{Audio, Found, Key, NotServed, State, Want};
 use super::{App, Failure, Inner, forms, internal, store_failure};
-use crate::store::{self, Published, Row, StoreError, content_type};
+use crate::store::{self, Published, Row, StoreError};
 
 /// An answer to a request that does not wait starts within 2 s (docs/api.md, "GET /tunnel").
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
@@ -136,13 +136,13 @@ impl Inner {
 
     /// The file of a job under way, once the site has answered its first media request.
     fn growing(&self, row: &Row, status: &Status) -> Option<Audio> {
-        let (partial, ext) = (status.partial.as_ref()?, status.ext.as_ref()?);
+        let (partial, format) = (status.partial.as_ref()?, status.format?);
         (!status.is_over()).then(|| Audio {
-            content_type: content_type(ext).unwrap_or("application/octet-stream"),
+            content_type: format.content_type(),
             total: partial.progress().total,
             etag: partial.etag(),
             modified: SystemTime::now(),
-            file_name: forms::rename(&row.human_name, ext),
+            file_name: forms::rename(&row.human_name, format.ext()),
             finished: false,
             reader: self.store.open_reader(partial),
         })
@@ -242,7 +242,7 @@ fn finished(published: Published) -> Audio {
         total: Some(published.size_bytes),
         etag: Some(published.etag),
         modified: published.modified.into(),
-        file_name: forms::rename(&published.row.human_name, &published.row.ext),
+        file_name: forms::rename(&published.row.human_name, published.row.format.ext()),
         finished: true,
         reader: published.reader,
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kmds_extract::recipes::Times;
-use kmds_extract::{Container, Stream};
+use kmds_extract::{Format, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::Inner;
@@ -17,7 +17,7 @@ use super::flight::Job;
 use super::pump::{PumpError, check};
 use super::words::State;
 use super::work::show;
-use crate::convert::{Mp4Head, Target};
+use crate::convert::Mp4Head;
 use crate::media::{self, webm::OpusToOgg};
 use crate::store::{Lease, Partial, Progress, Reader, StoreError};
 
@@ -30,17 +30,17 @@ pub(super) enum Way {
     Keep,
     OpusToOgg,
     TakeAudioOut,
-    Convert(Target),
+    Convert(Format),
 }
 
 impl Way {
-    /// Extension and container of what comes out of this stream.
-    pub(super) const fn makes(self, stream: &Stream) -> (&'static str, Container) {
+    /// The format of what comes out of this stream.
+    pub(super) const fn makes(self, stream: &Stream) -> Format {
         match self {
-            Self::Keep => (stream.extension(), stream.container),
-            Self::OpusToOgg => ("opus", Container::Ogg),
-            Self::TakeAudioOut => ("m4a", Container::Mp4),
-            Self::Convert(target) => (target.extension(), target.container()),
+            Self::Keep => stream.format(),
+            Self::OpusToOgg => Format::Opus,
+            Self::TakeAudioOut => Format::M4a,
+            Self::Convert(format) => format,
         }
     }
 }
@@ -98,7 +98,7 @@ impl Inner {
     ) -> Result<(), PumpError> {
         let seed = crc_of(&job.key.to_string());
         let mut ogg = OpusToOgg::new(seed);
-        self.start_output(job, lease, &source, "opus").await?;
+        self.start_output(job, lease, &source, Format::Opus).await?;
         while let Some(piece) = source.next().await? {
             let out = ogg
                 .push(&piece)
@@ -119,7 +119,7 @@ impl Inner {
     ) -> Result<(), PumpError> {
         // The index may stand at the end: wait for all of it.
         while source.next().await?.is_some() {}
-        self.start_output(job, lease, &source, "m4a").await?;
+        self.start_output(job, lease, &source, Format::M4a).await?;
         let Some((partial, _)) = &source.growing else {
             return Ok(());
         };
@@ -143,11 +143,10 @@ impl Inner {
         job: &Job,
         lease: &mut Lease,
         mut source: Source,
-        target: Target,
+        target: Format,
         expected: Option<Duration>,
     ) -> Result<(), PumpError> {
-        self.start_output(job, lease, &source, target.extension())
-            .await?;
+        self.start_output(job, lease, &source, target).await?;
         self.encode(job, lease, &mut source, target, expected).await
     }
 
@@ -157,7 +156,7 @@ impl Inner {
         job: &Job,
         lease: &mut Lease,
         source: &mut Source,
-        target: Target,
+        target: Format,
         expected: Option<Duration>,
     ) -> Result<(), PumpError> {
         let (sender, mut pieces) = mpsc::channel::<Bytes>(1);
@@ -176,7 +175,7 @@ impl Inner {
     pub(super) async fn encode_into(
         &self,
         source: &mut Source,
-        target: Target,
+        target: Format,
         expected: Option<Duration>,
         out: mpsc::Sender<Bytes>,
     ) -> Result<(), PumpError> {
@@ -193,7 +192,7 @@ impl Inner {
             Ok::<(), PumpError>(())
         };
         let taking = async {
-            let mut head = expected.filter(|_| target == Target::M4a).map(Mp4Head::new);
+            let mut head = expected.filter(|_| target == Format::M4a).map(Mp4Head::new);
             while let Some(piece) = output.next().await? {
                 let piece = head
                     .as_mut()
@@ -212,12 +211,13 @@ impl Inner {
         job: &Job,
         lease: &mut Lease,
         source: &Source,
-        ext: &str,
+        format: Format,
     ) -> Result<(), PumpError> {
         lease.restart().await?;
-        let validator = format!("{} as {ext}", source.validator());
+        let validator = format!("{} as {format}", source.validator());
         let partial = lease.begin(&validator, None, 0).await?;
-        self.jobs.change(job, |status| show(status, partial, ext));
+        self.jobs
+            .change(job, |status| show(status, partial, format));
         Ok(())
     }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kmds_extract::choose::Accept;
-use kmds_extract::{ExtractError, Kind, Site, Track};
+use kmds_extract::{ExtractError, Format, Kind, Site, Track};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use crate::store::Key;
+pub use crate::store::{CopyForm, Key};
 use crate::text::printable;
 
 /// A job's state, in the words of both APIs.
@@ -166,8 +166,8 @@ pub struct Song {
     pub received: u64,
     pub total: Option<u64>,
     pub failure: Option<Failure>,
-    /// Extension of the form that stands, or is expected.
-    pub ext: String,
+    /// Of the file that stands, or is expected.
+    pub format: Format,
     /// Exact where known, else an estimate.
     pub approximate_size: Option<u64>,
     /// For people; made unique within one reply.
@@ -185,8 +185,8 @@ pub struct Song {
 pub struct Stored {
     pub size_bytes: u64,
     pub sha256: String,
-    pub container: String,
-    pub codec: String,
+    pub container: &'static str,
+    pub codec: &'static str,
     pub bitrate_bps: Option<u32>,
     pub published: SystemTime,
 }

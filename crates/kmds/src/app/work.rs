@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kmds_extract::choose::{Choice, choose};
 use kmds_extract::recipes::Times;
-use kmds_extract::{ExtractError, Kind, Site, Source, Stream};
+use kmds_extract::{ExtractError, Format, Kind, Site, Source, Stream};
 
 use super::accept::failure_of;
 use super::attempts::Attempts;
@@ -71,9 +71,9 @@ impl Inner {
             () = job.cancel.cancelled() => Err(End::Stopped),
         };
         match end {
-            Ok(ext) => {
+            Ok(format) => {
                 self.metrics.job_done(job.key.track().site(), None);
-                self.jobs.finish(job, Ok(ext), true);
+                self.jobs.finish(job, Ok(format), true);
             }
             Err(End::Failed(failure)) if self.is_stopping() && failure.retryable() => {
                 tracing::debug!(track = %job.key.track(), "stopped: {failure}");
@@ -182,8 +182,8 @@ impl Inner {
         }
     }
 
-    /// All attempts at one song; the extension of what was published.
-    async fn attempt(self: &Arc<Self>, job: &Arc<Job>) -> Result<String, End> {
+    /// All attempts at one song; the format of what was published.
+    async fn attempt(self: &Arc<Self>, job: &Arc<Job>) -> Result<Format, End> {
         let key = &job.key;
         let (Some(row), Some(track)) = (
             self.store.row(key).await?,
@@ -193,7 +193,7 @@ impl Inner {
         };
         match row.state {
             // The job was made from an older look at the row.
-            store::State::Ready => return Ok(row.ext),
+            store::State::Ready => return Ok(row.format),
             store::State::Failed => {
                 return Err(End::Failed(
                     row.failure.as_ref().map_or_else(cancelled, failure_of),
@@ -429,12 +429,12 @@ impl Inner {
         lease: Lease,
         song: &Attempts,
         done: Yield,
-    ) -> Result<String, End> {
-        let ext = done.ext.clone();
-        let human_name = forms::rename(&song.human_name, &ext);
+    ) -> Result<Format, End> {
+        let format = done.format;
+        let human_name = forms::rename(&song.human_name, format.ext());
         let publish = Publish {
             track: song.track.clone(),
-            ext: done.ext,
+            format,
             human_name,
             stream: done.stream,
             checked: done.checked,
@@ -444,10 +444,10 @@ impl Inner {
             track = %job.key.track(),
             title = ?song.track.title,
             bytes = row.size_bytes.unwrap_or(0),
-            ext,
+            ext = format.ext(),
             "ready"
         );
-        Ok(ext)
+        Ok(format)
     }
 }
 
@@ -459,9 +459,9 @@ fn cancelled() -> Failure {
 }
 
 /// Where a job's watchers find its growing file.
-pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, ext: &str) {
+pub(super) fn show(status: &mut Status, partial: Arc<store::Partial>, format: Format) {
     status.partial = Some(partial);
-    status.ext = Some(ext.to_owned());
+    status.format = Some(format);
 }
 
 /// What a failed request for metadata or a stream's URL leads to.

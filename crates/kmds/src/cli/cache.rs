@@ -184,7 +184,7 @@ fn cells(song: &Song) -> Vec<String> {
     vec![
         song.file_name.clone(),
         song.name(),
-        song.key.rendition().to_owned(),
+        song.key.rendition().to_string(),
         song.state.as_str().to_owned(),
         size,
         length,
@@ -193,7 +193,7 @@ fn cells(song: &Song) -> Vec<String> {
 
 fn line(song: &Song) -> serde_json::Value {
     json!({
-        "song": song.name(), "rendition": song.key.rendition(), "title": song.track.title, "artist": song.track.artist,
+        "song": song.name(), "rendition": song.key.rendition().to_string(), "title": song.track.title, "artist": song.track.artist,
         "album": song.track.album, "link": song.track.link, "state": song.state, "file_name": song.file_name,
         "cache_path": song.cache_path, "size_bytes": song.stored.as_ref().map(|stored| stored.size_bytes),
         "sha256": song.stored.as_ref().map(|stored| stored.sha256.clone()),

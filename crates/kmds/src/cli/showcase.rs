@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use kmds_extract::Container;
+use kmds_extract::{Container, Format};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
@@ -324,7 +324,7 @@ async fn one_song(
     Ok(Saved {
         name,
         bytes,
-        container: word(container),
+        container: container.as_str(),
         at,
     })
 }
@@ -342,26 +342,11 @@ async fn check(path: &Path, container: Container, seconds: Option<f64>) -> Resul
 }
 
 fn container_of(content_type: &str) -> Option<Container> {
-    match content_type.split(';').next()?.trim() {
-        "audio/mp4" => Some(Container::Mp4),
-        "audio/mpeg" => Some(Container::Mp3),
-        "audio/ogg" => Some(Container::Ogg),
-        "audio/webm" => Some(Container::WebM),
-        "audio/flac" => Some(Container::Flac),
-        "audio/wav" | "audio/x-wav" => Some(Container::Wav),
-        _ => None,
-    }
-}
-
-const fn word(container: Container) -> &'static str {
-    match container {
-        Container::Mp4 => "mp4",
-        Container::Mp3 => "mp3",
-        Container::Ogg => "ogg",
-        Container::WebM => "webm",
-        Container::Flac => "flac",
-        Container::Wav => "wav",
-    }
+    let media_type = |text: &str| text.split(';').next().map(|it| it.trim().to_owned());
+    Format::ALL
+        .into_iter()
+        .find(|format| media_type(format.content_type()) == media_type(content_type))
+        .map(Format::container)
 }
 
 fn millis(time: Duration) -> u64 {

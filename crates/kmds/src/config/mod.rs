@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kmds_extract::Site;
-use kmds_extract::choose::{Accept, Form};
+use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
 
 pub use path::given as given_path;
@@ -488,12 +488,8 @@ impl RawConfig {
     /// # Errors
     /// A value that is well-formed but cannot be used.
     pub fn check(self) -> Result<Config, ConfigError> {
-        let forms: Vec<Form> = self
-            .list("audio.accept")
-            .iter()
-            .filter_map(|form| form.parse().ok())
-            .collect();
-        let accept = Accept::new(forms).unwrap_or_default();
+        let words = self.list("audio.accept");
+        let accept = Accept::read(words.iter().map(String::as_str)).unwrap_or_default();
         let (listen, base_path) = self.address();
         if let Some(error) = self.forbids_blindly() {
             return Err(error);

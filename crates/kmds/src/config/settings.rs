@@ -40,7 +40,7 @@ const fn egress(key: &'static str, shape: Shape, says: &'static str) -> Setting 
     }
 }
 
-const FORMS: &[&str] = &["m4a", "mp3", "ogg", "opus", "webm"];
+const FORMS: &[&str] = &kmds_extract::choose::PLAYABLE_WORDS;
 
 /// Every setting there is.
 pub const SETTINGS: &[Setting] = &[

@@ -1,13 +1,13 @@
 //! ffmpeg as a child process: audio in by one pipe, audio out by another.
 //!
-//! Owns the argument list of each target and the process: how many at once, niced, killed when dropped, its complaints
+//! Owns the argument list of each format and the process: how many at once, niced, killed when dropped, its complaints
 //! understood. Hides ffmpeg. Never gives it a URL or a path, and never runs where nothing must be converted.
 
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmds_extract::Container;
+use kmds_extract::Format;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,99 +27,50 @@ const VERSION_WAIT: Duration = Duration::from_secs(10);
 /// What is kept of its complaints.
 const COMPLAINT_BYTES: usize = 4 << 10;
 
-/// What to convert to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// Vorbis in Ogg.
-    Ogg,
-    /// AAC in MP4.
-    M4a,
-    Mp3,
-    /// Opus in Ogg.
-    Opus,
-    Flac,
-    Wav,
+/// Whether the head of this format states a length that is known only at the end: such a file is made whole before
+/// anyone is shown it.
+#[must_use]
+pub const fn writes_header_last(format: Format) -> bool {
+    matches!(format, Format::Flac | Format::Wav)
 }
 
-impl Target {
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "ogg" => Some(Self::Ogg),
-            "m4a" => Some(Self::M4a),
-            "mp3" => Some(Self::Mp3),
-            "opus" => Some(Self::Opus),
-            "flac" => Some(Self::Flac),
-            "wav" => Some(Self::Wav),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Ogg => "ogg",
-            Self::M4a => "m4a",
-            Self::Mp3 => "mp3",
-            Self::Opus => "opus",
-            Self::Flac => "flac",
-            Self::Wav => "wav",
-        }
-    }
-
-    #[must_use]
-    pub const fn container(self) -> Container {
-        match self {
-            Self::Ogg | Self::Opus => Container::Ogg,
-            Self::M4a => Container::Mp4,
-            Self::Mp3 => Container::Mp3,
-            Self::Flac => Container::Flac,
-            Self::Wav => Container::Wav,
-        }
-    }
-
-    /// Whether its head states a length that is known only at the end: made whole before it is shown to anyone.
-    #[must_use]
-    pub const fn is_headed_last(self) -> bool {
-        matches!(self, Self::Flac | Self::Wav)
-    }
-
-    const fn arguments(self) -> &'static [&'static str] {
-        match self {
-            // Quality 5 and 160 kbit/s make files of the same size; quality adapts to silence.
-            Self::Ogg => &["-c:a", "libvorbis", "-q:a", "5", "-f", "ogg"],
-            Self::M4a => &[
-                "-c:a",
-                "aac",
-                "-b:a",
-                "160k",
-                "-movflags",
-                "+empty_moov+default_base_moof",
-                // In microseconds. Audio has no key frames to cut at: left alone, the whole song becomes one fragment, whose
-                // size ffmpeg cannot write once its head has left the pipe.
-                "-frag_duration",
-                "5000000",
-                "-f",
-                "mp4",
-            ],
-            // A constant bitrate, so that players tell the length from the size: the header that would say it is
-            // written last, and a pipe has no way back.
-            Self::Mp3 => &[
-                "-c:a",
-                "libmp3lame",
-                "-b:a",
-                "192k",
-                "-write_xing",
-                "0",
-                "-id3v2_version",
-                "0",
-                "-f",
-                "mp3",
-            ],
-            Self::Opus => &["-c:a", "libopus", "-b:a", "128k", "-f", "ogg"],
-            Self::Flac => &["-c:a", "flac", "-f", "flac"],
-            Self::Wav => &["-c:a", "pcm_s16le", "-f", "wav"],
-        }
+const fn arguments(format: Format) -> &'static [&'static str] {
+    match format {
+        // Quality 5 and 160 kbit/s make files of the same size; quality adapts to silence.
+        Format::Ogg => &["-c:a", "libvorbis", "-q:a", "5", "-f", "ogg"],
+        Format::M4a => &[
+            "-c:a",
+            "aac",
+            "-b:a",
+            "160k",
+            "-movflags",
+            "+empty_moov+default_base_moof",
+            // In microseconds. Audio has no key frames to cut at: left alone, the whole song becomes one fragment, whose
+            // size ffmpeg cannot write once its head has left the pipe.
+            "-frag_duration",
+            "5000000",
+            "-f",
+            "mp4",
+        ],
+        // A constant bitrate, so that players tell the length from the size: the header that would say it is
+        // written last, and a pipe has no way back.
+        Format::Mp3 => &[
+            "-c:a",
+            "libmp3lame",
+            "-b:a",
+            "192k",
+            "-write_xing",
+            "0",
+            "-id3v2_version",
+            "0",
+            "-f",
+            "mp3",
+        ],
+        Format::Opus => &["-c:a", "libopus", "-b:a", "128k", "-f", "ogg"],
+        // Nothing asks for it: Opus in Ogg is the same audio.
+        Format::WebM => &["-c:a", "libopus", "-b:a", "128k", "-f", "webm"],
+        Format::Flac => &["-c:a", "flac", "-f", "flac"],
+        Format::Wav => &["-c:a", "pcm_s16le", "-f", "wav"],
     }
 }
 
@@ -176,7 +127,7 @@ impl Ffmpeg {
     /// what it returns ends the process.
     /// # Errors
     /// [`ConvertError::Missing`].
-    pub async fn start(&self, target: Target, stall: Duration) -> Result<Conversion, ConvertError> {
+    pub async fn start(&self, format: Format, stall: Duration) -> Result<Conversion, ConvertError> {
         let slot = Arc::clone(&self.slots)
             .acquire_owned()
             .await
@@ -205,7 +156,7 @@ impl Ffmpeg {
                 "-flags:a",
                 "+bitexact",
             ])
-            .args(target.arguments())
+            .args(arguments(format))
             .arg("pipe:1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

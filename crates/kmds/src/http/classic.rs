@@ -273,7 +273,7 @@ async fn find(http: &Http, name: &str, plain: Option<String>) -> Result<Key, Ref
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kmds_extract::choose::Form;
+    use kmds_extract::Format;
 
     #[test]
     fn an_object_and_a_string_holding_it_are_the_same_request() {
@@ -292,7 +292,7 @@ mod tests {
                 .expect(body);
             assert_eq!(asked.link.as_deref(), Some("https://youtu.be/x"));
             assert!(asked.whole_list);
-            assert_eq!(asked.accept.expect("given").forms(), [Form::Opus]);
+            assert_eq!(asked.accept.expect("given").formats(), [Format::Opus]);
         }
     }
 

@@ -209,7 +209,7 @@ fn line(event: &Event) -> Option<Line> {
     let reply = EventReply {
         site: event.key.track().site(),
         id: event.key.track().id().to_owned(),
-        rendition: event.key.word().to_owned(),
+        rendition: event.key.word(),
         state: event.state,
         received_bytes: event.received,
         total_bytes: event.total,

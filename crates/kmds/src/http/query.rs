@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::HeaderMap;
 use http::{HeaderName, HeaderValue};
-use kmds_extract::choose::{Accept, Form};
+use kmds_extract::choose::Accept;
 
 use super::error::Refusal;
 
@@ -140,12 +140,7 @@ fn digits(text: &str) -> Option<u64> {
 /// # Errors
 /// When no known word is left.
 pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Accept, Refusal> {
-    Accept::new(
-        words
-            .into_iter()
-            .filter_map(|word| word.parse::<Form>().ok()),
-    )
-    .ok_or_else(|| {
+    Accept::read(words).ok_or_else(|| {
         Refusal::bad_request(
             "accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm",
         )
@@ -203,6 +198,8 @@ fn preferred_wait(header: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use kmds_extract::Format;
+
     use super::*;
 
     fn wait(query: &str, prefer: &[&'static str]) -> Result<Wait, Refusal> {
@@ -234,7 +231,7 @@ mod tests {
             }
             let accepted = query
                 .accept()
-                .map(|accept| accept.is_none_or(|accept| !accept.forms().is_empty()));
+                .map(|accept| accept.is_none_or(|accept| !accept.formats().is_empty()));
             assert!(accepted.unwrap_or(true));
             let _ = (query.switch("stream"), query.filled("state"));
             assert!(raw.contains('+') || query.get("file") == query.get_with_plus("file"));
@@ -343,8 +340,8 @@ mod tests {
             raw: "accept=flying,opus,%20M4A",
         };
         assert_eq!(
-            query.accept().expect("valid").expect("given").forms(),
-            [Form::Opus, Form::M4a]
+            query.accept().expect("valid").expect("given").formats(),
+            [Format::Opus, Format::M4a]
         );
         assert_eq!(
             Query {

@@ -29,12 +29,9 @@ use super::openapi::{
 use super::query::{Query, Wait, unknown_parameter};
 use super::{Http, audio, classic, json};
 use crate::app::{
-    CoverFound, FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats,
+    CopyForm, CoverFound, FetchAsk, ListAsk, NotServed, Prefetch, Song, State as JobState, Stats,
 };
 
-/// Forms of a song that can be asked for.
-const RENDITIONS: [&str; 7] = ["original", "m4a", "mp3", "ogg", "opus", "flac", "wav"];
-const ORIGINAL: &str = "original";
 /// What the body of a fetch may hold.
 const FETCH_KEYS: [&str; 5] = ["url", "playlist", "accept", "prefetch", "rendition"];
 /// Songs of a list reply unless asked otherwise, and at most.
@@ -78,17 +75,14 @@ pub(super) async fn fetch(
     let (ask, rendition) = read_body(&body)?;
     let prefetch = ask.prefetch;
     let mut fetched = ask::fetch(http.app(), ask).await?;
-    if rendition != ORIGINAL {
+    if rendition != CopyForm::default() {
         let ahead = match prefetch {
             Prefetch::All => usize::MAX,
             Prefetch::None => 0,
             Prefetch::Ahead(count) => count,
         };
         for song in Arc::make_mut(&mut fetched.songs).iter_mut().take(ahead) {
-            if let Some(key) = http
-                .app()
-                .rendition(&song.track.id, &rendition, false)
-                .await?
+            if let Some(key) = http.app().rendition(&song.track.id, rendition).await?
                 && let Some(rendered) = http.app().song_in(&key).await?
             {
                 // The list's entry knows its album and number better.
@@ -135,7 +129,7 @@ fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::bad_request(sentence).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
-fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
+fn read_body(body: &[u8]) -> Result<(FetchAsk, CopyForm), Refusal> {
     let example = "send {\"url\": \"LINK\"}";
     let value = ask::json(body).map_err(|error| {
         Refusal::bad_request(format!("the body is no JSON ({error}); {example}"))
@@ -177,7 +171,7 @@ fn read_body(body: &[u8]) -> Result<(FetchAsk, String), Refusal> {
             .ok_or_else(|| wrong("prefetch", "\"all\", \"none\" or a whole number"))?,
     };
     let rendition = match take("rendition") {
-        None => ORIGINAL.to_owned(),
+        None => CopyForm::default(),
         Some(Value::String(word)) => rendition(&word)?,
         Some(_) => return Err(wrong("rendition", "a string")),
     };
@@ -205,16 +199,13 @@ fn prefetch(value: &Value) -> Option<Prefetch> {
     }
 }
 
-fn rendition(word: &str) -> Result<String, Refusal> {
-    // As listed copies are called.
-    let form = word.strip_suffix("-tagged").unwrap_or(word);
-    if RENDITIONS.contains(&form) {
-        return Ok(word.to_owned());
-    }
-    Err(Refusal::bad_request(format!(
-        "no rendition is called that; use one of {}",
-        RENDITIONS.join(", ")
-    )))
+/// A rendition by its name; `-tagged` may follow it, as in the names of listed copies.
+fn rendition(word: &str) -> Result<CopyForm, Refusal> {
+    CopyForm::parse(word).ok_or_else(|| {
+        Refusal::bad_request(
+            "no rendition is called that; use one of original, m4a, mp3, ogg, opus, flac, wav",
+        )
+    })
 }
 
 /// What the cache knows, newest first.
@@ -354,14 +345,17 @@ pub(super) async fn send_audio(
     let query = Query::of(&request.uri).only(&["rendition", "tags", "wait", "stream"])?;
     let wait = Wait::asked(&query, &request.headers)?;
     let (streams, tags) = (query.switch("stream")?, query.switch("tags")?);
-    let rendition = rendition(query.filled("rendition").as_deref().unwrap_or(ORIGINAL))?;
+    let mut form = query
+        .filled("rendition")
+        .map_or_else(|| Ok(CopyForm::default()), |word| rendition(&word))?;
+    form.tagged |= tags;
     let foreign = Caller::of(&request)?.is_foreign;
     let peeks = request.method == Method::HEAD || foreign;
     let key = if peeks {
         // `HEAD` queues nothing, nor does a foreign page.
-        http.app().peek_rendition(&id, &rendition, tags).await
+        http.app().peek_rendition(&id, form).await
     } else {
-        http.app().rendition(&id, &rendition, tags).await
+        http.app().rendition(&id, form).await
     };
     let key = key
         .map_err(Refusal::failed_for_good)?
@@ -438,7 +432,7 @@ pub(super) async fn show_stats(
 mod tests {
     use super::*;
 
-    fn asked(body: &str) -> Result<(FetchAsk, String), u16> {
+    fn asked(body: &str) -> Result<(FetchAsk, CopyForm), u16> {
         read_body(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())
     }
 
@@ -446,7 +440,9 @@ mod tests {
     #[test]
     fn fuzz_fetch_v1() {
         kmds_fuzz::target("fetch_v1", |body| match read_body(body) {
-            Ok((ask, rendition)) => assert!(ask.link.len() <= 2048 && !rendition.is_empty()),
+            Ok((ask, rendition)) => {
+                assert!(ask.link.len() <= 2048 && !rendition.to_string().is_empty())
+            }
             Err(refusal) => {
                 assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
                 let sentence = &refusal.failure.sentence;
@@ -465,7 +461,7 @@ mod tests {
             (ask.link.as_str(), ask.whole_list, ask.prefetch),
             ("x", false, Prefetch::All)
         );
-        assert_eq!(rendition, "original");
+        assert_eq!(rendition, CopyForm::default());
         for (value, wanted) in [
             ("\"all\"", Some(Prefetch::All)),
             ("\"none\"", Some(Prefetch::None)),

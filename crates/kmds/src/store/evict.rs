@@ -201,12 +201,12 @@ pub(super) fn evict(
     candidate: &Candidate,
     into: State,
 ) -> Result<(), StoreError> {
-    let (key, ext) = (&candidate.key, &candidate.ext);
+    let (key, format) = (&candidate.key, candidate.format);
     shared
         .cache
-        .remove(&Layout::sidecar(key, ext))
+        .remove(&Layout::sidecar(key, format))
         .map_err(io("remove a sidecar"))?;
-    match shared.cache.remove(&Layout::audio(key, ext)) {
+    match shared.cache.remove(&Layout::audio(key, format)) {
         // A folder that somebody put in its place: the file is gone, and that is not ours.
         Err(error) if is_not_ours(&error) => {}
         Err(error) => {
@@ -216,7 +216,7 @@ pub(super) fn evict(
         }
         Ok(()) => {}
     }
-    for sharing in catalog.rows_of_file(key, ext)? {
+    for sharing in catalog.rows_of_file(key, format)? {
         let state = if sharing == *key {
             into
         } else {
@@ -229,7 +229,7 @@ pub(super) fn evict(
 
 /// The drive did not let this file go, although the song was noted as deleted: it is as it was.
 pub(super) fn still_there(shared: &Shared, catalog: &mut Catalog, row: &Row) {
-    let found = shared.cache.look(&Layout::audio(&row.key, &row.ext));
+    let found = shared.cache.look(&Layout::audio(&row.key, row.format));
     let is_there =
         matches!(found, Ok(Some(found)) if found.is_plain && Some(found.bytes) == row.size_bytes);
     if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| is_there) {

@@ -1,106 +1,151 @@
-//! How kept forms of a song are named, in memory, in URLs and on the drive.
+//! How the renditions of a song are named: in memory, in the catalog, in URLs and on the drive.
 //!
-//! Owns [`Key`], file names, content types and strong etags. Hides how a copy's name differs from a plain one's.
+//! Owns [`Key`] and [`Rendition`], file names and strong etags; the only place where a rendition is spelled or read.
 //! Never touches the drive.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kmds_extract::choose::Form;
-use kmds_extract::{Site, TrackId};
+use kmds_extract::{Format, Site, TrackId};
 
-/// Every extension a published file can have, and what it is served as.
-const EXTENSIONS: [(&str, &str); 7] = [
-    ("m4a", "audio/mp4"),
-    ("mp3", "audio/mpeg"),
-    ("ogg", "audio/ogg"),
-    ("opus", "audio/ogg; codecs=opus"),
-    ("webm", "audio/webm"),
-    ("flac", "audio/flac"),
-    ("wav", "audio/wav"),
-];
-
-/// The `Content-Type` of a file with this extension; `None` for extensions we never publish.
-#[must_use]
-pub fn content_type(ext: &str) -> Option<&'static str> {
-    EXTENSIONS
-        .iter()
-        .find(|(have, _)| *have == ext)
-        .map(|(_, kind)| *kind)
-}
-
-pub(super) fn extensions() -> impl Iterator<Item = &'static str> {
-    EXTENSIONS.iter().map(|(ext, _)| *ext)
-}
-
-/// Begins the name of a raw file, see [`Key::raw`].
+/// Ends the slug of what is not an original.
+const COPY: &str = ".r";
+/// Begins the name of a raw file.
 const RAW: &str = "raw-";
+/// Ends the name of a copy with tags.
+const TAGGED: &str = "-tagged";
+/// The name of what has the format that the site sent.
+const ORIGINAL: &str = "original";
 
-/// One form of a song that we keep.
-///
-/// A *plain* one is named after the form that was asked for (`m4a`); its file is `{site}/{id}.{ext}`, with the extension
-/// of what really arrived. A *copy* (tagged or converted on request) is `{site}/{id}.{rendition}.r.{ext}`.
+/// One rendition of a song.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     track: TrackId,
-    rendition: String,
-    copy: bool,
+    rendition: Rendition,
+}
+
+/// Which rendition of a song a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rendition {
+    /// The song as the site sends it, or as it was made for a client that plays nothing the site has. It is named after
+    /// the format that was expected; its file is `{site}/{id}.{ext}`, with the extension of what arrived.
+    Original(Format),
+    /// Made of the finished original on request: `{site}/{id}.{name}.r.{ext}`.
+    Copy(CopyForm),
+    /// The bytes that are re-wrapped or converted into the original of this format. They have no row of their own: they
+    /// are kept as long as the original's row needs a file.
+    Raw(Format),
+}
+
+/// What a copy is: its format (`None`: the original's own), and whether it carries tags.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CopyForm {
+    pub format: Option<Format>,
+    pub tagged: bool,
+}
+
+impl CopyForm {
+    /// The reverse of its `Display`. Nothing is ever converted to WebM: Opus in Ogg is the same audio.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let untagged = name.strip_suffix(TAGGED);
+        let format = match untagged.unwrap_or(name) {
+            ORIGINAL => None,
+            word => Some(Format::parse(word).filter(|format| *format != Format::WebM)?),
+        };
+        Some(Self {
+            format,
+            tagged: untagged.is_some(),
+        })
+    }
+}
+
+/// `mp3`, `original-tagged`: as clients name it.
+impl fmt::Display for CopyForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.format.map_or(ORIGINAL, Format::ext))?;
+        f.write_str(if self.tagged { TAGGED } else { "" })
+    }
+}
+
+impl Rendition {
+    /// Its name in the catalog, in sidecars and in the names of partial files: unique within a track.
+    fn slug(self) -> String {
+        match self {
+            Self::Original(format) => format.ext().to_owned(),
+            Self::Copy(_) | Self::Raw(_) => format!("{self}{COPY}"),
+        }
+    }
+
+    fn from_slug(slug: &str) -> Option<Self> {
+        let Some(name) = slug.strip_suffix(COPY) else {
+            return Format::parse(slug).map(Self::Original);
+        };
+        match name.strip_prefix(RAW) {
+            Some(ext) => Format::parse(ext).map(Self::Raw),
+            None => CopyForm::parse(name).map(Self::Copy),
+        }
+    }
+}
+
+/// Its name without what marks a copy.
+impl fmt::Display for Rendition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Original(format) => format.fmt(f),
+            Self::Copy(form) => form.fmt(f),
+            Self::Raw(format) => write!(f, "{RAW}{format}"),
+        }
+    }
 }
 
 impl Key {
     #[must_use]
-    pub fn plain(track: TrackId, form: Form) -> Self {
+    pub const fn original(track: TrackId, format: Format) -> Self {
         Self {
             track,
-            rendition: form.as_str().to_owned(),
-            copy: false,
+            rendition: Rendition::Original(format),
         }
     }
 
-    /// A copy named `rendition`: 1 to 24 of `a-z 0-9 -`, else `None`.
     #[must_use]
-    pub fn copy(track: TrackId, rendition: &str) -> Option<Self> {
-        fits(rendition).then(|| Self {
+    pub const fn copy(track: TrackId, form: CopyForm) -> Self {
+        Self {
             track,
-            rendition: rendition.to_owned(),
-            copy: true,
-        })
+            rendition: Rendition::Copy(form),
+        }
     }
 
     /// The reverse of [`Key::slug`].
     #[must_use]
     pub fn from_slug(track: TrackId, slug: &str) -> Option<Self> {
-        let (rendition, copy) = slug
-            .strip_suffix(".r")
-            .map_or((slug, false), |name| (name, true));
-        fits(rendition).then(|| Self {
-            track,
-            rendition: rendition.to_owned(),
-            copy,
-        })
+        let rendition = Rendition::from_slug(slug)?;
+        Some(Self { track, rendition })
     }
 
-    /// Where the bytes lie that are re-wrapped or converted into this key's file. They have no row of their own: they are
-    /// kept as long as this key's row wants a file.
+    /// The raw bytes of this original.
     #[must_use]
     pub fn raw(&self) -> Self {
+        let rendition = match self.rendition {
+            Rendition::Original(format) => Rendition::Raw(format),
+            other => other,
+        };
         Self {
             track: self.track.clone(),
-            rendition: format!("{RAW}{}", self.rendition),
-            copy: true,
+            rendition,
         }
     }
 
     /// The key whose row speaks for this one's partial file.
     pub(super) fn row_key(&self) -> Self {
-        match self.rendition.strip_prefix(RAW) {
-            Some(rendition) if self.copy => Self {
-                track: self.track.clone(),
-                rendition: rendition.to_owned(),
-                copy: false,
-            },
-            _ => self.clone(),
+        let rendition = match self.rendition {
+            Rendition::Raw(format) => Rendition::Original(format),
+            other => other,
+        };
+        Self {
+            track: self.track.clone(),
+            rendition,
         }
     }
 
@@ -110,52 +155,47 @@ impl Key {
     }
 
     #[must_use]
-    pub fn rendition(&self) -> &str {
-        &self.rendition
+    pub const fn rendition(&self) -> Rendition {
+        self.rendition
     }
 
-    /// As clients name the form and ask for it: `original`, else the name of the copy.
+    /// As clients name the rendition and ask for it: `original`, else the name of the copy.
     #[must_use]
-    pub fn word(&self) -> &str {
-        if self.copy {
-            &self.rendition
-        } else {
-            "original"
+    pub fn word(&self) -> String {
+        match self.rendition {
+            Rendition::Original(_) => ORIGINAL.to_owned(),
+            other => other.to_string(),
         }
     }
 
     #[must_use]
     pub const fn is_copy(&self) -> bool {
-        self.copy
+        !matches!(self.rendition, Rendition::Original(_))
     }
 
-    /// `m4a`, or `tagged.r` for a copy: unique within a track.
+    /// `m4a`, or `mp3-tagged.r` for a copy: unique within a track.
     #[must_use]
     pub fn slug(&self) -> String {
-        if self.copy {
-            format!("{}.r", self.rendition)
-        } else {
-            self.rendition.clone()
-        }
+        self.rendition.slug()
     }
 
     /// The file's name inside its site's folder.
     #[must_use]
-    pub fn file_name(&self, ext: &str) -> String {
-        if self.copy {
-            format!("{}.{}.r.{ext}", self.track.id(), self.rendition)
-        } else {
-            format!("{}.{ext}", self.track.id())
+    pub fn file_name(&self, format: Format) -> String {
+        let id = self.track.id();
+        match self.rendition {
+            Rendition::Original(_) => format!("{id}.{format}"),
+            Rendition::Copy(_) | Rendition::Raw(_) => format!("{id}.{}.{format}", self.slug()),
         }
     }
 
     /// The file's path inside the cache folder, with `/`.
     #[must_use]
-    pub fn relative_path(&self, ext: &str) -> String {
-        format!("{}/{}", self.track.site().as_str(), self.file_name(ext))
+    pub fn relative_path(&self, format: Format) -> String {
+        format!("{}/{}", self.track.site().as_str(), self.file_name(format))
     }
 
-    /// What partial files of this key start with.
+    /// What the names of this key's partial files start with.
     pub(super) fn work_name(&self) -> String {
         format!("{}.{}", self.track, self.slug())
     }
@@ -175,24 +215,15 @@ impl fmt::Display for Key {
     }
 }
 
-fn fits(rendition: &str) -> bool {
-    (1..=24).contains(&rendition.len())
-        && rendition
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-/// A published file's name taken apart: whose it is (for plain ones: the form its extension names).
-pub(super) fn parse_file_name(site: Site, name: &str) -> Option<(Key, &'static str)> {
+/// The key and the format of a published file, by its name; of an original, the key of the format in its extension.
+pub(super) fn parse_file_name(site: Site, name: &str) -> Option<(Key, Format)> {
     let (stem, ext) = name.rsplit_once('.')?;
-    let ext = extensions().find(|have| *have == ext)?;
-    if let Some((id, rendition)) = stem
-        .strip_suffix(".r")
-        .and_then(|stem| stem.split_once('.'))
-    {
-        return Some((Key::copy(TrackId::new(site, id)?, rendition)?, ext));
-    }
-    Some((Key::from_slug(TrackId::new(site, stem)?, ext)?, ext))
+    let format = Format::parse(ext)?;
+    let Some((id, slug)) = stem.split_once('.') else {
+        return Some((Key::original(TrackId::new(site, stem)?, format), format));
+    };
+    let key = Key::from_slug(TrackId::new(site, id)?, slug)?;
+    key.is_copy().then_some((key, format))
 }
 
 /// The strong entity tag (RFC 9110 §8.8.3) of these bytes, quoted: known as soon as the length is, and the same while
@@ -226,51 +257,75 @@ mod tests {
         TrackId::new(Site::YouTube, "M4gD1-So_mA").expect("an id")
     }
 
+    fn copy(name: &str) -> Key {
+        Key::copy(track(), CopyForm::parse(name).expect("a copy"))
+    }
+
+    fn original(format: Format) -> Key {
+        Key::original(track(), format)
+    }
+
     #[test]
     fn every_name_leads_back_to_its_key() {
-        let copy = Key::copy(track(), "tagged-mp3").expect("a copy");
-        for key in [Key::plain(track(), Form::M4a), copy] {
+        let originals = Format::ALL.map(original);
+        let raw = Format::ALL.map(|format| original(format).raw());
+        let copies = ["mp3-tagged", "original-tagged", "wav", "original"].map(copy);
+        for key in originals.into_iter().chain(raw).chain(copies) {
             assert_eq!(Key::from_slug(track(), &key.slug()).as_ref(), Some(&key));
             assert_eq!(Key::from_work_name(&key.work_name()).as_ref(), Some(&key));
+            let format = match key.rendition() {
+                Rendition::Original(format) => format,
+                _ => Format::Mp3,
+            };
+            assert_eq!(
+                parse_file_name(Site::YouTube, &key.file_name(format)),
+                Some((key, format))
+            );
         }
-        let copy = Key::copy(track(), "tagged").expect("a copy");
+    }
+
+    #[test]
+    fn names_are_those_of_the_releases_before() {
+        let path = |key: Key, format| key.relative_path(format);
         assert_eq!(
-            copy.relative_path("mp3"),
-            "youtube/M4gD1-So_mA.tagged.r.mp3"
+            path(copy("original-tagged"), Format::Mp3),
+            "youtube/M4gD1-So_mA.original-tagged.r.mp3"
         );
         assert_eq!(
-            parse_file_name(Site::YouTube, "M4gD1-So_mA.tagged.r.mp3"),
-            Some((copy, "mp3"))
+            path(original(Format::M4a), Format::Mp3),
+            "youtube/M4gD1-So_mA.mp3"
         );
-        let plain = Key::plain(track(), Form::M4a);
-        assert_eq!(plain.relative_path("m4a"), "youtube/M4gD1-So_mA.m4a");
         assert_eq!(
-            parse_file_name(Site::YouTube, "M4gD1-So_mA.m4a"),
-            Some((plain, "m4a"))
+            original(Format::Ogg).raw().work_name(),
+            "youtube-M4gD1-So_mA.raw-ogg.r"
         );
+        assert_eq!(copy("flac-tagged").slug(), "flac-tagged.r");
+        assert_eq!(copy("flac-tagged").word(), "flac-tagged");
+        assert_eq!(original(Format::M4a).word(), "original");
     }
 
     #[test]
     fn the_raw_bytes_of_a_song_belong_to_its_row() {
-        let plain = Key::plain(track(), Form::Ogg);
-        let raw = Key::from_work_name(&plain.raw().work_name()).expect("a key");
-        assert_ne!(raw, plain);
-        assert_eq!(raw.row_key(), plain);
-        assert_eq!(plain.row_key(), plain);
+        let original = original(Format::Ogg);
+        let raw = Key::from_work_name(&original.raw().work_name()).expect("a key");
+        assert_ne!(raw, original);
+        assert_eq!(raw.row_key(), original);
+        assert_eq!(original.row_key(), original);
     }
 
     #[test]
-    fn names_that_could_leave_the_folder_are_no_names() {
+    fn names_that_are_not_ours_are_no_names() {
         for bad in [
             "",
             "..",
             "a/b",
             "A",
-            "a.r",
-            "with space",
-            "a-name-of-more-than-24-chars",
+            "mp3.r",
+            "webm",
+            "-tagged",
+            "mp3-tagged-tagged",
         ] {
-            assert_eq!(Key::copy(track(), bad), None, "{bad}");
+            assert_eq!(CopyForm::parse(bad), None, "{bad}");
         }
         for bad in [
             "../x.m4a",
@@ -279,6 +334,7 @@ mod tests {
             ".hidden",
             "a b.mp3",
             "x.A.r.mp3",
+            "x.m4a.m4a",
         ] {
             assert_eq!(parse_file_name(Site::YouTube, bad), None, "{bad}");
         }
@@ -286,7 +342,7 @@ mod tests {
 
     #[test]
     fn an_etag_changes_with_everything_that_changes_the_bytes() {
-        let key = Key::plain(track(), Form::M4a);
+        let key = original(Format::M4a);
         let tag = etag(&key, "v1", 100);
         assert_eq!(tag, etag(&key, "v1", 100));
         assert!(
@@ -296,7 +352,7 @@ mod tests {
         for other in [
             etag(&key, "v2", 100),
             etag(&key, "v1", 101),
-            etag(&Key::plain(track(), Form::Mp3), "v1", 100),
+            etag(&original(Format::Mp3), "v1", 100),
             etag(&key, "v", 1100),
         ] {
             assert_ne!(tag, other);

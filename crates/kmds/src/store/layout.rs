@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kmds_extract::Site;
+use kmds_extract::{Format, Site};
 
 use super::beneath::Spot;
 use super::key::Key;
@@ -47,8 +47,8 @@ impl Layout {
     }
 
     /// A finished file for other programs of this machine. KMDS itself goes by [`Layout::audio`].
-    pub(super) fn local_path(&self, key: &Key, ext: &str) -> PathBuf {
-        self.cache.join(key.relative_path(ext))
+    pub(super) fn local_path(&self, key: &Key, format: Format) -> PathBuf {
+        self.cache.join(key.relative_path(format))
     }
 
     /// This instance's own work folder. No other program makes one of this name, so that it also marks the drive as ours.
@@ -69,12 +69,12 @@ impl Layout {
         Spot::new(site.as_str())
     }
 
-    pub(super) fn audio(key: &Key, ext: &str) -> Spot {
-        Spot::new(key.relative_path(ext))
+    pub(super) fn audio(key: &Key, format: Format) -> Spot {
+        Spot::new(key.relative_path(format))
     }
 
-    pub(super) fn sidecar(key: &Key, ext: &str) -> Spot {
-        Spot::new(format!("{}.json", key.relative_path(ext)))
+    pub(super) fn sidecar(key: &Key, format: Format) -> Spot {
+        Spot::new(format!("{}.json", key.relative_path(format)))
     }
 
     pub(super) fn part(&self, key: &Key) -> Spot {

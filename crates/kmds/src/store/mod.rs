@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kmds_extract::{Track, TrackId};
+use kmds_extract::{Format, Track, TrackId};
 
 pub use catalog::{
     Accepted, AcceptedRow, Failure, Filter, Found, Listed, Listing, Row, Started, State, Stats,
@@ -46,7 +46,7 @@ pub use catalog::{
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;
 pub use error::{SpaceLimit, StoreError};
-pub use key::{Key, content_type, etag};
+pub use key::{CopyForm, Key, Rendition, etag};
 pub use lease::{Kept, Lease, Mark, validator_of};
 pub use partial::{Outcome, Partial, Progress};
 pub use publish::{Checked, Publish};
@@ -276,17 +276,17 @@ impl Store {
 
     /// `Cache_Path`: where the finished file will stand, as the client sees it.
     #[must_use]
-    pub fn cache_path(&self, key: &Key, ext: &str) -> String {
+    pub fn cache_path(&self, key: &Key, format: Format) -> String {
         layout::client_view(
             self.shared.config.client_path.as_deref(),
-            &key.relative_path(ext),
+            &key.relative_path(format),
         )
     }
 
     /// The same on this machine.
     #[must_use]
-    pub fn local_path(&self, key: &Key, ext: &str) -> PathBuf {
-        self.shared.layout.local_path(key, ext)
+    pub fn local_path(&self, key: &Key, format: Format) -> PathBuf {
+        self.shared.layout.local_path(key, format)
     }
 }
 
@@ -582,7 +582,7 @@ impl Store {
     pub async fn is_changed(&self, row: &Row) -> bool {
         let (shared, spot, bytes) = (
             Arc::clone(&self.shared),
-            Layout::audio(&row.key, &row.ext),
+            Layout::audio(&row.key, row.format),
             row.size_bytes,
         );
         let look = move || {
@@ -644,7 +644,7 @@ fn open_published(
         size_bytes,
         etag: row.etag.clone().unwrap_or_default(),
         modified: row.published_at.unwrap_or(row.accepted_at),
-        content_type: content_type(&row.ext).unwrap_or("application/octet-stream"),
+        content_type: row.format.content_type(),
         row,
     })
 }

@@ -16,12 +16,12 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kmds_extract::{Codec, Container, Track};
+use kmds_extract::{Codec, Container, Format, Track};
 
 use super::beneath::{flush, patiently, patiently_if};
 use super::catalog::{Catalog, ReadyFile, Row, State};
 use super::error::{StoreError, io};
-use super::key::{Key, content_type, etag};
+use super::key::{Key, etag};
 use super::layout::Layout;
 use super::lease::{Lease, remove_part};
 use super::partial::{Outcome, Partial};
@@ -42,7 +42,7 @@ pub struct Checked {
 pub struct Publish {
     pub track: Track,
     /// Extension of the file, one of m4a, mp3, ogg, opus, webm, flac, wav.
-    pub ext: String,
+    pub format: Format,
     /// `File_Name`, with extension.
     pub human_name: String,
     /// [`kmds_extract::Stream::label`].
@@ -87,15 +87,9 @@ impl Lease {
 
 fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result<Row, StoreError> {
     let key = partial.key();
-    if content_type(&publish.ext).is_none() {
-        return Err(StoreError::Io {
-            what: "publish a file of this kind".to_owned(),
-            source: unknown_extension(),
-        });
-    }
     let mut ready = finish(partial, publish)?;
     let mine = Sidecar::new(&publish.track, &ready).to_json();
-    may_replace(shared, key, &publish.ext)?;
+    may_replace(shared, key, publish.format)?;
     let staged = shared.layout.staged(key);
     patiently(|| shared.cache.write_whole(&staged, &mine, true)).map_err(io("stage a sidecar"))?;
     shared
@@ -109,7 +103,7 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     // Some drives show a new name late.
     if let Ok(file) = patiently_if(
         |_| true,
-        || shared.cache.open(&Layout::audio(key, &publish.ext)),
+        || shared.cache.open(&Layout::audio(key, publish.format)),
     ) {
         partial.reopened(file);
     }
@@ -129,7 +123,7 @@ fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError>
     flush(&file).map_err(io("flush a finished file"))?;
     Ok(ReadyFile {
         key: key.clone(),
-        ext: publish.ext.clone(),
+        format: publish.format,
         size_bytes: written,
         sha256: sha256(&file)?,
         mtime_ns: mtime_ns(&length()?),
@@ -152,10 +146,10 @@ fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError>
 /// row, or the hash of any row of its song says so.
 /// # Errors
 /// [`StoreError::Foreign`]: it stays.
-fn may_replace(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> {
+fn may_replace(shared: &Shared, key: &Key, format: Format) -> Result<(), StoreError> {
     let there = shared
         .cache
-        .look(&Layout::audio(key, ext))
+        .look(&Layout::audio(key, format))
         .map_err(io("look at a file"))?;
     let Some(there) = there.filter(|there| there.is_plain || there.is_folder) else {
         return Ok(());
@@ -164,27 +158,28 @@ fn may_replace(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> 
         shared
             .cache
             .read(&spot)
-            .is_ok_and(|text| Sidecar::is_of(&text, key, ext))
+            .is_ok_and(|text| Sidecar::is_of(&text, key, format))
     };
     if there.is_plain
-        && (names_it(Layout::sidecar(key, ext)) || names_it(shared.layout.staged(key)))
+        && (names_it(Layout::sidecar(key, format)) || names_it(shared.layout.staged(key)))
     {
         return Ok(());
     }
     let rows = shared.catalog().rows_of(key.track())?;
-    let is_ready =
-        |row: &Row| row.state == State::Ready && row.key.file_name(&row.ext) == key.file_name(ext);
+    let is_ready = |row: &Row| {
+        row.state == State::Ready && row.key.file_name(row.format) == key.file_name(format)
+    };
     let hash = if rows.iter().any(is_ready) {
         None
     } else {
-        recover::hash_of(shared, key, ext)?
+        recover::hash_of(shared, key, format)?
     };
     let was_ours = |hash| rows.iter().any(|row| row.sha256.as_ref() == Some(&hash));
     if there.is_plain && hash.is_none_or(was_ours) {
         return Ok(());
     }
     Err(StoreError::Foreign {
-        file: key.relative_path(ext),
+        file: key.relative_path(format),
     })
 }
 
@@ -199,8 +194,8 @@ fn move_both(
     let (cache, key) = (&shared.cache, partial.key());
     let (part, staged) = (shared.layout.part(key), shared.layout.staged(key));
     let (audio, beside) = (
-        Layout::audio(key, &publish.ext),
-        Layout::sidecar(key, &publish.ext),
+        Layout::audio(key, publish.format),
+        Layout::sidecar(key, publish.format),
     );
     let before = cache.read(&beside).ok();
     cache.remove(&beside).map_err(io("remove an old sidecar"))?;
@@ -231,13 +226,6 @@ fn move_both(
     let _ = cache.remove(&shared.layout.note(key));
     evict::after_publish(shared, catalog, key);
     catalog.row(key)?.ok_or(StoreError::Gone)
-}
-
-fn unknown_extension() -> std::sync::Arc<std::io::Error> {
-    std::sync::Arc::new(std::io::Error::new(
-        std::io::ErrorKind::InvalidInput,
-        "an unknown extension",
-    ))
 }
 
 /// As the catalog keeps times, so that sidecar and row say the same.

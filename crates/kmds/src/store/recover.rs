@@ -6,13 +6,13 @@
 
 use std::collections::HashSet;
 
-use kmds_extract::{Site, Track};
+use kmds_extract::{Format, Site, Track};
 
 use super::Shared;
 use super::beneath::{Found, if_there, is_away, is_not_ours, patiently};
 use super::catalog::{Catalog, ReadyFile, Row, State};
 use super::error::{StoreError, io};
-use super::key::{Key, extensions, parse_file_name};
+use super::key::{Key, parse_file_name};
 use super::layout::Layout;
 use super::lease::remove_part;
 use super::publish::sha256;
@@ -44,9 +44,12 @@ pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, Sto
         else {
             continue;
         };
-        for ext in extensions().filter(|ext| names.contains(&row.key.file_name(ext))) {
-            let taken =
-                place_staged(shared, &row.key, ext).and_then(|()| adopt_own(shared, &row.key, ext));
+        for format in Format::ALL
+            .into_iter()
+            .filter(|format| names.contains(&row.key.file_name(*format)))
+        {
+            let taken = place_staged(shared, &row.key, format)
+                .and_then(|()| adopt_own(shared, &row.key, format));
             found += usize::from(unless_unread(taken, &row.key)?);
         }
     }
@@ -54,34 +57,34 @@ pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, Sto
 }
 
 /// A staged sidecar whose audio was renamed already follows it. Any other is left: the next publish of its song replaces it.
-pub(super) fn place_staged(shared: &Shared, key: &Key, ext: &str) -> Result<(), StoreError> {
+pub(super) fn place_staged(shared: &Shared, key: &Key, format: Format) -> Result<(), StoreError> {
     let staged = shared.layout.staged(key);
     let Ok(text) = shared.cache.read(&staged) else {
         return Ok(());
     };
     let Some(found) = shared
         .cache
-        .look(&Layout::audio(key, ext))
+        .look(&Layout::audio(key, format))
         .map_err(io("look at a file"))?
     else {
         return Ok(());
     };
-    let Some((_, file)) = fitting(&text, found, key, ext) else {
+    let Some((_, file)) = fitting(&text, found, key, format) else {
         return Ok(());
     };
-    if hash_of(shared, key, ext)? == Some(file.sha256) {
-        patiently(|| shared.cache.rename(&staged, &Layout::sidecar(key, ext)))
+    if hash_of(shared, key, format)? == Some(file.sha256) {
+        patiently(|| shared.cache.rename(&staged, &Layout::sidecar(key, format)))
             .map_err(io("publish a sidecar"))?;
     }
     Ok(())
 }
 
 /// Takes a file for its own row, if the sidecar says it is that rendition's and the bytes are the ones hashed.
-fn adopt_own(shared: &Shared, key: &Key, ext: &str) -> Result<bool, StoreError> {
-    let Some((_, file)) = read_beside(shared, key, ext)? else {
+fn adopt_own(shared: &Shared, key: &Key, format: Format) -> Result<bool, StoreError> {
+    let Some((_, file)) = read_beside(shared, key, format)? else {
         return Ok(false);
     };
-    if file.key != *key || !adopt(shared, key, ext, Trust::Hash)? {
+    if file.key != *key || !adopt(shared, key, format, Trust::Hash)? {
         return Ok(false);
     }
     remove_part(shared, key)?;
@@ -100,13 +103,13 @@ pub(super) enum Trust {
 pub(super) fn adopt(
     shared: &Shared,
     found_as: &Key,
-    ext: &str,
+    format: Format,
     trust: Trust,
 ) -> Result<bool, StoreError> {
-    let Some((track, file)) = read_beside(shared, found_as, ext)? else {
+    let Some((track, file)) = read_beside(shared, found_as, format)? else {
         return Ok(false);
     };
-    if trust == Trust::Hash && hash_of(shared, found_as, ext)?.as_ref() != Some(&file.sha256) {
+    if trust == Trust::Hash && hash_of(shared, found_as, format)?.as_ref() != Some(&file.sha256) {
         return Ok(false);
     }
     let mut catalog = shared.catalog();
@@ -125,9 +128,9 @@ pub(super) fn adopt(
 pub(super) fn read_beside(
     shared: &Shared,
     key: &Key,
-    ext: &str,
+    format: Format,
 ) -> Result<Option<(Track, ReadyFile)>, StoreError> {
-    let text = match shared.cache.read(&Layout::sidecar(key, ext)) {
+    let text = match shared.cache.read(&Layout::sidecar(key, format)) {
         // A link, a pipe, three gigabytes: no sidecar of ours.
         Err(error) if error.raw_os_error().is_none() && !is_away(&error) => return Ok(None),
         other => if_there(other).map_err(io("read a sidecar"))?,
@@ -135,20 +138,24 @@ pub(super) fn read_beside(
     let Some(text) = text else { return Ok(None) };
     let found = shared
         .cache
-        .look(&Layout::audio(key, ext))
+        .look(&Layout::audio(key, format))
         .map_err(io("look at a file"))?;
-    Ok(found.and_then(|found| fitting(&text, found, key, ext)))
+    Ok(found.and_then(|found| fitting(&text, found, key, format)))
 }
 
-fn fitting(text: &[u8], found: Found, key: &Key, ext: &str) -> Option<(Track, ReadyFile)> {
+fn fitting(text: &[u8], found: Found, key: &Key, format: Format) -> Option<(Track, ReadyFile)> {
     let sidecar =
         Sidecar::parse(text).filter(|it| found.is_plain && found.bytes == it.size_bytes)?;
-    sidecar.to_rows(key, ext, found.mtime_ns)
+    sidecar.to_rows(key, format, found.mtime_ns)
 }
 
 /// `None`: it is not there, or no plain file.
-pub(super) fn hash_of(shared: &Shared, key: &Key, ext: &str) -> Result<Option<String>, StoreError> {
-    match shared.cache.open(&Layout::audio(key, ext)) {
+pub(super) fn hash_of(
+    shared: &Shared,
+    key: &Key,
+    format: Format,
+) -> Result<Option<String>, StoreError> {
+    match shared.cache.open(&Layout::audio(key, format)) {
         Err(error) if is_not_ours(&error) => Ok(None),
         other => if_there(other)
             .map_err(io("read a file back"))?
@@ -170,7 +177,7 @@ pub(super) fn describe_again(
         return Ok(false);
     };
     let (beside, temporary) = (
-        Layout::sidecar(key, &row.ext),
+        Layout::sidecar(key, row.format),
         shared.layout.work().join("sidecar-new"),
     );
     let text = Sidecar::new(&track, &file).to_json();
@@ -198,12 +205,12 @@ pub(super) fn rebuild(shared: &Shared) -> Result<usize, StoreError> {
     for site in SITES {
         let names = names_in(shared, site);
         for name in &names {
-            let Some((key, ext)) = parse_file_name(site, name) else {
+            let Some((key, format)) = parse_file_name(site, name) else {
                 continue;
             };
             if names.contains(&format!("{name}.json")) {
                 found += usize::from(unless_unread(
-                    adopt(shared, &key, ext, Trust::Length),
+                    adopt(shared, &key, format, Trust::Length),
                     &key,
                 )?);
             }

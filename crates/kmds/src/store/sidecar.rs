@@ -4,7 +4,7 @@
 //! Never decides when it is written or removed.
 
 use jiff::Timestamp;
-use kmds_extract::{Codec, Container, Source, Track};
+use kmds_extract::{Codec, Container, Format, Source, Track};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::ReadyFile;
@@ -60,7 +60,7 @@ impl Sidecar {
             site: file.key.track().site().as_str().to_owned(),
             id: file.key.track().id().to_owned(),
             rendition: file.key.slug(),
-            file: file.key.file_name(&file.ext),
+            file: file.key.file_name(file.format),
             file_name: file.human_name.clone(),
             title: track.title.clone(),
             artist: track.artist.clone(),
@@ -100,22 +100,22 @@ impl Sidecar {
     }
 
     /// Whether this is the text of a sidecar of ours, of this file.
-    pub(super) fn is_of(text: &[u8], found_as: &Key, ext: &str) -> bool {
-        Self::parse(text).is_some_and(|sidecar| sidecar.to_rows(found_as, ext, 0).is_some())
+    pub(super) fn is_of(text: &[u8], found_as: &Key, format: Format) -> bool {
+        Self::parse(text).is_some_and(|sidecar| sidecar.to_rows(found_as, format, 0).is_some())
     }
 
     /// What the catalog holds of this file and its song; `None` if the sidecar contradicts `key`, the name it was found by.
     pub(super) fn to_rows(
         &self,
         found_as: &Key,
-        ext: &str,
+        format: Format,
         mtime_ns: i64,
     ) -> Option<(Track, ReadyFile)> {
         let key = Key::from_slug(found_as.track().clone(), &self.rendition)?;
         let id = key.track();
         if self.site != id.site().as_str()
             || self.id != id.id()
-            || key.file_name(ext) != found_as.file_name(ext)
+            || key.file_name(format) != found_as.file_name(format)
         {
             return None;
         }
@@ -139,7 +139,7 @@ impl Sidecar {
         };
         let file = ReadyFile {
             etag: etag(&key, &self.validator, self.size_bytes),
-            ext: ext.to_owned(),
+            format,
             size_bytes: self.size_bytes,
             sha256: self.sha256.clone(),
             mtime_ns,
@@ -196,25 +196,25 @@ mod tests {
             let Some((site, name)) = name.split_once('/') else {
                 return;
             };
-            let Some((key, ext)) =
+            let Some((key, format)) =
                 kmds_extract::Site::parse(site).and_then(|site| parse_file_name(site, name))
             else {
                 return;
             };
-            assert_eq!(key.relative_path(ext), format!("{site}/{name}"));
+            assert_eq!(key.relative_path(format), format!("{site}/{name}"));
             assert!(
                 !name.contains(['/', '\\']) && !name.starts_with('.'),
                 "{name}"
             );
-            let Some((track, file)) = sidecar.to_rows(&key, ext, 7) else {
+            let Some((track, file)) = sidecar.to_rows(&key, format, 7) else {
                 return;
             };
             assert_eq!(
-                file.key.relative_path(ext),
+                file.key.relative_path(format),
                 format!("{site}/{name}"),
                 "no other file than this"
             );
-            let written = Sidecar::new(&track, &file).to_rows(&key, ext, 7);
+            let written = Sidecar::new(&track, &file).to_rows(&key, format, 7);
             assert_eq!(
                 written.map(|(track, file)| (track.id, file.key)),
                 Some((track.id.clone(), file.key.clone()))

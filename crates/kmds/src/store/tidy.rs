@@ -8,7 +8,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kmds_extract::Site;
+use kmds_extract::{Format, Site};
 use serde::{Deserialize, Serialize};
 
 use super::beneath::{Spot, if_there, is_not_ours, patiently};
@@ -227,7 +227,7 @@ pub(super) enum Standing {
 
 /// Whether a file of the right length is there, without reading it.
 pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
-    match shared.cache.look(&Layout::audio(&row.key, &row.ext)) {
+    match shared.cache.look(&Layout::audio(&row.key, row.format)) {
         Ok(found) => {
             found.is_some_and(|found| found.is_plain && Some(found.bytes) == row.size_bytes)
         }
@@ -239,7 +239,7 @@ pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
 /// # Errors
 /// [`StoreError::Io`] when the drive does not answer: then nothing is known.
 fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {
-    let found = match shared.cache.look(&Layout::audio(&row.key, &row.ext)) {
+    let found = match shared.cache.look(&Layout::audio(&row.key, row.format)) {
         Err(error) if is_not_ours(&error) => return Ok(Standing::Changed),
         found => found.map_err(io("look at a file"))?,
     };
@@ -258,7 +258,7 @@ pub(super) fn open_standing(
     shared: &Shared,
     row: &Row,
 ) -> Result<(Standing, Option<File>), StoreError> {
-    let file = match shared.cache.open(&Layout::audio(&row.key, &row.ext)) {
+    let file = match shared.cache.open(&Layout::audio(&row.key, row.format)) {
         Err(error) if is_not_ours(&error) => return Ok((Standing::Changed, None)),
         opened => if_there(opened).map_err(io("open a file"))?,
     };
@@ -331,7 +331,7 @@ fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
 pub(super) fn file_of(row: &Row) -> Candidate {
     Candidate {
         key: row.key.clone(),
-        ext: row.ext.clone(),
+        format: row.format,
         size_bytes: row.size_bytes.unwrap_or(0),
         read_at: Timestamp::UNIX_EPOCH,
     }
@@ -342,7 +342,7 @@ fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), 
     let mut ready = HashSet::new();
     each_ready(shared, |row| {
         if row.key.track().site() == site {
-            ready.insert(row.key.file_name(&row.ext));
+            ready.insert(row.key.file_name(row.format));
         }
         Ok(())
     })?;
@@ -350,7 +350,7 @@ fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), 
     let others = tidied.other_owner.is_some();
     for name in &names {
         let audio_name = name.strip_suffix(".json").unwrap_or(name);
-        let Some((key, ext)) = parse_file_name(site, audio_name) else {
+        let Some((key, format)) = parse_file_name(site, audio_name) else {
             tidied.files_unknown.push(folder.join(name).to_string());
             continue;
         };
@@ -360,10 +360,10 @@ fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), 
         }
         if audio_name != name {
             if !names.contains(audio_name) {
-                drop_orphan(shared, &key, ext, tidied)?;
+                drop_orphan(shared, &key, format, tidied)?;
             }
         } else if !(ready.contains(name) && names.contains(&format!("{name}.json"))) {
-            match check_file(shared, &key, ext, tidied) {
+            match check_file(shared, &key, format, tidied) {
                 Err(error @ StoreError::Io { .. }) => {
                     tracing::warn!(%error, file = name, "a file on the drive is left alone");
                     tidied.files_unread += 1;
@@ -378,17 +378,17 @@ fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), 
 fn drop_orphan(
     shared: &Shared,
     key: &Key,
-    ext: &str,
+    format: Format,
     tidied: &mut Tidied,
 ) -> Result<(), StoreError> {
-    let spot = Layout::sidecar(key, ext);
+    let spot = Layout::sidecar(key, format);
     let is_ours = shared
         .cache
         .read(&spot)
-        .is_ok_and(|text| Sidecar::is_of(&text, key, ext));
+        .is_ok_and(|text| Sidecar::is_of(&text, key, format));
     let _catalog = shared.catalog();
     if shared.in_use.is_writing_track(key.track())
-        || !matches!(shared.cache.look(&Layout::audio(key, ext)), Ok(None))
+        || !matches!(shared.cache.look(&Layout::audio(key, format)), Ok(None))
     {
         return Ok(());
     }
@@ -405,24 +405,24 @@ fn drop_orphan(
 fn check_file(
     shared: &Shared,
     key: &Key,
-    ext: &str,
+    format: Format,
     tidied: &mut Tidied,
 ) -> Result<(), StoreError> {
     let rows: Vec<Row> = shared.catalog().rows_of(key.track())?;
     let row = rows
         .iter()
-        .find(|row| row.key.file_name(&row.ext) == key.file_name(ext));
+        .find(|row| row.key.file_name(row.format) == key.file_name(format));
     if let Some(row) = row {
-        recover::place_staged(shared, &row.key, ext)?;
+        recover::place_staged(shared, &row.key, format)?;
     }
     if row.is_none_or(|row| row.state != State::Ready)
-        && recover::adopt(shared, key, ext, Trust::Hash)?
+        && recover::adopt(shared, key, format, Trust::Hash)?
     {
         tidied.files_adopted += 1;
         return Ok(());
     }
     let hash = match rows.iter().any(|row| row.sha256.is_some()) {
-        true => recover::hash_of(shared, key, ext)?,
+        true => recover::hash_of(shared, key, format)?,
         false => None,
     };
     let mut catalog = shared.catalog();
@@ -433,11 +433,11 @@ fn check_file(
     let Some(row) = rows.iter().find(same) else {
         tidied
             .files_unknown
-            .push(Layout::audio(key, ext).to_string());
+            .push(Layout::audio(key, format).to_string());
         return Ok(());
     };
     let now = catalog.row(&row.key)?.map(|now| (now.state, now.sha256));
-    if row.key.file_name(&row.ext) != key.file_name(ext)
+    if row.key.file_name(row.format) != key.file_name(format)
         || now != Some((row.state, row.sha256.clone()))
     {
         // Ours, and of no use: its song is asked for anew, and takes this place.
@@ -460,7 +460,7 @@ fn check_file(
 pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> {
     let mut verdicts = HashMap::new();
     each_ready(shared, |row| {
-        let found = recover::hash_of(shared, &row.key, &row.ext);
+        let found = recover::hash_of(shared, &row.key, row.format);
         let good = found
             .as_ref()
             .is_ok_and(|found| found.is_some() && *found == row.sha256);

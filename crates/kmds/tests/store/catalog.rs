@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 use kmds::store::{Accepted, Failure, Filter, Found, Key, Started, State};
-use kmds_extract::Kind;
-use kmds_extract::choose::{Accept, Form};
+use kmds_extract::choose::Accept;
+use kmds_extract::{Format, Kind};
 
 use crate::{Place, accepted, id, key, published, track};
 
@@ -180,7 +180,7 @@ async fn a_name_stays_valid_when_another_container_arrives() {
     let store = place.open();
     store.accept(vec![accepted("a")]).await.expect("accepted");
     let started = Started {
-        ext: "mp3".to_owned(),
+        format: Format::Mp3,
         total_bytes: Some(9),
         stream: "http mp3".to_owned(),
     };
@@ -188,7 +188,7 @@ async fn a_name_stays_valid_when_another_container_arrives() {
     let mut lease = crate::begun(&store, "a", 9).await;
     lease.write(crate::audio("a", 9)).await.expect("written");
     let publish = kmds::store::Publish {
-        ext: "mp3".to_owned(),
+        format: Format::Mp3,
         ..crate::publish_of("a")
     };
     lease.publish(publish).await.expect("published");
@@ -217,18 +217,18 @@ async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_
     let mut lease = crate::begun(&store, "a", 700).await;
     lease.write(crate::audio("a", 700)).await.expect("written");
     let publish = kmds::store::Publish {
-        ext: "mp3".to_owned(),
+        format: Format::Mp3,
         ..crate::publish_of("a")
     };
     lease.publish(publish).await.expect("published");
-    let mp3 = Key::plain(id("a"), Form::Mp3);
+    let mp3 = Key::original(id("a"), Format::Mp3);
     // Another wish: the same one again would be answered with the first row.
     let only = |form| Accept::new([form]).expect("a wish");
     let canonical_name = "youtube-a.mp3".to_owned();
     let wanted = Accepted {
         key: mp3.clone(),
         canonical_name,
-        accept: only(Form::Mp3),
+        accept: only(Format::Mp3),
         ..accepted("a")
     };
     let row = store
@@ -241,11 +241,11 @@ async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_
         store.open_published(&mp3).await.expect("ready").size_bytes,
         700
     );
-    let ogg = Key::plain(id("a"), Form::Ogg);
+    let ogg = Key::original(id("a"), Format::Ogg);
     let row = store
         .accept(vec![Accepted {
             key: ogg,
-            accept: only(Form::Ogg),
+            accept: only(Format::Ogg),
             ..wanted
         }])
         .await
@@ -259,7 +259,7 @@ async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_
 async fn two_forms_that_became_one_file_share_its_bytes_and_its_end() {
     let place = Place::make();
     let store = place.open();
-    let mp3 = Key::plain(id("a"), Form::Mp3);
+    let mp3 = Key::original(id("a"), Format::Mp3);
     let wanted_mp3 = Accepted {
         key: mp3.clone(),
         canonical_name: "youtube-a.mp3".to_owned(),
@@ -280,7 +280,7 @@ async fn two_forms_that_became_one_file_share_its_bytes_and_its_end() {
             .await
             .expect("written");
         let publish = kmds::store::Publish {
-            ext: "mp3".to_owned(),
+            format: Format::Mp3,
             ..crate::publish_of("a")
         };
         lease.publish(publish).await.expect("published");

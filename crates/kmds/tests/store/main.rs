@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kmds::store::{Accepted, Checked, Key, Lease, Publish, Row, Store, StoreConfig};
-use kmds_extract::choose::{Accept, Form};
-use kmds_extract::{Codec, Container, Site, Source, Track, TrackId};
+use kmds_extract::choose::Accept;
+use kmds_extract::{Codec, Container, Format, Site, Source, Track, TrackId};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -100,7 +100,7 @@ pub fn id(id: &str) -> TrackId {
 }
 
 pub fn key(name: &str) -> Key {
-    Key::plain(id(name), Form::M4a)
+    Key::original(id(name), Format::M4a)
 }
 
 pub fn track(name: &str) -> Track {
@@ -131,7 +131,7 @@ pub fn accepted(name: &str) -> Accepted {
         listed: false,
         canonical_name: format!("youtube-{name}.m4a"),
         human_name: format!("Somebody - Song {name}.m4a"),
-        ext: "m4a".to_owned(),
+        format: Format::M4a,
         total_bytes: None,
         approximate_bytes: Some(1_000),
         accept: Accept::default(),
@@ -143,7 +143,7 @@ pub fn accepted(name: &str) -> Accepted {
 pub fn publish_of(name: &str) -> Publish {
     Publish {
         track: track(name),
-        ext: "m4a".to_owned(),
+        format: Format::M4a,
         human_name: format!("Somebody - Song {name}.m4a"),
         stream: "itag 140".to_owned(),
         checked: checked(),

@@ -3,8 +3,7 @@
 //! `released/N.sql` is the catalog of the first release with schema N, `released/N.json` a sidecar of that time.
 
 use kmds::store::{Key, State, StoreError};
-use kmds_extract::choose::Form;
-use kmds_extract::{Kind, Site, TrackId};
+use kmds_extract::{Format, Kind, Site, TrackId};
 use rusqlite::Connection;
 
 use crate::{Place, read_all};
@@ -47,8 +46,8 @@ fn version(connection: &Connection) -> u32 {
         .expect("a version")
 }
 
-fn key(site: Site, id: &str, form: Form) -> Key {
-    Key::plain(TrackId::new(site, id).expect("an id"), form)
+fn key(site: Site, id: &str, format: Format) -> Key {
+    Key::original(TrackId::new(site, id).expect("an id"), format)
 }
 
 #[tokio::test]
@@ -56,21 +55,21 @@ async fn the_catalog_of_every_release_is_opened_with_all_it_holds() {
     for release in CATALOGS {
         let place = left_by(release);
         let store = place.open();
-        for (site, id, form, state) in [
-            (Site::YouTube, "LabDemo001A", Form::M4a, State::Ready),
-            (Site::YouTube, "LabDemo003I", Form::Ogg, State::Failed),
+        for (site, id, format, state) in [
+            (Site::YouTube, "LabDemo001A", Format::M4a, State::Ready),
+            (Site::YouTube, "LabDemo003I", Format::Ogg, State::Failed),
             (
                 Site::SoundCloud,
                 "2150900001",
-                Form::M4a,
+                Format::M4a,
                 State::Downloading,
             ),
-            (Site::SoundCloud, "2150000018", Form::M4a, State::Queued),
-            (Site::Bandcamp, "3400900001", Form::Mp3, State::Evicted),
-            (Site::Bandcamp, "3400000030", Form::Mp3, State::Deleted),
+            (Site::SoundCloud, "2150000018", Format::M4a, State::Queued),
+            (Site::Bandcamp, "3400900001", Format::Mp3, State::Evicted),
+            (Site::Bandcamp, "3400000030", Format::Mp3, State::Deleted),
         ] {
             let row = store
-                .row(&key(site, id, form))
+                .row(&key(site, id, format))
                 .await
                 .expect("read")
                 .expect("known");
@@ -96,7 +95,7 @@ async fn the_catalog_of_every_release_is_opened_with_all_it_holds() {
             ["2150900001", "2150000018"],
             "the work goes on, in its order"
         );
-        let ready = key(Site::YouTube, "LabDemo001A", Form::M4a);
+        let ready = key(Site::YouTube, "LabDemo001A", Format::M4a);
         let mut published = store.open_published(&ready).await.expect("served");
         assert_eq!(
             read_all(&mut published.reader).await.expect("read"),
@@ -139,7 +138,7 @@ async fn a_sidecar_of_every_release_is_enough_for_a_lost_catalog() {
     let place = left_by(CATALOGS[0]);
     std::fs::remove_dir_all(&place.config.state_dir).expect("lost");
     let store = place.open();
-    let ready = key(Site::YouTube, "LabDemo001A", Form::M4a);
+    let ready = key(Site::YouTube, "LabDemo001A", Format::M4a);
     let row = store.row(&ready).await.expect("read").expect("known");
     assert_eq!(
         (row.state, row.human_name.as_str()),

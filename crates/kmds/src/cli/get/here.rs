@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::place::{self, Spot};
 use super::{End, GetArgs, Outcome, Report, WORK, Wanted, asked_to_stop};
 use crate::app::{
-    App, EventName, Failure, FetchAsk, Key, ListFacts, NotServed, Prefetch, Song, State, Want,
+    App, CopyForm, EventName, Failure, FetchAsk, Key, ListFacts, NotServed, Prefetch, Song, State,
+    Want,
 };
 use crate::cli::Problem;
 use crate::config::Config;
@@ -119,7 +120,9 @@ async fn resolve(
         }
         for song in Arc::unwrap_or_clone(fetched.songs) {
             let wanted = wanted(&song, fetched.list.as_ref());
-            if let Spot::Same(path) = place::spot(&args.output, &wanted, &song.ext, |_| false) {
+            if let Spot::Same(path) =
+                place::spot(&args.output, &wanted, song.format.ext(), |_| false)
+            {
                 report.add(place, wanted.outcome(End::There { path }));
             } else {
                 report.show.planned(&wanted);
@@ -155,7 +158,7 @@ fn wanted(song: &Song, list: Option<&ListFacts>) -> Wanted {
         list: list.and_then(|list| list.title.clone()),
         duration: track.duration,
         file_name: song.file_name.clone(),
-        ext: song.ext.clone(),
+        ext: song.format.ext().to_owned(),
         size_bytes: song.total.or(song.approximate_size),
     }
 }
@@ -246,7 +249,11 @@ impl Following<'_> {
                     return self.place(id, &key, None).await;
                 }
                 Ok(()) => {
-                    let copy = self.app.rendition(key.track(), "original", true).await?;
+                    let tagged = CopyForm {
+                        format: None,
+                        tagged: true,
+                    };
+                    let copy = self.app.rendition(key.track(), tagged).await?;
                     let Some(download) = self.songs.get_mut(id) else {
                         return Ok(());
                     };

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kmds_extract::Container;
+use kmds_extract::Format;
 
 use super::Wanted;
 use crate::app::sanitize;
@@ -133,14 +133,11 @@ fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
 }
 
 fn is_whole(path: &Path, song: &Wanted, ext: &str) -> bool {
-    let container = match ext {
-        "m4a" => Container::Mp4,
-        "mp3" => Container::Mp3,
-        "ogg" | "opus" => Container::Ogg,
-        "webm" => Container::WebM,
-        _ => return false,
+    let Some(format) = Format::parse(ext) else {
+        return false;
     };
-    File::open(path).is_ok_and(|file| media::check(&file, container, song.duration).is_ok())
+    File::open(path)
+        .is_ok_and(|file| media::check(&file, format.container(), song.duration).is_ok())
 }
 
 /// Puts a finished file in its place under a free name; `from` may go or stay, its bytes are now there.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use kmds_extract::Format;
 use serde::Deserialize;
 
 use super::place::{self, Spot};
@@ -21,8 +22,6 @@ const WAIT_SECONDS: u64 = 2;
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// What a cover and tags may add to the bytes a site sends.
 const MOST_ADDED_BYTES: u64 = 64 << 20;
-/// What a song may be called at its end.
-const EXTENSIONS: [&str; 7] = ["m4a", "mp3", "ogg", "opus", "webm", "flac", "wav"];
 
 #[derive(Debug, Deserialize)]
 struct Reply {
@@ -190,11 +189,7 @@ fn wanted(track: &Track, list: Option<String>) -> Wanted {
 
 fn extension(file_name: &str) -> String {
     let ext = file_name.rsplit_once('.').map_or("", |(_, ext)| ext);
-    EXTENSIONS
-        .into_iter()
-        .find(|known| *known == ext)
-        .unwrap_or("audio")
-        .to_owned()
+    Format::parse(ext).map_or("audio", Format::ext).to_owned()
 }
 
 async fn one_song(

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kmds_extract::choose::{Accept, Form};
+use kmds_extract::choose::Accept;
 use kmds_extract::recipes::Times;
 use kmds_extract::track::BandcampSource;
-use kmds_extract::{ExtractError, Link, Resolved, Site, Source, Track};
+use kmds_extract::{ExtractError, Format, Link, Resolved, Site, Source, Track};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -369,9 +369,9 @@ fn kept_inside(site: Site, why: String) -> YtDlpError {
 
 /// yt-dlp's words for what the client plays.
 fn formats(accept: &Accept) -> &'static str {
-    match accept.forms().first() {
-        Some(Form::Opus | Form::WebM) => "ba[acodec=opus]/ba[ext=m4a]/ba/18",
-        Some(Form::Mp3) => "ba[ext=mp3]/ba[ext=m4a]/ba/18",
+    match accept.formats().first() {
+        Some(Format::Opus | Format::WebM) => "ba[acodec=opus]/ba[ext=m4a]/ba/18",
+        Some(Format::Mp3) => "ba[ext=mp3]/ba[ext=m4a]/ba/18",
         _ => "ba[ext=m4a]/ba[ext=mp3]/ba/18",
     }
 }

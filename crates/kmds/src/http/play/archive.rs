@@ -88,7 +88,7 @@ impl Archive {
         let ext = audio
             .file_name
             .rsplit_once('.')
-            .map_or(song.ext.as_str(), |(_, ext)| ext)
+            .map_or(song.format.ext(), |(_, ext)| ext)
             .to_owned();
         let mut sending = Sending::new(audio, &self.app);
         let first = match sending.read_at(0, PIECE_BYTES).await {

@@ -108,8 +108,8 @@ struct FailureReply {
 struct StoredReply {
     size_bytes: u64,
     sha256: String,
-    container: String,
-    codec: String,
+    container: &'static str,
+    codec: &'static str,
     bitrate_bps: Option<u32>,
     /// RFC 3339.
     published: String,
@@ -194,7 +194,6 @@ impl TrackReply {
         Self {
             site: track.id.site(),
             id: track.id.id().to_owned(),
-            rendition: word.to_owned(),
             link: track.link,
             title: track.title,
             artist: track.artist,
@@ -229,6 +228,7 @@ impl TrackReply {
                 tunnel: addresses.tunnel_path(&song.canonical_name),
                 itself,
             },
+            rendition: word,
         }
     }
 }

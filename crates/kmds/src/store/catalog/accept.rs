@@ -4,15 +4,15 @@
 //! Never starts work: the caller does, for the rows that say so.
 
 use jiff::Timestamp;
-use kmds_extract::Track;
 use kmds_extract::choose::Accept;
+use kmds_extract::{Format, Track};
 use rusqlite::{Connection, params};
 
 use super::ready::{ReadyFile, sharing, write_ready};
 use super::rows::{Row, State};
 use super::{Catalog, StoreError, row_in, sql};
 use crate::store::evict::{Most, UNKNOWN_LENGTH_BYTES};
-use crate::store::key::Key;
+use crate::store::key::{Key, Rendition};
 
 /// One song of a `/fetch`.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +25,8 @@ pub struct Accepted {
     pub canonical_name: String,
     /// `File_Name` as the reply gives it out.
     pub human_name: String,
-    /// Expected extension of the file.
-    pub ext: String,
+    /// Expected of the file.
+    pub format: Format,
     /// Length where the site states it already.
     pub total_bytes: Option<u64>,
     /// The same, or an estimate: to tell at once that there can be no room for it.
@@ -185,10 +185,10 @@ fn share(
     key: &Key,
     whole: impl Fn(&Row) -> bool,
 ) -> Result<bool, rusqlite::Error> {
-    if key.is_copy() {
+    let Rendition::Original(format) = key.rendition() else {
         return Ok(false);
-    }
-    for sibling in sharing(connection, key, key.rendition())? {
+    };
+    for sibling in sharing(connection, key, format)? {
         let file = row_in(connection, &sibling)?
             .filter(&whole)
             .and_then(|row| ReadyFile::of(&row, key));
@@ -238,7 +238,7 @@ fn insert(
         song.key.track().id(),
         song.key.slug(),
         state.as_str(),
-        song.ext,
+        song.format.ext(),
         song.total_bytes,
         now.as_millisecond(),
         song.requester,
@@ -261,7 +261,7 @@ fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(),
         song.key.track().id(),
         song.key.slug(),
         state.as_str(),
-        song.ext,
+        song.format.ext(),
         song.total_bytes,
         song.requester,
         serde_json::to_string(&song.accept).unwrap_or_default(),

@@ -11,7 +11,7 @@ mod schema;
 mod search;
 
 use jiff::Timestamp;
-use kmds_extract::{Track, TrackId};
+use kmds_extract::{Format, Track, TrackId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::error::StoreError;
@@ -32,7 +32,7 @@ pub(super) struct Catalog {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Started {
     /// Of the file that will stand on the drive.
-    pub ext: String,
+    pub format: Format,
     pub total_bytes: Option<u64>,
     /// [`kmds_extract::Stream::label`].
     pub stream: String,
@@ -200,7 +200,7 @@ impl Catalog {
                     key.track().site().as_str(),
                     key.track().id(),
                     key.slug(),
-                    started.ext,
+                    started.format.ext(),
                     started.total_bytes,
                     started.stream
                 ])

@@ -6,11 +6,11 @@
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use kmds_extract::{Codec, Container, TrackId};
+use kmds_extract::{Codec, Container, Format, TrackId};
 use rusqlite::{Connection, params};
 
 use super::accept::{NEXT_ORDER, name_once};
-use super::rows::{COLUMNS, Row, read_key, time_back, word};
+use super::rows::{COLUMNS, Row, read_format, read_key, time_back};
 use super::{Catalog, StoreError, sql};
 use crate::store::key::{Key, etag};
 
@@ -18,7 +18,7 @@ use crate::store::key::{Key, etag};
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::store) struct ReadyFile {
     pub(in crate::store) key: Key,
-    pub(in crate::store) ext: String,
+    pub(in crate::store) format: Format,
     pub(in crate::store) size_bytes: u64,
     pub(in crate::store) sha256: String,
     pub(in crate::store) mtime_ns: i64,
@@ -37,7 +37,7 @@ pub(in crate::store) struct ReadyFile {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::store) struct Candidate {
     pub(in crate::store) key: Key,
-    pub(in crate::store) ext: String,
+    pub(in crate::store) format: Format,
     pub(in crate::store) size_bytes: u64,
     pub(in crate::store) read_at: Timestamp,
 }
@@ -51,7 +51,7 @@ impl ReadyFile {
         let (validator, size_bytes) = (row.validator.clone()?, row.size_bytes?);
         Some(Self {
             key: key.clone(),
-            ext: row.ext.clone(),
+            format: row.format,
             size_bytes,
             sha256: row.sha256.clone()?,
             mtime_ns: row.mtime_ns?,
@@ -105,9 +105,9 @@ impl Catalog {
         let transaction = self.connection.transaction().map_err(sql(what))?;
         write_ready(&transaction, file).map_err(sql(what))?;
         if !file.key.is_copy() {
-            let canonical = format!("{}.{}", file.key.track(), file.ext);
+            let canonical = format!("{}.{}", file.key.track(), file.format);
             name_once(&transaction, &canonical, &file.human_name, &file.key).map_err(sql(what))?;
-            for key in sharing(&transaction, &file.key, &file.ext).map_err(sql(what))? {
+            for key in sharing(&transaction, &file.key, file.format).map_err(sql(what))? {
                 let own = etag(&key, &file.validator, file.size_bytes);
                 write_ready(
                     &transaction,
@@ -127,12 +127,12 @@ impl Catalog {
     pub(in crate::store) fn rows_of_file(
         &self,
         key: &Key,
-        ext: &str,
+        format: Format,
     ) -> Result<Vec<Key>, StoreError> {
         let mut keys = if key.is_copy() {
             Vec::new()
         } else {
-            sharing(&self.connection, key, ext).map_err(sql("read a song"))?
+            sharing(&self.connection, key, format).map_err(sql("read a song"))?
         };
         keys.push(key.clone());
         Ok(keys)
@@ -168,7 +168,7 @@ impl Catalog {
             .query_map([], |row| {
                 Ok(Candidate {
                     key: read_key(row, 0)?,
-                    ext: row.get(3)?,
+                    format: read_format(row, 3)?,
                     size_bytes: row.get::<_, Option<u64>>(4)?.unwrap_or(0),
                     read_at: time_back(row.get(5)?).unwrap_or(Timestamp::UNIX_EPOCH),
                 })
@@ -203,7 +203,7 @@ impl Catalog {
 pub(super) fn sharing(
     connection: &Connection,
     key: &Key,
-    ext: &str,
+    format: Format,
 ) -> Result<Vec<Key>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT site, id, rendition FROM renditions WHERE site = ?1 AND id = ?2 AND rendition <> ?3 AND ext = ?4 \
@@ -213,7 +213,7 @@ pub(super) fn sharing(
         key.track().site().as_str(),
         key.track().id(),
         key.slug(),
-        ext
+        format.ext()
     ];
     let keys = statement.query_map(bound, |row| read_key(row, 0))?;
     keys.collect()
@@ -223,7 +223,7 @@ pub(super) fn write_ready(
     connection: &Connection,
     file: &ReadyFile,
 ) -> Result<(), rusqlite::Error> {
-    let canonical = format!("{}.{}", file.key.track(), file.ext);
+    let canonical = format!("{}.{}", file.key.track(), file.format);
     let statement = format!(
         "INSERT INTO renditions (site, id, rendition, state, ext, size, total, sha256, mtime_ns, etag, validator, \
          stream, container, codec, bitrate_bps, duration_ms, published_at, accepted_at, requester, queue_order, accept, \
@@ -239,15 +239,15 @@ pub(super) fn write_ready(
         file.key.track().site().as_str(),
         file.key.track().id(),
         file.key.slug(),
-        file.ext,
+        file.format.ext(),
         file.size_bytes,
         file.sha256,
         file.mtime_ns,
         file.etag,
         file.validator,
         file.stream,
-        word(&file.container),
-        word(&file.codec),
+        file.container.as_str(),
+        file.codec.as_str(),
         file.bitrate_bps,
         file.duration_ms,
         file.published_at.as_millisecond(),

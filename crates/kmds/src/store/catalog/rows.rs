@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::choose::Accept;
-use kmds_extract::{Codec, Container, Kind, Site, Track, TrackId};
+use kmds_extract::{Codec, Container, Format, Kind, Site, Track, TrackId};
 use rusqlite::types::Type;
 
 use crate::store::Key;
@@ -90,7 +90,7 @@ pub struct Row {
     pub seq: i64,
     pub state: State,
     /// Expected; once ready, that of the file.
-    pub ext: String,
+    pub format: Format,
     /// Bytes on the drive, when ready.
     pub size_bytes: Option<u64>,
     /// Bytes announced by the site.
@@ -133,7 +133,7 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> 
         key: read_key(row, 0)?,
         seq: row.get(3)?,
         state: State::parse(&state).ok_or_else(|| unreadable(4, "state"))?,
-        ext: row.get(5)?,
+        format: read_format(row, 5)?,
         size_bytes: row.get(6)?,
         total_bytes: row.get(7)?,
         sha256: row.get(8)?,
@@ -141,8 +141,8 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> 
         etag: row.get(10)?,
         validator: row.get(11)?,
         stream: row.get(12)?,
-        container: word_back(row.get(13)?),
-        codec: word_back(row.get(14)?),
+        container: known(row, 13, Container::ALL, Container::as_str)?,
+        codec: known(row, 14, Codec::ALL, Codec::as_str)?,
         bitrate_bps: row.get(15)?,
         duration: row.get::<_, Option<u64>>(16)?.map(Duration::from_millis),
         accepted_at: time_back(row.get(17)?).unwrap_or(Timestamp::UNIX_EPOCH),
@@ -162,7 +162,7 @@ fn read_failure(row: &rusqlite::Row<'_>) -> Result<Option<Failure>, rusqlite::Er
         return Ok(None);
     };
     Ok(Some(Failure {
-        kind: word_back(Some(kind)).unwrap_or(Kind::Internal),
+        kind: Kind::parse(&kind).unwrap_or(Kind::Internal),
         sentence: row.get::<_, Option<String>>(21)?.unwrap_or_default(),
         retryable: row.get::<_, Option<bool>>(22)?.unwrap_or(true),
         at: row
@@ -194,16 +194,23 @@ fn unreadable(column: usize, what: &'static str) -> rusqlite::Error {
     )
 }
 
-/// Containers, codecs and kinds are stored as the word serde gives them.
-pub(super) fn word(value: &impl serde::Serialize) -> Option<String> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => Some(word),
-        _ => None,
-    }
+pub(super) fn read_format(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+) -> Result<Format, rusqlite::Error> {
+    let ext: String = row.get(column)?;
+    Format::parse(&ext).ok_or_else(|| unreadable(column, "format"))
 }
 
-fn word_back<T: serde::de::DeserializeOwned>(word: Option<String>) -> Option<T> {
-    serde_json::from_value(serde_json::Value::String(word?)).ok()
+/// One of `all`, by its word; `None` for a word that only another release knows.
+fn known<T: Copy, const N: usize>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+    all: [T; N],
+    word: fn(T) -> &'static str,
+) -> Result<Option<T>, rusqlite::Error> {
+    let found: Option<String> = row.get(column)?;
+    Ok(found.and_then(|found| all.into_iter().find(|one| word(*one) == found)))
 }
 
 pub(super) fn time_back(ms: i64) -> Option<Timestamp> {
@@ -335,14 +342,14 @@ mod tests {
     }
 
     fn safe(row: &Row) {
-        let path = row.key.relative_path("m4a");
+        let path = row.key.relative_path(row.format);
         let (site, name) = path.split_once('/').expect("a folder and a name");
         assert!(
             Site::parse(site).is_some() && !name.contains(['/', '\\']) && !name.starts_with('.'),
             "{path}"
         );
         assert!(
-            !row.accept.forms().is_empty(),
+            !row.accept.formats().is_empty(),
             "every client plays something"
         );
     }
