@@ -105,6 +105,13 @@ pub enum Delivery {
     },
 }
 
+/// Nowhere.
+impl Default for Delivery {
+    fn default() -> Self {
+        Self::File { url: String::new() }
+    }
+}
+
 impl std::fmt::Debug for Delivery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, url) = match self {
@@ -116,9 +123,11 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Written down without where it is to be had, which is signed and expires.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
     pub site: Site,
+    #[serde(skip)]
     pub delivery: Delivery,
     pub container: Container,
     pub codec: Codec,
@@ -135,6 +144,7 @@ pub struct Stream {
     /// When the URL stops working, in seconds since 1970.
     pub expires_unix: Option<u64>,
     /// Sent with every media request.
+    #[serde(skip)]
     pub headers: Vec<(&'static str, String)>,
     /// Only bounded ranges are served (YouTube): never HEAD, never an open range.
     pub bounded_ranges: bool,

@@ -63,19 +63,68 @@ impl fmt::Display for Site {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TrackId {
     site: Site,
-    id: String,
+    id: Id,
+}
+
+/// The most bytes an id has.
+const ID_BYTES: usize = 64;
+
+/// An id without a block of memory of its own: a queue holds thousands, for hours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Id {
+    /// Zeros fill the rest: these sort as the texts do.
+    bytes: [u8; ID_BYTES],
+    length: u8,
+}
+
+impl Id {
+    fn new(text: &str) -> Option<Self> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let length = u8::try_from(text.len()).ok().filter(|length| *length > 0)?;
+        let mut bytes = [0; ID_BYTES];
+        bytes
+            .get_mut(..text.len())
+            .filter(|_| text.bytes().all(fits))?
+            .copy_from_slice(text.as_bytes());
+        Some(Self { bytes, length })
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self
+            .bytes
+            .get(..usize::from(self.length))
+            .unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text).ok_or("no id of a song")
+    }
 }
 
 impl TrackId {
     #[must_use]
     pub fn new(site: Site, id: &str) -> Option<Self> {
-        let fits = (1..=64).contains(&id.len())
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        fits.then(|| Self {
+        Some(Self {
             site,
-            id: id.to_owned(),
+            id: Id::new(id)?,
         })
     }
 
@@ -86,14 +135,14 @@ impl TrackId {
 
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        self.id.as_str()
     }
 }
 
 /// `youtube-M4gD1WSo5mA`, as in canonical file names.
 impl fmt::Display for TrackId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.site.as_str(), self.id)
+        write!(f, "{}-{}", self.site.as_str(), self.id())
     }
 }
 

@@ -378,7 +378,7 @@ impl Inner {
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
             if done.row.state.is_pending() {
                 self.jobs
-                    .enqueue(&done.row.key, requester, done.row.total_bytes);
+                    .add(&done.row.key, requester, done.row.total_bytes);
             }
             songs.push(self.song(&done.row, without_streams(track), size));
         }
@@ -459,7 +459,7 @@ impl Inner {
 
     /// A row as clients see it, with what its job knows better.
     pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
-        let status = self.jobs.get(&row.key).map(|job| job.status());
+        let status = self.jobs.status(&row.key);
         let state = status
             .as_ref()
             .map_or_else(|| state_of(row.state), |status| status.state);

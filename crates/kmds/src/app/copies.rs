@@ -113,7 +113,7 @@ impl Inner {
             .await
             .map_err(store_failure)?;
         if rows.iter().any(|done| done.row.state.is_pending()) {
-            self.jobs.enqueue(&key, 0, None);
+            self.jobs.add(&key, 0, None);
         }
         Ok(key)
     }

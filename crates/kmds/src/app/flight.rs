@@ -1,6 +1,7 @@
 //! One job a song and form: late askers join it.
 //!
-//! Owns the jobs that wait or run, their states as watchers see them, and starting what the queue allows. Hides tasks.
+//! Owns the jobs that wait or run, their states as watchers see them, and starting what the queue allows. Hides tasks, and
+//! that a song of a long list is no more than a key in the queue until a listener asks for it or its download starts.
 //! Never downloads: [`super::work`] does.
 
 use std::collections::HashMap;
@@ -39,6 +40,17 @@ pub struct Status {
 }
 
 impl Status {
+    const fn queued(total: Option<u64>) -> Self {
+        Self {
+            state: State::Queued,
+            total,
+            partial: None,
+            format: None,
+            failure: None,
+            waits_until: None,
+        }
+    }
+
     pub fn received(&self) -> u64 {
         self.partial
             .as_ref()
@@ -157,7 +169,7 @@ pub struct Jobs {
     stop: CancellationToken,
 }
 
-/// Invariant: a key in the queue, or running, has its job in `jobs`.
+/// Invariant: a key that runs has its job in `jobs`; one in the queue has it there once it is watched.
 #[derive(Debug)]
 struct Inner {
     jobs: HashMap<Key, Arc<Job>>,
@@ -181,8 +193,26 @@ impl Jobs {
         self.inner.lock()
     }
 
+    /// The song's job, to watch it.
     pub fn get(&self, key: &Key) -> Option<Arc<Job>> {
-        self.inner().jobs.get(key).cloned()
+        let mut inner = self.inner();
+        if let Some(job) = inner.jobs.get(key) {
+            return Some(Arc::clone(job));
+        }
+        let song = inner.queue.waits(key)?;
+        Some(inner.job(key, song.requester, song.total, &self.stop))
+    }
+
+    /// What a watcher of the song's job would see now, and how long its site's pause keeps it waiting.
+    pub fn status(&self, key: &Key) -> Option<Status> {
+        let inner = self.inner();
+        let mut status = match inner.jobs.get(key) {
+            Some(job) => job.status(),
+            None => Status::queued(inner.queue.waits(key)?.total),
+        };
+        let until = inner.queue.waits_until(key, Instant::now());
+        status.waits_until = status.waits_until.max(until);
+        Some(status)
     }
 
     pub fn waiting(&self) -> usize {
@@ -193,43 +223,49 @@ impl Jobs {
         self.inner().queue.stats()
     }
 
+    /// Queues a song that is not watched: at the end of its requester's turn, unless it is queued or has a job.
+    pub fn add(&self, key: &Key, requester: Requester, total: Option<u64>) {
+        if self.push(&mut self.inner(), key, requester, total) {
+            self.tell_queued(key, total);
+        }
+    }
+
     /// The song's job: the one there is, or a new one at the end of its requester's turn.
     pub fn enqueue(&self, key: &Key, requester: Requester, total: Option<u64>) -> Arc<Job> {
-        let job = {
+        let (is_new, job) = {
             let mut inner = self.inner();
-            // A cancelled one is on its way out: whoever asks now wants the song again.
-            if let Some(job) = inner
-                .jobs
-                .get(key)
-                .filter(|job| !job.cancel.is_cancelled() || self.stop.is_cancelled())
-            {
-                return Arc::clone(job);
-            }
-            inner.queue.remove(key);
-            let status = Status {
-                state: State::Queued,
-                total,
-                partial: None,
-                format: None,
-                failure: None,
-                waits_until: None,
-            };
-            let job = Arc::new(Job {
-                key: key.clone(),
-                requester,
-                status: watch::Sender::new(status),
-                cancel: self.stop.child_token(),
-                listeners: AtomicU32::new(0),
-                limited: Mutex::default(),
-                was_held_back: AtomicBool::new(false),
-            });
-            inner.jobs.insert(key.clone(), Arc::clone(&job));
-            inner.queue.push(key.clone(), requester);
-            job
+            let is_new = self.push(&mut inner, key, requester, total);
+            let (requester, total) = inner
+                .queue
+                .waits(key)
+                .map_or((requester, total), |song| (song.requester, song.total));
+            (is_new, inner.job(key, requester, total, &self.stop))
         };
-        self.announce(&job);
-        self.bell.notify_one();
+        if is_new {
+            self.tell_queued(key, total);
+        }
         job
+    }
+
+    /// False if it is queued or has a job already.
+    fn push(&self, inner: &mut Inner, key: &Key, requester: Requester, total: Option<u64>) -> bool {
+        match inner.jobs.get(key) {
+            // A cancelled one is on its way out: who asks now wants the song again.
+            Some(job) if job.cancel.is_cancelled() && !self.stop.is_cancelled() => {
+                inner.jobs.remove(key);
+                inner.queue.remove(key);
+            }
+            Some(_) => return false,
+            None if inner.queue.waits(key).is_some() => return false,
+            None => {}
+        }
+        inner.queue.push(key.clone(), requester, total);
+        true
+    }
+
+    fn tell_queued(&self, key: &Key, total: Option<u64>) {
+        self.board.state(&news(key, &Status::queued(total)));
+        self.bell.notify_one();
     }
 
     /// Puts a job that ran back into the queue: its site has asked for a pause.
@@ -253,7 +289,9 @@ impl Jobs {
         let mut inner = self.inner();
         inner.queue.done(&job.key);
         hold(&mut inner.queue);
-        inner.queue.push(job.key.clone(), job.requester);
+        inner
+            .queue
+            .push(job.key.clone(), job.requester, job.status().total);
         if job.is_wanted() {
             inner.queue.promote(&job.key);
         }
@@ -261,9 +299,13 @@ impl Jobs {
         self.bell.notify_one();
     }
 
-    /// Nothing else of this job's site starts for a while.
-    pub fn pause(&self, job: &Job, pause: Duration) {
-        self.inner().queue.pause(&job.key, Instant::now() + pause);
+    /// The site asks this job, which keeps its place, to wait: nothing else of the site starts meanwhile either.
+    pub async fn wait(&self, job: &Job, pause: Duration) {
+        let until = Instant::now() + pause;
+        self.inner().queue.pause(&job.key, until);
+        self.change(job, |status| status.waits_until = Some(until));
+        tokio::time::sleep(pause).await;
+        self.change(job, |status| status.waits_until = None);
     }
 
     /// Somebody waits for this song: it goes before what nobody waits for.
@@ -330,12 +372,8 @@ impl Jobs {
             let pause = {
                 let now = Instant::now();
                 let mut inner = self.inner();
-                if let Some(key) = inner.queue.start_next(now) {
-                    if let Some(job) = inner.jobs.get(&key) {
-                        return Arc::clone(job);
-                    }
-                    inner.queue.done(&key);
-                    continue;
+                if let Some((key, song)) = inner.queue.start_next(now) {
+                    return inner.job(&key, song.requester, song.total, &self.stop);
                 }
                 inner.queue.next_end_of_pause(now)
             };
@@ -347,6 +385,30 @@ impl Jobs {
                 None => self.bell.notified().await,
             }
         }
+    }
+}
+
+impl Inner {
+    /// The job of a song that waits or starts: the one there is, or a new one.
+    fn job(
+        &mut self,
+        key: &Key,
+        requester: Requester,
+        total: Option<u64>,
+        stop: &CancellationToken,
+    ) -> Arc<Job> {
+        let new = || {
+            Arc::new(Job {
+                key: key.clone(),
+                requester,
+                status: watch::Sender::new(Status::queued(total)),
+                cancel: stop.child_token(),
+                listeners: AtomicU32::new(0),
+                limited: Mutex::default(),
+                was_held_back: AtomicBool::new(false),
+            })
+        };
+        Arc::clone(self.jobs.entry(key.clone()).or_insert_with(new))
     }
 }
 
@@ -370,18 +432,10 @@ mod tests {
     use super::*;
 
     fn job(site: Site) -> Job {
-        let status = Status {
-            state: State::Queued,
-            total: None,
-            partial: None,
-            format: None,
-            failure: None,
-            waits_until: None,
-        };
         Job {
             key: Key::original(TrackId::new(site, "7").expect("an id"), Format::M4a),
             requester: 1,
-            status: watch::Sender::new(status),
+            status: watch::Sender::new(Status::queued(None)),
             cancel: CancellationToken::new(),
             listeners: AtomicU32::new(0),
             limited: Mutex::default(),
@@ -424,13 +478,64 @@ mod tests {
         }
     }
 
+    fn jobs(board: &Arc<Board>) -> Jobs {
+        let queue = Queue::new(1, [(super::super::queue::LaneId::Site(Site::YouTube), 1)]);
+        Jobs::new(queue, Arc::clone(board), CancellationToken::new())
+    }
+
+    fn song(number: usize) -> Key {
+        let id = TrackId::new(Site::YouTube, &number.to_string());
+        Key::original(id.expect("an id"), Format::M4a)
+    }
+
+    #[tokio::test]
+    async fn a_waiting_song_has_a_job_only_once_it_is_watched_or_started() {
+        let jobs = jobs(&Arc::new(Board::new()));
+        for number in 0..3000 {
+            jobs.add(&song(number), 1, Some(7));
+        }
+        assert_eq!((jobs.waiting(), jobs.inner().jobs.len()), (3000, 0));
+        let status = jobs.status(&song(2000)).expect("it waits");
+        assert_eq!((status.state, status.total()), (State::Queued, Some(7)));
+        assert_eq!(jobs.inner().jobs.len(), 0, "a look makes no job");
+        let watched = jobs.get(&song(2000)).expect("it waits");
+        jobs.promote(&watched);
+        let started = jobs.next().await;
+        assert!(
+            Arc::ptr_eq(&watched, &started),
+            "the watched job is the one that runs"
+        );
+        assert_eq!(jobs.inner().jobs.len(), 1);
+        jobs.finish(&started, Ok(Format::M4a), true);
+        assert_eq!(
+            jobs.next().await.key,
+            song(0),
+            "the others keep their order"
+        );
+        assert_eq!((jobs.waiting(), jobs.inner().jobs.len()), (2998, 1));
+    }
+
+    #[test]
+    fn a_song_behind_a_pause_of_its_site_knows_when_it_goes_on() {
+        let jobs = jobs(&Arc::new(Board::new()));
+        jobs.add(&song(1), 1, None);
+        assert_eq!(jobs.status(&song(1)).expect("it waits").waits_until, None);
+        let until = Instant::now() + Duration::from_secs(60);
+        jobs.inner().queue.pause(&song(1), until);
+        let waits_until = || jobs.status(&song(1)).expect("it waits").waits_until;
+        assert_eq!(waits_until(), Some(until));
+        jobs.inner()
+            .queue
+            .hold_back(&song(1), until + Duration::from_secs(9));
+        assert_eq!(waits_until(), Some(until + Duration::from_secs(9)));
+    }
+
     #[test]
     fn a_parked_job_lets_go_who_waits_for_it_and_tells_nobody() {
         use futures_util::FutureExt;
 
         let board = Arc::new(Board::new());
-        let queue = Queue::new(1, [(super::super::queue::LaneId::Site(Site::YouTube), 1)]);
-        let jobs = Jobs::new(queue, Arc::clone(&board), CancellationToken::new());
+        let jobs = jobs(&board);
         let key = job(Site::YouTube).key;
         let mut events = board.subscribe(None);
         let parked = jobs.enqueue(&key, 1, None);

@@ -6,7 +6,7 @@
 //! | module | its secret |
 //! | --- | --- |
 //! | [`words`] | what goes in and out |
-//! | [`resolve`] | what is asked of a site only once |
+//! | [`resolve`], [`packed`] | what is asked of a site only once; a long list in little memory |
 //! | [`search`] | words instead of a link |
 //! | [`accept`] | from metadata to rows, names and jobs |
 //! | [`queue`], [`flight`] | who downloads next; one job a song |
@@ -28,6 +28,7 @@ mod flight;
 mod forms;
 mod library;
 mod names;
+mod packed;
 mod pump;
 mod queue;
 mod resolve;
@@ -183,9 +184,7 @@ impl App {
             Ordering::Relaxed,
         );
         for (row, requester) in pending.iter().zip(known) {
-            self.inner
-                .jobs
-                .enqueue(&row.key, requester, row.total_bytes);
+            self.inner.jobs.add(&row.key, requester, row.total_bytes);
         }
         if !pending.is_empty() {
             tracing::info!(

@@ -247,8 +247,7 @@ impl Inner {
             };
             waits += 1;
             tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us in mid-file; waiting");
-            self.jobs.pause(job, wait);
-            tokio::time::sleep(wait).await;
+            self.jobs.wait(job, wait).await;
         }
     }
 

@@ -43,10 +43,18 @@ pub struct Queue {
     lanes: BTreeMap<LaneId, Lane>,
     running: usize,
     limit: usize,
-    /// Which lane each waiting song is in.
-    waiting: HashMap<Key, LaneId>,
+    waiting: HashMap<Key, Waiting>,
     /// Waiting songs that cannot start before a time of their own.
     not_before: HashMap<Key, Instant>,
+}
+
+/// What is kept of a song that waits: there may be thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    pub requester: Requester,
+    /// Its length, as far as it is known.
+    pub total: Option<u64>,
+    lane: LaneId,
 }
 
 #[derive(Debug, Default)]
@@ -85,14 +93,22 @@ impl Queue {
     }
 
     /// Adds a song behind the others of its requester; one that waits already stays where it is.
-    pub fn push(&mut self, key: Key, requester: Requester) {
+    pub fn push(&mut self, key: Key, requester: Requester, total: Option<u64>) {
         let id = LaneId::of(&key);
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
-        if self.waiting.insert(key.clone(), id).is_some() {
+        if self.waiting.contains_key(&key) {
             return;
         }
+        self.waiting.insert(
+            key.clone(),
+            Waiting {
+                requester,
+                total,
+                lane: id,
+            },
+        );
         match lane.turns.iter_mut().find(|(who, _)| *who == requester) {
             Some((_, songs)) => songs.push_back(key),
             None => lane.turns.push_back((requester, VecDeque::from([key]))),
@@ -101,7 +117,11 @@ impl Queue {
 
     /// Moves a waiting song before everything nobody waits for; false if it does not wait.
     pub fn promote(&mut self, key: &Key) -> bool {
-        let Some(lane) = self.waiting.get(key).and_then(|id| self.lanes.get_mut(id)) else {
+        let Some(lane) = self
+            .waiting
+            .get(key)
+            .and_then(|song| self.lanes.get_mut(&song.lane))
+        else {
             return false;
         };
         if !lane.wanted.contains(key) {
@@ -112,11 +132,11 @@ impl Queue {
     }
 
     pub fn remove(&mut self, key: &Key) -> bool {
-        let Some(id) = self.waiting.remove(key) else {
+        let Some(song) = self.waiting.remove(key) else {
             return false;
         };
         self.not_before.remove(key);
-        if let Some(lane) = self.lanes.get_mut(&id) {
+        if let Some(lane) = self.lanes.get_mut(&song.lane) {
             lane.wanted.retain(|have| have != key);
             lane.take_out(key);
         }
@@ -124,7 +144,7 @@ impl Queue {
     }
 
     /// The next song that may start; it counts as running until [`Self::done`].
-    pub fn start_next(&mut self, now: Instant) -> Option<Key> {
+    pub fn start_next(&mut self, now: Instant) -> Option<(Key, Waiting)> {
         if self.running >= self.limit {
             return None;
         }
@@ -149,11 +169,24 @@ impl Queue {
                 .min_by_key(|lane| lane.running)?,
         };
         let key = lane.next(may)?;
+        let song = self.waiting.remove(&key)?;
         lane.running += 1;
         self.running += 1;
-        self.waiting.remove(&key);
         self.not_before.remove(&key);
-        Some(key)
+        Some((key, song))
+    }
+
+    /// A song that waits.
+    pub fn waits(&self, key: &Key) -> Option<Waiting> {
+        self.waiting.get(key).copied()
+    }
+
+    /// The earliest time at which a song that waits may start, if that is later than `now`.
+    pub fn waits_until(&self, key: &Key, now: Instant) -> Option<Instant> {
+        let lane = self.lanes.get(&self.waiting.get(key)?.lane)?;
+        lane.paused_until
+            .max(self.not_before.get(key).copied())
+            .filter(|until| *until > now)
     }
 
     pub fn done(&mut self, key: &Key) {
@@ -260,17 +293,21 @@ mod tests {
         Queue::new(3, lanes())
     }
 
+    fn start(queue: &mut Queue, now: Instant) -> Option<Key> {
+        queue.start_next(now).map(|(key, _)| key)
+    }
+
     #[test]
     fn one_song_is_not_starved_by_a_list_of_500() {
         let mut queue = queue();
-        (0..500).for_each(|id| queue.push(song(Site::YouTube, id), 1));
+        (0..500).for_each(|id| queue.push(song(Site::YouTube, id), 1, None));
         let now = Instant::now();
-        assert_eq!(queue.start_next(now), Some(song(Site::YouTube, 0)));
-        queue.push(song(Site::YouTube, 999), 2);
+        assert_eq!(start(&mut queue, now), Some(song(Site::YouTube, 0)));
+        queue.push(song(Site::YouTube, 999), 2, None);
         queue.done(&song(Site::YouTube, 0));
-        let second = queue.start_next(now);
+        let second = start(&mut queue, now);
         queue.done(&song(Site::YouTube, 0));
-        let third = queue.start_next(now);
+        let third = start(&mut queue, now);
         assert!(
             [second, third].contains(&Some(song(Site::YouTube, 999))),
             "within one turn"
@@ -280,10 +317,10 @@ mod tests {
     #[test]
     fn what_is_listened_to_goes_first() {
         let mut queue = queue();
-        (0..10).for_each(|id| queue.push(song(Site::YouTube, id), 1));
+        (0..10).for_each(|id| queue.push(song(Site::YouTube, id), 1, None));
         assert!(queue.promote(&song(Site::YouTube, 7)));
         assert_eq!(
-            queue.start_next(Instant::now()),
+            start(&mut queue, Instant::now()),
             Some(song(Site::YouTube, 7))
         );
         assert!(!queue.promote(&song(Site::YouTube, 7)), "it runs already");
@@ -293,17 +330,17 @@ mod tests {
     fn limits_of_site_and_total_hold() {
         let mut queue = Queue::new(2, lanes());
         for id in 0..5 {
-            queue.push(song(Site::YouTube, id), 1);
-            queue.push(song(Site::SoundCloud, id), 1);
+            queue.push(song(Site::YouTube, id), 1, None);
+            queue.push(song(Site::SoundCloud, id), 1, None);
         }
         let now = Instant::now();
-        let started: Vec<Site> = std::iter::from_fn(|| queue.start_next(now))
+        let started: Vec<Site> = std::iter::from_fn(|| start(&mut queue, now))
             .map(|key| key.track().site())
             .collect();
         assert_eq!(started, [Site::YouTube, Site::SoundCloud]);
         queue.done(&song(Site::YouTube, 0));
-        assert!(queue.start_next(now).is_some());
-        assert_eq!(queue.start_next(now), None);
+        assert!(start(&mut queue, now).is_some());
+        assert_eq!(start(&mut queue, now), None);
     }
 
     #[test]
@@ -311,13 +348,13 @@ mod tests {
         let mut queue = queue();
         let now = Instant::now();
         let end = now + Duration::from_secs(60);
-        queue.push(song(Site::YouTube, 1), 1);
-        queue.push(song(Site::SoundCloud, 1), 1);
+        queue.push(song(Site::YouTube, 1), 1, None);
+        queue.push(song(Site::SoundCloud, 1), 1, None);
         queue.pause(&song(Site::YouTube, 1), end);
-        assert_eq!(queue.start_next(now), Some(song(Site::SoundCloud, 1)));
-        assert_eq!(queue.start_next(now), None);
+        assert_eq!(start(&mut queue, now), Some(song(Site::SoundCloud, 1)));
+        assert_eq!(start(&mut queue, now), None);
         assert_eq!(queue.next_end_of_pause(now), Some(end));
-        assert_eq!(queue.start_next(end), Some(song(Site::YouTube, 1)));
+        assert_eq!(start(&mut queue, end), Some(song(Site::YouTube, 1)));
     }
 
     #[test]
@@ -328,15 +365,15 @@ mod tests {
         let [held, wanted, other] = [1, 2, 3].map(|id| song(Site::YouTube, id));
         for key in [&held, &wanted, &other] {
             queue.hold_back(key, end);
-            queue.push(key.clone(), 1);
+            queue.push(key.clone(), 1, None);
         }
         queue.promote(&wanted);
         queue.hold_back(&other, now);
-        assert_eq!(queue.start_next(now), Some(other.clone()));
+        assert_eq!(start(&mut queue, now), Some(other.clone()));
         queue.done(&other);
-        assert_eq!(queue.start_next(now), None);
+        assert_eq!(start(&mut queue, now), None);
         assert_eq!((queue.next_end_of_pause(now), queue.len()), (Some(end), 2));
-        assert_eq!(queue.start_next(end), Some(wanted.clone()));
+        assert_eq!(start(&mut queue, end), Some(wanted.clone()));
         queue.done(&wanted);
         assert!(queue.remove(&held));
         assert_eq!(queue.next_end_of_pause(now), None);
@@ -345,10 +382,10 @@ mod tests {
     #[test]
     fn a_removed_song_never_starts_and_a_repeated_one_starts_once() {
         let mut queue = queue();
-        queue.push(song(Site::YouTube, 1), 1);
-        queue.push(song(Site::YouTube, 1), 2);
+        queue.push(song(Site::YouTube, 1), 1, None);
+        queue.push(song(Site::YouTube, 1), 2, None);
         assert_eq!(queue.len(), 1);
         assert!(queue.remove(&song(Site::YouTube, 1)));
-        assert_eq!(queue.start_next(Instant::now()), None);
+        assert_eq!(start(&mut queue, Instant::now()), None);
     }
 }

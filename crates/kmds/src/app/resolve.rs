@@ -15,6 +15,7 @@ use kmds_extract::{Collection, Entry, Kind, Link, Resolved, Site, Stream, Track,
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 
+use super::packed::Packed;
 use super::search::Searches;
 use super::words::Failure;
 use crate::config::Config;
@@ -25,7 +26,7 @@ use crate::store::Store;
 
 /// Links remembered at once, refusals and lists together; a song's link costs a few hundred bytes.
 const REMEMBERED: usize = 2_000;
-/// Songs of remembered lists in memory, about 1 KB each.
+/// Songs of remembered lists in memory, about 1 KB each in short lists and 60 bytes in long ones.
 const REMEMBERED_SONGS: usize = 5_000;
 /// Streams that nobody downloaded for so long make room for others.
 const STREAMS_WAIT: Duration = Duration::from_secs(600);
@@ -56,11 +57,65 @@ type Flight = Arc<OnceCell<Answer>>;
 
 #[derive(Default)]
 struct Remembered {
-    answers: HashMap<String, (Instant, Answer)>,
+    answers: HashMap<String, (Instant, Arc<Kept>)>,
     /// Songs resolved within [`LANDED_LIFE`].
     landed: HashMap<String, (Instant, Arc<Resolved>)>,
     /// A link that leads to one song, in whatever form it was pasted.
     songs: HashMap<String, TrackId>,
+}
+
+/// A remembered answer.
+enum Kept {
+    AsItIs(Answer),
+    Packed(Packed),
+}
+
+impl Kept {
+    fn new(answer: Answer) -> Self {
+        match answer.as_ref().ok().and_then(Packed::new) {
+            Some(packed) => Self::Packed(packed),
+            None => Self::AsItIs(answer),
+        }
+    }
+
+    fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::AsItIs(answer) => Some(answer.clone()),
+            Self::Packed(packed) => packed.unpack().map(Ok),
+        }
+    }
+
+    /// Whether it ends before the site's list does.
+    fn is_cut(&self) -> bool {
+        match self {
+            Self::AsItIs(Ok(resolved)) => {
+                matches!(&**resolved, Resolved::Collection(list) if list.rest.is_some())
+            }
+            Self::AsItIs(Err(_)) => false,
+            Self::Packed(packed) => packed.is_cut(),
+        }
+    }
+
+    fn songs(&self) -> usize {
+        match self {
+            Self::AsItIs(Ok(resolved)) => match &**resolved {
+                Resolved::Collection(list) => list.entries.len(),
+                Resolved::Track(_) => 0,
+            },
+            Self::AsItIs(Err(_)) => 0,
+            Self::Packed(packed) => packed.songs,
+        }
+    }
+
+    /// How long it holds.
+    fn life(&self, times: &Times) -> Duration {
+        let is_refusal = matches!(self, Self::AsItIs(Err(_)));
+        Times::seconds(if is_refusal {
+            times.remember_refusal
+        } else {
+            times.remember_list
+        })
+    }
 }
 
 #[derive(Default)]
@@ -269,9 +324,8 @@ impl Resolver {
 
     /// Goes on in a list that was remembered before its end.
     async fn read_on(&self, link: &Link, key: &str, until: Option<Instant>) -> ReadOn {
-        let remembered = self
-            .remembered_answer(key, &self.recipes.current().time)
-            .and_then(Result::ok);
+        let kept = self.kept(key, &self.recipes.current().time);
+        let remembered = kept.and_then(|kept| kept.answer()).and_then(Result::ok);
         let Some(so_far) = remembered else {
             return ReadOn::Anew;
         };
@@ -314,40 +368,37 @@ impl Resolver {
 
     /// A remembered answer that is all there is to tell.
     fn recall(&self, key: &str, times: &Times) -> Option<Answer> {
-        let is_cut = |answer: &Answer| matches!(answer.as_deref(), Ok(Resolved::Collection(list)) if list.rest.is_some());
-        self.remembered_answer(key, times)
-            .filter(|answer| !is_cut(answer))
+        self.kept(key, times)
+            .filter(|kept| !kept.is_cut())?
+            .answer()
     }
 
-    fn remembered_answer(&self, key: &str, times: &Times) -> Option<Answer> {
+    fn kept(&self, key: &str, times: &Times) -> Option<Arc<Kept>> {
         let mut remembered = locked(&self.remembered);
-        let (at, answer) = remembered.answers.get(key)?;
-        if at.elapsed() < life(answer, times) {
-            return Some(answer.clone());
+        let (at, kept) = remembered.answers.get(key)?;
+        if at.elapsed() < kept.life(times) {
+            return Some(Arc::clone(kept));
         }
         remembered.answers.remove(key);
         None
     }
 
     fn remember(&self, key: &str, answer: Answer) {
-        let songs = |answer: &Answer| match answer.as_deref() {
-            Ok(Resolved::Collection(list)) => list.entries.len(),
-            _ => 0,
-        };
+        let kept = Arc::new(Kept::new(answer));
         let times = &self.recipes.current().time;
         let mut remembered = locked(&self.remembered);
         // Most links never come again.
         remembered
             .answers
-            .retain(|_, (at, answer)| at.elapsed() < life(answer, times));
+            .retain(|_, (at, kept)| at.elapsed() < kept.life(times));
         remembered
             .answers
-            .insert(key.to_owned(), (Instant::now(), answer));
+            .insert(key.to_owned(), (Instant::now(), kept));
         while remembered.answers.len() > REMEMBERED
             || remembered
                 .answers
                 .values()
-                .map(|(_, answer)| songs(answer))
+                .map(|(_, kept)| kept.songs())
                 .sum::<usize>()
                 > REMEMBERED_SONGS
         {
@@ -457,15 +508,6 @@ fn nothing_found() -> Failure {
         Kind::NotFound,
         "the site finds no song for these words; write other words, or search another site",
     )
-}
-
-/// How long an answer holds.
-fn life(answer: &Answer, times: &Times) -> Duration {
-    Times::seconds(if answer.is_ok() {
-        times.remember_list
-    } else {
-        times.remember_refusal
-    })
 }
 
 impl Streams {

@@ -84,8 +84,8 @@ impl Inner {
             Ready::Yes(audio) => Ok(*audio),
             Ready::Not(row) => {
                 if want == Want::PeekStream
-                    && let Some(job) = self.jobs.get(key)
-                    && let Some(audio) = self.growing(&row, &job.status())
+                    && let Some(status) = self.jobs.status(key)
+                    && let Some(audio) = self.growing(&row, &status)
                 {
                     return Ok(audio);
                 }
@@ -93,7 +93,8 @@ impl Inner {
                     return Err(self.unfinished(&row));
                 }
                 let job = self.demand(&row).await?;
-                Err(unfinished_job(&job.status()))
+                let status = self.jobs.status(key);
+                Err(unfinished_job(&status.unwrap_or_else(|| job.status())))
             }
         }
     }
@@ -201,8 +202,8 @@ impl Inner {
     }
 
     fn unfinished(&self, row: &Row) -> NotServed {
-        match self.jobs.get(&row.key) {
-            Some(job) => unfinished_job(&job.status()),
+        match self.jobs.status(&row.key) {
+            Some(status) => unfinished_job(&status),
             None => NotServed::Unfinished {
                 state: state_of(row.state),
                 received: 0,

@@ -116,7 +116,7 @@ impl Inner {
         if let Ok(Some(row)) = self.store.row(&job.key).await
             && row.state == store::State::Queued
         {
-            self.jobs.enqueue(&job.key, job.requester, row.total_bytes);
+            self.jobs.add(&job.key, job.requester, row.total_bytes);
         }
     }
 
