@@ -151,8 +151,12 @@ impl Refusal {
                 } else {
                     state.as_str()
                 };
-                let sentence = format!("the song is {state_now}; ask again in a second");
                 let wait = wait.unwrap_or_default().max(POLL_AGAIN);
+                let later = match seconds_up(wait) {
+                    1 => "a second".to_owned(),
+                    seconds => format!("{seconds} seconds, as its site wants"),
+                };
+                let sentence = format!("the song is {state_now}; ask again in {later}");
                 let progress = Some(Progress {
                     state,
                     received,

@@ -77,3 +77,32 @@ async fn a_limit_on_audio_is_waited_out_with_418_and_keeps_the_bytes() {
         );
     }
 }
+
+#[tokio::test]
+async fn songs_that_wait_for_a_pause_of_their_site_are_told_its_real_length() {
+    let lab = Lab::start().await;
+    let [limited, behind] = ["Limited", "Behind it"].map(|title| {
+        let song = lab.bandcamp().track(title);
+        song.seconds(30.0).publish()
+    });
+    let kmds = Setup::of(&lab)
+        .recipes(&FIFTH.replace("limit_wait = 3.0", "limit_wait = 900.0"))
+        .start();
+    lab.inject(Fault::Status(429, Some(40)).on_media());
+    for song in [&limited, &behind] {
+        let got = fetch(&kmds, &song.link()).await;
+        let tunnel = got.body["Songs"][0]["Tunnel_URL"].as_str();
+        let tunnel = tunnel.expect("a tunnel").to_owned();
+        kmds.until("it says for how long it waits", async || {
+            let answer = kmds.get(&tunnel).await;
+            assert_eq!(answer.status(), 418);
+            let told = answer.headers()["retry-after"].to_str();
+            let told = told.expect("ASCII").to_owned();
+            let body = answer.text().await.expect("a body");
+            let waits = told.parse::<u64>().expect("seconds");
+            assert!(waits <= 40, "{waits} s");
+            waits > 1 && body.contains(&format!("again in {told} seconds"))
+        })
+        .await;
+    }
+}
