@@ -12,6 +12,7 @@ use kmds_extract::choose::Accept;
 use kmds_extract::{Codec, Collection, Container, Entry, Format, Kind, Resolved, Site, Track};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 use super::flight::Job;
 use super::names::{self, Unique};
@@ -29,6 +30,8 @@ const QUEUE_RETRY: Duration = Duration::from_secs(60);
 const LONG_LIST_SONGS: usize = 200;
 /// Long lists held at once, each until the last of its replies is written.
 const LONG_LISTS_AT_ONCE: usize = 4;
+/// When a client that got no place for its long list may come back: a reply that is not read is given up after 10 s.
+const LONG_LIST_RETRY: Duration = Duration::from_secs(10);
 
 /// Songs of lists with a window that are kept in mind.
 const WINDOW_SONGS: usize = 10_000;
@@ -59,16 +62,8 @@ impl App {
     /// song's failure.
     pub async fn fetch(&self, ask: FetchAsk) -> Result<Fetched, Failure> {
         let target = self.inner.resolver.read(&ask.link, ask.whole_list)?;
-        let slow = || {
-            Failure::new(
-                Kind::Timeout,
-                "the site did not answer in time; try again later",
-            )
-        };
-        let limit = self.inner.resolver.limit(&target);
-        tokio::time::timeout(limit, self.fetch_target(ask, &target))
-            .await
-            .unwrap_or_else(|_| Err(slow()))
+        let deadline = Instant::now() + self.inner.resolver.limit(&target);
+        self.fetch_target(ask, &target, deadline).await
     }
 
     /// Whether a link is one that is taken; nobody is asked.
@@ -104,16 +99,27 @@ impl App {
         }
     }
 
-    async fn fetch_target(&self, ask: FetchAsk, target: &Target) -> Result<Fetched, Failure> {
+    async fn fetch_target(
+        &self,
+        ask: FetchAsk,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<Fetched, Failure> {
         let inner = &self.inner;
         let accept = ask.accept.clone().unwrap_or_else(|| inner.accept.clone());
-        let resolved = inner.resolver.resolve(target, &accept).await?;
+        let resolving = inner.resolver.resolve(target, &accept);
+        let resolved = timeout_at(deadline, resolving)
+            .await
+            .map_err(|_| too_slow())??;
         let answer = read(&resolved);
         if answer.tracks.is_empty() {
             return Err(no_song(&answer));
         }
         if answer.tracks.len() < LONG_LIST_SONGS {
-            return inner.take(answer, &accept, ask.prefetch, None).await;
+            let taking = inner.take(answer, &accept, ask.prefetch, None);
+            return timeout_at(deadline, taking)
+                .await
+                .unwrap_or_else(|_| Err(too_slow()));
         }
         let same = format!("{} {accept:?} {:?}", target.key(), ask.prefetch);
         let waiting = Waiting {
@@ -132,8 +138,27 @@ impl App {
             inner.long_lists.forget(&same, &waiting.group);
             inner.take(answer, &accept, ask.prefetch, room).await
         };
-        waiting.group.get_or_init(take).await.clone()
+        match timeout_at(deadline, waiting.group.get_or_init(take)).await {
+            Ok(fetched) => fetched.clone(),
+            Err(_) if inner.long_lists.is_waiting(&same, &waiting.group) => Err(lists_full()),
+            Err(_) => Err(too_slow()),
+        }
     }
+}
+
+fn too_slow() -> Failure {
+    Failure::new(
+        Kind::Timeout,
+        "the site did not answer in time; try again later",
+    )
+}
+
+/// The places for long lists did not become free in time.
+fn lists_full() -> Failure {
+    let sentence = format!(
+        "{LONG_LISTS_AT_ONCE} long lists are being replied to already; try again when one is done"
+    );
+    Failure::new(Kind::QueueFull, sentence).after(LONG_LIST_RETRY)
 }
 
 type Group = Arc<OnceCell<Result<Fetched, Failure>>>;
@@ -166,13 +191,16 @@ impl LongLists {
         Arc::clone(self.waiting().entry(same.to_owned()).or_default())
     }
 
+    /// Whether this group has no place yet.
+    fn is_waiting(&self, same: &str, group: &Group) -> bool {
+        let waiting = self.waiting();
+        let have = waiting.get(same);
+        have.is_some_and(|have| Arc::ptr_eq(have, group))
+    }
+
     fn forget(&self, same: &str, group: &Group) {
-        let mut waiting = self.waiting();
-        if waiting
-            .get(same)
-            .is_some_and(|have| Arc::ptr_eq(have, group))
-        {
-            waiting.remove(same);
+        if self.is_waiting(same, group) {
+            self.waiting().remove(same);
         }
     }
 }

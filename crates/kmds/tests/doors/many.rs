@@ -231,3 +231,62 @@ async fn a_cover_that_cannot_be_had_is_asked_for_once_by_all_who_want_it_at_a_ti
         "those who came late may ask once more"
     );
 }
+
+/// Asks for a list and takes no more of the answer than its head, which it returns with the connection.
+async fn ask_for_a_list(kmds: &Kmds, link: &str, prefetch: usize) -> (TcpStream, String) {
+    let to: SocketAddr = kmds
+        .url
+        .trim_start_matches("http://")
+        .parse()
+        .expect("an address");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = socket.connect(to).await.expect("connected");
+    let body = json!({"url": link, "prefetch": prefetch}).to_string();
+    let request = super::asking(
+        "POST /api/v1/fetch",
+        "Content-Type: application/json\r\n",
+        &body,
+    );
+    stream.write_all(&request).await.expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+        head.push(read.expect("an answer in time").expect("an answer"));
+    }
+    (stream, String::from_utf8_lossy(&head).to_lowercase())
+}
+
+#[tokio::test]
+async fn a_client_that_gets_no_place_for_a_long_list_is_told_when_to_come_back() {
+    let lab = Lab::start().await;
+    // More than the buffers of a connection take.
+    let artist = "Long ".repeat(2000);
+    let list = lab
+        .bandcamp()
+        .album(600)
+        .artist(&artist)
+        .band("long")
+        .seconds(1.0)
+        .publish();
+    let kmds = Setup::of(&lab)
+        .recipes("[time]\nfetch_list = 6.0\n[bandcamp.hosts]\npace = 0.0\n")
+        .start();
+    let known = json!({"url": list.link(), "prefetch": 0});
+    assert_eq!(kmds.v1_fetch(known).await.0, 200);
+    // Each asks for something else, and holds its place until it has read its reply.
+    let link = list.link();
+    let asking = (0..8).map(|ahead| ask_for_a_list(&kmds, &link, 2 * ahead));
+    let answers = futures_util::future::join_all(asking).await;
+    let status = |head: &str| head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let heads: Vec<&String> = answers.iter().map(|(_, head)| head).collect();
+    for head in &heads {
+        match status(head).as_str() {
+            "200" => {}
+            "503" => assert!(head.contains("\r\nretry-after: 10\r\n"), "{head}"),
+            _ => panic!("{head}"),
+        }
+    }
+    let refused = heads.iter().filter(|head| status(head) == "503");
+    assert!(refused.count() >= 4, "{heads:?}");
+}
