@@ -6,8 +6,10 @@
     print(kmds.path(song, cache="/srv/music/kmds"))                # waits; the finished file on the shared drive
     kmds.save(song, "song.m4a")                                    # or its bytes over HTTP
     for piece in kmds.stream(song): ...                            # or bytes while they arrive
+    best = kmds.search("klaus veen ordinary days")[0]              # words instead of a link; fetch(best.link) next
 
-`AsyncKmds` has the same calls for asyncio. Every failure is a `KmdsError` with `kind`, `retryable` and a sentence.
+`AsyncKmds` has the same calls for asyncio, without threads: a hundred calls may wait at once. Every failure is a
+`KmdsError` with `kind`, `retryable` and a sentence.
 """
 
 from __future__ import annotations
@@ -15,21 +17,24 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import math
 import os
-import shutil
-import threading
+import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional, TypeVar, Union
+from typing import Any, AsyncIterator, Dict, Generator, Iterator, List, NamedTuple, Optional, TypeVar, Union
 from urllib.parse import quote, urlencode, urlsplit
 
-__all__ = ["AsyncKmds", "Event", "Fetched", "Kmds", "KmdsError", "Missing", "Track"]
+__all__ = ["AsyncKmds", "Event", "Fetched", "Found", "Kmds", "KmdsError", "Missing", "Track"]
 
 #: Longest one request may hold for a file to be ready, in seconds; the server allows no more.
 LONGEST_WAIT = 300
 PIECE = 64 * 1024
+#: Longest head of an answer that is read, in bytes.
+LONGEST_HEAD = 64 * 1024
 T = TypeVar("T")
+FilePath = Union[str, "os.PathLike[str]"]
 
 
 class KmdsError(Exception):
@@ -89,6 +94,21 @@ class Fetched:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A result of a search. `kind` is `song` or `collection`; fetch its `link`."""
+
+    kind: str
+    site: str
+    id: str
+    title: str
+    artist: Optional[str]
+    album: Optional[str]
+    duration: Optional[float]
+    cover_url: Optional[str]
+    link: str
+
+
+@dataclass(frozen=True)
 class Event:
     """`name` is `track` (a change of state) or `progress`. `number` goes into `events(last=...)` to resume."""
 
@@ -103,71 +123,151 @@ class Event:
     reason: Optional[str]
 
 
-class Kmds:
-    """Blocking calls. Safe to share between threads: every call has a connection of its own."""
+class _Request(NamedTuple):
+    """One request. A call is a generator that yields requests and is sent the answers; it does no I/O itself."""
+
+    method: str
+    path: str
+    body: Optional[Dict[str, Any]] = None
+    headers: Dict[str, str] = {}
+
+
+class _Reply(NamedTuple):
+    """An answer that was read whole."""
+
+    status: int
+    retry_after: Optional[float]
+    body: bytes
+
+    def error(self) -> KmdsError:
+        try:
+            body = json.loads(self.body)
+            kind, sentence = body["kind"], body.get("detail") or body["title"]
+            retryable = bool(body.get("retryable", True))
+        except (ValueError, KeyError, TypeError):
+            kind, sentence, retryable = "not_ready" if self.status == 418 else "internal", f"HTTP {self.status}", True
+        return KmdsError(kind, sentence, self.status, retryable, self.retry_after)
+
+
+_Call = Generator[_Request, _Reply, T]
+
+
+class _Calls:
+    """What both clients ask, and what they make of the answers."""
 
     def __init__(self, url: str = "http://127.0.0.1:60071", token: Optional[str] = None, timeout: float = 90.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not the address of a server: {url!r}")
-        self._https = parts.scheme == "https"
-        self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host, self._base = parts.hostname, parts.path.rstrip("/")
+        self._port = parts.port or (443 if self._tls else 80)
         self._token, self._timeout = token, timeout
 
-    def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
-              prefetch: Union[str, int] = "all") -> Fetched:
-        """Metadata of the link's songs, at once; they are downloaded in the background (`prefetch`: all, none or N)."""
+    def _fetch(self, link: str, playlist: bool, accept: Optional[List[str]], prefetch: Union[str, int]) -> _Call[Fetched]:
         body: Dict[str, Any] = {"url": link, "playlist": playlist, "prefetch": prefetch}
         if accept is not None:
             body["accept"] = accept
-        reply = self._json("POST", "/api/v1/fetch", body)
+        reply = yield from _json("POST", "/api/v1/fetch", body)
         missing = [Missing(m["title"], m["track_number"], m["kind"], m["reason"]) for m in reply["unavailable"]]
         title = (reply["collection"] or {}).get("title")
         tracks = [Track.read(raw) for raw in reply["tracks"]]
         return Fetched(reply["id"], reply["site"], reply["link"], title, tracks, missing, reply["truncated"])
 
+    def _search(self, words: str, site: Optional[str], limit: int) -> _Call[List[Found]]:
+        query = {"q": words, "limit": limit, **({"site": site} if site else {})}
+        reply = yield from _json("GET", "/api/v1/search?" + urlencode(query))
+        return [Found(**{name: raw.get(name) for name in Found.__dataclass_fields__}) for raw in reply["results"]]
+
+    def _track(self, track: Track) -> _Call[Track]:
+        return Track.read((yield from _json("GET", _at(track))))
+
+    def _retry(self, track: Track) -> _Call[Track]:
+        return Track.read((yield from _json("POST", _at(track) + "/retry")))
+
+    def _wait(self, track: Track, timeout: float) -> _Call[Track]:
+        end = time.monotonic() + timeout
+        while True:
+            hold = max(0, min(LONGEST_WAIT, int(self._timeout) - 5, math.ceil(end - time.monotonic())))
+            # One byte is asked for, since only the state of the song matters.
+            first_byte = {"Range": "bytes=0-0"}
+            reply = yield _Request("HEAD" if hold == 0 else "GET", f"{_at(track)}/audio?wait={hold}", None, first_byte)
+            if reply.status in (200, 206):
+                return (yield from self._track(track))
+            if reply.status != 418 or time.monotonic() >= end:
+                raise reply.error()
+
+    def _path(self, track: Track, cache: FilePath, timeout: float) -> _Call[Path]:
+        path = Path(cache) / (yield from self._wait(track, timeout)).cache_path
+        # Of the folder, not of the file: a network drive may show a new file some seconds late.
+        if not path.parent.is_dir():
+            raise KmdsError("wrong_cache", f"the song is ready, but this machine has no folder {path.parent}: give `cache`, "
+                            "the shared folder as this machine sees it, or set `cache.client_path` on the server", 0, False)
+        return path
+
+    def _cover(self, track: Track) -> _Call[bytes]:
+        return (yield from _whole("GET", _at(track) + "/cover"))
+
+    def _head(self, request: _Request) -> Dict[str, str]:
+        headers = {"Accept-Encoding": "identity", **request.headers}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+    def _no_answer(self, error: Exception) -> KmdsError:
+        reason = str(error) or type(error).__name__
+        return KmdsError("connection", f"the server at {self._host}:{self._port} does not answer: {reason}")
+
+
+class Kmds(_Calls):
+    """Blocking calls. Safe to share between threads: every call has a connection of its own."""
+
+    def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
+              prefetch: Union[str, int] = "all") -> Fetched:
+        """Metadata of the link's songs, at once; they are downloaded in the background (`prefetch`: all, none or N)."""
+        return self._run(self._fetch(link, playlist, accept, prefetch))
+
+    def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
+        """What `site` (youtube, youtube_music, soundcloud, bandcamp) finds for words; the server's setting by default."""
+        return self._run(self._search(words, site, limit))
+
     def track(self, track: Track) -> Track:
         """The song as it is now."""
-        return Track.read(self._json("GET", _at(track)))
+        return self._run(self._track(track))
 
     def retry(self, track: Track) -> Track:
-        return Track.read(self._json("POST", _at(track) + "/retry"))
+        """Tries a failed song again now."""
+        return self._run(self._retry(track))
 
     def delete(self, track: Track) -> None:
-        self._json("DELETE", _at(track))
+        """Cancels the song, or removes it from the cache."""
+        self._run(_json("DELETE", _at(track)))
 
     def stats(self) -> Dict[str, Any]:
-        return self._json("GET", "/api/v1/stats")
+        return self._run(_json("GET", "/api/v1/stats"))
 
     def wait(self, track: Track, timeout: float = 600.0) -> Track:
         """Waits until the file is ready; raises when it failed for good, or `not_ready` when the time is over."""
-        end = time.monotonic() + timeout
-        while True:
-            hold = max(0, min(LONGEST_WAIT, int(self._timeout) - 5, int(end - time.monotonic())))
-            # HEAD does not wait, and of the song itself nothing is wanted.
-            first_byte = {"Range": "bytes=0-0"}
-            answer = self._ask("HEAD" if hold == 0 else "GET", f"{_at(track)}/audio?wait={hold}", headers=first_byte)
-            with answer:
-                if answer.status in (200, 206):
-                    return self.track(track)
-                if answer.status != 418 or time.monotonic() >= end:
-                    raise answer.error()
-            time.sleep(min(0.2, max(0.0, end - time.monotonic())))
+        return self._run(self._wait(track, timeout))
 
-    def path(self, track: Track, cache: Union[str, "os.PathLike[str]"] = "", timeout: float = 600.0) -> Path:
+    def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0) -> Path:
         """Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it.
-        Leave it out when the server is told (`cache.client_path`)."""
-        return Path(cache) / self.wait(track, timeout).cache_path
+        Leave it out when the server is told (`cache.client_path`). `wrong_cache`: the file is not below `cache`."""
+        return self._run(self._path(track, cache, timeout))
+
+    def cover(self, track: Track) -> bytes:
+        return self._run(self._cover(track))
 
     def stream(self, track: Track, start: int = 0) -> Iterator[bytes]:
         """The audio while it arrives, from byte `start`. A broken download raises; it never just ends."""
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        with self._ask("GET", f"{_at(track)}/audio?stream=1", headers=headers) as answer:
+        with self._ask(_streaming(track, start)) as answer:
             if answer.status not in (200, 206):
-                raise answer.error()
+                raise answer.read().error()
             yield from answer.pieces()
 
-    def save(self, track: Track, path: Union[str, "os.PathLike[str]"]) -> Path:
+    def save(self, track: Track, path: FilePath) -> Path:
         """Streams the song into a file, which appears only when it is whole."""
         path = Path(path)
         part = path.with_name(path.name + ".part")
@@ -175,99 +275,51 @@ class Kmds:
             with open(part, "wb") as file:
                 for piece in self.stream(track):
                     file.write(piece)
-            shutil.move(part, path)
+            os.replace(part, path)
         finally:
             if part.exists():
                 part.unlink()
         return path
 
-    def cover(self, track: Track) -> bytes:
-        with self._ask("GET", _at(track) + "/cover") as answer:
-            if answer.status != 200:
-                raise answer.error()
-            return b"".join(answer.pieces())
-
     def events(self, track: Optional[Track] = None, last: Optional[int] = None) -> Iterator[Event]:
-        """What happens, as it happens; `last` resumes. Comes back by itself after a broken connection, for ever."""
-        query = "?" + urlencode({"track": f"{track.site}-{track.id}"}) if track else ""
+        """What happens, as it happens; `last` resumes. Connects again by itself after a broken connection, for ever."""
         while True:
+            reader = _EventReader()
             try:
-                headers = {} if last is None else {"Last-Event-ID": str(last)}
-                with self._ask("GET", "/api/v1/events" + query, headers=headers) as answer:
+                with self._ask(_following(track, last)) as answer:
                     if answer.status != 200:
-                        raise answer.error()
-                    for event in _read_events(answer):
-                        last = event.number
-                        yield event
+                        raise answer.read().error()
+                    for piece in answer.pieces():
+                        for event in reader.read(piece):
+                            last = event.number
+                            yield event
             except KmdsError as error:
                 if error.kind not in ("connection", "truncated"):
                     raise
             time.sleep(1.0)
 
-    def _json(self, method: str, path: str, body: Optional[Dict[str, Any]] = None) -> Any:
-        with self._ask(method, path, body) as answer:
-            if not 200 <= answer.status < 300:
-                raise answer.error()
-            text = b"".join(answer.pieces())
-            return json.loads(text) if text else None
-
-    def _ask(self, method: str, path: str, body: Optional[Dict[str, Any]] = None,
-             headers: Optional[Dict[str, str]] = None) -> "_Answer":
-        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=self._timeout)
-        headers = dict(headers or {})
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        text = None
-        if body is not None:
-            text = json.dumps(body)
-            headers["Content-Type"] = "application/json"
+    def _run(self, call: _Call[T]) -> T:
         try:
-            connection.request(method, self._base + path, text, headers)
+            request = next(call)
+            while True:
+                with self._ask(request) as answer:
+                    reply = answer.read()
+                request = call.send(reply)
+        except StopIteration as end:
+            return end.value
+
+    def _ask(self, request: _Request) -> "_Answer":
+        if self._tls:
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        text = None if request.body is None else json.dumps(request.body)
+        try:
+            connection.request(request.method, self._base + request.path, text, self._head(request))
             return _Answer(connection, connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise KmdsError("connection", f"the server at {connection.host}:{connection.port} does not answer: {error}") from error
-
-
-class AsyncKmds:
-    """The same for asyncio. Each call runs in a thread; streams and events are handed over piece by piece."""
-
-    def __init__(self, url: str = "http://127.0.0.1:60071", token: Optional[str] = None, timeout: float = 90.0) -> None:
-        self._kmds = Kmds(url, token, timeout)
-
-    async def fetch(self, link: str, **options: Any) -> Fetched:
-        return await _in_thread(lambda: self._kmds.fetch(link, **options))
-
-    async def track(self, track: Track) -> Track:
-        return await _in_thread(lambda: self._kmds.track(track))
-
-    async def wait(self, track: Track, timeout: float = 600.0) -> Track:
-        return await _in_thread(lambda: self._kmds.wait(track, timeout))
-
-    async def path(self, track: Track, cache: Union[str, "os.PathLike[str]"] = "", timeout: float = 600.0) -> Path:
-        return await _in_thread(lambda: self._kmds.path(track, cache, timeout))
-
-    async def save(self, track: Track, path: Union[str, "os.PathLike[str]"]) -> Path:
-        return await _in_thread(lambda: self._kmds.save(track, path))
-
-    async def cover(self, track: Track) -> bytes:
-        return await _in_thread(lambda: self._kmds.cover(track))
-
-    async def retry(self, track: Track) -> Track:
-        return await _in_thread(lambda: self._kmds.retry(track))
-
-    async def delete(self, track: Track) -> None:
-        return await _in_thread(lambda: self._kmds.delete(track))
-
-    async def stats(self) -> Dict[str, Any]:
-        return await _in_thread(self._kmds.stats)
-
-    def stream(self, track: Track, start: int = 0) -> AsyncIterator[bytes]:
-        return _handed_over(lambda: self._kmds.stream(track, start))
-
-    def events(self, track: Optional[Track] = None, last: Optional[int] = None) -> AsyncIterator[Event]:
-        return _handed_over(lambda: self._kmds.events(track, last))
+            raise self._no_answer(error) from error
 
 
 class _Answer:
@@ -292,76 +344,211 @@ class _Answer:
                     break
                 yield piece
         except (OSError, http.client.HTTPException) as error:
-            raise KmdsError("truncated", f"the answer broke off: {error}") from error
+            raise _broken(error) from error
         if self._response.length:
-            raise KmdsError("truncated", f"the answer broke off, {self._response.length} bytes early")
+            raise _broken(f"{self._response.length} bytes early")
 
-    def error(self) -> KmdsError:
-        wait = self._response.getheader("Retry-After", "")
-        after = float(wait) if wait.isdigit() else None
+    def read(self) -> _Reply:
+        return _Reply(self.status, _seconds(self._response.getheader("Retry-After", "")), b"".join(self.pieces()))
+
+
+class AsyncKmds(_Calls):
+    """The same calls for asyncio. A call that waits costs one connection and no thread; cancelling it closes that."""
+
+    async def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
+                    prefetch: Union[str, int] = "all") -> Fetched:
+        return await self._run(self._fetch(link, playlist, accept, prefetch))
+
+    async def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
+        return await self._run(self._search(words, site, limit))
+
+    async def track(self, track: Track) -> Track:
+        return await self._run(self._track(track))
+
+    async def retry(self, track: Track) -> Track:
+        return await self._run(self._retry(track))
+
+    async def delete(self, track: Track) -> None:
+        await self._run(_json("DELETE", _at(track)))
+
+    async def stats(self) -> Dict[str, Any]:
+        return await self._run(_json("GET", "/api/v1/stats"))
+
+    async def wait(self, track: Track, timeout: float = 600.0) -> Track:
+        return await self._run(self._wait(track, timeout))
+
+    async def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0) -> Path:
+        return await self._run(self._path(track, cache, timeout))
+
+    async def cover(self, track: Track) -> bytes:
+        return await self._run(self._cover(track))
+
+    async def stream(self, track: Track, start: int = 0) -> AsyncIterator[bytes]:
+        async with await self._ask(_streaming(track, start)) as answer:
+            if answer.status not in (200, 206):
+                raise (await answer.read()).error()
+            async for piece in answer.pieces():
+                yield piece
+
+    async def save(self, track: Track, path: FilePath) -> Path:
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
         try:
-            body = json.loads(b"".join(self.pieces()))
-            kind, sentence = body["kind"], body.get("detail") or body["title"]
-            retryable = bool(body.get("retryable", True))
-        except (ValueError, KeyError, TypeError):
-            kind, sentence, retryable = "not_ready" if self.status == 418 else "internal", f"HTTP {self.status}", True
-        return KmdsError(kind, sentence, self.status, retryable, after)
+            with open(part, "wb") as file:
+                async for piece in self.stream(track):
+                    file.write(piece)
+            os.replace(part, path)
+        finally:
+            if part.exists():
+                part.unlink()
+        return path
+
+    async def events(self, track: Optional[Track] = None, last: Optional[int] = None) -> AsyncIterator[Event]:
+        while True:
+            reader = _EventReader()
+            try:
+                async with await self._ask(_following(track, last)) as answer:
+                    if answer.status != 200:
+                        raise (await answer.read()).error()
+                    async for piece in answer.pieces():
+                        for event in reader.read(piece):
+                            last = event.number
+                            yield event
+            except KmdsError as error:
+                if error.kind not in ("connection", "truncated"):
+                    raise
+            await asyncio.sleep(1.0)
+
+    async def _run(self, call: _Call[T]) -> T:
+        try:
+            request = next(call)
+            while True:
+                async with await self._ask(request) as answer:
+                    reply = await answer.read()
+                request = call.send(reply)
+        except StopIteration as end:
+            return end.value
+
+    async def _ask(self, request: _Request) -> "_AsyncAnswer":
+        text = b"" if request.body is None else json.dumps(request.body).encode()
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        headers = {"Host": f"{host}:{self._port}", "Connection": "close", "Content-Length": str(len(text)),
+                   **self._head(request)}
+        lines = [f"{request.method} {self._base}{request.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+        writer = None
+        try:
+            opening = asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=LONGEST_HEAD)
+            reader, writer = await asyncio.wait_for(opening, self._timeout)
+            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + text)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._timeout)
+            return _AsyncAnswer(reader, writer, request.method, head, self._timeout)
+        except BaseException as error:
+            if writer:
+                writer.close()
+            if isinstance(error, (OSError, EOFError, ValueError, asyncio.TimeoutError, asyncio.LimitOverrunError)):
+                raise self._no_answer(error) from error
+            raise
+
+
+class _AsyncAnswer:
+    """One answer and its connection: HTTP/1.1 as KMDS and the proxies in front of it send it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, head: bytes,
+                 timeout: float) -> None:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        fields = (line.partition(":") for line in lines if line)
+        self._headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+        self.status = int(first.split(" ")[1])
+        self._reader, self._writer, self._timeout = reader, writer, timeout
+        self._empty = method == "HEAD" or self.status in (204, 304)
+
+    async def __aenter__(self) -> "_AsyncAnswer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self._empty:
+            return
+        try:
+            if self._headers.get("transfer-encoding", "").lower() == "chunked":
+                while True:
+                    size = int((await self._soon(self._reader.readuntil(b"\r\n"))).split(b";")[0], 16)
+                    async for piece in self._exactly(size):
+                        yield piece
+                    await self._soon(self._reader.readuntil(b"\r\n"))
+                    if size == 0:
+                        return
+            elif "content-length" in self._headers:
+                async for piece in self._exactly(int(self._headers["content-length"])):
+                    yield piece
+            else:
+                while piece := await self._soon(self._reader.read(PIECE)):
+                    yield piece
+        except (OSError, EOFError, ValueError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
+            raise _broken(error) from error
+
+    async def read(self) -> _Reply:
+        body = b"".join([piece async for piece in self.pieces()])
+        return _Reply(self.status, _seconds(self._headers.get("retry-after", "")), body)
+
+    async def _exactly(self, size: int) -> AsyncIterator[bytes]:
+        while size:
+            piece = await self._soon(self._reader.read(min(size, PIECE)))
+            if not piece:
+                raise EOFError(f"{size} bytes early")
+            size -= len(piece)
+            yield piece
+
+    async def _soon(self, reading: Any) -> bytes:
+        return await asyncio.wait_for(reading, self._timeout)
+
+
+class _EventReader:
+    """Server-sent events out of pieces of text."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def read(self, piece: bytes) -> Iterator[Event]:
+        *blocks, self._rest = (self._rest + piece).split(b"\n\n")
+        for block in blocks:
+            fields = dict(line.split(":", 1) for line in block.decode().split("\n") if ":" in line[1:])
+            if "data" in fields:
+                raw = json.loads(fields["data"])
+                named = ("site", "id", "state", "received_bytes", "total_bytes", "kind", "reason")
+                yield Event(int(fields["id"]), fields["event"].strip(), **{key: raw.get(key) for key in named})
+
+
+def _whole(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Call[bytes]:
+    reply = yield _Request(method, path, body)
+    if not 200 <= reply.status < 300:
+        raise reply.error()
+    return reply.body
+
+
+def _json(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Call[Any]:
+    text = yield from _whole(method, path, body)
+    return json.loads(text) if text else None
+
+
+def _streaming(track: Track, start: int) -> _Request:
+    return _Request("GET", f"{_at(track)}/audio?stream=1", None, {"Range": f"bytes={start}-"} if start else {})
+
+
+def _following(track: Optional[Track], last: Optional[int]) -> _Request:
+    query = "?" + urlencode({"track": f"{track.site}-{track.id}"}) if track else ""
+    return _Request("GET", "/api/v1/events" + query, None, {} if last is None else {"Last-Event-ID": str(last)})
 
 
 def _at(track: Track) -> str:
     return f"/api/v1/tracks/{quote(track.site, safe='')}/{quote(track.id, safe='')}"
 
 
-def _read_events(answer: _Answer) -> Iterator[Event]:
-    rest = b""
-    for piece in answer.pieces():
-        *blocks, rest = (rest + piece).split(b"\n\n")
-        for block in blocks:
-            fields = dict(line.split(":", 1) for line in block.decode().split("\n") if ":" in line[1:])
-            if "data" in fields:
-                raw = json.loads(fields["data"])
-                named = ("site", "id", "state", "received_bytes", "total_bytes", "kind", "reason")
-                number, name = int(fields["id"]), fields["event"].strip()
-                yield Event(number, name, **{key: raw.get(key) for key in named})
+def _seconds(text: str) -> Optional[float]:
+    return float(text) if text.isdigit() else None
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, call)
-
-
-async def _handed_over(make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
-    """A thread runs the iterator, at most two pieces ahead of who reads; it ends when the reader goes."""
-    loop = asyncio.get_running_loop()
-    queue: "asyncio.Queue[Any]" = asyncio.Queue()
-    room, gone, end = threading.Semaphore(2), threading.Event(), object()
-
-    def hand_over(item: Any) -> None:
-        try:
-            loop.call_soon_threadsafe(queue.put_nowait, item)
-        except RuntimeError:  # the loop is closed: nobody reads any more
-            gone.set()
-
-    def run() -> None:
-        try:
-            for piece in make():
-                room.acquire()
-                if gone.is_set():
-                    return
-                hand_over((piece, None))
-            hand_over((end, None))
-        except BaseException as error:  # handed on, and raised where it is read
-            hand_over((end, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        while True:
-            piece, error = await queue.get()
-            if error is not None:
-                raise error
-            if piece is end:
-                return
-            yield piece
-            room.release()
-    finally:
-        gone.set()
-        room.release()
+def _broken(reason: object) -> KmdsError:
+    return KmdsError("truncated", f"the answer broke off: {reason}")

@@ -29,6 +29,21 @@ class Blocking(unittest.TestCase):
         self.assertEqual(self.kmds.track(track).state, "ready")
         self.assertTrue(self.kmds.cover(track))
 
+    def test_a_folder_that_is_not_the_shared_one_is_told_of(self) -> None:
+        track = self.kmds.fetch(os.environ["SONG"]).tracks[0]
+        with tempfile.TemporaryDirectory() as folder, self.assertRaises(KmdsError) as caught:
+            self.kmds.path(track, folder)
+        self.assertEqual(caught.exception.kind, "wrong_cache")
+        self.assertIn("client_path", str(caught.exception))
+
+    def test_words_find_a_song_to_fetch(self) -> None:
+        found = self.kmds.search("Copper Kettles", site="bandcamp", limit=5)
+        self.assertEqual([(one.kind, one.title) for one in found], [("song", "Copper Kettles")])
+        self.assertEqual(self.kmds.fetch(found[0].link).tracks[0].title, "Copper Kettles")
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.search("", site="bandcamp")
+        self.assertEqual(caught.exception.status, 400)
+
     def test_a_stream_is_the_file_from_any_byte(self) -> None:
         track = self.kmds.fetch(os.environ["SONG"]).tracks[0]
         self.assertEqual(b"".join(self.kmds.stream(track)), WANTED)
@@ -99,6 +114,33 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
             break
         with self.assertRaises(KmdsError):
             await kmds.fetch("nonsense")
+
+    async def test_a_hundred_calls_that_wait_hold_nothing_up(self) -> None:
+        kmds = AsyncKmds(URL)
+        held = (await kmds.fetch(os.environ["HELD"])).tracks[0]
+        ready = (await kmds.fetch(os.environ["SONG"])).tracks[0]
+        await kmds.wait(ready)
+        before = threading.active_count()
+        waiting = [asyncio.create_task(kmds.wait(held)) for _ in range(100)]
+        await asyncio.sleep(0)
+        self.assertEqual((await kmds.wait(ready)).state, "ready")
+        self.assertEqual(b"".join([piece async for piece in kmds.stream(ready, 1000)]), WANTED[1000:])
+        self.assertFalse(any(task.done() for task in waiting))
+        self.assertEqual(threading.active_count(), before)
+        for task in waiting:
+            task.cancel()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        self.assertTrue(all(isinstance(end, asyncio.CancelledError) for end in ended))
+
+    async def test_a_song_that_breaks_off_raises_here_too(self) -> None:
+        kmds = AsyncKmds(URL)
+        refused = (await kmds.fetch(os.environ["REFUSED"])).tracks[0]
+        with self.assertRaises(KmdsError) as caught:
+            await kmds.wait(refused)
+        self.assertEqual(caught.exception.status, 500)
+        with self.assertRaises(KmdsError) as caught:
+            await AsyncKmds("http://127.0.0.1:1").stats()
+        self.assertEqual(caught.exception.kind, "connection")
 
 
 if __name__ == "__main__":

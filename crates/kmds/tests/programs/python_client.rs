@@ -111,3 +111,36 @@ async fn the_sample_bot_plays_on_behind_a_song_that_fails() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn the_python_client_builds_a_wheel_of_one_module() {
+    let Some(python) = python() else {
+        return skipped("the wheel", "there is no python3");
+    };
+    let folder = crate::harness::Folder::new();
+    let source = folder.path("client");
+    std::fs::create_dir(&source).expect("a folder");
+    for name in ["kmds.py", "pyproject.toml"] {
+        let from = root().join("clients/python").join(name);
+        std::fs::copy(from, source.join(name)).expect("a copy");
+    }
+    let run = async |args: &[&str]| {
+        let mut command = tokio::process::Command::new(&python);
+        command.args(args).current_dir(&source);
+        let out = command.output().await.expect("python");
+        let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+        (out.status.success(), said.into_owned())
+    };
+    let (built, said) = run(&["-m", "pip", "wheel", "--no-deps", "-w", "out", "."]).await;
+    if !built && (said.contains("No matching distribution") || said.contains("No module named pip"))
+    {
+        return skipped("the wheel", &said);
+    }
+    assert!(built, "{said}");
+    let list = "import zipfile, glob; print(zipfile.ZipFile(*glob.glob('out/*.whl')).namelist())";
+    let (_, names) = run(&["-c", list]).await;
+    assert!(
+        names.contains("'kmds.py'") && !names.contains("test_kmds"),
+        "{names}"
+    );
+}
