@@ -19,16 +19,19 @@
 
 pub mod app;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod convert;
 pub mod download;
 pub mod engine;
+mod hex;
 pub mod http;
 pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod origin;
 pub mod player;
+mod random;
 pub mod store;
 pub mod systemd;
 pub mod tag;

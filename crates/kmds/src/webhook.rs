@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::app::{App, Event, EventName, State};
 use crate::config::WebhookConfig;
+use crate::hex;
 use crate::origin::{EgressError, egress};
 
 /// Calls that wait for a receiver, about 300 bytes each.
@@ -192,11 +193,7 @@ fn read_secret(path: &PathBuf) -> Result<hmac::Key, WebhookError> {
 }
 
 fn signature(key: &hmac::Key, body: &[u8]) -> String {
-    hmac::sign(key, body)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(hmac::sign(key, body).as_ref())
 }
 
 #[cfg(test)]

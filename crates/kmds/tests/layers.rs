@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Small tools that every module may name; they name only each other.
+const GROUND: [&str; 3] = ["clock", "hex", "random"];
+
 /// Who may name whom. A module that is missing here fails the test: decide where it stands.
 const MAY_NAME: [(&str, &[&str]); 17] = [
     (
@@ -86,7 +89,8 @@ fn every_module_names_only_those_it_may() {
         if WIRING.contains(&module) {
             continue;
         }
-        let Some(may) = allowed.get(module) else {
+        let may = GROUND.contains(&module).then_some(&[] as &[&str]);
+        let Some(may) = may.or_else(|| allowed.get(module).copied()) else {
             wrong.push(format!("{module} is in no row of the table"));
             continue;
         };

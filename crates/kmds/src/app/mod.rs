@@ -225,7 +225,7 @@ impl App {
                 .map(|(site, _)| *site)
                 .collect();
             tokio::select! {
-                () = inner.client.watch_outside(&sites) => {}
+                () = inner.client.watch_address(&sites) => {}
                 () = stop.cancelled() => {}
             }
         });

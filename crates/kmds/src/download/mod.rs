@@ -8,10 +8,10 @@
 
 mod error;
 mod hls;
+mod range_size;
 mod ranged;
 mod retry;
 mod speed;
-mod steps;
 
 use std::collections::VecDeque;
 

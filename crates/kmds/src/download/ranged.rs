@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Kept;
 use super::error::DownloadError;
+use super::range_size::RangeSize;
 use super::retry::{Setback, Tries, refusal, setback};
 use super::speed::Speed;
-use super::steps::Steps;
 use crate::origin::{Client, ContentRange, MediaAnswer, MediaAsk, MediaBody};
 
 /// What identifies the bytes of a file, beside the stream's own validator.
@@ -37,7 +37,7 @@ pub(super) struct Ranged {
     headers: Vec<(&'static str, String)>,
     /// Where the last redirect of a bounded range led: asked directly for the next ones, until it fails.
     moved_to: Option<String>,
-    steps: Option<Steps>,
+    range_size: Option<RangeSize>,
     known: Known,
     start: u64,
     /// The next byte to hand on.
@@ -98,7 +98,9 @@ impl Ranged {
             url: url.to_owned(),
             headers: stream.headers.clone(),
             moved_to: None,
-            steps: stream.bounded_ranges.then(|| Steps::new(&recipes.youtube)),
+            range_size: stream
+                .bounded_ranges
+                .then(|| RangeSize::new(&recipes.youtube)),
             known,
             start: offset,
             offset,
@@ -203,8 +205,8 @@ impl Ranged {
         };
         match body.left {
             Some(0) => {
-                if let Some(steps) = &mut self.steps {
-                    steps.arrived();
+                if let Some(range_size) = &mut self.range_size {
+                    range_size.arrived();
                     self.speed.range_ended();
                 }
                 Ok(())
@@ -261,9 +263,9 @@ impl Ranged {
     }
 
     fn wanted(&self) -> Option<(u64, Option<u64>)> {
-        match &self.steps {
-            Some(steps) => {
-                let (first, last) = steps.range(self.offset, self.known.total);
+        match &self.range_size {
+            Some(range_size) => {
+                let (first, last) = range_size.range(self.offset, self.known.total);
                 Some((first, Some(last)))
             }
             None if self.offset > 0 => Some((self.offset, None)),
@@ -273,7 +275,7 @@ impl Ranged {
 
     /// Only strong validators may stand in `If-Range` (RFC 9110 §13.1.5). YouTube's URLs name their version themselves.
     pub(super) fn version(&self) -> Option<String> {
-        if self.steps.is_some() {
+        if self.range_size.is_some() {
             return None;
         }
         let strong = self
@@ -298,14 +300,14 @@ impl Ranged {
                     .and_then(|(first, last)| Some(last? - first + 1))
                     .unwrap_or_default();
                 if self
-                    .steps
+                    .range_size
                     .as_mut()
-                    .is_some_and(|steps| steps.refused(length))
+                    .is_some_and(|range_size| range_size.refused(length))
                 {
                     return Ok(Verdict::TrySmaller);
                 }
                 let (site, at) = (self.site, self.offset);
-                let bounded = self.steps.is_some();
+                let bounded = self.range_size.is_some();
                 Err(if bounded {
                     DownloadError::Denied { site, at }
                 } else {
@@ -346,7 +348,8 @@ impl Ranged {
         self.same_file(total, &answer)?;
         self.not_a_page(&answer)?;
         self.remember_file(total, &answer);
-        self.moved_to = Some(answer.final_url.signed().to_owned()).filter(|_| self.steps.is_some());
+        self.moved_to =
+            Some(answer.final_url.signed().to_owned()).filter(|_| self.range_size.is_some());
         Ok(Verdict::Use(Box::new(Body {
             stream: answer.body,
             skip: 0,
@@ -363,7 +366,8 @@ impl Ranged {
         }
         self.sensible(length)?;
         if self.offset == 0 {
-            if self.steps.is_some() && self.known.total.is_some() && length != self.known.total {
+            if self.range_size.is_some() && self.known.total.is_some() && length != self.known.total
+            {
                 self.not_a_page(&answer)?;
                 return self.wrong("the file at another length than its own");
             }
@@ -389,7 +393,7 @@ impl Ranged {
                 empty: true,
             })));
         }
-        if self.steps.is_some() || length.is_none() || length != self.known.total {
+        if self.range_size.is_some() || length.is_none() || length != self.known.total {
             return Err(DownloadError::Changed { site: self.site });
         }
         self.same_file(length, &answer)?;
@@ -424,7 +428,7 @@ impl Ranged {
         let another = self.known.total.is_some() && total.is_some() && self.known.total != total
             || differs(&self.known.etag, &answer.etag)
             || (!etag_known
-                && self.steps.is_none()
+                && self.range_size.is_none()
                 && differs(&self.known.modified, &answer.last_modified));
         if another {
             Err(DownloadError::Changed { site: self.site })
@@ -452,10 +456,12 @@ impl Ranged {
                 .find(|page| kind.starts_with(page))
         });
         match page {
-            Some(page) if self.offset > 0 || self.steps.is_some() => Err(DownloadError::NotAudio {
-                site: self.site,
-                found: page.to_owned(),
-            }),
+            Some(page) if self.offset > 0 || self.range_size.is_some() => {
+                Err(DownloadError::NotAudio {
+                    site: self.site,
+                    found: page.to_owned(),
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -3,9 +3,9 @@
 //! Owns the rule of when yt-dlp may be asked after our own engine, the breaker of each site that decides which of the two
 //! goes first, and their health. Hides child processes and clients. Never queues, stores or serves anything.
 
+mod backoff;
 mod breaker;
 mod native;
-mod pause;
 mod ytdlp;
 
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ use kmds_extract::{
 use crate::config::Config;
 use crate::origin::url::PublicLink;
 use crate::origin::{Client, SharedRecipes};
+use backoff::Backoffs;
 use breaker::Breaker;
 use native::Native;
-use pause::Pauses;
 pub use ytdlp::{About, Runtime, YtDlp, YtDlpError};
 
 /// Which engine gave an answer.
@@ -61,7 +61,7 @@ pub struct Engines {
     native: Native,
     ytdlp: Option<YtDlp>,
     breakers: Arc<BTreeMap<Site, Breaker>>,
-    pauses: Arc<Pauses>,
+    backoffs: Arc<Backoffs>,
 }
 
 /// Whether the second engine may try after this failure (field notes, failure tables): a changed page, a wall or a
@@ -103,7 +103,7 @@ impl Engines {
             ytdlp,
             native: Native::new(client, recipes),
             breakers: Arc::new(breakers),
-            pauses: Arc::default(),
+            backoffs: Arc::default(),
         }
     }
 
@@ -146,7 +146,7 @@ impl Engines {
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Vec<Hit>, ExtractError> {
         let site = at.site();
         self.admit(site).await?;
-        if let Some(error) = self.pauses.of(site) {
+        if let Some(error) = self.backoffs.of(site) {
             return Err(error);
         }
         let breaker = self.breakers.get(&site);
@@ -155,8 +155,8 @@ impl Engines {
         }
         let found = self.native.search(at, words).await;
         match &found {
-            Ok(_) => self.pauses.success(site),
-            Err(error) => self.pauses.note(error),
+            Ok(_) => self.backoffs.success(site),
+            Err(error) => self.backoffs.note(error),
         }
         if let (Some(breaker), Err(error)) = (breaker, &found)
             && !matches!(error, ExtractError::PageChanged { .. })
@@ -196,7 +196,7 @@ impl Engines {
     pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {
         let located = self.native.locate(stream).await;
         if let Err(error @ ExtractError::BotCheck { .. }) = &located {
-            self.pauses.note(error);
+            self.backoffs.note(error);
         }
         located
     }
@@ -373,13 +373,13 @@ impl Engines {
     where
         N: Future<Output = Result<T, ExtractError>>,
     {
-        if let Some(error) = self.pauses.of(site) {
+        if let Some(error) = self.backoffs.of(site) {
             return Err(error);
         }
         let breaker = self.breakers.get(&site);
         let error = match native().await {
             Ok(answer) => {
-                self.pauses.success(site);
+                self.backoffs.success(site);
                 if let Some(breaker) = breaker {
                     breaker.success();
                 }
@@ -387,7 +387,7 @@ impl Engines {
             }
             Err(error) => error,
         };
-        self.pauses.note(&error);
+        self.backoffs.note(&error);
         if let Some(breaker) = breaker
             && breaker.failure(&error)
         {

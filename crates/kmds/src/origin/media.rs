@@ -1,7 +1,7 @@
 //! Audio and covers from the sites: one request, the head of its answer, then bytes as they are pulled.
 //!
-//! Owns what a media request may look like, where its redirects may lead, and when it counts as stalled. Hides the
-//! HTTP library's body. Never asks again by itself, never decodes, and never prints a signature.
+//! Owns what a media request may look like, where its redirects may lead, and when it counts as stalled. It never asks
+//! again by itself, never decodes, and never prints a signature.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use http::header::{self, HeaderValue};
 use kmds_extract::recipes::Times;
 use kmds_extract::{Origin, Site};
 
-use super::client::{
-    Client, Failure, MEDIA_REDIRECTS, header_map, leads_on, read_error, site_hosts,
-};
-use super::page::Collector;
-use super::url::{MediaUrl, Purpose};
-use super::{SiteCounters, count};
+use super::client::Client;
+use super::counters::{SiteCounters, count};
+use super::error::{self, RequestError};
+use super::page::{BodyError, Collector};
+use super::request::{MEDIA_REDIRECTS, header_map, is_redirect};
+use super::url::{MediaUrl, Purpose, UrlError, site_hosts};
 
 /// An answer's speed is looked at whenever it was waited for so many stall times.
 const SLOW_STALLS: u32 = 4;
@@ -79,10 +79,10 @@ pub enum MediaError {
 
 impl From<reqwest::Error> for MediaError {
     fn from(error: reqwest::Error) -> Self {
-        match read_error(&error) {
-            Failure::Timeout => Self::Stalled,
-            Failure::Refused(reason) => Self::NotAllowed(reason),
-            Failure::Broken(reason) => Self::Failed(reason),
+        match error::read(&error) {
+            RequestError::Timeout => Self::Stalled,
+            RequestError::Refused(reason) => Self::NotAllowed(reason),
+            RequestError::Broken(reason) => Self::Failed(reason),
         }
     }
 }
@@ -226,9 +226,8 @@ impl Client {
                     response.status().as_u16()
                 )));
             }
-            let failed = |error: super::page::BodyError| {
-                MediaError::Failed(error.into_origin(max_bytes).to_string())
-            };
+            let failed =
+                |error: BodyError| MediaError::Failed(error.into_origin(max_bytes).to_string());
             let mut body = Collector::new(response.headers(), max_bytes).map_err(failed)?;
             while let Some(chunk) = response.chunk().await? {
                 body.add(&chunk).map_err(failed)?;
@@ -255,7 +254,7 @@ impl Client {
     ) -> Result<(reqwest::Response, MediaUrl), MediaError> {
         let recipes = self.recipes();
         let hosts = site_hosts(&recipes, site).map_err(MediaError::NotAllowed)?;
-        let not_allowed = |error: super::url::UrlError| MediaError::NotAllowed(error.to_string());
+        let not_allowed = |error: UrlError| MediaError::NotAllowed(error.to_string());
         let mut at = MediaUrl::parse(url, hosts, purpose).map_err(not_allowed)?;
         let way = self.way_out(site).await.map_err(MediaError::NotAllowed)?;
         let counters = self.counters().site(site);
@@ -278,7 +277,7 @@ impl Client {
                 .map_err(|_| MediaError::Stalled)??;
             tracing::debug!(site = site.as_str(), status = response.status().as_u16(), url = %at, "media");
             match text(response.headers(), header::LOCATION)
-                .filter(|_| leads_on(response.status().as_u16()))
+                .filter(|_| is_redirect(response.status().as_u16()))
             {
                 Some(location) => at = at.join(&location, hosts, purpose).map_err(not_allowed)?,
                 None => return Ok((response, at)),

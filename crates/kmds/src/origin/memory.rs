@@ -1,8 +1,8 @@
 //! What is remembered between resolves and restarts: client ids, visitor ids.
 //!
 //! Owns a small JSON file in the state folder, replaced by one rename, readable by its owner only, and the locks that
-//! let many resolves renew one value once. Hides when it is written: at most every [`WRITE_APART`], and on drop.
-//! Never holds anything that could not be asked for again: a broken or missing file is an empty memory.
+//! let many resolves renew one value once. One task at a time writes the file, at most every [`WRITE_APART`]; dropping
+//! the memory writes it too. Every value can be asked for again: a broken or missing file is an empty memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -88,7 +88,7 @@ impl Memory {
         }
     }
 
-    /// Waits until nobody else renews `key`.
+    /// Waits until no other resolve renews `key`.
     pub(super) async fn renewing(&self, key: &str) -> RenewGuard {
         let lock = {
             let mut renewals = self.renewals.lock();
@@ -148,7 +148,7 @@ fn read(file: &Path) -> BTreeMap<String, Kept> {
 
 fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", super::random::nonce(8)));
+    name.push(format!(".{}.tmp", crate::random::nonce(8)));
     let temporary = file.with_file_name(name);
     let written = std::fs::OpenOptions::new()
         .write(true)
@@ -170,8 +170,7 @@ mod tests {
     use super::*;
 
     fn folder() -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("kmds-memory-{}", super::super::random::nonce(12)));
+        let folder = std::env::temp_dir().join(format!("kmds-memory-{}", crate::random::nonce(12)));
         std::fs::create_dir(&folder).expect("folder");
         folder
     }

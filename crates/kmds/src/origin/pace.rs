@@ -1,9 +1,8 @@
 //! The least time between two page requests to one site.
 //!
 //! Owns when the next request may start: so long after the last one started, and after it was answered, for a cold
-//! connection may bring it to the site late. Hides the queue: someone who waits for an answer books the next free moment,
-//! background work takes a moment only when nobody booked it, so it never stands before a person.
-//! Never knows what is asked.
+//! connection may bring it to the site late. A client's request books the next free moment. Background work takes a
+//! moment only when no request has booked it, so that it never delays a client.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// First moment that nobody booked yet. It only ever moves forward.
+    /// First moment that is not booked. It only ever moves forward.
     free: Mutex<Option<Instant>>,
     /// Background work waits one behind the other.
     background: tokio::sync::Mutex<()>,
@@ -49,7 +48,7 @@ impl Pace {
         }
     }
 
-    /// Waits, however long, for a moment that nobody booked.
+    /// Waits, however long, for a moment that is not booked.
     pub(super) async fn wait_behind(&self, apart: Duration) {
         if apart.is_zero() {
             return;
@@ -87,7 +86,7 @@ mod tests {
         let begun = Instant::now();
         pace.book(Duration::from_secs(60), Duration::ZERO)
             .await
-            .expect("nobody was before it");
+            .expect("it is the first");
         let pace_of_others = Pace::default();
         for place in 0..4 {
             pace_of_others
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_answer_moves_what_nobody_booked_yet() {
+    async fn a_late_answer_moves_the_next_free_moment() {
         let pace = Pace::default();
         let begun = Instant::now();
         pace.book(APART, Duration::ZERO).await.expect("first");
@@ -124,17 +123,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn background_work_stands_behind_everyone_who_waits() {
+    async fn background_work_waits_behind_all_clients() {
         let pace = Arc::new(Pace::default());
         pace.book(APART, 5 * APART).await.expect("first");
         let order = Arc::new(Mutex::new(Vec::new()));
-        let tasks: Vec<_> = ["background", "person", "person", "person"]
+        let tasks: Vec<_> = ["background", "client", "client", "client"]
             .into_iter()
             .map(|who| {
                 let (pace, order) = (Arc::clone(&pace), Arc::clone(&order));
                 tokio::spawn(async move {
                     match who {
-                        "person" => pace.book(APART, 5 * APART).await.expect("short wait"),
+                        "client" => pace.book(APART, 5 * APART).await.expect("short wait"),
                         _ => pace.wait_behind(APART).await,
                     }
                     order.lock().push(who);
@@ -144,6 +143,6 @@ mod tests {
         for task in tasks {
             task.await.expect("no panic");
         }
-        assert_eq!(*order.lock(), ["person", "person", "person", "background"]);
+        assert_eq!(*order.lock(), ["client", "client", "client", "background"]);
     }
 }

@@ -1,7 +1,6 @@
-//! One answer read whole: limited before and after decompression.
+//! One answer read whole: its size is limited before and after decompression.
 //!
-//! Owns the size limits of a page, gzip, and telling a whole body from a cut one. Hides chunks.
-//! Never asks again, and never interprets a page.
+//! Owns the size limits of a page, gzip, and telling a whole body from a cut one.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,9 @@
-//! The way out of a program that is not ours, held to our rules.
+//! The way out of yt-dlp, held to the rules of this service.
 //!
-//! Owns a proxy on loopback, up while one run lasts: who knows its word is served, a host of the site is connected to, and
-//! only at an address that may be connected to, looked up and checked for that very connection. It goes on by the
-//! site's own way out ([`super::egress`]). Hides HTTP's CONNECT. Never looks into TLS, and never keeps an answer.
+//! Owns a proxy on loopback that lives as long as one run of yt-dlp. A client needs its password. Only hosts of the site
+//! are connected to, at addresses that are resolved and checked for that very connection, by the site's own way out
+//! ([`super::egress`]). TLS passes through unread, and no answer is kept. Dropping the [`Relay`] ends its accept loop
+//! and all its connections.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,18 +19,19 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use kmds_extract::Site;
 use kmds_extract::recipes::{Hosts, is_public_name};
 use parking_lot::Mutex;
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Host;
 
-use super::SharedRecipes;
-use super::client::site_hosts;
-use super::egress::{Egress, Onward};
-use kmds_extract::Site;
+use super::egress::Egress;
+use super::proxy::Onward;
+use super::recipes::SharedRecipes;
+use super::url::site_hosts;
+use crate::random;
 
 /// Connections at once: more than one run of yt-dlp opens.
 const MOST_CONNECTIONS: usize = 32;
@@ -64,11 +66,7 @@ impl Relay {
                 .map_err(failed)?,
         };
         let at = listener.local_addr().map_err(failed)?;
-        let mut bytes = [0; 24];
-        SystemRandom::new()
-            .fill(&mut bytes)
-            .map_err(|_| "the system has no random numbers".to_owned())?;
-        let word = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        let word = random::secret()?;
         let running = CancellationToken::new();
         let rules = Arc::new(Rules {
             site,
@@ -89,7 +87,7 @@ impl Relay {
         })
     }
 
-    /// For the program's environment, and for nobody else's eyes.
+    /// For the environment of yt-dlp only: the password is in it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -107,7 +105,7 @@ struct Rules {
     site: Site,
     egress: Arc<Egress>,
     recipes: SharedRecipes,
-    /// The only header that opens this door.
+    /// The only value of `Proxy-Authorization` that is accepted.
     credential: String,
     running: CancellationToken,
     refused: Mutex<Option<String>>,
@@ -221,13 +219,13 @@ impl Rules {
         request: Request<Incoming>,
         tunnel: &Tunnel,
     ) -> Result<Response<Body>, NotOpened> {
-        let (host, port) = self.wanted(request.uri().authority(), None)?;
+        let (host, port) = self.admitted_target(request.uri().authority(), None)?;
         let onward = self.open(&host, port).await?;
         *tunnel.lock() = Some((hyper::upgrade::on(request), onward));
         Ok(Response::new(Either::Right(Full::default())))
     }
 
-    /// A request in the clear: each one is looked at, whatever connection it comes by.
+    /// Forwards a request in the clear: each is checked, whatever connection it comes by.
     async fn forward(
         &self,
         request: Request<Incoming>,
@@ -239,22 +237,20 @@ impl Rules {
                 "only http and https are carried".to_owned(),
             ));
         }
-        let (host, port) = self.wanted(uri.authority(), Some(HTTP))?;
+        let (host, port) = self.admitted_target(uri.authority(), Some(HTTP))?;
         if let Some(why) = self.egress.closed() {
             return Err(NotOpened::Refused(why));
         }
-        if self.egress.is_proxied() {
-            self.egress
-                .admit_through_proxy(&host)
-                .map_err(NotOpened::Refused)?;
-        }
-        let (stream, onward) = match self
-            .egress
-            .plain_proxy()
-            .await
-            .transpose()
-            .map_err(NotOpened::Failed)?
-        {
+        let plain = match self.egress.proxy() {
+            Some(proxy) => {
+                self.egress
+                    .admit_through_proxy(&host)
+                    .map_err(NotOpened::Refused)?;
+                proxy.plain().await.transpose().map_err(NotOpened::Failed)?
+            }
+            None => None,
+        };
+        let (stream, onward) = match plain {
             Some(Onward { stream, credential }) => (stream, Some(credential)),
             None => (self.open(&host, port).await?, None),
         };
@@ -270,8 +266,12 @@ impl Rules {
             .map_err(failed)
     }
 
-    /// Where a request leads, if it may lead there.
-    fn wanted(&self, to: Option<&Authority>, port: Option<u16>) -> Result<(Host, u16), NotOpened> {
+    /// Host and port of a request, if they may be asked.
+    fn admitted_target(
+        &self,
+        to: Option<&Authority>,
+        port: Option<u16>,
+    ) -> Result<(Host, u16), NotOpened> {
         let refused = |what: String| NotOpened::Refused(what);
         let to = to
             .filter(|to| !to.as_str().contains('@'))
@@ -317,15 +317,11 @@ impl Rules {
         if let Some(why) = self.egress.closed() {
             return Err(NotOpened::Refused(why));
         }
-        if self.egress.is_proxied() {
+        if let Some(proxy) = self.egress.proxy() {
             self.egress
                 .admit_through_proxy(host)
                 .map_err(NotOpened::Refused)?;
-            return self
-                .egress
-                .through_proxy(host, port)
-                .await
-                .map_err(NotOpened::Failed);
+            return proxy.tunnel(host, port).await.map_err(NotOpened::Failed);
         }
         let name = name_of(host);
         let addresses = self
@@ -357,7 +353,7 @@ pub(super) fn name_of(host: &Host) -> String {
     }
 }
 
-/// Without what is between two neighbours; to another proxy the whole address, with its credential.
+/// The request without its hop-by-hop headers; to another proxy with the whole URL and the credential.
 fn passed_on(
     request: Request<Incoming>,
     uri: &Uri,

@@ -1,25 +1,38 @@
 //! Which addresses may be connected to.
 //!
 //! Owns the table of addresses that are never a site's, and the resolver that refuses a name as soon as one of its
-//! addresses is in it, on every connection, those of redirects included. Hides the system's resolver.
-//! Behind a proxy it is not used: there the proxy resolves. Never decides which names may be asked ([`super::url`]).
+//! addresses is in it, on every connection, those of redirects included. Behind a proxy it is not used: the proxy
+//! resolves there. [`super::url`] decides which names may be asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::egress::Family;
+/// The address family of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) const fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+}
 
 /// A block of addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
-    address: IpAddr,
-    prefix: u8,
-}
+pub struct Block(IpNet);
 
-/// The name of a setting's value that is no block of addresses.
+/// The value of a setting that is no block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no address and no block of addresses such as 192.0.2.0/24")]
 pub struct BlockError(String);
@@ -28,87 +41,61 @@ impl FromStr for Block {
     type Err = BlockError;
 
     fn from_str(text: &str) -> Result<Self, BlockError> {
-        let bad = || BlockError(text.to_owned());
-        let (address, prefix) = text
-            .split_once('/')
-            .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.trim().parse().map_err(|_| bad())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(most), |prefix| prefix.trim().parse().map_err(|_| bad()))?;
-        if prefix > most {
-            Err(bad())
-        } else {
-            Ok(Self { address, prefix })
-        }
+        let plain: String = text.split_whitespace().collect();
+        let block = plain
+            .parse()
+            .or_else(|_| plain.parse::<IpAddr>().map(IpNet::from));
+        block.map(Self).map_err(|_| BlockError(text.to_owned()))
     }
 }
 
 impl Block {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(block), IpAddr::V4(address)) => {
-                let shift = 32 - u32::from(self.prefix);
-                u32::from(block).checked_shr(shift) == u32::from(address).checked_shr(shift)
-            }
-            (IpAddr::V6(block), IpAddr::V6(address)) => {
-                let shift = 128 - u32::from(self.prefix);
-                u128::from(block).checked_shr(shift) == u128::from(address).checked_shr(shift)
-            }
-            _ => false,
-        }
+        self.0.contains(&address)
     }
 }
 
 /// Blocks that are never on the public internet, or mean something else there (IANA special-purpose registries).
-const NEVER_V4: [(Ipv4Addr, u8); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 0, 2, 0), 24),
-    (Ipv4Addr::new(192, 88, 99, 0), 24),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
-    (Ipv4Addr::new(198, 51, 100, 0), 24),
-    (Ipv4Addr::new(203, 0, 113, 0), 24),
-    (Ipv4Addr::new(224, 0, 0, 0), 4),
-    (Ipv4Addr::new(240, 0, 0, 0), 4),
+const NEVER_V4: [Ipv4Net; 15] = [
+    v4(0, 0, 0, 0, 8),
+    v4(10, 0, 0, 0, 8),
+    v4(100, 64, 0, 0, 10),
+    v4(127, 0, 0, 0, 8),
+    v4(169, 254, 0, 0, 16),
+    v4(172, 16, 0, 0, 12),
+    v4(192, 0, 0, 0, 24),
+    v4(192, 0, 2, 0, 24),
+    v4(192, 88, 99, 0, 24),
+    v4(192, 168, 0, 0, 16),
+    v4(198, 18, 0, 0, 15),
+    v4(198, 51, 100, 0, 24),
+    v4(203, 0, 113, 0, 24),
+    v4(224, 0, 0, 0, 4),
+    v4(240, 0, 0, 0, 4),
 ];
 
-/// Only 2000::/3 is public; inside it these are not.
-const NEVER_V6: [(Ipv6Addr, u8); 3] = [
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
-];
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+/// The only public block of IPv6.
+const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 3);
+/// Blocks inside it that are not public.
+const NEVER_V6: [Ipv6Net; 3] = [v6(0x2001, 0, 23), v6(0x2001, 0xdb8, 32), v6(0x3fff, 0, 20)];
+
+const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
+}
 
 /// Whether a public site can have this address. IPv4 addresses inside IPv6 ones count as what they lead to.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !NEVER_V4.iter().any(|&(block, prefix)| {
-            Block {
-                address: block.into(),
-                prefix,
-            }
-            .contains(address.into())
-        }),
-        IpAddr::V6(address) => match embedded_v4(address) {
+        IpAddr::V4(v4) => !NEVER_V4.iter().any(|block| block.contains(&v4)),
+        IpAddr::V6(v6) => match embedded_v4(v6) {
             Some(inner) => is_public(inner.into()),
-            None => {
-                (address.segments()[0] & 0xe000) == 0x2000
-                    && !NEVER_V6.iter().any(|&(block, prefix)| {
-                        Block {
-                            address: block.into(),
-                            prefix,
-                        }
-                        .contains(address.into())
-                    })
-            }
+            None => PUBLIC_V6.contains(&v6) && !NEVER_V6.iter().any(|block| block.contains(&v6)),
         },
     }
 }
@@ -135,7 +122,7 @@ pub struct AddressRefused {
 
 /// Resolves names and refuses addresses. One for each way out.
 #[derive(Debug, Clone)]
-pub(super) struct Guard(Arc<Rules>);
+pub(super) struct FilteringResolver(Arc<Rules>);
 
 #[derive(Debug)]
 struct Rules {
@@ -145,7 +132,7 @@ struct Rules {
     checked: OnceLock<Family>,
 }
 
-impl Guard {
+impl FilteringResolver {
     pub(super) fn new(forbid: Vec<Block>, family: Option<Family>) -> Self {
         Self(Arc::new(Rules {
             forbid,
@@ -159,7 +146,9 @@ impl Guard {
         let _ = self.0.checked.set(family);
     }
 
-    /// The addresses of this name that may be connected to, of the wanted family; none of it if one may not.
+    /// The addresses of this name, of the allowed family.
+    /// # Errors
+    /// One of them must not be connected to: then the whole name is refused.
     pub(super) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, String> {
         let found = addresses_of(host.to_owned())
             .await
@@ -169,7 +158,7 @@ impl Guard {
             .map_err(|refused| refused.to_string())
     }
 
-    /// Whether an address that was named as such may be connected to.
+    /// Whether this address may be connected to.
     pub(super) fn admits(&self, address: IpAddr) -> Result<(), String> {
         let at = vec![SocketAddr::new(address, 0)];
         self.0
@@ -195,17 +184,17 @@ impl Rules {
                 return Err(refused("forbidden by `egress.forbid`"));
             }
         }
-        let wanted = |at: &SocketAddr| {
+        let of_family = |at: &SocketAddr| {
             [self.family, self.checked.get().copied()]
                 .iter()
                 .flatten()
-                .all(|family| family.has(at.ip()))
+                .all(|family| *family == Family::of(at.ip()))
         };
-        Ok(found.into_iter().filter(wanted).collect())
+        Ok(found.into_iter().filter(of_family).collect())
     }
 }
 
-impl Resolve for Guard {
+impl Resolve for FilteringResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let rules = Arc::clone(&self.0);
         Box::pin(async move {
@@ -222,7 +211,7 @@ impl Resolve for Guard {
     }
 }
 
-/// By the system's resolver. Port 0 stands for the scheme's own; the client sets it.
+/// Asks the system's resolver, on a blocking thread. Port 0 stands for the scheme's own; the client sets it.
 async fn addresses_of(host: String) -> std::io::Result<Vec<SocketAddr>> {
     let found = tokio::task::spawn_blocking(move || {
         (host.as_str(), 0).to_socket_addrs().map(Iterator::collect)
@@ -377,10 +366,10 @@ mod tests {
     #[test]
     fn only_the_family_whose_outside_address_was_checked_is_used() {
         let both = found(&["8.8.8.8", "2a00:1450:4001:80b::200e"]);
-        let guard = Guard::new(Vec::new(), None);
-        guard.pin(Family::V6);
+        let resolver = FilteringResolver::new(Vec::new(), None);
+        resolver.pin(Family::V6);
         assert_eq!(
-            guard.0.admit("a.example", both.clone()).expect("public"),
+            resolver.0.admit("a.example", both.clone()).expect("public"),
             both[1..]
         );
     }
@@ -388,7 +377,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused() {
         let name = "localhost".parse().expect("name");
-        let refused = Guard::new(Vec::new(), None)
+        let refused = FilteringResolver::new(Vec::new(), None)
             .resolve(name)
             .await
             .err()

@@ -1,14 +1,15 @@
-//! URLs we may ask: https, the usual port, a host on the site's list.
+//! Which URLs may be asked: https, the usual port, a host on the site's list.
 //!
 //! Owns the check of every URL before a connection is made, redirects included, and printing a URL without its
-//! signature. Hides how hosts are compared (lower case, IDNA in ASCII). Never resolves a name.
+//! signature. Hosts are compared in lower case, in ASCII (IDNA). It never resolves a name.
 
 use std::fmt;
 
 use kmds_extract::recipes::{Hosts, is_public_name};
+use kmds_extract::{Recipes, Site};
 use url::{Host, Url};
 
-/// What is asked for; each has its own list of hosts.
+/// What a URL leads to; each has its own list of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Page,
@@ -16,7 +17,7 @@ pub enum Purpose {
     Cover,
 }
 
-/// A URL that may be signed: it prints as scheme, host and path only. That it exists means its host is allowed.
+/// A URL of an allowed host. It may be signed, so it prints as scheme, host and path only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MediaUrl(Url);
 
@@ -100,7 +101,7 @@ pub struct PublicLink(Url);
 
 impl PublicLink {
     /// # Errors
-    /// A sentence for the one who sent it.
+    /// A sentence for the client that sent the link.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let url = Url::parse(text.trim()).map_err(|_| "this is not a link")?;
         let plain =
@@ -123,6 +124,23 @@ impl PublicLink {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+}
+
+/// The hosts of a site, in these recipes.
+/// # Errors
+/// The recipes have none.
+pub(super) fn site_hosts(recipes: &Recipes, site: Site) -> Result<&Hosts, String> {
+    recipes
+        .hosts(site)
+        .ok_or_else(|| "the hosts of this site are not known".to_owned())
+}
+
+/// A host of the site, of pages or of audio, as a URL to connect to.
+pub(super) fn host_url(host: &str, hosts: &Hosts) -> Option<MediaUrl> {
+    let url = format!("https://{host}/");
+    [Purpose::Page, Purpose::Media]
+        .into_iter()
+        .find_map(|purpose| MediaUrl::parse(&url, hosts, purpose).ok())
 }
 
 fn printable(url: &Url) -> String {
@@ -278,7 +296,7 @@ mod tests {
     #[test]
     fn audio_of_other_sites_comes_from_public_names_only_and_their_pages_are_never_asked() {
         let recipes = Recipes::built_in();
-        let hosts = recipes.hosts(kmds_extract::Site::Other).expect("a rule");
+        let hosts = recipes.hosts(Site::Other).expect("a rule");
         let allowed = |text: &str, purpose| MediaUrl::parse(text, hosts, purpose).is_ok();
         assert!(allowed(
             "https://cdn.media.example/a.mp3?sig=x",

@@ -15,6 +15,7 @@ use kmds_extract::{
 use serde_json::Value;
 
 use super::{CLIENT, YtDlpError};
+use crate::hex;
 
 /// One song out of the printed lines: the only one, or the one with the id `wanted`.
 pub fn track(site: Site, lines: &[String], wanted: Option<&str>) -> Result<Track, YtDlpError> {
@@ -383,12 +384,7 @@ fn other_id(extractor: &str, id: &str) -> String {
         &ring::digest::SHA256,
         format!("{extractor}\n{id}").as_bytes(),
     );
-    digest
-        .as_ref()
-        .iter()
-        .take(10)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(digest.as_ref().get(..10).unwrap_or_default())
 }
 
 fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stream> {

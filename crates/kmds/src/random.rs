@@ -1,13 +1,28 @@
-//! Randomness for request ids and for varying pauses. Hides the generator. Never used for secrets that are stored.
+//! Random ids, secrets and variations of pauses.
+//!
+//! Owns the generator (the system's, through ring). Ids and pauses do without it where the system has none: then ids
+//! repeat and pauses are equal, which nothing relies on. A secret is not made in that case.
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::hex;
 
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// An id of 16 hexadecimal digits.
+#[must_use]
+pub fn id() -> String {
+    let mut bytes = [0; 8];
+    fill(&mut bytes);
+    hex::encode(&bytes)
+}
+
 /// `length` characters of `A-Z a-z 0-9 - _`, each equally likely.
-pub(super) fn nonce(length: usize) -> String {
+#[must_use]
+pub fn nonce(length: usize) -> String {
     let mut bytes = vec![0_u8; length];
     fill(&mut bytes);
     bytes
@@ -17,14 +32,25 @@ pub(super) fn nonce(length: usize) -> String {
         .collect()
 }
 
-/// The pause, a quarter shorter to a quarter longer, so that many who failed together do not come back together.
-pub(super) fn varied(pause: Duration) -> Duration {
+/// A password of 32 characters for a connection within this machine.
+/// # Errors
+/// The system has no random numbers.
+pub fn secret() -> Result<String, String> {
+    let mut bytes = [0; 24];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| "the system has no random numbers".to_owned())?;
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The pause, a quarter shorter to a quarter longer, so that requests that failed together are not repeated together.
+#[must_use]
+pub fn varied(pause: Duration) -> Duration {
     let mut byte = [0_u8; 1];
     fill(&mut byte);
     pause.mul_f64(0.75 + f64::from(byte[0]) / 510.0)
 }
 
-/// Without a system generator the bytes stay as they are: ids repeat and pauses are equal, which nothing relies on.
 fn fill(bytes: &mut [u8]) {
     if SystemRandom::new().fill(bytes).is_err() {
         tracing::warn!("the system has no random numbers; request ids repeat");
@@ -36,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nonce_has_the_wanted_length_and_alphabet_and_does_not_repeat() {
+    fn a_nonce_has_its_length_and_alphabet_and_does_not_repeat() {
         let one = nonce(16);
         assert_eq!(one.len(), 16);
         assert!(one.bytes().all(|byte| URL_SAFE.contains(&byte)));

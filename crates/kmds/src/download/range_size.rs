@@ -1,6 +1,6 @@
 //! Which range to ask for next, where only bounded ranges are served (YouTube field notes, 3.2).
 //!
-//! Owns the sizes of ranges and how they shrink after a refusal. Pure: hides nothing, asks nothing.
+//! Owns the sizes of ranges and how they shrink after a refusal. Pure: it does no I/O.
 
 use kmds_extract::recipes::YouTubeRecipe;
 
@@ -8,7 +8,7 @@ use kmds_extract::recipes::YouTubeRecipe;
 const SMALL_RANGE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Steps {
+pub(super) struct RangeSize {
     /// Size of the range at hand.
     next: u64,
     /// Size of those that follow.
@@ -16,7 +16,7 @@ pub(super) struct Steps {
     least: u64,
 }
 
-impl Steps {
+impl RangeSize {
     pub(super) fn new(recipe: &YouTubeRecipe) -> Self {
         let most = recipe.most_range_bytes.max(1);
         let bounded = |bytes: u64| bytes.clamp(1, most);
@@ -71,19 +71,19 @@ mod tests {
 
     static RECIPES: LazyLock<Recipes> = LazyLock::new(Recipes::built_in);
 
-    fn steps() -> Steps {
-        Steps::new(&RECIPES.youtube)
+    fn size() -> RangeSize {
+        RangeSize::new(&RECIPES.youtube)
     }
 
     /// Every range of a file of `total` bytes, as lengths.
-    fn plan(mut steps: Steps, total: u64) -> Vec<u64> {
+    fn plan(mut size: RangeSize, total: u64) -> Vec<u64> {
         let (mut offset, mut lengths) = (0, Vec::new());
         while offset < total {
-            let (first, last) = steps.range(offset, Some(total));
+            let (first, last) = size.range(offset, Some(total));
             assert_eq!(first, offset);
             lengths.push(last - first + 1);
             offset = last + 1;
-            steps.arrived();
+            size.arrived();
         }
         assert_eq!(offset, total);
         lengths
@@ -92,67 +92,63 @@ mod tests {
     #[test]
     fn the_first_range_is_small_the_others_large_and_the_last_ends_with_the_file() {
         assert_eq!(
-            plan(steps(), 11_680_243),
+            plan(size(), 11_680_243),
             [MIB, 4 * MIB, 4 * MIB, 11_680_243 - 9 * MIB]
         );
-        assert_eq!(plan(steps(), MIB), [MIB]);
-        assert_eq!(plan(steps(), MIB + 1), [MIB, 1]);
-        assert_eq!(plan(steps(), 1), [1]);
+        assert_eq!(plan(size(), MIB), [MIB]);
+        assert_eq!(plan(size(), MIB + 1), [MIB, 1]);
+        assert_eq!(plan(size(), 1), [1]);
     }
 
     #[test]
     fn a_refusal_is_asked_again_at_the_same_place_with_less_down_to_the_least() {
-        let mut steps = steps();
-        steps.arrived();
+        let mut size = size();
+        size.arrived();
         for length in [4 * MIB, MIB, MIB / 2, MIB / 4] {
-            assert_eq!(steps.range(MIB, Some(100 * MIB)), (MIB, MIB + length - 1));
-            assert_eq!(steps.refused(length), length > MIB / 4, "{length}");
+            assert_eq!(size.range(MIB, Some(100 * MIB)), (MIB, MIB + length - 1));
+            assert_eq!(size.refused(length), length > MIB / 4, "{length}");
         }
     }
 
     #[test]
     fn a_size_that_worked_after_a_refusal_is_kept_for_the_file() {
-        let mut steps = steps();
-        steps.arrived();
-        assert!(steps.refused(4 * MIB));
-        steps.arrived();
-        assert_eq!(steps.range(2 * MIB, None), (2 * MIB, 3 * MIB - 1));
-        assert!(steps.refused(MIB), "another place may shrink again");
-        assert_eq!(steps.range(2 * MIB, None), (2 * MIB, 2 * MIB + MIB / 2 - 1));
+        let mut size = size();
+        size.arrived();
+        assert!(size.refused(4 * MIB));
+        size.arrived();
+        assert_eq!(size.range(2 * MIB, None), (2 * MIB, 3 * MIB - 1));
+        assert!(size.refused(MIB), "another place may shrink again");
+        assert_eq!(size.range(2 * MIB, None), (2 * MIB, 2 * MIB + MIB / 2 - 1));
     }
 
     #[test]
     fn ranges_never_shrink_below_the_least() {
-        let mut steps = steps();
-        assert!(steps.refused(MIB) && steps.refused(MIB / 2));
-        assert!(!steps.refused(MIB / 4), "256 KiB is the least");
-        let mut end_of_file = Steps::new(&RECIPES.youtube);
+        let mut size = size();
+        assert!(size.refused(MIB) && size.refused(MIB / 2));
+        assert!(!size.refused(MIB / 4), "256 KiB is the least");
+        let mut end_of_file = RangeSize::new(&RECIPES.youtube);
         assert!(
             end_of_file.refused(300_000),
             "the last range of a file may be shorter than was wanted"
         );
         assert_eq!(end_of_file.range(0, None), (0, MIB / 4 - 1));
         assert!(
-            !Steps::new(&RECIPES.youtube).refused(1_000),
+            !RangeSize::new(&RECIPES.youtube).refused(1_000),
             "a file this small was asked for whole"
         );
         let least = YouTubeRecipe {
             least_range_bytes: 2 * MIB,
             ..RECIPES.youtube.clone()
         };
-        let mut steps = Steps::new(&least);
-        assert!(steps.refused(4 * MIB));
-        assert_eq!(
-            steps.range(0, None),
-            (0, 2 * MIB - 1),
-            "however large it is"
-        );
+        let mut size = RangeSize::new(&least);
+        assert!(size.refused(4 * MIB));
+        assert_eq!(size.range(0, None), (0, 2 * MIB - 1), "however large it is");
     }
 
     proptest! {
         #[test]
         fn ranges_cover_any_file_without_gap_or_overlap(total in 1_u64..200_000_000) {
-            let lengths = plan(steps(), total);
+            let lengths = plan(size(), total);
             prop_assert_eq!(lengths.iter().sum::<u64>(), total);
             prop_assert!(lengths.iter().all(|&length| length <= RECIPES.youtube.most_range_bytes));
         }

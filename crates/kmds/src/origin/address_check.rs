@@ -1,7 +1,7 @@
-//! The address the outside sees: asked of a page that tells it, and held against what the operator forbids.
+//! The address that the outside sees: a page tells it, and it is compared with the blocks that the operator forbids.
 //!
-//! Owns reading such a page's answer and the verdict that follows, one for each way out. Hides when it was asked last.
-//! Fails closed: no answer, or one without an address, is as bad as a forbidden address. Never asks a site.
+//! Owns reading the page's answer, and whether its way out is open. It fails closed: no answer, or one without an
+//! address, closes the way out like a forbidden address. No site is asked.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,17 +17,17 @@ pub(super) const MOST_BYTES: usize = 64 << 10;
 /// A way out that is closed is looked at again after this, or earlier: a route may be back.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// The verdict over one way out.
-pub(super) struct Outside {
+/// The check of one way out.
+pub(super) struct AddressCheck {
     pub(super) url: Url,
     every: Duration,
-    /// Set by the first check; whoever wants out waits for it.
+    /// Set by the first check; every request waits for it.
     pub(super) first: OnceCell<()>,
-    /// Why nothing may go out; `None` when the address seen outside is a good one.
+    /// Why nothing may go out; `None` when the address seen outside is allowed.
     closed: Mutex<Option<String>>,
 }
 
-impl Outside {
+impl AddressCheck {
     pub(super) fn new(url: Url, every: Duration) -> Self {
         let unknown =
             "the address this service is seen from was not checked yet (`egress.check_url`)"
@@ -46,8 +46,8 @@ impl Outside {
         self.closed.lock().clone()
     }
 
-    pub(super) fn decide(&self, verdict: Result<(), String>) {
-        let (before, now) = (self.closed(), verdict.err());
+    pub(super) fn record(&self, outcome: Result<(), String>) {
+        let (before, now) = (self.closed(), outcome.err());
         match &now {
             Some(why) if before.as_ref() != Some(why) => {
                 tracing::error!("no site is asked by this way: {why}")
@@ -68,7 +68,7 @@ impl Outside {
         }
     }
 
-    /// Scheme and host: what stands behind them may be a key.
+    /// Scheme and host: the rest of the URL may be a key.
     pub(super) fn asked(&self) -> String {
         format!(
             "{}://{}",
@@ -81,7 +81,7 @@ impl Outside {
 /// Whether the addresses in an answer are all allowed.
 /// # Errors
 /// A sentence: which is forbidden, or that there is none.
-pub(super) fn judge(answer: &str, forbid: &[Block], asked: &str) -> Result<(), String> {
+pub(super) fn compare(answer: &str, forbid: &[Block], asked: &str) -> Result<(), String> {
     let seen = addresses(answer);
     if seen.is_empty() {
         return Err(format!(
@@ -157,22 +157,26 @@ mod tests {
             ("<html>sign in at 203.0.113.7</html>", false),
             ("203.0.113.7 is your address", false),
         ] {
-            assert_eq!(judge(answer, &forbid, "http://x").is_ok(), good, "{answer}");
+            assert_eq!(
+                compare(answer, &forbid, "http://x").is_ok(),
+                good,
+                "{answer}"
+            );
         }
     }
 
     #[test]
     fn nothing_goes_out_before_the_first_check() {
-        let outside = Outside::new("http://x/".parse().expect("a URL"), Duration::ZERO);
-        assert!(outside.closed().is_some());
-        outside.decide(Ok(()));
-        assert_eq!(outside.closed(), None);
+        let check = AddressCheck::new("http://x/".parse().expect("a URL"), Duration::ZERO);
+        assert!(check.closed().is_some());
+        check.record(Ok(()));
+        assert_eq!(check.closed(), None);
         assert_eq!(
-            outside.pause(),
+            check.pause(),
             Duration::from_secs(1),
             "never without a pause"
         );
-        outside.decide(Err("no".to_owned()));
-        assert_eq!(outside.closed().as_deref(), Some("no"));
+        check.record(Err("no".to_owned()));
+        assert_eq!(check.closed().as_deref(), Some("no"));
     }
 }

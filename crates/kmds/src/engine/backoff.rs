@@ -15,7 +15,7 @@ const LIMITS_IN_A_ROW: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
-pub struct Pauses(Mutex<BTreeMap<Site, Refusals>>);
+pub struct Backoffs(Mutex<BTreeMap<Site, Refusals>>);
 
 #[derive(Debug)]
 struct Refusals {
@@ -31,7 +31,7 @@ impl Refusals {
     }
 }
 
-impl Pauses {
+impl Backoffs {
     fn inner(&self) -> MutexGuard<'_, BTreeMap<Site, Refusals>> {
         self.0.lock()
     }
@@ -100,25 +100,25 @@ mod tests {
 
     #[test]
     fn a_block_of_this_address_is_left_alone_at_once() {
-        let pauses = Pauses::default();
-        assert_eq!(pauses.of(Site::SoundCloud), None);
+        let backoffs = Backoffs::default();
+        assert_eq!(backoffs.of(Site::SoundCloud), None);
         let wait = Some(Duration::from_secs(600));
-        pauses.note(&ExtractError::BotCheck {
+        backoffs.note(&ExtractError::BotCheck {
             site: Site::SoundCloud,
             retry_after: wait,
         });
-        let told = pauses
+        let told = backoffs
             .of(Site::SoundCloud)
             .and_then(|error| error.retry_after())
             .expect("paused");
         assert!((590..=600).contains(&told.as_secs()), "{told:?}");
-        assert_eq!(pauses.of(Site::Bandcamp), None, "the others are asked");
-        pauses.note(&ExtractError::BotCheck {
+        assert_eq!(backoffs.of(Site::Bandcamp), None, "the others are asked");
+        backoffs.note(&ExtractError::BotCheck {
             site: Site::YouTube,
             retry_after: wait,
         });
         assert_eq!(
-            pauses.of(Site::YouTube),
+            backoffs.of(Site::YouTube),
             None,
             "there they pass as often as not"
         );
@@ -126,16 +126,16 @@ mod tests {
 
     #[test]
     fn a_site_that_limits_three_times_in_a_row_is_left_alone() {
-        let pauses = Pauses::default();
-        (0..2).for_each(|_| pauses.note(&named(Site::Bandcamp, 99)));
-        assert_eq!(pauses.of(Site::Bandcamp), None, "two may be one link's");
-        pauses.success(Site::Bandcamp);
-        (0..3).for_each(|_| pauses.note(&named(Site::Bandcamp, 99)));
+        let backoffs = Backoffs::default();
+        (0..2).for_each(|_| backoffs.note(&named(Site::Bandcamp, 99)));
+        assert_eq!(backoffs.of(Site::Bandcamp), None, "two may be one link's");
+        backoffs.success(Site::Bandcamp);
+        (0..3).for_each(|_| backoffs.note(&named(Site::Bandcamp, 99)));
         assert!(matches!(
-            pauses.of(Site::Bandcamp),
+            backoffs.of(Site::Bandcamp),
             Some(ExtractError::RateLimited { .. })
         ));
-        (0..3).for_each(|_| pauses.note(&named(Site::SoundCloud, 0)));
-        assert_eq!(pauses.of(Site::SoundCloud), None, "the time is over");
+        (0..3).for_each(|_| backoffs.note(&named(Site::SoundCloud, 0)));
+        assert_eq!(backoffs.of(Site::SoundCloud), None, "the time is over");
     }
 }

@@ -1,15 +1,16 @@
-//! Connections opened ahead: while one host of a site is asked, the one that comes next is connected to.
+//! Connections opened in advance: while one host of a site is asked, the host that comes next is connected to.
 //!
-//! Owns which host is worth it, keeping its connection until a request takes it, and closing it when none does. Hides
-//! that the HTTP library connects for requests only: a second client, built like the first, sends a request that never
-//! leaves, because its connection is handed on and an error takes its place.
-//! Never sends anything of its own, and never decides what comes next.
+//! Owns which host is worth it, keeping its connection until a request takes it, and closing it when none does: one task
+//! for each such connection, bounded by `time.connect`. The HTTP library connects for requests only. So a second client,
+//! built like the first, starts a request that is never sent: its connection is handed to the first client, and the
+//! library is told of an error. Nothing else is sent, and the flow of the site decides which host comes next.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -19,9 +20,11 @@ use tokio::time::Instant;
 use tower::BoxError;
 use tower::util::MapFutureLayer;
 
-use super::client::innermost;
-use super::egress::IDLE;
+use super::error;
 use super::url::MediaUrl;
+
+/// How long a connection to a host stays open and idle.
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 
 /// A connector of the library at work; `C` is its connection, a type without a public name.
 type Connecting<C> = Pin<Box<dyn Future<Output = Result<C, BoxError>> + Send>>;
@@ -63,7 +66,7 @@ impl Clients {
             let host = next.host().to_owned();
             tokio::spawn(async move {
                 if let Err(end) = opening.await {
-                    tracing::debug!(host, "opened ahead: {}", fate(&end));
+                    tracing::debug!(host, "opened ahead: {}", outcome(&end));
                 }
             });
         }
@@ -71,12 +74,12 @@ impl Clients {
     }
 }
 
-/// What became of a connection that was to be opened ahead; the library takes every end of it for a failure.
-fn fate(end: &reqwest::Error) -> String {
+/// What became of a connection that was opened in advance; for the library every end of it is an error.
+fn outcome(end: &reqwest::Error) -> String {
     if end.is_timeout() {
         return "not connected, or not called for, within time.connect".to_owned();
     }
-    innermost(end).replace("no connection: ", "")
+    error::reason(end).replace("no connection: ", "")
 }
 
 /// The hosts that were asked or connected to lately, that is within [`IDLE`]: most likely one of their connections is
@@ -101,7 +104,7 @@ impl Known {
             .or_insert(Host { seen, ahead: None });
     }
 
-    /// Calls for a connection that is to be opened now; `None` if the host needs none.
+    /// Where the call for a connection to this host will come in; `None` if the host needs none.
     fn expect(&self, host: &str) -> Option<oneshot::Receiver<Call>> {
         let mut hosts = self.0.lock();
         if hosts
@@ -157,7 +160,7 @@ where
     MapFutureLayer::new(|connecting: Connecting<C>| -> Connecting<C> {
         let calls = CALLS.try_with(Cell::take).ok().flatten();
         Box::pin(async move {
-            let calls = calls.ok_or("nobody can call for it")?;
+            let calls = calls.ok_or("no request can call for it")?;
             let mut connection = TokioIo::new(connecting.await?);
             tokio::select! {
                 biased;
@@ -175,13 +178,13 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::error::RequestError;
     use super::*;
     use crate::origin::EgressConfig;
-    use crate::origin::client::{Failure, read_error};
     use crate::origin::egress::Egress;
 
     #[tokio::test]
-    async fn what_is_opened_ahead_passes_the_guard_of_addresses_like_any_request() {
+    async fn a_connection_opened_in_advance_passes_the_address_check_like_any_request() {
         let egress = Arc::new(Egress::new(&EgressConfig::default(), IDLE).expect("plain"));
         let clients = egress.clients().await.expect("built");
         for client in [&clients.asking, &clients.opening] {
@@ -190,10 +193,10 @@ mod tests {
                 Cell::new(Some(calls)),
                 client.get("https://localhost/").send(),
             );
-            let error = sent.await.expect_err("an address of this machine");
+            let refused = sent.await.expect_err("an address of this machine");
             assert!(
-                matches!(read_error(&error), Failure::Refused(_)),
-                "{error:?}"
+                matches!(error::read(&refused), RequestError::Refused(_)),
+                "{refused:?}"
             );
         }
     }
