@@ -1,8 +1,9 @@
 //! The classic API: `/`, `/fetch` and `/tunnel`, as existing clients speak it.
 //!
-//! Owns how its requests are read, doubly encoded bodies included, and which answers old clients understand.
-//! Hides how replies are spelled (`shapes`). Never behaves differently from v1 where `docs/api.md` does not say so.
+//! Owns how its requests are read, doubly encoded bodies included, and which answers old clients understand. `shapes`
+//! has the replies. It differs from v1 only where `docs/api.md` says so.
 
+mod negotiation;
 pub(super) mod shapes;
 
 use axum::Json;
@@ -16,16 +17,20 @@ use kmds_extract::choose::Accept;
 use serde_json::Value;
 
 use self::shapes::{FetchReply, RootReply, Server, SongReply};
-use super::ask::{self, Addresses};
+#[cfg(test)]
+use super::answers::{AudioAnswers, ClassicRefusals};
+use super::audio::wanted;
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
+use super::links::{Addresses, sent_link};
+use super::query::{Query, Wait, accept_list};
 #[cfg(test)]
-use super::openapi::{bodies, describe::AudioAnswers, describe::ClassicRefusals};
-use super::query::{self, Query, Wait};
-use super::{Http, audio, json};
-use crate::app::{FetchAsk, Found, Key, Prefetch, Want};
+use super::schemas;
+use super::state::Http;
+use super::{audio, body, reply};
+use crate::app::{FetchAsk, Found, Key, Prefetch};
 
-/// Longest name that is looked up, in bytes: far above what we give out.
+/// Longest name that is looked up, in bytes: far longer than any in a reply.
 const MAX_NAME_BYTES: usize = 512;
 const SEND_A_LINK: &str =
     "send the link: POST {\"URL\": \"LINK\"} to /fetch, or GET /fetch?url=LINK";
@@ -38,7 +43,7 @@ const SEND_A_LINK: &str =
         (status = 303, description = "To the page, for browsers"))))]
 pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Response {
     let vary = [(VARY, HeaderValue::from_static("Accept"))];
-    if ask::prefers_html(&request.headers) {
+    if negotiation::prefers_html(&request.headers) {
         let page = format!("{}/ui/", http.base_path());
         let location =
             HeaderValue::try_from(page).unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
@@ -59,14 +64,14 @@ pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Respo
 ///
 /// The body is a JSON object, or a JSON string whose content is that object; its `Content-Type` does not matter.
 #[cfg_attr(test, utoipa::path(post, path = "/fetch", tag = "classic",
-    request_body(content = bodies::ClassicFetchBody, content_type = "application/json"),
+    request_body(content = schemas::ClassicFetchBody, content_type = "application/json"),
     responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
 pub(super) async fn fetch_posted(
     State(http): State<Http>,
     request: Request<Body>,
 ) -> Result<Response, Classic> {
     let (request, body) = request.into_parts();
-    let asked = read_body(&ask::body(&request.headers, body).await?)?;
+    let asked = read_body(&body::read(&request.headers, body).await?)?;
     fetch(&http, asked, &request).await
 }
 
@@ -89,9 +94,9 @@ pub(super) async fn fetch_queried(
         accept: query.accept()?,
     };
     if request.method == Method::HEAD {
-        // The site is not asked: what its answer would be, nobody knows.
+        // The site is not asked, so that its answer is not known.
         http.app()
-            .check_link(&ask::link(asked.link, SEND_A_LINK)?, asked.whole_list)?;
+            .check_link(&sent_link(asked.link, SEND_A_LINK)?, asked.whole_list)?;
         return Ok([(CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_response());
     }
     fetch(&http, asked, &request).await
@@ -109,19 +114,15 @@ async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, C
         whole_list,
         accept,
     } = asked;
-    let link = ask::link(link, SEND_A_LINK)?;
-    let fetched = ask::fetch(
-        http.app(),
-        FetchAsk {
-            link,
-            whole_list,
-            accept,
-            prefetch: Prefetch::All,
-        },
-    )
-    .await?;
+    let ask = FetchAsk {
+        link: sent_link(link, SEND_A_LINK)?,
+        whole_list,
+        accept,
+        prefetch: Prefetch::All,
+    };
+    let fetched = http.app().fetch(ask).await?;
     let addresses = Addresses::of(http, Caller::of(request)?);
-    Ok(json::reply(
+    Ok(reply::list(
         fetched,
         addresses,
         "Songs",
@@ -137,16 +138,20 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
             "the body is no JSON ({error}); send {{\"URL\": \"LINK\"}}"
         ))
     };
-    let mut value = ask::json(body).map_err(not_json)?;
+    let mut value = body::parse_json(body).map_err(not_json)?;
     if let Value::String(inner) = &value {
-        // What `json=json.dumps({...})` sends.
-        value = ask::json(inner.as_bytes()).map_err(not_json)?;
+        // Clients that call `json=json.dumps({...})` send this.
+        value = body::parse_json(inner.as_bytes()).map_err(not_json)?;
     }
     let Value::Object(mut object) = value else {
         return Err(Refusal::bad_request(
             "the body is JSON, but no object; send {\"URL\": \"LINK\"}",
         ));
     };
+    read_keys(&mut object)
+}
+
+fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refusal> {
     let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
     let wrong = |key: &str, wanted: &str| {
         Refusal::bad_request(format!("\"{key}\" is not {wanted}; send {wanted}"))
@@ -164,7 +169,7 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
     let accept = match take("Accept") {
         None => None,
         Some(words) => {
-            Some(read_accept(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??)
+            Some(accept_list(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??)
         }
     };
     Ok(Asked {
@@ -172,16 +177,6 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
         whole_list,
         accept,
     })
-}
-
-/// What a client can play, from an array of words; `None` when it is none.
-pub(super) fn read_accept(words: &Value) -> Option<Result<Accept, Refusal>> {
-    let words: Vec<&str> = words
-        .as_array()?
-        .iter()
-        .map(Value::as_str)
-        .collect::<Option<_>>()?;
-    Some(query::accept(words))
 }
 
 /// The file of a song, whole or while it arrives.
@@ -225,18 +220,7 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
     Ok(response)
 }
 
-/// How long a request for a file is ready to wait. `HEAD` never waits and never moves a song; nor does a foreign page.
-pub(super) fn wanted(method: &Method, foreign: bool, streams: bool, wait: Wait) -> Want {
-    match (method == Method::HEAD || foreign, streams) {
-        (true, true) => Want::PeekStream,
-        (true, false) => Want::Peek,
-        (_, true) => Want::Stream,
-        (_, false) if wait.time.is_zero() => Want::Whole,
-        (_, false) => Want::WholeWithin(wait.time),
-    }
-}
-
-/// The song a name stands for; `plain` is the name with its plus signs kept.
+/// The song that a name stands for; `plain` is the name with its plus signs kept.
 async fn find(http: &Http, name: &str, plain: Option<String>) -> Result<Key, Refusal> {
     let unknown =
         || Refusal::not_found("no file of this name; POST the song's link to /fetch first");
@@ -244,7 +228,7 @@ async fn find(http: &Http, name: &str, plain: Option<String>) -> Result<Key, Ref
         .into_iter()
         .flatten()
     {
-        // No name we give out looks like that.
+        // No reply carries such a name.
         if name.is_empty()
             || name.len() > MAX_NAME_BYTES
             || name.contains(|c: char| c.is_control() || c == '/')
@@ -305,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_bodies_are_refused_with_what_would_do() {
+    fn unusable_bodies_are_refused_with_what_to_send() {
         let deep = "[".repeat(10_000);
         for body in [
             "",
@@ -364,28 +348,5 @@ mod tests {
                 );
             }
         });
-    }
-
-    #[test]
-    fn head_and_foreign_pages_only_peek_whatever_else_is_asked() {
-        for (method, foreign) in [
-            (&Method::HEAD, false),
-            (&Method::HEAD, true),
-            (&Method::GET, true),
-        ] {
-            assert_eq!(
-                wanted(method, foreign, true, Wait::default()),
-                Want::PeekStream
-            );
-            assert_eq!(wanted(method, foreign, false, Wait::default()), Want::Peek);
-        }
-        assert_eq!(
-            wanted(&Method::GET, false, true, Wait::default()),
-            Want::Stream
-        );
-        assert_eq!(
-            wanted(&Method::GET, false, false, Wait::default()),
-            Want::Whole
-        );
     }
 }

@@ -1,31 +1,29 @@
-//! Every failure → status, kind and body, for both faces.
+//! Failures as answers: status, kind and body, for both faces.
 //!
 //! Owns the one table from [`Kind`] to HTTP status and title, `Retry-After`, and the classic and problem+json bodies,
-//! which are made here and nowhere else. Hides how a body is spelled. Never decides that something failed.
+//! which are made here and nowhere else.
 
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use kmds_extract::Kind;
 
 #[cfg(test)]
-use super::openapi::describe::{kind_schema, state_schema, track_state_schema};
+use super::schemas::{kind_schema, state_schema, track_state_schema};
 use crate::app::{Failure, NotServed, State};
 
-/// Seconds after which to ask again when neither the site nor our queue said: 429.
+/// `Retry-After` of 429 when neither the site nor the queue names a time.
 const ASK_AGAIN_LIMITED: Duration = Duration::from_secs(60);
-/// The same for 503: a queue or the disk clears sooner.
+/// The same of 503: a queue or a disk has room again sooner.
 const ASK_AGAIN_BUSY: Duration = Duration::from_secs(15);
-/// Old clients poll once a second (docs/api.md, "GET /tunnel").
+/// The same of 418: old clients poll once a second (docs/api.md, "GET /tunnel").
 const POLL_AGAIN: Duration = Duration::from_secs(1);
 
-/// Which of the two APIs speaks.
+/// Which of the two APIs answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Face {
     Classic,
@@ -43,7 +41,7 @@ impl Face {
 }
 
 /// The status and the title of a kind (docs/api.md, "Kinds of failure").
-pub(super) const fn facts(kind: Kind) -> (StatusCode, &'static str) {
+pub(super) const fn status_and_title(kind: Kind) -> (StatusCode, &'static str) {
     use StatusCode as S;
     match kind {
         Kind::UnsupportedLink => (S::BAD_REQUEST, "No link we can read"),
@@ -82,18 +80,17 @@ pub(super) const fn facts(kind: Kind) -> (StatusCode, &'static str) {
     }
 }
 
-/// A request that is not served, before a face gives it a body.
+/// The answer to a request that is refused or failed, before a face gives it a body.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) failure: Failure,
-    /// How far an unfinished song is; only with `not_ready`.
+    /// How much of an unfinished song has arrived; only with `not_ready`.
     progress: Option<Progress>,
-    /// The classic 500 of `/tunnel` says whether asking again may help.
+    /// The body says whether asking again may help: the classic 500 of `/tunnel`.
     tells_retryable: bool,
     /// Length of the file a range lies beyond.
     length: Option<u64>,
-    allow: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -137,7 +134,7 @@ impl Refusal {
         self
     }
 
-    /// What `/tunnel` and `/audio` answer: 418, 500 or 404 whatever the kind, since old clients know no more.
+    /// As `/tunnel` and `/audio` answer: 418, 500 or 404 whatever the kind, since old clients know no other.
     pub(super) fn of_audio(reason: NotServed) -> Self {
         match reason {
             NotServed::Unfinished {
@@ -199,9 +196,6 @@ impl Refusal {
         if let Some(wait) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(wait)));
         }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(
                 WWW_AUTHENTICATE,
@@ -233,20 +227,20 @@ impl Refusal {
                 state,
                 received,
                 total,
-            }) => spell(&ClassicUnfinished {
+            }) => to_json(&ClassicUnfinished {
                 status,
                 error,
                 state: state.of_five(),
                 received,
                 total,
             }),
-            None if self.tells_retryable => spell(&ClassicFailed {
+            None if self.tells_retryable => to_json(&ClassicFailed {
                 status,
                 error,
                 kind,
                 retryable: self.failure.retryable(),
             }),
-            None => spell(&ClassicError {
+            None => to_json(&ClassicError {
                 status,
                 error,
                 kind,
@@ -257,9 +251,9 @@ impl Refusal {
     fn problem_body(&self) -> String {
         let kind = self.failure.kind;
         let progress = self.progress;
-        spell(&Problem {
+        to_json(&Problem {
             r#type: format!("urn:kmds:kind:{kind}"),
-            title: facts(kind).1,
+            title: status_and_title(kind).1,
             status: self.status.as_u16(),
             detail: self.failure.sentence.clone(),
             kind,
@@ -273,24 +267,23 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        let status = facts(failure.kind).0;
+        let status = status_and_title(failure.kind).0;
         Self {
             status,
             failure,
             progress: None,
             tells_retryable: false,
             length: None,
-            allow: None,
         }
     }
 }
 
-fn spell(body: &impl Serialize) -> String {
+fn to_json(body: &impl Serialize) -> String {
     // Plain structs of texts and numbers: serializing them cannot fail.
     serde_json::to_string(body).unwrap_or_default()
 }
 
-/// Whole seconds, rounded up: never earlier than asked for.
+/// Whole seconds, rounded up.
 fn seconds_up(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
@@ -400,17 +393,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_the_status_of_the_design() {
-        let design = "unsupported_link 400 live 400 not_found 404 private 403 login_required 403 age_restricted 403 \
+    fn every_kind_has_the_status_that_is_documented() {
+        let documented = "unsupported_link 400 live 400 not_found 404 private 403 login_required 403 age_restricted 403 \
             members_only 403 paid_only 403 preview_only 403 drm_only 403 geo_blocked 403 unreleased 403 \
             unavailable 403 bot_check 429 rate_limited 429 origin_refused 502 origin_failed 502 page_changed 502 \
             truncated 502 timeout 504 queue_full 503 disk_full 507 conversion_failed 500 conversion_unavailable 500 \
             cancelled 409 internal 500 bad_request 400 unauthorized 401 forbidden 403 method_not_allowed 405 \
             too_large 413 range_not_satisfiable 416 not_ready 418";
-        let words: Vec<&str> = design.split_whitespace().collect();
+        let words: Vec<&str> = documented.split_whitespace().collect();
         assert_eq!(words.len(), Kind::ALL.len() * 2);
         for (row, kind) in words.chunks(2).zip(Kind::ALL) {
-            assert_eq!((row[0], row[1]), (kind.as_str(), facts(kind).0.as_str()));
+            assert_eq!(
+                (row[0], row[1]),
+                (kind.as_str(), status_and_title(kind).0.as_str())
+            );
         }
     }
 

@@ -1,11 +1,11 @@
-//! Who may ask, and from where (docs/api.md, "The door").
+//! Which requests are admitted (docs/api.md, "The door").
 //!
-//! Owns the checks of peer, `Host`, token and cross-origin requests, in that order, and what a trusted proxy may tell.
-//! Hides header syntax. Never looks at a link or a body.
+//! Owns the checks of peer, `Host`, token and cross-origin requests, in that order, and which headers of a trusted proxy
+//! are believed. It never looks at a link or a body.
 //!
 //! Cross-origin: a browser says where a request comes from by `Sec-Fetch-Site`, `Origin` or `Referer`; on plain-http
-//! names only by the last. Programs send none. A request that one of them calls foreign may look and start nothing: no
-//! write is taken, and of the routes that are read only those that start no work, or do not start it then.
+//! names only by the last. Programs send none. A request that one of them calls foreign may read and starts nothing: no
+//! write is admitted, and only those routes are read that start no work, or start none for a foreign page.
 
 use http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderMap, ORIGIN, REFERER};
 use http::request::Parts;
@@ -15,16 +15,15 @@ use kmds_extract::Kind;
 use super::error::Refusal;
 use super::network::{Peer, Trusted, forwarded};
 use super::tokens::Tokens;
-use super::{ServeError, ask};
 use crate::config::ServerConfig;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Asked by supervisors, which have no token.
+/// For supervisors, which have no token.
 const NEEDS_NO_TOKEN: &str = "/healthz";
-/// Routes that a foreign page may read: their `GET` starts nothing. Whatever is not named here is closed to it.
+/// Routes that a foreign page may read, because their `GET` starts nothing. Every other route is closed to it.
 const STARTS_NOTHING: [&str; 12] = [
     "/",
     "/healthz",
@@ -39,27 +38,45 @@ const STARTS_NOTHING: [&str; 12] = [
     "/api/v1/events",
     "/api/v1/stats",
 ];
-/// Routes that give a foreign page what is here already: their handlers ask [`Caller::is_foreign`].
+/// Routes that give a foreign page only what is in the cache: their handlers ask [`Caller::is_foreign`].
 const STARTS_NOTHING_FOR_FOREIGN: [&str; 3] = [
     "/tunnel",
     "/api/v1/tracks/{site}/{id}/audio",
     "/api/v1/tracks/{site}/{id}/cover",
 ];
-/// A `Referer` that names no page.
+/// Values of `Referer` that name no page.
 const NO_PAGE: [&str; 3] = ["", "about:blank", "about:client"];
 
-/// Who asks, as far as we believe it.
+/// A setting of the server that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`{key}` is `{value}`: {wanted}")]
+pub struct SettingError {
+    pub key: &'static str,
+    pub value: String,
+    pub wanted: String,
+}
+
+/// The client that sent an admitted request, as a trusted proxy or the connection tells.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) client: Peer,
     /// Host and maybe port the request was sent to.
     pub(super) authority: String,
     pub(super) https: bool,
-    /// A browser says that a page of another site sent it: it must start nothing.
+    /// A browser says that a page of another site sent the request: it must start nothing.
     pub(super) is_foreign: bool,
 }
 
-/// The door, as configured.
+impl Caller {
+    /// The client that sent an admitted request.
+    pub(super) fn of(request: &Parts) -> Result<&Self, Refusal> {
+        request.extensions.get().ok_or_else(|| {
+            Refusal::new(Kind::Internal, "the request did not come through the door")
+        })
+    }
+}
+
+/// The checks, as configured.
 pub(super) struct Guard {
     tokens: Option<Tokens>,
     names: Vec<String>,
@@ -70,8 +87,8 @@ pub(super) struct Guard {
 impl Guard {
     /// # Errors
     /// A setting that cannot be used.
-    pub(super) fn new(config: &ServerConfig) -> Result<Self, ServeError> {
-        let bad = |key, value: &str, wanted| ServeError::Setting {
+    pub(super) fn new(config: &ServerConfig) -> Result<Self, SettingError> {
+        let bad = |key, value: &str, wanted| SettingError {
             key,
             value: value.to_owned(),
             wanted,
@@ -99,8 +116,10 @@ impl Guard {
         })
     }
 
-    /// Lets a request in, or says what to change. `route` is the pattern of its path, if it has one; `local` is the address
-    /// it came in at, for clients that name no host.
+    /// Admits a request. `route` is the pattern of its path, if it has one; `local` is the address of this service that
+    /// the client connected to: it stands in for the host that old clients do not name.
+    /// # Errors
+    /// What the client, or the operator, has to change.
     pub(super) fn admit(
         &self,
         request: &Parts,
@@ -146,7 +165,7 @@ impl Guard {
                 "the header Forwarded is not read; let the proxy send X-Forwarded-For",
             ));
         }
-        // From the right: each was written by the one before, and the first that is not trusted is the client.
+        // From the right: each proxy appends the address it was called from. The first that is not trusted is the client.
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             let address = forwarded(hop).ok_or_else(|| {
@@ -160,12 +179,12 @@ impl Guard {
         Ok(caller)
     }
 
-    /// Whether a peer is a proxy that is believed.
+    /// Whether a peer is a trusted proxy.
     pub(super) fn trusts(&self, peer: Peer) -> bool {
         self.trusted.iter().any(|trusted| trusted.covers(peer))
     }
 
-    /// A name nobody configured may be an attacker's that resolves to us (DNS rebinding).
+    /// A name that is not configured may be an attacker's that resolves to this machine (DNS rebinding).
     fn check_host(&self, authority: &str) -> Result<(), Refusal> {
         let host = host_of(authority).ok_or_else(|| {
             forbidden(
@@ -196,7 +215,7 @@ impl Guard {
         let sent = request.headers.get(AUTHORIZATION);
         if sent
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| tokens.open_for(value))
+            .is_some_and(|value| tokens.accept(value))
         {
             return Ok(());
         }
@@ -224,7 +243,7 @@ impl Guard {
             })
     }
 
-    /// Whether a page, or an origin, was served by us, under the name the request has or the public one. The scheme is
+    /// Whether a page, or an origin, is this service's, under the name of the request or the public one. The scheme is
     /// not compared: TLS may end at a proxy.
     fn is_own(&self, page: &str, caller: &Caller) -> bool {
         let Some((scheme, rest)) = page.split_once("://") else {
@@ -249,7 +268,7 @@ impl Guard {
     }
 }
 
-/// Whether a request of a foreign page may go on. A path without a route starts nothing; nor does `OPTIONS`.
+/// Whether a request of a foreign page is admitted. A path without a route starts nothing; nor does `OPTIONS`.
 fn may_be_foreign(method: &Method, route: Option<&str>) -> bool {
     match *method {
         Method::GET | Method::HEAD => route.is_none_or(|route| {
@@ -260,7 +279,7 @@ fn may_be_foreign(method: &Method, route: Option<&str>) -> bool {
     }
 }
 
-/// What a foreign page is told where it may start nothing.
+/// The answer to a foreign page whose request would start work.
 pub(super) fn foreign_page() -> Refusal {
     forbidden(
         "a page of another site asks for something that would start work; open this address yourself, \
@@ -272,9 +291,9 @@ fn forbidden(sentence: impl Into<String>) -> Refusal {
     Refusal::new(Kind::Forbidden, sentence)
 }
 
-/// The last value of a header that may come as a list: the one our own proxy wrote.
+/// The last value of a header that may be a list: the one that the trusted proxy wrote.
 /// # Errors
-/// One that cannot be read.
+/// It is not ASCII.
 fn last(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get_all(name).iter().next_back() else {
         return Ok(None);
@@ -292,8 +311,8 @@ fn last(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusa
     }
 }
 
-/// The host a request names. HTTP/1.1 clients must name exactly one; older ones may leave it out (no browser does, so
-/// nothing is lost), and get the address they came in at.
+/// The host that a request names. HTTP/1.1 clients must name exactly one. Older ones may leave it out (no browser does,
+/// so the check loses nothing); then it is the address that they connected to.
 fn named_host(request: &Parts, local: &str) -> Result<String, Refusal> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -357,26 +376,6 @@ fn authority_of_url(url: &str) -> String {
         .unwrap_or_default()
         .to_ascii_lowercase()
 }
-
-/// Longer ones are no ids; trace headers have 55 characters.
-const LONGEST_ID: usize = 128;
-
-/// The id a request is known by: the client's own if it is one word that can stand in a log line, else a new one.
-pub(super) fn request_id(headers: &HeaderMap) -> String {
-    let sane = |id: &&str| {
-        let plain = |byte: u8| {
-            byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'<' | b'>')
-        };
-        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)
-    };
-    let sent = headers
-        .get(&REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(sane);
-    sent.map_or_else(ask::fresh_id, str::to_owned)
-}
-
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,16 @@
-//! Addresses and networks at the door: who is near, and which proxies are believed.
+//! Addresses of clients: which are near, which are trusted proxies, and what `X-Forwarded-For` says.
 //!
-//! Owns the ranges that count as near and the reading of `server.trusted_proxies`. Hides IPv4 in IPv6 clothes.
-//! Never refuses anybody: the guard does.
+//! IPv4-mapped IPv6 addresses count as the IPv4 addresses that they are. The guard decides what follows.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Who opened the connection.
+use ipnet::IpNet;
+
+/// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     Address(IpAddr),
-    /// Someone on this machine with the right to open the socket's path.
+    /// A process of this machine that has the right to open the Unix socket.
     Local,
 }
 
@@ -41,10 +42,10 @@ impl Peer {
     }
 }
 
-/// An entry of `server.trusted_proxies`: an address, a network, or `unix` for whoever comes by the Unix socket.
+/// An entry of `server.trusted_proxies`: an address, a network, or `unix` for all clients of the Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trusted {
-    Network { first: u128, prefix: u32 },
+    Network(IpNet),
     Unix,
 }
 
@@ -54,45 +55,27 @@ impl Trusted {
         if text == "unix" {
             return Some(Self::Unix);
         }
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        // IPv4 lives in the last 32 of the 128 bits.
-        let (bits, outer) = if address.is_ipv4() {
-            (32, 96)
-        } else {
-            (128, 0)
-        };
-        let prefix = prefix.unwrap_or(bits);
-        (prefix <= bits).then(|| Self::Network {
-            first: wide(address),
-            prefix: prefix + outer,
-        })
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.ok().map(Self::Network)
     }
 
     pub(super) fn covers(&self, peer: Peer) -> bool {
         match (self, peer) {
             (Self::Unix, Peer::Local) => true,
-            (Self::Network { first, prefix }, Peer::Address(address)) => {
-                let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-                (wide(address) ^ first) & mask == 0
+            // A peer with an IPv4 address is in the IPv6 networks that hold its mapped address.
+            (Self::Network(network @ IpNet::V6(_)), Peer::Address(IpAddr::V4(v4))) => {
+                network.contains(&IpAddr::V6(v4.to_ipv6_mapped()))
             }
+            (Self::Network(network), Peer::Address(address)) => network.contains(&address),
             _ => false,
         }
     }
 }
 
-fn wide(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => Ipv6Addr::to_bits(v6),
-    }
-}
-
 /// An entry of `X-Forwarded-For`: an address, maybe in quotes, in brackets, with a port or a zone. `None` for anything
-/// else, an empty entry too: who it stands for is not known.
+/// else, an empty entry included: the client is not known then.
 pub(super) fn forwarded(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
     let entry = entry
@@ -122,7 +105,7 @@ pub(super) fn forwarded(entry: &[u8]) -> Option<IpAddr> {
         }
         None => entry,
     };
-    // A zone names one of the proxy's interfaces.
+    // A zone names an interface of the proxy.
     let address = inside
         .split_once('%')
         .filter(|(_, zone)| !zone.is_empty())
@@ -183,6 +166,10 @@ mod tests {
             ("fd00::/8", "fd12::1", true),
             ("::1", "127.0.0.1", false),
             ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+            ("10.9.9.9/8", "10.1.1.1", true),
+            ("::ffff:10.0.0.0/104", "10.1.1.1", true),
+            ("::/0", "10.1.1.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
         ] {
             assert_eq!(
                 Trusted::parse(network)
@@ -218,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_forwarded_address_stands_for_nobody() {
+    fn a_forwarded_entry_that_is_no_address_is_refused() {
         for text in [
             "",
             " ",

@@ -1,21 +1,39 @@
-//! The description of both faces, `/openapi.json`.
+//! `GET /openapi.json`: the description of both faces.
 //!
-//! Owns the document as it is sent: `docs/openapi.json`, embedded. Hides that the service may be mounted below a path.
-//! Never made while the service runs: `describe` makes it from the types that answer, and a test compares the two.
+//! The document that is sent is the file `docs/openapi.json`, embedded. `document` makes it from the types that answer, in
+//! tests only: one of them compares the two.
 
 #[cfg(test)]
-pub(super) mod bodies;
-#[cfg(test)]
-pub(super) mod describe;
+mod document;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+
+#[cfg(test)]
+use super::answers::ClassicRefusals;
+use super::state::Http;
+
 const DESCRIPTION: &str = include_str!("../../../../docs/openapi.json");
 
+/// This description.
+#[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "operation",
+    responses(ClassicRefusals, (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value))))]
+pub(super) async fn openapi(State(http): State<Http>) -> Response {
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        description(http.base_path()),
+    )
+        .into_response()
+}
+
 /// The document, for a service below `base_path`.
-pub(super) fn description(base_path: &str) -> Cow<'static, str> {
+fn description(base_path: &str) -> Cow<'static, str> {
     if base_path.is_empty() {
         return Cow::Borrowed(DESCRIPTION);
     }

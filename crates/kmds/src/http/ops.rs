@@ -1,6 +1,4 @@
-//! For those who run the service: health, metrics, the description of the API.
-//!
-//! Owns what a supervisor and a monitor find at fixed paths. Hides formats. Never starts or changes anything.
+//! For operators: health and metrics. These routes start and change nothing.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,10 +7,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::Http;
 #[cfg(test)]
-use super::openapi::describe::ClassicRefusals;
-use super::openapi::description;
+use super::answers::ClassicRefusals;
+use super::state::Http;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Version of the text format that `metrics` writes.
@@ -72,17 +69,6 @@ pub(super) async fn metrics(State(http): State<Http>) -> Response {
     (
         [(CONTENT_TYPE, PROMETHEUS_TEXT), (CACHE_CONTROL, NO_STORE)],
         http.app().metrics_text().await,
-    )
-        .into_response()
-}
-
-/// This description.
-#[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "operation",
-    responses(ClassicRefusals, (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value))))]
-pub(super) async fn openapi(State(http): State<Http>) -> Response {
-    (
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        description(http.base_path()),
     )
         .into_response()
 }

@@ -1,7 +1,7 @@
-//! `/play`: everything in one request.
+//! `/play`: from a link to its audio in one request.
 //!
-//! Owns the choice between a song's audio, a playlist and an archive. Hides how each is written.
-//! Never sends what `/tunnel` would not.
+//! Owns the choice between the audio of one song, a playlist (`m3u`) and an archive (`archive`, `zip`). The audio is
+//! what `/tunnel` sends.
 
 mod archive;
 mod m3u;
@@ -15,14 +15,14 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 
 use self::archive::Archive;
-use super::Http;
-use super::ask::{self, Addresses};
+#[cfg(test)]
+use super::answers::{ClassicRefusals, PlayAnswers};
 use super::audio::{self, disposition};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
-#[cfg(test)]
-use super::openapi::describe::{ClassicRefusals, PlayAnswers};
+use super::links::{Addresses, sent_link};
 use super::query::Query;
+use super::state::Http;
 use crate::app::{FetchAsk, Fetched, Known, NotServed, Prefetch, State, Want};
 
 const PLAYLIST: &str = "audio/x-mpegurl";
@@ -61,7 +61,7 @@ pub(super) async fn play(
         }
     };
     let ask = FetchAsk {
-        link: ask::link(query.link()?, "send the link: GET /play?url=LINK")?,
+        link: sent_link(query.link()?, "send the link: GET /play?url=LINK")?,
         whole_list: query.switch("playlist")?,
         accept: query.accept()?,
         prefetch: Prefetch::All,
@@ -69,7 +69,7 @@ pub(super) async fn play(
     if request.method == Method::HEAD {
         return Ok(head_only(&http, &ask, zipped, &request).await?);
     }
-    let fetched = ask::fetch(http.app(), ask).await?;
+    let fetched = http.app().fetch(ask).await?;
     if zipped {
         return Ok(archived(&http, fetched).await?);
     }

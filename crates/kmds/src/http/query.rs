@@ -1,13 +1,14 @@
 //! The parameters of a request: its query, and the preferences in its header.
 //!
-//! Owns how switches, waits and lists of words are read, the same for both faces. Hides percent-encoding.
-//! Only v1 fails on a parameter it does not know.
+//! Owns how switches, waits and lists of words are read, the same for both faces. Only v1 refuses a parameter that it
+//! does not know ([`Query::only`]).
 
 use std::time::Duration;
 
 use http::header::HeaderMap;
 use http::{HeaderName, HeaderValue};
 use kmds_extract::choose::Accept;
+use serde_json::Value;
 
 use super::error::Refusal;
 
@@ -36,15 +37,15 @@ impl<'q> Query<'q> {
             .map(|(_, value)| value.into())
     }
 
-    /// As [`get`](Self::get), with a `+` meaning itself: what clients send that never encode it.
+    /// As [`get`](Self::get), with a `+` meaning itself: some clients never encode it.
     pub(super) fn get_with_plus(&self, name: &str) -> Option<String> {
         let escaped = self.raw.replace('+', "%2B");
         Query { raw: &escaped }.get(name)
     }
 
-    /// Refuses parameters that are not among `known`: one that is misspelt must not be as if it were not given.
+    /// Refuses parameters that are not among `known`: a misspelt one must not be ignored.
     /// # Errors
-    /// The first that is not, by its name.
+    /// The first unknown parameter, by its name.
     pub(super) fn only(self, known: &[&str]) -> Result<Self, Refusal> {
         let mut names = url::form_urlencoded::parse(self.raw.as_bytes()).map(|(name, _)| name);
         match names.find(|name| !name.is_empty() && !known.contains(&&**name)) {
@@ -53,9 +54,9 @@ impl<'q> Query<'q> {
         }
     }
 
-    /// The link that is asked for, as `url=LINK`.
+    /// The link, from `url=LINK`.
     /// # Errors
-    /// A second one: it must not be dropped in silence.
+    /// A second `url=`: it must not be ignored.
     pub(super) fn link(&self) -> Result<Option<String>, Refusal> {
         let mut links =
             url::form_urlencoded::parse(self.raw.as_bytes()).filter(|(name, _)| name == "url");
@@ -118,7 +119,7 @@ impl<'q> Query<'q> {
     }
 }
 
-/// Of the name no more is shown than tells which one is meant.
+/// The refusal of a parameter; a long name is cut.
 pub(super) fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {
     const SHOWN: usize = 40;
     let name: String = name.chars().take(SHOWN).collect();
@@ -136,7 +137,7 @@ fn digits(text: &str) -> Option<u64> {
         .then(|| text.parse().ok())?
 }
 
-/// What a client can play. Words we do not know are passed over: a newer client may name newer forms.
+/// What a client can play. Unknown words are skipped: a newer client may name newer formats.
 /// # Errors
 /// When no known word is left.
 pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Accept, Refusal> {
@@ -147,7 +148,17 @@ pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Acc
     })
 }
 
-/// How long a client holds a request, and who said so.
+/// What a client can play, from a JSON array of words; `None` for any other value.
+pub(super) fn accept_list(words: &Value) -> Option<Result<Accept, Refusal>> {
+    let words: Vec<&str> = words
+        .as_array()?
+        .iter()
+        .map(Value::as_str)
+        .collect::<Option<_>>()?;
+    Some(accept(words))
+}
+
+/// How long a client holds a request, and by which means it said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Wait {
     pub(super) time: Duration,

@@ -1,16 +1,15 @@
-//! Access tokens.
+//! Access tokens: reading the tokens file, and comparing them with what a client sent.
 //!
-//! Owns the reading of the tokens file and the comparison with what a client sent. Hides the tokens: only their hashes
-//! are kept. Never logs one.
+//! Only the hashes of tokens are kept, and no token is logged.
 
 use std::path::Path;
 
 use ring::digest::{Digest, SHA256, digest};
 
-/// Nobody remembers a token this long; the file is probably another one.
+/// A longer line is hardly a token: the file is probably another one.
 const LONGEST_TOKEN_BYTES: usize = 1024;
 
-/// The tokens that open the door.
+/// The tokens that are accepted.
 pub(super) struct Tokens {
     hashes: Vec<Digest>,
 }
@@ -45,7 +44,7 @@ impl Tokens {
 
     /// Whether the value of an `Authorization` header carries one of the tokens. Takes the same time whichever it is,
     /// and however many of its characters are right: hashes of one length are compared, all of them, to the end.
-    pub(super) fn open_for(&self, authorization: &str) -> bool {
+    pub(super) fn accept(&self, authorization: &str) -> bool {
         let Some((scheme, token)) = authorization.trim().split_once(' ') else {
             return false;
         };
@@ -79,7 +78,7 @@ mod tests {
         let tokens =
             Tokens::read(&file("two", "# the bot\nabc123\n\n  second-one \r\n")).expect("valid");
         for open in ["Bearer abc123", "bearer  second-one", "BEARER abc123 "] {
-            assert!(tokens.open_for(open), "{open}");
+            assert!(tokens.accept(open), "{open}");
         }
         for shut in [
             "abc123",
@@ -90,12 +89,12 @@ mod tests {
             "Basic abc123",
             "",
         ] {
-            assert!(!tokens.open_for(shut), "{shut}");
+            assert!(!tokens.accept(shut), "{shut}");
         }
     }
 
     #[test]
-    fn a_file_without_a_token_opens_for_nobody() {
+    fn a_file_without_a_token_is_refused() {
         assert!(Tokens::read(&file("none", "# none yet\n\n")).is_err());
         assert!(
             Tokens::read(&file("space", "two words\n")).is_err_and(|why| why.contains("line 1"))

@@ -1,7 +1,7 @@
 //! The page at `/ui/`.
 //!
-//! Owns the page's files as they are served, and the policy that keeps anything else out of it. Hides that its script is
-//! written in parts. Never makes up markup: the files are embedded as they are.
+//! Owns the page's files, embedded as they are, and the policy that lets nothing else into it. Its script is written in
+//! parts, and served as one file.
 
 use axum::extract::Path;
 use axum::extract::State;
@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
-use super::Http;
-use super::error::{Classic, Refusal};
 #[cfg(test)]
-use super::openapi::describe::ClassicRefusals;
+use super::answers::ClassicRefusals;
+use super::error::{Classic, Refusal};
+use super::state::Http;
 
 /// Lets the page's own files run, and nothing be loaded from elsewhere.
 const POLICY: HeaderValue = HeaderValue::from_static(

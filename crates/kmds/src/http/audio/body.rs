@@ -1,7 +1,7 @@
 //! The bytes of an answer, read as the client takes them.
 //!
-//! Owns the order of the pieces of one answer, and cutting it off when the file fails. Hides waiting for bytes that
-//! have not arrived. Never reads ahead: at most one piece per listener is in memory.
+//! Owns the order of the pieces of one answer, and cutting it off when the file fails. Nothing is read ahead: at most
+//! one piece for each listener is in memory. Dropping a body ends its read; the download goes on.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 /// Most that is read for one listener at a time (ARCHITECTURE.md, "Where memory goes").
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// One stretch of an answer.
+/// A part of an answer.
 #[derive(Debug)]
 pub(super) enum Piece {
     Text(Bytes),
@@ -29,13 +29,12 @@ pub(super) enum Piece {
     },
 }
 
-/// The answer cannot be completed. The server closes the connection over it, so that no client takes what it has for
-/// the whole.
+/// The answer cannot be completed: the server cuts the connection, so that no client takes a part for the whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the audio broke off: {0}")]
 pub(in crate::http) struct Cut(String);
 
-/// One listener's side of a file.
+/// A file that is being sent to one listener.
 pub(in crate::http) struct Sending {
     reader: Reader,
     /// Announced length of a file that still grows: its last bytes go out only when the file has been found whole.
@@ -85,10 +84,10 @@ impl Drop for Sending {
     }
 }
 
-/// A read under way; it gives the listener's side back.
+/// A read under way; it gives the [`Sending`] back.
 type Reading = Pin<Box<dyn Future<Output = (Sending, Result<Bytes, Cut>)> + Send>>;
 
-enum Turn {
+enum Phase {
     Idle(Sending),
     Reading(Reading),
     Over,
@@ -97,23 +96,23 @@ enum Turn {
 /// An answer made of pieces of one file.
 pub(super) struct AudioBody {
     pieces: VecDeque<Piece>,
-    turn: Turn,
+    phase: Phase,
 }
 
 impl AudioBody {
     pub(super) fn new(sending: Sending, pieces: VecDeque<Piece>) -> Self {
         Self {
             pieces,
-            turn: Turn::Idle(sending),
+            phase: Phase::Idle(sending),
         }
     }
 
-    /// Starts to read the stretch at the front.
+    /// Starts to read the span at the front.
     fn start_reading(&mut self, at: u64, end: Option<u64>) {
         let most = end.map_or(PIECE_BYTES, |end| end.saturating_sub(at).min(PIECE_BYTES));
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.turn = match std::mem::replace(&mut self.turn, Turn::Over) {
-            Turn::Idle(mut sending) => Turn::Reading(Box::pin(async move {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Idle(mut sending) => Phase::Reading(Box::pin(async move {
                 let read = sending.read_at(at, most).await;
                 (sending, read)
             })),
@@ -138,7 +137,7 @@ impl AudioBody {
 
     fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.pieces.clear();
-        self.turn = Turn::Over;
+        self.phase = Phase::Over;
         Poll::Ready(Some(Err(cut)))
     }
 }
@@ -152,9 +151,9 @@ impl Body for AudioBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
-            if let Turn::Reading(reading) = &mut self.turn {
+            if let Phase::Reading(reading) = &mut self.phase {
                 let (sending, read) = ready!(reading.as_mut().poll(cx));
-                self.turn = Turn::Idle(sending);
+                self.phase = Phase::Idle(sending);
                 let bytes = match read {
                     Ok(bytes) => bytes,
                     Err(cut) => return self.cut(cut),

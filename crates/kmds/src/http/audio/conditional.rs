@@ -1,7 +1,4 @@
-//! Conditional requests (RFC 9110, 13).
-//!
-//! Owns the order in which conditions are weighed and how validators compare. Hides the three date formats.
-//! Never sees the bytes.
+//! Conditional requests (RFC 9110, 13): the order of the conditions, and how validators compare.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +7,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE,
 };
 
-/// What tells one state of a file from another.
+/// The validators of a file (RFC 9110, 8.8).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Validators<'a> {
     /// Strong, with its quotes.
@@ -19,45 +16,45 @@ pub(super) struct Validators<'a> {
     pub(super) modified: Option<SystemTime>,
 }
 
-/// What the conditions of a `GET` or `HEAD` say.
+/// The outcome of the conditions of a `GET` or `HEAD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Go,
+pub(super) enum Precondition {
+    Met,
     /// 304
     NotModified,
     /// 412
     Failed,
 }
 
-/// Weighs the conditions in the order of RFC 9110, 13.2.2.
-pub(super) fn weigh(headers: &HeaderMap, file: Validators<'_>) -> Verdict {
+/// Evaluates the conditions in the order of RFC 9110, 13.2.2.
+pub(super) fn evaluate(headers: &HeaderMap, file: Validators<'_>) -> Precondition {
     let modified = file.modified.map(whole_seconds);
     if headers.contains_key(IF_MATCH) {
         if !lists(headers, &IF_MATCH, |tag| file.etag == Some(tag)) {
-            return Verdict::Failed;
+            return Precondition::Failed;
         }
     } else if let (Some(limit), Some(modified)) = (date(headers, &IF_UNMODIFIED_SINCE), modified)
         && modified > limit
     {
-        return Verdict::Failed;
+        return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
         // Compared weakly: a tag marked weak still names the same content.
         if lists(headers, &IF_NONE_MATCH, |tag| {
             file.etag == Some(tag.strip_prefix("W/").unwrap_or(tag))
         }) {
-            return Verdict::NotModified;
+            return Precondition::NotModified;
         }
     } else if let (Some(limit), Some(modified)) = (date(headers, &IF_MODIFIED_SINCE), modified)
         && modified <= limit
     {
-        return Verdict::NotModified;
+        return Precondition::NotModified;
     }
-    Verdict::Go
+    Precondition::Met
 }
 
-/// Whether `If-Range` lets `Range` count: absent, or exactly this state of the file.
-pub(super) fn range_counts(headers: &HeaderMap, file: Validators<'_>) -> bool {
+/// Whether `Range` applies: `If-Range` is absent, or names exactly this state of the file.
+pub(super) fn if_range_holds(headers: &HeaderMap, file: Validators<'_>) -> bool {
     let Some(value) = headers.get(IF_RANGE) else {
         return true;
     };
@@ -142,20 +139,20 @@ mod tests {
 
     #[test]
     fn each_condition_alone() {
-        use Verdict::{Failed, Go, NotModified};
+        use Precondition::{Failed, Met, NotModified};
         for (name, value, verdict) in [
-            (IF_MATCH, "\"abc\"", Go),
-            (IF_MATCH, "*", Go),
-            (IF_MATCH, "\"x\", \"abc\"", Go),
+            (IF_MATCH, "\"abc\"", Met),
+            (IF_MATCH, "*", Met),
+            (IF_MATCH, "\"x\", \"abc\"", Met),
             (IF_MATCH, "\"x,\", \"y\"", Failed),
             (IF_MATCH, "W/\"abc\"", Failed),
             (IF_NONE_MATCH, "\"abc\"", NotModified),
             (IF_NONE_MATCH, "W/\"abc\"", NotModified),
             (IF_NONE_MATCH, "\"x\",\"abc\"", NotModified),
             (IF_NONE_MATCH, "*", NotModified),
-            (IF_NONE_MATCH, "\"x\"", Go),
-            (IF_NONE_MATCH, "abc", Go),
-            (IF_MODIFIED_SINCE, BEFORE, Go),
+            (IF_NONE_MATCH, "\"x\"", Met),
+            (IF_NONE_MATCH, "abc", Met),
+            (IF_MODIFIED_SINCE, BEFORE, Met),
             (IF_MODIFIED_SINCE, EXACT, NotModified),
             (
                 IF_MODIFIED_SINCE,
@@ -163,13 +160,13 @@ mod tests {
                 NotModified,
             ),
             (IF_MODIFIED_SINCE, "Sun Nov  6 08:49:37 1994", NotModified),
-            (IF_MODIFIED_SINCE, "yesterday", Go),
+            (IF_MODIFIED_SINCE, "yesterday", Met),
             (IF_UNMODIFIED_SINCE, BEFORE, Failed),
-            (IF_UNMODIFIED_SINCE, EXACT, Go),
-            (IF_UNMODIFIED_SINCE, AFTER, Go),
+            (IF_UNMODIFIED_SINCE, EXACT, Met),
+            (IF_UNMODIFIED_SINCE, AFTER, Met),
         ] {
             assert_eq!(
-                weigh(&headers(&[(name.clone(), value)]), file()),
+                evaluate(&headers(&[(name.clone(), value)]), file()),
                 verdict,
                 "{name}: {value}"
             );
@@ -179,13 +176,13 @@ mod tests {
     #[test]
     fn tags_beat_dates_and_a_failed_match_beats_all() {
         let both = headers(&[(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, AFTER)]);
-        assert_eq!(weigh(&both, file()), Verdict::Go);
+        assert_eq!(evaluate(&both, file()), Precondition::Met);
         let both = headers(&[(IF_MATCH, ETAG), (IF_UNMODIFIED_SINCE, BEFORE)]);
-        assert_eq!(weigh(&both, file()), Verdict::Go);
+        assert_eq!(evaluate(&both, file()), Precondition::Met);
         let both = headers(&[(IF_MATCH, "\"x\""), (IF_NONE_MATCH, ETAG)]);
-        assert_eq!(weigh(&both, file()), Verdict::Failed);
+        assert_eq!(evaluate(&both, file()), Precondition::Failed);
         let both = headers(&[(IF_MATCH, ETAG), (IF_NONE_MATCH, ETAG)]);
-        assert_eq!(weigh(&both, file()), Verdict::NotModified);
+        assert_eq!(evaluate(&both, file()), Precondition::NotModified);
     }
 
     #[test]
@@ -195,19 +192,19 @@ mod tests {
             modified: None,
         };
         assert_eq!(
-            weigh(&headers(&[(IF_MATCH, ETAG)]), growing),
-            Verdict::Failed
+            evaluate(&headers(&[(IF_MATCH, ETAG)]), growing),
+            Precondition::Failed
         );
         assert_eq!(
-            weigh(&headers(&[(IF_MODIFIED_SINCE, AFTER)]), growing),
-            Verdict::Go
+            evaluate(&headers(&[(IF_MODIFIED_SINCE, AFTER)]), growing),
+            Precondition::Met
         );
         assert_eq!(
-            weigh(&headers(&[(IF_UNMODIFIED_SINCE, BEFORE)]), growing),
-            Verdict::Go
+            evaluate(&headers(&[(IF_UNMODIFIED_SINCE, BEFORE)]), growing),
+            Precondition::Met
         );
-        assert!(!range_counts(&headers(&[(IF_RANGE, ETAG)]), growing));
-        assert!(!range_counts(&headers(&[(IF_RANGE, EXACT)]), growing));
+        assert!(!if_range_holds(&headers(&[(IF_RANGE, ETAG)]), growing));
+        assert!(!if_range_holds(&headers(&[(IF_RANGE, EXACT)]), growing));
     }
 
     #[test]
@@ -222,11 +219,11 @@ mod tests {
             ("abc", false),
         ] {
             assert_eq!(
-                range_counts(&headers(&[(IF_RANGE, value)]), file()),
+                if_range_holds(&headers(&[(IF_RANGE, value)]), file()),
                 counts,
                 "{value}"
             );
         }
-        assert!(range_counts(&HeaderMap::new(), file()));
+        assert!(if_range_holds(&HeaderMap::new(), file()));
     }
 }

@@ -1,12 +1,11 @@
 //! `Content-Disposition` with a name for people (RFC 6266, RFC 8187).
 //!
-//! Owns the two spellings of a file name: an ASCII one for old clients, and the real one in UTF-8. Hides their escapes.
-//! Never makes up a name.
+//! Owns the two spellings of a file name: an ASCII one for old clients, and the real one in UTF-8.
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What RFC 8187 leaves as it is in an extended value (`attr-char`).
+/// Escaped in an extended value: all but the `attr-char` of RFC 8187.
 const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')

@@ -1,7 +1,12 @@
-//! Audio over HTTP: whole, in ranges, or while it arrives. Both faces serve through it.
+//! Audio over HTTP: whole, in ranges, or while it arrives. Both faces serve through [`serve`].
 //!
-//! Owns the head of every answer with audio: validators, conditions, ranges, names, and what each means for a file that
-//! still grows. Hides RFC 9110, 13 and 14. Never starts or ends a download, and never picks a song.
+//! Owns the head of every answer with audio: validators, conditions (RFC 9110, 13), ranges (RFC 9110, 14) and names, and
+//! what each means for a file that still grows:
+//!
+//! - A range that has not arrived yet is waited for.
+//! - While the length is unknown, `bytes=0-` is a chunked 200 and one closed range a 206 with `/*`. All other ranges,
+//!   and clients older than HTTP/1.1, wait for the end of the file.
+//! - A file that breaks off cuts the connection: a client never takes a part for the whole.
 
 mod body;
 mod conditional;
@@ -22,16 +27,17 @@ use kmds_extract::Kind;
 
 use self::body::{AudioBody, Piece};
 pub(super) use self::body::{Cut, Sending};
-use self::conditional::{Validators, Verdict};
-use self::range::{Asked, Meaning, Span};
-use super::ask::fresh_id;
+use self::conditional::{Precondition, Validators};
+use self::range::{ByteRange, RangeSpec, Selection};
 use super::error::Refusal;
 use super::guard::foreign_page;
+use super::query::Wait;
 use crate::app::{App, Audio, Failure, Key, NotServed, Want};
+use crate::random;
 
-/// How long an answer that needs the end of a file of unknown length waits for it: conversions of the longest mixes.
+/// How long an answer waits for the end of a file of unknown length: conversions of the longest mixes take so long.
 const END_WITHIN: Duration = Duration::from_secs(3600);
-/// Positions from here on are waited for as the end of the file: no file has them.
+/// No file is so long: a range that ends here or later waits for the end of the file.
 const NO_FILE_REACHES: u64 = 1 << 62;
 
 /// Why no audio is sent.
@@ -50,7 +56,7 @@ impl Denied {
         }
     }
 
-    /// What is not here is not fetched because a foreign page asks for it.
+    /// Refuses a foreign page what would have to be fetched.
     pub(super) fn unless_foreign(self, foreign: bool) -> Self {
         match self {
             Self::NotServed(NotServed::Unfinished { .. }) if foreign => foreign_page().into(),
@@ -79,6 +85,17 @@ impl From<Refusal> for Denied {
     }
 }
 
+/// What a request for a file wants. `HEAD` never waits and never moves a song; nor does a foreign page.
+pub(super) fn wanted(method: &Method, foreign: bool, streams: bool, wait: Wait) -> Want {
+    match (method == Method::HEAD || foreign, streams) {
+        (true, true) => Want::PeekStream,
+        (true, false) => Want::Peek,
+        (_, true) => Want::Stream,
+        (_, false) if wait.time.is_zero() => Want::Whole,
+        (_, false) => Want::WholeWithin(wait.time),
+    }
+}
+
 /// Answers `request` with the audio of `key`.
 /// # Errors
 /// The song is not there, or not in the range asked for.
@@ -88,47 +105,71 @@ pub(super) async fn serve(
     want: Want,
     request: &Parts,
 ) -> Result<Response, Denied> {
-    let mut audio = app.audio(key, want).await?;
-    let mut asked = counted_ranges(&audio, request);
-    // Without a body (`HEAD`) there is nothing to wait for; who only looks waits for nothing.
-    if audio.total.is_none()
-        && request.method != Method::HEAD
-        && needs_the_end(asked.as_deref(), request.version)
-    {
-        audio = app.audio(key, whole_within(want)).await?;
-        asked = counted_ranges(&audio, request);
+    let (audio, ranges) = open(app, key, want, request).await?;
+    match conditional::evaluate(&request.headers, validators(&audio)) {
+        Precondition::Met => {}
+        Precondition::NotModified => return Ok(not_modified(&audio)),
+        Precondition::Failed => return Err(precondition_failed(&audio).into()),
     }
-    match conditional::weigh(&request.headers, validators(&audio)) {
-        Verdict::Go => {}
-        Verdict::NotModified => return Ok(not_modified(&audio)),
-        Verdict::Failed => return Err(not_as_the_client_has_it(&audio).into()),
+    match audio.total {
+        Some(total) => Ok(of_known_length(audio, total, ranges.as_deref(), app)?),
+        None => of_unknown_length(audio, ranges.as_deref(), app, key, want).await,
     }
-    let total = match (audio.total, asked.as_deref()) {
-        (Some(total), _) => total,
-        (None, Some([Asked::Closed(first, last)])) => {
-            let span = Span {
-                first: *first,
-                last: *last,
-            };
-            match audio.reader.read_at(span.last, 1).await {
-                Ok(byte) if !byte.is_empty() => return Ok(part_of_unknown(audio, span, app)),
-                // The file ended before: its length is known now, and its tag.
-                Ok(_) => audio = app.audio(key, whole_within(want)).await?,
-                Err(broken) => return Err(why_it_broke(app, key, &broken).await.into()),
-            }
-            audio.total.ok_or_else(|| {
-                Refusal::new(
-                    Kind::Internal,
-                    "a finished file without a length; report it",
-                )
-            })?
-        }
-        (None, _) => return Ok(growing_whole(audio, app)),
-    };
-    Ok(of_known_length(audio, total, asked.as_deref(), app)?)
 }
 
-const fn whole_within(want: Want) -> Want {
+/// The audio, and the ranges that apply to it. Waits for the end of the file where the answer needs its length.
+async fn open(
+    app: &App,
+    key: &Key,
+    want: Want,
+    request: &Parts,
+) -> Result<(Audio, Option<Vec<RangeSpec>>), Denied> {
+    let audio = app.audio(key, want).await?;
+    let ranges = applicable_ranges(&audio, request);
+    // An answer without a body (`HEAD`) needs no length.
+    if audio.total.is_some()
+        || request.method == Method::HEAD
+        || !needs_the_length(ranges.as_deref(), request.version)
+    {
+        return Ok((audio, ranges));
+    }
+    let audio = app.audio(key, at_its_end(want)).await?;
+    let ranges = applicable_ranges(&audio, request);
+    Ok((audio, ranges))
+}
+
+/// The answer while the length is unknown: the whole file as it grows, or one closed range that has arrived.
+async fn of_unknown_length(
+    mut audio: Audio,
+    ranges: Option<&[RangeSpec]>,
+    app: &App,
+    key: &Key,
+    want: Want,
+) -> Result<Response, Denied> {
+    let Some([RangeSpec::Closed(first, last)]) = ranges else {
+        return Ok(growing_whole(audio, app));
+    };
+    let (first, last) = (*first, *last);
+    match audio.reader.read_at(last, 1).await {
+        Ok(byte) if !byte.is_empty() => {
+            return Ok(one_range(audio, ByteRange { first, last }, None, app));
+        }
+        // The file ended before that byte, so that its length is known now.
+        Ok(_) => {}
+        Err(broken) => return Err(why_it_broke(app, key, &broken).await.into()),
+    }
+    let audio = app.audio(key, at_its_end(want)).await?;
+    let total = audio.total.ok_or_else(|| {
+        Refusal::new(
+            Kind::Internal,
+            "a finished file without a length; report it",
+        )
+    })?;
+    Ok(of_known_length(audio, total, ranges, app)?)
+}
+
+/// As `want`, but the finished file. What moves nothing waits for nothing.
+const fn at_its_end(want: Want) -> Want {
     if want.only_looks() {
         Want::Peek
     } else {
@@ -136,10 +177,10 @@ const fn whole_within(want: Want) -> Want {
     }
 }
 
-/// The ranges that count: only `GET` has any (RFC 9110, 14.2), one header of them, and `If-Range` may disagree.
-fn counted_ranges(audio: &Audio, request: &Parts) -> Option<Vec<Asked>> {
+/// The ranges that apply: only `GET` has any (RFC 9110, 14.2), in one header, if `If-Range` agrees.
+fn applicable_ranges(audio: &Audio, request: &Parts) -> Option<Vec<RangeSpec>> {
     if request.method != Method::GET
-        || !conditional::range_counts(&request.headers, validators(audio))
+        || !conditional::if_range_holds(&request.headers, validators(audio))
     {
         return None;
     }
@@ -154,15 +195,15 @@ fn counted_ranges(audio: &Audio, request: &Parts) -> Option<Vec<Asked>> {
 
 /// Whether an answer has to wait until the length is known: for ranges counted from the end or open to it, for several
 /// at once, and for clients older than chunked bodies, which could not tell a cut answer from a whole one.
-fn needs_the_end(asked: Option<&[Asked]>, version: Version) -> bool {
-    match asked {
-        None | Some([Asked::Open(0)]) => version < Version::HTTP_11,
-        Some([Asked::Closed(_, last)]) => *last >= NO_FILE_REACHES,
+fn needs_the_length(ranges: Option<&[RangeSpec]>, version: Version) -> bool {
+    match ranges {
+        None | Some([RangeSpec::Open(0)]) => version < Version::HTTP_11,
+        Some([RangeSpec::Closed(_, last)]) => *last >= NO_FILE_REACHES,
         Some(_) => true,
     }
 }
 
-/// The kind of a failure that a reader met: the application knows it.
+/// Why a reader failed: the application knows the kind.
 pub(super) async fn why_it_broke(
     app: &App,
     key: &Key,
@@ -184,29 +225,27 @@ fn validators(audio: &Audio) -> Validators<'_> {
 fn of_known_length(
     audio: Audio,
     total: u64,
-    asked: Option<&[Asked]>,
+    ranges: Option<&[RangeSpec]>,
     app: &App,
 ) -> Result<Response, Refusal> {
-    match asked.map_or(Meaning::Whole, |asked| range::resolve(asked, total)) {
-        Meaning::Beyond => Err(Refusal::beyond_the_end(total)),
-        Meaning::Whole => {
-            let mut response = head(&audio, StatusCode::OK);
-            set(&mut response, CONTENT_LENGTH, total.to_string());
-            Ok(fill(
-                response,
-                audio,
-                [Piece::Span {
-                    at: 0,
-                    end: Some(total),
-                }],
-                app,
-            ))
-        }
-        Meaning::Parts(spans) => match spans.as_slice() {
-            [span] => Ok(single_part(audio, *span, total, app)),
-            spans => Ok(many_parts(audio, spans, total, app)),
+    match ranges.map_or(Selection::Whole, |specs| range::select(specs, total)) {
+        Selection::Unsatisfiable => Err(Refusal::beyond_the_end(total)),
+        Selection::Whole => Ok(finished_whole(audio, total, app)),
+        Selection::Ranges(ranges) => match ranges.as_slice() {
+            [range] => Ok(one_range(audio, *range, Some(total), app)),
+            ranges => Ok(many_ranges(audio, ranges, total, app)),
         },
     }
+}
+
+fn finished_whole(audio: Audio, total: u64, app: &App) -> Response {
+    let mut response = head(&audio, StatusCode::OK);
+    set(&mut response, CONTENT_LENGTH, total.to_string());
+    let all = Piece::Span {
+        at: 0,
+        end: Some(total),
+    };
+    fill(response, audio, [all], app)
 }
 
 fn growing_whole(audio: Audio, app: &App) -> Response {
@@ -221,7 +260,7 @@ fn not_modified(audio: &Audio) -> Response {
     response
 }
 
-fn not_as_the_client_has_it(audio: &Audio) -> Refusal {
+fn precondition_failed(audio: &Audio) -> Refusal {
     let now = audio.etag.as_deref().map_or_else(
         || "has no ETag yet".to_owned(),
         |etag| format!("has the ETag {etag}"),
@@ -232,44 +271,31 @@ fn not_as_the_client_has_it(audio: &Audio) -> Refusal {
     Refusal::bad_request(sentence).with_status(StatusCode::PRECONDITION_FAILED)
 }
 
-fn single_part(audio: Audio, span: Span, total: u64, app: &App) -> Response {
+/// One range; of a file whose length is not known yet without its total (`/*`).
+fn one_range(audio: Audio, range: ByteRange, total: Option<u64>, app: &App) -> Response {
     let mut response = head(&audio, StatusCode::PARTIAL_CONTENT);
-    set(&mut response, CONTENT_LENGTH, span.length().to_string());
-    set(
-        &mut response,
-        CONTENT_RANGE,
-        format!("bytes {}-{}/{total}", span.first, span.last),
-    );
-    fill(response, audio, [piece(span)], app)
-}
-
-/// A closed range that has arrived of a file whose length nobody knows yet.
-fn part_of_unknown(audio: Audio, span: Span, app: &App) -> Response {
-    let mut response = head(&audio, StatusCode::PARTIAL_CONTENT);
-    set(&mut response, CONTENT_LENGTH, span.length().to_string());
-    set(
-        &mut response,
-        CONTENT_RANGE,
-        format!("bytes {}-{}/*", span.first, span.last),
-    );
-    fill(response, audio, [piece(span)], app)
+    set(&mut response, CONTENT_LENGTH, range.length().to_string());
+    let total = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
+    let content_range = format!("bytes {}-{}/{total}", range.first, range.last);
+    set(&mut response, CONTENT_RANGE, content_range);
+    fill(response, audio, [piece(range)], app)
 }
 
 /// `multipart/byteranges` (RFC 9110, 14.6).
-fn many_parts(audio: Audio, spans: &[Span], total: u64, app: &App) -> Response {
-    let boundary = format!("kmds-{}", fresh_id());
+fn many_ranges(audio: Audio, ranges: &[ByteRange], total: u64, app: &App) -> Response {
+    let boundary = format!("kmds-{}", random::id());
     let content_type = audio.content_type;
-    let mut pieces = Vec::with_capacity(spans.len() * 2 + 1);
+    let mut pieces = Vec::with_capacity(ranges.len() * 2 + 1);
     let mut length = 0;
-    for (index, span) in spans.iter().enumerate() {
+    for (index, range) in ranges.iter().enumerate() {
         let start = if index == 0 { "" } else { "\r\n" };
-        let (first, last) = (span.first, span.last);
+        let (first, last) = (range.first, range.last);
         let text = format!(
             "{start}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {first}-{last}/{total}\r\n\r\n"
         );
-        length += text.len() as u64 + span.length();
+        length += text.len() as u64 + range.length();
         pieces.push(Piece::Text(text.into()));
-        pieces.push(piece(*span));
+        pieces.push(piece(*range));
     }
     let end = format!("\r\n--{boundary}--\r\n");
     length += end.len() as u64;
@@ -284,26 +310,26 @@ fn many_parts(audio: Audio, spans: &[Span], total: u64, app: &App) -> Response {
     fill(response, audio, pieces, app)
 }
 
-const fn piece(span: Span) -> Piece {
+const fn piece(range: ByteRange) -> Piece {
     Piece::Span {
-        at: span.first,
-        end: Some(span.last + 1),
+        at: range.first,
+        end: Some(range.last + 1),
     }
 }
 
-/// What every answer about the file says of it.
+/// The headers of every answer about the file.
 fn head(audio: &Audio, status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(audio.content_type));
     headers.insert(CONTENT_DISPOSITION, disposition::inline(&audio.file_name));
-    // Ranges of a file of unknown length are served but not advertised: libavformat would jump from fragment to fragment
-    // of an MP4 it may seek in, by open ranges, which wait for the end, before it plays the first of them.
+    // Ranges of a file of unknown length are served but not advertised: libavformat would seek from fragment to fragment
+    // of an MP4 by open ranges, which wait for the end, before it plays the first.
     if audio.total.is_some() {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
-    // A name may stand for another file tomorrow: caches ask again, by the tag.
+    // The name may stand for another file tomorrow: caches ask again, by the tag.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     set(
         &mut response,
@@ -330,4 +356,32 @@ fn fill(
 ) -> Response {
     let body = AudioBody::new(Sending::new(audio, app), pieces.into_iter().collect());
     response.map(|_| Body::new(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_foreign_pages_only_peek_whatever_else_is_asked() {
+        for (method, foreign) in [
+            (&Method::HEAD, false),
+            (&Method::HEAD, true),
+            (&Method::GET, true),
+        ] {
+            assert_eq!(
+                wanted(method, foreign, true, Wait::default()),
+                Want::PeekStream
+            );
+            assert_eq!(wanted(method, foreign, false, Wait::default()), Want::Peek);
+        }
+        assert_eq!(
+            wanted(&Method::GET, false, true, Wait::default()),
+            Want::Stream
+        );
+        assert_eq!(
+            wanted(&Method::GET, false, false, Wait::default()),
+            Want::Whole
+        );
+    }
 }

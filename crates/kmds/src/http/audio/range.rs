@@ -1,14 +1,13 @@
-//! The `Range` header (RFC 9110, 14).
+//! The `Range` header (RFC 9110, 14): its grammar, and which bytes of a file of a given length it selects.
 //!
-//! Owns its grammar and what a set of ranges means for a file of a given length. Hides numbers beyond any integer.
-//! Never reads a file.
+//! Positions may be numbers beyond any integer.
 
-/// More ranges than this in one request are no player's: the whole file is sent instead.
+/// No player asks for more ranges than this in one request: the whole file is sent instead.
 const MAX_RANGES: usize = 16;
 
-/// One range as asked for. Positions beyond any integer are `u64::MAX`.
+/// One range of the header. Positions beyond any integer are `u64::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum RangeSpec {
     /// `FIRST-LAST`, both included, in order.
     Closed(u64, u64),
     /// `FIRST-`
@@ -17,32 +16,32 @@ pub(super) enum Asked {
     Suffix(u64),
 }
 
-/// Bytes of a file: from `first` to `last`, both included and there.
+/// Bytes of a file: from `first` to `last`, both included and in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct ByteRange {
     pub(super) first: u64,
     pub(super) last: u64,
 }
 
-impl Span {
+impl ByteRange {
     pub(super) const fn length(self) -> u64 {
         self.last - self.first + 1
     }
 }
 
-/// What a set of ranges means for a file.
+/// What a set of ranges selects from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// The header is not worth following: send the whole file.
+pub(super) enum Selection {
+    /// All of it: the header is not worth following.
     Whole,
-    /// At least one, in the order asked for, none overlapping another.
-    Parts(Vec<Span>),
-    /// Nothing of it is in the file.
-    Beyond,
+    /// At least one range, in the order of the header, none overlapping another.
+    Ranges(Vec<ByteRange>),
+    /// No range has a byte of the file.
+    Unsatisfiable,
 }
 
 /// Reads a header; `None` when it is malformed, backwards, or of another unit, and so has to be ignored.
-pub(super) fn parse(header: &str) -> Option<Vec<Asked>> {
+pub(super) fn parse(header: &str) -> Option<Vec<RangeSpec>> {
     let (unit, set) = header.trim_matches([' ', '\t']).split_once('=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
@@ -52,18 +51,18 @@ pub(super) fn parse(header: &str) -> Option<Vec<Asked>> {
         .split(',')
         .map(|spec| spec.trim_matches([' ', '\t']))
         .filter(|spec| !spec.is_empty());
-    let asked: Vec<Asked> = specs.map(parse_one).collect::<Option<_>>()?;
-    (!asked.is_empty()).then_some(asked)
+    let specs: Vec<RangeSpec> = specs.map(parse_one).collect::<Option<_>>()?;
+    (!specs.is_empty()).then_some(specs)
 }
 
-fn parse_one(spec: &str) -> Option<Asked> {
+fn parse_one(spec: &str) -> Option<RangeSpec> {
     match spec.split_once('-')? {
-        ("", length) => Some(Asked::Suffix(position(length)?)),
-        (first, "") => Some(Asked::Open(position(first)?)),
+        ("", length) => Some(RangeSpec::Suffix(position(length)?)),
+        (first, "") => Some(RangeSpec::Open(position(first)?)),
         (first, last) => {
             let in_order = in_order(first, last);
             let (first, last) = (position(first)?, position(last)?);
-            in_order.then_some(Asked::Closed(first, last))
+            in_order.then_some(RangeSpec::Closed(first, last))
         }
     }
 }
@@ -80,57 +79,57 @@ fn in_order(first: &str, last: &str) -> bool {
     (first.len(), first) <= (last.len(), last)
 }
 
-/// What `asked` means for a file of `length` bytes.
-pub(super) fn resolve(asked: &[Asked], length: u64) -> Meaning {
-    if asked.len() > MAX_RANGES {
-        return Meaning::Whole;
+/// What `specs` selects from a file of `length` bytes.
+pub(super) fn select(specs: &[RangeSpec], length: u64) -> Selection {
+    if specs.len() > MAX_RANGES {
+        return Selection::Whole;
     }
-    let spans: Vec<Span> = asked
+    let ranges: Vec<ByteRange> = specs
         .iter()
-        .filter_map(|asked| within(*asked, length))
+        .filter_map(|spec| within(*spec, length))
         .collect();
-    if spans.is_empty() {
-        return Meaning::Beyond;
+    if ranges.is_empty() {
+        return Selection::Unsatisfiable;
     }
     // Overlapping ranges that ask for the same bytes again and again are an attack (RFC 9110, 14.2).
-    let total = spans
+    let total = ranges
         .iter()
-        .fold(0u64, |sum, span| sum.saturating_add(span.length()));
+        .fold(0u64, |sum, range| sum.saturating_add(range.length()));
     if total > length.saturating_mul(2) {
-        return Meaning::Whole;
+        return Selection::Whole;
     }
-    Meaning::Parts(coalesce(spans))
+    Selection::Ranges(coalesce(ranges))
 }
 
-fn within(asked: Asked, length: u64) -> Option<Span> {
+fn within(spec: RangeSpec, length: u64) -> Option<ByteRange> {
     let end = length.checked_sub(1)?;
-    let (first, last) = match asked {
-        Asked::Closed(first, last) => (first, last.min(end)),
-        Asked::Open(first) => (first, end),
-        Asked::Suffix(0) => return None,
-        Asked::Suffix(count) => (length.saturating_sub(count), end),
+    let (first, last) = match spec {
+        RangeSpec::Closed(first, last) => (first, last.min(end)),
+        RangeSpec::Open(first) => (first, end),
+        RangeSpec::Suffix(0) => return None,
+        RangeSpec::Suffix(count) => (length.saturating_sub(count), end),
     };
-    (first < length).then_some(Span { first, last })
+    (first < length).then_some(ByteRange { first, last })
 }
 
-/// Joins overlapping spans; the joint one stands where the first of them stood.
-fn coalesce(spans: Vec<Span>) -> Vec<Span> {
-    let mut kept: Vec<Span> = Vec::with_capacity(spans.len());
-    for mut span in spans {
-        // A joint span may reach others that its parts did not: go on until none overlaps.
+/// Joins overlapping ranges; the joint one stands where the first of them stood.
+fn coalesce(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
+    let mut kept: Vec<ByteRange> = Vec::with_capacity(ranges.len());
+    for mut range in ranges {
+        // A joint range may reach others that its parts did not: go on until none overlaps.
         let mut place = kept.len();
         while let Some(index) = kept
             .iter()
-            .position(|other| other.first <= span.last && span.first <= other.last)
+            .position(|other| other.first <= range.last && range.first <= other.last)
         {
             let other = kept.remove(index);
-            span = Span {
-                first: span.first.min(other.first),
-                last: span.last.max(other.last),
+            range = ByteRange {
+                first: range.first.min(other.first),
+                last: range.last.max(other.last),
             };
             place = place.min(index);
         }
-        kept.insert(place.min(kept.len()), span);
+        kept.insert(place.min(kept.len()), range);
     }
     kept
 }
@@ -148,33 +147,34 @@ mod tests {
             let (length, header) = text.split_once('\n').unwrap_or(("", &text));
             let length: u64 = length.parse().unwrap_or(1000);
             let Some(asked) = parse(header) else { return };
-            let Meaning::Parts(spans) = resolve(&asked, length) else {
+            let Selection::Ranges(ranges) = select(&asked, length) else {
                 return;
             };
-            assert!((1..=MAX_RANGES).contains(&spans.len()));
-            for (at, span) in spans.iter().enumerate() {
+            assert!((1..=MAX_RANGES).contains(&ranges.len()));
+            for (at, range) in ranges.iter().enumerate() {
                 assert!(
-                    span.first <= span.last && span.last < length,
-                    "{span:?} of {length}"
+                    range.first <= range.last && range.last < length,
+                    "{range:?} of {length}"
                 );
                 assert!(
-                    spans[..at]
+                    ranges[..at]
                         .iter()
-                        .all(|other| other.last < span.first || span.last < other.first),
-                    "{spans:?}"
+                        .all(|other| other.last < range.first || range.last < other.first),
+                    "{ranges:?}"
                 );
             }
-            let wanted: Vec<Span> = asked
+            let wanted: Vec<ByteRange> = asked
                 .iter()
                 .filter_map(|asked| within(*asked, length))
                 .collect();
-            let inside =
-                |outer: &Span, inner: &Span| outer.first <= inner.first && inner.last <= outer.last;
+            let inside = |outer: &ByteRange, inner: &ByteRange| {
+                outer.first <= inner.first && inner.last <= outer.last
+            };
             assert!(
                 wanted
                     .iter()
-                    .all(|want| spans.iter().any(|span| inside(span, want))),
-                "{spans:?}"
+                    .all(|want| ranges.iter().any(|range| inside(range, want))),
+                "{ranges:?}"
             );
             let asked_for = |at: u64| {
                 wanted
@@ -182,23 +182,23 @@ mod tests {
                     .any(|want| (want.first..=want.last).contains(&at))
             };
             assert!(
-                spans
+                ranges
                     .iter()
-                    .all(|span| asked_for(span.first) && asked_for(span.last)),
-                "{spans:?}"
+                    .all(|range| asked_for(range.first) && asked_for(range.last)),
+                "{ranges:?}"
             );
         });
     }
 
-    fn meaning(header: &str, length: u64) -> Meaning {
-        parse(header).map_or(Meaning::Whole, |asked| resolve(&asked, length))
+    fn meaning(header: &str, length: u64) -> Selection {
+        parse(header).map_or(Selection::Whole, |asked| select(&asked, length))
     }
 
-    fn parts(spans: &[(u64, u64)]) -> Meaning {
-        Meaning::Parts(
-            spans
+    fn parts(ranges: &[(u64, u64)]) -> Selection {
+        Selection::Ranges(
+            ranges
                 .iter()
-                .map(|(first, last)| Span {
+                .map(|(first, last)| ByteRange {
                     first: *first,
                     last: *last,
                 })
@@ -240,7 +240,7 @@ mod tests {
             "bytes=99999999999999999999999998-99999999999999999999999999",
             "bytes=1000-,2000-3000,-0",
         ] {
-            assert_eq!(meaning(header, 1000), Meaning::Beyond, "{header}");
+            assert_eq!(meaning(header, 1000), Selection::Unsatisfiable, "{header}");
         }
     }
 
@@ -293,21 +293,21 @@ mod tests {
                 .collect();
             format!("bytes={}", specs.join(","))
         };
-        assert!(matches!(meaning(&many(16), 1000), Meaning::Parts(parts) if parts.len() == 16));
-        assert_eq!(meaning(&many(17), 1000), Meaning::Whole);
-        assert_eq!(meaning("bytes=0-,0-,0-", 1000), Meaning::Whole);
+        assert!(matches!(meaning(&many(16), 1000), Selection::Ranges(parts) if parts.len() == 16));
+        assert_eq!(meaning(&many(17), 1000), Selection::Whole);
+        assert_eq!(meaning("bytes=0-,0-,0-", 1000), Selection::Whole);
         assert_eq!(meaning("bytes=0-,0-", 1000), parts(&[(0, 999)]));
     }
 
     proptest! {
         #[test]
         fn no_header_panics_and_all_parts_lie_in_the_file(header in "(bytes=)?[-0-9, a]{0,40}", length in 0u64..2000) {
-            if let Meaning::Parts(spans) = meaning(&header, length) {
-                prop_assert!(!spans.is_empty());
-                for (index, span) in spans.iter().enumerate() {
-                    prop_assert!(span.first <= span.last && span.last < length);
-                    for other in &spans[index + 1..] {
-                        prop_assert!(span.last < other.first || other.last < span.first);
+            if let Selection::Ranges(ranges) = meaning(&header, length) {
+                prop_assert!(!ranges.is_empty());
+                for (index, range) in ranges.iter().enumerate() {
+                    prop_assert!(range.first <= range.last && range.last < length);
+                    for other in &ranges[index + 1..] {
+                        prop_assert!(range.last < other.first || other.last < range.first);
                     }
                 }
             }
@@ -318,10 +318,10 @@ mod tests {
             asked in proptest::collection::vec((0u64..1200, 0u64..300), 1..8), length in 1u64..1000,
         ) {
             let specs: Vec<String> = asked.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
-            if let Meaning::Parts(spans) = meaning(&format!("bytes={}", specs.join(",")), length) {
+            if let Selection::Ranges(ranges) = meaning(&format!("bytes={}", specs.join(",")), length) {
                 for (first, more) in asked {
                     for byte in [first, first + more].into_iter().filter(|byte| *byte < length) {
-                        prop_assert!(spans.iter().any(|span| (span.first..=span.last).contains(&byte)));
+                        prop_assert!(ranges.iter().any(|range| (range.first..=range.last).contains(&byte)));
                     }
                 }
             }

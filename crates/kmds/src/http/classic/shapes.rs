@@ -1,15 +1,12 @@
-//! The PascalCase replies of the classic API.
-//!
-//! Owns every key old clients read. Hides nothing. Never computes what a value is.
-
-use std::time::Duration;
+//! The PascalCase replies of the classic API: every key that old clients read.
 
 use kmds_extract::Kind;
 use serde::Serialize;
 
-use super::super::ask::Addresses;
+use super::super::links::Addresses;
+use super::super::reply::seconds;
 #[cfg(test)]
-use super::super::openapi::describe::{kind_schema, state_schema};
+use super::super::schemas::{kind_schema, state_schema};
 use crate::app::{Fetched, Missing, Song, State};
 
 /// What this server is.
@@ -168,26 +165,6 @@ impl MissingReply {
             Track_Number: missing.number,
             Kind: missing.failure.kind,
             Reason: missing.failure.sentence.clone(),
-        }
-    }
-}
-
-/// Seconds to the microsecond: sites tell up to four digits, and more is noise of the conversion.
-pub(in crate::http) fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_told_as_the_site_tells_them() {
-        for told in [0.0, 64.9913, 95.1733, 877.184, 356.118, 345.6789] {
-            assert_eq!(
-                seconds(Duration::from_secs_f64(told)).to_string(),
-                told.to_string()
-            );
         }
     }
 }

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{describe, description};
+use super::super::routes::routes;
+use super::{description, document as made};
 
 fn document() -> Value {
     serde_json::from_str(&description("")).expect("JSON")
@@ -21,7 +22,7 @@ fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 /// The file that is embedded is what the types that answer say.
 #[test]
 fn the_document_is_made_from_the_types_that_answer() {
-    let made = describe::document();
+    let made = made::document();
     if std::env::var_os("KMDS_BLESS").is_some_and(|value| value == "1") {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
         return std::fs::write(file, made).expect("docs/openapi.json");
@@ -60,7 +61,7 @@ fn every_route_is_described_and_nothing_else() {
                 .map(|method| (method.as_str(), path.as_str()))
         })
         .collect();
-    let served: BTreeSet<(&str, &str)> = super::super::routes().listed.into_iter().collect();
+    let served: BTreeSet<(&str, &str)> = routes().listed.into_iter().collect();
     assert_eq!(described, served);
 }
 

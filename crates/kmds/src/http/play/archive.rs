@@ -1,7 +1,6 @@
 //! A list of songs as one ZIP, song by song as they arrive.
 //!
-//! Owns the order of its files, their names, and the list of what is missing. Hides waiting for the next song.
-//! Never holds more than one piece of one song.
+//! Owns the order of its files, their names, and the list of missing songs. At most one piece of one song is in memory.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

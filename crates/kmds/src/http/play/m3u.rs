@@ -1,8 +1,6 @@
-//! Extended M3U: a list that players open.
-//!
-//! Owns its lines. Hides nothing. Never lists a song that cannot be had.
+//! Extended M3U: the playable songs of a list, for players.
 
-use super::super::ask::Addresses;
+use super::super::links::Addresses;
 use crate::app::{Fetched, Song};
 use crate::text::printable;
 

@@ -1,7 +1,6 @@
-//! The records of a ZIP archive that is written as it goes (APPNOTE 6.3.10).
+//! The records of a ZIP archive that is written while its files arrive (APPNOTE 6.3.10).
 //!
-//! Owns the bytes around the files: stored, ZIP64, UTF-8 names, sizes after the contents. Hides offsets.
-//! Never sees where contents come from.
+//! Owns the bytes around the files: stored, ZIP64, UTF-8 names, sizes after the contents.
 
 /// Sizes follow the contents (bit 3); names are UTF-8 (bit 11).
 const FLAGS: u16 = 1 << 3 | 1 << 11;

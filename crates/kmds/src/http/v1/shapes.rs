@@ -1,16 +1,14 @@
-//! The snake_case replies of the v1 API.
-//!
-//! Owns every key of them. Hides nothing. Never computes what a value is.
+//! The snake_case replies of the v1 API: every key of them.
 
 use std::time::SystemTime;
 
 use kmds_extract::{Kind, Site};
 use serde::Serialize;
 
-use super::super::ask::Addresses;
-use super::super::classic::shapes::seconds;
+use super::super::links::Addresses;
+use super::super::reply::seconds;
 #[cfg(test)]
-use super::super::openapi::describe::{kind_schema, track_state_schema};
+use super::super::schemas::{kind_schema, track_state_schema};
 use crate::app::{Failure, Fetched, ListFacts, Listing, Missing, Song, State, Stored};
 
 /// A resolved link.

@@ -1,10 +1,9 @@
-//! Server-sent events: what happens to songs, as it happens.
+//! `GET /api/v1/events`: server-sent events about songs.
 //!
-//! Owns the wire form of an event, which a client asked for, and how many streams one may hold. Hides the heartbeat. Never keeps events: a client that
-//! does not read finds the oldest the application still has.
+//! Owns the wire form of an event, the heartbeat, and the filter by song. The application keeps the last events: a
+//! client that reads late, or comes back with `Last-Event-ID`, gets those that are still kept.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,22 +15,19 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 use kmds_extract::{Kind, Site, TrackId};
-use parking_lot::Mutex;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::Http;
-use super::error::{Refusal, V1};
-use super::guard::Caller;
-use super::network::Peer;
 #[cfg(test)]
-use super::openapi::describe::{V1Refusals, kind_schema, state_schema};
-use super::query::Query;
+use super::super::answers::V1Refusals;
+use super::super::error::{Refusal, V1};
+use super::super::event_streams::OpenStream;
+use super::super::guard::Caller;
+use super::super::query::Query;
+#[cfg(test)]
+use super::super::schemas::{kind_schema, state_schema};
+use super::super::state::Http;
 use crate::app::{Event, EventName, Events, State as JobState};
-
-/// The part of all connections that is left beside the event streams of one client: a page for each of a thousand people
-/// behind one address is no attack, but streams last, and must not be all there is.
-const STREAMS_LEAVE: usize = 4;
 
 /// Proxies cut connections that are silent for longer; clients notice a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -42,7 +38,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// The data of one event; its name is `track` or `progress`, its id is the event's number.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub(super) struct EventReply {
+pub(in crate::http) struct EventReply {
     #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     id: String,
@@ -68,7 +64,10 @@ pub(super) struct EventReply {
     responses(
         V1Refusals,
         (status = 200, description = "Events, without end", content_type = "text/event-stream", body = EventReply))))]
-pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
+pub(in crate::http) async fn follow(
+    State(http): State<Http>,
+    request: Parts,
+) -> Result<Response, V1> {
     let only = Query::of(&request.uri)
         .only(&["track"])?
         .filled("track")
@@ -81,7 +80,7 @@ pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<R
     if request.method == Method::HEAD {
         return Ok([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))].into_response());
     }
-    let watching = http.watchers().begin(Caller::of(&request)?.client)?;
+    let stream = http.event_streams().open(Caller::of(&request)?.client)?;
     let last = request
         .headers
         .get(LAST_EVENT_ID)
@@ -90,13 +89,13 @@ pub(super) async fn follow(State(http): State<Http>, request: Parts) -> Result<R
         events: http.app().events(last),
         only,
         stop: http.stop().clone(),
-        _watching: watching,
+        _stream: stream,
     };
     let lines = unfold(following, |mut following| async move {
         let line = following.next().await?;
         Some((Ok::<_, Infallible>(line), following))
     });
-    // Who looks on sees at once that the line is open.
+    // The client sees at once that the stream is open.
     let opened = futures_util::stream::iter([Ok(Line::default().comment("events follow"))]);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("still here");
     let mut response = Sse::new(opened.chain(lines))
@@ -113,69 +112,11 @@ fn track(text: &str) -> Option<TrackId> {
     TrackId::new(Site::parse(site)?, id)
 }
 
-/// The streams that each client holds: they last as long as it likes, so that their number is bounded.
-#[derive(Debug)]
-pub(super) struct Watchers {
-    most: usize,
-    held: Arc<Mutex<Vec<(Peer, usize)>>>,
-}
-
-impl Watchers {
-    pub(super) fn new(most_connections: usize) -> Self {
-        Self {
-            most: most_connections - most_connections / STREAMS_LEAVE,
-            held: Arc::default(),
-        }
-    }
-
-    fn begin(&self, client: Peer) -> Result<Watching, Refusal> {
-        let mut held = self.held.lock();
-        let place = held
-            .iter()
-            .position(|(peer, _)| *peer == client)
-            .unwrap_or(held.len());
-        if held
-            .get(place)
-            .is_some_and(|(_, count)| *count >= self.most)
-        {
-            let sentence = format!(
-                "{client} holds {} event streams; one stream tells of all songs, so close the others",
-                self.most
-            );
-            return Err(Refusal::new(Kind::QueueFull, sentence));
-        }
-        match held.get_mut(place) {
-            Some((_, count)) => *count += 1,
-            None => held.push((client, 1)),
-        }
-        Ok(Watching {
-            client,
-            held: Arc::clone(&self.held),
-        })
-    }
-}
-
-/// Counts one stream while it lives.
-struct Watching {
-    client: Peer,
-    held: Arc<Mutex<Vec<(Peer, usize)>>>,
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let mut held = self.held.lock();
-        if let Some((_, count)) = held.iter_mut().find(|(peer, _)| *peer == self.client) {
-            *count -= 1;
-        }
-        held.retain(|(_, count)| *count > 0);
-    }
-}
-
 struct Following {
     events: Events,
     only: Option<TrackId>,
     stop: CancellationToken,
-    _watching: Watching,
+    _stream: OpenStream,
 }
 
 impl Following {

@@ -1,7 +1,7 @@
-//! Patience with a client that does not read.
+//! A stream that breaks off when its client accepts no byte for a long time.
 //!
-//! Owns what a connection is doing, as far as others need to know, and the time after which a client that accepts no byte
-//! is left. Hides the timer. Never cuts one that accepts a byte now and then, however slow it is.
+//! Owns that time, and what a connection is doing, as far as the accept loop needs to know. A client that accepts a byte
+//! now and then is never cut, however slow it is.
 
 use std::future::Future;
 use std::io;
@@ -14,19 +14,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A client that accepts no byte for so long is gone, or means harm. Long, because a player that is paused does not read
-/// either; the song it holds may leave the drive long before (`store::in_use`).
+/// A client that accepts no byte for so long is gone, or an attacker. Long, because a paused player does not read
+/// either; its song may be evicted long before (`store::in_use`).
 pub(super) const BYTE_WITHIN: Duration = Duration::from_secs(600);
 
 /// What a connection is doing.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
+pub(super) struct Activity {
     requests: AtomicUsize,
-    /// Milliseconds on [`clock`] since when no byte is accepted; 0 while bytes flow.
+    /// The time on [`clock`] since when no byte is accepted, in milliseconds; 0 while bytes flow.
     stalled_since: AtomicU64,
 }
 
-impl Pulse {
+impl Activity {
     pub(super) fn begin(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -46,7 +46,7 @@ impl Pulse {
     }
 }
 
-/// Milliseconds since the first look at it, and one: never 0.
+/// Milliseconds since the first call, plus one: never 0.
 fn clock() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(START.elapsed().as_millis())
@@ -54,44 +54,44 @@ fn clock() -> u64 {
         .saturating_add(1)
 }
 
-/// A stream that breaks off when its other end accepts nothing for a time.
-pub(super) struct Patient<S> {
+/// The stream of one connection.
+pub(super) struct WriteTimeout<S> {
     stream: S,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     within: Duration,
-    /// Runs while a write waits.
+    /// Runs while a write is pending.
     limit: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>, within: Duration) -> Self {
+impl<S> WriteTimeout<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>, within: Duration) -> Self {
         Self {
             stream,
-            pulse,
+            activity,
             within,
             limit: None,
         }
     }
 
-    fn judge(
+    fn check(
         &mut self,
         cx: &mut Context<'_>,
         wrote: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
             if self.limit.take().is_some() {
-                self.pulse.stalled_since.store(0, Ordering::Relaxed);
+                self.activity.stalled_since.store(0, Ordering::Relaxed);
             }
             return wrote;
         }
         let Self {
-            pulse,
+            activity,
             within,
             limit,
             ..
         } = self;
         let limit = limit.get_or_insert_with(|| {
-            pulse.stalled_since.store(clock(), Ordering::Relaxed);
+            activity.stalled_since.store(clock(), Ordering::Relaxed);
             Box::pin(tokio::time::sleep(*within))
         });
         limit
@@ -101,7 +101,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -111,14 +111,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.judge(cx, wrote)
+        self.check(cx, wrote)
     }
 
     fn poll_write_vectored(
@@ -127,7 +127,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.judge(cx, wrote)
+        self.check(cx, wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,33 +149,34 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn a_client_that_reads_nothing_is_left() {
+    async fn a_client_that_reads_nothing_is_cut_off() {
         let (_client, server) = tokio::io::duplex(16);
-        let pulse = Arc::new(Pulse::default());
-        let mut server = Patient::new(server, Arc::clone(&pulse), Duration::from_millis(20));
+        let activity = Arc::new(Activity::default());
+        let mut server =
+            WriteTimeout::new(server, Arc::clone(&activity), Duration::from_millis(20));
         let sent = server.write_all(&[7; 64]).await;
         assert_eq!(
-            sent.expect_err("nobody reads").kind(),
+            sent.expect_err("the client reads nothing").kind(),
             io::ErrorKind::TimedOut
         );
-        assert!(pulse.is_stalled_for(Duration::from_millis(20)));
+        assert!(activity.is_stalled_for(Duration::from_millis(20)));
     }
 
     #[tokio::test]
-    async fn each_byte_that_is_accepted_begins_the_time_anew() {
+    async fn each_accepted_byte_restarts_the_time() {
         let (mut client, server) = tokio::io::duplex(16);
-        let pulse = Arc::new(Pulse::default());
-        let mut server = Patient::new(server, Arc::clone(&pulse), BYTE_WITHIN);
+        let activity = Arc::new(Activity::default());
+        let mut server = WriteTimeout::new(server, Arc::clone(&activity), BYTE_WITHIN);
         server.write_all(&[7; 16]).await.expect("taken");
         let mut got = [0; 24];
         let mut stalled = false;
         let read = async {
             tokio::task::yield_now().await;
-            stalled = pulse.is_stalled_for(Duration::ZERO);
+            stalled = activity.is_stalled_for(Duration::ZERO);
             client.read_exact(&mut got).await
         };
         let (sent, read) = tokio::join!(server.write_all(&[7; 8]), read);
         assert!(sent.is_ok() && read.is_ok());
-        assert!(stalled && server.limit.is_none() && !pulse.is_stalled_for(Duration::ZERO));
+        assert!(stalled && server.limit.is_none() && !activity.is_stalled_for(Duration::ZERO));
     }
 }

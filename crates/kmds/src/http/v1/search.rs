@@ -1,7 +1,7 @@
-//! `GET /api/v1/search`: words in, what a site finds out.
+//! `GET /api/v1/search`: what a site finds for words.
 //!
-//! Owns its parameters and the shape of its reply. Hides nothing. Never starts a download; but it asks a site, so a page of
-//! another site may not use it.
+//! Owns its parameters and the shape of its reply. A search starts no download, but it asks a site: the guard closes it
+//! to foreign pages.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,11 +13,11 @@ use kmds_extract::Site;
 use kmds_extract::search::{Hit, MOST_RESULTS, SearchSite};
 use serde::Serialize;
 
-use super::Http;
-use super::error::{Refusal, V1};
 #[cfg(test)]
-use super::openapi::describe::V1Refusals;
-use super::query::Query;
+use super::super::answers::V1Refusals;
+use super::super::error::{Refusal, V1};
+use super::super::query::Query;
+use super::super::state::Http;
 use crate::app::Searched;
 
 /// Results of a reply unless asked otherwise.
@@ -26,7 +26,7 @@ const RESULTS: usize = 10;
 /// What a site found.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub(super) struct SearchReply {
+pub(in crate::http) struct SearchReply {
     /// The words that were searched for.
     query: String,
     /// `youtube`, `youtube_music`, `soundcloud` or `bandcamp`.
@@ -63,7 +63,10 @@ struct ResultReply {
         ("limit" = Option<u8>, Query, description = "1 to 25, 10 by default"),
     ),
     responses(V1Refusals, (status = 200, description = "What the site found", body = SearchReply))))]
-pub(super) async fn search(State(http): State<Http>, request: Parts) -> Result<Response, V1> {
+pub(in crate::http) async fn search(
+    State(http): State<Http>,
+    request: Parts,
+) -> Result<Response, V1> {
     let query = Query::of(&request.uri).only(&["q", "site", "limit"])?;
     let (at, limit) = (place(&query)?, limit(&query)?);
     let missing = || Refusal::bad_request("what is searched for? ask for /api/v1/search?q=WORDS");

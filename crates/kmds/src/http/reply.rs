@@ -1,8 +1,8 @@
-//! A long reply as JSON, written as it is read.
+//! The reply to a fetch. A long one is written song by song, as its client reads it.
 //!
-//! Owns how the songs of a list are spelled one after the other, each when the client has read up to it: the list stands in
-//! memory once, for all who asked for it, and no reply stands there whole; a client that stops reading loses the rest.
-//! Never decides how a song is spelled.
+//! A long list is in memory once, for all clients that asked for it, and no reply is in memory whole. One task for each
+//! such reply holds its share of the list; it ends after the last song, or when its client has not read for 10 s: then
+//! the connection is cut. `classic` and `v1` decide how a song looks.
 
 use std::io;
 use std::sync::Arc;
@@ -18,21 +18,22 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::ask::Addresses;
+use super::links::Addresses;
 use crate::app::{Fetched, Song};
 
 const PIECE_BYTES: usize = 16 << 10;
-/// A client that takes no piece for so long is cut: few long lists are held at a time, and others wait for theirs.
+/// A client that takes no piece for so long is cut: few long lists are held at a time, and other clients wait for theirs.
 const PIECE_WITHIN: Duration = Duration::from_secs(10);
-/// Shorter lists are replied to at once, with their length.
+/// A reply with fewer songs is written whole, with its length.
 const LONG_LIST_SONGS: usize = 100;
 
-/// Status 200 with a reply around `songs`, which stand under `name`; `spell` makes the reply around the songs it is given.
-pub(super) fn reply<Reply: Serialize, Shape: Serialize + 'static>(
+/// Status 200, with the songs under `name`. `around` makes the reply around the songs that it is given; `shape` makes
+/// one song.
+pub(super) fn list<Reply: Serialize, Shape: Serialize + 'static>(
     fetched: Fetched,
     addresses: Addresses,
     name: &str,
-    spell: impl for<'a> Fn(&'a Fetched, Vec<Shape>) -> Reply,
+    around: impl for<'a> Fn(&'a Fetched, Vec<Shape>) -> Reply,
     shape: fn(&Song, &Addresses) -> Shape,
 ) -> Response {
     if fetched.songs.len() < LONG_LIST_SONGS {
@@ -41,15 +42,15 @@ pub(super) fn reply<Reply: Serialize, Shape: Serialize + 'static>(
             .iter()
             .map(|song| shape(song, &addresses))
             .collect();
-        return Json(spell(&fetched, songs)).into_response();
+        return Json(around(&fetched, songs)).into_response();
     }
-    // Inside a text every quotation mark is escaped: this is the list itself.
+    // Inside a JSON string every quotation mark is escaped, so that only the list itself matches.
     let mark = format!("\"{name}\":[");
-    let whole = serde_json::to_string(&spell(&fetched, Vec::new())).unwrap_or_default();
+    let whole = serde_json::to_string(&around(&fetched, Vec::new())).unwrap_or_default();
     let Some((head, tail)) = whole.split_once(&mark) else {
         return Json(whole).into_response();
     };
-    let mut written = Written {
+    let mut writing = Writing {
         head: format!("{head}{mark}"),
         next: 0,
         tail: tail.to_owned(),
@@ -57,8 +58,8 @@ pub(super) fn reply<Reply: Serialize, Shape: Serialize + 'static>(
         addresses,
     };
     let pieces = std::iter::from_fn(move || {
-        let more = written.next <= written.fetched.songs.len();
-        more.then(|| written.piece(shape))
+        let more = writing.next <= writing.fetched.songs.len();
+        more.then(|| writing.piece(shape))
     });
     let body = Body::from_stream(sent(pieces, PIECE_WITHIN));
     (
@@ -68,7 +69,7 @@ pub(super) fn reply<Reply: Serialize, Shape: Serialize + 'static>(
         .into_response()
 }
 
-/// The pieces as they are read. A task holds what they are made of, so that it is let go when nobody asks for the next.
+/// The pieces as the client reads them. A task holds the list, and lets it go when the client stops reading.
 fn sent(
     pieces: impl Iterator<Item = Bytes> + Send + 'static,
     within: Duration,
@@ -83,7 +84,7 @@ fn sent(
                 return;
             }
         }
-        // The end that tells a whole reply from one that was cut.
+        // Tells a whole reply from one that was cut.
         let _ = sender.send(None).await;
     });
     stream::unfold(Some(receiver), |receiver| async move {
@@ -96,8 +97,8 @@ fn sent(
     })
 }
 
-/// How far a reply is written. It holds the list, and its place among the long ones.
-struct Written {
+/// A reply that is being writing. It holds the list, and its permit for a long list.
+struct Writing {
     head: String,
     /// One more than there are songs: the end is written too.
     next: usize,
@@ -106,7 +107,7 @@ struct Written {
     addresses: Addresses,
 }
 
-impl Written {
+impl Writing {
     fn piece<Shape: Serialize>(&mut self, shape: fn(&Song, &Addresses) -> Shape) -> Bytes {
         let mut piece = std::mem::take(&mut self.head);
         let songs = Arc::clone(&self.fetched.songs);
@@ -127,6 +128,11 @@ impl Written {
         }
         piece.into()
     }
+}
+
+/// Seconds to the microsecond: sites tell up to four digits, and more is noise of the conversion.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
 }
 
 #[cfg(test)]
@@ -169,5 +175,15 @@ mod tests {
     async fn a_long_list_that_is_read_ends_whole() {
         let all: Vec<_> = sent(pieces(Arc::default()), PIECE_WITHIN).collect().await;
         assert!(all.len() == 100 && all.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn lengths_are_told_as_the_site_tells_them() {
+        for told in [0.0, 64.9913, 95.1733, 877.184, 356.118, 345.6789] {
+            assert_eq!(
+                seconds(Duration::from_secs_f64(told)).to_string(),
+                told.to_string()
+            );
+        }
     }
 }

@@ -1,19 +1,52 @@
-//! Bodies that are read or made without a type of their own, as `/openapi.json` describes them.
+//! Schemas of `/openapi.json` that no answer has as a type of its own. Only in tests.
 //!
-//! Owns their keys. Never read or sent: requests are read by hand, for better words in refusals, and counts are the
-//! application's own.
+//! Request bodies are read by hand, for better words in refusals; the counts of `/api/v1/stats` are the application's.
 
 #![expect(dead_code, reason = "only described")]
 
 use std::collections::BTreeMap;
 
+use kmds_extract::Kind;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 
-/// What `/fetch` is asked.
+pub(super) fn kind_schema() -> Object {
+    let words = Kind::ALL.map(Kind::as_str);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .build()
+}
+
+/// A job's states.
+pub(super) fn state_schema() -> Object {
+    words(&["queued", "downloading", "converting", "ready", "failed"])
+}
+
+/// A track's, which may have no job.
+pub(super) fn track_state_schema() -> Object {
+    words(&[
+        "queued",
+        "downloading",
+        "converting",
+        "ready",
+        "failed",
+        "evicted",
+    ])
+}
+
+fn words(words: &[&'static str]) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().copied()))
+        .build()
+}
+
+/// The body of `/fetch`.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "PascalCase", example = json!({"URL": "https://soundcloud.com/klaus-veen/ordinary-days"}))]
-pub(in crate::http) struct ClassicFetchBody {
+pub(super) struct ClassicFetchBody {
     /// Link to a song or list, at most 2,048 bytes.
     #[schema(rename = "URL")]
     url: String,
@@ -24,10 +57,10 @@ pub(in crate::http) struct ClassicFetchBody {
     accept: Option<Vec<String>>,
 }
 
-/// What `POST /api/v1/fetch` is asked.
+/// The body of `POST /api/v1/fetch`.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"url": "https://soundcloud.com/klaus-veen/ordinary-days", "prefetch": 3}))]
-pub(in crate::http) struct FetchBody {
+pub(super) struct FetchBody {
     /// Link to a song or list, at most 2,048 bytes.
     url: String,
     /// Take the whole list of a `watch?v=…&list=…` link.
@@ -53,7 +86,7 @@ enum PrefetchBody {
 
 /// Counts and health.
 #[derive(Debug, ToSchema)]
-pub(in crate::http) struct StatsReply {
+pub(super) struct StatsReply {
     /// Songs by state.
     songs: BTreeMap<String, u64>,
     bytes_on_disk: u64,

@@ -1,27 +1,20 @@
-//! Makes the description of both faces from the types that answer, for tests.
-//!
-//! Owns what is said about errors that every route may answer with, and the document's head. Hides the generator.
-//! Never describes a route that is not served: a test compares it with the routes.
+//! The answers that many routes share, as `/openapi.json` describes them: refusals, audio, pictures. Only in tests.
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
-    Schema, SecurityRequirement, Type,
-};
-use utoipa::{IntoResponses, Modify, OpenApi};
-
-use super::super::error::{ClassicError, ClassicFailed, ClassicUnfinished, Problem, facts};
-use super::super::{classic, events, ops, play, search, ui, v1};
 use kmds_extract::Kind;
-use serde_json::Value;
+use utoipa::IntoResponses;
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
+};
+
+use super::error::status_and_title;
 
 /// What any route of the classic face may answer instead.
-pub(in crate::http) struct ClassicRefusals;
+pub(super) struct ClassicRefusals;
 
 /// What any route of the v1 face may answer instead.
-pub(in crate::http) struct V1Refusals;
+pub(super) struct V1Refusals;
 
 /// What a file of audio may come as.
 const AUDIO: [&str; 6] = [
@@ -43,13 +36,13 @@ const PICTURES: [&str; 5] = [
 ];
 
 /// How a route that sends a file of audio answers when it does.
-pub(in crate::http) struct AudioAnswers;
+pub(super) struct AudioAnswers;
 
 /// The same, where the answer may be a list of songs.
-pub(in crate::http) struct PlayAnswers;
+pub(super) struct PlayAnswers;
 
 /// How a cover is answered.
-pub(in crate::http) struct PictureAnswers;
+pub(super) struct PictureAnswers;
 
 impl IntoResponses for AudioAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
@@ -81,7 +74,7 @@ impl IntoResponses for PictureAnswers {
     }
 }
 
-/// In the words of whichever face was asked.
+/// In the words of the face that answers.
 fn unmet() -> RefOr<Response> {
     let said = |schema| {
         ContentBuilder::new()
@@ -121,21 +114,21 @@ impl IntoResponses for V1Refusals {
 }
 
 /// How one face refuses. Every route names the same answers, so the document has them once.
-struct Face {
+pub(super) struct Face {
     name: &'static str,
     content_type: &'static str,
     schema: &'static str,
-    /// Said where no kind has the status.
+    /// Statuses that no kind has.
     more: &'static [(u16, &'static str)],
 }
 
-const CLASSIC: Face = Face {
+pub(super) const CLASSIC: Face = Face {
     name: "Classic",
     content_type: "application/json",
     schema: "ClassicError",
     more: &[],
 };
-const V1: Face = Face {
+pub(super) const V1: Face = Face {
     name: "V1",
     content_type: "application/problem+json",
     schema: "Problem",
@@ -148,7 +141,7 @@ impl Face {
         let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
         for kind in Kind::ALL {
             by_status
-                .entry(facts(kind).0.as_u16())
+                .entry(status_and_title(kind).0.as_u16())
                 .or_default()
                 .push(kind.as_str());
         }
@@ -176,7 +169,7 @@ impl Face {
             .collect()
     }
 
-    fn responses(&self) -> impl Iterator<Item = (String, RefOr<Response>)> {
+    pub(super) fn responses(&self) -> impl Iterator<Item = (String, RefOr<Response>)> {
         self.said()
             .into_iter()
             .map(|(status, said)| (self.name_of(status), RefOr::T(self.response(status, &said))))
@@ -194,103 +187,4 @@ impl Face {
         }
         response.build()
     }
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "KMDS",
-        description = "A media downloading service: a link from YouTube, SoundCloud or Bandcamp goes in; metadata comes \
-            out at once, the audio as soon as it arrives.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
-    ),
-    tags(
-        (name = "classic", description = "What existing clients speak: PascalCase JSON"),
-        (name = "v1", description = "What new clients should use: snake_case JSON, problem+json errors"),
-        (name = "operation", description = "For those who run the service"),
-    ),
-    paths(
-        classic::show_root, classic::fetch_posted, classic::fetch_queried, classic::tunnel, play::play,
-        v1::fetch, search::search, v1::list_tracks, v1::show_track, v1::delete_track, v1::retry_track, v1::send_audio, v1::send_cover,
-        v1::show_stats, events::follow,
-        ops::healthz, ops::readyz, ops::metrics, ops::openapi, ui::to_page, ui::page, ui::page_file,
-    ),
-    components(schemas(ClassicError, ClassicFailed, ClassicUnfinished, Problem)),
-    modifiers(&Shared),
-)]
-struct Description;
-
-/// What routes share: refusals, and that tokens are needed where the operator configured some.
-struct Shared;
-
-impl Modify for Shared {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer =
-            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", bearer);
-        components
-            .responses
-            .extend(CLASSIC.responses().chain(V1.responses()));
-        let none = SecurityRequirement::default();
-        let token = SecurityRequirement::new("token", Vec::<String>::new());
-        document.security = Some(vec![none, token]);
-    }
-}
-
-/// The document as it stands in its file: a line a path and method, schema and response, so that a change shows.
-pub(super) fn document() -> String {
-    let document = serde_json::to_value(Description::openapi()).expect("a document of texts");
-    laid_out(&document, 3) + "\n"
-}
-
-fn laid_out(value: &Value, depth: usize) -> String {
-    match value.as_object() {
-        Some(object) if depth > 0 => {
-            let line = |(key, value)| {
-                format!(
-                    "{}: {}",
-                    Value::from(String::clone(key)),
-                    laid_out(value, depth - 1)
-                )
-            };
-            format!(
-                "{{\n{}\n}}",
-                object.iter().map(line).collect::<Vec<_>>().join(",\n")
-            )
-        }
-        _ => value.to_string(),
-    }
-}
-
-pub(in crate::http) fn kind_schema() -> Object {
-    let words = Kind::ALL.map(Kind::as_str);
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(words))
-        .build()
-}
-
-/// A job's states.
-pub(in crate::http) fn state_schema() -> Object {
-    words(&["queued", "downloading", "converting", "ready", "failed"])
-}
-
-/// A track's, which may have no job.
-pub(in crate::http) fn track_state_schema() -> Object {
-    words(&[
-        "queued",
-        "downloading",
-        "converting",
-        "ready",
-        "failed",
-        "evicted",
-    ])
-}
-
-fn words(words: &[&'static str]) -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(words.iter().copied()))
-        .build()
 }

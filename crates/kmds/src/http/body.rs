@@ -1,0 +1,90 @@
+//! Reading the body of a request.
+//!
+//! Owns the most a body may hold, the time it may take to arrive, and the first step from bytes to JSON. An oversized
+//! body is read and dropped up to a bound, so that the client gets the answer 413 and not a reset connection.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+use http_body_util::BodyExt;
+use kmds_extract::Kind;
+
+use super::error::Refusal;
+
+/// Longest request body in bytes (docs/api.md, "The door").
+const MAX_BODY_BYTES: usize = 16 << 10;
+/// Bytes of an oversized body that are read and dropped: many clients send all before they read the answer.
+const DRAINED_BYTES: usize = 16 << 20;
+/// Time for a whole body to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The body of a request, whole.
+/// # Errors
+/// `too_large`, or `bad_request` when it breaks off or does not arrive in time.
+pub(super) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
+    let stated = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if headers.contains_key(EXPECT) && stated.is_some_and(|stated| stated > MAX_BODY_BYTES as u64) {
+        // The client sends nothing before this answer.
+        return Err(too_large());
+    }
+    let mut kept = Vec::new();
+    let mut arrived = 0;
+    let reading = async {
+        while arrived <= DRAINED_BYTES
+            && let Some(frame) = body.frame().await
+        {
+            let frame = frame
+                .map_err(|_| Refusal::bad_request("the request body broke off; send it whole"))?;
+            let Some(piece) = frame.data_ref() else {
+                continue;
+            };
+            arrived += piece.len();
+            if arrived <= MAX_BODY_BYTES {
+                kept.extend_from_slice(piece);
+            }
+        }
+        Ok::<_, Refusal>(())
+    };
+    let in_time = tokio::time::timeout(BODY_WITHIN, reading).await;
+    if arrived > MAX_BODY_BYTES {
+        return Err(too_large());
+    }
+    in_time.map_err(|_| {
+        Refusal::bad_request("the request body did not arrive within 10 s; send it at once")
+    })??;
+    Ok(kept)
+}
+
+/// Parses a body, or a text inside one, as JSON; skips a byte order mark.
+/// # Errors
+/// The text is no JSON.
+pub(super) fn parse_json(text: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(
+        Kind::TooLarge,
+        format!("the request body is larger than {MAX_BODY_BYTES} bytes; send only the link"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_one_byte_too_long_is_refused_and_a_full_one_is_read() {
+        let full = read(&HeaderMap::new(), Body::from(vec![b'x'; MAX_BODY_BYTES])).await;
+        assert_eq!(full.map(|body| body.len()), Ok(MAX_BODY_BYTES));
+        let over = read(
+            &HeaderMap::new(),
+            Body::from(vec![b'x'; MAX_BODY_BYTES + 1]),
+        )
+        .await;
+        assert_eq!(over.expect_err("too large").status.as_u16(), 413);
+    }
+}

@@ -1,0 +1,80 @@
+//! Links: those that clients send, and those that replies carry.
+//!
+//! Owns the longest link that is accepted, and the addresses of this service as the client can use them: below the
+//! configured public address, or else below the address that the request was sent to.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::error::Refusal;
+use super::guard::Caller;
+use super::state::Http;
+
+/// Longest link in bytes (docs/api.md, "The door").
+const MAX_LINK_BYTES: usize = 2048;
+
+/// Escaped in a query value: all but the unreserved characters of RFC 3986.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The link that a client sent.
+/// # Errors
+/// The link is missing (`missing` says what to send), or too long.
+pub(super) fn sent_link(text: Option<String>, missing: &str) -> Result<String, Refusal> {
+    let text = text.ok_or_else(|| Refusal::bad_request(missing))?;
+    if text.len() > MAX_LINK_BYTES {
+        let sentence = format!(
+            "the link is longer than {MAX_LINK_BYTES} bytes; send it without its tracking parameters"
+        );
+        return Err(Refusal::bad_request(sentence));
+    }
+    Ok(text)
+}
+
+/// The addresses that a reply to one client carries.
+#[derive(Debug, Clone)]
+pub(super) struct Addresses {
+    /// Scheme, host and base path, without a slash at the end.
+    origin: String,
+    base_path: String,
+}
+
+impl Addresses {
+    /// For the client that sent this request.
+    pub(super) fn of(http: &Http, caller: &Caller) -> Self {
+        let base_path = http.base_path().to_owned();
+        let origin = match http.public_url() {
+            Some(public) if public.ends_with(&base_path) => public.to_owned(),
+            Some(public) => format!("{public}{base_path}"),
+            None => {
+                let scheme = if caller.https { "https" } else { "http" };
+                format!("{scheme}://{}{base_path}", caller.authority)
+            }
+        };
+        Self { origin, base_path }
+    }
+
+    /// `/tunnel?file=…`, below the base path.
+    pub(super) fn tunnel_path(&self, name: &str) -> String {
+        format!(
+            "{}/tunnel?file={}",
+            self.base_path,
+            utf8_percent_encode(name, VALUE)
+        )
+    }
+
+    pub(super) fn tunnel_url(&self, name: &str) -> String {
+        format!(
+            "{}/tunnel?file={}",
+            self.origin,
+            utf8_percent_encode(name, VALUE)
+        )
+    }
+
+    /// A path of this service, below its base path.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base_path)
+    }
+}
