@@ -1,6 +1,6 @@
-//! Every metric, one row each.
+//! Every metric, one row each: name, help and labels, and the text that Prometheus reads.
 //!
-//! Owns names, units and labels, and the text that Prometheus reads. Hides the registry. Never measures anything itself.
+//! Nothing is measured here: callers count, and [`Snapshot`] brings what is counted elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,14 @@ use prometheus_client::registry::Registry;
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct BySite {
     site: &'static str,
+}
+
+impl BySite {
+    const fn of(site: Site) -> Self {
+        Self {
+            site: site.as_str(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -60,185 +68,74 @@ struct Build {
     version: &'static str,
 }
 
-/// Cheap to share; every method may be called from anywhere.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Mutex<Registry>,
-    jobs: Family<ByOutcome, Counter>,
-    received_bytes: Family<BySite, Counter>,
-    requests: Family<ByAnswer, Counter>,
-    asked: Family<ByRequest, Counter>,
-    retries: Family<BySite, Counter>,
-    page_bytes: Family<BySite, Counter>,
-    served_bytes: Counter,
-    webhooks: Family<ByDelivery, Counter>,
-    songs: Family<ByState, Gauge>,
-    cache_bytes: Gauge,
-    waiting: Family<BySite, Gauge>,
-    running: Family<BySite, Gauge>,
-    listeners: Gauge,
-    native_first: Family<BySite, Gauge>,
-    open: Family<BySite, Gauge>,
-    native_failures: Family<BySite, Counter>,
-    player_script: Family<ByPlayer, Gauge>,
-    ytdlp_runs: Counter,
-    tasks: Gauge,
+/// Makes [`Metrics`] from the table of all metrics: field, type, name in the text, help. Counters get `_total` from the
+/// encoder.
+macro_rules! metrics {
+    ($($field:ident: $kind:ty = $name:literal, $help:literal;)*) => {
+        /// Cheap to share; every method may be called from any task.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Mutex<Registry>,
+            $($field: $kind,)*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                let mut registry = Registry::with_prefix("kmds");
+                $(
+                    let $field = <$kind>::default();
+                    registry.register($name, $help, $field.clone());
+                )*
+                Self {
+                    registry: Mutex::new(registry),
+                    $($field,)*
+                }
+            }
+        }
+    };
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
+metrics! {
+    build: Family<Build, Gauge> = "build_info", "The running version";
+    jobs: Family<ByOutcome, Counter> = "jobs", "Jobs ended, by site and outcome";
+    received_bytes: Family<BySite, Counter> = "received_bytes", "Audio bytes from the sites";
+    asked: Family<ByRequest, Counter> = "origin_requests", "Requests to the sites, retries included";
+    retries: Family<BySite, Counter> = "origin_retries", "Requests to the sites that were repeats";
+    page_bytes: Family<BySite, Counter> = "page_bytes", "Bytes of pages from the sites, compressed";
+    requests: Family<ByAnswer, Counter> = "http_requests", "Answers to clients, by route and status";
+    served_bytes: Counter = "served_bytes", "Audio bytes to clients";
+    player_script: Family<ByPlayer, Gauge> = "player_script", "YouTube's player script that was used last: 1 while it can be read";
+    webhooks: Family<ByDelivery, Counter> = "webhooks", "Calls of the webhook, by outcome";
+    songs: Family<ByState, Gauge> = "songs", "Songs in the catalog, by state";
+    cache_bytes: Gauge = "cache_bytes", "Bytes of finished songs on the drive";
+    waiting: Family<BySite, Gauge> = "queue_waiting", "Songs waiting for a download";
+    running: Family<BySite, Gauge> = "downloads_running", "Downloads under way";
+    listeners: Gauge = "listeners", "Clients being sent audio now";
+    native_first: Family<BySite, Gauge> = "native_first", "1 while our own engine goes first, 0 while yt-dlp does";
+    open: Family<BySite, Gauge> = "site_open", "1 while a site is asked, 0 while egress.forbid closes its way out";
+    native_failures: Family<BySite, Counter> = "native_failures", "Times our own engine met a changed page or a wall";
+    ytdlp_runs: Counter = "ytdlp_runs", "Processes of yt-dlp started";
+    tasks: Gauge = "tasks", "Tasks of the runtime: one a connection, one a download";
 }
 
 impl Metrics {
     #[must_use]
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("kmds");
-        let build = Family::<Build, Gauge>::default();
-        build
-            .get_or_create(&Build {
-                version: env!("CARGO_PKG_VERSION"),
-            })
-            .set(1);
-        let metrics = Self {
-            registry: Mutex::new(Registry::default()),
-            jobs: Family::default(),
-            received_bytes: Family::default(),
-            requests: Family::default(),
-            asked: Family::default(),
-            retries: Family::default(),
-            page_bytes: Family::default(),
-            served_bytes: Counter::default(),
-            webhooks: Family::default(),
-            songs: Family::default(),
-            cache_bytes: Gauge::default(),
-            waiting: Family::default(),
-            running: Family::default(),
-            listeners: Gauge::default(),
-            native_first: Family::default(),
-            open: Family::default(),
-            native_failures: Family::default(),
-            player_script: Family::default(),
-            ytdlp_runs: Counter::default(),
-            tasks: Gauge::default(),
-        };
-        // The table. Counters get `_total` from the encoder.
-        registry.register("build_info", "The running version", build);
-        registry.register(
-            "jobs",
-            "Jobs ended, by site and outcome",
-            metrics.jobs.clone(),
-        );
-        registry.register(
-            "received_bytes",
-            "Audio bytes from the sites",
-            metrics.received_bytes.clone(),
-        );
-        registry.register(
-            "origin_requests",
-            "Requests to the sites, retries included",
-            metrics.asked.clone(),
-        );
-        registry.register(
-            "origin_retries",
-            "Requests to the sites that were repeats",
-            metrics.retries.clone(),
-        );
-        registry.register(
-            "page_bytes",
-            "Bytes of pages from the sites, compressed",
-            metrics.page_bytes.clone(),
-        );
-        registry.register(
-            "http_requests",
-            "Answers to clients, by route and status",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "served_bytes",
-            "Audio bytes to clients",
-            metrics.served_bytes.clone(),
-        );
-        registry.register(
-            "player_script",
-            "YouTube's player script that was used last: 1 while it can be read",
-            metrics.player_script.clone(),
-        );
-        registry.register(
-            "webhooks",
-            "Calls of the webhook, by outcome",
-            metrics.webhooks.clone(),
-        );
-        registry.register(
-            "songs",
-            "Songs in the catalog, by state",
-            metrics.songs.clone(),
-        );
-        registry.register(
-            "cache_bytes",
-            "Bytes of finished songs on the drive",
-            metrics.cache_bytes.clone(),
-        );
-        registry.register(
-            "queue_waiting",
-            "Songs waiting for a download",
-            metrics.waiting.clone(),
-        );
-        registry.register(
-            "downloads_running",
-            "Downloads under way",
-            metrics.running.clone(),
-        );
-        registry.register(
-            "listeners",
-            "Clients being sent audio now",
-            metrics.listeners.clone(),
-        );
-        registry.register(
-            "native_first",
-            "1 while our own engine goes first, 0 while yt-dlp does",
-            metrics.native_first.clone(),
-        );
-        registry.register(
-            "site_open",
-            "1 while a site is asked, 0 while egress.forbid closes its way out",
-            metrics.open.clone(),
-        );
-        registry.register(
-            "native_failures",
-            "Times our own engine met a changed page or a wall",
-            metrics.native_failures.clone(),
-        );
-        registry.register(
-            "ytdlp_runs",
-            "Processes of yt-dlp started",
-            metrics.ytdlp_runs.clone(),
-        );
-        registry.register(
-            "tasks",
-            "Tasks of the runtime: one a connection, one a download",
-            metrics.tasks.clone(),
-        );
-        *metrics.registry.lock() = registry;
+        let metrics = Self::default();
+        let version = env!("CARGO_PKG_VERSION");
+        metrics.build.get_or_create(&Build { version }).set(1);
         metrics
     }
 
     pub fn job_done(&self, site: Site, failure: Option<Kind>) {
         let outcome = failure.map_or("ready", Kind::as_str);
-        self.jobs
-            .get_or_create(&ByOutcome {
-                site: site.as_str(),
-                outcome,
-            })
-            .inc();
+        let site = site.as_str();
+        self.jobs.get_or_create(&ByOutcome { site, outcome }).inc();
     }
 
     pub fn received(&self, site: Site, bytes: usize) {
         self.received_bytes
-            .get_or_create(&BySite {
-                site: site.as_str(),
-            })
+            .get_or_create(&BySite::of(site))
             .inc_by(bytes as u64);
     }
 
@@ -270,58 +167,61 @@ impl Metrics {
         u64::try_from(self.listeners.get()).unwrap_or(0)
     }
 
-    /// The text Prometheus reads; gauges that are read off elsewhere are set first.
+    /// The text that Prometheus reads, with what `now` brings from elsewhere.
     #[must_use]
     pub fn text(&self, now: &Snapshot) -> String {
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.set_gauges(now);
+        self.set_sites(now);
+        self.set_counters(now);
+        let mut text = String::new();
+        let registry = self.registry.lock();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &registry);
+        as_prometheus(&text)
+    }
+
+    fn set_gauges(&self, now: &Snapshot) {
         for (state, count) in &now.songs {
-            self.songs
-                .get_or_create(&ByState {
-                    state: state.clone(),
-                })
-                .set(gauge(*count));
+            let state = state.clone();
+            let songs = self.songs.get_or_create(&ByState { state });
+            songs.set(gauge(*count));
         }
         self.cache_bytes.set(gauge(now.cache_bytes));
         self.tasks.set(gauge(now.tasks));
+        self.player_script.clear();
+        if let Some((player, works)) = &now.player_script {
+            let player = player.clone();
+            let script = self.player_script.get_or_create(&ByPlayer { player });
+            script.set(i64::from(*works));
+        }
+    }
+
+    fn set_sites(&self, now: &Snapshot) {
         for lane in &now.lanes {
-            let label = BySite {
-                site: lane.site.as_str(),
-            };
+            let label = BySite::of(lane.site);
             self.waiting.get_or_create(&label).set(gauge(lane.waiting));
             self.running.get_or_create(&label).set(gauge(lane.running));
         }
-        for (site, native) in &now.native_first {
-            self.native_first
-                .get_or_create(&BySite {
-                    site: site.as_str(),
-                })
-                .set(i64::from(*native));
+        let switches = [
+            (&self.native_first, &now.native_first),
+            (&self.open, &now.open),
+        ];
+        for (family, values) in switches {
+            for (site, on) in values {
+                let value = family.get_or_create(&BySite::of(*site));
+                value.set(i64::from(*on));
+            }
         }
-        for (site, open) in &now.open {
-            self.open
-                .get_or_create(&BySite {
-                    site: site.as_str(),
-                })
-                .set(i64::from(*open));
-        }
+    }
+
+    fn set_counters(&self, now: &Snapshot) {
         for (site, failures) in &now.native_failures {
-            let counter = self.native_failures.get_or_create(&BySite {
-                site: site.as_str(),
-            });
-            counter.inc_by(failures.saturating_sub(counter.get()));
+            let counter = self.native_failures.get_or_create(&BySite::of(*site));
+            catch_up(&counter, *failures);
         }
-        self.player_script.clear();
-        if let Some((player, works)) = &now.player_script {
-            self.player_script
-                .get_or_create(&ByPlayer {
-                    player: player.clone(),
-                })
-                .set(i64::from(*works));
-        }
-        self.ytdlp_runs
-            .inc_by(now.ytdlp_runs.saturating_sub(self.ytdlp_runs.get()));
+        catch_up(&self.ytdlp_runs, now.ytdlp_runs);
         for asked in &now.asked {
-            let site = asked.site.as_str();
+            let (label, site) = (BySite::of(asked.site), asked.site.as_str());
             for (kind, total) in [
                 ("page", asked.pages),
                 ("media", asked.media),
@@ -329,21 +229,17 @@ impl Metrics {
             ] {
                 catch_up(&self.asked.get_or_create(&ByRequest { site, kind }), total);
             }
-            catch_up(&self.retries.get_or_create(&BySite { site }), asked.retries);
-            catch_up(
-                &self.page_bytes.get_or_create(&BySite { site }),
-                asked.page_bytes,
-            );
+            catch_up(&self.retries.get_or_create(&label), asked.retries);
+            catch_up(&self.page_bytes.get_or_create(&label), asked.page_bytes);
         }
-        let mut text = String::new();
-        let registry = self.registry.lock();
-        // Writing to a string does not fail.
-        let _ = encode(&mut text, &registry);
-        as_prometheus(&text)
     }
 }
 
-/// OpenMetrics as Prometheus' own text format, which every reader knows: there a counter's family has the name of its
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// OpenMetrics as Prometheus' own text format, which every reader understands: there a counter's family has the name of its
 /// samples, `_total` included, and nothing marks the end.
 fn as_prometheus(open_metrics: &str) -> String {
     let counter = |line: &'_ str| {
@@ -370,7 +266,7 @@ fn catch_up(counter: &Counter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
-/// What is read off elsewhere when somebody asks.
+/// What is counted elsewhere, read when `/metrics` is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// By state word.
