@@ -17,6 +17,13 @@ fn album(band: &str, slug: &str) -> Link {
     })
 }
 
+fn playlist(fan: Option<&str>, name: &str) -> Link {
+    Link::Bandcamp(BandcampLink::Playlist {
+        fan: fan.map(str::to_owned),
+        name: name.to_owned(),
+    })
+}
+
 fn band(band: &str, page: BandPage) -> Link {
     Link::Bandcamp(BandcampLink::Band {
         band: band.to_owned(),
@@ -87,6 +94,14 @@ fn every_accepted_shape_is_read_and_its_canonical_form_stands() {
         (
             "https://bandcamp.com/EmbeddedPlayer/track=2/size=large/album=1387612925",
             Link::Bandcamp(BandcampLink::AlbumById { id: 1_387_612_925 }),
+        ),
+        (
+            "https://bandcamp.com/SomeFan/playlist/late-nights_2?from=share",
+            playlist(Some("somefan"), "late-nights_2"),
+        ),
+        (
+            "bandcamp.com/playlist/1234567890/",
+            playlist(None, "1234567890"),
         ),
         (
             "https://macbenson.bandcamp.com/",
@@ -179,6 +194,9 @@ fn ids_and_hosts_that_cannot_be_right_are_refused() {
         "https://x.bandcamp.com/track",
         "https://x.bandcamp.com/album/a/b",
         "https://bandcamp.com/track/x",
+        "https://bandcamp.com/playlist/",
+        "https://bandcamp.com/playlist/a/b",
+        "https://bandcamp.com/some.fan/playlist/x",
         "https://www.bandcamp.com/album/x",
         "https://a.b.bandcamp.com/track/y",
         "https://-x.bandcamp.com/track/y",

@@ -70,6 +70,16 @@ pub(super) enum Landing {
     BandPage(String),
 }
 
+/// Whether it was the site itself that answered, after redirects.
+pub(super) fn is_on_the_site(page: &Page) -> bool {
+    url::Url::parse(&page.final_url).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url
+                .host_str()
+                .is_some_and(|host| host == "bandcamp.com" || host.ends_with(".bandcamp.com"))
+    })
+}
+
 fn band_of(url: &str) -> Option<String> {
     let url = url::Url::parse(url)
         .ok()
@@ -107,7 +117,7 @@ pub(super) fn not_found() -> ExtractError {
     }
 }
 
-fn led_away() -> ExtractError {
+pub(super) fn led_away() -> ExtractError {
     ExtractError::UnsupportedLink {
         reason:
             "Bandcamp: the link leads to another site; open the page, use its bandcamp.com link"

@@ -6,19 +6,28 @@
 /// The raw value of the first `name="…"`, with the quotes and the equals sign: `data-tralbum-collect-info` stands before
 /// `data-tralbum`. `None` without an opening or a closing quote.
 pub(super) fn attribute<'page>(page: &'page str, name: &str) -> Option<&'page str> {
+    attributes(page, name).next()
+}
+
+/// The raw values of every `name="…"`, as [`attribute`] finds the first.
+pub(super) fn attributes<'page>(page: &'page str, name: &str) -> impl Iterator<Item = &'page str> {
     let mut rest = page;
-    loop {
-        let at = rest.find(name)?;
-        // A longer name may end in this one: `x-data-tralbum`.
-        let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let whole = rest
-            .get(..at)
-            .is_none_or(|before| !before.ends_with(inside));
-        rest = rest.get(at + name.len()..)?;
-        if let Some(value) = rest.strip_prefix("=\"").filter(|_| whole) {
-            return value.split_once('"').map(|(value, _)| value);
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.find(name)?;
+            // A longer name may end in this one: `x-data-tralbum`.
+            let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let whole = rest
+                .get(..at)
+                .is_none_or(|before| !before.ends_with(inside));
+            rest = rest.get(at + name.len()..)?;
+            if let Some(value) = rest.strip_prefix("=\"").filter(|_| whole) {
+                let (value, after) = value.split_once('"')?;
+                rest = after;
+                return Some(value);
+            }
         }
-    }
+    })
 }
 
 /// The text of the one `<script type="application/ld+json">`; its JSON is not escaped.
@@ -91,6 +100,7 @@ mod tests {
     fn the_longer_attribute_before_it_is_not_taken_for_the_release() {
         let page = r#"<script data-tralbum-collect-info="{1}" x-data-tralbum="{2}" data-tralbum="{3}" data-x="{4}">"#;
         assert_eq!(attribute(page, "data-tralbum"), Some("{3}"));
+        assert!(attributes("<a b=\"1\" b=2><c b=\"3\" b=\"", "b").eq(["1", "3"]));
         assert_eq!(attribute(page, "data-band"), None);
         assert_eq!(attribute("data-tralbum=\"{cut", "data-tralbum"), None);
         assert_eq!(attribute("\ndata-tralbum=\"\"", "data-tralbum"), Some(""));

@@ -1,4 +1,4 @@
-//! Bandcamp: one page per track or album, two more doors for what is known by its id.
+//! Bandcamp: one page per track, album or fan playlist, two more doors for what is known by its id.
 //!
 //! Owns the order in which the site's three doors are tried: the release's page, the mobile app's answer, the embedded
 //! player. Hides what each of them looks like. Never asks twice for what one answer holds: an album of any length is
@@ -11,6 +11,7 @@ mod html;
 mod lenient;
 mod naming;
 mod page;
+mod playlist;
 mod release;
 mod requests;
 mod search;
@@ -42,6 +43,11 @@ pub async fn resolve(
                 origin,
                 recipes,
             ));
+        }
+        BandcampLink::Playlist { .. } => {
+            let request = requests::playlist_page(&at.canonical(), &recipes.bandcamp);
+            let page = ask(request, origin, recipes).await?;
+            return playlist::collection(&page, at, &recipes.bandcamp).map(Resolved::Collection);
         }
         BandcampLink::TrackById { id } => Wanted::Track(*id),
         BandcampLink::AlbumById { id } => Wanted::Album(*id),

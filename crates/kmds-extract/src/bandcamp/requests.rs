@@ -11,6 +11,7 @@ use crate::track::Site;
 pub(super) const RELEASE_PAGE: &str = "release page";
 pub(super) const MOBILE_ANSWER: &str = "mobile answer";
 pub(super) const PLAYER_PAGE: &str = "embedded player page";
+pub(super) const PLAYLIST_PAGE: &str = "playlist page";
 pub(super) const SEARCH: &str = "search answer";
 
 /// Upper bound of a page in bytes: 62 songs make 457 KB (field notes, 3).
@@ -29,6 +30,10 @@ pub(super) enum Release {
 /// The page of a track or an album.
 pub(super) fn release_page(url: &str, recipe: &BandcampRecipe) -> PageRequest {
     get(RELEASE_PAGE, url.to_owned(), recipe)
+}
+
+pub(super) fn playlist_page(url: &str, recipe: &BandcampRecipe) -> PageRequest {
+    get(PLAYLIST_PAGE, url.to_owned(), recipe)
 }
 
 /// The mobile app's answer about a release: 2 KB for a track, where its page has 200.

@@ -1,4 +1,5 @@
-//! Bandcamp links: a track or an album of a band, the band's own page, or a bare id out of an embedded player.
+//! Bandcamp links: a track or an album of a band, the band's own page, a bare id out of an embedded player, or a fan's
+//! playlist.
 //!
 //! Owns which hosts and paths of Bandcamp name a song or an album, and their canonical form.
 //! Hides the letter case, doubled slashes, queries and player settings that pasted links carry.
@@ -7,7 +8,7 @@
 use super::{LinkError, Parts};
 use crate::track::Site;
 
-/// A release on Bandcamp. Bands are `[a-z0-9-]`, slugs `[a-z0-9_-]`, ids 1 to 10 digits; only parsing makes one.
+/// A release or a list on Bandcamp. Bands are `[a-z0-9-]`, slugs `[a-z0-9_-]`, ids 1 to 10 digits; only parsing makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BandcampLink {
     Track {
@@ -23,6 +24,11 @@ pub enum BandcampLink {
     },
     AlbumById {
         id: u64,
+    },
+    /// A fan's list of songs: named by the fan and a slug, or by an id alone.
+    Playlist {
+        fan: Option<String>,
+        name: String,
     },
     /// A band's page, which may lead on to its only release or show the one it is about.
     Band {
@@ -55,6 +61,11 @@ impl BandcampLink {
             Self::Album { band, slug } => format!("https://{band}.bandcamp.com/album/{slug}"),
             Self::TrackById { id } => format!("https://bandcamp.com/EmbeddedPlayer/track={id}"),
             Self::AlbumById { id } => format!("https://bandcamp.com/EmbeddedPlayer/album={id}"),
+            Self::Playlist {
+                fan: Some(fan),
+                name,
+            } => format!("https://bandcamp.com/{fan}/playlist/{name}"),
+            Self::Playlist { fan: None, name } => format!("https://bandcamp.com/playlist/{name}"),
             Self::Band {
                 band,
                 page: BandPage::Root,
@@ -72,7 +83,10 @@ impl BandcampLink {
 
     #[must_use]
     pub const fn is_list(&self) -> bool {
-        matches!(self, Self::Album { .. } | Self::AlbumById { .. })
+        matches!(
+            self,
+            Self::Album { .. } | Self::AlbumById { .. } | Self::Playlist { .. }
+        )
     }
 }
 
@@ -128,11 +142,19 @@ pub(super) fn parse(parts: &Parts) -> Result<BandcampLink, LinkError> {
     }
 }
 
-/// `bandcamp.com` without a band: only the embedded player names releases there.
+/// `bandcamp.com` without a band: the embedded player names releases there, and fans have their playlists.
 fn on_the_site_itself(segments: &[&str], parts: &Parts) -> Result<BandcampLink, LinkError> {
     match segments {
         ["embeddedplayer", settings @ ..] => embedded(settings),
-        ["track" | "album", ..] => Err(invalid()),
+        ["playlist", id] if is_name(id) => Ok(BandcampLink::Playlist {
+            fan: None,
+            name: (*id).to_owned(),
+        }),
+        [fan, "playlist", slug] if is_name(fan) && is_name(slug) => Ok(BandcampLink::Playlist {
+            fan: Some((*fan).to_owned()),
+            name: (*slug).to_owned(),
+        }),
+        ["track" | "album" | "playlist", ..] | [_, "playlist", ..] => Err(invalid()),
         ["radio", ..] => unsupported(RADIO),
         [] if parts.query_value("show").is_some() => unsupported(RADIO),
         ["download" | "stream_redirect", ..] => unsupported(FILE),
@@ -172,6 +194,11 @@ fn is_band(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// A fan's name, or what stands behind `playlist/`: a slug with something in it.
+fn is_name(text: &str) -> bool {
+    (1..=200).contains(&text.len()) && is_slug(text)
 }
 
 fn is_slug(text: &str) -> bool {

@@ -5,6 +5,7 @@ mod bandcamp_site;
 mod by_id;
 mod fresh_urls;
 mod pages;
+mod playlists;
 mod refusals;
 
 use std::time::Duration;

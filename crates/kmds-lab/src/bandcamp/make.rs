@@ -49,6 +49,35 @@ impl Bandcamp {
         }
     }
 
+    /// A fan's playlist of songs that are published already; its link.
+    pub fn playlist(&self, fan: &str, slug: &str, title: &str, songs: &[&Song]) -> String {
+        let tracks: Vec<Value> = songs
+            .iter()
+            .map(|song| {
+                let id = song.id().parse::<u64>().unwrap_or(0);
+                json!({"id": id, "title": song.title(), "artistName": song.artist(), "album": null,
+                    "bandId": 1_196_681_540_u64, "artId": id, "duration": song.seconds(), "url": song.link()})
+            })
+            .collect();
+        let blob = json!({"appData": {"title": title, "tracklist": {"tracks": tracks}}});
+        let html = format!(
+            "<!DOCTYPE html><html><head><title>{title}</title></head><body><div id=\"menu\" data-blob=\"{{}}\"></div>\
+             <div id=\"app\" data-blob=\"{}\"></div></body></html>",
+            escaped(&blob.to_string())
+        );
+        let page = ReleasePage {
+            html,
+            songs: songs.iter().map(|song| song.id().to_owned()).collect(),
+        };
+        let path = format!("bandcamp.com/{fan}/playlist/{slug}");
+        self.0
+            .bandcamp
+            .pages
+            .lock()
+            .insert(path.clone(), Arc::new(page));
+        format!("https://{path}")
+    }
+
     /// The band's page: a grid, which is no release.
     pub fn band_page(&self, band: &str) -> String {
         let html = format!(

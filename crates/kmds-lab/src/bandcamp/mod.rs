@@ -179,7 +179,7 @@ fn main_host(shared: &Shared, request: &Request) -> Reply {
     if let Some(rest) = request.path.strip_prefix("/EmbeddedPlayer/") {
         return embedded(shared, rest);
     }
-    Reply::not_found()
+    page(shared, request)
 }
 
 /// The mobile app's API: errors come with 200.

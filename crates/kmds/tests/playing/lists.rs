@@ -139,3 +139,28 @@ async fn a_list_is_fetched_as_far_ahead_of_the_song_being_read_as_was_asked() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_fans_playlist_of_bandcamp_is_one_page_and_arrives_song_by_song() {
+    let lab = Lab::start().await;
+    let songs = ["Ebb", "Flow"].map(|title| {
+        let track = lab.bandcamp().track(title).artist(&format!("By {title}"));
+        track.seconds(10.0).publish()
+    });
+    let link = lab
+        .bandcamp()
+        .playlist("somefan", "late-nights", "Late nights", &songs.each_ref());
+    let kmds = patient(&lab).start();
+    let (status, reply) = kmds.fetch(&link).await;
+    assert_eq!(status, 200, "{reply}");
+    assert_eq!(
+        lab.count(|seen| seen.path.contains("/playlist/")),
+        1,
+        "one page for the list"
+    );
+    for (entry, song) in reply["Songs"].as_array().expect("songs").iter().zip(&songs) {
+        assert_eq!(entry["Metadata"]["Title"], song.title());
+        assert_eq!(entry["Metadata"]["Artist"], song.artist());
+        assert_eq!(kmds.whole(entry).await, song.bytes());
+    }
+}
