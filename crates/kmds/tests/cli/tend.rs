@@ -312,11 +312,16 @@ fn a_command_that_logs_does_not_panic_on_a_terminal() {
     }
 }
 
-/// A yt-dlp that says what it is told: its version, and the lines it begins with, with no runtime named and with some.
-fn made_up(person: &Person, version: &str, plain: &str, named: &str) {
+/// A yt-dlp that says what it is told: its version, and the lines it begins with. An old one knows no runtimes.
+fn made_up(person: &Person, version: &str, says: &str) {
+    let old = if says.contains("runtimes") {
+        ""
+    } else {
+        "*--js-runtimes*) echo 'yt-dlp: error: no such option: --js-runtimes' >&2; exit 2;;\n"
+    };
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in\n*--version*) echo {version}; exit 0;;\n*--js-runtimes*) says='{named}';;\n\
-         *) says='{plain}';;\nesac\necho \"Python 3.12.1 (CPython);$says\" | tr ';' '\\n' | sed 's/^/[debug] /' >&2\nexit 2\n"
+        "#!/bin/sh\ncase \"$*\" in\n*--version*) echo {version}; exit 0;;\n{old}esac\n\
+         echo \"Python 3.12.1 (CPython);{says}\" | tr ';' '\\n' | sed 's/^/[debug] /' >&2\nexit 2\n"
     );
     let tool = person.folder.path("yt-dlp");
     std::fs::write(&tool, script).expect("a tool");
@@ -332,11 +337,10 @@ fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing(
         .set("KMDS_ENGINES__YTDLP__TIMEOUT", "10 s");
     let solver = "Optional libraries: brotli-1.2.1, yt_dlp_ejs-0.8.0";
     let none = format!("{solver};JS runtimes: none");
-    for (version, plain, named, wanted) in [
+    for (version, says, wanted) in [
         (
             "2026.10.26",
             &*format!("{solver};JS runtimes: deno-2.5.6"),
-            "",
             &[
                 "Python 3.12.1",
                 "ok    javascript",
@@ -347,33 +351,31 @@ fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing(
         (
             "2026.10.26",
             &none,
-            &none,
             &[
                 "warn  javascript",
                 "adds nothing for YouTube",
                 "install deno 2.3",
+                "or node 22",
             ],
         ),
         (
             "2026.10.26",
-            &none,
             &format!("{solver};JS runtimes: node-22.4.0"),
-            &[
-                "warn  javascript",
-                "node 22.4.0",
-                "extra_args = [\"--js-runtimes\", \"node\"]",
-            ],
+            &["ok    javascript", "node 22.4.0", "yt-dlp-ejs 0.8.0"],
         ),
         (
             "2026.10.26",
-            &none,
             &format!("{solver};JS runtimes: node-20.1.0 (unsupported)"),
             &["node 20.1.0", "is too old", "install deno"],
         ),
         (
             "2026.10.26",
+            &format!("{solver};JS runtimes: node-20.1.0 (unsupported), quickjs-ng-0.12.0"),
+            &["ok    javascript", "quickjs-ng 0.12.0"],
+        ),
+        (
+            "2026.10.26",
             "JS runtimes: deno-2.5.6",
-            "",
             &[
                 "warn  javascript",
                 "cannot import yt-dlp-ejs",
@@ -383,7 +385,6 @@ fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing(
         (
             "2023.03.04",
             "Python version 3.9",
-            "",
             &[
                 "warn  yt-dlp",
                 "older than 2026.10.26",
@@ -394,16 +395,15 @@ fn doctor_says_what_yt_dlp_has_for_youtube_and_what_to_type_for_what_is_missing(
         (
             "2026.10.25",
             &none,
-            &none,
             &["warn  yt-dlp", "older than 2026.10.26"],
         ),
     ] {
-        made_up(&person, version, plain, named);
+        made_up(&person, version, says);
         let said = person.runs(&["doctor"]).with(0);
         for wanted in wanted {
             assert!(
                 said.out.contains(wanted),
-                "{version} {plain} {named}: {wanted}: {said:?}"
+                "{version} {says}: {wanted}: {said:?}"
             );
         }
         assert!(

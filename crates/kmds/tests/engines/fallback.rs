@@ -189,7 +189,7 @@ async fn a_changed_bandcamp_is_read_by_yt_dlp_until_it_heals() {
 }
 
 /// In the User-Agent of our own engine for SoundCloud and Bandcamp (recipes), and in none of yt-dlp's.
-const OUR_AGENT: &str = "rv:140.0";
+const OUR_AGENT: &str = "rv:153.0";
 
 fn is_ours(seen: &kmds_lab::Seen) -> bool {
     seen.kind == kmds_lab::Kind::Page && seen.user_agent.contains(OUR_AGENT)
@@ -440,4 +440,141 @@ async fn audio_that_ends_at_a_wall_for_all_our_clients_is_gone_on_with_by_yt_dlp
         .publish();
     assert_eq!(kmds.download(&next.link()).await, next.bytes());
     assert_eq!(wrapper.runs().len(), 2, "no song more is begun in vain");
+}
+
+#[tokio::test]
+async fn an_advertisement_that_yt_dlp_tells_of_is_waited_for() {
+    let Some(ytdlp) = ytdlp() else { return };
+    let lab = Lab::start().await;
+    let song = lab
+        .youtube()
+        .video("Behind an advertisement")
+        .seconds(20.0)
+        .advertisement(6)
+        .publish();
+    lab.inject(
+        Fault::ChangedPage
+            .on_pages()
+            .at_host("youtubei.googleapis.com"),
+    );
+    let wrapper = Wrapper::around(&ytdlp);
+    let kmds = Setup::of(&lab)
+        .ytdlp(&wrapper.command())
+        .recipes(&format!("{FAST_RECIPES}{ONE_IDENTITY}"))
+        .start();
+    assert_eq!(kmds.download(&song.link()).await, song.bytes());
+    assert_eq!(wrapper.runs().len(), 1);
+    let refused = lab.count(|seen| seen.kind == kmds_lab::Kind::Media && seen.status == 403);
+    assert_eq!(refused, 0, "nothing was asked too soon");
+}
+
+#[tokio::test]
+async fn a_song_with_sabr_alone_is_asked_of_yt_dlp_and_then_has_a_clear_kind() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("For nobody").sabr_only().publish();
+    let wrapper =
+        Wrapper::doing("echo 'ERROR: [youtube] x: Requested format is not available' >&2; exit 1");
+    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
+    assert_eq!(wrapper.runs().len(), 1);
+}
+
+#[tokio::test]
+async fn runtimes_that_yt_dlp_does_not_take_by_itself_are_named_for_youtube_alone() {
+    let lab = Lab::start().await;
+    let video = lab.youtube().video("Changed").sabr_only().publish();
+    let track = lab.bandcamp().track("Changed").publish();
+    lab.inject(Fault::ChangedPage.on_pages().of_site(Site::Bandcamp));
+    let wrapper = Wrapper::doing("exit 1");
+    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
+    kmds.fetch(&track.link()).await;
+    assert!(!wrapper.note("arguments").contains("--js-runtimes"));
+    kmds.fetch(&video.link()).await;
+    let said = wrapper.note("arguments");
+    assert!(
+        said.contains("--js-runtimes\nnode\n--js-runtimes\nquickjs\n"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_runtime_of_the_operators_choice_is_the_only_one_named() {
+    let lab = Lab::start().await;
+    let video = lab.youtube().video("Changed").sabr_only().publish();
+    let wrapper = Wrapper::doing("exit 1");
+    let kmds = Setup::of(&lab)
+        .ytdlp(&wrapper.command())
+        .set(
+            "KMDS_ENGINES__YTDLP__EXTRA_ARGS",
+            "[\"--js-runtimes\", \"bun\"]",
+        )
+        .start();
+    kmds.fetch(&video.link()).await;
+    let said = wrapper.note("arguments");
+    assert_eq!(said.matches("--js-runtimes").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn an_old_yt_dlp_that_knows_no_runtimes_is_asked_without() {
+    let lab = Lab::start().await;
+    let songs = [1, 2].map(|n| {
+        let video = lab.youtube().video(&format!("Changed {n}"));
+        video.sabr_only().publish()
+    });
+    let wrapper = Wrapper::doing(
+        "case \"$*\" in *--js-runtimes*) echo 'yt-dlp: error: no such option: --js-runtimes' >&2; exit 2;; esac; \
+         echo 'ERROR: [youtube] x: Private video' >&2; exit 1",
+    );
+    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
+    for (song, runs) in songs.iter().zip([2, 3]) {
+        let (_, reply) = kmds.fetch(&song.link()).await;
+        assert_eq!(reply["Kind"], "private", "{reply}");
+        assert_eq!(wrapper.runs().len(), runs, "it is told once");
+    }
+}
+
+/// Answers as a yt-dlp that Bandcamp challenges unless it imitates Firefox.
+const CHALLENGED: &str = r#"case "$*" in
+*--list-impersonate-targets*) printf '[info] Available impersonate targets\nClient OS Source\n----\n%s\n' "$TARGETS"; exit 0;;
+*'--impersonate firefox'*) echo 'ERROR: [Bandcamp] x: Private video' >&2; exit 1;;
+*) echo 'ERROR: [Bandcamp] x: Got client challenge webpage response with chrome-151' >&2; exit 1;;
+esac"#;
+
+async fn challenged(targets: &str) -> (String, String, usize) {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Challenged").publish();
+    lab.inject(Fault::BotCheck.on_pages().of_site(Site::Bandcamp));
+    let wrapper = Wrapper::doing(&format!("TARGETS='{targets}'\n{CHALLENGED}"));
+    let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let kind = reply["Kind"].as_str().unwrap_or_default().to_owned();
+    (kind, wrapper.note("arguments"), wrapper.runs().len())
+}
+
+#[tokio::test]
+async fn bandcamps_challenge_is_met_plain_first_and_then_as_the_best_browser_that_yt_dlp_lists() {
+    let listed = "Chrome-152 Macos curl_cffi\nFirefox-155 Windows curl_cffi\nTor - curl_cffi";
+    let (kind, arguments, runs) = challenged(listed).await;
+    assert_eq!(kind, "private", "what it heard as Firefox counts");
+    assert_eq!(runs, 3, "plain, the list, Firefox: {arguments}");
+    let plain = arguments.find("--list-impersonate-targets").expect("asked");
+    assert!(!arguments[..plain].contains("--impersonate\n"));
+    assert!(
+        arguments.contains("--impersonate\nfirefox\n"),
+        "{arguments}"
+    );
+}
+
+#[tokio::test]
+async fn bandcamps_challenge_stays_one_where_yt_dlp_can_imitate_nothing_better() {
+    for (targets, runs) in [
+        ("Firefox - curl_cffi>=0.10 (unavailable)", 2),
+        // Chrome is what is challenged; it is not tried by name.
+        ("Chrome-152 Macos curl_cffi", 2),
+        ("Safari-26 Macos curl_cffi", 3),
+    ] {
+        let (kind, arguments, made) = challenged(targets).await;
+        assert_eq!((kind.as_str(), made), ("bot_check", runs), "{arguments}");
+    }
 }

@@ -291,7 +291,7 @@ async fn yt_dlp_leaves_from_the_address_its_sites_setting_names() {
         kmds_lab::Fault::ChangedPage
             .on_pages()
             .of_site(kmds_lab::Site::Bandcamp)
-            .only_agent("rv:140.0"),
+            .only_agent("rv:153.0"),
     );
     let kmds = setup.start();
     assert_eq!(kmds.download(&song.link()).await, song.bytes());

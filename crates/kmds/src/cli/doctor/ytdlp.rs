@@ -103,11 +103,7 @@ fn javascript(about: &About, config: &Config) -> Finding {
         } else {
             old.join(", ")
         };
-        return Finding::warn(
-            ABOUT,
-            format!("{old}, {nothing}"),
-            get_runtime(about, config),
-        );
+        return Finding::warn(ABOUT, format!("{old}, {nothing}"), get_runtime(config));
     };
     match &about.solver {
         None => Finding::warn(
@@ -136,35 +132,16 @@ fn named(runtime: &Runtime) -> String {
     format!("{} {}{place}", runtime.name, runtime.version)
 }
 
-/// What is to be typed: the name of one that is here, or how to get one.
-fn get_runtime(about: &About, config: &Config) -> String {
-    let advice = match about.unnamed.iter().find(|runtime| runtime.fits) {
-        Some(here) => {
-            format!(
-                "{} is here: set engines.ytdlp.extra_args = [\"--js-runtimes\", \"{}\"]",
-                named(here),
-                here.name
-            )
-        }
-        None => {
-            let old = about
-                .unnamed
-                .iter()
-                .map(|runtime| format!("{} is too old; ", named(runtime)))
-                .collect::<String>();
-            format!(
-                "{old}install deno 2.3 or later where PATH finds it (pipx install deno), or node 22 or later and set \
-                 engines.ytdlp.extra_args = [\"--js-runtimes\", \"node\"]"
-            )
-        }
-    };
-    let little = config.ytdlp.max_memory < MEMORY_OF_DENO;
-    let memory = if little {
+/// What is to be typed.
+fn get_runtime(config: &Config) -> String {
+    let memory = if config.ytdlp.max_memory < MEMORY_OF_DENO {
         "; deno needs engines.ytdlp.max_memory = \"1 GiB\""
     } else {
         ""
     };
-    format!("{advice}{memory}")
+    format!(
+        "install deno 2.3 or later where PATH finds it (pipx install deno), or node 22 or later{memory}"
+    )
 }
 
 /// `2026.10.26` as numbers; a nightly release has a fourth.

@@ -1,19 +1,17 @@
 //! What yt-dlp says of itself: its version, its Python, and what it solves YouTube's scripts with.
 //!
-//! Owns reading the lines that `yt-dlp -v` begins with. Hides that it takes one or two runs. Never judges: which of it is
-//! enough is said where it is printed.
+//! Owns reading the lines that `yt-dlp -v` begins with. Hides that it takes two runs. Never judges: which of it is enough is
+//! said where it is printed.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use kmds_extract::Site;
 
-use super::{YtDlp, YtDlpError, process};
+use super::{YtDlp, YtDlpError, is_unknown_option, process};
 
 /// One look; a small machine needs seconds to start it.
 const WITHIN: Duration = Duration::from_secs(20);
-/// All that yt-dlp knows beside deno, which alone is switched on by itself.
-const TO_BE_NAMED: [&str; 3] = ["node", "quickjs", "bun"];
 
 /// What yt-dlp has to work with. Where it says nothing of something, as old releases do, that is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,10 +20,8 @@ pub struct About {
     pub python: Option<String>,
     /// Version of `yt-dlp-ejs`, the solver of YouTube's scripts.
     pub solver: Option<String>,
-    /// Those it would use as it is set up here.
+    /// Those it finds as a run for YouTube starts it, the one it prefers first. It passes over those that do not fit.
     pub runtimes: Option<Vec<Runtime>>,
-    /// Those that are here as well, if they were named. Looked for only where it would use none.
-    pub unnamed: Vec<Runtime>,
 }
 
 /// A program that runs JavaScript.
@@ -45,26 +41,17 @@ impl YtDlp {
     pub async fn about(&self) -> Result<About, YtDlpError> {
         let version = self.version(self.look()).await?;
         let extra = &self.inner.config.extra_args;
+        let named = [self.runtimes(), extra.clone()].concat();
+        let mut said = self.says(&named).await?;
+        if is_unknown_option(&said) {
+            said = self.says(extra).await?;
+        }
         let mut about = About {
             version,
-            ..read(&self.says(extra).await?)
+            ..read(&said)
         };
-        let find = |runtimes: &mut Vec<Runtime>| {
-            runtimes
-                .iter_mut()
-                .for_each(|runtime| runtime.path = place_of(&runtime.name, extra));
-        };
-        if let Some(runtimes) = &mut about.runtimes {
-            find(runtimes);
-            if !runtimes.iter().any(|runtime| runtime.fits) {
-                let named = TO_BE_NAMED
-                    .iter()
-                    .flat_map(|name| ["--js-runtimes".to_owned(), (*name).to_owned()]);
-                about.unnamed = read(&self.says(&named.collect::<Vec<_>>()).await?)
-                    .runtimes
-                    .unwrap_or_default();
-                find(&mut about.unnamed);
-            }
+        for runtime in about.runtimes.iter_mut().flatten() {
+            runtime.path = place_of(&runtime.name, extra);
         }
         Ok(about)
     }
@@ -104,14 +91,13 @@ fn read(said: &str) -> About {
             .map(str::to_owned),
         solver: solver.map(|version| version.trim().to_owned()),
         runtimes: line("JS runtimes: ").map(|all| all.split(", ").filter_map(runtime).collect()),
-        unnamed: Vec::new(),
     }
 }
 
-/// `deno-2.5.6`, `node-20.20.2 (unsupported)`; `none` is none.
+/// `deno-2.5.6`, `quickjs-ng-0.12.0`, `node-20.20.2 (unsupported)`; `none` is none.
 fn runtime(text: &str) -> Option<Runtime> {
-    let (name, rest) = text.trim().split_once('-')?;
-    let (version, remark) = rest.split_once(' ').unwrap_or((rest, ""));
+    let (whole, remark) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let (name, version) = whole.rsplit_once('-')?;
     let fits = !remark.contains("unsupported");
     Some(Runtime {
         name: name.to_owned(),
@@ -129,7 +115,11 @@ fn place_of(name: &str, extra: &[String]) -> Option<PathBuf> {
     if let Some((_, path)) = named.into_iter().find(|(runtime, _)| *runtime == name) {
         return Some(PathBuf::from(path));
     }
-    let program = if name == "quickjs" { "qjs" } else { name };
+    let program = if name.starts_with("quickjs") {
+        "qjs"
+    } else {
+        name
+    };
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders)
         .map(|folder| folder.join(program))
@@ -146,7 +136,7 @@ mod tests {
                     [debug] yt-dlp version stable@2026.10.26 from yt-dlp/yt-dlp [c91f8de0b] (pip)\n\
                     [debug] Python 3.11.7 (CPython x86_64 64bit) - Linux-6.1 (OpenSSL 3.0.19)\n\
                     [debug] Optional libraries: brotli-1.2.1, yt_dlp_ejs-0.8.0\n\
-                    [debug] JS runtimes: deno-2.5.6, node-20.20.2 (unsupported)\n";
+                    [debug] JS runtimes: deno-2.5.6, node-20.20.2 (unsupported), quickjs-ng-0.12.0\n";
         let about = read(said);
         assert_eq!(
             (about.python.as_deref(), about.solver.as_deref()),
@@ -157,7 +147,14 @@ mod tests {
             .iter()
             .map(|one| (one.name.as_str(), one.version.as_str(), one.fits))
             .collect();
-        assert_eq!(told, [("deno", "2.5.6", true), ("node", "20.20.2", false)]);
+        assert_eq!(
+            told,
+            [
+                ("deno", "2.5.6", true),
+                ("node", "20.20.2", false),
+                ("quickjs-ng", "0.12.0", true)
+            ]
+        );
         assert_eq!(
             read("[debug] JS runtimes: none\n").runtimes,
             Some(Vec::new())

@@ -1,9 +1,12 @@
 //! The second engine: yt-dlp as a child process.
 //!
-//! Owns the argument list and what is asked of yt-dlp. Hides processes ([`process`]) and its JSON and messages ([`read`]).
+//! Owns the argument list and what is asked of yt-dlp. Hides processes ([`process`]), its JSON ([`read`]) and its messages
+//! ([`failure`]).
 //! Never passes a client's text as an argument: links are canonical forms of our own parser, behind `--`.
 
 mod about;
+mod browser;
+mod failure;
 mod process;
 mod read;
 
@@ -12,7 +15,7 @@ pub use about::{About, Runtime};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
@@ -34,6 +37,11 @@ const SHARE_OF_THE_WAIT: f64 = 0.75;
 const TEMPLATE: &str = "%(.{id,title,track,fulltitle,channel,uploader,artist,artists,album,album_artist,track_number,\
     playlist_index,playlist_count,playlist_title,playlist_id,duration,thumbnail,live_status,upload_date,release_date,\
     format_id,available_at,ext,acodec,abr,tbr,filesize,filesize_approx,protocol,url,http_headers,has_drm,extractor_key,webpage_url})j";
+
+/// JavaScript runtimes that yt-dlp uses only when they are named, the best first. It looks for them and their versions
+/// itself, and takes deno before them. bun is deprecated.
+const RUNTIMES: [&str; 2] = ["node", "quickjs"];
+const NAME_A_RUNTIME: &str = "--js-runtimes";
 
 /// Stands in its streams where ours name an identity.
 const CLIENT: &str = "yt-dlp";
@@ -85,6 +93,9 @@ struct Inner {
     work_dir: PathBuf,
     slots: Semaphore,
     runs: AtomicU64,
+    /// Set once this yt-dlp has said that it is too old to be told of runtimes.
+    knows_no_runtimes: AtomicBool,
+    browser: browser::Choice,
     /// Why the last run for a site gave nothing; no entry after one that did.
     trouble: Mutex<BTreeMap<Site, String>>,
 }
@@ -96,6 +107,14 @@ struct Ask<'a> {
     accept: &'a Accept,
     list: bool,
     within: Duration,
+}
+
+/// What a run printed.
+struct Printed {
+    /// A JSON object each.
+    lines: Vec<String>,
+    /// Its time was over before it had ended.
+    cut: bool,
 }
 
 impl YtDlp {
@@ -116,6 +135,8 @@ impl YtDlp {
                 recipes,
                 work_dir,
                 runs: AtomicU64::new(0),
+                knows_no_runtimes: AtomicBool::new(false),
+                browser: browser::Choice::default(),
                 trouble: Mutex::default(),
             }),
         }
@@ -164,7 +185,7 @@ impl YtDlp {
     pub async fn resolve(&self, link: &Link, accept: &Accept) -> Result<Resolved, YtDlpError> {
         let (site, url, list) = (link.site(), link.canonical(), link.is_list());
         let within = self.wait_for(list);
-        let (lines, cut) = self
+        let printed = self
             .ask(&Ask {
                 site,
                 url: &url,
@@ -174,11 +195,11 @@ impl YtDlp {
             })
             .await?;
         if list {
-            let mut collection = read::collection(site, &url, &lines)?;
-            collection.truncated |= cut;
+            let mut collection = read::collection(site, &url, &printed.lines)?;
+            collection.truncated |= printed.cut;
             return Ok(Resolved::Collection(collection));
         }
-        read::track(site, &lines, None).map(|track| Resolved::Track(Box::new(track)))
+        read::track(site, &printed.lines, None).map(|track| Resolved::Track(Box::new(track)))
     }
 
     /// Fresh streams of a known track.
@@ -187,7 +208,7 @@ impl YtDlp {
     pub async fn refresh(&self, known: &Track, accept: &Accept) -> Result<Track, YtDlpError> {
         let (site, url) = (known.id.site(), page_of(known)?);
         let within = self.inner.config.timeout;
-        let (lines, _) = self
+        let printed = self
             .ask(&Ask {
                 site,
                 url: &url,
@@ -201,7 +222,7 @@ impl YtDlp {
             Source::Bandcamp(BandcampSource { track_id, .. }) => Some(track_id.to_string()),
             _ => None,
         };
-        read::track(site, &lines, wanted.as_deref())
+        read::track(site, &printed.lines, wanted.as_deref())
     }
 
     /// Any https link, for `engines.ytdlp.sites = "any"`.
@@ -223,7 +244,7 @@ impl YtDlp {
         let track = self
             .ask(&ask)
             .await
-            .and_then(|(lines, _)| read::track(site, &lines, None));
+            .and_then(|printed| read::track(site, &printed.lines, None));
         track
             .map(|track| Resolved::Track(Box::new(track)))
             .map_err(|error| error.into_extract(site))
@@ -258,9 +279,9 @@ impl YtDlp {
         }
     }
 
-    /// One run; its standard output, a JSON object a line, and whether time cut it short.
-    async fn ask(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
-        let answer = self.ask_once(ask).await;
+    /// Asks, and takes note of what was wrong with yt-dlp itself.
+    async fn ask(&self, ask: &Ask<'_>) -> Result<Printed, YtDlpError> {
+        let answer = self.ask_plain_then_as_browser(ask).await;
         let mut trouble = self.inner.trouble.lock();
         match &answer {
             Err(
@@ -278,7 +299,38 @@ impl YtDlp {
         answer
     }
 
-    async fn ask_once(&self, ask: &Ask<'_>) -> Result<(Vec<String>, bool), YtDlpError> {
+    /// Bandcamp decides by how TLS looks whom it challenges: plain clients pass more often than an imitated Chrome, and
+    /// Firefox more often than both (its field notes, 15).
+    async fn ask_plain_then_as_browser(&self, ask: &Ask<'_>) -> Result<Printed, YtDlpError> {
+        let plain = self.ask_once(ask, None).await;
+        let challenged = matches!(
+            plain,
+            Err(YtDlpError::Extract(ExtractError::BotCheck { .. }))
+        );
+        if ask.site != Site::Bandcamp || !challenged || self.names("--impersonate") {
+            return plain;
+        }
+        match self.browser().await {
+            Some(browser) => self.ask_once(ask, Some(browser)).await,
+            None => plain,
+        }
+    }
+
+    /// Whether the operator passes this option.
+    fn names(&self, option: &str) -> bool {
+        self.inner
+            .config
+            .extra_args
+            .iter()
+            .any(|word| word == option || word.starts_with(&format!("{option}=")))
+    }
+
+    /// One run, or two of a yt-dlp that is too old to be told of runtimes.
+    async fn ask_once(
+        &self,
+        ask: &Ask<'_>,
+        browser: Option<&'static str>,
+    ) -> Result<Printed, YtDlpError> {
         let _slot = self
             .inner
             .slots
@@ -293,13 +345,19 @@ impl YtDlp {
             .await
             .map_err(YtDlpError::Broken)?;
         let proxy = Some(relay.url().to_owned());
-        let run = process::Run {
-            args: self.arguments(ask),
-            proxy,
+        let run = || process::Run {
+            args: self.arguments(ask, browser),
+            proxy: proxy.clone(),
             timeout: ask.within,
             ..self.run(ask.site)
         };
-        let out = run.output().await?;
+        let mut out = run().output().await?;
+        if is_unknown_option(&out.stderr)
+            && !self.inner.knows_no_runtimes.swap(true, Ordering::Relaxed)
+        {
+            self.inner.runs.fetch_add(1, Ordering::Relaxed);
+            out = run().output().await?;
+        }
         let lines: Vec<String> = out
             .stdout
             .lines()
@@ -308,16 +366,42 @@ impl YtDlp {
             .collect();
         match (lines.is_empty(), out.timed_out) {
             // The songs of a list that came in time are worth having.
-            (false, cut) if !cut || ask.list => Ok((lines, cut)),
+            (false, cut) if !cut || ask.list => Ok(Printed { lines, cut }),
             (_, true) => Err(YtDlpError::TimedOut(ask.within)),
             _ => Err(match relay.refused() {
                 Some(why) => kept_inside(ask.site, why),
-                None => read::failure(ask.site, &out.stderr, out.status.as_deref()),
+                None => failure::failure(
+                    ask.site,
+                    &out.stderr,
+                    out.status.as_deref(),
+                    self.wait_after_refusal(ask.site),
+                ),
             }),
         }
     }
 
-    fn arguments(&self, ask: &Ask<'_>) -> Vec<String> {
+    /// How long a site is left alone that challenged yt-dlp, or limited it without a word of how long.
+    fn wait_after_refusal(&self, site: Site) -> Duration {
+        let recipes = self.inner.recipes.current();
+        Times::seconds(match site {
+            Site::YouTube | Site::Other => recipes.youtube.bot_check_wait,
+            Site::SoundCloud => recipes.soundcloud.bot_pause,
+            Site::Bandcamp => recipes.bandcamp.bot_pause,
+        })
+    }
+
+    /// The options that name [`RUNTIMES`], unless the operator chose some.
+    fn runtimes(&self) -> Vec<String> {
+        if self.names(NAME_A_RUNTIME) || self.inner.knows_no_runtimes.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        RUNTIMES
+            .iter()
+            .flat_map(|name| [NAME_A_RUNTIME.to_owned(), (*name).to_owned()])
+            .collect()
+    }
+
+    fn arguments(&self, ask: &Ask<'_>, browser: Option<&'static str>) -> Vec<String> {
         let mut args: Vec<String> = [
             "--ignore-config",
             "-q",
@@ -353,10 +437,20 @@ impl YtDlp {
             "-O".into(),
             TEMPLATE.into(),
         ]);
+        if ask.site == Site::YouTube {
+            args.extend(self.runtimes());
+        }
+        if let Some(browser) = browser {
+            args.extend(["--impersonate".into(), browser.into()]);
+        }
         args.extend(self.inner.config.extra_args.iter().cloned());
         args.extend(["--".into(), ask.url.to_owned()]);
         args
     }
+}
+
+fn is_unknown_option(stderr: &str) -> bool {
+    stderr.contains(&format!("no such option: {NAME_A_RUNTIME}"))
 }
 
 /// It was led to an address that nothing here may ask.

@@ -1,7 +1,6 @@
-//! What yt-dlp prints: JSON lines and messages.
+//! What yt-dlp prints: one JSON line a song.
 //!
-//! Owns the reading of its fields, leniently, and of its error texts (YouTube field notes, 6.4). Hides JSON.
-//! Never runs anything.
+//! Owns the reading of its fields, leniently. Hides JSON. Never runs anything.
 
 use std::time::Duration;
 
@@ -106,141 +105,6 @@ fn unread(site: Site, number: u32) -> Unavailable {
             reason,
         },
     }
-}
-
-/// A failed run in our words, by its messages.
-pub fn failure(site: Site, stderr: &str, status: Option<&str>) -> YtDlpError {
-    let line = stderr
-        .lines()
-        .rev()
-        .find(|line| line.starts_with("ERROR:"))
-        .unwrap_or("")
-        .to_owned();
-    let lower = line.to_lowercase().replace('’', "'");
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let refused = |kind: Kind, reason: &str| {
-        YtDlpError::Extract(ExtractError::Refused {
-            site,
-            kind,
-            reason: reason.to_owned(),
-            title: None,
-        })
-    };
-    if has(&[
-        "not a bot",
-        "captcha challenge",
-        "your ip is likely being blocked",
-    ]) {
-        return YtDlpError::Extract(ExtractError::BotCheck {
-            site,
-            retry_after: Some(Duration::from_secs(900)),
-        });
-    }
-    if has(&["rate-limited by", "try again later", "http error 429"]) {
-        return YtDlpError::Extract(ExtractError::RateLimited {
-            site,
-            retry_after: Some(Duration::from_secs(900)),
-        });
-    }
-    let table: [(&[&str], Kind, &str); 10] = [
-        (
-            &["confirm your age", "inappropriate"],
-            Kind::AgeRestricted,
-            "this is age-restricted; a signed-in account is needed",
-        ),
-        (
-            &["private video", "this video is private"],
-            Kind::Private,
-            "this is private",
-        ),
-        (
-            &["members-only", "join this channel", "members on level"],
-            Kind::MembersOnly,
-            "this is for members of the channel",
-        ),
-        (
-            &["music premium", "requires payment"],
-            Kind::PaidOnly,
-            "this has to be paid for",
-        ),
-        (
-            &["drm protected"],
-            Kind::DrmOnly,
-            "this is offered with DRM only",
-        ),
-        (
-            &["in your country", "geo restrict", "from your location"],
-            Kind::GeoBlocked,
-            "this is blocked in the country of this address",
-        ),
-        (
-            &["premieres in", "live event will begin"],
-            Kind::Unreleased,
-            "this is not out yet",
-        ),
-        (
-            &[
-                "video unavailable",
-                "has been removed",
-                "terminated",
-                "does not exist",
-                "http error 404",
-            ],
-            Kind::NotFound,
-            "this does not exist, or was deleted",
-        ),
-        (
-            &["this video is not available"],
-            Kind::Unavailable,
-            "this is not available",
-        ),
-        (
-            &[
-                "login required",
-                "only available for registered users",
-                "sign in",
-            ],
-            Kind::LoginRequired,
-            "a signed-in account is needed",
-        ),
-    ];
-    for (words, kind, reason) in table {
-        if has(words) {
-            return refused(kind, reason);
-        }
-    }
-    if has(&["unsupported url", "is not a valid url"]) {
-        return YtDlpError::Extract(ExtractError::UnsupportedLink {
-            reason: "no engine reads this link".to_owned(),
-        });
-    }
-    match (line.is_empty(), status) {
-        (true, Some(status)) => {
-            YtDlpError::Broken(format!("it ended with {status} and said nothing"))
-        }
-        (true, None) => YtDlpError::Broken("it printed nothing".to_owned()),
-        (false, _) => YtDlpError::Broken(without_queries(&line)),
-    }
-}
-
-/// Its messages may carry signed URLs: cut everything behind a `?`, and keep it short.
-fn without_queries(line: &str) -> String {
-    let words: Vec<&str> = line
-        .split_whitespace()
-        .map(|word| {
-            if word.contains("://") {
-                word.split('?').next().unwrap_or(word)
-            } else {
-                word
-            }
-        })
-        .collect();
-    words
-        .join(" ")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(300)
-        .collect()
 }
 
 fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
@@ -524,7 +388,10 @@ mod tests {
                 }
                 Err(error) => readable(&error),
             }
-            readable(&failure(site, complaints, None));
+            let wait = Duration::from_secs(1);
+            readable(&super::super::failure::failure(
+                site, complaints, None, wait,
+            ));
         });
     }
 
@@ -575,57 +442,6 @@ mod tests {
         let sentence = error.to_string();
         assert!(sentence.len() > 10 && sentence.len() < 2000, "{sentence}");
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
-    }
-
-    #[test]
-    fn messages_of_yt_dlp_become_kinds() {
-        for (message, kind) in [
-            (
-                "ERROR: [youtube] x: Sign in to confirm you’re not a bot.",
-                Kind::BotCheck,
-            ),
-            (
-                "ERROR: [youtube] x: Private video. Sign in if you have access",
-                Kind::Private,
-            ),
-            (
-                "ERROR: [youtube] x: Sign in to confirm your age",
-                Kind::AgeRestricted,
-            ),
-            (
-                "ERROR: [youtube] x: Join this channel to get access",
-                Kind::MembersOnly,
-            ),
-            ("ERROR: [youtube] x: Video unavailable", Kind::NotFound),
-            (
-                "ERROR: [youtube] x: This video is not available",
-                Kind::Unavailable,
-            ),
-            ("ERROR: [youtube] x: Premieres in 3 hours", Kind::Unreleased),
-            (
-                "ERROR: [soundcloud] 1: This video is DRM protected",
-                Kind::DrmOnly,
-            ),
-            (
-                "ERROR: unable to download: HTTP Error 429: Too Many Requests",
-                Kind::RateLimited,
-            ),
-        ] {
-            match failure(Site::YouTube, message, Some("exit status: 1")) {
-                YtDlpError::Extract(error) => assert_eq!(error.kind(), kind, "{message}"),
-                other => panic!("{message}: {other}"),
-            }
-        }
-    }
-
-    #[test]
-    fn unknown_trouble_is_told_without_signed_urls() {
-        let message = "ERROR: [x] unable to open https://a.example/b?sig=SECRET now";
-        let told = failure(Site::YouTube, message, None).to_string();
-        assert!(
-            told.contains("https://a.example/b") && !told.contains("SECRET"),
-            "{told}"
-        );
     }
 
     #[test]
