@@ -47,7 +47,7 @@ pub struct DoctorArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Severity {
     Ok,
     Warn,
     Fail,
@@ -56,7 +56,8 @@ enum Verdict {
 #[derive(Debug, Serialize)]
 struct Finding {
     about: &'static str,
-    verdict: Verdict,
+    #[serde(rename = "verdict")]
+    severity: Severity,
     says: String,
     /// What to do; for an operator, a command where there is one.
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
@@ -73,7 +74,7 @@ impl Finding {
     fn ok(about: &'static str, says: impl Into<String>) -> Self {
         Self {
             about,
-            verdict: Verdict::Ok,
+            severity: Severity::Ok,
             says: says.into(),
             advice: None,
         }
@@ -82,7 +83,7 @@ impl Finding {
     fn warn(about: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             about,
-            verdict: Verdict::Warn,
+            severity: Severity::Warn,
             says: says.into(),
             advice: Some(advice.into()),
         }
@@ -91,7 +92,7 @@ impl Finding {
     fn fail(about: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             about,
-            verdict: Verdict::Fail,
+            severity: Severity::Fail,
             says: says.into(),
             advice: Some(advice.into()),
         }
@@ -112,7 +113,7 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
     }
     let healthy = !findings
         .iter()
-        .any(|finding| finding.verdict == Verdict::Fail);
+        .any(|finding| finding.severity == Severity::Fail);
     if args.json {
         out::json(&Checkup { healthy, findings }, true)?;
     } else {
@@ -367,10 +368,10 @@ fn told(fetched: &app::Fetched, after: Duration) -> String {
 }
 
 fn print(finding: &Finding) {
-    let mark = match finding.verdict {
-        Verdict::Ok => Colour::Green.on("ok  "),
-        Verdict::Warn => Colour::Yellow.on("warn"),
-        Verdict::Fail => Colour::Red.on("FAIL"),
+    let mark = match finding.severity {
+        Severity::Ok => Colour::Green.on("ok  "),
+        Severity::Warn => Colour::Yellow.on("warn"),
+        Severity::Fail => Colour::Red.on("FAIL"),
     };
     out::line(format!(
         "{mark}  {}  {}",

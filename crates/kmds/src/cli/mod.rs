@@ -7,9 +7,9 @@
 
 mod cache;
 mod doctor;
-mod foot;
 mod get;
 mod out;
+mod progress;
 mod resolve;
 mod serve;
 mod server;

@@ -15,8 +15,8 @@ use kmds_extract::{Container, Format};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::foot::{self, Foot};
 use super::out::Colour;
+use super::progress::{self, ProgressLines};
 use super::server::{LONGEST_SONG_BYTES, Server, ServerError, refusal, save, short};
 use super::term::{self, Table};
 use super::{Problem, out};
@@ -150,11 +150,11 @@ pub async fn run(
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("{}: {error}; choose another -o", folder.display()))?;
     let control = args.control.as_deref().map(Server::new).transpose()?;
-    let show = Show::new(args.json);
+    let progress = Progress::new(args.json);
     let mut outcomes = Vec::new();
     let shown = async {
         for link in &links {
-            outcomes.push(one_link(&server, control.as_ref(), link, &folder, &show).await?);
+            outcomes.push(one_link(&server, control.as_ref(), link, &folder, &progress).await?);
         }
         Ok::<_, ServerError>(())
     };
@@ -180,7 +180,7 @@ async fn one_link(
     control: Option<&Server>,
     link: &str,
     folder: &Path,
-    show: &Show,
+    progress: &Progress,
 ) -> Result<Outcome, ServerError> {
     let before = count(control).await;
     let started = Instant::now();
@@ -191,7 +191,7 @@ async fn one_link(
     let reply = match fetch(server, link).await {
         Ok(reply) => reply,
         Err(error @ ServerError::Refused { .. }) => {
-            show.problem(link, &error.to_string());
+            progress.problem(link, &error.to_string());
             outcome.failed = 1;
             outcome.problems.push(error.to_string());
             return Ok(outcome);
@@ -201,28 +201,28 @@ async fn one_link(
     outcome.metadata_ms = Some(millis(started.elapsed()));
     outcome.songs = reply.songs.len();
     outcome.unavailable = reply.unavailable.len();
-    show.link(link, reply.songs.len(), started.elapsed());
+    progress.link(link, reply.songs.len(), started.elapsed());
     for missing in &reply.unavailable {
-        show.problem(
+        progress.problem(
             missing.title.as_deref().unwrap_or("a song of the list"),
             &missing.reason,
         );
     }
     let (ended, songs) = (Cell::new(0), reply.songs.len());
-    show.bar(0, songs, started);
+    progress.bar(0, songs, started);
     let waiting = stream::iter(reply.songs.iter()).map(|song| async {
         let saved = one_song(server, song, folder, started).await;
         ended.set(ended.get() + 1);
-        show.no_bar();
+        progress.no_bar();
         match &saved {
-            Ok(saved) => show.song(saved),
-            Err(why) => show.problem(&song.file_name, why),
+            Ok(saved) => progress.song(saved),
+            Err(why) => progress.problem(&song.file_name, why),
         }
-        show.bar(ended.get(), songs, started);
+        progress.bar(ended.get(), songs, started);
         saved
     });
     let saved: Vec<Result<Saved, String>> = waiting.buffered(AT_ONCE).collect().await;
-    show.no_bar();
+    progress.no_bar();
     add_up(&mut outcome, saved);
     outcome.requests = match (before, count(control).await) {
         (Some(before), Some(after)) => Some(Requests {
@@ -374,38 +374,38 @@ async fn count(control: Option<&Server>) -> Option<Requests> {
 }
 
 /// What is seen while it goes on: a bar on a terminal, lines otherwise, nothing beside JSON.
-struct Show {
+struct Progress {
     quiet: bool,
-    foot: Option<Mutex<Foot>>,
+    lines: Option<Mutex<ProgressLines>>,
 }
 
-impl Show {
+impl Progress {
     fn new(quiet: bool) -> Self {
-        let foot = if quiet {
+        let lines = if quiet {
             None
         } else {
-            Foot::on_terminal().map(Mutex::new)
+            ProgressLines::on_terminal().map(Mutex::new)
         };
-        Self { quiet, foot }
+        Self { quiet, lines }
     }
 
-    fn foot(&self) -> Option<MutexGuard<'_, Foot>> {
-        Some(self.foot.as_ref()?.lock())
+    fn lines(&self) -> Option<MutexGuard<'_, ProgressLines>> {
+        Some(self.lines.as_ref()?.lock())
     }
 
     fn bar(&self, ended: usize, songs: usize, started: Instant) {
-        if let Some(mut foot) = self.foot() {
+        if let Some(mut lines) = self.lines() {
             let (bar, time) = (
-                foot::bar(ended as u64, songs as u64, 32),
+                progress::bar(ended as u64, songs as u64, 32),
                 term::time(started.elapsed()),
             );
-            foot.draw(&[format!("  {bar} {ended}/{songs} songs  {time}")]);
+            lines.draw(&[format!("  {bar} {ended}/{songs} songs  {time}")]);
         }
     }
 
     fn no_bar(&self) {
-        if let Some(mut foot) = self.foot() {
-            foot.clear();
+        if let Some(mut lines) = self.lines() {
+            lines.clear();
         }
     }
 

@@ -174,16 +174,16 @@ impl Ffmpeg {
             ));
         };
         let complaints = tokio::spawn(first_of(stderr));
-        let pace = Arc::new(Pace::new(stall));
+        let watch = Arc::new(StallWatch::new(stall));
         let output = Output {
             child,
             stdout,
             complaints,
-            pace: Arc::clone(&pace),
+            watch: Arc::clone(&watch),
             _slot: slot,
         };
         Ok(Conversion {
-            feed: Feed { stdin, pace },
+            feed: Feed { stdin, watch },
             output,
         })
     }
@@ -221,21 +221,21 @@ pub struct Conversion {
 
 pub struct Feed {
     stdin: ChildStdin,
-    pace: Arc<Pace>,
+    watch: Arc<StallWatch>,
 }
 
 impl Feed {
     /// Hands over more input; false once ffmpeg takes no more (it says why at the other end).
     pub async fn push(&mut self, bytes: &[u8]) -> bool {
-        self.pace.has_work(true);
+        self.watch.has_work(true);
         let taken = self.stdin.write_all(bytes).await.is_ok();
-        self.pace.has_work(false);
+        self.watch.has_work(false);
         taken
     }
 
     /// The input is whole.
     pub async fn finish(mut self) {
-        self.pace.has_work(true);
+        self.watch.has_work(true);
         // A broken pipe shows at the other end.
         let _ = self.stdin.shutdown().await;
     }
@@ -243,12 +243,12 @@ impl Feed {
 
 /// Whether ffmpeg has something to do, and since when: it rests rightly while it waits for us.
 #[derive(Debug)]
-struct Pace {
+struct StallWatch {
     stall: Duration,
     work: Mutex<(bool, Instant)>,
 }
 
-impl Pace {
+impl StallWatch {
     fn new(stall: Duration) -> Self {
         Self {
             stall,
@@ -281,7 +281,7 @@ pub struct Output {
     stdout: ChildStdout,
     /// Ends with the process, which is killed when this is dropped.
     complaints: JoinHandle<String>,
-    pace: Arc<Pace>,
+    watch: Arc<StallWatch>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -294,9 +294,9 @@ impl Output {
         let mut piece = bytes::BytesMut::with_capacity(OUTPUT_PIECE_BYTES);
         let mut quiet = Instant::now();
         let read = loop {
-            match timeout_at(self.pace.patience(quiet), self.stdout.read_buf(&mut piece)).await {
+            match timeout_at(self.watch.patience(quiet), self.stdout.read_buf(&mut piece)).await {
                 Ok(read) => break read.map_err(failed)?,
-                Err(_) if self.pace.is_hanging(quiet) => return Err(self.pace.failure()),
+                Err(_) if self.watch.is_hanging(quiet) => return Err(self.watch.failure()),
                 // It had nothing to do, or took input meanwhile.
                 Err(_) => quiet = Instant::now(),
             }
@@ -304,10 +304,10 @@ impl Output {
         if read > 0 {
             return Ok(Some(piece.freeze()));
         }
-        let stall = self.pace.stall;
+        let stall = self.watch.stall;
         let status = timeout(stall, self.child.wait())
             .await
-            .map_err(|_| self.pace.failure())?
+            .map_err(|_| self.watch.failure())?
             .map_err(failed)?;
         if status.success() {
             return Ok(None);

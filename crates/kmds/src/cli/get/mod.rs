@@ -1,14 +1,14 @@
 //! `kmds get`: songs into a folder, without a server or with one.
 //!
 //! Owns the order of a call: what was asked for, what happened to each song, and the exit code. Hides where the songs
-//! come from: [`here`] (this process does the work) or [`there`] (a running server does).
+//! come from: [`local`] (this process does the work) or [`remote`] (a running server does).
 //!
 //! Unfinished work lies in `DIR/.kmds/`, so that the same call goes on after Ctrl-C; it goes when nothing is left to do.
 
-mod here;
-mod place;
-mod show;
-mod there;
+mod local;
+mod paths;
+mod progress;
+mod remote;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::server::Server;
 use super::{Problem, out, term};
 use crate::config::Config;
-use show::Show;
+use progress::Progress;
 
 /// Below the target folder: what is not finished.
 const WORK: &str = ".kmds";
@@ -106,7 +106,8 @@ enum End {
         note: Option<String>,
     },
     /// The same song was there before.
-    There {
+    #[serde(rename = "there")]
+    Present {
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
     },
@@ -120,48 +121,48 @@ enum End {
 /// What happened so far: kept outside of the work, which Ctrl-C ends.
 #[derive(Debug)]
 struct Report<'a> {
-    show: &'a Show,
+    progress: &'a Progress,
     outcomes: parking_lot::Mutex<Vec<(usize, Outcome)>>,
 }
 
 impl Report<'_> {
-    /// `place`: of the song among all that were asked for.
-    fn add(&self, place: usize, outcome: Outcome) {
-        self.show.outcome(&outcome);
-        self.outcomes.lock().push((place, outcome));
+    /// `position`: that of the song among all that were asked for.
+    fn add(&self, position: usize, outcome: Outcome) {
+        self.progress.outcome(&outcome);
+        self.outcomes.lock().push((position, outcome));
     }
 
     fn in_order(self) -> Vec<Outcome> {
         let mut outcomes = self.outcomes.into_inner();
-        outcomes.sort_by_key(|(place, _)| *place);
+        outcomes.sort_by_key(|(position, _)| *position);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 }
 
 pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
     let work = args.output.join(WORK);
-    place::work_folder(&args.output, &work).map_err(|error| {
+    paths::work_folder(&args.output, &work).map_err(|error| {
         format!(
             "{}: {error}; choose a folder that can be written with -o",
             work.display()
         )
     })?;
-    let show = Show::new(args.quiet, args.json);
+    let progress = Progress::new(args.quiet, args.json);
     let report = Report {
-        show: &show,
+        progress: &progress,
         outcomes: parking_lot::Mutex::default(),
     };
     let interrupted = match &args.server {
         Some(address) => {
             let server = Server::new(address)?;
             tokio::select! {
-                done = there::get(&server, &args, &report) => { done?; false }
+                done = remote::get(&server, &args, &report) => { done?; false }
                 () = asked_to_stop() => true,
             }
         }
-        None => here::get(&args, config, &report).await?,
+        None => local::get(&args, config, &report).await?,
     };
-    show.end();
+    progress.end();
     let outcomes = report.in_order();
     let again = |outcome: &Outcome| {
         matches!(
@@ -186,7 +187,7 @@ fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<Exi
             .count()
     };
     let saved = count(|end| matches!(end, End::Saved { .. }));
-    let there = count(|end| matches!(end, End::There { .. }));
+    let there = count(|end| matches!(end, End::Present { .. }));
     let failed = count(|end| matches!(end, End::Failed { .. }));
     if args.json {
         let document = serde_json::json!({
@@ -234,14 +235,6 @@ impl Wanted {
             title: Some(self.title.clone()),
             end,
         }
-    }
-
-    fn failed(&self, kind: &str, reason: String, retryable: bool) -> Outcome {
-        self.outcome(End::Failed {
-            kind: kind.to_owned(),
-            reason,
-            retryable,
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lines at the foot of a terminal that are drawn over, again and again.
+//! Lines at the bottom of a terminal that are drawn over, again and again.
 //!
 //! Owns where they stand and how often they change. Hides how a cursor moves. Never decides what they say.
 
@@ -12,12 +12,12 @@ use super::term;
 const EVERY: Duration = Duration::from_millis(125);
 
 #[derive(Debug, Default)]
-pub struct Foot {
+pub struct ProgressLines {
     rows: usize,
     drawn: Option<Instant>,
 }
 
-impl Foot {
+impl ProgressLines {
     /// On standard error; `None` where that is no terminal, or one whose cursor cannot go back.
     pub fn on_terminal() -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
@@ -82,19 +82,26 @@ mod tests {
                 .map(|text| (*text).to_owned())
                 .collect::<Vec<_>>()
         };
-        let mut foot = Foot::default();
-        assert_eq!(foot.over(&lines(&["one", "two"]), 80, 24), "one\ntwo\n");
+        let mut lines_below = ProgressLines::default();
         assert_eq!(
-            foot.over(&lines(&["a long one"]), 6, 24),
+            lines_below.over(&lines(&["one", "two"]), 80, 24),
+            "one\ntwo\n"
+        );
+        assert_eq!(
+            lines_below.over(&lines(&["a long one"]), 6, 24),
             "\x1b[2A\r\x1b[Ja lo…\n"
         );
         assert_eq!(
-            foot.over(&lines(&["1", "2", "3"]), 80, 3),
+            lines_below.over(&lines(&["1", "2", "3"]), 80, 3),
             "\x1b[1A\r\x1b[J2\n3\n",
             "the sum is the last"
         );
-        assert_eq!(foot.over(&[], 0, 0), "\x1b[2A\r\x1b[J");
-        assert_eq!(foot.over(&[], 0, 0), "", "nothing is there to take away");
+        assert_eq!(lines_below.over(&[], 0, 0), "\x1b[2A\r\x1b[J");
+        assert_eq!(
+            lines_below.over(&[], 0, 0),
+            "",
+            "nothing is there to take away"
+        );
     }
 
     #[test]

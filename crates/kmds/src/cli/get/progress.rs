@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{End, Outcome, Wanted, shown};
-use crate::cli::foot::{self, Foot};
 use crate::cli::out::{self, Colour};
+use crate::cli::progress::{self, ProgressLines};
 use crate::cli::term;
 
 /// Of a terminal's columns: what the bar and the numbers beside a name take.
 const BESIDE_NAME: usize = 50;
 
 #[derive(Debug)]
-pub struct Show {
+pub struct Progress {
     bars: Option<Mutex<Bars>>,
     lines: bool,
     failures: bool,
@@ -25,7 +25,7 @@ pub struct Show {
 
 #[derive(Debug)]
 struct Bars {
-    foot: Foot,
+    lines: ProgressLines,
     /// In the order they began.
     arriving: Vec<Arriving>,
     names: HashMap<String, String>,
@@ -107,11 +107,15 @@ impl Sums {
     }
 }
 
-impl Show {
+impl Progress {
     pub fn new(quiet: bool, json: bool) -> Self {
         let silent = quiet || json;
-        let foot = if silent { None } else { Foot::on_terminal() };
-        let bars = foot.map(|foot| Mutex::new(Bars::new(foot)));
+        let lines = if silent {
+            None
+        } else {
+            ProgressLines::on_terminal()
+        };
+        let bars = lines.map(|lines| Mutex::new(Bars::new(lines)));
         Self {
             bars,
             lines: !silent,
@@ -151,7 +155,7 @@ impl Show {
                     &format!("{}  {}{note}", shown(path), term::bytes(*bytes)),
                 );
             }
-            End::There { path } => self.line(
+            End::Present { path } => self.line(
                 Colour::Dim,
                 "=",
                 &format!("{}  is there already", shown(path)),
@@ -180,7 +184,7 @@ impl Show {
     /// Takes the bars away.
     pub fn end(&self) {
         if let Some(mut bars) = self.bars() {
-            bars.foot.clear();
+            bars.lines.clear();
         }
     }
 
@@ -197,7 +201,7 @@ impl Show {
     fn print(&self, print: impl FnOnce()) {
         match self.bars() {
             Some(mut bars) => {
-                bars.foot.clear();
+                bars.lines.clear();
                 print();
                 bars.draw();
             }
@@ -207,9 +211,9 @@ impl Show {
 }
 
 impl Bars {
-    fn new(foot: Foot) -> Self {
+    fn new(lines: ProgressLines) -> Self {
         let mut bars = Self {
-            foot,
+            lines,
             arriving: Vec::new(),
             names: HashMap::new(),
             sums: Sums::default(),
@@ -240,7 +244,7 @@ impl Bars {
     }
 
     fn draw_if_due(&mut self) {
-        if self.foot.due() {
+        if self.lines.due() {
             self.draw();
         }
     }
@@ -249,7 +253,7 @@ impl Bars {
         let wide = term::width().saturating_sub(BESIDE_NAME).max(16);
         let songs = self.arriving.iter().map(|song| song.line(wide));
         let lines: Vec<String> = songs.chain([self.sum()]).collect();
-        self.foot.draw(&lines);
+        self.lines.draw(&lines);
     }
 
     fn sum(&self) -> String {
@@ -274,7 +278,7 @@ impl Bars {
 impl Arriving {
     fn line(&self, wide: usize) -> String {
         let name = term::padded(&self.name, wide);
-        let bar = foot::bar(self.received, self.expected.unwrap_or(0), 20);
+        let bar = progress::bar(self.received, self.expected.unwrap_or(0), 20);
         let (done, rate) = (
             term::bytes(self.received),
             term::bytes(self.rate.of(self.received)),

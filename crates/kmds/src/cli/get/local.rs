@@ -12,7 +12,7 @@ use kmds_extract::Kind;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::place::{self, Spot};
+use super::paths::{self, Destination};
 use super::{End, GetArgs, Outcome, Report, WORK, Wanted, asked_to_stop};
 use crate::app::{
     App, CopyForm, EventName, Failure, FetchAsk, Key, ListFacts, NotServed, Prefetch, Song, State,
@@ -74,18 +74,23 @@ async fn everything(args: &GetArgs, app: &App, report: &Report<'_>) -> Result<()
     done
 }
 
-/// A song with its place among all, and the form that is downloaded.
+/// A song with its position among all, and the form that is downloaded.
 type Planned = (usize, Wanted, Key);
 
-/// Reads the links in order; what is not there already is queued and handed on.
+/// Reads the links in order. A song that is not in the folder yet is queued and handed to [`Following`].
 async fn resolve(
     args: &GetArgs,
     app: &App,
     report: &Report<'_>,
     sender: mpsc::UnboundedSender<Planned>,
 ) {
-    let mut place = 0;
+    let mut position = 0;
     for link in &args.links {
+        let outcome = |title, failure: &Failure| Outcome {
+            link: link.clone(),
+            title,
+            end: failed(failure),
+        };
         let ask = FetchAsk {
             link: link.clone(),
             whole_list: args.playlist,
@@ -95,42 +100,27 @@ async fn resolve(
         let fetched = match app.fetch(ask).await {
             Ok(fetched) => fetched,
             Err(failure) => {
-                report.add(
-                    place,
-                    Outcome {
-                        link: link.clone(),
-                        title: None,
-                        end: failed(&failure),
-                    },
-                );
-                place += 1;
+                report.add(position, outcome(None, &failure));
+                position += 1;
                 continue;
             }
         };
         for missing in fetched.unavailable {
-            report.add(
-                place,
-                Outcome {
-                    link: link.clone(),
-                    title: missing.title,
-                    end: failed(&missing.failure),
-                },
-            );
-            place += 1;
+            report.add(position, outcome(missing.title, &missing.failure));
+            position += 1;
         }
         for song in Arc::unwrap_or_clone(fetched.songs) {
             let wanted = wanted(&song, fetched.list.as_ref());
-            if let Spot::Same(path) =
-                place::spot(&args.output, &wanted, song.format.ext(), |_| false)
-            {
-                report.add(place, wanted.outcome(End::There { path }));
+            let found = paths::destination(&args.output, &wanted, song.format.ext(), |_| false);
+            if let Destination::Present(path) = found {
+                report.add(position, wanted.outcome(End::Present { path }));
             } else {
-                report.show.planned(&wanted);
+                report.progress.planned(&wanted);
                 queue(app, &song).await;
-                // The other side ends only after this one.
-                let _ = sender.send((place, wanted, song.key));
+                // `Following` ends only after this function: it still receives.
+                let _ = sender.send((position, wanted, song.key));
             }
-            place += 1;
+            position += 1;
         }
     }
 }
@@ -202,10 +192,10 @@ impl Following<'_> {
             tokio::select! {
                 song = planned.recv(), if more => match song {
                     None => more = false,
-                    Some((place, wanted, key)) => {
+                    Some((position, wanted, key)) => {
                         let id = wanted.id.clone();
                         let download = Download { key, copy: None, wanted: Vec::new() };
-                        self.songs.entry(id.clone()).or_insert(download).wanted.push((place, wanted));
+                        self.songs.entry(id.clone()).or_insert(download).wanted.push((position, wanted));
                         self.step(&id).await?;
                     }
                 },
@@ -217,7 +207,7 @@ impl Following<'_> {
                     }
                     match event.name {
                         EventName::Progress if event.state == State::Downloading =>
-                            self.report.show.progress(&id, event.received, event.total),
+                            self.report.progress.progress(&id, event.received, event.total),
                         EventName::Progress => {}
                         EventName::Track => self.step(&id).await?,
                     }
@@ -312,12 +302,12 @@ impl Following<'_> {
         let Some(download) = self.songs.remove(id) else {
             return;
         };
-        for (place, wanted) in download.wanted {
+        for (position, wanted) in download.wanted {
             let end = end(&wanted);
             self.report
-                .show
+                .progress
                 .ended(id, !matches!(end, End::Failed { .. }));
-            self.report.add(place, wanted.outcome(end));
+            self.report.add(position, wanted.outcome(end));
         }
     }
 }
@@ -345,15 +335,15 @@ async fn put(
         if !last {
             std::fs::copy(&file, &own)?;
         }
-        let spot = place::put(&own, &root, &wanted, &ext);
+        let put = paths::put(&own, &root, &wanted, &ext);
         if !last {
             let _ = std::fs::remove_file(&own);
         }
-        Ok::<_, std::io::Error>((spot?, bytes))
+        Ok::<_, std::io::Error>((put?, bytes))
     });
     match placing.await {
-        Ok(Ok((Spot::Free(path), bytes))) => End::Saved { path, bytes, note },
-        Ok(Ok((Spot::Same(path), _))) => End::There { path },
+        Ok(Ok((Destination::Free(path), bytes))) => End::Saved { path, bytes, note },
+        Ok(Ok((Destination::Present(path), _))) => End::Present { path },
         Ok(Err(error)) => disk(&error.to_string()),
         Err(error) => disk(&error.to_string()),
     }

@@ -18,9 +18,9 @@ const MOST_ALIKE: u32 = 1000;
 
 /// Where a song may go, or lies already.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Spot {
+pub enum Destination {
     Free(PathBuf),
-    Same(PathBuf),
+    Present(PathBuf),
 }
 
 /// The path of a song below the target folder: the one place that decides how a music folder looks.
@@ -103,7 +103,12 @@ fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// The first free name of a song, or the file that is this song already. `alike` knows more about a file that is there.
-pub fn spot(root: &Path, song: &Wanted, ext: &str, alike: impl Fn(&Path) -> bool) -> Spot {
+pub fn destination(
+    root: &Path,
+    song: &Wanted,
+    ext: &str,
+    alike: impl Fn(&Path) -> bool,
+) -> Destination {
     let first = root.join(relative(song, ext));
     let mut path = first.clone();
     for mark in 2..MOST_ALIKE {
@@ -111,12 +116,12 @@ pub fn spot(root: &Path, song: &Wanted, ext: &str, alike: impl Fn(&Path) -> bool
             break;
         }
         if is_song(&path, song, ext) || alike(&path) {
-            return Spot::Same(path);
+            return Destination::Present(path);
         }
         let stem = first.file_stem().unwrap_or_default().to_string_lossy();
         path = first.with_file_name(format!("{stem} ({mark}).{ext}"));
     }
-    Spot::Free(path)
+    Destination::Free(path)
 }
 
 /// Whether a file is this song, whole: it says so in its tags, or it has the length the site states to the byte.
@@ -143,21 +148,21 @@ fn is_whole(path: &Path, song: &Wanted, ext: &str) -> bool {
 /// Puts a finished file in its place under a free name; `from` may go or stay, its bytes are now there.
 /// # Errors
 /// The folder cannot be made, or the drive refuses.
-pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Spot> {
+pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Destination> {
     loop {
-        let path = match spot(root, song, ext, |there| same_bytes(from, there)) {
-            Spot::Free(path) => path,
-            same @ Spot::Same(_) => return Ok(same),
+        let path = match destination(root, song, ext, |there| same_bytes(from, there)) {
+            Destination::Free(path) => path,
+            present @ Destination::Present(_) => return Ok(present),
         };
         if let Some(folder) = path.parent() {
             make_folder(root, folder)?;
         }
         // A link fails where a name is taken: two calls at once cannot overwrite each other.
         match fs::hard_link(from, &path) {
-            Ok(()) => return Ok(Spot::Free(path)),
+            Ok(()) => return Ok(Destination::Free(path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             // A drive without links (FAT, some network drives).
-            Err(_) => return fs::rename(from, &path).map(|()| Spot::Free(path)),
+            Err(_) => return fs::rename(from, &path).map(|()| Destination::Free(path)),
         }
     }
 }
@@ -260,7 +265,7 @@ mod tests {
 
     #[test]
     fn no_file_is_overwritten_and_the_same_bytes_are_the_same_song() {
-        let root = std::env::temp_dir().join(format!("kmds-place-{}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("kmds-paths-{}", std::process::id()));
         fs::create_dir_all(&root).expect("a folder");
         let from = root.join("new");
         let name = root.join("Mac Layer - Divide by One.mp3");
@@ -269,11 +274,11 @@ mod tests {
         let second = root.join("Mac Layer - Divide by One (2).mp3");
         assert_eq!(
             put(&from, &root, &song(), "mp3").expect("put"),
-            Spot::Free(second.clone())
+            Destination::Free(second.clone())
         );
         assert_eq!(
             put(&from, &root, &song(), "mp3").expect("put"),
-            Spot::Same(second.clone())
+            Destination::Present(second.clone())
         );
         assert_eq!(fs::read_to_string(&name).expect("kept"), "somebody's own");
         assert_eq!(fs::read_to_string(&second).expect("placed"), "the song");
