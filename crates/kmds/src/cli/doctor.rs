@@ -20,7 +20,7 @@ use super::showcase::KNOWN_LINKS;
 use super::term;
 use super::{Problem, out};
 use crate::app::{self, App};
-use crate::config::{Config, passed_over};
+use crate::config::{Config, ignored};
 
 /// Site facts older than this have likely aged.
 const RECIPES_FRESH: i64 = 180 * 24 * 3600;
@@ -129,7 +129,7 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
         format!("can be used; songs in {cache}, catalog in {state}"),
     ));
     findings.extend(
-        passed_over().map(|sentence| {
+        ignored().map(|sentence| {
             Finding::warn("settings", sentence, "rename the variable, or unset it")
         }),
     );

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{self, Config, ConfigError, RawConfig, Sources, passed_over};
+use crate::config::{self, Config, ConfigError, RawConfig, Sources, ignored};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -195,7 +195,7 @@ fn wait(command: impl Future<Output = Result<ExitCode, Problem>>) -> Result<Exit
 
 /// Where these settings start a server, and its base path.
 fn own_address(flags: &SettingFlags) -> Result<(String, String), Problem> {
-    Ok(read(flags, Vec::new())?.address())
+    Ok(read(flags, Vec::new())?.address()?)
 }
 
 fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, Problem> {
@@ -242,7 +242,7 @@ fn man() -> Result<ExitCode, Problem> {
 }
 
 fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode, Problem> {
-    passed_over().for_each(|sentence| out::say(format!("kmds: {sentence}")));
+    ignored().for_each(|sentence| out::say(format!("kmds: {sentence}")));
     match command {
         ConfigCommand::Example => out::raw(config::example().as_bytes()),
         ConfigCommand::Show => {

@@ -1,4 +1,4 @@
-//! `kmds serve`.
+//! `kmds serve`: settings, log, runtime and signals of the service. [`crate::run`] does the rest.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::Problem;
-use crate::config::{Config, passed_over};
+use crate::config::{Config, ignored};
 
 /// Threads that may wait for the drive; each costs its stack only while it works.
 const BLOCKING_THREADS: usize = 8;
@@ -50,7 +50,7 @@ impl ServeArgs {
     }
 }
 
-/// One thread for everything that does not wait for the drive: the smallest runtime there is.
+/// One thread runs all tasks; a few more wait for the drive.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -63,13 +63,13 @@ pub fn serve(config: Config) -> Result<ExitCode, Problem> {
     if let Some(problem) = crate::log::start(LevelFilter::INFO) {
         return Err(problem.into());
     }
-    for sentence in passed_over() {
+    for sentence in ignored() {
         tracing::warn!("{sentence}");
     }
     let runtime = runtime()?;
     let done = runtime.block_on(async {
         let stop = CancellationToken::new();
-        // Before anybody is told that we run: whoever reads that may stop us at once.
+        // Signals are handled before the ready line is printed: a supervisor may send one at once.
         let signals = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
@@ -77,12 +77,12 @@ pub fn serve(config: Config) -> Result<ExitCode, Problem> {
         tokio::spawn(stop_on_signal(signals, stop.clone()));
         crate::run(config, stop).await.map_err(Problem::from)
     });
-    // A thread that hangs on a dead network drive must not keep us.
+    // A thread that hangs on a dead network drive must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     done.map(|()| ExitCode::SUCCESS)
 }
 
-/// The first SIGTERM or Ctrl-C asks nicely, the second ends at once.
+/// The first SIGTERM or Ctrl-C stops the service in order, the second ends the process at once.
 async fn stop_on_signal((mut term, mut interrupt): (Signal, Signal), stop: CancellationToken) {
     for first in [true, false] {
         tokio::select! {

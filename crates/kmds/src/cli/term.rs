@@ -1,14 +1,17 @@
-//! What a person reads on a terminal: sizes, times, tables.
+//! Sizes, times and tables as people read them.
 //!
-//! Owns how numbers and rows are written by every command. Hides the width of a terminal. Never decides what is said.
+//! Owns how every command writes numbers (bytes in KiB, MiB, GiB: powers of 1,024) and rows, and the width of the
+//! terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr;
+
 use super::out;
 use crate::text::printable;
 
-/// Columns of a terminal that does not tell.
+/// Columns of a terminal that does not say how many it has.
 const USUAL_WIDTH: usize = 80;
 
 /// Columns of the terminal behind standard output or standard error.
@@ -60,7 +63,7 @@ pub fn time(length: Duration) -> String {
 
 /// `3:07`, as players write the length of a song.
 pub fn clock(length: Duration) -> String {
-    // Rounded, as the page does.
+    // Rounded as on the web page.
     let seconds = length.saturating_add(Duration::from_millis(500)).as_secs();
     match seconds / 3600 {
         0 => format!("{}:{:02}", seconds / 60, seconds % 60),
@@ -68,7 +71,7 @@ pub fn clock(length: Duration) -> String {
     }
 }
 
-/// `4 d 3 h`, `3 h 12 min`, `12 min`: for what runs long.
+/// `4 d 3 h`, `3 h 12 min`, `12 min`: for long times.
 pub fn long(seconds: u64) -> String {
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
         (0, 0, 0) => format!("{seconds} s"),
@@ -87,44 +90,45 @@ pub fn songs(count: usize) -> String {
     }
 }
 
-/// Columns a text takes: letters of East Asian scripts and pictures take two, marks that combine none.
+/// Columns that a text takes on a terminal. The marks of colours take none.
 pub fn columns(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
+    text.split(out::is_mark)
+        .map(UnicodeWidthStr::width)
+        .sum::<usize>()
 }
 
-const fn columns_of(letter: char) -> usize {
-    match letter as u32 {
-        _ if out::is_mark(letter) => 0,
-        0..0x20 | 0x7f..0xa0 | 0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => {
-            2
-        }
-        0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1faff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
+/// The longest beginning of a text that takes at most `most` columns.
+fn beginning(text: &str, most: usize) -> &str {
+    let fits = |part: &&str| columns(part) <= most;
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let parts = ends.filter_map(|end| text.get(..end));
+    // U+200D joins two pictures to one; alone at the end it means nothing.
+    parts
+        .take_while(fits)
+        .last()
+        .unwrap_or_default()
+        .trim_end_matches('\u{200d}')
 }
 
-/// At most `most` columns, with `…` where something was cut; nothing in it moves the cursor or colours the screen.
+/// The longest end of a text that takes at most `most` columns.
+fn ending(text: &str, most: usize) -> &str {
+    let fits = |part: &&str| columns(part) <= most;
+    let starts = text.char_indices().rev().map(|(at, _)| at);
+    let parts = starts.filter_map(|start| text.get(start..));
+    parts
+        .take_while(fits)
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches('\u{200d}')
+}
+
+/// At most `most` columns of a text, with `…` at a cut, and without controls and escape codes.
 pub fn fit(text: &str, most: usize) -> String {
     let clean = printable(text);
     if columns(&clean) <= most {
         return clean.into_owned();
     }
-    let mut fitted = String::new();
-    let mut used = 1;
-    for letter in clean.chars() {
-        used += columns_of(letter);
-        if used > most {
-            break;
-        }
-        fitted.push(letter);
-    }
-    fitted.push('…');
-    fitted
+    format!("{}…", beginning(&clean, most.saturating_sub(1)))
 }
 
 /// As [`fit`], but cut in the middle: links and paths differ at their ends.
@@ -134,17 +138,7 @@ pub fn fit_middle(text: &str, most: usize) -> String {
         return clean.into_owned();
     }
     let half = most / 2;
-    let head = fit(&clean, most - half);
-    let mut tail = Vec::new();
-    let mut used = 0;
-    for letter in clean.chars().rev() {
-        used += columns_of(letter);
-        if used > half {
-            break;
-        }
-        tail.push(letter);
-    }
-    head.chars().chain(tail.into_iter().rev()).collect()
+    format!("{}{}", fit(&clean, most - half), ending(&clean, half))
 }
 
 /// `text` in exactly `wide` columns.
@@ -154,14 +148,14 @@ pub fn padded(text: &str, wide: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// A table whose first column gives way when the terminal is narrow.
+/// A table whose first column is cut when the terminal is narrow.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [usize],
 }
 
-/// No first column is narrower than this, whatever the terminal.
+/// The least width of a first column.
 const NARROWEST: usize = 16;
 
 impl Table {
@@ -177,7 +171,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Its lines for the terminal behind standard output; as wide as they like where there is none.
+    /// Its lines, as wide as the terminal behind standard output; uncut if that is none.
     pub fn lines_for_stdout(&self) -> Vec<String> {
         self.lines(if std::io::stdout().is_terminal() {
             width()
@@ -258,6 +252,17 @@ mod tests {
         assert_eq!(fit("日本語の歌", 5), "日本…");
         assert_eq!(fit("a\x1b[2Jb\u{9b}1m", 80), "a [2Jb 1m");
         assert_eq!(padded("日本", 6), "日本  ");
+        assert_eq!(
+            fit("👩\u{200d}👧 and more", 5),
+            "👩\u{200d}👧 a…",
+            "one picture"
+        );
+        assert_eq!(
+            fit("👩\u{200d}👧👧", 3),
+            "👩\u{200d}👧…",
+            "and never half of one"
+        );
+        assert_eq!(columns(&out::Colour::Red.on("日本")), 4);
     }
 
     #[test]

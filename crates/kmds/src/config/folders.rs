@@ -1,6 +1,6 @@
 //! The user's folders by the XDG rules, with systemd's variables first.
 //!
-//! Owns which variables name a folder. Hides their spelling. Never makes one.
+//! Owns which variables name a folder. Never makes one.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,7 +11,7 @@ const CONFIG: [&str; 3] = ["CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", ".confi
 const CACHE: [&str; 3] = ["CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache"];
 const STATE: [&str; 3] = ["STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state"];
 
-/// What a variable names, if it names a folder from the root on: the XDG rules say that all else is to be ignored.
+/// The folder that a variable names, if its path begins at the root: the XDG rules say to ignore all others.
 fn variable(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name)?.into_vec();
     // systemd separates several by colons.
@@ -47,8 +47,8 @@ pub fn state() -> Option<PathBuf> {
     under(STATE)
 }
 
-/// Variables that should name a folder and are passed over.
-pub fn passed_over() -> impl Iterator<Item = &'static str> {
+/// Variables that should name a folder and are ignored, since they name none.
+pub fn ignored() -> impl Iterator<Item = &'static str> {
     let names = [CONFIG, CACHE, STATE]
         .into_iter()
         .flat_map(|[systemd, xdg, _]| [systemd, xdg])

@@ -1,7 +1,7 @@
 //! What holds for any settings an operator may write.
 
 use super::value::Value;
-use super::{Config, ConfigError, RawConfig};
+use super::{Config, ConfigError, RawConfig, file};
 
 /// Settings that are taken make a whole configuration, and given again as flags the same one; others are refused by their
 /// name, with what would do.
@@ -34,7 +34,7 @@ fn read<'t>(
     flags: impl Iterator<Item = (&'t str, &'t str)>,
 ) -> Result<(RawConfig, Config), ConfigError> {
     let mut raw = RawConfig::default();
-    raw.read_toml(file, "kmds.toml")?;
+    raw.set_all(file::read_toml(file, "kmds.toml")?, "kmds.toml")?;
     for (key, value) in [("cache.dir", "/c"), ("state.dir", "/s")]
         .into_iter()
         .chain(flags)

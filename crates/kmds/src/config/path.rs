@@ -1,15 +1,15 @@
-//! Paths as people write them.
+//! Paths as operators write them.
 //!
-//! Owns what `~`, a relative path and a variable in a path mean, for settings and for arguments that no shell has read.
-//! Hides the home folder. Never touches the drive.
+//! Owns what `~`, a relative path and a variable in a path mean, in settings and in arguments that no shell has expanded.
+//! Never reads the drive.
 
 use std::path::{Path, PathBuf};
 
 use super::folders;
 
-/// A path of this machine, whole: `~` and `~/…` are the home folder, and a relative path begins at the working folder.
+/// A path of this machine, made absolute: `~` and `~/…` are the home folder, and a relative path begins at the working folder.
 /// # Errors
-/// A sentence for what no path of a file can be: another user's home, a variable, no home that is known.
+/// A sentence: the path names another user's home or a variable, or no home folder is known.
 pub fn whole(text: &str) -> Result<String, String> {
     whole_at(text, folders::home().as_deref())
 }
@@ -22,7 +22,7 @@ fn whole_at(text: &str, home: Option<&Path>) -> Result<String, String> {
     })
 }
 
-/// As a shell would have read it: for an argument like `--output=~/Music`, where none does.
+/// An argument like `--output=~/Music`, in which a shell does not replace the `~`.
 /// # Errors
 /// As [`whole`].
 pub fn given(text: std::ffi::OsString) -> Result<PathBuf, String> {
@@ -50,7 +50,7 @@ fn at_home(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     }
 }
 
-/// `$HOME`, `${HOME}`: a path with one of these in it means what it says to a shell only.
+/// Whether a path holds `$HOME` or `${HOME}`, which only a shell would replace.
 pub fn has_variable(text: &str) -> bool {
     text.split('/').any(|part| {
         let name = part.strip_prefix('$').unwrap_or_default();

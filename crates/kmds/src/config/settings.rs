@@ -1,18 +1,112 @@
-//! The table of settings: one row each, and all that is written about them comes from here.
+//! The table of settings: one row each. The example file, docs/settings.md and the checks are made from it.
 //!
-//! Owns keys, shapes, defaults and the sentence that explains each. Hides nothing. Never reads a value.
+//! Owns keys, the type each value has in the code, shapes, defaults and the sentence that explains each. The rows are
+//! constants: a key that does not exist, and a type that its shape does not give, do not compile. Never reads a value.
 
-use super::value::Shape;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kmds_extract::Site;
+use kmds_extract::choose::{Accept, PLAYABLE_WORDS};
+use kmds_extract::search::SearchSite;
+
+use super::OpusForm;
+use super::value::{Kind, Shape, Value};
+use super::variables::name_of;
 
 /// One setting. `per_site` ones exist also below `youtube.`, `soundcloud.` and `bandcamp.`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub key: &'static str,
     pub shape: Shape,
-    /// As one would write it; empty for "none".
+    /// As an operator would write it; empty for "none".
     pub default: &'static str,
     pub says: &'static str,
     pub per_site: bool,
+}
+
+/// A setting whose value is a `T`.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<T> {
+    pub setting: Setting,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Typed> Key<T> {
+    const fn new(setting: Setting) -> Self {
+        assert!(
+            setting.shape.kind() as u8 == T::KIND as u8,
+            "the type of a setting is another one than its shape gives"
+        );
+        assert!(
+            T::MAY_BE_ABSENT || !setting.default.is_empty(),
+            "a setting without a default needs a type that may be absent"
+        );
+        let value = PhantomData;
+        Self { setting, value }
+    }
+}
+
+/// A type that a setting may have.
+pub trait Typed: Sized {
+    const KIND: Kind;
+    /// Whether there is a value where neither the operator nor the table gives one.
+    const MAY_BE_ABSENT: bool = false;
+    /// `None` for a value of another kind.
+    fn read(value: Option<Value>) -> Option<Self>;
+}
+
+/// Types that are made of one kind of value.
+macro_rules! typed {
+    ($($type:ty, $kind:ident: $pattern:pat => $made:expr;)*) => {
+        $(impl Typed for $type {
+            const KIND: Kind = Kind::$kind;
+            fn read(value: Option<Value>) -> Option<Self> {
+                match value? {
+                    $pattern => $made,
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
+typed! {
+    String, Text: Value::Text(text) => Some(text);
+    PathBuf, Path: Value::Text(text) => Some(text.into());
+    IpAddr, Address: Value::Text(text) => text.parse().ok();
+    bool, Bool: Value::Bool(on) => Some(on);
+    u64, Number: Value::Number(number) => Some(number);
+    usize, Number: Value::Number(number) => usize::try_from(number).ok();
+    Duration, Time: Value::Number(seconds) => Some(Duration::from_secs(seconds));
+    SearchSite, Text: Value::Text(word) => Self::parse(&word);
+    OpusForm, Text: Value::Text(word) => Self::parse(&word);
+    Accept, List: Value::List(words) => Self::read(words.iter().map(String::as_str));
+}
+
+impl Typed for Vec<String> {
+    const KIND: Kind = Kind::List;
+    const MAY_BE_ABSENT: bool = true;
+    fn read(value: Option<Value>) -> Option<Self> {
+        match value {
+            None => Some(Self::new()),
+            Some(Value::List(list)) => Some(list),
+            Some(_) => None,
+        }
+    }
+}
+
+impl<T: Typed> Typed for Option<T> {
+    const KIND: Kind = T::KIND;
+    const MAY_BE_ABSENT: bool = true;
+    fn read(value: Option<Value>) -> Option<Self> {
+        match value {
+            None => Some(None),
+            some => T::read(some).map(Some),
+        }
+    }
 }
 
 const fn row(
@@ -40,273 +134,293 @@ const fn egress(key: &'static str, shape: Shape, says: &'static str) -> Setting 
     }
 }
 
-const FORMS: &[&str] = &kmds_extract::choose::PLAYABLE_WORDS;
+macro_rules! settings {
+    ($($name:ident: $type:ty = $row:expr;)*) => {
+        $(pub const $name: Key<$type> = Key::new($row);)*
 
-/// Every setting there is.
-pub const SETTINGS: &[Setting] = &[
-    row(
+        /// Every setting there is.
+        pub const SETTINGS: &[Setting] = &[$($name.setting),*];
+    };
+}
+
+settings! {
+    LISTEN: String = row(
         "server.listen",
         Shape::Listen,
         "127.0.0.1:60071",
         "Address and port to listen on (port 0: any free one), or unix:/path.",
-    ),
-    row(
+    );
+    PUBLIC_URL: Option<String> = row(
         "server.public_url",
         Shape::PublicUrl,
         "",
         "How clients reach this service, for the absolute URLs in replies; else the request's Host is used.",
-    ),
-    row(
+    );
+    BASE_PATH: Option<String> = row(
         "server.base_path",
         Shape::BasePath,
         "",
         "Path below which a reverse proxy shows this service, like /kmds.",
-    ),
-    row(
+    );
+    TOKENS_FILE: Option<PathBuf> = row(
         "server.tokens_file",
         Shape::Path,
         "",
         "File with one access token per line; with it, every request but /healthz needs one.",
-    ),
-    row(
+    );
+    NAMES: Vec<String> = row(
         "server.names",
         Shape::Names,
         "",
         "Host names clients may use besides IP addresses and localhost.",
-    ),
-    row(
+    );
+    TRUSTED_PROXIES: Vec<String> = row(
         "server.trusted_proxies",
         Shape::List,
         "",
         "Addresses or networks whose X-Forwarded-* headers are believed.",
-    ),
-    row(
+    );
+    MAX_CONNECTIONS: Option<usize> = row(
         "server.max_connections",
         Shape::Number(1),
         "",
         "Connections at once; by default what the limit of open files allows, at most 4096.",
-    ),
-    row(
+    );
+    STOP_WITHIN: Duration = row(
         "server.stop_within",
         Shape::Seconds,
         "10 s",
         "How long streams may finish after a stop was asked for, in seconds.",
-    ),
-    row(
+    );
+    CACHE_DIR: Option<PathBuf> = row(
         "cache.dir",
         Shape::Path,
         "",
         "Folder of finished songs, the shared drive; by default the user's cache folder, /kmds.",
-    ),
-    row(
+    );
+    CACHE_CLIENT_PATH: Option<String> = row(
         "cache.client_path",
         Shape::TheirPath,
         "",
         "The same folder as clients see it, for Cache_Path in replies.",
-    ),
-    row(
+    );
+    CACHE_MAX_BYTES: u64 = row(
         "cache.max_bytes",
         Shape::Bytes,
         "10 GiB",
         "Size the cache is kept below, by evicting what was not read for longest.",
-    ),
-    row(
+    );
+    CACHE_MAX_AGE: Option<Duration> = row(
         "cache.max_age",
         Shape::Seconds,
         "",
         "Evict songs that nobody read for this long.",
-    ),
-    row(
+    );
+    CACHE_MIN_FREE_BYTES: u64 = row(
         "cache.min_free_bytes",
         Shape::Bytes,
         "512 MiB",
         "Space left free on the drive.",
-    ),
-    row(
+    );
+    STATE_DIR: Option<PathBuf> = row(
         "state.dir",
         Shape::Path,
         "",
         "Local folder of the catalog, never on the shared drive; by default the user's state folder, /kmds.",
-    ),
-    row(
+    );
+    QUEUE_MAX_SONGS: usize = row(
         "queue.max_songs",
         Shape::Number(1),
         "10000",
         "Songs waiting at once; beyond that a fetch is refused.",
-    ),
-    row(
+    );
+    QUEUE_MAX_DOWNLOADS: usize = row(
         "queue.max_downloads",
         Shape::Number(1),
         "8",
         "Downloads at once, over all sites.",
-    ),
-    row(
+    );
+    LISTS_MAX_SONGS: usize = row(
         "lists.max_songs",
         Shape::Number(1),
         "5000",
         "Songs taken from one list; the reply says when there were more.",
-    ),
-    row(
+    );
+    SEARCH_SITE: SearchSite = row(
         "search.site",
         Shape::Word(&["youtube", "youtube_music", "soundcloud", "bandcamp"]),
         "youtube",
         "Where words are searched for when the client does not say where.",
-    ),
-    egress(
+    );
+    EGRESS_PROXY: Option<String> = egress(
         "egress.proxy",
         Shape::Url,
         "Proxy for all requests to the sites: http:// or socks5://. Proxy variables of the environment are not read.",
-    ),
-    egress(
+    );
+    EGRESS_CA_FILE: Option<PathBuf> = egress(
         "egress.ca_file",
         Shape::Path,
         "PEM file with certificates to trust beside the system's.",
-    ),
-    egress(
+    );
+    EGRESS_SOURCE_ADDRESS: Option<IpAddr> = egress(
         "egress.source_address",
         Shape::Address,
         "Local address that requests to the sites leave from.",
-    ),
-    egress(
+    );
+    EGRESS_FORBID: Vec<String> = egress(
         "egress.forbid",
         Shape::List,
         "Addresses or networks this service must never be seen from; needs egress.check_url.",
-    ),
-    egress(
+    );
+    EGRESS_CHECK_URL: Option<String> = egress(
         "egress.check_url",
         Shape::Url,
         "URL that answers with the address a request came from, asked to enforce egress.forbid.",
-    ),
-    row(
+    );
+    EGRESS_CHECK_EVERY: Duration = row(
         "egress.check_every",
         Shape::Seconds,
         "5 min",
         "How often egress.check_url is asked, in seconds.",
-    ),
-    row(
+    );
+    YOUTUBE_ENABLED: bool = row(
         "youtube.enabled",
         Shape::Bool,
         "true",
         "Take YouTube links.",
-    ),
-    row(
+    );
+    SOUNDCLOUD_ENABLED: bool = row(
         "soundcloud.enabled",
         Shape::Bool,
         "true",
         "Take SoundCloud links.",
-    ),
-    row(
+    );
+    BANDCAMP_ENABLED: bool = row(
         "bandcamp.enabled",
         Shape::Bool,
         "true",
         "Take Bandcamp links.",
-    ),
-    row(
+    );
+    YOUTUBE_MAX_DOWNLOADS: usize = row(
         "youtube.max_downloads",
         Shape::Number(1),
         "2",
         "Downloads at once from YouTube.",
-    ),
-    row(
+    );
+    SOUNDCLOUD_MAX_DOWNLOADS: usize = row(
         "soundcloud.max_downloads",
         Shape::Number(1),
         "3",
         "Downloads at once from SoundCloud.",
-    ),
-    row(
+    );
+    BANDCAMP_MAX_DOWNLOADS: usize = row(
         "bandcamp.max_downloads",
         Shape::Number(1),
         "3",
         "Downloads at once from Bandcamp.",
-    ),
-    row(
+    );
+    YTDLP_ENABLED: bool = row(
         "engines.ytdlp.enabled",
         Shape::Bool,
         "true",
         "Ask yt-dlp when the native engine meets a changed page, a bot check or a login wall.",
-    ),
-    row(
+    );
+    YTDLP_COMMAND: String = row(
         "engines.ytdlp.command",
         Shape::Program,
         "yt-dlp",
         "The yt-dlp program.",
-    ),
-    row(
+    );
+    YTDLP_MAX: usize = row(
         "engines.ytdlp.max",
         Shape::Number(1),
         "1",
         "yt-dlp processes at once.",
-    ),
-    row(
+    );
+    YTDLP_SITES: String = row(
         "engines.ytdlp.sites",
         Shape::Word(&["three", "any"]),
         "three",
         "\"any\" also takes https links of other sites, through yt-dlp alone.",
-    ),
-    row(
+    );
+    YTDLP_COOKIES_FILE: Option<PathBuf> = row(
         "engines.ytdlp.cookies_file",
         Shape::Path,
         "",
         "Netscape cookie file for yt-dlp; each run gets a copy.",
-    ),
-    row(
+    );
+    YTDLP_EXTRA_ARGS: Vec<String> = row(
         "engines.ytdlp.extra_args",
         Shape::Arguments,
         "",
         "More arguments for yt-dlp, like --js-runtimes or --plugin-dirs with their values.",
-    ),
-    row(
+    );
+    YTDLP_TIMEOUT: Duration = row(
         "engines.ytdlp.timeout",
         Shape::Seconds,
         "60 s",
         "Longest run of yt-dlp for metadata, in seconds.",
-    ),
-    row(
+    );
+    YTDLP_MAX_MEMORY: u64 = row(
         "engines.ytdlp.max_memory",
         Shape::Bytes,
         "1 GiB",
         "Memory one yt-dlp run may use.",
-    ),
-    row(
+    );
+    RECIPES_FILE: Option<PathBuf> = row(
         "recipes.file",
         Shape::Path,
         "",
         "File of site facts laid over the built-in ones; by default recipes.toml in the config folder, if there.",
-    ),
-    row(
+    );
+    FFMPEG_COMMAND: String = row(
         "ffmpeg.command",
         Shape::Program,
         "ffmpeg",
         "The ffmpeg program, for conversions only.",
-    ),
-    row("ffmpeg.max", Shape::Number(1), "1", "Conversions at once."),
-    row(
+    );
+    FFMPEG_MAX: usize = row(
+        "ffmpeg.max",
+        Shape::Number(1),
+        "1",
+        "Conversions at once.",
+    );
+    AUDIO_ACCEPT: Accept = row(
         "audio.accept",
-        Shape::Words(FORMS),
+        Shape::Words(&PLAYABLE_WORDS),
         "m4a,mp3,ogg",
         "What clients can play that do not say so themselves; ogg is Vorbis, opus is Opus in Ogg.",
-    ),
-    row(
+    );
+    AUDIO_OPUS: OpusForm = row(
         "audio.opus",
         Shape::Word(&["vorbis", "aac", "mp3", "keep"]),
         "vorbis",
         "What a song that exists as Opus only is converted to for clients that do not play Opus.",
-    ),
-    row(
+    );
+    WEBHOOK_URL: Option<String> = row(
         "webhook.url",
         Shape::Url,
         "",
         "URL that gets a POST when a song is ready or failed.",
-    ),
-    row(
+    );
+    WEBHOOK_SECRET_FILE: Option<PathBuf> = row(
         "webhook.secret_file",
         Shape::Path,
         "",
         "File with the secret that signs webhooks (HMAC-SHA256).",
-    ),
-];
+    );
+}
 
-const SITES: [&str; 3] = ["youtube", "soundcloud", "bandcamp"];
+/// What every site has of its own.
+pub const SITES: [(Site, Key<bool>, Key<usize>); 3] = [
+    (Site::YouTube, YOUTUBE_ENABLED, YOUTUBE_MAX_DOWNLOADS),
+    (
+        Site::SoundCloud,
+        SOUNDCLOUD_ENABLED,
+        SOUNDCLOUD_MAX_DOWNLOADS,
+    ),
+    (Site::Bandcamp, BANDCAMP_ENABLED, BANDCAMP_MAX_DOWNLOADS),
+];
 
 impl Setting {
     /// The key, and for per-site settings the three sites' own.
@@ -314,14 +428,24 @@ impl Setting {
         let own = SITES
             .iter()
             .filter(|_| self.per_site)
-            .map(|site| format!("{site}.{}", self.key));
+            .map(|(site, ..)| format!("{}.{}", site.as_str(), self.key));
         std::iter::once(self.key.to_owned()).chain(own)
     }
 
     /// The environment variable of the plain key.
     #[must_use]
     pub fn variable(&self) -> String {
-        variable(self.key)
+        name_of(self.key)
+    }
+
+    /// The default as a value; `Ok(None)` where there is none.
+    pub(super) fn default_value(&self) -> Result<Option<Value>, String> {
+        if self.default.is_empty() {
+            return Ok(None);
+        }
+        self.shape
+            .read(&Value::Text(self.default.to_owned()))
+            .map(Some)
     }
 
     fn toml_value(&self) -> String {
@@ -340,47 +464,6 @@ impl Setting {
             _ => format!("\"{}\"", self.default),
         }
     }
-}
-
-fn variable(key: &str) -> String {
-    format!("KMDS_{}", key.to_ascii_uppercase().replace('.', "__"))
-}
-
-/// A sentence for each variable of this process that would be a setting with two underscores in the right place, for
-/// each that should name a folder and names none, and for a config folder that cannot be looked into.
-pub fn passed_over() -> impl Iterator<Item = String> {
-    let nearly = std::env::vars_os().filter_map(|(name, _)| {
-        let name = name.to_str()?;
-        let meant = meant_by(name)?;
-        Some(format!(
-            "the variable {name} is no setting and is passed over; {meant} would be one"
-        ))
-    });
-    let folders = super::folders::passed_over();
-    let folders = folders
-        .map(|name| format!("the variable {name} is not a path from / on and is passed over"));
-    let closed = super::folders::config().and_then(|folder| {
-        match std::fs::symlink_metadata(folder.join("kmds.toml")) {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(format!(
-                "the folder {} is closed to this user, and settings in it are passed over",
-                folder.display()
-            )),
-            _ => None,
-        }
-    });
-    nearly.chain(folders).chain(closed)
-}
-
-fn meant_by(name: &str) -> Option<String> {
-    if !name.starts_with("KMDS_") || name.contains("__") {
-        return None;
-    }
-    let known = SETTINGS
-        .iter()
-        .flat_map(|setting| setting.keys().collect::<Vec<_>>());
-    known
-        .map(|key| variable(&key))
-        .find(|known| known.replace("__", "_") == name)
 }
 
 /// The commented example file: every setting with its sentence, variable and default. `kmds.example.toml` is this text.
@@ -428,30 +511,4 @@ pub fn example() -> String {
 
 fn table_of(key: &str) -> &str {
     key.rsplit_once('.').map_or(key, |(table, _)| table)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variable_with_one_underscore_too_few_is_known_for_what_was_meant() {
-        assert_eq!(
-            meant_by("KMDS_SERVER_LISTEN").as_deref(),
-            Some("KMDS_SERVER__LISTEN")
-        );
-        assert_eq!(
-            meant_by("KMDS_YOUTUBE_EGRESS_PROXY").as_deref(),
-            Some("KMDS_YOUTUBE__EGRESS__PROXY")
-        );
-        for own in [
-            "KMDS_LOG",
-            "KMDS_TOKEN",
-            "KMDS_SERVER__LISTEN",
-            "KMDS_SERVER_PORT",
-            "SERVER_LISTEN",
-        ] {
-            assert_eq!(meant_by(own), None, "{own}");
-        }
-    }
 }

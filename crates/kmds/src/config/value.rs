@@ -1,19 +1,19 @@
-//! What a setting's value may look like.
+//! How a setting's value is read.
 //!
-//! Owns the shapes of values and how each is read from text or TOML. Hides units. Never knows a key.
+//! Owns the shapes of values, how each is read from text or TOML, and units. Knows no keys.
 
 use std::fmt;
 
 use super::path;
 
-/// A value on its way from a file, a variable or a flag.
+/// A value from a file, a variable or a flag.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Text(String),
     Number(u64),
     Bool(bool),
     List(Vec<String>),
-    /// Something no setting takes: shown in the error.
+    /// A TOML value that no setting takes, as text for the error.
     Strange(String),
 }
 
@@ -51,8 +51,8 @@ impl Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Text,
-    /// A file or folder of this machine; whole once read: `~` is the home folder, a relative one begins at the working
-    /// folder.
+    /// A file or folder of this machine. Reading makes it absolute: `~` is the home folder, a relative path begins at the
+    /// working folder.
     Path,
     /// A program: a name to be found in `PATH`, or a path.
     Program,
@@ -71,7 +71,7 @@ pub enum Shape {
     /// `/a/path`, with or without its outer slashes.
     BasePath,
     Bool,
-    /// A whole number from this on.
+    /// A whole number of at least this.
     Number(u64),
     Bytes,
     Seconds,
@@ -85,7 +85,38 @@ pub enum Shape {
     Word(&'static [&'static str]),
 }
 
+/// The kind of value that a shape gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Path,
+    Address,
+    Bool,
+    Number,
+    Time,
+    List,
+}
+
 impl Shape {
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Path => Kind::Path,
+            Self::Address => Kind::Address,
+            Self::Bool => Kind::Bool,
+            Self::Number(_) | Self::Bytes => Kind::Number,
+            Self::Seconds => Kind::Time,
+            Self::Arguments | Self::List | Self::Names | Self::Words(_) => Kind::List,
+            Self::Text
+            | Self::Program
+            | Self::TheirPath
+            | Self::Listen
+            | Self::Url
+            | Self::PublicUrl
+            | Self::BasePath
+            | Self::Word(_) => Kind::Text,
+        }
+    }
+
     /// Reads a value; the error says what would do.
     pub fn read(self, value: &Value) -> Result<Value, String> {
         match self {

@@ -86,7 +86,7 @@ async fn a_variable_that_is_nearly_a_setting_is_told_of_by_whoever_looks_at_sett
     for ask in [&["config", "check"][..], &["config", "show"], &["doctor"]] {
         let said = person.runs(ask).with(0);
         assert!(
-            format!("{}{}", said.out, said.err).contains("KMDS_CACHE__DIR would be one"),
+            format!("{}{}", said.out, said.err).contains("did you mean KMDS_CACHE__DIR?"),
             "{ask:?}: {said:?}"
         );
     }

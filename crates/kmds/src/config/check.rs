@@ -1,0 +1,173 @@
+//! From raw settings to one [`Config`].
+//!
+//! Owns what settings mean together: which folder stands in for one that is not given, what a site has of its own, and
+//! combinations that cannot be used. Never creates a folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use kmds_extract::Site;
+
+use super::settings::{self as keys, SITES};
+use super::{
+    CacheConfig, Config, ConfigError, EgressSettings, FfmpegConfig, RawConfig, RecipesFile,
+    ServerConfig, SiteConfig, WebhookConfig, YtDlpConfig, folders,
+};
+
+impl RawConfig {
+    /// Checks the settings together.
+    /// # Errors
+    /// A value that is well-formed but cannot be used.
+    pub fn check(self) -> Result<Config, ConfigError> {
+        self.refuse_forbid_without_check()?;
+        Ok(Config {
+            server: self.server()?,
+            cache: self.cache()?,
+            state_dir: folder(self.get(&keys::STATE_DIR)?, folders::state, "state")?,
+            sites: self.sites()?,
+            ytdlp: self.ytdlp()?,
+            recipes_file: self.recipes_file()?,
+            ffmpeg: FfmpegConfig {
+                command: self.get(&keys::FFMPEG_COMMAND)?,
+                max: self.get(&keys::FFMPEG_MAX)?,
+            },
+            accept: self.get(&keys::AUDIO_ACCEPT)?,
+            opus: self.get(&keys::AUDIO_OPUS)?,
+            queue_max_songs: self.get(&keys::QUEUE_MAX_SONGS)?,
+            queue_max_downloads: self.get(&keys::QUEUE_MAX_DOWNLOADS)?,
+            lists_max_songs: self.get(&keys::LISTS_MAX_SONGS)?,
+            search_site: self.get(&keys::SEARCH_SITE)?,
+            webhook: self.webhook()?,
+            egress_check_url: self.get(&keys::EGRESS_CHECK_URL)?,
+            egress_check_every: self.get(&keys::EGRESS_CHECK_EVERY)?,
+        })
+    }
+
+    fn server(&self) -> Result<ServerConfig, ConfigError> {
+        let (listen, base_path) = self.address()?;
+        let public_url = self.get(&keys::PUBLIC_URL)?;
+        let names = self.get(&keys::NAMES)?;
+        Ok(ServerConfig {
+            listen,
+            public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
+            base_path,
+            tokens_file: self.get(&keys::TOKENS_FILE)?,
+            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            trusted_proxies: self.get(&keys::TRUSTED_PROXIES)?,
+            max_connections: self.get(&keys::MAX_CONNECTIONS)?,
+            stop_within: self.get(&keys::STOP_WITHIN)?,
+        })
+    }
+
+    fn cache(&self) -> Result<CacheConfig, ConfigError> {
+        Ok(CacheConfig {
+            dir: folder(self.get(&keys::CACHE_DIR)?, folders::cache, "cache")?,
+            client_path: self.get(&keys::CACHE_CLIENT_PATH)?,
+            max_bytes: self.get(&keys::CACHE_MAX_BYTES)?,
+            max_age: self.get(&keys::CACHE_MAX_AGE)?,
+            min_free_bytes: self.get(&keys::CACHE_MIN_FREE_BYTES)?,
+        })
+    }
+
+    fn sites(&self) -> Result<BTreeMap<Site, SiteConfig>, ConfigError> {
+        let mut sites = BTreeMap::new();
+        for (site, enabled, max_downloads) in SITES {
+            let config = SiteConfig {
+                enabled: self.get(&enabled)?,
+                max_downloads: self.get(&max_downloads)?,
+                egress: self.egress(Some(site))?,
+            };
+            sites.insert(site, config);
+        }
+        let other = SiteConfig {
+            enabled: self.takes_any_site()?,
+            max_downloads: 1,
+            egress: self.egress(None)?,
+        };
+        sites.insert(Site::Other, other);
+        Ok(sites)
+    }
+
+    fn takes_any_site(&self) -> Result<bool, ConfigError> {
+        Ok(self.get(&keys::YTDLP_SITES)? == "any")
+    }
+
+    fn ytdlp(&self) -> Result<YtDlpConfig, ConfigError> {
+        Ok(YtDlpConfig {
+            enabled: self.get(&keys::YTDLP_ENABLED)?,
+            command: self.get(&keys::YTDLP_COMMAND)?,
+            max: self.get(&keys::YTDLP_MAX)?,
+            any_site: self.takes_any_site()?,
+            cookies_file: self.get(&keys::YTDLP_COOKIES_FILE)?,
+            extra_args: self.get(&keys::YTDLP_EXTRA_ARGS)?,
+            timeout: self.get(&keys::YTDLP_TIMEOUT)?,
+            max_memory: self.get(&keys::YTDLP_MAX_MEMORY)?,
+        })
+    }
+
+    fn recipes_file(&self) -> Result<Option<RecipesFile>, ConfigError> {
+        let named = self.get(&keys::RECIPES_FILE)?;
+        let named = named.map(|path| RecipesFile { path, named: true });
+        Ok(named.or_else(|| {
+            let path = folders::config()?.join("recipes.toml");
+            Some(RecipesFile { path, named: false })
+        }))
+    }
+
+    fn webhook(&self) -> Result<Option<WebhookConfig>, ConfigError> {
+        let secret_file = self.get(&keys::WEBHOOK_SECRET_FILE)?;
+        let url = self.get(&keys::WEBHOOK_URL)?;
+        Ok(url.map(|url| WebhookConfig { url, secret_file }))
+    }
+
+    fn egress(&self, site: Option<Site>) -> Result<EgressSettings, ConfigError> {
+        Ok(EgressSettings {
+            proxy: self.get_for(site, &keys::EGRESS_PROXY)?,
+            ca_file: self.get_for(site, &keys::EGRESS_CA_FILE)?,
+            source_address: self.get_for(site, &keys::EGRESS_SOURCE_ADDRESS)?,
+            forbid: self.get_for(site, &keys::EGRESS_FORBID)?,
+            check_url: self.get_for(site, &keys::EGRESS_CHECK_URL)?,
+        })
+    }
+
+    /// `egress.forbid` is compared with what `egress.check_url` answers: without that, it would forbid nothing.
+    fn refuse_forbid_without_check(&self) -> Result<(), ConfigError> {
+        let common = keys::EGRESS_FORBID.setting.key;
+        for site in [None].into_iter().chain(Site::NATIVE.map(Some)) {
+            let own = site.map_or(common.to_owned(), |site| {
+                format!("{}.{common}", site.as_str())
+            });
+            let egress = self.egress(site)?;
+            let given = self.values.get(&own).or_else(|| self.values.get(common));
+            if let Some((value, from)) = given
+                && !egress.forbid.is_empty()
+                && egress.check_url.is_none()
+            {
+                return Err(ConfigError::Value {
+                    key: own,
+                    value: value.to_string(),
+                    wanted: "set egress.check_url too, to a URL that answers with the address it was asked from: \
+                             without it KMDS does not know which address the sites see, and forbids nothing"
+                        .to_owned(),
+                    from: from.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A folder: the one that is given, else the user's own.
+fn folder(
+    given: Option<PathBuf>,
+    own: fn() -> Option<PathBuf>,
+    name: &str,
+) -> Result<PathBuf, ConfigError> {
+    let key = format!("{name}.dir");
+    given.or_else(own).ok_or_else(|| ConfigError::Value {
+        wanted: format!("no {name} folder is known for this user; set `{key}`"),
+        key,
+        value: String::new(),
+        from: "defaults".to_owned(),
+    })
+}
