@@ -29,7 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("origin", &["player", "tls"]),
     ("store", &[]),
     ("media", &[]),
-    ("tag", &[]),
+    ("tag", &["media"]),
     ("config", &[]),
     ("metrics", &[]),
     ("log", &["text"]),

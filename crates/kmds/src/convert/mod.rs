@@ -1,7 +1,7 @@
-//! ffmpeg as a child process: audio in by one pipe, audio out by another.
+//! ffmpeg as a child process: audio goes in by one pipe and comes out by another.
 //!
-//! Owns the argument list of each format and the process: how many at once, niced, killed when dropped, its complaints
-//! understood. Hides ffmpeg. Never gives it a URL or a path, and never runs where nothing must be converted.
+//! Owns the arguments of each format, and the process: at most `ffmpeg.max` at once, niced, its error output read by a task
+//! of its own that ends with the process. Dropping [`Output`] kills the process group. ffmpeg never gets a URL or a path.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -18,17 +18,21 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::FfmpegConfig;
 
-/// How far below everything else an encoder runs.
+/// Niceness of an encoder.
 const NICENESS: i32 = 10;
 /// One piece of output: a pipe's worth.
 const OUTPUT_PIECE_BYTES: usize = 64 << 10;
-/// How long it may take to tell its version.
+/// Longest time that `ffmpeg -version` may take.
 const VERSION_WAIT: Duration = Duration::from_secs(10);
-/// What is kept of its complaints.
+/// Arguments of every conversion, without the ones of its format.
+const QUIET: &str = "-nostdin -hide_banner -loglevel error -threads 1";
+const INPUT: &str = "-i pipe:0 -vn -sn";
+const FIRST_AUDIO_TRACK: &str = "-map 0:a:0 -map_metadata -1 -fflags +bitexact -flags:a +bitexact";
+/// Bytes of its error output that are kept.
 const COMPLAINT_BYTES: usize = 4 << 10;
 
-/// Whether the head of this format states a length that is known only at the end: such a file is made whole before
-/// anyone is shown it.
+/// Whether the header of this format states a length that is known only at the end: such a file is finished before a client
+/// gets it.
 #[must_use]
 pub const fn writes_header_last(format: Format) -> bool {
     matches!(format, Format::Flac | Format::Wav)
@@ -134,28 +138,8 @@ impl Ffmpeg {
             .map_err(|_| ConvertError::Failed("the service stops".to_owned()))?;
         let mut command = self.command();
         command
-            .args([
-                "-nostdin",
-                "-hide_banner",
-                "-loglevel",
-                "error",
-                "-threads",
-                "1",
-                "-i",
-                "pipe:0",
-                "-vn",
-                "-sn",
-            ])
-            .args([
-                "-map",
-                "0:a:0",
-                "-map_metadata",
-                "-1",
-                "-fflags",
-                "+bitexact",
-                "-flags:a",
-                "+bitexact",
-            ])
+            .args(QUIET.split(' ').chain(INPUT.split(' ')))
+            .args(FIRST_AUDIO_TRACK.split(' '))
             .args(arguments(format))
             .arg("pipe:1")
             .stdin(Stdio::piped())
@@ -188,7 +172,7 @@ impl Ffmpeg {
         })
     }
 
-    /// With nothing of our environment but where programs and libraries lie: the rest of it, secrets too, is not ffmpeg's.
+    /// ffmpeg gets only the variables that it needs to find programs and libraries: others may hold secrets.
     fn command(&self) -> Command {
         const KEPT: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR"];
         let mut command = Command::new(&*self.command);
@@ -213,7 +197,7 @@ impl Ffmpeg {
     }
 }
 
-/// A running conversion: both ends are worked at the same time.
+/// A running conversion. Its two ends have to be used at the same time.
 pub struct Conversion {
     pub feed: Feed,
     pub output: Output,
@@ -225,7 +209,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Hands over more input; false once ffmpeg takes no more (it says why at the other end).
+    /// Hands over more input; false if ffmpeg takes no more. [`Output::next`] then says why.
     pub async fn push(&mut self, bytes: &[u8]) -> bool {
         self.watch.has_work(true);
         let taken = self.stdin.write_all(bytes).await.is_ok();
@@ -236,12 +220,12 @@ impl Feed {
     /// The input is whole.
     pub async fn finish(mut self) {
         self.watch.has_work(true);
-        // A broken pipe shows at the other end.
+        // `Output::next` reports a broken pipe.
         let _ = self.stdin.shutdown().await;
     }
 }
 
-/// Whether ffmpeg has something to do, and since when: it rests rightly while it waits for us.
+/// Whether ffmpeg has work, and since when: while it waits for input it is not stalled.
 #[derive(Debug)]
 struct StallWatch {
     stall: Duration,
@@ -260,7 +244,7 @@ impl StallWatch {
         *self.work.lock() = (has, Instant::now());
     }
 
-    /// When a rest that is not over yet counts as hanging; `quiet` is when it was last seen to work.
+    /// The moment at which ffmpeg counts as stalled; `quiet` is when it was last seen to work.
     fn patience(&self, quiet: Instant) -> Instant {
         let (_, since) = *self.work.lock();
         since.max(quiet) + self.stall
@@ -286,7 +270,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The next piece; `None` at the end of a conversion that went well.
+    /// The next piece; `None` at the end of a successful conversion.
     /// # Errors
     /// [`ConvertError::Failed`] with what ffmpeg said, or that it hangs.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, ConvertError> {
@@ -312,7 +296,7 @@ impl Output {
         if status.success() {
             return Ok(None);
         }
-        // A child of its own may hold the pipe open.
+        // A child of ffmpeg may hold the pipe open.
         let said = timeout(stall, &mut self.complaints)
             .await
             .ok()
@@ -328,7 +312,7 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// The whole group: a wrapper script's ffmpeg too.
+    /// Kills the whole group: the command may be a script that runs ffmpeg.
     fn drop(&mut self) {
         if let Some(group) = pid_of(&self.child) {
             let _ = kill_process_group(group, Signal::KILL);
@@ -336,7 +320,7 @@ impl Drop for Output {
     }
 }
 
-/// `None` once it was waited for: the number may be another's by now.
+/// `None` once the process was reaped: its number may belong to another process.
 fn pid_of(child: &Child) -> Option<Pid> {
     child
         .id()
@@ -344,7 +328,7 @@ fn pid_of(child: &Child) -> Option<Pid> {
         .and_then(Pid::from_raw)
 }
 
-/// Reads complaints to their end, so that nobody waits to be heard, and keeps the first of them.
+/// Reads the error output to its end, so that the pipe never fills up, and keeps the first bytes.
 async fn first_of(mut stderr: ChildStderr) -> String {
     let (mut said, mut piece) = (Vec::new(), vec![0; COMPLAINT_BYTES]);
     while let Ok(read @ 1..) = stderr.read(&mut piece).await {
@@ -354,8 +338,8 @@ async fn first_of(mut stderr: ChildStderr) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Gives the head of fragmented MP4 its length, which an encoder at a pipe cannot know: everything up to the first
-/// fragment is held back, patched, and passed on.
+/// Writes the duration into the head of a fragmented MP4, which an encoder at a pipe does not know. Everything before the
+/// first fragment is held back, patched, and passed on.
 #[derive(Debug)]
 pub struct Mp4Head {
     held: Option<Vec<u8>>,
@@ -380,11 +364,7 @@ impl Mp4Head {
             return bytes;
         };
         held.extend_from_slice(&bytes);
-        let fragment = held
-            .windows(4)
-            .position(|window| window == b"moof")
-            .and_then(|at| at.checked_sub(4));
-        match fragment {
+        match crate::media::mp4::first_fragment(held) {
             Some(at) => {
                 let rest = held.split_off(at);
                 let mut out = crate::media::mp4::patch_durations(held, self.duration)
@@ -398,7 +378,7 @@ impl Mp4Head {
         }
     }
 
-    /// What is still held back at the end.
+    /// The bytes that are still held back at the end.
     pub fn finish(&mut self) -> bytes::Bytes {
         self.held.take().unwrap_or_default().into()
     }

@@ -30,7 +30,8 @@ use std::{fs::File, io, time::Duration};
 use kmds_extract::{Codec, Container};
 
 pub use sniff::{Sniffed, sniff};
-use window::{Bytes, Window};
+use window::Bytes;
+pub(crate) use window::Window;
 
 /// Bytes [`sniff()`] looks at.
 pub const SNIFF_BYTES: usize = 4096;

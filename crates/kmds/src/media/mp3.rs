@@ -29,7 +29,7 @@ struct Frame {
 }
 
 /// Where audio begins behind the ID3v2 tag that `head` begins with.
-pub(super) fn after_id3(head: &[u8]) -> Option<usize> {
+pub(crate) fn after_id3(head: &[u8]) -> Option<usize> {
     let &[b'I', b'D', b'3', version, _, flags, s0, s1, s2, s3, ..] = head else {
         return None;
     };
@@ -44,7 +44,7 @@ pub(super) fn after_id3(head: &[u8]) -> Option<usize> {
 }
 
 /// Where the file begins behind the ID3v2 tags in front of it.
-pub(super) fn behind_id3(window: &mut Window<'_>) -> std::io::Result<u64> {
+pub(crate) fn behind_id3(window: &mut Window<'_>) -> std::io::Result<u64> {
     let mut at = 0;
     while at < window.len()
         && let Some(size) = after_id3(window.peek(at, MARK_BYTES)?)
@@ -245,39 +245,10 @@ fn after_tag(window: &mut Window<'_>, at: u64) -> Result<Option<u64>, Broken> {
 
 /// A header counts the items and the footer behind it; a lone footer is the end of its tag.
 fn ape_bytes(header: [u8; 32]) -> u64 {
-    let [
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        s0,
-        s1,
-        s2,
-        s3,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        flags,
-        ..,
-    ] = header;
-    let is_header = flags & 0x20 != 0;
-    32 + if is_header {
-        u64::from(u32::from_le_bytes([s0, s1, s2, s3]))
-    } else {
-        0
-    }
+    let size = header.get(12..).and_then(<[u8]>::first_chunk).copied();
+    let is_header = header.get(23).is_some_and(|flags| flags & 0x20 != 0);
+    let items = size.map_or(0, u32::from_le_bytes);
+    32 + if is_header { u64::from(items) } else { 0 }
 }
 
 fn lyrics_end(window: &mut Window<'_>, from: u64) -> Result<u64, Broken> {

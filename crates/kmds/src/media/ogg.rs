@@ -1,7 +1,7 @@
 //! Ogg: pages, each with its own check sum.
 //!
 //! Owns the page (RFC 3533 §6), the check sum, and what the first packet and the granule positions say of codec and
-//! duration; links of a chain are added up. Writes pages too, for [`super::webm::OpusToOgg`].
+//! duration; links of a chain are added up. Pages are written here too, for [`super::webm::OpusToOgg`] and for tags.
 //! Never looks into an audio packet.
 
 use std::time::Duration;
@@ -11,18 +11,30 @@ use kmds_extract::Codec;
 use super::{Broken, Walked, Window, duration_of, tail};
 
 const HEADER_BYTES: usize = 27;
+const MARK: &[u8] = b"OggS";
+const VERSION: u8 = 0;
+/// Where the fields of a header stand.
+const FLAGS_AT: usize = 5;
+const GRANULE_AT: usize = 6;
+const SERIAL_AT: usize = 14;
+const SEQUENCE_AT: usize = 18;
+const CRC_AT: usize = 22;
+const COUNT_AT: usize = 26;
+
+/// Bytes of a segment behind which its packet goes on.
+pub(crate) const FULL_SEGMENT: u8 = 255;
 /// Segments a page can name.
-pub(super) const MAX_SEGMENTS: usize = 255;
+pub(crate) const MAX_SEGMENTS: usize = 255;
 /// The largest page there can be.
 const MAX_PAGE_BYTES: usize = HEADER_BYTES + MAX_SEGMENTS + MAX_SEGMENTS * 255;
 /// Logical streams side by side in one file: one of audio, perhaps a skeleton or pictures.
 const MAX_OPEN: usize = 16;
 
-const CONTINUED: u8 = 1;
-pub(super) const FIRST: u8 = 2;
+pub(crate) const CONTINUED: u8 = 1;
+pub(crate) const FIRST: u8 = 2;
 pub(super) const LAST: u8 = 4;
 /// Granule position of a page on which no packet ends.
-const NO_GRANULE: u64 = u64::MAX;
+pub(crate) const NO_GRANULE: u64 = u64::MAX;
 
 /// The rate of all Opus granule positions (RFC 7845 §4).
 pub(super) const OPUS_RATE: u32 = 48_000;
@@ -54,8 +66,9 @@ fn crc_over(crc: u32, bytes: &[u8]) -> u32 {
     })
 }
 
-/// One page, ready to be written.
-pub(super) struct Page<'a> {
+/// One page, as it was read or as it is to be written.
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'a> {
     pub flags: u8,
     pub granule: u64,
     pub serial: u32,
@@ -65,110 +78,123 @@ pub(super) struct Page<'a> {
     pub body: &'a [u8],
 }
 
-impl Page<'_> {
+/// Why no page is read.
+enum NoPage {
+    /// Something else stands here.
+    Other,
+    /// The file ends inside the page.
+    Cut,
+    /// The check sum is wrong.
+    Damaged,
+}
+
+impl<'a> Page<'a> {
+    /// The page at `at`, if it is whole and its check sum is right.
+    pub fn read(window: &'a mut Window<'_>, at: u64) -> Result<Self, Broken> {
+        let len = window.len();
+        let malformed = |what| Broken::Malformed { at, what };
+        Self::parse(window.peek(at, MAX_PAGE_BYTES)?).map_err(|why| match why {
+            NoPage::Other => malformed("not an Ogg page"),
+            NoPage::Damaged => malformed("the check sum of an Ogg page is wrong"),
+            NoPage::Cut => Broken::Cut {
+                at: len,
+                what: "inside an Ogg page",
+            },
+        })
+    }
+
+    /// The page at the start of `bytes`, which may go on behind it.
+    fn parse(bytes: &'a [u8]) -> Result<Self, NoPage> {
+        let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            let is_beginning = bytes.starts_with(MARK) || MARK.starts_with(bytes);
+            return Err(if is_beginning {
+                NoPage::Cut
+            } else {
+                NoPage::Other
+            });
+        };
+        let [count] = field(header, COUNT_AT);
+        if !header.starts_with(MARK) || field(header, MARK.len()) != [VERSION] {
+            return Err(NoPage::Other);
+        }
+        let (segments, rest) = rest
+            .split_at_checked(usize::from(count))
+            .ok_or(NoPage::Cut)?;
+        let body_bytes = segments.iter().map(|&lacing| usize::from(lacing)).sum();
+        let [flags] = field(header, FLAGS_AT);
+        let page = Self {
+            flags,
+            granule: u64::from_le_bytes(field(header, GRANULE_AT)),
+            serial: u32::from_le_bytes(field(header, SERIAL_AT)),
+            sequence: u32::from_le_bytes(field(header, SEQUENCE_AT)),
+            segments,
+            body: rest.get(..body_bytes).ok_or(NoPage::Cut)?,
+        };
+        match page.crc() == u32::from_le_bytes(field(header, CRC_AT)) {
+            true => Ok(page),
+            false => Err(NoPage::Damaged),
+        }
+    }
+
     pub fn write(&self, into: &mut Vec<u8>) {
-        let mut header = Vec::with_capacity(HEADER_BYTES + self.segments.len());
-        header.extend_from_slice(b"OggS\0");
-        header.push(self.flags);
-        header.extend_from_slice(&self.granule.to_le_bytes());
-        header.extend_from_slice(&self.serial.to_le_bytes());
-        header.extend_from_slice(&self.sequence.to_le_bytes());
-        let (before_crc, mut after_crc) = (header.len(), vec![self.segments.len() as u8]);
-        after_crc.extend_from_slice(self.segments);
-        let crc = [&[0; 4], &*after_crc, self.body]
-            .into_iter()
-            .fold(crc_over(0, &header), crc_over);
-        debug_assert_eq!(before_crc, 22, "the check sum stands at byte 22");
+        let mut header = self.header();
+        put(&mut header, CRC_AT, &self.crc().to_le_bytes());
         into.extend_from_slice(&header);
-        into.extend_from_slice(&crc.to_le_bytes());
-        into.extend_from_slice(&after_crc);
+        into.extend_from_slice(self.segments);
         into.extend_from_slice(self.body);
     }
-}
 
-/// One page as read.
-struct Seen<'a> {
-    flags: u8,
-    granule: u64,
-    serial: u32,
-    sequence: u32,
-    bytes: usize,
-    body: &'a [u8],
-    /// Its last packet goes on on the next page.
-    goes_on: bool,
-}
-
-fn page_at<'w>(window: &'w mut Window<'_>, at: u64) -> Result<Seen<'w>, Broken> {
-    let len = window.len();
-    let cut = Broken::Cut {
-        at: len,
-        what: "inside an Ogg page",
-    };
-    let page = window.peek(at, MAX_PAGE_BYTES)?;
-    let Some((header, rest)) = page.split_first_chunk::<HEADER_BYTES>() else {
-        let is_page = page.starts_with(b"OggS") || b"OggS".starts_with(page);
-        return Err(if is_page {
-            cut
-        } else {
-            Broken::Malformed {
-                at,
-                what: "not an Ogg page",
-            }
-        });
-    };
-    let [
-        b'O',
-        b'g',
-        b'g',
-        b'S',
-        0,
-        flags,
-        g0,
-        g1,
-        g2,
-        g3,
-        g4,
-        g5,
-        g6,
-        g7,
-        rest_of_header @ ..,
-    ] = *header
-    else {
-        return Err(Broken::Malformed {
-            at,
-            what: "not an Ogg page",
-        });
-    };
-    let [s0, s1, s2, s3, n0, n1, n2, n3, c0, c1, c2, c3, count] = rest_of_header;
-    let Some(table) = rest.get(..usize::from(count)) else {
-        return Err(cut);
-    };
-    let body_bytes = table
-        .iter()
-        .map(|&lacing| usize::from(lacing))
-        .sum::<usize>();
-    let Some(body) = rest.get(table.len()..table.len() + body_bytes) else {
-        return Err(cut);
-    };
-    let crc = crc_over(0, header.get(..22).unwrap_or_default());
-    let crc = [&[0, 0, 0, 0, count], table, body]
-        .into_iter()
-        .fold(crc, crc_over);
-    if crc != u32::from_le_bytes([c0, c1, c2, c3]) {
-        return Err(Broken::Malformed {
-            at,
-            what: "the check sum of an Ogg page is wrong",
-        });
+    /// Bytes of the whole page.
+    pub fn size(&self) -> usize {
+        HEADER_BYTES + self.segments.len() + self.body.len()
     }
-    Ok(Seen {
-        flags,
-        granule: u64::from_le_bytes([g0, g1, g2, g3, g4, g5, g6, g7]),
-        serial: u32::from_le_bytes([s0, s1, s2, s3]),
-        sequence: u32::from_le_bytes([n0, n1, n2, n3]),
-        bytes: HEADER_BYTES + table.len() + body_bytes,
-        body,
-        goes_on: table.last() == Some(&255),
-    })
+
+    /// Whether its last packet goes on on the next page.
+    pub fn goes_on(&self) -> bool {
+        self.segments.last() == Some(&FULL_SEGMENT)
+    }
+
+    /// Its pieces of packets, each with whether the packet ends there.
+    pub fn pieces(&self) -> impl Iterator<Item = (&'a [u8], bool)> {
+        let mut body = self.body;
+        let ends = |lacing: &u8| *lacing != FULL_SEGMENT;
+        self.segments.split_inclusive(ends).map(move |segments| {
+            let size = segments.iter().map(|&lacing| usize::from(lacing)).sum();
+            let (piece, rest) = body.split_at_checked(size).unwrap_or((body, &[]));
+            body = rest;
+            (piece, segments.last().is_some_and(ends))
+        })
+    }
+
+    /// The header with zeros for the check sum.
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        put(&mut header, 0, MARK);
+        put(&mut header, FLAGS_AT, &[self.flags]);
+        put(&mut header, GRANULE_AT, &self.granule.to_le_bytes());
+        put(&mut header, SERIAL_AT, &self.serial.to_le_bytes());
+        put(&mut header, SEQUENCE_AT, &self.sequence.to_le_bytes());
+        put(&mut header, COUNT_AT, &[self.segments.len() as u8]);
+        header
+    }
+
+    fn crc(&self) -> u32 {
+        let header = self.header();
+        [&header, self.segments, self.body]
+            .into_iter()
+            .fold(0, crc_over)
+    }
+}
+
+fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
+    let found = header.get(at..).and_then(<[u8]>::first_chunk);
+    found.copied().unwrap_or([0; N])
+}
+
+fn put(header: &mut [u8; HEADER_BYTES], at: usize, field: &[u8]) {
+    if let Some(into) = header.get_mut(at..at + field.len()) {
+        into.copy_from_slice(field);
+    }
 }
 
 /// One logical stream.
@@ -185,7 +211,7 @@ struct Link {
 }
 
 impl Link {
-    fn begin(page: &Seen<'_>) -> Self {
+    fn begin(page: &Page<'_>) -> Self {
         let (codec, rate, pre_skip) = identify(page.body);
         Self {
             serial: page.serial,
@@ -194,12 +220,12 @@ impl Link {
             rate,
             pre_skip,
             granule: 0,
-            goes_on: page.goes_on,
+            goes_on: page.goes_on(),
             ended: page.flags & LAST != 0,
         }
     }
 
-    fn take(&mut self, page: &Seen<'_>, at: u64) -> Result<(), Broken> {
+    fn take(&mut self, page: &Page<'_>, at: u64) -> Result<(), Broken> {
         let expected = self.sequence.wrapping_add(1);
         if page.sequence != expected || self.goes_on != (page.flags & CONTINUED != 0) {
             return Err(Broken::Malformed {
@@ -210,7 +236,7 @@ impl Link {
         if page.granule != NO_GRANULE {
             self.granule = self.granule.max(page.granule);
         }
-        (self.sequence, self.goes_on) = (page.sequence, page.goes_on);
+        (self.sequence, self.goes_on) = (page.sequence, page.goes_on());
         self.ended |= page.flags & LAST != 0;
         Ok(())
     }
@@ -253,64 +279,85 @@ fn identify(packet: &[u8]) -> (Option<Codec>, u32, u64) {
 }
 
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
-    let (mut at, mut open, mut codec, mut played) = (0, Vec::<Link>::new(), None, Duration::ZERO);
+    let (mut at, mut streams) = (0, Streams::default());
     while at < window.len() {
-        let all_ended = !open.is_empty() && open.iter().all(|link| link.ended);
-        if all_ended && window.skip_zeros(at)? == window.len() {
+        if streams.all_ended() && window.skip_zeros(at)? == window.len() {
             break;
         }
-        if at > 0 && window.peek(at, 4)? != b"OggS" && tail::is_tags(window, at)? {
+        if at > 0 && window.peek(at, 4)? != MARK && tail::is_tags(window, at)? {
             break;
         }
-        let page = page_at(window, at)?;
-        if page.flags & FIRST != 0 {
-            // A new link of a chain, or a neighbour of the streams that have just begun.
-            if all_ended || open.iter().any(|link| link.serial == page.serial) {
-                played += open
-                    .drain(..)
-                    .map(|link| link.played())
-                    .max()
-                    .unwrap_or_default();
-            }
-            if open.len() == MAX_OPEN {
-                return Err(Broken::Malformed {
+        let page = Page::read(window, at)?;
+        streams.take(&page, at)?;
+        at += page.size() as u64;
+    }
+    streams.finish(at)
+}
+
+/// All logical streams so far.
+#[derive(Default)]
+struct Streams {
+    /// Those of the current link of the chain.
+    open: Vec<Link>,
+    codec: Option<Codec>,
+    /// Of the links before.
+    played: Duration,
+}
+
+impl Streams {
+    fn all_ended(&self) -> bool {
+        !self.open.is_empty() && self.open.iter().all(|link| link.ended)
+    }
+
+    fn take(&mut self, page: &Page<'_>, at: u64) -> Result<(), Broken> {
+        let known = self.open.iter().position(|link| link.serial == page.serial);
+        if page.flags & FIRST == 0 {
+            let link = known.and_then(|known| self.open.get_mut(known));
+            return link
+                .ok_or(Broken::Malformed {
                     at,
-                    what: "too many streams side by side",
-                });
-            }
-            let link = Link::begin(&page);
-            codec = codec.or(link.codec);
-            open.push(link);
-        } else if let Some(link) = open.iter_mut().find(|link| link.serial == page.serial) {
-            link.take(&page, at)?;
-        } else {
+                    what: "an Ogg page of a stream that never began",
+                })?
+                .take(page, at);
+        }
+        // A new link of a chain, or a neighbour of the streams that have just begun.
+        if known.is_some() || self.all_ended() {
+            self.end_link();
+        }
+        if self.open.len() == MAX_OPEN {
             return Err(Broken::Malformed {
                 at,
-                what: "an Ogg page of a stream that never began",
+                what: "too many streams side by side",
             });
         }
-        at += page.bytes as u64;
+        let link = Link::begin(page);
+        self.codec = self.codec.or(link.codec);
+        self.open.push(link);
+        Ok(())
     }
-    if open.iter().any(|link| link.goes_on) {
-        return Err(Broken::Cut {
-            at,
-            what: "its last Ogg packet goes on",
-        });
+
+    fn end_link(&mut self) {
+        let longest = self.open.drain(..).map(|link| link.played()).max();
+        self.played += longest.unwrap_or_default();
     }
-    played += open.iter().map(Link::played).max().unwrap_or_default();
-    let codec = codec.ok_or(Broken::Malformed {
-        at: 0,
-        what: "no audio stream",
-    })?;
-    if played.is_zero() {
-        return Err(Broken::Cut {
-            at,
-            what: "no audio follows",
-        });
+
+    fn finish(mut self, at: u64) -> Result<Walked, Broken> {
+        let cut = |what| Err(Broken::Cut { at, what });
+        if self.open.iter().any(|link| link.goes_on) {
+            return cut("its last Ogg packet goes on");
+        }
+        self.end_link();
+        let codec = self.codec.ok_or(Broken::Malformed {
+            at: 0,
+            what: "no audio stream",
+        })?;
+        if self.played.is_zero() {
+            return cut("no audio follows");
+        }
+        Ok(Walked {
+            codec,
+            content: Some(self.played),
+            claimed: None,
+        })
     }
-    Ok(Walked {
-        codec,
-        content: Some(played),
-        claimed: None,
-    })
 }

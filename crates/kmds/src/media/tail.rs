@@ -1,11 +1,12 @@
 //! Tags that stand at the end of a file of any container.
 //!
-//! Owns ID3v1 (and its `TAG+`), APEv2 with or without a header, Lyrics3, and ID3v2 with a footer, read from their ends. Never
-//! reads a tag's text. Only a place where the audio may end is asked about, so audio is never taken for a tag.
+//! Owns the sizes of ID3v1 (and its `TAG+`), APEv2 with or without a header, Lyrics3, and ID3v2 with a footer, which are read
+//! from their ends. Reads no text of a tag. A walk asks only at a place where the audio may end, so that audio is never
+//! taken for a tag.
 
 use super::{Broken, Window};
 
-/// Tags behind one another; more are no tagger's.
+/// Most tags behind one another.
 const MAX_TAGS: usize = 8;
 const ID3V1_BYTES: u64 = 128;
 const ID3V1_PLUS_BYTES: u64 = 227;
@@ -22,7 +23,7 @@ pub(super) fn is_tags(window: &mut Window<'_>, at: u64) -> Result<bool, Broken> 
 /// Where the file ends, and where each of the tags at its end begins, from the last to the first.
 pub(super) fn starts(window: &mut Window<'_>) -> Result<Vec<u64>, Broken> {
     let mut starts = vec![window.len()];
-    // A window of its own: the walk that asks goes on where it is.
+    // A window of its own, so that the walk keeps its place.
     let mut window = window.another();
     while starts.len() <= MAX_TAGS
         && let Some(&end) = starts.last()
@@ -50,60 +51,12 @@ fn tag_bytes(window: &mut Window<'_>, end: u64) -> Result<Option<u64>, Broken> {
     if last(ID3V1_PLUS_BYTES)?.starts_with(b"TAG+") {
         return Ok(Some(ID3V1_PLUS_BYTES));
     }
-    if let [
-        b'A',
-        b'P',
-        b'E',
-        b'T',
-        b'A',
-        b'G',
-        b'E',
-        b'X',
-        _,
-        _,
-        _,
-        _,
-        s0,
-        s1,
-        s2,
-        s3,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        flags,
-        ..,
-    ] = *last(APE_FOOTER_BYTES)?
-    {
-        // The size counts items and footer, not the header.
-        let header = if flags & 0x80 == 0 {
-            0
-        } else {
-            APE_FOOTER_BYTES
-        };
-        let size = u64::from(u32::from_le_bytes([s0, s1, s2, s3]));
-        return Ok((size >= APE_FOOTER_BYTES && flags & 0x20 == 0).then_some(size + header));
+    let footer = last(APE_FOOTER_BYTES)?;
+    if footer.starts_with(b"APETAGEX") {
+        return Ok(ape_bytes(&footer));
     }
-    if let [
-        digits @ ..,
-        b'L',
-        b'Y',
-        b'R',
-        b'I',
-        b'C',
-        b'S',
-        b'2',
-        b'0',
-        b'0',
-    ] = &*last(LYRICS_END_BYTES)?
-    {
-        let size = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| digits.parse::<u64>().ok());
-        return Ok(size.map(|size| size + LYRICS_END_BYTES));
+    if let Some(digits) = last(LYRICS_END_BYTES)?.strip_suffix(b"LYRICS200") {
+        return Ok(lyrics_bytes(digits));
     }
     if let [b'3', b'D', b'I', _, _, _, s0, s1, s2, s3] = *last(ID3V2_FOOTER_BYTES)? {
         let size = [s0, s1, s2, s3]
@@ -112,4 +65,24 @@ fn tag_bytes(window: &mut Window<'_>, end: u64) -> Result<Option<u64>, Broken> {
         return Ok(Some(size + 2 * ID3V2_FOOTER_BYTES));
     }
     Ok(None)
+}
+
+/// Of an APEv2 tag by its footer; `None` for a header, behind which more follows.
+fn ape_bytes(footer: &[u8]) -> Option<u64> {
+    let size = footer.get(12..)?.first_chunk().copied()?;
+    let flags = footer.get(23)?;
+    // The size counts items and footer, not the header.
+    let size = u64::from(u32::from_le_bytes(size));
+    let header = if flags & 0x80 == 0 {
+        0
+    } else {
+        APE_FOOTER_BYTES
+    };
+    (size >= APE_FOOTER_BYTES && flags & 0x20 == 0).then_some(size + header)
+}
+
+/// Of a Lyrics3 tag by the six digits at its end.
+fn lyrics_bytes(digits: &[u8]) -> Option<u64> {
+    let size: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(size + LYRICS_END_BYTES)
 }

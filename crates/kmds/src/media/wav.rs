@@ -1,12 +1,12 @@
 //! WAV: a RIFF of chunks, and its 64-bit forms RF64 and BW64.
 //!
-//! Owns the sizes a RIFF file states of itself. Never looks at a sample.
+//! Owns the sizes that a RIFF file states of itself. Reads no sample.
 
 use kmds_extract::Codec;
 
 use super::{Broken, Walked, Window, duration_of, tail};
 
-/// What a writer that cannot seek back leaves as a size: it runs to the end of the file.
+/// Sizes that a writer leaves when it cannot seek back: the chunk runs to the end of the file.
 const STREAMED: [u32; 2] = [0, u32::MAX];
 
 /// The shortest `fmt ` there is.
@@ -21,19 +21,11 @@ struct Wide {
 
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     let wide = wide(window)?;
-    let stated = u32::from_le_bytes(window.array(4, "inside the RIFF header")?);
-    let promised = match wide {
-        Some(wide) if stated == u32::MAX => Some(wide.riff),
-        _ => (!STREAMED.contains(&stated)).then_some(u64::from(stated)),
-    };
-    // Some writers count a last byte of padding that they do not write.
-    if promised.is_some_and(|bytes| bytes.saturating_add(7) > window.len()) {
-        return Err(Broken::Cut {
-            at: window.len(),
-            what: "the RIFF header promises more",
-        });
-    }
-    let (mut at, mut codec, mut bytes_per_second, mut audio_bytes) = (12, Codec::Other, 0, None);
+    let promised = promised_bytes(window, wide)?;
+    let at_end = window.len();
+    let cut = |what| Broken::Cut { at: at_end, what };
+    let (too_short, cut_chunk) = (cut("no audio follows"), cut("inside a chunk"));
+    let (mut at, mut format, mut audio_bytes) = (12, Format::default(), None);
     while at < window.len() && window.skip_zeros(at)? < window.len() && !tail::is_tags(window, at)?
     {
         let [kind @ .., s0, s1, s2, s3]: [u8; 8] = window.array(at, "inside a chunk header")?;
@@ -48,27 +40,10 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
         }
         at = body.saturating_add(size);
         if at > window.len() {
-            return Err(Broken::Cut {
-                at: window.len(),
-                what: "inside a chunk",
-            });
+            return Err(cut_chunk);
         }
         match &kind {
-            b"fmt " if size < u64::from(FORMAT_BYTES) => {
-                return Err(Broken::Malformed {
-                    at: body,
-                    what: "`fmt ` is too short",
-                });
-            }
-            b"fmt " => {
-                let format = u16::from_le_bytes(window.array(body, "inside `fmt `")?);
-                bytes_per_second = u32::from_le_bytes(window.array(body + 8, "inside `fmt `")?);
-                codec = if matches!(format, 1 | 3 | 0xFFFE) {
-                    Codec::Pcm
-                } else {
-                    Codec::Other
-                };
-            }
+            b"fmt " => format = Format::read(window, body, size)?,
             b"data" => audio_bytes = Some(audio_bytes.unwrap_or(0) + size),
             _ => {}
         }
@@ -76,16 +51,65 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
             at += 1;
         }
     }
-    let cut = Broken::Cut {
-        at: window.len(),
-        what: "no audio follows",
-    };
-    let audio_bytes = audio_bytes.filter(|&bytes| bytes > 0).ok_or(cut)?;
+    let audio_bytes = audio_bytes.filter(|&bytes| bytes > 0).ok_or(too_short)?;
     Ok(Walked {
-        codec,
-        content: duration_of(audio_bytes, bytes_per_second),
+        codec: format.codec,
+        content: duration_of(audio_bytes, format.bytes_per_second),
         claimed: None,
     })
+}
+
+/// What the RIFF header says of the size behind it; `None` if it was written before the size was known.
+fn promised_bytes(window: &mut Window<'_>, wide: Option<Wide>) -> Result<Option<u64>, Broken> {
+    let stated = u32::from_le_bytes(window.array(4, "inside the RIFF header")?);
+    let promised = match wide {
+        Some(wide) if stated == u32::MAX => Some(wide.riff),
+        _ => (!STREAMED.contains(&stated)).then_some(u64::from(stated)),
+    };
+    // Some writers count a last byte of padding that they do not write.
+    match promised {
+        Some(bytes) if bytes.saturating_add(7) > window.len() => Err(Broken::Cut {
+            at: window.len(),
+            what: "the RIFF header promises more",
+        }),
+        promised => Ok(promised),
+    }
+}
+
+/// What `fmt ` says.
+struct Format {
+    codec: Codec,
+    bytes_per_second: u32,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self {
+            codec: Codec::Other,
+            bytes_per_second: 0,
+        }
+    }
+}
+
+impl Format {
+    fn read(window: &mut Window<'_>, body: u64, size: u64) -> Result<Self, Broken> {
+        if size < u64::from(FORMAT_BYTES) {
+            return Err(Broken::Malformed {
+                at: body,
+                what: "`fmt ` is too short",
+            });
+        }
+        let tag = u16::from_le_bytes(window.array(body, "inside `fmt `")?);
+        let bytes_per_second = u32::from_le_bytes(window.array(body + 8, "inside `fmt `")?);
+        let codec = match tag {
+            1 | 3 | 0xFFFE => Codec::Pcm,
+            _ => Codec::Other,
+        };
+        Ok(Self {
+            codec,
+            bytes_per_second,
+        })
+    }
 }
 
 /// `ds64`, which comes first in an RF64 (EBU 3306) or BW64 (ITU BS.2088) file.

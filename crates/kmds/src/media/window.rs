@@ -10,7 +10,7 @@ use super::Broken;
 /// Bytes read at once: more than the largest Ogg page (65,307), small enough to forget about.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
-pub(super) trait Bytes {
+pub(crate) trait Bytes {
     fn size_bytes(&self) -> io::Result<u64>;
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
 }
@@ -39,7 +39,7 @@ impl Bytes for &[u8] {
     }
 }
 
-pub(super) struct Window<'a> {
+pub(crate) struct Window<'a> {
     of: &'a dyn Bytes,
     piece: Vec<u8>,
     start: u64,

@@ -13,7 +13,7 @@ const LAST: u8 = 0x80;
 const MAX_BLOCKS: usize = 1000;
 
 pub fn copy(
-    original: &Original<'_>,
+    original: &mut Original<'_>,
     facts: &Facts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {

@@ -11,7 +11,7 @@ const LATIN1: u8 = 0;
 const FRONT_COVER: u8 = 3;
 
 pub fn copy(
-    original: &Original<'_>,
+    original: &mut Original<'_>,
     facts: &Facts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {

@@ -1,8 +1,7 @@
-//! Tags and cover, written into a copy.
+//! Writes a copy of a song with tags and cover.
 //!
-//! Owns which of a song's facts go into a file, for every container alike, and the copy around them: the tags are made alone,
-//! the audio is read from the original and passed on piece by piece, so memory does not grow with the file. Hides tag
-//! formats. Never touches an original, and never an audio packet.
+//! Owns which facts of a song go into a file, the same for every container. The tags are made in memory; the audio is read
+//! from the original and written piece by piece, so memory does not grow with the file. No audio packet changes.
 
 mod flac;
 mod id3;
@@ -21,7 +20,7 @@ use kmds_extract::{Container, Track};
 use original::Original;
 pub use source::source_link;
 
-/// Largest cover that goes into a file, in bytes: beside it stand the tags made of it, once more of its size and a half.
+/// Largest cover that goes into a file. The tags made of it take up to one and a half times its size more.
 pub const MAX_COVER_BYTES: usize = 8 << 20;
 
 /// Why there is no copy with tags.
@@ -35,7 +34,7 @@ pub enum TagError {
     Drive(#[from] io::Error),
 }
 
-/// What is written, the same for every container.
+/// The facts that are written.
 struct Facts<'a> {
     title: &'a str,
     artist: Option<&'a str>,
@@ -57,7 +56,7 @@ struct Picture<'a> {
 /// Writes `original` into `into` with title, artist, album, album artist, number and total, date, source link and cover in place of
 /// the tags it had. Waits for the drive; holds the tags, a movie's tables and 64 KiB of audio.
 /// # Errors
-/// [`TagError`]; what was written by then is worth nothing.
+/// [`TagError`]; what was written by then is useless.
 pub fn copy(
     original: &File,
     container: Container,
@@ -65,7 +64,7 @@ pub fn copy(
     cover: Option<&[u8]>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
-    let original = Original::open(original)?;
+    let mut original = Original::open(original)?;
     let facts = Facts {
         title: &track.title,
         artist: track.artist.as_deref(),
@@ -80,16 +79,16 @@ pub fn copy(
             .and_then(picture),
     };
     match container {
-        Container::Mp3 => id3::copy(&original, &facts, into),
-        Container::Wav => wav::copy(&original, &facts, into),
-        Container::Flac => flac::copy(&original, &facts, into),
-        Container::Ogg => ogg::copy(&original, &facts, into),
-        Container::Mp4 => mp4::copy(&original, &facts, into),
+        Container::Mp3 => id3::copy(&mut original, &facts, into),
+        Container::Wav => wav::copy(&mut original, &facts, into),
+        Container::Flac => flac::copy(&mut original, &facts, into),
+        Container::Ogg => ogg::copy(&mut original, &facts, into),
+        Container::Mp4 => mp4::copy(&mut original, &facts, into),
         Container::WebM => Err(TagError::NotTaken("WebM takes none")),
     }
 }
 
-/// `None` for bytes that are no picture a player shows.
+/// `None` unless the bytes are a JPEG or PNG, which players show.
 fn picture(bytes: &[u8]) -> Option<Picture<'_>> {
     let media_type = match bytes {
         [0xff, 0xd8, ..] => "image/jpeg",

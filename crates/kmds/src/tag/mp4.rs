@@ -1,9 +1,12 @@
-//! MP4: iTunes' items in `moov`, and all that counts bytes from the start of the file moved along (ISO 14496-12).
+//! MP4: iTunes' items in `moov`. The size of `moov` changes, so all offsets that count from the start of the file are
+//! corrected (ISO 14496-12).
 
 use std::io::Write;
 
 use super::original::Original;
 use super::{Facts, Picture, TagError};
+use crate::media::Window;
+use crate::media::mp4::BoxAt;
 
 /// Bytes of tables held in memory: ten hours of AAC need 6 MiB.
 const MAX_TABLE_BYTES: u64 = 32 << 20;
@@ -13,18 +16,7 @@ const UTF8: u32 = 1;
 const JPEG: u32 = 13;
 const PNG: u32 = 14;
 
-const CONTRADICTS: TagError = TagError::NotTaken("a box is larger than the one around it");
-
-/// One box: where it begins, where its payload does, and where it ends.
-#[derive(Clone, Copy)]
-struct BoxAt {
-    kind: [u8; 4],
-    start: u64,
-    body: u64,
-    end: u64,
-}
-
-/// Bytes that come to stand elsewhere: those from `from` on, by `by`.
+/// A move of all bytes from `from` on, by `by` bytes.
 #[derive(Clone, Copy)]
 struct Move {
     from: u64,
@@ -43,13 +35,13 @@ impl Move {
 }
 
 pub fn copy(
-    original: &Original<'_>,
+    original: &mut Original<'_>,
     facts: &Facts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let mut at = 0;
     let moov = loop {
-        let found = top(original, at)?.ok_or(TagError::NotTaken("it has no `moov` box"))?;
+        let found = BoxAt::read(&mut original.window, at, original.len)?;
         if found.kind == *b"moov" {
             break found;
         }
@@ -63,7 +55,8 @@ pub fn copy(
     shift_chunks(&mut new, shift)?;
     drop(old);
     let mut at = 0;
-    while let Some(here) = top(original, at)? {
+    // Bytes behind the last box (zeros, tags of another kind) are passed on as they are.
+    while let Ok(here) = BoxAt::read(&mut original.window, at, original.len) {
         match &here.kind {
             b"moov" if here.start == moov.start => into.write_all(&new)?,
             b"moof" => {
@@ -71,7 +64,7 @@ pub fn copy(
                 shift_bases(&mut fragment, shift)?;
                 into.write_all(&fragment)?;
             }
-            // An index of places that have moved; players do without.
+            // An index whose offsets are wrong now; players do not need it.
             b"mfra" => pass_as_padding(original, here, into)?,
             b"sidx" if here.start < moov.start => pass_as_padding(original, here, into)?,
             _ => original.pass(here.start, here.end, into)?,
@@ -81,48 +74,12 @@ pub fn copy(
     original.pass(at, original.len, into)
 }
 
-/// The box at `at` of the file; `None` at its end, where a few bytes may be left over.
-fn top(original: &Original<'_>, at: u64) -> Result<Option<BoxAt>, TagError> {
-    if at + 8 > original.len {
-        return Ok(None);
-    }
-    read(&original.head::<16>(at)?, at, original.len).map(Some)
-}
-
-/// From the first bytes of a box, which must end at `end` or before.
-fn read(head: &[u8], at: u64, end: u64) -> Result<BoxAt, TagError> {
-    let (Some(&[s0, s1, s2, s3, k0, k1, k2, k3]), long) = (head.first_chunk(), head.get(8..16))
-    else {
-        return Err(CONTRADICTS);
-    };
-    let (size, header) = match u32::from_be_bytes([s0, s1, s2, s3]) {
-        0 => (end.saturating_sub(at), 8),
-        1 => (
-            long.and_then(<[u8]>::first_chunk)
-                .copied()
-                .map_or(0, u64::from_be_bytes),
-            16,
-        ),
-        size => (u64::from(size), 8),
-    };
-    let box_end = at
-        .checked_add(size)
-        .filter(|box_end| *box_end <= end && size >= header)
-        .ok_or(CONTRADICTS)?;
-    Ok(BoxAt {
-        kind: [k0, k1, k2, k3],
-        start: at,
-        body: at + header,
-        end: box_end,
-    })
-}
-
 /// The boxes in a part of `bytes`. Up to seven bytes may be left over: some writers end a list with a zero word.
 fn children(bytes: &[u8], from: usize, to: usize) -> Result<Vec<(BoxAt, [usize; 3])>, TagError> {
+    let mut window = Window::open(&bytes)?;
     let (mut found, mut at) = (Vec::new(), from);
     while at + 8 <= to {
-        let head = bytes.get(at..).unwrap_or_default();
-        let child = read(head.get(..16).unwrap_or(head), at as u64, to as u64)?;
+        let child = BoxAt::read(&mut window, at as u64, to as u64)?;
         let place = [child.start, child.body, child.end]
             .map(|at| usize::try_from(at).unwrap_or(usize::MAX));
         found.push((child, place));
@@ -131,7 +88,7 @@ fn children(bytes: &[u8], from: usize, to: usize) -> Result<Vec<(BoxAt, [usize; 
     Ok(found)
 }
 
-/// `moov` with these items and none of those before.
+/// `moov` with new items in place of the old ones.
 fn with_items(old: &[u8], facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
     let (mut kept, mut user) = (Vec::with_capacity(old.len()), Vec::new());
     for (child, [start, body, end]) in children(old, 0, old.len())? {
@@ -232,7 +189,7 @@ fn shift_chunks(moov: &mut [u8], shift: Move) -> Result<(), TagError> {
     })
 }
 
-/// Where a fragment counts from, if it says so by the file and not by itself.
+/// The base offset of a fragment, if it counts from the start of the file.
 fn shift_bases(moof: &mut [u8], shift: Move) -> Result<(), TagError> {
     each_under(moof, &[b"moof", b"traf"], 0, &mut |kind, header| {
         if let (b"tfhd", Some([_, _, _, flags]), Some(base)) = (
@@ -248,7 +205,7 @@ fn shift_bases(moof: &mut [u8], shift: Move) -> Result<(), TagError> {
     })
 }
 
-/// What is done to a box: by its kind, to its payload.
+/// Changes the payload of a box of a kind.
 type Change<'a> = &'a mut dyn FnMut(&[u8; 4], &mut [u8]) -> Result<(), TagError>;
 
 /// Hands the payload of every box at the end of `path` to `change`.
@@ -271,9 +228,9 @@ fn each_under(
     Ok(())
 }
 
-/// As many bytes as before, which mean nothing.
+/// Writes a box as a `free` box of the same size.
 fn pass_as_padding(
-    original: &Original<'_>,
+    original: &mut Original<'_>,
     here: BoxAt,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {

@@ -1,104 +1,69 @@
-//! The file that is copied, read in pieces at any place.
-//!
-//! Never moves the file's cursor, and never holds more than is asked for.
+//! The file that is copied. It is read in pieces of 64 KiB at any place; its cursor is never moved.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 
 use super::TagError;
+use crate::media::{Broken, Window, mp3};
 
-/// Bytes of audio that are passed on at once.
-const PIECE_BYTES: usize = 64 << 10;
+const CUT: TagError = TagError::NotTaken("it is cut");
 
 pub struct Original<'a> {
-    file: &'a File,
+    pub window: Window<'a>,
     pub len: u64,
 }
 
 impl<'a> Original<'a> {
     pub fn open(file: &'a File) -> io::Result<Self> {
-        Ok(Self {
-            file,
-            len: file.metadata()?.len(),
-        })
+        let window = Window::open(file)?;
+        let len = window.len();
+        Ok(Self { window, len })
     }
 
-    pub fn array<const N: usize>(&self, at: u64) -> Result<[u8; N], TagError> {
-        let mut bytes = [0; N];
-        self.file.read_exact_at(&mut bytes, at).map_err(cut)?;
-        Ok(bytes)
+    pub fn array<const N: usize>(&mut self, at: u64) -> Result<[u8; N], TagError> {
+        Ok(self.window.array(at, "inside a field")?)
     }
 
-    /// Up to `N` bytes; zeros behind the end.
-    pub fn head<const N: usize>(&self, at: u64) -> Result<[u8; N], TagError> {
-        let mut bytes = [0; N];
-        let there = usize::try_from(self.len.saturating_sub(at))
-            .unwrap_or(N)
-            .min(N);
-        if let Some(into) = bytes.get_mut(..there) {
-            self.file.read_exact_at(into, at).map_err(cut)?;
-        }
-        Ok(bytes)
-    }
-
-    /// A part that is held whole.
-    pub fn bytes(&self, from: u64, to: u64, most: u64) -> Result<Vec<u8>, TagError> {
-        let size = to
-            .checked_sub(from)
-            .filter(|_| to <= self.len)
-            .ok_or(TagError::NotTaken("it is cut"))?;
-        let size = usize::try_from(size).ok().filter(|_| size <= most);
-        let mut bytes = vec![0; size.ok_or(TagError::NotTaken("its tables are too large"))?];
-        self.file.read_exact_at(&mut bytes, from).map_err(cut)?;
+    /// A part of the file, in memory.
+    pub fn bytes(&mut self, from: u64, to: u64, most: u64) -> Result<Vec<u8>, TagError> {
+        let size = to.checked_sub(from).filter(|_| to <= self.len).ok_or(CUT)?;
+        let fits = usize::try_from(size).ok().filter(|_| size <= most);
+        let size = fits.ok_or(TagError::NotTaken("its tables are too large"))?;
+        let mut bytes = Vec::with_capacity(size);
+        self.pass(from, to, &mut bytes)?;
         Ok(bytes)
     }
 
     /// Passes a part on, piece by piece.
-    pub fn pass(&self, from: u64, to: u64, into: &mut dyn Write) -> Result<(), TagError> {
+    pub fn pass(&mut self, from: u64, to: u64, into: &mut dyn Write) -> Result<(), TagError> {
         if from > to || to > self.len {
-            return Err(TagError::NotTaken("it is cut"));
+            return Err(CUT);
         }
-        let (mut at, mut piece) = (
-            from,
-            vec![0; PIECE_BYTES.min(usize::try_from(to - from).unwrap_or(PIECE_BYTES))],
-        );
+        let mut at = from;
         while at < to {
-            let size = usize::try_from(to - at)
-                .unwrap_or(usize::MAX)
-                .min(piece.len());
-            let Some(piece) = piece.get_mut(..size) else {
-                break;
-            };
-            self.file.read_exact_at(piece, at).map_err(cut)?;
+            let left = usize::try_from(to - at).unwrap_or(usize::MAX);
+            let piece = self.window.peek(at, left)?;
+            if piece.is_empty() {
+                return Err(CUT);
+            }
             into.write_all(piece)?;
-            at += size as u64;
+            at += piece.len() as u64;
         }
         Ok(())
     }
 
     /// Where the audio begins behind ID3v2 tags, which other containers than MP3 are given too.
-    pub fn after_id3(&self) -> Result<u64, TagError> {
-        let mut at = 0;
-        while let [b'I', b'D', b'3', version, _, flags, size @ ..] = self.head::<10>(at)?
-            && version < 0xff
-            && size.iter().all(|byte| byte & 0x80 == 0)
-        {
-            let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-            at += 10
-                + size
-                    .into_iter()
-                    .fold(0, |sum, byte| sum << 7 | u64::from(byte))
-                + footer;
-        }
-        Ok(at)
+    pub fn after_id3(&mut self) -> Result<u64, TagError> {
+        Ok(mp3::behind_id3(&mut self.window)?)
     }
 }
 
-fn cut(error: io::Error) -> TagError {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        TagError::NotTaken("it is cut")
-    } else {
-        error.into()
+impl From<Broken> for TagError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Unreadable(error) => error.into(),
+            Broken::Malformed { what, .. } => Self::NotTaken(what),
+            _ => CUT,
+        }
     }
 }

@@ -1,42 +1,36 @@
-//! Where a file came from, by the comment in its tags.
+//! Reads a song's link from the comment in a file's tags.
 //!
-//! Owns where each container keeps a comment. Never reads audio, and never more of a file than the way to that comment.
+//! Owns where each container keeps a comment. Reads no audio.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::media::mp4::BoxAt;
+use crate::media::ogg::Page;
+use crate::media::{Window, mp3};
 
 /// Bytes of a comment that are read: a link has 2,048 at most, in UTF-16 twice as many.
 const LONGEST_COMMENT: u64 = 8192;
 /// Bytes of Vorbis comments that are read; covers are among them.
 const LONGEST_COMMENTS: usize = 16 << 20;
+/// Of a tag, and of each frame in it.
+const FRAME_HEAD_BYTES: usize = 10;
 
 /// The link to its source that [`copy`](super::copy()) left in a file; `None` for files of others, and for FLAC and
 /// WAV. Waits for the drive.
 #[must_use]
 pub fn source_link(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
-    match &array::<8>(&file, 0)? {
-        [b'I', b'D', b'3', ..] => in_id3(&file),
-        [_, _, _, _, b'f', b't', b'y', b'p'] => in_mp4(&file),
-        [b'O', b'g', b'g', b'S', ..] => in_ogg(&file),
+    let window = &mut Window::open(&file).ok()?;
+    match window.peek(0, 8).ok()? {
+        [b'I', b'D', b'3', ..] => in_id3(window),
+        [_, _, _, _, b'f', b't', b'y', b'p'] => in_mp4(window),
+        [b'O', b'g', b'g', b'S', ..] => in_ogg(window),
         _ => None,
     }
 }
 
-fn array<const N: usize>(file: &File, at: u64) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    file.read_exact_at(&mut bytes, at).ok()?;
-    Some(bytes)
-}
-
-fn bytes(file: &File, at: u64, count: u64) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(count).ok()?];
-    file.read_exact_at(&mut bytes, at).ok()?;
-    Some(bytes)
-}
-
-/// A comment that is a link. Its letters are the same in every encoding, so the others are left out.
+/// A comment that is a link. Links are ASCII, whose letters are the same bytes in every encoding; other bytes are left out.
 fn link(comment: &[u8]) -> Option<String> {
     let letters = comment.iter().filter(|byte| byte.is_ascii_graphic());
     Some(letters.map(|&byte| char::from(byte)).collect::<String>())
@@ -44,39 +38,45 @@ fn link(comment: &[u8]) -> Option<String> {
 }
 
 /// The comment of an ID3v2 tag (2.3 and 2.4).
-fn in_id3(file: &File) -> Option<String> {
-    let syncsafe = |bytes: [u8; 4]| {
-        bytes
-            .into_iter()
-            .fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
-    };
-    let [b'I', b'D', b'3', version @ (3 | 4), _, _, size @ ..] = array::<10>(file, 0)? else {
+fn in_id3(window: &mut Window<'_>) -> Option<String> {
+    let head = window.peek(0, FRAME_HEAD_BYTES).ok()?;
+    let [b'I', b'D', b'3', version @ (3 | 4), ..] = *head else {
         return None;
     };
-    let (mut at, end) = (10, 10 + syncsafe(size));
+    let end = mp3::after_id3(head)? as u64;
+    let mut at = FRAME_HEAD_BYTES as u64;
     while at < end {
-        let [name @ .., s0, s1, s2, s3, _, _] = array::<10>(file, at)?;
+        let [name @ .., s0, s1, s2, s3, _, _]: [u8; FRAME_HEAD_BYTES] =
+            window.array(at, "inside a tag").ok()?;
         let size = [s0, s1, s2, s3];
-        let size = if version == 4 {
-            syncsafe(size)
-        } else {
-            u64::from(u32::from_be_bytes(size))
+        let size = match version {
+            4 => size
+                .into_iter()
+                .fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f)),
+            _ => u64::from(u32::from_be_bytes(size)),
         };
+        at += FRAME_HEAD_BYTES as u64;
         if &name == b"COMM" {
-            let comment = bytes(file, at + 10, size.min(LONGEST_COMMENT))?;
+            let comment = part(window, at, size)?;
             // Behind the encoding and the language.
             if let Some(link) = comment.get(4..).and_then(link) {
                 return Some(link);
             }
         }
-        at += 10 + size;
+        at += size;
     }
     None
 }
 
+/// At most as many bytes as a link can have; `None` where the file ends before.
+fn part<'w>(window: &'w mut Window<'_>, at: u64, size: u64) -> Option<&'w [u8]> {
+    let size = usize::try_from(size.min(LONGEST_COMMENT)).ok()?;
+    window.peek(at, size).ok().filter(|part| part.len() == size)
+}
+
 /// The comment among iTunes' items.
-fn in_mp4(file: &File) -> Option<String> {
-    let (mut at, mut end) = (0, file.metadata().ok()?.len());
+fn in_mp4(window: &mut Window<'_>) -> Option<String> {
+    let (mut at, mut end) = (0, window.len());
     // Each with what stands before the boxes, or the text, in it.
     let path = [
         (b"moov", 0),
@@ -87,35 +87,27 @@ fn in_mp4(file: &File) -> Option<String> {
         (b"data", 8),
     ];
     for (kind, skipped) in path {
-        (at, end) = box_within(file, at, end, kind)?;
-        at += skipped;
+        let found = first_of(window, at, end, kind)?;
+        (at, end) = (found.body + skipped, found.end);
     }
-    link(&bytes(file, at, end.checked_sub(at)?.min(LONGEST_COMMENT))?)
+    link(part(window, at, end.checked_sub(at)?)?)
 }
 
-/// Where the payload of the first box of a kind begins and ends.
-fn box_within(file: &File, mut at: u64, end: u64, wanted: &[u8; 4]) -> Option<(u64, u64)> {
+/// The first box of a kind between two places.
+fn first_of(window: &mut Window<'_>, mut at: u64, end: u64, kind: &[u8; 4]) -> Option<BoxAt> {
     while at < end {
-        let [s0, s1, s2, s3, kind @ ..] = array::<8>(file, at)?;
-        let (size, header) = match u32::from_be_bytes([s0, s1, s2, s3]) {
-            0 => (end - at, 8),
-            1 => (u64::from_be_bytes(array(file, at + 8)?), 16),
-            size => (u64::from(size), 8),
-        };
-        let next = at
-            .checked_add(size)
-            .filter(|next| size >= header && *next <= end)?;
-        if kind == *wanted {
-            return Some((at + header, next));
+        let here = BoxAt::read(window, at, end).ok()?;
+        if here.kind == *kind {
+            return Some(here);
         }
-        at = next;
+        at = here.end;
     }
     None
 }
 
 /// The comment among the Vorbis comments of Opus and Vorbis.
-fn in_ogg(file: &File) -> Option<String> {
-    let packet = second_packet(file)?;
+fn in_ogg(window: &mut Window<'_>) -> Option<String> {
+    let packet = second_packet(window)?;
     let mut rest = packet
         .strip_prefix(b"OpusTags")
         .or_else(|| packet.strip_prefix(b"\x03vorbis"))?;
@@ -139,28 +131,20 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Put together from its pages.
-fn second_packet(file: &File) -> Option<Vec<u8>> {
+fn second_packet(window: &mut Window<'_>) -> Option<Vec<u8>> {
     let (mut at, mut ended, mut packet) = (0, 0, Vec::new());
     while packet.len() < LONGEST_COMMENTS {
-        let [b'O', b'g', b'g', b'S', .., count] = array::<27>(file, at)? else {
-            return None;
-        };
-        let table = bytes(file, at + 27, u64::from(count))?;
-        let size = table.iter().map(|&piece| u64::from(piece)).sum();
-        let body = bytes(file, at + 27 + u64::from(count), size)?;
-        let mut rest = &body[..];
-        for piece in table {
-            let (part, after) = rest.split_at_checked(usize::from(piece))?;
-            rest = after;
+        let page = Page::read(window, at).ok()?;
+        at += page.size() as u64;
+        for (piece, ends) in page.pieces() {
             if ended == 1 {
-                packet.extend_from_slice(part);
+                packet.extend_from_slice(piece);
             }
-            ended += u32::from(piece < 255);
+            ended += u32::from(ends);
             if ended == 2 {
                 return Some(packet);
             }
         }
-        at += 27 + u64::from(count) + size;
     }
     None
 }
@@ -257,15 +241,18 @@ mod tests {
         ]
         .concat();
         let packet = [magic, &fields].concat();
-        let page = |table: &[u8], body: &[u8]| {
-            [
-                &b"OggS"[..],
-                &[0; 22],
-                &[u8::try_from(table.len()).expect("a table")],
-                table,
+        let page = |segments: &[u8], body: &[u8]| {
+            let mut bytes = Vec::new();
+            Page {
+                flags: 0,
+                granule: 0,
+                serial: 1,
+                sequence: 0,
+                segments,
                 body,
-            ]
-            .concat()
+            }
+            .write(&mut bytes);
+            bytes
         };
         let (first, second) = packet.split_at(255 * 255);
         let mut table = vec![255; second.len() / 255];

@@ -18,7 +18,7 @@ struct Chunk {
 }
 
 pub fn copy(
-    original: &Original<'_>,
+    original: &mut Original<'_>,
     facts: &Facts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
@@ -74,7 +74,7 @@ pub fn copy(
 }
 
 /// All but the tags there were before.
-fn chunks(original: &Original<'_>) -> Result<Vec<Chunk>, TagError> {
+fn chunks(original: &mut Original<'_>) -> Result<Vec<Chunk>, TagError> {
     let (mut chunks, mut at, mut audio_bytes) = (Vec::new(), 12, None);
     while at + 8 <= original.len {
         let [kind @ .., s0, s1, s2, s3]: [u8; 8] = original.array(at)?;

@@ -130,6 +130,19 @@ impl BoxAt {
     }
 }
 
+/// Where the first fragment begins; `None` while `head` ends before it.
+pub fn first_fragment(head: &[u8]) -> Option<usize> {
+    let mut window = Window::open(&head).ok()?;
+    let mut at = 0;
+    loop {
+        let [_, _, _, _, kind @ ..]: [u8; 8] = window.array(at, "before a fragment").ok()?;
+        if kind == *b"moof" {
+            return usize::try_from(at).ok();
+        }
+        at = BoxAt::read(&mut window, at, head.len() as u64).ok()?.end;
+    }
+}
+
 const fn inside(kind: [u8; 4]) -> &'static str {
     match &kind {
         b"moov" => "inside the `moov` box",

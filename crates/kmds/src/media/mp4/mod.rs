@@ -11,5 +11,6 @@ mod movie;
 mod patch;
 
 pub use audio_only::extract_audio;
+pub(crate) use boxes::{BoxAt, first_fragment};
 pub(super) use check::{walk, walk_segment};
 pub use patch::patch_durations;

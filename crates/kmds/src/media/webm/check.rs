@@ -13,7 +13,7 @@ use super::{
 };
 use crate::media::{Broken, Walked, Window, duration_of, tail, window::PIECE_BYTES};
 
-/// Left over at the end: fewer zero bytes than anyone would call a hole.
+/// Most zero bytes that may be left over at the end.
 const MAX_LEFT_OVER: u64 = 7;
 /// Nanoseconds of one unit where `Info` does not say.
 const DEFAULT_SCALE: u64 = 1_000_000;

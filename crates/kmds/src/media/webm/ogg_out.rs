@@ -25,9 +25,9 @@ const VENDOR: &[u8] = b"KMDS";
 
 /// Re-wraps Opus from WebM into Ogg, piece by piece as it arrives.
 pub struct OpusToOgg {
-    /// What has arrived and is not yet read: less than one element.
+    /// Bytes that have arrived and are not read yet: less than one element.
     waiting: Vec<u8>,
-    /// Bytes of an element nobody needs that are still to come.
+    /// Bytes still to come of an element that is skipped.
     skip: u64,
     /// Where in the input `waiting` begins.
     at: u64,
