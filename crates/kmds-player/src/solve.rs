@@ -9,7 +9,7 @@ use crate::engine::Functions;
 
 /// What is asked, each a value as the site gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Questions {
     pub n: Vec<String>,
     pub sig: Vec<String>,

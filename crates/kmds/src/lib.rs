@@ -36,7 +36,6 @@ pub mod store;
 pub mod systemd;
 pub mod tag;
 pub mod text;
-mod tls;
 pub mod webhook;
 
 use std::collections::HashMap;
@@ -45,7 +44,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmds_extract::recipes::RecipesError;
 use kmds_extract::{Recipes, Site};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -69,8 +67,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub enum StartError {
     #[error("recipes.file {path}: {why}")]
     RecipesFile { path: String, why: String },
-    #[error("recipes.file: {0}")]
-    Recipes(#[from] RecipesError),
     #[error(transparent)]
     Egress(#[from] EgressError),
     #[error(
@@ -109,9 +105,13 @@ pub fn read_recipes(file: &Path) -> Result<Recipes, StartError> {
         path: file.display().to_string(),
         why: error.to_string(),
     })?;
-    let (recipes, unknown) = Recipes::over_built_in(&text)?;
+    let (recipes, unknown) =
+        Recipes::over_built_in(&text).map_err(|error| StartError::RecipesFile {
+            path: file.display().to_string(),
+            why: error.to_string(),
+        })?;
     for key in unknown {
-        tracing::warn!("recipes: nobody knows the key `{key}`; it is ignored");
+        tracing::warn!("recipes: the key `{key}` is unknown and is ignored");
     }
     Ok(recipes)
 }

@@ -1,7 +1,6 @@
 //! Set-up of logging: lines on standard error, for people or as JSON.
 //!
-//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean, and that a line is one line of text that only shows. Hides the
-//! subscriber. Never logs anything itself.
+//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean, and makes sure that an event is one line without control characters.
 
 use std::io::Write;
 
@@ -12,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::text::printable;
 
 /// Starts logging. `KMDS_LOG` is a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
-/// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns what was wrong with them.
+/// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns what is wrong with them.
 pub fn start(default: LevelFilter) -> Option<String> {
     let asked = std::env::var_os("KMDS_LOG").unwrap_or_default();
     let (filter, problem) = match asked.to_str().map(str::trim) {
@@ -46,13 +45,13 @@ pub fn start(default: LevelFilter) -> Option<String> {
             .with(layer.json().flatten_event(true).with_current_span(false))
             .try_init()
     } else {
-        // Uncoloured everywhere: colours would cost a dependency, and asking for them without it is a panic.
+        // No colours: they need a feature that brings a dependency, and asking for them without it panics.
         registry.with(layer.with_ansi(false)).try_init()
     };
     problem
 }
 
-/// Writes lines in which no text of a site or client acts on the terminal, or begins a line of its own.
+/// Writes lines without control characters: text of a site or client cannot act on a terminal or begin a line of its own.
 struct Lines<W>(W);
 
 impl<W: Write> Write for Lines<W> {
@@ -69,7 +68,7 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-/// A word alone would be a module, and everything else would fall silent: a misspelt level must not do that.
+/// A misspelt level. The library takes a single word for a module's name and would silence everything else.
 fn no_level(text: &str) -> Option<String> {
     let mut words = text
         .split(',')
@@ -82,7 +81,7 @@ fn no_level(text: &str) -> Option<String> {
     ))
 }
 
-/// Libraries speak only when something is wrong: their lines may name whole URLs.
+/// Libraries log errors only: their other lines may name whole URLs.
 fn only_ours(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(LevelFilter::ERROR.min(level))

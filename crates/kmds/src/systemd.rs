@@ -1,7 +1,6 @@
-//! Telling the service manager how we are (`sd_notify`).
+//! Tells the service manager the state of the service (`sd_notify`), by datagrams to the socket in `NOTIFY_SOCKET`.
 //!
-//! Owns the one datagram socket of `NOTIFY_SOCKET`. Hides that mostly nobody listens. Never fails: a service without a
-//! manager is fine.
+//! Never fails: without a service manager it does nothing.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -29,7 +28,7 @@ fn send_abstract(socket: &UnixDatagram, name: &str, state: &str) -> std::io::Res
     socket.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
-/// Says that the runtime still turns, twice within each of the manager's intervals; returns where none is set.
+/// Says twice in each interval of the manager's watchdog that the runtime still runs; returns at once without a watchdog.
 pub async fn watchdog() {
     let Some(micros) = std::env::var("WATCHDOG_USEC")
         .ok()

@@ -1,12 +1,12 @@
-//! Text of others that is shown: on a terminal, in a log, in a playlist, in an error.
+//! Text of sites, servers and clients, made safe to show: on a terminal, in a log, in a playlist, in an error.
 //!
-//! Owns which characters act on what shows them instead of being shown. Hides their ranges in Unicode.
-//! Never changes what a reply carries as a value: there a title stays as the site has it.
+//! Owns which characters control a terminal or a reader of lines. Values in replies are never changed: there a title stays
+//! as the site has it.
 
 use std::borrow::Cow;
 
-/// `text` as one line that only shows: each run of controls and line ends (C0, DEL, C1, U+2028, U+2029) becomes one
-/// space, and characters that turn the direction of what follows are left out. Text without them is handed back.
+/// `text` as one line without control characters: each run of controls and line ends (C0, DEL, C1, U+2028, U+2029) becomes one
+/// space, and characters that change the direction of the text behind them are left out. Other text is handed back.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(|c: char| acts(c) || turns(c)) {
@@ -25,7 +25,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON text whose strings only show: what acts is written as `\uXXXX`, so the value stays the same. Its own line ends stay.
+/// JSON text without control characters in its strings: each is written as `\uXXXX`, so the value stays the same. The line
+/// ends of the document stay.
 #[must_use]
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let hides = |c: char| (acts(c) && c != '\n') || turns(c);
@@ -34,7 +35,7 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     }
     let mut shown = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        // All of them are below U+10000: one escape each.
+        // All of these are below U+10000, so each is one escape.
         if hides(c) {
             shown.push_str(&format!("\\u{:04x}", u32::from(c)))
         } else {
@@ -44,12 +45,12 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A terminal obeys it, or a reader of lines begins a new one.
+/// Whether a terminal obeys this character, or a reader of lines begins a new line at it.
 const fn acts(c: char) -> bool {
     matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Text after it is shown in another order than it stands in.
+/// Whether this character changes the direction of the text behind it.
 const fn turns(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,8 +1,9 @@
-//! Telling another program that a song is ready or failed: one POST a song, signed.
+//! Tells another program that a song is ready or has failed: one signed POST for each song.
 //!
-//! Owns the body, the signature, the tries and the queue between the events and the receiver. Hides HTTP.
-//! Never delays a job: a receiver that is slow or away loses calls, and that is logged and counted. It goes straight to
-//! the address the operator named, in the private network mostly, and never by the sites' way out.
+//! Owns the body, the signature, the retries and the queue between events and receiver. `lib.rs` spawns
+//! [`Webhook::follow`], which ends with the events. A job never waits for it: a receiver that is slow or away loses calls,
+//! which are logged and counted. The request goes straight to the operator's address, mostly in the private network, and
+//! never by the way out to the sites.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -18,7 +19,7 @@ use crate::config::WebhookConfig;
 use crate::hex;
 use crate::origin::{EgressError, egress};
 
-/// Calls that wait for a receiver, about 300 bytes each.
+/// Calls that wait for the receiver at most; each is about 300 bytes.
 const WAITING: usize = 256;
 /// One try, from the connection to the answer's head.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -40,7 +41,7 @@ pub enum WebhookError {
     Client(#[from] EgressError),
 }
 
-/// What is posted.
+/// The body of a POST.
 #[derive(Debug, Serialize)]
 struct Call {
     /// `track.ready` or `track.failed`.

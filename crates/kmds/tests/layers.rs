@@ -7,12 +7,10 @@ use std::path::Path;
 const GROUND: [&str; 3] = ["clock", "hex", "random"];
 
 /// Who may name whom. A module that is missing here fails the test: decide where it stands.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     (
         "cli",
-        &[
-            "app", "config", "http", "log", "media", "player", "text", "tls",
-        ],
+        &["app", "config", "http", "log", "media", "player", "text"],
     ),
     ("webhook", &["app", "config", "origin"]),
     ("http", &["app", "config", "metrics", "text"]),
@@ -26,7 +24,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("engine", &["config", "origin"]),
     ("download", &["media", "origin"]),
     ("convert", &["config", "media"]),
-    ("origin", &["player", "tls"]),
+    ("origin", &["player"]),
     ("store", &[]),
     ("media", &[]),
     ("tag", &["media"]),
@@ -35,7 +33,6 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("log", &["text"]),
     ("player", &[]),
     ("text", &[]),
-    ("tls", &[]),
 ];
 
 /// They wire the others together.
@@ -146,4 +143,80 @@ fn the_site_knowledge_does_no_io_and_the_lab_knows_no_service() {
             );
         }
     }
+}
+
+/// The parts of a mangled name: `4kmds8download` is `kmds`, `download`; `youtube5parse` is `youtube`, `parse`.
+fn unmangled(name: &str) -> Vec<String> {
+    let (mut parts, mut rest) = (Vec::new(), name);
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (length, behind) = rest.split_at(digits);
+        let until_digit = behind
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(behind.len());
+        let length = length.parse().unwrap_or(until_digit).min(behind.len());
+        parts.push(behind[..length].to_owned());
+        rest = &behind[length..];
+    }
+    parts
+}
+
+/// A name that matches nothing costs memory at rest, and no build says so.
+#[test]
+fn every_name_in_the_linker_script_is_one_of_a_crate_or_a_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file");
+    let (script, lock) = (
+        read("seldom.ld"),
+        read("../../Cargo.lock").replace('-', "_"),
+    );
+    let is_crate = |name: &str| {
+        lock.lines()
+            .any(|line| line.starts_with("name = ") && line.contains(name))
+    };
+    let is_module = |crate_folder: &str, path: &[String]| {
+        let at = root
+            .join("..")
+            .join(crate_folder)
+            .join("src")
+            .join(path.join("/"));
+        at.is_dir() || at.with_extension("rs").is_file()
+    };
+    let mut names = 0;
+    let mut wrong = Vec::new();
+    for glob in script.split(['(', ')', ' ', '\n']) {
+        let name = match glob
+            .strip_prefix(".text.*")
+            .and_then(|name| name.strip_suffix('*'))
+        {
+            Some(symbol) => symbol.trim_end_matches("[0-9]"),
+            None => match glob.trim_start_matches("*lib").split_once('*') {
+                Some((library, _)) if glob.ends_with(':') || glob.contains("*.rlib:*") => {
+                    library.trim_end_matches(".a:").trim_end_matches('-')
+                }
+                _ => continue,
+            },
+        };
+        names += 1;
+        let parts = unmangled(name.split("..").next().unwrap_or_default());
+        let known = match parts.split_first() {
+            Some((first, path)) if first == "kmds" => is_module("kmds", path),
+            Some((first, _)) if is_module("kmds-extract", std::slice::from_ref(first)) => {
+                is_module("kmds-extract", &parts)
+            }
+            // `core` is of no crate that Cargo knows. Inside another's crate nothing is looked at.
+            Some((first, _)) => first == "core" || is_crate(first),
+            None => false,
+        };
+        if !known {
+            wrong.push(glob);
+        }
+    }
+    assert!(names > 30, "the names are found: {names}");
+    assert!(
+        wrong.is_empty(),
+        "seldom.ld names what is not there: {wrong:?}"
+    );
 }

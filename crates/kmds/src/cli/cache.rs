@@ -1,6 +1,6 @@
 //! `kmds cache`: the catalog and its files, by hand.
 //!
-//! Owns the words of these commands. Hides nothing else. Never works beside a running server, except to look.
+//! Owns what these commands print. Only `ls` works beside a running server; the others need the cache for themselves.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -80,7 +80,7 @@ pub async fn run(command: CacheCommand, config: Config) -> Result<ExitCode, Prob
     }
 }
 
-/// The cache for ourselves alone.
+/// Opens the cache for this process alone.
 fn open(config: &Config) -> Result<App, Problem> {
     match crate::assemble(config, CancellationToken::new()) {
         Ok((app, _)) => Ok(app),

@@ -1,7 +1,6 @@
-//! `kmds doctor`: is everything here that the service needs, and what to do about what is not.
+//! `kmds doctor`: looks for everything the service needs, and says what to do about what is missing.
 //!
-//! Owns the judgement: ok, warn or fail, and the next step. Hides how things are looked at. Never repairs anything, and
-//! never speaks to a site unless `--live` asks for it.
+//! Owns the judgement (ok, warn or fail) and the advice. Never repairs anything, and asks a site only with `--live`.
 
 mod ytdlp;
 
@@ -28,7 +27,7 @@ const RECIPES_FRESH: i64 = 180 * 24 * 3600;
 const CLOCK_TOO_FAR: i64 = 5 * 365 * 24 * 3600;
 /// Time zones make a day of difference, in seconds.
 const DAY: i64 = 24 * 3600;
-/// Columns of what a finding is about.
+/// Columns of the subject of a finding.
 const ABOUT_WIDTH: usize = 10;
 
 #[derive(Debug, Args)]
@@ -193,7 +192,7 @@ async fn drive(app: &App, config: &Config) -> Finding {
     )
 }
 
-/// Only where a song has needed it.
+/// Only if a song has needed the script before.
 fn player_script(config: &Config) -> Option<Finding> {
     let (player, state) = crate::player::newest(&config.state_dir.join("player"))?;
     Some(match state {
@@ -216,7 +215,7 @@ fn player_script(config: &Config) -> Option<Finding> {
 fn state_folder(config: &Config) -> Option<Finding> {
     /// Magic numbers of `statfs(2)`: NFS, SMB, CIFS, SMB2.
     const NETWORK: [u64; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42];
-    // One that is not there was told of already.
+    // A folder that does not exist is a finding of its own.
     let found = rustix::fs::statfs(&config.state_dir).ok()?;
     Some(match found {
         found if NETWORK.contains(&(found.f_type as u64 & 0xffff_ffff)) => Finding::fail(
@@ -255,7 +254,7 @@ fn recipes(date: &str) -> Finding {
     }
 }
 
-/// We were built after the recipes' date, so a clock before it is wrong; one far beyond it most likely too.
+/// This binary was built after the date of its recipes: a clock before that date is wrong, and one years after it most likely.
 fn clock(date: &str) -> Finding {
     let now = Timestamp::now();
     match age(date) {
@@ -314,7 +313,7 @@ fn egress(config: &Config) -> Finding {
             format!("{way}; egress.check_url is set, but no address is forbidden (egress.forbid)"),
             "set egress.forbid to the addresses that the sites must never see",
         ),
-        // Forbidding without checking is refused with the settings.
+        // `egress.forbid` without `egress.check_url` is an error of the settings.
         (true, _) => Finding::ok(
             "egress",
             format!("{way}; the service checks egress.forbid by egress.check_url"),

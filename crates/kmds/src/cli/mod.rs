@@ -1,6 +1,7 @@
-//! The commands and their words.
+//! The commands: their arguments, what they print, their exit codes.
 //!
-//! Owns arguments, what is printed, and exit codes. Hides the terminal. Never does what the application does.
+//! Each command is a file of its own. `out` writes all lines, `term` lays them out, `server` is the client of a running
+//! server. The work itself is done by `app`.
 //!
 //! Exit codes: 0 done · 1 some songs failed, or a check found something · 2 the call or a setting cannot be used ·
 //! 130 interrupted.
@@ -11,6 +12,7 @@ mod get;
 mod out;
 mod progress;
 mod resolve;
+mod search;
 mod serve;
 mod server;
 mod showcase;
@@ -25,7 +27,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{self, Config, ConfigError, RawConfig, Sources, ignored};
+use crate::config::{self, Config, RawConfig, Sources, ignored};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -35,7 +37,7 @@ use crate::config::{self, Config, ConfigError, RawConfig, Sources, ignored};
     after_help = "Start with `kmds serve`, then: curl 'http://127.0.0.1:60071/fetch?url=LINK'\n\
                   Or without a server: kmds get LINK\n\
                   Settings: `kmds config example` prints all of them. Logs: KMDS_LOG=debug, KMDS_LOG_FORMAT=json.\n\
-                  A server that wants a token is asked with the one in KMDS_TOKEN."
+                  Commands ask the server in KMDS_SERVER, with the token in KMDS_TOKEN; --server names another."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -62,6 +64,8 @@ enum Command {
     Get(get::GetArgs),
     /// Print the metadata of links as JSON; nothing is downloaded
     Resolve(resolve::ResolveArgs),
+    /// Search a site by words
+    Search(search::SearchArgs),
     /// Tell what a running server does
     Status(status::StatusArgs),
     /// Watch a running server live
@@ -110,7 +114,7 @@ enum RecipesCommand {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    // clap prints help, versions and mistakes itself, and exits with 2 for mistakes.
+    // clap itself prints help, versions and mistakes, and exits with 2 for mistakes.
     let cli = Cli::parse();
     let code = run(cli).unwrap_or_else(|error| {
         out::problem(&error);
@@ -134,9 +138,14 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             serve::serve(read(&cli.settings, flags)?.check()?)
         }
         Command::Resolve(args) => {
-            let config = read(&cli.settings, Vec::new())?.check()?;
+            let config = settings(&cli.settings, Vec::new())?;
             start_log(LevelFilter::ERROR)?;
             wait(resolve::run(args, config))
+        }
+        Command::Search(args) => {
+            let config = settings(&cli.settings, Vec::new())?;
+            start_log(LevelFilter::ERROR)?;
+            wait(search::run(args, config))
         }
         Command::Status(args) => wait(status::status(args, || own_address(&cli.settings))),
         Command::Top(args) => wait(status::top(args, || own_address(&cli.settings))),
@@ -146,7 +155,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             wait(doctor::run(args, settings))
         }
         Command::Cache(command) => {
-            let config = read(&cli.settings, Vec::new())?.check()?;
+            let config = settings(&cli.settings, Vec::new())?;
             start_log(LevelFilter::WARN)?;
             wait(cache::run(command, config))
         }
@@ -163,7 +172,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
                 .iter()
                 .map(|forms| ("audio.accept".to_owned(), forms.clone()))
                 .collect();
-            let config = read(&cli.settings, accept)?.check()?;
+            let config = settings(&cli.settings, accept)?;
             start_log(LevelFilter::ERROR)?;
             wait(get::run(args, config))
         }
@@ -171,7 +180,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::SolvePlayer(args) => Ok(solve_player::run(&args)),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
-            // Keys that nobody knows are told as warnings.
+            // Unknown keys are warnings.
             start_log(LevelFilter::WARN)?;
             let recipes = crate::read_recipes(&file)?;
             out::line(format!("{}: good, dated {}", file.display(), recipes.date));
@@ -185,7 +194,7 @@ fn start_log(level: LevelFilter) -> Result<(), Problem> {
     crate::log::start(level).map_or(Ok(()), |problem| Err(problem.into()))
 }
 
-/// Runs a command that waits for others, on a runtime of its own.
+/// Runs an asynchronous command on a runtime of its own.
 fn wait(command: impl Future<Output = Result<ExitCode, Problem>>) -> Result<ExitCode, Problem> {
     let runtime = serve::runtime()?;
     let done = runtime.block_on(command);
@@ -193,9 +202,15 @@ fn wait(command: impl Future<Output = Result<ExitCode, Problem>>) -> Result<Exit
     done
 }
 
-/// Where these settings start a server, and its base path.
+/// The address that these settings make a server listen on, and its base path.
 fn own_address(flags: &SettingFlags) -> Result<(String, String), Problem> {
     Ok(read(flags, Vec::new())?.address()?)
+}
+
+/// The settings of a command that does its work in this process, and a warning for every variable that is ignored.
+fn settings(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<Config, Problem> {
+    ignored().for_each(|sentence| out::say(format!("kmds: {sentence}")));
+    Ok(read(flags, more)?.check()?)
 }
 
 fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, Problem> {
@@ -242,17 +257,16 @@ fn man() -> Result<ExitCode, Problem> {
 }
 
 fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode, Problem> {
-    ignored().for_each(|sentence| out::say(format!("kmds: {sentence}")));
     match command {
         ConfigCommand::Example => out::raw(config::example().as_bytes()),
         ConfigCommand::Show => {
+            ignored().for_each(|sentence| out::say(format!("kmds: {sentence}")));
             for (key, value, from) in read(flags, Vec::new())?.given() {
                 out::line(format!("{key} = {value}    # {from}"));
             }
         }
         ConfigCommand::Check => {
-            let checked: Result<Config, ConfigError> = read(flags, Vec::new())?.check();
-            let config = checked?;
+            let config = settings(flags, Vec::new())?;
             crate::check(&config)?;
             out::line(format!(
                 "good: listens on {}, keeps songs in {}",

@@ -1,8 +1,8 @@
 //! What commands print.
 //!
-//! Owns lines for people, documents for programs, and that nothing in a line acts on the terminal, whoever wrote it: all
-//! that a command prints passes here. A place that cannot be written costs the words and not the work. Hides the streams,
-//! escape codes and `NO_COLOR`. Never decides what is said, and never ends the process.
+//! All that a command prints passes here: lines for people, documents for programs. No character of a line acts on the
+//! terminal, whether it comes from a site, a server or a client. If a stream cannot be written, the command goes on, and
+//! [`ended`] turns that into its exit code.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::text::{printable, printable_json};
 /// Why standard output takes no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Between a command and this module a colour is a mark: characters that Unicode keeps for a program's own use.
+/// Colours travel from a command to this module as marks: code points that Unicode reserves for a program's own use.
 const FIRST_MARK: u32 = 0xfdd0;
 const END_MARK: char = '\u{fddf}';
 
@@ -31,7 +31,7 @@ pub enum Colour {
 impl Colour {
     const ALL: [Self; 5] = [Self::Green, Self::Yellow, Self::Red, Self::Dim, Self::Bold];
 
-    /// `text`, to be coloured where that is seen.
+    /// `text` between two marks; a terminal shows it in this colour.
     pub fn on(self, text: &str) -> String {
         let place = Self::ALL
             .iter()
@@ -42,12 +42,12 @@ impl Colour {
     }
 }
 
-/// One that takes no column.
+/// Whether a character is the mark of a colour.
 pub const fn is_mark(letter: char) -> bool {
     matches!(letter as u32, FIRST_MARK..=0xfddf)
 }
 
-/// One line as it is sent to a terminal, or to what is none: marks are colours there, or nothing.
+/// One line as it is written: its marks become escape codes on a terminal, and nothing elsewhere.
 pub fn shown(line: &str, coloured: bool) -> String {
     let mut shown = String::with_capacity(line.len());
     for letter in printable(line).chars() {
@@ -78,7 +78,7 @@ pub fn line(text: impl AsRef<str>) {
     raw(line.as_bytes());
 }
 
-/// A line on standard error. Where that is gone nobody can be told.
+/// A line on standard error. If that is closed, the line is lost.
 pub fn say(text: impl AsRef<str>) {
     let mut line = shown(text.as_ref(), may_colour(&io::stderr()));
     line.push('\n');
@@ -104,7 +104,7 @@ pub fn json(document: &impl Serialize, indented: bool) -> Result<(), serde_json:
     Ok(())
 }
 
-/// What is our own to the last byte.
+/// Bytes that this program made itself, written as they are.
 pub fn raw(bytes: &[u8]) {
     if LOST.get().is_some() {
         return;
@@ -115,12 +115,13 @@ pub fn raw(bytes: &[u8]) {
     }
 }
 
-/// Whether what is printed may still be read: after `| head -1` has its line it is not.
+/// Whether standard output is still read: `| head -1` closes it after one line.
 pub fn is_read() -> bool {
     LOST.get().is_none()
 }
 
-/// The exit code of a command: its own, but 1 where what it printed is lost. A reader that has seen enough lost nothing.
+/// The exit code of a command: its own, but 1 if standard output could not be written. A reader that closed the pipe is
+/// no failure.
 pub fn ended(code: ExitCode) -> ExitCode {
     match LOST.get() {
         Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_our_colours_and_nobody_elses() {
+    fn a_line_has_our_colours_and_no_others() {
         let line = format!(
             "{} \x1b[31mRed\u{9b}2J\r\nfoot",
             Colour::Green.on("✓ \x1b]0;x\x07")

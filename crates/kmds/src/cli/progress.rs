@@ -1,6 +1,7 @@
-//! Lines at the bottom of a terminal that are drawn over, again and again.
+//! Progress lines at the bottom of a terminal, drawn over again and again.
 //!
-//! Owns where they stand and how often they change. Hides how a cursor moves. Never decides what they say.
+//! Owns where the lines stand, how often they change, and the escape codes that move the cursor. Commands decide what the
+//! lines say.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::term;
 
-/// More often than this nobody sees.
+/// The least time between two drawings.
 const EVERY: Duration = Duration::from_millis(125);
 
 #[derive(Debug, Default)]
@@ -18,13 +19,13 @@ pub struct ProgressLines {
 }
 
 impl ProgressLines {
-    /// On standard error; `None` where that is no terminal, or one whose cursor cannot go back.
+    /// On standard error; `None` if that is no terminal, or one without cursor movement (`TERM=dumb`).
     pub fn on_terminal() -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         (std::io::stderr().is_terminal() && !dumb).then(Self::default)
     }
 
-    /// Whether drawing again would be seen.
+    /// Whether enough time has passed to draw again.
     pub fn due(&self) -> bool {
         self.drawn.is_none_or(|at| at.elapsed() >= EVERY)
     }
@@ -34,12 +35,13 @@ impl ProgressLines {
         self.drawn = Some(Instant::now());
     }
 
-    /// Takes the lines away; what is printed next stands in their place.
+    /// Removes the lines, so that the next line is printed in their place.
     pub fn clear(&mut self) {
         show(&self.over(&[], 0, 0));
     }
 
-    /// A line that wraps, or one more than there are rows, would be counted wrong the next time: the last lines, cut.
+    /// The text that replaces the lines before. A line that wraps, or more lines than rows, would break the count of the next
+    /// call, so lines are cut, and only the last ones that fit are drawn.
     fn over(&mut self, lines: &[String], width: usize, height: usize) -> String {
         let mut text = String::new();
         if self.rows > 0 {
@@ -57,12 +59,12 @@ impl ProgressLines {
     }
 }
 
-/// At once, so that no half of it is seen.
+/// In one write, so that the terminal never shows half of it.
 fn show(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// `━━━━────`; empty while nobody knows how much there will be.
+/// `━━━━────`; empty while the size is unknown.
 pub fn bar(done: u64, whole: u64, wide: usize) -> String {
     let full = (done.min(whole) * wide as u64)
         .checked_div(whole)

@@ -1,18 +1,19 @@
 //! `kmds resolve`: metadata of links as JSON; nothing is downloaded.
 //!
-//! Owns the JSON of metadata, spelled as the v1 API spells it. Hides the folder it works in, which goes away.
-//! Never queues a download.
+//! Owns the JSON of metadata, with the keys of the v1 API, and [`Passing`]: an application in a temporary folder that is
+//! removed when it is dropped. Never queues a download.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use kmds_extract::search::SearchSite;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{Server, ServerError};
 use super::{Problem, out};
-use crate::app::{App, Failure, FetchAsk, Fetched, Prefetch, Song};
+use crate::app::{App, Failure, FetchAsk, Fetched, Prefetch, Searched, Song};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -34,13 +35,13 @@ pub struct ResolveArgs {
     /// One line per link instead of an indented object
     #[arg(long)]
     json: bool,
-    /// Ask this running server instead of the sites
+    /// Ask this running server instead of the sites [default: the one in KMDS_SERVER, if it is set]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
 
 pub async fn run(args: ResolveArgs, config: Config) -> Result<ExitCode, Problem> {
-    let server = args.server.as_deref().map(Server::new).transpose()?;
+    let server = Server::named(args.server.as_deref())?;
     let own = if server.is_none() {
         Some(Passing::new(config)?)
     } else {
@@ -66,7 +67,7 @@ pub async fn run(args: ResolveArgs, config: Config) -> Result<ExitCode, Problem>
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-/// An application that leaves nothing behind.
+/// An application in a temporary folder, for one call.
 pub struct Passing {
     app: App,
     folder: PathBuf,
@@ -94,6 +95,12 @@ impl Passing {
         };
         self.app.fetch(ask).await
     }
+
+    /// # Errors
+    /// As [`App::search`].
+    pub async fn search(&self, words: &str, site: Option<SearchSite>) -> Result<Searched, Failure> {
+        self.app.search(words, site).await
+    }
 }
 
 impl Drop for Passing {
@@ -113,14 +120,21 @@ async fn ask(
         .await
     {
         Ok(value) => Ok(Ok(value)),
-        Err(ServerError::Refused { sentence, kind, .. }) => {
+        Err(error) => Ok(Err(refused(error)?)),
+    }
+}
+
+/// What a server refuses, as this process would have said it.
+/// # Errors
+/// Everything else: the server is away, or is no server of ours.
+pub fn refused(error: ServerError) -> Result<Failure, ServerError> {
+    match error {
+        ServerError::Refused { sentence, kind, .. } => {
             let kind = kind.and_then(|kind| serde_json::from_value(Value::String(kind)).ok());
-            Ok(Err(Failure::new(
-                kind.unwrap_or(kmds_extract::Kind::Internal),
-                sentence,
-            )))
+            let kind = kind.unwrap_or(kmds_extract::Kind::Internal);
+            Ok(Failure::new(kind, sentence))
         }
-        Err(error) => Err(error),
+        error => Err(error),
     }
 }
 

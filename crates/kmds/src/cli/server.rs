@@ -1,8 +1,9 @@
-//! A running server, as a client of its own sees it.
+//! The HTTP client that commands use to ask a running server.
 //!
-//! Owns the requests that commands make to a server: where it is, the token, what its refusals mean. Hides HTTP.
-//! Never starts a server, and never speaks to a site.
+//! Owns the server's address, the token, bounds on every answer, and what refusals mean. Never starts a server, and never
+//! asks a site.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,17 +16,17 @@ use super::Problem;
 use crate::config;
 use crate::text::printable;
 
-/// A list may take a minute to resolve (docs/api.md, "POST /fetch"), and the answer a moment to come.
+/// A list may take a minute to resolve (docs/api.md, "POST /fetch").
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
-/// A sentence and its fields.
+/// A refusal is a sentence and its fields.
 const LONGEST_REFUSAL_BYTES: usize = 64 << 10;
 const MOST_REDIRECTS: usize = 5;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// A server that sends nothing for so long in the middle of a file is gone.
+/// A server that sends nothing for this long in the middle of a file is taken for gone.
 const SILENT_FOR: Duration = Duration::from_secs(60);
 /// A list of 5,000 songs is about 10 MB of JSON.
 const LONGEST_ANSWER_BYTES: usize = 64 << 20;
-/// More is no song: ten hours of WAV are 6 GB.
+/// Ten hours of WAV are 6 GB; a longer file is no song.
 pub const LONGEST_SONG_BYTES: u64 = 8 << 30;
 
 /// Why a server did not do what was asked.
@@ -39,13 +40,19 @@ pub enum ServerError {
         "no server answers at {at} ({why}); start one with `kmds serve`, or name another with --server"
     )]
     Away { at: String, why: String },
-    /// Its own words: they say what to change.
+    /// The server's own sentence, which says what to change.
     #[error("{sentence}")]
     Refused {
         status: u16,
         sentence: String,
         kind: Option<String>,
     },
+    #[error(
+        "{at} does not speak HTTPS; KMDS itself speaks plain HTTP: write http://, or name the reverse proxy in front of it"
+    )]
+    NoTls { at: String },
+    #[error("the certificate of {at} is not trusted here: {why}")]
+    Untrusted { at: String, why: String },
     #[error("{at} does not answer like a KMDS server: {why}")]
     Strange { at: String, why: String },
     #[error("KMDS_TOKEN has characters that no token has; use printable ASCII without spaces")]
@@ -66,12 +73,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server by the address a person gave. The token comes from `KMDS_TOKEN`.
+    /// A server by the address in an argument. The token comes from `KMDS_TOKEN`.
     /// # Errors
     /// [`ServerError::Address`].
     pub fn new(address: &str) -> Result<Self, ServerError> {
-        // HTTPS is spoken where the address says so; the library wants to be told by which means.
-        let _ = crate::tls::provider().install_default();
+        // For https:// the library has to be told which ciphers there are.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let wrong = || ServerError::Address(address.to_owned());
         let builder = Client::builder()
             .no_proxy()
@@ -109,15 +116,28 @@ impl Server {
         Ok(Self { at, http, token })
     }
 
+    /// The server of `--server`, else of `KMDS_SERVER`; `None` where neither names one.
+    /// # Errors
+    /// As [`Server::new`].
+    pub fn named(flag: Option<&str>) -> Result<Option<Self>, ServerError> {
+        let variable = || {
+            std::env::var("KMDS_SERVER")
+                .ok()
+                .filter(|at| !at.is_empty())
+        };
+        let address = flag.map(str::to_owned).or_else(variable);
+        address.as_deref().map(Self::new).transpose()
+    }
+
     /// The one named, else the one these settings start: `own` tells where, and its base path.
     /// # Errors
-    /// [`ServerError::Address`], or a setting that cannot be used.
+    /// As [`Server::new`], or a setting that cannot be used.
     pub fn named_or_own(
-        named: Option<&str>,
+        flag: Option<&str>,
         own: impl FnOnce() -> Result<(String, String), Problem>,
     ) -> Result<Self, Problem> {
-        if let Some(address) = named {
-            return Ok(Self::new(address)?);
+        if let Some(named) = Self::named(flag)? {
+            return Ok(named);
         }
         let (listen, base_path) = own()?;
         let server = Self::new(
@@ -149,9 +169,9 @@ impl Server {
         self.with_token(request.body(body))
     }
 
-    /// `GET` of a path from the server's own reply: it has the base path in it already.
+    /// `GET` of a path from the server's own reply, which includes the base path already.
     /// # Errors
-    /// [`ServerError::Strange`] for what is no path of this server: the token goes to nobody else.
+    /// [`ServerError::Strange`] for a path of another server: the token is sent to this one only.
     pub fn get_replied(&self, path: &str) -> Result<RequestBuilder, ServerError> {
         let strange = || ServerError::Strange {
             at: self.at.clone(),
@@ -174,11 +194,21 @@ impl Server {
 
     /// Sends; any status is an answer.
     /// # Errors
-    /// [`ServerError::Away`].
+    /// [`ServerError::Away`], [`ServerError::NoTls`] or [`ServerError::Untrusted`].
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ServerError> {
-        request.send().await.map_err(|error| ServerError::Away {
-            at: self.at.clone(),
-            why: root(&error),
+        request.send().await.map_err(|error| {
+            let at = self.at.clone();
+            match tls_failure(&error) {
+                Some(rustls::Error::InvalidCertificate(why)) => ServerError::Untrusted {
+                    at,
+                    why: untrusted(why),
+                },
+                Some(rustls::Error::InvalidMessage(_)) => ServerError::NoTls { at },
+                _ => ServerError::Away {
+                    at,
+                    why: root(&error),
+                },
+            }
         })
     }
 
@@ -211,7 +241,7 @@ impl Server {
     }
 }
 
-/// A reverse proxy may send on to `https://`; another host is not who was asked.
+/// Follows redirects to the same host only: a reverse proxy may redirect to `https://`.
 fn stay(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
     let asked = attempt
         .previous()
@@ -245,7 +275,7 @@ async fn up_to(mut answer: Response, most: usize) -> Result<(Vec<u8>, bool), req
     Ok((body, true))
 }
 
-/// What a refusal says, as far as it came: a sentence.
+/// The body of a refusal, as much of it as arrived.
 pub async fn short(answer: Response) -> Vec<u8> {
     let within = tokio::time::timeout(ANSWER_WITHIN, up_to(answer, LONGEST_REFUSAL_BYTES));
     within
@@ -275,10 +305,10 @@ pub fn refusal(status: u16, body: &[u8]) -> ServerError {
     }
 }
 
-/// Writes an answer's body into a file, in place of what is there; returns how many bytes. The library refuses a body
-/// shorter than announced; one beyond `most` bytes is cut off.
+/// Writes an answer's body into a file, which is replaced, and returns its size. The HTTP library refuses a body shorter
+/// than announced; a body of more than `most` bytes is an error.
 /// # Errors
-/// [`ServerError::Cut`] or [`ServerError::File`]; the file is then worth nothing.
+/// [`ServerError::Cut`] or [`ServerError::File`]; the file is then useless.
 pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, ServerError> {
     let failed = |why| ServerError::File {
         path: path.display().to_string(),
@@ -288,7 +318,7 @@ pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, S
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    // A new one, so that nothing is written through a link.
+    // A new file, so that nothing is written through a symbolic link.
     let mut file = tokio::fs::File::create_new(path).await.map_err(failed)?;
     let mut written = 0;
     while let Some(piece) = answer
@@ -310,8 +340,43 @@ pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, S
     Ok(written)
 }
 
-/// The first cause: the library's own sentences repeat the address.
-fn root(error: &dyn std::error::Error) -> String {
+/// What went wrong in TLS, if that is why a request failed.
+fn tls_failure(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref() {
+            return Some(found);
+        }
+        // The error that an I/O error wraps is not its source.
+        let wrapped = inner.downcast_ref().and_then(std::io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => inner.source(),
+        };
+    }
+    None
+}
+
+/// What is wrong with a certificate, and what to do.
+fn untrusted(why: &rustls::CertificateError) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+    };
+    match why {
+        Expired | ExpiredContext { .. } => {
+            "it has expired; renew it, or set this machine's clock".to_owned()
+        }
+        NotValidForName | NotValidForNameContext { .. } => {
+            "it is for another name; write the address by the name that it is for".to_owned()
+        }
+        _ => "no authority that this machine knows has signed it; add the authority to the system's certificates, \
+              or put it into a PEM file and name that in SSL_CERT_FILE"
+            .to_owned(),
+    }
+}
+
+/// The innermost cause: the library's own sentences repeat the address.
+fn root(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;

@@ -1,7 +1,7 @@
-//! `kmds showcase`: drives a running server the way a classic client does, and shows how it went.
+//! `kmds showcase`: uses a running server the way a classic client does, and prints times and sizes.
 //!
-//! Owns that client's habits: the body encoded twice, `/tunnel` asked again on 418, files named by `File_Name`.
-//! Hides the polling. Never trusts a saved file: its container, length and duration are looked at again.
+//! Owns what such a client does: the body is encoded twice, `/tunnel` is asked again on 418, files are named by
+//! `File_Name`. Each saved file is checked again: container, length, duration.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -23,18 +23,18 @@ use super::{Problem, out};
 use crate::app::sanitize;
 use crate::media;
 
-/// One well-known song a site, for a look without a link at hand.
+/// One well-known song of each site.
 pub const KNOWN_LINKS: [&str; 3] = [
     "https://www.youtube.com/watch?v=M4gD1WSo5mA",
     "https://soundcloud.com/blakewhiten/hard-to-break",
     "https://teaganbear.bandcamp.com/track/just-for-the-halibut",
 ];
 
-/// Between two looks at a song that is not finished. The server says 1 s; a shorter one times it better.
+/// Time between two requests for a song that is not finished. The server advises 1 s; less gives better times.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Songs of one link that are waited for at once.
+/// Songs of one link that are awaited at the same time.
 const AT_ONCE: usize = 6;
-/// A song that gains no byte for so long will not come.
+/// A song that gains no byte for this long has failed.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Args)]
@@ -51,12 +51,9 @@ pub struct ShowcaseArgs {
     /// Keep the songs in this folder; otherwise they are looked at and removed
     #[arg(short, long, value_name = "DIR", value_parser = super::path())]
     output: Option<PathBuf>,
-    /// The running server [default: the one these settings start]
+    /// The running server [default: the one in KMDS_SERVER, else the one these settings start]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Control address of a lab that plays the sites: its count of requests becomes a column
-    #[arg(long, value_name = "URL")]
-    control: Option<String>,
     /// Print one JSON document instead of lines and a table
     #[arg(long)]
     json: bool,
@@ -93,14 +90,14 @@ struct Missing {
     reason: String,
 }
 
-/// 418: how far the song is.
+/// The body of 418: how much of the song has arrived.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Waiting {
     received: u64,
 }
 
-/// One link, as it went.
+/// What happened to one link.
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
     link: String,
@@ -108,23 +105,14 @@ struct Outcome {
     unavailable: usize,
     failed: usize,
     metadata_ms: Option<u64>,
-    /// Until the first song was whole, and until the last.
+    /// Time until the first song was whole, and until the last was.
     first_file_ms: Option<u64>,
     all_files_ms: Option<u64>,
     bytes: u64,
     containers: Vec<String>,
-    /// Every saved file was looked at and is whole.
+    /// Every saved file was checked and is whole.
     checked: bool,
-    /// What the lab counted: pages and API calls, and media.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requests: Option<Requests>,
     problems: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Requests {
-    pages: u64,
-    media: u64,
 }
 
 struct Saved {
@@ -149,12 +137,11 @@ pub async fn run(
     let folder = args.output.unwrap_or(scratch);
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("{}: {error}; choose another -o", folder.display()))?;
-    let control = args.control.as_deref().map(Server::new).transpose()?;
     let progress = Progress::new(args.json);
     let mut outcomes = Vec::new();
     let shown = async {
         for link in &links {
-            outcomes.push(one_link(&server, control.as_ref(), link, &folder, &progress).await?);
+            outcomes.push(one_link(&server, link, &folder, &progress).await?);
         }
         Ok::<_, ServerError>(())
     };
@@ -163,7 +150,7 @@ pub async fn run(
         let _ = std::fs::remove_dir_all(&folder);
     }
     done?;
-    report(&outcomes, args.json, control.is_some())?;
+    report(&outcomes, args.json)?;
     if kept && !args.json {
         out::line("");
         out::line(format!("The songs are in {}.", folder.display()));
@@ -174,15 +161,13 @@ pub async fn run(
     Ok(ExitCode::from(u8::from(bad)))
 }
 
-/// Hands one link over and waits for its songs. A server that is away is the only error: all else is an outcome.
+/// Fetches one link and waits for its songs. A server that is away is the only error; every other failure is an outcome.
 async fn one_link(
     server: &Server,
-    control: Option<&Server>,
     link: &str,
     folder: &Path,
     progress: &Progress,
 ) -> Result<Outcome, ServerError> {
-    let before = count(control).await;
     let started = Instant::now();
     let mut outcome = Outcome {
         link: link.to_owned(),
@@ -224,13 +209,6 @@ async fn one_link(
     let saved: Vec<Result<Saved, String>> = waiting.buffered(AT_ONCE).collect().await;
     progress.no_bar();
     add_up(&mut outcome, saved);
-    outcome.requests = match (before, count(control).await) {
-        (Some(before), Some(after)) => Some(Requests {
-            pages: after.pages - before.pages,
-            media: after.media - before.media,
-        }),
-        _ => None,
-    };
     Ok(outcome)
 }
 
@@ -268,47 +246,19 @@ async fn fetch(server: &Server, link: &str) -> Result<Reply, ServerError> {
         .await
 }
 
-/// Asks until the song is there, saves it and looks at it.
+/// Asks until the song is whole, saves it and checks it.
 async fn one_song(
     server: &Server,
     song: &Song,
     folder: &Path,
     started: Instant,
 ) -> Result<Saved, String> {
-    let (mut received, mut grown) = (0, Instant::now());
-    let answer = loop {
-        let request = server
-            .get_replied(&song.tunnel_url)
-            .map_err(|error| error.to_string())?;
-        let answer = server
-            .send(request)
-            .await
-            .map_err(|error| error.to_string())?;
-        let status = answer.status().as_u16();
-        if status == 200 {
-            break answer;
-        }
-        let body = short(answer).await;
-        if status != 418 {
-            return Err(format!("{}: {}", song.file_name, refusal(status, &body)));
-        }
-        let waiting: Waiting = serde_json::from_slice(&body).unwrap_or_default();
-        if waiting.received > received {
-            (received, grown) = (waiting.received, Instant::now());
-        } else if grown.elapsed() > STUCK_AFTER {
-            return Err(format!(
-                "{}: nothing arrived for {}",
-                song.file_name,
-                term::time(STUCK_AFTER)
-            ));
-        }
-        tokio::time::sleep(ASK_AGAIN).await;
-    };
+    let answer = whole_song(server, song).await?;
     let container = answer
         .headers()
         .get("content-type")
         .and_then(|value| container_of(value.to_str().ok()?));
-    // The server made the name safe; whoever answers on that port may not have.
+    // The server makes names safe, but another program may answer on that port.
     let name = Some(sanitize(&song.file_name))
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "song".to_owned());
@@ -327,6 +277,39 @@ async fn one_song(
         container: container.as_str(),
         at,
     })
+}
+
+/// The answer whose body is the song, once the server has all of it.
+async fn whole_song(server: &Server, song: &Song) -> Result<reqwest::Response, String> {
+    let (mut received, mut grown) = (0, Instant::now());
+    loop {
+        let request = server
+            .get_replied(&song.tunnel_url)
+            .map_err(|error| error.to_string())?;
+        let answer = server
+            .send(request)
+            .await
+            .map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let body = short(answer).await;
+        if status != 418 {
+            return Err(format!("{}: {}", song.file_name, refusal(status, &body)));
+        }
+        let waiting: Waiting = serde_json::from_slice(&body).unwrap_or_default();
+        if waiting.received > received {
+            (received, grown) = (waiting.received, Instant::now());
+        } else if grown.elapsed() > STUCK_AFTER {
+            return Err(format!(
+                "{}: nothing arrived for {}",
+                song.file_name,
+                term::time(STUCK_AFTER)
+            ));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 async fn check(path: &Path, container: Container, seconds: Option<f64>) -> Result<(), String> {
@@ -353,27 +336,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the lab has seen so far; `None` without a lab.
-async fn count(control: Option<&Server>) -> Option<Requests> {
-    #[derive(Deserialize)]
-    struct Hits {
-        count: u64,
-    }
-    let control = control?;
-    let hits = async |kind: &str| {
-        let hits: Hits = control
-            .json(control.get(&format!("/hits?kind={kind}")))
-            .await
-            .ok()?;
-        Some(hits.count)
-    };
-    Some(Requests {
-        pages: hits("page").await?,
-        media: hits("media").await?,
-    })
-}
-
-/// What is seen while it goes on: a bar on a terminal, lines otherwise, nothing beside JSON.
+/// Progress: a bar on a terminal, lines elsewhere, nothing with `--json`.
 struct Progress {
     quiet: bool,
     lines: Option<Mutex<ProgressLines>>,
@@ -445,11 +408,11 @@ impl Progress {
     }
 }
 
-fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem> {
+fn report(outcomes: &[Outcome], json: bool) -> Result<(), Problem> {
     if json {
         return Ok(out::json(&serde_json::json!({ "links": outcomes }), true)?);
     }
-    let mut head = vec![
+    let head = [
         "link",
         "songs",
         "metadata",
@@ -459,12 +422,9 @@ fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem
         "container",
         "checked",
     ];
-    if counted {
-        head.push("requests");
-    }
     let mut table = Table::new(&head, &[1, 2, 3, 4, 5]);
     for outcome in outcomes {
-        table.row(outcome.cells(counted));
+        table.row(outcome.cells());
     }
     out::line("");
     for (place, line) in table.lines_for_stdout().iter().enumerate() {
@@ -478,15 +438,11 @@ fn report(outcomes: &[Outcome], json: bool, counted: bool) -> Result<(), Problem
             _ => out::line(line),
         }
     }
-    if counted {
-        out::line("");
-        out::line("Requests to the site: pages and API calls + media.");
-    }
     Ok(())
 }
 
 impl Outcome {
-    fn cells(&self, counted: bool) -> Vec<String> {
+    fn cells(&self) -> Vec<String> {
         let time = |ms: Option<u64>| {
             ms.map_or("–".to_owned(), |ms| term::time(Duration::from_millis(ms)))
         };
@@ -505,7 +461,7 @@ impl Outcome {
             self.containers.join(", ")
         };
         let checked = if self.checked { "whole" } else { "FAILED" };
-        let mut cells = vec![
+        vec![
             short,
             songs,
             time(self.metadata_ms),
@@ -514,12 +470,6 @@ impl Outcome {
             self.bytes.to_string(),
             containers,
             checked.to_owned(),
-        ];
-        if counted {
-            cells.push(self.requests.map_or("–".to_owned(), |seen| {
-                format!("{} + {}", seen.pages, seen.media)
-            }));
-        }
-        cells
+        ]
     }
 }

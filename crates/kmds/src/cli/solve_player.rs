@@ -1,6 +1,7 @@
 //! `kmds solve-player`: what YouTube's player script makes of `n` and of a signature. The service runs it as its child.
 //!
-//! Owns what goes through the two pipes. Hides nothing else. Never runs a line of a script before it is caged.
+//! Owns what goes through the two pipes. Runs no line of a script before the process has given up files, sockets and
+//! other system calls.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub struct SolvePlayerArgs {
     prepare: bool,
 }
 
-/// Never asks for settings, and starts no runtime: this is a small process with one purpose.
+/// Reads no settings and starts no runtime, so that the process stays small.
 pub fn run(args: &SolvePlayerArgs) -> ExitCode {
     match answer(args) {
         Ok(text) => {
@@ -40,7 +41,7 @@ pub fn run(args: &SolvePlayerArgs) -> ExitCode {
             }
         }
         Err(problem) => {
-            // One that is not listened to any more is told by the exit code.
+            // If the parent has closed standard error, the exit code still says so.
             let _ = writeln!(std::io::stderr(), "kmds: {problem}");
             ExitCode::FAILURE
         }

@@ -1,7 +1,7 @@
 //! `kmds status` and `kmds top`: what a running server does, once or live.
 //!
-//! Owns how counts and songs are laid out on a screen. Hides the terminal's modes, which are put back whatever happens.
-//! Never changes anything on the server.
+//! Owns how counts and songs are laid out on a screen. `top` changes the terminal's modes; [`Screen`] restores them when
+//! it is dropped. Never changes anything on the server.
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -18,13 +18,13 @@ use super::server::{Server, ServerError};
 use super::term::{self, Table};
 use super::{Problem, out};
 
-/// How often the live view asks.
+/// Time between two requests of the live view.
 const EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 · 2 no server answers")]
 pub struct StatusArgs {
-    /// The running server [default: the one these settings start]
+    /// The running server [default: the one in KMDS_SERVER, else the one these settings start]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Print the server's own JSON
@@ -37,7 +37,7 @@ pub struct StatusArgs {
     after_help = "q or Ctrl-C ends it. Without a terminal one picture is printed.\n\nExit codes: 0 · 2 no server answers"
 )]
 pub struct TopArgs {
-    /// The running server [default: the one these settings start]
+    /// The running server [default: the one in KMDS_SERVER, else the one these settings start]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
@@ -188,7 +188,7 @@ pub async fn top(
 ) -> Result<ExitCode, Problem> {
     let server = Server::named_or_own(args.server.as_deref(), own)?;
     let version = version(&server).await;
-    // A server that is not there is told before the screen is taken.
+    // A server that is away is an error before the screen changes.
     let mut picture = look(&server, &version).await?;
     if !std::io::stdout().is_terminal() {
         picture.iter().for_each(out::line);
@@ -216,7 +216,7 @@ pub async fn top(
     }
 }
 
-/// Everything that fits on the screen.
+/// The lines that fit on the screen.
 async fn look(server: &Server, version: &str) -> Result<Vec<String>, ServerError> {
     let stats: Stats = server.json(server.get("/api/v1/stats")).await?;
     let mut lines = head(server, version, &stats);
@@ -300,7 +300,7 @@ fn gauge(share: f64) -> String {
 
 fn draw(lines: &[String]) -> std::io::Result<()> {
     let coloured = out::may_colour(&std::io::stdout());
-    // Home, each line cleared to its end, the rest of the screen cleared: no flicker.
+    // The cursor goes home, and each line clears its own rest: the screen does not flicker.
     let lines = lines
         .iter()
         .map(|line| format!("{}\x1b[K\r\n", out::shown(line, coloured)))
@@ -310,7 +310,7 @@ fn draw(lines: &[String]) -> std::io::Result<()> {
     out.flush()
 }
 
-/// The terminal's second screen, with keys that come at once; put back when dropped.
+/// The terminal's second screen, without line buffering and echo; both are restored when this is dropped.
 struct Screen(Option<Termios>);
 
 impl Screen {
@@ -338,7 +338,7 @@ impl Drop for Screen {
     }
 }
 
-/// What is typed; a thread of its own waits for it until the process ends.
+/// The keys that are pressed. A thread waits for them until the process ends.
 fn keys() -> mpsc::Receiver<u8> {
     let (sender, receiver) = mpsc::channel(8);
     std::thread::spawn(move || {
@@ -348,7 +348,7 @@ fn keys() -> mpsc::Receiver<u8> {
                 return;
             }
         }
-        // Without an end of input nobody may take its silence for a key.
+        // At the end of input the channel stays open: a closed one would end `recv` at once, again and again.
         std::mem::forget(sender);
     });
     receiver

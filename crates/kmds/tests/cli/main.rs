@@ -6,6 +6,7 @@ mod harness;
 mod get;
 mod hostile;
 mod out;
+mod search;
 mod settings;
 mod tend;
 mod watch;

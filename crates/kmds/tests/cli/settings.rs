@@ -327,6 +327,50 @@ fn a_folder_variable_that_is_no_whole_path_is_passed_over_with_a_word() {
 }
 
 #[test]
+fn a_variable_that_is_nearly_a_setting_is_told_with_the_right_name() {
+    for (name, meant) in [
+        ("KMDS_LISTEN", "KMDS_SERVER__LISTEN"),
+        ("KMDS_EGRESS_PROXY", "KMDS_EGRESS__PROXY"),
+        ("KMDS_DIR", "KMDS_CACHE__DIR or KMDS_STATE__DIR"),
+        ("KMDS_MAX_BYTE", "KMDS_CACHE__MAX_BYTES"),
+    ] {
+        let person = Person::alone().set(name, "x");
+        for command in [
+            &["config", "check"][..],
+            &["config", "show"],
+            &["cache", "ls"],
+            &["get", "https://example.org/x"],
+        ] {
+            let said = person.runs(command);
+            assert!(
+                said.err.contains(name) && said.err.contains(&format!("did you mean {meant}?")),
+                "{command:?}: {said:?}"
+            );
+        }
+        let said = person.runs(&["doctor"]);
+        assert!(said.out.contains(meant), "{said:?}");
+    }
+    let fine = Person::alone()
+        .set("KMDS_TOKEN", "x")
+        .set("KMDS_SERVER", "");
+    assert_eq!(fine.runs(&["config", "check"]).with(0).err, "");
+}
+
+#[test]
+fn a_recipes_file_that_cannot_be_used_is_named() {
+    let person = Person::alone();
+    let file = person.folder.path("mine.toml");
+    for text in ["date = [", "date = 5\n"] {
+        std::fs::write(&file, text).expect("recipes");
+        let said = person.runs(&["recipes", "check", "mine.toml"]).with(2);
+        assert!(said.err.contains("mine.toml"), "{text}: {said:?}");
+        let set = format!("recipes.file={}", file.display());
+        let said = person.runs(&["config", "check", "--set", &set]).with(2);
+        assert!(said.err.contains("mine.toml"), "{text}: {said:?}");
+    }
+}
+
+#[test]
 fn addresses_that_are_forbidden_but_never_looked_at_are_refused() {
     for key in ["egress.forbid", "youtube.egress.forbid"] {
         let forbid = format!("{key}=203.0.113.7");

@@ -81,7 +81,7 @@ fn doctor_tells_of_folders_that_cannot_be_used_once_and_blames_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_that_is_nearly_a_setting_is_told_of_by_whoever_looks_at_settings() {
+async fn a_variable_that_is_nearly_a_setting_is_in_the_log_of_the_service() {
     let person = Person::alone().set("KMDS_CACHE_DIR", "/srv/music");
     for ask in [&["config", "check"][..], &["config", "show"], &["doctor"]] {
         let said = person.runs(ask).with(0);

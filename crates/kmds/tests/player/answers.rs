@@ -144,6 +144,7 @@ fn a_call_that_cannot_be_answered_gets_one_sentence() {
         (&script, "", "standard input"),
         (&script, "[", "standard input"),
         (&script, r#"{"n": "abc"}"#, "standard input"),
+        (&script, r#"{"n": [], "sigs": []}"#, "unknown field `sigs`"),
         (&script, r#"{"n": ["a b"]}"#, "is no challenge"),
         (&script, r#"{"sig": [""]}"#, "is no challenge"),
         (&script, r#"{"n": ["\u0000"]}"#, "is no challenge"),

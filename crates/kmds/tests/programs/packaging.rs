@@ -199,6 +199,36 @@ fn the_container_runs_as_nobody_on_a_read_only_root() {
     assert!(read(".dockerignore").lines().any(|line| line == "target"));
 }
 
+/// The flags of `.cargo/config.toml` are passed through two build scripts, and a mistyped one is no error.
+#[test]
+fn the_sqlite_inside_is_the_small_one() {
+    let sqlite = rusqlite::Connection::open_in_memory().expect("a database");
+    for (left_out, statement) in [
+        (
+            "full-text search",
+            "CREATE VIRTUAL TABLE a USING fts5(text)",
+        ),
+        (
+            "older full-text search",
+            "CREATE VIRTUAL TABLE b USING fts3(text)",
+        ),
+        (
+            "R-trees",
+            "CREATE VIRTUAL TABLE c USING rtree(id, least, most)",
+        ),
+        ("statistics", "SELECT * FROM dbstat"),
+        ("extensions", "SELECT load_extension('x')"),
+        ("dates", "SELECT date('now')"),
+        ("sounds of words", "SELECT soundex('x')"),
+    ] {
+        let error = sqlite
+            .execute_batch(statement)
+            .expect_err(left_out)
+            .to_string();
+        assert!(error.contains("no such"), "{left_out}: {error}");
+    }
+}
+
 #[test]
 fn the_dashboard_asks_for_metrics_that_there_are() {
     let text =

@@ -1,7 +1,7 @@
 //! What `kmds doctor` says of yt-dlp.
 //!
-//! Owns which release, Python and JavaScript runtime are enough, what is lost without, and what to type. Hides how yt-dlp
-//! is asked. Never starts it.
+//! Owns which release, Python and JavaScript runtime are enough, what does not work without them, and what to type. Never
+//! starts yt-dlp.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,13 +11,13 @@ use crate::app::{About, Runtime};
 use crate::config::Config;
 use kmds_extract::Site;
 
-/// The first release that asks YouTube as it wants to be asked since October 2026.
+/// The first release that works with YouTube since its change of October 2026.
 const LEAST_RELEASE: [u16; 3] = [2026, 10, 26];
-/// Releases live this long, mostly, before YouTube changes.
+/// Most releases work this long before YouTube changes.
 const RELEASE_FRESH: i64 = 60 * 24 * 3600;
-/// What that release needs.
+/// The least Python of that release.
 const LEAST_PYTHON: [u16; 2] = [3, 11];
-/// deno dies in half of it.
+/// Memory that deno needs; with half of it, it fails.
 const MEMORY_OF_DENO: u64 = 1 << 30;
 const UPDATE: &str = "pipx install --force 'yt-dlp[default]' (a package of the distribution is mostly too old), or set engines.ytdlp.command";
 
@@ -82,7 +82,7 @@ fn release(about: &About, config: &Config) -> Finding {
     }
 }
 
-/// Whether it can do for YouTube what our own engine cannot.
+/// Whether yt-dlp can run YouTube's script, which is what our own engine lacks without one.
 fn javascript(about: &About, config: &Config) -> Finding {
     const ABOUT: &str = "javascript";
     let nothing = "so yt-dlp adds nothing for YouTube that our own engine has not tried";
@@ -132,7 +132,7 @@ fn named(runtime: &Runtime) -> String {
     format!("{} {}{place}", runtime.name, runtime.version)
 }
 
-/// What is to be typed.
+/// What to type to get a runtime.
 fn get_runtime(config: &Config) -> String {
     let memory = if config.ytdlp.max_memory < MEMORY_OF_DENO {
         "; deno needs engines.ytdlp.max_memory = \"1 GiB\""

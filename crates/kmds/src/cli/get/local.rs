@@ -1,7 +1,7 @@
 //! `kmds get` without a server: this process resolves, downloads and tags.
 //!
-//! Owns an application of its own whose cache and state lie in `DIR/.kmds/`, and following it until every song is in its
-//! place. Hides keys and events. Never leaves a download running.
+//! Owns an application whose cache and state lie in `DIR/.kmds/`, and follows its events until every song is in the target
+//! folder or has failed. Stops all downloads before it returns.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ use crate::app::{
 use crate::cli::Problem;
 use crate::config::Config;
 
-/// Events are enough; this finds what an overrun of them would lose.
+/// Events say when a song changes. This interval finds a change whose event was lost because too many came at once.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Running downloads are told to stop and flush; a dead drive must not keep us.
+/// Running downloads flush what they have and stop; a dead drive must not delay the end for longer than this.
 const PARK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Gets everything; true if it was interrupted.
@@ -31,7 +31,7 @@ pub async fn get(args: &GetArgs, mut config: Config, report: &Report<'_>) -> Res
     let work = args.output.join(WORK);
     config.cache.dir = work.join("cache");
     config.cache.client_path = None;
-    // What lies here is on its way to the folder that was asked for: nothing of it is evicted.
+    // Songs stay here only until they are moved to the target folder, so none is evicted.
     (
         config.cache.max_bytes,
         config.cache.max_age,
@@ -130,7 +130,7 @@ async fn queue(app: &App, song: &Song) {
     if song.state == State::Failed {
         let _ = app.retry(&song.track.id).await;
     }
-    // Not being there yet is the expected answer, and a failure is found by whoever follows it.
+    // The expected answer is that the song is not whole yet; `Following` finds out whether it fails.
     let _ = app.audio(&song.key, Want::Whole).await;
 }
 
@@ -162,7 +162,7 @@ fn failed(failure: &Failure) -> End {
     }
 }
 
-/// One download, and everybody who wants it.
+/// One download, and all songs of the call that it is for: a song may stand in two lists.
 #[derive(Debug)]
 struct Download {
     key: Key,
@@ -180,7 +180,7 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    /// Until all links are read and all their songs are in place or failed.
+    /// Returns when all links are read and all their songs are in the folder or have failed.
     async fn follow(
         &mut self,
         mut planned: mpsc::UnboundedReceiver<Planned>,
@@ -223,7 +223,7 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Looks at one song, and does what is next for it.
+    /// Looks at the state of one song, and takes the next step: download, copy with tags, move.
     async fn step(&mut self, id: &str) -> Result<(), Failure> {
         loop {
             let Some(download) = self.songs.get(id) else {
@@ -268,7 +268,7 @@ impl Following<'_> {
         }
     }
 
-    /// From the work folder to where it belongs, once for each that wants it.
+    /// Moves a song from the work folder to each place in the target folder that it is for.
     async fn place(&mut self, id: &str, key: &Key, note: Option<String>) -> Result<(), Failure> {
         let Some(file) = self.app.local_file(key).await? else {
             return Ok(());
@@ -312,7 +312,8 @@ impl Following<'_> {
     }
 }
 
-/// On a thread that may wait for the drive. Two places must not be one file with two names: only the last gets the file.
+/// Runs on a thread that may wait for the drive. Each place gets a file of its own: only the last one gets this file, the
+/// others get copies.
 async fn put(
     file: PathBuf,
     root: PathBuf,

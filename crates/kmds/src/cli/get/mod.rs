@@ -1,9 +1,10 @@
 //! `kmds get`: songs into a folder, without a server or with one.
 //!
-//! Owns the order of a call: what was asked for, what happened to each song, and the exit code. Hides where the songs
-//! come from: [`local`] (this process does the work) or [`remote`] (a running server does).
+//! Owns the call as a whole: links and words, what happened to each song, the exit code. Songs come from [`local`] (this
+//! process downloads) or [`remote`] (a running server does); [`paths`] says where they go, [`progress`] what is printed.
 //!
-//! Unfinished work lies in `DIR/.kmds/`, so that the same call goes on after Ctrl-C; it goes when nothing is left to do.
+//! Unfinished songs lie in `DIR/.kmds/`, so that the same call goes on after Ctrl-C. The folder is removed when no song is
+//! left that could still be downloaded.
 
 mod local;
 mod paths;
@@ -14,17 +15,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use kmds_extract::Link;
+use kmds_extract::link::SearchLink;
+use kmds_extract::search::words;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::server::Server;
-use super::{Problem, out, term};
+use super::{Problem, out, search, term};
 use crate::config::Config;
 use progress::Progress;
 
-/// Below the target folder: what is not finished.
+/// The folder of unfinished songs, below the target folder.
 const WORK: &str = ".kmds";
-/// As a shell says of a program that was interrupted.
+/// The exit code of an interrupted program, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
@@ -36,12 +40,13 @@ const INTERRUPTED: u8 = 130;
     Examples:\n  \
     kmds get https://artist.bandcamp.com/album/name -o ~/Music\n  \
     kmds get --accept opus,m4a --no-tags LINK LINK\n  \
+    kmds get artist and title                              the first song that a search finds (setting search.site)\n  \
     kmds get --playlist 'https://www.youtube.com/watch?v=…&list=…' -o ~/Music\n  \
     kmds get --server http://192.168.1.2:60071 LINK       the server downloads, this machine keeps the file"
 )]
 pub struct GetArgs {
-    /// Links to songs, lists, albums, sets
-    #[arg(required = true)]
+    /// Links to songs, lists, albums, sets; or words, which get the first song that a search finds
+    #[arg(required = true, value_name = "LINK|WORDS")]
     links: Vec<String>,
     /// Folder to put the songs in
     #[arg(short, long, value_name = "DIR", default_value = ".", value_parser = super::path())]
@@ -61,7 +66,7 @@ pub struct GetArgs {
     /// Print failures only
     #[arg(short, long)]
     quiet: bool,
-    /// Let this running server do the work
+    /// Let this running server do the work [default: the one in KMDS_SERVER, if it is set]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
@@ -87,7 +92,7 @@ struct Wanted {
     size_bytes: Option<u64>,
 }
 
-/// What became of one song, or of a whole link that could not be read.
+/// What happened to one song, or to a whole link that could not be read.
 #[derive(Debug, Clone, Serialize)]
 struct Outcome {
     link: String,
@@ -118,7 +123,7 @@ enum End {
     },
 }
 
-/// What happened so far: kept outside of the work, which Ctrl-C ends.
+/// What happened so far. It outlives the work, which Ctrl-C drops.
 #[derive(Debug)]
 struct Report<'a> {
     progress: &'a Progress,
@@ -139,7 +144,21 @@ impl Report<'_> {
     }
 }
 
-pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
+pub async fn run(mut args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
+    let server = Server::named(args.server.as_deref())?;
+    if !args.links.iter().any(|argument| may_be_link(argument)) {
+        let words = words(&args.links.join(" "))?;
+        let at = match &server {
+            Some(server) => search::site_of(server, &words).await?,
+            None => config.search_site,
+        };
+        let first = SearchLink {
+            at,
+            words,
+            count: None,
+        };
+        args.links = vec![first.canonical()];
+    }
     let work = args.output.join(WORK);
     paths::work_folder(&args.output, &work).map_err(|error| {
         format!(
@@ -152,14 +171,11 @@ pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
         progress: &progress,
         outcomes: parking_lot::Mutex::default(),
     };
-    let interrupted = match &args.server {
-        Some(address) => {
-            let server = Server::new(address)?;
-            tokio::select! {
-                done = remote::get(&server, &args, &report) => { done?; false }
-                () = asked_to_stop() => true,
-            }
-        }
+    let interrupted = match &server {
+        Some(server) => tokio::select! {
+            done = remote::get(server, &args, &report) => { done?; false }
+            () = asked_to_stop() => true,
+        },
         None => local::get(&args, config, &report).await?,
     };
     progress.end();
@@ -173,10 +189,21 @@ pub async fn run(args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
             }
         )
     };
-    if !interrupted && (args.server.is_some() || !outcomes.iter().any(again)) {
+    if !interrupted && (server.is_some() || !outcomes.iter().any(again)) {
         let _ = std::fs::remove_dir_all(&work);
     }
     finish(&args, &outcomes, interrupted)
+}
+
+/// Whether an argument is meant as a link, even one of an unknown site. Words may have dots and slashes: AC/DC,
+/// Mr. Brightside.
+fn may_be_link(argument: &str) -> bool {
+    let host = argument.split_once('/').map_or("", |(host, _)| host);
+    let has_host = host.contains('.') && !host.contains(char::is_whitespace);
+    has_host
+        || argument.contains("://")
+        || SearchLink::parse(argument).is_some()
+        || Link::parse(argument).is_ok()
 }
 
 fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<ExitCode, Problem> {
@@ -214,7 +241,7 @@ fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<Exi
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-/// Ctrl-C, or a service manager's wish.
+/// Waits for Ctrl-C or SIGTERM.
 async fn asked_to_stop() {
     let (Ok(mut interrupt), Ok(mut term)) = (
         signal(SignalKind::interrupt()),
@@ -238,7 +265,7 @@ impl Wanted {
     }
 }
 
-/// A name that is not UTF-8 must not cost the document it stands in.
+/// A name that is not UTF-8 must not make the whole document fail.
 fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
@@ -249,4 +276,26 @@ fn shown(path: &Path) -> String {
         .unwrap_or(path)
         .display()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_with_dots_and_slashes_are_no_link_and_a_wrong_link_is_none_of_words() {
+        for link in [
+            "https://example.org/x",
+            "example.org/x",
+            "youtu.be/M4gD1WSo5mA",
+            "<https://youtu.be/M4gD1WSo5mA>",
+            "scsearch:a song",
+            "ftp://host/x",
+        ] {
+            assert!(may_be_link(link), "{link}");
+        }
+        for words in ["a", "AC/DC", "Mr. Brightside", "R.E.M.", "feat. A/B", "5/4"] {
+            assert!(!may_be_link(words), "{words}");
+        }
+    }
 }

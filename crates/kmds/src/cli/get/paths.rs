@@ -1,7 +1,7 @@
 //! Where a song goes in a music folder.
 //!
-//! Owns paths below the target folder and the rule that no file is ever overwritten. Hides links and renames.
-//! Never downloads, never changes a file.
+//! Owns paths below the target folder, and the rule that no file is ever overwritten: [`put`] takes a free name. Names
+//! come from sites and servers, so no part of one leads out of the folder. Never changes the content of a file.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,17 +13,17 @@ use super::Wanted;
 use crate::app::sanitize;
 use crate::{media, tag};
 
-/// Files of one name that are looked at before giving up.
+/// Files of one name that are compared at most.
 const MOST_ALIKE: u32 = 1000;
 
-/// Where a song may go, or lies already.
+/// A free path for a song, or the path where it lies already.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Destination {
     Free(PathBuf),
     Present(PathBuf),
 }
 
-/// The path of a song below the target folder: the one place that decides how a music folder looks.
+/// The path of a song below the target folder: this function alone decides how a music folder looks.
 pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
     let safe = |text: &str, otherwise: &str| {
         let safe = sanitize(text);
@@ -65,9 +65,9 @@ pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
     folder.join(format!("{}.{ext}", safe(&name, &song.id)))
 }
 
-/// Makes the folder for what is not finished.
+/// Makes the folder of unfinished songs.
 /// # Errors
-/// The drive refuses, or the folder is a link, which would lead what is written and removed there somewhere else.
+/// The drive refuses, or the folder is a symbolic link: files would be written and removed somewhere else.
 pub fn work_folder(root: &Path, work: &Path) -> io::Result<()> {
     fs::create_dir_all(root)?;
     if fs::symlink_metadata(work).is_ok_and(|found| found.is_symlink()) {
@@ -78,8 +78,7 @@ pub fn work_folder(root: &Path, work: &Path) -> io::Result<()> {
     fs::create_dir_all(work)
 }
 
-/// Makes a song's folder below the target folder, step by step. Names come from sites and servers, so none of them may
-/// choose a link that leads out.
+/// Makes a song's folder below the target folder, one level after the other, and refuses a symbolic link that leads out.
 fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
     let whole_root = fs::canonicalize(root)?;
     let below = folder.strip_prefix(root).map_err(io::Error::other)?;
@@ -102,7 +101,7 @@ fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The first free name of a song, or the file that is this song already. `alike` knows more about a file that is there.
+/// The first free name of a song, or the file that is this song already. `alike` is a further test of an existing file.
 pub fn destination(
     root: &Path,
     song: &Wanted,
@@ -124,14 +123,14 @@ pub fn destination(
     Destination::Free(path)
 }
 
-/// Whether a file is this song, whole: it says so in its tags, or it has the length the site states to the byte.
+/// Whether a file is this song, and whole: its tags hold the song's link, or its size is exactly the one the site states.
 fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
     let says_so = || tag::source_link(path).is_some_and(|link| link == song.link);
     let sized = || {
         song.size_bytes.is_some()
             && fs::metadata(path).ok().map(|found| found.len()) == song.size_bytes
     };
-    // A pipe, say, would be waited for.
+    // Reading a pipe would wait for its writer.
     fs::metadata(path).is_ok_and(|found| found.is_file())
         && (says_so() || sized())
         && is_whole(path, song, ext)
@@ -145,7 +144,7 @@ fn is_whole(path: &Path, song: &Wanted, ext: &str) -> bool {
         .is_ok_and(|file| media::check(&file, format.container(), song.duration).is_ok())
 }
 
-/// Puts a finished file in its place under a free name; `from` may go or stay, its bytes are now there.
+/// Puts a finished file in its place under a free name. `from` may be gone or remain afterwards.
 /// # Errors
 /// The folder cannot be made, or the drive refuses.
 pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Destination> {
@@ -157,11 +156,11 @@ pub fn put(from: &Path, root: &Path, song: &Wanted, ext: &str) -> io::Result<Des
         if let Some(folder) = path.parent() {
             make_folder(root, folder)?;
         }
-        // A link fails where a name is taken: two calls at once cannot overwrite each other.
+        // A hard link fails if the name is taken, so two calls at once cannot overwrite each other's file.
         match fs::hard_link(from, &path) {
             Ok(()) => return Ok(Destination::Free(path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // A drive without links (FAT, some network drives).
+            // A drive without hard links (FAT, some network drives).
             Err(_) => return fs::rename(from, &path).map(|()| Destination::Free(path)),
         }
     }
@@ -269,7 +268,7 @@ mod tests {
         fs::create_dir_all(&root).expect("a folder");
         let from = root.join("new");
         let name = root.join("Mac Layer - Divide by One.mp3");
-        fs::write(&name, "somebody's own").expect("a file");
+        fs::write(&name, "a diary").expect("a file");
         fs::write(&from, "the song").expect("a file");
         let second = root.join("Mac Layer - Divide by One (2).mp3");
         assert_eq!(
@@ -280,7 +279,7 @@ mod tests {
             put(&from, &root, &song(), "mp3").expect("put"),
             Destination::Present(second.clone())
         );
-        assert_eq!(fs::read_to_string(&name).expect("kept"), "somebody's own");
+        assert_eq!(fs::read_to_string(&name).expect("kept"), "a diary");
         assert_eq!(fs::read_to_string(&second).expect("placed"), "the song");
         fs::remove_dir_all(&root).expect("cleaned");
     }

@@ -1,7 +1,5 @@
-//! What a person sees of `kmds get` while it works.
-//!
-//! Owns bars on a terminal, lines elsewhere, nothing where JSON or quiet was asked for. Hides the terminal.
-//! Never decides what happens to a song.
+//! What `kmds get` prints while it works: bars on a terminal, lines elsewhere, nothing with `--json`, failures only with
+//! `--quiet`.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,7 +11,7 @@ use crate::cli::out::{self, Colour};
 use crate::cli::progress::{self, ProgressLines};
 use crate::cli::term;
 
-/// Of a terminal's columns: what the bar and the numbers beside a name take.
+/// Columns that the bar and the numbers beside a name take.
 const BESIDE_NAME: usize = 50;
 
 #[derive(Debug)]
@@ -26,7 +24,7 @@ pub struct Progress {
 #[derive(Debug)]
 struct Bars {
     lines: ProgressLines,
-    /// In the order they began.
+    /// Songs that are downloaded now, in the order of their beginning.
     arriving: Vec<Arriving>,
     names: HashMap<String, String>,
     sums: Sums,
@@ -42,7 +40,7 @@ struct Arriving {
     rate: Rate,
 }
 
-/// What came since somebody looked.
+/// Bytes since a moment, as a rate.
 #[derive(Debug)]
 struct Rate {
     since: Instant,
@@ -64,10 +62,10 @@ impl Rate {
     }
 }
 
-/// How far all songs of a call are, together.
+/// The progress of all songs of a call together.
 #[derive(Debug, Default)]
 struct Sums {
-    /// By id: bytes received, bytes expected (0 where nobody says).
+    /// By id: bytes received, bytes expected (0 if unknown).
     songs: HashMap<String, (u64, u64)>,
     asked: usize,
     ended: usize,
@@ -81,14 +79,14 @@ impl Sums {
             .or_insert((0, size_bytes.unwrap_or(0)));
     }
 
-    /// Returns what is expected now; `None` while nobody says.
+    /// Returns the expected size; `None` while it is unknown.
     fn progress(&mut self, id: &str, received: u64, total: Option<u64>) -> Option<u64> {
         let song = self.songs.entry(id.to_owned()).or_default();
         *song = (received, total.filter(|total| *total > 0).unwrap_or(song.1));
         (song.1 > 0).then_some(song.1.max(received))
     }
 
-    /// A saved song is received whole, even if it came too fast for anybody to look; a failed one is waited for no more.
+    /// A saved song counts as received whole, even if no progress was reported in between; a failed one no longer counts.
     fn ended(&mut self, id: &str, saved: bool) {
         self.ended += 1;
         match self.songs.get_mut(id) {
@@ -173,7 +171,7 @@ impl Progress {
         }
     }
 
-    /// A song is in its place, or failed; its bar goes.
+    /// A song is in its place, or has failed: its bar is removed.
     pub fn ended(&self, id: &str, saved: bool) {
         let Some(mut bars) = self.bars() else { return };
         bars.arriving.retain(|song| song.id != id);
@@ -181,7 +179,7 @@ impl Progress {
         bars.draw_if_due();
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub fn end(&self) {
         if let Some(mut bars) = self.bars() {
             bars.lines.clear();

@@ -1,7 +1,7 @@
 //! `kmds get --server`: a running server resolves, downloads and tags; this process keeps the files.
 //!
-//! Owns the requests of one call, a few songs at a time. Hides the v1 API. Never downloads from a site, and never takes a
-//! name for a path: whoever answers on that port may not be a server of ours.
+//! Owns the requests of one call to the v1 API, a few songs at a time. Another program may answer on that port, so names in
+//! replies are made safe before they become paths. Never asks a site.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::{End, GetArgs, Outcome, Report, WORK, Wanted};
 use crate::app::sanitize;
 use crate::cli::server::{LONGEST_SONG_BYTES, Server, ServerError, refusal, save, short};
 
-/// Songs that are waited for at once.
+/// Songs that are awaited at the same time.
 const AT_ONCE: usize = 4;
 /// How long one request waits for a song, in seconds; between two the progress is asked for.
 const WAIT_SECONDS: u64 = 2;
-/// A server that is about to stop does not wait: so long lies between two requests for one song at the least.
+/// Least time between two requests for one song: a server that is about to stop answers without waiting.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// What a cover and tags may add to the bytes a site sends.
+/// Bytes that a cover and tags may add to a song.
 const MOST_ADDED_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Deserialize)]
@@ -68,7 +68,7 @@ struct Missing {
     retryable: bool,
 }
 
-/// What is known of one song once its link is read.
+/// What reading a link says about one song.
 enum Planned {
     /// Nothing is left to do for it.
     Ended(Outcome),
@@ -78,7 +78,7 @@ enum Planned {
 
 /// Gets every song.
 /// # Errors
-/// The server is away, or is no server of ours; what it refuses is an outcome of that song.
+/// The server is away, or is no KMDS; a refusal is the outcome of that song.
 pub async fn get(server: &Server, args: &GetArgs, report: &Report<'_>) -> Result<(), ServerError> {
     let mut awaited = Vec::new();
     let mut position = 0;
