@@ -1,163 +1,11 @@
-//! What a site's refusal means, in the words both APIs, the metrics and the logs share.
+//! Why a site does not give a song or its audio.
 //!
-//! Owns [`Kind`], the closed list of failure kinds, and [`ExtractError`], one variant per thing a reader would do next.
-//! Hides nothing. Never says which HTTP status our own answer gets: that is the service's business.
+//! Owns [`ExtractError`], one variant for each thing a caller would do next, and how it reads as a [`Failure`].
 
 use std::time::Duration;
 
-use crate::track::Site;
-
-/// Every way a request or a song can fail. The word is what clients, logs and metrics see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    UnsupportedLink,
-    Live,
-    NotFound,
-    Private,
-    LoginRequired,
-    AgeRestricted,
-    MembersOnly,
-    PaidOnly,
-    PreviewOnly,
-    DrmOnly,
-    GeoBlocked,
-    Unreleased,
-    Unavailable,
-    BotCheck,
-    RateLimited,
-    OriginRefused,
-    OriginFailed,
-    PageChanged,
-    Truncated,
-    Timeout,
-    QueueFull,
-    DiskFull,
-    ConversionFailed,
-    ConversionUnavailable,
-    Cancelled,
-    Internal,
-    BadRequest,
-    Unauthorized,
-    Forbidden,
-    MethodNotAllowed,
-    TooLarge,
-    RangeNotSatisfiable,
-    NotReady,
-}
-
-impl Kind {
-    /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
-        Self::UnsupportedLink,
-        Self::Live,
-        Self::NotFound,
-        Self::Private,
-        Self::LoginRequired,
-        Self::AgeRestricted,
-        Self::MembersOnly,
-        Self::PaidOnly,
-        Self::PreviewOnly,
-        Self::DrmOnly,
-        Self::GeoBlocked,
-        Self::Unreleased,
-        Self::Unavailable,
-        Self::BotCheck,
-        Self::RateLimited,
-        Self::OriginRefused,
-        Self::OriginFailed,
-        Self::PageChanged,
-        Self::Truncated,
-        Self::Timeout,
-        Self::QueueFull,
-        Self::DiskFull,
-        Self::ConversionFailed,
-        Self::ConversionUnavailable,
-        Self::Cancelled,
-        Self::Internal,
-        Self::BadRequest,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::MethodNotAllowed,
-        Self::TooLarge,
-        Self::RangeNotSatisfiable,
-        Self::NotReady,
-    ];
-
-    /// The reverse of [`Kind::as_str`].
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnsupportedLink => "unsupported_link",
-            Self::Live => "live",
-            Self::NotFound => "not_found",
-            Self::Private => "private",
-            Self::LoginRequired => "login_required",
-            Self::AgeRestricted => "age_restricted",
-            Self::MembersOnly => "members_only",
-            Self::PaidOnly => "paid_only",
-            Self::PreviewOnly => "preview_only",
-            Self::DrmOnly => "drm_only",
-            Self::GeoBlocked => "geo_blocked",
-            Self::Unreleased => "unreleased",
-            Self::Unavailable => "unavailable",
-            Self::BotCheck => "bot_check",
-            Self::RateLimited => "rate_limited",
-            Self::OriginRefused => "origin_refused",
-            Self::OriginFailed => "origin_failed",
-            Self::PageChanged => "page_changed",
-            Self::Truncated => "truncated",
-            Self::Timeout => "timeout",
-            Self::QueueFull => "queue_full",
-            Self::DiskFull => "disk_full",
-            Self::ConversionFailed => "conversion_failed",
-            Self::ConversionUnavailable => "conversion_unavailable",
-            Self::Cancelled => "cancelled",
-            Self::Internal => "internal",
-            Self::BadRequest => "bad_request",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::TooLarge => "too_large",
-            Self::RangeNotSatisfiable => "range_not_satisfiable",
-            Self::NotReady => "not_ready",
-        }
-    }
-
-    /// Whether the same request may succeed later without anything being changed by the one who asks.
-    /// Final ones are remembered for ten minutes (docs/api.md, "Kinds of failure").
-    #[must_use]
-    pub const fn retryable(self) -> bool {
-        matches!(
-            self,
-            Self::BotCheck
-                | Self::RateLimited
-                | Self::OriginRefused
-                | Self::OriginFailed
-                | Self::PageChanged
-                | Self::Truncated
-                | Self::Timeout
-                | Self::QueueFull
-                | Self::DiskFull
-                | Self::ConversionFailed
-                | Self::ConversionUnavailable
-                | Self::Cancelled
-                | Self::Internal
-                | Self::NotReady
-        )
-    }
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::failure::{Failure, Kind};
+use crate::site::Site;
 
 /// Why a link could not be resolved or a stream not be located.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -274,6 +122,19 @@ impl ExtractError {
         match self {
             Self::Refused { title, .. } | Self::Withheld { title, .. } => title.as_deref(),
             _ => None,
+        }
+    }
+}
+
+impl From<&ExtractError> for Failure {
+    fn from(error: &ExtractError) -> Self {
+        let sentence = match error.title() {
+            Some(title) => format!("{error} (“{title}”)"),
+            None => error.to_string(),
+        };
+        Self {
+            retry_after: error.retry_after(),
+            ..Self::new(error.kind(), sentence)
         }
     }
 }

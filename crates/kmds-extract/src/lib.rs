@@ -15,12 +15,14 @@
 //! | [`hls`], [`json`] | m3u8 text; JSON with a broken value in it |
 //! | [`recipes`] | what ages: client identities, limits, hosts, times |
 //! | [`search`] | words instead of a link: where they are asked for, what is found |
-//! | [`error`] | what a site's refusal means |
+//! | [`error`], [`failure`] | why a site gives no song; the words for it that reach clients |
+//! | [`site`], [`text`] | the sites' names; text of others as one line that only shows |
 //! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |
 
 pub mod bandcamp;
 pub mod choose;
 pub mod error;
+pub mod failure;
 pub mod format;
 pub mod hls;
 pub mod json;
@@ -28,18 +30,22 @@ pub mod link;
 pub mod origin;
 pub mod recipes;
 pub mod search;
+pub mod site;
 pub mod soundcloud;
 pub mod stream;
+pub mod text;
 pub mod track;
 pub mod youtube;
 
-pub use error::{ExtractError, Kind};
+pub use error::ExtractError;
+pub use failure::{Failure, Kind};
 pub use format::Format;
 pub use link::{Link, LinkError};
 pub use origin::{Origin, OriginError, Page, PageRequest};
 pub use recipes::Recipes;
+pub use site::Site;
 pub use stream::{Codec, Container, Delivery, Stream};
-pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Rest, Site, Source, Track, TrackId};
+pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Rest, Source, Track, TrackId};
 
 /// Resolves a link to what it stands for, with as few requests as the site allows.
 ///

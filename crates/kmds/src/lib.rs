@@ -15,7 +15,7 @@
 //! | [`player`] | YouTube's player script, run by a child | `kmds-player` |
 //! | [`media`], [`tag`] | whether a file is whole; its tags | |
 //! | [`webhook`] | telling another program that a song is ready | `app`, `origin` |
-//! | [`config`], [`metrics`], [`log`], [`text`], [`systemd`] | settings, numbers, lines, text that only shows, the service manager | |
+//! | [`config`], [`metrics`], [`log`], [`systemd`] | settings, numbers, lines, the service manager | |
 
 pub mod app;
 pub mod cli;
@@ -35,7 +35,6 @@ mod random;
 pub mod store;
 pub mod systemd;
 pub mod tag;
-pub mod text;
 pub mod webhook;
 
 use std::collections::HashMap;
@@ -44,7 +43,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmds_extract::{Recipes, Site};
+use kmds_extract::{Recipes, Site, text};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

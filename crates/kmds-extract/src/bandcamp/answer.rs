@@ -3,7 +3,8 @@
 //! Owns the first half of the failure table (field notes, 17). Never reads a release.
 
 use super::requests;
-use crate::error::{ExtractError, Kind};
+use crate::error::ExtractError;
+use crate::failure::Kind;
 use crate::link::{BandcampLink, Link};
 use crate::origin::{OriginError, Page};
 use crate::recipes::{BandcampRecipe, Times};

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::lenient::Files;
 use super::naming::{Credit, Naming, credit};
 use super::{date, stream};
-use crate::error::{ExtractError, Kind};
+use crate::error::ExtractError;
+use crate::failure::Kind;
 use crate::link::{BandcampLink, Link};
 use crate::recipes::BandcampRecipe;
 use crate::track::{

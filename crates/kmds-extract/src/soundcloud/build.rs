@@ -3,7 +3,8 @@
 //! Owns metadata rules (artist, album, artwork, date; field notes, 5) and the verdict on playing a song (6).
 //! Pure; never asks for anything.
 
-use crate::error::{ExtractError, Kind};
+use crate::error::ExtractError;
+use crate::failure::Kind;
 use crate::link::{Link, SoundCloudLink};
 use crate::recipes::SoundCloudRecipe;
 use crate::track::{Collection, Entry, Site, Source, Track, TrackId, Unavailable};

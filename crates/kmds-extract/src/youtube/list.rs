@@ -9,7 +9,8 @@ use super::parse::list::{self as parse, Alert, Header, Item, ItemState, ListPage
 use super::parse::player::bare_track;
 use super::parse::{artist, cover};
 use super::{by_status, page_changed, refused, requests, video};
-use crate::error::{ExtractError, Kind};
+use crate::error::ExtractError;
+use crate::failure::Kind;
 use crate::link::youtube::{ListId, VideoId, YouTubeLink};
 use crate::origin::{Origin, Page, PageRequest};
 use crate::recipes::Recipes;

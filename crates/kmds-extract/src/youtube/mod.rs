@@ -26,7 +26,8 @@ use std::time::Duration;
 pub(crate) use requests::known_header;
 pub(crate) use search::{music as search_music, videos as search};
 
-use crate::error::{ExtractError, Kind};
+use crate::error::ExtractError;
+use crate::failure::Kind;
 use crate::link::youtube::{VideoId, YouTubeLink};
 use crate::origin::{Origin, Page};
 use crate::recipes::{Recipes, Times};

@@ -14,7 +14,8 @@ use bandcamp_site::{
     Answer, EXPIRY_UNIX, NOW_UNIX, Site, album, album_page, challenge, file_url, html, locked,
     mobile, page, player, redirected, song, track, track_page, with_header,
 };
-use kmds_extract::error::{ExtractError, Kind};
+use kmds_extract::error::ExtractError;
+use kmds_extract::failure::Kind;
 use kmds_extract::link::Link;
 use kmds_extract::origin::OriginError;
 use kmds_extract::stream::{Codec, Container, Delivery};

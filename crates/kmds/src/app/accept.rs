@@ -21,7 +21,7 @@ use super::words::{
     FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored,
 };
 use super::{App, Failure, Inner, forms, store_failure};
-use crate::store::{self, Accepted, Rendition, Row, StoreError};
+use crate::store::{Accepted, Rendition, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
@@ -468,7 +468,7 @@ impl Inner {
         };
         for next in window.keys.iter().skip(at + 1).take(window.ahead) {
             let row = self.store.row(next).await.map_err(store_failure)?;
-            if row.is_some_and(|row| row.state == store::State::Evicted) {
+            if row.is_some_and(|row| row.state == State::Evicted) {
                 self.take_up(next, false).await?;
             }
         }
@@ -490,8 +490,8 @@ impl Inner {
         let status = self.jobs.status(&row.key);
         let state = status
             .as_ref()
-            .map_or_else(|| state_of(row.state), |status| status.state);
-        let ready = state == State::Ready && row.state == store::State::Ready;
+            .map_or_else(|| row.state.shown(), |status| status.state);
+        let ready = state == State::Ready && row.state == State::Ready;
         let total = status
             .as_ref()
             .and_then(super::flight::Status::total)
@@ -518,7 +518,7 @@ impl Inner {
                 .failure
                 .as_ref()
                 .filter(|_| state == State::Failed)
-                .map(failure_of),
+                .cloned(),
             approximate_size: if ready {
                 row.size_bytes
             } else {
@@ -541,20 +541,5 @@ impl Inner {
             }),
             track,
         }
-    }
-}
-
-pub(super) fn failure_of(failure: &store::Failure) -> Failure {
-    Failure::new(failure.kind, failure.sentence.clone())
-}
-
-pub(super) const fn state_of(state: store::State) -> State {
-    match state {
-        store::State::Downloading => State::Downloading,
-        store::State::Converting => State::Converting,
-        store::State::Ready => State::Ready,
-        store::State::Failed => State::Failed,
-        store::State::Queued => State::Queued,
-        store::State::Evicted | store::State::Deleted => State::Evicted,
     }
 }

@@ -18,7 +18,7 @@ use super::work::{End, show};
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::convert::writes_header_last;
 use crate::media;
-use crate::store::{self, Accepted, Lease, Publish, Reader, Rendition, Row, Started, drive_error};
+use crate::store::{Accepted, Lease, Publish, Reader, Rendition, Row, Started, drive_error};
 use crate::tag::{self, TagError};
 
 /// A piece of a file that is copied.
@@ -74,7 +74,7 @@ impl App {
                 .await
                 .map_err(store_failure)?;
             let fits = |row: &&Row| {
-                !row.key.is_copy() && row.format == format && row.state != store::State::Deleted
+                !row.key.is_copy() && row.format == format && row.state != State::Deleted
             };
             if let Some(row) = rows.iter().rev().find(fits) {
                 return Ok(Some(Wished::Original(row.key.clone())));
@@ -138,9 +138,7 @@ impl Inner {
         let container = format.container();
         self.jobs
             .change(job, |status| status.state = State::Converting);
-        self.store
-            .set_state(&job.key, store::State::Converting)
-            .await?;
+        self.store.set_state(&job.key, State::Converting).await?;
         let mut lease = self.store.lease(&job.key).await?;
         lease.reserve(row.size_bytes).await?;
         let stream = format!(
@@ -201,7 +199,7 @@ impl Inner {
         let plain = rows
             .into_iter()
             .rev()
-            .find(|row| !row.key.is_copy() && row.state != store::State::Deleted);
+            .find(|row| !row.key.is_copy() && row.state != State::Deleted);
         plain.map(|row| row.key).ok_or(End::Stopped)
     }
 

@@ -12,7 +12,7 @@ use super::words::{
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::engine::Engine;
 use crate::metrics;
-use crate::store::{self, Filter, Row, StoreError};
+use crate::store::{Filter, Row, StoreError};
 
 /// How often it is looked whether a song that is being removed is still written.
 const LET_GO_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
@@ -28,7 +28,7 @@ impl App {
             .renditions(id)
             .await
             .map_err(store_failure)?;
-        let live = |row: &&Row| row.state != store::State::Deleted;
+        let live = |row: &&Row| row.state != State::Deleted;
         let plain = rows
             .iter()
             .rev()
@@ -73,16 +73,8 @@ impl App {
             })?),
             None => None,
         };
-        let state = ask.state.map(|state| match state {
-            State::Queued => store::State::Queued,
-            State::Downloading => store::State::Downloading,
-            State::Converting => store::State::Converting,
-            State::Ready => store::State::Ready,
-            State::Failed => store::State::Failed,
-            State::Evicted => store::State::Evicted,
-        });
         let filter = Filter {
-            state,
+            state: ask.state,
             site: ask.site,
             text: ask.query,
             originals_only: ask.originals_only,
@@ -109,7 +101,7 @@ impl App {
     /// The catalog cannot be read.
     pub async fn local_file(&self, key: &Key) -> Result<Option<std::path::PathBuf>, Failure> {
         let row = self.inner.store.row(key).await.map_err(store_failure)?;
-        let ready = row.filter(|row| row.state == store::State::Ready);
+        let ready = row.filter(|row| row.state == State::Ready);
         Ok(ready.map(|row| self.inner.store.local_path(key, row.format)))
     }
 
@@ -124,7 +116,7 @@ impl App {
             .await
             .map_err(store_failure)?;
         let mut any = false;
-        for row in rows.iter().filter(|row| row.state != store::State::Deleted) {
+        for row in rows.iter().filter(|row| row.state != State::Deleted) {
             any = true;
             self.inner.delete_row(&row.key).await?;
         }
@@ -143,7 +135,7 @@ impl App {
             .map_err(store_failure)?;
         for row in rows {
             let row = self.inner.as_it_stands(row).await?;
-            if matches!(row.state, store::State::Failed | store::State::Evicted) {
+            if matches!(row.state, State::Failed | State::Evicted) {
                 self.inner.take_up(&row.key, true).await?;
             }
         }
@@ -262,7 +254,7 @@ impl App {
 impl Inner {
     /// The row, evicted if its file was removed or changed by hand; of a drive that does not answer nothing is concluded.
     async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
-        if row.state == store::State::Ready && self.store.is_changed(&row).await {
+        if row.state == State::Ready && self.store.is_changed(&row).await {
             // It looks closely, and evicts.
             let _ = self.store.open_published(&row.key).await;
             return Ok(self
@@ -286,7 +278,7 @@ impl Inner {
         let job = self.jobs.get(key);
         let mut watch = job.as_ref().map(|job| job.watch());
         self.store
-            .set_state(key, store::State::Deleted)
+            .set_state(key, State::Deleted)
             .await
             .map_err(store_failure)?;
         if let Some(job) = &job {

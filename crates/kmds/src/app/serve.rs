@@ -7,11 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use kmds_extract::Kind;
 
-use super::accept::{failure_of, state_of};
 use super::flight::{Job, Status};
 use super::words::{Audio, Found, Key, NotServed, State, Want};
 use super::{App, Failure, Inner, forms, internal, store_failure};
-use crate::store::{self, Published, Row, StoreError};
+use crate::store::{Published, Row, StoreError};
 
 /// An answer to a request that does not wait starts within 2 s (docs/api.md, "GET /tunnel").
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
@@ -21,17 +20,11 @@ impl App {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn find(&self, name: &str) -> Result<Found, Failure> {
-        match self
-            .inner
+        self.inner
             .store
             .find_name(name)
             .await
-            .map_err(store_failure)?
-        {
-            store::Found::One(key) => Ok(Found::One(key)),
-            store::Found::Many(names) => Ok(Found::Many(names)),
-            store::Found::None => Ok(Found::None),
-        }
+            .map_err(store_failure)
     }
 
     /// The audio of one song in one form.
@@ -158,18 +151,17 @@ impl Inner {
             .map_err(store_failure)?
             .ok_or(NotServed::Unknown)?;
         match row.state {
-            store::State::Deleted => Err(NotServed::Unknown),
-            store::State::Failed => Err(NotServed::Failed(
+            State::Deleted => Err(NotServed::Unknown),
+            State::Failed => Err(NotServed::Failed(
                 row.failure
-                    .as_ref()
-                    .map_or_else(|| internal("a failure without a reason"), failure_of),
+                    .unwrap_or_else(|| internal("a failure without a reason")),
             )),
-            store::State::Ready => match self.store.open_published(key).await {
+            State::Ready => match self.store.open_published(key).await {
                 Ok(published) => Ok(Ready::Yes(Box::new(finished(published)))),
                 Err(StoreError::Gone) => {
                     tracing::warn!(track = %key.track(), "the file is gone from the drive, or was changed there");
                     let mut row = row;
-                    row.state = store::State::Evicted;
+                    row.state = State::Evicted;
                     Ok(Ready::Not(Box::new(row)))
                 }
                 Err(error) => Err(NotServed::Failed(store_failure(error))),
@@ -189,7 +181,7 @@ impl Inner {
         }
         let job = match self.jobs.get(&row.key) {
             Some(job) => job,
-            None if row.state == store::State::Evicted => self.take_up(&row.key, true).await?,
+            None if row.state == State::Evicted => self.take_up(&row.key, true).await?,
             // Its job ended between our look at the row and now, or belongs to an earlier run: the row's state stands.
             None => self.jobs.enqueue(&row.key, 0, row.total_bytes),
         };
@@ -205,7 +197,7 @@ impl Inner {
         match self.jobs.status(&row.key) {
             Some(status) => unfinished_job(&status),
             None => NotServed::Unfinished {
-                state: state_of(row.state),
+                state: row.state.shown(),
                 received: 0,
                 total: row.total_bytes,
                 wait: None,

@@ -65,9 +65,7 @@ impl Inner {
             check(&mut raw_lease, stream.container, expected).await?;
             self.jobs
                 .change(job, |status| status.state = State::Converting);
-            self.store
-                .set_state(&job.key, crate::store::State::Converting)
-                .await?;
+            self.store.set_state(&job.key, State::Converting).await?;
             Ok::<(), PumpError>(())
         };
         let treatment = async {

@@ -6,97 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use kmds_extract::Failure;
 use kmds_extract::choose::Accept;
-use kmds_extract::{ExtractError, Format, Kind, Site, Track};
-use serde::{Deserialize, Serialize};
+use kmds_extract::{Format, Kind, Site, Track};
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use crate::store::{CopyForm, Key};
-use crate::text::printable;
-
-/// A job's state, in the words of both APIs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Queued,
-    Downloading,
-    Converting,
-    Ready,
-    Failed,
-    /// Known, but neither here nor on its way: it left the drive, or nobody wanted its audio yet.
-    Evicted,
-}
-
-impl State {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Downloading => "downloading",
-            Self::Converting => "converting",
-            Self::Ready => "ready",
-            Self::Failed => "failed",
-            Self::Evicted => "evicted",
-        }
-    }
-
-    /// The word for clients that know five: a song that is not here is queued by asking for it.
-    #[must_use]
-    pub const fn of_five(self) -> Self {
-        match self {
-            Self::Evicted => Self::Queued,
-            state => state,
-        }
-    }
-}
-
-/// Why something did not work: a kind, a sentence a person can act on, and whether asking again may help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{sentence}")]
-pub struct Failure {
-    pub kind: Kind,
-    pub sentence: String,
-    /// When the site, or our own queue, said when to come back.
-    pub retry_after: Option<Duration>,
-}
-
-impl Failure {
-    #[must_use]
-    pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
-        let sentence: String = sentence.into();
-        // It may hold a title, or what a site answered.
-        let sentence = printable(&sentence).into_owned();
-        Self {
-            kind,
-            sentence,
-            retry_after: None,
-        }
-    }
-
-    #[must_use]
-    pub const fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
-        self
-    }
-
-    #[must_use]
-    pub const fn retryable(&self) -> bool {
-        self.kind.retryable()
-    }
-}
-
-impl From<&ExtractError> for Failure {
-    fn from(error: &ExtractError) -> Self {
-        let sentence = match error.title() {
-            Some(title) => format!("{error} (“{title}”)"),
-            None => error.to_string(),
-        };
-        Self {
-            retry_after: error.retry_after(),
-            ..Self::new(error.kind(), sentence)
-        }
-    }
-}
+pub use crate::store::{CopyForm, Found, Key, State};
 
 /// What a client asks when it hands over a link.
 #[derive(Debug, Clone)]
@@ -189,15 +105,6 @@ pub struct Stored {
     pub codec: &'static str,
     pub bitrate_bps: Option<u32>,
     pub published: SystemTime,
-}
-
-/// What a name given to `/tunnel` stands for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Found {
-    One(Key),
-    /// A human name that several songs share: their canonical names.
-    Many(Vec<String>),
-    None,
 }
 
 /// How long a client is ready to wait for audio.

@@ -11,7 +11,6 @@ use kmds_extract::choose::{Choice, choose};
 use kmds_extract::recipes::Times;
 use kmds_extract::{ExtractError, Format, Kind, Site, Source, Stream};
 
-use super::accept::failure_of;
 use super::attempts::Attempts;
 use super::flight::{Job, Status};
 use super::pump::{PumpError, Yield};
@@ -114,7 +113,7 @@ impl Inner {
             return;
         }
         if let Ok(Some(row)) = self.store.row(&job.key).await
-            && row.state == store::State::Queued
+            && row.state == State::Queued
         {
             self.jobs.add(&job.key, job.requester, row.total_bytes);
         }
@@ -125,13 +124,8 @@ impl Inner {
         tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
         self.metrics
             .job_done(job.key.track().site(), Some(failure.kind));
-        let row = store::Failure {
-            kind: failure.kind,
-            sentence: failure.sentence.clone(),
-            retryable: failure.retryable(),
-            at: jiff::Timestamp::now(),
-        };
-        let noted = self.store.fail(&job.key, row).await;
+        let now = jiff::Timestamp::now();
+        let noted = self.store.fail(&job.key, failure.clone(), now).await;
         if let Err(error) = &noted {
             tracing::error!(track = %job.key.track(), %error, "the failure could not be noted");
         }
@@ -160,7 +154,7 @@ impl Inner {
     }
 
     async fn queue_again(&self, job: &Job, put_back: impl FnOnce()) {
-        if let Err(error) = self.store.set_state(&job.key, store::State::Queued).await {
+        if let Err(error) = self.store.set_state(&job.key, State::Queued).await {
             tracing::error!(track = %job.key.track(), %error, "the queue could not be noted");
         }
         if job.cancel.is_cancelled() {
@@ -193,14 +187,12 @@ impl Inner {
         };
         match row.state {
             // The job was made from an older look at the row.
-            store::State::Ready => return Ok(row.format),
-            store::State::Failed => {
-                return Err(End::Failed(
-                    row.failure.as_ref().map_or_else(cancelled, failure_of),
-                ));
+            State::Ready => return Ok(row.format),
+            State::Failed => {
+                return Err(End::Failed(row.failure.unwrap_or_else(cancelled)));
             }
-            store::State::Deleted | store::State::Evicted => return Err(End::Stopped),
-            store::State::Queued | store::State::Downloading | store::State::Converting => {}
+            State::Deleted | State::Evicted => return Err(End::Stopped),
+            State::Queued | State::Downloading | State::Converting => {}
         }
         let site = key.track().site();
         if !self.sites.get(&site).copied().unwrap_or(false) {
@@ -213,7 +205,7 @@ impl Inner {
         self.jobs.change(job, |status| {
             (status.state, status.waits_until) = (State::Downloading, None)
         });
-        self.store.set_state(key, store::State::Downloading).await?;
+        self.store.set_state(key, State::Downloading).await?;
         let mut lease = self.lease(key).await?;
         let mut song = Attempts::new(track, row);
         let first = match self.try_streams(job, &mut lease, &mut song).await {

@@ -38,10 +38,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kmds_extract::{Format, Track, TrackId};
+use kmds_extract::{Failure, Format, Track, TrackId};
 
 pub use catalog::{
-    Accepted, AcceptedRow, Failure, Filter, Found, Listed, Listing, Row, Started, State, Stats,
+    Accepted, AcceptedRow, Filter, Found, Listed, Listing, Row, Started, State, Stats,
 };
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;
@@ -423,12 +423,17 @@ impl Store {
             .await
     }
 
-    /// To `failed`; a song deleted meanwhile stays deleted.
+    /// To `failed`, at this time; a song deleted meanwhile stays deleted.
     /// # Errors
     /// The catalog's own.
-    pub async fn fail(&self, key: &Key, failure: Failure) -> Result<bool, StoreError> {
+    pub async fn fail(
+        &self,
+        key: &Key,
+        failure: Failure,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.with(move |_, catalog| catalog.fail(&key, &failure))
+        self.with(move |_, catalog| catalog.fail(&key, &failure, at))
             .await
     }
 

@@ -1,18 +1,14 @@
 use jiff::{SignedDuration, Timestamp};
-use kmds::store::{Accepted, Failure, Filter, Found, Key, Started, State};
+use kmds::store::{Accepted, Filter, Found, Key, Started, State};
 use kmds_extract::choose::Accept;
-use kmds_extract::{Format, Kind};
+use kmds_extract::{Failure, Format, Kind};
 
 use crate::{Place, accepted, id, key, published, track};
 
-fn failure(retryable: bool, age: SignedDuration) -> Failure {
+/// A failure and when it happened.
+fn failure(kind: Kind, age: SignedDuration) -> (Failure, Timestamp) {
     let at = Timestamp::now().checked_sub(age).expect("a time");
-    Failure {
-        kind: Kind::GeoBlocked,
-        sentence: "It is blocked here.".to_owned(),
-        retryable,
-        at,
-    }
+    (Failure::new(kind, "It is blocked here."), at)
 }
 
 #[tokio::test]
@@ -43,18 +39,28 @@ async fn what_a_state_means_for_the_next_fetch() {
     let minutes = SignedDuration::from_mins;
     let store_at = Place::make();
     let store = store_at.open();
-    for (name, fail, next, queued) in [
-        ("retryable", failure(true, minutes(0)), State::Queued, true),
-        ("final", failure(false, minutes(9)), State::Failed, false),
+    for (name, (failure, at), next, queued) in [
+        (
+            "retryable",
+            failure(Kind::Timeout, minutes(0)),
+            State::Queued,
+            true,
+        ),
+        (
+            "final",
+            failure(Kind::GeoBlocked, minutes(9)),
+            State::Failed,
+            false,
+        ),
         (
             "final-and-old",
-            failure(false, minutes(11)),
+            failure(Kind::GeoBlocked, minutes(11)),
             State::Queued,
             true,
         ),
     ] {
         store.accept(vec![accepted(name)]).await.expect("accepted");
-        store.fail(&key(name), fail).await.expect("failed");
+        store.fail(&key(name), failure, at).await.expect("failed");
         let row = store
             .accept(vec![accepted(name)])
             .await
@@ -115,10 +121,8 @@ async fn a_deleted_song_is_not_called_failed_by_the_job_that_ends_after_it() {
     let store = place.open();
     store.accept(vec![accepted("a")]).await.expect("accepted");
     store.delete(&key("a")).await.expect("deleted");
-    store
-        .fail(&key("a"), failure(true, SignedDuration::ZERO))
-        .await
-        .expect("ran");
+    let (failure, at) = failure(Kind::Timeout, SignedDuration::ZERO);
+    store.fail(&key("a"), failure, at).await.expect("ran");
     assert_eq!(
         store
             .row(&key("a"))

@@ -1,4 +1,6 @@
-use kmds::store::{Failure, State, Store, StoreError, Tidied};
+use jiff::Timestamp;
+use kmds::store::{State, Store, StoreError, Tidied};
+use kmds_extract::{Failure, Kind};
 
 use crate::{Place, accepted, audio, begun, key, published};
 
@@ -47,13 +49,11 @@ async fn bytes_of_a_failed_song_are_kept_for_a_day() {
             .write(audio(name, 10))
             .await
             .expect("written");
-        let failure = Failure {
-            kind: kmds_extract::Kind::Timeout,
-            sentence: "silence".to_owned(),
-            retryable: true,
-            at: jiff::Timestamp::now(),
-        };
-        store.fail(&key(name), failure).await.expect("noted");
+        let failure = Failure::new(Kind::Timeout, "silence");
+        store
+            .fail(&key(name), failure, Timestamp::now())
+            .await
+            .expect("noted");
     }
     for end in ["part", "note"] {
         let path = place.work().join(format!("youtube-long-ago.m4a.{end}"));
@@ -174,14 +174,12 @@ async fn audio_whose_sidecar_was_lost_in_a_crash_is_found_again() {
         {
             let store = place.open();
             published(&store, "a", 500).await;
-            let failure = Failure {
-                kind: kmds_extract::Kind::Internal,
-                sentence: "the drive failed".to_owned(),
-                retryable: true,
-                at: jiff::Timestamp::now(),
-            };
+            let failure = Failure::new(Kind::Internal, "the drive failed");
             match state {
-                State::Failed => store.fail(&key("a"), failure).await.expect("noted"),
+                State::Failed => store
+                    .fail(&key("a"), failure, Timestamp::now())
+                    .await
+                    .expect("noted"),
                 state => store.set_state(&key("a"), state).await.expect("noted"),
             };
         }

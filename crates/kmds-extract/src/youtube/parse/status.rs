@@ -5,7 +5,7 @@
 
 use super::player::{Answer, Playability};
 use super::streams;
-use crate::error::Kind;
+use crate::failure::Kind;
 use crate::link::youtube::VideoId;
 use crate::recipes::YouTubeRecipe;
 

@@ -210,10 +210,7 @@ fn next_state(
     let again = match row.state {
         State::Queued | State::Downloading | State::Converting => false,
         State::Ready => !whole(row),
-        State::Failed => !row
-            .failure
-            .as_ref()
-            .is_some_and(|failure| failure.stands(now)),
+        State::Failed => !row.failure_stands(now),
         State::Evicted | State::Deleted => true,
     };
     match (again, enqueue, row.state) {

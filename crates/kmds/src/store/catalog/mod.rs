@@ -11,7 +11,7 @@ mod schema;
 mod search;
 
 use jiff::Timestamp;
-use kmds_extract::{Format, Track, TrackId};
+use kmds_extract::{Failure, Format, Track, TrackId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::error::StoreError;
@@ -19,7 +19,7 @@ use super::key::Key;
 
 pub use accept::{Accepted, AcceptedRow};
 pub(super) use ready::{Candidate, ReadyFile};
-pub use rows::{Failure, Row, State};
+pub use rows::{Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};
 
 use rows::{COLUMNS, read_row, read_track};
@@ -209,7 +209,12 @@ impl Catalog {
         Ok(changed > 0)
     }
 
-    pub(super) fn fail(&self, key: &Key, failure: &Failure) -> Result<bool, StoreError> {
+    pub(super) fn fail(
+        &self,
+        key: &Key,
+        failure: &Failure,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let changed = self
             .connection
             .prepare_cached(
@@ -224,8 +229,8 @@ impl Catalog {
                     key.slug(),
                     failure.kind.as_str(),
                     failure.sentence,
-                    failure.retryable,
-                    failure.at.as_millisecond()
+                    failure.retryable(),
+                    at.as_millisecond()
                 ])
             })
             .map_err(sql("note a failure"))?;

@@ -1,18 +1,20 @@
 //! What the catalog holds, as values.
 //!
-//! Owns [`Row`], [`State`], [`Failure`] and how a row is read from SQL. Never runs a statement.
+//! Owns [`Row`], [`State`] and how a row is read from SQL. Never runs a statement.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::choose::Accept;
-use kmds_extract::{Codec, Container, Format, Kind, Site, Track, TrackId};
+use kmds_extract::{Codec, Container, Failure, Format, Kind, Site, Track, TrackId};
 use rusqlite::types::Type;
+use serde::{Deserialize, Serialize};
 
 use crate::store::Key;
 
 /// Where a rendition stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     Queued,
     Downloading,
@@ -54,6 +56,24 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
+    /// As clients are told: a song that was removed is one that is not here.
+    #[must_use]
+    pub const fn shown(self) -> Self {
+        match self {
+            Self::Deleted => Self::Evicted,
+            state => state,
+        }
+    }
+
+    /// For clients that know five states: a song that is not here is queued by asking for it.
+    #[must_use]
+    pub const fn of_five(self) -> Self {
+        match self.shown() {
+            Self::Evicted => Self::Queued,
+            state => state,
+        }
+    }
+
     /// Work that has to go on after a restart.
     #[must_use]
     pub const fn is_pending(self) -> bool {
@@ -61,26 +81,8 @@ impl State {
     }
 }
 
-/// Why a rendition failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub kind: Kind,
-    /// A whole sentence for a person.
-    pub sentence: String,
-    pub retryable: bool,
-    pub at: Timestamp,
-}
-
-/// Final failures are not tried again for this long (api 1, "What a state means").
+/// A failure that trying again does not mend is not tried again for this long (docs/api.md, "Kinds of failure").
 const FINAL_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
-
-impl Failure {
-    /// Whether a new fetch must still be answered with this failure instead of another try.
-    #[must_use]
-    pub fn stands(&self, now: Timestamp) -> bool {
-        !self.retryable && now.duration_since(self.at) < FINAL_FOR
-    }
-}
 
 /// One rendition of a track. Fields of the file are set once it is known what arrives.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +112,7 @@ pub struct Row {
     pub published_at: Option<Timestamp>,
     pub last_read: Option<Timestamp>,
     pub failure: Option<Failure>,
+    pub failed_at: Option<Timestamp>,
     pub requester: String,
     /// Smaller goes first.
     pub queue_order: i64,
@@ -118,6 +121,17 @@ pub struct Row {
     pub canonical_name: String,
     /// The `File_Name` last given out.
     pub human_name: String,
+}
+
+impl Row {
+    /// Whether a new fetch is still answered with this row's failure instead of another try.
+    pub(in crate::store) fn failure_stands(&self, now: Timestamp) -> bool {
+        let is_recent = |at| now.duration_since(at) < FINAL_FOR;
+        self.failure
+            .as_ref()
+            .is_some_and(|failure| !failure.retryable())
+            && self.failed_at.is_some_and(is_recent)
+    }
 }
 
 /// The columns [`read_row`] expects, in its order.
@@ -149,6 +163,7 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> 
         published_at: row.get::<_, Option<i64>>(18)?.and_then(time_back),
         last_read: row.get::<_, Option<i64>>(19)?.and_then(time_back),
         failure: read_failure(row)?,
+        failed_at: row.get::<_, Option<i64>>(23)?.and_then(time_back),
         requester: row.get(24)?,
         queue_order: row.get(25)?,
         accept: serde_json::from_str(&accept).unwrap_or_default(),
@@ -161,15 +176,9 @@ fn read_failure(row: &rusqlite::Row<'_>) -> Result<Option<Failure>, rusqlite::Er
     let Some(kind) = row.get::<_, Option<String>>(20)? else {
         return Ok(None);
     };
-    Ok(Some(Failure {
-        kind: Kind::parse(&kind).unwrap_or(Kind::Internal),
-        sentence: row.get::<_, Option<String>>(21)?.unwrap_or_default(),
-        retryable: row.get::<_, Option<bool>>(22)?.unwrap_or(true),
-        at: row
-            .get::<_, Option<i64>>(23)?
-            .and_then(time_back)
-            .unwrap_or(Timestamp::UNIX_EPOCH),
-    }))
+    let kind = Kind::parse(&kind).unwrap_or(Kind::Internal);
+    let sentence: Option<String> = row.get(21)?;
+    Ok(Some(Failure::new(kind, sentence.unwrap_or_default())))
 }
 
 /// A key from three columns: site, id, rendition.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::super::{Thumbnail, Thumbnails, clock};
-use crate::error::Kind;
+use crate::failure::Kind;
 use crate::link::youtube::VideoId;
 use crate::stream::LONGEST;
 use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::super::{Thumbnails, clock};
 use super::item::{Byline, Item, ItemState, Lockup};
-use crate::error::Kind;
+use crate::failure::Kind;
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
 use crate::youtube::lenient::{Obj, Present, Seq, Text};
