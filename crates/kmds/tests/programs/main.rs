@@ -5,6 +5,7 @@ mod harness;
 
 mod classic_client;
 mod description;
+mod js_client;
 mod nginx;
 mod packaging;
 mod python_client;

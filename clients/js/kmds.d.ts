@@ -1,0 +1,91 @@
+// What kmds.js offers. The shapes of songs and lists are those of the v1 API: api.d.ts is made from openapi.json.
+
+import type { EventReply, FetchReply, Problem, ResultReply, StatsReply, TrackReply } from "./api.js";
+
+export type * from "./api.js";
+/** A song in one form. */
+export type Track = TrackReply;
+/** What a link leads to. `collection` is set for lists only. */
+export type Fetched = FetchReply;
+/** A result of a search; fetch its `link`. */
+export type Found = ResultReply;
+/** `name` is `track` (a change of state) or `progress`. `number` goes into `events({ last })` to resume. */
+export type Event = EventReply & { number: number; name: "track" | "progress" };
+/** Enough to name a song. With its `links`, as a reply has them, the form is named too. */
+export type TrackId = Pick<Track, "site" | "id"> & Partial<Pick<Track, "links">>;
+/** Words of the server, and three of this client. */
+export type Kind = Problem["kind"] | "connection" | "truncated" | "wrong_cache";
+
+/** Why something did not work. The message is a sentence a person can act on. */
+export class KmdsError extends Error {
+  constructor(
+    kind: Kind,
+    sentence: string,
+    facts?: { status?: number; retryable?: boolean; retryAfter?: number | null; cause?: unknown },
+  );
+  readonly kind: Kind;
+  /** The HTTP status; 0 when there was no answer. */
+  readonly status: number;
+  /** Whether the same request may succeed later without anything being changed. */
+  readonly retryable: boolean;
+  /** Seconds until it is worth asking again, where the server says so. */
+  readonly retryAfter: number | null;
+}
+
+export interface Abortable {
+  /** Ends the call; it rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface Waiting extends Abortable {
+  /** Longest wait for the file, in seconds: 600 by default. Over it, the error's kind is `not_ready`. */
+  timeoutSeconds?: number;
+  /** How long the server may be away, as while it restarts: 60 by default. */
+  awaySeconds?: number;
+}
+
+export interface FetchOptions extends Abortable {
+  /** Take the whole list of a `watch?v=…&list=…` link. */
+  playlist?: boolean;
+  /** What the program can play, the most welcome first; the server's `audio.accept` by default. */
+  accept?: Array<"m4a" | "mp3" | "ogg" | "opus" | "webm">;
+  rendition?: "original" | "m4a" | "mp3" | "ogg" | "opus" | "flac" | "wav";
+  /** How many songs are downloaded at once: all by default. */
+  prefetch?: "all" | "none" | number;
+}
+
+export interface SearchOptions extends Abortable {
+  /** The server's `search.site` by default. */
+  site?: "youtube" | "youtube_music" | "soundcloud" | "bandcamp";
+  /** 1 to 25; 10 by default. */
+  limit?: number;
+}
+
+export class Kmds {
+  /** `timeoutSeconds`: longest silence of the server before a call fails, 90 by default. */
+  constructor(url?: string, options?: { token?: string | null; timeoutSeconds?: number });
+  /** Metadata of the link's songs, at once; they are downloaded in the background. */
+  fetch(link: string, options?: FetchOptions): Promise<Fetched>;
+  search(words: string, options?: SearchOptions): Promise<Found[]>;
+  /** The song as it is now. */
+  track(track: TrackId, options?: Abortable): Promise<Track>;
+  /** Waits until the file is ready; rejects when it failed for good. */
+  wait(track: TrackId, options?: Waiting): Promise<Track>;
+  /**
+   * Waits, then gives the path of the finished file. `cache` is the shared folder as this machine sees it; leave it out when the
+   * server is told (`cache.client_path`). Not in browsers.
+   */
+  path(track: TrackId, options?: Waiting & { cache?: string }): Promise<string>;
+  /** The audio while it arrives, from byte `start`. A broken download is an error; it never just ends. */
+  stream(track: TrackId, options?: Abortable & { start?: number }): Promise<ReadableStream<Uint8Array>>;
+  /** Streams the song into a file, which appears only when it is whole. Not in browsers. */
+  save(track: TrackId, path: string, options?: Abortable): Promise<string>;
+  cover(track: TrackId, options?: Abortable): Promise<Blob>;
+  /** What happens, as it happens. Connects again by itself after a broken connection, until the loop is left. */
+  events(options?: Abortable & { track?: TrackId; last?: number }): AsyncGenerator<Event, never, void>;
+  /** Tries a failed song again now. */
+  retry(track: TrackId, options?: Abortable): Promise<Track>;
+  /** Cancels the song, or removes it from the cache. */
+  delete(track: TrackId, options?: Abortable): Promise<void>;
+  stats(options?: Abortable): Promise<StatsReply>;
+}

@@ -1,0 +1,391 @@
+// A client of KMDS without dependencies, for Node 20 or later and browsers. Types are in kmds.d.ts.
+//
+//     import { Kmds } from "kmds";
+//     const kmds = new Kmds("http://127.0.0.1:60071");
+//     const song = (await kmds.fetch("https://soundcloud.com/...")).tracks[0];   // title, artist, length: at once
+//     console.log(await kmds.path(song, { cache: "/srv/music/kmds" }));          // waits; the file on the shared drive
+//     await kmds.save(song, "song.m4a");                                         // or its bytes over HTTP
+//     for await (const piece of await kmds.stream(song)) { }                     // or bytes while they arrive
+//     const [best] = await kmds.search("klaus veen ordinary days");              // words; then kmds.fetch(best.link)
+//
+// Songs, lists and results are the objects of the v1 API as they are. Every failure is a `KmdsError`, except two: an abort is
+// the reason of its signal, and a wrong argument is a `TypeError`.
+
+/** Longest one request may wait for a file to be ready, in seconds; the server allows no more. */
+const LONGEST_WAIT = 300;
+/** Pause before a request that got no answer is sent again, in seconds. */
+const PAUSE = 1;
+
+/** Why something did not work. `kind` is one of the words in docs/api.md, like `geo_blocked`. */
+export class KmdsError extends Error {
+  constructor(kind, sentence, { status = 0, retryable = true, retryAfter = null, cause } = {}) {
+    super(sentence, { cause });
+    this.name = "KmdsError";
+    this.kind = kind;
+    this.status = status;
+    this.retryable = retryable;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export class Kmds {
+  #url;
+  #token;
+  #milliseconds;
+
+  constructor(url = "http://127.0.0.1:60071", { token = null, timeoutSeconds = 90 } = {}) {
+    const { protocol } = new URL(url);
+    if (protocol !== "http:" && protocol !== "https:") throw new TypeError(`not the address of a server: ${url}`);
+    this.#url = url.replace(/\/+$/, "");
+    this.#token = token;
+    this.#milliseconds = timeoutSeconds * 1000;
+  }
+
+  /** Metadata of the link's songs, at once; they are downloaded in the background. */
+  fetch(link, { playlist = false, accept, rendition, prefetch = "all", signal } = {}) {
+    return this.#json("POST", "/api/v1/fetch", { body: { url: link, playlist, accept, rendition, prefetch }, signal });
+  }
+
+  /** What a site finds for words. */
+  async search(words, { site, limit = 10, signal } = {}) {
+    const query = new URLSearchParams({ q: words, limit: String(limit), ...(site && { site }) });
+    return (await this.#json("GET", `/api/v1/search?${query}`, { signal })).results;
+  }
+
+  /** The song as it is now. */
+  track(track, { signal } = {}) {
+    return this.#json("GET", at(track), { signal });
+  }
+
+  /** Tries a failed song again now. */
+  retry(track, { signal } = {}) {
+    return this.#json("POST", `${at(track)}/retry`, { signal });
+  }
+
+  /** Cancels the song, or removes it from the cache. */
+  async delete(track, { signal } = {}) {
+    await this.#json("DELETE", at(track), { signal });
+  }
+
+  stats({ signal } = {}) {
+    return this.#json("GET", "/api/v1/stats", { signal });
+  }
+
+  /** Waits until the file is ready. A server that is away, as while it restarts, is asked again for `awaySeconds`. */
+  async wait(track, { timeoutSeconds = 600, awaySeconds = 60, signal } = {}) {
+    const end = now() + timeoutSeconds;
+    let answered = now();
+    while (true) {
+      try {
+        const ready = await this.#waitOnce(track, end, signal);
+        if (ready) return ready;
+        answered = now();
+      } catch (error) {
+        if (!isAway(error) || now() >= Math.min(end, answered + awaySeconds)) throw error;
+        await pause(PAUSE, signal);
+      }
+    }
+  }
+
+  /** The track once it is ready; nothing when the server ended a wait that may go on. */
+  async #waitOnce(track, end, signal) {
+    const hold = Math.max(0, Math.min(LONGEST_WAIT, this.#milliseconds / 1000 - 5, end - now()));
+    // One byte is asked for, since only the state of the song matters.
+    const answer = await this.#ask(hold === 0 ? "HEAD" : "GET", withQuery(audio(track), `wait=${Math.ceil(hold)}`), {
+      headers: { Range: "bytes=0-0" },
+      signal,
+    });
+    if (answer.status === 418 && now() < end) {
+      await answer.cancel();
+      return null;
+    }
+    if (answer.status !== 200 && answer.status !== 206) throw await answer.error();
+    await answer.cancel();
+    return this.track(track, { signal });
+  }
+
+  /** Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it. */
+  async path(track, { cache = "", ...waiting } = {}) {
+    const { stat } = await import("node:fs/promises");
+    const { dirname, join } = await import("node:path");
+    const path = join(cache, (await this.wait(track, waiting)).cache_path);
+    // Of the folder, not of the file: a network drive may show a new file some seconds late.
+    const folder = dirname(path);
+    const found = await stat(folder).catch(() => null);
+    if (!found?.isDirectory()) {
+      const sentence =
+        `the song is ready, but this machine has no folder ${folder}: give \`cache\`, ` +
+        "the shared folder as this machine sees it, or set `cache.client_path` on the server";
+      throw new KmdsError("wrong_cache", sentence, { retryable: false });
+    }
+    return path;
+  }
+
+  async cover(track, { signal } = {}) {
+    const answer = await this.#ask("GET", `${at(track)}/cover`, { signal });
+    if (answer.status !== 200) throw await answer.error();
+    return new Blob([await answer.bytes()], { type: answer.header("content-type") ?? "" });
+  }
+
+  /** The audio while it arrives, from byte `start`. A broken download is an error; it never just ends. */
+  async stream(track, { start = 0, signal } = {}) {
+    const headers = start ? { Range: `bytes=${start}-` } : {};
+    const answer = await this.#ask("GET", withQuery(audio(track), "stream=1"), { headers, signal });
+    if (answer.status !== 200 && answer.status !== 206) throw await answer.error();
+    return answer.stream();
+  }
+
+  /** Streams the song into a file, which appears only when it is whole. */
+  async save(track, path, { signal } = {}) {
+    const { open, rename, rm } = await import("node:fs/promises");
+    const part = `${path}.part`;
+    try {
+      const file = await open(part, "w");
+      try {
+        for await (const piece of pieces(await this.stream(track, { signal }))) await file.writeFile(piece);
+      } finally {
+        await file.close();
+      }
+      await rename(part, path);
+    } finally {
+      await rm(part, { force: true });
+    }
+    return path;
+  }
+
+  /** What happens, as it happens; `last` resumes. Connects again by itself after a broken connection, until it is left. */
+  async *events({ track, last, signal } = {}) {
+    const query = track ? `?${new URLSearchParams({ track: `${track.site}-${track.id}` })}` : "";
+    while (true) {
+      try {
+        const headers = last === undefined ? {} : { "Last-Event-ID": String(last) };
+        const answer = await this.#ask("GET", `/api/v1/events${query}`, { headers, signal });
+        if (answer.status !== 200) throw await answer.error();
+        for await (const event of readEvents(pieces(answer.stream()))) {
+          last = event.number;
+          yield event;
+        }
+      } catch (error) {
+        if (!(error instanceof KmdsError) || !["connection", "truncated"].includes(error.kind)) throw error;
+      }
+      await pause(PAUSE, signal);
+    }
+  }
+
+  async #json(method, path, { body, signal }) {
+    const answer = await this.#ask(method, path, { body, signal });
+    if (answer.status < 200 || answer.status >= 300) throw await answer.error();
+    const text = new TextDecoder().decode(await answer.bytes());
+    return text ? JSON.parse(text) : null;
+  }
+
+  async #ask(method, path, { body, headers = {}, signal }) {
+    signal?.throwIfAborted();
+    const sent = { ...headers };
+    if (this.#token) sent.Authorization = `Bearer ${this.#token}`;
+    if (body) sent["Content-Type"] = "application/json";
+    const patience = new Patience(this.#milliseconds, signal);
+    try {
+      const text = body && JSON.stringify(body);
+      const head = fetch(this.#url + path, { method, headers: sent, body: text, signal: patience.signal });
+      return new Answer(await patience.until(head), patience);
+    } catch (error) {
+      patience.end();
+      signal?.throwIfAborted();
+      const reason = patience.isOver ? `no answer in ${this.#milliseconds / 1000} s` : causeOf(error);
+      const sentence = `the server at ${new URL(this.#url).host} does not answer: ${reason}`;
+      throw new KmdsError("connection", sentence, { cause: error });
+    }
+  }
+}
+
+/** How long a request may stay silent. Aborts it then, or when its caller's signal does. */
+class Patience {
+  isOver = false;
+  #control = new AbortController();
+  #milliseconds;
+  #callers;
+  #forward;
+
+  constructor(milliseconds, callers) {
+    this.#milliseconds = milliseconds;
+    this.#callers = callers;
+    this.#forward = () => this.#control.abort(callers.reason);
+    callers?.addEventListener("abort", this.#forward, { once: true });
+  }
+
+  get signal() {
+    return this.#control.signal;
+  }
+
+  async until(promise) {
+    const timer = setTimeout(() => {
+      this.isOver = true;
+      this.#control.abort();
+    }, this.#milliseconds);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  end() {
+    this.#callers?.removeEventListener("abort", this.#forward);
+  }
+
+  throwIfAborted() {
+    this.#callers?.throwIfAborted();
+  }
+}
+
+/** An answer whose head has come. Its body is read by one of `bytes`, `stream`, `error`, or let go by `cancel`. */
+class Answer {
+  #response;
+  #patience;
+
+  constructor(response, patience) {
+    this.#response = response;
+    this.#patience = patience;
+    this.status = response.status;
+  }
+
+  header(name) {
+    return this.#response.headers.get(name);
+  }
+
+  async bytes() {
+    try {
+      return new Uint8Array(await this.#patience.until(this.#response.arrayBuffer()));
+    } catch (error) {
+      throw this.#broken(error);
+    } finally {
+      this.#patience.end();
+    }
+  }
+
+  async cancel() {
+    this.#patience.end();
+    await this.#response.body?.cancel().catch(() => {});
+  }
+
+  stream() {
+    const reader = this.#response.body.getReader();
+    return new ReadableStream({
+      pull: async (controller) => {
+        try {
+          const { done, value } = await this.#patience.until(reader.read());
+          if (!done) return controller.enqueue(value);
+          this.#patience.end();
+          controller.close();
+        } catch (error) {
+          this.#patience.end();
+          controller.error(this.#broken(error));
+        }
+      },
+      cancel: (reason) => {
+        this.#patience.end();
+        return reader.cancel(reason);
+      },
+    });
+  }
+
+  async error() {
+    const seconds = Number(this.header("retry-after"));
+    const facts = { status: this.status, retryAfter: Number.isFinite(seconds) && seconds > 0 ? seconds : null };
+    try {
+      const problem = JSON.parse(new TextDecoder().decode(await this.bytes()));
+      const { kind, detail, title, retryable = true } = problem;
+      if (typeof kind === "string") return new KmdsError(kind, detail ?? title ?? kind, { ...facts, retryable });
+    } catch (error) {
+      if (error instanceof KmdsError) return error;
+      this.#patience.throwIfAborted();
+    }
+    return new KmdsError(this.status === 418 ? "not_ready" : "internal", `HTTP ${this.status}`, facts);
+  }
+
+  /** What a body that broke off is for the caller: the reason of an abort, else a failure. */
+  #broken(error) {
+    try {
+      this.#patience.throwIfAborted();
+    } catch (reason) {
+      return reason;
+    }
+    return new KmdsError("truncated", `the answer broke off: ${causeOf(error)}`, { cause: error });
+  }
+}
+
+/** The pieces of a stream. Not every browser can iterate over one. */
+async function* pieces(stream) {
+  const reader = stream.getReader();
+  try {
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** Server-sent events out of pieces of text. */
+async function* readEvents(arriving) {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const piece of arriving) {
+    const blocks = (rest + decoder.decode(piece, { stream: true })).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const lines = block.split("\n").filter((line) => line.indexOf(":") > 0);
+      const fields = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]));
+      if (fields.data) yield { number: Number(fields.id), name: fields.event, ...JSON.parse(fields.data) };
+    }
+  }
+}
+
+/** The server may be back soon: it does not answer, broke off, or says that it is stopping. */
+function isAway(error) {
+  return error instanceof KmdsError && ["connection", "truncated", "cancelled"].includes(error.kind);
+}
+
+/** A path of this server out of its answer, without the prefix under which a proxy may show it: that is in `url`. */
+function own(link) {
+  return link.slice(link.indexOf("/api/v1/"));
+}
+
+function at(track) {
+  if (track.links) return own(track.links.self);
+  return `/api/v1/tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`;
+}
+
+function audio(track) {
+  return track.links ? own(track.links.audio) : `${at(track)}/audio`;
+}
+
+function withQuery(path, query) {
+  return `${path}${path.includes("?") ? "&" : "?"}${query}`;
+}
+
+function causeOf(error) {
+  return error?.cause?.message || error?.cause?.code || error?.message || String(error);
+}
+
+function now() {
+  return performance.now() / 1000;
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}

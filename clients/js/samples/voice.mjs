@@ -1,0 +1,98 @@
+// A music queue for discord.js and @discordjs/voice: `!play` with a link or with words. A song reaches the voice channel as
+// the Opus that the site has, without ffmpeg and without an encoder on this machine. A song that cannot be had or played is told of, and
+// the next one plays.
+//
+//     npm install kmds-0.1.0.tgz discord.js @discordjs/voice
+//     DISCORD_TOKEN=... KMDS_CACHE=/mnt/music/kmds node voice.mjs
+
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
+import { AudioPlayerStatus, createAudioPlayer, createAudioResource, joinVoiceChannel, StreamType } from "@discordjs/voice";
+import { Client, Events, GatewayIntentBits } from "discord.js";
+import { Kmds } from "kmds";
+
+const kmds = new Kmds(process.env.KMDS_URL);
+/** The shared folder as this machine sees it. Without it a song is streamed over HTTP. */
+const CACHE = process.env.KMDS_CACHE;
+
+/** Opus packets of a song, read from the shared drive or while they arrive. */
+export async function resourceOf(track) {
+  const bytes = CACHE === undefined
+    ? Readable.fromWeb(await kmds.stream(track))
+    : createReadStream(await kmds.path(track, { cache: CACHE }));
+  return createAudioResource(bytes, { inputType: StreamType.OggOpus });
+}
+
+/** The songs of a link, or the first that words find. Downloads begin at once. */
+export async function songsOf(text) {
+  let link = text;
+  if (!/^(https?:|\w+search\d*:)/.test(text)) {
+    const [found] = await kmds.search(text, { limit: 1 });
+    if (!found) throw new Error(`nothing was found for ${text}`);
+    link = found.link;
+  }
+  // Where a site has no Opus the server makes it.
+  return kmds.fetch(link, { accept: ["opus"] });
+}
+
+/** Plays songs one after another on one player. */
+export class Queue {
+  player = createAudioPlayer();
+  #waiting = [];
+  #running = false;
+  #tell;
+
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  async add(text) {
+    try {
+      const { tracks, unavailable } = await songsOf(text);
+      this.#waiting.push(...tracks);
+      this.#say(`Queued: ${tracks.slice(0, 5).map((track) => track.title).join(", ") || "nothing"}`);
+      for (const missing of unavailable.slice(0, 5)) this.#say(`Not to be had: ${missing.title}: ${missing.reason}`);
+    } catch (error) {
+      return this.#say(error.message);
+    }
+    if (!this.#running) this.#run();
+  }
+
+  async #run() {
+    this.#running = true;
+    for (let track = this.#waiting.shift(); track; track = this.#waiting.shift()) {
+      try {
+        this.player.play(await resourceOf(track));
+        await once(this.player, AudioPlayerStatus.Idle);          // rejects when the player has an error
+      } catch (error) {
+        this.#say(`${track.title}: ${error.message}`);
+      }
+    }
+    this.#running = false;
+  }
+
+  /** A message that cannot be sent costs no song. */
+  #say(text) {
+    Promise.resolve(this.#tell(text)).catch(() => {});
+  }
+}
+
+if (process.env.DISCORD_TOKEN) {
+  const { Guilds, GuildMessages, GuildVoiceStates, MessageContent } = GatewayIntentBits;
+  const client = new Client({ intents: [Guilds, GuildMessages, GuildVoiceStates, MessageContent] });
+  const queues = new Map();
+  client.on(Events.MessageCreate, (message) => {
+    if (!message.inGuild() || !message.content.startsWith("!play ")) return;
+    const channel = message.member?.voice.channel;
+    if (!channel) return message.reply("Join a voice channel first.").catch(() => {});
+    if (!queues.has(message.guildId)) {
+      const queue = new Queue((text) => message.channel.send(text));
+      const { guild } = channel;
+      joinVoiceChannel({ channelId: channel.id, guildId: guild.id, adapterCreator: guild.voiceAdapterCreator }).subscribe(queue.player);
+      queues.set(message.guildId, queue);
+    }
+    queues.get(message.guildId).add(message.content.slice("!play ".length).trim());
+  });
+  await client.login(process.env.DISCORD_TOKEN);
+}
