@@ -33,14 +33,151 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
 /// They wire the others together.
 const WIRING: [&str; 3] = ["lib", "main", "systemd"];
 
-/// Every `crate::name` of a source text, comments left out.
+/// The walls inside a folder: its modules from the top floor to the ground. Each names only modules of floors below it,
+/// so that no two import each other. `mod.rs` itself may name all.
+const FLOORS: [(&str, &[&[&str]]); 2] = [
+    (
+        "http",
+        &[
+            &["server"],
+            &["connections", "routes"],
+            &["middleware", "listener", "openapi"],
+            &["classic", "play", "v1", "ops", "ui"],
+            &["access_log", "audio", "reply", "request_id"],
+            &["links"],
+            &["state", "query", "body"],
+            &["event_streams", "guard"],
+            &["error", "network", "tokens", "write_timeout"],
+        ],
+    ),
+    (
+        "origin",
+        &[
+            &["pages", "media"],
+            &["retry"],
+            &["client"],
+            &["relay"],
+            &["egress"],
+            &["address_check", "preconnect", "proxy"],
+            &["error"],
+            &[
+                "counters", "memory", "pace", "page", "recipes", "request", "resolver", "roots",
+                "url",
+            ],
+        ],
+    ),
+];
+
+/// A source text without comments and tests.
+fn code_of(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut source = text.lines();
+    while let Some(line) = source.next() {
+        if line.trim_start().starts_with("#[cfg(test)]") {
+            match source.next() {
+                // An import or a module that only tests have.
+                Some(item) if item.trim_end().ends_with(';') => continue,
+                Some(item) if item.trim_start().starts_with("use ") => {
+                    source.by_ref().find(|line| line.trim_end().ends_with(';'));
+                    continue;
+                }
+                // The tests stand at the end.
+                Some(item) if item.starts_with("mod ") => break,
+                _ => continue,
+            }
+        }
+        lines.push(line.split("//").next().unwrap_or_default());
+    }
+    lines.join("\n")
+}
+
+/// The names that follow a path's `::`: one, or those at the first level of a group.
+fn first_names(rest: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        let fits = |c: &char| c.is_alphanumeric() || *c == '_';
+        text.trim_start().chars().take_while(fits).collect()
+    };
+    let Some(group) = rest.strip_prefix('{') else {
+        return vec![name(rest)];
+    };
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' if depth == 0 => {
+                found.push(name(&group[start..at]));
+                start = at + 1;
+            }
+            '}' => {
+                found.push(name(&group[start..at]));
+                break;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The modules of `folder` that a file of it names: by `crate::folder::`, and by `super::` from `depth` folders below.
+fn named_inside(folder: &str, depth: usize, text: &str) -> Vec<String> {
+    let code = code_of(text);
+    let up = "super::".repeat(depth);
+    [up, format!("crate::{folder}::")]
+        .iter()
+        .flat_map(|path| {
+            code.match_indices(path.as_str())
+                .filter(|(at, _)| {
+                    let before = &code[..*at];
+                    !before.ends_with("super::")
+                        && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+                        && !code[at + path.len()..].starts_with("super::")
+                })
+                .flat_map(|(at, path)| first_names(&code[at + path.len()..]))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn inside_a_folder_each_module_names_only_those_below_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (folder, floors) in FLOORS {
+        let floor_of = |module: &str| floors.iter().position(|floor| floor.contains(&module));
+        let mut files = Vec::new();
+        sources(&root.join(folder), &mut files);
+        for file in &files {
+            let inside = file.strip_prefix(root.join(folder)).expect("below it");
+            let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
+            let module = parts[0].trim_end_matches(".rs");
+            let text = std::fs::read_to_string(file).expect("a source file");
+            let only_in_tests = |module: &str| {
+                let face = std::fs::read_to_string(root.join(folder).join("mod.rs"));
+                face.expect("mod.rs")
+                    .contains(&format!("#[cfg(test)]\nmod {module};"))
+            };
+            if module == "mod" || only_in_tests(module) || parts.last() == Some(&"tests.rs") {
+                continue;
+            }
+            let Some(floor) = floor_of(module) else {
+                wrong.push(format!("{folder}::{module} is on no floor of the table"));
+                continue;
+            };
+            let depth = parts.len() - usize::from(parts.last() == Some(&"mod.rs"));
+            for name in named_inside(folder, depth, &text) {
+                if name != module && floor_of(&name).is_some_and(|other| other <= floor) {
+                    wrong.push(format!("{folder}/{} names {name}", inside.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every `crate::name` of a source text, comments and tests left out.
 fn named(text: &str) -> Vec<String> {
-    let code: String = text
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or_default())
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let code = code_of(text);
     code.match_indices("crate::")
         .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
         .map(|(at, mark)| {
