@@ -1,6 +1,6 @@
-//! Why a download stopped, and what would help.
+//! Why a download stopped, and what would help: the failure tables of the field notes, as far as audio goes.
 //!
-//! Owns the failure tables of the field notes as far as audio goes. Hides nothing. Never carries a URL.
+//! No error carries a URL.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum DownloadError {
         "{site} refused the audio from byte {at} on: its URL has expired, or this client or this address is not served"
     )]
     Denied { site: Site, at: u64 },
-    /// The URL is held back: a fresh one may not be. Told by the one who reads, if it is worth it to him.
+    /// The site throttles this URL; a fresh one may be faster. The job decides so, by [`Download::is_slow`](super::Download::is_slow).
     #[error("{site} sends the audio hardly faster than it plays")]
     Slow { site: Site },
     /// 404, on YouTube 410 too.
@@ -40,7 +40,7 @@ pub enum DownloadError {
     Stalled { site: Site },
     #[error("{site} refused the audio with HTTP {status}")]
     Refused { site: Site, status: u16 },
-    /// Broken connections, cut answers, after all tries; or a way that is closed to us.
+    /// Broken connections, cut answers, after all tries; or a way out that is closed.
     #[error("{site} failed to send the audio: {reason}")]
     Failed { site: Site, reason: String },
     /// The answer contradicts itself: another range than asked for, more bytes than announced.
@@ -51,7 +51,7 @@ pub enum DownloadError {
     Playlist { site: Site, why: String },
 }
 
-/// What the job can do about it. The limits are the field notes'; counting is the job's.
+/// What the job can do about it. The field notes set the limits; the job counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// Ask the site for a fresh URL of the same stream and go on with the bytes kept, at most so often for one file.
@@ -84,7 +84,7 @@ impl DownloadError {
         }
     }
 
-    /// The word for it once no remedy helped (field notes: YouTube 5, SoundCloud 15, Bandcamp 17).
+    /// The kind of failure once no remedy helped (field notes: YouTube 5, SoundCloud 15, Bandcamp 17).
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -115,7 +115,7 @@ impl DownloadError {
         }
     }
 
-    /// Whether the site's other streams of the song would fare no better: they come from the same machines.
+    /// Whether the song's other streams would fail alike: the same machines send them.
     #[must_use]
     pub const fn is_of_all_streams(&self) -> bool {
         match self {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_of_the_failure_tables_has_its_word_and_its_remedy() {
+    fn every_row_of_the_failure_tables_has_its_kind_and_its_remedy() {
         let again = |times| Remedy::AskAgain { times };
         for site in [Site::YouTube, Site::SoundCloud, Site::Bandcamp] {
             let youtube = site == Site::YouTube;

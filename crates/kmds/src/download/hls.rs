@@ -1,8 +1,8 @@
 //! HLS segments side by side, handed on in order as one file (SoundCloud field notes, 9).
 //!
-//! Owns the playlist, the pieces in flight, the check of each on arrival, and the ends of those that are finished, at
-//! which a later download may go on. Hides segments. The durations of an MP4 are written into its first piece before
-//! it is handed on, so that what was streamed is what is published. Never decodes.
+//! Owns the playlist, the pieces in flight, the check of each on arrival, and the byte offset after each finished piece,
+//! where a later download may resume. The durations of an MP4 are written into its first piece before it is handed on,
+//! so that the bytes that were streamed are those that are published. Nothing is decoded.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const SEGMENT_BYTES: usize = 20 << 20;
 
 type Fetching = Pin<Box<dyn Future<Output = Result<Bytes, DownloadError>> + Send>>;
 
-/// What must be equal for finished pieces to be kept, and where they end.
+/// Facts of the playlist that must be equal for finished pieces to be kept, and where the pieces end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     pieces: usize,
@@ -41,7 +41,7 @@ pub(super) struct Hls {
     fetcher: Arc<Fetcher>,
     pieces: Vec<Resource>,
     at_once: usize,
-    flying: FuturesOrdered<Fetching>,
+    in_flight: FuturesOrdered<Fetching>,
     /// The next piece to put in flight.
     upcoming: usize,
     mark: Mark,
@@ -93,7 +93,7 @@ impl Hls {
         Ok(Self {
             fetcher: Arc::new(fetcher),
             at_once: recipes.soundcloud.segments_at_once.max(1),
-            flying: FuturesOrdered::new(),
+            in_flight: FuturesOrdered::new(),
             upcoming: mark.ends.len(),
             pieces,
             mark,
@@ -117,15 +117,15 @@ impl Hls {
         if self.is_whole() {
             return Ok(None);
         }
-        while self.flying.len() < self.at_once
+        while self.in_flight.len() < self.at_once
             && let Some(piece) = self.pieces.get(self.upcoming)
         {
             let (fetcher, piece, place) = (Arc::clone(&self.fetcher), piece.clone(), self.upcoming);
-            self.flying
+            self.in_flight
                 .push_back(Box::pin(async move { fetcher.piece(piece, place).await }));
             self.upcoming += 1;
         }
-        match self.flying.next().await {
+        match self.in_flight.next().await {
             Some(Ok(bytes)) => {
                 self.mark
                     .ends
@@ -133,8 +133,8 @@ impl Hls {
                 Ok(Some(bytes))
             }
             Some(Err(error)) => {
-                // Those behind it are asked for again if the download goes on.
-                self.flying = FuturesOrdered::new();
+                // The pieces after it are asked for again if the download goes on.
+                self.in_flight = FuturesOrdered::new();
                 self.upcoming = self.mark.ends.len();
                 Err(error)
             }
@@ -184,7 +184,7 @@ fn fingerprint(playlist: &MediaPlaylist) -> u64 {
         })
 }
 
-/// Gets one piece at a time, whole and checked.
+/// Fetches one piece at a time, whole and checked.
 struct Fetcher {
     client: Client,
     site: Site,
@@ -196,12 +196,12 @@ struct Fetcher {
 }
 
 /// Why one request brought no piece.
-enum Miss {
+enum Failed {
     TryAgain(Setback),
     Final(DownloadError),
 }
 
-impl From<DownloadError> for Miss {
+impl From<DownloadError> for Failed {
     fn from(error: DownloadError) -> Self {
         Self::Final(error)
     }
@@ -215,21 +215,21 @@ impl Fetcher {
                 url: url.to_owned(),
                 range: None,
             };
-            let miss = match self.request(&resource, PLAYLIST_BYTES).await {
+            let failed = match self.request(&resource, PLAYLIST_BYTES).await {
                 Ok((text, base)) => match self.read_playlist(&text, &base) {
                     Ok(playlist) => return Ok(playlist),
-                    Err(miss) => miss,
+                    Err(failed) => failed,
                 },
-                Err(miss) => miss,
+                Err(failed) => failed,
             };
-            match miss {
-                Miss::TryAgain(setback) => tries.again(setback).await?,
-                Miss::Final(error) => return Err(error),
+            match failed {
+                Failed::TryAgain(setback) => tries.again(setback).await?,
+                Failed::Final(error) => return Err(error),
             }
         }
     }
 
-    fn read_playlist(&self, text: &[u8], base: &str) -> Result<MediaPlaylist, Miss> {
+    fn read_playlist(&self, text: &[u8], base: &str) -> Result<MediaPlaylist, Failed> {
         let site = self.site;
         MediaPlaylist::parse(&String::from_utf8_lossy(text), base).map_err(|error| {
             let found = media::sniff(text.get(..media::SNIFF_BYTES).unwrap_or(text));
@@ -243,7 +243,7 @@ impl Fetcher {
                 }
                 // Cut on its way, or a song that is not done yet: the next answer may be whole.
                 HlsError::Unfinished => {
-                    Miss::TryAgain(Setback::Unusable(DownloadError::Playlist {
+                    Failed::TryAgain(Setback::Unusable(DownloadError::Playlist {
                         site,
                         why: error.to_string(),
                     }))
@@ -262,24 +262,24 @@ impl Fetcher {
         loop {
             let got = match self.request(&at, SEGMENT_BYTES).await {
                 Ok((bytes, _)) => self.check(bytes, place),
-                Err(miss) => Err(miss),
+                Err(failed) => Err(failed),
             };
             match got {
                 Ok(bytes) => return Ok(bytes),
-                Err(Miss::TryAgain(setback)) => tries.again(setback).await?,
-                Err(Miss::Final(error)) => return Err(error),
+                Err(Failed::TryAgain(setback)) => tries.again(setback).await?,
+                Err(Failed::Final(error)) => return Err(error),
             }
         }
     }
 
-    fn check(&self, bytes: Bytes, place: usize) -> Result<Bytes, Miss> {
+    fn check(&self, bytes: Bytes, place: usize) -> Result<Bytes, Failed> {
         let site = self.site;
         if let Err(broken) = media::check_segment(self.container, &bytes) {
             let error = DownloadError::NotAudio {
                 site,
                 found: format!("a broken segment ({broken})"),
             };
-            return Err(Miss::TryAgain(Setback::Unusable(error)));
+            return Err(Failed::TryAgain(Setback::Unusable(error)));
         }
         if self.container == Container::Ogg && place > 0 && begins_a_stream(&bytes) {
             return Err(DownloadError::Playlist {
@@ -305,7 +305,7 @@ impl Fetcher {
     }
 
     /// One request, its body whole, and the URL that answered.
-    async fn request(&self, at: &Resource, limit: usize) -> Result<(Bytes, String), Miss> {
+    async fn request(&self, at: &Resource, limit: usize) -> Result<(Bytes, String), Failed> {
         let range = at
             .range
             .map(|(first, length)| (first, Some(first.saturating_add(length.max(1) - 1))));
@@ -315,12 +315,12 @@ impl Fetcher {
             headers: self.headers.clone(),
         };
         let answer = self.client.media(self.site, &at.url, &ask).await;
-        let mut answer = answer.map_err(|error| self.miss(error))?;
+        let mut answer = answer.map_err(|error| self.failure(error))?;
         if !matches!(answer.status, 200 | 206) {
             return Err(match answer.status {
-                416 => Miss::Final(DownloadError::Changed { site: self.site }),
+                416 => Failed::Final(DownloadError::Changed { site: self.site }),
                 status => refusal(self.site, status, answer.retry_after)
-                    .map_or_else(Miss::Final, Miss::TryAgain),
+                    .map_or_else(Failed::Final, Failed::TryAgain),
             });
         }
         let whole = self.read_body(&mut answer, limit).await?;
@@ -328,10 +328,10 @@ impl Fetcher {
         Ok((self.part(whole, &answer, range)?, base))
     }
 
-    async fn read_body(&self, answer: &mut MediaAnswer, limit: usize) -> Result<Bytes, Miss> {
+    async fn read_body(&self, answer: &mut MediaAnswer, limit: usize) -> Result<Bytes, Failed> {
         let site = self.site;
         let too_large = || {
-            Miss::Final(DownloadError::Wrong {
+            Failed::Final(DownloadError::Wrong {
                 site,
                 what: "a segment of senseless size".to_owned(),
             })
@@ -342,14 +342,19 @@ impl Fetcher {
             return Err(too_large());
         }
         let mut body = BytesMut::with_capacity(announced);
-        while let Some(chunk) = answer.body.next().await.map_err(|error| self.miss(error))? {
+        while let Some(chunk) = answer
+            .body
+            .next()
+            .await
+            .map_err(|error| self.failure(error))?
+        {
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
         if body.is_empty() {
-            return Err(Miss::TryAgain(Setback::Unusable(DownloadError::Empty {
+            return Err(Failed::TryAgain(Setback::Unusable(DownloadError::Empty {
                 site,
             })));
         }
@@ -362,8 +367,8 @@ impl Fetcher {
         body: Bytes,
         answer: &MediaAnswer,
         range: Option<(u64, Option<u64>)>,
-    ) -> Result<Bytes, Miss> {
-        let cut = || Miss::TryAgain(Setback::Broken("a segment was cut".to_owned()));
+    ) -> Result<Bytes, Failed> {
+        let cut = || Failed::TryAgain(Setback::Broken("a segment was cut".to_owned()));
         let wrong = |what: &str| DownloadError::Wrong {
             site: self.site,
             what: what.to_owned(),
@@ -394,8 +399,8 @@ impl Fetcher {
         }
     }
 
-    fn miss(&self, error: crate::origin::MediaError) -> Miss {
-        setback(self.site, error).map_or_else(Miss::Final, Miss::TryAgain)
+    fn failure(&self, error: crate::origin::MediaError) -> Failed {
+        setback(self.site, error).map_or_else(Failed::Final, Failed::TryAgain)
     }
 }
 

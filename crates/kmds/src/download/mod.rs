@@ -1,10 +1,10 @@
 //! A stream as chunks of bytes in order, from any point that is worth keeping.
 //!
 //! Owns how a file is asked for so that the site gives it whole ([`ranged`]), how HLS segments become one file
-//! ([`hls`]), when to try again ([`retry`]), and the checks on the way: length, container of the first bytes, that the
-//! file did not change between two tries. Hides requests, redirects and pauses.
-//! Never writes, never resolves a link again, and never waits for a site's limit: it says what would help
-//! ([`DownloadError::remedy`]), and the job does it.
+//! ([`hls`]), when to try again ([`retry`]), and the checks on the way: the length, the container of the first bytes, and
+//! that the file did not change between two tries. It writes nothing, resolves no link again, and does not wait for a
+//! site's limit: an error says what would help ([`DownloadError::remedy`]), and the job does it. Nothing is spawned:
+//! dropping a [`Download`] ends its connections.
 
 mod error;
 mod hls;
@@ -40,16 +40,16 @@ pub struct Kept {
 /// A download under way. Nothing happens unless [`Download::next`] is awaited; dropping it ends the connection.
 #[derive(Debug)]
 pub struct Download {
-    way: Way,
+    transfer: Transfer,
     site: Site,
     /// Received, checked, not handed out yet.
     ready: VecDeque<Bytes>,
-    /// What happened behind the bytes that are ready.
+    /// The error that came after the bytes that are ready.
     failed: Option<DownloadError>,
 }
 
 #[derive(Debug)]
-enum Way {
+enum Transfer {
     Ranged(Box<Ranged>),
     Hls(Box<Hls>),
 }
@@ -83,11 +83,11 @@ async fn begin(
     recipes: &Recipes,
 ) -> Result<Download, DownloadError> {
     let site = stream.site;
-    let way = match &stream.delivery {
-        Delivery::File { url } => Way::Ranged(Box::new(
+    let transfer = match &stream.delivery {
+        Delivery::File { url } => Transfer::Ranged(Box::new(
             Ranged::open(stream, url, kept, client, recipes).await?,
         )),
-        Delivery::Hls { url } => Way::Hls(Box::new(
+        Delivery::Hls { url } => Transfer::Hls(Box::new(
             Hls::open(stream, url, kept, client, recipes).await?,
         )),
         Delivery::Asked { .. } => {
@@ -98,7 +98,7 @@ async fn begin(
         }
     };
     let mut download = Download {
-        way,
+        transfer,
         site,
         ready: VecDeque::new(),
         failed: None,
@@ -113,18 +113,18 @@ impl Download {
     /// Offset of the first byte that [`Download::next`] gives: what was kept, or less, or 0. The file must be cut there.
     #[must_use]
     pub fn start(&self) -> u64 {
-        match &self.way {
-            Way::Ranged(ranged) => ranged.start(),
-            Way::Hls(hls) => hls.start(),
+        match &self.transfer {
+            Transfer::Ranged(ranged) => ranged.start(),
+            Transfer::Hls(hls) => hls.start(),
         }
     }
 
     /// Length of the whole file, where the site states it. Never for HLS before the end.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
-        match &self.way {
-            Way::Ranged(ranged) => ranged.total(),
-            Way::Hls(hls) => hls.total(),
+        match &self.transfer {
+            Transfer::Ranged(ranged) => ranged.total(),
+            Transfer::Hls(hls) => hls.total(),
         }
     }
 
@@ -132,9 +132,9 @@ impl Download {
     /// validators name it already, and where it is put together here.
     #[must_use]
     pub fn version(&self) -> Option<String> {
-        match &self.way {
-            Way::Ranged(ranged) => ranged.version(),
-            Way::Hls(_) => None,
+        match &self.transfer {
+            Transfer::Ranged(ranged) => ranged.version(),
+            Transfer::Hls(_) => None,
         }
     }
 
@@ -147,19 +147,19 @@ impl Download {
     /// bytes than were handed out. Changes with every HLS segment.
     #[must_use]
     pub fn progress_mark(&self) -> String {
-        match &self.way {
-            Way::Ranged(ranged) => ranged.mark(),
-            Way::Hls(hls) => hls.mark(),
+        match &self.transfer {
+            Transfer::Ranged(ranged) => ranged.mark(),
+            Transfer::Hls(hls) => hls.mark(),
         }
     }
 
-    /// Whether the site holds this URL back: two ranges in a row came little faster than they play. A fresh URL may be
-    /// faster; if it is not, it must do.
+    /// Whether the site throttles this URL: two ranges in a row came little faster than they play. A fresh URL may be
+    /// faster; if it is not, keep it.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        match &self.way {
-            Way::Ranged(ranged) => ranged.is_slow(),
-            Way::Hls(_) => false,
+        match &self.transfer {
+            Transfer::Ranged(ranged) => ranged.is_slow(),
+            Transfer::Hls(_) => false,
         }
     }
 
@@ -187,20 +187,20 @@ impl Download {
     }
 
     async fn receive(&mut self) -> Result<Option<Bytes>, DownloadError> {
-        match &mut self.way {
-            Way::Ranged(ranged) => ranged.next().await,
-            Way::Hls(hls) => hls.next().await,
+        match &mut self.transfer {
+            Transfer::Ranged(ranged) => ranged.next().await,
+            Transfer::Hls(hls) => hls.next().await,
         }
     }
 
-    /// Gathers enough to tell audio from an error page, and keeps it ready; no more, since someone may be listening.
+    /// Gathers enough bytes to tell audio from an error page, and keeps them ready. No more: a listener may be waiting.
     async fn check_first_bytes(&mut self, container: Container) -> Result<(), DownloadError> {
         let mut head = BytesMut::new();
         while head.len() < SNIFF_BYTES && fits(self.site, container, &head).is_err() {
             match self.receive().await {
                 Ok(Some(chunk)) => head.extend_from_slice(&chunk),
                 Ok(None) => break,
-                // The bytes before the failure are as good as any.
+                // The bytes before the failure are good.
                 Err(error) if !head.is_empty() => {
                     self.failed = Some(error);
                     break;
@@ -228,7 +228,7 @@ fn fits(site: Site, container: Container, head: &[u8]) -> Result<(), DownloadErr
     }
 }
 
-/// What came instead of audio, as the object of a sentence.
+/// The bytes that came instead of audio, as the object of a sentence.
 fn named(found: Sniffed) -> String {
     match found {
         Sniffed::Unknown => format!("bytes {found}"),

@@ -1,7 +1,7 @@
 //! Progressive files: bounded ranges one after another (YouTube), or one request that is resumed (the other sites).
 //!
-//! Owns the offset, what is known of the file (length, validator), and reading every answer against both: a byte is
-//! handed on only if it is the next one of the same file. Hides requests. Never re-reads what was handed on.
+//! Owns the offset, what is known of the file (length, validator), and the check of every answer against both: a byte is
+//! handed on only if it is the next one of the same file.
 
 use std::time::Instant;
 
@@ -61,8 +61,8 @@ struct Body {
     empty: bool,
 }
 
-/// What an answer is good for.
-enum Verdict {
+/// What an answer means for the download.
+enum Outcome {
     Use(Box<Body>),
     Whole,
     TrySmaller,
@@ -154,7 +154,7 @@ impl Ranged {
                     }
                 }
                 Ok(None) => self.body_ended().await?,
-                // All that was wanted is here; how the rest of the answer ends does not matter.
+                // All bytes that were asked for are here; how the rest of the answer ends does not matter.
                 Err(_) if body.left == Some(0) => self.body_ended().await?,
                 Err(error) => {
                     let setback = setback(self.site, error)?;
@@ -168,7 +168,7 @@ impl Ranged {
         self.ended || self.known.total == Some(self.offset)
     }
 
-    /// Counts a chunk in; what was skipped over leaves nothing.
+    /// Counts a chunk, and removes the bytes that were handed on before.
     fn take(&mut self, mut chunk: Bytes) -> Result<Option<Bytes>, DownloadError> {
         let Some(body) = &mut self.body else {
             return Ok(None);
@@ -211,7 +211,7 @@ impl Ranged {
                 }
                 Ok(())
             }
-            // A dead URL, not a cut one: asking it again brings the same.
+            // The URL is dead: asking again brings the same.
             _ if body.empty => Err(DownloadError::Empty { site: self.site }),
             Some(left) => {
                 self.again(Setback::Broken(format!(
@@ -236,33 +236,33 @@ impl Ranged {
     /// Asks for the bytes at `offset` until an answer brings them.
     async fn ask(&mut self) -> Result<(), DownloadError> {
         loop {
-            let range = self.wanted();
+            let range = self.next_range();
             let ask = MediaAsk {
                 range,
                 if_range: self.version(),
                 headers: self.headers.clone(),
             };
             let url = self.moved_to.as_deref().unwrap_or(&self.url);
-            let verdict = match self.client.media(self.site, url, &ask).await {
-                Ok(answer) => self.judge(answer, range)?,
-                Err(error) => Verdict::TryAgain(setback(self.site, error)?),
+            let outcome = match self.client.media(self.site, url, &ask).await {
+                Ok(answer) => self.read(answer, range)?,
+                Err(error) => Outcome::TryAgain(setback(self.site, error)?),
             };
-            match verdict {
-                Verdict::Use(body) => {
+            match outcome {
+                Outcome::Use(body) => {
                     self.body = Some(*body);
                     return Ok(());
                 }
-                Verdict::Whole => {
+                Outcome::Whole => {
                     self.ended = true;
                     return Ok(());
                 }
-                Verdict::TrySmaller => self.moved_to = None,
-                Verdict::TryAgain(setback) => self.again(setback).await?,
+                Outcome::TrySmaller => self.moved_to = None,
+                Outcome::TryAgain(setback) => self.again(setback).await?,
             }
         }
     }
 
-    fn wanted(&self) -> Option<(u64, Option<u64>)> {
+    fn next_range(&self) -> Option<(u64, Option<u64>)> {
         match &self.range_size {
             Some(range_size) => {
                 let (first, last) = range_size.range(self.offset, self.known.total);
@@ -286,15 +286,15 @@ impl Ranged {
         strong.or(self.known.modified.as_ref()).cloned()
     }
 
-    fn judge(
+    fn read(
         &mut self,
         answer: MediaAnswer,
         asked: Option<(u64, Option<u64>)>,
-    ) -> Result<Verdict, DownloadError> {
+    ) -> Result<Outcome, DownloadError> {
         match answer.status {
-            206 => self.judge_part(answer, asked),
-            200 => self.judge_whole(answer),
-            416 => self.judge_unsatisfied(&answer),
+            206 => self.read_part(answer, asked),
+            200 => self.read_whole(answer),
+            416 => self.read_unsatisfied(&answer),
             403 => {
                 let length = asked
                     .and_then(|(first, last)| Some(last? - first + 1))
@@ -304,7 +304,7 @@ impl Ranged {
                     .as_mut()
                     .is_some_and(|range_size| range_size.refused(length))
                 {
-                    return Ok(Verdict::TrySmaller);
+                    return Ok(Outcome::TrySmaller);
                 }
                 let (site, at) = (self.site, self.offset);
                 let bounded = self.range_size.is_some();
@@ -314,15 +314,15 @@ impl Ranged {
                     DownloadError::Expired { site }
                 })
             }
-            status => refusal(self.site, status, answer.retry_after).map(Verdict::TryAgain),
+            status => refusal(self.site, status, answer.retry_after).map(Outcome::TryAgain),
         }
     }
 
-    fn judge_part(
+    fn read_part(
         &mut self,
         answer: MediaAnswer,
         asked: Option<(u64, Option<u64>)>,
-    ) -> Result<Verdict, DownloadError> {
+    ) -> Result<Outcome, DownloadError> {
         let Some(ContentRange { start, end, total }) = answer.content_range else {
             return self.wrong("a part of the file that does not say which");
         };
@@ -350,7 +350,7 @@ impl Ranged {
         self.remember_file(total, &answer);
         self.moved_to =
             Some(answer.final_url.signed().to_owned()).filter(|_| self.range_size.is_some());
-        Ok(Verdict::Use(Box::new(Body {
+        Ok(Outcome::Use(Box::new(Body {
             stream: answer.body,
             skip: 0,
             left: Some(end - start + 1),
@@ -359,7 +359,7 @@ impl Ranged {
     }
 
     /// The server ignored the range, or none was asked for.
-    fn judge_whole(&mut self, answer: MediaAnswer) -> Result<Verdict, DownloadError> {
+    fn read_whole(&mut self, answer: MediaAnswer) -> Result<Outcome, DownloadError> {
         let length = answer.content_length;
         if length == Some(0) {
             return Err(DownloadError::Empty { site: self.site });
@@ -373,7 +373,7 @@ impl Ranged {
             }
             self.same_file(length, &answer)?;
             self.remember_file(length, &answer);
-            return Ok(Verdict::Use(Box::new(Body {
+            return Ok(Outcome::Use(Box::new(Body {
                 stream: answer.body,
                 skip: 0,
                 left: self.known.total,
@@ -386,7 +386,7 @@ impl Ranged {
             (self.start, self.offset) = (0, 0);
             self.known = Known::default();
             self.remember_file(length, &answer);
-            return Ok(Verdict::Use(Box::new(Body {
+            return Ok(Outcome::Use(Box::new(Body {
                 stream: answer.body,
                 skip: 0,
                 left: length,
@@ -397,7 +397,7 @@ impl Ranged {
             return Err(DownloadError::Changed { site: self.site });
         }
         self.same_file(length, &answer)?;
-        Ok(Verdict::Use(Box::new(Body {
+        Ok(Outcome::Use(Box::new(Body {
             stream: answer.body,
             skip: self.offset,
             left: length,
@@ -405,7 +405,7 @@ impl Ranged {
         })))
     }
 
-    fn judge_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<Verdict, DownloadError> {
+    fn read_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<Outcome, DownloadError> {
         let site = self.site;
         match answer.unsatisfied_total.or(self.known.total) {
             Some(0) => Err(DownloadError::Empty { site }),
@@ -413,7 +413,7 @@ impl Ranged {
                 if total == self.offset && self.known.total.is_none_or(|known| known == total) =>
             {
                 self.known.total = Some(total);
-                Ok(Verdict::Whole)
+                Ok(Outcome::Whole)
             }
             _ => Err(DownloadError::Changed { site }),
         }

@@ -1,7 +1,6 @@
 //! When to try again, and when to give up, at one place of a file.
 //!
-//! Owns the count of tries and the pauses between them. Hides the recipes' numbers.
-//! Never asks anything itself.
+//! Owns the count of tries and the pauses between them.
 
 use kmds_extract::Site;
 use kmds_extract::recipes::Times;
@@ -60,25 +59,25 @@ impl Tries {
         }
     }
 
-    fn start_anew(&mut self) {
+    fn reset(&mut self) {
         (self.failed, self.stalled, self.brought) = (0, 0, 0);
     }
 
-    /// Counts bytes in; enough of them make up for what failed before.
+    /// Counts bytes that arrived; enough of them reset the count of tries.
     pub(super) fn arrived(&mut self, bytes: usize) {
         self.brought += bytes as u64;
         if self.brought >= PROGRESS_BYTES {
-            self.start_anew();
+            self.reset();
         }
     }
 
     /// Waits before the next try.
     /// # Errors
-    /// The setback's error, when it was one too many.
+    /// The setback's error, after the last try.
     pub(super) async fn again(&mut self, setback: Setback) -> Result<(), DownloadError> {
         self.brought = 0;
         if self.exhausted(&setback) {
-            self.start_anew();
+            self.reset();
             return Err(setback.into_error(self.site));
         }
         let pauses = match setback {

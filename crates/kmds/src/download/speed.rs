@@ -1,6 +1,6 @@
-//! Whether a site holds an address back: audio that comes little faster than it plays (YouTube field notes, 3.3).
+//! Whether a site throttles an address: audio that comes little faster than it plays (YouTube field notes, 3.3).
 //!
-//! Owns the judgement of one range after another. Pure: time comes in with the bytes.
+//! Each range is judged once. Pure: the caller measures the time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use kmds_extract::Stream;
 const LEAST_WAIT: Duration = Duration::from_secs(5);
 /// Slower than this many times playback is slow.
 const PLAYBACK_TIMES: f64 = 2.0;
-/// So many slow ranges in a row are no accident.
+/// Slow ranges in a row that count as throttling.
 const SLOW_RANGES: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq)]

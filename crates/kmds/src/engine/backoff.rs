@@ -1,7 +1,6 @@
-//! Sites that asked to be left alone for a while.
+//! Back-off: sites that limit requests are not asked until the time that they named.
 //!
-//! Owns how often a site refused in a row, until when it is left alone, and what it said. Hides the clock.
-//! Never decides who is asked instead.
+//! Owns how often a site refused in a row, until when it is not asked, and its refusal.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,9 +8,9 @@ use std::time::{Duration, Instant};
 use kmds_extract::{ExtractError, Site};
 use parking_lot::{Mutex, MutexGuard};
 
-/// Limits in a row before a site is left alone: one link's must not silence a whole site.
+/// Limits in a row before a site is not asked: the limit of one link must not stop all others.
 const LIMITS_IN_A_ROW: u32 = 3;
-/// Longest that a site is left alone on its word: nobody means days.
+/// Longest time that is believed: no site means days.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// A block is of our address, whatever is asked.
+    /// Whether the site is not asked: a bot check is about this address, whatever is asked; limits need several in a row.
     fn enough(&self) -> bool {
         matches!(self.error, ExtractError::BotCheck { .. }) || self.in_a_row >= LIMITS_IN_A_ROW
     }
@@ -41,10 +40,9 @@ impl Backoffs {
         self.inner().remove(&site);
     }
 
-    /// Takes note of a site that named a time (`Retry-After`), and of a bot check, which another request from the same
-    /// address only makes worse (field notes: SoundCloud 15, Bandcamp 17). YouTube's bot checks pass as often as not: there
-    /// the breaker counts.
-    pub fn note(&self, error: &ExtractError) {
+    /// Records a limit with a time (`Retry-After`), and a bot check, which another request from the same address only makes
+    /// worse (field notes: SoundCloud 15, Bandcamp 17). YouTube's bot checks are left to the breaker: they often pass.
+    pub fn record(&self, error: &ExtractError) {
         let (site, wait) = match error {
             ExtractError::RateLimited {
                 site,
@@ -69,8 +67,8 @@ impl Backoffs {
         );
     }
 
-    /// What the site said, with the time that is left; `None` when it may be asked.
-    pub fn of(&self, site: Site) -> Option<ExtractError> {
+    /// The site's refusal, with the time that is left; `None` when it may be asked.
+    pub fn refusal(&self, site: Site) -> Option<ExtractError> {
         let inner = self.inner();
         let Refusals { until, error, .. } =
             inner.get(&site).filter(|refusals| refusals.enough())?;
@@ -78,7 +76,7 @@ impl Backoffs {
         if left.is_zero() {
             return None;
         }
-        // Whole seconds, rounded up: who comes back then finds the door open.
+        // Whole seconds, rounded up: the back-off is over when a client comes back then.
         let retry_after = Some(Duration::from_secs(left.as_secs() + 1));
         Some(match error {
             ExtractError::BotCheck { .. } => ExtractError::BotCheck { site, retry_after },
@@ -99,43 +97,51 @@ mod tests {
     }
 
     #[test]
-    fn a_block_of_this_address_is_left_alone_at_once() {
+    fn a_bot_check_stops_requests_at_once() {
         let backoffs = Backoffs::default();
-        assert_eq!(backoffs.of(Site::SoundCloud), None);
+        assert_eq!(backoffs.refusal(Site::SoundCloud), None);
         let wait = Some(Duration::from_secs(600));
-        backoffs.note(&ExtractError::BotCheck {
+        backoffs.record(&ExtractError::BotCheck {
             site: Site::SoundCloud,
             retry_after: wait,
         });
         let told = backoffs
-            .of(Site::SoundCloud)
+            .refusal(Site::SoundCloud)
             .and_then(|error| error.retry_after())
-            .expect("paused");
+            .expect("not asked");
         assert!((590..=600).contains(&told.as_secs()), "{told:?}");
-        assert_eq!(backoffs.of(Site::Bandcamp), None, "the others are asked");
-        backoffs.note(&ExtractError::BotCheck {
+        assert_eq!(
+            backoffs.refusal(Site::Bandcamp),
+            None,
+            "the others are asked"
+        );
+        backoffs.record(&ExtractError::BotCheck {
             site: Site::YouTube,
             retry_after: wait,
         });
         assert_eq!(
-            backoffs.of(Site::YouTube),
+            backoffs.refusal(Site::YouTube),
             None,
             "there they pass as often as not"
         );
     }
 
     #[test]
-    fn a_site_that_limits_three_times_in_a_row_is_left_alone() {
+    fn a_site_that_limits_three_times_in_a_row_is_not_asked() {
         let backoffs = Backoffs::default();
-        (0..2).for_each(|_| backoffs.note(&named(Site::Bandcamp, 99)));
-        assert_eq!(backoffs.of(Site::Bandcamp), None, "two may be one link's");
+        (0..2).for_each(|_| backoffs.record(&named(Site::Bandcamp, 99)));
+        assert_eq!(
+            backoffs.refusal(Site::Bandcamp),
+            None,
+            "two may be one link's"
+        );
         backoffs.success(Site::Bandcamp);
-        (0..3).for_each(|_| backoffs.note(&named(Site::Bandcamp, 99)));
+        (0..3).for_each(|_| backoffs.record(&named(Site::Bandcamp, 99)));
         assert!(matches!(
-            backoffs.of(Site::Bandcamp),
+            backoffs.refusal(Site::Bandcamp),
             Some(ExtractError::RateLimited { .. })
         ));
-        (0..3).for_each(|_| backoffs.note(&named(Site::SoundCloud, 0)));
-        assert_eq!(backoffs.of(Site::SoundCloud), None, "the time is over");
+        (0..3).for_each(|_| backoffs.record(&named(Site::SoundCloud, 0)));
+        assert_eq!(backoffs.refusal(Site::SoundCloud), None, "the time is over");
     }
 }

@@ -1,7 +1,6 @@
-//! When the native engine of a site has to stand back.
+//! The circuit breaker of one site: while it is open, yt-dlp goes before the native engine.
 //!
-//! Owns the counts that open the breaker, the time it stays open, and the one probe after it. Hides the clock.
-//! Never decides what happens instead.
+//! Owns the counts that open it, the time it stays open, and the one probe after that time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,13 +13,13 @@ use crate::origin::SharedRecipes;
 
 /// Calls looked back at (YouTube field notes, 5).
 const WINDOW: usize = 20;
-/// Refusals of our address among them that open the breaker …
+/// Refusals of this address among them that open the breaker …
 const REFUSALS: usize = 5;
 /// … if nothing succeeded for this long, or ever.
 const NO_SUCCESS: Duration = Duration::from_secs(120);
 /// Changed pages in a row that open it.
 const CHANGED_IN_A_ROW: u32 = 3;
-/// A probe that says nothing for this long was given up by its caller; the next call is another one.
+/// A probe without an outcome for this long was given up by its caller; the next call is another probe.
 const PROBE_LIFE: Duration = Duration::from_secs(60);
 
 pub struct Breaker {
@@ -35,7 +34,7 @@ struct Seen {
     changed_in_a_row: u32,
     last_success: Option<Instant>,
     opened: Option<Instant>,
-    /// What opened it, if that was a refusal of our address.
+    /// The refusal of this address that opened it, if one did.
     refusal: Option<ExtractError>,
     probing: Option<Instant>,
     failures: u64,
@@ -59,9 +58,9 @@ impl Breaker {
         Times::seconds(self.recipes.current().time.breaker_pause)
     }
 
-    /// Whether the second engine goes first for this call. When the pause is over one call is the native engine's
-    /// probe, and the others still go the sure way until it has answered.
-    pub fn stands_back(&self) -> bool {
+    /// Whether yt-dlp goes first for this call. When the pause is over, one call probes the native engine; the others keep
+    /// using yt-dlp until the probe has an outcome.
+    pub fn prefers_ytdlp(&self) -> bool {
         let pause = self.pause();
         let mut seen = self.seen();
         let Some(opened) = seen.opened else {
@@ -78,13 +77,13 @@ impl Breaker {
         false
     }
 
-    /// What to answer instead of asking natively, where more calls only make it worse: YouTube distrusts our address. A
-    /// page that changed may be asked on and on.
-    pub fn keeps_away(&self) -> Option<ExtractError> {
+    /// The answer instead of a native call, where more calls only make it worse: YouTube distrusts this address. A changed
+    /// page may be asked again and again.
+    pub fn refusal(&self) -> Option<ExtractError> {
         let pause = self.pause();
         let seen = self.seen();
         let left = pause.saturating_sub(seen.opened?.elapsed());
-        // Whole seconds, rounded up: who comes back then may be the probe.
+        // Whole seconds, rounded up: a call at that time may be the probe.
         let retry_after = Some(Duration::from_secs(left.as_secs() + 1));
         match seen.refusal.clone()? {
             ExtractError::BotCheck {
@@ -99,13 +98,13 @@ impl Breaker {
         }
     }
 
-    /// As [`Self::keeps_away`], but only until the pause is over: for calls that are no probe, whose success would say
+    /// As [`Self::refusal`], but only until the pause is over: for searches, which are no probe, since their success says
     /// nothing about songs.
-    pub fn rests(&self) -> Option<ExtractError> {
+    pub fn refusal_while_open(&self) -> Option<ExtractError> {
         let pause = self.pause();
         let opened = self.seen().opened?;
         if opened.elapsed() < pause {
-            self.keeps_away()
+            self.refusal()
         } else {
             None
         }
@@ -128,7 +127,7 @@ impl Breaker {
         seen.reason = None;
     }
 
-    /// Audio that no client of ours gets any more: metadata may be answered as ever, and would be of no use.
+    /// Opens it: no client of the native engine gets this site's audio any more. Metadata without audio is of no use.
     pub fn wall(&self, reason: &str) {
         let mut seen = self.seen();
         seen.failures += 1;
@@ -148,11 +147,11 @@ impl Breaker {
         );
         let changed = matches!(error, ExtractError::PageChanged { .. });
         let mut seen = self.seen();
-        // Whatever it was, the probe has answered. What says nothing about the engine leaves the next call to probe.
+        // The probe has an outcome. If that says nothing about the engine, the next call is the next probe.
         let probed = seen.probing.take().is_some();
         if !refused && !changed {
             if matches!(error, ExtractError::Refused { .. }) {
-                // A site's last word was read: its pages are not unreadable, and it speaks to us.
+                // The site refused the song itself: its pages can be read, and it answers this address.
                 seen.changed_in_a_row = 0;
                 seen.last_success = Some(Instant::now());
             }
@@ -229,30 +228,30 @@ mod tests {
         assert!(!breaker.failure(&changed()));
         breaker.success();
         assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
-        assert!(!breaker.stands_back());
+        assert!(!breaker.prefers_ytdlp());
         assert!(breaker.failure(&changed()));
         assert!(
             !breaker.failure(&changed()),
             "told once, however long it fails"
         );
-        assert!(breaker.stands_back() && breaker.stands_back());
+        assert!(breaker.prefers_ytdlp() && breaker.prefers_ytdlp());
         breaker.success();
-        assert!(!breaker.stands_back());
+        assert!(!breaker.prefers_ytdlp());
     }
 
     #[test]
-    fn a_wall_in_the_audio_lets_the_other_engine_go_first_at_once_and_keeps_nobody_away() {
+    fn a_wall_in_the_audio_lets_ytdlp_go_first_at_once_and_refuses_no_call() {
         let (breaker, recipes) = with_pause(900.0);
         breaker.success();
         breaker.wall("no audio beyond byte 7");
-        assert!(breaker.stands_back());
-        assert_eq!(breaker.keeps_away(), None);
+        assert!(breaker.prefers_ytdlp());
+        assert_eq!(breaker.refusal(), None);
         assert_eq!(
             breaker.state(),
             (true, 1, Some("no audio beyond byte 7".to_owned()))
         );
         set_pause(&recipes, 0.0);
-        assert!(!breaker.stands_back(), "the probe");
+        assert!(!breaker.prefers_ytdlp(), "the probe");
         breaker.success();
         assert!(!breaker.state().0);
     }
@@ -263,14 +262,14 @@ mod tests {
         for _ in 0..3 {
             breaker.failure(&changed());
         }
-        assert!(breaker.stands_back());
+        assert!(breaker.prefers_ytdlp());
         set_pause(&recipes, 0.0);
-        assert!(!breaker.stands_back(), "the probe");
-        assert!(breaker.stands_back(), "only one");
+        assert!(!breaker.prefers_ytdlp(), "the probe");
+        assert!(breaker.prefers_ytdlp(), "only one");
         assert!(breaker.state().0, "still open while it is probed");
         assert!(breaker.failure(&changed()), "a failed probe opens it again");
         set_pause(&recipes, 900.0);
-        assert!(breaker.stands_back());
+        assert!(breaker.prefers_ytdlp());
     }
 
     #[test]
@@ -279,9 +278,9 @@ mod tests {
         for _ in 0..3 {
             breaker.failure(&changed());
         }
-        assert!(!breaker.stands_back());
+        assert!(!breaker.prefers_ytdlp());
         assert!(!breaker.failure(&private()));
-        assert!(!breaker.stands_back(), "the next call probes again");
+        assert!(!breaker.prefers_ytdlp(), "the next call probes again");
         breaker.success();
         assert!(!breaker.state().0);
     }
@@ -297,27 +296,27 @@ mod tests {
     fn five_refusals_without_a_success_keep_us_away_and_tell_until_when() {
         let (breaker, recipes) = with_pause(900.0);
         assert!((0..4).all(|_| !breaker.failure(&bot_check())));
-        assert_eq!(breaker.keeps_away(), None);
+        assert_eq!(breaker.refusal(), None);
         assert!(breaker.failure(&bot_check()));
-        let told = breaker.keeps_away().expect("kept away");
-        assert_eq!(breaker.rests(), Some(told.clone()));
+        let told = breaker.refusal().expect("kept away");
+        assert_eq!(breaker.refusal_while_open(), Some(told.clone()));
         assert_eq!(
             (told.kind(), told.retry_after()),
             (Kind::BotCheck, Some(Duration::from_secs(900)))
         );
         set_pause(&recipes, 0.0);
         assert_eq!(
-            breaker.rests(),
+            breaker.refusal_while_open(),
             None,
             "a search may ask, and takes the probe from no song"
         );
-        assert!(!breaker.stands_back(), "the probe");
+        assert!(!breaker.prefers_ytdlp(), "the probe");
         breaker.success();
-        assert_eq!(breaker.keeps_away(), None);
+        assert_eq!(breaker.refusal(), None);
     }
 
     #[test]
-    fn refusals_beside_answers_are_moods_and_changed_pages_keep_nobody_away() {
+    fn refusals_among_answers_do_not_open_it_and_changed_pages_refuse_no_call() {
         for answered in [Breaker::success, |breaker: &Breaker| {
             breaker.failure(&private());
         }] {
@@ -330,8 +329,8 @@ mod tests {
             for _ in 0..3 {
                 breaker.failure(&changed());
             }
-            assert!(breaker.stands_back());
-            assert_eq!(breaker.keeps_away(), None);
+            assert!(breaker.prefers_ytdlp());
+            assert_eq!(breaker.refusal(), None);
         }
     }
 

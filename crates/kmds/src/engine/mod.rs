@@ -1,7 +1,7 @@
-//! Which engine answers, in what order, and how they feel.
+//! Which engine answers: the native one (`kmds-extract`) or yt-dlp; in what order, and their health.
 //!
-//! Owns the rule of when yt-dlp may be asked after our own engine, the breaker of each site that decides which of the two
-//! goes first, and their health. Hides child processes and clients. Never queues, stores or serves anything.
+//! Owns the rule of when yt-dlp may be asked after the native engine, and the breaker of each site that decides which of
+//! the two goes first. It queues, stores and serves nothing.
 
 mod backoff;
 mod breaker;
@@ -64,8 +64,8 @@ pub struct Engines {
     backoffs: Arc<Backoffs>,
 }
 
-/// Whether the second engine may try after this failure (field notes, failure tables): a changed page, a wall or a
-/// refusal of our client; never a site's last word, and never a limit that both engines share.
+/// Whether yt-dlp may try after this failure (field notes, failure tables): a changed page, a wall, or a refusal of the
+/// native engine's client. Never after a site's refusal of the song itself, nor after a limit that both engines share.
 #[must_use]
 pub const fn second_engine_may_try(error: &ExtractError) -> bool {
     match error {
@@ -107,9 +107,10 @@ impl Engines {
         }
     }
 
-    /// Metadata of a link, and the streams that came with it; of a list what could be read by then. yt-dlp would take a band's page for all its releases.
+    /// Metadata of a link, and the streams that came with it; of a list what could be read until `until`. A band's page is
+    /// never given to yt-dlp, which would take all releases of the band.
     /// # Errors
-    /// The native engine's error, or yt-dlp's where that is the site's last word.
+    /// The native engine's error, or yt-dlp's if that is the site's refusal of the song.
     pub async fn resolve(
         &self,
         link: &Link,
@@ -139,24 +140,24 @@ impl Engines {
             .await
     }
 
-    /// What a site finds for words. Only our own engine searches. Where the breaker keeps it away it stays away; a page of
-    /// results that changed says nothing about songs, so yt-dlp does not go first because of it.
+    /// What a site finds for words. Only the native engine searches. The breaker may forbid it; a changed page of results
+    /// says nothing about songs, so it does not open the breaker.
     /// # Errors
     /// The native engine's error.
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Vec<Hit>, ExtractError> {
         let site = at.site();
         self.admit(site).await?;
-        if let Some(error) = self.backoffs.of(site) {
+        if let Some(error) = self.backoffs.refusal(site) {
             return Err(error);
         }
         let breaker = self.breakers.get(&site);
-        if let Some(refusal) = breaker.and_then(Breaker::rests) {
+        if let Some(refusal) = breaker.and_then(Breaker::refusal_while_open) {
             return Err(refusal);
         }
         let found = self.native.search(at, words).await;
         match &found {
             Ok(_) => self.backoffs.success(site),
-            Err(error) => self.backoffs.note(error),
+            Err(error) => self.backoffs.record(error),
         }
         if let (Some(breaker), Err(error)) = (breaker, &found)
             && !matches!(error, ExtractError::PageChanged { .. })
@@ -196,13 +197,13 @@ impl Engines {
     pub async fn locate(&self, stream: &Stream) -> Result<Stream, ExtractError> {
         let located = self.native.locate(stream).await;
         if let Err(error @ ExtractError::BotCheck { .. }) = &located {
-            self.backoffs.note(error);
+            self.backoffs.record(error);
         }
         located
     }
 
-    /// Several fresh URLs of this stream were refused at the same byte: its client gets no more. Whether the site can be
-    /// asked as another one; if not, yt-dlp goes first for a while.
+    /// Several fresh URLs of this stream were refused at the same byte: the client that asked for it gets no more. Returns
+    /// whether the site can be asked as another client; if not, yt-dlp goes first for a while.
     #[must_use]
     pub fn walled(&self, stream: &Stream, engine: Engine, at: u64) -> bool {
         let another = engine == Engine::Native && self.native.walled(stream);
@@ -242,7 +243,7 @@ impl Engines {
 
     /// The link through yt-dlp alone (`engines.ytdlp.sites = "any"`).
     /// # Errors
-    /// yt-dlp's, in our words.
+    /// yt-dlp's.
     pub async fn resolve_other(
         &self,
         url: &str,
@@ -298,7 +299,7 @@ impl Engines {
             .collect()
     }
 
-    /// yt-dlp leaves by the same way as we do, and is held to the same rules.
+    /// Whether the site may be asked. yt-dlp uses the same way out, and is held to the same rules.
     async fn admit(&self, site: Site) -> Result<(), ExtractError> {
         self.native
             .client()
@@ -322,7 +323,7 @@ impl Engines {
         let breaker = self.breakers.get(&site);
         let tool = self.ytdlp.clone();
         let mut ytdlp = Some(ytdlp);
-        if let Some(breaker) = breaker.filter(|breaker| breaker.stands_back()) {
+        if let Some(breaker) = breaker.filter(|breaker| breaker.prefers_ytdlp()) {
             if let Some(tool) = &tool
                 && let Some(ask) = ytdlp.take()
             {
@@ -334,7 +335,7 @@ impl Engines {
                     }
                 }
             }
-            if let Some(refusal) = breaker.keeps_away() {
+            if let Some(refusal) = breaker.refusal() {
                 return Err(refusal);
             }
         }
@@ -349,7 +350,7 @@ impl Engines {
         match ask(tool).await {
             Ok(answer) => Ok((answer, Engine::YtDlp)),
             Err(YtDlpError::Extract(last_word)) if is_final(&last_word) => Err(last_word),
-            // It understood the site, and was told to wait: that says more than "changed".
+            // yt-dlp understood the site, and was told to wait: that says more than "changed".
             Err(YtDlpError::Extract(wait))
                 if wait.retry_after().is_some() && error.retry_after().is_none() =>
             {
@@ -364,7 +365,7 @@ impl Engines {
 }
 
 impl Engines {
-    /// Our own engine, unless its site asked to be left alone; what comes of it is noted.
+    /// Asks the native engine, unless the site's back-off lasts. Its outcome is recorded in back-off and breaker.
     async fn ask_native<T, N>(
         &self,
         site: Site,
@@ -373,7 +374,7 @@ impl Engines {
     where
         N: Future<Output = Result<T, ExtractError>>,
     {
-        if let Some(error) = self.backoffs.of(site) {
+        if let Some(error) = self.backoffs.refusal(site) {
             return Err(error);
         }
         let breaker = self.breakers.get(&site);
@@ -387,7 +388,7 @@ impl Engines {
             }
             Err(error) => error,
         };
-        self.backoffs.note(&error);
+        self.backoffs.record(&error);
         if let Some(breaker) = breaker
             && breaker.failure(&error)
         {
@@ -402,7 +403,7 @@ impl Engines {
     }
 }
 
-/// The site's own last word about a song, whoever heard it.
+/// The site's refusal of the song itself, whichever engine met it.
 fn is_final(error: &ExtractError) -> bool {
     matches!(error, ExtractError::Refused { .. })
 }

@@ -1,4 +1,4 @@
-//! Our own engine: the knowledge of `kmds-extract` over our client.
+//! The native engine: `kmds-extract`'s knowledge of the sites, over the origin client.
 
 use std::time::Instant;
 
@@ -55,7 +55,8 @@ impl Native {
         kmds_extract::refresh(source, lack, &self.client, &self.recipes.current()).await
     }
 
-    /// The stream's client gets no audio beyond a wall. Whether the site can be asked as another one.
+    /// The client that asked for the stream gets no audio beyond a certain byte. Returns whether the site can be asked as
+    /// another client.
     pub fn walled(&self, stream: &Stream) -> bool {
         stream.site == Site::YouTube
             && kmds_extract::youtube::walled(&stream.client, &self.client, &self.recipes.current())
