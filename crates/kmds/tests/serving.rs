@@ -403,6 +403,172 @@ async fn a_wait_holds_the_request_and_a_preference_is_acknowledged() {
     assert_eq!(answer.bytes().await.expect("a body"), song.bytes());
 }
 
+async fn head(kmds: &Kmds, path: &str) -> Response {
+    let request = kmds.http.head(kmds.at(path)).timeout(PATIENCE);
+    request.send().await.expect("an answer")
+}
+
+async fn json(kmds: &Kmds, path: &str) -> (u16, Value) {
+    let answer = kmds.get(path).await;
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("a body");
+    (status, serde_json::from_str(&text).expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_head_with_a_wait_answers_when_the_song_is_ready_or_failed_and_starts_nothing() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Slow").holds_at(kib(64)).publish();
+    let broken = lab.bandcamp().track("Broken").publish();
+    let _fault = lab.inject(Fault::Status(404, None).on_media().of(&broken));
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = reply["Songs"][0]["Tunnel_URL"]
+        .as_str()
+        .expect("a path")
+        .to_owned();
+    assert_eq!(head(&kmds, &format!("{path}&wait=1")).await.status(), 418);
+    let waiting = kmds
+        .http
+        .head(kmds.at(&path))
+        .header("prefer", "wait=60")
+        .timeout(PATIENCE)
+        .send();
+    let waiting = tokio::spawn(waiting);
+    song.release();
+    let answer = waiting.await.expect("no panic").expect("an answer");
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            header(&answer, "preference-applied"),
+            header(&answer, "content-length").to_owned()
+        ),
+        (200, "wait=60", song.bytes().len().to_string())
+    );
+    assert!(answer.bytes().await.expect("no body").is_empty());
+
+    let (_, reply) = kmds.fetch(&broken.link()).await;
+    let failing = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path");
+    let failed = head(&kmds, &format!("{failing}&wait=60")).await;
+    assert_eq!(failed.status(), 500);
+
+    let asked = lab.hits(&song);
+    let file = format!("cache/bandcamp/{}.mp3", song.id());
+    std::fs::remove_file(kmds.folder.path(&file)).expect("removed");
+    assert_eq!(head(&kmds, &format!("{path}&wait=60")).await.status(), 418);
+    assert_eq!(lab.hits(&song), asked, "a look starts no download");
+}
+
+#[tokio::test]
+async fn a_wait_for_a_track_needs_no_bytes_and_ends_with_the_path_where_its_file_is() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Slow").holds_at(kib(64)).publish();
+    let broken = lab.bandcamp().track("Broken").publish();
+    let _fault = lab.inject(Fault::Status(404, None).on_media().of(&broken));
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds
+        .v1_fetch(serde_json::json!({ "url": song.link() }))
+        .await;
+    let first = &reply["tracks"][0];
+    assert_eq!(first["path_final"], false, "{first}");
+    let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let (status, early) = json(&kmds, &format!("{path}?wait=1")).await;
+    assert_eq!((status, &early["path_final"]), (200, &false.into()));
+    let url = kmds.at(&format!("{path}?wait=60"));
+    let waiting = tokio::spawn(kmds.http.get(url).timeout(PATIENCE).send());
+    song.release();
+    let answer = waiting.await.expect("no panic").expect("an answer");
+    let text = answer.text().await.expect("a body");
+    let ready: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        (&ready["state"], &ready["path_final"]),
+        (&"ready".into(), &true.into())
+    );
+    let file = kmds
+        .folder
+        .path("cache")
+        .join(ready["path"].as_str().expect("a path"));
+    assert_eq!(std::fs::read(&file).expect("the file"), song.bytes());
+
+    // An evicted song is downloaded again; a page of another site starts nothing.
+    std::fs::remove_file(&file).expect("removed");
+    let waits = format!("{path}?wait=60");
+    let foreign = ask(&kmds, &waits, &[("sec-fetch-site", "cross-site")]).await;
+    assert_eq!(foreign.status(), 200);
+    assert!(!file.exists());
+    let (_, again) = json(&kmds, &waits).await;
+    assert_eq!(again["path_final"], true, "{again}");
+    assert!(file.exists());
+
+    kmds.v1_fetch(serde_json::json!({ "url": broken.link() }))
+        .await;
+    let path = format!("/api/v1/tracks/bandcamp/{}", broken.id());
+    let (status, failed) = json(&kmds, &format!("{path}?wait=60")).await;
+    assert_eq!((status, &failed["state"]), (200, &"failed".into()));
+    assert_eq!(failed["path_final"], false);
+    for wrong in ["wait=301", "wait=soon", "weit=1"] {
+        let (status, problem) = json(&kmds, &format!("{path}?{wrong}")).await;
+        assert_eq!((status, &problem["kind"]), (400, &"bad_request".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_has_its_own_status_on_v1_and_is_500_for_old_clients() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Broken").publish();
+    let _fault = lab.inject(Fault::Status(404, None).on_media().of(&song));
+    let kmds = Kmds::start(&lab);
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path");
+    let (status, old) = json(&kmds, &format!("{path}&wait=60")).await;
+    assert_eq!((status, &old["Kind"]), (500, &"origin_failed".into()));
+    let (status, problem) = json(&kmds, &format!("{}?wait=60", v1_audio(path))).await;
+    assert_eq!((status, &problem["status"]), (502, &502.into()));
+    assert_eq!(problem["kind"], "origin_failed", "{problem}");
+}
+
+fn id_of(song: &Song) -> String {
+    song.id().to_owned()
+}
+
+#[tokio::test]
+async fn several_links_are_one_reply_in_their_order_and_each_failure_names_its_link() {
+    let lab = Lab::start().await;
+    let single = lab.bandcamp().track("Single").publish();
+    let album = lab.bandcamp().album(2).publish();
+    let kmds = Kmds::start(&lab);
+    let nothing = "https://example.org/nothing";
+    let twice = format!("{0} {0}", single.link());
+    let ids: Vec<String> = album.songs().iter().chain([&single]).map(id_of).collect();
+    let urls = [nothing, &album.link(), &twice, &single.link()];
+    let (status, reply) = kmds.v1_fetch(serde_json::json!({ "urls": urls })).await;
+    assert_eq!(status, 200, "{reply}");
+    let of = |list: &str, key: &str| -> Vec<Value> {
+        let list = reply[list].as_array().expect("a list");
+        list.iter().map(|one| one[key].clone()).collect()
+    };
+    assert_eq!(of("tracks", "id"), ids);
+    assert_eq!(of("links", "url"), [album.link(), single.link()]);
+    assert_eq!(of("links", "track_count"), [2, 1]);
+    assert_eq!(reply["links"][0]["collection"]["total"], 2);
+    assert!(reply["links"][1]["collection"].is_null());
+    assert_eq!(of("failures", "url"), [nothing, &twice]);
+    assert_eq!(
+        of("failures", "kind"),
+        ["unsupported_link", "unsupported_link"]
+    );
+    let (status, problem) = kmds
+        .v1_fetch(serde_json::json!({ "urls": [nothing, nothing] }))
+        .await;
+    assert_eq!(
+        (status, &problem["kind"]),
+        (400, &"unsupported_link".into())
+    );
+    let (status, _) = kmds.v1_fetch(serde_json::json!({ "url": twice })).await;
+    assert_eq!(status, 400, "two links in one text");
+    assert_eq!(kmds.fetch(&twice).await.0, 400, "on both faces");
+}
+
 #[tokio::test]
 async fn an_album_plays_as_a_list_of_streams_and_comes_as_one_archive() {
     let lab = Lab::start().await;

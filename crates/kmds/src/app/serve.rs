@@ -33,7 +33,7 @@ impl App {
     pub async fn audio(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
         let audio = self.audio_of(key, want).await?;
         // Songs under way have moved it already.
-        if audio.finished && !matches!(want, Want::Peek | Want::PeekStream) {
+        if audio.finished && !want.only_looks() {
             self.inner.move_window(key).await?;
         }
         Ok(audio)
@@ -41,13 +41,8 @@ impl App {
 
     async fn audio_of(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
         match want {
-            Want::WholeWithin(limit) => {
-                tokio::select! {
-                    answer = self.inner.whole(key) => answer,
-                    () = tokio::time::sleep(limit) => self.inner.audio_now(key, Want::Peek).await,
-                    () = self.inner.closing.cancelled() => self.inner.audio_now(key, Want::Peek).await,
-                }
-            }
+            Want::WholeWithin(limit) => self.within(limit, key, self.inner.whole(key)).await,
+            Want::PeekWithin(limit) => self.within(limit, key, self.inner.settled(key)).await,
             Want::Stream => self.inner.stream(key).await,
             Want::Peek | Want::PeekStream | Want::Whole => {
                 let answer =
@@ -61,6 +56,22 @@ impl App {
                 };
                 answer.unwrap_or(Err(later))
             }
+        }
+    }
+}
+
+impl App {
+    /// The answer if it comes within `limit`, else what can be served then.
+    async fn within(
+        &self,
+        limit: Duration,
+        key: &Key,
+        answer: impl Future<Output = Result<Audio, NotServed>>,
+    ) -> Result<Audio, NotServed> {
+        tokio::select! {
+            answer = answer => answer,
+            () = tokio::time::sleep(limit) => self.inner.audio_now(key, Want::Peek).await,
+            () = self.inner.closing.cancelled() => self.inner.audio_now(key, Want::Peek).await,
         }
     }
 }
@@ -82,7 +93,7 @@ impl Inner {
                 {
                     return Ok(audio);
                 }
-                if matches!(want, Want::Peek | Want::PeekStream) {
+                if want.only_looks() {
                     return Err(self.unfinished(&row));
                 }
                 let job = self.demand(&row).await?;
@@ -100,6 +111,22 @@ impl Inner {
                 Ready::Not(row) => row,
             };
             let job = self.demand(&row).await?;
+            let mut watch = job.watch();
+            // An error means the job was forgotten: the row tells why.
+            let _ = watch.wait_for(Status::is_over).await;
+        }
+    }
+
+    /// Waits until the song is ready or failed, and moves nothing: a song without a job is not waited for.
+    async fn settled(&self, key: &Key) -> Result<Audio, NotServed> {
+        loop {
+            let row = match self.ready(key).await? {
+                Ready::Yes(audio) => return Ok(*audio),
+                Ready::Not(row) => row,
+            };
+            let Some(job) = self.jobs.get(key) else {
+                return Err(self.unfinished(&row));
+            };
             let mut watch = job.watch();
             // An error means the job was forgotten: the row tells why.
             let _ = watch.wait_for(Status::is_over).await;

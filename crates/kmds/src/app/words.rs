@@ -112,6 +112,8 @@ pub struct Stored {
 pub enum Want {
     /// Only a finished file, now; moves nothing (`HEAD`).
     Peek,
+    /// A finished file, within this time, as far as its job goes on by itself; moves nothing (`HEAD` with `wait`).
+    PeekWithin(Duration),
     /// What is there now, growing or finished; moves nothing (`HEAD` with `stream`).
     PeekStream,
     /// Only a finished file; a queued song moves to the front.
@@ -123,10 +125,10 @@ pub enum Want {
 }
 
 impl Want {
-    /// Whether it moves, starts and waits for nothing.
+    /// Whether it moves and starts nothing.
     #[must_use]
     pub const fn only_looks(self) -> bool {
-        matches!(self, Self::Peek | Self::PeekStream)
+        matches!(self, Self::Peek | Self::PeekWithin(_) | Self::PeekStream)
     }
 }
 

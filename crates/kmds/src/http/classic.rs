@@ -24,10 +24,11 @@ use super::error::{Classic, Refusal};
 use super::guard::Caller;
 use super::links::{Addresses, sent_link};
 use super::query::{Query, Wait, accept_list};
+use super::reply::{self, Songs};
 #[cfg(test)]
 use super::schemas;
 use super::state::Http;
-use super::{audio, body, reply};
+use super::{audio, body};
 use crate::app::{FetchAsk, Found, Key, Prefetch};
 
 /// Longest name that is looked up, in bytes: far longer than any in a reply.
@@ -123,10 +124,10 @@ async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, C
     let fetched = http.app().fetch(ask).await?;
     let addresses = Addresses::of(http, Caller::of(request)?);
     Ok(reply::list(
-        fetched,
+        vec![Songs::of(&fetched)],
         addresses,
         "Songs",
-        FetchReply::new,
+        |songs| FetchReply::new(&fetched, songs),
         SongReply::new,
     ))
 }
@@ -209,14 +210,11 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
     let key = find(&http, &name, query.get_with_plus("file")).await?;
     let foreign = Caller::of(&request)?.is_foreign;
     let want = wanted(&request.method, foreign, streams, wait);
-    let served = audio::serve(http.app(), &key, want, &request)
-        .await
-        .map_err(|denied| denied.unless_foreign(foreign));
+    // A foreign page is told 418 too: for a name alone old clients know no other status.
+    let served = audio::serve(http.app(), &key, want, &request).await;
     let mut response =
         served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
-    if request.method != Method::HEAD {
-        wait.acknowledge(response.headers_mut());
-    }
+    audio::acknowledge(wait, want, &mut response);
     Ok(response)
 }
 

@@ -134,7 +134,7 @@ impl Refusal {
         self
     }
 
-    /// As `/tunnel` and `/audio` answer: 418, 500 or 404 whatever the kind, since old clients know no other.
+    /// As `/tunnel` answers: 418, 500 or 404 whatever the kind, since old clients know no other.
     pub(super) fn of_audio(reason: NotServed) -> Self {
         match reason {
             NotServed::Unfinished {

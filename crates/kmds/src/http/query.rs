@@ -166,6 +166,14 @@ pub(super) struct Wait {
 }
 
 impl Wait {
+    #[cfg(test)]
+    pub(super) fn of_seconds(seconds: u64) -> Self {
+        Self {
+            time: Duration::from_secs(seconds),
+            from_preference: false,
+        }
+    }
+
     /// `wait=` of the query, else the preference of RFC 7240. A preference is never an error: one too long is cut.
     /// # Errors
     /// A `wait=` that is no number from 0 to 300.

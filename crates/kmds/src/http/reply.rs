@@ -4,6 +4,7 @@
 //! such reply holds its share of the list; it ends after the last song, or when its client has not read for 10 s: then
 //! the connection is cut. `classic` and `v1` decide how a song looks.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use futures_util::{Stream, stream};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::links::Addresses;
 use crate::app::{Fetched, Song};
@@ -27,40 +28,50 @@ const PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// A reply with fewer songs is written whole, with its length.
 const LONG_LIST_SONGS: usize = 100;
 
-/// Status 200, with the songs under `name`. `around` makes the reply around the songs that it is given; `shape` makes
+/// The songs of one link. A long list is held by its permit.
+pub(super) struct Songs {
+    songs: Arc<Vec<Song>>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Songs {
+    pub(super) fn of(fetched: &Fetched) -> Self {
+        Self {
+            songs: Arc::clone(&fetched.songs),
+            _permit: fetched.room.clone(),
+        }
+    }
+}
+
+/// Status 200, with all songs under `name`. `around` makes the reply around the songs that it is given; `shape` makes
 /// one song.
 pub(super) fn list<Reply: Serialize, Shape: Serialize + 'static>(
-    fetched: Fetched,
+    lists: Vec<Songs>,
     addresses: Addresses,
     name: &str,
-    around: impl for<'a> Fn(&'a Fetched, Vec<Shape>) -> Reply,
+    around: impl Fn(Vec<Shape>) -> Reply,
     shape: fn(&Song, &Addresses) -> Shape,
 ) -> Response {
-    if fetched.songs.len() < LONG_LIST_SONGS {
-        let songs = fetched
-            .songs
-            .iter()
-            .map(|song| shape(song, &addresses))
-            .collect();
-        return Json(around(&fetched, songs)).into_response();
+    let songs = || lists.iter().flat_map(|list| list.songs.iter());
+    if songs().count() < LONG_LIST_SONGS {
+        let songs = songs().map(|song| shape(song, &addresses)).collect();
+        return Json(around(songs)).into_response();
     }
     // Inside a JSON string every quotation mark is escaped, so that only the list itself matches.
     let mark = format!("\"{name}\":[");
-    let whole = serde_json::to_string(&around(&fetched, Vec::new())).unwrap_or_default();
+    let whole = serde_json::to_string(&around(Vec::new())).unwrap_or_default();
     let Some((head, tail)) = whole.split_once(&mark) else {
         return Json(whole).into_response();
     };
     let mut writing = Writing {
         head: format!("{head}{mark}"),
+        lists: lists.into(),
         next: 0,
+        is_first: true,
         tail: tail.to_owned(),
-        fetched,
         addresses,
     };
-    let pieces = std::iter::from_fn(move || {
-        let more = writing.next <= writing.fetched.songs.len();
-        more.then(|| writing.piece(shape))
-    });
+    let pieces = std::iter::from_fn(move || writing.piece(shape));
     let body = Body::from_stream(sent(pieces, PIECE_WITHIN));
     (
         [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
@@ -97,36 +108,41 @@ fn sent(
     })
 }
 
-/// A reply that is being writing. It holds the list, and its permit for a long list.
+/// A reply that is being written. A list is let go when its last song is written.
 struct Writing {
     head: String,
-    /// One more than there are songs: the end is written too.
+    lists: VecDeque<Songs>,
+    /// The next song of the first list.
     next: usize,
+    /// No song is written yet.
+    is_first: bool,
     tail: String,
-    fetched: Fetched,
     addresses: Addresses,
 }
 
 impl Writing {
-    fn piece<Shape: Serialize>(&mut self, shape: fn(&Song, &Addresses) -> Shape) -> Bytes {
+    /// The next piece; `None` after the last.
+    fn piece<Shape: Serialize>(&mut self, shape: fn(&Song, &Addresses) -> Shape) -> Option<Bytes> {
         let mut piece = std::mem::take(&mut self.head);
-        let songs = Arc::clone(&self.fetched.songs);
         while piece.len() < PIECE_BYTES
-            && let Some(song) = songs.get(self.next)
+            && let Some(list) = self.lists.front()
         {
-            if self.next > 0 {
+            let Some(song) = list.songs.get(self.next) else {
+                self.lists.pop_front();
+                self.next = 0;
+                continue;
+            };
+            if !std::mem::take(&mut self.is_first) {
                 piece.push(',');
             }
-            piece.push_str(
-                &serde_json::to_string(&shape(song, &self.addresses)).unwrap_or_default(),
-            );
+            let song = serde_json::to_string(&shape(song, &self.addresses));
+            piece.push_str(&song.unwrap_or_default());
             self.next += 1;
         }
-        if self.next == songs.len() {
-            piece.push_str(&self.tail);
-            self.next += 1;
+        if self.lists.is_empty() {
+            piece.push_str(&std::mem::take(&mut self.tail));
         }
-        piece.into()
+        (!piece.is_empty()).then(|| piece.into())
     }
 }
 

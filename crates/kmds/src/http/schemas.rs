@@ -61,8 +61,11 @@ pub(super) struct ClassicFetchBody {
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"url": "https://soundcloud.com/klaus-veen/ordinary-days", "prefetch": 3}))]
 pub(super) struct FetchBody {
-    /// Link to a song or list, at most 2,048 bytes.
-    url: String,
+    /// Link to a song or list, at most 2,048 bytes. Either this or `urls` is needed.
+    url: Option<String>,
+    /// Several links, instead of `url`.
+    #[schema(min_items = 1, max_items = 25)]
+    urls: Option<Vec<String>>,
     /// Take the whole list of a `watch?v=…&list=…` link.
     #[schema(default = false)]
     playlist: Option<bool>,

@@ -48,7 +48,7 @@ pub(super) enum Denied {
 }
 
 impl Denied {
-    /// As `/tunnel` and `/audio` say it: 404, 418 or 500.
+    /// As `/tunnel` says it: 404, 418 or 500.
     pub(super) fn for_file(self) -> Refusal {
         match self {
             Self::NotServed(reason) => Refusal::of_audio(reason),
@@ -64,7 +64,7 @@ impl Denied {
         }
     }
 
-    /// As `/play` says it: a failure has the status of its kind, as with `/fetch`.
+    /// As `/play` and v1 say it: a failure has the status of its kind, as with `/fetch`.
     pub(super) fn for_link(self) -> Refusal {
         match self {
             Self::NotServed(NotServed::Failed(failure)) => failure.into(),
@@ -85,14 +85,22 @@ impl From<Refusal> for Denied {
     }
 }
 
-/// What a request for a file wants. `HEAD` never waits and never moves a song; nor does a foreign page.
+/// What a request for a file wants. `HEAD` never moves a song; nor does a foreign page, which does not wait either.
 pub(super) fn wanted(method: &Method, foreign: bool, streams: bool, wait: Wait) -> Want {
     match (method == Method::HEAD || foreign, streams) {
         (true, true) => Want::PeekStream,
-        (true, false) => Want::Peek,
+        (true, false) if foreign || wait.time.is_zero() => Want::Peek,
+        (true, false) => Want::PeekWithin(wait.time),
         (_, true) => Want::Stream,
         (_, false) if wait.time.is_zero() => Want::Whole,
         (_, false) => Want::WholeWithin(wait.time),
+    }
+}
+
+/// Tells the client that its preference was followed, if `want` waits at all.
+pub(super) fn acknowledge(wait: Wait, want: Want, response: &mut Response) {
+    if matches!(want, Want::WholeWithin(_) | Want::PeekWithin(_)) {
+        wait.acknowledge(response.headers_mut());
     }
 }
 
@@ -374,6 +382,10 @@ mod tests {
                 Want::PeekStream
             );
             assert_eq!(wanted(method, foreign, false, Wait::default()), Want::Peek);
+            let waits = wanted(method, foreign, false, Wait::of_seconds(7));
+            assert!(waits.only_looks());
+            let seconds = Duration::from_secs(7);
+            assert_eq!(waits == Want::PeekWithin(seconds), !foreign, "{method}");
         }
         assert_eq!(
             wanted(&Method::GET, false, true, Wait::default()),

@@ -8,7 +8,7 @@ use http::request::Parts;
 #[cfg(test)]
 use super::super::answers::{AudioAnswers, V1Refusals};
 use super::super::audio::{self, wanted};
-use super::super::error::{Refusal, V1};
+use super::super::error::V1;
 use super::super::guard::Caller;
 use super::super::query::{Query, Wait};
 use super::super::state::Http;
@@ -16,7 +16,7 @@ use super::path::{At, never_asked_for, track_at};
 use super::rendition;
 use crate::app::{CopyForm, NotServed, State as JobState};
 
-/// The audio of a track, whole or while it arrives. Statuses as `/tunnel`.
+/// The audio of a track, whole or while it arrives. A failure has the status of its kind.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/audio", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),
@@ -52,9 +52,7 @@ pub(in crate::http) async fn send_audio(
     } else {
         http.app().rendition(&id, form).await
     };
-    let key = key
-        .map_err(Refusal::failed_for_good)?
-        .ok_or_else(|| never_asked_for(&id))?;
+    let key = key?.ok_or_else(|| never_asked_for(&id))?;
     let want = wanted(&request.method, foreign, streams, wait);
     let served = audio::serve(http.app(), &key, want, &request)
         .await
@@ -71,10 +69,9 @@ pub(in crate::http) async fn send_audio(
             }
             denied => denied,
         });
-    let served = served.map_err(|denied| denied.unless_foreign(foreign));
-    let mut response = served.unwrap_or_else(|denied| V1::from(denied.for_file()).into_response());
-    if request.method != Method::HEAD {
-        wait.acknowledge(response.headers_mut());
-    }
+    let mut response = served.unwrap_or_else(|denied| {
+        V1::from(denied.unless_foreign(foreign).for_link()).into_response()
+    });
+    audio::acknowledge(wait, want, &mut response);
     Ok(response)
 }

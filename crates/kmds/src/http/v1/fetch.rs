@@ -1,4 +1,4 @@
-//! `POST /api/v1/fetch`: a link in, its collection and tracks out.
+//! `POST /api/v1/fetch`: one link or several in, their collections and tracks out.
 //!
 //! Owns how the body is read.
 
@@ -10,29 +10,42 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Request, StatusCode};
+use kmds_extract::Kind;
+use kmds_extract::choose::Accept;
 use serde_json::Value;
 
 #[cfg(test)]
 use super::super::answers::V1Refusals;
+use super::super::body;
 use super::super::error::{Refusal, V1};
 use super::super::guard::Caller;
 use super::super::links::{Addresses, sent_link};
 use super::super::query::{Query, accept_list, unknown_parameter};
+use super::super::reply::{self, Songs};
 #[cfg(test)]
 use super::super::schemas;
 use super::super::state::Http;
-use super::super::{body, reply};
 use super::rendition;
-use super::shapes::{FetchReply, TrackReply};
-use crate::app::{CopyForm, FetchAsk, Prefetch, Song};
+#[cfg(test)]
+use super::shapes::FetchAnswer;
+use super::shapes::{FetchManyReply, FetchReply, TrackReply};
+use crate::app::{CopyForm, Failure, FetchAsk, Fetched, Prefetch, Song};
 
 /// What the body of a fetch may hold.
-const FETCH_KEYS: [&str; 5] = ["url", "playlist", "accept", "prefetch", "rendition"];
+const FETCH_KEYS: [&str; 6] = ["url", "urls", "playlist", "accept", "prefetch", "rendition"];
+const EXAMPLE: &str = "send {\"url\": \"LINK\"}";
+/// Links of one request.
+const MOST_LINKS: usize = 25;
+/// Once the links of a request have brought so many tracks, the rest fails. A reply is in memory until it is written.
+const MOST_TRACKS_OF_LINKS: usize = 1000;
 
-/// Resolves a link and queues its songs.
+/// Resolves a link, or several, and queues the songs.
+///
+/// With `urls` the links are resolved one after the other, and the reply is a `FetchManyReply`. A link that fails is
+/// listed in it; if all fail, the answer is the failure of the first.
 #[cfg_attr(test, utoipa::path(post, path = "/api/v1/fetch", tag = "v1",
     request_body = schemas::FetchBody,
-    responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchReply))))]
+    responses(V1Refusals, (status = 200, description = "The collection and its tracks", body = FetchAnswer))))]
 pub(in crate::http) async fn fetch(
     State(http): State<Http>,
     request: Request<Body>,
@@ -41,17 +54,65 @@ pub(in crate::http) async fn fetch(
     Query::of(&request.uri).only(&[])?;
     let body = body::read(&request.headers, body).await?;
     check_content_type(&request, &body)?;
-    let (ask, rendition) = read_body(&body)?;
-    let prefetch = ask.prefetch;
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    let (links, order) = read_body(&body)?;
+    match links {
+        Links::One(link) => {
+            let fetched = fetch_one(&http, link, &order).await?;
+            Ok(reply::list(
+                vec![Songs::of(&fetched)],
+                addresses,
+                "tracks",
+                |tracks| FetchReply::new(&fetched, tracks),
+                TrackReply::new,
+            ))
+        }
+        Links::Several(links) => {
+            let (fetched, failures) = fetch_several(&http, links, &order).await?;
+            Ok(reply::list(
+                fetched.iter().map(|(_, one)| Songs::of(one)).collect(),
+                addresses,
+                "tracks",
+                |tracks| FetchManyReply::new(&fetched, &failures, tracks),
+                TrackReply::new,
+            ))
+        }
+    }
+}
+
+/// Links as they were sent, none too long.
+#[derive(Debug)]
+enum Links {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What is wanted of each link.
+#[derive(Debug)]
+struct Order {
+    whole_list: bool,
+    accept: Option<Accept>,
+    prefetch: Prefetch,
+    rendition: CopyForm,
+}
+
+async fn fetch_one(http: &Http, link: String, order: &Order) -> Result<Fetched, Failure> {
+    let ask = FetchAsk {
+        link,
+        whole_list: order.whole_list,
+        accept: order.accept.clone(),
+        prefetch: order.prefetch,
+    };
     let mut fetched = http.app().fetch(ask).await?;
-    if rendition != CopyForm::default() {
-        let ahead = match prefetch {
+    if order.rendition != CopyForm::default() {
+        let ahead = match order.prefetch {
             Prefetch::All => usize::MAX,
             Prefetch::None => 0,
             Prefetch::Ahead(count) => count,
         };
         for song in Arc::make_mut(&mut fetched.songs).iter_mut().take(ahead) {
-            if let Some(key) = http.app().rendition(&song.track.id, rendition).await?
+            let rendition = http.app().rendition(&song.track.id, order.rendition);
+            if let Some(key) = rendition.await?
                 && let Some(rendered) = http.app().song_in(&key).await?
             {
                 // The list's entry has the album and the number.
@@ -62,14 +123,39 @@ pub(in crate::http) async fn fetch(
             }
         }
     }
-    let addresses = Addresses::of(&http, Caller::of(&request)?);
-    Ok(reply::list(
-        fetched,
-        addresses,
-        "tracks",
-        FetchReply::new,
-        TrackReply::new,
-    ))
+    Ok(fetched)
+}
+
+type Several = (Vec<(String, Fetched)>, Vec<(String, Failure)>);
+
+/// Resolves links one after the other. A long list holds one of few permits until the reply is written, and no request
+/// waits for a permit while it holds one: after a long list the rest fails.
+/// # Errors
+/// All links failed: the failure of the first.
+async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result<Several, Failure> {
+    let (mut fetched, mut failures) = (Vec::new(), Vec::new());
+    let (mut tracks, mut has_long_list) = (0, false);
+    for link in links {
+        if has_long_list || tracks >= MOST_TRACKS_OF_LINKS {
+            let sentence = format!(
+                "the links before it bring {tracks} tracks; send it in a request of its own"
+            );
+            failures.push((link, Failure::new(Kind::TooLarge, sentence)));
+            continue;
+        }
+        match fetch_one(http, link.clone(), order).await {
+            Ok(one) => {
+                tracks += one.songs.len();
+                has_long_list |= one.room.is_some();
+                fetched.push((link, one));
+            }
+            Err(failure) => failures.push((link, failure)),
+        }
+    }
+    match failures.first() {
+        Some((_, failure)) if fetched.is_empty() => Err(failure.clone()),
+        _ => Ok((fetched, failures)),
+    }
 }
 
 /// Refuses a body whose `Content-Type` is not JSON. `curl -d` sends the type of a form with every body: it is accepted
@@ -98,15 +184,13 @@ fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::bad_request(sentence).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
-fn read_body(body: &[u8]) -> Result<(FetchAsk, CopyForm), Refusal> {
-    let example = "send {\"url\": \"LINK\"}";
+fn read_body(body: &[u8]) -> Result<(Links, Order), Refusal> {
     let value = body::parse_json(body).map_err(|error| {
-        Refusal::bad_request(format!("the body is no JSON ({error}); {example}"))
+        Refusal::bad_request(format!("the body is no JSON ({error}); {EXAMPLE}"))
     })?;
     let Value::Object(mut object) = value else {
-        return Err(Refusal::bad_request(format!(
-            "the body is JSON, but no object; {example}"
-        )));
+        let sentence = format!("the body is JSON, but no object; {EXAMPLE}");
+        return Err(Refusal::bad_request(sentence));
     };
     if let Some(name) = object
         .keys()
@@ -115,13 +199,7 @@ fn read_body(body: &[u8]) -> Result<(FetchAsk, CopyForm), Refusal> {
         return Err(unknown_parameter(name, &FETCH_KEYS));
     }
     let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
-    let wrong =
-        |key: &str, wanted: &str| Refusal::bad_request(format!("\"{key}\" has to be {wanted}"));
-    let link = match take("url") {
-        None => None,
-        Some(Value::String(link)) => Some(link),
-        Some(_) => return Err(wrong("url", "a string")),
-    };
+    let links = (take("url"), take("urls"));
     let whole_list = match take("playlist") {
         None => false,
         Some(Value::Bool(whole)) => whole,
@@ -143,16 +221,40 @@ fn read_body(body: &[u8]) -> Result<(FetchAsk, CopyForm), Refusal> {
         Some(Value::String(word)) => rendition::parse(&word)?,
         Some(_) => return Err(wrong("rendition", "a string")),
     };
-    let link = sent_link(link, &format!("there is no \"url\" in the body; {example}"))?;
-    Ok((
-        FetchAsk {
-            link,
-            whole_list,
-            accept,
-            prefetch,
-        },
+    let order = Order {
+        whole_list,
+        accept,
+        prefetch,
         rendition,
-    ))
+    };
+    Ok((read_links(links)?, order))
+}
+
+fn read_links((url, urls): (Option<Value>, Option<Value>)) -> Result<Links, Refusal> {
+    let missing = format!("there is no \"url\" in the body; {EXAMPLE}");
+    match (url, urls) {
+        (None, None) => Err(Refusal::bad_request(missing)),
+        (Some(_), Some(_)) => Err(Refusal::bad_request(
+            "the body has \"url\" and \"urls\"; send one of them",
+        )),
+        (Some(Value::String(link)), None) => sent_link(Some(link), &missing).map(Links::One),
+        (Some(_), None) => Err(wrong("url", "a string")),
+        (None, Some(Value::Array(links))) if (1..=MOST_LINKS).contains(&links.len()) => {
+            let links = links.into_iter().map(|link| match link {
+                Value::String(link) => sent_link(Some(link), &missing),
+                _ => Err(wrong("urls", "an array of strings")),
+            });
+            links.collect::<Result<_, _>>().map(Links::Several)
+        }
+        (None, Some(_)) => Err(wrong(
+            "urls",
+            &format!("an array of 1 to {MOST_LINKS} links"),
+        )),
+    }
+}
+
+fn wrong(key: &str, wanted: &str) -> Refusal {
+    Refusal::bad_request(format!("\"{key}\" has to be {wanted}"))
 }
 
 fn prefetch(value: &Value) -> Option<Prefetch> {
@@ -171,7 +273,7 @@ fn prefetch(value: &Value) -> Option<Prefetch> {
 mod tests {
     use super::*;
 
-    fn asked(body: &str) -> Result<(FetchAsk, CopyForm), u16> {
+    fn asked(body: &str) -> Result<(Links, Order), u16> {
         read_body(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())
     }
 
@@ -179,8 +281,14 @@ mod tests {
     #[test]
     fn fuzz_fetch_v1() {
         kmds_fuzz::target("fetch_v1", |body| match read_body(body) {
-            Ok((ask, rendition)) => {
-                assert!(ask.link.len() <= 2048 && !rendition.to_string().is_empty())
+            Ok((links, order)) => {
+                let links = match links {
+                    Links::One(link) => vec![link],
+                    Links::Several(links) => links,
+                };
+                assert!((1..=MOST_LINKS).contains(&links.len()));
+                assert!(links.iter().all(|link| link.len() <= 2048));
+                assert!(!order.rendition.to_string().is_empty());
             }
             Err(refusal) => {
                 assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
@@ -195,12 +303,10 @@ mod tests {
 
     #[test]
     fn a_fetch_has_defaults_and_its_words_are_checked() {
-        let (ask, rendition) = asked(r#"{"url": "x"}"#).expect("valid");
-        assert_eq!(
-            (ask.link.as_str(), ask.whole_list, ask.prefetch),
-            ("x", false, Prefetch::All)
-        );
-        assert_eq!(rendition, CopyForm::default());
+        let (links, order) = asked(r#"{"url": "x"}"#).expect("valid");
+        assert!(matches!(links, Links::One(link) if link == "x"));
+        assert!(!order.whole_list && order.prefetch == Prefetch::All);
+        assert_eq!(order.rendition, CopyForm::default());
         for (value, wanted) in [
             ("\"all\"", Some(Prefetch::All)),
             ("\"none\"", Some(Prefetch::None)),
@@ -214,7 +320,7 @@ mod tests {
         ] {
             let read = asked(&format!(r#"{{"url": "x", "prefetch": {value}}}"#))
                 .ok()
-                .map(|(ask, _)| ask.prefetch);
+                .map(|(_, order)| order.prefetch);
             assert_eq!(read, wanted, "{value}");
         }
         for bad in [
@@ -225,8 +331,23 @@ mod tests {
             r#"{"url": "x", "playlist": 1}"#,
             r#"{"url": "x", "rendition": "exe"}"#,
             r#"{"url": "x", "prefecth": 1}"#,
+            r#"{"url": "x", "urls": ["y"]}"#,
+            r#"{"urls": "x"}"#,
+            r#"{"urls": []}"#,
+            r#"{"urls": [1]}"#,
+            &format!(r#"{{"urls": ["{}"]}}"#, "x".repeat(2049)),
+            &format!(r#"{{"urls": [{}"x"]}}"#, r#""x", "#.repeat(25)),
         ] {
             assert_eq!(asked(bad).map(|_| ()), Err(400), "{bad}");
+        }
+    }
+
+    #[test]
+    fn up_to_25_links_are_several_one_among_them() {
+        for count in [1, 25] {
+            let body = serde_json::json!({ "urls": vec!["x"; count] }).to_string();
+            let (links, _) = asked(&body).expect("valid");
+            assert!(matches!(links, Links::Several(links) if links.len() == count));
         }
     }
 }

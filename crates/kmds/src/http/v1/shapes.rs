@@ -29,6 +29,59 @@ pub(in crate::http) struct FetchReply {
     truncated: bool,
 }
 
+/// Several resolved links.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(in crate::http) struct FetchManyReply {
+    /// The links that were resolved, in the order of the request.
+    links: Vec<LinkReply>,
+    /// The tracks of all links, one link after the other.
+    tracks: Vec<TrackReply>,
+    /// The links that failed, in the order of the request.
+    failures: Vec<LinkFailureReply>,
+}
+
+/// The answer to one link (`url`), or to several (`urls`), as `/openapi.json` describes it.
+#[cfg(test)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described")]
+pub(in crate::http) enum FetchAnswer {
+    One(FetchReply),
+    Several(FetchManyReply),
+}
+
+/// One resolved link of several.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+struct LinkReply {
+    /// As it was sent.
+    url: String,
+    id: String,
+    #[cfg_attr(test, schema(value_type = String))]
+    site: Site,
+    /// The link in its one form.
+    link: String,
+    /// Set for lists only.
+    #[cfg_attr(test, schema(required = true))]
+    collection: Option<CollectionReply>,
+    /// How many of `tracks` are this link's.
+    track_count: usize,
+    unavailable: Vec<MissingReply>,
+    /// The site's list is longer than what is returned.
+    truncated: bool,
+}
+
+/// One link of several that failed.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+struct LinkFailureReply {
+    /// As it was sent.
+    url: String,
+    #[serde(flatten)]
+    failure: FailureReply,
+}
+
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 struct CollectionReply {
@@ -71,7 +124,11 @@ pub(in crate::http) struct TrackReply {
     /// For people.
     file_name: String,
     canonical_name: String,
-    /// Where the finished file will stand.
+    /// Where the finished file stands, or will: relative to the cache folder, or absolute with `cache.client_path`.
+    path: String,
+    /// The file is there. Until then `path` is a prediction: another format may arrive.
+    path_final: bool,
+    /// The same as `path`.
     cache_path: String,
     /// Facts of a finished file.
     stored: Option<StoredReply>,
@@ -149,6 +206,43 @@ impl FetchReply {
     }
 }
 
+impl FetchManyReply {
+    /// Around these tracks, which are those of `fetched`, one link after the other.
+    pub(super) fn new(
+        fetched: &[(String, Fetched)],
+        failures: &[(String, Failure)],
+        tracks: Vec<TrackReply>,
+    ) -> Self {
+        let failed = |(url, failure): &(String, Failure)| LinkFailureReply {
+            url: url.clone(),
+            failure: FailureReply::new(failure),
+        };
+        Self {
+            links: fetched
+                .iter()
+                .map(|(url, fetched)| LinkReply::new(url, fetched))
+                .collect(),
+            tracks,
+            failures: failures.iter().map(failed).collect(),
+        }
+    }
+}
+
+impl LinkReply {
+    fn new(url: &str, fetched: &Fetched) -> Self {
+        Self {
+            url: url.to_owned(),
+            id: fetched.id.clone(),
+            site: fetched.site,
+            link: fetched.link.clone(),
+            collection: fetched.list.as_ref().map(CollectionReply::new),
+            track_count: fetched.songs.len(),
+            unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
+            truncated: fetched.truncated,
+        }
+    }
+}
+
 impl ListReply {
     pub(super) fn new(listing: &Listing, addresses: &Addresses) -> Self {
         let tracks = listing
@@ -209,6 +303,8 @@ impl TrackReply {
             failure: song.failure.as_ref().map(FailureReply::new),
             file_name: song.file_name.clone(),
             canonical_name: song.canonical_name.clone(),
+            path: song.cache_path.clone(),
+            path_final: song.state == State::Ready,
             cache_path: song.cache_path.clone(),
             stored: song.stored.as_ref().map(StoredReply::new),
             links: LinksReply {

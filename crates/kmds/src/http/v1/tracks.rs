@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::request::Parts;
+use http::{Method, StatusCode};
 use kmds_extract::Site;
 
 #[cfg(test)]
@@ -12,11 +12,11 @@ use super::super::answers::V1Refusals;
 use super::super::error::{Refusal, V1};
 use super::super::guard::Caller;
 use super::super::links::Addresses;
-use super::super::query::Query;
+use super::super::query::{Query, Wait};
 use super::super::state::Http;
 use super::path::{At, never_asked_for, track_at};
 use super::shapes::{ListReply, TrackReply};
-use crate::app::{ListAsk, State as JobState};
+use crate::app::{ListAsk, State as JobState, Want};
 
 /// Songs of a list reply unless asked otherwise, and at most.
 const LISTED: usize = 50;
@@ -77,8 +77,15 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
 }
 
 /// One track: metadata, state, progress, links, failure.
+///
+/// With `wait` the answer comes when the track is ready or has failed, or after that time, and its song moves to the
+/// front of the queue. `HEAD` and pages of other sites wait without moving it.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
-    params(("site" = String, Path), ("id" = String, Path)),
+    params(
+        ("site" = String, Path), ("id" = String, Path),
+        ("wait" = Option<u16>, Query, maximum = 300, description = "Answer when the track is ready or has failed, at the latest after 0 to 300 s"),
+        ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
+    ),
     responses(V1Refusals, (status = 200, description = "The track", body = TrackReply))))]
 pub(in crate::http) async fn show_track(
     State(http): State<Http>,
@@ -86,14 +93,26 @@ pub(in crate::http) async fn show_track(
     request: Parts,
 ) -> Result<Response, V1> {
     let id = track_at(at)?;
-    Query::of(&request.uri).only(&[])?;
-    let song = http
-        .app()
-        .song(&id)
-        .await?
-        .ok_or_else(|| never_asked_for(&id))?;
-    let addresses = Addresses::of(&http, Caller::of(&request)?);
-    Ok(Json(TrackReply::new(&song, &addresses)).into_response())
+    let query = Query::of(&request.uri).only(&["wait"])?;
+    let wait = Wait::asked(&query, &request.headers)?;
+    let caller = Caller::of(&request)?;
+    let app = http.app();
+    let mut song = app.song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
+    if !wait.time.is_zero() {
+        let want = if request.method == Method::HEAD || caller.is_foreign {
+            Want::PeekWithin(wait.time)
+        } else {
+            Want::WholeWithin(wait.time)
+        };
+        // Its outcome is read off the song: a failure is part of the reply.
+        let _ = app.audio(&song.key, want).await;
+        let now = app.song_in(&song.key).await?;
+        song = now.ok_or_else(|| never_asked_for(&id))?;
+    }
+    let addresses = Addresses::of(&http, caller);
+    let mut response = Json(TrackReply::new(&song, &addresses)).into_response();
+    wait.acknowledge(response.headers_mut());
+    Ok(response)
 }
 
 /// Cancels or evicts a track, in all its forms.
