@@ -34,6 +34,7 @@ mod queue;
 mod resolve;
 mod search;
 mod serve;
+mod sources;
 mod streams;
 mod treat;
 mod words;

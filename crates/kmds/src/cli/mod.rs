@@ -19,6 +19,7 @@ mod showcase;
 mod solve_player;
 mod status;
 mod term;
+mod ytdlp;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ struct Cli {
     settings: SettingFlags,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct SettingFlags {
     /// Settings file (TOML; the classic service's Root_CFG.json is read too)
     #[arg(long, global = true, value_name = "FILE", value_parser = path())]
@@ -84,6 +85,13 @@ enum Command {
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Speak yt-dlp's command line, for programs that run yt-dlp (docs/ytdlp.md)
+    #[command(name = "yt-dlp", disable_help_flag = true)]
+    YtDlp {
+        /// yt-dlp's own: -J, -j, -g, -f, -o, --print, ytsearch5:words, …
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Look at recipes: the facts about the sites that age
     #[command(subcommand)]
     Recipes(RecipesCommand),
@@ -114,6 +122,11 @@ enum RecipesCommand {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(words) = ytdlp::called(std::env::args_os()) {
+        return ytdlp::run(words, |more| {
+            settings_in_silence(&SettingFlags::default(), more)
+        });
+    }
     // clap itself prints help, versions and mistakes, and exits with 2 for mistakes.
     let cli = Cli::parse();
     let code = run(cli).unwrap_or_else(|error| {
@@ -176,6 +189,9 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             start_log(LevelFilter::ERROR)?;
             wait(get::run(args, config))
         }
+        Command::YtDlp { arguments } => {
+            Ok(ytdlp::run(arguments, |more| settings(&cli.settings, more)))
+        }
         Command::Showcase(args) => wait(showcase::run(args, || own_address(&cli.settings))),
         Command::SolvePlayer(args) => Ok(solve_player::run(&args)),
         Command::Config(command) => show_config(&cli.settings, &command),
@@ -225,6 +241,16 @@ fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, 
         flags.config.clone(),
         all,
     )?)?)
+}
+
+/// The settings of a command whose caller may read both streams as one text: nothing is said beside its own words.
+fn settings_in_silence(
+    flags: &SettingFlags,
+    more: Vec<(String, String)>,
+) -> Result<Config, Problem> {
+    let config = read(flags, more)?.check()?;
+    start_log(LevelFilter::OFF)?;
+    Ok(config)
 }
 
 /// One page with every command on it: a section each.

@@ -1,0 +1,52 @@
+//! Where a site has the encodings of a song, for clients that read from the site themselves.
+//!
+//! Owns asking for streams outside of a job. Hides whether the site was asked. Never downloads: [`super::work`] does.
+
+use kmds_extract::{ExtractError, Kind, Lack, Stream, Track, TrackId};
+
+use super::resolve::now_unix;
+use super::{App, Failure, Inner};
+
+impl App {
+    /// The encodings of a known song with addresses that can be read now. They expire.
+    /// # Errors
+    /// The song was never resolved, or the site refuses.
+    pub async fn streams(&self, id: &TrackId) -> Result<Vec<Stream>, Failure> {
+        let offered = match self.inner.resolver.fresh_streams(id, now_unix()) {
+            Some(streams) => streams,
+            None => {
+                let unknown = || Failure::new(Kind::NotFound, "this song was not resolved yet");
+                let track = self.song(id).await?.ok_or_else(unknown)?.track;
+                self.inner.offered(&track).await?
+            }
+        };
+        // Looking takes them out; a download that follows needs them.
+        self.inner.resolver.keep_streams(id, offered.clone());
+        self.inner.located(offered).await
+    }
+}
+
+impl Inner {
+    /// What a site offers of a song, asked for now.
+    async fn offered(&self, track: &Track) -> Result<Vec<Stream>, Failure> {
+        let lack = Lack::Streams;
+        let fresh = self.engines.refresh(track, lack, &self.accept).await;
+        let (fresh, _) = fresh.map_err(|error| Failure::from(&error))?;
+        for beside in fresh.beside {
+            self.resolver.keep_streams(&beside.id, beside.streams);
+        }
+        Ok(fresh.track.streams)
+    }
+
+    async fn located(&self, offered: Vec<Stream>) -> Result<Vec<Stream>, Failure> {
+        let mut located = Vec::new();
+        for stream in offered {
+            match self.engines.locate(&stream).await {
+                Ok(stream) => located.push(stream),
+                Err(ExtractError::StreamGone { .. }) => {}
+                Err(error) => return Err(Failure::from(&error)),
+            }
+        }
+        Ok(located)
+    }
+}

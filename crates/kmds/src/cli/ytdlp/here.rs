@@ -1,0 +1,206 @@
+//! The songs of the sites themselves, asked by this process.
+//!
+//! Owns an application of its own in a folder that goes away with it. Hides keys and jobs. Nothing is left running.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kmds_extract::choose::Accept;
+use kmds_extract::link::SearchLink;
+use kmds_extract::{Format as FileFormat, Kind, TrackId};
+use tokio_util::sync::CancellationToken;
+
+use super::song::{Answer, Format, List, Song, Trouble, in_order, of_stream, sort};
+use crate::app::{self, App, CopyForm, Failure, FetchAsk, Key, NotServed, Prefetch, Want};
+use crate::cli::Problem;
+use crate::config::Config;
+
+/// Running downloads are told to stop; a dead drive must not keep us.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Read and passed on at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+pub struct Here {
+    app: App,
+    folder: PathBuf,
+    stop: CancellationToken,
+}
+
+impl Here {
+    /// # Errors
+    /// The temporary folder cannot be made, or a setting cannot be used.
+    pub async fn new(mut config: Config) -> Result<Self, Problem> {
+        let folder = std::env::temp_dir().join(format!("kmds-yt-dlp-{}", std::process::id()));
+        config.cache.dir = folder.join("cache");
+        config.cache.client_path = None;
+        config.state_dir = folder.join("state");
+        config.webhook = None;
+        let stop = CancellationToken::new();
+        let (app, _) = crate::assemble(&config, stop.clone())?;
+        let here = Self { app, folder, stop };
+        here.app.start_asked_only().await?;
+        Ok(here)
+    }
+
+    pub async fn resolve(&self, link: &str, whole_list: bool) -> Result<Answer, Trouble> {
+        let fetched = self.fetch(link, whole_list, None).await?;
+        let list = fetched.list.clone().map(|list| {
+            super::list(
+                link,
+                List {
+                    site: fetched.site,
+                    id: fetched.id.clone(),
+                    link: fetched.link.clone(),
+                    title: list.title,
+                    artist: list.artist,
+                    cover_url: list.cover_url,
+                    is_search: SearchLink::parse(link).is_some(),
+                },
+            )
+        });
+        let missing = fetched
+            .unavailable
+            .iter()
+            .map(|gone| (gone.number, gone.failure.clone().into()));
+        let entries = in_order(fetched.songs.iter().map(song).collect(), missing.collect());
+        Ok(Answer { list, entries })
+    }
+
+    async fn fetch(
+        &self,
+        link: &str,
+        whole_list: bool,
+        accept: Option<Accept>,
+    ) -> Result<app::Fetched, Failure> {
+        let ask = FetchAsk {
+            link: link.to_owned(),
+            whole_list,
+            accept,
+            prefetch: Prefetch::None,
+        };
+        self.app.fetch(ask).await
+    }
+
+    /// The formats of a song, with the site's own addresses.
+    pub async fn formats(&self, song: &Song) -> Result<Vec<Format>, Trouble> {
+        let unknown = || Trouble::new(Kind::Internal, "this song has no id");
+        let id = TrackId::new(song.site, &song.id).ok_or_else(unknown)?;
+        let streams = self.app.streams(&id).await?;
+        let mut formats: Vec<Format> = streams.iter().filter_map(of_stream).collect();
+        // Sound alone, unless there is none: this is a face for music.
+        if formats.iter().any(|format| !format.has_video) {
+            formats.retain(|format| !format.has_video);
+        }
+        sort(song.site, &mut formats);
+        Ok(formats)
+    }
+
+    /// A song's bytes, as they arrive.
+    pub async fn send(
+        &self,
+        song: &Song,
+        format: &Format,
+        sink: &mut dyn Write,
+    ) -> Result<u64, Trouble> {
+        // The form that was picked first, and any other behind it: nothing is converted.
+        let first = FileFormat::parse(format.ext);
+        let accept = Accept::new(first.into_iter().chain(FileFormat::ALL));
+        let fetched = self.fetch(&song.link, false, accept).await?;
+        let found = fetched.songs.first();
+        let gone = || Trouble::new(Kind::NotFound, "the song is gone meanwhile; try again");
+        self.read(&found.ok_or_else(gone)?.key, Want::Stream, sink)
+            .await
+    }
+
+    /// A copy in another form, or with tags, once it is made.
+    pub async fn send_copy(
+        &self,
+        song: &Song,
+        format: Option<FileFormat>,
+        tagged: bool,
+        sink: &mut dyn Write,
+    ) -> Result<u64, Trouble> {
+        let unknown = || Trouble::new(Kind::NotFound, "this song was not resolved yet");
+        let id = TrackId::new(song.site, &song.id).ok_or_else(unknown)?;
+        let form = CopyForm { format, tagged };
+        let key = self.app.rendition(&id, form).await?.ok_or_else(unknown)?;
+        self.read(&key, Want::WholeWithin(Duration::MAX), sink)
+            .await
+    }
+
+    async fn read(&self, key: &Key, want: Want, sink: &mut dyn Write) -> Result<u64, Trouble> {
+        let mut audio = self.app.audio(key, want).await?;
+        let mut sent = 0;
+        loop {
+            let piece = audio.reader.read_at(sent, PIECE_BYTES).await;
+            let piece = match piece {
+                Ok(piece) if piece.is_empty() => return Ok(sent),
+                Ok(piece) => piece,
+                // The job says why.
+                Err(error) => {
+                    let why = self
+                        .app
+                        .audio(key, Want::Peek)
+                        .await
+                        .err()
+                        .map(Trouble::from);
+                    return Err(
+                        why.unwrap_or_else(|| Trouble::new(Kind::Internal, error.to_string()))
+                    );
+                }
+            };
+            sink.write_all(&piece).map_err(super::save::unwritten)?;
+            sent += piece.len() as u64;
+        }
+    }
+
+    pub async fn end(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(STOP_WITHIN, self.app.stopped()).await;
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn song(song: &app::Song) -> Song {
+    let track = &song.track;
+    Song {
+        site: track.id.site(),
+        id: track.id.id().to_owned(),
+        link: track.link.clone(),
+        title: track.title.clone(),
+        artist: track.artist.clone(),
+        album: track.album.clone(),
+        album_artist: track.album_artist.clone(),
+        number: track.number,
+        seconds: track.duration.map(|length| length.as_secs_f64()),
+        date: track.date.clone(),
+        cover_url: track.cover_url.clone(),
+        formats: Vec::new(),
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind, failure.sentence)
+    }
+}
+
+impl From<NotServed> for Trouble {
+    fn from(not_served: NotServed) -> Self {
+        match not_served {
+            NotServed::Failed(failure) => failure.into(),
+            NotServed::Unfinished { .. } => {
+                Self::new(Kind::Truncated, "the download broke off; try again")
+            }
+            NotServed::Unknown => {
+                Self::new(Kind::Cancelled, "the song was removed meanwhile; try again")
+            }
+        }
+    }
+}

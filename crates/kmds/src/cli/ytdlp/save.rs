@@ -1,0 +1,137 @@
+//! Songs into files, or into standard output.
+//!
+//! Owns the path of a song and that a file of its name is whole. Hides the file that grows beside it. Never decides which
+//! format is kept.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use kmds_extract::Kind;
+
+use super::options::Asked;
+use super::select::Fields;
+use super::song::{Format, Song, Trouble};
+use super::template::{For, fill};
+use super::{Source, say};
+
+/// yt-dlp's own.
+const TEMPLATE: &str = "%(title)s [%(id)s].%(ext)s";
+/// Longest name of a file, in bytes, with room for what is added while it grows.
+const LONGEST_NAME_BYTES: usize = 240;
+
+/// What became of a song.
+pub enum Kept {
+    /// Its bytes went to standard output.
+    Sent,
+    Saved(PathBuf),
+}
+
+/// A write that failed.
+pub fn unwritten(error: std::io::Error) -> Trouble {
+    Trouble::new(Kind::Internal, format!("unable to write data: {error}"))
+}
+
+/// Where a song goes: `None` for standard output.
+pub fn path(asked: &Asked, fields: &Fields) -> Result<Option<PathBuf>, String> {
+    let template = asked.output.as_deref().unwrap_or(TEMPLATE);
+    if template == "-" {
+        return Ok(None);
+    }
+    let missing = asked.missing.as_deref().unwrap_or("NA");
+    let goal = For::Path {
+        ascii: asked.restrict_names,
+    };
+    let path = PathBuf::from(fill(template, fields, missing, goal)?);
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        format!("the output template \"{template}\" names no file; write -o '%(title)s.%(ext)s'")
+    })?;
+    let path = path.with_file_name(shorter(&name));
+    Ok(Some(match &asked.folder {
+        Some(folder) => Path::new(folder).join(path),
+        None => path,
+    }))
+}
+
+/// A name that every file system takes; its extension stays.
+fn shorter(name: &str) -> String {
+    if name.len() <= LONGEST_NAME_BYTES {
+        return name.to_owned();
+    }
+    let ext = Path::new(name)
+        .extension()
+        .map(|ext| format!(".{}", ext.to_string_lossy()));
+    let ext = ext.filter(|ext| ext.len() < 10).unwrap_or_default();
+    let mut end = LONGEST_NAME_BYTES - ext.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ext}", name.get(..end).unwrap_or_default())
+}
+
+/// Brings a song where it was asked to be.
+pub async fn keep(
+    asked: &Asked,
+    source: &Source,
+    song: &Song,
+    format: &Format,
+    fields: &Fields,
+) -> Result<Kept, Trouble> {
+    let path = path(asked, fields).map_err(|why| Trouble::new(Kind::BadRequest, why))?;
+    let Some(path) = path else {
+        let mut out = std::io::stdout().lock();
+        send(asked, source, song, format, &mut out).await?;
+        out.flush().map_err(unwritten)?;
+        return Ok(Kept::Sent);
+    };
+    if path.exists() && !asked.overwrites {
+        say(
+            asked,
+            format!("[download] {} has already been downloaded", path.display()),
+        );
+        return Ok(Kept::Saved(path));
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| of_file(folder, &error))?;
+    }
+    say(asked, format!("[download] Destination: {}", path.display()));
+    let part = PathBuf::from(format!("{}.part", path.display()));
+    let mut file = std::fs::File::create(&part).map_err(|error| of_file(&part, &error))?;
+    let sent = send(asked, source, song, format, &mut file).await;
+    let placed = sent.and_then(|sent| {
+        drop(file);
+        std::fs::rename(&part, &path).map_err(|error| of_file(&path, &error))?;
+        Ok(sent)
+    });
+    match placed {
+        Ok(bytes) => say(asked, format!("[download] 100% of {bytes} bytes")),
+        Err(trouble) => {
+            let _ = std::fs::remove_file(&part);
+            return Err(trouble);
+        }
+    }
+    Ok(Kept::Saved(path))
+}
+
+fn of_file(path: &Path, error: &std::io::Error) -> Trouble {
+    Trouble::new(
+        Kind::Internal,
+        format!("unable to open for writing: {}: {error}", path.display()),
+    )
+}
+
+async fn send(
+    asked: &Asked,
+    source: &Source,
+    song: &Song,
+    format: &Format,
+    sink: &mut dyn Write,
+) -> Result<u64, Trouble> {
+    let other = asked.audio_format.filter(|other| other.ext() != format.ext);
+    if other.is_none() && !asked.tags {
+        return source.send(song, format, sink).await;
+    }
+    source.send_copy(song, other, asked.tags, sink).await
+}
