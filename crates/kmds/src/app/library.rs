@@ -10,7 +10,7 @@ use super::words::{
     EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats,
 };
 use super::{App, Failure, Inner, forms, store_failure};
-use crate::engine::Engine;
+use crate::engine::{Engine, Health, YtDlp};
 use crate::metrics;
 use crate::store::{Filter, Row, StoreError};
 
@@ -197,11 +197,7 @@ impl App {
                 .iter()
                 .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
                 .collect(),
-            ytdlp_runs: self
-                .inner
-                .engines
-                .ytdlp()
-                .map_or(0, crate::engine::YtDlp::runs),
+            ytdlp_runs: self.inner.engines.ytdlp().map_or(0, YtDlp::runs),
             player_script: self.inner.client.player_script(),
             asked: stats
                 .sites
@@ -333,13 +329,14 @@ impl Inner {
     }
 
     fn engine_stats(&self) -> Vec<EngineStats> {
-        let second =
-            |health: &crate::engine::Health| match (self.engines.ytdlp(), &health.ytdlp_reason) {
-                (None, _) => "off",
-                (Some(_), None) => "on",
-                (Some(_), Some(_)) => "failing",
-            };
-        let row = |health: crate::engine::Health| EngineStats {
+        let missing = self.engines.ytdlp().map(YtDlp::is_missing);
+        let second = |health: &Health| match (missing, &health.ytdlp_reason) {
+            (None, _) => "off",
+            (Some(true), _) => "missing",
+            (Some(false), None) => "on",
+            (Some(false), Some(_)) => "failing",
+        };
+        let row = |health: Health| EngineStats {
             site: health.site.as_str().to_owned(),
             first: health.first.as_str().to_owned(),
             native: if health.first == Engine::Native {

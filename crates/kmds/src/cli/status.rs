@@ -166,12 +166,9 @@ fn lanes(stats: &Stats) -> Vec<String> {
             format!("{} of {}", lane.running, lane.limit),
             lane.waiting.to_string(),
             words(|engine| &engine.first),
-            words(|engine| {
-                if engine.ytdlp == "on" {
-                    "yt-dlp"
-                } else {
-                    "off"
-                }
+            words(|engine| match engine.ytdlp.as_str() {
+                "on" => "yt-dlp",
+                other => other,
             }),
             failures.map_or(String::new(), |engine| engine.native_failures.to_string()),
             engine

@@ -116,6 +116,7 @@ struct EngineReply {
     /// `native` or `ytdlp`: which one goes first now.
     first: String,
     native: String,
+    /// `on`, `failing` (its last run gave nothing), `missing` (the program is not installed) or `off`.
     ytdlp: String,
     native_failures: u64,
     reason: Option<String>,

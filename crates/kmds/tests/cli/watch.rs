@@ -79,6 +79,23 @@ fn a_server_that_wants_a_token_is_asked_with_the_one_of_kmds_token() {
         .with(0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_of_a_second_engine_that_is_not_installed() {
+    let kmds = Setup::new()
+        .set("KMDS_ENGINES__YTDLP__ENABLED", "true")
+        .set("KMDS_ENGINES__YTDLP__COMMAND", "/nonexistent/yt-dlp")
+        .start();
+    let person = Person::alone();
+    let asked = ["status", "--server", &kmds.url];
+    let said = person.runs(&asked).with(0);
+    assert!(said.out.contains("missing"), "{said:?}");
+    let stats = person
+        .runs(&[&asked[..], &["--json"]].concat())
+        .with(0)
+        .json();
+    assert_eq!(stats["engines"][0]["ytdlp"], "missing", "{stats}");
+}
+
 #[test]
 fn a_server_that_speaks_no_https_is_told_so() {
     let kmds = Setup::new().start();

@@ -13,7 +13,7 @@ mod read;
 pub use about::{About, Runtime};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -152,6 +152,17 @@ impl YtDlp {
     #[must_use]
     pub fn trouble(&self, site: Site) -> Option<String> {
         self.inner.trouble.lock().get(&site).cloned()
+    }
+
+    /// Whether the program is not there: nothing has its path, or nothing in `PATH` its name.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let command = Path::new(&self.inner.config.command);
+        if command.components().count() > 1 {
+            return !command.is_file();
+        }
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        !std::env::split_paths(&folders).any(|folder| folder.join(command).is_file())
     }
 
     /// Its version, for `kmds doctor`.
