@@ -161,18 +161,18 @@ async fn list(
         if forms > 0 {
             table.lines_for_stdout().iter().for_each(out::line);
         }
-        let several = if forms > songs.len() {
-            format!(" in {forms} forms")
-        } else {
-            String::new()
-        };
-        out::line(format!(
-            "{}{several}, {}",
-            term::songs(songs.len()),
-            term::bytes(bytes)
-        ));
+        out::line(summary(songs.len(), forms, bytes));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn summary(songs: usize, forms: usize, bytes: u64) -> String {
+    let several = if forms > songs {
+        format!(" in {forms} forms")
+    } else {
+        String::new()
+    };
+    format!("{}{several}, {}", term::songs(songs), term::bytes(bytes))
 }
 
 fn cells(song: &Song) -> Vec<String> {

@@ -147,17 +147,7 @@ impl Report<'_> {
 pub async fn run(mut args: GetArgs, config: Config) -> Result<ExitCode, Problem> {
     let server = Server::named(args.server.as_deref())?;
     if !args.links.iter().any(|argument| may_be_link(argument)) {
-        let words = words(&args.links.join(" "))?;
-        let at = match &server {
-            Some(server) => search::site_of(server, &words).await?,
-            None => config.search_site,
-        };
-        let first = SearchLink {
-            at,
-            words,
-            count: None,
-        };
-        args.links = vec![first.canonical()];
+        args.links = vec![search_link(&args.links, server.as_ref(), &config).await?];
     }
     let work = args.output.join(WORK);
     paths::work_folder(&args.output, &work).map_err(|error| {
@@ -193,6 +183,25 @@ pub async fn run(mut args: GetArgs, config: Config) -> Result<ExitCode, Problem>
         let _ = std::fs::remove_dir_all(&work);
     }
     finish(&args, &outcomes, interrupted)
+}
+
+/// The link that stands for the first song that a search for these words finds.
+async fn search_link(
+    arguments: &[String],
+    server: Option<&Server>,
+    config: &Config,
+) -> Result<String, Problem> {
+    let words = words(&arguments.join(" "))?;
+    let at = match server {
+        Some(server) => search::site_of(server, &words).await?,
+        None => config.search_site,
+    };
+    let first = SearchLink {
+        at,
+        words,
+        count: None,
+    };
+    Ok(first.canonical())
 }
 
 /// Whether an argument is meant as a link, even one of an unknown site. Words may have dots and slashes: AC/DC,

@@ -38,46 +38,21 @@ pub fn extract_audio(input: &File, output: &mut impl Write) -> Result<Checked, B
     let window = &mut window;
     let moov = find_moov(window)?;
     let (trak, track) = aac_track(window, &moov)?;
-    if trak.size() > MAX_TABLE_BYTES {
-        return Err(Broken::Malformed {
-            at: trak.start,
-            what: "the sample tables are too large",
-        });
-    }
-    let chunks = chunks(window, &trak)?;
-    let media_bytes = chunks.iter().map(|chunk| chunk.bytes).sum::<u64>();
-    if media_bytes > window.len() {
-        return Err(Broken::Malformed {
-            at: trak.start,
-            what: "the sample tables name bytes twice",
-        });
-    }
+    let (chunks, media_bytes) = checked_chunks(window, &trak)?;
     // Offsets are as wide either way as they need to be, so a first pass tells where `mdat` begins.
     let wide = media_bytes > u64::from(u32::MAX) - MAX_TABLE_BYTES;
     let mdat_header = if wide { 16 } else { 8 };
-    let measured = new_moov(
-        window,
-        &moov,
-        &trak,
-        &track,
-        &NewOffsets {
-            chunks: &chunks,
-            first: 0,
-            wide,
-        },
-    )?;
-    let first = (FTYP.len() + measured.len()) as u64 + mdat_header;
-    let moov = new_moov(
-        window,
-        &moov,
-        &trak,
-        &track,
-        &NewOffsets {
-            chunks: &chunks,
+    let mut moov_for = |first| {
+        let chunks = &chunks;
+        let offsets = NewOffsets {
+            chunks,
             first,
             wide,
-        },
-    )?;
+        };
+        new_moov(window, &moov, &trak, &track, &offsets)
+    };
+    let first = (FTYP.len() + moov_for(0)?.len()) as u64 + mdat_header;
+    let moov = moov_for(first)?;
 
     output.write_all(FTYP)?;
     output.write_all(&moov)?;
@@ -95,6 +70,21 @@ pub fn extract_audio(input: &File, output: &mut impl Write) -> Result<Checked, B
         bitrate_bps,
         size_bytes,
     })
+}
+
+/// The chunks of a track, and the bytes in all of them.
+fn checked_chunks(window: &mut Window<'_>, trak: &BoxAt) -> Result<(Vec<Chunk>, u64), Broken> {
+    let at = trak.start;
+    let malformed = |what| Err(Broken::Malformed { at, what });
+    if trak.size() > MAX_TABLE_BYTES {
+        return malformed("the sample tables are too large");
+    }
+    let chunks = chunks(window, trak)?;
+    let media_bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
+    if media_bytes > window.len() {
+        return malformed("the sample tables name bytes twice");
+    }
+    Ok((chunks, media_bytes))
 }
 
 fn find_moov(window: &mut Window<'_>) -> Result<BoxAt, Broken> {

@@ -63,25 +63,26 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
     walk.finish(len)
 }
 
+fn header_at(window: &mut Window<'_>, at: u64) -> Result<Header, Broken> {
+    let len = window.len();
+    match Header::parse(window.peek(at, ebml::MAX_HEADER_BYTES)?) {
+        Ok(Some(header)) => Ok(header),
+        Ok(None) => Err(Broken::Cut {
+            at: len,
+            what: "inside an element header",
+        }),
+        Err(ebml::NotEbml) => Err(Broken::Malformed {
+            at,
+            what: "not a WebM element",
+        }),
+    }
+}
+
 impl Walk {
     /// Reads the element at `at`; gives back where the next one begins: inside it or behind it.
     fn step(&mut self, window: &mut Window<'_>, at: u64) -> Result<u64, Broken> {
         let len = window.len();
-        let header = match Header::parse(window.peek(at, ebml::MAX_HEADER_BYTES)?) {
-            Ok(Some(header)) => header,
-            Ok(None) => {
-                return Err(Broken::Cut {
-                    at: len,
-                    what: "inside an element header",
-                });
-            }
-            Err(ebml::NotEbml) => {
-                return Err(Broken::Malformed {
-                    at,
-                    what: "not a WebM element",
-                });
-            }
-        };
+        let header = header_at(window, at)?;
         let body = at + header.bytes as u64;
         let end = header
             .size
