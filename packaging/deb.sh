@@ -4,7 +4,7 @@
 #   cargo build --release --locked --bin kmds
 #   packaging/deb.sh target/release/kmds .        # writes ./kmds_VERSION_ARCH.deb, prints its path
 #
-# Needs dpkg-deb; as root or not makes no difference. A plain script, since the package has four files and no more.
+# Needs dpkg-deb, and no root rights. docs/dependencies.md says why this is a script and not cargo-deb.
 set -eu
 binary=$1
 out=$2
@@ -42,7 +42,7 @@ Description: media downloading service for YouTube, SoundCloud and Bandcamp
  the finished file appears on a drive by one atomic rename.
 CONTROL
 
-# The service is not started at once: its settings, and who may reach it, are the operator's to decide.
+# The service is not started at once: the operator decides on settings and on who may reach it first.
 cat >"$tree/DEBIAN/postinst" <<'SCRIPT'
 #!/bin/sh
 set -e
@@ -58,7 +58,7 @@ cat >"$tree/DEBIAN/postrm" <<'SCRIPT'
 #!/bin/sh
 set -e
 if [ -d "$DPKG_ROOT/run/systemd/system" ]; then systemctl daemon-reload || true; fi
-# Songs and catalog go only when everything is to go.
+# Only a purge removes songs and catalog.
 if [ "$1" = purge ]; then for at in cache lib; do rm -rf "$DPKG_ROOT/var/$at/private/kmds" "$DPKG_ROOT/var/$at/kmds"; done; fi
 SCRIPT
 chmod 755 "$tree/DEBIAN/postinst" "$tree/DEBIAN/prerm" "$tree/DEBIAN/postrm"
