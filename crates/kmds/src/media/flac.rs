@@ -1,8 +1,8 @@
 //! FLAC: metadata blocks, then frames to the end.
 //!
-//! Owns the walk over all frames: each has a check sum of its header and one of all of it, and a number that goes on from
-//! the one before. Their lengths are nowhere written down: a frame ends where its check sum comes out and the next one
-//! begins. Hides bit fields. Never decodes a frame.
+//! Owns the walk over all frames. Each frame has a check sum of its header, one of the whole frame, and a number that
+//! follows the one before. No field states the length of a frame: it ends where its check sum is right and the next frame
+//! begins. Never decodes a frame.
 
 use kmds_extract::Codec;
 
@@ -12,7 +12,7 @@ use super::{Broken, Walked, Window, duration_of, mp3, tail};
 const STREAM_INFO_BYTES: u64 = 34;
 /// The longest header: sync and codes 4, number 7, block size 2, sample rate 2, check sum 1.
 const HEADER_BYTES: usize = 16;
-/// Bytes asked of the window at once: far fewer than it holds, so that looking at each byte anew reads nothing twice.
+/// Bytes asked of the window at once: far fewer than it holds, so that no byte is read from the drive twice.
 const STEP_BYTES: usize = 4096;
 /// The largest frame that can be: 65,535 samples of 32 bits in 8 channels, stored as they are, and a little.
 const MAX_FRAME_BYTES: u64 = 65_536 * 4 * 8 + 1024;

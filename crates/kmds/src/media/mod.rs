@@ -1,14 +1,13 @@
-//! Is this file whole? And the little rewriting that never re-encodes.
+//! Checks whether a file is whole, and rewrites containers without re-encoding.
 //!
 //! Owns what a container must look like from its first byte to its last, how long its audio is, and three rewrites
 //! that leave every audio packet as it was: durations into an HLS init piece ([`mp4::patch_durations`]), the audio out
 //! of a muxed MP4 ([`mp4::extract_audio`]), Opus from WebM into Ogg ([`webm::OpusToOgg`]).
-//! Hides boxes, elements, frames and pages. Reads in pieces of 64 KiB, so memory does not grow with the file.
-//! Never decodes audio, never chooses what to do with a broken file, never waits for anything but the disk: call it
-//! on a blocking thread.
+//! Reads in pieces of 64 KiB, so memory does not grow with the file. Never decodes audio, and never decides what to do with
+//! a broken file. All functions wait for the disk: call them on a blocking thread.
 //!
-//! Only Ogg and FLAC carry check sums; what stands where the samples are of an MP4, WAV or MP3 is not looked at.
-//! What a check cannot see without an expected duration, because the cut is a legal end of the format: a fragmented
+//! Only Ogg and FLAC have check sums; the sample bytes of an MP4, WAV or MP3 are not checked. Some cuts are legal ends of
+//! their format, so that a check without an expected duration cannot see them: a fragmented
 //! MP4 without `sidx` cut between fragments, a WebM of unknown size cut between elements, an Ogg stream cut between
 //! pages that end a packet, an MP3 without a frame count cut between frames.
 
@@ -38,7 +37,7 @@ pub const SNIFF_BYTES: usize = 4096;
 
 /// How far a duration may be from the expected one: encoders add and trim at the ends.
 const DURATION_SLACK: Duration = Duration::from_secs(2);
-/// And this share (1 / 100) of an expected duration in whole seconds on top: such a length was rounded, or worse.
+/// An expected duration in whole seconds was rounded, or worse: it may differ by this share (1 / 100) more.
 const DURATION_SLACK_DIVISOR: u32 = 100;
 
 /// A file that is whole.
@@ -104,7 +103,7 @@ fn check_bytes(
 ) -> Result<Checked, Broken> {
     let mut window = Window::open(bytes)?;
     let found = match sniff(window.peek(0, SNIFF_BYTES)?) {
-        // Taggers hang ID3v2 in front of FLAC as well, pictures of any size in it.
+        // Some taggers write ID3v2 in front of FLAC too, with pictures of any size.
         Sniffed::Mp3 if container == Container::Flac => {
             let behind = mp3::behind_id3(&mut window)?;
             sniff(window.peek(behind, SNIFF_BYTES)?)
@@ -153,8 +152,8 @@ pub fn check_segment(container: Container, bytes: &[u8]) -> Result<(), Broken> {
     }
 }
 
-/// Writes the length into the head of a file whose writer could not go back: FLAC's samples, WAV's sizes. Other containers
-/// need nothing.
+/// Writes the length into the header of a file whose writer could not seek back: the number of samples in FLAC, the sizes in
+/// WAV. Other containers need nothing.
 /// # Errors
 /// The file is not whole, or cannot be written.
 pub fn state_length(file: &File, container: Container) -> Result<(), Broken> {

@@ -1,7 +1,7 @@
 //! MP3: MPEG layer III frames, one after another, with tags around them.
 //!
 //! Owns the frame header, the tags that may stand before, between and after the frames (ID3v1, ID3v2, APEv2,
-//! Lyrics3), and the frame count of a Xing, Info or VBRI header. Hides bit fields.
+//! Lyrics3), and the frame count of a Xing, Info or VBRI header.
 //! Never decodes a frame; a frame in free format (no bitrate in its header) is taken for junk.
 
 use std::time::Duration;
@@ -271,8 +271,8 @@ fn lyrics_end(window: &mut Window<'_>, from: u64) -> Result<u64, Broken> {
 
 /// Steps over padding and junk to the next frame (two headers in a row), tag, or the end of the file.
 ///
-/// Zeros may run on to a tag or the end, and in front of the first frame for as long as they like; between frames zeros are junk
-/// like all else: a hole left by a lost piece looks just like that.
+/// Any number of zeros may stand in front of the first frame, a tag or the end. Between frames zeros are junk like other
+/// bytes: a lost piece of a file leaves a hole of zeros.
 fn resync(window: &mut Window<'_>, from: u64, between: bool) -> Result<u64, Broken> {
     let mut at = window.skip_zeros(from)?;
     if at >= window.len() || (at > from && after_tag(window, at)?.is_some()) {

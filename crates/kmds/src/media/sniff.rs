@@ -1,7 +1,7 @@
-//! What a file begins like.
+//! Tells containers apart by the first bytes of a file.
 //!
-//! Owns the marks of every container we keep and of the text that origins send instead of audio.
-//! Never reads past the head it is given, and never says that a file is whole.
+//! Owns the marks of every container that is kept, and of the text that origins send instead of audio. Reads nothing beyond
+//! the bytes it is given, and does not judge whether a file is whole.
 
 use std::fmt;
 

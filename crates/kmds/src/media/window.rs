@@ -1,6 +1,6 @@
 //! Reading a file in pieces.
 //!
-//! Owns one buffer of 64 KiB and where in the file it stands. Hides whether the bytes are on disk or in memory.
+//! Owns one buffer of 64 KiB and where in the file it stands. The bytes are a file's or lie in memory.
 //! Never moves the file's own cursor, and never grows with the file.
 
 use std::{fs::File, io, os::unix::fs::FileExt};

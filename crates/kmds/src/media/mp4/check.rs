@@ -1,7 +1,7 @@
-//! Is this MP4 whole, progressive or fragmented?
+//! Checks whether an MP4, progressive or fragmented, is whole.
 //!
 //! Owns what must be there (`moov`, samples) and that every box, fragment and chunk lies within the file.
-//! Never minds the order of boxes, or boxes it does not know.
+//! The order of boxes does not matter, and unknown boxes are skipped.
 
 use std::time::Duration;
 
