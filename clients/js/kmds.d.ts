@@ -24,7 +24,7 @@ export class KmdsError extends Error {
     facts?: { status?: number; retryable?: boolean; retryAfter?: number | null; cause?: unknown },
   );
   readonly kind: Kind;
-  /** The HTTP status; 0 when there was no answer. */
+  /** The HTTP status; 0 where no answer was an error by itself. */
   readonly status: number;
   /** Whether the same request may succeed later without anything being changed. */
   readonly retryable: boolean;
@@ -49,7 +49,6 @@ export interface FetchOptions extends Abortable {
   playlist?: boolean;
   /** What the program can play, the most welcome first; the server's `audio.accept` by default. */
   accept?: Array<"m4a" | "mp3" | "ogg" | "opus" | "webm">;
-  rendition?: "original" | "m4a" | "mp3" | "ogg" | "opus" | "flac" | "wav";
   /** How many songs are downloaded at once: all by default. */
   prefetch?: "all" | "none" | number;
 }

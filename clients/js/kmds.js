@@ -42,8 +42,8 @@ export class Kmds {
   }
 
   /** Metadata of the link's songs, at once; they are downloaded in the background. */
-  fetch(link, { playlist = false, accept, rendition, prefetch = "all", signal } = {}) {
-    return this.#json("POST", "/api/v1/fetch", { body: { url: link, playlist, accept, rendition, prefetch }, signal });
+  fetch(link, { playlist = false, accept, prefetch = "all", signal } = {}) {
+    return this.#json("POST", "/api/v1/fetch", { body: { url: link, playlist, accept, prefetch }, signal });
   }
 
   /** What a site finds for words. */
@@ -73,35 +73,27 @@ export class Kmds {
 
   /** Waits until the file is ready. A server that is away, as while it restarts, is asked again for `awaySeconds`. */
   async wait(track, { timeoutSeconds = 600, awaySeconds = 60, signal } = {}) {
-    const end = now() + timeoutSeconds;
     let answered = now();
+    const end = answered + timeoutSeconds;
     while (true) {
-      try {
-        const ready = await this.#waitOnce(track, end, signal);
-        if (ready) return ready;
-        answered = now();
-      } catch (error) {
+      const asked = now();
+      const known = await this.#waitOnce(track, end, signal).catch((error) => {
         if (!isAway(error) || now() >= Math.min(end, answered + awaySeconds)) throw error;
-        await pause(PAUSE, signal);
+      });
+      if (known?.state === "ready") return known;
+      if (known?.state === "failed" && known.failure.kind !== "cancelled") throw failureOf(known);
+      if (known) answered = now();
+      if (answered >= end) {
+        throw new KmdsError("not_ready", `${known.title} is not ready after ${timeoutSeconds} s: it is ${known.state}`);
       }
+      if (now() - asked < PAUSE) await pause(PAUSE, signal);
     }
   }
 
-  /** The track once it is ready; nothing when the server ended a wait that may go on. */
-  async #waitOnce(track, end, signal) {
-    const hold = Math.max(0, Math.min(LONGEST_WAIT, this.#milliseconds / 1000 - 5, end - now()));
-    // One byte is asked for, since only the state of the song matters.
-    const answer = await this.#ask(hold === 0 ? "HEAD" : "GET", withQuery(audio(track), `wait=${Math.ceil(hold)}`), {
-      headers: { Range: "bytes=0-0" },
-      signal,
-    });
-    if (answer.status === 418 && now() < end) {
-      await answer.cancel();
-      return null;
-    }
-    if (answer.status !== 200 && answer.status !== 206) throw await answer.error();
-    await answer.cancel();
-    return this.track(track, { signal });
+  /** The track when it is ready or has failed, or when one request may wait no longer. */
+  #waitOnce(track, end, signal) {
+    const hold = Math.ceil(Math.max(0, Math.min(LONGEST_WAIT, this.#milliseconds / 1000 - 5, end - now())));
+    return this.#json("GET", `${at(track)}?wait=${hold}`, { signal });
   }
 
   /** Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it. */
@@ -130,7 +122,7 @@ export class Kmds {
   /** The audio while it arrives, from byte `start`. A broken download is an error; it never just ends. */
   async stream(track, { start = 0, signal } = {}) {
     const headers = start ? { Range: `bytes=${start}-` } : {};
-    const answer = await this.#ask("GET", withQuery(audio(track), "stream=1"), { headers, signal });
+    const answer = await this.#ask("GET", streamOf(track), { headers, signal });
     if (answer.status !== 200 && answer.status !== 206) throw await answer.error();
     return answer.stream();
   }
@@ -166,7 +158,7 @@ export class Kmds {
           yield event;
         }
       } catch (error) {
-        if (!(error instanceof KmdsError) || !["connection", "truncated"].includes(error.kind)) throw error;
+        if (!isAway(error)) throw error;
       }
       await pause(PAUSE, signal);
     }
@@ -190,7 +182,6 @@ export class Kmds {
       const head = fetch(this.#url + path, { method, headers: sent, body: text, signal: patience.signal });
       return new Answer(await patience.until(head), patience);
     } catch (error) {
-      patience.end();
       signal?.throwIfAborted();
       const reason = patience.isOver ? `no answer in ${this.#milliseconds / 1000} s` : causeOf(error);
       const sentence = `the server at ${new URL(this.#url).host} does not answer: ${reason}`;
@@ -205,17 +196,11 @@ class Patience {
   #control = new AbortController();
   #milliseconds;
   #callers;
-  #forward;
 
   constructor(milliseconds, callers) {
     this.#milliseconds = milliseconds;
     this.#callers = callers;
-    this.#forward = () => this.#control.abort(callers.reason);
-    callers?.addEventListener("abort", this.#forward, { once: true });
-  }
-
-  get signal() {
-    return this.#control.signal;
+    this.signal = callers ? AbortSignal.any([callers, this.#control.signal]) : this.#control.signal;
   }
 
   async until(promise) {
@@ -230,16 +215,12 @@ class Patience {
     }
   }
 
-  end() {
-    this.#callers?.removeEventListener("abort", this.#forward);
-  }
-
   throwIfAborted() {
     this.#callers?.throwIfAborted();
   }
 }
 
-/** An answer whose head has come. Its body is read by one of `bytes`, `stream`, `error`, or let go by `cancel`. */
+/** An answer whose head has come. Its body is read by one of `bytes`, `stream`, `error`. */
 class Answer {
   #response;
   #patience;
@@ -259,14 +240,7 @@ class Answer {
       return new Uint8Array(await this.#patience.until(this.#response.arrayBuffer()));
     } catch (error) {
       throw this.#broken(error);
-    } finally {
-      this.#patience.end();
     }
-  }
-
-  async cancel() {
-    this.#patience.end();
-    await this.#response.body?.cancel().catch(() => {});
   }
 
   stream() {
@@ -276,17 +250,12 @@ class Answer {
         try {
           const { done, value } = await this.#patience.until(reader.read());
           if (!done) return controller.enqueue(value);
-          this.#patience.end();
           controller.close();
         } catch (error) {
-          this.#patience.end();
           controller.error(this.#broken(error));
         }
       },
-      cancel: (reason) => {
-        this.#patience.end();
-        return reader.cancel(reason);
-      },
+      cancel: (reason) => reader.cancel(reason),
     });
   }
 
@@ -344,9 +313,17 @@ async function* readEvents(arriving) {
   }
 }
 
-/** The server may be back soon: it does not answer, broke off, or says that it is stopping. */
+/** The server may be back soon: there is no answer, or half of one, or it says that it stops, or a proxy in front speaks. */
 function isAway(error) {
-  return error instanceof KmdsError && ["connection", "truncated", "cancelled"].includes(error.kind);
+  if (!(error instanceof KmdsError)) return false;
+  const { status, kind } = error;
+  if (status === 0) return kind === "connection" || kind === "truncated";
+  return kind === "cancelled" || (kind === "internal" && [502, 503, 504].includes(status));
+}
+
+function failureOf({ failure }) {
+  const { kind, reason, retryable, retry_after_seconds: retryAfter = null } = failure;
+  return new KmdsError(kind, reason, { retryable, retryAfter });
 }
 
 /** A path of this server out of its answer, without the prefix under which a proxy may show it: that is in `url`. */
@@ -359,12 +336,8 @@ function at(track) {
   return `/api/v1/tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`;
 }
 
-function audio(track) {
-  return track.links ? own(track.links.audio) : `${at(track)}/audio`;
-}
-
-function withQuery(path, query) {
-  return `${path}${path.includes("?") ? "&" : "?"}${query}`;
+function streamOf(track) {
+  return track.links ? own(track.links.stream) : `${at(track)}/audio?stream=1`;
 }
 
 function causeOf(error) {
@@ -375,17 +348,16 @@ function now() {
   return performance.now() / 1000;
 }
 
-function pause(seconds, signal) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const stop = () => {
+async function pause(seconds, signal) {
+  signal?.throwIfAborted();
+  // A signal of its own: many calls may share the caller's, and Node warns of many listeners on one.
+  const ends = signal && AbortSignal.any([signal]);
+  await new Promise((resolve) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    ends?.addEventListener("abort", () => {
       clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
       resolve();
-    }, seconds * 1000);
-    signal?.addEventListener("abort", stop, { once: true });
+    });
   });
+  signal?.throwIfAborted();
 }

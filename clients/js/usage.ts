@@ -6,7 +6,7 @@ const kmds = new Kmds("http://127.0.0.1:60071", { token: null, timeoutSeconds: 3
 const signal = AbortSignal.timeout(1000);
 
 async function every(): Promise<void> {
-  const fetched: Fetched = await kmds.fetch("https://...", { playlist: true, accept: ["opus"], rendition: "original", prefetch: 3, signal });
+  const fetched: Fetched = await kmds.fetch("https://...", { playlist: true, accept: ["opus"], prefetch: 3, signal });
   const title: string | null | undefined = fetched.collection?.title;
   const [track] = fetched.tracks as [Track];
   const seconds: number | null | undefined = track.duration_seconds;

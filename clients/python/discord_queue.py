@@ -1,10 +1,13 @@
-"""A music queue for discord.py: paste a link, the song plays from the shared drive. Needs discord.py and FFmpeg.
+"""A music queue for discord.py: `!play` with a link or with words. A song reaches the voice channel as the Opus that the site has,
+out of the file on the shared drive: without FFmpeg, and without an encoder on this machine. Needs `pip install discord.py[voice]`.
 
 A song that cannot be had or played is told of, and the next one plays."""
 import asyncio
 import os
+import re
 import discord
 from discord.ext import commands
+from discord.oggparse import OggStream
 from kmds import AsyncKmds, KmdsError
 
 kmds = AsyncKmds(os.environ.get("KMDS_URL", "http://127.0.0.1:60071"))
@@ -12,15 +15,42 @@ bot = commands.Bot("!", intents=discord.Intents(guilds=True, messages=True, mess
 queue: asyncio.Queue = asyncio.Queue()
 #: The shared folder as this machine sees it; not needed where the server is told (`cache.client_path`).
 CACHE = os.environ.get("KMDS_CACHE", "")
-#: Pauses in seconds while the server is away: a restart must not cost the songs that wait.
-AWAY = (1, 2, 5, 10, 20, 30)
+LINK = re.compile(r"<?(https?:|\w+search\d*:)")
+
+class OggOpus(discord.AudioSource):
+    """The packets of a file of Ogg Opus, as they are."""
+    _file = None
+
+    def __init__(self, path):
+        self._file = open(path, "rb")
+        packets = OggStream(self._file).iter_packets()
+        self._packets = (packet for packet in packets if not packet.startswith((b"OpusHead", b"OpusTags")))
+
+    def is_opus(self):
+        return True
+
+    def read(self):
+        return next(self._packets, b"")
+
+    def cleanup(self):
+        if self._file:
+            self._file.close()
+
+async def songs_of(text):
+    """The songs of a link, or the first that words find; audio follows in the background."""
+    if not LINK.match(text):
+        found = await kmds.search(text, limit=1)
+        if not found:
+            raise KmdsError("not_found", f"nothing was found for {text}")
+        text = found[0].link
+    return await kmds.fetch(text, accept=["opus"])           # where a site has no Opus the server makes it
 
 @bot.command()
-async def play(ctx, link: str):
+async def play(ctx, *, text: str):
     if not ctx.voice_client and not ctx.author.voice:
         return await ctx.send("Join a voice channel first.")
     try:
-        fetched = await kmds.fetch(link)                     # titles at once; audio follows in the background
+        fetched = await songs_of(text)
     except KmdsError as error:
         return await ctx.send(f"{error} ({error.kind})")
     voice = ctx.voice_client or await ctx.author.voice.channel.connect()
@@ -30,24 +60,14 @@ async def play(ctx, link: str):
     for track in fetched.tracks:
         await queue.put((ctx, voice, track))
 
-async def finished_file(track):
-    for pause in AWAY:
-        try:
-            return await kmds.path(track, cache=CACHE)       # waits; the finished file, handed over by path
-        except KmdsError as error:
-            if error.kind not in ("connection", "cancelled"):
-                raise
-        await asyncio.sleep(pause)
-    return await kmds.path(track, cache=CACHE)
-
 async def play_song(voice, track):
-    path = await finished_file(track)
+    path = await kmds.path(track, cache=CACHE)               # waits, through a restart of the server too
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     errors = []
     def after(error):                                        # called by a thread of discord.py
         errors.extend([error] if error else [])
         loop.call_soon_threadsafe(done.set)
-    voice.play(discord.FFmpegPCMAudio(str(path)), after=after)
+    voice.play(OggOpus(path), after=after)
     await done.wait()
     if errors:
         raise errors[0]

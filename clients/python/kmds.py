@@ -24,12 +24,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, AsyncIterator, Dict, Generator, Iterator, List, NamedTuple, Optional, TypeVar, Union
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 __all__ = ["AsyncKmds", "Event", "Fetched", "Found", "Kmds", "KmdsError", "Missing", "Track"]
 
 #: Longest one request may hold for a file to be ready, in seconds; the server allows no more.
 LONGEST_WAIT = 300
+#: Pause before a request is sent again, in seconds.
+PAUSE = 1.0
 PIECE = 64 * 1024
 #: Longest head of an answer that is read, in bytes.
 LONGEST_HEAD = 64 * 1024
@@ -38,7 +40,8 @@ FilePath = Union[str, "os.PathLike[str]"]
 
 
 class KmdsError(Exception):
-    """Why something did not work. `kind` is one of the words in docs/api.md, like `geo_blocked`."""
+    """Why something did not work. `kind` is one of the words in docs/api.md, like `geo_blocked`; `status` is the HTTP
+    status, 0 where no answer was an error by itself."""
 
     def __init__(self, kind: str, sentence: str, status: int = 0, retryable: bool = True,
                  retry_after: Optional[float] = None) -> None:
@@ -124,7 +127,8 @@ class Event:
 
 
 class _Request(NamedTuple):
-    """One request. A call is a generator that yields requests and is sent the answers; it does no I/O itself."""
+    """One request. A call is a generator that yields requests and is sent the answers, or thrown the failure of one; it
+    does no I/O itself."""
 
     method: str
     path: str
@@ -149,7 +153,13 @@ class _Reply(NamedTuple):
         return KmdsError(kind, sentence, self.status, retryable, self.retry_after)
 
 
-_Call = Generator[_Request, _Reply, T]
+class _Pause(NamedTuple):
+    """What a call yields to wait before its next request."""
+
+    seconds: float
+
+
+_Call = Generator[Union[_Request, _Pause], Optional[_Reply], T]
 
 
 class _Calls:
@@ -185,20 +195,32 @@ class _Calls:
     def _retry(self, track: Track) -> _Call[Track]:
         return Track.read((yield from _json("POST", _at(track) + "/retry")))
 
-    def _wait(self, track: Track, timeout: float) -> _Call[Track]:
-        end = time.monotonic() + timeout
+    def _wait(self, track: Track, timeout: float, away: float) -> _Call[Track]:
+        answered = time.monotonic()
+        end = answered + timeout
         while True:
-            hold = max(0, min(LONGEST_WAIT, int(self._timeout) - 5, math.ceil(end - time.monotonic())))
-            # One byte is asked for, since only the state of the song matters.
-            first_byte = {"Range": "bytes=0-0"}
-            reply = yield _Request("HEAD" if hold == 0 else "GET", f"{_at(track)}/audio?wait={hold}", None, first_byte)
-            if reply.status in (200, 206):
-                return (yield from self._track(track))
-            if reply.status != 418 or time.monotonic() >= end:
-                raise reply.error()
+            asked = time.monotonic()
+            hold = max(0, min(LONGEST_WAIT, int(self._timeout) - 5, math.ceil(end - asked)))
+            try:
+                known = Track.read((yield from _json("GET", f"{_at(track)}?wait={hold}")))
+            except KmdsError as error:
+                if not _is_away(error) or time.monotonic() >= min(end, answered + away):
+                    raise
+                yield _Pause(PAUSE)
+                continue
+            if known.state == "ready":
+                return known
+            if known.state == "failed" and known.raw["failure"]["kind"] != "cancelled":
+                why = known.raw["failure"]
+                raise KmdsError(why["kind"], why["reason"], 0, why["retryable"], why.get("retry_after_seconds"))
+            answered = time.monotonic()
+            if answered >= end:
+                raise KmdsError("not_ready", f"{known.title} is not ready after {timeout:g} s: it is {known.state}")
+            if answered - asked < PAUSE:
+                yield _Pause(PAUSE)
 
-    def _path(self, track: Track, cache: FilePath, timeout: float) -> _Call[Path]:
-        path = Path(cache) / (yield from self._wait(track, timeout)).cache_path
+    def _path(self, track: Track, cache: FilePath, timeout: float, away: float) -> _Call[Path]:
+        path = Path(cache) / (yield from self._wait(track, timeout, away)).cache_path
         # Of the folder, not of the file: a network drive may show a new file some seconds late.
         if not path.parent.is_dir():
             raise KmdsError("wrong_cache", f"the song is ready, but this machine has no folder {path.parent}: give `cache`, "
@@ -248,14 +270,15 @@ class Kmds(_Calls):
     def stats(self) -> Dict[str, Any]:
         return self._run(_json("GET", "/api/v1/stats"))
 
-    def wait(self, track: Track, timeout: float = 600.0) -> Track:
-        """Waits until the file is ready; raises when it failed for good, or `not_ready` when the time is over."""
-        return self._run(self._wait(track, timeout))
+    def wait(self, track: Track, timeout: float = 600.0, away: float = 60.0) -> Track:
+        """Waits until the file is ready; raises when it failed for good, or `not_ready` when the time is over. A server that
+        does not answer, as while it restarts, is asked again for `away` seconds."""
+        return self._run(self._wait(track, timeout, away))
 
-    def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0) -> Path:
+    def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0, away: float = 60.0) -> Path:
         """Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it.
         Leave it out when the server is told (`cache.client_path`). `wrong_cache`: the file is not below `cache`."""
-        return self._run(self._path(track, cache, timeout))
+        return self._run(self._path(track, cache, timeout, away))
 
     def cover(self, track: Track) -> bytes:
         return self._run(self._cover(track))
@@ -294,17 +317,25 @@ class Kmds(_Calls):
                             last = event.number
                             yield event
             except KmdsError as error:
-                if error.kind not in ("connection", "truncated"):
+                if not _is_away(error):
                     raise
-            time.sleep(1.0)
+            time.sleep(PAUSE)
 
     def _run(self, call: _Call[T]) -> T:
         try:
-            request = next(call)
+            step = next(call)
             while True:
-                with self._ask(request) as answer:
-                    reply = answer.read()
-                request = call.send(reply)
+                if isinstance(step, _Pause):
+                    time.sleep(step.seconds)
+                    step = call.send(None)
+                    continue
+                try:
+                    with self._ask(step) as answer:
+                        reply = answer.read()
+                except KmdsError as error:
+                    step = call.throw(error)
+                else:
+                    step = call.send(reply)
         except StopIteration as end:
             return end.value
 
@@ -374,11 +405,11 @@ class AsyncKmds(_Calls):
     async def stats(self) -> Dict[str, Any]:
         return await self._run(_json("GET", "/api/v1/stats"))
 
-    async def wait(self, track: Track, timeout: float = 600.0) -> Track:
-        return await self._run(self._wait(track, timeout))
+    async def wait(self, track: Track, timeout: float = 600.0, away: float = 60.0) -> Track:
+        return await self._run(self._wait(track, timeout, away))
 
-    async def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0) -> Path:
-        return await self._run(self._path(track, cache, timeout))
+    async def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0, away: float = 60.0) -> Path:
+        return await self._run(self._path(track, cache, timeout, away))
 
     async def cover(self, track: Track) -> bytes:
         return await self._run(self._cover(track))
@@ -415,17 +446,25 @@ class AsyncKmds(_Calls):
                             last = event.number
                             yield event
             except KmdsError as error:
-                if error.kind not in ("connection", "truncated"):
+                if not _is_away(error):
                     raise
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(PAUSE)
 
     async def _run(self, call: _Call[T]) -> T:
         try:
-            request = next(call)
+            step = next(call)
             while True:
-                async with await self._ask(request) as answer:
-                    reply = await answer.read()
-                request = call.send(reply)
+                if isinstance(step, _Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = call.send(None)
+                    continue
+                try:
+                    async with await self._ask(step) as answer:
+                        reply = await answer.read()
+                except KmdsError as error:
+                    step = call.throw(error)
+                else:
+                    step = call.send(reply)
         except StopIteration as end:
             return end.value
 
@@ -534,7 +573,8 @@ def _json(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Cal
 
 
 def _streaming(track: Track, start: int) -> _Request:
-    return _Request("GET", f"{_at(track)}/audio?stream=1", None, {"Range": f"bytes={start}-"} if start else {})
+    # The form that the track names: a song may be there in several.
+    return _Request("GET", _own(track.raw["links"]["stream"]), None, {"Range": f"bytes={start}-"} if start else {})
 
 
 def _following(track: Optional[Track], last: Optional[int]) -> _Request:
@@ -543,7 +583,19 @@ def _following(track: Optional[Track], last: Optional[int]) -> _Request:
 
 
 def _at(track: Track) -> str:
-    return f"/api/v1/tracks/{quote(track.site, safe='')}/{quote(track.id, safe='')}"
+    return _own(track.raw["links"]["self"])
+
+
+def _is_away(error: KmdsError) -> bool:
+    """The server may be back soon: there is no answer, or half of one, or it says that it stops, or a proxy in front of it speaks."""
+    if error.status == 0:
+        return error.kind in ("connection", "truncated")
+    return error.kind == "cancelled" or (error.kind == "internal" and error.status in (502, 503, 504))
+
+
+def _own(link: str) -> str:
+    """A path of the server, without the prefix under which a proxy may show it: the client's address has that."""
+    return link[link.index("/api/v1/"):]
 
 
 def _seconds(text: str) -> Optional[float]:

@@ -95,6 +95,12 @@ impl Setup {
         self
     }
 
+    /// Lets a site be silent for as long as the test holds a song back.
+    pub fn patient(self) -> Self {
+        let patient = FAST_RECIPES.replace("audio_stall = 1.0", "audio_stall = 60.0");
+        self.recipes(&patient)
+    }
+
     /// Runs behind this command, which enters another network, on a socket that is opened here.
     pub fn behind(mut self, command: Vec<String>) -> Self {
         self.behind = command;
@@ -284,6 +290,16 @@ impl Kmds {
             self.log()
         );
         bytes
+    }
+
+    /// Bytes of audio that went to clients over HTTP.
+    pub async fn audio_sent(&self) -> u64 {
+        let text = self.get("/metrics").await.text().await.expect("a body");
+        let sum = text
+            .lines()
+            .find_map(|line| line.strip_prefix("kmds_served_bytes_total "));
+        sum.and_then(|sum| sum.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no such metric: {text}"))
     }
 
     /// Asks until `wanted` holds; fails with the log when it never does.

@@ -8,13 +8,13 @@ use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Lab};
 use serde_json::{Value, json};
 
-use crate::harness::{Folder, Kmds, Setup, tool};
+use crate::harness::{Folder, Setup, tool};
 use crate::{root, skipped, which};
 
 /// The oldest version that has all that the client uses.
 const NODE_AT_LEAST: (u32, u32) = (20, 3);
 
-fn node() -> Result<PathBuf, String> {
+pub fn node() -> Result<PathBuf, String> {
     let node = which("node").ok_or("there is no node")?;
     let version = tool(&node.display().to_string(), &["--version"]);
     let mut numbers = version.trim().trim_start_matches('v').split('.');
@@ -61,7 +61,7 @@ async fn the_javascript_client_does_what_it_says() {
     let refused = lab.soundcloud().track("refused").publish();
     lab.inject(Fault::Status(403, None).on_media().of(&refused));
     let other = lab.youtube().video("Cut").publish();
-    let kmds = Setup::of(&lab).start();
+    let kmds = Setup::of(&lab).patient().start();
     let wanted = kmds.folder.path("wanted");
     std::fs::write(&wanted, song.bytes()).expect("a file");
     let variables = [
@@ -246,7 +246,7 @@ async fn the_types_of_the_javascript_client_fit_how_it_is_called() {
 }
 
 /// Sizes of the audio packets of a file, by a judge that is not ours.
-fn packet_sizes(file: &Path) -> Vec<u64> {
+pub fn packet_sizes(file: &Path) -> Vec<u64> {
     let file = file.display().to_string();
     let text = tool(
         "ffprobe",
@@ -331,17 +331,7 @@ async fn voice_sample(what: &str, by_path: bool) {
         told.contains("Refused: SoundCloud refused the audio"),
         "{told}"
     );
-    assert_eq!(has_sent_songs(&kmds).await, !by_path, "{}", kmds.log());
-}
-
-/// Whether songs went over HTTP; a byte of each may, by which a client learns that it is ready.
-async fn has_sent_songs(kmds: &Kmds) -> bool {
-    let text = kmds.get("/metrics").await.text().await.expect("a body");
-    let sum = text
-        .lines()
-        .find_map(|line| line.strip_prefix("kmds_served_bytes_total "))
-        .unwrap_or_else(|| panic!("no such metric: {text}"));
-    sum.trim().parse::<u64>().expect("a number") > 1_000
+    assert_eq!(kmds.audio_sent().await > 0, !by_path, "{}", kmds.log());
 }
 
 #[tokio::test]
@@ -397,7 +387,7 @@ async fn extractor_sample(what: &str, mode: &str) -> Option<(Vec<u64>, Vec<u64>)
         .join(format!("youtube/{}.opus", song.id()));
     let wanted = packet_sizes(&file);
     assert!(wanted.len() > 140, "{}", wanted.len());
-    assert_eq!(has_sent_songs(&kmds).await, mode == "stream");
+    assert_eq!(kmds.audio_sent().await > 0, mode == "stream");
     Some((sizes_of(&heard["sizes"]), wanted))
 }
 
