@@ -2,7 +2,7 @@
 //! a fresh clone, against the lab. A command that fails, fails the test, and so does one that nobody thought of.
 //!
 //! Told apart by the language of a block: `bash` is typed, line by line; `toml` and `python` are files, written under the
-//! last name in `code` before them; `text` that begins with `$ ` is a command with its output; `json` and other `text` is
+//! last name in `code` before them; `text` that begins with `$ ` is a command with its output; `json`, `js` and other `text` is
 //! only read, and so is what has no language. What is different here from a reader's machine, and nothing else is:
 //!
 //! | in a document | here |
@@ -298,7 +298,7 @@ async fn every_other_document_can_be_followed_too() {
 #[test]
 fn no_document_has_commands_that_nobody_follows_and_no_exception_is_stale() {
     let mut commands = Vec::new();
-    for folder in ["", "docs", "clients/python", "packaging"] {
+    for folder in ["", "docs", "clients/python", "clients/js", "packaging"] {
         for entry in std::fs::read_dir(root().join(folder))
             .expect("a folder")
             .flatten()
@@ -315,7 +315,7 @@ fn no_document_has_commands_that_nobody_follows_and_no_exception_is_stale() {
                 .filter(|block| {
                     !matches!(
                         block.language.as_str(),
-                        "" | "json" | "text" | "toml" | "python"
+                        "" | "json" | "text" | "toml" | "python" | "js"
                     )
                 })
                 .flat_map(Block::commands)
