@@ -219,11 +219,7 @@ fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
 /// All songs of an album have one; a changed cover has another URL, and so another file.
 fn file_name(url: &str) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
-    hash.as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    crate::hex::encode(hash.as_ref().get(..16).unwrap_or_default())
 }
 
 /// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry

@@ -640,10 +640,4 @@ impl Target {
     }
 }
 
-/// Seconds since 1970.
-pub fn now_unix() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
-}
+pub use crate::clock::unix_now as now_unix;

@@ -247,12 +247,7 @@ pub(super) fn sha256(file: &File) -> Result<String, StoreError> {
         context.update(buffer.get(..read).unwrap_or_default());
         at += read as u64;
     }
-    Ok(context
-        .finish()
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(crate::hex::encode(context.finish().as_ref()))
 }
 
 /// Modification time in nanoseconds since 1970, as the drive says.

@@ -221,7 +221,7 @@ fn instance(state_dir: &Path) -> Result<String, StoreError> {
             what: "make a name for this instance".to_owned(),
             source: Arc::new(std::io::Error::other("no random numbers")),
         })?;
-    let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = crate::hex::encode(&random);
     write_whole(&path, &state_dir.join("instance-new"), name.as_bytes())
         .map_err(state_io("write to state.dir"))?;
     Ok(name)
