@@ -194,10 +194,10 @@ fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refus
     responses(
         ClassicRefusals,
         AudioAnswers,
-        (status = 416, description = "Beyond the end", body = super::error::ClassicError),
-        (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished),
-        (status = 500, description = "It failed for good", body = super::error::ClassicFailed),
-        (status = 404, description = "Never asked for", body = super::error::ClassicError))))]
+        (status = 416, description = "Beyond the end", body = super::error::bodies::ClassicError),
+        (status = 418, description = "Not finished yet", body = super::error::bodies::ClassicUnfinished),
+        (status = 500, description = "It failed for good", body = super::error::bodies::ClassicFailed),
+        (status = 404, description = "Never asked for", body = super::error::bodies::ClassicError))))]
 pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let name = query.get("file").ok_or_else(|| {

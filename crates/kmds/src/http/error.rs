@@ -3,6 +3,8 @@
 //! Owns the one table from [`Kind`] to HTTP status and title, `Retry-After`, and the classic and problem+json bodies,
 //! which are made here and nowhere else.
 
+pub(super) mod bodies;
+
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -12,8 +14,7 @@ use serde::Serialize;
 
 use kmds_extract::Kind;
 
-#[cfg(test)]
-use super::schemas::{kind_schema, state_schema, track_state_schema};
+use self::bodies::{ClassicError, ClassicFailed, ClassicUnfinished, Problem};
 use crate::app::{Failure, NotServed, State};
 
 /// `Retry-After` of 429 when neither the site nor the queue names a time.
@@ -318,74 +319,6 @@ impl IntoResponse for V1 {
     fn into_response(self) -> Response {
         self.0.into_response(Face::V1)
     }
-}
-
-/// An error of the classic API. `Status` is the HTTP status.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase")]
-#[cfg_attr(test, schema(example = json!({"Status": 400, "Error": "not a link we know; paste one to a song or list on YouTube, SoundCloud or Bandcamp", "Kind": "unsupported_link"})))]
-pub(super) struct ClassicError {
-    status: u16,
-    /// A sentence a person can act on.
-    error: String,
-    #[cfg_attr(test, schema(schema_with = kind_schema))]
-    kind: Kind,
-}
-
-/// The song failed for good; a new `/fetch` tries again.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase")]
-#[cfg_attr(test, schema(example = json!({"Status": 500, "Error": "YouTube: blocked in this country", "Kind": "geo_blocked", "Retryable": false})))]
-pub(super) struct ClassicFailed {
-    status: u16,
-    error: String,
-    #[cfg_attr(test, schema(schema_with = kind_schema))]
-    kind: Kind,
-    retryable: bool,
-}
-
-/// The song is not finished yet.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase")]
-#[cfg_attr(test, schema(example = json!({"Status": 418, "Error": "the song is downloading; ask again in a second", "State": "downloading", "Received": 1_048_576, "Total": 7_122_360})))]
-pub(super) struct ClassicUnfinished {
-    status: u16,
-    error: String,
-    #[cfg_attr(test, schema(schema_with = state_schema))]
-    state: State,
-    /// Bytes that have arrived.
-    received: u64,
-    /// Bytes there will be, where the site said.
-    #[cfg_attr(test, schema(required = true))]
-    total: Option<u64>,
-}
-
-/// An error of the v1 API, as RFC 9457 has it.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[cfg_attr(test, schema(example = json!({"type": "urn:kmds:kind:private", "title": "Private", "status": 403, "detail": "SoundCloud: this track is private", "kind": "private", "retryable": false})))]
-pub(super) struct Problem {
-    r#type: String,
-    #[cfg_attr(test, schema(value_type = String))]
-    title: &'static str,
-    status: u16,
-    /// A sentence a person can act on.
-    detail: String,
-    #[cfg_attr(test, schema(schema_with = kind_schema))]
-    kind: Kind,
-    /// Whether the same request may succeed later without anything being changed.
-    retryable: bool,
-    /// Of an unfinished song only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schema(schema_with = track_state_schema, required = false))]
-    state: Option<State>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    received_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total_bytes: Option<u64>,
 }
 
 #[cfg(test)]

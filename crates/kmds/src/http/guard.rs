@@ -7,11 +7,14 @@
 //! names only by the last. Programs send none. A request that one of them calls foreign may read and starts nothing: no
 //! write is admitted, and only those routes are read that start no work, or start none for a foreign page.
 
-use http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderMap, ORIGIN, REFERER};
+mod host;
+
+use http::header::{AUTHORIZATION, FORWARDED, HeaderMap, ORIGIN, REFERER};
 use http::request::Parts;
-use http::{HeaderName, Method, Version};
+use http::{HeaderName, Method};
 use kmds_extract::Kind;
 
+use self::host::{authority_of_url, host_and_port, host_of, named_host};
 use super::error::Refusal;
 use super::network::{Peer, Trusted, forwarded};
 use super::tokens::Tokens;
@@ -309,72 +312,6 @@ fn last(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusa
             "{name} is not ASCII; let the proxy set it"
         ))),
     }
-}
-
-/// The host that a request names. HTTP/1.1 clients must name exactly one. Older ones may leave it out (no browser does,
-/// so the check loses nothing); then it is the address that they connected to.
-fn named_host(request: &Parts, local: &str) -> Result<String, Refusal> {
-    let mut hosts = request.headers.get_all(HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    if second.is_some() {
-        return Err(Refusal::bad_request("there are two Host headers; send one"));
-    }
-    // The absolute form beats the header (RFC 9112, 3.2.2).
-    if let Some(authority) = request.uri.authority() {
-        return Ok(authority.as_str().to_ascii_lowercase());
-    }
-    match first {
-        Some(host) => host.to_str().map(str::to_ascii_lowercase).map_err(|_| {
-            Refusal::bad_request("the Host header is not ASCII; send the host in its ASCII form")
-        }),
-        None if request.version < Version::HTTP_11 => Ok(local.to_owned()),
-        None => Err(Refusal::bad_request(
-            "there is no Host header; HTTP/1.1 needs one",
-        )),
-    }
-}
-
-fn host_of(authority: &str) -> Option<String> {
-    host_and_port(authority, 0).map(|(host, _)| host)
-}
-
-/// Host without brackets and final dot, in lower case, and the port.
-fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
-        (
-            host,
-            if rest.is_empty() {
-                None
-            } else {
-                Some(rest.strip_prefix(':')?)
-            },
-        )
-    } else {
-        match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        }
-    };
-    let port = match port {
-        None | Some("") => default,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?,
-    };
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
-    (!host.is_empty() && host.bytes().all(fits)).then_some((host, port))
-}
-
-fn authority_of_url(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#'])
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ const ARCHIVE: &str = "application/zip";
     responses(
         ClassicRefusals,
         PlayAnswers,
-        (status = 416, description = "Beyond the end", body = super::error::ClassicError),
-        (status = 418, description = "Not finished yet", body = super::error::ClassicUnfinished))))]
+        (status = 416, description = "Beyond the end", body = super::error::bodies::ClassicError),
+        (status = 418, description = "Not finished yet", body = super::error::bodies::ClassicUnfinished))))]
 pub(super) async fn play(
     extract::State(http): extract::State<Http>,
     request: Parts,

@@ -1,5 +1,5 @@
 use super::*;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Version};
 
 fn config() -> ServerConfig {
     ServerConfig {

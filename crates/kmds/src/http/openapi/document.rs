@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::super::answers::{CLASSIC, V1};
-use super::super::error::{ClassicError, ClassicFailed, ClassicUnfinished, Problem};
+use super::super::error::bodies::{ClassicError, ClassicFailed, ClassicUnfinished, Problem};
 use super::super::{classic, ops, play, ui, v1};
 
 #[derive(OpenApi)]
