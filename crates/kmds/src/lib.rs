@@ -9,6 +9,7 @@
 //! | [`app`] | what happens to a link once it is accepted | `engine`, `download`, `convert`, `store` |
 //! | [`engine`] | which engine answers: our own, or yt-dlp | `origin` |
 //! | [`download`] | a stream as chunks in order | `origin` |
+//! | [`recipes`] | which facts about the sites are in force | `download`, `origin` |
 //! | [`origin`] | the way out to the sites | `kmds-extract` |
 //! | [`convert`] | ffmpeg, as a child process | |
 //! | [`store`] | catalog, growing files, publishing | |
@@ -32,6 +33,7 @@ pub mod metrics;
 pub mod origin;
 pub mod player;
 mod random;
+pub mod recipes;
 pub mod store;
 pub mod systemd;
 pub mod tag;
@@ -43,7 +45,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmds_extract::{Recipes, Site, text};
+use kmds_extract::{Site, text};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +56,8 @@ use crate::convert::Ffmpeg;
 use crate::engine::Engines;
 use crate::http::{ServeError, Server};
 use crate::metrics::Metrics;
-use crate::origin::{Client, ClientConfig, EgressConfig, EgressError, SharedRecipes};
+use crate::origin::{Client, ClientConfig, EgressConfig, EgressError};
+use crate::recipes::Loader;
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::webhook::{Webhook, WebhookError};
 
@@ -64,8 +67,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Why the service did not start. Each names the setting to look at.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("recipes.file {path}: {why}")]
-    RecipesFile { path: String, why: String },
+    #[error(transparent)]
+    Recipes(#[from] recipes::ReadError),
     #[error(transparent)]
     Egress(#[from] EgressError),
     #[error(
@@ -96,52 +99,10 @@ impl StartError {
     }
 }
 
-/// Reads recipes: the built-in ones, with a file laid over them. Unknown keys only warn.
-/// # Errors
-/// The file cannot be read, or a value in it cannot be used.
-pub fn read_recipes(file: &Path) -> Result<Recipes, StartError> {
-    let text = std::fs::read_to_string(file).map_err(|error| StartError::RecipesFile {
-        path: file.display().to_string(),
-        why: error.to_string(),
-    })?;
-    let (recipes, unknown) =
-        Recipes::over_built_in(&text).map_err(|error| StartError::RecipesFile {
-            path: file.display().to_string(),
-            why: error.to_string(),
-        })?;
-    for key in unknown {
-        tracing::warn!("recipes: the key `{key}` is unknown and is ignored");
-    }
-    Ok(recipes)
-}
-
-/// The recipes, with the settings that stand above them: read anew each time, since their file comes and goes.
-fn recipes_in_force(config: &Config) -> Result<Recipes, StartError> {
-    let recipes = recipes_file(config).map_or_else(|| Ok(Recipes::built_in()), read_recipes)?;
-    Ok(recipes.taking_at_most(config.lists_max_songs))
-}
-
-/// The operator's file: one that a setting names, or the one of the config folder, if it is there now.
-fn recipes_file(config: &Config) -> Option<&Path> {
-    let file = config
-        .recipes_file
-        .as_ref()
-        .filter(|file| file.named || config::is_there(&file.path))?;
-    Some(&file.path)
-}
-
-/// Where the recipes in force come from, for the log.
-fn recipes_from(config: &Config) -> String {
-    recipes_file(config).map_or_else(|| "built in".to_owned(), |file| file.display().to_string())
-}
-
 /// Everything but the server, ready to take links.
 /// # Errors
 /// See [`StartError`].
-pub fn assemble(
-    config: &Config,
-    stop: CancellationToken,
-) -> Result<(App, SharedRecipes), StartError> {
+pub fn assemble(config: &Config, stop: CancellationToken) -> Result<App, StartError> {
     assemble_on(
         Store::open(store_config(config)).map_err(|source| no_store(config, source))?,
         config,
@@ -154,8 +115,7 @@ pub fn assemble(
 /// See [`StartError`]; never busy.
 pub fn inspect(config: &Config) -> Result<App, StartError> {
     let store = Store::inspect(store_config(config)).map_err(|source| no_store(config, source))?;
-    let (app, _) = assemble_on(store, config, CancellationToken::new())?;
-    Ok(app)
+    assemble_on(store, config, CancellationToken::new())
 }
 
 fn no_store(config: &Config, source: StoreError) -> StartError {
@@ -172,24 +132,21 @@ fn no_store(config: &Config, source: StoreError) -> StartError {
     }
 }
 
-fn assemble_on(
-    store: Store,
-    config: &Config,
-    stop: CancellationToken,
-) -> Result<(App, SharedRecipes), StartError> {
-    let recipes = SharedRecipes::new(recipes_in_force(config)?);
+fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<App, StartError> {
+    let loader = Loader::start(config)?;
+    let recipes = loader.shared();
     let client = Client::new(&client_config(config), recipes.clone())?;
-    let engines = Engines::new(config, client.clone(), recipes.clone());
+    let engines = Engines::new(config, client.clone(), recipes);
     let parts = Parts {
         store,
         client,
         engines,
         ffmpeg: Ffmpeg::new(&config.ffmpeg),
-        recipes: recipes.clone(),
+        loader,
         metrics: Arc::new(Metrics::new()),
         stop,
     };
-    Ok((App::new(config, parts), recipes))
+    Ok(App::new(config, parts))
 }
 
 fn store_config(config: &Config) -> StoreConfig {
@@ -237,14 +194,14 @@ fn client_config(config: &Config) -> ClientConfig {
 /// See [`StartError`].
 pub fn check(config: &Config) -> Result<(), StartError> {
     Server::check(&config.server)?;
-    let recipes = SharedRecipes::new(recipes_in_force(config)?);
+    let loader = Loader::start(config)?;
     Client::new(
         &ClientConfig {
             memory_file: None,
             player_dir: None,
             ..client_config(config)
         },
-        recipes,
+        loader.shared(),
     )?;
     config.webhook.as_ref().map(Webhook::new).transpose()?;
     Ok(())
@@ -256,7 +213,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
     // Downloads go on while the last streams finish, and are parked after that.
     let park = CancellationToken::new();
-    let (app, recipes) = assemble(&config, park.clone())?;
+    let app = assemble(&config, park.clone())?;
     let server = Server::bind(&config.server).await?;
     let webhook = config.webhook.as_ref().map(Webhook::new).transpose()?;
     app.start().await?;
@@ -273,8 +230,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         tracing::warn!(%error, "standard output cannot be written; the service runs all the same");
     }
     systemd::notify("READY=1");
-    tracing::info!(recipes = %app.recipes_date(), from = recipes_from(&config), cache = %config.cache.dir.display(), "serving on {}", server.url());
-    let reload = tokio::spawn(reload_recipes(hangup, config.clone(), recipes));
+    let recipes = app.recipes().in_force;
+    tracing::info!(recipes = recipes.date, from = recipes.from, cache = %config.cache.dir.display(), "serving on {}", server.url());
+    let reload = tokio::spawn(reload_on_hangup(hangup, app.clone()));
     let watchdog = tokio::spawn(systemd::watchdog());
     let trim = tokio::spawn(give_memory_back());
     let asked = stop.clone();
@@ -312,20 +270,11 @@ async fn give_memory_back() {
     }
 }
 
-/// SIGHUP reads the recipes again; a file that cannot be used changes nothing.
-async fn reload_recipes(hangup: Option<Signal>, config: Config, recipes: SharedRecipes) {
+/// Signals that come while a reload runs are one, and lead to the next.
+async fn reload_on_hangup(hangup: Option<Signal>, app: App) {
     let Some(mut hangup) = hangup else { return };
     while hangup.recv().await.is_some() {
-        match recipes_in_force(&config) {
-            Ok(fresh) => {
-                tracing::info!(
-                    date = fresh.date,
-                    from = recipes_from(&config),
-                    "recipes read again"
-                );
-                recipes.replace(fresh);
-            }
-            Err(error) => tracing::error!(%error, "recipes stay as they were"),
-        }
+        // Why it took nothing is in the log.
+        let _ = app.reload_recipes().await;
     }
 }

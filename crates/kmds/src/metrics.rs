@@ -64,6 +64,17 @@ struct ByPlayer {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByReload {
+    /// `taken`, `unchanged`, or the kind of failure.
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByDate {
+    date: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -106,6 +117,8 @@ metrics! {
     served_bytes: Counter = "served_bytes", "Audio bytes to clients";
     player_script: Family<ByPlayer, Gauge> = "player_script", "YouTube's player script that was used last: 1 while it can be read";
     webhooks: Family<ByDelivery, Counter> = "webhooks", "Calls of the webhook, by outcome";
+    recipes: Family<ByDate, Gauge> = "recipes", "The date of the recipes in force: 1, or 0 while the last reload was refused";
+    reloads: Family<ByReload, Counter> = "recipes_reloads", "Reloads of the recipes, by outcome";
     songs: Family<ByState, Gauge> = "songs", "Songs in the catalog, by state";
     cache_bytes: Gauge = "cache_bytes", "Bytes of finished songs on the drive";
     waiting: Family<BySite, Gauge> = "queue_waiting", "Songs waiting for a download";
@@ -154,6 +167,11 @@ impl Metrics {
         self.webhooks.get_or_create(&ByDelivery { outcome }).inc();
     }
 
+    /// `taken`, `unchanged`, or the kind of failure.
+    pub fn recipes_reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&ByReload { outcome }).inc();
+    }
+
     pub fn listener_came(&self) {
         self.listeners.inc();
     }
@@ -188,6 +206,12 @@ impl Metrics {
         }
         self.cache_bytes.set(gauge(now.cache_bytes));
         self.tasks.set(gauge(now.tasks));
+        self.recipes.clear();
+        if let Some((date, is_newest)) = &now.recipes {
+            let date = date.clone();
+            let recipes = self.recipes.get_or_create(&ByDate { date });
+            recipes.set(i64::from(*is_newest));
+        }
         self.player_script.clear();
         if let Some((player, works)) = &now.player_script {
             let player = player.clone();
@@ -284,6 +308,8 @@ pub struct Snapshot {
     /// YouTube's player script that was used last, and whether it works.
     pub player_script: Option<(String, bool)>,
     pub ytdlp_runs: u64,
+    /// The date of the recipes in force, and whether the last reload left nothing out.
+    pub recipes: Option<(String, bool)>,
 }
 
 /// What was asked of one site since the start.

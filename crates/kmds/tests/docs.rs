@@ -145,6 +145,7 @@ fn every_metric_is_in_the_table() {
     metrics.received(Site::YouTube, 1);
     metrics.answered("/", 200);
     metrics.webhook("delivered");
+    metrics.recipes_reloaded("taken");
     let now = Snapshot {
         songs: [("ready".to_owned(), 1)].into(),
         lanes: vec![Lane {
@@ -163,6 +164,7 @@ fn every_metric_is_in_the_table() {
             page_bytes: 1,
         }],
         player_script: Some(("c9168c90".to_owned(), true)),
+        recipes: Some(("2026-12-01".to_owned(), true)),
         ..Snapshot::default()
     };
     let metrics = metrics.text(&now);

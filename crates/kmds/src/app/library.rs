@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kmds_extract::{Kind, Site, Track, TrackId};
 
 use super::words::{
-    EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, SiteStats, Song, State, Stats,
+    EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, RecipesStats, RefusedRecipes,
+    SiteStats, Song, State, Stats,
 };
 use super::{App, Failure, Inner, forms, store_failure};
 use crate::engine::{Engine, Health, YtDlp};
@@ -158,6 +159,7 @@ impl App {
             queues: inner.jobs.stats(),
             engines: inner.engine_stats(),
             sites: inner.site_stats(),
+            recipes: self.recipes_stats(),
             listeners: inner.metrics.listeners(),
             uptime_seconds: inner.started.elapsed().as_secs(),
         }
@@ -199,6 +201,7 @@ impl App {
                 .collect(),
             ytdlp_runs: self.inner.engines.ytdlp().map_or(0, YtDlp::runs),
             player_script: self.inner.client.player_script(),
+            recipes: Some((stats.recipes.date, stats.recipes.refused.is_none())),
             asked: stats
                 .sites
                 .iter()
@@ -243,7 +246,23 @@ impl App {
                 .iter()
                 .filter_map(|site| Some(format!("{}: {}", site.site, site.reason.as_ref()?))),
         );
+        let refused = self.recipes().refused;
+        problems.extend(refused.map(|refusal| format!("recipes: {refusal}")));
         Readiness { ready, problems }
+    }
+
+    fn recipes_stats(&self) -> RecipesStats {
+        let status = self.recipes();
+        RecipesStats {
+            date: status.in_force.date,
+            from: status.in_force.from,
+            refused: status.refused.map(|refusal| RefusedRecipes {
+                at: jiff::Timestamp::try_from(refusal.at)
+                    .map_or_else(|_| String::new(), |at| format!("{at:.0}")),
+                kind: refusal.kind,
+                reason: refusal.sentence,
+            }),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`queue`], [`flight`] | who downloads next; one job a song |
 //! | [`work`], [`streams`], [`pump`], [`treat`] | one job; which streams it tries; their bytes; what becomes of them |
 //! | [`serve`] | audio for a listener, whole or growing |
+//! | [`reload`] | the recipes, read again |
 //! | [`library`] | looking at, removing and retrying songs; counts |
 //! | [`covers`] | pictures: fetched when asked for, kept, swept |
 //! | [`checkup`] | what an operator asks of cache and tools |
@@ -31,6 +32,7 @@ mod names;
 mod packed;
 mod pump;
 mod queue;
+mod reload;
 mod resolve;
 mod search;
 mod serve;
@@ -64,6 +66,8 @@ use crate::convert::Ffmpeg;
 use crate::engine::Engines;
 use crate::metrics::Metrics;
 use crate::origin::{Client, SharedRecipes};
+use crate::recipes::Loader;
+pub use crate::recipes::Reloaded;
 pub use crate::store::Reader;
 use crate::store::{self, Store};
 use events::Board;
@@ -86,6 +90,7 @@ pub(crate) struct Inner {
     engines: Engines,
     ffmpeg: Ffmpeg,
     recipes: SharedRecipes,
+    loader: Arc<Loader>,
     resolver: Resolver,
     jobs: Jobs,
     board: Arc<Board>,
@@ -114,7 +119,7 @@ pub struct Parts {
     pub client: Client,
     pub engines: Engines,
     pub ffmpeg: Ffmpeg,
-    pub recipes: SharedRecipes,
+    pub loader: Loader,
     pub metrics: Arc<Metrics>,
     pub stop: CancellationToken,
 }
@@ -133,10 +138,11 @@ impl App {
             config.queue_max_downloads + config.ffmpeg.max,
             sites.chain([copies]),
         );
+        let recipes = parts.loader.shared();
         let resolver = Resolver::new(
             config,
             parts.engines.clone(),
-            parts.recipes.clone(),
+            recipes.clone(),
             parts.store.clone(),
         );
         Self {
@@ -148,7 +154,8 @@ impl App {
                 client: parts.client,
                 engines: parts.engines,
                 ffmpeg: parts.ffmpeg,
-                recipes: parts.recipes,
+                recipes,
+                loader: Arc::new(parts.loader),
                 metrics: parts.metrics,
                 accept: config.accept.clone(),
                 opus: config.opus,
@@ -175,6 +182,7 @@ impl App {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn start(&self) -> Result<(), Failure> {
+        self.inner.loader.started();
         let pending = self.inner.store.pending().await.map_err(store_failure)?;
         let known: Vec<Requester> = pending
             .iter()

@@ -242,6 +242,7 @@ pub struct Stats {
     pub queues: Vec<QueueStats>,
     pub engines: Vec<EngineStats>,
     pub sites: Vec<SiteStats>,
+    pub recipes: RecipesStats,
     pub listeners: u64,
     pub uptime_seconds: u64,
 }
@@ -277,6 +278,25 @@ pub struct SiteStats {
     pub open: bool,
     /// Why it is closed, in a sentence.
     pub reason: Option<String>,
+}
+
+/// Which facts about the sites are in force.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RecipesStats {
+    pub date: String,
+    /// `built in`, or the files they were read from.
+    pub from: String,
+    /// Why the last reload took nothing.
+    pub refused: Option<RefusedRecipes>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedRecipes {
+    /// RFC 3339, UTC.
+    pub at: String,
+    pub kind: Kind,
+    /// In a sentence.
+    pub reason: String,
 }
 
 /// Whether the service can do its work.

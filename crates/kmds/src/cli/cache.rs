@@ -83,7 +83,7 @@ pub async fn run(command: CacheCommand, config: Config) -> Result<ExitCode, Prob
 /// Opens the cache for this process alone.
 fn open(config: &Config) -> Result<App, Problem> {
     match crate::assemble(config, CancellationToken::new()) {
-        Ok((app, _)) => Ok(app),
+        Ok(app) => Ok(app),
         Err(error) if error.is_busy() => Err(format!(
             "a server works with this cache (state.dir {}); stop it first, or ask it: its page is /ui/, its API /api/v1/tracks",
             config.state_dir.display()

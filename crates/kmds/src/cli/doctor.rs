@@ -18,6 +18,7 @@ use super::resolve::Passing;
 use super::showcase::KNOWN_LINKS;
 use super::term;
 use super::{Problem, out};
+use crate::StartError;
 use crate::app::{self, App};
 use crate::config::{Config, ignored};
 
@@ -136,7 +137,13 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
         Ok(app) => {
             findings.push(drive(&app, config).await);
             findings.push(recipes(&app.recipes_date()));
+            findings.extend(refused_recipes(config));
             findings.push(clock(&app.recipes_date()));
+        }
+        Err(error @ StartError::Recipes(_)) => {
+            let advice = "mend the file: kmds recipes check FILE says what is wrong";
+            findings.push(Finding::fail("recipes", error.to_string(), advice));
+            findings.extend(refused_recipes(config));
         }
         Err(error) => {
             let advice = "give this user the folder that is named, or set another";
@@ -252,6 +259,16 @@ fn recipes(date: &str) -> Finding {
             format!("the facts about the sites are from {date}"),
         ),
     }
+}
+
+/// What the running service thinks of a file may be something else than what the file says.
+fn refused_recipes(config: &Config) -> Option<Finding> {
+    let why = crate::recipes::last_refusal(&config.state_dir)?;
+    Some(Finding::warn(
+        "recipes",
+        format!("the service refused new ones: {why}"),
+        "mend them, then reload: systemctl reload kmds, or POST /api/v1/recipes/reload",
+    ))
 }
 
 /// This binary was built after the date of its recipes: a clock before that date is wrong, and one years after it most likely.

@@ -29,6 +29,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{self, Config, RawConfig, Sources, ignored};
+use crate::recipes;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -198,7 +199,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Recipes(RecipesCommand::Check { file }) => {
             // Unknown keys are warnings.
             start_log(LevelFilter::WARN)?;
-            let recipes = crate::read_recipes(&file)?;
+            let recipes = recipes::read_file(&file)?;
             out::line(format!("{}: good, dated {}", file.display(), recipes.date));
             Ok(ExitCode::SUCCESS)
         }

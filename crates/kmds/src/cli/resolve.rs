@@ -80,7 +80,7 @@ impl Passing {
         let folder = std::env::temp_dir().join(format!("kmds-resolve-{}", std::process::id()));
         config.cache.dir = folder.join("cache");
         config.state_dir = folder.join("state");
-        let (app, _) = crate::assemble(&config, CancellationToken::new())?;
+        let app = crate::assemble(&config, CancellationToken::new())?;
         Ok(Self { app, folder })
     }
 

@@ -10,8 +10,8 @@ use kmds_extract::Site;
 
 use super::settings::{self as keys, SITES};
 use super::{
-    CacheConfig, Config, ConfigError, EgressSettings, FfmpegConfig, RawConfig, RecipesFile,
-    ServerConfig, SiteConfig, WebhookConfig, YtDlpConfig, folders,
+    CacheConfig, Config, ConfigError, EgressSettings, FfmpegConfig, RawConfig, ServerConfig,
+    SiteConfig, WebhookConfig, YtDlpConfig, folders,
 };
 
 impl RawConfig {
@@ -20,13 +20,16 @@ impl RawConfig {
     /// A value that is well-formed but cannot be used.
     pub fn check(self) -> Result<Config, ConfigError> {
         self.refuse_forbid_without_check()?;
+        let sites = self.sites()?;
+        let enabled = sites.iter().filter(|(_, site)| site.enabled);
+        let enabled: Vec<Site> = enabled.map(|(site, _)| *site).collect();
         Ok(Config {
             server: self.server()?,
             cache: self.cache()?,
             state_dir: folder(self.get(&keys::STATE_DIR)?, folders::state, "state")?,
-            sites: self.sites()?,
             ytdlp: self.ytdlp()?,
-            recipes_file: self.recipes_file()?,
+            recipes: self.recipes(&enabled)?,
+            sites,
             ffmpeg: FfmpegConfig {
                 command: self.get(&keys::FFMPEG_COMMAND)?,
                 max: self.get(&keys::FFMPEG_MAX)?,
@@ -103,15 +106,6 @@ impl RawConfig {
             timeout: self.get(&keys::YTDLP_TIMEOUT)?,
             max_memory: self.get(&keys::YTDLP_MAX_MEMORY)?,
         })
-    }
-
-    fn recipes_file(&self) -> Result<Option<RecipesFile>, ConfigError> {
-        let named = self.get(&keys::RECIPES_FILE)?;
-        let named = named.map(|path| RecipesFile { path, named: true });
-        Ok(named.or_else(|| {
-            let path = folders::config()?.join("recipes.toml");
-            Some(RecipesFile { path, named: false })
-        }))
     }
 
     fn webhook(&self) -> Result<Option<WebhookConfig>, ConfigError> {

@@ -11,6 +11,7 @@
 //! | `variables` | which environment variables are settings, and which only look like one |
 //! | `raw` | all sources laid over one another |
 //! | `check` | from there to [`Config`] |
+//! | `recipes` | where the recipes come from |
 //! | `error`, `folders` | what cannot be used, and why; the user's folders |
 
 mod check;
@@ -19,6 +20,7 @@ mod file;
 pub mod folders;
 mod path;
 mod raw;
+mod recipes;
 mod settings;
 mod value;
 mod variables;
@@ -36,6 +38,7 @@ pub use error::ConfigError;
 pub use file::is_there;
 pub use path::given as given_path;
 pub use raw::{RawConfig, Sources};
+pub use recipes::{RecipesConfig, RecipesFile};
 pub use settings::{SETTINGS, Setting, example};
 pub use variables::ignored;
 
@@ -47,7 +50,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub sites: BTreeMap<Site, SiteConfig>,
     pub ytdlp: YtDlpConfig,
-    pub recipes_file: Option<RecipesFile>,
+    pub recipes: RecipesConfig,
     pub ffmpeg: FfmpegConfig,
     pub accept: Accept,
     pub opus: OpusForm,
@@ -59,14 +62,6 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     pub egress_check_url: Option<String>,
     pub egress_check_every: Duration,
-}
-
-/// Where recipes are read from, at the start and again when asked to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecipesFile {
-    pub path: PathBuf,
-    /// Whether a setting names the file. The file in the config folder may be absent: then the built-in recipes are used.
-    pub named: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -247,6 +242,40 @@ mod tests {
             text.contains("cache.max_bytes") && text.contains("lots") && text.contains("GiB"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_canary_is_one_song_a_site_that_is_taken() {
+        let canary = |links: &str| {
+            let read = read(
+                &[
+                    ("KMDS_RECIPES__CANARY", links),
+                    ("KMDS_BANDCAMP__ENABLED", "false"),
+                ],
+                &FOLDERS,
+            );
+            read.map(|config| config.recipes.canary.len())
+                .map_err(|error| error.to_string())
+        };
+        let (song, list) = (
+            "https://youtu.be/M4gD1WSo5mA",
+            "https://a.bandcamp.com/album/b",
+        );
+        assert_eq!(canary(""), Ok(0));
+        assert_eq!(canary(song), Ok(1));
+        assert_eq!(
+            canary(&format!("{song},https://a.bandcamp.com/track/b")),
+            Ok(1),
+            "of a site that is switched off nothing is asked"
+        );
+        for bad in [
+            list,
+            "no link",
+            &format!("{song},https://youtu.be/M4gD1WSo5mB"),
+        ] {
+            let refused = canary(bad).expect_err(bad);
+            assert!(refused.contains("recipes.canary"), "{refused}");
+        }
     }
 
     #[test]

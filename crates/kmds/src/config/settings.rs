@@ -373,6 +373,12 @@ settings! {
         "",
         "File of site facts laid over the built-in ones; by default recipes.toml in the config folder, if there.",
     );
+    RECIPES_CANARY: Vec<String> = row(
+        "recipes.canary",
+        Shape::List,
+        "",
+        "Links to songs, one a site, that new recipes have to bring before they are taken; without them nothing is contacted.",
+    );
     FFMPEG_COMMAND: String = row(
         "ffmpeg.command",
         Shape::Program,

@@ -271,6 +271,14 @@ impl Engines {
         Ok(tool)
     }
 
+    /// A song of this site has just come by our own engine: it goes first again.
+    pub fn works_again(&self, site: Site) {
+        self.backoffs.success(site);
+        if let Some(breaker) = self.breakers.get(&site) {
+            breaker.success();
+        }
+    }
+
     #[must_use]
     pub fn ytdlp(&self) -> Option<&YtDlp> {
         self.ytdlp.as_ref()
@@ -380,10 +388,7 @@ impl Engines {
         let breaker = self.breakers.get(&site);
         let error = match native().await {
             Ok(answer) => {
-                self.backoffs.success(site);
-                if let Some(breaker) = breaker {
-                    breaker.success();
-                }
+                self.works_again(site);
                 return Ok(answer);
             }
             Err(error) => error,

@@ -53,6 +53,7 @@ pub(super) fn routes() -> Routes {
     .add("get", "/api/v1/tracks/{site}/{id}/audio", v1::send_audio)
     .add("get", "/api/v1/tracks/{site}/{id}/cover", v1::send_cover)
     .add("get", "/api/v1/events", v1::follow)
+    .add("post", "/api/v1/recipes/reload", v1::reload_recipes)
     .add("get", "/api/v1/stats", v1::show_stats)
     .add("get", "/healthz", ops::healthz)
     .add("get", "/readyz", ops::readyz)

@@ -98,6 +98,7 @@ pub(super) struct StatsReply {
     queues: Vec<QueueReply>,
     engines: Vec<EngineReply>,
     sites: Vec<SiteReply>,
+    recipes: RecipesReply,
     listeners: u64,
     uptime_seconds: u64,
 }
@@ -122,6 +123,25 @@ struct EngineReply {
     reason: Option<String>,
     /// Why yt-dlp gave nothing when it was last run for this site.
     ytdlp_reason: Option<String>,
+}
+
+/// Which facts about the sites are in force.
+#[derive(Debug, ToSchema)]
+struct RecipesReply {
+    date: String,
+    /// `built in`, or the files they were read from.
+    from: String,
+    /// Why the last reload took nothing.
+    refused: Option<RefusedRecipesReply>,
+}
+
+#[derive(Debug, ToSchema)]
+struct RefusedRecipesReply {
+    /// RFC 3339, UTC.
+    at: String,
+    #[schema(schema_with = kind_schema)]
+    kind: String,
+    reason: String,
 }
 
 #[derive(Debug, ToSchema)]

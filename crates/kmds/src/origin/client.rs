@@ -35,6 +35,7 @@ pub struct ClientConfig {
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(super) shared: Arc<Shared>,
+    pub(super) facts: Arc<Facts>,
     /// Its requests for pages wait behind all others.
     pub(super) background: bool,
     /// Pages are of no use later.
@@ -46,10 +47,15 @@ pub(super) struct Shared {
     egress: HashMap<Site, Arc<Egress>>,
     any_egress: Arc<Egress>,
     pub(super) paces: HashMap<Site, Pace>,
+    counters: Counters,
+}
+
+/// The facts about the sites: those of the recipes, and those learnt from answers.
+#[derive(Debug)]
+pub(super) struct Facts {
     recipes: SharedRecipes,
     pub(super) memory: Arc<Memory>,
     pub(super) solver: Solver,
-    counters: Counters,
 }
 
 impl Client {
@@ -70,18 +76,20 @@ impl Client {
             .into_iter()
             .map(|site| (site, Pace::default()))
             .collect();
-        let memory = Memory::open(config.memory_file.clone());
         let shared = Arc::new(Shared {
             egress,
             any_egress,
             paces,
-            recipes,
-            memory,
-            solver: Solver::new(config.player_dir.clone()),
             counters: Counters::default(),
+        });
+        let facts = Arc::new(Facts {
+            recipes,
+            memory: Memory::open(config.memory_file.clone()),
+            solver: Solver::new(config.player_dir.clone()),
         });
         Ok(Self {
             shared,
+            facts,
             background: false,
             until: None,
         })
@@ -105,6 +113,20 @@ impl Client {
         }
     }
 
+    /// The same client by other recipes: it begins without anything learnt, and what it learns is lost with it. Player
+    /// scripts are kept in `player_dir`.
+    #[must_use]
+    pub fn rehearsing(&self, recipes: Recipes, player_dir: PathBuf) -> Self {
+        Self {
+            facts: Arc::new(Facts {
+                recipes: SharedRecipes::new(recipes),
+                memory: Memory::open(None),
+                solver: Solver::new(Some(player_dir)),
+            }),
+            ..self.clone()
+        }
+    }
+
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
@@ -112,13 +134,13 @@ impl Client {
 
     #[must_use]
     pub fn recipes(&self) -> Arc<Recipes> {
-        self.shared.recipes.current()
+        self.facts.recipes.current()
     }
 
     /// YouTube's player script that was used last since the start, and whether it could be read.
     #[must_use]
     pub fn player_script(&self) -> Option<(String, bool)> {
-        self.shared.solver.last()
+        self.facts.solver.last()
     }
 
     /// Why `site` is not asked now: the last check of its outside address closed its way out.
@@ -162,7 +184,7 @@ impl Client {
         Relay::open(
             site,
             Arc::clone(self.egress(site)),
-            self.shared.recipes.clone(),
+            self.facts.recipes.clone(),
         )
         .await
     }

@@ -235,15 +235,15 @@ impl Origin for Client {
     }
 
     fn recall(&self, key: &str) -> Option<Remembered> {
-        self.shared.memory.recall(key)
+        self.facts.memory.recall(key)
     }
 
     fn remember(&self, key: &str, value: &str) {
-        self.shared.memory.remember(key, value, self.now_unix());
+        self.facts.memory.remember(key, value, self.now_unix());
     }
 
     async fn renewing(&self, key: &str) -> RenewGuard {
-        self.shared.memory.renewing(key).await
+        self.facts.memory.renewing(key).await
     }
 
     fn nonce(&self, length: usize) -> String {
@@ -255,15 +255,15 @@ impl Origin for Client {
     }
 
     async fn script(&self, player: &str) -> Option<u32> {
-        self.shared.solver.timestamp(player)
+        self.facts.solver.timestamp(player)
     }
 
     async fn keep_script(&self, player: &str, text: Vec<u8>) -> Result<u32, ScriptError> {
-        self.shared.solver.keep(player, text).await
+        self.facts.solver.keep(player, text).await
     }
 
     async fn solve(&self, player: &str, challenges: Challenges) -> Result<Solved, ScriptError> {
-        self.shared.solver.solve(player, challenges).await
+        self.facts.solver.solve(player, challenges).await
     }
 
     async fn pause(&self, wait: Duration) {

@@ -40,7 +40,7 @@ pub async fn get(args: &GetArgs, mut config: Config, report: &Report<'_>) -> Res
     config.state_dir = work.join("state");
     config.webhook = None;
     let stop = CancellationToken::new();
-    let (app, _) = crate::assemble(&config, stop.clone()).map_err(|error| {
+    let app = crate::assemble(&config, stop.clone()).map_err(|error| {
         if error.is_busy() {
             return format!(
                 "another `kmds get` works in {}; wait for it, or choose another -o",

@@ -37,7 +37,7 @@ impl Here {
         config.state_dir = folder.join("state");
         config.webhook = None;
         let stop = CancellationToken::new();
-        let (app, _) = crate::assemble(&config, stop.clone())?;
+        let app = crate::assemble(&config, stop.clone())?;
         let here = Self { app, folder, stop };
         here.app.start_asked_only().await?;
         Ok(here)

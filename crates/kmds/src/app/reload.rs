@@ -1,0 +1,29 @@
+//! Reloading the recipes, for the HTTP faces and SIGHUP.
+
+use super::{App, Failure, Reloaded};
+use crate::recipes::Status;
+
+impl App {
+    /// Reads the recipes again; what they say counts from the next request to a site on.
+    /// # Errors
+    /// Nothing was taken, and why.
+    pub async fn reload_recipes(&self) -> Result<Reloaded, Failure> {
+        let outcome = self.inner.loader.reload(&self.inner.client).await;
+        let word = match &outcome {
+            Ok(reloaded) if reloaded.taken => "taken",
+            Ok(_) => "unchanged",
+            Err(refusal) => refusal.kind.as_str(),
+        };
+        self.inner.metrics.recipes_reloaded(word);
+        for site in outcome.iter().flat_map(|reloaded| &reloaded.rehearsed) {
+            self.inner.engines.works_again(*site);
+        }
+        outcome.map_err(|refusal| Failure::new(refusal.kind, refusal.sentence))
+    }
+
+    /// Which recipes are in force, and what the last reload was refused for.
+    #[must_use]
+    pub fn recipes(&self) -> Status {
+        self.inner.loader.status()
+    }
+}

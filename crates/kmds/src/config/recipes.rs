@@ -1,0 +1,75 @@
+//! Where the recipes come from, and what they have to show before they are taken: `recipes.*`.
+
+use std::path::PathBuf;
+
+use kmds_extract::{Link, Site};
+
+use super::raw::RawConfig;
+use super::settings::{self as keys, Key};
+use super::{ConfigError, folders};
+
+/// Where the recipes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipesConfig {
+    pub file: Option<RecipesFile>,
+    /// Songs of enabled sites by which new recipes are tried, one a site.
+    pub canary: Vec<Link>,
+    /// `lists.max_songs`, which stands above the recipes.
+    pub most_songs: usize,
+}
+
+/// The operator's own file, read at the start and by each reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipesFile {
+    pub path: PathBuf,
+    /// Whether a setting names the file. The file in the config folder may be absent: then the built-in recipes are used.
+    pub named: bool,
+}
+
+impl RawConfig {
+    pub(super) fn recipes(&self, enabled: &[Site]) -> Result<RecipesConfig, ConfigError> {
+        Ok(RecipesConfig {
+            file: self.recipes_file()?,
+            canary: self.canary(enabled)?,
+            most_songs: self.get(&keys::LISTS_MAX_SONGS)?,
+        })
+    }
+
+    fn recipes_file(&self) -> Result<Option<RecipesFile>, ConfigError> {
+        let named = self.get(&keys::RECIPES_FILE)?;
+        let named = named.map(|path| RecipesFile { path, named: true });
+        Ok(named.or_else(|| {
+            let path = folders::config()?.join("recipes.toml");
+            Some(RecipesFile { path, named: false })
+        }))
+    }
+
+    fn canary(&self, enabled: &[Site]) -> Result<Vec<Link>, ConfigError> {
+        let bad = |value: &str, wanted: String| self.refused(&keys::RECIPES_CANARY, value, wanted);
+        let mut links: Vec<Link> = Vec::new();
+        for text in self.get(&keys::RECIPES_CANARY)? {
+            let link = Link::parse(&text).map_err(|error| bad(&text, error.to_string()))?;
+            if link.is_list() {
+                return Err(bad(&text, "name a song, no list".to_owned()));
+            }
+            let site = link.site();
+            if links.iter().any(|other| other.site() == site) {
+                return Err(bad(&text, format!("name one song of {site}, not two")));
+            }
+            links.push(link);
+        }
+        links.retain(|link| enabled.contains(&link.site()));
+        Ok(links)
+    }
+
+    fn refused<T>(&self, key: &Key<T>, value: &str, wanted: String) -> ConfigError {
+        let key = key.setting.key;
+        let from = self.values.get(key).map(|(_, from)| from.clone());
+        ConfigError::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            wanted,
+            from: from.unwrap_or_else(|| "defaults".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The recipes in force: where they come from, and how new ones replace them while the service runs.
+//!
+//! Owns the reload, which SIGHUP and `POST /api/v1/recipes/reload` ask for: one runs at a time. Hides files ([`layers`]), the
+//! songs by which new recipes are tried ([`rehearsal`]) and the note for `kmds doctor` ([`note`]). A reload runs in a task of its own and goes on when the client that asked for it leaves. Never changes recipes that are in
+//! use: a reader holds those it began with.
+
+mod layers;
+mod note;
+mod rehearsal;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use kmds_extract::{Kind, Link, Recipes, Site};
+use parking_lot::Mutex;
+
+pub use layers::{ReadError, read_file};
+pub use note::last_refusal;
+
+use crate::config::{Config, RecipesConfig};
+use crate::origin::{Client, SharedRecipes};
+use crate::text::printable;
+use layers::{Candidate, read};
+use rehearsal::Rehearsal;
+
+/// Which recipes are in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Their `date`.
+    pub date: String,
+    /// The files they were read from, for people.
+    pub from: String,
+}
+
+/// What a reload did that was not refused.
+#[derive(Debug, Clone)]
+pub struct Reloaded {
+    pub in_force: InForce,
+    /// False where the files say what is in force already.
+    pub taken: bool,
+    /// What an operator should know beside that.
+    pub remark: Option<String>,
+    /// Sites of which a song came by them.
+    pub rehearsed: Vec<Site>,
+}
+
+/// Why a reload took nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Refusal {
+    pub kind: Kind,
+    pub sentence: String,
+    pub at: SystemTime,
+}
+
+/// What is in force, and what the last reload was refused for.
+#[derive(Debug, Clone)]
+pub struct Status {
+    pub in_force: InForce,
+    pub refused: Option<Refusal>,
+}
+
+type Outcome = Result<Reloaded, Refusal>;
+
+/// Replaces the recipes in force. Shared; costs a few hundred bytes until a reload is asked for.
+#[derive(Debug)]
+pub struct Loader {
+    config: RecipesConfig,
+    state_dir: PathBuf,
+    rehearsal: Option<Rehearsal>,
+    shared: SharedRecipes,
+    /// Reloads asked for so far.
+    asked: AtomicU64,
+    turn: tokio::sync::Mutex<Turn>,
+    status: Mutex<Status>,
+}
+
+/// What a rehearsal has shown of recipes that are taken.
+#[derive(Debug, Default)]
+struct Tried {
+    remark: Option<String>,
+    rehearsed: Vec<Site>,
+}
+
+/// Held by the reload that runs.
+#[derive(Debug, Default)]
+struct Turn {
+    /// How many of those that asked are answered by `outcome`: they asked before it began.
+    answered: u64,
+    outcome: Option<Outcome>,
+}
+
+impl Loader {
+    /// Reads the recipes of these settings, as a start does.
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn start(config: &Config) -> Result<Self, ReadError> {
+        let Candidate { recipes, from } = read(&config.recipes)?;
+        let in_force = InForce {
+            date: recipes.date.clone(),
+            from,
+        };
+        Ok(Self {
+            config: config.recipes.clone(),
+            state_dir: config.state_dir.clone(),
+            rehearsal: Rehearsal::new(&config.recipes.canary, &config.accept, &config.state_dir),
+            shared: SharedRecipes::new(recipes),
+            asked: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::default(),
+            status: Mutex::new(Status {
+                in_force,
+                refused: None,
+            }),
+        })
+    }
+
+    /// The recipes in force, for those who work by them.
+    #[must_use]
+    pub fn shared(&self) -> SharedRecipes {
+        self.shared.clone()
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    /// The service starts: files are taken as they stand, whatever an earlier run thought of them.
+    pub fn started(&self) {
+        if let Some(why) = last_refusal(&self.state_dir) {
+            tracing::warn!(
+                why,
+                "the recipes that an earlier reload refused are in force if their file was left as it was"
+            );
+            note::keep(&self.state_dir, None);
+        }
+    }
+
+    /// Reads the files again and takes what they say, after a rehearsal where one is configured. While a reload runs, those who ask wait for the next one, which
+    /// answers all of them.
+    /// # Errors
+    /// Nothing was taken, and why.
+    pub async fn reload(self: &Arc<Self>, client: &Client) -> Result<Reloaded, Refusal> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let (this, client) = (Arc::clone(self), client.clone());
+        let run = tokio::spawn(async move { this.reload_in_turn(number, &client).await });
+        run.await.unwrap_or_else(|_| {
+            Err(Refusal {
+                kind: Kind::Internal,
+                sentence: "the reload broke off; this is a bug in KMDS, please report it"
+                    .to_owned(),
+                at: SystemTime::now(),
+            })
+        })
+    }
+
+    async fn reload_in_turn(&self, number: u64, client: &Client) -> Outcome {
+        let mut turn = self.turn.lock().await;
+        if turn.answered >= number
+            && let Some(outcome) = &turn.outcome
+        {
+            return outcome.clone();
+        }
+        turn.answered = self.asked.load(Ordering::SeqCst);
+        let outcome = self.reload_now(client).await;
+        self.tell(&outcome);
+        turn.outcome = Some(outcome.clone());
+        outcome
+    }
+
+    async fn reload_now(&self, client: &Client) -> Outcome {
+        let Candidate { recipes, from } =
+            read(&self.config).map_err(|error| self.refuse(Kind::BadRequest, &error))?;
+        let old = self.shared.current();
+        let taken = recipes != *old;
+        let mut tried = Tried::default();
+        let in_force = InForce {
+            date: recipes.date.clone(),
+            from,
+        };
+        if taken {
+            tried = self.rehearse(&recipes, &old, client).await?;
+            self.shared.replace(recipes);
+        }
+        self.status.lock().in_force = in_force.clone();
+        Ok(Reloaded {
+            in_force,
+            taken,
+            remark: tried.remark,
+            rehearsed: tried.rehearsed,
+        })
+    }
+
+    async fn rehearse(
+        &self,
+        new: &Recipes,
+        old: &Recipes,
+        client: &Client,
+    ) -> Result<Tried, Refusal> {
+        let Some(rehearsal) = &self.rehearsal else {
+            return Ok(Tried::default());
+        };
+        let failed = rehearsal
+            .compare(new, old, client)
+            .await
+            .map_err(|failed| self.refuse(failed.kind, &failed.sentence))?;
+        let came = |link: &&Link| !failed.iter().any(|(other, _)| other == link);
+        let sentences = failed.iter().map(|(link, failed)| {
+            let (link, why) = (link.canonical(), &failed.sentence);
+            format!("{link} comes neither by the new recipes nor by the old: {why}")
+        });
+        let remark = sentences.collect::<Vec<_>>().join("; ");
+        Ok(Tried {
+            remark: (!remark.is_empty()).then(|| one_line(&remark)),
+            rehearsed: rehearsal
+                .links()
+                .iter()
+                .filter(came)
+                .map(Link::site)
+                .collect(),
+        })
+    }
+
+    fn refuse(&self, kind: Kind, why: &impl std::fmt::Display) -> Refusal {
+        let date = &self.shared.current().date;
+        Refusal {
+            kind,
+            sentence: format!(
+                "{}; the recipes of {date} stay in force",
+                one_line(&why.to_string())
+            ),
+            at: SystemTime::now(),
+        }
+    }
+
+    /// Keeps the outcome for those who look at the service, and logs it.
+    fn tell(&self, outcome: &Outcome) {
+        let refused = outcome.as_ref().err();
+        self.status.lock().refused = refused.cloned();
+        note::keep(
+            &self.state_dir,
+            refused.map(|refusal| refusal.sentence.as_str()),
+        );
+        match outcome {
+            Ok(reloaded) => tracing::info!(
+                date = reloaded.in_force.date,
+                from = reloaded.in_force.from,
+                taken = reloaded.taken,
+                remark = reloaded.remark,
+                "recipes read again"
+            ),
+            Err(error) => tracing::error!(%error, "recipes stay as they were"),
+        }
+    }
+}
+
+/// A reason without the lines in which the TOML library shows a piece of the file.
+fn one_line(why: &str) -> String {
+    let is_piece = |line: &&str| line.contains(" | ") || line.trim_end().ends_with(" |");
+    let lines: Vec<&str> = why
+        .lines()
+        .filter(|line| !is_piece(line) && !line.trim().is_empty())
+        .map(str::trim)
+        .collect();
+    printable(&lines.join(": ")).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_without_the_piece_of_the_file() {
+        let why = Recipes::over_built_in("date = [")
+            .expect_err("no TOML")
+            .to_string();
+        assert_eq!(
+            one_line(&why),
+            "recipes: TOML parse error at line 1, column 9: unclosed array, expected `]`"
+        );
+    }
+}
