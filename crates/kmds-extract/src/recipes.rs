@@ -313,18 +313,27 @@ impl Recipes {
             .0
     }
 
-    /// Lays `text` over the built-in recipes. Also returns the keys nobody knows, for a warning.
+    /// Lays `text` over the built-in recipes. Also returns the unknown keys, for a warning.
     /// # Errors
     /// Broken TOML, or a value of the wrong type or out of bounds.
     pub fn over_built_in(text: &str) -> Result<(Self, Vec<String>), RecipesError> {
+        Self::layered(&[text])
+    }
+
+    /// Lays each of `texts` over the built-in recipes and those before it.
+    /// # Errors
+    /// As [`Self::over_built_in`].
+    pub fn layered(texts: &[&str]) -> Result<(Self, Vec<String>), RecipesError> {
         let mut table: toml::Table = BUILT_IN
             .parse()
             .map_err(|error| RecipesError::Syntax(format!("{error}")))?;
-        let theirs: toml::Table = text
-            .parse()
-            .map_err(|error| RecipesError::Syntax(format!("{error}")))?;
         let mut unknown = Vec::new();
-        lay_over(&mut table, theirs, "", &mut unknown);
+        for text in texts {
+            let theirs: toml::Table = text
+                .parse()
+                .map_err(|error| RecipesError::Syntax(format!("{error}")))?;
+            lay_over(&mut table, theirs, "", &mut unknown);
+        }
         if let Some(key) = not_a_number(&table, "") {
             return Err(RecipesError::Value {
                 key,
@@ -494,6 +503,17 @@ fn lay_over(base: &mut toml::Table, theirs: toml::Table, path: &str, unknown: &m
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_text_lies_over_an_earlier_one_key_by_key() {
+        let texts = [
+            "date = \"2031-01-01\"\n[time]\nconnect = 1.0\naudio_stall = 2.0\n",
+            "[time]\naudio_stall = 3.0\n",
+        ];
+        let (recipes, _) = Recipes::layered(&texts).expect("valid");
+        assert_eq!(recipes.date, "2031-01-01");
+        assert_eq!((recipes.time.connect, recipes.time.audio_stall), (1.0, 3.0));
+    }
 
     #[test]
     fn the_built_in_recipes_are_valid_and_dated() {

@@ -193,6 +193,16 @@ impl Lab {
         self.folder.join("ca.pem")
     }
 
+    /// Puts a file on a host that is no site's: `recipes.example/recipes.toml`. What stood there is replaced.
+    pub fn serve_file(&self, host_and_path: &str, bytes: impl Into<bytes::Bytes>) {
+        let mut files = self.shared.files.lock();
+        files.insert(host_and_path.to_owned(), bytes.into());
+    }
+
+    pub fn remove_file(&self, host_and_path: &str) {
+        self.shared.files.lock().remove(host_and_path);
+    }
+
     pub fn control_url(&self) -> String {
         format!("http://{}", self.control)
     }

@@ -209,6 +209,15 @@ fn answer(shared: &Shared, request: &Request) -> Reply {
         Some(Site::YouTube) => youtube::answer(shared, request),
         Some(Site::SoundCloud) => soundcloud::answer(shared, request),
         Some(Site::Bandcamp) => bandcamp::answer(shared, request),
+        None => file(shared, request),
+    }
+}
+
+/// A host that is no site's has the files that were put there, and nothing else.
+fn file(shared: &Shared, request: &Request) -> Reply {
+    let files = shared.files.lock();
+    match files.get(&format!("{}{}", request.host, request.path)) {
+        Some(bytes) => Reply::new(200, "application/octet-stream", bytes.clone()),
         None => Reply::not_found(),
     }
 }

@@ -85,6 +85,8 @@ pub struct Shared {
     pub youtube: youtube::World,
     pub soundcloud: soundcloud::World,
     pub bandcamp: bandcamp::World,
+    /// Files of hosts that are no site's, by `host/path`.
+    pub files: Mutex<HashMap<String, Bytes>>,
     songs: Mutex<HashMap<(Site, String), Song>>,
     counter: AtomicU64,
     /// Seconds by which the lab's clock is ahead of the machine's.
@@ -101,6 +103,7 @@ impl Shared {
             youtube: youtube::World::default(),
             soundcloud: soundcloud::World::default(),
             bandcamp: bandcamp::World::default(),
+            files: Mutex::default(),
             songs: Mutex::default(),
             counter: AtomicU64::new(0),
             ahead_secs: AtomicU64::new(0),

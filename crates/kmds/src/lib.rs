@@ -233,6 +233,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let recipes = app.recipes().in_force;
     tracing::info!(recipes = recipes.date, from = recipes.from, cache = %config.cache.dir.display(), "serving on {}", server.url());
     let reload = tokio::spawn(reload_on_hangup(hangup, app.clone()));
+    let fetch = app
+        .recipes_every()
+        .map(|every| tokio::spawn(fetch_recipes(every, app.clone())));
     let watchdog = tokio::spawn(systemd::watchdog());
     let trim = tokio::spawn(give_memory_back());
     let asked = stop.clone();
@@ -251,6 +254,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     app.stopped().await;
     webhook.inspect(JoinHandle::abort);
     reload.abort();
+    fetch.inspect(JoinHandle::abort);
     watchdog.abort();
     trim.abort();
     announce.abort();
@@ -267,6 +271,15 @@ async fn give_memory_back() {
     loop {
         tokio::time::sleep(TRIM_EVERY).await;
         kmds_trim::trim();
+    }
+}
+
+/// Only where `recipes.hours` asks for it.
+async fn fetch_recipes(every: Duration, app: App) {
+    loop {
+        // Why it took nothing is in the log.
+        let _ = app.fetch_recipes().await;
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -58,7 +58,7 @@ const FLOORS: [(&str, &[&[&str]]); 2] = [
     (
         "origin",
         &[
-            &["pages", "media"],
+            &["file", "pages", "media"],
             &["retry"],
             &["client"],
             &["relay"],

@@ -1,14 +1,32 @@
 //! Reloading the recipes, for the HTTP faces and SIGHUP.
 
+use std::time::Duration;
+
 use super::{App, Failure, Reloaded};
-use crate::recipes::Status;
+use crate::recipes::{Refusal, Status};
 
 impl App {
     /// Reads the recipes again; what they say counts from the next request to a site on.
     /// # Errors
     /// Nothing was taken, and why.
     pub async fn reload_recipes(&self) -> Result<Reloaded, Failure> {
-        let outcome = self.inner.loader.reload(&self.inner.client).await;
+        self.note(self.inner.loader.reload(&self.inner.client).await)
+    }
+
+    /// Takes the recipes of `recipes.url`, if they are newer.
+    /// # Errors
+    /// Nothing was taken, and why.
+    pub async fn fetch_recipes(&self) -> Result<Reloaded, Failure> {
+        self.note(self.inner.loader.fetch(&self.inner.client).await)
+    }
+
+    /// How often to call [`Self::fetch_recipes`].
+    #[must_use]
+    pub fn recipes_every(&self) -> Option<Duration> {
+        self.inner.loader.every()
+    }
+
+    fn note(&self, outcome: Result<Reloaded, Refusal>) -> Result<Reloaded, Failure> {
         let word = match &outcome {
             Ok(reloaded) if reloaded.taken => "taken",
             Ok(_) => "unchanged",

@@ -38,7 +38,7 @@ pub use error::ConfigError;
 pub use file::is_there;
 pub use path::given as given_path;
 pub use raw::{RawConfig, Sources};
-pub use recipes::{RecipesConfig, RecipesFile};
+pub use recipes::{RecipesConfig, RecipesFile, SignedRecipes};
 pub use settings::{SETTINGS, Setting, example};
 pub use variables::ignored;
 

@@ -1,6 +1,7 @@
 //! Where the recipes come from, and what they have to show before they are taken: `recipes.*`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kmds_extract::{Link, Site};
 
@@ -14,8 +15,19 @@ pub struct RecipesConfig {
     pub file: Option<RecipesFile>,
     /// Songs of enabled sites by which new recipes are tried, one a site.
     pub canary: Vec<Link>,
+    pub signed: Option<SignedRecipes>,
     /// `lists.max_songs`, which stands above the recipes.
     pub most_songs: usize,
+}
+
+/// Recipes from the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRecipes {
+    pub url: String,
+    /// Base64.
+    pub key: String,
+    /// `None`: only when a reload is asked for.
+    pub every: Option<Duration>,
 }
 
 /// The operator's own file, read at the start and by each reload.
@@ -31,6 +43,7 @@ impl RawConfig {
         Ok(RecipesConfig {
             file: self.recipes_file()?,
             canary: self.canary(enabled)?,
+            signed: self.signed_recipes()?,
             most_songs: self.get(&keys::LISTS_MAX_SONGS)?,
         })
     }
@@ -60,6 +73,20 @@ impl RawConfig {
         }
         links.retain(|link| enabled.contains(&link.site()));
         Ok(links)
+    }
+
+    fn signed_recipes(&self) -> Result<Option<SignedRecipes>, ConfigError> {
+        let Some(url) = self.get(&keys::RECIPES_URL)? else {
+            return Ok(None);
+        };
+        let Some(key) = self.get(&keys::RECIPES_KEY)? else {
+            let wanted =
+                "set recipes.key too: what comes from the network is taken only with a signature";
+            return Err(self.refused(&keys::RECIPES_URL, &url, wanted.to_owned()));
+        };
+        let hours = self.get(&keys::RECIPES_HOURS)?;
+        let every = (hours > 0).then(|| Duration::from_secs(hours.saturating_mul(3600)));
+        Ok(Some(SignedRecipes { url, key, every }))
     }
 
     fn refused<T>(&self, key: &Key<T>, value: &str, wanted: String) -> ConfigError {

@@ -379,6 +379,24 @@ settings! {
         "",
         "Links to songs, one a site, that new recipes have to bring before they are taken; without them nothing is contacted.",
     );
+    RECIPES_URL: Option<String> = row(
+        "recipes.url",
+        Shape::Url,
+        "",
+        "https URL of recipes that a reload fetches, and whose signature is at the same URL with .sig; needs recipes.key.",
+    );
+    RECIPES_KEY: Option<String> = row(
+        "recipes.key",
+        Shape::Text,
+        "",
+        "Ed25519 public key, in base64, that has to have signed what recipes.url brings.",
+    );
+    RECIPES_HOURS: u64 = row(
+        "recipes.hours",
+        Shape::Number(0),
+        "0",
+        "Fetch recipes.url at the start and every so many hours; 0: only when a reload is asked for.",
+    );
     FFMPEG_COMMAND: String = row(
         "ffmpeg.command",
         Shape::Program,

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `client` | [`Client`]: the ways out, paces and memory that all requests share |
 //! | `pages`, `media` | requests for pages (with retries), for audio and covers |
+//! | `file` | a file that the operator named |
 //! | [`relay`] | yt-dlp's way out, held to the same rules |
 //! | [`egress`], `proxy`, `roots` | one way out: from which address, through which proxy, trusting which roots |
 //! | `address_check` | the address that the outside sees, and closing a way out that leads from a forbidden one |
@@ -20,6 +21,7 @@ mod client;
 mod counters;
 pub mod egress;
 mod error;
+mod file;
 mod media;
 mod memory;
 mod pace;
@@ -38,6 +40,7 @@ pub mod url;
 pub use client::{Client, ClientConfig};
 pub use counters::{Counters, SiteCounters};
 pub use egress::{EgressConfig, EgressError};
+pub use file::FileError;
 pub use media::{ByteRange, ContentRange, Cover, MediaAnswer, MediaAsk, MediaBody, MediaError};
 pub use recipes::SharedRecipes;
 pub use relay::Relay;

@@ -1,4 +1,4 @@
-//! Reads recipes: the built-in ones, and the operator's file laid over them.
+//! Reads recipes: the built-in ones, signed ones laid over them, and the operator's file over both.
 //!
 //! Owns which file that is and the sentences about one that cannot be used. Hides TOML. Never decides whether what was read
 //! comes into force.
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use kmds_extract::Recipes;
 
+use super::signed::{SettingError, Signed};
 use crate::config::{RecipesConfig, is_there};
 
 /// The built-in file has 14 KB; no operator's file needs more than this.
@@ -19,6 +20,8 @@ const BUILT_IN: &str = "built in";
 pub enum ReadError {
     #[error("recipes.file {path}: {why}")]
     File { path: String, why: String },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 /// Recipes that may come into force.
@@ -32,15 +35,25 @@ pub struct Candidate {
 /// The recipes of these settings. Their files come and go while the service runs.
 /// # Errors
 /// A file cannot be read, or a value in it cannot be used.
-pub fn read(config: &RecipesConfig) -> Result<Candidate, ReadError> {
+pub fn read(config: &RecipesConfig, signed: Option<&Signed>) -> Result<Candidate, ReadError> {
     let file = operators_file(config);
-    let (recipes, from) = match file {
-        Some(file) => (read_file(file)?, file.display().to_string()),
-        None => (Recipes::built_in(), BUILT_IN.to_owned()),
-    };
+    let own = file.map(text_of).transpose()?;
+    let signed_text = signed.map(|signed| signed.text.as_str());
+    let texts: Vec<&str> = signed_text.into_iter().chain(own.as_deref()).collect();
+    let names: Vec<String> = signed
+        .map(|signed| signed.from.clone())
+        .into_iter()
+        .chain(file.map(|file| file.display().to_string()))
+        .collect();
+    // Signed recipes can be used by themselves, so what cannot is the file.
+    let blamed = file.unwrap_or(Path::new(BUILT_IN));
     Ok(Candidate {
-        recipes: recipes.taking_at_most(config.most_songs),
-        from,
+        recipes: layered(&texts, blamed)?.taking_at_most(config.most_songs),
+        from: if names.is_empty() {
+            BUILT_IN.to_owned()
+        } else {
+            names.join(", ")
+        },
     })
 }
 
@@ -48,13 +61,12 @@ pub fn read(config: &RecipesConfig) -> Result<Candidate, ReadError> {
 /// # Errors
 /// The file cannot be read, or a value in it cannot be used.
 pub fn read_file(file: &Path) -> Result<Recipes, ReadError> {
-    let bad = |why: String| ReadError::File {
-        path: file.display().to_string(),
-        why,
-    };
-    let text = text_of(file).map_err(bad)?;
+    layered(&[&text_of(file)?], file)
+}
+
+fn layered(texts: &[&str], file: &Path) -> Result<Recipes, ReadError> {
     let (recipes, unknown) =
-        Recipes::over_built_in(&text).map_err(|error| bad(error.to_string()))?;
+        Recipes::layered(texts).map_err(|error| unusable(file, error.to_string()))?;
     for key in unknown {
         tracing::warn!("recipes: the key `{key}` is unknown and ignored");
     }
@@ -70,17 +82,21 @@ fn operators_file(config: &RecipesConfig) -> Option<&Path> {
     Some(&file.path)
 }
 
-fn text_of(file: &Path) -> Result<String, String> {
+fn text_of(file: &Path) -> Result<String, ReadError> {
     let mut text = String::new();
-    let opened = std::fs::File::open(file).map_err(|error| error.to_string())?;
-    opened
-        .take(MOST_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(MOST_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| unusable(file, error.to_string()))?;
     if text.len() as u64 > MOST_BYTES {
-        return Err(format!(
-            "it is larger than {MOST_BYTES} bytes, which no recipes are"
-        ));
+        let why = format!("it is larger than {MOST_BYTES} bytes, which no recipes are");
+        return Err(unusable(file, why));
     }
     Ok(text)
+}
+
+fn unusable(file: &Path, why: String) -> ReadError {
+    ReadError::File {
+        path: file.display().to_string(),
+        why,
+    }
 }

@@ -1,17 +1,19 @@
 //! The recipes in force: where they come from, and how new ones replace them while the service runs.
 //!
-//! Owns the reload, which SIGHUP and `POST /api/v1/recipes/reload` ask for: one runs at a time. Hides files ([`layers`]), the
-//! songs by which new recipes are tried ([`rehearsal`]) and the note for `kmds doctor` ([`note`]). A reload runs in a task of its own and goes on when the client that asked for it leaves. Never changes recipes that are in
+//! Owns the reload, which SIGHUP, `POST /api/v1/recipes/reload` and the clock ask for: one runs at a time. Hides files
+//! ([`layers`]), recipes from the network ([`signed`]), the songs by which new recipes are tried ([`rehearsal`]) and the note for
+//! `kmds doctor` ([`note`]). A reload runs in a task of its own and goes on when the client that asked for it leaves. Never changes recipes that are in
 //! use: a reader holds those it began with.
 
 mod layers;
 mod note;
 mod rehearsal;
+mod signed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kmds_extract::{Kind, Link, Recipes, Site};
 use parking_lot::Mutex;
@@ -24,6 +26,7 @@ use crate::origin::{Client, SharedRecipes};
 use crate::text::printable;
 use layers::{Candidate, read};
 use rehearsal::Rehearsal;
+use signed::{OfferError, Signed, Source};
 
 /// Which recipes are in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub struct Loader {
     config: RecipesConfig,
     state_dir: PathBuf,
     rehearsal: Option<Rehearsal>,
+    source: Option<Source>,
     shared: SharedRecipes,
     /// Reloads asked for so far.
     asked: AtomicU64,
@@ -84,12 +88,23 @@ struct Tried {
     rehearsed: Vec<Site>,
 }
 
+/// Who wants a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// All files are read again.
+    Operator,
+    /// Nothing happens unless the network has newer recipes.
+    Clock,
+}
+
 /// Held by the reload that runs.
 #[derive(Debug, Default)]
 struct Turn {
     /// How many of those that asked are answered by `outcome`: they asked before it began.
     answered: u64,
     outcome: Option<Outcome>,
+    /// The last refusal is one of the clock's, which its next success takes back.
+    refused_by_clock: bool,
 }
 
 impl Loader {
@@ -97,7 +112,12 @@ impl Loader {
     /// # Errors
     /// See [`ReadError`].
     pub fn start(config: &Config) -> Result<Self, ReadError> {
-        let Candidate { recipes, from } = read(&config.recipes)?;
+        let source = config.recipes.signed.as_ref();
+        let source = source
+            .map(|signed| Source::new(signed, &config.state_dir))
+            .transpose()?;
+        let kept = source.as_ref().and_then(Source::kept);
+        let Candidate { recipes, from } = read(&config.recipes, kept.as_ref())?;
         let in_force = InForce {
             date: recipes.date.clone(),
             from,
@@ -106,6 +126,7 @@ impl Loader {
             config: config.recipes.clone(),
             state_dir: config.state_dir.clone(),
             rehearsal: Rehearsal::new(&config.recipes.canary, &config.accept, &config.state_dir),
+            source,
             shared: SharedRecipes::new(recipes),
             asked: AtomicU64::new(0),
             turn: tokio::sync::Mutex::default(),
@@ -145,7 +166,30 @@ impl Loader {
     pub async fn reload(self: &Arc<Self>, client: &Client) -> Result<Reloaded, Refusal> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let (this, client) = (Arc::clone(self), client.clone());
-        let run = tokio::spawn(async move { this.reload_in_turn(number, &client).await });
+        Self::finished(tokio::spawn(async move {
+            this.reload_in_turn(number, &client).await
+        }))
+        .await
+    }
+
+    /// Takes what the network has, if it is newer; else nothing happens.
+    /// # Errors
+    /// Nothing was taken, and why.
+    pub async fn fetch(self: &Arc<Self>, client: &Client) -> Result<Reloaded, Refusal> {
+        let (this, client) = (Arc::clone(self), client.clone());
+        Self::finished(tokio::spawn(
+            async move { this.fetch_in_turn(&client).await },
+        ))
+        .await
+    }
+
+    /// How often to fetch.
+    #[must_use]
+    pub fn every(&self) -> Option<Duration> {
+        self.config.signed.as_ref()?.every
+    }
+
+    async fn finished(run: tokio::task::JoinHandle<Outcome>) -> Outcome {
         run.await.unwrap_or_else(|_| {
             Err(Refusal {
                 kind: Kind::Internal,
@@ -164,22 +208,80 @@ impl Loader {
             return outcome.clone();
         }
         turn.answered = self.asked.load(Ordering::SeqCst);
-        let outcome = self.reload_now(client).await;
+        let outcome = self.reload_now(By::Operator, client).await;
         self.tell(&outcome);
         turn.outcome = Some(outcome.clone());
+        turn.refused_by_clock = false;
         outcome
     }
 
-    async fn reload_now(&self, client: &Client) -> Outcome {
+    async fn fetch_in_turn(&self, client: &Client) -> Outcome {
+        let mut turn = self.turn.lock().await;
+        let outcome = self.reload_now(By::Clock, client).await;
+        let is_news = outcome.as_ref().map_or(true, |reloaded| reloaded.taken);
+        if is_news || turn.refused_by_clock {
+            self.tell(&outcome);
+        }
+        turn.refused_by_clock = outcome.is_err();
+        outcome
+    }
+
+    async fn reload_now(&self, by: By, client: &Client) -> Outcome {
+        let kept = self.source.as_ref().and_then(Source::kept);
+        let offer = match &self.source {
+            Some(source) => source.offer(client, kept.as_ref()).await,
+            None => Ok(None),
+        };
+        let (offered, trouble) = match offer {
+            Ok(offered) => (offered, None),
+            Err(error) => (None, Some(error)),
+        };
+        if by == By::Clock && offered.is_none() {
+            return match trouble {
+                None | Some(OfferError::NotNewer { .. }) => Ok(self.unchanged()),
+                Some(error) => Err(self.refuse(error.kind(), &error)),
+            };
+        }
+        let reloaded = self
+            .take(offered.as_ref().or(kept.as_ref()), client)
+            .await?;
+        if let (Some(source), Some(signed)) = (&self.source, &offered) {
+            source.keep(signed);
+        }
+        match trouble {
+            None => Ok(reloaded),
+            Some(error) if reloaded.taken => Err(Refusal {
+                kind: error.kind(),
+                sentence: one_line(&format!(
+                    "{error}; the recipes of {}, from {}, are in force now",
+                    reloaded.in_force.date, reloaded.in_force.from
+                )),
+                at: SystemTime::now(),
+            }),
+            Some(error) => Err(self.refuse(error.kind(), &error)),
+        }
+    }
+
+    fn unchanged(&self) -> Reloaded {
+        Reloaded {
+            in_force: self.status().in_force,
+            taken: false,
+            remark: None,
+            rehearsed: Vec::new(),
+        }
+    }
+
+    /// Puts the files, as they stand now, in force.
+    async fn take(&self, signed: Option<&Signed>, client: &Client) -> Outcome {
         let Candidate { recipes, from } =
-            read(&self.config).map_err(|error| self.refuse(Kind::BadRequest, &error))?;
+            read(&self.config, signed).map_err(|error| self.refuse(Kind::BadRequest, &error))?;
         let old = self.shared.current();
         let taken = recipes != *old;
-        let mut tried = Tried::default();
         let in_force = InForce {
             date: recipes.date.clone(),
             from,
         };
+        let mut tried = Tried::default();
         if taken {
             tried = self.rehearse(&recipes, &old, client).await?;
             self.shared.replace(recipes);

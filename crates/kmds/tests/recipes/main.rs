@@ -5,6 +5,7 @@ mod harness;
 
 mod rehearsal;
 mod reload;
+mod signed;
 
 use harness::{Kmds, PATIENCE};
 use serde_json::Value;
