@@ -37,11 +37,12 @@ use blocks::{Block, Typed};
 use newcomer::Newcomer;
 
 /// The documents with commands in them.
-const FOLLOWED: [&str; 4] = [
+const FOLLOWED: [&str; 5] = [
     "README.md",
     "docs/api.md",
     "docs/operation.md",
     "docs/settings.md",
+    "docs/ytdlp.md",
 ];
 /// Commands that no test can run, by how they begin, and why.
 const NOT_RUN: [(&str, &str); 7] = [
