@@ -10,7 +10,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, LOCATION, VARY};
+use http::header::{CONTENT_TYPE, LOCATION, RANGE, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use kmds_extract::choose::Accept;
@@ -188,6 +188,7 @@ fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refus
         ("file" = String, Query, description = "Canonical name, like `soundcloud-433445760.m4a`, or the human one"),
         ("wait" = Option<u16>, Query, maximum = 300, description = "Hold the request until the file is ready, 0 to 300 s"),
         ("stream" = Option<bool>, Query, description = "Send bytes as they arrive"),
+        ("range" = Option<String>, Query, description = "`FIRST-LAST`, as the header `Range` says it; the header wins"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
         ("Range" = Option<String>, Header, description = "RFC 9110, 14.2"),
     ),
@@ -198,7 +199,10 @@ fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refus
         (status = 418, description = "Not finished yet", body = super::error::bodies::ClassicUnfinished),
         (status = 500, description = "It failed for good", body = super::error::bodies::ClassicFailed),
         (status = 404, description = "Never asked for", body = super::error::bodies::ClassicError))))]
-pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<Response, Classic> {
+pub(super) async fn tunnel(
+    State(http): State<Http>,
+    mut request: Parts,
+) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
     let name = query.get("file").ok_or_else(|| {
         Refusal::bad_request(
@@ -207,7 +211,11 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
     })?;
     let wait = Wait::asked(&query, &request.headers)?;
     let streams = query.switch("stream")?;
+    let range = query.filled("range");
     let key = find(&http, &name, query.get_with_plus("file")).await?;
+    if let Some(range) = range.and_then(|range| range_header(&range)) {
+        request.headers.entry(RANGE).or_insert(range);
+    }
     let foreign = Caller::of(&request)?.is_foreign;
     let want = wanted(&request.method, foreign, streams, wait);
     // A foreign page is told 418 too: for a name alone old clients know no other status.
@@ -216,6 +224,11 @@ pub(super) async fn tunnel(State(http): State<Http>, request: Parts) -> Result<R
         served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
     audio::acknowledge(wait, want, &mut response);
     Ok(response)
+}
+
+/// `range=FIRST-LAST` as a header. Players that are made for YouTube's servers ask for parts of a file like that.
+fn range_header(range: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("bytes={range}")).ok()
 }
 
 /// The song that a name stands for; `plain` is the name with its plus signs kept.

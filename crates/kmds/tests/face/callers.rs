@@ -142,12 +142,14 @@ async fn lavasrc_loads_searches_and_plays_and_nothing_else_is_said() {
     let length = song.stream_bytes("251").map(|bytes| bytes.len() as u64);
     let told = playing["filesize"].as_u64();
     assert!(told.is_none() || told == length, "{playing}");
-    assert!(
-        playing["url"]
-            .as_str()
-            .is_some_and(|url| url.starts_with(&kmds.url)),
-        "{playing}"
-    );
+    let url = playing["url"].as_str().expect("a url");
+    assert!(url.starts_with(&kmds.url), "{playing}");
+    // It asks for parts of 11 MB each by the address, and never by a header.
+    let asking = kmds.http.get(format!("{url}&range=1000-11862014"));
+    let part = asking.send().await.expect("an answer");
+    assert_eq!(part.status().as_u16(), 206);
+    let all = song.stream_bytes("251").expect("a stream");
+    assert_eq!(part.bytes().await.expect("a body"), all[1000..]);
 }
 
 /// As bots of discord.py run it by the command line, and what `youtube_dl.YoutubeDL(...)` options become there.
