@@ -1,5 +1,8 @@
 //! Songs as bytes: into files by a template, and to standard output.
 
+use std::io::Read;
+use std::process::Stdio;
+
 use kmds_lab::{Fault, Lab};
 
 use super::Caller;
@@ -58,4 +61,36 @@ async fn a_song_that_breaks_off_leaves_no_file_and_fails() {
         let songs = files.filter(|file| file.file_name().to_string_lossy().starts_with("song"));
         assert_eq!(songs.count(), 0, "{said:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_ended_while_nobody_reads_leaves_nothing_behind() {
+    let lab = Lab::start().await;
+    let long = lab.youtube().video("Long").seconds(600.0).publish();
+    let kmds = Kmds::start(&lab);
+    for caller in [Caller::of(&kmds), Caller::alone(&lab)] {
+        let mut command = caller.command(&caller.program());
+        command.args(["-q", "-o", "-", &long.link()]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("kmds starts");
+        // Its first bytes are here, and the pipe is full soon after: a song of MBs is not read on.
+        let mut first = [0; 1024];
+        let mut pipe = child.stdout.take().expect("piped");
+        pipe.read_exact(&mut first).expect("the beginning");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::TERM)
+            .expect("a signal");
+        let ended = child.wait().expect("an end");
+        assert_eq!(
+            ended.code(),
+            Some(1),
+            "yt-dlp's own for an interrupted call"
+        );
+        assert_eq!(caller.left_behind(), 0);
+    }
+    // Whoever was killed left its folder; the next call takes it away.
+    let caller = Caller::alone(&lab);
+    let dead = caller.folder.path("tmp/kmds-yt-dlp-4194304-x");
+    std::fs::create_dir(&dead).expect("a folder");
+    caller.runs(&["-e", &long.link()]).with(0);
+    assert_eq!(caller.left_behind(), 0);
 }

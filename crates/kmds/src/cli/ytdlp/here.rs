@@ -2,13 +2,15 @@
 //!
 //! Owns an application of its own in a folder that goes away with it. Hides keys and jobs. Nothing is left running.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
 use kmds_extract::link::SearchLink;
 use kmds_extract::{Format as FileFormat, Kind, TrackId};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use super::song::{Answer, Format, List, Song, Trouble, in_order, of_stream, sort};
@@ -18,6 +20,8 @@ use crate::config::Config;
 
 /// Running downloads are told to stop; a dead drive must not keep us.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// The beginning of its folder's name; the process and a mark of its own follow.
+const FOLDER: &str = "kmds-yt-dlp-";
 /// Read and passed on at once.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -31,7 +35,7 @@ impl Here {
     /// # Errors
     /// The temporary folder cannot be made, or a setting cannot be used.
     pub async fn new(mut config: Config) -> Result<Self, Problem> {
-        let folder = std::env::temp_dir().join(format!("kmds-yt-dlp-{}", std::process::id()));
+        let folder = work_folder()?;
         config.cache.dir = folder.join("cache");
         config.cache.client_path = None;
         config.state_dir = folder.join("state");
@@ -101,7 +105,7 @@ impl Here {
         &self,
         song: &Song,
         format: &Format,
-        sink: &mut dyn Write,
+        sink: &mut File,
     ) -> Result<u64, Trouble> {
         // The form that was picked first, and any other behind it: nothing is converted.
         let first = FileFormat::parse(format.ext);
@@ -119,7 +123,7 @@ impl Here {
         song: &Song,
         format: Option<FileFormat>,
         tagged: bool,
-        sink: &mut dyn Write,
+        sink: &mut File,
     ) -> Result<u64, Trouble> {
         let unknown = || Trouble::new(Kind::NotFound, "this song was not resolved yet");
         let id = TrackId::new(song.site, &song.id).ok_or_else(unknown)?;
@@ -129,7 +133,7 @@ impl Here {
             .await
     }
 
-    async fn read(&self, key: &Key, want: Want, sink: &mut dyn Write) -> Result<u64, Trouble> {
+    async fn read(&self, key: &Key, want: Want, sink: &mut File) -> Result<u64, Trouble> {
         let mut audio = self.app.audio(key, want).await?;
         let mut sent = 0;
         loop {
@@ -150,7 +154,8 @@ impl Here {
                     );
                 }
             };
-            sink.write_all(&piece).map_err(super::save::unwritten)?;
+            let written = sink.write_all(&piece).await;
+            written.map_err(super::save::unwritten)?;
             sent += piece.len() as u64;
         }
     }
@@ -159,6 +164,25 @@ impl Here {
         self.stop.cancel();
         let _ = tokio::time::timeout(STOP_WITHIN, self.app.stopped()).await;
     }
+}
+
+/// A new folder that only this user may enter. Those of calls that were killed are removed.
+fn work_folder() -> std::io::Result<PathBuf> {
+    let parent = std::env::temp_dir();
+    for entry in std::fs::read_dir(&parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name
+            .strip_prefix(FOLDER)
+            .and_then(|rest| rest.split('-').next());
+        let runs = |process: &str| Path::new("/proc").join(process).exists();
+        if process.is_some_and(|process| process.parse::<u32>().is_ok() && !runs(process)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let (process, mark) = (std::process::id(), crate::random::id());
+    let folder = parent.join(format!("{FOLDER}{process}-{mark}"));
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    Ok(folder)
 }
 
 impl Drop for Here {

@@ -22,12 +22,12 @@ mod template;
 mod there;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use kmds_extract::{Format as FileFormat, Kind, Recipes};
 use serde_json::Value;
+use tokio::fs::File;
 
 use super::{Problem, out};
 use crate::config::Config;
@@ -135,6 +135,20 @@ async fn get(
         source: &source,
         selector: &selector,
     };
+    let done = tokio::select! {
+        failed = Box::pin(links(asked, &printer)) => ExitCode::from(u8::from(failed)),
+        // A player that skips a song ends this process; its folder goes all the same.
+        () = super::get::asked_to_stop() => {
+            out::say("ERROR: Interrupted by user");
+            ExitCode::from(1)
+        }
+    };
+    source.end().await;
+    Ok(out::ended(done))
+}
+
+/// All links, in order. Whether something failed, which was said.
+async fn links(asked: &Asked, printer: &Printer<'_>) -> bool {
     let mut failed = false;
     for word in &asked.links {
         if !out::is_read() || failed && asked.stop_at_failure {
@@ -145,7 +159,7 @@ async fn get(
                 if meant.is_cut && !asked.no_warnings {
                     out::say("WARNING: a search gives 25 results at most");
                 }
-                printer.link(word, &meant.link).await
+                Box::pin(printer.link(word, &meant.link)).await
             }
             Err(trouble) => Err(trouble.sentence),
         };
@@ -155,8 +169,7 @@ async fn get(
         });
         failed |= !done;
     }
-    source.end().await;
-    Ok(out::ended(ExitCode::from(u8::from(failed))))
+    failed
 }
 
 /// Where songs come from.
@@ -205,12 +218,7 @@ impl Source {
         Ok(())
     }
 
-    async fn send(
-        &self,
-        song: &Song,
-        format: &Format,
-        sink: &mut dyn Write,
-    ) -> Result<u64, Trouble> {
+    async fn send(&self, song: &Song, format: &Format, sink: &mut File) -> Result<u64, Trouble> {
         match self {
             Self::Here(here) => here.send(song, format, sink).await,
             Self::There(there) => there.send(format, sink).await,
@@ -222,7 +230,7 @@ impl Source {
         song: &Song,
         format: Option<FileFormat>,
         tagged: bool,
-        sink: &mut dyn Write,
+        sink: &mut File,
     ) -> Result<u64, Trouble> {
         match self {
             Self::Here(here) => here.send_copy(song, format, tagged, sink).await,

@@ -101,7 +101,8 @@ impl Printer<'_> {
             self.tell(&fields)?;
             return Ok(fields);
         }
-        self.source.complete(&mut song).await.map_err(why)?;
+        let completing = Box::pin(self.source.complete(&mut song));
+        completing.await.map_err(why)?;
         let formats: Vec<Fields> = song
             .formats
             .iter()
@@ -124,9 +125,8 @@ impl Printer<'_> {
             fields.insert("_filename".to_owned(), name.into());
             self.tell(&fields)?;
             if !asked.only_tells() {
-                let kept = save::keep(asked, self.source, &song, format, &fields)
-                    .await
-                    .map_err(why)?;
+                let keeping = save::keep(asked, self.source, &song, format, &fields);
+                let kept = Box::pin(keeping).await.map_err(why)?;
                 if let Kept::Saved(path) = kept {
                     let path = std::path::absolute(&path).unwrap_or(path);
                     fields.insert("filepath".to_owned(), path.display().to_string().into());

@@ -3,10 +3,12 @@
 //! Owns the path of a song and that a file of its name is whole. Hides the file that grows beside it. Never decides which
 //! format is kept.
 
-use std::io::Write;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use kmds_extract::Kind;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
 
 use super::options::Asked;
 use super::select::Fields;
@@ -81,9 +83,9 @@ pub async fn keep(
 ) -> Result<Kept, Trouble> {
     let path = path(asked, fields).map_err(|why| Trouble::new(Kind::BadRequest, why))?;
     let Some(path) = path else {
-        let mut out = std::io::stdout().lock();
+        let out = std::io::stdout().as_fd().try_clone_to_owned();
+        let mut out = File::from_std(out.map_err(unwritten)?.into());
         send(asked, source, song, format, &mut out).await?;
-        out.flush().map_err(unwritten)?;
         return Ok(Kept::Sent);
     };
     if path.exists() && !asked.overwrites {
@@ -97,22 +99,21 @@ pub async fn keep(
         std::fs::create_dir_all(folder).map_err(|error| of_file(folder, &error))?;
     }
     say(asked, format!("[download] Destination: {}", path.display()));
-    let part = PathBuf::from(format!("{}.part", path.display()));
-    let mut file = std::fs::File::create(&part).map_err(|error| of_file(&part, &error))?;
-    let sent = send(asked, source, song, format, &mut file).await;
-    let placed = sent.and_then(|sent| {
-        drop(file);
-        std::fs::rename(&part, &path).map_err(|error| of_file(&path, &error))?;
-        Ok(sent)
-    });
-    match placed {
-        Ok(bytes) => say(asked, format!("[download] 100% of {bytes} bytes")),
-        Err(trouble) => {
-            let _ = std::fs::remove_file(&part);
-            return Err(trouble);
-        }
-    }
+    let part = Part(PathBuf::from(format!("{}.part", path.display())));
+    let file = std::fs::File::create(&part.0).map_err(|error| of_file(&part.0, &error))?;
+    let bytes = send(asked, source, song, format, &mut File::from_std(file)).await?;
+    std::fs::rename(&part.0, &path).map_err(|error| of_file(&path, &error))?;
+    say(asked, format!("[download] 100% of {bytes} bytes"));
     Ok(Kept::Saved(path))
+}
+
+/// A file that grows; it goes unless it was renamed.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn of_file(path: &Path, error: &std::io::Error) -> Trouble {
@@ -127,11 +128,15 @@ async fn send(
     source: &Source,
     song: &Song,
     format: &Format,
-    sink: &mut dyn Write,
+    sink: &mut File,
 ) -> Result<u64, Trouble> {
     let other = asked.audio_format.filter(|other| other.ext() != format.ext);
-    if other.is_none() && !asked.tags {
-        return source.send(song, format, sink).await;
-    }
-    source.send_copy(song, other, asked.tags, sink).await
+    let sent = if other.is_none() && !asked.tags {
+        source.send(song, format, sink).await?
+    } else {
+        source.send_copy(song, other, asked.tags, sink).await?
+    };
+    // What is written to it is written by a thread: here it is waited for.
+    sink.flush().await.map_err(unwritten)?;
+    Ok(sent)
 }

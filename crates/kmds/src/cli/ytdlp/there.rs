@@ -2,12 +2,12 @@
 //!
 //! Owns the requests of one call and what a server's replies mean here. Hides the v1 API. Never asks a site.
 
-use std::io::Write;
-
 use futures_util::future::try_join3;
 use kmds_extract::link::SearchLink;
 use kmds_extract::{Format as FileFormat, Kind, Site};
 use serde::Deserialize;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::song::{Answer, Entry, Format, List, Song, Trouble, in_order, sort, usual};
@@ -204,7 +204,7 @@ impl There {
     }
 
     /// A song's bytes, as they arrive. The address is one of [`Self::resolve`].
-    pub async fn send(&self, format: &Format, sink: &mut dyn Write) -> Result<u64, Trouble> {
+    pub async fn send(&self, format: &Format, sink: &mut File) -> Result<u64, Trouble> {
         let own = url::Url::parse(&format.url).ok();
         let path = own.map(|url| url[url::Position::BeforePath..].to_owned());
         let request = self.server.get_replied(&path.unwrap_or_default())?;
@@ -217,7 +217,7 @@ impl There {
         song: &Song,
         format: Option<FileFormat>,
         tagged: bool,
-        sink: &mut dyn Write,
+        sink: &mut File,
     ) -> Result<u64, Trouble> {
         let form = format.map_or("original", FileFormat::ext);
         let path = format!(
@@ -236,7 +236,7 @@ impl There {
     }
 }
 
-async fn copy(mut answer: reqwest::Response, sink: &mut dyn Write) -> Result<u64, Trouble> {
+async fn copy(mut answer: reqwest::Response, sink: &mut File) -> Result<u64, Trouble> {
     let status = answer.status().as_u16();
     if status != 200 {
         return Err(refusal(status, &short(answer).await).into());
@@ -245,7 +245,8 @@ async fn copy(mut answer: reqwest::Response, sink: &mut dyn Write) -> Result<u64
     let cut =
         |error: reqwest::Error| Trouble::from(ServerError::Cut(error.without_url().to_string()));
     while let Some(piece) = answer.chunk().await.map_err(cut)? {
-        sink.write_all(&piece).map_err(super::save::unwritten)?;
+        let written = sink.write_all(&piece).await;
+        written.map_err(super::save::unwritten)?;
         sent += piece.len() as u64;
     }
     Ok(sent)
