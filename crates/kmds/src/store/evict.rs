@@ -7,16 +7,16 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
-use super::Shared;
 use super::beneath::is_not_ours;
 use super::catalog::{Candidate, Catalog, ReadyFile, Row, State};
 use super::error::{SpaceLimit, StoreError, io};
 use super::key::Key;
 use super::layout::Layout;
-use super::recover;
+use super::shared::Shared;
+use super::sidecar::describe_again;
 
 /// Room asked for when the site does not state a length: a song of an hour at 128 kbit/s is four times that, most are a third.
-pub(super) const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
+const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
 
 /// Bytes one song can have at most, were everything of ours that can ever leave gone.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +28,10 @@ pub(super) struct Most {
 
 impl Most {
     pub(super) fn of(shared: &Shared, catalog: &Catalog) -> Result<Self, StoreError> {
-        let claims = shared.in_use.claims_beside(None);
+        let claimed = shared.claims.claimed_beside(None);
         let ours = catalog
             .ready_bytes()?
-            .saturating_add(claims.whole - claims.unwritten);
+            .saturating_add(claimed.whole - claimed.unwritten);
         let floor = shared.config.min_free_bytes;
         let above_floor = shared
             .free_bytes()
@@ -42,16 +42,31 @@ impl Most {
         })
     }
 
+    /// Whether there can be room for at least one song of these lengths.
     /// # Errors
     /// [`StoreError::DiskFull`]: waiting will not help.
-    pub(super) fn holds(self, need_bytes: u64) -> Result<(), StoreError> {
-        let within = |have_bytes, limit| match need_bytes > have_bytes {
-            true => Err(StoreError::DiskFull {
+    pub(super) fn holds_any(
+        self,
+        lengths: impl Iterator<Item = Option<u64>>,
+    ) -> Result<(), StoreError> {
+        let least = lengths
+            .map(|length| length.unwrap_or(UNKNOWN_LENGTH_BYTES))
+            .min();
+        least.map_or(Ok(()), |least| self.holds(least))
+    }
+
+    /// # Errors
+    /// [`StoreError::DiskFull`]: waiting will not help.
+    fn holds(self, need_bytes: u64) -> Result<(), StoreError> {
+        let within = |have_bytes, limit| {
+            if need_bytes <= have_bytes {
+                return Ok(());
+            }
+            Err(StoreError::DiskFull {
                 need_bytes,
                 have_bytes,
                 limit,
-            }),
-            false => Ok(()),
+            })
         };
         within(self.budget, SpaceLimit::MaxBytes)?;
         self.above_floor
@@ -69,13 +84,13 @@ pub(super) fn reserve(
 ) -> Result<(), StoreError> {
     expire(shared, catalog)?;
     let need = need.unwrap_or(UNKNOWN_LENGTH_BYTES).max(written);
-    let claims = shared.in_use.claims_beside(Some(key));
+    let claimed = shared.claims.claimed_beside(Some(key));
     let over_budget = catalog
         .ready_bytes()?
-        .saturating_add(claims.whole)
+        .saturating_add(claimed.whole)
         .saturating_add(need)
         .saturating_sub(shared.config.max_bytes);
-    let unwritten = claims.unwritten.saturating_add(need - written);
+    let unwritten = claimed.unwritten.saturating_add(need - written);
     let under_floor = shared.free_bytes().map_or(0, |free| {
         unwritten
             .saturating_add(shared.config.min_free_bytes)
@@ -94,7 +109,7 @@ pub(super) fn reserve(
             limit,
         })?;
     }
-    shared.in_use.set_reserved(key, need);
+    shared.claims.set_reserved(key, need);
     Ok(())
 }
 
@@ -105,7 +120,7 @@ pub(super) fn may_come(
     key: &Key,
     need: Option<u64>,
 ) -> Result<bool, StoreError> {
-    let others = shared.in_use.is_any_beside(key);
+    let others = shared.claims.is_any_beside(key);
     Ok(others
         && Most::of(shared, catalog)?
             .holds(need.unwrap_or(UNKNOWN_LENGTH_BYTES))
@@ -121,12 +136,12 @@ pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
 
 /// A file whose length was not known may have broken the budget. It stays (its lease lives), others go as far as they can.
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
-    let claims = shared.in_use.claims_beside(Some(key));
+    let claimed = shared.claims.claimed_beside(Some(key));
     let Ok(ready) = catalog.ready_bytes() else {
         return;
     };
     let short = ready
-        .saturating_add(claims.whole)
+        .saturating_add(claimed.whole)
         .saturating_sub(shared.config.max_bytes);
     if short > 0 {
         after_full(shared, catalog, short);
@@ -141,10 +156,12 @@ pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, St
     let oldest = Timestamp::now()
         .checked_sub(max_age)
         .unwrap_or(Timestamp::MIN);
-    let busy = shared.in_use.busy_tracks();
-    let victims = catalog.victims(|candidate| match candidate.read_at < oldest {
-        true => ControlFlow::Continue(!busy.contains(candidate.key.track())),
-        false => ControlFlow::Break(()),
+    let busy = shared.claims.busy_tracks();
+    let victims = catalog.victims(|candidate| {
+        if candidate.read_at >= oldest {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(!busy.contains(candidate.key.track()))
     })?;
     evict_all(shared, catalog, &victims);
     Ok(victims.len())
@@ -167,7 +184,7 @@ fn choose(
     catalog: &Catalog,
     short: u64,
 ) -> Result<(Vec<Candidate>, u64), StoreError> {
-    let busy = shared.in_use.busy_tracks();
+    let busy = shared.claims.busy_tracks();
     let mut sum = 0;
     let victims = catalog.victims(|candidate| {
         if sum >= short {
@@ -211,7 +228,7 @@ pub(super) fn evict(
         Err(error) if is_not_ours(&error) => {}
         Err(error) => {
             // Should the drive refuse this too, the next start does it.
-            let _ = recover::describe_again(shared, catalog, key);
+            let _ = describe_again(shared, catalog, key);
             return Err(io("remove a file")(error));
         }
         Ok(()) => {}
@@ -236,6 +253,6 @@ pub(super) fn still_there(shared: &Shared, catalog: &mut Catalog, row: &Row) {
         // Should this fail too, the next start removes the file.
         let _ = catalog
             .set_ready(&file)
-            .and_then(|()| recover::describe_again(shared, catalog, &row.key));
+            .and_then(|()| describe_again(shared, catalog, &row.key));
     }
 }

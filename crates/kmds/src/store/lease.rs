@@ -14,18 +14,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::beneath::{Spot, flush, patiently};
+use super::beneath::{flush, patiently};
+use super::catalog::blocking;
 use super::error::{self, SpaceLimit, StoreError, is_full};
+use super::evict;
 use super::key::Key;
 use super::partial::{Outcome, Partial};
-use super::{Shared, blocking, evict};
+use super::shared::Shared;
 
 /// Bytes are made durable each time so many have arrived: the most a power cut can cost.
 const DURABLE_EVERY_BYTES: u64 = 8 << 20;
-
-/// How often those who wait for room look whether a reader has fallen asleep, in parts of the time that takes.
-const LOOKS_A_PAUSE: u32 = 6;
-const LEAST_LOOK: Duration = Duration::from_millis(20);
 
 /// Room asked of eviction when the drive is found full in the middle of a write.
 const ROOM_WHEN_FULL_BYTES: u64 = 8 << 20;
@@ -99,7 +97,7 @@ struct Note {
 impl Lease {
     /// Waits for a thread that reads the note of an earlier run.
     pub(super) async fn take(shared: Arc<Shared>, key: Key) -> Result<Self, StoreError> {
-        shared.in_use.begin_writing(&key)?;
+        shared.claims.begin_writing(&key)?;
         let mut lease = Self {
             shared: Arc::clone(&shared),
             key: key.clone(),
@@ -157,7 +155,7 @@ impl Lease {
     pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
         let (until, mut told) = (Instant::now() + patience, false);
         loop {
-            let mut let_go = pin!(self.shared.in_use.let_go());
+            let mut let_go = pin!(self.shared.claims.let_go());
             let_go.as_mut().enable();
             let refused = match self.reserve(need).await {
                 Err(error @ StoreError::DiskFull { .. }) => error,
@@ -169,11 +167,10 @@ impl Lease {
             if comes && !std::mem::replace(&mut told, true) {
                 tracing::info!(song = %self.key, "waiting for the room that others take: {refused}");
             }
-            // Where nobody is in the way, somebody may have left while we looked: that is worth another look.
+            // Where no claim is in the way, one may have ended while we looked: that is worth another look.
             let last = if comes { until } else { Instant::now() };
-            // Of readers that fall asleep nobody is told.
-            let pause = (self.shared.in_use.reader_pause() / LOOKS_A_PAUSE).max(LEAST_LOOK);
-            let look = last.min(Instant::now() + pause);
+            let pause = self.shared.claims.next_pause().map(Instant::from_std);
+            let look = pause.map_or(last, |pause| pause.min(last));
             if tokio::time::timeout_at(look, let_go).await.is_err() && look == last {
                 return Err(refused);
             }
@@ -232,7 +229,7 @@ impl Lease {
             total,
         ));
         self.shared
-            .in_use
+            .claims
             .set_partial(&self.key, Some(Arc::clone(&partial)));
         self.growing = Some(Growing {
             partial: Arc::clone(&partial),
@@ -324,10 +321,10 @@ impl Lease {
         if let Some(growing) = self.growing.take() {
             growing.partial.end(Outcome::Restarted);
         }
-        self.shared.in_use.set_partial(&self.key, None);
+        self.shared.claims.set_partial(&self.key, None);
         self.kept = None;
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
-        blocking(move || remove_part(&shared, &key)).await
+        blocking(move || shared.remove_part(&key)).await
     }
 
     /// Ends the lease and removes the bytes: they are not worth keeping.
@@ -338,7 +335,7 @@ impl Lease {
             growing.partial.end(Outcome::Failed);
         }
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
-        blocking(move || remove_part(&shared, &key)).await
+        blocking(move || shared.remove_part(&key)).await
     }
 }
 
@@ -347,7 +344,7 @@ impl Drop for Lease {
         if let Some(growing) = &self.growing {
             growing.partial.end(Outcome::Failed);
         }
-        self.shared.in_use.end_writing(&self.key);
+        self.shared.claims.end_writing(&self.key);
     }
 }
 
@@ -397,7 +394,7 @@ fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
 fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File, StoreError> {
     let part = shared.layout.part(key);
     let file = if from == 0 {
-        remove_part(shared, key)?;
+        shared.remove_part(key)?;
         shared.make_work_folder()?;
         shared.cache.create(&part)
     } else {
@@ -413,16 +410,6 @@ fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File,
     }
     note.write(shared, key)?;
     Ok(file)
-}
-
-/// The note goes first: bytes without one are worth nothing.
-pub(super) fn remove_part(shared: &Shared, key: &Key) -> Result<(), StoreError> {
-    let gone = |spot: &Spot| {
-        patiently(|| shared.cache.remove(spot)).map_err(error::io("remove a partial file"))
-    };
-    gone(&shared.layout.note(key))?;
-    gone(&shared.layout.part(key))?;
-    gone(&shared.layout.staged(key))
 }
 
 /// Writes at `at`; a full drive is given one chance by eviction.

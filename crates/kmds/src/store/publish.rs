@@ -11,22 +11,23 @@
 //! After a kill between 3 and 5 the staged sidecar or the one in place says what happened: see [`super::recover`].
 //! No owner is changed, nothing is locked, nothing is hard-linked: network drives and FAT need none of it.
 
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Format, Track};
 
 use super::beneath::{flush, patiently, patiently_if};
-use super::catalog::{Catalog, ReadyFile, Row, State};
+use super::catalog::{Catalog, ReadyFile, Row, State, blocking};
 use super::error::{StoreError, io};
+use super::evict;
+use super::hash::{mtime_ns, sha256};
 use super::key::{Key, etag};
 use super::layout::Layout;
-use super::lease::{Lease, remove_part};
+use super::lease::Lease;
 use super::partial::{Outcome, Partial};
+use super::published::hash_of;
+use super::shared::Shared;
 use super::sidecar::Sidecar;
-use super::{Shared, blocking, evict, recover};
 
 /// What checking the audio found (by the caller: the store does not read containers).
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +42,6 @@ pub struct Checked {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publish {
     pub track: Track,
-    /// Extension of the file, one of m4a, mp3, ogg, opus, webm, flac, wav.
     pub format: Format,
     /// `File_Name`, with extension.
     pub human_name: String,
@@ -74,7 +74,7 @@ impl Lease {
             // The lease lives until the row is written: nobody may begin this key before.
             let row = put_in_place(&self.shared, &partial, &publish).inspect_err(|error| {
                 if error.spoils() {
-                    let _ = remove_part(&self.shared, &self.key);
+                    let _ = self.shared.remove_part(&self.key);
                 }
             })?;
             partial.end(Outcome::Published);
@@ -165,14 +165,14 @@ fn may_replace(shared: &Shared, key: &Key, format: Format) -> Result<(), StoreEr
     {
         return Ok(());
     }
-    let rows = shared.catalog().rows_of(key.track())?;
+    let rows = shared.catalog().renditions(key.track())?;
     let is_ready = |row: &Row| {
         row.state == State::Ready && row.key.file_name(row.format) == key.file_name(format)
     };
     let hash = if rows.iter().any(is_ready) {
         None
     } else {
-        recover::hash_of(shared, key, format)?
+        hash_of(shared, key, format)?
     };
     let was_ours = |hash| rows.iter().any(|row| row.sha256.as_ref() == Some(&hash));
     if there.is_plain && hash.is_none_or(was_ours) {
@@ -231,29 +231,4 @@ fn move_both(
 /// As the catalog keeps times, so that sidecar and row say the same.
 fn to_the_millisecond(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
-}
-
-/// Lower-case hex of the whole file.
-pub(super) fn sha256(file: &File) -> Result<String, StoreError> {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
-    loop {
-        let read = file
-            .read_at(&mut buffer, at)
-            .map_err(io("read a file back"))?;
-        if read == 0 {
-            break;
-        }
-        context.update(buffer.get(..read).unwrap_or_default());
-        at += read as u64;
-    }
-    Ok(crate::hex::encode(context.finish().as_ref()))
-}
-
-/// Modification time in nanoseconds since 1970, as the drive says.
-pub(super) fn mtime_ns(metadata: &Metadata) -> i64 {
-    metadata
-        .mtime()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(metadata.mtime_nsec())
 }

@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::watch;
 
+use super::catalog::{Row, blocking};
+use super::claims::ReadHold;
 use super::error::{StoreError, io};
-use super::in_use::ReadHold;
 use super::partial::{Held, Outcome, Partial, Progress};
-use super::{blocking, catalog::Row};
 
 /// Most bytes one read hands out, and so what a listener costs (ARCHITECTURE.md, "Where memory goes").
 pub const READ_BYTES: usize = 64 << 10;

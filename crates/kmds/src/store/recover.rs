@@ -8,14 +8,13 @@ use std::collections::HashSet;
 
 use kmds_extract::{Format, Site, Track};
 
-use super::Shared;
-use super::beneath::{Found, if_there, is_away, is_not_ours, patiently};
-use super::catalog::{Catalog, ReadyFile, Row, State};
+use super::beneath::{Found, if_there, is_away, patiently};
+use super::catalog::{ReadyFile, Row};
 use super::error::{StoreError, io};
 use super::key::{Key, parse_file_name};
 use super::layout::Layout;
-use super::lease::remove_part;
-use super::publish::sha256;
+use super::published::hash_of;
+use super::shared::Shared;
 use super::sidecar::Sidecar;
 
 pub(super) const SITES: [Site; 4] = [Site::YouTube, Site::SoundCloud, Site::Bandcamp, Site::Other];
@@ -36,7 +35,7 @@ pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, Sto
     let mut found = 0;
     for row in pending
         .iter()
-        .filter(|row| !shared.in_use.is_writing(&row.key))
+        .filter(|row| !shared.claims.is_writing(&row.key))
     {
         let Some((_, names)) = names
             .iter()
@@ -87,7 +86,7 @@ fn adopt_own(shared: &Shared, key: &Key, format: Format) -> Result<bool, StoreEr
     if file.key != *key || !adopt(shared, key, format, Trust::Hash)? {
         return Ok(false);
     }
-    remove_part(shared, key)?;
+    shared.remove_part(key)?;
     Ok(true)
 }
 
@@ -113,7 +112,7 @@ pub(super) fn adopt(
         return Ok(false);
     }
     let mut catalog = shared.catalog();
-    if shared.in_use.is_writing(&file.key) {
+    if shared.claims.is_writing(&file.key) {
         // Asked for again while we read.
         return Ok(false);
     }
@@ -147,45 +146,6 @@ fn fitting(text: &[u8], found: Found, key: &Key, format: Format) -> Option<(Trac
     let sidecar =
         Sidecar::parse(text).filter(|it| found.is_plain && found.bytes == it.size_bytes)?;
     sidecar.to_rows(key, format, found.mtime_ns)
-}
-
-/// `None`: it is not there, or no plain file.
-pub(super) fn hash_of(
-    shared: &Shared,
-    key: &Key,
-    format: Format,
-) -> Result<Option<String>, StoreError> {
-    match shared.cache.open(&Layout::audio(key, format)) {
-        Err(error) if is_not_ours(&error) => Ok(None),
-        other => if_there(other)
-            .map_err(io("read a file back"))?
-            .map(|file| sha256(&file))
-            .transpose(),
-    }
-}
-
-/// Writes the lost sidecar of a ready row's file, as it was. The caller knows that the file is that row's.
-pub(super) fn describe_again(
-    shared: &Shared,
-    catalog: &Catalog,
-    key: &Key,
-) -> Result<bool, StoreError> {
-    let Some(row) = catalog.row(key)?.filter(|row| row.state == State::Ready) else {
-        return Ok(false);
-    };
-    let Some((track, file)) = catalog.track(key.track())?.zip(ReadyFile::of(&row, key)) else {
-        return Ok(false);
-    };
-    let (beside, temporary) = (
-        Layout::sidecar(key, row.format),
-        shared.layout.work().join("sidecar-new"),
-    );
-    let text = Sidecar::new(&track, &file).to_json();
-    shared
-        .cache
-        .write_over(&beside, &temporary, &text, true)
-        .map_err(io("write a sidecar"))?;
-    Ok(true)
 }
 
 /// A file the drive does not give is passed by: it may give it at the next start.

@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Format, Source, Track};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::ReadyFile;
+use super::catalog::{Catalog, ReadyFile, State};
+use super::error::{StoreError, io};
 use super::key::{Key, etag};
+use super::layout::Layout;
+use super::shared::Shared;
 
 /// Raised when a field changes its meaning; new fields do not raise it.
 const SCHEMA_VERSION: u32 = 1;
@@ -159,13 +162,36 @@ impl Sidecar {
     }
 }
 
+/// Writes the lost sidecar of a ready row's file, as it was. The caller knows that the file is that row's.
+pub(super) fn describe_again(
+    shared: &Shared,
+    catalog: &Catalog,
+    key: &Key,
+) -> Result<bool, StoreError> {
+    let Some(row) = catalog.row(key)?.filter(|row| row.state == State::Ready) else {
+        return Ok(false);
+    };
+    let Some((track, file)) = catalog.track(key.track())?.zip(ReadyFile::of(&row, key)) else {
+        return Ok(false);
+    };
+    let (beside, temporary) = (
+        Layout::sidecar(key, row.format),
+        shared.layout.work().join("sidecar-new"),
+    );
+    let text = Sidecar::new(&track, &file).to_json();
+    shared
+        .cache
+        .write_over(&beside, &temporary, &text, true)
+        .map_err(io("write a sidecar"))?;
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
     use std::path::Path;
 
     use super::*;
-    use crate::store::catalog::{Catalog, State};
     use crate::store::key::parse_file_name;
 
     /// What a sidecar tells is read, written and read again the same, leads to a file inside its site's folder, and finds

@@ -12,16 +12,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use ring::rand::SecureRandom as _;
 use rustix::fs::{FlockOperation, flock};
 
 use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
-use super::catalog::Catalog;
+use super::catalog::{Catalog, CatalogHandle};
+use super::claims::Claims;
 use super::error::{StoreError, io, state_io};
-use super::in_use::InUse;
 use super::layout::Layout;
-use super::{Shared, StoreConfig, recover};
+use super::shared::Shared;
+use super::{StoreConfig, recover};
 
 /// A predecessor that is about to end is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
@@ -47,13 +47,13 @@ pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreE
     make_private(&database)?;
     let opened = Catalog::open(&database)?;
     keep_private(&config.state_dir);
-    let in_use = Arc::new(InUse::new(config.reader_pause));
+    let claims = Arc::new(Claims::new(config.reader_pause));
     let shared = Shared {
         config,
         layout,
         cache,
-        catalog: Mutex::new(opened.catalog),
-        in_use,
+        catalog: CatalogHandle::new(opened.catalog),
+        claims,
         boot_id: boot_id(),
         instance,
         _state_lock: state_lock,

@@ -4,22 +4,22 @@
 //! file, and another instance's mark. Never touches a file that is not ours, nor one that is being written.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::{Format, Site};
 use serde::{Deserialize, Serialize};
 
-use super::beneath::{Spot, if_there, is_not_ours, patiently};
-use super::catalog::{Candidate, ReadyFile, Row, State};
+use super::beneath::{Spot, patiently};
+use super::catalog::{ReadyFile, Row, State};
 use super::error::{StoreError, io};
+use super::evict;
 use super::key::{Key, parse_file_name};
 use super::layout::Layout;
-use super::publish::{mtime_ns, sha256};
+use super::published::{self, Standing};
 use super::recover::{self, Trust};
-use super::sidecar::Sidecar;
-use super::{Shared, evict};
+use super::shared::Shared;
+use super::sidecar::{Sidecar, describe_again};
 
 /// Another instance may be between two renames: its newest files are left alone for so long.
 const OTHERS_GRACE: Duration = Duration::from_secs(60);
@@ -156,7 +156,7 @@ pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
             state => state.is_some_and(State::is_pending),
         };
         if !wanted
-            && !shared.in_use.is_writing(&key)
+            && !shared.claims.is_writing(&key)
             && shared.cache.remove(&spot).is_ok()
             && kind == "part"
         {
@@ -212,76 +212,9 @@ fn is_younger(shared: &Shared, spot: &Spot, age: Duration) -> bool {
     !matches!(shared.cache.look(spot), Ok(Some(found)) if !found.is_younger_than(age))
 }
 
-/// Whether a ready row's file is on the drive as it was published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    Whole,
-    /// Whole, but with another time than noted.
-    Touched {
-        mtime_ns: i64,
-    },
-    Missing,
-    /// Somebody wrote into it.
-    Changed,
-}
-
-/// Whether a file of the right length is there, without reading it.
-pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
-    match shared.cache.look(&Layout::audio(&row.key, row.format)) {
-        Ok(found) => {
-            found.is_some_and(|found| found.is_plain && Some(found.bytes) == row.size_bytes)
-        }
-        // A drive that does not answer says nothing against the file; a link in its way does.
-        Err(error) => !is_not_ours(&error),
-    }
-}
-
-/// # Errors
-/// [`StoreError::Io`] when the drive does not answer: then nothing is known.
-fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {
-    let found = match shared.cache.look(&Layout::audio(&row.key, row.format)) {
-        Err(error) if is_not_ours(&error) => return Ok(Standing::Changed),
-        found => found.map_err(io("look at a file"))?,
-    };
-    Ok(match found {
-        None => Standing::Missing,
-        Some(found) if !found.is_plain || Some(found.bytes) != row.size_bytes => Standing::Changed,
-        Some(found) if Some(found.mtime_ns) == row.mtime_ns => Standing::Whole,
-        Some(_) => open_standing(shared, row)?.0,
-    })
-}
-
-/// The same with the file, where it is whole: what is judged is what will be read.
-/// # Errors
-/// As [`standing`].
-pub(super) fn open_standing(
-    shared: &Shared,
-    row: &Row,
-) -> Result<(Standing, Option<File>), StoreError> {
-    let file = match shared.cache.open(&Layout::audio(&row.key, row.format)) {
-        Err(error) if is_not_ours(&error) => return Ok((Standing::Changed, None)),
-        opened => if_there(opened).map_err(io("open a file"))?,
-    };
-    let Some(file) = file else {
-        return Ok((Standing::Missing, None));
-    };
-    let metadata = file.metadata().map_err(io("look at a file"))?;
-    if Some(metadata.len()) != row.size_bytes {
-        return Ok((Standing::Changed, None));
-    }
-    let found = mtime_ns(&metadata);
-    if Some(found) == row.mtime_ns {
-        return Ok((Standing::Whole, Some(file)));
-    }
-    Ok(match Some(sha256(&file)?) == row.sha256 {
-        true => (Standing::Touched { mtime_ns: found }, Some(file)),
-        false => (Standing::Changed, None),
-    })
-}
-
 fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
     each_ready(shared, |row| {
-        let standing = match standing(shared, &row) {
+        let standing = match published::standing(shared, &row) {
             Err(StoreError::Io { source, .. }) => {
                 tracing::warn!(%source, song = %row.key, "a file on the drive is left alone");
                 tidied.files_unread += 1;
@@ -323,18 +256,14 @@ fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
         (now.state, &now.sha256, now.mtime_ns) == (row.state, &row.sha256, row.mtime_ns)
     });
     if same {
-        evict::evict(shared, &mut catalog, &file_of(row), State::Evicted)?;
+        evict::evict(
+            shared,
+            &mut catalog,
+            &published::file_of(row),
+            State::Evicted,
+        )?;
     }
     Ok(same)
-}
-
-pub(super) fn file_of(row: &Row) -> Candidate {
-    Candidate {
-        key: row.key.clone(),
-        format: row.format,
-        size_bytes: row.size_bytes.unwrap_or(0),
-        read_at: Timestamp::UNIX_EPOCH,
-    }
 }
 
 fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), StoreError> {
@@ -355,7 +284,7 @@ fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), 
             continue;
         };
         let in_hand = others && is_younger(shared, &folder.join(name), OTHERS_GRACE);
-        if in_hand || shared.in_use.is_writing_track(key.track()) {
+        if in_hand || shared.claims.is_writing_track(key.track()) {
             continue;
         }
         if audio_name != name {
@@ -387,7 +316,7 @@ fn drop_orphan(
         .read(&spot)
         .is_ok_and(|text| Sidecar::is_of(&text, key, format));
     let _catalog = shared.catalog();
-    if shared.in_use.is_writing_track(key.track())
+    if shared.claims.is_writing_track(key.track())
         || !matches!(shared.cache.look(&Layout::audio(key, format)), Ok(None))
     {
         return Ok(());
@@ -408,7 +337,7 @@ fn check_file(
     format: Format,
     tidied: &mut Tidied,
 ) -> Result<(), StoreError> {
-    let rows: Vec<Row> = shared.catalog().rows_of(key.track())?;
+    let rows: Vec<Row> = shared.catalog().renditions(key.track())?;
     let row = rows
         .iter()
         .find(|row| row.key.file_name(row.format) == key.file_name(format));
@@ -422,11 +351,11 @@ fn check_file(
         return Ok(());
     }
     let hash = match rows.iter().any(|row| row.sha256.is_some()) {
-        true => recover::hash_of(shared, key, format)?,
+        true => published::hash_of(shared, key, format)?,
         false => None,
     };
     let mut catalog = shared.catalog();
-    if shared.in_use.is_writing_track(key.track()) {
+    if shared.claims.is_writing_track(key.track()) {
         return Ok(());
     }
     let same = |row: &&Row| hash.is_some() && row.sha256 == hash;
@@ -445,14 +374,19 @@ fn check_file(
     }
     if row.state == State::Deleted {
         // The drive would not let it go.
-        evict::evict(shared, &mut catalog, &file_of(row), State::Deleted)?;
+        evict::evict(
+            shared,
+            &mut catalog,
+            &published::file_of(row),
+            State::Deleted,
+        )?;
         tidied.files_removed += 1;
         return Ok(());
     }
     if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| row.state != State::Ready) {
         catalog.set_ready(&file)?;
     }
-    tidied.files_adopted += usize::from(recover::describe_again(shared, &catalog, &row.key)?);
+    tidied.files_adopted += usize::from(describe_again(shared, &catalog, &row.key)?);
     Ok(())
 }
 
@@ -460,7 +394,7 @@ fn check_file(
 pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> {
     let mut verdicts = HashMap::new();
     each_ready(shared, |row| {
-        let found = recover::hash_of(shared, &row.key, row.format);
+        let found = published::hash_of(shared, &row.key, row.format);
         let good = found
             .as_ref()
             .is_ok_and(|found| found.is_some() && *found == row.sha256);

@@ -425,28 +425,3 @@ async fn songs_are_listed_newest_first_page_by_page_and_by_what_they_are() {
     };
     assert!(ids(elsewhere).await.is_empty());
 }
-
-#[tokio::test]
-async fn what_the_origin_remembers_survives_a_restart_until_forgotten() {
-    let place = Place::make();
-    {
-        let store = place.open();
-        store
-            .remember("soundcloud.client_id", "abc", 5)
-            .await
-            .expect("kept");
-        store
-            .remember("youtube.visitor", "xyz", 6)
-            .await
-            .expect("kept");
-        store
-            .remember("youtube.visitor", "", 7)
-            .await
-            .expect("forgotten");
-    }
-    let kept = place.open().memory().await.expect("read");
-    assert_eq!(
-        kept,
-        [("soundcloud.client_id".to_owned(), "abc".to_owned(), 5)]
-    );
-}

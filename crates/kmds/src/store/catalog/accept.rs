@@ -1,17 +1,18 @@
 //! Accepting songs: every row is there before `/fetch` replies.
 //!
-//! Owns what a new request means for a song in any state (api 1, "What a state means") and the names given out.
+//! Owns what a new request means for a song in any state (docs/api.md) and the names given out.
 //! Never starts work: the caller does, for the rows that say so.
 
 use jiff::Timestamp;
 use kmds_extract::choose::Accept;
 use kmds_extract::{Format, Track};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::ready::{ReadyFile, sharing, write_ready};
 use super::rows::{Row, State};
-use super::{Catalog, StoreError, row_in, sql};
-use crate::store::evict::{Most, UNKNOWN_LENGTH_BYTES};
+use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, sql, update};
+use super::{Catalog, row_in};
+use crate::store::error::StoreError;
 use crate::store::key::{Key, Rendition};
 
 /// One song of a `/fetch`.
@@ -46,8 +47,6 @@ pub struct AcceptedRow {
     pub newly_queued: bool,
 }
 
-pub(super) const NEXT_ORDER: &str = "(SELECT COALESCE(MAX(queue_order), 0) + 1 FROM renditions)";
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overwrite {
     /// A sidecar never beats what a site said.
@@ -59,14 +58,13 @@ pub(super) enum Overwrite {
 }
 
 impl Catalog {
-    /// One transaction for all, or for none when more than `room` of them would be newly queued, or the `most` there can
-    /// be of space is too little for any of those. `whole` tells whether a ready row's file is on the drive as it should be.
+    /// One transaction for all, or for none when `may_queue` refuses those that would be newly queued. `whole` tells whether a
+    /// ready row's file is on the drive as it should be.
     pub(in crate::store) fn accept(
         &mut self,
         songs: &[Accepted],
-        room: usize,
-        most: Most,
         whole: impl Fn(&Row) -> bool,
+        may_queue: impl FnOnce(&[&Accepted]) -> Result<(), StoreError>,
         now: Timestamp,
     ) -> Result<Vec<AcceptedRow>, StoreError> {
         let what = "accept songs";
@@ -81,20 +79,14 @@ impl Catalog {
             write_track(&transaction, &song.track, seen, now).map_err(sql(what))?;
             rows.push(accept_one(&transaction, song, &whole, now).map_err(sql(what))?);
         }
-        let queued = songs
+        let is_new = |row: &Option<AcceptedRow>| row.as_ref().is_some_and(|row| row.newly_queued);
+        let queued: Vec<&Accepted> = songs
             .iter()
             .zip(&rows)
-            .filter(|(_, row)| row.as_ref().is_some_and(|row| row.newly_queued));
-        if queued.clone().count() > room {
-            return Err(StoreError::QueueFull);
-        }
-        // What a copy needs is known when its original is there.
-        let needs = queued
-            .filter(|(song, _)| !song.key.is_copy())
-            .map(|(song, _)| song.approximate_bytes);
-        if let Some(least) = needs.map(|need| need.unwrap_or(UNKNOWN_LENGTH_BYTES)).min() {
-            most.holds(least)?;
-        }
+            .filter(|(_, row)| is_new(row))
+            .map(|(song, _)| song)
+            .collect();
+        may_queue(&queued)?;
         transaction.commit().map_err(sql(what))?;
         rows.into_iter()
             .collect::<Option<_>>()
@@ -137,17 +129,12 @@ fn accept_one(
         }
     };
     let shared = next.is_some() && share(connection, &song.key, &whole)?;
-    connection
-        .prepare_cached(
-            "UPDATE renditions SET canonical_name = ?4, human_name = ?5 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
-        )?
-        .execute(params![
-            song.key.track().site().as_str(),
-            song.key.track().id(),
-            song.key.slug(),
-            song.canonical_name,
-            song.human_name
-        ])?;
+    let names = named_params! {
+        ":canonical_name": song.canonical_name,
+        ":human_name": song.human_name,
+    };
+    let set = "canonical_name = :canonical_name, human_name = :human_name";
+    update(connection, &song.key, set, "TRUE", names)?;
     name(
         connection,
         &song.canonical_name,
@@ -164,18 +151,30 @@ fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, ru
     if song.key.is_copy() {
         return Ok(None);
     }
-    let mut statement = connection.prepare_cached(
-        "SELECT rendition FROM renditions WHERE site = ?1 AND id = ?2 AND accept = ?3 AND state <> 'deleted' \
-         AND rendition NOT LIKE '%.r' ORDER BY state = 'ready' DESC LIMIT 1",
-    )?;
+    let statement = format!(
+        "SELECT rendition FROM renditions WHERE site = :site AND id = :id AND accept = :accept \
+         AND state <> 'deleted' AND NOT {IS_COPY} ORDER BY state = 'ready' DESC LIMIT 1"
+    );
     let track = song.key.track();
-    let accept = serde_json::to_string(&song.accept).unwrap_or_default();
-    let mut rows = statement.query(params![track.site().as_str(), track.id(), accept])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let slug: String = row.get(0)?;
-    Ok(Key::from_slug(track.clone(), &slug).filter(|key| *key != song.key))
+    let slug: Option<String> = connection
+        .prepare_cached(&statement)?
+        .query_row(
+            named_params! {
+                ":site": track.site().as_str(),
+                ":id": track.id(),
+                ":accept": accept_text(song),
+            },
+            |row| row.get("rendition"),
+        )
+        .optional()?;
+    Ok(slug
+        .and_then(|slug| Key::from_slug(track.clone(), &slug))
+        .filter(|key| *key != song.key))
+}
+
+/// What the client plays, as the catalog keeps it.
+fn accept_text(song: &Accepted) -> String {
+    serde_json::to_string(&song.accept).unwrap_or_default()
 }
 
 /// Once: what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
@@ -227,43 +226,42 @@ fn insert(
     now: Timestamp,
 ) -> Result<(), rusqlite::Error> {
     let statement = format!(
-        "INSERT INTO renditions (site, id, rendition, state, ext, total, accepted_at, requester, queue_order, accept, \
-         canonical_name, human_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, {NEXT_ORDER}, ?9, '', '')"
+        "INSERT INTO renditions (site, id, rendition, state, ext, total, accepted_at, requester, \
+         queue_order, accept, canonical_name, human_name) \
+         VALUES (:site, :id, :rendition, :state, :ext, :total, :now, :requester, \
+         {NEXT_ORDER}, :accept, '', '')"
     );
-    connection.prepare_cached(&statement)?.execute(params![
-        song.key.track().site().as_str(),
-        song.key.track().id(),
-        song.key.slug(),
-        state.as_str(),
-        song.format.ext(),
-        song.total_bytes,
-        now.as_millisecond(),
-        song.requester,
-        serde_json::to_string(&song.accept).unwrap_or_default(),
-    ])?;
-    Ok(())
+    let values = named_params! {
+        ":state": state.as_str(),
+        ":ext": song.format.ext(),
+        ":total": song.total_bytes,
+        ":now": now.as_millisecond(),
+        ":requester": song.requester,
+        ":accept": accept_text(song),
+    };
+    let key = KeyColumns::of(&song.key);
+    connection
+        .prepare_cached(&statement)?
+        .execute(key.and(values).as_slice())
+        .map(drop)
 }
 
 /// A known song begins anew; what was known of its old file is forgotten.
 fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(), rusqlite::Error> {
-    let statement = format!(
-        "UPDATE renditions SET state = ?4, ext = ?5, total = ?6, requester = ?7, accept = ?8, queue_order = {NEXT_ORDER}, \
-         size = NULL, mtime_ns = NULL, etag = NULL, validator = NULL, stream = NULL, container = NULL, \
-         codec = NULL, bitrate_bps = NULL, duration_ms = NULL, published_at = NULL, failure_kind = NULL, \
-         failure_sentence = NULL, failure_retryable = NULL, failed_at = NULL \
-         WHERE site = ?1 AND id = ?2 AND rendition = ?3"
+    let set = format!(
+        "state = :state, ext = :ext, total = :total, requester = :requester, accept = :accept, \
+         queue_order = {NEXT_ORDER}, size = NULL, mtime_ns = NULL, etag = NULL, validator = NULL, \
+         stream = NULL, container = NULL, codec = NULL, bitrate_bps = NULL, duration_ms = NULL, \
+         published_at = NULL, {NO_FAILURE}"
     );
-    connection.prepare_cached(&statement)?.execute(params![
-        song.key.track().site().as_str(),
-        song.key.track().id(),
-        song.key.slug(),
-        state.as_str(),
-        song.format.ext(),
-        song.total_bytes,
-        song.requester,
-        serde_json::to_string(&song.accept).unwrap_or_default(),
-    ])?;
-    Ok(())
+    let values = named_params! {
+        ":state": state.as_str(),
+        ":ext": song.format.ext(),
+        ":total": song.total_bytes,
+        ":requester": song.requester,
+        ":accept": accept_text(song),
+    };
+    update(connection, &song.key, &set, "TRUE", values).map(drop)
 }
 
 /// Gives both names out: from now on they lead to this key.
@@ -273,24 +271,21 @@ fn name(
     human: &str,
     key: &Key,
 ) -> Result<(), rusqlite::Error> {
+    let key = KeyColumns::of(key);
     connection
-        .prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![
-            canonical,
-            key.track().site().as_str(),
-            key.track().id(),
-            key.slug()
-        ])?;
+        .prepare_cached(
+            "INSERT OR REPLACE INTO names (name, site, id, rendition) \
+             VALUES (:name, :site, :id, :rendition)",
+        )?
+        .execute(key.and(named_params! {":name": canonical}).as_slice())?;
+    let names = named_params! {":name": human, ":canonical": canonical};
     connection
-        .prepare_cached("INSERT OR REPLACE INTO human_names VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            human,
-            canonical,
-            key.track().site().as_str(),
-            key.track().id(),
-            key.slug()
-        ])?;
-    Ok(())
+        .prepare_cached(
+            "INSERT OR REPLACE INTO human_names (name, canonical, site, id, rendition) \
+             VALUES (:name, :canonical, :site, :id, :rendition)",
+        )?
+        .execute(key.and(names).as_slice())
+        .map(drop)
 }
 
 /// The same for a name that a later reply will give out; one in use stays whose it is.
@@ -329,23 +324,29 @@ pub(super) fn write_track(
         .collect();
     let conflict = match overwrite {
         Overwrite::No => "DO NOTHING",
-        Overwrite::Listed => "DO UPDATE SET metadata = ?3, words = ?5, changed_at = ?6",
+        Overwrite::Listed => {
+            "DO UPDATE SET metadata = :metadata, words = :words, changed_at = :now"
+        }
         Overwrite::Alone => {
-            "DO UPDATE SET metadata = ?3, alone = ?4, alone_at = ?6, words = ?5, changed_at = ?6"
+            "DO UPDATE SET metadata = :metadata, alone = :alone, alone_at = :now, words = :words, \
+             changed_at = :now"
         }
     };
     let statement = format!(
         "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) \
-         VALUES (?1, ?2, ?3, ?4, CASE WHEN ?4 IS NULL THEN NULL ELSE ?6 END, ?5, ?6) ON CONFLICT (site, id) {conflict}"
+         VALUES (:site, :id, :metadata, :alone, IIF(:alone IS NULL, NULL, :now), :words, :now) \
+         ON CONFLICT (site, id) {conflict}"
     );
     let alone = (overwrite == Overwrite::Alone).then_some(&metadata);
-    connection.prepare_cached(&statement)?.execute(params![
-        track.id.site().as_str(),
-        track.id.id(),
-        metadata,
-        alone,
-        words.join(" "),
-        now.as_millisecond()
-    ])?;
-    Ok(())
+    connection
+        .prepare_cached(&statement)?
+        .execute(named_params! {
+            ":site": track.id.site().as_str(),
+            ":id": track.id.id(),
+            ":metadata": metadata,
+            ":alone": alone,
+            ":words": words.join(" "),
+            ":now": now.as_millisecond(),
+        })
+        .map(drop)
 }

@@ -4,25 +4,32 @@
 //! Never touches the cache folder, never awaits: callers run it off the runtime's thread.
 
 mod accept;
+mod handle;
 mod open;
 mod ready;
 mod rows;
 mod schema;
 mod search;
+mod statement;
 
 use jiff::Timestamp;
 use kmds_extract::{Failure, Format, Track, TrackId};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::error::StoreError;
 use super::key::Key;
 
 pub use accept::{Accepted, AcceptedRow};
+pub(super) use handle::{CatalogHandle, blocking};
 pub(super) use ready::{Candidate, ReadyFile};
 pub use rows::{Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};
 
 use rows::{COLUMNS, read_row, read_track};
+use statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, sql, update};
+
+/// Before all others in the queue.
+const FIRST_ORDER: &str = "(SELECT MIN(queue_order) - 1 FROM renditions)";
 
 pub(super) struct Catalog {
     connection: Connection,
@@ -43,7 +50,7 @@ impl Catalog {
         row_in(&self.connection, key).map_err(sql("read a song"))
     }
 
-    pub(super) fn rows_of(&self, track: &TrackId) -> Result<Vec<Row>, StoreError> {
+    pub(super) fn renditions(&self, track: &TrackId) -> Result<Vec<Row>, StoreError> {
         let statement = format!(
             "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 ORDER BY r.seq"
         );
@@ -132,81 +139,40 @@ impl Catalog {
     /// `false` if there is no such row, or it was deleted: work that goes on must not bring it back. Leaving `failed` forgets
     /// the failure.
     pub(super) fn set_state(&self, key: &Key, state: State) -> Result<bool, StoreError> {
-        let changed = self
-            .connection
-            .prepare_cached(
-                "UPDATE renditions SET state = ?4, failure_kind = NULL, failure_sentence = NULL, \
-                 failure_retryable = NULL, failed_at = NULL WHERE site = ?1 AND id = ?2 AND rendition = ?3 \
-                 AND (state <> 'deleted' OR ?4 IN ('deleted', 'evicted'))",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![key.track().site().as_str(), key.track().id(), key.slug(), state.as_str()])
-            })
-            .map_err(sql("note a song's state"))?;
-        Ok(changed > 0)
+        let set = format!("state = :state, {NO_FAILURE}");
+        let only_if = "(state <> 'deleted' OR :state IN ('deleted', 'evicted'))";
+        let values = named_params! {":state": state.as_str()};
+        update(&self.connection, key, &set, only_if, values).map_err(sql("note a song's state"))
     }
 
     /// Puts a song at the end of the queue again (at its front with `first`).
     pub(super) fn requeue(&self, key: &Key, first: bool) -> Result<bool, StoreError> {
-        let order = if first {
-            "(SELECT MIN(queue_order) - 1 FROM renditions)"
-        } else {
-            accept::NEXT_ORDER
-        };
-        let statement = format!(
-            "UPDATE renditions SET queue_order = {order} WHERE site = ?1 AND id = ?2 AND rendition = ?3"
-        );
-        self.connection
-            .prepare_cached(&statement)
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    key.track().site().as_str(),
-                    key.track().id(),
-                    key.slug()
-                ])
-            })
-            .map_err(sql("queue a song"))?;
+        let order = if first { FIRST_ORDER } else { NEXT_ORDER };
+        self.set_order(key, order)?;
         self.set_state(key, State::Queued)
     }
 
     /// Moves a song to the front of the queue, whatever its state.
     pub(super) fn promote(&self, key: &Key) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "UPDATE renditions SET queue_order = (SELECT MIN(queue_order) - 1 FROM renditions) \
-                 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    key.track().site().as_str(),
-                    key.track().id(),
-                    key.slug()
-                ])
-            })
+        self.set_order(key, FIRST_ORDER)
+    }
+
+    fn set_order(&self, key: &Key, order: &str) -> Result<(), StoreError> {
+        let set = format!("queue_order = {order}");
+        update(&self.connection, key, &set, "TRUE", &[])
             .map(drop)
-            .map_err(sql("move a song to the front"))
+            .map_err(sql("move a song in the queue"))
     }
 
     pub(super) fn started(&self, key: &Key, started: &Started) -> Result<bool, StoreError> {
         self.set_state(key, State::Downloading)?;
-        let changed = self
-            .connection
-            .prepare_cached(
-                "UPDATE renditions SET ext = ?4, total = ?5, stream = ?6 \
-                 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    key.track().site().as_str(),
-                    key.track().id(),
-                    key.slug(),
-                    started.format.ext(),
-                    started.total_bytes,
-                    started.stream
-                ])
-            })
-            .map_err(sql("note a started download"))?;
-        Ok(changed > 0)
+        let set = "ext = :ext, total = :total, stream = :stream";
+        let values = named_params! {
+            ":ext": started.format.ext(),
+            ":total": started.total_bytes,
+            ":stream": started.stream,
+        };
+        update(&self.connection, key, set, "TRUE", values).map_err(sql("note a started download"))
     }
 
     pub(super) fn fail(
@@ -215,26 +181,16 @@ impl Catalog {
         failure: &Failure,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let changed = self
-            .connection
-            .prepare_cached(
-                "UPDATE renditions SET state = 'failed', failure_kind = ?4, failure_sentence = ?5, \
-                 failure_retryable = ?6, failed_at = ?7 \
-                 WHERE site = ?1 AND id = ?2 AND rendition = ?3 AND state <> 'deleted'",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    key.track().site().as_str(),
-                    key.track().id(),
-                    key.slug(),
-                    failure.kind.as_str(),
-                    failure.sentence,
-                    failure.retryable(),
-                    at.as_millisecond()
-                ])
-            })
-            .map_err(sql("note a failure"))?;
-        Ok(changed > 0)
+        let set = "state = 'failed', failure_kind = :kind, failure_sentence = :sentence, \
+             failure_retryable = :retryable, failed_at = :at";
+        let values = named_params! {
+            ":kind": failure.kind.as_str(),
+            ":sentence": failure.sentence,
+            ":retryable": failure.retryable(),
+            ":at": at.as_millisecond(),
+        };
+        update(&self.connection, key, set, "state <> 'deleted'", values)
+            .map_err(sql("note a failure"))
     }
 
     /// Notes a reader, unless one was noted after `unless_after`.
@@ -244,20 +200,12 @@ impl Catalog {
         now: Timestamp,
         unless_after: Timestamp,
     ) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "UPDATE renditions SET last_read = ?4 WHERE site = ?1 AND id = ?2 AND rendition = ?3 \
-                 AND (last_read IS NULL OR last_read < ?5)",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    key.track().site().as_str(),
-                    key.track().id(),
-                    key.slug(),
-                    now.as_millisecond(),
-                    unless_after.as_millisecond()
-                ])
-            })
+        let only_if = "(last_read IS NULL OR last_read < :unless_after)";
+        let values = named_params! {
+            ":now": now.as_millisecond(),
+            ":unless_after": unless_after.as_millisecond(),
+        };
+        update(&self.connection, key, "last_read = :now", only_if, values)
             .map(drop)
             .map_err(sql("note a reader"))
     }
@@ -283,65 +231,13 @@ impl Catalog {
             .pragma_update(None, "user_version", version)
             .map_err(sql("be written"))
     }
-
-    /// What the origin remembered: key, value, seconds since 1970.
-    pub(super) fn memory(&self) -> Result<Vec<(String, String, u64)>, StoreError> {
-        let what = "read what was remembered";
-        let mut statement = self
-            .connection
-            .prepare("SELECT key, value, stored_unix FROM memory")
-            .map_err(sql(what))?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .map_err(sql(what))?;
-        rows.collect::<Result<_, _>>().map_err(sql(what))
-    }
-
-    /// An empty value forgets.
-    pub(super) fn remember(
-        &self,
-        key: &str,
-        value: &str,
-        stored_unix: u64,
-    ) -> Result<(), StoreError> {
-        let done = if value.is_empty() {
-            self.connection
-                .execute("DELETE FROM memory WHERE key = ?1", [key])
-        } else {
-            self.connection.execute(
-                "INSERT OR REPLACE INTO memory VALUES (?1, ?2, ?3)",
-                params![key, value, stored_unix],
-            )
-        };
-        done.map(drop).map_err(sql("remember a value"))
-    }
 }
 
 fn row_in(connection: &Connection, key: &Key) -> Result<Option<Row>, rusqlite::Error> {
-    let statement = format!(
-        "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.rendition = ?3"
-    );
+    let statement = format!("SELECT {COLUMNS} FROM renditions r WHERE {OF_KEY}");
+    let key = KeyColumns::of(key);
     connection
         .prepare_cached(&statement)?
-        .query_row(
-            params![key.track().site().as_str(), key.track().id(), key.slug()],
-            read_row,
-        )
+        .query_row(key.and(&[]).as_slice(), read_row)
         .optional()
-}
-
-fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::StateFull,
-        Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            StoreError::Catalog {
-                what,
-                reason: format!("{error}; look at the drive of state.dir, and try again"),
-            }
-        }
-        _ => StoreError::Catalog {
-            what,
-            reason: error.to_string(),
-        },
-    }
 }

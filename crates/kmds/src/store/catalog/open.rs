@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 use super::rows::COLUMNS;
-use super::{Catalog, StoreError, schema, sql};
-use crate::store::error::io;
+use super::statement::sql;
+use super::{Catalog, schema};
+use crate::store::error::{StoreError, io};
 
 /// A catalog and how it came about.
 pub(in crate::store) struct Opened {

@@ -7,11 +7,13 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Format, TrackId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params, params};
 
-use super::accept::{NEXT_ORDER, name_once};
+use super::Catalog;
+use super::accept::name_once;
 use super::rows::{COLUMNS, Row, read_format, read_key, time_back};
-use super::{Catalog, StoreError, sql};
+use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, ONE_FILE, sql, update};
+use crate::store::error::StoreError;
 use crate::store::key::{Key, etag};
 
 /// A file that stands on the drive, for its row.
@@ -42,7 +44,7 @@ pub(in crate::store) struct Candidate {
     pub(in crate::store) read_at: Timestamp,
 }
 
-/// Rows read at a time by those who go through all of them.
+/// Rows of one page, where all of them are gone through.
 const PAGE_ROWS: u32 = 256;
 
 impl ReadyFile {
@@ -139,13 +141,16 @@ impl Catalog {
     }
 
     pub(in crate::store) fn note_mtime(&self, key: &Key, mtime_ns: i64) -> Result<(), StoreError> {
-        self.connection
-            .execute(
-                "UPDATE renditions SET mtime_ns = ?4 WHERE site = ?1 AND id = ?2 AND rendition = ?3",
-                params![key.track().site().as_str(), key.track().id(), key.slug(), mtime_ns],
-            )
-            .map(drop)
-            .map_err(sql("note a file's time"))
+        let values = named_params! {":mtime_ns": mtime_ns};
+        update(
+            &self.connection,
+            key,
+            "mtime_ns = :mtime_ns",
+            "TRUE",
+            values,
+        )
+        .map(drop)
+        .map_err(sql("note a file's time"))
     }
 
     /// Ready files that `takes` wants, the least recently read first, until it says to stop. A file shared by several
@@ -155,22 +160,22 @@ impl Catalog {
         mut takes: impl FnMut(&Candidate) -> ControlFlow<(), bool>,
     ) -> Result<Vec<Candidate>, StoreError> {
         let what = "read what could be evicted";
+        let statement = format!(
+            "SELECT site, id, rendition, ext, size, \
+             MAX(MAX(COALESCE(last_read, 0), COALESCE(published_at, 0))) AS used \
+             FROM renditions WHERE state = 'ready' GROUP BY {ONE_FILE} ORDER BY used, seq"
+        );
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT site, id, rendition, ext, size, \
-                 MAX(MAX(COALESCE(last_read, 0), COALESCE(published_at, 0))) AS used \
-                 FROM renditions WHERE state = 'ready' \
-                 GROUP BY site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END ORDER BY used, seq",
-            )
+            .prepare_cached(&statement)
             .map_err(sql(what))?;
         let rows = statement
             .query_map([], |row| {
                 Ok(Candidate {
-                    key: read_key(row, 0)?,
-                    format: read_format(row, 3)?,
-                    size_bytes: row.get::<_, Option<u64>>(4)?.unwrap_or(0),
-                    read_at: time_back(row.get(5)?).unwrap_or(Timestamp::UNIX_EPOCH),
+                    key: read_key(row)?,
+                    format: read_format(row)?,
+                    size_bytes: row.get::<_, Option<u64>>("size")?.unwrap_or(0),
+                    read_at: time_back(row.get("used")?).unwrap_or(Timestamp::UNIX_EPOCH),
                 })
             })
             .map_err(sql(what))?;
@@ -188,34 +193,30 @@ impl Catalog {
 
     /// Bytes of all ready files, each file once.
     pub(in crate::store) fn ready_bytes(&self) -> Result<u64, StoreError> {
+        let statement = format!(
+            "SELECT COALESCE(SUM(size), 0) FROM (SELECT MAX(size) AS size FROM renditions \
+             WHERE state = 'ready' GROUP BY {ONE_FILE})"
+        );
         self.connection
-            .query_row(
-                "SELECT COALESCE(SUM(size), 0) FROM (SELECT MAX(size) AS size FROM renditions WHERE state = 'ready' \
-                 GROUP BY site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END)",
-                [],
-                |row| row.get(0),
-            )
+            .query_row(&statement, [], |row| row.get(0))
             .map_err(sql("add up what is ready"))
     }
 }
 
-/// Other plain renditions of the same track that are ready with the same extension: the same file.
+/// Other originals of the same track that are ready with the same extension: the same file.
 pub(super) fn sharing(
     connection: &Connection,
     key: &Key,
     format: Format,
 ) -> Result<Vec<Key>, rusqlite::Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT site, id, rendition FROM renditions WHERE site = ?1 AND id = ?2 AND rendition <> ?3 AND ext = ?4 \
-         AND state = 'ready' AND rendition NOT LIKE '%.r'",
-    )?;
-    let bound = params![
-        key.track().site().as_str(),
-        key.track().id(),
-        key.slug(),
-        format.ext()
-    ];
-    let keys = statement.query_map(bound, |row| read_key(row, 0))?;
+    let statement = format!(
+        "SELECT site, id, rendition FROM renditions WHERE site = :site AND id = :id \
+         AND rendition <> :rendition AND ext = :ext AND state = 'ready' AND NOT {IS_COPY}"
+    );
+    let key = KeyColumns::of(key);
+    let mut statement = connection.prepare_cached(&statement)?;
+    let format = named_params! {":ext": format.ext()};
+    let keys = statement.query_map(key.and(format).as_slice(), read_key)?;
     keys.collect()
 }
 
@@ -223,36 +224,38 @@ pub(super) fn write_ready(
     connection: &Connection,
     file: &ReadyFile,
 ) -> Result<(), rusqlite::Error> {
-    let canonical = format!("{}.{}", file.key.track(), file.format);
     let statement = format!(
-        "INSERT INTO renditions (site, id, rendition, state, ext, size, total, sha256, mtime_ns, etag, validator, \
-         stream, container, codec, bitrate_bps, duration_ms, published_at, accepted_at, requester, queue_order, accept, \
-         canonical_name, human_name) \
-         VALUES (?1, ?2, ?3, 'ready', ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, '', {}, '', ?16, ?17) \
-         ON CONFLICT (site, id, rendition) DO UPDATE SET state = 'ready', ext = ?4, size = ?5, total = ?5, \
-         sha256 = ?6, mtime_ns = ?7, etag = ?8, validator = ?9, stream = ?10, container = ?11, codec = ?12, \
-         bitrate_bps = ?13, duration_ms = ?14, published_at = ?15, failure_kind = NULL, failure_sentence = NULL, \
-         failure_retryable = NULL, failed_at = NULL",
-        NEXT_ORDER
+        "INSERT INTO renditions (site, id, rendition, state, ext, size, total, sha256, mtime_ns, \
+         etag, validator, stream, container, codec, bitrate_bps, duration_ms, published_at, \
+         accepted_at, requester, queue_order, accept, canonical_name, human_name) \
+         VALUES (:site, :id, :rendition, 'ready', :ext, :size, :size, :sha256, :mtime_ns, \
+         :etag, :validator, :stream, :container, :codec, :bitrate_bps, :duration_ms, :published_at, \
+         :published_at, '', {NEXT_ORDER}, '', :canonical_name, :human_name) \
+         ON CONFLICT (site, id, rendition) DO UPDATE SET state = 'ready', ext = :ext, \
+         size = :size, total = :size, sha256 = :sha256, mtime_ns = :mtime_ns, etag = :etag, \
+         validator = :validator, stream = :stream, container = :container, codec = :codec, \
+         bitrate_bps = :bitrate_bps, duration_ms = :duration_ms, published_at = :published_at, \
+         {NO_FAILURE}"
     );
-    connection.prepare_cached(&statement)?.execute(params![
-        file.key.track().site().as_str(),
-        file.key.track().id(),
-        file.key.slug(),
-        file.format.ext(),
-        file.size_bytes,
-        file.sha256,
-        file.mtime_ns,
-        file.etag,
-        file.validator,
-        file.stream,
-        file.container.as_str(),
-        file.codec.as_str(),
-        file.bitrate_bps,
-        file.duration_ms,
-        file.published_at.as_millisecond(),
-        canonical,
-        file.human_name,
-    ])?;
-    Ok(())
+    let values = named_params! {
+        ":ext": file.format.ext(),
+        ":size": file.size_bytes,
+        ":sha256": file.sha256,
+        ":mtime_ns": file.mtime_ns,
+        ":etag": file.etag,
+        ":validator": file.validator,
+        ":stream": file.stream,
+        ":container": file.container.as_str(),
+        ":codec": file.codec.as_str(),
+        ":bitrate_bps": file.bitrate_bps,
+        ":duration_ms": file.duration_ms,
+        ":published_at": file.published_at.as_millisecond(),
+        ":canonical_name": format!("{}.{}", file.key.track(), file.format),
+        ":human_name": file.human_name,
+    };
+    let key = KeyColumns::of(&file.key);
+    connection
+        .prepare_cached(&statement)?
+        .execute(key.and(values).as_slice())
+        .map(drop)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kmds_extract::choose::Accept;
 use kmds_extract::{Codec, Container, Failure, Format, Kind, Site, Track, TrackId};
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, Type};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Key;
@@ -134,92 +134,154 @@ impl Row {
     }
 }
 
-/// The columns [`read_row`] expects, in its order.
-pub(super) const COLUMNS: &str = "r.site, r.id, r.rendition, r.seq, r.state, r.ext, r.size, r.total, r.sha256, \
-     r.mtime_ns, r.etag, r.validator, r.stream, r.container, r.codec, r.bitrate_bps, r.duration_ms, r.accepted_at, \
-     r.published_at, r.last_read, r.failure_kind, r.failure_sentence, r.failure_retryable, r.failed_at, r.requester, \
-     r.queue_order, r.accept, r.canonical_name, r.human_name";
+/// Names the columns of a row once: their list for `SELECT`, and where each of them stands in it. Looking a column up by
+/// its name in the row compares up to 29 names for each of 29 values.
+macro_rules! columns {
+    ($first:ident $(, $name:ident)*) => {
+        /// What [`read_row`] reads, from a table called `r`.
+        pub(super) const COLUMNS: &str =
+            concat!("r.", stringify!($first) $(, ", r.", stringify!($name))*);
 
+        #[expect(non_camel_case_types, reason = "they are the names of columns")]
+        #[expect(dead_code, reason = "an earlier release reads `failure_retryable`; we only write it")]
+        #[derive(Clone, Copy)]
+        enum Column { $first $(, $name)* }
+    };
+}
+
+columns!(
+    site,
+    id,
+    rendition,
+    seq,
+    state,
+    ext,
+    size,
+    total,
+    sha256,
+    mtime_ns,
+    etag,
+    validator,
+    stream,
+    container,
+    codec,
+    bitrate_bps,
+    duration_ms,
+    accepted_at,
+    published_at,
+    last_read,
+    failure_kind,
+    failure_sentence,
+    failure_retryable,
+    failed_at,
+    requester,
+    queue_order,
+    accept,
+    canonical_name,
+    human_name
+);
+
+impl Column {
+    fn of<T: FromSql>(self, row: &rusqlite::Row<'_>) -> Result<T, rusqlite::Error> {
+        row.get(self as usize)
+    }
+
+    /// A time, where there is one.
+    fn time(self, row: &rusqlite::Row<'_>) -> Result<Option<Timestamp>, rusqlite::Error> {
+        Ok(self.of::<Option<i64>>(row)?.and_then(time_back))
+    }
+
+    /// One of `all`, by its word; `None` for a word that only another release knows.
+    fn word<T: Copy, const N: usize>(
+        self,
+        row: &rusqlite::Row<'_>,
+        all: [T; N],
+        word: fn(T) -> &'static str,
+    ) -> Result<Option<T>, rusqlite::Error> {
+        let found: Option<String> = self.of(row)?;
+        Ok(found.and_then(|found| all.into_iter().find(|one| word(*one) == found)))
+    }
+}
+
+/// A row that was selected by [`COLUMNS`].
 pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
-    let state: String = row.get(4)?;
-    let accept: String = row.get(26)?;
+    let accept: String = Column::accept.of(row)?;
     Ok(Row {
-        key: read_key(row, 0)?,
-        seq: row.get(3)?,
-        state: State::parse(&state).ok_or_else(|| unreadable(4, "state"))?,
-        format: read_format(row, 5)?,
-        size_bytes: row.get(6)?,
-        total_bytes: row.get(7)?,
-        sha256: row.get(8)?,
-        mtime_ns: row.get(9)?,
-        etag: row.get(10)?,
-        validator: row.get(11)?,
-        stream: row.get(12)?,
-        container: known(row, 13, Container::ALL, Container::as_str)?,
-        codec: known(row, 14, Codec::ALL, Codec::as_str)?,
-        bitrate_bps: row.get(15)?,
-        duration: row.get::<_, Option<u64>>(16)?.map(Duration::from_millis),
-        accepted_at: time_back(row.get(17)?).unwrap_or(Timestamp::UNIX_EPOCH),
-        published_at: row.get::<_, Option<i64>>(18)?.and_then(time_back),
-        last_read: row.get::<_, Option<i64>>(19)?.and_then(time_back),
+        key: key_of(
+            Column::site.of(row)?,
+            Column::id.of(row)?,
+            Column::rendition.of(row)?,
+        )?,
+        seq: Column::seq.of(row)?,
+        state: Column::state
+            .word(row, State::ALL, State::as_str)?
+            .ok_or_else(|| unreadable("state"))?,
+        format: Column::ext
+            .word(row, Format::ALL, Format::ext)?
+            .ok_or_else(|| unreadable("format"))?,
+        size_bytes: Column::size.of(row)?,
+        total_bytes: Column::total.of(row)?,
+        sha256: Column::sha256.of(row)?,
+        mtime_ns: Column::mtime_ns.of(row)?,
+        etag: Column::etag.of(row)?,
+        validator: Column::validator.of(row)?,
+        stream: Column::stream.of(row)?,
+        container: Column::container.word(row, Container::ALL, Container::as_str)?,
+        codec: Column::codec.word(row, Codec::ALL, Codec::as_str)?,
+        bitrate_bps: Column::bitrate_bps.of(row)?,
+        duration: Column::duration_ms
+            .of::<Option<u64>>(row)?
+            .map(Duration::from_millis),
+        accepted_at: Column::accepted_at
+            .time(row)?
+            .unwrap_or(Timestamp::UNIX_EPOCH),
+        published_at: Column::published_at.time(row)?,
+        last_read: Column::last_read.time(row)?,
         failure: read_failure(row)?,
-        failed_at: row.get::<_, Option<i64>>(23)?.and_then(time_back),
-        requester: row.get(24)?,
-        queue_order: row.get(25)?,
+        failed_at: Column::failed_at.time(row)?,
+        requester: Column::requester.of(row)?,
+        queue_order: Column::queue_order.of(row)?,
         accept: serde_json::from_str(&accept).unwrap_or_default(),
-        canonical_name: row.get(27)?,
-        human_name: row.get(28)?,
+        canonical_name: Column::canonical_name.of(row)?,
+        human_name: Column::human_name.of(row)?,
     })
 }
 
 fn read_failure(row: &rusqlite::Row<'_>) -> Result<Option<Failure>, rusqlite::Error> {
-    let Some(kind) = row.get::<_, Option<String>>(20)? else {
-        return Ok(None);
-    };
-    let kind = Kind::parse(&kind).unwrap_or(Kind::Internal);
-    let sentence: Option<String> = row.get(21)?;
-    Ok(Some(Failure::new(kind, sentence.unwrap_or_default())))
+    let kind: Option<String> = Column::failure_kind.of(row)?;
+    let sentence: Option<String> = Column::failure_sentence.of(row)?;
+    Ok(kind.map(|kind| {
+        let kind = Kind::parse(&kind).unwrap_or(Kind::Internal);
+        Failure::new(kind, sentence.unwrap_or_default())
+    }))
 }
 
-/// A key from three columns: site, id, rendition.
-pub(super) fn read_key(row: &rusqlite::Row<'_>, first: usize) -> Result<Key, rusqlite::Error> {
-    let (site, id, slug): (String, String, String) =
-        (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
+/// The key in the columns `site`, `id` and `rendition` of any table.
+pub(super) fn read_key(row: &rusqlite::Row<'_>) -> Result<Key, rusqlite::Error> {
+    key_of(row.get("site")?, row.get("id")?, row.get("rendition")?)
+}
+
+fn key_of(site: String, id: String, slug: String) -> Result<Key, rusqlite::Error> {
     Site::parse(&site)
         .and_then(|site| TrackId::new(site, &id))
         .and_then(|track| Key::from_slug(track, &slug))
-        .ok_or_else(|| unreadable(first, "key"))
+        .ok_or_else(|| unreadable("key"))
+}
+
+/// The format in the column `ext`.
+pub(super) fn read_format(row: &rusqlite::Row<'_>) -> Result<Format, rusqlite::Error> {
+    let ext: String = row.get("ext")?;
+    Format::parse(&ext).ok_or_else(|| unreadable("format"))
 }
 
 pub(super) fn read_track(text: &str) -> Option<Track> {
     serde_json::from_str(text).ok()
 }
 
-fn unreadable(column: usize, what: &'static str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(
-        column,
-        Type::Text,
-        format!("no {what} we know").into(),
-    )
-}
-
-pub(super) fn read_format(
-    row: &rusqlite::Row<'_>,
-    column: usize,
-) -> Result<Format, rusqlite::Error> {
-    let ext: String = row.get(column)?;
-    Format::parse(&ext).ok_or_else(|| unreadable(column, "format"))
-}
-
-/// One of `all`, by its word; `None` for a word that only another release knows.
-fn known<T: Copy, const N: usize>(
-    row: &rusqlite::Row<'_>,
-    column: usize,
-    all: [T; N],
-    word: fn(T) -> &'static str,
-) -> Result<Option<T>, rusqlite::Error> {
-    let found: Option<String> = row.get(column)?;
-    Ok(found.and_then(|found| all.into_iter().find(|one| word(*one) == found)))
+fn unreadable(what: &'static str) -> rusqlite::Error {
+    let why = format!("no {what} we know");
+    // Which column it was is said by the sentence.
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
 }
 
 pub(super) fn time_back(ms: i64) -> Option<Timestamp> {
@@ -303,7 +365,7 @@ mod tests {
         let columns = COLUMNS.replace("r.", "");
         let row = format!(
             "INSERT INTO renditions ({columns}) VALUES ({})",
-            vec!["?"; 29].join(", ")
+            vec!["?"; columns.split(',').count()].join(", ")
         );
         let [site, id, rendition, rest @ ..] = &values;
         let song = rest.last().expect("the song");
@@ -325,7 +387,7 @@ mod tests {
         if put.is_ok() && known.is_ok() && named.is_ok() {
             let good = TrackId::new(Site::YouTube, "M4gD1WSo5mA").expect("an id");
             let rows = [
-                catalog.rows_of(&good),
+                catalog.renditions(&good),
                 catalog.pending(),
                 catalog.ready_after(0),
             ];

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 
 use kmds_extract::{Site, Track};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, named_params};
 
+use super::Catalog;
 use super::rows::{COLUMNS, Row, State, read_key, read_row, read_track};
-use super::{Catalog, StoreError, sql};
+use super::statement::{IS_COPY, sql};
+use crate::store::error::StoreError;
 use crate::store::key::Key;
 
 /// What a name leads to.
@@ -79,11 +81,7 @@ impl Catalog {
         let canonical = self
             .connection
             .prepare_cached("SELECT site, id, rendition FROM names WHERE name = ?1")
-            .and_then(|mut statement| {
-                statement
-                    .query_row([name], |row| read_key(row, 0))
-                    .optional()
-            })
+            .and_then(|mut statement| statement.query_row([name], read_key).optional())
             .map_err(sql(what))?;
         if let Some(key) = canonical {
             return Ok(Found::One(key));
@@ -91,16 +89,18 @@ impl Catalog {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT h.site, h.id, h.rendition, h.canonical, COALESCE(r.state, 'deleted') = 'deleted' \
-                 FROM human_names h LEFT JOIN renditions r USING (site, id, rendition) WHERE h.name = ?1",
+                "SELECT site, id, rendition, canonical, \
+                 COALESCE(state, 'deleted') = 'deleted' AS is_deleted \
+                 FROM human_names h LEFT JOIN renditions r USING (site, id, rendition) \
+                 WHERE h.name = ?1",
             )
             .map_err(sql(what))?;
         let rows = statement
             .query_map([name], |row| {
                 Ok((
-                    read_key(row, 0)?,
-                    row.get::<_, String>(3)?,
-                    row.get::<_, bool>(4)?,
+                    read_key(row)?,
+                    row.get("canonical")?,
+                    row.get("is_deleted")?,
                 ))
             })
             .map_err(sql(what))?;
@@ -116,30 +116,32 @@ impl Catalog {
     ) -> Result<Listing, StoreError> {
         let what = "list songs";
         let statement = format!(
-            "SELECT {COLUMNS}, t.metadata FROM renditions r JOIN tracks t USING (site, id) \
-             WHERE (?1 IS NULL OR r.seq < ?1) AND (?2 IS NULL OR r.site = ?2) \
-             AND CASE WHEN ?3 IS NULL THEN r.state <> 'deleted' ELSE r.state = ?3 END \
-             AND NOT EXISTS (SELECT 1 FROM json_each(?4) WHERE instr(t.words, value) = 0) \
-             AND NOT (?6 AND r.rendition LIKE '%.r') ORDER BY r.seq DESC LIMIT ?5"
+            "SELECT {COLUMNS}, t.metadata AS metadata \
+             FROM renditions r JOIN tracks t USING (site, id) \
+             WHERE (:before IS NULL OR r.seq < :before) AND (:site IS NULL OR r.site = :site) \
+             AND IIF(:state IS NULL, r.state <> 'deleted', r.state = :state) \
+             AND NOT EXISTS (SELECT 1 FROM json_each(:words) WHERE instr(t.words, value) = 0) \
+             AND NOT (:originals_only AND {IS_COPY}) ORDER BY r.seq DESC LIMIT :limit"
         );
         let mut statement = self
             .connection
             .prepare_cached(&statement)
             .map_err(sql(what))?;
         let limit = limit.clamp(1, 1_000);
-        let words = filter.text.as_ref().map(|text| text.to_lowercase());
-        let words = words
-            .map(|text| serde_json::json!(text.split_whitespace().collect::<Vec<_>>()).to_string());
-        let bound = params![
-            before,
-            filter.site.map(Site::as_str),
-            filter.state.map(State::as_str),
-            words,
-            limit + 1,
-            filter.originals_only
-        ];
+        let words = filter.text.as_ref().map(|text| {
+            let text = text.to_lowercase();
+            serde_json::json!(text.split_whitespace().collect::<Vec<_>>()).to_string()
+        });
+        let bound = named_params! {
+            ":before": before,
+            ":site": filter.site.map(Site::as_str),
+            ":state": filter.state.map(State::as_str),
+            ":words": words,
+            ":limit": limit + 1,
+            ":originals_only": filter.originals_only,
+        };
         let rows = statement
-            .query_map(bound, |row| Ok((read_row(row)?, row.get::<_, String>(29)?)))
+            .query_map(bound, |row| Ok((read_row(row)?, row.get("metadata")?)))
             .map_err(sql(what))?;
         let rows: Vec<(Row, String)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
         let more = rows.len() > limit;
@@ -165,13 +167,14 @@ impl Catalog {
         let what = "count songs";
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT state, COUNT(DISTINCT site || ' ' || id) FROM renditions WHERE rendition NOT LIKE '%.r' GROUP BY state",
-            )
+            .prepare_cached(&format!(
+                "SELECT state, COUNT(DISTINCT site || ' ' || id) AS songs FROM renditions \
+                 WHERE NOT {IS_COPY} GROUP BY state"
+            ))
             .map_err(sql(what))?;
         let counts = statement
             .query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))
+                Ok((row.get::<_, String>("state")?, row.get::<_, u64>("songs")?))
             })
             .map_err(sql(what))?;
         let counts: Vec<(String, u64)> = counts.collect::<Result<_, _>>().map_err(sql(what))?;

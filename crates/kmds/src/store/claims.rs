@@ -1,7 +1,8 @@
-//! What is being written and read right now.
+//! Which files are being written and read now.
 //!
-//! Owns the tables of leases and readers of this process, and when a reader that reads nothing counts no more. Never
-//! touches the drive.
+//! Owns the table of this process's leases and readers. An entry ends when its [`super::lease::Lease`] or [`ReadHold`] is
+//! dropped. A reader that reads nothing for `reader_pause` is no claim on its file until it reads again.
+//! The lock is held for one look or one change; no other lock is taken meanwhile, but those of the readers' times.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,12 +18,12 @@ use super::partial::Partial;
 use kmds_extract::TrackId;
 
 #[derive(Debug)]
-pub(super) struct InUse {
-    /// A reader that has not read for so long keeps its open file, but no longer keeps it on the drive.
+pub(super) struct Claims {
+    /// After this long without a read, a reader keeps its open file, but the file may be evicted.
     reader_pause: Duration,
     /// Invariant: one entry for each living lease, one seat for each living reader.
     tables: Mutex<Tables>,
-    /// Rung when something may be evicted, or claimed, that could not be before.
+    /// Tells that a claim has ended: more may be evicted, or claimed, than before.
     let_go: Notify,
 }
 
@@ -41,7 +42,13 @@ struct Seat {
 
 impl Seat {
     fn counts(&self, pause: Duration) -> bool {
-        self.read_at.lock().elapsed() < pause
+        self.ends(pause).is_some()
+    }
+
+    /// When it counts no more; `None` if it does not count now.
+    fn ends(&self, pause: Duration) -> Option<Instant> {
+        let end = self.read_at.lock().checked_add(pause)?;
+        (Instant::now() < end).then_some(end)
     }
 }
 
@@ -54,14 +61,14 @@ struct Writing {
 
 /// What running downloads still claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Claims {
+pub(super) struct Claimed {
     /// Of the budget: all they will have written.
     pub(super) whole: u64,
     /// Of the drive: what is still to be written.
     pub(super) unwritten: u64,
 }
 
-impl InUse {
+impl Claims {
     pub(super) fn new(reader_pause: Duration) -> Self {
         Self {
             reader_pause,
@@ -70,9 +77,14 @@ impl InUse {
         }
     }
 
-    /// How long until a reader that reads nothing from now on counts no more.
-    pub(super) const fn reader_pause(&self) -> Duration {
-        self.reader_pause
+    /// When the next reader's claim ends, if it reads nothing until then. No event tells of that.
+    pub(super) fn next_pause(&self) -> Option<Instant> {
+        let tables = self.tables();
+        let ends = tables
+            .reading
+            .iter()
+            .filter_map(|seat| seat.ends(self.reader_pause));
+        ends.min()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -118,9 +130,9 @@ impl InUse {
         self.tables().writing.get(key)?.partial.clone()
     }
 
-    /// Claims of all downloads but this one's.
-    pub(super) fn claims_beside(&self, key: Option<&Key>) -> Claims {
-        let mut claims = Claims::default();
+    /// Claimed of all downloads but this one's.
+    pub(super) fn claimed_beside(&self, key: Option<&Key>) -> Claimed {
+        let mut claimed = Claimed::default();
         for (_, writing) in self
             .tables()
             .writing
@@ -131,12 +143,12 @@ impl InUse {
                 .partial
                 .as_ref()
                 .map_or(0, |partial| partial.progress().written);
-            claims.whole = claims.whole.saturating_add(writing.reserved.max(written));
-            claims.unwritten = claims
+            claimed.whole = claimed.whole.saturating_add(writing.reserved.max(written));
+            claimed.unwritten = claimed
                 .unwritten
                 .saturating_add(writing.reserved.saturating_sub(written));
         }
-        claims
+        claimed
     }
 
     pub(super) fn is_writing(&self, key: &Key) -> bool {
@@ -182,7 +194,7 @@ impl InUse {
         });
         self.tables().reading.push(Arc::clone(&seat));
         ReadHold {
-            in_use: Arc::clone(self),
+            claims: Arc::clone(self),
             seat,
         }
     }
@@ -191,7 +203,7 @@ impl InUse {
 /// One reader, while it lives.
 #[derive(Debug)]
 pub(super) struct ReadHold {
-    in_use: Arc<InUse>,
+    claims: Arc<Claims>,
     seat: Arc<Seat>,
 }
 
@@ -204,7 +216,7 @@ impl ReadHold {
 
 impl Drop for ReadHold {
     fn drop(&mut self) {
-        let mut tables = self.in_use.tables();
+        let mut tables = self.claims.tables();
         if let Some(place) = tables
             .reading
             .iter()
@@ -213,7 +225,7 @@ impl Drop for ReadHold {
             tables.reading.swap_remove(place);
         }
         if !tables.reading.iter().any(|seat| seat.key == self.seat.key) {
-            self.in_use.let_go.notify_waiters();
+            self.claims.let_go.notify_waiters();
         }
     }
 }

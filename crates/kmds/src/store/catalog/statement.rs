@@ -1,0 +1,85 @@
+//! What the statements share: how a row is named, what makes a copy, how a change is written.
+
+use rusqlite::{Connection, ErrorCode, ToSql, named_params};
+
+use crate::store::error::StoreError;
+use crate::store::key::Key;
+
+/// The row of one key; [`KeyColumns`] gives the values.
+pub(super) const OF_KEY: &str = "site = :site AND id = :id AND rendition = :rendition";
+
+/// Whether a row is of a copy: [`Key::slug`] ends the names of copies so.
+pub(super) const IS_COPY: &str = "rendition LIKE '%.r'";
+
+/// Ready rows with the same file have these in common: originals of one format are one file, whatever was asked for.
+pub(super) const ONE_FILE: &str =
+    "site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END";
+
+/// Sets a row's failure to none.
+pub(super) const NO_FAILURE: &str = "failure_kind = NULL, failure_sentence = NULL, \
+     failure_retryable = NULL, failed_at = NULL";
+
+pub(super) const NEXT_ORDER: &str = "(SELECT COALESCE(MAX(queue_order), 0) + 1 FROM renditions)";
+
+/// Parameters by name.
+pub(super) type Named<'v> = [(&'static str, &'v dyn ToSql)];
+
+/// A key as the catalog's columns hold it.
+pub(super) struct KeyColumns<'k> {
+    site: &'static str,
+    id: &'k str,
+    rendition: String,
+}
+
+impl<'k> KeyColumns<'k> {
+    pub(super) fn of(key: &'k Key) -> Self {
+        Self {
+            site: key.track().site().as_str(),
+            id: key.track().id(),
+            rendition: key.slug(),
+        }
+    }
+
+    /// `:site`, `:id` and `:rendition`, and `more`.
+    pub(super) fn and<'v>(&'v self, more: &Named<'v>) -> Vec<(&'static str, &'v dyn ToSql)> {
+        let own: &Named<'v> = named_params! {
+            ":site": self.site,
+            ":id": self.id,
+            ":rendition": self.rendition,
+        };
+        [own, more].concat()
+    }
+}
+
+/// Changes the row of a key where `only_if` holds. Returns whether there was one.
+pub(super) fn update(
+    connection: &Connection,
+    key: &Key,
+    set: &str,
+    only_if: &str,
+    values: &Named<'_>,
+) -> Result<bool, rusqlite::Error> {
+    let statement = format!("UPDATE renditions SET {set} WHERE {OF_KEY} AND {only_if}");
+    let key = KeyColumns::of(key);
+    let changed = connection
+        .prepare_cached(&statement)?
+        .execute(key.and(values).as_slice())?;
+    Ok(changed > 0)
+}
+
+/// Says what the catalog was doing. A full drive is told apart here, once.
+pub(super) fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::StateFull,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            StoreError::Catalog {
+                what,
+                reason: format!("{error}; look at the drive of state.dir, and try again"),
+            }
+        }
+        _ => StoreError::Catalog {
+            what,
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,86 @@
+//! What the parts of the store share.
+//!
+//! Owns [`Shared`]: settings, paths, the cache folder, the catalog, the claims of writers and readers. It lives as long as a
+//! [`super::Store`], a lease, a reader or a temporary file does; the lock of the state folder ends with it.
+//!
+//! Locks, in the order in which they are taken: the catalog's, then that of [`Claims`], then those of one partial file and
+//! of the cache folder's identity, which are held for one statement each. A published file is moved or removed only while
+//! the catalog's lock is held, so that no other task sees a row and a file that disagree.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::StoreConfig;
+use super::beneath::{Cache, Spot, patiently};
+use super::catalog::{Catalog, CatalogHandle};
+use super::claims::Claims;
+use super::error::{StoreError, io};
+use super::key::Key;
+use super::layout::Layout;
+
+pub(crate) struct Shared {
+    pub(super) config: StoreConfig,
+    pub(super) layout: Layout,
+    pub(super) cache: Cache,
+    pub(super) catalog: CatalogHandle,
+    pub(super) claims: Arc<Claims>,
+    /// Changes with each start of the machine.
+    pub(super) boot_id: String,
+    /// The name of this installation, which its work folder has.
+    pub(super) instance: String,
+    pub(super) _state_lock: Option<File>,
+}
+
+impl Shared {
+    /// The catalog, for as long as the guard lives. Waits: never on the runtime's thread.
+    pub(super) fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock()
+    }
+
+    /// Bytes that an ordinary user may still write to the drive; `None` where it does not say.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        self.cache.space().map(|(free, _)| free)
+    }
+
+    /// Other programs may have removed it.
+    pub(super) fn make_work_folder(&self) -> Result<(), StoreError> {
+        self.cache
+            .make_folder(self.layout.work())
+            .map_err(io("make the work folder inside cache.dir"))
+    }
+
+    /// Removes what a key has in the work folder. The note goes first: bytes without one are worth nothing.
+    pub(super) fn remove_part(&self, key: &Key) -> Result<(), StoreError> {
+        let gone = |spot: &Spot| {
+            patiently(|| self.cache.remove(spot)).map_err(io("remove a partial file"))
+        };
+        gone(&self.layout.note(key))?;
+        gone(&self.layout.part(key))?;
+        gone(&self.layout.staged(key))
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A temporary file on the cache's drive, gone with this. It is reached by this alone: others may write to the drive.
+#[derive(Debug)]
+pub struct Scratch {
+    pub file: Arc<File>,
+    pub(super) spot: Spot,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.shared.cache.remove(&self.spot);
+    }
+}
