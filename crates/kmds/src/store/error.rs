@@ -49,7 +49,7 @@ pub enum StoreError {
     /// The catalog cannot grow.
     #[error("the drive of state.dir, where the catalog is, is full; make room there and try again")]
     StateFull,
-    /// Somebody else's file stands where ours is to go.
+    /// Another program's file stands under the name that ours gets.
     #[error(
         "`{file}` in the cache folder is not ours and stays; move it away, or give KMDS a cache.dir of its own"
     )]
@@ -57,7 +57,7 @@ pub enum StoreError {
     /// More songs would wait than may.
     #[error("too many songs are waiting already")]
     QueueFull,
-    /// Somebody holds what is exclusive: a song's lease, or the state folder.
+    /// A song's lease, or the state folder, is held already, and only one holder is possible.
     #[error("{what} is in use already")]
     Busy { what: String },
     /// What was written is not what the site announced; it is never published.

@@ -113,7 +113,7 @@ pub(super) fn reserve(
     Ok(())
 }
 
-/// Whether the room that [`reserve`] did not find is there once all that others write and read now has ended.
+/// Whether the room that [`reserve`] did not find will be there once all other downloads and readers of now have ended.
 pub(super) fn may_come(
     shared: &Shared,
     catalog: &Catalog,
@@ -127,14 +127,15 @@ pub(super) fn may_come(
             .is_ok())
 }
 
-/// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. How many are
-/// missing nobody knows, so the write is to be tried again.
+/// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. The drive
+/// does not say how many bytes are missing, so the caller tries the write again.
 pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
     let (victims, _) = choose(shared, catalog, at_best).unwrap_or_default();
     evict_all(shared, catalog, &victims);
 }
 
-/// A file whose length was not known may have broken the budget. It stays (its lease lives), others go as far as they can.
+/// A file whose length was not known may have broken the budget. It stays (its lease lives), and other files are evicted as far
+/// as possible.
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     let claimed = shared.claims.claimed_beside(Some(key));
     let Ok(ready) = catalog.ready_bytes() else {
@@ -148,7 +149,7 @@ pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     }
 }
 
-/// Files nobody read for `cache.max_age` leave. Returns how many.
+/// Evicts files that were not read for `cache.max_age`. Returns how many.
 pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
     let Some(max_age) = shared.config.max_age else {
         return Ok(0);
@@ -224,7 +225,7 @@ pub(super) fn evict(
         .remove(&Layout::sidecar(key, format))
         .map_err(io("remove a sidecar"))?;
     match shared.cache.remove(&Layout::audio(key, format)) {
-        // A folder that somebody put in its place: the file is gone, and that is not ours.
+        // Another program put a folder in its place: our file is gone, and the folder is not ours.
         Err(error) if is_not_ours(&error) => {}
         Err(error) => {
             // Should the drive refuse this too, the next start does it.

@@ -148,10 +148,10 @@ impl Lease {
         blocking(move || evict::reserve(&shared, &mut shared.catalog(), &key, need, written)).await
     }
 
-    /// [`Lease::reserve`], which waits for what others write or read where their end will bring the room. To be asked before
-    /// this lease has reserved anything: those who wait for each other would wait in vain.
+    /// [`Lease::reserve`], which waits for other downloads and readers where their end will bring the room. Call it before
+    /// this lease has reserved anything: two leases that wait for each other's room would wait for ever.
     /// # Errors
-    /// As there, when no end of others would help or none did within `patience`.
+    /// As there, when no end of another download or reader would help, or none did within `patience`.
     pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
         let (until, mut told) = (Instant::now() + patience, false);
         loop {
@@ -366,7 +366,7 @@ impl Note {
     }
 }
 
-/// What an earlier run left of this key, if it can be trusted. A part with a second name may be a file of somebody else's,
+/// What an earlier run left of this key, if it can be trusted. A part with a second name may be another program's file,
 /// and would be written into.
 fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
     let note: Note =

@@ -1,10 +1,11 @@
 //! Publishing: from a partial file to one that clients may open.
 //!
-//! Owns the order of the steps. Never checks audio: the caller has.
+//! Owns the order of the steps. Never checks audio: the caller has. Runs on a thread that may wait; the catalog's lock is held
+//! for steps 2 to 5. It goes through even if the future is dropped; the lease ends when the row is ready.
 //!
 //! 1. flush the bytes; hash them; stage the sidecar in the work folder; close the file
 //! 2. remove the sidecar of a file of ours that is about to be replaced
-//! 3. rename the audio to its final name; where somebody else's file stands there, leave it and fail
+//! 3. rename the audio to its final name; where another program's file stands there, leave it and fail
 //! 4. rename the sidecar beside it
 //! 5. the row becomes ready; readers are told
 //!
@@ -71,7 +72,7 @@ impl Lease {
             });
         }
         blocking(move || {
-            // The lease lives until the row is written: nobody may begin this key before.
+            // The lease lives until the row is written: no other lease may begin this key before.
             let row = put_in_place(&self.shared, &partial, &publish).inspect_err(|error| {
                 if error.spoils() {
                     let _ = self.shared.remove_part(&self.key);
@@ -97,7 +98,7 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
         .make_folder(&Layout::site(key.track().site()))
         .map_err(io("make the site's folder"))?;
     partial.close();
-    // Between two tries others may have the catalog.
+    // Between two tries the catalog's lock is free.
     let moved = || move_both(shared, &mut shared.catalog(), partial, publish, &mut ready);
     let row = patiently_if(StoreError::is_busy, moved)?;
     // Some drives show a new name late.

@@ -1,7 +1,7 @@
 //! Reading audio, finished or still arriving.
 //!
-//! Owns one reader's open file and its wait for bytes. Hides how the kernel is asked for them.
-//! Never stops a download by leaving, never keeps a buffer between two reads.
+//! Owns one reader's open file and its wait for bytes. A read is done on the runtime's thread where the kernel has the bytes,
+//! else on a thread that may wait. Dropping a reader ends its claim on the file and never stops a download.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -67,7 +67,7 @@ impl Reader {
         }
     }
 
-    /// The file itself, for those who read all over it; it stays readable whatever becomes of its name.
+    /// The file itself, to be read at any place; it stays readable even if its name is removed.
     /// # Errors
     /// [`StoreError::Gone`] while it gets its final name.
     pub fn file(&self) -> Result<Arc<File>, StoreError> {
@@ -80,7 +80,7 @@ impl Reader {
     /// Up to `max` (at most [`READ_BYTES`]) bytes from `offset`, waiting while none are there yet. Empty at the end.
     /// Dropping the future loses nothing.
     /// # Errors
-    /// [`StoreError::Gone`] if the download ended before `offset` was written, or the file was cut by somebody else.
+    /// [`StoreError::Gone`] if the download ended before `offset` was written, or another program cut the file.
     pub async fn read_at(&mut self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
         let end = self.wait_beyond(offset).await?;
         self.hold.reads();

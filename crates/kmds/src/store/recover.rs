@@ -1,8 +1,8 @@
 //! Picking up what an earlier run left behind.
 //!
 //! Owns reading the drive back into the catalog: publishes that a kill interrupted, and all of it when the catalog was lost.
-//! Believes nobody but our own sidecars and rows, and those only when the file beside them is the one they tell of: what
-//! they do not tell of is not ours. Never checks audio, never reads a file with the catalog in hand.
+//! Believes only our own sidecars and rows, and those only when the file beside them is the one they describe; a file that
+//! none of them describes is not ours. Never checks audio, never reads a file while it holds the catalog's lock.
 
 use std::collections::HashSet;
 

@@ -195,7 +195,7 @@ mod tests {
     use crate::store::key::parse_file_name;
 
     /// What a sidecar tells is read, written and read again the same, leads to a file inside its site's folder, and finds
-    /// its place in the catalog: the drive alone is enough, whoever wrote to it.
+    /// its place in the catalog: the drive alone is enough, also after another program wrote to it.
     #[test]
     fn fuzz_sidecar() {
         thread_local! {

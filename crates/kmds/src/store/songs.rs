@@ -122,7 +122,7 @@ impl Store {
             .await
     }
 
-    /// Makes every song a row, in one transaction, before anybody is told about them. A ready song whose file is not as it
+    /// Makes every song a row, in one transaction, before a client is told about them. A ready song whose file is not as it
     /// was published is queued again, like evicted, deleted and failed ones (final failures rest for ten minutes).
     /// At most `room` of them may be newly queued.
     /// # Errors

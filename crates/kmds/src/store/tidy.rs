@@ -1,6 +1,6 @@
-//! Making catalog and drive agree, after the start.
+//! Making catalog and drive agree: one task runs it once, after the start, on a thread that may wait.
 //!
-//! Owns what becomes of partials nobody will continue, audio without a sidecar, sidecars without audio, rows without a
+//! Owns what becomes of partials that no job continues, audio without a sidecar, sidecars without audio, rows without a
 //! file, and another instance's mark. Never touches a file that is not ours, nor one that is being written.
 
 use std::collections::{HashMap, HashSet};
@@ -21,13 +21,13 @@ use super::recover::{self, Trust};
 use super::shared::Shared;
 use super::sidecar::{Sidecar, describe_again};
 
-/// Another instance may be between two renames: its newest files are left alone for so long.
+/// Another instance may be between two renames: its newest files are left alone for this long.
 const OTHERS_GRACE: Duration = Duration::from_secs(60);
 
-/// The work folder of an instance that was not heard of for so long is removed.
+/// The work folder of an instance that wrote nothing for this long is removed.
 const OTHERS_WORK_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// Bytes of a failed song are kept so long for the next try: nobody comes for most of them.
+/// Bytes of a failed song are kept so long for the next try; most are never asked for again.
 const FAILED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Files that are not ours are named in the log up to so many; the others are counted.
@@ -132,7 +132,7 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
     other
 }
 
-/// Removes partial files that nobody will go on with; returns how many.
+/// Removes partial files that no job continues; returns how many.
 pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
     let mut removed = 0;
     for name in shared
@@ -207,7 +207,7 @@ fn is_work(name: &str) -> bool {
         || begins.iter().any(|begin| name.starts_with(begin))
 }
 
-/// What cannot be looked at is held to be young.
+/// What cannot be looked at counts as young.
 fn is_younger(shared: &Shared, spot: &Spot, age: Duration) -> bool {
     !matches!(shared.cache.look(spot), Ok(Some(found)) if !found.is_younger_than(age))
 }

@@ -8,9 +8,11 @@ use kmds_extract::choose::Accept;
 use kmds_extract::{Format, Track};
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
+use super::names::name;
 use super::ready::{ReadyFile, sharing, write_ready};
 use super::rows::{Row, State};
 use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, sql, update};
+use super::tracks::{Overwrite, write_track};
 use super::{Catalog, row_in};
 use crate::store::error::StoreError;
 use crate::store::key::{Key, Rendition};
@@ -45,16 +47,6 @@ pub struct AcceptedRow {
     pub row: Row,
     /// This request put it into the queue: the caller starts a job.
     pub newly_queued: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overwrite {
-    /// A sidecar never beats what a site said.
-    No,
-    /// Seen in a list.
-    Listed,
-    /// Asked for alone.
-    Alone,
 }
 
 impl Catalog {
@@ -262,91 +254,4 @@ fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(),
         ":accept": accept_text(song),
     };
     update(connection, &song.key, &set, "TRUE", values).map(drop)
-}
-
-/// Gives both names out: from now on they lead to this key.
-fn name(
-    connection: &Connection,
-    canonical: &str,
-    human: &str,
-    key: &Key,
-) -> Result<(), rusqlite::Error> {
-    let key = KeyColumns::of(key);
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO names (name, site, id, rendition) \
-             VALUES (:name, :site, :id, :rendition)",
-        )?
-        .execute(key.and(named_params! {":name": canonical}).as_slice())?;
-    let names = named_params! {":name": human, ":canonical": canonical};
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO human_names (name, canonical, site, id, rendition) \
-             VALUES (:name, :canonical, :site, :id, :rendition)",
-        )?
-        .execute(key.and(names).as_slice())
-        .map(drop)
-}
-
-/// The same for a name that a later reply will give out; one in use stays whose it is.
-pub(super) fn name_once(
-    connection: &Connection,
-    canonical: &str,
-    human: &str,
-    key: &Key,
-) -> Result<(), rusqlite::Error> {
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM names WHERE name = ?1")?
-        .exists([canonical])?;
-    if taken {
-        Ok(())
-    } else {
-        name(connection, canonical, human, key)
-    }
-}
-
-pub(super) fn write_track(
-    connection: &Connection,
-    track: &Track,
-    overwrite: Overwrite,
-    now: Timestamp,
-) -> Result<(), rusqlite::Error> {
-    let metadata = serde_json::to_string(track).unwrap_or_default();
-    let words = [
-        Some(&track.title),
-        track.artist.as_ref(),
-        track.album.as_ref(),
-    ];
-    let words: Vec<String> = words
-        .into_iter()
-        .flatten()
-        .map(|text| text.to_lowercase())
-        .collect();
-    let conflict = match overwrite {
-        Overwrite::No => "DO NOTHING",
-        Overwrite::Listed => {
-            "DO UPDATE SET metadata = :metadata, words = :words, changed_at = :now"
-        }
-        Overwrite::Alone => {
-            "DO UPDATE SET metadata = :metadata, alone = :alone, alone_at = :now, words = :words, \
-             changed_at = :now"
-        }
-    };
-    let statement = format!(
-        "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) \
-         VALUES (:site, :id, :metadata, :alone, IIF(:alone IS NULL, NULL, :now), :words, :now) \
-         ON CONFLICT (site, id) {conflict}"
-    );
-    let alone = (overwrite == Overwrite::Alone).then_some(&metadata);
-    connection
-        .prepare_cached(&statement)?
-        .execute(named_params! {
-            ":site": track.id.site().as_str(),
-            ":id": track.id.id(),
-            ":metadata": metadata,
-            ":alone": alone,
-            ":words": words.join(" "),
-            ":now": now.as_millisecond(),
-        })
-        .map(drop)
 }

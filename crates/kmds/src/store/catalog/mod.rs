@@ -5,12 +5,14 @@
 
 mod accept;
 mod handle;
+mod names;
 mod open;
 mod ready;
 mod rows;
 mod schema;
 mod search;
 mod statement;
+mod tracks;
 
 use jiff::Timestamp;
 use kmds_extract::{Failure, Format, Track, TrackId};
@@ -27,6 +29,7 @@ pub use search::{Filter, Found, Listed, Listing, Stats};
 
 use rows::{COLUMNS, read_row, read_track};
 use statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, sql, update};
+use tracks::{Overwrite, write_track};
 
 /// Before all others in the queue.
 const FIRST_ORDER: &str = "(SELECT MIN(queue_order) - 1 FROM renditions)";
@@ -212,13 +215,8 @@ impl Catalog {
 
     /// Keeps a track's metadata if none is known (read back from a sidecar).
     pub(super) fn keep_track(&self, track: &Track) -> Result<(), StoreError> {
-        accept::write_track(
-            &self.connection,
-            track,
-            accept::Overwrite::No,
-            Timestamp::now(),
-        )
-        .map_err(sql("keep a song"))
+        write_track(&self.connection, track, Overwrite::No, Timestamp::now())
+            .map_err(sql("keep a song"))
     }
 
     /// Writes what stands there already: an error is what the next song would meet.

@@ -10,7 +10,7 @@ use kmds_extract::{Codec, Container, Format, TrackId};
 use rusqlite::{Connection, named_params, params};
 
 use super::Catalog;
-use super::accept::name_once;
+use super::names::name_once;
 use super::rows::{COLUMNS, Row, read_format, read_key, time_back};
 use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, ONE_FILE, sql, update};
 use crate::store::error::StoreError;
