@@ -1,8 +1,8 @@
 //! Steps beneath the cache folder.
 //!
-//! Owns every system call on a name of the shared drive. Hides how a file is reached: from `cache.dir` downwards, one
-//! folder after the other, anew for each deed, so that a drive which was unmounted and mounted again is found again.
-//! Others write to the drive too. So no link is followed below `cache.dir` (which may itself be one: that is the
+//! Owns every system call on a name of the shared drive. A file is reached from `cache.dir` downwards, one folder after the
+//! other, anew for each call, so that a drive which was unmounted and mounted again is found again.
+//! Other programs write to the drive too. So no link is followed below `cache.dir` (which may itself be one: that is the
 //! operator's choice), only plain files are opened, none of them can make us wait, and none is read without a bound.
 //! Never knows what a file means.
 
@@ -22,7 +22,7 @@ use rustix::io::Errno;
 /// Most bytes of a note, a sidecar or a mark that are read: ours have a few thousand.
 const SMALL_FILE_BYTES: u64 = 1 << 20;
 
-/// Between the tries of a deed that the drive was too busy for: SMB needs a moment after a file was closed.
+/// Between the tries of a call that the drive was too busy for: SMB needs a moment after a file was closed.
 const BUSY_PAUSES: [Duration; 5] = [
     Duration::from_millis(10),
     Duration::from_millis(40),
@@ -72,7 +72,7 @@ pub(super) struct Found {
     pub(super) bytes: u64,
     /// Nanoseconds since 1970.
     pub(super) mtime_ns: i64,
-    /// The file has more names than one: it may be somebody else's under theirs.
+    /// The file has more names than one: it may belong to another program under one of them.
     pub(super) is_shared: bool,
 }
 
@@ -115,6 +115,12 @@ impl Cache {
         let root = self.open_root()?;
         *self.known() = Some(identity(&root)?);
         self.make_folder(&self.mark)
+    }
+
+    /// Takes the folder that stands there now for ours, and makes nothing.
+    pub(super) fn find(&self) -> io::Result<()> {
+        *self.known() = Some(identity(&self.open_root()?)?);
+        Ok(())
     }
 
     /// Takes no folder for ours until one has our mark: the drive is not mounted yet.

@@ -1,14 +1,16 @@
 //! What the cache's drive can do.
 //!
-//! Owns the probe. Never touches published files.
+//! Owns the probe. It leaves no file behind, and never touches published files.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kmds_extract::Site;
 
 use super::beneath::{Cache, Spot, patiently};
 use super::layout::Layout;
+use super::shared::{Access, Shared};
+use super::start::nearest_folder;
 
 /// What the probe found. `sentences` are for the operator, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +27,44 @@ pub struct DriveReport {
     pub sentences: Vec<String>,
 }
 
-/// Tries everything publishing needs inside the work folder, and cleans up.
-pub(super) fn probe(cache: &Cache, work: &Spot, min_free_bytes: u64) -> DriveReport {
-    // Several may be at it at once: the start, and whoever asks whether we are ready.
+/// Tries everything that publishing needs, and cleans up: inside the work folder, or, when only looking, where that will be.
+pub(super) fn report(shared: &Shared) -> DriveReport {
+    let (cache, work) = (&shared.cache, shared.layout.work());
+    let least = shared.config.min_free_bytes;
+    let inside = |name: &str| work.join(name);
+    let Access::Look { is_unused } = shared.access else {
+        return probe(cache, cache.make_folder(work), inside, least);
+    };
+    if matches!(cache.look(work), Ok(Some(found)) if found.is_folder) {
+        return probe(cache, Ok(()), inside, least);
+    }
+    let beside = |name: &str| Spot::new(format!(".kmds-{name}"));
+    let folder = &shared.config.cache_dir;
+    match nearest_folder(folder) {
+        // Never used: the first start makes the cache folder in there.
+        Some(above) if is_unused && !folder.exists() => {
+            let above = Cache::new(above.to_owned(), work.clone());
+            let found = above.find();
+            probe(&above, found, beside, least)
+        }
+        _ => probe(cache, Ok(()), beside, least),
+    }
+}
+
+/// `made`: whether the folder that the files go into is there.
+fn probe(
+    cache: &Cache,
+    made: io::Result<()>,
+    place: impl Fn(&str) -> Spot,
+    min_free_bytes: u64,
+) -> DriveReport {
+    // Several may run at once: at the start, and for each request that asks whether the service is ready.
     static PROBES: AtomicU64 = AtomicU64::new(0);
     let (process, turn) = (std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
-    let name = |suffix: &str| work.join(&format!("probe-{process}-{turn}-{suffix}"));
+    let name = |suffix: &str| place(&format!("probe-{process}-{turn}-{suffix}"));
     let (one, other, upper) = (name("a"), name("b"), name("A"));
     let write = |spot: &Spot, text: &[u8]| cache.create(spot)?.write_all(text);
-    let written = cache
-        .make_folder(work)
+    let written = made
         .and_then(|()| write(&one, b"old"))
         .and_then(|()| write(&other, b"new"));
     let case_sensitive = written.is_err() || matches!(cache.look(&upper), Ok(None));
@@ -122,7 +152,7 @@ mod tests {
         cache.take().expect("a folder");
         let probes = || {
             (0..50)
-                .map(|_| probe(&cache, &work, 0).sentences)
+                .map(|_| probe(&cache, Ok(()), |name| work.join(name), 0).sentences)
                 .find(|told| !told.is_empty())
         };
         let troubles = std::thread::scope(|scope| {

@@ -86,8 +86,8 @@ pub struct StoreConfig {
     pub reader_pause: Duration,
 }
 
-/// Neither a player that is paused nor a client that means harm may keep others from having room. A slow one may pause for
-/// longer, since the kernel holds megabytes for it: nothing is lost by that, for it keeps its open file.
+/// A paused player, or a client that means harm, must not keep room from other songs. A slow client may pause for longer,
+/// since the kernel holds megabytes for it; it loses nothing, because it keeps its open file.
 pub const READER_PAUSE: Duration = Duration::from_secs(60);
 
 /// The one door to drive and catalog. Cheap to clone.
@@ -101,16 +101,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] if another process uses the state folder; else the drive's or the catalog's own.
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
-        start::open(config, start::Access::Exclusive).map(|shared| Self {
+        start::open(config).map(|shared| Self {
             shared: Arc::new(shared),
         })
     }
 
-    /// Opens the catalog beside a running server, to look at it only.
+    /// Opens what is there, beside a running server too, to look at it only: no folder, mark or note is made.
     /// # Errors
     /// As [`Store::open`], but never busy.
     pub fn inspect(config: StoreConfig) -> Result<Self, StoreError> {
-        start::open(config, start::Access::LookOnly).map(|shared| Self {
+        start::look(config).map(|shared| Self {
             shared: Arc::new(shared),
         })
     }
@@ -128,14 +128,7 @@ impl Store {
     /// Only if the runtime is shutting down.
     pub async fn probe_drive(&self) -> Result<DriveReport, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            Ok(drive::probe(
-                &shared.cache,
-                shared.layout.work(),
-                shared.config.min_free_bytes,
-            ))
-        })
-        .await
+        blocking(move || Ok(drive::report(&shared))).await
     }
 
     /// Whether the catalog takes another song.
@@ -173,8 +166,8 @@ impl Store {
         blocking(move || tidy::verify(&shared)).await
     }
 
-    /// Evicts what is older than `cache.max_age`; returns how many files. Also removes partial files that nobody will go
-    /// on with.
+    /// Evicts what is older than `cache.max_age`; returns how many files. Also removes partial files that no job
+    /// continues.
     /// # Errors
     /// The drive's or the catalog's own.
     pub async fn prune(&self) -> Result<usize, StoreError> {

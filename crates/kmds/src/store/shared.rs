@@ -30,7 +30,18 @@ pub(crate) struct Shared {
     pub(super) boot_id: String,
     /// The name of this installation, which its work folder has.
     pub(super) instance: String,
+    pub(super) access: Access,
     pub(super) _state_lock: Option<File>,
+}
+
+/// What this process may do with the folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Work,
+    /// Make nothing, not even the work folder. `is_unused`: no service has worked with this state folder.
+    Look {
+        is_unused: bool,
+    },
 }
 
 impl Shared {
@@ -71,7 +82,8 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// A temporary file on the cache's drive, gone with this. It is reached by this alone: others may write to the drive.
+/// A temporary file on the cache's drive, removed when this is dropped. Use the open file, not its name: other programs write to
+/// the drive.
 #[derive(Debug)]
 pub struct Scratch {
     pub file: Arc<File>,

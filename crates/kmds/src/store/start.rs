@@ -1,7 +1,8 @@
 //! Opening the store.
 //!
-//! Owns the state folder's lock, who may read it, this instance's name, and what happens when the catalog is new or was damaged.
-//! Never walks the cache folder, except to rebuild a lost catalog.
+//! Owns the state folder's lock (held until the process ends), who may read the folder, this installation's name, the guard
+//! against a drive that is not mounted, and what happens when the catalog is new or was damaged. Runs on its caller's
+//! thread, and walks the cache folder only to rebuild a lost catalog.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,86 +13,165 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring::rand::SecureRandom as _;
 use rustix::fs::{FlockOperation, flock};
 
 use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
-use super::catalog::{Catalog, CatalogHandle};
+use super::catalog::{Catalog, CatalogHandle, News};
 use super::claims::Claims;
 use super::error::{StoreError, io, state_io};
 use super::layout::Layout;
-use super::shared::Shared;
+use super::shared::{Access, Shared};
 use super::{StoreConfig, recover};
+use crate::random;
+
+/// Files of the state folder.
+const DATABASE: &str = "kmds.db";
+const INSTANCE: &str = "instance";
 
 /// A predecessor that is about to end is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Exclusive,
-    LookOnly,
-}
-
-pub(super) fn open(config: StoreConfig, access: Access) -> Result<Shared, StoreError> {
+/// Opens the store to work with it. Makes what is missing.
+pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
     make_private_folder(&config.state_dir).map_err(state_io("make state.dir"))?;
-    let state_lock = if access == Access::Exclusive {
-        Some(lock(&config.state_dir)?)
-    } else {
-        None
-    };
+    let state_lock = lock(&config.state_dir)?;
     let instance = instance(&config.state_dir)?;
-    let layout = Layout::new(&config.cache_dir, &config.state_dir, &instance);
-    let cache = Cache::new(config.cache_dir.clone(), layout.work().clone());
+    let (layout, cache) = places(&config, &instance);
     take_cache(&cache, &layout, &config)?;
-    let database = config.state_dir.join("kmds.db");
+    let database = config.state_dir.join(DATABASE);
     make_private(&database)?;
     let opened = Catalog::open(&database)?;
     keep_private(&config.state_dir);
-    let claims = Arc::new(Claims::new(config.reader_pause));
+    let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
     let shared = Shared {
+        claims: Arc::new(Claims::new(config.reader_pause)),
         config,
         layout,
         cache,
-        catalog: CatalogHandle::new(opened.catalog),
-        claims,
+        catalog,
         boot_id: boot_id(),
         instance,
-        _state_lock: state_lock,
+        access: Access::Work,
+        _state_lock: Some(state_lock),
     };
-    if opened.empty {
-        let found = recover::rebuild(&shared)?;
-        match &opened.set_aside {
-            Some(aside) => tracing::warn!(
-                songs = found,
-                set_aside = %aside.display(),
-                "the catalog was damaged; it was set aside and rebuilt from the sidecars on the drive"
-            ),
-            None if found > 0 => tracing::info!(
-                songs = found,
-                "a new catalog was made from the sidecars on the drive"
-            ),
-            None => {}
-        }
-    }
+    fill(&shared, &news)?;
     Ok(shared)
 }
 
-/// Where the cache folder was on a file system of its own, and is not any more, and lacks our mark, its drive is not
-/// mounted yet: then it is waited for, and nothing is written where it should be. `/readyz` says so.
+/// Opens the store to look at it, beside a running service or without one. Nothing is made: no folder, no mark and no note.
+/// A folder that we made would be taken for the drive by the service whose drive is away.
+pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
+    let database = config.state_dir.join(DATABASE);
+    let was_used = database.exists();
+    if !was_used {
+        // The first start will make it.
+        can_be_made(&config.state_dir).map_err(state_io("make state.dir"))?;
+    }
+    if !was_used || config.cache_dir.exists() {
+        can_be_made(&config.cache_dir).map_err(io("make the work folder inside cache.dir"))?;
+    }
+    let instance = known_instance(&config.state_dir).unwrap_or_else(random::id);
+    let (layout, cache) = places(&config, &instance);
+    if is_away(&layout, &config) {
+        await_drive(&cache, &layout);
+    } else {
+        // Where nothing is there, each look says so.
+        let _ = cache.find();
+    }
+    let opened = Catalog::open(if was_used {
+        &database
+    } else {
+        Path::new(":memory:")
+    })?;
+    let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
+    let shared = Shared {
+        claims: Arc::new(Claims::new(config.reader_pause)),
+        config,
+        layout,
+        cache,
+        catalog,
+        boot_id: boot_id(),
+        instance,
+        access: Access::Look {
+            is_unused: !was_used,
+        },
+        _state_lock: None,
+    };
+    fill(&shared, &news)?;
+    Ok(shared)
+}
+
+fn places(config: &StoreConfig, instance: &str) -> (Layout, Cache) {
+    let layout = Layout::new(&config.cache_dir, &config.state_dir, instance);
+    let cache = Cache::new(config.cache_dir.clone(), layout.work().clone());
+    (layout, cache)
+}
+
+/// Reads the drive into a catalog that has no songs yet.
+fn fill(shared: &Shared, news: &News) -> Result<(), StoreError> {
+    if *news == News::None {
+        return Ok(());
+    }
+    let found = recover::rebuild(shared)?;
+    match news {
+        News::Damaged { set_aside } => tracing::warn!(
+            songs = found,
+            set_aside = %set_aside.display(),
+            "the catalog was damaged; it was set aside and rebuilt from the sidecars on the drive"
+        ),
+        News::New if found > 0 => tracing::info!(
+            songs = found,
+            "a new catalog was made from the sidecars on the drive"
+        ),
+        News::New | News::None => {}
+    }
+    Ok(())
+}
+
+/// Tries whether a missing folder could be made, by making another beside it that is removed at once.
+fn can_be_made(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if folder.exists() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    let nearest = nearest_folder(folder).ok_or(std::io::ErrorKind::NotFound)?;
+    let trial = nearest.join(format!(".kmds-trial-{}", random::id()));
+    fs::create_dir(&trial)?;
+    fs::remove_dir(&trial)
+}
+
+/// The nearest folder that stands above this path.
+pub(super) fn nearest_folder(path: &Path) -> Option<&Path> {
+    path.ancestors().skip(1).find(|above| above.is_dir())
+}
+
+/// Whether the cache folder's drive is not mounted: it was on a file system of its own, is not any more, and lacks our mark.
+fn is_away(layout: &Layout, config: &StoreConfig) -> bool {
+    was_on_its_own(config)
+        && !is_on_its_own(&config.cache_dir, &config.state_dir)
+        && !config.cache_dir.join(layout.work().to_string()).is_dir()
+}
+
+/// By the note in the state folder.
+fn was_on_its_own(config: &StoreConfig) -> bool {
+    let note = fs::read(config.state_dir.join(DRIVE_NOTE));
+    note.is_ok_and(|dir| dir == config.cache_dir.as_os_str().as_bytes())
+}
+
+/// Nothing is written until the drive with our mark is there. `/readyz` says so.
+fn await_drive(cache: &Cache, layout: &Layout) {
+    cache.wait_for_mark();
+    if let Err(away) = cache.names::<Vec<_>>(layout.work()) {
+        tracing::warn!("{away}");
+    }
+}
+
+/// Makes the cache folder and marks it as ours, unless its drive is not mounted.
 fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<(), StoreError> {
-    let note = config.state_dir.join(DRIVE_NOTE);
-    let is_own = is_on_its_own(&config.cache_dir, &config.state_dir);
-    let was_own = fs::read(&note).is_ok_and(|dir| dir == config.cache_dir.as_os_str().as_bytes());
-    if was_own && !is_own && !config.cache_dir.join(layout.work().to_string()).is_dir() {
-        cache.wait_for_mark();
-        tracing::warn!(
-            "{}",
-            cache
-                .names::<Vec<_>>(layout.work())
-                .err()
-                .map(|away| away.to_string())
-                .unwrap_or_default()
-        );
+    if is_away(layout, config) {
+        await_drive(cache, layout);
         return Ok(());
     }
     match cache.take() {
@@ -99,7 +179,9 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
         Err(error) if is_not_ours(&error) => tracing::warn!("{error}"),
         taken => taken.map_err(io("make the work folder inside cache.dir"))?,
     }
-    let noted = match (is_on_its_own(&config.cache_dir, &config.state_dir), was_own) {
+    let note = config.state_dir.join(DRIVE_NOTE);
+    let is_own = is_on_its_own(&config.cache_dir, &config.state_dir);
+    let noted = match (is_own, was_on_its_own(config)) {
         (true, false) => {
             let new = config.state_dir.join("cache-drive-new");
             write_whole(&note, &new, config.cache_dir.as_os_str().as_bytes())
@@ -145,12 +227,11 @@ fn make_private(database: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// What the state folder holds is nobody else's business: which songs were asked for, what the sites gave us. An earlier
-/// release left it open. Files that are not ours by name and owner are left as they are.
+/// Only the service's user may read which songs were asked for, and what the sites gave us. An earlier release let all users
+/// read it. Files that are not ours by name and owner are left as they are.
 fn keep_private(state_dir: &Path) {
     let ours = |name: &str| {
-        name.starts_with("kmds.db")
-            || ["memory.json", "instance", "lock", DRIVE_NOTE].contains(&name)
+        name.starts_with(DATABASE) || ["memory.json", INSTANCE, "lock", DRIVE_NOTE].contains(&name)
     };
     let inside = fs::read_dir(state_dir).into_iter().flatten().flatten();
     let files = inside
@@ -167,7 +248,7 @@ fn keep_private(state_dir: &Path) {
     }
 }
 
-/// Takes from others what they may do with this; `false` if that is nothing, or it is not ours.
+/// Takes all rights on this from other users; `false` if they had none, or it is not ours.
 fn narrow(path: &Path) -> std::io::Result<bool> {
     let about = fs::symlink_metadata(path)?;
     let is_ours =
@@ -206,25 +287,23 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// 16 hex digits, made once. Kept beside the catalog, so that a lost catalog loses no partial files.
+/// This installation's name: 16 hex digits, made once. It is kept beside the catalog, so that a lost catalog loses no partial
+/// files.
 fn instance(state_dir: &Path) -> Result<String, StoreError> {
-    let path = state_dir.join("instance");
-    let known = fs::read_to_string(&path).unwrap_or_default();
-    let known = known.trim();
-    if known.len() == 16 && known.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(known.to_owned());
+    if let Some(known) = known_instance(state_dir) {
+        return Ok(known);
     }
-    let mut random = [0_u8; 8];
-    ring::rand::SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| StoreError::Io {
-            what: "make a name for this instance".to_owned(),
-            source: Arc::new(std::io::Error::other("no random numbers")),
-        })?;
-    let name = crate::hex::encode(&random);
+    let (path, name) = (state_dir.join(INSTANCE), random::id());
     write_whole(&path, &state_dir.join("instance-new"), name.as_bytes())
         .map_err(state_io("write to state.dir"))?;
     Ok(name)
+}
+
+fn known_instance(state_dir: &Path) -> Option<String> {
+    let known = fs::read_to_string(state_dir.join(INSTANCE)).ok()?;
+    let known = known.trim();
+    let is_one = known.len() == 16 && known.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| known.to_owned())
 }
 
 /// Writes a small file so that it is either the old or the new one, never half.

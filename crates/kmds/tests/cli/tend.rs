@@ -1,5 +1,6 @@
 //! `kmds doctor`, `cache`, `completions` and `man`.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kmds_lab::Lab;
@@ -42,6 +43,55 @@ fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
         ("warn".into(), "warn".into())
     );
     assert_eq!(of("drive")["verdict"], "ok");
+}
+
+/// All that stands in a folder, folders too.
+fn everything_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        found.extend(everything_in(&entry.path()));
+        found.push(entry.path());
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn looking_makes_no_folder_and_no_file_where_nothing_was_kept_yet() {
+    let person = Person::alone();
+    let before = everything_in(&person.folder.0);
+    let said = person.runs(&["doctor"]).with(0);
+    assert!(said.out.contains("can be written"), "{said:?}");
+    person.runs(&["cache", "ls"]).with(0);
+    assert_eq!(everything_in(&person.folder.0), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_beside_a_service_whose_drive_is_away_leaves_its_place_empty() {
+    let kmds = Setup::new().start();
+    let (cache, state) = (kmds.folder.path("cache"), kmds.folder.path("state"));
+    let beside = Person::alone()
+        .set("KMDS_CACHE__DIR", &cache.display().to_string())
+        .set("KMDS_STATE__DIR", &state.display().to_string());
+    beside.runs(&["doctor"]).with(0);
+    let away = kmds.folder.path("away");
+    std::fs::rename(&cache, &away).expect("renamed");
+    let said = beside.runs(&["doctor"]).with(1);
+    assert!(said.out.contains("is not there"), "{said:?}");
+    beside.runs(&["cache", "ls"]).with(0);
+    assert!(!cache.exists(), "{:?}", everything_in(&cache));
+    let ready = async || kmds.get("/readyz").await.status().as_u16();
+    assert_eq!(ready().await, 503, "the service waits for its drive");
+    // As a mount point is: there, and not the drive.
+    std::fs::create_dir(&cache).expect("a folder");
+    beside.runs(&["doctor"]);
+    beside.runs(&["cache", "ls"]);
+    assert_eq!(everything_in(&cache), Vec::<PathBuf>::new());
+    assert_eq!(ready().await, 503, "an empty folder is not its drive");
+    std::fs::remove_dir(&cache).expect("empty");
+    std::fs::rename(&away, &cache).expect("back again");
+    kmds.until("its drive is back", async || ready().await == 200)
+        .await;
 }
 
 #[test]
@@ -427,7 +477,7 @@ fn doctor_reads_what_the_real_yt_dlp_says_of_itself() {
     let Ok(ytdlp) = std::env::var("KMDS_TEST_YTDLP") else {
         return eprintln!("SKIPPED: KMDS_TEST_YTDLP is not set");
     };
-    let path = std::path::Path::new(&ytdlp)
+    let path = Path::new(&ytdlp)
         .parent()
         .expect("a folder")
         .display()

@@ -23,6 +23,7 @@ use super::key::Key;
 
 pub use accept::{Accepted, AcceptedRow};
 pub(super) use handle::{CatalogHandle, blocking};
+pub(super) use open::News;
 pub(super) use ready::{Candidate, ReadyFile};
 pub use rows::{Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};

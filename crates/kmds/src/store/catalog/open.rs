@@ -14,10 +14,18 @@ use crate::store::error::{StoreError, io};
 /// A catalog and how it came about.
 pub(in crate::store) struct Opened {
     pub(in crate::store) catalog: Catalog,
-    /// Without tables before: what lies on the drive has to be read in.
-    pub(in crate::store) empty: bool,
-    /// Where a damaged database now lies.
-    pub(in crate::store) set_aside: Option<PathBuf>,
+    pub(in crate::store) news: News,
+}
+
+/// Whether the catalog has songs yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) enum News {
+    /// It was there before.
+    None,
+    /// It was made: what lies on the drive has to be read in.
+    New,
+    /// The same, for the one that was there was damaged.
+    Damaged { set_aside: PathBuf },
 }
 
 impl Catalog {
@@ -52,8 +60,11 @@ impl Catalog {
         }
         Ok(Opened {
             catalog: Self { connection },
-            empty: found == schema::Found::Nothing,
-            set_aside,
+            news: match (found, set_aside) {
+                (schema::Found::Tables, _) => News::None,
+                (_, Some(set_aside)) => News::Damaged { set_aside },
+                (_, None) => News::New,
+            },
         })
     }
 }
