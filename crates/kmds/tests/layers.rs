@@ -40,7 +40,7 @@ const WIRING: [&str; 3] = ["lib", "main", "systemd"];
 
 /// The walls inside a folder: its modules from the top floor to the ground. Each names only modules of floors below it,
 /// so that no two import each other. `mod.rs` itself may name all.
-const FLOORS: [(&str, &[&[&str]]); 2] = [
+const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "http",
         &[
@@ -69,6 +69,31 @@ const FLOORS: [(&str, &[&[&str]]); 2] = [
                 "counters", "memory", "pace", "page", "recipes", "request", "resolver", "roots",
                 "url",
             ],
+        ],
+    ),
+    (
+        "store",
+        &[
+            &["drive", "songs", "tidy"],
+            &["start"],
+            &["publish", "recover"],
+            &["lease", "published"],
+            &["evict"],
+            &["sidecar"],
+            &["reader", "shared"],
+            &["claims"],
+            &["catalog", "hash", "partial"],
+            &["error", "layout"],
+            &["beneath", "key"],
+        ],
+    ),
+    (
+        "store/catalog",
+        &[
+            &["accept", "handle", "open", "search"],
+            &["ready"],
+            &["names", "rows", "schema", "tracks"],
+            &["statement"],
         ],
     ),
 ];
