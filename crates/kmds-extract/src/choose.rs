@@ -176,8 +176,8 @@ fn treatment(stream: &Stream, accept: &Accept) -> Treatment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::site::Site;
     use crate::stream::{Container, Delivery};
-    use crate::track::Site;
 
     fn stream(container: Container, codec: Codec, rank: u16) -> Stream {
         Stream {

@@ -105,6 +105,25 @@ pub async fn refresh(
     }
 }
 
+/// Asks a place for words, with one request; [`search::MOST_RESULTS`] results at most, in the site's order.
+/// # Errors
+/// See [`ExtractError`]; that nothing is found is no error.
+pub async fn search(
+    at: search::SearchSite,
+    words: &str,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Vec<search::Hit>, ExtractError> {
+    let mut hits = match at {
+        search::SearchSite::YouTube => youtube::search(words, origin, recipes).await,
+        search::SearchSite::YouTubeMusic => youtube::search_music(words, origin, recipes).await,
+        search::SearchSite::SoundCloud => soundcloud::search(words, origin, recipes).await,
+        search::SearchSite::Bandcamp => bandcamp::search(words, origin, recipes).await,
+    }?;
+    hits.truncate(search::MOST_RESULTS);
+    Ok(hits)
+}
+
 /// Turns a stream whose URL must be asked for ([`Delivery::Asked`], SoundCloud) into one that can be fetched.
 /// Streams that can be fetched already come back as they are, without a request.
 /// # Errors

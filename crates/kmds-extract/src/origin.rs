@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use crate::error::ExtractError;
-use crate::track::Site;
+use crate::site::Site;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {

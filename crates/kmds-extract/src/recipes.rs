@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::track::Site;
+use crate::site::Site;
 
 const BUILT_IN: &str = include_str!("recipes.toml");
 
@@ -400,7 +400,7 @@ impl Recipes {
             .iter()
             .chain([&y.reel, &y.script.identity])
             .flat_map(|identity| identity.headers.keys())
-            .find(|name| crate::youtube::known_header(name).is_none())
+            .find(|name| known_header(name).is_none())
         {
             return bad(
                 "youtube.identities",
@@ -416,9 +416,7 @@ impl Recipes {
         if y.least_range_bytes == 0 {
             return bad("youtube.least_range_bytes", "must be at least 1");
         }
-        if !self.soundcloud.client_id.is_empty()
-            && !crate::soundcloud::is_client_id(&self.soundcloud.client_id)
-        {
+        if !self.soundcloud.client_id.is_empty() && !is_client_id(&self.soundcloud.client_id) {
             return bad(
                 "soundcloud.client_id",
                 "must be 16 to 64 letters and digits, or empty for none",
@@ -444,6 +442,32 @@ impl Recipes {
         }
         Ok(())
     }
+}
+
+/// Header names an identity may carry; recipes with others are refused ([`known_header`]).
+const HEADERS: [&str; 9] = [
+    "X-Goog-Api-Format-Version",
+    "X-Goog-Visitor-Id",
+    "X-YouTube-Client-Name",
+    "X-YouTube-Client-Version",
+    "X-Goog-Api-Key",
+    "X-Origin",
+    "Origin",
+    "Referer",
+    "Cookie",
+];
+
+/// The name as it is sent, if an identity may carry it.
+pub(crate) fn known_header(name: &str) -> Option<&'static str> {
+    HEADERS
+        .iter()
+        .copied()
+        .find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A client id of SoundCloud: letters and digits, 32 of them today.
+pub(crate) fn is_client_id(text: &str) -> bool {
+    (16..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// TOML knows `nan`; no time or limit may be one.

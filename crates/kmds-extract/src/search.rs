@@ -1,15 +1,13 @@
 //! Words → what a site finds for them.
 //!
-//! Owns the places that can be searched, what words may be, and the shape of a result for every site alike. Hides which
-//! request each place answers. Never judges more of a song than the results tell: it is resolved by its link.
+//! Owns the places that can be searched, what words may be, and the shape of a result for every site alike. Never asks a
+//! site ([`crate::search`] does), and never judges more of a song than the results tell: it is resolved by its link.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::ExtractError;
-use crate::origin::Origin;
-use crate::recipes::Recipes;
-use crate::track::{Collection, Entry, Site, Source, Track, TrackId};
+use crate::site::Site;
+use crate::track::{Collection, Entry, Source, Track, TrackId};
 
 /// Results of one search, at most.
 pub const MOST_RESULTS: usize = 25;
@@ -188,25 +186,6 @@ pub fn as_list(
         endless: false,
         rest: None,
     }
-}
-
-/// Asks a place for words, with one request; [`MOST_RESULTS`] results at most, in the site's order.
-/// # Errors
-/// See [`ExtractError`]; that nothing is found is no error.
-pub async fn search(
-    at: SearchSite,
-    words: &str,
-    origin: &impl Origin,
-    recipes: &Recipes,
-) -> Result<Vec<Hit>, ExtractError> {
-    let mut hits = match at {
-        SearchSite::YouTube => crate::youtube::search(words, origin, recipes).await,
-        SearchSite::YouTubeMusic => crate::youtube::search_music(words, origin, recipes).await,
-        SearchSite::SoundCloud => crate::soundcloud::search(words, origin, recipes).await,
-        SearchSite::Bandcamp => crate::bandcamp::search(words, origin, recipes).await,
-    }?;
-    hits.truncate(MOST_RESULTS);
-    Ok(hits)
 }
 
 #[cfg(test)]

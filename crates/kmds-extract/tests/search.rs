@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use kmds_extract::origin::{OriginError, Page, PageRequest, Remembered, RenewGuard};
-use kmds_extract::search::{Hit, HitKind, SearchSite, as_list, search};
+use kmds_extract::search;
+use kmds_extract::search::{Hit, HitKind, SearchSite, as_list};
 use kmds_extract::{Entry, ExtractError, Origin, Recipes};
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use crate::failure::Kind;
 use crate::link::{BandcampLink, Link};
 use crate::origin::{OriginError, Page};
 use crate::recipes::{BandcampRecipe, Times};
-use crate::track::Site;
+use crate::site::Site;
 
 /// Lets through only a page that may be read.
 /// # Errors

@@ -11,7 +11,7 @@ use super::{answer, date, html, lenient};
 use crate::error::ExtractError;
 use crate::json;
 use crate::link::{BandcampLink, Link};
-use crate::track::Site;
+use crate::site::Site;
 
 #[derive(Deserialize)]
 struct Mobile {

@@ -13,7 +13,7 @@ use super::{date, html, lenient, requests};
 use crate::error::ExtractError;
 use crate::json;
 use crate::link::{BandcampLink, Link};
-use crate::track::Site;
+use crate::site::Site;
 
 #[derive(Deserialize)]
 struct Tralbum {

@@ -12,7 +12,8 @@ use crate::json;
 use crate::link::{BandcampLink, Link};
 use crate::origin::Page;
 use crate::recipes::BandcampRecipe;
-use crate::track::{BandcampSource, Collection, Entry, Site, Source, Track, TrackId, Unavailable};
+use crate::site::Site;
+use crate::track::{BandcampSource, Collection, Entry, Source, Track, TrackId, Unavailable};
 
 /// Songs of one playlist that are taken.
 const MOST_SONGS: usize = 5_000;

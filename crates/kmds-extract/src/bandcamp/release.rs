@@ -14,9 +14,9 @@ use crate::error::ExtractError;
 use crate::failure::Kind;
 use crate::link::{BandcampLink, Link};
 use crate::recipes::BandcampRecipe;
+use crate::site::Site;
 use crate::track::{
-    BandcampSource, Collection, Entry, Refreshed, Resolved, Site, Source, Track, TrackId,
-    Unavailable,
+    BandcampSource, Collection, Entry, Refreshed, Resolved, Source, Track, TrackId, Unavailable,
 };
 
 /// What a release is made of, in the site's words. Everything optional is shown when it is there.

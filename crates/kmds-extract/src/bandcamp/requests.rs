@@ -5,7 +5,7 @@
 
 use crate::origin::{Method, PageRequest};
 use crate::recipes::BandcampRecipe;
-use crate::track::Site;
+use crate::site::Site;
 
 /// Names of the pages in logs and errors.
 pub(super) const RELEASE_PAGE: &str = "release page";

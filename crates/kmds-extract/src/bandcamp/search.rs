@@ -12,7 +12,8 @@ use crate::link::{BandcampLink, Link};
 use crate::origin::Origin;
 use crate::recipes::{BandcampRecipe, Recipes};
 use crate::search::{Hit, HitKind};
-use crate::track::{BandcampSource, Site, Source, TrackId};
+use crate::site::Site;
+use crate::track::{BandcampSource, Source, TrackId};
 
 #[derive(Deserialize)]
 struct Answer {

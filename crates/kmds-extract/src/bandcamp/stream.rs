@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::lenient::Files;
 use crate::recipes::{BandcampRecipe, Times};
+use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, Stream};
-use crate::track::Site;
 
 /// The encoding that every playable song has.
 const USUAL: &str = "mp3-128";

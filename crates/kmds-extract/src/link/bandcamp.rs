@@ -6,7 +6,7 @@
 //! Never accepts a band's own domain: it cannot be told from any other website without a request.
 
 use super::{LinkError, Parts};
-use crate::track::Site;
+use crate::site::Site;
 
 /// A release or a list on Bandcamp. Bands are `[a-z0-9-]`, slugs `[a-z0-9_-]`, ids 1 to 10 digits; only parsing makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

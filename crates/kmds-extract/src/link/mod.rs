@@ -16,7 +16,7 @@ pub use search::SearchLink;
 pub use soundcloud::SoundCloudLink;
 pub use youtube::YouTubeLink;
 
-use crate::track::Site;
+use crate::site::Site;
 
 /// Longest link that is looked at, in bytes (docs/api.md, "The door").
 pub const MAX_LINK_BYTES: usize = 2048;

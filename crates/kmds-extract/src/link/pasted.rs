@@ -209,7 +209,7 @@ fn unlabelled(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::link::{Link, YouTubeLink};
-    use crate::track::Site;
+    use crate::site::Site;
 
     const LINKS: [&str; 9] = [
         "https://youtu.be/dQw4w9WgXcQ",

@@ -109,7 +109,7 @@ fn is_beside_a_link(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::Site;
+    use crate::site::Site;
     use proptest::prelude::*;
 
     /// Where a text searches, for how many, and for which words.

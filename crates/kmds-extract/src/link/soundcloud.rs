@@ -4,7 +4,7 @@
 //! form (field notes, 2). Hides path words that only look like songs. Never follows a short link: that takes a request.
 
 use super::{LinkError, Parts};
-use crate::track::Site;
+use crate::site::Site;
 
 /// A song, a set, or a short link that becomes one of them. User names and slugs are lower case of `a-z 0-9 - _`,
 /// tokens `s-` and letters or digits, whose case counts. Only parsing makes one.

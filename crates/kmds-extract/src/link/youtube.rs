@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use super::{LinkError, Parts, unwrap};
-use crate::track::Site;
+use crate::site::Site;
 
 const LONG_HOSTS: [&str; 9] = [
     "youtube.com",

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::error::ExtractError;
 use crate::origin::{Origin, Page, PageRequest};
-use crate::recipes::{SoundCloudRecipe, Times};
-use crate::track::Site;
+use crate::recipes::{SoundCloudRecipe, Times, is_client_id};
+use crate::site::Site;
 
 use super::{client_id, parse, requests};
 
@@ -153,14 +153,14 @@ impl<O: Origin> Api<'_, O> {
                 .recall(REFUSED)
                 .is_some_and(|refused| refused.value == *id)
         };
-        (client_id::is_id(id) && !refused()).then(|| id.clone())
+        (is_client_id(id) && !refused()).then(|| id.clone())
     }
 
     fn recalled(&self) -> Option<String> {
         self.origin
             .recall(CLIENT_ID)
             .map(|kept| kept.value)
-            .filter(|id| client_id::is_id(id))
+            .filter(|id| is_client_id(id))
     }
 
     async fn find_and_keep(&self) -> Result<String, ExtractError> {

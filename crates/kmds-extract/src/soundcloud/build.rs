@@ -7,7 +7,8 @@ use crate::error::ExtractError;
 use crate::failure::Kind;
 use crate::link::{Link, SoundCloudLink};
 use crate::recipes::SoundCloudRecipe;
-use crate::track::{Collection, Entry, Site, Source, Track, TrackId, Unavailable};
+use crate::site::Site;
+use crate::track::{Collection, Entry, Source, Track, TrackId, Unavailable};
 
 use super::formats::{self, milliseconds};
 use super::parse::{RawSet, RawTrack};

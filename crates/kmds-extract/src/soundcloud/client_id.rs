@@ -5,11 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::json;
-
-/// Letters and digits; 32 of them today.
-pub fn is_id(text: &str) -> bool {
-    (16..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
+use crate::recipes::is_client_id;
 
 /// `data.id` of the `apiClient` element of `window.__sc_hydration`.
 pub fn of_home_page(page: &str) -> Option<String> {
@@ -22,7 +18,7 @@ pub fn of_home_page(page: &str) -> Option<String> {
         .find(|element| element["hydratable"] == "apiClient")?;
     client["data"]["id"]
         .as_str()
-        .filter(|id| is_id(id))
+        .filter(|id| is_client_id(id))
         .map(str::to_owned)
 }
 
@@ -50,7 +46,7 @@ pub fn of_script(script: &str) -> Option<String> {
             .strip_prefix(['"', '\''])?
             .split(['"', '\''])
             .next()?;
-        is_id(id).then(|| id.to_owned())
+        is_client_id(id).then(|| id.to_owned())
     })
 }
 

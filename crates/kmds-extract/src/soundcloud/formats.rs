@@ -8,8 +8,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::recipes::SoundCloudRecipe;
+use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, Stream};
-use crate::track::Site;
 
 use super::parse::{RawTrack, RawTranscoding};
 use super::requests::encode;

@@ -18,12 +18,12 @@ use crate::error::ExtractError;
 use crate::link::{Link, LinkError, SoundCloudLink};
 use crate::origin::{Origin, Page};
 use crate::recipes::Recipes;
+use crate::site::Site;
 use crate::stream::{Delivery, Stream};
-use crate::track::{Collection, Resolved, Site, Track};
+use crate::track::{Collection, Resolved, Track};
 
 use api::Api;
 use build::{Unfit, changed};
-pub(crate) use client_id::is_id as is_client_id;
 use parse::{Found, RawTrack};
 pub(crate) use search::search;
 

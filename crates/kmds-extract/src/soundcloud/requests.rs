@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::origin::{PageRequest, Redirects};
 use crate::recipes::SoundCloudRecipe;
-use crate::track::Site;
+use crate::site::Site;
 
 /// Everything a query value may not hold as it is.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC

@@ -12,7 +12,8 @@ use crate::error::ExtractError;
 use crate::origin::Origin;
 use crate::recipes::Recipes;
 use crate::search::{Hit, HitKind, MOST_RESULTS};
-use crate::track::{Site, Source, TrackId};
+use crate::site::Site;
+use crate::track::{Source, TrackId};
 
 const PAGE: &str = "search answer";
 

@@ -11,7 +11,8 @@ use futures_util::stream::{self, StreamExt};
 use crate::error::ExtractError;
 use crate::link::{Link, SoundCloudLink};
 use crate::origin::Origin;
-use crate::track::{Collection, Entry, Rest, Site, Track};
+use crate::site::Site;
+use crate::track::{Collection, Entry, Rest, Track};
 
 use super::api::Api;
 use super::build::{self, Frame, Unfit, changed};

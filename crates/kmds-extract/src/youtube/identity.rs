@@ -7,7 +7,7 @@ use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
 use crate::origin::{Origin, OriginError};
 use crate::recipes::{Identity, Recipes};
-use crate::track::Site;
+use crate::site::Site;
 
 use super::requests;
 

@@ -14,7 +14,8 @@ use crate::failure::Kind;
 use crate::link::youtube::{ListId, VideoId, YouTubeLink};
 use crate::origin::{Origin, Page, PageRequest};
 use crate::recipes::Recipes;
-use crate::track::{Collection, Entry, Resolved, Rest, Site, Track, Unavailable};
+use crate::site::Site;
+use crate::track::{Collection, Entry, Resolved, Rest, Track, Unavailable};
 
 /// Songs the site puts on one page.
 const PAGE_SONGS: usize = 100;

@@ -23,7 +23,6 @@ mod video;
 
 use std::time::Duration;
 
-pub(crate) use requests::known_header;
 pub(crate) use search::{music as search_music, videos as search};
 
 use crate::error::ExtractError;
@@ -31,7 +30,8 @@ use crate::failure::Kind;
 use crate::link::youtube::{VideoId, YouTubeLink};
 use crate::origin::{Origin, Page};
 use crate::recipes::{Recipes, Times};
-use crate::track::{Collection, Resolved, Site, Track};
+use crate::site::Site;
+use crate::track::{Collection, Resolved, Track};
 
 /// Resolves a link. A video that is withheld from our client comes with its metadata, no streams and
 /// [`Track::withheld`] set.

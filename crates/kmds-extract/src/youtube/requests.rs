@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::link::youtube::{ListId, VideoId};
 use crate::origin::{PageRequest, Redirects};
-use crate::recipes::{Identity, YouTubeRecipe};
-use crate::track::Site;
+use crate::recipes::{Identity, YouTubeRecipe, known_header};
+use crate::site::Site;
 
 pub(super) const PLAYER: &str = "player answer";
 pub(super) const REEL: &str = "reel answer";
@@ -27,27 +27,6 @@ const MUSIC: &str = "https://music.youtube.com";
 const SHOW_UNAVAILABLE: &str = "wgYCCAA%3D";
 /// Stands in a recipe's header for the visitor id.
 const VISITOR_PLACE: &str = "{visitor}";
-
-/// Header names an identity may carry; recipes with others are refused ([`known_header`]).
-const HEADERS: [&str; 9] = [
-    "X-Goog-Api-Format-Version",
-    "X-Goog-Visitor-Id",
-    "X-YouTube-Client-Name",
-    "X-YouTube-Client-Version",
-    "X-Goog-Api-Key",
-    "X-Origin",
-    "Origin",
-    "Referer",
-    "Cookie",
-];
-
-/// The name as it is sent, if an identity may carry it.
-pub(crate) fn known_header(name: &str) -> Option<&'static str> {
-    HEADERS
-        .iter()
-        .copied()
-        .find(|known| known.eq_ignore_ascii_case(name))
-}
 
 /// `POST …/player` as one identity (2.3). `t` and `cpn` are random.
 pub(super) fn player(

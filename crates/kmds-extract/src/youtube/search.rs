@@ -11,7 +11,8 @@ use crate::link::youtube::VideoId;
 use crate::origin::{Origin, Page, PageRequest};
 use crate::recipes::Recipes;
 use crate::search::{Hit, HitKind};
-use crate::track::{Site, Source, TrackId};
+use crate::site::Site;
+use crate::track::{Source, TrackId};
 
 pub(crate) async fn videos(
     words: &str,

@@ -12,7 +12,8 @@ use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
 use crate::origin::{Origin, Page};
 use crate::recipes::{Identity, Recipes, Times};
-use crate::track::{Site, Track};
+use crate::site::Site;
+use crate::track::Track;
 
 pub(super) async fn resolve(
     video: VideoId,

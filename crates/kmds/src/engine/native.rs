@@ -48,7 +48,7 @@ impl Native {
     }
 
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Vec<Hit>, ExtractError> {
-        kmds_extract::search::search(at, words, &self.client, &self.recipes.current()).await
+        kmds_extract::search(at, words, &self.client, &self.recipes.current()).await
     }
 
     pub async fn refresh(&self, source: &Source, lack: Lack) -> Result<Refreshed, ExtractError> {

@@ -15,8 +15,9 @@ use crate::choose::{Accept, choose};
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
 use crate::recipes::{Identity, YouTubeRecipe};
+use crate::site::Site;
 use crate::stream::{LONGEST, Stream};
-use crate::track::{Site, Source, Track, TrackId};
+use crate::track::{Source, Track, TrackId};
 use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
 
 /// Below this many bytes a body is no answer (field notes, 2.7).

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::player::Answer;
 use super::{advertisement, xtags};
 use crate::recipes::{Identity, YouTubeRecipe};
+use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
-use crate::track::Site;
 use crate::youtube::itag;
 use crate::youtube::lenient::{Flag, Number, Obj, Seq, Text};
 
