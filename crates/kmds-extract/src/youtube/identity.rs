@@ -11,17 +11,24 @@ use crate::site::Site;
 
 use super::requests;
 
-/// The identities worth trying, in order: those switched on and not refused within the last hour; all that are
-/// switched on if none is left.
+/// The identities worth trying, in order: those switched on and not refused within the last hour. If none is left, the one
+/// that was refused longest ago: one request finds out whether the site has opened again, and the songs of a list do not
+/// each ask as all of them.
 pub(super) fn candidates<'a>(origin: &impl Origin, recipes: &'a Recipes) -> Vec<&'a Identity> {
     let fresh: Vec<&Identity> = switched_on(recipes)
         .filter(|identity| !is_passed_over(identity, origin, recipes))
         .collect();
-    if fresh.is_empty() {
-        switched_on(recipes).collect()
-    } else {
-        fresh
+    if !fresh.is_empty() {
+        return fresh;
     }
+    let refused_at = |identity: &&Identity| {
+        let mark = origin.recall(&off_key(identity));
+        mark.map_or(0, |mark| mark.stored_unix)
+    };
+    switched_on(recipes)
+        .min_by_key(refused_at)
+        .into_iter()
+        .collect()
 }
 
 /// Whether there is an identity that was not refused within the last hour.

@@ -193,6 +193,38 @@ async fn an_address_of_urls_that_one_identity_is_never_served_is_left_after_one_
 }
 
 #[tokio::test]
+async fn a_wall_for_every_identity_is_learnt_once_and_costs_later_songs_one_identity_each() {
+    let lab = Lab::start().await;
+    lab.inject(Fault::WallAt(0).on_media());
+    let kmds = Setup::of(&lab).recipes(FIFTH).start();
+    let mut asked = Vec::new();
+    for place in 0..4 {
+        let video = lab.youtube().video(&format!("Song {place}")).seconds(20.0);
+        let song = video.aac_only().publish();
+        let before = lab.count(|seen| seen.path.ends_with("/player"));
+        assert_eq!(end_of(&kmds, &song).await.status(), 500);
+        asked.push(lab.count(|seen| seen.path.ends_with("/player")) - before);
+    }
+    // A first URL, a fresh one, and one as each of the two others; later the first URL and a fresh one.
+    assert_eq!(asked, [4, 2, 2, 2]);
+}
+
+#[tokio::test]
+async fn identities_that_are_all_closed_cost_later_songs_one_request_each() {
+    let lab = Lab::start().await;
+    lab.youtube().closes_visionos();
+    let kmds = Setup::of(&lab).recipes(FIFTH).start();
+    let mut asked = Vec::new();
+    for place in 0..4 {
+        let song = lab.youtube().video(&format!("Song {place}")).publish();
+        let before = lab.count(|seen| seen.path.ends_with("/player"));
+        assert_eq!(kmds.fetch(&song.link()).await.1["Kind"], "page_changed");
+        asked.push(lab.count(|seen| seen.path.ends_with("/player")) - before);
+    }
+    assert_eq!(asked, [3, 1, 1, 1]);
+}
+
+#[tokio::test]
 async fn identities_that_close_one_by_one_give_way_to_the_next() {
     let lab = Lab::start().await;
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
