@@ -8,7 +8,7 @@ use super::{App, Failure, store_failure};
 use crate::config::Config;
 use crate::convert::Ffmpeg;
 use crate::engine::YtDlp;
-pub use crate::engine::{About, Runtime};
+pub use crate::engine::{About, Remark, remarks};
 use crate::origin::{Client, ClientConfig, SharedRecipes};
 
 /// What the cache's drive can do. `sentences` tell what is wrong, the worst first.

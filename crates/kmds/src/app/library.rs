@@ -248,7 +248,13 @@ impl App {
         );
         let refused = self.recipes().refused;
         problems.extend(refused.map(|refusal| format!("recipes: {refusal}")));
-        Readiness { ready, problems }
+        let youtube = sites.iter().any(|site| site.site == Site::YouTube.as_str());
+        let remarks = self.inner.engines.second_engine(youtube);
+        Readiness {
+            ready,
+            problems,
+            details: remarks.iter().map(ToString::to_string).collect(),
+        }
     }
 
     fn recipes_stats(&self) -> RecipesStats {

@@ -55,7 +55,7 @@ use kmds_extract::{Kind, Site};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-pub use checkup::{About, Drive, Runtime, Tools, tools};
+pub use checkup::{About, Drive, Remark, Tools, remarks, tools};
 pub use events::Events;
 pub use names::sanitize;
 pub use search::Searched;

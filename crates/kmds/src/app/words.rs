@@ -305,4 +305,6 @@ pub struct Readiness {
     pub ready: bool,
     /// One sentence per thing that is wrong.
     pub problems: Vec<String>,
+    /// What the second engine is worth, as `kmds doctor` says it; empty until it was looked at.
+    pub details: Vec<String>,
 }

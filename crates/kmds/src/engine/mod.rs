@@ -24,7 +24,7 @@ use crate::origin::{Client, SharedRecipes};
 use backoff::Backoffs;
 use breaker::Breaker;
 use native::Native;
-pub use ytdlp::{About, Runtime, YtDlp, YtDlpError};
+pub use ytdlp::{About, Remark, YtDlp, YtDlpError, remarks};
 
 /// Which engine gave an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,6 +282,15 @@ impl Engines {
     #[must_use]
     pub fn ytdlp(&self) -> Option<&YtDlp> {
         self.ytdlp.as_ref()
+    }
+
+    /// What the second engine is worth, in words for an operator; empty until it was looked at.
+    #[must_use]
+    pub fn second_engine(&self, youtube: bool) -> Vec<Remark> {
+        match &self.ytdlp {
+            Some(tool) => tool.worth(youtube),
+            None => vec![Remark::switched_off()],
+        }
     }
 
     #[must_use]

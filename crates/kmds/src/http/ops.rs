@@ -31,6 +31,8 @@ pub(super) struct ReadyReply {
     ready: bool,
     /// One sentence per thing that is wrong.
     problems: Vec<String>,
+    /// What yt-dlp, the second engine, is worth; empty until it was looked at.
+    details: Vec<String>,
 }
 
 /// Alive. Needs no token.
@@ -51,6 +53,7 @@ pub(super) async fn readyz(State(http): State<Http>) -> Response {
     let reply = Json(ReadyReply {
         ready: readiness.ready,
         problems: readiness.problems,
+        details: readiness.details,
     });
     if readiness.ready {
         return ([(CACHE_CONTROL, NO_STORE)], reply).into_response();

@@ -14,3 +14,4 @@ mod other_sites;
 mod tags;
 mod tools;
 mod way_out;
+mod worth;

@@ -1,168 +1,26 @@
-//! What `kmds doctor` says of yt-dlp.
-//!
-//! Owns which release, Python and JavaScript runtime are enough, what does not work without them, and what to type. Never
-//! starts yt-dlp.
+//! What `kmds doctor` says of yt-dlp: the engine's own remarks, as findings.
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-
-use super::Finding;
-use crate::app::{About, Runtime};
-use crate::config::Config;
 use kmds_extract::Site;
 
-/// The first release that works with YouTube since its change of October 2026.
-const LEAST_RELEASE: [u16; 3] = [2026, 10, 26];
-/// Most releases work this long before YouTube changes.
-const RELEASE_FRESH: i64 = 60 * 24 * 3600;
-/// The least Python of that release.
-const LEAST_PYTHON: [u16; 2] = [3, 11];
-/// Memory that deno needs; with half of it, it fails.
-const MEMORY_OF_DENO: u64 = 1 << 30;
-const UPDATE: &str = "pipx install --force 'yt-dlp[default]' (a package of the distribution is mostly too old), or set engines.ytdlp.command";
+use super::Finding;
+use crate::app::{About, Remark, remarks};
+use crate::config::Config;
 
 pub fn findings(about: Option<Result<About, String>>, config: &Config) -> Vec<Finding> {
-    let costs =
-        "when a site changes, its songs fail until KMDS is updated, and nothing else takes over";
-    match about {
-        None => vec![Finding::ok(
-            "yt-dlp",
-            format!("switched off (engines.ytdlp.enabled): {costs}"),
-        )],
-        Some(Ok(about)) => {
-            let youtube = config
-                .sites
-                .get(&Site::YouTube)
-                .is_some_and(|site| site.enabled);
-            let mut findings = vec![release(&about, config)];
-            findings.extend(youtube.then(|| javascript(&about, config)));
-            findings
-        }
-        Some(Err(why)) => vec![Finding::warn(
-            "yt-dlp",
-            format!("{why}; without it, {costs}"),
-            "pipx install 'yt-dlp[default]' (Debian: apt install pipx), or set engines.ytdlp.command, or engines.ytdlp.enabled=false",
-        )],
+    let youtube = config
+        .sites
+        .get(&Site::YouTube)
+        .is_some_and(|site| site.enabled);
+    let remarks = match about {
+        None => vec![Remark::switched_off()],
+        Some(about) => remarks(&about, &config.ytdlp, youtube),
+    };
+    remarks.into_iter().map(finding).collect()
+}
+
+fn finding(remark: Remark) -> Finding {
+    match remark.advice {
+        None => Finding::ok(remark.about, remark.says),
+        Some(advice) => Finding::warn(remark.about, remark.says, advice),
     }
-}
-
-fn release(about: &About, config: &Config) -> Finding {
-    let python = about
-        .python
-        .as_ref()
-        .map_or(String::new(), |python| format!(" on Python {python}"));
-    let says = format!(
-        "{}{python} (`{}`), the second engine",
-        about.version, config.ytdlp.command
-    );
-    let least = LEAST_RELEASE.map(|part| format!("{part:02}")).join(".");
-    let old_python = about
-        .python
-        .as_ref()
-        .is_some_and(|python| numbers(python) < LEAST_PYTHON.to_vec());
-    let newer_python = if old_python {
-        "; that needs Python 3.11 or later"
-    } else {
-        ""
-    };
-    if numbers(&about.version) < LEAST_RELEASE.to_vec() {
-        return Finding::warn(
-            "yt-dlp",
-            format!("{says}; older than {least}, which YouTube asks for"),
-            format!("{UPDATE}{newer_python}"),
-        );
-    }
-    match days(&about.version) {
-        Some(days) if days > RELEASE_FRESH / (24 * 3600) => Finding::warn(
-            "yt-dlp",
-            format!("{says}; {days} days old, and most of that age fail on YouTube"),
-            format!("{UPDATE}{newer_python}"),
-        ),
-        _ => Finding::ok("yt-dlp", says),
-    }
-}
-
-/// Whether yt-dlp can run YouTube's script, which is what our own engine lacks without one.
-fn javascript(about: &About, config: &Config) -> Finding {
-    const ABOUT: &str = "javascript";
-    let nothing = "so yt-dlp adds nothing for YouTube that our own engine has not tried";
-    let Some(runtimes) = &about.runtimes else {
-        return Finding::warn(
-            ABOUT,
-            format!("this yt-dlp tells of no JavaScript runtime, {nothing}"),
-            UPDATE,
-        );
-    };
-    let Some(runtime) = runtimes.iter().find(|runtime| runtime.fits) else {
-        let old: Vec<String> = runtimes
-            .iter()
-            .map(|runtime| format!("{} is too old", named(runtime)))
-            .collect();
-        let old = if old.is_empty() {
-            "yt-dlp would use no JavaScript runtime".to_owned()
-        } else {
-            old.join(", ")
-        };
-        return Finding::warn(ABOUT, format!("{old}, {nothing}"), get_runtime(config));
-    };
-    match &about.solver {
-        None => Finding::warn(
-            ABOUT,
-            format!(
-                "{}, but yt-dlp cannot import yt-dlp-ejs, its solver, {nothing}",
-                named(runtime)
-            ),
-            "pipx install --force 'yt-dlp[default]', which brings yt-dlp-ejs (pip: pip install -U 'yt-dlp[default]')",
-        ),
-        Some(solver) => Finding::ok(
-            ABOUT,
-            format!(
-                "{} and yt-dlp-ejs {solver}, for what YouTube withholds from our own engine",
-                named(runtime)
-            ),
-        ),
-    }
-}
-
-fn named(runtime: &Runtime) -> String {
-    let place = runtime
-        .path
-        .as_ref()
-        .map_or(String::new(), |path| format!(" ({})", path.display()));
-    format!("{} {}{place}", runtime.name, runtime.version)
-}
-
-/// What to type to get a runtime.
-fn get_runtime(config: &Config) -> String {
-    let memory = if config.ytdlp.max_memory < MEMORY_OF_DENO {
-        "; deno needs engines.ytdlp.max_memory = \"1 GiB\""
-    } else {
-        ""
-    };
-    format!(
-        "install deno 2.3 or later where PATH finds it (pipx install deno), or node 22 or later{memory}"
-    )
-}
-
-/// `2026.10.26` as numbers; a nightly release has a fourth.
-fn numbers(version: &str) -> Vec<u16> {
-    version
-        .split(['.', '-', '+'])
-        .map_while(|part| part.parse().ok())
-        .collect()
-}
-
-/// Days since a release.
-fn days(version: &str) -> Option<i64> {
-    let parts: Vec<i16> = version
-        .split('.')
-        .take(3)
-        .filter_map(|part| part.parse().ok())
-        .collect();
-    let &[year, month, day] = parts.as_slice() else {
-        return None;
-    };
-    let day = Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
-    let then = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    Some((Timestamp::now().as_second() - then.as_second()) / (24 * 3600))
 }

@@ -4,9 +4,10 @@
 //! said where it is printed.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kmds_extract::Site;
+use parking_lot::Mutex;
 
 use super::{YtDlp, YtDlpError, is_unknown_option, process};
 
@@ -34,7 +35,41 @@ pub struct Runtime {
     pub path: Option<PathBuf>,
 }
 
+/// How long a look holds: an operator may have updated yt-dlp since.
+const HOLDS: Duration = Duration::from_secs(3_600);
+
+/// The last look at yt-dlp. Invariant: `looking` is set while a task of [`YtDlp::known`] is under way, and only then.
+#[derive(Default)]
+pub struct LastLook(Mutex<Looked>);
+
+#[derive(Default)]
+struct Looked {
+    last: Option<(Instant, Result<About, String>)>,
+    looking: bool,
+}
+
 impl YtDlp {
+    /// What it last said of itself, or why it does not run; `None` before the first look has ended. A look is begun in the
+    /// background where none was made within an hour, one at a time. It ends with its processes, which are bounded.
+    pub fn known(&self) -> Option<Result<About, String>> {
+        let mut looked = self.inner.looked.0.lock();
+        let fresh = looked
+            .last
+            .as_ref()
+            .is_some_and(|(when, _)| when.elapsed() < HOLDS);
+        if !fresh && !std::mem::replace(&mut looked.looking, true) {
+            let tool = self.clone();
+            tokio::spawn(async move {
+                let about = tool.about().await.map_err(|error| error.to_string());
+                *tool.inner.looked.0.lock() = Looked {
+                    last: Some((Instant::now(), about)),
+                    looking: false,
+                };
+            });
+        }
+        looked.last.as_ref().map(|(_, about)| about.clone())
+    }
+
     /// What it says of itself, for `kmds doctor`.
     /// # Errors
     /// [`YtDlpError::Missing`] where it is not installed.

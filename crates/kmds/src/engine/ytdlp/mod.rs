@@ -9,8 +9,10 @@ mod browser;
 mod failure;
 mod process;
 mod read;
+mod worth;
 
 pub use about::{About, Runtime};
+pub use worth::{Remark, remarks};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -96,6 +98,7 @@ struct Inner {
     /// Set once this yt-dlp has said that it is too old to be told of runtimes.
     knows_no_runtimes: AtomicBool,
     browser: browser::Choice,
+    looked: about::LastLook,
     /// Why the last run for a site gave nothing; no entry after one that did.
     trouble: Mutex<BTreeMap<Site, String>>,
 }
@@ -137,6 +140,7 @@ impl YtDlp {
                 runs: AtomicU64::new(0),
                 knows_no_runtimes: AtomicBool::new(false),
                 browser: browser::Choice::default(),
+                looked: about::LastLook::default(),
                 trouble: Mutex::default(),
             }),
         }
@@ -163,6 +167,14 @@ impl YtDlp {
         }
         let folders = std::env::var_os("PATH").unwrap_or_default();
         !std::env::split_paths(&folders).any(|folder| folder.join(command).is_file())
+    }
+
+    /// What it is worth, as far as is known ([`Self::known`]). `youtube`: the service may ask YouTube.
+    #[must_use]
+    pub fn worth(&self, youtube: bool) -> Vec<Remark> {
+        self.known().map_or_else(Vec::new, |about| {
+            remarks(&about, &self.inner.config, youtube)
+        })
     }
 
     /// Its version, for `kmds doctor`.
