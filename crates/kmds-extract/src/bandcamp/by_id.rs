@@ -4,96 +4,96 @@
 
 use serde::Deserialize;
 
-use super::lenient::Files;
 use super::release::{Release, Song, duration};
 use super::requests::{self, Release as Wanted};
-use super::{answer, date, html, lenient};
+use super::stream::Files;
+use super::{answer, date, html};
 use crate::error::ExtractError;
-use crate::json;
+use crate::json::{self, fields};
 use crate::link::{BandcampLink, Link};
 use crate::site::Site;
 
 #[derive(Deserialize)]
 struct Mobile {
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     error: bool,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     error_message: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     bandcamp_url: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     tralbum_artist: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     album_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     album_title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     release_date: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     is_preorder: bool,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     band: Option<MobileBand>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "fields::list")]
     tracks: Option<Vec<MobileTrack>>,
 }
 
 #[derive(Deserialize)]
 struct MobileBand {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     band_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 struct MobileTrack {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     track_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     track_num: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     duration: Option<f64>,
     #[serde(default)]
     streaming_url: Files,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Player {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     album_title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     linkback: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "fields::list")]
     tracks: Option<Vec<PlayerTrack>>,
 }
 
 #[derive(Deserialize, Default)]
 struct PlayerTrack {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     duration: Option<f64>,
     #[serde(default)]
     file: Files,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title_link: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
 }
 

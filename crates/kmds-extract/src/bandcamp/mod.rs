@@ -8,7 +8,6 @@ mod answer;
 mod by_id;
 mod date;
 mod html;
-mod lenient;
 mod naming;
 mod page;
 mod playlist;

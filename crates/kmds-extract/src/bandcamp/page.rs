@@ -7,116 +7,116 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Landing;
-use super::lenient::Files;
 use super::release::{Release, Song, duration};
-use super::{date, html, lenient, requests};
+use super::stream::Files;
+use super::{date, html, requests};
 use crate::error::ExtractError;
-use crate::json;
+use crate::json::{self, fields};
 use crate::link::{BandcampLink, Link};
 use crate::site::Site;
 
 #[derive(Deserialize)]
 struct Tralbum {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     item_type: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     url: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     album_url: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     album_release_date: Option<String>,
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     is_preorder: bool,
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     album_is_preorder: bool,
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     tralbum_subscriber_only: bool,
     current: Option<Current>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "fields::list")]
     trackinfo: Option<Vec<TrackInfo>>,
 }
 
 #[derive(Deserialize)]
 struct Current {
-    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
+    #[serde(default, rename = "type", deserialize_with = "fields::text")]
     kind: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     band_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     album_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     track_number: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     release_date: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     publish_date: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 struct TrackInfo {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     track_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     track_num: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     duration: Option<f64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title_link: Option<String>,
     #[serde(default)]
     file: Files,
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     unreleased_track: bool,
-    #[serde(default, deserialize_with = "lenient::flag")]
+    #[serde(default, deserialize_with = "fields::flag")]
     album_preorder: bool,
 }
 
 #[derive(Deserialize, Default)]
 struct Embed {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     album_title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 struct Band {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 struct LinkedData {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     name: Option<String>,
-    #[serde(default, rename = "inAlbum", deserialize_with = "lenient::value")]
+    #[serde(default, rename = "inAlbum", deserialize_with = "fields::value")]
     in_album: Option<InAlbum>,
 }
 
 #[derive(Deserialize)]
 struct InAlbum {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     name: Option<String>,
 }
 

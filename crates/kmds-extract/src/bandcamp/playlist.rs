@@ -6,9 +6,9 @@
 use serde::Deserialize;
 
 use super::release::duration;
-use super::{answer, html, lenient, requests};
+use super::{answer, html, requests};
 use crate::error::ExtractError;
-use crate::json;
+use crate::json::{self, fields};
 use crate::link::{BandcampLink, Link};
 use crate::origin::Page;
 use crate::recipes::BandcampRecipe;
@@ -21,48 +21,48 @@ const MOST_SONGS: usize = 5_000;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Blob {
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     app_data: Option<AppData>,
 }
 
 #[derive(Deserialize)]
 struct AppData {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     tracklist: Option<TrackList>,
 }
 
 #[derive(Deserialize)]
 struct TrackList {
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "fields::list")]
     tracks: Option<Vec<Listed>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct Listed {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     artist_name: Option<String>,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     album: Option<ListedAlbum>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     band_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     duration: Option<f64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     url: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct ListedAlbum {
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     title: Option<String>,
 }
 

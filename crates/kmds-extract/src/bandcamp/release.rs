@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::lenient::Files;
 use super::naming::{Credit, Naming, credit};
+use super::stream::Files;
 use super::{date, stream};
 use crate::error::ExtractError;
 use crate::failure::Kind;

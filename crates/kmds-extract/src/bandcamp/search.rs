@@ -5,9 +5,9 @@
 
 use serde::Deserialize;
 
-use super::{answer, lenient, requests};
+use super::{answer, requests};
 use crate::error::ExtractError;
-use crate::json;
+use crate::json::{self, fields};
 use crate::link::{BandcampLink, Link};
 use crate::origin::Origin;
 use crate::recipes::{BandcampRecipe, Recipes};
@@ -17,33 +17,33 @@ use crate::track::{BandcampSource, Source, TrackId};
 
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(default, deserialize_with = "lenient::value")]
+    #[serde(default, deserialize_with = "fields::value")]
     auto: Option<Auto>,
 }
 
 #[derive(Deserialize)]
 struct Auto {
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "fields::list")]
     results: Option<Vec<Found>>,
 }
 
 #[derive(Deserialize, Default)]
 struct Found {
-    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
+    #[serde(default, rename = "type", deserialize_with = "fields::text")]
     kind: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     name: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     band_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     band_name: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     album_name: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "fields::text")]
     item_url_path: Option<String>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
 }
 

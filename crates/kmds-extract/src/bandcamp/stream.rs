@@ -3,12 +3,34 @@
 //! Owns the names of Bandcamp's encodings, the rule that MP3 at 128 kb/s comes first, and expiry (field notes, 8).
 //! Hides signatures. Never fetches.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::lenient::Files;
+use serde::{Deserialize, Deserializer};
+
+use crate::json::lenient::Pairs;
 use crate::recipes::{BandcampRecipe, Times};
 use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, Stream};
+
+/// The encodings of a song by key, in the site's order; anything but an object has none.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Files(pub Vec<(String, String)>);
+
+/// Only the keys: the URLs are signed.
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(key, _)| key))
+            .finish()
+    }
+}
+
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Pairs::deserialize(from).map(|pairs| Self(pairs.0))
+    }
+}
 
 /// The encoding that every playable song has.
 const USUAL: &str = "mp3-128";

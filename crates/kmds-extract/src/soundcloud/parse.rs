@@ -5,11 +5,10 @@
 //! Never decides whether a song may be played, and never asks for anything.
 
 use base64::Engine as _;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::json;
+use crate::json::{self, fields};
 use crate::link::soundcloud::is_token;
 
 /// What `/resolve` found.
@@ -24,167 +23,128 @@ pub enum Found {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawTrack {
-    #[serde(deserialize_with = "id")]
+    #[serde(deserialize_with = "fields::number")]
     pub id: Option<u64>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub title: Option<String>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub media: Option<RawMedia>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub policy: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub permalink_url: Option<String>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub user: Option<RawUser>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub publisher_metadata: Option<RawPublisher>,
     /// Milliseconds; what plays.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub duration: Option<f64>,
     /// Milliseconds; of the song, where only a preview plays.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub full_duration: Option<f64>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub artwork_url: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub waveform_url: Option<String>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub streamable: Option<bool>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub state: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub sharing: Option<String>,
     #[serde(deserialize_with = "token")]
     pub secret_token: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub track_authorization: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub release_date: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub display_date: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawUser {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub username: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub avatar_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawPublisher {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub artist: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub album_title: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawMedia {
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "transcodings")]
     pub transcodings: Vec<RawTranscoding>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawTranscoding {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub url: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub preset: Option<String>,
     /// Milliseconds.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub duration: Option<f64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub snipped: Option<bool>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub format: Option<RawFormat>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawFormat {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub protocol: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub mime_type: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RawSet {
-    #[serde(deserialize_with = "id")]
+    #[serde(deserialize_with = "fields::number")]
     pub id: Option<u64>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub title: Option<String>,
-    #[serde(deserialize_with = "some_list")]
+    #[serde(deserialize_with = "fields::list")]
     pub tracks: Option<Vec<RawTrack>>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub track_count: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub user: Option<RawUser>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub artwork_url: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub permalink_url: Option<String>,
     #[serde(deserialize_with = "token")]
     pub secret_token: Option<String>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "fields::trimmed")]
     pub set_type: Option<String>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "fields::value")]
     pub is_album: Option<bool>,
-}
-
-/// A value of the wrong type counts as none.
-fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
-}
-
-/// Text that says something; blanks around it are dropped.
-fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let text: Option<String> = lenient(from)?;
-    Ok(text
-        .map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty()))
 }
 
 /// Tokens become parts of links, so one that a link could not carry is none.
 fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    Ok(text(from)?.filter(|text| is_token(text)))
+    Ok(fields::trimmed(from)?.filter(|text| is_token(text)))
 }
 
-/// Ids pass 2^31; digits in quotes are one too.
-fn id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    let value = Value::deserialize(from)?;
-    Ok(value
-        .as_u64()
-        .or_else(|| value.as_str()?.parse().ok())
-        .filter(|id| *id > 0))
-}
-
-fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
-    from: D,
-) -> Result<Vec<T>, D::Error> {
-    Ok(some_list(from)?.unwrap_or_default())
-}
-
-/// Elements of the wrong type keep their place, empty.
-fn some_list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
-    from: D,
-) -> Result<Option<Vec<T>>, D::Error> {
-    Ok(match Value::deserialize(from)? {
-        Value::Array(elements) => Some(
-            elements
-                .into_iter()
-                .map(|element| serde_json::from_value(element).unwrap_or_default())
-                .collect(),
-        ),
-        _ => None,
-    })
+fn transcodings<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RawTranscoding>, D::Error> {
+    Ok(fields::list(from)?.unwrap_or_default())
 }
 
 /// The answer of `/resolve`; the error names the field that is missing.

@@ -13,7 +13,6 @@
 
 mod identity;
 mod itag;
-mod lenient;
 mod list;
 mod parse;
 mod requests;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::lenient::{Number, Obj, Seq, Text};
+use crate::json::lenient::{Number, Obj, Seq, Text};
 use crate::link::youtube::VideoId;
 use crate::recipes::Hosts;
 

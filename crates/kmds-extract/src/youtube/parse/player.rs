@@ -12,13 +12,13 @@ use super::status::{self, Verdict};
 use super::streams::{self, StreamingData};
 use super::{Thumbnails, artist, cover, music};
 use crate::choose::{Accept, choose};
+use crate::json::lenient::{Flag, Number, Obj, Present, Seq, Text};
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
 use crate::stream::{LONGEST, Stream};
 use crate::track::{Source, Track, TrackId};
-use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
 
 /// Below this many bytes a body is no answer (field notes, 2.7).
 const LEAST_ANSWER_BYTES: usize = 50;

@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::list::{Item, ItemState, Lockup, Old};
 use super::{Thumbnail, Thumbnails, clock};
+use crate::json::lenient::{Obj, Seq, Text};
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
 use crate::stream::LONGEST;
-use crate::youtube::lenient::{Obj, Seq, Text};
 
 /// Between the parts of a line under a song.
 const BETWEEN: &str = "•";

@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use super::player::Answer;
 use super::{advertisement, xtags};
+use crate::json::lenient::{Flag, Number, Obj, Seq, Text};
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
 use crate::youtube::itag;
-use crate::youtube::lenient::{Flag, Number, Obj, Seq, Text};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use kmds_extract::json::{number_of as number, text_of as text};
 use kmds_extract::link::SoundCloudLink;
 use kmds_extract::stream::{LONGEST, MOST_BYTES};
 use kmds_extract::track::{BandcampSource, Unavailable};
@@ -323,23 +324,6 @@ fn stream(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stre
 fn parse(line: &str) -> Result<Value, YtDlpError> {
     kmds_extract::json::read(line.as_bytes())
         .map_err(|_| YtDlpError::Broken("it printed half an answer".to_owned()))
-}
-
-fn text(fields: &Value, name: &str) -> Option<String> {
-    match fields.get(name)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn number(fields: &Value, name: &str) -> Option<f64> {
-    match fields.get(name)? {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
-    .filter(|number| number.is_finite() && *number >= 0.0)
 }
 
 /// `20160506` → `2016-05-06`.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::item::LinkedText;
-use crate::youtube::lenient::{Obj, Seq, Text};
+use crate::json::lenient::{Obj, Seq, Text};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Header {

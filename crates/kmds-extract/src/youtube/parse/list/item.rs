@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::super::{Thumbnail, Thumbnails, clock};
 use crate::failure::Kind;
+use crate::json::lenient::{Flag, Number, Obj, Present, Seq, Text};
 use crate::link::youtube::VideoId;
 use crate::stream::LONGEST;
-use crate::youtube::lenient::{Flag, Number, Obj, Present, Seq, Text};
 
 #[derive(Debug)]
 pub(crate) struct Item {

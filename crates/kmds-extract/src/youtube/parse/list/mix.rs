@@ -5,9 +5,9 @@ use serde::Deserialize;
 use super::super::{Thumbnails, clock};
 use super::item::{Byline, Item, ItemState, Lockup};
 use crate::failure::Kind;
+use crate::json::lenient::{Obj, Present, Seq, Text};
 use crate::link::youtube::VideoId;
 use crate::origin::Page;
-use crate::youtube::lenient::{Obj, Present, Seq, Text};
 
 #[derive(Debug)]
 pub(crate) struct Mix {

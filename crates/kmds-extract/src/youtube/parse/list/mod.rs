@@ -14,8 +14,8 @@ pub(crate) use item::{Item, ItemState};
 pub(in crate::youtube::parse) use item::{Lockup, Old};
 pub(crate) use mix::read_mix;
 
+use crate::json::lenient::{Obj, Seq, Text};
 use crate::origin::Page;
-use crate::youtube::lenient::{Obj, Seq, Text};
 
 /// One page of a list.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! JSON values whose type may differ from what we expect.
+//! Values whose type may differ from what we expect.
 //!
 //! Owns reading texts in their three spellings, numbers that are strings, and objects or lists that are something else
 //! today. Hides serde's visitors. Never fails but on broken JSON: a value of a wrong type reads as nothing, so that one odd
@@ -9,9 +9,10 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::de::{
-    Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
     value::MapAccessDeserializer,
 };
+use serde_json::Value;
 
 /// Consumes everything a visitor has no use for.
 macro_rules! nothing_else {
@@ -137,7 +138,7 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// `true`, `false`, or nothing.
+/// `true`, `false`, or nothing; a number other than 0 is `true`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flag(pub Option<bool>);
 
@@ -155,9 +156,17 @@ impl<'de> Deserialize<'de> for Flag {
             nothing_else!(unit);
             nothing_else!(seq);
             nothing_else!(map);
-            nothing_else!(@ visit_i64(i64), visit_u64(u64), visit_f64(f64));
             fn visit_bool<E>(self, set: bool) -> Result<Flag, E> {
                 Ok(Flag(Some(set)))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Flag, E> {
+                Ok(Flag(Some(number != 0)))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Flag, E> {
+                Ok(Flag(Some(number != 0)))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Flag, E> {
+                Ok(Flag(Some(number != 0.0)))
             }
             fn visit_str<E>(self, text: &str) -> Result<Flag, E> {
                 Ok(Flag(text.parse().ok()))
@@ -244,5 +253,61 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Seq<T> {
             }
         }
         deserializer.deserialize_any(Reader(PhantomData))
+    }
+}
+
+/// A list whose elements may have another type: such a one is an empty element in its place. `None` for what is no list.
+#[derive(Debug, Clone)]
+pub(crate) struct List<T>(pub Option<Vec<T>>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: DeserializeOwned + Default> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: DeserializeOwned + Default> Visitor<'de> for Reader<T> {
+            type Value = List<T>;
+            nothing_else!(unit);
+            nothing_else!(map);
+            nothing_else!(scalars);
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element::<Value>()? {
+                    items.push(serde_json::from_value(item).unwrap_or_default());
+                }
+                Ok(List(Some(items)))
+            }
+        }
+        deserializer.deserialize_any(Reader(PhantomData))
+    }
+}
+
+/// The texts of an object by their keys, in the site's order; empty for anything else.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Pairs(pub Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Pairs;
+            nothing_else!(unit);
+            nothing_else!(seq);
+            nothing_else!(scalars);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if let Value::String(text) = value {
+                        pairs.push((key, text));
+                    }
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_any(Reader)
     }
 }

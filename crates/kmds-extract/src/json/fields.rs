@@ -1,0 +1,64 @@
+//! Fields that are plain options: for serde's `deserialize_with`, and for a [`Value`] that is looked into.
+//!
+//! Owns the rule that a value of another type counts as none (identity and a playable stream are required, the rest is
+//! optional). Never fails on a type.
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde_json::Value;
+
+use super::lenient::{Flag, List, Number};
+
+/// The value if it has the wanted type. Of a field that stands there twice the last one counts.
+pub(crate) fn value<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
+}
+
+/// The elements of a list, in their places; one of another type is an empty one.
+pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    from: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    List::deserialize(from).map(|list| list.0)
+}
+
+/// Text that says something, as it was written.
+pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(value::<D, String>(from)?.filter(|text| !text.trim().is_empty()))
+}
+
+/// Text that says something, without the blanks around it.
+pub(crate) fn trimmed<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(text(from)?.map(|text| text.trim().to_owned()))
+}
+
+/// An id or a position: a whole number above 0, or its digits as text.
+pub(crate) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    Number::deserialize(from).map(|number| number.0.filter(|number| *number > 0))
+}
+
+/// `true`, or a number other than 0; anything else is `false`.
+pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Flag::deserialize(from).map(Flag::is_set)
+}
+
+/// A field as text that says something; numbers are written out.
+#[must_use]
+pub fn text_of(fields: &Value, name: &str) -> Option<String> {
+    match fields.get(name)? {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A field as a number that is neither negative nor beyond all bounds, or its digits as text.
+#[must_use]
+pub fn number_of(fields: &Value, name: &str) -> Option<f64> {
+    match fields.get(name)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+    .filter(|number| number.is_finite() && *number >= 0.0)
+}
