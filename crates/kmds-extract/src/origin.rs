@@ -217,7 +217,7 @@ pub trait Origin: Sync {
     /// Seconds since 1970.
     fn now_unix(&self) -> u64;
 
-    /// Time that is left for more pages of a list, where the one who asks will not wait for ever. Without any, what was read
+    /// Time that is left for more pages of a list, where a client does not wait for ever. Without any, what was read
     /// is worth more than nothing.
     fn time_left(&self) -> Option<Duration> {
         None

@@ -77,7 +77,7 @@ pub struct Hosts {
     pub pages: Vec<String>,
     pub media: Vec<String>,
     pub covers: Vec<String>,
-    /// Further hosts that yt-dlp may ask, and nobody else.
+    /// Further hosts that only yt-dlp may ask.
     #[serde(default)]
     pub second_engine: Vec<String>,
     /// Least seconds between the starts of two metadata requests to the site; 0 for none.
@@ -200,7 +200,7 @@ pub struct YouTubeRecipe {
     pub reasons: BTreeMap<String, Vec<String>>,
 }
 
-/// Where YouTube's player script is, and who needs it.
+/// Where YouTube's player script is, and the client that needs it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ScriptRecipe {
     pub identity: Identity,

@@ -125,7 +125,7 @@ impl Lab {
             .unwrap_or_else(|why| panic!("the lab does not start: {why}"))
     }
 
-    /// The same for those who are not in an async function.
+    /// The same for a caller outside of an async function.
     ///
     /// # Errors
     /// When the machine gives no loopback port, no thread or no temporary folder, or the recordings cannot be read.

@@ -1,6 +1,6 @@
 //! What the lab was asked: one line a request, for tests to count.
 //!
-//! Owns the list and waking those who wait for it to grow. Never decides an answer.
+//! Owns the list, and wakes the tasks that wait for it to grow. Never decides an answer.
 
 use std::time::Instant;
 

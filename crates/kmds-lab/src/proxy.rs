@@ -136,7 +136,7 @@ async fn exchange<C: Channel>(
     host: &str,
     mut request: Request,
 ) -> io::Result<After> {
-    // One certificate, one host: who asks for another name on this connection gets what a real edge would say.
+    // One certificate, one host: a request for another name on this connection gets what a real edge would say.
     let reply = if request.host == host {
         answer(shared, &request)
     } else {

@@ -258,7 +258,7 @@ impl Sending<'_> {
         wire.channel.flush().await
     }
 
-    /// Text is compressed for those who accept it.
+    /// Text is compressed for a client that accepts it.
     fn squeezed(&self, mut reply: Reply) -> Reply {
         let text = reply.headers.iter().any(|(name, value)| {
             name == "Content-Type"
@@ -411,7 +411,7 @@ fn bomb() -> Bytes {
         for _ in 0..BOMB_MEBIBYTES {
             out.extend_from_slice(&block);
         }
-        // A last, empty block; then a checksum that nobody should live to see.
+        // A last, empty block; then a checksum that no client should reach.
         out.extend_from_slice(&[0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0x10]);
         Bytes::from(out)
     });

@@ -7,7 +7,7 @@
 //!
 //! Owns everything between the text of a script and an answer. Hides the engine. Never opens a file or a socket, and
 //! never believes a script: memory and time are the caller's [`Bounds`], and an answer that cannot be right is none.
-//! The engine is written in C; who runs a real script does so in a process of its own.
+//! The engine is written in C: a caller runs a real script in a process of its own.
 
 mod check;
 mod engine;

@@ -1,6 +1,6 @@
 //! A script cut down to the pieces that are wanted.
 //!
-//! Owns the text of the program that the engine runs in place of the whole script. Never decides what is wanted.
+//! Owns the text of the program that the engine runs in place of the whole script. Never decides which names are kept.
 
 use std::collections::{BTreeSet, HashSet};
 

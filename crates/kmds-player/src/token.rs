@@ -299,7 +299,7 @@ impl Reader<'_> {
                 !matches!(self.last(), "if" | "while" | "for" | "with"),
             ),
             b'[' => (b']', true),
-            // An object, not a block; a function's body ends like a block, since nobody divides a function.
+            // An object, not a block; a function's body ends like a block, since a function is never divided.
             _ => (
                 b'}',
                 self.value_begins()

@@ -90,7 +90,7 @@ impl BandcampLink {
     }
 }
 
-/// Bandcamp's own hosts and those of its files, with the dot: `evilbandcamp.com` is somebody else's.
+/// Bandcamp's own hosts and those of its files, with the dot: `evilbandcamp.com` belongs to another site.
 pub(super) fn owns(host: &str) -> bool {
     ["bandcamp.com", "bcbits.com"].iter().any(|own| {
         host.strip_suffix(own)

@@ -90,7 +90,7 @@ pub fn set(id: u64, secret: Option<&str>, recipe: &SoundCloudRecipe) -> PageRequ
     )
 }
 
-/// A private set: its songs are only told to those who name it and its token.
+/// A private set: its songs are told only to a request that names it and its token.
 pub struct SetSecret {
     pub set: u64,
     pub token: String,

@@ -32,7 +32,7 @@ struct Told {
 }
 
 impl Told {
-    /// An answer, in any order, perhaps with songs nobody asked for and some of them twice.
+    /// An answer, in any order, perhaps with songs that were not asked for, and some of them twice.
     fn take(&mut self, tracks: Vec<RawTrack>) {
         for raw in tracks {
             let Some(id) = raw.id else { continue };

@@ -1,4 +1,4 @@
-//! Who we say we are: client identities and their visitor ids.
+//! The names we give to YouTube: client identities and their visitor ids.
 //!
 //! Owns which identity comes first, which are passed over for an hour, and each one's visitor id: asked for once, kept for
 //! hours, renewed once however many resolves want it renewed. Hides the keys of the memory. Never reads a video.
@@ -50,7 +50,7 @@ pub(super) fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes:
     })
 }
 
-/// Passes this identity over for an hour.
+/// From now on this identity is passed over for an hour.
 pub(super) fn switch_off(identity: &Identity, origin: &impl Origin) {
     origin.remember(&off_key(identity), "refused");
 }
@@ -68,8 +68,8 @@ fn none_given_key(identity: &Identity) -> String {
     format!("youtube.visitor_none.{}", identity.name)
 }
 
-/// A remembered visitor id: `BORN VALUE`. Every answer brings a fresher value of the same visitor; his age counts
-/// from the day he was asked for.
+/// A remembered visitor id: `BORN VALUE`. Every answer brings a fresher value of the same visitor; the age counts from
+/// the time the first value was asked for.
 struct Visitor {
     born_unix: u64,
     value: String,
@@ -109,7 +109,7 @@ pub(super) async fn visitor(
     if let Some(value) = usable() {
         return Ok(Some(value));
     }
-    // Whoever waited while another asked in vain does not ask too: a silent site would hold up each in turn.
+    // A resolve that waited while another asked in vain does not ask too: a silent site would hold up each in turn.
     if origin
         .recall(&none_given_key(identity))
         .is_some_and(|mark| mark.stored_unix > came_unix)

@@ -90,7 +90,7 @@ pub(super) async fn resume(
     Ok(Some(longer(so_far, count, reading, is_course, recipes)))
 }
 
-/// Whether only the list tells who a song is by.
+/// Whether the artist of this song is told by the list alone.
 fn needs_owner(item: &Item, is_course: bool) -> bool {
     item.state == ItemState::Playable
         && item

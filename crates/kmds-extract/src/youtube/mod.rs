@@ -85,8 +85,8 @@ pub async fn refresh(
     video::refresh(id, origin, recipes).await
 }
 
-/// What identifies the file behind a media URL, as our own streams' validators do: whoever made the URL, a download of the
-/// same file goes on.
+/// What identifies the file behind a media URL, as our own streams' validators do: a download of the same file goes on with a
+/// URL of any engine or client.
 #[must_use]
 pub fn file_of(url: &str) -> Option<String> {
     parse::streams::file_of(url)

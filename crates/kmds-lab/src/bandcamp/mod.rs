@@ -1,4 +1,4 @@
-//! Bandcamp: who answers what.
+//! Bandcamp: which host and path give which answer.
 //!
 //! Owns the site's releases, the routing of its hosts, and the signing of stream URLs whenever a page is given out.
 //! Making things up is in `make.rs`, what was recorded in `recorded.rs`.

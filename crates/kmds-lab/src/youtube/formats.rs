@@ -186,7 +186,7 @@ impl Plan<'_> {
     }
 }
 
-/// A picture format that nobody here plays, because every answer of the site has some.
+/// A picture format, because every answer of the site has some. No client here plays it.
 pub fn picture_format(media_id: &str, seconds: f64) -> Value {
     json!({"itag": 137, "url": format!("https://rr1---sn-lab00000.googlevideo.com/videoplayback?expire=0&ei=x&id={media_id}&itag=137&mime=video%2Fmp4&lmt=1&sparams=expire&sig=x"),
         "mimeType": "video/mp4; codecs=\"avc1.640028\"", "bitrate": 1_500_751, "width": 1920, "height": 1080, "lastModified": "1",

@@ -1,4 +1,4 @@
-//! YouTube: who answers what.
+//! YouTube: which host and path give which answer.
 //!
 //! Owns the site's videos and lists and the routing of its hosts. Players are in `player.rs`, lists in `lists.rs`, the
 //! media hosts in `googlevideo.rs`, making things up in `make.rs`. Never makes audio.

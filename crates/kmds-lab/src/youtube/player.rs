@@ -26,7 +26,7 @@ pub struct Video {
     pub song: Song,
     /// Refused to VISIONOS and web, played by the reel call.
     pub for_kids: bool,
-    /// Nobody gets a URL.
+    /// No client gets a URL.
     pub sabr_only: bool,
     /// The first media request of every URL is sent to another host.
     pub moves_hosts: bool,

@@ -33,7 +33,7 @@ const PLACES: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub struct Solver {
     /// `None` keeps nothing, so that nothing is solved.
     folder: Option<PathBuf>,
-    /// One child at a time; who waits for it goes along with the next.
+    /// One child at a time. Questions that wait for it are asked together in the next one.
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<Waiting>>,
     /// The script that was used last, and whether that went well.
@@ -187,7 +187,7 @@ impl Solver {
 
     /// Asks in one child with all others that wait for the same script.
     async fn together(&self, player: &str, questions: Questions) -> Result<Answers, ScriptError> {
-        // Whoever asked for all may be gone in the middle of it: then once more.
+        // The task that asked for all may have been dropped in the middle of it: then once more.
         for _ in 0..2 {
             let (answer, told) = oneshot::channel();
             locked(&self.waiting).push(Waiting {

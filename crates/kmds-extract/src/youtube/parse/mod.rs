@@ -49,7 +49,7 @@ const STANDARD_COVERS: [&str; 11] = [
 ];
 
 /// The cover of a video from those the site lists: the largest where `hq720` tells that it exists, else the one
-/// that always does; a listed name nobody knows is taken as it is.
+/// that always does; a listed name that is unknown is taken as it is.
 pub(super) fn cover<'a>(
     video: VideoId,
     listed: impl Iterator<Item = &'a Thumbnail>,

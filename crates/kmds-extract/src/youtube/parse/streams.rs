@@ -270,7 +270,7 @@ impl Format {
             },
             container,
             codec,
-            // A codec nobody knows is as good as an itag nobody knows.
+            // An unknown codec ranks like an unknown itag.
             rank: if codec == Codec::Other {
                 itag::rank(itag).max(itag::UNKNOWN)
             } else {

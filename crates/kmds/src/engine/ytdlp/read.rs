@@ -149,7 +149,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
     })
 }
 
-/// The picture that our own engine would name, so that a song keeps its cover whoever reads it.
+/// The picture that our own engine would name, so that a song keeps its cover whichever engine reads it.
 fn cover(site: Site, url: &str) -> Option<String> {
     if !url.starts_with("https://") {
         return None;
