@@ -243,7 +243,9 @@ const link = process.argv[1]
   const { stdout } = await youtubedl.exec(link, { getUrl: true, format: 'bestaudio' })
   let piped = 0
   child.stdout.on('data', piece => { piped += piece.length })
-  await child
+  const ended = new Promise(resolve => child.stdout.on('end', resolve))
+  // The promise is kept when the process ends; its last bytes may still be on their way.
+  await Promise.all([child, ended])
   console.log(JSON.stringify([told.title, told.formats.length > 0, stdout === told.url, piped]))
 })().catch(error => { console.error(error); process.exit(1) })
 ";
