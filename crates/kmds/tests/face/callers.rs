@@ -240,12 +240,10 @@ const link = process.argv[1]
   const told = await youtubedl(link, { dumpSingleJson: true, noCheckCertificates: true, noWarnings: true,
     preferFreeFormats: true, addHeader: ['referer:youtube.com', 'user-agent:googlebot'] })
   const child = youtubedl.exec(link, { output: '-', quiet: true, format: 'bestaudio[ext=webm+acodec=opus]/bestaudio' })
-  const { stdout } = await youtubedl.exec(link, { getUrl: true, format: 'bestaudio' })
   let piped = 0
   child.stdout.on('data', piece => { piped += piece.length })
-  const ended = new Promise(resolve => child.stdout.on('end', resolve))
-  // The promise is kept when the process ends; its last bytes may still be on their way.
-  await Promise.all([child, ended])
+  const { stdout } = await youtubedl.exec(link, { getUrl: true, format: 'bestaudio' })
+  await child
   console.log(JSON.stringify([told.title, told.formats.length > 0, stdout === told.url, piped]))
 })().catch(error => { console.error(error); process.exit(1) })
 ";
