@@ -1,12 +1,12 @@
 //! Which stream of a track to fetch: pure policy.
 //!
-//! Owns the order of preference among a track's streams and what has to be done to the bytes to suit a client.
-//! Hides how containers and client wishes are matched. Never fetches, never converts.
+//! Owns which formats a client may ask for, the order of preference among a track's streams, and what has to be done to the
+//! bytes to suit a client. Never fetches, never converts.
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::Format;
-use crate::stream::{Codec, Stream};
+use crate::format::{Codec, Format};
+use crate::stream::Stream;
 
 /// The formats a client may ask a song to arrive in. The others are made on request, of a finished song.
 pub const PLAYABLE: [Format; 5] = [

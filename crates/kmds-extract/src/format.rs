@@ -1,13 +1,11 @@
 //! The formats a song's file can have.
 //!
-//! Owns [`Format`], with everything that follows from it: extension, container and content type. A new format is a new
-//! row here; the compiler then names the places that decide something about it.
+//! Owns [`Format`], with everything that follows from it (extension, container, content type), and the names of containers and
+//! codecs. A new format is a new row here; the compiler then names the places that decide something about it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use crate::stream::{Codec, Container};
 
 /// What a file is: `ogg` is Vorbis in Ogg, `opus` is Opus in Ogg, `webm` is Opus in WebM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,6 +98,80 @@ impl fmt::Display for Format {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Container {
+    Mp4,
+    Mp3,
+    Ogg,
+    WebM,
+    Flac,
+    Wav,
+}
+
+impl Container {
+    pub const ALL: [Self; 6] = [
+        Self::Mp4,
+        Self::Mp3,
+        Self::Ogg,
+        Self::WebM,
+        Self::Flac,
+        Self::Wav,
+    ];
+
+    /// Its word in replies, sidecars and the catalog.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+            Self::Mp3 => "mp3",
+            Self::Ogg => "ogg",
+            Self::WebM => "webm",
+            Self::Flac => "flac",
+            Self::Wav => "wav",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    Aac,
+    Mp3,
+    Opus,
+    Vorbis,
+    Flac,
+    Pcm,
+    /// An audio codec we do not know: last choice, passed on untouched.
+    Other,
+}
+
+impl Codec {
+    pub const ALL: [Self; 7] = [
+        Self::Aac,
+        Self::Mp3,
+        Self::Opus,
+        Self::Vorbis,
+        Self::Flac,
+        Self::Pcm,
+        Self::Other,
+    ];
+
+    /// Its word in replies, sidecars and the catalog.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Mp3 => "mp3",
+            Self::Opus => "opus",
+            Self::Vorbis => "vorbis",
+            Self::Flac => "flac",
+            Self::Pcm => "pcm",
+            Self::Other => "other",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +195,18 @@ mod tests {
                 _ => Codec::Other,
             };
             assert_eq!(Format::of(format.container(), codec), format);
+        }
+    }
+
+    #[test]
+    fn containers_and_codecs_have_one_word_each() {
+        for container in Container::ALL {
+            let json = serde_json::to_string(&container).expect("a word");
+            assert_eq!(json, format!("\"{}\"", container.as_str()));
+        }
+        for codec in Codec::ALL {
+            let json = serde_json::to_string(&codec).expect("a word");
+            assert_eq!(json, format!("\"{}\"", codec.as_str()));
         }
     }
 }

@@ -1,88 +1,15 @@
 //! One encoding that a site offers of a song.
 //!
-//! Owns the names of containers and codecs and how a stream is delivered. Hides nothing.
-//! Never fetches.
+//! Owns how a stream is delivered. Its URLs are signed: they print without their query. Never fetches.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::format::{Codec, Container};
+
 use crate::format::Format;
 use crate::site::Site;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Container {
-    Mp4,
-    Mp3,
-    Ogg,
-    WebM,
-    Flac,
-    Wav,
-}
-
-impl Container {
-    pub const ALL: [Self; 6] = [
-        Self::Mp4,
-        Self::Mp3,
-        Self::Ogg,
-        Self::WebM,
-        Self::Flac,
-        Self::Wav,
-    ];
-
-    /// Its word in replies, sidecars and the catalog.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mp4 => "mp4",
-            Self::Mp3 => "mp3",
-            Self::Ogg => "ogg",
-            Self::WebM => "webm",
-            Self::Flac => "flac",
-            Self::Wav => "wav",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Codec {
-    Aac,
-    Mp3,
-    Opus,
-    Vorbis,
-    Flac,
-    Pcm,
-    /// An audio codec we do not know: last choice, passed on untouched.
-    Other,
-}
-
-impl Codec {
-    pub const ALL: [Self; 7] = [
-        Self::Aac,
-        Self::Mp3,
-        Self::Opus,
-        Self::Vorbis,
-        Self::Flac,
-        Self::Pcm,
-        Self::Other,
-    ];
-
-    /// Its word in replies, sidecars and the catalog.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Aac => "aac",
-            Self::Mp3 => "mp3",
-            Self::Opus => "opus",
-            Self::Vorbis => "vorbis",
-            Self::Flac => "flac",
-            Self::Pcm => "pcm",
-            Self::Other => "other",
-        }
-    }
-}
 
 /// No song has more: a larger size that a site states is nonsense, and counts as none.
 pub const MOST_BYTES: u64 = 1 << 40;
@@ -173,22 +100,5 @@ impl Stream {
             let bytes = (f64::from(bitrate) / 8.0 * duration.as_secs_f64()).round() as u64;
             (bytes <= MOST_BYTES).then_some(bytes)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn containers_and_codecs_have_one_word_each() {
-        for container in Container::ALL {
-            let json = serde_json::to_string(&container).expect("a word");
-            assert_eq!(json, format!("\"{}\"", container.as_str()));
-        }
-        for codec in Codec::ALL {
-            let json = serde_json::to_string(&codec).expect("a word");
-            assert_eq!(json, format!("\"{}\"", codec.as_str()));
-        }
     }
 }

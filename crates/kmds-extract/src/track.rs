@@ -1,6 +1,6 @@
 //! What a link resolves to: tracks and collections.
 //!
-//! Owns the shapes that metadata takes once it is read, for every site alike. Hides nothing.
+//! Owns the shapes that metadata takes once it is read, for every site alike.
 //! Never holds a wire shape of a site or of our own API.
 
 use std::fmt;

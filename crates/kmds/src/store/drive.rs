@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kmds_extract::Site;
 
 use super::beneath::{Cache, Spot, patiently};
-use super::layout::Layout;
+use super::layout::{Layout, nearest_folder};
 use super::shared::{Access, Shared};
-use super::start::nearest_folder;
 
 /// What the probe found. `sentences` are for the operator, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]

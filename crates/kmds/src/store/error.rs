@@ -68,8 +68,13 @@ pub enum StoreError {
         what: String,
         source: Arc<io::Error>,
     },
-    #[error("the catalog could not {what}: {reason}")]
-    Catalog { what: &'static str, reason: String },
+    /// `advice` is empty, or begins with a semicolon.
+    #[error("the catalog could not {what}: {source}{advice}")]
+    Catalog {
+        what: &'static str,
+        source: Arc<dyn std::error::Error + Send + Sync>,
+        advice: &'static str,
+    },
 }
 
 impl StoreError {

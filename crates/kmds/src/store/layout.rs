@@ -90,6 +90,11 @@ impl Layout {
     }
 }
 
+/// The nearest folder that stands above this path.
+pub(super) fn nearest_folder(path: &Path) -> Option<&Path> {
+    path.ancestors().skip(1).find(|above| above.is_dir())
+}
+
 /// `relative` as a client sees it: below `client_path` where one is configured, with the separators that path uses.
 #[must_use]
 pub(super) fn client_view(client_path: Option<&str>, relative: &str) -> String {

@@ -41,7 +41,6 @@ mod tidy;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use kmds_extract::Format;
 
@@ -61,34 +60,11 @@ pub use tidy::{Owner, Tidied};
 
 use catalog::blocking;
 use error::io;
-pub use shared::Scratch;
 use shared::Shared;
+pub use shared::{READER_PAUSE, Scratch, StoreConfig};
 
 /// Less than this on the drive of the catalog is as good as nothing: a list of some hundred songs needs more.
 const STATE_LEAST_BYTES: u64 = 1 << 20;
-
-/// The store's part of the settings (docs/settings.md).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// The shared drive.
-    pub cache_dir: PathBuf,
-    /// Local: SQLite and network drives do not mix.
-    pub state_dir: PathBuf,
-    /// The cache folder as clients see it; `Cache_Path` is relative without.
-    pub client_path: Option<String>,
-    /// Of finished and arriving files together.
-    pub max_bytes: u64,
-    /// Since a file was last read.
-    pub max_age: Option<Duration>,
-    /// What downloads leave free on the drive.
-    pub min_free_bytes: u64,
-    /// After which a reader that reads nothing keeps no file on the drive; [`READER_PAUSE`].
-    pub reader_pause: Duration,
-}
-
-/// A paused player, or a client that means harm, must not keep room from other songs. A slow client may pause for longer,
-/// since the kernel holds megabytes for it; it loses nothing, because it keeps its open file.
-pub const READER_PAUSE: Duration = Duration::from_secs(60);
 
 /// The one door to drive and catalog. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -8,17 +8,41 @@
 //! the catalog's lock is held, so that no other task sees a row and a file that disagree.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::StoreConfig;
 use super::beneath::{Cache, Spot, patiently};
 use super::catalog::{Catalog, CatalogHandle};
 use super::claims::Claims;
 use super::error::{StoreError, io};
 use super::key::Key;
 use super::layout::Layout;
+
+/// The store's part of the settings (docs/settings.md).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The shared drive.
+    pub cache_dir: PathBuf,
+    /// Local: SQLite and network drives do not mix.
+    pub state_dir: PathBuf,
+    /// The cache folder as clients see it; `Cache_Path` is relative without.
+    pub client_path: Option<String>,
+    /// Of finished and arriving files together.
+    pub max_bytes: u64,
+    /// Since a file was last read.
+    pub max_age: Option<Duration>,
+    /// What downloads leave free on the drive.
+    pub min_free_bytes: u64,
+    /// After which a reader that reads nothing keeps no file on the drive; [`READER_PAUSE`].
+    pub reader_pause: Duration,
+}
+
+/// A paused player, or a client that means harm, must not keep room from other songs. A slow client may pause for longer,
+/// since the kernel holds megabytes for it; it loses nothing, because it keeps its open file.
+pub const READER_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Shared {
     pub(super) config: StoreConfig,

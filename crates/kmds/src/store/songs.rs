@@ -14,8 +14,8 @@ use super::catalog::{
 };
 use super::error::StoreError;
 use super::key::Key;
-use super::shared::Shared;
-use super::{Store, StoreConfig, evict, published, recover};
+use super::shared::{Shared, StoreConfig};
+use super::{Store, evict, published, recover};
 
 /// Calls that are one call of the catalog, made on a thread that may wait.
 macro_rules! calls_of_the_catalog {

@@ -19,9 +19,9 @@ use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
 use super::catalog::{Catalog, CatalogHandle, News};
 use super::claims::Claims;
 use super::error::{StoreError, io, state_io};
-use super::layout::Layout;
-use super::shared::{Access, Shared};
-use super::{StoreConfig, recover};
+use super::layout::{Layout, nearest_folder};
+use super::recover;
+use super::shared::{Access, Shared, StoreConfig};
 use crate::random;
 
 /// Files of the state folder.
@@ -140,11 +140,6 @@ fn can_be_made(folder: &Path) -> std::io::Result<()> {
     let trial = nearest.join(format!(".kmds-trial-{}", random::id()));
     fs::create_dir(&trial)?;
     fs::remove_dir(&trial)
-}
-
-/// The nearest folder that stands above this path.
-pub(super) fn nearest_folder(path: &Path) -> Option<&Path> {
-    path.ancestors().skip(1).find(|above| above.is_dir())
 }
 
 /// Whether the cache folder's drive is not mounted: it was on a file system of its own, is not any more, and lacks our mark.

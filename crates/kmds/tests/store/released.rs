@@ -168,12 +168,13 @@ async fn a_catalog_of_a_later_release_is_refused_and_not_touched() {
         kmds::store::Store::open(place.config.clone()),
         kmds::store::Store::inspect(place.config.clone()),
     ] {
-        let Err(StoreError::Catalog { reason, .. }) = opened else {
+        let Err(refused @ StoreError::Catalog { .. }) = opened else {
             panic!("opened")
         };
+        let sentence = refused.to_string();
         assert!(
-            reason.contains("later KMDS") && reason.contains("state.dir"),
-            "{reason}"
+            sentence.contains("later KMDS") && sentence.contains("state.dir"),
+            "{sentence}"
         );
     }
     assert_eq!(

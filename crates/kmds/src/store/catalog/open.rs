@@ -3,6 +3,7 @@
 //! Owns the judgement whether it is damaged, and setting a damaged one aside. Never deletes one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -50,12 +51,11 @@ impl Catalog {
         set_aside: Option<PathBuf>,
     ) -> Result<Opened, StoreError> {
         if found == schema::Found::Newer {
-            let reason =
-                "it was written by a later KMDS; install that one, or name another state.dir"
-                    .to_owned();
+            let why = "it was written by a later KMDS";
             return Err(StoreError::Catalog {
                 what: "be opened",
-                reason,
+                source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why)),
+                advice: "; install that one, or name another state.dir",
             });
         }
         Ok(Opened {

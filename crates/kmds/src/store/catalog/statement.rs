@@ -1,5 +1,7 @@
 //! What the statements share: how a row is named, what makes a copy, how a change is written.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, ErrorCode, ToSql, named_params};
 
 use crate::store::error::StoreError;
@@ -69,17 +71,18 @@ pub(super) fn update(
 
 /// Says what the catalog was doing. A full drive is told apart here, once.
 pub(super) fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::StateFull,
-        Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            StoreError::Catalog {
-                what,
-                reason: format!("{error}; look at the drive of state.dir, and try again"),
+    move |error| {
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => return StoreError::StateFull,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                "; look at the drive of state.dir, and try again"
             }
-        }
-        _ => StoreError::Catalog {
+            _ => "",
+        };
+        StoreError::Catalog {
             what,
-            reason: error.to_string(),
-        },
+            source: Arc::new(error),
+            advice,
+        }
     }
 }
