@@ -1,47 +1,30 @@
 //! From metadata to rows, names and jobs.
 //!
-//! Owns what `/fetch` leaves behind: every song a row in one transaction, before anybody is told; its names; its job.
-//! Hides the catalog. Never asks a site.
+//! Owns what `/fetch` leaves behind: each song becomes a row, all in one transaction, before the client is told; its names;
+//! its job. Never asks a site: [`super::resolve`] does.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
-use kmds_extract::{Codec, Collection, Container, Entry, Format, Kind, Resolved, Site, Track};
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use kmds_extract::{
+    Codec, Collection, Container, Entry, Failure, Format, Kind, Resolved, Site, Track,
+};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::flight::Job;
-use super::names::{self, Unique};
-use super::resolve::Target;
-use super::words::{
+use super::api::{
     FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored,
 };
-use super::{App, Failure, Inner, forms, store_failure};
+use super::long_lists::LONG_LIST_SONGS;
+use super::target::Target;
+use super::{App, Inner, too_slow};
+use crate::jobs::names::{self, Unique};
+use crate::jobs::{Status, formats, store_failure};
 use crate::store::{Accepted, Rendition, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
-
-/// From so many songs on a list is long: it costs some KB a song until its reply is written.
-const LONG_LIST_SONGS: usize = 200;
-/// Long lists held at once, each until the last of its replies is written.
-const LONG_LISTS_AT_ONCE: usize = 4;
-/// When a client that got no place for its long list may come back: a reply that is not read is given up after 10 s.
-const LONG_LIST_RETRY: Duration = Duration::from_secs(10);
-
-/// Songs of lists with a window that are kept in mind.
-const WINDOW_SONGS: usize = 10_000;
-
-/// A list of which only some songs are queued ahead of the one being read.
-#[derive(Debug)]
-pub struct Window {
-    keys: Vec<Key>,
-    ahead: usize,
-}
 
 /// What is known of a reply before its songs are rows.
 struct Answer<'a> {
@@ -66,14 +49,14 @@ impl App {
         self.fetch_target(ask, &target, deadline).await
     }
 
-    /// Whether a link is one that is taken; nobody is asked.
+    /// Whether a link is one that is taken; no site is asked.
     /// # Errors
     /// As [`App::fetch`].
     pub fn check_link(&self, link: &str, whole_list: bool) -> Result<(), Failure> {
         self.inner.resolver.read(link, whole_list).map(drop)
     }
 
-    /// What is known of a link already; nobody is asked, and nothing is queued.
+    /// What is known of a link already; no site is asked, and nothing is queued.
     /// # Errors
     /// The link is none that is taken, or its refusal is remembered.
     pub async fn known(&self, ask: &FetchAsk) -> Result<Known, Failure> {
@@ -122,102 +105,8 @@ impl App {
                 .unwrap_or_else(|_| Err(too_slow()));
         }
         let same = format!("{} {accept:?} {:?}", target.key(), ask.prefetch);
-        let waiting = Waiting {
-            lists: &inner.long_lists,
-            group: inner.long_lists.board(&same),
-            same: &same,
-        };
-        let take = async || {
-            let _turn = inner.long_lists.turn.lock().await;
-            let room = Arc::clone(&inner.long_lists.room)
-                .acquire_owned()
-                .await
-                .ok()
-                .map(Arc::new);
-            // Who comes from now on asks anew: songs may be removed while these are taken.
-            inner.long_lists.forget(&same, &waiting.group);
-            inner.take(answer, &accept, ask.prefetch, room).await
-        };
-        match timeout_at(deadline, waiting.group.get_or_init(take)).await {
-            Ok(fetched) => fetched.clone(),
-            Err(_) if inner.long_lists.is_waiting(&same, &waiting.group) => Err(lists_full()),
-            Err(_) => Err(too_slow()),
-        }
-    }
-}
-
-fn too_slow() -> Failure {
-    Failure::new(
-        Kind::Timeout,
-        "the site did not answer in time; try again later",
-    )
-}
-
-/// The places for long lists did not become free in time.
-fn lists_full() -> Failure {
-    let sentence = format!(
-        "{LONG_LISTS_AT_ONCE} long lists are being replied to already; try again when one is done"
-    );
-    Failure::new(Kind::QueueFull, sentence).after(LONG_LIST_RETRY)
-}
-
-type Group = Arc<OnceCell<Result<Fetched, Failure>>>;
-
-/// Long lists that are being replied to. Who asks for the same one while it waits for its turn gets the same reply.
-pub(super) struct LongLists {
-    /// One is taken at a time: its rows are held several times over meanwhile.
-    turn: tokio::sync::Mutex<()>,
-    room: Arc<Semaphore>,
-    waiting: Mutex<HashMap<String, Group>>,
-}
-
-impl Default for LongLists {
-    fn default() -> Self {
-        let room = Arc::new(Semaphore::new(LONG_LISTS_AT_ONCE));
-        Self {
-            turn: tokio::sync::Mutex::default(),
-            room,
-            waiting: Mutex::default(),
-        }
-    }
-}
-
-impl LongLists {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Group>> {
-        self.waiting.lock()
-    }
-
-    fn board(&self, same: &str) -> Group {
-        Arc::clone(self.waiting().entry(same.to_owned()).or_default())
-    }
-
-    /// Whether this group has no place yet.
-    fn is_waiting(&self, same: &str, group: &Group) -> bool {
-        let waiting = self.waiting();
-        let have = waiting.get(same);
-        have.is_some_and(|have| Arc::ptr_eq(have, group))
-    }
-
-    fn forget(&self, same: &str, group: &Group) {
-        if self.is_waiting(same, group) {
-            self.waiting().remove(same);
-        }
-    }
-}
-
-/// One who waits for a long list; the last one to give up leaves nothing behind.
-struct Waiting<'a> {
-    lists: &'a LongLists,
-    group: Group,
-    same: &'a str,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        // Ours and the map's.
-        if Arc::strong_count(&self.group) <= 2 {
-            self.lists.forget(self.same, &self.group);
-        }
+        let take = |place| inner.take(answer, &accept, ask.prefetch, place);
+        inner.long_lists.reply(same, deadline, take).await
     }
 }
 
@@ -361,19 +250,19 @@ impl Inner {
             Prefetch::None => 0,
             Prefetch::Ahead(songs) => songs,
         };
-        let requester = self.requesters.fetch_add(1, Ordering::Relaxed);
+        let requester = self.table.new_requester();
         let mut unique = Unique::default();
         let mut rows = Vec::with_capacity(answer.tracks.len());
         let mut sizes = Vec::with_capacity(answer.tracks.len());
         for (place, &track) in answer.tracks.iter().enumerate() {
-            let mut expected = forms::expected(track, accept, self.opus, &recipes);
+            let mut expected = formats::expected(track, accept, self.opus, &recipes);
             if !listed && track.streams.is_empty() {
                 let format = self
                     .format_before(track, accept)
                     .await?
                     .unwrap_or(expected.format);
-                let approximate_size = forms::estimate(track, format, &recipes);
-                expected = forms::Expected {
+                let approximate_size = formats::estimate(track, format, &recipes);
+                expected = formats::Expected {
                     format,
                     approximate_size,
                     exact_size: None,
@@ -396,8 +285,9 @@ impl Inner {
             });
             sizes.push(expected.approximate_size);
         }
-        self.keep_window(&rows, ahead);
-        let room = self.queue_max_songs.saturating_sub(self.jobs.waiting());
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
+        self.windows.keep(keys, ahead);
+        let room = self.queue_max_songs.saturating_sub(self.table.waiting());
         let accepted = match self.store.accept_within(rows, room).await {
             Err(StoreError::QueueFull) => return Err(self.queue_full()),
             done => done.map_err(store_failure)?,
@@ -405,7 +295,7 @@ impl Inner {
         let mut songs = Vec::with_capacity(accepted.len());
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
             if done.row.state.is_pending() {
-                self.jobs
+                self.table
                     .add(&done.row.key, requester, done.row.total_bytes);
             }
             songs.push(self.song(&done.row, without_streams(track), size));
@@ -440,71 +330,34 @@ impl Inner {
         Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)
     }
 
-    fn keep_window(&self, rows: &[Accepted], ahead: usize) {
-        let keys: Vec<Key> = rows.iter().map(|row| row.key.clone()).collect();
-        let mut windows = self.windows.lock();
-        if windows.len() > WINDOW_SONGS {
-            // Lists that nobody reads on: their songs are queued when somebody asks for them.
-            windows.clear();
-        }
-        for key in &keys {
-            windows.remove(key);
-        }
-        if (1..keys.len()).contains(&ahead) {
-            let window = Arc::new(Window {
-                keys: keys.clone(),
-                ahead,
-            });
-            windows.extend(keys.into_iter().map(|key| (key, Arc::clone(&window))));
-        }
-    }
-
     /// Queues the songs behind the one that is read now, where only a window of its list is queued.
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
-        let window = self.windows.lock().get(key).cloned();
-        let Some(window) = window else { return Ok(()) };
-        let Some(at) = window.keys.iter().position(|have| have == key) else {
-            return Ok(());
-        };
-        for next in window.keys.iter().skip(at + 1).take(window.ahead) {
-            let row = self.store.row(next).await.map_err(store_failure)?;
+        for next in self.windows.behind(key) {
+            let row = self.store.row(&next).await.map_err(store_failure)?;
             if row.is_some_and(|row| row.state == State::Evicted) {
-                self.take_up(next, false).await?;
+                self.demand.requeue(&next, false).await?;
             }
         }
         Ok(())
     }
 
-    /// Queues a known song (again).
-    pub(super) async fn take_up(&self, key: &Key, first: bool) -> Result<Arc<Job>, Failure> {
-        self.store
-            .requeue(key, first)
-            .await
-            .map_err(store_failure)?;
-        let requester = self.requesters.fetch_add(1, Ordering::Relaxed);
-        Ok(self.jobs.enqueue(key, requester, None))
-    }
-
     /// A row as clients see it, with what its job knows better.
     pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
-        let status = self.jobs.status(&row.key);
+        let status = self.table.status(&row.key);
         let state = status
             .as_ref()
             .map_or_else(|| row.state.shown(), |status| status.state);
         let ready = state == State::Ready && row.state == State::Ready;
-        let total = status
-            .as_ref()
-            .and_then(super::flight::Status::total)
-            .or(row.total_bytes);
-        let received = status.as_ref().map_or(0, super::flight::Status::received);
+        let total = status.as_ref().and_then(Status::total).or(row.total_bytes);
+        let received = status.as_ref().map_or(0, Status::received);
         // The names of what stands on the drive, else those given out.
-        let human_name = forms::rename(&row.human_name, row.format.ext());
+        let human_name = names::rename(&row.human_name, row.format.ext());
         let canonical_name = if row.key.is_copy() {
             row.canonical_name.clone()
         } else {
             format!("{}.{}", row.key.track(), row.format)
         };
-        let cover_name = forms::rename(&human_name, "jpg");
+        let cover_name = names::rename(&human_name, "jpg");
         Song {
             key: row.key.clone(),
             state,

@@ -1,22 +1,25 @@
-//! Looking at, removing and retrying songs; counts.
+//! Looking at, removing and retrying songs; covers; counts and health.
 //!
-//! Owns the questions that are not about one stream of audio. Hides rows. Never downloads audio.
+//! Owns the questions that are not about one stream of audio. Never downloads audio.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use kmds_extract::{Kind, Site, Track, TrackId};
+use kmds_extract::{Failure, Kind, Site, Track, TrackId};
 
-use super::words::{
-    EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, RecipesStats, RefusedRecipes,
-    SiteStats, Song, State, Stats,
+use super::api::{
+    CoverFound, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, RecipesStats,
+    RefusedRecipes, SiteStats, Song, State, Stats,
 };
-use super::{App, Failure, Inner, forms, store_failure};
+use super::{App, Inner};
 use crate::engine::{Engine, Health, YtDlp};
+use crate::jobs::{Status, formats, store_failure};
 use crate::metrics;
 use crate::store::{Filter, Row, StoreError};
 
-/// How often it is looked whether a song that is being removed is still written.
-const LET_GO_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+/// After so long it is looked again whether a song that is being removed is still written.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl App {
     /// The song in the form most recently asked for; `None` if never asked for, or deleted.
@@ -137,10 +140,33 @@ impl App {
         for row in rows {
             let row = self.inner.as_it_stands(row).await?;
             if matches!(row.state, State::Failed | State::Evicted) {
-                self.inner.take_up(&row.key, true).await?;
+                self.inner.demand.requeue(&row.key, true).await?;
             }
         }
         self.song(id).await
+    }
+
+    /// The cover of a known song, fetched when first asked for and kept, unless the client `only_looks`; `None` if song or
+    /// cover do not exist.
+    /// # Errors
+    /// The site does not give it.
+    pub async fn cover(
+        &self,
+        id: &TrackId,
+        only_looks: bool,
+    ) -> Result<Option<CoverFound>, Failure> {
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
+        if !only_looks {
+            let cover = self.inner.covers.of(&track).await?;
+            return Ok(cover.map(CoverFound::Here));
+        }
+        if track.cover_url.is_none() {
+            return Ok(None);
+        }
+        let kept = self.inner.covers.kept(&track).await;
+        Ok(Some(kept.map_or(CoverFound::AtTheSite, CoverFound::Here)))
     }
 
     /// Counts and health.
@@ -156,7 +182,7 @@ impl App {
             bytes_on_disk: counts.ready_bytes,
             free_bytes: counts.free_bytes,
             max_bytes: counts.max_bytes,
-            queues: inner.jobs.stats(),
+            queues: inner.lane_stats(),
             engines: inner.engine_stats(),
             sites: inner.site_stats(),
             recipes: self.recipes_stats(),
@@ -291,12 +317,12 @@ impl Inner {
     /// A row with the estimate of its size, which rows do not hold.
     fn known_song(&self, row: &Row, track: Track) -> Song {
         // In the format the row was accepted in: the streams that were chosen from are not kept.
-        let approximate_size = forms::estimate(&track, row.format, &self.recipes.current());
+        let approximate_size = formats::estimate(&track, row.format, &self.recipes.current());
         self.song(row, track, approximate_size)
     }
 
     async fn delete_row(&self, key: &Key) -> Result<(), Failure> {
-        let job = self.jobs.get(key);
+        let job = self.table.get(key);
         let mut watch = job.as_ref().map(|job| job.watch());
         self.store
             .set_state(key, State::Deleted)
@@ -306,25 +332,41 @@ impl Inner {
             job.cancel.cancel();
             // A job that only waits holds no lease.
             if job.status().state == State::Queued {
-                self.jobs.finish(
+                self.table.finish(
                     job,
                     Err(Failure::new(Kind::Cancelled, "the song was removed")),
                     false,
                 );
             }
         }
-        self.windows.lock().remove(key);
+        self.windows.forget(key);
         if let Some(watch) = &mut watch {
-            // An error means that nobody holds the job any more.
-            let _ = watch.wait_for(super::flight::Status::is_over).await;
+            // An error means that the job is gone.
+            let _ = watch.wait_for(Status::is_over).await;
         }
         loop {
+            let mut let_go = pin!(self.store.let_go());
+            let_go.as_mut().enable();
             match self.store.purge(key).await {
                 // A publish that had begun goes through first.
-                Err(StoreError::Busy { .. }) => tokio::time::sleep(LET_GO_LOOK).await,
+                Err(StoreError::Busy { .. }) => {
+                    let _ = tokio::time::timeout(LOOK_AGAIN, let_go).await;
+                }
                 done => return done.map_err(store_failure),
             }
         }
+    }
+
+    fn lane_stats(&self) -> Vec<QueueStats> {
+        let lanes = self.table.stats().into_iter();
+        lanes
+            .map(|lane| QueueStats {
+                site: lane.lane.as_str().to_owned(),
+                waiting: lane.waiting,
+                running: lane.running,
+                limit: lane.limit,
+            })
+            .collect()
     }
 
     fn asked_of(&self, site: Site) -> metrics::Asked {

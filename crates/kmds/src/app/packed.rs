@@ -1,7 +1,7 @@
 //! A long list in little memory.
 //!
 //! Owns how a remembered list is kept while no client asks for it: its songs as one compressed text, not as twenty small
-//! blocks each, which also keep what lies between them. Hides that text. Never decides what is remembered, or how long.
+//! blocks each, which also keep the memory between them. Never decides what is remembered, or for how long.
 
 use std::io::{BufReader, Write as _};
 use std::sync::{Arc, Weak};
@@ -27,7 +27,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// `None` for what is not worth it.
+    /// `None` for a song or a short list, which are kept as they are.
     pub fn new(resolved: &Arc<Resolved>) -> Option<Self> {
         let Resolved::Collection(whole) = &**resolved else {
             return None;

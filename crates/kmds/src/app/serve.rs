@@ -1,16 +1,18 @@
 //! Audio for a listener: whole, or as it arrives.
 //!
-//! Owns what a request for audio does to a song (docs/api.md, "What a song's state means"): a waiting song moves to the
-//! front, an evicted one is queued again. Hides rows and jobs. Never reads a byte.
+//! Owns how long a request waits, and what it is told meanwhile (docs/api.md, "What a song's state means"); what it does to
+//! the song's row and job is [`Demand`](crate::jobs::Demand)'s. Never reads a byte. Dropping a request stops no download.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use kmds_extract::Kind;
+use kmds_extract::Failure;
+use tokio::time::Instant;
 
-use super::flight::{Job, Status};
-use super::words::{Audio, Found, Key, NotServed, State, Want};
-use super::{App, Failure, Inner, forms, internal, store_failure};
-use crate::store::{Published, Row, StoreError};
+use super::api::{Audio, Found, Key, NotServed, State, Want};
+use super::{App, Inner};
+use crate::jobs::{Absent, Job, Standing, Status, names, store_failure};
+use crate::store::{Published, Row};
 
 /// An answer to a request that does not wait starts within 2 s (docs/api.md, "GET /tunnel").
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
@@ -82,53 +84,60 @@ impl From<Failure> for NotServed {
     }
 }
 
+impl From<Absent> for NotServed {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::Failed(failure) => Self::Failed(failure),
+            Absent::Unknown => Self::Unknown,
+        }
+    }
+}
+
 impl Inner {
     async fn audio_now(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
-        match self.ready(key).await? {
-            Ready::Yes(audio) => Ok(*audio),
-            Ready::Not(row) => {
-                if want == Want::PeekStream
-                    && let Some(status) = self.jobs.status(key)
-                    && let Some(audio) = self.growing(&row, &status)
-                {
-                    return Ok(audio);
-                }
-                if want.only_looks() {
-                    return Err(self.unfinished(&row));
-                }
-                let job = self.demand(&row).await?;
-                let status = self.jobs.status(key);
-                Err(unfinished_job(&status.unwrap_or_else(|| job.status())))
-            }
+        let row = match self.demand.look(key).await {
+            Standing::Finished(published) => return Ok(finished(*published)),
+            Standing::Unfinished(row) => row,
+            Standing::Absent(why) => return Err(why.into()),
+        };
+        let status = self.table.status(key);
+        if want == Want::PeekStream
+            && let Some(status) = &status
+            && let Some(audio) = self.growing(&row, status)
+        {
+            return Ok(audio);
         }
+        if want.only_looks() {
+            return Err(status.map_or_else(|| unfinished_row(&row), |status| unfinished(&status)));
+        }
+        let job = self.first(&row).await?;
+        let status = self.table.status(key);
+        Err(unfinished(&status.unwrap_or_else(|| job.status())))
     }
 
     /// Waits until the song is ready or failed.
-    pub(super) async fn whole(&self, key: &Key) -> Result<Audio, NotServed> {
-        loop {
-            let row = match self.ready(key).await? {
-                Ready::Yes(audio) => return Ok(*audio),
-                Ready::Not(row) => row,
-            };
-            let job = self.demand(&row).await?;
-            let mut watch = job.watch();
-            // An error means the job was forgotten: the row tells why.
-            let _ = watch.wait_for(Status::is_over).await;
+    async fn whole(&self, key: &Key) -> Result<Audio, NotServed> {
+        match self.demand.look(key).await {
+            Standing::Finished(published) => return Ok(finished(*published)),
+            Standing::Unfinished(row) => drop(self.first(&row).await?),
+            Standing::Absent(why) => return Err(why.into()),
         }
+        Ok(finished(self.demand.finished(key).await?))
     }
 
     /// Waits until the song is ready or failed, and moves nothing: a song without a job is not waited for.
     async fn settled(&self, key: &Key) -> Result<Audio, NotServed> {
         loop {
-            let row = match self.ready(key).await? {
-                Ready::Yes(audio) => return Ok(*audio),
-                Ready::Not(row) => row,
+            let row = match self.demand.look(key).await {
+                Standing::Finished(published) => return Ok(finished(*published)),
+                Standing::Unfinished(row) => row,
+                Standing::Absent(why) => return Err(why.into()),
             };
-            let Some(job) = self.jobs.get(key) else {
-                return Err(self.unfinished(&row));
+            let Some(job) = self.table.get(key) else {
+                return Err(unfinished_row(&row));
             };
             let mut watch = job.watch();
-            // An error means the job was forgotten: the row tells why.
+            // An error means that the job was forgotten: the row tells why.
             let _ = watch.wait_for(Status::is_over).await;
         }
     }
@@ -136,16 +145,15 @@ impl Inner {
     /// Waits until the site has answered the first media request; then the growing file.
     async fn stream(&self, key: &Key) -> Result<Audio, NotServed> {
         loop {
-            let row = match self.ready(key).await? {
-                Ready::Yes(audio) => return Ok(*audio),
-                Ready::Not(row) => row,
+            let row = match self.demand.look(key).await {
+                Standing::Finished(published) => return Ok(finished(*published)),
+                Standing::Unfinished(row) => row,
+                Standing::Absent(why) => return Err(why.into()),
             };
-            let job = self.demand(&row).await?;
+            let job = self.first(&row).await?;
             let mut watch = job.watch();
-            let status = match watch
-                .wait_for(|status| status.partial.is_some() || status.is_over())
-                .await
-            {
+            let has_begun = |status: &Status| status.partial.is_some() || status.is_over();
+            let status = match watch.wait_for(has_begun).await {
                 Ok(status) => status.clone(),
                 Err(_) => continue,
             };
@@ -163,82 +171,30 @@ impl Inner {
             total: partial.progress().total,
             etag: partial.etag(),
             modified: SystemTime::now(),
-            file_name: forms::rename(&row.human_name, format.ext()),
+            file_name: names::rename(&row.human_name, format.ext()),
             finished: false,
             reader: self.store.open_reader(partial),
         })
     }
 
-    /// The finished file; or the row of a song that has none (yet), which is evicted if its file is gone.
-    async fn ready(&self, key: &Key) -> Result<Ready, NotServed> {
-        let row = self
-            .store
-            .row(key)
-            .await
-            .map_err(store_failure)?
-            .ok_or(NotServed::Unknown)?;
-        match row.state {
-            State::Deleted => Err(NotServed::Unknown),
-            State::Failed => Err(NotServed::Failed(
-                row.failure
-                    .unwrap_or_else(|| internal("a failure without a reason")),
-            )),
-            State::Ready => match self.store.open_published(key).await {
-                Ok(published) => Ok(Ready::Yes(Box::new(finished(published)))),
-                Err(StoreError::Gone) => {
-                    tracing::warn!(track = %key.track(), "the file is gone from the drive, or was changed there");
-                    let mut row = row;
-                    row.state = State::Evicted;
-                    Ok(Ready::Not(Box::new(row)))
-                }
-                Err(error) => Err(NotServed::Failed(store_failure(error))),
-            },
-            _ => Ok(Ready::Not(Box::new(row))),
-        }
-    }
-
-    /// The job of a song somebody waits for, at the front of the queue.
-    async fn demand(&self, row: &Row) -> Result<std::sync::Arc<Job>, NotServed> {
-        if self.stop.is_cancelled() {
-            return Err(Failure::new(
-                Kind::Cancelled,
-                "the service is stopping; ask again when it is back",
-            )
-            .into());
-        }
-        let job = match self.jobs.get(&row.key) {
-            Some(job) => job,
-            None if row.state == State::Evicted => self.take_up(&row.key, true).await?,
-            // Its job ended between our look at the row and now, or belongs to an earlier run: the row's state stands.
-            None => self.jobs.enqueue(&row.key, 0, row.total_bytes),
-        };
-        if !job.is_wanted() {
-            self.store.promote(&row.key).await.map_err(store_failure)?;
-        }
-        self.jobs.promote(&job);
+    /// The job of a song that a client waits for, at the front of the queue; the window of its list moves with it.
+    async fn first(&self, row: &Row) -> Result<Arc<Job>, Failure> {
+        let job = self.demand.first(row).await?;
         self.move_window(&row.key).await?;
         Ok(job)
     }
+}
 
-    fn unfinished(&self, row: &Row) -> NotServed {
-        match self.jobs.status(&row.key) {
-            Some(status) => unfinished_job(&status),
-            None => NotServed::Unfinished {
-                state: row.state.shown(),
-                received: 0,
-                total: row.total_bytes,
-                wait: None,
-            },
-        }
+fn unfinished_row(row: &Row) -> NotServed {
+    NotServed::Unfinished {
+        state: row.state.shown(),
+        received: 0,
+        total: row.total_bytes,
+        wait: None,
     }
 }
 
-enum Ready {
-    Yes(Box<Audio>),
-    Not(Box<Row>),
-}
-
-fn unfinished_job(status: &Status) -> NotServed {
+fn unfinished(status: &Status) -> NotServed {
     // Ready or failed this very moment: the next look tells.
     let state = if status.is_over() {
         State::Downloading
@@ -262,7 +218,7 @@ fn finished(published: Published) -> Audio {
         total: Some(published.size_bytes),
         etag: Some(published.etag),
         modified: published.modified.into(),
-        file_name: forms::rename(&published.row.human_name, published.row.format.ext()),
+        file_name: names::rename(&published.row.human_name, published.row.format.ext()),
         finished: true,
         reader: published.reader,
     }

@@ -1,18 +1,18 @@
 //! Where a site has the encodings of a song, for clients that read from the site themselves.
 //!
-//! Owns asking for streams outside of a job. Hides whether the site was asked. Never downloads: [`super::work`] does.
+//! Owns asking for streams outside of a job. Never downloads: [`crate::jobs`] does.
 
-use kmds_extract::{ExtractError, Kind, Lack, Stream, Track, TrackId};
+use kmds_extract::{ExtractError, Failure, Kind, Lack, Stream, Track, TrackId};
 
-use super::resolve::now_unix;
-use super::{App, Failure, Inner};
+use super::{App, Inner};
+use crate::clock::unix_now;
 
 impl App {
     /// The encodings of a known song with addresses that can be read now. They expire.
     /// # Errors
     /// The song was never resolved, or the site refuses.
     pub async fn streams(&self, id: &TrackId) -> Result<Vec<Stream>, Failure> {
-        let offered = match self.inner.resolver.fresh_streams(id, now_unix()) {
+        let offered = match self.inner.streams.take_fresh(id, unix_now()) {
             Some(streams) => streams,
             None => {
                 let unknown = || Failure::new(Kind::NotFound, "this song was not resolved yet");
@@ -21,7 +21,7 @@ impl App {
             }
         };
         // Looking takes them out; a download that follows needs them.
-        self.inner.resolver.keep_streams(id, offered.clone());
+        self.inner.streams.keep(id, offered.clone());
         self.inner.located(offered).await
     }
 }
@@ -33,7 +33,7 @@ impl Inner {
         let fresh = self.engines.refresh(track, lack, &self.accept).await;
         let (fresh, _) = fresh.map_err(|error| Failure::from(&error))?;
         for beside in fresh.beside {
-            self.resolver.keep_streams(&beside.id, beside.streams);
+            self.streams.keep(&beside.id, beside.streams);
         }
         Ok(fresh.track.streams)
     }

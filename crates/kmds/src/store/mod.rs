@@ -212,6 +212,11 @@ impl Store {
         Lease::take(Arc::clone(&self.shared), key.clone()).await
     }
 
+    /// The next end of a lease or a reader; from its making on, none is missed once it is enabled.
+    pub fn let_go(&self) -> tokio::sync::futures::Notified<'_> {
+        self.shared.claims.let_go()
+    }
+
     /// The growing file of a key that is being written and has begun.
     #[must_use]
     pub fn partial(&self, key: &Key) -> Option<Arc<Partial>> {

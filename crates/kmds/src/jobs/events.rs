@@ -1,22 +1,47 @@
-//! What happened, for those who watch.
+//! What happened to songs, for those who follow the event stream.
 //!
-//! Owns the last events of this process and waking subscribers. Hides how many watch: a subscriber that never reads holds
-//! a number, and finds the oldest event still kept when it comes back. Never waits for anyone.
+//! Owns the last events of this process, and wakes subscribers. A subscriber that never reads costs a number: when it
+//! reads again, it finds the oldest event that is still kept. Nothing here waits for a subscriber.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kmds_extract::Kind;
 use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::words::{Event, EventName, Key, State};
+use crate::store::{Key, State};
 
-/// Events kept for `Last-Event-ID`: 200 bytes each.
+/// Events that are kept for `Last-Event-ID`: 200 bytes each.
 const KEPT: usize = 1024;
-/// Progress of one song is told at most this often.
+/// One song's progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// One line of the event stream.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Grows by one; events of one process only.
+    pub id: u64,
+    pub name: EventName,
+    pub key: Key,
+    pub state: State,
+    pub received: u64,
+    pub total: Option<u64>,
+    pub kind: Option<Kind>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventName {
+    /// A change of state.
+    Track,
+    /// More bytes, at most 4 a second per track.
+    Progress,
+}
 
 #[derive(Debug)]
 pub struct Board {
@@ -168,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_never_reads_finds_the_oldest_kept() {
+    async fn a_subscriber_that_never_reads_finds_the_oldest_event_kept() {
         let board = Arc::new(Board::new());
         let key = key();
         let mut events = board.subscribe(None);

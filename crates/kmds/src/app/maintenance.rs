@@ -1,15 +1,23 @@
-//! What `kmds doctor` looks at, and the keeping of the catalog by hand.
+//! What an operator asks of the cache and of the tools beside the service (`kmds doctor`, `kmds cache`), and the task that
+//! keeps the cache within its bounds.
 //!
-//! Owns the questions an operator asks of a cache and of the tools beside us. Hides rows and processes. Never judges:
-//! what a finding means is said where it is printed.
+//! Never judges: what a finding means is said where it is printed.
 
-use super::words::{Key, Song};
-use super::{App, Failure, store_failure};
+use std::time::Duration;
+
+use kmds_extract::Failure;
+
+use super::api::{Key, Song};
+use super::{App, Inner};
 use crate::config::Config;
 use crate::convert::Ffmpeg;
 use crate::engine::YtDlp;
 pub use crate::engine::{About, Remark, remarks};
+use crate::jobs::store_failure;
 use crate::origin::{Client, ClientConfig, SharedRecipes};
+
+/// How often files that are too old are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 /// What the cache's drive can do. `sentences` tell what is wrong, the worst first.
 #[derive(Debug, Clone)]
@@ -108,6 +116,30 @@ impl App {
     /// The catalog failed.
     pub async fn rebuild(&self) -> Result<usize, Failure> {
         self.inner.store.rebuild().await.map_err(store_failure)
+    }
+}
+
+impl Inner {
+    /// Makes catalog and drive agree once, then evicts files that are too old from time to time. It never ends; drop it to stop.
+    pub(super) async fn housekeeping(&self) {
+        match self.store.probe_drive().await {
+            Ok(report) => report
+                .sentences
+                .iter()
+                .for_each(|sentence| tracing::warn!("{sentence}")),
+            Err(error) => tracing::warn!(%error, "the cache drive could not be probed"),
+        }
+        match self.store.tidy().await {
+            Ok(tidied) => tracing::debug!(?tidied, "catalog and drive agree"),
+            Err(error) => tracing::warn!(%error, "catalog and drive could not be compared"),
+        }
+        loop {
+            self.covers.sweep().await;
+            tokio::time::sleep(PRUNE_EVERY).await;
+            if let Err(error) = self.store.prune().await {
+                tracing::warn!(%error, "what is too old could not be evicted");
+            }
+        }
     }
 }
 

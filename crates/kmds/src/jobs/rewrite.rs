@@ -1,8 +1,8 @@
-//! What becomes of bytes that are not kept as they came: re-wrapped, freed of their picture, or converted.
+//! A stream's bytes made into another format while they arrive: re-wrapped, taken out of a video, or converted.
 //!
-//! Owns the work beside a download: the raw file is read as it grows, and what comes out of it is readable as it comes.
-//! The raw bytes have a key of their own, so that a restart downloads nothing twice. Hides containers and encoders.
-//! Never chooses a stream, never publishes.
+//! Owns the work beside a download: the raw file is read as it grows, and what is made of it can be read as it is written.
+//! The raw bytes have a key and a lease of their own, so that a restart downloads nothing twice. The two halves run in one
+//! task; the first failure ends both. Never chooses a stream, never publishes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,32 +12,26 @@ use kmds_extract::recipes::Times;
 use kmds_extract::{Format, Stream};
 use tokio::sync::{mpsc, watch};
 
-use super::Inner;
-use super::flight::Job;
-use super::pump::{PumpError, check};
-use super::words::State;
-use super::work::show;
+use super::fill::{FillError, Work, announce_length, check};
 use crate::convert::Mp4Head;
 use crate::media::{self, webm::OpusToOgg};
 use crate::store::{Lease, Partial, Progress, Reader, StoreError};
 
-/// A piece read back from a raw file.
-const PIECE_BYTES: usize = 64 << 10;
+/// A piece read back from a file.
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 
-/// What becomes of the raw bytes.
+/// What is made of the bytes that arrive.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Way {
-    Keep,
+pub(super) enum Rewrite {
     OpusToOgg,
     TakeAudioOut,
     Convert(Format),
 }
 
-impl Way {
-    /// The format of what comes out of this stream.
-    pub(super) const fn makes(self, stream: &Stream) -> Format {
+impl Rewrite {
+    /// The format of what comes out.
+    pub(super) const fn format(self) -> Format {
         match self {
-            Self::Keep => stream.format(),
             Self::OpusToOgg => Format::Opus,
             Self::TakeAudioOut => Format::M4a,
             Self::Convert(format) => format,
@@ -45,79 +39,64 @@ impl Way {
     }
 }
 
-impl Inner {
-    /// Downloads into the raw file and treats what arrives, both at once.
-    pub(super) async fn treat(
-        self: &Arc<Self>,
-        job: &Arc<Job>,
-        lease: &mut Lease,
-        stream: &Stream,
-        way: Way,
-        expected: Option<Duration>,
-    ) -> Result<(), PumpError> {
-        let mut raw_lease = self.store.lease(&job.key.raw()).await?;
+/// One rewrite under way.
+pub(super) struct Rewriting<'a> {
+    pub work: Work<'a>,
+    pub lease: &'a mut Lease,
+    pub stream: &'a Stream,
+    pub rewrite: Rewrite,
+    pub expected: Option<Duration>,
+}
+
+impl Rewriting<'_> {
+    /// Downloads into the raw file and rewrites what arrives, both at once.
+    pub(super) async fn run(&mut self) -> Result<(), FillError> {
+        let (work, stream, expected) = (self.work, self.stream, self.expected);
+        let mut raw_lease = work.at.store.lease(&work.job.key.raw()).await?;
         let (began, raw_partial) = watch::channel(None);
         let download = async {
-            // What is made of the bytes would have to be made anew: a slow URL must do.
             let began = |partial| drop(began.send_replace(Some(partial)));
-            self.fill(job, &mut raw_lease, stream, false, began).await?;
-            self.announce_length(&mut raw_lease);
+            // Another URL would mean to rewrite everything anew: throttling is not treated as an error here.
+            work.fill(&mut raw_lease, stream, true, began).await?;
+            announce_length(&mut raw_lease);
             check(&mut raw_lease, stream.container, expected).await?;
-            self.jobs
-                .change(job, |status| status.state = State::Converting);
-            self.store.set_state(&job.key, State::Converting).await?;
-            Ok::<(), PumpError>(())
+            Ok::<(), FillError>(work.converts().await?)
         };
-        let treatment = async {
+        let rewriting = async {
             let Some(partial) = first(raw_partial).await else {
                 // The download failed before its first byte, and says why.
                 return std::future::pending().await;
             };
-            let source = Source::growing(self.store.open_reader(&partial), partial);
-            match way {
-                Way::OpusToOgg => self.rewrap(job, lease, source).await,
-                Way::TakeAudioOut => self.take_audio_out(job, lease, source).await,
-                Way::Convert(target) => self.convert(job, lease, source, target, expected).await,
-                Way::Keep => Ok(()),
+            let source = Source::growing(work.at.store.open_reader(&partial), partial);
+            match self.rewrite {
+                Rewrite::OpusToOgg => self.rewrap(source).await,
+                Rewrite::TakeAudioOut => self.take_audio_out(source).await,
+                Rewrite::Convert(_) => self.convert(source).await,
             }
         };
-        // The first failure ends both; a treatment that runs out of bytes waits for the download to say why.
-        tokio::try_join!(download, treatment)?;
+        // A rewrite that runs out of bytes waits for the download to say why.
+        tokio::try_join!(download, rewriting)?;
         raw_lease.discard().await?;
-        self.announce_length(lease);
+        announce_length(self.lease);
         Ok(())
     }
 
-    async fn rewrap(
-        &self,
-        job: &Job,
-        lease: &mut Lease,
-        mut source: Source,
-    ) -> Result<(), PumpError> {
-        let seed = crc_of(&job.key.to_string());
-        let mut ogg = OpusToOgg::new(seed);
-        self.start_output(job, lease, &source, Format::Opus).await?;
+    async fn rewrap(&mut self, mut source: Source) -> Result<(), FillError> {
+        let broken = |error: media::Broken| FillError::Broken(error.to_string());
+        let mut ogg = OpusToOgg::new(crc_of(&self.work.job.key.to_string()));
+        self.start_output(&source).await?;
         while let Some(piece) = source.next().await? {
-            let out = ogg
-                .push(&piece)
-                .map_err(|error| PumpError::Broken(error.to_string()))?;
-            self.put(job, lease, out.into()).await?;
+            let out = ogg.push(&piece).map_err(broken)?;
+            self.work.put(self.lease, out.into()).await?;
         }
-        let out = ogg
-            .finish()
-            .map_err(|error| PumpError::Broken(error.to_string()))?;
-        self.put(job, lease, out.into()).await
+        let out = ogg.finish().map_err(broken)?;
+        Ok(self.work.put(self.lease, out.into()).await?)
     }
 
-    async fn take_audio_out(
-        &self,
-        job: &Job,
-        lease: &mut Lease,
-        mut source: Source,
-    ) -> Result<(), PumpError> {
+    async fn take_audio_out(&mut self, mut source: Source) -> Result<(), FillError> {
         // The index may stand at the end: wait for all of it.
         while source.next().await?.is_some() {}
-        self.start_output(job, lease, &source, Format::M4a).await?;
+        self.start_output(&source).await?;
         let Some((partial, _)) = &source.growing else {
             return Ok(());
         };
@@ -128,42 +107,49 @@ impl Inner {
             media::mp4::extract_audio(&file, &mut out).map(drop)
         });
         while let Some(piece) = arrived.recv().await {
-            self.put(job, lease, piece).await?;
+            self.work.put(self.lease, piece).await?;
         }
         match work.await {
             Ok(done) => Ok(done?),
-            Err(error) => Err(PumpError::Broken(error.to_string())),
+            Err(error) => Err(FillError::Broken(error.to_string())),
         }
     }
 
-    async fn convert(
-        &self,
-        job: &Job,
-        lease: &mut Lease,
-        mut source: Source,
-        target: Format,
-        expected: Option<Duration>,
-    ) -> Result<(), PumpError> {
-        self.start_output(job, lease, &source, target).await?;
-        self.encode(job, lease, &mut source, target, expected).await
+    async fn convert(&mut self, mut source: Source) -> Result<(), FillError> {
+        self.start_output(&source).await?;
+        let format = self.rewrite.format();
+        self.work
+            .encode(self.lease, &mut source, format, self.expected)
+            .await
     }
 
+    /// Opens the output file; listeners may read it from now on.
+    async fn start_output(&mut self, source: &Source) -> Result<(), FillError> {
+        let format = self.rewrite.format();
+        self.lease.restart().await?;
+        let validator = format!("{} as {format}", source.validator());
+        let partial = self.lease.begin(&validator, None, 0).await?;
+        self.work.show(partial, format);
+        Ok(())
+    }
+}
+
+impl Work<'_> {
     /// Through ffmpeg into an open lease.
     pub(super) async fn encode(
-        &self,
-        job: &Job,
+        self,
         lease: &mut Lease,
         source: &mut Source,
-        target: Format,
+        format: Format,
         expected: Option<Duration>,
-    ) -> Result<(), PumpError> {
+    ) -> Result<(), FillError> {
         let (sender, mut pieces) = mpsc::channel::<Bytes>(1);
-        let encoding = self.encode_into(source, target, expected, sender);
+        let encoding = self.encode_into(source, format, expected, sender);
         let writing = async {
             while let Some(piece) = pieces.recv().await {
-                self.put(job, lease, piece).await?;
+                self.put(lease, piece).await?;
             }
-            Ok::<(), PumpError>(())
+            Ok::<(), FillError>(())
         };
         tokio::try_join!(encoding, writing)?;
         Ok(())
@@ -171,14 +157,14 @@ impl Inner {
 
     /// Through ffmpeg, piece by piece: both of its pipes are worked at the same time. Dropping the sender is the end.
     pub(super) async fn encode_into(
-        &self,
+        self,
         source: &mut Source,
-        target: Format,
+        format: Format,
         expected: Option<Duration>,
         out: mpsc::Sender<Bytes>,
-    ) -> Result<(), PumpError> {
-        let stall = Times::seconds(self.recipes.current().time.convert_stall);
-        let conversion = self.ffmpeg.start(target, stall).await?;
+    ) -> Result<(), FillError> {
+        let stall = Times::seconds(self.at.recipes.current().time.convert_stall);
+        let conversion = self.at.ffmpeg.start(format, stall).await?;
         let (mut feed, mut output) = (conversion.feed, conversion.output);
         let feeding = async {
             while let Some(piece) = source.next().await? {
@@ -187,10 +173,10 @@ impl Inner {
                 }
             }
             feed.finish().await;
-            Ok::<(), PumpError>(())
+            Ok::<(), FillError>(())
         };
         let taking = async {
-            let mut head = expected.filter(|_| target == Format::M4a).map(Mp4Head::new);
+            let mut head = expected.filter(|_| format == Format::M4a).map(Mp4Head::new);
             while let Some(piece) = output.next().await? {
                 let piece = head
                     .as_mut()
@@ -200,30 +186,6 @@ impl Inner {
             send(&out, head.map(|mut head| head.finish()).unwrap_or_default()).await
         };
         tokio::try_join!(feeding, taking)?;
-        Ok(())
-    }
-
-    /// Opens the output file; its readers may come from now on.
-    async fn start_output(
-        &self,
-        job: &Job,
-        lease: &mut Lease,
-        source: &Source,
-        format: Format,
-    ) -> Result<(), PumpError> {
-        lease.restart().await?;
-        let validator = format!("{} as {format}", source.validator());
-        let partial = lease.begin(&validator, None, 0).await?;
-        self.jobs
-            .change(job, |status| show(status, partial, format));
-        Ok(())
-    }
-
-    async fn put(&self, job: &Job, lease: &mut Lease, piece: Bytes) -> Result<(), PumpError> {
-        if !piece.is_empty() {
-            lease.write(piece).await?;
-            self.jobs.progress(job);
-        }
         Ok(())
     }
 }
@@ -260,9 +222,9 @@ impl Source {
             .map_or("", |(partial, _)| partial.validator())
     }
 
-    /// The next piece; `None` at the end, which of a growing file is its announced length. If its download fails this
-    /// waits for ever: the download itself says why, and ends both.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, PumpError> {
+    /// The next piece; `None` at the end, which of a growing file is its announced length. If its download fails, this
+    /// waits for ever: the download itself says why, and ends both halves.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
         let at = self.at;
         if let Some((_, progress)) = &mut self.growing {
             let more =
@@ -289,20 +251,21 @@ impl Source {
     }
 }
 
-/// Nobody takes pieces any more: whoever stopped says why.
-async fn send(out: &mpsc::Sender<Bytes>, piece: Bytes) -> Result<(), PumpError> {
+/// An error means that no task takes pieces any more; the one that stopped says why.
+async fn send(out: &mpsc::Sender<Bytes>, piece: Bytes) -> Result<(), FillError> {
     if piece.is_empty() {
         return Ok(());
     }
     out.send(piece)
         .await
-        .map_err(|_| PumpError::Store(StoreError::Gone))
+        .map_err(|_| FillError::Store(StoreError::Gone))
 }
 
 /// Waits for the first value; `None` if none will come.
 async fn first(mut partial: watch::Receiver<Option<Arc<Partial>>>) -> Option<Arc<Partial>> {
     partial.wait_for(Option::is_some).await.ok()?.clone()
 }
+
 /// The same serial number for the same song, so that a repeated re-wrap gives the same bytes.
 fn crc_of(text: &str) -> u32 {
     let mut crc = flate2::Crc::new();
@@ -310,8 +273,8 @@ fn crc_of(text: &str) -> u32 {
     crc.sum()
 }
 
-/// A blocking writer whose pieces come out on the runtime.
-struct Pieces(mpsc::Sender<Bytes>);
+/// A blocking writer whose pieces come out on the runtime, as fast as they are taken.
+pub(super) struct Pieces(pub(super) mpsc::Sender<Bytes>);
 
 impl std::io::Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

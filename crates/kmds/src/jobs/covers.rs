@@ -1,20 +1,18 @@
-//! Covers: fetched when first asked for, kept for the next one.
+//! Covers: fetched when a client first asks for one, kept for the next.
 //!
 //! Owns the cover folder: what lies there under which name, what counts as a picture, how many are fetched at once, and
-//! what leaves when it grows too large. Hides that songs of one album share a file. Never fetches a cover that nobody
-//! asked for, nor the same one twice at a time.
+//! which leave when it grows too large. Songs of one album share a file. The same cover is never fetched twice at a time,
+//! and a cover that no client asked for is never fetched.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kmds_extract::{Kind, Track, TrackId};
-use parking_lot::Mutex;
+use kmds_extract::{Failure, Kind, Track};
 use tokio::sync::Semaphore;
 
-use super::words::{Cover, CoverFound};
-use super::{App, Failure, Inner, store_failure};
+use crate::hex;
+use crate::origin::Client;
+use crate::single_flight::SingleFlight;
 
 /// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
 const MAX_COVER_BYTES: usize = 8 << 20;
@@ -25,120 +23,68 @@ const FETCHED_AT_ONCE: usize = 6;
 /// For one of them to be free. Those that drip end within the time a page may take, so this is seldom reached.
 const TURN_WITHIN: Duration = Duration::from_secs(15);
 
-/// What is being fetched.
-#[derive(Debug)]
-pub(super) struct Fetching {
+/// A picture.
+#[derive(Debug, Clone)]
+pub struct Cover {
+    pub content_type: &'static str,
+    pub bytes: bytes::Bytes,
+}
+
+/// The covers of all songs.
+pub struct Covers {
+    client: Client,
+    folder: PathBuf,
     slots: Semaphore,
-    /// Invariant: an entry lives while somebody fetches, or waits for, the cover of this file name.
-    under_way: Mutex<HashMap<String, Flight>>,
+    /// By file.
+    fetching: SingleFlight<PathBuf, Result<Cover, Failure>>,
 }
 
-/// Why those who waited with the first get nothing either.
-type Flight = Arc<tokio::sync::Mutex<Option<Failure>>>;
-
-impl Default for Fetching {
-    fn default() -> Self {
+impl Covers {
+    pub fn new(client: Client, state_dir: &Path) -> Self {
         Self {
+            client,
+            folder: state_dir.join("covers"),
             slots: Semaphore::new(FETCHED_AT_ONCE),
-            under_way: Mutex::default(),
+            fetching: SingleFlight::default(),
         }
     }
-}
 
-impl Fetching {
-    fn board<'f>(&'f self, name: &'f str) -> Boarded<'f> {
-        let mut under_way = self.under_way.lock();
-        Boarded {
-            fetching: self,
-            name,
-            flight: Arc::clone(under_way.entry(name.to_owned()).or_default()),
-        }
-    }
-}
-
-/// One's part in a flight; the last to leave ends it.
-struct Boarded<'f> {
-    fetching: &'f Fetching,
-    name: &'f str,
-    flight: Flight,
-}
-
-impl Drop for Boarded<'_> {
-    fn drop(&mut self) {
-        let mut under_way = self.fetching.under_way.lock();
-        // Ours and the map's.
-        if Arc::strong_count(&self.flight) <= 2 {
-            under_way.remove(self.name);
-        }
-    }
-}
-
-impl App {
-    /// The cover of a known song, fetched when first asked for and kept, unless one `only_looks`; `None` if song or cover
-    /// do not exist.
+    /// A song's cover, from the folder, else from the site; `None` if the song has none. It is fetched once, however many
+    /// ask, and no cover waits for another one that drips.
     /// # Errors
     /// The site does not give it.
-    pub async fn cover(
-        &self,
-        id: &TrackId,
-        only_looks: bool,
-    ) -> Result<Option<CoverFound>, Failure> {
-        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
-            return Ok(None);
-        };
-        if only_looks {
-            let Some(path) = self.inner.cover_path(&track) else {
-                return Ok(None);
-            };
-            return Ok(Some(
-                kept(&path)
-                    .await
-                    .map_or(CoverFound::AtTheSite, CoverFound::Here),
-            ));
-        }
-        Ok(self.inner.cover_of(&track).await?.map(CoverFound::Here))
-    }
-}
-
-impl Inner {
-    /// From the state folder, else from the site: each once, however many ask, and none waits for another that drips.
-    pub(super) async fn cover_of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
-        let (Some(url), Some(path)) = (&track.cover_url, self.cover_path(track)) else {
+    pub async fn of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
+        let (Some(url), Some(path)) = (&track.cover_url, self.path(track)) else {
             return Ok(None);
         };
         if let Some(cover) = kept(&path).await {
             return Ok(Some(cover));
         }
-        let name = path.to_string_lossy();
-        let boarded = self.covers.board(&name);
-        let mut failure = boarded.flight.lock().await;
-        if let Some(failure) = &*failure {
-            return Err(failure.clone());
-        }
-        // Fetched by whoever was before us.
-        if let Some(cover) = kept(&path).await {
-            return Ok(Some(cover));
-        }
-        let fetched = self.fetch_cover(track, url, &path).await;
-        *failure = fetched.as_ref().err().cloned();
-        fetched.map(Some)
+        let fetch = || async {
+            match kept(&path).await {
+                Some(cover) => Ok(cover),
+                None => self.fetch(track, url, &path).await,
+            }
+        };
+        self.fetching.run(path.clone(), fetch).await.map(Some)
     }
 
-    async fn fetch_cover(&self, track: &Track, url: &str, path: &Path) -> Result<Cover, Failure> {
+    /// A song's cover, if it is kept.
+    pub async fn kept(&self, track: &Track) -> Option<Cover> {
+        kept(&self.path(track)?).await
+    }
+
+    async fn fetch(&self, track: &Track, url: &str, path: &Path) -> Result<Cover, Failure> {
         let failed = |why: String| {
-            Failure::new(
-                Kind::OriginFailed,
-                format!("the cover cannot be had: {why}"),
-            )
+            let sentence = format!("the cover cannot be had: {why}");
+            Failure::new(Kind::OriginFailed, sentence)
         };
-        let slot = tokio::time::timeout(TURN_WITHIN, self.covers.slots.acquire()).await;
+        let slot = tokio::time::timeout(TURN_WITHIN, self.slots.acquire()).await;
         let _slot = slot
             .map_err(|_| failed("too many others are being fetched; try again later".to_owned()))?;
-        let fetched = self
-            .client
-            .cover(track.id.site(), url, MAX_COVER_BYTES)
-            .await;
-        let bytes = bytes::Bytes::from(fetched.map_err(|error| failed(error.to_string()))?.bytes);
+        let fetching = self.client.cover(track.id.site(), url, MAX_COVER_BYTES);
+        let fetched = fetching.await.map_err(|error| failed(error.to_string()))?;
+        let bytes = bytes::Bytes::from(fetched.bytes);
         let no_picture =
             || failed("the site sent something that is no picture; try again later".to_owned());
         let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
@@ -151,26 +97,18 @@ impl Inner {
     }
 
     /// Where the song's cover is kept; `None` if it has none.
-    fn cover_path(&self, track: &Track) -> Option<PathBuf> {
+    fn path(&self, track: &Track) -> Option<PathBuf> {
         let name = file_name(track.cover_url.as_deref()?);
-        Some(
-            self.covers_folder()
-                .join(track.id.site().as_str())
-                .join(name),
-        )
+        Some(self.folder.join(track.id.site().as_str()).join(name))
     }
 
-    /// Removes the oldest covers where there are too many; they are fetched again when somebody asks.
-    pub(super) async fn sweep_covers(&self) {
-        let folder = self.covers_folder();
+    /// Removes the oldest covers where there are too many; they are fetched again when a client asks.
+    pub async fn sweep(&self) {
+        let folder = self.folder.clone();
         let swept = tokio::task::spawn_blocking(move || sweep(&folder, MAX_KEPT_BYTES)).await;
         if let Ok(Err(error)) = swept {
             tracing::warn!(%error, "old covers could not be removed");
         }
-    }
-
-    fn covers_folder(&self) -> PathBuf {
-        self.store.state_dir().join("covers")
     }
 }
 
@@ -194,7 +132,7 @@ async fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// Removes the oldest files, until the others are at most `max_bytes`; how many went.
 fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
     let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-    // Nobody asked for a cover yet: no folder.
+    // No client has asked for a cover yet: no folder.
     for site in std::fs::read_dir(folder).into_iter().flatten() {
         for file in std::fs::read_dir(site?.path())? {
             let file = file?;
@@ -219,7 +157,8 @@ fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
 /// All songs of an album have one; a changed cover has another URL, and so another file.
 fn file_name(url: &str) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
-    crate::hex::encode(hash.as_ref().get(..16).unwrap_or_default())
+    let (name, _) = hash.as_ref().split_at(16);
+    hex::encode(name)
 }
 
 /// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry
@@ -272,7 +211,7 @@ mod tests {
     #[test]
     fn the_oldest_covers_leave_when_there_are_too_many() {
         let folder = std::env::temp_dir().join(format!("kmds-covers-{}", std::process::id()));
-        assert_eq!(sweep(&folder, 0).expect("nobody asked for one yet"), 0);
+        assert_eq!(sweep(&folder, 0).expect("no client asked for one yet"), 0);
         let now = SystemTime::now();
         for (name, age_seconds) in [
             ("bandcamp/new", 10),

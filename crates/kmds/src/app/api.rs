@@ -1,7 +1,7 @@
-//! What goes in and out of the application: asks, answers, failures.
+//! The application's interface: requests, answers and failures.
 //!
-//! Owns the values that the HTTP faces and the commands exchange with [`App`](super::App). Hides nothing.
-//! Never a wire shape: PascalCase, snake_case and statuses are the faces' business.
+//! Owns the values that the HTTP faces and the commands exchange with [`App`](super::App). Never a wire shape: PascalCase,
+//! snake_case and statuses are the faces' business.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,6 +12,8 @@ use kmds_extract::{Format, Kind, Site, Track};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
+pub use crate::jobs::covers::Cover;
+pub use crate::jobs::{Event, EventName, Events};
 pub use crate::store::{CopyForm, Found, Key, State};
 
 /// What a client asks when it hands over a link.
@@ -31,7 +33,7 @@ pub struct FetchAsk {
 pub enum Prefetch {
     #[default]
     All,
-    /// Nothing, until somebody asks for the audio.
+    /// Nothing, until a client asks for the audio.
     None,
     /// The first N, then N ahead of the one being listened to.
     Ahead(usize),
@@ -114,7 +116,7 @@ pub enum Want {
     Peek,
     /// A finished file, within this time, as far as its job goes on by itself; moves nothing (`HEAD` with `wait`).
     PeekWithin(Duration),
-    /// What is there now, growing or finished; moves nothing (`HEAD` with `stream`).
+    /// The file as it is now, growing or finished; moves nothing (`HEAD` with `stream`).
     PeekStream,
     /// Only a finished file; a queued song moves to the front.
     Whole,
@@ -132,7 +134,7 @@ impl Want {
     }
 }
 
-/// What is known of a link without asking anybody.
+/// What is known of a link without asking a site.
 #[derive(Debug, Clone)]
 pub enum Known {
     Song(Key),
@@ -173,29 +175,6 @@ pub struct Audio {
     pub reader: crate::store::Reader,
 }
 
-/// One line of the event stream.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// Grows by one; events of one process only.
-    pub id: u64,
-    pub name: EventName,
-    pub key: Key,
-    pub state: State,
-    pub received: u64,
-    pub total: Option<u64>,
-    pub kind: Option<Kind>,
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventName {
-    /// A change of state.
-    Track,
-    /// More bytes, at most 4 a second per track.
-    Progress,
-}
-
 /// Which songs of the catalog.
 #[derive(Debug, Clone, Default)]
 pub struct ListAsk {
@@ -214,13 +193,6 @@ pub struct Listing {
     pub songs: Vec<Song>,
     /// For the next call; `None` at the end.
     pub cursor: Option<String>,
-}
-
-/// A cover, fetched when first asked for and kept.
-#[derive(Debug, Clone)]
-pub struct Cover {
-    pub content_type: &'static str,
-    pub bytes: bytes::Bytes,
 }
 
 /// A cover that exists.

@@ -1,29 +1,24 @@
-//! One job a song and form: late askers join it.
+//! The jobs that wait or run: one for each song and rendition, however many clients ask for it.
 //!
-//! Owns the jobs that wait or run, their states as watchers see them, and starting what the queue allows. Hides tasks, and
-//! that a song of a long list is no more than a key in the queue until a listener asks for it or its download starts.
-//! Never downloads: [`super::work`] does.
+//! Owns the jobs, their states as watchers see them, and starting what the queue allows. A song of a long list is no more
+//! than a key in the queue until a client watches it or its download starts. One lock for jobs and queue together; a job's
+//! `watch` and the event board are told after it is released. Never downloads: [`super::worker`] starts what runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
-use kmds_extract::recipes::Times;
-use kmds_extract::{Format, Recipes};
+use kmds_extract::{Failure, Format, Recipes};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::events::{Board, News};
-use super::queue::{Queue, Requester};
-use super::words::{Failure, Key, QueueStats, State};
-use crate::store::Partial;
-
-/// The least pause after a limit, in seconds, whatever the site says.
-const LEAST_PAUSE_SECONDS: f64 = 1.0;
-/// Pauses in a row that are as short as the site says.
-const TIMES_TAKEN_AT_ITS_WORD: u32 = 3;
+use super::events::{Board, Events, News};
+use super::limits::Limits;
+use super::queue::{LaneStats, Queue, Requester};
+use crate::store::{Key, Partial, State};
 
 /// What a watcher of a job sees.
 #[derive(Debug, Clone)]
@@ -32,7 +27,7 @@ pub struct Status {
     pub total: Option<u64>,
     /// The growing file, once the site has answered the first media request.
     pub partial: Option<Arc<Partial>>,
-    /// Of what is arriving.
+    /// Of the file that arrives.
     pub format: Option<Format>,
     pub failure: Option<Failure>,
     /// It goes on by itself then, as far as is known.
@@ -88,18 +83,11 @@ pub struct Job {
     pub requester: Requester,
     status: watch::Sender<Status>,
     pub cancel: CancellationToken,
-    /// Somebody waits for its audio or was told to come back.
+    /// Clients that wait for its audio or were told to come back.
     listeners: AtomicU32,
-    /// How often and since when the site's limit has made it wait.
-    limited: Mutex<Limited>,
-    /// It was put back once because its audio was not to be had yet.
+    limits: Mutex<Limits>,
+    /// It was put back once because the site did not serve its audio yet.
     was_held_back: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Limited {
-    since: Option<Instant>,
-    times: u32,
 }
 
 impl Job {
@@ -111,62 +99,43 @@ impl Job {
         self.status.subscribe()
     }
 
-    pub fn listens(&self) {
-        self.listeners.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub fn is_wanted(&self) -> bool {
         self.listeners.load(Ordering::Relaxed) > 0
     }
 
-    /// How long to wait for the site's limit now: what it said, else a pause that doubles. `None`, and not counted, if
-    /// that is longer than `most`, or once this job would have waited too long in all.
+    /// How long to wait for the site's limit now, `most` at most; `None` if the job may not wait.
     pub fn wait_for_limit(
         &self,
         told: Option<Duration>,
         most: Duration,
         recipes: &Recipes,
     ) -> Option<Duration> {
-        let mut limited = self.limited.lock();
-        let since = *limited.since.get_or_insert_with(Instant::now);
         let site = self.key.track().site();
-        let ours = recipes.limit_pause(site, limited.times);
-        let wait = match told {
-            // A site that says "now" again and again is not taken at its word.
-            Some(told) if limited.times >= TIMES_TAKEN_AT_ITS_WORD => told.max(ours),
-            Some(told) => told.max(
-                recipes
-                    .limit_pause(site, 0)
-                    .min(Times::seconds(LEAST_PAUSE_SECONDS)),
-            ),
-            None => ours,
-        };
-        let in_time =
-            since.elapsed().saturating_add(wait) <= Times::seconds(recipes.time.limit_wait);
-        let waits = in_time && wait <= most;
-        limited.times += u32::from(waits);
-        waits.then_some(wait)
+        let mut limits = self.limits.lock();
+        limits.wait(Instant::now(), site, told, most, recipes)
+    }
+
+    /// Bytes arrive: the limit has passed.
+    pub fn clear_limits(&self) {
+        self.limits.lock().clear();
     }
 
     /// Whether it may leave its place while it waits for its audio: once, and only before any of it has arrived.
     pub fn may_be_held_back(&self) -> bool {
         self.status.borrow().partial.is_none() && !self.was_held_back.swap(true, Ordering::Relaxed)
     }
-
-    /// Bytes arrive: the limit has passed.
-    pub fn flows(&self) {
-        *self.limited.lock() = Limited::default();
-    }
 }
 
 /// All jobs of this process.
 #[derive(Debug)]
-pub struct Jobs {
+pub struct Table {
     inner: Mutex<Inner>,
     board: Arc<Board>,
     /// Rung when something may start.
     bell: Notify,
+    /// The parent of every job's `cancel`.
     stop: CancellationToken,
+    next_requester: AtomicU64,
 }
 
 /// Invariant: a key that runs has its job in `jobs`; one in the queue has it there once it is watched.
@@ -176,17 +145,38 @@ struct Inner {
     queue: Queue,
 }
 
-impl Jobs {
-    pub fn new(queue: Queue, board: Arc<Board>, stop: CancellationToken) -> Self {
+impl Table {
+    pub fn new(queue: Queue, stop: CancellationToken) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 jobs: HashMap::new(),
                 queue,
             }),
-            board,
+            board: Arc::new(Board::new()),
             bell: Notify::new(),
             stop,
+            next_requester: AtomicU64::new(1),
         }
+    }
+
+    /// Whether the service has begun to stop; no job starts any more.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// A number for one fetch.
+    pub fn new_requester(&self) -> Requester {
+        self.next_requester.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Numbers of an earlier run are not given again.
+    pub fn skip_requesters(&self, last: Requester) {
+        self.next_requester.store(last + 1, Ordering::Relaxed);
+    }
+
+    /// Events after `last` as far as they are still kept, then new ones as they come.
+    pub fn events(&self, last: Option<u64>) -> Events {
+        self.board.subscribe(last)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -219,7 +209,7 @@ impl Jobs {
         self.inner().queue.len()
     }
 
-    pub fn stats(&self) -> Vec<QueueStats> {
+    pub fn stats(&self) -> Vec<LaneStats> {
         self.inner().queue.stats()
     }
 
@@ -250,7 +240,7 @@ impl Jobs {
     /// False if it is queued or has a job already.
     fn push(&self, inner: &mut Inner, key: &Key, requester: Requester, total: Option<u64>) -> bool {
         match inner.jobs.get(key) {
-            // A cancelled one is on its way out: who asks now wants the song again.
+            // A cancelled job is on its way out: this caller wants the song again.
             Some(job) if job.cancel.is_cancelled() && !self.stop.is_cancelled() => {
                 inner.jobs.remove(key);
                 inner.queue.remove(key);
@@ -269,13 +259,13 @@ impl Jobs {
     }
 
     /// Puts a job that ran back into the queue: its site has asked for a pause.
-    pub fn again(&self, job: &Job, pause: Duration) {
+    pub fn requeue_after(&self, job: &Job, pause: Duration) {
         self.put_back(job, None, |queue| {
             queue.pause(&job.key, Instant::now() + pause)
         });
     }
 
-    /// Puts a job that ran back into the queue: its own audio cannot be had before `until`.
+    /// Puts a job that ran back into the queue: the site does not serve its audio before `until`.
     pub fn hold_back(&self, job: &Job, until: Instant) {
         self.put_back(job, Some(until), |queue| queue.hold_back(&job.key, until));
     }
@@ -308,9 +298,9 @@ impl Jobs {
         self.change(job, |status| status.waits_until = None);
     }
 
-    /// Somebody waits for this song: it goes before what nobody waits for.
+    /// A client waits for this song: it goes before the songs that no client waits for.
     pub fn promote(&self, job: &Job) {
-        job.listens();
+        job.listeners.fetch_add(1, Ordering::Relaxed);
         self.inner().queue.promote(&job.key);
         self.bell.notify_one();
     }
@@ -321,7 +311,7 @@ impl Jobs {
         self.forget(job, ran);
     }
 
-    /// The end of a job that ran, whose song goes on at the next start: who waits for it is let go, and nothing is told.
+    /// The end of a job that ran, whose song goes on at the next start: its watchers are woken, and no event is sent.
     pub fn park(&self, job: &Job, why: Failure) {
         job.status.send_modify(|status| status.end(Err(why)));
         self.forget(job, true);
@@ -357,7 +347,7 @@ impl Jobs {
         }
     }
 
-    /// Tells watchers of the event stream how far a job is.
+    /// Tells the event stream how far a job is.
     pub fn progress(&self, job: &Job) {
         self.board.progress(&news(&job.key, &job.status()));
     }
@@ -369,21 +359,23 @@ impl Jobs {
     /// Waits until a job may start. Ends never; drop it to stop.
     pub async fn next(&self) -> Arc<Job> {
         loop {
-            let pause = {
-                let now = Instant::now();
-                let mut inner = self.inner();
-                if let Some((key, song)) = inner.queue.start_next(now) {
-                    return inner.job(&key, song.requester, song.total, &self.stop);
-                }
-                inner.queue.next_end_of_pause(now)
-            };
-            match pause {
-                Some(until) => tokio::select! {
+            match self.take_next(Instant::now()) {
+                Ok(job) => return job,
+                Err(Some(until)) => tokio::select! {
                     () = self.bell.notified() => {}
-                    () = tokio::time::sleep_until(until.into()) => {}
+                    () = tokio::time::sleep_until(until) => {}
                 },
-                None => self.bell.notified().await,
+                Err(None) => self.bell.notified().await,
             }
+        }
+    }
+
+    /// The job that starts now; else when the next one may, if it only waits for a pause.
+    fn take_next(&self, now: Instant) -> Result<Arc<Job>, Option<Instant>> {
+        let mut inner = self.inner();
+        match inner.queue.start_next(now) {
+            Some((key, song)) => Ok(inner.job(&key, song.requester, song.total, &self.stop)),
+            None => Err(inner.queue.next_end_of_pause(now)),
         }
     }
 }
@@ -404,7 +396,7 @@ impl Inner {
                 status: watch::Sender::new(Status::queued(total)),
                 cancel: stop.child_token(),
                 listeners: AtomicU32::new(0),
-                limited: Mutex::default(),
+                limits: Mutex::default(),
                 was_held_back: AtomicBool::new(false),
             })
         };
@@ -427,60 +419,14 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::{Format, Site, TrackId};
+    use kmds_extract::{Kind, Site, TrackId};
 
+    use super::super::queue::LaneId;
     use super::*;
 
-    fn job(site: Site) -> Job {
-        Job {
-            key: Key::original(TrackId::new(site, "7").expect("an id"), Format::M4a),
-            requester: 1,
-            status: watch::Sender::new(Status::queued(None)),
-            cancel: CancellationToken::new(),
-            listeners: AtomicU32::new(0),
-            limited: Mutex::default(),
-            was_held_back: AtomicBool::new(false),
-        }
-    }
-
-    #[test]
-    fn a_limited_job_waits_as_told_or_twice_as_long_each_time_and_not_for_ever() {
-        let recipes = Recipes::built_in();
-        let seconds = Duration::from_secs;
-        for (site, first) in [
-            (Site::YouTube, 30),
-            (Site::SoundCloud, 60),
-            (Site::Bandcamp, 60),
-        ] {
-            let job = job(site);
-            assert_eq!(
-                job.wait_for_limit(None, seconds(1), &recipes),
-                None,
-                "longer than it may be held"
-            );
-            for wait in [first, 2 * first, 4 * first] {
-                assert_eq!(
-                    job.wait_for_limit(None, Duration::MAX, &recipes),
-                    Some(seconds(wait)),
-                    "{site}"
-                );
-            }
-            job.flows();
-            assert_eq!(
-                job.wait_for_limit(Some(seconds(7)), Duration::MAX, &recipes),
-                Some(seconds(7)),
-                "{site}"
-            );
-            assert_eq!(
-                job.wait_for_limit(Some(Duration::MAX), Duration::MAX, &recipes),
-                None
-            );
-        }
-    }
-
-    fn jobs(board: &Arc<Board>) -> Jobs {
-        let queue = Queue::new(1, [(super::super::queue::LaneId::Site(Site::YouTube), 1)]);
-        Jobs::new(queue, Arc::clone(board), CancellationToken::new())
+    fn table(stop: &CancellationToken) -> Table {
+        let queue = Queue::new(1, [(LaneId::Site(Site::YouTube), 1)]);
+        Table::new(queue, stop.clone())
     }
 
     fn song(number: usize) -> Key {
@@ -490,72 +436,66 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_song_has_a_job_only_once_it_is_watched_or_started() {
-        let jobs = jobs(&Arc::new(Board::new()));
+        let table = table(&CancellationToken::new());
         for number in 0..3000 {
-            jobs.add(&song(number), 1, Some(7));
+            table.add(&song(number), 1, Some(7));
         }
-        assert_eq!((jobs.waiting(), jobs.inner().jobs.len()), (3000, 0));
-        let status = jobs.status(&song(2000)).expect("it waits");
+        assert_eq!((table.waiting(), table.inner().jobs.len()), (3000, 0));
+        let status = table.status(&song(2000)).expect("it waits");
         assert_eq!((status.state, status.total()), (State::Queued, Some(7)));
-        assert_eq!(jobs.inner().jobs.len(), 0, "a look makes no job");
-        let watched = jobs.get(&song(2000)).expect("it waits");
-        jobs.promote(&watched);
-        let started = jobs.next().await;
+        assert_eq!(table.inner().jobs.len(), 0, "a look makes no job");
+        let watched = table.get(&song(2000)).expect("it waits");
+        table.promote(&watched);
+        let started = table.next().await;
         assert!(
             Arc::ptr_eq(&watched, &started),
             "the watched job is the one that runs"
         );
-        assert_eq!(jobs.inner().jobs.len(), 1);
-        jobs.finish(&started, Ok(Format::M4a), true);
-        assert_eq!(
-            jobs.next().await.key,
-            song(0),
-            "the others keep their order"
-        );
-        assert_eq!((jobs.waiting(), jobs.inner().jobs.len()), (2998, 1));
+        assert_eq!(table.inner().jobs.len(), 1);
+        table.finish(&started, Ok(Format::M4a), true);
+        let next = table.next().await;
+        assert_eq!(next.key, song(0), "the others keep their order");
+        assert_eq!((table.waiting(), table.inner().jobs.len()), (2998, 1));
     }
 
     #[test]
     fn a_song_behind_a_pause_of_its_site_knows_when_it_goes_on() {
-        let jobs = jobs(&Arc::new(Board::new()));
-        jobs.add(&song(1), 1, None);
-        assert_eq!(jobs.status(&song(1)).expect("it waits").waits_until, None);
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 1, None);
+        assert_eq!(table.status(&song(1)).expect("it waits").waits_until, None);
         let until = Instant::now() + Duration::from_secs(60);
-        jobs.inner().queue.pause(&song(1), until);
-        let waits_until = || jobs.status(&song(1)).expect("it waits").waits_until;
+        table.inner().queue.pause(&song(1), until);
+        let waits_until = || table.status(&song(1)).expect("it waits").waits_until;
         assert_eq!(waits_until(), Some(until));
-        jobs.inner()
-            .queue
-            .hold_back(&song(1), until + Duration::from_secs(9));
-        assert_eq!(waits_until(), Some(until + Duration::from_secs(9)));
+        let later = until + Duration::from_secs(9);
+        table.inner().queue.hold_back(&song(1), later);
+        assert_eq!(waits_until(), Some(later));
     }
 
     #[test]
-    fn a_parked_job_lets_go_who_waits_for_it_and_tells_nobody() {
+    fn a_parked_job_wakes_its_watchers_and_sends_no_event() {
         use futures_util::FutureExt;
 
-        let board = Arc::new(Board::new());
-        let jobs = jobs(&board);
-        let key = job(Site::YouTube).key;
-        let mut events = board.subscribe(None);
-        let parked = jobs.enqueue(&key, 1, None);
-        assert_eq!(
-            events
-                .next()
-                .now_or_never()
-                .flatten()
-                .map(|event| event.state),
-            Some(State::Queued)
-        );
+        let table = table(&CancellationToken::new());
+        let mut events = table.events(None);
+        let mut next = || events.next().now_or_never().flatten();
+        let parked = table.enqueue(&song(1), 1, None);
+        assert_eq!(next().map(|event| event.state), Some(State::Queued));
         let watch = parked.watch();
-        jobs.park(
-            &parked,
-            Failure::new(kmds_extract::Kind::Cancelled, "the service stops"),
-        );
-        assert!(watch.borrow().is_over() && jobs.get(&key).is_none());
-        assert!(
-            events.next().now_or_never().is_none(),
-            "the song goes on at the next start"
-        );
+        table.park(&parked, Failure::new(Kind::Cancelled, "the service stops"));
+        assert!(watch.borrow().is_over() && table.get(&song(1)).is_none());
+        assert!(next().is_none(), "the song goes on at the next start");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_job_makes_way_for_a_new_one_and_its_end_does_not_touch_that() {
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 1, None);
+        let old = table.next().await;
+        old.cancel.cancel();
+        let new = table.enqueue(&song(1), 2, None);
+        assert!(!Arc::ptr_eq(&old, &new));
+        table.finish(&old, Err(Failure::new(Kind::Cancelled, "removed")), true);
+        assert!(Arc::ptr_eq(&table.next().await, &new));
     }
 }

@@ -1,11 +1,11 @@
-//! In which form a song will reach a client: before it is downloaded.
+//! Which format a client will get of a song, and how large it will be, before it is downloaded. Pure.
 //!
-//! Owns the expectation of a reply (extension, size) and the target of a conversion. Hides nothing. Never fetches.
+//! Owns what a reply expects of a song's file, and what a song is converted to for a client that plays none of its
+//! encodings.
 
 use kmds_extract::choose::{Accept, Choice, Treatment, choose};
 use kmds_extract::{Format, Recipes, Site, Stream, Track, youtube};
 
-use super::names;
 use crate::config::OpusForm;
 
 /// Bits per second that an encoder makes of music, for estimates.
@@ -123,12 +123,4 @@ pub fn target(accept: &Accept, opus: OpusForm) -> Option<Format> {
         .iter()
         .filter(|format| **format != Format::WebM);
     made.next().copied()
-}
-
-/// The same name with the extension of what arrived.
-pub fn rename(human_name: &str, ext: &str) -> String {
-    let stem = human_name
-        .rsplit_once('.')
-        .map_or(human_name, |(stem, _)| stem);
-    names::with_extension(stem, ext)
 }

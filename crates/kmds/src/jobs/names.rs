@@ -1,7 +1,7 @@
-//! Names for people: of files, safe on every file system.
+//! File names for people, safe on every file system.
 //!
-//! Owns how a title becomes a file name. Hides what FAT, SMB and shells dislike. Never names a file on our own drive:
-//! those are ids.
+//! Owns how a title becomes a file name, and which characters FAT, SMB and shells dislike. Files in the cache are not named
+//! here: their names are ids.
 
 use std::collections::{HashMap, HashSet};
 
@@ -49,6 +49,14 @@ fn names(title: &str, artist: &str) -> bool {
 /// `stem.ext`, the stem cut at a character so that all fits.
 pub fn with_extension(stem: &str, ext: &str) -> String {
     format!("{}.{ext}", cut(stem, MAX_BYTES - ext.len() - 1))
+}
+
+/// The same name with the extension of what arrived.
+pub fn rename(human_name: &str, ext: &str) -> String {
+    let stem = human_name
+        .rsplit_once('.')
+        .map_or(human_name, |(stem, _)| stem);
+    with_extension(stem, ext)
 }
 
 /// Gives the second and third song of one name ` (2)`, ` (3)`; the same song twice keeps its name.

@@ -1,17 +1,17 @@
-//! Who downloads next: pure.
+//! Which song is downloaded next. Pure: it starts nothing, and the caller hands in the time.
 //!
-//! Owns the order of waiting songs: one lane a site with a limit, a total limit; what somebody listens to goes first,
-//! then one song from each requester in turn, so that one long list never starves one song.
-//! Hides how lanes are kept. Never starts anything, never looks at a clock of its own.
+//! Owns the order of waiting songs: one lane for each site with a limit of its own, and a limit for all lanes together.
+//! Songs that a client waits for go first, then one song of each requester in turn, so that a long list never starves a
+//! single song.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Instant;
 
 use kmds_extract::Site;
+use tokio::time::Instant;
 
-use super::words::{Key, QueueStats};
+use crate::store::Key;
 
-/// Whoever asked: one number a fetch, so that a list and a song of one bot are two.
+/// One number for each fetch, so that a list and a single song of the same client take turns.
 pub type Requester = u64;
 
 /// A site's downloads, or the making of copies, which may wait for one of them.
@@ -30,12 +30,21 @@ impl LaneId {
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Site(site) => site.as_str(),
             Self::Copies => "copies",
         }
     }
+}
+
+/// How full a lane is.
+#[derive(Debug, Clone)]
+pub struct LaneStats {
+    pub lane: LaneId,
+    pub waiting: usize,
+    pub running: usize,
+    pub limit: usize,
 }
 
 #[derive(Debug)]
@@ -48,7 +57,7 @@ pub struct Queue {
     not_before: HashMap<Key, Instant>,
 }
 
-/// What is kept of a song that waits: there may be thousands.
+/// A song that waits; there may be thousands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
     pub requester: Requester,
@@ -61,9 +70,9 @@ pub struct Waiting {
 struct Lane {
     limit: usize,
     running: usize,
-    /// Somebody waits for these, in order.
+    /// Songs that a client waits for, in order.
     wanted: VecDeque<Key>,
-    /// The others, a queue a requester; the requesters take turns.
+    /// The others, a queue for each requester; the requesters take turns.
     turns: VecDeque<(Requester, VecDeque<Key>)>,
     /// The site asked for a pause.
     paused_until: Option<Instant>,
@@ -115,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Moves a waiting song before everything nobody waits for; false if it does not wait.
+    /// Moves a waiting song before all songs that no client waits for; false if it does not wait.
     pub fn promote(&mut self, key: &Key) -> bool {
         let Some(lane) = self
             .waiting
@@ -153,7 +162,7 @@ impl Queue {
         };
         let not_before = &self.not_before;
         let may = |key: &Key| not_before.get(key).is_none_or(|until| *until <= now);
-        // What somebody waits for, in any lane, before background work in any lane.
+        // Songs that clients wait for, in any lane, before background work in any lane.
         let wanted = self
             .lanes
             .values_mut()
@@ -226,9 +235,9 @@ impl Queue {
         self.waiting.len()
     }
 
-    pub fn stats(&self) -> Vec<QueueStats> {
-        let row = |(id, lane): (&LaneId, &Lane)| QueueStats {
-            site: id.as_str().to_owned(),
+    pub fn stats(&self) -> Vec<LaneStats> {
+        let row = |(id, lane): (&LaneId, &Lane)| LaneStats {
+            lane: *id,
             waiting: lane.wanted.len()
                 + lane
                     .turns
@@ -315,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listened_to_goes_first() {
+    fn a_song_that_a_client_waits_for_goes_first() {
         let mut queue = queue();
         (0..10).for_each(|id| queue.push(song(Site::YouTube, id), 1, None));
         assert!(queue.promote(&song(Site::YouTube, 7)));

@@ -1,0 +1,74 @@
+//! Replies to long lists: few are held at a time.
+//!
+//! Owns the places: [`AT_ONCE`] lists are held, each until the last of its replies is written, and one is taken into the
+//! catalog at a time, since its rows are held several times over meanwhile. Clients that ask for the same list while it
+//! waits for its turn get one reply, which stands in memory once. The turn is taken before the place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kmds_extract::{Failure, Kind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::api::Fetched;
+use super::too_slow;
+use crate::single_flight::SingleFlight;
+
+/// From so many songs on a list is long: it costs some KB a song until its reply is written.
+pub(super) const LONG_LIST_SONGS: usize = 200;
+/// Long lists held at once.
+const AT_ONCE: usize = 4;
+/// When a client that got no place may come back: a reply that is not read is given up after 10 s.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The places, and the lists that wait for one.
+pub(super) struct LongLists {
+    turn: tokio::sync::Mutex<()>,
+    places: Arc<Semaphore>,
+    waiting: SingleFlight<String, Result<Fetched, Failure>>,
+}
+
+impl Default for LongLists {
+    fn default() -> Self {
+        Self {
+            turn: tokio::sync::Mutex::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: SingleFlight::default(),
+        }
+    }
+}
+
+impl LongLists {
+    /// What `take` makes of a list once it has a place, for all who ask for the `same` meanwhile.
+    pub(super) async fn reply<F>(
+        &self,
+        same: String,
+        deadline: Instant,
+        take: impl FnOnce(Option<Arc<OwnedSemaphorePermit>>) -> F,
+    ) -> Result<Fetched, Failure>
+    where
+        F: Future<Output = Result<Fetched, Failure>>,
+    {
+        let seat = self.waiting.join(same);
+        let in_turn = || async {
+            let _turn = self.turn.lock().await;
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            // Later callers ask anew: songs may be removed while these are taken.
+            seat.close();
+            take(place.ok().map(Arc::new)).await
+        };
+        match timeout_at(deadline, seat.answer(in_turn)).await {
+            Ok(fetched) => fetched,
+            Err(_) if seat.is_open() => Err(all_taken()),
+            Err(_) => Err(too_slow()),
+        }
+    }
+}
+
+/// No place became free in time.
+fn all_taken() -> Failure {
+    let sentence =
+        format!("{AT_ONCE} long lists are being replied to already; try again when one is done");
+    Failure::new(Kind::QueueFull, sentence).after(RETRY)
+}

@@ -1,0 +1,72 @@
+//! What a client's text asks for: a link of a site, any other link, or words. Pure.
+
+use kmds_extract::link::{BandcampLink, SearchLink, SoundCloudLink, YouTubeLink};
+use kmds_extract::{Failure, Kind, Link, Site, TrackId};
+
+use crate::origin::url::PublicLink;
+
+/// A link, or words that stand for one.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Native(Link),
+    /// An https link that only yt-dlp may know.
+    Other(String),
+    /// Words that stand for what a site finds.
+    Search(SearchLink),
+}
+
+impl Target {
+    /// A link that only yt-dlp may know, if it may be asked for.
+    pub(super) fn other(text: &str) -> Result<Self, Failure> {
+        match PublicLink::parse(text) {
+            Ok(link) => Ok(Self::Other(link.as_str().to_owned())),
+            Err(why) => Err(Failure::new(Kind::UnsupportedLink, why)),
+        }
+    }
+
+    /// Equal for equal links, however they were pasted.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Native(link) => link.canonical(),
+            Self::Other(url) => url.clone(),
+            Self::Search(search) => search.canonical(),
+        }
+    }
+
+    /// Short links of SoundCloud tell only later.
+    pub(super) const fn may_be_list(&self) -> bool {
+        match self {
+            Self::Native(link) => {
+                link.is_list() || matches!(link, Link::SoundCloud(SoundCloudLink::Short { .. }))
+            }
+            Self::Other(_) | Self::Search(_) => false,
+        }
+    }
+
+    pub(super) const fn is_list(&self) -> bool {
+        match self {
+            Self::Native(link) => link.is_list(),
+            Self::Other(_) => false,
+            Self::Search(search) => search.count.is_some(),
+        }
+    }
+
+    /// The song that a link names by its id alone.
+    pub(super) fn song(&self) -> Option<TrackId> {
+        let Self::Native(link) = self else {
+            return None;
+        };
+        match link {
+            Link::YouTube(YouTubeLink::Video { id, .. }) => {
+                TrackId::new(Site::YouTube, id.as_str())
+            }
+            Link::SoundCloud(SoundCloudLink::TrackById { id, token: None }) => {
+                TrackId::new(Site::SoundCloud, &id.to_string())
+            }
+            Link::Bandcamp(BandcampLink::TrackById { id }) => {
+                TrackId::new(Site::Bandcamp, &id.to_string())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What follows a failed attempt at a song. Pure: nothing here waits, writes or asks.
+//!
+//! Owns [`Next`] and [`End`], the words for it, and what one job remembers of its attempts, which bounds them (field notes,
+//! failure tables). [`super::run`] does what is decided here.
+
+use std::time::Duration;
+
+use kmds_extract::choose::{Choice, Treatment};
+use kmds_extract::{ExtractError, Failure, Kind, Stream, Track};
+use tokio::time::Instant;
+
+use super::fill::FillError;
+use crate::download::{DownloadError, Remedy};
+use crate::store::{Lease, StoreError};
+
+/// Fresh URLs that must be refused at the same byte in mid-file, beside the first one, before the client identity counts
+/// as refused there.
+const FRESH_URLS_AT_A_WALL: u32 = 2;
+
+/// How a job ends that did not bring its song.
+#[derive(Debug)]
+pub(super) enum End {
+    Failed(Failure),
+    /// The site limits us: the bytes are kept, and the job waits its turn again.
+    Limited {
+        told: Option<Duration>,
+        failure: Failure,
+    },
+    /// The site serves the audio from then on: the job leaves its place to others.
+    NotBefore(Instant),
+    /// Cancelled, or the service stops: the catalog decides what happens next.
+    Stopped,
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::new(error.kind(), error.to_string()))
+    }
+}
+
+/// What is tried after a stream did not give the song.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The same stream once more.
+    SameStream,
+    /// The song's next stream; after the last one, the second engine.
+    OtherStream(Failure),
+    /// The next stream, since this one is switched off. If all are, the reason depends on what else the site lists.
+    StreamGone,
+    /// Fresh URLs from the site; the bytes that were kept are continued.
+    AskAgain(Failure),
+    /// Fresh URLs, once: the site throttles this one. If they are no better, the slow one is used.
+    AskFaster,
+    /// Streams for another client identity: this one is refused from here on. The bytes are continued.
+    AskAsAnother(Failure),
+    /// The second engine: this one has nothing else to try.
+    OtherEngine(Failure),
+    /// Nothing more.
+    Stop(End),
+}
+
+impl From<StoreError> for Next {
+    fn from(error: StoreError) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+impl From<&ExtractError> for Next {
+    /// After a failed request for metadata or a stream's URL: the engines have tried each other already.
+    fn from(error: &ExtractError) -> Self {
+        let failure = Failure::from(error);
+        Self::Stop(match error {
+            ExtractError::RateLimited { .. } => End::Limited {
+                told: failure.retry_after,
+                failure,
+            },
+            _ => End::Failed(failure),
+        })
+    }
+}
+
+/// What follows a failed download, and whether its bytes are dropped first.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub next: Next,
+    pub drops_bytes: bool,
+}
+
+/// One song's attempts so far.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// Times the site was asked for fresh URLs after some had failed.
+    pub asked: u32,
+    /// The byte that was refused last, and how often.
+    refused: Option<(u64, u32)>,
+    /// Client identities that were refused for good at some byte.
+    pub walled: Vec<String>,
+    /// The bytes were dropped once already.
+    restarted: bool,
+    /// A fresh URL was asked for once because the first was slow.
+    pub asked_faster: bool,
+    /// The site was asked for the song again because it served none of its encodings.
+    pub looked_again: bool,
+}
+
+impl Attempts {
+    /// Nothing was learnt yet that a job which starts again would have to learn again.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.asked == 0
+            && self.refused.is_none()
+            && self.walled.is_empty()
+            && !self.restarted
+            && !self.asked_faster
+    }
+
+    /// What follows `error` for this stream. `has_another` notes that its client identity is refused from this byte on, and
+    /// says whether there is another one.
+    pub(super) fn after(
+        &mut self,
+        error: FillError,
+        stream: &Stream,
+        has_another: impl FnOnce(u64) -> bool,
+    ) -> Decision {
+        let error = match error {
+            FillError::Broken(what) => return self.broken(&what, stream),
+            FillError::Store(error) => return Decision::keep(error.into()),
+            FillError::Convert(failure) => return Decision::keep(Next::Stop(End::Failed(failure))),
+            FillError::Download(DownloadError::Slow { .. }) => {
+                return Decision::keep(Next::AskFaster);
+            }
+            FillError::Download(error) => error,
+        };
+        let failure = Failure::new(error.kind(), error.to_string());
+        match error.remedy() {
+            Remedy::StartOver => self.start_over(failure),
+            Remedy::Wait(told) => Decision::keep(Next::Stop(End::Limited { told, failure })),
+            Remedy::AskAgain { times } => Decision::keep(match error {
+                DownloadError::Denied { at, .. } => {
+                    self.denied(at, times, failure, stream, has_another)
+                }
+                _ if self.asked < times => Next::AskAgain(failure),
+                _ => Next::OtherStream(failure),
+            }),
+            Remedy::None if error.is_of_all_streams() => {
+                Decision::keep(Next::Stop(End::Failed(failure)))
+            }
+            Remedy::None => Decision::keep(Next::OtherStream(failure)),
+        }
+    }
+
+    /// A fresh URL, until several of them were refused at the same byte: then another client identity. Where there is
+    /// none, and no byte has come yet, another encoding may come.
+    fn denied(
+        &mut self,
+        at: u64,
+        times: u32,
+        failure: Failure,
+        stream: &Stream,
+        has_another: impl FnOnce(u64) -> bool,
+    ) -> Next {
+        if !self.meets_wall(at, times) {
+            return Next::AskAgain(failure);
+        }
+        self.walled.push(stream.client.clone());
+        match has_another(at) {
+            true => Next::AskAsAnother(failure),
+            false if at == 0 => Next::OtherStream(failure),
+            false => Next::OtherEngine(failure),
+        }
+    }
+
+    /// A URL was refused from byte `at` on, where at most `times` fresh ones are worth asking for. Whether the client
+    /// identity is refused there: an expired URL has a successor that goes on. Another identity's first URL need not be
+    /// renewed to tell.
+    fn meets_wall(&mut self, at: u64, times: u32) -> bool {
+        let before = self
+            .refused
+            .filter(|(byte, _)| *byte == at)
+            .map_or(0, |(_, count)| count);
+        self.refused = Some((at, before + 1));
+        let enough = if !self.walled.is_empty() || at == 0 {
+            1
+        } else {
+            FRESH_URLS_AT_A_WALL
+        };
+        before >= enough || self.asked >= times
+    }
+
+    /// Whole by its length, but not by its content: once more, then another encoding.
+    fn broken(&mut self, what: &str, stream: &Stream) -> Decision {
+        let site = stream.site;
+        let sentence = format!("{site} sent audio that is not whole ({what}); try again later");
+        self.start_over(Failure::new(Kind::Truncated, sentence))
+    }
+
+    fn start_over(&mut self, failure: Failure) -> Decision {
+        let next = if self.restarted {
+            Next::OtherStream(failure)
+        } else {
+            Next::SameStream
+        };
+        self.restarted = true;
+        Decision {
+            next,
+            drops_bytes: true,
+        }
+    }
+}
+
+impl Decision {
+    const fn keep(next: Next) -> Self {
+        Self {
+            next,
+            drops_bytes: false,
+        }
+    }
+}
+
+/// Whether the bytes kept so far are of one of these streams.
+pub(super) fn goes_on(track: &Track, lease: &Lease) -> bool {
+    lease.kept().is_none_or(|kept| {
+        let is_kept = |stream: &Stream| kept.is_of(&stream.validator);
+        track.streams.iter().any(is_kept)
+    })
+}
+
+/// The stream whose bytes are kept goes first among those that are as good for the client: its download is continued. A
+/// lower-quality stream that was only a fallback is not moved to the front, because the best stream may work this time.
+pub(super) fn order_for(mut choices: Vec<Choice>, lease: &Lease) -> Vec<Choice> {
+    if let Some(kept) = lease.kept() {
+        let best = choices
+            .first()
+            .and_then(|choice| choice.stream.bitrate_bps)
+            .unwrap_or(0);
+        let as_good = |choice: &Choice| {
+            let bitrate = choice.stream.bitrate_bps;
+            bitrate.is_none_or(|bitrate| bitrate >= best / 4 * 3)
+        };
+        let kept_first = |choice: &Choice| {
+            choice.treatment == Treatment::Keep
+                && kept.is_of(&choice.stream.validator)
+                && as_good(choice)
+        };
+        choices.sort_by_key(|choice| !kept_first(choice));
+    }
+    choices
+}

@@ -1,0 +1,132 @@
+//! A client needs a song: it is found finished, or put to the front of the queue and waited for.
+//!
+//! Owns what a request for audio does to a song's row and job (docs/api.md, "What a song's state means"). Used by `app`
+//! for listeners and by [`super::renditions`] for the original of a copy. Never reads a byte.
+
+use std::sync::Arc;
+
+use kmds_extract::{Failure, Kind};
+
+use super::table::{Job, Status, Table};
+use super::{internal, store_failure};
+use crate::store::{Key, Published, Row, State, Store, StoreError};
+
+/// What a look at a song finds.
+pub enum Standing {
+    Finished(Box<Published>),
+    /// It waits, runs, or is evicted (so is one whose file is gone).
+    Unfinished(Box<Row>),
+    Absent(Absent),
+}
+
+/// Why a song will not come.
+#[derive(Debug)]
+pub enum Absent {
+    /// For good; a new fetch tries again.
+    Failed(Failure),
+    /// Never asked for, or deleted.
+    Unknown,
+}
+
+impl From<Failure> for Absent {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The rows and the jobs of songs. Cheap to clone.
+#[derive(Clone)]
+pub struct Demand {
+    store: Store,
+    table: Arc<Table>,
+}
+
+impl Demand {
+    pub fn new(store: Store, table: Arc<Table>) -> Self {
+        Self { store, table }
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Looks at a song's row and, if it is ready, at its file; a song whose file is gone becomes evicted.
+    pub async fn look(&self, key: &Key) -> Standing {
+        let row = match self.store.row(key).await {
+            Ok(Some(row)) => row,
+            Ok(None) => return Standing::Absent(Absent::Unknown),
+            Err(error) => return Standing::Absent(store_failure(error).into()),
+        };
+        match row.state {
+            State::Deleted => Standing::Absent(Absent::Unknown),
+            State::Failed => {
+                let failure = row.failure;
+                let unnamed = || internal("a failure without a reason");
+                Standing::Absent(failure.unwrap_or_else(unnamed).into())
+            }
+            State::Ready => self.open(row).await,
+            _ => Standing::Unfinished(Box::new(row)),
+        }
+    }
+
+    async fn open(&self, mut row: Row) -> Standing {
+        match self.store.open_published(&row.key).await {
+            Ok(published) => Standing::Finished(Box::new(published)),
+            Err(StoreError::Gone) => {
+                tracing::warn!(track = %row.key.track(), "the file is gone from the drive, or was changed there");
+                row.state = State::Evicted;
+                Standing::Unfinished(Box::new(row))
+            }
+            Err(error) => Standing::Absent(store_failure(error).into()),
+        }
+    }
+
+    /// The job of an unfinished song that a client waits for, at the front of the queue.
+    /// # Errors
+    /// The service is stopping, or the catalog failed.
+    pub async fn first(&self, row: &Row) -> Result<Arc<Job>, Failure> {
+        if self.table.is_stopping() {
+            let sentence = "the service is stopping; ask again when it is back";
+            return Err(Failure::new(Kind::Cancelled, sentence));
+        }
+        let job = match self.table.get(&row.key) {
+            Some(job) => job,
+            None if row.state == State::Evicted => self.requeue(&row.key, true).await?,
+            // Its job ended since the row was read, or belongs to an earlier run: the row's state stands.
+            None => self.table.enqueue(&row.key, 0, row.total_bytes),
+        };
+        if !job.is_wanted() {
+            self.store.promote(&row.key).await.map_err(store_failure)?;
+        }
+        self.table.promote(&job);
+        Ok(job)
+    }
+
+    /// Queues a known song again, `first` of all or behind the others.
+    /// # Errors
+    /// The catalog failed.
+    pub async fn requeue(&self, key: &Key, first: bool) -> Result<Arc<Job>, Failure> {
+        self.store
+            .requeue(key, first)
+            .await
+            .map_err(store_failure)?;
+        let requester = self.table.new_requester();
+        Ok(self.table.enqueue(key, requester, None))
+    }
+
+    /// Waits until the song is finished or known not to come.
+    /// # Errors
+    /// [`Absent`]: it failed, or it is unknown.
+    pub async fn finished(&self, key: &Key) -> Result<Published, Absent> {
+        loop {
+            let row = match self.look(key).await {
+                Standing::Finished(published) => return Ok(*published),
+                Standing::Unfinished(row) => row,
+                Standing::Absent(why) => return Err(why),
+            };
+            let mut watch = self.first(&row).await?.watch();
+            // An error means that the job was forgotten: the row tells why.
+            let _ = watch.wait_for(Status::is_over).await;
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A stream's bytes into a file under a lease, and the check of what arrived.
+//!
+//! Owns the loop that moves bytes: what an earlier run kept is continued, and a short limit of the site is waited for here,
+//! so that listeners keep their place. Dropping a future of this module keeps the bytes and their note. Never chooses a
+//! stream, never publishes; [`super::rewrite`] changes bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kmds_extract::recipes::Times;
+use kmds_extract::{Container, Failure, Format, Kind, Stream};
+
+use super::Context;
+use super::table::{Job, Status};
+use crate::convert::ConvertError;
+use crate::download::{self, Download, DownloadError, Remedy};
+use crate::media::{self, Broken};
+use crate::store::{self, Checked, Lease, Partial, Started, State, StoreError, drive_error};
+
+/// Limits that are waited for at one place of a file, and how long each may be (YouTube field notes, 3.4). After that the
+/// job gives its place up and keeps its bytes.
+const LIMIT_WAITS: u32 = 3;
+const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
+
+/// What stopped a file from being filled.
+#[derive(Debug)]
+pub(super) enum FillError {
+    Download(DownloadError),
+    Store(StoreError),
+    /// All bytes are there, and they are no whole audio file.
+    Broken(String),
+    Convert(Failure),
+}
+
+impl From<StoreError> for FillError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Broken> for FillError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            // The drive failed: that says nothing of what the site sent.
+            Broken::Unreadable(error) => Self::Store(drive_error("read a file back")(error)),
+            broken => Self::Broken(broken.to_string()),
+        }
+    }
+}
+
+impl From<DownloadError> for FillError {
+    fn from(error: DownloadError) -> Self {
+        Self::Download(error)
+    }
+}
+
+impl From<ConvertError> for FillError {
+    fn from(error: ConvertError) -> Self {
+        let kind = match error {
+            ConvertError::Missing { .. } => Kind::ConversionUnavailable,
+            ConvertError::Failed(_) => Kind::ConversionFailed,
+        };
+        Self::Convert(Failure::new(kind, error.to_string()))
+    }
+}
+
+impl From<media::Checked> for Checked {
+    fn from(checked: media::Checked) -> Self {
+        let media::Checked {
+            container,
+            codec,
+            duration,
+            bitrate_bps,
+            ..
+        } = checked;
+        Self {
+            container,
+            codec,
+            duration,
+            bitrate_bps,
+        }
+    }
+}
+
+/// A job under way and what it uses: what all steps of its work share.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub at: &'a Context,
+    pub job: &'a Job,
+}
+
+impl Work<'_> {
+    /// Changes what the job's watchers see.
+    pub(super) fn change(self, change: impl FnOnce(&mut Status)) {
+        self.at.table().change(self.job, change);
+    }
+
+    /// Watchers find the growing file from now on.
+    pub(super) fn show(self, partial: Arc<Partial>, format: Format) {
+        self.change(|status| {
+            status.partial = Some(partial);
+            status.format = Some(format);
+        });
+    }
+
+    /// Notes which stream becomes this job's file.
+    pub(super) async fn started(self, started: Started) -> Result<(), StoreError> {
+        self.at
+            .store
+            .started(&self.job.key, started)
+            .await
+            .map(drop)
+    }
+
+    /// To `converting`, for watchers and in the catalog.
+    pub(super) async fn converts(self) -> Result<(), StoreError> {
+        self.change(|status| status.state = State::Converting);
+        let (store, key) = (&self.at.store, &self.job.key);
+        store.set_state(key, State::Converting).await.map(drop)
+    }
+
+    /// Appends a piece to the job's file.
+    pub(super) async fn put(self, lease: &mut Lease, piece: Bytes) -> Result<(), StoreError> {
+        if !piece.is_empty() {
+            lease.write(piece).await?;
+            self.at.table().progress(self.job);
+        }
+        Ok(())
+    }
+
+    /// The bytes of a stream into a lease, after those that it kept of the same stream. With `may_be_slow` unset, it ends
+    /// as [`DownloadError::Slow`] where the site throttles the URL. `began` is called once, with the growing file.
+    pub(super) async fn fill(
+        self,
+        lease: &mut Lease,
+        stream: &Stream,
+        may_be_slow: bool,
+        began: impl FnOnce(Arc<Partial>),
+    ) -> Result<(), FillError> {
+        let mut download = self.open(lease, stream, began).await?;
+        let mut mark = download.progress_mark();
+        while let Some(chunk) = self.next_chunk(&mut download).await? {
+            self.job.clear_limits();
+            self.at.metrics.received(stream.site, chunk.len());
+            self.put(lease, chunk).await?;
+            let now = download.progress_mark();
+            if now != mark {
+                lease.mark(&now).await?;
+                mark = now;
+            }
+            if !may_be_slow && download.is_slow() {
+                return Err(DownloadError::Slow { site: stream.site }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the site for the stream's next byte, and opens the growing file once it answers.
+    async fn open(
+        self,
+        lease: &mut Lease,
+        stream: &Stream,
+        began: impl FnOnce(Arc<Partial>),
+    ) -> Result<Download, FillError> {
+        let kept = lease.kept().filter(|kept| kept.is_of(&stream.validator));
+        let (known_as, kept) = kept.map_or((None, None), |kept| {
+            let mark = kept.mark.map(|mark| mark.text);
+            let bytes = kept.bytes;
+            (Some(kept.validator), Some(download::Kept { bytes, mark }))
+        });
+        let recipes = self.at.recipes.current();
+        let expected = stream.size_bytes.or_else(|| stream.approximate_size());
+        let patience = Times::seconds(recipes.time.limit_wait);
+        lease.room(expected, patience).await?;
+        let client = if self.job.is_wanted() {
+            self.at.client.clone()
+        } else {
+            self.at.client.in_background()
+        };
+        let download = download::open(stream, kept, &client, &recipes).await?;
+        if stream.size_bytes.is_none() && download.total().is_some() {
+            lease.reserve(download.total()).await?;
+        }
+        // Bytes that are continued stay what they were; a file that begins is of the version that the site sends now.
+        let validator = known_as
+            .filter(|_| download.start() > 0)
+            .unwrap_or_else(|| {
+                store::validator_of(&stream.validator, download.version().as_deref())
+            });
+        let partial = lease
+            .begin(&validator, download.total(), download.start())
+            .await?;
+        let _ = lease.mark(&download.progress_mark()).await;
+        began(partial);
+        Ok(download)
+    }
+
+    /// The next bytes; short limits of the site are waited for.
+    async fn next_chunk(self, download: &mut Download) -> Result<Option<Bytes>, DownloadError> {
+        let mut waits = 0;
+        loop {
+            let error = match download.next().await {
+                Err(error) => error,
+                chunk => return chunk,
+            };
+            let Remedy::Wait(told) = error.remedy() else {
+                return Err(error);
+            };
+            if waits == LIMIT_WAITS {
+                return Err(error);
+            }
+            let recipes = self.at.recipes.current();
+            let Some(wait) = self.job.wait_for_limit(told, LONGEST_HELD_WAIT, &recipes) else {
+                return Err(error);
+            };
+            waits += 1;
+            tracing::info!(track = %self.job.key.track(), wait_s = wait.as_secs(), "the site limits us in mid-file; waiting");
+            self.at.table().wait(self.job, wait).await;
+        }
+    }
+}
+
+/// States the length of a file whose length is known at its end only.
+pub(super) fn announce_length(lease: &mut Lease) {
+    if let Some(partial) = lease.partial()
+        && partial.progress().total.is_none()
+    {
+        lease.announce(partial.progress().written);
+    }
+}
+
+/// Walks the file to its end on a thread that may wait for the drive. Bytes that the drive does not give back are dropped.
+pub(super) async fn check(
+    lease: &mut Lease,
+    container: Container,
+    expected: Option<Duration>,
+) -> Result<Checked, FillError> {
+    let file = lease.partial().ok_or(StoreError::Gone)?.file()?;
+    let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
+    let checked = checked.await;
+    match checked.map_err(|error| FillError::Broken(error.to_string()))? {
+        Ok(checked) => Ok(checked.into()),
+        Err(broken) => {
+            if matches!(broken, Broken::Unreadable(_)) {
+                let _ = lease.restart().await;
+            }
+            Err(broken.into())
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! How long a job waits for its site's limit. Pure: the caller hands in the time.
+
+use std::time::Duration;
+
+use kmds_extract::recipes::Times;
+use kmds_extract::{Recipes, Site};
+use tokio::time::Instant;
+
+/// The least pause after a limit, in seconds, whatever the site says.
+const LEAST_PAUSE_SECONDS: f64 = 1.0;
+/// Pauses in a row that are as short as the site says.
+const TIMES_AS_TOLD: u32 = 3;
+
+/// The limits that one job has met since its last byte.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    since: Option<Instant>,
+    times: u32,
+}
+
+impl Limits {
+    /// How long to wait now: what the site `told`, else a pause that doubles. `None`, and not counted, if that is longer
+    /// than `most`, or if the job would have waited longer in all than the recipes allow.
+    pub(super) fn wait(
+        &mut self,
+        now: Instant,
+        site: Site,
+        told: Option<Duration>,
+        most: Duration,
+        recipes: &Recipes,
+    ) -> Option<Duration> {
+        let since = *self.since.get_or_insert(now);
+        let ours = recipes.limit_pause(site, self.times);
+        let wait = match told {
+            // A site that says "now" again and again is not believed.
+            Some(told) if self.times >= TIMES_AS_TOLD => told.max(ours),
+            Some(told) => {
+                let least = Times::seconds(LEAST_PAUSE_SECONDS);
+                told.max(recipes.limit_pause(site, 0).min(least))
+            }
+            None => ours,
+        };
+        let so_far = now.saturating_duration_since(since);
+        let in_time = so_far.saturating_add(wait) <= Times::seconds(recipes.time.limit_wait);
+        let waits = in_time && wait <= most;
+        self.times += u32::from(waits);
+        waits.then_some(wait)
+    }
+
+    /// Bytes arrive: the limit has passed.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limited_job_waits_as_told_or_twice_as_long_each_time_and_not_for_ever() {
+        let (recipes, now) = (Recipes::built_in(), Instant::now());
+        let seconds = Duration::from_secs;
+        for (site, first) in [
+            (Site::YouTube, 30),
+            (Site::SoundCloud, 60),
+            (Site::Bandcamp, 60),
+        ] {
+            let mut limits = Limits::default();
+            let mut wait = |told, most| limits.wait(now, site, told, most, &recipes);
+            let longer_than_held = wait(None, seconds(1));
+            assert_eq!(longer_than_held, None, "it may not be held for so long");
+            for pause in [first, 2 * first, 4 * first] {
+                assert_eq!(wait(None, Duration::MAX), Some(seconds(pause)), "{site}");
+            }
+            limits.clear();
+            let mut wait = |told| limits.wait(now, site, told, Duration::MAX, &recipes);
+            assert_eq!(wait(Some(seconds(7))), Some(seconds(7)), "{site}");
+            assert_eq!(wait(Some(Duration::MAX)), None);
+        }
+    }
+
+    #[test]
+    fn a_site_that_says_now_again_and_again_is_given_the_recipes_pause() {
+        let (recipes, now) = (Recipes::built_in(), Instant::now());
+        let mut limits = Limits::default();
+        let mut told_now = || {
+            let told = Some(Duration::ZERO);
+            limits.wait(now, Site::YouTube, told, Duration::MAX, &recipes)
+        };
+        let waits: Vec<u64> = (0..4)
+            .filter_map(|_| told_now())
+            .map(|wait| wait.as_secs())
+            .collect();
+        assert_eq!(waits, [1, 1, 1, 240]);
+    }
+
+    #[test]
+    fn a_job_that_waited_for_fifteen_minutes_waits_no_more() {
+        let (recipes, begun) = (Recipes::built_in(), Instant::now());
+        let mut limits = Limits::default();
+        let most = Times::seconds(recipes.time.limit_wait);
+        let told = Some(Duration::from_secs(60));
+        let mut at = |now| limits.wait(now, Site::Bandcamp, told, Duration::MAX, &recipes);
+        assert_eq!(at(begun), told);
+        assert_eq!(at(begun + most - Duration::from_secs(60)), told);
+        assert_eq!(at(begun + most - Duration::from_secs(59)), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! The making of songs: from a key in the queue to a file on the drive.
+//!
+//! Knows no `App`, no client and no wire shape. `app` puts songs into the [`Table`], asks it how far they are, and reads
+//! what is finished through [`Demand`]; everything between is done here, by one task a job ([`Workers`]).
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`queue`], [`limits`] | which song is next; how long a job waits for its site's limit (both pure) |
+//! | [`table`], [`events`] | the jobs that wait or run, and what watchers see of them |
+//! | [`demand`] | a client needs a song: found finished, put to the front, waited for |
+//! | [`worker`] | starts jobs, and notes how each one ended |
+//! | [`run`], [`attempts`] | one job: the loop over engines, streams and restarts; what follows each failure (pure) |
+//! | [`offers`], [`held_streams`] | which streams the site offers now; signed URLs that wait to be used |
+//! | [`fill`], [`rewrite`] | a stream's bytes into a file; re-wrapped, taken out of a video or converted on the way |
+//! | [`renditions`], [`covers`] | copies of a finished song, made on request; pictures |
+//! | [`formats`], [`names`] | which format a client will get; file names for people |
+//!
+//! Imports go up this table or stay in a row, never down: `run` names `fill`, `fill` never names `run`
+//! (`tests/layers.rs` holds the pairs that matter).
+
+mod attempts;
+pub(crate) mod covers;
+mod demand;
+mod events;
+mod fill;
+pub(crate) mod formats;
+mod held_streams;
+mod limits;
+pub(crate) mod names;
+mod offers;
+mod queue;
+mod renditions;
+mod rewrite;
+mod run;
+mod table;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kmds_extract::{Failure, Kind, Site};
+
+use crate::config::OpusForm;
+use crate::convert::Ffmpeg;
+use crate::engine::Engines;
+use crate::metrics::Metrics;
+use crate::origin::{Client, SharedRecipes};
+use crate::store::{Store, StoreError};
+use covers::Covers;
+
+pub use demand::{Absent, Demand, Standing};
+pub use events::{Event, EventName, Events};
+pub use held_streams::HeldStreams;
+pub use names::sanitize;
+pub use queue::{LaneId, Queue};
+pub use table::{Job, Status, Table};
+pub use worker::Workers;
+
+/// What jobs use of the service. One for all of them; it holds no lock.
+pub struct Context {
+    pub store: Store,
+    pub client: Client,
+    pub engines: Engines,
+    pub ffmpeg: Ffmpeg,
+    pub recipes: SharedRecipes,
+    pub metrics: Arc<Metrics>,
+    pub covers: Arc<Covers>,
+    pub streams: Arc<HeldStreams>,
+    pub demand: Demand,
+    /// The format of what a client that plays no Opus gets for it.
+    pub opus: OpusForm,
+    /// Which sites are switched on.
+    pub sites: BTreeMap<Site, bool>,
+}
+
+impl Context {
+    fn table(&self) -> &Table {
+        self.demand.table()
+    }
+}
+
+/// The store's failure as a client is told of it. It is logged here, with its cause.
+pub fn store_failure(error: StoreError) -> Failure {
+    tracing::error!(%error, "the store failed");
+    Failure::new(error.kind(), error.to_string())
+}
+
+/// A failure for what only a mistake in KMDS can bring about.
+pub fn internal(what: &str) -> Failure {
+    Failure::new(
+        Kind::Internal,
+        format!("{what}; this is a bug in KMDS, please report it"),
+    )
+}

@@ -1,0 +1,244 @@
+//! Copies of a finished song, made on request: another format, or the same with tags and cover.
+//!
+//! Owns how a copy is made from the finished original, which stays byte for byte as it is. A copy's job runs in a lane of
+//! its own, since it may wait for the original's download. Never downloads audio.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kmds_extract::{Container, Failure, Format, Kind, Track, TrackId};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::attempts::End;
+use super::demand::Absent;
+use super::fill::{FillError, Work, announce_length, check};
+use super::rewrite::{PIECE_BYTES, Pieces, Source};
+use super::{internal, names};
+use crate::convert::writes_header_last;
+use crate::media;
+use crate::store::{
+    CopyForm, Key, Lease, Publish, Published, Reader, Rendition, Started, State, drive_error,
+};
+use crate::tag::{self, TagError};
+
+/// One copy with tags is written at a time: its cover is in memory meanwhile.
+static TAGGING: Semaphore = Semaphore::const_new(1);
+
+/// One copy under way.
+struct Copying<'a> {
+    work: Work<'a>,
+    track: &'a Track,
+    form: CopyForm,
+    format: Format,
+    duration: Option<Duration>,
+}
+
+/// Makes the copy that the job's key names; its format.
+pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
+    let Rendition::Copy(form) = work.job.key.rendition() else {
+        return Err(End::Failed(internal("no copy")));
+    };
+    let original = original_of(work, work.job.key.track()).await?;
+    let original = match work.at.demand.finished(&original).await {
+        Ok(original) => original,
+        Err(Absent::Failed(failure)) => return Err(End::Failed(failure)),
+        Err(Absent::Unknown) => return Err(End::Stopped),
+    };
+    let copying = Copying {
+        work,
+        track,
+        form,
+        format: form.format.unwrap_or(original.row.format),
+        duration: original.row.duration,
+    };
+    copying.make(original).await
+}
+
+/// The newest rendition that came from the site.
+async fn original_of(work: Work<'_>, id: &TrackId) -> Result<Key, End> {
+    let rows = work.at.store.renditions(id).await?;
+    let original = rows
+        .into_iter()
+        .rev()
+        .find(|row| !row.key.is_copy() && row.state != State::Deleted);
+    original.map(|row| row.key).ok_or(End::Stopped)
+}
+
+impl Copying<'_> {
+    async fn make(&self, original: Published) -> Result<Format, End> {
+        let (work, key, format) = (self.work, &self.work.job.key, self.format);
+        let Published { reader, row, .. } = original;
+        work.converts().await?;
+        let mut lease = work.at.store.lease(key).await?;
+        lease.reserve(row.size_bytes).await?;
+        let stream = format!("{} of {}", key.rendition(), row.stream.unwrap_or_default());
+        let started = Started {
+            format,
+            total_bytes: None,
+            stream: stream.clone(),
+        };
+        work.started(started).await?;
+        let validator = format!("{} as {}", row.etag.unwrap_or_default(), key.rendition());
+        let made = match self.fill(&mut lease, reader, &validator).await {
+            Ok(()) => {
+                let expected = self.duration.or(self.track.duration);
+                check(&mut lease, format.container(), expected).await
+            }
+            Err(error) => Err(error),
+        };
+        let checked = match made {
+            Ok(checked) => checked,
+            Err(error) => {
+                // The next try begins anew.
+                let _ = lease.discard().await;
+                return Err(end_of(error));
+            }
+        };
+        announce_length(&mut lease);
+        let published = Publish {
+            track: self.track.clone(),
+            format,
+            human_name: names::rename(&row.human_name, format.ext()),
+            stream,
+            checked,
+        };
+        lease.publish(published).await?;
+        Ok(format)
+    }
+
+    async fn fill(
+        &self,
+        lease: &mut Lease,
+        reader: Reader,
+        validator: &str,
+    ) -> Result<(), FillError> {
+        lease.restart().await?;
+        let partial = lease.begin(validator, None, 0).await?;
+        let original = reader.file()?;
+        let mut source = Source::finished(reader);
+        let Some(target) = self.form.format else {
+            // Only tags are asked for.
+            return self.write_tagged(lease, original).await;
+        };
+        if !writes_header_last(target) && !self.form.tagged {
+            // Readable as it comes out.
+            self.work.show(partial, self.format);
+            return self
+                .work
+                .encode(lease, &mut source, target, self.duration)
+                .await;
+        }
+        let name = format!("{}{}", self.work.job.key.track(), self.form);
+        let scratch = self.work.at.store.scratch(&name).await?;
+        let file = Arc::clone(&scratch.file);
+        self.fill_scratch(&mut source, &file, target).await?;
+        if writes_header_last(target) {
+            state_length(Arc::clone(&file), self.format.container()).await?;
+        }
+        if self.form.tagged {
+            return self.write_tagged(lease, file).await;
+        }
+        copy_whole(lease, &file).await
+    }
+
+    /// The audio of `file` behind tags of its own, passed on as it is read.
+    async fn write_tagged(
+        &self,
+        lease: &mut Lease,
+        file: Arc<std::fs::File>,
+    ) -> Result<(), FillError> {
+        let cover = match self.work.at.covers.of(self.track).await {
+            Ok(cover) => cover.map(|cover| cover.bytes),
+            Err(failure) => {
+                tracing::info!(track = %self.track.id, "tagged without a cover: {failure}");
+                None
+            }
+        };
+        let _one = TAGGING.acquire().await.map_err(broken)?;
+        let (sender, mut pieces) = mpsc::channel(2);
+        let (song, container) = (self.track.clone(), self.format.container());
+        let write = move || {
+            let mut out = std::io::BufWriter::with_capacity(PIECE_BYTES, Pieces(sender));
+            tag::copy(&file, container, &song, cover.as_deref(), &mut out)?;
+            std::io::Write::flush(&mut out).map_err(TagError::from)
+        };
+        // A thread for this alone: it waits for the lease, whose writes need the others.
+        let (done, tagged) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new().name("tags".to_owned());
+        thread.spawn(move || done.send(write())).map_err(broken)?;
+        while let Some(piece) = pieces.recv().await {
+            lease.write(piece).await?;
+        }
+        let tagged = tagged.await.map_err(broken)?;
+        tagged.map_err(|error| match error {
+            TagError::NotTaken(_) => {
+                FillError::Convert(Failure::new(Kind::ConversionFailed, error.to_string()))
+            }
+            TagError::Drive(error) => FillError::Store(drive_error("write tags")(error)),
+        })
+    }
+
+    /// What ffmpeg makes, in a temporary file: its length or its tags are written before it.
+    async fn fill_scratch(
+        &self,
+        source: &mut Source,
+        file: &std::fs::File,
+        target: Format,
+    ) -> Result<(), FillError> {
+        let refused = |error| FillError::Store(drive_error("write a copy")(error));
+        let mut file = shared_file(file).map_err(refused)?;
+        let (sender, mut pieces) = mpsc::channel::<Bytes>(1);
+        let writing = async {
+            while let Some(piece) = pieces.recv().await {
+                file.write_all(&piece).await.map_err(refused)?;
+            }
+            file.flush().await.map_err(refused)
+        };
+        let encoding = self.work.encode_into(source, target, self.duration, sender);
+        tokio::try_join!(encoding, writing)?;
+        Ok(())
+    }
+}
+
+/// All of a finished temporary file into the lease.
+async fn copy_whole(lease: &mut Lease, file: &std::fs::File) -> Result<(), FillError> {
+    let unread = || drive_error("read a copy back");
+    let mut file = shared_file(file).map_err(unread())?;
+    file.rewind().await.map_err(unread())?;
+    loop {
+        let mut piece = bytes::BytesMut::with_capacity(PIECE_BYTES);
+        if file.read_buf(&mut piece).await.map_err(unread())? == 0 {
+            return Ok(());
+        }
+        lease.write(piece.freeze()).await?;
+    }
+}
+
+/// Writes the length into a header that was made before it was known.
+async fn state_length(file: Arc<std::fs::File>, container: Container) -> Result<(), FillError> {
+    let stated = tokio::task::spawn_blocking(move || media::state_length(&file, container));
+    Ok(stated.await.map_err(broken)??)
+}
+
+fn broken(error: impl std::fmt::Display) -> FillError {
+    FillError::Broken(error.to_string())
+}
+
+fn end_of(error: FillError) -> End {
+    match error {
+        FillError::Store(error) => error.into(),
+        FillError::Convert(failure) => End::Failed(failure),
+        FillError::Broken(what) => End::Failed(Failure::new(
+            Kind::ConversionFailed,
+            format!("the copy is not whole: {what}"),
+        )),
+        FillError::Download(error) => End::Failed(Failure::new(error.kind(), error.to_string())),
+    }
+}
+
+/// The same open file, for reading and writing along.
+fn shared_file(file: &std::fs::File) -> std::io::Result<tokio::fs::File> {
+    Ok(tokio::fs::File::from_std(file.try_clone()?))
+}

@@ -1,0 +1,209 @@
+//! Starts jobs, each in a task of its own, and notes how each one ended.
+//!
+//! Owns the tasks: the dispatcher, which takes what the queue allows until the service stops, and one for each job. A job
+//! that is cancelled is dropped where it waits; a panic in one job fails that job only. [`Workers::stopped`] waits for all.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use kmds_extract::{Failure, Format, Kind};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::attempts::End;
+use super::fill::Work;
+use super::run::Run;
+use super::table::Job;
+use super::{Context, internal, renditions};
+use crate::store::State;
+
+/// The tasks that make songs. Cheap to clone.
+#[derive(Clone)]
+pub struct Workers {
+    at: Arc<Context>,
+    /// Cancelled when every job has to end.
+    stop: CancellationToken,
+    /// Cancelled when the service is about to stop.
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Workers {
+    pub fn new(at: Context, stop: CancellationToken, closing: CancellationToken) -> Self {
+        Self {
+            at: Arc::new(at),
+            stop,
+            closing,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Starts jobs from now on, until the stop token is cancelled. Returns at once.
+    pub fn start(&self) {
+        let workers = self.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = workers.dispatch() => {}
+                () = workers.stop.cancelled() => {}
+            }
+        });
+    }
+
+    /// Waits until no job runs, after the stop token was cancelled: what the jobs held is flushed.
+    pub async fn stopped(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn dispatch(&self) {
+        loop {
+            let job = self.at.table().next().await;
+            let workers = self.clone();
+            self.tasks.spawn(async move {
+                // A bug in one song's work must cost that song only, not its place in the queue.
+                let work = AssertUnwindSafe(workers.work(&job)).catch_unwind();
+                if work.await.is_err() {
+                    let broken = internal("the work on this song broke off");
+                    workers.give_up(&job, broken).await;
+                }
+            });
+        }
+    }
+
+    /// Runs one job; afterwards its row and its watchers know how it ended.
+    async fn work(&self, job: &Job) {
+        let end = tokio::select! {
+            end = self.attempt(job) => end,
+            () = job.cancel.cancelled() => Err(End::Stopped),
+        };
+        match end {
+            Ok(format) => {
+                self.at.metrics.job_done(job.key.track().site(), None);
+                self.at.table().finish(job, Ok(format), true);
+            }
+            Err(End::Failed(failure)) if self.is_stopping() && failure.retryable() => {
+                tracing::debug!(track = %job.key.track(), "stopped: {failure}");
+                self.at.table().park(job, failure);
+            }
+            Err(End::Failed(failure)) => {
+                if self.give_up(job, failure).await {
+                    self.start_if_queued(job).await;
+                }
+            }
+            Err(End::Limited { told, failure }) => self.wait_for_limit(job, told, failure).await,
+            Err(End::NotBefore(until)) => {
+                let hold_back = || self.at.table().hold_back(job, until);
+                self.requeue(job, hold_back).await;
+            }
+            // Clients that wait look at the row again: the song was removed, or goes on at the next start.
+            Err(End::Stopped) => self.end_cancelled(job).await,
+        }
+    }
+
+    /// The work that the job's row asks for.
+    async fn attempt(&self, job: &Job) -> Result<Format, End> {
+        let (store, key) = (&self.at.store, &job.key);
+        let (Some(row), Some(track)) = (store.row(key).await?, store.track(key.track()).await?)
+        else {
+            return Err(End::Stopped);
+        };
+        match row.state {
+            // The job was made from an older look at the row.
+            State::Ready => return Ok(row.format),
+            State::Failed => return Err(End::Failed(row.failure.unwrap_or_else(cancelled))),
+            State::Deleted | State::Evicted => return Err(End::Stopped),
+            State::Queued | State::Downloading | State::Converting => {}
+        }
+        let site = key.track().site();
+        if !self.at.sites.get(&site).copied().unwrap_or(false) {
+            let sentence = format!("{site} is switched off here (`{}.enabled`)", site.as_str());
+            return Err(End::Failed(Failure::new(Kind::UnsupportedLink, sentence)));
+        }
+        let work = Work { at: &self.at, job };
+        if key.is_copy() {
+            return renditions::make(work, &track).await;
+        }
+        Run::begin(work, track, row).await?.finish().await
+    }
+
+    /// A stop never makes a song fail: what breaks while the tools beside us are stopped too is tried again at the next
+    /// start, and no client is told that it failed.
+    fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled() || self.closing.is_cancelled()
+    }
+
+    async fn end_cancelled(&self, job: &Job) {
+        if self.stop.is_cancelled() {
+            return self.at.table().park(job, cancelled());
+        }
+        self.at.table().finish(job, Err(cancelled()), true);
+        self.start_if_queued(job).await;
+    }
+
+    /// A client may have queued the song again between the note of its end and the end of its job, and found this job.
+    async fn start_if_queued(&self, job: &Job) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        if let Ok(Some(row)) = self.at.store.row(&job.key).await
+            && row.state == State::Queued
+        {
+            self.at
+                .table()
+                .add(&job.key, job.requester, row.total_bytes);
+        }
+    }
+
+    /// Whether the failure could be noted.
+    async fn give_up(&self, job: &Job, failure: Failure) -> bool {
+        tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
+        let site = job.key.track().site();
+        self.at.metrics.job_done(site, Some(failure.kind));
+        let now = jiff::Timestamp::now();
+        let noted = self.at.store.fail(&job.key, failure.clone(), now).await;
+        if let Err(error) = &noted {
+            tracing::error!(track = %job.key.track(), %error, "the failure could not be noted");
+        }
+        self.at.table().finish(job, Err(failure), true);
+        noted.is_ok()
+    }
+
+    /// Jobs wait for a site's limit, up to a point; requests do not.
+    async fn wait_for_limit(&self, job: &Job, told: Option<Duration>, failure: Failure) {
+        if job.cancel.is_cancelled() {
+            return self.end_cancelled(job).await;
+        }
+        let recipes = self.at.recipes.current();
+        let Some(wait) = job.wait_for_limit(told, Duration::MAX, &recipes) else {
+            let limited = Failure {
+                kind: Kind::RateLimited,
+                ..failure
+            };
+            self.give_up(job, limited).await;
+            return;
+        };
+        tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
+        let requeue = || self.at.table().requeue_after(job, wait);
+        self.requeue(job, requeue).await;
+    }
+
+    async fn requeue(&self, job: &Job, put_back: impl FnOnce()) {
+        let key = &job.key;
+        if let Err(error) = self.at.store.set_state(key, State::Queued).await {
+            tracing::error!(track = %key.track(), %error, "the queue could not be noted");
+        }
+        if job.cancel.is_cancelled() {
+            return self.end_cancelled(job).await;
+        }
+        put_back();
+    }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(
+        Kind::Cancelled,
+        "the song was removed, or the service is stopping; fetch it again",
+    )
+}
