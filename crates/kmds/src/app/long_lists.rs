@@ -72,3 +72,42 @@ fn all_taken() -> Failure {
         format!("{AT_ONCE} long lists are being replied to already; try again when one is done");
     Failure::new(Kind::QueueFull, sentence).after(RETRY)
 }
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::Site;
+
+    use super::*;
+
+    fn fetched(place: Option<Arc<OwnedSemaphorePermit>>) -> Fetched {
+        Fetched {
+            id: "PL1".to_owned(),
+            site: Site::YouTube,
+            link: "https://a.example/list".to_owned(),
+            list: None,
+            songs: Arc::default(),
+            unavailable: Vec::new(),
+            truncated: false,
+            room: place,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_without_a_place_waits_for_one_and_not_beyond_its_time() {
+        let lists = LongLists::default();
+        let ask = |name: &str, within: Duration| {
+            let take = |place| async { Ok(fetched(place)) };
+            lists.reply(name.to_owned(), Instant::now() + within, take)
+        };
+        let long = Duration::from_secs(600);
+        let mut held = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            held.push(ask(name, long).await.expect("there is a place"));
+        }
+        let refused = ask("e", Duration::ZERO).await.expect_err("all are taken");
+        assert_eq!(refused.kind, Kind::QueueFull);
+        assert_eq!(refused.retry_after, Some(RETRY));
+        let (late, ()) = tokio::join!(ask("e", long), async { drop(held.pop()) });
+        assert!(late.is_ok(), "a place became free in time");
+    }
+}

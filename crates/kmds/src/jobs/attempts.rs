@@ -245,3 +245,130 @@ pub(super) fn order_for(mut choices: Vec<Choice>, lease: &Lease) -> Vec<Choice> 
     }
     choices
 }
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::{Codec, Container, Delivery, Site};
+
+    use super::*;
+
+    fn stream(client: &str) -> Stream {
+        Stream {
+            site: Site::YouTube,
+            delivery: Delivery::default(),
+            container: Container::Mp4,
+            codec: Codec::Aac,
+            rank: 3,
+            bitrate_bps: None,
+            size_bytes: None,
+            duration: None,
+            validator: "v".to_owned(),
+            expires_unix: None,
+            headers: Vec::new(),
+            bounded_ranges: true,
+            muxed: false,
+            available_unix: None,
+            client: client.to_owned(),
+            label: "itag 140".to_owned(),
+        }
+    }
+
+    fn denied(at: u64) -> FillError {
+        let site = Site::YouTube;
+        DownloadError::Denied { site, at }.into()
+    }
+
+    /// What follows each refusal at byte `at`, as words.
+    fn refusals(at: u64, times: usize, has_another: bool) -> Vec<&'static str> {
+        let (mut attempts, stream) = (Attempts::default(), stream("one"));
+        let mut next = || {
+            let decision = attempts.after(denied(at), &stream, |_| has_another);
+            assert!(!decision.drops_bytes, "the bytes are continued");
+            match decision.next {
+                Next::AskAgain(_) => {
+                    attempts.asked += 1;
+                    "again"
+                }
+                Next::AskAsAnother(_) => "another",
+                Next::OtherStream(_) => "stream",
+                Next::OtherEngine(_) => "engine",
+                _ => "else",
+            }
+        };
+        (0..times).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn a_refused_url_is_renewed_until_the_client_identity_is_seen_to_be_refused_there() {
+        let mid_file = ["again", "again", "another"];
+        assert_eq!(refusals(4096, 3, true), mid_file);
+        assert_eq!(refusals(0, 2, true), ["again", "another"]);
+        assert_eq!(refusals(4096, 3, false), ["again", "again", "engine"]);
+        assert_eq!(refusals(0, 2, false), ["again", "stream"]);
+    }
+
+    #[test]
+    fn a_second_identity_gets_one_fresh_url_at_the_wall_of_the_first() {
+        let mut attempts = Attempts::default();
+        for _ in 0..3 {
+            let next = attempts.after(denied(7), &stream("one"), |_| true).next;
+            attempts.asked += u32::from(matches!(next, Next::AskAgain(_)));
+        }
+        assert_eq!(attempts.walled, ["one"]);
+        assert!(!attempts.is_fresh());
+        let further = attempts.after(denied(9), &stream("two"), |_| true).next;
+        assert!(matches!(further, Next::AskAgain(_)), "{further:?}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_song_are_dropped_and_tried_once_more() {
+        let mut attempts = Attempts::default();
+        let mut broken = || {
+            let error = FillError::Broken("it ends early".to_owned());
+            attempts.after(error, &stream("one"), |_| true)
+        };
+        let first = broken();
+        assert!(first.drops_bytes && matches!(first.next, Next::SameStream));
+        let second = broken();
+        assert!(second.drops_bytes);
+        let Next::OtherStream(failure) = second.next else {
+            panic!("{second:?}");
+        };
+        assert_eq!(failure.kind, Kind::Truncated);
+    }
+
+    #[test]
+    fn a_limit_a_full_drive_and_a_conversion_end_the_attempts() {
+        let mut attempts = Attempts::default();
+        let told = Some(Duration::from_secs(7));
+        let limited = DownloadError::Limited {
+            site: Site::YouTube,
+            retry_after: told,
+        };
+        let mut end = |error: FillError| match attempts.after(error, &stream("one"), |_| true) {
+            Decision {
+                next: Next::Stop(end),
+                drops_bytes: false,
+            } => end,
+            decision => panic!("{decision:?}"),
+        };
+        let limit = end(limited.into());
+        assert!(matches!(limit, End::Limited { told: wait, .. } if wait == told));
+        for error in [
+            FillError::Store(StoreError::Gone),
+            FillError::Convert(Failure::new(Kind::ConversionFailed, "no")),
+        ] {
+            assert!(matches!(end(error), End::Failed(_)));
+        }
+        assert!(attempts.is_fresh(), "a new start learns nothing new");
+    }
+
+    #[test]
+    fn a_throttled_url_is_not_an_error() {
+        let slow = DownloadError::Slow {
+            site: Site::YouTube,
+        };
+        let decision = Attempts::default().after(slow.into(), &stream("one"), |_| true);
+        assert!(!decision.drops_bytes && matches!(decision.next, Next::AskFaster));
+    }
+}

@@ -487,6 +487,60 @@ mod tests {
         assert!(next().is_none(), "the song goes on at the next start");
     }
 
+    #[test]
+    fn a_site_that_asks_for_a_pause_gets_it_and_the_song_waits_its_turn_again() {
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 1, None);
+        table.add(&song(2), 2, None);
+        let now = Instant::now();
+        let limited = table.take_next(now).expect("a free place");
+        table.requeue_after(&limited, Duration::from_secs(600));
+        assert_eq!(limited.status().state, State::Queued);
+        let until = table.take_next(now).expect_err("nothing starts meanwhile");
+        let until = until.expect("a pause has an end");
+        assert!(until >= now + Duration::from_secs(600));
+        let next = table.take_next(until).expect("the pause is over");
+        assert_eq!(next.key, song(2), "it is the other requester's turn");
+    }
+
+    #[test]
+    fn a_song_that_is_held_back_lets_others_pass_and_starts_in_time() {
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 1, None);
+        let now = Instant::now();
+        let held = table.take_next(now).expect("a free place");
+        assert!(held.may_be_held_back() && !held.may_be_held_back(), "once");
+        let until = now + Duration::from_secs(150);
+        table.hold_back(&held, until);
+        assert_eq!(held.status().waits_until, Some(until));
+        table.add(&song(2), 1, None);
+        let other = table.take_next(now).expect("the place is free");
+        assert_eq!(other.key, song(2));
+        table.finish(&other, Ok(Format::M4a), true);
+        assert_eq!(table.take_next(now).expect_err("too early"), Some(until));
+        assert_eq!(table.take_next(until).expect("in time").key, song(1));
+    }
+
+    #[test]
+    fn a_pause_in_mid_file_is_told_of_the_job_and_of_the_songs_behind_it() {
+        use futures_util::FutureExt;
+
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 1, None);
+        table.add(&song(2), 1, None);
+        let job = table.take_next(Instant::now()).expect("a free place");
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().expect("a runtime");
+        let _inside = runtime.enter();
+        let waiting = table.wait(&job, Duration::from_secs(45));
+        assert!(waiting.now_or_never().is_none());
+        let [own, behind] = [1, 2].map(|number| {
+            let status = table.status(&song(number)).expect("it is known");
+            status.waits_until.expect("it waits")
+        });
+        assert_eq!(own, behind);
+    }
+
     #[tokio::test]
     async fn a_cancelled_job_makes_way_for_a_new_one_and_its_end_does_not_touch_that() {
         let table = table(&CancellationToken::new());
