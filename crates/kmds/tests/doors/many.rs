@@ -270,10 +270,13 @@ async fn a_client_that_gets_no_place_for_a_long_list_is_told_when_to_come_back()
         .seconds(1.0)
         .publish();
     let kmds = Setup::of(&lab)
-        .recipes("[time]\nfetch_list = 6.0\n[bandcamp.hosts]\npace = 0.0\n")
+        .recipes("[time]\nfetch_list = 8.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
     let known = json!({"url": list.link(), "prefetch": 0});
-    assert_eq!(kmds.v1_fetch(known).await.0, 200);
+    kmds.until("the list to be known", async || {
+        kmds.v1_fetch(known.clone()).await.0 == 200
+    })
+    .await;
     // Each asks for something else, and holds its place until it has read its reply.
     let link = list.link();
     let asking = (0..8).map(|ahead| ask_for_a_list(&kmds, &link, 2 * ahead));
