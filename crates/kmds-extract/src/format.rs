@@ -1,7 +1,8 @@
 //! The formats a song's file can have.
 //!
 //! Owns [`Format`], with everything that follows from it (extension, container, content type), and the names of containers and
-//! codecs. A new format is a new row here; the compiler then names the places that decide something about it.
+//! codecs. A new format is a new row here and in `ALL`. The compiler then names most places that decide something about it, but
+//! not `choose::PLAYABLE`, the sniffing of containers, and the readers of a format's name.
 
 use std::fmt;
 

@@ -6,12 +6,13 @@
 //! | --- | --- | --- |
 //! | [`cli`] | the commands and their words | `http`, `app` |
 //! | [`http`] | both faces of the service | `app` |
-//! | [`app`] | what happens to a link once it is accepted | `engine`, `download`, `convert`, `store` |
+//! | [`app`] | what happens to a link once it is accepted | `jobs`, `engine`, `recipes`, `origin`, `convert`, `store` |
+//! | `jobs` | the making of songs | `engine`, `download`, `convert`, `media`, `tag`, `store` |
 //! | [`engine`] | which engine answers: our own, or yt-dlp | `origin` |
-//! | [`download`] | a stream as chunks in order | `origin` |
+//! | [`download`] | a stream as chunks in order | `origin`, `media` |
 //! | [`recipes`] | which facts about the sites are in force | `download`, `origin` |
-//! | [`origin`] | the way out to the sites | `kmds-extract` |
-//! | [`convert`] | ffmpeg, as a child process | |
+//! | [`origin`] | the connections to the sites | `player`, `kmds-extract` |
+//! | [`convert`] | ffmpeg, as a child process | `media` |
 //! | [`store`] | catalog, growing files, publishing | |
 //! | [`player`] | YouTube's player script, run by a child | `kmds-player` |
 //! | [`media`], [`tag`] | whether a file is whole; its tags | |

@@ -1,7 +1,7 @@
 //! Tells another program that a song is ready or has failed: one signed POST for each song.
 //!
 //! Owns the body, the signature, the retries and the queue between events and receiver. `lib.rs` spawns
-//! [`Webhook::follow`], which ends with the events. A job never waits for it: a receiver that is slow or away loses calls,
+//! [`Webhook::follow`] and aborts it when the service ends. A job never waits for it: a receiver that is slow or away loses calls,
 //! which are logged and counted. The request goes straight to the operator's address, mostly in the private network, and
 //! never by the way out to the sites.
 

@@ -214,7 +214,7 @@ settings! {
         "cache.max_age",
         Shape::Seconds,
         "",
-        "Evict songs that nobody read for this long.",
+        "Evict songs that no client read for this long.",
     );
     CACHE_MIN_FREE_BYTES: u64 = row(
         "cache.min_free_bytes",

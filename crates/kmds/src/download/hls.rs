@@ -368,7 +368,7 @@ impl Fetcher {
         answer: &MediaAnswer,
         range: Option<(u64, Option<u64>)>,
     ) -> Result<Bytes, Failed> {
-        let cut = || Failed::TryAgain(Setback::Broken("a segment was cut".to_owned()));
+        let cut = || Failed::TryAgain(Setback::Interrupted("a segment was cut".to_owned()));
         let wrong = |what: &str| DownloadError::Wrong {
             site: self.site,
             what: what.to_owned(),

@@ -214,7 +214,7 @@ impl Ranged {
             // The URL is dead: asking again brings the same.
             _ if body.empty => Err(DownloadError::Empty { site: self.site }),
             Some(left) => {
-                self.again(Setback::Broken(format!(
+                self.again(Setback::Interrupted(format!(
                     "the answer was cut {left} bytes before its end"
                 )))
                 .await

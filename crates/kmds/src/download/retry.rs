@@ -17,7 +17,7 @@ const PROGRESS_BYTES: u64 = 32 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setback {
     Stalled,
-    Broken(String),
+    Interrupted(String),
     /// 5xx and the like: theirs.
     Status(u16),
     /// A segment that is not audio, or empty.
@@ -28,7 +28,7 @@ impl Setback {
     fn into_error(self, site: Site) -> DownloadError {
         match self {
             Self::Stalled => DownloadError::Stalled { site },
-            Self::Broken(reason) => DownloadError::Failed { site, reason },
+            Self::Interrupted(reason) => DownloadError::Failed { site, reason },
             Self::Status(status) => DownloadError::Refused { site, status },
             Self::Unusable(error) => error,
         }
@@ -111,7 +111,7 @@ impl Tries {
 pub(super) fn setback(site: Site, error: MediaError) -> Result<Setback, DownloadError> {
     match error {
         MediaError::Stalled => Ok(Setback::Stalled),
-        MediaError::Failed(reason) => Ok(Setback::Broken(reason)),
+        MediaError::Failed(reason) => Ok(Setback::Interrupted(reason)),
         MediaError::NotAllowed(reason) => Err(DownloadError::Failed { site, reason }),
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_try_ends_in_the_error_of_its_setback() {
         let site = Site::Bandcamp;
-        let broken = || Setback::Broken("reset".to_owned());
+        let broken = || Setback::Interrupted("reset".to_owned());
         let mut tries = tries(site);
         for _ in 0..3 {
             assert_eq!(tries.again(broken()).await, Ok(()));

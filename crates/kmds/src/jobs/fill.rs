@@ -11,8 +11,8 @@ use bytes::Bytes;
 use kmds_extract::recipes::Times;
 use kmds_extract::{Container, Failure, Format, Kind, Stream};
 
-use super::Context;
 use super::table::{Job, Status};
+use super::{Context, internal};
 use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
 use crate::media::{self, Broken};
@@ -28,8 +28,9 @@ const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
 pub(super) enum FillError {
     Download(DownloadError),
     Store(StoreError),
-    /// All bytes are there, and they are no whole audio file.
+    /// The bytes that arrived are no whole audio file.
     Broken(String),
+    /// A conversion failed, or work of our own.
     Convert(Failure),
 }
 
@@ -239,7 +240,7 @@ pub(super) async fn check(
     let file = lease.partial().ok_or(StoreError::Gone)?.file()?;
     let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
     let checked = checked.await;
-    match checked.map_err(|error| FillError::Broken(error.to_string()))? {
+    match checked.map_err(|_| FillError::Convert(internal("the check of the file broke off")))? {
         Ok(checked) => Ok(checked.into()),
         Err(broken) => {
             if matches!(broken, Broken::Unreadable(_)) {

@@ -13,6 +13,7 @@ use kmds_extract::{Format, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::fill::{FillError, Work, announce_length, check};
+use super::internal;
 use crate::convert::Mp4Head;
 use crate::media::{self, webm::OpusToOgg};
 use crate::store::{Lease, Partial, Progress, Reader, StoreError};
@@ -111,7 +112,9 @@ impl Rewriting<'_> {
         }
         match work.await {
             Ok(done) => Ok(done?),
-            Err(error) => Err(FillError::Broken(error.to_string())),
+            Err(_) => Err(FillError::Convert(internal(
+                "taking the audio out broke off",
+            ))),
         }
     }
 

@@ -570,14 +570,14 @@ async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
         .holds_at(kib(500))
         .publish();
     let kmds = Setup::of(&lab)
-        .recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 1.0"))
+        .recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 3.0"))
         .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     kmds.until("ffmpeg runs", async || {
         !children(kmds.pid(), "ffmpeg").is_empty()
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(4500)).await;
     song.release();
     assert!(kmds.whole(&reply["Songs"][0]).await.starts_with(b"OggS"));
 }
