@@ -513,6 +513,33 @@ async fn a_wait_for_a_track_needs_no_bytes_and_ends_with_the_path_where_its_file
 }
 
 #[tokio::test]
+async fn a_song_that_is_deleted_while_a_client_waits_for_it_is_unknown_to_that_client() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Slow").holds_at(kib(64)).publish();
+    let kmds = Kmds::start(&lab);
+    kmds.v1_fetch(serde_json::json!({ "url": song.link() }))
+        .await;
+    let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let tasks = async || {
+        let metrics = kmds.get("/metrics").await.text().await.expect("text");
+        let mut lines = metrics.lines();
+        let tasks = lines.find_map(|line| line.strip_prefix("kmds_tasks "));
+        tasks
+            .and_then(|count| count.parse::<u32>().ok())
+            .expect("a number")
+    };
+    let before = tasks().await;
+    let url = kmds.at(&format!("{path}?wait=60"));
+    let waiting = tokio::spawn(kmds.http.get(url).timeout(PATIENCE).send());
+    kmds.until("the wait to begin", async || tasks().await > before)
+        .await;
+    let deleted = kmds.http.delete(kmds.at(&path)).send().await;
+    assert_eq!(deleted.expect("an answer").status(), 204);
+    let answer = waiting.await.expect("no panic").expect("an answer");
+    assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test]
 async fn a_failure_has_its_own_status_on_v1_and_is_500_for_old_clients() {
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("Broken").publish();

@@ -14,7 +14,7 @@ use super::api::{
 };
 use super::{App, Inner};
 use crate::engine::{Engine, Health, YtDlp};
-use crate::jobs::{Status, formats, store_failure};
+use crate::jobs::{Status, formats, internal, store_failure};
 use crate::metrics;
 use crate::store::{Filter, Row, StoreError};
 
@@ -109,22 +109,23 @@ impl App {
         Ok(ready.map(|row| self.inner.store.local_path(key, row.format)))
     }
 
-    /// Cancels or evicts all forms of a song; false if unknown.
+    /// Cancels or evicts all forms of a song; false if unknown. A client that leaves meanwhile does not stop it halfway.
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn delete(&self, id: &TrackId) -> Result<bool, Failure> {
-        let rows = self
-            .inner
-            .store
-            .renditions(id)
-            .await
-            .map_err(store_failure)?;
-        let mut any = false;
-        for row in rows.iter().filter(|row| row.state != State::Deleted) {
-            any = true;
-            self.inner.delete_row(&row.key).await?;
-        }
-        Ok(any)
+        let (app, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            let inner = &app.inner;
+            let rows = inner.store.renditions(&id).await.map_err(store_failure)?;
+            let mut any = false;
+            for row in rows.iter().filter(|row| row.state != State::Deleted) {
+                any = true;
+                inner.delete_row(&row.key).await?;
+            }
+            Ok(any)
+        })
+        .await
+        .unwrap_or_else(|_| Err(internal("the removal broke off")))
     }
 
     /// Tries a failed song again now; `None` if unknown.

@@ -36,7 +36,7 @@ impl Packed {
             return None;
         }
         let mut text = DeflateEncoder::new(Vec::new(), Compression::fast());
-        let mut gone = Vec::new();
+        let (mut line, mut gone) = (Vec::new(), Vec::new());
         for entry in &whole.entries {
             let song = match entry {
                 Entry::Track(track) => Some((&**track, &track.streams)),
@@ -45,8 +45,11 @@ impl Packed {
             if song.is_none() {
                 gone.push(entry.clone());
             }
-            serde_json::to_writer(&mut text, &song).ok()?;
-            text.write_all(b"\n").ok()?;
+            // One call a song: the compressor is slow with a few bytes at a time.
+            serde_json::to_writer(&mut line, &song).ok()?;
+            line.push(b'\n');
+            text.write_all(&line).ok()?;
+            line.clear();
         }
         let list = Collection {
             id: whole.id.clone(),

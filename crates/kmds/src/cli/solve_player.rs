@@ -30,7 +30,14 @@ pub struct SolvePlayerArgs {
 
 /// Reads no settings and starts no runtime, so that the process stays small.
 pub fn run(args: &SolvePlayerArgs) -> ExitCode {
-    match answer(args) {
+    let outcome = answer(args);
+    if !player::speaks_first() {
+        // The watch says why, and ends the process.
+        loop {
+            std::thread::park();
+        }
+    }
+    match outcome {
         Ok(text) => {
             let mut out = std::io::stdout().lock();
             let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -3,6 +3,7 @@
 //! Owns limits of memory, processor and files, the watch over time, and the list of system calls that are left. Hides
 //! which of them a kernel has: one that has fewer refuses nothing. Never opens again what it has closed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -30,6 +31,12 @@ pub fn processor_time() -> Duration {
     )
 }
 
+/// Whether nothing was said of the outcome yet. The script's own bound and the watch may be reached at once.
+pub fn speaks_first() -> bool {
+    static SPOKEN: AtomicBool = AtomicBool::new(false);
+    !SPOKEN.swap(true, Ordering::Relaxed)
+}
+
 /// Bounds this process for the rest of its life: no file is opened any more, no socket, no other process.
 /// What must be read is read before. At `processor` or `wall` the process says `late` and ends with exit code 1.
 /// # Errors
@@ -52,8 +59,10 @@ pub fn enter(processor: Duration, wall: Duration, late: &'static str) -> Result<
             while processor_time() < processor && begun.elapsed() < wall {
                 std::thread::sleep(LOOK);
             }
-            eprintln!("kmds: {late}");
-            std::process::exit(1);
+            if speaks_first() {
+                eprintln!("kmds: {late}");
+                std::process::exit(1);
+            }
         })?;
     // A thread begins with system calls that are refused from here on.
     let _ = is_running.recv();

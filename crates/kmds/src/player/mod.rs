@@ -8,7 +8,7 @@ mod keep;
 
 use std::time::Duration;
 
-pub use cage::{CageError, enter};
+pub use cage::{CageError, enter, speaks_first};
 pub use keep::{Solver, newest};
 pub use kmds_player::{Answers, Bounds, MAX_SCRIPT_BYTES, PlayerError, Prepared, Questions};
 

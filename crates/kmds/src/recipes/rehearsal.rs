@@ -190,6 +190,12 @@ async fn beginning(stream: &Stream, recipes: &Recipes, client: &Client) -> Resul
     {
         received += chunk.len();
     }
+    if received < AUDIO_BYTES {
+        return Err(Failed {
+            kind: Kind::Truncated,
+            sentence: format!("the canary's audio ends after {received} bytes"),
+        });
+    }
     Ok(())
 }
 

@@ -198,7 +198,22 @@ impl Source {
                 "the kept copy of signed recipes is not used: recipes.key did not sign it"
             );
         }
-        signed.filter(|signed| signed.date > Recipes::built_in().date)
+        signed.filter(|signed| {
+            signed.date > Recipes::built_in().date && self.can_be_used(&signed.text)
+        })
+    }
+
+    /// Another version of KMDS may have taken it.
+    fn can_be_used(&self, text: &str) -> bool {
+        let layered = Recipes::layered(&[text]);
+        if let Err(error) = &layered {
+            tracing::warn!(
+                file = %self.copy.display(),
+                %error,
+                "the kept copy of signed recipes is not used: this version cannot use it"
+            );
+        }
+        layered.is_ok()
     }
 
     /// Keeps what is in force now for the next start.

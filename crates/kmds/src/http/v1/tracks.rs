@@ -106,7 +106,12 @@ pub(in crate::http) async fn show_track(
         };
         // Its outcome is read off the song: a failure is part of the reply.
         let _ = app.audio(&song.key, want).await;
-        let now = app.song_in(&song.key).await?;
+        // A client may have deleted it meanwhile, with all its forms.
+        let known = app.song(&id).await?;
+        let now = match known {
+            Some(_) => app.song_in(&song.key).await?,
+            None => None,
+        };
         song = now.ok_or_else(|| never_asked_for(&id))?;
     }
     let addresses = Addresses::of(&http, caller);

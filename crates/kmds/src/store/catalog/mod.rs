@@ -176,7 +176,8 @@ impl Catalog {
             ":total": started.total_bytes,
             ":stream": started.stream,
         };
-        update(&self.connection, key, set, "TRUE", values).map_err(sql("note a started download"))
+        update(&self.connection, key, set, "state <> 'deleted'", values)
+            .map_err(sql("note a started download"))
     }
 
     pub(super) fn fail(
