@@ -34,6 +34,17 @@ pub(super) enum FillError {
     Convert(Failure),
 }
 
+impl FillError {
+    /// Whether the downloaded bytes are at fault: no later try may continue them.
+    pub(super) const fn is_of_the_bytes(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Download(error) => matches!(error.remedy(), Remedy::StartOver),
+            Self::Store(_) | Self::Convert(_) => false,
+        }
+    }
+}
+
 impl From<StoreError> for FillError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

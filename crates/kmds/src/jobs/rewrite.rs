@@ -1,15 +1,15 @@
 //! A stream's bytes made into another format while they arrive: re-wrapped, taken out of a video, or converted.
 //!
 //! Owns the work beside a download: the raw file is read as it grows, and what is made of it can be read as it is written.
-//! The raw bytes have a key and a lease of their own, so that a restart downloads nothing twice. The two halves run in one
-//! task; the first failure ends both. Never chooses a stream, never publishes.
+//! The raw bytes have a key and a lease of their own, so that a restart downloads nothing twice; bytes that proved bad are
+//! removed. The two halves run in one task; the first failure ends both. Never chooses a stream, never publishes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kmds_extract::recipes::Times;
-use kmds_extract::{Format, Stream};
+use kmds_extract::{Format, Kind, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::fill::{FillError, Work, announce_length, check};
@@ -76,10 +76,15 @@ impl Rewriting<'_> {
             }
         };
         // A rewrite that runs out of bytes waits for the download to say why.
-        tokio::try_join!(download, rewriting)?;
-        raw_lease.discard().await?;
-        announce_length(self.lease);
-        Ok(())
+        let Err(error) = tokio::try_join!(download, rewriting) else {
+            raw_lease.discard().await?;
+            announce_length(self.lease);
+            return Ok(());
+        };
+        if spoils(&error, &mut raw_lease, stream, expected).await {
+            raw_lease.discard().await?;
+        }
+        Err(error)
     }
 
     async fn rewrap(&mut self, mut source: Source) -> Result<(), FillError> {
@@ -134,6 +139,23 @@ impl Rewriting<'_> {
         let partial = self.lease.begin(&validator, None, 0).await?;
         self.work.show(partial, format);
         Ok(())
+    }
+}
+
+/// Whether no later try may continue the raw bytes. An encoder that refuses bytes may be right: only a whole file that
+/// passes the check is kept for it.
+async fn spoils(
+    error: &FillError,
+    raw_lease: &mut Lease,
+    stream: &Stream,
+    expected: Option<Duration>,
+) -> bool {
+    match error {
+        FillError::Convert(failure) if failure.kind == Kind::ConversionFailed => {
+            let checked = check(raw_lease, stream.container, expected).await;
+            checked.is_err_and(|error| error.is_of_the_bytes())
+        }
+        error => error.is_of_the_bytes(),
     }
 }
 

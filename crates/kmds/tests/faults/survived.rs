@@ -1,7 +1,9 @@
 //! Faults that pass: survived without anybody noticing.
 
-use super::cell::{PLACES, Place, SITES, Stage, Wanted, injection, run};
-use kmds_lab::{Fault, mib};
+use super::cell::{FIFTH, PLACES, Place, SITES, Stage, Wanted, injection, run};
+use super::harness::Setup;
+use kmds_lab::{Fault, Lab, Song, mib};
+use serde_json::Value;
 
 /// Faults of the first requests that three tries of a page outlast, and how many of them.
 const OF_PAGES: &[(&str, u32)] = &[
@@ -118,4 +120,75 @@ async fn a_fault_in_the_middle_of_a_file_costs_next_to_no_bytes_twice() {
         }
     }
     run("Faults in the middle of a file", cells).await;
+}
+
+/// A file that is re-wrapped while it arrives is asked for anew like one that is kept as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_middle_of_a_rewrapped_file_is_not_noticed() {
+    for fault in ["wrong_bytes", "changed_etag:700000"] {
+        let lab = Lab::start().await;
+        let song = webm_opus(&lab);
+        let kmds = Setup::of(&lab).recipes(FIFTH).start();
+        let all = injection(fault, Fault::on_media);
+        lab.inject(match fault {
+            "wrong_bytes" => all.after(1).first(1),
+            _ => all.first(1),
+        });
+        let (status, reply) = kmds.fetch_with(as_opus(&song)).await;
+        assert_eq!(status, 200, "{fault}: {reply}");
+        let got = kmds.whole(&reply["Songs"][0]).await;
+        assert!(kmds.partials().is_empty(), "{fault}: {:?}", kmds.partials());
+        lab.clear_faults();
+        assert!(got == rewrapped(&lab, &song).await, "{fault}: wrong bytes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewrapped_song_that_failed_for_its_bytes_is_downloaded_anew_by_the_next_fetch() {
+    let lab = Lab::start().await;
+    let song = webm_opus(&lab);
+    let kmds = Setup::of(&lab).recipes(FIFTH).start();
+    // The second range of both tries. What meets the first fault is not counted by the second.
+    for passed in [1, 2] {
+        lab.inject(Fault::WrongBytes.on_media().after(passed).first(1));
+    }
+    let (status, reply) = kmds.fetch_with(as_opus(&song)).await;
+    assert_eq!(status, 200, "{reply}");
+    let tunnel = format!(
+        "{}&wait=60",
+        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
+    );
+    let failed = kmds.get(&tunnel).await;
+    assert_eq!(failed.status(), 500);
+    let failure = failed.text().await.expect("a failure");
+    assert!(failure.contains("\"truncated\""), "{failure}");
+    assert!(kmds.partials().is_empty(), "{:?}", kmds.partials());
+    lab.clear_faults();
+    let (status, reply) = kmds.fetch_with(as_opus(&song)).await;
+    assert_eq!(status, 200, "{reply}");
+    let got = kmds.whole(&reply["Songs"][0]).await;
+    assert!(got == rewrapped(&lab, &song).await, "wrong bytes");
+}
+
+/// Two ranges, in one encoding.
+fn webm_opus(lab: &Lab) -> Song {
+    lab.youtube()
+        .video("Ordinary Days")
+        .seconds(95.0)
+        .formats(&[251])
+        .without_muxed()
+        .publish()
+}
+
+fn as_opus(song: &Song) -> Value {
+    serde_json::json!({ "URL": song.link(), "Accept": ["opus"] })
+}
+
+/// What a service makes of the song that meets no fault.
+async fn rewrapped(lab: &Lab, song: &Song) -> Vec<u8> {
+    let kmds = Setup::of(lab).recipes(FIFTH).start();
+    let (_, reply) = kmds.fetch_with(as_opus(song)).await;
+    let bytes = kmds.whole(&reply["Songs"][0]).await;
+    assert!(bytes.starts_with(b"OggS"));
+    bytes
 }
