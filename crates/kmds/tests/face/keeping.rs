@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use kmds_lab::{Fault, Lab};
+use rustix::fs::{FlockOperation, flock};
 
 use super::Caller;
 use super::harness::{Kmds, read};
@@ -87,10 +88,42 @@ async fn a_call_that_is_ended_while_nobody_reads_leaves_nothing_behind() {
         );
         assert_eq!(caller.left_behind(), 0);
     }
-    // Whoever was killed left its folder; the next call takes it away.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_removes_the_folder_of_a_killed_call_and_leaves_that_of_a_living_one() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Song").publish();
     let caller = Caller::alone(&lab);
-    let dead = caller.folder.path("tmp/kmds-yt-dlp-4194304-x");
-    std::fs::create_dir(&dead).expect("a folder");
-    caller.runs(&["-e", &long.link()]).with(0);
-    assert_eq!(caller.left_behind(), 0);
+    // No process here has this id, as if the living call ran in another PID namespace.
+    let [killed, living] = ["killed", "living"].map(|name| {
+        let folder = caller
+            .folder
+            .path(&format!("tmp/kmds-yt-dlp-4194304-{name}"));
+        std::fs::create_dir(&folder).expect("a folder");
+        let lock = std::fs::File::create(folder.join("lock")).expect("a file");
+        (folder, lock)
+    });
+    flock(&living.1, FlockOperation::LockExclusive).expect("a lock");
+    caller.runs(&["-e", &song.link()]).with(0);
+    assert!(!killed.0.exists());
+    assert!(living.0.join("lock").exists());
+    assert_eq!(caller.left_behind(), 1, "its own folder is gone too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_title_leads_out_of_the_folder_that_was_asked_for() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("..").artist("\u{1}").publish();
+    let kmds = Kmds::start(&lab);
+    for caller in [Caller::of(&kmds), Caller::alone(&lab)] {
+        for (template, path) in [
+            ("%(uploader)s/%(title)s/x", "music/_/__/x"),
+            ("%(nothing|)s/etc/x", "music/_/etc/x"),
+        ] {
+            let arguments = ["-P", "music", "-o", template, "--print", "filename"];
+            let said = caller.runs(&[&arguments[..], &[&song.link()]].concat());
+            assert_eq!(said.with(0).text().trim(), path, "{template}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns an application of its own in a folder that goes away with it. Hides keys and jobs. Nothing is left running.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use kmds_extract::choose::Accept;
 use kmds_extract::link::SearchLink;
 use kmds_extract::{Format as FileFormat, Kind, TrackId};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
@@ -22,12 +24,14 @@ use crate::config::Config;
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// The beginning of its folder's name; the process and a mark of its own follow.
 const FOLDER: &str = "kmds-yt-dlp-";
+/// The file in it that is locked while its call lives.
+const LOCK: &str = "lock";
 /// Read and passed on at once.
 const PIECE_BYTES: usize = 64 << 10;
 
 pub struct Here {
     app: App,
-    folder: PathBuf,
+    _folder: WorkFolder,
     stop: CancellationToken,
 }
 
@@ -35,14 +39,19 @@ impl Here {
     /// # Errors
     /// The temporary folder cannot be made, or a setting cannot be used.
     pub async fn new(mut config: Config) -> Result<Self, Problem> {
-        let folder = work_folder()?;
-        config.cache.dir = folder.join("cache");
+        remove_dead_folders();
+        let folder = WorkFolder::new()?;
+        config.cache.dir = folder.path.join("cache");
         config.cache.client_path = None;
-        config.state_dir = folder.join("state");
+        config.state_dir = folder.path.join("state");
         config.webhook = None;
         let stop = CancellationToken::new();
         let app = crate::assemble(&config, stop.clone())?;
-        let here = Self { app, folder, stop };
+        let here = Self {
+            app,
+            _folder: folder,
+            stop,
+        };
         here.app.start_asked_only().await?;
         Ok(here)
     }
@@ -166,29 +175,50 @@ impl Here {
     }
 }
 
-/// A new folder that only this user may enter. Those of calls that were killed are removed.
-fn work_folder() -> std::io::Result<PathBuf> {
-    let parent = std::env::temp_dir();
-    for entry in std::fs::read_dir(&parent).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name
-            .strip_prefix(FOLDER)
-            .and_then(|rest| rest.split('-').next());
-        let runs = |process: &str| Path::new("/proc").join(process).exists();
-        if process.is_some_and(|process| process.parse::<u32>().is_ok() && !runs(process)) {
+/// A folder that only this user may enter. A drop removes it; the lock in it ends with the process, in every PID namespace.
+struct WorkFolder {
+    path: PathBuf,
+    _lock: OwnedFd,
+}
+
+impl WorkFolder {
+    fn new() -> std::io::Result<Self> {
+        let (process, mark) = (std::process::id(), crate::random::id());
+        let path = std::env::temp_dir().join(format!("{FOLDER}{process}-{mark}"));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        // Another call that finds the lock's name must find it locked. Where there are no locks, there is no name.
+        let unnamed = path.join("lock.new");
+        let lock = OwnedFd::from(std::fs::File::create_new(&unnamed)?);
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            std::fs::rename(&unnamed, path.join(LOCK))?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes the folders of calls that were killed.
+fn remove_dead_folders() {
+    let entries = std::fs::read_dir(std::env::temp_dir());
+    for entry in entries.into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(FOLDER);
+        if is_ours && is_dead(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
-    let (process, mark) = (std::process::id(), crate::random::id());
-    let folder = parent.join(format!("{FOLDER}{process}-{mark}"));
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    Ok(folder)
 }
 
-impl Drop for Here {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
+/// Whether the call of this folder has ended: its lock can be taken.
+fn is_dead(folder: &Path) -> bool {
+    // The folder may be another user's: no link is followed, and a pipe is not waited for.
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let lock = rustix::fs::open(folder.join(LOCK), flags, Mode::empty());
+    lock.is_ok_and(|lock| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 
 fn song(song: &app::Song) -> Song {

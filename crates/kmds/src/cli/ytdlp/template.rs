@@ -11,7 +11,7 @@ use super::select::Fields;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
     Print,
-    /// A path: values have no separators.
+    /// A path: a value adds no component, and a component with a value is a name. The template's own text stays.
     Path {
         ascii: bool,
     },
@@ -45,6 +45,7 @@ pub fn of_print(text: &str) -> String {
 /// A sentence: it is none, or has parts that are not known here.
 pub fn fill(template: &str, fields: &Fields, missing: &str, goal: For) -> Result<String, String> {
     let mut text = String::with_capacity(template.len() + 32);
+    let mut with_values = Vec::new();
     let mut rest = template;
     while let Some(at) = rest.find('%') {
         text.push_str(&rest[..at]);
@@ -58,6 +59,7 @@ pub fn fill(template: &str, fields: &Fields, missing: &str, goal: For) -> Result
                 .ok_or_else(|| wrong(template, "a bracket is not closed"))?;
             let (shape, after) = Shape::read(&field[end + 1..])
                 .ok_or_else(|| wrong(template, "behind a field stands s, d, f, j, l, q or S"))?;
+            with_values.push(text.matches('/').count());
             text.push_str(&value(&field[..end], &shape, fields, missing, goal));
             rest = after;
         } else {
@@ -66,7 +68,24 @@ pub fn fill(template: &str, fields: &Fields, missing: &str, goal: For) -> Result
         }
     }
     text.push_str(rest);
-    Ok(text)
+    Ok(match goal {
+        For::Print => text,
+        For::Path { .. } => guarded(&text, &with_values),
+    })
+}
+
+/// A path whose components at these places are names, never empty, `.` or `..`: an empty first component would make the path
+/// absolute, and the folder it is joined to would be dropped.
+fn guarded(path: &str, with_values: &[usize]) -> String {
+    let guard = |(place, part): (usize, &str)| {
+        if with_values.contains(&place) && part.chars().all(|c| c == '.') {
+            "_".repeat(part.len().max(1))
+        } else {
+            part.to_owned()
+        }
+    };
+    let parts: Vec<_> = path.split('/').enumerate().map(guard).collect();
+    parts.join("/")
 }
 
 fn wrong(template: &str, why: &str) -> String {
@@ -161,6 +180,12 @@ fn value(spec: &str, shape: &Shape, fields: &Fields, missing: &str, goal: For) -
         let text = default.unwrap_or(if shape.kind == 'j' { "null" } else { missing });
         return shape.padded(safe(text.to_owned()), false);
     };
+    // An empty default is the user's wish; an empty value is the site's or the server's.
+    let is_path = goal != For::Print;
+    let found = match plain(&found) {
+        text if is_path && text.is_empty() => "_".into(),
+        _ => found,
+    };
     if let Some(replacement) = replacement {
         return shape.padded(safe(replacement.replace("{}", &plain(&found))), false);
     }
@@ -247,7 +272,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\"'\"'"))
 }
 
-/// One part of a path: what separates or hides is replaced as yt-dlp replaces it.
+/// A part of a path's component: what separates is replaced as yt-dlp replaces it, and text of which nothing is kept is `_`.
 fn safe(text: &str, ascii: bool) -> String {
     let wide = |c: char| match c {
         '/' => '\u{29f8}',
@@ -267,6 +292,9 @@ fn safe(text: &str, ascii: bool) -> String {
             safe = safe.replace("__", "_");
         }
     }
+    if safe.is_empty() && !text.is_empty() {
+        safe.push('_');
+    }
     // `..` leads out of a folder.
     if !safe.is_empty() && safe.chars().all(|c| c == '.') {
         safe = "_".repeat(safe.len());
@@ -276,6 +304,8 @@ fn safe(text: &str, ascii: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Component, Path};
+
     use super::*;
     use serde_json::json;
 
@@ -334,6 +364,79 @@ mod tests {
         );
         assert_eq!(path("%(title)s", true), "A_B_C_");
         assert_eq!(path("%(up)s/%(id)s", false), "__/x-1");
+    }
+
+    #[test]
+    fn no_value_makes_a_path_absolute_or_adds_a_component() {
+        let hostile = [
+            "",
+            "\u{1}",
+            "\0",
+            "\u{7f}\u{9f}",
+            ".",
+            "..",
+            "...",
+            "\u{1}..",
+            ".\u{1}.",
+            "/",
+            "//etc",
+            "../..",
+            "a/../b",
+            "/\u{1}",
+        ];
+        let templates = [
+            "%(a)s/%(b)s/%(c)s.m4a",
+            "%(a)s%(b)s/%(c)s",
+            "%(a|)s%(b|)s/%(nothing|)s/x.m4a",
+            "%(nothing|)s/%(a)s",
+            "%(a&{}|)s/%(b&{}|)s%(a)s/%(a).1s%(b).0s/x",
+            "%(a).0s/%(b)-0s/%(c)S",
+            ".%(a)s/%(b).2s.%(nothing|)s/x",
+            ".%(nothing|)s./.%(nothing|)s/x",
+            "%(list.0)s/%(list)l/%(list.0)q/x",
+            "music/%(a)s/%(b)s",
+        ];
+        for (a, b, template) in hostile
+            .iter()
+            .flat_map(|a| hostile.iter().map(move |b| (a, b)))
+            .flat_map(|(a, b)| templates.iter().map(move |template| (a, b, template)))
+        {
+            let fields = json!({"a": a, "b": b, "c": a, "list": [a]});
+            let fields = fields.as_object().cloned().unwrap_or_default();
+            for ascii in [false, true] {
+                for missing in ["NA", "", ".."] {
+                    let path = fill(template, &fields, missing, For::Path { ascii });
+                    let path = path.expect("a path");
+                    let about = format!("{template} with {a:?} and {b:?}: {path:?}");
+                    let parts: Vec<_> = Path::new(&path).components().collect();
+                    assert_eq!(parts.len(), template.split('/').count(), "{about}");
+                    let is_name = |part: &Component| matches!(part, Component::Normal(_));
+                    assert!(parts.iter().all(is_name), "{about}");
+                    assert!(!path.contains(char::is_control), "{about}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_an_underscore_in_a_path_and_an_empty_default_stays() {
+        let fields = json!({"empty": "", "control": "\u{1}", "title": "T", "album": "etc"});
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        for (template, text) in [
+            ("%(control)s/%(album)s/%(title)s", "_/etc/T"),
+            ("%(empty)s - %(title)s", "_ - T"),
+            ("%(empty&{}|)s - %(title)s", "_ - T"),
+            ("%(nothing&{} - |)s%(title)s", "T"),
+            ("%(nothing|)s/%(title)s", "_/T"),
+            // The template's own parts are the user's.
+            ("/music/../%(title)s", "/music/../T"),
+            (".././%(title)s//x", ".././T//x"),
+        ] {
+            let path = fill(template, &fields, "NA", For::Path { ascii: false });
+            assert_eq!(path.as_deref(), Ok(text), "{template}");
+        }
+        let printed = fill("%(empty)s|%(control)s", &fields, "NA", For::Print);
+        assert_eq!(printed.as_deref(), Ok("|\u{1}"));
     }
 
     #[test]
