@@ -14,7 +14,7 @@
 //! | [`choose`] | which stream of a track to fetch |
 //! | [`hls`], [`json`] | m3u8 text; JSON with a broken value in it |
 //! | [`recipes`] | what ages: client identities, limits, hosts, times |
-//! | [`search`] | words instead of a link: where they are asked for, what is found |
+//! | [`mod@search`] | words instead of a link: where they are asked for, what is found |
 //! | [`error`], [`failure`] | why a site gives no song; the words for it that reach clients |
 //! | [`site`], [`text`] | the sites' names; text of others as one line that only shows |
 //! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |

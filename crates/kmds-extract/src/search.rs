@@ -1,7 +1,7 @@
 //! Words → what a site finds for them.
 //!
 //! Owns the places that can be searched, what words may be, and the shape of a result for every site alike. Never asks a
-//! site ([`crate::search`] does), and never judges more of a song than the results tell: it is resolved by its link.
+//! site ([`crate::search()`] does), and never judges more of a song than the results tell: it is resolved by its link.
 
 use std::fmt;
 use std::time::Duration;
