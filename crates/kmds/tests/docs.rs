@@ -57,6 +57,7 @@ fn kind(setting: &Setting) -> String {
         "BasePath" => "path of a URL".to_owned(),
         "Arguments" => "list".to_owned(),
         "Names" => "list of names".to_owned(),
+        "Networks" => "list of networks".to_owned(),
         "Address" => "IP address".to_owned(),
         "Bool" => "true/false".to_owned(),
         "Bytes" => "size".to_owned(),

@@ -56,6 +56,7 @@ impl RawConfig {
             base_path,
             tokens_file: self.get(&keys::TOKENS_FILE)?,
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            allow: self.get(&keys::ALLOW)?,
             trusted_proxies: self.get(&keys::TRUSTED_PROXIES)?,
             max_connections: self.get(&keys::MAX_CONNECTIONS)?,
             stop_within: self.get(&keys::STOP_WITHIN)?,

@@ -30,6 +30,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use kmds_extract::Site;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
@@ -73,6 +74,8 @@ pub struct ServerConfig {
     pub base_path: String,
     pub tokens_file: Option<PathBuf>,
     pub names: Vec<String>,
+    /// Networks that are served as near ones are.
+    pub allow: Vec<IpNet>,
     pub trusted_proxies: Vec<String>,
     /// `None`: what the limit of open files allows, at most 4,096.
     pub max_connections: Option<usize>,

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use kmds_extract::Site;
 use kmds_extract::choose::{Accept, PLAYABLE_WORDS};
 use kmds_extract::search::SearchSite;
 
 use super::OpusForm;
-use super::value::{Kind, Shape, Value};
+use super::value::{Kind, Shape, Value, network};
 use super::variables::name_of;
 
 /// One setting. `per_site` ones exist also below `youtube.`, `soundcloud.` and `bandcamp.`.
@@ -98,6 +99,15 @@ impl Typed for Vec<String> {
     }
 }
 
+impl Typed for Vec<IpNet> {
+    const KIND: Kind = Kind::List;
+    const MAY_BE_ABSENT: bool = true;
+    fn read(value: Option<Value>) -> Option<Self> {
+        let texts = Vec::<String>::read(value)?;
+        texts.iter().map(|text| network(text)).collect()
+    }
+}
+
 impl<T: Typed> Typed for Option<T> {
     const KIND: Kind = T::KIND;
     const MAY_BE_ABSENT: bool = true;
@@ -172,7 +182,13 @@ settings! {
         "server.names",
         Shape::Names,
         "",
-        "Host names clients may use besides IP addresses and localhost.",
+        "Host names clients may use besides IP addresses, names of one label, and names in .local, .internal, .home.arpa, .lan and .localhost.",
+    );
+    ALLOW: Vec<IpNet> = row(
+        "server.allow",
+        Shape::Networks,
+        "",
+        "Networks whose clients are served without a token besides loopback, private and link-local ones, like 100.64.0.0/10 of a tailnet.",
     );
     TRUSTED_PROXIES: Vec<String> = row(
         "server.trusted_proxies",
@@ -476,7 +492,7 @@ impl Setting {
         match self.shape {
             Shape::Bool | Shape::Number(_) if !self.default.is_empty() => self.default.to_owned(),
             Shape::Number(_) => "1000".to_owned(),
-            Shape::List | Shape::Arguments | Shape::Names | Shape::Words(_) => {
+            Shape::List | Shape::Arguments | Shape::Names | Shape::Networks | Shape::Words(_) => {
                 let quoted: Vec<String> = self
                     .default
                     .split(',')

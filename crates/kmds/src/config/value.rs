@@ -3,6 +3,9 @@
 //! Owns the shapes of values, how each is read from text or TOML, and units. Knows no keys.
 
 use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::path;
 
@@ -79,6 +82,8 @@ pub enum Shape {
     List,
     /// A list of host names.
     Names,
+    /// A list of networks and addresses.
+    Networks,
     /// A list of words out of these.
     Words(&'static [&'static str]),
     /// One word out of these.
@@ -105,7 +110,9 @@ impl Shape {
             Self::Bool => Kind::Bool,
             Self::Number(_) | Self::Bytes => Kind::Number,
             Self::Seconds => Kind::Time,
-            Self::Arguments | Self::List | Self::Names | Self::Words(_) => Kind::List,
+            Self::Arguments | Self::List | Self::Names | Self::Networks | Self::Words(_) => {
+                Kind::List
+            }
             Self::Text
             | Self::Program
             | Self::TheirPath
@@ -143,7 +150,7 @@ impl Shape {
                 .collect::<Result<_, _>>()
                 .map(Value::List),
             Self::Listen => self.text(value, is_listen, "use ADDRESS:PORT like 127.0.0.1:60071, or unix:/path"),
-            Self::Address => self.text(value, |text| text.parse::<std::net::IpAddr>().is_ok(), "use an IP address"),
+            Self::Address => self.text(value, |text| text.parse::<IpAddr>().is_ok(), "use an IP address"),
             Self::Url => self.text(value, is_url, "use a URL like http://127.0.0.1:3128"),
             Self::PublicUrl => {
                 self.text(value, is_public_url, "use a URL without ? and #, like https://music.example.org/kmds")
@@ -173,6 +180,10 @@ impl Shape {
                 .filter(|list| list.iter().all(|name| is_host_name(name)))
                 .map(Value::List)
                 .ok_or_else(|| "use host names without scheme and port, like music.lan; * is none".to_owned()),
+            Self::Networks => list(value)
+                .filter(|list| list.iter().all(|text| network(text).is_some()))
+                .map(Value::List)
+                .ok_or_else(|| "use networks like 100.64.0.0/10 and fd7a:115c:a1e0::/48, or addresses".to_owned()),
             Self::Words(words) => list(value)
                 .filter(|list| !list.is_empty() && list.iter().all(|word| words.contains(&word.as_str())))
                 .map(Value::List)
@@ -227,6 +238,14 @@ fn list(value: &Value) -> Option<Vec<String>> {
         }
         _ => None,
     }
+}
+
+/// A network, or an address as the network that holds nothing else.
+pub fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse();
+    network
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .ok()
 }
 
 fn is_listen(text: &str) -> bool {
@@ -369,6 +388,18 @@ mod tests {
             assert!(
                 Shape::Names.read(&Value::Text(names.to_owned())).is_err(),
                 "{names}"
+            );
+        }
+    }
+
+    #[test]
+    fn networks_are_networks_or_addresses() {
+        let read = |text: &str| Shape::Networks.read(&Value::Text(text.to_owned()));
+        assert!(read("[\"100.64.0.0/10\", 'fd7a:115c:a1e0::/48', 10.9.8.7]").is_ok());
+        for bad in ["100.64.0.0/33", "tailnet", "100.64.0.0/10 10.0.0.1", "*"] {
+            assert!(
+                read(bad).is_err_and(|wanted| wanted.contains("100.64.0.0/10")),
+                "{bad}"
             );
         }
     }

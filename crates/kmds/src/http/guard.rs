@@ -12,9 +12,10 @@ mod host;
 use http::header::{AUTHORIZATION, FORWARDED, HeaderMap, ORIGIN, REFERER};
 use http::request::Parts;
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 use kmds_extract::Kind;
 
-use self::host::{authority_of_url, host_and_port, host_of, named_host};
+use self::host::{authority_of_url, host_and_port, host_of, is_private_name, named_host};
 use super::error::Refusal;
 use super::network::{Peer, Trusted, forwarded};
 use super::tokens::Tokens;
@@ -24,8 +25,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// For supervisors, which have no token.
-const NEEDS_NO_TOKEN: &str = "/healthz";
+/// For supervisors, which have no token, and know this service by names of their own.
+const HEALTH: &str = "/healthz";
 /// Routes that a foreign page may read, because their `GET` starts nothing. Every other route is closed to it.
 const STARTS_NOTHING: [&str; 12] = [
     "/",
@@ -83,6 +84,7 @@ impl Caller {
 pub(super) struct Guard {
     tokens: Option<Tokens>,
     names: Vec<String>,
+    allow: Vec<IpNet>,
     public_authority: Option<String>,
     trusted: Vec<Trusted>,
 }
@@ -114,6 +116,7 @@ impl Guard {
         Ok(Self {
             tokens: tokens.transpose()?,
             names,
+            allow: config.allow.clone(),
             public_authority,
             trusted: trusted.collect::<Result<_, _>>()?,
         })
@@ -131,14 +134,16 @@ impl Guard {
         local: &str,
     ) -> Result<Caller, Refusal> {
         let mut caller = self.identify(request, peer, local)?;
-        if self.tokens.is_none() && !caller.client.is_near() {
+        if self.tokens.is_none() && !self.is_served_without_token(caller.client) {
             return Err(forbidden(format!(
-                "{} is outside this machine's private networks; set server.tokens_file and send a token, \
-                 or ask from a private address",
+                "{} is outside this machine's private networks; add its network to server.allow, \
+                 or set server.tokens_file and send a token",
                 caller.client
             )));
         }
-        self.check_host(&caller.authority)?;
+        if request.uri.path() != HEALTH {
+            self.check_host(&caller.authority)?;
+        }
         self.check_token(request)?;
         caller.is_foreign = self.is_foreign(&request.headers, &caller);
         if caller.is_foreign && !may_be_foreign(&request.method, route) {
@@ -187,24 +192,28 @@ impl Guard {
         self.trusted.iter().any(|trusted| trusted.covers(peer))
     }
 
-    /// A name that is not configured may be an attacker's that resolves to this machine (DNS rebinding).
+    fn is_served_without_token(&self, client: Peer) -> bool {
+        client.is_near() || self.allow.iter().any(|network| client.is_in(network))
+    }
+
+    /// A registered name that is not configured may be an attacker's that resolves to this machine (DNS rebinding).
     fn check_host(&self, authority: &str) -> Result<(), Refusal> {
         let host = host_of(authority).ok_or_else(|| {
             forbidden(
-                "the Host header is no host; use this server's IP address, localhost, or a name from server.names",
+                "the Host header is no host; use this server's IP address, or a name from server.names",
             )
         })?;
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         let public = self.public_authority.as_deref().and_then(host_of);
         if is_address
-            || host == "localhost"
+            || is_private_name(&host)
             || self.names.contains(&host)
             || public.as_ref() == Some(&host)
         {
             return Ok(());
         }
         Err(forbidden(format!(
-            "this server does not answer to {host:?}; use its IP address or localhost, or add the name to server.names"
+            "this server does not answer to {host:?}; use its IP address, or add the name to server.names"
         )))
     }
 
@@ -212,7 +221,7 @@ impl Guard {
         let Some(tokens) = &self.tokens else {
             return Ok(());
         };
-        if request.uri.path() == NEEDS_NO_TOKEN {
+        if request.uri.path() == HEALTH {
             return Ok(());
         }
         let sent = request.headers.get(AUTHORIZATION);
@@ -286,7 +295,8 @@ fn may_be_foreign(method: &Method, route: Option<&str>) -> bool {
 pub(super) fn foreign_page() -> Refusal {
     forbidden(
         "a page of another site asks for something that would start work; open this address yourself, \
-         use this server's own page at /ui/, or ask from a program",
+         use this server's own page at /ui/, or ask from a program. If it is this server's own page behind a proxy, \
+         set server.public_url",
     )
 }
 

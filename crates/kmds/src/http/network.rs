@@ -40,6 +40,17 @@ impl Peer {
             }
         }
     }
+
+    /// An IPv4 address is in the IPv6 networks that hold its mapped address.
+    pub(super) fn is_in(self, network: &IpNet) -> bool {
+        match (network, self) {
+            (_, Self::Local) => false,
+            (IpNet::V6(_), Self::Address(IpAddr::V4(v4))) => {
+                network.contains(&IpAddr::V6(v4.to_ipv6_mapped()))
+            }
+            (_, Self::Address(address)) => network.contains(&address),
+        }
+    }
 }
 
 /// An entry of `server.trusted_proxies`: an address, a network, or `unix` for all clients of the Unix socket.
@@ -64,11 +75,7 @@ impl Trusted {
     pub(super) fn covers(&self, peer: Peer) -> bool {
         match (self, peer) {
             (Self::Unix, Peer::Local) => true,
-            // A peer with an IPv4 address is in the IPv6 networks that hold its mapped address.
-            (Self::Network(network @ IpNet::V6(_)), Peer::Address(IpAddr::V4(v4))) => {
-                network.contains(&IpAddr::V6(v4.to_ipv6_mapped()))
-            }
-            (Self::Network(network), Peer::Address(address)) => network.contains(&address),
+            (Self::Network(network), peer) => peer.is_in(network),
             _ => false,
         }
     }

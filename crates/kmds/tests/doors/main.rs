@@ -6,6 +6,7 @@ mod harness;
 mod foreign;
 mod looks;
 mod many;
+mod names;
 mod texts;
 
 use std::io::{Read, Write};

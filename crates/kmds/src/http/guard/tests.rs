@@ -7,7 +7,11 @@ fn config() -> ServerConfig {
         public_url: Some("https://music.example.org/kmds".to_owned()),
         base_path: String::new(),
         tokens_file: None,
-        names: vec!["nas.lan".to_owned()],
+        names: vec!["nas.example".to_owned()],
+        allow: vec![
+            "100.64.0.0/10".parse().expect("a network"),
+            "2001:db8::/32".parse().expect("a network"),
+        ],
         trusted_proxies: vec!["10.0.0.2".to_owned()],
         max_connections: None,
         stop_within: std::time::Duration::from_secs(1),
@@ -51,7 +55,9 @@ fn a_host_is_an_address_localhost_or_a_configured_name() {
         ("localhost", 200),
         ("LOCALHOST:80", 200),
         ("localhost.", 200),
-        ("nas.lan:60071", 200),
+        ("nas.example:60071", 200),
+        ("NAS.example.", 200),
+        ("other.example", 403),
         ("music.example.org", 200),
         ("evil.example", 403),
         ("127.0.0.1.evil.example", 403),
@@ -61,6 +67,33 @@ fn a_host_is_an_address_localhost_or_a_configured_name() {
         ("[evil.example]", 403),
         ("", 403),
         (":80", 403),
+        // Names that no person can register.
+        ("kmds:60071", 200),
+        ("KMDS", 200),
+        ("kmds.", 200),
+        ("my_nas", 200),
+        ("nas.local", 200),
+        ("nas.Local.:80", 200),
+        ("kmds.internal", 200),
+        ("nas.attic.home.arpa", 200),
+        ("nas.lan", 200),
+        ("kmds.localhost", 200),
+        ("kmds..", 403),
+        (".local", 403),
+        ("..local", 403),
+        ("nas..lan", 403),
+        ("home.arpa", 403),
+        ("nashome.arpa", 403),
+        ("nas.xlan", 403),
+        ("lan.example.com", 403),
+        ("nas.local.example.com", 403),
+        ("nas.home", 403),
+        ("machine.tailnet.ts.net", 403),
+        ("kmds@evil.example", 403),
+        ("kmds/evil.example", 403),
+        ("[::ffff:127.0.0.1]", 200),
+        ("[::1", 403),
+        ("::1", 403),
     ] {
         assert_eq!(
             status(&guard(), &request("GET", "/", &[("host", host)]), NEAR),
@@ -100,10 +133,34 @@ fn without_tokens_only_near_peers_are_served_and_are_told_why() {
     let refusal = admit(&guard(), &ask, peer("8.8.8.8"), "").expect_err("far");
     assert_eq!(refusal.status.as_u16(), 403);
     assert!(
-        refusal.failure.sentence.contains("server.tokens_file"),
+        refusal.failure.sentence.contains("server.tokens_file")
+            && refusal.failure.sentence.contains("server.allow"),
         "{}",
         refusal.failure.sentence
     );
+    for (from, answer) in [
+        ("100.64.0.1", 200),
+        ("100.127.255.255", 200),
+        ("::ffff:100.64.0.1", 200),
+        ("2001:db8::9", 200),
+        ("100.128.0.1", 403),
+        ("2001:db9::1", 403),
+    ] {
+        assert_eq!(status(&guard(), &ask, peer(from)), answer, "{from}");
+    }
+}
+
+#[test]
+fn health_is_told_under_any_name_and_everything_else_under_ours() {
+    for host in ["evil.example", "kmds@evil.example", "10.0.0.1:port"] {
+        let ask = |path| status(&guard(), &request("GET", path, &[("host", host)]), NEAR);
+        assert_eq!(ask("/healthz"), 200, "{host}");
+        for path in ["/readyz", "/healthz/", "/metrics", "/"] {
+            assert_eq!(ask(path), 403, "{host} {path}");
+        }
+    }
+    let far = request("GET", "/healthz", &[("host", "kmds")]);
+    assert_eq!(status(&guard(), &far, peer("8.8.8.8")), 403);
 }
 
 #[test]
@@ -401,13 +458,13 @@ fn only_a_trusted_proxy_is_believed() {
         ("host", "127.0.0.1"),
         ("x-forwarded-for", "8.8.8.8, 192.168.1.5"),
         ("x-forwarded-proto", "https"),
-        ("x-forwarded-host", "nas.lan"),
+        ("x-forwarded-host", "nas.example"),
     ];
     let caller =
         admit(&guard(), &request("GET", "/", &told), peer("10.0.0.2"), "").expect("trusted");
     assert_eq!(
         (caller.client, caller.https, caller.authority.as_str()),
-        (peer("192.168.1.5"), true, "nas.lan")
+        (peer("192.168.1.5"), true, "nas.example")
     );
     let caller = admit(&guard(), &request("GET", "/", &told), NEAR, "").expect("near");
     assert_eq!(
