@@ -116,7 +116,7 @@ const FLOORS: [(&str, &[&[&str]]); 6] = [
     (
         "store",
         &[
-            &["drive", "songs", "tidy"],
+            &["drive", "holds", "songs", "tidy"],
             &["start"],
             &["publish", "recover"],
             &["lease", "published"],
@@ -132,7 +132,7 @@ const FLOORS: [(&str, &[&[&str]]); 6] = [
     (
         "store/catalog",
         &[
-            &["accept", "handle", "open", "search"],
+            &["accept", "handle", "holds", "open", "search"],
             &["ready"],
             &["names", "rows", "schema", "tracks"],
             &["statement"],

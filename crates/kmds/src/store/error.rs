@@ -34,13 +34,16 @@ impl std::fmt::Display for SpaceLimit {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing more can be evicted. Numbers are bytes; `have_bytes` counts what eviction could still give.
+    /// Nothing more can be evicted. Numbers are bytes; `have_bytes` counts what eviction could still give, `held_bytes` what
+    /// it could give if no file were held.
     #[error(
-        "the disk is full: {need_bytes} bytes are needed, {have_bytes} can be had {limit}; make room and try again"
+        "the disk is full: {need_bytes} bytes are needed, {have_bytes} can be had {limit}{}; make room and try again",
+        also_held(*.held_bytes)
     )]
     DiskFull {
         need_bytes: u64,
         have_bytes: u64,
+        held_bytes: u64,
         limit: SpaceLimit,
     },
     /// The file, the row or the kept bytes are not there (any more), or are not what they were.
@@ -106,6 +109,13 @@ impl StoreError {
     }
 }
 
+fn also_held(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        bytes => format!(", and {bytes} more are held for clients"),
+    }
+}
+
 /// The way out, where it is known.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -137,6 +147,7 @@ pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreErro
             StoreError::DiskFull {
                 need_bytes: 1,
                 have_bytes: 0,
+                held_bytes: 0,
                 limit: SpaceLimit::Drive,
             }
         } else {

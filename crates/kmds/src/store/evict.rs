@@ -1,11 +1,14 @@
 //! What leaves when room is needed.
 //!
 //! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order: least
-//! recently read first. Never takes anything of a song that is being read or written, and takes nothing when it would not be enough.
+//! recently read first. Never takes anything of a song that is being read or written, nor a file that is held
+//! ([`super::holds`]), and takes nothing when it would not be enough.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
+use kmds_extract::TrackId;
 
 use super::beneath::is_not_ours;
 use super::catalog::{Candidate, Catalog, ReadyFile, Row, State};
@@ -18,9 +21,10 @@ use super::sidecar::describe_again;
 /// Room asked for when the site does not state a length: a song of an hour at 128 kbit/s is four times that, most are a third.
 const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
 
-/// Bytes one song can have at most, were everything of ours that can ever leave gone.
+/// Bytes one song can have at most, were everything of ours that can ever leave gone. What is held now stays.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Most {
+    held: u64,
     budget: u64,
     /// `None` where the drive does not say.
     above_floor: Option<u64>,
@@ -32,12 +36,14 @@ impl Most {
         let ours = catalog
             .ready_bytes()?
             .saturating_add(claimed.whole - claimed.unwritten);
-        let floor = shared.config.min_free_bytes;
+        let held = catalog.held_sum(Timestamp::now())?.bytes;
+        let stays = shared.config.min_free_bytes.saturating_add(held);
         let above_floor = shared
             .free_bytes()
-            .map(|free| free.saturating_add(ours).saturating_sub(floor));
+            .map(|free| free.saturating_add(ours).saturating_sub(stays));
         Ok(Self {
-            budget: shared.config.max_bytes,
+            held,
+            budget: shared.config.max_bytes.saturating_sub(held),
             above_floor,
         })
     }
@@ -65,6 +71,7 @@ impl Most {
             Err(StoreError::DiskFull {
                 need_bytes,
                 have_bytes,
+                held_bytes: self.held,
                 limit,
             })
         };
@@ -103,9 +110,10 @@ pub(super) fn reserve(
         } else {
             SpaceLimit::MinFree
         };
-        make_room(shared, catalog, short).map_err(|evictable| StoreError::DiskFull {
+        make_room(shared, catalog, short).map_err(|found| StoreError::DiskFull {
             need_bytes: need - written,
-            have_bytes: (need - written).saturating_sub(short - evictable),
+            have_bytes: (need - written).saturating_sub(short - found.bytes),
+            held_bytes: found.held_bytes,
             limit,
         })?;
     }
@@ -130,8 +138,8 @@ pub(super) fn may_come(
 /// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. The drive
 /// does not say how many bytes are missing, so the caller tries the write again.
 pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
-    let (victims, _) = choose(shared, catalog, at_best).unwrap_or_default();
-    evict_all(shared, catalog, &victims);
+    let chosen = choose(shared, catalog, at_best).unwrap_or_default();
+    evict_all(shared, catalog, &chosen.victims);
 }
 
 /// A file whose length was not known may have broken the budget. It stays (its lease lives), and other files are evicted as far
@@ -157,45 +165,90 @@ pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, St
     let oldest = Timestamp::now()
         .checked_sub(max_age)
         .unwrap_or(Timestamp::MIN);
-    let busy = shared.claims.busy_tracks();
+    let stays = Stays::of(shared, catalog)?;
     let victims = catalog.victims(|candidate| {
         if candidate.read_at >= oldest {
             return ControlFlow::Break(());
         }
-        ControlFlow::Continue(!busy.contains(candidate.key.track()))
+        ControlFlow::Continue(!stays.is_busy(candidate) && !stays.is_held(candidate))
     })?;
     evict_all(shared, catalog, &victims);
     Ok(victims.len())
 }
 
-/// Evicts at least `short` bytes, or nothing; then what there would have been.
-fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), u64> {
-    let (victims, sum) = choose(shared, catalog, short).unwrap_or_default();
-    if sum < short {
-        return Err(sum);
-    }
-    let freed = evict_all(shared, catalog, &victims);
-    if freed >= short { Ok(()) } else { Err(freed) }
+/// Which files are not evicted now.
+struct Stays {
+    busy: HashSet<TrackId>,
+    held: HashSet<String>,
 }
 
-/// The least recently read files of `short` bytes together, and how many bytes they are: fewer if there are no more.
-/// Nothing of a song that is being read or written.
-fn choose(
-    shared: &Shared,
-    catalog: &Catalog,
-    short: u64,
-) -> Result<(Vec<Candidate>, u64), StoreError> {
-    let busy = shared.claims.busy_tracks();
-    let mut sum = 0;
-    let victims = catalog.victims(|candidate| {
-        if sum >= short {
+impl Stays {
+    fn of(shared: &Shared, catalog: &Catalog) -> Result<Self, StoreError> {
+        Ok(Self {
+            busy: shared.claims.busy_tracks(),
+            held: catalog.held_files(Timestamp::now())?,
+        })
+    }
+
+    /// Something of its song is being read or written.
+    fn is_busy(&self, candidate: &Candidate) -> bool {
+        self.busy.contains(candidate.key.track())
+    }
+
+    fn is_held(&self, candidate: &Candidate) -> bool {
+        // Most of the time nothing is held, and there are many candidates.
+        !self.held.is_empty()
+            && self
+                .held
+                .contains(&candidate.key.relative_path(candidate.format))
+    }
+}
+
+/// The least recently read files that may leave.
+#[derive(Debug, Default)]
+struct Chosen {
+    victims: Vec<Candidate>,
+    bytes: u64,
+    /// Passed over because they are held.
+    held_bytes: u64,
+}
+
+/// Evicts at least `short` bytes, or nothing; then what there would have been.
+fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), Chosen> {
+    let chosen = choose(shared, catalog, short).unwrap_or_default();
+    if chosen.bytes < short {
+        return Err(chosen);
+    }
+    let bytes = evict_all(shared, catalog, &chosen.victims);
+    if bytes >= short {
+        Ok(())
+    } else {
+        Err(Chosen { bytes, ..chosen })
+    }
+}
+
+/// The least recently read files of `short` bytes together; fewer if there are no more. Nothing of a song that is being read
+/// or written, and nothing that is held.
+fn choose(shared: &Shared, catalog: &Catalog, short: u64) -> Result<Chosen, StoreError> {
+    let stays = Stays::of(shared, catalog)?;
+    let mut chosen = Chosen::default();
+    chosen.victims = catalog.victims(|candidate| {
+        if chosen.bytes >= short {
             return ControlFlow::Break(());
         }
-        let takes = !busy.contains(candidate.key.track());
-        sum += if takes { candidate.size_bytes } else { 0 };
-        ControlFlow::Continue(takes)
+        if stays.is_busy(candidate) {
+            return ControlFlow::Continue(false);
+        }
+        let is_held = stays.is_held(candidate);
+        let sum = if is_held {
+            &mut chosen.held_bytes
+        } else {
+            &mut chosen.bytes
+        };
+        *sum += candidate.size_bytes;
+        ControlFlow::Continue(!is_held)
     })?;
-    Ok((victims, sum))
+    Ok(chosen)
 }
 
 /// Returns how many bytes are free by it.

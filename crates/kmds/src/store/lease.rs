@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -423,9 +424,11 @@ fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), St
     file.write_all_at(bytes, at).map_err(|error: io::Error| {
         if is_full(&error) {
             let have_bytes = shared.cache.space().map_or(0, |(free, _)| free);
+            let held = shared.catalog().held_sum(Timestamp::now());
             StoreError::DiskFull {
                 need_bytes: bytes.len() as u64,
                 have_bytes,
+                held_bytes: held.map_or(0, |held| held.bytes),
                 limit: SpaceLimit::Drive,
             }
         } else {

@@ -11,7 +11,7 @@
 //! | [`lease`], [`partial`], [`reader`] | one writer, many waiting readers of a growing file |
 //! | [`publish`], [`sidecar`] | from a partial to a finished file, in what order |
 //! | [`published`], [`mod@hash`] | whether a finished file is as it was published; opening it |
-//! | [`claims`], [`evict`] | what is in use now; what leaves when the budget is full |
+//! | [`claims`], [`holds`], [`evict`] | what is in use now; what clients keep; what leaves when the budget is full |
 //! | [`recover`], [`tidy`] | what an earlier run, or another program, left on the drive |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
 //! | [`beneath`] | how a name on the drive is reached, which other programs write to |
@@ -24,6 +24,7 @@ mod drive;
 mod error;
 mod evict;
 mod hash;
+mod holds;
 mod key;
 mod layout;
 mod lease;
@@ -45,7 +46,8 @@ use std::sync::Arc;
 use kmds_extract::Format;
 
 pub use catalog::{
-    Accepted, AcceptedRow, Filter, Found, Listed, Listing, Row, Started, State, Stats,
+    Accepted, AcceptedRow, Filter, Found, Held, HeldSum, Holder, Listed, Listing, Row, Started,
+    State, Stats,
 };
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;

@@ -254,5 +254,6 @@ fn delete(shared: &Shared, key: &Key) -> Result<bool, StoreError> {
         )
         .inspect_err(|_| evict::still_there(shared, &mut catalog, &row))?;
     }
+    catalog.release_key(key)?;
     catalog.set_state(key, State::Deleted)
 }

@@ -50,9 +50,9 @@ async fn what_is_being_read_stays_and_a_need_that_cannot_be_met_evicts_nothing()
     let mut open = store.open_published(&key("a")).await.expect("open");
     let lease = store.lease(&key("new")).await.expect("a lease");
     let refused = lease.reserve(Some(3 * MIB)).await;
-    let want = (3 * MIB, 2 * MIB, SpaceLimit::MaxBytes);
+    let want = (3 * MIB, 2 * MIB, 0, SpaceLimit::MaxBytes);
     assert!(
-        matches!(refused, Err(StoreError::DiskFull { need_bytes, have_bytes, limit }) if (need_bytes, have_bytes, limit) == want),
+        matches!(refused, Err(StoreError::DiskFull { need_bytes, have_bytes, held_bytes, limit }) if (need_bytes, have_bytes, held_bytes, limit) == want),
         "{refused:?}"
     );
     assert_eq!(

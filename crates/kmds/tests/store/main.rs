@@ -3,6 +3,7 @@
 mod catalog;
 mod evicting;
 mod growing;
+mod holding;
 mod planted;
 mod publishing;
 mod released;

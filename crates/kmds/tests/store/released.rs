@@ -8,7 +8,10 @@ use rusqlite::Connection;
 
 use crate::{Place, read_all};
 
-const CATALOGS: [&str; 1] = [include_str!("released/1.sql")];
+const CATALOGS: [&str; 2] = [
+    include_str!("released/1.sql"),
+    include_str!("released/2.sql"),
+];
 const SIDECAR: &str = include_str!("released/1.json");
 /// The audio both tell of.
 const AUDIO: &str = "audio of KMDS 0.1.0\n";

@@ -5,6 +5,7 @@
 
 mod accept;
 mod handle;
+mod holds;
 mod names;
 mod open;
 mod ready;
@@ -23,6 +24,7 @@ use super::key::Key;
 
 pub use accept::{Accepted, AcceptedRow};
 pub(super) use handle::{CatalogHandle, blocking};
+pub use holds::{Held, HeldSum, Holder};
 pub(super) use open::News;
 pub(super) use ready::{Candidate, ReadyFile};
 pub use rows::{Row, State};

@@ -5,7 +5,8 @@
 
 use rusqlite::Connection;
 
-pub(super) const MIGRATIONS: [&str; 1] = [r"
+pub(super) const MIGRATIONS: [&str; 2] = [
+    r"
 CREATE TABLE tracks (
     site TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -69,7 +70,18 @@ CREATE TABLE memory (
     value TEXT NOT NULL,
     stored_unix INTEGER NOT NULL
 ) WITHOUT ROWID;
-"];
+",
+    r"
+CREATE TABLE holds (
+    holder TEXT NOT NULL,               -- Holder::text
+    site TEXT NOT NULL,
+    id TEXT NOT NULL,
+    rendition TEXT NOT NULL,
+    until INTEGER,                      -- NULL: until it is released
+    PRIMARY KEY (holder, site, id, rendition)
+) WITHOUT ROWID;
+",
+];
 
 /// SQLite's page cache, in KiB (ARCHITECTURE.md, "Where memory goes").
 const CACHE_KIB: i32 = 1_024;

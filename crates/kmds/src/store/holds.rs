@@ -1,0 +1,103 @@
+//! Keeping files on the drive for those who will read them by their path.
+//!
+//! Owns the clock of holds: what is asked for as a length of time is kept as an end. A hold of a file that is not there yet
+//! keeps it from the moment it is published. See [`Holder`] for who holds.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kmds_extract::TrackId;
+
+use super::Store;
+use super::catalog::{Held, HeldSum, Holder};
+use super::error::StoreError;
+use super::key::Key;
+
+impl Store {
+    /// Keeps a file for so long (`None`: until it is released), which counts as reading it. An earlier hold of the same
+    /// holder that ends later stays. `false` if the catalog has no such song.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn hold(
+        &self,
+        key: &Key,
+        holder: &Holder,
+        length: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        let (key, holder) = (key.clone(), holder.clone());
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| {
+                let now = Timestamp::now();
+                catalog.hold(&key, &holder, end_of(length, now), now)
+            })
+            .await
+    }
+
+    /// Makes these the only files of this holder, each held for so long; the others are released in the same change.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn hold_only(
+        &self,
+        keys: Vec<Key>,
+        holder: &Holder,
+        length: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        let holder = holder.clone();
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| {
+                let now = Timestamp::now();
+                catalog.hold_only(&keys, &holder, end_of(length, now), now)
+            })
+            .await
+    }
+
+    /// Ends this holder's hold on a file. `false` if there was none.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn release(&self, key: &Key, holder: &Holder) -> Result<bool, StoreError> {
+        let (key, holder) = (key.clone(), holder.clone());
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.release(&key, &holder))
+            .await
+    }
+
+    /// Ends all holds of this holder.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn release_all(&self, holder: &Holder) -> Result<(), StoreError> {
+        let holder = holder.clone();
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.release_all(&holder))
+            .await
+    }
+
+    /// What is held now: of one track, or of all.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn held(&self, track: Option<&TrackId>) -> Result<HashMap<Key, Held>, StoreError> {
+        let track = track.cloned();
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.held(track.as_ref(), Timestamp::now()))
+            .await
+    }
+
+    /// What all holds together keep on the drive.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn held_sum(&self) -> Result<HeldSum, StoreError> {
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(|catalog| catalog.held_sum(Timestamp::now()))
+            .await
+    }
+}
+
+fn end_of(length: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
+    length.map(|length| now.checked_add(length).unwrap_or(Timestamp::MAX))
+}
