@@ -42,7 +42,7 @@ export class Kmds {
   }
 
   /** Metadata of the link's songs, at once; they are downloaded in the background. */
-  fetch(link, { playlist = false, accept, prefetch = "all", signal } = {}) {
+  fetch(link, { playlist = false, accept, prefetch, signal } = {}) {
     return this.#json("POST", "/api/v1/fetch", { body: { url: link, playlist, accept, prefetch }, signal });
   }
 

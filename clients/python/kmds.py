@@ -174,8 +174,10 @@ class _Calls:
         self._port = parts.port or (443 if self._tls else 80)
         self._token, self._timeout = token, timeout
 
-    def _fetch(self, link: str, playlist: bool, accept: Optional[List[str]], prefetch: Union[str, int]) -> _Call[Fetched]:
-        body: Dict[str, Any] = {"url": link, "playlist": playlist, "prefetch": prefetch}
+    def _fetch(self, link: str, playlist: bool, accept: Optional[List[str]], prefetch: Union[str, int, None]) -> _Call[Fetched]:
+        body: Dict[str, Any] = {"url": link, "playlist": playlist}
+        if prefetch is not None:
+            body["prefetch"] = prefetch
         if accept is not None:
             body["accept"] = accept
         reply = yield from _json("POST", "/api/v1/fetch", body)
@@ -247,8 +249,8 @@ class Kmds(_Calls):
     """Blocking calls. Safe to share between threads: every call has a connection of its own."""
 
     def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
-              prefetch: Union[str, int] = "all") -> Fetched:
-        """Metadata of the link's songs, at once; they are downloaded in the background (`prefetch`: all, none or N)."""
+              prefetch: Union[str, int, None] = None) -> Fetched:
+        """Metadata of the link's songs, at once; they are downloaded in the background (`prefetch`: all, none or N; else as the server is set)."""
         return self._run(self._fetch(link, playlist, accept, prefetch))
 
     def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
@@ -387,7 +389,7 @@ class AsyncKmds(_Calls):
     """The same calls for asyncio. A call that waits costs one connection and no thread; cancelling it closes that."""
 
     async def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
-                    prefetch: Union[str, int] = "all") -> Fetched:
+                    prefetch: Union[str, int, None] = None) -> Fetched:
         return await self._run(self._fetch(link, playlist, accept, prefetch))
 
     async def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:

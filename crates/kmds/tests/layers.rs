@@ -92,7 +92,7 @@ const FLOORS: [(&str, &[&[&str]]); 6] = [
             &["classic", "play", "v1", "ops", "ui"],
             &["access_log", "audio", "reply", "request_id"],
             &["links"],
-            &["state", "query", "body"],
+            &["state", "query", "body", "prefetch"],
             &["event_streams", "guard"],
             &["error", "network", "tokens", "write_timeout"],
         ],
@@ -132,7 +132,7 @@ const FLOORS: [(&str, &[&[&str]]); 6] = [
     (
         "store/catalog",
         &[
-            &["accept", "handle", "holds", "open", "search"],
+            &["accept", "fetches", "handle", "holds", "open", "search"],
             &["ready"],
             &["names", "rows", "schema", "tracks"],
             &["statement"],

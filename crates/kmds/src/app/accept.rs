@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
+use kmds_extract::recipes::Times;
 use kmds_extract::{
     Codec, Collection, Container, Entry, Failure, Format, Kind, Resolved, Site, Track,
 };
@@ -47,6 +48,18 @@ impl App {
         let target = self.inner.resolver.read(&ask.link, ask.whole_list)?;
         let deadline = Instant::now() + self.inner.resolver.limit(&target);
         self.fetch_target(ask, &target, deadline).await
+    }
+
+    /// The longest time that a client is made to wait for a link.
+    #[must_use]
+    pub fn longest_fetch(&self) -> Duration {
+        Times::seconds(self.inner.recipes.current().time.fetch_list)
+    }
+
+    /// How many of the songs of a reply were queued at once.
+    #[must_use]
+    pub fn ahead(&self, prefetch: Option<Prefetch>, fetched: &Fetched) -> usize {
+        self.inner.ahead(prefetch, fetched.list.is_some())
     }
 
     /// Whether a link is one that is taken; no site is asked.
@@ -211,7 +224,7 @@ impl Inner {
         &self,
         answer: Answer<'_>,
         accept: &Accept,
-        prefetch: Prefetch,
+        prefetch: Option<Prefetch>,
         room: Option<Arc<OwnedSemaphorePermit>>,
     ) -> Result<Fetched, Failure> {
         let songs = Arc::new(self.accept(&answer, accept, prefetch).await?);
@@ -241,15 +254,11 @@ impl Inner {
         &self,
         answer: &Answer<'_>,
         accept: &Accept,
-        prefetch: Prefetch,
+        prefetch: Option<Prefetch>,
     ) -> Result<Vec<Song>, Failure> {
         let recipes = self.recipes.current();
         let listed = answer.list.is_some();
-        let ahead = match prefetch {
-            Prefetch::All => usize::MAX,
-            Prefetch::None => 0,
-            Prefetch::Ahead(songs) => songs,
-        };
+        let ahead = self.ahead(prefetch, listed);
         let requester = self.table.new_requester();
         let mut unique = Unique::default();
         let mut rows = Vec::with_capacity(answer.tracks.len());
@@ -285,13 +294,16 @@ impl Inner {
             });
             sizes.push(expected.approximate_size);
         }
-        let keys = rows.iter().map(|row| row.key.clone()).collect();
-        self.windows.keep(keys, ahead);
         let room = self.queue_max_songs.saturating_sub(self.table.waiting());
         let accepted = match self.store.accept_within(rows, room).await {
             Err(StoreError::QueueFull) => return Err(self.queue_full()),
             done => done.map_err(store_failure)?,
         };
+        if listed {
+            // A row may stand under another key than the one that was expected.
+            let keys = accepted.iter().map(|done| done.row.key.clone()).collect();
+            self.windows.keep(keys, ahead, requester);
+        }
         let mut songs = Vec::with_capacity(accepted.len());
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
             if done.row.state.is_pending() {
@@ -301,6 +313,16 @@ impl Inner {
             songs.push(self.song(&done.row, without_streams(track), size));
         }
         Ok(songs)
+    }
+
+    /// How many songs of what was resolved are queued at once.
+    pub(super) fn ahead(&self, prefetch: Option<Prefetch>, listed: bool) -> usize {
+        match prefetch {
+            None if listed => self.lists_prefetch,
+            None | Some(Prefetch::All) => usize::MAX,
+            Some(Prefetch::None) => 0,
+            Some(Prefetch::Ahead(songs)) => songs,
+        }
     }
 
     /// The format a known song had when the same was asked for: its streams are not asked for again just to guess.
@@ -332,11 +354,14 @@ impl Inner {
 
     /// Queues the songs behind the one that is read now, where only a window of its list is queued.
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
-        for next in self.windows.behind(key) {
-            let row = self.store.row(&next).await.map_err(store_failure)?;
-            if row.is_some_and(|row| row.state == State::Evicted) {
-                self.demand.requeue(&next, false).await?;
-            }
+        let behind = self.windows.behind(key);
+        if behind.keys.is_empty() {
+            return Ok(());
+        }
+        let requester = behind.requester;
+        let not_here = self.store.evicted_of(&behind.keys).await;
+        for next in not_here.map_err(store_failure)? {
+            self.demand.requeue_for(&next, requester).await?;
         }
         Ok(())
     }

@@ -25,13 +25,13 @@ pub struct FetchAsk {
     pub whole_list: bool,
     /// `None`: what the settings say clients can play.
     pub accept: Option<Accept>,
-    pub prefetch: Prefetch,
+    /// `None`: a song, or of a list as many songs as the settings say.
+    pub prefetch: Option<Prefetch>,
 }
 
 /// How much of what was resolved is queued at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prefetch {
-    #[default]
     All,
     /// Nothing, until a client asks for the audio.
     None,

@@ -340,7 +340,6 @@ impl Inner {
                 );
             }
         }
-        self.windows.forget(key);
         if let Some(watch) = &mut watch {
             // An error means that the job is gone.
             let _ = watch.wait_for(Status::is_over).await;

@@ -86,6 +86,7 @@ struct Inner {
     opus: OpusForm,
     search_site: SearchSite,
     queue_max_songs: usize,
+    lists_prefetch: usize,
     sites: BTreeMap<Site, bool>,
     /// Ends every task and every job.
     stop: CancellationToken,
@@ -164,6 +165,7 @@ impl App {
             opus: config.opus,
             search_site: config.search_site,
             queue_max_songs: config.queue_max_songs,
+            lists_prefetch: config.lists_prefetch,
             sites,
             stop,
             closing,

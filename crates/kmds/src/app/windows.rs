@@ -1,60 +1,91 @@
 //! Lists of which only a window of songs is queued: the song that is being read, and some behind it.
 //!
-//! Owns, in memory, which songs stand behind which. One lock, never held across an await. Queues nothing itself.
+//! Owns, in memory, the songs of such lists in their order. One lock, never held across an await. Queues nothing itself.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use kmds_extract::Format;
 use parking_lot::Mutex;
 
+use crate::jobs::Requester;
 use crate::store::Key;
 
-/// Songs of lists with a window that are kept in mind.
+/// Songs of lists with a window that are kept in mind, beside those of the newest list.
 const MOST_SONGS: usize = 10_000;
 
-/// The windows of all lists, by song.
+/// The windows of all lists, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Windows(Mutex<HashMap<Key, Arc<Window>>>);
+pub(super) struct Windows(Mutex<VecDeque<Arc<Window>>>);
 
 #[derive(Debug)]
 struct Window {
+    /// Of the rows, in the order of the list.
     keys: Vec<Key>,
     ahead: usize,
+    requester: Requester,
+}
+
+/// The songs of a list that are to be queued, for the fetch that asked for the list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Behind {
+    pub(super) keys: Vec<Key>,
+    pub(super) requester: Requester,
 }
 
 impl Windows {
     /// Notes a list of which the first `ahead` songs are queued; one that is queued as a whole has no window.
-    pub(super) fn keep(&self, keys: Vec<Key>, ahead: usize) {
+    pub(super) fn keep(&self, keys: Vec<Key>, ahead: usize, requester: Requester) {
         let mut windows = self.0.lock();
-        if windows.len() > MOST_SONGS {
-            // Lists that no client reads on: their songs are queued when a client asks for them.
-            windows.clear();
+        windows.retain(|window| window.keys != keys);
+        if !(1..keys.len()).contains(&ahead) {
+            return;
         }
-        for key in &keys {
-            windows.remove(key);
+        // The songs of lists that are forgotten are queued when a client asks for them.
+        while windows
+            .iter()
+            .map(|window| window.keys.len())
+            .sum::<usize>()
+            > MOST_SONGS
+        {
+            windows.pop_front();
         }
-        if (1..keys.len()).contains(&ahead) {
-            let window = Arc::new(Window {
-                keys: keys.clone(),
-                ahead,
-            });
-            windows.extend(keys.into_iter().map(|key| (key, Arc::clone(&window))));
-        }
+        windows.push_back(Arc::new(Window {
+            keys,
+            ahead,
+            requester,
+        }));
     }
 
-    pub(super) fn forget(&self, key: &Key) {
-        self.0.lock().remove(key);
+    /// Forgets the lists of these fetches.
+    #[cfg(test)]
+    pub(super) fn end(&self, requesters: &[Requester]) {
+        let mut windows = self.0.lock();
+        windows.retain(|window| !requesters.contains(&window.requester));
     }
 
-    /// The songs that are to be queued while this one is read.
-    pub(super) fn behind(&self, key: &Key) -> Vec<Key> {
-        let window = self.0.lock().get(key).cloned();
-        let Some(window) = window else {
-            return Vec::new();
+    /// The songs that are to be queued while this one, or a copy of it, is read.
+    pub(super) fn behind(&self, key: &Key) -> Behind {
+        let originals = Format::ALL.map(|format| Key::original(key.track().clone(), format));
+        let is_read = |have: &Key| have == key || key.is_copy() && originals.contains(have);
+        let found = {
+            let windows = self.0.lock();
+            // The newest list wins.
+            windows.iter().rev().find_map(|window| {
+                let at = window.keys.iter().position(is_read)?;
+                Some((Arc::clone(window), at))
+            })
         };
-        let mut behind = window.keys.iter().skip_while(|have| *have != key);
-        behind.next();
-        behind.take(window.ahead).cloned().collect()
+        found.map_or_else(Behind::default, |(window, at)| Behind {
+            keys: window
+                .keys
+                .iter()
+                .skip(at + 1)
+                .take(window.ahead)
+                .cloned()
+                .collect(),
+            requester: window.requester,
+        })
     }
 }
 
@@ -75,13 +106,15 @@ mod tests {
     #[test]
     fn a_window_moves_with_the_song_that_is_read_and_ends_with_the_list() {
         let (windows, keys) = (Windows::default(), keys(5));
-        windows.keep(keys.clone(), 2);
-        assert_eq!(windows.behind(&keys[0]), keys[1..3]);
-        assert_eq!(windows.behind(&keys[3]), keys[4..]);
-        assert!(windows.behind(&keys[4]).is_empty());
-        windows.forget(&keys[0]);
-        assert!(windows.behind(&keys[0]).is_empty());
-        windows.keep(keys.clone(), 5);
-        assert!(windows.behind(&keys[1]).is_empty(), "all are queued");
+        windows.keep(keys.clone(), 2, 7);
+        let behind = |key| windows.behind(key).keys;
+        assert_eq!(behind(&keys[0]), keys[1..3]);
+        assert_eq!(behind(&keys[3]), keys[4..]);
+        assert!(behind(&keys[4]).is_empty());
+        windows.end(&[7]);
+        assert!(behind(&keys[0]).is_empty());
+        windows.keep(keys.clone(), 2, 7);
+        windows.keep(keys.clone(), 5, 8);
+        assert!(behind(&keys[1]).is_empty(), "all are queued");
     }
 }

@@ -91,7 +91,7 @@ impl Passing {
             link: link.to_owned(),
             whole_list,
             accept: None,
-            prefetch: Prefetch::None,
+            prefetch: Some(Prefetch::None),
         };
         self.app.fetch(ask).await
     }

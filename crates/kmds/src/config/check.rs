@@ -39,6 +39,7 @@ impl RawConfig {
             queue_max_songs: self.get(&keys::QUEUE_MAX_SONGS)?,
             queue_max_downloads: self.get(&keys::QUEUE_MAX_DOWNLOADS)?,
             lists_max_songs: self.get(&keys::LISTS_MAX_SONGS)?,
+            lists_prefetch: self.get(&keys::LISTS_PREFETCH)?,
             search_site: self.get(&keys::SEARCH_SITE)?,
             webhook: self.webhook()?,
             egress_check_url: self.get(&keys::EGRESS_CHECK_URL)?,

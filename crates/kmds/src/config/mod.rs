@@ -58,6 +58,8 @@ pub struct Config {
     pub queue_max_songs: usize,
     pub queue_max_downloads: usize,
     pub lists_max_songs: usize,
+    /// Songs of a list that are queued at once.
+    pub lists_prefetch: usize,
     /// The site that is searched when the client names none.
     pub search_site: SearchSite,
     pub webhook: Option<WebhookConfig>,

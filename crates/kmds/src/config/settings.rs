@@ -262,6 +262,12 @@ settings! {
         "5000",
         "Songs taken from one list; the reply says when there were more.",
     );
+    LISTS_PREFETCH: usize = row(
+        "lists.prefetch",
+        Shape::Number(0),
+        "100",
+        "Songs of a list that are queued at once, and that many ahead of the one being read, unless the client says how many.",
+    );
     SEARCH_SITE: SearchSite = row(
         "search.site",
         Shape::Word(&["youtube", "youtube_music", "soundcloud", "bandcamp"]),

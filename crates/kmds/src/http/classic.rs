@@ -23,6 +23,7 @@ use super::audio::wanted;
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
 use super::links::{Addresses, sent_link};
+use super::prefetch;
 use super::query::{Query, Wait, accept_list};
 use super::reply::{self, Songs};
 #[cfg(test)]
@@ -82,6 +83,7 @@ pub(super) async fn fetch_posted(
         ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
         ("playlist" = Option<bool>, Query, description = "Take the whole list of a `watch?v=…&list=…` link"),
         ("accept" = Option<String>, Query, description = "What the client can play, like `m4a,opus`"),
+        ("prefetch" = Option<String>, Query, description = "`all`, `none` or a number: songs of a list that are queued at once; the setting `lists.prefetch` by default"),
     ),
     responses(ClassicRefusals, (status = 200, description = "The songs of the link", body = FetchReply))))]
 pub(super) async fn fetch_queried(
@@ -93,6 +95,10 @@ pub(super) async fn fetch_queried(
         link: query.link()?,
         whole_list: query.switch("playlist")?,
         accept: query.accept()?,
+        prefetch: query
+            .filled("prefetch")
+            .map(|text| prefetch::from_query(&text))
+            .transpose()?,
     };
     if request.method == Method::HEAD {
         // The site is not asked, so that its answer is not known.
@@ -107,6 +113,7 @@ struct Asked {
     link: Option<String>,
     whole_list: bool,
     accept: Option<Accept>,
+    prefetch: Option<Prefetch>,
 }
 
 async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, Classic> {
@@ -114,12 +121,13 @@ async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, C
         link,
         whole_list,
         accept,
+        prefetch,
     } = asked;
     let ask = FetchAsk {
         link: sent_link(link, SEND_A_LINK)?,
         whole_list,
         accept,
-        prefetch: Prefetch::All,
+        prefetch,
     };
     let fetched = http.app().fetch(ask).await?;
     let addresses = Addresses::of(http, Caller::of(request)?);
@@ -173,10 +181,20 @@ fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refus
             Some(accept_list(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??)
         }
     };
+    // The keys of this face are in PascalCase; v1's word is read too.
+    let prefetch = match (take("Prefetch"), take("prefetch")) {
+        (Some(value), _) => Some(("Prefetch", value)),
+        (None, Some(value)) => Some(("prefetch", value)),
+        (None, None) => None,
+    };
+    let prefetch = prefetch
+        .map(|(key, value)| prefetch::from_body(key, &value))
+        .transpose()?;
     Ok(Asked {
         link,
         whole_list,
         accept,
+        prefetch,
     })
 }
 
@@ -319,6 +337,8 @@ mod tests {
             r#"{"URL": "a", "Accept": [1]}"#,
             r#"{"URL": "a", "Accept": []}"#,
             r#"{"URL": "a", "Accept": ["flac"]}"#,
+            r#"{"URL": "a", "Prefetch": "some"}"#,
+            r#"{"URL": "a", "prefetch": -1}"#,
             &deep,
         ] {
             let refusal = read_body(body.as_bytes())

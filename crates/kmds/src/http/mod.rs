@@ -34,6 +34,7 @@ mod network;
 mod openapi;
 mod ops;
 mod play;
+mod prefetch;
 mod query;
 mod reply;
 mod request_id;

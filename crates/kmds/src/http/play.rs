@@ -23,7 +23,7 @@ use super::guard::Caller;
 use super::links::{Addresses, sent_link};
 use super::query::Query;
 use super::state::Http;
-use crate::app::{FetchAsk, Fetched, Known, NotServed, Prefetch, State, Want};
+use crate::app::{FetchAsk, Fetched, Known, NotServed, State, Want};
 
 const PLAYLIST: &str = "audio/x-mpegurl";
 const ARCHIVE: &str = "application/zip";
@@ -64,7 +64,7 @@ pub(super) async fn play(
         link: sent_link(query.link()?, "send the link: GET /play?url=LINK")?,
         whole_list: query.switch("playlist")?,
         accept: query.accept()?,
-        prefetch: Prefetch::All,
+        prefetch: None,
     };
     if request.method == Method::HEAD {
         return Ok(head_only(&http, &ask, zipped, &request).await?);

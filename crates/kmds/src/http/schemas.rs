@@ -55,6 +55,8 @@ pub(super) struct ClassicFetchBody {
     playlist: Option<bool>,
     /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
     accept: Option<Vec<String>>,
+    /// How many songs of a list are queued at once; the setting `lists.prefetch` by default.
+    prefetch: Option<PrefetchBody>,
 }
 
 /// The body of `POST /api/v1/fetch`.
@@ -71,7 +73,7 @@ pub(super) struct FetchBody {
     playlist: Option<bool>,
     /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
     accept: Option<Vec<String>>,
-    /// How much is downloaded at once.
+    /// How many songs of a list are queued at once; the setting `lists.prefetch` by default.
     prefetch: Option<PrefetchBody>,
     /// `original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`.
     #[schema(default = "original")]

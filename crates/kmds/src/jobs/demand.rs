@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use kmds_extract::{Failure, Kind};
 
+use super::queue::Requester;
 use super::table::{Job, Status, Table};
 use super::{internal, store_failure};
 use crate::store::{Key, Published, Row, State, Store, StoreError};
@@ -112,6 +113,17 @@ impl Demand {
             .map_err(store_failure)?;
         let requester = self.table.new_requester();
         Ok(self.table.enqueue(key, requester, None))
+    }
+
+    /// Queues a known song again behind the others of this fetch.
+    /// # Errors
+    /// The catalog failed.
+    pub async fn requeue_for(&self, key: &Key, requester: Requester) -> Result<(), Failure> {
+        let known = self.store.requeue_for(key, requester.to_string()).await;
+        if known.map_err(store_failure)? {
+            self.table.add(key, requester, None);
+        }
+        Ok(())
     }
 
     /// Waits until the song is finished or known not to come.

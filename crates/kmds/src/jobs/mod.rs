@@ -52,7 +52,7 @@ pub use demand::{Absent, Demand, Standing};
 pub use events::{Event, EventName, Events};
 pub use held_streams::HeldStreams;
 pub use names::sanitize;
-pub use queue::{LaneId, Queue};
+pub use queue::{LaneId, Queue, Requester};
 pub use table::{Job, Status, Table};
 pub use worker::Workers;
 

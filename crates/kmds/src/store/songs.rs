@@ -69,6 +69,26 @@ impl Store {
             .await
     }
 
+    /// The evicted ones of these, in their order.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn evicted_of(&self, keys: &[Key]) -> Result<Vec<Key>, StoreError> {
+        let keys = keys.to_vec();
+        let catalog = &self.shared.catalog;
+        catalog.with(move |catalog| catalog.evicted_of(keys)).await
+    }
+
+    /// To `queued`, at the end of the queue, for this fetch; `false` if the song is not evicted.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn requeue_for(&self, key: &Key, requester: String) -> Result<bool, StoreError> {
+        let key = key.clone();
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.requeue_for(&key, &requester))
+            .await
+    }
+
     /// To `downloading`, with what the download found out.
     /// # Errors
     /// The catalog's own.

@@ -6,6 +6,7 @@ mod harness;
 mod crowd;
 mod forms;
 mod lists;
+mod near;
 mod players;
 mod search;
 mod tools;

@@ -95,7 +95,7 @@ async fn resolve(
             link: link.clone(),
             whole_list: args.playlist,
             accept: None,
-            prefetch: Prefetch::None,
+            prefetch: Some(Prefetch::None),
         };
         let fetched = match app.fetch(ask).await {
             Ok(fetched) => fetched,

@@ -90,7 +90,7 @@ impl Here {
             link: link.to_owned(),
             whole_list,
             accept,
-            prefetch: Prefetch::None,
+            prefetch: Some(Prefetch::None),
         };
         self.app.fetch(ask).await
     }

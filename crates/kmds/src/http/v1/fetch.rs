@@ -13,6 +13,7 @@ use http::{Request, StatusCode};
 use kmds_extract::Kind;
 use kmds_extract::choose::Accept;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 #[cfg(test)]
 use super::super::answers::V1Refusals;
@@ -20,6 +21,7 @@ use super::super::body;
 use super::super::error::{Refusal, V1};
 use super::super::guard::Caller;
 use super::super::links::{Addresses, sent_link};
+use super::super::prefetch;
 use super::super::query::{Query, accept_list, unknown_parameter};
 use super::super::reply::{self, Songs};
 #[cfg(test)]
@@ -92,7 +94,7 @@ enum Links {
 struct Order {
     whole_list: bool,
     accept: Option<Accept>,
-    prefetch: Prefetch,
+    prefetch: Option<Prefetch>,
     rendition: CopyForm,
 }
 
@@ -105,11 +107,7 @@ async fn fetch_one(http: &Http, link: String, order: &Order) -> Result<Fetched, 
     };
     let mut fetched = http.app().fetch(ask).await?;
     if order.rendition != CopyForm::default() {
-        let ahead = match order.prefetch {
-            Prefetch::All => usize::MAX,
-            Prefetch::None => 0,
-            Prefetch::Ahead(count) => count,
-        };
+        let ahead = http.app().ahead(order.prefetch, &fetched);
         for song in Arc::make_mut(&mut fetched.songs).iter_mut().take(ahead) {
             let rendition = http.app().rendition(&song.track.id, order.rendition);
             if let Some(key) = rendition.await?
@@ -128,14 +126,19 @@ async fn fetch_one(http: &Http, link: String, order: &Order) -> Result<Fetched, 
 
 type Several = (Vec<(String, Fetched)>, Vec<(String, Failure)>);
 
-/// Resolves links one after the other. A long list holds one of few permits until the reply is written, and no request
+/// Resolves links one after the other, within the time of one list. A long list holds one of few permits until the reply is written, and no request
 /// waits for a permit while it holds one: after a long list the rest fails.
 /// # Errors
 /// All links failed: the failure of the first.
 async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result<Several, Failure> {
     let (mut fetched, mut failures) = (Vec::new(), Vec::new());
     let (mut tracks, mut has_long_list) = (0, false);
+    let deadline = Instant::now() + http.app().longest_fetch();
     for link in links {
+        if Instant::now() >= deadline {
+            failures.push((link, out_of_time()));
+            continue;
+        }
         if has_long_list || tracks >= MOST_TRACKS_OF_LINKS {
             let sentence = format!(
                 "the links before it bring {tracks} tracks; send it in a request of its own"
@@ -143,7 +146,8 @@ async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result
             failures.push((link, Failure::new(Kind::TooLarge, sentence)));
             continue;
         }
-        match fetch_one(http, link.clone(), order).await {
+        let fetching = timeout_at(deadline, fetch_one(http, link.clone(), order));
+        match fetching.await.unwrap_or_else(|_| Err(out_of_time())) {
             Ok(one) => {
                 tracks += one.songs.len();
                 has_long_list |= one.room.is_some();
@@ -156,6 +160,12 @@ async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result
         Some((_, failure)) if fetched.is_empty() => Err(failure.clone()),
         _ => Ok((fetched, failures)),
     }
+}
+
+fn out_of_time() -> Failure {
+    let sentence =
+        "the links of this request took longer than one list may; send it in a request of its own";
+    Failure::new(Kind::Timeout, sentence)
 }
 
 /// Refuses a body whose `Content-Type` is not JSON. `curl -d` sends the type of a form with every body: it is accepted
@@ -211,11 +221,9 @@ fn read_body(body: &[u8]) -> Result<(Links, Order), Refusal> {
             Some(accept_list(&words).ok_or_else(|| wrong("accept", "an array of strings"))??)
         }
     };
-    let prefetch = match take("prefetch") {
-        None => Prefetch::All,
-        Some(value) => prefetch(&value)
-            .ok_or_else(|| wrong("prefetch", "\"all\", \"none\" or a whole number"))?,
-    };
+    let prefetch = take("prefetch")
+        .map(|value| prefetch::from_body("prefetch", &value))
+        .transpose()?;
     let rendition = match take("rendition") {
         None => CopyForm::default(),
         Some(Value::String(word)) => rendition::parse(&word)?,
@@ -257,18 +265,6 @@ fn wrong(key: &str, wanted: &str) -> Refusal {
     Refusal::bad_request(format!("\"{key}\" has to be {wanted}"))
 }
 
-fn prefetch(value: &Value) -> Option<Prefetch> {
-    match value {
-        Value::String(word) if word == "all" => Some(Prefetch::All),
-        Value::String(word) if word == "none" => Some(Prefetch::None),
-        Value::Number(number) => match usize::try_from(number.as_u64()?).unwrap_or(usize::MAX) {
-            0 => Some(Prefetch::None),
-            count => Some(Prefetch::Ahead(count)),
-        },
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,14 +301,14 @@ mod tests {
     fn a_fetch_has_defaults_and_its_words_are_checked() {
         let (links, order) = asked(r#"{"url": "x"}"#).expect("valid");
         assert!(matches!(links, Links::One(link) if link == "x"));
-        assert!(!order.whole_list && order.prefetch == Prefetch::All);
+        assert!(!order.whole_list && order.prefetch.is_none());
         assert_eq!(order.rendition, CopyForm::default());
         for (value, wanted) in [
-            ("\"all\"", Some(Prefetch::All)),
-            ("\"none\"", Some(Prefetch::None)),
-            ("0", Some(Prefetch::None)),
-            ("3", Some(Prefetch::Ahead(3))),
-            ("null", Some(Prefetch::All)),
+            ("\"all\"", Some(Some(Prefetch::All))),
+            ("\"none\"", Some(Some(Prefetch::None))),
+            ("0", Some(Some(Prefetch::None))),
+            ("3", Some(Some(Prefetch::Ahead(3)))),
+            ("null", Some(None)),
             ("-1", None),
             ("1.5", None),
             ("\"3\"", None),

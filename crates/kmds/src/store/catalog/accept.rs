@@ -238,10 +238,11 @@ fn insert(
         .map(drop)
 }
 
-/// A known song begins anew; what was known of its old file is forgotten.
+/// A known song begins anew; of its old file only the length is kept, until the site tells it again.
 fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(), rusqlite::Error> {
     let set = format!(
-        "state = :state, ext = :ext, total = :total, requester = :requester, accept = :accept, \
+        "state = :state, requester = :requester, accept = :accept, \
+         total = COALESCE(:total, CASE WHEN ext = :ext THEN COALESCE(size, total) END), ext = :ext, \
          queue_order = {NEXT_ORDER}, size = NULL, mtime_ns = NULL, etag = NULL, validator = NULL, \
          stream = NULL, container = NULL, codec = NULL, bitrate_bps = NULL, duration_ms = NULL, \
          published_at = NULL, {NO_FAILURE}"

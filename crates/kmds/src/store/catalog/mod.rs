@@ -4,6 +4,7 @@
 //! Never touches the cache folder, never awaits: callers run it off the runtime's thread.
 
 mod accept;
+mod fetches;
 mod handle;
 mod holds;
 mod names;
