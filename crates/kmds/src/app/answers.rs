@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kmds_extract::recipes::Times;
 use kmds_extract::search::{Hit, SearchSite};
-use kmds_extract::{ExtractError, Failure, Resolved, TrackId};
+use kmds_extract::{ExtractError, Failure, Resolved, Track, TrackId};
 use parking_lot::Mutex;
 
 use super::packed::Packed;
@@ -218,6 +218,16 @@ impl Searches {
         let found = self.found.lock();
         let (_, hits) = found.get(search).filter(|(at, _)| at.elapsed() < life)?;
         Some(Arc::clone(hits))
+    }
+
+    /// The song of this id, if a search found it within `life`.
+    pub(super) fn track(&self, id: &TrackId, life: Duration) -> Option<Track> {
+        let found = self.found.lock();
+        let recent = found.values().filter(|(at, _)| at.elapsed() < life);
+        let hit = recent
+            .flat_map(|(_, hits)| hits.iter())
+            .find(|hit| hit.id == *id);
+        hit?.track(1, 1)
     }
 
     fn keep(&self, search: Search, hits: Hits, life: Duration) {

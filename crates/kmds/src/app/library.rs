@@ -147,8 +147,8 @@ impl App {
         self.song(id).await
     }
 
-    /// The cover of a known song, fetched when first asked for and kept, unless the client `only_looks`; `None` if song or
-    /// cover do not exist.
+    /// The cover of a known song, or of one that a recent search found: fetched when first asked for and kept, unless the
+    /// client `only_looks`; `None` if song or cover do not exist.
     /// # Errors
     /// The site does not give it.
     pub async fn cover(
@@ -156,7 +156,8 @@ impl App {
         id: &TrackId,
         only_looks: bool,
     ) -> Result<Option<CoverFound>, Failure> {
-        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
+        let known = self.inner.store.track(id).await.map_err(store_failure)?;
+        let Some(track) = known.or_else(|| self.inner.resolver.found_track(id)) else {
             return Ok(None);
         };
         if !only_looks {

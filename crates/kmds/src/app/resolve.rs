@@ -11,7 +11,9 @@ use kmds_extract::choose::Accept;
 use kmds_extract::link::{LinkError, SearchLink};
 use kmds_extract::recipes::Times;
 use kmds_extract::search::{Hit, SearchSite, as_list};
-use kmds_extract::{Collection, Entry, Failure, Kind, Link, Resolved, Site, Stream, Track};
+use kmds_extract::{
+    Collection, Entry, Failure, Kind, Link, Resolved, Site, Stream, Track, TrackId,
+};
 
 use super::answers::{Answer, Answers, Hits, Searches};
 use super::target::Target;
@@ -148,6 +150,12 @@ impl Resolver {
         found
             .map_err(|_| too_slow())?
             .map_err(|error| Failure::from(&error))
+    }
+
+    /// A song as a search of the last minutes found it.
+    pub fn found_track(&self, id: &TrackId) -> Option<Track> {
+        let life = Times::seconds(self.recipes.current().time.remember_list);
+        self.searches.track(id, life)
     }
 
     /// Metadata of the link: asked of the site once for all clients that want it now.

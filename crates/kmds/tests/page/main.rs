@@ -6,6 +6,7 @@
 mod harness;
 
 mod another_site;
+mod asking;
 mod browser;
 
 use std::path::PathBuf;
@@ -287,37 +288,6 @@ async fn a_failure_is_a_sentence_with_the_next_step_and_can_be_tried_again() {
         .click("#found-songs .actions button:first-child")
         .await;
     browser.until(&found("ready")).await;
-    browser.close().await;
-}
-
-#[tokio::test]
-async fn the_second_of_two_links_is_never_dropped_in_silence() {
-    let lab = Lab::start().await;
-    let (one, two) = (
-        lab.youtube().video("One").publish(),
-        lab.youtube().video("Two").publish(),
-    );
-    let kmds = Kmds::start(&lab);
-    let Some(browser) = visit(&kmds, "/ui/").await else {
-        return;
-    };
-    browser
-        .paste(&format!("{}\n{}", one.link(), two.link()))
-        .await;
-    browser
-        .until("document.getElementById('error').textContent.includes('one link at a time')")
-        .await;
-    browser.errors().await;
-
-    // The text that a phone shares with a link is still no part of it.
-    browser
-        .run("document.getElementById('url').focus(); document.getElementById('url').select()")
-        .await;
-    browser
-        .paste(&format!("Listen to One\n{} !", one.link()))
-        .await;
-    browser.until(&found("ready")).await;
-    assert_eq!(browser.errors().await, Vec::<String>::new());
     browser.close().await;
 }
 

@@ -133,6 +133,18 @@ async fn words_find_songs_on_each_site_and_ask_it_once() {
         (status, &none["site"], &none["results"]),
         (200, &json!("youtube"), &json!([]))
     );
+    let unknown = kmds
+        .get("/api/v1/tracks/youtube/M4gD1WSo5mA/cover")
+        .await
+        .status();
+    assert_eq!(unknown, 404);
+    let (site, _, songs) = &sites[0];
+    let cover = format!("/api/v1/tracks/{}/{}/cover", site.name(), songs[0].id());
+    assert_eq!(
+        kmds.get(&cover).await.status(),
+        200,
+        "the cover of what a search found, so that no client has to ask the site for it"
+    );
     assert!(kmds.published().is_empty(), "a search downloads nothing");
 }
 

@@ -18,7 +18,8 @@ use crate::app::CoverFound;
 /// Covers change rarely: clients may keep one for a day.
 const COVER_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=86400");
 
-/// The cover of a track, fetched when first asked for and kept. `HEAD` does not fetch it.
+/// The cover of a track, or of a song that a search has just found: fetched when first asked for and kept. `HEAD` does
+/// not fetch it.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/cover", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, PictureAnswers)))]

@@ -2,10 +2,11 @@
 
 /** What to tell a person: what happened, and the next step. */
 class Trouble extends Error {
-  constructor(what, next, kind) {
+  constructor(what, next, kind, retryable) {
     super(what);
     this.next = next;
     this.kind = kind;
+    this.retryable = retryable;
   }
 }
 
@@ -17,7 +18,7 @@ async function ask(path, options = {}) {
     answer = await fetch(API + path, { headers: { Accept: "application/json", ...options.headers }, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Trouble("The server does not answer.", "Check that KMDS is running and that this device is in its network, then try again.");
+    throw new Trouble("The server does not answer.", "Check that KMDS is running and that this device is in its network, then try again.", undefined, true);
   }
   if (answer.status === 204) return null;
   const reply = await answer.json().catch(() => null);
@@ -25,7 +26,7 @@ async function ask(path, options = {}) {
   const what = (reply && reply.detail) || `The server answered with ${answer.status}, which this page does not understand.`;
   const wait = Number(answer.headers.get("Retry-After"));
   const next = wait > 1 ? `Try again in ${plural(Math.ceil(wait), "second")}.` : nextAfter(what, reply && reply.kind);
-  throw new Trouble(sentence(what), next || (reply && reply.detail ? "" : "Reload the page, then try again."), reply && reply.kind);
+  throw new Trouble(sentence(what), next || (reply && reply.detail ? "" : "Reload the page, then try again."), reply && reply.kind, !reply || reply.retryable);
 }
 
 /** The service starts its sentences in lower case and leaves the full stop out; a page does not. */
@@ -40,10 +41,13 @@ function nextAfter(said, kind) {
   return /\btry again\b[^;]*$/i.test(said) && /try again/i.test(next) ? "" : next;
 }
 
-function complain(error) {
+/** Shows a failure; what can be done `again` gets a button, unless that would be in vain. */
+function complain(error, again) {
   if (error.name === "AbortError") return;
   say($("note"), "");
-  $("error").replaceChildren(sentence(error.message), make("span", {}, error.next || ""));
+  const retry = again && error.retryable ? make("button", { type: "button" }, "Retry") : null;
+  if (retry) retry.addEventListener("click", again);
+  $("error").replaceChildren(sentence(error.message), make("span", {}, error.next || ""), ...(retry ? [retry] : []));
   $("error").hidden = false;
 }
 

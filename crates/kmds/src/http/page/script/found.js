@@ -6,8 +6,8 @@ const found = {
   reply: null,
   asking: null,
 
-  async get(link) {
-    if (!link) return $("url").focus();
+  async get(links) {
+    if (!links.length) return $("url").focus();
     if (this.asking) this.asking.abort();
     const asking = this.asking = new AbortController();
     const slow = setTimeout(() => tell("Still looking: the site takes its time."), 6000);
@@ -15,11 +15,10 @@ const found = {
     $("looking").hidden = false;
     $("found").hidden = true;
     try {
-      const body = JSON.stringify({ url: link, playlist: $("whole").checked });
-      const reply = await ask("fetch", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal: asking.signal });
-      this.show(reply, link);
+      const reply = links.length === 1 ? await this.ask({ url: links[0] }, asking.signal) : await this.askAll(links, asking.signal);
+      this.show(reply, links);
     } catch (error) {
-      complain(error);
+      complain(error, () => this.get(links));
     } finally {
       clearTimeout(slow);
       if (asking === this.asking) {
@@ -30,32 +29,91 @@ const found = {
     }
   },
 
-  show(reply, link) {
+  ask(what, signal) {
+    const body = JSON.stringify({ ...what, playlist: $("whole").checked });
+    return ask("fetch", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
+  },
+
+  /** Several links as one list. A link that fails is in `failures` and costs the others nothing. */
+  async askAll(links, signal) {
+    const whole = { collection: null, tracks: [], unavailable: [], failures: [], truncated: false };
+    for (let at = 0; at < links.length; at += LINKS_AT_ONCE) {
+      const some = links.slice(at, at + LINKS_AT_ONCE);
+      if (at) tell(`Looking them up: ${at} of ${links.length} …`);
+      try {
+        const reply = await this.ask(some.length > 1 ? { urls: some } : { url: some[0] }, signal);
+        whole.asked = reply.asked;
+        whole.tracks.push(...reply.tracks);
+        whole.failures.push(...(reply.failures || []));
+        for (const link of reply.links || [reply]) {
+          whole.unavailable.push(...link.unavailable);
+          whole.truncated ||= link.truncated;
+        }
+      } catch (error) {
+        if (error.name === "AbortError") throw error;
+        // All of them failed, and the answer has the reason of the first.
+        const { message: reason, kind } = error;
+        whole.failures.push(...some.map((url, place) => place ? { url, reason: "It failed too. Retry it for its reason." } : { url, reason, kind }));
+      }
+    }
+    const keys = new Set();
+    whole.tracks = whole.tracks.filter((track) => !keys.has(keyOf(track)) && keys.add(keyOf(track)));
+    return whole;
+  },
+
+  show(reply, links) {
     for (const { song } of this.entries) song.found = false;
     for (const item of [...$("found-songs").children]) item.row.drop();
     this.reply = reply;
     this.entries = reply.tracks.map((track) => ({ track, song: adopt(track, reply.asked) }));
     for (const { song } of this.entries) song.found = true;
     forgetUnseen();
-    this.head(link);
+    this.head(links);
+    $("refused").replaceChildren(...(reply.failures || []).map((failure) => this.refused(failure)));
     this.more();
     const { tracks } = reply, waiting = tracks.filter((track) => track.state !== "ready").length;
-    tell(!tracks.length ? "No song of this list can be had; the reasons are below."
+    tell(!tracks.length ? "No song can be had; the reasons are below."
       : waiting ? `Got ${plural(tracks.length, "song")}. Play right away: the download goes on meanwhile.` : "All of it is in the cache already.");
     if (document.activeElement === $("url")) $("url").select();
     kept.again();
     stats.again();
   },
 
-  head(link) {
+  /** A link that failed among others: its sentence, and a button that asks for it alone. */
+  refused({ url, reason, kind }) {
+    const why = (text, word) => [text && sentence(text), nextAfter(text || "", word)].filter(Boolean).join(" ");
+    const status = make("span", { class: "status" }, make("b", {}, "Failed"), ` · ${why(reason, kind)}`);
+    const retry = make("button", { type: "button", "aria-label": `Retry ${url}` }, "Retry");
+    const item = make("li", { class: "song refused", "data-state": "failed" }, make("div", {}, make("span", { class: "title" }, url), status), retry);
+    retry.addEventListener("click", async () => {
+      retry.disabled = true;
+      try {
+        const reply = await this.ask({ url });
+        this.entries.push(...reply.tracks.map((track) => ({ track, song: adopt(track, reply.asked) })));
+        for (const { song } of this.entries) song.found = true;
+        item.remove();
+        this.more();
+        tell(`Got ${plural(reply.tracks.length, "song")}.`);
+        kept.again();
+      } catch (error) {
+        retry.disabled = false;
+        status.replaceChildren(make("b", {}, "Failed"), ` · ${[sentence(error.message), error.next].filter(Boolean).join(" ")}`);
+      }
+    });
+    return item;
+  },
+
+  head(links) {
+    const [link] = links, several = links.length > 1;
     const { collection, tracks, unavailable, truncated } = this.reply;
     const seconds = tracks.reduce((sum, track) => sum + (track.duration_seconds || 0), 0);
-    say($("found-title"), collection ? collection.title || "A list" : "Your song");
+    say($("found-title"), several ? `${links.length} links` : collection ? collection.title || "A list" : "Your song");
     say($("found-sum"), [
       collection && collection.artist, plural(tracks.length, "song"), seconds && clock(seconds),
       unavailable.length && `${unavailable.length} not to be had`, truncated && "the site’s list is longer than this",
     ].filter(Boolean).join(" · "));
-    for (const id of ["play-all", "as-list", "as-zip"]) $(id).hidden = tracks.length < 2;
+    $("play-all").hidden = tracks.length < 2;
+    for (const id of ["as-list", "as-zip"]) $(id).hidden = several || tracks.length < 2;
     const query = new URLSearchParams({ url: link });
     if ($("whole").checked) query.set("playlist", "true");
     $("as-list").href = `../play?${query}`;

@@ -3,17 +3,22 @@
 function wireAsking() {
   const box = $("url");
   const take = (text) => {
-    box.value = linkIn(text);
-    found.get(box.value);
+    const links = linksIn(text);
+    // A phone's keyboard would hide what comes.
+    if (matchMedia("(pointer: coarse)").matches) box.blur();
+    box.value = links.join(" ") || text.trim().replace(/\s+/g, " ");
+    if (!links.length) return hits.look(box.value);
+    hits.clear();
+    found.get(links);
   };
   $("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     take(box.value);
   });
-  // A pasted or dropped link is enough, wherever on the page.
+  // Pasted or dropped links are enough, wherever on the page.
   document.addEventListener("paste", (event) => {
     const text = event.clipboardData.getData("text"), other = event.target.closest && event.target.closest("input, textarea");
-    if ((other && other !== box) || !/https?:\/\//i.test(text)) return;
+    if ((other && other !== box) || !text.trim() || !linksIn(text).length) return;
     event.preventDefault();
     take(text);
   });
@@ -21,13 +26,18 @@ function wireAsking() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     const text = event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text");
-    if (text) take(text.split("\n").filter((line) => !line.startsWith("#")).join(" ") || text);
+    if (text) take(text.split("\n").filter((line) => !line.startsWith("#")).join("\n") || text);
   });
   $("play-all").addEventListener("click", () => {
     const first = [...$("found-songs").children].find((item) => item.row.song.state !== "failed");
     if (first) player.start(first.row);
   });
   $("found-more").addEventListener("click", () => found.more());
+  $("hits-site").addEventListener("change", () => hits.look(hits.words, $("hits-site").value));
+  $("hits-close").addEventListener("click", () => {
+    hits.clear();
+    box.focus();
+  });
   shared(take);
 }
 
@@ -37,9 +47,9 @@ function shared(take) {
   const query = new URLSearchParams(location.search), text = query.get("url") || query.get("text");
   if (!text) return $("url").focus();
   history.replaceState(null, "", location.pathname);
-  $("url").value = linkIn(text);
+  $("url").value = linksIn(text).join(" ") || text.trim();
   if (matchMedia("(display-mode: standalone)").matches) return take(text);
-  tell("Press Get to fetch this link.");
+  tell(linksIn(text).length ? "Press Get to fetch this link." : "Press Get to search for this.");
   $("get").focus();
 }
 
@@ -58,8 +68,19 @@ function wireSearch() {
   $("kept-more").addEventListener("click", () => kept.more());
 }
 
+/** A bookmark that opens this page with the page it is pressed on. This page's own policy lets it run nowhere here. */
+function wireBookmarklet() {
+  const here = JSON.stringify(new URL("./", location.href).href);
+  $("bookmarklet").href = `javascript:void open(${here} + "?url=" + encodeURIComponent(location.href))`;
+  $("bookmarklet").addEventListener("click", (event) => {
+    event.preventDefault();
+    tell("Drag it to your bookmarks bar, and press it there on the page of a song.");
+  });
+}
+
 wirePlayer();
 wireAsking();
+wireBookmarklet();
 wireSearch();
 live.open();
 kept.load();

@@ -44,7 +44,7 @@ const player = {
   beside(direction) {
     const here = this.song && [...this.song.rows].find((row) => row.element.parentNode === this.list);
     let item = here && here.element[direction];
-    while (item && item.row.song.state === "failed") item = item[direction];
+    while (item && (!item.row || item.row.song.state === "failed")) item = item[direction];
     return item ? item.row : null;
   },
 

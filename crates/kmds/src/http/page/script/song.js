@@ -124,7 +124,7 @@ class Row {
     const same = [...songs.values()].filter((song) => song.path === this.song.path);
     for (const song of same) for (const row of song.rows) row.drop();
     tell(`Removed: ${this.title}. Paste its link to have it again.`);
-    (neighbour ? neighbour.row.remove : $("url")).focus();
+    (neighbour && neighbour.row ? neighbour.row.remove : $("url")).focus();
     kept.again();
     stats.again();
   }

@@ -5,7 +5,9 @@
 "use strict";
 
 const API = "../api/v1/";
-const SITES = { youtube: "YouTube", soundcloud: "SoundCloud", bandcamp: "Bandcamp", other: "Other sites", copies: "Copies on request" };
+const SITES = { youtube: "YouTube", youtube_music: "YouTube Music", soundcloud: "SoundCloud", bandcamp: "Bandcamp", other: "Other sites", copies: "Copies on request" };
+/** Links that the server takes in one request. */
+const LINKS_AT_ONCE = 25;
 /** Rows of one list that are drawn at once. */
 const ROWS = 200;
 const STATS_EVERY_MS = 5000;
@@ -76,8 +78,13 @@ function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-/** The link in what was pasted or shared; where there is none, or more than one, the text itself, for the server to judge. */
-function linkIn(text) {
-  const found = text.match(/https?:\/\/\S+/gi) || [];
-  return found.length === 1 ? found[0] : text.trim().replace(/\s+/g, " ");
+/** What is a link without `https://`: a host and a path, another scheme, or words that say where to search. */
+const BARE_LINK = /^(?:[\w-]+\.)+[a-z]{2,}\/\S+$|^\S+:\/\/\S+$|^(?:yt|ytm|sc|bc)search\d*:./i;
+
+/** The links of what was typed, pasted or shared, each once; none where it is words. */
+function linksIn(text) {
+  const links = text.match(/https?:\/\/\S+/gi) || [];
+  if (links.length) return [...new Set(links)];
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines.every((line) => BARE_LINK.test(line)) ? [...new Set(lines)] : [];
 }
