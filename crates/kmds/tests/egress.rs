@@ -70,9 +70,8 @@ async fn nothing_is_contacted_at_the_start_and_only_the_sites_hosts_after_that()
     );
     for (_, link) in links {
         let (_, reply) = kmds.fetch(&link).await;
-        for song in reply["Songs"].as_array().into_iter().flatten().take(1) {
-            let path = song["Tunnel_URL"].as_str().expect("a tunnel");
-            kmds.get(&format!("{path}&wait=20")).await;
+        for song in reply.songs.iter().take(1) {
+            kmds.get(&format!("{}&wait=20", song.tunnel)).await;
         }
     }
     let hosts = lab.connections();
@@ -150,19 +149,14 @@ async fn a_forbidden_outside_address_closes_the_sites_until_it_is_gone() {
     .await;
     let before = lab.connections().len();
     let (status, reply) = kmds.fetch(&two.link()).await;
-    assert_eq!(
-        (status, &reply["Kind"]),
-        (502, &Value::from("origin_failed")),
-        "{reply}"
-    );
-    let sentence = reply["Error"].as_str().expect("a sentence");
+    assert_eq!((status, &*reply.kind), (502, "origin_failed"), "{reply}");
+    let sentence = &reply.error;
     assert!(
         sentence.contains("203.0.113.9") && sentence.contains("egress.forbid"),
         "{sentence}"
     );
     assert_eq!(
-        kmds.whole(&kmds.fetch(&one.link()).await.1["Songs"][0])
-            .await,
+        kmds.whole(&kmds.fetch(&one.link()).await.1.songs[0]).await,
         one.bytes(),
         "what is there is served"
     );
@@ -211,10 +205,7 @@ async fn a_download_under_way_stops_when_the_address_becomes_a_forbidden_one() {
         .set("KMDS_ENGINES__YTDLP__COMMAND", &tool)
         .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
+    let tunnel = reply.songs[0].tunnel.clone();
     lab.until(|seen| {
         seen.iter()
             .any(|seen| seen.kind == kmds_lab::Kind::Media && seen.sent_bytes >= kib(64))
@@ -267,9 +258,7 @@ async fn an_answer_that_tells_no_address_closes_the_way_out() {
         kmds.until(word, async || {
             let (status, reply) = kmds.fetch(&song.link()).await;
             assert_eq!(status, 502, "{reply}");
-            reply["Error"]
-                .as_str()
-                .is_some_and(|sentence| sentence.contains(word))
+            reply.error.contains(word)
         })
         .await;
     }
@@ -316,7 +305,7 @@ async fn the_check_may_be_https_of_any_host_and_leaves_by_the_sites_own_way() {
         .fetch("https://soundcloud.com/klaus-veen/ordinary-days")
         .await;
     assert_eq!(status, 502);
-    let sentence = reply["Error"].as_str().expect("a sentence");
+    let sentence = &reply.error;
     assert!(
         sentence.contains("https://outside.test") && !sentence.contains("s3cret"),
         "{sentence}"

@@ -5,6 +5,7 @@ use kmds_lab::{Kind, Lab, kib};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::harness::replies::V1Fetched;
 use crate::harness::{Kmds, Setup};
 use crate::raw;
 
@@ -119,10 +120,7 @@ async fn head_of_a_growing_file_waits_for_nothing_however_old_the_client() {
         .recipes("[time]\naudio_stall = 60.0\n")
         .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = format!(
-        "{}&stream=1",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path")
-    );
+    let path = format!("{}&stream=1", reply.songs[0].tunnel);
     kmds.until("it grows", async || head(&kmds, &path).await == 200)
         .await;
     for version in ["1.0", "1.1"] {
@@ -194,10 +192,7 @@ async fn a_song_that_left_the_drive_is_evicted_until_somebody_asks_for_it() {
     let (_, reply) = kmds
         .v1_fetch(json!({ "url": later.link(), "prefetch": "none" }))
         .await;
-    assert_eq!(
-        reply["tracks"][0]["state"], "evicted",
-        "it has no job: {reply}"
-    );
+    assert_eq!(reply.tracks[0].state, "evicted", "it has no job: {reply}");
     let first = format!("/api/v1/tracks/bandcamp/{}", songs[0].id());
     let track = json_of(&kmds, &first).await;
     assert_eq!(
@@ -205,30 +200,21 @@ async fn a_song_that_left_the_drive_is_evicted_until_somebody_asks_for_it() {
         (&json!("evicted"), &json!(null), &json!(null))
     );
     let ids = async |state: &str| {
-        let list = json_of(&kmds, &format!("/api/v1/tracks?state={state}")).await;
-        let ids = list["tracks"]
-            .as_array()
-            .expect("tracks")
-            .iter()
-            .map(|track| track["id"].clone());
-        ids.collect::<Vec<Value>>()
+        let path = format!("/api/v1/tracks?state={state}");
+        let (_, list) = kmds.body::<V1Fetched>(&path).await;
+        let ids = list.tracks.iter().map(|track| track.id.clone());
+        ids.collect::<Vec<String>>()
     };
-    assert_eq!(ids("queued").await, Vec::<Value>::new());
-    assert_eq!(
-        ids("evicted").await,
-        [json!(later.id()), json!(songs[0].id())]
-    );
+    assert_eq!(ids("queued").await, Vec::<String>::new());
+    assert_eq!(ids("evicted").await, [later.id(), songs[0].id()]);
     // The classic face knows five words, and asking queues it.
     let (_, reply) = kmds.fetch(&songs[0].link()).await;
-    let state = reply["Songs"][0]["State"]
-        .as_str()
-        .expect("a state")
-        .to_owned();
+    let state = reply.songs[0].state.clone();
     assert!(
         ["queued", "downloading", "ready"].contains(&state.as_str()),
         "{state}"
     );
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, songs[0].bytes());
+    assert_eq!(kmds.whole(&reply.songs[0]).await, songs[0].bytes());
     assert_eq!(json_of(&kmds, &first).await["state"], "ready");
 }
 
@@ -316,10 +302,10 @@ async fn of_two_links_in_one_request_none_is_dropped_in_silence_on_either_face()
     ] {
         let (status, reply) = kmds.fetch(&text).await;
         assert_eq!(status, 400, "{reply}");
-        told(&reply);
+        told(reply.json());
         let (status, reply) = kmds.v1_fetch(json!({ "url": text })).await;
         assert_eq!(status, 400, "{reply}");
-        told(&reply);
+        told(reply.json());
         for path in ["/fetch", "/play"] {
             let answer = kmds.get(&format!("{path}?url={}", escaped(&text))).await;
             assert_eq!(answer.status(), 400, "{path}");

@@ -87,10 +87,7 @@ async fn one_address_that_holds_all_it_can_leaves_room_for_others_and_for_health
         Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
     let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "32").start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = format!(
-        "{}&stream=1",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let path = format!("{}&stream=1", reply.songs[0].tunnel);
     let mut held = Vec::new();
     let mut listening = 0;
     for _ in 0..60 {
@@ -141,10 +138,7 @@ async fn who_is_turned_away_is_told_what_to_do() {
         Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n");
     let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "1").start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = format!(
-        "{}&stream=1",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let path = format!("{}&stream=1", reply.songs[0].tunnel);
     // The place is free as soon as the service knows that the client which fetched asks no more. Whoever gets it keeps it.
     let mut held = None;
     kmds.until("the one place is taken", async || {

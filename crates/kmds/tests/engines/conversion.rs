@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, Song, kib};
-use serde_json::Value;
 
+use super::harness::replies::{Entry, Problem, Refused, V1Fetched};
 use super::harness::{Kmds, PATIENCE, Setup};
-use super::tools::{children, decoded_seconds, has_ffmpeg, json, probe};
+use super::tools::{children, decoded_seconds, has_ffmpeg, probe};
 
 const SECONDS: f64 = 30.0;
 
@@ -20,17 +20,14 @@ fn opus_only(lab: &Lab, slug: &str) -> Song {
 }
 
 /// Fetches and waits; the reply's song as it is then, and where its file lies.
-async fn arrives(kmds: &Kmds, song: &Song) -> (Value, std::path::PathBuf) {
+async fn arrives(kmds: &Kmds, song: &Song) -> (Entry, std::path::PathBuf) {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    kmds.whole(&reply["Songs"][0]).await;
+    kmds.whole(&reply.songs[0]).await;
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let entry = reply["Songs"][0].clone();
-    let path = kmds
-        .folder
-        .path("cache")
-        .join(entry["Cache_Path"].as_str().expect("a path"));
-    assert_eq!(entry["State"], "ready");
+    let entry = reply.songs[0].clone();
+    let path = kmds.folder.path("cache").join(&entry.path);
+    assert_eq!(entry.state, "ready");
     (entry, path)
 }
 
@@ -50,10 +47,7 @@ async fn an_opus_only_song_comes_out_as_the_setting_says() {
         let kmds = Setup::of(&lab).set("KMDS_AUDIO__OPUS", setting).start();
         let (status, reply) = kmds.fetch(&song.link()).await;
         assert_eq!(status, 200, "{reply}");
-        let promised = reply["Songs"][0]["File_Name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let promised = reply.songs[0].file_name.clone();
         assert!(
             promised.ends_with(&format!(".{ext}")),
             "{setting}: {promised}"
@@ -61,7 +55,7 @@ async fn an_opus_only_song_comes_out_as_the_setting_says() {
         let (entry, path) = arrives(&kmds, &song).await;
         assert!(
             path.to_string_lossy().ends_with(&format!(".{ext}")),
-            "{setting}: {entry}"
+            "{setting}: {entry:?}"
         );
         let (is, seconds) = probe(&path);
         assert_eq!(is, codec, "{setting}");
@@ -117,7 +111,7 @@ async fn a_youtube_song_with_opus_only_becomes_vorbis_or_stays_opus_for_those_wh
     let body = serde_json::json!({ "URL": song.link(), "Accept": ["opus"] });
     let (status, reply) = kmds.fetch_with(body).await;
     assert_eq!(status, 200, "{reply}");
-    let bytes = kmds.whole(&reply["Songs"][0]).await;
+    let bytes = kmds.whole(&reply.songs[0]).await;
     assert!(
         bytes.starts_with(b"OggS") && bytes.windows(8).take(200).any(|word| word == b"OpusHead")
     );
@@ -138,10 +132,7 @@ async fn a_conversion_is_readable_while_it_runs() {
         .publish();
     let kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
+    let tunnel = reply.songs[0].tunnel.clone();
     let mut listener = kmds.get(&format!("{tunnel}&stream=1")).await;
     assert_eq!(listener.status(), 200);
     assert_eq!(listener.headers()["content-type"], "audio/ogg");
@@ -151,7 +142,7 @@ async fn a_conversion_is_readable_while_it_runs() {
         .expect("bytes")
         .expect("before the site has sent all");
     assert!(first.starts_with(b"OggS"), "it is Ogg from its first byte");
-    let (status, progress) = json(&kmds, &tunnel).await;
+    let (status, progress) = kmds.body::<Refused>(&tunnel).await;
     assert_eq!(status, 418, "{progress}");
     song.release();
     let mut bytes = first.to_vec();
@@ -160,7 +151,7 @@ async fn a_conversion_is_readable_while_it_runs() {
     }
     assert_eq!(
         bytes,
-        kmds.whole(&reply["Songs"][0]).await,
+        kmds.whole(&reply.songs[0]).await,
         "what was streamed is what is published"
     );
     let copy = kmds.folder.path("streamed.ogg");
@@ -272,7 +263,7 @@ async fn a_conversion_goes_on_after_a_kill_without_downloading_twice() {
     kmds.kill();
     song.release();
     let kmds = setup.start();
-    let bytes = kmds.whole(&reply["Songs"][0]).await;
+    let bytes = kmds.whole(&reply.songs[0]).await;
     assert!(bytes.starts_with(b"OggS"));
     let sent = lab.media_bytes_sent(song.id());
     let whole = song.stream_bytes("opus").expect("opus").len() as u64;
@@ -337,8 +328,8 @@ async fn forms_on_request_are_made_once_and_the_original_stays() {
         }
     }
     assert_eq!(lab.media_requests(song.id()), 1, "the site is asked once");
-    let (status, problem) = json(&kmds, &format!("{base}?rendition=exe")).await;
-    assert_eq!((status, &problem["kind"]), (400, &"bad_request".into()));
+    let (status, problem) = kmds.body::<Problem>(&format!("{base}?rendition=exe")).await;
+    assert_eq!((status, &*problem.kind), (400, "bad_request"));
 }
 
 #[tokio::test]
@@ -362,32 +353,27 @@ async fn a_copy_is_replied_listed_and_told_of_by_the_word_that_asks_for_it() {
         .await
         .expect("an answer");
     assert_eq!(looked.status(), 418);
-    let (_, listed) = json(&kmds, "/api/v1/tracks").await;
-    assert_eq!(
-        listed["tracks"].as_array().map(Vec::len),
-        Some(1),
-        "looking makes no copy: {listed}"
-    );
+    let (_, listed) = kmds.body::<V1Fetched>("/api/v1/tracks").await;
+    assert_eq!(listed.tracks.len(), 1, "looking makes no copy: {listed}");
     let (_, reply) = kmds
         .v1_fetch(serde_json::json!({"url": song.link(), "rendition": "flac"}))
         .await;
-    assert_eq!(reply["tracks"][0]["rendition"], "flac", "{reply}");
+    assert_eq!(reply.tracks[0].rendition, "flac", "{reply}");
     assert_eq!(
         kmds.get(&format!("{base}?tags=true&wait=60"))
             .await
             .status(),
         200
     );
-    let (_, listed) = json(&kmds, "/api/v1/tracks").await;
-    let listed = listed["tracks"].as_array().expect("tracks");
+    let (_, listed) = kmds.body::<V1Fetched>("/api/v1/tracks").await;
     let words: Vec<&str> = listed
+        .tracks
         .iter()
-        .filter_map(|track| track["rendition"].as_str())
+        .map(|track| track.rendition.as_str())
         .collect();
     assert_eq!(words, ["original-tagged", "flac", "original"]);
-    for (track, word) in listed.iter().zip(words) {
-        let link = |name: &str| track["links"][name].as_str().expect("a link").to_owned();
-        let audio = link("audio");
+    for (track, word) in listed.tracks.iter().zip(words) {
+        let audio = &track.links["audio"];
         let asks = if audio.contains('?') { '&' } else { '?' };
         let audio = kmds
             .get(&format!("{audio}{asks}wait=60"))
@@ -396,7 +382,7 @@ async fn a_copy_is_replied_listed_and_told_of_by_the_word_that_asks_for_it() {
             .await
             .expect("a body");
         for name in ["stream", "tunnel"] {
-            let same = kmds.get(&link(name)).await;
+            let same = kmds.get(&track.links[name]).await;
             assert_eq!(
                 (same.status().as_u16(), same.bytes().await.expect("a body")),
                 (200, audio.clone()),
@@ -437,29 +423,19 @@ async fn without_either_tool_all_that_needs_none_works_and_the_rest_says_what_to
     assert_eq!(kmds.download(&plain.link()).await, plain.bytes());
     assert_eq!(kmds.download(&aac.link()).await, aac.bytes());
     let (_, reply) = kmds.fetch(&album.link()).await;
-    for (entry, song) in reply["Songs"]
-        .as_array()
-        .expect("songs")
-        .iter()
-        .zip(album.songs())
-    {
+    for (entry, song) in reply.songs.iter().zip(album.songs()) {
         assert_eq!(kmds.whole(entry).await, song.bytes());
     }
     let (status, reply) = kmds.fetch(&opus.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
-    let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
+    let tunnel = &reply.songs[0].tunnel;
+    let (status, failure) = kmds.body::<Refused>(&format!("{tunnel}&wait=30")).await;
     assert_eq!(
-        (status, &failure["Kind"]),
-        (500, &"conversion_unavailable".into()),
+        (status, &*failure.kind),
+        (500, "conversion_unavailable"),
         "{failure}"
     );
-    assert!(
-        failure["Error"]
-            .as_str()
-            .is_some_and(|says| says.contains("apt install ffmpeg")),
-        "{failure}"
-    );
+    assert!(failure.error.contains("apt install ffmpeg"), "{failure}");
     // Tags need no tool.
     let tagged = kmds
         .get(&format!(
@@ -471,7 +447,7 @@ async fn without_either_tool_all_that_needs_none_works_and_the_rest_says_what_to
     let opus_again = serde_json::json!({ "URL": opus.link(), "Accept": ["opus"] });
     let (_, reply) = kmds.fetch_with(opus_again).await;
     assert_eq!(
-        kmds.whole(&reply["Songs"][0]).await,
+        kmds.whole(&reply.songs[0]).await,
         opus.stream_bytes("opus").expect("opus")
     );
 }
@@ -497,15 +473,10 @@ async fn an_ffmpeg_that_fails_or_floods_is_a_clear_failure() {
             .set("KMDS_FFMPEG__COMMAND", &wrapper.command())
             .start();
         let (_, reply) = kmds.fetch(&song.link()).await;
-        let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
-        let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
+        let tunnel = &reply.songs[0].tunnel;
+        let (status, failure) = kmds.body::<Refused>(&format!("{tunnel}&wait=30")).await;
         assert_eq!(status, 500, "{body}: {failure}");
-        assert!(
-            failure["Error"]
-                .as_str()
-                .is_some_and(|error| error.contains(says)),
-            "{body}: {failure}"
-        );
+        assert!(failure.error.contains(says), "{body}: {failure}");
         assert!(kmds.published().is_empty(), "{body}");
         assert!(
             kmds.partials().iter().all(|path| path.contains("raw")),
@@ -533,14 +504,11 @@ async fn an_ffmpeg_that_hangs_is_ended_and_gives_its_place_to_the_next() {
             .start();
         for song in [&first, &second] {
             let (_, reply) = kmds.fetch(&song.link()).await;
-            let tunnel = reply["Songs"][0]["Tunnel_URL"]
-                .as_str()
-                .expect("a tunnel")
-                .to_owned();
-            let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
+            let tunnel = reply.songs[0].tunnel.clone();
+            let (status, failure) = kmds.body::<Refused>(&format!("{tunnel}&wait=30")).await;
             assert_eq!(
-                (status, &failure["Kind"]),
-                (500, &"conversion_failed".into()),
+                (status, &*failure.kind),
+                (500, "conversion_failed"),
                 "{body}: {failure}"
             );
         }
@@ -579,7 +547,7 @@ async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
     .await;
     tokio::time::sleep(Duration::from_millis(4500)).await;
     song.release();
-    assert!(kmds.whole(&reply["Songs"][0]).await.starts_with(b"OggS"));
+    assert!(kmds.whole(&reply.songs[0]).await.starts_with(b"OggS"));
 }
 
 #[tokio::test]
@@ -592,11 +560,11 @@ async fn a_conversion_that_makes_nothing_whole_is_not_blamed_on_the_site() {
             .set("KMDS_FFMPEG__COMMAND", &wrapper.command())
             .start();
         let (_, reply) = kmds.fetch(&song.link()).await;
-        let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
-        let (status, failure) = json(&kmds, &format!("{tunnel}&wait=30")).await;
+        let tunnel = &reply.songs[0].tunnel;
+        let (status, failure) = kmds.body::<Refused>(&format!("{tunnel}&wait=30")).await;
         assert_eq!(
-            (status, &failure["Kind"]),
-            (500, &"conversion_failed".into()),
+            (status, &*failure.kind),
+            (500, "conversion_failed"),
             "{body}: {failure}"
         );
         assert_eq!(wrapper.runs().len(), 1, "{body}");

@@ -113,14 +113,14 @@ async fn agree(ytdlp: &str, lab: &Lab, link: &str, slack: f64, alike: Alike) {
     let kmds = Kmds::start(lab);
     let (status, reply) = kmds.fetch(link).await;
     assert_eq!(status, 200, "{link}: {reply}");
-    let ours = reply["Songs"].as_array().expect("songs");
+    let ours = &reply.songs;
     let theirs = saved_by(ytdlp, lab, link, &folder.0, "ba[ext=m4a]/ba").await;
     assert_eq!(ours.len(), theirs.len(), "{link}: songs");
     for (ours, theirs) in ours.iter().zip(&theirs) {
-        let metadata = &ours["Metadata"];
-        assert_eq!(metadata["Title"], theirs.title(), "{link}");
+        let metadata = &ours.metadata;
+        assert_eq!(metadata.title, theirs.title(), "{link}");
         let (our, their) = (
-            metadata["Duration"].as_f64().expect("a length"),
+            metadata.seconds.expect("a length"),
             theirs.fields["duration"].as_f64(),
         );
         assert!(
@@ -359,10 +359,10 @@ async fn mp3_where_ytdlp_takes_opus(ytdlp: &str, lab: &Lab, song: &Song) {
     let [theirs] = theirs.as_slice() else {
         panic!("one song")
     };
-    let entry = &reply["Songs"][0];
-    assert_eq!(entry["Metadata"]["Title"], theirs.title());
+    let entry = &reply.songs[0];
+    assert_eq!(entry.metadata.title, theirs.title());
     let (our, their) = (
-        entry["Metadata"]["Duration"].as_f64().unwrap_or(-1.0),
+        entry.metadata.seconds.unwrap_or(-1.0),
         theirs.fields["duration"].as_f64().unwrap_or(-2.0),
     );
     assert!((our - their).abs() <= EXACT, "{our} s, {their} s");
@@ -391,7 +391,7 @@ async fn where_we_differ_from_yt_dlp_it_is_on_purpose() {
     // A preview of 30 s is a success for yt-dlp; our clients asked for the song.
     let preview = soundcloud.track("preview").seconds(200.0).snip().publish();
     let (status, reply) = kmds.fetch(&preview.link()).await;
-    assert_eq!((status, &reply["Kind"]), (403, &"preview_only".into()));
+    assert_eq!((status, &*reply.kind), (403, "preview_only"));
 
     // Opus before MP3 for yt-dlp; MP3 is what every player knows, and needs no conversion.
     let both = soundcloud
@@ -402,13 +402,8 @@ async fn where_we_differ_from_yt_dlp_it_is_on_purpose() {
     let theirs = saved_by(&ytdlp, &lab, &both.link(), &folder.0, "ba[ext=m4a]/ba").await;
     assert_eq!(theirs[0].fields["ext"], "opus");
     let (_, reply) = kmds.fetch(&both.link()).await;
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, both.bytes());
-    assert!(
-        reply["Songs"][0]["File_Name"]
-            .as_str()
-            .is_some_and(|name| name.ends_with(".mp3")),
-        "{reply}"
-    );
+    assert_eq!(kmds.whole(&reply.songs[0]).await, both.bytes());
+    assert!(reply.songs[0].file_name.ends_with(".mp3"), "{reply}");
 
     // The uploader is the artist for yt-dlp; what the publisher says is nearer to the truth (SoundCloud notes, 5).
     let published = soundcloud
@@ -417,10 +412,10 @@ async fn where_we_differ_from_yt_dlp_it_is_on_purpose() {
         .published_by("The Artist", "The Album")
         .publish();
     let (_, reply) = kmds.fetch(&published.link()).await;
-    let metadata = &reply["Songs"][0]["Metadata"];
+    let metadata = &reply.songs[0].metadata;
     assert_eq!(
-        (&metadata["Artist"], &metadata["Album"]),
-        (&"The Artist".into(), &"The Album".into())
+        (metadata.artist.as_deref(), metadata.album.as_deref()),
+        (Some("The Artist"), Some("The Album"))
     );
 
     // The guest of a Bandcamp album stays in the title for yt-dlp; we say it once, as the artist (Bandcamp notes, 6).
@@ -432,12 +427,9 @@ async fn where_we_differ_from_yt_dlp_it_is_on_purpose() {
         .publish();
     let theirs = saved_by(&ytdlp, &lab, &album.link(), &folder.0, "ba").await;
     let (_, reply) = kmds.fetch(&album.link()).await;
-    let metadata = &reply["Songs"][1]["Metadata"];
-    assert_eq!(metadata["Artist"], "A Guest");
-    assert_eq!(
-        theirs[1].title(),
-        format!("A Guest - {}", metadata["Title"].as_str().expect("a title"))
-    );
+    let metadata = &reply.songs[1].metadata;
+    assert_eq!(metadata.artist.as_deref(), Some("A Guest"));
+    assert_eq!(theirs[1].title(), format!("A Guest - {}", metadata.title));
 
     // Joined MP4 of HLS has no length for yt-dlp without its fix-up, and readers of tags show 0:00; ours says it.
     if has_ffmpeg() {

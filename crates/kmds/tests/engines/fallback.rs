@@ -4,8 +4,9 @@ use kmds_lab::soundcloud::Format;
 use kmds_lab::youtube::Refusal;
 use kmds_lab::{Fault, Injection, Lab, Site, Song};
 
+use super::harness::replies::Refused;
 use super::harness::{FAST_RECIPES, Kmds, Setup};
-use super::tools::{ONE_IDENTITY, WithYtDlp as _, Wrapper, engine, json, work_folders, ytdlp};
+use super::tools::{ONE_IDENTITY, WithYtDlp as _, Wrapper, engine, work_folders, ytdlp};
 
 /// A site that changes and heals: four songs through yt-dlp, the fourth without asking our own engine, the fifth natively.
 struct Story {
@@ -254,20 +255,17 @@ async fn the_last_word_of_a_site_never_starts_yt_dlp() {
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     for (link, kind) in cases {
         let (status, reply) = kmds.fetch(&link).await;
-        assert_eq!(reply["Kind"], kind, "{link}: {status} {reply}");
+        assert_eq!(reply.kind, kind, "{link}: {status} {reply}");
     }
     // DRM shows when the audio is asked for.
     let song = soundcloud.track("drm").encrypted_only().publish();
     let (status, reply) = kmds.fetch(&song.link()).await;
     let kind = if status == 200 {
-        let tunnel = format!(
-            "{}&wait=30",
-            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-        );
-        let (_, answer) = json(&kmds, &tunnel).await;
-        answer["Kind"].clone()
+        let tunnel = format!("{}&wait=30", reply.songs[0].tunnel);
+        let (_, answer) = kmds.body::<Refused>(&tunnel).await;
+        answer.kind.clone()
     } else {
-        reply["Kind"].clone()
+        reply.kind.clone()
     };
     assert_eq!(kind, "drm_only");
     assert_eq!(
@@ -294,14 +292,11 @@ async fn a_song_withheld_from_our_client_is_fetched_by_yt_dlp_where_it_may() {
     let (status, reply) = kmds.fetch(&kids.link()).await;
     // Title and length are told all the same, or the refusal has its kind.
     if status == 200 {
-        let tunnel = format!(
-            "{}&wait=30",
-            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-        );
-        let (_, answer) = json(&kmds, &tunnel).await;
-        assert_eq!(answer["Kind"], "unavailable", "{answer}");
+        let tunnel = format!("{}&wait=30", reply.songs[0].tunnel);
+        let (_, answer) = kmds.body::<Refused>(&tunnel).await;
+        assert_eq!(answer.kind, "unavailable", "{answer}");
     } else {
-        assert_eq!((status, &reply["Kind"]), (403, &"unavailable".into()));
+        assert_eq!((status, &*reply.kind), (403, "unavailable"));
     }
     assert!(!wrapper.runs().is_empty(), "another engine may have it");
     assert_eq!(kmds.download(&other.link()).await, other.bytes());
@@ -347,11 +342,7 @@ async fn what_yt_dlp_is_told_to_wait_for_is_told_on() {
     );
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
-    assert_eq!(
-        (status, &reply["Kind"]),
-        (429, &"bot_check".into()),
-        "{reply}"
-    );
+    assert_eq!((status, &*reply.kind), (429, "bot_check"), "{reply}");
 }
 
 #[tokio::test]
@@ -381,7 +372,7 @@ async fn soundcloud_opus_only_through_both_engines_is_the_same_song() {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
     assert_eq!(
-        kmds.whole(&reply["Songs"][0]).await,
+        kmds.whole(&reply.songs[0]).await,
         song.stream_bytes("opus").expect("opus")
     );
     assert_eq!(wrapper.runs().len(), 1);
@@ -476,7 +467,7 @@ async fn a_song_with_sabr_alone_is_asked_of_yt_dlp_and_then_has_a_clear_kind() {
         Wrapper::doing("echo 'ERROR: [youtube] x: Requested format is not available' >&2; exit 1");
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
-    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
+    assert_eq!((status, &*reply.kind), (502, "page_changed"));
     assert_eq!(wrapper.runs().len(), 1);
 }
 
@@ -529,7 +520,7 @@ async fn an_old_yt_dlp_that_knows_no_runtimes_is_asked_without() {
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     for (song, runs) in songs.iter().zip([2, 3]) {
         let (_, reply) = kmds.fetch(&song.link()).await;
-        assert_eq!(reply["Kind"], "private", "{reply}");
+        assert_eq!(reply.kind, "private", "{reply}");
         assert_eq!(wrapper.runs().len(), runs, "it is told once");
     }
 }
@@ -548,7 +539,7 @@ async fn challenged(targets: &str) -> (String, String, usize) {
     let wrapper = Wrapper::doing(&format!("TARGETS='{targets}'\n{CHALLENGED}"));
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let kind = reply["Kind"].as_str().unwrap_or_default().to_owned();
+    let kind = reply.kind.clone();
     (kind, wrapper.note("arguments"), wrapper.runs().len())
 }
 

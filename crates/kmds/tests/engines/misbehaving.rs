@@ -18,8 +18,8 @@ async fn native_error_stands(body: &str, settings: &[(&str, &str)]) -> (Kmds, Wr
     let kmds = setup.start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(
-        (status, &reply["Kind"]),
-        (502, &"page_changed".into()),
+        (status, &*reply.kind),
+        (502, "page_changed"),
         "{reply}\n{}",
         kmds.log()
     );
@@ -115,7 +115,7 @@ async fn one_that_is_not_there_changes_nothing() {
     lab.inject(Fault::ChangedPage.on_pages().of(&changed));
     let kmds = Setup::of(&lab).ytdlp("/nonexistent/yt-dlp").start();
     let (status, reply) = kmds.fetch(&changed.link()).await;
-    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
+    assert_eq!((status, &*reply.kind), (502, "page_changed"));
     kmds.until("it is named", async || {
         kmds.log().contains("/nonexistent/yt-dlp")
     })
@@ -145,10 +145,7 @@ async fn what_yt_dlp_yields_is_checked_like_everything_else() {
         let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
         let (status, reply) = kmds.fetch(&song.link()).await;
         if status == 200 {
-            let tunnel = format!(
-                "{}&wait=30",
-                reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-            );
+            let tunnel = format!("{}&wait=30", reply.songs[0].tunnel);
             assert_eq!(kmds.get(&tunnel).await.status(), 500, "{url}");
         }
         assert!(
@@ -196,8 +193,8 @@ async fn hostile_links_never_reach_a_process() {
         ] {
             let (status, reply) = kmds.fetch(link).await;
             assert_eq!(
-                (status, &reply["Kind"]),
-                (400, &"unsupported_link".into()),
+                (status, &*reply.kind),
+                (400, "unsupported_link"),
                 "{sites}: {link}: {reply}"
             );
         }

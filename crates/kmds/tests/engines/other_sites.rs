@@ -2,8 +2,9 @@
 
 use kmds_lab::Lab;
 
+use super::harness::replies::Refused;
 use super::harness::{Kmds, Setup};
-use super::tools::{WithYtDlp as _, Wrapper, json, work_folders};
+use super::tools::{WithYtDlp as _, Wrapper, work_folders};
 
 /// What yt-dlp would print for a page of another site whose audio lies at `url`.
 fn answer(url: &str, page: &str) -> String {
@@ -30,11 +31,11 @@ async fn another_sites_song_is_fetched_by_our_own_download() {
     let kmds = start(&lab, &wrapper);
     let (status, reply) = kmds.fetch(link).await;
     assert_eq!(status, 200, "{reply}\n{}", kmds.log());
-    let entry = &reply["Songs"][0];
-    assert_eq!(entry["Metadata"]["Title"], "From Elsewhere");
-    assert_eq!(entry["Metadata"]["Artist"], "Somebody");
-    assert_eq!(entry["Metadata"]["Duration"], 12.5);
-    let path = entry["Cache_Path"].as_str().expect("a path");
+    let entry = &reply.songs[0];
+    assert_eq!(entry.metadata.title, "From Elsewhere");
+    assert_eq!(entry.metadata.artist.as_deref(), Some("Somebody"));
+    assert_eq!(entry.metadata.seconds, Some(12.5));
+    let path = &entry.path;
     let id = path
         .strip_prefix("other/")
         .and_then(|path| path.strip_suffix(".mp3"))
@@ -94,11 +95,8 @@ async fn what_another_site_yields_must_be_public_too() {
         let kmds = start(&lab, &wrapper);
         let (status, reply) = kmds.fetch(link).await;
         if status == 200 {
-            let tunnel = format!(
-                "{}&wait=30",
-                reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-            );
-            let (status, failure) = json(&kmds, &tunnel).await;
+            let tunnel = format!("{}&wait=30", reply.songs[0].tunnel);
+            let (status, failure) = kmds.body::<Refused>(&tunnel).await;
             assert_eq!(status, 500, "{url}: {failure}");
         }
         assert!(
@@ -124,8 +122,8 @@ async fn without_a_proxy_a_name_that_leads_inside_never_reaches_yt_dlp() {
     ] {
         let (status, reply) = kmds.fetch(link).await;
         assert_eq!(
-            (status, &reply["Kind"]),
-            (400, &"unsupported_link".into()),
+            (status, &*reply.kind),
+            (400, "unsupported_link"),
             "{link}: {reply}"
         );
     }
@@ -138,6 +136,6 @@ async fn other_sites_are_refused_unless_switched_on() {
     let lab = Lab::start().await;
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();
     let (status, reply) = kmds.fetch("https://media.elsewhere.example/clip/7").await;
-    assert_eq!((status, &reply["Kind"]), (400, &"unsupported_link".into()));
+    assert_eq!((status, &*reply.kind), (400, "unsupported_link"));
     assert!(wrapper.runs().is_empty());
 }

@@ -69,7 +69,7 @@ async fn tags_and_cover_are_read_back_from_every_container() {
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200, "{reply}");
     let song = &album.songs()[1];
-    let original = kmds.whole(&reply["Songs"][1]).await;
+    let original = kmds.whole(&reply.songs[1]).await;
     let cover = kmds
         .get(&format!("/api/v1/tracks/bandcamp/{}/cover", song.id()))
         .await;
@@ -125,7 +125,7 @@ async fn tags_and_cover_are_read_back_from_every_container() {
         assert!((decoded_seconds(&file) - 12.0).abs() < 0.2, "{form}");
     }
     assert_eq!(
-        kmds.whole(&reply["Songs"][1]).await,
+        kmds.whole(&reply.songs[1]).await,
         original,
         "the original stays byte for byte"
     );
@@ -165,7 +165,7 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
     for (song, kind) in [(&youtube, "MP4"), (&soundcloud, "MP4"), (&opus, "OggOpus")] {
         let (status, reply) = kmds.fetch(&song.link()).await;
         assert_eq!(status, 200, "{reply}");
-        let original = kmds.whole(&reply["Songs"][0]).await;
+        let original = kmds.whole(&reply.songs[0]).await;
         let path = format!(
             "/api/v1/tracks/{}/{}/audio?tags=true&wait=60",
             song.site().name(),
@@ -201,7 +201,7 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
                 "{kind}"
             );
         }
-        assert_eq!(kmds.whole(&reply["Songs"][0]).await, original);
+        assert_eq!(kmds.whole(&reply.songs[0]).await, original);
     }
 }
 

@@ -79,10 +79,7 @@ async fn a_song_none_of_whose_encodings_is_served_is_looked_at_once_more() {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
     let answer = kmds
-        .get(&format!(
-            "{}&wait=60",
-            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-        ))
+        .get(&format!("{}&wait=60", reply.songs[0].tunnel))
         .await;
     assert_eq!(answer.status(), 500);
     assert!(
@@ -130,12 +127,7 @@ async fn after_a_kill_one_page_brings_the_streams_of_all_songs_of_an_album() {
     lab.forget_requests();
     album.songs().iter().for_each(kmds_lab::Song::release);
     let kmds = setup.start();
-    for (told, song) in reply["Songs"]
-        .as_array()
-        .expect("songs")
-        .iter()
-        .zip(album.songs())
-    {
+    for (told, song) in reply.songs.iter().zip(album.songs()) {
         assert_eq!(kmds.whole(told).await, song.bytes());
     }
     assert_eq!(pages(&lab).len(), 1, "{:?}", pages(&lab));

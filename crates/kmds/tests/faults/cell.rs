@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Injection, Lab, Site, Song};
-use serde_json::Value;
 
+use super::harness::replies::{Refusal, Reply};
 use super::harness::{Kmds, Setup, read};
 
 /// The built-in times, five times as fast, so that the arithmetic between them is that of the built-in ones.
@@ -211,7 +211,7 @@ pub struct Stage {
 pub struct Fetched {
     pub status: u16,
     pub retry_after: Option<u64>,
-    pub body: Value,
+    pub body: Reply,
     pub took: Duration,
 }
 
@@ -297,7 +297,7 @@ impl Stage {
         loop {
             let again = self.fetch().await;
             if again.status == 200 {
-                let bytes = self.kmds.whole(&again.body["Songs"][0]).await;
+                let bytes = self.kmds.whole(&again.body.songs[0]).await;
                 if bytes != self.song.bytes() {
                     return Err(format!(
                         "afterwards {} wrong bytes are served as the song",
@@ -367,7 +367,7 @@ impl Stage {
         status: u16,
         got: &Fetched,
     ) -> Result<String, String> {
-        let kind = got.body["Kind"].as_str().unwrap_or("none");
+        let kind = got.body.kind.as_str();
         let right = kinds.contains(&kind)
             && got.body["Status"] == status
             && status == super::matrix::status_of(kind);
@@ -378,7 +378,7 @@ impl Stage {
         if waits && got.retry_after.is_none_or(|seconds| seconds == 0) {
             return Err(format!("{status} without Retry-After"));
         }
-        let sentence = got.body["Error"].as_str().unwrap_or_default();
+        let sentence = &got.body.error;
         if sentence.len() < 20 || sentence.contains("s3cret") || sentence.contains('?') {
             return Err(format!(
                 "no sentence to act on, or a query in it: {sentence}"
@@ -398,10 +398,7 @@ impl Stage {
         if got.status != 200 {
             return Err(format!("/fetch itself: {}", got.body));
         }
-        let tunnel = got.body["Songs"][0]["Tunnel_URL"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let tunnel = got.body.songs[0].tunnel.clone();
         let (end, heard) = tokio::join!(self.end_of(&tunnel), self.listen(&tunnel));
         let (status, body) = end?;
         self.no_stranger()?;
@@ -454,10 +451,10 @@ impl Stage {
         }
         self.recovers().await?;
         let again = self.fetch().await;
-        if again.body["Songs"][0]["Tunnel_URL"] != tunnel {
+        if again.body.songs[0].tunnel != tunnel {
             return Err(format!(
                 "the name {tunnel} became {}",
-                again.body["Songs"][0]["Tunnel_URL"]
+                again.body.songs[0].tunnel
             ));
         }
         Ok(format!("{told}, {} ({requests})", heard.word()))
@@ -526,10 +523,9 @@ impl Heard {
 }
 
 fn failed_as(kinds: &[&'static str], body: &[u8]) -> Result<String, String> {
-    let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let kind = body["Kind"].as_str().unwrap_or("none");
-    if kinds.contains(&kind) {
-        Ok(kind.to_owned())
+    let body = Refusal::parse(body);
+    if kinds.contains(&&*body.kind) {
+        Ok(body.kind.clone())
     } else {
         Err(format!("{body} instead of {kinds:?}"))
     }
@@ -546,13 +542,11 @@ pub async fn fetch(kmds: &Kmds, link: &str) -> Fetched {
         .send()
         .await
         .expect("an answer");
-    let status = answer.status().as_u16();
     let retry_after = answer
         .headers()
         .get("retry-after")
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    let text = answer.text().await.expect("a body");
-    let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"));
+    let (status, body) = Reply::of(answer).await;
     Fetched {
         status,
         retry_after,

@@ -18,7 +18,7 @@ async fn a_limit_on_metadata_is_told_with_the_sites_own_wait() {
             "{place:?}: {}",
             got.body
         );
-        assert_eq!(got.body["Kind"], "rate_limited");
+        assert_eq!(got.body.kind, "rate_limited");
         assert!(
             got.took < Duration::from_secs(5),
             "{place:?}: it is never slept away: {:?}",
@@ -43,10 +43,7 @@ async fn a_limit_on_audio_is_waited_out_with_418_and_keeps_the_bytes() {
         lab.inject(Fault::Status(429, Some(1)).on_media().first(2));
         let got = fetch(&kmds, &song.link()).await;
         assert_eq!(got.status, 200, "{}", got.body);
-        let tunnel = got.body["Songs"][0]["Tunnel_URL"]
-            .as_str()
-            .expect("a tunnel")
-            .to_owned();
+        let tunnel = got.body.songs[0].tunnel.clone();
         let begun = Instant::now();
         loop {
             let answer = kmds.get(&tunnel).await;
@@ -91,8 +88,7 @@ async fn songs_that_wait_for_a_pause_of_their_site_are_told_its_real_length() {
     lab.inject(Fault::Status(429, Some(40)).on_media());
     for song in [&limited, &behind] {
         let got = fetch(&kmds, &song.link()).await;
-        let tunnel = got.body["Songs"][0]["Tunnel_URL"].as_str();
-        let tunnel = tunnel.expect("a tunnel").to_owned();
+        let tunnel = got.body.songs[0].tunnel.clone();
         kmds.until("it says for how long it waits", async || {
             let answer = kmds.get(&tunnel).await;
             assert_eq!(answer.status(), 418);

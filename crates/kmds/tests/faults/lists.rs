@@ -2,7 +2,6 @@
 
 use super::harness::{FAST_RECIPES, Kmds, Setup};
 use kmds_lab::{Fault, Injection, Lab};
-use serde_json::Value;
 
 /// A page may take longer than the client of a list waits.
 fn patient() -> String {
@@ -30,13 +29,12 @@ async fn listed(kmds: &Kmds, link: &str) -> (Vec<String>, bool) {
         .v1_fetch(serde_json::json!({"url": link, "prefetch": "none"}))
         .await;
     assert_eq!(answer.0, 200, "{}", answer.1);
-    let tracks = answer.1["tracks"].as_array().cloned().unwrap_or_default();
-    for (place, track) in (1..).zip(&tracks) {
-        assert_eq!(track["track_number"].as_u64(), Some(place), "{track}");
+    let tracks = &answer.1.tracks;
+    for (place, track) in (1..).zip(tracks) {
+        assert_eq!(track.number, Some(place), "{track:?}");
     }
-    let id = |track: &Value| track["id"].as_str().unwrap_or_default().to_owned();
     (
-        tracks.iter().map(id).collect(),
+        tracks.iter().map(|track| track.id.clone()).collect(),
         answer.1["truncated"] == true,
     )
 }

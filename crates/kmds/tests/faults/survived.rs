@@ -136,7 +136,7 @@ async fn a_bad_middle_of_a_rewrapped_file_is_not_noticed() {
         });
         let (status, reply) = kmds.fetch_with(as_opus(&song)).await;
         assert_eq!(status, 200, "{fault}: {reply}");
-        let got = kmds.whole(&reply["Songs"][0]).await;
+        let got = kmds.whole(&reply.songs[0]).await;
         assert!(kmds.partials().is_empty(), "{fault}: {:?}", kmds.partials());
         lab.clear_faults();
         assert!(got == rewrapped(&lab, &song).await, "{fault}: wrong bytes");
@@ -154,10 +154,7 @@ async fn a_rewrapped_song_that_failed_for_its_bytes_is_downloaded_anew_by_the_ne
     }
     let (status, reply) = kmds.fetch_with(as_opus(&song)).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = format!(
-        "{}&wait=60",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let tunnel = format!("{}&wait=60", reply.songs[0].tunnel);
     let failed = kmds.get(&tunnel).await;
     assert_eq!(failed.status(), 500);
     let failure = failed.text().await.expect("a failure");
@@ -166,7 +163,7 @@ async fn a_rewrapped_song_that_failed_for_its_bytes_is_downloaded_anew_by_the_ne
     lab.clear_faults();
     let (status, reply) = kmds.fetch_with(as_opus(&song)).await;
     assert_eq!(status, 200, "{reply}");
-    let got = kmds.whole(&reply["Songs"][0]).await;
+    let got = kmds.whole(&reply.songs[0]).await;
     assert!(got == rewrapped(&lab, &song).await, "wrong bytes");
 }
 
@@ -188,7 +185,7 @@ fn as_opus(song: &Song) -> Value {
 async fn rewrapped(lab: &Lab, song: &Song) -> Vec<u8> {
     let kmds = Setup::of(lab).recipes(FIFTH).start();
     let (_, reply) = kmds.fetch_with(as_opus(song)).await;
-    let bytes = kmds.whole(&reply["Songs"][0]).await;
+    let bytes = kmds.whole(&reply.songs[0]).await;
     assert!(bytes.starts_with(b"OggS"));
     bytes
 }

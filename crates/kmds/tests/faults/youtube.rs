@@ -2,6 +2,7 @@
 //! identities that close, advertisements, and refusals without their usual text.
 
 use super::cell::FIFTH;
+use super::harness::replies::Track;
 use super::harness::{Kmds, Setup};
 use kmds_lab::youtube::Refusal;
 use kmds_lab::{Fault, Kind, Lab, Song, kib};
@@ -14,7 +15,7 @@ fn fresh_urls(lab: &Lab) -> usize {
 async fn end_of(kmds: &Kmds, song: &Song) -> reqwest::Response {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
+    let tunnel = &reply.songs[0].tunnel;
     kmds.get(&format!("{tunnel}&wait=60")).await
 }
 
@@ -109,7 +110,7 @@ async fn a_limit_that_comes_in_mid_file_together_with_dead_urls_is_met_at_the_sa
     .await;
     lab.youtube().range_limit(kib(256));
     song.release();
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
+    assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
     assert_eq!(fresh_urls(&lab), 1);
 }
 
@@ -218,7 +219,7 @@ async fn identities_that_are_all_closed_cost_later_songs_one_request_each() {
     for place in 0..4 {
         let song = lab.youtube().video(&format!("Song {place}")).publish();
         let before = lab.count(|seen| seen.path.ends_with("/player"));
-        assert_eq!(kmds.fetch(&song.link()).await.1["Kind"], "page_changed");
+        assert_eq!(kmds.fetch(&song.link()).await.1.kind, "page_changed");
         asked.push(lab.count(|seen| seen.path.ends_with("/player")) - before);
     }
     assert_eq!(asked, [3, 1, 1, 1]);
@@ -245,7 +246,7 @@ async fn identities_that_close_one_by_one_give_way_to_the_next() {
     }
     let song = lab.youtube().video("With all closed").publish();
     let (status, reply) = kmds.fetch(&song.link()).await;
-    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
+    assert_eq!((status, &*reply.kind), (502, "page_changed"));
 }
 
 #[tokio::test]
@@ -260,7 +261,7 @@ async fn a_song_behind_an_advertisement_waits_as_queued_and_is_never_refused() {
     let kmds = Setup::of(&lab).recipes(FIFTH).start();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
+    let tunnel = &reply.songs[0].tunnel;
     let mut told = Vec::new();
     kmds.until("it waits and says for how long", async || {
         let answer = kmds.get(tunnel).await;
@@ -273,7 +274,7 @@ async fn a_song_behind_an_advertisement_waits_as_queued_and_is_never_refused() {
         body.contains("\"State\":\"queued\"") && wait.is_some_and(|wait| (2..=5).contains(&wait))
     })
     .await;
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
+    assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
     assert_eq!(
         lab.count(|seen| seen.kind == Kind::Media && seen.status == 403),
         0,
@@ -299,17 +300,12 @@ async fn a_song_behind_an_advertisement_leaves_its_place_to_others() {
     let (status, reply) = kmds.fetch(&waits.link()).await;
     assert_eq!(status, 200, "{reply}");
     let path = format!("/api/v1/tracks/youtube/{}", waits.id());
-    let state = async || {
-        serde_json::from_str::<serde_json::Value>(
-            &kmds.get(&path).await.text().await.expect("a body"),
-        )
-    };
     kmds.until("it waits", async || {
         kmds.log().contains("advertisements to end")
     })
     .await;
     assert_eq!(kmds.download(&other.link()).await, other.bytes());
-    assert_eq!(state().await.expect("JSON")["state"], "queued");
+    assert_eq!(kmds.body::<Track>(&path).await.1.state, "queued");
     assert_eq!(
         lab.count(|seen| seen.kind == Kind::Media && seen.status == 403),
         0
@@ -358,11 +354,7 @@ async fn refusals_in_interstitials_have_their_kind_and_silent_ones_are_a_changed
             .refused(refusal)
             .publish();
         let (status, reply) = kmds.fetch(&song.link()).await;
-        assert_eq!(
-            (status, reply["Kind"].as_str().unwrap_or_default()),
-            wanted,
-            "{reply}"
-        );
+        assert_eq!((status, reply.kind.as_str()), wanted, "{reply}");
         assert_eq!(
             lab.count(|seen| seen.path.ends_with("/player")) - before,
             calls,

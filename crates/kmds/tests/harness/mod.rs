@@ -11,7 +11,12 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use kmds_lab::Lab;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub mod replies;
+
+use replies::{Body, Entry, Reply, V1Reply};
 
 /// Longest any single step of a story may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -227,12 +232,17 @@ impl Kmds {
             .expect("an answer")
     }
 
+    /// Status and body of a `GET`.
+    pub async fn body<T: DeserializeOwned>(&self, path: &str) -> (u16, Body<T>) {
+        Body::of(self.get(path).await).await
+    }
+
     /// `POST /fetch` as a modern client does: status and body.
-    pub async fn fetch(&self, link: &str) -> (u16, Value) {
+    pub async fn fetch(&self, link: &str) -> (u16, Reply) {
         self.fetch_with(serde_json::json!({ "URL": link })).await
     }
 
-    pub async fn fetch_with(&self, body: Value) -> (u16, Value) {
+    pub async fn fetch_with(&self, body: Value) -> (u16, Reply) {
         let answer = self
             .http
             .post(self.at("/fetch"))
@@ -241,16 +251,11 @@ impl Kmds {
             .send()
             .await
             .expect("an answer to /fetch");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("a body");
-        (
-            status,
-            serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")),
-        )
+        Body::of(answer).await
     }
 
     /// `POST /api/v1/fetch`: status and body.
-    pub async fn v1_fetch(&self, body: Value) -> (u16, Value) {
+    pub async fn v1_fetch(&self, body: Value) -> (u16, V1Reply) {
         let request = self
             .http
             .post(self.at("/api/v1/fetch"))
@@ -261,24 +266,19 @@ impl Kmds {
             .send()
             .await
             .expect("an answer");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("a body");
-        (
-            status,
-            serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")),
-        )
+        Body::of(answer).await
     }
 
     /// Fetches a song and waits for its file: the bytes.
     pub async fn download(&self, link: &str) -> Vec<u8> {
         let (status, reply) = self.fetch(link).await;
         assert_eq!(status, 200, "{reply}");
-        self.whole(&reply["Songs"][0]).await
+        self.whole(&reply.songs[0]).await
     }
 
     /// Waits for the file of a song of a reply.
-    pub async fn whole(&self, song: &Value) -> Vec<u8> {
-        let path = format!("{}&wait=60", song["Tunnel_URL"].as_str().expect("a tunnel"));
+    pub async fn whole(&self, song: &Entry) -> Vec<u8> {
+        let path = song.wait();
         let answer = self.get(&path).await;
         let status = answer.status().as_u16();
         let bytes = answer.bytes().await.expect("a body").to_vec();

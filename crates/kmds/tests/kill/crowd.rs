@@ -41,13 +41,8 @@ async fn a_crowd_that_says_nothing_or_one_byte_at_a_time_does_not_keep_others_ou
         Setup::of(&lab).recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n"),
     );
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let entry = reply["Songs"][0].clone();
-    let mut listener = kmds
-        .get(&format!(
-            "{}&stream=1",
-            entry["Tunnel_URL"].as_str().expect("a tunnel")
-        ))
-        .await;
+    let entry = reply.songs[0].clone();
+    let mut listener = kmds.get(&format!("{}&stream=1", entry.tunnel)).await;
     let mut heard = listener
         .chunk()
         .await
@@ -127,9 +122,8 @@ async fn titles_break_out_of_no_header_no_path_and_no_log_line() {
     let kmds = Kmds::start(&lab);
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let entry = &reply["Songs"][0];
-    for name in ["File_Name", "Cover_Name"] {
-        let text = entry[name].as_str().expect("a name");
+    let entry = &reply.songs[0];
+    for text in [&entry.file_name, &entry.cover_name] {
         assert!(
             !text.contains([
                 '/', '\\', ':', '*', '?', '"', '<', '>', '|', '\r', '\n', '\0'
@@ -139,9 +133,7 @@ async fn titles_break_out_of_no_header_no_path_and_no_log_line() {
         assert!(!text.starts_with('.') && text.len() <= 200, "{text:?}");
     }
     kmds.whole(entry).await;
-    let answer = kmds
-        .get(entry["Tunnel_URL"].as_str().expect("a tunnel"))
-        .await;
+    let answer = kmds.get(&entry.tunnel).await;
     assert!(
         answer.headers().get("x-evil").is_none() && answer.headers().get("set-cookie").is_none()
     );

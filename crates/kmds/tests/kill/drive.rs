@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use kmds_lab::{Lab, Song, mib};
-use serde_json::Value;
 
+use super::harness::replies::{Refusal, Reply};
 use super::harness::{Kmds, Setup, read};
 
 /// A file system of its own; `None`, said loudly, where mounting is refused.
@@ -56,17 +56,9 @@ fn track(lab: &Lab, name: &str, seconds: f64) -> Song {
     lab.bandcamp().track(name).seconds(seconds).publish()
 }
 
-async fn end_of(kmds: &Kmds, reply: &Value) -> (u16, Value) {
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
-    let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
-    let status = answer.status().as_u16();
-    (
-        status,
-        serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default(),
-    )
+async fn end_of(kmds: &Kmds, reply: &Reply) -> (u16, Refusal) {
+    kmds.body(&format!("{}&wait=40", reply.songs[0].tunnel))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,11 +74,7 @@ async fn a_full_drive_fails_with_numbers_evicts_nothing_in_vain_and_recovers() {
     let kmds = setup.start();
     kmds.download(&small.link()).await;
     let (status, reply) = kmds.fetch(&large.link()).await;
-    assert_eq!(
-        (status, reply["Kind"].as_str()),
-        (507, Some("disk_full")),
-        "{reply}"
-    );
+    assert_eq!((status, &*reply.kind), (507, "disk_full"), "{reply}");
     assert_eq!(kmds.published().len(), 2, "the small one stays");
     assert!(
         kmds.published()
@@ -102,7 +90,7 @@ async fn a_full_drive_fails_with_numbers_evicts_nothing_in_vain_and_recovers() {
     assert!(mount.remount("size=64m"));
     let (status, reply) = kmds.fetch(&large.link()).await;
     assert_eq!(status, 200, "{reply}");
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, large.bytes());
+    assert_eq!(kmds.whole(&reply.songs[0]).await, large.bytes());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,12 +120,12 @@ async fn a_drive_that_someone_else_fills_in_mid_download_breaks_nothing() {
     song.release();
     let (status, failure) = end_of(&kmds, &reply).await;
     assert_eq!(
-        (status, failure["Kind"].as_str()),
-        (500, Some("disk_full")),
+        (status, &*failure.kind),
+        (500, "disk_full"),
         "{failure}\n{}",
         kmds.log()
     );
-    assert_eq!(failure["Retryable"], true);
+    assert!(failure.retryable);
     std::fs::remove_file(mount.0.join("hog")).expect("removed");
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     let published: Vec<String> = kmds.published();
@@ -153,7 +141,7 @@ async fn a_drive_that_turns_read_only_is_told_and_used_again_when_it_may_be_writ
     };
     let (first, second) = (track(&lab, "First", 60.0), track(&lab, "Second", 60.0));
     let kmds = setup.start();
-    let entry = kmds.fetch(&first.link()).await.1["Songs"][0].clone();
+    let entry = kmds.fetch(&first.link()).await.1.songs[0].clone();
     kmds.whole(&entry).await;
     if !mount.remount("ro") {
         eprintln!("SKIPPED: the drive cannot be made read-only while it is in use");
@@ -183,15 +171,11 @@ async fn a_file_that_someone_removed_is_fetched_again_and_one_that_changed_is_ne
     let kmds = Kmds::start(&lab);
     let mut entries = Vec::new();
     for song in [&removed, &cut, &swapped] {
-        let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
+        let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
         kmds.whole(&entry).await;
         entries.push(entry);
     }
-    let file = |place: usize| {
-        kmds.folder
-            .path("cache")
-            .join(entries[place]["Cache_Path"].as_str().expect("a path"))
-    };
+    let file = |place: usize| kmds.folder.path("cache").join(&entries[place].path);
     std::fs::remove_file(file(0)).expect("removed");
     std::fs::write(file(1), &cut.bytes()[..100_000]).expect("cut");
     let mut other = swapped.bytes().to_vec();
@@ -201,12 +185,7 @@ async fn a_file_that_someone_removed_is_fetched_again_and_one_that_changed_is_ne
     for (song, entry) in [&removed, &cut, &swapped].into_iter().zip(&entries) {
         assert_eq!(kmds.whole(entry).await, song.bytes(), "{}", song.title());
         assert_eq!(
-            read(
-                &kmds
-                    .folder
-                    .path("cache")
-                    .join(entry["Cache_Path"].as_str().expect("a path"))
-            ),
+            read(&kmds.folder.path("cache").join(&entry.path)),
             song.bytes()
         );
         assert_eq!(
@@ -230,12 +209,12 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
         .start();
     let mut entries = Vec::new();
     for song in &songs[..3] {
-        let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
+        let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
         kmds.whole(&entry).await;
         entries.push(entry);
     }
     // The oldest is being read: somebody took its head and listens slowly.
-    let tunnel = entries[0]["Tunnel_URL"].as_str().expect("a tunnel");
+    let tunnel = &entries[0].tunnel;
     let mut reader = kmds.get(tunnel).await;
     let mut heard = reader
         .chunk()
@@ -287,7 +266,7 @@ async fn songs_wait_for_the_room_that_others_take_while_they_arrive() {
     assert_eq!(status, 200, "{reply}");
     for (place, song) in album.songs().iter().enumerate() {
         assert_eq!(
-            kmds.whole(&reply["Songs"][place]).await,
+            kmds.whole(&reply.songs[place]).await,
             song.bytes(),
             "{}",
             song.title()
@@ -310,12 +289,8 @@ async fn a_floor_that_cannot_be_kept_is_told_at_once_with_numbers_and_what_is_th
         .set("KMDS_CACHE__MIN_FREE_BYTES", MORE_THAN_THERE_IS)
         .start();
     let (status, reply) = kmds.fetch(&new.link()).await;
-    assert_eq!(
-        (status, reply["Kind"].as_str()),
-        (507, Some("disk_full")),
-        "{reply}"
-    );
-    let sentence = reply["Error"].as_str().unwrap_or_default();
+    assert_eq!((status, &*reply.kind), (507, "disk_full"), "{reply}");
+    let sentence = &reply.error;
     // 60 s at 128 kbit/s.
     let numbers = "960000 bytes are needed, 0 can be had above cache.min_free_bytes";
     assert!(sentence.contains(numbers), "{sentence}");
@@ -358,24 +333,12 @@ async fn a_list_is_taken_when_one_of_its_songs_can_have_room_and_the_others_fail
         .set("KMDS_CACHE__MAX_BYTES", "1000000")
         .start();
     let (status, reply) = kmds.fetch(&long.link()).await;
-    assert_eq!(
-        (status, reply["Kind"].as_str()),
-        (507, Some("disk_full")),
-        "{reply}"
-    );
-    assert!(
-        reply["Error"]
-            .as_str()
-            .is_some_and(|sentence| sentence.contains("cache.max_bytes")),
-        "{reply}"
-    );
+    assert_eq!((status, &*reply.kind), (507, "disk_full"), "{reply}");
+    assert!(reply.error.contains("cache.max_bytes"), "{reply}");
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200, "{reply}");
-    assert_eq!(
-        kmds.whole(&reply["Songs"][0]).await,
-        album.songs()[0].bytes()
-    );
-    let tunnel = reply["Songs"][1]["Tunnel_URL"].as_str().expect("a tunnel");
+    assert_eq!(kmds.whole(&reply.songs[0]).await, album.songs()[0].bytes());
+    let tunnel = &reply.songs[1].tunnel;
     let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
     assert_eq!(answer.status(), 500);
     assert!(answer.text().await.expect("a body").contains("disk_full"));
@@ -425,12 +388,10 @@ async fn what_nobody_heard_for_long_leaves_and_comes_again_when_asked_for() {
     let (old, read) = (track(&lab, "Old", 20.0), track(&lab, "Read", 30.0));
     let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_AGE", "2").start();
     kmds.download(&old.link()).await;
-    let entry = kmds.fetch(&read.link()).await.1["Songs"][0].clone();
+    let entry = kmds.fetch(&read.link()).await.1.songs[0].clone();
     kmds.whole(&entry).await;
     // Somebody has it open.
-    let mut listener = kmds
-        .get(entry["Tunnel_URL"].as_str().expect("a tunnel"))
-        .await;
+    let mut listener = kmds.get(&entry.tunnel).await;
     let mut heard = listener
         .chunk()
         .await
@@ -525,7 +486,7 @@ async fn a_drive_that_is_unmounted_under_the_service_is_missed_and_used_again_wh
     let kmds = setup
         .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
-    let entry = kmds.fetch(&there.link()).await.1["Songs"][0].clone();
+    let entry = kmds.fetch(&there.link()).await.1.songs[0].clone();
     kmds.whole(&entry).await;
     let arriving = kmds.fetch(&half.link()).await.1;
     kmds.until("a part of it is there", async || {
@@ -543,20 +504,16 @@ async fn a_drive_that_is_unmounted_under_the_service_is_missed_and_used_again_wh
     for reply in [&reply, &arriving] {
         half.release();
         let (status, failure) = end_of(&kmds, reply).await;
-        assert_eq!(
-            (status, &failure["Retryable"]),
-            (500, &true.into()),
-            "{failure}"
-        );
+        assert_eq!((status, failure.retryable), (500, true), "{failure}");
     }
-    let tunnel = entry["Tunnel_URL"].as_str().expect("a tunnel");
+    let tunnel = &entry.tunnel;
     assert_ne!(
         kmds.get(tunnel).await.status(),
         200,
         "what is on it cannot be served"
     );
     assert_eq!(
-        kmds.fetch(&there.link()).await.1["Songs"][0]["State"],
+        kmds.fetch(&there.link()).await.1.songs[0].state,
         "ready",
         "and is not taken for lost"
     );
@@ -594,7 +551,7 @@ async fn a_drive_that_is_not_mounted_at_a_start_is_waited_for() {
     let reply = kmds.fetch(&new.link()).await.1;
     assert_eq!(end_of(&kmds, &reply).await.0, 500);
     assert_eq!(
-        kmds.fetch(&there.link()).await.1["Songs"][0]["State"],
+        kmds.fetch(&there.link()).await.1.songs[0].state,
         "ready",
         "it is not taken for lost"
     );
@@ -630,17 +587,8 @@ async fn a_full_drive_of_the_catalog_is_named_and_nothing_is_accepted_meanwhile(
     while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
     drop(file);
     let (status, reply) = kmds.fetch(&album.link()).await;
-    assert_eq!(
-        (status, reply["Kind"].as_str()),
-        (507, Some("disk_full")),
-        "{reply}"
-    );
-    assert!(
-        reply["Error"]
-            .as_str()
-            .is_some_and(|sentence| sentence.contains("state.dir")),
-        "{reply}"
-    );
+    assert_eq!((status, &*reply.kind), (507, "disk_full"), "{reply}");
+    assert!(reply.error.contains("state.dir"), "{reply}");
     let (status, sentence) = problems(&kmds).await;
     assert!(
         status == 503 && sentence.contains("state.dir"),

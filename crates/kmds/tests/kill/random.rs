@@ -13,6 +13,7 @@ use kmds_lab::{Lab, Song};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::harness::replies::Entry;
 use super::harness::{Kmds, Setup, read};
 use super::load::{At, Dice, Heard, OPUS_ONLY, is_as_sent, is_whole_audio, seed};
 
@@ -218,7 +219,7 @@ async fn fetch(
     song: &Song,
     told: &Mutex<Told>,
     opus: bool,
-) -> Result<Option<Value>, reqwest::Error> {
+) -> Result<Option<Entry>, reqwest::Error> {
     let entry = at.fetch(&song.link(), opus).await?;
     if entry.is_some() {
         let mut told = told.lock();

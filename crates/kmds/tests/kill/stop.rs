@@ -26,10 +26,7 @@ async fn a_stop_lets_a_stream_that_can_finish_finish_and_exits_with_zero() {
         .publish();
     let mut kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = format!(
-        "{}&stream=1",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let tunnel = format!("{}&stream=1", reply.songs[0].tunnel);
     let mut answer = kmds.get(&tunnel).await;
     let mut heard = answer
         .chunk()
@@ -79,11 +76,8 @@ async fn a_stream_that_cannot_finish_is_cut_in_time_and_its_download_goes_on_at_
     let setup = Setup::of(&lab).recipes(PATIENT);
     let mut kmds = setup.start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let entry = reply["Songs"][0].clone();
-    let tunnel = format!(
-        "{}&stream=1",
-        entry["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let entry = reply.songs[0].clone();
+    let tunnel = format!("{}&stream=1", entry.tunnel);
     let mut answer = kmds.get(&tunnel).await;
     let mut heard = 0;
     while heard < kib(1100) as usize {
@@ -120,10 +114,7 @@ async fn a_second_signal_stops_at_once() {
     let song = lab.bandcamp().track("Held").holds_at(kib(128)).publish();
     let mut kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = format!(
-        "{}&stream=1",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let tunnel = format!("{}&stream=1", reply.songs[0].tunnel);
     let mut answer = kmds.get(&tunnel).await;
     assert!(answer.chunk().await.expect("bytes").is_some());
     signal(&kmds);
@@ -161,7 +152,7 @@ async fn a_stop_calls_no_song_failed_and_all_go_on_at_the_next_start() {
     let mut kmds = setup.start();
     let mut entries = Vec::new();
     for song in &songs {
-        entries.push(kmds.fetch(&song.link()).await.1["Songs"][0].clone());
+        entries.push(kmds.fetch(&song.link()).await.1.songs[0].clone());
     }
     let mut events = kmds.get("/api/v1/events").await;
     kmds.until("all run", async || {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use kmds::media;
 use kmds_extract::Container;
 use kmds_lab::Song;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use super::harness::replies::{Entry, Reply};
 
 /// xorshift64*: the same moments for the same seed.
 #[derive(Clone)]
@@ -59,7 +61,7 @@ impl At {
     }
 
     /// `POST /fetch`; the first song of the reply, if it is 200.
-    pub async fn fetch(&self, link: &str, opus: bool) -> Answer<Option<Value>> {
+    pub async fn fetch(&self, link: &str, opus: bool) -> Answer<Option<Entry>> {
         let mut body = json!({ "URL": link });
         if opus {
             body["Accept"] = json!(["m4a", "mp3", "opus"]);
@@ -71,14 +73,13 @@ impl At {
             .send()
             .await?;
         let status = answer.status();
-        let mut reply: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
-        Ok((status == 200).then(|| reply["Songs"][0].take()))
+        let body = answer.bytes().await?;
+        Ok((status == 200).then(|| Reply::parse(&body).songs[0].clone()))
     }
 
     /// A listener of a song of a reply, who stays or leaves after some bytes.
-    pub async fn listen(&self, entry: &Value, leaves_at: Option<usize>) -> Answer<Heard> {
-        let tunnel = entry["Tunnel_URL"].as_str().unwrap_or_default();
-        let mut answer = self.get(&format!("{tunnel}&stream=1")).await?;
+    pub async fn listen(&self, entry: &Entry, leaves_at: Option<usize>) -> Answer<Heard> {
+        let mut answer = self.get(&entry.stream()).await?;
         if answer.status() != 200 {
             return Ok(Heard::Nothing);
         }

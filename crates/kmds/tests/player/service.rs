@@ -78,7 +78,7 @@ async fn a_list_of_a_hundred_arrives_whole_at_one_request_a_song_and_one_script(
     let kmds = Setup::of(&lab).start();
     let (status, reply) = kmds.fetch(&list.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let songs = reply["Songs"].as_array().expect("songs");
+    let songs = &reply.songs;
     assert_eq!(songs.len(), 100);
     for (told, song) in songs.iter().zip(list.songs()) {
         assert_eq!(kmds.whole(told).await, song.bytes(), "{}", song.link());
@@ -111,7 +111,7 @@ async fn answers_with_sabr_alone_lead_to_the_script_and_then_to_a_clear_kind() {
     arrives(&kmds, &song).await;
     let all = lab.youtube().video("For nobody").sabr_only().publish();
     let (status, reply) = kmds.fetch(&all.link()).await;
-    assert_eq!((status, &reply["Kind"]), (502, &"page_changed".into()));
+    assert_eq!((status, &*reply.kind), (502, "page_changed"));
     assert!(reply.to_string().contains("streamingData.url"), "{reply}");
 }
 
@@ -134,7 +134,7 @@ async fn a_plausible_wrong_answer_costs_its_client_and_no_wrong_byte_is_kept() {
     let song = lab.youtube().video("Song").seconds(20.0).publish();
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
+    let tunnel = &reply.songs[0].tunnel;
     let answer = kmds.get(&format!("{tunnel}&wait=60")).await;
     assert_eq!(answer.status(), 500);
     let said = answer.text().await.expect("a reason");
@@ -143,7 +143,7 @@ async fn a_plausible_wrong_answer_costs_its_client_and_no_wrong_byte_is_kept() {
     // The client is left alone, so that the next song is not begun in vain.
     let next = lab.youtube().video("Next").seconds(20.0).publish();
     let before = lab.media_requests(next.id());
-    assert_eq!(kmds.fetch(&next.link()).await.1["Kind"], "page_changed");
+    assert_eq!(kmds.fetch(&next.link()).await.1.kind, "page_changed");
     assert_eq!(lab.media_requests(next.id()), before);
 }
 
@@ -219,10 +219,7 @@ async fn a_script_that_cannot_be_read_spoils_its_own_client_alone() {
     let kmds = Setup::of(&lab).start();
     arrives(&kmds, &song).await;
     let (_, reply) = kmds.fetch(&kids.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
+    let tunnel = reply.songs[0].tunnel.clone();
     let refused = kmds.get(&format!("{tunnel}&wait=60")).await;
     assert!(refused.status().as_u16() >= 400);
     assert!(

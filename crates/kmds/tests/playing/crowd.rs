@@ -212,7 +212,7 @@ async fn another_process_never_sees_a_partial_file_nor_a_sidecar_alone() {
     let watching = std::thread::spawn(move || watcher.watch());
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200);
-    for song in reply["Songs"].as_array().expect("songs") {
+    for song in &reply.songs {
         let path = format!("{}&wait=60", tunnel(song));
         assert_eq!(
             kmds.http

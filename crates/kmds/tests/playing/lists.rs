@@ -25,10 +25,7 @@ async fn a_list_of_500_delays_a_single_song_by_one_turn_of_a_slot_at_most() {
         .set("KMDS_YOUTUBE__MAX_DOWNLOADS", "2")
         .start();
     let (status, reply) = kmds.fetch(&list.link()).await;
-    assert_eq!(
-        (status, reply["Songs"].as_array().map(Vec::len)),
-        (200, Some(500))
-    );
+    assert_eq!((status, reply.songs.len()), (200, 500));
     kmds.until("both slots are taken", async || {
         started(&lab, Site::YouTube).len() == 2
     })
@@ -158,9 +155,9 @@ async fn a_fans_playlist_of_bandcamp_is_one_page_and_arrives_song_by_song() {
         1,
         "one page for the list"
     );
-    for (entry, song) in reply["Songs"].as_array().expect("songs").iter().zip(&songs) {
-        assert_eq!(entry["Metadata"]["Title"], song.title());
-        assert_eq!(entry["Metadata"]["Artist"], song.artist());
+    for (entry, song) in reply.songs.iter().zip(&songs) {
+        assert_eq!(entry.metadata.title, song.title());
+        assert_eq!(entry.metadata.artist.as_deref(), Some(song.artist()));
         assert_eq!(kmds.whole(entry).await, song.bytes());
     }
 }

@@ -13,10 +13,10 @@ mod tools;
 
 use std::collections::HashSet;
 
+use harness::replies::Entry;
 use harness::{Kmds, PATIENCE, Setup};
 use kmds_lab::{Kind, Lab, Site};
 use reqwest::Response;
-use serde_json::Value;
 
 /// As the fast recipes, for songs that the lab holds back on purpose: silence is no fault there.
 const PATIENT_RECIPES: &str = r#"
@@ -34,15 +34,15 @@ fn patient(lab: &Lab) -> Setup {
     Setup::of(lab).recipes(PATIENT_RECIPES)
 }
 
-fn tunnel(song: &Value) -> String {
-    song["Tunnel_URL"].as_str().expect("a tunnel").to_owned()
+fn tunnel(song: &Entry) -> String {
+    song.tunnel.clone()
 }
 
 /// The only song of a link, as `/fetch` shows it.
-async fn fetched(kmds: &Kmds, link: &str) -> Value {
+async fn fetched(kmds: &Kmds, link: &str) -> Entry {
     let (status, reply) = kmds.fetch(link).await;
     assert_eq!(status, 200, "{reply}");
-    reply["Songs"][0].clone()
+    reply.songs[0].clone()
 }
 
 fn header(answer: &Response, name: &str) -> String {

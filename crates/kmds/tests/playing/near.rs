@@ -4,6 +4,7 @@ use kmds_lab::{Fault, Lab, Song};
 use serde_json::{Value, json};
 
 use super::harness::Kmds;
+use super::harness::replies::{Entry, Track};
 use super::{patient, tunnel};
 
 /// Songs of a lane that wait or run.
@@ -30,11 +31,9 @@ fn arrived(lab: &Lab, songs: &[Song]) -> Vec<usize> {
         .collect()
 }
 
-async fn state(kmds: &Kmds, site: &str, id: &str) -> Value {
-    let answer = kmds.get(&format!("/api/v1/tracks/{site}/{id}")).await;
-    let text = answer.text().await.expect("a body");
-    let track: Value = serde_json::from_str(&text).expect("JSON");
-    track["state"].clone()
+async fn state(kmds: &Kmds, site: &str, id: &str) -> String {
+    let path = format!("/api/v1/tracks/{site}/{id}");
+    kmds.body::<Track>(&path).await.1.state.clone()
 }
 
 async fn listen(kmds: &Kmds, site: &str, song: &Song, ext: &str) {
@@ -64,12 +63,10 @@ async fn a_hundred_songs_of_a_long_list_are_queued_unless_the_client_or_the_sett
         let kmds = patient(&lab).start();
         let (status, reply) = kmds.fetch_with(ask.clone()).await;
         assert_eq!(status, 200, "{reply}");
-        let listed = reply["Songs"].as_array().expect("songs");
-        assert_eq!(listed.len(), 130, "all are told of");
-        let is_pending = |song: &&Value| {
-            ["queued", "downloading"].contains(&song["State"].as_str().unwrap_or(""))
-        };
-        assert_eq!(listed.iter().filter(is_pending).count(), 130, "{ask}");
+        assert_eq!(reply.songs.len(), 130, "all are told of");
+        let is_pending = |song: &&Entry| ["queued", "downloading"].contains(&&*song.state);
+        let pending = reply.songs.iter().filter(is_pending);
+        assert_eq!(pending.count(), 130, "{ask}");
         assert_eq!(queued(&kmds, "youtube").await, songs, "{ask}");
     }
     let kmds = patient(&lab).set("KMDS_LISTS__PREFETCH", "7").start();
@@ -94,8 +91,8 @@ async fn a_song_beyond_the_window_comes_first_when_it_is_asked_for_and_those_beh
     assert_eq!(status, 200, "{reply}");
     idle(&kmds, "bandcamp").await;
     assert_eq!(arrived(&lab, album.songs()), [0, 1]);
-    let fifth = &reply["Songs"][4];
-    assert_eq!(fifth["State"], "queued");
+    let fifth = &reply.songs[4];
+    assert_eq!(fifth.state, "queued");
     assert_eq!(kmds.get(&tunnel(fifth)).await.status(), 418, "never 404");
     assert_eq!(kmds.whole(fifth).await, album.songs()[4].bytes());
     idle(&kmds, "bandcamp").await;
@@ -128,10 +125,7 @@ async fn a_window_moves_by_the_form_that_a_song_is_known_in_whatever_the_list_ex
     let (status, reply) = kmds
         .v1_fetch(json!({"url": link, "accept": accept, "prefetch": 1}))
         .await;
-    assert_eq!(
-        (status, &reply["tracks"][0]["state"]),
-        (200, &json!("ready"))
-    );
+    assert_eq!((status, &*reply.tracks[0].state), (200, "ready"));
     listen(&kmds, "youtube", &songs[0], "m4a").await;
     idle(&kmds, "youtube").await;
     assert_eq!(arrived(&lab, &songs), [0, 1]);
@@ -147,7 +141,7 @@ async fn a_list_that_is_refused_leaves_no_window() {
     let (status, reply) = kmds
         .v1_fetch(json!({"url": album.link(), "prefetch": 4}))
         .await;
-    assert_eq!((status, &reply["kind"]), (503, &json!("queue_full")));
+    assert_eq!((status, &*reply.problem.kind), (503, "queue_full"));
     listen(&kmds, "bandcamp", &album.songs()[0], "mp3").await;
     assert_eq!(
         state(&kmds, "bandcamp", album.songs()[1].id()).await,

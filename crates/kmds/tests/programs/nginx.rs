@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
+use crate::harness::replies::Reply;
 use crate::harness::{Kmds, Setup};
 use crate::{root, skipped, which};
 use kmds_lab::{Lab, kib};
@@ -93,13 +94,12 @@ async fn the_nginx_example_serves_both_faces_below_its_path() {
         .send()
         .await
         .expect("an answer");
-    assert_eq!(answer.status(), 200);
-    let reply: serde_json::Value =
-        serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
-    let entry = &reply["Songs"][0];
-    let music = entry["Music_URL"].as_str().expect("a URL");
+    let (status, reply) = Reply::of(answer).await;
+    assert_eq!(status, 200);
+    let entry = &reply.songs[0];
+    let music = &entry.url;
     assert!(music.starts_with(&at("/tunnel?file=")), "{music}");
-    let tunnel = entry["Tunnel_URL"].as_str().expect("a path");
+    let tunnel = &entry.tunnel;
     assert!(tunnel.starts_with("/kmds/tunnel?file="), "{tunnel}");
     let mut audio = kmds
         .http

@@ -81,7 +81,7 @@ async fn a_ready_and_a_failed_song_are_told_signed_and_not_by_the_sites_way_out(
         (&call["site"], &call["title"]),
         (&"bandcamp".into(), &"Good".into())
     );
-    assert_eq!(call["path"], reply["Songs"][0]["Cache_Path"]);
+    assert_eq!(call["path"], reply.songs[0].path);
     assert!(
         call["at"].as_str().is_some_and(|at| at.ends_with('Z')) && call.get("kind").is_none(),
         "{call}"

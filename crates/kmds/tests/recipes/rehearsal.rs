@@ -57,7 +57,7 @@ async fn a_new_file_that_repairs_a_changed_site_is_taken_after_its_rehearsal_whi
     let (canary, song) = (video(&lab, "Canary"), video(&lab, "Song"));
     let kmds = rehearsed_with(&lab, &canary).start();
     lab.inject(Fault::ChangedPage.on_pages().at_host(OUR_HOST));
-    assert_eq!(kmds.fetch(&song.link()).await.1["Kind"], "page_changed");
+    assert_eq!(kmds.fetch(&song.link()).await.1.kind, "page_changed");
     assert!(!youtube_engine(&kmds).await["reason"].is_null());
 
     writes(&kmds, &asking("www.youtube.com", "2031-02-02"));

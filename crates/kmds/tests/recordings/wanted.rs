@@ -120,6 +120,7 @@ pub enum Audio {
 /// Asks for the link and lists everything that is not as wanted.
 pub async fn judge(kmds: &Kmds, lab: &Lab, want: &Wanted) -> Vec<String> {
     let (status, reply) = kmds.fetch(&want.link).await;
+    let reply = reply.json();
     let songs = reply["Songs"].as_array().cloned().unwrap_or_default();
     let mut wrong = Vec::new();
     match &want.leads_to {
@@ -127,23 +128,23 @@ pub async fn judge(kmds: &Kmds, lab: &Lab, want: &Wanted) -> Vec<String> {
             if reply["Kind"] != kind.as_str() || status < 400 {
                 wrong.push(format!(
                     "refused as {kind} was wanted: {status} {}",
-                    shorten(&reply)
+                    shorten(reply)
                 ));
             }
         }
-        _ if status != 200 => wrong.push(format!("{status} {}", shorten(&reply))),
+        _ if status != 200 => wrong.push(format!("{status} {}", shorten(reply))),
         LeadsTo::Song(song) => match songs.as_slice() {
             [one] => {
                 wrong.extend(compare(one, song));
                 wrong.extend(arrives(kmds, lab, want.site, one, song).await);
             }
-            _ => wrong.push(format!("one song was wanted: {}", shorten(&reply))),
+            _ => wrong.push(format!("one song was wanted: {}", shorten(reply))),
         },
         LeadsTo::List { places, truncated } => {
             if reply["Truncated"] != *truncated {
                 wrong.push(format!("Truncated is {}", reply["Truncated"]));
             }
-            wrong.extend(judge_list(kmds, lab, want.site, &reply, places).await);
+            wrong.extend(judge_list(kmds, lab, want.site, reply, places).await);
         }
     }
     wrong

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Lab, kib};
-use serde_json::Value;
 
 use super::harness::Kmds;
+use super::harness::replies::{Refusal, Refused};
 use super::{ask, header};
 
 #[tokio::test]
@@ -20,10 +20,7 @@ async fn a_growing_file_of_known_length_serves_every_range_and_keeps_its_tag() {
         .publish();
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = reply.songs[0].tunnel.clone();
     let streamed = format!("{path}&stream=1");
     let length = song.len();
     let start = ask(&kmds, &streamed, &[("range", "bytes=0-99")]).await;
@@ -59,10 +56,10 @@ async fn a_growing_file_of_known_length_serves_every_range_and_keeps_its_tag() {
         (whole.status().as_u16(), header(&whole, "retry-after")),
         (418, "1")
     );
-    let body: Value = serde_json::from_str(&whole.text().await.expect("a body")).expect("JSON");
+    let (_, unfinished) = Refusal::of(whole).await;
     assert_eq!(
-        (&body["State"], &body["Total"]),
-        (&Value::from("downloading"), &Value::from(length))
+        (&*unfinished.state, unfinished.total),
+        ("downloading", Some(length))
     );
     // A range that is not there yet has its head at once, and its bytes when they come.
     let mut last = ask(&kmds, &streamed, &[("range", "bytes=-10")]).await;
@@ -77,7 +74,7 @@ async fn a_growing_file_of_known_length_serves_every_range_and_keeps_its_tag() {
         last.bytes().await.expect("a body"),
         song.bytes()[song.bytes().len() - 10..]
     );
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
+    assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
     assert_eq!(header(&ask(&kmds, &path, &[]).await, "etag"), etag);
 }
 
@@ -93,10 +90,7 @@ async fn a_growing_file_of_unknown_length_is_chunked_and_a_closed_range_has_no_t
         .publish();
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = reply.songs[0].tunnel.clone();
     let streamed = format!("{path}&stream=1");
     let open = ask(&kmds, &streamed, &[("range", "bytes=0-")]).await;
     assert_eq!((open.status().as_u16(), open.content_length()), (200, None));
@@ -116,7 +110,7 @@ async fn a_growing_file_of_unknown_length_is_chunked_and_a_closed_range_has_no_t
     );
     song.release();
     // The joined pieces are patched before the first byte goes out: what was streamed is what is kept.
-    let bytes = kmds.whole(&reply["Songs"][0]).await;
+    let bytes = kmds.whole(&reply.songs[0]).await;
     assert_eq!(closed.bytes().await.expect("a body"), bytes[10..20]);
     assert_eq!(open.bytes().await.expect("a body"), bytes);
     let suffix = suffix.await.expect("no panic").expect("an answer");
@@ -150,10 +144,7 @@ async fn a_download_that_fails_after_bytes_went_out_cuts_the_connection() {
     let (_, reply) = kmds
         .fetch_with(serde_json::json!({ "URL": song.link() }))
         .await;
-    let path = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = reply.songs[0].tunnel.clone();
     let answer = ask(&kmds, &format!("{path}&stream=1"), &[]).await;
     assert_eq!(
         (answer.status().as_u16(), answer.content_length()),
@@ -163,12 +154,11 @@ async fn a_download_that_fails_after_bytes_went_out_cuts_the_connection() {
         answer.bytes().await.is_err(),
         "a broken answer never ends as if it were whole"
     );
-    let failed = ask(&kmds, &format!("{path}&wait=30"), &[]).await;
-    assert_eq!(failed.status(), 500);
-    let body: Value = serde_json::from_str(&failed.text().await.expect("a body")).expect("JSON");
+    let (status, failure) = kmds.body::<Refused>(&format!("{path}&wait=30")).await;
+    assert_eq!(status, 500);
     assert!(
-        body["Kind"].is_string() && body["Retryable"].is_boolean(),
-        "{body}"
+        !failure.kind.is_empty() && failure["Retryable"].is_boolean(),
+        "{failure}"
     );
     for path in [path.as_str(), &format!("{path}&stream=1")] {
         assert_eq!(ask(&kmds, path, &[]).await.status(), 500);

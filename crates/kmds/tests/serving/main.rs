@@ -13,17 +13,13 @@ mod waits;
 use harness::{Kmds, PATIENCE};
 use kmds_lab::Song;
 use reqwest::Response;
-use serde_json::Value;
 
 /// A finished song of the lab, and where it is served.
 async fn ready(kmds: &Kmds, song: &Song) -> String {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    kmds.whole(&reply["Songs"][0]).await;
-    reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned()
+    kmds.whole(&reply.songs[0]).await;
+    reply.songs[0].tunnel.clone()
 }
 
 /// Where v1 serves what a tunnel serves.
@@ -49,11 +45,4 @@ fn header<'r>(answer: &'r Response, name: &str) -> &'r str {
         .headers()
         .get(name)
         .map_or("", |value| value.to_str().expect("ASCII"))
-}
-
-async fn json(kmds: &Kmds, path: &str) -> (u16, Value) {
-    let answer = kmds.get(path).await;
-    let status = answer.status().as_u16();
-    let text = answer.text().await.expect("a body");
-    (status, serde_json::from_str(&text).expect("JSON"))
 }

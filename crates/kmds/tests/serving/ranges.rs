@@ -171,10 +171,7 @@ async fn a_source_that_changed_has_another_etag_though_its_length_is_the_same() 
     lab.inject(Fault::ChangedEtag(kib(200)).on_media().first(1));
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = reply.songs[0].tunnel.clone();
     let before = kmds.get(&format!("{path}&stream=1")).await;
     let old = header(&before, "etag").to_owned();
     assert!(

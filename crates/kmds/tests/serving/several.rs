@@ -40,10 +40,7 @@ async fn several_links_are_one_reply_in_their_order_and_each_failure_names_its_l
     let (status, problem) = kmds
         .v1_fetch(serde_json::json!({ "urls": [nothing, nothing] }))
         .await;
-    assert_eq!(
-        (status, &problem["kind"]),
-        (400, &"unsupported_link".into())
-    );
+    assert_eq!((status, &*problem.problem.kind), (400, "unsupported_link"));
     let (status, _) = kmds.v1_fetch(serde_json::json!({ "url": twice })).await;
     assert_eq!(status, 400, "two links in one text");
     assert_eq!(kmds.fetch(&twice).await.0, 400, "on both faces");

@@ -1,10 +1,10 @@
 //! A client waits for a song of v1 without its audio.
 
 use kmds_lab::{Fault, Lab, kib};
-use serde_json::Value;
 
+use super::ask;
+use super::harness::replies::{Problem, Track, V1Track};
 use super::harness::{Kmds, PATIENCE};
-use super::{ask, json};
 
 #[tokio::test]
 async fn a_wait_for_a_track_needs_no_bytes_and_ends_with_the_path_where_its_file_is() {
@@ -16,25 +16,17 @@ async fn a_wait_for_a_track_needs_no_bytes_and_ends_with_the_path_where_its_file
     let (_, reply) = kmds
         .v1_fetch(serde_json::json!({ "url": song.link() }))
         .await;
-    let first = &reply["tracks"][0];
-    assert_eq!(first["path_final"], false, "{first}");
+    assert!(!reply.tracks[0].path_final, "{reply}");
     let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
-    let (status, early) = json(&kmds, &format!("{path}?wait=1")).await;
-    assert_eq!((status, &early["path_final"]), (200, &false.into()));
+    let (status, early) = kmds.body::<Track>(&format!("{path}?wait=1")).await;
+    assert_eq!((status, early.path_final), (200, false));
     let url = kmds.at(&format!("{path}?wait=60"));
     let waiting = tokio::spawn(kmds.http.get(url).timeout(PATIENCE).send());
     song.release();
     let answer = waiting.await.expect("no panic").expect("an answer");
-    let text = answer.text().await.expect("a body");
-    let ready: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(
-        (&ready["state"], &ready["path_final"]),
-        (&"ready".into(), &true.into())
-    );
-    let file = kmds
-        .folder
-        .path("cache")
-        .join(ready["path"].as_str().expect("a path"));
+    let (_, ready) = V1Track::of(answer).await;
+    assert_eq!((&*ready.state, ready.path_final), ("ready", true));
+    let file = kmds.folder.path("cache").join(&ready.path);
     assert_eq!(std::fs::read(&file).expect("the file"), song.bytes());
 
     // An evicted song is downloaded again; a page of another site starts nothing.
@@ -43,19 +35,19 @@ async fn a_wait_for_a_track_needs_no_bytes_and_ends_with_the_path_where_its_file
     let foreign = ask(&kmds, &waits, &[("sec-fetch-site", "cross-site")]).await;
     assert_eq!(foreign.status(), 200);
     assert!(!file.exists());
-    let (_, again) = json(&kmds, &waits).await;
-    assert_eq!(again["path_final"], true, "{again}");
+    let (_, again) = kmds.body::<Track>(&waits).await;
+    assert!(again.path_final, "{again}");
     assert!(file.exists());
 
     kmds.v1_fetch(serde_json::json!({ "url": broken.link() }))
         .await;
     let path = format!("/api/v1/tracks/bandcamp/{}", broken.id());
-    let (status, failed) = json(&kmds, &format!("{path}?wait=60")).await;
-    assert_eq!((status, &failed["state"]), (200, &"failed".into()));
-    assert_eq!(failed["path_final"], false);
+    let (status, failed) = kmds.body::<Track>(&format!("{path}?wait=60")).await;
+    assert_eq!((status, &*failed.state), (200, "failed"));
+    assert!(!failed.path_final);
     for wrong in ["wait=301", "wait=soon", "weit=1"] {
-        let (status, problem) = json(&kmds, &format!("{path}?{wrong}")).await;
-        assert_eq!((status, &problem["kind"]), (400, &"bad_request".into()));
+        let (status, problem) = kmds.body::<Problem>(&format!("{path}?{wrong}")).await;
+        assert_eq!((status, &*problem.kind), (400, "bad_request"));
     }
 }
 

@@ -3,8 +3,9 @@
 use kmds_lab::{Fault, Lab, kib};
 use reqwest::Response;
 
+use super::harness::replies::{Problem, Refused};
 use super::harness::{Kmds, PATIENCE};
-use super::{ask, header, json, v1_audio};
+use super::{ask, header, v1_audio};
 
 #[tokio::test]
 async fn a_wait_holds_the_request_and_a_preference_is_acknowledged() {
@@ -17,10 +18,7 @@ async fn a_wait_holds_the_request_and_a_preference_is_acknowledged() {
         .publish();
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = reply.songs[0].tunnel.clone();
     assert_eq!(
         ask(&kmds, &format!("{path}&wait=1"), &[]).await.status(),
         418
@@ -56,10 +54,7 @@ async fn a_head_with_a_wait_answers_when_the_song_is_ready_or_failed_and_starts_
     let _fault = lab.inject(Fault::Status(404, None).on_media().of(&broken));
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a path")
-        .to_owned();
+    let path = reply.songs[0].tunnel.clone();
     assert_eq!(head(&kmds, &format!("{path}&wait=1")).await.status(), 418);
     let waiting = kmds
         .http
@@ -81,7 +76,7 @@ async fn a_head_with_a_wait_answers_when_the_song_is_ready_or_failed_and_starts_
     assert!(answer.bytes().await.expect("no body").is_empty());
 
     let (_, reply) = kmds.fetch(&broken.link()).await;
-    let failing = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path");
+    let failing = &reply.songs[0].tunnel;
     let failed = head(&kmds, &format!("{failing}&wait=60")).await;
     assert_eq!(failed.status(), 500);
 
@@ -99,10 +94,11 @@ async fn a_failure_has_its_own_status_on_v1_and_is_500_for_old_clients() {
     let _fault = lab.inject(Fault::Status(404, None).on_media().of(&song));
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let path = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a path");
-    let (status, old) = json(&kmds, &format!("{path}&wait=60")).await;
-    assert_eq!((status, &old["Kind"]), (500, &"origin_failed".into()));
-    let (status, problem) = json(&kmds, &format!("{}?wait=60", v1_audio(path))).await;
-    assert_eq!((status, &problem["status"]), (502, &502.into()));
-    assert_eq!(problem["kind"], "origin_failed", "{problem}");
+    let path = &reply.songs[0].tunnel;
+    let (status, old) = kmds.body::<Refused>(&format!("{path}&wait=60")).await;
+    assert_eq!((status, &*old.kind), (500, "origin_failed"));
+    let waited = format!("{}?wait=60", v1_audio(path));
+    let (status, problem) = kmds.body::<Problem>(&waited).await;
+    assert_eq!((status, problem.status), (502, 502));
+    assert_eq!(problem.kind, "origin_failed", "{problem}");
 }

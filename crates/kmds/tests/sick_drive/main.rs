@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use harness::replies::{Refusal, Refused};
 use harness::{Folder, Kmds, Setup};
 use kmds_lab::{Lab, Song, kib};
-use serde_json::Value;
 
 /// A drive that can be made ill.
 struct Drive {
@@ -101,19 +101,11 @@ fn track(lab: &Lab, name: &str) -> Song {
     lab.bandcamp().track(name).seconds(60.0).publish()
 }
 
-async fn end_of(kmds: &Kmds, song: &Song) -> (u16, Value) {
+async fn end_of(kmds: &Kmds, song: &Song) -> (u16, Refusal) {
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
-    let answer = kmds.get(&format!("{tunnel}&wait=40")).await;
-    let status = answer.status().as_u16();
-    (
-        status,
-        serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default(),
-    )
+    kmds.body(&format!("{}&wait=40", reply.songs[0].tunnel))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,12 +129,12 @@ async fn whatever_the_drive_refuses_on_the_way_fails_the_song_with_a_reason_and_
         drive.fails(rule);
         let (status, failure) = end_of(&kmds, &song).await;
         assert_eq!(
-            (status, failure["Kind"].as_str()),
-            (500, Some("internal")),
+            (status, &*failure.kind),
+            (500, "internal"),
             "{rule}: {failure}\n{}",
             kmds.log()
         );
-        let sentence = failure["Error"].as_str().unwrap_or_default();
+        let sentence = &failure.error;
         assert!(
             sentence.contains(deed) && sentence.contains("os error 5"),
             "{rule}: {sentence}"
@@ -151,7 +143,7 @@ async fn whatever_the_drive_refuses_on_the_way_fails_the_song_with_a_reason_and_
             sentence.contains("drive"),
             "{rule}: where to look: {sentence}"
         );
-        assert_eq!(failure["Retryable"], true, "{rule}");
+        assert!(failure.retryable, "{rule}");
         assert!(
             kmds.published()
                 .iter()
@@ -177,12 +169,10 @@ async fn a_finished_file_that_cannot_be_read_cuts_its_listener_and_is_kept() {
     let song = track(&lab, "Kept");
     let kmds = drive.under(&lab).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let entry = reply["Songs"][0].clone();
+    let entry = reply.songs[0].clone();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
     drive.fails(&format!("read 300000 {}.mp3", song.id()));
-    let mut answer = kmds
-        .get(entry["Tunnel_URL"].as_str().expect("a tunnel"))
-        .await;
+    let mut answer = kmds.get(&entry.tunnel).await;
     assert_eq!(
         answer.content_length(),
         Some(song.len()),
@@ -227,14 +217,9 @@ async fn a_growing_file_that_cannot_be_read_for_a_moment_cuts_its_listener_and_s
         .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let entry = reply["Songs"][0].clone();
+    let entry = reply.songs[0].clone();
     drive.fails("read 100000 .part");
-    let mut answer = kmds
-        .get(&format!(
-            "{}&stream=1",
-            entry["Tunnel_URL"].as_str().expect("a tunnel")
-        ))
-        .await;
+    let mut answer = kmds.get(&format!("{}&stream=1", entry.tunnel)).await;
     let mut heard = 0;
     while let Ok(chunk) = answer.chunk().await {
         heard += chunk.expect("no clean end").len();
@@ -345,12 +330,12 @@ async fn a_drive_that_is_busy_for_a_moment_is_tried_again() {
         drive.fails(rule);
         assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{rule}");
         drive.is_well();
-        let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
-        assert_eq!(entry["State"], "ready", "{rule}");
-        let sidecar = kmds.folder.path("cache").join(format!(
-            "{}.json",
-            entry["Cache_Path"].as_str().expect("a path")
-        ));
+        let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
+        assert_eq!(entry.state, "ready", "{rule}");
+        let sidecar = kmds
+            .folder
+            .path("cache")
+            .join(format!("{}.json", entry.path));
         assert!(sidecar.exists(), "{rule}");
     }
     assert_eq!(work(&kmds), Vec::<String>::new(), "nothing lies about");
@@ -370,11 +355,8 @@ async fn listeners_hear_on_while_the_file_is_closed_to_get_its_name() {
         .under(&lab)
         .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
-    let entry = kmds.fetch(&song.link()).await.1["Songs"][0].clone();
-    let tunnel = format!(
-        "{}&stream=1",
-        entry["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
+    let tunnel = format!("{}&stream=1", entry.tunnel);
     let mut answers = [kmds.get(&tunnel).await, kmds.get(&tunnel).await];
     let mut heard = Vec::new();
     for answer in &mut answers {
@@ -410,32 +392,21 @@ async fn a_removal_that_fails_halfway_leaves_the_song_as_it_was() {
         .under(&lab)
         .set("KMDS_CACHE__MAX_BYTES", "1500000")
         .start();
-    let entry = kmds.fetch(&old.link()).await.1["Songs"][0].clone();
+    let entry = kmds.fetch(&old.link()).await.1.songs[0].clone();
     assert_eq!(kmds.whole(&entry).await, old.bytes());
     let before = kmds.published();
     drive.fails("unlink 0 .mp3$");
     let (status, reply) = kmds.fetch(&new.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let tunnel = reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel");
-    let failure: Value = serde_json::from_str(
-        &kmds
-            .get(&format!("{tunnel}&wait=40"))
-            .await
-            .text()
-            .await
-            .expect("a body"),
-    )
-    .expect("a failure");
-    assert_eq!(failure["Kind"], "disk_full", "{failure}");
+    let tunnel = &reply.songs[0].tunnel;
+    let (_, failure) = kmds.body::<Refused>(&format!("{tunnel}&wait=40")).await;
+    assert_eq!(failure.kind, "disk_full", "{failure}");
     assert_eq!(
         kmds.published(),
         before,
         "audio and sidecar are where they were"
     );
-    assert_eq!(
-        kmds.fetch(&old.link()).await.1["Songs"][0]["State"],
-        "ready"
-    );
+    assert_eq!(kmds.fetch(&old.link()).await.1.songs[0].state, "ready");
     assert_eq!(kmds.whole(&entry).await, old.bytes());
     assert_eq!(lab.hits(&old), 1);
     // A removal by hand is told to have failed, and done when it is asked for again.
@@ -471,16 +442,11 @@ async fn each_trouble_of_a_drive_is_told_by_its_name_and_over_when_it_is_over() 
         drive.fails(&format!("write={error} 300000 .part"));
         let (_, failure) = end_of(&kmds, &song).await;
         assert_eq!(
-            (failure["Kind"].as_str(), &failure["Retryable"]),
-            (Some(kind), &true.into()),
+            (failure.kind.as_str(), failure.retryable),
+            (kind, true),
             "{error}: {failure}"
         );
-        assert!(
-            failure["Error"]
-                .as_str()
-                .is_some_and(|sentence| sentence.contains(word)),
-            "{error}: {failure}"
-        );
+        assert!(failure.error.contains(word), "{error}: {failure}");
         drive.fails(&format!("write={error} 0 probe-"));
         assert_eq!(kmds.get("/readyz").await.status(), 503, "{error}");
         drive.is_well();

@@ -91,12 +91,7 @@ async fn dawdle(at: &At, song: &Song) -> Answer {
     let Some(entry) = at.fetch(&song.link(), false).await? else {
         return Ok(false);
     };
-    let mut answer = at
-        .get(&format!(
-            "{}&stream=1",
-            entry["Tunnel_URL"].as_str().unwrap_or_default()
-        ))
-        .await?;
+    let mut answer = at.get(&format!("{}&stream=1", entry.tunnel)).await?;
     for _ in 0..20 {
         if answer.chunk().await?.is_none() {
             return Ok(true);
@@ -110,7 +105,7 @@ async fn wait(at: &At, song: &Song) -> Answer {
     let Some(entry) = at.fetch(&song.link(), false).await? else {
         return Ok(false);
     };
-    let tunnel = entry["Tunnel_URL"].as_str().unwrap_or_default();
+    let tunnel = entry.tunnel;
     let answer = at.get(&format!("{tunnel}&wait=5")).await?;
     let whole = answer.status() == 200;
     answer.bytes().await.map(|_| whole)
@@ -120,7 +115,7 @@ async fn ranges(at: &At, song: &Song, dice: &mut Dice) -> Answer {
     let Some(entry) = at.fetch(&song.link(), false).await? else {
         return Ok(false);
     };
-    let tunnel = entry["Tunnel_URL"].as_str().unwrap_or_default();
+    let tunnel = entry.tunnel;
     let url = format!(
         "{}{tunnel}{}",
         at.url,

@@ -19,6 +19,7 @@ mod gauge;
 use std::time::{Duration, Instant};
 
 use gauge::{Gauge, Sample};
+use harness::replies::{Track, V1Fetched};
 use harness::{Kmds, PATIENCE, Setup};
 use kmds_lab::Lab;
 use load::{Dice, seed};
@@ -127,10 +128,7 @@ async fn what_long_lists_crowds_and_copies_took_is_given_back() {
     let replies =
         futures_util::future::join_all((0..ASKERS).map(|_| kmds.v1_fetch(ask.clone()))).await;
     for (status, reply) in replies {
-        assert_eq!(
-            (status, reply["tracks"].as_array().map(Vec::len)),
-            (200, Some(LONG_LIST))
-        );
+        assert_eq!((status, reply.tracks.len()), (200, LONG_LIST));
     }
     let mut held = Vec::new();
     for _ in 0..HOLDERS {
@@ -216,20 +214,8 @@ async fn gives_back(kmds: &Kmds, before: &Sample) -> Sample {
 
 /// As work files begin: `{site}-{id}.`.
 async fn failed(kmds: &Kmds) -> Vec<String> {
-    let answer = kmds.get("/api/v1/tracks?state=failed&limit=500").await;
-    let list: serde_json::Value =
-        serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
-    let name = |track: &serde_json::Value| {
-        format!(
-            "{}-{}.",
-            track["site"].as_str().unwrap_or_default(),
-            track["id"].as_str().unwrap_or_default()
-        )
-    };
-    list["tracks"]
-        .as_array()
-        .expect("tracks")
-        .iter()
-        .map(name)
-        .collect()
+    let path = "/api/v1/tracks?state=failed&limit=500";
+    let (_, list) = kmds.body::<V1Fetched>(path).await;
+    let name = |track: &Track| format!("{}-{}.", track.site, track.id);
+    list.tracks.iter().map(name).collect()
 }

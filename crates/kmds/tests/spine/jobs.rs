@@ -2,8 +2,8 @@
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, kib};
-use serde_json::Value;
 
+use super::harness::replies::{Refused, Track};
 use super::harness::{Kmds, PATIENCE, Setup};
 
 #[tokio::test]
@@ -18,13 +18,10 @@ async fn work_goes_on_after_a_kill_and_keeps_its_bytes() {
     let setup = Setup::of(&lab);
     let mut kmds = setup.start();
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let entry = reply["Songs"][0].clone();
-    let tunnel = entry["Tunnel_URL"].as_str().expect("a tunnel").to_owned();
+    let entry = reply.songs[0].clone();
+    let tunnel = entry.tunnel.clone();
     kmds.until("3 MB arrive", async || {
-        let answer = kmds.get(&tunnel).await;
-        let body: Value =
-            serde_json::from_slice(&answer.bytes().await.expect("body")).unwrap_or_default();
-        body["Received"].as_u64().unwrap_or(0) >= kib(2900)
+        kmds.body::<Refused>(&tunnel).await.1.received >= kib(2900)
     })
     .await;
     kmds.kill();
@@ -52,10 +49,7 @@ async fn the_tunnel_tells_what_it_is_waiting_for() {
         404
     );
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
+    let tunnel = reply.songs[0].tunnel.clone();
     let answer = kmds.get(&tunnel).await;
     assert_eq!(answer.status(), 418);
     assert_eq!(answer.headers()["retry-after"], "1");
@@ -72,7 +66,7 @@ async fn the_tunnel_tells_what_it_is_waiting_for() {
     assert_eq!(posted.status(), 405);
     assert!(posted.headers().contains_key("allow"));
     song.release();
-    assert_eq!(kmds.whole(&reply["Songs"][0]).await, song.bytes());
+    assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
     let partial = kmds
         .http
         .get(kmds.at(&tunnel))
@@ -93,10 +87,7 @@ async fn a_removed_song_is_gone_at_once_for_those_who_wait_for_it() {
     let song = lab.bandcamp().track("Unwanted").holds_at(kib(64)).publish();
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = reply["Songs"][0]["Tunnel_URL"]
-        .as_str()
-        .expect("a tunnel")
-        .to_owned();
+    let tunnel = reply.songs[0].tunnel.clone();
     let waiting = {
         let (http, url) = (kmds.http.clone(), kmds.at(&format!("{tunnel}&wait=300")));
         tokio::spawn(async move {
@@ -183,19 +174,10 @@ async fn a_song_that_waits_is_told_alike_by_both_faces() {
     let kmds = Kmds::start(&lab);
     let (_, first) = kmds.fetch(&song.link()).await;
     let (_, second) = kmds.fetch(&song.link()).await;
-    assert_eq!(
-        first["Songs"][0]["Metadata"],
-        second["Songs"][0]["Metadata"]
-    );
-    let answer = kmds
-        .get(&format!("/api/v1/tracks/soundcloud/{}", song.id()))
-        .await;
-    let track: Value =
-        serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a track");
-    assert_eq!(
-        track["approximate_bytes"],
-        first["Songs"][0]["Metadata"]["Approximate_Size"]
-    );
+    assert_eq!(first.songs[0].metadata, second.songs[0].metadata);
+    let path = format!("/api/v1/tracks/soundcloud/{}", song.id());
+    let (_, track) = kmds.body::<Track>(&path).await;
+    assert_eq!(track.approximate_bytes, first.songs[0].metadata.bytes);
     song.release();
 }
 
@@ -212,10 +194,7 @@ async fn a_fetch_beside_a_removal_never_promises_what_is_gone() {
         );
         let (_, (status, reply)) = tokio::join!(removal, kmds.fetch(&link));
         assert_eq!(status, 200, "{reply}");
-        let tunnel = format!(
-            "{}&wait=60",
-            reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-        );
+        let tunnel = format!("{}&wait=60", reply.songs[0].tunnel);
         // Removed after it was asked for, or there: never stuck, never failed.
         let answer = kmds.get(&tunnel).await.status().as_u16();
         assert!([200, 404].contains(&answer), "{answer}");

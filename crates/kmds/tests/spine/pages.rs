@@ -1,9 +1,9 @@
 //! Links and pages that are not as they should be cost as few songs as possible.
 
 use kmds_lab::{Fault, Lab};
-use serde_json::Value;
 
 use super::harness::Kmds;
+use super::harness::replies::Entry;
 
 #[tokio::test]
 async fn a_page_sent_for_a_cover_is_no_cover_and_is_not_kept() {
@@ -41,38 +41,25 @@ async fn a_soundcloud_set_plays_what_is_known_while_its_batches_fail_and_all_of_
         );
         let (status, reply) = kmds.fetch(&set.link()).await;
         assert_eq!(status, 200, "{fault}: {reply}");
-        let numbers = |list: &str, number: fn(&Value) -> &Value| -> Vec<u64> {
-            reply[list]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|song| number(song).as_u64())
-                .collect()
+        let places = |songs: &[Entry]| -> Vec<u32> {
+            songs.iter().map(|song| song.metadata.number).collect()
         };
+        let gone = &reply.unavailable;
+        assert_eq!(places(&reply.songs), [1, 2, 3, 4, 5], "{fault}");
         assert_eq!(
-            numbers("Songs", |song| &song["Metadata"]["Track_Number"]),
-            [1, 2, 3, 4, 5],
-            "{fault}"
-        );
-        assert_eq!(
-            numbers("Unavailable", |song| &song["Track_Number"]),
+            gone.iter().map(|song| song.number).collect::<Vec<_>>(),
             [6, 7, 8],
             "{fault}"
         );
-        for untold in reply["Unavailable"].as_array().into_iter().flatten() {
-            assert!(
-                untold["Reason"]
-                    .as_str()
-                    .is_some_and(|reason| reason.len() > 20),
-                "{fault}: {untold}"
-            );
-            assert_ne!(untold["Kind"], "not_found", "{fault}");
+        for untold in gone {
+            assert!(untold.reason.len() > 20, "{fault}: {untold:?}");
+            assert_ne!(untold.kind, "not_found", "{fault}");
         }
         lab.clear_faults();
         let (_, reply) = kmds.fetch(&set.link()).await;
         assert_eq!(
-            reply["Songs"].as_array().map(Vec::len),
-            Some(8),
+            reply.songs.len(),
+            8,
             "{fault}: what was not told is asked for again"
         );
     }
@@ -95,11 +82,7 @@ async fn one_bad_value_in_every_page_costs_no_song_of_any_site() {
     for (link, songs) in links.iter().zip([1, 3, 1, 8, 1, 3, 2]) {
         let (status, reply) = kmds.fetch(link).await;
         assert_eq!(status, 200, "{link}: {reply}");
-        assert_eq!(
-            reply["Songs"].as_array().map(Vec::len),
-            Some(songs),
-            "{link}: {reply}"
-        );
+        assert_eq!(reply.songs.len(), songs, "{link}: {reply}");
     }
     kmds.download(&links[2]).await;
 }
@@ -122,15 +105,11 @@ async fn songs_of_a_bandcamp_album_are_numbered_by_place_where_its_numbers_do_no
             .publish();
         let (_, reply) = kmds.fetch(&album.link()).await;
         let shown = [
-            &reply["Songs"][0]["Metadata"],
-            &reply["Unavailable"][0],
-            &reply["Songs"][1]["Metadata"],
+            reply.songs[0].metadata.number,
+            reply.unavailable[0].number,
+            reply.songs[1].metadata.number,
         ];
-        assert_eq!(
-            shown.map(|song| song["Track_Number"].as_u64()),
-            [Some(1), Some(2), Some(3)],
-            "{numbers:?}: {reply}"
-        );
+        assert_eq!(shown, [1, 2, 3], "{numbers:?}: {reply}");
     }
 }
 
@@ -144,7 +123,7 @@ async fn a_link_out_of_a_chat_is_taken_on_every_site_and_of_two_none_is_dropped(
     ];
     let kmds = Kmds::start(&lab);
     for link in &links {
-        let wanted = kmds.fetch(link).await.1["Songs"][0]["Cache_Path"].clone();
+        let wanted = kmds.fetch(link).await.1.songs[0].path.clone();
         for (before, after) in [
             ("<", ">"),
             ("(", ")."),
@@ -155,7 +134,7 @@ async fn a_link_out_of_a_chat_is_taken_on_every_site_and_of_two_none_is_dropped(
         ] {
             let (status, reply) = kmds.fetch(&format!("{before}{link}{after}")).await;
             assert_eq!(
-                (status, &reply["Songs"][0]["Cache_Path"]),
+                (status, &reply.songs[0].path),
                 (200, &wanted),
                 "{before}{link}{after}: {reply}"
             );
@@ -163,17 +142,8 @@ async fn a_link_out_of_a_chat_is_taken_on_every_site_and_of_two_none_is_dropped(
         for second in &links {
             for between in [" ", ",", "\n", " and "] {
                 let (status, reply) = kmds.fetch(&format!("{link}{between}{second}")).await;
-                assert_eq!(
-                    (status, reply["Kind"].as_str()),
-                    (400, Some("unsupported_link")),
-                    "{reply}"
-                );
-                assert!(
-                    reply["Error"]
-                        .as_str()
-                        .is_some_and(|sentence| sentence.contains("two links")),
-                    "{reply}"
-                );
+                assert_eq!((status, &*reply.kind), (400, "unsupported_link"), "{reply}");
+                assert!(reply.error.contains("two links"), "{reply}");
             }
         }
     }

@@ -3,8 +3,8 @@
 use kmds_lab::soundcloud::Format;
 use kmds_lab::youtube::Refusal;
 use kmds_lab::{Fault, Lab, Site, kib};
-use serde_json::Value;
 
+use super::harness::replies::{Entry, Reply};
 use super::harness::{Kmds, PATIENCE, Setup};
 
 #[tokio::test]
@@ -115,14 +115,9 @@ async fn a_hundred_clients_cause_one_download_and_get_the_same_bytes() {
                     .send()
                     .await
                     .expect("an answer");
-                let reply: Value =
-                    serde_json::from_slice(&reply.bytes().await.expect("a body")).expect("JSON");
-                let tunnel = reply["Songs"][0]["Tunnel_URL"]
-                    .as_str()
-                    .expect("a tunnel")
-                    .to_owned();
+                let (_, reply) = Reply::of(reply).await;
                 let audio = http
-                    .get(format!("{url}{tunnel}&stream=1"))
+                    .get(format!("{url}{}", reply.songs[0].stream()))
                     .timeout(PATIENCE)
                     .send()
                     .await
@@ -149,10 +144,7 @@ async fn a_late_listener_joins_the_download_in_progress() {
         .publish();
     let kmds = Kmds::start(&lab);
     let (_, reply) = kmds.fetch(&song.link()).await;
-    let tunnel = format!(
-        "{}&stream=1",
-        reply["Songs"][0]["Tunnel_URL"].as_str().expect("a tunnel")
-    );
+    let tunnel = format!("{}&stream=1", reply.songs[0].tunnel);
     let mut first = kmds.get(&tunnel).await;
     let mut received = Vec::new();
     while received.len() < kib(200) as usize {
@@ -206,11 +198,7 @@ async fn a_bot_check_gives_the_site_a_rest() {
     let kmds = Kmds::start(&lab);
     for track in &tracks {
         let (status, reply) = kmds.fetch(&track.link()).await;
-        assert_eq!(
-            (status, &reply["Kind"]),
-            (429, &"bot_check".into()),
-            "{reply}"
-        );
+        assert_eq!((status, &*reply.kind), (429, "bot_check"), "{reply}");
     }
     assert_eq!(
         lab.count(|seen| seen.host == "api-v2.soundcloud.com"),
@@ -225,13 +213,18 @@ async fn a_song_known_already_keeps_its_name_its_size_and_its_file() {
     let song = lab.soundcloud().track("mp3-only").seconds(30.0).publish();
     let kmds = Kmds::start(&lab);
     let (_, first) = kmds.fetch(&song.link()).await;
-    kmds.whole(&first["Songs"][0]).await;
+    kmds.whole(&first.songs[0]).await;
     let (_, second) = kmds.fetch(&song.link()).await;
-    let (first, second) = (&first["Songs"][0], &second["Songs"][0]);
-    assert_eq!(second["State"], "ready");
-    for name in ["File_Name", "Tunnel_URL", "Cache_Path"] {
-        assert_eq!(first[name], second[name], "{name}");
-    }
-    assert!(second["Metadata"]["Approximate_Size"].is_u64());
+    let (first, second) = (&first.songs[0], &second.songs[0]);
+    assert_eq!(second.state, "ready");
+    let names = |entry: &Entry| {
+        (
+            entry.file_name.clone(),
+            entry.tunnel.clone(),
+            entry.path.clone(),
+        )
+    };
+    assert_eq!(names(first), names(second));
+    assert!(second.metadata.bytes.is_some());
     assert_eq!(lab.hits(&song), 1);
 }

@@ -17,16 +17,16 @@ async fn a_youtube_video_arrives_whole_and_its_metadata_at_once() {
     let kmds = Kmds::start(&lab);
     let (status, reply) = kmds.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let entry = &reply["Songs"][0];
-    assert_eq!(entry["Metadata"]["Title"], "Ordinary Days");
-    assert_eq!(entry["Metadata"]["Artist"], "Klaus Veen");
-    assert_eq!(entry["Metadata"]["Approximate_Size"], song.len());
-    assert_eq!(entry["Metadata"]["Track_Number"], 0);
-    assert!(entry["Metadata"]["Track_Total"].is_null());
-    assert_eq!(entry["File_Name"], "Klaus Veen - Ordinary Days.m4a");
+    let entry = &reply.songs[0];
+    assert_eq!(entry.metadata.title, "Ordinary Days");
+    assert_eq!(entry.metadata.artist.as_deref(), Some("Klaus Veen"));
+    assert_eq!(entry.metadata.bytes, Some(song.len()));
+    assert_eq!(entry.metadata.number, 0);
+    assert_eq!(entry.metadata.total, None);
+    assert_eq!(entry.file_name, "Klaus Veen - Ordinary Days.m4a");
     assert_eq!(kmds.whole(entry).await, song.bytes());
     // On the drive too, under an id, with a sidecar beside it.
-    let path = entry["Cache_Path"].as_str().expect("a path");
+    let path = &entry.path;
     assert_eq!(read(&kmds.folder.path("cache").join(path)), song.bytes());
     assert_eq!(kmds.published(), [path.to_owned(), format!("{path}.json")]);
     assert!(kmds.partials().is_empty());
@@ -44,7 +44,7 @@ async fn the_ranges_of_a_long_video_come_over_one_connection() {
             .seconds(2500.0)
             .aac_only()
             .publish();
-        let song = kmds.fetch(&video.link()).await.1["Songs"][0].clone();
+        let song = kmds.fetch(&video.link()).await.1.songs[0].clone();
         assert_eq!(kmds.whole(&song).await.len() as u64, video.len());
     }
     let media: Vec<_> = lab
@@ -101,10 +101,10 @@ async fn a_bandcamp_album_arrives_whole_in_order() {
     let kmds = Kmds::start(&lab);
     let (status, reply) = kmds.fetch(&album.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let songs = reply["Songs"].as_array().expect("songs");
+    let songs = &reply.songs;
     for (place, (entry, song)) in songs.iter().zip(album.songs()).enumerate() {
-        assert_eq!(entry["Metadata"]["Track_Number"], place + 1);
-        assert_eq!(entry["Metadata"]["Track_Total"], 3);
+        assert_eq!(entry.metadata.number as usize, place + 1);
+        assert_eq!(entry.metadata.total, Some(3));
         assert_eq!(kmds.whole(entry).await, song.bytes());
     }
     assert_eq!(
