@@ -218,7 +218,7 @@ fn ids_and_hosts_that_cannot_be_right_are_refused() {
 }
 
 #[test]
-fn look_alikes_are_nobodys_links() {
+fn look_alikes_are_links_of_no_site() {
     for text in [
         "https://x.bandcamp.com.evil.example/track/y",
         "https://evilbandcamp.com/track/y",

@@ -223,7 +223,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));
     // Caught from before we say that we run.
     let hangup = signal(SignalKind::hangup()).ok();
-    // It is news, not the work: where nobody can be told, the service serves.
+    // The line is news, not the work: where it cannot be written, the service still serves.
     let told = writeln!(
         std::io::stdout(),
         "kmds {VERSION} ready on {}",

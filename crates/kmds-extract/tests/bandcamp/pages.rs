@@ -378,7 +378,7 @@ fn turned(answer: Answer, from: &str, to: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_page() {
+async fn one_bad_value_in_a_field_that_is_not_read_costs_that_value_and_not_the_page() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for odd in [
         r"&quot;la \ud83d&quot;",

@@ -553,7 +553,7 @@ async fn numeric_ids_are_asked_for_directly() {
 }
 
 #[tokio::test]
-async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_song() {
+async fn one_bad_value_in_a_field_that_is_not_read_costs_that_value_and_not_the_song() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for odd in [
         r#""x \ud83d""#,

@@ -114,8 +114,8 @@ async fn a_refusal_of_which_no_text_is_known_is_asked_once_more_then_as_another_
         silent("LOGIN_REQUIRED"),
         silent("CONTENT_CHECK_REQUIRED"),
         silent("A_NEW_WORD"),
-        status("UNPLAYABLE", "Something nobody has seen"),
-        status("LOGIN_REQUIRED", "Words that nobody has seen"),
+        status("UNPLAYABLE", "Something never seen"),
+        status("LOGIN_REQUIRED", "Words never seen"),
     ] {
         let fake = Fake::player([unknown.clone()]);
         let error = fake.refused().await;

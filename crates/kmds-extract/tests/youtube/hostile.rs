@@ -56,7 +56,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn one_bad_value_in_a_field_nobody_reads_costs_that_value_and_not_the_answer() {
+async fn one_bad_value_in_a_field_that_is_not_read_costs_that_value_and_not_the_answer() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for odd in [
         r#""x \ud83d""#,

@@ -134,7 +134,7 @@ async fn compressed_copies_are_never_offered() {
 }
 
 #[tokio::test]
-async fn a_codec_nobody_knows_comes_after_those_that_are() {
+async fn an_unknown_codec_comes_after_the_known_ones() {
     assert_eq!(
         labels(&[format(140, "audio/mp4; codecs=\"zzz.9\""), format(139, AAC)]).await,
         ["itag 139", "itag 140"]
@@ -306,7 +306,7 @@ async fn streams_tell_when_the_advertisements_before_them_are_over() {
 }
 
 #[tokio::test]
-async fn a_file_is_the_same_whoever_asked_for_its_url() {
+async fn a_file_is_the_same_under_the_urls_of_two_identities() {
     let url = "https://rr1---sn-x.googlevideo.com/videoplayback?expire=1790021600&itag=140&clen=1000&lmt=17&xtags=acont%3Doriginal%3Alang%3Den";
     let mut format = format(140, AAC);
     format["url"] = json!(url);

@@ -1,4 +1,4 @@
-//! Whoever answers on a server's port may be no server of ours, and a song may be called anything.
+//! The program that answers on a server's port may be no server of ours, and a song may be called anything.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -240,7 +240,7 @@ fn a_server_may_not_send_the_token_elsewhere() {
     person
         .runs(&["get", LINK, "--server", &server.url, "-o", "m"])
         .with(1);
-    assert_eq!(thief.asked(), [""; 0], "nobody else hears of it");
+    assert_eq!(thief.asked(), [""; 0], "no other host hears of it");
     assert!(
         server
             .asked()

@@ -80,7 +80,7 @@ async fn words_that_are_lost_on_a_full_disk_are_exit_code_1_and_no_panic() {
             "{said:?}"
         );
         let code = shell(&person, &format!("\"$KMDS\" {line} 2> /dev/full")).code;
-        assert_eq!(code, Some(0), "nobody can be told: {line}");
+        assert_eq!(code, Some(0), "no reader is left to tell: {line}");
     }
     assert_eq!(person.files("m").len(), 1, "the song is there");
     for line in [

@@ -109,7 +109,7 @@ fn doctor_fails_where_nothing_can_be_kept_or_a_setting_is_wrong() {
 }
 
 #[test]
-fn doctor_tells_of_folders_that_cannot_be_used_once_and_blames_nobody_else() {
+fn doctor_tells_of_folders_that_cannot_be_used_once_and_blames_nothing_else() {
     let Ok(ytdlp) = std::env::var("KMDS_TEST_YTDLP") else {
         return eprintln!("SKIPPED: KMDS_TEST_YTDLP is not set");
     };
@@ -228,7 +228,7 @@ async fn the_cache_is_tended_by_hand_but_not_behind_a_servers_back() {
     let file = kmds
         .folder
         .path(&format!("cache/bandcamp/{}.mp3", song.id()));
-    std::fs::write(&file, "somebody wrote into it").expect("a file");
+    std::fs::write(&file, "another program wrote into it").expect("a file");
     let damaged = person.runs(&["cache", "verify"]).with(1);
     assert!(damaged.out.contains("0 files good, 1 not"), "{damaged:?}");
     assert!(!file.exists(), "what is not as published is not kept");

@@ -47,10 +47,10 @@ async fn the_showcase_fails_with_the_song_and_keeps_nothing_unasked() {
         1,
         "only the recipes lie in the home"
     );
-    let nobody = person
+    let without = person
         .runs(&["showcase", "--server", "http://127.0.0.1:1", &song.link()])
         .with(2);
-    assert!(nobody.err.contains("kmds serve"), "{nobody:?}");
+    assert!(without.err.contains("kmds serve"), "{without:?}");
 }
 
 #[test]

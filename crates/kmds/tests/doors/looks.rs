@@ -1,4 +1,4 @@
-//! Requests that only look: `HEAD`, and what v1 says of songs nobody downloads.
+//! Requests that only look: `HEAD`, and what v1 says of songs that are not downloaded.
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Kind, Lab, kib};
@@ -179,7 +179,7 @@ async fn a_song_whose_file_was_removed_by_hand_is_evicted_as_soon_as_it_is_looke
 }
 
 #[tokio::test]
-async fn a_song_that_left_the_drive_is_evicted_until_somebody_asks_for_it() {
+async fn a_song_that_left_the_drive_is_evicted_until_a_client_asks_for_it() {
     let lab = Lab::start().await;
     let songs =
         ["First", "Second"].map(|title| lab.bandcamp().track(title).seconds(30.0).publish());

@@ -284,7 +284,7 @@ async fn a_method_that_does_nothing_is_told_which_do() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_gets_an_answer_and_hurts_nobody() {
+async fn bytes_that_are_no_http_get_an_answer_and_hurt_no_other_client() {
     let kmds = Setup::new().start();
     for (request, status) in [
         (b"\x00\x01\x02\r\n\r\n".to_vec(), 400),

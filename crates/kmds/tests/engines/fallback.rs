@@ -462,7 +462,7 @@ async fn an_advertisement_that_yt_dlp_tells_of_is_waited_for() {
 #[tokio::test]
 async fn a_song_with_sabr_alone_is_asked_of_yt_dlp_and_then_has_a_clear_kind() {
     let lab = Lab::start().await;
-    let song = lab.youtube().video("For nobody").sabr_only().publish();
+    let song = lab.youtube().video("Nothing to play").sabr_only().publish();
     let wrapper =
         Wrapper::doing("echo 'ERROR: [youtube] x: Requested format is not available' >&2; exit 1");
     let kmds = Setup::of(&lab).ytdlp(&wrapper.command()).start();

@@ -43,7 +43,7 @@ fn any_site(lab: &Lab, command: &str) -> Kmds {
         .start()
 }
 
-/// Answers whoever connects, and counts.
+/// Answers every connection, and counts them.
 async fn inside() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (port, visits) = (
@@ -207,7 +207,7 @@ async fn for_a_site_of_ours_yt_dlp_reaches_that_sites_hosts_and_no_other() {
     assert_eq!(wrapper.note("answers"), wanted);
 }
 
-/// Sends whoever asks for a page of another site on to a private address, in the clear.
+/// Sends each client that asks for a page of another site on to a private address, in the clear.
 async fn misleading(lab: &Lab, to: &'static str) -> (String, Arc<parking_lot::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (url, asked) = (

@@ -65,7 +65,7 @@ async fn a_song_that_breaks_off_leaves_no_file_and_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_ended_while_nobody_reads_leaves_nothing_behind() {
+async fn a_call_that_is_ended_while_its_output_is_not_read_leaves_nothing_behind() {
     let lab = Lab::start().await;
     let long = lab.youtube().video("Long").seconds(600.0).publish();
     let kmds = Kmds::start(&lab);

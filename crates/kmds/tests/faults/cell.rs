@@ -246,7 +246,7 @@ impl Stage {
             .max(connections.saturating_sub(ahead))
     }
 
-    /// Nobody but the site was spoken to.
+    /// No host but those of the site was spoken to.
     fn no_stranger(&self) -> Result<(), String> {
         let stranger = self
             .lab

@@ -87,7 +87,7 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
         ("slow:400000" | "stall:100000", _) => (Wanted::Ready, 4),
         // Of pages it is the song's bytes that would have to change, or its URLs.
         ("changed_etag:200000" | "expired_at:200000" | "wall_at:200000", _) => (Wanted::Ready, 4),
-        // What follows a whole message is nobody's; a field that nobody reads may hold anything.
+        // What follows a whole message is not read; a field that is not read may hold anything.
         ("long_body" | "odd_value", _) => (Wanted::Ready, 4),
         // All that is read stands in the page's head.
         ("wrong_length", Bandcamp) => (Wanted::Ready, 2),

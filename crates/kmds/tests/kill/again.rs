@@ -1,4 +1,4 @@
-//! Asked for again in the very moment a job ends: the song is not forgotten, although nobody asks for its audio.
+//! Asked for again in the very moment a job ends: the song is not forgotten, although no client asks for its audio.
 
 use std::time::Duration;
 

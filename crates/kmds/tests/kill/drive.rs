@@ -94,7 +94,7 @@ async fn a_full_drive_fails_with_numbers_evicts_nothing_in_vain_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drive_that_someone_else_fills_in_mid_download_breaks_nothing() {
+async fn a_drive_that_another_program_fills_in_mid_download_breaks_nothing() {
     let lab = Lab::start().await;
     let setup = Setup::of(&lab);
     let Some(mount) = Mount::of(&setup, 8) else {
@@ -115,7 +115,7 @@ async fn a_drive_that_someone_else_fills_in_mid_download_breaks_nothing() {
             .any(|part| read(&mount.0.join(part)).len() as u64 >= mib(1) - 1)
     })
     .await;
-    // Someone else's file takes all that is left.
+    // Another program's file takes all that is left.
     let _ = std::fs::write(mount.0.join("hog"), vec![0_u8; 8 << 20]);
     song.release();
     let (status, failure) = end_of(&kmds, &reply).await;
@@ -161,7 +161,7 @@ async fn a_drive_that_turns_read_only_is_told_and_used_again_when_it_may_be_writ
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_someone_removed_is_fetched_again_and_one_that_changed_is_never_served() {
+async fn a_file_that_was_removed_is_fetched_again_and_one_that_changed_is_never_served() {
     let lab = Lab::start().await;
     let (removed, cut, swapped) = (
         track(&lab, "Removed", 30.0),
@@ -213,7 +213,7 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
         kmds.whole(&entry).await;
         entries.push(entry);
     }
-    // The oldest is being read: somebody took its head and listens slowly.
+    // The oldest is being read: a listener took its head and listens slowly.
     let tunnel = &entries[0].tunnel;
     let mut reader = kmds.get(tunnel).await;
     let mut heard = reader
@@ -383,14 +383,14 @@ async fn a_floor_is_kept_by_what_was_not_heard_for_longest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_heard_for_long_leaves_and_comes_again_when_asked_for() {
+async fn a_song_that_was_not_heard_for_long_leaves_and_comes_again_when_asked_for() {
     let lab = Lab::start().await;
     let (old, read) = (track(&lab, "Old", 20.0), track(&lab, "Read", 30.0));
     let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_AGE", "2").start();
     kmds.download(&old.link()).await;
     let entry = kmds.fetch(&read.link()).await.1.songs[0].clone();
     kmds.whole(&entry).await;
-    // Somebody has it open.
+    // A listener has it open.
     let mut listener = kmds.get(&entry.tunnel).await;
     let mut heard = listener
         .chunk()

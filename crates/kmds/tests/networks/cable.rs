@@ -79,7 +79,7 @@ impl Namespace {
         out.is_ok_and(|out| out.status.success())
     }
 
-    /// A socket opened inside stays inside, whoever uses it.
+    /// A socket opened inside stays inside, whichever process uses it.
     fn listen(&self, port: u16) -> TcpListener {
         let namespace = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("a network");
         let opened = std::thread::spawn(move || {
@@ -149,7 +149,7 @@ impl Cable {
         Some(cable)
     }
 
-    /// Gives the service's end an address; the first one is what the kernel takes when nobody says otherwise.
+    /// Gives the service's end an address; the first one is what the kernel takes where no program names another.
     pub fn has(&self, address: &str) {
         let family = if address.contains(':') { "nodad" } else { "" };
         assert!(
@@ -166,7 +166,7 @@ impl Cable {
         );
     }
 
-    /// What the kernel takes from now on when nobody says otherwise: a tunnel goes up or down.
+    /// What the kernel takes from now on where no program names another: a tunnel goes up or down.
     pub fn leaves_from(&self, address: &str) {
         assert!(
             self.ours

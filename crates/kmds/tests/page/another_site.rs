@@ -8,7 +8,7 @@ use crate::browser::Browser;
 use crate::found;
 use crate::harness::{Kmds, Setup};
 
-/// Serves this page to whoever asks; its port.
+/// Serves this page to every client; its port.
 async fn serve(html: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();

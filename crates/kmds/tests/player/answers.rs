@@ -113,7 +113,7 @@ fn a_prepared_script_is_small_and_answers_the_same() {
 }
 
 #[test]
-fn whoever_asks_nothing_learns_the_timestamp() {
+fn a_call_without_a_challenge_learns_the_timestamp() {
     let folder = Folder::new();
     let player = PlayerScript {
         dialect: Dialect::Plain,

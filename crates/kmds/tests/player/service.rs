@@ -109,7 +109,7 @@ async fn answers_with_sabr_alone_lead_to_the_script_and_then_to_a_clear_kind() {
     let kmds = Setup::of(&lab).start();
     let song = lab.youtube().video("Song").seconds(20.0).publish();
     arrives(&kmds, &song).await;
-    let all = lab.youtube().video("For nobody").sabr_only().publish();
+    let all = lab.youtube().video("Nothing to play").sabr_only().publish();
     let (status, reply) = kmds.fetch(&all.link()).await;
     assert_eq!((status, &*reply.kind), (502, "page_changed"));
     assert!(reply.to_string().contains("streamingData.url"), "{reply}");

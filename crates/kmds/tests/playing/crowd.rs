@@ -61,7 +61,7 @@ async fn listeners_that_leave_cost_nothing() {
         let mut answer = kmds.get(&path).await;
         first_bytes(&mut answer, 1000).await;
     }
-    kmds.until("nobody listens any more", async || {
+    kmds.until("no client listens any more", async || {
         let text = kmds.get("/metrics").await.text().await.expect("metrics");
         text.lines().any(|line| line.ends_with("listeners 0"))
     })
@@ -110,7 +110,7 @@ async fn event_streams_read_or_not_do_not_touch_a_download() {
     let entry = fetched(&kmds, &song.link()).await;
     song.release();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
-    assert_eq!(lab.hits(&song), 1, "nobody made it start again");
+    assert_eq!(lab.hits(&song), 1, "no client made it start again");
     for mut stream in readers {
         let (mut text, mut block) = (String::new(), vec![0; 16 << 10]);
         while !text.contains("\"state\":\"ready\"") {

@@ -243,7 +243,7 @@ async fn the_head_of_a_growing_file_is_the_same_before_and_after() {
     kmds.get(&format!("{}&wait=60", path.replace("&stream=1", "")))
         .await;
     assert_eq!(head().await, before);
-    // What nobody asked for, HEAD does not start.
+    // HEAD starts no copy that no client asked for.
     let other = lab.bandcamp().track("Untouched").publish();
     let (_, reply) = kmds
         .v1_fetch(json!({"url": other.link(), "prefetch": "none"}))

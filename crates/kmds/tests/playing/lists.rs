@@ -55,9 +55,9 @@ async fn a_list_of_500_delays_a_single_song_by_one_turn_of_a_slot_at_most() {
     assert_eq!(
         started(&lab, Site::YouTube)[2],
         single.id(),
-        "the very next one: somebody waits for it"
+        "the very next one: a client waits for it"
     );
-    // Whoever only queued a song shares the turns with the list: one song of each.
+    // A client that only queued a song shares the turns with the list: one song of each.
     for turn in 1..4 {
         kmds.until("the next turn", async || {
             started(&lab, Site::YouTube).len() > turn + 2

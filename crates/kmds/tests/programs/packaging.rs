@@ -140,7 +140,7 @@ fn the_debian_package_is_installed_works_and_is_removed_without_a_trace() {
     );
 }
 
-/// Nobody is sent to a page, a host or an account that is not ours.
+/// No text sends its reader to a page, a host or an account that is not ours.
 #[test]
 fn what_is_installed_names_no_page_and_no_account_that_is_not_there() {
     for file in [

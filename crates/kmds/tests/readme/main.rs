@@ -1,5 +1,5 @@
-//! The documents, followed by somebody who types what they say: every block of commands is run, in order, in a fresh home and
-//! a fresh clone, against the lab. A command that fails, fails the test, and so does one that nobody thought of.
+//! The documents, followed by a newcomer who types what they say: every block of commands is run, in order, in a fresh home and
+//! a fresh clone, against the lab. A command that fails, fails the test, and so does one that this test does not know.
 //!
 //! Told apart by the language of a block: `bash` is typed, line by line; `toml` and `python` are files, written under the
 //! last name in `code` before them; `text` that begins with `$ ` is a command with its output; `json`, `js` and other `text` is
@@ -336,7 +336,7 @@ async fn every_other_document_can_be_followed_too() {
 }
 
 #[test]
-fn no_document_has_commands_that_nobody_follows_and_no_exception_is_stale() {
+fn every_command_of_a_document_is_followed_and_no_exception_is_stale() {
     let mut commands = Vec::new();
     for folder in ["", "docs", "clients/python", "clients/js", "packaging"] {
         for entry in std::fs::read_dir(root().join(folder))

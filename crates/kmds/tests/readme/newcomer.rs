@@ -1,4 +1,4 @@
-//! Somebody who has a clone and the documents, and types what they say.
+//! A newcomer who has a clone and the documents, and types what they say.
 //!
 //! Owns a home, a clone, a terminal for commands and another one for the service. Hides bash. Never types anything of its
 //! own, except where [`super`] says so.

@@ -66,7 +66,7 @@ async fn signed_recipes_are_taken_by_a_reload_and_are_in_force_after_a_restart_w
     let mut kmds = setup.start();
     let built_in = date(&kmds).await;
     assert_eq!(kmds.get("/readyz").await.status(), 200);
-    assert!(lab.connections().is_empty(), "nobody asked for them yet");
+    assert!(lab.connections().is_empty(), "no client asked for them yet");
     let (status, reply) = reload(&kmds).await;
     assert_eq!(status, 200, "{reply}");
     let from = format!("{URL}, {}", kmds.folder.path("recipes.toml").display());

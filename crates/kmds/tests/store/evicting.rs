@@ -72,12 +72,12 @@ async fn what_is_being_read_stays_and_a_need_that_cannot_be_met_evicts_nothing()
     lease
         .reserve(Some(3 * MIB))
         .await
-        .expect("nobody reads a now");
+        .expect("no reader of a is left");
     assert_eq!(state(&store, "a").await, State::Evicted);
 }
 
 #[tokio::test]
-async fn a_reader_that_reads_nothing_keeps_nobody_from_having_room_and_still_gets_every_byte() {
+async fn a_reader_that_reads_nothing_keeps_no_job_from_having_room_and_still_gets_every_byte() {
     let mut place = Place::make();
     place.config.max_bytes = 2 * MIB;
     place.config.reader_pause = Duration::ZERO;
@@ -218,7 +218,7 @@ async fn a_floor_above_what_is_free_refuses_with_the_setting_named() {
 }
 
 #[tokio::test]
-async fn files_nobody_read_for_max_age_leave() {
+async fn files_that_were_not_read_for_max_age_leave() {
     let mut place = Place::make();
     place.config.max_age = Some(Duration::from_secs(1));
     let store = place.open();
@@ -297,7 +297,7 @@ async fn a_drive_that_fills_up_while_writing_says_so_and_recovers() {
     );
     lease.discard().await.expect("discarded");
     published(&store, "b", 2 * MIB as usize).await;
-    // Room is made by evicting what nobody reads.
+    // Room is made by evicting songs that no client reads.
     published(&store, "c", 3 * MIB as usize).await;
     assert_eq!(
         (state(&store, "b").await, state(&store, "c").await),

@@ -7,7 +7,7 @@ use kmds::store::{Lease, State, Store, StoreError};
 
 use crate::{Place, accepted, audio, begun, key, publish_of, published, read_all};
 
-const PRECIOUS: &[u8] = b"somebody's only copy";
+const PRECIOUS: &[u8] = b"an operator's only copy";
 
 /// A file that nothing of ours may touch.
 fn victim(place: &Place) -> PathBuf {

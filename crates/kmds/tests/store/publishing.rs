@@ -61,7 +61,7 @@ async fn what_is_shorter_or_longer_than_announced_or_empty_is_never_published() 
     }
 }
 
-/// Five hundred publishes under the eyes of somebody who looks all the time.
+/// Five hundred publishes beside a reader that looks all the time.
 #[tokio::test]
 async fn a_watcher_never_sees_half_a_file_nor_a_sidecar_without_its_file() {
     const LENGTH: usize = 40_000;
@@ -134,7 +134,7 @@ async fn audio_that_cannot_be_put_in_place_gets_no_sidecar_and_keeps_its_bytes()
 }
 
 #[tokio::test]
-async fn a_file_changed_or_removed_by_somebody_else_is_never_served_and_is_fetched_again() {
+async fn a_file_changed_or_removed_by_another_program_is_never_served_and_is_fetched_again() {
     let place = Place::make();
     let store = place.open();
     for (name, harm) in [("cut", 0), ("same-length", 1), ("gone", 2)] {
@@ -232,5 +232,5 @@ fn songs_that_are_published_all_at_once_leave_room_for_each_other() {
     let patience = std::time::Duration::from_secs(60);
     runtime
         .block_on(async { tokio::time::timeout(patience, all).await })
-        .expect("nobody waits for ever");
+        .expect("no wait is for ever");
 }

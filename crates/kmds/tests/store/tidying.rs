@@ -9,7 +9,7 @@ async fn tidy(store: &Store) -> Tidied {
 }
 
 #[tokio::test]
-async fn partials_that_nobody_will_continue_are_swept_and_the_others_kept() {
+async fn partials_that_no_job_will_continue_are_swept_and_the_others_kept() {
     let place = Place::make();
     let store = place.open();
     store
@@ -83,7 +83,7 @@ async fn bytes_of_a_failed_song_are_kept_for_a_day() {
     );
 }
 
-/// Somebody's own folder `youtube/`: its files were taken into the cache, or removed where they were not whole.
+/// An operator's own folder `youtube/`: its files were taken into the cache, or removed where they were not whole.
 #[tokio::test]
 async fn audio_that_neither_a_sidecar_nor_a_row_of_ours_tells_of_is_left_alone() {
     let place = Place::make();
@@ -101,8 +101,11 @@ async fn audio_that_neither_a_sidecar_nor_a_row_of_ours_tells_of_is_left_alone()
         "tape.wav",
     ];
     for name in theirs {
-        std::fs::write(place.cache("youtube").join(name), b"somebody's only copy")
-            .expect("written");
+        std::fs::write(
+            place.cache("youtube").join(name),
+            b"an operator's only copy",
+        )
+        .expect("written");
     }
     published(&store, "ours", 500).await;
     std::fs::rename(
@@ -123,7 +126,7 @@ async fn audio_that_neither_a_sidecar_nor_a_row_of_ours_tells_of_is_left_alone()
     for name in theirs {
         assert_eq!(
             std::fs::read(place.cache("youtube").join(name)).expect("there"),
-            b"somebody's only copy",
+            b"an operator's only copy",
             "{name}"
         );
     }
@@ -140,7 +143,7 @@ async fn a_song_is_never_published_over_a_file_that_is_not_ours() {
     let place = Place::make();
     let store = place.open();
     std::fs::create_dir_all(place.cache("youtube")).expect("made");
-    std::fs::write(place.cache("youtube/a.m4a"), b"somebody's only copy").expect("written");
+    std::fs::write(place.cache("youtube/a.m4a"), b"an operator's only copy").expect("written");
     store.accept(vec![accepted("a")]).await.expect("accepted");
     let mut lease = begun(&store, "a", 500).await;
     lease.write(audio("a", 500)).await.expect("written");
@@ -152,7 +155,7 @@ async fn a_song_is_never_published_over_a_file_that_is_not_ours() {
     );
     assert_eq!(
         std::fs::read(place.cache("youtube/a.m4a")).expect("there"),
-        b"somebody's only copy"
+        b"an operator's only copy"
     );
     std::fs::remove_file(place.cache("youtube/a.m4a")).expect("moved away");
     let mut lease = store.lease(&key("a")).await.expect("a lease");

@@ -47,7 +47,7 @@ const KINDS: [(&str, &str, Container); 8] = [
 
 #[test]
 fn tags_behind_a_file_of_any_container_are_no_fault() {
-    // Long enough that nobody takes it for a little junk.
+    // Too long to be taken for a little junk.
     let long = [b"\xF0\x2E\0\0\0\0\0\0Comment\0".as_slice(), &[b'x'; 12016]].concat();
     let size = (long.len() as u32 + 32).to_le_bytes();
     let long_ape = [

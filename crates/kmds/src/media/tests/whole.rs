@@ -298,7 +298,7 @@ fn webm_padding_may_stand_anywhere() {
             whole(&cut, Container::WebM),
             Err(Broken::Cut { .. })
         ));
-        // Of a live one nobody can tell whether the zeros stand where audio stood.
+        // Whether the zeros of a live one stand where audio stood cannot be told.
         let zeros = whole(&[&bytes[..], &[0; 5000]].concat(), Container::WebM);
         assert_eq!(zeros.is_ok(), args == WEBM, "a hole of zeros is no padding");
     }
