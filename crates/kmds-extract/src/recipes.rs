@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::site::Site;
 
@@ -23,51 +23,72 @@ pub struct Recipes {
     pub bandcamp: BandcampRecipe,
 }
 
-/// Time-outs, pauses and paces, in seconds, so that tests can pass a faster file.
+/// Time-outs, pauses and paces. A file tells them in seconds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Times {
     /// One metadata request, from connecting to the last byte.
-    pub metadata_request: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub metadata_request: Duration,
     /// Tries of one metadata request when the site fails (5xx, broken connection).
     pub metadata_tries: u32,
     /// Tries when the site says nothing within `metadata_request`.
     pub timeout_tries: u32,
     /// Pause before the second, third … try; each is varied by up to a half.
-    pub retry_pauses: Vec<f64>,
+    #[serde(deserialize_with = "each_in_seconds")]
+    pub retry_pauses: Vec<Duration>,
     /// The longest a waiting client is made to sleep for a site's limit; beyond that it is told to come back.
-    pub longest_pause: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub longest_pause: Duration,
     /// `/fetch` of a song, and of a list, answers within this.
-    pub fetch_song: f64,
-    pub fetch_list: f64,
-    pub connect: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub fetch_song: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub fetch_list: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub connect: Duration,
     /// Audio is stalled after this long without a byte or a response head.
-    pub audio_stall: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub audio_stall: Duration,
     /// Tries at one place of a file before giving up; a try that brought bytes starts the count anew.
     pub audio_tries: u32,
-    pub audio_pauses: Vec<f64>,
+    #[serde(deserialize_with = "each_in_seconds")]
+    pub audio_pauses: Vec<Duration>,
     /// ffmpeg hangs after this long without a byte of output while it has input to work on.
-    pub convert_stall: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub convert_stall: Duration,
     /// A job waits at most this long for a site's limit, then fails as `rate_limited`.
-    pub limit_wait: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub limit_wait: Duration,
     /// First pause of a job after a 429 without `Retry-After`, where the site has no `limit_pause` of its own; doubles up
     /// to `limit_pause_most`.
-    pub limit_pause: f64,
-    pub limit_pause_most: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub limit_pause: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub limit_pause_most: Duration,
     /// Final refusals and lists are remembered this long.
-    pub remember_refusal: f64,
-    pub remember_list: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub remember_refusal: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub remember_list: Duration,
     /// A stream URL with less life left is asked for anew before a download starts.
-    pub fresh_url: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub fresh_url: Duration,
     /// Breaker: how long native calls stop after repeated bot checks or changed pages.
-    pub breaker_pause: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub breaker_pause: Duration,
 }
 
-impl Times {
-    /// Between nothing and a year; what is no number at all is nothing.
-    #[must_use]
-    pub fn seconds(value: f64) -> Duration {
-        Duration::try_from_secs_f64(value.clamp(0.0, 86_400.0 * 365.0)).unwrap_or_default()
-    }
+/// A time as it stands in a file: seconds, with a fraction. Between nothing and a year.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    f64::deserialize(from).map(duration)
+}
+
+fn each_in_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
+    Vec::<f64>::deserialize(from).map(|all| all.into_iter().map(duration).collect())
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0 * 365.0)).unwrap_or_default()
 }
 
 /// Facts every site has.
@@ -80,8 +101,9 @@ pub struct Hosts {
     /// Further hosts that only yt-dlp may ask.
     #[serde(default)]
     pub second_engine: Vec<String>,
-    /// Least seconds between the starts of two metadata requests to the site; 0 for none.
-    pub pace: f64,
+    /// Least time between the starts of two metadata requests to the site; 0 for none.
+    #[serde(deserialize_with = "seconds")]
+    pub pace: Duration,
     /// Audio and covers may come from any public name: sites that only yt-dlp reads. Never in a file.
     #[serde(skip)]
     pub any_public: bool,
@@ -118,7 +140,7 @@ static ANY_PUBLIC: Hosts = Hosts {
     media: Vec::new(),
     covers: Vec::new(),
     second_engine: Vec::new(),
-    pace: 0.0,
+    pace: Duration::ZERO,
     any_public: true,
 };
 
@@ -177,21 +199,28 @@ pub struct YouTubeRecipe {
     pub range_bytes: u64,
     pub least_range_bytes: u64,
     pub most_range_bytes: u64,
-    /// Seconds that a visitor id is kept, counted from when it was asked for.
-    pub visitor_life: f64,
-    /// Seconds that an identity the site no longer accepts is passed over.
-    pub identity_off: f64,
+    /// How long a visitor id is kept, counted from when it was asked for.
+    #[serde(deserialize_with = "seconds")]
+    pub visitor_life: Duration,
+    /// How long an identity that the site no longer accepts is passed over.
+    #[serde(deserialize_with = "seconds")]
+    pub identity_off: Duration,
     /// Player requests of one resolve, over all identities.
     pub player_tries: u32,
-    /// Seconds that a download waits at most for advertisements the site believes to run.
-    pub advertisement_wait: f64,
-    /// Seconds before a limited player call is tried with a new visitor id; `time.longest_pause` at most.
-    pub limited_pause: f64,
-    /// What a client is told to wait, in seconds: after HTTP 403 or 429 without `Retry-After`, after "try again later"
+    /// How long a download waits at most for advertisements that the site believes to run.
+    #[serde(deserialize_with = "seconds")]
+    pub advertisement_wait: Duration,
+    /// Time before a limited player call is tried with a new visitor id; `time.longest_pause` at most.
+    #[serde(deserialize_with = "seconds")]
+    pub limited_pause: Duration,
+    /// What a client is told to wait: after HTTP 403 or 429 without `Retry-After`, after "try again later"
     /// (which holds up to an hour), and after a bot check.
-    pub limited_wait: f64,
-    pub quota_wait: f64,
-    pub bot_check_wait: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub limited_wait: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub quota_wait: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub bot_check_wait: Duration,
     /// Songs of one list, at most.
     pub list_songs: usize,
     pub mix_songs: usize,
@@ -209,10 +238,12 @@ pub struct ScriptRecipe {
     /// With `{id}` in the place of the player's id.
     pub url: String,
     pub most_bytes: usize,
-    /// Seconds that the id of today's player is taken for true.
-    pub life: f64,
-    /// Seconds that a script which cannot be had or used is left alone.
-    pub pause: f64,
+    /// How long the id of today's player is taken for true.
+    #[serde(deserialize_with = "seconds")]
+    pub life: Duration,
+    /// How long a script that cannot be had or used is left alone.
+    #[serde(deserialize_with = "seconds")]
+    pub pause: Duration,
 }
 
 /// A YouTube client that we answer to the name of.
@@ -254,14 +285,17 @@ pub struct SoundCloudRecipe {
     pub encrypted_marks: Vec<String>,
     /// A client id of the operator's, used first and until it is refused; empty for none.
     pub client_id: String,
-    /// Least seconds between two renewals of the client id.
-    pub client_id_pause: f64,
+    /// Least time between two renewals of the client id.
+    #[serde(deserialize_with = "seconds")]
+    pub client_id_pause: Duration,
     /// Parts of a 403's body that mean a bot block, beside the header `x-datadome`.
     pub bot_marks: Vec<String>,
-    /// Seconds to stay away after a bot block.
-    pub bot_pause: f64,
+    /// How long the site is left alone after a bot block.
+    #[serde(deserialize_with = "seconds")]
+    pub bot_pause: Duration,
     /// Stands in for `time.limit_pause`.
-    pub limit_pause: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub limit_pause: Duration,
     pub segments_at_once: usize,
 }
 
@@ -281,12 +315,15 @@ pub struct BandcampRecipe {
     /// Picture server and the number of a size: `{cover_base}/a{10 digits}_{cover_size}.jpg`.
     pub cover_base: String,
     pub cover_size: u32,
-    /// Seconds that the site is left alone after a challenge.
-    pub bot_pause: f64,
+    /// How long the site is left alone after a challenge.
+    #[serde(deserialize_with = "seconds")]
+    pub bot_pause: Duration,
     /// Stands in for `time.limit_pause`.
-    pub limit_pause: f64,
-    /// Seconds that a redirecting stream URL of the mobile interface is taken to live; its `ts` is no expiry.
-    pub redirect_life: f64,
+    #[serde(deserialize_with = "seconds")]
+    pub limit_pause: Duration,
+    /// How long a redirecting stream URL of the mobile interface is taken to live; its `ts` is no expiry.
+    #[serde(deserialize_with = "seconds")]
+    pub redirect_life: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -373,7 +410,9 @@ impl Recipes {
             Site::Bandcamp => self.bandcamp.limit_pause,
             Site::YouTube | Site::Other => self.time.limit_pause,
         };
-        Times::seconds((first * f64::from(1_u32 << times.min(16))).min(self.time.limit_pause_most))
+        first
+            .saturating_mul(1 << times.min(16))
+            .min(self.time.limit_pause_most)
     }
 
     fn check(&self) -> Result<(), RecipesError> {
@@ -536,7 +575,11 @@ mod tests {
         ];
         let (recipes, _) = Recipes::layered(&texts).expect("valid");
         assert_eq!(recipes.date, "2031-01-01");
-        assert_eq!((recipes.time.connect, recipes.time.audio_stall), (1.0, 3.0));
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            (recipes.time.connect, recipes.time.audio_stall),
+            (seconds(1), seconds(3))
+        );
     }
 
     #[test]
@@ -551,7 +594,7 @@ mod tests {
         let (recipes, unknown) =
             Recipes::over_built_in("[time]\naudio_stall = 0.5\n[youtube]\nnew_thing = 1\n")
                 .expect("valid");
-        assert!((recipes.time.audio_stall - 0.5).abs() < f64::EPSILON);
+        assert_eq!(recipes.time.audio_stall, Duration::from_millis(500));
         assert_eq!(recipes.time.connect, Recipes::built_in().time.connect);
         assert_eq!(unknown, ["youtube.new_thing"]);
     }
@@ -564,6 +607,19 @@ mod tests {
         assert!(unknown.is_empty(), "{unknown:?}");
         let identity = &recipes.youtube.script.identity;
         assert!(identity.off && identity.client.contains_key("tvAppInfo"));
+    }
+
+    #[test]
+    fn a_time_is_told_in_seconds_and_lies_between_nothing_and_a_year() {
+        let text = "[time]\nconnect = 2\naudio_stall = -1.0\nlimit_wait = inf\naudio_pauses = [0.25, 1e300]\n";
+        let times = Recipes::over_built_in(text).expect("valid").0.time;
+        let year = Duration::from_secs(86_400 * 365);
+        assert_eq!(times.connect, Duration::from_secs(2));
+        assert_eq!(
+            (times.audio_stall, times.limit_wait),
+            (Duration::ZERO, year)
+        );
+        assert_eq!(times.audio_pauses, [Duration::from_millis(250), year]);
     }
 
     #[test]

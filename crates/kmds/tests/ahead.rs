@@ -23,7 +23,7 @@ fn page(host: &str) -> PageRequest {
 /// No request is late, however busy the machine.
 fn patient_recipes() -> Recipes {
     let mut recipes = fast_recipes();
-    recipes.time.metadata_request = PATIENCE.as_secs_f64();
+    recipes.time.metadata_request = PATIENCE;
     recipes
 }
 
@@ -113,7 +113,7 @@ async fn a_host_that_was_asked_or_connected_to_lately_is_not_connected_to_again(
 #[tokio::test]
 async fn a_connection_that_no_request_takes_is_closed_without_a_word() {
     let mut recipes = patient_recipes();
-    recipes.time.connect = 1.0;
+    recipes.time.connect = Duration::from_secs(1);
     let (site, release) = patient_site().await;
     let client = site.client(&recipes);
     let opened = async {

@@ -244,7 +244,7 @@ async fn without_a_proxy_a_name_that_leads_inside_is_not_connected_to() {
 #[tokio::test]
 async fn requests_to_one_site_keep_their_pace_and_a_long_wait_is_told() {
     let mut recipes = fast_recipes();
-    recipes.bandcamp.hosts.pace = 60.0;
+    recipes.bandcamp.hosts.pace = Duration::from_secs(60);
     let site = Scripted::start(|_, _| Answer::new(200, "")).await;
     let client = site.client(&recipes);
     let ask = || {
@@ -270,7 +270,8 @@ async fn requests_to_one_site_keep_their_pace_and_a_long_wait_is_told() {
 #[tokio::test]
 async fn links_asked_for_at_once_wait_for_the_pace_while_there_is_time_for_an_answer() {
     let mut recipes = fast_recipes();
-    (recipes.bandcamp.hosts.pace, recipes.time.longest_pause) = (0.05, 0.1);
+    (recipes.bandcamp.hosts.pace, recipes.time.longest_pause) =
+        (Duration::from_millis(50), Duration::from_millis(100));
     let site = Scripted::start(|_, _| Answer::new(200, "")).await;
     let client = site.client(&recipes);
     let ask = |place: u32| {

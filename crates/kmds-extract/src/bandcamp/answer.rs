@@ -7,7 +7,7 @@ use crate::error::ExtractError;
 use crate::failure::Kind;
 use crate::link::{BandcampLink, Link};
 use crate::origin::{OriginError, Page};
-use crate::recipes::{BandcampRecipe, Times};
+use crate::recipes::BandcampRecipe;
 use crate::site::Site;
 
 /// Lets through only a page that may be read.
@@ -105,7 +105,7 @@ fn is_challenge(body: &[u8], recipe: &BandcampRecipe) -> bool {
 fn bot_check(recipe: &BandcampRecipe) -> ExtractError {
     ExtractError::BotCheck {
         site: Site::Bandcamp,
-        retry_after: Some(Times::seconds(recipe.bot_pause)),
+        retry_after: Some(recipe.bot_pause),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::json::lenient::Pairs;
-use crate::recipes::{BandcampRecipe, Times};
+use crate::recipes::BandcampRecipe;
 use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, Stream};
 
@@ -108,7 +108,7 @@ fn fetchable(url: &str, recipe: &BandcampRecipe) -> Option<url::Url> {
 /// `ts` is the expiry in a file's URL, but the time of asking in a redirecting one.
 fn expiry(url: &url::Url, now_unix: u64, recipe: &BandcampRecipe) -> Option<u64> {
     if url.path().contains("stream_redirect") {
-        return Some(now_unix.saturating_add(Times::seconds(recipe.redirect_life).as_secs()));
+        return Some(now_unix.saturating_add(recipe.redirect_life.as_secs()));
     }
     url.query_pairs()
         .find(|(key, _)| key == "ts")

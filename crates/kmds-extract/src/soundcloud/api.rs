@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::ExtractError;
 use crate::origin::{Origin, Page, PageRequest};
-use crate::recipes::{SoundCloudRecipe, Times, is_client_id};
+use crate::recipes::{SoundCloudRecipe, is_client_id};
 use crate::site::Site;
 
 use super::{client_id, parse, requests};
@@ -74,7 +74,7 @@ impl<O: Origin> Api<'_, O> {
         match page.status {
             403 if self.is_bot_block(page) => ExtractError::BotCheck {
                 site: SITE,
-                retry_after: Some(Times::seconds(self.recipe.bot_pause)),
+                retry_after: Some(self.recipe.bot_pause),
             },
             401 | 403 => ExtractError::OriginRefused {
                 site: SITE,
@@ -132,7 +132,7 @@ impl<O: Origin> Api<'_, O> {
             return Ok(Some(id));
         }
         let now = self.origin.now_unix();
-        let pause = Times::seconds(self.recipe.client_id_pause).as_secs();
+        let pause = self.recipe.client_id_pause.as_secs();
         let last = self
             .origin
             .recall(RENEWED)

@@ -3,6 +3,8 @@
 //! Owns which identity comes first, which are passed over for an hour, and each one's visitor id: asked for once, kept for
 //! hours, renewed once however many resolves want it renewed. Hides the keys of the memory. Never reads a video.
 
+use std::time::Duration;
+
 use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
 use crate::origin::{Origin, OriginError};
@@ -46,7 +48,8 @@ fn switched_on(recipes: &Recipes) -> impl Iterator<Item = &Identity> {
 
 pub(super) fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> bool {
     origin.recall(&off_key(identity)).is_some_and(|off| {
-        (origin.now_unix().saturating_sub(off.stored_unix) as f64) < recipes.youtube.identity_off
+        let age = Duration::from_secs(origin.now_unix().saturating_sub(off.stored_unix));
+        age < recipes.youtube.identity_off
     })
 }
 
@@ -79,8 +82,8 @@ fn remembered(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> O
     let kept = origin.recall(&visitor_key(identity))?.value;
     let (born, value) = kept.split_once(' ')?;
     let born_unix = born.parse().ok()?;
-    let age = origin.now_unix().saturating_sub(born_unix);
-    (!value.is_empty() && (age as f64) < recipes.youtube.visitor_life).then(|| Visitor {
+    let age = Duration::from_secs(origin.now_unix().saturating_sub(born_unix));
+    (!value.is_empty() && age < recipes.youtube.visitor_life).then(|| Visitor {
         born_unix,
         value: value.to_owned(),
     })

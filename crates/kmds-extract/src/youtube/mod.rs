@@ -28,7 +28,7 @@ use crate::error::ExtractError;
 use crate::failure::Kind;
 use crate::link::youtube::{VideoId, YouTubeLink};
 use crate::origin::{Origin, Page};
-use crate::recipes::{Recipes, Times};
+use crate::recipes::Recipes;
 use crate::site::Site;
 use crate::track::{Collection, Resolved, Track};
 
@@ -143,7 +143,7 @@ fn page_changed(page: &'static str, field: &'static str) -> ExtractError {
 fn limited(page: &Page, origin: &impl Origin, recipes: &Recipes) -> ExtractError {
     let wait = page
         .retry_after(origin.now_unix())
-        .unwrap_or_else(|| Times::seconds(recipes.youtube.limited_wait));
+        .unwrap_or(recipes.youtube.limited_wait);
     ExtractError::RateLimited {
         site: Site::YouTube,
         retry_after: Some(wait),

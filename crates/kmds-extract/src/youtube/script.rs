@@ -4,6 +4,8 @@
 //! its URLs. Hides that the script is solved by another process. Never says why it failed: the clients without a script
 //! have said what the site told them, and that stands.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::parse::player;
@@ -55,10 +57,10 @@ fn is_off(origin: &impl Origin, recipes: &Recipes) -> bool {
         || identity::is_passed_over(&recipe.identity, origin, recipes)
 }
 
-fn is_fresh(key: &str, seconds: f64, origin: &impl Origin) -> bool {
-    origin
-        .recall(key)
-        .is_some_and(|mark| (origin.now_unix().saturating_sub(mark.stored_unix) as f64) < seconds)
+fn is_fresh(key: &str, life: Duration, origin: &impl Origin) -> bool {
+    origin.recall(key).is_some_and(|mark| {
+        Duration::from_secs(origin.now_unix().saturating_sub(mark.stored_unix)) < life
+    })
 }
 
 /// The track with its streams, if this client gets some.

@@ -11,7 +11,7 @@ use super::{by_status, identity, limited, page_changed, refused, requests, scrip
 use crate::error::ExtractError;
 use crate::link::youtube::VideoId;
 use crate::origin::{Origin, Page};
-use crate::recipes::{Identity, Recipes, Times};
+use crate::recipes::{Identity, Recipes};
 use crate::site::Site;
 use crate::track::Track;
 
@@ -172,10 +172,8 @@ async fn ask_plain(
         if matches!(page.status, 403 | 429) {
             let wait = page
                 .retry_after(origin.now_unix())
-                .unwrap_or_else(|| Times::seconds(recipes.youtube.limited_pause));
-            origin
-                .pause(wait.min(Times::seconds(recipes.time.longest_pause)))
-                .await;
+                .unwrap_or(recipes.youtube.limited_pause);
+            origin.pause(wait.min(recipes.time.longest_pause)).await;
         }
     }
 }
@@ -294,21 +292,20 @@ fn judge(
 /// Verdicts about us rather than about the video.
 fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
     let site = Site::YouTube;
-    let wait = |seconds| Some(Times::seconds(seconds));
     Some(match verdict {
         Verdict::Playable | Verdict::Final { .. } | Verdict::ClientRefused { .. } => return None,
         Verdict::BotCheck => Trouble {
             cure: Cure::NewVisitorThenIdentity,
             error: ExtractError::BotCheck {
                 site,
-                retry_after: wait(recipes.youtube.bot_check_wait),
+                retry_after: Some(recipes.youtube.bot_check_wait),
             },
         },
         Verdict::RateLimited => Trouble {
             cure: Cure::NewVisitor,
             error: ExtractError::RateLimited {
                 site,
-                retry_after: wait(recipes.youtube.quota_wait),
+                retry_after: Some(recipes.youtube.quota_wait),
             },
         },
         Verdict::Substituted => Trouble {
@@ -363,7 +360,7 @@ async fn reel(
     match reading.verdict {
         Verdict::Playable => {}
         Verdict::BotCheck => {
-            let retry_after = Some(Times::seconds(recipe.bot_check_wait));
+            let retry_after = Some(recipe.bot_check_wait);
             return Err(ExtractError::BotCheck {
                 site: Site::YouTube,
                 retry_after,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
-use kmds_extract::recipes::Times;
 use kmds_extract::{
     Codec, Collection, Container, Entry, Failure, Format, Kind, Resolved, Site, Track,
 };
@@ -53,7 +52,7 @@ impl App {
     /// The longest time that a client is made to wait for a link.
     #[must_use]
     pub fn longest_fetch(&self) -> Duration {
-        Times::seconds(self.inner.recipes.current().time.fetch_list)
+        self.inner.recipes.current().time.fetch_list
     }
 
     /// How many of the songs of a reply were queued at once.

@@ -172,11 +172,11 @@ impl Kept {
     /// How long it holds.
     fn life(&self, times: &Times) -> Duration {
         let is_refusal = matches!(self, Self::AsItIs(Err(_)));
-        Times::seconds(if is_refusal {
+        if is_refusal {
             times.remember_refusal
         } else {
             times.remember_list
-        })
+        }
     }
 }
 

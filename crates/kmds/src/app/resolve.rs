@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use kmds_extract::choose::Accept;
 use kmds_extract::link::{LinkError, SearchLink};
-use kmds_extract::recipes::Times;
 use kmds_extract::search::{Hit, SearchSite, as_list};
 use kmds_extract::{
     Collection, Entry, Failure, Kind, Link, Resolved, Site, Stream, Track, TrackId,
@@ -110,11 +109,11 @@ impl Resolver {
     /// The time a client is made to wait for this link.
     pub fn limit(&self, target: &Target) -> Duration {
         let times = &self.recipes.current().time;
-        Times::seconds(if target.is_list() {
+        if target.is_list() {
             times.fetch_list
         } else {
             times.fetch_song
-        })
+        }
     }
 
     /// Metadata of a link, or of the first result that a site finds for words.
@@ -141,12 +140,12 @@ impl Resolver {
     /// What a site finds for words: asked of it once for all clients that want it now, and remembered like a list.
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Hits, Failure> {
         let times = self.recipes.current().time.clone();
-        let asking = self.searches.find(
-            (at, words.to_owned()),
-            Times::seconds(times.remember_list),
-            || self.engines.search(at, words),
-        );
-        let found = tokio::time::timeout(Times::seconds(times.fetch_song), asking).await;
+        let asking = self
+            .searches
+            .find((at, words.to_owned()), times.remember_list, || {
+                self.engines.search(at, words)
+            });
+        let found = tokio::time::timeout(times.fetch_song, asking).await;
         found
             .map_err(|_| too_slow())?
             .map_err(|error| Failure::from(&error))
@@ -154,7 +153,7 @@ impl Resolver {
 
     /// A song as a search of the last minutes found it.
     pub fn found_track(&self, id: &TrackId) -> Option<Track> {
-        let life = Times::seconds(self.recipes.current().time.remember_list);
+        let life = self.recipes.current().time.remember_list;
         self.searches.track(id, life)
     }
 
@@ -180,7 +179,7 @@ impl Resolver {
         let Target::Search(search) = target else {
             return self.remembered_link(target).await;
         };
-        let life = Times::seconds(self.recipes.current().time.remember_list);
+        let life = self.recipes.current().time.remember_list;
         let hits = self
             .searches
             .recall(&(search.at, search.words.clone()), life)?;

@@ -135,6 +135,8 @@ pub(super) fn refusal(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::origin::{ClientConfig, SharedRecipes};
 
@@ -147,7 +149,7 @@ mod tests {
             times.timeout_tries,
             times.audio_pauses,
             times.retry_pauses,
-        ) = (4, 2, vec![0.0], vec![0.0]);
+        ) = (4, 2, vec![Duration::ZERO], vec![Duration::ZERO]);
         Tries::new(&client, site, &times)
     }
 
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn every_status_has_its_meaning() {
         use DownloadError::{Empty, Expired, Gone, Limited, Refused};
-        let wait = Some(std::time::Duration::from_secs(9));
+        let wait = Some(Duration::from_secs(9));
         for site in [Site::YouTube, Site::SoundCloud, Site::Bandcamp] {
             let gone = if site == Site::YouTube {
                 Gone { site }

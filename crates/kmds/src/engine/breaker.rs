@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use kmds_extract::recipes::Times;
 use kmds_extract::{ExtractError, Site};
 use parking_lot::Mutex;
 
@@ -55,7 +54,7 @@ impl Breaker {
 
     /// Read anew each time: a shorter pause in reloaded recipes counts at once.
     fn pause(&self) -> Duration {
-        Times::seconds(self.recipes.current().time.breaker_pause)
+        self.recipes.current().time.breaker_pause
     }
 
     /// Whether yt-dlp goes first for this call. When the pause is over, one call probes the native engine; the others keep
@@ -207,16 +206,16 @@ mod tests {
         }
     }
 
-    fn with_pause(seconds: f64) -> (Breaker, SharedRecipes) {
+    fn with_pause(seconds: u64) -> (Breaker, SharedRecipes) {
         let recipes = SharedRecipes::default();
         set_pause(&recipes, seconds);
         (Breaker::new(recipes.clone()), recipes)
     }
 
-    fn set_pause(recipes: &SharedRecipes, seconds: f64) {
+    fn set_pause(recipes: &SharedRecipes, seconds: u64) {
         let built_in = Recipes::built_in();
         let time = Times {
-            breaker_pause: seconds,
+            breaker_pause: Duration::from_secs(seconds),
             ..built_in.time.clone()
         };
         recipes.replace(Recipes { time, ..built_in });
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn three_changed_pages_in_a_row_let_the_other_engine_go_first_until_one_succeeds() {
-        let (breaker, _) = with_pause(900.0);
+        let (breaker, _) = with_pause(900);
         assert!(!breaker.failure(&changed()));
         breaker.success();
         assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
@@ -241,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_wall_in_the_audio_lets_ytdlp_go_first_at_once_and_refuses_no_call() {
-        let (breaker, recipes) = with_pause(900.0);
+        let (breaker, recipes) = with_pause(900);
         breaker.success();
         breaker.wall("no audio beyond byte 7");
         assert!(breaker.prefers_ytdlp());
@@ -250,7 +249,7 @@ mod tests {
             breaker.state(),
             (true, 1, Some("no audio beyond byte 7".to_owned()))
         );
-        set_pause(&recipes, 0.0);
+        set_pause(&recipes, 0);
         assert!(!breaker.prefers_ytdlp(), "the probe");
         breaker.success();
         assert!(!breaker.state().0);
@@ -258,23 +257,23 @@ mod tests {
 
     #[test]
     fn after_the_pause_one_call_probes_and_the_others_go_the_sure_way() {
-        let (breaker, recipes) = with_pause(900.0);
+        let (breaker, recipes) = with_pause(900);
         for _ in 0..3 {
             breaker.failure(&changed());
         }
         assert!(breaker.prefers_ytdlp());
-        set_pause(&recipes, 0.0);
+        set_pause(&recipes, 0);
         assert!(!breaker.prefers_ytdlp(), "the probe");
         assert!(breaker.prefers_ytdlp(), "only one");
         assert!(breaker.state().0, "still open while it is probed");
         assert!(breaker.failure(&changed()), "a failed probe opens it again");
-        set_pause(&recipes, 900.0);
+        set_pause(&recipes, 900);
         assert!(breaker.prefers_ytdlp());
     }
 
     #[test]
     fn a_probe_that_meets_a_private_song_leaves_the_question_open() {
-        let (breaker, _) = with_pause(0.0);
+        let (breaker, _) = with_pause(0);
         for _ in 0..3 {
             breaker.failure(&changed());
         }
@@ -294,7 +293,7 @@ mod tests {
 
     #[test]
     fn five_refusals_without_a_success_keep_us_away_and_tell_until_when() {
-        let (breaker, recipes) = with_pause(900.0);
+        let (breaker, recipes) = with_pause(900);
         assert!((0..4).all(|_| !breaker.failure(&bot_check())));
         assert_eq!(breaker.refusal(), None);
         assert!(breaker.failure(&bot_check()));
@@ -304,7 +303,7 @@ mod tests {
             (told.kind(), told.retry_after()),
             (Kind::BotCheck, Some(Duration::from_secs(900)))
         );
-        set_pause(&recipes, 0.0);
+        set_pause(&recipes, 0);
         assert_eq!(
             breaker.refusal_while_open(),
             None,
@@ -320,7 +319,7 @@ mod tests {
         for answered in [Breaker::success, |breaker: &Breaker| {
             breaker.failure(&private());
         }] {
-            let (breaker, _) = with_pause(900.0);
+            let (breaker, _) = with_pause(900);
             answered(&breaker);
             assert!(
                 (0..20).all(|_| !breaker.failure(&bot_check())),
@@ -336,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_sites_last_word_never_opens_it_and_ends_a_row_of_changed_pages() {
-        let (breaker, _) = with_pause(900.0);
+        let (breaker, _) = with_pause(900);
         assert!((0..50).all(|_| !breaker.failure(&private())));
         assert!(!breaker.failure(&changed()) && !breaker.failure(&changed()));
         assert!(!breaker.failure(&private()));

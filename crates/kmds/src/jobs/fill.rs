@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kmds_extract::recipes::Times;
 use kmds_extract::{Container, Failure, Format, Kind, Stream};
 
 use super::table::{Job, Status};
@@ -183,7 +182,7 @@ impl Work<'_> {
         });
         let recipes = self.at.recipes.current();
         let expected = stream.size_bytes.or_else(|| stream.approximate_size());
-        let patience = Times::seconds(recipes.time.limit_wait);
+        let patience = recipes.time.limit_wait;
         lease.room(expected, patience).await?;
         let client = if self.job.is_wanted() {
             self.at.client.clone()

@@ -45,7 +45,7 @@ impl HeldStreams {
 
     /// The streams of a song, if all of them live long enough to start a download. They are no longer kept.
     pub fn take_fresh(&self, id: &TrackId, now_unix: u64) -> Option<Vec<Stream>> {
-        let spare = self.recipes.current().time.fresh_url as u64;
+        let spare = self.recipes.current().time.fresh_url.as_secs();
         let streams = self.held.lock().take(id)?;
         let lives = |stream: &Stream| stream.expires_unix.is_none_or(|end| end > now_unix + spare);
         streams.iter().all(lives).then_some(streams)

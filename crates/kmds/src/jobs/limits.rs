@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use kmds_extract::recipes::Times;
 use kmds_extract::{Recipes, Site};
 use tokio::time::Instant;
 
-/// The least pause after a limit, in seconds, whatever the site says.
-const LEAST_PAUSE_SECONDS: f64 = 1.0;
+/// The least pause after a limit, however short a pause the site asks for.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// Pauses in a row that are as short as the site says.
 const TIMES_AS_TOLD: u32 = 3;
 
@@ -34,14 +33,11 @@ impl Limits {
         let wait = match told {
             // A site that says "now" again and again is not believed.
             Some(told) if self.times >= TIMES_AS_TOLD => told.max(ours),
-            Some(told) => {
-                let least = Times::seconds(LEAST_PAUSE_SECONDS);
-                told.max(recipes.limit_pause(site, 0).min(least))
-            }
+            Some(told) => told.max(recipes.limit_pause(site, 0).min(LEAST_PAUSE)),
             None => ours,
         };
         let so_far = now.saturating_duration_since(since);
-        let in_time = so_far.saturating_add(wait) <= Times::seconds(recipes.time.limit_wait);
+        let in_time = so_far.saturating_add(wait) <= recipes.time.limit_wait;
         let waits = in_time && wait <= most;
         self.times += u32::from(waits);
         waits.then_some(wait)
@@ -99,7 +95,7 @@ mod tests {
     fn a_job_that_waited_for_fifteen_minutes_waits_no_more() {
         let (recipes, begun) = (Recipes::built_in(), Instant::now());
         let mut limits = Limits::default();
-        let most = Times::seconds(recipes.time.limit_wait);
+        let most = recipes.time.limit_wait;
         let told = Some(Duration::from_secs(60));
         let mut at = |now| limits.wait(now, Site::Bandcamp, told, Duration::MAX, &recipes);
         assert_eq!(at(begun), told);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kmds_extract::recipes::Times;
 use kmds_extract::{Format, Kind, Stream};
 use tokio::sync::{mpsc, watch};
 
@@ -188,7 +187,7 @@ impl Work<'_> {
         expected: Option<Duration>,
         out: mpsc::Sender<Bytes>,
     ) -> Result<(), FillError> {
-        let stall = Times::seconds(self.at.recipes.current().time.convert_stall);
+        let stall = self.at.recipes.current().time.convert_stall;
         let conversion = self.at.ffmpeg.start(format, stall).await?;
         let (mut feed, mut output) = (conversion.feed, conversion.output);
         let feeding = async {

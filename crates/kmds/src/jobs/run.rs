@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Choice, Treatment, choose};
-use kmds_extract::recipes::Times;
 use kmds_extract::{ExtractError, Failure, Format, Kind, Site, Stream, Track};
 use tokio::time::Instant;
 
@@ -249,7 +248,7 @@ impl<'a> Run<'a> {
     /// its place to others, unless that would lose what it has learnt of the song.
     async fn wait_for_advertisement(&self, stream: &Stream, engine: Engine) -> Result<(), Next> {
         let job = self.work.job;
-        let most = Times::seconds(self.work.at.recipes.current().youtube.advertisement_wait);
+        let most = self.work.at.recipes.current().youtube.advertisement_wait;
         let left = stream
             .available_unix
             .map_or(0, |until| until.saturating_sub(unix_now()));

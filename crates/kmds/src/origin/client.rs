@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kmds_extract::recipes::Times;
 use kmds_extract::{Recipes, Site};
 
 use super::counters::Counters;
@@ -63,7 +62,7 @@ impl Client {
     /// # Errors
     /// A setting that cannot be used, named.
     pub fn new(config: &ClientConfig, recipes: SharedRecipes) -> Result<Self, EgressError> {
-        let connect = Times::seconds(recipes.current().time.connect);
+        let connect = recipes.current().time.connect;
         let any_egress = Arc::new(Egress::new(&config.egress, connect)?);
         let mut egress = HashMap::new();
         for (&site, own) in &config.site_egress {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
-use kmds_extract::recipes::Times;
 use kmds_extract::{Origin, Site};
 
 use super::client::Client;
@@ -162,7 +161,7 @@ impl Client {
         url: &str,
         ask: &MediaAsk,
     ) -> Result<MediaAnswer, MediaError> {
-        let stall = Times::seconds(self.recipes().time.audio_stall);
+        let stall = self.recipes().time.audio_stall;
         let mut headers = header_map(&ask.headers, "identity")
             .map_err(|error| MediaError::Failed(error.to_string()))?;
         add_range(&mut headers, ask)?;
@@ -211,7 +210,7 @@ impl Client {
         url: &str,
         max_bytes: usize,
     ) -> Result<Cover, MediaError> {
-        let limit = Times::seconds(self.recipes().time.metadata_request);
+        let limit = self.recipes().time.metadata_request;
         let fetched = async {
             // Some picture hosts refuse a client without a name; any browser's will do.
             let browser = [("User-Agent", self.recipes().soundcloud.user_agent.clone())];

@@ -27,17 +27,18 @@ impl Client {
         let Some(pace) = self.shared.paces.get(&site) else {
             return Ok(());
         };
-        let apart = Times::seconds(hosts.pace);
+        let apart = hosts.pace;
         if self.background {
             pace.wait_behind(apart).await;
             return Ok(());
         }
         // The pace is this service's own, not a limit of the site: wait as long as a whole request still has its time after
         // it.
-        let longest = (times.fetch_song - times.metadata_request).max(times.longest_pause);
-        pace.book(apart, Times::seconds(longest))
-            .await
-            .map_err(OriginError::Wait)
+        let longest = times
+            .fetch_song
+            .saturating_sub(times.metadata_request)
+            .max(times.longest_pause);
+        pace.book(apart, longest).await.map_err(OriginError::Wait)
     }
 
     /// Asks for one page of a chain of redirects, again while the site fails.
@@ -45,7 +46,7 @@ impl Client {
         let (mut tries, mut timeouts) = (0, 0);
         loop {
             self.pace(ask.site, hosts, times).await?;
-            let limit = Times::seconds(times.metadata_request);
+            let limit = times.metadata_request;
             let outcome = match tokio::time::timeout(limit, self.ask_once(ask, hosts)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(PageError::Timeout),
@@ -67,7 +68,7 @@ impl Client {
                 _ => return outcome.map_err(|error| error.into_origin(ask.max_bytes)),
             };
             count(&self.counters().site(ask.site).retries, 1);
-            let longest = Times::seconds(times.longest_pause);
+            let longest = times.longest_pause;
             let pause = random::varied(pause_before(&times.retry_pauses, tries));
             tokio::time::sleep(pause.max(advised.unwrap_or_default().min(longest))).await;
         }
@@ -90,7 +91,7 @@ impl Client {
         }
         let answer = way.send(request, &ask.url, ask.next.as_ref()).await;
         if let Some(pace) = self.shared.paces.get(&ask.site) {
-            pace.answered(Times::seconds(hosts.pace));
+            pace.answered(hosts.pace);
         }
         let mut response = answer.map_err(PageError::from)?;
         let status = response.status().as_u16();
@@ -267,7 +268,7 @@ impl Origin for Client {
     }
 
     async fn pause(&self, wait: Duration) {
-        tokio::time::sleep(wait.min(Times::seconds(self.recipes().time.longest_pause))).await;
+        tokio::time::sleep(wait.min(self.recipes().time.longest_pause)).await;
     }
 }
 

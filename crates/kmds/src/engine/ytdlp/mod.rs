@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
-use kmds_extract::recipes::Times;
 use kmds_extract::track::BandcampSource;
 use kmds_extract::{ExtractError, Format, Link, Resolved, Site, Source, Track};
 use parking_lot::Mutex;
@@ -281,7 +280,8 @@ impl YtDlp {
         } else {
             times.fetch_song
         };
-        Times::seconds(wait * SHARE_OF_THE_WAIT).min(self.inner.config.timeout)
+        wait.mul_f64(SHARE_OF_THE_WAIT)
+            .min(self.inner.config.timeout)
     }
 
     fn run(&self, site: Site) -> process::Run {
@@ -406,11 +406,11 @@ impl YtDlp {
     /// How long a site is left alone that challenged yt-dlp, or limited it without a word of how long.
     fn wait_after_refusal(&self, site: Site) -> Duration {
         let recipes = self.inner.recipes.current();
-        Times::seconds(match site {
+        match site {
             Site::YouTube | Site::Other => recipes.youtube.bot_check_wait,
             Site::SoundCloud => recipes.soundcloud.bot_pause,
             Site::Bandcamp => recipes.bandcamp.bot_pause,
-        })
+        }
     }
 
     /// The options that name [`RUNTIMES`], unless the operator chose some.
