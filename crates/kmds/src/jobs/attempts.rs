@@ -10,6 +10,7 @@ use kmds_extract::{ExtractError, Failure, Kind, Stream, Track};
 use tokio::time::Instant;
 
 use super::fill::FillError;
+use super::internal;
 use crate::download::{DownloadError, Remedy};
 use crate::store::{Lease, StoreError};
 
@@ -125,6 +126,9 @@ impl Attempts {
             FillError::Broken(what) => return self.broken(&what, stream),
             FillError::Store(error) => return Decision::keep(error.into()),
             FillError::Convert(failure) => return Decision::keep(Next::Stop(End::Failed(failure))),
+            FillError::Internal(what) => {
+                return Decision::keep(Next::Stop(End::Failed(internal(what))));
+            }
             FillError::Download(DownloadError::Slow { .. }) => {
                 return Decision::keep(Next::AskFaster);
             }

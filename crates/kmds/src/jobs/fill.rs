@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use kmds_extract::{Container, Failure, Format, Kind, Stream};
 
+use super::Context;
 use super::table::{Job, Status};
-use super::{Context, internal};
 use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
 use crate::media::{self, Broken};
@@ -29,8 +29,10 @@ pub(super) enum FillError {
     Store(StoreError),
     /// The bytes that arrived are no whole audio file.
     Broken(String),
-    /// A conversion failed, or work of our own.
+    /// A conversion failed, or cannot be made here.
     Convert(Failure),
+    /// A step of our own broke off: a bug.
+    Internal(&'static str),
 }
 
 impl FillError {
@@ -39,7 +41,7 @@ impl FillError {
         match self {
             Self::Broken(_) => true,
             Self::Download(error) => matches!(error.remedy(), Remedy::StartOver),
-            Self::Store(_) | Self::Convert(_) => false,
+            Self::Store(_) | Self::Convert(_) | Self::Internal(_) => false,
         }
     }
 }
@@ -250,7 +252,7 @@ pub(super) async fn check(
     let file = lease.partial().ok_or(StoreError::Gone)?.file()?;
     let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
     let checked = checked.await;
-    match checked.map_err(|_| FillError::Convert(internal("the check of the file broke off")))? {
+    match checked.map_err(|_| FillError::Internal("the check of the file broke off"))? {
         Ok(checked) => Ok(checked.into()),
         Err(broken) => {
             if matches!(broken, Broken::Unreadable(_)) {

@@ -230,6 +230,7 @@ fn end_of(error: FillError) -> End {
     match error {
         FillError::Store(error) => error.into(),
         FillError::Convert(failure) => End::Failed(failure),
+        FillError::Internal(what) => End::Failed(internal(what)),
         FillError::Broken(what) => End::Failed(Failure::new(
             Kind::ConversionFailed,
             format!("the copy is not whole: {what}"),

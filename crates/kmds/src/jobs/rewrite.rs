@@ -12,7 +12,6 @@ use kmds_extract::{Format, Kind, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::fill::{FillError, Work, announce_length, check};
-use super::internal;
 use crate::convert::Mp4Head;
 use crate::media::{self, webm::OpusToOgg};
 use crate::store::{Lease, Partial, Progress, Reader, StoreError};
@@ -116,9 +115,7 @@ impl Rewriting<'_> {
         }
         match work.await {
             Ok(done) => Ok(done?),
-            Err(_) => Err(FillError::Convert(internal(
-                "taking the audio out broke off",
-            ))),
+            Err(_) => Err(FillError::Internal("taking the audio out broke off")),
         }
     }
 

@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
             FillError::Download(error) => {
                 tracing::debug!(track = %self.track.id, stream = stream.label, %error, "the download stopped");
             }
-            FillError::Store(_) | FillError::Convert(_) => {}
+            FillError::Store(_) | FillError::Convert(_) | FillError::Internal(_) => {}
         }
         let engines = &self.work.at.engines;
         let has_another = |at| engines.walled(stream, engine, at);
