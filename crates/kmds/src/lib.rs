@@ -57,7 +57,7 @@ use crate::app::{App, Failure, Parts};
 use crate::config::{Config, EgressSettings};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
-use crate::http::{ServeError, Server};
+use crate::http::{Door, ServeError, Server};
 use crate::metrics::Metrics;
 use crate::origin::{Client, ClientConfig, EgressConfig, EgressError};
 use crate::recipes::Loader;
@@ -235,7 +235,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     systemd::notify("READY=1");
     let recipes = app.recipes().in_force;
     tracing::info!(recipes = recipes.date, from = recipes.from, cache = %config.cache.dir.display(), "serving on {}", server.url());
-    let reload = tokio::spawn(reload_on_hangup(hangup, app.clone()));
+    let reload = tokio::spawn(reload_on_hangup(hangup, app.clone(), server.door()));
     let fetch = app
         .recipes_every()
         .map(|every| tokio::spawn(fetch_recipes(every, app.clone())));
@@ -286,10 +286,13 @@ async fn fetch_recipes(every: Duration, app: App) {
     }
 }
 
-/// Signals that come while a reload runs are one, and lead to the next.
-async fn reload_on_hangup(hangup: Option<Signal>, app: App) {
+/// Reads tokens and recipes again. Signals that come meanwhile are one, and lead to the next.
+async fn reload_on_hangup(hangup: Option<Signal>, app: App, door: Door) {
     let Some(mut hangup) = hangup else { return };
     while hangup.recv().await.is_some() {
+        let door = door.clone();
+        // What came of it is in the log.
+        let _ = tokio::task::spawn_blocking(move || door.reload()).await;
         // Why it took nothing is in the log.
         let _ = app.reload_recipes().await;
     }

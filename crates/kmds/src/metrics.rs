@@ -46,6 +46,13 @@ struct ByAnswer {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByToken {
+    /// Its name, never its secret.
+    token: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByRequest {
     site: &'static str,
     /// `page`, `media` or `cover`.
@@ -114,6 +121,7 @@ metrics! {
     retries: Family<BySite, Counter> = "origin_retries", "Requests to the sites that were repeats";
     page_bytes: Family<BySite, Counter> = "page_bytes", "Bytes of pages from the sites, compressed";
     requests: Family<ByAnswer, Counter> = "http_requests", "Answers to clients, by route and status";
+    token_requests: Family<ByToken, Counter> = "token_requests", "Answers to clients with a token, by its name and the status";
     served_bytes: Counter = "served_bytes", "Audio bytes to clients";
     player_script: Family<ByPlayer, Gauge> = "player_script", "YouTube's player script that was used last: 1 while it can be read";
     webhooks: Family<ByDelivery, Counter> = "webhooks", "Calls of the webhook, by outcome";
@@ -155,6 +163,14 @@ impl Metrics {
     pub fn answered(&self, route: &'static str, status: u16) {
         self.requests
             .get_or_create(&ByAnswer { route, status })
+            .inc();
+    }
+
+    /// A request with the token of this name was answered.
+    pub fn answered_token(&self, token: &str, status: u16) {
+        let token = token.to_owned();
+        self.token_requests
+            .get_or_create(&ByToken { token, status })
             .inc();
     }
 

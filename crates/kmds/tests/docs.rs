@@ -145,6 +145,7 @@ fn every_metric_is_in_the_table() {
     metrics.job_done(Site::YouTube, None);
     metrics.received(Site::YouTube, 1);
     metrics.answered("/", 200);
+    metrics.answered_token("bot", 200);
     metrics.webhook("delivered");
     metrics.recipes_reloaded("taken");
     let now = Snapshot {

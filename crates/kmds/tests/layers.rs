@@ -113,6 +113,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
             &["links"],
             &["state", "query", "body", "prefetch"],
             &["event_streams", "guard"],
+            &["access", "rates"],
             &["error", "network", "tokens", "write_timeout"],
         ],
     ),

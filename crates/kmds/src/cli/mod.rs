@@ -19,6 +19,7 @@ mod showcase;
 mod solve_player;
 mod status;
 mod term;
+mod token;
 mod ytdlp;
 
 use std::io::Write;
@@ -86,6 +87,9 @@ enum Command {
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make access tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Speak yt-dlp's command line, for programs that run yt-dlp (docs/ytdlp.md)
     #[command(name = "yt-dlp", disable_help_flag = true)]
     YtDlp {
@@ -195,6 +199,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         }
         Command::Showcase(args) => wait(showcase::run(args, || own_address(&cli.settings))),
         Command::SolvePlayer(args) => Ok(solve_player::run(&args)),
+        Command::Token(command) => token::run(command),
         Command::Config(command) => show_config(&cli.settings, &command),
         Command::Recipes(RecipesCommand::Check { file }) => {
             // Unknown keys are warnings.

@@ -79,6 +79,10 @@ pub struct ServerConfig {
     /// Networks that are served as near ones are.
     pub allow: Vec<IpNet>,
     pub trusted_proxies: Vec<String>,
+    /// Requests a minute of a token or an address, from outside the near networks; `None` for any number.
+    pub rate_limit: Option<u64>,
+    /// The same from inside.
+    pub rate_limit_near: Option<u64>,
     /// `None`: what the limit of open files allows, at most 4,096.
     pub max_connections: Option<usize>,
     /// How long streams may go on after SIGTERM.

@@ -176,7 +176,7 @@ settings! {
         "server.tokens_file",
         Shape::Path,
         "",
-        "File with one access token per line; with it, every request but /healthz needs one.",
+        "File of access tokens: TOML with names and scopes if its name ends in .toml, else one a line; with it, every request but /healthz needs one.",
     );
     NAMES: Vec<String> = row(
         "server.names",
@@ -195,6 +195,18 @@ settings! {
         Shape::List,
         "",
         "Addresses or networks whose X-Forwarded-* headers are believed.",
+    );
+    RATE_LIMIT: u64 = row(
+        "server.rate_limit",
+        Shape::Number(0),
+        "600",
+        "Requests a minute of one token, or of one address without a token, from outside the near networks; 0: any number.",
+    );
+    RATE_LIMIT_NEAR: u64 = row(
+        "server.rate_limit_near",
+        Shape::Number(0),
+        "0",
+        "The same from loopback, private and link-local addresses and the networks of server.allow; 0: any number.",
     );
     MAX_CONNECTIONS: Option<usize> = row(
         "server.max_connections",

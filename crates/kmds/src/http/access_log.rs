@@ -28,6 +28,8 @@ pub(super) struct LogLine {
     path: String,
     pub(super) peer: Peer,
     id: String,
+    /// The name of the token that it carries.
+    pub(super) token: Option<Arc<str>>,
     pub(super) status: u16,
     bytes: u64,
     /// The answer went out to its end.
@@ -52,6 +54,7 @@ impl LogLine {
             path: request.uri.path().chars().take(LOGGED_PATH).collect(),
             peer,
             id: id.to_owned(),
+            token: None,
             status: 0,
             bytes: 0,
             // Until a body begins: an answer without one is whole.
@@ -71,6 +74,9 @@ impl Drop for LogLine {
     fn drop(&mut self) {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.metrics.answered(self.route, self.status);
+        if let Some(token) = &self.token {
+            self.metrics.answered_token(token, self.status);
+        }
         tracing::info!(
             target: "kmds::http",
             method = %self.method,
@@ -81,6 +87,7 @@ impl Drop for LogLine {
             whole = self.whole,
             request_id = %self.id,
             peer = %self.peer,
+            token = self.token.as_deref(),
             "answered"
         );
     }

@@ -234,8 +234,8 @@ pub(super) async fn tunnel(
     if let Some(range) = range.and_then(|range| range_header(&range)) {
         request.headers.entry(RANGE).or_insert(range);
     }
-    let foreign = Caller::of(&request)?.is_foreign;
-    let want = wanted(&request.method, foreign, streams, wait);
+    let barred = Caller::of(&request)?.barred;
+    let want = wanted(&request.method, barred, streams, wait);
     // A foreign page is told 418 too: for a name alone old clients know no other status.
     let served = audio::serve(http.app(), &key, want, &request).await;
     let mut response =

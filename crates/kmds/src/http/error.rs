@@ -59,7 +59,7 @@ pub(super) const fn status_and_title(kind: Kind) -> (StatusCode, &'static str) {
         Kind::Unreleased => (S::FORBIDDEN, "Not released yet"),
         Kind::Unavailable => (S::FORBIDDEN, "Unavailable at the site"),
         Kind::BotCheck => (S::TOO_MANY_REQUESTS, "The site wants proof of a human"),
-        Kind::RateLimited => (S::TOO_MANY_REQUESTS, "The site limits us"),
+        Kind::RateLimited => (S::TOO_MANY_REQUESTS, "Too many requests"),
         Kind::OriginRefused => (S::BAD_GATEWAY, "The site refused our request"),
         Kind::OriginFailed => (S::BAD_GATEWAY, "The site failed"),
         Kind::PageChanged => (S::BAD_GATEWAY, "The site changed"),

@@ -1,55 +1,41 @@
 //! Which requests are admitted (docs/api.md, "The door").
 //!
-//! Owns the checks of peer, `Host`, token and cross-origin requests, in that order, and which headers of a trusted proxy
-//! are believed. It never looks at a link or a body.
+//! Owns the checks of peer, `Host`, limit, token and cross-origin requests, in that order, and which headers of a trusted
+//! proxy are believed. It never looks at a link or a body. What a route needs stands in `access`.
 //!
-//! Cross-origin: a browser says where a request comes from by `Sec-Fetch-Site`, `Origin` or `Referer`; on plain-http
-//! names only by the last. Programs send none. A request that one of them calls foreign may read and starts nothing: no
-//! write is admitted, and only those routes are read that start no work, or start none for a foreign page.
+//! A request behind which a browser names a page of another site may read and starts nothing; nor does a token without
+//! the scope `fetch`.
 
+mod credentials;
+mod foreign;
 mod host;
 
-use http::header::{AUTHORIZATION, FORWARDED, HeaderMap, ORIGIN, REFERER};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderName;
+use http::header::{FORWARDED, HeaderMap};
 use http::request::Parts;
-use http::{HeaderName, Method};
 use ipnet::IpNet;
 use kmds_extract::Kind;
 
-use self::host::{authority_of_url, host_and_port, host_of, is_private_name, named_host};
+use self::credentials::Credentials;
+pub(super) use self::foreign::Barred;
+use self::foreign::is_foreign;
+use self::host::{authority_of_url, host_of, is_private_name, named_host};
+use super::access::{Access, Foreign, Need};
 use super::error::Refusal;
 use super::network::{Peer, Trusted, forwarded};
-use super::tokens::Tokens;
+use super::rates::{Quota, Rates, Sender};
+use super::tokens::{Scope, Token};
+use crate::app::Failure;
 use crate::config::ServerConfig;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// For supervisors, which have no token, and know this service by names of their own.
+/// For supervisors, which know this service by names of their own.
 const HEALTH: &str = "/healthz";
-/// Routes that a foreign page may read, because their `GET` starts nothing. Every other route is closed to it.
-const STARTS_NOTHING: [&str; 12] = [
-    "/",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-    "/ui",
-    "/ui/",
-    "/ui/{file}",
-    "/api/v1/tracks",
-    "/api/v1/tracks/{site}/{id}",
-    "/api/v1/events",
-    "/api/v1/stats",
-];
-/// Routes that give a foreign page only what is in the cache: their handlers ask [`Caller::is_foreign`].
-const STARTS_NOTHING_FOR_FOREIGN: [&str; 3] = [
-    "/tunnel",
-    "/api/v1/tracks/{site}/{id}/audio",
-    "/api/v1/tracks/{site}/{id}/cover",
-];
-/// Values of `Referer` that name no page.
-const NO_PAGE: [&str; 3] = ["", "about:blank", "about:client"];
 
 /// A setting of the server that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +53,17 @@ pub(super) struct Caller {
     /// Host and maybe port the request was sent to.
     pub(super) authority: String,
     pub(super) https: bool,
-    /// A browser says that a page of another site sent the request: it must start nothing.
-    pub(super) is_foreign: bool,
+    /// The request must start nothing, for this reason.
+    pub(super) barred: Option<Barred>,
+}
+
+/// What the guard has found out about a request.
+pub(super) struct Admission {
+    /// The name of its token.
+    pub(super) token: Option<Arc<str>>,
+    pub(super) quota: Option<Quota>,
+    /// What the client, or the operator, has to change, if it is not admitted.
+    pub(super) verdict: Result<Caller, Refusal>,
 }
 
 impl Caller {
@@ -82,7 +77,12 @@ impl Caller {
 
 /// The checks, as configured.
 pub(super) struct Guard {
-    tokens: Option<Tokens>,
+    /// `None`: no tokens are needed.
+    credentials: Option<Credentials>,
+    /// Requests a minute of each sender in the near networks, and outside; `None` for no limit.
+    rate_limit_near: Option<u64>,
+    rate_limit: Option<u64>,
+    rates: Rates,
     names: Vec<String>,
     allow: Vec<IpNet>,
     public_authority: Option<String>,
@@ -98,8 +98,8 @@ impl Guard {
             value: value.to_owned(),
             wanted,
         };
-        let tokens = config.tokens_file.as_deref().map(|file| {
-            Tokens::read(file)
+        let credentials = config.tokens_file.as_deref().map(|file| {
+            Credentials::read(file.to_owned())
                 .map_err(|why| bad("server.tokens_file", &file.display().to_string(), why))
         });
         let trusted = config.trusted_proxies.iter().map(|entry| {
@@ -114,7 +114,10 @@ impl Guard {
             .map(|name| name.trim_end_matches('.').to_ascii_lowercase())
             .collect();
         Ok(Self {
-            tokens: tokens.transpose()?,
+            credentials: credentials.transpose()?,
+            rate_limit_near: config.rate_limit_near,
+            rate_limit: config.rate_limit,
+            rates: Rates::default(),
             names,
             allow: config.allow.clone(),
             public_authority,
@@ -122,34 +125,116 @@ impl Guard {
         })
     }
 
-    /// Admits a request. `route` is the pattern of its path, if it has one; `local` is the address of this service that
+    /// Reads the tokens again.
+    pub(super) fn reload(&self) {
+        if let Some(credentials) = &self.credentials {
+            credentials.reload();
+        }
+    }
+
+    /// Judges a request. `route` is the pattern of its path, if it has one; `local` is the address of this service that
     /// the client connected to: it stands in for the host that old clients do not name.
-    /// # Errors
-    /// What the client, or the operator, has to change.
     pub(super) fn admit(
         &self,
         request: &Parts,
         route: Option<&str>,
         peer: Peer,
         local: &str,
-    ) -> Result<Caller, Refusal> {
-        let mut caller = self.identify(request, peer, local)?;
-        if self.tokens.is_none() && !self.is_served_without_token(caller.client) {
-            return Err(forbidden(format!(
-                "{} is outside this machine's private networks; add its network to server.allow, \
-                 or set server.tokens_file and send a token",
-                caller.client
-            )));
+    ) -> Admission {
+        let mut admission = Admission {
+            token: None,
+            quota: None,
+            verdict: self.identify(request, peer, local),
+        };
+        if let Ok(caller) = &mut admission.verdict
+            && let Err(refusal) = self.judge(
+                request,
+                route,
+                caller,
+                &mut admission.token,
+                &mut admission.quota,
+            )
+        {
+            admission.verdict = Err(refusal);
         }
-        if request.uri.path() != HEALTH {
+        admission
+    }
+
+    /// The checks in their order. The token and the limit are noted of a request that is refused too.
+    fn judge(
+        &self,
+        request: &Parts,
+        route: Option<&str>,
+        caller: &mut Caller,
+        name: &mut Option<Arc<str>>,
+        quota: &mut Option<Quota>,
+    ) -> Result<(), Refusal> {
+        let is_health = request.uri.path() == HEALTH;
+        self.check_client(caller.client)?;
+        if !is_health {
             self.check_host(&caller.authority)?;
         }
-        self.check_token(request)?;
-        caller.is_foreign = self.is_foreign(&request.headers, &caller);
-        if caller.is_foreign && !may_be_foreign(&request.method, route) {
-            return Err(foreign_page());
+        let token = self
+            .credentials
+            .as_ref()
+            .and_then(|credentials| credentials.of(request));
+        *name = token.as_ref().map(|token| Arc::clone(&token.name));
+        if !is_health {
+            *quota = self.count(caller.client, token.as_deref())?;
         }
-        Ok(caller)
+        let access = Access::of(&request.method, route);
+        if self.credentials.is_some() {
+            check_scope(request, access.need, token.as_deref())?;
+        }
+        let own = self.own_names(caller);
+        caller.barred = if is_foreign(&request.headers, &own) {
+            Some(Barred::ForeignPage)
+        } else {
+            let listens = |token: &Arc<Token>| !token.may(Scope::Fetch);
+            token
+                .as_ref()
+                .is_some_and(listens)
+                .then_some(Barred::OnlyListens)
+        };
+        match caller.barred {
+            Some(barred @ Barred::ForeignPage) if access.foreign == Foreign::Closed => {
+                Err(barred.refusal())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_client(&self, client: Peer) -> Result<(), Refusal> {
+        if self.credentials.is_some() || self.is_near(client) {
+            return Ok(());
+        }
+        Err(forbidden(format!(
+            "{client} is outside this machine's private networks; add its network to server.allow, \
+             or set server.tokens_file and send a token"
+        )))
+    }
+
+    /// Counts a request of a token, else of an address, where there is a limit.
+    /// # Errors
+    /// It was one too many.
+    fn count(&self, client: Peer, token: Option<&Token>) -> Result<Option<Quota>, Refusal> {
+        let of_place = if self.is_near(client) {
+            self.rate_limit_near
+        } else {
+            self.rate_limit
+        };
+        let own = token.and_then(|token| token.requests_per_minute);
+        let Some(per_minute) = own.or(of_place) else {
+            return Ok(None);
+        };
+        let sender = token.map_or_else(
+            || Sender::of(client),
+            |token| Sender::Token(Arc::clone(&token.name)),
+        );
+        match self.rates.take(sender, per_minute, Instant::now()) {
+            Ok(quota) => Ok(Some(quota)),
+            Err(quota) => Err(too_many(per_minute, token, self.is_near(client), quota)),
+        }
     }
 
     fn identify(&self, request: &Parts, peer: Peer, local: &str) -> Result<Caller, Refusal> {
@@ -158,7 +243,7 @@ impl Guard {
             client: peer,
             authority: named_host(request, local)?,
             https: false,
-            is_foreign: false,
+            barred: None,
         };
         if !self.trusts(peer) {
             return Ok(caller);
@@ -192,7 +277,8 @@ impl Guard {
         self.trusted.iter().any(|trusted| trusted.covers(peer))
     }
 
-    fn is_served_without_token(&self, client: Peer) -> bool {
+    /// Whether a client is served without a token.
+    fn is_near(&self, client: Peer) -> bool {
         client.is_near() || self.allow.iter().any(|network| client.is_in(network))
     }
 
@@ -217,87 +303,56 @@ impl Guard {
         )))
     }
 
-    fn check_token(&self, request: &Parts) -> Result<(), Refusal> {
-        let Some(tokens) = &self.tokens else {
-            return Ok(());
-        };
-        if request.uri.path() == HEALTH {
-            return Ok(());
-        }
-        let sent = request.headers.get(AUTHORIZATION);
-        if sent
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| tokens.accept(value))
-        {
-            return Ok(());
-        }
-        let sentence = if sent.is_some() {
-            "the token is not one of this server's; send Authorization: Bearer TOKEN with one from server.tokens_file"
-        } else {
-            "a token is needed; send Authorization: Bearer TOKEN with one from server.tokens_file"
-        };
-        Err(Refusal::new(Kind::Unauthorized, sentence))
-    }
-
-    /// Whether a browser says, in any of its ways, that another site's page is behind this request. What cannot be read
-    /// is not ours.
-    fn is_foreign(&self, headers: &HeaderMap, caller: &Caller) -> bool {
-        let any = |name: HeaderName, is_ours: &dyn Fn(&str) -> bool| {
-            headers
-                .get_all(name)
-                .iter()
-                .any(|value| !value.to_str().is_ok_and(|value| is_ours(value.trim())))
-        };
-        any(FETCH_SITE, &|site| matches!(site, "same-origin" | "none"))
-            || any(ORIGIN, &|origin| self.is_own(origin, caller))
-            || any(REFERER, &|page| {
-                NO_PAGE.contains(&page) || self.is_own(page, caller)
-            })
-    }
-
-    /// Whether a page, or an origin, is this service's, under the name of the request or the public one. The scheme is
-    /// not compared: TLS may end at a proxy.
-    fn is_own(&self, page: &str, caller: &Caller) -> bool {
-        let Some((scheme, rest)) = page.split_once("://") else {
-            return false;
-        };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let default = if scheme.eq_ignore_ascii_case("https") {
-            443
-        } else {
-            80
-        };
-        let Some(asked) = host_and_port(authority, default) else {
-            return false;
-        };
+    /// The names that our own page may have: of the request, and the public one.
+    fn own_names<'c>(&'c self, caller: &'c Caller) -> Vec<&'c str> {
         let own = [
             Some(caller.authority.as_str()),
             self.public_authority.as_deref(),
         ];
-        own.into_iter()
-            .flatten()
-            .any(|own| host_and_port(own, default).as_ref() == Some(&asked))
+        own.into_iter().flatten().collect()
     }
 }
 
-/// Whether a request of a foreign page is admitted. A path without a route starts nothing; nor does `OPTIONS`.
-fn may_be_foreign(method: &Method, route: Option<&str>) -> bool {
-    match *method {
-        Method::GET | Method::HEAD => route.is_none_or(|route| {
-            STARTS_NOTHING.contains(&route) || STARTS_NOTHING_FOR_FOREIGN.contains(&route)
-        }),
-        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => false,
-        _ => true,
+/// Refuses what needs a scope that the token has not, or a token that is not there.
+fn check_scope(request: &Parts, need: Need, token: Option<&Token>) -> Result<(), Refusal> {
+    match (need, token) {
+        (Need::Nothing, _) | (Need::AnyToken, Some(_)) => Ok(()),
+        (_, None) => Err(Credentials::missing(request)),
+        (Need::Scope(scope), Some(token)) if token.may(scope) => Ok(()),
+        (Need::Scope(scope), Some(token)) => Err(forbidden(format!(
+            "the token `{}` lacks the scope `{}`; add it to its scopes in server.tokens_file, or send another token",
+            token.name,
+            scope.as_str()
+        ))),
     }
 }
 
-/// The answer to a foreign page whose request would start work.
-pub(super) fn foreign_page() -> Refusal {
-    forbidden(
-        "a page of another site asks for something that would start work; open this address yourself, \
-         use this server's own page at /ui/, or ask from a program. If it is this server's own page behind a proxy, \
-         set server.public_url",
-    )
+fn too_many(per_minute: u64, token: Option<&Token>, is_near: bool, quota: Quota) -> Refusal {
+    let (whose, setting) = match token {
+        Some(token) if token.requests_per_minute.is_some() => (
+            format!("the token `{}` has", token.name),
+            "its requests_per_minute in server.tokens_file",
+        ),
+        Some(token) => (format!("the token `{}` has", token.name), of_place(is_near)),
+        None => (
+            "an address without a token has".to_owned(),
+            of_place(is_near),
+        ),
+    };
+    let sentence = format!(
+        "{whose} {per_minute} requests a minute, and these are used up; wait, or raise {setting}"
+    );
+    Failure::new(Kind::RateLimited, sentence)
+        .after(quota.wait)
+        .into()
+}
+
+const fn of_place(is_near: bool) -> &'static str {
+    if is_near {
+        "server.rate_limit_near"
+    } else {
+        "server.rate_limit"
+    }
 }
 
 fn forbidden(sentence: impl Into<String>) -> Refusal {

@@ -40,7 +40,7 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 
 /// Answers the requests of all connections.
 pub(super) struct Middleware {
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
     pub(super) router: Router,
     pub(super) base_path: String,
     /// The patterns of all routes, for the metrics.
@@ -86,7 +86,9 @@ impl Middleware {
             line.status = response.status().as_u16();
             return response.map(|body| LoggedBody { body, line });
         }
-        let mut response = match self.guard.admit(&parts, route, peer, &local) {
+        let admission = self.guard.admit(&parts, route, peer, &local);
+        line.token = admission.token;
+        let mut response = match admission.verdict {
             Ok(caller) => {
                 line.peer = caller.client;
                 parts.extensions.insert(caller);
@@ -96,6 +98,9 @@ impl Middleware {
             Err(refusal) => refusal.into_response(face),
         };
         add_common_headers(response.headers_mut(), id);
+        if let Some(quota) = admission.quota {
+            quota.tell(response.headers_mut());
+        }
         line.status = response.status().as_u16();
         response.map(|body| LoggedBody { body, line })
     }

@@ -10,13 +10,14 @@
 //! | `server`, `listener` | start and graceful stop; the listening socket |
 //! | `connections`, `write_timeout` | how many connections are open, and which ends first; clients that do not read |
 //! | `middleware`, `request_id`, `access_log` | the steps that every request passes; one log line each |
-//! | `guard`, `network`, `tokens` | which requests are admitted |
+//! | `guard`, `access`, `network`, `tokens`, `rates` | which requests are admitted |
 //! | `routes` | which handler answers which path |
 //! | `classic`, `play`, `v1` | the two faces |
 //! | `ops`, `openapi`, `ui` | health and metrics; the description; the page |
 //! | `audio` | ranges, conditions, bodies that still grow |
 //! | `body`, `query`, `links`, `reply`, `error`, `event_streams`, `state` | what handlers share |
 
+mod access;
 mod access_log;
 #[cfg(test)]
 mod answers;
@@ -36,6 +37,7 @@ mod ops;
 mod play;
 mod prefetch;
 mod query;
+mod rates;
 mod reply;
 mod request_id;
 mod routes;
@@ -49,4 +51,5 @@ mod v1;
 mod write_timeout;
 
 pub use self::guard::SettingError;
-pub use self::server::{ServeError, Server};
+pub use self::server::{Door, ServeError, Server};
+pub use self::tokens::NewToken;

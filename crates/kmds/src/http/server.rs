@@ -47,11 +47,22 @@ fn bind_advice(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// Which requests a running server admits.
+#[derive(Clone)]
+pub struct Door(Arc<Guard>);
+
+impl Door {
+    /// Reads the tokens again; a file that cannot be used leaves the old ones in force. What came of it is logged.
+    pub fn reload(&self) {
+        self.0.reload();
+    }
+}
+
 /// A server that is bound but does not answer yet.
 pub struct Server {
     config: ServerConfig,
     listener: Listener,
-    guard: Guard,
+    guard: Arc<Guard>,
     most_connections: usize,
 }
 
@@ -67,7 +78,7 @@ impl Server {
     /// # Errors
     /// See [`ServeError`].
     pub async fn bind(config: &ServerConfig) -> Result<Self, ServeError> {
-        let guard = Guard::new(config)?;
+        let guard = Arc::new(Guard::new(config)?);
         let listener = Listener::bind(&config.listen)
             .await
             .map_err(|source| ServeError::Bind {
@@ -81,6 +92,12 @@ impl Server {
             guard,
             most_connections,
         })
+    }
+
+    /// What a running server can be told.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door(Arc::clone(&self.guard))
     }
 
     /// Host and port listened on; of a Unix socket its path, and 0.

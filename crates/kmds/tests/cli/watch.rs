@@ -56,7 +56,7 @@ async fn the_showcase_fails_with_the_song_and_keeps_nothing_unasked() {
 #[test]
 fn a_server_that_wants_a_token_is_asked_with_the_one_of_kmds_token() {
     let setup = Setup::new();
-    std::fs::write(setup.folder.path("tokens"), "open-sesame\n").expect("a file");
+    std::fs::write(setup.folder.path("tokens"), "open-sesame-please\n").expect("a file");
     let tokens = setup.folder.path("tokens").display().to_string();
     let kmds = setup.set("KMDS_SERVER__TOKENS_FILE", &tokens).start();
     let ask = ["status", "--server", &kmds.url];
@@ -74,7 +74,7 @@ fn a_server_that_wants_a_token_is_asked_with_the_one_of_kmds_token() {
         "{wrong:?}"
     );
     Person::alone()
-        .set("KMDS_TOKEN", "open-sesame")
+        .set("KMDS_TOKEN", "open-sesame-please")
         .runs(&ask)
         .with(0);
 }

@@ -8,6 +8,7 @@ mod looks;
 mod many;
 mod names;
 mod texts;
+mod tokens;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -332,7 +333,7 @@ async fn bytes_that_are_no_http_get_an_answer_and_hurt_no_other_client() {
 async fn a_token_opens_everything_and_only_healthz_needs_none() {
     let setup = Setup::new();
     let file = setup.folder.path("tokens");
-    std::fs::write(&file, "# the bot\nopen-sesame\n").expect("a file");
+    std::fs::write(&file, "# the bot\nopen-sesame-please\n").expect("a file");
     let kmds = setup
         .set("KMDS_SERVER__TOKENS_FILE", &file.display().to_string())
         .start();
@@ -355,7 +356,7 @@ async fn a_token_opens_everything_and_only_healthz_needs_none() {
         let opened = kmds
             .http
             .get(kmds.at(path))
-            .bearer_auth("open-sesame")
+            .bearer_auth("open-sesame-please")
             .send()
             .await
             .expect("an answer");
@@ -366,7 +367,10 @@ async fn a_token_opens_everything_and_only_healthz_needs_none() {
         kmds.log().contains("path=/healthz")
     })
     .await;
-    assert!(!kmds.log().contains("open-sesame"), "no token is logged");
+    assert!(
+        !kmds.log().contains("open-sesame-please"),
+        "no token is logged"
+    );
 }
 
 #[tokio::test]

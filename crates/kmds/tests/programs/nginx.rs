@@ -143,7 +143,7 @@ async fn with_tokens_people_sign_in_at_nginx_and_the_page_works_for_them() {
         .set("KMDS_SERVER__BASE_PATH", "/kmds")
         .set("KMDS_SERVER__TRUSTED_PROXIES", "127.0.0.1");
     let (tokens, users) = (setup.folder.path("tokens"), setup.folder.path("users"));
-    std::fs::write(&tokens, "open-sesame\n").expect("a file");
+    std::fs::write(&tokens, "open-sesame-please\n").expect("a file");
     std::fs::write(&users, "ada:{PLAIN}lovelace\n").expect("a file");
     let kmds = setup
         .set("KMDS_SERVER__TOKENS_FILE", &tokens.display().to_string())
@@ -154,7 +154,7 @@ async fn with_tokens_people_sign_in_at_nginx_and_the_page_works_for_them() {
         ("#auth_basic_user_file /etc/nginx/kmds.users", &users),
         (
             "#proxy_set_header Authorization \"Bearer TOKEN\"",
-            "proxy_set_header Authorization \"Bearer open-sesame\"",
+            "proxy_set_header Authorization \"Bearer open-sesame-please\"",
         ),
     ];
     let Some(nginx) = Nginx::before(&kmds, &changes) else {

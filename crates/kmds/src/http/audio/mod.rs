@@ -27,7 +27,7 @@ pub(super) use self::body::{Cut, Sending};
 use self::conditional::{Precondition, Validators};
 use self::range::{ByteRange, RangeSpec};
 use super::error::Refusal;
-use super::guard::foreign_page;
+use super::guard::Barred;
 use super::query::Wait;
 use crate::app::{App, Audio, Failure, Key, NotServed, Want};
 
@@ -52,11 +52,13 @@ impl Denied {
         }
     }
 
-    /// Refuses a foreign page what would have to be fetched.
-    pub(super) fn unless_foreign(self, foreign: bool) -> Self {
-        match self {
-            Self::NotServed(NotServed::Unfinished { .. }) if foreign => foreign_page().into(),
-            other => other,
+    /// Refuses what would have to be fetched to a request that must start nothing.
+    pub(super) fn unless_barred(self, barred: Option<Barred>) -> Self {
+        match (self, barred) {
+            (Self::NotServed(NotServed::Unfinished { .. }), Some(barred)) => {
+                barred.refusal().into()
+            }
+            (other, _) => other,
         }
     }
 
@@ -81,9 +83,11 @@ impl From<Refusal> for Denied {
     }
 }
 
-/// What a request for a file wants. `HEAD` never moves a song; nor does a foreign page, which does not wait either.
-pub(super) fn wanted(method: &Method, foreign: bool, streams: bool, wait: Wait) -> Want {
-    match (method == Method::HEAD || foreign, streams) {
+/// What a request for a file wants. `HEAD` never moves a song; nor does a request that must start nothing. A foreign page
+/// does not wait either.
+pub(super) fn wanted(method: &Method, barred: Option<Barred>, streams: bool, wait: Wait) -> Want {
+    let foreign = barred == Some(Barred::ForeignPage);
+    match (method == Method::HEAD || barred.is_some(), streams) {
         (true, true) => Want::PeekStream,
         (true, false) if foreign || wait.time.is_zero() => Want::Peek,
         (true, false) => Want::PeekWithin(wait.time),
@@ -231,28 +235,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_and_foreign_pages_only_peek_whatever_else_is_asked() {
-        for (method, foreign) in [
-            (&Method::HEAD, false),
-            (&Method::HEAD, true),
-            (&Method::GET, true),
+    fn head_and_requests_that_must_start_nothing_only_peek_whatever_else_is_asked() {
+        let foreign = Some(Barred::ForeignPage);
+        for (method, barred) in [
+            (&Method::HEAD, None),
+            (&Method::HEAD, foreign),
+            (&Method::GET, foreign),
+            (&Method::GET, Some(Barred::OnlyListens)),
         ] {
             assert_eq!(
-                wanted(method, foreign, true, Wait::default()),
+                wanted(method, barred, true, Wait::default()),
                 Want::PeekStream
             );
-            assert_eq!(wanted(method, foreign, false, Wait::default()), Want::Peek);
-            let waits = wanted(method, foreign, false, Wait::of_seconds(7));
+            assert_eq!(wanted(method, barred, false, Wait::default()), Want::Peek);
+            let waits = wanted(method, barred, false, Wait::of_seconds(7));
             assert!(waits.only_looks());
             let seconds = Duration::from_secs(7);
-            assert_eq!(waits == Want::PeekWithin(seconds), !foreign, "{method}");
+            let is_patient = barred != foreign;
+            assert_eq!(waits == Want::PeekWithin(seconds), is_patient, "{method}");
         }
         assert_eq!(
-            wanted(&Method::GET, false, true, Wait::default()),
+            wanted(&Method::GET, None, true, Wait::default()),
             Want::Stream
         );
         assert_eq!(
-            wanted(&Method::GET, false, false, Wait::default()),
+            wanted(&Method::GET, None, false, Wait::default()),
             Want::Whole
         );
     }

@@ -44,16 +44,16 @@ pub(in crate::http) async fn send_audio(
         .filled("rendition")
         .map_or_else(|| Ok(CopyForm::default()), |word| rendition::parse(&word))?;
     form.tagged |= tags;
-    let foreign = Caller::of(&request)?.is_foreign;
-    let peeks = request.method == Method::HEAD || foreign;
+    let barred = Caller::of(&request)?.barred;
+    let peeks = request.method == Method::HEAD || barred.is_some();
     let key = if peeks {
-        // `HEAD` queues nothing, nor does a foreign page.
+        // `HEAD` queues nothing, nor does a request that must start nothing.
         http.app().peek_rendition(&id, form).await
     } else {
         http.app().rendition(&id, form).await
     };
     let key = key?.ok_or_else(|| never_asked_for(&id))?;
-    let want = wanted(&request.method, foreign, streams, wait);
+    let want = wanted(&request.method, barred, streams, wait);
     let served = audio::serve(http.app(), &key, want, &request)
         .await
         .map_err(|denied| match denied {
@@ -69,9 +69,8 @@ pub(in crate::http) async fn send_audio(
             }
             denied => denied,
         });
-    let mut response = served.unwrap_or_else(|denied| {
-        V1::from(denied.unless_foreign(foreign).for_link()).into_response()
-    });
+    let mut response = served
+        .unwrap_or_else(|denied| V1::from(denied.unless_barred(barred).for_link()).into_response());
     audio::acknowledge(wait, want, &mut response);
     Ok(response)
 }

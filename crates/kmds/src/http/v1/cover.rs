@@ -9,7 +9,7 @@ use http::{HeaderValue, Method};
 #[cfg(test)]
 use super::super::answers::{PictureAnswers, V1Refusals};
 use super::super::error::{Refusal, V1};
-use super::super::guard::{Caller, foreign_page};
+use super::super::guard::Caller;
 use super::super::query::Query;
 use super::super::state::Http;
 use super::path::{At, track_at};
@@ -30,24 +30,20 @@ pub(in crate::http) async fn send_cover(
 ) -> Result<Response, V1> {
     let id = track_at(at)?;
     Query::of(&request.uri).only(&[])?;
-    let foreign = Caller::of(&request)?.is_foreign;
-    let only_looks = request.method == Method::HEAD || foreign;
+    let barred = Caller::of(&request)?.barred;
+    let only_looks = request.method == Method::HEAD || barred.is_some();
     let no_cover = || Refusal::not_found(format!("{id} has no cover, or was never asked for"));
-    match http
-        .app()
-        .cover(&id, only_looks)
-        .await?
-        .ok_or_else(no_cover)?
-    {
-        CoverFound::Here(cover) => {
+    let found = http.app().cover(&id, only_looks).await?;
+    match (found.ok_or_else(no_cover)?, barred) {
+        (CoverFound::Here(cover), _) => {
             let headers = [
                 (CONTENT_TYPE, HeaderValue::from_static(cover.content_type)),
                 (CACHE_CONTROL, COVER_CACHE),
             ];
             Ok((headers, cover.bytes).into_response())
         }
-        CoverFound::AtTheSite if foreign => Err(foreign_page().into()),
+        (CoverFound::AtTheSite, Some(barred)) => Err(barred.refusal().into()),
         // `GET` would fetch it: until then its type and its size are not known.
-        CoverFound::AtTheSite => Ok([(CACHE_CONTROL, COVER_CACHE)].into_response()),
+        (CoverFound::AtTheSite, None) => Ok([(CACHE_CONTROL, COVER_CACHE)].into_response()),
     }
 }

@@ -99,7 +99,7 @@ pub(in crate::http) async fn show_track(
     let app = http.app();
     let mut song = app.song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
     if !wait.time.is_zero() {
-        let want = if request.method == Method::HEAD || caller.is_foreign {
+        let want = if request.method == Method::HEAD || caller.barred.is_some() {
             Want::PeekWithin(wait.time)
         } else {
             Want::WholeWithin(wait.time)
