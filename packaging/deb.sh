@@ -4,14 +4,19 @@
 #   cargo build --release --locked --bin kmds
 #   packaging/deb.sh target/release/kmds .        # writes ./kmds_VERSION_ARCH.deb, prints its path
 #
-# Needs dpkg-deb, and no root rights. docs/dependencies.md says why this is a script and not cargo-deb.
+# Needs dpkg-deb, and no root rights. docs/dependencies.md says why this is a script and not cargo-deb. For another machine:
+# DEB_ARCH names its architecture, and KMDS_RUNS a binary of the same version that runs on this one.
 set -eu
 binary=$1
 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-version=$("$binary" --version | cut -d' ' -f2)
-arch=$(dpkg --print-architecture)
+runs=${KMDS_RUNS:-$binary}
+version=$("$runs" --version | cut -d' ' -f2)
+arch=${DEB_ARCH:-$(dpkg --print-architecture)}
+# A static binary names no loader.
+needs=ca-certificates
+if LC_ALL=C grep -aqE '/lib(64)?/ld-linux' "$binary"; then needs="libc6, $needs"; fi
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 
@@ -21,6 +26,12 @@ install -Dm644 "$here/kmds.socket" "$tree/lib/systemd/system/kmds.socket"
 install -Dm644 "$root/kmds.example.toml" "$tree/etc/kmds/kmds.toml"
 install -Dm644 "$root/README.md" "$tree/usr/share/doc/kmds/README.md"
 install -Dm644 "$root/LICENSE-MIT" "$tree/usr/share/doc/kmds/copyright"
+install -d "$tree/usr/share/man/man1" "$tree/usr/share/bash-completion/completions" "$tree/usr/share/fish/vendor_completions.d" \
+    "$tree/usr/share/zsh/vendor-completions"
+"$runs" man | gzip -n9 >"$tree/usr/share/man/man1/kmds.1.gz"
+"$runs" completions bash >"$tree/usr/share/bash-completion/completions/kmds"
+"$runs" completions fish >"$tree/usr/share/fish/vendor_completions.d/kmds.fish"
+"$runs" completions zsh >"$tree/usr/share/zsh/vendor-completions/_kmds"
 cat "$root/LICENSE-APACHE" >>"$tree/usr/share/doc/kmds/copyright"
 
 mkdir "$tree/DEBIAN"
@@ -32,7 +43,7 @@ Version: $version
 Architecture: $arch
 Maintainer: ${DEBFULLNAME:-built on this machine} <${DEBEMAIL:-root@localhost}>
 Installed-Size: $size
-Depends: libc6, ca-certificates
+Depends: $needs
 Recommends: ffmpeg
 Suggests: yt-dlp
 Section: net

@@ -9,6 +9,7 @@ mod js_client;
 mod nginx;
 mod packaging;
 mod python_client;
+mod release;
 mod webhook;
 
 use std::path::{Path, PathBuf};

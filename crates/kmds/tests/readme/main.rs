@@ -49,7 +49,7 @@ const FOLLOWED: [&str; 9] = [
     "docs/ytdlp.md",
 ];
 /// Commands that no test can run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 7] = [
+const NOT_RUN: [(&str, &str); 10] = [
     (
         "cargo build",
         "takes minutes; the binary of this very build is there in its place",
@@ -67,12 +67,19 @@ const NOT_RUN: [(&str, &str); 7] = [
         "sudo systemctl",
         "no systemd is in charge here; the units are checked in programs/packaging.rs",
     ),
+    ("docker compose", NO_DAEMON),
+    ("KMDS_PORT=", NO_DAEMON),
+    (
+        "sudo install -d -o 65532",
+        "gives the folder to the container's user, which takes root",
+    ),
     (
         "echo '{\"n\"",
         "needs YouTube's own script, which no clone has; tests/player runs the command",
     ),
     ("kmds solve-player", "the same"),
 ];
+const NO_DAEMON: &str = "no daemon runs containers here; programs/release.rs reads the files";
 /// Commands that go on until Ctrl-C: they have to print something, that is all.
 const ENDLESS: [&str; 1] = ["curl -N "];
 /// Commands that the document says to give with the service stopped.
@@ -330,6 +337,9 @@ async fn every_other_document_can_be_followed_too() {
     let world = world().await;
     for document in &FOLLOWED[4..] {
         let mut reader = world.newcomer();
+        if *document == "docs/install.md" {
+            reader.downloads_a_release();
+        }
         has_a_service(&mut reader);
         follow(document, &mut reader);
     }

@@ -137,6 +137,24 @@ impl Newcomer {
         }
     }
 
+    /// The archive and the sums of a release, in the folder where commands are typed. The binary is the one of this build.
+    pub fn downloads_a_release(&self) {
+        let binary = self
+            .folder
+            .path("binaries/x86_64-unknown-linux-musl")
+            .join("kmds");
+        std::fs::create_dir_all(binary.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(env!("CARGO_BIN_EXE_kmds"), &binary).expect("a copy");
+        let out = Command::new(super::root().join("packaging/release.sh"))
+            .env("KMDS_GZIP", "-1")
+            .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
+            .arg(self.folder.path("binaries"))
+            .arg(self.folder.path("clone"))
+            .output()
+            .expect("a shell");
+        assert!(out.status.success(), "{out:?}");
+    }
+
     /// What a document says, as it has to be said here.
     fn here(&self, text: &str) -> String {
         let mut text = text.replace("LINK", &self.link);
