@@ -114,7 +114,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
             &["state", "query", "body", "prefetch"],
             &["event_streams", "guard"],
             &["access", "rates"],
-            &["error", "network", "tokens", "write_timeout"],
+            &["error", "network", "sendfile", "tokens", "write_timeout"],
         ],
     ),
     (

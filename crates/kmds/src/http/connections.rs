@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::listener::{Accepted, Listener};
 use super::middleware::{Connection, Middleware};
 use super::network::Peer;
+use super::sendfile::{FileQueue, FileWriter};
 use super::write_timeout::{Activity, BYTE_WITHIN, WriteTimeout};
 
 /// Time for a request's head to arrive, and for an idle connection to send its next (docs/api.md, "The door").
@@ -100,19 +101,22 @@ impl Connections {
                 end,
             } = connection;
             let _ended = end.clone().drop_guard();
-            let of = |local| Connection {
+            let of = |local, files| Connection {
                 peer,
                 local,
                 activity,
+                files,
                 over_limit,
             };
             match accepted {
                 Accepted::Tcp(stream, _, local) => {
-                    serve_connection(stream, middleware, of(local), stop, end).await
+                    let files = FileQueue::default();
+                    let stream = FileWriter::new(stream, files.clone());
+                    serve_connection(stream, middleware, of(local, Some(files)), stop, end).await
                 }
                 Accepted::Unix(stream) => {
                     let local = "localhost".to_owned();
-                    serve_connection(stream, middleware, of(local), stop, end).await
+                    serve_connection(stream, middleware, of(local, None), stop, end).await
                 }
             }
         }

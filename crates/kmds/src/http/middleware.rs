@@ -23,6 +23,7 @@ use super::error::{Face, Refusal};
 use super::guard::Guard;
 use super::network::Peer;
 use super::request_id::{REQUEST_ID, request_id};
+use super::sendfile::FileQueue;
 use super::write_timeout::Activity;
 use crate::app::Failure;
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     /// The address of this service that the client connected to.
     pub(super) local: String,
     pub(super) activity: Arc<Activity>,
+    /// What its writer sends from files. None where that writer cannot.
+    pub(super) files: Option<FileQueue>,
     /// It is beyond the limit of connections: only health checks are answered.
     pub(super) over_limit: bool,
 }
@@ -72,6 +75,7 @@ impl Middleware {
             peer,
             local,
             activity,
+            files,
             over_limit,
         } = connection;
         let mut line = LogLine::start(&parts, &id, peer, activity, Arc::clone(&self.metrics));
@@ -92,6 +96,9 @@ impl Middleware {
             Ok(caller) => {
                 line.peer = caller.client;
                 parts.extensions.insert(caller);
+                if let Some(files) = files {
+                    parts.extensions.insert(files);
+                }
                 self.call_handler(Request::from_parts(parts, Body::new(body)), face)
                     .await
             }

@@ -14,7 +14,7 @@
 //! | `routes` | which handler answers which path |
 //! | `classic`, `play`, `v1` | the two faces |
 //! | `ops`, `openapi`, `ui` | health and metrics; the description; the page |
-//! | `audio` | ranges, conditions, bodies that still grow |
+//! | `audio`, `sendfile` | ranges, conditions, bodies that still grow; file bytes that the kernel sends itself |
 //! | `body`, `query`, `links`, `reply`, `error`, `event_streams`, `state` | what handlers share |
 
 mod access;
@@ -43,6 +43,7 @@ mod request_id;
 mod routes;
 #[cfg(test)]
 mod schemas;
+mod sendfile;
 mod server;
 mod state;
 mod tokens;

@@ -56,7 +56,7 @@ pub use key::{CopyForm, Key, Rendition, etag};
 pub use lease::{Kept, Lease, Mark, validator_of};
 pub use partial::{Outcome, Partial, Progress};
 pub use publish::{Checked, Publish};
-pub use reader::{Published, READ_BYTES, Reader};
+pub use reader::{FileSpan, Published, READ_BYTES, Reader};
 pub use sidecar::Sidecar;
 pub use tidy::{Owner, Tidied};
 

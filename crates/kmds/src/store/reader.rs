@@ -32,6 +32,15 @@ pub struct Reader {
     hold: ReadHold,
 }
 
+/// Bytes of a file that the kernel has in memory, so that sending them waits for no drive.
+#[derive(Debug)]
+pub struct FileSpan {
+    pub file: Arc<File>,
+    pub at: u64,
+    /// Bytes; at least one.
+    pub length: u64,
+}
+
 #[derive(Debug)]
 enum Source {
     Own(Arc<File>),
@@ -96,6 +105,27 @@ impl Reader {
         } else {
             Ok(bytes)
         }
+    }
+
+    /// The bytes from `offset` on that are there, at most `max`, without reading them. Waits as [`Reader::read_at`] does.
+    /// `None` at the end, and where the kernel has not got them in memory: they are to be read then.
+    /// # Errors
+    /// As [`Reader::read_at`].
+    pub async fn span_at(&mut self, offset: u64, max: u64) -> Result<Option<FileSpan>, StoreError> {
+        let end = self.wait_beyond(offset).await?;
+        self.hold.reads();
+        let length = end.saturating_sub(offset).min(max);
+        if length == 0 || !self.nowait {
+            return Ok(None);
+        }
+        let file = self.open_file().await?;
+        // A page in the middle may be gone all the same. Then the runtime waits for the drive, once.
+        let is_there = is_in_memory(&file, offset) && is_in_memory(&file, offset + length - 1);
+        Ok(is_there.then_some(FileSpan {
+            file,
+            at: offset,
+            length,
+        }))
     }
 
     /// Waits for byte `offset` or the end; returns how far the file reaches.
@@ -168,6 +198,16 @@ impl Reader {
         })
         .await
     }
+}
+
+fn is_in_memory(file: &File, at: u64) -> bool {
+    let read = preadv2(
+        file,
+        &mut [IoSliceMut::new(&mut [0])],
+        at,
+        ReadWriteFlags::NOWAIT,
+    );
+    read == Ok(1)
 }
 
 /// A finished file, open.

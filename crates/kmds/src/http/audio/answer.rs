@@ -9,41 +9,49 @@ use http::header::{
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::super::error::Refusal;
+use super::super::sendfile::FileQueue;
 use super::body::{AudioBody, Piece, Sending};
 use super::range::{self, ByteRange, RangeSpec, Selection};
 use super::{conditional, disposition};
 use crate::app::{App, Audio};
+
 use crate::random;
+
+/// Whom an answer goes to.
+pub(super) struct Recipient<'a> {
+    pub(super) app: &'a App,
+    pub(super) files: Option<FileQueue>,
+}
 
 pub(super) fn of_known_length(
     audio: Audio,
     total: u64,
     ranges: Option<&[RangeSpec]>,
-    app: &App,
+    to: &Recipient<'_>,
 ) -> Result<Response, Refusal> {
     match ranges.map_or(Selection::Whole, |specs| range::select(specs, total)) {
         Selection::Unsatisfiable => Err(Refusal::beyond_the_end(total)),
-        Selection::Whole => Ok(finished_whole(audio, total, app)),
+        Selection::Whole => Ok(finished_whole(audio, total, to)),
         Selection::Ranges(ranges) => match ranges.as_slice() {
-            [range] => Ok(one_range(audio, *range, Some(total), app)),
-            ranges => Ok(many_ranges(audio, ranges, total, app)),
+            [range] => Ok(one_range(audio, *range, Some(total), to)),
+            ranges => Ok(many_ranges(audio, ranges, total, to)),
         },
     }
 }
 
-fn finished_whole(audio: Audio, total: u64, app: &App) -> Response {
+fn finished_whole(audio: Audio, total: u64, to: &Recipient<'_>) -> Response {
     let mut response = head(&audio, StatusCode::OK);
     set(&mut response, CONTENT_LENGTH, total.to_string());
     let all = Piece::Span {
         at: 0,
         end: Some(total),
     };
-    fill(response, audio, [all], app)
+    fill(response, audio, [all], to)
 }
 
-pub(super) fn growing_whole(audio: Audio, app: &App) -> Response {
+pub(super) fn growing_whole(audio: Audio, to: &Recipient<'_>) -> Response {
     let response = head(&audio, StatusCode::OK);
-    fill(response, audio, [Piece::Span { at: 0, end: None }], app)
+    fill(response, audio, [Piece::Span { at: 0, end: None }], to)
 }
 
 pub(super) fn not_modified(audio: &Audio) -> Response {
@@ -65,17 +73,22 @@ pub(super) fn precondition_failed(audio: &Audio) -> Refusal {
 }
 
 /// One range; of a file whose length is not known yet without its total (`/*`).
-pub(super) fn one_range(audio: Audio, range: ByteRange, total: Option<u64>, app: &App) -> Response {
+pub(super) fn one_range(
+    audio: Audio,
+    range: ByteRange,
+    total: Option<u64>,
+    to: &Recipient<'_>,
+) -> Response {
     let mut response = head(&audio, StatusCode::PARTIAL_CONTENT);
     set(&mut response, CONTENT_LENGTH, range.length().to_string());
     let total = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
     let content_range = format!("bytes {}-{}/{total}", range.first, range.last);
     set(&mut response, CONTENT_RANGE, content_range);
-    fill(response, audio, [piece(range)], app)
+    fill(response, audio, [piece(range)], to)
 }
 
 /// `multipart/byteranges` (RFC 9110, 14.6).
-fn many_ranges(audio: Audio, ranges: &[ByteRange], total: u64, app: &App) -> Response {
+fn many_ranges(audio: Audio, ranges: &[ByteRange], total: u64, to: &Recipient<'_>) -> Response {
     let boundary = format!("kmds-{}", random::id());
     let content_type = audio.content_type;
     let mut pieces = Vec::with_capacity(ranges.len() * 2 + 1);
@@ -100,7 +113,7 @@ fn many_ranges(audio: Audio, ranges: &[ByteRange], total: u64, app: &App) -> Res
         CONTENT_TYPE,
         format!("multipart/byteranges; boundary={boundary}"),
     );
-    fill(response, audio, pieces, app)
+    fill(response, audio, pieces, to)
 }
 
 const fn piece(range: ByteRange) -> Piece {
@@ -145,8 +158,9 @@ fn fill(
     response: Response,
     audio: Audio,
     pieces: impl IntoIterator<Item = Piece>,
-    app: &App,
+    to: &Recipient<'_>,
 ) -> Response {
-    let body = AudioBody::new(Sending::new(audio, app), pieces.into_iter().collect());
+    let sending = Sending::new(audio, to.app).by(to.files.clone());
+    let body = AudioBody::new(sending, pieces.into_iter().collect());
     response.map(|_| Body::new(body))
 }

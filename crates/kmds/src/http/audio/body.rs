@@ -12,11 +12,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::super::sendfile::{FileQueue, SPAN_BYTES};
 use crate::app::{App, Audio, Reader};
 use crate::metrics::Metrics;
 
-/// Most that is read for one listener at a time (ARCHITECTURE.md, "Where memory goes").
-const PIECE_BYTES: u64 = 64 << 10;
+/// Most of an answer in one step: a span that the kernel sends. What has to be read is less ([`Reader::read_at`]).
+const PIECE_BYTES: u64 = SPAN_BYTES as u64;
 
 /// A part of an answer.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(in crate::http) struct Sending {
     reader: Reader,
     /// Announced length of a file that still grows: its last bytes go out only when the file has been found whole.
     announced: Option<u64>,
+    /// Of the connection, where the kernel may send the file's bytes itself.
+    files: Option<FileQueue>,
     metrics: Arc<Metrics>,
 }
 
@@ -50,32 +53,55 @@ impl Sending {
         Self {
             reader: audio.reader,
             announced,
+            files: None,
             metrics,
         }
     }
 
+    /// For an answer whose body goes to the connection of `files` as it is.
+    pub(super) fn by(mut self, files: Option<FileQueue>) -> Self {
+        self.files = files;
+        self
+    }
+
     /// Up to `most` bytes from `at` on, waiting while none are there; empty at the end.
     pub(in crate::http) async fn read_at(&mut self, at: u64, most: usize) -> Result<Bytes, Cut> {
-        let cut = |error: &dyn std::fmt::Display| Cut(error.to_string());
-        let bytes = self
-            .reader
-            .read_at(at, most)
-            .await
-            .map_err(|error| cut(&error))?;
-        let reached = at.saturating_add(bytes.len() as u64);
-        if self.announced == Some(reached) {
-            let more = self
-                .reader
-                .read_at(reached, 1)
-                .await
-                .map_err(|error| cut(&error))?;
-            if !more.is_empty() {
-                return Err(cut(&"the file is longer than the site announced"));
-            }
-        }
-        self.metrics.served(bytes.len());
+        let bytes = self.reader.read_at(at, most).await.map_err(cut)?;
+        self.count(at, bytes.len()).await?;
         Ok(bytes)
     }
+
+    /// As [`Sending::read_at`]; where the kernel sends the bytes itself, what stands for them.
+    async fn next(&mut self, at: u64, most: usize) -> Result<Bytes, Cut> {
+        let Some(files) = self.files.clone().filter(FileQueue::is_usable) else {
+            return self.read_at(at, most).await;
+        };
+        let Some(span) = self.reader.span_at(at, most as u64).await.map_err(cut)? else {
+            return self.read_at(at, most).await;
+        };
+        self.count(at, usize::try_from(span.length).unwrap_or(usize::MAX))
+            .await?;
+        files
+            .push(span)
+            .ok_or_else(|| cut("what stands for a file was not sent"))
+    }
+
+    /// Counts bytes before they go out. The last ones that were announced have to be the file's last.
+    async fn count(&mut self, at: u64, length: usize) -> Result<(), Cut> {
+        let reached = at.saturating_add(length as u64);
+        if self.announced == Some(reached) {
+            let more = self.reader.read_at(reached, 1).await.map_err(cut)?;
+            if !more.is_empty() {
+                return Err(cut("the file is longer than the site announced"));
+            }
+        }
+        self.metrics.served(length);
+        Ok(())
+    }
+}
+
+fn cut(error: impl std::fmt::Display) -> Cut {
+    Cut(error.to_string())
 }
 
 impl Drop for Sending {
@@ -113,7 +139,7 @@ impl AudioBody {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Idle(mut sending) => Phase::Reading(Box::pin(async move {
-                let read = sending.read_at(at, most).await;
+                let read = sending.next(at, most).await;
                 (sending, read)
             })),
             other => other,

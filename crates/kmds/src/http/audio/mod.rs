@@ -22,13 +22,16 @@ use http::request::Parts;
 use http::{Method, Version};
 use kmds_extract::Kind;
 
-use self::answer::{growing_whole, not_modified, of_known_length, one_range, precondition_failed};
+use self::answer::{
+    Recipient, growing_whole, not_modified, of_known_length, one_range, precondition_failed,
+};
 pub(super) use self::body::{Cut, Sending};
 use self::conditional::{Precondition, Validators};
 use self::range::{ByteRange, RangeSpec};
 use super::error::Refusal;
 use super::guard::Barred;
 use super::query::Wait;
+use super::sendfile::FileQueue;
 use crate::app::{App, Audio, Failure, Key, NotServed, Want};
 
 /// How long an answer waits for the end of a file of unknown length: conversions of the longest mixes take so long.
@@ -119,9 +122,13 @@ pub(super) async fn serve(
         Precondition::NotModified => return Ok(not_modified(&audio)),
         Precondition::Failed => return Err(precondition_failed(&audio).into()),
     }
+    let to = Recipient {
+        app,
+        files: request.extensions.get::<FileQueue>().cloned(),
+    };
     match audio.total {
-        Some(total) => Ok(of_known_length(audio, total, ranges.as_deref(), app)?),
-        None => of_unknown_length(audio, ranges.as_deref(), app, key, want).await,
+        Some(total) => Ok(of_known_length(audio, total, ranges.as_deref(), &to)?),
+        None => of_unknown_length(audio, ranges.as_deref(), &to, key, want).await,
     }
 }
 
@@ -150,17 +157,18 @@ async fn open(
 async fn of_unknown_length(
     mut audio: Audio,
     ranges: Option<&[RangeSpec]>,
-    app: &App,
+    to: &Recipient<'_>,
     key: &Key,
     want: Want,
 ) -> Result<Response, Denied> {
+    let app = to.app;
     let Some([RangeSpec::Closed(first, last)]) = ranges else {
-        return Ok(growing_whole(audio, app));
+        return Ok(growing_whole(audio, to));
     };
     let (first, last) = (*first, *last);
     match audio.reader.read_at(last, 1).await {
         Ok(byte) if !byte.is_empty() => {
-            return Ok(one_range(audio, ByteRange { first, last }, None, app));
+            return Ok(one_range(audio, ByteRange { first, last }, None, to));
         }
         // The file ended before that byte, so that its length is known now.
         Ok(_) => {}
@@ -173,7 +181,7 @@ async fn of_unknown_length(
             "a finished file without a length; report it",
         )
     })?;
-    Ok(of_known_length(audio, total, ranges, app)?)
+    Ok(of_known_length(audio, total, ranges, to)?)
 }
 
 /// As `want`, but the finished file. What moves nothing waits for nothing.
