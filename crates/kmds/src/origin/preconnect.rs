@@ -23,8 +23,10 @@ use tower::util::MapFutureLayer;
 use super::error;
 use super::url::MediaUrl;
 
-/// How long a connection to a host stays open and idle.
-pub(super) const IDLE: Duration = Duration::from_secs(30);
+/// How long an idle connection stays open, unless its site closes it: a bot asks for songs minutes apart.
+pub(super) const IDLE: Duration = Duration::from_secs(240);
+/// How long a connection is sure to be open. Sites close idle ones after a time that they do not tell.
+const SURELY_OPEN: Duration = Duration::from_secs(30);
 
 /// A connector of the library at work; `C` is its connection, a type without a public name.
 type Connecting<C> = Pin<Box<dyn Future<Output = Result<C, BoxError>> + Send>>;
@@ -82,8 +84,8 @@ fn outcome(end: &reqwest::Error) -> String {
     error::reason(end).replace("no connection: ", "")
 }
 
-/// The hosts that were asked or connected to lately, that is within [`IDLE`]: most likely one of their connections is
-/// still open.
+/// The hosts that were asked or connected to lately, that is within [`SURELY_OPEN`]: one of their connections is still
+/// open. Later one may be, but a second costs no time, and waiting for one would.
 #[derive(Clone, Default)]
 pub(super) struct Known(Arc<Mutex<HashMap<String, Host>>>);
 
@@ -96,7 +98,7 @@ struct Host {
 impl Known {
     fn note(&self, host: &str) {
         let mut hosts = self.0.lock();
-        hosts.retain(|_, host| host.seen.elapsed() < IDLE);
+        hosts.retain(|_, host| host.seen.elapsed() < SURELY_OPEN);
         let seen = Instant::now();
         hosts
             .entry(host.to_owned())
@@ -109,7 +111,7 @@ impl Known {
         let mut hosts = self.0.lock();
         if hosts
             .get(host)
-            .is_some_and(|known| known.seen.elapsed() < IDLE)
+            .is_some_and(|known| known.seen.elapsed() < SURELY_OPEN)
         {
             return None;
         }

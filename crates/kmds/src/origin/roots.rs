@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -26,14 +26,41 @@ pub(super) fn system_roots(extra: &[CertificateDer<'static>]) -> RootCertStore {
 /// # Errors
 /// The library's reason, in a sentence.
 pub(super) fn tls_with(roots: RootCertStore) -> Result<ClientConfig, String> {
-    let mut config =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    let mut provider = rustls::crypto::ring::default_provider();
+    if !has_aes_instructions() {
+        prefer_chacha(&mut provider.cipher_suites);
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Whether the processor computes AES by itself.
+fn has_aes_instructions() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
+/// Asks for ChaCha20 first. Without AES instructions it costs a quarter of AES, and the library does not look
+/// (docs/performance.md).
+fn prefer_chacha(suites: &mut [SupportedCipherSuite]) {
+    use rustls::CipherSuite as Suite;
+    suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            Suite::TLS13_CHACHA20_POLY1305_SHA256
+                | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+                | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    });
 }
 
 /// Reads a PEM file of certificates.
@@ -48,5 +75,24 @@ pub(super) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
         Err("no certificate in it (PEM is read)".to_owned())
     } else {
         Ok(roots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::CipherSuite::{TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256};
+
+    #[test]
+    fn a_processor_without_aes_asks_for_chacha_first_and_offers_the_rest_too() {
+        let mut suites = rustls::crypto::ring::default_provider().cipher_suites;
+        let count = suites.len();
+        prefer_chacha(&mut suites);
+        let names: Vec<_> = suites.iter().map(SupportedCipherSuite::suite).collect();
+        assert_eq!(names[0], TLS13_CHACHA20_POLY1305_SHA256);
+        assert!(
+            names.contains(&TLS13_AES_128_GCM_SHA256) && names.len() == count,
+            "{names:?}"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::IoSliceMut;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -21,6 +22,11 @@ use super::partial::{Held, Outcome, Partial, Progress};
 /// Most bytes one read hands out, and so what a listener costs (ARCHITECTURE.md, "Where memory goes").
 pub const READ_BYTES: usize = 64 << 10;
 
+/// A listener of a growing file that has had so much gathers: a player starts with less.
+const GATHERS_AFTER: u64 = 256 << 10;
+/// How long it gathers, at most. A site that sends in small bits would wake each listener for each.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// One reader of one file, at any position. While it reads the file is not evicted; after a pause it may be, and the
 /// reader goes on with what it has open.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct Reader {
     extent: Extent,
     /// The file system answers reads without waiting (`RWF_NOWAIT`); found out at the first read.
     nowait: bool,
+    /// Bytes handed out.
+    given: u64,
     hold: ReadHold,
 }
 
@@ -59,6 +67,7 @@ impl Reader {
             source: Source::Own(Arc::new(file)),
             extent: Extent::Whole(size_bytes),
             nowait: true,
+            given: 0,
             hold,
         }
     }
@@ -72,6 +81,7 @@ impl Reader {
             source,
             extent,
             nowait: true,
+            given: 0,
             hold,
         }
     }
@@ -100,6 +110,7 @@ impl Reader {
         }
         let file = self.open_file().await?;
         let bytes = self.fetch(file, offset, wanted).await?;
+        self.given += bytes.len() as u64;
         if bytes.is_empty() {
             Err(StoreError::Gone)
         } else {
@@ -120,6 +131,7 @@ impl Reader {
         }
         let file = self.open_file().await?;
         // A page in the middle may be gone all the same. Then the runtime waits for the drive, once.
+        self.given += length;
         let is_there = is_in_memory(&file, offset) && is_in_memory(&file, offset + length - 1);
         Ok(is_there.then_some(FileSpan {
             file,
@@ -134,9 +146,13 @@ impl Reader {
             Extent::Whole(size) => return Ok(*size),
             Extent::Growing(progress) => progress,
         };
-        let reached = progress
-            .wait_for(|progress| progress.written > offset || progress.done.is_some())
-            .await;
+        let is_there = |progress: &Progress, bytes: usize| {
+            progress.done.is_some() || progress.written >= offset.saturating_add(bytes as u64)
+        };
+        if self.given >= GATHERS_AFTER && !is_there(&progress.borrow(), READ_BYTES) {
+            tokio::time::sleep(GATHER).await;
+        }
+        let reached = progress.wait_for(|progress| is_there(progress, 1)).await;
         let reached = *reached.map_err(|_| StoreError::Gone)?;
         match reached.done {
             Some(Outcome::Published) => {
