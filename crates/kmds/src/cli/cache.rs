@@ -36,16 +36,17 @@ pub enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove songs in all their forms
+    /// Remove songs, with their converted and tagged copies
     Rm {
+        /// Songs as `kmds cache ls` names them, like youtube-M4gD1WSo5mA
         #[arg(required = true, value_name = "SITE-ID")]
         songs: Vec<String>,
     },
-    /// Hash every file; what is not as it was published is evicted
+    /// Hash every file, and remove those that have changed since they were published
     Verify,
-    /// Evict what is older than cache.max_age
+    /// Remove songs that no client has read for cache.max_age
     Prune,
-    /// Read the sidecars on the drive into the catalog
+    /// Make the catalog anew from the JSON files beside the songs
     Rebuild,
 }
 

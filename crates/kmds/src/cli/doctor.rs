@@ -316,9 +316,9 @@ fn egress(config: &Config) -> Finding {
         .values()
         .any(|site| site.egress.proxy.is_some());
     let way = if proxied {
-        "through egress.proxy"
+        "requests to the sites leave through egress.proxy"
     } else {
-        "straight from this machine"
+        "requests to the sites leave directly from this machine"
     };
     match (forbids, checked) {
         (false, false) => Finding::ok(

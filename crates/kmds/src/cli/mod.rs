@@ -69,22 +69,22 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Search a site by words
     Search(search::SearchArgs),
-    /// Tell what a running server does
+    /// Print what a running server is doing
     Status(status::StatusArgs),
     /// Watch a running server live
     Top(status::TopArgs),
-    /// Check folders, drive, clock, tools and the way out; say what to do
+    /// Check folders, drive, clock, tools and outgoing connections; say how to mend what is wrong
     Doctor(doctor::DoctorArgs),
-    /// Look at and tend the cache
+    /// List, check and remove cached songs
     #[command(subcommand)]
     Cache(cache::CacheCommand),
-    /// Drive a running server as a client would: fetch, wait, save, check; a table at the end
+    /// Try a running server as a client would: fetch, wait, save, check; a table at the end
     Showcase(showcase::ShowcaseArgs),
     /// Print a completion script for a shell, like: kmds completions bash > /etc/bash_completion.d/kmds
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, like: kmds man | man -l -
     Man,
-    /// Look at the settings
+    /// Print and check settings
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Make access tokens
@@ -97,7 +97,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<std::ffi::OsString>,
     },
-    /// Look at recipes: the facts about the sites that age
+    /// Check recipes: facts about the sites that change more often than KMDS
     #[command(subcommand)]
     Recipes(RecipesCommand),
     /// Answer YouTube's player script's challenges; the service runs this itself

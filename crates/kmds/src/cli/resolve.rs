@@ -20,7 +20,7 @@ use crate::config::Config;
 #[command(
     after_help = "Prints one JSON object per link: id, site, link, collection, tracks, unavailable, truncated.\n\
     Durations are in seconds, sizes in bytes. A link that cannot be read is {\"error\": …, \"kind\": …}.\n\n\
-    Exit codes: 0 every link was read · 1 some were not · 2 a bad call or setting\n\n\
+    Exit codes: 0 every link was read · 1 some were not · 2 wrong arguments or settings\n\n\
     Examples:\n  \
     kmds resolve https://soundcloud.com/artist/track\n  \
     kmds resolve --json LINK | jq -r '.tracks[].title'"

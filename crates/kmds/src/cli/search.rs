@@ -25,7 +25,7 @@ use crate::config::Config;
 #[derive(Debug, Args)]
 #[command(
     after_help = "A result's link can be given to `kmds get` and `kmds resolve`.\n\n\
-    Exit codes: 0 something was found · 1 nothing was found, or the site failed · 2 a bad call or setting\n\n\
+    Exit codes: 0 something was found · 1 nothing was found, or the site failed · 2 wrong arguments or settings\n\n\
     Examples:\n  \
     kmds search artist title\n  \
     kmds search --site bandcamp --limit 3 --json words | jq -r '.results[].link'"

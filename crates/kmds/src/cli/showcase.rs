@@ -39,7 +39,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 every song arrived whole · 1 some did not · 2 no server, or a bad call\n\n\
+    after_help = "Exit codes: 0 every song arrived whole · 1 some did not · 2 no server, or wrong arguments\n\n\
     Examples:\n  \
     kmds showcase https://artist.bandcamp.com/album/name\n  \
     kmds showcase --server http://192.168.1.2:60071 -o ~/Music LINK LINK\n\n\

@@ -34,7 +34,7 @@ pub struct StatusArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "q or Ctrl-C ends it. Without a terminal one picture is printed.\n\nExit codes: 0 · 2 no server answers"
+    after_help = "q or Ctrl-C ends it. Without a terminal it prints once and ends.\n\nExit codes: 0 · 2 no server answers"
 )]
 pub struct TopArgs {
     /// The running server [default: the one in KMDS_SERVER, else the one these settings start]

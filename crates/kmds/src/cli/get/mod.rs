@@ -36,7 +36,7 @@ const INTERRUPTED: u8 = 130;
     after_help = "Songs of an album become Artist/Album/01 Title.m4a, of another list List/01 Artist - Title.m4a, a single\n\
     song Artist - Title.m4a. A file that is there is never overwritten: the same song is skipped, another\n\
     one gets (2). Ctrl-C stops; the same call goes on where it stopped (unfinished songs are in DIR/.kmds).\n\n\
-    Exit codes: 0 everything is there · 1 some songs failed · 2 a bad call or setting · 130 interrupted\n\n\
+    Exit codes: 0 everything is there · 1 some songs failed · 2 wrong arguments or settings · 130 interrupted\n\n\
     Examples:\n  \
     kmds get https://artist.bandcamp.com/album/name -o ~/Music\n  \
     kmds get --accept opus,m4a --no-tags LINK LINK\n  \

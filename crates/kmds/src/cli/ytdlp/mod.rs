@@ -4,7 +4,7 @@
 //! [`there`] (the server that `KMDS_SERVER` names) or [`here`] (this process asks the sites). Nothing of it runs in the
 //! service.
 //!
-//! Exit codes: 0 done · 1 something failed · 2 a bad call or setting.
+//! Exit codes: 0 done · 1 something failed · 2 wrong arguments or settings.
 
 mod failure;
 mod fields;
