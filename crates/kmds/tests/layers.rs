@@ -62,7 +62,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
             ],
             &["resolve", "search"],
             &["answers", "long_lists"],
-            &["api", "target", "packed", "windows"],
+            &["api", "folders", "target", "packed", "windows"],
         ],
     ),
     (

@@ -19,6 +19,7 @@
 mod accept;
 mod answers;
 mod api;
+mod folders;
 mod library;
 mod long_lists;
 mod maintenance;
@@ -42,6 +43,7 @@ use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
 
 pub use api::*;
+pub use folders::{Filed, filed};
 pub use maintenance::{About, Drive, Remark, Tools, remarks, tools};
 pub use search::Searched;
 

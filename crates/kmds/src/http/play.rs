@@ -14,7 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 
-use self::archive::Archive;
+use self::archive::{Archive, Layout};
 #[cfg(test)]
 use super::answers::{ClassicRefusals, PlayAnswers};
 use super::audio::{self, disposition};
@@ -35,7 +35,7 @@ const ARCHIVE: &str = "application/zip";
 #[cfg_attr(test, utoipa::path(get, path = "/play", tag = "classic",
     params(
         ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),
-        ("archive" = Option<String>, Query, description = "`zip`: all songs in one archive, track by track"),
+        ("archive" = Option<String>, Query, description = "`zip`: all songs in one archive, track by track; `library`: tagged copies in it, as `Artist/Album/01 Title`"),
         ("playlist" = Option<bool>, Query, description = "Take the whole list of a `watch?v=…&list=…` link"),
         ("accept" = Option<String>, Query, description = "What the client can play, like `m4a,opus`"),
         ("Range" = Option<String>, Header, description = "Of one song: RFC 9110, 14.2"),
@@ -50,12 +50,13 @@ pub(super) async fn play(
     request: Parts,
 ) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
-    let zipped = match query.filled("archive").as_deref() {
-        None => false,
-        Some("zip") => true,
+    let layout = match query.filled("archive").as_deref() {
+        None => None,
+        Some("zip") => Some(Layout::Plain),
+        Some("library") => Some(Layout::Library),
         Some(_) => {
             return Err(Refusal::bad_request(
-                "no archive is called that; use archive=zip, or leave it out",
+                "no archive is called that; use archive=zip or archive=library, or leave it out",
             )
             .into());
         }
@@ -67,11 +68,11 @@ pub(super) async fn play(
         prefetch: None,
     };
     if request.method == Method::HEAD {
-        return Ok(head_only(&http, &ask, zipped, &request).await?);
+        return Ok(head_only(&http, &ask, layout.is_some(), &request).await?);
     }
     let fetched = http.app().fetch(ask).await?;
-    if zipped {
-        return Ok(archived(&http, fetched).await?);
+    if let Some(layout) = layout {
+        return Ok(archived(&http, fetched, layout).await?);
     }
     if let [song] = fetched.songs.as_slice() {
         let served = audio::serve(http.app(), &song.key, Want::Stream, &request).await;
@@ -115,9 +116,9 @@ async fn head_only(
     }
 }
 
-async fn archived(http: &Http, fetched: Fetched) -> Result<Response, Refusal> {
+async fn archived(http: &Http, fetched: Fetched, layout: Layout) -> Result<Response, Refusal> {
     let name = format!("{}.zip", title(&fetched));
-    let archive = Archive::open(http.app().clone(), fetched).await?;
+    let archive = Archive::open(http.app().clone(), fetched, layout).await?;
     Ok((
         head(ARCHIVE, &name),
         Body::from_stream(archive.into_stream()),

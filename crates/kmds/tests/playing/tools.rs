@@ -205,6 +205,66 @@ async fn unzip_accepts_the_archive_of_an_album_in_track_order_and_names_what_is_
 }
 
 #[tokio::test]
+async fn an_archive_for_a_library_has_tagged_songs_in_the_folders_that_get_makes() {
+    let lab = Lab::start().await;
+    let album = lab
+        .bandcamp()
+        .album(0)
+        .artist("Mac Layer")
+        .title("Coming of Port")
+        .song("Hello, Checksum", 4.0)
+        .song("../Divide by One", 4.0)
+        .publish();
+    let single = lab
+        .youtube()
+        .video("Words")
+        .artist("Ada Loopback")
+        .seconds(4.0)
+        .publish();
+    let kmds = patient(&lab).start();
+    for (link, names) in [
+        (
+            album.link(),
+            &[
+                "Mac Layer/Coming of Port/01 Hello, Checksum.mp3",
+                "Mac Layer/Coming of Port/02 .._Divide by One.mp3",
+            ][..],
+        ),
+        (single.link(), &["Ada Loopback - Words.m4a"]),
+    ] {
+        let asked = format!("/play?archive=library&url={link}");
+        let bytes = kmds.get(&asked).await.bytes().await.expect("an archive");
+        let path = kmds.folder.path("library.zip");
+        std::fs::write(&path, &bytes).expect("written");
+        let path = path.to_str().expect("a plain path");
+        tool("unzip", &["-tqq", path]);
+        let listed = tool("unzip", &["-Z1", path]);
+        assert_eq!(listed.lines().collect::<Vec<_>>(), names);
+        let folder = kmds.folder.path("music");
+        let folder = folder.to_str().expect("a plain path");
+        tool("unzip", &["-qq", path, "-d", folder]);
+        for name in names {
+            let file = format!("{folder}/{name}");
+            let tags = tool(
+                "ffprobe",
+                &[
+                    "-v",
+                    "error",
+                    "-show_entries",
+                    "format_tags=title",
+                    "-of",
+                    "default=nw=1:nk=1",
+                    &file,
+                ],
+            );
+            let title = name.rsplit(['/', '.']).nth(1).unwrap_or_default();
+            let last = |text: &str| text.trim().rsplit(' ').next().map(str::to_owned);
+            assert_eq!(last(&tags), last(title), "{name}: {tags}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_archive_whose_second_song_breaks_off_is_cut() {
     let lab = Lab::start().await;
     let album = lab.bandcamp().album(3).seconds(20.0).publish();

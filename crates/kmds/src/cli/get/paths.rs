@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use kmds_extract::Format;
 
 use super::Wanted;
-use crate::app::sanitize;
+use crate::app::{Filed, filed};
 use crate::{media, tag};
 
 /// Files of one name that are compared at most.
@@ -23,46 +23,26 @@ pub enum Destination {
     Present(PathBuf),
 }
 
-/// The path of a song below the target folder: this function alone decides how a music folder looks.
+/// The path of a song below the target folder.
 pub fn relative(song: &Wanted, ext: &str) -> PathBuf {
-    let safe = |text: &str, otherwise: &str| {
-        let safe = sanitize(text);
-        if safe.is_empty() {
-            otherwise.to_owned()
-        } else {
-            safe
-        }
-    };
-    let digits = if song.total.is_some_and(|total| total > 99) {
-        3
-    } else {
-        2
-    };
-    let numbered = |name: &str| {
-        song.number.map_or_else(
-            || name.to_owned(),
-            |number| format!("{number:0digits$} {name}"),
-        )
-    };
     let stem = song
         .file_name
         .strip_suffix(&format!(".{}", song.ext))
         .unwrap_or(&song.file_name);
-    let (folder, name) = match (&song.album, song.number, &song.list) {
-        (Some(album), Some(_), _) => {
-            let artist = song
-                .album_artist
-                .as_deref()
-                .or(song.artist.as_deref())
-                .unwrap_or_default();
-            let folder =
-                Path::new(&safe(artist, "Unknown Artist")).join(safe(album, "Unknown Album"));
-            (folder, numbered(&song.title))
-        }
-        (None, Some(_), Some(list)) => (PathBuf::from(safe(list, "Unknown List")), numbered(stem)),
-        _ => (PathBuf::new(), stem.to_owned()),
-    };
-    folder.join(format!("{}.{ext}", safe(&name, &song.id)))
+    let mut parts = filed(&Filed {
+        title: &song.title,
+        artist: song.artist.as_deref(),
+        album: song.album.as_deref(),
+        album_artist: song.album_artist.as_deref(),
+        number: song.number,
+        total: song.total,
+        list: song.list.as_deref(),
+        stem,
+        id: &song.id,
+    });
+    let name = parts.pop().unwrap_or_default();
+    let folder: PathBuf = parts.iter().collect();
+    folder.join(format!("{name}.{ext}"))
 }
 
 /// Makes the folder of unfinished songs.

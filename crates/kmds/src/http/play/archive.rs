@@ -11,16 +11,28 @@ use futures_util::stream::{Stream, unfold};
 use super::super::audio::{self, Cut, Denied, Sending};
 use super::super::error::Refusal;
 use super::zip::Writer;
-use crate::app::{App, Fetched, NotServed, Song, Want, sanitize};
+use crate::app::{App, CopyForm, Fetched, Filed, Key, NotServed, Song, Want, filed, sanitize};
 use crate::text::printable;
 
 /// Most that is read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 const MISSING: &str = "MISSING.txt";
 
+/// What the files of an archive are, and how they are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// As the site sent them, one beside the other: `01 Title`.
+    Plain,
+    /// Tagged copies, to be unpacked in a music folder: `Artist/Album/01 Title`.
+    Library,
+}
+
 /// An archive under way.
 pub(super) struct Archive {
     app: App,
+    layout: Layout,
+    /// Title of the list.
+    list: Option<String>,
     songs: VecDeque<(String, Song)>,
     zip: Writer,
     /// Bytes that are ready to go out.
@@ -42,7 +54,7 @@ impl Archive {
     /// Waits for the first song that can be had.
     /// # Errors
     /// The first song's failure, when none can.
-    pub(super) async fn open(app: App, fetched: Fetched) -> Result<Self, Refusal> {
+    pub(super) async fn open(app: App, fetched: Fetched, layout: Layout) -> Result<Self, Refusal> {
         let unavailable = fetched.unavailable.iter().map(|missing| {
             let title = missing.title.as_deref().unwrap_or("(title unknown)");
             format!(
@@ -54,6 +66,8 @@ impl Archive {
         });
         let mut archive = Self {
             app,
+            layout,
+            list: fetched.list.as_ref().and_then(|list| list.title.clone()),
             missing: unavailable.collect(),
             songs: number(Arc::unwrap_or_clone(fetched.songs)),
             zip: Writer::default(),
@@ -83,7 +97,8 @@ impl Archive {
 
     /// Opens a song and waits for its first bytes, which come with the head before them.
     async fn begin(&mut self, label: &str, song: &Song) -> Result<Bytes, Denied> {
-        let audio = self.app.audio(&song.key, Want::Stream).await?;
+        let key = self.form(song).await?;
+        let audio = self.app.audio(&key, Want::Stream).await?;
         let ext = audio
             .file_name
             .rsplit_once('.')
@@ -93,12 +108,10 @@ impl Archive {
         let first = match sending.read_at(0, PIECE_BYTES).await {
             Ok(first) => first,
             Err(broken) => {
-                return Err(audio::why_it_broke(&self.app, &song.key, &broken)
-                    .await
-                    .into());
+                return Err(audio::why_it_broke(&self.app, &key, &broken).await.into());
             }
         };
-        let name = self.unique(&format!("{label} {}", sanitize(&song.track.title)), &ext);
+        let name = self.unique(&self.stem(label, song), &ext);
         let mut bytes = self.zip.begin(&name);
         self.zip.contents(&first);
         bytes.extend_from_slice(&first);
@@ -107,6 +120,40 @@ impl Archive {
             at: first.len() as u64,
         });
         Ok(bytes.into())
+    }
+
+    /// The form of the song that goes into the archive.
+    async fn form(&self, song: &Song) -> Result<Key, Denied> {
+        if self.layout == Layout::Plain {
+            return Ok(song.key.clone());
+        }
+        let tagged = CopyForm {
+            tagged: true,
+            ..CopyForm::default()
+        };
+        let key = self.app.rendition(&song.track.id, tagged).await;
+        Ok(key.map_err(Refusal::from)?.ok_or(NotServed::Unknown)?)
+    }
+
+    /// The song's name in the archive, without its extension.
+    fn stem(&self, label: &str, song: &Song) -> String {
+        let track = &song.track;
+        if self.layout == Layout::Plain {
+            return format!("{label} {}", sanitize(&track.title));
+        }
+        let stem = song.file_name.rsplit_once('.');
+        filed(&Filed {
+            title: &track.title,
+            artist: track.artist.as_deref(),
+            album: track.album.as_deref(),
+            album_artist: track.album_artist.as_deref(),
+            number: track.number,
+            total: track.total,
+            list: self.list.as_deref(),
+            stem: stem.map_or(&*song.file_name, |(stem, _)| stem),
+            id: track.id.id(),
+        })
+        .join("/")
     }
 
     fn unique(&mut self, stem: &str, ext: &str) -> String {

@@ -114,10 +114,12 @@ const found = {
     ].filter(Boolean).join(" · "));
     $("play-all").hidden = tracks.length < 2;
     for (const id of ["as-list", "as-zip"]) $(id).hidden = several || tracks.length < 2;
+    $("as-library").hidden = several || !tracks.length;
     const query = new URLSearchParams({ url: link });
     if ($("whole").checked) query.set("playlist", "true");
     $("as-list").href = `../play?${query}`;
     $("as-zip").href = `../play?${query}&archive=zip`;
+    $("as-library").href = `../play?${query}&archive=library`;
     $("missing").hidden = !unavailable.length;
     say($("missing").firstElementChild, `${plural(unavailable.length, "song is", "songs are")} not to be had`);
     $("missing").lastElementChild.replaceChildren(...unavailable.map((song) => make("li", {},
