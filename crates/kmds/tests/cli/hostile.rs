@@ -385,5 +385,6 @@ async fn nothing_a_song_or_a_server_is_called_acts_on_the_terminal() {
             assert!(!shown.contains(evil), "{arguments:?} {evil:?}: {shown:?}");
         }
     }
-    assert!(!kmds.log().contains('\u{9b}') && !kmds.log().contains('\u{202e}'));
+    let log = kmds.whole_log().await;
+    assert!(!log.contains('\u{9b}') && !log.contains('\u{202e}'));
 }

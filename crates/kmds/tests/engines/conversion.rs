@@ -538,14 +538,14 @@ async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
         .holds_at(kib(500))
         .publish();
     let kmds = Setup::of(&lab)
-        .recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 3.0"))
+        .recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 8.0"))
         .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     kmds.until("ffmpeg runs", async || {
         !children(kmds.pid(), "ffmpeg").is_empty()
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(4500)).await;
+    tokio::time::sleep(Duration::from_millis(9000)).await;
     song.release();
     assert!(kmds.whole(&reply.songs[0]).await.starts_with(b"OggS"));
 }

@@ -5,7 +5,7 @@ use kmds_lab::youtube::Refusal;
 use kmds_lab::{Fault, Injection, Lab, Site, Song};
 
 use super::harness::replies::Refused;
-use super::harness::{FAST_RECIPES, Kmds, Setup};
+use super::harness::{FAST_RECIPES, Kmds, Setup, unhurried_recipes};
 use super::tools::{ONE_IDENTITY, WithYtDlp as _, Wrapper, engine, work_folders, ytdlp};
 
 /// A site that changes and heals: four songs through yt-dlp, the fourth without asking our own engine, the fifth natively.
@@ -21,7 +21,7 @@ async fn falls_back_and_returns(lab: &Lab, ytdlp: &str, story: Story) {
     let wrapper = Wrapper::around(ytdlp);
     let setup = Setup::of(lab)
         .ytdlp(&wrapper.command())
-        .recipes(&format!("{FAST_RECIPES}{ONE_IDENTITY}"));
+        .recipes(&format!("{}{ONE_IDENTITY}", unhurried_recipes()));
     let kmds = setup.start();
     let name = story.site.name();
     lab.inject(story.change);
@@ -65,7 +65,7 @@ async fn falls_back_and_returns(lab: &Lab, ytdlp: &str, story: Story) {
         &kmds,
         &format!(
             "{}{ONE_IDENTITY}",
-            FAST_RECIPES.replace("[time]", "[time]\nbreaker_pause = 0.01")
+            unhurried_recipes().replace("[time]", "[time]\nbreaker_pause = 0.01")
         ),
     )
     .await;

@@ -3,11 +3,11 @@
 use super::harness::{FAST_RECIPES, Kmds, Setup};
 use kmds_lab::{Fault, Injection, Lab};
 
-/// A page may take longer than the client of a list waits.
+/// A page may take longer than the client of a list waits, who waits long enough for the pages that do come.
 fn patient() -> String {
     FAST_RECIPES.replace(
         "metadata_request = 2.0",
-        "metadata_request = 60.0\nfetch_list = 6.0",
+        "metadata_request = 60.0\nfetch_list = 15.0",
     )
 }
 

@@ -62,9 +62,9 @@ impl Entry {
         format!("{}&stream=1", self.tunnel)
     }
 
-    /// Where its audio is served when it is finished, after a minute at the latest.
+    /// Where its audio is served when it is finished. The service gives up before the client does.
     pub fn wait(&self) -> String {
-        format!("{}&wait=60", self.tunnel)
+        format!("{}&wait=40", self.tunnel)
     }
 }
 

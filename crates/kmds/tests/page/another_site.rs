@@ -78,8 +78,9 @@ async fn a_page_of_another_site_starts_nothing_and_our_own_page_works() {
             && answered(&kmds, &format!("/{track}/cover")).0 >= 2
     })
     .await;
-    assert_eq!(answered(&kmds, "/play").1, 0, "{}", kmds.log());
-    assert_eq!(answered(&kmds, "/fetch").1, 1, "our own: {}", kmds.log());
+    let log = kmds.whole_log().await;
+    assert_eq!(answered(&kmds, "/play").1, 0, "{log}");
+    assert_eq!(answered(&kmds, "/fetch").1, 1, "our own: {log}");
     assert_eq!(lab.requests().len(), 0, "no site was asked");
     // Typed, and by our own page, it is served.
     browser.go(&format!("http://kmds.lan:{port}/ui/")).await;

@@ -336,12 +336,8 @@ async fn the_list_has_its_place_before_it_arrives_and_an_empty_one_no_search() {
         kmds.log().contains("/ui/icon.svg")
     })
     .await;
-    assert_eq!(
-        kmds.log().matches("/ui/icon.svg").count(),
-        1,
-        "{}",
-        kmds.log()
-    );
+    let log = kmds.whole_log().await;
+    assert_eq!(log.matches("/ui/icon.svg").count(), 1, "{log}");
     assert_eq!(browser.errors().await, Vec::<String>::new());
     browser.close().await;
 }

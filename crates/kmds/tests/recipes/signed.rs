@@ -259,7 +259,8 @@ async fn with_hours_they_are_fetched_unasked_and_the_same_again_is_no_news() {
             .contains("kmds_recipes_reloads_total{outcome=\"unchanged\"} 1\n")
     })
     .await;
-    assert!(!kmds.log().contains("recipes read again"), "no news");
+    let log = kmds.whole_log().await;
+    assert!(!log.contains("recipes read again"), "no news");
     assert!(stats(&kmds).await["refused"].is_null());
 }
 
