@@ -46,6 +46,9 @@ pub struct Times {
     pub fetch_list: Duration,
     #[serde(deserialize_with = "seconds")]
     pub connect: Duration,
+    /// How long an idle connection to a site stays open, unless the site closes it: a bot asks for songs minutes apart.
+    #[serde(deserialize_with = "seconds")]
+    pub idle: Duration,
     /// Audio is stalled after this long without a byte or a response head.
     #[serde(deserialize_with = "seconds")]
     pub audio_stall: Duration,

@@ -62,13 +62,13 @@ impl Client {
     /// # Errors
     /// A setting that cannot be used, named.
     pub fn new(config: &ClientConfig, recipes: SharedRecipes) -> Result<Self, EgressError> {
-        let connect = recipes.current().time.connect;
-        let any_egress = Arc::new(Egress::new(&config.egress, connect)?);
+        let time = recipes.current().time.clone();
+        let any_egress = Arc::new(Egress::new(&config.egress, &time)?);
         let mut egress = HashMap::new();
         for (&site, own) in &config.site_egress {
             // Equal ways out share one client: roots and connections are kept once.
             if *own != config.egress {
-                egress.insert(site, Arc::new(Egress::new(own, connect)?));
+                egress.insert(site, Arc::new(Egress::new(own, &time)?));
             }
         }
         let paces = Site::NATIVE

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use kmds_extract::recipes::is_public_name;
+use kmds_extract::recipes::{Times, is_public_name};
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpSocket, TcpStream};
@@ -17,7 +17,7 @@ use url::{Host, Url};
 
 use super::address_check::{self, AddressCheck};
 use super::page::Collector;
-use super::preconnect::{self, Clients, IDLE, Known};
+use super::preconnect::{self, Clients, Known};
 use super::proxy::Proxy;
 use super::resolver::{Block, BlockError, Family, FilteringResolver};
 use super::roots::{self, system_roots, tls_with};
@@ -70,6 +70,7 @@ pub(super) struct Egress {
     forbid: Vec<Block>,
     address_check: Option<AddressCheck>,
     connect: Duration,
+    idle: Duration,
     built: tokio::sync::OnceCell<Clients>,
 }
 
@@ -82,7 +83,7 @@ impl fmt::Debug for Egress {
 }
 
 impl Egress {
-    pub(super) fn new(config: &EgressConfig, connect: Duration) -> Result<Self, EgressError> {
+    pub(super) fn new(config: &EgressConfig, time: &Times) -> Result<Self, EgressError> {
         let forbid = config
             .forbid
             .iter()
@@ -94,7 +95,7 @@ impl Egress {
             return Err(EgressError::ForbiddenSource(source));
         }
         let proxy = config.proxy.as_deref().map(|text| {
-            Proxy::parse(text, config.source_address, connect).ok_or(EgressError::Proxy)
+            Proxy::parse(text, config.source_address, time.connect).ok_or(EgressError::Proxy)
         });
         let proxy = proxy.transpose()?;
         let extra_roots = config.ca_file.as_deref().map(|path| {
@@ -116,7 +117,8 @@ impl Egress {
                 .map(read_check_url)
                 .transpose()?
                 .map(|url| AddressCheck::new(url, config.check_every)),
-            connect,
+            connect: time.connect,
+            idle: time.idle,
             built: tokio::sync::OnceCell::new(),
         })
     }
@@ -315,7 +317,7 @@ impl Egress {
             .retry(reqwest::retry::never())
             .connect_timeout(self.connect)
             .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(self.idle)
             .local_address(self.source_address)
             .no_proxy()
     }
@@ -364,7 +366,7 @@ mod tests {
     #[test]
     fn a_bad_setting_is_named_before_anything_is_asked() {
         let check = |config: EgressConfig| {
-            Egress::new(&config, Duration::from_secs(1))
+            Egress::new(&config, &kmds_extract::Recipes::built_in().time)
                 .expect_err("bad")
                 .to_string()
         };
@@ -398,8 +400,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_is_built_once() {
-        let egress =
-            Arc::new(Egress::new(&EgressConfig::default(), Duration::from_secs(1)).expect("plain"));
+        let egress = Arc::new(
+            Egress::new(
+                &EgressConfig::default(),
+                &kmds_extract::Recipes::built_in().time,
+            )
+            .expect("plain"),
+        );
         let first: *const Clients = egress.clients().await.expect("built");
         assert_eq!(first, egress.clients().await.expect("kept") as *const _);
     }

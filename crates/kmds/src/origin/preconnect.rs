@@ -23,9 +23,7 @@ use tower::util::MapFutureLayer;
 use super::error;
 use super::url::MediaUrl;
 
-/// How long an idle connection stays open, unless its site closes it: a bot asks for songs minutes apart.
-pub(super) const IDLE: Duration = Duration::from_secs(240);
-/// How long a connection is sure to be open. Sites close idle ones after a time that they do not tell.
+/// How long an idle connection is sure to be open. Sites close idle ones after a time that they do not tell.
 const SURELY_OPEN: Duration = Duration::from_secs(30);
 
 /// A connector of the library at work; `C` is its connection, a type without a public name.
@@ -187,7 +185,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_opened_in_advance_passes_the_address_check_like_any_request() {
-        let egress = Arc::new(Egress::new(&EgressConfig::default(), IDLE).expect("plain"));
+        let egress = Arc::new(
+            Egress::new(
+                &EgressConfig::default(),
+                &kmds_extract::Recipes::built_in().time,
+            )
+            .expect("plain"),
+        );
         let clients = egress.clients().await.expect("built");
         for client in [&clients.asking, &clients.opening] {
             let (_ahead, calls) = oneshot::channel();

@@ -33,6 +33,7 @@ const RECIPES: &str = r#"
 metadata_request = 1.0
 retry_pauses = [0.02, 0.05]
 audio_stall = 1.0
+idle = 1.0
 audio_pauses = [0.02, 0.05]
 limit_pause = 0.2
 connect = 1.0
@@ -180,8 +181,8 @@ async fn quiet(kmds: &Kmds, lab: &Lab) -> Sample {
     Sample::of(kmds).with_tasks(kmds).await
 }
 
-/// Files, threads and tasks of before; no partial file. Idle connections to the sites and idle threads are given back
-/// after half a minute.
+/// Files, threads and tasks of before; no partial file. Idle connections to the sites are given back after a
+/// second, by the recipes above, and idle threads after ten.
 async fn gives_back(kmds: &Kmds, before: &Sample) -> Sample {
     kmds.until(
         "no partial file is left but those of failed songs",
