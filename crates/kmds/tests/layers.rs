@@ -136,6 +136,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
     (
         "store",
         &[
+            &["compare"],
             &["drive", "holds", "songs", "tidy"],
             &["start"],
             &["publish", "recover"],
@@ -152,8 +153,10 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
     (
         "store/catalog",
         &[
-            &["accept", "fetches", "handle", "holds", "open", "search"],
-            &["ready"],
+            &[
+                "accept", "fetches", "handle", "holds", "list", "open", "sums",
+            ],
+            &["ready", "search"],
             &["names", "rows", "schema", "tracks"],
             &["statement"],
         ],

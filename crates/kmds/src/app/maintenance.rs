@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kmds_extract::Failure;
 
-use super::api::{Key, Song};
+use super::api::Song;
 use super::{App, Inner};
 use crate::config::Config;
 use crate::convert::Ffmpeg;
@@ -15,6 +15,7 @@ use crate::engine::YtDlp;
 pub use crate::engine::{About, Remark, remarks};
 use crate::jobs::store_failure;
 use crate::origin::{Client, ClientConfig, SharedRecipes};
+pub use crate::store::Verified;
 
 /// How often files that are too old are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
@@ -88,20 +89,11 @@ impl App {
         })
     }
 
-    /// Hashes every finished file; those that are not as they were published are evicted. Each with whether it is good.
+    /// Hashes every finished file; those that are not as they were published are evicted. Counts the catalog's sums anew.
     /// # Errors
     /// The drive or the catalog failed.
-    pub async fn verify(&self) -> Result<Vec<(Key, bool)>, Failure> {
-        let mut verdicts: Vec<_> = self
-            .inner
-            .store
-            .verify()
-            .await
-            .map_err(store_failure)?
-            .into_iter()
-            .collect();
-        verdicts.sort_by_key(|(key, _)| key.to_string());
-        Ok(verdicts)
+    pub async fn verify(&self) -> Result<Verified, Failure> {
+        self.inner.store.verify().await.map_err(store_failure)
     }
 
     /// Evicts what is older than `cache.max_age`; how many files.

@@ -219,16 +219,28 @@ async fn remove(app: &App, ids: &[TrackId]) -> Result<ExitCode, Problem> {
 }
 
 async fn verify(app: &App) -> Result<ExitCode, Problem> {
-    let verdicts = app.verify().await?;
-    let bad: Vec<_> = verdicts.iter().filter(|(_, good)| !good).collect();
-    for (key, _) in &bad {
+    let found = app.verify().await?;
+    for sum in &found.sums {
+        out::line(format!(
+            "the catalog's sum of {} at {} was {} and is {}; put right",
+            sum.what, sum.site, sum.kept, sum.counted
+        ));
+    }
+    let mut bad: Vec<String> = found
+        .files
+        .iter()
+        .filter(|(_, good)| !**good)
+        .map(|(key, _)| key.to_string())
+        .collect();
+    bad.sort();
+    for key in &bad {
         out::line(format!(
             "{key} is not as it was published; evicted, it is fetched again when asked for"
         ));
     }
     out::line(format!(
         "{} good, {} not",
-        files(verdicts.len() - bad.len()),
+        files(found.files.len() - bad.len()),
         bad.len()
     ));
     Ok(ExitCode::from(u8::from(!bad.is_empty())))

@@ -87,6 +87,26 @@ impl Found {
     }
 }
 
+/// The names of an open folder.
+pub(super) struct Names(Dir);
+
+impl Iterator for Names {
+    type Item = io::Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let name = match self.0.read()? {
+                Ok(entry) => entry.file_name().to_bytes().to_vec(),
+                Err(error) => return Some(Err(error.into())),
+            };
+            match String::from_utf8(name) {
+                Ok(name) if name != "." && name != ".." => return Some(Ok(name)),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Which folder of which file system.
 type Identity = (u64, u64);
 
@@ -296,19 +316,14 @@ impl Cache {
         )?)
     }
 
-    /// The names in a folder, without those that are no text.
-    pub(super) fn names<C: Default + Extend<String>>(&self, spot: &Spot) -> io::Result<C> {
-        let folder = self.open_folder(spot)?;
-        let mut names = C::default();
-        for entry in Dir::read_from(&folder)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            names.extend(
-                String::from_utf8(name)
-                    .ok()
-                    .filter(|name| name != "." && name != ".."),
-            );
-        }
-        Ok(names)
+    /// The names in a folder, without those that are no text. For folders that are not large.
+    pub(super) fn names<C: FromIterator<String>>(&self, spot: &Spot) -> io::Result<C> {
+        self.listing(spot)?.collect()
+    }
+
+    /// The same one by one, as the drive gives them.
+    pub(super) fn listing(&self, spot: &Spot) -> io::Result<Names> {
+        Ok(Names(Dir::read_from(self.open_folder(spot)?)?))
     }
 
     fn open_folder(&self, spot: &Spot) -> io::Result<OwnedFd> {

@@ -12,7 +12,7 @@
 //! | [`publish`], [`sidecar`] | from a partial to a finished file, in what order |
 //! | [`published`], [`mod@hash`] | whether a finished file is as it was published; opening it |
 //! | [`claims`], [`holds`], [`evict`] | what is in use now; what clients keep; what leaves when the budget is full |
-//! | [`recover`], [`tidy`] | what an earlier run, or another program, left on the drive |
+//! | [`recover`], [`compare`], [`tidy`] | what an earlier run, or another program, left on the drive |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
 //! | [`beneath`] | how a name on the drive is reached, which other programs write to |
 //! | [`shared`] | what they all hold, and the order of their locks |
@@ -20,6 +20,7 @@
 mod beneath;
 pub mod catalog;
 mod claims;
+mod compare;
 mod drive;
 mod error;
 mod evict;
@@ -39,7 +40,6 @@ mod songs;
 mod start;
 mod tidy;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ use kmds_extract::Format;
 
 pub use catalog::{
     Accepted, AcceptedRow, Filter, Found, Held, HeldSum, Holder, Listed, Listing, Row, Started,
-    State, Stats,
+    State, Stats, WrongSum,
 };
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;
@@ -58,9 +58,10 @@ pub use partial::{Outcome, Partial, Progress};
 pub use publish::{Checked, Publish};
 pub use reader::{FileSpan, Published, READ_BYTES, Reader};
 pub use sidecar::Sidecar;
-pub use tidy::{Owner, Tidied};
+pub use tidy::{Owner, Tidied, Verified};
 
 use catalog::blocking;
+use compare::{Comparison, Page};
 use error::io;
 use shared::Shared;
 pub use shared::{READER_PAUSE, Scratch, StoreConfig};
@@ -93,12 +94,34 @@ impl Store {
         })
     }
 
-    /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start.
+    /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start. It goes page by page and leaves
+    /// others their turn; dropped, it stops after the page at hand.
     /// # Errors
     /// The drive's or the catalog's own; what was done stays done.
     pub async fn tidy(&self) -> Result<Tidied, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || tidy::run(&shared)).await
+        let mut comparison = blocking(move || Ok(Comparison::new(tidy::begin(&shared)?))).await?;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let (back, page) = blocking(move || {
+                let page = comparison.step(&shared)?;
+                Ok((comparison, page))
+            })
+            .await?;
+            comparison = back;
+            match page {
+                Page::Empty => {}
+                Page::Full => tokio::time::sleep(compare::PAUSE).await,
+                Page::Last => break,
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let mut tidied = comparison.tidied;
+            tidy::end(&shared, &mut tidied)?;
+            Ok(tidied)
+        })
+        .await
     }
 
     /// Tries what publishing needs of the drive.
@@ -136,10 +159,11 @@ impl Store {
         blocking(move || recover::rebuild(&shared)).await
     }
 
-    /// Hashes every finished file; `false` for those that were not as published, which are evicted.
+    /// Hashes every finished file; `false` for those that were not as published, which are evicted. Counts the catalog's sums
+    /// anew.
     /// # Errors
     /// The drive's or the catalog's own.
-    pub async fn verify(&self) -> Result<HashMap<Key, bool>, StoreError> {
+    pub async fn verify(&self) -> Result<Verified, StoreError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || tidy::verify(&shared)).await
     }

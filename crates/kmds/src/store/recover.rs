@@ -4,12 +4,10 @@
 //! Believes only our own sidecars and rows, and those only when the file beside them is the one they describe; a file that
 //! none of them describes is not ours. Never checks audio, never reads a file while it holds the catalog's lock.
 
-use std::collections::HashSet;
-
 use kmds_extract::{Format, Site, Track};
 
 use super::beneath::{Found, if_there, is_away, patiently};
-use super::catalog::{ReadyFile, Row};
+use super::catalog::{ReadyFile, Row, State};
 use super::error::{StoreError, io};
 use super::key::{Key, parse_file_name};
 use super::layout::Layout;
@@ -19,40 +17,35 @@ use super::sidecar::Sidecar;
 
 pub(super) const SITES: [Site; 4] = [Site::YouTube, Site::SoundCloud, Site::Bandcamp, Site::Other];
 
-/// Names in a site's folder; none if there is no such folder.
-pub(super) fn names_in(shared: &Shared, site: Site) -> HashSet<String> {
-    shared.cache.names(&Layout::site(site)).unwrap_or_default()
-}
-
 /// Finishes, for songs that the catalog thinks unfinished, what a kill left undone between rename and row.
 /// Returns how many turned out to be published.
 pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, StoreError> {
-    if pending.is_empty() {
-        return Ok(0);
-    }
-    let names: Vec<(Site, HashSet<String>)> =
-        SITES.map(|site| (site, names_in(shared, site))).into();
     let mut found = 0;
+    let are_few = pending.len() <= FEW;
     for row in pending
         .iter()
-        .filter(|row| !shared.claims.is_writing(&row.key))
+        .filter(|row| (are_few || has_begun(row)) && !shared.claims.is_writing(&row.key))
     {
-        let Some((_, names)) = names
-            .iter()
-            .find(|(site, _)| *site == row.key.track().site())
-        else {
-            continue;
-        };
-        for format in Format::ALL
-            .into_iter()
-            .filter(|format| names.contains(&row.key.file_name(*format)))
-        {
+        for format in Format::ALL {
+            let there = shared.cache.look(&Layout::audio(&row.key, format));
+            if !matches!(there, Ok(Some(_))) {
+                continue;
+            }
             let taken = place_staged(shared, &row.key, format)
                 .and_then(|()| adopt_own(shared, &row.key, format));
             found += usize::from(unless_unread(taken, &row.key)?);
         }
     }
     Ok(found)
+}
+
+/// So many songs that wait are looked for on the drive one by one; of more, only those that have begun.
+const FEW: usize = 100;
+
+/// Whether a download of it has begun: only then can it have been published. Ten thousand songs may wait, and each look takes
+/// its time.
+fn has_begun(row: &Row) -> bool {
+    row.state != State::Queued || row.stream.is_some()
 }
 
 /// A staged sidecar whose audio was renamed already follows it. Any other is left: the next publish of its song replaces it.
@@ -163,17 +156,18 @@ fn unless_unread(adopted: Result<bool, StoreError>, key: &Key) -> Result<bool, S
 pub(super) fn rebuild(shared: &Shared) -> Result<usize, StoreError> {
     let mut found = 0;
     for site in SITES {
-        let names = names_in(shared, site);
-        for name in &names {
-            let Some((key, format)) = parse_file_name(site, name) else {
+        // No folder: no songs.
+        let Ok(names) = shared.cache.listing(&Layout::site(site)) else {
+            continue;
+        };
+        for name in names.map_while(Result::ok) {
+            let Some((key, format)) = parse_file_name(site, &name) else {
                 continue;
             };
-            if names.contains(&format!("{name}.json")) {
-                found += usize::from(unless_unread(
-                    adopt(shared, &key, format, Trust::Length),
-                    &key,
-                )?);
-            }
+            found += usize::from(unless_unread(
+                adopt(shared, &key, format, Trust::Length),
+                &key,
+            )?);
         }
     }
     Ok(found)

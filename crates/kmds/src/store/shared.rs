@@ -8,14 +8,16 @@
 //! the catalog's lock is held, so that no other task sees a row and a file that disagree.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
 use super::beneath::{Cache, Spot, patiently};
-use super::catalog::{Catalog, CatalogHandle};
+use super::catalog::{Catalog, CatalogHandle, Unchecked};
 use super::claims::Claims;
 use super::error::{StoreError, io};
 use super::key::Key;
@@ -55,8 +57,65 @@ pub(crate) struct Shared {
     /// The name of this installation, which its work folder has.
     pub(super) instance: String,
     pub(super) access: Access,
+    /// The part of opening the catalog that may come later.
+    pub(super) unchecked: Option<Unchecked>,
+    pub(super) in_use: InUse,
     pub(super) _state_lock: Option<File>,
 }
+
+/// A file in the state folder that is there while the catalog is in use. Who finds it at a start knows that the service or the
+/// machine ended in mid-work, and reads the whole catalog before it is used.
+#[derive(Debug)]
+pub(super) struct InUse {
+    /// `None`: this process only looks.
+    file: Option<PathBuf>,
+    keep: AtomicBool,
+}
+
+impl InUse {
+    /// Makes the file; `false` if it was there.
+    pub(super) fn begin(state_dir: &Path) -> (Self, bool) {
+        let file = state_dir.join(IN_USE);
+        // Where it cannot be made, the next start reads less, and that is all.
+        let made = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file);
+        let was_there =
+            matches!(&made, Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists);
+        let begun = Self {
+            file: Some(file),
+            keep: AtomicBool::new(false),
+        };
+        (begun, !was_there)
+    }
+
+    pub(super) const fn nothing() -> Self {
+        Self {
+            file: None,
+            keep: AtomicBool::new(false),
+        }
+    }
+
+    /// The next start reads the whole catalog, whatever happens until then.
+    pub(super) fn keep(&self) {
+        self.keep.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take()
+            && !self.keep.load(Ordering::Relaxed)
+        {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// [`InUse`].
+pub(super) const IN_USE: &str = "catalog-in-use";
 
 /// What this process may do with the folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -192,6 +192,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::store::catalog::Check;
     use crate::store::key::parse_file_name;
 
     /// What a sidecar tells is read, written and read again the same, leads to a file inside its site's folder, and finds
@@ -200,7 +201,7 @@ mod tests {
     fn fuzz_sidecar() {
         thread_local! {
             static CATALOG: RefCell<Catalog> =
-                RefCell::new(Catalog::open(Path::new(":memory:")).expect("a catalog in memory").catalog);
+                RefCell::new(Catalog::open(Path::new(":memory:"), Check::Whole).expect("a catalog in memory").catalog);
         }
         kmds_fuzz::target("sidecar", |input| {
             let name = input

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 
 use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
-use super::catalog::{Catalog, CatalogHandle, News};
+use super::catalog::{Catalog, CatalogHandle, Check, News};
 use super::claims::Claims;
 use super::error::{StoreError, io, state_io};
 use super::layout::{Layout, nearest_folder};
 use super::recover;
-use super::shared::{Access, Shared, StoreConfig};
+use super::shared::{Access, IN_USE, InUse, Shared, StoreConfig};
 use crate::random;
 
 /// Files of the state folder.
@@ -40,7 +40,13 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
     take_cache(&cache, &layout, &config)?;
     let database = config.state_dir.join(DATABASE);
     make_private(&database)?;
-    let opened = Catalog::open(&database)?;
+    let (in_use, was_closed) = InUse::begin(&config.state_dir);
+    let check = if was_closed {
+        Check::IfSmall
+    } else {
+        Check::Whole
+    };
+    let opened = Catalog::open(&database, check)?;
     keep_private(&config.state_dir);
     let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
     let shared = Shared {
@@ -52,6 +58,8 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
         boot_id: boot_id(),
         instance,
         access: Access::Work,
+        unchecked: opened.unchecked,
+        in_use,
         _state_lock: Some(state_lock),
     };
     fill(&shared, &news)?;
@@ -78,11 +86,12 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
         // Where nothing is there, each look says so.
         let _ = cache.find();
     }
-    let opened = Catalog::open(if was_used {
+    let path = if was_used {
         &database
     } else {
         Path::new(":memory:")
-    })?;
+    };
+    let opened = Catalog::open(path, Check::IfSmall)?;
     let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
     let shared = Shared {
         claims: Arc::new(Claims::new(config.reader_pause)),
@@ -95,6 +104,8 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
         access: Access::Look {
             is_unused: !was_used,
         },
+        unchecked: opened.unchecked,
+        in_use: InUse::nothing(),
         _state_lock: None,
     };
     fill(&shared, &news)?;
@@ -226,7 +237,8 @@ fn make_private(database: &Path) -> Result<(), StoreError> {
 /// read it. Files that are not ours by name and owner are left as they are.
 fn keep_private(state_dir: &Path) {
     let ours = |name: &str| {
-        name.starts_with(DATABASE) || ["memory.json", INSTANCE, "lock", DRIVE_NOTE].contains(&name)
+        name.starts_with(DATABASE)
+            || ["memory.json", INSTANCE, "lock", DRIVE_NOTE, IN_USE].contains(&name)
     };
     let inside = fs::read_dir(state_dir).into_iter().flatten().flatten();
     let files = inside

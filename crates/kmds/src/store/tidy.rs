@@ -1,28 +1,26 @@
-//! Making catalog and drive agree: one task runs it once, after the start, on a thread that may wait.
+//! What is done once after a start, and what the operator asks of the whole cache.
 //!
-//! Owns what becomes of partials that no job continues, audio without a sidecar, sidecars without audio, rows without a
-//! file, and another instance's mark. Never touches a file that is not ours, nor one that is being written.
+//! Owns another instance's mark, what becomes of partials that no job continues, and the end of what [`super::compare`]
+//! begins; hashing every file. Each call runs on a thread that may wait. Never touches a file that is not ours, nor one
+//! that is being written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kmds_extract::{Format, Site};
 use serde::{Deserialize, Serialize};
 
 use super::beneath::{Spot, patiently};
-use super::catalog::{ReadyFile, Row, State};
+use super::catalog::{Row, State, WrongSum};
 use super::error::{StoreError, io};
 use super::evict;
-use super::key::{Key, parse_file_name};
+use super::key::Key;
 use super::layout::Layout;
-use super::published::{self, Standing};
-use super::recover::{self, Trust};
+use super::published;
 use super::shared::Shared;
-use super::sidecar::{Sidecar, describe_again};
 
 /// Another instance may be between two renames: its newest files are left alone for this long.
-const OTHERS_GRACE: Duration = Duration::from_secs(60);
+pub(super) const OTHERS_GRACE: Duration = Duration::from_secs(60);
 
 /// The work folder of an instance that wrote nothing for this long is removed.
 const OTHERS_WORK_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -72,20 +70,38 @@ pub struct Owner {
     pub started_at: String,
 }
 
-pub(super) fn run(shared: &Shared) -> Result<Tidied, StoreError> {
+/// What comes before catalog and drive are compared.
+pub(super) fn begin(shared: &Shared) -> Result<Tidied, StoreError> {
     let mut tidied = Tidied {
         other_owner: mark_folder(shared),
         ..Tidied::default()
     };
     tidied.partials_removed = sweep_partials(shared)?;
     remove_old_work(shared)?;
-    check_rows(shared, &mut tidied)?;
-    for site in recover::SITES {
-        check_folder(shared, site, &mut tidied)?;
-    }
+    Ok(tidied)
+}
+
+/// What comes after.
+pub(super) fn end(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
     tidied.rows_evicted += evict::expire(shared, &mut shared.catalog())?;
     name_unknown(&mut tidied.files_unknown);
-    Ok(tidied)
+    check_catalog(shared);
+    Ok(())
+}
+
+/// Reads the whole catalog, if it was too large to be read whole when it was opened. A damaged one serves what it can, and the
+/// next start sets it aside.
+fn check_catalog(shared: &Shared) {
+    let Some(unchecked) = &shared.unchecked else {
+        return;
+    };
+    if let Err(error) = unchecked.check() {
+        shared.in_use.keep();
+        tracing::error!(
+            %error,
+            "the catalog is damaged; restart KMDS: it will set the catalog aside and make a new one from the sidecars on the drive"
+        );
+    }
 }
 
 fn name_unknown(files: &mut [String]) {
@@ -208,29 +224,8 @@ fn is_work(name: &str) -> bool {
 }
 
 /// What cannot be looked at counts as young.
-fn is_younger(shared: &Shared, spot: &Spot, age: Duration) -> bool {
+pub(super) fn is_younger(shared: &Shared, spot: &Spot, age: Duration) -> bool {
     !matches!(shared.cache.look(spot), Ok(Some(found)) if !found.is_younger_than(age))
-}
-
-fn check_rows(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
-    each_ready(shared, |row| {
-        let standing = match published::standing(shared, &row) {
-            Err(StoreError::Io { source, .. }) => {
-                tracing::warn!(%source, song = %row.key, "a file on the drive is left alone");
-                tidied.files_unread += 1;
-                return Ok(());
-            }
-            found => found?,
-        };
-        match standing {
-            Standing::Whole => {}
-            Standing::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
-            Standing::Missing | Standing::Changed => {
-                tidied.rows_evicted += usize::from(evict_row(shared, &row)?)
-            }
-        }
-        Ok(())
-    })
 }
 
 /// Goes through all ready rows, holding the catalog only to read a page.
@@ -240,17 +235,18 @@ fn each_ready(
 ) -> Result<(), StoreError> {
     let mut after = 0;
     loop {
-        let page = shared.catalog().ready_after(after)?;
-        let Some(last) = page.last() else {
+        let Some((page, end)) = shared.catalog().page_after(after)? else {
             return Ok(());
         };
-        after = last.seq;
-        page.into_iter().try_for_each(&mut see)?;
+        after = end;
+        page.into_iter()
+            .filter(|row| row.state == State::Ready)
+            .try_for_each(&mut see)?;
     }
 }
 
 /// Evicts a file that is not as published, unless it was published anew since `row` was read.
-fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
+pub(super) fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
     let mut catalog = shared.catalog();
     let same = catalog.row(&row.key)?.is_some_and(|now| {
         (now.state, &now.sha256, now.mtime_ns) == (row.state, &row.sha256, row.mtime_ns)
@@ -266,132 +262,18 @@ fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
     Ok(same)
 }
 
-fn check_folder(shared: &Shared, site: Site, tidied: &mut Tidied) -> Result<(), StoreError> {
-    let names = recover::names_in(shared, site);
-    let mut ready = HashSet::new();
-    each_ready(shared, |row| {
-        if row.key.track().site() == site {
-            ready.insert(row.key.file_name(row.format));
-        }
-        Ok(())
-    })?;
-    let folder = Layout::site(site);
-    let others = tidied.other_owner.is_some();
-    for name in &names {
-        let audio_name = name.strip_suffix(".json").unwrap_or(name);
-        let Some((key, format)) = parse_file_name(site, audio_name) else {
-            tidied.files_unknown.push(folder.join(name).to_string());
-            continue;
-        };
-        let in_hand = others && is_younger(shared, &folder.join(name), OTHERS_GRACE);
-        if in_hand || shared.claims.is_writing_track(key.track()) {
-            continue;
-        }
-        if audio_name != name {
-            if !names.contains(audio_name) {
-                drop_orphan(shared, &key, format, tidied)?;
-            }
-        } else if !(ready.contains(name) && names.contains(&format!("{name}.json"))) {
-            match check_file(shared, &key, format, tidied) {
-                Err(error @ StoreError::Io { .. }) => {
-                    tracing::warn!(%error, file = name, "a file on the drive is left alone");
-                    tidied.files_unread += 1;
-                }
-                done => done?,
-            }
-        }
-    }
-    Ok(())
+/// What [`super::Store::verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Every file, and whether it is as it was published.
+    pub files: HashMap<Key, bool>,
+    /// Sums of the catalog that were wrong, and are right now.
+    pub sums: Vec<WrongSum>,
 }
 
-fn drop_orphan(
-    shared: &Shared,
-    key: &Key,
-    format: Format,
-    tidied: &mut Tidied,
-) -> Result<(), StoreError> {
-    let spot = Layout::sidecar(key, format);
-    let is_ours = shared
-        .cache
-        .read(&spot)
-        .is_ok_and(|text| Sidecar::is_of(&text, key, format));
-    let _catalog = shared.catalog();
-    if shared.claims.is_writing_track(key.track())
-        || !matches!(shared.cache.look(&Layout::audio(key, format)), Ok(None))
-    {
-        return Ok(());
-    }
-    if !is_ours {
-        tidied.files_unknown.push(spot.to_string());
-        return Ok(());
-    }
-    shared.cache.remove(&spot).map_err(io("remove a sidecar"))?;
-    tidied.sidecars_removed += 1;
-    Ok(())
-}
-
-/// A file that lacks its row, its sidecar or both: ours if a sidecar, a staged one or a row tells of these very bytes.
-fn check_file(
-    shared: &Shared,
-    key: &Key,
-    format: Format,
-    tidied: &mut Tidied,
-) -> Result<(), StoreError> {
-    let rows: Vec<Row> = shared.catalog().renditions(key.track())?;
-    let row = rows
-        .iter()
-        .find(|row| row.key.file_name(row.format) == key.file_name(format));
-    if let Some(row) = row {
-        recover::place_staged(shared, &row.key, format)?;
-    }
-    if row.is_none_or(|row| row.state != State::Ready)
-        && recover::adopt(shared, key, format, Trust::Hash)?
-    {
-        tidied.files_adopted += 1;
-        return Ok(());
-    }
-    let hash = match rows.iter().any(|row| row.sha256.is_some()) {
-        true => published::hash_of(shared, key, format)?,
-        false => None,
-    };
-    let mut catalog = shared.catalog();
-    if shared.claims.is_writing_track(key.track()) {
-        return Ok(());
-    }
-    let same = |row: &&Row| hash.is_some() && row.sha256 == hash;
-    let Some(row) = rows.iter().find(same) else {
-        tidied
-            .files_unknown
-            .push(Layout::audio(key, format).to_string());
-        return Ok(());
-    };
-    let now = catalog.row(&row.key)?.map(|now| (now.state, now.sha256));
-    if row.key.file_name(row.format) != key.file_name(format)
-        || now != Some((row.state, row.sha256.clone()))
-    {
-        // Ours, and of no use: its song is asked for anew, and takes this place.
-        return Ok(());
-    }
-    if row.state == State::Deleted {
-        // The drive would not let it go.
-        evict::evict(
-            shared,
-            &mut catalog,
-            &published::file_of(row),
-            State::Deleted,
-        )?;
-        tidied.files_removed += 1;
-        return Ok(());
-    }
-    if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| row.state != State::Ready) {
-        catalog.set_ready(&file)?;
-    }
-    tidied.files_adopted += usize::from(describe_again(shared, &catalog, &row.key)?);
-    Ok(())
-}
-
-/// Hashes every ready file (`kmds cache verify`). Rows whose file is not what was published are evicted.
-pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> {
+/// Hashes every ready file and counts every row (`kmds cache verify`). Rows whose file is not what was published are evicted.
+pub(super) fn verify(shared: &Shared) -> Result<Verified, StoreError> {
+    let sums = shared.catalog().correct_sums()?;
     let mut verdicts = HashMap::new();
     each_ready(shared, |row| {
         let found = published::hash_of(shared, &row.key, row.format);
@@ -406,5 +288,8 @@ pub(super) fn verify(shared: &Shared) -> Result<HashMap<Key, bool>, StoreError> 
         verdicts.insert(row.key, good);
         Ok(())
     })?;
-    Ok(verdicts)
+    Ok(Verified {
+        files: verdicts,
+        sums,
+    })
 }

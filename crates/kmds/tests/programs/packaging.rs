@@ -216,10 +216,6 @@ fn the_sqlite_inside_is_the_small_one() {
     let sqlite = rusqlite::Connection::open_in_memory().expect("a database");
     for (left_out, statement) in [
         (
-            "full-text search",
-            "CREATE VIRTUAL TABLE a USING fts5(text)",
-        ),
-        (
             "older full-text search",
             "CREATE VIRTUAL TABLE b USING fts3(text)",
         ),

@@ -425,3 +425,61 @@ async fn songs_are_listed_newest_first_page_by_page_and_by_what_they_are() {
     };
     assert!(ids(elsewhere).await.is_empty());
 }
+
+/// Whatever the length of the words, the index over words finds what looking at every song would find.
+#[tokio::test]
+async fn words_are_found_wherever_they_stand_and_no_more_when_a_song_is_renamed() {
+    let place = Place::make();
+    let store = place.open();
+    let titles = [
+        ("a", "Kettle of \"Fish\" 東京の夜"),
+        ("b", "Kettles & Pans, U2"),
+        ("c", "Nothing like it"),
+    ];
+    let mut songs: Vec<_> = titles.iter().map(|(name, _)| accepted(name)).collect();
+    for (song, (_, title)) in songs.iter_mut().zip(titles) {
+        song.track.title = title.to_owned();
+        song.track.artist = None;
+    }
+    store.accept(songs.clone()).await.expect("accepted");
+    let found = async |text: &str, state: Option<State>| {
+        let filter = Filter {
+            text: Some(text.to_owned()),
+            state,
+            ..Filter::default()
+        };
+        let page = store.list(filter, 50, None).await.expect("listed");
+        let ids = page.songs.iter().map(|song| song.row.key.track().id());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    for (text, wanted) in [
+        ("kettle", "b a"),
+        ("ETTLE", "b a"),
+        ("kettles", "b"),
+        ("fish kettle", "a"),
+        ("\"fish\"", "a"),
+        ("\"", "a"),
+        ("u2", "b"),
+        ("東京", "a"),
+        ("夜", "a"),
+        ("の夜 et", "a"),
+        ("t", "c b a"),
+        ("it like", "c"),
+        ("kettlefish", ""),
+        ("kettle nothing", ""),
+        ("q", ""),
+        ("AND", ""),
+        ("*", ""),
+        ("&", "b"),
+        ("\u{0}", ""),
+    ] {
+        assert_eq!(found(text, None).await, wanted, "{text}");
+        // Few songs: each is looked at.
+        assert_eq!(found(text, Some(State::Queued)).await, wanted, "{text}");
+    }
+    songs[0].track.title = "Another".to_owned();
+    store.accept(songs).await.expect("accepted");
+    assert_eq!(found("kettle", None).await, "b");
+    assert_eq!(found("東京", None).await, "");
+    assert_eq!(found("another", None).await, "a");
+}

@@ -8,9 +8,10 @@ use rusqlite::Connection;
 
 use crate::{Place, read_all};
 
-const CATALOGS: [&str; 2] = [
+const CATALOGS: [&str; 3] = [
     include_str!("released/1.sql"),
     include_str!("released/2.sql"),
+    include_str!("released/3.sql"),
 ];
 const SIDECAR: &str = include_str!("released/1.json");
 /// The audio both tell of.

@@ -315,7 +315,7 @@ async fn verify_finds_the_file_whose_bytes_rotted() {
         .open(&path)
         .and_then(|file| file.set_modified(time))
         .expect("hidden");
-    let verdicts = store.verify().await.expect("verified");
+    let verdicts = store.verify().await.expect("verified").files;
     assert_eq!(
         (verdicts[&key("good")], verdicts[&key("rotten")]),
         (true, false)
@@ -342,4 +342,36 @@ async fn the_probe_finds_this_drive_fit_and_leaves_nothing() {
             .next()
             .is_none()
     );
+}
+
+/// More songs than a page has: what is missing, what is too many and what is as it should be are told apart all the same.
+#[tokio::test]
+async fn hundreds_of_songs_are_compared_page_by_page() {
+    let place = Place::quick();
+    let store = place.open();
+    for number in 0..300 {
+        published(&store, &format!("s{number}"), 100).await;
+    }
+    let gone = |name: &str| std::fs::remove_file(place.cache(name)).expect("removed");
+    gone("youtube/s3.m4a");
+    gone("youtube/s299.m4a");
+    gone("youtube/s4.m4a.json");
+    gone("youtube/s298.m4a.json");
+    std::fs::write(place.cache("youtube/s5.m4a"), "another length").expect("written");
+    std::fs::write(place.cache("youtube/foreign.m4a"), "not ours").expect("written");
+    let tidied = tidy(&store).await;
+    assert_eq!(
+        (
+            tidied.rows_evicted,
+            tidied.files_adopted,
+            tidied.sidecars_removed
+        ),
+        (3, 2, 0)
+    );
+    assert_eq!(tidied.files_unknown, ["youtube/foreign.m4a"]);
+    let names = place.names("youtube");
+    assert_eq!(names.len(), 297 * 2 + 1);
+    assert!(names.contains(&"s4.m4a.json".to_owned()));
+    let again = tidy(&store).await;
+    assert_eq!((again.rows_evicted, again.files_adopted), (0, 0));
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params};
 use super::names::name;
 use super::ready::{ReadyFile, sharing, write_ready};
 use super::rows::{Row, State};
-use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, sql, update};
+use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, prepare, sql, update};
 use super::tracks::{Overwrite, write_track};
 use super::{Catalog, row_in};
 use crate::store::error::StoreError;
@@ -126,7 +126,8 @@ fn accept_one(
         ":human_name": song.human_name,
     };
     let set = "canonical_name = :canonical_name, human_name = :human_name";
-    update(connection, &song.key, set, "TRUE", names)?;
+    let only_if = "(canonical_name, human_name) <> (:canonical_name, :human_name)";
+    update(connection, &song.key, set, only_if, names)?;
     name(
         connection,
         &song.canonical_name,
@@ -145,11 +146,10 @@ fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, ru
     }
     let statement = format!(
         "SELECT rendition FROM renditions WHERE site = :site AND id = :id AND accept = :accept \
-         AND state <> 'deleted' AND NOT {IS_COPY} ORDER BY state = 'ready' DESC LIMIT 1"
+         AND +state <> 'deleted' AND NOT {IS_COPY} ORDER BY state = 'ready' DESC LIMIT 1"
     );
     let track = song.key.track();
-    let slug: Option<String> = connection
-        .prepare_cached(&statement)?
+    let slug: Option<String> = prepare(connection, &statement)?
         .query_row(
             named_params! {
                 ":site": track.site().as_str(),
@@ -232,8 +232,7 @@ fn insert(
         ":accept": accept_text(song),
     };
     let key = KeyColumns::of(&song.key);
-    connection
-        .prepare_cached(&statement)?
+    prepare(connection, &statement)?
         .execute(key.and(values).as_slice())
         .map(drop)
 }

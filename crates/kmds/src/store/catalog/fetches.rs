@@ -2,7 +2,7 @@
 
 use rusqlite::named_params;
 
-use super::statement::{KeyColumns, NEXT_ORDER, OF_KEY, sql, update};
+use super::statement::{KeyColumns, NEXT_ORDER, OF_KEY, prepare, sql, update};
 use super::{Catalog, StoreError};
 use crate::store::key::Key;
 
@@ -10,12 +10,9 @@ impl Catalog {
     /// The evicted ones of these, in their order.
     pub(in crate::store) fn evicted_of(&self, keys: Vec<Key>) -> Result<Vec<Key>, StoreError> {
         let statement =
-            format!("SELECT 1 FROM renditions r WHERE {OF_KEY} AND r.state = 'evicted'");
+            format!("SELECT 1 FROM renditions r WHERE {OF_KEY} AND +r.state = 'evicted'");
         let what = "read a list's songs";
-        let mut statement = self
-            .connection
-            .prepare_cached(&statement)
-            .map_err(sql(what))?;
+        let mut statement = prepare(&self.connection, &statement).map_err(sql(what))?;
         let mut evicted = Vec::new();
         for key in keys {
             let columns = KeyColumns::of(&key);

@@ -12,7 +12,7 @@ use rusqlite::{Connection, named_params, params};
 
 use super::Catalog;
 use super::rows::{read_format, read_key, time_back};
-use super::statement::{KeyColumns, OF_KEY, sql, update};
+use super::statement::{KeyColumns, OF_KEY, prepare, sql, update};
 use crate::store::error::StoreError;
 use crate::store::key::Key;
 
@@ -101,8 +101,7 @@ impl Catalog {
     pub(in crate::store) fn release(&self, key: &Key, holder: &Holder) -> Result<bool, StoreError> {
         let statement = format!("DELETE FROM holds WHERE {OF_KEY} AND holder = :holder");
         let key = KeyColumns::of(key);
-        self.connection
-            .prepare_cached(&statement)
+        prepare(&self.connection, &statement)
             .and_then(|mut statement| {
                 let holder = named_params! {":holder": holder.text()};
                 statement.execute(key.and(holder).as_slice())
@@ -120,8 +119,7 @@ impl Catalog {
     pub(in crate::store) fn release_key(&self, key: &Key) -> Result<(), StoreError> {
         let statement = format!("DELETE FROM holds WHERE {OF_KEY}");
         let key = KeyColumns::of(key);
-        self.connection
-            .prepare_cached(&statement)
+        prepare(&self.connection, &statement)
             .and_then(|mut statement| statement.execute(key.and(&[]).as_slice()))
             .map(drop)
             .map_err(sql("end holds"))
@@ -138,10 +136,7 @@ impl Catalog {
             "SELECT site, id, rendition, MAX(until) AS until, MAX(until IS NULL) AS pinned FROM holds h \
              WHERE {LIVE} AND (:site IS NULL OR (site = :site AND id = :id)) GROUP BY site, id, rendition"
         );
-        let mut statement = self
-            .connection
-            .prepare_cached(&statement)
-            .map_err(sql(what))?;
+        let mut statement = prepare(&self.connection, &statement).map_err(sql(what))?;
         let bound = named_params! {
             ":now": now.as_millisecond(),
             ":site": track.map(|track| track.site().as_str()),
@@ -184,12 +179,9 @@ impl Catalog {
         let what = "read what is held";
         let statement = format!(
             "SELECT site, id, rendition, ext, size, h.until IS NULL AS pinned \
-             FROM holds h JOIN renditions r USING (site, id, rendition) WHERE {LIVE} AND r.state = 'ready'"
+             FROM holds h CROSS JOIN renditions r USING (site, id, rendition) WHERE {LIVE} AND +r.state = 'ready'"
         );
-        let mut statement = self
-            .connection
-            .prepare_cached(&statement)
-            .map_err(sql(what))?;
+        let mut statement = prepare(&self.connection, &statement).map_err(sql(what))?;
         let rows = statement
             .query_map(named_params! {":now": now.as_millisecond()}, |row| {
                 let path = read_key(row)?.relative_path(read_format(row)?);
@@ -208,15 +200,13 @@ impl Catalog {
 }
 
 fn remove_ended(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
-    connection
-        .prepare_cached("DELETE FROM holds WHERE until <= ?1")?
+    prepare(connection, "DELETE FROM holds WHERE until <= ?1")?
         .execute([now.as_millisecond()])
         .map(drop)
 }
 
 fn remove_of(connection: &Connection, holder: &Holder) -> Result<(), rusqlite::Error> {
-    connection
-        .prepare_cached("DELETE FROM holds WHERE holder = ?1")?
+    prepare(connection, "DELETE FROM holds WHERE holder = ?1")?
         .execute(params![holder.text()])
         .map(drop)
 }
@@ -243,13 +233,13 @@ fn write(
         ":holder": holder.text(),
         ":until": until.map(Timestamp::as_millisecond),
     };
-    connection
-        .prepare_cached(
-            "INSERT INTO holds (holder, site, id, rendition, until) \
-             VALUES (:holder, :site, :id, :rendition, :until) \
-             ON CONFLICT (holder, site, id, rendition) DO UPDATE SET \
-             until = IIF(until IS NULL OR :until IS NULL, NULL, MAX(until, :until))",
-        )?
-        .execute(key.and(values).as_slice())?;
+    prepare(
+        connection,
+        "INSERT INTO holds (holder, site, id, rendition, until) \
+         VALUES (:holder, :site, :id, :rendition, :until) \
+         ON CONFLICT (holder, site, id, rendition) DO UPDATE SET \
+         until = IIF(until IS NULL OR :until IS NULL, NULL, MAX(until, :until))",
+    )?
+    .execute(key.and(values).as_slice())?;
     Ok(true)
 }

@@ -7,13 +7,17 @@ mod accept;
 mod fetches;
 mod handle;
 mod holds;
+mod list;
 mod names;
 mod open;
+#[cfg(test)]
+mod plans;
 mod ready;
 mod rows;
 mod schema;
 mod search;
 mod statement;
+mod sums;
 mod tracks;
 
 use jiff::Timestamp;
@@ -26,13 +30,14 @@ use super::key::Key;
 pub use accept::{Accepted, AcceptedRow};
 pub(super) use handle::{CatalogHandle, blocking};
 pub use holds::{Held, HeldSum, Holder};
-pub(super) use open::News;
+pub(super) use open::{Check, News, Unchecked};
 pub(super) use ready::{Candidate, ReadyFile};
 pub use rows::{Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};
+pub use sums::WrongSum;
 
 use rows::{COLUMNS, read_row, read_track};
-use statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, sql, update};
+use statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql, update};
 use tracks::{Overwrite, write_track};
 
 /// Before all others in the queue.
@@ -71,36 +76,36 @@ impl Catalog {
     /// Work to go on with, in queue order.
     pub(super) fn pending(&self) -> Result<Vec<Row>, StoreError> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM renditions r WHERE r.state IN ('queued', 'downloading', 'converting') \
-             ORDER BY r.queue_order, r.seq"
+            "SELECT {COLUMNS} FROM renditions r WHERE r.state IN ('queued', 'downloading', 'converting')"
         );
-        self.rows(&statement, [], "read the queue")
+        let mut rows = self.rows(&statement, [], "read the queue")?;
+        rows.sort_by_key(|row| (row.queue_order, row.seq));
+        Ok(rows)
     }
 
+    #[cfg_attr(test, track_caller)]
     fn rows(
         &self,
         statement: &str,
         bound: impl rusqlite::Params,
         what: &'static str,
     ) -> Result<Vec<Row>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(statement)
-            .map_err(sql(what))?;
+        let mut statement = prepare(&self.connection, statement).map_err(sql(what))?;
         let rows = statement.query_map(bound, read_row).map_err(sql(what))?;
         rows.collect::<Result<_, _>>().map_err(sql(what))
     }
 
     pub(super) fn track(&self, track: &TrackId) -> Result<Option<Track>, StoreError> {
-        let text: Option<String> = self
-            .connection
-            .query_row(
-                "SELECT metadata FROM tracks WHERE site = ?1 AND id = ?2",
-                params![track.site().as_str(), track.id()],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(sql("read a song"))?;
+        let text: Option<String> = prepare(
+            &self.connection,
+            "SELECT metadata FROM tracks WHERE site = ?1 AND id = ?2",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row(params![track.site().as_str(), track.id()], |row| row.get(0))
+                .optional()
+        })
+        .map_err(sql("read a song"))?;
         Ok(text.as_deref().and_then(read_track))
     }
 
@@ -109,15 +114,18 @@ impl Catalog {
         &self,
         track: &TrackId,
     ) -> Result<Option<(Track, Timestamp)>, StoreError> {
-        let found: Option<(Option<String>, Option<i64>)> = self
-            .connection
-            .query_row(
-                "SELECT alone, alone_at FROM tracks WHERE site = ?1 AND id = ?2",
-                params![track.site().as_str(), track.id()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()
-            .map_err(sql("read a song"))?;
+        let found: Option<(Option<String>, Option<i64>)> = prepare(
+            &self.connection,
+            "SELECT alone, alone_at FROM tracks WHERE site = ?1 AND id = ?2",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row(params![track.site().as_str(), track.id()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()
+        })
+        .map_err(sql("read a song"))?;
         let Some((Some(text), at)) = found else {
             return Ok(None);
         };
@@ -129,17 +137,16 @@ impl Catalog {
 
     /// The song, asked for alone before, whose own page this is.
     pub(super) fn track_by_link(&self, link: &str) -> Result<Option<TrackId>, StoreError> {
-        let found: Option<(String, String)> = self
-            .connection
-            .prepare_cached(
-                "SELECT site, id FROM tracks WHERE json_extract(alone, '$.link') = ?1 LIMIT 1",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_row([link], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()
-            })
-            .map_err(sql("look a link up"))?;
+        let found: Option<(String, String)> = prepare(
+            &self.connection,
+            "SELECT site, id FROM tracks WHERE json_extract(alone, '$.link') = ?1 LIMIT 1",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row([link], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .map_err(sql("look a link up"))?;
         Ok(found.and_then(|(site, id)| TrackId::new(kmds_extract::Site::parse(&site)?, &id)))
     }
 
@@ -226,9 +233,8 @@ impl Catalog {
 
     /// Writes what stands there already: an error is what the next song would meet.
     pub(super) fn try_writing(&self) -> Result<(), StoreError> {
-        let version: u32 = self
-            .connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
+        let version: u32 = prepare(&self.connection, "PRAGMA user_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_err(sql("be read"))?;
         self.connection
             .pragma_update(None, "user_version", version)
@@ -239,8 +245,7 @@ impl Catalog {
 fn row_in(connection: &Connection, key: &Key) -> Result<Option<Row>, rusqlite::Error> {
     let statement = format!("SELECT {COLUMNS} FROM renditions r WHERE {OF_KEY}");
     let key = KeyColumns::of(key);
-    connection
-        .prepare_cached(&statement)?
+    prepare(connection, &statement)?
         .query_row(key.and(&[]).as_slice(), read_row)
         .optional()
 }

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, named_params};
 
-use super::statement::KeyColumns;
+use super::statement::{KeyColumns, prepare};
 use crate::store::key::Key;
 
-/// Gives both names out: from now on they lead to this key.
+/// Gives both names out: from now on they lead to this key. Most lead there already, and are not written again.
 pub(super) fn name(
     connection: &Connection,
     canonical: &str,
@@ -13,20 +13,23 @@ pub(super) fn name(
     key: &Key,
 ) -> Result<(), rusqlite::Error> {
     let key = KeyColumns::of(key);
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO names (name, site, id, rendition) \
-             VALUES (:name, :site, :id, :rendition)",
-        )?
-        .execute(key.and(named_params! {":name": canonical}).as_slice())?;
+    prepare(
+        connection,
+        "INSERT INTO names (name, site, id, rendition) VALUES (:name, :site, :id, :rendition) \
+         ON CONFLICT DO UPDATE SET site = :site, id = :id, rendition = :rendition \
+         WHERE (site, id, rendition) <> (:site, :id, :rendition)",
+    )?
+    .execute(key.and(named_params! {":name": canonical}).as_slice())?;
     let names = named_params! {":name": human, ":canonical": canonical};
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO human_names (name, canonical, site, id, rendition) \
-             VALUES (:name, :canonical, :site, :id, :rendition)",
-        )?
-        .execute(key.and(names).as_slice())
-        .map(drop)
+    prepare(
+        connection,
+        "INSERT INTO human_names (name, canonical, site, id, rendition) \
+         VALUES (:name, :canonical, :site, :id, :rendition) \
+         ON CONFLICT DO UPDATE SET site = :site, id = :id, rendition = :rendition \
+         WHERE (site, id, rendition) <> (:site, :id, :rendition)",
+    )?
+    .execute(key.and(names).as_slice())
+    .map(drop)
 }
 
 /// The same for a name that a later reply will give out; one in use keeps leading where it leads.
@@ -36,9 +39,7 @@ pub(super) fn name_once(
     human: &str,
     key: &Key,
 ) -> Result<(), rusqlite::Error> {
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM names WHERE name = ?1")?
-        .exists([canonical])?;
+    let taken = prepare(connection, "SELECT 1 FROM names WHERE name = ?1")?.exists([canonical])?;
     if taken {
         Ok(())
     } else {

@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Format, TrackId};
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::Catalog;
 use super::names::name_once;
 use super::rows::{COLUMNS, Row, read_format, read_key, time_back};
-use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, ONE_FILE, sql, update};
+use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql, update};
 use crate::store::error::StoreError;
 use crate::store::key::{Key, etag};
 
@@ -45,7 +45,20 @@ pub(in crate::store) struct Candidate {
 }
 
 /// Rows of one page, where all of them are gone through.
-const PAGE_ROWS: u32 = 256;
+const PAGE_ROWS: i64 = 256;
+
+/// When a file was last of use: SQLite compares this text with that of the index `renditions_by_use`.
+macro_rules! used {
+    ($row:literal) => {
+        concat!(
+            "MAX(COALESCE(",
+            $row,
+            ".last_read, 0), COALESCE(",
+            $row,
+            ".published_at, 0))"
+        )
+    };
+}
 
 impl ReadyFile {
     /// The file of a ready row, as `key`'s own.
@@ -73,12 +86,38 @@ impl ReadyFile {
 }
 
 impl Catalog {
-    /// Ready rows after this `seq`, a page at a time: ten thousand at once would be most of our memory.
-    pub(in crate::store) fn ready_after(&self, seq: i64) -> Result<Vec<Row>, StoreError> {
+    /// Rows after this `seq`, a page at a time: ten thousand at once would be most of our memory. With the `seq` up to which
+    /// the page goes, or `None` at the end.
+    pub(in crate::store) fn page_after(
+        &self,
+        seq: i64,
+    ) -> Result<Option<(Vec<Row>, i64)>, StoreError> {
+        let what = "read what is known";
+        let last: Option<i64> = prepare(&self.connection, "SELECT MAX(seq) FROM renditions")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(sql(what))?;
+        if last.is_none_or(|last| last <= seq) {
+            return Ok(None);
+        }
+        let end = seq.saturating_add(PAGE_ROWS);
+        // By `seq` and not by number of rows: then no page reads more than this, whatever is in it.
         let statement = format!(
-            "SELECT {COLUMNS} FROM renditions r WHERE r.state = 'ready' AND r.seq > ?1 ORDER BY r.seq LIMIT {PAGE_ROWS}"
+            "SELECT {COLUMNS} FROM renditions r WHERE r.seq > ?1 AND r.seq <= ?2 ORDER BY r.seq"
         );
-        self.rows(&statement, [seq], "read what is ready")
+        Ok(Some((self.rows(&statement, [seq, end], what)?, end)))
+    }
+
+    /// Which row is of this key.
+    pub(in crate::store) fn seq_of(&self, key: &Key) -> Result<Option<i64>, StoreError> {
+        let statement = format!("SELECT seq FROM renditions WHERE {OF_KEY}");
+        let key = KeyColumns::of(key);
+        prepare(&self.connection, &statement)
+            .and_then(|mut statement| {
+                statement
+                    .query_row(key.and(&[]).as_slice(), |row| row.get(0))
+                    .optional()
+            })
+            .map_err(sql("read a song"))
     }
 
     /// Ready rows of these tracks.
@@ -87,7 +126,7 @@ impl Catalog {
         tracks: impl Iterator<Item = &'a TrackId>,
     ) -> Result<Vec<Row>, StoreError> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND r.state = 'ready'"
+            "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND +r.state = 'ready'"
         );
         let mut ready = Vec::new();
         for track in tracks {
@@ -160,15 +199,26 @@ impl Catalog {
         mut takes: impl FnMut(&Candidate) -> ControlFlow<(), bool>,
     ) -> Result<Vec<Candidate>, StoreError> {
         let what = "read what could be evicted";
-        let statement = format!(
-            "SELECT site, id, rendition, ext, size, \
-             MAX(MAX(COALESCE(last_read, 0), COALESCE(published_at, 0))) AS used \
-             FROM renditions WHERE state = 'ready' GROUP BY {ONE_FILE} ORDER BY used, seq"
-        );
-        let mut statement = self
-            .connection
-            .prepare_cached(&statement)
-            .map_err(sql(what))?;
+        // Of the rows that share a file, the one that was of use last stands for it.
+        let mut statement = prepare(
+            &self.connection,
+            concat!(
+                "SELECT r.site, r.id, r.rendition, r.ext, r.size, ",
+                used!("r"),
+                " AS used FROM renditions r INDEXED BY renditions_by_use WHERE r.state = 'ready' \
+                 AND NOT EXISTS (SELECT 1 FROM renditions o WHERE o.site = r.site AND o.id = r.id \
+                 AND +o.state = 'ready' AND o.ext = r.ext \
+                 AND IIF(o.rendition LIKE '%.r', o.rendition, '') = IIF(r.rendition LIKE '%.r', r.rendition, '') \
+                 AND (",
+                used!("o"),
+                ", o.seq) > (",
+                used!("r"),
+                ", r.seq)) ORDER BY ",
+                used!("r"),
+                ", r.seq"
+            ),
+        )
+        .map_err(sql(what))?;
         let rows = statement
             .query_map([], |row| {
                 Ok(Candidate {
@@ -190,17 +240,6 @@ impl Catalog {
         }
         Ok(taken)
     }
-
-    /// Bytes of all ready files, each file once.
-    pub(in crate::store) fn ready_bytes(&self) -> Result<u64, StoreError> {
-        let statement = format!(
-            "SELECT COALESCE(SUM(size), 0) FROM (SELECT MAX(size) AS size FROM renditions \
-             WHERE state = 'ready' GROUP BY {ONE_FILE})"
-        );
-        self.connection
-            .query_row(&statement, [], |row| row.get(0))
-            .map_err(sql("add up what is ready"))
-    }
 }
 
 /// Other originals of the same track that are ready with the same extension: the same file.
@@ -211,10 +250,10 @@ pub(super) fn sharing(
 ) -> Result<Vec<Key>, rusqlite::Error> {
     let statement = format!(
         "SELECT site, id, rendition FROM renditions WHERE site = :site AND id = :id \
-         AND rendition <> :rendition AND ext = :ext AND state = 'ready' AND NOT {IS_COPY}"
+         AND rendition <> :rendition AND ext = :ext AND +state = 'ready' AND NOT {IS_COPY}"
     );
     let key = KeyColumns::of(key);
-    let mut statement = connection.prepare_cached(&statement)?;
+    let mut statement = prepare(connection, &statement)?;
     let format = named_params! {":ext": format.ext()};
     let keys = statement.query_map(key.and(format).as_slice(), read_key)?;
     keys.collect()
@@ -254,8 +293,7 @@ pub(super) fn write_ready(
         ":human_name": file.human_name,
     };
     let key = KeyColumns::of(&file.key);
-    connection
-        .prepare_cached(&statement)?
+    prepare(connection, &statement)?
         .execute(key.and(values).as_slice())
         .map(drop)
 }

@@ -5,8 +5,9 @@
 
 use rusqlite::Connection;
 
-pub(super) const MIGRATIONS: [&str; 2] = [
-    r"
+pub(super) const MIGRATIONS: [&str; 3] = [FIRST, HOLDS, SUMS_AND_SEARCH];
+
+const FIRST: &str = r"
 CREATE TABLE tracks (
     site TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -70,8 +71,9 @@ CREATE TABLE memory (
     value TEXT NOT NULL,
     stored_unix INTEGER NOT NULL
 ) WITHOUT ROWID;
-",
-    r"
+";
+
+const HOLDS: &str = r"
 CREATE TABLE holds (
     holder TEXT NOT NULL,               -- Holder::text
     site TEXT NOT NULL,
@@ -80,11 +82,111 @@ CREATE TABLE holds (
     until INTEGER,                      -- NULL: until it is released
     PRIMARY KEY (holder, site, id, rendition)
 ) WITHOUT ROWID;
-",
-];
+";
+
+/// What a row adds to the sums when it comes; every row that it is compared with is another one of its song. For the end of a
+/// trigger on `renditions`.
+macro_rules! row_enters {
+    () => {
+        r"
+    INSERT INTO sums SELECT NEW.site, NEW.state, 1
+        WHERE NEW.rendition NOT LIKE '%.r' AND NOT EXISTS (SELECT 1 FROM renditions
+            WHERE site = NEW.site AND id = NEW.id AND +state = NEW.state AND seq <> NEW.seq AND rendition NOT LIKE '%.r')
+        ON CONFLICT DO UPDATE SET number = number + excluded.number;
+    INSERT INTO sums SELECT NEW.site, 'bytes', MAX(0, COALESCE(NEW.size, 0) - (SELECT COALESCE(MAX(size), 0) FROM renditions
+            WHERE site = NEW.site AND id = NEW.id AND +state = 'ready' AND seq <> NEW.seq AND ext = NEW.ext
+            AND IIF(rendition LIKE '%.r', rendition, '') = IIF(NEW.rendition LIKE '%.r', NEW.rendition, '')))
+        WHERE NEW.state = 'ready'
+        ON CONFLICT DO UPDATE SET number = number + excluded.number;
+"
+    };
+}
+
+/// What a row takes from the sums when it goes.
+macro_rules! row_leaves {
+    () => {
+        r"
+    INSERT INTO sums SELECT OLD.site, OLD.state, -1
+        WHERE OLD.rendition NOT LIKE '%.r' AND NOT EXISTS (SELECT 1 FROM renditions
+            WHERE site = OLD.site AND id = OLD.id AND +state = OLD.state AND seq <> OLD.seq AND rendition NOT LIKE '%.r')
+        ON CONFLICT DO UPDATE SET number = number + excluded.number;
+    INSERT INTO sums SELECT OLD.site, 'bytes', -MAX(0, COALESCE(OLD.size, 0) - (SELECT COALESCE(MAX(size), 0) FROM renditions
+            WHERE site = OLD.site AND id = OLD.id AND +state = 'ready' AND seq <> OLD.seq AND ext = OLD.ext
+            AND IIF(rendition LIKE '%.r', rendition, '') = IIF(OLD.rendition LIKE '%.r', OLD.rendition, '')))
+        WHERE OLD.state = 'ready'
+        ON CONFLICT DO UPDATE SET number = number + excluded.number;
+"
+    };
+}
+
+/// So that no request, publish or eviction reads more rows than it is about: sums that triggers keep, indices for every order
+/// that is asked for, and a search by three letters at a time. A trigger `BEFORE INSERT` would also run for an insert that
+/// becomes an update; these run once for each row that changed.
+const SUMS_AND_SEARCH: &str = concat!(
+    r"
+DROP INDEX renditions_by_state;
+CREATE INDEX renditions_by_state ON renditions (state, site);  -- and seq, as every index
+CREATE INDEX renditions_by_order ON renditions (queue_order);
+CREATE INDEX renditions_by_use ON renditions (MAX(COALESCE(last_read, 0), COALESCE(published_at, 0))) WHERE state = 'ready';
+CREATE INDEX holds_by_key ON holds (site, id, rendition);
+CREATE INDEX holds_by_end ON holds (until);
+CREATE TABLE sums (
+    site TEXT NOT NULL,
+    what TEXT NOT NULL,                 -- a state: songs with an original in it; bytes: of ready files, each once; tracks
+    number INTEGER NOT NULL,
+    PRIMARY KEY (site, what)
+) WITHOUT ROWID;
+CREATE VIEW counted AS                  -- the same from the rows
+    SELECT site, state AS what, COUNT(DISTINCT id) AS number FROM renditions
+        WHERE rendition NOT LIKE '%.r' GROUP BY site, state
+    UNION ALL SELECT site, 'bytes', SUM(size) FROM (SELECT site, COALESCE(MAX(size), 0) AS size FROM renditions
+        WHERE state = 'ready' GROUP BY site, id, ext, IIF(rendition LIKE '%.r', rendition, '')) GROUP BY site
+    UNION ALL SELECT site, 'tracks', COUNT(*) FROM tracks GROUP BY site;
+INSERT INTO sums SELECT site, what, number FROM counted;
+CREATE VIRTUAL TABLE search USING fts5 (words, content = '', columnsize = 0, detail = none, tokenize = 'trigram case_sensitive 1');
+CREATE VIRTUAL TABLE search_terms USING fts5vocab (search, row);
+INSERT INTO search (rowid, words) SELECT r.seq, t.words || char(10, 10) FROM renditions r CROSS JOIN tracks t USING (site, id) ORDER BY r.seq;
+CREATE TRIGGER row_comes AFTER INSERT ON renditions BEGIN",
+    row_enters!(),
+    r"
+    INSERT INTO search (rowid, words) SELECT NEW.seq, words || char(10, 10) FROM tracks WHERE site = NEW.site AND id = NEW.id;
+END;
+CREATE TRIGGER row_changes AFTER UPDATE OF state, ext, size ON renditions
+WHEN OLD.state IS NOT NEW.state OR OLD.ext IS NOT NEW.ext OR OLD.size IS NOT NEW.size BEGIN",
+    row_leaves!(),
+    row_enters!(),
+    r"
+END;
+CREATE TRIGGER row_goes AFTER DELETE ON renditions BEGIN",
+    row_leaves!(),
+    r"
+    INSERT INTO search (search, rowid, words)
+        SELECT 'delete', OLD.seq, words || char(10, 10) FROM tracks WHERE site = OLD.site AND id = OLD.id;
+END;
+CREATE TRIGGER track_comes AFTER INSERT ON tracks BEGIN
+    INSERT INTO sums VALUES (NEW.site, 'tracks', 1) ON CONFLICT DO UPDATE SET number = number + 1;
+    INSERT INTO search (rowid, words)
+        SELECT seq, NEW.words || char(10, 10) FROM renditions WHERE site = NEW.site AND id = NEW.id;
+END;
+CREATE TRIGGER track_changes AFTER UPDATE OF words ON tracks WHEN OLD.words IS NOT NEW.words BEGIN
+    INSERT INTO search (search, rowid, words)
+        SELECT 'delete', seq, OLD.words || char(10, 10) FROM renditions WHERE site = OLD.site AND id = OLD.id;
+    INSERT INTO search (rowid, words)
+        SELECT seq, NEW.words || char(10, 10) FROM renditions WHERE site = NEW.site AND id = NEW.id;
+END;
+CREATE TRIGGER track_goes AFTER DELETE ON tracks BEGIN
+    UPDATE sums SET number = number - 1 WHERE site = OLD.site AND what = 'tracks';
+    INSERT INTO search (search, rowid, words)
+        SELECT 'delete', seq, OLD.words || char(10, 10) FROM renditions WHERE site = OLD.site AND id = OLD.id;
+END;
+"
+);
 
 /// SQLite's page cache, in KiB (ARCHITECTURE.md, "Where memory goes").
 const CACHE_KIB: i32 = 1_024;
+
+/// Statements kept ready: a new song needs some twenty, and those that change a row bring its triggers along.
+const STATEMENTS: usize = 32;
 
 /// Sets the connection up and brings the tables to the newest version. Returns the version found.
 pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Error> {
@@ -99,6 +201,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Er
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let transaction = connection.transaction()?;
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         transaction.execute_batch(migration)?;

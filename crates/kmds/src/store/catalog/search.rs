@@ -1,15 +1,15 @@
-//! Finding songs: by a name given out, by a filter, and in sums.
+//! What leads to songs: a name given out; and what is asked of many, and answered.
 //!
-//! Owns lookups over many rows. Never changes one.
+//! Owns the lookup of names, and the filter, the listing and the sums as values. Never changes a row.
 
 use std::collections::BTreeMap;
 
 use kmds_extract::{Site, Track};
-use rusqlite::{OptionalExtension as _, named_params};
+use rusqlite::OptionalExtension as _;
 
 use super::Catalog;
-use super::rows::{COLUMNS, Row, State, read_key, read_row, read_track};
-use super::statement::{IS_COPY, sql};
+use super::rows::{Row, State, read_key};
+use super::statement::{prepare, sql};
 use crate::store::error::StoreError;
 use crate::store::key::Key;
 
@@ -78,23 +78,23 @@ impl Stats {
 impl Catalog {
     pub(in crate::store) fn find_name(&self, name: &str) -> Result<Found, StoreError> {
         let what = "look a name up";
-        let canonical = self
-            .connection
-            .prepare_cached("SELECT site, id, rendition FROM names WHERE name = ?1")
-            .and_then(|mut statement| statement.query_row([name], read_key).optional())
-            .map_err(sql(what))?;
+        let canonical = prepare(
+            &self.connection,
+            "SELECT site, id, rendition FROM names WHERE name = ?1",
+        )
+        .and_then(|mut statement| statement.query_row([name], read_key).optional())
+        .map_err(sql(what))?;
         if let Some(key) = canonical {
             return Ok(Found::One(key));
         }
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT site, id, rendition, canonical, \
-                 COALESCE(state, 'deleted') = 'deleted' AS is_deleted \
-                 FROM human_names h LEFT JOIN renditions r USING (site, id, rendition) \
-                 WHERE h.name = ?1",
-            )
-            .map_err(sql(what))?;
+        let mut statement = prepare(
+            &self.connection,
+            "SELECT site, id, rendition, canonical, \
+             COALESCE(state, 'deleted') = 'deleted' AS is_deleted \
+             FROM human_names h LEFT JOIN renditions r USING (site, id, rendition) \
+             WHERE h.name = ?1",
+        )
+        .map_err(sql(what))?;
         let rows = statement
             .query_map([name], |row| {
                 Ok((
@@ -106,91 +106,6 @@ impl Catalog {
             .map_err(sql(what))?;
         let found: Vec<(Key, String, bool)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
         Ok(unique(found))
-    }
-
-    pub(in crate::store) fn list(
-        &self,
-        filter: &Filter,
-        limit: usize,
-        before: Option<i64>,
-    ) -> Result<Listing, StoreError> {
-        let what = "list songs";
-        let statement = format!(
-            "SELECT {COLUMNS}, t.metadata AS metadata \
-             FROM renditions r JOIN tracks t USING (site, id) \
-             WHERE (:before IS NULL OR r.seq < :before) AND (:site IS NULL OR r.site = :site) \
-             AND IIF(:state IS NULL, r.state <> 'deleted', r.state = :state) \
-             AND NOT EXISTS (SELECT 1 FROM json_each(:words) WHERE instr(t.words, value) = 0) \
-             AND NOT (:originals_only AND {IS_COPY}) ORDER BY r.seq DESC LIMIT :limit"
-        );
-        let mut statement = self
-            .connection
-            .prepare_cached(&statement)
-            .map_err(sql(what))?;
-        let limit = limit.clamp(1, 1_000);
-        let words = filter.text.as_ref().map(|text| {
-            let text = text.to_lowercase();
-            serde_json::json!(text.split_whitespace().collect::<Vec<_>>()).to_string()
-        });
-        let bound = named_params! {
-            ":before": before,
-            ":site": filter.site.map(Site::as_str),
-            ":state": filter.state.map(State::as_str),
-            ":words": words,
-            ":limit": limit + 1,
-            ":originals_only": filter.originals_only,
-        };
-        let rows = statement
-            .query_map(bound, |row| Ok((read_row(row)?, row.get("metadata")?)))
-            .map_err(sql(what))?;
-        let rows: Vec<(Row, String)> = rows.collect::<Result<_, _>>().map_err(sql(what))?;
-        let more = rows.len() > limit;
-        let next = if more {
-            rows.get(limit - 1).map(|(row, _)| row.seq)
-        } else {
-            None
-        };
-        let songs = rows
-            .into_iter()
-            .take(limit)
-            .filter_map(|(row, text)| {
-                Some(Listed {
-                    track: read_track(&text)?,
-                    row,
-                })
-            })
-            .collect();
-        Ok(Listing { songs, next })
-    }
-
-    pub(in crate::store) fn stats(&self) -> Result<Stats, StoreError> {
-        let what = "count songs";
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!(
-                "SELECT state, COUNT(DISTINCT site || ' ' || id) AS songs FROM renditions \
-                 WHERE NOT {IS_COPY} GROUP BY state"
-            ))
-            .map_err(sql(what))?;
-        let counts = statement
-            .query_map([], |row| {
-                Ok((row.get::<_, String>("state")?, row.get::<_, u64>("songs")?))
-            })
-            .map_err(sql(what))?;
-        let counts: Vec<(String, u64)> = counts.collect::<Result<_, _>>().map_err(sql(what))?;
-        let tracks = self
-            .connection
-            .query_row("SELECT COUNT(*) FROM tracks", [], |row| row.get(0))
-            .map_err(sql(what))?;
-        Ok(Stats {
-            by_state: counts
-                .into_iter()
-                .filter_map(|(state, count)| Some((State::parse(&state)?.as_str(), count)))
-                .collect(),
-            tracks,
-            ready_bytes: self.ready_bytes()?,
-            ..Stats::default()
-        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, ToSql, named_params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, named_params};
 
 use crate::store::error::StoreError;
 use crate::store::key::Key;
@@ -13,15 +13,23 @@ pub(super) const OF_KEY: &str = "site = :site AND id = :id AND rendition = :rend
 /// Whether a row is of a copy: [`Key::slug`] ends the names of copies so.
 pub(super) const IS_COPY: &str = "rendition LIKE '%.r'";
 
-/// Ready rows with the same file have these in common: originals of one format are one file, whatever was asked for.
-pub(super) const ONE_FILE: &str =
-    "site, id, ext, CASE WHEN rendition LIKE '%.r' THEN rendition ELSE '' END";
-
 /// Sets a row's failure to none.
 pub(super) const NO_FAILURE: &str = "failure_kind = NULL, failure_sentence = NULL, \
      failure_retryable = NULL, failed_at = NULL";
 
 pub(super) const NEXT_ORDER: &str = "(SELECT COALESCE(MAX(queue_order), 0) + 1 FROM renditions)";
+
+/// Every statement of the catalog comes from here, prepared once. None of them may walk a large table: the tests ask SQLite
+/// for the plan of each (`catalog/plans.rs`).
+#[cfg_attr(test, track_caller)]
+pub(super) fn prepare<'c>(
+    connection: &'c Connection,
+    statement: &str,
+) -> Result<CachedStatement<'c>, rusqlite::Error> {
+    #[cfg(test)]
+    super::plans::note(statement);
+    connection.prepare_cached(statement)
+}
 
 /// Parameters by name.
 pub(super) type Named<'v> = [(&'static str, &'v dyn ToSql)];
@@ -54,6 +62,7 @@ impl<'k> KeyColumns<'k> {
 }
 
 /// Changes the row of a key where `only_if` holds. Returns whether there was one.
+#[cfg_attr(test, track_caller)]
 pub(super) fn update(
     connection: &Connection,
     key: &Key,
@@ -63,9 +72,7 @@ pub(super) fn update(
 ) -> Result<bool, rusqlite::Error> {
     let statement = format!("UPDATE renditions SET {set} WHERE {OF_KEY} AND {only_if}");
     let key = KeyColumns::of(key);
-    let changed = connection
-        .prepare_cached(&statement)?
-        .execute(key.and(values).as_slice())?;
+    let changed = prepare(connection, &statement)?.execute(key.and(values).as_slice())?;
     Ok(changed > 0)
 }
 

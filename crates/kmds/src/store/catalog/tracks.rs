@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use kmds_extract::Track;
 use rusqlite::{Connection, named_params};
 
+use super::statement::prepare;
+
 /// What is known of a song already, and what beats it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overwrite {
@@ -35,7 +37,9 @@ pub(super) fn write_track(
     let conflict = match overwrite {
         Overwrite::No => "DO NOTHING",
         Overwrite::Listed => {
-            "DO UPDATE SET metadata = :metadata, words = :words, changed_at = :now"
+            // A list that is asked for again says the same of most songs, and nothing is written.
+            "DO UPDATE SET metadata = :metadata, words = :words, changed_at = :now \
+             WHERE metadata <> :metadata"
         }
         Overwrite::Alone => {
             "DO UPDATE SET metadata = :metadata, alone = :alone, alone_at = :now, words = :words, \
@@ -48,8 +52,7 @@ pub(super) fn write_track(
          ON CONFLICT (site, id) {conflict}"
     );
     let alone = (overwrite == Overwrite::Alone).then_some(&metadata);
-    connection
-        .prepare_cached(&statement)?
+    prepare(connection, &statement)?
         .execute(named_params! {
             ":site": track.id.site().as_str(),
             ":id": track.id.id(),
