@@ -1,7 +1,10 @@
 //! What the service costs, measured on the release build against the lab on loopback: `./bench` runs it.
 //!
 //! Owns the figures of the design with their goals. Prints one table and fails when a goal is missed.
-//! Never leaves this machine, and ends within a few minutes.
+//! Never leaves this machine, and ends within a few minutes. Names of parts (`growth`, or `growth=1000000` for so many songs)
+//! measure those alone.
+
+mod growth;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,23 +22,47 @@ const ROUND_TRIP: Duration = Duration::from_millis(40);
 const RUNS: usize = 5;
 const LISTENERS: usize = 200;
 const MEGABYTE: f64 = 1e6;
+const PARTS: [&str; 5] = ["idle", "crowded", "first", "serving", "growth"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Some(binary) = std::env::args().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: bench PATH/TO/kmds");
+    let mut given = std::env::args().skip(1);
+    let Some(binary) = given.next().map(PathBuf::from) else {
+        eprintln!("usage: bench PATH/TO/kmds [PART...]");
         return ExitCode::from(2);
     };
+    let parts: Vec<String> = given.collect();
+    for part in &parts {
+        let name = part.split('=').next().unwrap_or_default();
+        if !PARTS.contains(&name) {
+            eprintln!("no part is called {name}; there are: {}", PARTS.join(", "));
+            return ExitCode::from(2);
+        }
+    }
+    let asked = |name: &str| parts.is_empty() || parts.iter().any(|part| part == name);
     let mut table = Table::default();
     let size = std::fs::metadata(&binary).map_or(f64::NAN, |of| of.len() as f64);
     table.row("size of the binary", size / MEGABYTE, "MB", Some(12.0));
     let lab = Lab::start().await;
-    idle(&binary, &lab, &mut table).await;
-    crowded(&binary, &lab, &mut table).await;
-    for site in [Site::YouTube, Site::SoundCloud, Site::Bandcamp] {
-        first_byte(&binary, &lab, site, &mut table).await;
+    if asked("idle") {
+        idle(&binary, &lab, &mut table).await;
     }
-    serving(&binary, &lab, &mut table).await;
+    if asked("crowded") {
+        crowded(&binary, &lab, &mut table).await;
+    }
+    for site in [Site::YouTube, Site::SoundCloud, Site::Bandcamp] {
+        if asked("first") {
+            first_byte(&binary, &lab, site, &mut table).await;
+        }
+    }
+    if asked("serving") {
+        serving(&binary, &lab, &mut table).await;
+    }
+    let songs = parts.iter().find_map(|part| part.strip_prefix("growth="));
+    if songs.is_some() || asked("growth") {
+        let songs = songs.and_then(|songs| songs.parse().ok());
+        growth::measure(&binary, &lab, songs.unwrap_or(100_000), &mut table).await;
+    }
     table.verdict()
 }
 
@@ -78,28 +105,40 @@ impl Table {
     }
 }
 
-/// A running service with a folder of its own, both gone with it.
+/// A running service.
 struct Service {
     child: Child,
     address: String,
-    folder: PathBuf,
+    /// Its own folder, gone with it; `None` if the folder outlives it.
+    folder: Option<PathBuf>,
+}
+
+fn temporary_folder() -> PathBuf {
+    let nanos = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |age| age.as_nanos());
+    let folder = std::env::temp_dir().join(format!("kmds-bench-{}-{nanos}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    folder
 }
 
 impl Service {
     fn start(binary: &Path, lab: &Lab, settings: &[(&str, &str)]) -> Self {
-        let nanos = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |age| age.as_nanos());
-        let folder =
-            std::env::temp_dir().join(format!("kmds-bench-{}-{nanos}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let folder = temporary_folder();
+        let mut service = Self::start_in(binary, lab, settings, &folder);
+        service.folder = Some(folder);
+        service
+    }
+
+    /// In a folder that outlives it.
+    fn start_in(binary: &Path, lab: &Lab, settings: &[(&str, &str)], folder: &Path) -> Self {
         // A pause between pages is politeness, not a round trip.
         let recipes = folder.join("recipes.toml");
         std::fs::write(&recipes, "[bandcamp.hosts]\npace = 0.0\n").expect("recipes");
         let mut child = Command::new(binary)
             .arg("serve")
             .env_clear()
-            .env("HOME", &folder)
+            .env("HOME", folder)
             .env("KMDS_LOG", "error")
             .env("KMDS_SERVER__LISTEN", "127.0.0.1:0")
             .env("KMDS_CACHE__MIN_FREE_BYTES", "0")
@@ -126,8 +165,15 @@ impl Service {
         Self {
             child,
             address,
-            folder,
+            folder: None,
         }
+    }
+
+    /// Asks it to end, and waits until it did.
+    fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
     }
 
     /// A value of `/proc/PID/status`, in bytes.
@@ -173,7 +219,11 @@ impl Service {
 
     /// `POST /fetch`; the path of the first song.
     async fn fetch(&self, song: &Song) -> String {
-        let body = serde_json::json!({ "URL": song.link() }).to_string();
+        self.fetch_link(&song.link()).await
+    }
+
+    async fn fetch_link(&self, link: &str) -> String {
+        let body = serde_json::json!({ "URL": link }).to_string();
         let (host, length) = (&self.address, body.len());
         let head = format!(
             "POST /fetch HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
@@ -221,7 +271,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 

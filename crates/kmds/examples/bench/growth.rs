@@ -1,0 +1,325 @@
+//! What the service costs with a large catalog: start, requests, new songs, evictions.
+//!
+//! Makes the catalog itself: one song is fetched from the lab, and its rows are copied under other names, each with a sparse
+//! audio file of the right length and time, and a sidecar. A million songs take some minutes and 4 GB.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use kmds_lab::{Lab, kib};
+use rusqlite::{Connection, params};
+
+use crate::{MEGABYTE, Service, Table};
+
+/// Requests of which the 99th of a hundred counts.
+const REQUESTS: usize = 200;
+const NEW_SONGS: usize = 50;
+const LIST_SONGS: usize = 500;
+const EVICTED: u64 = 100;
+/// The tidying after a start is over when the processor rested so long.
+const QUIET: Duration = Duration::from_secs(3);
+const WORDS: [&str; 16] = [
+    "love", "the", "night", "kettle", "harbour", "signal", "winter", "blue", "of", "remix", "live",
+    "bloom", "paper", "echo", "river", "東京",
+];
+
+/// What is measured with an empty catalog and with a large one.
+#[derive(Default)]
+struct Costs {
+    start: f64,
+    new_song: f64,
+}
+
+pub async fn measure(binary: &Path, lab: &Lab, songs: u64, table: &mut Table) {
+    let folder = crate::temporary_folder();
+    let state = folder.join("state").display().to_string();
+    let cache = folder.join("cache").display().to_string();
+    let settings: Vec<(&str, &str)> = vec![
+        ("KMDS_STATE__DIR", &state),
+        ("KMDS_CACHE__DIR", &cache),
+        ("KMDS_LOG", "warn"),
+    ];
+    let list = lab
+        .youtube()
+        .playlist(LIST_SONGS)
+        .seconds(1.0)
+        .publish()
+        .link();
+    let first = lab.bandcamp().track("The first").size(kib(200)).publish();
+
+    // Empty: then what is to be copied.
+    let mut empty = Costs::default();
+    let begun = Instant::now();
+    let service = Service::start_in(binary, lab, &settings, &folder);
+    empty.start = begun.elapsed().as_secs_f64() * 1e3;
+    whole(&service, &first).await;
+    empty.new_song = new_songs(&service, lab, "before").await;
+    service.fetch_link(&list).await;
+    until_quiet(&service).await;
+    service.stop();
+    let begun = Instant::now();
+    let size = make(&folder, songs);
+    println!(
+        "{songs} songs made in {:.0} s; catalog {:.0} MB",
+        begun.elapsed().as_secs_f64(),
+        std::fs::metadata(folder.join("state/kmds.db")).map_or(f64::NAN, |of| of.len() as f64)
+            / MEGABYTE
+    );
+
+    let begun = Instant::now();
+    let service = Service::start_in(binary, lab, &settings, &folder);
+    let start = begun.elapsed().as_secs_f64() * 1e3;
+    let name = |what: &str| format!("{songs} songs: {what}");
+    table.row("empty: start to ready", empty.start, "ms", Some(50.0));
+    let start_goal = if songs > 100_000 { 500.0 } else { 150.0 };
+    table.row(&name("start to ready"), start, "ms", Some(start_goal));
+    let tidied = until_quiet(&service).await;
+    let goal = 2.0 * songs as f64 / 1e5;
+    table.row(&name("processor until quiet"), tidied, "s", Some(goal));
+    table.row(
+        &name("resident at rest"),
+        service.memory("VmRSS") / MEGABYTE,
+        "MB",
+        Some(8.0),
+    );
+    let known = serde_json::json!({ "URL": first.link() }).to_string();
+    let listed = serde_json::json!({ "URL": list }).to_string();
+    let post = |body: &str| {
+        format!(
+            "POST /fetch HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            service.address,
+            body.len()
+        )
+    };
+    for (what, request, goal) in [
+        ("/fetch of a known song, p99", post(&known), 2.0),
+        ("/fetch of a known list of 500, p99", post(&listed), 20.0),
+        ("/api/v1/stats, p99", service.get("/api/v1/stats"), 5.0),
+        ("/metrics, p99", service.get("/metrics"), 5.0),
+        ("/readyz, p99", service.get("/readyz"), 5.0),
+        ("tracks, p99", service.get("/api/v1/tracks?limit=50"), 50.0),
+        (
+            "tracks of a site without any, p99",
+            service.get("/api/v1/tracks?site=soundcloud&state=failed"),
+            50.0,
+        ),
+        (
+            "tracks?q=, no hit, p99",
+            service.get("/api/v1/tracks?q=nothinglikeit"),
+            50.0,
+        ),
+        (
+            "tracks?q=, frequent words, p99",
+            service.get("/api/v1/tracks?q=love+kettle"),
+            50.0,
+        ),
+        (
+            "tracks?q=, one song, p99",
+            service.get("/api/v1/tracks?q=number77x"),
+            50.0,
+        ),
+        (
+            "tracks?q=, two letters, p99",
+            service.get("/api/v1/tracks?q=%E6%9D%B1%E4%BA%AC"),
+            50.0,
+        ),
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..REQUESTS {
+            times.push(answered(&service, &request).await);
+        }
+        times.sort_by(f64::total_cmp);
+        let p99 = times[REQUESTS * 99 / 100 - 1];
+        table.row(&name(what), p99, "ms", Some(goal));
+    }
+    let new_song = new_songs(&service, lab, "after").await;
+    table.row(
+        "empty: processor for a new song",
+        empty.new_song,
+        "ms",
+        None,
+    );
+    table.row(
+        &name("processor for a new song, against an empty one"),
+        new_song / empty.new_song,
+        "times",
+        Some(1.1),
+    );
+    let bytes = ready_bytes(&service).await;
+    service.stop();
+
+    // Room is short by what a hundred songs have.
+    let most = (bytes - (EVICTED - 1) * size).to_string();
+    let mut settings = settings.clone();
+    settings.push(("KMDS_CACHE__MAX_BYTES", &most));
+    let service = Service::start_in(binary, lab, &settings, &folder);
+    until_quiet(&service).await;
+    let late = lab.bandcamp().track("The last").size(size).publish();
+    let before = service.cpu_seconds();
+    whole(&service, &late).await;
+    let evicting = (service.cpu_seconds() - before) * 1e3 - new_song;
+    let gone = bytes.saturating_sub(ready_bytes(&service).await) / size;
+    assert!(gone + 1 >= EVICTED, "{gone} songs were evicted");
+    table.row(
+        &name("processor to evict 100 songs"),
+        evicting,
+        "ms",
+        Some(50.0),
+    );
+    service.stop();
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Fetches a song and waits until all of it is there.
+async fn whole(service: &Service, song: &kmds_lab::Song) {
+    let path = service.fetch(song).await;
+    answered(service, &service.get(&format!("{path}&wait=60"))).await;
+}
+
+/// Milliseconds of processor for one of them.
+async fn new_songs(service: &Service, lab: &Lab, name: &str) -> f64 {
+    let songs: Vec<_> = (0..NEW_SONGS)
+        .map(|number| {
+            let title = format!("{name} {number}");
+            lab.bandcamp().track(&title).size(kib(200)).publish()
+        })
+        .collect();
+    // The first one pays for the connections.
+    let mut begun = f64::NAN;
+    for (number, song) in songs.iter().enumerate() {
+        if number == 1 {
+            begun = service.cpu_seconds();
+        }
+        whole(service, song).await;
+    }
+    (service.cpu_seconds() - begun) * 1e3 / (NEW_SONGS - 1) as f64
+}
+
+/// Milliseconds until a request was answered whole.
+async fn answered(service: &Service, request: &str) -> f64 {
+    use tokio::io::AsyncReadExt as _;
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    service
+        .ask(request)
+        .await
+        .read_to_end(&mut answer)
+        .await
+        .expect("an answer");
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{request}: {}",
+        String::from_utf8_lossy(&answer)
+    );
+    begun.elapsed().as_secs_f64() * 1e3
+}
+
+async fn ready_bytes(service: &Service) -> u64 {
+    use tokio::io::AsyncReadExt as _;
+    let mut answer = String::new();
+    service
+        .ask(&service.get("/api/v1/stats"))
+        .await
+        .read_to_string(&mut answer)
+        .await
+        .expect("an answer");
+    let (_, json) = answer.split_once("\r\n\r\n").expect("a body");
+    let stats: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    stats["bytes_on_disk"].as_u64().expect("bytes")
+}
+
+/// Seconds of processor from the start until it rests.
+async fn until_quiet(service: &Service) -> f64 {
+    let (mut used, mut since) = (service.cpu_seconds(), Instant::now());
+    while since.elapsed() < QUIET {
+        tokio::time::sleep(QUIET / 10).await;
+        let now = service.cpu_seconds();
+        if now > used {
+            (used, since) = (now, Instant::now());
+        }
+    }
+    used
+}
+
+/// Copies the first song so many times; the bytes of each.
+fn make(folder: &Path, songs: u64) -> u64 {
+    let mut catalog = Connection::open(folder.join("state/kmds.db")).expect("the catalog");
+    let copying = catalog.transaction().expect("a transaction");
+    let (id, size, mtime_ns): (String, u64, u64) = copying
+        .query_row(
+            "SELECT id, size, mtime_ns FROM renditions WHERE site = 'bandcamp' ORDER BY seq LIMIT 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .expect("the first song");
+    // Every column as it is, but these.
+    let copy = |table: &str, changed: &[(&str, &str)], without: &str| {
+        let all = copying
+            .prepare(&format!("SELECT * FROM {table} LIMIT 0"))
+            .expect("a table");
+        let names: Vec<&str> = all.column_names().filter(|name| *name != without).collect();
+        let values: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let new = changed.iter().find(|(column, _)| column == name);
+                new.map_or_else(|| (*name).to_owned(), |(_, value)| (*value).to_owned())
+            })
+            .collect();
+        format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {table} WHERE site = 'bandcamp' AND id = ?1 LIMIT 1",
+            names.join(", "),
+            values.join(", ")
+        )
+    };
+    let statements = [
+        copy(
+            "tracks",
+            &[
+                ("id", "?2"),
+                ("words", "?3"),
+                ("metadata", "replace(metadata, ?1, ?2)"),
+                ("alone", "replace(alone, ?1, ?2)"),
+            ],
+            "",
+        ),
+        copy(
+            "renditions",
+            &[
+                ("id", "?2"),
+                ("queue_order", "queue_order + ?2"),
+                ("published_at", "published_at - ?2 % 1000000"),
+            ],
+            "seq",
+        ),
+        copy(
+            "names",
+            &[("name", "replace(name, ?1, ?2)"), ("id", "?2")],
+            "",
+        ),
+    ];
+    let shelf = folder.join("cache/bandcamp");
+    let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(mtime_ns);
+    for number in 0..songs {
+        let new = format!("{}", 7_000_000_000 + number);
+        let word = |at: u64| WORDS[(number.wrapping_mul(0x9e37_79b9) >> at) as usize % WORDS.len()];
+        let words = format!("{} {} {} number{number}x", word(3), word(9), word(15));
+        for statement in &statements {
+            let mut statement = copying.prepare_cached(statement).expect("our tables");
+            match statement.parameter_count() {
+                2 => statement.execute(params![id, new]),
+                _ => statement.execute(params![id, new, words]),
+            }
+            .expect("copied");
+        }
+        let audio = File::create(shelf.join(format!("{new}.mp3"))).expect("audio");
+        audio.set_len(size).expect("a length");
+        audio.set_modified(time).expect("a time");
+        File::create(shelf.join(format!("{new}.mp3.json")))
+            .and_then(|mut sidecar| sidecar.write_all(b"{}"))
+            .expect("a sidecar");
+    }
+    copying.commit().expect("written");
+    size
+}
