@@ -48,9 +48,17 @@ export interface FetchOptions extends Abortable {
   /** Take the whole list of a `watch?v=…&list=…` link. */
   playlist?: boolean;
   /** What the program can play, the most welcome first; the server's `audio.accept` by default. */
-  accept?: Array<"m4a" | "mp3" | "ogg" | "opus" | "webm">;
+  accept?: Array<"m4a" | "mp3" | "ogg" | "opus" | "webm"> | "discord";
   /** How many songs are downloaded at once: all by default. */
   prefetch?: "all" | "none" | number;
+}
+
+/** A song whose file stays on the drive. */
+export interface Held {
+  /** The song, ready; `kmds.path(held.track, { cache })` is its file. */
+  track: Track;
+  /** Ends the hold. Never rejects: a hold that cannot be ended ends by itself. */
+  release(): Promise<void>;
 }
 
 export interface SearchOptions extends Abortable {
@@ -70,6 +78,11 @@ export class Kmds {
   track(track: TrackId, options?: Abortable): Promise<Track>;
   /** Waits until the file is ready; rejects when it failed for good. */
   wait(track: TrackId, options?: Waiting): Promise<Track>;
+  /**
+   * Waits, and keeps the file on the drive until `release` is called. The hold is renewed meanwhile; when the program is killed
+   * it ends by itself, after `seconds` (120 by default) at the latest.
+   */
+  hold(track: TrackId, options?: Waiting & { seconds?: number }): Promise<Held>;
   /**
    * Waits, then gives the path of the finished file. `cache` is the shared folder as this machine sees it; leave it out when the
    * server is told (`cache.client_path`). Not in browsers.

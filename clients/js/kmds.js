@@ -4,6 +4,7 @@
 //     const kmds = new Kmds("http://127.0.0.1:60071");
 //     const song = (await kmds.fetch("https://soundcloud.com/...")).tracks[0];   // title, artist, length: at once
 //     console.log(await kmds.path(song, { cache: "/srv/music/kmds" }));          // waits; the file on the shared drive
+//     const held = await kmds.hold(song);                                        // waits; its file stays until held.release()
 //     await kmds.save(song, "song.m4a");                                         // or its bytes over HTTP
 //     for await (const piece of await kmds.stream(song)) { }                     // or bytes while they arrive
 //     const [best] = await kmds.search("klaus veen ordinary days");              // words; then kmds.fetch(best.link)
@@ -59,12 +60,12 @@ export class Kmds {
 
   /** Tries a failed song again now. */
   retry(track, { signal } = {}) {
-    return this.#json("POST", `${at(track)}/retry`, { signal });
+    return this.#json("POST", `${song(track)}/retry`, { signal });
   }
 
   /** Cancels the song, or removes it from the cache. */
   async delete(track, { signal } = {}) {
-    await this.#json("DELETE", at(track), { signal });
+    await this.#json("DELETE", song(track), { signal });
   }
 
   stats({ signal } = {}) {
@@ -72,12 +73,16 @@ export class Kmds {
   }
 
   /** Waits until the file is ready. A server that is away, as while it restarts, is asked again for `awaySeconds`. */
-  async wait(track, { timeoutSeconds = 600, awaySeconds = 60, signal } = {}) {
+  wait(track, waiting = {}) {
+    return this.#wait(track, waiting, "");
+  }
+
+  async #wait(track, { timeoutSeconds = 600, awaySeconds = 60, signal }, held) {
     let answered = now();
     const end = answered + timeoutSeconds;
     while (true) {
       const asked = now();
-      const known = await this.#waitOnce(track, end, signal).catch((error) => {
+      const known = await this.#waitOnce(track, end, held, signal).catch((error) => {
         if (!isAway(error) || now() >= Math.min(end, answered + awaySeconds)) throw error;
       });
       if (known?.state === "ready") return known;
@@ -91,9 +96,30 @@ export class Kmds {
   }
 
   /** The track when it is ready or has failed, or when one request may wait no longer. */
-  #waitOnce(track, end, signal) {
+  #waitOnce(track, end, held, signal) {
     const hold = Math.ceil(Math.max(0, Math.min(LONGEST_WAIT, this.#milliseconds / 1000 - 5, end - now())));
-    return this.#json("GET", `${at(track)}?wait=${hold}`, { signal });
+    return this.#json("GET", `${at(track)}?wait=${hold}${held}`, { signal });
+  }
+
+  /**
+   * Waits, and keeps the file on the drive until `release` is called: nothing evicts it while it is read. The hold is renewed
+   * meanwhile; when this program is killed it ends by itself, after `seconds` at the latest.
+   */
+  async hold(track, { seconds = 120, ...waiting } = {}) {
+    const holder = globalThis.crypto.randomUUID();
+    const query = `hold=${seconds}&holder=${holder}`;
+    const ready = await this.#wait(track, waiting, `&${query}`);
+    // A failure is passed over: the server may be back before the hold ends, and it ends by itself.
+    const call = (method, asked) => this.#json(method, `${at(ready)}/hold?${asked}`, {}).catch(() => null);
+    let renewed = Promise.resolve();
+    const renewing = setInterval(() => { renewed = call("POST", query); }, seconds * 500);
+    renewing.unref?.();
+    const release = async () => {
+      clearInterval(renewing);
+      await renewed;
+      await call("DELETE", `holder=${holder}`);
+    };
+    return { track: ready, release };
   }
 
   /** Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it. */
@@ -114,7 +140,7 @@ export class Kmds {
   }
 
   async cover(track, { signal } = {}) {
-    const answer = await this.#ask("GET", `${at(track)}/cover`, { signal });
+    const answer = await this.#ask("GET", `${song(track)}/cover`, { signal });
     if (answer.status !== 200) throw await answer.error();
     return new Blob([await answer.bytes()], { type: answer.header("content-type") ?? "" });
   }
@@ -331,8 +357,13 @@ function own(link) {
   return link.slice(link.indexOf("/api/v1/"));
 }
 
+/** The form that a reply is about; without its links the one that was asked for last. */
 function at(track) {
-  if (track.links) return own(track.links.self);
+  return track.links ? own(track.links.self) : song(track);
+}
+
+/** The song with all its forms. */
+function song(track) {
   return `/api/v1/tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`;
 }
 

@@ -46,6 +46,18 @@ test("metadata comes at once and the file by path", async () => {
   assert.ok(cover.size > 0);
 });
 
+test("a held file is kept until it is released", async () => {
+  const [track] = (await kmds.fetch(SONG, { accept: ["mp3"] })).tracks;
+  assert.deepEqual([track.form, track.rendition], ["mp3", "original"]);
+  const held = await kmds.hold(track, { seconds: 4 });
+  assert.deepEqual(await readFile(await kmds.path(held.track, { cache: KMDS_CACHE })), wanted);
+  const before = (await kmds.track(track)).held_until;
+  assert.ok(before);
+  while ((await kmds.track(track)).held_until === before); // It is renewed.
+  await held.release();
+  assert.equal((await kmds.track(track)).held_until, null);
+});
+
 test("a folder that is not the shared one is told of", async () => {
   const [track] = (await kmds.fetch(SONG)).tracks;
   const error = await inFolder((folder) => failure(kmds.path(track, { cache: folder })));

@@ -32,6 +32,7 @@ function comment(text, indent) {
 
 function typeOf(schema, indent) {
   if (schema.$ref) return nameOf(schema.$ref);
+  if (schema.allOf) return schema.allOf.map((part) => typeOf(part, indent)).join(" & ");
   if (schema.enum) return schema.enum.map((word) => JSON.stringify(word)).join(" | ");
   const choices = schema.oneOf ?? schema.anyOf;
   if (choices) return choices.map((choice) => typeOf(choice, indent)).join(" | ");

@@ -1,6 +1,6 @@
 // Every call with its types; the test compiles it in strict mode against kmds.d.ts and the types made from openapi.json.
 
-import { Kmds, KmdsError, type Event, type Fetched, type Found, type Kind, type Track } from "kmds";
+import { Kmds, KmdsError, type Event, type Fetched, type Found, type Held, type Kind, type Track } from "kmds";
 
 const kmds = new Kmds("http://127.0.0.1:60071", { token: null, timeoutSeconds: 30 });
 const signal = AbortSignal.timeout(1000);
@@ -13,6 +13,10 @@ async function every(): Promise<void> {
   const found: Found[] = await kmds.search("words", { site: "bandcamp", limit: 3 });
   const ready: Track = await kmds.wait({ site: "bandcamp", id: "1" }, { timeoutSeconds: 5, awaySeconds: 1, signal });
   const path: string = await kmds.path(ready, { cache: "/mnt/music", timeoutSeconds: 5 });
+  const held: Held = await kmds.hold(ready, { seconds: 60, timeoutSeconds: 5, signal });
+  const form: "m4a" | "mp3" | "ogg" | "opus" | "webm" | "flac" | "wav" = held.track.form;
+  await held.release();
+  await kmds.fetch("https://...", { accept: "discord" });
   const stream: ReadableStream<Uint8Array> = await kmds.stream(track, { start: 100 });
   const saved: string = await kmds.save(track, "song.opus");
   const cover: Blob = await kmds.cover(track);
@@ -24,7 +28,7 @@ async function every(): Promise<void> {
   const again: Track = await kmds.retry(await kmds.track(track));
   await kmds.delete(again);
   const songs: number = Object.keys(await kmds.stats()).length;
-  console.log(title, seconds, found[0]?.link, path, stream, saved, cover.size, songs);
+  console.log(title, seconds, form, found[0]?.link, path, stream, saved, cover.size, songs);
   // @ts-expect-error: no site of that name is searched
   await kmds.search("words", { site: "elsewhere" });
   // @ts-expect-error: a misspelt field

@@ -4,6 +4,7 @@
     kmds = Kmds("http://127.0.0.1:60071")
     song = kmds.fetch("https://soundcloud.com/...").tracks[0]      # title, artist, length: at once
     print(kmds.path(song, cache="/srv/music/kmds"))                # waits; the finished file on the shared drive
+    with kmds.hold(song, cache="/srv/music/kmds") as path: ...     # the same, and the file stays there until the block ends
     kmds.save(song, "song.m4a")                                    # or its bytes over HTTP
     for piece in kmds.stream(song): ...                            # or bytes while they arrive
     best = kmds.search("klaus veen ordinary days")[0]              # words instead of a link; fetch(best.link) next
@@ -20,7 +21,10 @@ import json
 import math
 import os
 import ssl
+import threading
 import time
+import uuid
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, AsyncIterator, Dict, Generator, Iterator, List, NamedTuple, Optional, TypeVar, Union
@@ -66,6 +70,13 @@ class Track:
     total_bytes: Optional[int]
     file_name: str
     cache_path: str
+    form: str
+    rendition: str
+    path_final: bool
+    size_bytes: Optional[int]
+    sha256: Optional[str]
+    held_until: Optional[str]
+    pinned: bool
     raw: Dict[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -195,16 +206,16 @@ class _Calls:
         return Track.read((yield from _json("GET", _at(track))))
 
     def _retry(self, track: Track) -> _Call[Track]:
-        return Track.read((yield from _json("POST", _at(track) + "/retry")))
+        return Track.read((yield from _json("POST", _song(track) + "/retry")))
 
-    def _wait(self, track: Track, timeout: float, away: float) -> _Call[Track]:
+    def _wait(self, track: Track, timeout: float, away: float, held: str = "") -> _Call[Track]:
         answered = time.monotonic()
         end = answered + timeout
         while True:
             asked = time.monotonic()
             hold = max(0, min(LONGEST_WAIT, int(self._timeout) - 5, math.ceil(end - asked)))
             try:
-                known = Track.read((yield from _json("GET", f"{_at(track)}?wait={hold}")))
+                known = Track.read((yield from _json("GET", f"{_at(track)}?wait={hold}{held}")))
             except KmdsError as error:
                 if not _is_away(error) or time.monotonic() >= min(end, answered + away):
                     raise
@@ -221,8 +232,8 @@ class _Calls:
             if answered - asked < PAUSE:
                 yield _Pause(PAUSE)
 
-    def _path(self, track: Track, cache: FilePath, timeout: float, away: float) -> _Call[Path]:
-        path = Path(cache) / (yield from self._wait(track, timeout, away)).cache_path
+    def _path(self, track: Track, cache: FilePath, timeout: float, away: float, held: str = "") -> _Call[Path]:
+        path = Path(cache) / (yield from self._wait(track, timeout, away, held)).cache_path
         # Of the folder, not of the file: a network drive may show a new file some seconds late.
         if not path.parent.is_dir():
             raise KmdsError("wrong_cache", f"the song is ready, but this machine has no folder {path.parent}: give `cache`, "
@@ -230,7 +241,7 @@ class _Calls:
         return path
 
     def _cover(self, track: Track) -> _Call[bytes]:
-        return (yield from _whole("GET", _at(track) + "/cover"))
+        return (yield from _whole("GET", _song(track) + "/cover"))
 
     def _head(self, request: _Request) -> Dict[str, str]:
         headers = {"Accept-Encoding": "identity", **request.headers}
@@ -267,7 +278,7 @@ class Kmds(_Calls):
 
     def delete(self, track: Track) -> None:
         """Cancels the song, or removes it from the cache."""
-        self._run(_json("DELETE", _at(track)))
+        self._run(_json("DELETE", _song(track)))
 
     def stats(self) -> Dict[str, Any]:
         return self._run(_json("GET", "/api/v1/stats"))
@@ -281,6 +292,29 @@ class Kmds(_Calls):
         """Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it.
         Leave it out when the server is told (`cache.client_path`). `wrong_cache`: the file is not below `cache`."""
         return self._run(self._path(track, cache, timeout, away))
+
+    @contextmanager
+    def hold(self, track: Track, cache: FilePath = "", *, seconds: int = 120, timeout: float = 600.0,
+             away: float = 60.0) -> Iterator[Path]:
+        """As `path`, and the server keeps the file until the block ends: nothing evicts it while it is read. The hold is
+        renewed meanwhile; when this program is killed it ends by itself, after `seconds` at the latest."""
+        holder, over = uuid.uuid4().hex, threading.Event()
+        path = self._run(self._path(track, cache, timeout, away, _held(seconds, holder)))
+
+        def renew() -> None:
+            while not over.wait(seconds / 2):
+                with suppress(KmdsError):  # The server may be back before the hold ends.
+                    self._run(_renewing(track, seconds, holder))
+
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            yield path
+        finally:
+            over.set()
+            renewing.join()
+            with suppress(KmdsError):  # It ends by itself.
+                self._run(_releasing(track, holder))
 
     def cover(self, track: Track) -> bytes:
         return self._run(self._cover(track))
@@ -402,7 +436,7 @@ class AsyncKmds(_Calls):
         return await self._run(self._retry(track))
 
     async def delete(self, track: Track) -> None:
-        await self._run(_json("DELETE", _at(track)))
+        await self._run(_json("DELETE", _song(track)))
 
     async def stats(self) -> Dict[str, Any]:
         return await self._run(_json("GET", "/api/v1/stats"))
@@ -412,6 +446,27 @@ class AsyncKmds(_Calls):
 
     async def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0, away: float = 60.0) -> Path:
         return await self._run(self._path(track, cache, timeout, away))
+
+    @asynccontextmanager
+    async def hold(self, track: Track, cache: FilePath = "", *, seconds: int = 120, timeout: float = 600.0,
+                   away: float = 60.0) -> AsyncIterator[Path]:
+        holder = uuid.uuid4().hex
+        path = await self._run(self._path(track, cache, timeout, away, _held(seconds, holder)))
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(seconds / 2)
+                with suppress(KmdsError):
+                    await self._run(_renewing(track, seconds, holder))
+
+        renewing = asyncio.ensure_future(renew())
+        try:
+            yield path
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+            with suppress(KmdsError):
+                await self._run(_releasing(track, holder))
 
     async def cover(self, track: Track) -> bytes:
         return await self._run(self._cover(track))
@@ -585,7 +640,13 @@ def _following(track: Optional[Track], last: Optional[int]) -> _Request:
 
 
 def _at(track: Track) -> str:
+    """The form that the reply is about."""
     return _own(track.raw["links"]["self"])
+
+
+def _song(track: Track) -> str:
+    """The song with all its forms."""
+    return _own(track.raw["links"]["track"])
 
 
 def _is_away(error: KmdsError) -> bool:
@@ -593,6 +654,18 @@ def _is_away(error: KmdsError) -> bool:
     if error.status == 0:
         return error.kind in ("connection", "truncated")
     return error.kind == "cancelled" or (error.kind == "internal" and error.status in (502, 503, 504))
+
+
+def _held(seconds: int, holder: str) -> str:
+    return f"&hold={seconds}&holder={holder}"
+
+
+def _renewing(track: Track, seconds: int, holder: str) -> _Call[Any]:
+    return _json("POST", f"{_at(track)}/hold?{_held(seconds, holder)[1:]}")
+
+
+def _releasing(track: Track, holder: str) -> _Call[Any]:
+    return _json("DELETE", f"{_at(track)}/hold?holder={holder}")
 
 
 def _own(link: str) -> str:

@@ -29,6 +29,19 @@ class Blocking(unittest.TestCase):
         self.assertEqual(self.kmds.track(track).state, "ready")
         self.assertTrue(self.kmds.cover(track))
 
+    def test_a_held_file_is_kept_until_the_block_ends(self) -> None:
+        track = self.kmds.fetch(os.environ["SONG"], accept=["mp3"]).tracks[0]
+        self.assertEqual((track.form, track.rendition), ("mp3", "original"))
+        with self.kmds.hold(track, CACHE, seconds=4) as path:
+            self.assertEqual(path.read_bytes(), WANTED)
+            held = self.kmds.track(track)
+            self.assertTrue(held.path_final and held.held_until)
+            self.assertFalse(held.pinned)
+            self.assertEqual(held.size_bytes, len(WANTED))
+            while self.kmds.track(track).held_until == held.held_until:
+                pass  # It is renewed.
+        self.assertIsNone(self.kmds.track(track).held_until)
+
     def test_a_folder_that_is_not_the_shared_one_is_told_of(self) -> None:
         track = self.kmds.fetch(os.environ["SONG"]).tracks[0]
         with tempfile.TemporaryDirectory() as folder, self.assertRaises(KmdsError) as caught:
@@ -114,6 +127,17 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
             break
         with self.assertRaises(KmdsError):
             await kmds.fetch("nonsense")
+
+    async def test_a_held_file_is_kept_until_the_block_ends(self) -> None:
+        kmds = AsyncKmds(URL)
+        track = (await kmds.fetch(os.environ["SONG"], accept=["mp3"])).tracks[0]
+        async with kmds.hold(track, CACHE, seconds=4) as path:
+            self.assertEqual(path.read_bytes(), WANTED)
+            before = (await kmds.track(track)).held_until
+            self.assertIsNotNone(before)
+            while (await kmds.track(track)).held_until == before:
+                pass  # It is renewed.
+        self.assertIsNone((await kmds.track(track)).held_until)
 
     async def test_a_hundred_calls_that_wait_hold_nothing_up(self) -> None:
         kmds = AsyncKmds(URL)

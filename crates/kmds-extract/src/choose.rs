@@ -17,13 +17,19 @@ pub const PLAYABLE: [Format; 5] = [
     Format::WebM,
 ];
 
-/// The words of [`PLAYABLE`].
-pub const PLAYABLE_WORDS: [&str; 5] = [
+/// What may be said in place of a format: the formats that the clients of one kind play.
+const LISTS: [(&str, &[Format]); 1] = [(DISCORD, &[Format::Opus])];
+/// Discord's voice channels take Opus packets: libraries for bots pass those of an Ogg file on as they are.
+const DISCORD: &str = "discord";
+
+/// Every word that [`Accept::read`] is documented to know.
+pub const ACCEPT_WORDS: [&str; 6] = [
     Format::M4a.ext(),
     Format::Mp3.ext(),
     Format::Ogg.ext(),
     Format::Opus.ext(),
     Format::WebM.ext(),
+    DISCORD,
 ];
 
 /// What a client can play, the most welcome first. Never empty, and nothing but [`PLAYABLE`].
@@ -64,7 +70,13 @@ impl Accept {
     /// newer client may name newer formats.
     #[must_use]
     pub fn read<'w>(words: impl IntoIterator<Item = &'w str>) -> Option<Self> {
-        Self::new(words.into_iter().filter_map(format_named))
+        Self::new(words.into_iter().flat_map(formats_named))
+    }
+
+    /// The formats that one word in place of a list stands for: `discord`.
+    #[must_use]
+    pub fn list_named(word: &str) -> Option<Self> {
+        Self::new(list_named(word)?.iter().copied())
     }
 
     #[must_use]
@@ -88,6 +100,18 @@ impl Accept {
         let rest = first_of([Format::M4a, Format::Mp3]);
         opus.is_some_and(|opus| rest.is_none_or(|rest| opus < rest))
     }
+}
+
+fn list_named(word: &str) -> Option<&'static [Format]> {
+    let named = |(name, _): &&(&str, _)| word.trim().eq_ignore_ascii_case(name);
+    LISTS.iter().find(named).map(|(_, formats)| *formats)
+}
+
+fn formats_named(word: &str) -> Vec<Format> {
+    list_named(word).map_or_else(
+        || format_named(word).into_iter().collect(),
+        <[Format]>::to_vec,
+    )
 }
 
 /// Clients also call a format by its container or its codec.
@@ -149,13 +173,36 @@ pub fn choose(streams: &[Stream], accept: &Accept) -> Vec<Choice> {
     choices
 }
 
+/// Which of these formats this client would get, where the streams of a song are not known yet; `None` if it plays none of
+/// them. `usual` is what the song's site usually has, its best first. Decides as [`choose`] does.
+#[must_use]
+pub fn expect(usual: &[Format], accept: &Accept) -> Option<Format> {
+    let opus_first = accept.asks_for_opus();
+    let playable = usual
+        .iter()
+        .copied()
+        .filter(|format| accept.place(*format).is_some());
+    playable.min_by_key(|format| {
+        let is_opus = matches!(format, Format::Opus | Format::WebM);
+        (
+            is_opus != opus_first,
+            mp3_first(accept) && *format != Format::Mp3,
+            // One stream, in Ogg or as it is.
+            if is_opus { accept.place(*format) } else { None },
+        )
+    })
+}
+
 /// A client that names MP3 before AAC gets it that way round; otherwise the site's rank stands.
 fn order(stream: &Stream, accept: &Accept) -> usize {
-    let mp3_first = match (accept.place(Format::Mp3), accept.place(Format::M4a)) {
+    usize::from(mp3_first(accept) && stream.codec != Codec::Mp3)
+}
+
+fn mp3_first(accept: &Accept) -> bool {
+    match (accept.place(Format::Mp3), accept.place(Format::M4a)) {
         (Some(mp3), Some(m4a)) => mp3 < m4a,
         _ => false,
-    };
-    usize::from(mp3_first && stream.codec != Codec::Mp3)
+    }
 }
 
 fn treatment(stream: &Stream, accept: &Accept) -> Treatment {
@@ -262,6 +309,36 @@ mod tests {
         let kept = serde_json::to_string(&accept).expect("words");
         assert_eq!(kept, r#"["m4a","ogg"]"#);
         assert_eq!(serde_json::from_str::<Accept>(&kept).ok(), Some(accept));
+    }
+
+    #[test]
+    fn what_is_expected_of_streams_not_seen_is_what_is_chosen_of_those_seen() {
+        let usual = [Format::M4a, Format::Mp3, Format::Opus, Format::WebM];
+        let all = PLAYABLE.into_iter();
+        let pairs = all.clone().flat_map(|a| PLAYABLE.map(|b| vec![a, b]));
+        for formats in all.map(|one| vec![one]).chain(pairs) {
+            let accept = Accept::new(formats.clone()).expect("not empty");
+            let first = choose(&offered(), &accept).swap_remove(0);
+            let chosen = match first.treatment {
+                Treatment::Keep => Some(first.stream.format()),
+                Treatment::OpusToOgg => Some(Format::Opus),
+                Treatment::Convert => None,
+            };
+            assert_eq!(expect(&usual, &accept), chosen, "{formats:?}");
+        }
+    }
+
+    #[test]
+    fn discord_is_a_word_for_opus_alone_or_in_a_list() {
+        let read = |words: &[&str]| Accept::read(words.iter().copied());
+        let opus = Accept::new([Format::Opus]);
+        assert_eq!(read(&["discord"]), opus);
+        assert_eq!(Accept::list_named(" Discord"), opus);
+        assert_eq!(Accept::list_named("opus"), None);
+        let more = Accept::new([Format::Opus, Format::M4a]);
+        assert_eq!(read(&["discord", "opus", "m4a"]), more);
+        let words: Vec<&str> = ACCEPT_WORDS.into_iter().take(5).collect();
+        assert_eq!(words, PLAYABLE.map(Format::ext));
     }
 
     #[test]

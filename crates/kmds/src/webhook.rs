@@ -48,6 +48,7 @@ struct Call {
     event: &'static str,
     site: &'static str,
     id: String,
+    form: Option<&'static str>,
     rendition: String,
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,6 +169,7 @@ async fn call(app: &App, event: &Event) -> Call {
         },
         site: event.key.track().site().as_str(),
         id: event.key.track().id().to_owned(),
+        form: song.as_ref().map(|song| song.form().ext()),
         rendition: event.key.word(),
         state: event.state,
         kind: event.kind,

@@ -311,6 +311,7 @@ impl Inner {
             }
             songs.push(self.song(&done.row, without_streams(track), size));
         }
+        self.note_holds(None, &mut songs).await?;
         Ok(songs)
     }
 
@@ -416,6 +417,7 @@ impl Inner {
                     .published_at
                     .map_or(std::time::UNIX_EPOCH, std::time::SystemTime::from),
             }),
+            held: None,
             track,
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use crate::jobs::covers::Cover;
 pub use crate::jobs::{Event, EventName, Events};
-pub use crate::store::{CopyForm, Found, Key, State};
+pub use crate::store::{CopyForm, Found, Held, HeldSum, Holder, Key, State};
 
 /// What a client asks when it hands over a link.
 #[derive(Debug, Clone)]
@@ -27,6 +27,47 @@ pub struct FetchAsk {
     pub accept: Option<Accept>,
     /// `None`: a song, or of a list as many songs as the settings say.
     pub prefetch: Option<Prefetch>,
+}
+
+/// Which form of a known song a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormAsk {
+    /// The original as it was asked for last, or a copy of it.
+    Rendition(CopyForm),
+    /// In this format, without tags: as the site has it where it does, else made out of the original.
+    Format(Format),
+    /// In the first of these formats that is here or that the site has.
+    Accept(Accept),
+}
+
+impl FormAsk {
+    /// The same form with tags.
+    #[must_use]
+    pub fn tagged(self) -> Self {
+        match self {
+            Self::Format(format) => Self::Rendition(CopyForm {
+                format: Some(format),
+                tagged: true,
+            }),
+            Self::Rendition(form) => Self::Rendition(CopyForm {
+                tagged: true,
+                ..form
+            }),
+            Self::Accept(accept) => Self::Accept(accept),
+        }
+    }
+}
+
+impl From<CopyForm> for FormAsk {
+    fn from(form: CopyForm) -> Self {
+        match form {
+            CopyForm {
+                format: Some(format),
+                tagged: false,
+            } => Self::Format(format),
+            form => Self::Rendition(form),
+        }
+    }
 }
 
 /// How much of what was resolved is queued at once.
@@ -97,6 +138,16 @@ pub struct Song {
     pub cache_path: String,
     /// The other facts of a finished file.
     pub stored: Option<Stored>,
+    /// Its file is not evicted meanwhile.
+    pub held: Option<Held>,
+}
+
+impl Song {
+    /// The word of its form: belongs to the key, and stays when another container arrives.
+    #[must_use]
+    pub fn form(&self) -> Format {
+        self.key.form().unwrap_or(self.format)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -215,6 +266,8 @@ pub struct Stats {
     pub engines: Vec<EngineStats>,
     pub sites: Vec<SiteStats>,
     pub recipes: RecipesStats,
+    /// Files that are kept from eviction.
+    pub holds: HeldSum,
     pub listeners: u64,
     pub uptime_seconds: u64,
 }

@@ -45,7 +45,10 @@ impl App {
         let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
             return Ok(None);
         };
-        Ok(Some(self.inner.known_song(&row, track)))
+        let mut song = [self.inner.known_song(&row, track)];
+        self.inner.note_holds(Some(id), &mut song).await?;
+        let [song] = song;
+        Ok(Some(song))
     }
 
     /// The song in this form; `None` if never asked for.
@@ -61,7 +64,13 @@ impl App {
             .track(key.track())
             .await
             .map_err(store_failure)?;
-        Ok(track.map(|track| self.inner.known_song(&row, track)))
+        let Some(track) = track else {
+            return Ok(None);
+        };
+        let mut song = [self.inner.known_song(&row, track)];
+        self.inner.note_holds(Some(key.track()), &mut song).await?;
+        let [song] = song;
+        Ok(Some(song))
     }
 
     /// Songs of the catalog, the newest first.
@@ -89,11 +98,12 @@ impl App {
             .list(filter, ask.limit, before)
             .await
             .map_err(store_failure)?;
-        let songs = page
+        let mut songs: Vec<Song> = page
             .songs
             .into_iter()
             .map(|listed| self.inner.known_song(&listed.row, listed.track))
             .collect();
+        self.inner.note_holds(None, &mut songs).await?;
         Ok(Listing {
             songs,
             cursor: page.next.map(|next| next.to_string()),
@@ -109,7 +119,7 @@ impl App {
         Ok(ready.map(|row| self.inner.store.local_path(key, row.format)))
     }
 
-    /// Cancels or evicts all forms of a song; false if unknown. A client that leaves meanwhile does not stop it halfway.
+    /// Cancels or evicts all forms of a song, held ones too; false if unknown. A client that leaves meanwhile does not stop it halfway.
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn delete(&self, id: &TrackId) -> Result<bool, Failure> {
@@ -188,6 +198,7 @@ impl App {
             engines: inner.engine_stats(),
             sites: inner.site_stats(),
             recipes: self.recipes_stats(),
+            holds: inner.store.held_sum().await.unwrap_or_default(),
             listeners: inner.metrics.listeners(),
             uptime_seconds: inner.started.elapsed().as_secs(),
         }
@@ -302,7 +313,7 @@ impl App {
 
 impl Inner {
     /// The row, evicted if its file was removed or changed by hand; of a drive that does not answer nothing is concluded.
-    async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
+    pub(super) async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
         if row.state == State::Ready && self.store.is_changed(&row).await {
             // It looks closely, and evicts.
             let _ = self.store.open_published(&row.key).await;
@@ -317,7 +328,7 @@ impl Inner {
     }
 
     /// A row with the estimate of its size, which rows do not hold.
-    fn known_song(&self, row: &Row, track: Track) -> Song {
+    pub(super) fn known_song(&self, row: &Row, track: Track) -> Song {
         // In the format the row was accepted in: the streams that were chosen from are not kept.
         let approximate_size = formats::estimate(&track, row.format, &self.recipes.current());
         self.song(row, track, approximate_size)

@@ -10,7 +10,8 @@
 //! | [`long_lists`], [`windows`] | few long lists at a time; lists of which only some songs are queued |
 //! | [`resolve`], [`search`], [`target`] | from a pasted text to metadata; from words to results |
 //! | [`answers`], [`packed`] | what sites have answered in the last minutes; a long list in little memory |
-//! | [`serve`], [`renditions`] | audio for a listener, whole or growing; copies on request |
+//! | [`serve`], [`renditions`] | audio for a listener, whole or growing; which form of a song is asked for |
+//! | [`holds`] | files that are kept for those who read them by their path |
 //! | [`sources`] | where a site has the encodings of a song, for clients that read there themselves |
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
 //! | [`reload`] | the recipes, read again |
@@ -20,6 +21,7 @@ mod accept;
 mod answers;
 mod api;
 mod folders;
+mod holds;
 mod library;
 mod long_lists;
 mod maintenance;

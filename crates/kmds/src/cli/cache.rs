@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::term::{self, Table};
 use super::{Problem, out};
-use crate::app::{App, ListAsk, Song, State};
+use crate::app::{App, Held, ListAsk, Song, State};
 use crate::config::Config;
 
 /// Songs read from the catalog at once.
@@ -186,19 +186,35 @@ fn cells(song: &Song) -> Vec<String> {
         song.file_name.clone(),
         song.name(),
         song.key.rendition().to_string(),
-        song.state.as_str().to_owned(),
+        state_of(song),
         size,
         length,
     ]
 }
 
+/// The state, and how long the file is kept.
+fn state_of(song: &Song) -> String {
+    let state = song.state.as_str();
+    match song.held {
+        None => state.to_owned(),
+        Some(Held { pinned: true, .. }) => format!("{state}, pinned"),
+        Some(Held { until, .. }) => {
+            let left = until.map(|until| until.duration_since(jiff::Timestamp::now()));
+            let left = left.and_then(|left| std::time::Duration::try_from(left).ok());
+            format!("{state}, held {}", term::clock(left.unwrap_or_default()))
+        }
+    }
+}
+
 fn line(song: &Song) -> serde_json::Value {
     json!({
-        "song": song.name(), "rendition": song.key.rendition().to_string(), "title": song.track.title, "artist": song.track.artist,
+        "song": song.name(), "form": song.form().ext(), "rendition": song.key.rendition().to_string(), "title": song.track.title, "artist": song.track.artist,
         "album": song.track.album, "link": song.track.link, "state": song.state, "file_name": song.file_name,
         "cache_path": song.cache_path, "size_bytes": song.stored.as_ref().map(|stored| stored.size_bytes),
         "sha256": song.stored.as_ref().map(|stored| stored.sha256.clone()),
         "duration_seconds": song.track.duration.map(|length| length.as_secs_f64()),
+        "held_until": song.held.and_then(|held| held.until).map(|until| until.to_string()),
+        "pinned": song.held.is_some_and(|held| held.pinned),
         "failure": song.failure.as_ref().map(|failure| failure.sentence.clone()),
     })
 }

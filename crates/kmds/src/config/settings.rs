@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use kmds_extract::Site;
-use kmds_extract::choose::{Accept, PLAYABLE_WORDS};
+use kmds_extract::choose::{ACCEPT_WORDS, Accept};
 use kmds_extract::search::SearchSite;
 
 use super::OpusForm;
@@ -445,9 +445,9 @@ settings! {
     );
     AUDIO_ACCEPT: Accept = row(
         "audio.accept",
-        Shape::Words(&PLAYABLE_WORDS),
+        Shape::Words(&ACCEPT_WORDS),
         "m4a,mp3,ogg",
-        "What clients can play that do not say so themselves; ogg is Vorbis, opus is Opus in Ogg.",
+        "What clients can play that do not say so themselves; ogg is Vorbis, opus is Opus in Ogg, discord is what bots for Discord play (opus).",
     );
     AUDIO_OPUS: OpusForm = row(
         "audio.opus",

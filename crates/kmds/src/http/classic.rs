@@ -19,18 +19,18 @@ use serde_json::Value;
 use self::shapes::{FetchReply, RootReply, Server, SongReply};
 #[cfg(test)]
 use super::answers::{AudioAnswers, ClassicRefusals};
-use super::audio::wanted;
+use super::audio::{Denied, wanted};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
 use super::links::{Addresses, sent_link};
 use super::prefetch;
-use super::query::{Query, Wait, accept_list};
+use super::query::{Hold, Query, Wait, accept_list};
 use super::reply::{self, Songs};
 #[cfg(test)]
 use super::schemas;
 use super::state::Http;
 use super::{audio, body};
-use crate::app::{FetchAsk, Found, Key, Prefetch};
+use crate::app::{FetchAsk, Found, Key, NotServed, Prefetch};
 
 /// Longest name that is looked up, in bytes: far longer than any in a reply.
 const MAX_NAME_BYTES: usize = 512;
@@ -205,6 +205,8 @@ fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refus
     params(
         ("file" = String, Query, description = "Canonical name, like `soundcloud-433445760.m4a`, or the human one"),
         ("wait" = Option<u16>, Query, maximum = 300, description = "Hold the request until the file is ready, 0 to 300 s"),
+        ("hold" = Option<u32>, Query, minimum = 1, maximum = 86400, description = "Keep the file from eviction for so many seconds"),
+        ("holder" = Option<String>, Query, max_length = 64, description = "Whose hold this is; clients that give no name share one hold"),
         ("stream" = Option<bool>, Query, description = "Send bytes as they arrive"),
         ("range" = Option<String>, Query, description = "`FIRST-LAST`, as the header `Range` says it; the header wins"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
@@ -229,15 +231,29 @@ pub(super) async fn tunnel(
     })?;
     let wait = Wait::asked(&query, &request.headers)?;
     let streams = query.switch("stream")?;
+    let hold = Hold::asked(&query)?;
     let range = query.filled("range");
     let key = find(&http, &name, query.get_with_plus("file")).await?;
     if let Some(range) = range.and_then(|range| range_header(&range)) {
         request.headers.entry(RANGE).or_insert(range);
     }
     let barred = Caller::of(&request)?.barred;
+    if let Some(barred) = barred.filter(|_| hold.is_some()) {
+        return Err(barred.refusal().into());
+    }
     let want = wanted(&request.method, barred, streams, wait);
     // A foreign page is told 418 too: for a name alone old clients know no other status.
     let served = audio::serve(http.app(), &key, want, &request).await;
+    // The answer keeps the file open, so that there is no gap before the hold.
+    if let Some(hold) = hold
+        && !matches!(
+            served,
+            Err(Denied::NotServed(NotServed::Failed(_) | NotServed::Unknown))
+        )
+    {
+        let held = http.app().hold(&key, &hold.holder, Some(hold.length));
+        held.await.map_err(Refusal::failed_for_good)?;
+    }
     let mut response =
         served.unwrap_or_else(|denied| Classic::from(denied.for_file()).into_response());
     audio::acknowledge(wait, want, &mut response);

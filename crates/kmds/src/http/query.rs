@@ -11,9 +11,16 @@ use kmds_extract::choose::Accept;
 use serde_json::Value;
 
 use super::error::Refusal;
+use crate::app::Holder;
 
 /// Longest time a client may hold a request for a file (docs/api.md, "GET /tunnel").
 const LONGEST_WAIT_SECONDS: u64 = 300;
+/// Longest time a client may keep a file without asking again (docs/api.md, "Holds").
+const LONGEST_HOLD_SECONDS: u64 = 86_400;
+/// Of a hold that names no time.
+const HOLD: Duration = Duration::from_secs(600);
+/// Longest name of a holder.
+const HOLDER_BYTES: usize = 64;
 
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -143,13 +150,16 @@ fn digits(text: &str) -> Option<u64> {
 pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Accept, Refusal> {
     Accept::read(words).ok_or_else(|| {
         Refusal::bad_request(
-            "accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm",
+            "accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm, or discord",
         )
     })
 }
 
-/// What a client can play, from a JSON array of words; `None` for any other value.
+/// What a client can play, from a JSON array of words, or from the word for a list; `None` for any other value.
 pub(super) fn accept_list(words: &Value) -> Option<Result<Accept, Refusal>> {
+    if let Value::String(word) = words {
+        return Accept::list_named(word).map(Ok);
+    }
     let words: Vec<&str> = words
         .as_array()?
         .iter()
@@ -203,6 +213,59 @@ impl Wait {
             headers.insert(PREFERENCE_APPLIED, value);
         }
     }
+}
+
+/// For how long a client wants a file kept from eviction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hold {
+    pub(super) length: Duration,
+    pub(super) holder: Holder,
+}
+
+impl Hold {
+    /// `hold=SECONDS`, with `holder=NAME` beside it; `None` if no hold is asked for.
+    /// # Errors
+    /// A time that is no number from 1 to a day, or a name that cannot be kept.
+    pub(super) fn asked(query: &Query<'_>) -> Result<Option<Self>, Refusal> {
+        let holder = holder(query)?;
+        let Some(text) = query.get("hold") else {
+            return Ok(None);
+        };
+        let seconds = digits(&text).filter(|seconds| (1..=LONGEST_HOLD_SECONDS).contains(seconds));
+        let seconds = seconds.ok_or_else(|| {
+            Refusal::bad_request(format!(
+                "hold is in whole seconds; use hold=1 to hold={LONGEST_HOLD_SECONDS}, and ask again before it ends"
+            ))
+        })?;
+        let length = Duration::from_secs(seconds);
+        Ok(Some(Self { length, holder }))
+    }
+
+    /// The same, where the call itself asks for a hold.
+    /// # Errors
+    /// As there.
+    pub(super) fn or_usual(query: &Query<'_>) -> Result<Self, Refusal> {
+        let holder = holder(query)?;
+        let usual = Self {
+            length: HOLD,
+            holder,
+        };
+        Ok(Self::asked(query)?.unwrap_or(usual))
+    }
+}
+
+/// Who holds: the name of `holder=`. Clients that give none share one hold.
+/// # Errors
+/// A name that is too long, or not of letters, digits, `.`, `_` and `-`.
+pub(super) fn holder(query: &Query<'_>) -> Result<Holder, Refusal> {
+    let name = query.get("holder").unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.len() <= HOLDER_BYTES && name.bytes().all(is_plain) {
+        return Ok(Holder::Client(name));
+    }
+    Err(Refusal::bad_request(format!(
+        "holder is a name of at most {HOLDER_BYTES} letters, digits, dots, dashes and underscores"
+    )))
 }
 
 fn preferred_wait(header: &str) -> Option<u64> {
@@ -287,6 +350,33 @@ mod tests {
                 "{query}"
             );
         }
+    }
+
+    #[test]
+    fn a_hold_is_a_number_of_seconds_up_to_a_day_under_a_plain_name() {
+        let asked = |raw| Hold::asked(&Query { raw });
+        assert_eq!(asked("wait=5"), Ok(None));
+        for (raw, seconds, name) in [
+            ("hold=1", 1, ""),
+            ("hold=86400&holder=bot-1.a_B", 86_400, "bot-1.a_B"),
+        ] {
+            let hold = asked(raw).expect(raw).expect("asked for");
+            assert_eq!(hold.length.as_secs(), seconds);
+            assert_eq!(hold.holder, Holder::Client(name.to_owned()));
+        }
+        let long = format!("holder={}", "x".repeat(65));
+        for raw in [
+            "hold=0",
+            "hold=86401",
+            "hold=",
+            "hold=-1",
+            "holder=a%20b",
+            &long,
+        ] {
+            assert_eq!(asked(raw).expect_err(raw).status.as_u16(), 400, "{raw}");
+        }
+        let usual = Hold::or_usual(&Query { raw: "" }).expect("valid");
+        assert_eq!(usual.length, HOLD);
     }
 
     #[test]

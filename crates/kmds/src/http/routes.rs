@@ -52,6 +52,32 @@ pub(super) fn routes() -> Routes {
     .add("post", "/api/v1/tracks/{site}/{id}/retry", v1::retry_track)
     .add("get", "/api/v1/tracks/{site}/{id}/audio", v1::send_audio)
     .add("get", "/api/v1/tracks/{site}/{id}/cover", v1::send_cover)
+    .add("get", "/api/v1/tracks/{site}/{id}/{form}", v1::show_form)
+    .add(
+        "get",
+        "/api/v1/tracks/{site}/{id}/{form}/audio",
+        v1::send_form,
+    )
+    .add(
+        "post",
+        "/api/v1/tracks/{site}/{id}/{form}/hold",
+        v1::hold_form,
+    )
+    .add(
+        "delete",
+        "/api/v1/tracks/{site}/{id}/{form}/hold",
+        v1::release_form,
+    )
+    .add(
+        "post",
+        "/api/v1/tracks/{site}/{id}/{form}/pin",
+        v1::pin_form,
+    )
+    .add(
+        "delete",
+        "/api/v1/tracks/{site}/{id}/{form}/pin",
+        v1::unpin_form,
+    )
     .add("get", "/api/v1/events", v1::follow)
     .add("post", "/api/v1/recipes/reload", v1::reload_recipes)
     .add("get", "/api/v1/stats", v1::show_stats)

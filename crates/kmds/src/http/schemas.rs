@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use kmds_extract::Kind;
+use kmds_extract::{Format, Kind};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 pub(super) fn kind_schema() -> Object {
@@ -36,6 +37,18 @@ pub(super) fn track_state_schema() -> Object {
     ])
 }
 
+/// The forms of a song.
+pub(super) fn form_schema() -> Object {
+    words(&Format::ALL.map(Format::ext))
+}
+
+/// The same, where it may be unknown.
+pub(super) fn form_or_none_schema() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .build()
+}
+
 fn words(words: &[&'static str]) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -53,8 +66,8 @@ pub(super) struct ClassicFetchBody {
     /// Take the whole list of a `watch?v=…&list=…` link.
     #[schema(default = false)]
     playlist: Option<bool>,
-    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
-    accept: Option<Vec<String>>,
+    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`; or the word `discord`.
+    accept: Option<AcceptBody>,
     /// How many songs of a list are queued at once; the setting `lists.prefetch` by default.
     prefetch: Option<PrefetchBody>,
 }
@@ -71,13 +84,22 @@ pub(super) struct FetchBody {
     /// Take the whole list of a `watch?v=…&list=…` link.
     #[schema(default = false)]
     playlist: Option<bool>,
-    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`.
-    accept: Option<Vec<String>>,
+    /// What the client can play: `m4a`, `mp3`, `ogg` (Vorbis), `opus` (Ogg), `webm`; or the word `discord`.
+    accept: Option<AcceptBody>,
     /// How many songs of a list are queued at once; the setting `lists.prefetch` by default.
     prefetch: Option<PrefetchBody>,
     /// `original`, `m4a`, `mp3`, `ogg`, `opus`, `flac` or `wav`.
     #[schema(default = "original")]
     rendition: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum AcceptBody {
+    /// The most welcome first.
+    Formats(Vec<String>),
+    /// `discord`: what bots for Discord play.
+    List(String),
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,6 +123,7 @@ pub(super) struct StatsReply {
     engines: Vec<EngineReply>,
     sites: Vec<SiteReply>,
     recipes: RecipesReply,
+    holds: HoldsReply,
     listeners: u64,
     uptime_seconds: u64,
 }
@@ -125,6 +148,15 @@ struct EngineReply {
     reason: Option<String>,
     /// Why yt-dlp gave nothing when it was last run for this site.
     ytdlp_reason: Option<String>,
+}
+
+/// Files that are kept from eviction.
+#[derive(Debug, ToSchema)]
+struct HoldsReply {
+    files: u64,
+    bytes: u64,
+    /// Of the files, those kept for good.
+    pinned: u64,
 }
 
 /// Which facts about the sites are in force.

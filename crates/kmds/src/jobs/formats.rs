@@ -3,7 +3,7 @@
 //! Owns what a reply expects of a song's file, and what a song is converted to for a client that plays none of its
 //! encodings.
 
-use kmds_extract::choose::{Accept, Choice, Treatment, choose};
+use kmds_extract::choose::{Accept, Choice, Treatment, choose, expect};
 use kmds_extract::{Format, Recipes, Site, Stream, Track, youtube};
 
 use crate::config::OpusForm;
@@ -24,7 +24,7 @@ pub struct Expected {
 pub fn expected(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipes) -> Expected {
     let choices = choose(&track.streams, accept);
     let Some(choice) = choices.first() else {
-        return unseen(track, accept, recipes);
+        return unseen(track, accept, opus, recipes);
     };
     let stream = &choice.stream;
     let format = format_of(choice, accept, opus);
@@ -65,21 +65,33 @@ fn format_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Format {
     }
 }
 
-/// A song of a list whose streams are not known yet: what its site always has.
-fn unseen(track: &Track, accept: &Accept, recipes: &Recipes) -> Expected {
-    let first = accept.formats().first().copied();
-    let format = match (track.id.site(), first) {
-        (Site::YouTube | Site::Other, Some(format @ (Format::Opus | Format::WebM))) => format,
-        (Site::YouTube | Site::Other, _) if accept.formats().contains(&Format::M4a) => Format::M4a,
-        (Site::YouTube | Site::Other, format) => format.unwrap_or(Format::M4a),
-        (Site::SoundCloud, _) if accept.formats().contains(&Format::M4a) => Format::M4a,
-        (Site::SoundCloud | Site::Bandcamp, _) => Format::Mp3,
-    };
+/// A song of a list whose streams are not known yet. The format is one that this client plays: its name is given out, and
+/// another client that plays other formats must not get the same one.
+fn unseen(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipes) -> Expected {
+    let usual = usual(track.id.site());
+    let format = expect(usual, accept)
+        .or_else(|| target(accept, opus))
+        .or(usual.first().copied())
+        .unwrap_or(Format::M4a);
     Expected {
         format,
         approximate_size: estimate(track, format, recipes),
         exact_size: None,
     }
+}
+
+/// What a site has of nearly every song, its best first. What yt-dlp reads is mostly like YouTube.
+const fn usual(site: Site) -> &'static [Format] {
+    match site {
+        Site::YouTube | Site::Other => &[Format::M4a, Format::Opus, Format::WebM],
+        Site::SoundCloud => &[Format::M4a, Format::Mp3, Format::Opus],
+        Site::Bandcamp => &[Format::Mp3],
+    }
+}
+
+/// Whether a song of this site is asked of the site in this format, before it is made out of another.
+pub fn is_offered(site: Site, format: Format) -> bool {
+    site != Site::Other && usual(site).contains(&format)
 }
 
 /// The size of a song whose streams are not known, by its length and the format it will have; `None` where only the

@@ -19,7 +19,7 @@ use super::{internal, names};
 use crate::convert::writes_header_last;
 use crate::media;
 use crate::store::{
-    CopyForm, Key, Lease, Publish, Published, Reader, Rendition, Started, State, drive_error,
+    CopyForm, Key, Lease, Publish, Published, Reader, Rendition, Row, Started, State, drive_error,
 };
 use crate::tag::{self, TagError};
 
@@ -40,7 +40,7 @@ pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
     let Rendition::Copy(form) = work.job.key.rendition() else {
         return Err(End::Failed(internal("no copy")));
     };
-    let original = original_of(work, work.job.key.track()).await?;
+    let original = original_of(work, work.job.key.track(), form.format).await?;
     let original = match work.at.demand.finished(&original).await {
         Ok(original) => original,
         Err(Absent::Failed(failure)) => return Err(End::Failed(failure)),
@@ -56,14 +56,16 @@ pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
     copying.make(original).await
 }
 
-/// The newest rendition that came from the site.
-async fn original_of(work: Work<'_>, id: &TrackId) -> Result<Key, End> {
+/// What a copy in this format is made of: what came from the site in the same format and is here, so that no encoder runs;
+/// else the newest that came from there.
+async fn original_of(work: Work<'_>, id: &TrackId, format: Option<Format>) -> Result<Key, End> {
     let rows = work.at.store.renditions(id).await?;
-    let original = rows
-        .into_iter()
-        .rev()
-        .find(|row| !row.key.is_copy() && row.state != State::Deleted);
-    original.map(|row| row.key).ok_or(End::Stopped)
+    let is_original = |row: &&Row| !row.key.is_copy() && row.state != State::Deleted;
+    let mut originals = rows.iter().rev().filter(is_original);
+    let newest = originals.clone().next();
+    let same = originals.find(|row| row.state == State::Ready && Some(row.format) == format);
+    let original = same.or(newest).ok_or(End::Stopped)?;
+    Ok(original.key.clone())
 }
 
 impl Copying<'_> {
@@ -81,7 +83,8 @@ impl Copying<'_> {
         };
         work.started(started).await?;
         let validator = format!("{} as {}", row.etag.unwrap_or_default(), key.rendition());
-        let made = match self.fill(&mut lease, reader, &validator).await {
+        let target = self.form.format.filter(|format| *format != row.format);
+        let made = match self.fill(&mut lease, reader, &validator, target).await {
             Ok(()) => {
                 let expected = self.duration.or(self.track.duration);
                 check(&mut lease, format.container(), expected).await
@@ -113,13 +116,14 @@ impl Copying<'_> {
         lease: &mut Lease,
         reader: Reader,
         validator: &str,
+        target: Option<Format>,
     ) -> Result<(), FillError> {
         lease.restart().await?;
         let partial = lease.begin(validator, None, 0).await?;
         let original = reader.file()?;
         let mut source = Source::finished(reader);
-        let Some(target) = self.form.format else {
-            // Only tags are asked for.
+        let Some(target) = target else {
+            // Only tags are asked for: the original has the format already.
             return self.write_tagged(lease, original).await;
         };
         if !writes_header_last(target) && !self.form.tagged {

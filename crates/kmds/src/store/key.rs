@@ -159,6 +159,26 @@ impl Key {
         self.rendition
     }
 
+    /// The form that clients ask for it by, whatever container arrives in the end; `None`: a copy in the format of its
+    /// original.
+    #[must_use]
+    pub const fn form(&self) -> Option<Format> {
+        match self.rendition {
+            Rendition::Original(format) | Rendition::Raw(format) => Some(format),
+            Rendition::Copy(form) => form.format,
+        }
+    }
+
+    /// The form's part of an address, which leads to this key among those of its track: the word of the form, or the name
+    /// of a tagged copy.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self.rendition {
+            Rendition::Original(format) | Rendition::Raw(format) => format.ext().to_owned(),
+            Rendition::Copy(form) => form.to_string(),
+        }
+    }
+
     /// As clients name the rendition and ask for it: `original`, else the name of the copy.
     #[must_use]
     pub fn word(&self) -> String {

@@ -82,6 +82,7 @@ async fn a_ready_and_a_failed_song_are_told_signed_and_not_by_the_sites_way_out(
         (&"bandcamp".into(), &"Good".into())
     );
     assert_eq!(call["path"], reply.songs[0].path);
+    assert_eq!(call["form"], "mp3");
     assert!(
         call["at"].as_str().is_some_and(|at| at.ends_with('Z')) && call.get("kind").is_none(),
         "{call}"
@@ -148,4 +149,47 @@ async fn a_receiver_that_is_away_stops_nothing() {
         .start();
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     assert_eq!(kmds.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_song_that_waits_for_the_next_start_is_not_told_to_have_failed() {
+    let lab = Lab::start().await;
+    let song = |title: &str| lab.bandcamp().track(title).holds_at(1_000).publish();
+    let (runs, waits) = (song("Runs"), song("Waits"));
+    let (url, mut received) = receiver(&[200]).await;
+    let setup = Setup::of(&lab)
+        .patient()
+        .set("KMDS_WEBHOOK__URL", &url)
+        .set("KMDS_QUEUE__MAX_DOWNLOADS", "1");
+    let mut kmds = setup.start();
+    let mut events = kmds.get("/api/v1/events").await;
+    for song in [&runs, &waits] {
+        let (status, _) = kmds.fetch(&song.link()).await;
+        assert_eq!(status, 200);
+    }
+    kmds.until("the first one downloads", async || {
+        lab.media_requests(runs.id()) == 1
+    })
+    .await;
+    let stopping = tokio::task::spawn_blocking(move || kmds.terminate());
+    let mut told = String::new();
+    while let Ok(Some(piece)) = events.chunk().await {
+        told.push_str(&String::from_utf8_lossy(&piece));
+    }
+    assert_eq!(stopping.await.expect("joined"), Some(0));
+    assert!(
+        told.contains("downloading") && !told.contains("failed"),
+        "{told}"
+    );
+    runs.release();
+    waits.release();
+    let _kmds = setup.start();
+    let mut titles = Vec::new();
+    for _ in 0..2 {
+        let (_, _, call) = next(&mut received).await;
+        assert_eq!(call["event"], "track.ready", "{call}");
+        titles.push(call["title"].as_str().expect("a title").to_owned());
+    }
+    titles.sort();
+    assert_eq!(titles, ["Runs", "Waits"]);
 }

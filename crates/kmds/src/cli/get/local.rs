@@ -243,7 +243,7 @@ impl Following<'_> {
                         format: None,
                         tagged: true,
                     };
-                    let copy = self.app.rendition(key.track(), tagged).await?;
+                    let copy = self.app.form(key.track(), &tagged.into()).await?;
                     let Some(download) = self.songs.get_mut(id) else {
                         return Ok(());
                     };

@@ -137,7 +137,8 @@ impl Here {
         let unknown = || Trouble::new(Kind::NotFound, "this song was not resolved yet");
         let id = TrackId::new(song.site, &song.id).ok_or_else(unknown)?;
         let form = CopyForm { format, tagged };
-        let key = self.app.rendition(&id, form).await?.ok_or_else(unknown)?;
+        let key = self.app.form(&id, &form.into()).await?;
+        let key = key.ok_or_else(unknown)?;
         self.read(&key, Want::WholeWithin(Duration::MAX), sink)
             .await
     }

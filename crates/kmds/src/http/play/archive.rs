@@ -131,7 +131,7 @@ impl Archive {
             tagged: true,
             ..CopyForm::default()
         };
-        let key = self.app.rendition(&song.track.id, tagged).await;
+        let key = self.app.form(&song.track.id, &tagged.into()).await;
         Ok(key.map_err(Refusal::from)?.ok_or(NotServed::Unknown)?)
     }
 

@@ -14,7 +14,7 @@ use futures_util::stream::unfold;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
-use kmds_extract::{Kind, Site, TrackId};
+use kmds_extract::{Format, Kind, Site, TrackId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ use super::super::event_streams::OpenStream;
 use super::super::guard::Caller;
 use super::super::query::Query;
 #[cfg(test)]
-use super::super::schemas::{kind_schema, state_schema};
+use super::super::schemas::{form_or_none_schema, kind_schema, state_schema};
 use super::super::state::Http;
 use crate::app::{Event, EventName, Events, State as JobState};
 
@@ -42,6 +42,9 @@ pub(in crate::http) struct EventReply {
     #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     id: String,
+    /// Null for a tagged copy in the format of its original.
+    #[cfg_attr(test, schema(schema_with = form_or_none_schema))]
+    form: Option<&'static str>,
     rendition: String,
     #[cfg_attr(test, schema(schema_with = state_schema))]
     state: JobState,
@@ -150,6 +153,7 @@ fn line(event: &Event) -> Option<Line> {
     let reply = EventReply {
         site: event.key.track().site(),
         id: event.key.track().id().to_owned(),
+        form: event.key.form().map(Format::ext),
         rendition: event.key.word(),
         state: event.state,
         received_bytes: event.received,

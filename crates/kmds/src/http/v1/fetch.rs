@@ -31,7 +31,7 @@ use super::rendition;
 #[cfg(test)]
 use super::shapes::FetchAnswer;
 use super::shapes::{FetchManyReply, FetchReply, TrackReply};
-use crate::app::{CopyForm, Failure, FetchAsk, Fetched, Prefetch, Song};
+use crate::app::{CopyForm, Failure, FetchAsk, Fetched, FormAsk, Prefetch, Song};
 
 /// What the body of a fetch may hold.
 const FETCH_KEYS: [&str; 6] = ["url", "urls", "playlist", "accept", "prefetch", "rendition"];
@@ -109,7 +109,8 @@ async fn fetch_one(http: &Http, link: String, order: &Order) -> Result<Fetched, 
     if order.rendition != CopyForm::default() {
         let ahead = http.app().ahead(order.prefetch, &fetched);
         for song in Arc::make_mut(&mut fetched.songs).iter_mut().take(ahead) {
-            let rendition = http.app().rendition(&song.track.id, order.rendition);
+            let asked = FormAsk::from(order.rendition);
+            let rendition = http.app().form(&song.track.id, &asked);
             if let Some(key) = rendition.await?
                 && let Some(rendered) = http.app().song_in(&key).await?
             {

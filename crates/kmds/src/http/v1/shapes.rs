@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::links::Addresses;
 use super::super::reply::seconds;
 #[cfg(test)]
-use super::super::schemas::{kind_schema, track_state_schema};
+use super::super::schemas::{form_schema, kind_schema, track_state_schema};
 use crate::app::{Failure, Fetched, ListFacts, Listing, Missing, Song, State, Stored};
 
 /// A resolved link.
@@ -92,6 +92,42 @@ struct CollectionReply {
     total: usize,
 }
 
+/// One song, and its form that was asked for last; `forms` has all of them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(in crate::http) struct TrackFormsReply {
+    #[serde(flatten)]
+    track: TrackReply,
+    /// The oldest first.
+    forms: Vec<FormReply>,
+}
+
+/// One form of a song, and its file.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(in crate::http) struct FormReply {
+    /// What was asked for; it belongs to the form and stays, even if another container arrives.
+    #[cfg_attr(test, schema(schema_with = form_schema))]
+    form: &'static str,
+    /// `original`, or the copy it is: `mp3`, `original-tagged`.
+    rendition: String,
+    /// `evicted`: known, but neither here nor on its way.
+    #[cfg_attr(test, schema(schema_with = track_state_schema))]
+    state: State,
+    /// Where the finished file stands, or will: relative to the cache folder, or absolute with `cache.client_path`.
+    path: String,
+    /// The file is there. Until then `path` is a prediction: another container may arrive.
+    path_final: bool,
+    /// Of a finished file.
+    size_bytes: Option<u64>,
+    sha256: Option<String>,
+    /// The file is not evicted before; null if no hold with an end is on it. RFC 3339.
+    held_until: Option<String>,
+    /// The file is never evicted.
+    pinned: bool,
+    links: LinksReply,
+}
+
 /// One song in one form.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
@@ -99,7 +135,8 @@ pub(in crate::http) struct TrackReply {
     #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     id: String,
-    rendition: String,
+    #[serde(flatten)]
+    form: FormReply,
     /// The song's own page.
     link: String,
     title: String,
@@ -113,9 +150,6 @@ pub(in crate::http) struct TrackReply {
     /// `YYYY-MM-DD`.
     date: Option<String>,
     cover_url: Option<String>,
-    /// `evicted`: known, but neither here nor on its way.
-    #[cfg_attr(test, schema(schema_with = track_state_schema))]
-    state: State,
     received_bytes: u64,
     total_bytes: Option<u64>,
     /// Exact where the site states it.
@@ -124,24 +158,21 @@ pub(in crate::http) struct TrackReply {
     /// For people.
     file_name: String,
     canonical_name: String,
-    /// Where the finished file stands, or will: relative to the cache folder, or absolute with `cache.client_path`.
-    path: String,
-    /// The file is there. Until then `path` is a prediction: another format may arrive.
-    path_final: bool,
     /// The same as `path`.
     cache_path: String,
     /// Facts of a finished file.
     stored: Option<StoredReply>,
-    links: LinksReply,
 }
 
-/// Paths on this server.
+/// Paths on this server. All but `track` and `cover` lead to one form, for ever.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 struct LinksReply {
     #[serde(rename = "self")]
     #[cfg_attr(test, schema(rename = "self"))]
     itself: String,
+    /// The song with all its forms.
+    track: String,
     audio: String,
     stream: String,
     cover: String,
@@ -274,18 +305,61 @@ impl CollectionReply {
     }
 }
 
+impl TrackFormsReply {
+    pub(super) fn new(song: &Song, forms: &[Song], addresses: &Addresses) -> Self {
+        Self {
+            track: TrackReply::new(song, addresses),
+            forms: forms
+                .iter()
+                .map(|form| FormReply::new(form, addresses))
+                .collect(),
+        }
+    }
+}
+
+impl FormReply {
+    fn new(song: &Song, addresses: &Addresses) -> Self {
+        let stored = song.stored.as_ref();
+        let until = song.held.and_then(|held| held.until);
+        Self {
+            form: song.form().ext(),
+            rendition: song.key.word(),
+            state: song.state,
+            path: song.cache_path.clone(),
+            path_final: song.state == State::Ready,
+            size_bytes: stored.map(|stored| stored.size_bytes),
+            sha256: stored.map(|stored| stored.sha256.clone()),
+            held_until: until.map(|until| rfc3339(until.into())),
+            pinned: song.held.is_some_and(|held| held.pinned),
+            links: LinksReply::new(song, addresses),
+        }
+    }
+}
+
+impl LinksReply {
+    fn new(song: &Song, addresses: &Addresses) -> Self {
+        let id = song.key.track();
+        let (site, id) = (id.site().as_str(), id.id());
+        let track = addresses.path(&format!("/api/v1/tracks/{site}/{id}"));
+        let itself = format!("{track}/{}", song.key.address());
+        Self {
+            audio: format!("{itself}/audio"),
+            stream: format!("{itself}/audio?stream=1"),
+            cover: format!("{track}/cover"),
+            tunnel: addresses.tunnel_path(&song.canonical_name),
+            track,
+            itself,
+        }
+    }
+}
+
 impl TrackReply {
     pub(super) fn new(song: &Song, addresses: &Addresses) -> Self {
         let track = song.track.clone();
-        let itself = addresses.path(&format!(
-            "/api/v1/tracks/{}/{}",
-            track.id.site().as_str(),
-            track.id.id()
-        ));
-        let (audio, word) = (format!("{itself}/audio"), song.key.word());
         Self {
             site: track.id.site(),
             id: track.id.id().to_owned(),
+            form: FormReply::new(song, addresses),
             link: track.link,
             title: track.title,
             artist: track.artist,
@@ -296,33 +370,14 @@ impl TrackReply {
             duration_seconds: track.duration.map(seconds),
             date: track.date,
             cover_url: track.cover_url,
-            state: song.state,
             received_bytes: song.received,
             total_bytes: song.total,
             approximate_bytes: song.approximate_size,
             failure: song.failure.as_ref().map(FailureReply::new),
             file_name: song.file_name.clone(),
             canonical_name: song.canonical_name.clone(),
-            path: song.cache_path.clone(),
-            path_final: song.state == State::Ready,
             cache_path: song.cache_path.clone(),
             stored: song.stored.as_ref().map(StoredReply::new),
-            links: LinksReply {
-                audio: if song.key.is_copy() {
-                    format!("{audio}?rendition={word}")
-                } else {
-                    audio.clone()
-                },
-                stream: if song.key.is_copy() {
-                    format!("{audio}?rendition={word}&stream=1")
-                } else {
-                    format!("{audio}?stream=1")
-                },
-                cover: format!("{itself}/cover"),
-                tunnel: addresses.tunnel_path(&song.canonical_name),
-                itself,
-            },
-            rendition: word,
         }
     }
 }

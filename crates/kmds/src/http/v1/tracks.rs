@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::request::Parts;
-use http::{Method, StatusCode};
 use kmds_extract::Site;
 
 #[cfg(test)]
@@ -12,11 +12,12 @@ use super::super::answers::V1Refusals;
 use super::super::error::{Refusal, V1};
 use super::super::guard::Caller;
 use super::super::links::Addresses;
-use super::super::query::{Query, Wait};
+use super::super::query::Query;
 use super::super::state::Http;
+use super::forms::Asked;
 use super::path::{At, never_asked_for, track_at};
-use super::shapes::{ListReply, TrackReply};
-use crate::app::{ListAsk, State as JobState, Want};
+use super::shapes::{ListReply, TrackFormsReply, TrackReply};
+use crate::app::{ListAsk, State as JobState};
 
 /// Songs of a list reply unless asked otherwise, and at most.
 const LISTED: usize = 50;
@@ -76,51 +77,40 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
     })
 }
 
-/// One track: metadata, state, progress, links, failure.
+/// One track: metadata, and its forms. What is said of a file is said of the form that was asked for last.
 ///
-/// With `wait` the answer comes when the track is ready or has failed, or after that time, and its song moves to the
-/// front of the queue. `HEAD` and pages of other sites wait without moving it.
+/// With `wait` the answer comes when that form is ready or has failed, or after that time, and its song moves to the front of
+/// the queue. `HEAD` and pages of other sites wait without moving it. With `hold` its file is not evicted for so long
+/// from the answer on.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),
         ("wait" = Option<u16>, Query, maximum = 300, description = "Answer when the track is ready or has failed, at the latest after 0 to 300 s"),
+        ("hold" = Option<u32>, Query, minimum = 1, maximum = 86400, description = "Keep the file from eviction for so many seconds"),
+        ("holder" = Option<String>, Query, max_length = 64, description = "Whose hold this is; clients that give no name share one hold"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS` (RFC 7240)"),
     ),
-    responses(V1Refusals, (status = 200, description = "The track", body = TrackReply))))]
+    responses(V1Refusals, (status = 200, description = "The track and its forms", body = TrackFormsReply))))]
 pub(in crate::http) async fn show_track(
     State(http): State<Http>,
     at: At,
     request: Parts,
 ) -> Result<Response, V1> {
     let id = track_at(at)?;
-    let query = Query::of(&request.uri).only(&["wait"])?;
-    let wait = Wait::asked(&query, &request.headers)?;
-    let caller = Caller::of(&request)?;
+    let query = Query::of(&request.uri).only(&["wait", "hold", "holder"])?;
+    let asked = Asked::of(&query, &request)?;
     let app = http.app();
-    let mut song = app.song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
-    if !wait.time.is_zero() {
-        let want = if request.method == Method::HEAD || caller.barred.is_some() {
-            Want::PeekWithin(wait.time)
-        } else {
-            Want::WholeWithin(wait.time)
-        };
-        // Its outcome is read off the song: a failure is part of the reply.
-        let _ = app.audio(&song.key, want).await;
-        // A client may have deleted it meanwhile, with all its forms.
-        let known = app.song(&id).await?;
-        let now = match known {
-            Some(_) => app.song_in(&song.key).await?,
-            None => None,
-        };
-        song = now.ok_or_else(|| never_asked_for(&id))?;
-    }
-    let addresses = Addresses::of(&http, caller);
-    let mut response = Json(TrackReply::new(&song, &addresses)).into_response();
-    wait.acknowledge(response.headers_mut());
+    let song = app.song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
+    let song = asked.answer(&http, &song.key).await?;
+    let song = song.ok_or_else(|| never_asked_for(&id))?;
+    let forms = app.forms(&id).await?;
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    let mut response = Json(TrackFormsReply::new(&song, &forms, &addresses)).into_response();
+    asked.wait.acknowledge(response.headers_mut());
     Ok(response)
 }
 
-/// Cancels or evicts a track, in all its forms.
+/// Cancels or evicts a track, in all its forms. Holds on it end.
 #[cfg_attr(test, utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(("site" = String, Path), ("id" = String, Path)),
     responses(V1Refusals, (status = 204, description = "Gone"))))]

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use kmds_extract::TrackId;
 use rusqlite::{Connection, named_params, params};
+use serde::Serialize;
 
 use super::Catalog;
 use super::rows::{read_format, read_key, time_back};
@@ -50,7 +51,7 @@ pub struct Held {
 }
 
 /// What all holds together keep on the drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct HeldSum {
     pub files: u64,
     pub bytes: u64,

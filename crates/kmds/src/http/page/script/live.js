@@ -64,7 +64,7 @@ const live = {
     stats.again();
     const open = [...songs.values()].filter((song) => song.state !== "ready" && song.state !== "failed").slice(0, 50);
     for (const song of open) {
-      const track = await ask(song.path).catch(() => null);
+      const track = await ask(song.formPath).catch(() => null);
       if (track && keyOf(track) === song.key) adopt(track, track.asked);
     }
   },

@@ -2,14 +2,17 @@
 
 /** Every song on the page by site, id and form; rows of both lists share it. */
 const songs = new Map();
-const keyOf = (track) => `${track.site}/${track.id}/${track.rendition}`;
+const keyOf = (track) => `${track.site}/${track.id}/${wordOf(track)}`;
+/** The part of an address that names the form. */
+const wordOf = (track) => track.rendition === "original" ? track.form : track.rendition;
 
 /** The song of a reply that was asked for at this moment. */
 function adopt(track, asked) {
   const key = keyOf(track), known = songs.get(key);
-  const song = known || { rows: new Set(), rate: 0, news: 0, key, site: track.site, id: track.id, rendition: track.rendition };
+  const song = known || { rows: new Set(), rate: 0, news: 0, key, site: track.site, id: track.id };
   songs.set(key, song);
   song.path = `tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`;
+  song.formPath = `${song.path}/${wordOf(track)}`;
   song.track = track;
   song.stored = track.stored;
   if (song.news <= asked) become(song, track.state, track.received_bytes, track.total_bytes, track.failure);
@@ -27,10 +30,7 @@ function become(song, state, received, total, failure) {
 }
 
 function address(song, streams) {
-  const query = new URLSearchParams();
-  if (song.rendition !== "original") query.set("rendition", song.rendition);
-  if (streams) query.set("stream", "1");
-  return `${API}${song.path}/audio${query.size ? `?${query}` : ""}`;
+  return `${API}${song.formPath}/audio${streams ? "?stream=1" : ""}`;
 }
 
 /** Songs that nothing shows any more are forgotten. */
@@ -135,6 +135,13 @@ class Row {
   }
 }
 
+/** How long the file is kept, whatever room others need. */
+function heldOf(track) {
+  if (track.pinned) return " · pinned";
+  const until = track.held_until && new Date(track.held_until);
+  return until > new Date() ? ` · held until ${until.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}` : "";
+}
+
 function statusOf(song) {
   const rate = song.rate ? ` · ${size(song.rate)}/s` : "";
   switch (song.state) {
@@ -148,7 +155,7 @@ function statusOf(song) {
     case "ready": {
       const bytes = (song.stored && song.stored.size_bytes) || song.total || song.received;
       const form = /\.(\w{2,4})$/.exec(song.track.file_name || "");
-      return ["Ready", `${bytes ? ` · ${size(bytes)}` : ""}${form ? ` · ${form[1].toUpperCase()}` : ""}`];
+      return ["Ready", `${bytes ? ` · ${size(bytes)}` : ""}${form ? ` · ${form[1].toUpperCase()}` : ""}${heldOf(song.track)}`];
     }
     case "failed": {
       const failure = song.failure || {};
