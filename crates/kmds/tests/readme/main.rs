@@ -206,9 +206,17 @@ fn perform(place: &str, command: &str, reader: &mut Newcomer) {
     }
 }
 
-/// Recipes or settings: the service's own check has to find them good.
+/// Recipes, settings or tokens: the service's own check has to find them good.
 fn check_settings(place: &str, block: &Block, reader: &mut Newcomer) {
     reader.writes(&block.named, &block.text);
+    if block.named.contains("tokens") {
+        // A service that cannot read them does not start.
+        let serve = format!("kmds serve --set server.tokens_file={}", block.named);
+        if let Err(why) = reader.serves(&serve) {
+            panic!("{place}: {why}");
+        }
+        return;
+    }
     let check = if block.named.contains("recipes") {
         "recipes check"
     } else {
