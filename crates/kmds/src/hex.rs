@@ -13,6 +13,17 @@ pub fn encode(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// The bytes of pairs of digits; `None` for anything else.
+#[must_use]
+pub fn decode(digits: &str) -> Option<Vec<u8>> {
+    let nibble = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8]| match *pair {
+        [high, low] => u8::try_from((nibble(high)? << 4) | nibble(low)?).ok(),
+        _ => None,
+    };
+    digits.as_bytes().chunks(2).map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +32,9 @@ mod tests {
     fn every_byte_has_two_digits() {
         assert_eq!(encode(&[0, 1, 0x7f, 0xa0, 0xff]), "00017fa0ff");
         assert_eq!(encode(&[]), "");
+        assert_eq!(decode("00017fA0ff"), Some(vec![0, 1, 0x7f, 0xa0, 0xff]));
+        for bad in ["0", "0g", "+1", "é0", "0 "] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
     }
 }

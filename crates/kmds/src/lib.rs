@@ -217,7 +217,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     // Downloads go on while the last streams finish, and are parked after that.
     let park = CancellationToken::new();
     let app = assemble(&config, park.clone())?;
-    let server = Server::bind(&config.server).await?;
+    let server = Server::bind(&config.server, &config.state_dir).await?;
     let webhook = config.webhook.as_ref().map(Webhook::new).transpose()?;
     app.start().await?;
     let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));

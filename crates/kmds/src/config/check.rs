@@ -59,6 +59,7 @@ impl RawConfig {
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             allow: self.get(&keys::ALLOW)?,
             trusted_proxies: self.get(&keys::TRUSTED_PROXIES)?,
+            link_lifetime: self.get(&keys::LINK_LIFETIME)?,
             rate_limit: Some(self.get(&keys::RATE_LIMIT)?).filter(|limit| *limit > 0),
             rate_limit_near: Some(self.get(&keys::RATE_LIMIT_NEAR)?).filter(|limit| *limit > 0),
             max_connections: self.get(&keys::MAX_CONNECTIONS)?,

@@ -83,6 +83,8 @@ pub struct ServerConfig {
     pub rate_limit: Option<u64>,
     /// The same from inside.
     pub rate_limit_near: Option<u64>,
+    /// How long a signed address can be opened.
+    pub link_lifetime: Duration,
     /// `None`: what the limit of open files allows, at most 4,096.
     pub max_connections: Option<usize>,
     /// How long streams may go on after SIGTERM.

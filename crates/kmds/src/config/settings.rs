@@ -208,6 +208,12 @@ settings! {
         "0",
         "The same from loopback, private and link-local addresses and the networks of server.allow; 0: any number.",
     );
+    LINK_LIFETIME: Duration = row(
+        "server.link_lifetime",
+        Shape::Seconds,
+        "24 h",
+        "How long the signed addresses of songs in replies can be opened without a token, where tokens are needed.",
+    );
     MAX_CONNECTIONS: Option<usize> = row(
         "server.max_connections",
         Shape::Number(1),

@@ -50,7 +50,8 @@ const TOKEN: bool = false;
 const ROWS: &[Row] = {
     use Foreign::{Closed, Harmless, WhatIsHere};
     &[
-    ("get",    "/",                                 LISTEN,  Harmless,   TOKEN),
+    // A browser is sent to the page; the handler wants a token from all others.
+    ("get",    "/",                                 NOTHING, Harmless,   TOKEN),
     ("get",    "/fetch",                            FETCH,   Closed,     TOKEN),
     ("post",   "/fetch",                            FETCH,   Closed,     TOKEN),
     ("get",    "/tunnel",                           LISTEN,  WhatIsHere, SIGNED),
@@ -76,9 +77,13 @@ const ROWS: &[Row] = {
     ("get",    "/readyz",                           LISTEN,  Harmless,   TOKEN),
     ("get",    "/metrics",                          LISTEN,  Harmless,   TOKEN),
     ("get",    "/openapi.json",                     LISTEN,  Harmless,   TOKEN),
-    ("get",    "/ui",                               LISTEN,  Harmless,   TOKEN),
-    ("get",    "/ui/",                              LISTEN,  Harmless,   TOKEN),
-    ("get",    "/ui/{file}",                        LISTEN,  Harmless,   TOKEN),
+    // Without a token the page is the form that takes one.
+    ("get",    "/ui",                               NOTHING, Harmless,   TOKEN),
+    ("get",    "/ui/",                              NOTHING, Harmless,   TOKEN),
+    ("get",    "/ui/login",                         NOTHING, Harmless,   TOKEN),
+    ("post",   "/ui/login",                         NOTHING, Closed,     TOKEN),
+    ("post",   "/ui/logout",                        NOTHING, Closed,     TOKEN),
+    ("get",    "/ui/{file}",                        NOTHING, Harmless,   TOKEN),
     ]
 };
 

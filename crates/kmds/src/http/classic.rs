@@ -43,14 +43,18 @@ const SEND_A_LINK: &str =
         ClassicRefusals,
         (status = 200, description = "Version, address and sites", body = RootReply),
         (status = 303, description = "To the page, for browsers"))))]
-pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Response {
+pub(super) async fn show_root(
+    State(http): State<Http>,
+    request: Parts,
+) -> Result<Response, Classic> {
     let vary = [(VARY, HeaderValue::from_static("Accept"))];
     if negotiation::prefers_html(&request.headers) {
         let page = format!("{}/ui/", http.base_path());
         let location =
             HeaderValue::try_from(page).unwrap_or_else(|_| HeaderValue::from_static("/ui/"));
-        return (StatusCode::SEE_OTHER, vary, [(LOCATION, location)]).into_response();
+        return Ok((StatusCode::SEE_OTHER, vary, [(LOCATION, location)]).into_response());
     }
+    Caller::of(&request)?.check_token(&request)?;
     let (host, port) = http.bound();
     let reply = RootReply {
         debug: false,
@@ -59,7 +63,7 @@ pub(super) async fn show_root(State(http): State<Http>, request: Parts) -> Respo
         sites: http.app().sites(),
         recipes: http.app().recipes_date(),
     };
-    (vary, Json(reply)).into_response()
+    Ok((vary, Json(reply)).into_response())
 }
 
 /// Resolves a link; downloading starts in the background.

@@ -10,23 +10,26 @@ mod credentials;
 mod foreign;
 mod host;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderName;
 use http::header::{FORWARDED, HeaderMap};
 use http::request::Parts;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 use kmds_extract::Kind;
 
-use self::credentials::Credentials;
+use self::credentials::{Credentials, Grant, Means};
+pub(super) use self::credentials::{SESSION_COOKIE, SESSION_SECONDS};
 pub(super) use self::foreign::Barred;
-use self::foreign::is_foreign;
+use self::foreign::{is_by_own_page, is_foreign};
 use self::host::{authority_of_url, host_of, is_private_name, named_host};
 use super::access::{Access, Foreign, Need};
 use super::error::Refusal;
 use super::network::{Peer, Trusted, forwarded};
 use super::rates::{Quota, Rates, Sender};
+use super::signatures::AddressSigner;
 use super::tokens::{Scope, Token};
 use crate::app::Failure;
 use crate::config::ServerConfig;
@@ -55,6 +58,12 @@ pub(super) struct Caller {
     pub(super) https: bool,
     /// The request must start nothing, for this reason.
     pub(super) barred: Option<Barred>,
+    /// A token is needed for most routes, and this request has none.
+    pub(super) lacks_token: bool,
+    /// It is a browser that has logged in.
+    pub(super) has_session: bool,
+    /// Signs the addresses of the reply, where tokens are needed.
+    pub(super) signer: Option<AddressSigner>,
 }
 
 /// What the guard has found out about a request.
@@ -73,6 +82,16 @@ impl Caller {
             Refusal::new(Kind::Internal, "the request did not come through the door")
         })
     }
+
+    /// For a route that needs no token in some cases only.
+    /// # Errors
+    /// A token is needed, and the request has none.
+    pub(super) fn check_token(&self, request: &Parts) -> Result<(), Refusal> {
+        if self.lacks_token {
+            return Err(Credentials::missing(request));
+        }
+        Ok(())
+    }
 }
 
 /// The checks, as configured.
@@ -90,16 +109,20 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Without the folder of the key nothing is signed: to check settings, no folder is touched.
     /// # Errors
     /// A setting that cannot be used.
-    pub(super) fn new(config: &ServerConfig) -> Result<Self, SettingError> {
+    pub(super) fn new(
+        config: &ServerConfig,
+        state_dir: Option<&Path>,
+    ) -> Result<Self, SettingError> {
         let bad = |key, value: &str, wanted| SettingError {
             key,
             value: value.to_owned(),
             wanted,
         };
         let credentials = config.tokens_file.as_deref().map(|file| {
-            Credentials::read(file.to_owned())
+            Credentials::read(file.to_owned(), state_dir, config.link_lifetime)
                 .map_err(|why| bad("server.tokens_file", &file.display().to_string(), why))
         });
         let trusted = config.trusted_proxies.iter().map(|entry| {
@@ -174,17 +197,22 @@ impl Guard {
         if !is_health {
             self.check_host(&caller.authority)?;
         }
-        let token = self
+        let access = Access::of(&request.method, route);
+        let grant = self
             .credentials
             .as_ref()
-            .and_then(|credentials| credentials.of(request));
+            .and_then(|credentials| credentials.of(request, access.signed));
+        let means = grant.as_ref().map(|grant| grant.means);
+        let token = grant.map(|Grant { token, .. }| token);
         *name = token.as_ref().map(|token| Arc::clone(&token.name));
         if !is_health {
             *quota = self.count(caller.client, token.as_deref())?;
         }
-        let access = Access::of(&request.method, route);
-        if self.credentials.is_some() {
+        if let Some(credentials) = &self.credentials {
             check_scope(request, access.need, token.as_deref())?;
+            caller.lacks_token = token.is_none();
+            caller.has_session = means == Some(Means::Session);
+            caller.signer = token.as_ref().and_then(|token| credentials.signer(token));
         }
         let own = self.own_names(caller);
         caller.barred = if is_foreign(&request.headers, &own) {
@@ -200,8 +228,27 @@ impl Guard {
             Some(barred @ Barred::ForeignPage) if access.foreign == Foreign::Closed => {
                 Err(barred.refusal())
             }
+            None if caller.has_session
+                && is_write(request)
+                && !is_by_own_page(&request.headers) =>
+            {
+                Err(forbidden(
+                    "a write by a browser's session has to name the page that it comes from (Origin or Sec-Fetch-Site); \
+                     use the page at /ui/, or send Authorization: Bearer TOKEN",
+                ))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether tokens are needed.
+    pub(super) fn wants_tokens(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// The cookie of a session, for the secret of a token.
+    pub(super) fn open_session(&self, secret: &str) -> Option<String> {
+        self.credentials.as_ref()?.open_session(secret)
     }
 
     fn check_client(&self, client: Peer) -> Result<(), Refusal> {
@@ -244,6 +291,9 @@ impl Guard {
             authority: named_host(request, local)?,
             https: false,
             barred: None,
+            lacks_token: false,
+            has_session: false,
+            signer: None,
         };
         if !self.trusts(peer) {
             return Ok(caller);
@@ -327,6 +377,10 @@ fn check_scope(request: &Parts, need: Need, token: Option<&Token>) -> Result<(),
     }
 }
 
+fn is_write(request: &Parts) -> bool {
+    !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 fn too_many(per_minute: u64, token: Option<&Token>, is_near: bool, quota: Quota) -> Refusal {
     let (whose, setting) = match token {
         Some(token) if token.requests_per_minute.is_some() => (
@@ -379,5 +433,7 @@ fn last(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusa
     }
 }
 
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;

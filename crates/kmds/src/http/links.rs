@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::Refusal;
 use super::guard::Caller;
+use super::signatures::AddressSigner;
 use super::state::Http;
 
 /// Longest link in bytes (docs/api.md, "The door").
@@ -39,6 +40,7 @@ pub(super) struct Addresses {
     /// Scheme, host and base path, without a slash at the end.
     origin: String,
     base_path: String,
+    signer: Option<AddressSigner>,
 }
 
 impl Addresses {
@@ -53,24 +55,35 @@ impl Addresses {
                 format!("{scheme}://{}{base_path}", caller.authority)
             }
         };
-        Self { origin, base_path }
+        Self {
+            origin,
+            base_path,
+            signer: caller.signer.clone(),
+        }
     }
 
     /// `/tunnel?file=…`, below the base path.
     pub(super) fn tunnel_path(&self, name: &str) -> String {
-        format!(
-            "{}/tunnel?file={}",
-            self.base_path,
-            utf8_percent_encode(name, VALUE)
-        )
+        format!("{}{}", self.base_path, self.tunnel(name))
     }
 
     pub(super) fn tunnel_url(&self, name: &str) -> String {
-        format!(
-            "{}/tunnel?file={}",
-            self.origin,
-            utf8_percent_encode(name, VALUE)
-        )
+        format!("{}{}", self.origin, self.tunnel(name))
+    }
+
+    fn tunnel(&self, name: &str) -> String {
+        self.signed(format!("/tunnel?file={}", utf8_percent_encode(name, VALUE)))
+    }
+
+    /// A path of this service, below its base path, that a player can open: signed where tokens are needed.
+    pub(super) fn open_path(&self, path: String) -> String {
+        format!("{}{}", self.base_path, self.signed(path))
+    }
+
+    fn signed(&self, path: String) -> String {
+        self.signer
+            .as_ref()
+            .map_or_else(|| path.clone(), |signer| signer.sign(&path))
     }
 
     /// A path of this service, below its base path.

@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, Uri};
 use kmds_extract::Kind;
 use tower_service::Service;
 
+use super::access::Access;
 use super::access_log::{LogLine, LoggedBody};
 use super::body;
 use super::error::{Face, Refusal};
@@ -24,6 +25,7 @@ use super::guard::Guard;
 use super::network::Peer;
 use super::request_id::{REQUEST_ID, request_id};
 use super::sendfile::FileQueue;
+use super::signatures::unsigned;
 use super::write_timeout::Activity;
 use crate::app::Failure;
 use crate::metrics::Metrics;
@@ -98,6 +100,11 @@ impl Middleware {
                 parts.extensions.insert(caller);
                 if let Some(files) = files {
                     parts.extensions.insert(files);
+                }
+                if Access::of(&parts.method, route).signed
+                    && let Some(uri) = unsigned(&parts.uri)
+                {
+                    parts.uri = uri;
                 }
                 self.call_handler(Request::from_parts(parts, Body::new(body)), face)
                     .await

@@ -10,10 +10,10 @@
 //! | `server`, `listener` | start and graceful stop; the listening socket |
 //! | `connections`, `write_timeout` | how many connections are open, and which ends first; clients that do not read |
 //! | `middleware`, `request_id`, `access_log` | the steps that every request passes; one log line each |
-//! | `guard`, `access`, `network`, `tokens`, `rates` | which requests are admitted |
+//! | `guard`, `access`, `network`, `tokens`, `signatures`, `rates` | which requests are admitted |
 //! | `routes` | which handler answers which path |
 //! | `classic`, `play`, `v1` | the two faces |
-//! | `ops`, `openapi`, `ui` | health and metrics; the description; the page |
+//! | `ops`, `openapi`, `ui`, `login` | health and metrics; the description; the page, and who may see it |
 //! | `audio`, `sendfile` | ranges, conditions, bodies that still grow; file bytes that the kernel sends itself |
 //! | `body`, `query`, `links`, `reply`, `error`, `event_streams`, `state` | what handlers share |
 
@@ -30,6 +30,7 @@ mod event_streams;
 mod guard;
 mod links;
 mod listener;
+mod login;
 mod middleware;
 mod network;
 mod openapi;
@@ -45,6 +46,7 @@ mod routes;
 mod schemas;
 mod sendfile;
 mod server;
+mod signatures;
 mod state;
 mod tokens;
 mod ui;

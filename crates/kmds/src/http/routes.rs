@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::error::{Face, Refusal};
 use super::state::Http;
-use super::{classic, openapi, ops, play, ui, v1};
+use super::{classic, login, openapi, ops, play, ui, v1};
 
 /// The router, and a list of its routes: the description of the API and the metrics are held to it.
 pub(super) struct Routes {
@@ -87,6 +87,10 @@ pub(super) fn routes() -> Routes {
     .add("get", "/openapi.json", openapi::openapi)
     .add("get", "/ui", ui::to_page)
     .add("get", "/ui/", ui::page)
+    // Before the pattern that fits them too.
+    .add("get", "/ui/login", login::to_form)
+    .add("post", "/ui/login", login::log_in)
+    .add("post", "/ui/logout", login::log_out)
     .add("get", "/ui/{file}", ui::page_file)
 }
 

@@ -3,6 +3,7 @@
 //! [`Server::run`] ends in this order: no connection is accepted any more, answers have `server.stop_within` to finish,
 //! then every connection that is left is cut.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -71,14 +72,14 @@ impl Server {
     /// # Errors
     /// See [`ServeError`].
     pub fn check(config: &ServerConfig) -> Result<(), ServeError> {
-        Ok(Guard::new(config).map(drop)?)
+        Ok(Guard::new(config, None).map(drop)?)
     }
 
-    /// Reads the tokens and binds the address; clients that connect from now on wait.
+    /// Reads the tokens and, for them, the key in the state folder, and binds the address; clients that connect from now on wait.
     /// # Errors
     /// See [`ServeError`].
-    pub async fn bind(config: &ServerConfig) -> Result<Self, ServeError> {
-        let guard = Arc::new(Guard::new(config)?);
+    pub async fn bind(config: &ServerConfig, state_dir: &Path) -> Result<Self, ServeError> {
+        let guard = Arc::new(Guard::new(config, Some(state_dir))?);
         let listener = Listener::bind(&config.listen)
             .await
             .map_err(|source| ServeError::Bind {
@@ -123,7 +124,14 @@ impl Server {
         } = self;
         let (stop_within, base_path) = (config.stop_within, config.base_path.clone());
         let metrics = Arc::clone(app.metrics());
-        let http = Http::new(app, config, bound, stop.clone(), most_connections);
+        let http = Http::new(
+            app,
+            config,
+            bound,
+            stop.clone(),
+            Arc::clone(&guard),
+            most_connections,
+        );
         let cut = CancellationToken::new();
         let connections = Connections {
             middleware: Arc::new(Middleware {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::event_streams::EventStreams;
+use super::guard::Guard;
 use crate::app::App;
 use crate::config::ServerConfig;
 
@@ -17,6 +18,7 @@ struct Shared {
     config: ServerConfig,
     bound: (String, u16),
     stop: CancellationToken,
+    guard: Arc<Guard>,
     event_streams: EventStreams,
 }
 
@@ -26,6 +28,7 @@ impl Http {
         config: ServerConfig,
         bound: (String, u16),
         stop: CancellationToken,
+        guard: Arc<Guard>,
         most_connections: usize,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -33,12 +36,17 @@ impl Http {
             config,
             bound,
             stop,
+            guard,
             event_streams: EventStreams::new(most_connections),
         }))
     }
 
     pub(super) fn event_streams(&self) -> &EventStreams {
         &self.0.event_streams
+    }
+
+    pub(super) fn guard(&self) -> &Guard {
+        &self.0.guard
     }
 
     pub(super) fn app(&self) -> &App {

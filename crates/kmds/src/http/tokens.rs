@@ -77,6 +77,18 @@ impl Tokens {
         Ok(Self(tokens.into_iter().map(Arc::new).collect()))
     }
 
+    /// Tokens of all scopes by name and secret.
+    #[cfg(test)]
+    pub(super) fn of_names(secrets: &[(&str, &str)]) -> Self {
+        let token = |(name, secret): &(&str, &str)| Token {
+            name: (*name).into(),
+            hash: hash(secret),
+            scopes: Scope::ALL.to_vec(),
+            requests_per_minute: None,
+        };
+        Self(secrets.iter().map(token).map(Arc::new).collect())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Token>> {
         self.0.iter()
     }

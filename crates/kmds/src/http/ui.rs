@@ -7,19 +7,21 @@ use axum::extract::Path;
 use axum::extract::State;
 use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 #[cfg(test)]
 use super::answers::ClassicRefusals;
 use super::error::{Classic, Refusal};
+use super::guard::Caller;
+use super::login;
 use super::state::Http;
 
-/// Lets the page's own files run, and nothing be loaded from elsewhere.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
-     connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
+/// Where a browser that has logged in finds the way out.
+const LOG_OUT_PLACE: &str = "<!-- log out -->";
+const LOG_OUT: &str =
+    "<form id=\"leave\" action=\"logout\" method=\"post\"><button>Log out</button></form>";
 /// Another version may come with the next start.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -52,15 +54,23 @@ pub(super) async fn to_page(State(http): State<Http>) -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)]).into_response()
 }
 
-/// The page.
+/// The page; for a browser that needs a token and has none, the form that takes one.
 #[cfg_attr(test, utoipa::path(get, path = "/ui/", tag = "operation",
     responses(ClassicRefusals, (status = 200, description = "The page", content_type = "text/html", body = String))))]
-pub(super) async fn page() -> Response {
-    let mut response = file("text/html; charset=utf-8", PAGE);
-    response
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, POLICY);
-    response
+pub(super) async fn page(request: Parts) -> Result<Response, Classic> {
+    let caller = Caller::of(&request)?;
+    if caller.lacks_token {
+        return Ok(login::form(&request));
+    }
+    let mut response = if caller.has_session {
+        let page = PAGE.replacen(LOG_OUT_PLACE, LOG_OUT, 1);
+        file("text/html; charset=utf-8", page)
+    } else {
+        file("text/html; charset=utf-8", PAGE)
+    };
+    let (name, policy) = login::PAGE_POLICY;
+    response.headers_mut().insert(name, policy);
+    Ok(response)
 }
 
 /// A file of the page.

@@ -4,6 +4,7 @@
 mod harness;
 
 mod foreign;
+mod login;
 mod looks;
 mod many;
 mod names;
@@ -342,7 +343,6 @@ async fn a_token_opens_everything_and_only_healthz_needs_none() {
         "/tunnel?file=x",
         "/api/v1/stats",
         "/metrics",
-        "/ui/",
         "/openapi.json",
         "/readyz",
     ] {

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::harness::{Kmds, PATIENCE, Setup};
 
-const LISTENS: &str = "listens-and-nothing-else";
-const FETCHES: &str = "fetches-songs-and-listens";
+pub const LISTENS: &str = "listens-and-nothing-else";
+pub const FETCHES: &str = "fetches-songs-and-listens";
 const MANAGES: &str = "removes-songs-and-no-more";
 
 /// A file of three tokens.
-fn three() -> String {
+pub fn three() -> String {
     [
         ("ear", LISTENS, "\"listen\""),
         ("bot", FETCHES, "\"listen\", \"fetch\""),
@@ -25,24 +25,24 @@ fn three() -> String {
 }
 
 /// With this file of tokens.
-fn with_tokens(setup: Setup, name: &str, text: &str) -> Setup {
+pub fn with_tokens(setup: Setup, name: &str, text: &str) -> Setup {
     let file = setup.folder.path(name);
     std::fs::write(&file, text).expect("a file");
     setup.set("KMDS_SERVER__TOKENS_FILE", &file.display().to_string())
 }
 
-async fn ask(kmds: &Kmds, method: Method, path: &str, token: &str) -> (u16, String) {
+pub async fn ask(kmds: &Kmds, method: Method, path: &str, token: &str) -> (u16, String) {
     let request = kmds.http.request(method, kmds.at(path)).bearer_auth(token);
     let answer = request.timeout(PATIENCE).send().await.expect("an answer");
     let status = answer.status().as_u16();
     (status, answer.text().await.unwrap_or_default())
 }
 
-async fn get(kmds: &Kmds, path: &str, token: &str) -> (u16, String) {
+pub async fn get(kmds: &Kmds, path: &str, token: &str) -> (u16, String) {
     ask(kmds, Method::GET, path, token).await
 }
 
-fn hang_up(kmds: &Kmds) {
+pub fn hang_up(kmds: &Kmds) {
     let pid = Pid::from_raw(i32::try_from(kmds.pid()).expect("a pid")).expect("a pid");
     kill_process(pid, Signal::HUP).expect("it runs");
 }

@@ -1,31 +1,69 @@
-//! The tokens in force, and the one that a request carries.
+//! The tokens in force, and the one that stands behind a request.
 //!
-//! Owns the tokens of `server.tokens_file` and their reading anew. A file that cannot be used leaves the old tokens in
-//! force.
+//! Owns the tokens of `server.tokens_file` and their reading anew, and the ways in which a request shows one: a header, the
+//! cookie of a session, a signed address. A file that cannot be used leaves the old tokens in force.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use kmds_extract::Kind;
 use parking_lot::RwLock;
 
 use super::super::error::Refusal;
+use super::super::signatures::{AddressSigner, Signer, is_signed};
 use super::super::tokens::{Token, Tokens};
+use crate::clock::unix_now;
+
+/// Name of the cookie that a session is kept in.
+pub(in crate::http) const SESSION_COOKIE: &str = "kmds_session";
+/// How long a browser stays logged in.
+pub(in crate::http) const SESSION_SECONDS: u64 = 30 * 24 * 3600;
+/// Expiries are whole hours, so that a song keeps its address for an hour: players and caches know it again.
+const EXPIRY_STEP_SECONDS: u64 = 3600;
+
+/// How a request shows its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Means {
+    Header,
+    Session,
+    Address,
+}
+
+/// The token behind a request.
+pub(super) struct Grant {
+    pub(super) token: Arc<Token>,
+    pub(super) means: Means,
+}
 
 /// The tokens of one file.
 pub(super) struct Credentials {
     file: PathBuf,
     tokens: RwLock<Arc<Tokens>>,
+    signer: Option<Arc<Signer>>,
+    link_lifetime: Duration,
 }
 
 impl Credentials {
     /// # Errors
-    /// See [`Tokens::read`].
-    pub(super) fn read(file: PathBuf) -> Result<Self, String> {
+    /// See [`Tokens::read`]; or the key in the state folder can be neither read nor made.
+    pub(super) fn read(
+        file: PathBuf,
+        state_dir: Option<&Path>,
+        link_lifetime: Duration,
+    ) -> Result<Self, String> {
         let tokens = RwLock::new(Arc::new(Tokens::read(&file)?));
-        Ok(Self { file, tokens })
+        let signer = state_dir.map(Signer::open).transpose();
+        let signer =
+            signer.map_err(|error| format!("the key beside the catalog, in state.dir: {error}"))?;
+        Ok(Self {
+            file,
+            tokens,
+            signer: signer.map(Arc::new),
+            link_lifetime,
+        })
     }
 
     /// Reads the file again; what came of it is logged.
@@ -43,19 +81,67 @@ impl Credentials {
         }
     }
 
-    /// The token of a request.
-    pub(super) fn of(&self, request: &Parts) -> Option<Arc<Token>> {
+    /// The token behind a request. One way that shows a token is enough: a proxy may add a header of its own.
+    pub(super) fn of(&self, request: &Parts, may_be_signed: bool) -> Option<Grant> {
         let tokens = Arc::clone(&self.tokens.read());
-        let sent = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
-        tokens.of_header(sent).cloned()
+        let by = |means| move |token| Grant { token, means };
+        let sent = request.headers.get(AUTHORIZATION);
+        let header = || {
+            sent?
+                .to_str()
+                .ok()
+                .and_then(|sent| tokens.of_header(sent))
+                .cloned()
+        };
+        let session = || self.of_cookies(request, &tokens);
+        let address = || {
+            let signer = self.signer.as_ref().filter(|_| may_be_signed)?;
+            signer.of_address(&tokens, &request.uri, unix_now())
+        };
+        header()
+            .map(by(Means::Header))
+            .or_else(|| session().map(by(Means::Session)))
+            .or_else(|| address().map(by(Means::Address)))
+    }
+
+    fn of_cookies(&self, request: &Parts, tokens: &Tokens) -> Option<Arc<Token>> {
+        let signer = self.signer.as_ref()?;
+        let lines = request.headers.get_all(COOKIE).iter();
+        lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(name, _)| *name == SESSION_COOKIE)
+            .find_map(|(_, value)| signer.of_session(tokens, value, unix_now()))
+    }
+
+    /// The value of the cookie of a session, for the secret of a token.
+    pub(super) fn open_session(&self, secret: &str) -> Option<String> {
+        let tokens = Arc::clone(&self.tokens.read());
+        let token = tokens.of_secret(secret)?;
+        let expires = unix_now() + SESSION_SECONDS;
+        Some(self.signer.as_ref()?.session(token, expires))
+    }
+
+    /// Signs addresses for this token.
+    pub(super) fn signer(&self, token: &Arc<Token>) -> Option<AddressSigner> {
+        let until = unix_now() + self.link_lifetime.as_secs();
+        Some(AddressSigner {
+            signer: Arc::clone(self.signer.as_ref()?),
+            token: Arc::clone(token),
+            expires: until.next_multiple_of(EXPIRY_STEP_SECONDS),
+        })
     }
 
     /// The answer to a request that needs a token and carries none of ours.
     pub(super) fn missing(request: &Parts) -> Refusal {
         let sentence = if request.headers.contains_key(AUTHORIZATION) {
             "the token is not one of this server's; send Authorization: Bearer TOKEN with one from server.tokens_file"
+        } else if is_signed(&request.uri) {
+            "the signature of this address is not, or no longer, good; fetch the song again for a new address \
+             (server.link_lifetime says how long one lasts), or send Authorization: Bearer TOKEN"
         } else {
-            "a token is needed; send Authorization: Bearer TOKEN with one from server.tokens_file"
+            "a token is needed; send Authorization: Bearer TOKEN with one from server.tokens_file, or log in at /ui/"
         };
         Refusal::new(Kind::Unauthorized, sentence)
     }

@@ -56,6 +56,11 @@ pub(super) fn is_foreign(headers: &HeaderMap, own: &[&str]) -> bool {
         })
 }
 
+/// Whether a browser says that our own page is behind this request. To be asked of a request that is not foreign.
+pub(super) fn is_by_own_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key(FETCH_SITE)
+}
+
 /// Whether a page, or an origin, is this service's, under one of its own names. The scheme is not compared: TLS may end
 /// at a proxy.
 fn is_own(page: &str, own: &[&str]) -> bool {

@@ -1,7 +1,7 @@
 use super::*;
 use http::{HeaderValue, Request, Version};
 
-fn config() -> ServerConfig {
+pub(super) fn config() -> ServerConfig {
     ServerConfig {
         listen: "127.0.0.1:0".to_owned(),
         public_url: Some("https://music.example.org/kmds".to_owned()),
@@ -15,16 +15,17 @@ fn config() -> ServerConfig {
         trusted_proxies: vec!["10.0.0.2".to_owned()],
         rate_limit: None,
         rate_limit_near: None,
+        link_lifetime: std::time::Duration::from_secs(86400),
         max_connections: None,
         stop_within: std::time::Duration::from_secs(1),
     }
 }
 
 fn guard() -> Guard {
-    Guard::new(&config()).expect("valid settings")
+    Guard::new(&config(), None).expect("valid settings")
 }
 
-fn request(method: &str, path: &str, headers: &[(&'static str, &str)]) -> Parts {
+pub(super) fn request(method: &str, path: &str, headers: &[(&'static str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, HeaderValue::from_str(value).expect("a value"));
@@ -34,7 +35,7 @@ fn request(method: &str, path: &str, headers: &[(&'static str, &str)]) -> Parts 
 
 const NEAR: Peer = Peer::Address(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
-fn peer(text: &str) -> Peer {
+pub(super) fn peer(text: &str) -> Peer {
     Peer::at(text.parse().expect("an address"))
 }
 
@@ -170,18 +171,28 @@ fn health_is_told_under_any_name_and_everything_else_under_ours() {
 fn with_tokens_everybody_needs_one_except_at_healthz() {
     let file = std::env::temp_dir().join(format!("kmds-guard-tokens-{}", std::process::id()));
     std::fs::write(&file, "open-sesame-please\n").expect("a temporary file");
-    let guard = Guard::new(&ServerConfig {
-        tokens_file: Some(file),
-        ..config()
-    })
+    let guard = Guard::new(
+        &ServerConfig {
+            tokens_file: Some(file),
+            ..config()
+        },
+        None,
+    )
     .expect("valid");
     let host = ("host", "127.0.0.1");
     for from in [NEAR, peer("8.8.8.8")] {
-        assert_eq!(status(&guard, &request("GET", "/", &[host]), from), 401);
+        assert_eq!(
+            status(&guard, &request("GET", "/metrics", &[host]), from),
+            401
+        );
         assert_eq!(
             status(
                 &guard,
-                &request("GET", "/", &[host, ("authorization", "Bearer wrong")]),
+                &request(
+                    "GET",
+                    "/metrics",
+                    &[host, ("authorization", "Bearer wrong")]
+                ),
                 from
             ),
             401
@@ -246,10 +257,13 @@ fn writes_of_foreign_pages_are_refused() {
 #[test]
 fn a_foreign_page_starts_nothing_by_whatever_header_it_is_known() {
     let host = ("host", "kmds.lan:60071");
-    let guard = Guard::new(&ServerConfig {
-        names: vec!["kmds.lan".to_owned()],
-        ..config()
-    })
+    let guard = Guard::new(
+        &ServerConfig {
+            names: vec!["kmds.lan".to_owned()],
+            ..config()
+        },
+        None,
+    )
     .expect("valid");
     for (headers, foreign) in [
         (vec![], false),
@@ -408,10 +422,13 @@ fn who_comes_through_a_proxy_is_whom_the_proxy_names_or_nobody() {
             "{lines:?}"
         );
     }
-    let by_socket = Guard::new(&ServerConfig {
-        trusted_proxies: vec!["unix".to_owned()],
-        ..config()
-    })
+    let by_socket = Guard::new(
+        &ServerConfig {
+            trusted_proxies: vec!["unix".to_owned()],
+            ..config()
+        },
+        None,
+    )
     .expect("valid");
     for (line, status_then) in [
         (&b"192.168.1.5"[..], 200),

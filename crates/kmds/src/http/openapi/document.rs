@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::super::answers::{CLASSIC, V1};
 use super::super::error::bodies::{ClassicError, ClassicFailed, ClassicUnfinished, Problem};
-use super::super::{classic, ops, play, ui, v1};
+use super::super::{classic, login, ops, play, ui, v1};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use super::super::{classic, ops, play, ui, v1};
         v1::forms::pin_form, v1::forms::unpin_form, v1::audio::send_audio, v1::cover::send_cover, v1::stats::show_stats, v1::recipes::reload_recipes,
         v1::events::follow,
         ops::healthz, ops::readyz, ops::metrics, super::openapi, ui::to_page, ui::page, ui::page_file,
+        login::to_form, login::log_in, login::log_out,
     ),
     components(schemas(ClassicError, ClassicFailed, ClassicUnfinished, Problem)),
     modifiers(&Shared),

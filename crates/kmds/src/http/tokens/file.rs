@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Hash, SHORTEST_SECRET, Scope, Token, hash};
+use crate::hex;
 
 /// A longer line is hardly a token: the file is probably another one.
 const LONGEST_SECRET: usize = 1024;
@@ -109,20 +110,9 @@ fn read_secret(secret: &str) -> Result<Hash, String> {
 }
 
 fn read_sum(sum: &str) -> Result<Hash, String> {
-    let mut hash = Hash::default();
-    let digits = sum.as_bytes();
-    if digits.len() != hash.len() * 2 {
-        return Err("sha256 has 64 hexadecimal digits".to_owned());
-    }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-        let pair = std::str::from_utf8(pair).unwrap_or_default();
-        let is_hex = pair.bytes().all(|digit| digit.is_ascii_hexdigit());
-        *byte = u8::from_str_radix(pair, 16)
-            .ok()
-            .filter(|_| is_hex)
-            .ok_or_else(|| "sha256 has 64 hexadecimal digits".to_owned())?;
-    }
-    Ok(hash)
+    hex::decode(sum)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| "sha256 has 64 hexadecimal digits".to_owned())
 }
 
 fn read_scopes(words: &[String]) -> Result<Vec<Scope>, String> {

@@ -340,15 +340,17 @@ impl LinksReply {
     fn new(song: &Song, addresses: &Addresses) -> Self {
         let id = song.key.track();
         let (site, id) = (id.site().as_str(), id.id());
-        let track = addresses.path(&format!("/api/v1/tracks/{site}/{id}"));
+        let track = format!("/api/v1/tracks/{site}/{id}");
         let itself = format!("{track}/{}", song.key.address());
+        let audio = addresses.open_path(format!("{itself}/audio"));
+        let joint = if audio.contains('?') { '&' } else { '?' };
         Self {
-            audio: format!("{itself}/audio"),
-            stream: format!("{itself}/audio?stream=1"),
-            cover: format!("{track}/cover"),
+            stream: format!("{audio}{joint}stream=1"),
+            audio,
+            cover: addresses.open_path(format!("{track}/cover")),
             tunnel: addresses.tunnel_path(&song.canonical_name),
-            track,
-            itself,
+            track: addresses.path(&track),
+            itself: addresses.path(&itself),
         }
     }
 }

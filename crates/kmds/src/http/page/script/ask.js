@@ -21,6 +21,8 @@ async function ask(path, options = {}) {
     throw new Trouble("The server does not answer.", "Check that KMDS is running and that this device is in its network, then try again.", undefined, true);
   }
   if (answer.status === 204) return null;
+  // The session has ended: the page is the form for a token then.
+  if (answer.status === 401) location.reload();
   const reply = await answer.json().catch(() => null);
   if (answer.ok && reply) return { ...reply, asked };
   const what = (reply && reply.detail) || `The server answered with ${answer.status}, which this page does not understand.`;
