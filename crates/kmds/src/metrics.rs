@@ -131,6 +131,7 @@ metrics! {
     cache_bytes: Gauge = "cache_bytes", "Bytes of finished songs on the drive";
     waiting: Family<BySite, Gauge> = "queue_waiting", "Songs waiting for a download";
     running: Family<BySite, Gauge> = "downloads_running", "Downloads under way";
+    paused: Family<BySite, Gauge> = "queue_paused_seconds", "Seconds until a site that wants a pause is asked again; 0 without one";
     listeners: Gauge = "listeners", "Clients being sent audio now";
     native_first: Family<BySite, Gauge> = "native_first", "1 while our own engine goes first, 0 while yt-dlp does";
     open: Family<BySite, Gauge> = "site_open", "1 while a site is asked, 0 while egress.forbid closes its way out";
@@ -241,6 +242,8 @@ impl Metrics {
             let label = BySite::of(lane.site);
             self.waiting.get_or_create(&label).set(gauge(lane.waiting));
             self.running.get_or_create(&label).set(gauge(lane.running));
+            let paused = self.paused.get_or_create(&label);
+            paused.set(gauge(lane.paused_seconds));
         }
         let switches = [
             (&self.native_first, &now.native_first),
@@ -344,6 +347,8 @@ pub struct Lane {
     pub site: Site,
     pub waiting: u64,
     pub running: u64,
+    /// Until its site is asked again; 0 without a pause.
+    pub paused_seconds: u64,
 }
 
 #[cfg(test)]

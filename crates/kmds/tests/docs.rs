@@ -154,6 +154,7 @@ fn every_metric_is_in_the_table() {
             site: Site::YouTube,
             waiting: 1,
             running: 1,
+            paused_seconds: 1,
         }],
         native_first: vec![(Site::YouTube, true)],
         open: vec![(Site::YouTube, true)],

@@ -53,6 +53,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
         &[
             &[
                 "accept",
+                "cancel",
                 "holds",
                 "library",
                 "maintenance",

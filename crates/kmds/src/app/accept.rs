@@ -20,8 +20,8 @@ use super::long_lists::LONG_LIST_SONGS;
 use super::target::Target;
 use super::{App, Inner, too_slow};
 use crate::jobs::names::{self, Unique};
-use crate::jobs::{Status, formats, store_failure};
-use crate::store::{Accepted, Rendition, Row, StoreError};
+use crate::jobs::{Requester, Status, formats, store_failure};
+use crate::store::{Accepted, FetchedList, Rendition, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
@@ -31,6 +31,8 @@ struct Answer<'a> {
     id: String,
     site: Site,
     link: String,
+    /// The link that was asked for, in its one form.
+    asked: String,
     list: Option<ListFacts>,
     /// Held once, by all who asked for the same.
     tracks: Vec<&'a Track>,
@@ -106,7 +108,7 @@ impl App {
         let resolved = timeout_at(deadline, resolving)
             .await
             .map_err(|_| too_slow())??;
-        let answer = read(&resolved);
+        let answer = read(&resolved, target.key());
         if answer.tracks.is_empty() {
             return Err(no_song(&answer));
         }
@@ -122,22 +124,23 @@ impl App {
     }
 }
 
-fn read(resolved: &Resolved) -> Answer<'_> {
+fn read(resolved: &Resolved, asked: String) -> Answer<'_> {
     match resolved {
         Resolved::Track(track) => Answer {
             id: track.id.id().to_owned(),
             site: track.id.site(),
             link: track.link.clone(),
+            asked,
             list: None,
             tracks: vec![track],
             unavailable: Vec::new(),
             truncated: false,
         },
-        Resolved::Collection(list) => read_list(list),
+        Resolved::Collection(list) => read_list(list, asked),
     }
 }
 
-fn read_list(list: &Collection) -> Answer<'_> {
+fn read_list(list: &Collection, asked: String) -> Answer<'_> {
     let mut tracks = Vec::new();
     let mut unavailable = Vec::new();
     for entry in &list.entries {
@@ -157,6 +160,7 @@ fn read_list(list: &Collection) -> Answer<'_> {
         id: list.id.clone(),
         site: list.site,
         link: list.link.clone(),
+        asked,
         list: Some(ListFacts {
             title: list.title.clone(),
             artist: list.artist.clone(),
@@ -302,6 +306,7 @@ impl Inner {
             // A row may stand under another key than the one that was expected.
             let keys = accepted.iter().map(|done| done.row.key.clone()).collect();
             self.windows.keep(keys, ahead, requester);
+            self.note_list(answer, requester).await?;
         }
         let mut songs = Vec::with_capacity(accepted.len());
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
@@ -313,6 +318,19 @@ impl Inner {
         }
         self.note_holds(None, &mut songs).await?;
         Ok(songs)
+    }
+
+    /// Its songs can be ended together from now on.
+    async fn note_list(&self, answer: &Answer<'_>, requester: Requester) -> Result<(), Failure> {
+        let own = self.resolver.read(&answer.link, true);
+        let noted = FetchedList {
+            site: answer.site,
+            id: answer.id.clone(),
+            asked: answer.asked.clone(),
+            link: own.map_or_else(|_| answer.link.clone(), |target| target.key()),
+            requester: requester.to_string(),
+        };
+        self.store.note_list(noted).await.map_err(store_failure)
     }
 
     /// How many songs of what was resolved are queued at once.

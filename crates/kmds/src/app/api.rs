@@ -263,6 +263,7 @@ pub struct Stats {
     pub free_bytes: Option<u64>,
     pub max_bytes: u64,
     pub queues: Vec<QueueStats>,
+    pub lanes: Vec<LaneStats>,
     pub engines: Vec<EngineStats>,
     pub sites: Vec<SiteStats>,
     pub recipes: RecipesStats,
@@ -278,6 +279,20 @@ pub struct QueueStats {
     pub waiting: usize,
     pub running: usize,
     pub limit: usize,
+}
+
+/// A queue, and the pause that its site wants.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneStats {
+    pub site: String,
+    pub waiting: usize,
+    pub running: usize,
+    pub limit: usize,
+    /// RFC 3339, UTC: the site is not asked for songs before; `None` while it is asked.
+    pub paused_until: Option<String>,
+    /// The same from now on.
+    #[serde(skip)]
+    pub paused_for: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Serialize)]

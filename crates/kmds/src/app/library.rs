@@ -3,18 +3,19 @@
 //! Owns the questions that are not about one stream of audio. Never downloads audio.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kmds_extract::{Failure, Kind, Site, Track, TrackId};
 
 use super::api::{
-    CoverFound, EngineStats, Key, ListAsk, Listing, QueueStats, Readiness, RecipesStats,
+    CoverFound, EngineStats, Key, LaneStats, ListAsk, Listing, QueueStats, Readiness, RecipesStats,
     RefusedRecipes, SiteStats, Song, State, Stats,
 };
 use super::{App, Inner};
 use crate::engine::{Engine, Health, YtDlp};
-use crate::jobs::{Status, formats, internal, store_failure};
+use crate::jobs::{Job, LaneId, Status, formats, internal, store_failure};
 use crate::metrics;
 use crate::store::{Filter, Row, StoreError};
 
@@ -185,6 +186,7 @@ impl App {
     pub async fn stats(&self) -> Stats {
         let inner = &self.inner;
         let counts = inner.store.stats().await.unwrap_or_default();
+        let lanes = inner.lane_stats();
         Stats {
             songs: counts
                 .by_state
@@ -194,7 +196,8 @@ impl App {
             bytes_on_disk: counts.ready_bytes,
             free_bytes: counts.free_bytes,
             max_bytes: counts.max_bytes,
-            queues: inner.lane_stats(),
+            queues: lanes.iter().map(QueueStats::from).collect(),
+            lanes,
             engines: inner.engine_stats(),
             sites: inner.site_stats(),
             recipes: self.recipes_stats(),
@@ -207,12 +210,14 @@ impl App {
     /// The text Prometheus reads.
     pub async fn metrics_text(&self) -> String {
         let stats = self.stats().await;
-        let lane = |queue: &QueueStats| {
+        let lane = |queue: &LaneStats| {
             let (waiting, running) = (queue.waiting as u64, queue.running as u64);
+            let paused_seconds = queue.paused_for.map_or(0, |left| left.as_secs() + 1);
             Site::parse(&queue.site).map(|site| metrics::Lane {
                 site,
                 waiting,
                 running,
+                paused_seconds,
             })
         };
         let native = |engine: &EngineStats| {
@@ -225,7 +230,7 @@ impl App {
             tasks: tokio::runtime::Handle::current()
                 .metrics()
                 .num_alive_tasks() as u64,
-            lanes: stats.queues.iter().filter_map(lane).collect(),
+            lanes: stats.lanes.iter().filter_map(lane).collect(),
             native_first: stats.engines.iter().filter_map(native).collect(),
             open: stats
                 .sites
@@ -336,11 +341,29 @@ impl Inner {
 
     async fn delete_row(&self, key: &Key) -> Result<(), Failure> {
         let job = self.table.get(key);
-        let mut watch = job.as_ref().map(|job| job.watch());
-        self.store
-            .set_state(key, State::Deleted)
+        let noted = self.store.set_state(key, State::Deleted).await;
+        noted.map_err(store_failure)?;
+        self.clear_away(key, job).await
+    }
+
+    /// The same for a song that waits or runs; `false` for another, which stays.
+    pub(super) async fn end_row(&self, key: &Key) -> Result<bool, Failure> {
+        let job = self.table.get(key);
+        if !self
+            .store
+            .delete_pending(key)
             .await
-            .map_err(store_failure)?;
+            .map_err(store_failure)?
+        {
+            return Ok(false);
+        }
+        self.clear_away(key, job).await?;
+        Ok(true)
+    }
+
+    /// Ends the job of a song that is noted as deleted, and removes what the song has left.
+    async fn clear_away(&self, key: &Key, job: Option<Arc<Job>>) -> Result<(), Failure> {
+        let mut watch = job.as_ref().map(|job| job.watch());
         if let Some(job) = &job {
             job.cancel.cancel();
             // A job that only waits holds no lease.
@@ -369,14 +392,27 @@ impl Inner {
         }
     }
 
-    fn lane_stats(&self) -> Vec<QueueStats> {
+    fn lane_stats(&self) -> Vec<LaneStats> {
+        let now = tokio::time::Instant::now();
         let lanes = self.table.stats().into_iter();
         lanes
-            .map(|lane| QueueStats {
-                site: lane.lane.as_str().to_owned(),
-                waiting: lane.waiting,
-                running: lane.running,
-                limit: lane.limit,
+            .map(|lane| {
+                let of_songs = lane
+                    .paused_until
+                    .map(|until| until.saturating_duration_since(now));
+                let of_links = match lane.lane {
+                    LaneId::Site(site) => self.engines.limited_for(site),
+                    LaneId::Copies => None,
+                };
+                let paused_for = of_songs.max(of_links);
+                LaneStats {
+                    site: lane.lane.as_str().to_owned(),
+                    waiting: lane.waiting,
+                    running: lane.running,
+                    limit: lane.limit,
+                    paused_until: paused_for.map(in_words),
+                    paused_for,
+                }
             })
             .collect()
     }
@@ -431,4 +467,23 @@ impl Inner {
         };
         self.engines.health().into_iter().map(row).collect()
     }
+}
+
+impl From<&LaneStats> for QueueStats {
+    fn from(lane: &LaneStats) -> Self {
+        Self {
+            site: lane.site.clone(),
+            waiting: lane.waiting,
+            running: lane.running,
+            limit: lane.limit,
+        }
+    }
+}
+
+/// The time after so long, in RFC 3339.
+fn in_words(left: Duration) -> String {
+    let until = std::time::SystemTime::now().checked_add(left);
+    until
+        .and_then(|until| jiff::Timestamp::try_from(until).ok())
+        .map_or_else(String::new, |until| format!("{until:.0}"))
 }

@@ -13,6 +13,7 @@
 //! | [`serve`], [`renditions`] | audio for a listener, whole or growing; which form of a song is asked for |
 //! | [`holds`] | files that are kept for those who read them by their path |
 //! | [`sources`] | where a site has the encodings of a song, for clients that read there themselves |
+//! | [`cancel`] | ending what of a list still waits or runs |
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
 //! | [`reload`] | the recipes, read again |
 //! | [`maintenance`] | what an operator asks of cache and tools; keeping the cache within its bounds |
@@ -20,6 +21,7 @@
 mod accept;
 mod answers;
 mod api;
+mod cancel;
 mod folders;
 mod holds;
 mod library;
@@ -45,6 +47,7 @@ use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
 
 pub use api::*;
+pub use cancel::{Cancelled, Ended};
 pub use folders::{Filed, filed};
 pub use maintenance::{About, Drive, Remark, Tools, remarks, tools};
 pub use search::Searched;

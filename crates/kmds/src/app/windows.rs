@@ -58,7 +58,6 @@ impl Windows {
     }
 
     /// Forgets the lists of these fetches.
-    #[cfg(test)]
     pub(super) fn end(&self, requesters: &[Requester]) {
         let mut windows = self.0.lock();
         windows.retain(|window| !requesters.contains(&window.requester));

@@ -7,6 +7,7 @@
 //! 130 interrupted.
 
 mod cache;
+mod cancel;
 mod doctor;
 mod get;
 mod out;
@@ -69,6 +70,8 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Search a site by words
     Search(search::SearchArgs),
+    /// End what of a list still waits or runs on a running server
+    Cancel(cancel::CancelArgs),
     /// Print what a running server is doing
     Status(status::StatusArgs),
     /// Watch a running server live
@@ -165,6 +168,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
             start_log(LevelFilter::ERROR)?;
             wait(search::run(args, config))
         }
+        Command::Cancel(args) => wait(cancel::run(args, || own_address(&cli.settings))),
         Command::Status(args) => wait(status::status(args, || own_address(&cli.settings))),
         Command::Top(args) => wait(status::top(args, || own_address(&cli.settings))),
         Command::Doctor(args) => {

@@ -169,6 +169,11 @@ impl Server {
         self.with_token(request.body(body))
     }
 
+    /// `DELETE path`, below the base path.
+    pub fn delete(&self, path: &str) -> RequestBuilder {
+        self.with_token(self.http.delete(format!("{}{path}", self.at)))
+    }
+
     /// `GET` of a path from the server's own reply, which includes the base path already.
     /// # Errors
     /// [`ServerError::Strange`] for a path of another server: the token is sent to this one only.

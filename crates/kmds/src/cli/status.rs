@@ -49,6 +49,9 @@ struct Stats {
     free_bytes: Option<u64>,
     max_bytes: u64,
     queues: Vec<Lane>,
+    /// Older servers have none.
+    #[serde(default)]
+    lanes: Vec<Pause>,
     engines: Vec<Engine>,
     listeners: u64,
     uptime_seconds: u64,
@@ -60,6 +63,12 @@ struct Lane {
     waiting: usize,
     running: usize,
     limit: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pause {
+    site: String,
+    paused_until: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,12 +180,26 @@ fn lanes(stats: &Stats) -> Vec<String> {
                 other => other,
             }),
             failures.map_or(String::new(), |engine| engine.native_failures.to_string()),
-            engine
-                .and_then(|engine| engine.reason.clone())
+            pause(stats, &lane.site)
+                .or_else(|| engine.and_then(|engine| engine.reason.clone()))
                 .map_or(String::new(), |reason| term::fit(&reason, 60)),
         ]);
     }
     table.lines_for_stdout()
+}
+
+/// How long the site of a queue is not asked, since it wants a pause.
+fn pause(stats: &Stats, site: &str) -> Option<String> {
+    let lane = stats.lanes.iter().find(|lane| lane.site == site)?;
+    let until: jiff::Timestamp = lane.paused_until.as_ref()?.parse().ok()?;
+    let left = until.duration_since(jiff::Timestamp::now());
+    let left = Duration::try_from(left)
+        .ok()
+        .filter(|left| !left.is_zero())?;
+    Some(format!(
+        "paused for {}, as the site wants",
+        term::clock(left)
+    ))
 }
 
 pub async fn top(

@@ -279,6 +279,13 @@ impl Engines {
         }
     }
 
+    /// How long no link of this site is asked for, since it limits us.
+    #[must_use]
+    pub fn limited_for(&self, site: Site) -> Option<std::time::Duration> {
+        let refusal = self.backoffs.refusal(site)?;
+        kmds_extract::Failure::from(&refusal).retry_after
+    }
+
     #[must_use]
     pub fn ytdlp(&self) -> Option<&YtDlp> {
         self.ytdlp.as_ref()

@@ -46,6 +46,7 @@ pub(super) fn routes() -> Routes {
     .add("get", "/play", play::play)
     .add("post", "/api/v1/fetch", v1::fetch)
     .add("get", "/api/v1/search", v1::search)
+    .add("delete", "/api/v1/collections/{id}", v1::cancel)
     .add("get", "/api/v1/tracks", v1::list_tracks)
     .add("get", "/api/v1/tracks/{site}/{id}", v1::show_track)
     .add("delete", "/api/v1/tracks/{site}/{id}", v1::delete_track)

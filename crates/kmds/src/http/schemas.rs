@@ -120,6 +120,7 @@ pub(super) struct StatsReply {
     free_bytes: Option<u64>,
     max_bytes: u64,
     queues: Vec<QueueReply>,
+    lanes: Vec<LaneReply>,
     engines: Vec<EngineReply>,
     sites: Vec<SiteReply>,
     recipes: RecipesReply,
@@ -134,6 +135,17 @@ struct QueueReply {
     waiting: usize,
     running: usize,
     limit: usize,
+}
+
+/// A queue, and the pause that its site wants.
+#[derive(Debug, ToSchema)]
+struct LaneReply {
+    site: String,
+    waiting: usize,
+    running: usize,
+    limit: usize,
+    /// RFC 3339, UTC: the site is not asked for songs before; null while it is asked.
+    paused_until: Option<String>,
 }
 
 #[derive(Debug, ToSchema)]

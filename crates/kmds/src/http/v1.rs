@@ -3,6 +3,7 @@
 //! It differs from the classic face only where `docs/api.md` says so. A parameter that a call does not know is refused.
 
 pub(super) mod audio;
+pub(super) mod collections;
 pub(super) mod cover;
 pub(super) mod events;
 pub(super) mod fetch;
@@ -16,6 +17,7 @@ pub(super) mod stats;
 pub(super) mod tracks;
 
 pub(super) use self::audio::send_audio;
+pub(super) use self::collections::cancel;
 pub(super) use self::cover::send_cover;
 pub(super) use self::events::follow;
 pub(super) use self::fetch::fetch;

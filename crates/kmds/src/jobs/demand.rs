@@ -86,7 +86,7 @@ impl Demand {
     /// # Errors
     /// The service is stopping, or the catalog failed.
     pub async fn first(&self, row: &Row) -> Result<Arc<Job>, Failure> {
-        if self.table.is_stopping() {
+        if self.table.is_stopping() || self.table.is_parked(&row.key) {
             let sentence = "the service is stopping; ask again when it is back";
             return Err(Failure::new(Kind::Cancelled, sentence));
         }

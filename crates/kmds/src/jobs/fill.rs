@@ -4,23 +4,30 @@
 //! so that listeners keep their place. Dropping a future of this module keeps the bytes and their note. Never chooses a
 //! stream, never publishes; [`super::rewrite`] changes bytes.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kmds_extract::{Container, Failure, Format, Kind, Stream};
+use tokio::time::Instant;
 
 use super::Context;
 use super::table::{Job, Status};
 use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
 use crate::media::{self, Broken};
-use crate::store::{self, Checked, Lease, Partial, Started, State, StoreError, drive_error};
+use crate::store::{
+    self, Checked, Key, Lease, Partial, Started, State, Store, StoreError, drive_error,
+};
 
 /// Limits that are waited for at one place of a file, and how long each may be (YouTube field notes, 3.4). After that the
 /// job gives its place up and keeps its bytes.
 const LIMIT_WAITS: u32 = 3;
 const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
+
+/// A job that was cancelled lets go of its song within this time.
+const LET_GO_WITHIN: Duration = Duration::from_secs(30);
 
 /// What stopped a file from being filled.
 #[derive(Debug)]
@@ -259,6 +266,21 @@ pub(super) async fn check(
                 let _ = lease.restart().await;
             }
             Err(broken.into())
+        }
+    }
+}
+
+/// The right to write a key, once an earlier job that was cancelled has let go of it.
+pub(super) async fn lease(store: &Store, key: &Key) -> Result<Lease, StoreError> {
+    let end = Instant::now() + LET_GO_WITHIN;
+    loop {
+        let mut let_go = pin!(store.let_go());
+        let_go.as_mut().enable();
+        match store.lease(key).await {
+            Err(StoreError::Busy { .. }) if Instant::now() < end => {
+                let _ = tokio::time::timeout_at(end, let_go).await;
+            }
+            done => return done,
         }
     }
 }

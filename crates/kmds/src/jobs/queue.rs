@@ -45,6 +45,8 @@ pub struct LaneStats {
     pub waiting: usize,
     pub running: usize,
     pub limit: usize,
+    /// The site asked for a pause.
+    pub paused_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -235,7 +237,7 @@ impl Queue {
         self.waiting.len()
     }
 
-    pub fn stats(&self) -> Vec<LaneStats> {
+    pub fn stats(&self, now: Instant) -> Vec<LaneStats> {
         let row = |(id, lane): (&LaneId, &Lane)| LaneStats {
             lane: *id,
             waiting: lane.wanted.len()
@@ -246,6 +248,7 @@ impl Queue {
                     .sum::<usize>(),
             running: lane.running,
             limit: lane.limit,
+            paused_until: lane.paused_until.filter(|until| *until > now),
         };
         self.lanes.iter().map(row).collect()
     }

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::attempts::End;
 use super::demand::Absent;
-use super::fill::{FillError, Work, announce_length, check};
+use super::fill::{FillError, Work, announce_length, check, lease};
 use super::rewrite::{PIECE_BYTES, Pieces, Source};
 use super::{internal, names};
 use crate::convert::writes_header_last;
@@ -73,7 +73,7 @@ impl Copying<'_> {
         let (work, key, format) = (self.work, &self.work.job.key, self.format);
         let Published { reader, row, .. } = original;
         work.converts().await?;
-        let mut lease = work.at.store.lease(key).await?;
+        let mut lease = lease(&work.at.store, key).await?;
         lease.reserve(row.size_bytes).await?;
         let stream = format!("{} of {}", key.rendition(), row.stream.unwrap_or_default());
         let started = Started {

@@ -4,7 +4,6 @@
 //! an offer's streams, [`Run::try_stream`] over restarts of one of them. What follows a failure comes back to it as a
 //! [`Next`]. Holds the song's lease; dropping a `Run` keeps the bytes for the next start. Never decides which job runs.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Choice, Treatment, choose};
@@ -12,17 +11,14 @@ use kmds_extract::{ExtractError, Failure, Format, Kind, Site, Stream, Track};
 use tokio::time::Instant;
 
 use super::attempts::{Attempts, End, Next, goes_on, order_for};
-use super::fill::{FillError, Work, announce_length, check};
+use super::fill::{FillError, Work, announce_length, check, lease};
 use super::offers::{Asking, Offer};
 use super::rewrite::{Rewrite, Rewriting};
 use super::{formats, names};
 use crate::clock::unix_now;
 use crate::download::DownloadError;
 use crate::engine::Engine;
-use crate::store::{Checked, Key, Lease, Publish, Row, Started, State, Store, StoreError};
-
-/// A job that was cancelled lets go of its song within this time.
-const LET_GO_WITHIN: Duration = Duration::from_secs(30);
+use crate::store::{Checked, Lease, Publish, Row, Started, State};
 
 /// A file that is whole, under its lease.
 struct Finished {
@@ -379,20 +375,5 @@ fn made_here(error: FillError) -> FillError {
             FillError::Convert(Failure::new(Kind::ConversionFailed, sentence))
         }
         error => error,
-    }
-}
-
-/// The right to write a key, once an earlier job that was cancelled has let go of it.
-async fn lease(store: &Store, key: &Key) -> Result<Lease, StoreError> {
-    let end = Instant::now() + LET_GO_WITHIN;
-    loop {
-        let mut let_go = pin!(store.let_go());
-        let_go.as_mut().enable();
-        match store.lease(key).await {
-            Err(StoreError::Busy { .. }) if Instant::now() < end => {
-                let _ = tokio::time::timeout_at(end, let_go).await;
-            }
-            done => return done,
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! than a key in the queue until a client watches it or its download starts. One lock for jobs and queue together; a job's
 //! `watch` and the event board are told after it is released. Never downloads: [`super::worker`] starts what runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +18,13 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Board, Events, News};
 use super::limits::Limits;
 use super::queue::{LaneStats, Queue, Requester};
+use crate::clock::unix_now;
 use crate::store::{Key, Partial, State};
+
+/// The fetches that one second can number, as a power of two.
+const REQUESTERS_A_SECOND: u32 = 20;
+/// Other fetches of one song that are noted.
+const MOST_ALSO: usize = 16;
 
 /// What a watcher of a job sees.
 #[derive(Debug, Clone)]
@@ -112,7 +118,7 @@ impl Job {
     ) -> Option<Duration> {
         let site = self.key.track().site();
         let mut limits = self.limits.lock();
-        limits.wait(Instant::now(), site, told, most, recipes)
+        limits.wait(site, told, most, recipes)
     }
 
     /// Bytes arrive: the limit has passed.
@@ -143,6 +149,19 @@ pub struct Table {
 struct Inner {
     jobs: HashMap<Key, Arc<Job>>,
     queue: Queue,
+    /// The fetches that asked for a song beside the first one, while it waits or runs.
+    also: HashMap<Key, Vec<Requester>>,
+    /// Songs that go on at the next start: none of them starts again in this process.
+    parked: HashSet<Key>,
+}
+
+/// What [`Table::withdraw`] found.
+#[derive(Debug, Default)]
+pub struct Withdrawn {
+    /// Songs that no other fetch asks for, and where they stood. Those that waited do not start any more.
+    pub ended: Vec<(Key, State)>,
+    /// Songs that another fetch asks for too.
+    pub kept: usize,
 }
 
 impl Table {
@@ -151,11 +170,14 @@ impl Table {
             inner: Mutex::new(Inner {
                 jobs: HashMap::new(),
                 queue,
+                also: HashMap::new(),
+                parked: HashSet::new(),
             }),
             board: Arc::new(Board::new()),
             bell: Notify::new(),
             stop,
-            next_requester: AtomicU64::new(1),
+            // Rows keep the number of their fetch: it is not given again after a restart.
+            next_requester: AtomicU64::new(unix_now() << REQUESTERS_A_SECOND),
         }
     }
 
@@ -210,7 +232,7 @@ impl Table {
     }
 
     pub fn stats(&self) -> Vec<LaneStats> {
-        self.inner().queue.stats()
+        self.inner().queue.stats(Instant::now())
     }
 
     /// Queues a song that is not watched: at the end of its requester's turn, unless it is queued or has a job.
@@ -245,8 +267,14 @@ impl Table {
                 inner.jobs.remove(key);
                 inner.queue.remove(key);
             }
-            Some(_) => return false,
-            None if inner.queue.waits(key).is_some() => return false,
+            Some(_) => {
+                inner.note_also(key, requester);
+                return false;
+            }
+            None if inner.queue.waits(key).is_some() => {
+                inner.note_also(key, requester);
+                return false;
+            }
             None => {}
         }
         inner.queue.push(key.clone(), requester, total);
@@ -256,6 +284,41 @@ impl Table {
     fn tell_queued(&self, key: &Key, total: Option<u64>) {
         self.board.state(&news(key, &Status::queued(total)));
         self.bell.notify_one();
+    }
+
+    /// Takes back what these fetches alone asked for. The songs that waited have left the queue; the caller ends their jobs
+    /// as those that run.
+    pub fn withdraw(&self, keys: &[Key], requesters: &[Requester]) -> Withdrawn {
+        let mut withdrawn = Withdrawn::default();
+        let mut inner = self.inner();
+        for key in keys {
+            let Some(first) = inner.first_requester(key) else {
+                continue;
+            };
+            let also = inner.also.get(key).into_iter().flatten();
+            if also.chain([&first]).any(|one| !requesters.contains(one)) {
+                withdrawn.kept += 1;
+                continue;
+            }
+            let state = match inner.queue.waits(key) {
+                Some(song) => {
+                    inner.job(key, song.requester, song.total, &self.stop);
+                    inner.queue.remove(key);
+                    State::Queued
+                }
+                None => inner
+                    .jobs
+                    .get(key)
+                    .map_or(State::Queued, |job| job.status().state),
+            };
+            withdrawn.ended.push((key.clone(), state));
+        }
+        withdrawn
+    }
+
+    /// Whether the song goes on at the next start only.
+    pub fn is_parked(&self, key: &Key) -> bool {
+        self.inner().parked.contains(key)
     }
 
     /// Puts a job that ran back into the queue: its site has asked for a pause.
@@ -313,6 +376,7 @@ impl Table {
 
     /// The end of a job that ran, whose song goes on at the next start: its watchers are woken, and no event is sent.
     pub fn park(&self, job: &Job, why: Failure) {
+        self.inner().parked.insert(job.key.clone());
         job.status.send_modify(|status| status.end(Err(why)));
         self.forget(job, true);
     }
@@ -326,6 +390,7 @@ impl Table {
         if ours {
             inner.jobs.remove(&job.key);
             inner.queue.remove(&job.key);
+            inner.also.remove(&job.key);
         }
         if ran {
             inner.queue.done(&job.key);
@@ -381,6 +446,23 @@ impl Table {
 }
 
 impl Inner {
+    /// The fetch that a song waits or runs for.
+    fn first_requester(&self, key: &Key) -> Option<Requester> {
+        let waits = self.queue.waits(key).map(|song| song.requester);
+        waits.or_else(|| self.jobs.get(key).map(|job| job.requester))
+    }
+
+    /// Another fetch asks for a song that waits or runs.
+    fn note_also(&mut self, key: &Key, requester: Requester) {
+        if self.first_requester(key) == Some(requester) {
+            return;
+        }
+        let also = self.also.entry(key.clone()).or_default();
+        if also.len() < MOST_ALSO && !also.contains(&requester) {
+            also.push(requester);
+        }
+    }
+
     /// The job of a song that waits or starts: the one there is, or a new one.
     fn job(
         &mut self,

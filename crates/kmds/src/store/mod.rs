@@ -46,8 +46,8 @@ use std::sync::Arc;
 use kmds_extract::Format;
 
 pub use catalog::{
-    Accepted, AcceptedRow, Filter, Found, Held, HeldSum, Holder, Listed, Listing, Row, Started,
-    State, Stats, WrongSum,
+    Accepted, AcceptedRow, FetchedList, Filter, Found, Held, HeldSum, Holder, Listed, Listing, Row,
+    Started, State, Stats, WrongSum,
 };
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use kmds_extract::{Failure, Track, TrackId};
 
 use super::catalog::{
-    Accepted, AcceptedRow, Filter, Found, Listing, Row, Started, State, Stats, blocking,
+    Accepted, AcceptedRow, FetchedList, Filter, Found, Listing, Row, Started, State, Stats,
+    blocking,
 };
 use super::error::StoreError;
 use super::key::Key;
@@ -86,6 +87,52 @@ impl Store {
         let catalog = &self.shared.catalog;
         catalog
             .with(move |catalog| catalog.requeue_for(&key, &requester))
+            .await
+    }
+
+    /// Notes a fetch of a list.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn note_list(&self, list: FetchedList) -> Result<(), StoreError> {
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.note_list(&list, Timestamp::now()))
+            .await
+    }
+
+    /// The fetches of the list with this id, or with this link in its one form; the newest first.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn fetches_of(
+        &self,
+        id: &str,
+        link: Option<String>,
+    ) -> Result<Vec<FetchedList>, StoreError> {
+        let id = id.to_owned();
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.fetches_of(&id, link.as_deref()))
+            .await
+    }
+
+    /// Songs that wait or run for one of these fetches, and copies, which belong to none.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn pending_of(&self, requesters: Vec<String>) -> Result<Vec<Row>, StoreError> {
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.pending_of(&requesters))
+            .await
+    }
+
+    /// To `deleted`, unless the song neither waits nor runs: then `false`.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn delete_pending(&self, key: &Key) -> Result<bool, StoreError> {
+        let key = key.clone();
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.delete_pending(&key))
             .await
     }
 
@@ -206,19 +253,17 @@ impl Store {
     /// [`StoreError::Busy`] while it is being written; else the drive's or the catalog's own.
     pub async fn delete(&self, key: &Key) -> Result<bool, StoreError> {
         let (shared, key) = (Arc::clone(&self.shared), key.clone());
-        blocking(move || delete(&shared, &key)).await
+        blocking(move || delete(&shared, &key, |_| true)).await
     }
 
     /// Removes what a song noted as deleted has left. One that was asked for again meanwhile stays.
     /// # Errors
     /// As [`Store::delete`].
     pub async fn purge(&self, key: &Key) -> Result<(), StoreError> {
-        let row = self.row(key).await?;
+        let (shared, key) = (Arc::clone(&self.shared), key.clone());
         // Ready: it was being published when it was deleted.
-        match row.map(|row| row.state) {
-            Some(State::Deleted | State::Ready) => self.delete(key).await.map(drop),
-            _ => Ok(()),
-        }
+        let is_left = |row: &Row| matches!(row.state, State::Deleted | State::Ready);
+        blocking(move || delete(&shared, &key, is_left).map(drop)).await
     }
 }
 
@@ -252,14 +297,16 @@ fn accept(
     catalog.accept(songs, whole, may_queue, Timestamp::now())
 }
 
-fn delete(shared: &Shared, key: &Key) -> Result<bool, StoreError> {
+/// Removes a song whose row `is_meant`. The catalog is locked from the look to the end: a song that a client asks for
+/// meanwhile is queued after this.
+fn delete(shared: &Shared, key: &Key, is_meant: impl Fn(&Row) -> bool) -> Result<bool, StoreError> {
     let mut catalog = shared.catalog();
     if shared.claims.is_writing(key) {
         return Err(StoreError::Busy {
             what: key.to_string(),
         });
     }
-    let Some(row) = catalog.row(key)? else {
+    let Some(row) = catalog.row(key)?.filter(is_meant) else {
         return Ok(false);
     };
     shared.remove_part(key)?;

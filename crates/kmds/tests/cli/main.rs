@@ -3,9 +3,11 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod cancel;
 mod get;
 mod hostile;
 mod out;
+mod pauses;
 mod search;
 mod settings;
 mod tend;

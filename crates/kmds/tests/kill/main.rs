@@ -11,5 +11,6 @@ mod load;
 mod again;
 mod crowd;
 mod drive;
+mod parked;
 mod random;
 mod stop;

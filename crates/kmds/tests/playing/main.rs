@@ -4,6 +4,7 @@
 mod harness;
 
 mod crowd;
+mod ended;
 mod forms;
 mod lists;
 mod near;

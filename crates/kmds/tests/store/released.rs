@@ -8,10 +8,11 @@ use rusqlite::Connection;
 
 use crate::{Place, read_all};
 
-const CATALOGS: [&str; 3] = [
+const CATALOGS: [&str; 4] = [
     include_str!("released/1.sql"),
     include_str!("released/2.sql"),
     include_str!("released/3.sql"),
+    include_str!("released/4.sql"),
 ];
 const SIDECAR: &str = include_str!("released/1.json");
 /// The audio both tell of.

@@ -1,12 +1,96 @@
-//! The songs of one fetch: which of them are not here, and which fetch a song is queued for.
+//! Which fetch a song is queued for, and which lists were fetched.
+//!
+//! Owns the table `lists`: a list that was fetched again has a row for each fetch, since its songs may belong to either.
 
-use rusqlite::named_params;
+use jiff::Timestamp;
+use kmds_extract::Site;
+use rusqlite::{named_params, params};
 
-use super::statement::{KeyColumns, NEXT_ORDER, OF_KEY, prepare, sql, update};
-use super::{Catalog, StoreError};
+use super::statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql, update};
+use super::{Catalog, Row, StoreError};
 use crate::store::key::Key;
 
+/// Fetches of lists that are kept: what of an older one still waits is ended song by song.
+const MOST_LISTS: usize = 2_000;
+
+/// One fetch of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedList {
+    pub site: Site,
+    /// The site's id of the list.
+    pub id: String,
+    /// The link that was asked for, in its one form.
+    pub asked: String,
+    /// The list's own link in its one form, where it is another.
+    pub link: String,
+    /// Of its songs' rows.
+    pub requester: String,
+}
+
 impl Catalog {
+    /// Notes a fetch of a list; the oldest ones are forgotten.
+    pub(in crate::store) fn note_list(
+        &self,
+        list: &FetchedList,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let what = "note a list";
+        let new = "INSERT OR REPLACE INTO lists (site, id, requester, asked, link, fetched_at) \
+             VALUES (:site, :id, :requester, :asked, :link, :now)";
+        let values = named_params! {
+            ":site": list.site.as_str(),
+            ":id": list.id,
+            ":requester": list.requester,
+            ":asked": list.asked,
+            ":link": list.link,
+            ":now": now.as_millisecond(),
+        };
+        prepare(&self.connection, new)
+            .and_then(|mut statement| statement.execute(values))
+            .map_err(sql(what))?;
+        let old = "DELETE FROM lists WHERE fetched_at <= \
+             (SELECT fetched_at FROM lists ORDER BY fetched_at DESC LIMIT 1 OFFSET ?1)";
+        prepare(&self.connection, old)
+            .and_then(|mut statement| statement.execute([MOST_LISTS]))
+            .map(drop)
+            .map_err(sql(what))
+    }
+
+    /// The fetches of the list with this id, or with this link in its one form; the newest first.
+    pub(in crate::store) fn fetches_of(
+        &self,
+        id: &str,
+        link: Option<&str>,
+    ) -> Result<Vec<FetchedList>, StoreError> {
+        let what = "look a list up";
+        let which = "SELECT fetched_at, site, id, requester, asked, link FROM lists \
+             WHERE id = ?1 OR asked = ?2 OR link = ?2";
+        let mut statement = prepare(&self.connection, which).map_err(sql(what))?;
+        let rows = statement
+            .query_map(params![id, link], read_list)
+            .map_err(sql(what))?;
+        let mut fetches = rows.collect::<Result<Vec<_>, _>>().map_err(sql(what))?;
+        fetches.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        Ok(fetches.into_iter().filter_map(|(_, list)| list).collect())
+    }
+
+    /// Songs that wait or run, in queue order, for one of these fetches, and copies, which belong to none.
+    pub(in crate::store) fn pending_of(
+        &self,
+        requesters: &[String],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows = self.pending()?;
+        rows.retain(|row| row.key.is_copy() || requesters.contains(&row.requester));
+        Ok(rows)
+    }
+
+    /// To `deleted`, unless the song neither waits nor runs: then `false`.
+    pub(in crate::store) fn delete_pending(&self, key: &Key) -> Result<bool, StoreError> {
+        let set = format!("state = 'deleted', {NO_FAILURE}");
+        let only_if = "state IN ('queued', 'downloading', 'converting')";
+        update(&self.connection, key, &set, only_if, &[]).map_err(sql("note a song's state"))
+    }
+
     /// The evicted ones of these, in their order.
     pub(in crate::store) fn evicted_of(&self, keys: Vec<Key>) -> Result<Vec<Key>, StoreError> {
         let statement =
@@ -37,4 +121,20 @@ impl Catalog {
         update(&self.connection, key, &set, "state = 'evicted'", values)
             .map_err(sql("queue a song again"))
     }
+}
+
+/// When a list was fetched, and which; `None` for one of a site that only another release knows.
+fn read_list(row: &rusqlite::Row<'_>) -> Result<(i64, Option<FetchedList>), rusqlite::Error> {
+    let site: String = row.get(1)?;
+    let list = match Site::parse(&site) {
+        None => None,
+        Some(site) => Some(FetchedList {
+            site,
+            id: row.get(2)?,
+            requester: row.get(3)?,
+            asked: row.get(4)?,
+            link: row.get(5)?,
+        }),
+    };
+    Ok((row.get(0)?, list))
 }

@@ -28,6 +28,7 @@ use super::error::StoreError;
 use super::key::Key;
 
 pub use accept::{Accepted, AcceptedRow};
+pub use fetches::FetchedList;
 pub(super) use handle::{CatalogHandle, blocking};
 pub use holds::{Held, HeldSum, Holder};
 pub(super) use open::{Check, News, Unchecked};

@@ -193,6 +193,20 @@ fn asked(catalog: &Catalog) -> Result<(), StoreError> {
     catalog.row(&key)?;
     catalog.seq_of(&key)?;
     catalog.evicted_of(vec![key.clone()])?;
+    catalog.pending_of(&[])?;
+    catalog.delete_pending(&key)?;
+    let list = FetchedList {
+        site: Site::YouTube,
+        id: "PL1".to_owned(),
+        asked: "one".to_owned(),
+        link: "another".to_owned(),
+        requester: "7".to_owned(),
+    };
+    catalog.note_list(&list, Timestamp::now())?;
+    for link in ["one", "another"] {
+        let fetches = catalog.fetches_of("", Some(link))?;
+        assert_eq!(fetches, std::slice::from_ref(&list));
+    }
     catalog.renditions(&track)?;
     catalog.pending()?;
     catalog.track(&track)?;
@@ -287,11 +301,11 @@ const MAY_WALK: [&str; 2] = [
     "WHERE r.state IN ('queued', 'downloading', 'converting')",
 ];
 
-/// A step that reads all rows of a large table, or sorts what it read. The sums are a few dozen rows, and there are as many
+/// A step that reads all rows of a large table, or sorts what it read. The sums are a few dozen rows, lists 2,000 at most, and there are as many
 /// holds as songs are held now.
 fn walks(step: &str) -> bool {
     let of = step.split(' ').nth(1).unwrap_or_default();
-    let is_small = ["sums", "h", "json_each", "CONSTANT"].contains(&of);
+    let is_small = ["sums", "h", "lists", "json_each", "CONSTANT"].contains(&of);
     // Without anything to look up, a virtual table says 0.
     let is_search = step.contains("VIRTUAL TABLE INDEX") && !step.ends_with("INDEX 0:");
     let is_victims = step.starts_with("SCAN r USING INDEX renditions_by_use");

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-pub(super) const MIGRATIONS: [&str; 3] = [FIRST, HOLDS, SUMS_AND_SEARCH];
+pub(super) const MIGRATIONS: [&str; 4] = [FIRST, HOLDS, SUMS_AND_SEARCH, LISTS];
 
 const FIRST: &str = r"
 CREATE TABLE tracks (
@@ -82,6 +82,20 @@ CREATE TABLE holds (
     until INTEGER,                      -- NULL: until it is released
     PRIMARY KEY (holder, site, id, rendition)
 ) WITHOUT ROWID;
+";
+
+/// Which lists were fetched, so that what of one still waits can be ended.
+const LISTS: &str = r"
+CREATE TABLE lists (                    -- a row for each fetch of a list, of the newest
+    site TEXT NOT NULL,
+    id TEXT NOT NULL,                   -- the site's id of the list
+    requester TEXT NOT NULL,            -- of its songs' renditions
+    asked TEXT NOT NULL,                -- the link that was asked for, in its one form
+    link TEXT NOT NULL,                 -- the list's own link in its one form
+    fetched_at INTEGER NOT NULL,
+    PRIMARY KEY (site, id, requester)
+) WITHOUT ROWID;
+CREATE INDEX lists_by_time ON lists (fetched_at);
 ";
 
 /// What a row adds to the sums when it comes; every row that it is compared with is another one of its song. For the end of a

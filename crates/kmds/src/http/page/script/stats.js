@@ -25,7 +25,7 @@ const stats = {
     say($("counts"), [`${count("ready").toLocaleString()} ready`, count("failed") && `${count("failed")} failed`].filter(Boolean).join(" · "));
     say($("listeners"), now.listeners ? plural(now.listeners, "listener") : "Nobody now");
     const engines = new Map(now.engines.map((engine) => [engine.site, engine]));
-    $("lanes").replaceChildren(...now.queues.flatMap((lane) => this.lane(lane, engines.get(lane.site))));
+    $("lanes").replaceChildren(...now.lanes.flatMap((lane) => this.lane(lane, engines.get(lane.site))));
     pulse();
   },
 
@@ -37,6 +37,10 @@ const stats = {
       make("th", { scope: "row" }, SITES[lane.site] || lane.site),
       make("td", {}, `${lane.running} of ${lane.limit}`), make("td", {}, String(lane.waiting)),
       make("td", { class: hurt ? "hurt" : "" }, make("b", {}, words)));
+    if (lane.paused_until) {
+      const until = new Date(lane.paused_until).toLocaleTimeString();
+      return [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, `The site wants a pause: asked again at ${until}`))];
+    }
     return why ? [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, sentence(why)))] : [row];
   },
 };

@@ -1,0 +1,89 @@
+//! Ending what of a list still waits or runs.
+//!
+//! Owns which songs are meant: those of every fetch of the list that no other fetch asks for, as far as the jobs know.
+//! What is ready stays. The songs are ended like removed ones: `/tunnel` answers 404, and only a new fetch brings them back.
+
+use std::collections::HashSet;
+
+use kmds_extract::{Failure, Site};
+
+use super::api::{Key, State};
+use super::{App, Inner};
+use crate::jobs::{Requester, internal, store_failure};
+use crate::store::FetchedList;
+
+/// A list that was cancelled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cancelled {
+    pub site: Site,
+    /// The site's id of the list.
+    pub id: String,
+    pub ended: Vec<Ended>,
+    /// Songs that another fetch asks for too.
+    pub kept: usize,
+}
+
+/// A song that was ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    pub key: Key,
+    /// Where it stood.
+    pub state: State,
+}
+
+impl App {
+    /// Ends what of a list still waits or runs. The list is named by its site's id or by a link to it; `None` if it was
+    /// never fetched. A client that leaves meanwhile does not stop it halfway.
+    /// # Errors
+    /// The drive or the catalog failed.
+    pub async fn cancel(&self, list: &str) -> Result<Option<Cancelled>, Failure> {
+        let link = self.inner.resolver.read(list, true).ok();
+        let link = link.map(|target| target.key());
+        let fetches = self.inner.store.fetches_of(list, link).await;
+        let fetches = fetches.map_err(store_failure)?;
+        let Some(FetchedList { site, id, .. }) = fetches.first().cloned() else {
+            return Ok(None);
+        };
+        let requesters: Vec<String> = fetches.into_iter().map(|fetch| fetch.requester).collect();
+        let app = self.clone();
+        let ending = tokio::spawn(async move { app.inner.end_songs_of(requesters).await });
+        let (ended, kept) = ending
+            .await
+            .unwrap_or_else(|_| Err(internal("the cancelling broke off")))?;
+        Ok(Some(Cancelled {
+            site,
+            id,
+            ended,
+            kept,
+        }))
+    }
+}
+
+impl Inner {
+    async fn end_songs_of(&self, requesters: Vec<String>) -> Result<(Vec<Ended>, usize), Failure> {
+        let numbers: Vec<Requester> = requesters
+            .iter()
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        self.windows.end(&numbers);
+        let rows = self.store.pending_of(requesters).await;
+        let (copies, originals): (Vec<Key>, Vec<Key>) = rows
+            .map_err(store_failure)?
+            .into_iter()
+            .map(|row| row.key)
+            .partition(Key::is_copy);
+        // All at once: none of them takes the place of another that ends.
+        let withdrawn = self.table.withdraw(&originals, &numbers);
+        let mut ended = Vec::new();
+        for (key, state) in withdrawn.ended {
+            if self.end_row(&key).await? {
+                ended.push(Ended { key, state });
+            }
+        }
+        let tracks: HashSet<_> = ended.iter().map(|one| one.key.track().clone()).collect();
+        for copy in copies.iter().filter(|copy| tracks.contains(copy.track())) {
+            self.end_row(copy).await?;
+        }
+        Ok((ended, withdrawn.kept))
+    }
+}

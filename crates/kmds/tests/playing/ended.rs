@@ -1,0 +1,132 @@
+//! Ending a whole list: what waits or runs ends, what is ready and what others ask for stays.
+
+use kmds_lab::{Lab, Song};
+use serde_json::{Value, json};
+
+use super::harness::Kmds;
+use super::{patient, tunnel};
+
+async fn cancel(kmds: &Kmds, id: &str) -> (u16, Value) {
+    let path = kmds.at(&format!("/api/v1/collections/{id}"));
+    let answer = kmds.http.delete(path).send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("a body");
+    (status, serde_json::from_str(&text).expect("JSON"))
+}
+
+fn ids(reply: &Value) -> Vec<&str> {
+    let ended = reply["ended"].as_array().expect("songs");
+    ended
+        .iter()
+        .filter_map(|song| song["id"].as_str())
+        .collect()
+}
+
+/// A list whose first song is whole, and whose others are held back.
+fn half_held(lab: &Lab, count: usize) -> (Vec<Song>, String, String) {
+    let songs: Vec<Song> = (0..count)
+        .map(|n| {
+            let video = lab.youtube().video(&format!("Of a list {n}")).seconds(1.0);
+            if n == 0 {
+                video.publish()
+            } else {
+                video.holds_at(0).publish()
+            }
+        })
+        .collect();
+    let list = lab.youtube().playlist(0).songs(&songs).publish();
+    let (id, link) = (list.id().to_owned(), list.link());
+    (songs, id, link)
+}
+
+#[tokio::test]
+async fn ending_a_list_ends_what_waits_or_runs_and_leaves_what_is_ready_or_asked_for_by_another() {
+    let lab = Lab::start().await;
+    let (songs, id, link) = half_held(&lab, 30);
+    let kmds = patient(&lab).start();
+    // The same list twice: both fetches are ended.
+    let (status, reply) = kmds.fetch(&link).await;
+    assert_eq!(status, 200, "{reply}");
+    assert_eq!(kmds.whole(&reply.songs[0]).await, songs[0].bytes());
+    kmds.fetch(&link).await;
+    kmds.fetch(&songs[20].link()).await;
+    kmds.until("two songs run", async || {
+        lab.media_requests(songs[1].id()) + lab.media_requests(songs[2].id()) >= 2
+    })
+    .await;
+    let (status, told) = cancel(&kmds, &id).await;
+    assert_eq!(
+        (status, &told["id"], &told["kept"]),
+        (200, &json!(id), &json!(1)),
+        "{told}"
+    );
+    let wanted: Vec<&str> = (1..30)
+        .filter(|n| *n != 20)
+        .map(|n| songs[n].id())
+        .collect();
+    assert_eq!(ids(&told).len(), wanted.len());
+    assert!(wanted.iter().all(|id| ids(&told).contains(id)), "{told}");
+    let ran = told["ended"].as_array().expect("songs");
+    assert_eq!(
+        ran.iter()
+            .filter(|song| song["state"] == "downloading")
+            .count(),
+        2
+    );
+    // The ready one is as it was, the ended ones are gone until they are fetched again.
+    assert_eq!(kmds.get(&tunnel(&reply.songs[0])).await.status(), 200);
+    assert_eq!(kmds.get(&tunnel(&reply.songs[2])).await.status(), 404);
+    songs[20].release();
+    assert_eq!(kmds.whole(&reply.songs[20]).await, songs[20].bytes());
+    let asked = songs
+        .iter()
+        .filter(|song| lab.media_requests(song.id()) > 0);
+    assert_eq!(asked.count(), 4, "nothing else of the list was started");
+    assert!(kmds.partials().is_empty(), "{:?}", kmds.partials());
+    // Nothing is left to end.
+    let (status, told) = cancel(&kmds, &id).await;
+    assert_eq!((status, ids(&told).len()), (200, 0));
+    let (status, told) = cancel(&kmds, "PLnever").await;
+    assert_eq!((status, &told["kind"]), (404, &json!("not_found")));
+}
+
+#[tokio::test]
+async fn a_list_is_ended_by_its_link_after_a_restart_too_and_its_window_with_it() {
+    let lab = Lab::start().await;
+    let (songs, _, link) = half_held(&lab, 12);
+    let setup = patient(&lab).set("KMDS_LISTS__PREFETCH", "3");
+    let mut kmds = setup.start();
+    let (_, reply) = kmds.fetch(&link).await;
+    assert_eq!(kmds.whole(&reply.songs[0]).await, songs[0].bytes());
+    let encoded = |link: &str| {
+        link.replace(':', "%3A")
+            .replace('/', "%2F")
+            .replace('?', "%3F")
+    };
+    let (status, told) = cancel(&kmds, &encoded(&link)).await;
+    assert_eq!(
+        (status, ids(&told).len()),
+        (200, 3),
+        "the window had moved by one: {told}"
+    );
+    assert_eq!(kmds.get(&tunnel(&reply.songs[0])).await.status(), 200);
+    let answer = kmds
+        .get("/api/v1/stats")
+        .await
+        .text()
+        .await
+        .expect("a body");
+    let stats: Value = serde_json::from_str(&answer).expect("JSON");
+    let queues = stats["queues"].as_array().expect("lanes");
+    assert!(
+        queues
+            .iter()
+            .all(|lane| lane["waiting"] == 0 && lane["running"] == 0),
+        "{stats}"
+    );
+    kmds.fetch(&link).await;
+    kmds.kill();
+    let again = setup.start();
+    let (status, told) = cancel(&again, &encoded(&link)).await;
+    assert_eq!((status, ids(&told).len()), (200, 2), "{told}");
+}
