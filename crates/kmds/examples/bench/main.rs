@@ -219,11 +219,7 @@ impl Service {
 
     /// `POST /fetch`; the path of the first song.
     async fn fetch(&self, song: &Song) -> String {
-        self.fetch_link(&song.link()).await
-    }
-
-    async fn fetch_link(&self, link: &str) -> String {
-        let body = serde_json::json!({ "URL": link }).to_string();
+        let body = serde_json::json!({ "URL": song.link() }).to_string();
         let (host, length) = (&self.address, body.len());
         let head = format!(
             "POST /fetch HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
