@@ -223,6 +223,42 @@ impl TrackBuilder {
         self
     }
 
+    /// The encodings that its formats lead to, and which of them is the best.
+    fn streams(&self, seconds: f64) -> (Vec<StreamSpec>, usize) {
+        let mut keys: Vec<&str> = Vec::new();
+        for format in self
+            .formats
+            .iter()
+            .filter(|format| !self.dead.contains(format))
+        {
+            keys.extend(format.stream_key().filter(|key| !keys.contains(key)));
+        }
+        let best = ["aac", "mp3", "opus"]
+            .into_iter()
+            .find(|key| keys.contains(key))
+            .unwrap_or("mp3");
+        let streams = keys
+            .iter()
+            .map(|key| StreamSpec {
+                key: (*key).to_owned(),
+                shape: match *key {
+                    "aac" => Shape::HlsAac,
+                    "opus" => Shape::Ogg,
+                    _ => Shape::Mp3,
+                },
+                seconds,
+                // HLS pieces have no announced length to be padded to.
+                size_bytes: if *key == "mp3" && best == "mp3" {
+                    self.wishes.size_bytes
+                } else {
+                    None
+                },
+            })
+            .collect();
+        let main = keys.iter().position(|key| *key == best).unwrap_or(0);
+        (streams, main)
+    }
+
     pub fn publish(self) -> Song {
         let id = self
             .id
@@ -242,36 +278,7 @@ impl TrackBuilder {
         let number = id.to_string();
         let key = sign::word(&["key", &number], 12, KEY_ALPHABET);
         let uuid = uuid(&["opus", &number]);
-        let mut keys: Vec<&str> = Vec::new();
-        for format in self
-            .formats
-            .iter()
-            .filter(|format| !self.dead.contains(format))
-        {
-            keys.extend(format.stream_key().filter(|key| !keys.contains(key)));
-        }
-        let best = ["aac", "mp3", "opus"]
-            .into_iter()
-            .find(|key| keys.contains(key))
-            .unwrap_or("mp3");
-        let streams: Vec<StreamSpec> = keys
-            .iter()
-            .map(|key| StreamSpec {
-                key: (*key).to_owned(),
-                shape: match *key {
-                    "aac" => Shape::HlsAac,
-                    "opus" => Shape::Ogg,
-                    _ => Shape::Mp3,
-                },
-                seconds,
-                // HLS pieces have no announced length to be padded to.
-                size_bytes: if *key == "mp3" && best == "mp3" {
-                    self.wishes.size_bytes
-                } else {
-                    None
-                },
-            })
-            .collect();
+        let (streams, main) = self.streams(seconds);
         let permalink = format!("{user}/{}", self.slug);
         let mut link = format!("https://soundcloud.com/{permalink}");
         if let Some(token) = &token {
@@ -296,10 +303,7 @@ impl TrackBuilder {
                 artist,
                 link,
                 seconds,
-                main: streams
-                    .iter()
-                    .position(|stream| stream.key == best)
-                    .unwrap_or(0),
+                main,
                 streams,
                 hold: self.wishes.hold,
                 drip: self.wishes.drip,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::player::URL_LIFE_SECS;
 use super::tv;
-use crate::audio::Shape;
+use crate::audio::{Clip, Shape};
 use crate::sign;
 use crate::wire::{ByteRange, Reply, Request};
 use crate::world::{Shared, Song};
@@ -142,6 +142,18 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
         return Reply::redirect(&format!("https://{MOVED_HOST}{}", request.target))
             .about(song.id());
     }
+    let pace = given_n.then_some(given_n_pace);
+    serve(shared, request, song, &clip, pace)
+}
+
+/// The range that was asked for, as fast as its kind and its URL allow.
+fn serve(
+    shared: &Shared,
+    request: &Request,
+    song: &Song,
+    clip: &Clip,
+    pace_of_url: Option<u64>,
+) -> Reply {
     let length = clip.len();
     let limit = shared.youtube.range_limit.load(Ordering::Relaxed);
     let in_query = request
@@ -158,7 +170,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
     };
     let pace = shared.youtube.open_range_pace.load(Ordering::Relaxed);
     if !bounded && (pace == 0 || request.method == "HEAD") {
-        return refused();
+        return Reply::refusal(403).about(song.id());
     }
     let mime = mime_of(clip.shape);
     let Some((from, to)) = asked.unwrap_or(ByteRange::Open(0)).within(length) else {
@@ -176,11 +188,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Reply {
             &format!("bytes {from}-{}/{length}", to - 1),
         );
     }
-    if !bounded {
-        reply.paced = Some(pace);
-    } else if given_n {
-        reply.paced = Some(given_n_pace);
-    }
+    reply.paced = if bounded { pace_of_url } else { Some(pace) };
     reply.from_song = Some((song.clone(), from));
     reply
 }

@@ -255,66 +255,15 @@ impl VideoBuilder {
             wishes: &self.wishes,
             live: self.live,
         };
-        let main = if self.itags.contains(&140) {
-            140
-        } else {
-            self.itags.iter().copied().max().unwrap_or(0)
-        };
-        for itag in &self.itags {
-            if self.tracks.is_empty() {
-                if self.drc {
-                    plan.add(*itag, Variant::Drc, false, &mut formats, &mut streams);
-                }
-                plan.add(
-                    *itag,
-                    Variant::Only,
-                    *itag == main,
-                    &mut formats,
-                    &mut streams,
-                );
-            }
-            // The original's copy comes last, as it did in every recording.
-            for track in self
-                .tracks
-                .iter()
-                .filter(|t| t.2 != "original")
-                .chain(self.tracks.iter().filter(|t| t.2 == "original"))
-            {
-                plan.add(
-                    *itag,
-                    Variant::Track(track),
-                    *itag == main && track.2 == "original",
-                    &mut formats,
-                    &mut streams,
-                );
-            }
-        }
+        self.add_streams(&plan, &mut formats, &mut streams);
         let best = streams
             .iter()
             .position(|(_, is_main)| *is_main)
             .unwrap_or(0);
         let muxed = plan.muxed(&mut streams);
         let streams: Vec<StreamSpec> = streams.into_iter().map(|(stream, _)| stream).collect();
-        let details = self.details(&id, &artist, seconds);
-        let mut answer = json!({
-            "responseContext": {"visitorData": "", "maxAgeSeconds": 0},
-            "playabilityStatus": {"status": "OK", "playableInEmbed": true},
-            "streamingData": {"expiresInSeconds": "21540", "adaptiveFormats": formats,
-                "serverAbrStreamingUrl": "https://rr1---sn-lab00000.googlevideo.com/videoplayback?sabr=1"},
-            "videoDetails": details,
-            "playerConfig": {"audioConfig": {"loudnessDb": -3.5, "perceptualLoudnessDb": -17.5, "loudnessTargetLkfs": -14}},
-        });
-        if self.live {
-            answer["playabilityStatus"]["liveStreamability"] =
-                json!({"liveStreamabilityRenderer": {"videoId": id}});
-        }
-        if self.advertisement > 0 {
-            advertise(&mut answer, self.advertisement);
-        }
+        let answer = self.answer(&id, &artist, seconds, &formats);
         let microformat = microformat(&id, &self.wishes.title, &artist, seconds);
-        if let Some(refusal) = &self.refusal {
-            refusal.apply(&mut answer);
-        }
         let song = Song::publish(
             &self.shared,
             NewSong {
@@ -353,6 +302,67 @@ impl VideoBuilder {
             .lock()
             .insert(id, Arc::new(video));
         song
+    }
+
+    /// Each itag in each of its variants, as a format of the answer and as bytes.
+    fn add_streams(
+        &self,
+        plan: &Plan<'_>,
+        formats: &mut Vec<Value>,
+        streams: &mut Vec<(StreamSpec, bool)>,
+    ) {
+        let main = if self.itags.contains(&140) {
+            140
+        } else {
+            self.itags.iter().copied().max().unwrap_or(0)
+        };
+        for itag in &self.itags {
+            if self.tracks.is_empty() {
+                if self.drc {
+                    plan.add(*itag, Variant::Drc, false, formats, streams);
+                }
+                plan.add(*itag, Variant::Only, *itag == main, formats, streams);
+            }
+            // The original's copy comes last, as it did in every recording.
+            for track in self
+                .tracks
+                .iter()
+                .filter(|t| t.2 != "original")
+                .chain(self.tracks.iter().filter(|t| t.2 == "original"))
+            {
+                plan.add(
+                    *itag,
+                    Variant::Track(track),
+                    *itag == main && track.2 == "original",
+                    formats,
+                    streams,
+                );
+            }
+        }
+    }
+
+    /// The player's answer.
+    fn answer(&self, id: &str, artist: &str, seconds: f64, formats: &[Value]) -> Value {
+        let details = self.details(id, artist, seconds);
+        let mut answer = json!({
+            "responseContext": {"visitorData": "", "maxAgeSeconds": 0},
+            "playabilityStatus": {"status": "OK", "playableInEmbed": true},
+            "streamingData": {"expiresInSeconds": "21540", "adaptiveFormats": formats,
+                "serverAbrStreamingUrl": "https://rr1---sn-lab00000.googlevideo.com/videoplayback?sabr=1"},
+            "videoDetails": details,
+            "playerConfig": {"audioConfig": {"loudnessDb": -3.5, "perceptualLoudnessDb": -17.5, "loudnessTargetLkfs": -14}},
+        });
+        if self.live {
+            answer["playabilityStatus"]["liveStreamability"] =
+                json!({"liveStreamabilityRenderer": {"videoId": id}});
+        }
+        if self.advertisement > 0 {
+            advertise(&mut answer, self.advertisement);
+        }
+        if let Some(refusal) = &self.refusal {
+            refusal.apply(&mut answer);
+        }
+        answer
     }
 
     fn details(&self, id: &str, artist: &str, seconds: f64) -> Value {
