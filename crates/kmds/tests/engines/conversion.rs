@@ -19,6 +19,24 @@ fn opus_only(lab: &Lab, slug: &str) -> Song {
         .publish()
 }
 
+/// Two minutes of Opus that stop after these bytes until they are released.
+fn held_opus(lab: &Lab, slug: &str, after: u64) -> Song {
+    lab.soundcloud()
+        .track(slug)
+        .seconds(120.0)
+        .formats(&[Format::OpusHls])
+        .holds_at(after)
+        .publish()
+}
+
+/// A song that copies are made of.
+fn many_forms(lab: &Lab) -> Song {
+    lab.bandcamp()
+        .track("Many Forms")
+        .seconds(SECONDS)
+        .publish()
+}
+
 /// Fetches and waits; the reply's song as it is then, and where its file lies.
 async fn arrives(kmds: &Kmds, song: &Song) -> (Entry, std::path::PathBuf) {
     let (status, reply) = kmds.fetch(&song.link()).await;
@@ -123,13 +141,7 @@ async fn a_conversion_is_readable_while_it_runs() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab
-        .soundcloud()
-        .track("held")
-        .seconds(120.0)
-        .formats(&[Format::OpusHls])
-        .holds_at(kib(500))
-        .publish();
+    let song = held_opus(&lab, "held", kib(500));
     let kmds = Setup::of(&lab).recipes(PATIENT).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     let tunnel = reply.songs[0].tunnel.clone();
@@ -226,13 +238,7 @@ async fn a_conversion_goes_on_after_a_kill_without_downloading_twice() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab
-        .soundcloud()
-        .track("killed")
-        .seconds(120.0)
-        .formats(&[Format::OpusHls])
-        .holds_at(kib(700))
-        .publish();
+    let song = held_opus(&lab, "killed", kib(700));
     let setup = Setup::of(&lab).recipes(PATIENT);
     let mut kmds = setup.start();
     let (_, reply) = kmds.fetch(&song.link()).await;
@@ -280,11 +286,7 @@ async fn forms_on_request_are_made_once_and_the_original_stays() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("Many Forms")
-        .seconds(SECONDS)
-        .publish();
+    let song = many_forms(&lab);
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     let base = format!("/api/v1/tracks/bandcamp/{}/audio", song.id());
@@ -338,11 +340,7 @@ async fn a_copy_is_replied_listed_and_told_of_by_the_word_that_asks_for_it() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("Many Forms")
-        .seconds(SECONDS)
-        .publish();
+    let song = many_forms(&lab);
     let kmds = Kmds::start(&lab);
     assert_eq!(kmds.download(&song.link()).await, song.bytes());
     let base = format!("/api/v1/tracks/bandcamp/{}/audio", song.id());
@@ -530,13 +528,7 @@ async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
         return;
     }
     let lab = Lab::start().await;
-    let song = lab
-        .soundcloud()
-        .track("held")
-        .seconds(120.0)
-        .formats(&[Format::OpusHls])
-        .holds_at(kib(500))
-        .publish();
+    let song = held_opus(&lab, "held", kib(500));
     let kmds = Setup::of(&lab)
         .recipes(&PATIENT.replace("[time]", "[time]\nconvert_stall = 8.0"))
         .start();

@@ -3,8 +3,8 @@
 use kmds_lab::Lab;
 use kmds_lab::soundcloud::Format;
 
-use super::Caller;
 use super::harness::{Kmds, Setup};
+use super::{Caller, copper_kettles};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_server_an_address_streams_from_it_and_without_one_from_the_site() {
@@ -141,12 +141,7 @@ async fn the_parts_of_a_list_that_are_meant_come_in_order_and_what_is_missing_fa
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_is_a_list_and_words_are_searched_for_where_that_is_asked_for() {
     let lab = Lab::start().await;
-    let song = lab
-        .youtube()
-        .video("Copper Kettles")
-        .artist("Ada")
-        .seconds(20.0)
-        .publish();
+    let song = copper_kettles(&lab);
     lab.youtube().video("Copper Pots").seconds(20.0).publish();
     let kmds = Kmds::start(&lab);
     for caller in [Caller::of(&kmds), Caller::alone(&lab)] {

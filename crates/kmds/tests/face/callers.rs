@@ -6,18 +6,13 @@ use kmds_lab::Lab;
 use serde_json::Value;
 
 use super::harness::Kmds;
-use super::{Caller, Said, skipped};
+use super::{Caller, Said, copper_kettles, skipped};
 
 /// songbird 0.6, `YoutubeDl::query` and `get_stream`.
 #[tokio::test(flavor = "multi_thread")]
 async fn songbird_finds_opus_in_webm_and_a_length_it_can_ask_for() {
     let lab = Lab::start().await;
-    let song = lab
-        .youtube()
-        .video("Copper Kettles")
-        .artist("Ada")
-        .seconds(20.0)
-        .publish();
+    let song = copper_kettles(&lab);
     let kmds = Kmds::start(&lab);
     let caller = Caller::of(&kmds);
     for query in [song.link(), "ytsearch1:copper kettles".to_owned()] {
@@ -76,12 +71,7 @@ async fn songbird_finds_opus_in_webm_and_a_length_it_can_ask_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lavasrc_loads_searches_and_plays_and_nothing_else_is_said() {
     let lab = Lab::start().await;
-    let song = lab
-        .youtube()
-        .video("Copper Kettles")
-        .artist("Ada")
-        .seconds(20.0)
-        .publish();
+    let song = copper_kettles(&lab);
     let list = lab.youtube().playlist(3).seconds(10.0).publish();
     let kmds = Kmds::start(&lab);
     let caller = Caller::of(&kmds);
@@ -162,12 +152,7 @@ async fn python_gets_an_address_by_a_subprocess() {
         return skipped("KMDS_TEST_PYTHON does not name a Python");
     };
     let lab = Lab::start().await;
-    let song = lab
-        .youtube()
-        .video("Copper Kettles")
-        .artist("Ada")
-        .seconds(20.0)
-        .publish();
+    let song = copper_kettles(&lab);
     let kmds = Kmds::start(&lab);
     let script = "
 import json, subprocess, sys, urllib.request
@@ -200,12 +185,7 @@ print(len(piped))
 #[tokio::test(flavor = "multi_thread")]
 async fn youtube_dl_exec_of_npm_reads_what_it_is_told() {
     let lab = Lab::start().await;
-    let song = lab
-        .youtube()
-        .video("Copper Kettles")
-        .artist("Ada")
-        .seconds(20.0)
-        .publish();
+    let song = copper_kettles(&lab);
     let kmds = Kmds::start(&lab);
     let caller = Caller::of(&kmds);
     let package = "youtube-dl-exec@3";

@@ -13,8 +13,17 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use harness::{FAST_RECIPES, Folder, Kmds};
-use kmds_lab::Lab;
+use kmds_lab::{Lab, Song};
 use serde_json::Value;
+
+/// The song that most callers ask for, by link or by its words.
+fn copper_kettles(lab: &Lab) -> Song {
+    lab.youtube()
+        .video("Copper Kettles")
+        .artist("Ada")
+        .seconds(20.0)
+        .publish()
+}
 
 /// A program that calls yt-dlp, where the binary of KMDS has that name.
 pub struct Caller {

@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Lab};
 use serde_json::{Value, json};
 
+use crate::channel::Channel;
 use crate::harness::{Folder, Setup, tool};
 use crate::{root, skipped, which};
 
@@ -288,31 +288,11 @@ async fn voice_sample(what: &str, by_path: bool) {
     bench.copy("clients/js/samples/voice.mjs");
     let script = bench.copy("crates/kmds/tests/programs/js/voice_test.mjs");
     let lab = Lab::start().await;
-    let refused = lab.soundcloud().track("refused").title("Refused").publish();
-    lab.inject(Fault::Status(403, None).on_media().of(&refused));
-    let ogg = lab
-        .soundcloud()
-        .track("ordinary-days")
-        .formats(&[Format::Mp3Hls, Format::OpusHls])
-        .seconds(3.0)
-        .publish();
-    let webm = lab.youtube().video("Webbed").seconds(3.0).publish();
-    let mp3 = lab
-        .bandcamp()
-        .track("Copper Kettles")
-        .seconds(2.0)
-        .publish();
+    let channel = Channel::of(&lab);
     let kmds = Setup::of(&lab).set("KMDS_SEARCH__SITE", "bandcamp").start();
-    let texts = json!([
-        refused.link(),
-        ogg.link(),
-        "https://example.org/none",
-        webm.link(),
-        "Copper Kettles"
-    ]);
     let mut variables = vec![
         ("KMDS_URL", kmds.url.clone()),
-        ("TEXTS", texts.to_string()),
+        ("TEXTS", channel.texts()),
         ("SONGS", "3".to_owned()),
     ];
     if by_path {
@@ -320,11 +300,7 @@ async fn voice_sample(what: &str, by_path: bool) {
         variables.push(("KMDS_CACHE", cache));
     }
     let heard = last_line(&run(&bench.node, &script, &variables).await);
-    let files = [
-        format!("soundcloud/{}.opus", ogg.id()),
-        format!("youtube/{}.opus", webm.id()),
-        format!("bandcamp/{}.opus", mp3.id()),
-    ];
+    let files = channel.files();
     for (sizes, file) in heard["songs"].as_array().expect("songs").iter().zip(files) {
         let wanted = packet_sizes(&kmds.folder.path("cache").join(&file));
         assert!(wanted.len() > 90, "{file}: {}", wanted.len());

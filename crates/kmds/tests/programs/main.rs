@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod channel;
 mod classic_client;
 mod description;
 mod js_client;

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Lab};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::channel::Channel;
 use crate::harness::{Kmds, PATIENCE, Setup};
 use crate::js_client::packet_sizes;
 use crate::{python, root, skipped};
@@ -110,34 +110,14 @@ async fn discord_py_plays_opus_by_path_and_plays_on_behind_a_song_that_fails() {
         );
     }
     let lab = Lab::start().await;
-    let refused = lab.soundcloud().track("refused").title("Refused").publish();
-    lab.inject(Fault::Status(403, None).on_media().of(&refused));
-    let ogg = lab
-        .soundcloud()
-        .track("ordinary-days")
-        .formats(&[Format::Mp3Hls, Format::OpusHls])
-        .seconds(3.0)
-        .publish();
-    let webm = lab.youtube().video("Webbed").seconds(3.0).publish();
-    let mp3 = lab
-        .bandcamp()
-        .track("Copper Kettles")
-        .seconds(2.0)
-        .publish();
+    let channel = Channel::of(&lab);
     let kmds = Setup::of(&lab).set("KMDS_SEARCH__SITE", "bandcamp").start();
-    let texts = json!([
-        refused.link(),
-        ogg.link(),
-        "https://example.org/none",
-        webm.link(),
-        "Copper Kettles"
-    ]);
     let mut bot = tokio::process::Command::new(python);
     bot.args(["-c", A_CHANNEL])
         .env("PYTHONPATH", root().join("clients/python"))
         .env("KMDS_URL", &kmds.url)
         .env("KMDS_CACHE", kmds.folder.path("cache"))
-        .env("TEXTS", texts.to_string())
+        .env("TEXTS", channel.texts())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let out = bot.output().await.expect("python");
     let said = String::from_utf8_lossy(&out.stdout);
@@ -147,11 +127,7 @@ async fn discord_py_plays_opus_by_path_and_plays_on_behind_a_song_that_fails() {
         String::from_utf8_lossy(&out.stderr)
     );
     let heard: Value = serde_json::from_str(&said).expect("JSON");
-    let files = [
-        format!("soundcloud/{}.opus", ogg.id()),
-        format!("youtube/{}.opus", webm.id()),
-        format!("bandcamp/{}.opus", mp3.id()),
-    ];
+    let files = channel.files();
     let songs = heard["songs"].as_array().expect("songs");
     assert_eq!(songs.len(), files.len(), "{heard}");
     for (sizes, file) in songs.iter().zip(files) {
