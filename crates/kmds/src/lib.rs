@@ -265,15 +265,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     Ok(())
 }
 
-/// How often free memory goes back to the system. It costs microseconds while nothing happened, and a crowd's memory is
-/// back within a minute.
+/// When the code of the start is let go.
+const FIRST_TRIM_AFTER: Duration = Duration::from_millis(500);
+/// How often free memory goes back to the system. It costs less than a millisecond while nothing happened, and a crowd's
+/// memory is back within a minute.
 const TRIM_EVERY: Duration = Duration::from_secs(30);
 
-/// What crowds and long lists took does not stay resident until the next crowd.
+/// What a start, crowds and long lists took does not stay resident until the next crowd.
 async fn give_memory_back() {
+    let mut pause = FIRST_TRIM_AFTER;
     loop {
-        tokio::time::sleep(TRIM_EVERY).await;
+        tokio::time::sleep(pause).await;
+        kmds_trim::release_code();
         kmds_trim::trim();
+        pause = TRIM_EVERY;
     }
 }
 
