@@ -14,49 +14,58 @@ pub fn trim() {
     }
 }
 
-/// Unmaps the pages of code and constants. Those that are needed again are mapped again from the system's cache of files,
-/// or read from the drive: some hundred page faults, less than a millisecond in all. Does nothing where `/proc` cannot be read.
+/// Unmaps the pages of code and constants. Those that are needed again are mapped again from the system's cache of files:
+/// some hundred page faults, less than a millisecond in all; what that cache has lost is read from the drive.
 pub fn release_code() {
     #[cfg(target_os = "linux")]
-    for (start, length) in
-        unwritten(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default())
-    {
-        let address = std::ptr::with_exposed_provenance_mut(start);
-        // SAFETY: the range is one whole mapping of a file that is not writable and holds no page that was ever written,
-        // so that each page reads the same when it is mapped again (`madvise(2)`).
-        unsafe {
-            libc::madvise(address, length, libc::MADV_DONTNEED);
-        }
+    // SAFETY: the callback has the type that is asked for, and it does not unwind.
+    unsafe {
+        libc::dl_iterate_phdr(Some(release_segments), std::ptr::null_mut());
     }
 }
 
-/// Start and length of the mappings of files that are private, not writable, and as the file is: without one page that was
-/// copied to be written, as the linker does with addresses. From the text of `/proc/self/smaps` (proc_pid_smaps(5)).
+/// Releases the segments of one loaded program or library that are not writable (elf(5)). The loader holds its lock
+/// meanwhile, so that the object cannot be unloaded. What the loader writes itself and protects afterwards, the addresses
+/// of RELRO, lies in writable segments.
 #[cfg(target_os = "linux")]
-fn unwritten(smaps: &str) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut mapping = None;
-    for line in smaps.lines() {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        match words.as_slice() {
-            [range, rights, _, _, _, path, ..] if range.contains('-') => {
-                let of_file = path.starts_with('/') && matches!(*rights, "r-xp" | "r--p");
-                mapping = range_of(range).filter(|_| of_file);
+unsafe extern "C" fn release_segments(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the loader gives a valid object with `dlpi_phnum` headers and a name that ends in 0, for the time of this call.
+    let (object, headers, name) = unsafe {
+        let object = &*object;
+        let headers = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
+        (object, headers, std::ffi::CStr::from_ptr(object.dlpi_name))
+    };
+    // The program has an empty name, a library its path. The kernel's own object is no file.
+    if !name.is_empty() && !name.to_bytes().starts_with(b"/") {
+        return 0;
+    }
+    // SAFETY: takes no pointer.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    for segment in headers {
+        if segment.p_type != libc::PT_LOAD || segment.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let first = (object.dlpi_addr as usize).wrapping_add(segment.p_vaddr as usize);
+        // Whole pages only.
+        let start = first.next_multiple_of(page);
+        let end = first.wrapping_add(segment.p_filesz as usize) / page * page;
+        if start < end {
+            // SAFETY: the pages belong to a segment that nothing writes: neither the program, nor the loader, since the
+            // linkers refuse relocations in code (`-z text`). So each page reads as in the file when it is mapped again.
+            unsafe {
+                libc::madvise(
+                    std::ptr::with_exposed_provenance_mut(start),
+                    end - start,
+                    libc::MADV_DONTNEED,
+                );
             }
-            [range, ..] if range.contains('-') => mapping = None,
-            ["Anonymous:", "0", "kB"] => found.extend(mapping.take()),
-            _ => {}
         }
     }
-    found
-}
-
-#[cfg(target_os = "linux")]
-fn range_of(text: &str) -> Option<(usize, usize)> {
-    let (start, end) = text.split_once('-')?;
-    let start = usize::from_str_radix(start, 16).ok()?;
-    let end = usize::from_str_radix(end, 16).ok()?;
-    Some((start, end.checked_sub(start)?))
+    0
 }
 
 #[cfg(test)]
@@ -92,24 +101,6 @@ mod tests {
         let after = bytes_of("RssFile:");
         assert!(after < before, "{before} bytes before, {after} after");
         assert_eq!(page("a line, a line"), 2);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_mapping_with_a_written_page_is_left_alone() {
-        let smaps = "\
-1000-3000 r-xp 00000000 fe:00 7 /usr/bin/kmds\nAnonymous:             0 kB\nVmFlags: rd ex\n\
-3000-4000 r--p 00002000 fe:00 7 /usr/bin/kmds\nAnonymous:             4 kB\nVmFlags: rd\n\
-4000-5000 rw-p 00003000 fe:00 7 /usr/bin/kmds\nAnonymous:             0 kB\n\
-5000-6000 r--p 00000000 00:00 0\nAnonymous:             0 kB\n\
-6000-7000 r-xp 00000000 00:00 0 [vdso]\nAnonymous:             0 kB\n\
-7000-9000 r--s 00000000 fe:00 8 /state/kmds.db-shm\nAnonymous:             0 kB\n\
-9000-a000 r--p 00000000 fe:00 9 /usr/lib/libc.so.6\nAnonymous:             0 kB\n";
-        assert_eq!(
-            super::unwritten(smaps),
-            [(0x1000, 0x2000), (0x9000, 0x1000)]
-        );
-        assert!(super::unwritten("nonsense - r-xp\n-- r-xp 0 0 0 /x\nAnonymous: 0 kB").is_empty());
     }
 
     #[cfg(target_os = "linux")]

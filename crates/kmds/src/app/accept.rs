@@ -306,7 +306,6 @@ impl Inner {
             // A row may stand under another key than the one that was expected.
             let keys = accepted.iter().map(|done| done.row.key.clone()).collect();
             self.windows.keep(keys, ahead, requester);
-            self.note_list(answer, requester).await?;
         }
         let mut songs = Vec::with_capacity(accepted.len());
         for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
@@ -316,12 +315,16 @@ impl Inner {
             }
             songs.push(self.song(&done.row, without_streams(track), size));
         }
+        // Behind the songs: they are on their way whether or not their list can be noted.
+        if listed && let Err(error) = self.note_list(answer, requester).await {
+            tracing::warn!(target: "kmds::app", %error, list = answer.id, "a list is not noted; its songs can be ended one by one only");
+        }
         self.note_holds(None, &mut songs).await?;
         Ok(songs)
     }
 
     /// Its songs can be ended together from now on.
-    async fn note_list(&self, answer: &Answer<'_>, requester: Requester) -> Result<(), Failure> {
+    async fn note_list(&self, answer: &Answer<'_>, requester: Requester) -> Result<(), StoreError> {
         let own = self.resolver.read(&answer.link, true);
         let noted = FetchedList {
             site: answer.site,
@@ -330,7 +333,7 @@ impl Inner {
             link: own.map_or_else(|_| answer.link.clone(), |target| target.key()),
             requester: requester.to_string(),
         };
-        self.store.note_list(noted).await.map_err(store_failure)
+        self.store.note_list(noted).await
     }
 
     /// How many songs of what was resolved are queued at once.

@@ -44,7 +44,12 @@ impl App {
         let Some(FetchedList { site, id, .. }) = fetches.first().cloned() else {
             return Ok(None);
         };
-        let requesters: Vec<String> = fetches.into_iter().map(|fetch| fetch.requester).collect();
+        // Two sites may call a list the same: the one that was fetched last is meant.
+        let requesters: Vec<Requester> = fetches
+            .into_iter()
+            .filter(|fetch| fetch.site == site)
+            .filter_map(|fetch| fetch.requester.parse().ok())
+            .collect();
         let app = self.clone();
         let ending = tokio::spawn(async move { app.inner.end_songs_of(requesters).await });
         let (ended, kept) = ending
@@ -60,13 +65,9 @@ impl App {
 }
 
 impl Inner {
-    async fn end_songs_of(&self, requesters: Vec<String>) -> Result<(Vec<Ended>, usize), Failure> {
-        let numbers: Vec<Requester> = requesters
-            .iter()
-            .filter_map(|number| number.parse().ok())
-            .collect();
+    async fn end_songs_of(&self, numbers: Vec<Requester>) -> Result<(Vec<Ended>, usize), Failure> {
         self.windows.end(&numbers);
-        let rows = self.store.pending_of(requesters).await;
+        let rows = self.store.pending_rows().await;
         let (copies, originals): (Vec<Key>, Vec<Key>) = rows
             .map_err(store_failure)?
             .into_iter()
@@ -75,15 +76,22 @@ impl Inner {
         // All at once: none of them takes the place of another that ends.
         let withdrawn = self.table.withdraw(&originals, &numbers);
         let mut ended = Vec::new();
+        let mut failure = None;
         for (key, state) in withdrawn.ended {
-            if self.end_row(&key).await? {
-                ended.push(Ended { key, state });
+            match self.end_row(&key).await {
+                Ok(true) => ended.push(Ended { key, state }),
+                Ok(false) => {}
+                // The others are out of the queue already: they end too.
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
         let tracks: HashSet<_> = ended.iter().map(|one| one.key.track().clone()).collect();
         for copy in copies.iter().filter(|copy| tracks.contains(copy.track())) {
             self.end_row(copy).await?;
         }
-        Ok((ended, withdrawn.kept))
+        match failure {
+            None => Ok((ended, withdrawn.kept)),
+            Some(failure) => Err(failure),
+        }
     }
 }

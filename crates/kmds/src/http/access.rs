@@ -70,6 +70,7 @@ const ROWS: &[Row] = {
     ("delete", "/api/v1/tracks/{site}/{id}/{form}/hold",  FETCH,  Closed,     TOKEN),
     ("post",   "/api/v1/tracks/{site}/{id}/{form}/pin",   MANAGE, Closed,     TOKEN),
     ("delete", "/api/v1/tracks/{site}/{id}/{form}/pin",   MANAGE, Closed,     TOKEN),
+    ("delete", "/api/v1/collections/{id}",          MANAGE,  Closed,     TOKEN),
     ("get",    "/api/v1/events",                    LISTEN,  Harmless,   TOKEN),
     ("post",   "/api/v1/recipes/reload",            MANAGE,  Closed,     TOKEN),
     ("get",    "/api/v1/stats",                     LISTEN,  Harmless,   TOKEN),

@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 
 /// Characters of a path that are logged; only attackers send longer ones.
 const LOGGED_PATH: usize = 200;
+/// Its path may hold a link, and a link may hold a secret: no link is logged.
+const LINK_IN_PATH: &str = "/api/v1/collections/{id}";
 /// The route of paths that have none, in the metrics.
 const OTHER_ROUTE: &str = "other";
 
@@ -67,6 +69,9 @@ impl LogLine {
 
     pub(super) fn set_route(&mut self, route: Option<&'static str>) {
         self.route = route.unwrap_or(OTHER_ROUTE);
+        if self.route == LINK_IN_PATH {
+            self.path = LINK_IN_PATH.to_owned();
+        }
     }
 }
 

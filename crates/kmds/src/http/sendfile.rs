@@ -3,12 +3,13 @@
 //! Owns the queue of such spans of one TCP connection, and the writer that sends them. hyper takes nothing but bytes from
 //! a body. So a body puts a span into the queue and gives hyper a slice of [`STAND_IN`], as long as the span. The writer
 //! knows a slice of that block by its address, and sends the span in its place: as much as the socket takes, so that hyper
-//! counts, frames and cuts as with any other bytes.
+//! counts, frames and cuts as with any other bytes. A span that has left memory meanwhile is read by a thread first: the
+//! runtime does not wait for the drive.
 //!
-//! Never put a layer that copies bytes (compression, TLS) between a body and this writer: the client would get zeros. The
-//! queue would also fill up, which [`FileQueue::push`] refuses.
+//! Never put a layer that copies bytes (compression, TLS) between a body and this writer: the client would get zeros.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
@@ -20,13 +21,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::app::FileSpan;
 
-/// Longest span. Larger ones gain nothing more (docs/performance.md).
-pub(super) const SPAN_BYTES: usize = 1 << 20;
-/// hyper takes a body's next frame when the last one has left, so that one or two spans wait at a time.
-const MOST_SPANS: usize = 8;
+/// Longest span. Half a minute of most songs: a song that is heard as it is sent counts as read at each span, and would
+/// be evicted after a minute without one.
+pub(super) const SPAN_BYTES: usize = 256 << 10;
+/// hyper takes frames of a body until 16 KiB or 16 of them wait.
+const MOST_SPANS: usize = 32;
 /// What one write reads itself where the file system cannot send.
 const READ_BYTES: u64 = 64 << 10;
 
@@ -51,8 +54,7 @@ impl FileQueue {
         !self.is_refused.load(Ordering::Relaxed)
     }
 
-    /// Queues a span of at most [`SPAN_BYTES`]; returns what stands for it in the body. None when the spans before it were
-    /// not taken.
+    /// Queues a span of at most [`SPAN_BYTES`]; returns what stands for it in the body. None when enough wait.
     pub(super) fn push(&self, span: FileSpan) -> Option<Bytes> {
         let mut spans = self.spans.lock();
         let length = usize::try_from(span.length).ok()?;
@@ -61,6 +63,12 @@ impl FileQueue {
         }
         spans.push_back(span);
         Some(STAND_IN.slice(..length))
+    }
+
+    /// What the next write of `most` bytes sends, if it is not in memory.
+    fn first_to_read(&self, most: usize) -> Option<FileSpan> {
+        let next = self.spans.lock().front()?.first(most as u64);
+        (!next.is_in_memory()).then_some(next)
     }
 
     /// Sends up to `most` bytes of the first span.
@@ -124,16 +132,30 @@ fn read_and_write(stream: &TcpStream, span: &FileSpan, count: u64) -> io::Result
 pub(super) struct FileWriter {
     stream: TcpStream,
     files: FileQueue,
+    /// A thread reads what is sent next.
+    reading: Option<JoinHandle<()>>,
 }
 
 impl FileWriter {
     pub(super) const fn new(stream: TcpStream, files: FileQueue) -> Self {
-        Self { stream, files }
+        Self {
+            stream,
+            files,
+            reading: None,
+        }
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
+            if let Some(reading) = &mut self.reading {
+                // Where it could not be read, sending says why.
+                let _ = ready!(Pin::new(reading).poll(cx));
+                self.reading = None;
+            } else if let Some(span) = self.files.first_to_read(most) {
+                self.reading = Some(tokio::task::spawn_blocking(move || span.read_ahead()));
+                continue;
+            }
             match self.files.send_to(&self.stream, most) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return Poll::Ready(sent),
@@ -247,14 +269,14 @@ mod tests {
         };
         let parts = vec![
             Bytes::from_static(b"head"),
-            files.push(span(10, 1 << 20)).expect("room"),
+            files.push(span(10, SPAN_BYTES as u64)).expect("room"),
             Bytes::from_static(b"between"),
             files.push(span(0, 5)).expect("room"),
         ];
         let got = received(writer, &mut client, parts).await;
         let expected = [
             b"head".as_slice(),
-            &audio[10..10 + (1 << 20)],
+            &audio[10..10 + SPAN_BYTES],
             b"between",
             &audio[..5],
         ]
@@ -301,6 +323,23 @@ mod tests {
             })
             .expect("room");
         assert!(received(writer, &mut client, vec![part]).await == text);
+    }
+
+    #[tokio::test]
+    async fn a_span_that_is_not_in_memory_any_more_is_read_by_a_thread() {
+        let audio: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
+        let file = file_of(&audio);
+        file.sync_all().expect("on the drive");
+        let files = FileQueue::default();
+        let (writer, mut client) = pair(files.clone()).await;
+        let span = FileSpan {
+            file: Arc::clone(&file),
+            at: 0,
+            length: SPAN_BYTES as u64,
+        };
+        let part = files.push(span).expect("room");
+        rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).expect("forgotten");
+        assert!(received(writer, &mut client, vec![part]).await == audio[..SPAN_BYTES]);
     }
 
     #[test]

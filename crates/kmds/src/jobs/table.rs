@@ -151,6 +151,8 @@ struct Inner {
     queue: Queue,
     /// The fetches that asked for a song beside the first one, while it waits or runs.
     also: HashMap<Key, Vec<Requester>>,
+    /// Songs whose first fetch was cancelled: they wait or run for the others.
+    disowned: HashSet<Key>,
     /// Songs that go on at the next start: none of them starts again in this process.
     parked: HashSet<Key>,
 }
@@ -171,6 +173,7 @@ impl Table {
                 jobs: HashMap::new(),
                 queue,
                 also: HashMap::new(),
+                disowned: HashSet::new(),
                 parked: HashSet::new(),
             }),
             board: Arc::new(Board::new()),
@@ -286,7 +289,7 @@ impl Table {
         self.bell.notify_one();
     }
 
-    /// Takes back what these fetches alone asked for. The songs that waited have left the queue; the caller ends their jobs
+    /// Takes back what these fetches asked for: of these songs those that no other fetch asks for. The songs that waited have left the queue; the caller ends their jobs
     /// as those that run.
     pub fn withdraw(&self, keys: &[Key], requesters: &[Requester]) -> Withdrawn {
         let mut withdrawn = Withdrawn::default();
@@ -295,9 +298,19 @@ impl Table {
             let Some(first) = inner.first_requester(key) else {
                 continue;
             };
-            let also = inner.also.get(key).into_iter().flatten();
-            if also.chain([&first]).any(|one| !requesters.contains(one)) {
+            let owned = !inner.disowned.contains(key);
+            let mut also = inner.also.get(key).cloned().unwrap_or_default();
+            let (count, first_ends) = (also.len(), owned && requesters.contains(&first));
+            also.retain(|one| !requesters.contains(one));
+            if also.len() == count && !first_ends {
+                continue;
+            }
+            if !also.is_empty() || (owned && !first_ends) {
                 withdrawn.kept += 1;
+                inner.also.insert(key.clone(), also);
+                if first_ends {
+                    inner.disowned.insert(key.clone());
+                }
                 continue;
             }
             let state = match inner.queue.waits(key) {
@@ -391,6 +404,7 @@ impl Table {
             inner.jobs.remove(&job.key);
             inner.queue.remove(&job.key);
             inner.also.remove(&job.key);
+            inner.disowned.remove(&job.key);
         }
         if ran {
             inner.queue.done(&job.key);

@@ -49,6 +49,35 @@ pub struct FileSpan {
     pub length: u64,
 }
 
+impl FileSpan {
+    /// Its beginning, of at most `most` bytes.
+    pub fn first(&self, most: u64) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            at: self.at,
+            length: self.length.min(most).max(1),
+        }
+    }
+
+    /// Whether its ends are in memory. A page in the middle may have left it all the same.
+    pub fn is_in_memory(&self) -> bool {
+        is_in_memory(&self.file, self.at)
+            && is_in_memory(&self.file, self.at + self.length.saturating_sub(1))
+    }
+
+    /// Brings it into memory; waits for the drive.
+    pub fn read_ahead(&self) {
+        let mut buffer = vec![0; READ_BYTES];
+        let (mut at, end) = (self.at, self.at.saturating_add(self.length));
+        while at < end
+            && let Ok(read) = self.file.read_at(&mut buffer, at)
+            && read > 0
+        {
+            at += read as u64;
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Source {
     Own(Arc<File>),
@@ -130,14 +159,12 @@ impl Reader {
             return Ok(None);
         }
         let file = self.open_file().await?;
-        // A page in the middle may be gone all the same. Then the runtime waits for the drive, once.
-        self.given += length;
-        let is_there = is_in_memory(&file, offset) && is_in_memory(&file, offset + length - 1);
-        Ok(is_there.then_some(FileSpan {
+        let span = FileSpan {
             file,
             at: offset,
             length,
-        }))
+        };
+        Ok(span.is_in_memory().then_some(span))
     }
 
     /// Waits for byte `offset` or the end; returns how far the file reaches.

@@ -86,7 +86,8 @@ impl InUse {
             matches!(&made, Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists);
         let begun = Self {
             file: Some(file),
-            keep: AtomicBool::new(false),
+            // Until the catalog is open, the next start has to know what this one found.
+            keep: AtomicBool::new(was_there),
         };
         (begun, !was_there)
     }
@@ -96,6 +97,11 @@ impl InUse {
             file: None,
             keep: AtomicBool::new(false),
         }
+    }
+
+    /// The catalog is open: it is closed in good order unless something ends this process.
+    pub(super) fn opened(&self) {
+        self.keep.store(false, Ordering::Relaxed);
     }
 
     /// The next start reads the whole catalog, whatever happens until then.

@@ -115,14 +115,11 @@ impl Store {
             .await
     }
 
-    /// Songs that wait or run for one of these fetches, and copies, which belong to none.
+    /// Songs that wait or run, in queue order, as their rows stand.
     /// # Errors
     /// The catalog's own.
-    pub async fn pending_of(&self, requesters: Vec<String>) -> Result<Vec<Row>, StoreError> {
-        let catalog = &self.shared.catalog;
-        catalog
-            .with(move |catalog| catalog.pending_of(&requesters))
-            .await
+    pub async fn pending_rows(&self) -> Result<Vec<Row>, StoreError> {
+        self.shared.catalog.with(|catalog| catalog.pending()).await
     }
 
     /// To `deleted`, unless the song neither waits nor runs: then `false`.

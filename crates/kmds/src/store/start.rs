@@ -63,6 +63,7 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
         _state_lock: Some(state_lock),
     };
     fill(&shared, &news)?;
+    shared.in_use.opened();
     Ok(shared)
 }
 

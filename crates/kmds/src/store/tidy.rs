@@ -83,9 +83,9 @@ pub(super) fn begin(shared: &Shared) -> Result<Tidied, StoreError> {
 
 /// What comes after.
 pub(super) fn end(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
-    tidied.rows_evicted += evict::expire(shared, &mut shared.catalog())?;
-    name_unknown(&mut tidied.files_unknown);
     check_catalog(shared);
+    name_unknown(&mut tidied.files_unknown);
+    tidied.rows_evicted += evict::expire(shared, &mut shared.catalog())?;
     Ok(())
 }
 

@@ -130,3 +130,40 @@ async fn a_list_is_ended_by_its_link_after_a_restart_too_and_its_window_with_it(
     let (status, told) = cancel(&again, &encoded(&link)).await;
     assert_eq!((status, ids(&told).len()), (200, 2), "{told}");
 }
+
+#[tokio::test]
+async fn a_song_of_two_lists_ends_with_the_second_of_them_whichever_that_is() {
+    let lab = Lab::start().await;
+    let kmds = patient(&lab).start();
+    for first_ends_first in [true, false] {
+        let songs: Vec<Song> = (0..15)
+            .map(|n| {
+                let name = format!("Shared {n} {first_ends_first}");
+                lab.youtube().video(&name).holds_at(0).publish()
+            })
+            .collect();
+        let mut lists = [&songs[..10], &songs[5..]].map(|part| {
+            let list = lab.youtube().playlist(0).songs(part).publish();
+            (list.id().to_owned(), list.link())
+        });
+        for (_, link) in &lists {
+            assert_eq!(kmds.fetch(link).await.0, 200);
+        }
+        if !first_ends_first {
+            lists.reverse();
+        }
+        let [(one, _), (other, _)] = lists;
+        let (status, told) = cancel(&kmds, &one).await;
+        assert_eq!(
+            (status, ids(&told).len(), &told["kept"]),
+            (200, 5, &json!(5)),
+            "{told}"
+        );
+        let (status, told) = cancel(&kmds, &other).await;
+        assert_eq!(
+            (status, ids(&told).len(), &told["kept"]),
+            (200, 10, &json!(0)),
+            "{told}"
+        );
+    }
+}

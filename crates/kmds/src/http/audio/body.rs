@@ -79,11 +79,12 @@ impl Sending {
         let Some(span) = self.reader.span_at(at, most as u64).await.map_err(cut)? else {
             return self.read_at(at, most).await;
         };
-        self.count(at, usize::try_from(span.length).unwrap_or(usize::MAX))
-            .await?;
-        files
-            .push(span)
-            .ok_or_else(|| cut("what stands for a file was not sent"))
+        let length = usize::try_from(span.length).unwrap_or(usize::MAX);
+        let Some(stand_in) = files.push(span) else {
+            return self.read_at(at, most).await;
+        };
+        self.count(at, length).await?;
+        Ok(stand_in)
     }
 
     /// Counts bytes before they go out. The last ones that were announced have to be the file's last.

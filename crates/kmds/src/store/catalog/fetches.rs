@@ -7,7 +7,7 @@ use kmds_extract::Site;
 use rusqlite::{named_params, params};
 
 use super::statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql, update};
-use super::{Catalog, Row, StoreError};
+use super::{Catalog, StoreError};
 use crate::store::key::Key;
 
 /// Fetches of lists that are kept: what of an older one still waits is ended song by song.
@@ -72,16 +72,6 @@ impl Catalog {
         let mut fetches = rows.collect::<Result<Vec<_>, _>>().map_err(sql(what))?;
         fetches.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         Ok(fetches.into_iter().filter_map(|(_, list)| list).collect())
-    }
-
-    /// Songs that wait or run, in queue order, for one of these fetches, and copies, which belong to none.
-    pub(in crate::store) fn pending_of(
-        &self,
-        requesters: &[String],
-    ) -> Result<Vec<Row>, StoreError> {
-        let mut rows = self.pending()?;
-        rows.retain(|row| row.key.is_copy() || requesters.contains(&row.requester));
-        Ok(rows)
     }
 
     /// To `deleted`, unless the song neither waits nor runs: then `false`.

@@ -122,7 +122,7 @@ fn connect(path: &Path, whole: bool) -> Result<(Connection, schema::Found), rusq
             quick_check(&connection, "1")?;
         }
         connection.prepare(&format!(
-            "SELECT {COLUMNS} FROM renditions r, tracks, names, human_names, memory, holds, sums"
+            "SELECT {COLUMNS} FROM renditions r, tracks, names, human_names, memory, holds, sums, lists, search"
         ))?;
     }
     Ok((connection, found))

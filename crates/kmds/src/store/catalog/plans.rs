@@ -193,7 +193,6 @@ fn asked(catalog: &Catalog) -> Result<(), StoreError> {
     catalog.row(&key)?;
     catalog.seq_of(&key)?;
     catalog.evicted_of(vec![key.clone()])?;
-    catalog.pending_of(&[])?;
     catalog.delete_pending(&key)?;
     let list = FetchedList {
         site: Site::YouTube,
