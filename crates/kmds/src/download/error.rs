@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kmds_extract::{Kind, Site};
 
+use crate::media::Sniffed;
+
 /// Why a download brought no, or no more, bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DownloadError {
@@ -65,6 +67,15 @@ pub enum Remedy {
 }
 
 impl DownloadError {
+    /// What came is `found`: no audio, or not the kind of audio that the stream was said to be.
+    pub(super) fn no_audio(site: Site, found: Sniffed) -> Self {
+        let found = match found {
+            Sniffed::Unknown => format!("bytes {found}"),
+            found => found.to_string(),
+        };
+        Self::NotAudio { site, found }
+    }
+
     #[must_use]
     pub const fn site(&self) -> Site {
         match self {

@@ -8,6 +8,7 @@
 
 mod error;
 mod hls;
+mod kept;
 mod range_size;
 mod ranged;
 mod retry;
@@ -22,20 +23,13 @@ use crate::media::{SNIFF_BYTES, Sniffed, sniff};
 use crate::origin::Client;
 
 pub use error::{DownloadError, Remedy};
+pub use kept::Kept;
 
 use hls::Hls;
 use ranged::Ranged;
 
 /// The largest chunk handed out (ARCHITECTURE.md, "Where memory goes").
 pub const CHUNK_BYTES: usize = 256 << 10;
-
-/// What an earlier download of the same stream (equal validators) left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    pub bytes: u64,
-    /// [`Download::progress_mark`] of that download; without it less can be used.
-    pub mark: Option<String>,
-}
 
 /// A download under way. Nothing happens unless [`Download::next`] is awaited; dropping it ends the connection.
 #[derive(Debug)]
@@ -221,17 +215,6 @@ fn fits(site: Site, container: Container, head: &[u8]) -> Result<(), DownloadErr
         found if found == Sniffed::from(container) => Ok(()),
         // An MP3 may begin with padding or the tail of a frame; the walk before publishing tells.
         Sniffed::Unknown if container == Container::Mp3 => Ok(()),
-        found => Err(DownloadError::NotAudio {
-            site,
-            found: named(found),
-        }),
-    }
-}
-
-/// The bytes that came instead of audio, as the object of a sentence.
-fn named(found: Sniffed) -> String {
-    match found {
-        Sniffed::Unknown => format!("bytes {found}"),
-        found => found.to_string(),
+        found => Err(DownloadError::no_audio(site, found)),
     }
 }

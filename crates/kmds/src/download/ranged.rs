@@ -10,8 +10,8 @@ use kmds_extract::stream::MOST_BYTES;
 use kmds_extract::{Recipes, Site, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::Kept;
 use super::error::DownloadError;
+use super::kept::Kept;
 use super::range_size::RangeSize;
 use super::retry::{Setback, Tries, refusal, setback};
 use super::speed::Speed;
