@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use kmds_extract::Site;
 use parking_lot::Mutex;
 
-use super::{YtDlp, YtDlpError, is_unknown_option, process};
+use super::error::YtDlpError;
+use super::{YtDlp, arguments, process};
 
 /// One look; a small machine needs seconds to start it.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -78,7 +79,7 @@ impl YtDlp {
         let extra = &self.inner.config.extra_args;
         let named = [self.runtimes(), extra.clone()].concat();
         let mut said = self.says(&named).await?;
-        if is_unknown_option(&said) {
+        if arguments::is_unknown(&said) {
             said = self.says(extra).await?;
         }
         let mut about = About {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kmds_extract::{ExtractError, Kind, Site};
 
-use super::YtDlpError;
+use super::error::YtDlpError;
 
 /// What a part of a message says, in lower case and with straight apostrophes.
 enum Meaning {

@@ -1,17 +1,20 @@
 //! The second engine: yt-dlp as a child process.
 //!
-//! Owns the argument list and what is asked of yt-dlp. Hides processes ([`process`]), its JSON ([`read`]) and its messages
-//! ([`failure`]).
-//! Never passes a client's text as an argument: links are canonical forms of our own parser, behind `--`.
+//! Owns when yt-dlp is run, how many run at once, how long a run may take, and what was wrong with the last one. Hidden
+//! below: the argument list ([`arguments`]), the process ([`process`]), the JSON it prints ([`read`]), its messages
+//! ([`failure`]) and what it tells of itself ([`about`], [`browser`], [`worth`]). A run that is dropped kills its process.
 
 mod about;
+mod arguments;
 mod browser;
+mod error;
 mod failure;
 mod process;
 mod read;
 mod worth;
 
-pub use about::{About, Runtime};
+pub use about::About;
+pub use error::YtDlpError;
 pub use worth::{Remark, remarks};
 
 use std::collections::BTreeMap;
@@ -22,64 +25,17 @@ use std::time::Duration;
 
 use kmds_extract::choose::Accept;
 use kmds_extract::track::BandcampSource;
-use kmds_extract::{ExtractError, Format, Link, Resolved, Site, Source, Track};
+use kmds_extract::{ExtractError, Link, Resolved, Site, Source, Track};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, EgressSettings, YtDlpConfig};
-use crate::origin::url::PublicLink;
 use crate::origin::{Client, SharedRecipes};
 
-/// Songs asked for at most from one list: each costs yt-dlp seconds.
-const LIST_SONGS: usize = 200;
+use arguments::Ask;
+
 /// What a run may take of the time a client is made to wait: our own engine was asked before, and the reply is made after.
 const SHARE_OF_THE_WAIT: f64 = 0.75;
-/// The fields we read, 2 KB a song instead of the 1 MB of `-J`.
-const TEMPLATE: &str = "%(.{id,title,track,fulltitle,channel,uploader,artist,artists,album,album_artist,track_number,\
-    playlist_index,playlist_count,playlist_title,playlist_id,duration,thumbnail,live_status,upload_date,release_date,\
-    format_id,available_at,ext,acodec,abr,tbr,filesize,filesize_approx,protocol,url,http_headers,has_drm,extractor_key,webpage_url})j";
-
-/// JavaScript runtimes that yt-dlp uses only when they are named, the best first. It looks for them and their versions
-/// itself, and takes deno before them. bun is deprecated.
-const RUNTIMES: [&str; 2] = ["node", "quickjs"];
-const NAME_A_RUNTIME: &str = "--js-runtimes";
-
-/// Stands in its streams where ours name an identity.
-const CLIENT: &str = "yt-dlp";
-
-/// Why yt-dlp gave no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum YtDlpError {
-    /// It understood the site's answer, and that is a no.
-    #[error("{0}")]
-    Extract(ExtractError),
-    #[error("yt-dlp is not installed (`{command}`): {reason}")]
-    Missing { command: String, reason: String },
-    #[error("yt-dlp did not finish within {0:?}")]
-    TimedOut(Duration),
-    /// It crashed, printed nonsense, or too much of it.
-    #[error("yt-dlp failed: {0}")]
-    Broken(String),
-}
-
-impl YtDlpError {
-    /// For links that only yt-dlp reads, where its trouble is the whole answer.
-    pub(super) fn into_extract(self, site: Site) -> ExtractError {
-        match self {
-            Self::Extract(error) => error,
-            Self::TimedOut(_) => ExtractError::Timeout {
-                site,
-                page: "yt-dlp answer",
-            },
-            other => ExtractError::OriginFailed {
-                site,
-                page: "yt-dlp answer",
-                reason: other.to_string(),
-            },
-        }
-    }
-}
-
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct YtDlp {
@@ -100,15 +56,6 @@ struct Inner {
     looked: about::LastLook,
     /// Why the last run for a site gave nothing; no entry after one that did.
     trouble: Mutex<BTreeMap<Site, String>>,
-}
-
-/// What is asked in one run.
-struct Ask<'a> {
-    site: Site,
-    url: &'a str,
-    accept: &'a Accept,
-    list: bool,
-    within: Duration,
 }
 
 /// What a run printed.
@@ -228,7 +175,7 @@ impl YtDlp {
     /// # Errors
     /// See [`YtDlpError`].
     pub async fn refresh(&self, known: &Track, accept: &Accept) -> Result<Track, YtDlpError> {
-        let (site, url) = (known.id.site(), page_of(known)?);
+        let (site, url) = (known.id.site(), arguments::page_of(known)?);
         let within = self.inner.config.timeout;
         let printed = self
             .ask(&Ask {
@@ -330,22 +277,16 @@ impl YtDlp {
             plain,
             Err(YtDlpError::Extract(ExtractError::BotCheck { .. }))
         );
-        if ask.site != Site::Bandcamp || !challenged || self.names("--impersonate") {
+        if ask.site != Site::Bandcamp
+            || !challenged
+            || arguments::has(&self.inner.config.extra_args, "--impersonate")
+        {
             return plain;
         }
         match self.browser().await {
             Some(browser) => self.ask_once(ask, Some(browser)).await,
             None => plain,
         }
-    }
-
-    /// Whether the operator passes this option.
-    fn names(&self, option: &str) -> bool {
-        self.inner
-            .config
-            .extra_args
-            .iter()
-            .any(|word| word == option || word.starts_with(&format!("{option}=")))
     }
 
     /// One run, or two of a yt-dlp that is too old to be told of runtimes.
@@ -369,13 +310,13 @@ impl YtDlp {
             .map_err(YtDlpError::Broken)?;
         let proxy = Some(relay.url().to_owned());
         let run = || process::Run {
-            args: self.arguments(ask, browser),
+            args: ask.arguments(self.runtimes(), browser, &self.inner.config.extra_args),
             proxy: proxy.clone(),
             timeout: ask.within,
             ..self.run(ask.site)
         };
         let mut out = run().output().await?;
-        if is_unknown_option(&out.stderr)
+        if arguments::is_unknown(&out.stderr)
             && !self.inner.knows_no_runtimes.swap(true, Ordering::Relaxed)
         {
             self.inner.runs.fetch_add(1, Ordering::Relaxed);
@@ -413,67 +354,13 @@ impl YtDlp {
         }
     }
 
-    /// The options that name [`RUNTIMES`], unless the operator chose some.
+    /// The options that name JavaScript runtimes, where this yt-dlp knows them.
     fn runtimes(&self) -> Vec<String> {
-        if self.names(NAME_A_RUNTIME) || self.inner.knows_no_runtimes.load(Ordering::Relaxed) {
+        if self.inner.knows_no_runtimes.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        RUNTIMES
-            .iter()
-            .flat_map(|name| [NAME_A_RUNTIME.to_owned(), (*name).to_owned()])
-            .collect()
+        arguments::runtimes(&self.inner.config.extra_args)
     }
-
-    fn arguments(&self, ask: &Ask<'_>, browser: Option<&'static str>) -> Vec<String> {
-        let mut args: Vec<String> = [
-            "--ignore-config",
-            "-q",
-            "--no-cache-dir",
-            "--socket-timeout",
-            "15",
-            "--retries",
-            "2",
-            "--extractor-retries",
-            "1",
-            "--compat-options",
-            "no-certifi",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        if ask.list && ask.site == Site::YouTube {
-            // Titles and lengths in one request a hundred songs; the streams are asked for song by song, when it is
-            // their turn. The other sites' short form has no titles (SoundCloud) or lengths (Bandcamp).
-            args.extend(["--yes-playlist".into(), "--flat-playlist".into()]);
-        } else if ask.list {
-            args.extend([
-                "--yes-playlist".into(),
-                "--ignore-errors".into(),
-                "-I".into(),
-                format!("1:{LIST_SONGS}"),
-            ]);
-        } else {
-            args.extend(["--no-playlist".into(), "-I".into(), "1".into()]);
-        }
-        args.extend([
-            "-f".into(),
-            formats(ask.accept).into(),
-            "-O".into(),
-            TEMPLATE.into(),
-        ]);
-        if ask.site == Site::YouTube {
-            args.extend(self.runtimes());
-        }
-        if let Some(browser) = browser {
-            args.extend(["--impersonate".into(), browser.into()]);
-        }
-        args.extend(self.inner.config.extra_args.iter().cloned());
-        args.extend(["--".into(), ask.url.to_owned()]);
-        args
-    }
-}
-
-fn is_unknown_option(stderr: &str) -> bool {
-    stderr.contains(&format!("no such option: {NAME_A_RUNTIME}"))
 }
 
 /// It was led to an address that nothing here may ask.
@@ -481,41 +368,5 @@ fn kept_inside(site: Site, why: String) -> YtDlpError {
     match site {
         Site::Other => YtDlpError::Extract(ExtractError::UnsupportedLink { reason: why }),
         _ => YtDlpError::Broken(why),
-    }
-}
-
-/// yt-dlp's words for what the client plays.
-fn formats(accept: &Accept) -> &'static str {
-    match accept.formats().first() {
-        Some(Format::Opus | Format::WebM) => "ba[acodec=opus]/ba[ext=m4a]/ba/18",
-        Some(Format::Mp3) => "ba[ext=mp3]/ba[ext=m4a]/ba/18",
-        _ => "ba[ext=m4a]/ba[ext=mp3]/ba/18",
-    }
-}
-
-/// The page yt-dlp is given for a known track.
-fn page_of(known: &Track) -> Result<String, YtDlpError> {
-    match &known.source {
-        Source::YouTube { video } => Ok(format!("https://www.youtube.com/watch?v={video}")),
-        Source::SoundCloud { id, secret } => {
-            let secret = secret
-                .as_ref()
-                .map_or_else(String::new, |secret| format!("?secret_token={secret}"));
-            Ok(format!("https://api.soundcloud.com/tracks/{id}{secret}"))
-        }
-        Source::Bandcamp(BandcampSource { page, .. }) => {
-            // The song's own page where it is known: an album's page costs yt-dlp a page for each of its songs.
-            let own = Link::parse(&known.link)
-                .ok()
-                .filter(|link| link.site() == Site::Bandcamp && !link.is_list());
-            let unknown = || YtDlpError::Broken("the page of this song is not known".to_owned());
-            own.map(|link| link.canonical())
-                .or_else(|| page.clone())
-                .ok_or_else(unknown)
-        }
-        Source::Other { url } => {
-            let link = PublicLink::parse(url).map_err(|why| YtDlpError::Broken(why.to_owned()))?;
-            Ok(link.as_str().to_owned())
-        }
     }
 }

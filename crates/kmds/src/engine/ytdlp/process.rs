@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use super::YtDlpError;
+use super::error::YtDlpError;
 
 /// Standard output of one run: 200 songs of 4 KB, with room.
 const MAX_STDOUT_BYTES: usize = 4 << 20;

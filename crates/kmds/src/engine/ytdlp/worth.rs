@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{About, Runtime};
+use super::about::{About, Runtime};
 use crate::config::YtDlpConfig;
 
 /// The first release that works with YouTube since its change of October 2026.
