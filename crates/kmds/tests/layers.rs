@@ -57,6 +57,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
                 "holds",
                 "library",
                 "maintenance",
+                "music_folder",
                 "reload",
                 "renditions",
                 "serve",
@@ -141,7 +142,7 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
         "store",
         &[
             &["compare"],
-            &["drive", "holds", "songs", "tidy"],
+            &["drive", "holds", "music_folder", "songs", "tidy"],
             &["start"],
             &["publish", "recover"],
             &["lease", "published"],

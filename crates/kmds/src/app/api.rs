@@ -226,6 +226,51 @@ pub struct Audio {
     pub reader: crate::store::Reader,
 }
 
+/// The way of one link's songs into the music library.
+#[derive(Debug, Clone)]
+pub struct LibraryRun {
+    pub id: String,
+    /// Of the list, else of the song.
+    pub title: Option<String>,
+    pub state: RunState,
+    /// How many there are; those that cannot be had are among them, and among the failed ones.
+    pub songs: usize,
+    pub placed: usize,
+    /// Stood there before.
+    pub present: usize,
+    pub failed: usize,
+    /// Below the folder: of one song its file, of several the folder they are all in.
+    pub path: Option<String>,
+    /// The first of those that failed.
+    pub failures: Vec<LibraryFailure>,
+    /// Why the run ended before its last song.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LibraryFailure {
+    pub title: Option<String>,
+    pub failure: Failure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    Running,
+    Done,
+    Failed,
+}
+
+impl RunState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Which songs of the catalog.
 #[derive(Debug, Clone, Default)]
 pub struct ListAsk {
@@ -269,6 +314,8 @@ pub struct Stats {
     pub recipes: RecipesStats,
     /// Files that are kept from eviction.
     pub holds: HeldSum,
+    /// Songs can be put into a music library (`library.dir`).
+    pub library: bool,
     pub listeners: u64,
     pub uptime_seconds: u64,
 }

@@ -202,6 +202,7 @@ impl App {
             sites: inner.site_stats(),
             recipes: self.recipes_stats(),
             holds: inner.store.held_sum().await.unwrap_or_default(),
+            library: self.has_library(),
             listeners: inner.metrics.listeners(),
             uptime_seconds: inner.started.elapsed().as_secs(),
         }

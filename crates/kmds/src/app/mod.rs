@@ -15,6 +15,7 @@
 //! | [`sources`] | where a site has the encodings of a song, for clients that read there themselves |
 //! | [`cancel`] | ending what of a list still waits or runs |
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
+//! | [`music_folder`] | songs put into the operator's music library |
 //! | [`reload`] | the recipes, read again |
 //! | [`maintenance`] | what an operator asks of cache and tools; keeping the cache within its bounds |
 
@@ -27,6 +28,7 @@ mod holds;
 mod library;
 mod long_lists;
 mod maintenance;
+mod music_folder;
 mod packed;
 mod reload;
 mod renditions;
@@ -65,6 +67,7 @@ pub use crate::recipes::Reloaded;
 use crate::store::Store;
 pub use crate::store::{FileSpan, Reader};
 use long_lists::LongLists;
+use music_folder::Music;
 use resolve::Resolver;
 use windows::Windows;
 
@@ -89,6 +92,8 @@ struct Inner {
     streams: Arc<HeldStreams>,
     windows: Windows,
     long_lists: LongLists,
+    /// Where `library.dir` is set.
+    music: Option<Music>,
     accept: Accept,
     opus: OpusForm,
     search_site: SearchSite,
@@ -153,7 +158,9 @@ impl App {
             store.clone(),
             Arc::clone(&streams),
         );
+        let library = config.library_dir.clone();
         let inner = Inner {
+            music: library.map(|dir| Music::new(&store, dir)),
             store,
             client,
             engines,

@@ -136,6 +136,7 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
     match crate::inspect(config) {
         Ok(app) => {
             findings.push(drive(&app, config).await);
+            findings.extend(library(&app, config).await);
             findings.push(recipes(&app.recipes_date()));
             findings.extend(refused_recipes(config));
             findings.push(clock(&app.recipes_date()));
@@ -197,6 +198,20 @@ async fn drive(app: &App, config: &Config) -> Finding {
         "drive",
         format!("can be written, replaces files by renaming, flushes; {room}"),
     )
+}
+
+/// Only where there is one.
+async fn library(app: &App, config: &Config) -> Option<Finding> {
+    let dir = config.library_dir.as_ref()?.display();
+    Some(match app.look_at_library().await? {
+        Ok(()) => Finding::ok("library", format!("songs can be put into {dir}")),
+        Err(failure) => {
+            let advice = format!(
+                "make {dir} a folder that this user can write (under systemd: ReadWritePaths={dir}), or set library.dir"
+            );
+            Finding::fail("library", failure.to_string(), advice)
+        }
+    })
 }
 
 /// Only if a song has needed the script before.

@@ -309,6 +309,13 @@ fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode
                 config.server.listen,
                 config.cache.dir.display()
             ));
+            let library = config.library_dir.as_ref();
+            if let Some(missing) = library.filter(|dir| !dir.is_dir()) {
+                out::say(format!(
+                    "kmds: library.dir {} is not there; make it, or mount its drive, before songs are put into it",
+                    missing.display()
+                ));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

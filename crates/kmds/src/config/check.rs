@@ -27,6 +27,7 @@ impl RawConfig {
             server: self.server()?,
             cache: self.cache()?,
             state_dir: folder(self.get(&keys::STATE_DIR)?, folders::state, "state")?,
+            library_dir: self.library()?,
             ytdlp: self.ytdlp()?,
             recipes: self.recipes(&enabled)?,
             sites,
@@ -75,6 +76,36 @@ impl RawConfig {
             max_age: self.get(&keys::CACHE_MAX_AGE)?,
             min_free_bytes: self.get(&keys::CACHE_MIN_FREE_BYTES)?,
         })
+    }
+
+    /// A library inside the cache would be swept as the cache is, and the cache inside a library would be watched.
+    fn library(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(library) = self.get(&keys::LIBRARY_DIR)? else {
+            return Ok(None);
+        };
+        let own = [
+            ("cache.dir", self.cache()?.dir),
+            (
+                "state.dir",
+                folder(self.get(&keys::STATE_DIR)?, folders::state, "state")?,
+            ),
+        ];
+        for (key, dir) in own {
+            if library.starts_with(&dir) || dir.starts_with(&library) {
+                let setting = keys::LIBRARY_DIR.setting.key;
+                let given = self.values.get(setting);
+                return Err(ConfigError::Value {
+                    key: setting.to_owned(),
+                    value: library.display().to_string(),
+                    wanted: format!(
+                        "use a folder apart from {key} ({}): neither may lie in the other",
+                        dir.display()
+                    ),
+                    from: given.map_or_else(|| "defaults".to_owned(), |(_, from)| from.clone()),
+                });
+            }
+        }
+        Ok(Some(library))
     }
 
     fn sites(&self) -> Result<BTreeMap<Site, SiteConfig>, ConfigError> {

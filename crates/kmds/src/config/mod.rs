@@ -49,6 +49,8 @@ pub struct Config {
     pub server: ServerConfig,
     pub cache: CacheConfig,
     pub state_dir: PathBuf,
+    /// The folder of a music library, beside the cache.
+    pub library_dir: Option<PathBuf>,
     pub sites: BTreeMap<Site, SiteConfig>,
     pub ytdlp: YtDlpConfig,
     pub recipes: RecipesConfig,

@@ -256,6 +256,12 @@ settings! {
         "512 MiB",
         "Space left free on the drive.",
     );
+    LIBRARY_DIR: Option<PathBuf> = row(
+        "library.dir",
+        Shape::Path,
+        "",
+        "Folder of a music library, which Navidrome or Jellyfin watches: what clients put there stays, tagged, as Artist/Album/01 Title. It has to exist.",
+    );
     STATE_DIR: Option<PathBuf> = row(
         "state.dir",
         Shape::Path,

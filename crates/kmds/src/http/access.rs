@@ -71,6 +71,9 @@ const ROWS: &[Row] = {
     ("post",   "/api/v1/tracks/{site}/{id}/{form}/pin",   MANAGE, Closed,     TOKEN),
     ("delete", "/api/v1/tracks/{site}/{id}/{form}/pin",   MANAGE, Closed,     TOKEN),
     ("delete", "/api/v1/collections/{id}",          MANAGE,  Closed,     TOKEN),
+    // What is put there stays for good.
+    ("post",   "/api/v1/library",                   MANAGE,  Closed,     TOKEN),
+    ("get",    "/api/v1/library/{id}",              LISTEN,  Harmless,   TOKEN),
     ("get",    "/api/v1/events",                    LISTEN,  Harmless,   TOKEN),
     ("post",   "/api/v1/recipes/reload",            MANAGE,  Closed,     TOKEN),
     ("get",    "/api/v1/stats",                     LISTEN,  Harmless,   TOKEN),

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap};
 use http_body_util::BodyExt;
 use kmds_extract::Kind;
 
@@ -63,6 +64,34 @@ pub(super) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>,
 /// The text is no JSON.
 pub(super) fn parse_json(text: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
     serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+}
+
+/// Refuses a body whose `Content-Type` is not JSON. `curl -d` sends the type of a form with every body: it is accepted
+/// if the body looks like a JSON object.
+/// # Errors
+/// 415.
+pub(super) fn check_json_type(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or("")
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase();
+    let is_json = match essence.as_str() {
+        "application/json" => true,
+        "application/x-www-form-urlencoded" => body.trim_ascii_start().starts_with(b"{"),
+        other => other.starts_with("application/") && other.ends_with("+json"),
+    };
+    if is_json {
+        return Ok(());
+    }
+    let sentence = "the body has to be JSON; send it with Content-Type: application/json";
+    Err(Refusal::bad_request(sentence).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
 fn too_large() -> Refusal {

@@ -79,6 +79,8 @@ pub(super) fn routes() -> Routes {
         "/api/v1/tracks/{site}/{id}/{form}/pin",
         v1::unpin_form,
     )
+    .add("post", "/api/v1/library", v1::put_in_library)
+    .add("get", "/api/v1/library/{id}", v1::show_library_run)
     .add("get", "/api/v1/events", v1::follow)
     .add("post", "/api/v1/recipes/reload", v1::reload_recipes)
     .add("get", "/api/v1/stats", v1::show_stats)

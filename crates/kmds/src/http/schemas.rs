@@ -93,6 +93,17 @@ pub(super) struct FetchBody {
     rendition: Option<String>,
 }
 
+/// The body of `POST /api/v1/library`.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"url": "https://soundcloud.com/klaus-veen/ordinary-days"}))]
+pub(super) struct LibraryBody {
+    /// Link to a song or list, at most 2,048 bytes.
+    url: String,
+    /// Take the whole list of a `watch?v=…&list=…` link.
+    #[schema(default = false)]
+    playlist: Option<bool>,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum AcceptBody {
@@ -125,6 +136,8 @@ pub(super) struct StatsReply {
     sites: Vec<SiteReply>,
     recipes: RecipesReply,
     holds: HoldsReply,
+    /// Songs can be put into a music library (`library.dir`).
+    library: bool,
     listeners: u64,
     uptime_seconds: u64,
 }

@@ -3,13 +3,23 @@
 //! Owns what a reply expects of a song's file, and what a song is converted to for a client that plays none of its
 //! encodings.
 
+use std::fs::File;
+use std::time::Duration;
+
 use kmds_extract::choose::{Accept, Choice, Treatment, choose, expect};
 use kmds_extract::{Format, Recipes, Site, Stream, Track, youtube};
 
 use crate::config::OpusForm;
+use crate::{media, tag};
 
 /// Bits per second that an encoder makes of music, for estimates.
 const CONVERTED_BPS: f64 = 160_000.0;
+
+/// Whether a file of some other program's folder is this song, whole: its tags hold the song's link. Waits for the drive.
+pub fn is_song(file: &File, link: &str, format: Format, duration: Option<Duration>) -> bool {
+    tag::source_link(file).is_some_and(|found| found == link)
+        && media::check(file, format.container(), duration).is_ok()
+}
 
 /// What a reply promises about a song's file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -365,7 +365,8 @@ fn walk(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
     Ok(folder)
 }
 
-fn step(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+/// The folder of this name in a folder; no link is followed.
+pub(super) fn step(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(folder, name, how, Mode::empty()).map_err(|error| no_folder(error, name))
 }

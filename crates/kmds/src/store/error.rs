@@ -117,7 +117,7 @@ fn also_held(bytes: u64) -> String {
 }
 
 /// The way out, where it is known.
-fn advice(error: &io::Error) -> &'static str {
+pub(super) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
             "; the drive is read-only: make it writable and try again"

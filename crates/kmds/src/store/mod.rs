@@ -29,6 +29,7 @@ mod holds;
 mod key;
 mod layout;
 mod lease;
+mod music_folder;
 mod partial;
 mod publish;
 mod published;
@@ -54,6 +55,7 @@ pub(crate) use error::io as drive_error;
 pub use error::{SpaceLimit, StoreError};
 pub use key::{CopyForm, Key, Rendition, etag};
 pub use lease::{Kept, Lease, Mark, validator_of};
+pub use music_folder::{MusicError, MusicFolder, Put};
 pub use partial::{Outcome, Partial, Progress};
 pub use publish::{Checked, Publish};
 pub use reader::{FileSpan, Published, READ_BYTES, Reader};
@@ -211,6 +213,12 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// The folder of a music library, which need not be there yet.
+    #[must_use]
+    pub fn music_folder(&self, path: PathBuf) -> MusicFolder {
+        MusicFolder::new(path, Arc::clone(&self.shared))
     }
 
     /// `Cache_Path`: where the finished file will stand, as the client sees it.

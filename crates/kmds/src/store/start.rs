@@ -200,7 +200,7 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
 }
 
 /// Neither on the system's drive nor on that of the state folder: as a network drive is, or a disk for music.
-fn is_on_its_own(cache_dir: &Path, state_dir: &Path) -> bool {
+pub(super) fn is_on_its_own(cache_dir: &Path, state_dir: &Path) -> bool {
     let drive = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
     let nearest = cache_dir.ancestors().find_map(drive);
     nearest.is_some_and(|found| {
@@ -315,7 +315,7 @@ fn known_instance(state_dir: &Path) -> Option<String> {
 }
 
 /// Writes a small file so that it is either the old or the new one, never half.
-fn write_whole(path: &Path, temporary: &Path, text: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, temporary: &Path, text: &[u8]) -> std::io::Result<()> {
     let mut file = File::options()
         .write(true)
         .create(true)

@@ -3,7 +3,6 @@
 //! Owns where each container keeps a comment. Reads no audio.
 
 use std::fs::File;
-use std::path::Path;
 
 use crate::media::mp4::BoxAt;
 use crate::media::ogg::Page;
@@ -19,9 +18,8 @@ const FRAME_HEAD_BYTES: usize = 10;
 /// The link to its source that [`copy`](super::copy()) left in a file; `None` for files of others, and for FLAC and
 /// WAV. Waits for the drive.
 #[must_use]
-pub fn source_link(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let window = &mut Window::open(&file).ok()?;
+pub fn source_link(file: &File) -> Option<String> {
+    let window = &mut Window::open(file).ok()?;
     match window.peek(0, 8).ok()? {
         [b'I', b'D', b'3', ..] => in_id3(window),
         [_, _, _, _, b'f', b't', b'y', b'p'] => in_mp4(window),
@@ -264,7 +262,7 @@ mod tests {
     fn read(bytes: &[u8], name: &str) -> Option<String> {
         let path = std::env::temp_dir().join(format!("kmds-source-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).expect("a file");
-        let link = source_link(&path);
+        let link = source_link(&File::open(&path).expect("it opens"));
         std::fs::remove_file(path).expect("removed");
         link
     }

@@ -45,6 +45,35 @@ fn doctor_says_what_is_missing_what_that_costs_and_what_installs_it() {
     assert_eq!(of("drive")["verdict"], "ok");
 }
 
+#[test]
+fn doctor_tries_the_music_library_and_says_what_to_make() {
+    let person = Person::alone().set("KMDS_ENGINES__YTDLP__ENABLED", "false");
+    let finding = |dir: &Path, code| {
+        let set = format!("library.dir={}", dir.display());
+        let findings = person.runs(&["doctor", "--json", "--set", &set]).with(code);
+        let findings = findings.json()["findings"].clone();
+        let found = findings.as_array().expect("findings").iter();
+        let mut found = found.filter(|finding| finding["about"] == "library");
+        found.next().expect("a finding").clone()
+    };
+    let music = person.folder.path("music");
+    let missing = finding(&music, 1);
+    assert_eq!(missing["verdict"], "fail", "{missing}");
+    assert!(!music.exists(), "it is the operator's to make");
+    std::fs::create_dir(&music).expect("a folder");
+    assert_eq!(finding(&music, 0)["verdict"], "ok");
+    assert_eq!(everything_in(&music), Vec::<PathBuf>::new());
+
+    let inside = format!(
+        "library.dir={}",
+        person.folder.path("cache/music").display()
+    );
+    let cache = format!("cache.dir={}", person.folder.path("cache").display());
+    let said = person.runs(&["config", "check", "--set", &inside, "--set", &cache]);
+    let said = said.with(2);
+    assert!(said.err.contains("apart from cache.dir"), "{said:?}");
+}
+
 /// All that stands in a folder, folders too.
 fn everything_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

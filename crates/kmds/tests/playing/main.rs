@@ -6,6 +6,7 @@ mod harness;
 mod crowd;
 mod ended;
 mod forms;
+mod library;
 mod lists;
 mod near;
 mod players;

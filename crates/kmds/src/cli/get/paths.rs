@@ -105,7 +105,11 @@ pub fn destination(
 
 /// Whether a file is this song, and whole: its tags hold the song's link, or its size is exactly the one the site states.
 fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
-    let says_so = || tag::source_link(path).is_some_and(|link| link == song.link);
+    let says_so = || {
+        let file = File::open(path).ok();
+        let link = file.and_then(|file| tag::source_link(&file));
+        link.is_some_and(|link| link == song.link)
+    };
     let sized = || {
         song.size_bytes.is_some()
             && fs::metadata(path).ok().map(|found| found.len()) == song.size_bytes

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use http::{Request, StatusCode};
+use http::Request;
 use kmds_extract::Kind;
 use kmds_extract::choose::Accept;
 use serde_json::Value;
@@ -55,7 +53,7 @@ pub(in crate::http) async fn fetch(
     let (request, body) = request.into_parts();
     Query::of(&request.uri).only(&[])?;
     let body = body::read(&request.headers, body).await?;
-    check_content_type(&request, &body)?;
+    body::check_json_type(&request.headers, &body)?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     let (links, order) = read_body(&body)?;
     match links {
@@ -169,32 +167,6 @@ fn out_of_time() -> Failure {
     Failure::new(Kind::Timeout, sentence)
 }
 
-/// Refuses a body whose `Content-Type` is not JSON. `curl -d` sends the type of a form with every body: it is accepted
-/// if the body looks like a JSON object.
-fn check_content_type(request: &Parts, body: &[u8]) -> Result<(), Refusal> {
-    let Some(value) = request.headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let essence = value
-        .to_str()
-        .unwrap_or("")
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim()
-        .to_ascii_lowercase();
-    let is_json = match essence.as_str() {
-        "application/json" => true,
-        "application/x-www-form-urlencoded" => body.trim_ascii_start().starts_with(b"{"),
-        other => other.starts_with("application/") && other.ends_with("+json"),
-    };
-    if is_json {
-        return Ok(());
-    }
-    let sentence = "the body has to be JSON; send it with Content-Type: application/json";
-    Err(Refusal::bad_request(sentence).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
-}
-
 fn read_body(body: &[u8]) -> Result<(Links, Order), Refusal> {
     let value = body::parse_json(body).map_err(|error| {
         Refusal::bad_request(format!("the body is no JSON ({error}); {EXAMPLE}"))
@@ -268,6 +240,8 @@ fn wrong(key: &str, wanted: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     fn asked(body: &str) -> Result<(Links, Order), u16> {
