@@ -64,6 +64,7 @@ class Track:
     album: Optional[str]
     track_number: Optional[int]
     duration_seconds: Optional[float]
+    loudness_db: Optional[float]
     cover_url: Optional[str]
     state: str
     received_bytes: int

@@ -236,6 +236,7 @@ mod tests {
             bitrate_bps: None,
             size_bytes: None,
             duration: None,
+            loudness_db: None,
             validator: String::new(),
             expires_unix: None,
             headers: Vec::new(),

@@ -15,6 +15,7 @@
 //! | [`hls`], [`json`] | m3u8 text; JSON with a broken value in it |
 //! | [`recipes`] | what ages: client identities, limits, hosts, times |
 //! | [`mod@search`] | words instead of a link: where they are asked for, what is found |
+//! | [`loudness`] | how loud a song is, as the site measured it |
 //! | [`error`], [`failure`] | why a site gives no song; the words for it that reach clients |
 //! | [`site`], [`text`] | the sites' names; text of others as one line that only shows |
 //! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |
@@ -27,6 +28,7 @@ pub mod format;
 pub mod hls;
 pub mod json;
 pub mod link;
+pub mod loudness;
 pub mod origin;
 pub mod recipes;
 pub mod search;
@@ -41,6 +43,7 @@ pub use error::ExtractError;
 pub use failure::{Failure, Kind};
 pub use format::Format;
 pub use link::{Link, LinkError};
+pub use loudness::Loudness;
 pub use origin::{Origin, OriginError, Page, PageRequest};
 pub use recipes::Recipes;
 pub use site::Site;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::format::{Codec, Container};
 
 use crate::format::Format;
+use crate::loudness::Loudness;
 use crate::site::Site;
 
 /// No song has more: a larger size that a site states is nonsense, and counts as none.
@@ -66,6 +67,8 @@ pub struct Stream {
     /// Exact length where the site states it before the download; never an estimate.
     pub size_bytes: Option<u64>,
     pub duration: Option<Duration>,
+    #[serde(default, deserialize_with = "Loudness::read")]
+    pub loudness_db: Option<Loudness>,
     /// Two streams with equal validators are the same bytes, whatever their URLs: a partial file may be continued.
     pub validator: String,
     /// When the URL stops working, in seconds since 1970.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::site::Site;
 
 use crate::error::ExtractError;
+use crate::loudness::Loudness;
 use crate::stream::Stream;
 
 /// A song's identity: the site and the site's own id, 1 to 64 of `A-Z a-z 0-9 - _` (checked on making).
@@ -146,6 +147,9 @@ pub struct Track {
     pub cover_url: Option<String>,
     /// Release or upload date as `YYYY-MM-DD`, where it came without another request.
     pub date: Option<String>,
+    /// Of the stream that is fetched, as the site measured it.
+    #[serde(default, deserialize_with = "Loudness::read")]
+    pub loudness_db: Option<Loudness>,
     /// What the site offers, where the metadata came with it; best first as the site ranks it ([`Stream::rank`]).
     /// Not stored in the catalog: URLs expire.
     #[serde(skip)]
@@ -172,6 +176,7 @@ impl Track {
             duration: None,
             cover_url: None,
             date: None,
+            loudness_db: None,
             streams: Vec::new(),
             withheld: None,
         }

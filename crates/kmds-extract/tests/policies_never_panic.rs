@@ -30,6 +30,7 @@ fn any_stream() -> impl Strategy<Value = Stream> {
             bitrate_bps: Some(bitrate),
             size_bytes: None,
             duration: Some(std::time::Duration::MAX),
+            loudness_db: None,
             validator: String::new(),
             expires_unix: None,
             headers: Vec::new(),

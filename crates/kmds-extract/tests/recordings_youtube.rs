@@ -5,7 +5,9 @@ mod replay;
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, choose};
-use kmds_extract::{Collection, Entry, ExtractError, Kind, Link, Recipes, Resolved, Track};
+use kmds_extract::{
+    Collection, Entry, ExtractError, Kind, Link, Loudness, Recipes, Resolved, Track,
+};
 use replay::{Replay, recordings};
 
 async fn resolve(link: &str, replay: &Replay) -> Result<Resolved, ExtractError> {
@@ -46,7 +48,7 @@ fn songs(collection: &Collection) -> Vec<&Track> {
 
 #[tokio::test]
 async fn recorded_videos_give_their_metadata_and_the_original_stream() {
-    for (video, case, title, artist, size, ms, cover) in [
+    for (video, case, title, artist, size, ms, cover, loudness) in [
         (
             "M4gD1WSo5mA",
             "youtube/video-plain",
@@ -55,6 +57,7 @@ async fn recorded_videos_give_their_metadata_and_the_original_stream() {
             11_664_965,
             720_724,
             "maxresdefault",
+            -13.91,
         ),
         (
             "rCAS2eD-mcw",
@@ -64,6 +67,7 @@ async fn recorded_videos_give_their_metadata_and_the_original_stream() {
             5_554_732,
             343_144,
             "maxresdefault",
+            -3.51,
         ),
         (
             "cJ9to6EmElQ",
@@ -73,6 +77,7 @@ async fn recorded_videos_give_their_metadata_and_the_original_stream() {
             730_759,
             45_093,
             "maxresdefault",
+            -2.9,
         ),
         (
             "K4DyBUG242c",
@@ -82,6 +87,7 @@ async fn recorded_videos_give_their_metadata_and_the_original_stream() {
             3_367_468,
             208_027,
             "hqdefault",
+            6.88,
         ),
     ] {
         let Some((track, replay)) = track(video, case).await else {
@@ -94,6 +100,11 @@ async fn recorded_videos_give_their_metadata_and_the_original_stream() {
             (None, None, None, None)
         );
         assert_eq!(track.duration, Some(Duration::from_millis(ms)), "{video}");
+        assert_eq!(
+            track.loudness_db.map(Loudness::db),
+            Some(loudness),
+            "{video}"
+        );
         assert_eq!(
             track.cover_url,
             Some(format!("https://i.ytimg.com/vi/{video}/{cover}.jpg"))

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use kmds_extract::Kind;
+use kmds_extract::{Kind, Loudness};
 use ring::hmac;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -56,6 +56,8 @@ struct Call {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     title: Option<String>,
+    /// Where the site tells it, in decibels above −14 LUFS.
+    loudness_db: Option<Loudness>,
     /// Where the finished file stands, as in `Cache_Path`.
     path: Option<String>,
     /// RFC 3339, UTC.
@@ -175,6 +177,7 @@ async fn call(app: &App, event: &Event) -> Call {
         kind: event.kind,
         reason: event.reason.clone(),
         title: song.as_ref().map(|song| song.track.title.clone()),
+        loudness_db: song.as_ref().and_then(|song| song.track.loudness_db),
         path: song.filter(|_| is_ready).map(|song| song.cache_path),
         at: jiff::Timestamp::try_from(SystemTime::now())
             .map_or_else(|_| String::new(), |now| now.to_string()),

@@ -241,6 +241,7 @@ impl Release {
             cover_url: self.cover(song.art_id, reading.recipe),
             date: self.date.clone(),
             streams: vec![stream],
+            loudness_db: None,
             withheld: None,
         })
     }

@@ -59,6 +59,7 @@ pub(super) fn offered(
         bitrate_bps: bitrate(key),
         size_bytes: None,
         duration,
+        loudness_db: None,
         validator: format!("bandcamp {track_id} {key}"),
         expires_unix: expiry(&url, now_unix, recipe),
         delivery: Delivery::File { url: url.into() },

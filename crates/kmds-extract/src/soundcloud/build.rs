@@ -218,6 +218,7 @@ fn assembled(
         cover_url: cover(raw),
         date: date(raw),
         streams: Vec::new(),
+        loudness_db: None,
         withheld: None,
     })
 }

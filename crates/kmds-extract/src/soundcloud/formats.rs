@@ -121,6 +121,7 @@ fn stream(
         bitrate_bps: bitrate(preset, codec),
         size_bytes: None,
         duration: milliseconds(one.duration).or_else(|| milliseconds(track.duration)),
+        loudness_db: None,
         validator,
         expires_unix: None,
         headers: vec![("user-agent", recipe.user_agent.clone())],

@@ -378,6 +378,7 @@ async fn reel(
     Ok(reading.into_track().map(|reel| match known {
         Some(mut track) => {
             track.duration = reel.duration.or(track.duration);
+            track.loudness_db = reel.loudness_db.or(track.loudness_db);
             track.streams = reel.streams;
             *track
         }

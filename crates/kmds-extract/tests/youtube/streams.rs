@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, choose};
-use kmds_extract::{Delivery, Kind};
+use kmds_extract::{Delivery, Kind, Loudness};
 use serde_json::{Value, json};
 
-use crate::fake::{AAC, Fake, NOW, OPUS, VIDEO, format, good, ok, playing};
+use crate::fake::{AAC, Fake, NOW, OPUS, VIDEO, format, good, ok, page, playing};
 
 async fn labels(formats: &[Value]) -> Vec<String> {
     let track = Fake::player([ok(playing(formats))])
@@ -62,6 +62,48 @@ async fn a_stream_says_all_that_a_download_needs() {
             .1
             .starts_with("com.google.visionos.youtube/1.04(")
     );
+}
+
+#[tokio::test]
+async fn the_loudness_is_that_of_the_stream_that_is_fetched_else_that_of_the_video() {
+    for (of_format, of_video, expected) in [
+        (json!(-2.0200005), json!(6.5), Some(-2.02)),
+        (Value::Null, json!(6.5), Some(6.5)),
+        (json!(1e300), json!(6.5), Some(6.5)),
+        (json!("NaN"), json!([]), None),
+        (json!({"db": 1}), json!("6.5"), None),
+        (Value::Null, Value::Null, None),
+    ] {
+        let mut best = format(140, AAC);
+        best["loudnessDb"] = of_format.clone();
+        let mut other = format(251, OPUS);
+        other["loudnessDb"] = json!(20.0);
+        let mut answer = playing(&[other, best]);
+        answer["playerConfig"] = json!({"audioConfig": {"loudnessDb": of_video}});
+        let track = Fake::player([ok(answer)]).track().await.expect("plays");
+        let why = format!("{of_format} {of_video}");
+        assert_eq!(track.loudness_db.map(Loudness::db), expected, "{why}");
+        let chosen = &choose(&track.streams, &Accept::default())[0].stream;
+        assert_eq!(chosen.loudness_db, track.loudness_db, "{why}");
+        assert_eq!(track.title, "A Song", "nothing else is lost");
+    }
+    // A number that no type holds.
+    let text = playing(&[format(140, AAC)]).to_string().replacen(
+        "\"itag\"",
+        "\"loudnessDb\":1e999,\"itag\"",
+        1,
+    );
+    let track = Fake::player([page(200, text)])
+        .track()
+        .await
+        .expect("plays");
+    assert_eq!((track.loudness_db, track.streams.len()), (None, 1));
+    for config in [json!(7), json!({"audioConfig": []}), json!(null)] {
+        let mut answer = playing(&[format(140, AAC)]);
+        answer["playerConfig"] = config;
+        let track = Fake::player([ok(answer)]).track().await.expect("plays");
+        assert_eq!(track.loudness_db, None);
+    }
 }
 
 #[tokio::test]

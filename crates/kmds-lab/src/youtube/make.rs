@@ -41,6 +41,7 @@ impl YouTube {
             moves_hosts: false,
             advertisement: 0,
             description: String::new(),
+            loudness: None,
             answers_as: None,
         }
     }
@@ -117,6 +118,7 @@ pub struct VideoBuilder {
     moves_hosts: bool,
     advertisement: u64,
     description: String,
+    loudness: Option<[Value; 2]>,
     answers_as: Option<String>,
 }
 
@@ -202,6 +204,12 @@ impl VideoBuilder {
     /// Advertisements before it that take so many seconds in all; its audio is refused for as long. Others come in the middle.
     pub fn advertisement(mut self, seconds: u64) -> Self {
         self.advertisement = seconds;
+        self
+    }
+
+    /// What is told in place of a loudness of −3.5 dB: of each format, and of the whole video.
+    pub fn loudness(mut self, of_formats: Value, of_video: Value) -> Self {
+        self.loudness = Some([of_formats, of_video]);
         self
     }
 
@@ -352,6 +360,16 @@ impl VideoBuilder {
             "videoDetails": details,
             "playerConfig": {"audioConfig": {"loudnessDb": -3.5, "perceptualLoudnessDb": -17.5, "loudnessTargetLkfs": -14}},
         });
+        if let Some([of_formats, of_video]) = &self.loudness {
+            for format in answer["streamingData"]["adaptiveFormats"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                format["loudnessDb"] = of_formats.clone();
+            }
+            answer["playerConfig"]["audioConfig"]["loudnessDb"] = of_video.clone();
+        }
         if self.live {
             answer["playabilityStatus"]["liveStreamability"] =
                 json!({"liveStreamabilityRenderer": {"videoId": id}});

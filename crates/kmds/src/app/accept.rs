@@ -193,6 +193,7 @@ fn without_streams(track: &Track) -> Track {
         duration: track.duration,
         cover_url: track.cover_url.clone(),
         date: track.date.clone(),
+        loudness_db: track.loudness_db,
         withheld: track.withheld.clone(),
         ..Track::new(id.clone(), source.clone(), link.clone(), title.clone())
     }

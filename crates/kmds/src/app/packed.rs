@@ -121,6 +121,7 @@ mod tests {
             bitrate_bps: Some(128_000),
             size_bytes: Some(number as u64),
             duration: Some(Duration::from_millis(61_250)),
+            loudness_db: None,
             validator: format!("v{number}"),
             expires_unix: Some(1_800_000_000),
             headers: Vec::new(),

@@ -164,7 +164,7 @@ fn song(song: &Song) -> Value {
         "artist": track.artist, "album": track.album, "album_artist": track.album_artist,
         "track_number": track.number, "track_total": track.total,
         "duration_seconds": track.duration.map(|length| length.as_secs_f64()),
-        "date": track.date, "cover_url": track.cover_url, "approximate_bytes": song.approximate_size,
+        "date": track.date, "loudness_db": track.loudness_db, "cover_url": track.cover_url, "approximate_bytes": song.approximate_size,
         "file_name": song.file_name,
     })
 }

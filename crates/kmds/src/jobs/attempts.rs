@@ -266,6 +266,7 @@ mod tests {
             bitrate_bps: None,
             size_bytes: None,
             duration: None,
+            loudness_db: None,
             validator: "v".to_owned(),
             expires_unix: None,
             headers: Vec::new(),

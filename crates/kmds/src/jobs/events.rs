@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmds_extract::Kind;
+use kmds_extract::{Kind, Loudness};
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -30,6 +30,8 @@ pub struct Event {
     pub state: State,
     pub received: u64,
     pub total: Option<u64>,
+    /// Once it is known which stream arrives.
+    pub loudness_db: Option<Loudness>,
     pub kind: Option<Kind>,
     pub reason: Option<String>,
 }
@@ -63,6 +65,7 @@ pub struct News<'a> {
     pub state: State,
     pub received: u64,
     pub total: Option<u64>,
+    pub loudness_db: Option<Loudness>,
     pub failure: Option<(Kind, String)>,
 }
 
@@ -112,6 +115,7 @@ impl Board {
             state: news.state,
             received: news.received,
             total: news.total,
+            loudness_db: news.loudness_db,
             kind: news.failure.as_ref().map(|(kind, _)| *kind),
             reason: news.failure.as_ref().map(|(_, reason)| reason.clone()),
         }));
@@ -171,6 +175,7 @@ mod tests {
             state: State::Downloading,
             received,
             total: None,
+            loudness_db: None,
             failure: None,
         }
     }

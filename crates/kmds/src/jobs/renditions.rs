@@ -72,6 +72,7 @@ impl Copying<'_> {
     async fn make(&self, original: Published) -> Result<Format, End> {
         let (work, key, format) = (self.work, &self.work.job.key, self.format);
         let Published { reader, row, .. } = original;
+        work.change(|status| status.loudness_db = self.track.loudness_db);
         work.converts().await?;
         let mut lease = lease(&work.at.store, key).await?;
         lease.reserve(row.size_bytes).await?;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use kmds_extract::choose::{Accept, Choice, Treatment, choose};
-use kmds_extract::{ExtractError, Failure, Format, Kind, Site, Stream, Track};
+use kmds_extract::{ExtractError, Failure, Format, Kind, Loudness, Site, Stream, Track};
 use tokio::time::Instant;
 
 use super::attempts::{Attempts, End, Next, goes_on, order_for};
@@ -23,6 +23,7 @@ use crate::store::{Checked, Lease, Publish, Row, Started, State};
 /// A file that is whole, under its lease.
 struct Finished {
     format: Format,
+    loudness_db: Option<Loudness>,
     stream: String,
     checked: Checked,
 }
@@ -285,6 +286,8 @@ impl<'a> Run<'a> {
             stream: stream.label.clone(),
         };
         self.work.started(started).await?;
+        let loudness_db = stream.loudness_db.or(self.track.loudness_db);
+        self.work.change(|status| status.loudness_db = loudness_db);
         tracing::debug!(track = %self.track.id, stream = stream.label, engine = engine.as_str(), "downloading");
         let checked = match rewrite {
             None => self.keep(stream, format, engine).await?,
@@ -292,6 +295,7 @@ impl<'a> Run<'a> {
         };
         Ok(Finished {
             format,
+            loudness_db,
             stream: stream.label.clone(),
             checked,
         })
@@ -345,7 +349,10 @@ impl<'a> Run<'a> {
         let format = done.format;
         let publish = Publish {
             human_name: names::rename(&self.human_name, format.ext()),
-            track: self.track,
+            track: Track {
+                loudness_db: done.loudness_db,
+                ..self.track
+            },
             format,
             stream: done.stream,
             checked: done.checked,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use kmds_extract::{Failure, Format, Recipes};
+use kmds_extract::{Failure, Format, Loudness, Recipes};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -35,6 +35,7 @@ pub struct Status {
     pub partial: Option<Arc<Partial>>,
     /// Of the file that arrives.
     pub format: Option<Format>,
+    pub loudness_db: Option<Loudness>,
     pub failure: Option<Failure>,
     /// It goes on by itself then, as far as is known.
     pub waits_until: Option<Instant>,
@@ -47,6 +48,7 @@ impl Status {
             total,
             partial: None,
             format: None,
+            loudness_db: None,
             failure: None,
             waits_until: None,
         }
@@ -506,6 +508,7 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
         state: status.state,
         received: status.received(),
         total: status.total(),
+        loudness_db: status.loudness_db,
         failure: status
             .failure
             .as_ref()

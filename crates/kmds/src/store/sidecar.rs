@@ -4,7 +4,7 @@
 //! Never decides when it is written or removed.
 
 use jiff::Timestamp;
-use kmds_extract::{Codec, Container, Format, Source, Track};
+use kmds_extract::{Codec, Container, Format, Loudness, Source, Track};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, ReadyFile, State};
@@ -38,6 +38,9 @@ pub struct Sidecar {
     pub track_total: Option<u32>,
     pub duration_seconds: Option<f64>,
     pub date: Option<String>,
+    /// Decibels above −14 LUFS, as the site measured it.
+    #[serde(default, deserialize_with = "Loudness::read")]
+    pub loudness_db: Option<Loudness>,
     pub cover_url: Option<String>,
     pub source_link: String,
     pub source: Source,
@@ -75,6 +78,7 @@ impl Sidecar {
                 .or(track.duration)
                 .map(|length| length.as_secs_f64()),
             date: track.date.clone(),
+            loudness_db: track.loudness_db,
             cover_url: track.cover_url.clone(),
             source_link: track.link.clone(),
             source: track.source.clone(),
@@ -138,6 +142,7 @@ impl Sidecar {
             cover_url: self.cover_url.clone(),
             date: self.date.clone(),
             streams: Vec::new(),
+            loudness_db: self.loudness_db,
             withheld: None,
         };
         let file = ReadyFile {

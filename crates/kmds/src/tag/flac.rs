@@ -42,7 +42,8 @@ pub fn copy(
 
 fn write_tags(facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
     let mut comments = Vec::new();
-    vorbis::comments(&mut comments, b"KMDS", facts, None);
+    let gain = vorbis::replay_gain(facts);
+    vorbis::comments(&mut comments, b"KMDS", facts, gain, None);
     let picture = facts.cover.map(vorbis::picture);
     write_block(
         COMMENTS | if picture.is_none() { LAST } else { 0 },

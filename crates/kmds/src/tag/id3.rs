@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, TagError};
+use super::{Facts, Gain, TagError};
 
 /// UTF-8, and Latin-1 where there is nothing but ASCII.
 const UTF8: u8 = 3;
@@ -48,6 +48,10 @@ pub fn tag(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
         b"COMM",
         &[&[UTF8], b"XXX\0", line(facts.link).as_bytes()],
     )?;
+    if let Some(gain) = facts.gain {
+        let text = format!("{}\0{}", Gain::NAME, gain.replay_gain());
+        frame(&mut frames, b"TXXX", &[&[UTF8], text.as_bytes()])?;
+    }
     if let Some(cover) = facts.cover {
         let head = [&[LATIN1], cover.media_type.as_bytes(), &[0, FRONT_COVER, 0]].concat();
         frame(&mut frames, b"APIC", &[&head, cover.bytes])?;

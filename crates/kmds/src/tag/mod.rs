@@ -4,6 +4,7 @@
 //! from the original and written piece by piece, so memory does not grow with the file. No audio packet changes.
 
 mod flac;
+mod gain;
 mod id3;
 mod mp4;
 mod ogg;
@@ -17,6 +18,7 @@ use std::io::{self, Write};
 
 use kmds_extract::{Container, Track};
 
+use gain::Gain;
 use original::Original;
 pub use source::source_link;
 
@@ -44,6 +46,7 @@ struct Facts<'a> {
     total: Option<u32>,
     date: Option<&'a str>,
     link: &'a str,
+    gain: Option<Gain>,
     cover: Option<Picture<'a>>,
 }
 
@@ -53,8 +56,8 @@ struct Picture<'a> {
     bytes: &'a [u8],
 }
 
-/// Writes `original` into `into` with title, artist, album, album artist, number and total, date, source link and cover in place of
-/// the tags it had. Waits for the drive; holds the tags, a movie's tables and 64 KiB of audio.
+/// Writes `original` into `into` with title, artist, album, album artist, number and total, date, source link, gain and cover in
+/// place of the tags it had. Waits for the drive; holds the tags, a movie's tables and 64 KiB of audio.
 /// # Errors
 /// [`TagError`]; what was written by then is useless.
 pub fn copy(
@@ -74,6 +77,7 @@ pub fn copy(
         total: track.total,
         date: track.date.as_deref(),
         link: &track.link,
+        gain: track.loudness_db.map(Gain::of),
         cover: cover
             .filter(|bytes| bytes.len() <= MAX_COVER_BYTES)
             .and_then(picture),
@@ -103,7 +107,7 @@ mod tests {
     // That players read it is tried by mutagen (`tests/engines/tags.rs`).
     use std::fs::File;
 
-    use kmds_extract::{Container, Site, Source, Track, TrackId};
+    use kmds_extract::{Container, Loudness, Site, Source, Track, TrackId};
 
     use super::*;
     use crate::media::check;
@@ -125,6 +129,7 @@ mod tests {
             cover_url: None,
             date: Some("2026-05-01".to_owned()),
             streams: Vec::new(),
+            loudness_db: Loudness::of_db(-3.5),
             withheld: None,
         }
     }

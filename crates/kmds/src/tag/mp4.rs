@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, Picture, TagError};
+use super::{Facts, Gain, Picture, TagError};
 use crate::media::Window;
 use crate::media::mp4::BoxAt;
 
@@ -132,6 +132,9 @@ fn meta(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
         let ([n0, n1], [t0, t1]) = (short(facts.number), short(facts.total));
         items.extend_from_slice(&item(b"trkn", PLAIN, &[0, 0, n0, n1, t0, t1, 0, 0])?);
     }
+    if let Some(gain) = facts.gain {
+        items.extend_from_slice(&named_item(Gain::NAME, &gain.replay_gain())?);
+    }
     if let Some(Picture { media_type, bytes }) = facts.cover {
         items.extend_from_slice(&item(
             b"covr",
@@ -148,6 +151,14 @@ fn item(name: &[u8; 4], kind: u32, value: &[u8]) -> Result<Vec<u8>, TagError> {
         name,
         &[&boxed(b"data", &[&kind.to_be_bytes(), &[0; 4], value])?],
     )
+}
+
+/// An item that has a name in place of four letters.
+fn named_item(name: &str, text: &str) -> Result<Vec<u8>, TagError> {
+    let field = |kind, text: &str| boxed(kind, &[&[0; 4], text.as_bytes()]);
+    let (mean, name) = (field(b"mean", "com.apple.iTunes")?, field(b"name", name)?);
+    let value = boxed(b"data", &[&UTF8.to_be_bytes(), &[0; 4], text.as_bytes()])?;
+    boxed(b"----", &[&mean, &name, &value])
 }
 
 fn boxed(kind: &[u8; 4], body: &[&[u8]]) -> Result<Vec<u8>, TagError> {

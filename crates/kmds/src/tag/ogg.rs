@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, TagError, vorbis};
+use super::{Facts, Gain, TagError, vorbis};
 use crate::media::ogg::{CONTINUED, FIRST, FULL_SEGMENT, MAX_SEGMENTS, NO_GRANULE, Page};
 
 /// Bytes of the old comments that are kept: only the vendor is used, which stands first.
@@ -164,7 +164,12 @@ impl Headers {
             b"\x03vorbis".to_vec()
         };
         let picture = facts.cover.map(vorbis::picture);
-        vorbis::comments(&mut packet, &self.vendor, facts, picture.as_deref());
+        let gain = if self.is_opus {
+            facts.gain.map(|gain| (Gain::OPUS_NAME, gain.r128()))
+        } else {
+            vorbis::replay_gain(facts)
+        };
+        vorbis::comments(&mut packet, &self.vendor, facts, gain, picture.as_deref());
         if !self.is_opus {
             // Vorbis ends its comments with a set bit.
             packet.push(1);

@@ -2,10 +2,16 @@
 
 use base64::Engine as _;
 
-use super::{Facts, Picture};
+use super::{Facts, Gain, Picture};
 
-/// Vendor, number of fields, fields; behind whatever `block` holds. `picture` is one more field.
-pub fn comments(block: &mut Vec<u8>, vendor: &[u8], facts: &Facts<'_>, picture: Option<&[u8]>) {
+/// Vendor, number of fields, fields; behind whatever `block` holds. `gain` and `picture` are more fields.
+pub fn comments(
+    block: &mut Vec<u8>,
+    vendor: &[u8],
+    facts: &Facts<'_>,
+    gain: Option<(&str, String)>,
+    picture: Option<&[u8]>,
+) {
     let (number, total) = (
         facts.number.map(|n| n.to_string()),
         facts.total.map(|n| n.to_string()),
@@ -22,6 +28,7 @@ pub fn comments(block: &mut Vec<u8>, vendor: &[u8], facts: &Facts<'_>, picture: 
     ];
     let fields: Vec<String> = named
         .into_iter()
+        .chain(gain.iter().map(|(name, text)| (*name, Some(text.as_str()))))
         .filter_map(|(name, text)| Some(format!("{name}={}", text?)))
         .collect();
     sized_le(block, vendor);
@@ -32,6 +39,11 @@ pub fn comments(block: &mut Vec<u8>, vendor: &[u8], facts: &Facts<'_>, picture: 
     if let Some(picture) = picture {
         in_base64(block, picture);
     }
+}
+
+/// The gain of every codec but Opus.
+pub fn replay_gain(facts: &Facts<'_>) -> Option<(&'static str, String)> {
+    facts.gain.map(|gain| (Gain::NAME, gain.replay_gain()))
 }
 
 /// Encoded in place: it is the largest thing there is.

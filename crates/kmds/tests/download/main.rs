@@ -46,6 +46,7 @@ fn stream(site: Site, delivery: Delivery, size_bytes: Option<u64>) -> Stream {
         bitrate_bps: None,
         size_bytes,
         duration: None,
+        loudness_db: None,
         validator: String::new(),
         expires_unix: None,
         headers: vec![("User-Agent", "test".to_owned())],

@@ -1,7 +1,7 @@
 //! Tags and covers in copies, read back by mutagen.
 
 use kmds_lab::Lab;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::harness::{Kmds, tool};
 use super::tools::{decoded_seconds, has_ffmpeg, python};
@@ -23,6 +23,8 @@ if kind == "MP4":
     names = {"title": "\xa9nam", "artist": "\xa9ART", "album": "\xa9alb", "albumartist": "aART", "date": "\xa9day", "comment": "\xa9cmt"}
     out.update({name: one(key) for name, key in names.items()})
     out["number"], out["total"] = (number or (None, None))
+    gains = f.tags.get("----:com.apple.iTunes:REPLAYGAIN_TRACK_GAIN") or []
+    out["gains"] = [gain.decode() for gain in gains]
     covers = f.tags.get("covr") or []
     out["cover"] = len(covers[0]) if covers else 0
 elif kind in ("MP3", "WAVE"):
@@ -33,6 +35,8 @@ elif kind in ("MP3", "WAVE"):
     number = str(f.tags.get("TRCK", "")).split("/")
     out["number"] = int(number[0]) if number[0] else None
     out["total"] = int(number[1]) if len(number) > 1 else None
+    gains = f.tags.getall("TXXX:REPLAYGAIN_TRACK_GAIN")
+    out["gains"] = [str(text) for gain in gains for text in gain.text]
     pictures = f.tags.getall("APIC")
     out["cover"] = len(pictures[0].data) if pictures else 0
 else:
@@ -41,6 +45,8 @@ else:
     for name, keys in [("number", ["tracknumber"]), ("total", ["tracktotal", "totaltracks"])]:
         found = [one(key) for key in keys if one(key)]
         out[name] = int(found[0]) if found else None
+    out["gains"] = f.tags.get("replaygain_track_gain") or []
+    out["r128"] = f.tags.get("r128_track_gain") or []
     pictures = list(getattr(f, "pictures", []))
     pictures += [Picture(base64.b64decode(text)) for text in (f.tags.get("metadata_block_picture") or [])]
     out["cover"] = len(pictures[0].data) if pictures else 0
@@ -119,6 +125,7 @@ async fn tags_and_cover_are_read_back_from_every_container() {
                 .is_some_and(|link| link.starts_with("https://")),
             "{form}: {tags}"
         );
+        assert_eq!(tags["gains"], json!([]), "the site tells no loudness");
         assert_eq!(tags["cover"], cover, "{form}: {tags}");
         let seconds = tags["seconds"].as_f64().expect("a length");
         assert!((seconds - 12.0).abs() < 0.2, "{form}: {seconds} s");
@@ -202,6 +209,42 @@ async fn fragmented_mp4_and_kept_opus_take_tags_without_an_encoder() {
             );
         }
         assert_eq!(kmds.whole(&reply.songs[0]).await, original);
+    }
+}
+
+#[tokio::test]
+async fn copies_tell_players_the_gain_that_follows_from_the_sites_loudness() {
+    let Some(python) = python() else { return };
+    if !has_ffmpeg() {
+        return;
+    }
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Quiet").seconds(12.0).publish();
+    let kmds = Kmds::start(&lab);
+    kmds.download(&song.link()).await;
+    // −3.5 dB from −14 LUFS is −17.5: half a decibel above ReplayGain's reference, 5.5 above that of Opus.
+    for (form, gains, r128) in [
+        ("original", json!(["-0.50 dB"]), Value::Null),
+        ("mp3", json!(["-0.50 dB"]), Value::Null),
+        ("ogg", json!(["-0.50 dB"]), json!([])),
+        ("opus", json!([]), json!(["-1408"])),
+        ("flac", json!(["-0.50 dB"]), json!([])),
+        ("wav", json!(["-0.50 dB"]), Value::Null),
+    ] {
+        let path = format!(
+            "/api/v1/tracks/youtube/{}/audio?rendition={form}&tags=true&wait=60",
+            song.id()
+        );
+        let answer = kmds.get(&path).await;
+        assert_eq!(answer.status(), 200, "{form}\n{}", kmds.log());
+        let file = kmds.folder.path(&format!("gain-{form}"));
+        std::fs::write(&file, answer.bytes().await.expect("a body")).expect("a copy");
+        let tags = tags_of(&python, &file);
+        assert_eq!(
+            (&tags["gains"], &tags["r128"]),
+            (&gains, &r128),
+            "{form}: {tags}"
+        );
     }
 }
 

@@ -119,6 +119,17 @@ async fn a_ready_and_a_failed_song_are_told_signed_and_not_by_the_sites_way_out(
 }
 
 #[tokio::test]
+async fn a_ready_song_is_told_with_its_loudness() {
+    let lab = Lab::start().await;
+    let song = lab.youtube().video("Quiet").seconds(2.0).publish();
+    let (url, mut received) = receiver(&[204]).await;
+    let kmds = Setup::of(&lab).set("KMDS_WEBHOOK__URL", &url).start();
+    kmds.fetch(&song.link()).await;
+    let (_, _, call) = next(&mut received).await;
+    assert_eq!(call["loudness_db"], -3.5, "{call}");
+}
+
+#[tokio::test]
 async fn a_call_that_was_not_taken_is_tried_again_and_no_job_waits_for_it() {
     let lab = Lab::start().await;
     let (one, two) = (

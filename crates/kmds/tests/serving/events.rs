@@ -47,7 +47,7 @@ async fn events_tell_a_song_s_states_and_resume_after_the_last_seen() {
 }
 
 /// Reads an answer until this is in it.
-async fn read_until(answer: &mut Response, wanted: &str) -> String {
+pub(super) async fn read_until(answer: &mut Response, wanted: &str) -> String {
     let mut text = String::new();
     while !text.contains(wanted) {
         let piece = tokio::time::timeout(PATIENCE, answer.chunk())

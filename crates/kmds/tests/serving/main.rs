@@ -5,6 +5,7 @@ mod harness;
 
 mod events;
 mod growing;
+mod loudness;
 mod ranges;
 mod several;
 mod v1_waits;

@@ -121,6 +121,7 @@ pub fn track(name: &str) -> Track {
         cover_url: None,
         date: Some("2026-11-24".to_owned()),
         streams: Vec::new(),
+        loudness_db: None,
         withheld: None,
     }
 }

@@ -14,6 +14,7 @@ use super::{Thumbnails, artist, cover, music};
 use crate::choose::{Accept, choose};
 use crate::json::lenient::{Flag, Number, Obj, Present, Seq, Text};
 use crate::link::youtube::VideoId;
+use crate::loudness::Loudness;
 use crate::origin::Page;
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
@@ -29,12 +30,34 @@ pub(crate) struct Answer {
     pub(super) playability_status: Obj<Playability>,
     pub(super) video_details: Obj<VideoDetails>,
     pub(super) streaming_data: Obj<StreamingData>,
+    player_config: Obj<PlayerConfig>,
     response_context: Obj<ResponseContext>,
     /// Lists of many shapes, mostly missing.
     pub(super) ad_placements: Value,
     pub(super) ad_slots: Value,
     /// The reel call wraps everything in this.
     player_response: Obj<Box<Answer>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PlayerConfig {
+    audio_config: Obj<AudioConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct AudioConfig {
+    #[serde(deserialize_with = "Loudness::read")]
+    loudness_db: Option<Loudness>,
+}
+
+impl Answer {
+    /// Of the whole video: some clients are told that of each format instead, which is more exact.
+    pub(super) fn loudness(&self) -> Option<Loudness> {
+        let config = self.player_config.as_ref()?;
+        config.audio_config.as_ref()?.loudness_db
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -161,7 +184,11 @@ pub(crate) fn read(
     let track = answer
         .video_details
         .as_ref()
-        .and_then(|details| track(details, video, recipe));
+        .and_then(|details| track(details, video, recipe))
+        .map(|track| Track {
+            loudness_db: answer.loudness(),
+            ..track
+        });
     let streams = streams::read(&answer, identity, recipe, now_unix);
     let verdict = status::verdict(&answer, video, !streams.is_empty(), recipe)?;
     if verdict == Verdict::Playable && track.is_none() {
@@ -201,13 +228,13 @@ impl Reading {
         }
     }
 
-    /// The track with its streams, its length that of the stream we would fetch.
+    /// The track with its streams, its length and loudness those of the stream we would fetch.
     pub fn into_track(self) -> Option<Track> {
         let mut track = *self.track?;
-        let exact = choose(&self.streams, &Accept::default())
-            .first()
-            .and_then(|choice| choice.stream.duration);
-        track.duration = exact.or(track.duration);
+        if let Some(choice) = choose(&self.streams, &Accept::default()).first() {
+            track.duration = choice.stream.duration.or(track.duration);
+            track.loudness_db = choice.stream.loudness_db.or(track.loudness_db);
+        }
         track.streams = self.streams;
         Some(track)
     }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::player::Answer;
 use super::{advertisement, xtags};
 use crate::json::lenient::{Flag, Number, Obj, Seq, Text};
+use crate::loudness::Loudness;
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
@@ -35,6 +36,8 @@ struct Format {
     approx_duration_ms: Number,
     last_modified: Text,
     audio_channels: Number,
+    #[serde(deserialize_with = "Loudness::read")]
+    loudness_db: Option<Loudness>,
     is_drc: Flag,
     xtags: Text,
     audio_track: Obj<AudioTrack>,
@@ -83,6 +86,10 @@ pub(super) fn read(
         .into_iter()
         .chain(muxed)
         .filter_map(|format| format.stream(identity, expires, available))
+        .map(|stream| Stream {
+            loudness_db: stream.loudness_db.or(answer.loudness()),
+            ..stream
+        })
         .collect();
     streams.sort_by_key(|stream| stream.rank);
     streams
@@ -283,6 +290,7 @@ impl Format {
                 .and_then(|bps| u32::try_from(bps).ok()),
             size_bytes: clen,
             duration: duration.filter(|length| *length <= LONGEST),
+            loudness_db: self.loudness_db,
             validator,
             expires_unix: self
                 .in_url("expire")

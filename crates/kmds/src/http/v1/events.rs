@@ -14,7 +14,7 @@ use futures_util::stream::unfold;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
-use kmds_extract::{Format, Kind, Site, TrackId};
+use kmds_extract::{Format, Kind, Loudness, Site, TrackId};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +50,9 @@ pub(in crate::http) struct EventReply {
     state: JobState,
     received_bytes: u64,
     total_bytes: Option<u64>,
+    /// Decibels above −14 LUFS, where the site tells it, once it is known which encoding arrives.
+    #[cfg_attr(test, schema(value_type = Option<f64>))]
+    loudness_db: Option<Loudness>,
     /// Of a failed song.
     #[cfg_attr(test, schema(schema_with = kind_schema, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,6 +161,7 @@ fn line(event: &Event) -> Option<Line> {
         state: event.state,
         received_bytes: event.received,
         total_bytes: event.total,
+        loudness_db: event.loudness_db,
         kind: event.kind,
         reason: event.reason.clone(),
     };

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use kmds_extract::{Kind, Site};
+use kmds_extract::{Kind, Loudness, Site};
 use serde::Serialize;
 
 use super::super::links::Addresses;
@@ -149,6 +149,9 @@ pub(in crate::http) struct TrackReply {
     duration_seconds: Option<f64>,
     /// `YYYY-MM-DD`.
     date: Option<String>,
+    /// Decibels above −14 LUFS, as the site measured it; null where it does not tell.
+    #[cfg_attr(test, schema(value_type = Option<f64>))]
+    loudness_db: Option<Loudness>,
     cover_url: Option<String>,
     received_bytes: u64,
     total_bytes: Option<u64>,
@@ -371,6 +374,7 @@ impl TrackReply {
             track_total: track.total,
             duration_seconds: track.duration.map(seconds),
             date: track.date,
+            loudness_db: track.loudness_db,
             cover_url: track.cover_url,
             received_bytes: song.received,
             total_bytes: song.total,

@@ -66,6 +66,7 @@ fn song(number: u64, title: &str) -> Track {
         cover_url: None,
         date: None,
         streams: Vec::new(),
+        loudness_db: None,
         withheld: None,
     }
 }

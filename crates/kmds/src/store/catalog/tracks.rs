@@ -1,7 +1,7 @@
-//! Songs as the sites tell of them.
+//! Songs as the sites tell of them. A loudness that is known stays: lists and yt-dlp do not tell it.
 
 use jiff::Timestamp;
-use kmds_extract::Track;
+use kmds_extract::{Loudness, Track};
 use rusqlite::{Connection, named_params};
 
 use super::statement::prepare;
@@ -15,6 +15,14 @@ pub(super) enum Overwrite {
     Listed,
     /// Asked for alone.
     Alone,
+}
+
+/// The new metadata, with the loudness that the row has if they tell none.
+macro_rules! known_loudness {
+    () => {
+        "IIF(:loudness_db IS NULL AND json_valid(metadata) AND metadata ->> '$.loudness_db' IS NOT NULL, \
+         json_set(:metadata, '$.loudness_db', metadata ->> '$.loudness_db'), :metadata)"
+    };
 }
 
 pub(super) fn write_track(
@@ -35,15 +43,28 @@ pub(super) fn write_track(
         .map(|text| text.to_lowercase())
         .collect();
     let conflict = match overwrite {
-        Overwrite::No => "DO NOTHING",
+        Overwrite::No => {
+            "DO UPDATE SET metadata = json_set(metadata, '$.loudness_db', :loudness_db), \
+             alone = json_set(alone, '$.loudness_db', :loudness_db) \
+             WHERE :loudness_db IS NOT NULL AND json_valid(metadata) AND metadata ->> '$.loudness_db' IS NULL"
+        }
         Overwrite::Listed => {
             // A list that is asked for again says the same of most songs, and nothing is written.
-            "DO UPDATE SET metadata = :metadata, words = :words, changed_at = :now \
-             WHERE metadata <> :metadata"
+            concat!(
+                "DO UPDATE SET metadata = ",
+                known_loudness!(),
+                ", words = :words, changed_at = :now WHERE metadata <> ",
+                known_loudness!()
+            )
         }
         Overwrite::Alone => {
-            "DO UPDATE SET metadata = :metadata, alone = :alone, alone_at = :now, words = :words, \
-             changed_at = :now"
+            concat!(
+                "DO UPDATE SET metadata = ",
+                known_loudness!(),
+                ", alone = ",
+                known_loudness!(),
+                ", alone_at = :now, words = :words, changed_at = :now"
+            )
         }
     };
     let statement = format!(
@@ -57,6 +78,7 @@ pub(super) fn write_track(
             ":site": track.id.site().as_str(),
             ":id": track.id.id(),
             ":metadata": metadata,
+            ":loudness_db": track.loudness_db.map(Loudness::db),
             ":alone": alone,
             ":words": words.join(" "),
             ":now": now.as_millisecond(),

@@ -75,6 +75,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
             .or_else(|| text(fields, "upload_date"))
             .and_then(|date| day(&date)),
         streams,
+        loudness_db: None,
         withheld: None,
     })
 }

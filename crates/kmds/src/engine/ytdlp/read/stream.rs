@@ -70,6 +70,7 @@ pub(super) fn read(site: Site, fields: &Value, duration: Option<Duration>) -> Op
         bitrate_bps: bitrate,
         size_bytes,
         duration,
+        loudness_db: None,
         validator: same_file
             .unwrap_or_else(|| format!("ytdlp {format_id} {}", size_bytes.unwrap_or_default())),
         expires_unix: None,
