@@ -129,7 +129,8 @@ impl App {
             let inner = &app.inner;
             let rows = inner.store.renditions(&id).await.map_err(store_failure)?;
             let mut any = false;
-            for row in rows.iter().filter(|row| row.state != State::Deleted) {
+            // Newest first: a copy goes before its original, which it is made of.
+            for row in rows.iter().rev().filter(|row| row.state != State::Deleted) {
                 any = true;
                 inner.delete_row(&row.key).await?;
             }

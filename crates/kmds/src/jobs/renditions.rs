@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kmds_extract::{Container, Failure, Format, Kind, Track, TrackId};
+use kmds_extract::{Container, Failure, Format, Kind, Track};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -40,11 +40,13 @@ pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
     let Rendition::Copy(form) = work.job.key.rendition() else {
         return Err(End::Failed(internal("no copy")));
     };
-    let original = original_of(work, work.job.key.track(), form.format).await?;
+    let Some(original) = original_of(work, form.format).await? else {
+        return Err(without_original(work).await);
+    };
     let original = match work.at.demand.finished(&original).await {
         Ok(original) => original,
         Err(Absent::Failed(failure)) => return Err(End::Failed(failure)),
-        Err(Absent::Unknown) => return Err(End::Stopped),
+        Err(Absent::Unknown) => return Err(without_original(work).await),
     };
     let copying = Copying {
         work,
@@ -57,15 +59,28 @@ pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
 }
 
 /// What a copy in this format is made of: what came from the site in the same format and is here, so that no encoder runs;
-/// else the newest that came from there.
-async fn original_of(work: Work<'_>, id: &TrackId, format: Option<Format>) -> Result<Key, End> {
-    let rows = work.at.store.renditions(id).await?;
+/// else the newest that came from there; `None` if the song was removed.
+async fn original_of(work: Work<'_>, format: Option<Format>) -> Result<Option<Key>, End> {
+    let rows = work.at.store.renditions(work.job.key.track()).await?;
     let is_original = |row: &&Row| !row.key.is_copy() && row.state != State::Deleted;
     let mut originals = rows.iter().rev().filter(is_original);
     let newest = originals.clone().next();
     let same = originals.find(|row| row.state == State::Ready && Some(row.format) == format);
-    let original = same.or(newest).ok_or(End::Stopped)?;
-    Ok(original.key.clone())
+    Ok(same.or(newest).map(|original| original.key.clone()))
+}
+
+/// A copy is removed with its song. Its row may still wait: a removal that a kill broke off leaves such a row, and a job
+/// that ended over it would begin again for ever.
+async fn without_original(work: Work<'_>) -> End {
+    let (store, key) = (&work.at.store, &work.job.key);
+    let removed = async {
+        store.delete_pending(key).await?;
+        store.purge(key).await
+    };
+    match removed.await {
+        Ok(()) => End::Stopped,
+        Err(error) => error.into(),
+    }
 }
 
 impl Copying<'_> {

@@ -1,4 +1,5 @@
 //! Asked for again in the very moment a job ends: the song is not forgotten, although no client asks for its audio.
+//! And a copy without its original, which a kill in the middle of a removal leaves: it ends.
 
 use std::time::Duration;
 
@@ -62,4 +63,30 @@ async fn a_song_asked_for_again_while_it_fails_comes_when_it_can() {
         let path = kmds.at(&format!("/api/v1/tracks/bandcamp/{}", song.id()));
         kmds.http.delete(path).send().await.expect("an answer");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_original_was_removed_when_the_service_was_killed_is_removed_too() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Half removed").seconds(5.0).publish();
+    let setup = Setup::of(&lab);
+    let mut kmds = setup.start();
+    kmds.download(&song.link()).await;
+    let track = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let copy = kmds.get(&format!("{track}/audio?tags=true&wait=60")).await;
+    assert_eq!(copy.status(), 200);
+    kmds.kill();
+    let catalog = rusqlite::Connection::open(kmds.folder.path("state/kmds.db")).expect("open");
+    for (state, rendition) in [("deleted", "mp3"), ("queued", "original-tagged.r")] {
+        let set = "UPDATE renditions SET state = ?1 WHERE rendition = ?2";
+        assert_eq!(catalog.execute(set, [state, rendition]), Ok(1));
+    }
+    drop(catalog);
+    std::fs::remove_dir_all(kmds.folder.path("cache/bandcamp")).expect("removed");
+
+    let kmds = setup.start();
+    kmds.until("the copy is removed", async || {
+        kmds.get(&track).await.status() == 404
+    })
+    .await;
 }
