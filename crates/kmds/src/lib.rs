@@ -51,13 +51,14 @@ use std::time::Duration;
 use kmds_extract::{Site, text};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Failure, Parts};
 use crate::config::{Config, EgressSettings};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
-use crate::http::{Door, ServeError, Server};
+use crate::http::{Crowd, Door, ServeError, Server};
 use crate::metrics::Metrics;
 use crate::origin::{Client, ClientConfig, EgressConfig, EgressError};
 use crate::recipes::Loader;
@@ -240,7 +241,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         .recipes_every()
         .map(|every| tokio::spawn(fetch_recipes(every, app.clone())));
     let watchdog = tokio::spawn(systemd::watchdog());
-    let trim = tokio::spawn(give_memory_back());
+    let trim = tokio::spawn(give_memory_back(server.crowd()));
     let asked = stop.clone();
     let announce = tokio::spawn(async move {
         asked.cancelled().await;
@@ -270,15 +271,24 @@ const FIRST_TRIM_AFTER: Duration = Duration::from_millis(500);
 /// How often free memory goes back to the system. It costs less than a millisecond while nothing happened, and a crowd's
 /// memory is back within a minute.
 const TRIM_EVERY: Duration = Duration::from_secs(30);
+/// Connections that ended together are all closed after this time.
+const CROWD_ENDS_WITHIN: Duration = Duration::from_millis(250);
 
 /// What a start, crowds and long lists took does not stay resident until the next crowd.
-async fn give_memory_back() {
-    let mut pause = FIRST_TRIM_AFTER;
+async fn give_memory_back(crowd: Arc<Crowd>) {
+    let mut next = Instant::now() + FIRST_TRIM_AFTER;
     loop {
-        tokio::time::sleep(pause).await;
-        kmds_trim::release_code();
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {
+                kmds_trim::release_code();
+                next = Instant::now() + TRIM_EVERY;
+            }
+            () = crowd.ended() => {
+                tokio::time::sleep(CROWD_ENDS_WITHIN).await;
+                tracing::debug!("many connections ended; their memory goes back to the system");
+            }
+        }
         kmds_trim::trim();
-        pause = TRIM_EVERY;
     }
 }
 

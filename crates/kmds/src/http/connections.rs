@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::crowd::Crowd;
 use super::listener::{Accepted, Listener};
 use super::middleware::{Connection, Middleware};
 use super::network::Peer;
@@ -46,6 +47,7 @@ const STALLED_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Connections {
     pub(super) middleware: Arc<Middleware>,
     pub(super) most: usize,
+    pub(super) crowd: Arc<Crowd>,
     /// Answers finish, and no new request is answered.
     pub(super) stop: CancellationToken,
     /// Every connection ends at once.
@@ -94,12 +96,15 @@ impl Connections {
         over_limit: bool,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (middleware, stop) = (Arc::clone(&self.middleware), self.stop.clone());
+        let in_crowd = Arc::clone(&self.crowd).enter();
         async move {
             let OpenConnection {
                 peer,
                 activity,
                 end,
             } = connection;
+            // Dropped last: what the connection took is free by then.
+            let _in_crowd = in_crowd;
             let _ended = end.clone().drop_guard();
             let of = |local, files| Connection {
                 peer,

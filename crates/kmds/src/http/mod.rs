@@ -25,6 +25,7 @@ mod audio;
 mod body;
 mod classic;
 mod connections;
+mod crowd;
 mod error;
 mod event_streams;
 mod guard;
@@ -53,6 +54,7 @@ mod ui;
 mod v1;
 mod write_timeout;
 
+pub use self::crowd::Crowd;
 pub use self::guard::SettingError;
 pub use self::server::{Door, ServeError, Server};
 pub use self::tokens::NewToken;

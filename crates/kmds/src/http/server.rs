@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Connections;
+use super::crowd::Crowd;
 use super::guard::{Guard, SettingError};
 use super::listener::Listener;
 use super::middleware::Middleware;
@@ -65,6 +66,7 @@ pub struct Server {
     listener: Listener,
     guard: Arc<Guard>,
     most_connections: usize,
+    crowd: Arc<Crowd>,
 }
 
 impl Server {
@@ -92,6 +94,7 @@ impl Server {
             listener,
             guard,
             most_connections,
+            crowd: Arc::default(),
         })
     }
 
@@ -99,6 +102,12 @@ impl Server {
     #[must_use]
     pub fn door(&self) -> Door {
         Door(Arc::clone(&self.guard))
+    }
+
+    /// Tells when many connections have ended.
+    #[must_use]
+    pub fn crowd(&self) -> Arc<Crowd> {
+        Arc::clone(&self.crowd)
     }
 
     /// Host and port listened on; of a Unix socket its path, and 0.
@@ -121,6 +130,7 @@ impl Server {
             mut listener,
             guard,
             most_connections,
+            crowd,
         } = self;
         let (stop_within, base_path) = (config.stop_within, config.base_path.clone());
         let metrics = Arc::clone(app.metrics());
@@ -142,6 +152,7 @@ impl Server {
                 metrics,
             }),
             most: most_connections,
+            crowd,
             stop,
             cut: cut.clone(),
         };

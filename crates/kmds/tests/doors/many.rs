@@ -76,6 +76,20 @@ async fn the_event_streams_of_one_client_keep_no_other_client_out() {
 }
 
 #[tokio::test]
+async fn the_memory_of_a_crowd_goes_back_when_it_leaves() {
+    let kmds = Setup::new().start();
+    let mut crowd = Vec::new();
+    for _ in 0..600 {
+        crowd.push(ask(&kmds, ONE, "/healthz").await.0);
+    }
+    let told = "many connections ended; their memory goes back";
+    assert!(!kmds.log().contains(told), "all are here");
+    drop(crowd);
+    kmds.until("the memory goes back", async || kmds.log().contains(told))
+        .await;
+}
+
+#[tokio::test]
 async fn one_address_that_holds_all_it_can_leaves_room_for_others_and_for_health_checks() {
     let lab = Lab::start().await;
     let song = lab
