@@ -119,7 +119,14 @@ const FLOORS: [(&str, &[&[&str]]); 9] = [
             &["state", "query", "body", "prefetch"],
             &["event_streams", "guard"],
             &["access", "rates", "signatures"],
-            &["error", "network", "sendfile", "tokens", "write_timeout"],
+            &[
+                "crowd",
+                "error",
+                "network",
+                "sendfile",
+                "tokens",
+                "write_timeout",
+            ],
         ],
     ),
     (
