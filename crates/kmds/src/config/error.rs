@@ -2,7 +2,8 @@
 //!
 //! Owns the sentences, and which setting an operator most likely meant.
 
-use super::settings::{SETTINGS, Setting};
+use super::settings::SETTINGS;
+use super::typed::Setting;
 
 /// Letters to add, drop or change that still count as a slip of the fingers.
 const MOST_SLIPS: usize = 2;

@@ -5,7 +5,8 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `settings` | the table of settings, each with the type of its value |
+//! | `settings`, `typed` | the table of settings; the type of each value |
+//! | `example` | the commented example file |
 //! | `value`, `path` | how a value is read from text; what `~` means in a path |
 //! | `file` | a settings file, TOML or the classic service's JSON, as keys and values |
 //! | `variables` | which environment variables are settings, and which only look like one |
@@ -16,12 +17,14 @@
 
 mod check;
 mod error;
+mod example;
 mod file;
 pub mod folders;
 mod path;
 mod raw;
 mod recipes;
 mod settings;
+mod typed;
 mod value;
 mod variables;
 
@@ -36,11 +39,13 @@ use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
 
 pub use error::ConfigError;
+pub use example::example;
 pub use file::is_there;
 pub use path::given as given_path;
 pub use raw::{RawConfig, Sources};
 pub use recipes::{RecipesConfig, RecipesFile, SignedRecipes};
-pub use settings::{SETTINGS, Setting, example};
+pub use settings::SETTINGS;
+pub use typed::Setting;
 pub use variables::ignored;
 
 /// All settings. Paths are absolute; nothing is created yet.

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use kmds_extract::Site;
 
 use super::error::ConfigError;
-use super::settings::{BASE_PATH, Key, LISTEN, SETTINGS, Setting, Typed};
+use super::settings::{BASE_PATH, LISTEN, SETTINGS};
+use super::typed::{Key, Setting, Typed};
 use super::value::Value;
 use super::{file, folders, variables};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use kmds_extract::{Link, Site};
 
 use super::raw::RawConfig;
-use super::settings::{self as keys, Key};
+use super::settings as keys;
+use super::typed::Key;
 use super::{ConfigError, folders};
 
 /// Where the recipes come from.

@@ -1,9 +1,8 @@
 //! The table of settings: one row each. The example file, docs/settings.md and the checks are made from it.
 //!
 //! Owns keys, the type each value has in the code, shapes, defaults and the sentence that explains each. The rows are
-//! constants: a key that does not exist, and a type that its shape does not give, do not compile. Never reads a value.
+//! constants: a key that does not exist does not compile. Never reads a value. A flat table, so its length is no fault.
 
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,110 +13,8 @@ use kmds_extract::choose::{ACCEPT_WORDS, Accept};
 use kmds_extract::search::SearchSite;
 
 use super::OpusForm;
-use super::value::{Kind, Shape, Value, network};
-use super::variables::name_of;
-
-/// One setting. `per_site` ones exist also below `youtube.`, `soundcloud.` and `bandcamp.`.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting {
-    pub key: &'static str,
-    pub shape: Shape,
-    /// As an operator would write it; empty for "none".
-    pub default: &'static str,
-    pub says: &'static str,
-    pub per_site: bool,
-}
-
-/// A setting whose value is a `T`.
-#[derive(Debug, Clone, Copy)]
-pub struct Key<T> {
-    pub setting: Setting,
-    value: PhantomData<fn() -> T>,
-}
-
-impl<T: Typed> Key<T> {
-    const fn new(setting: Setting) -> Self {
-        assert!(
-            setting.shape.kind() as u8 == T::KIND as u8,
-            "the type of a setting is another one than its shape gives"
-        );
-        assert!(
-            T::MAY_BE_ABSENT || !setting.default.is_empty(),
-            "a setting without a default needs a type that may be absent"
-        );
-        let value = PhantomData;
-        Self { setting, value }
-    }
-}
-
-/// A type that a setting may have.
-pub trait Typed: Sized {
-    const KIND: Kind;
-    /// Whether there is a value where neither the operator nor the table gives one.
-    const MAY_BE_ABSENT: bool = false;
-    /// `None` for a value of another kind.
-    fn read(value: Option<Value>) -> Option<Self>;
-}
-
-/// Types that are made of one kind of value.
-macro_rules! typed {
-    ($($type:ty, $kind:ident: $pattern:pat => $made:expr;)*) => {
-        $(impl Typed for $type {
-            const KIND: Kind = Kind::$kind;
-            fn read(value: Option<Value>) -> Option<Self> {
-                match value? {
-                    $pattern => $made,
-                    _ => None,
-                }
-            }
-        })*
-    };
-}
-
-typed! {
-    String, Text: Value::Text(text) => Some(text);
-    PathBuf, Path: Value::Text(text) => Some(text.into());
-    IpAddr, Address: Value::Text(text) => text.parse().ok();
-    bool, Bool: Value::Bool(on) => Some(on);
-    u64, Number: Value::Number(number) => Some(number);
-    usize, Number: Value::Number(number) => usize::try_from(number).ok();
-    Duration, Time: Value::Number(seconds) => Some(Duration::from_secs(seconds));
-    SearchSite, Text: Value::Text(word) => Self::parse(&word);
-    OpusForm, Text: Value::Text(word) => Self::parse(&word);
-    Accept, List: Value::List(words) => Self::read(words.iter().map(String::as_str));
-}
-
-impl Typed for Vec<String> {
-    const KIND: Kind = Kind::List;
-    const MAY_BE_ABSENT: bool = true;
-    fn read(value: Option<Value>) -> Option<Self> {
-        match value {
-            None => Some(Self::new()),
-            Some(Value::List(list)) => Some(list),
-            Some(_) => None,
-        }
-    }
-}
-
-impl Typed for Vec<IpNet> {
-    const KIND: Kind = Kind::List;
-    const MAY_BE_ABSENT: bool = true;
-    fn read(value: Option<Value>) -> Option<Self> {
-        let texts = Vec::<String>::read(value)?;
-        texts.iter().map(|text| network(text)).collect()
-    }
-}
-
-impl<T: Typed> Typed for Option<T> {
-    const KIND: Kind = T::KIND;
-    const MAY_BE_ABSENT: bool = true;
-    fn read(value: Option<Value>) -> Option<Self> {
-        match value {
-            None => Some(None),
-            some => T::read(some).map(Some),
-        }
-    }
-}
+use super::typed::{Key, Setting};
+use super::value::Shape;
 
 const fn row(
     key: &'static str,
@@ -491,94 +388,3 @@ pub const SITES: [(Site, Key<bool>, Key<usize>); 3] = [
     ),
     (Site::Bandcamp, BANDCAMP_ENABLED, BANDCAMP_MAX_DOWNLOADS),
 ];
-
-impl Setting {
-    /// The key, and for per-site settings the three sites' own.
-    pub fn keys(&self) -> impl Iterator<Item = String> + '_ {
-        let own = SITES
-            .iter()
-            .filter(|_| self.per_site)
-            .map(|(site, ..)| format!("{}.{}", site.as_str(), self.key));
-        std::iter::once(self.key.to_owned()).chain(own)
-    }
-
-    /// The environment variable of the plain key.
-    #[must_use]
-    pub fn variable(&self) -> String {
-        name_of(self.key)
-    }
-
-    /// The default as a value; `Ok(None)` where there is none.
-    pub(super) fn default_value(&self) -> Result<Option<Value>, String> {
-        if self.default.is_empty() {
-            return Ok(None);
-        }
-        self.shape
-            .read(&Value::Text(self.default.to_owned()))
-            .map(Some)
-    }
-
-    fn toml_value(&self) -> String {
-        match self.shape {
-            Shape::Bool | Shape::Number(_) if !self.default.is_empty() => self.default.to_owned(),
-            Shape::Number(_) => "1000".to_owned(),
-            Shape::List | Shape::Arguments | Shape::Names | Shape::Networks | Shape::Words(_) => {
-                let quoted: Vec<String> = self
-                    .default
-                    .split(',')
-                    .filter(|word| !word.is_empty())
-                    .map(|word| format!("\"{word}\""))
-                    .collect();
-                format!("[{}]", quoted.join(", "))
-            }
-            _ => format!("\"{}\"", self.default),
-        }
-    }
-}
-
-/// The commented example file: every setting with its sentence, variable and default. `kmds.example.toml` is this text.
-#[must_use]
-pub fn example() -> String {
-    let mut text = String::from(
-        "# Settings of KMDS. Every line that is commented out shows the default; an empty one means none.\n\
-         # Each can be given as an environment variable too, which wins over this file; flags win over both.\n",
-    );
-    let mut section = "";
-    let mut rows: Vec<&Setting> = SETTINGS.iter().collect();
-    rows.sort_by_key(|setting| {
-        let table = table_of(setting.key);
-        SETTINGS
-            .iter()
-            .position(|other| table_of(other.key) == table)
-    });
-    for setting in rows {
-        let table = table_of(setting.key);
-        if table != section {
-            section = table;
-            text.push_str(&format!("\n[{section}]\n"));
-        }
-        let name = setting.key.rsplit('.').next().unwrap_or(setting.key);
-        let per_site = if setting.per_site {
-            " Also per site, like youtube."
-        } else {
-            ""
-        };
-        let own = if setting.per_site {
-            format!("{}.", setting.key)
-        } else {
-            String::new()
-        };
-        let own = own.trim_end_matches('.');
-        text.push_str(&format!(
-            "# {}{per_site}{own} ({})\n",
-            setting.says,
-            setting.variable()
-        ));
-        text.push_str(&format!("# {name} = {}\n", setting.toml_value()));
-    }
-    text
-}
-
-fn table_of(key: &str) -> &str {
-    key.rsplit_once('.').map_or(key, |(table, _)| table)
-}

@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::error::ConfigError;
 use super::folders;
-use super::settings::{SETTINGS, Setting};
+use super::settings::SETTINGS;
+use super::typed::Setting;
 
 /// Variables of ours that are no settings.
 const NO_SETTINGS: [&str; 4] = ["KMDS_LOG", "KMDS_LOG_FORMAT", "KMDS_SERVER", "KMDS_TOKEN"];
