@@ -1,7 +1,7 @@
 //! Faults by name, and which requests they meet.
 //!
 //! Owns the names, their text form (for the control address) and the book of what is injected.
-//! Never sends a byte: `send.rs` and `proxy.rs` carry the faults out.
+//! Never sends a byte: `send.rs`, `altered.rs` and `proxy.rs` carry the faults out.
 
 use std::fmt;
 use std::str::FromStr;

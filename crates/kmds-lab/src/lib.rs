@@ -29,6 +29,7 @@
 //! | `proxy`, `wire`, `tls` | the way in |
 //! | `log`, `control` | what was asked; the face for a lab run by hand |
 
+mod altered;
 pub mod audio;
 pub mod bandcamp;
 mod control;
