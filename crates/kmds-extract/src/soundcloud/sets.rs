@@ -81,13 +81,7 @@ pub async fn collect(
         .filter_map(|raw| raw.id)
         .collect();
     let told = told_in_order(new, &stubs, secret.as_ref(), api).await;
-    let late = |raw: &RawTrack| {
-        raw.id.is_some_and(|id| told.late.contains(&id)) && whole(raw, &told).is_none()
-    };
-    let listed = listed
-        .iter()
-        .position(late)
-        .map_or(listed, |first| &listed[..first.max(known.len())]);
+    let listed = in_time(listed, known.len(), &told);
     if listed.is_empty() && !told.late.is_empty() {
         return Err(ExtractError::Timeout {
             site: Site::SoundCloud,
@@ -103,7 +97,7 @@ pub async fn collect(
     }
     let mut songs = judged(set, (listed, total), &told, token, api);
 
-    // Songs without a single encoding get a second look, all in one go.
+    // Songs without a single encoding are asked for once more, all in one go.
     let unclear: BTreeSet<u64> = songs
         .iter()
         .skip(known.len())
@@ -111,14 +105,12 @@ pub async fn collect(
         .filter_map(|song| song.id)
         .collect();
     if !unclear.is_empty() {
-        // What the site says of them then counts; that it says nothing does not.
         let again = told_in_order(listed, &unclear, secret.as_ref(), api).await;
-        let second = judged(set, (listed, total), &again, token, api);
-        for (song, second) in songs.iter_mut().zip(second).filter(|(song, _)| {
-            song.is_unclear() && song.id.is_some_and(|id| again.songs.contains_key(&id))
-        }) {
-            *song = second;
-        }
+        correct(
+            &mut songs,
+            judged(set, (listed, total), &again, token, api),
+            &again,
+        );
     }
     let new = (1..)
         .zip(songs)
@@ -129,6 +121,28 @@ pub async fn collect(
     collection.truncated |= listed.len() < all.len();
     collection.rest = (!told.late.is_empty()).then(|| Box::new(Rest::Songs));
     Ok(collection)
+}
+
+/// The songs before the first that no time was left to ask for; all that are known are among them.
+fn in_time<'a>(listed: &'a [RawTrack], known: usize, told: &Told) -> &'a [RawTrack] {
+    let late = |raw: &RawTrack| {
+        raw.id.is_some_and(|id| told.late.contains(&id)) && whole(raw, told).is_none()
+    };
+    listed
+        .iter()
+        .position(late)
+        .and_then(|first| listed.get(..first.max(known)))
+        .unwrap_or(listed)
+}
+
+/// Takes the second verdict on each unclear song of which the second answer says anything.
+fn correct(songs: &mut [Song], second: Vec<Song>, again: &Told) {
+    let answered = |song: &Song| song.id.is_some_and(|id| again.songs.contains_key(&id));
+    for (song, second) in songs.iter_mut().zip(second) {
+        if song.is_unclear() && answered(song) {
+            *song = second;
+        }
+    }
 }
 
 /// Whether a set still begins with the songs that are known of it.

@@ -223,30 +223,8 @@ fn judge(
     origin: &impl Origin,
     recipes: &Recipes,
 ) -> Result<Result<Answer, ExtractError>, Trouble> {
-    match page.status {
-        200 => {}
-        400 => {
-            identity::switch_off(at.identity, origin);
-            let error = page_changed(requests::PLAYER, "client identity");
-            return Err(Trouble {
-                cure: Cure::NextIdentity,
-                error,
-            });
-        }
-        403 | 429 => {
-            return Err(Trouble {
-                cure: Cure::NewVisitor,
-                error: limited(page, origin, recipes),
-            });
-        }
-        300..400 => {
-            let error = by_status(page, requests::PLAYER, origin, recipes);
-            return Err(Trouble {
-                cure: Cure::OnceMore,
-                error,
-            });
-        }
-        _ => return Ok(Err(by_status(page, requests::PLAYER, origin, recipes))),
+    if page.status != 200 {
+        return judge_status(page, at, origin, recipes).map(Err);
     }
     let reading = player::read(
         page,
@@ -287,6 +265,31 @@ fn judge(
                 .ok_or_else(|| page_changed(requests::PLAYER, "videoDetails"))
         }
     })
+}
+
+/// The same of an answer without a video in it.
+fn judge_status(
+    page: &Page,
+    at: &Attempts<'_>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<ExtractError, Trouble> {
+    let (cure, error) = match page.status {
+        400 => {
+            identity::switch_off(at.identity, origin);
+            let error = page_changed(requests::PLAYER, "client identity");
+            (Cure::NextIdentity, error)
+        }
+        403 | 429 => (Cure::NewVisitor, limited(page, origin, recipes)),
+        status => {
+            let error = by_status(page, requests::PLAYER, origin, recipes);
+            if !(300..400).contains(&status) {
+                return Ok(error);
+            }
+            (Cure::OnceMore, error)
+        }
+    };
+    Err(Trouble { cure, error })
 }
 
 /// Verdicts about us rather than about the video.

@@ -260,7 +260,6 @@ impl Inner {
         accept: &Accept,
         prefetch: Option<Prefetch>,
     ) -> Result<Vec<Song>, Failure> {
-        let recipes = self.recipes.current();
         let listed = answer.list.is_some();
         let ahead = self.ahead(prefetch, listed);
         let requester = self.table.new_requester();
@@ -268,19 +267,7 @@ impl Inner {
         let mut rows = Vec::with_capacity(answer.tracks.len());
         let mut sizes = Vec::with_capacity(answer.tracks.len());
         for (place, &track) in answer.tracks.iter().enumerate() {
-            let mut expected = formats::expected(track, accept, self.opus, &recipes);
-            if !listed && track.streams.is_empty() {
-                let format = self
-                    .format_before(track, accept)
-                    .await?
-                    .unwrap_or(expected.format);
-                let approximate_size = formats::estimate(track, format, &recipes);
-                expected = formats::Expected {
-                    format,
-                    approximate_size,
-                    exact_size: None,
-                };
-            }
+            let expected = self.expected(track, accept, listed).await?;
             let format = expected.format;
             let stem = unique.stem(&names::stem(track), &track.id.to_string());
             rows.push(Accepted {
@@ -345,6 +332,29 @@ impl Inner {
             Some(Prefetch::None) => 0,
             Some(Prefetch::Ahead(songs)) => songs,
         }
+    }
+
+    /// The form of a song before it is asked for: from its streams, or as it was the last time.
+    async fn expected(
+        &self,
+        track: &Track,
+        accept: &Accept,
+        listed: bool,
+    ) -> Result<formats::Expected, Failure> {
+        let recipes = self.recipes.current();
+        let expected = formats::expected(track, accept, self.opus, &recipes);
+        if listed || !track.streams.is_empty() {
+            return Ok(expected);
+        }
+        let format = self
+            .format_before(track, accept)
+            .await?
+            .unwrap_or(expected.format);
+        Ok(formats::Expected {
+            format,
+            approximate_size: formats::estimate(track, format, &recipes),
+            exact_size: None,
+        })
     }
 
     /// The format a known song had when the same was asked for: its streams are not asked for again just to guess.

@@ -3,7 +3,7 @@
 //! Owns the place of the song that the mix was asked for at: the first, even where the answer has it elsewhere or not at
 //! all.
 
-use super::super::parse::list as parse;
+use super::super::parse::list::{self as parse, Mix};
 use super::super::{by_status, page_changed, refused, requests, video};
 use super::entries::{Place, as_number, entries, first_cover};
 use super::page::send;
@@ -22,16 +22,7 @@ pub(in crate::youtube) async fn mix(
     origin: &impl Origin,
     recipes: &Recipes,
 ) -> Result<Resolved, ExtractError> {
-    let request = requests::mix(&recipes.youtube, list, seed);
-    let read = |page: &Page| match page.status {
-        200 => parse::read_mix(page).map_err(|field| page_changed(requests::MIX, field)),
-        400 | 404 => Ok(None),
-        _ => Err(by_status(page, requests::MIX, origin, recipes)),
-    };
-    let mix = match read(&send(request.clone(), origin).await?) {
-        Err(ExtractError::PageChanged { .. }) => read(&send(request, origin).await?)?,
-        other => other?,
-    };
+    let mix = asked(list, seed, origin, recipes).await?;
     let Some(mut mix) = mix.filter(|mix| !mix.items.is_empty()) else {
         return match seed {
             Some(seed) => video::resolve(seed, origin, recipes)
@@ -76,6 +67,25 @@ pub(in crate::youtube) async fn mix(
         endless: true,
         rest: None,
     }))
+}
+
+/// What the site puts together; asked for once more where the answer is no mix. `None` for HTTP 400 and 404.
+async fn asked(
+    list: &ListId,
+    seed: Option<VideoId>,
+    origin: &impl Origin,
+    recipes: &Recipes,
+) -> Result<Option<Mix>, ExtractError> {
+    let request = requests::mix(&recipes.youtube, list, seed);
+    let read = |page: &Page| match page.status {
+        200 => parse::read_mix(page).map_err(|field| page_changed(requests::MIX, field)),
+        400 | 404 => Ok(None),
+        _ => Err(by_status(page, requests::MIX, origin, recipes)),
+    };
+    match read(&send(request.clone(), origin).await?) {
+        Err(ExtractError::PageChanged { .. }) => read(&send(request, origin).await?),
+        answer => answer,
+    }
 }
 
 /// The first song of a mix whose answer leaves it out.

@@ -60,14 +60,8 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
     }
     let channel = upload.channel.trim();
     let artist = channel.strip_suffix(TOPIC).unwrap_or(channel).trim();
-    let named = || {
-        parts
-            .iter()
-            .skip(1)
-            .position(|part| part.eq_ignore_ascii_case(artist))
-            .map(|place| place + 1)
-    };
-    let (title, artists) = parts.split_at_checked(stated.or_else(named).unwrap_or(1))?;
+    let titles = stated.or_else(|| before(&parts, artist)).unwrap_or(1);
+    let (title, artists) = parts.split_at_checked(titles)?;
     let title = title.join(BETWEEN);
     if title.is_empty() {
         return None;
@@ -79,15 +73,13 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
             .flat_map(|part| part.lines())
             .map(str::trim)
     };
-    let credited: Vec<&str> = lines()
+    let mut credited: Vec<&str> = lines()
         .filter_map(|line| line.strip_prefix("Artist: "))
         .map(str::trim)
         .collect();
-    let artists = if credited.is_empty() {
-        artists.to_vec()
-    } else {
-        credited
-    };
+    if credited.is_empty() {
+        credited.extend(artists);
+    }
     let album = paragraphs
         .get(2)
         .and_then(|part| part.lines().next())
@@ -95,12 +87,19 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
         .filter(|line| is_album(line));
     Some(Release {
         title,
-        artist: Some(artists.join(", ")).filter(|artists| !artists.is_empty()),
+        artist: Some(credited.join(", ")).filter(|artists| !artists.is_empty()),
         album: album.map(str::to_owned),
         date: lines()
             .find_map(|line| line.strip_prefix("Released on: "))
             .and_then(date),
     })
+}
+
+/// How many parts of the line stand before the artist.
+fn before(parts: &[&str], artist: &str) -> Option<usize> {
+    let is_artist = |part: &&str| part.eq_ignore_ascii_case(artist);
+    let place = parts.iter().skip(1).position(is_artist)?;
+    Some(place + 1)
 }
 
 /// How many parts of the line are the title that the answer states, in whatever case and spacing. A title may have the

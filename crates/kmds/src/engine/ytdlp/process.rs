@@ -42,45 +42,15 @@ pub struct Output {
 
 impl Run {
     pub async fn output(self) -> Result<Output, YtDlpError> {
-        let broken =
-            |what: &str, error: std::io::Error| YtDlpError::Broken(format!("{what}: {error}"));
         let folder =
             Folder::create(&self.work_dir).map_err(|error| broken("no working folder", error))?;
-        let mut command = Command::new(&self.command);
-        command
-            .env_clear()
-            .env("HOME", &folder.path)
-            .env("TMPDIR", &folder.path)
-            .env("LANG", "C.UTF-8")
-            .env("PYTHONUTF8", "1")
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .current_dir(&folder.path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .process_group(0);
-        // Not among the arguments, which every program of this machine can read.
-        for name in ["all_proxy", "http_proxy", "https_proxy"] {
-            command.envs(self.proxy.iter().map(|url| (name, url)));
-        }
-        if let Some(ca_file) = &self.ca_file {
-            let bundle = folder.path.join("roots.pem");
-            roots_with(ca_file, &bundle).map_err(|error| broken("egress.ca_file", error))?;
-            command.env("SSL_CERT_FILE", bundle);
-        }
-        if let Some(cookies) = &self.cookies_file {
-            // yt-dlp rewrites the file when it ends.
-            let copy = folder.path.join("cookies.txt");
-            std::fs::copy(cookies, &copy)
-                .map_err(|error| broken("engines.ytdlp.cookies_file", error))?;
-            command.arg("--cookies").arg(copy);
-        }
-        command.args(&self.args);
-        let mut child = command.spawn().map_err(|error| YtDlpError::Missing {
-            command: self.command.clone(),
-            reason: error.to_string(),
-        })?;
+        let mut child = self
+            .command(&folder)?
+            .spawn()
+            .map_err(|error| YtDlpError::Missing {
+                command: self.command.clone(),
+                reason: error.to_string(),
+            })?;
         // Declared after the child, so dropped before it: the whole group ends, whatever way this goes.
         let group = Group::of(&child);
         group.limit_memory(self.max_memory);
@@ -116,6 +86,46 @@ impl Run {
             timed_out: status.is_none(),
         })
     }
+
+    /// The program with its own folder, way out, certificates and cookies.
+    fn command(&self, folder: &Folder) -> Result<Command, YtDlpError> {
+        let mut command = Command::new(&self.command);
+        command
+            .env_clear()
+            .env("HOME", &folder.path)
+            .env("TMPDIR", &folder.path)
+            .env("LANG", "C.UTF-8")
+            .env("PYTHONUTF8", "1")
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .current_dir(&folder.path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0);
+        // Not among the arguments, which every program of this machine can read.
+        for name in ["all_proxy", "http_proxy", "https_proxy"] {
+            command.envs(self.proxy.iter().map(|url| (name, url)));
+        }
+        if let Some(ca_file) = &self.ca_file {
+            let bundle = folder.path.join("roots.pem");
+            roots_with(ca_file, &bundle).map_err(|error| broken("egress.ca_file", error))?;
+            command.env("SSL_CERT_FILE", bundle);
+        }
+        if let Some(cookies) = &self.cookies_file {
+            // yt-dlp rewrites the file when it ends.
+            let copy = folder.path.join("cookies.txt");
+            std::fs::copy(cookies, &copy)
+                .map_err(|error| broken("engines.ytdlp.cookies_file", error))?;
+            command.arg("--cookies").arg(copy);
+        }
+        command.args(&self.args);
+        Ok(command)
+    }
+}
+
+fn broken(what: &str, error: std::io::Error) -> YtDlpError {
+    YtDlpError::Broken(format!("{what}: {error}"))
 }
 
 /// Reads to the end, at most `limit` bytes.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub(crate) use header::{Alert, Header};
 pub(crate) use item::{Item, ItemState};
 pub(in crate::youtube::parse) use item::{Lockup, Old};
-pub(crate) use mix::read_mix;
+pub(crate) use mix::{Mix, read_mix};
 
 use crate::json::lenient::{Obj, Seq, Text};
 use crate::origin::Page;
