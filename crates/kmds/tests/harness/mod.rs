@@ -203,9 +203,14 @@ fn http() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
+        .pool_idle_timeout(POOL_IDLE)
         .build()
         .expect("an HTTP client")
 }
+
+/// A connection that has been idle for so long is not used again. The service closes one after 10 s: a request that is
+/// sent at that moment gets no answer, and a `POST` is not repeated by the client.
+const POOL_IDLE: Duration = Duration::from_secs(2);
 
 /// A running service.
 pub struct Kmds {
