@@ -80,6 +80,18 @@ impl Addresses {
         format!("{}{}", self.base_path, self.signed(path))
     }
 
+    /// A link's audio in one request: a song, or the playlist of a list; or an archive of this layout.
+    pub(super) fn play_path(&self, link: &str, is_list: bool, archive: Option<&str>) -> String {
+        let mut path = format!("/play?url={}", utf8_percent_encode(link, VALUE));
+        if is_list {
+            path.push_str("&playlist=true");
+        }
+        if let Some(layout) = archive {
+            path.push_str(&format!("&archive={layout}"));
+        }
+        self.open_path(path)
+    }
+
     fn signed(&self, path: String) -> String {
         self.signer
             .as_ref()

@@ -196,6 +196,32 @@ async fn with_tokens_the_addresses_of_songs_open_without_one_until_they_expire()
     for entry in entries {
         assert_eq!(open(entry).await, 200, "{entry}");
     }
+    // What a browser's download and a player open: the list as a playlist, and its archives.
+    let fetched = kmds
+        .http
+        .post(kmds.at("/api/v1/fetch"))
+        .bearer_auth(FETCHES);
+    let fetched = fetched.header("content-type", "application/json");
+    let body = json!({ "url": album.link() }).to_string();
+    let reply = fetched.body(body).send().await.expect("an answer");
+    let reply: Value = serde_json::from_str(&reply.text().await.expect("a body")).expect("JSON");
+    for (key, begins) in [("play", "#EXTM3U"), ("zip", "PK"), ("library_zip", "PK")] {
+        let address = reply["links"][key].as_str().expect("an address");
+        let answer = kmds.get(address).await;
+        assert_eq!(answer.status(), 200, "{address}");
+        let bytes = answer.bytes().await.expect("a body");
+        assert!(bytes.starts_with(begins.as_bytes()), "{key}");
+        assert_eq!(open(&format!("{address}&accept=opus")).await, 401, "{key}");
+        let bare = address.split("&expires=").next().expect("a part");
+        assert_eq!(open(bare).await, 401, "{bare}");
+        if key == "play" {
+            let list = String::from_utf8_lossy(&bytes);
+            let entries = list.lines().filter(|line| line.starts_with("http"));
+            for entry in entries {
+                assert_eq!(open(entry).await, 200, "of a signed playlist: {entry}");
+            }
+        }
+    }
     let track = format!("/api/v1/tracks/bandcamp/{}", album.songs()[0].id());
     let (_, text) = get(&kmds, &track, LISTENS).await;
     let links = serde_json::from_str::<Value>(&text).expect("JSON")["links"].take();

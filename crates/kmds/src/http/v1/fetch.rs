@@ -61,9 +61,9 @@ pub(in crate::http) async fn fetch(
             let fetched = fetch_one(&http, link, &order).await?;
             Ok(reply::list(
                 vec![Songs::of(&fetched)],
-                addresses,
+                addresses.clone(),
                 "tracks",
-                |tracks| FetchReply::new(&fetched, tracks),
+                |tracks| FetchReply::new(&fetched, tracks, &addresses),
                 TrackReply::new,
             ))
         }
@@ -71,9 +71,9 @@ pub(in crate::http) async fn fetch(
             let (fetched, failures) = fetch_several(&http, links, &order).await?;
             Ok(reply::list(
                 fetched.iter().map(|(_, one)| Songs::of(one)).collect(),
-                addresses,
+                addresses.clone(),
                 "tracks",
-                |tracks| FetchManyReply::new(&fetched, &failures, tracks),
+                |tracks| FetchManyReply::new(&fetched, &failures, tracks, &addresses),
                 TrackReply::new,
             ))
         }

@@ -27,6 +27,20 @@ pub(in crate::http) struct FetchReply {
     unavailable: Vec<MissingReply>,
     /// The site's list is longer than what is returned.
     truncated: bool,
+    links: PlayLinksReply,
+}
+
+/// Paths on this server that give the whole of a link in one request; signed where tokens are needed, so that a player or
+/// a browser's download can open them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+struct PlayLinksReply {
+    /// Of a song its audio, of a list a playlist of streaming addresses.
+    play: String,
+    /// One archive of the songs as the site has them.
+    zip: String,
+    /// One archive of tagged copies, as `Artist/Album/01 Title`.
+    library_zip: String,
 }
 
 /// Several resolved links.
@@ -70,6 +84,7 @@ struct LinkReply {
     unavailable: Vec<MissingReply>,
     /// The site's list is longer than what is returned.
     truncated: bool,
+    links: PlayLinksReply,
 }
 
 /// One link of several that failed.
@@ -227,7 +242,7 @@ pub(in crate::http) struct ListReply {
 
 impl FetchReply {
     /// Around these tracks.
-    pub(super) fn new(fetched: &Fetched, tracks: Vec<TrackReply>) -> Self {
+    pub(super) fn new(fetched: &Fetched, tracks: Vec<TrackReply>, addresses: &Addresses) -> Self {
         Self {
             id: fetched.id.clone(),
             site: fetched.site,
@@ -236,6 +251,18 @@ impl FetchReply {
             tracks,
             unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
             truncated: fetched.truncated,
+            links: PlayLinksReply::new(fetched, addresses),
+        }
+    }
+}
+
+impl PlayLinksReply {
+    fn new(fetched: &Fetched, addresses: &Addresses) -> Self {
+        let path = |archive| addresses.play_path(&fetched.link, fetched.list.is_some(), archive);
+        Self {
+            play: path(None),
+            zip: path(Some("zip")),
+            library_zip: path(Some("library")),
         }
     }
 }
@@ -246,6 +273,7 @@ impl FetchManyReply {
         fetched: &[(String, Fetched)],
         failures: &[(String, Failure)],
         tracks: Vec<TrackReply>,
+        addresses: &Addresses,
     ) -> Self {
         let failed = |(url, failure): &(String, Failure)| LinkFailureReply {
             url: url.clone(),
@@ -254,7 +282,7 @@ impl FetchManyReply {
         Self {
             links: fetched
                 .iter()
-                .map(|(url, fetched)| LinkReply::new(url, fetched))
+                .map(|(url, fetched)| LinkReply::new(url, fetched, addresses))
                 .collect(),
             tracks,
             failures: failures.iter().map(failed).collect(),
@@ -263,7 +291,7 @@ impl FetchManyReply {
 }
 
 impl LinkReply {
-    fn new(url: &str, fetched: &Fetched) -> Self {
+    fn new(url: &str, fetched: &Fetched, addresses: &Addresses) -> Self {
         Self {
             url: url.to_owned(),
             id: fetched.id.clone(),
@@ -273,6 +301,7 @@ impl LinkReply {
             track_count: fetched.songs.len(),
             unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
             truncated: fetched.truncated,
+            links: PlayLinksReply::new(fetched, addresses),
         }
     }
 }
