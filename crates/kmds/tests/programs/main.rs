@@ -12,6 +12,7 @@ mod packaging;
 mod python_client;
 mod release;
 mod webhook;
+mod who_may;
 
 use std::path::{Path, PathBuf};
 

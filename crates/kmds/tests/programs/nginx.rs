@@ -8,9 +8,9 @@ use crate::harness::{Kmds, Setup};
 use crate::{root, skipped, which};
 use kmds_lab::{Lab, kib};
 
-struct Nginx {
+pub struct Nginx {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Drop for Nginx {
@@ -28,7 +28,7 @@ impl Drop for Nginx {
 
 impl Nginx {
     /// By the example, with these changes; `None` without nginx.
-    fn before(kmds: &Kmds, changes: &[(&str, &str)]) -> Option<Self> {
+    pub fn before(kmds: &Kmds, changes: &[(&str, &str)]) -> Option<Self> {
         let program = which("nginx")?;
         let example = std::fs::read_to_string(root().join("docs/nginx.conf")).expect("the example");
         let changes = [("http://127.0.0.1:60071", kmds.url.as_str())]
@@ -42,7 +42,7 @@ impl Nginx {
             .expect("a port")
             .local_addr()
             .expect("bound");
-        let folder = kmds.folder.path("nginx");
+        let folder = kmds.folder.path(&format!("nginx-{}", free.port()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let at = folder.display();
         let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

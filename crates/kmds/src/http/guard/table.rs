@@ -4,52 +4,10 @@ use super::super::tokens::NewToken;
 use super::tests::{config, peer, request};
 use super::*;
 
-/// From where, and what a proxy says of it. 10.0.0.2 is a trusted proxy, 100.64.0.0/10 is in `server.allow`.
-const PLACES: [(&str, &str, Option<&str>); 8] = [
-    ("loopback", "127.0.0.1", None),
-    ("near", "192.168.1.7", None),
-    ("allowed network", "100.64.0.9", None),
-    ("far", "8.8.8.8", None),
-    (
-        "far, claims by `X-Forwarded-For` to be near",
-        "8.8.8.8",
-        Some("192.168.1.7"),
-    ),
-    ("near, behind nginx", "10.0.0.2", Some("192.168.1.7")),
-    ("far, behind nginx", "10.0.0.2", Some("8.8.8.8")),
-    (
-        "far, behind nginx, claims to be near",
-        "10.0.0.2",
-        Some("192.168.1.7, 8.8.8.8"),
-    ),
-];
-/// What a client is, by what it sends.
-const CLIENTS: [(&str, &[(&str, &str)]); 3] = [
-    (
-        "our page",
-        &[("sec-fetch-site", "same-origin"), ("origin", "http://kmds")],
-    ),
-    (
-        "foreign page",
-        &[
-            ("sec-fetch-site", "cross-site"),
-            ("origin", "http://evil.example"),
-        ],
-    ),
-    ("program, bot", &[]),
-];
-/// The columns: without tokens, and with them what a request shows.
-const SHOWN: [&str; 7] = [
-    "no tokens set",
-    "no token",
-    "`listen`",
-    "`listen`, `fetch`",
-    "all scopes",
-    "logged in (all scopes)",
-    "signed address (`listen`, `fetch`)",
-];
-const BEGINS: &str = "<!-- the table of who may do what -->\n";
-const ENDS: &str = "\n<!-- its end -->";
+#[path = "rows.rs"]
+mod rows;
+
+use rows::{ALLOWED, BEGINS, CLIENTS, ENDS, PLACES, PROXY, SHOWN};
 
 /// A guard with tokens, and the secrets of those in the columns.
 struct Doors {
@@ -74,12 +32,17 @@ impl Doors {
         let file = folder.join("tokens.toml");
         let text: String = made.iter().map(|made| made.table.as_str()).collect();
         std::fs::write(&file, text).expect("a file");
-        let with = ServerConfig {
-            tokens_file: Some(file),
+        let open = ServerConfig {
+            allow: vec![ALLOWED.parse().expect("a network")],
+            trusted_proxies: vec![PROXY.to_owned()],
             ..config()
         };
+        let with = ServerConfig {
+            tokens_file: Some(file),
+            ..open.clone()
+        };
         let doors = Self {
-            open: Guard::new(&config(), None).expect("valid"),
+            open: Guard::new(&open, None).expect("valid"),
             guarded: Guard::new(&with, Some(&folder)).expect("valid"),
             secrets: made.map(|made| made.secret),
         };
@@ -152,20 +115,7 @@ impl Doors {
         let track = "/api/v1/tracks/{site}/{id}";
         let remove = ("DELETE", track, "/api/v1/tracks/bandcamp/1");
         let (removes, _) = self.ask(remove, place, client, shown);
-        let mut may = Vec::new();
-        may.extend((reads == 200).then_some("reads"));
-        if fetches == 200 {
-            assert!(may_start, "who may fetch a link may fetch a song again");
-            may.push("starts");
-        } else if may_start {
-            may.push("starts this song");
-        }
-        may.extend((removes == 200).then_some("removes"));
-        if may.is_empty() {
-            reads.to_string()
-        } else {
-            may.join(", ")
-        }
+        rows::cell(reads, may_start, fetches == 200, removes == 200)
     }
 }
 
