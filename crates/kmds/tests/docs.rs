@@ -319,3 +319,137 @@ fn every_cited_section_of_the_field_notes_exists() {
         "only {cited} citations were found; has their form changed?"
     );
 }
+
+/// Hosts that the texts for users may name: the sites, and pages that a reader or a machine is sent to. Whoever adds one
+/// has seen it answer.
+const HOSTS: [&str; 13] = [
+    "youtube.com",
+    "youtu.be",
+    "soundcloud.com",
+    "bandcamp.com",
+    "ytimg.com",
+    "sndcdn.com",
+    "bcbits.com",
+    "api.ipify.org",
+    "rustup.rs",
+    "semver.org",
+    "keepachangelog.com",
+    "github.com",
+    "w3.org",
+];
+/// Names that are reserved for examples and for homes (RFC 2606, 6761, 6762, 8375): no person can own one.
+const RESERVED: [&str; 8] = [
+    "example",
+    "test",
+    "invalid",
+    "localhost",
+    "local",
+    "lan",
+    "internal",
+    "home.arpa",
+];
+/// A band of the recordings, a word that says that a name stands there, and the band of the lab in a transcript that says so.
+const BANDS: [&str; 4] = ["macbenson", "artist", "mac-layer", "www"];
+/// Accounts whose actions the workflows use, and whose repositories the texts name.
+const ACCOUNTS: [&str; 4] = ["actions", "docker", "pypa", "rust-lang"];
+
+/// All texts outside the code: documents, workflows, packages, scripts, clients.
+fn texts() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![root()];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let skipped = ["target", "crates", "fuzz", "node_modules", ".git"];
+            if path.is_dir() {
+                if !skipped.contains(&&*name) && !name.starts_with("target") {
+                    folders.push(path);
+                }
+            } else if let Ok(text) = std::fs::read_to_string(&path)
+                && name != "Cargo.lock"
+                && !name.starts_with("LICENSE")
+            {
+                texts.push((path, text));
+            }
+        }
+    }
+    assert!(texts.len() > 50, "the texts were not found");
+    texts
+}
+
+/// Whether a host exists, or can never exist.
+fn is_honest(host: &str) -> bool {
+    let below = |name: &str| host == name || host.ends_with(&format!(".{name}"));
+    let band = host.strip_suffix(".bandcamp.com");
+    !host.contains('.')
+        || host.parse::<std::net::IpAddr>().is_ok()
+        || ["example.com", "example.org", "example.net"]
+            .iter()
+            .any(|name| below(name))
+        || RESERVED.iter().any(|name| below(name))
+        || band.map_or_else(
+            || HOSTS.iter().any(|name| below(name)),
+            |band| BANDS.contains(&band),
+        )
+}
+
+/// The word that a text begins with, of letters that a host may have.
+fn host_at(text: &str) -> String {
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let word: String = text.chars().take_while(fits).collect();
+    word.trim_end_matches(['.', '-']).to_ascii_lowercase()
+}
+
+#[test]
+fn no_text_names_a_host_an_address_or_an_account_that_does_not_exist() {
+    let mut named = 0;
+    for (path, text) in texts() {
+        let place = path.display();
+        for (_, rest) in text
+            .match_indices("://")
+            .map(|(at, mark)| (at, &text[at + mark.len()..]))
+        {
+            // A name and a password may stand before it.
+            let authority = rest
+                .split(['/', ' ', '`', '\'', '"', '\n'])
+                .next()
+                .unwrap_or_default();
+            let host = host_at(authority.rsplit('@').next().unwrap_or_default());
+            assert!(is_honest(&host), "{place}: {host}");
+            named += 1;
+        }
+        // `name@host.tld`, which an `action@v1` and a `unit@instance` are not.
+        for (at, _) in text.match_indices('@') {
+            let before = text[..at].chars().next_back();
+            let host = host_at(&text[at + 1..]);
+            let ends_in_letters = host
+                .rsplit('.')
+                .next()
+                .is_some_and(|end| end.chars().all(|c| c.is_ascii_alphabetic()));
+            if before.is_some_and(|c| c.is_ascii_alphanumeric())
+                && host.contains('.')
+                && ends_in_letters
+            {
+                assert!(is_honest(&host), "{place}: an address at {host}");
+            }
+        }
+        for mark in ["github.com/", "ghcr.io/", "docker.io/", "uses: "] {
+            for rest in text.split(mark).skip(1) {
+                let account: String = rest
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+                    .collect();
+                // A variable, or a file of this repository, stands there else.
+                assert!(
+                    account.is_empty() || ACCOUNTS.contains(&&*account),
+                    "{place}: {mark}{account}"
+                );
+            }
+        }
+    }
+    assert!(named > 80, "only {named} addresses were found");
+    for invented in ["kmds.dev", "some-band.bandcamp.com", "registry.kmds.io"] {
+        assert!(!is_honest(invented), "{invented}");
+    }
+}
