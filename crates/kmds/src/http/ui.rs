@@ -39,6 +39,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/script/found.js"),
     include_str!("page/script/hits.js"),
     include_str!("page/script/kept.js"),
+    include_str!("page/script/library.js"),
     include_str!("page/script/live.js"),
     include_str!("page/script/player.js"),
     include_str!("page/script/stats.js"),

@@ -29,12 +29,17 @@ async fn ask_for(browser: &Browser, text: &str) {
 }
 
 /// Writes what is to be seen, where pictures are asked for.
-async fn pictures(browser: &Browser, name: &str) {
+pub async fn pictures(browser: &Browser, name: &str) {
     let Some(folder) = std::env::var_os("KMDS_SCREENSHOTS").map(PathBuf::from) else {
         return;
     };
     std::fs::create_dir_all(&folder).expect("the folder of KMDS_SCREENSHOTS");
-    for (theme, width, height, device) in [("light", 1280, 800, ""), ("dark", 390, 844, "-phone")] {
+    for (theme, width, height, device) in [
+        ("light", 1280, 800, ""),
+        ("dark", 1280, 800, ""),
+        ("light", 390, 844, "-phone"),
+        ("dark", 390, 844, "-phone"),
+    ] {
         browser.look(width, height, theme).await;
         browser.until(&format!("innerWidth === {width}")).await;
         let file = format!("{name}{device}-{theme}.png");
@@ -42,7 +47,7 @@ async fn pictures(browser: &Browser, name: &str) {
     }
 }
 
-async fn fits(browser: &Browser) {
+pub async fn fits(browser: &Browser) {
     for (theme, width, height) in [
         ("light", 1280, 800),
         ("dark", 390, 844),
@@ -235,6 +240,8 @@ async fn a_site_that_did_not_answer_is_asked_again_by_one_press() {
             .await,
         "what would be in vain is not offered"
     );
+    pictures(&browser, "page-wrong").await;
+    browser.look(1280, 800, "light").await;
     let silent = lab.inject(Fault::Status(500, None).on_pages());
     browser.run("document.getElementById('url').select()").await;
     browser.paste(&song.link()).await;

@@ -79,6 +79,19 @@ async fn a_person_logs_in_stays_so_after_a_reload_and_logs_out() {
     browser.until(PAGE_IS_LIVE).await;
     browser.paste(&song.link()).await;
     browser.until(&found("ready")).await;
+    // Players and downloads send no cookie: what a person copies there is signed.
+    browser.click("#found-songs .unfold").await;
+    browser
+        .until("document.querySelector('#found-songs .form')")
+        .await;
+    let links = browser
+        .run("return [document.querySelector('#found-songs .form').row.link(), document.getElementById('as-library').href]")
+        .await;
+    for link in links.as_array().expect("links") {
+        let link = link.as_str().expect("a link");
+        let opened = kmds.http.get(link).send().await.expect("an answer");
+        assert_eq!(opened.status(), 200, "{link}");
+    }
     browser.click("#found-songs .cover").await;
     browser
         .until("document.getElementById('audio').currentTime > 0")

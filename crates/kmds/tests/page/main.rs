@@ -8,6 +8,7 @@ mod harness;
 mod another_site;
 mod asking;
 mod browser;
+mod forms;
 mod login;
 
 use std::path::PathBuf;

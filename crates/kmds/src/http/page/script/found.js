@@ -65,6 +65,8 @@ const found = {
     for (const { song } of this.entries) song.found = false;
     for (const item of [...$("found-songs").children]) item.row.drop();
     this.reply = reply;
+    this.links = links;
+    this.whole = $("whole").checked;
     this.entries = reply.tracks.map((track) => ({ track, song: adopt(track, reply.asked) }));
     for (const { song } of this.entries) song.found = true;
     forgetUnseen();
@@ -104,7 +106,7 @@ const found = {
   },
 
   head(links) {
-    const [link] = links, several = links.length > 1;
+    const several = links.length > 1;
     const { collection, tracks, unavailable, truncated } = this.reply;
     const seconds = tracks.reduce((sum, track) => sum + (track.duration_seconds || 0), 0);
     say($("found-title"), several ? `${links.length} links` : collection ? collection.title || "A list" : "Your song");
@@ -115,11 +117,12 @@ const found = {
     $("play-all").hidden = tracks.length < 2;
     for (const id of ["as-list", "as-zip"]) $(id).hidden = several || tracks.length < 2;
     $("as-library").hidden = several || !tracks.length;
-    const query = new URLSearchParams({ url: link });
-    if ($("whole").checked) query.set("playlist", "true");
-    $("as-list").href = `../play?${query}`;
-    $("as-zip").href = `../play?${query}&archive=zip`;
-    $("as-library").href = `../play?${query}&archive=library`;
+    $("into-library").hidden = !tracks.length;
+    // Signed where tokens are needed, so that a player or a program for downloads can open them too.
+    const { play, zip, library_zip: libraryZip } = this.reply.links || {};
+    for (const [id, address] of [["as-list", play], ["as-zip", zip], ["as-library", libraryZip]]) {
+      if (address) $(id).href = `../play${address.slice(address.indexOf("?"))}`;
+    }
     $("missing").hidden = !unavailable.length;
     say($("missing").firstElementChild, `${plural(unavailable.length, "song is", "songs are")} not to be had`);
     $("missing").lastElementChild.replaceChildren(...unavailable.map((song) => make("li", {},

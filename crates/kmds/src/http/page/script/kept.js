@@ -6,7 +6,7 @@ const kept = {
   asked: 0,
 
   query(cursor) {
-    const query = new URLSearchParams({ limit: "50", originals: "1" });
+    const query = new URLSearchParams({ limit: "50" });
     if ($("q").value.trim()) query.set("q", $("q").value.trim());
     if ($("state").value) query.set("state", $("state").value);
     if (cursor) query.set("cursor", cursor);
@@ -45,25 +45,35 @@ const kept = {
   /** Rows that stay keep their element, and with it focus. */
   place(reply, anew) {
     const list = $("kept-songs"), focused = document.activeElement;
-    const have = new Map([...list.children].map((item) => [item.row.song.key, item.row]));
-    const rows = reply.tracks.map((track) => {
-      const song = adopt(track, reply.asked), row = have.get(song.key);
-      have.delete(song.key);
-      return row || new Row(song, { ...track, track_number: null });
+    const have = new Map([...list.children].map((item) => [item.row.song.path, item.row]));
+    const shown = new Set(have.values());
+    // One row a song: its newest form that is no copy stands for it.
+    const forms = new Map();
+    for (const track of reply.tracks) {
+      const song = adopt(track, reply.asked);
+      forms.set(song.path, [...(forms.get(song.path) || []), song]);
+    }
+    const rows = [...forms].map(([path, all]) => {
+      const first = all.find((song) => song.track.rendition === "original") || all[0], row = have.get(path);
+      if (anew) have.delete(path);
+      if (!row) return new Row(first, { ...first.track, track_number: null }, all.length);
+      if (anew) row.lead(first, row.forms.hidden ? all.length : Math.max(all.length, row.count));
+      else row.counts(row.count + all.length);
+      return row;
     });
     if (anew) {
       have.forEach((row) => row.drop());
       const elements = rows.map((row) => row.element);
       if (elements.length !== list.children.length || elements.some((element, at) => element !== list.children[at])) list.replaceChildren(...elements);
     } else {
-      list.append(...rows.map((row) => row.element));
+      list.append(...rows.filter((row) => !shown.has(row)).map((row) => row.element));
     }
     if (list.contains(focused)) focused.focus();
     this.cursor = reply.cursor;
     $("kept-more").hidden = !reply.cursor;
-    const filtered = $("q").value.trim() || $("state").value, shown = list.children.length;
-    $("search").hidden = !shown && !filtered;
-    say($("kept-sum"), shown ? `${reply.cursor ? "The newest " : ""}${plural(shown, "song")}${filtered ? " found" : ""}`
+    const filtered = $("q").value.trim() || $("state").value, count = list.children.length;
+    $("search").hidden = !count && !filtered;
+    say($("kept-sum"), count ? `${reply.cursor ? "The newest " : ""}${plural(count, "song")}${filtered ? " found" : ""}`
       : filtered ? "No song is like that. Try another word, or show all songs." : "Nothing yet. Paste a link above: what it brings stays here for the next time.");
     forgetUnseen();
   },

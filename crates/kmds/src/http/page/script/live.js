@@ -26,7 +26,10 @@ const live = {
 
   take(news, changed) {
     const song = songs.get(keyOf(news));
-    if (!song) return changed && kept.again();
+    if (!song) {
+      if (changed) kept.again();
+      return;
+    }
     song.news = performance.now();
     this.measure(song, news);
     const failure = news.state === "failed" ? { kind: news.kind, reason: news.reason } : null;
@@ -52,9 +55,11 @@ const live = {
     this.told[song.state].push(song.track.title);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      const news = (titles, one, many) => titles.length > 1 ? `${titles.length} songs ${many}.` : titles.length ? `${titles[0]} ${one}.` : "";
-      $("note").textContent = [news(this.told.ready, "is ready", "are ready"), news(this.told.failed, "failed", "failed")].filter(Boolean).join(" ");
+      const { ready, failed } = this.told;
       this.told = { ready: [], failed: [] };
+      if (library.isTold()) return;
+      const news = (titles, one, many) => titles.length > 1 ? `${titles.length} songs ${many}.` : titles.length ? `${titles[0]} ${one}.` : "";
+      $("note").textContent = [news(ready, "is ready", "are ready"), news(failed, "failed", "failed")].filter(Boolean).join(" ");
     }, 1200);
   },
 

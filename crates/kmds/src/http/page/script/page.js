@@ -32,6 +32,7 @@ function wireAsking() {
     const first = [...$("found-songs").children].find((item) => item.row.song.state !== "failed");
     if (first) player.start(first.row);
   });
+  $("into-library").addEventListener("click", () => library.put(found.links, found.whole, $("into-library")));
   $("found-more").addEventListener("click", () => found.more());
   $("hits-site").addEventListener("change", () => hits.look(hits.words, $("hits-site").value));
   $("hits-close").addEventListener("click", () => {

@@ -3,15 +3,15 @@
 const player = {
   song: null,
 
-  toggle(row) {
+  pauses() {
     const audio = $("audio");
-    if (this.song !== row.song) return this.start(row);
     audio.paused ? this.resume() : audio.pause();
   },
 
-  start(row) {
-    const before = this.song, { song } = row, { track } = song, audio = $("audio");
-    Object.assign(this, { song, list: row.element.parentNode, whole: song.state === "ready" });
+  /** Plays the song of a row, or another form of it. */
+  start(row, song = row.song) {
+    const before = this.song, { track } = song, audio = $("audio");
+    Object.assign(this, { song, row, list: row.element.parentNode, whole: song.state === "ready" });
     audio.src = address(song, !this.whole);
     picture(song, $("now-cover"));
     say($("now-title"), track.title);
@@ -23,7 +23,7 @@ const player = {
       navigator.mediaSession.metadata = new MediaMetadata({ title: track.title, artist: track.artist || "", album: track.album || "", artwork });
     }
     this.resume();
-    if (before) before.rows.forEach((each) => each.draw());
+    if (before) redraw(before);
     this.drawn();
   },
 
@@ -35,14 +35,15 @@ const player = {
 
   /** Redraws the rows of the song, and what can be stepped to. */
   drawn() {
-    if (this.song) this.song.rows.forEach((row) => row.draw());
+    if (this.song) redraw(this.song);
     $("previous").disabled = !this.beside("previousElementSibling");
     $("next").disabled = !this.beside("nextElementSibling");
   },
 
   /** The nearest playable row before or after this one in its list. */
   beside(direction) {
-    const here = this.song && [...this.song.rows].find((row) => row.element.parentNode === this.list);
+    const inList = (row) => row.element.parentNode === this.list;
+    const here = this.song && (inList(this.row) ? this.row : [...this.song.rows].find(inList));
     let item = here && here.element[direction];
     while (item && (!item.row || item.row.song.state === "failed")) item = item[direction];
     return item ? item.row : null;
@@ -76,13 +77,13 @@ const player = {
 
   close() {
     const { song } = this, audio = $("audio");
-    this.song = null;
+    Object.assign(this, { song: null, row: null });
     audio.pause();
     audio.removeAttribute("src");
     audio.load();
     $("player").hidden = true;
     document.body.classList.remove("playing");
-    if (song) song.rows.forEach((row) => row.draw());
+    if (song) redraw(song);
     forgetUnseen();
     return song;
   },

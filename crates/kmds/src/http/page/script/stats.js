@@ -18,6 +18,7 @@ const stats = {
 
   draw(now) {
     $("server").hidden = false;
+    document.body.classList.toggle("has-library", Boolean(now.library));
     say($("disk"), now.max_bytes ? `${size(now.bytes_on_disk)} of ${size(now.max_bytes)}` : size(now.bytes_on_disk));
     $("disk-meter").value = now.max_bytes ? Math.min(now.bytes_on_disk / now.max_bytes, 1) : 0;
     say($("disk-free"), now.free_bytes == null ? "" : `${size(now.free_bytes)} free on the disk`);
