@@ -164,7 +164,11 @@ impl Reader {
             at: offset,
             length,
         };
-        Ok(span.is_in_memory().then_some(span))
+        if !span.is_in_memory() {
+            return Ok(None);
+        }
+        self.given += length;
+        Ok(Some(span))
     }
 
     /// Waits for byte `offset` or the end; returns how far the file reaches.

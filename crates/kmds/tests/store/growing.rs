@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use kmds::store::{Outcome, READ_BYTES, StoreError};
 
 use crate::{Place, audio, begun, key, publish_of, read_all};
@@ -37,7 +39,7 @@ async fn a_reader_ahead_of_the_download_waits_and_is_woken_by_its_bytes() {
     let mut reader = store.open_reader(&lease.partial().expect("growing"));
     let mut early = tokio::spawn(async move { reader.read_at(700, 10).await });
     lease.write(song.slice(..700)).await.expect("written");
-    let waited = tokio::time::timeout(std::time::Duration::from_millis(50), &mut early).await;
+    let waited = tokio::time::timeout(Duration::from_millis(50), &mut early).await;
     assert!(waited.is_err(), "byte 700 is not there yet");
     lease.write(song.slice(700..)).await.expect("written");
     assert_eq!(
@@ -58,6 +60,24 @@ async fn one_read_hands_out_at_most_its_bound() {
         READ_BYTES
     );
     assert_eq!(reader.read_at(499_990, 100).await.expect("there").len(), 10);
+}
+
+#[tokio::test]
+async fn a_listener_that_the_kernel_sends_to_gathers_as_one_that_reads_does() {
+    const GATHER: Duration = Duration::from_millis(100);
+    const FIRST: u64 = 256 << 10;
+    let place = Place::make();
+    let store = place.open();
+    let mut lease = begun(&store, "a", 500_000).await;
+    lease.write(audio("a", 300_000)).await.expect("written");
+    let mut reader = store.open_reader(&lease.partial().expect("growing"));
+    let first = reader.span_at(0, FIRST).await.expect("there");
+    assert_eq!(first.expect("in memory").length, FIRST);
+    // A player starts with the first ones; from now on some bytes alone are waited with.
+    let begun = Instant::now();
+    let second = reader.span_at(FIRST, FIRST).await.expect("there");
+    assert_eq!(second.expect("in memory").length, 300_000 - FIRST);
+    assert!(begun.elapsed() >= GATHER, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
