@@ -3,7 +3,7 @@
 //! Owns how a remembered list is kept while no client asks for it: its songs as one compressed text, not as twenty small
 //! blocks each, which also keep the memory between them. Never decides what is remembered, or for how long.
 
-use std::io::{BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::sync::{Arc, Weak};
 
 use flate2::Compression;
@@ -86,10 +86,10 @@ impl Packed {
         let lines = BufReader::new(DeflateDecoder::new(&*self.text));
         let mut gone = self.list.entries.iter();
         let mut entries = Vec::with_capacity(self.songs);
-        for line in
-            serde_json::Deserializer::from_reader(lines).into_iter::<Option<(Track, Vec<Stream>)>>()
-        {
-            entries.push(match line.ok()? {
+        // A line at a time: from a reader, JSON is taken byte by byte.
+        for line in lines.split(b'\n') {
+            let song: Option<(Track, Vec<Stream>)> = serde_json::from_slice(&line.ok()?).ok()?;
+            entries.push(match song {
                 Some((track, streams)) => Entry::Track(Box::new(Track { streams, ..track })),
                 None => gone.next()?.clone(),
             });

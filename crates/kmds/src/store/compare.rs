@@ -130,21 +130,22 @@ impl Comparison {
         site: Site,
         names: &[String],
     ) -> Result<(), StoreError> {
+        let mut files = Vec::with_capacity(names.len());
         for name in names {
             let audio_name = name.strip_suffix(".json");
-            let is_sidecar = audio_name.is_some();
-            let Some((key, format)) = parse_file_name(site, audio_name.unwrap_or(name)) else {
-                let unknown = Layout::site(site).join(name).to_string();
-                self.tidied.files_unknown.push(unknown);
-                continue;
-            };
+            match parse_file_name(site, audio_name.unwrap_or(name)) {
+                Some((key, format)) => files.push((key, format, audio_name.is_some())),
+                None => {
+                    let unknown = Layout::site(site).join(name).to_string();
+                    self.tidied.files_unknown.push(unknown);
+                }
+            }
+        }
+        let keys: Vec<Key> = files.iter().map(|(key, ..)| key.clone()).collect();
+        let rows = shared.catalog().seqs_of(&keys)?;
+        for ((key, format, is_sidecar), seq) in files.into_iter().zip(rows) {
             // A copy's name does not say which of its forms arrived, so it is looked at alone.
-            let seq = if key.is_copy() {
-                None
-            } else {
-                shared.catalog().seq_of(&key)?
-            };
-            match (seq, is_sidecar) {
+            match (seq.filter(|_| !key.is_copy()), is_sidecar) {
                 (Some(seq), true) => self.sidecars.set(seq),
                 (Some(seq), false) => self.audio.set(seq),
                 (None, true) => self.check_sidecar(shared, &key, format)?,

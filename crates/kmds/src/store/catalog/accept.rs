@@ -107,13 +107,13 @@ fn accept_one(
         };
         return accept_one(connection, &song, whole, now);
     }
-    let next = match known {
+    let next = match &known {
         None => {
             insert(connection, song, wanted, now)?;
             Some(wanted)
         }
         Some(row) => {
-            let next = next_state(&row, song.enqueue, &whole, now);
+            let next = next_state(row, song.enqueue, &whole, now);
             if let Some(next) = next {
                 restart(connection, song, next)?;
             }
@@ -125,15 +125,24 @@ fn accept_one(
         ":canonical_name": song.canonical_name,
         ":human_name": song.human_name,
     };
-    let set = "canonical_name = :canonical_name, human_name = :human_name";
-    let only_if = "(canonical_name, human_name) <> (:canonical_name, :human_name)";
-    update(connection, &song.key, set, only_if, names)?;
     name(
         connection,
         &song.canonical_name,
         &song.human_name,
         &song.key,
     )?;
+    // Most songs of a list that is asked for again are as they were.
+    let is_as_it_was = |row: &Row| {
+        (&row.canonical_name, &row.human_name) == (&song.canonical_name, &song.human_name)
+    };
+    if let Some(row) = known.filter(|row| next.is_none() && is_as_it_was(row)) {
+        return Ok(Some(AcceptedRow {
+            row,
+            newly_queued: false,
+        }));
+    }
+    let set = "canonical_name = :canonical_name, human_name = :human_name";
+    update(connection, &song.key, set, "TRUE", names)?;
     let newly_queued = next == Some(State::Queued) && !shared;
     Ok(row_in(connection, &song.key)?.map(|row| AcceptedRow { row, newly_queued }))
 }

@@ -192,7 +192,7 @@ fn asked(catalog: &Catalog) -> Result<(), StoreError> {
     let track = song(1, "").id;
     let key = Key::original(track.clone(), Format::M4a);
     catalog.row(&key)?;
-    catalog.seq_of(&key)?;
+    catalog.seqs_of(std::slice::from_ref(&key))?;
     catalog.evicted_of(vec![key.clone()])?;
     catalog.delete_pending(&key)?;
     let list = FetchedList {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::Catalog;
 use super::names::name_once;
-use super::rows::{COLUMNS, Row, read_format, read_key, time_back};
+use super::rows::{COLUMNS, Row, read_format, read_key, read_row, time_back};
 use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql, update};
 use crate::store::error::StoreError;
 use crate::store::key::{Key, etag};
@@ -107,17 +107,20 @@ impl Catalog {
         Ok(Some((self.rows(&statement, [seq, end], what)?, end)))
     }
 
-    /// Which row is of this key.
-    pub(in crate::store) fn seq_of(&self, key: &Key) -> Result<Option<i64>, StoreError> {
+    /// Which rows are of these keys, in their order.
+    pub(in crate::store) fn seqs_of(&self, keys: &[Key]) -> Result<Vec<Option<i64>>, StoreError> {
+        let what = "read songs";
         let statement = format!("SELECT seq FROM renditions WHERE {OF_KEY}");
-        let key = KeyColumns::of(key);
-        prepare(&self.connection, &statement)
-            .and_then(|mut statement| {
-                statement
-                    .query_row(key.and(&[]).as_slice(), |row| row.get(0))
-                    .optional()
-            })
-            .map_err(sql("read a song"))
+        // One transaction: alone, each of these would lock the file and let it go.
+        let reading = self.connection.unchecked_transaction().map_err(sql(what))?;
+        let mut statement = prepare(&reading, &statement).map_err(sql(what))?;
+        let mut seq = |key| {
+            let key = KeyColumns::of(key);
+            statement
+                .query_row(key.and(&[]).as_slice(), |row| row.get(0))
+                .optional()
+        };
+        keys.iter().map(|key| seq(key).map_err(sql(what))).collect()
     }
 
     /// Ready rows of these tracks.
@@ -128,13 +131,18 @@ impl Catalog {
         let statement = format!(
             "SELECT {COLUMNS} FROM renditions r WHERE r.site = ?1 AND r.id = ?2 AND +r.state = 'ready'"
         );
+        let what = "read songs";
+        // One transaction: alone, each of these would lock the file and let it go.
+        let reading = self.connection.unchecked_transaction().map_err(sql(what))?;
+        let mut statement = prepare(&reading, &statement).map_err(sql(what))?;
         let mut ready = Vec::new();
         for track in tracks {
-            ready.extend(self.rows(
-                &statement,
-                params![track.site().as_str(), track.id()],
-                "read a song",
-            )?);
+            let rows = statement
+                .query_map(params![track.site().as_str(), track.id()], read_row)
+                .map_err(sql(what))?;
+            for row in rows {
+                ready.push(row.map_err(sql(what))?);
+            }
         }
         Ok(ready)
     }
