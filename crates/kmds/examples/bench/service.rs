@@ -200,7 +200,7 @@ impl Service {
         let path = self.fetch(song).await;
         // One byte: what is measured is its arrival.
         let one = self
-            .get(&format!("{path}&wait=120"))
+            .get(&format!("{path}&wait=300"))
             .replace("\r\n\r\n", "\r\nRange: bytes=0-0\r\n\r\n");
         self.body(&one).await;
         path
