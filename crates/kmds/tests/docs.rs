@@ -453,3 +453,27 @@ fn no_text_names_a_host_an_address_or_an_account_that_does_not_exist() {
         assert!(!is_honest(invented), "{invented}");
     }
 }
+
+#[test]
+fn each_way_to_install_is_typed_in_five_lines() {
+    let text = read("docs/install.md");
+    for way in [
+        "The binary",
+        "Debian, Ubuntu",
+        "Compose",
+        "Raspberry Pi",
+        "NAS",
+        "A tailnet",
+        "Behind a proxy",
+    ] {
+        let section = text.split(&format!("\n## {way}\n")).nth(1);
+        let section = section.unwrap_or_else(|| panic!("docs/install.md: no {way}"));
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let blocks: Vec<&str> = section.split("```").skip(1).step_by(2).collect();
+        assert!(!blocks.is_empty(), "{way}: nothing to type");
+        for block in blocks {
+            let lines = block.lines().count() - 1;
+            assert!(lines <= 5, "{way}: {lines} lines");
+        }
+    }
+}
