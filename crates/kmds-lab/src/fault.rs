@@ -4,6 +4,7 @@
 //! Never sends a byte: `send.rs`, `altered.rs` and `proxy.rs` carry the faults out.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -214,6 +215,7 @@ pub struct Injection {
     song: Option<String>,
     client: Option<String>,
     agent: Option<String>,
+    from: Option<IpAddr>,
     skip: u32,
     first: Option<u32>,
     met: Arc<AtomicU32>,
@@ -230,6 +232,7 @@ impl From<Fault> for Injection {
             song: None,
             client: None,
             agent: None,
+            from: None,
             skip: 0,
             first: None,
             met: Arc::default(),
@@ -300,6 +303,12 @@ impl Injection {
     /// Only requests whose `User-Agent` contains this.
     pub fn only_agent(mut self, part: &str) -> Self {
         self.agent = Some(part.to_owned());
+        self
+    }
+
+    /// Only requests from this address.
+    pub fn only_from(mut self, address: IpAddr) -> Self {
+        self.from = Some(address);
         self
     }
 
@@ -382,6 +391,7 @@ impl Book {
         let injections = self.injections.lock();
         let found = injections.iter().find(|injection| {
             !injection.fault.is_of_the_connection()
+                && injection.from.is_none_or(|wanted| wanted == met.from)
                 && injection.site.is_none_or(|wanted| Some(wanted) == met.site)
                 && injection.kind.is_none_or(|wanted| wanted == met.kind)
                 && injection
@@ -409,6 +419,7 @@ impl Book {
 
 /// What is known of a request when faults are looked up.
 pub(crate) struct Meeting<'a> {
+    pub from: IpAddr,
     pub site: Option<Site>,
     pub kind: Kind,
     pub song: Option<&'a str>,

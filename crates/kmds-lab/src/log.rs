@@ -2,6 +2,7 @@
 //!
 //! Owns the list, and wakes the tasks that wait for it to grow. Never decides an answer.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub enum Kind {
 /// One request as it came in.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// The address that it came from.
+    pub from: IpAddr,
     pub site: Option<Site>,
     pub kind: Kind,
     pub method: String,

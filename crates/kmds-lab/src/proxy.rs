@@ -4,6 +4,7 @@
 //! send. Plain requests through the proxy are refused and counted.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,14 +25,14 @@ use crate::{bandcamp, control, soundcloud, youtube};
 
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, authority: Arc<Authority>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             // Out of file handles, mostly: give them a moment to come back.
             sleep(Duration::from_millis(20)).await;
             continue;
         };
         drop(stream.set_nodelay(true));
         let (shared, authority) = (Arc::clone(&shared), Arc::clone(&authority));
-        tokio::spawn(async move { drop(connection(stream, &shared, &authority).await) });
+        tokio::spawn(async move { drop(connection(stream, from.ip(), &shared, &authority).await) });
     }
 }
 
@@ -62,7 +63,12 @@ pub async fn serve_control(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn connection(stream: TcpStream, shared: &Shared, authority: &Authority) -> io::Result<()> {
+async fn connection(
+    stream: TcpStream,
+    from: IpAddr,
+    shared: &Shared,
+    authority: &Authority,
+) -> io::Result<()> {
     let mut wire = Wire::new(stream);
     let Some(request) = wire.next().await else {
         return Ok(());
@@ -107,7 +113,7 @@ async fn connection(stream: TcpStream, shared: &Shared, authority: &Authority) -
     let mut wire = Wire::new(stream);
     while let Some(request) = wire.next().await {
         delay(shared).await;
-        if exchange(&mut wire, shared, &host, request).await? == After::Close {
+        if exchange(&mut wire, shared, from, &host, request).await? == After::Close {
             break;
         }
     }
@@ -133,6 +139,7 @@ async fn delay(shared: &Shared) {
 async fn exchange<C: Channel>(
     wire: &mut Wire<C>,
     shared: &Shared,
+    from: IpAddr,
     host: &str,
     mut request: Request,
 ) -> io::Result<After> {
@@ -146,6 +153,7 @@ async fn exchange<C: Channel>(
     let (site, kind) = place_of(host);
     let call = Call::of(&request);
     let meeting = Meeting {
+        from,
         site,
         kind,
         song: reply.song.as_deref(),
@@ -153,6 +161,7 @@ async fn exchange<C: Channel>(
     };
     let fault = shared.faults.for_request(&request, &meeting);
     let number = shared.log.note(Seen {
+        from,
         site,
         kind,
         method: request.method.clone(),
