@@ -8,12 +8,14 @@
 FROM rust:1.95-bookworm AS root-build
 ARG TARGETARCH
 ARG TARGETVARIANT
+# `cluster` for several hosts (docs/operation.md).
+ARG KMDS_FEATURES=
 WORKDIR /src
 COPY . .
 # One static file. The target is named although it is this machine's own, so that the flag is not meant for build scripts and
 # macros, which cannot be static.
 RUN target=$(rustc --print host-tuple) \
-    && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" --bin kmds \
+    && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" --bin kmds --features "$KMDS_FEATURES" \
     && packaging/root.sh "target/$target/release/kmds" "/out/$TARGETARCH$TARGETVARIANT"
 
 FROM scratch AS root

@@ -46,11 +46,12 @@ pub enum Kind {
     TooLarge,
     RangeNotSatisfiable,
     NotReady,
+    ClusterUnavailable,
 }
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::UnsupportedLink,
         Self::Live,
         Self::NotFound,
@@ -84,6 +85,7 @@ impl Kind {
         Self::TooLarge,
         Self::RangeNotSatisfiable,
         Self::NotReady,
+        Self::ClusterUnavailable,
     ];
 
     /// The reverse of [`Kind::as_str`].
@@ -128,6 +130,7 @@ impl Kind {
             Self::TooLarge => "too_large",
             Self::RangeNotSatisfiable => "range_not_satisfiable",
             Self::NotReady => "not_ready",
+            Self::ClusterUnavailable => "cluster_unavailable",
         }
     }
 
@@ -151,6 +154,7 @@ impl Kind {
                 | Self::Cancelled
                 | Self::Internal
                 | Self::NotReady
+                | Self::ClusterUnavailable
         )
     }
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::site::Site;
 use crate::track::{Collection, Entry, Source, Track, TrackId};
 
@@ -100,7 +102,7 @@ pub fn words(text: &str) -> Result<String, NoWords> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HitKind {
     Song,
     /// An album.
@@ -118,7 +120,7 @@ impl HitKind {
 }
 
 /// One result. What the site does not tell in its results is `None`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     pub kind: HitKind,
     /// Site and id of the song or album.

@@ -9,6 +9,7 @@
 //! | [`app`] | what happens to a link once it is accepted | `jobs`, `engine`, `recipes`, `origin`, `convert`, `store` |
 //! | `jobs` | the making of songs | `engine`, `download`, `convert`, `media`, `tag`, `store` |
 //! | [`engine`] | which engine answers: our own, or yt-dlp | `origin` |
+//! | `cluster` | other hosts that work as one with this one | |
 //! | [`download`] | a stream as chunks in order | `origin`, `media` |
 //! | [`recipes`] | which facts about the sites are in force | `download`, `origin` |
 //! | [`origin`] | the connections to the sites | `player`, `kmds-extract` |
@@ -22,6 +23,7 @@
 pub mod app;
 pub mod cli;
 mod clock;
+mod cluster;
 pub mod config;
 pub mod convert;
 pub mod download;
@@ -48,6 +50,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use kmds_extract::{Site, text};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -55,7 +58,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Failure, Parts};
-use crate::config::{Config, EgressSettings};
+use crate::cluster::{Membership, Peers};
+use crate::config::{Config, EgressSettings, NodeAddress};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
 use crate::http::{Crowd, Door, ServeError, Server};
@@ -91,6 +95,8 @@ pub enum StartError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    #[error("the cluster: {0}")]
+    Cluster(String),
     #[error("{0}")]
     App(#[from] Failure),
 }
@@ -107,11 +113,16 @@ impl StartError {
 /// # Errors
 /// See [`StartError`].
 pub fn assemble(config: &Config, stop: CancellationToken) -> Result<App, StartError> {
-    assemble_on(
-        Store::open(store_config(config)).map_err(|source| no_store(config, source))?,
-        config,
-        stop,
-    )
+    assemble_among(Peers::alone(), config, stop)
+}
+
+fn assemble_among(
+    peers: Peers,
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<App, StartError> {
+    let store = Store::open(store_config(config)).map_err(|source| no_store(config, source))?;
+    assemble_on(store, peers, config, stop)
 }
 
 /// The same beside a running server, to look at what it has and nothing else.
@@ -119,7 +130,7 @@ pub fn assemble(config: &Config, stop: CancellationToken) -> Result<App, StartEr
 /// See [`StartError`]; never busy.
 pub fn inspect(config: &Config) -> Result<App, StartError> {
     let store = Store::inspect(store_config(config)).map_err(|source| no_store(config, source))?;
-    assemble_on(store, config, CancellationToken::new())
+    assemble_on(store, Peers::alone(), config, CancellationToken::new())
 }
 
 fn no_store(config: &Config, source: StoreError) -> StartError {
@@ -136,7 +147,12 @@ fn no_store(config: &Config, source: StoreError) -> StartError {
     }
 }
 
-fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result<App, StartError> {
+fn assemble_on(
+    store: Store,
+    peers: Peers,
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<App, StartError> {
     let loader = Loader::start(config)?;
     let recipes = loader.shared();
     let client = Client::new(&client_config(config), recipes.clone())?;
@@ -148,6 +164,7 @@ fn assemble_on(store: Store, config: &Config, stop: CancellationToken) -> Result
         ffmpeg: Ffmpeg::new(&config.ffmpeg),
         loader,
         metrics: Arc::new(Metrics::new()),
+        peers,
         stop,
     };
     Ok(App::new(config, parts))
@@ -185,7 +202,11 @@ fn client_config(config: &Config) -> ClientConfig {
         .iter()
         .map(|(site, of)| (*site, egress(&of.egress)))
         .collect();
+    // Of a site that other nodes fetch from, this node's address is never seen.
+    let off = config.sites.iter().filter(|(_, of)| !of.enabled);
+    let shut = off.map(|(site, _)| *site);
     ClientConfig {
+        shut: shut.filter(|_| config.cluster.is_some()).collect(),
         egress: common,
         site_egress,
         memory_file: Some(config.state_dir.join("memory.json")),
@@ -208,7 +229,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         loader.shared(),
     )?;
     config.webhook.as_ref().map(Webhook::new).transpose()?;
-    Ok(())
+    membership(config).map(drop)
 }
 
 /// Runs the service until `stop` is cancelled: binds, says so on standard output, serves, and parks what is unfinished.
@@ -217,7 +238,8 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
     // Downloads go on while the last streams finish, and are parked after that.
     let park = CancellationToken::new();
-    let app = assemble(&config, park.clone())?;
+    let membership = membership(&config)?;
+    let app = assemble_among(membership.peers(), &config, park.clone())?;
     let server = Server::bind(&config.server, &config.state_dir).await?;
     let webhook = config.webhook.as_ref().map(Webhook::new).transpose()?;
     app.start().await?;
@@ -236,6 +258,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     systemd::notify("READY=1");
     let recipes = app.recipes().in_force;
     tracing::info!(recipes = recipes.date, from = recipes.from, cache = %config.cache.dir.display(), "serving on {}", server.url());
+    let address = node_address(&config, server.bound());
+    let among = tokio::spawn(work_among_others(
+        membership,
+        address,
+        app.clone(),
+        stop.clone(),
+    ));
     let reload = tokio::spawn(reload_on_hangup(hangup, app.clone(), server.door()));
     let fetch = app
         .recipes_every()
@@ -257,6 +286,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     park.cancel();
     app.stopped().await;
     webhook.inspect(JoinHandle::abort);
+    among.abort();
     reload.abort();
     fetch.inspect(JoinHandle::abort);
     watchdog.abort();
@@ -264,6 +294,35 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     announce.abort();
     tracing::info!("stopped; unfinished downloads go on at the next start");
     Ok(())
+}
+
+fn membership(config: &Config) -> Result<Membership, StartError> {
+    Membership::new(config.cluster.as_ref()).map_err(StartError::Cluster)
+}
+
+/// Where the other nodes reach this one's HTTP.
+fn node_address(config: &Config, (host, port): (String, u16)) -> Option<String> {
+    match &config.cluster.as_ref()?.address {
+        NodeAddress::Given(url) => Some(url.clone()),
+        NodeAddress::Bound if host.contains(':') => Some(format!("http://[{host}]:{port}")),
+        NodeAddress::Bound => Some(format!("http://{host}:{port}")),
+        NodeAddress::None => None,
+    }
+}
+
+async fn work_among_others(
+    membership: Membership,
+    address: Option<String>,
+    app: App,
+    stop: CancellationToken,
+) {
+    let told = app.clone();
+    let answering = Arc::new(move |question| {
+        let app = app.clone();
+        async move { app.answer(question).await }.boxed()
+    });
+    let telling = Arc::new(move || told.told_of_sites());
+    membership.run(address, telling, answering, stop).await;
 }
 
 /// When the code of the start is let go.

@@ -137,6 +137,8 @@ metrics! {
     open: Family<BySite, Gauge> = "site_open", "1 while a site is asked, 0 while egress.forbid closes its way out";
     native_failures: Family<BySite, Counter> = "native_failures", "Times our own engine met a changed page or a wall";
     ytdlp_runs: Counter = "ytdlp_runs", "Processes of yt-dlp started";
+    nats: Gauge = "cluster_connected", "1 while NATS answers; 0 where it does not, or there is no cluster";
+    nodes: Gauge = "cluster_nodes", "Other nodes of the cluster that are there";
     tasks: Gauge = "tasks", "Tasks of the runtime: one a connection, one a download";
 }
 
@@ -223,6 +225,9 @@ impl Metrics {
         }
         self.cache_bytes.set(gauge(now.cache_bytes));
         self.tasks.set(gauge(now.tasks));
+        let (connected, nodes) = now.cluster.unwrap_or_default();
+        self.nats.set(i64::from(connected));
+        self.nodes.set(gauge(nodes));
         self.recipes.clear();
         if let Some((date, is_newest)) = &now.recipes {
             let date = date.clone();
@@ -327,6 +332,8 @@ pub struct Snapshot {
     /// YouTube's player script that was used last, and whether it works.
     pub player_script: Option<(String, bool)>,
     pub ytdlp_runs: u64,
+    /// Whether NATS answers, and how many other nodes are there; `None` for a host of its own.
+    pub cluster: Option<(bool, u64)>,
     /// The date of the recipes in force, and whether the last reload left nothing out.
     pub recipes: Option<(String, bool)>,
 }

@@ -322,7 +322,8 @@ fn every_cited_section_of_the_field_notes_exists() {
 
 /// Hosts that the texts for users may name: the sites, and pages that a reader or a machine is sent to. Whoever adds one
 /// has seen it answer.
-const HOSTS: [&str; 13] = [
+const HOSTS: [&str; 14] = [
+    "nats.io",
     "youtube.com",
     "youtu.be",
     "soundcloud.com",

@@ -318,6 +318,37 @@ pub struct Stats {
     pub library: bool,
     pub listeners: u64,
     pub uptime_seconds: u64,
+    /// `None` for a host of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterStats>,
+}
+
+/// The other nodes, as this one knows them.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClusterStats {
+    /// NATS answers.
+    pub connected: bool,
+    pub nodes: Vec<NodeStats>,
+}
+
+/// A node that is there.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStats {
+    pub node: String,
+    pub version: String,
+    /// `None` for one that has nothing for others.
+    pub address: Option<String>,
+    /// The sites that it fetches from.
+    pub sites: Vec<NodeSiteStats>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeSiteStats {
+    pub site: String,
+    /// Downloads that it could start now; below zero where songs wait.
+    pub free: i64,
+    /// The site does not answer its address for so long.
+    pub limited_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize)]

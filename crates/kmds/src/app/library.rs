@@ -206,6 +206,7 @@ impl App {
             library: self.has_library(),
             listeners: inner.metrics.listeners(),
             uptime_seconds: inner.started.elapsed().as_secs(),
+            cluster: inner.cluster_stats(),
         }
     }
 
@@ -245,6 +246,13 @@ impl App {
                 .iter()
                 .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
                 .collect(),
+            cluster: self.inner.peers.is_connected().map(|connected| {
+                let nodes = stats.cluster.as_ref();
+                (
+                    connected,
+                    nodes.map_or(0, |cluster| cluster.nodes.len()) as u64,
+                )
+            }),
             ytdlp_runs: self.inner.engines.ytdlp().map_or(0, YtDlp::runs),
             player_script: self.inner.client.player_script(),
             recipes: Some((stats.recipes.date, stats.recipes.refused.is_none())),
@@ -285,8 +293,11 @@ impl App {
             .into_iter()
             .filter(|site| site.enabled)
             .collect();
+        let alone = self.without_nats(sites.is_empty());
+        problems.extend(alone.clone().filter(|_| sites.is_empty()));
         // With one site left there is work that can be done.
         let ready = problems.is_empty() && (sites.is_empty() || sites.iter().any(|site| site.open));
+        problems.extend(alone.filter(|_| !sites.is_empty()));
         problems.extend(
             sites
                 .iter()
@@ -301,6 +312,17 @@ impl App {
             problems,
             details: remarks.iter().map(ToString::to_string).collect(),
         }
+    }
+
+    /// What it means that NATS does not answer; `None` where it does, or there is no cluster.
+    fn without_nats(&self, fetches_nothing: bool) -> Option<String> {
+        let is_away = self.inner.peers.is_connected() == Some(false);
+        let meaning = if fetches_nothing {
+            "only finished songs are served, since this node fetches from no site"
+        } else {
+            "this node works alone"
+        };
+        is_away.then(|| format!("NATS does not answer: {meaning}; look at cluster.nats"))
     }
 
     fn recipes_stats(&self) -> RecipesStats {

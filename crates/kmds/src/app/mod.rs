@@ -9,6 +9,7 @@
 //! | [`accept`] | from metadata to rows, names and jobs |
 //! | [`long_lists`], [`windows`] | few long lists at a time; lists of which only some songs are queued |
 //! | [`resolve`], [`search`], [`target`] | from a pasted text to metadata; from words to results |
+//! | [`told`] | what was resolved, as nodes tell each other |
 //! | [`answers`], [`packed`] | what sites have answered in the last minutes; a long list in little memory |
 //! | [`serve`], [`renditions`] | audio for a listener, whole or growing; which form of a song is asked for |
 //! | [`holds`] | files that are kept for those who read them by their path |
@@ -17,6 +18,7 @@
 //! | [`library`] | looking at, removing and retrying songs; covers; counts |
 //! | [`music_folder`] | songs put into the operator's music library |
 //! | [`reload`] | the recipes, read again |
+//! | [`neighbours`] | what other nodes are told and answered |
 //! | [`maintenance`] | what an operator asks of cache and tools; keeping the cache within its bounds |
 
 mod accept;
@@ -29,6 +31,7 @@ mod library;
 mod long_lists;
 mod maintenance;
 mod music_folder;
+mod neighbours;
 mod packed;
 mod reload;
 mod renditions;
@@ -37,6 +40,7 @@ mod search;
 mod serve;
 mod sources;
 mod target;
+mod told;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -54,6 +58,7 @@ pub use folders::{Filed, filed};
 pub use maintenance::{About, Drive, Remark, Tools, remarks, tools};
 pub use search::Searched;
 
+use crate::cluster::Peers;
 use crate::config::{Config, OpusForm};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
@@ -100,6 +105,7 @@ struct Inner {
     queue_max_songs: usize,
     lists_prefetch: usize,
     sites: BTreeMap<Site, bool>,
+    peers: Peers,
     /// Ends every task and every job.
     stop: CancellationToken,
     /// The service is about to stop: no client is kept waiting.
@@ -115,6 +121,7 @@ pub struct Parts {
     pub ffmpeg: Ffmpeg,
     pub loader: Loader,
     pub metrics: Arc<Metrics>,
+    pub peers: Peers,
     pub stop: CancellationToken,
 }
 
@@ -128,13 +135,18 @@ impl App {
             ffmpeg,
             loader,
             metrics,
+            peers,
             stop,
         } = parts;
         let recipes = loader.shared();
         let closing = CancellationToken::new();
         let table = Arc::new(Table::new(queue(config), stop.clone()));
         let demand = Demand::new(store.clone(), Arc::clone(&table));
-        let covers = Arc::new(Covers::new(client.clone(), store.state_dir()));
+        let covers = Arc::new(Covers::new(
+            client.clone(),
+            peers.clone(),
+            store.state_dir(),
+        ));
         let streams = Arc::new(HeldStreams::new(recipes.clone()));
         let enabled = config.sites.iter().map(|(site, of)| (*site, of.enabled));
         let sites: BTreeMap<Site, bool> = enabled.collect();
@@ -150,6 +162,7 @@ impl App {
             demand: demand.clone(),
             opus: config.opus,
             sites: sites.clone(),
+            peers: peers.clone(),
         };
         let resolver = Resolver::new(
             config,
@@ -157,6 +170,7 @@ impl App {
             recipes.clone(),
             store.clone(),
             Arc::clone(&streams),
+            peers.clone(),
         );
         let library = config.library_dir.clone();
         let inner = Inner {
@@ -181,6 +195,7 @@ impl App {
             queue_max_songs: config.queue_max_songs,
             lists_prefetch: config.lists_prefetch,
             sites,
+            peers,
             stop,
             closing,
             started: Instant::now(),
@@ -289,10 +304,16 @@ impl App {
 }
 
 fn queue(config: &Config) -> Queue {
-    let sites = config
-        .sites
-        .iter()
-        .map(|(site, of)| (LaneId::Site(*site), of.max_downloads.max(1)));
+    let sites = config.sites.iter().map(|(site, of)| {
+        // Of a site that other nodes fetch from, their places count.
+        let by_others = config.cluster.is_some() && !of.enabled;
+        let own = if by_others {
+            config.queue_max_downloads
+        } else {
+            of.max_downloads
+        };
+        (LaneId::Site(*site), own.max(1))
+    });
     let copies = (LaneId::Copies, config.ffmpeg.max);
     // The making of copies is bounded by itself: it must not keep the originals it waits for from coming.
     Queue::new(

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use kmds_extract::choose::Accept;
 use kmds_extract::link::{LinkError, SearchLink};
 use kmds_extract::search::{Hit, SearchSite, as_list};
-use kmds_extract::{
-    Collection, Entry, Failure, Kind, Link, Resolved, Site, Stream, Track, TrackId,
-};
+use kmds_extract::{Collection, Entry, Failure, Kind, Link, Resolved, Site, Track, TrackId};
 
 use super::answers::{Answer, Answers, Hits, Searches};
 use super::target::Target;
+use super::told::{self, forget_url};
 use super::too_slow;
+use crate::cluster::{Peers, Question, Reply, passes_on};
 use crate::config::Config;
 use crate::engine::Engines;
 use crate::jobs::HeldStreams;
@@ -41,6 +41,7 @@ pub(super) struct Resolver {
     asking: SingleFlight<String, Answer>,
     answers: Answers,
     searches: Searches,
+    peers: Peers,
 }
 
 impl Resolver {
@@ -50,6 +51,7 @@ impl Resolver {
         recipes: SharedRecipes,
         store: Store,
         streams: Arc<HeldStreams>,
+        peers: Peers,
     ) -> Self {
         Self {
             engines,
@@ -65,6 +67,7 @@ impl Resolver {
             asking: SingleFlight::default(),
             answers: Answers::default(),
             searches: Searches::default(),
+            peers,
         }
     }
 
@@ -96,10 +99,15 @@ impl Resolver {
         self.enabled.get(&site).copied().unwrap_or(false)
     }
 
+    /// Whether other nodes are asked for this site.
+    fn is_taken_elsewhere(&self, site: Site) -> bool {
+        !self.peers.are_none() && Site::NATIVE.contains(&site)
+    }
+
     /// Whether a site is one that is taken.
     pub fn check_site(&self, site: Site) -> Result<(), Failure> {
         let reason = || format!("{site} is switched off here (`{}.enabled`)", site.as_str());
-        if self.is_on(site) {
+        if self.is_on(site) || self.is_taken_elsewhere(site) {
             Ok(())
         } else {
             Err(Failure::new(Kind::UnsupportedLink, reason()))
@@ -139,6 +147,19 @@ impl Resolver {
 
     /// What a site finds for words: asked of it once for all clients that want it now, and remembered like a list.
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Hits, Failure> {
+        if !self.is_on(at.site()) {
+            return self.search_elsewhere(at, words).await;
+        }
+        match self.search_of_the_site(at, words).await {
+            Err(failure) if passes_on(failure.kind) && !self.peers.are_none() => {
+                let elsewhere = self.search_elsewhere(at, words).await;
+                elsewhere.map_err(|_| failure)
+            }
+            found => found,
+        }
+    }
+
+    async fn search_of_the_site(&self, at: SearchSite, words: &str) -> Result<Hits, Failure> {
         let times = self.recipes.current().time.clone();
         let asking = self
             .searches
@@ -201,8 +222,87 @@ impl Resolver {
         Some(Ok(Arc::new(Resolved::Track(Box::new(track)))))
     }
 
-    /// Asks the site, and remembers what may be.
+    /// Asks the site, or another node where this one does not get it, and remembers what may be.
     async fn ask(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
+        let site = target.native_site();
+        let Some(site) = site.filter(|site| self.is_taken_elsewhere(*site)) else {
+            return self.ask_the_site(target, accept, key).await;
+        };
+        let own = if self.is_on(site) {
+            match self.ask_the_site(target, accept, key).await {
+                Err(failure) if passes_on(failure.kind) => Some(failure),
+                answer => return answer,
+            }
+        } else {
+            None
+        };
+        let answer = self.ask_a_node(site, target, accept).await;
+        self.answers
+            .keep(key, &answer, &self.recipes.current().time);
+        match (answer, own) {
+            (Err(_), Some(own)) => Err(own),
+            (answer, _) => answer,
+        }
+    }
+
+    async fn ask_a_node(&self, site: Site, target: &Target, accept: &Accept) -> Answer {
+        let question = Question::Link {
+            link: target.key(),
+            accept: accept.clone(),
+        };
+        let asking = self.peers.ask(site, &question, self.limit(target), &[]);
+        let (_, reply) = asking.await?;
+        let answer = told::resolved(reply);
+        answer.map(Arc::new).ok_or_else(another_answer)
+    }
+
+    async fn search_elsewhere(&self, at: SearchSite, words: &str) -> Result<Hits, Failure> {
+        let question = Question::Search {
+            at: at.as_str().to_owned(),
+            words: words.to_owned(),
+        };
+        let within = self.recipes.current().time.fetch_song;
+        let asking = self.peers.ask(at.site(), &question, within, &[]);
+        match asking.await?.1 {
+            Reply::Hits(hits) => Ok(Arc::new(hits)),
+            _ => Err(another_answer()),
+        }
+    }
+
+    /// A link for another node: asked of the site from here, or not at all.
+    pub async fn resolve_here(&self, link: &str, accept: &Accept) -> Result<Reply, Failure> {
+        let target = self.read(link, false)?;
+        self.check_asked_here(&target)?;
+        let answer = match self.remembered_link(&target).await {
+            Some(answer) => answer,
+            None => {
+                let key = target.key();
+                let ask = async || self.ask_the_site(&target, accept, &key).await;
+                // Apart from this node's own questions, which may wait for the very node that asks here.
+                self.asking.run(format!("here {key}"), ask).await
+            }
+        };
+        answer.map(|resolved| told::told(&resolved))
+    }
+
+    /// The same for words.
+    pub async fn search_here(&self, at: &str, words: &str) -> Result<Reply, Failure> {
+        let at = SearchSite::parse(at).filter(|at| self.is_on(at.site()));
+        let at = at.ok_or_else(another_answer)?;
+        let hits = self.search_of_the_site(at, words).await?;
+        Ok(Reply::Hits(hits.to_vec()))
+    }
+
+    fn check_asked_here(&self, target: &Target) -> Result<(), Failure> {
+        let site = target.native_site();
+        match site.filter(|site| self.is_on(*site)) {
+            Some(_) => Ok(()),
+            None => Err(another_answer()),
+        }
+    }
+
+    /// Asks the site, and remembers what may be.
+    async fn ask_the_site(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
         let until = target
             .may_be_list()
             .then(|| Instant::now() + self.limit(target).mul_f64(SHARE_FOR_PAGES));
@@ -314,15 +414,15 @@ fn song_link(hit: &Hit) -> Option<Target> {
     Link::parse(&hit.link).ok().map(Target::Native)
 }
 
+/// Two versions that do not understand each other.
+fn another_answer() -> Failure {
+    let sentence = "another node gave no answer to this; update the older one";
+    Failure::new(Kind::ClusterUnavailable, sentence)
+}
+
 fn nothing_found() -> Failure {
     Failure::new(
         Kind::NotFound,
         "the site finds no song for these words; write other words, or search another site",
     )
-}
-
-/// A remembered list tells what its songs will be, not where they are: URLs expire and weigh.
-fn forget_url(stream: &mut Stream) {
-    stream.delivery = kmds_extract::Delivery::File { url: String::new() };
-    stream.headers = Vec::new();
 }

@@ -51,6 +51,14 @@ impl Target {
         }
     }
 
+    /// The site of a link that our own engine reads.
+    pub(super) const fn native_site(&self) -> Option<Site> {
+        match self {
+            Self::Native(link) => Some(link.site()),
+            Self::Other(_) | Self::Search(_) => None,
+        }
+    }
+
     /// The song that a link names by its id alone.
     pub(super) fn song(&self) -> Option<TrackId> {
         let Self::Native(link) = self else {

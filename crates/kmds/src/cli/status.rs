@@ -55,6 +55,26 @@ struct Stats {
     engines: Vec<Engine>,
     listeners: u64,
     uptime_seconds: u64,
+    /// Only of a node among others.
+    cluster: Option<Cluster>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cluster {
+    connected: bool,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    node: String,
+    sites: Vec<NodeSite>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NodeSite {
+    site: String,
+    limited_seconds: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,7 +163,7 @@ fn head(server: &Server, version: &str, stats: &Stats) -> Vec<String> {
         format!(", {} free on the drive", term::bytes(free))
     });
     let name = Colour::Bold.on(&format!("kmds {version}"));
-    vec![
+    let mut lines = vec![
         format!(
             "{name} at {}, up {}, {} listening",
             server.at(),
@@ -156,7 +176,34 @@ fn head(server: &Server, version: &str, stats: &Stats) -> Vec<String> {
             term::bytes(stats.bytes_on_disk),
             term::bytes(stats.max_bytes)
         ),
-    ]
+    ];
+    lines.extend(stats.cluster.as_ref().map(nodes));
+    lines
+}
+
+/// The other nodes, and which of them a site limits.
+fn nodes(cluster: &Cluster) -> String {
+    if !cluster.connected {
+        return "nodes  NATS does not answer".to_owned();
+    }
+    let node = |node: &Node| {
+        let limited = node
+            .sites
+            .iter()
+            .filter(|site| site.limited_seconds.is_some());
+        let limited: Vec<&str> = limited.map(|site| site.site.as_str()).collect();
+        if limited.is_empty() {
+            node.node.clone()
+        } else {
+            format!("{} (limited by {})", node.node, limited.join(", "))
+        }
+    };
+    let nodes: Vec<String> = cluster.nodes.iter().map(node).collect();
+    if nodes.is_empty() {
+        "nodes  no other node is there".to_owned()
+    } else {
+        format!("nodes  {}", nodes.join(", "))
+    }
 }
 
 fn lanes(stats: &Stats) -> Vec<String> {

@@ -30,6 +30,7 @@ impl RawConfig {
             library_dir: self.library()?,
             ytdlp: self.ytdlp()?,
             recipes: self.recipes(&enabled)?,
+            cluster: self.cluster(!enabled.is_empty())?,
             sites,
             ffmpeg: FfmpegConfig {
                 command: self.get(&keys::FFMPEG_COMMAND)?,
@@ -57,6 +58,7 @@ impl RawConfig {
             public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
             base_path,
             tokens_file: self.get(&keys::TOKENS_FILE)?,
+            nodes_token_file: self.nodes_token_file()?,
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             allow: self.get(&keys::ALLOW)?,
             trusted_proxies: self.get(&keys::TRUSTED_PROXIES)?,

@@ -12,10 +12,12 @@
 //! | `variables` | which environment variables are settings, and which only look like one |
 //! | `raw` | all sources laid over one another |
 //! | `check` | from there to [`Config`] |
+//! | `cluster` | a node among others |
 //! | `recipes` | where the recipes come from |
 //! | `error`, `folders` | what cannot be used, and why; the user's folders |
 
 mod check;
+mod cluster;
 mod error;
 mod example;
 mod file;
@@ -38,6 +40,7 @@ use kmds_extract::Site;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
 
+pub use cluster::{ClusterConfig, NodeAddress};
 pub use error::ConfigError;
 pub use example::example;
 pub use file::is_there;
@@ -72,6 +75,8 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     pub egress_check_url: Option<String>,
     pub egress_check_every: Duration,
+    /// `None`: a host of its own.
+    pub cluster: Option<ClusterConfig>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +87,8 @@ pub struct ServerConfig {
     /// Starts with `/` and does not end with one; empty for none.
     pub base_path: String,
     pub tokens_file: Option<PathBuf>,
+    /// The file with the secret that the nodes of a cluster show each other.
+    pub nodes_token_file: Option<PathBuf>,
     pub names: Vec<String>,
     /// Networks that are served as near ones are.
     pub allow: Vec<IpNet>,

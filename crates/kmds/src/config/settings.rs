@@ -376,6 +376,48 @@ settings! {
         "",
         "File with the secret that signs webhooks (HMAC-SHA256).",
     );
+    CLUSTER_NATS: Vec<String> = row(
+        "cluster.nats",
+        Shape::List,
+        "",
+        "NATS servers by which several hosts work as one, like nats://10.0.0.1:4222 or tls://nats.lan; needs a build with the feature cluster.",
+    );
+    CLUSTER_NAME: String = row(
+        "cluster.name",
+        Shape::Text,
+        "kmds",
+        "Begins the name of everything that KMDS has in NATS.",
+    );
+    CLUSTER_NODE: Option<String> = row(
+        "cluster.node",
+        Shape::Text,
+        "",
+        "Name of this node; by default the machine's.",
+    );
+    CLUSTER_ADDRESS: Option<String> = row(
+        "cluster.address",
+        Shape::Url,
+        "",
+        "Where the other nodes reach this one's HTTP, like http://10.0.0.2:60071; needed unless server.listen is an address that they reach.",
+    );
+    CLUSTER_CREDENTIALS_FILE: Option<PathBuf> = row(
+        "cluster.credentials_file",
+        Shape::Path,
+        "",
+        "Credentials of NATS (.creds).",
+    );
+    CLUSTER_CA_FILE: Option<PathBuf> = row(
+        "cluster.ca_file",
+        Shape::Path,
+        "",
+        "PEM file with certificates of NATS servers to trust beside the system's.",
+    );
+    CLUSTER_TOKEN_FILE: Option<PathBuf> = row(
+        "cluster.token_file",
+        Shape::Path,
+        "",
+        "File with the secret that the nodes show each other; needed where they reach each other over a network.",
+    );
 }
 
 /// What every site has of its own.

@@ -78,6 +78,7 @@ pub(super) const fn status_and_title(kind: Kind) -> (StatusCode, &'static str) {
         Kind::TooLarge => (S::PAYLOAD_TOO_LARGE, "Too large"),
         Kind::RangeNotSatisfiable => (S::RANGE_NOT_SATISFIABLE, "Beyond the end"),
         Kind::NotReady => (S::IM_A_TEAPOT, "Not finished yet"),
+        Kind::ClusterUnavailable => (S::SERVICE_UNAVAILABLE, "No node can be asked"),
     }
 }
 
@@ -332,7 +333,8 @@ mod tests {
             unavailable 403 bot_check 429 rate_limited 429 origin_refused 502 origin_failed 502 page_changed 502 \
             truncated 502 timeout 504 queue_full 503 disk_full 507 conversion_failed 500 conversion_unavailable 500 \
             cancelled 409 internal 500 bad_request 400 unauthorized 401 forbidden 403 method_not_allowed 405 \
-            too_large 413 range_not_satisfiable 416 not_ready 418";
+            too_large 413 range_not_satisfiable 416 not_ready 418 \
+            cluster_unavailable 503";
         let words: Vec<&str> = documented.split_whitespace().collect();
         assert_eq!(words.len(), Kind::ALL.len() * 2);
         for (row, kind) in words.chunks(2).zip(Kind::ALL) {

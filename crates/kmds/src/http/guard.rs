@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{FORWARDED, HeaderMap};
+use http::header::{AUTHORIZATION, FORWARDED, HeaderMap};
 use http::request::Parts;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -30,7 +30,7 @@ use super::error::Refusal;
 use super::network::{Peer, Trusted, forwarded};
 use super::rates::{Quota, Rates, Sender};
 use super::signatures::AddressSigner;
-use super::tokens::{Scope, Token};
+use super::tokens::{Scope, Token, Tokens};
 use crate::app::Failure;
 use crate::config::ServerConfig;
 
@@ -99,6 +99,8 @@ impl Caller {
 pub(super) struct Guard {
     /// `None`: no tokens are needed.
     credentials: Option<Credentials>,
+    /// What the other nodes of a cluster show.
+    nodes: Option<Tokens>,
     /// Requests a minute of each sender in the near networks, and outside; `None` for no limit.
     rate_limit_near: Option<u64>,
     rate_limit: Option<u64>,
@@ -126,6 +128,10 @@ impl Guard {
             Credentials::read(file.to_owned(), state_dir, config.link_lifetime)
                 .map_err(|why| bad("server.tokens_file", &file.display().to_string(), why))
         });
+        let nodes = config.nodes_token_file.as_deref().map(|file| {
+            Tokens::read(file)
+                .map_err(|why| bad("cluster.token_file", &file.display().to_string(), why))
+        });
         let trusted = config.trusted_proxies.iter().map(|entry| {
             let wanted = "use an address, a network like 10.0.0.0/8, or unix";
             Trusted::parse(entry)
@@ -139,6 +145,7 @@ impl Guard {
             .collect();
         Ok(Self {
             credentials: credentials.transpose()?,
+            nodes: nodes.transpose()?,
             rate_limit_near: config.rate_limit_near,
             rate_limit: config.rate_limit,
             rates: Rates::default(),
@@ -194,11 +201,14 @@ impl Guard {
         quota: &mut Option<Quota>,
     ) -> Result<(), Refusal> {
         let is_health = request.uri.path() == HEALTH;
+        let access = Access::of(&request.method, route);
+        if access.need == Need::Scope(Scope::Listen) && self.is_of_a_node(request) {
+            return Ok(());
+        }
         self.check_client(caller.client)?;
         if !is_health {
             self.check_host(&caller.authority)?;
         }
-        let access = Access::of(&request.method, route);
         let grant = self
             .credentials
             .as_ref()
@@ -241,6 +251,14 @@ impl Guard {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether another node of the cluster asks: it reads what is here, and has a song that is on its way.
+    fn is_of_a_node(&self, request: &Parts) -> bool {
+        let sent = request.headers.get(AUTHORIZATION);
+        let sent = sent.and_then(|sent| sent.to_str().ok());
+        let token = self.nodes.as_ref().zip(sent);
+        token.is_some_and(|(nodes, sent)| nodes.of_header(sent).is_some())
     }
 
     /// Whether tokens are needed.

@@ -140,6 +140,36 @@ pub(super) struct StatsReply {
     library: bool,
     listeners: u64,
     uptime_seconds: u64,
+    /// Only of a node among others (`cluster.nats`).
+    cluster: Option<ClusterReply>,
+}
+
+/// The other nodes, as this one knows them.
+#[derive(Debug, ToSchema)]
+struct ClusterReply {
+    /// NATS answers.
+    connected: bool,
+    nodes: Vec<NodeReply>,
+}
+
+/// A node that is there.
+#[derive(Debug, ToSchema)]
+struct NodeReply {
+    node: String,
+    version: String,
+    /// Null for one that has nothing for others.
+    address: Option<String>,
+    /// The sites that it fetches from.
+    sites: Vec<NodeSiteReply>,
+}
+
+#[derive(Debug, ToSchema)]
+struct NodeSiteReply {
+    site: String,
+    /// Downloads that it could start now; below zero where songs wait.
+    free: i64,
+    /// The site does not answer its address for so long.
+    limited_seconds: Option<u64>,
 }
 
 #[derive(Debug, ToSchema)]

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use kmds_extract::{Failure, Kind, Track};
 use tokio::sync::Semaphore;
 
+use crate::cluster::Peers;
 use crate::hex;
 use crate::origin::Client;
 use crate::single_flight::SingleFlight;
@@ -33,6 +34,7 @@ pub struct Cover {
 /// The covers of all songs.
 pub struct Covers {
     client: Client,
+    peers: Peers,
     folder: PathBuf,
     slots: Semaphore,
     /// By file.
@@ -40,9 +42,10 @@ pub struct Covers {
 }
 
 impl Covers {
-    pub fn new(client: Client, state_dir: &Path) -> Self {
+    pub fn new(client: Client, peers: Peers, state_dir: &Path) -> Self {
         Self {
             client,
+            peers,
             folder: state_dir.join("covers"),
             slots: Semaphore::new(FETCHED_AT_ONCE),
             fetching: SingleFlight::default(),
@@ -83,8 +86,13 @@ impl Covers {
         let _slot = slot
             .map_err(|_| failed("too many others are being fetched; try again later".to_owned()))?;
         let fetching = self.client.cover(track.id.site(), url, MAX_COVER_BYTES);
-        let fetched = fetching.await.map_err(|error| failed(error.to_string()))?;
-        let bytes = bytes::Bytes::from(fetched.bytes);
+        let bytes = match fetching.await {
+            Ok(fetched) => bytes::Bytes::from(fetched.bytes),
+            Err(error) => {
+                let elsewhere = self.peers.cover(&track.id, MAX_COVER_BYTES).await;
+                elsewhere.ok_or_else(|| failed(error.to_string()))?
+            }
+        };
         let no_picture =
             || failed("the site sent something that is no picture; try again later".to_owned());
         let content_type = picture_type(&bytes).ok_or_else(no_picture)?;

@@ -219,6 +219,7 @@ impl Work<'_> {
     /// The next bytes; short limits of the site are waited for.
     async fn next_chunk(self, download: &mut Download) -> Result<Option<Bytes>, DownloadError> {
         let mut waits = 0;
+        let site = self.job.key.track().site();
         loop {
             let error = match download.next().await {
                 Err(error) => error,
@@ -227,7 +228,8 @@ impl Work<'_> {
             let Remedy::Wait(told) = error.remedy() else {
                 return Err(error);
             };
-            if waits == LIMIT_WAITS {
+            // Another address may go on at once.
+            if waits == LIMIT_WAITS || self.at.peers.others_fetch(site) {
                 return Err(error);
             }
             let recipes = self.at.recipes.current();

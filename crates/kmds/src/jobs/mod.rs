@@ -10,6 +10,7 @@
 //! | [`demand`] | a client needs a song: found finished, put to the front, waited for |
 //! | [`worker`] | starts jobs, and notes how each one ended |
 //! | [`run`], [`attempts`] | one job: the loop over engines, streams and restarts; what follows each failure (pure) |
+//! | [`elsewhere`] | a song among several hosts: which node fetches it |
 //! | [`offers`], [`held_streams`] | which streams the site offers now; signed URLs that wait to be used |
 //! | [`fill`], [`rewrite`] | a stream's bytes into a file; re-wrapped, taken out of a video or converted on the way |
 //! | [`renditions`], [`covers`] | copies of a finished song, made on request; pictures |
@@ -21,6 +22,7 @@
 mod attempts;
 pub(crate) mod covers;
 mod demand;
+mod elsewhere;
 mod events;
 mod fill;
 pub(crate) mod formats;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 
 use kmds_extract::{Failure, Kind, Site};
 
+use crate::cluster::Peers;
 use crate::config::OpusForm;
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
@@ -71,11 +74,22 @@ pub struct Context {
     pub opus: OpusForm,
     /// Which sites are switched on.
     pub sites: BTreeMap<Site, bool>,
+    pub peers: Peers,
 }
 
 impl Context {
     fn table(&self) -> &Table {
         self.demand.table()
+    }
+
+    /// How long the site is not asked from this address, where another one may be.
+    fn closed_for(&self, site: Site) -> Option<std::time::Duration> {
+        if !self.peers.others_fetch(site) {
+            return None;
+        }
+        self.peers
+            .closed_for(site)
+            .max(self.engines.limited_for(site))
     }
 }
 

@@ -16,7 +16,7 @@ use super::attempts::End;
 use super::fill::Work;
 use super::run::Run;
 use super::table::Job;
-use super::{Context, internal, renditions};
+use super::{Context, elsewhere, internal, renditions};
 use crate::store::State;
 
 /// The tasks that make songs. Cheap to clone.
@@ -117,13 +117,18 @@ impl Workers {
             State::Queued | State::Downloading | State::Converting => {}
         }
         let site = key.track().site();
-        if !self.at.sites.get(&site).copied().unwrap_or(false) {
+        let fetches = self.at.sites.get(&site).copied().unwrap_or(false);
+        let is_alone = self.at.peers.are_none();
+        if !fetches && is_alone {
             let sentence = format!("{site} is switched off here (`{}.enabled`)", site.as_str());
             return Err(End::Failed(Failure::new(Kind::UnsupportedLink, sentence)));
         }
         let work = Work { at: &self.at, job };
         if key.is_copy() {
             return renditions::make(work, &track).await;
+        }
+        if !is_alone {
+            return elsewhere::make(work, track, row, fetches).await;
         }
         Run::begin(work, track, row).await?.finish().await
     }

@@ -26,6 +26,8 @@ pub struct ClientConfig {
     pub site_egress: HashMap<Site, EgressConfig>,
     /// File in the state folder that keeps what is remembered; `None` forgets at exit.
     pub memory_file: Option<PathBuf>,
+    /// Sites that are never contacted from here, since other nodes fetch from them.
+    pub shut: Vec<Site>,
     /// Folder in the state folder for YouTube's player scripts; `None` solves nothing.
     pub player_dir: Option<PathBuf>,
 }
@@ -47,6 +49,7 @@ pub(super) struct Shared {
     any_egress: Arc<Egress>,
     pub(super) paces: HashMap<Site, Pace>,
     counters: Counters,
+    shut: Vec<Site>,
 }
 
 /// The facts about the sites: those of the recipes, and those learnt from answers.
@@ -80,6 +83,7 @@ impl Client {
             any_egress,
             paces,
             counters: Counters::default(),
+            shut: config.shut.clone(),
         });
         let facts = Arc::new(Facts {
             recipes,
@@ -145,14 +149,22 @@ impl Client {
     /// Why `site` is not asked now: the last check of its outside address closed its way out.
     #[must_use]
     pub fn closed(&self, site: Site) -> Option<String> {
-        self.egress(site).closed()
+        self.shut(site).or_else(|| self.egress(site).closed())
     }
 
     /// Whether `site` may be asked; waits for the first check of its outside address, if one is configured.
     /// # Errors
     /// Why not, in a sentence.
     pub async fn admit(&self, site: Site) -> Result<(), String> {
-        self.egress(site).admit().await
+        match self.shut(site) {
+            Some(why) => Err(why),
+            None => self.egress(site).admit().await,
+        }
+    }
+
+    fn shut(&self, site: Site) -> Option<String> {
+        let is_shut = self.shared.shut.contains(&site);
+        is_shut.then(|| format!("{site} is switched off here; other nodes fetch from it"))
     }
 
     /// Checks the outside address of each way out that these sites use, at once and from time to time. It does not end.

@@ -7,6 +7,7 @@ pub(super) fn config() -> ServerConfig {
         public_url: Some("https://music.example.org/kmds".to_owned()),
         base_path: String::new(),
         tokens_file: None,
+        nodes_token_file: None,
         names: vec!["nas.example".to_owned()],
         allow: vec![
             "100.64.0.0/10".parse().expect("a network"),

@@ -25,6 +25,7 @@ const NEXT = {
   truncated: "Try again.",
   page_changed: "Try again in a minute; if it stays so, update KMDS.",
   queue_full: "Wait until some songs are finished, then try again.",
+  cluster_unavailable: "Try again in a minute.",
   disk_full: "Remove some songs below or make room on the disk, then try again.",
   conversion_unavailable: "Install ffmpeg on the server, then try again.",
   private: "Only songs that anyone can hear without signing in can be had.",

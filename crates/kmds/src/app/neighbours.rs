@@ -1,0 +1,134 @@
+//! What this node tells and answers other nodes.
+//!
+//! Owns the answers to their questions: metadata and searches asked of the sites from here, and songs that are made here
+//! for them. Nothing that another node asks is passed on to a third one: the one that asks chooses.
+
+use std::time::Duration;
+
+use kmds_extract::{Failure, Kind, Site};
+
+use super::api::{ClusterStats, NodeSiteStats, NodeStats};
+use super::{App, Inner};
+use crate::cluster::{NodeReport, Question, Reply, SiteReport, SongWanted, song_name};
+use crate::jobs::{LaneId, store_failure};
+use crate::store::{Accepted, Key, StoreError};
+
+impl App {
+    /// The sites that this node fetches from, as they are now.
+    #[must_use]
+    pub fn told_of_sites(&self) -> Vec<SiteReport> {
+        let inner = &self.inner;
+        let now = tokio::time::Instant::now();
+        let lanes = inner.table.stats().into_iter();
+        let told = lanes.filter_map(|lane| {
+            let LaneId::Site(site) = lane.lane else {
+                return None;
+            };
+            let paused = lane
+                .paused_until
+                .map(|until| until.saturating_duration_since(now));
+            let limited = paused.max(inner.limited_for(site));
+            let count = |songs: usize| i64::try_from(songs).unwrap_or(i64::MAX);
+            inner.fetches_from(site).then(|| SiteReport {
+                site: site.as_str().to_owned(),
+                free: count(lane.limit) - count(lane.running) - count(lane.waiting),
+                limited_seconds: limited.map(|left| left.as_secs() + 1),
+            })
+        });
+        told.collect()
+    }
+
+    /// Answers another node.
+    pub async fn answer(&self, question: Question) -> Reply {
+        let inner = &self.inner;
+        let answer = match question {
+            Question::Link { link, accept } => inner.resolver.resolve_here(&link, &accept).await,
+            Question::Search { at, words } => inner.resolver.search_here(&at, &words).await,
+            Question::Song(wanted) => inner.make_for_another(*wanted).await,
+        };
+        answer.unwrap_or_else(Reply::Refused)
+    }
+}
+
+impl Inner {
+    pub(super) fn cluster_stats(&self) -> Option<ClusterStats> {
+        let site = |told: SiteReport| NodeSiteStats {
+            site: told.site,
+            free: told.free,
+            limited_seconds: told.limited_seconds,
+        };
+        let node = |told: NodeReport| NodeStats {
+            node: told.node,
+            version: told.version,
+            address: told.address,
+            sites: told.sites.into_iter().map(site).collect(),
+        };
+        Some(ClusterStats {
+            connected: self.peers.is_connected()?,
+            nodes: self.peers.nodes().into_iter().map(node).collect(),
+        })
+    }
+
+    fn fetches_from(&self, site: Site) -> bool {
+        self.sites.get(&site).copied().unwrap_or(false) && self.client.closed(site).is_none()
+    }
+
+    fn limited_for(&self, site: Site) -> Option<Duration> {
+        self.engines
+            .limited_for(site)
+            .max(self.peers.closed_for(site))
+    }
+
+    /// Accepts a song as if a client had asked for it.
+    async fn make_for_another(&self, wanted: SongWanted) -> Result<Reply, Failure> {
+        let SongWanted {
+            track,
+            form,
+            accept,
+            human_name,
+            listened,
+        } = wanted;
+        let site = track.id.site();
+        if !self.fetches_from(site) {
+            let sentence = format!("{site} is not asked from this node");
+            return Err(Failure::new(Kind::RateLimited, sentence));
+        }
+        if let Some(left) = self.limited_for(site) {
+            let sentence = format!("{site} limits requests from this node's address");
+            return Err(Failure::new(Kind::RateLimited, sentence).after(left));
+        }
+        let requester = self.table.new_requester();
+        let name = song_name(&track.id, form);
+        let key = Key::original(track.id.clone(), form);
+        let is_new = self.table.get(&key).is_none();
+        let accepted = Accepted {
+            canonical_name: format!("{}.{form}", track.id),
+            key,
+            track,
+            listed: true,
+            human_name,
+            format: form,
+            total_bytes: None,
+            approximate_bytes: None,
+            accept,
+            requester: requester.to_string(),
+            enqueue: true,
+        };
+        let room = self.queue_max_songs.saturating_sub(self.table.waiting());
+        let rows = match self.store.accept_within(vec![accepted], room).await {
+            Err(StoreError::QueueFull) => return Err(self.queue_full()),
+            done => done.map_err(store_failure)?,
+        };
+        for done in rows.into_iter().filter(|done| done.row.state.is_pending()) {
+            if is_new {
+                self.peers.note_taken(name.clone());
+            }
+            self.table
+                .add(&done.row.key, requester, done.row.total_bytes);
+            if listened {
+                self.demand.first(&done.row).await?;
+            }
+        }
+        Ok(Reply::Taken)
+    }
+}

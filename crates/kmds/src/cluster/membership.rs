@@ -1,0 +1,84 @@
+//! This node's part in a cluster, from the start of the service to its stop.
+//!
+//! The only place that knows whether the build has a cluster in it.
+
+#[cfg(feature = "cluster")]
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+#[cfg(feature = "cluster")]
+use super::nats::Nats;
+use super::{Answering, Peers, Telling};
+use crate::config::ClusterConfig;
+
+/// Nothing, for a host of its own.
+pub struct Membership {
+    #[cfg(feature = "cluster")]
+    nats: Option<Arc<Nats>>,
+}
+
+#[cfg(feature = "cluster")]
+impl Membership {
+    /// Connects to nothing yet.
+    /// # Errors
+    /// A sentence: a file that cannot be used.
+    pub fn new(config: Option<&ClusterConfig>) -> Result<Self, String> {
+        let nats = config.cloned().map(Nats::new).transpose()?;
+        Ok(Self {
+            nats: nats.map(Arc::new),
+        })
+    }
+
+    #[must_use]
+    pub fn peers(&self) -> Peers {
+        match &self.nats {
+            Some(nats) => Peers::joined(Arc::<Nats>::clone(nats)),
+            None => Peers::alone(),
+        }
+    }
+
+    /// Works among the others until `stop`. `address` is where they reach this node's HTTP.
+    pub async fn run(
+        self,
+        address: Option<String>,
+        telling: Telling,
+        answering: Answering,
+        stop: CancellationToken,
+    ) {
+        let Some(nats) = self.nats else { return };
+        if let Err(why) = nats.run(address, telling, answering, stop).await {
+            tracing::error!("this node works alone: {why}");
+        }
+    }
+}
+
+#[cfg(not(feature = "cluster"))]
+impl Membership {
+    /// # Errors
+    /// A cluster is asked for, and this build has none.
+    pub fn new(config: Option<&ClusterConfig>) -> Result<Self, String> {
+        match config {
+            Some(_) => Err(
+                "this build of kmds works on one host only; take the full image, build it with --features cluster, \
+                 or leave cluster.nats out"
+                    .to_owned(),
+            ),
+            None => Ok(Self {}),
+        }
+    }
+
+    #[must_use]
+    pub fn peers(&self) -> Peers {
+        Peers::alone()
+    }
+
+    pub async fn run(
+        self,
+        _address: Option<String>,
+        _telling: Telling,
+        _answering: Answering,
+        _stop: CancellationToken,
+    ) {
+    }
+}

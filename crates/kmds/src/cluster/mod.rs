@@ -1,0 +1,336 @@
+//! Other hosts that work as one with this one (docs/operation.md, "Several hosts").
+//!
+//! Owns what nodes tell and ask each other, and which of them is asked. A host of its own has [`Peers::alone`], which knows
+//! no node, starts nothing and costs nothing: callers ask the same questions of it and get "none". NATS stands behind
+//! [`Network`], in a build with the feature `cluster` only.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`membership`] | from the start of the service to its stop |
+//! | [`nodes`] | what a node tells of itself; in which order nodes are asked (pure) |
+//! | [`questions`] | what nodes ask each other, as bytes (pure) |
+//! | `presence` | which nodes are there |
+//! | `nats` | the connection: presence, questions, and which node has which song |
+//! | `relay` | a song's bytes, read from another node over HTTP |
+//!
+//! Nothing here decides what happens to a song: [`crate::jobs`] does.
+
+mod membership;
+#[cfg(feature = "cluster")]
+mod nats;
+mod nodes;
+#[cfg(feature = "cluster")]
+mod presence;
+mod questions;
+#[cfg(feature = "cluster")]
+mod relay;
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use kmds_extract::{Failure, Format, Kind, Site, TrackId};
+use parking_lot::Mutex;
+
+pub use membership::Membership;
+pub use nodes::{NodeReport, SiteReport};
+pub use questions::{ListTold, PlaceTold, Question, Reply, SongTold, SongWanted};
+
+/// When a client may ask again for what no node could be asked for: NATS is back, or a node, within some seconds.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// A node answers that it takes a song, or not, within this time.
+const TAKES_WITHIN: Duration = Duration::from_secs(5);
+
+/// What answers the questions of other nodes.
+pub type Answering = Arc<dyn Fn(Question) -> BoxFuture<'static, Reply> + Send + Sync>;
+/// The sites that this node fetches from, as they are now.
+pub type Telling = Arc<dyn Fn() -> Vec<SiteReport> + Send + Sync>;
+
+/// Which node makes or has a song.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// This one: no other node fetches it now.
+    Ours,
+    Theirs(String),
+    /// NATS does not say: this node works as one that is alone.
+    Unknown,
+}
+
+/// Why a node does not give a song.
+#[derive(Debug)]
+pub enum NotGiven {
+    /// The node is gone, or the connection broke, or it does not know the song.
+    Lost,
+    /// The node says why.
+    Refused(Failure),
+}
+
+/// A song as a node sends it.
+pub struct Arriving {
+    pub head: SongHead,
+    /// Ends without an error only with the whole song.
+    pub body: Pin<Box<dyn Stream<Item = Result<Bytes, NotGiven>> + Send>>,
+}
+
+/// What is known of a song before its bytes.
+#[derive(Debug)]
+pub struct SongHead {
+    pub format: Format,
+    pub total: Option<u64>,
+    /// Names the file: what another node has under the same tag goes on where this ends.
+    pub etag: Option<String>,
+    /// The first byte that is sent.
+    pub start: u64,
+}
+
+/// The way to the other nodes.
+pub trait Network: Send + Sync {
+    /// Whether NATS answers now.
+    fn is_connected(&self) -> bool;
+    /// The other nodes that are there.
+    fn nodes(&self) -> Vec<NodeReport>;
+    /// Notes that a node has one place less than it told.
+    fn took(&self, node: &str, site: Site);
+    /// `None` if the node does not answer in time.
+    fn ask<'a>(
+        &'a self,
+        node: &'a str,
+        question: Bytes,
+        within: Duration,
+    ) -> BoxFuture<'a, Option<Bytes>>;
+    /// Takes a song that no node has, that this one has, or that a node has which is gone or is `from`.
+    fn claim<'a>(&'a self, song: &'a str, from: Option<&'a str>) -> BoxFuture<'a, Claim>;
+    /// The node that makes or has a song.
+    fn holder<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<String>>;
+    /// Lets go of a song that this node claimed and will not bring.
+    fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()>;
+    /// A song from this byte on, where the file is still the one of the tag.
+    fn open<'a>(
+        &'a self,
+        node: &'a str,
+        path: &'a str,
+        from: Option<(u64, String)>,
+    ) -> BoxFuture<'a, Result<Arriving, NotGiven>>;
+    /// A short answer of a node's HTTP; `None` where it has none.
+    fn read<'a>(
+        &'a self,
+        node: &'a str,
+        path: &'a str,
+        most: usize,
+    ) -> BoxFuture<'a, Option<Bytes>>;
+}
+
+/// The other nodes, if there are any. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Peers(Option<Arc<Joined>>);
+
+struct Joined {
+    network: Arc<dyn Network>,
+    /// Songs that this node makes for another one, by name.
+    taken: Mutex<HashSet<String>>,
+    /// Until when a site is not asked from this address.
+    closed: Mutex<HashMap<Site, Instant>>,
+}
+
+/// Whether another address may bring what this one does not get.
+#[must_use]
+pub const fn passes_on(kind: Kind) -> bool {
+    matches!(kind, Kind::BotCheck | Kind::RateLimited)
+}
+
+/// A link that a site fails to answer for is asked for once; a song is offered to all nodes.
+fn asks_on(question: &Question, failure: &Failure) -> bool {
+    let is_song = matches!(question, Question::Song(_));
+    passes_on(failure.kind) || (is_song && failure.retryable())
+}
+
+/// A song's name in NATS: site, id and form.
+#[must_use]
+pub fn song_name(track: &TrackId, form: Format) -> String {
+    format!("{}.{}.{}", track.site().as_str(), track.id(), form.ext())
+}
+
+impl Peers {
+    /// A host of its own.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::default()
+    }
+
+    #[cfg(feature = "cluster")]
+    #[must_use]
+    pub fn joined(network: Arc<dyn Network>) -> Self {
+        Self(Some(Arc::new(Joined {
+            network,
+            taken: Mutex::default(),
+            closed: Mutex::default(),
+        })))
+    }
+
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// `None` for a host of its own.
+    #[must_use]
+    pub fn is_connected(&self) -> Option<bool> {
+        Some(self.0.as_ref()?.network.is_connected())
+    }
+
+    /// The other nodes that are there.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeReport> {
+        let joined = self.0.as_ref();
+        joined.map_or_else(Vec::new, |joined| joined.network.nodes())
+    }
+
+    /// Asks the nodes that fetch from this site, one after the other, until one gives an answer that is not about its own
+    /// address.
+    /// # Errors
+    /// What the last node said; [`Kind::ClusterUnavailable`] where none could be asked.
+    pub async fn ask(
+        &self,
+        site: Site,
+        question: &Question,
+        within: Duration,
+        except: &[String],
+    ) -> Result<(String, Reply), Failure> {
+        let mut last = self.unavailable(site);
+        let Some(joined) = &self.0 else {
+            return Err(last);
+        };
+        let bytes = questions::pack(question);
+        for node in nodes::in_order(&joined.network.nodes(), site) {
+            if except.contains(&node) {
+                continue;
+            }
+            let answer = joined.network.ask(&node, bytes.clone(), within).await;
+            match answer.as_deref().and_then(questions::unpack) {
+                Some(Reply::Refused(failure)) if asks_on(question, &failure) => last = failure,
+                Some(Reply::Refused(failure)) => return Err(failure),
+                Some(reply) => return Ok((node, reply)),
+                None => {}
+            }
+        }
+        Err(last)
+    }
+
+    /// Gives a song to a node that takes it: its name.
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn give(&self, wanted: SongWanted, except: &[String]) -> Result<String, Failure> {
+        let site = wanted.track.id.site();
+        let question = Question::Song(Box::new(wanted));
+        let (node, _) = self.ask(site, &question, TAKES_WITHIN, except).await?;
+        if let Some(joined) = &self.0 {
+            joined.network.took(&node, site);
+        }
+        Ok(node)
+    }
+
+    fn unavailable(&self, site: Site) -> Failure {
+        let sentence = if self.is_connected() == Some(true) {
+            format!("no node of the cluster fetches from {site} now; start one, or ask again")
+        } else {
+            format!(
+                "NATS does not answer, and this node fetches nothing from {site}; ask again in some seconds"
+            )
+        };
+        Failure::new(Kind::ClusterUnavailable, sentence).after(ASK_AGAIN)
+    }
+
+    /// See [`Network::claim`].
+    pub async fn claim(&self, song: &str, from: Option<&str>) -> Claim {
+        match &self.0 {
+            Some(joined) => joined.network.claim(song, from).await,
+            None => Claim::Unknown,
+        }
+    }
+
+    /// See [`Network::holder`].
+    pub async fn holder(&self, song: &str) -> Option<String> {
+        self.0.as_ref()?.network.holder(song).await
+    }
+
+    /// See [`Network::release`].
+    pub async fn release(&self, song: &str) {
+        if let Some(joined) = &self.0 {
+            joined.network.release(song).await;
+        }
+    }
+
+    /// A song in one form from a node. See [`Network::open`].
+    /// # Errors
+    /// [`NotGiven`].
+    pub async fn open(
+        &self,
+        node: &str,
+        track: &TrackId,
+        form: Format,
+        from: Option<(u64, String)>,
+    ) -> Result<Arriving, NotGiven> {
+        let joined = self.0.as_ref().ok_or(NotGiven::Lost)?;
+        let path = format!(
+            "/api/v1/tracks/{}/{}/{}/audio?stream=true",
+            track.site().as_str(),
+            track.id(),
+            form.ext()
+        );
+        joined.network.open(node, &path, from).await
+    }
+
+    /// A song's cover, from the first node that has it.
+    pub async fn cover(&self, track: &TrackId, most: usize) -> Option<Bytes> {
+        let joined = self.0.as_ref()?;
+        let (site, id) = (track.site(), track.id());
+        let path = format!("/api/v1/tracks/{}/{id}/cover", site.as_str());
+        for node in nodes::in_order(&joined.network.nodes(), site) {
+            if let Some(bytes) = joined.network.read(&node, &path, most).await {
+                return Some(bytes);
+            }
+        }
+        None
+    }
+
+    /// Whether another node can fetch from this site now.
+    #[must_use]
+    pub fn others_fetch(&self, site: Site) -> bool {
+        let sites = self.nodes().into_iter().flat_map(|node| node.sites);
+        let mut fetched = sites.filter(|told| told.limited_seconds.is_none());
+        fetched.any(|told| told.site == site.as_str())
+    }
+
+    /// The site has refused this address: other nodes are asked for so long.
+    pub fn close(&self, site: Site, pause: Duration) {
+        if let Some(joined) = &self.0 {
+            joined.closed.lock().insert(site, Instant::now() + pause);
+        }
+    }
+
+    /// How long the site is not asked from this address.
+    #[must_use]
+    pub fn closed_for(&self, site: Site) -> Option<Duration> {
+        let until = *self.0.as_ref()?.closed.lock().get(&site)?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Notes that a song is made for another node.
+    pub fn note_taken(&self, song: String) {
+        if let Some(joined) = &self.0 {
+            joined.taken.lock().insert(song);
+        }
+    }
+
+    /// Whether the song was made for another node; it no longer is.
+    #[must_use]
+    pub fn end_taken(&self, song: &str) -> bool {
+        let joined = self.0.as_ref();
+        joined.is_some_and(|joined| joined.taken.lock().remove(song))
+    }
+}

@@ -1,0 +1,444 @@
+//! The connection to NATS: presence, questions, and which node has which song.
+//!
+//! Owns subjects and keys. One task ([`Nats::run`]) tells of this node every two seconds, hears of the others and gets
+//! questions, each of which is answered by a task of its own, at most [`ANSWERED_AT_ONCE`]. The library connects again by
+//! itself; while it is not connected nothing is published, so nothing piles up.
+//!
+//! | in NATS | as | holds |
+//! | --- | --- | --- |
+//! | `{name}.nodes` | plain subject | what each node tells of itself; one that is silent is gone |
+//! | `{name}.ask.{node}` | request and reply | questions to one node |
+//! | `{name}-songs` | key-value bucket | for each song the node that makes or has it; written by compare-and-set |
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use async_nats::connection::State;
+use async_nats::jetstream::{self, kv};
+use async_nats::{Client, ConnectOptions, Message, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use kmds_extract::{Failure, Kind, Site};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::presence::{Known, PROTOCOL};
+use super::questions::{Question, Reply, pack, unpack};
+use super::relay::Relay;
+use super::{Answering, Arriving, Claim, Network, NodeReport, NotGiven, Telling};
+use crate::config::ClusterConfig;
+use crate::random;
+
+/// How often a node tells of itself.
+const BEAT: Duration = Duration::from_secs(2);
+const ANSWERED_AT_ONCE: usize = 64;
+/// NATS answers within this time, or is away.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A song that no node was asked for so long may be fetched again: the bucket stays small.
+const SONGS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Other nodes may change a song's entry at the same time.
+const TRIES: u32 = 5;
+
+/// The cluster as one node sees it.
+pub struct Nats {
+    config: ClusterConfig,
+    instance: String,
+    relay: Relay,
+    known: Arc<Known>,
+    client: OnceLock<Client>,
+    songs: OnceCell<kv::Store>,
+    answers: Arc<Semaphore>,
+}
+
+/// An entry of the bucket of songs.
+#[derive(Serialize, Deserialize)]
+struct SongEntry {
+    node: String,
+}
+
+impl Nats {
+    /// Reads the token; connects to nothing yet.
+    /// # Errors
+    /// A sentence: a file that cannot be used.
+    pub fn new(config: ClusterConfig) -> Result<Self, String> {
+        let token = config.token_file.as_deref().map(|file| {
+            let text = std::fs::read_to_string(file);
+            text.map(|text| text.trim().to_owned())
+                .map_err(|error| format!("cluster.token_file {}: {error}", file.display()))
+        });
+        for (key, file) in [
+            ("credentials_file", &config.credentials_file),
+            ("ca_file", &config.ca_file),
+        ] {
+            let Some(file) = file else { continue };
+            std::fs::File::open(file)
+                .map_err(|error| format!("cluster.{key} {}: {error}", file.display()))?;
+        }
+        Ok(Self {
+            relay: Relay::new(token.transpose()?)?,
+            instance: random::id(),
+            known: Arc::default(),
+            client: OnceLock::new(),
+            songs: OnceCell::new(),
+            answers: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
+            config,
+        })
+    }
+
+    /// Works among the others until `stop`. `address` is where they reach this node's HTTP.
+    /// # Errors
+    /// A sentence: settings that cannot be used. A server that does not answer is waited for.
+    pub async fn run(
+        self: Arc<Self>,
+        address: Option<String>,
+        telling: Telling,
+        answering: Answering,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
+        let client = self.connect().await?;
+        let own = format!("{}.ask.{}", self.config.name, self.config.node);
+        let subscribed = async {
+            let told = client.subscribe(self.nodes_subject()).await?;
+            Ok((told, client.subscribe(own).await?))
+        };
+        let subscribed: Result<_, async_nats::SubscribeError> = subscribed.await;
+        let (told, asked) = subscribed.map_err(|error| error.to_string())?;
+        // Questions that come from now on are answered.
+        let _ = self.client.set(client.clone());
+        tracing::info!(
+            node = self.config.node,
+            servers = self.config.servers.join(","),
+            "one node of the cluster {}",
+            self.config.name
+        );
+        let report = |leaves| NodeReport {
+            node: self.config.node.clone(),
+            instance: self.instance.clone(),
+            protocol: PROTOCOL,
+            version: crate::VERSION.to_owned(),
+            address: address.clone(),
+            sites: telling(),
+            leaves,
+        };
+        tokio::select! {
+            () = self.work(&client, told, asked, &report, &answering) => {}
+            () = stop.cancelled() => {}
+        }
+        self.tell(&client, &report(true)).await;
+        let _ = tokio::time::timeout(ANSWERS_WITHIN, client.flush()).await;
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Client, String> {
+        let mut options = ConnectOptions::new()
+            .name(format!("kmds {}", self.config.node))
+            .retry_on_initial_connect()
+            .request_timeout(Some(ANSWERS_WITHIN))
+            .reconnect_delay_callback(|attempts| {
+                let pause = Duration::from_millis(100).saturating_mul(attempts as u32);
+                pause.min(LONGEST_PAUSE)
+            })
+            .event_callback(|event| async move { log(&event) });
+        if let Some(file) = &self.config.credentials_file {
+            let read = options.credentials_file(file).await;
+            options = read
+                .map_err(|error| format!("cluster.credentials_file {}: {error}", file.display()))?;
+        }
+        if let Some(file) = &self.config.ca_file {
+            options = options.add_root_certificates(file.clone());
+        }
+        let connecting = options.connect(self.config.servers.clone());
+        connecting.await.map_err(|error| error.to_string())
+    }
+
+    async fn work(
+        &self,
+        client: &Client,
+        mut told: Subscriber,
+        mut asked: Subscriber,
+        report: &impl Fn(bool) -> NodeReport,
+        answering: &Answering,
+    ) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = beat.tick() => self.tell(client, &report(false)).await,
+                Some(message) = told.next() => {
+                    if self.hear(&message) {
+                        // The new one learns of this one at once.
+                        self.tell(client, &report(false)).await;
+                    }
+                }
+                Some(message) = asked.next() => self.answer(client, message, answering),
+                else => return,
+            }
+        }
+    }
+
+    async fn tell(&self, client: &Client, report: &NodeReport) {
+        if client.connection_state() == State::Connected {
+            let text = serde_json::to_vec(report).unwrap_or_default();
+            // The next beat tells it anew.
+            let _ = client.publish(self.nodes_subject(), text.into()).await;
+        }
+    }
+
+    /// Whether the message tells of a node that was not known.
+    fn hear(&self, message: &Message) -> bool {
+        let Ok(report) = serde_json::from_slice::<NodeReport>(&message.payload) else {
+            return false;
+        };
+        if report.node == self.config.node {
+            if report.instance != self.instance && !report.leaves {
+                tracing::error!(
+                    node = report.node,
+                    "another node has the same name; set cluster.node to another name here or there"
+                );
+            }
+            return false;
+        }
+        if report.protocol != PROTOCOL {
+            tracing::warn!(
+                node = report.node,
+                version = report.version,
+                "this node speaks another version of the cluster's language, and is passed by; update the older one"
+            );
+            return false;
+        }
+        let node = report.node.clone();
+        let is_new = self.known.hear(report, Instant::now());
+        if is_new {
+            tracing::info!(node, "a node is there");
+        }
+        is_new
+    }
+
+    /// Answers a question in a task of its own.
+    fn answer(&self, client: &Client, message: Message, answering: &Answering) {
+        let Some(back) = message.reply else { return };
+        let (client, answering) = (client.clone(), Arc::clone(answering));
+        let places = Arc::clone(&self.answers);
+        tokio::spawn(async move {
+            let Ok(_place) = places.acquire().await else {
+                return;
+            };
+            let reply = match unpack::<Question>(&message.payload) {
+                Some(question) => answering(question).await,
+                None => Reply::Refused(not_understood()),
+            };
+            if client.publish(back.clone(), pack(&reply)).await.is_err() {
+                let _ = client
+                    .publish(back, pack(&Reply::Refused(too_long())))
+                    .await;
+            }
+        });
+    }
+
+    fn nodes_subject(&self) -> String {
+        format!("{}.nodes", self.config.name)
+    }
+
+    fn connected(&self) -> Option<&Client> {
+        let client = self.client.get()?;
+        (client.connection_state() == State::Connected).then_some(client)
+    }
+
+    /// The bucket of songs, which is made where there is none.
+    async fn songs(&self) -> Option<&kv::Store> {
+        let client = self.connected()?;
+        let making = self.songs.get_or_try_init(async || {
+            let bucket = kv::Config {
+                bucket: format!("{}-songs", self.config.name),
+                description: "which node makes or has a song".to_owned(),
+                history: 1,
+                max_age: SONGS_KEPT,
+                ..kv::Config::default()
+            };
+            jetstream::new(client.clone())
+                .create_key_value(bucket)
+                .await
+        });
+        match making.await {
+            Ok(songs) => Some(songs),
+            Err(error) => {
+                tracing::warn!(%error, "NATS gives no bucket of songs; is JetStream switched on there?");
+                None
+            }
+        }
+    }
+
+    fn own_entry(&self) -> Bytes {
+        let entry = SongEntry {
+            node: self.config.node.clone(),
+        };
+        serde_json::to_vec(&entry).unwrap_or_default().into()
+    }
+
+    /// One try; `None` where another node was faster, or NATS does not answer.
+    async fn try_to_claim(
+        &self,
+        songs: &kv::Store,
+        song: &str,
+        from: Option<&str>,
+    ) -> Option<Claim> {
+        let Some((holder, revision)) = entry(songs, song).await? else {
+            let made = songs.create(song, self.own_entry()).await;
+            return made.ok().map(|_| Claim::Ours);
+        };
+        let is_theirs =
+            holder != self.config.node && from != Some(&*holder) && self.is_there(&holder);
+        if is_theirs {
+            return Some(Claim::Theirs(holder));
+        }
+        let taken = songs.update(song, self.own_entry(), revision).await;
+        taken.ok().map(|_| Claim::Ours)
+    }
+
+    fn is_there(&self, node: &str) -> bool {
+        let there = self.known.there(Instant::now());
+        there.iter().any(|report| report.node == node)
+    }
+
+    fn url(&self, node: &str, path: &str) -> Option<String> {
+        let there = self.known.there(Instant::now());
+        let report = there.into_iter().find(|report| report.node == node)?;
+        Some(format!("{}{path}", report.address?))
+    }
+}
+
+/// The node and the revision of a song's entry. The outer `None`: NATS does not say.
+async fn entry(songs: &kv::Store, song: &str) -> Option<Option<(String, u64)>> {
+    let read = tokio::time::timeout(ANSWERS_WITHIN, songs.entry(song)).await;
+    let entry = read.ok()?.ok()?;
+    let put = entry.filter(|entry| entry.operation == kv::Operation::Put);
+    Some(put.map(|entry| {
+        let read: Option<SongEntry> = serde_json::from_slice(&entry.value).ok();
+        (
+            read.map_or_else(String::new, |read| read.node),
+            entry.revision,
+        )
+    }))
+}
+
+fn log(event: &async_nats::Event) {
+    use async_nats::Event;
+    match event {
+        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Disconnected => tracing::warn!("NATS does not answer; it is asked again and again"),
+        other => tracing::debug!("NATS: {other}"),
+    }
+}
+
+fn not_understood() -> Failure {
+    let sentence = "the node does not understand the question; update the older one";
+    Failure::new(Kind::Internal, sentence)
+}
+
+fn too_long() -> Failure {
+    let sentence =
+        "the answer is too long for NATS; raise its max_payload, or lower lists.max_songs";
+    Failure::new(Kind::Internal, sentence)
+}
+
+impl Network for Nats {
+    fn is_connected(&self) -> bool {
+        self.connected().is_some()
+    }
+
+    fn nodes(&self) -> Vec<NodeReport> {
+        if self.is_connected() {
+            self.known.there(Instant::now())
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn took(&self, node: &str, site: Site) {
+        self.known.took(node, site);
+    }
+
+    fn ask<'a>(
+        &'a self,
+        node: &'a str,
+        question: Bytes,
+        within: Duration,
+    ) -> BoxFuture<'a, Option<Bytes>> {
+        Box::pin(async move {
+            let client = self.connected()?;
+            let subject = format!("{}.ask.{node}", self.config.name);
+            let request = async_nats::Request::new()
+                .payload(question)
+                .timeout(Some(within));
+            let reply = client.send_request(subject, request).await.ok()?;
+            Some(reply.payload)
+        })
+    }
+
+    fn claim<'a>(&'a self, song: &'a str, from: Option<&'a str>) -> BoxFuture<'a, Claim> {
+        Box::pin(async move {
+            let Some(songs) = self.songs().await else {
+                return Claim::Unknown;
+            };
+            for _ in 0..TRIES {
+                if let Some(claim) = self.try_to_claim(songs, song, from).await {
+                    return claim;
+                }
+                if !self.is_connected() {
+                    break;
+                }
+            }
+            Claim::Unknown
+        })
+    }
+
+    fn holder<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let (holder, _) = entry(self.songs().await?, song).await??;
+            self.is_there(&holder).then_some(holder)
+        })
+    }
+
+    fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Some(songs) = self.songs().await else {
+                return;
+            };
+            if let Some(Some((holder, revision))) = entry(songs, song).await
+                && holder == self.config.node
+            {
+                // Where another node was faster the entry is its own.
+                let _ = songs.delete_expect_revision(song, Some(revision)).await;
+            }
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        node: &'a str,
+        path: &'a str,
+        from: Option<(u64, String)>,
+    ) -> BoxFuture<'a, Result<Arriving, NotGiven>> {
+        Box::pin(async move {
+            let url = self.url(node, path).ok_or(NotGiven::Lost)?;
+            let (known, node) = (Arc::clone(&self.known), node.to_owned());
+            let is_there = move || {
+                let there = known.there(Instant::now());
+                there.iter().any(|report| report.node == node)
+            };
+            self.relay.open(&url, from, Arc::new(is_there)).await
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        node: &'a str,
+        path: &'a str,
+        most: usize,
+    ) -> BoxFuture<'a, Option<Bytes>> {
+        Box::pin(async move { self.relay.read(&self.url(node, path)?, most).await })
+    }
+}

@@ -1,0 +1,125 @@
+//! What nodes ask each other, and how it is packed: compressed JSON, since a list of 5,000 songs has to fit into a message
+//! of NATS (1 MB). Addresses of streams never go along: they are good for the address that asked for them.
+
+use std::io::{Read as _, Write as _};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use kmds_extract::choose::Accept;
+use kmds_extract::search::Hit;
+use kmds_extract::{Failure, Format, Site, Stream, Track};
+use serde::{Deserialize, Serialize};
+
+/// A message is not unpacked beyond this.
+const LONGEST_TEXT_BYTES: u64 = 64 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// The metadata of a link in its one form.
+    Link { link: String, accept: Accept },
+    /// What a site finds for words.
+    Search { at: String, words: String },
+    /// Whether the node makes this song.
+    Song(Box<SongWanted>),
+}
+
+/// A song that a node is asked to make.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SongWanted {
+    pub track: Track,
+    /// The form it is known by.
+    pub form: Format,
+    pub accept: Accept,
+    pub human_name: String,
+    /// A client waits for it.
+    pub listened: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    Song(Box<SongTold>),
+    List(Box<ListTold>),
+    Hits(Vec<Hit>),
+    /// The song is made here.
+    Taken,
+    Refused(Failure),
+}
+
+/// A song, and what its site offers of it, without addresses.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SongTold {
+    pub track: Track,
+    pub streams: Vec<Stream>,
+}
+
+/// A list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListTold {
+    pub id: String,
+    pub site: Site,
+    pub link: String,
+    pub title: Option<String>,
+    pub artist: Option<String>,
+    pub cover_url: Option<String>,
+    pub places: Vec<PlaceTold>,
+    pub truncated: bool,
+    pub endless: bool,
+}
+
+/// One place of a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum PlaceTold {
+    Song(Box<SongTold>),
+    Missing {
+        title: Option<String>,
+        number: u32,
+        failure: Failure,
+    },
+}
+
+/// Empty for what cannot be written, which no node reads.
+pub(super) fn pack(message: &impl Serialize) -> Bytes {
+    let mut text = DeflateEncoder::new(Vec::new(), Compression::fast());
+    let written = serde_json::to_vec(message).map(|json| text.write_all(&json).is_ok());
+    let packed = written.ok().filter(|written| *written);
+    packed
+        .and_then(|_| text.finish().ok())
+        .map_or_else(Bytes::new, Bytes::from)
+}
+
+/// `None` for what no node of this version writes.
+pub(super) fn unpack<T: for<'de> Deserialize<'de>>(packed: &[u8]) -> Option<T> {
+    let mut text = Vec::new();
+    let mut inflated = DeflateDecoder::new(packed).take(LONGEST_TEXT_BYTES);
+    inflated.read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use kmds_extract::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_question_and_a_refusal_come_back_as_they_were() {
+        let question = Question::Link {
+            link: "https://youtu.be/M4gD1WSo5mA".to_owned(),
+            accept: Accept::default(),
+        };
+        let back: Option<Question> = unpack(&pack(&question));
+        assert!(matches!(back, Some(Question::Link { link, .. }) if link.ends_with("5mA")));
+        let failure = Failure::new(Kind::BotCheck, "wants proof");
+        let back: Option<Reply> = unpack(&pack(&Reply::Refused(failure.clone())));
+        assert!(matches!(back, Some(Reply::Refused(told)) if told == failure));
+    }
+
+    #[test]
+    fn what_is_no_message_is_passed_by() {
+        for bytes in [&b""[..], b"{}", b"\x00\xff\x00", &pack(&"a text")] {
+            assert!(unpack::<Question>(bytes).is_none());
+        }
+    }
+}

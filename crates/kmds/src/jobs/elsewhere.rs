@@ -1,0 +1,338 @@
+//! A song among several hosts: which node fetches it, and its bytes from there.
+//!
+//! Owns the order: a node that fetches from the site claims the song and fetches it, unless another one has claimed it; a
+//! node that does not, or whose address the site refuses, has another node fetch it. The bytes then come from that node
+//! into this node's own growing file, so that listeners here hear it as any other song. A node that goes away is replaced:
+//! the song goes on at the byte that has arrived where the file is the same, and starts over where it is not. A host of its
+//! own never comes here.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use kmds_extract::{Failure, Format, Kind, Track};
+use tokio::time::Instant;
+
+use super::attempts::End;
+use super::fill::{self, FillError, Work, announce_length, check};
+use super::names;
+use super::run::Run;
+use crate::cluster::{Arriving, Claim, NotGiven, SongHead, SongWanted, passes_on, song_name};
+use crate::store::{Lease, Publish, Row, Started, State};
+
+/// Nodes that are tried before the song waits.
+const MOST_NODES: u32 = 8;
+/// After so long a song that no node could be asked for is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(3);
+/// A node that has just claimed a song may not have noted it in its own catalog yet.
+const SOON: Duration = Duration::from_millis(200);
+/// The site is not asked from this address for so long after a refusal that names no time.
+const CLOSED_FOR: Duration = Duration::from_secs(60);
+/// Begins the validator of bytes that came from a node; the tag of its file follows.
+const RELAYED: &str = "node ";
+/// What stands for the encoding in the sidecar.
+const STREAM: &str = "cluster";
+
+/// Why a node's song did not become this one's.
+enum Broken {
+    Node(NotGiven),
+    /// The drive failed, or the job was cancelled.
+    Here(End),
+}
+
+impl<T: Into<End>> From<T> for Broken {
+    fn from(error: T) -> Self {
+        Self::Here(error.into())
+    }
+}
+
+/// One song under way.
+pub(super) struct Elsewhere<'a> {
+    work: Work<'a>,
+    track: Track,
+    row: Row,
+    /// As the nodes call it.
+    name: String,
+    form: Format,
+    /// Kept from one node to the next, and with it the listeners.
+    lease: Option<Lease>,
+}
+
+/// The song from wherever it comes. `fetches`: the site is switched on here.
+pub(super) async fn make(
+    work: Work<'_>,
+    track: Track,
+    row: Row,
+    fetches: bool,
+) -> Result<Format, End> {
+    let Some(form) = row.key.form() else {
+        return Run::begin(work, track, row).await?.finish().await;
+    };
+    let mut song = Elsewhere {
+        name: song_name(&track.id, form),
+        work,
+        track,
+        row,
+        form,
+        lease: None,
+    };
+    let peers = &work.at.peers;
+    let is_taken = peers.end_taken(&song.name);
+    let end = song.bring(fetches, is_taken).await;
+    if let Err(End::NotBefore(_)) = end
+        && is_taken
+    {
+        peers.note_taken(song.name);
+    }
+    end
+}
+
+/// An end that another address may avoid, or an error: any other end.
+fn passed_on(end: End) -> Result<End, End> {
+    match end {
+        End::Limited { .. } => Ok(end),
+        End::Failed(ref failure) if passes_on(failure.kind) => Ok(end),
+        end => Err(end),
+    }
+}
+
+/// A song that is made for another node does not wait for this one's limit.
+fn failed(end: End) -> End {
+    match end {
+        End::Limited { told, failure } => End::Failed(Failure {
+            kind: Kind::RateLimited,
+            retry_after: told.or(failure.retry_after),
+            ..failure
+        }),
+        end => end,
+    }
+}
+
+fn limited(site: kmds_extract::Site) -> Failure {
+    let sentence = format!("{site} limits requests from this node's address");
+    Failure::new(Kind::RateLimited, sentence)
+}
+
+impl Elsewhere<'_> {
+    /// `is_taken`: it is made for another node, which asks a third one itself.
+    async fn bring(&mut self, fetches: bool, is_taken: bool) -> Result<Format, End> {
+        let (at, site) = (self.work.at, self.track.id.site());
+        let refused = if fetches && at.closed_for(site).is_none() {
+            match self.here_unless_claimed().await {
+                Err(end) => Some(passed_on(end)?),
+                done => return done,
+            }
+        } else {
+            None
+        };
+        if is_taken {
+            return Err(refused.map_or_else(|| End::Failed(limited(site)), failed));
+        }
+        if fetches {
+            // Otherwise the node that takes it would wait for this one.
+            at.peers.release(&self.name).await;
+        }
+        self.by_others(refused).await
+    }
+
+    /// Fetches the song, or takes it from the node that has claimed it.
+    async fn here_unless_claimed(&mut self) -> Result<Format, End> {
+        let mut gave_up = None;
+        for _ in 0..MOST_NODES {
+            let claim = self.work.at.peers.claim(&self.name, gave_up.as_deref());
+            let Claim::Theirs(node) = claim.await else {
+                break;
+            };
+            match self.from(&node).await {
+                Ok(format) => return Ok(format),
+                Err(Broken::Here(end)) => return Err(end),
+                Err(Broken::Node(NotGiven::Refused(failure))) if !passes_on(failure.kind) => {
+                    return Err(End::Failed(failure));
+                }
+                Err(Broken::Node(_)) => {
+                    tokio::time::sleep(SOON).await;
+                    gave_up = Some(node);
+                }
+            }
+        }
+        self.here().await
+    }
+
+    async fn here(&mut self) -> Result<Format, End> {
+        self.lease = None;
+        let (work, at) = (self.work, self.work.at);
+        let run = Run::begin(work, self.track.clone(), self.row.clone()).await?;
+        let end = run.finish().await;
+        if let Err(error) = &end {
+            if let Some(pause) = pause_of(error) {
+                at.peers.close(self.track.id.site(), pause);
+            }
+            at.peers.release(&self.name).await;
+        }
+        end
+    }
+
+    /// Has another node fetch it. `refused`: how the attempt here ended.
+    async fn by_others(&mut self, refused: Option<End>) -> Result<Format, End> {
+        // Those that the site refuses, and those whose note of the song is wrong.
+        let (mut asked, mut passed_by) = (Vec::new(), Vec::new());
+        let mut last = refused;
+        for _ in 0..MOST_NODES {
+            let node = match self.next_node(&asked, &passed_by).await {
+                Ok(node) => node,
+                Err(failure) => return Err(none_left(last, failure)),
+            };
+            match self.from(&node).await {
+                Ok(format) => return Ok(format),
+                Err(Broken::Here(end)) => return Err(end),
+                Err(Broken::Node(NotGiven::Refused(failure))) => {
+                    let end = ended(failure);
+                    last = Some(passed_on(end)?);
+                    asked.push(node);
+                }
+                Err(Broken::Node(NotGiven::Lost)) => {
+                    tracing::info!(track = %self.track.id, node, "the node does not give the song; another one is asked");
+                    passed_by.push(node);
+                    tokio::time::sleep(SOON).await;
+                }
+            }
+        }
+        Err(End::NotBefore(Instant::now() + TRY_AGAIN))
+    }
+
+    /// The node that has the song, else one that takes it.
+    async fn next_node(&self, asked: &[String], passed_by: &[String]) -> Result<String, Failure> {
+        let peers = &self.work.at.peers;
+        if let Some(holder) = peers.holder(&self.name).await
+            && !asked.contains(&holder)
+            && !passed_by.contains(&holder)
+        {
+            return Ok(holder);
+        }
+        let wanted = SongWanted {
+            track: self.track.clone(),
+            form: self.form,
+            accept: self.row.accept.clone(),
+            human_name: self.row.human_name.clone(),
+            listened: self.work.job.is_wanted(),
+        };
+        peers.give(wanted, asked).await
+    }
+
+    /// The song from this node, into this node's own file.
+    async fn from(&mut self, node: &str) -> Result<Format, Broken> {
+        let (work, key) = (self.work, &self.work.job.key);
+        let mut lease = match self.lease.take() {
+            Some(lease) => lease,
+            None => fill::lease(&work.at.store, key).await?,
+        };
+        let end = self.receive(node, &mut lease).await;
+        match end {
+            Ok((format, checked)) => {
+                let publish = Publish {
+                    human_name: names::rename(&self.row.human_name, format.ext()),
+                    track: self.track.clone(),
+                    format,
+                    stream: STREAM.to_owned(),
+                    checked,
+                };
+                lease.publish(publish).await?;
+                tracing::info!(track = %self.track.id, node, "ready, by way of another node");
+                Ok(format)
+            }
+            Err(broken) => {
+                self.lease = Some(lease);
+                Err(broken)
+            }
+        }
+    }
+
+    async fn receive(
+        &self,
+        node: &str,
+        lease: &mut Lease,
+    ) -> Result<(Format, crate::store::Checked), Broken> {
+        let work = self.work;
+        let kept = lease.kept().and_then(|kept| {
+            let etag = kept.validator.strip_prefix(RELAYED)?.to_owned();
+            Some((kept.bytes, etag)).filter(|(_, etag)| etag.starts_with('"'))
+        });
+        let opening = work.at.peers.open(node, &self.track.id, self.form, kept);
+        let Arriving { head, mut body } = opening.await.map_err(Broken::Node)?;
+        self.begin(node, lease, &head).await?;
+        while let Some(chunk) = body.next().await {
+            work.put(lease, chunk.map_err(Broken::Node)?).await?;
+        }
+        let written = lease.kept().map_or(0, |kept| kept.bytes);
+        if head.total.is_some_and(|total| total != written) {
+            return Err(Broken::Node(NotGiven::Lost));
+        }
+        announce_length(lease);
+        let format = head.format;
+        match check(lease, format.container(), self.track.duration).await {
+            Ok(checked) => Ok((format, checked)),
+            Err(FillError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(track = %self.track.id, node, ?error, "what the node sent is not whole");
+                lease.restart().await?;
+                Err(Broken::Node(NotGiven::Lost))
+            }
+        }
+    }
+
+    /// Opens the growing file for what arrives, and tells its watchers.
+    async fn begin(&self, node: &str, lease: &mut Lease, head: &SongHead) -> Result<(), Broken> {
+        let (work, key) = (self.work, &self.work.job.key);
+        let patience = work.at.recipes.current().time.limit_wait;
+        lease.room(head.total, patience).await?;
+        // Without a tag nothing is continued.
+        let validator = match &head.etag {
+            Some(etag) => format!("{RELAYED}{etag}"),
+            None => format!("{RELAYED}{node} {}", crate::random::id()),
+        };
+        let partial = lease.begin(&validator, head.total, head.start).await?;
+        let started = Started {
+            format: head.format,
+            total_bytes: head.total,
+            stream: STREAM.to_owned(),
+        };
+        work.started(started).await?;
+        work.at.store.set_state(key, State::Downloading).await?;
+        work.change(|status| (status.state, status.waits_until) = (State::Downloading, None));
+        work.show(partial, head.format);
+        Ok(())
+    }
+}
+
+/// How long the site is not asked from this address after such an end.
+fn pause_of(end: &End) -> Option<Duration> {
+    match end {
+        End::Limited { told, failure } => Some(told.or(failure.retry_after).unwrap_or(CLOSED_FOR)),
+        End::Failed(failure) if passes_on(failure.kind) => {
+            Some(failure.retry_after.unwrap_or(CLOSED_FOR))
+        }
+        _ => None,
+    }
+}
+
+/// What a node's refusal means for the job.
+fn ended(failure: Failure) -> End {
+    if failure.kind == Kind::RateLimited {
+        End::Limited {
+            told: failure.retry_after,
+            failure,
+        }
+    } else {
+        End::Failed(failure)
+    }
+}
+
+/// The end where no node is left: what the last one said, else the song waits for a node.
+fn none_left(last: Option<End>, failure: Failure) -> End {
+    match (last, failure.kind) {
+        (Some(end), _) => end,
+        (None, kind) if failure.retryable() && !passes_on(kind) => {
+            End::NotBefore(Instant::now() + TRY_AGAIN)
+        }
+        (None, _) => ended(failure),
+    }
+}

@@ -1,0 +1,303 @@
+//! Several hosts as one: nodes as processes, each with an address of its own at the sites, and a real NATS between them.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod nats;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use harness::{Kmds, Setup};
+use kmds_lab::{Fault, Lab, Song};
+use nats::Nats;
+use serde_json::Value;
+
+/// The node's address at the sites.
+fn address(number: u8) -> IpAddr {
+    IpAddr::from([127, 0, 7, number])
+}
+
+fn among(lab: &Lab, nats: &Nats, name: &str) -> Setup {
+    let recipes = harness::unhurried_recipes();
+    Setup::of(lab)
+        .recipes(&recipes)
+        .set("KMDS_CLUSTER__NATS", &nats.url())
+        .set("KMDS_CLUSTER__NODE", name)
+}
+
+/// A node that fetches from all sites, by this address.
+fn node(lab: &Lab, nats: &Nats, number: u8) -> Setup {
+    among(lab, nats, &format!("node-{number}"))
+        .set("KMDS_EGRESS__SOURCE_ADDRESS", &address(number).to_string())
+}
+
+/// A node that fetches from no site.
+fn door(lab: &Lab, nats: &Nats) -> Setup {
+    ["YOUTUBE", "SOUNDCLOUD", "BANDCAMP"]
+        .iter()
+        .fold(among(lab, nats, "door"), |setup, site| {
+            setup.set(&format!("KMDS_{site}__ENABLED"), "false")
+        })
+}
+
+/// Waits until each of these nodes knows all others.
+async fn acquainted(nodes: &[&Kmds]) {
+    for node in nodes {
+        node.until("all nodes are there", async || {
+            known_by(node).await.len() == nodes.len() - 1
+        })
+        .await;
+    }
+}
+
+async fn known_by(node: &Kmds) -> Vec<String> {
+    let (_, stats) = node.body::<Value>("/api/v1/stats").await;
+    let nodes = stats["cluster"]["nodes"].as_array().cloned();
+    nodes
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|node| node["node"].as_str().map(str::to_owned))
+        .collect()
+}
+
+fn seen_from(lab: &Lab) -> BTreeSet<IpAddr> {
+    lab.requests().iter().map(|seen| seen.from).collect()
+}
+
+/// Bytes of audio that a site sent for the song, in songs.
+fn times_fetched(lab: &Lab, song: &Song) -> f64 {
+    lab.media_bytes_sent(song.id()) as f64 / song.bytes().len() as f64
+}
+
+#[tokio::test]
+async fn a_door_serves_songs_that_other_nodes_fetch_and_is_seen_at_no_site() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let songs = [
+        lab.bandcamp().track("one").seconds(20.0).publish(),
+        lab.soundcloud().track("two").seconds(20.0).publish(),
+        lab.youtube().video("thr33songid").seconds(20.0).publish(),
+    ];
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    for song in &songs {
+        let (status, reply) = door.fetch(&song.link()).await;
+        assert_eq!(status, 200, "{reply}");
+        assert_eq!(reply.songs[0].metadata.title, song.title());
+        let grown = door.get(&reply.songs[0].stream()).await;
+        assert_eq!(grown.status(), 200);
+        assert!(grown.bytes().await.expect("whole") == song.bytes());
+        assert!(door.whole(&reply.songs[0]).await == song.bytes());
+        let cover = door
+            .get(&format!("/api/v1/tracks/{}/cover", reply.songs[0].url))
+            .await;
+        drop(cover);
+    }
+    let own: BTreeSet<IpAddr> = [address(1), address(2)].into();
+    let seen = seen_from(&lab);
+    assert!(seen.is_subset(&own), "{seen:?}");
+    assert_eq!(door.published().len(), 6, "each song with its sidecar");
+}
+
+#[tokio::test]
+async fn a_song_that_three_nodes_are_asked_for_at_once_is_fetched_once() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("wanted").seconds(60.0).publish();
+    let nodes = [1, 2, 3].map(|number| node(&lab, &nats, number).start());
+    acquainted(&nodes.iter().collect::<Vec<_>>()).await;
+    let link = song.link();
+    let clients = (0..30).map(|client| {
+        let node = &nodes[client % nodes.len()];
+        node.download(&link)
+    });
+    for bytes in futures_util::future::join_all(clients).await {
+        assert!(bytes == song.bytes());
+    }
+    let fetched = times_fetched(&lab, &song);
+    assert!(fetched < 1.5, "the site sent it {fetched} times");
+    let from: BTreeSet<IpAddr> = lab
+        .requests()
+        .iter()
+        .filter(|seen| seen.kind == kmds_lab::Kind::Media)
+        .map(|seen| seen.from)
+        .collect();
+    assert_eq!(from.len(), 1, "one node asked for its audio");
+}
+
+#[tokio::test]
+async fn a_song_goes_on_by_another_node_when_the_one_that_fetches_it_is_killed() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab
+        .bandcamp()
+        .track("long")
+        .seconds(60.0)
+        .holds_at(100_000)
+        .publish();
+    let mut nodes = [1, 2].map(|number| node(&lab, &nats, number).start());
+    let door = door(&lab, &nats).start();
+    acquainted(&[&nodes[0], &nodes[1], &door]).await;
+    let (status, reply) = door.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let mut grown = door.get(&reply.songs[0].stream()).await;
+    let mut heard = grown.chunk().await.expect("bytes").expect("bytes").to_vec();
+    let media = |seen: &&kmds_lab::Seen| seen.kind == kmds_lab::Kind::Media;
+    let first = lab.requests().iter().find(media).expect("asked").from;
+    let killed = usize::from(first == address(2));
+    nodes[killed].kill();
+    song.release();
+    while let Ok(Some(chunk)) = grown.chunk().await {
+        heard.extend_from_slice(&chunk);
+    }
+    // It was heard to its end, or cut: never a wrong byte, never a clean end before the last one.
+    assert!(song.bytes().starts_with(&heard));
+    assert!(door.whole(&reply.songs[0]).await == song.bytes());
+    let last = lab.requests().iter().rfind(media).expect("asked").from;
+    assert_ne!(first, last, "the other node fetched the rest");
+}
+
+#[tokio::test]
+async fn a_song_that_one_address_is_refused_comes_by_another_one() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    for (fault, name) in [
+        (Fault::BotCheck.anywhere(), "challenged"),
+        (Fault::Status(429, Some(60)).anywhere(), "limited"),
+        (Fault::Status(429, Some(60)).on_media(), "limited-audio"),
+    ] {
+        lab.clear_faults();
+        lab.inject(fault.only_from(address(1)));
+        let song = lab.bandcamp().track(name).seconds(20.0).publish();
+        let one = node(&lab, &nats, 1).start();
+        let two = node(&lab, &nats, 2).start();
+        acquainted(&[&one, &two]).await;
+        lab.forget_requests();
+        let begun = std::time::Instant::now();
+        assert!(one.download(&song.link()).await == song.bytes(), "{name}");
+        eprintln!("{name}: {:?}", begun.elapsed());
+        let seen = seen_from(&lab);
+        assert!(
+            seen.contains(&address(1)) && seen.contains(&address(2)),
+            "{name}: {seen:?}"
+        );
+        let refused = lab.count(|seen| seen.from == address(1));
+        // Its pause is kept: the next song is not asked for from there.
+        let next = lab
+            .bandcamp()
+            .track(&format!("{name}-next"))
+            .seconds(20.0)
+            .publish();
+        assert!(one.download(&next.link()).await == next.bytes(), "{name}");
+        let media = lab.count(|seen| seen.from == address(1) && seen.kind == kmds_lab::Kind::Media);
+        assert!(
+            media <= 1,
+            "{name}: {media} requests for audio, {refused} in all"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_nats_finished_songs_are_served_and_a_door_says_when_to_ask_again() {
+    let Some(mut nats) = Nats::start() else {
+        return;
+    };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("early").seconds(20.0).publish();
+    let late = lab.bandcamp().track("late").seconds(20.0).publish();
+    let one = node(&lab, &nats, 1).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &door]).await;
+    let (_, reply) = door.fetch(&song.link()).await;
+    assert!(door.whole(&reply.songs[0]).await == song.bytes());
+    nats.kill();
+    door.until("it is noticed", async || {
+        let (_, stats) = door.body::<Value>("/api/v1/stats").await;
+        stats["cluster"]["connected"] == false
+    })
+    .await;
+    assert!(door.whole(&reply.songs[0]).await == song.bytes());
+    let request = door.http.post(door.at("/fetch"));
+    let body = serde_json::json!({ "URL": late.link() }).to_string();
+    let answer = request.body(body).send().await.expect("an answer");
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    let text = answer.text().await.expect("a body");
+    let told: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(told["Kind"], "cluster_unavailable", "{told}");
+    let ready = door.get("/readyz").await;
+    assert_eq!(ready.status(), 503, "it can do no work");
+    assert_eq!(one.get("/readyz").await.status(), 200, "it works alone");
+    assert!(one.download(&late.link()).await == late.bytes());
+    nats.restart();
+    acquainted(&[&one, &door]).await;
+    assert!(door.download(&late.link()).await == late.bytes());
+}
+
+#[tokio::test]
+async fn a_song_that_every_address_is_refused_fails_as_the_site_says_and_a_link_too() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("refused").seconds(20.0).publish();
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    lab.inject(Fault::Status(429, Some(77)).on_pages());
+    for asked in [&door, &one] {
+        let (status, reply) = asked.fetch(&song.link()).await;
+        assert_eq!(
+            (status, reply.kind.as_str()),
+            (429, "rate_limited"),
+            "{reply}"
+        );
+    }
+    let from: BTreeSet<IpAddr> = [address(1), address(2)].into();
+    assert_eq!(seen_from(&lab), from, "each address was tried");
+    let text = door.get("/metrics").await.text().await.expect("a body");
+    for line in ["kmds_cluster_connected 1", "kmds_cluster_nodes 2"] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_shows_the_clusters_token_and_a_stranger_is_kept_out() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("guarded").seconds(20.0).publish();
+    let files = harness::Folder::new();
+    let write = |name: &str, text: &str| {
+        std::fs::write(files.path(name), text).expect("a file");
+        files.path(name).display().to_string()
+    };
+    let secret = "the-secret-of-all-nodes";
+    let token = write("cluster.token", &format!("{secret}\n"));
+    let tokens = write("tokens", "the-secret-of-a-client\n");
+    let one = node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__TOKEN_FILE", &token)
+        .set("KMDS_SERVER__TOKENS_FILE", &tokens)
+        .start();
+    let door = door(&lab, &nats)
+        .set("KMDS_CLUSTER__TOKEN_FILE", &token)
+        .start();
+    door.until("the node is there", async || {
+        !known_by(&door).await.is_empty()
+    })
+    .await;
+    assert!(door.download(&song.link()).await == song.bytes());
+    assert_eq!(one.get("/api/v1/stats").await.status(), 401);
+    let shown = |method: reqwest::Method, path: &str| {
+        let request = one.http.request(method, one.at(path));
+        request.bearer_auth(secret).send()
+    };
+    let reads = shown(reqwest::Method::GET, "/api/v1/stats").await;
+    assert_eq!(reads.expect("an answer").status(), 200);
+    let removes = shown(
+        reqwest::Method::DELETE,
+        &format!("/api/v1/tracks/bandcamp/{}", song.id()),
+    );
+    assert_eq!(removes.await.expect("an answer").status(), 401);
+}

@@ -1,0 +1,88 @@
+//! A real NATS server with JetStream, on a port of its own.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::harness::{Folder, PATIENCE};
+
+/// A running server. It is stopped with the test.
+pub struct Nats {
+    child: Child,
+    folder: Folder,
+    port: u16,
+}
+
+impl Nats {
+    /// `None`, and a line on standard error, where there is no server to start.
+    pub fn start() -> Option<Self> {
+        let Some(program) = std::env::var_os("KMDS_TEST_NATS") else {
+            eprintln!("SKIPPED: there is no NATS server (KMDS_TEST_NATS); `./test` installs one");
+            return None;
+        };
+        let folder = Folder::new();
+        let child = spawn(Path::new(&program), &folder, "-1");
+        let port = port_of(&folder, child.id());
+        Some(Self {
+            child,
+            folder,
+            port,
+        })
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The same server again, with what it had on its drive.
+    pub fn restart(&mut self) {
+        let program = std::env::var_os("KMDS_TEST_NATS").expect("it was started");
+        self.child = spawn(Path::new(&program), &self.folder, &self.port.to_string());
+        port_of(&self.folder, self.child.id());
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(program: &Path, folder: &Folder, port: &str) -> Child {
+    let mut command = Command::new(program);
+    command
+        .args(["--addr", "127.0.0.1", "--port", port, "--jetstream"])
+        .arg("--store_dir")
+        .arg(folder.path("store"))
+        .arg("--ports_file_dir")
+        .arg(&folder.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().expect("the NATS server starts")
+}
+
+/// The port that the server wrote down.
+fn port_of(folder: &Folder, pid: u32) -> u16 {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let files = std::fs::read_dir(&folder.0).expect("the folder");
+        let own = format!("_{pid}.ports");
+        let file = files
+            .flatten()
+            .find(|file| file.file_name().to_string_lossy().ends_with(&own));
+        let text = file.and_then(|file| std::fs::read_to_string(file.path()).ok());
+        let ports = text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+        let url = ports.as_ref().and_then(|ports| ports["nats"][0].as_str());
+        if let Some(port) = url.and_then(|url| url.rsplit(':').next()?.parse().ok()) {
+            return port;
+        }
+        assert!(Instant::now() < end, "NATS says no port");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
