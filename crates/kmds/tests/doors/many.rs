@@ -277,14 +277,15 @@ async fn a_client_that_gets_no_place_for_a_long_list_is_told_when_to_come_back()
         .band("long")
         .seconds(1.0)
         .publish();
-    let kmds = Setup::of(&lab)
-        .recipes("[time]\nfetch_list = 8.0\n[bandcamp.hosts]\npace = 0.0\n")
-        .start();
+    let unhurried = "[bandcamp.hosts]\npace = 0.0\n";
+    let kmds = Setup::of(&lab).recipes(unhurried).start();
     let known = json!({"url": list.link(), "prefetch": 0});
-    kmds.until("the list to be known", async || {
-        kmds.v1_fetch(known.clone()).await.0 == 200
-    })
-    .await;
+    assert_eq!(kmds.v1_fetch(known).await.0, 200);
+    // The page of a long list takes a busy machine longer than a client is to wait for a place.
+    let hurried = format!("[time]\nfetch_list = 8.0\n{unhurried}");
+    std::fs::write(kmds.folder.path("recipes.toml"), hurried).expect("recipes");
+    let reloaded = kmds.http.post(kmds.at("/api/v1/recipes/reload")).send();
+    assert_eq!(reloaded.await.expect("an answer").status(), 200);
     // Each asks for something else, and holds its place until it has read its reply.
     let link = list.link();
     let asking = (0..8).map(|ahead| ask_for_a_list(&kmds, &link, 2 * ahead));
@@ -293,11 +294,12 @@ async fn a_client_that_gets_no_place_for_a_long_list_is_told_when_to_come_back()
     let heads: Vec<&String> = answers.iter().map(|(_, head)| head).collect();
     for head in &heads {
         match status(head).as_str() {
-            "200" => {}
+            // The time of the one that has just got a place may be over too.
+            "200" | "504" => {}
             "503" => assert!(head.contains("\r\nretry-after: 10\r\n"), "{head}"),
             _ => panic!("{head}"),
         }
     }
     let refused = heads.iter().filter(|head| status(head) == "503");
-    assert!(refused.count() >= 4, "{heads:?}");
+    assert!(refused.count() >= 3, "{heads:?}");
 }

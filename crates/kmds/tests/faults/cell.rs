@@ -1,16 +1,14 @@
 //! One cell: a lab, a service, a song and a fault; what came of it, held against what must.
 //!
-//! Owns running a cell and the promises that hold in all of them. Never says what a fault leads to.
+//! Owns the promises that hold in all cells. Never says what a fault leads to: that is in `matrix.rs` and its neighbours.
 
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, StreamExt};
-use kmds_lab::soundcloud::Format;
-use kmds_lab::{Fault, Injection, Lab, Site, Song};
+use kmds_lab::{Fault, Injection, Lab, Song};
 
 use super::harness::replies::{Refusal, Reply};
 use super::harness::{Kmds, Setup, read};
+use super::place::{Place, is_known, is_page_host};
 
 /// The built-in times, five times as fast, so that the arithmetic between them is that of the built-in ones.
 pub const FIFTH: &str = r#"
@@ -38,63 +36,6 @@ pace = 0.2
 "#;
 /// `time.fetch_song` of [`FIFTH`], and what a machine that builds and tests at the same time may add.
 const FETCH_LIMIT: Duration = Duration::from_millis(5_000 + 2_500);
-/// Cells that run at once, over all tests: more would be late for reasons of their own.
-static AT_ONCE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(8);
-
-/// Where a song comes from, and how it is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    YouTube,
-    SoundCloudHls,
-    SoundCloudFile,
-    Bandcamp,
-}
-
-pub const PLACES: [Place; 4] = [
-    Place::YouTube,
-    Place::SoundCloudHls,
-    Place::SoundCloudFile,
-    Place::Bandcamp,
-];
-/// Pages do not depend on the delivery.
-pub const SITES: [Place; 3] = [Place::YouTube, Place::SoundCloudFile, Place::Bandcamp];
-
-impl Place {
-    pub const fn site(self) -> Site {
-        match self {
-            Self::YouTube => Site::YouTube,
-            Self::SoundCloudHls | Self::SoundCloudFile => Site::SoundCloud,
-            Self::Bandcamp => Site::Bandcamp,
-        }
-    }
-
-    /// About a mebibyte and a half: two ranges, eight segments.
-    pub fn song(self, lab: &Lab) -> Song {
-        let soundcloud = |format| {
-            lab.soundcloud()
-                .track("ordinary-days")
-                .seconds(70.0)
-                .formats(&[format])
-                .publish()
-        };
-        match self {
-            Self::YouTube => lab
-                .youtube()
-                .video("Ordinary Days")
-                .seconds(95.0)
-                .aac_only()
-                .publish(),
-            Self::SoundCloudHls => soundcloud(Format::AacHls),
-            Self::SoundCloudFile => soundcloud(Format::Mp3Progressive),
-            Self::Bandcamp => lab
-                .bandcamp()
-                .track("Ordinary Days")
-                .seconds(80.0)
-                .publish(),
-        }
-    }
-}
-
 /// What must come of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -114,89 +55,6 @@ impl Wanted {
                 .collect(),
         )
     }
-}
-
-/// What came of it, in a few words for the table.
-pub struct Row {
-    pub place: Place,
-    pub name: String,
-    pub told: Result<String, String>,
-}
-
-/// Runs cells side by side, prints what came of them, and fails with all that is wrong.
-pub async fn run<F>(title: &str, cells: Vec<(Place, String, F)>)
-where
-    F: Future<Output = Result<String, String>>,
-{
-    let begun = Instant::now();
-    let only = std::env::var("KMDS_FAULT").unwrap_or_default();
-    let cells = cells
-        .into_iter()
-        .filter(|(place, name, _)| format!("{name} {place:?}").contains(&only));
-    let running = cells.map(|(place, name, cell)| async move {
-        let _turn = AT_ONCE.acquire().await;
-        let told = AssertUnwindSafe(cell)
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err("panicked, see above".to_owned()));
-        Row { place, name, told }
-    });
-    let mut rows: Vec<Row> = futures_util::stream::iter(running)
-        .buffer_unordered(8)
-        .collect()
-        .await;
-    rows.sort_by_key(|row| PLACES.iter().position(|place| *place == row.place));
-    print(title, &rows, begun.elapsed());
-    let wrong: Vec<String> = rows
-        .iter()
-        .filter_map(|row| {
-            row.told
-                .as_ref()
-                .err()
-                .map(|why| format!("{} · {:?}: {why}", row.name, row.place))
-        })
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "{title}: {} cells are wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-}
-
-fn print(title: &str, rows: &[Row], took: Duration) {
-    let mut places: Vec<Place> = rows.iter().map(|row| row.place).collect();
-    places.dedup();
-    let mut names: Vec<&str> = Vec::new();
-    for row in rows {
-        if !names.contains(&row.name.as_str()) {
-            names.push(&row.name);
-        }
-    }
-    let head: Vec<String> = places.iter().map(|place| format!("{place:?}")).collect();
-    let mut table = format!(
-        "\n### {title} ({} cells, {:.0} s)\n\n",
-        rows.len(),
-        took.as_secs_f64()
-    );
-    table.push_str(&format!(
-        "| fault | {} |\n|{}\n",
-        head.join(" | "),
-        " --- |".repeat(places.len() + 1)
-    ));
-    for name in names {
-        let cells = places.iter().map(|place| {
-            let row = rows
-                .iter()
-                .find(|row| row.name == name && row.place == *place);
-            row.map_or("–", |row| row.told.as_deref().unwrap_or("WRONG"))
-        });
-        table.push_str(&format!(
-            "| `{name}` | {} |\n",
-            cells.collect::<Vec<_>>().join(" | ")
-        ));
-    }
-    println!("{table}");
 }
 
 /// Lab, song and service of one cell.
@@ -569,34 +427,4 @@ pub async fn fetch(kmds: &Kmds, link: &str) -> Fetched {
 /// The fault of this name on the requests it is about.
 pub fn injection(text: &str, on: impl FnOnce(Fault) -> Injection) -> Injection {
     on(text.parse().expect("a fault of the lab"))
-}
-
-fn is_page_host(host: &str) -> bool {
-    [
-        "youtubei.googleapis.com",
-        "www.youtube.com",
-        "soundcloud.com",
-        "bandcamp.com",
-    ]
-    .iter()
-    .any(|own| host.ends_with(own))
-}
-
-fn is_known(host: &str) -> bool {
-    const OWN: [&str; 8] = [
-        "youtubei.googleapis.com",
-        "youtube.com",
-        "googlevideo.com",
-        "soundcloud.com",
-        "sndcdn.com",
-        "soundcloud.cloud",
-        "bandcamp.com",
-        "bcbits.com",
-    ];
-    OWN.iter().any(|own| {
-        host == *own
-            || host
-                .strip_suffix(own)
-                .is_some_and(|rest| rest.ends_with('.'))
-    })
 }

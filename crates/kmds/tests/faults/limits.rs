@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::cell::{FIFTH, Place, Stage, fetch};
+use super::cell::{FIFTH, Stage, fetch};
 use super::harness::Setup;
+use super::place::Place;
 use kmds_lab::{Fault, Lab};
 
 #[tokio::test]

@@ -13,5 +13,7 @@ mod cell;
 mod limits;
 mod lists;
 mod matrix;
+mod place;
 mod survived;
+mod table;
 mod youtube;

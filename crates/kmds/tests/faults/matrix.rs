@@ -1,6 +1,8 @@
 //! The matrix itself: a fault that stays, on pages and on audio.
 
-use super::cell::{PLACES, Place, SITES, Stage, Wanted, injection, run};
+use super::cell::{Stage, Wanted, injection};
+use super::place::{PLACES, Place, SITES};
+use super::table::run;
 use kmds_lab::{Fault, Injection, mib};
 
 /// Kinds a fault may lead to, and their status on `/fetch` (`docs/api.md`).

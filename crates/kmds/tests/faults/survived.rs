@@ -1,7 +1,9 @@
 //! Faults that pass: no client notices them.
 
-use super::cell::{FIFTH, PLACES, Place, SITES, Stage, Wanted, injection, run};
+use super::cell::{FIFTH, Stage, Wanted, injection};
 use super::harness::Setup;
+use super::place::{PLACES, Place, SITES};
+use super::table::run;
 use kmds_lab::{Fault, Lab, Song, mib};
 use serde_json::Value;
 

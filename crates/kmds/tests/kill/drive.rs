@@ -1,59 +1,34 @@
 //! The drive: full, shrunk, read-only, changed behind our back.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use kmds_lab::{Lab, Song, mib};
 
-use super::harness::replies::{Refusal, Reply};
+use super::harness::replies::{Entry, Refusal, Reply};
 use super::harness::{Kmds, Setup, read};
-
-/// A file system of its own; `None`, said loudly, where mounting is refused.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn of(setup: &Setup, megabytes: u64) -> Option<Self> {
-        Self::on(setup.folder.path("cache"), megabytes)
-    }
-
-    fn on(path: PathBuf, megabytes: u64) -> Option<Self> {
-        std::fs::create_dir_all(&path).expect("a folder");
-        let mounted = Command::new("mount")
-            .args([
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={megabytes}m"),
-                "kmds-test",
-            ])
-            .arg(&path)
-            .output()
-            .is_ok_and(|out| out.status.success());
-        if !mounted {
-            eprintln!(
-                "SKIPPED: no file system can be mounted here; run as root to try full, read-only and absent drives"
-            );
-        }
-        mounted.then_some(Self(path))
-    }
-
-    fn remount(&self, option: &str) -> bool {
-        Command::new("mount")
-            .args(["-o", &format!("remount,{option}")])
-            .arg(&self.0)
-            .output()
-            .is_ok_and(|out| out.status.success())
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
+use super::mount::{Bind, Mount};
 
 fn track(lab: &Lab, name: &str, seconds: f64) -> Song {
     lab.bandcamp().track(name).seconds(seconds).publish()
+}
+
+/// Fetches a song and waits for its file; the reply's entry.
+async fn arrived(kmds: &Kmds, song: &Song) -> Entry {
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    kmds.whole(&reply.songs[0]).await;
+    reply.songs[0].clone()
+}
+
+/// The first bytes that a listener gets, who then keeps the song open.
+async fn head_of(listener: &mut reqwest::Response) -> Vec<u8> {
+    let chunk = listener.chunk().await.expect("bytes");
+    chunk.expect("bytes").to_vec()
+}
+
+async fn rest_of(mut heard: Vec<u8>, mut listener: reqwest::Response) -> Vec<u8> {
+    while let Some(chunk) = listener.chunk().await.expect("read to its end") {
+        heard.extend_from_slice(&chunk);
+    }
+    heard
 }
 
 async fn end_of(kmds: &Kmds, reply: &Reply) -> (u16, Refusal) {
@@ -141,8 +116,7 @@ async fn a_drive_that_turns_read_only_is_told_and_used_again_when_it_may_be_writ
     };
     let (first, second) = (track(&lab, "First", 60.0), track(&lab, "Second", 60.0));
     let kmds = setup.start();
-    let entry = kmds.fetch(&first.link()).await.1.songs[0].clone();
-    kmds.whole(&entry).await;
+    let entry = arrived(&kmds, &first).await;
     if !mount.remount("ro") {
         eprintln!("SKIPPED: the drive cannot be made read-only while it is in use");
         return;
@@ -171,8 +145,7 @@ async fn a_file_that_was_removed_is_fetched_again_and_one_that_changed_is_never_
     let kmds = Kmds::start(&lab);
     let mut entries = Vec::new();
     for song in [&removed, &cut, &swapped] {
-        let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
-        kmds.whole(&entry).await;
+        let entry = arrived(&kmds, &song).await;
         entries.push(entry);
     }
     let file = |place: usize| kmds.folder.path("cache").join(&entries[place].path);
@@ -209,26 +182,17 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
         .start();
     let mut entries = Vec::new();
     for song in &songs[..3] {
-        let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
-        kmds.whole(&entry).await;
+        let entry = arrived(&kmds, &song).await;
         entries.push(entry);
     }
     // The oldest is being read: a listener took its head and listens slowly.
     let tunnel = &entries[0].tunnel;
     let mut reader = kmds.get(tunnel).await;
-    let mut heard = reader
-        .chunk()
-        .await
-        .expect("bytes")
-        .expect("bytes")
-        .to_vec();
+    let head = head_of(&mut reader).await;
     for song in &songs[3..] {
         assert_eq!(kmds.download(&song.link()).await, song.bytes());
     }
-    while let Some(chunk) = reader.chunk().await.expect("it is read to its end") {
-        heard.extend_from_slice(&chunk);
-    }
-    assert_eq!(heard, songs[0].bytes());
+    assert_eq!(rest_of(head, reader).await, songs[0].bytes());
     let total: u64 = kmds
         .published()
         .iter()
@@ -388,16 +352,10 @@ async fn a_song_that_was_not_heard_for_long_leaves_and_comes_again_when_asked_fo
     let (old, read) = (track(&lab, "Old", 20.0), track(&lab, "Read", 30.0));
     let kmds = Setup::of(&lab).set("KMDS_CACHE__MAX_AGE", "2").start();
     kmds.download(&old.link()).await;
-    let entry = kmds.fetch(&read.link()).await.1.songs[0].clone();
-    kmds.whole(&entry).await;
+    let entry = arrived(&kmds, &read).await;
     // A listener has it open.
     let mut listener = kmds.get(&entry.tunnel).await;
-    let mut heard = listener
-        .chunk()
-        .await
-        .expect("bytes")
-        .expect("bytes")
-        .to_vec();
+    let head = head_of(&mut listener).await;
     let mut number = 0;
     kmds.until("the old one is gone", async || {
         number += 1;
@@ -407,59 +365,9 @@ async fn a_song_that_was_not_heard_for_long_leaves_and_comes_again_when_asked_fo
         kmds.published().iter().all(|path| !path.contains(old.id()))
     })
     .await;
-    while let Some(chunk) = listener.chunk().await.expect("read to its end") {
-        heard.extend_from_slice(&chunk);
-    }
-    assert_eq!(heard, read.bytes());
+    assert_eq!(rest_of(head, listener).await, read.bytes());
     assert_eq!(kmds.download(&old.link()).await, old.bytes());
     assert_eq!(lab.hits(&old), 2);
-}
-
-/// A file system that is there all the time, and mounted on the cache folder too, as a network drive is; `None`, said
-/// loudly, where that is refused.
-struct Bind {
-    real: Mount,
-    point: PathBuf,
-}
-
-impl Bind {
-    fn of(setup: &Setup) -> Option<Self> {
-        let bind = Self {
-            real: Mount::on(setup.folder.path("real"), 16)?,
-            point: setup.folder.path("cache"),
-        };
-        std::fs::create_dir_all(&bind.point).expect("a folder");
-        bind.mount().then_some(bind)
-    }
-
-    fn mount(&self) -> bool {
-        let done = Command::new("mount")
-            .arg("--bind")
-            .arg(&self.real.0)
-            .arg(&self.point)
-            .output();
-        done.is_ok_and(|out| out.status.success())
-    }
-
-    fn unmount(&self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.point).output();
-    }
-
-    /// Names beneath the mount point.
-    fn beneath(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.point)
-            .expect("the mount point")
-            .flatten();
-        entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect()
-    }
-}
-
-impl Drop for Bind {
-    fn drop(&mut self) {
-        self.unmount();
-    }
 }
 
 async fn problems(kmds: &Kmds) -> (u16, String) {
@@ -486,8 +394,7 @@ async fn a_drive_that_is_unmounted_under_the_service_is_missed_and_used_again_wh
     let kmds = setup
         .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
-    let entry = kmds.fetch(&there.link()).await.1.songs[0].clone();
-    kmds.whole(&entry).await;
+    let entry = arrived(&kmds, &there).await;
     let arriving = kmds.fetch(&half.link()).await.1;
     kmds.until("a part of it is there", async || {
         !kmds.partials().is_empty()

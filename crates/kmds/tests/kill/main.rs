@@ -11,6 +11,7 @@ mod load;
 mod again;
 mod crowd;
 mod drive;
+mod mount;
 mod parked;
 mod random;
 mod stop;
