@@ -145,7 +145,7 @@ async fn a_file_that_was_removed_is_fetched_again_and_one_that_changed_is_never_
     let kmds = Kmds::start(&lab);
     let mut entries = Vec::new();
     for song in [&removed, &cut, &swapped] {
-        let entry = arrived(&kmds, &song).await;
+        let entry = arrived(&kmds, song).await;
         entries.push(entry);
     }
     let file = |place: usize| kmds.folder.path("cache").join(&entries[place].path);
@@ -182,7 +182,7 @@ async fn the_budget_is_kept_by_what_was_not_heard_for_longest_and_never_by_what_
         .start();
     let mut entries = Vec::new();
     for song in &songs[..3] {
-        let entry = arrived(&kmds, &song).await;
+        let entry = arrived(&kmds, song).await;
         entries.push(entry);
     }
     // The oldest is being read: a listener took its head and listens slowly.

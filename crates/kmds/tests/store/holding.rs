@@ -138,6 +138,7 @@ async fn two_holders_of_one_file_do_not_end_each_others_hold() {
             .expect("nothing left")
     );
     room(&store, 2).await.expect("b and c make room");
+    room(&store, 3).await.expect_err("the queue holds a");
     assert!(is_ready(&store, "a").await);
     store.release_all(&queue).await.expect("released");
     room(&store, 3).await.expect("all make room");
