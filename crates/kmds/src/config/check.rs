@@ -66,6 +66,7 @@ impl RawConfig {
             rate_limit: Some(self.get(&keys::RATE_LIMIT)?).filter(|limit| *limit > 0),
             rate_limit_near: Some(self.get(&keys::RATE_LIMIT_NEAR)?).filter(|limit| *limit > 0),
             max_connections: self.get(&keys::MAX_CONNECTIONS)?,
+            own_covers: self.get(&keys::COVERS_OWN)?,
             stop_within: self.get(&keys::STOP_WITHIN)?,
         })
     }

@@ -101,6 +101,8 @@ pub struct ServerConfig {
     pub link_lifetime: Duration,
     /// `None`: what the limit of open files allows, at most 4,096.
     pub max_connections: Option<usize>,
+    /// Covers in replies are addresses of this service.
+    pub own_covers: bool,
     /// How long streams may go on after SIGTERM.
     pub stop_within: Duration,
 }

@@ -189,6 +189,12 @@ settings! {
         "100",
         "Songs of a list that are queued at once, and that many ahead of the one being read, unless the client says how many.",
     );
+    COVERS_OWN: bool = row(
+        "covers.own",
+        Shape::Bool,
+        "false",
+        "Covers in replies are addresses of this service, so that no client is seen at a site when it shows one.",
+    );
     SEARCH_SITE: SearchSite = row(
         "search.site",
         Shape::Word(&["youtube", "youtube_music", "soundcloud", "bandcamp"]),

@@ -3,12 +3,14 @@
 //! Owns the longest link that is accepted, and the addresses of this service as the client can use them: below the
 //! configured public address, or else below the address that the request was sent to.
 
+use kmds_extract::TrackId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::Refusal;
 use super::guard::Caller;
 use super::signatures::AddressSigner;
 use super::state::Http;
+use crate::app::Fetched;
 
 /// Longest link in bytes (docs/api.md, "The door").
 const MAX_LINK_BYTES: usize = 2048;
@@ -41,6 +43,7 @@ pub(super) struct Addresses {
     origin: String,
     base_path: String,
     signer: Option<AddressSigner>,
+    own_covers: bool,
 }
 
 impl Addresses {
@@ -59,7 +62,39 @@ impl Addresses {
             origin,
             base_path,
             signer: caller.signer.clone(),
+            own_covers: http.own_covers(),
         }
+    }
+
+    /// The whole address of a song's cover, which stands `at_site`: there, or here if the settings say so.
+    pub(super) fn cover(&self, id: &TrackId, at_site: Option<&String>) -> Option<String> {
+        let at_site = at_site?;
+        Some(if self.own_covers {
+            format!("{}{}", self.origin, self.signed(cover_path(id)))
+        } else {
+            at_site.clone()
+        })
+    }
+
+    /// Of what has a cover at the site alone; none if the settings keep clients away from there.
+    pub(super) fn cover_at_site(&self, at_site: Option<&String>) -> Option<String> {
+        at_site.filter(|_| !self.own_covers).cloned()
+    }
+
+    /// The same of a list, which has no cover of its own here: that of its first song with one.
+    pub(super) fn list_cover(&self, fetched: &Fetched) -> Option<String> {
+        if !self.own_covers {
+            return fetched.list.as_ref()?.cover_url.clone();
+        }
+        fetched
+            .songs
+            .iter()
+            .find_map(|song| self.cover(&song.track.id, song.track.cover_url.as_ref()))
+    }
+
+    /// Where a player opens a song's cover.
+    pub(super) fn cover_link(&self, id: &TrackId) -> String {
+        self.open_path(cover_path(id))
     }
 
     /// `/tunnel?file=…`, below the base path.
@@ -102,4 +137,8 @@ impl Addresses {
     pub(super) fn path(&self, path: &str) -> String {
         format!("{}{path}", self.base_path)
     }
+}
+
+fn cover_path(id: &TrackId) -> String {
+    format!("/api/v1/tracks/{}/{}/cover", id.site().as_str(), id.id())
 }

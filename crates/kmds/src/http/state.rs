@@ -67,6 +67,11 @@ impl Http {
         self.0.config.public_url.as_deref()
     }
 
+    /// Covers in replies are addresses of this service.
+    pub(super) fn own_covers(&self) -> bool {
+        self.0.config.own_covers
+    }
+
     /// Cancelled when the service stops: answers without an end finish then.
     pub(super) fn stop(&self) -> &CancellationToken {
         &self.0.stop

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod covers;
 mod foreign;
 mod login;
 mod looks;

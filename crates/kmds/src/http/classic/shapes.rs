@@ -138,7 +138,7 @@ impl SongReply {
         let track = &song.track;
         Self {
             Cover_Name: song.cover_name.clone(),
-            Cover_URL: track.cover_url.clone(),
+            Cover_URL: addresses.cover(&track.id, track.cover_url.as_ref()),
             File_Name: song.file_name.clone(),
             Metadata: Metadata {
                 Album: track.album.clone(),

@@ -18,6 +18,7 @@ pub(super) fn config() -> ServerConfig {
         rate_limit_near: None,
         link_lifetime: std::time::Duration::from_secs(86400),
         max_connections: None,
+        own_covers: false,
         stop_within: std::time::Duration::from_secs(1),
     }
 }

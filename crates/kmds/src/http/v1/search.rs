@@ -10,12 +10,14 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 use kmds_extract::Site;
-use kmds_extract::search::{Hit, MOST_RESULTS, SearchSite};
+use kmds_extract::search::{Hit, HitKind, MOST_RESULTS, SearchSite};
 use serde::Serialize;
 
 #[cfg(test)]
 use super::super::answers::V1Refusals;
 use super::super::error::{Refusal, V1};
+use super::super::guard::Caller;
+use super::super::links::Addresses;
 use super::super::query::Query;
 use super::super::state::Http;
 use crate::app::Searched;
@@ -77,7 +79,9 @@ pub(in crate::http) async fn search(
         return Ok([(CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_response());
     }
     let Searched { words, at, hits } = http.app().search(&words, at).await?;
-    let results = hits.iter().take(limit).map(ResultReply::new).collect();
+    let addresses = Addresses::of(&http, Caller::of(&request)?);
+    let result = |hit| ResultReply::new(hit, &addresses);
+    let results = hits.iter().take(limit).map(result).collect();
     Ok(Json(SearchReply {
         query: words,
         site: at.as_str(),
@@ -114,7 +118,12 @@ fn limit(query: &Query<'_>) -> Result<usize, Refusal> {
 }
 
 impl ResultReply {
-    fn new(hit: &Hit) -> Self {
+    fn new(hit: &Hit, addresses: &Addresses) -> Self {
+        // Songs are remembered for their covers, lists are not.
+        let cover_url = match hit.kind {
+            HitKind::Song => addresses.cover(&hit.id, hit.cover_url.as_ref()),
+            HitKind::Collection => addresses.cover_at_site(hit.cover_url.as_ref()),
+        };
         Self {
             kind: hit.kind.as_str(),
             site: hit.id.site(),
@@ -123,7 +132,7 @@ impl ResultReply {
             artist: hit.artist.clone(),
             album: hit.album.clone(),
             duration: hit.duration.map(|length| length.as_secs_f64()),
-            cover_url: hit.cover_url.clone(),
+            cover_url,
             link: hit.link.clone(),
         }
     }

@@ -247,7 +247,7 @@ impl FetchReply {
             id: fetched.id.clone(),
             site: fetched.site,
             link: fetched.link.clone(),
-            collection: fetched.list.as_ref().map(CollectionReply::new),
+            collection: CollectionReply::of(fetched, addresses),
             tracks,
             unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
             truncated: fetched.truncated,
@@ -297,7 +297,7 @@ impl LinkReply {
             id: fetched.id.clone(),
             site: fetched.site,
             link: fetched.link.clone(),
-            collection: fetched.list.as_ref().map(CollectionReply::new),
+            collection: CollectionReply::of(fetched, addresses),
             track_count: fetched.songs.len(),
             unavailable: fetched.unavailable.iter().map(MissingReply::new).collect(),
             truncated: fetched.truncated,
@@ -321,19 +321,19 @@ impl ListReply {
 }
 
 impl CollectionReply {
-    fn new(list: &ListFacts) -> Self {
+    fn of(fetched: &Fetched, addresses: &Addresses) -> Option<Self> {
         let ListFacts {
             title,
             artist,
-            cover_url,
             total,
-        } = list.clone();
-        Self {
+            ..
+        } = fetched.list.clone()?;
+        Some(Self {
             title,
             artist,
-            cover_url,
+            cover_url: addresses.list_cover(fetched),
             total,
-        }
+        })
     }
 }
 
@@ -379,7 +379,7 @@ impl LinksReply {
         Self {
             stream: format!("{audio}{joint}stream=1"),
             audio,
-            cover: addresses.open_path(format!("{track}/cover")),
+            cover: addresses.cover_link(song.key.track()),
             tunnel: addresses.tunnel_path(&song.canonical_name),
             track: addresses.path(&track),
             itself: addresses.path(&itself),
@@ -404,7 +404,7 @@ impl TrackReply {
             duration_seconds: track.duration.map(seconds),
             date: track.date,
             loudness_db: track.loudness_db,
-            cover_url: track.cover_url,
+            cover_url: addresses.cover(&track.id, track.cover_url.as_ref()),
             received_bytes: song.received,
             total_bytes: song.total,
             approximate_bytes: song.approximate_size,
