@@ -51,6 +51,22 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
+/// The formats in which a song with these streams can be had without an encoder; `None` where no streams are known.
+pub(crate) fn formats(streams: &[Stream]) -> Option<Vec<Format>> {
+    let mut formats = Vec::new();
+    for stream in streams {
+        let own = stream.format();
+        // Opus is put into Ogg where a client wants that.
+        let in_ogg = (stream.codec == Codec::Opus).then_some(Format::Opus);
+        for format in std::iter::once(own).chain(in_ogg) {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+    }
+    (!formats.is_empty()).then_some(formats)
+}
+
 /// Written down without where it is to be had, which is signed and expires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stream {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::site::Site;
 
 use crate::error::ExtractError;
+use crate::format::Format;
 use crate::loudness::Loudness;
 use crate::stream::Stream;
 
@@ -150,6 +151,9 @@ pub struct Track {
     /// Of the stream that is fetched, as the site measured it.
     #[serde(default, deserialize_with = "Loudness::read")]
     pub loudness_db: Option<Loudness>,
+    /// The formats in which the site has it, where it told all of them.
+    #[serde(default)]
+    pub offered: Option<Vec<Format>>,
     /// What the site offers, where the metadata came with it; best first as the site ranks it ([`Stream::rank`]).
     /// Not stored in the catalog: URLs expire.
     #[serde(skip)]
@@ -177,6 +181,7 @@ impl Track {
             cover_url: None,
             date: None,
             loudness_db: None,
+            offered: None,
             streams: Vec::new(),
             withheld: None,
         }

@@ -242,6 +242,7 @@ impl Release {
             date: self.date.clone(),
             streams: vec![stream],
             loudness_db: None,
+            offered: None,
             withheld: None,
         })
     }

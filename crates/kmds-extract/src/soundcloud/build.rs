@@ -8,6 +8,7 @@ use crate::failure::Kind;
 use crate::link::{Link, SoundCloudLink};
 use crate::recipes::SoundCloudRecipe;
 use crate::site::Site;
+use crate::stream;
 use crate::track::{Collection, Entry, Source, Track, TrackId, Unavailable};
 
 use super::formats::{self, milliseconds};
@@ -142,6 +143,7 @@ pub fn track(
     }
     let track = assembled(raw, id, title, secret, frame)?;
     Ok(Track {
+        offered: stream::formats(&formats.streams),
         streams: formats.streams,
         ..track
     })
@@ -219,6 +221,7 @@ fn assembled(
         date: date(raw),
         streams: Vec::new(),
         loudness_db: None,
+        offered: None,
         withheld: None,
     })
 }

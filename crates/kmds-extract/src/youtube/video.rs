@@ -382,6 +382,7 @@ async fn reel(
         Some(mut track) => {
             track.duration = reel.duration.or(track.duration);
             track.loudness_db = reel.loudness_db.or(track.loudness_db);
+            track.offered = reel.offered;
             track.streams = reel.streams;
             *track
         }

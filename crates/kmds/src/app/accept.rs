@@ -194,6 +194,7 @@ fn without_streams(track: &Track) -> Track {
         cover_url: track.cover_url.clone(),
         date: track.date.clone(),
         loudness_db: track.loudness_db,
+        offered: track.offered.clone(),
         withheld: track.withheld.clone(),
         ..Track::new(id.clone(), source.clone(), link.clone(), title.clone())
     }

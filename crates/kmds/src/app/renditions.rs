@@ -1,7 +1,7 @@
 //! The forms of a song as clients ask for them: which key a wish for a format, a list of formats or tags comes down to.
 //!
 //! Owns that choice, and the row and the place in the queue of a form that has to be fetched or made; [`crate::jobs`] does
-//! it. A form that the site has itself is asked of the site and not made out of another.
+//! it. A form that the site has of this song is asked of the site and not made out of another.
 
 use kmds_extract::choose::Accept;
 use kmds_extract::{Failure, Format, Kind, TrackId};
@@ -115,7 +115,7 @@ fn in_format(song: Song, rows: &[Row], format: Format) -> Result<Wished, Failure
     if let Some(row) = asked_before(rows, format) {
         return Ok(Wished::Known(row.key.clone()));
     }
-    if formats::is_offered(song.track.id.site(), format) {
+    if formats::is_offered(&song.track, format) {
         return Ok(Wished::OfSite(Box::new(song), format));
     }
     let form = CopyForm {
@@ -144,7 +144,7 @@ fn first_of(song: Song, rows: &[Row], accept: &Accept) -> Result<Wished, Failure
             return Ok(Wished::Known(row.key.clone()));
         }
         let has_failed = known.is_some_and(|row| row.state == State::Failed);
-        if !has_failed && formats::is_offered(song.track.id.site(), format) {
+        if !has_failed && formats::is_offered(&song.track, format) {
             return in_format(song, rows, format);
         }
     }

@@ -99,9 +99,14 @@ const fn usual(site: Site) -> &'static [Format] {
     }
 }
 
-/// Whether a song of this site is asked of the site in this format, before it is made out of another.
-pub fn is_offered(site: Site, format: Format) -> bool {
-    site != Site::Other && usual(site).contains(&format)
+/// Whether a song is asked of its site in this format, before it is made out of another: the site has it so, or has most
+/// songs so and did not tell of this one.
+pub fn is_offered(track: &Track, format: Format) -> bool {
+    let site = track.id.site();
+    match &track.offered {
+        Some(offered) => offered.contains(&format),
+        None => site != Site::Other && usual(site).contains(&format),
+    }
 }
 
 /// The size of a song whose streams are not known, by its length and the format it will have; `None` where only the

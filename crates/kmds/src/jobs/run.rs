@@ -91,6 +91,9 @@ impl<'a> Run<'a> {
                 Ok(offer) => offer,
                 Err(next) => return self.after_native(next).await,
             };
+            if offer.track.offered.is_some() {
+                self.track.offered.clone_from(&offer.track.offered);
+            }
             match self.try_streams(&offer).await {
                 Ok(done) => return Ok(done),
                 Err(Next::AskAgain(_)) => {

@@ -143,6 +143,7 @@ impl Sidecar {
             date: self.date.clone(),
             streams: Vec::new(),
             loudness_db: self.loudness_db,
+            offered: None,
             withheld: None,
         };
         let file = ReadyFile {

@@ -130,6 +130,7 @@ mod tests {
             date: Some("2026-05-01".to_owned()),
             streams: Vec::new(),
             loudness_db: Loudness::of_db(-3.5),
+            offered: None,
             withheld: None,
         }
     }

@@ -73,7 +73,7 @@ async fn own_covers_of_search_results_are_served_here_and_albums_have_none() {
         kmds.http.get(own).send().await.expect("an answer").status(),
         200
     );
-    assert_eq!(of("collection", album.id()), Value::Null);
+    assert_eq!(of("collection", &album.id().to_string()), Value::Null);
 }
 
 #[tokio::test]

@@ -142,6 +142,37 @@ async fn a_copy_in_a_form_that_the_site_has_is_the_site_s_own() {
 }
 
 #[tokio::test]
+async fn a_form_that_this_song_has_not_is_a_copy_though_the_site_has_it_of_most() {
+    let lab = Lab::start().await;
+    let aac = lab.soundcloud().track("aac").seconds(12.0);
+    let aac = aac.formats(&[Format::AacHls]).publish();
+    let both = lab.soundcloud().track("both").seconds(12.0);
+    let both = both.formats(&[Format::AacHls, Format::Mp3Progressive]);
+    let both = both.publish();
+    let opus = lab.youtube().video("Opus").seconds(3.0).opus_only();
+    let opus = opus.publish();
+    let kmds = without_encoder(&lab).start();
+    for (song, accept, form, rendition, ends) in [
+        (&aac, "m4a", "mp3", "mp3", ".mp3.r.mp3"),
+        (&both, "m4a", "mp3", "original", ".mp3"),
+        (&opus, "opus", "m4a", "m4a", ".m4a.r.m4a"),
+    ] {
+        let first = fetched(&kmds, &song.link(), json!([accept])).await;
+        ready(&kmds, &first, "").await;
+        // The song is known now: its streams are not asked for again.
+        let asked = json!({"url": song.link(), "accept": [accept], "rendition": form});
+        let (_, reply) = v1_fetch(&kmds, asked).await;
+        let made = &reply["tracks"][0];
+        assert_eq!(made["rendition"], rendition, "{made}");
+        let path = format!("{}/{}{ends}", song.site().name(), song.id());
+        assert_eq!(made["path"], path, "{made}");
+        if rendition == "original" {
+            ready(&kmds, made, "").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn clients_of_one_list_get_their_own_forms_before_its_streams_are_known() {
     let lab = Lab::start().await;
     let formats = [Format::AacHls, Format::Mp3Progressive, Format::OpusHls];

@@ -122,6 +122,7 @@ pub fn track(name: &str) -> Track {
         date: Some("2026-11-24".to_owned()),
         streams: Vec::new(),
         loudness_db: None,
+        offered: None,
         withheld: None,
     }
 }

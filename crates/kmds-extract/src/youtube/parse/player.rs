@@ -18,7 +18,7 @@ use crate::loudness::Loudness;
 use crate::origin::Page;
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
-use crate::stream::{LONGEST, Stream};
+use crate::stream::{self, LONGEST, Stream};
 use crate::track::{Source, Track, TrackId};
 
 /// Below this many bytes a body is no answer (field notes, 2.7).
@@ -235,6 +235,7 @@ impl Reading {
             track.duration = choice.stream.duration.or(track.duration);
             track.loudness_db = choice.stream.loudness_db.or(track.loudness_db);
         }
+        track.offered = stream::formats(&self.streams);
         track.streams = self.streams;
         Some(track)
     }

@@ -67,6 +67,7 @@ fn song(number: u64, title: &str) -> Track {
         date: None,
         streams: Vec::new(),
         loudness_db: None,
+        offered: None,
         withheld: None,
     }
 }

@@ -1,4 +1,4 @@
-//! Songs as the sites tell of them. A loudness that is known stays: lists and yt-dlp do not tell it.
+//! Songs as the sites tell of them. Loudness and formats that are known stay: lists and yt-dlp do not tell them.
 
 use jiff::Timestamp;
 use kmds_extract::{Loudness, Track};
@@ -17,11 +17,12 @@ pub(super) enum Overwrite {
     Alone,
 }
 
-/// The new metadata, with the loudness that the row has if they tell none.
-macro_rules! known_loudness {
+/// The new metadata, with what the row has of facts that they do not tell. A row that is no JSON has none.
+macro_rules! with_known_facts {
     () => {
-        "IIF(:loudness_db IS NULL AND json_valid(metadata) AND metadata ->> '$.loudness_db' IS NOT NULL, \
-         json_set(:metadata, '$.loudness_db', metadata ->> '$.loudness_db'), :metadata)"
+        "IIF((:loudness_db IS NULL OR :offered IS NULL) AND json_valid(metadata), \
+         json_set(:metadata, '$.loudness_db', COALESCE(:loudness_db, metadata ->> '$.loudness_db'), \
+         '$.offered', json(COALESCE(:offered, metadata -> '$.offered', 'null'))), :metadata)"
     };
 }
 
@@ -44,25 +45,30 @@ pub(super) fn write_track(
         .collect();
     let conflict = match overwrite {
         Overwrite::No => {
-            "DO UPDATE SET metadata = json_set(metadata, '$.loudness_db', :loudness_db), \
-             alone = json_set(alone, '$.loudness_db', :loudness_db) \
-             WHERE :loudness_db IS NOT NULL AND json_valid(metadata) AND metadata ->> '$.loudness_db' IS NULL"
+            "DO UPDATE SET metadata = json_set(metadata, \
+             '$.loudness_db', COALESCE(metadata ->> '$.loudness_db', :loudness_db), \
+             '$.offered', json(COALESCE(:offered, metadata -> '$.offered', 'null'))), \
+             alone = json_set(alone, \
+             '$.loudness_db', COALESCE(metadata ->> '$.loudness_db', :loudness_db), \
+             '$.offered', json(COALESCE(:offered, metadata -> '$.offered', 'null'))) \
+             WHERE json_valid(metadata) AND (:offered IS NOT NULL \
+             OR (:loudness_db IS NOT NULL AND metadata ->> '$.loudness_db' IS NULL))"
         }
         Overwrite::Listed => {
             // A list that is asked for again says the same of most songs, and nothing is written.
             concat!(
                 "DO UPDATE SET metadata = ",
-                known_loudness!(),
+                with_known_facts!(),
                 ", words = :words, changed_at = :now WHERE metadata <> ",
-                known_loudness!()
+                with_known_facts!()
             )
         }
         Overwrite::Alone => {
             concat!(
                 "DO UPDATE SET metadata = ",
-                known_loudness!(),
+                with_known_facts!(),
                 ", alone = ",
-                known_loudness!(),
+                with_known_facts!(),
                 ", alone_at = :now, words = :words, changed_at = :now"
             )
         }
@@ -79,6 +85,7 @@ pub(super) fn write_track(
             ":id": track.id.id(),
             ":metadata": metadata,
             ":loudness_db": track.loudness_db.map(Loudness::db),
+            ":offered": track.offered.as_ref().and_then(|formats| serde_json::to_string(formats).ok()),
             ":alone": alone,
             ":words": words.join(" "),
             ":now": now.as_millisecond(),

@@ -76,6 +76,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
             .and_then(|date| day(&date)),
         streams,
         loudness_db: None,
+        offered: None,
         withheld: None,
     })
 }
