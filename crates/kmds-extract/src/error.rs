@@ -63,7 +63,7 @@ pub enum ExtractError {
     },
 
     /// The site failed (5xx, cut answers, an unreachable host), after retries.
-    #[error("{site} failed to answer for its {page}: {reason}; try again later")]
+    #[error("{site} did not send its {page}: {reason}; try again later")]
     OriginFailed {
         site: Site,
         page: &'static str,
@@ -74,7 +74,7 @@ pub enum ExtractError {
     #[error("{site} is not asked: {reason}")]
     Closed { site: Site, reason: String },
 
-    #[error("{site} did not answer in time for its {page}; try again later")]
+    #[error("{site} did not send its {page} in time; try again later")]
     Timeout { site: Site, page: &'static str },
 
     /// One encoding is switched off; the track may have others. Never leaves the service.

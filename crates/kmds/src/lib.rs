@@ -257,7 +257,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     }
     systemd::notify("READY=1");
     let recipes = app.recipes().in_force;
-    tracing::info!(recipes = recipes.date, from = recipes.from, cache = %config.cache.dir.display(), "serving on {}", server.url());
+    let (url, base_path) = (server.url(), &config.server.base_path);
+    tracing::info!(recipes = recipes.date, from = recipes.from, cache = %config.cache.dir.display(), page = format!("{url}{base_path}/ui/"), "serving on {url}");
     let address = node_address(&config, server.bound());
     let among = tokio::spawn(work_among_others(
         membership,

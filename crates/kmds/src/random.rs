@@ -3,6 +3,8 @@
 //! Owns the generator (the system's, through ring). Ids and pauses do without it where the system has none: then ids
 //! repeat and pauses are equal, which nothing relies on. A secret is not made in that case.
 
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,6 +20,16 @@ pub fn id() -> String {
     let mut bytes = [0; 8];
     fill(&mut bytes);
     hex::encode(&bytes)
+}
+
+/// A new folder for temporary files, which only this user may enter, under a name that no other user can foresee.
+/// # Errors
+/// The system's temporary folder cannot be written.
+pub fn temporary_folder(what: &str) -> std::io::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("kmds-{what}-{}", nonce(16)));
+    // Fails where another user was there first.
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    Ok(folder)
 }
 
 /// `length` characters of `A-Z a-z 0-9 - _`, each equally likely.
@@ -67,6 +79,19 @@ mod tests {
         assert_eq!(one.len(), 16);
         assert!(one.bytes().all(|byte| URL_SAFE.contains(&byte)));
         assert_ne!(one, nonce(16));
+    }
+
+    #[test]
+    fn a_temporary_folder_is_for_this_user_only_and_has_a_new_name_each_time() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folders = [0, 1].map(|_| temporary_folder("test").expect("made"));
+        assert_ne!(folders[0], folders[1]);
+        for folder in folders {
+            let about = std::fs::metadata(&folder).expect("there");
+            assert_eq!(about.permissions().mode() & 0o777, 0o700);
+            std::fs::remove_dir(folder).expect("removed");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::engine::YtDlp;
 pub use crate::engine::{About, Remark, remarks};
 use crate::jobs::store_failure;
 use crate::origin::{Client, ClientConfig, SharedRecipes};
+use crate::random;
 pub use crate::store::Verified;
 
 /// How often files that are too old are looked for.
@@ -44,7 +45,10 @@ pub async fn tools(config: &Config) -> Tools {
             return None;
         }
         // A folder of its own: where the service's cannot be used, that is no fault of yt-dlp.
-        let own = std::env::temp_dir().join(format!("kmds-doctor-{}", std::process::id()));
+        let own = match random::temporary_folder("doctor") {
+            Ok(own) => own,
+            Err(error) => return Some(Err(format!("a temporary folder cannot be made: {error}"))),
+        };
         let config = Config {
             state_dir: own.clone(),
             ..config.clone()

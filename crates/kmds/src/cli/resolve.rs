@@ -77,7 +77,8 @@ impl Passing {
     /// # Errors
     /// The temporary folder cannot be made, or a setting cannot be used.
     pub fn new(mut config: Config) -> Result<Self, Problem> {
-        let folder = std::env::temp_dir().join(format!("kmds-resolve-{}", std::process::id()));
+        let folder = crate::random::temporary_folder("resolve")
+            .map_err(|error| format!("a temporary folder cannot be made: {error}"))?;
         config.cache.dir = folder.join("cache");
         config.state_dir = folder.join("state");
         let app = crate::assemble(&config, CancellationToken::new())?;

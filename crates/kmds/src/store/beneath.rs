@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -118,6 +119,8 @@ pub(super) struct Cache {
     mark: Spot,
     /// The folder that was found to be ours last.
     known: Mutex<Option<Identity>>,
+    /// The drive was found away, and the log says so.
+    told_away: AtomicBool,
 }
 
 impl Cache {
@@ -126,6 +129,7 @@ impl Cache {
             path,
             mark,
             known: Mutex::new(None),
+            told_away: AtomicBool::new(false),
         }
     }
 
@@ -163,6 +167,25 @@ impl Cache {
     /// The cache folder, if it is the one we took. Another in its place is the same drive, mounted again, if it has our
     /// mark; else what lies under a mount point whose drive is gone.
     fn root(&self) -> io::Result<OwnedFd> {
+        let root = self.find_root();
+        let is_away = root.as_ref().is_err_and(is_away);
+        if (is_away || root.is_ok()) && self.told_away.swap(is_away, Ordering::Relaxed) != is_away {
+            self.tell(is_away);
+        }
+        root
+    }
+
+    /// One line each time the drive goes or comes back.
+    fn tell(&self, is_away: bool) {
+        let cache = self.path.display();
+        if is_away {
+            tracing::warn!(%cache, "the drive of cache.dir is away; nothing is kept until it is mounted again");
+        } else {
+            tracing::info!(%cache, "the drive of cache.dir is back");
+        }
+    }
+
+    fn find_root(&self) -> io::Result<OwnedFd> {
         let away = || {
             io::Error::other(Away {
                 mark: self.mark.clone(),

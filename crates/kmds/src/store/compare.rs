@@ -194,7 +194,9 @@ impl Comparison {
             Standing::Whole => {}
             Standing::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
             Standing::Missing | Standing::Changed => {
-                self.tidied.rows_evicted += usize::from(evict_row(shared, row)?);
+                let evicted = evict_row(shared, row);
+                let evicted = self.unless_refused(evicted, &row.key.file_name(row.format))?;
+                self.tidied.rows_evicted += usize::from(evicted == Some(true));
                 return Ok(false);
             }
         }
@@ -233,13 +235,23 @@ impl Comparison {
         if !is_there || (is_ready && has_sidecar) {
             return Ok(());
         }
-        match take(shared, key, format, &mut self.tidied) {
+        let taken = take(shared, key, format, &mut self.tidied);
+        self.unless_refused(taken, &name).map(drop)
+    }
+
+    /// What the drive refuses for one file is told, and ends nothing.
+    fn unless_refused<T>(
+        &mut self,
+        done: Result<T, StoreError>,
+        file: &str,
+    ) -> Result<Option<T>, StoreError> {
+        match done {
             Err(error @ StoreError::Io { .. }) => {
-                tracing::warn!(%error, file = name, "a file on the drive is left alone");
+                tracing::warn!(%error, file, "a file on the drive is left alone");
                 self.tidied.files_unread += 1;
-                Ok(())
+                Ok(None)
             }
-            done => done,
+            done => done.map(Some),
         }
     }
 
@@ -271,8 +283,9 @@ impl Comparison {
             self.tidied.files_unknown.push(spot.to_string());
             return Ok(());
         }
-        shared.cache.remove(&spot).map_err(io("remove a sidecar"))?;
-        self.tidied.sidecars_removed += 1;
+        let removed = shared.cache.remove(&spot).map_err(io("remove a sidecar"));
+        let removed = self.unless_refused(removed, &name)?;
+        self.tidied.sidecars_removed += usize::from(removed.is_some());
         Ok(())
     }
 

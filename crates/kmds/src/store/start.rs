@@ -92,7 +92,7 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
     } else {
         Path::new(":memory:")
     };
-    let opened = Catalog::open(path, Check::IfSmall)?;
+    let opened = Catalog::look(path)?;
     let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
     let shared = Shared {
         claims: Arc::new(Claims::new(config.reader_pause)),

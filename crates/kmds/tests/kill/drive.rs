@@ -431,6 +431,13 @@ async fn a_drive_that_is_unmounted_under_the_service_is_missed_and_used_again_wh
     );
     assert!(bind.mount());
     assert_eq!(problems(&kmds).await.0, 200, "{}", kmds.log());
+    for line in [
+        "the drive of cache.dir is away",
+        "the drive of cache.dir is back",
+    ] {
+        let told = async || kmds.log().matches(line).count() == 1;
+        kmds.until("the log says so, once", told).await;
+    }
     for song in [&there, &new, &half] {
         assert_eq!(
             kmds.download(&song.link()).await,

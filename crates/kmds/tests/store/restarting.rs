@@ -1,4 +1,4 @@
-use kmds::store::{Found, Kept, Mark, State, StoreError};
+use kmds::store::{Found, Kept, Mark, State, Store, StoreError};
 
 use crate::{MIB, Place, accepted, audio, begun, key, publish_of, published, read_all};
 
@@ -248,7 +248,7 @@ async fn a_catalog_of_a_later_release_is_left_untouched() {
         .expect("open")
         .pragma_update(None, "user_version", 99)
         .expect("set");
-    let refused = kmds::store::Store::open(place.config.clone()).map(drop);
+    let refused = Store::open(place.config.clone()).map(drop);
     assert!(
         matches!(refused, Err(StoreError::Catalog { .. })),
         "{refused:?}"
@@ -335,4 +335,49 @@ async fn a_large_catalog_is_read_whole_before_it_is_used_only_after_a_kill_and_e
     store.open_published(&key("a")).await.expect("served");
     drop(store);
     assert!(!in_use.exists());
+}
+
+#[tokio::test]
+async fn a_look_at_a_damaged_catalog_leaves_it_to_the_service() {
+    let place = Place::make();
+    published(&place.open(), "song", 500).await;
+    let db = place.config.state_dir.join("kmds.db");
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(place.config.state_dir.join(format!("kmds.db{suffix}")));
+    }
+    std::fs::write(&db, vec![0x55; 20_000]).expect("damaged");
+    let error = Store::inspect(place.config.clone()).expect_err("damaged");
+    let sentence = error.to_string();
+    assert!(
+        sentence.contains("damaged") && sentence.contains("start KMDS"),
+        "{sentence}"
+    );
+    assert_eq!(std::fs::read(&db).expect("there"), vec![0x55; 20_000]);
+    let aside = place.config.state_dir.join("kmds.db.damaged-1");
+    assert!(!aside.exists());
+    let store = place.open();
+    assert!(aside.exists(), "the service sets it aside");
+    assert!(store.row(&key("song")).await.expect("read").is_some());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_remembers_that_the_last_run_was_killed_and_no_more_than_that() {
+    for was_killed in [true, false] {
+        let place = Place::make();
+        let (state, mark) = (
+            &place.config.state_dir,
+            place.config.state_dir.join("catalog-in-use"),
+        );
+        std::fs::create_dir_all(state).expect("made");
+        if was_killed {
+            std::fs::write(&mark, "").expect("a mark");
+        }
+        // No file at all: it can be neither opened nor set aside as damaged.
+        std::fs::create_dir(state.join("kmds.db")).expect("a folder");
+        Store::open(place.config.clone()).expect_err("no catalog can be opened");
+        assert_eq!(mark.exists(), was_killed);
+        std::fs::remove_dir(state.join("kmds.db")).expect("removed");
+        drop(place.open());
+        assert!(!mark.exists(), "it was closed in good order");
+    }
 }

@@ -375,3 +375,27 @@ async fn hundreds_of_songs_are_compared_page_by_page() {
     let again = tidy(&store).await;
     assert_eq!((again.rows_evicted, again.files_adopted), (0, 0));
 }
+
+#[tokio::test]
+async fn a_file_that_the_drive_does_not_let_go_ends_no_look_over_the_others() {
+    let place = Place::make();
+    let store = place.open();
+    for name in ["stuck", "gone"] {
+        published(&store, name, 500).await;
+        std::fs::remove_file(place.cache(&format!("youtube/{name}.m4a"))).expect("removed");
+    }
+    // A folder in the place of a sidecar: no program can remove it as a file.
+    let stuck = place.cache("youtube/stuck.m4a.json");
+    std::fs::remove_file(&stuck).expect("removed");
+    std::fs::create_dir(&stuck).expect("a folder");
+    let tidied = tidy(&store).await;
+    assert_eq!(
+        (tidied.rows_evicted, tidied.files_unread),
+        (1, 1),
+        "{tidied:?}"
+    );
+    for (name, state) in [("stuck", State::Ready), ("gone", State::Evicted)] {
+        let row = store.row(&key(name)).await.expect("read").expect("known");
+        assert_eq!(row.state, state, "{name}");
+    }
+}

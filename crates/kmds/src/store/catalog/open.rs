@@ -74,8 +74,7 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Catalog`] when the file cannot be opened at all or was written by a later release.
     pub(in crate::store) fn open(path: &Path, check: Check) -> Result<Opened, StoreError> {
-        let is_large = check == Check::IfSmall
-            && std::fs::metadata(path).is_ok_and(|file| file.len() > SMALL_BYTES);
+        let is_large = check == Check::IfSmall && is_large(path);
         let unchecked = is_large.then(|| Unchecked(path.to_owned()));
         match connect(path, !is_large) {
             Ok((connection, found)) => Self::opened(connection, found, None, unchecked),
@@ -84,6 +83,21 @@ impl Catalog {
                 let (connection, found) = connect(path, true).map_err(sql("be made anew"))?;
                 Self::opened(connection, found, Some(set_aside), None)
             }
+            Err(error) => Err(sql("be opened")(error)),
+        }
+    }
+
+    /// Opens the database to look at it: a damaged one stays where it is.
+    /// # Errors
+    /// As [`Catalog::open`], and when it is damaged.
+    pub(in crate::store) fn look(path: &Path) -> Result<Opened, StoreError> {
+        match connect(path, !is_large(path)) {
+            Ok((connection, found)) => Self::opened(connection, found, None, None),
+            Err(error) if is_damage(&error) => Err(StoreError::Catalog {
+                what: "be read: it is damaged",
+                source: Arc::new(error),
+                advice: "; start KMDS: it sets the catalog aside and makes a new one from the sidecars on the drive",
+            }),
             Err(error) => Err(sql("be opened")(error)),
         }
     }
@@ -112,6 +126,10 @@ impl Catalog {
             },
         })
     }
+}
+
+fn is_large(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() > SMALL_BYTES)
 }
 
 fn connect(path: &Path, whole: bool) -> Result<(Connection, schema::Found), rusqlite::Error> {
