@@ -325,3 +325,24 @@ async fn of_two_links_in_one_request_none_is_dropped_in_silence_on_either_face()
     }
     assert_eq!(lab.requests().len(), 0);
 }
+
+/// Old clients save a 429 as the song.
+#[tokio::test]
+async fn polls_of_a_song_are_not_counted_by_the_limit_of_requests() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Slow").holds_at(kib(8)).publish();
+    let kmds = Setup::of(&lab)
+        .patient()
+        .set("KMDS_SERVER__RATE_LIMIT_NEAR", "3")
+        .start();
+    let (status, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    for _ in 0..20 {
+        assert_eq!(kmds.get(&reply.songs[0].tunnel).await.status(), 418);
+    }
+    let mut statuses = Vec::new();
+    while statuses.len() < 8 && !statuses.contains(&429) {
+        statuses.push(kmds.get("/api/v1/stats").await.status().as_u16());
+    }
+    assert!(statuses.contains(&429), "other requests are: {statuses:?}");
+}

@@ -167,3 +167,28 @@ async fn a_song_of_two_lists_ends_with_the_second_of_them_whichever_that_is() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_link_of_a_list_that_is_ended_is_not_logged() {
+    let lab = Lab::start().await;
+    let kmds = patient(&lab).start();
+    let link = "https%3A%2F%2Fsoundcloud.com%2Fsomeone%2Fsets%2Fmine%2Fs-Pr1v4te";
+    assert_eq!(cancel(&kmds, link).await.0, 404);
+    let log = kmds.whole_log().await;
+    assert!(log.contains("path=/api/v1/collections/{id} "), "{log}");
+    assert!(!log.contains("Pr1v4te"), "{log}");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_noted_is_fetched_all_the_same() {
+    let lab = Lab::start().await;
+    let list = lab.youtube().playlist(2).publish();
+    let kmds = patient(&lab).start();
+    let catalog = rusqlite::Connection::open(kmds.folder.path("state/kmds.db")).expect("opened");
+    catalog.execute_batch("DROP TABLE lists").expect("dropped");
+    let (status, reply) = kmds.fetch(&list.link()).await;
+    assert_eq!((status, reply.songs.len()), (200, 2), "{reply}");
+    assert_eq!(kmds.whole(&reply.songs[1]).await, list.songs()[1].bytes());
+    let log = kmds.whole_log().await;
+    assert!(log.contains("a list is not noted"), "{log}");
+}
