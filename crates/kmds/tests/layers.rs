@@ -62,6 +62,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
                 "maintenance",
                 "music_folder",
                 "neighbours",
+                "queues",
                 "reload",
                 "renditions",
                 "serve",
@@ -130,8 +131,8 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["login"],
             &["access_log", "audio", "reply", "request_id"],
             &["links"],
-            &["state", "query", "body", "prefetch"],
-            &["event_streams", "guard"],
+            &["state", "query", "prefetch"],
+            &["body", "event_streams", "guard"],
             &["access", "rates", "signatures"],
             &[
                 "crowd",
@@ -163,7 +164,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         "store",
         &[
             &["compare"],
-            &["drive", "holds", "music_folder", "songs", "tidy"],
+            &["drive", "holds", "music_folder", "queues", "songs", "tidy"],
             &["start"],
             &["publish", "recover"],
             &["lease", "published"],
@@ -180,7 +181,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         "store/catalog",
         &[
             &[
-                "accept", "fetches", "handle", "holds", "list", "open", "sums",
+                "accept", "fetches", "handle", "holds", "list", "open", "queues", "sums",
             ],
             &["ready", "search"],
             &["names", "rows", "schema", "tracks"],

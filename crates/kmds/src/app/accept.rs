@@ -21,7 +21,7 @@ use super::target::Target;
 use super::{App, Inner, too_slow};
 use crate::jobs::names::{self, Unique};
 use crate::jobs::{Requester, Status, formats, store_failure};
-use crate::store::{Accepted, FetchedList, Rendition, Row, StoreError};
+use crate::store::{Accepted, AcceptedRow, FetchedList, Rendition, Row, StoreError};
 
 /// When a client told that the queue is full may come back.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
@@ -232,7 +232,9 @@ impl Inner {
         prefetch: Option<Prefetch>,
         room: Option<Arc<OwnedSemaphorePermit>>,
     ) -> Result<Fetched, Failure> {
-        let songs = Arc::new(self.accept(&answer, accept, prefetch).await?);
+        let requester = self.table.new_requester();
+        let accepting = self.accept(&answer, accept, prefetch, requester);
+        let songs = Arc::new(accepting.await?);
         let Answer {
             id,
             site,
@@ -260,10 +262,10 @@ impl Inner {
         answer: &Answer<'_>,
         accept: &Accept,
         prefetch: Option<Prefetch>,
+        requester: Requester,
     ) -> Result<Vec<Song>, Failure> {
         let listed = answer.list.is_some();
         let ahead = self.ahead(prefetch, listed);
-        let requester = self.table.new_requester();
         let mut unique = Unique::default();
         let mut rows = Vec::with_capacity(answer.tracks.len());
         let mut sizes = Vec::with_capacity(answer.tracks.len());
@@ -286,11 +288,8 @@ impl Inner {
             });
             sizes.push(expected.approximate_size);
         }
-        let room = self.queue_max_songs.saturating_sub(self.table.waiting());
-        let accepted = match self.store.accept_within(rows, room).await {
-            Err(StoreError::QueueFull) => return Err(self.queue_full()),
-            done => done.map_err(store_failure)?,
-        };
+        let gate = self.gate.read().await;
+        let accepted = self.accept_rows(rows).await?;
         if listed {
             // A row may stand under another key than the one that was expected.
             let keys = accepted.iter().map(|done| done.row.key.clone()).collect();
@@ -304,12 +303,51 @@ impl Inner {
             }
             songs.push(self.song(&done.row, without_streams(track), size));
         }
+        drop(gate);
         // Behind the songs: they are on their way whether or not their list can be noted.
         if listed && let Err(error) = self.note_list(answer, requester).await {
             tracing::warn!(target: "kmds::app", %error, list = answer.id, "a list is not noted; its songs can be ended one by one only");
         }
         self.note_holds(None, &mut songs).await?;
         Ok(songs)
+    }
+
+    /// Makes songs rows, as many as may wait. The caller holds `gate` until those that are queued have their place in the table.
+    async fn accept_rows(&self, rows: Vec<Accepted>) -> Result<Vec<AcceptedRow>, Failure> {
+        let room = self.queue_max_songs.saturating_sub(self.table.waiting());
+        match self.store.accept_within(rows, room).await {
+            Err(StoreError::QueueFull) => Err(self.queue_full()),
+            done => done.map_err(store_failure),
+        }
+    }
+
+    /// A song of a queue that its site told of.
+    pub(super) async fn take_song(
+        &self,
+        track: &Track,
+        accept: &Accept,
+        requester: Requester,
+    ) -> Result<Song, Failure> {
+        let resolved = Resolved::Track(Box::new(track.clone()));
+        let answer = read(&resolved, track.link.clone());
+        let songs = self.accept(&answer, accept, None, requester).await?;
+        songs.into_iter().next().ok_or_else(|| no_song(&answer))
+    }
+
+    /// One known song as a row and, if it is queued by that, a place in the table.
+    pub(super) async fn accept_song(
+        &self,
+        song: Accepted,
+        requester: Requester,
+    ) -> Result<Row, Failure> {
+        let _gate = self.gate.read().await;
+        let rows = self.accept_rows(vec![song]).await?;
+        let row = rows.into_iter().next().map(|done| done.row);
+        let row = row.ok_or_else(|| store_failure(StoreError::Gone))?;
+        if row.state.is_pending() {
+            self.table.add(&row.key, requester, row.total_bytes);
+        }
+        Ok(row)
     }
 
     /// Its songs can be ended together from now on.
@@ -385,8 +423,12 @@ impl Inner {
         Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)
     }
 
-    /// Queues the songs behind the one that is read now, where only a window of its list is queued.
+    /// A song is read: the queues in which it is near are at it. Of a list of which only a window is queued, the songs behind it
+    /// are queued now.
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
+        if self.begin_in_queues(key.track()).await? {
+            return Ok(());
+        }
         let behind = self.windows.behind(key);
         if behind.keys.is_empty() {
             return Ok(());

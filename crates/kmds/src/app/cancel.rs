@@ -67,6 +67,7 @@ impl App {
 impl Inner {
     async fn end_songs_of(&self, numbers: Vec<Requester>) -> Result<(Vec<Ended>, usize), Failure> {
         self.windows.end(&numbers);
+        let gate = self.gate.write().await;
         let rows = self.store.pending_rows().await;
         let (copies, originals): (Vec<Key>, Vec<Key>) = rows
             .map_err(store_failure)?
@@ -76,13 +77,25 @@ impl Inner {
         // All at once: none of them takes the place of another that ends.
         let withdrawn = self.table.withdraw(&originals, &numbers);
         let mut ended = Vec::new();
+        let mut jobs = Vec::new();
         let mut failure = None;
-        for (key, state) in withdrawn.ended {
-            match self.end_row(&key).await {
+        for (job, state) in withdrawn.ended {
+            let key = job.key.clone();
+            match self.store.delete_pending(&key).await {
                 Ok(true) => ended.push(Ended { key, state }),
                 Ok(false) => {}
                 // The others are out of the queue already: they end too.
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => failure = failure.or(Some(store_failure(error))),
+            }
+            // Whoever asks for the song from now on asks for it anew.
+            job.cancel.cancel();
+            jobs.push(job);
+        }
+        drop(gate);
+        for job in jobs {
+            let key = job.key.clone();
+            if let Err(error) = self.clear_away(&key, Some(job)).await {
+                failure = failure.or(Some(error));
             }
         }
         let tracks: HashSet<_> = ended.iter().map(|one| one.key.track().clone()).collect();

@@ -386,7 +386,7 @@ impl Inner {
     }
 
     /// Ends the job of a song that is noted as deleted, and removes what the song has left.
-    async fn clear_away(&self, key: &Key, job: Option<Arc<Job>>) -> Result<(), Failure> {
+    pub(super) async fn clear_away(&self, key: &Key, job: Option<Arc<Job>>) -> Result<(), Failure> {
         let mut watch = job.as_ref().map(|job| job.watch());
         if let Some(job) = &job {
             job.cancel.cancel();

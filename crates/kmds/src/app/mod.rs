@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`api`] | the values that go in and out |
 //! | [`accept`] | from metadata to rows, names and jobs |
+//! | [`queues`] | what clients will play next: made ready in time, and held |
 //! | [`long_lists`], [`windows`] | few long lists at a time; lists of which only some songs are queued |
 //! | [`resolve`], [`search`], [`target`] | from a pasted text to metadata; from words to results |
 //! | [`told`] | what was resolved, as nodes tell each other |
@@ -33,6 +34,7 @@ mod maintenance;
 mod music_folder;
 mod neighbours;
 mod packed;
+mod queues;
 mod reload;
 mod renditions;
 mod resolve;
@@ -56,6 +58,7 @@ pub use api::*;
 pub use cancel::{Cancelled, Ended};
 pub use folders::{Filed, filed};
 pub use maintenance::{About, Drive, Remark, Tools, remarks, tools};
+pub use queues::{QueueAsk, QueueShown, QueueSong};
 pub use search::Searched;
 
 use crate::cluster::Peers;
@@ -73,6 +76,7 @@ use crate::store::Store;
 pub use crate::store::{FileSpan, Reader};
 use long_lists::LongLists;
 use music_folder::Music;
+use queues::Queues;
 use resolve::Resolver;
 use windows::Windows;
 
@@ -96,6 +100,10 @@ struct Inner {
     covers: Arc<Covers>,
     streams: Arc<HeldStreams>,
     windows: Windows,
+    queues: Queues,
+    /// Held for reading from the change of a song's row to its place in the table, for writing while songs are taken out of
+    /// both: a song that is fetched at that time is not lost. Taken after `Queues::turn`.
+    gate: tokio::sync::RwLock<()>,
     long_lists: LongLists,
     /// Where `library.dir` is set.
     music: Option<Music>,
@@ -188,6 +196,8 @@ impl App {
             covers,
             streams,
             windows: Windows::default(),
+            queues: Queues::default(),
+            gate: tokio::sync::RwLock::default(),
             long_lists: LongLists::default(),
             accept: config.accept.clone(),
             opus: config.opus,
@@ -216,7 +226,9 @@ impl App {
             .iter()
             .map(|row| row.requester.parse().unwrap_or(0))
             .collect();
-        table.skip_requesters(known.iter().max().copied().unwrap_or(0));
+        let queues = self.inner.store.queues().await.map_err(store_failure)?;
+        let of_queues = queues.iter().map(|queue| queue.requester);
+        table.skip_requesters(known.iter().copied().chain(of_queues).max().unwrap_or(0));
         for (row, requester) in pending.iter().zip(known) {
             table.add(&row.key, requester, row.total_bytes);
         }
@@ -226,6 +238,7 @@ impl App {
                 "going on with the work of an earlier run"
             );
         }
+        self.start_queues(queues, &pending);
         self.work();
         Ok(())
     }

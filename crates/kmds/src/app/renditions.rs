@@ -228,6 +228,7 @@ impl Inner {
 
     async fn queue_form(&self, accepted: Accepted) -> Result<Key, Failure> {
         let key = accepted.key.clone();
+        let _gate = self.gate.read().await;
         let rows = self.store.accept(vec![accepted]).await;
         let rows = rows.map_err(store_failure)?;
         let Some(row) = rows.into_iter().next().map(|done| done.row) else {

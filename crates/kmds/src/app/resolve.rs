@@ -351,15 +351,24 @@ impl Resolver {
 
     /// A song the catalog knows as it is when asked for alone.
     async fn known(&self, target: &Target, key: &str) -> Option<Track> {
+        let id = self.song_at(target, key).await?;
+        let alone = self.store.track_alone(&id).await.ok().flatten();
+        alone.map(|(track, _)| track)
+    }
+
+    /// The song that a link leads to, as far as that is known.
+    pub async fn song_of(&self, target: &Target) -> Option<TrackId> {
+        self.song_at(target, &target.key()).await
+    }
+
+    async fn song_at(&self, target: &Target, key: &str) -> Option<TrackId> {
         if !matches!(target, Target::Native(_)) {
             return None;
         }
-        let id = match target.song().or_else(|| self.answers.song(key)) {
-            Some(id) => id,
-            None => self.store.track_by_link(key).await.ok().flatten()?,
-        };
-        let alone = self.store.track_alone(&id).await.ok().flatten();
-        alone.map(|(track, _)| track)
+        match target.song().or_else(|| self.answers.song(key)) {
+            Some(id) => Some(id),
+            None => self.store.track_by_link(key).await.ok().flatten(),
+        }
     }
 
     /// Keeps the streams of what was resolved, apart from the metadata: they expire.

@@ -2,10 +2,10 @@
 //!
 //! Owns, in memory, the songs of such lists in their order. One lock, never held across an await. Queues nothing itself.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use kmds_extract::Format;
+use kmds_extract::{Format, TrackId};
 use parking_lot::Mutex;
 
 use crate::jobs::Requester;
@@ -14,9 +14,19 @@ use crate::store::Key;
 /// Songs of lists with a window that are kept in mind, beside those of the newest list.
 const MOST_SONGS: usize = 10_000;
 
-/// The windows of all lists, the oldest first.
+/// The windows of all lists.
 #[derive(Debug, Default)]
-pub(super) struct Windows(Mutex<VecDeque<Arc<Window>>>);
+pub(super) struct Windows(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The oldest first.
+    windows: VecDeque<Arc<Window>>,
+    /// Of each song that moves a window: the newest one, and its place there.
+    places: HashMap<Key, Place>,
+}
+
+type Place = (Arc<Window>, usize);
 
 #[derive(Debug)]
 struct Window {
@@ -36,44 +46,53 @@ pub(super) struct Behind {
 impl Windows {
     /// Notes a list of which the first `ahead` songs are queued; one that is queued as a whole has no window.
     pub(super) fn keep(&self, keys: Vec<Key>, ahead: usize, requester: Requester) {
-        let mut windows = self.0.lock();
-        windows.retain(|window| window.keys != keys);
+        let mut inner = self.0.lock();
+        inner.retain(|window| window.keys != keys);
         if !(1..keys.len()).contains(&ahead) {
             return;
         }
         // The songs of lists that are forgotten are queued when a client asks for them.
-        while windows
-            .iter()
-            .map(|window| window.keys.len())
-            .sum::<usize>()
-            > MOST_SONGS
+        while inner.songs() > MOST_SONGS
+            && let Some(oldest) = inner.windows.front().cloned()
         {
-            windows.pop_front();
+            inner.retain(|window| !std::ptr::eq(window, &*oldest));
         }
-        windows.push_back(Arc::new(Window {
+        let window = Arc::new(Window {
             keys,
             ahead,
             requester,
-        }));
+        });
+        inner.places.extend(places(&window));
+        inner.windows.push_back(window);
     }
 
     /// Forgets the lists of these fetches.
     pub(super) fn end(&self, requesters: &[Requester]) {
-        let mut windows = self.0.lock();
-        windows.retain(|window| !requesters.contains(&window.requester));
+        let mut inner = self.0.lock();
+        inner.retain(|window| !requesters.contains(&window.requester));
+    }
+
+    /// Reading these songs moves no window any more: they are played in another order.
+    pub(super) fn leave(&self, tracks: &[TrackId]) {
+        let mut inner = self.0.lock();
+        if inner.places.is_empty() {
+            return;
+        }
+        for key in tracks.iter().flat_map(originals) {
+            inner.places.remove(&key);
+        }
     }
 
     /// The songs that are to be queued while this one, or a copy of it, is read.
     pub(super) fn behind(&self, key: &Key) -> Behind {
-        let originals = Format::ALL.map(|format| Key::original(key.track().clone(), format));
-        let is_read = |have: &Key| have == key || key.is_copy() && originals.contains(have);
         let found = {
-            let windows = self.0.lock();
-            // The newest list wins.
-            windows.iter().rev().find_map(|window| {
-                let at = window.keys.iter().position(is_read)?;
-                Some((Arc::clone(window), at))
-            })
+            let inner = self.0.lock();
+            let of_copy = key.is_copy().then(|| originals(key.track()));
+            let mut keys = of_copy.into_iter().flatten();
+            let found = inner.places.get(key);
+            found
+                .or_else(|| keys.find_map(|key| inner.places.get(&key)))
+                .cloned()
         };
         found.map_or_else(Behind::default, |(window, at)| Behind {
             keys: window
@@ -86,6 +105,37 @@ impl Windows {
             requester: window.requester,
         })
     }
+}
+
+impl Inner {
+    fn songs(&self) -> usize {
+        self.windows.iter().map(|window| window.keys.len()).sum()
+    }
+
+    /// Forgets the other windows. A song that stands in an older one too moves that one from now on.
+    fn retain(&mut self, stays: impl Fn(&Window) -> bool) {
+        self.windows.retain(|window| stays(window));
+        let moved = self.places.extract_if(|_, (window, _)| !stays(window));
+        let moved: HashSet<Key> = moved.map(|(key, _)| key).collect();
+        if moved.is_empty() {
+            return;
+        }
+        let places = self.windows.iter().flat_map(places);
+        self.places
+            .extend(places.filter(|(key, _)| moved.contains(key)));
+    }
+}
+
+/// The songs of a window. Of one that stands in it twice the first place counts: it comes last.
+fn places(window: &Arc<Window>) -> impl Iterator<Item = (Key, Place)> {
+    let places = window.keys.iter().enumerate().rev();
+    places.map(|(place, key)| (key.clone(), (Arc::clone(window), place)))
+}
+
+fn originals(track: &TrackId) -> impl Iterator<Item = Key> {
+    Format::ALL
+        .map(|format| Key::original(track.clone(), format))
+        .into_iter()
 }
 
 #[cfg(test)]
@@ -115,5 +165,13 @@ mod tests {
         windows.keep(keys.clone(), 2, 7);
         windows.keep(keys.clone(), 5, 8);
         assert!(behind(&keys[1]).is_empty(), "all are queued");
+        windows.keep(keys.clone(), 2, 9);
+        windows.keep(keys[1..].to_vec(), 1, 10);
+        assert_eq!(behind(&keys[1]), keys[2..3], "the newest list counts");
+        windows.end(&[10]);
+        assert_eq!(behind(&keys[1]), keys[2..4]);
+        windows.leave(&[keys[1].track().clone()]);
+        assert!(behind(&keys[1]).is_empty(), "it is played in another order");
+        assert_eq!(behind(&keys[0]), keys[1..3]);
     }
 }

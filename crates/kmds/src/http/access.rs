@@ -74,6 +74,9 @@ const ROWS: &[Row] = {
     // What is put there stays for good.
     ("post",   "/api/v1/library",                   MANAGE,  Closed,     TOKEN),
     ("get",    "/api/v1/library/{id}",              LISTEN,  Harmless,   TOKEN),
+    ("put",    "/api/v1/queues/{name}",             FETCH,   Closed,     TOKEN),
+    ("get",    "/api/v1/queues/{name}",             FETCH,   Closed,     TOKEN),
+    ("delete", "/api/v1/queues/{name}",             FETCH,   Closed,     TOKEN),
     ("get",    "/api/v1/events",                    LISTEN,  Harmless,   TOKEN),
     ("post",   "/api/v1/recipes/reload",            MANAGE,  Closed,     TOKEN),
     ("get",    "/api/v1/stats",                     LISTEN,  Harmless,   TOKEN),

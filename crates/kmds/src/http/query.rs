@@ -19,7 +19,7 @@ const LONGEST_WAIT_SECONDS: u64 = 300;
 const LONGEST_HOLD_SECONDS: u64 = 86_400;
 /// Of a hold that names no time.
 const HOLD: Duration = Duration::from_secs(600);
-/// Longest name of a holder.
+/// Longest name of a holder, or of a queue.
 const HOLDER_BYTES: usize = 64;
 
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -259,13 +259,18 @@ impl Hold {
 /// A name that is too long, or not of letters, digits, `.`, `_` and `-`.
 pub(super) fn holder(query: &Query<'_>) -> Result<Holder, Refusal> {
     let name = query.get("holder").unwrap_or_default();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.len() <= HOLDER_BYTES && name.bytes().all(is_plain) {
+    if name.is_empty() || is_plain_name(&name) {
         return Ok(Holder::Client(name));
     }
     Err(Refusal::bad_request(format!(
         "holder is a name of at most {HOLDER_BYTES} letters, digits, dots, dashes and underscores"
     )))
+}
+
+/// Whether a text may be a name that a client chose.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=HOLDER_BYTES).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 fn preferred_wait(header: &str) -> Option<u64> {

@@ -24,6 +24,7 @@ impl Routes {
     {
         let filter = match method {
             "post" => MethodFilter::POST,
+            "put" => MethodFilter::PUT,
             "delete" => MethodFilter::DELETE,
             // `HEAD` comes along with `GET`.
             _ => MethodFilter::GET.or(MethodFilter::HEAD),
@@ -47,6 +48,9 @@ pub(super) fn routes() -> Routes {
     .add("post", "/api/v1/fetch", v1::fetch)
     .add("get", "/api/v1/search", v1::search)
     .add("delete", "/api/v1/collections/{id}", v1::cancel)
+    .add("put", "/api/v1/queues/{name}", v1::put_queue)
+    .add("get", "/api/v1/queues/{name}", v1::show_queue)
+    .add("delete", "/api/v1/queues/{name}", v1::end_queue)
     .add("get", "/api/v1/tracks", v1::list_tracks)
     .add("get", "/api/v1/tracks/{site}/{id}", v1::show_track)
     .add("delete", "/api/v1/tracks/{site}/{id}", v1::delete_track)

@@ -104,6 +104,23 @@ pub(super) struct LibraryBody {
     playlist: Option<bool>,
 }
 
+/// The body of `PUT /api/v1/queues/{name}`.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"songs": ["https://soundcloud.com/klaus-veen/ordinary-days", "youtube/M4gD1WSo5mA"], "ahead": 3}))]
+pub(super) struct QueueBody {
+    /// Links to songs, or `site/id`, in the order in which they will be played.
+    #[schema(max_items = 10000)]
+    songs: Vec<String>,
+    /// So many songs are made ready before they are played.
+    #[schema(default = 3, minimum = 1, maximum = 100)]
+    ahead: Option<u32>,
+    /// What the client plays; by default a song comes in the form that was asked for last.
+    accept: Option<AcceptBody>,
+    /// The queue ends after so many seconds, unless it is written again.
+    #[schema(default = 3600, minimum = 1, maximum = 86400)]
+    hold: Option<u32>,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum AcceptBody {

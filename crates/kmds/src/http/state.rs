@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::body::ListBodies;
 use super::event_streams::EventStreams;
 use super::guard::Guard;
 use crate::app::App;
@@ -20,6 +21,7 @@ struct Shared {
     stop: CancellationToken,
     guard: Arc<Guard>,
     event_streams: EventStreams,
+    list_bodies: ListBodies,
 }
 
 impl Http {
@@ -38,11 +40,16 @@ impl Http {
             stop,
             guard,
             event_streams: EventStreams::new(most_connections),
+            list_bodies: ListBodies::default(),
         }))
     }
 
     pub(super) fn event_streams(&self) -> &EventStreams {
         &self.0.event_streams
+    }
+
+    pub(super) fn list_bodies(&self) -> &ListBodies {
+        &self.0.list_bodies
     }
 
     pub(super) fn guard(&self) -> &Guard {

@@ -1,8 +1,8 @@
 //! Which song is downloaded next. Pure: it starts nothing, and the caller hands in the time.
 //!
 //! Owns the order of waiting songs: one lane for each site with a limit of its own, and a limit for all lanes together.
-//! Songs that a client waits for go first, then one song of each requester in turn, so that a long list never starves a
-//! single song.
+//! Songs that a client waits for go first, then those that clients will play next, one queue after the other; then one song
+//! of each requester in turn, so that a long list never starves a single song.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -55,6 +55,9 @@ pub struct Queue {
     running: usize,
     limit: usize,
     waiting: HashMap<Key, Waiting>,
+    /// The songs that clients will play next: of each queue in its order. A queue that had its turn goes to the end. Songs that do
+    /// not wait are passed over.
+    coming: VecDeque<(Requester, Vec<Key>)>,
     /// Waiting songs that cannot start before a time of their own.
     not_before: HashMap<Key, Instant>,
 }
@@ -99,6 +102,7 @@ impl Queue {
             running: 0,
             limit,
             waiting: HashMap::new(),
+            coming: VecDeque::new(),
             not_before: HashMap::new(),
         }
     }
@@ -154,37 +158,75 @@ impl Queue {
         true
     }
 
+    /// Makes these the songs that a queue plays next; none ends the queue's turns.
+    pub fn come(&mut self, queue: Requester, keys: Vec<Key>) {
+        match self.coming.iter().position(|(who, _)| *who == queue) {
+            Some(at) if keys.is_empty() => drop(self.coming.remove(at)),
+            Some(at) => {
+                if let Some(queue) = self.coming.get_mut(at) {
+                    queue.1 = keys;
+                }
+            }
+            None if keys.is_empty() => {}
+            None => self.coming.push_back((queue, keys)),
+        }
+    }
+
     /// The next song that may start; it counts as running until [`Self::done`].
     pub fn start_next(&mut self, now: Instant) -> Option<(Key, Waiting)> {
-        if self.running >= self.limit {
+        if self.running >= self.limit || !self.lanes.values().any(|lane| lane.is_free(now)) {
             return None;
         }
-        let free = |lane: &Lane| {
-            lane.running < lane.limit && lane.paused_until.is_none_or(|until| until <= now)
-        };
-        let not_before = &self.not_before;
-        let may = |key: &Key| not_before.get(key).is_none_or(|until| *until <= now);
-        // Songs that clients wait for, in any lane, before background work in any lane.
-        let wanted = self
-            .lanes
-            .values_mut()
-            .find(|lane| free(lane) && lane.wanted.iter().any(may));
-        let lane = match wanted {
-            Some(lane) => lane,
-            None => self
-                .lanes
-                .values_mut()
-                .filter(|lane| {
-                    free(lane) && lane.turns.iter().flat_map(|(_, songs)| songs).any(may)
-                })
-                .min_by_key(|lane| lane.running)?,
-        };
-        let key = lane.next(may)?;
+        let key = self
+            .next_wanted(now)
+            .or_else(|| self.next_coming(now))
+            .or_else(|| self.next_in_turn(now))?;
         let song = self.waiting.remove(&key)?;
-        lane.running += 1;
+        if let Some(lane) = self.lanes.get_mut(&song.lane) {
+            lane.running += 1;
+        }
         self.running += 1;
         self.not_before.remove(&key);
         Some((key, song))
+    }
+
+    /// A song that a client waits for, in any lane.
+    fn next_wanted(&mut self, now: Instant) -> Option<Key> {
+        let may = may_start(&self.not_before, now);
+        let mut lanes = self.lanes.values_mut().filter(|lane| lane.is_free(now));
+        lanes.find_map(|lane| lane.next_wanted(may))
+    }
+
+    /// The first song of the next queue whose lane is free.
+    fn next_coming(&mut self, now: Instant) -> Option<Key> {
+        let may = may_start(&self.not_before, now);
+        let starts = |key: &&Key| {
+            let song = self.waiting.get(key);
+            let lane = song.and_then(|song| self.lanes.get(&song.lane));
+            lane.is_some_and(|lane| lane.is_free(now)) && may(key)
+        };
+        let mut queues = self.coming.iter().enumerate();
+        let (at, key) = queues.find_map(|(at, (_, keys))| Some((at, keys.iter().find(starts)?)))?;
+        let key = key.clone();
+        if let Some(queue) = self.coming.remove(at) {
+            self.coming.push_back(queue);
+        }
+        if let Some(lane) = self.lanes.get_mut(&LaneId::of(&key)) {
+            lane.take_out(&key);
+        }
+        Some(key)
+    }
+
+    /// One song of the requester whose turn it is, in the lane that has the least to do.
+    fn next_in_turn(&mut self, now: Instant) -> Option<Key> {
+        let may = may_start(&self.not_before, now);
+        self.lanes
+            .values_mut()
+            .filter(|lane| {
+                lane.is_free(now) && lane.turns.iter().flat_map(|(_, songs)| songs).any(may)
+            })
+            .min_by_key(|lane| lane.running)?
+            .next_in_turn(may)
     }
 
     /// A song that waits.
@@ -255,11 +297,16 @@ impl Queue {
 }
 
 impl Lane {
-    /// The first song that `may` start.
-    fn next(&mut self, may: impl Fn(&Key) -> bool + Copy) -> Option<Key> {
-        if let Some(at) = self.wanted.iter().position(may) {
-            return self.wanted.remove(at);
-        }
+    fn is_free(&self, now: Instant) -> bool {
+        self.running < self.limit && self.paused_until.is_none_or(|until| until <= now)
+    }
+
+    fn next_wanted(&mut self, may: impl Fn(&Key) -> bool) -> Option<Key> {
+        let at = self.wanted.iter().position(may)?;
+        self.wanted.remove(at)
+    }
+
+    fn next_in_turn(&mut self, may: impl Fn(&Key) -> bool + Copy) -> Option<Key> {
         let turn = self
             .turns
             .iter()
@@ -278,6 +325,11 @@ impl Lane {
         }
         self.turns.retain(|(_, songs)| !songs.is_empty());
     }
+}
+
+/// Whether a song may start now, as far as its own time goes.
+fn may_start(not_before: &HashMap<Key, Instant>, now: Instant) -> impl Fn(&Key) -> bool + Copy {
+    move |key| not_before.get(key).is_none_or(|until| *until <= now)
 }
 
 #[cfg(test)]
@@ -336,6 +388,41 @@ mod tests {
             Some(song(Site::YouTube, 7))
         );
         assert!(!queue.promote(&song(Site::YouTube, 7)), "it runs already");
+    }
+
+    #[test]
+    fn what_clients_play_next_goes_behind_what_they_wait_for_and_before_the_rest_each_queue_in_turn()
+     {
+        let mut queue = Queue::new(100, [(LaneId::Site(Site::YouTube), 100)]);
+        let key = |id| song(Site::YouTube, id);
+        (0..10).for_each(|id| queue.push(key(id), 1, None));
+        queue.come(7, vec![key(5), key(4), key(99), key(6)]);
+        queue.come(8, vec![key(9), key(5)]);
+        queue.promote(&key(2));
+        let now = Instant::now();
+        let order: Vec<Key> = std::iter::from_fn(|| start(&mut queue, now))
+            .take(7)
+            .collect();
+        assert_eq!(order, [2, 5, 9, 4, 6, 0, 1].map(key));
+        queue.come(7, Vec::new());
+        queue.come(8, vec![key(8)]);
+        assert_eq!(start(&mut queue, now), Some(key(8)));
+        queue.come(8, Vec::new());
+        assert!(queue.coming.is_empty());
+    }
+
+    #[test]
+    fn a_queue_passes_over_a_site_that_pauses() {
+        let mut queue = queue();
+        let now = Instant::now();
+        let [paused, other] = [song(Site::YouTube, 1), song(Site::SoundCloud, 1)];
+        for key in [&paused, &other] {
+            queue.push(key.clone(), 1, None);
+        }
+        queue.come(7, vec![paused.clone(), other.clone()]);
+        queue.pause(&paused, now + Duration::from_secs(9));
+        assert_eq!(start(&mut queue, now), Some(other));
+        assert_eq!(start(&mut queue, now), None);
     }
 
     #[test]

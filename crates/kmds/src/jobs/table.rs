@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use kmds_extract::{Failure, Format, Loudness, Recipes};
+use kmds_extract::{Failure, Format, Kind, Loudness, Recipes};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -163,7 +163,7 @@ struct Inner {
 #[derive(Debug, Default)]
 pub struct Withdrawn {
     /// Songs that no other fetch asks for, and where they stood. Those that waited do not start any more.
-    pub ended: Vec<(Key, State)>,
+    pub ended: Vec<(Arc<Job>, State)>,
     /// Songs that another fetch asks for too.
     pub kept: usize,
 }
@@ -315,20 +315,40 @@ impl Table {
                 }
                 continue;
             }
-            let state = match inner.queue.waits(key) {
-                Some(song) => {
-                    inner.job(key, song.requester, song.total, &self.stop);
-                    inner.queue.remove(key);
-                    State::Queued
-                }
-                None => inner
-                    .jobs
-                    .get(key)
-                    .map_or(State::Queued, |job| job.status().state),
-            };
-            withdrawn.ended.push((key.clone(), state));
+            let total = inner.queue.waits(key).and_then(|song| song.total);
+            let job = inner.job(key, first, total, &self.stop);
+            let state = job.status().state;
+            inner.queue.remove(key);
+            withdrawn.ended.push((job, state));
         }
         withdrawn
+    }
+
+    /// Makes these the songs that a queue plays next: they start in this order, before other songs that no client waits for.
+    pub fn come(&self, queue: Requester, keys: Vec<Key>) {
+        self.inner().queue.come(queue, keys);
+        self.bell.notify_one();
+    }
+
+    /// Takes back what a queue asked for: of these songs those that wait, and that no client and no other fetch asks for, do not
+    /// start any more, and are returned. Their watchers are woken, and no event is sent.
+    pub fn leave(&self, keys: &[Key], queue: Requester) -> Vec<Key> {
+        let mut inner = self.inner();
+        let left: Vec<Key> = keys
+            .iter()
+            .filter(|key| inner.leaves(key, queue))
+            .cloned()
+            .collect();
+        for key in &left {
+            inner.queue.remove(key);
+            inner.also.remove(key);
+            inner.disowned.remove(key);
+            if let Some(job) = inner.jobs.remove(key) {
+                let gone = Failure::new(Kind::Cancelled, "the song left the queue it waited for");
+                job.status.send_modify(|status| status.end(Err(gone)));
+            }
+        }
+        left
     }
 
     /// Whether the song goes on at the next start only.
@@ -468,6 +488,28 @@ impl Inner {
         waits.or_else(|| self.jobs.get(key).map(|job| job.requester))
     }
 
+    /// A queue does not ask for a song any more: whether it is left to wait for nothing.
+    fn leaves(&mut self, key: &Key, queue: Requester) -> bool {
+        let Some(first) = self.first_requester(key) else {
+            return false;
+        };
+        let mut others = 0;
+        if let Some(also) = self.also.get_mut(key) {
+            also.retain(|one| *one != queue);
+            others = also.len();
+        }
+        let owned = !self.disowned.contains(key);
+        if owned && first != queue {
+            return false;
+        }
+        if others > 0 {
+            self.disowned.insert(key.clone());
+            return false;
+        }
+        let is_wanted = self.jobs.get(key).is_some_and(|job| job.is_wanted());
+        !is_wanted && self.queue.waits(key).is_some()
+    }
+
     /// Another fetch asks for a song that waits or runs.
     fn note_also(&mut self, key: &Key, requester: Requester) {
         if self.first_requester(key) == Some(requester) {
@@ -518,7 +560,7 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::{Kind, Site, TrackId};
+    use kmds_extract::{Site, TrackId};
 
     use super::super::queue::LaneId;
     use super::*;
@@ -569,6 +611,24 @@ mod tests {
         let later = until + Duration::from_secs(9);
         table.inner().queue.hold_back(&song(1), later);
         assert_eq!(waits_until(), Some(later));
+    }
+
+    #[test]
+    fn a_song_that_leaves_a_queue_waits_on_only_if_another_asks_for_it() {
+        let table = table(&CancellationToken::new());
+        for number in 1..=4 {
+            table.add(&song(number), 7, None);
+        }
+        table.add(&song(2), 8, None);
+        table.add(&song(5), 8, None);
+        table.add(&song(5), 7, None);
+        table.promote(&table.get(&song(3)).expect("it waits"));
+        let watch = table.get(&song(4)).expect("it waits").watch();
+        let all: Vec<Key> = (1..=5).map(song).collect();
+        assert_eq!(table.leave(&all, 7), [song(1), song(4)]);
+        assert!(watch.borrow().is_over());
+        assert_eq!(table.waiting(), 3);
+        assert_eq!(table.leave(&all, 8), [song(2), song(5)], "theirs now");
     }
 
     #[test]

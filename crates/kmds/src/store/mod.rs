@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`key`], [`layout`] | names: of renditions, files, and folders (see `Layout` for the on-disk layout) |
 //! | [`catalog`] | the embedded database, and the threads that its work is done on |
-//! | [`songs`] | what the application asks of the rows |
+//! | [`songs`], [`queues`] | what the application asks of the rows; the queues that clients play from |
 //! | [`lease`], [`partial`], [`reader`] | one writer, many waiting readers of a growing file |
 //! | [`publish`], [`sidecar`] | from a partial to a finished file, in what order |
 //! | [`published`], [`mod@hash`] | whether a finished file is as it was published; opening it |
@@ -33,6 +33,7 @@ mod music_folder;
 mod partial;
 mod publish;
 mod published;
+mod queues;
 mod reader;
 mod recover;
 mod shared;
@@ -47,8 +48,8 @@ use std::sync::Arc;
 use kmds_extract::Format;
 
 pub use catalog::{
-    Accepted, AcceptedRow, FetchedList, Filter, Found, Held, HeldSum, Holder, Listed, Listing, Row,
-    Started, State, Stats, WrongSum,
+    Accepted, AcceptedRow, FetchedList, Filter, Found, Held, HeldSum, Holder, Listed, Listing,
+    PlayQueue, Row, SongName, Started, State, Stats, WrongSum,
 };
 pub use drive::DriveReport;
 pub(crate) use error::io as drive_error;

@@ -5,6 +5,7 @@ mod harness;
 
 mod holds;
 mod own;
+mod queues;
 
 use harness::{Kmds, PATIENCE, Setup, read};
 use kmds_lab::Lab;

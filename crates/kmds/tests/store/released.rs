@@ -8,11 +8,12 @@ use rusqlite::Connection;
 
 use crate::{Place, read_all};
 
-const CATALOGS: [&str; 4] = [
+const CATALOGS: [&str; 5] = [
     include_str!("released/1.sql"),
     include_str!("released/2.sql"),
     include_str!("released/3.sql"),
     include_str!("released/4.sql"),
+    include_str!("released/5.sql"),
 ];
 const SIDECAR: &str = include_str!("released/1.json");
 /// The audio both tell of.

@@ -25,7 +25,7 @@ use super::super::{classic, login, ops, play, ui, v1};
     ),
     paths(
         classic::show_root, classic::fetch_posted, classic::fetch_queried, classic::tunnel, play::play,
-        v1::fetch::fetch, v1::collections::cancel, v1::search::search, v1::tracks::list_tracks, v1::tracks::show_track, v1::tracks::delete_track,
+        v1::fetch::fetch, v1::collections::cancel, v1::queues::put_queue, v1::queues::show_queue, v1::queues::end_queue, v1::search::search, v1::tracks::list_tracks, v1::tracks::show_track, v1::tracks::delete_track,
         v1::tracks::retry_track, v1::forms::show_form, v1::forms::send_form, v1::forms::hold_form, v1::forms::release_form,
         v1::forms::pin_form, v1::forms::unpin_form, v1::audio::send_audio, v1::cover::send_cover, v1::stats::show_stats, v1::recipes::reload_recipes,
         v1::events::follow, v1::library::put_in_library, v1::library::show_library_run,

@@ -199,7 +199,7 @@ struct LinksReply {
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-struct FailureReply {
+pub(super) struct FailureReply {
     #[cfg_attr(test, schema(schema_with = kind_schema))]
     kind: Kind,
     reason: String,
@@ -418,7 +418,7 @@ impl TrackReply {
 }
 
 impl FailureReply {
-    fn new(failure: &Failure) -> Self {
+    pub(super) fn new(failure: &Failure) -> Self {
         Self {
             kind: failure.kind,
             reason: failure.sentence.clone(),
@@ -450,7 +450,7 @@ impl StoredReply {
 }
 
 /// UTC, to the second.
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(
         |_| String::new(),
         |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

@@ -12,6 +12,7 @@ mod names;
 mod open;
 #[cfg(test)]
 mod plans;
+mod queues;
 mod ready;
 mod rows;
 mod schema;
@@ -32,6 +33,7 @@ pub use fetches::FetchedList;
 pub(super) use handle::{CatalogHandle, blocking};
 pub use holds::{Held, HeldSum, Holder};
 pub(super) use open::{Check, News, Unchecked};
+pub use queues::{PlayQueue, SongName};
 pub(super) use ready::{Candidate, ReadyFile};
 pub use rows::{Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-pub(super) const MIGRATIONS: [&str; 4] = [FIRST, HOLDS, SUMS_AND_SEARCH, LISTS];
+pub(super) const MIGRATIONS: [&str; 5] = [FIRST, HOLDS, SUMS_AND_SEARCH, LISTS, QUEUES];
 
 const FIRST: &str = r"
 CREATE TABLE tracks (
@@ -96,6 +96,25 @@ CREATE TABLE lists (                    -- a row for each fetch of a list, of th
     PRIMARY KEY (site, id, requester)
 ) WITHOUT ROWID;
 CREATE INDEX lists_by_time ON lists (fetched_at);
+";
+
+/// What clients will play next.
+const QUEUES: &str = r"
+CREATE TABLE queues (
+    name TEXT PRIMARY KEY,              -- of the client's choice
+    requester INTEGER NOT NULL,         -- of its songs' renditions
+    ahead INTEGER NOT NULL,             -- songs that are made ready before they are played
+    accept TEXT,                        -- kmds_extract::choose::Accept as JSON; NULL: as a song was asked for last
+    begun INTEGER NOT NULL,             -- songs that were begun
+    songs INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE queue_songs (
+    queue TEXT NOT NULL,
+    place INTEGER NOT NULL,             -- from 0
+    song TEXT NOT NULL,                 -- as it was sent: a link, or site/id
+    PRIMARY KEY (queue, place)
+) WITHOUT ROWID;
 ";
 
 /// What a row adds to the sums when it comes; every row that it is compared with is another one of its song. For the end of a

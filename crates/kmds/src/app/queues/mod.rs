@@ -1,0 +1,419 @@
+//! Queues that clients play from: the songs in the order in which they will be played.
+//!
+//! Owns, in memory, how far each queue was played and which of its songs are near; the catalog has the songs
+//! ([`crate::store::PlayQueue`]), and the holds. A queue has a task ([`advance`]), which makes the near songs ready and ends the queue in its
+//! time; without a queue nothing runs. Whatever changes a queue holds `turn`; the lock of `live` is never held across an await.
+//!
+//! KMDS does not see who reads a file by its path. A song counts as begun when a client asks for its audio, or waits for its
+//! file, while it is near: then the queue is at this song. A client that goes elsewhere writes the queue anew.
+
+mod advance;
+mod entry;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kmds_extract::choose::Accept;
+use kmds_extract::{Failure, Kind, TrackId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::api::{Holder, Key, Song, State};
+use super::{App, Inner};
+use crate::jobs::{Requester, store_failure};
+use crate::store::{PlayQueue, Row};
+use entry::Entry;
+
+/// Queues of one service.
+const MOST_QUEUES: usize = 1_000;
+/// Songs of all queues together; a row of the catalog each.
+const MOST_SONGS: usize = 100_000;
+/// Songs before the next one that stay held: the one that is played, and the one before it, which may still be sounding.
+const PLAYED_KEPT: usize = 2;
+/// Rows that are looked up while the catalog is locked.
+const ROWS_AT_ONCE: usize = 200;
+/// When a client told that there are too many queues may come back.
+const FULL_RETRY: Duration = Duration::from_secs(60);
+
+/// What a client asks of a queue.
+#[derive(Debug, Clone)]
+pub struct QueueAsk {
+    /// Links, or `site/id`.
+    pub songs: Vec<String>,
+    /// Songs that are made ready before they are played.
+    pub ahead: usize,
+    /// What the client plays; `None`: whatever a song was asked for last.
+    pub accept: Option<Accept>,
+    /// It ends after so long, unless it is written again.
+    pub length: Duration,
+}
+
+/// A queue as it is now.
+#[derive(Debug, Clone)]
+pub struct QueueShown {
+    pub name: String,
+    pub ahead: usize,
+    pub begun: usize,
+    pub until: std::time::SystemTime,
+    pub songs: Vec<QueueSong>,
+}
+
+/// A song of a queue.
+#[derive(Debug, Clone)]
+pub struct QueueSong {
+    /// As it was sent.
+    pub song: String,
+    /// `Evicted`: neither here nor on its way.
+    pub state: State,
+    /// Of a song that is near, or was just played, once it is known.
+    pub track: Option<Song>,
+    pub failure: Option<Failure>,
+}
+
+/// All queues.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    live: Mutex<Live>,
+    /// Held by whatever changes a queue, from its look to its end.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    queues: HashMap<String, Queue>,
+    /// In which queues a song is near.
+    near: HashMap<TrackId, HashSet<String>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    facts: PlayQueue,
+    /// Rises with each order of the songs: what was found for an earlier one is of no use.
+    order: u64,
+    /// What became of the songs that are near, and of those that were passed over, by place.
+    seen: BTreeMap<usize, Seen>,
+    /// The near songs by place, and those that were just played.
+    near: Vec<(usize, Key)>,
+    /// Rung when its task has to look again.
+    bell: Arc<Notify>,
+}
+
+/// What is known of a song of a queue.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    key: Option<Key>,
+    /// It was asked for, for this order of the songs.
+    accepted: bool,
+    /// Its site did not tell of it.
+    failure: Option<(Failure, tokio::time::Instant)>,
+}
+
+impl Queues {
+    fn facts(&self, name: &str) -> Option<PlayQueue> {
+        let live = self.live.lock();
+        live.queues.get(name).map(|queue| queue.facts.clone())
+    }
+
+    /// Refuses a queue that would be one too many.
+    fn check_room(&self, name: &str, songs: usize) -> Result<(), Failure> {
+        let live = self.live.lock();
+        let others = live
+            .queues
+            .values()
+            .filter(|queue| queue.facts.name != name);
+        let (count, sum) = others.fold((0, 0), |(count, sum), queue| {
+            (count + 1, sum + queue.facts.songs)
+        });
+        if count < MOST_QUEUES && sum + songs <= MOST_SONGS {
+            return Ok(());
+        }
+        let sentence = format!(
+            "there are {count} queues of {sum} songs; at most {MOST_QUEUES} queues of {MOST_SONGS} songs together are kept. End some, or try again when they have ended"
+        );
+        Err(Failure::new(Kind::QueueFull, sentence).after(FULL_RETRY))
+    }
+
+    /// A client asks for the audio of this song. The queues that have begun it by that, and how many of their songs are begun
+    /// now; `None` if it is near in no queue.
+    fn begin(&self, track: &TrackId) -> Option<Vec<(String, usize)>> {
+        let mut live = self.live.lock();
+        let Live { queues, near } = &mut *live;
+        let names = near.get(track)?;
+        let mut moved = Vec::new();
+        for name in names {
+            let Some(queue) = queues.get_mut(name) else {
+                continue;
+            };
+            let now = queue.facts.begun;
+            let places = queue.near.iter().filter(|(_, key)| key.track() == track);
+            let places: Vec<usize> = places.map(|(place, _)| *place).collect();
+            // The same song again, else the next one of that name, else one that was played.
+            let place = places.iter().find(|place| **place + 1 == now);
+            let place = place.or_else(|| places.iter().find(|place| **place >= now));
+            let Some(place) = place.or(places.first()) else {
+                continue;
+            };
+            if place + 1 != now {
+                queue.facts.begun = place + 1;
+                queue.bell.notify_one();
+                moved.push((name.clone(), place + 1));
+            }
+        }
+        Some(moved)
+    }
+}
+
+impl Live {
+    /// Makes these the near songs of a queue; those that were.
+    fn set_near(&mut self, name: &str, near: Vec<(usize, Key)>) -> Vec<(usize, Key)> {
+        let Some(queue) = self.queues.get_mut(name) else {
+            return Vec::new();
+        };
+        let before = std::mem::replace(&mut queue.near, near);
+        for (_, key) in &before {
+            if let Some(names) = self.near.get_mut(key.track()) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.near.remove(key.track());
+                }
+            }
+        }
+        for (_, key) in &queue.near {
+            let names = self.near.entry(key.track().clone()).or_default();
+            names.insert(name.to_owned());
+        }
+        before
+    }
+}
+
+impl App {
+    /// Writes a queue, in the place of the one of this name.
+    /// # Errors
+    /// A song that is no link to a song, by its place; too many queues; or the catalog failed.
+    pub async fn put_queue(&self, name: &str, ask: QueueAsk) -> Result<QueueShown, Failure> {
+        let (app, name) = (self.clone(), name.to_owned());
+        // A client that leaves meanwhile does not stop it halfway.
+        let putting = tokio::spawn(async move {
+            app.write_queue(&name, ask).await?;
+            app.queue(&name).await
+        });
+        let shown = putting.await.unwrap_or_else(|_| Err(broken()))?;
+        shown.ok_or_else(broken)
+    }
+
+    async fn write_queue(&self, name: &str, ask: QueueAsk) -> Result<(), Failure> {
+        let inner = &self.inner;
+        let mut tracks = Vec::new();
+        for (place, song) in ask.songs.iter().enumerate() {
+            let entry = inner.read_entry(song);
+            let entry = entry.map_err(|failure| Failure {
+                sentence: format!("songs[{place}]: {}", failure.sentence),
+                ..failure
+            })?;
+            tracks.extend(entry.track());
+        }
+        let _turn = inner.queues.turn.lock().await;
+        inner.queues.check_room(name, ask.songs.len())?;
+        let before = inner.queues.facts(name);
+        let requester = before.map(|before| before.requester);
+        let facts = PlayQueue {
+            name: name.to_owned(),
+            requester: requester.unwrap_or_else(|| inner.table.new_requester()),
+            ahead: ask.ahead,
+            accept: ask.accept,
+            begun: 0,
+            songs: ask.songs.len(),
+            until: end_of(ask.length),
+        };
+        let written = inner.store.put_queue(facts.clone(), ask.songs).await;
+        written.map_err(store_failure)?;
+        inner.windows.leave(&tracks);
+        self.live(facts, Vec::new());
+        // What is held and queued by this is told in the answer; the task goes on.
+        inner.pass(name).await.map(drop)
+    }
+
+    /// The queue lives from now on, with the songs in a new order.
+    fn live(&self, facts: PlayQueue, near: Vec<(usize, Key)>) {
+        let (name, requester) = (facts.name.clone(), facts.requester);
+        let mut live = self.inner.queues.live.lock();
+        if let Some(queue) = live.queues.get_mut(&name) {
+            queue.facts = facts;
+            queue.order += 1;
+            queue.seen.clear();
+            queue.bell.notify_one();
+            return;
+        }
+        let bell = Arc::new(Notify::new());
+        let queue = Queue {
+            facts,
+            order: 0,
+            seen: BTreeMap::new(),
+            near: Vec::new(),
+            bell: Arc::clone(&bell),
+        };
+        live.queues.insert(name.clone(), queue);
+        live.set_near(&name, near);
+        drop(live);
+        let inner = Arc::clone(&self.inner);
+        self.until_stopped(async move { inner.follow(&name, requester, &bell).await });
+    }
+
+    /// A queue, with the state of each song; `None` if there is none of this name.
+    /// # Errors
+    /// The catalog failed.
+    pub async fn queue(&self, name: &str) -> Result<Option<QueueShown>, Failure> {
+        let inner = &self.inner;
+        let Some((facts, seen, near)) = inner.queues.look(name) else {
+            return Ok(None);
+        };
+        let songs = inner.store.queue_songs(name, 0, facts.songs).await;
+        let songs = songs.map_err(store_failure)?;
+        let near: HashMap<usize, Key> = near.into_iter().collect();
+        let mut shown = Vec::with_capacity(songs.len());
+        let rows = inner.rows_of_songs(&songs).await?;
+        for ((place, song), row) in songs.into_iter().enumerate().zip(rows) {
+            let state = row.map_or(State::Evicted, |row| inner.state_of(&row));
+            let seen = seen.get(&place);
+            let failure = seen.and_then(|seen| seen.failure.as_ref());
+            let mut entry = QueueSong {
+                song,
+                state,
+                track: None,
+                failure: failure.map(|(failure, _)| failure.clone()),
+            };
+            if entry.failure.is_some() {
+                entry.state = State::Failed;
+            }
+            if let Some(key) = near.get(&place).or(seen.and_then(|seen| seen.key.as_ref()))
+                && let Some(song) = self.song_in(key).await?
+            {
+                entry.state = song.state.shown();
+                entry.failure = song.failure.clone();
+                entry.track = Some(song);
+            }
+            shown.push(entry);
+        }
+        Ok(Some(QueueShown {
+            name: facts.name,
+            ahead: facts.ahead,
+            begun: facts.begun,
+            until: facts.until.into(),
+            songs: shown,
+        }))
+    }
+
+    /// Ends a queue: its songs are let go, and those that only wait for it do not start any more. `false` if there is none of
+    /// this name.
+    /// # Errors
+    /// The catalog failed.
+    pub async fn end_queue(&self, name: &str) -> Result<bool, Failure> {
+        let (app, name) = (self.clone(), name.to_owned());
+        let ending = tokio::spawn(async move {
+            let _turn = app.inner.queues.turn.lock().await;
+            app.inner.end_queue(&name).await
+        });
+        ending.await.unwrap_or_else(|_| Err(broken()))
+    }
+
+    /// The queues of an earlier run go on. `pending` are the songs that wait, and for whom.
+    pub(super) fn start_queues(&self, queues: Vec<PlayQueue>, pending: &[Row]) {
+        for queue in queues {
+            let requester = queue.requester.to_string();
+            let waiting = pending.iter().filter(|row| row.requester == requester);
+            // Where they stand is found at the first look.
+            let near = waiting.map(|row| (usize::MAX, row.key.clone())).collect();
+            self.live(queue, near);
+        }
+    }
+}
+
+/// A queue, what was seen of its songs, and those that are near.
+type Looked = (PlayQueue, BTreeMap<usize, Seen>, Vec<(usize, Key)>);
+
+impl Queues {
+    fn look(&self, name: &str) -> Option<Looked> {
+        let live = self.live.lock();
+        let queue = live.queues.get(name)?;
+        Some((queue.facts.clone(), queue.seen.clone(), queue.near.clone()))
+    }
+}
+
+impl Inner {
+    /// A client asks for the audio of this song: whether it is near in a queue, which is at it now.
+    pub(super) async fn begin_in_queues(&self, track: &TrackId) -> Result<bool, Failure> {
+        let Some(moved) = self.queues.begin(track) else {
+            return Ok(false);
+        };
+        for (name, begun) in moved {
+            let noted = self.store.begin_queue(&name, begun).await;
+            noted.map_err(store_failure)?;
+        }
+        Ok(true)
+    }
+
+    /// The caller holds `turn`.
+    async fn end_queue(&self, name: &str) -> Result<bool, Failure> {
+        let Some(facts) = self.queues.facts(name) else {
+            return Ok(false);
+        };
+        let ended = self.store.forget_queue(name).await;
+        ended.map_err(store_failure)?;
+        let near = {
+            let mut live = self.queues.live.lock();
+            let near = live.set_near(name, Vec::new());
+            let gone = live.queues.remove(name);
+            gone.inspect(|queue| queue.bell.notify_one());
+            near
+        };
+        self.table.come(facts.requester, Vec::new());
+        let keys: Vec<Key> = near.into_iter().map(|(_, key)| key).collect();
+        self.let_go(&keys, facts.requester).await?;
+        let holder = Holder::Queue(name.to_owned());
+        let released = self.store.release_all(&holder).await;
+        released.map_err(store_failure)?;
+        Ok(true)
+    }
+
+    /// Songs that left a queue: those that wait for it alone do not start any more.
+    async fn let_go(&self, keys: &[Key], requester: Requester) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let _gate = self.gate.write().await;
+        let left = self.table.leave(keys, requester);
+        self.store.unqueue(left).await.map_err(store_failure)
+    }
+
+    /// The rows of songs as they were asked for last, as far as that can be told without a site.
+    async fn rows_of_songs(&self, songs: &[String]) -> Result<Vec<Option<Row>>, Failure> {
+        let entries: Vec<Option<Entry>> = songs
+            .iter()
+            .map(|song| self.read_entry(song).ok())
+            .collect();
+        let mut rows = Vec::with_capacity(songs.len());
+        for part in entries.chunks(ROWS_AT_ONCE) {
+            let part = part.iter().map(|entry| entry.as_ref().map(Entry::identity));
+            let found = self.store.newest_of(part.collect()).await;
+            rows.extend(found.map_err(store_failure)?);
+        }
+        Ok(rows)
+    }
+
+    /// What a row says, or its job, which knows better.
+    fn state_of(&self, row: &Row) -> State {
+        let status = self.table.status(&row.key);
+        status.map_or_else(|| row.state.shown(), |status| status.state)
+    }
+}
+
+fn end_of(length: Duration) -> Timestamp {
+    let end = Timestamp::now().checked_add(length);
+    end.unwrap_or(Timestamp::MAX)
+}
+
+fn broken() -> Failure {
+    crate::jobs::internal("the work on the queue broke off")
+}
