@@ -131,7 +131,10 @@ mod tests {
             ("KMDS_LISTEN", "KMDS_SERVER__LISTEN"),
             ("KMDS_PROXY", "KMDS_EGRESS__PROXY"),
             ("KMDS_MAX_BYTES", "KMDS_CACHE__MAX_BYTES"),
-            ("KMDS_DIR", "KMDS_CACHE__DIR or KMDS_STATE__DIR"),
+            (
+                "KMDS_DIR",
+                "KMDS_CACHE__DIR or KMDS_LIBRARY__DIR or KMDS_STATE__DIR",
+            ),
             ("KMDS_LISTNE", "KMDS_SERVER__LISTEN"),
             ("KMDS_CACHE_MAX_BYTE", "KMDS_CACHE__MAX_BYTES"),
         ] {

@@ -331,7 +331,10 @@ fn a_variable_that_is_nearly_a_setting_is_told_with_the_right_name() {
     for (name, meant) in [
         ("KMDS_LISTEN", "KMDS_SERVER__LISTEN"),
         ("KMDS_EGRESS_PROXY", "KMDS_EGRESS__PROXY"),
-        ("KMDS_DIR", "KMDS_CACHE__DIR or KMDS_STATE__DIR"),
+        (
+            "KMDS_DIR",
+            "KMDS_CACHE__DIR or KMDS_LIBRARY__DIR or KMDS_STATE__DIR",
+        ),
         ("KMDS_MAX_BYTE", "KMDS_CACHE__MAX_BYTES"),
     ] {
         let person = Person::alone().set(name, "x");
