@@ -387,6 +387,9 @@ impl Inner {
 
     /// Ends the job of a song that is noted as deleted, and removes what the song has left.
     pub(super) async fn clear_away(&self, key: &Key, job: Option<Arc<Job>>) -> Result<(), Failure> {
+        let ran = job
+            .as_ref()
+            .is_some_and(|job| job.status().state != State::Queued);
         let mut watch = job.as_ref().map(|job| job.watch());
         if let Some(job) = &job {
             job.cancel.cancel();
@@ -406,7 +409,7 @@ impl Inner {
         loop {
             let mut let_go = pin!(self.store.let_go());
             let_go.as_mut().enable();
-            match self.store.purge(key).await {
+            match self.store.purge(key, ran).await {
                 // A publish that had begun goes through first.
                 Err(StoreError::Busy { .. }) => {
                     let _ = tokio::time::timeout(LOOK_AGAIN, let_go).await;

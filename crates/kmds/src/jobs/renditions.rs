@@ -75,7 +75,7 @@ async fn without_original(work: Work<'_>) -> End {
     let (store, key) = (&work.at.store, &work.job.key);
     let removed = async {
         store.delete_pending(key).await?;
-        store.purge(key).await
+        store.purge(key, true).await
     };
     match removed.await {
         Ok(()) => End::Stopped,

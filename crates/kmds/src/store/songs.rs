@@ -253,13 +253,14 @@ impl Store {
         blocking(move || delete(&shared, &key, |_| true)).await
     }
 
-    /// Removes what a song noted as deleted has left. One that was asked for again meanwhile stays.
+    /// Removes what a song noted as deleted has left. One that was asked for again meanwhile stays. `ran`: it was written when it
+    /// was deleted, and may have been published since.
     /// # Errors
     /// As [`Store::delete`].
-    pub async fn purge(&self, key: &Key) -> Result<(), StoreError> {
+    pub async fn purge(&self, key: &Key, ran: bool) -> Result<(), StoreError> {
         let (shared, key) = (Arc::clone(&self.shared), key.clone());
-        // Ready: it was being published when it was deleted.
-        let is_left = |row: &Row| matches!(row.state, State::Deleted | State::Ready);
+        let is_left =
+            move |row: &Row| row.state == State::Deleted || (ran && row.state == State::Ready);
         blocking(move || delete(&shared, &key, is_left).map(drop)).await
     }
 }

@@ -182,6 +182,41 @@ async fn a_song_that_waits_is_told_alike_by_both_faces() {
 }
 
 #[tokio::test]
+async fn a_song_that_is_fetched_while_a_list_with_it_is_cancelled_still_comes() {
+    let lab = Lab::start().await;
+    let set = lab.soundcloud().set(6).seconds(2.0).publish();
+    let kmds = Setup::of(&lab)
+        .set("KMDS_SOUNDCLOUD__MAX_DOWNLOADS", "1")
+        .start();
+    let blocker = set.songs()[0].clone();
+    for round in 0..12 {
+        blocker.hold_at(1_000);
+        let (status, reply) = kmds.fetch(&set.link()).await;
+        assert_eq!(status, 200, "{reply}");
+        let list = kmds.at(&format!(
+            "/api/v1/collections/{}",
+            reply["ID"].as_str().expect("an id")
+        ));
+        let song = &set.songs()[1 + round % 5];
+        let cancel = kmds.http.delete(&list).timeout(PATIENCE).send();
+        let late = async {
+            tokio::time::sleep(std::time::Duration::from_micros(300 * round as u64)).await;
+            kmds.fetch(&song.link()).await
+        };
+        let (cancelled, (status, reply)) = tokio::join!(cancel, late);
+        assert_eq!(cancelled.expect("an answer").status(), 200);
+        assert_eq!(status, 200, "{reply}");
+        blocker.release();
+        assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
+        for song in set.songs() {
+            let path = format!("/api/v1/tracks/soundcloud/{}", song.id());
+            let removal = kmds.http.delete(kmds.at(&path)).timeout(PATIENCE).send();
+            removal.await.expect("an answer");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fetch_beside_a_removal_never_promises_what_is_gone() {
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("Contested").seconds(5.0).publish();
