@@ -1,6 +1,6 @@
 // What kmds.js offers. The shapes of songs and lists are those of the v1 API: api.d.ts is made from openapi.json.
 
-import type { EventReply, FetchReply, Problem, ResultReply, StatsReply, TrackReply } from "./api.js";
+import type { EventReply, FetchReply, Problem, QueueReply, ResultReply, StatsReply, TrackReply } from "./api.js";
 
 export type * from "./api.js";
 /** A song in one form. */
@@ -9,6 +9,8 @@ export type Track = TrackReply;
 export type Fetched = FetchReply;
 /** A result of a search; fetch its `link`. */
 export type Found = ResultReply;
+/** What will be played next, and the state of each song. */
+export type Queue = QueueReply;
 /** `name` is `track` (a change of state) or `progress`. `number` goes into `events({ last })` to resume. */
 export type Event = EventReply & { number: number; name: "track" | "progress" };
 /** Enough to name a song. With its `links`, as a reply has them, the form is named too. */
@@ -61,6 +63,15 @@ export interface Held {
   release(): Promise<void>;
 }
 
+export interface QueueOptions extends Abortable {
+  /** So many songs are made ready before they are played: 1 to 100, 3 by default. */
+  ahead?: number;
+  /** What the program can play; by default a song comes in the form that was asked for last. */
+  accept?: FetchOptions["accept"];
+  /** The queue ends after so many seconds, unless it is put again: 3,600 by default. */
+  seconds?: number;
+}
+
 export interface SearchOptions extends Abortable {
   /** The server's `search.site` by default. */
   site?: "youtube" | "youtube_music" | "soundcloud" | "bandcamp";
@@ -74,6 +85,13 @@ export class Kmds {
   /** Metadata of the link's songs, at once; they are downloaded in the background. */
   fetch(link: string, options?: FetchOptions): Promise<Fetched>;
   search(words: string, options?: SearchOptions): Promise<Found[]>;
+  /**
+   * The songs (links, `site/id` or tracks) in the order in which they will be played: the first are made ready and held. Put the
+   * rest again after a skip.
+   */
+  putQueue(name: string, songs: Array<string | TrackId>, options?: QueueOptions): Promise<Queue>;
+  queue(name: string, options?: Abortable): Promise<Queue>;
+  endQueue(name: string, options?: Abortable): Promise<void>;
   /** The song as it is now. */
   track(track: TrackId, options?: Abortable): Promise<Track>;
   /** Waits until the file is ready; rejects when it failed for good. */

@@ -7,6 +7,7 @@
 //     const held = await kmds.hold(song);                                        // waits; its file stays until held.release()
 //     await kmds.save(song, "song.m4a");                                         // or its bytes over HTTP
 //     for await (const piece of await kmds.stream(song)) { }                     // or bytes while they arrive
+//     await kmds.putQueue("guild-1", [song]);                                    // what is played next is made ready in time
 //     const [best] = await kmds.search("klaus veen ordinary days");              // words; then kmds.fetch(best.link)
 //
 // Songs, lists and results are the objects of the v1 API as they are. Every failure is a `KmdsError`, except two: an abort is
@@ -16,6 +17,8 @@
 const LONGEST_WAIT = 300;
 /** Pause before a request that got no answer is sent again, in seconds. */
 const PAUSE = 1;
+/** Longest time that one call waits because the server wants fewer requests (429), in seconds. */
+const LONGEST_LIMIT = 30;
 
 /** Why something did not work. `kind` is one of the words in docs/api.md, like `geo_blocked`. */
 export class KmdsError extends Error {
@@ -51,6 +54,20 @@ export class Kmds {
   async search(words, { site, limit = 10, signal } = {}) {
     const query = new URLSearchParams({ q: words, limit: String(limit), ...(site && { site }) });
     return (await this.#json("GET", `/api/v1/search?${query}`, { signal })).results;
+  }
+
+  /** The songs in the order in which they will be played: the first `ahead` are made ready and held. */
+  putQueue(name, songs, { ahead = 3, accept, seconds = 3600, signal } = {}) {
+    const sent = songs.map((song) => (typeof song === "string" ? song : `${song.site}/${song.id}`));
+    return this.#json("PUT", queueAt(name), { body: { songs: sent, ahead, accept, hold: seconds }, signal });
+  }
+
+  queue(name, { signal } = {}) {
+    return this.#json("GET", queueAt(name), { signal });
+  }
+
+  async endQueue(name, { signal } = {}) {
+    await this.#json("DELETE", queueAt(name), { signal });
   }
 
   /** The song as it is now. */
@@ -191,10 +208,19 @@ export class Kmds {
   }
 
   async #json(method, path, { body, signal }) {
-    const answer = await this.#ask(method, path, { body, signal });
-    if (answer.status < 200 || answer.status >= 300) throw await answer.error();
-    const text = new TextDecoder().decode(await answer.bytes());
-    return text ? JSON.parse(text) : null;
+    let left = LONGEST_LIMIT;
+    while (true) {
+      const answer = await this.#ask(method, path, { body, signal });
+      if (answer.status >= 200 && answer.status < 300) {
+        const text = new TextDecoder().decode(await answer.bytes());
+        return text ? JSON.parse(text) : null;
+      }
+      const error = await answer.error();
+      const wait = Math.max(PAUSE, error.retryAfter ?? LONGEST_LIMIT);
+      if (error.status !== 429 || wait > left) throw error;
+      left -= wait;
+      await pause(wait, signal);
+    }
   }
 
   async #ask(method, path, { body, headers = {}, signal }) {
@@ -365,6 +391,10 @@ function at(track) {
 /** The song with all its forms. */
 function song(track) {
   return `/api/v1/tracks/${encodeURIComponent(track.site)}/${encodeURIComponent(track.id)}`;
+}
+
+function queueAt(name) {
+  return `/api/v1/queues/${encodeURIComponent(name)}`;
 }
 
 function streamOf(track) {

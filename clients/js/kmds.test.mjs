@@ -46,6 +46,17 @@ test("metadata comes at once and the file by path", async () => {
   assert.ok(cover.size > 0);
 });
 
+test("a queue makes its songs ready and ends", async () => {
+  const [track] = (await kmds.fetch(SONG)).tracks;
+  const queue = await kmds.putQueue("js", [track, SONG], { ahead: 2, seconds: 60 });
+  assert.deepEqual(queue.songs.map((song) => song.song), [`${track.site}/${track.id}`, SONG]);
+  assert.ok((await kmds.wait(queue.songs[0].track)).held_until);
+  assert.equal((await kmds.queue("js")).songs[0].state, "ready");
+  await kmds.endQueue("js");
+  assert.equal((await failure(kmds.queue("js"))).status, 404);
+  assert.match((await failure(kmds.putQueue("js", ["no link"]))).message, /songs\[0\]/);
+});
+
 test("a held file is kept until it is released", async () => {
   const [track] = (await kmds.fetch(SONG, { accept: ["mp3"] })).tracks;
   assert.deepEqual([track.form, track.rendition], ["mp3", "original"]);

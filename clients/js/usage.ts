@@ -1,6 +1,6 @@
 // Every call with its types; the test compiles it in strict mode against kmds.d.ts and the types made from openapi.json.
 
-import { Kmds, KmdsError, type Event, type Fetched, type Found, type Held, type Kind, type Track } from "kmds";
+import { Kmds, KmdsError, type Event, type Fetched, type Found, type Held, type Kind, type Queue, type Track } from "kmds";
 
 const kmds = new Kmds("http://127.0.0.1:60071", { token: null, timeoutSeconds: 30 });
 const signal = AbortSignal.timeout(1000);
@@ -17,6 +17,9 @@ async function every(): Promise<void> {
   const form: "m4a" | "mp3" | "ogg" | "opus" | "webm" | "flac" | "wav" = held.track.form;
   await held.release();
   await kmds.fetch("https://...", { accept: "discord" });
+  const queue: Queue = await kmds.putQueue("guild-1", [track, "youtube/1"], { ahead: 2, accept: "discord", seconds: 60 });
+  const near: Track | null = (await kmds.queue(queue.name)).songs[0]?.track ?? null;
+  await kmds.endQueue(near?.id ?? "guild-1", { signal });
   const stream: ReadableStream<Uint8Array> = await kmds.stream(track, { start: 100 });
   const saved: string = await kmds.save(track, "song.opus");
   const cover: Blob = await kmds.cover(track);

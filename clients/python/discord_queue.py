@@ -61,14 +61,15 @@ async def play(ctx, *, text: str):
         await queue.put((ctx, voice, track))
 
 async def play_song(voice, track):
-    path = await kmds.path(track, cache=CACHE)               # waits, through a restart of the server too
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     errors = []
     def after(error):                                        # called by a thread of discord.py
         errors.extend([error] if error else [])
         loop.call_soon_threadsafe(done.set)
-    voice.play(OggOpus(path), after=after)
-    await done.wait()
+    # Waits, through a restart of the server too; the file stays on the drive until the song is over.
+    async with kmds.hold(track, cache=CACHE) as path:
+        voice.play(OggOpus(path), after=after)
+        await done.wait()
     if errors:
         raise errors[0]
 

@@ -7,6 +7,7 @@
     with kmds.hold(song, cache="/srv/music/kmds") as path: ...     # the same, and the file stays there until the block ends
     kmds.save(song, "song.m4a")                                    # or its bytes over HTTP
     for piece in kmds.stream(song): ...                            # or bytes while they arrive
+    kmds.put_queue("guild-1", fetched.tracks)                      # what is played next is made ready in time, and held
     best = kmds.search("klaus veen ordinary days")[0]              # words instead of a link; fetch(best.link) next
 
 `AsyncKmds` has the same calls for asyncio, without threads: a hundred calls may wait at once. Every failure is a
@@ -27,15 +28,17 @@ import uuid
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, AsyncIterator, Dict, Generator, Iterator, List, NamedTuple, Optional, TypeVar, Union
-from urllib.parse import urlencode, urlsplit
+from typing import Any, AsyncIterator, Dict, Generator, Iterable, Iterator, List, NamedTuple, Optional, TypeVar, Union
+from urllib.parse import quote, urlencode, urlsplit
 
-__all__ = ["AsyncKmds", "Event", "Fetched", "Found", "Kmds", "KmdsError", "Missing", "Track"]
+__all__ = ["AsyncKmds", "Event", "Fetched", "Found", "Kmds", "KmdsError", "Missing", "Queue", "QueueSong", "Track"]
 
 #: Longest one request may hold for a file to be ready, in seconds; the server allows no more.
 LONGEST_WAIT = 300
 #: Pause before a request is sent again, in seconds.
 PAUSE = 1.0
+#: Longest time that one call waits because the server wants fewer requests (429), in seconds.
+LONGEST_LIMIT = 30.0
 PIECE = 64 * 1024
 #: Longest head of an answer that is read, in bytes.
 LONGEST_HEAD = 64 * 1024
@@ -124,6 +127,37 @@ class Found:
 
 
 @dataclass(frozen=True)
+class QueueSong:
+    """A song of a queue. `song` is as it was sent; `track` is set while it is near."""
+
+    song: str
+    state: str
+    track: Optional[Track]
+    failure: Optional[Dict[str, Any]]
+
+    @classmethod
+    def read(cls, raw: Dict[str, Any]) -> "QueueSong":
+        track = Track.read(raw["track"]) if raw["track"] else None
+        return cls(raw["song"], raw["state"], track, raw["failure"])
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What will be played next. `begun` counts the songs that were begun; it ends at `until`."""
+
+    name: str
+    ahead: int
+    begun: int
+    until: str
+    songs: List[QueueSong]
+
+    @classmethod
+    def read(cls, raw: Dict[str, Any]) -> "Queue":
+        songs = [QueueSong.read(song) for song in raw["songs"]]
+        return cls(raw["name"], raw["ahead"], raw["begun"], raw["until"], songs)
+
+
+@dataclass(frozen=True)
 class Event:
     """`name` is `track` (a change of state) or `progress`. `number` goes into `events(last=...)` to resume."""
 
@@ -203,6 +237,17 @@ class _Calls:
         reply = yield from _json("GET", "/api/v1/search?" + urlencode(query))
         return [Found(**{name: raw.get(name) for name in Found.__dataclass_fields__}) for raw in reply["results"]]
 
+    def _put_queue(self, name: str, songs: Iterable[Union[str, Track]], ahead: int, accept: Optional[List[str]],
+                   seconds: int) -> _Call[Queue]:
+        sent = [song if isinstance(song, str) else f"{song.site}/{song.id}" for song in songs]
+        body: Dict[str, Any] = {"songs": sent, "ahead": ahead, "hold": seconds}
+        if accept is not None:
+            body["accept"] = accept
+        return Queue.read((yield from _json("PUT", _queue(name), body)))
+
+    def _queue(self, name: str) -> _Call[Queue]:
+        return Queue.read((yield from _json("GET", _queue(name))))
+
     def _track(self, track: Track) -> _Call[Track]:
         return Track.read((yield from _json("GET", _at(track))))
 
@@ -268,6 +313,18 @@ class Kmds(_Calls):
     def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
         """What `site` (youtube, youtube_music, soundcloud, bandcamp) finds for words; the server's setting by default."""
         return self._run(self._search(words, site, limit))
+
+    def put_queue(self, name: str, songs: Iterable[Union[str, Track]], *, ahead: int = 3,
+                  accept: Optional[List[str]] = None, seconds: int = 3600) -> Queue:
+        """The songs (links, `site/id` or tracks) in the order in which they will be played: the first `ahead` are made ready
+        and held. Send the rest again after a skip, and within `seconds`: else the queue ends."""
+        return self._run(self._put_queue(name, songs, ahead, accept, seconds))
+
+    def queue(self, name: str) -> Queue:
+        return self._run(self._queue(name))
+
+    def end_queue(self, name: str) -> None:
+        self._run(_json("DELETE", _queue(name)))
 
     def track(self, track: Track) -> Track:
         """The song as it is now."""
@@ -429,6 +486,16 @@ class AsyncKmds(_Calls):
 
     async def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
         return await self._run(self._search(words, site, limit))
+
+    async def put_queue(self, name: str, songs: Iterable[Union[str, Track]], *, ahead: int = 3,
+                        accept: Optional[List[str]] = None, seconds: int = 3600) -> Queue:
+        return await self._run(self._put_queue(name, songs, ahead, accept, seconds))
+
+    async def queue(self, name: str) -> Queue:
+        return await self._run(self._queue(name))
+
+    async def end_queue(self, name: str) -> None:
+        await self._run(_json("DELETE", _queue(name)))
 
     async def track(self, track: Track) -> Track:
         return await self._run(self._track(track))
@@ -619,10 +686,17 @@ class _EventReader:
 
 
 def _whole(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Call[bytes]:
-    reply = yield _Request(method, path, body)
-    if not 200 <= reply.status < 300:
-        raise reply.error()
-    return reply.body
+    left = LONGEST_LIMIT
+    while True:
+        reply = yield _Request(method, path, body)
+        if 200 <= reply.status < 300:
+            return reply.body
+        error = reply.error()
+        pause = max(PAUSE, error.retry_after or LONGEST_LIMIT)
+        if error.status != 429 or pause > left:
+            raise error
+        left -= pause
+        yield _Pause(pause)
 
 
 def _json(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Call[Any]:
@@ -648,6 +722,10 @@ def _at(track: Track) -> str:
 def _song(track: Track) -> str:
     """The song with all its forms."""
     return _own(track.raw["links"]["track"])
+
+
+def _queue(name: str) -> str:
+    return "/api/v1/queues/" + quote(name, safe="")
 
 
 def _is_away(error: KmdsError) -> bool:

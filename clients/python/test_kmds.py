@@ -57,6 +57,21 @@ class Blocking(unittest.TestCase):
             self.kmds.search("", site="bandcamp")
         self.assertEqual(caught.exception.status, 400)
 
+    def test_a_queue_makes_its_songs_ready_and_ends(self) -> None:
+        track = self.kmds.fetch(os.environ["SONG"]).tracks[0]
+        queue = self.kmds.put_queue("python", [track, os.environ["SONG"]], ahead=2, seconds=60)
+        self.assertEqual([song.song for song in queue.songs], [f"{track.site}/{track.id}", os.environ["SONG"]])
+        near = self.kmds.wait(queue.songs[0].track)
+        self.assertTrue(near.held_until)
+        self.assertEqual(self.kmds.queue("python").songs[0].state, "ready")
+        self.kmds.end_queue("python")
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.queue("python")
+        self.assertEqual(caught.exception.status, 404)
+        with self.assertRaises(KmdsError) as caught:
+            self.kmds.put_queue("python", ["no link"])
+        self.assertIn("songs[0]", str(caught.exception))
+
     def test_a_stream_is_the_file_from_any_byte(self) -> None:
         track = self.kmds.fetch(os.environ["SONG"]).tracks[0]
         self.assertEqual(b"".join(self.kmds.stream(track)), WANTED)

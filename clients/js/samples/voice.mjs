@@ -18,10 +18,20 @@ const CACHE = process.env.KMDS_CACHE;
 
 /** Opus packets of a song, read from the shared drive or while they arrive. */
 export async function resourceOf(track) {
-  const bytes = CACHE === undefined
-    ? Readable.fromWeb(await kmds.stream(track))
-    : createReadStream(await kmds.path(track, { cache: CACHE }));
+  const bytes = CACHE === undefined ? Readable.fromWeb(await kmds.stream(track)) : await fileOf(track);
   return createAudioResource(bytes, { inputType: StreamType.OggOpus });
+}
+
+/** The file of a song, which stays on the drive until it has been read. */
+async function fileOf(track) {
+  const held = await kmds.hold(track);
+  try {
+    const file = createReadStream(await kmds.path(held.track, { cache: CACHE }));
+    return file.once("close", held.release);
+  } catch (error) {
+    await held.release();
+    throw error;
+  }
 }
 
 /** The songs of a link, or the first that words find. Downloads begin at once. */
