@@ -198,7 +198,8 @@ impl Table {
 
     /// Numbers of an earlier run are not given again.
     pub fn skip_requesters(&self, last: Requester) {
-        self.next_requester.store(last + 1, Ordering::Relaxed);
+        let next = last.saturating_add(1);
+        self.next_requester.fetch_max(next, Ordering::Relaxed);
     }
 
     /// Events after `last` as far as they are still kept, then new ones as they come.
@@ -513,6 +514,8 @@ impl Inner {
     /// Another fetch asks for a song that waits or runs.
     fn note_also(&mut self, key: &Key, requester: Requester) {
         if self.first_requester(key) == Some(requester) {
+            // It may have let the song go meanwhile.
+            self.disowned.remove(key);
             return;
         }
         let also = self.also.entry(key.clone()).or_default();
@@ -629,6 +632,28 @@ mod tests {
         assert!(watch.borrow().is_over());
         assert_eq!(table.waiting(), 3);
         assert_eq!(table.leave(&all, 8), [song(2), song(5)], "theirs now");
+    }
+
+    #[test]
+    fn a_song_that_comes_back_to_a_queue_is_not_lost_with_the_list_that_asked_for_it_too() {
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 7, None);
+        table.add(&song(1), 8, None);
+        assert!(table.leave(&[song(1)], 7).is_empty(), "the list's now");
+        table.add(&song(1), 7, None);
+        let withdrawn = table.withdraw(&[song(1)], &[8]);
+        assert_eq!((withdrawn.ended.len(), withdrawn.kept), (0, 1));
+        assert_eq!(table.leave(&[song(1)], 7), [song(1)], "the queue's alone");
+    }
+
+    #[test]
+    fn numbers_of_an_earlier_run_are_not_given_again() {
+        let table = table(&CancellationToken::new());
+        let first = table.new_requester();
+        table.skip_requesters(0);
+        assert!(table.new_requester() > first);
+        table.skip_requesters(first + 9);
+        assert_eq!(table.new_requester(), first + 10);
     }
 
     #[test]
