@@ -242,8 +242,8 @@ impl Inner {
             });
             (live.set_near(name, look.near.clone()), order)
         };
-        let gone = before.into_iter().map(|(_, key)| key);
-        let gone: Vec<Key> = gone.filter(|key| !keys.contains(key)).collect();
+        let gone = before.into_iter().filter(|key| !keys.contains(key));
+        let gone: Vec<Key> = gone.collect();
         self.let_go(&gone, requester).await?;
         if let Some((_, of_order, _)) = &mut look.pass.resolve {
             *of_order = order;

@@ -96,6 +96,8 @@ struct Queue {
     seen: BTreeMap<usize, Seen>,
     /// The near songs by place, and those that were just played.
     near: Vec<(usize, Key)>,
+    /// Songs that wait for it since an earlier run, until its first look: it tells which of them are near.
+    left_over: Vec<Key>,
     /// Rung when its task has to look again.
     bell: Arc<Notify>,
 }
@@ -166,8 +168,8 @@ impl Queues {
 }
 
 impl Live {
-    /// Makes these the near songs of a queue; those that were.
-    fn set_near(&mut self, name: &str, near: Vec<(usize, Key)>) -> Vec<(usize, Key)> {
+    /// Makes these the near songs of a queue; those that were, and those that an earlier run left.
+    fn set_near(&mut self, name: &str, near: Vec<(usize, Key)>) -> Vec<Key> {
         let Some(queue) = self.queues.get_mut(name) else {
             return Vec::new();
         };
@@ -184,7 +186,8 @@ impl Live {
             let names = self.near.entry(key.track().clone()).or_default();
             names.insert(name.to_owned());
         }
-        before
+        let before = before.into_iter().map(|(_, key)| key);
+        before.chain(std::mem::take(&mut queue.left_over)).collect()
     }
 }
 
@@ -236,7 +239,7 @@ impl App {
     }
 
     /// The queue lives from now on, with the songs in a new order.
-    fn live(&self, facts: PlayQueue, near: Vec<(usize, Key)>) {
+    fn live(&self, facts: PlayQueue, left_over: Vec<Key>) {
         let (name, requester) = (facts.name.clone(), facts.requester);
         let mut live = self.inner.queues.live.lock();
         if let Some(queue) = live.queues.get_mut(&name) {
@@ -252,10 +255,10 @@ impl App {
             order: 0,
             seen: BTreeMap::new(),
             near: Vec::new(),
+            left_over,
             bell: Arc::clone(&bell),
         };
         live.queues.insert(name.clone(), queue);
-        live.set_near(&name, near);
         drop(live);
         let inner = Arc::clone(&self.inner);
         self.until_stopped(async move { inner.follow(&name, requester, &bell).await });
@@ -320,12 +323,17 @@ impl App {
 
     /// The queues of an earlier run go on. `pending` are the songs that wait, and for whom.
     pub(super) fn start_queues(&self, queues: Vec<PlayQueue>, pending: &[Row]) {
+        let numbers = queues.iter().map(|queue| (queue.requester, Vec::new()));
+        let mut waiting: HashMap<Requester, Vec<Key>> = numbers.collect();
+        for row in pending {
+            let requester = row.requester.parse::<Requester>().ok();
+            if let Some(keys) = requester.and_then(|number| waiting.get_mut(&number)) {
+                keys.push(row.key.clone());
+            }
+        }
         for queue in queues {
-            let requester = queue.requester.to_string();
-            let waiting = pending.iter().filter(|row| row.requester == requester);
-            // Where they stand is found at the first look.
-            let near = waiting.map(|row| (usize::MAX, row.key.clone())).collect();
-            self.live(queue, near);
+            let left_over = waiting.remove(&queue.requester).unwrap_or_default();
+            self.live(queue, left_over);
         }
     }
 }
@@ -369,8 +377,7 @@ impl Inner {
             near
         };
         self.table.come(facts.requester, Vec::new());
-        let keys: Vec<Key> = near.into_iter().map(|(_, key)| key).collect();
-        self.let_go(&keys, facts.requester).await?;
+        self.let_go(&near, facts.requester).await?;
         let holder = Holder::Queue(name.to_owned());
         let released = self.store.release_all(&holder).await;
         released.map_err(store_failure)?;
