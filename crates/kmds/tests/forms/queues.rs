@@ -289,6 +289,65 @@ async fn a_queue_survives_a_restart_in_mid_song() {
 }
 
 #[tokio::test]
+async fn a_song_that_was_fetched_too_comes_although_its_queue_ends_after_a_restart() {
+    let lab = Lab::start().await;
+    let all = songs(&lab, "Song", 3);
+    all[0].hold_at(2_000);
+    let setup = one_at_a_time(&lab);
+    let mut kmds = setup.start();
+    put(&kmds, "q", json!({"songs": links(&all)})).await;
+    kmds.until("all wait", async || {
+        queue(&kmds, "q").await["songs"][2]["track"].is_object()
+    })
+    .await;
+    let (_, reply) = v1_fetch(&kmds, json!({"url": all[2].link()})).await;
+    assert_eq!(reply["tracks"][0]["state"], "queued");
+    kmds.kill();
+    let kmds = setup.start();
+    kmds.until("the first song runs again", async || {
+        states(&queue(&kmds, "q").await)[0] == "downloading"
+    })
+    .await;
+    assert_eq!(end(&kmds, "q").await, 204);
+    all[0].release();
+    kmds.until("the fetched one comes", async || {
+        is_on_drive(&kmds, &all[2])
+    })
+    .await;
+    assert_eq!(arrived(&lab, &all), [0, 2]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_list_of_an_earlier_run_ends_no_song_of_another_list() {
+    let lab = Lab::start().await;
+    let [old, new] = [2, 3].map(|count| lab.bandcamp().album(count).seconds(2.0).publish());
+    let setup = one_at_a_time(&lab);
+    let mut kmds = setup.start();
+    let fetch = async |kmds: &Kmds, link: String| {
+        let (status, reply) = kmds.fetch(&link).await;
+        assert_eq!(status, 200, "{reply}");
+        reply["ID"].as_str().expect("an id").to_owned()
+    };
+    let id = fetch(&kmds, old.link()).await;
+    kmds.until("the old list is here", async || {
+        old.songs().iter().all(|song| is_on_drive(&kmds, song))
+    })
+    .await;
+    kmds.kill();
+    let kmds = setup.start();
+    new.songs()[0].hold_at(2_000);
+    fetch(&kmds, new.link()).await;
+    let path = format!("/api/v1/collections/{id}");
+    let ended = ask(&kmds, Method::DELETE, &path).await;
+    assert_eq!(ended.status(), 200);
+    new.songs()[0].release();
+    kmds.until("the new list is here", async || {
+        new.songs().iter().all(|song| is_on_drive(&kmds, song))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn of_a_list_of_1200_and_of_a_shuffle_the_lab_sees_only_what_is_near() {
     let lab = Lab::start().await;
     let song = |number| {

@@ -61,6 +61,7 @@ impl Catalog {
     ) -> Result<Vec<AcceptedRow>, StoreError> {
         let what = "accept songs";
         let transaction = self.connection.transaction().map_err(sql(what))?;
+        let of_queues = Self::queue_numbers(&transaction).map_err(sql(what))?;
         let mut rows = Vec::with_capacity(songs.len());
         for song in songs {
             let seen = if song.listed {
@@ -69,7 +70,15 @@ impl Catalog {
                 Overwrite::Alone
             };
             write_track(&transaction, &song.track, seen, now).map_err(sql(what))?;
-            rows.push(accept_one(&transaction, song, &whole, now).map_err(sql(what))?);
+            let row = accept_one(&transaction, song, &whole, now).map_err(sql(what))?;
+            let number = row.as_ref().map(|done| &done.row.requester);
+            if number.is_some_and(|number| of_queues.contains(number))
+                && !of_queues.contains(&song.requester)
+                && let Some(done) = &row
+            {
+                hand_over(&transaction, &done.row, song).map_err(sql(what))?;
+            }
+            rows.push(row);
         }
         let is_new = |row: &Option<AcceptedRow>| row.as_ref().is_some_and(|row| row.newly_queued);
         let queued: Vec<&Accepted> = songs
@@ -171,6 +180,21 @@ fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, ru
     Ok(slug
         .and_then(|slug| Key::from_slug(track.clone(), &slug))
         .filter(|key| *key != song.key))
+}
+
+/// A song that waits for a queue is a fetch's from now on: it does not end with the queue, in a later run either. Both ask for it
+/// in this run ([`crate::jobs::Table`]); the queue asks again after a start.
+fn hand_over(connection: &Connection, row: &Row, song: &Accepted) -> Result<(), rusqlite::Error> {
+    let only_if = "state IN ('queued', 'downloading', 'converting')";
+    let values = named_params! {":requester": song.requester};
+    update(
+        connection,
+        &row.key,
+        "requester = :requester",
+        only_if,
+        values,
+    )
+    .map(drop)
 }
 
 /// What the client plays, as the catalog keeps it.

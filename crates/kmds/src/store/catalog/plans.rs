@@ -259,6 +259,19 @@ fn queue_is_kept(catalog: &mut Catalog) -> Result<(), StoreError> {
     let begun = PlayQueue { begun: 1, ..queue };
     assert_eq!(catalog.queues()?, [begun]);
     assert_eq!(catalog.queue_songs("q", 1, 9)?, songs[1..]);
+    // A song that waits for it is the next fetch's, for good.
+    let key = Key::original(song(900, "").id, Format::M4a);
+    let mut wish = Accepted {
+        enqueue: true,
+        ..wish(&key, &mut Numbers(1))
+    };
+    for (requester, of) in [("7", "7"), ("8", "8"), ("7", "8"), ("9", "8")] {
+        wish.requester = requester.to_owned();
+        let one = std::slice::from_ref(&wish);
+        catalog.accept(one, |_| true, |_| Ok(()), Timestamp::now())?;
+        let row = catalog.row(&key)?.expect("a row");
+        assert_eq!((row.state, &*row.requester), (State::Queued, of));
+    }
     catalog.forget_queue("q")?;
     assert!(catalog.queues()?.is_empty() && catalog.queue_songs("q", 0, 9)?.is_empty());
     Ok(())

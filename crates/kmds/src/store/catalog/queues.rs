@@ -3,10 +3,12 @@
 //! Owns the tables `queues` and `queue_songs`. A song stands there as its client sent it, a link or `site/id`: which file
 //! that leads to is found when the song comes near. Which files a queue keeps is told by `holds`.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use kmds_extract::TrackId;
 use kmds_extract::choose::Accept;
-use rusqlite::{named_params, params};
+use rusqlite::{Connection, named_params, params};
 
 use super::rows::{Row, State, time_back};
 use super::statement::{prepare, sql, update};
@@ -120,6 +122,16 @@ impl Catalog {
                 .map_err(sql(what))?;
         }
         transaction.commit().map_err(sql(what))
+    }
+
+    /// The numbers of all queues, as rows have them.
+    pub(super) fn queue_numbers(
+        connection: &Connection,
+    ) -> Result<HashSet<String>, rusqlite::Error> {
+        let numbers = "SELECT CAST(requester AS TEXT) FROM queues";
+        prepare(connection, numbers)?
+            .query_map([], |row| row.get(0))?
+            .collect()
     }
 
     /// All queues, ended ones too.
