@@ -12,6 +12,7 @@ use kmds_extract::{Format, Kind, Site, Track};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
+pub use crate::cluster::NODE_HEADER;
 pub use crate::jobs::covers::Cover;
 pub use crate::jobs::{Event, EventName, Events};
 pub use crate::store::{CopyForm, Found, Held, HeldSum, Holder, Key, State};
@@ -175,6 +176,8 @@ pub enum Want {
     WholeWithin(Duration),
     /// Bytes as they arrive: answers once the site has answered the first media request.
     Stream,
+    /// The same for another node, which does not wait where this one has another node fetch the song.
+    StreamToNode,
 }
 
 impl Want {

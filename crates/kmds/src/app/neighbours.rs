@@ -9,7 +9,7 @@ use kmds_extract::{Failure, Kind, Site};
 
 use super::api::{ClusterStats, NodeSiteStats, NodeStats};
 use super::{App, Inner};
-use crate::cluster::{NodeReport, Question, Reply, SiteReport, SongWanted, song_name};
+use crate::cluster::{NodeReport, Question, Reply, SiteReport, SongWanted};
 use crate::jobs::{LaneId, store_failure};
 use crate::store::{Accepted, Key, StoreError};
 
@@ -98,9 +98,7 @@ impl Inner {
             return Err(Failure::new(Kind::RateLimited, sentence).after(left));
         }
         let requester = self.table.new_requester();
-        let name = song_name(&track.id, form);
         let key = Key::original(track.id.clone(), form);
-        let is_new = self.table.get(&key).is_none();
         let accepted = Accepted {
             canonical_name: format!("{}.{form}", track.id),
             key,
@@ -120,11 +118,8 @@ impl Inner {
             done => done.map_err(store_failure)?,
         };
         for done in rows.into_iter().filter(|done| done.row.state.is_pending()) {
-            if is_new {
-                self.peers.note_taken(name.clone());
-            }
             self.table
-                .add(&done.row.key, requester, done.row.total_bytes);
+                .add_for_node(&done.row.key, requester, done.row.total_bytes);
             if listened {
                 self.demand.first(&done.row).await?;
             }

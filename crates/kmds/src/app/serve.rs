@@ -45,7 +45,8 @@ impl App {
         match want {
             Want::WholeWithin(limit) => self.within(limit, key, self.inner.whole(key)).await,
             Want::PeekWithin(limit) => self.within(limit, key, self.inner.settled(key)).await,
-            Want::Stream => self.inner.stream(key).await,
+            Want::Stream => self.inner.stream(key, false).await,
+            Want::StreamToNode => self.inner.stream(key, true).await,
             Want::Peek | Want::PeekStream | Want::Whole => {
                 let answer =
                     tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
@@ -143,7 +144,7 @@ impl Inner {
     }
 
     /// Waits until the site has answered the first media request; then the growing file.
-    async fn stream(&self, key: &Key) -> Result<Audio, NotServed> {
+    async fn stream(&self, key: &Key, to_node: bool) -> Result<Audio, NotServed> {
         loop {
             let row = match self.demand.look(key).await {
                 Standing::Finished(published) => return Ok(finished(*published)),
@@ -152,13 +153,19 @@ impl Inner {
             };
             let job = self.first(&row).await?;
             let mut watch = job.watch();
-            let has_begun = |status: &Status| status.partial.is_some() || status.is_over();
+            let is_sent_on = |status: &Status| to_node && status.is_elsewhere && !status.is_over();
+            let has_begun = |status: &Status| {
+                status.partial.is_some() || status.is_over() || is_sent_on(status)
+            };
             let status = match watch.wait_for(has_begun).await {
                 Ok(status) => status.clone(),
                 Err(_) => continue,
             };
             if let Some(audio) = self.growing(&row, &status) {
                 return Ok(audio);
+            }
+            if is_sent_on(&status) {
+                return Err(unfinished(&status));
             }
         }
     }

@@ -25,14 +25,15 @@ mod questions;
 #[cfg(feature = "cluster")]
 mod relay;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt as _};
 use kmds_extract::{Failure, Format, Kind, Site, TrackId};
 use parking_lot::Mutex;
 
@@ -42,6 +43,12 @@ pub use questions::{ListTold, PlaceTold, Question, Reply, SongTold, SongWanted};
 
 /// When a client may ask again for what no node could be asked for: NATS is back, or a node, within some seconds.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Where a node has not answered for so long the next one is asked too.
+const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// A node whose HTTP gave no connection is asked after all others for so long.
+const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
+/// Names the node that sends a request to another one's HTTP.
+pub const NODE_HEADER: &str = "kmds-node";
 /// A node answers that it takes a song, or not, within this time.
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -63,8 +70,14 @@ pub enum Claim {
 /// Why a node does not give a song.
 #[derive(Debug)]
 pub enum NotGiven {
-    /// The node is gone, or the connection broke, or it does not know the song.
+    /// No connection to its HTTP.
+    Unreachable,
+    /// The node is gone, or the connection broke.
     Lost,
+    /// It has no such song now, or gives this node none.
+    NotThere,
+    /// What it has ends before the byte that is asked for.
+    OutOfRange,
     /// The node says why.
     Refused(Failure),
 }
@@ -130,19 +143,29 @@ pub struct Peers(Option<Arc<Joined>>);
 
 struct Joined {
     network: Arc<dyn Network>,
-    /// Songs that this node makes for another one, by name.
-    taken: Mutex<HashSet<String>>,
+    /// Nodes whose HTTP gave no connection, and until when they are asked last.
+    unreachable: Mutex<HashMap<String, Instant>>,
     /// Until when a site is not asked from this address.
     closed: Mutex<HashMap<Site, Instant>>,
 }
 
-/// Whether another address may bring what this one does not get.
+/// Whether the site has refused this address, and is not asked from it for a while.
 #[must_use]
-pub const fn passes_on(kind: Kind) -> bool {
+pub const fn is_of_address(kind: Kind) -> bool {
     matches!(kind, Kind::BotCheck | Kind::RateLimited)
 }
 
-/// A link that a site fails to answer for is asked for once; a song is offered to all nodes.
+/// Whether another address, or another line, may bring what this one does not get.
+#[must_use]
+pub const fn passes_on(kind: Kind) -> bool {
+    is_of_address(kind)
+        || matches!(
+            kind,
+            Kind::OriginFailed | Kind::OriginRefused | Kind::Timeout | Kind::GeoBlocked
+        )
+}
+
+/// A song is offered to all nodes.
 fn asks_on(question: &Question, failure: &Failure) -> bool {
     let is_song = matches!(question, Question::Song(_));
     passes_on(failure.kind) || (is_song && failure.retryable())
@@ -166,7 +189,7 @@ impl Peers {
     pub fn joined(network: Arc<dyn Network>) -> Self {
         Self(Some(Arc::new(Joined {
             network,
-            taken: Mutex::default(),
+            unreachable: Mutex::default(),
             closed: Mutex::default(),
         })))
     }
@@ -190,7 +213,7 @@ impl Peers {
     }
 
     /// Asks the nodes that fetch from this site, one after the other, until one gives an answer that is not about its own
-    /// address.
+    /// address or line. Where one is silent the next is asked too, and the first answer counts.
     /// # Errors
     /// What the last node said; [`Kind::ClusterUnavailable`] where none could be asked.
     pub async fn ask(
@@ -205,19 +228,31 @@ impl Peers {
             return Err(last);
         };
         let bytes = questions::pack(question);
-        for node in nodes::in_order(&joined.network.nodes(), site) {
-            if except.contains(&node) {
-                continue;
+        let ask = |node: String| {
+            let bytes = bytes.clone();
+            async move {
+                let answer = joined.network.ask(&node, bytes, within).await;
+                (node, answer)
             }
-            let answer = joined.network.ask(&node, bytes.clone(), within).await;
-            match answer.as_deref().and_then(questions::unpack) {
+        };
+        let mut left = joined.in_order(site, except).into_iter();
+        let mut asked = FuturesUnordered::new();
+        loop {
+            let next = left.next();
+            let patience = if next.is_some() { SILENT_AFTER } else { within };
+            asked.extend(next.map(&ask));
+            let answer = match tokio::time::timeout(patience, asked.next()).await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => return Err(last),
+                Err(_) => continue,
+            };
+            match answer.1.as_deref().and_then(questions::unpack) {
                 Some(Reply::Refused(failure)) if asks_on(question, &failure) => last = failure,
                 Some(Reply::Refused(failure)) => return Err(failure),
-                Some(reply) => return Ok((node, reply)),
+                Some(reply) => return Ok((answer.0, reply)),
                 None => {}
             }
         }
-        Err(last)
     }
 
     /// Gives a song to a node that takes it: its name.
@@ -281,7 +316,9 @@ impl Peers {
             track.id(),
             form.ext()
         );
-        joined.network.open(node, &path, from).await
+        let opened = joined.network.open(node, &path, from).await;
+        joined.note_reached(node, !matches!(opened, Err(NotGiven::Unreachable)));
+        opened
     }
 
     /// A song's cover, from the first node that has it.
@@ -319,18 +356,36 @@ impl Peers {
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
+}
 
-    /// Notes that a song is made for another node.
-    pub fn note_taken(&self, song: String) {
-        if let Some(joined) = &self.0 {
-            joined.taken.lock().insert(song);
-        }
+impl Joined {
+    /// The nodes that fetch from this site, those that gave no connection last.
+    fn in_order(&self, site: Site, except: &[String]) -> Vec<String> {
+        let mut nodes = nodes::in_order(&self.network.nodes(), site);
+        nodes.retain(|node| !except.contains(node));
+        let (unreachable, now) = (self.unreachable.lock(), Instant::now());
+        nodes.sort_by_key(|node| unreachable.get(node).is_some_and(|until| *until > now));
+        nodes
     }
 
-    /// Whether the song was made for another node; it no longer is.
-    #[must_use]
-    pub fn end_taken(&self, song: &str) -> bool {
-        let joined = self.0.as_ref();
-        joined.is_some_and(|joined| joined.taken.lock().remove(song))
+    /// Notes whether a node's HTTP gives a connection. It is told once, until it gives one.
+    fn note_reached(&self, node: &str, is_reached: bool) {
+        let mut unreachable = self.unreachable.lock();
+        if is_reached {
+            unreachable.remove(node);
+            return;
+        }
+        let until = Instant::now() + ASKED_LAST_FOR;
+        if unreachable.insert(node.to_owned(), until).is_none() {
+            let told = self.network.nodes().into_iter();
+            let address = told
+                .filter(|told| told.node == node)
+                .find_map(|told| told.address);
+            tracing::warn!(
+                node,
+                address,
+                "the node's HTTP gives no connection there; look at its cluster.address"
+            );
+        }
     }
 }

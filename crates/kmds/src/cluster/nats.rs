@@ -78,7 +78,7 @@ impl Nats {
                 .map_err(|error| format!("cluster.{key} {}: {error}", file.display()))?;
         }
         Ok(Self {
-            relay: Relay::new(token.transpose()?)?,
+            relay: Relay::new(config.node.clone(), token.transpose()?)?,
             instance: random::id(),
             known: Arc::default(),
             client: OnceLock::new(),
@@ -110,7 +110,7 @@ impl Nats {
         let _ = self.client.set(client.clone());
         tracing::info!(
             node = self.config.node,
-            servers = self.config.servers.join(","),
+            servers = self.config.server_names(),
             "one node of the cluster {}",
             self.config.name
         );

@@ -17,7 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 
-use super::{Arriving, NotGiven, SongHead};
+use super::{Arriving, NODE_HEADER, NotGiven, SongHead};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// After so long without a byte it is looked whether the node is still there. It may wait for its site.
@@ -31,6 +31,8 @@ const LONGEST_REFUSAL_BYTES: usize = 64 << 10;
 pub(super) struct Relay {
     http: reqwest::Client,
     token: Option<String>,
+    /// This node's name.
+    node: String,
 }
 
 /// Tells whether a node is still there.
@@ -46,7 +48,7 @@ struct Problem {
 impl Relay {
     /// # Errors
     /// The client cannot be made.
-    pub(super) fn new(token: Option<String>) -> Result<Self, String> {
+    pub(super) fn new(node: String, token: Option<String>) -> Result<Self, String> {
         // For the library, which wants to know ciphers even where it speaks no TLS.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -55,11 +57,11 @@ impl Relay {
             .connect_timeout(CONNECT_WITHIN)
             .build();
         let http = http.map_err(|error| error.to_string())?;
-        Ok(Self { http, token })
+        Ok(Self { http, token, node })
     }
 
     fn get(&self, url: &str) -> RequestBuilder {
-        let request = self.http.get(url);
+        let request = self.http.get(url).header(NODE_HEADER, &self.node);
         match &self.token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,
@@ -81,7 +83,7 @@ impl Relay {
         let mut asked = std::pin::pin!(request.send());
         let response = loop {
             match tokio::time::timeout(LOOK_EVERY, asked.as_mut()).await {
-                Ok(response) => break response.map_err(|_| NotGiven::Lost)?,
+                Ok(response) => break response.map_err(|_| NotGiven::Unreachable)?,
                 Err(_) if is_there() => {}
                 Err(_) => return Err(NotGiven::Lost),
             }
@@ -90,6 +92,7 @@ impl Relay {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
                 arriving(response, is_there).ok_or(NotGiven::Lost)
             }
+            StatusCode::RANGE_NOT_SATISFIABLE => Err(NotGiven::OutOfRange),
             _ => Err(refusal(response).await),
         }
     }
@@ -181,16 +184,18 @@ async fn refusal(mut response: Response) -> NotGiven {
             | Kind::QueueFull
             | Kind::DiskFull
             | Kind::ClusterUnavailable,
-        ) => NotGiven::Lost,
+        ) => NotGiven::NotThere,
         // It has no such song.
-        Some(Kind::NotFound) if problem.detail.contains("was never asked for") => NotGiven::Lost,
+        Some(Kind::NotFound) if problem.detail.contains("was never asked for") => {
+            NotGiven::NotThere
+        }
         Some(kind @ (Kind::Unauthorized | Kind::Forbidden)) => {
             tracing::warn!(
                 kind = kind.as_str(),
                 "a node refuses this one ({}); cluster.token_file has to hold the same secret on all nodes",
                 problem.detail
             );
-            NotGiven::Lost
+            NotGiven::NotThere
         }
         Some(kind) => NotGiven::Refused(Failure {
             retry_after: wait.map(Duration::from_secs),

@@ -38,6 +38,22 @@ pub enum NodeAddress {
     None,
 }
 
+impl ClusterConfig {
+    /// Hosts and ports of the servers, without what opens them.
+    #[must_use]
+    pub fn server_names(&self) -> String {
+        let names = self.servers.iter().map(|server| without_login(server));
+        names.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The address of a server without user and password.
+fn without_login(server: &str) -> String {
+    let scheme = server.find("://").map_or(0, |at| at + "://".len());
+    let host = server.rfind('@').map_or(scheme, |at| at + 1);
+    format!("{}{}", &server[..scheme.min(host)], &server[host..])
+}
+
 impl RawConfig {
     /// `fetches`: whether a site is switched on here.
     pub(super) fn cluster(&self, fetches: bool) -> Result<Option<ClusterConfig>, ConfigError> {
@@ -153,9 +169,15 @@ impl RawConfig {
 
     fn unusable<T>(&self, key: &Key<T>, value: &str, wanted: &str) -> ConfigError {
         let key = key.setting.key;
+        let value = if key == keys::CLUSTER_NATS.setting.key {
+            let servers: Vec<String> = value.split(',').map(without_login).collect();
+            servers.join(",")
+        } else {
+            value.to_owned()
+        };
         ConfigError::Value {
             key: key.to_owned(),
-            value: value.to_owned(),
+            value,
             wanted: wanted.to_owned(),
             from: self.origin_of(key),
         }
@@ -274,6 +296,15 @@ mod tests {
         ] {
             let refused = read(&[HERE, (key, value)]).expect_err(value);
             assert!(refused.contains(key), "{refused}");
+        }
+        for address in [
+            "http://me:geheim@10.0.0.1",
+            "nats://me:geheim@",
+            "nats://me:geheim@10.0.0.1",
+        ] {
+            let listens = ("server.listen", "10.0.0.2:60071");
+            let refused = read(&[("cluster.nats", address), listens]).expect_err(address);
+            assert!(!refused.contains("geheim"), "{refused}");
         }
         let config = read(&[HERE, ("cluster.node", "left-1")]).expect("valid");
         assert_eq!(config.cluster.expect("a cluster").node, "left-1");

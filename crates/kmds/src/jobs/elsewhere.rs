@@ -16,11 +16,14 @@ use super::attempts::End;
 use super::fill::{self, FillError, Work, announce_length, check};
 use super::names;
 use super::run::Run;
-use crate::cluster::{Arriving, Claim, NotGiven, SongHead, SongWanted, passes_on, song_name};
+use crate::cluster::{
+    Arriving, Claim, NotGiven, SongHead, SongWanted, is_of_address, passes_on, song_name,
+};
 use crate::store::{Lease, Publish, Row, Started, State};
 
-/// Nodes that are tried before the song waits.
-const MOST_NODES: u32 = 8;
+/// Nodes that are tried before the song waits, and how often one is whose connection breaks.
+const MOST_TRIES: u32 = 24;
+const TRIES_AT_A_NODE: usize = 3;
 /// After so long a song that no node could be asked for is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(3);
 /// A node that has just claimed a song may not have noted it in its own catalog yet.
@@ -75,15 +78,8 @@ pub(super) async fn make(
         form,
         lease: None,
     };
-    let peers = &work.at.peers;
-    let is_taken = peers.end_taken(&song.name);
-    let end = song.bring(fetches, is_taken).await;
-    if let Err(End::NotBefore(_)) = end
-        && is_taken
-    {
-        peers.note_taken(song.name);
-    }
-    end
+    work.change(|status| status.is_elsewhere = false);
+    song.bring(fetches).await
 }
 
 /// An end that another address may avoid, or an error: any other end.
@@ -113,8 +109,7 @@ fn limited(site: kmds_extract::Site) -> Failure {
 }
 
 impl Elsewhere<'_> {
-    /// `is_taken`: it is made for another node, which asks a third one itself.
-    async fn bring(&mut self, fetches: bool, is_taken: bool) -> Result<Format, End> {
+    async fn bring(&mut self, fetches: bool) -> Result<Format, End> {
         let (at, site) = (self.work.at, self.track.id.site());
         let refused = if fetches && at.closed_for(site).is_none() {
             match self.here_unless_claimed().await {
@@ -124,9 +119,11 @@ impl Elsewhere<'_> {
         } else {
             None
         };
-        if is_taken {
+        if at.table().is_for_nodes_only(&self.work.job.key) {
+            // The node that asked for it asks a third one itself.
             return Err(refused.map_or_else(|| End::Failed(limited(site)), failed));
         }
+        self.work.change(|status| status.is_elsewhere = true);
         if fetches {
             // Otherwise the node that takes it would wait for this one.
             at.peers.release(&self.name).await;
@@ -137,7 +134,8 @@ impl Elsewhere<'_> {
     /// Fetches the song, or takes it from the node that has claimed it.
     async fn here_unless_claimed(&mut self) -> Result<Format, End> {
         let mut gave_up = None;
-        for _ in 0..MOST_NODES {
+        let mut broken = Vec::new();
+        for _ in 0..MOST_TRIES {
             let claim = self.work.at.peers.claim(&self.name, gave_up.as_deref());
             let Claim::Theirs(node) = claim.await else {
                 break;
@@ -148,9 +146,10 @@ impl Elsewhere<'_> {
                 Err(Broken::Node(NotGiven::Refused(failure))) if !passes_on(failure.kind) => {
                     return Err(End::Failed(failure));
                 }
-                Err(Broken::Node(_)) => {
+                Err(Broken::Node(why)) => {
                     tokio::time::sleep(SOON).await;
-                    gave_up = Some(node);
+                    let is_asked_again = may_be_mended(&why, &node, &mut broken);
+                    gave_up = Some(node).filter(|_| !is_asked_again);
                 }
             }
         }
@@ -175,10 +174,15 @@ impl Elsewhere<'_> {
     async fn by_others(&mut self, refused: Option<End>) -> Result<Format, End> {
         // Those that the site refuses, and those whose note of the song is wrong.
         let (mut asked, mut passed_by) = (Vec::new(), Vec::new());
+        let mut broken = Vec::new();
         let mut last = refused;
-        for _ in 0..MOST_NODES {
+        for _ in 0..MOST_TRIES {
             let node = match self.next_node(&asked, &passed_by).await {
                 Ok(node) => node,
+                Err(_) if !passed_by.is_empty() => {
+                    passed_by.clear();
+                    continue;
+                }
                 Err(failure) => return Err(none_left(last, failure)),
             };
             match self.from(&node).await {
@@ -189,9 +193,11 @@ impl Elsewhere<'_> {
                     last = Some(passed_on(end)?);
                     asked.push(node);
                 }
-                Err(Broken::Node(NotGiven::Lost)) => {
-                    tracing::info!(track = %self.track.id, node, "the node does not give the song; another one is asked");
-                    passed_by.push(node);
+                Err(Broken::Node(why)) => {
+                    if !may_be_mended(&why, &node, &mut broken) {
+                        tracing::info!(track = %self.track.id, node, "the node does not give the song; another one is asked");
+                        passed_by.push(node);
+                    }
                     tokio::time::sleep(SOON).await;
                 }
             }
@@ -215,7 +221,7 @@ impl Elsewhere<'_> {
             human_name: self.row.human_name.clone(),
             listened: self.work.job.is_wanted(),
         };
-        peers.give(wanted, asked).await
+        peers.give(wanted, &[asked, passed_by].concat()).await
     }
 
     /// The song from this node, into this node's own file.
@@ -252,12 +258,7 @@ impl Elsewhere<'_> {
         lease: &mut Lease,
     ) -> Result<(Format, crate::store::Checked), Broken> {
         let work = self.work;
-        let kept = lease.kept().and_then(|kept| {
-            let etag = kept.validator.strip_prefix(RELAYED)?.to_owned();
-            Some((kept.bytes, etag)).filter(|(_, etag)| etag.starts_with('"'))
-        });
-        let opening = work.at.peers.open(node, &self.track.id, self.form, kept);
-        let Arriving { head, mut body } = opening.await.map_err(Broken::Node)?;
+        let Arriving { head, mut body } = self.open(node, lease).await?;
         self.begin(node, lease, &head).await?;
         while let Some(chunk) = body.next().await {
             work.put(lease, chunk.map_err(Broken::Node)?).await?;
@@ -277,6 +278,40 @@ impl Elsewhere<'_> {
                 Err(Broken::Node(NotGiven::Lost))
             }
         }
+    }
+
+    /// What this file lacks: from the byte that has arrived, where the node has the same file.
+    async fn open(&self, node: &str, lease: &mut Lease) -> Result<Arriving, Broken> {
+        let (peers, id) = (&self.work.at.peers, &self.track.id);
+        let kept = lease.kept().and_then(|kept| {
+            let etag = kept.validator.strip_prefix(RELAYED)?.to_owned();
+            let is_tag = etag.starts_with('"');
+            is_tag.then_some((kept.bytes, kept.total, etag))
+        });
+        let from = match kept {
+            // All of it came before a stop, and was not checked.
+            Some((bytes, Some(total), etag)) if bytes == total => {
+                return Ok(Arriving {
+                    head: SongHead {
+                        format: self.form,
+                        total: Some(total),
+                        etag: Some(etag),
+                        start: bytes,
+                    },
+                    body: futures_util::stream::empty().boxed(),
+                });
+            }
+            Some((bytes, _, etag)) => Some((bytes, etag)),
+            None => None,
+        };
+        let opened = match peers.open(node, id, self.form, from).await {
+            Err(NotGiven::OutOfRange) => {
+                lease.restart().await?;
+                peers.open(node, id, self.form, None).await
+            }
+            opened => opened,
+        };
+        opened.map_err(Broken::Node)
     }
 
     /// Opens the growing file for what arrives, and tells its watchers.
@@ -303,11 +338,20 @@ impl Elsewhere<'_> {
     }
 }
 
+/// Whether the same node is asked again: its connection broke, and not often yet.
+fn may_be_mended(why: &NotGiven, node: &str, broken: &mut Vec<String>) -> bool {
+    if !matches!(why, NotGiven::Lost | NotGiven::Unreachable) {
+        return false;
+    }
+    broken.push(node.to_owned());
+    broken.iter().filter(|one| *one == node).count() < TRIES_AT_A_NODE
+}
+
 /// How long the site is not asked from this address after such an end.
 fn pause_of(end: &End) -> Option<Duration> {
     match end {
         End::Limited { told, failure } => Some(told.or(failure.retry_after).unwrap_or(CLOSED_FOR)),
-        End::Failed(failure) if passes_on(failure.kind) => {
+        End::Failed(failure) if is_of_address(failure.kind) => {
             Some(failure.retry_after.unwrap_or(CLOSED_FOR))
         }
         _ => None,

@@ -39,6 +39,8 @@ pub struct Status {
     pub failure: Option<Failure>,
     /// It goes on by itself then, as far as is known.
     pub waits_until: Option<Instant>,
+    /// Another node is to fetch it: a node that waits for it here is sent on, or two would wait for each other.
+    pub is_elsewhere: bool,
 }
 
 impl Status {
@@ -51,6 +53,7 @@ impl Status {
             loudness_db: None,
             failure: None,
             waits_until: None,
+            is_elsewhere: false,
         }
     }
 
@@ -153,6 +156,8 @@ struct Inner {
     queue: Queue,
     /// The fetches that asked for a song beside the first one, while it waits or runs.
     also: HashMap<Key, Vec<Requester>>,
+    /// The fetches by which other nodes asked for a song, while it waits or runs.
+    for_nodes: HashMap<Key, Vec<Requester>>,
     /// Songs whose first fetch was cancelled: they wait or run for the others.
     disowned: HashSet<Key>,
     /// Songs that go on at the next start: none of them starts again in this process.
@@ -175,6 +180,7 @@ impl Table {
                 jobs: HashMap::new(),
                 queue,
                 also: HashMap::new(),
+                for_nodes: HashMap::new(),
                 disowned: HashSet::new(),
                 parked: HashSet::new(),
             }),
@@ -248,6 +254,36 @@ impl Table {
         }
     }
 
+    /// As [`Self::add`], for a fetch of another node.
+    pub fn add_for_node(&self, key: &Key, requester: Requester, total: Option<u64>) {
+        let is_new = {
+            let mut inner = self.inner();
+            let is_new = self.push(&mut inner, key, requester, total);
+            let fetches = inner.for_nodes.entry(key.clone()).or_default();
+            if fetches.len() <= MOST_ALSO {
+                fetches.push(requester);
+            }
+            is_new
+        };
+        if is_new {
+            self.tell_queued(key, total);
+        }
+    }
+
+    /// Whether only other nodes asked for the song.
+    pub fn is_for_nodes_only(&self, key: &Key) -> bool {
+        let inner = self.inner();
+        let Some(nodes) = inner.for_nodes.get(key) else {
+            return false;
+        };
+        let first = inner.first_requester(key);
+        let also = inner.also.get(key).into_iter().flatten().copied();
+        first
+            .into_iter()
+            .chain(also)
+            .all(|one| nodes.contains(&one))
+    }
+
     /// The song's job: the one there is, or a new one at the end of its requester's turn.
     pub fn enqueue(&self, key: &Key, requester: Requester, total: Option<u64>) -> Arc<Job> {
         let (is_new, job) = {
@@ -272,6 +308,7 @@ impl Table {
             Some(job) if job.cancel.is_cancelled() && !self.stop.is_cancelled() => {
                 inner.jobs.remove(key);
                 inner.queue.remove(key);
+                inner.for_nodes.remove(key);
             }
             Some(_) => {
                 inner.note_also(key, requester);
@@ -343,6 +380,7 @@ impl Table {
         for key in &left {
             inner.queue.remove(key);
             inner.also.remove(key);
+            inner.for_nodes.remove(key);
             inner.disowned.remove(key);
             if let Some(job) = inner.jobs.remove(key) {
                 let gone = Failure::new(Kind::Cancelled, "the song left the queue it waited for");
@@ -427,6 +465,7 @@ impl Table {
             inner.jobs.remove(&job.key);
             inner.queue.remove(&job.key);
             inner.also.remove(&job.key);
+            inner.for_nodes.remove(&job.key);
             inner.disowned.remove(&job.key);
         }
         if ran {

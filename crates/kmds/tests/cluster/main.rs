@@ -3,11 +3,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod gate;
 mod nats;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use gate::Gate;
 use harness::{Kmds, Setup};
 use kmds_lab::{Fault, Lab, Song};
 use nats::Nats;
@@ -300,4 +302,187 @@ async fn a_node_shows_the_clusters_token_and_a_stranger_is_kept_out() {
         &format!("/api/v1/tracks/bandcamp/{}", song.id()),
     );
     assert_eq!(removes.await.expect("an answer").status(), 401);
+}
+
+/// Whether this node has asked for audio.
+fn asked_from(number: u8) -> impl Fn(&[kmds_lab::Seen]) -> bool {
+    let is_media = move |seen: &kmds_lab::Seen| {
+        seen.kind == kmds_lab::Kind::Media && seen.from == address(number)
+    };
+    move |seen| seen.iter().any(is_media)
+}
+
+/// A node that is asked before all others.
+fn roomy_node(lab: &Lab, nats: &Nats, number: u8) -> Setup {
+    node(lab, nats, number).set("KMDS_BANDCAMP__MAX_DOWNLOADS", "20")
+}
+
+#[tokio::test]
+async fn two_nodes_never_wait_for_each_others_audio() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("both").seconds(20.0).publish();
+    let one = node(&lab, &nats, 1).recipes(harness::FAST_RECIPES).start();
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    lab.inject(Fault::NoAnswer.on_media().only_from(address(1)));
+    let (status, reply) = one.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    lab.until(asked_from(1)).await;
+    let (status, other) = two.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{other}");
+    // Two waits for one's audio; one is refused before its first byte, and asks two.
+    lab.clear_faults();
+    lab.inject(
+        Fault::Status(429, Some(60))
+            .on_media()
+            .only_from(address(1)),
+    );
+    let (first, second) = tokio::join!(one.whole(&reply.songs[0]), two.whole(&other.songs[0]));
+    assert!(first == song.bytes() && second == song.bytes());
+}
+
+#[tokio::test]
+async fn a_client_of_a_node_hears_a_song_that_the_node_is_refused_while_it_makes_it_for_another() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("shared").seconds(20.0).publish();
+    let one = roomy_node(&lab, &nats, 1)
+        .recipes(harness::FAST_RECIPES)
+        .start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    lab.inject(Fault::NoAnswer.on_media().only_from(address(1)));
+    let (status, reply) = door.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    lab.until(asked_from(1)).await;
+    let (status, own) = one.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{own}");
+    lab.clear_faults();
+    lab.inject(
+        Fault::Status(429, Some(60))
+            .on_media()
+            .only_from(address(1)),
+    );
+    let (first, second) = tokio::join!(one.whole(&own.songs[0]), door.whole(&reply.songs[0]));
+    assert!(first == song.bytes() && second == song.bytes());
+}
+
+#[tokio::test]
+async fn a_node_that_others_do_not_reach_is_passed_by_and_told_of() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let nowhere = "http://127.0.0.1:1";
+    let one = roomy_node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__ADDRESS", nowhere)
+        .start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    for name in ["first", "second"] {
+        let song = lab.bandcamp().track(name).seconds(20.0).publish();
+        assert!(door.download(&song.link()).await == song.bytes());
+    }
+    door.until("it is told", async || door.log().contains(nowhere))
+        .await;
+    let told = door
+        .log()
+        .lines()
+        .filter(|line| line.contains(nowhere))
+        .count();
+    assert_eq!(told, 1, "once");
+}
+
+#[tokio::test]
+async fn a_node_with_a_broken_line_costs_no_song() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let one = roomy_node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    let faults = [
+        Fault::Status(500, None).on_pages(),
+        Fault::Status(500, None).on_media(),
+        Fault::Status(451, None).on_media(),
+        Fault::DnsFailure.anywhere(),
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        lab.clear_faults();
+        lab.inject(fault.only_from(address(1)));
+        for (asked, who) in [(&door, "door"), (&one, "own")] {
+            let name = format!("broken-{number}-{who}");
+            let song = lab.bandcamp().track(&name).seconds(20.0).publish();
+            assert!(asked.download(&song.link()).await == song.bytes(), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_connection_to_the_node_that_fetches_a_song_makes_no_second_fetch() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab
+        .bandcamp()
+        .track("cut")
+        .seconds(60.0)
+        .holds_at(200_000)
+        .publish();
+    let mut gate = Gate::new().await;
+    let one = node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__ADDRESS", &gate.url)
+        .start();
+    gate.open(one.at("").trim_start_matches("http://").to_owned(), 50_000);
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    let (status, reply) = one.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    lab.until(asked_from(1)).await;
+    let (status, reply) = two.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    two.until("the connection is cut", async || {
+        gate.has_cut.load(std::sync::atomic::Ordering::Relaxed)
+    })
+    .await;
+    song.release();
+    assert!(two.whole(&reply.songs[0]).await == song.bytes());
+    assert!(!asked_from(2)(&lab.requests()), "it was fetched twice");
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_costs_no_link() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("silent").seconds(20.0).publish();
+    let one = roomy_node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    let pid = rustix::process::Pid::from_raw(one.pid().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+    let heard = door.download(&song.link()).await;
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("goes on");
+    assert!(heard == song.bytes());
+}
+
+#[tokio::test]
+async fn the_password_of_nats_is_in_no_log() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let secret = "the-password-of-nats";
+    let url = nats
+        .url()
+        .replace("nats://", &format!("nats://me:{secret}@"));
+    let one = node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__NATS", &url)
+        .set("KMDS_LOG", "debug")
+        .start();
+    one.until("it is connected", async || {
+        one.log().contains("connected to NATS")
+    })
+    .await;
+    let log = one.log();
+    assert!(log.contains(nats.url().as_str()), "{log}");
+    assert!(!log.contains(secret), "{log}");
 }

@@ -15,7 +15,7 @@ use super::super::query::{Query, Wait};
 use super::super::state::Http;
 use super::path::{At, never_asked_for, track_at};
 use super::rendition;
-use crate::app::{CopyForm, FormAsk, NotServed, State as JobState};
+use crate::app::{CopyForm, FormAsk, NODE_HEADER, NotServed, State as JobState, Want};
 
 /// The audio of a track, whole or while it arrives. A failure has the status of its kind.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/audio", tag = "v1",
@@ -80,7 +80,10 @@ pub(super) async fn send(
         http.app().form(id, form).await
     };
     let key = key?.ok_or_else(|| never_asked_for(id))?;
-    let want = wanted(&request.method, barred, streams, wait);
+    let want = match wanted(&request.method, barred, streams, wait) {
+        Want::Stream if request.headers.contains_key(NODE_HEADER) => Want::StreamToNode,
+        want => want,
+    };
     let served =
         audio::serve(http.app(), &key, want, request)
             .await
