@@ -3,6 +3,7 @@
 //! Owns the runs: each takes the songs of one link, one after the other in a task of its own, waits for the tagged copy and
 //! hands it to the store. A run is kept in memory only, some time after its end too, so that clients can ask what came of it.
 //! After a restart the same request does what is left: songs that are in the folder stay as they are.
+//! Calls to the drive come one after the other, and wait for their turn without a thread: a drive that hangs takes one thread.
 //! The lock of the runs is taken before that of one run; neither is held across an await.
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use kmds_extract::{Failure, Format, Kind, Site};
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{
     Audio, CopyForm, FetchAsk, Fetched, Key, LibraryFailure, LibraryRun, NotServed, RunState, Song,
@@ -31,16 +33,24 @@ const MOST_KEPT: usize = 64;
 const MOST_TOLD: usize = 100;
 /// A song is waited for in steps of so long.
 const STEP: Duration = Duration::from_secs(300);
+/// A look at the drive waits for so long, while songs are written and where the drive hangs.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The folder and its runs; nothing of it is there without `library.dir`.
 pub(super) struct Music {
     folder: Arc<MusicFolder>,
+    /// One call at a time.
+    drive: Arc<Semaphore>,
+    /// Of the runs under way.
+    places: Arc<Semaphore>,
     runs: Mutex<VecDeque<Run>>,
 }
 
 /// One run, and what was asked for.
 #[derive(Clone)]
 struct Run {
+    /// The link as it was sent, and whether its whole list was meant.
+    asked: (String, bool),
     of: (Site, String),
     now: Arc<Mutex<LibraryRun>>,
 }
@@ -59,35 +69,77 @@ impl Music {
     pub(super) fn new(store: &Store, dir: PathBuf) -> Self {
         Self {
             folder: Arc::new(store.music_folder(dir)),
+            drive: Arc::new(Semaphore::new(1)),
+            places: Arc::new(Semaphore::new(MOST_RUNNING)),
             runs: Mutex::default(),
         }
     }
 
-    /// The run that takes the same songs already, or a new one; the second says which.
-    fn begin(&self, fetched: &Fetched) -> Result<(Run, bool), Failure> {
-        let of = (fetched.site, fetched.id.clone());
-        let mut runs = self.runs.lock();
-        let is_running = |run: &&Run| run.now.lock().state == RunState::Running;
-        if let Some(run) = runs.iter().filter(is_running).find(|run| run.of == of) {
-            return Ok((run.clone(), false));
-        }
-        if runs.iter().filter(is_running).count() >= MOST_RUNNING {
+    /// Runs what waits for the drive on a thread, when no other call does.
+    async fn on_drive<T: Send + 'static>(
+        &self,
+        deed: impl FnOnce(&MusicFolder) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let broke_off = || internal("writing to library.dir broke off");
+        let turn = Arc::clone(&self.drive).acquire_owned().await;
+        let turn = turn.map_err(|_| broke_off())?;
+        let folder = Arc::clone(&self.folder);
+        let done = tokio::task::spawn_blocking(move || {
+            // Of the thread, not of the request, which may be gone before the drive answers.
+            let _turn = turn;
+            deed(&folder)
+        });
+        done.await.map_err(|_| broke_off())
+    }
+
+    async fn look(&self) -> Result<(), Failure> {
+        let looked = self.on_drive(MusicFolder::look);
+        let Ok(looked) = tokio::time::timeout(LOOK_WITHIN, looked).await else {
+            let sentence = "the drive of library.dir is busy or does not answer; try again in a moment, and look at the drive if it stays so";
+            return Err(Failure::new(Kind::QueueFull, sentence).after(Duration::from_secs(10)));
+        };
+        looked?.map_err(|error| music_failure(&error))
+    }
+
+    /// A place among the runs.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let sentence = format!(
                 "{MOST_RUNNING} lists are on their way into the library already; try again when one is there"
             );
-            return Err(Failure::new(Kind::QueueFull, sentence).after(Duration::from_secs(30)));
+            Failure::new(Kind::QueueFull, sentence).after(Duration::from_secs(30))
+        })
+    }
+
+    /// The run under way that a request for this link has begun.
+    fn running(&self, asked: &(String, bool)) -> Option<LibraryRun> {
+        let runs = self.runs.lock();
+        let mut of_link = runs.iter().filter(|run| run.asked == *asked);
+        let run = of_link.find(|run| run.is_running())?;
+        let now = run.now.lock().clone();
+        Some(now)
+    }
+
+    /// The run that takes the same songs already, or a new one; the second says which.
+    fn begin(&self, asked: (String, bool), fetched: &Fetched) -> (Run, bool) {
+        let of = (fetched.site, fetched.id.clone());
+        let mut runs = self.runs.lock();
+        let mut running = runs.iter().filter(|run| run.is_running());
+        if let Some(run) = running.find(|run| run.of == of) {
+            return (run.clone(), false);
         }
         if runs.len() >= MOST_KEPT
-            && let Some(ended) = runs.iter().position(|run| !is_running(&run))
+            && let Some(ended) = runs.iter().position(|run| !run.is_running())
         {
             runs.remove(ended);
         }
         let run = Run {
+            asked,
             of,
             now: Arc::new(Mutex::new(LibraryRun::new(random::id(), fetched))),
         };
         runs.push_back(run.clone());
-        Ok((run, true))
+        (run, true)
     }
 
     fn find(&self, id: &str) -> Option<LibraryRun> {
@@ -96,6 +148,12 @@ impl Music {
             .map(|run| run.now.lock())
             .find(|now| now.id == id)
             .map(|now| now.clone())
+    }
+}
+
+impl Run {
+    fn is_running(&self) -> bool {
+        self.now.lock().state == RunState::Running
     }
 }
 
@@ -154,6 +212,17 @@ impl LibraryRun {
             self.failures.push(LibraryFailure { title, failure });
         }
     }
+
+    fn end(&mut self, end: Result<(), Failure>) {
+        self.failure = end.err();
+        self.state = if self.failure.is_some() {
+            RunState::Failed
+        } else {
+            RunState::Done
+        };
+        let (placed, present, failed) = (self.placed, self.present, self.failed);
+        tracing::info!(title = ?self.title, placed, present, failed, failure = ?self.failure, "songs are in library.dir");
+    }
 }
 
 impl App {
@@ -167,16 +236,25 @@ impl App {
     /// # Errors
     /// There is no library, its folder cannot be written, too many runs are under way, or the link brings no songs.
     pub async fn into_library(&self, ask: FetchAsk) -> Result<LibraryRun, Failure> {
-        let folder = Arc::clone(&self.inner.music()?.folder);
-        on_thread(move || folder.look())
-            .await?
-            .map_err(|error| music_failure(&error))?;
+        let music = self.inner.music()?;
+        let asked = (ask.link.clone(), ask.whole_list);
+        // Before the site is asked: a request that finds no place costs nothing.
+        let place = match music.place() {
+            Ok(place) => place,
+            Err(full) => return music.running(&asked).ok_or(full),
+        };
+        music.look().await?;
         let fetched = self.fetch(ask).await?;
-        let (run, is_new) = self.inner.music()?.begin(&fetched)?;
+        let (run, is_new) = music.begin(asked, &fetched);
         if is_new {
             let (app, of) = (self.clone(), Arc::clone(&run.now));
             let songs = waiting(fetched);
-            self.until_stopped(async move { app.fill_library(songs, of).await });
+            self.until_stopped(async move {
+                let end = app.fill_library(songs, &of).await;
+                // A client that sees the end finds the place free.
+                drop(place);
+                of.lock().end(end);
+            });
         }
         let now = run.now.lock().clone();
         Ok(now)
@@ -191,28 +269,26 @@ impl App {
 
     /// Looks whether songs can be put into the library; `None` without one.
     pub async fn look_at_library(&self) -> Option<Result<(), Failure>> {
-        let folder = Arc::clone(&self.inner.music.as_ref()?.folder);
-        let looked = on_thread(move || folder.look()).await;
-        Some(looked.and_then(|looked| looked.map_err(|error| music_failure(&error))))
+        Some(self.inner.music.as_ref()?.look().await)
     }
 
-    async fn fill_library(&self, songs: Vec<Waiting>, run: Arc<Mutex<LibraryRun>>) {
+    /// Puts the songs there one by one.
+    /// # Errors
+    /// The folder takes no more.
+    async fn fill_library(
+        &self,
+        songs: Vec<Waiting>,
+        run: &Mutex<LibraryRun>,
+    ) -> Result<(), Failure> {
         for song in songs {
             match self.put_in_library(&song).await {
                 Ok(Ok(put)) => run.lock().note(put),
-                Ok(Err(error)) if error.is_of_the_drive() => {
-                    let mut run = run.lock();
-                    run.failure = Some(music_failure(&error));
-                    run.state = RunState::Failed;
-                    return;
-                }
+                Ok(Err(error)) if error.is_of_the_drive() => return Err(music_failure(&error)),
                 Ok(Err(error)) => run.lock().miss(song.title, music_failure(&error)),
                 Err(failure) => run.lock().miss(song.title, failure),
             }
         }
-        let mut run = run.lock();
-        run.state = RunState::Done;
-        tracing::info!(title = ?run.title, placed = run.placed, present = run.present, failed = run.failed, "songs are in library.dir");
+        Ok(())
     }
 
     async fn put_in_library(&self, song: &Waiting) -> Result<Result<Put, MusicError>, Failure> {
@@ -223,17 +299,16 @@ impl App {
             return Err(internal("a finished song has no length or no format"));
         };
         let file = audio.reader.file().map_err(store_failure)?;
-        let folder = Arc::clone(&self.inner.music()?.folder);
         let (path, link, duration) = (song.path.clone(), song.link.clone(), song.duration);
-        on_thread(move || {
+        let put = self.inner.music()?.on_drive(move |folder| {
             // While it is open the song is not evicted.
             let audio = audio;
             let is_song = |there: &std::fs::File| formats::is_song(there, &link, format, duration);
             let put = folder.put((&file, size), &path, format.ext(), is_song);
             drop(audio);
             put
-        })
-        .await
+        });
+        put.await
     }
 
     /// The copy with tags; of a container that holds none, or of a song whose tags cannot be written, the original.
@@ -289,14 +364,6 @@ fn music_failure(error: &MusicError) -> Failure {
         _ => Kind::Internal,
     };
     Failure::new(kind, error.to_string())
-}
-
-/// Runs what waits for the drive.
-async fn on_thread<T: Send + 'static>(
-    deed: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(deed).await;
-    done.map_err(|_| internal("writing to library.dir broke off"))
 }
 
 /// What a run needs of the songs; the reply to the fetch is not held for so long.

@@ -4,7 +4,7 @@
 //! a file with a temporary name, which is renamed when it is whole. A file that is there is never written to, renamed or
 //! removed: the same song is left as it is, another one of that name stays beside the new one. The folder itself is never
 //! made, so that nothing is written under a mount point whose drive is gone.
-//! Every call waits for the drive. One song is written at a time.
+//! Every call waits for the drive. One call at a time: the temporary name is the same for all.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -14,7 +14,6 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -57,6 +56,10 @@ pub enum MusicError {
     NoFolder(String),
     #[error("library.dir has {MOST_ALIKE} other files called `{0}`; move some away and try again")]
     TooManyAlike(String),
+    #[error(
+        "the drive of library.dir does not take this song's name or folder: {0}; shorten its title where you can, or use another drive"
+    )]
+    Name(io::Error),
     #[error("could not write to library.dir: {source}{}", advice(.source))]
     Drive { source: io::Error },
     #[error("could not read the song from the cache: {0}; try again")]
@@ -69,15 +72,18 @@ impl MusicError {
     pub fn is_of_the_drive(&self) -> bool {
         !matches!(
             self,
-            Self::NoFolder(_) | Self::TooManyAlike(_) | Self::Song(_)
+            Self::NoFolder(_) | Self::TooManyAlike(_) | Self::Name(_) | Self::Song(_)
         )
     }
 }
 
 impl From<io::Error> for MusicError {
     fn from(error: io::Error) -> Self {
+        let of_name = [Errno::NAMETOOLONG, Errno::INVAL, Errno::ILSEQ];
         if is_full(&error) {
             Self::Full
+        } else if Errno::from_io_error(&error).is_some_and(|errno| of_name.contains(&errno)) {
+            Self::Name(error)
         } else {
             Self::Drive { source: error }
         }
@@ -95,24 +101,17 @@ impl From<Errno> for MusicError {
 pub struct MusicFolder {
     path: PathBuf,
     shared: Arc<Shared>,
-    /// Held while a song is written: the temporary name is the same for all.
-    writing: Mutex<()>,
 }
 
 impl MusicFolder {
     pub(super) const fn new(path: PathBuf, shared: Arc<Shared>) -> Self {
-        Self {
-            path,
-            shared,
-            writing: Mutex::new(()),
-        }
+        Self { path, shared }
     }
 
     /// Whether songs can be put there: the folder is there, on its drive, and a file can be made.
     /// # Errors
     /// What is wrong, with the way out.
     pub fn look(&self) -> Result<(), MusicError> {
-        let _one = self.writing.lock();
         let root = self.root()?;
         let temporary = self.temporary();
         drop(create(&root, &temporary)?);
@@ -131,7 +130,6 @@ impl MusicFolder {
         ext: &str,
         is_song: impl Fn(&File) -> bool,
     ) -> Result<Put, MusicError> {
-        let _one = self.writing.lock();
         let mut folder = self.root()?;
         let Some((stem, folders)) = path.split_last() else {
             return Err(MusicError::TooManyAlike(String::new()));

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kmds_lab::{Fault, Lab};
+use kmds_lab::{Fault, Lab, Song};
 use serde_json::{Value, json};
 
 use crate::harness::{Kmds, Setup, read, tool};
@@ -291,4 +291,51 @@ async fn a_full_library_drive_ends_the_run_with_a_sentence_and_leaves_no_piece()
         "{told}"
     );
     assert_eq!(files(&music), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_request_that_finds_no_place_among_the_runs_asks_no_site() {
+    let lab = Lab::start().await;
+    let (setup, _) = with_library(&lab);
+    let kmds = setup.start();
+    let held = |n: usize| {
+        let song = lab.bandcamp().track(&format!("Held {n}")).seconds(4.0);
+        song.holds_at(0).publish()
+    };
+    let songs: Vec<Song> = (0..9).map(held).collect();
+    let (running, last) = (&songs[..8], &songs[8]);
+    let mut ids = Vec::new();
+    for song in running {
+        let (status, run) = ask(&kmds, json!({ "url": song.link() })).await;
+        assert_eq!((status, &run["state"]), (202, &json!("running")), "{run}");
+        ids.push(run["id"].clone());
+    }
+    let (status, told) = ask(&kmds, json!({ "url": last.link() })).await;
+    assert_eq!(
+        (status, &told["kind"]),
+        (503, &json!("queue_full")),
+        "{told}"
+    );
+    let asked = lab.requests();
+    let of_last = asked
+        .iter()
+        .filter(|seen| seen.song.as_deref() == Some(last.id()));
+    assert_eq!(of_last.count(), 0);
+    let known = kmds
+        .get(&format!("/api/v1/tracks/bandcamp/{}", last.id()))
+        .await;
+    assert_eq!(known.status(), 404, "it was not fetched");
+
+    let (status, run) = ask(&kmds, json!({ "url": running[3].link() })).await;
+    assert_eq!(
+        (status, &run["id"]),
+        (202, &ids[3]),
+        "a link under way: {run}"
+    );
+    songs[0].release();
+    kmds.until("a run ends, and its place is free", async || {
+        let (status, _) = ask(&kmds, json!({ "url": last.link() })).await;
+        status == 202
+    })
+    .await;
 }

@@ -454,3 +454,81 @@ async fn each_trouble_of_a_drive_is_told_by_its_name_and_over_when_it_is_over() 
         assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{error}");
     }
 }
+
+/// Asks for a song to be put into the music library.
+async fn into_library(kmds: &Kmds, link: &str) -> reqwest::Response {
+    let request = kmds.http.post(kmds.at("/api/v1/library"));
+    let request = request.header("content-type", "application/json");
+    let body = serde_json::json!({ "url": link }).to_string();
+    let answer = request.body(body).timeout(harness::PATIENCE).send().await;
+    answer.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_library_drive_that_hangs_takes_nothing_else_with_it() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let song = track(&lab, "Heard meanwhile");
+    let music = drive.folder.path("music");
+    std::fs::create_dir(&music).expect("a music folder");
+    let setup = drive.under(&lab);
+    let setup = setup.set("KMDS_LIBRARY__DIR", &music.display().to_string());
+    let kmds = setup.start();
+    let (_, reply) = kmds.fetch(&song.link()).await;
+    assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
+
+    drive.fails("unlink=HANGS 0 /music/");
+    // More than there are threads for what waits for a drive.
+    let link = song.link();
+    let asked = (0..12).map(|_| into_library(&kmds, &link));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        let told = answer.text().await.expect("a body");
+        assert!(told.contains("queue_full"), "{told}");
+    }
+    assert_eq!(kmds.whole(&reply.songs[0]).await, song.bytes());
+
+    drive.is_well();
+    kmds.until("the library takes songs again", async || {
+        into_library(&kmds, &link).await.status() == 202
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_the_library_drive_does_not_take_costs_the_other_songs_nothing() {
+    let Some(drive) = Drive::make() else { return };
+    let lab = Lab::start().await;
+    let album = lab.bandcamp().album(3).seconds(4.0).publish();
+    let music = drive.folder.path("music");
+    std::fs::create_dir(&music).expect("a music folder");
+    let setup = drive.under(&lab);
+    let setup = setup.set("KMDS_LIBRARY__DIR", &music.display().to_string());
+    let kmds = setup.start();
+    for error in ["ENAMETOOLONG", "EINVAL"] {
+        drive.fails(&format!("write={error}*1 0 /music/"));
+        let begun = into_library(&kmds, &album.link()).await;
+        assert_eq!(begun.status(), 202);
+        let run: serde_json::Value =
+            serde_json::from_str(&begun.text().await.expect("a body")).expect("JSON");
+        let path = format!("/api/v1/library/{}", run["id"].as_str().expect("an id"));
+        let mut run = run;
+        kmds.until("the run ends", async || {
+            let answer = kmds.get(&path).await;
+            run = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+            run["state"] != "running"
+        })
+        .await;
+        assert_eq!(
+            (&run["state"], &run["failed"]),
+            (&"done".into(), &1.into()),
+            "{run}"
+        );
+        assert_eq!(
+            run["placed"],
+            if error == "EINVAL" { 0 } else { 2 },
+            "{run}"
+        );
+    }
+}

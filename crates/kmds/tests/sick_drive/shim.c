@@ -4,8 +4,8 @@
  *
  *     CALL[=ERROR][*TIMES][@open] FROM PART
  *
- * CALL is read, write, sync, rename or unlink; ERROR the name of what it fails with (else EIO), TIMES how often (else
- * always), @open only while this process has the file open. FROM is the first byte of the file that cannot be had, PART
+ * CALL is read, write, sync, rename or unlink; ERROR the name of what it fails with (else EIO), or HANGS: it returns when
+ * the rule is gone; TIMES how often (else always), @open only while this process has the file open. FROM is the first byte of the file that cannot be had, PART
  * a part of its path, or with a $ its end.
  */
 #define _GNU_SOURCE
@@ -27,12 +27,14 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+enum { HANGS = 1 << 20 };
+
 static const struct {
     const char *name;
     int number;
 } ERRORS[] = {
-    {"EACCES", EACCES}, {"EBUSY", EBUSY},   {"EDQUOT", EDQUOT},         {"EINVAL", EINVAL}, {"ENOSYS", ENOSYS},
-    {"ENOTCONN", ENOTCONN}, {"EOPNOTSUPP", EOPNOTSUPP}, {"EROFS", EROFS}, {"ESTALE", ESTALE}, {"ETXTBSY", ETXTBSY},
+    {"EACCES", EACCES}, {"EBUSY", EBUSY},   {"EDQUOT", EDQUOT},         {"EINVAL", EINVAL}, {"ENAMETOOLONG", ENAMETOOLONG}, {"ENOSYS", ENOSYS},
+    {"ENOTCONN", ENOTCONN}, {"EOPNOTSUPP", EOPNOTSUPP}, {"EROFS", EROFS}, {"ESTALE", ESTALE}, {"ETXTBSY", ETXTBSY}, {"HANGS", HANGS},
 };
 
 static int number_of(const char *error)
@@ -87,8 +89,8 @@ static int may_again(int rule, int times, FILE *file)
     return rule < 16 && __atomic_fetch_add(&obeyed[rule], 1, __ATOMIC_SEQ_CST) < times;
 }
 
-/* 0, or the error that this call on this file is to end with. */
-static int sickness(const char *call, const char *path, off_t end)
+/* 0, or the error that this call on this file is to end with, or HANGS. */
+static int sickness_now(const char *call, const char *path, off_t end)
 {
     const char *rules = getenv("KMDS_TEST_SICK");
     FILE *file = rules ? fopen(rules, "re") : NULL;
@@ -107,6 +109,14 @@ static int sickness(const char *call, const char *path, off_t end)
             sick = number_of(error ? error + 1 : NULL);
     }
     fclose(file);
+    return sick;
+}
+
+static int sickness(const char *call, const char *path, off_t end)
+{
+    int sick;
+    while ((sick = sickness_now(call, path, end)) == HANGS)
+        usleep(10000);
     return sick;
 }
 
