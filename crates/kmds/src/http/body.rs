@@ -1,8 +1,8 @@
 //! Reading the body of a request.
 //!
 //! Owns the most a body may hold, how many long ones are in memory, the time a body may take to arrive, and the first step from
-//! bytes to JSON. An oversized
-//! body is read and dropped up to a bound, so that the client gets the answer 413 and not a reset connection.
+//! bytes to JSON. An oversized body is read and dropped up to a bound, so that the client gets the answer 413 and not a reset
+//! connection. Of a body that may be long the first 16 KiB are read as of any other; it takes a place when more arrives.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap};
 use http_body_util::BodyExt;
 use kmds_extract::Kind;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::error::Refusal;
 
@@ -19,7 +20,7 @@ use super::error::Refusal;
 const MAX_BODY_BYTES: usize = 16 << 10;
 /// The same of a list of songs: 10,000 links of 100 bytes.
 const MAX_LIST_BYTES: usize = 1 << 20;
-/// Bodies of that length that are read at once; the next one waits as long as a body may take.
+/// Bodies longer than [`MAX_BODY_BYTES`] that are in memory at once; the next one waits as long as a body may take.
 const LISTS_AT_ONCE: usize = 4;
 /// Bytes of an oversized body that are read and dropped: many clients send all before they read the answer.
 const DRAINED_BYTES: usize = 16 << 20;
@@ -30,7 +31,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// `too_large`, or `bad_request` when it breaks off or does not arrive in time.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
-    read_up_to(MAX_BODY_BYTES, headers, body).await
+    let (body, _) = read_up_to(MAX_BODY_BYTES, headers, body, None).await?;
+    Ok(body)
 }
 
 /// Room for long bodies: few of them are in memory at a time.
@@ -53,20 +55,27 @@ impl ListBodies {
         body: Body,
         parse: impl FnOnce(&[u8]) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let room = tokio::time::timeout(BODY_WITHIN, self.0.acquire()).await;
-        let Ok(Ok(_room)) = room else {
-            let sentence = "too many clients send long lists now; try again in a moment";
-            return Err(Refusal::new(Kind::QueueFull, sentence));
-        };
-        parse(&read_up_to(MAX_LIST_BYTES, headers, body).await?)
+        let (body, _place) = read_up_to(MAX_LIST_BYTES, headers, body, Some(&self.0)).await?;
+        parse(&body)
     }
 }
 
-async fn read_up_to(
+async fn take(places: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
+    let place = tokio::time::timeout(BODY_WITHIN, places.acquire()).await;
+    let Ok(Ok(place)) = place else {
+        let sentence = "too many clients send long lists now; try again in a moment";
+        return Err(Refusal::new(Kind::QueueFull, sentence));
+    };
+    Ok(place)
+}
+
+/// The body, and the place that a long one has taken.
+async fn read_up_to<'p>(
     most_bytes: usize,
     headers: &HeaderMap,
     mut body: Body,
-) -> Result<Vec<u8>, Refusal> {
+    places: Option<&'p Semaphore>,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'p>>), Refusal> {
     let stated = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -74,32 +83,39 @@ async fn read_up_to(
         // The client sends nothing before this answer.
         return Err(too_large(most_bytes));
     }
-    let mut kept = Vec::new();
-    let mut arrived = 0;
-    let reading = async {
-        while arrived <= DRAINED_BYTES
-            && let Some(frame) = body.frame().await
-        {
-            let frame = frame
-                .map_err(|_| Refusal::bad_request("the request body broke off; send it whole"))?;
-            let Some(piece) = frame.data_ref() else {
-                continue;
-            };
-            arrived += piece.len();
-            if arrived <= most_bytes {
-                kept.extend_from_slice(piece);
-            }
+    let (mut kept, mut arrived, mut place) = (Vec::new(), 0, None);
+    let mut until = Instant::now() + BODY_WITHIN;
+    let end = loop {
+        if arrived > DRAINED_BYTES {
+            break Ok(());
         }
-        Ok::<_, Refusal>(())
+        let frame = match tokio::time::timeout_at(until, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(_))) => break Err("the request body broke off; send it whole"),
+            Err(_) => break Err("the request body did not arrive within 10 s; send it at once"),
+        };
+        let Some(piece) = frame.data_ref() else {
+            continue;
+        };
+        arrived += piece.len();
+        if arrived > MAX_BODY_BYTES
+            && place.is_none()
+            && let Some(places) = places
+        {
+            let asked = Instant::now();
+            place = Some(take(places).await?);
+            until += asked.elapsed();
+        }
+        if arrived <= most_bytes {
+            kept.extend_from_slice(piece);
+        }
     };
-    let in_time = tokio::time::timeout(BODY_WITHIN, reading).await;
     if arrived > most_bytes {
         return Err(too_large(most_bytes));
     }
-    in_time.map_err(|_| {
-        Refusal::bad_request("the request body did not arrive within 10 s; send it at once")
-    })??;
-    Ok(kept)
+    end.map_err(Refusal::bad_request)?;
+    Ok((kept, place))
 }
 
 /// Parses a body, or a text inside one, as JSON; skips a byte order mark.
@@ -144,7 +160,54 @@ fn too_large(most_bytes: usize) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::{Bytes, HttpBody};
+    use futures_util::FutureExt as _;
+    use http_body::Frame;
+
     use super::*;
+
+    /// Sends so many bytes, and no more.
+    struct Slow(usize);
+
+    impl HttpBody for Slow {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            match std::mem::take(&mut self.0) {
+                0 => Poll::Pending,
+                sent => Poll::Ready(Some(Ok(Frame::data(vec![b'x'; sent].into())))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn slow_bodies_take_the_places_of_long_ones_only_when_they_are_long() {
+        let lists = ListBodies::default();
+        let headers = HeaderMap::new();
+        let parse = |body: &[u8]| Ok(body.len());
+        let read = |body: Body| Box::pin(lists.read(&headers, body, parse));
+        for (sent, free) in [(1, LISTS_AT_ONCE), (MAX_BODY_BYTES + 1, 0)] {
+            let mut slow: Vec<_> = (0..LISTS_AT_ONCE)
+                .map(|_| read(Body::new(Slow(sent))))
+                .collect();
+            for body in &mut slow {
+                assert!(body.now_or_never().is_none());
+            }
+            assert_eq!(lists.0.available_permits(), free, "{sent}");
+            let short = read(Body::from(vec![b'x'; MAX_BODY_BYTES])).await;
+            assert_eq!(short, Ok(MAX_BODY_BYTES));
+            let long = read(Body::from(vec![b'x'; MAX_LIST_BYTES])).now_or_never();
+            assert_eq!(long.is_some(), free > 0);
+        }
+        assert_eq!(lists.0.available_permits(), LISTS_AT_ONCE);
+    }
 
     #[tokio::test]
     async fn a_body_one_byte_too_long_is_refused_and_a_full_one_is_read() {
