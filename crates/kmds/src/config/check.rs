@@ -4,7 +4,7 @@
 //! combinations that cannot be used. Never creates a folder.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kmds_extract::Site;
 
@@ -94,7 +94,10 @@ impl RawConfig {
             ),
         ];
         for (key, dir) in own {
-            if library.starts_with(&dir) || dir.starts_with(&library) {
+            let overlap =
+                |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
+            // A link may lead from one into the other.
+            if overlap(&library, &dir) || overlap(&real(&library), &real(&dir)) {
                 let setting = keys::LIBRARY_DIR.setting.key;
                 let given = self.values.get(setting);
                 return Err(ConfigError::Value {
@@ -188,6 +191,17 @@ impl RawConfig {
         }
         Ok(())
     }
+}
+
+/// A path without links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let mut above = path.ancestors();
+    let found = above.find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = found else {
+        return path.to_owned();
+    };
+    path.strip_prefix(above)
+        .map_or(real.clone(), |rest| real.join(rest))
 }
 
 /// A folder: the one that is given, else the user's own.

@@ -64,14 +64,16 @@ fn doctor_tries_the_music_library_and_says_what_to_make() {
     assert_eq!(finding(&music, 0)["verdict"], "ok");
     assert_eq!(everything_in(&music), Vec::<PathBuf>::new());
 
-    let inside = format!(
-        "library.dir={}",
-        person.folder.path("cache/music").display()
-    );
-    let cache = format!("cache.dir={}", person.folder.path("cache").display());
-    let said = person.runs(&["config", "check", "--set", &inside, "--set", &cache]);
-    let said = said.with(2);
-    assert!(said.err.contains("apart from cache.dir"), "{said:?}");
+    // By its name, and by a link to the drive that both are on.
+    let link = person.folder.path("link");
+    std::os::unix::fs::symlink(&person.folder.0, &link).expect("a link");
+    for inside in [person.folder.path("cache/music"), link.join("cache/music")] {
+        let inside = format!("library.dir={}", inside.display());
+        let cache = format!("cache.dir={}", person.folder.path("cache").display());
+        let said = person.runs(&["config", "check", "--set", &inside, "--set", &cache]);
+        let said = said.with(2);
+        assert!(said.err.contains("apart from cache.dir"), "{said:?}");
+    }
 }
 
 /// All that stands in a folder, folders too.
