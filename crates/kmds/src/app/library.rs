@@ -140,7 +140,7 @@ impl App {
         .unwrap_or_else(|_| Err(internal("the removal broke off")))
     }
 
-    /// Tries a failed song again now; `None` if unknown.
+    /// Tries the failed forms of a song again now; `None` if the song is unknown.
     /// # Errors
     /// The catalog failed.
     pub async fn retry(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
@@ -150,11 +150,8 @@ impl App {
             .renditions(id)
             .await
             .map_err(store_failure)?;
-        for row in rows {
-            let row = self.inner.as_it_stands(row).await?;
-            if matches!(row.state, State::Failed | State::Evicted) {
-                self.inner.demand.requeue(&row.key, true).await?;
-            }
+        for row in rows.iter().filter(|row| row.state == State::Failed) {
+            self.inner.demand.requeue(&row.key, true).await?;
         }
         self.song(id).await
     }

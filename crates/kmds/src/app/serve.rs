@@ -185,7 +185,11 @@ impl Inner {
     }
 
     /// The job of a song that a client waits for, at the front of the queue; the window of its list moves with it.
-    async fn first(&self, row: &Row) -> Result<Arc<Job>, Failure> {
+    async fn first(&self, row: &Row) -> Result<Arc<Job>, NotServed> {
+        if self.demand.is_closed(&row.key) {
+            // It has not failed: after the next start it goes on.
+            return Err(unfinished_row(row));
+        }
         let job = self.demand.first(row).await?;
         self.move_window(&row.key).await?;
         Ok(job)

@@ -82,11 +82,16 @@ impl Demand {
         }
     }
 
+    /// The service is stopping: the song gets no job before the next start.
+    pub fn is_closed(&self, key: &Key) -> bool {
+        self.table.is_stopping() || self.table.is_parked(key)
+    }
+
     /// The job of an unfinished song that a client waits for, at the front of the queue.
     /// # Errors
     /// The service is stopping, or the catalog failed.
     pub async fn first(&self, row: &Row) -> Result<Arc<Job>, Failure> {
-        if self.table.is_stopping() || self.table.is_parked(&row.key) {
+        if self.is_closed(&row.key) {
             let sentence = "the service is stopping; ask again when it is back";
             return Err(Failure::new(Kind::Cancelled, sentence));
         }
