@@ -268,3 +268,32 @@ async fn with_tokens_the_addresses_of_songs_open_without_one_until_they_expire()
     .await;
     assert_eq!(status, 200, "one way that shows a token is enough");
 }
+
+#[tokio::test]
+async fn a_signed_address_opens_and_is_refused_when_its_time_is_over() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("Signed").seconds(4.0).publish();
+    let link: String = url::form_urlencoded::byte_serialize(song.link().as_bytes()).collect();
+    let kmds = with_tokens(Setup::of(&lab), "tokens.toml", &three())
+        .set("KMDS_SERVER__LINK_LIFETIME", "1 s")
+        .start();
+    let mut tunnel = String::new();
+    kmds.until("a fresh address opens", async || {
+        let (status, text) = get(&kmds, &format!("/fetch?url={link}"), FETCHES).await;
+        assert_eq!(status, 200, "{text}");
+        let reply: Value = serde_json::from_str(&text).expect("JSON");
+        tunnel = reply["Songs"][0]["Tunnel_URL"]
+            .as_str()
+            .expect("an address")
+            .to_owned();
+        kmds.get(&tunnel).await.status() == 200
+    })
+    .await;
+    kmds.until("it is refused", async || {
+        kmds.get(&tunnel).await.status() == 401
+    })
+    .await;
+    // Nor does another time in the address help.
+    let later = tunnel.replace("&expires=1", "&expires=2");
+    assert_eq!(kmds.get(&later).await.status(), 401);
+}

@@ -21,7 +21,8 @@ use crate::clock::unix_now;
 pub(in crate::http) const SESSION_COOKIE: &str = "kmds_session";
 /// How long a browser stays logged in.
 pub(in crate::http) const SESSION_SECONDS: u64 = 30 * 24 * 3600;
-/// Expiries are whole hours, so that a song keeps its address for an hour: players and caches know it again.
+/// Expiries are whole hours, so that a song keeps its address for an hour: players and caches know it again. Of a shorter
+/// lifetime they are its multiples.
 const EXPIRY_STEP_SECONDS: u64 = 3600;
 
 /// How a request shows its token.
@@ -125,11 +126,13 @@ impl Credentials {
 
     /// Signs addresses for this token.
     pub(super) fn signer(&self, token: &Arc<Token>) -> Option<AddressSigner> {
-        let until = unix_now() + self.link_lifetime.as_secs();
+        let lifetime = self.link_lifetime.as_secs();
+        // Of an operator who wants a short time, no more than twice that.
+        let step = lifetime.clamp(1, EXPIRY_STEP_SECONDS);
         Some(AddressSigner {
             signer: Arc::clone(self.signer.as_ref()?),
             token: Arc::clone(token),
-            expires: until.next_multiple_of(EXPIRY_STEP_SECONDS),
+            expires: (unix_now() + lifetime).next_multiple_of(step),
         })
     }
 
