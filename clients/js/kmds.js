@@ -216,7 +216,7 @@ export class Kmds {
         return text ? JSON.parse(text) : null;
       }
       const error = await answer.error();
-      const wait = Math.max(PAUSE, error.retryAfter ?? LONGEST_LIMIT);
+      const wait = Math.max(PAUSE, error.retryAfter ?? PAUSE);
       if (error.status !== 429 || wait > left) throw error;
       left -= wait;
       await pause(wait, signal);

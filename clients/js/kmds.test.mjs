@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -122,6 +123,24 @@ test("failures have a kind, a status and a sentence", async () => {
   assert.equal(silent.kind, "connection");
   assert.match(silent.message, /127\.0\.0\.1:1 /);
   assert.throws(() => new Kmds("ftp://nowhere"), TypeError);
+});
+
+test("a call goes on when the server wants fewer requests, and fails where it wants too long a pause", async () => {
+  const replies = [[429, {}], [429, {}], [200, {}], [429, { "Retry-After": "31" }]];
+  const server = createServer((_, response) => {
+    const [status, headers] = replies.shift();
+    response.writeHead(status, headers).end("{}");
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  try {
+    const limited = new Kmds(`http://127.0.0.1:${server.address().port}`);
+    assert.deepEqual(await limited.stats(), {});
+    const error = await failure(limited.stats());
+    assert.deepEqual([error.status, error.retryAfter], [429, 31]);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });
 
 test("events tell what happens and resume", async () => {

@@ -692,7 +692,7 @@ def _whole(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Ca
         if 200 <= reply.status < 300:
             return reply.body
         error = reply.error()
-        pause = max(PAUSE, error.retry_after or LONGEST_LIMIT)
+        pause = max(PAUSE, error.retry_after or PAUSE)
         if error.status != 429 or pause > left:
             raise error
         left -= pause

@@ -6,7 +6,9 @@ import sys
 import tempfile
 import threading
 import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Dict, List, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from kmds import AsyncKmds, Kmds, KmdsError  # noqa: E402
@@ -106,6 +108,30 @@ class Blocking(unittest.TestCase):
         self.assertIn("127.0.0.1:1 ", str(caught.exception))
         with self.assertRaises(ValueError):
             Kmds("ftp://nowhere")
+
+    def test_a_call_goes_on_when_the_server_wants_fewer_requests_and_fails_where_it_wants_too_long_a_pause(self) -> None:
+        replies: List[Tuple[int, Dict[str, str]]] = [(429, {}), (429, {}), (200, {}), (429, {"Retry-After": "31"})]
+
+        class Limited(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, headers = replies.pop(0)
+                self.send_response(status)
+                for name, value in {"Content-Length": "2", **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Limited) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            limited = Kmds(f"http://127.0.0.1:{server.server_port}")
+            self.assertEqual(limited.stats(), {})
+            with self.assertRaises(KmdsError) as caught:
+                limited.stats()
+            self.assertEqual((caught.exception.status, caught.exception.retry_after), (429, 31))
+            server.shutdown()
 
     def test_events_tell_what_happens_and_resume(self) -> None:
         seen, ready = [], threading.Event()

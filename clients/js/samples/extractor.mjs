@@ -63,8 +63,20 @@ export class KmdsExtractor extends BaseExtractor {
     if (!song) throw new Error(`${track.url} has no song that can be played`);
     const stream = this.options.cache === undefined
       ? Readable.fromWeb(await this.#kmds.stream(song))
-      : createReadStream(await this.#kmds.path(song, { cache: this.options.cache }));
+      : await this.#file(song);
     return { stream, $fmt: StreamType.OggOpus };
+  }
+
+  /** The file is kept on the drive until it was played or passed over. */
+  async #file(song) {
+    const held = await this.#kmds.hold(song);
+    try {
+      const file = createReadStream(await this.#kmds.path(held.track, { cache: this.options.cache }));
+      return file.once("close", held.release);
+    } catch (error) {
+      await held.release();
+      throw error;
+    }
   }
 
   async getRelatedTracks() {

@@ -368,6 +368,9 @@ async fn extractor_sample(what: &str, mode: &str) -> Option<(Vec<u64>, Vec<u64>)
     let wanted = packet_sizes(&file);
     assert!(wanted.len() > 140, "{}", wanted.len());
     assert_eq!(kmds.audio_sent().await > 0, mode == "stream");
+    // A file that is read by its path is held meanwhile.
+    let is_held = heard["holds"][0] == "GET";
+    assert_eq!(is_held, mode != "stream", "{heard}");
     Some((sizes_of(&heard["sizes"]), wanted))
 }
 

@@ -22,6 +22,13 @@ class Ear extends EventEmitter {
 }
 
 const { KMDS_URL: url, KMDS_CACHE: cache, LINK, LIST, WORDS, MODE } = process.env;
+/** The calls by which the extractor keeps a file on the drive. */
+const holds = [];
+const plainFetch = globalThis.fetch;
+globalThis.fetch = (asked, options) => {
+  if (String(asked).includes("holder=")) holds.push(options?.method ?? "GET");
+  return plainFetch(asked, options);
+};
 const client = new Client({ intents: [GatewayIntentBits.Guilds, GatewayIntentBits.GuildVoiceStates] });
 const guild = client.guilds._add({ id: "1", name: "g", channels: [{ id: "2", name: "v", type: 2, bitrate: 64000 }], unavailable: false });
 const player = new Player(client);
@@ -46,6 +53,7 @@ console.log(JSON.stringify({
   sizes: ear.sizes,
   track: [track.title, track.author, track.duration],
   list: [list.playlist?.title, list.tracks.map((one) => one.title)],
+  holds,
   words: byWords.tracks.map((one) => [one.title, one.url]),
 }));
 process.exit(0);
