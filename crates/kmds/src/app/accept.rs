@@ -423,10 +423,10 @@ impl Inner {
         Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)
     }
 
-    /// A song is read: the queues in which it is near are at it. Of a list of which only a window is queued, the songs behind it
-    /// are queued now.
+    /// A song is read: of a list of which only a window is queued, the songs behind it are queued now. A queue in which it is
+    /// near looks after them by itself.
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
-        if self.begin_in_queues(key.track()).await? {
+        if self.queues.is_near(key.track()) {
             return Ok(());
         }
         let behind = self.windows.behind(key);

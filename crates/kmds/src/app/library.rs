@@ -384,6 +384,7 @@ impl Inner {
 
     /// Ends the job of a song that is noted as deleted, and removes what the song has left.
     pub(super) async fn clear_away(&self, key: &Key, job: Option<Arc<Job>>) -> Result<(), Failure> {
+        self.queues.look_again(key.track());
         let ran = job
             .as_ref()
             .is_some_and(|job| job.status().state != State::Queued);

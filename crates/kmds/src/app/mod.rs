@@ -58,7 +58,7 @@ pub use api::*;
 pub use cancel::{Cancelled, Ended};
 pub use folders::{Filed, filed};
 pub use maintenance::{About, Drive, Remark, Tools, remarks, tools};
-pub use queues::{QueueAsk, QueueShown, QueueSong};
+pub use queues::{QueueAsk, QueuePage, QueueShown, QueueSong};
 pub use search::Searched;
 
 use crate::cluster::Peers;

@@ -29,7 +29,17 @@ impl App {
             .map_err(store_failure)
     }
 
-    /// The audio of one song in one form.
+    /// The audio of one song in one form, for a client that plays it: its queue is at this song.
+    /// # Errors
+    /// As [`App::audio`].
+    pub async fn played(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
+        if !want.only_looks() {
+            self.inner.queues.begin(key.track());
+        }
+        self.audio(key, want).await
+    }
+
+    /// The audio of one song in one form. Moves no queue.
     /// # Errors
     /// [`NotServed`]: not finished, failed, or never asked for.
     pub async fn audio(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {

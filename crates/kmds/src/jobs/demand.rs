@@ -98,14 +98,22 @@ impl Demand {
         let job = match self.table.get(&row.key) {
             Some(job) => job,
             None if row.state == State::Evicted => self.requeue(&row.key, true).await?,
-            // Its job ended since the row was read, or belongs to an earlier run: the row's state stands.
-            None => self.table.enqueue(&row.key, 0, row.total_bytes),
+            None => self.first_again(row).await?,
         };
         if !job.is_wanted() {
             self.store.promote(&row.key).await.map_err(store_failure)?;
         }
         self.table.promote(&job);
         Ok(job)
+    }
+
+    /// Its job ended since the row was read, or belongs to an earlier run: the row's state stands, as it is now.
+    async fn first_again(&self, row: &Row) -> Result<Arc<Job>, Failure> {
+        let now = self.store.row(&row.key).await.map_err(store_failure)?;
+        if now.is_some_and(|now| now.state == State::Evicted) {
+            return self.requeue(&row.key, true).await;
+        }
+        Ok(self.table.enqueue(&row.key, 0, row.total_bytes))
     }
 
     /// Queues a known song again, `first` of all or behind the others.

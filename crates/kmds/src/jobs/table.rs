@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use kmds_extract::{Failure, Format, Kind, Loudness, Recipes};
+use kmds_extract::{Failure, Format, Loudness, Recipes};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -369,23 +369,21 @@ impl Table {
     }
 
     /// Takes back what a queue asked for: of these songs those that wait, and that no client and no other fetch asks for, do not
-    /// start any more, and are returned. Their watchers are woken, and no event is sent.
-    pub fn leave(&self, keys: &[Key], queue: Requester) -> Vec<Key> {
+    /// start any more. The caller ends their jobs.
+    pub fn leave(&self, keys: &[Key], queue: Requester) -> Vec<Arc<Job>> {
+        let mut left = Vec::new();
         let mut inner = self.inner();
-        let left: Vec<Key> = keys
-            .iter()
-            .filter(|key| inner.leaves(key, queue))
-            .cloned()
-            .collect();
-        for key in &left {
+        for key in keys {
+            if !inner.leaves(key, queue) {
+                continue;
+            }
+            let total = inner.queue.waits(key).and_then(|song| song.total);
+            left.push(inner.job(key, queue, total, &self.stop));
+            inner.jobs.remove(key);
             inner.queue.remove(key);
             inner.also.remove(key);
             inner.for_nodes.remove(key);
             inner.disowned.remove(key);
-            if let Some(job) = inner.jobs.remove(key) {
-                let gone = Failure::new(Kind::Cancelled, "the song left the queue it waited for");
-                job.status.send_modify(|status| status.end(Err(gone)));
-            }
         }
         left
     }
@@ -602,7 +600,7 @@ fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::{Site, TrackId};
+    use kmds_extract::{Kind, Site, TrackId};
 
     use super::super::queue::LaneId;
     use super::*;
@@ -615,6 +613,12 @@ mod tests {
     fn song(number: usize) -> Key {
         let id = TrackId::new(Site::YouTube, &number.to_string());
         Key::original(id.expect("an id"), Format::M4a)
+    }
+
+    /// The songs that leave a queue.
+    fn left(table: &Table, keys: &[Key], queue: Requester) -> Vec<Key> {
+        let left = table.leave(keys, queue).into_iter();
+        left.map(|job| job.key.clone()).collect()
     }
 
     #[tokio::test]
@@ -665,12 +669,10 @@ mod tests {
         table.add(&song(5), 8, None);
         table.add(&song(5), 7, None);
         table.promote(&table.get(&song(3)).expect("it waits"));
-        let watch = table.get(&song(4)).expect("it waits").watch();
         let all: Vec<Key> = (1..=5).map(song).collect();
-        assert_eq!(table.leave(&all, 7), [song(1), song(4)]);
-        assert!(watch.borrow().is_over());
+        assert_eq!(left(&table, &all, 7), [song(1), song(4)]);
         assert_eq!(table.waiting(), 3);
-        assert_eq!(table.leave(&all, 8), [song(2), song(5)], "theirs now");
+        assert_eq!(left(&table, &all, 8), [song(2), song(5)], "theirs now");
     }
 
     #[test]
@@ -682,7 +684,8 @@ mod tests {
         table.add(&song(1), 7, None);
         let withdrawn = table.withdraw(&[song(1)], &[8]);
         assert_eq!((withdrawn.ended.len(), withdrawn.kept), (0, 1));
-        assert_eq!(table.leave(&[song(1)], 7), [song(1)], "the queue's alone");
+        let left = left(&table, &[song(1)], 7);
+        assert_eq!(left, [song(1)], "the queue's alone");
     }
 
     #[test]

@@ -49,7 +49,7 @@ async fn put(kmds: &Kmds, name: &str, body: Value) -> Value {
 }
 
 async fn queue(kmds: &Kmds, name: &str) -> Value {
-    get(kmds, &format!("/api/v1/queues/{name}")).await
+    get(kmds, &format!("/api/v1/queues/{name}?from=0")).await
 }
 
 fn states(queue: &Value) -> Vec<String> {
@@ -348,6 +348,54 @@ async fn the_end_of_a_list_of_an_earlier_run_ends_no_song_of_another_list() {
 }
 
 #[tokio::test]
+async fn only_a_client_that_reads_one_of_the_two_next_songs_moves_a_queue_and_the_one_between_stays_held()
+ {
+    let lab = Lab::start().await;
+    let all = songs(&lab, "Song", 8);
+    let kmds = one_at_a_time(&lab).start();
+    put(&kmds, "q", json!({"songs": links(&all), "ahead": 4})).await;
+    let now = settled(&kmds, "q", &[0, 1, 2, 3]).await;
+    for place in [3, 2] {
+        assert_eq!(listen(&kmds, &now, place).await, all[place].bytes());
+    }
+    // An archive and the reading of its songs is no playing.
+    bytes(&kmds, &format!("/play?archive=zip&url={}", all[0].link())).await;
+    assert_eq!(queue(&kmds, "q").await["begun"], 0);
+    listen(&kmds, &now, 1).await;
+    let now = settled(&kmds, "q", &[0, 1, 2, 3, 4, 5]).await;
+    let held = |place: usize| now["songs"][place]["track"]["held_until"].is_string();
+    assert_eq!((&now["begun"], held(0), held(1)), (&json!(2), true, true));
+    // One that was played is read again, or the same once more.
+    listen(&kmds, &now, 0).await;
+    listen(&kmds, &now, 1).await;
+    assert_eq!(queue(&kmds, "q").await["begun"], 2);
+    let page = get(&kmds, "/api/v1/queues/q?limit=3").await;
+    assert_eq!((&page["from"], states(&page).len()), (&json!(0), 3));
+    listen(&kmds, &now, 2).await;
+    let page = get(&kmds, "/api/v1/queues/q?limit=3").await;
+    assert_eq!(page["from"], 1, "from those on that are held");
+    assert_eq!(page["songs"][0]["song"], json!(all[1].link()));
+}
+
+#[tokio::test]
+async fn another_song_is_near_in_the_place_of_one_that_a_client_deletes() {
+    let lab = Lab::start().await;
+    let all = songs(&lab, "Song", 4);
+    let kmds = one_at_a_time(&lab).start();
+    put(&kmds, "q", json!({"songs": links(&all), "ahead": 2})).await;
+    settled(&kmds, "q", &[0, 1]).await;
+    let path = format!("/api/v1/tracks/bandcamp/{}", all[0].id());
+    assert_eq!(ask(&kmds, Method::DELETE, &path).await.status(), 204);
+    settled(&kmds, "q", &[1, 2]).await;
+    assert_eq!(arrived(&lab, &all), [0, 1, 2]);
+    assert_eq!(lab.media_requests(all[0].id()), 1);
+    // Written again, it comes again.
+    put(&kmds, "q", json!({"songs": links(&all), "ahead": 2})).await;
+    settled(&kmds, "q", &[0, 1]).await;
+    assert!(is_on_drive(&kmds, &all[0]));
+}
+
+#[tokio::test]
 async fn of_a_list_of_1200_and_of_a_shuffle_the_lab_sees_only_what_is_near() {
     let lab = Lab::start().await;
     let song = |number| {
@@ -367,7 +415,8 @@ async fn of_a_list_of_1200_and_of_a_shuffle_the_lab_sees_only_what_is_near() {
         shuffled.extend(all.iter().skip(start).step_by(7));
     }
     let reply = put(&kmds, "q", json!({"songs": keys("youtube", shuffled)})).await;
-    assert_eq!(states(&reply).len(), 1200);
+    assert_eq!(states(&reply).len(), 100);
+    assert_eq!((&reply["total"], &reply["from"]), (&json!(1200), &json!(0)));
     let now = settled(&kmds, "q", &[0, 1, 2]).await;
     assert_eq!(seen(&lab, &all), [0, 1, 2, 7, 14]);
     assert_eq!(arrived(&lab, &all), [0, 1, 2, 7, 14]);
@@ -497,6 +546,10 @@ async fn names_and_bodies_of_all_kinds_are_refused_in_words() {
         (json!([list.link()]), "songs[0]"),
         (json!([song.link(), song.link(), "youtube/"]), "songs[2]"),
         (json!(["bandcamp/1/../2"]), "songs[0]"),
+        (
+            json!([format!("YouTube/{}", song.id())]),
+            "small letters: youtube/",
+        ),
         (json!(["https://evil.example/x"]), "songs[0]"),
         (json!(["ytsearch5:words"]), "songs[0]"),
         (json!([""]), "songs[0]"),
@@ -522,8 +575,30 @@ async fn names_and_bodies_of_all_kinds_are_refused_in_words() {
         let answer = request.timeout(PATIENCE).send().await.expect("an answer");
         assert_eq!(answer.status(), 403);
     }
-    let answer = ask(&kmds, Method::GET, "/api/v1/queues/q?x=1").await;
-    assert_eq!(answer.status(), 400);
+    for query in [
+        "x=1",
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "from=-1",
+        "from=10001",
+    ] {
+        let path = format!("/api/v1/queues/q?{query}");
+        let answer = ask(&kmds, Method::GET, &path).await;
+        assert_eq!(answer.status(), 400, "{query}");
+    }
+    for (query, from, count) in [
+        ("", 0, 100),
+        ("from=1150&limit=1000", 1150, 50),
+        ("from=1200", 1200, 0),
+    ] {
+        let page = get(&kmds, &format!("/api/v1/queues/q?{query}")).await;
+        assert_eq!(
+            (&page["from"], &page["total"]),
+            (&json!(from), &json!(1200))
+        );
+        assert_eq!(states(&page).len(), count, "{query}");
+    }
     for number in 1..1000 {
         put(&kmds, &format!("n{number}"), json!({"songs": []})).await;
     }
@@ -563,4 +638,12 @@ async fn a_song_that_leaves_before_it_started_is_not_downloaded_unless_another_a
         "evicted",
         "known, as before"
     );
+    let events = kmds.http.get(kmds.at("/api/v1/events"));
+    let events = events.header("last-event-id", "1").send().await;
+    let (mut events, mut text) = (events.expect("events"), String::new());
+    while !text.contains("the song left the queue") {
+        let piece = tokio::time::timeout(PATIENCE, events.chunk()).await;
+        let piece = piece.expect("in time").expect("no cut");
+        text.push_str(&String::from_utf8_lossy(&piece.expect("no end")));
+    }
 }

@@ -130,6 +130,7 @@ impl Inner {
             self.end_queue(name).await?;
             return Ok(None);
         };
+        self.note_begun(name, facts.begun).await?;
         let from = facts.begun.saturating_sub(PLAYED_KEPT);
         let most = PLAYED_KEPT + facts.ahead + MOST_FAILED;
         let songs = self.store.queue_songs(name, from, most).await;
@@ -173,7 +174,11 @@ impl Inner {
         let (facts, is_begun) = (&look.facts, place < look.facts.begun);
         let accept = facts.accept.as_ref();
         let known = self.known_entry(&entry, seen, accept, facts.requester);
-        let Some(KnownSong { row, asked }) = known.await? else {
+        let known = match known.await {
+            Ok(known) => known,
+            Err(failure) => return Ok(failed(seen, failure)),
+        };
+        let Some(KnownSong { row, asked }) = known else {
             if is_begun {
                 return Ok(Standing::Failed(None));
             }

@@ -51,6 +51,14 @@ impl Inner {
         let bad = |sentence: String| Failure::new(Kind::UnsupportedLink, sentence);
         let text = text.trim();
         if let Some((site, id)) = text.split_once('/')
+            && Site::parse(site).is_none()
+            && let Some(site) = Site::parse(&site.to_ascii_lowercase())
+        {
+            let site = site.as_str();
+            let sentence = format!("the site is written in small letters: {site}/{id}");
+            return Err(bad(sentence));
+        }
+        if let Some((site, id)) = text.split_once('/')
             && let Some(site) = Site::parse(site)
         {
             let id = TrackId::new(site, id).ok_or_else(|| {

@@ -4,8 +4,9 @@
 //! ([`crate::store::PlayQueue`]), and the holds. A queue has a task ([`advance`]), which makes the near songs ready and ends the queue in its
 //! time; without a queue nothing runs. Whatever changes a queue holds `turn`; the lock of `live` is never held across an await.
 //!
-//! KMDS does not see who reads a file by its path. A song counts as begun when a client asks for its audio, or waits for its
-//! file, while it is near: then the queue is at this song. A client that goes elsewhere writes the queue anew.
+//! KMDS does not see who reads a file by its path, nor for which queue a client reads. A song counts as begun when a client asks
+//! for its audio, or waits for its file, while it is one of the two next songs: then the queue is at this song, and never goes
+//! back. A client that goes elsewhere writes the queue anew. What KMDS reads for itself (archives, the music library) moves none.
 
 mod advance;
 mod entry;
@@ -32,6 +33,9 @@ const MOST_QUEUES: usize = 1_000;
 const MOST_SONGS: usize = 100_000;
 /// Songs before the next one that stay held: the one that is played, and the one before it, which may still be sounding.
 const PLAYED_KEPT: usize = 2;
+/// A client that reads one of so many next songs moves its queue there. One that is passed over by that stays held
+/// ([`PLAYED_KEPT`]).
+const NEXT_SONGS: usize = 2;
 /// Rows that are looked up while the catalog is locked.
 const ROWS_AT_ONCE: usize = 200;
 /// When a client told that there are too many queues may come back.
@@ -50,6 +54,14 @@ pub struct QueueAsk {
     pub length: Duration,
 }
 
+/// Which songs of a queue are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct QueuePage {
+    /// The place of the first one; `None`: the first one that is still held.
+    pub from: Option<usize>,
+    pub limit: usize,
+}
+
 /// A queue as it is now.
 #[derive(Debug, Clone)]
 pub struct QueueShown {
@@ -57,6 +69,10 @@ pub struct QueueShown {
     pub ahead: usize,
     pub begun: usize,
     pub until: std::time::SystemTime,
+    /// Songs in all.
+    pub total: usize,
+    /// The place of the first of `songs`.
+    pub from: usize,
     pub songs: Vec<QueueSong>,
 }
 
@@ -90,6 +106,8 @@ struct Live {
 #[derive(Debug)]
 struct Queue {
     facts: PlayQueue,
+    /// `facts.begun` as the catalog has it.
+    noted_begun: usize,
     /// Rises with each order of the songs: what was found for an earlier one is of no use.
     order: u64,
     /// What became of the songs that are near, and of those that were passed over, by place.
@@ -137,33 +155,42 @@ impl Queues {
         Err(Failure::new(Kind::QueueFull, sentence).after(FULL_RETRY))
     }
 
-    /// A client asks for the audio of this song. The queues that have begun it by that, and how many of their songs are begun
-    /// now; `None` if it is near in no queue.
-    fn begin(&self, track: &TrackId) -> Option<Vec<(String, usize)>> {
+    /// A client asks for the audio of this song: the queues of which it is one of the next songs are at it now. Their tasks note it.
+    pub(super) fn begin(&self, track: &TrackId) {
         let mut live = self.live.lock();
         let Live { queues, near } = &mut *live;
-        let names = near.get(track)?;
-        let mut moved = Vec::new();
-        for name in names {
+        for name in near.get(track).into_iter().flatten() {
             let Some(queue) = queues.get_mut(name) else {
                 continue;
             };
             let now = queue.facts.begun;
-            let places = queue.near.iter().filter(|(_, key)| key.track() == track);
-            let places: Vec<usize> = places.map(|(place, _)| *place).collect();
-            // The same song again, else the next one of that name, else one that was played.
-            let place = places.iter().find(|place| **place + 1 == now);
-            let place = place.or_else(|| places.iter().find(|place| **place >= now));
-            let Some(place) = place.or(places.first()) else {
+            let (begun, next): (Vec<_>, Vec<_>) =
+                queue.near.iter().partition(|(place, _)| *place < now);
+            let is_played =
+                |(place, key): &&(usize, Key)| *place + 1 == now && key.track() == track;
+            if begun.iter().any(is_played) {
                 continue;
-            };
-            if place + 1 != now {
+            }
+            let mut next = next.iter().take(NEXT_SONGS);
+            if let Some((place, _)) = next.find(|(_, key)| key.track() == track) {
                 queue.facts.begun = place + 1;
                 queue.bell.notify_one();
-                moved.push((name.clone(), place + 1));
             }
         }
-        Some(moved)
+    }
+
+    pub(super) fn is_near(&self, track: &TrackId) -> bool {
+        self.live.lock().near.contains_key(track)
+    }
+
+    /// A near song is gone: the queues look which one takes its place.
+    pub(super) fn look_again(&self, track: &TrackId) {
+        let live = self.live.lock();
+        for name in live.near.get(track).into_iter().flatten() {
+            if let Some(queue) = live.queues.get(name) {
+                queue.bell.notify_one();
+            }
+        }
     }
 }
 
@@ -195,12 +222,17 @@ impl App {
     /// Writes a queue, in the place of the one of this name.
     /// # Errors
     /// A song that is no link to a song, by its place; too many queues; or the catalog failed.
-    pub async fn put_queue(&self, name: &str, ask: QueueAsk) -> Result<QueueShown, Failure> {
+    pub async fn put_queue(
+        &self,
+        name: &str,
+        ask: QueueAsk,
+        page: QueuePage,
+    ) -> Result<QueueShown, Failure> {
         let (app, name) = (self.clone(), name.to_owned());
         // A client that leaves meanwhile does not stop it halfway.
         let putting = tokio::spawn(async move {
             app.write_queue(&name, ask).await?;
-            app.queue(&name).await
+            app.queue(&name, page).await
         });
         let shown = putting.await.unwrap_or_else(|_| Err(broken()))?;
         shown.ok_or_else(broken)
@@ -243,7 +275,7 @@ impl App {
         let (name, requester) = (facts.name.clone(), facts.requester);
         let mut live = self.inner.queues.live.lock();
         if let Some(queue) = live.queues.get_mut(&name) {
-            queue.facts = facts;
+            (queue.noted_begun, queue.facts) = (facts.begun, facts);
             queue.order += 1;
             queue.seen.clear();
             queue.bell.notify_one();
@@ -251,6 +283,7 @@ impl App {
         }
         let bell = Arc::new(Notify::new());
         let queue = Queue {
+            noted_begun: facts.begun,
             facts,
             order: 0,
             seen: BTreeMap::new(),
@@ -264,20 +297,22 @@ impl App {
         self.until_stopped(async move { inner.follow(&name, requester, &bell).await });
     }
 
-    /// A queue, with the state of each song; `None` if there is none of this name.
+    /// A queue, with the state of some of its songs; `None` if there is none of this name.
     /// # Errors
     /// The catalog failed.
-    pub async fn queue(&self, name: &str) -> Result<Option<QueueShown>, Failure> {
+    pub async fn queue(&self, name: &str, page: QueuePage) -> Result<Option<QueueShown>, Failure> {
         let inner = &self.inner;
         let Some((facts, seen, near)) = inner.queues.look(name) else {
             return Ok(None);
         };
-        let songs = inner.store.queue_songs(name, 0, facts.songs).await;
+        let from = page.from;
+        let from = from.unwrap_or_else(|| facts.begun.saturating_sub(PLAYED_KEPT));
+        let songs = inner.store.queue_songs(name, from, page.limit).await;
         let songs = songs.map_err(store_failure)?;
         let near: HashMap<usize, Key> = near.into_iter().collect();
         let mut shown = Vec::with_capacity(songs.len());
         let rows = inner.rows_of_songs(&songs).await?;
-        for ((place, song), row) in songs.into_iter().enumerate().zip(rows) {
+        for ((place, song), row) in (from..).zip(songs).zip(rows) {
             let state = row.map_or(State::Evicted, |row| inner.state_of(&row));
             let seen = seen.get(&place);
             let failure = seen.and_then(|seen| seen.failure.as_ref());
@@ -304,6 +339,8 @@ impl App {
             ahead: facts.ahead,
             begun: facts.begun,
             until: facts.until.into(),
+            total: facts.songs,
+            from,
             songs: shown,
         }))
     }
@@ -350,16 +387,18 @@ impl Queues {
 }
 
 impl Inner {
-    /// A client asks for the audio of this song: whether it is near in a queue, which is at it now.
-    pub(super) async fn begin_in_queues(&self, track: &TrackId) -> Result<bool, Failure> {
-        let Some(moved) = self.queues.begin(track) else {
-            return Ok(false);
-        };
-        for (name, begun) in moved {
-            let noted = self.store.begin_queue(&name, begun).await;
-            noted.map_err(store_failure)?;
+    /// Notes in the catalog how far a queue was played. The caller holds `turn`: no other order takes its place meanwhile.
+    async fn note_begun(&self, name: &str, begun: usize) -> Result<(), Failure> {
+        let noted = |queue: &Queue| queue.noted_begun == begun;
+        if self.queues.live.lock().queues.get(name).is_none_or(noted) {
+            return Ok(());
         }
-        Ok(true)
+        let done = self.store.begin_queue(name, begun).await;
+        done.map_err(store_failure)?;
+        if let Some(queue) = self.queues.live.lock().queues.get_mut(name) {
+            queue.noted_begun = begun;
+        }
+        Ok(())
     }
 
     /// The caller holds `turn`.
@@ -391,7 +430,18 @@ impl Inner {
         }
         let _gate = self.gate.write().await;
         let left = self.table.leave(keys, requester);
-        self.store.unqueue(left).await.map_err(store_failure)
+        let keys = left.iter().map(|job| job.key.clone()).collect();
+        let unqueued = self.store.unqueue(keys).await;
+        for job in left {
+            let gone = Failure::new(Kind::Cancelled, "the song left the queue it waited for");
+            self.table.finish(&job, Err(gone), false);
+            if self.table.status(&job.key).is_some() {
+                // A client asked for it in this moment.
+                let again = self.store.requeue(&job.key, true).await;
+                again.map_err(store_failure)?;
+            }
+        }
+        unqueued.map_err(store_failure)
     }
 
     /// The rows of songs as they were asked for last, as far as that can be told without a site.

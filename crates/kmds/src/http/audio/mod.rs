@@ -139,7 +139,7 @@ async fn open(
     want: Want,
     request: &Parts,
 ) -> Result<(Audio, Option<Vec<RangeSpec>>), Denied> {
-    let audio = app.audio(key, want).await?;
+    let audio = app.played(key, want).await?;
     let ranges = applicable_ranges(&audio, request);
     // An answer without a body (`HEAD`) needs no length.
     if audio.total.is_some()

@@ -89,7 +89,7 @@ impl Asked {
         let app = http.app();
         if self.hold.is_some() || !self.wait.time.is_zero() {
             // While it is open the file is not evicted, so that there is no gap before the hold. A failure is part of the reply.
-            let opened = app.audio(key, self.want()).await;
+            let opened = app.played(key, self.want()).await;
             let comes = !matches!(opened, Err(NotServed::Failed(_) | NotServed::Unknown));
             if let Some(hold) = self.hold.as_ref().filter(|_| comes) {
                 app.hold(key, &hold.holder, Some(hold.length)).await?;

@@ -26,7 +26,7 @@ use super::super::query::{Query, accept_list, is_plain_name};
 use super::super::schemas::{self, track_state_schema};
 use super::super::state::Http;
 use super::shapes::{FailureReply, TrackReply, rfc3339};
-use crate::app::{QueueAsk, QueueShown, QueueSong, State as JobState};
+use crate::app::{QueueAsk, QueuePage, QueueShown, QueueSong, State as JobState};
 
 /// Songs of one queue.
 const MOST_SONGS: usize = 10_000;
@@ -38,6 +38,9 @@ const MOST_AHEAD: u64 = 100;
 /// A queue that is not written again ends after so long.
 const HOLD_SECONDS: u64 = 3_600;
 const LONGEST_HOLD_SECONDS: u64 = 86_400;
+/// Songs of a reply.
+const SHOWN: usize = 100;
+const MOST_SHOWN: usize = 1_000;
 const EXAMPLE: &str = "send {\"songs\": [\"LINK\", \"site/id\"], \"ahead\": 3}";
 
 /// A queue as it is now.
@@ -50,6 +53,10 @@ pub(in crate::http) struct QueueReply {
     begun: usize,
     /// It ends then, unless it is written again. RFC 3339.
     until: String,
+    /// Songs in all.
+    total: usize,
+    /// The place of the first of `songs`; the first of all has 0.
+    from: usize,
     songs: Vec<QueueSongReply>,
 }
 
@@ -76,7 +83,11 @@ struct QueueSongReply {
 /// played or leave the queue. A song counts as begun when its audio is asked for, or waited for, while it is near. Write the
 /// queue again to change it, and to keep it: it ends by itself.
 #[cfg_attr(test, utoipa::path(put, path = "/api/v1/queues/{name}", tag = "v1",
-    params(("name" = String, Path, max_length = 64, description = "Letters, digits, dots, dashes and underscores")),
+    params(
+        ("name" = String, Path, max_length = 64, description = "Letters, digits, dots, dashes and underscores"),
+        ("from" = Option<u16>, Query, maximum = 10000, description = "The place of the first song of the reply; 0 by default"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "Songs of the reply, 100 by default"),
+    ),
     request_body = schemas::QueueBody,
     responses(V1Refusals, (status = 200, description = "The queue", body = QueueReply))))]
 pub(in crate::http) async fn put_queue(
@@ -85,7 +96,7 @@ pub(in crate::http) async fn put_queue(
     request: Request<Body>,
 ) -> Result<Json<QueueReply>, V1> {
     let (request, body) = request.into_parts();
-    Query::of(&request.uri).only(&[])?;
+    let page = page_of(&request.uri)?;
     let name = name_of(name)?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
     let parse = |body: &[u8]| {
@@ -93,23 +104,27 @@ pub(in crate::http) async fn put_queue(
         read_body(body)
     };
     let ask = http.list_bodies().read(&request.headers, body, parse);
-    let shown = http.app().put_queue(&name, ask.await?).await?;
+    let shown = http.app().put_queue(&name, ask.await?, page).await?;
     Ok(Json(QueueReply::new(shown, &addresses)))
 }
 
-/// A queue, with the state of each song.
+/// A queue, with the state of its songs: of 100 from those on that were just played, or those that `from` and `limit` name.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/queues/{name}", tag = "v1",
-    params(("name" = String, Path, max_length = 64, description = "As it was written")),
+    params(
+        ("name" = String, Path, max_length = 64, description = "As it was written"),
+        ("from" = Option<u16>, Query, maximum = 10000, description = "The place of the first song of the reply; by default of the first one that is still held"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "Songs of the reply, 100 by default"),
+    ),
     responses(V1Refusals, (status = 200, description = "The queue", body = QueueReply))))]
 pub(in crate::http) async fn show_queue(
     State(http): State<Http>,
     name: Result<Path<String>, PathRejection>,
     request: Parts,
 ) -> Result<Json<QueueReply>, V1> {
-    Query::of(&request.uri).only(&[])?;
+    let page = page_of(&request.uri)?;
     let name = name_of(name)?;
     let addresses = Addresses::of(&http, Caller::of(&request)?);
-    let shown = http.app().queue(&name).await?;
+    let shown = http.app().queue(&name, page).await?;
     let shown = shown.ok_or_else(no_queue)?;
     Ok(Json(QueueReply::new(shown, &addresses)))
 }
@@ -134,6 +149,27 @@ pub(in crate::http) async fn end_queue(
 
 fn no_queue() -> Refusal {
     Refusal::not_found("there is no queue of this name; it was never written, or has ended")
+}
+
+/// Which songs the reply has.
+fn page_of(request: &http::Uri) -> Result<QueuePage, Refusal> {
+    let query = Query::of(request).only(&["from", "limit"])?;
+    let number = |name: &str, within: std::ops::RangeInclusive<usize>| {
+        let number = query.filled(name).map(|text| {
+            let number = text.parse().ok().filter(|number| within.contains(number));
+            number.ok_or_else(|| {
+                let (least, most) = within.clone().into_inner();
+                Refusal::bad_request(format!(
+                    "{name} has to be a whole number from {least} to {most}"
+                ))
+            })
+        });
+        number.transpose()
+    };
+    Ok(QueuePage {
+        from: number("from", 0..=MOST_SONGS)?,
+        limit: number("limit", 1..=MOST_SHOWN)?.unwrap_or(SHOWN),
+    })
 }
 
 fn name_of(name: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
@@ -239,7 +275,9 @@ fn number(key: &str, value: &Value, usual: u64, most: u64) -> Result<u64, Refusa
             .as_u64()
             .filter(|number| (1..=most).contains(number))
             .ok_or_else(|| {
-                Refusal::bad_request(format!("\"{key}\" has to be a number from 1 to {most}"))
+                Refusal::bad_request(format!(
+                    "\"{key}\" has to be a whole number from 1 to {most}"
+                ))
             }),
     }
 }
@@ -257,6 +295,8 @@ impl QueueReply {
             ahead: shown.ahead,
             begun: shown.begun,
             until: rfc3339(shown.until),
+            total: shown.total,
+            from: shown.from,
             songs: shown.songs.into_iter().map(song).collect(),
         }
     }
@@ -305,6 +345,10 @@ mod tests {
             (r#"{"songs": [], "ahead": 0}"#, "1 to 100"),
             (r#"{"songs": [], "ahead": 101}"#, "1 to 100"),
             (r#"{"songs": [], "ahead": "3"}"#, "1 to 100"),
+            (
+                r#"{"songs": [], "ahead": 3.0}"#,
+                "whole number from 1 to 100",
+            ),
             (r#"{"songs": [], "hold": 86401}"#, "86400"),
             (r#"{"songs": [], "accept": 1}"#, "accept"),
             (r#"{"songs": [], "aehad": 1}"#, "aehad"),
