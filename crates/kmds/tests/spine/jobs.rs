@@ -2,6 +2,7 @@
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Lab, kib};
+use serde_json::json;
 
 use super::harness::replies::{Refused, Track};
 use super::harness::{Kmds, PATIENCE, Setup};
@@ -34,6 +35,31 @@ async fn work_goes_on_after_a_kill_and_keeps_its_bytes() {
         "{sent} bytes were sent of a song of {}",
         song.len()
     );
+}
+
+/// Of a song of a list it is not known what the site has it in: M4A is expected, and MP3 comes.
+#[tokio::test]
+async fn a_name_that_a_reply_gives_while_a_song_arrives_leads_to_it() {
+    let lab = Lab::start().await;
+    let held = lab
+        .soundcloud()
+        .track("held-song")
+        .formats(&[Format::Mp3Progressive]);
+    let song = held.holds_at(kib(64)).publish();
+    let kmds = Kmds::start(&lab);
+    let (status, list) = kmds.v1_fetch(json!({"url": "scsearch2:held"})).await;
+    assert_eq!(status, 200, "{list}");
+    kmds.until("its bytes arrive", async || {
+        let path = format!("/api/v1/tracks/soundcloud/{}", song.id());
+        kmds.body::<Track>(&path).await.1.state == "downloading"
+    })
+    .await;
+    let (_, reply) = kmds.fetch("scsearch2:held").await;
+    let entry = &reply.songs[0];
+    assert!(entry.tunnel.ends_with(".mp3"), "{}", entry.tunnel);
+    assert_eq!(kmds.get(&entry.tunnel).await.status(), 418);
+    song.release();
+    assert_eq!(kmds.whole(entry).await, song.bytes());
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pub use rows::{Row, State};
 pub use search::{Filter, Found, Listed, Listing, Stats};
 pub use sums::WrongSum;
 
+use names::name_once;
 use rows::{COLUMNS, read_row, read_track};
 use statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql, update};
 use tracks::{Overwrite, write_track};
@@ -189,8 +190,27 @@ impl Catalog {
             ":total": started.total_bytes,
             ":stream": started.stream,
         };
-        update(&self.connection, key, set, "state <> 'deleted'", values)
-            .map_err(sql("note a started download"))
+        let what = "note a started download";
+        let noted = update(&self.connection, key, set, "state <> 'deleted'", values);
+        let noted = noted.map_err(sql(what))?;
+        // Replies give out the names of what arrives from now on, which may be another format than was expected.
+        if noted && !key.is_copy() {
+            self.name_arriving(key, started.format).map_err(sql(what))?;
+        }
+        Ok(noted)
+    }
+
+    fn name_arriving(&self, key: &Key, format: Format) -> Result<(), rusqlite::Error> {
+        let Some(row) = row_in(&self.connection, key)? else {
+            return Ok(());
+        };
+        let stem = row.human_name.rsplit_once('.');
+        let human = format!(
+            "{}.{format}",
+            stem.map_or(&*row.human_name, |(stem, _)| stem)
+        );
+        let canonical = format!("{}.{format}", key.track());
+        name_once(&self.connection, &canonical, &human, key)
     }
 
     pub(super) fn fail(
