@@ -147,7 +147,7 @@ pub(super) struct StatsReply {
     bytes_on_disk: u64,
     free_bytes: Option<u64>,
     max_bytes: u64,
-    queues: Vec<QueueReply>,
+    queues: Vec<SiteQueueReply>,
     lanes: Vec<LaneReply>,
     engines: Vec<EngineReply>,
     sites: Vec<SiteReply>,
@@ -190,7 +190,7 @@ struct NodeSiteReply {
 }
 
 #[derive(Debug, ToSchema)]
-struct QueueReply {
+struct SiteQueueReply {
     site: String,
     waiting: usize,
     running: usize,

@@ -68,6 +68,7 @@ const NOT_RUN: [(&str, &str); 10] = [
         "no systemd is in charge here; the units are checked in programs/packaging.rs",
     ),
     ("docker compose", NO_DAEMON),
+    ("docker build", NO_DAEMON),
     ("KMDS_PORT=", NO_DAEMON),
     (
         "sudo install -d -o 65532",
