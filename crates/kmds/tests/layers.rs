@@ -100,7 +100,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["membership"],
             &["nats"],
             &["presence", "relay"],
-            &["nodes", "questions"],
+            &["nodes", "questions", "seal"],
         ],
     ),
     (

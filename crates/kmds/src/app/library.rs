@@ -157,20 +157,26 @@ impl App {
     }
 
     /// The cover of a known song, or of one that a recent search found: fetched when first asked for and kept, unless the
-    /// client `only_looks`; `None` if song or cover do not exist.
+    /// client `only_looks`; `None` if song or cover do not exist. `for_node`: no third node is asked.
     /// # Errors
     /// The site does not give it.
     pub async fn cover(
         &self,
         id: &TrackId,
         only_looks: bool,
+        for_node: bool,
     ) -> Result<Option<CoverFound>, Failure> {
         let known = self.inner.store.track(id).await.map_err(store_failure)?;
         let Some(track) = known.or_else(|| self.inner.resolver.found_track(id)) else {
             return Ok(None);
         };
         if !only_looks {
-            let cover = self.inner.covers.of(&track).await?;
+            let covers = &self.inner.covers;
+            let cover = if for_node {
+                covers.of_here(&track).await?
+            } else {
+                covers.of(&track).await?
+            };
             return Ok(cover.map(CoverFound::Here));
         }
         if track.cover_url.is_none() {
@@ -290,7 +296,7 @@ impl App {
             .into_iter()
             .filter(|site| site.enabled)
             .collect();
-        let alone = self.without_nats(sites.is_empty());
+        let alone = self.without_nodes(sites.is_empty());
         problems.extend(alone.clone().filter(|_| sites.is_empty()));
         // With one site left there is work that can be done.
         let ready = problems.is_empty() && (sites.is_empty() || sites.iter().any(|site| site.open));
@@ -311,15 +317,23 @@ impl App {
         }
     }
 
-    /// What it means that NATS does not answer; `None` where it does, or there is no cluster.
-    fn without_nats(&self, fetches_nothing: bool) -> Option<String> {
-        let is_away = self.inner.peers.is_connected() == Some(false);
+    /// What it means that this node does not work among others; `None` where it does, or there is no cluster.
+    fn without_nodes(&self, fetches_nothing: bool) -> Option<String> {
+        let peers = &self.inner.peers;
+        let (why, setting) = match peers.why_alone() {
+            Some(why) => why,
+            None if fetches_nothing && !peers.are_none() && !peers.any_fetch() => {
+                let why = "no node of the cluster fetches from a site now".to_owned();
+                (why, "the other nodes")
+            }
+            None => return None,
+        };
         let meaning = if fetches_nothing {
             "only finished songs are served, since this node fetches from no site"
         } else {
             "this node works alone"
         };
-        is_away.then(|| format!("NATS does not answer: {meaning}; look at cluster.nats"))
+        Some(format!("{why}: {meaning}; look at {setting}"))
     }
 
     fn recipes_stats(&self) -> RecipesStats {

@@ -12,6 +12,7 @@
 //! | `presence` | which nodes are there |
 //! | `nats` | the connection: presence, questions, and which node has which song |
 //! | `relay` | a song's bytes, read from another node over HTTP |
+//! | `seal` | how nodes know each other's messages (pure) |
 //!
 //! Nothing here decides what happens to a song: [`crate::jobs`] does.
 
@@ -24,6 +25,8 @@ mod presence;
 mod questions;
 #[cfg(feature = "cluster")]
 mod relay;
+#[cfg(feature = "cluster")]
+mod seal;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -102,8 +105,10 @@ pub struct SongHead {
 
 /// The way to the other nodes.
 pub trait Network: Send + Sync {
-    /// Whether NATS answers now.
+    /// Whether this node works among the others now.
     fn is_connected(&self) -> bool;
+    /// Why it does not: a sentence, and the setting to look at.
+    fn why_alone(&self) -> (String, &'static str);
     /// The other nodes that are there.
     fn nodes(&self) -> Vec<NodeReport>;
     /// Notes that a node has one place less than it told.
@@ -168,7 +173,8 @@ pub const fn passes_on(kind: Kind) -> bool {
 /// A song is offered to all nodes.
 fn asks_on(question: &Question, failure: &Failure) -> bool {
     let is_song = matches!(question, Question::Song(_));
-    passes_on(failure.kind) || (is_song && failure.retryable())
+    let is_busy = failure.kind == Kind::QueueFull;
+    passes_on(failure.kind) || is_busy || (is_song && failure.retryable())
 }
 
 /// A song's name in NATS: site, id and form.
@@ -203,6 +209,13 @@ impl Peers {
     #[must_use]
     pub fn is_connected(&self) -> Option<bool> {
         Some(self.0.as_ref()?.network.is_connected())
+    }
+
+    /// Why this node does not work among the others: a sentence, and the setting to look at.
+    #[must_use]
+    pub fn why_alone(&self) -> Option<(String, &'static str)> {
+        let network = &self.0.as_ref()?.network;
+        (!network.is_connected()).then(|| network.why_alone())
     }
 
     /// The other nodes that are there.
@@ -246,7 +259,7 @@ impl Peers {
                 Ok(None) => return Err(last),
                 Err(_) => continue,
             };
-            match answer.1.as_deref().and_then(questions::unpack) {
+            match answer.1.as_deref().and_then(questions::unpack_reply) {
                 Some(Reply::Refused(failure)) if asks_on(question, &failure) => last = failure,
                 Some(Reply::Refused(failure)) => return Err(failure),
                 Some(reply) => return Ok((answer.0, reply)),
@@ -340,6 +353,12 @@ impl Peers {
         let sites = self.nodes().into_iter().flat_map(|node| node.sites);
         let mut fetched = sites.filter(|told| told.limited_seconds.is_none());
         fetched.any(|told| told.site == site.as_str())
+    }
+
+    /// Whether another node fetches from any site.
+    #[must_use]
+    pub fn any_fetch(&self) -> bool {
+        self.nodes().iter().any(|node| !node.sites.is_empty())
     }
 
     /// The site has refused this address: other nodes are asked for so long.

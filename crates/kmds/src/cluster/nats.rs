@@ -10,25 +10,28 @@
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
 //! | `{name}-songs` | key-value bucket | for each song the node that makes or has it; written by compare-and-set |
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, kv};
-use async_nats::{Client, ConnectOptions, Message, Subscriber};
+use async_nats::{Client, ConnectOptions, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use kmds_extract::{Failure, Kind, Site};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::presence::{Known, PROTOCOL};
-use super::questions::{Question, Reply, pack, unpack};
+use super::presence::{GONE_AFTER, Known, PROTOCOL};
+use super::questions::{Reply, pack, unpack_question};
 use super::relay::Relay;
+use super::seal::Seal;
 use super::{Answering, Arriving, Claim, Network, NodeReport, NotGiven, Telling};
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, read_cluster_token};
 use crate::random;
 
 /// How often a node tells of itself.
@@ -47,6 +50,11 @@ pub struct Nats {
     config: ClusterConfig,
     instance: String,
     relay: Relay,
+    seal: Seal,
+    /// When a node of the same name, and of a lower instance, told of itself.
+    twin: Mutex<Option<Instant>>,
+    /// A message without the secret came; it is told once.
+    has_refused: AtomicBool,
     known: Arc<Known>,
     client: OnceLock<Client>,
     songs: OnceCell<kv::Store>,
@@ -65,10 +73,10 @@ impl Nats {
     /// A sentence: a file that cannot be used.
     pub fn new(config: ClusterConfig) -> Result<Self, String> {
         let token = config.token_file.as_deref().map(|file| {
-            let text = std::fs::read_to_string(file);
-            text.map(|text| text.trim().to_owned())
-                .map_err(|error| format!("cluster.token_file {}: {error}", file.display()))
+            read_cluster_token(file)
+                .map_err(|why| format!("cluster.token_file {}: {why}", file.display()))
         });
+        let token = token.transpose()?;
         for (key, file) in [
             ("credentials_file", &config.credentials_file),
             ("ca_file", &config.ca_file),
@@ -78,7 +86,10 @@ impl Nats {
                 .map_err(|error| format!("cluster.{key} {}: {error}", file.display()))?;
         }
         Ok(Self {
-            relay: Relay::new(config.node.clone(), token.transpose()?)?,
+            seal: Seal::new(token.as_deref()),
+            relay: Relay::new(config.node.clone(), token)?,
+            twin: Mutex::default(),
+            has_refused: AtomicBool::new(false),
             instance: random::id(),
             known: Arc::default(),
             client: OnceLock::new(),
@@ -155,17 +166,26 @@ impl Nats {
     }
 
     async fn work(
-        &self,
+        self: &Arc<Self>,
         client: &Client,
         mut told: Subscriber,
         mut asked: Subscriber,
         report: &impl Fn(bool) -> NodeReport,
         answering: &Answering,
     ) {
+        let mut first = std::pin::pin!(tokio::time::sleep(ANSWERS_WITHIN));
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                () = first.as_mut(), if !first.is_elapsed() => {
+                    if client.connection_state() != State::Connected {
+                        tracing::warn!(
+                            servers = self.config.server_names(),
+                            "NATS does not answer; it is asked again and again. Look at cluster.nats"
+                        );
+                    }
+                }
                 _ = beat.tick() => self.tell(client, &report(false)).await,
                 Some(message) = told.next() => {
                     if self.hear(&message) {
@@ -173,31 +193,32 @@ impl Nats {
                         self.tell(client, &report(false)).await;
                     }
                 }
-                Some(message) = asked.next() => self.answer(client, message, answering),
+                Some(message) = asked.next() => self.answer(client, message, answering).await,
                 else => return,
             }
         }
     }
 
     async fn tell(&self, client: &Client, report: &NodeReport) {
-        if client.connection_state() == State::Connected {
-            let text = serde_json::to_vec(report).unwrap_or_default();
+        if client.connection_state() == State::Connected && !self.is_second() {
+            let (subject, text) = (self.nodes_subject(), serde_json::to_vec(report));
+            let sealed = self.seal.close(&subject, text.unwrap_or_default().into());
             // The next beat tells it anew.
-            let _ = client.publish(self.nodes_subject(), text.into()).await;
+            let _ = client.publish(subject, sealed).await;
         }
     }
 
     /// Whether the message tells of a node that was not known.
     fn hear(&self, message: &Message) -> bool {
-        let Ok(report) = serde_json::from_slice::<NodeReport>(&message.payload) else {
+        let report = self.opened(message);
+        let Some(report) = report.and_then(|text| serde_json::from_slice::<NodeReport>(&text).ok())
+        else {
             return false;
         };
+        self.known.note_report(Instant::now());
         if report.node == self.config.node {
-            if report.instance != self.instance && !report.leaves {
-                tracing::error!(
-                    node = report.node,
-                    "another node has the same name; set cluster.node to another name here or there"
-                );
+            if report.instance != self.instance {
+                self.meet_twin(&report);
             }
             return false;
         }
@@ -217,25 +238,65 @@ impl Nats {
         is_new
     }
 
+    /// Another program has this node's name. Of two that run, the one of the higher instance works alone.
+    fn meet_twin(&self, twin: &NodeReport) {
+        let is_second = !twin.leaves && self.instance > twin.instance;
+        let met = is_second.then(Instant::now);
+        let before = std::mem::replace(&mut *self.twin.lock(), met);
+        if is_second && before.is_none() {
+            tracing::error!(
+                node = twin.node,
+                "another node has the same name, and this one works alone; set cluster.node to another name here or there"
+            );
+        }
+    }
+
+    /// Whether another program has this node's name, and works under it.
+    fn is_second(&self) -> bool {
+        let met = *self.twin.lock();
+        met.is_some_and(|met| met.elapsed() < GONE_AFTER)
+    }
+
+    /// What a message says, if a node of this cluster sent it.
+    fn opened(&self, message: &Message) -> Option<Bytes> {
+        let opened = self.seal.open(&message.subject, &message.payload);
+        if opened.is_none() && !self.has_refused.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                subject = %message.subject,
+                "a message without the secret of cluster.token_file is passed by, as all that follow; it has to be the same on all nodes"
+            );
+        }
+        opened
+    }
+
     /// Answers a question in a task of its own.
-    fn answer(&self, client: &Client, message: Message, answering: &Answering) {
-        let Some(back) = message.reply else { return };
-        let (client, answering) = (client.clone(), Arc::clone(answering));
-        let places = Arc::clone(&self.answers);
+    async fn answer(self: &Arc<Self>, client: &Client, message: Message, answering: &Answering) {
+        let question = self.opened(&message);
+        let (Some(back), Some(question), false) = (message.reply, question, self.is_second())
+        else {
+            return;
+        };
+        let Ok(place) = Arc::clone(&self.answers).try_acquire_owned() else {
+            self.reply(client, back, &Reply::Refused(busy())).await;
+            return;
+        };
+        let (client, answering, nats) = (client.clone(), Arc::clone(answering), Arc::clone(self));
         tokio::spawn(async move {
-            let Ok(_place) = places.acquire().await else {
-                return;
-            };
-            let reply = match unpack::<Question>(&message.payload) {
+            let _place = place;
+            let reply = match unpack_question(&question) {
                 Some(question) => answering(question).await,
                 None => Reply::Refused(not_understood()),
             };
-            if client.publish(back.clone(), pack(&reply)).await.is_err() {
-                let _ = client
-                    .publish(back, pack(&Reply::Refused(too_long())))
-                    .await;
+            if !nats.reply(&client, back.clone(), &reply).await {
+                nats.reply(&client, back, &Reply::Refused(too_long())).await;
             }
         });
+    }
+
+    /// Whether NATS takes the answer.
+    async fn reply(&self, client: &Client, back: Subject, reply: &Reply) -> bool {
+        let sealed = self.seal.close(&back, pack(reply));
+        client.publish(back, sealed).await.is_ok()
     }
 
     fn nodes_subject(&self) -> String {
@@ -244,10 +305,10 @@ impl Nats {
 
     fn connected(&self) -> Option<&Client> {
         let client = self.client.get()?;
-        (client.connection_state() == State::Connected).then_some(client)
+        (client.connection_state() == State::Connected && !self.is_second()).then_some(client)
     }
 
-    /// The bucket of songs, which is made where there is none.
+    /// The bucket of songs, which is made where there is none; one that is there stays as its operator has set it.
     async fn songs(&self) -> Option<&kv::Store> {
         let client = self.connected()?;
         let making = self.songs.get_or_try_init(async || {
@@ -258,9 +319,11 @@ impl Nats {
                 max_age: SONGS_KEPT,
                 ..kv::Config::default()
             };
-            jetstream::new(client.clone())
-                .create_key_value(bucket)
-                .await
+            let jetstream = jetstream::new(client.clone());
+            match jetstream.get_key_value(&bucket.bucket).await {
+                Ok(songs) => Ok(songs),
+                Err(_) => jetstream.create_key_value(bucket).await,
+            }
         });
         match making.await {
             Ok(songs) => Some(songs),
@@ -333,6 +396,11 @@ fn log(event: &async_nats::Event) {
     }
 }
 
+fn busy() -> Failure {
+    let sentence = "the node answers as many questions as it can; ask again";
+    Failure::new(Kind::QueueFull, sentence).after(BEAT)
+}
+
 fn not_understood() -> Failure {
     let sentence = "the node does not understand the question; update the older one";
     Failure::new(Kind::Internal, sentence)
@@ -347,6 +415,14 @@ fn too_long() -> Failure {
 impl Network for Nats {
     fn is_connected(&self) -> bool {
         self.connected().is_some()
+    }
+
+    fn why_alone(&self) -> (String, &'static str) {
+        if self.is_second() {
+            let sentence = format!("another node is named {} too", self.config.node);
+            return (sentence, "cluster.node");
+        }
+        ("NATS does not answer".to_owned(), "cluster.nats")
     }
 
     fn nodes(&self) -> Vec<NodeReport> {
@@ -371,10 +447,10 @@ impl Network for Nats {
             let client = self.connected()?;
             let subject = format!("{}.ask.{node}", self.config.name);
             let request = async_nats::Request::new()
-                .payload(question)
+                .payload(self.seal.close(&subject, question))
                 .timeout(Some(within));
             let reply = client.send_request(subject, request).await.ok()?;
-            Some(reply.payload)
+            self.opened(&reply)
         })
     }
 
@@ -425,10 +501,7 @@ impl Network for Nats {
         Box::pin(async move {
             let url = self.url(node, path).ok_or(NotGiven::Lost)?;
             let (known, node) = (Arc::clone(&self.known), node.to_owned());
-            let is_there = move || {
-                let there = known.there(Instant::now());
-                there.iter().any(|report| report.node == node)
-            };
+            let is_there = move || known.sends(&node, Instant::now());
             self.relay.open(&url, from, Arc::new(is_there)).await
         })
     }

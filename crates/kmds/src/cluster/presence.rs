@@ -1,4 +1,6 @@
 //! Which nodes are there. One lock around a map, held for a few lines.
+//!
+//! A node hears its own reports too, so that silence of all means that NATS is away: then what is known stands still.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,39 +15,95 @@ pub(super) const PROTOCOL: u32 = 1;
 /// A node that was not heard of for so long is gone: three beats.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(6);
 
+/// After so long without any report NATS is away.
+const STANDS_STILL_AFTER: Duration = Duration::from_secs(3);
+/// A node that stops lets its answers finish (`server.stop_within`); what it still sends is read for so long.
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
+/// Downloads that a node could start; what it tells beyond is no number.
+const MOST_FREE: i64 = 10_000;
+const MOST_SITES: usize = 16;
+
 /// The other nodes, as they were heard of last.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<BTreeMap<String, (Instant, NodeReport)>>);
+pub(super) struct Known(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    nodes: BTreeMap<String, (Instant, NodeReport)>,
+    /// When any node was heard of, this one included.
+    last: Option<Instant>,
+}
+
+impl Heard {
+    /// When it is for what is known.
+    fn now(&self, now: Instant) -> Instant {
+        let last = self.last.unwrap_or(now);
+        let is_away = now.saturating_duration_since(last) > STANDS_STILL_AFTER;
+        if is_away { last } else { now }
+    }
+}
 
 impl Known {
+    /// A report came, of whichever node.
+    pub(super) fn note_report(&self, now: Instant) {
+        let mut heard = self.0.lock();
+        let silent = now.saturating_duration_since(heard.now(now));
+        for (at, _) in heard.nodes.values_mut() {
+            *at += silent;
+        }
+        heard.last = Some(now);
+    }
+
     /// Whether the node is a new one.
-    pub(super) fn hear(&self, report: NodeReport, now: Instant) -> bool {
-        let mut known = self.0.lock();
-        known.retain(|_, (at, _)| now.saturating_duration_since(*at) < GONE_AFTER);
-        if report.leaves {
-            known.remove(&report.node);
+    pub(super) fn hear(&self, mut report: NodeReport, now: Instant) -> bool {
+        let mut heard = self.0.lock();
+        let known = &mut heard.nodes;
+        known.retain(|_, (at, _)| now.saturating_duration_since(*at) < STOPS_WITHIN);
+        if report.leaves && !known.contains_key(&report.node) {
             return false;
         }
-        known.insert(report.node.clone(), (now, report)).is_none()
+        report.sites.truncate(MOST_SITES);
+        for told in &mut report.sites {
+            told.free = told.free.clamp(-MOST_FREE, MOST_FREE);
+        }
+        let leaves = report.leaves;
+        let before = known.insert(report.node.clone(), (now, report));
+        let was_there = before.is_some_and(|(at, report)| is_there(at, &report, now));
+        !leaves && !was_there
     }
 
     pub(super) fn there(&self, now: Instant) -> Vec<NodeReport> {
-        let known = self.0.lock();
-        let fresh = known
-            .values()
-            .filter(|(at, _)| now.saturating_duration_since(*at) < GONE_AFTER);
-        fresh.map(|(_, report)| report.clone()).collect()
+        let heard = self.0.lock();
+        let now = heard.now(now);
+        let there = heard.nodes.values();
+        let there = there.filter(|(at, report)| is_there(*at, report, now));
+        there.map(|(_, report)| report.clone()).collect()
+    }
+
+    /// Whether what the node sends is read on: it is there, or lets its answers finish.
+    pub(super) fn sends(&self, node: &str, now: Instant) -> bool {
+        let heard = self.0.lock();
+        let now = heard.now(now);
+        heard.nodes.get(node).is_some_and(|(at, report)| {
+            let stops = now.saturating_duration_since(*at) < STOPS_WITHIN;
+            is_there(*at, report, now) || (report.leaves && stops)
+        })
     }
 
     /// One place less, until the node tells anew.
     pub(super) fn took(&self, node: &str, site: Site) {
-        let mut known = self.0.lock();
+        let mut heard = self.0.lock();
+        let known = &mut heard.nodes;
         let sites = known.get_mut(node).map(|(_, report)| &mut report.sites);
         let of_site = sites.into_iter().flatten();
         for told in of_site.filter(|told| told.site == site.as_str()) {
             told.free -= 1;
         }
     }
+}
+
+fn is_there(at: Instant, report: &NodeReport, now: Instant) -> bool {
+    !report.leaves && now.saturating_duration_since(at) < GONE_AFTER
 }
 
 #[cfg(test)]
@@ -83,6 +141,27 @@ mod tests {
         };
         assert!(!known.hear(leaves, now));
         assert_eq!(known.there(now).len(), 1);
+        assert!(known.sends("b", now), "it lets its answers finish");
+        assert!(!known.sends("b", now + STOPS_WITHIN));
         assert!(known.there(now + GONE_AFTER).is_empty());
+        assert!(!known.sends("a", now + GONE_AFTER));
+    }
+
+    #[test]
+    fn while_nats_is_away_what_is_known_stands_still() {
+        let (known, now) = (Known::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        known.note_report(now);
+        assert!(known.hear(report("a", i64::MIN, None), now));
+        assert_eq!(known.there(now)[0].sites[0].free, -MOST_FREE);
+        assert!(known.sends("a", now + seconds(100)));
+        // This node hears itself again, and not the other one.
+        let back = now + seconds(100);
+        known.note_report(back);
+        assert!(known.sends("a", back));
+        for second in 1..7 {
+            known.note_report(back + seconds(second));
+        }
+        assert!(!known.sends("a", back + seconds(6)));
     }
 }

@@ -12,8 +12,9 @@ use kmds_extract::search::Hit;
 use kmds_extract::{Failure, Format, Site, Stream, Track};
 use serde::{Deserialize, Serialize};
 
-/// A message is not unpacked beyond this.
-const LONGEST_TEXT_BYTES: u64 = 64 << 20;
+/// A message is not unpacked beyond this. A list of 5,000 songs is an answer.
+const LONGEST_QUESTION_BYTES: u64 = 8 << 20;
+const LONGEST_REPLY_BYTES: u64 = 32 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
@@ -90,9 +91,22 @@ pub(super) fn pack(message: &impl Serialize) -> Bytes {
 }
 
 /// `None` for what no node of this version writes.
-pub(super) fn unpack<T: for<'de> Deserialize<'de>>(packed: &[u8]) -> Option<T> {
+#[cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "it is asked nothing")
+)]
+pub(super) fn unpack_question(packed: &[u8]) -> Option<Question> {
+    unpack(packed, LONGEST_QUESTION_BYTES)
+}
+
+/// As [`unpack_question`].
+pub(super) fn unpack_reply(packed: &[u8]) -> Option<Reply> {
+    unpack(packed, LONGEST_REPLY_BYTES)
+}
+
+fn unpack<T: for<'de> Deserialize<'de>>(packed: &[u8], most: u64) -> Option<T> {
     let mut text = Vec::new();
-    let mut inflated = DeflateDecoder::new(packed).take(LONGEST_TEXT_BYTES);
+    let mut inflated = DeflateDecoder::new(packed).take(most);
     inflated.read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
@@ -109,17 +123,22 @@ mod tests {
             link: "https://youtu.be/M4gD1WSo5mA".to_owned(),
             accept: Accept::default(),
         };
-        let back: Option<Question> = unpack(&pack(&question));
+        let back = unpack_question(&pack(&question));
         assert!(matches!(back, Some(Question::Link { link, .. }) if link.ends_with("5mA")));
         let failure = Failure::new(Kind::BotCheck, "wants proof");
-        let back: Option<Reply> = unpack(&pack(&Reply::Refused(failure.clone())));
+        let back = unpack_reply(&pack(&Reply::Refused(failure.clone())));
         assert!(matches!(back, Some(Reply::Refused(told)) if told == failure));
     }
 
     #[test]
     fn what_is_no_message_is_passed_by() {
         for bytes in [&b""[..], b"{}", b"\x00\xff\x00", &pack(&"a text")] {
-            assert!(unpack::<Question>(bytes).is_none());
+            assert!(unpack_question(bytes).is_none());
         }
+        let bomb = Question::Link {
+            link: "a".repeat(9 << 20),
+            accept: Accept::default(),
+        };
+        assert!(unpack_question(&pack(&bomb)).is_none());
     }
 }

@@ -3,7 +3,7 @@
 //! Owns which of these settings cannot work together. Without `cluster.nats` none of them is read.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use url::{Host, Url};
 
@@ -44,6 +44,19 @@ impl ClusterConfig {
     pub fn server_names(&self) -> String {
         let names = self.servers.iter().map(|server| without_login(server));
         names.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The secret that all nodes have: the one line of its file that is no comment.
+/// # Errors
+/// A sentence without the secret.
+pub fn read_cluster_token(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let mut secrets = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match (secrets.next(), secrets.next()) {
+        (Some(secret), None) => Ok(secret.to_owned()),
+        _ => Err("write exactly one line into it, the secret: `openssl rand -hex 32`".to_owned()),
     }
 }
 

@@ -40,7 +40,7 @@ use kmds_extract::Site;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
 
-pub use cluster::{ClusterConfig, NodeAddress};
+pub use cluster::{ClusterConfig, NodeAddress, read_cluster_token};
 pub use error::ConfigError;
 pub use example::example;
 pub use file::is_there;

@@ -129,7 +129,7 @@ impl Guard {
                 .map_err(|why| bad("server.tokens_file", &file.display().to_string(), why))
         });
         let nodes = config.nodes_token_file.as_deref().map(|file| {
-            Tokens::read(file)
+            Tokens::read_one(file)
                 .map_err(|why| bad("cluster.token_file", &file.display().to_string(), why))
         });
         let trusted = config.trusted_proxies.iter().map(|entry| {

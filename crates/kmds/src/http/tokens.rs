@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
+use crate::config::read_cluster_token;
 use crate::{hex, random};
 
 /// Characters of the shortest secret: 16 random ones are 96 bits.
@@ -74,6 +75,14 @@ impl Tokens {
         } else {
             file::read_lines(text)
         }?;
+        Ok(Self(tokens.into_iter().map(Arc::new).collect()))
+    }
+
+    /// The secret of a cluster.
+    /// # Errors
+    /// As [`Self::read`], or there are several.
+    pub(super) fn read_one(file: &Path) -> Result<Self, String> {
+        let tokens = file::read_lines(&read_cluster_token(file)?)?;
         Ok(Self(tokens.into_iter().map(Arc::new).collect()))
     }
 

@@ -37,8 +37,8 @@ pub struct Covers {
     peers: Peers,
     folder: PathBuf,
     slots: Semaphore,
-    /// By file.
-    fetching: SingleFlight<PathBuf, Result<Cover, Failure>>,
+    /// By file, and whether other nodes are asked.
+    fetching: SingleFlight<(PathBuf, bool), Result<Cover, Failure>>,
 }
 
 impl Covers {
@@ -57,6 +57,17 @@ impl Covers {
     /// # Errors
     /// The site does not give it.
     pub async fn of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
+        self.find(track, true).await
+    }
+
+    /// The same for another node: it comes from this one's folder or address, or not at all.
+    /// # Errors
+    /// As [`Self::of`].
+    pub async fn of_here(&self, track: &Track) -> Result<Option<Cover>, Failure> {
+        self.find(track, false).await
+    }
+
+    async fn find(&self, track: &Track, asks_on: bool) -> Result<Option<Cover>, Failure> {
         let (Some(url), Some(path)) = (&track.cover_url, self.path(track)) else {
             return Ok(None);
         };
@@ -66,10 +77,12 @@ impl Covers {
         let fetch = || async {
             match kept(&path).await {
                 Some(cover) => Ok(cover),
-                None => self.fetch(track, url, &path).await,
+                None => self.fetch(track, url, &path, asks_on).await,
             }
         };
-        self.fetching.run(path.clone(), fetch).await.map(Some)
+        // Apart from what may wait for the very node that asks here.
+        let flight = (path.clone(), asks_on);
+        self.fetching.run(flight, fetch).await.map(Some)
     }
 
     /// A song's cover, if it is kept.
@@ -77,7 +90,13 @@ impl Covers {
         kept(&self.path(track)?).await
     }
 
-    async fn fetch(&self, track: &Track, url: &str, path: &Path) -> Result<Cover, Failure> {
+    async fn fetch(
+        &self,
+        track: &Track,
+        url: &str,
+        path: &Path,
+        asks_on: bool,
+    ) -> Result<Cover, Failure> {
         let failed = |why: String| {
             let sentence = format!("the cover cannot be had: {why}");
             Failure::new(Kind::OriginFailed, sentence)
@@ -88,6 +107,7 @@ impl Covers {
         let fetching = self.client.cover(track.id.site(), url, MAX_COVER_BYTES);
         let bytes = match fetching.await {
             Ok(fetched) => bytes::Bytes::from(fetched.bytes),
+            Err(error) if !asks_on => return Err(failed(error.to_string())),
             Err(error) => {
                 let elsewhere = self.peers.cover(&track.id, MAX_COVER_BYTES).await;
                 elsewhere.ok_or_else(|| failed(error.to_string()))?

@@ -486,3 +486,121 @@ async fn the_password_of_nats_is_in_no_log() {
     assert!(log.contains(nats.url().as_str()), "{log}");
     assert!(!log.contains(secret), "{log}");
 }
+
+#[tokio::test]
+async fn a_client_of_nats_without_the_secret_is_no_node() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("own").seconds(20.0).publish();
+    let files = harness::Folder::new();
+    let token = files.path("cluster.token");
+    std::fs::write(&token, "# of all nodes\nthe-secret-of-all-nodes\n").expect("a file");
+    let token = token.display().to_string();
+    let one = node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__TOKEN_FILE", &token)
+        .start();
+    let door = door(&lab, &nats)
+        .set("KMDS_CLUSTER__TOKEN_FILE", &token)
+        .start();
+    acquainted(&[&one, &door]).await;
+    let site = serde_json::json!({ "site": "bandcamp", "free": 999, "limited_seconds": null });
+    let report = serde_json::json!({
+        "node": "stranger", "instance": "x", "protocol": 1, "version": "1",
+        "address": "http://127.0.0.1:1", "sites": [site],
+    });
+    nats.publish("kmds.nodes", report.to_string().as_bytes());
+    nats.publish("kmds.ask.node-1", b"a question");
+    door.until("the report is passed by", async || {
+        door.log().contains("without the secret")
+    })
+    .await;
+    assert_eq!(known_by(&door).await, ["node-1"]);
+    assert!(door.download(&song.link()).await == song.bytes());
+}
+
+#[tokio::test]
+async fn a_song_between_two_nodes_goes_on_while_nats_is_away() {
+    let Some(mut nats) = Nats::start() else {
+        return;
+    };
+    let lab = Lab::start().await;
+    let song = lab
+        .bandcamp()
+        .track("between")
+        .seconds(60.0)
+        .holds_at(200_000)
+        .publish();
+    let one = node(&lab, &nats, 1).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &door]).await;
+    let (status, reply) = door.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let mut grown = door.get(&reply.songs[0].stream()).await;
+    let mut heard = grown.chunk().await.expect("bytes").expect("bytes").to_vec();
+    nats.kill();
+    for node in [&door, &one] {
+        node.until("it is noticed", async || {
+            let (_, stats) = node.body::<Value>("/api/v1/stats").await;
+            stats["cluster"]["connected"] == false
+        })
+        .await;
+    }
+    // Longer than a node may be silent that is there.
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    song.release();
+    while let Some(chunk) = grown.chunk().await.expect("it is not cut") {
+        heard.extend_from_slice(&chunk);
+    }
+    assert!(heard == song.bytes());
+    let fetched = times_fetched(&lab, &song);
+    assert!(fetched < 1.5, "the site sent it {fetched} times");
+}
+
+#[tokio::test]
+async fn of_two_nodes_with_one_name_one_works_alone_and_says_so() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let nodes = [1, 2].map(|number| {
+        node(&lab, &nats, number)
+            .set("KMDS_CLUSTER__NODE", "twin")
+            .start()
+    });
+    let is_alone = async |node: &Kmds| {
+        let text = node.get("/readyz").await.text().await.expect("a body");
+        text.contains("cluster.node")
+    };
+    nodes[0]
+        .until("one says so", async || {
+            is_alone(&nodes[0]).await || is_alone(&nodes[1]).await
+        })
+        .await;
+    let mut told = Vec::new();
+    for node in &nodes {
+        let log = node.log();
+        told.push((
+            is_alone(node).await,
+            log.matches("has the same name").count(),
+        ));
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(false, 0), (true, 1)]);
+}
+
+#[tokio::test]
+async fn a_door_is_ready_when_a_node_fetches_for_it() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let door = door(&lab, &nats).start();
+    door.until("it is connected", async || {
+        let (_, stats) = door.body::<Value>("/api/v1/stats").await;
+        stats["cluster"]["connected"] == true
+    })
+    .await;
+    let ready = door.get("/readyz").await;
+    assert_eq!(ready.status(), 503);
+    let text = ready.text().await.expect("a body");
+    assert!(text.contains("no node"), "{text}");
+    let one = node(&lab, &nats, 1).start();
+    acquainted(&[&one, &door]).await;
+    assert_eq!(door.get("/readyz").await.status(), 200);
+}

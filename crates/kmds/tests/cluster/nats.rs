@@ -1,5 +1,7 @@
 //! A real NATS server with JetStream, on a port of its own.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +34,20 @@ impl Nats {
 
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// A message of a client that is no node.
+    pub fn publish(&self, subject: &str, message: &[u8]) {
+        let mut client = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        let head = format!(
+            "CONNECT {{\"verbose\":false}}\r\nPUB {subject} inbox {}\r\n",
+            message.len()
+        );
+        let sent = [head.as_bytes(), message, b"\r\nPING\r\n"].concat();
+        client.write_all(&sent).expect("sent");
+        let mut lines = BufReader::new(client).lines();
+        let answered = lines.any(|line| line.expect("an answer") == "PONG");
+        assert!(answered, "NATS took it");
     }
 
     pub fn kill(&mut self) {

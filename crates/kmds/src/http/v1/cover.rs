@@ -13,7 +13,7 @@ use super::super::guard::Caller;
 use super::super::query::Query;
 use super::super::state::Http;
 use super::path::{At, track_at};
-use crate::app::CoverFound;
+use crate::app::{CoverFound, NODE_HEADER};
 
 /// Covers change rarely: clients may keep one for a day.
 const COVER_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=86400");
@@ -32,8 +32,9 @@ pub(in crate::http) async fn send_cover(
     Query::of(&request.uri).only(&[])?;
     let barred = Caller::of(&request)?.barred;
     let only_looks = request.method == Method::HEAD || barred.is_some();
+    let for_node = request.headers.contains_key(NODE_HEADER);
     let no_cover = || Refusal::not_found(format!("{id} has no cover, or was never asked for"));
-    let found = http.app().cover(&id, only_looks).await?;
+    let found = http.app().cover(&id, only_looks, for_node).await?;
     match (found.ok_or_else(no_cover)?, barred) {
         (CoverFound::Here(cover), _) => {
             let headers = [
