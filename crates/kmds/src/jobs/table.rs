@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Board, Events, News};
 use super::limits::Limits;
 use super::queue::{LaneStats, Queue, Requester};
-use crate::clock::unix_now;
+use crate::clock::unix_millis;
 use crate::store::{Key, Partial, State};
 
-/// The fetches that one second can number, as a power of two.
-const REQUESTERS_A_SECOND: u32 = 20;
+/// The fetches that one millisecond can number, as a power of two: two runs may begin in the same second.
+const REQUESTERS_A_MILLISECOND: u32 = 20;
 /// Other fetches of one song that are noted.
 const MOST_ALSO: usize = 16;
 
@@ -188,7 +188,7 @@ impl Table {
             bell: Notify::new(),
             stop,
             // Rows keep the number of their fetch: it is not given again after a restart.
-            next_requester: AtomicU64::new(unix_now() << REQUESTERS_A_SECOND),
+            next_requester: AtomicU64::new(unix_millis() << REQUESTERS_A_MILLISECOND),
         }
     }
 
