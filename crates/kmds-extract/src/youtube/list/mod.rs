@@ -1,8 +1,8 @@
 //! Lists, albums and mixes: pages of songs, one request per 100.
 //!
 //! Owns the flow: the first page, the pages behind it, one [`Collection`]. [`page`] hides the ways to ask for a list,
-//! [`reading`] when to stop, [`entries`] places and totals, [`mix`] what is made for one request. Never asks for a single
-//! song of a list, except where a mix is nothing more than its seed.
+//! [`reading`] when to stop, [`mod@entries`] places and totals, [`mod@mix`] what is made for one request. Never asks
+//! for a single song of a list, except where a mix is nothing more than its seed.
 
 mod entries;
 mod mix;
