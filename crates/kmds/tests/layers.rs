@@ -83,6 +83,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["attempts", "rewrite"],
             &["demand", "fill"],
             &["table"],
+            &["job"],
             &[
                 "names",
                 "formats",

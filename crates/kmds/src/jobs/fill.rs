@@ -13,7 +13,7 @@ use kmds_extract::{Container, Failure, Format, Kind, Stream};
 use tokio::time::Instant;
 
 use super::Context;
-use super::table::{Job, Status};
+use super::job::{Job, Status};
 use crate::convert::ConvertError;
 use crate::download::{self, Download, DownloadError, Remedy};
 use crate::media::{self, Broken};

@@ -6,7 +6,8 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`queue`], [`limits`] | which song is next; how long a job waits for its site's limit (both pure) |
-//! | [`table`], [`events`] | the jobs that wait or run, and what watchers see of them |
+//! | [`table`], [`events`] | the jobs that wait or run, who asked for them, and the events of them |
+//! | [`job`] | one of them, and what its watchers see |
 //! | [`demand`] | a client needs a song: found finished, put to the front, waited for |
 //! | [`worker`] | starts jobs, and notes how each one ended |
 //! | [`run`], [`attempts`] | one job: the loop over engines, streams and restarts; what follows each failure (pure) |
@@ -27,6 +28,7 @@ mod events;
 mod fill;
 pub(crate) mod formats;
 mod held_streams;
+mod job;
 mod limits;
 pub(crate) mod names;
 mod offers;
@@ -54,9 +56,10 @@ use covers::Covers;
 pub use demand::{Absent, Demand, Standing};
 pub use events::{Event, EventName, Events};
 pub use held_streams::HeldStreams;
+pub use job::{Job, Status};
 pub use names::sanitize;
 pub use queue::{LaneId, Queue, Requester};
-pub use table::{Job, Status, Table};
+pub use table::Table;
 pub use worker::Workers;
 
 /// What jobs use of the service. One for all of them; it holds no lock.

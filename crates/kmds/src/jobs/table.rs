@@ -1,141 +1,30 @@
 //! The jobs that wait or run: one for each song and rendition, however many clients ask for it.
 //!
-//! Owns the jobs, their states as watchers see them, and starting what the queue allows. A song of a long list is no more
+//! Owns the jobs, who asked for each, and starting what the queue allows. A song of a long list is no more
 //! than a key in the queue until a client watches it or its download starts. One lock for jobs and queue together; a job's
 //! `watch` and the event board are told after it is released. Never downloads: [`super::worker`] starts what runs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kmds_extract::{Failure, Format, Loudness, Recipes};
+use kmds_extract::{Failure, Format};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Board, Events, News};
-use super::limits::Limits;
+use super::job::{Job, Status};
 use super::queue::{LaneStats, Queue, Requester};
 use crate::clock::unix_millis;
-use crate::store::{Key, Partial, State};
+use crate::store::{Key, State};
 
 /// The fetches that one millisecond can number, as a power of two: two runs may begin in the same second.
 const REQUESTERS_A_MILLISECOND: u32 = 20;
 /// Other fetches of one song that are noted.
 const MOST_ALSO: usize = 16;
-
-/// What a watcher of a job sees.
-#[derive(Debug, Clone)]
-pub struct Status {
-    pub state: State,
-    pub total: Option<u64>,
-    /// The growing file, once the site has answered the first media request.
-    pub partial: Option<Arc<Partial>>,
-    /// Of the file that arrives.
-    pub format: Option<Format>,
-    pub loudness_db: Option<Loudness>,
-    pub failure: Option<Failure>,
-    /// It goes on by itself then, as far as is known.
-    pub waits_until: Option<Instant>,
-    /// Another node is to fetch it: a node that waits for it here is sent on, or two would wait for each other.
-    pub is_elsewhere: bool,
-}
-
-impl Status {
-    const fn queued(total: Option<u64>) -> Self {
-        Self {
-            state: State::Queued,
-            total,
-            partial: None,
-            format: None,
-            loudness_db: None,
-            failure: None,
-            waits_until: None,
-            is_elsewhere: false,
-        }
-    }
-
-    pub fn received(&self) -> u64 {
-        self.partial
-            .as_ref()
-            .map_or(0, |partial| partial.progress().written)
-    }
-
-    pub fn total(&self) -> Option<u64> {
-        self.partial
-            .as_ref()
-            .and_then(|partial| partial.progress().total)
-            .or(self.total)
-    }
-
-    fn end(&mut self, end: Result<Format, Failure>) {
-        match end {
-            Ok(format) => {
-                self.state = State::Ready;
-                self.format = Some(format);
-            }
-            Err(failure) => {
-                self.state = State::Failed;
-                self.failure = Some(failure);
-            }
-        }
-    }
-
-    pub const fn is_over(&self) -> bool {
-        matches!(self.state, State::Ready | State::Failed)
-    }
-}
-
-#[derive(Debug)]
-pub struct Job {
-    pub key: Key,
-    pub requester: Requester,
-    status: watch::Sender<Status>,
-    pub cancel: CancellationToken,
-    /// Clients that wait for its audio or were told to come back.
-    listeners: AtomicU32,
-    limits: Mutex<Limits>,
-    /// It was put back once because the site did not serve its audio yet.
-    was_held_back: AtomicBool,
-}
-
-impl Job {
-    pub fn status(&self) -> Status {
-        self.status.borrow().clone()
-    }
-
-    pub fn watch(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
-    }
-
-    pub fn is_wanted(&self) -> bool {
-        self.listeners.load(Ordering::Relaxed) > 0
-    }
-
-    /// How long to wait for the site's limit now, `most` at most; `None` if the job may not wait.
-    pub fn wait_for_limit(
-        &self,
-        told: Option<Duration>,
-        most: Duration,
-        recipes: &Recipes,
-    ) -> Option<Duration> {
-        let site = self.key.track().site();
-        let mut limits = self.limits.lock();
-        limits.wait(site, told, most, recipes)
-    }
-
-    /// Bytes arrive: the limit has passed.
-    pub fn clear_limits(&self) {
-        self.limits.lock().clear();
-    }
-
-    /// Whether it may leave its place while it waits for its audio: once, and only before any of it has arrived.
-    pub fn may_be_held_back(&self) -> bool {
-        self.status.borrow().partial.is_none() && !self.was_held_back.swap(true, Ordering::Relaxed)
-    }
-}
 
 /// All jobs of this process.
 #[derive(Debug)]
@@ -435,7 +324,7 @@ impl Table {
 
     /// A client waits for this song: it goes before the songs that no client waits for.
     pub fn promote(&self, job: &Job) {
-        job.listeners.fetch_add(1, Ordering::Relaxed);
+        job.want();
         self.inner().queue.promote(&job.key);
         self.bell.notify_one();
     }
@@ -449,7 +338,7 @@ impl Table {
     /// The end of a job that ran, whose song goes on at the next start: its watchers are woken, and no event is sent.
     pub fn park(&self, job: &Job, why: Failure) {
         self.inner().parked.insert(job.key.clone());
-        job.status.send_modify(|status| status.end(Err(why)));
+        job.change(|status| status.end(Err(why)));
         self.forget(job, true);
     }
 
@@ -476,7 +365,7 @@ impl Table {
     /// Changes what watchers see, and tells of a change of state.
     pub fn change(&self, job: &Job, change: impl FnOnce(&mut Status)) {
         let mut moved = false;
-        job.status.send_modify(|status| {
+        job.change(|status| {
             let before = status.state;
             change(status);
             moved = status.state != before;
@@ -569,18 +458,12 @@ impl Inner {
         total: Option<u64>,
         stop: &CancellationToken,
     ) -> Arc<Job> {
-        let new = || {
-            Arc::new(Job {
-                key: key.clone(),
-                requester,
-                status: watch::Sender::new(Status::queued(total)),
-                cancel: stop.child_token(),
-                listeners: AtomicU32::new(0),
-                limits: Mutex::default(),
-                was_held_back: AtomicBool::new(false),
-            })
-        };
-        Arc::clone(self.jobs.entry(key.clone()).or_insert_with(new))
+        let new = || Job::new(key, requester, total, stop.child_token());
+        Arc::clone(
+            self.jobs
+                .entry(key.clone())
+                .or_insert_with(|| Arc::new(new())),
+        )
     }
 }
 

@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::attempts::End;
 use super::fill::Work;
+use super::job::Job;
 use super::run::Run;
-use super::table::Job;
 use super::{Context, elsewhere, internal, renditions};
 use crate::store::State;
 

@@ -1,0 +1,156 @@
+//! One job: a song in one rendition that waits or runs, and what its watchers see of it.
+//!
+//! Owns its state, the clients that wait for it, and how long it has waited for its site's limit. The table makes it, and
+//! tells the event board of its changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use kmds_extract::{Failure, Format, Loudness, Recipes};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::Limits;
+use super::queue::Requester;
+use crate::store::{Key, Partial, State};
+
+/// What a watcher of a job sees.
+#[derive(Debug, Clone)]
+pub struct Status {
+    pub state: State,
+    pub total: Option<u64>,
+    /// The growing file, once the site has answered the first media request.
+    pub partial: Option<Arc<Partial>>,
+    /// Of the file that arrives.
+    pub format: Option<Format>,
+    pub loudness_db: Option<Loudness>,
+    pub failure: Option<Failure>,
+    /// It goes on by itself then, as far as is known.
+    pub waits_until: Option<Instant>,
+    /// Another node is to fetch it: a node that waits for it here is sent on, or two would wait for each other.
+    pub is_elsewhere: bool,
+}
+
+impl Status {
+    pub(super) const fn queued(total: Option<u64>) -> Self {
+        Self {
+            state: State::Queued,
+            total,
+            partial: None,
+            format: None,
+            loudness_db: None,
+            failure: None,
+            waits_until: None,
+            is_elsewhere: false,
+        }
+    }
+
+    pub fn received(&self) -> u64 {
+        self.partial
+            .as_ref()
+            .map_or(0, |partial| partial.progress().written)
+    }
+
+    pub fn total(&self) -> Option<u64> {
+        self.partial
+            .as_ref()
+            .and_then(|partial| partial.progress().total)
+            .or(self.total)
+    }
+
+    pub(super) fn end(&mut self, end: Result<Format, Failure>) {
+        match end {
+            Ok(format) => {
+                self.state = State::Ready;
+                self.format = Some(format);
+            }
+            Err(failure) => {
+                self.state = State::Failed;
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Ready | State::Failed)
+    }
+}
+
+#[derive(Debug)]
+pub struct Job {
+    pub key: Key,
+    pub requester: Requester,
+    status: watch::Sender<Status>,
+    pub cancel: CancellationToken,
+    /// Clients that wait for its audio or were told to come back.
+    listeners: AtomicU32,
+    limits: Mutex<Limits>,
+    /// It was put back once because the site did not serve its audio yet.
+    was_held_back: AtomicBool,
+}
+
+impl Job {
+    pub(super) fn new(
+        key: &Key,
+        requester: Requester,
+        total: Option<u64>,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            key: key.clone(),
+            requester,
+            status: watch::Sender::new(Status::queued(total)),
+            cancel,
+            listeners: AtomicU32::new(0),
+            limits: Mutex::default(),
+            was_held_back: AtomicBool::new(false),
+        }
+    }
+
+    /// Changes what watchers see, and tells no event: [`super::table::Table::change`] does.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(change);
+    }
+
+    /// One client more waits for its audio.
+    pub(super) fn want(&self) {
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long to wait for the site's limit now, `most` at most; `None` if the job may not wait.
+    pub fn wait_for_limit(
+        &self,
+        told: Option<Duration>,
+        most: Duration,
+        recipes: &Recipes,
+    ) -> Option<Duration> {
+        let site = self.key.track().site();
+        let mut limits = self.limits.lock();
+        limits.wait(site, told, most, recipes)
+    }
+
+    /// Bytes arrive: the limit has passed.
+    pub fn clear_limits(&self) {
+        self.limits.lock().clear();
+    }
+
+    /// Whether it may leave its place while it waits for its audio: once, and only before any of it has arrived.
+    pub fn may_be_held_back(&self) -> bool {
+        self.status.borrow().partial.is_none() && !self.was_held_back.swap(true, Ordering::Relaxed)
+    }
+}
