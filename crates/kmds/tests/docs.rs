@@ -1,7 +1,7 @@
-//! The documents are held to the code: what can be read off is compared, so that it cannot drift.
+//! The documents say what the code does: these tests compare every list and table that the code can produce.
 //!
-//! After a change of settings: `KMDS_BLESS=1 cargo test -p kmds --test docs` writes `kmds.example.toml` and the table of
-//! `docs/settings.md` anew.
+//! After a change of settings, `KMDS_BLESS=1 cargo test -p kmds --test docs` writes `kmds.example.toml` and the table of
+//! `docs/settings.md` again.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use kmds_extract::{Kind, Site};
 /// The table of `docs/settings.md` stands between these.
 const TABLE_BEGINS: &str = "| setting | kind | default | |\n| --- | --- | --- | --- |\n";
 const TABLE_ENDS: &str = "\n\n";
-/// Lines a stranger reads in ten minutes.
-const ARCHITECTURE_LINES: usize = 190;
+/// How many lines of 120 columns a new reader can read in ten minutes.
+const ARCHITECTURE_LINES: usize = 220;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
