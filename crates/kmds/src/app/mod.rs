@@ -16,7 +16,8 @@
 //! | [`holds`] | files that are kept for those who read them by their path |
 //! | [`sources`] | where a site has the encodings of a song, for clients that read there themselves |
 //! | [`cancel`] | ending what of a list still waits or runs |
-//! | [`library`] | looking at, removing and retrying songs; covers; counts |
+//! | [`songs`], [`remove`] | looking at songs and their covers; removing them |
+//! | [`stats`], [`readiness`] | counts and health; whether the service can do its work |
 //! | [`music_folder`] | songs put into the operator's music library |
 //! | [`reload`] | the recipes, read again |
 //! | [`neighbours`] | what other nodes are told and answered |
@@ -28,19 +29,22 @@ mod api;
 mod cancel;
 mod folders;
 mod holds;
-mod library;
 mod long_lists;
 mod maintenance;
 mod music_folder;
 mod neighbours;
 mod packed;
 mod queues;
+mod readiness;
 mod reload;
+mod remove;
 mod renditions;
 mod resolve;
 mod search;
 mod serve;
+mod songs;
 mod sources;
+mod stats;
 mod target;
 mod told;
 mod windows;

@@ -1,0 +1,181 @@
+//! Looking at songs of the catalog, and at their covers.
+//!
+//! Owns which form of a song a client is shown, and what a row says once the drive was looked at. Downloads no audio.
+
+use std::path::PathBuf;
+
+use kmds_extract::{Failure, Kind, Track, TrackId};
+
+use super::api::{CoverFound, Key, ListAsk, Listing, Song, State};
+use super::{App, Inner};
+use crate::jobs::{formats, store_failure};
+use crate::store::{Filter, Row};
+
+impl App {
+    /// The song in the form most recently asked for; `None` if never asked for, or deleted.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn song(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
+        let rows = self
+            .inner
+            .store
+            .renditions(id)
+            .await
+            .map_err(store_failure)?;
+        let live = |row: &&Row| row.state != State::Deleted;
+        let plain = rows
+            .iter()
+            .rev()
+            .filter(live)
+            .find(|row| !row.key.is_copy());
+        let Some(row) = plain.or_else(|| rows.iter().rev().find(live)) else {
+            return Ok(None);
+        };
+        let row = self.inner.as_it_stands(row.clone()).await?;
+        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
+        let mut song = [self.inner.known_song(&row, track)];
+        self.inner.note_holds(Some(id), &mut song).await?;
+        let [song] = song;
+        Ok(Some(song))
+    }
+
+    /// The song in this form; `None` if never asked for.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn song_in(&self, key: &Key) -> Result<Option<Song>, Failure> {
+        let Some(row) = self.inner.store.row(key).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
+        let track = self
+            .inner
+            .store
+            .track(key.track())
+            .await
+            .map_err(store_failure)?;
+        let Some(track) = track else {
+            return Ok(None);
+        };
+        let mut song = [self.inner.known_song(&row, track)];
+        self.inner.note_holds(Some(key.track()), &mut song).await?;
+        let [song] = song;
+        Ok(Some(song))
+    }
+
+    /// Songs of the catalog, the newest first.
+    /// # Errors
+    /// A cursor that is none of ours, or the catalog cannot be read.
+    pub async fn list(&self, ask: ListAsk) -> Result<Listing, Failure> {
+        let before = match &ask.cursor {
+            Some(text) => Some(text.parse().map_err(|_| {
+                Failure::new(
+                    Kind::BadRequest,
+                    "`cursor` must be one an earlier page gave",
+                )
+            })?),
+            None => None,
+        };
+        let filter = Filter {
+            state: ask.state,
+            site: ask.site,
+            text: ask.query,
+            originals_only: ask.originals_only,
+        };
+        let page = self
+            .inner
+            .store
+            .list(filter, ask.limit, before)
+            .await
+            .map_err(store_failure)?;
+        let mut songs: Vec<Song> = page
+            .songs
+            .into_iter()
+            .map(|listed| self.inner.known_song(&listed.row, listed.track))
+            .collect();
+        self.inner.note_holds(None, &mut songs).await?;
+        Ok(Listing {
+            songs,
+            cursor: page.next.map(|next| next.to_string()),
+        })
+    }
+
+    /// Where the finished file of one form lies on this machine; `None` while it is not finished.
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn local_file(&self, key: &Key) -> Result<Option<PathBuf>, Failure> {
+        let row = self.inner.store.row(key).await.map_err(store_failure)?;
+        let ready = row.filter(|row| row.state == State::Ready);
+        Ok(ready.map(|row| self.inner.store.local_path(key, row.format)))
+    }
+
+    /// Tries the failed forms of a song again now; `None` if the song is unknown.
+    /// # Errors
+    /// The catalog failed.
+    pub async fn retry(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
+        let rows = self
+            .inner
+            .store
+            .renditions(id)
+            .await
+            .map_err(store_failure)?;
+        for row in rows.iter().filter(|row| row.state == State::Failed) {
+            self.inner.demand.requeue(&row.key, true).await?;
+        }
+        self.song(id).await
+    }
+
+    /// The cover of a known song, or of one that a recent search found: fetched when first asked for and kept, unless the
+    /// client `only_looks`; `None` if song or cover do not exist. `for_node`: no third node is asked.
+    /// # Errors
+    /// The site does not give it.
+    pub async fn cover(
+        &self,
+        id: &TrackId,
+        only_looks: bool,
+        for_node: bool,
+    ) -> Result<Option<CoverFound>, Failure> {
+        let known = self.inner.store.track(id).await.map_err(store_failure)?;
+        let Some(track) = known.or_else(|| self.inner.resolver.found_track(id)) else {
+            return Ok(None);
+        };
+        if !only_looks {
+            let covers = &self.inner.covers;
+            let cover = if for_node {
+                covers.of_here(&track).await?
+            } else {
+                covers.of(&track).await?
+            };
+            return Ok(cover.map(CoverFound::Here));
+        }
+        if track.cover_url.is_none() {
+            return Ok(None);
+        }
+        let kept = self.inner.covers.kept(&track).await;
+        Ok(Some(kept.map_or(CoverFound::AtTheSite, CoverFound::Here)))
+    }
+}
+
+impl Inner {
+    /// The row, evicted if its file was removed or changed by hand; of a drive that does not answer nothing is concluded.
+    pub(super) async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
+        if row.state == State::Ready && self.store.is_changed(&row).await {
+            // It looks closely, and evicts.
+            let _ = self.store.open_published(&row.key).await;
+            return Ok(self
+                .store
+                .row(&row.key)
+                .await
+                .map_err(store_failure)?
+                .unwrap_or(row));
+        }
+        Ok(row)
+    }
+
+    /// A row with the estimate of its size, which rows do not hold.
+    pub(super) fn known_song(&self, row: &Row, track: Track) -> Song {
+        // In the format the row was accepted in: the streams that were chosen from are not kept.
+        let approximate_size = formats::estimate(&track, row.format, &self.recipes.current());
+        self.song(row, track, approximate_size)
+    }
+}
