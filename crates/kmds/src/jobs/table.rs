@@ -197,7 +197,9 @@ impl Table {
             Some(job) if job.cancel.is_cancelled() && !self.stop.is_cancelled() => {
                 inner.jobs.remove(key);
                 inner.queue.remove(key);
+                inner.also.remove(key);
                 inner.for_nodes.remove(key);
+                inner.disowned.remove(key);
             }
             Some(_) => {
                 inner.note_also(key, requester);
@@ -569,6 +571,19 @@ mod tests {
         assert_eq!((withdrawn.ended.len(), withdrawn.kept), (0, 1));
         let left = left(&table, &[song(1)], 7);
         assert_eq!(left, [song(1)], "the queue's alone");
+    }
+
+    #[tokio::test]
+    async fn a_song_that_is_fetched_again_while_it_is_removed_is_the_new_fetchs_alone() {
+        let table = table(&CancellationToken::new());
+        table.add(&song(1), 1, None);
+        table.add(&song(1), 2, None);
+        let removed = table.next().await;
+        assert_eq!(table.withdraw(&[song(1)], &[1]).kept, 1);
+        removed.cancel.cancel();
+        table.add(&song(1), 3, None);
+        let withdrawn = table.withdraw(&[song(1)], &[3]);
+        assert_eq!((withdrawn.ended.len(), withdrawn.kept), (1, 0));
     }
 
     #[test]
