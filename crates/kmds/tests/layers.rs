@@ -87,6 +87,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["demand", "fill"],
             &["table"],
             &["job"],
+            &["requesters"],
             &[
                 "names",
                 "formats",

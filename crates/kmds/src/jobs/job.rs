@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::events::News;
 use super::limits::Limits;
 use super::queue::Requester;
 use crate::store::{Key, Partial, State};
@@ -71,6 +72,19 @@ impl Status {
                 self.state = State::Failed;
                 self.failure = Some(failure);
             }
+        }
+    }
+
+    /// What the event stream tells of it.
+    pub(super) fn news<'a>(&self, key: &'a Key) -> News<'a> {
+        let failure = self.failure.as_ref();
+        News {
+            key,
+            state: self.state,
+            received: self.received(),
+            total: self.total(),
+            loudness_db: self.loudness_db,
+            failure: failure.map(|failure| (failure.kind, failure.sentence.clone())),
         }
     }
 

@@ -6,7 +6,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`queue`], [`limits`] | which song is next; how long a job waits for its site's limit (both pure) |
-//! | [`table`], [`events`] | the jobs that wait or run, who asked for them, and the events of them |
+//! | [`table`], [`requesters`], [`events`] | the jobs that wait or run, who asked for them, and the events of them |
 //! | [`job`] | one of them, and what its watchers see |
 //! | [`demand`] | a client needs a song: found finished, put to the front, waited for |
 //! | [`worker`] | starts jobs, and notes how each one ended |
@@ -34,6 +34,7 @@ pub(crate) mod names;
 mod offers;
 mod queue;
 mod renditions;
+mod requesters;
 mod rewrite;
 mod run;
 mod table;

@@ -1,12 +1,11 @@
 //! The jobs that wait or run: one for each song and rendition, however many clients ask for it.
 //!
-//! Owns the jobs, who asked for each, and starting what the queue allows. A song of a long list is no more
+//! Owns the jobs, and starting what the queue allows; [`super::requesters`] knows who asked for each. A song of a long list is no more
 //! than a key in the queue until a client watches it or its download starts. One lock for jobs and queue together; a job's
 //! `watch` and the event board are told after it is released. Never downloads: [`super::worker`] starts what runs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kmds_extract::{Failure, Format};
@@ -15,16 +14,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::events::{Board, Events, News};
+use super::events::{Board, Events};
 use super::job::{Job, Status};
 use super::queue::{LaneStats, Queue, Requester};
+use super::requesters::{Left, Numbers, Requesters};
 use crate::clock::unix_millis;
 use crate::store::{Key, State};
-
-/// The fetches that one millisecond can number, as a power of two: two runs may begin in the same second.
-const REQUESTERS_A_MILLISECOND: u32 = 20;
-/// Other fetches of one song that are noted.
-const MOST_ALSO: usize = 16;
 
 /// All jobs of this process.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ pub struct Table {
     bell: Notify,
     /// The parent of every job's `cancel`.
     stop: CancellationToken,
-    next_requester: AtomicU64,
+    numbers: Numbers,
 }
 
 /// Invariant: a key that runs has its job in `jobs`; one in the queue has it there once it is watched.
@@ -43,12 +38,8 @@ pub struct Table {
 struct Inner {
     jobs: HashMap<Key, Arc<Job>>,
     queue: Queue,
-    /// The fetches that asked for a song beside the first one, while it waits or runs.
-    also: HashMap<Key, Vec<Requester>>,
-    /// The fetches by which other nodes asked for a song, while it waits or runs.
-    for_nodes: HashMap<Key, Vec<Requester>>,
-    /// Songs whose first fetch was cancelled: they wait or run for the others.
-    disowned: HashSet<Key>,
+    /// Of the songs that another fetch than their first asked for, or another node.
+    requesters: HashMap<Key, Requesters>,
     /// Songs that go on at the next start: none of them starts again in this process.
     parked: HashSet<Key>,
 }
@@ -68,16 +59,13 @@ impl Table {
             inner: Mutex::new(Inner {
                 jobs: HashMap::new(),
                 queue,
-                also: HashMap::new(),
-                for_nodes: HashMap::new(),
-                disowned: HashSet::new(),
+                requesters: HashMap::new(),
                 parked: HashSet::new(),
             }),
             board: Arc::new(Board::new()),
             bell: Notify::new(),
             stop,
-            // Rows keep the number of their fetch: it is not given again after a restart.
-            next_requester: AtomicU64::new(unix_millis() << REQUESTERS_A_MILLISECOND),
+            numbers: Numbers::since(unix_millis()),
         }
     }
 
@@ -88,13 +76,12 @@ impl Table {
 
     /// A number for one fetch.
     pub fn new_requester(&self) -> Requester {
-        self.next_requester.fetch_add(1, Ordering::Relaxed)
+        self.numbers.next()
     }
 
     /// Numbers of an earlier run are not given again.
     pub fn skip_requesters(&self, last: Requester) {
-        let next = last.saturating_add(1);
-        self.next_requester.fetch_max(next, Ordering::Relaxed);
+        self.numbers.skip(last);
     }
 
     /// Events after `last` as far as they are still kept, then new ones as they come.
@@ -148,10 +135,7 @@ impl Table {
         let is_new = {
             let mut inner = self.inner();
             let is_new = self.push(&mut inner, key, requester, total);
-            let fetches = inner.for_nodes.entry(key.clone()).or_default();
-            if fetches.len() <= MOST_ALSO {
-                fetches.push(requester);
-            }
+            inner.requesters_of(key).add_node(requester);
             is_new
         };
         if is_new {
@@ -162,15 +146,8 @@ impl Table {
     /// Whether only other nodes asked for the song.
     pub fn is_for_nodes_only(&self, key: &Key) -> bool {
         let inner = self.inner();
-        let Some(nodes) = inner.for_nodes.get(key) else {
-            return false;
-        };
-        let first = inner.first_requester(key);
-        let also = inner.also.get(key).into_iter().flatten().copied();
-        first
-            .into_iter()
-            .chain(also)
-            .all(|one| nodes.contains(&one))
+        let asked = inner.requesters.get(key);
+        asked.is_some_and(|asked| asked.are_nodes(inner.first_requester(key)))
     }
 
     /// The song's job: the one there is, or a new one at the end of its requester's turn.
@@ -195,18 +172,14 @@ impl Table {
         match inner.jobs.get(key) {
             // A cancelled job is on its way out: this caller wants the song again.
             Some(job) if job.cancel.is_cancelled() && !self.stop.is_cancelled() => {
-                inner.jobs.remove(key);
-                inner.queue.remove(key);
-                inner.also.remove(key);
-                inner.for_nodes.remove(key);
-                inner.disowned.remove(key);
+                inner.remove(key);
             }
             Some(_) => {
-                inner.note_also(key, requester);
+                inner.note(key, requester);
                 return false;
             }
             None if inner.queue.waits(key).is_some() => {
-                inner.note_also(key, requester);
+                inner.note(key, requester);
                 return false;
             }
             None => {}
@@ -216,7 +189,7 @@ impl Table {
     }
 
     fn tell_queued(&self, key: &Key, total: Option<u64>) {
-        self.board.state(&news(key, &Status::queued(total)));
+        self.board.state(&Status::queued(total).news(key));
         self.bell.notify_one();
     }
 
@@ -229,20 +202,13 @@ impl Table {
             let Some(first) = inner.first_requester(key) else {
                 continue;
             };
-            let owned = !inner.disowned.contains(key);
-            let mut also = inner.also.get(key).cloned().unwrap_or_default();
-            let (count, first_ends) = (also.len(), owned && requesters.contains(&first));
-            also.retain(|one| !requesters.contains(one));
-            if also.len() == count && !first_ends {
-                continue;
-            }
-            if !also.is_empty() || (owned && !first_ends) {
-                withdrawn.kept += 1;
-                inner.also.insert(key.clone(), also);
-                if first_ends {
-                    inner.disowned.insert(key.clone());
+            match inner.cancel(key, first, requesters) {
+                Left::AsItWas => continue,
+                Left::ToOthers => {
+                    withdrawn.kept += 1;
+                    continue;
                 }
-                continue;
+                Left::ToNone => {}
             }
             let total = inner.queue.waits(key).and_then(|song| song.total);
             let job = inner.job(key, first, total, &self.stop);
@@ -270,11 +236,7 @@ impl Table {
             }
             let total = inner.queue.waits(key).and_then(|song| song.total);
             left.push(inner.job(key, queue, total, &self.stop));
-            inner.jobs.remove(key);
-            inner.queue.remove(key);
-            inner.also.remove(key);
-            inner.for_nodes.remove(key);
-            inner.disowned.remove(key);
+            inner.remove(key);
         }
         left
     }
@@ -351,11 +313,7 @@ impl Table {
             .get(&job.key)
             .is_some_and(|have| std::ptr::eq(Arc::as_ptr(have), job));
         if ours {
-            inner.jobs.remove(&job.key);
-            inner.queue.remove(&job.key);
-            inner.also.remove(&job.key);
-            inner.for_nodes.remove(&job.key);
-            inner.disowned.remove(&job.key);
+            inner.remove(&job.key);
         }
         if ran {
             inner.queue.done(&job.key);
@@ -379,11 +337,11 @@ impl Table {
 
     /// Tells the event stream how far a job is.
     pub fn progress(&self, job: &Job) {
-        self.board.progress(&news(&job.key, &job.status()));
+        self.board.progress(&job.status().news(&job.key));
     }
 
     fn announce(&self, job: &Job) {
-        self.board.state(&news(&job.key, &job.status()));
+        self.board.state(&job.status().news(&job.key));
     }
 
     /// Waits until a job may start. Ends never; drop it to stop.
@@ -422,17 +380,7 @@ impl Inner {
         let Some(first) = self.first_requester(key) else {
             return false;
         };
-        let mut others = 0;
-        if let Some(also) = self.also.get_mut(key) {
-            also.retain(|one| *one != queue);
-            others = also.len();
-        }
-        let owned = !self.disowned.contains(key);
-        if owned && first != queue {
-            return false;
-        }
-        if others > 0 {
-            self.disowned.insert(key.clone());
+        if self.cancel(key, first, &[queue]) != Left::ToNone {
             return false;
         }
         let is_wanted = self.jobs.get(key).is_some_and(|job| job.is_wanted());
@@ -440,16 +388,28 @@ impl Inner {
     }
 
     /// Another fetch asks for a song that waits or runs.
-    fn note_also(&mut self, key: &Key, requester: Requester) {
-        if self.first_requester(key) == Some(requester) {
-            // It may have let the song go meanwhile.
-            self.disowned.remove(key);
-            return;
+    fn note(&mut self, key: &Key, requester: Requester) {
+        let first = self.first_requester(key);
+        if first != Some(requester) || self.requesters.contains_key(key) {
+            self.requesters_of(key).add(first, requester);
         }
-        let also = self.also.entry(key.clone()).or_default();
-        if also.len() < MOST_ALSO && !also.contains(&requester) {
-            also.push(requester);
+    }
+
+    fn cancel(&mut self, key: &Key, first: Requester, fetches: &[Requester]) -> Left {
+        match self.requesters.get_mut(key) {
+            Some(asked) => asked.remove(first, fetches),
+            None => Requesters::default().remove(first, fetches),
         }
+    }
+
+    fn requesters_of(&mut self, key: &Key) -> &mut Requesters {
+        self.requesters.entry(key.clone()).or_default()
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.jobs.remove(key);
+        self.queue.remove(key);
+        self.requesters.remove(key);
     }
 
     /// The job of a song that waits or starts: the one there is, or a new one.
@@ -466,20 +426,6 @@ impl Inner {
                 .entry(key.clone())
                 .or_insert_with(|| Arc::new(new())),
         )
-    }
-}
-
-fn news<'a>(key: &'a Key, status: &Status) -> News<'a> {
-    News {
-        key,
-        state: status.state,
-        received: status.received(),
-        total: status.total(),
-        loudness_db: status.loudness_db,
-        failure: status
-            .failure
-            .as_ref()
-            .map(|failure| (failure.kind, failure.sentence.clone())),
     }
 }
 
@@ -584,16 +530,6 @@ mod tests {
         table.add(&song(1), 3, None);
         let withdrawn = table.withdraw(&[song(1)], &[3]);
         assert_eq!((withdrawn.ended.len(), withdrawn.kept), (1, 0));
-    }
-
-    #[test]
-    fn numbers_of_an_earlier_run_are_not_given_again() {
-        let table = table(&CancellationToken::new());
-        let first = table.new_requester();
-        table.skip_requesters(0);
-        assert!(table.new_requester() > first);
-        table.skip_requesters(first + 9);
-        assert_eq!(table.new_requester(), first + 10);
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! The fetches that ask for one song, and their numbers.
+//!
+//! A song waits or runs for the fetch that came first: the queue and the job know that one. This file knows the others, and
+//! whether the song is left to no fetch when some are cancelled. Plain values; the lock of `table` guards them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::queue::Requester;
+
+/// The fetches that one millisecond can number, as a power of two: two runs may begin in the same second.
+const A_MILLISECOND: u32 = 20;
+/// Other fetches of one song that are noted.
+const MOST_OTHERS: usize = 16;
+
+/// Gives each fetch a number.
+#[derive(Debug)]
+pub(super) struct Numbers(AtomicU64);
+
+/// The fetches of one song beside its first one, while it waits or runs.
+#[derive(Debug, Default)]
+pub(super) struct Requesters {
+    others: Vec<Requester>,
+    /// Those of all its fetches by which other nodes asked.
+    of_nodes: Vec<Requester>,
+    /// The first fetch was cancelled: the song is for the others.
+    first_left: bool,
+}
+
+/// What cancelled fetches leave of a song.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// None of them asked for it.
+    AsItWas,
+    /// Another fetch asks for it.
+    ToOthers,
+    ToNone,
+}
+
+impl Numbers {
+    /// From this millisecond: rows keep the number of their fetch, and it is not given again after a restart.
+    pub fn since(unix_millis: u64) -> Self {
+        Self(AtomicU64::new(unix_millis << A_MILLISECOND))
+    }
+
+    pub fn next(&self) -> Requester {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Gives no number up to `last`.
+    pub fn skip(&self, last: Requester) {
+        self.0.fetch_max(last.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Requesters {
+    /// A fetch asks for a song that waits or runs for `first`.
+    pub fn add(&mut self, first: Option<Requester>, fetch: Requester) {
+        if first == Some(fetch) {
+            // It may have been cancelled meanwhile.
+            self.first_left = false;
+        } else if self.others.len() < MOST_OTHERS && !self.others.contains(&fetch) {
+            self.others.push(fetch);
+        }
+    }
+
+    /// A fetch, noted already, is that of another node.
+    pub fn add_node(&mut self, fetch: Requester) {
+        if self.of_nodes.len() <= MOST_OTHERS {
+            self.of_nodes.push(fetch);
+        }
+    }
+
+    /// Whether only other nodes asked.
+    pub fn are_nodes(&self, first: Option<Requester>) -> bool {
+        let mut all = first.iter().chain(&self.others);
+        !self.of_nodes.is_empty() && all.all(|fetch| self.of_nodes.contains(fetch))
+    }
+
+    /// These fetches are cancelled. Where they leave the song to none, the caller ends it.
+    pub fn remove(&mut self, first: Requester, cancelled: &[Requester]) -> Left {
+        let count = self.others.len();
+        self.others.retain(|fetch| !cancelled.contains(fetch));
+        let first_leaves = !self.first_left && cancelled.contains(&first);
+        if self.others.len() == count && !first_leaves {
+            return Left::AsItWas;
+        }
+        if self.others.is_empty() && (self.first_left || first_leaves) {
+            return Left::ToNone;
+        }
+        self.first_left |= first_leaves;
+        Left::ToOthers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_by(others: impl IntoIterator<Item = Requester>) -> Requesters {
+        let mut asked = Requesters::default();
+        for fetch in others {
+            asked.add(Some(1), fetch);
+        }
+        asked
+    }
+
+    #[test]
+    fn a_song_is_left_to_none_once_its_last_fetch_is_cancelled() {
+        assert_eq!(asked_by([]).remove(1, &[1]), Left::ToNone);
+        assert_eq!(asked_by([]).remove(1, &[9]), Left::AsItWas);
+        let mut asked = asked_by([2, 3]);
+        assert_eq!(asked.remove(1, &[9]), Left::AsItWas);
+        assert_eq!(asked.remove(1, &[1, 2]), Left::ToOthers);
+        assert_eq!(asked.remove(1, &[1]), Left::AsItWas, "it left before");
+        assert_eq!(asked.remove(1, &[3]), Left::ToNone);
+        assert_eq!(asked_by([2, 3]).remove(1, &[1, 2, 3]), Left::ToNone);
+        assert_eq!(asked_by([2]).remove(1, &[2]), Left::ToOthers, "the first's");
+    }
+
+    #[test]
+    fn a_first_fetch_that_asks_again_counts_again() {
+        let mut asked = asked_by([2]);
+        assert_eq!(asked.remove(1, &[1]), Left::ToOthers);
+        asked.add(Some(1), 1);
+        assert_eq!(asked.remove(1, &[2]), Left::ToOthers);
+        assert_eq!(asked.remove(1, &[1]), Left::ToNone);
+    }
+
+    #[test]
+    fn a_song_that_a_client_asks_for_too_is_not_for_nodes_only() {
+        let mut asked = asked_by([2]);
+        assert!(!asked.are_nodes(Some(1)));
+        asked.add_node(1);
+        assert!(!asked.are_nodes(Some(1)), "the second is a client's");
+        asked.add_node(2);
+        assert!(asked.are_nodes(Some(1)));
+    }
+
+    #[test]
+    fn of_a_song_that_all_ask_for_few_fetches_are_noted() {
+        let mut asked = asked_by(2..1000);
+        asked.add(Some(1), 2);
+        (2..1000).for_each(|fetch| asked.add_node(fetch));
+        assert_eq!(asked.others.len(), MOST_OTHERS);
+        assert!(asked.of_nodes.len() <= MOST_OTHERS + 1);
+    }
+
+    #[test]
+    fn numbers_of_an_earlier_run_are_not_given_again() {
+        let numbers = Numbers::since(7);
+        let first = numbers.next();
+        numbers.skip(0);
+        assert!(numbers.next() > first);
+        numbers.skip(first + 9);
+        assert_eq!(numbers.next(), first + 10);
+    }
+}
