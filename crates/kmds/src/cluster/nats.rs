@@ -10,6 +10,7 @@
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
 //! | `{name}-songs` | key-value bucket | for each song the node that makes or has it; written by compare-and-set |
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use futures_util::future::BoxFuture;
 use kmds_extract::{Failure, Kind, Site};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::presence::{GONE_AFTER, Known, PROTOCOL};
@@ -40,8 +41,14 @@ const ANSWERED_AT_ONCE: usize = 64;
 /// NATS answers within this time, or is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A connection that is silent is given up after three of these.
+const PING_EVERY: Duration = Duration::from_secs(3);
+/// A node that has just come has heard all others after so long: they answer its first report, or tell at their next beat.
+const KNOWS_ALL_AFTER: Duration = Duration::from_millis(2500);
 /// A song that no node was asked for so long may be fetched again: the bucket stays small.
 const SONGS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Songs that this node began without NATS and tells of later; more are forgotten, and may be fetched twice.
+const MOST_UNTOLD: usize = 10_000;
 /// Other nodes may change a song's entry at the same time.
 const TRIES: u32 = 5;
 
@@ -56,8 +63,13 @@ pub struct Nats {
     /// A message without the secret came; it is told once.
     has_refused: AtomicBool,
     known: Arc<Known>,
+    started: Instant,
+    /// When NATS gave the first report.
+    first_report: watch::Sender<Option<Instant>>,
     client: OnceLock<Client>,
     songs: OnceCell<kv::Store>,
+    /// Songs that this node makes or has, and that NATS was away for.
+    untold: Mutex<BTreeSet<String>>,
     answers: Arc<Semaphore>,
 }
 
@@ -92,8 +104,11 @@ impl Nats {
             has_refused: AtomicBool::new(false),
             instance: random::id(),
             known: Arc::default(),
+            started: Instant::now(),
+            first_report: watch::Sender::new(None),
             client: OnceLock::new(),
             songs: OnceCell::new(),
+            untold: Mutex::default(),
             answers: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
             config,
         })
@@ -148,6 +163,7 @@ impl Nats {
             .name(format!("kmds {}", self.config.node))
             .retry_on_initial_connect()
             .request_timeout(Some(ANSWERS_WITHIN))
+            .ping_interval(PING_EVERY)
             .reconnect_delay_callback(|attempts| {
                 let pause = Duration::from_millis(100).saturating_mul(attempts as u32);
                 pause.min(LONGEST_PAUSE)
@@ -186,7 +202,10 @@ impl Nats {
                         );
                     }
                 }
-                _ = beat.tick() => self.tell(client, &report(false)).await,
+                _ = beat.tick() => {
+                    self.tell(client, &report(false)).await;
+                    self.tell_later();
+                }
                 Some(message) = told.next() => {
                     if self.hear(&message) {
                         // The new one learns of this one at once.
@@ -208,6 +227,30 @@ impl Nats {
         }
     }
 
+    /// Tells of the songs that NATS was away for, in a task of its own.
+    fn tell_later(self: &Arc<Self>) {
+        let is_told = self.untold.lock().is_empty();
+        if is_told || !self.is_connected() {
+            return;
+        }
+        let (songs, nats) = (std::mem::take(&mut *self.untold.lock()), Arc::clone(self));
+        tokio::spawn(async move {
+            for song in songs {
+                if nats.claim(&song, None).await == Claim::Ours {
+                    tracing::debug!(song, "told NATS of a song that was made without it");
+                }
+            }
+        });
+    }
+
+    /// NATS is away, and this node makes the song without it.
+    fn note_untold(&self, song: &str) {
+        let mut untold = self.untold.lock();
+        if untold.len() < MOST_UNTOLD {
+            untold.insert(song.to_owned());
+        }
+    }
+
     /// Whether the message tells of a node that was not known.
     fn hear(&self, message: &Message) -> bool {
         let report = self.opened(message);
@@ -216,6 +259,11 @@ impl Nats {
             return false;
         };
         self.known.note_report(Instant::now());
+        self.first_report.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(Instant::now);
+            is_first
+        });
         if report.node == self.config.node {
             if report.instance != self.instance {
                 self.meet_twin(&report);
@@ -305,7 +353,23 @@ impl Nats {
 
     fn connected(&self) -> Option<&Client> {
         let client = self.client.get()?;
-        (client.connection_state() == State::Connected && !self.is_second()).then_some(client)
+        let is_connected = client.connection_state() == State::Connected;
+        let is_silent = self.known.is_silent(Instant::now());
+        (is_connected && !is_silent && !self.is_second()).then_some(client)
+    }
+
+    /// Waits after a start until NATS answers, else until it is clear that it is away.
+    async fn until_connected(&self) {
+        let mut first = self.first_report.subscribe();
+        let left = ANSWERS_WITHIN.saturating_sub(self.started.elapsed());
+        let _ = tokio::time::timeout(left, first.wait_for(Option::is_some)).await;
+    }
+
+    /// Waits after a start until the other nodes had time to tell of themselves.
+    async fn until_all_are_known(&self) {
+        let first = *self.first_report.borrow();
+        let since = first.map_or(Duration::ZERO, |first| first.elapsed());
+        tokio::time::sleep(KNOWS_ALL_AFTER.saturating_sub(since)).await;
     }
 
     /// The bucket of songs, which is made where there is none; one that is there stays as its operator has set it.
@@ -352,9 +416,11 @@ impl Nats {
             let made = songs.create(song, self.own_entry()).await;
             return made.ok().map(|_| Claim::Ours);
         };
-        let is_theirs =
-            holder != self.config.node && from != Some(&*holder) && self.is_there(&holder);
-        if is_theirs {
+        let may_be_theirs = holder != self.config.node && from != Some(&*holder);
+        if may_be_theirs && !self.is_there(&holder) {
+            self.until_all_are_known().await;
+        }
+        if may_be_theirs && self.is_there(&holder) {
             return Some(Claim::Theirs(holder));
         }
         let taken = songs.update(song, self.own_entry(), revision).await;
@@ -456,7 +522,9 @@ impl Network for Nats {
 
     fn claim<'a>(&'a self, song: &'a str, from: Option<&'a str>) -> BoxFuture<'a, Claim> {
         Box::pin(async move {
+            self.until_connected().await;
             let Some(songs) = self.songs().await else {
+                self.note_untold(song);
                 return Claim::Unknown;
             };
             for _ in 0..TRIES {
@@ -467,6 +535,7 @@ impl Network for Nats {
                     break;
                 }
             }
+            self.note_untold(song);
             Claim::Unknown
         })
     }
@@ -480,6 +549,7 @@ impl Network for Nats {
 
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
+            self.untold.lock().remove(song);
             let Some(songs) = self.songs().await else {
                 return;
             };

@@ -54,7 +54,13 @@ impl Known {
         heard.last = Some(now);
     }
 
-    /// Whether the node is a new one.
+    /// Whether this node has not heard itself for so long that NATS is away. At first it is taken to be there.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        let last = self.0.lock().last;
+        last.is_some_and(|last| now.saturating_duration_since(last) > GONE_AFTER)
+    }
+
+    /// Whether the node is a new one, or was started again.
     pub(super) fn hear(&self, mut report: NodeReport, now: Instant) -> bool {
         let mut heard = self.0.lock();
         let known = &mut heard.nodes;
@@ -66,9 +72,10 @@ impl Known {
         for told in &mut report.sites {
             told.free = told.free.clamp(-MOST_FREE, MOST_FREE);
         }
-        let leaves = report.leaves;
+        let (leaves, instance) = (report.leaves, report.instance.clone());
         let before = known.insert(report.node.clone(), (now, report));
-        let was_there = before.is_some_and(|(at, report)| is_there(at, &report, now));
+        let was_there = before
+            .is_some_and(|(at, before)| is_there(at, &before, now) && before.instance == instance);
         !leaves && !was_there
     }
 
@@ -133,6 +140,11 @@ mod tests {
         assert!(known.hear(report("a", 1, None), now));
         assert!(known.hear(report("b", 1, None), now));
         assert!(!known.hear(report("b", 1, None), now));
+        let again = NodeReport {
+            instance: "another".to_owned(),
+            ..report("b", 1, None)
+        };
+        assert!(known.hear(again, now), "it was started again");
         known.took("a", Site::YouTube);
         assert_eq!(known.there(now)[0].sites[0].free, 0);
         let leaves = NodeReport {
@@ -155,6 +167,7 @@ mod tests {
         assert!(known.hear(report("a", i64::MIN, None), now));
         assert_eq!(known.there(now)[0].sites[0].free, -MOST_FREE);
         assert!(known.sends("a", now + seconds(100)));
+        assert!(known.is_silent(now + seconds(100)));
         // This node hears itself again, and not the other one.
         let back = now + seconds(100);
         known.note_report(back);

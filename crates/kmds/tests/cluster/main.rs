@@ -1,9 +1,15 @@
 //! Several hosts as one: nodes as processes, each with an address of its own at the sites, and a real NATS between them.
 
+#[path = "../networks/cable.rs"]
+mod cable;
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod apart;
+mod away;
 mod gate;
+mod kills;
+mod line;
 mod nats;
 
 use std::collections::BTreeSet;
@@ -20,9 +26,9 @@ fn address(number: u8) -> IpAddr {
     IpAddr::from([127, 0, 7, number])
 }
 
-fn among(lab: &Lab, nats: &Nats, name: &str) -> Setup {
+fn among(setup: Setup, nats: &Nats, name: &str) -> Setup {
     let recipes = harness::unhurried_recipes();
-    Setup::of(lab)
+    setup
         .recipes(&recipes)
         .set("KMDS_CLUSTER__NATS", &nats.url())
         .set("KMDS_CLUSTER__NODE", name)
@@ -30,15 +36,19 @@ fn among(lab: &Lab, nats: &Nats, name: &str) -> Setup {
 
 /// A node that fetches from all sites, by this address.
 fn node(lab: &Lab, nats: &Nats, number: u8) -> Setup {
-    among(lab, nats, &format!("node-{number}"))
+    among(Setup::of(lab), nats, &format!("node-{number}"))
         .set("KMDS_EGRESS__SOURCE_ADDRESS", &address(number).to_string())
 }
 
 /// A node that fetches from no site.
 fn door(lab: &Lab, nats: &Nats) -> Setup {
+    door_of(Setup::of(lab), nats)
+}
+
+fn door_of(setup: Setup, nats: &Nats) -> Setup {
     ["YOUTUBE", "SOUNDCLOUD", "BANDCAMP"]
         .iter()
-        .fold(among(lab, nats, "door"), |setup, site| {
+        .fold(among(setup, nats, "door"), |setup, site| {
             setup.set(&format!("KMDS_{site}__ENABLED"), "false")
         })
 }

@@ -36,6 +36,10 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A message of a client that is no node.
     pub fn publish(&self, subject: &str, message: &[u8]) {
         let mut client = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");

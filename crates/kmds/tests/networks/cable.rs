@@ -1,5 +1,6 @@
 //! Two networks joined by a cable: the service's, with addresses an operator might have, and the sites', where the lab
 //! answers to public addresses. Nothing leads out of the two, and they go with the test.
+#![allow(dead_code, reason = "each test program uses its own part of the cable")]
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -80,14 +81,18 @@ impl Namespace {
     }
 
     /// A socket opened inside stays inside, whichever process uses it.
-    fn listen(&self, port: u16) -> TcpListener {
+    fn inside<T: Send + 'static>(&self, open: impl FnOnce() -> T + Send + 'static) -> T {
         let namespace = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("a network");
         let opened = std::thread::spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("entered");
-            TcpListener::bind(("::", port)).expect("a socket for both families")
+            open()
         });
         opened.join().expect("opened")
+    }
+
+    fn listen(&self, port: u16) -> TcpListener {
+        self.inside(move || TcpListener::bind(("::", port)).expect("a socket for both families"))
     }
 }
 
@@ -101,7 +106,15 @@ impl Drop for Namespace {
 impl Cable {
     /// `None`, said loudly, where no network can be made.
     pub fn lay(lab: &Lab) -> Option<Self> {
-        let laid = Self::try_lay(lab);
+        Self::said(Self::try_lay(lab, true))
+    }
+
+    /// The same without IPv6, whose hosts send packets that no program asks for.
+    pub fn lay_for_packets_to_count(lab: &Lab) -> Option<Self> {
+        Self::said(Self::try_lay(lab, false))
+    }
+
+    fn said(laid: Option<Self>) -> Option<Self> {
         if laid.is_none() {
             eprintln!(
                 "SKIPPED: no network of its own can be made here (root, unshare, nsenter and ip are needed)"
@@ -110,20 +123,21 @@ impl Cable {
         laid
     }
 
-    fn try_lay(lab: &Lab) -> Option<Self> {
+    fn try_lay(lab: &Lab, with_v6: bool) -> Option<Self> {
         let (ours, theirs) = (Namespace::make()?, Namespace::make()?);
         let cable = format!(
             "ip link add way type veth peer name sites netns {}",
             theirs.0.id()
         );
         let laid = ours.runs(&cable)
+            && (with_v6 || ours.runs("ip link set way addrgenmode none"))
             && ours.runs("ip link set lo up")
             && ours.runs("ip link set way up")
             && theirs.runs("ip link set sites up")
             && ours.runs("ip route add default dev way")
             && theirs.runs("ip route add default dev sites")
-            && ours.runs("ip -6 route add default dev way")
-            && theirs.runs("ip -6 route add default dev sites");
+            && (!with_v6 || ours.runs("ip -6 route add default dev way"))
+            && (!with_v6 || theirs.runs("ip -6 route add default dev sites"));
         if !laid {
             return None;
         }
@@ -205,6 +219,40 @@ impl Cable {
             .collect()
     }
 
+    /// A program outside that listens on loopback is reached there from inside, without the cable.
+    pub fn reaches(&self, port: u16) {
+        let address = ("127.0.0.1", port);
+        let listener = self
+            .ours
+            .inside(move || TcpListener::bind(address).expect("a socket"));
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Ok(far) = TcpStream::connect(address) else {
+                    continue;
+                };
+                std::thread::spawn(move || join(near, far).unwrap_or_default());
+            }
+        });
+    }
+
+    /// Packets that the service's end has sent over the cable.
+    pub fn packets_sent(&self) -> u64 {
+        let path = format!("/proc/{}/net/dev", self.ours.0.id());
+        let text = std::fs::read_to_string(path).expect("the network's counters");
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("way:"));
+        let sent = line.and_then(|line| line.split_whitespace().nth(9)?.parse().ok());
+        sent.unwrap_or_else(|| panic!("no counter: {text}"))
+    }
+
+    /// Asks a host of the sites for a connection from inside.
+    pub fn calls(&self, address: &str) -> bool {
+        let address = address.parse().expect("an address and a port");
+        self.ours
+            .inside(move || TcpStream::connect_timeout(&address, super::harness::PATIENCE).is_ok())
+    }
+
     /// A service in its network, reached by a socket that was opened outside of it.
     pub fn setup(&self, lab: &Lab) -> Setup {
         Setup::new()
@@ -249,7 +297,7 @@ fn tell(mut stream: TcpStream, address: IpAddr) {
     }
 }
 
-fn hand_on(mut caller: TcpStream, proxy: &str, host: &str) -> std::io::Result<()> {
+fn hand_on(caller: TcpStream, proxy: &str, host: &str) -> std::io::Result<()> {
     let mut lab = TcpStream::connect(proxy)?;
     write!(
         lab,
@@ -261,13 +309,18 @@ fn hand_on(mut caller: TcpStream, proxy: &str, host: &str) -> std::io::Result<()
         lab.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
-    let (mut up, mut down) = (caller.try_clone()?, lab.try_clone()?);
+    join(caller, lab)
+}
+
+/// Passes on what the two ends send, until the far one closes.
+fn join(mut near: TcpStream, mut far: TcpStream) -> std::io::Result<()> {
+    let (mut up, mut down) = (near.try_clone()?, far.try_clone()?);
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut up, &mut down);
         let _ = down.shutdown(Shutdown::Write);
     });
-    let _ = std::io::copy(&mut lab, &mut caller);
-    caller.shutdown(Shutdown::Both)
+    let _ = std::io::copy(&mut far, &mut near);
+    near.shutdown(Shutdown::Both)
 }
 
 /// Where the hosts of the lab's Bandcamp and YouTube are, in both families.
