@@ -11,6 +11,7 @@ mod nginx;
 mod packaging;
 mod python_client;
 mod release;
+mod songbird;
 mod webhook;
 mod who_may;
 
