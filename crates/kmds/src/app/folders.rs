@@ -2,6 +2,7 @@
 //!
 //! Owns the names, for files and for archives. Names come from sites and servers: no part of one leads out of the folder.
 
+use super::api::Song;
 use crate::jobs::sanitize;
 
 /// What a place in a music folder is made of.
@@ -19,6 +20,26 @@ pub struct Filed<'a> {
     pub stem: &'a str,
     /// In place of a name that has no usable character.
     pub id: &'a str,
+}
+
+impl<'a> Filed<'a> {
+    /// Of a song that was found in this list.
+    #[must_use]
+    pub fn of(song: &'a Song, list: Option<&'a str>) -> Self {
+        let track = &song.track;
+        let stem = song.file_name.rsplit_once('.');
+        Self {
+            title: &track.title,
+            artist: track.artist.as_deref(),
+            album: track.album.as_deref(),
+            album_artist: track.album_artist.as_deref(),
+            number: track.number,
+            total: track.total,
+            list,
+            stem: stem.map_or(&*song.file_name, |(stem, _)| stem),
+            id: track.id.id(),
+        }
+    }
 }
 
 /// The parts of the path, without an extension: a song of an album is in the artist's folder, one of another list in the

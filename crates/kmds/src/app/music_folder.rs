@@ -313,11 +313,9 @@ impl App {
 
     /// The copy with tags; of a container that holds none, or of a song whose tags cannot be written, the original.
     async fn tagged(&self, song: &Waiting) -> Result<Audio, Failure> {
-        let tagged = CopyForm {
-            tagged: true,
-            ..CopyForm::default()
-        };
-        let copy = self.form(song.key.track(), &tagged.into()).await?;
+        let copy = self
+            .form(song.key.track(), &CopyForm::TAGGED.into())
+            .await?;
         let copy = copy.ok_or_else(removed)?;
         match self.whole(&copy).await {
             Err(failure) if failure.kind != Kind::Cancelled => {
@@ -371,23 +369,12 @@ fn waiting(fetched: Fetched) -> Vec<Waiting> {
     let list = fetched.list.as_ref().and_then(|list| list.title.as_deref());
     let place = |song: &Song| {
         let track = &song.track;
-        let stem = song.file_name.rsplit_once('.');
         Waiting {
             key: song.key.clone(),
             title: track.title.clone(),
             link: track.link.clone(),
             duration: track.duration,
-            path: filed(&Filed {
-                title: &track.title,
-                artist: track.artist.as_deref(),
-                album: track.album.as_deref(),
-                album_artist: track.album_artist.as_deref(),
-                number: track.number,
-                total: track.total,
-                list,
-                stem: stem.map_or(&*song.file_name, |(stem, _)| stem),
-                id: track.id.id(),
-            }),
+            path: filed(&Filed::of(song, list)),
         }
     };
     fetched.songs.iter().map(place).collect()

@@ -32,13 +32,7 @@ impl App {
             return Ok(None);
         };
         let row = self.inner.as_it_stands(row.clone()).await?;
-        let Some(track) = self.inner.store.track(id).await.map_err(store_failure)? else {
-            return Ok(None);
-        };
-        let mut song = [self.inner.known_song(&row, track)];
-        self.inner.note_holds(Some(id), &mut song).await?;
-        let [song] = song;
-        Ok(Some(song))
+        self.inner.shown(&row).await
     }
 
     /// The song in this form; `None` if never asked for.
@@ -48,19 +42,7 @@ impl App {
         let Some(row) = self.inner.store.row(key).await.map_err(store_failure)? else {
             return Ok(None);
         };
-        let track = self
-            .inner
-            .store
-            .track(key.track())
-            .await
-            .map_err(store_failure)?;
-        let Some(track) = track else {
-            return Ok(None);
-        };
-        let mut song = [self.inner.known_song(&row, track)];
-        self.inner.note_holds(Some(key.track()), &mut song).await?;
-        let [song] = song;
-        Ok(Some(song))
+        self.inner.shown(&row).await
     }
 
     /// Songs of the catalog, the newest first.
@@ -157,6 +139,17 @@ impl App {
 }
 
 impl Inner {
+    async fn shown(&self, row: &Row) -> Result<Option<Song>, Failure> {
+        let id = row.key.track();
+        let Some(track) = self.store.track(id).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
+        let mut song = [self.known_song(row, track)];
+        self.note_holds(Some(id), &mut song).await?;
+        let [song] = song;
+        Ok(Some(song))
+    }
+
     /// The row, evicted if its file was removed or changed by hand; of a drive that does not answer nothing is concluded.
     pub(super) async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
         if row.state == State::Ready && self.store.is_changed(&row).await {

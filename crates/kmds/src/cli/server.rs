@@ -29,6 +29,9 @@ const LONGEST_ANSWER_BYTES: usize = 64 << 20;
 /// Ten hours of WAV are 6 GB; a longer file is no song.
 pub const LONGEST_SONG_BYTES: u64 = 8 << 30;
 
+/// Least time between two requests that wait for one song: a server that is about to stop answers without waiting.
+pub const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Why a server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {

@@ -21,10 +21,11 @@ use self::shapes::{FetchReply, RootReply, Server, SongReply};
 use super::answers::{AudioAnswers, ClassicRefusals};
 use super::audio::{Denied, wanted};
 use super::error::{Classic, Refusal};
+use super::fields::{self, Fields};
 use super::guard::Caller;
 use super::links::{Addresses, sent_link};
 use super::prefetch;
-use super::query::{Hold, Query, Wait, accept_list};
+use super::query::{Hold, Query, Wait};
 use super::reply::{self, Songs};
 #[cfg(test)]
 use super::schemas;
@@ -146,47 +147,21 @@ async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, C
 
 /// Reads the body of a fetch. Unknown keys are ignored; `null` is as if not given.
 fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
-    let not_json = |error: serde_json::Error| {
-        Refusal::bad_request(format!(
-            "the body is no JSON ({error}); send {{\"URL\": \"LINK\"}}"
-        ))
-    };
-    let mut value = body::parse_json(body).map_err(not_json)?;
-    if let Value::String(inner) = &value {
-        // Clients that call `json=json.dumps({...})` send this.
-        value = body::parse_json(inner.as_bytes()).map_err(not_json)?;
-    }
-    let Value::Object(mut object) = value else {
-        return Err(Refusal::bad_request(
-            "the body is JSON, but no object; send {\"URL\": \"LINK\"}",
-        ));
-    };
-    read_keys(&mut object)
-}
-
-fn read_keys(object: &mut serde_json::Map<String, Value>) -> Result<Asked, Refusal> {
-    let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
+    const EXAMPLE: &str = "send {\"URL\": \"LINK\"}";
     let wrong = |key: &str, wanted: &str| {
         Refusal::bad_request(format!("\"{key}\" is not {wanted}; send {wanted}"))
     };
-    let link = match take("URL") {
-        None => None,
-        Some(Value::String(link)) => Some(link),
-        Some(_) => return Err(wrong("URL", "a string")),
-    };
-    let whole_list = match take("Playlist") {
-        None => false,
-        Some(Value::Bool(whole)) => whole,
-        Some(_) => return Err(wrong("Playlist", "true or false")),
-    };
-    let accept = match take("Accept") {
-        None => None,
-        Some(words) => {
-            Some(accept_list(&words).ok_or_else(|| wrong("Accept", "an array of strings"))??)
-        }
-    };
+    let mut value = fields::parse(body, EXAMPLE)?;
+    if let Value::String(inner) = &value {
+        // Clients that call `json=json.dumps({...})` send this.
+        value = fields::parse(inner.as_bytes(), EXAMPLE)?;
+    }
+    let mut fields = Fields::of_value(value, EXAMPLE, wrong)?;
+    let link = fields.text("URL")?;
+    let whole_list = fields.flag("Playlist")?;
+    let accept = fields.accept("Accept")?;
     // The keys of this face are in PascalCase; v1's word is read too.
-    let prefetch = match (take("Prefetch"), take("prefetch")) {
+    let prefetch = match (fields.take("Prefetch"), fields.take("prefetch")) {
         (Some(value), _) => Some(("Prefetch", value)),
         (None, Some(value)) => Some(("prefetch", value)),
         (None, None) => None,
@@ -391,12 +366,7 @@ mod tests {
                 }
             }
             Err(refusal) => {
-                assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
-                let sentence = &refusal.failure.sentence;
-                assert!(
-                    (20..400).contains(&sentence.len()) && !sentence.contains(char::is_control),
-                    "{sentence}"
-                );
+                refusal.assert_is_told_in_a_sentence();
             }
         });
     }

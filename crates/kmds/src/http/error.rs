@@ -111,6 +111,18 @@ impl Refusal {
         Self::new(Kind::BadRequest, sentence)
     }
 
+    /// Of a body that cannot be read: the client gets a sentence that it can act on.
+    #[cfg(test)]
+    pub(super) fn assert_is_told_in_a_sentence(&self) {
+        assert_eq!(self.status, StatusCode::BAD_REQUEST);
+        let sentence = &self.failure.sentence;
+        let is_short = (20..400).contains(&sentence.len());
+        assert!(
+            is_short && !sentence.contains(char::is_control),
+            "{sentence}"
+        );
+    }
+
     pub(super) fn not_found(sentence: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, sentence)
     }

@@ -15,7 +15,7 @@
 //! | `classic`, `play`, `v1` | the two faces |
 //! | `ops`, `openapi`, `ui`, `login` | health and metrics; the description; the page, and who may see it |
 //! | `audio`, `sendfile` | ranges, conditions, bodies that still grow; file bytes that the kernel sends itself |
-//! | `body`, `query`, `links`, `reply`, `error`, `event_streams`, `state` | what handlers share |
+//! | `body`, `fields`, `query`, `links`, `reply`, `error`, `event_streams`, `state` | what handlers share |
 
 mod access;
 mod access_log;
@@ -28,6 +28,7 @@ mod connections;
 mod crowd;
 mod error;
 mod event_streams;
+mod fields;
 mod guard;
 mod links;
 mod listener;

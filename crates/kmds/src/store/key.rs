@@ -46,6 +46,12 @@ pub struct CopyForm {
 }
 
 impl CopyForm {
+    /// A copy with tags in the original's own format.
+    pub const TAGGED: Self = Self {
+        format: None,
+        tagged: true,
+    };
+
     /// The reverse of its `Display`. Nothing is ever converted to WebM: Opus in Ogg is the same audio.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -239,11 +239,7 @@ impl Following<'_> {
                     return self.place(id, &key, None).await;
                 }
                 Ok(()) => {
-                    let tagged = CopyForm {
-                        format: None,
-                        tagged: true,
-                    };
-                    let copy = self.app.form(key.track(), &tagged.into()).await?;
+                    let copy = self.app.form(key.track(), &CopyForm::TAGGED.into()).await?;
                     let Some(download) = self.songs.get_mut(id) else {
                         return Ok(());
                     };

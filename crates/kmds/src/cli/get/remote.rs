@@ -12,14 +12,14 @@ use serde::Deserialize;
 use super::paths::{self, Destination};
 use super::{End, GetArgs, Outcome, Report, WORK, Wanted};
 use crate::app::sanitize;
-use crate::cli::server::{LONGEST_SONG_BYTES, Server, ServerError, refusal, save, short};
+use crate::cli::server::{
+    ASK_AGAIN, LONGEST_SONG_BYTES, Server, ServerError, refusal, save, short,
+};
 
 /// Songs that are awaited at the same time.
 const AT_ONCE: usize = 4;
 /// How long one request waits for a song, in seconds; between two the progress is asked for.
 const WAIT_SECONDS: u64 = 2;
-/// Least time between two requests for one song: a server that is about to stop answers without waiting.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Bytes that a cover and tags may add to a song.
 const MOST_ADDED_BYTES: u64 = 64 << 20;
 

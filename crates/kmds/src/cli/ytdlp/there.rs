@@ -8,10 +8,10 @@ use kmds_extract::{Format as FileFormat, Kind, Site};
 use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::song::{Answer, Entry, Format, List, Song, Trouble, in_order, sort, usual};
-use crate::cli::server::{Server, ServerError, refusal, short};
+use crate::cli::server::{ASK_AGAIN, Server, ServerError, refusal, short};
 
 /// What is asked for to learn which forms a song has: with each first, and all others behind it, so that nothing has to
 /// be converted.
@@ -20,8 +20,6 @@ const AAC_FIRST: [&str; 5] = ["m4a", "mp3", "ogg", "webm", "opus"];
 const MP3_FIRST: [&str; 5] = ["mp3", "m4a", "ogg", "opus", "webm"];
 /// How long one request waits for a copy.
 const WAIT_SECONDS: u64 = 20;
-/// A server that is about to stop does not wait: so long lies between two requests.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Deserialize)]
 struct Reply {

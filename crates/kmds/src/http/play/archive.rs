@@ -127,33 +127,19 @@ impl Archive {
         if self.layout == Layout::Plain {
             return Ok(song.key.clone());
         }
-        let tagged = CopyForm {
-            tagged: true,
-            ..CopyForm::default()
-        };
-        let key = self.app.form(&song.track.id, &tagged.into()).await;
+        let key = self
+            .app
+            .form(&song.track.id, &CopyForm::TAGGED.into())
+            .await;
         Ok(key.map_err(Refusal::from)?.ok_or(NotServed::Unknown)?)
     }
 
     /// The song's name in the archive, without its extension.
     fn stem(&self, label: &str, song: &Song) -> String {
-        let track = &song.track;
         if self.layout == Layout::Plain {
-            return format!("{label} {}", sanitize(&track.title));
+            return format!("{label} {}", sanitize(&song.track.title));
         }
-        let stem = song.file_name.rsplit_once('.');
-        filed(&Filed {
-            title: &track.title,
-            artist: track.artist.as_deref(),
-            album: track.album.as_deref(),
-            album_artist: track.album_artist.as_deref(),
-            number: track.number,
-            total: track.total,
-            list: self.list.as_deref(),
-            stem: stem.map_or(&*song.file_name, |(stem, _)| stem),
-            id: track.id.id(),
-        })
-        .join("/")
+        filed(&Filed::of(song, self.list.as_deref())).join("/")
     }
 
     fn unique(&mut self, stem: &str, ext: &str) -> String {

@@ -17,10 +17,11 @@ use tokio::time::{Instant, timeout_at};
 use super::super::answers::V1Refusals;
 use super::super::body;
 use super::super::error::{Refusal, V1};
+use super::super::fields::{Fields, has_to_be};
 use super::super::guard::Caller;
 use super::super::links::{Addresses, sent_link};
 use super::super::prefetch;
-use super::super::query::{Query, accept_list, unknown_parameter};
+use super::super::query::Query;
 use super::super::reply::{self, Songs};
 #[cfg(test)]
 use super::super::schemas;
@@ -168,45 +169,20 @@ fn out_of_time() -> Failure {
 }
 
 fn read_body(body: &[u8]) -> Result<(Links, Order), Refusal> {
-    let value = body::parse_json(body).map_err(|error| {
-        Refusal::bad_request(format!("the body is no JSON ({error}); {EXAMPLE}"))
-    })?;
-    let Value::Object(mut object) = value else {
-        let sentence = format!("the body is JSON, but no object; {EXAMPLE}");
-        return Err(Refusal::bad_request(sentence));
-    };
-    if let Some(name) = object
-        .keys()
-        .find(|name| !FETCH_KEYS.contains(&name.as_str()))
-    {
-        return Err(unknown_parameter(name, &FETCH_KEYS));
-    }
-    let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
-    let links = (take("url"), take("urls"));
-    let whole_list = match take("playlist") {
-        None => false,
-        Some(Value::Bool(whole)) => whole,
-        Some(_) => return Err(wrong("playlist", "true or false")),
-    };
-    let accept = match take("accept") {
-        None => None,
-        Some(words) => {
-            Some(accept_list(&words).ok_or_else(|| wrong("accept", "an array of strings"))??)
-        }
-    };
-    let prefetch = take("prefetch")
-        .map(|value| prefetch::from_body("prefetch", &value))
-        .transpose()?;
-    let rendition = match take("rendition") {
-        None => CopyForm::default(),
-        Some(Value::String(word)) => rendition::parse(&word)?,
-        Some(_) => return Err(wrong("rendition", "a string")),
-    };
+    let mut fields = Fields::of(body, &FETCH_KEYS, EXAMPLE)?;
+    let links = (fields.take("url"), fields.take("urls"));
+    let whole_list = fields.flag("playlist")?;
+    let accept = fields.accept("accept")?;
+    let prefetch = fields.take("prefetch");
+    let prefetch = prefetch.map(|value| prefetch::from_body("prefetch", &value));
+    let prefetch = prefetch.transpose()?;
+    let rendition = fields.text("rendition")?;
+    let rendition = rendition.map(|word| rendition::parse(&word)).transpose()?;
     let order = Order {
         whole_list,
         accept,
         prefetch,
-        rendition,
+        rendition: rendition.unwrap_or_default(),
     };
     Ok((read_links(links)?, order))
 }
@@ -219,28 +195,23 @@ fn read_links((url, urls): (Option<Value>, Option<Value>)) -> Result<Links, Refu
             "the body has \"url\" and \"urls\"; send one of them",
         )),
         (Some(Value::String(link)), None) => sent_link(Some(link), &missing).map(Links::One),
-        (Some(_), None) => Err(wrong("url", "a string")),
+        (Some(_), None) => Err(has_to_be("url", "a string")),
         (None, Some(Value::Array(links))) if (1..=MOST_LINKS).contains(&links.len()) => {
             let links = links.into_iter().map(|link| match link {
                 Value::String(link) => sent_link(Some(link), &missing),
-                _ => Err(wrong("urls", "an array of strings")),
+                _ => Err(has_to_be("urls", "an array of strings")),
             });
             links.collect::<Result<_, _>>().map(Links::Several)
         }
-        (None, Some(_)) => Err(wrong(
+        (None, Some(_)) => Err(has_to_be(
             "urls",
             &format!("an array of 1 to {MOST_LINKS} links"),
         )),
     }
 }
 
-fn wrong(key: &str, wanted: &str) -> Refusal {
-    Refusal::bad_request(format!("\"{key}\" has to be {wanted}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
 
     use super::*;
 
@@ -262,12 +233,7 @@ mod tests {
                 assert!(!order.rendition.to_string().is_empty());
             }
             Err(refusal) => {
-                assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
-                let sentence = &refusal.failure.sentence;
-                assert!(
-                    (20..400).contains(&sentence.len()) && !sentence.contains(char::is_control),
-                    "{sentence}"
-                );
+                refusal.assert_is_told_in_a_sentence();
             }
         });
     }

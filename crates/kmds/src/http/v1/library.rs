@@ -9,14 +9,14 @@ use axum::extract::{Path, State};
 use http::request::Parts;
 use http::{Request, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
 
 #[cfg(test)]
 use super::super::answers::V1Refusals;
 use super::super::body;
 use super::super::error::{Refusal, V1};
+use super::super::fields::Fields;
 use super::super::links::sent_link;
-use super::super::query::{Query, unknown_parameter};
+use super::super::query::Query;
 #[cfg(test)]
 use super::super::schemas;
 use super::super::state::Http;
@@ -121,27 +121,9 @@ impl From<LibraryRun> for LibraryReply {
 }
 
 fn read_body(body: &[u8]) -> Result<FetchAsk, Refusal> {
-    let value = body::parse_json(body).map_err(|error| {
-        Refusal::bad_request(format!("the body is no JSON ({error}); {EXAMPLE}"))
-    })?;
-    let Value::Object(mut object) = value else {
-        let sentence = format!("the body is JSON, but no object; {EXAMPLE}");
-        return Err(Refusal::bad_request(sentence));
-    };
-    if let Some(name) = object.keys().find(|name| !KEYS.contains(&name.as_str())) {
-        return Err(unknown_parameter(name, &KEYS));
-    }
-    let mut take = |key: &str| object.remove(key).filter(|value| !value.is_null());
-    let link = match take("url") {
-        None => None,
-        Some(Value::String(link)) => Some(link),
-        Some(_) => return Err(Refusal::bad_request("\"url\" has to be a string")),
-    };
-    let whole_list = match take("playlist") {
-        None => false,
-        Some(Value::Bool(whole)) => whole,
-        Some(_) => return Err(Refusal::bad_request("\"playlist\" has to be true or false")),
-    };
+    let mut fields = Fields::of(body, &KEYS, EXAMPLE)?;
+    let link = fields.text("url")?;
+    let whole_list = fields.flag("playlist")?;
     let missing = format!("there is no \"url\" in the body; {EXAMPLE}");
     Ok(FetchAsk {
         link: sent_link(link, &missing)?,
