@@ -1,6 +1,6 @@
 //! The control address: a plain HTTP face for a lab that is run by hand.
 //!
-//! Owns `/`, `/links`, `/hits`, `/connections`, `/fault`, `/faults/clear` and the few switches beside them.
+//! Owns `/`, `/links`, `/hits`, `/addresses`, `/connections`, `/fault`, `/faults/clear` and the few switches beside them.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -19,9 +19,10 @@ use crate::youtube::{Scriptless, YouTube};
 const HELP: &str = "\
 GET  /links                 what can be fetched: site, seconds, bytes, link
 GET  /hits                  every request so far (?site= ?kind=page|media|cover ?song= narrow it)
+GET  /addresses             from which address which song's audio was asked for: address, status, bytes, site, title
 POST /hits/clear            forget them
 GET  /connections           hosts that were connected to
-POST /fault?fault=NAME      break something; narrow it by site= kind= host= path= song= client= agent= first= after=
+POST /fault?fault=NAME      break something; narrow it by site= kind= host= path= song= client= agent= from= first= after=
 POST /faults/clear          break nothing any more
 POST /delay?ms=40           add this to each request and each connection set-up
 POST /range-limit?bytes=N   longest range googlevideo serves
@@ -40,6 +41,7 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
         ("GET", "/") => help(),
         ("GET", "/links") => links(shared),
         ("GET", "/hits") => hits(shared, request),
+        ("GET", "/addresses") => addresses(shared),
         ("POST", "/hits/clear") => {
             shared.log.clear();
             done()
@@ -161,12 +163,30 @@ fn hits(shared: &Shared, request: &Request) -> Reply {
         .filter(|seen| site.is_none_or(|site| seen.site == Some(site)) && kind.is_none_or(|kind| seen.kind == kind))
         .filter(|seen| song.is_none() || seen.song == song)
         .map(|seen| {
-            json!({"site": seen.site.map(Site::name), "kind": format!("{:?}", seen.kind).to_lowercase(), "method": seen.method,
+            json!({"from": seen.from, "site": seen.site.map(Site::name), "kind": format!("{:?}", seen.kind).to_lowercase(), "method": seen.method,
                 "host": seen.host, "path": seen.path, "range": seen.range, "client": seen.client_name, "song": seen.song,
                 "status": seen.status, "fault": seen.fault, "sent_bytes": seen.sent_bytes})
         })
         .collect();
     Reply::json(&json!({"count": list.len(), "requests": list}))
+}
+
+/// One line for each request for audio.
+fn addresses(shared: &Shared) -> Reply {
+    let mut text = String::new();
+    let media = shared.log.all().into_iter();
+    for seen in media.filter(|seen| seen.kind == Kind::Media) {
+        let song = seen
+            .site
+            .zip(seen.song.as_deref())
+            .and_then(|(site, id)| shared.song(site, id));
+        let site = seen.site.map_or("", Site::name);
+        let title = song.as_ref().map_or("", |song| song.title());
+        let (from, status, sent) = (seen.from, seen.status, seen.sent_bytes);
+        let written = writeln!(text, "{from}\t{status}\t{sent}\t{site}\t{title}");
+        debug_assert!(written.is_ok());
+    }
+    Reply::new(200, "text/plain; charset=utf-8", text)
 }
 
 fn fault(shared: &Shared, request: &Request) -> Reply {
@@ -191,6 +211,10 @@ fn fault(shared: &Shared, request: &Request) -> Reply {
             "song" => injection.of_song_id(&value),
             "client" => injection.only_client(&value),
             "agent" => injection.only_agent(&value),
+            "from" => match value.parse() {
+                Ok(address) => injection.only_from(address),
+                Err(_) => return wrong("from is an address"),
+            },
             "first" | "after" => match (name.as_str(), value.parse()) {
                 ("first", Ok(count)) => injection.first(count),
                 (_, Ok(count)) => injection.after(count),

@@ -50,7 +50,7 @@ mod world;
 pub mod youtube;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,6 +131,14 @@ impl Lab {
     /// # Errors
     /// When the machine gives no loopback port, no thread or no temporary folder, or the recordings cannot be read.
     pub fn begin(recordings: Option<&Path>) -> io::Result<Self> {
+        Self::begin_at(Ipv4Addr::LOCALHOST.into(), recordings)
+    }
+
+    /// The same at another address of this machine.
+    ///
+    /// # Errors
+    /// As [`Lab::begin`].
+    pub fn begin_at(address: IpAddr, recordings: Option<&Path>) -> io::Result<Self> {
         static LABS: AtomicU64 = AtomicU64::new(0);
         let nanos = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -145,7 +153,7 @@ impl Lab {
         if let Some(recordings) = recordings {
             load(&shared, recordings)?;
         }
-        let (proxy, control) = (listener()?, listener()?);
+        let (proxy, control) = (listener(address)?, listener(address)?);
         let addresses = (proxy.local_addr()?, control.local_addr()?);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -311,8 +319,8 @@ impl Drop for Lab {
     }
 }
 
-fn listener() -> io::Result<TcpListener> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+fn listener(address: IpAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((address, 0))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -22,6 +22,9 @@ struct Arguments {
     /// Milliseconds added to each request and each connection set-up.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay: u64,
+    /// The address to listen on: for clients in other networks of this machine.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    listen: std::net::IpAddr,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,7 +35,7 @@ enum World {
 
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
-    let lab = Lab::begin(arguments.recordings.as_deref())?;
+    let lab = Lab::begin_at(arguments.listen, arguments.recordings.as_deref())?;
     lab.delay_ms(arguments.delay);
     let mut out = std::io::stdout();
     writeln!(out, "proxy {}", lab.proxy_url())?;
