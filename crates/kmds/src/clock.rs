@@ -1,8 +1,8 @@
-//! The one reading of the system's clock as Unix time.
+//! The only place that reads the system's clock as Unix time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Seconds since 1970; 0 on a machine whose clock stands before that.
+/// Seconds since 1970; 0 if the machine's clock is before that.
 #[must_use]
 pub fn unix_now() -> u64 {
     since_1970().as_secs()

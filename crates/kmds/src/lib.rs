@@ -1,14 +1,15 @@
-//! KMDS: a media downloading service. A link goes in; metadata comes out at once, the audio lands whole on a drive.
+//! KMDS: a media downloading service. A client sends a link; KMDS answers with metadata at once, and saves the whole
+//! audio on a drive.
 //!
 //! The code in the order the data flows: `link → tracks → chosen stream → bytes → published file → client`.
 //!
-//! | module | its secret | asks |
+//! | module | what it does | asks |
 //! | --- | --- | --- |
-//! | [`cli`] | the commands and their words | `http`, `app` |
+//! | [`cli`] | the commands and their texts | `http`, `app` |
 //! | [`http`] | both faces of the service | `app` |
 //! | [`app`] | what happens to a link once it is accepted | `jobs`, `engine`, `recipes`, `origin`, `convert`, `store` |
 //! | `jobs` | the making of songs | `engine`, `download`, `convert`, `media`, `tag`, `store` |
-//! | [`engine`] | which engine answers: our own, or yt-dlp | `origin` |
+//! | [`engine`] | which engine answers: the native one, or yt-dlp | `origin` |
 //! | `cluster` | other hosts that work as one with this one | |
 //! | [`download`] | a stream as chunks in order | `origin`, `media` |
 //! | [`recipes`] | which facts about the sites are in force | `download`, `origin` |
@@ -125,7 +126,7 @@ fn assemble_among(
     assemble_on(store, peers, config, stop)
 }
 
-/// The same beside a running server, to look at what it has and nothing else.
+/// The same while a server runs, to read its data and change nothing.
 /// # Errors
 /// See [`StartError`]; never busy.
 pub fn inspect(config: &Config) -> Result<App, StartError> {
@@ -202,7 +203,7 @@ fn client_config(config: &Config) -> ClientConfig {
         .iter()
         .map(|(site, of)| (*site, egress(&of.egress)))
         .collect();
-    // Of a site that other nodes fetch from, this node's address is never seen.
+    // If other nodes fetch from a site, the site never sees this node's address.
     let off = config.sites.iter().filter(|(_, of)| !of.enabled);
     let shut = off.map(|(site, _)| *site);
     ClientConfig {
@@ -232,7 +233,8 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     membership(config).map(drop)
 }
 
-/// Runs the service until `stop` is cancelled: binds, says so on standard output, serves, and parks what is unfinished.
+/// Runs the service until `stop` is cancelled: binds, prints the ready line on standard output, serves, and parks
+/// unfinished songs.
 /// # Errors
 /// See [`StartError`].
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
@@ -244,9 +246,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let webhook = config.webhook.as_ref().map(Webhook::new).transpose()?;
     app.start().await?;
     let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));
-    // Caught from before we say that we run.
+    // Signals are caught before the ready line is printed.
     let hangup = signal(SignalKind::hangup()).ok();
-    // The line is news, not the work: where it cannot be written, the service still serves.
+    // If the line cannot be printed, the service still works.
     let told = writeln!(
         std::io::stdout(),
         "kmds {VERSION} ready on {}",
@@ -326,7 +328,7 @@ async fn work_among_others(
     membership.run(address, telling, answering, stop).await;
 }
 
-/// When the code of the start is let go.
+/// When the memory of the code that only a start runs is given back.
 const FIRST_TRIM_AFTER: Duration = Duration::from_millis(500);
 /// How often free memory goes back to the system. It costs less than a millisecond while nothing happened, and a crowd's
 /// memory is back within a minute.
@@ -334,7 +336,7 @@ const TRIM_EVERY: Duration = Duration::from_secs(30);
 /// Connections that ended together are all closed after this time.
 const CROWD_ENDS_WITHIN: Duration = Duration::from_millis(250);
 
-/// What a start, crowds and long lists took does not stay resident until the next crowd.
+/// Gives back the memory that a start, crowds and long lists took.
 async fn give_memory_back(crowd: Arc<Crowd>) {
     let mut next = Instant::now() + FIRST_TRIM_AFTER;
     loop {
@@ -352,7 +354,7 @@ async fn give_memory_back(crowd: Arc<Crowd>) {
     }
 }
 
-/// Only where `recipes.hours` asks for it.
+/// Only if `recipes.hours` asks for it.
 async fn fetch_recipes(every: Duration, app: App) {
     loop {
         // Why it took nothing is in the log.

@@ -1,6 +1,6 @@
 //! Set-up of logging: lines on standard error, for people or as JSON.
 //!
-//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean, and makes sure that an event is one line without control characters.
+//! Owns what `KMDS_LOG` and `KMDS_LOG_FORMAT` mean, and ensures that an event is one line without control characters.
 
 use std::io::Write;
 
@@ -11,7 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::text::printable;
 
 /// Starts logging. `KMDS_LOG` is a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
-/// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns what is wrong with them.
+/// `info,kmds::download=debug`; `KMDS_LOG_FORMAT=json` makes every line a JSON object. Returns the problem with them,
+/// if there is one.
 pub fn start(default: LevelFilter) -> Option<String> {
     let asked = std::env::var_os("KMDS_LOG").unwrap_or_default();
     let (filter, problem) = match asked.to_str().map(str::trim) {
@@ -51,7 +52,7 @@ pub fn start(default: LevelFilter) -> Option<String> {
     problem
 }
 
-/// Writes lines without control characters: text of a site or client cannot act on a terminal or begin a line of its own.
+/// Writes lines without control characters: text of a site or client cannot control a terminal or begin a new line.
 struct Lines<W>(W);
 
 impl<W: Write> Write for Lines<W> {
@@ -68,7 +69,7 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-/// A misspelt level. The library takes a single word for a module's name and would silence everything else.
+/// A mistyped level. The library reads a single word as a module's name and would silence everything else.
 fn no_level(text: &str) -> Option<String> {
     let mut words = text
         .split(',')

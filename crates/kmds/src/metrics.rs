@@ -1,6 +1,6 @@
-//! Every metric, one row each: name, help and labels, and the text that Prometheus reads.
+//! Every metric, one row each: name, help and labels; and the text for Prometheus.
 //!
-//! Nothing is measured here: callers count, and [`Snapshot`] brings what is counted elsewhere.
+//! This module measures nothing: callers count, and [`Snapshot`] brings the numbers that are counted elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -309,7 +309,7 @@ fn as_prometheus(open_metrics: &str) -> String {
     text
 }
 
-/// Brings a counter to what was counted elsewhere.
+/// Raises a counter to the value that was counted elsewhere.
 fn catch_up(counter: &Counter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
@@ -324,7 +324,7 @@ pub struct Snapshot {
     pub tasks: u64,
     pub lanes: Vec<Lane>,
     pub native_first: Vec<(Site, bool)>,
-    /// Whether each enabled site is asked.
+    /// Whether each enabled site is open.
     pub open: Vec<(Site, bool)>,
     pub asked: Vec<Asked>,
     /// Since the start, as all counters.
@@ -338,7 +338,7 @@ pub struct Snapshot {
     pub recipes: Option<(String, bool)>,
 }
 
-/// What was asked of one site since the start.
+/// The requests to one site since the start.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub site: Site,
@@ -354,7 +354,7 @@ pub struct Lane {
     pub site: Site,
     pub waiting: u64,
     pub running: u64,
-    /// Until its site is asked again; 0 without a pause.
+    /// Seconds until its site is asked again; 0 without a pause.
     pub paused_seconds: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Random ids, secrets and variations of pauses.
 //!
-//! Owns the generator (the system's, through ring). Ids and pauses do without it where the system has none: then ids
-//! repeat and pauses are equal, which nothing relies on. A secret is not made in that case.
+//! Owns the generator (the system's, through ring). If the system has none, ids repeat and pauses are equal, which is
+//! harmless, since nothing relies on them; a secret is not made.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub fn id() -> String {
 /// The system's temporary folder cannot be written.
 pub fn temporary_folder(what: &str) -> std::io::Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("kmds-{what}-{}", nonce(16)));
-    // Fails where another user was there first.
+    // Fails if another user has made it first.
     std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
     Ok(folder)
 }

@@ -1,8 +1,8 @@
-//! One question at a time for each key, however many callers ask it.
+//! One running question for each key, however many callers ask it.
 //!
-//! Owns the questions under way: all who ask for the same key while its answer is being found wait for that answer. If the
-//! caller that is finding it is dropped, the next one that waits finds it instead. Nothing is remembered: an entry leaves
-//! with its answer, or with the last caller that gives up. The lock is never held across an await.
+//! Owns the questions under way: all callers with the same key wait for the answer that one of them is finding. If that
+//! caller is dropped, the next waiting one finds the answer instead. Nothing is remembered: an entry is removed with
+//! its answer, or with its last caller. The lock is never held across an await.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-/// The questions under way. Invariant: an entry lives while a [`Seat`] of it does, and has no answer yet.
+/// The questions under way. Invariant: an entry exists while one of its [`Seat`]s does, and has no answer yet.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<K, V> {
     open: Mutex<HashMap<K, Arc<OnceCell<V>>>>,
@@ -71,7 +71,7 @@ impl<K: Eq + Hash, V> Seat<'_, K, V> {
             .is_some_and(|have| Arc::ptr_eq(have, &self.cell))
     }
 
-    /// Later callers ask anew.
+    /// Later callers start a new question.
     pub(crate) fn close(&self) {
         let mut open = self.flight.open.lock();
         if open
@@ -85,7 +85,7 @@ impl<K: Eq + Hash, V> Seat<'_, K, V> {
 
 impl<K: Eq + Hash, V> Drop for Seat<'_, K, V> {
     fn drop(&mut self) {
-        // This seat's and the map's: no other seat is left.
+        // Only this seat and the map hold it: no other seat is left.
         if Arc::strong_count(&self.cell) <= 2 || self.cell.initialized() {
             self.close();
         }

@@ -1,6 +1,6 @@
 //! Tells the service manager the state of the service (`sd_notify`), by datagrams to the socket in `NOTIFY_SOCKET`.
 //!
-//! Never fails: without a service manager it does nothing.
+//! It never fails: without a service manager it does nothing.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -28,7 +28,8 @@ fn send_abstract(socket: &UnixDatagram, name: &str, state: &str) -> std::io::Res
     socket.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
-/// Says twice in each interval of the manager's watchdog that the runtime still runs; returns at once without a watchdog.
+/// Tells the manager twice in each interval of its watchdog that the runtime still runs; returns at once without a
+/// watchdog.
 pub async fn watchdog() {
     let Some(micros) = std::env::var("WATCHDOG_USEC")
         .ok()

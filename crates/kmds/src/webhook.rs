@@ -1,9 +1,9 @@
 //! Tells another program that a song is ready or has failed: one signed POST for each song.
 //!
 //! Owns the body, the signature, the retries and the queue between events and receiver. `lib.rs` spawns
-//! [`Webhook::follow`] and aborts it when the service ends. A job never waits for it: a receiver that is slow or away loses calls,
-//! which are logged and counted. The request goes straight to the operator's address, mostly in the private network, and
-//! never by the way out to the sites.
+//! [`Webhook::follow`] and aborts it when the service ends. A job never waits for it: if a receiver is slow or away,
+//! calls are lost; the log and a metric count them. The request goes straight to the operator's address, mostly in the
+//! private network, and never by the way out to the sites.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -19,11 +19,11 @@ use crate::config::WebhookConfig;
 use crate::hex;
 use crate::origin::{EgressError, egress};
 
-/// Calls that wait for the receiver at most; each is about 300 bytes.
+/// The most calls that wait for the receiver; each is about 300 bytes.
 const WAITING: usize = 256;
 /// One try, from the connection to the answer's head.
 const WITHIN: Duration = Duration::from_secs(10);
-/// Before each try after the first.
+/// The pauses before each try after the first.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(4),
@@ -56,9 +56,9 @@ struct Call {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     title: Option<String>,
-    /// Where the site tells it, in decibels above −14 LUFS.
+    /// If the site tells it, in decibels above −14 LUFS.
     loudness_db: Option<Loudness>,
-    /// Where the finished file stands, as in `Cache_Path`.
+    /// The path of the finished file, as in `Cache_Path`.
     path: Option<String>,
     /// RFC 3339, UTC.
     at: String,
@@ -120,7 +120,7 @@ impl Webhook {
         }
     }
 
-    /// The reason of the last try, when all failed.
+    /// Tries until one succeeds; returns the reason of the last try if all fail.
     async fn insist(&self, call: &Call) -> Result<(), String> {
         let body = serde_json::to_vec(call).map_err(|error| error.to_string())?;
         let mut last = self.post(&body).await;
@@ -145,7 +145,7 @@ impl Webhook {
                 format!("sha256={}", signature(key, body)),
             );
         }
-        // The URL may carry a key of its own: it is not repeated.
+        // The URL may contain a key: it is not logged.
         let answer = request
             .body(body.to_vec())
             .send()
@@ -159,7 +159,7 @@ impl Webhook {
     }
 }
 
-/// Title and path are looked up: events do not carry them.
+/// Title and path are looked up: events do not have them.
 async fn call(app: &App, event: &Event) -> Call {
     let song = app.song_in(&event.key).await.ok().flatten();
     let is_ready = event.state == State::Ready;

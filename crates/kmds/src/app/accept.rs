@@ -1,7 +1,7 @@
 //! From metadata to rows, names and jobs.
 //!
-//! Owns what `/fetch` leaves behind: each song becomes a row, all in one transaction, before the client is told; its names;
-//! its job. Never asks a site: [`super::resolve`] does.
+//! Owns what a fetch writes: each song becomes a row, all in one transaction, before the client gets its answer; its
+//! names; its job. This module never asks a site: [`super::resolve`] does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +23,18 @@ use crate::jobs::names::{self, Unique};
 use crate::jobs::{Requester, Status, formats, store_failure};
 use crate::store::{Accepted, AcceptedRow, FetchedList, Rendition, Row, StoreError};
 
-/// When a client told that the queue is full may come back.
+/// How long a client should wait after the answer that the queue is full.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
 
-/// What is known of a reply before its songs are rows.
+/// What is known about a reply before its songs are rows.
 struct Answer<'a> {
     id: String,
     site: Site,
     link: String,
-    /// The link that was asked for, in its one form.
+    /// The requested link, in its canonical form.
     asked: String,
     list: Option<ListFacts>,
-    /// Held once, by all who asked for the same.
+    /// Held once, by all requests for the same list.
     tracks: Vec<&'a Track>,
     unavailable: Vec<Missing>,
     truncated: bool,
@@ -43,15 +43,15 @@ struct Answer<'a> {
 impl App {
     /// Resolves a link, remembers its songs and queues their downloads.
     /// # Errors
-    /// [`Failure`]: the link, the site or our own limits refuse. A list none of whose songs can be had is its first
-    /// song's failure.
+    /// [`Failure`]: the link, the site or our own limits refuse. If no song of a list is available, the error is that
+    /// of the first song.
     pub async fn fetch(&self, ask: FetchAsk) -> Result<Fetched, Failure> {
         let target = self.inner.resolver.read(&ask.link, ask.whole_list)?;
         let deadline = Instant::now() + self.inner.resolver.limit(&target);
         self.fetch_target(ask, &target, deadline).await
     }
 
-    /// The longest time that a client is made to wait for a link.
+    /// The longest time that a client waits for a link.
     #[must_use]
     pub fn longest_fetch(&self) -> Duration {
         self.inner.recipes.current().time.fetch_list
@@ -63,16 +63,16 @@ impl App {
         self.inner.ahead(prefetch, fetched.list.is_some())
     }
 
-    /// Whether a link is one that is taken; no site is asked.
+    /// Checks whether KMDS accepts a link; no site is asked.
     /// # Errors
     /// As [`App::fetch`].
     pub fn check_link(&self, link: &str, whole_list: bool) -> Result<(), Failure> {
         self.inner.resolver.read(link, whole_list).map(drop)
     }
 
-    /// What is known of a link already; no site is asked, and nothing is queued.
+    /// What is known about a link already; no site is asked, and nothing is queued.
     /// # Errors
-    /// The link is none that is taken, or its refusal is remembered.
+    /// The link is not accepted, or its refusal is remembered.
     pub async fn known(&self, ask: &FetchAsk) -> Result<Known, Failure> {
         let inner = &self.inner;
         let target = inner.resolver.read(&ask.link, ask.whole_list)?;
@@ -173,7 +173,7 @@ fn read_list(list: &Collection, asked: String) -> Answer<'_> {
     }
 }
 
-/// What the catalog and replies tell of a song: where it is to be had expires, and weighs.
+/// The part of a track that the catalog and replies have: stream URLs expire and are long.
 fn without_streams(track: &Track) -> Track {
     let Track {
         id,
@@ -200,7 +200,7 @@ fn without_streams(track: &Track) -> Track {
     }
 }
 
-/// No song of a list can be had: the first reason that is not "gone", else 404; an empty list is 404 too
+/// No song of a list is available: the first reason that is not "gone", else 404; an empty list is 404 too
 /// (docs/api.md, "POST /fetch").
 fn no_song(answer: &Answer<'_>) -> Failure {
     let telling = answer
@@ -304,7 +304,7 @@ impl Inner {
             songs.push(self.song(&done.row, without_streams(track), size));
         }
         drop(gate);
-        // Behind the songs: they are on their way whether or not their list can be noted.
+        // After the songs: they are queued even if their list cannot be recorded.
         if listed && let Err(error) = self.note_list(answer, requester).await {
             tracing::warn!(target: "kmds::app", %error, list = answer.id, "a list is not noted; its songs can be ended one by one only");
         }
@@ -321,7 +321,7 @@ impl Inner {
         }
     }
 
-    /// A song of a queue that its site told of.
+    /// Accepts a song of a queue, with the metadata from its site.
     pub(super) async fn take_song(
         &self,
         track: &Track,
@@ -334,7 +334,7 @@ impl Inner {
         songs.into_iter().next().ok_or_else(|| no_song(&answer))
     }
 
-    /// One known song as a row and, if it is queued by that, a place in the table.
+    /// Makes one known song a row and, if that queues it, gives it a place in the table.
     pub(super) async fn accept_song(
         &self,
         song: Accepted,
@@ -350,7 +350,7 @@ impl Inner {
         Ok(row)
     }
 
-    /// Its songs can be ended together from now on.
+    /// Records a list, so that its songs can be ended together.
     async fn note_list(&self, answer: &Answer<'_>, requester: Requester) -> Result<(), StoreError> {
         let own = self.resolver.read(&answer.link, true);
         let noted = FetchedList {
@@ -363,7 +363,7 @@ impl Inner {
         self.store.note_list(noted).await
     }
 
-    /// How many songs of what was resolved are queued at once.
+    /// How many songs of a resolved link are queued at once.
     pub(super) fn ahead(&self, prefetch: Option<Prefetch>, listed: bool) -> usize {
         match prefetch {
             None if listed => self.lists_prefetch,
@@ -373,7 +373,7 @@ impl Inner {
         }
     }
 
-    /// The form of a song before it is asked for: from its streams, or as it was the last time.
+    /// The expected form of a song before its download: from its streams, or as it was the last time.
     async fn expected(
         &self,
         track: &Track,
@@ -396,7 +396,8 @@ impl Inner {
         })
     }
 
-    /// The format a known song had when the same was asked for: its streams are not asked for again just to guess.
+    /// The format that a known song had for the same request: the site is not asked for its streams only to predict the
+    /// format.
     async fn format_before(
         &self,
         track: &Track,
@@ -423,8 +424,8 @@ impl Inner {
         Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)
     }
 
-    /// A song is read: of a list of which only a window is queued, the songs behind it are queued now. A queue in which it is
-    /// near looks after them by itself.
+    /// A client reads a song. If only a window of its list is queued, the songs after it are queued now. If the song is
+    /// near in a queue of a client, that queue does this itself.
     pub(super) async fn move_window(&self, key: &Key) -> Result<(), Failure> {
         if self.queues.is_near(key.track()) {
             return Ok(());
@@ -441,7 +442,7 @@ impl Inner {
         Ok(())
     }
 
-    /// A row as clients see it, with what its job knows better.
+    /// A row as clients see it, with newer values from its job.
     pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
         let status = self.table.status(&row.key);
         let state = status
@@ -450,7 +451,7 @@ impl Inner {
         let ready = state == State::Ready && row.state == State::Ready;
         let total = status.as_ref().and_then(Status::total).or(row.total_bytes);
         let received = status.as_ref().map_or(0, Status::received);
-        // The names of what stands on the drive, else those given out.
+        // The names of the file on the drive, else the names in earlier replies.
         let human_name = names::rename(&row.human_name, row.format.ext());
         let canonical_name = if row.key.is_copy() {
             row.canonical_name.clone()

@@ -1,7 +1,8 @@
-//! What sites have answered in the last minutes, so that they are asked once.
+//! The sites' answers of the last minutes, so that each question is asked once.
 //!
-//! Owns the memory between resolves: lists, final refusals and searches for ten minutes, songs for ten seconds (after that
-//! the catalog has them). One lock for links and one for searches, never held across an await. Never asks a site.
+//! Owns the memory between resolves: lists, final refusals and searches for ten minutes, songs for ten seconds (after
+//! that the catalog has them). There is one lock for links and one for searches; neither is held across an await. This
+//! module never asks a site.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,15 +20,15 @@ use crate::single_flight::SingleFlight;
 const MOST_LINKS: usize = 2_000;
 /// Songs of remembered lists in memory, about 1 KB each in short lists and 60 bytes in long ones.
 const MOST_SONGS: usize = 5_000;
-/// A song that was just resolved is no row yet: until it is one at the latest, all clients get the same answer.
+/// A song that was just resolved is not a row yet: until then, at the latest, all clients get the same answer.
 const SONG_LIFE: Duration = Duration::from_secs(10);
 /// Searches remembered at once; one with 25 results is about 15 KB.
 const MOST_SEARCHES: usize = 64;
 
-/// What a site says of a link.
+/// A site's answer to a link.
 pub(super) type Answer = Result<Arc<Resolved>, Failure>;
 
-/// The answers to links, by the link's one form.
+/// The answers to links, by the canonical form of the link.
 #[derive(Default)]
 pub(super) struct Answers(Mutex<Inner>);
 
@@ -36,24 +37,24 @@ struct Inner {
     answers: HashMap<String, (Instant, Arc<Kept>)>,
     /// Songs resolved within [`SONG_LIFE`].
     songs: HashMap<String, (Instant, Arc<Resolved>)>,
-    /// A link that leads to one song, in whatever form it was pasted.
+    /// Links that lead to one song, in the form in which they were pasted.
     ids: HashMap<String, TrackId>,
 }
 
 impl Answers {
-    /// Remembers an answer, as far as it is worth it.
+    /// Remembers an answer, if it may be used again.
     pub(super) fn keep(&self, link: &str, answer: &Answer, times: &Times) {
         match answer {
             Ok(resolved) => match &**resolved {
                 Resolved::Track(track) => self.keep_song(link, &track.id, resolved),
-                // Made anew for each request.
+                // The site makes a new one for each request.
                 Resolved::Collection(list) if list.endless => {}
-                // What a failing site did not tell this time is worth asking for again.
+                // If the site failed, the next request asks for the rest again.
                 Resolved::Collection(list) if list.is_half_told() => {}
                 Resolved::Collection(_) => self.keep_answer(link, answer, times),
             },
             Err(failure) if !failure.retryable() => self.keep_answer(link, answer, times),
-            // The next client may be luckier; a site's limit is remembered by the engines.
+            // The next request may succeed; the engines remember a site's limit.
             Err(_) => {}
         }
     }
@@ -74,7 +75,7 @@ impl Answers {
         let kept = Arc::new(Kept::new(answer.clone()));
         let mut inner = self.0.lock();
         let answers = &mut inner.answers;
-        // Most links never come again.
+        // Most links are requested only once.
         answers.retain(|_, (at, kept)| at.elapsed() < kept.life(times));
         answers.insert(link.to_owned(), (Instant::now(), kept));
         let songs = |answers: &HashMap<_, (_, Arc<Kept>)>| -> usize {
@@ -86,7 +87,7 @@ impl Answers {
         }
     }
 
-    /// A remembered answer that is all there is to tell.
+    /// A remembered answer that is complete.
     pub(super) fn whole(&self, link: &str, times: &Times) -> Option<Answer> {
         let kept = self.kept(link, times)?;
         if kept.is_cut() { None } else { kept.answer() }
@@ -107,7 +108,7 @@ impl Answers {
         (at.elapsed() < SONG_LIFE).then(|| Ok(Arc::clone(song)))
     }
 
-    /// The song that this link led to before.
+    /// The song that this link led to earlier.
     pub(super) fn song(&self, link: &str) -> Option<TrackId> {
         self.0.lock().ids.get(link).cloned()
     }
@@ -169,7 +170,7 @@ impl Kept {
         }
     }
 
-    /// How long it holds.
+    /// How long it is valid.
     fn life(&self, times: &Times) -> Duration {
         let is_refusal = matches!(self, Self::AsItIs(Err(_)));
         if is_refusal {
@@ -180,11 +181,11 @@ impl Kept {
     }
 }
 
-/// What a site finds for words.
+/// The results of a search.
 pub(super) type Hits = Arc<Vec<Hit>>;
 type Search = (SearchSite, String);
 
-/// The searches of the last minutes. Those for the same words at once are one request.
+/// The searches of the last minutes. Searches for the same words at the same time are one request.
 #[derive(Default)]
 pub(super) struct Searches {
     asking: SingleFlight<Search, Result<Hits, ExtractError>>,
@@ -192,7 +193,7 @@ pub(super) struct Searches {
 }
 
 impl Searches {
-    /// What was found within `life`, or what `ask` finds now.
+    /// The results found within `life`, or what `ask` finds now.
     pub(super) async fn find<F>(
         &self,
         search: Search,
@@ -213,7 +214,7 @@ impl Searches {
         self.asking.run(search.clone(), find).await
     }
 
-    /// What was found within `life`.
+    /// The results found within `life`.
     pub(super) fn recall(&self, search: &Search, life: Duration) -> Option<Hits> {
         let found = self.found.lock();
         let (_, hits) = found.get(search).filter(|(at, _)| at.elapsed() < life)?;

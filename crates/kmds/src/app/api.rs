@@ -1,7 +1,7 @@
 //! The application's interface: requests, answers and failures.
 //!
-//! Owns the values that the HTTP faces and the commands exchange with [`App`](super::App). Never a wire shape: PascalCase,
-//! snake_case and statuses are the faces' business.
+//! Owns the values that the HTTP faces and the commands exchange with [`App`](super::App). They are no wire shapes:
+//! PascalCase, snake_case and statuses belong to the faces.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,14 +17,14 @@ pub use crate::jobs::covers::Cover;
 pub use crate::jobs::{Event, EventName, Events};
 pub use crate::store::{CopyForm, Found, Held, HeldSum, Holder, Key, State};
 
-/// What a client asks when it hands over a link.
+/// A client's request with a link.
 #[derive(Debug, Clone)]
 pub struct FetchAsk {
-    /// As pasted.
+    /// As the client sent it.
     pub link: String,
     /// Take the whole list of a `watch?v=…&list=…` link.
     pub whole_list: bool,
-    /// `None`: what the settings say clients can play.
+    /// `None`: the formats that the settings name.
     pub accept: Option<Accept>,
     /// `None`: a song, or of a list as many songs as the settings say.
     pub prefetch: Option<Prefetch>,
@@ -33,11 +33,11 @@ pub struct FetchAsk {
 /// Which form of a known song a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FormAsk {
-    /// The original as it was asked for last, or a copy of it.
+    /// The original as a client asked for it last, or a copy of it.
     Rendition(CopyForm),
-    /// In this format, without tags: as the site has it where it does, else made out of the original.
+    /// In this format, without tags: from the site if it has that format, else converted from the original.
     Format(Format),
-    /// In the first of these formats that is here or that the site has.
+    /// In the first of these formats that is in the cache or that the site has.
     Accept(Accept),
 }
 
@@ -71,7 +71,7 @@ impl From<CopyForm> for FormAsk {
     }
 }
 
-/// How much of what was resolved is queued at once.
+/// How many songs of a link are queued at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prefetch {
     All,
@@ -81,21 +81,21 @@ pub enum Prefetch {
     Ahead(usize),
 }
 
-/// A resolved link. Downloading goes on in the background.
+/// A resolved link. Its downloads run in the background.
 #[derive(Debug, Clone)]
 pub struct Fetched {
     /// The site's id of the song or list.
     pub id: String,
     pub site: Site,
-    /// The link in its one form.
+    /// The link in its canonical form.
     pub link: String,
     /// Set for lists only.
     pub list: Option<ListFacts>,
-    /// Shared by all who asked for the same long list at once.
+    /// Shared by all requests for the same long list.
     pub songs: Arc<Vec<Song>>,
     pub unavailable: Vec<Missing>,
     pub truncated: bool,
-    /// Of a long list: few are held at a time, each until its reply is written.
+    /// For a long list: its place among the few that are held at a time, until its reply is written.
     pub room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
@@ -107,7 +107,7 @@ pub struct ListFacts {
     pub total: usize,
 }
 
-/// A song of a list that cannot be had.
+/// A song of a list that is not available.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Missing {
     pub title: Option<String>,
@@ -116,17 +116,17 @@ pub struct Missing {
     pub failure: Failure,
 }
 
-/// One song in one form, as far as it is known and has come.
+/// One song in one form: what is known about it, and how much of it has arrived.
 #[derive(Debug, Clone)]
 pub struct Song {
     pub key: Key,
     pub track: Track,
     pub state: State,
-    /// Bytes that have arrived, and how many there will be, as far as the site said.
+    /// Bytes that have arrived; `total` is how many there will be, if the site said it.
     pub received: u64,
     pub total: Option<u64>,
     pub failure: Option<Failure>,
-    /// Of the file that stands, or is expected.
+    /// Of the file that exists, or is expected.
     pub format: Format,
     /// Exact where known, else an estimate.
     pub approximate_size: Option<u64>,
@@ -135,7 +135,7 @@ pub struct Song {
     pub cover_name: String,
     /// `{site}-{id}.{ext}`.
     pub canonical_name: String,
-    /// Where the finished file will stand, as the client sees the drive.
+    /// The path of the finished file, as the client sees the drive.
     pub cache_path: String,
     /// The other facts of a finished file.
     pub stored: Option<Stored>,
@@ -144,7 +144,7 @@ pub struct Song {
 }
 
 impl Song {
-    /// The word of its form: belongs to the key, and stays when another container arrives.
+    /// The word for its form. It belongs to the key, and stays when another container arrives.
     #[must_use]
     pub fn form(&self) -> Format {
         self.key.form().unwrap_or(self.format)
@@ -166,7 +166,7 @@ pub struct Stored {
 pub enum Want {
     /// Only a finished file, now; moves nothing (`HEAD`).
     Peek,
-    /// A finished file, within this time, as far as its job goes on by itself; moves nothing (`HEAD` with `wait`).
+    /// A finished file, within this time, if its job is running or queued already; moves nothing (`HEAD` with `wait`).
     PeekWithin(Duration),
     /// The file as it is now, growing or finished; moves nothing (`HEAD` with `stream`).
     PeekStream,
@@ -174,9 +174,9 @@ pub enum Want {
     Whole,
     /// A finished file, within this time.
     WholeWithin(Duration),
-    /// Bytes as they arrive: answers once the site has answered the first media request.
+    /// Bytes as they arrive: the answer starts when the site has answered the first media request.
     Stream,
-    /// The same for another node, which does not wait where this one has another node fetch the song.
+    /// The same for another node, which does not wait if this node has another node fetch the song.
     StreamToNode,
 }
 
@@ -188,7 +188,7 @@ impl Want {
     }
 }
 
-/// What is known of a link without asking a site.
+/// What is known about a link without asking a site.
 #[derive(Debug, Clone)]
 pub enum Known {
     Song(Key),
@@ -199,8 +199,7 @@ pub enum Known {
 /// Why audio is not served.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NotServed {
-    /// Not finished: 418 on `/tunnel`.
-    /// `wait` is how long it will not go on, as far as is known.
+    /// Not finished: 418 on `/tunnel`. `wait` is the time for which it will not continue, if that is known.
     Unfinished {
         state: State,
         received: u64,
@@ -209,7 +208,7 @@ pub enum NotServed {
     },
     /// Failed for good; a new fetch tries again.
     Failed(Failure),
-    /// Never asked for, or deleted.
+    /// No client asked for it, or it was deleted.
     Unknown,
 }
 
@@ -218,7 +217,7 @@ pub enum NotServed {
 pub struct Audio {
     /// `audio/mp4`, …: of the real container.
     pub content_type: &'static str,
-    /// Length, where it is known already; a finished file's always is.
+    /// Length, if it is known already; it always is for a finished file.
     pub total: Option<u64>,
     /// Strong, quoted; `None` while the length is unknown.
     pub etag: Option<String>,
@@ -229,20 +228,20 @@ pub struct Audio {
     pub reader: crate::store::Reader,
 }
 
-/// The way of one link's songs into the music library.
+/// A run: the songs of one link go into the music library.
 #[derive(Debug, Clone)]
 pub struct LibraryRun {
     pub id: String,
     /// Of the list, else of the song.
     pub title: Option<String>,
     pub state: RunState,
-    /// How many there are; those that cannot be had are among them, and among the failed ones.
+    /// How many there are. Unavailable songs count here, and among the failed ones.
     pub songs: usize,
     pub placed: usize,
-    /// Stood there before.
+    /// Were in the folder before.
     pub present: usize,
     pub failed: usize,
-    /// Below the folder: of one song its file, of several the folder they are all in.
+    /// Below the folder: the file of one song, or the folder that contains all of several.
     pub path: Option<String>,
     /// The first of those that failed.
     pub failures: Vec<LibraryFailure>,
@@ -294,11 +293,11 @@ pub struct Listing {
     pub cursor: Option<String>,
 }
 
-/// A cover that exists.
+/// An existing cover.
 #[derive(Debug, Clone)]
 pub enum CoverFound {
     Here(Cover),
-    /// Not kept yet.
+    /// Not in the cache yet.
     AtTheSite,
 }
 
@@ -321,7 +320,7 @@ pub struct Stats {
     pub library: bool,
     pub listeners: u64,
     pub uptime_seconds: u64,
-    /// `None` for a host of its own.
+    /// `None` for a host without a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterStats>,
 }
@@ -339,7 +338,7 @@ pub struct ClusterStats {
 pub struct NodeStats {
     pub node: String,
     pub version: String,
-    /// `None` for one that has nothing for others.
+    /// `None` for a node from which others read nothing.
     pub address: Option<String>,
     /// The sites that it fetches from.
     pub sites: Vec<NodeSiteStats>,
@@ -350,7 +349,7 @@ pub struct NodeSiteStats {
     pub site: String,
     /// Downloads that it could start now; below zero where songs wait.
     pub free: i64,
-    /// The site does not answer its address for so long.
+    /// How long the site still limits the node's address.
     pub limited_seconds: Option<u64>,
 }
 
@@ -369,9 +368,9 @@ pub struct LaneStats {
     pub waiting: usize,
     pub running: usize,
     pub limit: usize,
-    /// RFC 3339, UTC: the site is not asked for songs before; `None` while it is asked.
+    /// RFC 3339, UTC: until then the site is not asked for songs; `None` without a pause.
     pub paused_until: Option<String>,
-    /// The same from now on.
+    /// The same as a time from now.
     #[serde(skip)]
     pub paused_for: Option<Duration>,
 }
@@ -379,7 +378,7 @@ pub struct LaneStats {
 #[derive(Debug, Clone, Serialize)]
 pub struct EngineStats {
     pub site: String,
-    /// `native` or `ytdlp`: which one goes first now.
+    /// `native` or `ytdlp`: the engine that goes first now.
     pub first: String,
     pub native: String,
     pub ytdlp: String,
@@ -390,7 +389,7 @@ pub struct EngineStats {
     pub ytdlp_reason: Option<String>,
 }
 
-/// Whether a site is taken, and asked.
+/// Whether a site is switched on, and open.
 #[derive(Debug, Clone, Serialize)]
 pub struct SiteStats {
     pub site: String,
@@ -407,7 +406,7 @@ pub struct RecipesStats {
     pub date: String,
     /// `built in`, or the files they were read from.
     pub from: String,
-    /// Why the last reload took nothing.
+    /// Why the last reload was refused.
     pub refused: Option<RefusedRecipes>,
 }
 
@@ -426,6 +425,6 @@ pub struct Readiness {
     pub ready: bool,
     /// One sentence per thing that is wrong.
     pub problems: Vec<String>,
-    /// What the second engine is worth, as `kmds doctor` says it; empty until it was looked at.
+    /// The state of yt-dlp, as `kmds doctor` says it; empty before the first check.
     pub details: Vec<String>,
 }

@@ -1,7 +1,7 @@
-//! Ending what of a list still waits or runs.
+//! Ends the songs of a list that still wait or run.
 //!
-//! Owns which songs are meant: those of every fetch of the list that no other fetch asks for, as far as the jobs know.
-//! What is ready stays. The songs are ended like removed ones: `/tunnel` answers 404, and only a new fetch brings them back.
+//! Owns the choice of songs: those of every fetch of the list that no other fetch asks for, as far as the jobs know.
+//! Ready songs stay. An ended song is like a removed one: `/tunnel` answers 404, and only a new fetch brings it back.
 
 use std::collections::HashSet;
 
@@ -27,13 +27,13 @@ pub struct Cancelled {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
     pub key: Key,
-    /// Where it stood.
+    /// Its state before.
     pub state: State,
 }
 
 impl App {
-    /// Ends what of a list still waits or runs. The list is named by its site's id or by a link to it; `None` if it was
-    /// never fetched. A client that leaves meanwhile does not stop it halfway.
+    /// Ends the songs of a list that still wait or run. `list` is the site's id of the list or a link to it; `None` if
+    /// it was never fetched. If the client leaves meanwhile, the work still finishes.
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn cancel(&self, list: &str) -> Result<Option<Cancelled>, Failure> {
@@ -44,7 +44,7 @@ impl App {
         let Some(FetchedList { site, id, .. }) = fetches.first().cloned() else {
             return Ok(None);
         };
-        // Two sites may call a list the same: the one that was fetched last is meant.
+        // Two sites may use the same id for a list: the one that was fetched last is meant.
         let requesters: Vec<Requester> = fetches
             .into_iter()
             .filter(|fetch| fetch.site == site)
@@ -74,7 +74,7 @@ impl Inner {
             .into_iter()
             .map(|row| row.key)
             .partition(Key::is_copy);
-        // All at once: none of them takes the place of another that ends.
+        // All at once, so that none of them takes the place of another that ends.
         let withdrawn = self.table.withdraw(&originals, &numbers);
         let mut ended = Vec::new();
         let mut jobs = Vec::new();
@@ -84,10 +84,10 @@ impl Inner {
             match self.store.delete_pending(&key).await {
                 Ok(true) => ended.push(Ended { key, state }),
                 Ok(false) => {}
-                // The others are out of the queue already: they end too.
+                // The others are removed from the queue already, so they must end too.
                 Err(error) => failure = failure.or(Some(store_failure(error))),
             }
-            // Whoever asks for the song from now on asks for it anew.
+            // From now on a request for the song is a new one.
             job.cancel.cancel();
             jobs.push(job);
         }

@@ -1,11 +1,12 @@
-//! Where a song stands in a person's music folder: `Artist/Album/01 Title`.
+//! Where a song goes in a music folder: `Artist/Album/01 Title`.
 //!
-//! Owns the names, for files and for archives. Names come from sites and servers: no part of one leads out of the folder.
+//! Owns the names, for files and for archives. Names come from sites and servers: no part of a name leads out of the
+//! folder.
 
 use super::api::Song;
 use crate::jobs::sanitize;
 
-/// What a place in a music folder is made of.
+/// The parts of a path in a music folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Filed<'a> {
     pub title: &'a str,
@@ -18,7 +19,7 @@ pub struct Filed<'a> {
     pub list: Option<&'a str>,
     /// `Artist - Title`.
     pub stem: &'a str,
-    /// In place of a name that has no usable character.
+    /// Used instead of a name without a usable character.
     pub id: &'a str,
 }
 

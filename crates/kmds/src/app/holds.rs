@@ -1,6 +1,7 @@
-//! Files that are kept on the drive for those who read them by their path.
+//! Holds: files that stay on the drive for clients that read them by their path.
 //!
-//! Owns what clients and the operator ask of holds; the store keeps them, and eviction asks it. Never starts a download.
+//! Owns the requests of clients and the operator for holds. The store keeps the holds, and eviction asks the store.
+//! This module never starts a download.
 
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use super::{App, Inner};
 use crate::jobs::store_failure;
 
 impl App {
-    /// Keeps the file of a form from eviction for so long (`None`: until it is released), from when it is there on. An earlier
-    /// hold of the same holder that ends later stays. `false` if the form was never asked for.
+    /// Keeps the file of a form from eviction for this time (`None`: until it is released), from the moment when it
+    /// exists. If an earlier hold of the same holder ends later, that one stays. `false` if no client asked for the
+    /// form.
     /// # Errors
     /// The catalog failed.
     pub async fn hold(
@@ -35,7 +37,7 @@ impl App {
 }
 
 impl Inner {
-    /// Notes on songs, all of one track if one is named, how long their files are kept.
+    /// Adds to each song how long its file is held; with `track`, only for songs of that track.
     pub(super) async fn note_holds(
         &self,
         track: Option<&TrackId>,

@@ -1,8 +1,9 @@
-//! Replies to long lists: few are held at a time.
+//! Replies to long lists: only a few lists are in memory at a time.
 //!
-//! Owns the places: [`AT_ONCE`] lists are held, each until the last of its replies is written, and one is taken into the
-//! catalog at a time, since its rows are held several times over meanwhile. Clients that ask for the same list while it
-//! waits for its turn get one reply, which stands in memory once. The turn is taken before the place.
+//! Owns the places: at most [`AT_ONCE`] lists are held, each until the last of its replies is written. One list at a
+//! time is written into the catalog, since its rows are in memory several times meanwhile. Clients that ask for the
+//! same list while it waits for its turn share one reply, which is in memory once. A request takes the turn before the
+//! place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,11 @@ use super::api::Fetched;
 use super::too_slow;
 use crate::single_flight::SingleFlight;
 
-/// From so many songs on a list is long: it costs some KB a song until its reply is written.
+/// A list with this many songs is long: it takes some KB for each song until its reply is written.
 pub(super) const LONG_LIST_SONGS: usize = 200;
 /// Long lists held at once.
 const AT_ONCE: usize = 4;
-/// When a client that got no place may come back: a reply that is not read is given up after 10 s.
+/// How long a client without a place should wait: a reply whose client does not read ends after 10 s.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// The places, and the lists that wait for one.
@@ -40,7 +41,7 @@ impl Default for LongLists {
 }
 
 impl LongLists {
-    /// What `take` makes of a list once it has a place, for all who ask for the `same` meanwhile.
+    /// The result of `take` for a list, once it has a place; all requests for the `same` list meanwhile share it.
     pub(super) async fn reply<F>(
         &self,
         same: String,
@@ -54,7 +55,7 @@ impl LongLists {
         let in_turn = || async {
             let _turn = self.turn.lock().await;
             let place = Arc::clone(&self.places).acquire_owned().await;
-            // Later callers ask anew: songs may be removed while these are taken.
+            // Later callers start again: songs may be removed while these are taken.
             seat.close();
             take(place.ok().map(Arc::new)).await
         };

@@ -1,7 +1,7 @@
-//! What an operator asks of the cache and of the tools beside the service (`kmds doctor`, `kmds cache`), and the task that
-//! keeps the cache within its bounds.
+//! The operator's commands for the cache and the tools beside the service (`kmds doctor`, `kmds cache`), and the task
+//! that keeps the cache within its limits.
 //!
-//! Never judges: what a finding means is said where it is printed.
+//! This module makes no judgement: the code that prints a finding says what it means.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::origin::{Client, ClientConfig, SharedRecipes};
 use crate::random;
 pub use crate::store::Verified;
 
-/// How often files that are too old are looked for.
+/// How often files that are too old are searched.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
-/// What the cache's drive can do. `sentences` tell what is wrong, the worst first.
+/// What the cache's drive can do. `sentences` are the problems, the worst first.
 #[derive(Debug, Clone)]
 pub struct Drive {
     pub usable: bool,
@@ -30,7 +30,7 @@ pub struct Drive {
     pub sentences: Vec<String>,
 }
 
-/// What the programs beside us say of themselves, or why they do not run.
+/// What yt-dlp and ffmpeg say about themselves, or why they do not run.
 #[derive(Debug, Clone)]
 pub struct Tools {
     /// `None`: switched off.
@@ -44,7 +44,7 @@ pub async fn tools(config: &Config) -> Tools {
         if !config.ytdlp.enabled {
             return None;
         }
-        // A folder of its own: where the service's cannot be used, that is no fault of yt-dlp.
+        // Its own folder: if the service's folder cannot be used, that is not a fault of yt-dlp.
         let own = match random::temporary_folder("doctor") {
             Ok(own) => own,
             Err(error) => return Some(Err(format!("a temporary folder cannot be made: {error}"))),
@@ -54,7 +54,7 @@ pub async fn tools(config: &Config) -> Tools {
             ..config.clone()
         };
         let about = async {
-            // It tells of itself without going out.
+            // For this yt-dlp uses no network.
             let client = Client::new(&ClientConfig::default(), SharedRecipes::default());
             let client = client.map_err(|error| error.to_string())?;
             let tool = YtDlp::new(&config, client, SharedRecipes::default());
@@ -75,9 +75,9 @@ pub async fn tools(config: &Config) -> Tools {
 }
 
 impl App {
-    /// Tries what publishing needs of the cache's drive.
+    /// Tests what publishing needs of the cache's drive.
     /// # Errors
-    /// It could not be tried.
+    /// The drive could not be tested.
     pub async fn drive(&self) -> Result<Drive, Failure> {
         let report = self
             .inner
@@ -93,21 +93,21 @@ impl App {
         })
     }
 
-    /// Hashes every finished file; those that are not as they were published are evicted. Counts the catalog's sums anew.
+    /// Hashes every finished file; changed files are evicted. Counts the catalog's sums again.
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn verify(&self) -> Result<Verified, Failure> {
         self.inner.store.verify().await.map_err(store_failure)
     }
 
-    /// Evicts what is older than `cache.max_age`; how many files.
+    /// Evicts files that are older than `cache.max_age`; returns how many.
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn prune(&self) -> Result<usize, Failure> {
         self.inner.store.prune().await.map_err(store_failure)
     }
 
-    /// Reads every sidecar on the drive into the catalog; how many songs were found.
+    /// Reads every sidecar on the drive into the catalog; returns how many songs were found.
     /// # Errors
     /// The catalog failed.
     pub async fn rebuild(&self) -> Result<usize, Failure> {

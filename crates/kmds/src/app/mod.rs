@@ -1,27 +1,27 @@
 //! The application: the one door for the HTTP faces and the commands.
 //!
-//! Receives links, resolves them, serves audio and looks after the cache; songs are made by [`crate::jobs`]. Never knows a
-//! wire shape, a status code or a terminal.
+//! The application receives links, resolves them, serves audio and looks after the cache; [`crate::jobs`] makes the
+//! songs. It knows no wire shape, status code or terminal.
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`api`] | the values that go in and out |
 //! | [`accept`] | from metadata to rows, names and jobs |
-//! | [`queues`] | what clients will play next: made ready in time, and held |
-//! | [`long_lists`], [`windows`] | few long lists at a time; lists of which only some songs are queued |
+//! | [`queues`] | the songs that clients will play next: ready in time, and held |
+//! | [`long_lists`], [`windows`] | only a few long lists in memory; lists of which only some songs are queued |
 //! | [`resolve`], [`search`], [`target`] | from a pasted text to metadata; from words to results |
-//! | [`told`] | what was resolved, as nodes tell each other |
-//! | [`answers`], [`packed`] | what sites have answered in the last minutes; a long list in little memory |
-//! | [`serve`], [`renditions`] | audio for a listener, whole or growing; which form of a song is asked for |
-//! | [`holds`] | files that are kept for those who read them by their path |
+//! | [`told`] | resolved metadata, as nodes send it to each other |
+//! | [`answers`], [`packed`] | the sites' answers of the last minutes; a long list in little memory |
+//! | [`serve`], [`renditions`] | audio for a listener, whole or growing; which form of a song a client asks for |
+//! | [`holds`] | files that stay on the drive for clients that read them by their path |
 //! | [`sources`] | where a site has the encodings of a song, for clients that read there themselves |
-//! | [`cancel`] | ending what of a list still waits or runs |
+//! | [`cancel`] | ending the songs of a list that still wait or run |
 //! | [`songs`], [`remove`] | looking at songs and their covers; removing them |
 //! | [`stats`], [`readiness`] | counts and health; whether the service can do its work |
 //! | [`music_folder`] | songs put into the operator's music library |
 //! | [`reload`] | the recipes, read again |
-//! | [`neighbours`] | what other nodes are told and answered |
-//! | [`maintenance`] | what an operator asks of cache and tools; keeping the cache within its bounds |
+//! | [`neighbours`] | what this node tells and answers other nodes |
+//! | [`maintenance`] | the operator's commands for cache and tools; keeping the cache within its limits |
 
 mod accept;
 mod answers;
@@ -109,7 +109,7 @@ struct Inner {
     /// both: a song that is fetched at that time is not lost. Taken after `Queues::turn`.
     gate: tokio::sync::RwLock<()>,
     long_lists: LongLists,
-    /// Where `library.dir` is set.
+    /// Only if `library.dir` is set.
     music: Option<Music>,
     accept: Accept,
     opus: OpusForm,
@@ -125,7 +125,7 @@ struct Inner {
     started: Instant,
 }
 
-/// What the application is made of; made by `run`.
+/// The parts of the application; `run` makes them.
 pub struct Parts {
     pub store: Store,
     pub client: Client,
@@ -219,7 +219,8 @@ impl App {
         }
     }
 
-    /// Takes up the work of an earlier run and starts what may start. Returns at once; ends with the stop token.
+    /// Continues the work of an earlier run and starts the jobs that may start. Returns at once; the work ends with the
+    /// stop token.
     /// # Errors
     /// The catalog cannot be read.
     pub async fn start(&self) -> Result<(), Failure> {
@@ -247,11 +248,11 @@ impl App {
         Ok(())
     }
 
-    /// As [`Self::start`], but an earlier run's songs wait, with their bytes, until a client asks for them again.
+    /// As [`Self::start`], but songs of an earlier run wait, with their bytes, until a client asks for them again.
     /// # Errors
     /// The catalog cannot be read.
     pub async fn start_asked_only(&self) -> Result<(), Failure> {
-        // Reading them also finishes what was interrupted while publishing.
+        // Reading them also finishes interrupted publishing.
         self.inner.store.pending().await.map_err(store_failure)?;
         self.work();
         Ok(())
@@ -280,12 +281,12 @@ impl App {
         });
     }
 
-    /// Tells those who wait for a whole file to ask again: the service is about to stop.
+    /// Tells clients that wait for a whole file to ask again: the service is about to stop.
     pub fn close(&self) {
         self.inner.closing.cancel();
     }
 
-    /// Waits until no job runs, after the stop token was cancelled: what they hold is flushed.
+    /// Waits until no job runs, after the stop token was cancelled: each job flushes its file.
     pub async fn stopped(&self) {
         self.inner.workers.stopped().await;
     }
@@ -302,7 +303,7 @@ impl App {
         self.inner.recipes.current().date.clone()
     }
 
-    /// The sites that are taken.
+    /// The sites that are switched on.
     #[must_use]
     pub fn sites(&self) -> Vec<&'static str> {
         self.inner
@@ -313,7 +314,7 @@ impl App {
             .collect()
     }
 
-    /// Events after `last` as far as they are still kept, then new ones as they come.
+    /// The kept events after `last`, then new ones as they come.
     #[must_use]
     pub fn events(&self, last: Option<u64>) -> Events {
         self.inner.table.events(last)
@@ -322,7 +323,7 @@ impl App {
 
 fn queue(config: &Config) -> Queue {
     let sites = config.sites.iter().map(|(site, of)| {
-        // Of a site that other nodes fetch from, their places count.
+        // If other nodes fetch from the site, their places count.
         let by_others = config.cluster.is_some() && !of.enabled;
         let own = if by_others {
             config.queue_max_downloads
@@ -332,7 +333,7 @@ fn queue(config: &Config) -> Queue {
         (LaneId::Site(*site), own.max(1))
     });
     let copies = (LaneId::Copies, config.ffmpeg.max);
-    // The making of copies is bounded by itself: it must not keep the originals it waits for from coming.
+    // Copies have their own limit: they must not take the places of the originals that they wait for.
     Queue::new(
         config.queue_max_downloads + config.ffmpeg.max,
         sites.chain([copies]),

@@ -1,7 +1,7 @@
 //! What this node tells and answers other nodes.
 //!
-//! Owns the answers to their questions: metadata and searches asked of the sites from here, and songs that are made here
-//! for them. Nothing that another node asks is passed on to a third one: the one that asks chooses.
+//! Owns the answers to their questions: metadata and searches asked of the sites from here, and songs that are made
+//! here for them. This node never passes a question on to a third node: the asking node chooses which nodes it asks.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! A long list in little memory.
 //!
-//! Owns how a remembered list is kept while no client asks for it: its songs as one compressed text, not as twenty small
-//! blocks each, which also keep the memory between them. Never decides what is remembered, or for how long.
+//! Owns how a remembered list is stored while no client asks for it: its songs are one compressed text. As values they
+//! would be twenty small blocks each, and would also keep the memory between those blocks. This module never decides
+//! which lists are remembered, or for how long.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::sync::{Arc, Weak};
@@ -12,22 +13,22 @@ use flate2::write::DeflateEncoder;
 use kmds_extract::{Collection, Entry, Resolved, Stream, Track};
 use parking_lot::Mutex;
 
-/// Shorter lists are kept as they are.
+/// Shorter lists are stored unchanged.
 const LONG_LIST_SONGS: usize = 100;
 
-/// A list that can be had again as it was.
+/// A list that can be unpacked unchanged.
 pub struct Packed {
-    /// For each place a line: the song and its streams, or `null` for one that cannot be had.
+    /// One line for each place: the song and its streams, or `null` for an unavailable one.
     text: Box<[u8]>,
-    /// The list, with no other entries than those that cannot be had.
+    /// The list, with only its unavailable entries.
     list: Collection,
     pub songs: usize,
-    /// What was handed out last: all who use it at once share it.
+    /// The last unpacked list: all callers at the same time share it.
     given: Mutex<Weak<Resolved>>,
 }
 
 impl Packed {
-    /// `None` for a song or a short list, which are kept as they are.
+    /// `None` for a song or a short list, which are stored unchanged.
     pub fn new(resolved: &Arc<Resolved>) -> Option<Self> {
         let Resolved::Collection(whole) = &**resolved else {
             return None;
@@ -45,7 +46,7 @@ impl Packed {
             if song.is_none() {
                 gone.push(entry.clone());
             }
-            // One call a song: the compressor is slow with a few bytes at a time.
+            // One call for each song: the compressor is slow with a few bytes at a time.
             serde_json::to_writer(&mut line, &song).ok()?;
             line.push(b'\n');
             text.write_all(&line).ok()?;
@@ -77,7 +78,7 @@ impl Packed {
         self.list.rest.is_some()
     }
 
-    /// The list as it was.
+    /// The unpacked list.
     pub fn unpack(&self) -> Option<Arc<Resolved>> {
         let mut given = self.given.lock();
         if let Some(resolved) = given.upgrade() {
@@ -86,7 +87,7 @@ impl Packed {
         let lines = BufReader::new(DeflateDecoder::new(&*self.text));
         let mut gone = self.list.entries.iter();
         let mut entries = Vec::with_capacity(self.songs);
-        // A line at a time: from a reader, JSON is taken byte by byte.
+        // One line at a time: serde_json reads a reader byte by byte.
         for line in lines.split(b'\n') {
             let song: Option<(Track, Vec<Stream>)> = serde_json::from_slice(&line.ok()?).ok()?;
             entries.push(match song {

@@ -37,7 +37,7 @@ impl App {
             .collect();
         let alone = self.without_nodes(sites.is_empty());
         problems.extend(alone.clone().filter(|_| sites.is_empty()));
-        // With one site left there is work that can be done.
+        // If one site is open, the service can work.
         let ready = problems.is_empty() && (sites.is_empty() || sites.iter().any(|site| site.open));
         problems.extend(alone.filter(|_| !sites.is_empty()));
         problems.extend(
@@ -56,7 +56,7 @@ impl App {
         }
     }
 
-    /// What it means that this node does not work among others; `None` where it does, or there is no cluster.
+    /// The problem if this node does not work among others; `None` if it does, or if there is no cluster.
     fn without_nodes(&self, fetches_nothing: bool) -> Option<String> {
         let peers = &self.inner.peers;
         let (why, setting) = match peers.why_alone() {

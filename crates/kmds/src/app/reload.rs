@@ -6,7 +6,7 @@ use super::{App, Failure, Reloaded};
 use crate::recipes::{Refusal, Status};
 
 impl App {
-    /// Reads the recipes again; what they say counts from the next request to a site on.
+    /// Reads the recipes again; they count from the next request to a site.
     /// # Errors
     /// Nothing was taken, and why.
     pub async fn reload_recipes(&self) -> Result<Reloaded, Failure> {
@@ -20,7 +20,7 @@ impl App {
         self.note(self.inner.loader.fetch(&self.inner.client).await)
     }
 
-    /// How often to call [`Self::fetch_recipes`].
+    /// How often [`Self::fetch_recipes`] should be called.
     #[must_use]
     pub fn recipes_every(&self) -> Option<Duration> {
         self.inner.loader.every()

@@ -14,11 +14,12 @@ use super::{App, Inner};
 use crate::jobs::{Job, Status, internal, store_failure};
 use crate::store::StoreError;
 
-/// After so long it is looked again whether a song that is being removed is still written.
+/// How often to check whether a song that is being removed is still written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Cancels or evicts all forms of a song, held ones too; false if unknown. A client that leaves meanwhile does not stop it halfway.
+    /// Cancels or evicts all forms of a song, held ones too; false if unknown. If the client leaves meanwhile, the work
+    /// still finishes.
     /// # Errors
     /// The drive or the catalog failed.
     pub async fn delete(&self, id: &TrackId) -> Result<bool, Failure> {
@@ -27,7 +28,7 @@ impl App {
             let inner = &app.inner;
             let rows = inner.store.renditions(&id).await.map_err(store_failure)?;
             let mut any = false;
-            // Newest first: a copy goes before its original, which it is made of.
+            // Newest first: a copy is removed before its original.
             for row in rows.iter().rev().filter(|row| row.state != State::Deleted) {
                 any = true;
                 inner.delete_row(&row.key).await?;
@@ -47,7 +48,7 @@ impl Inner {
         self.clear_away(key, job).await
     }
 
-    /// The same for a song that waits or runs; `false` for another, which stays.
+    /// The same for a song that waits or runs; `false` for any other song, which stays.
     pub(super) async fn end_row(&self, key: &Key) -> Result<bool, Failure> {
         let job = self.table.get(key);
         if !self
@@ -62,7 +63,7 @@ impl Inner {
         Ok(true)
     }
 
-    /// Ends the job of a song that is noted as deleted, and removes what the song has left.
+    /// Ends the job of a song whose row says deleted, and removes the song's files.
     pub(super) async fn clear_away(&self, key: &Key, job: Option<Arc<Job>>) -> Result<(), Failure> {
         self.queues.look_again(key.track());
         let ran = job
@@ -88,7 +89,7 @@ impl Inner {
             let mut let_go = pin!(self.store.let_go());
             let_go.as_mut().enable();
             match self.store.purge(key, ran).await {
-                // A publish that had begun goes through first.
+                // A publish that has begun finishes first.
                 Err(StoreError::Busy { .. }) => {
                     let _ = tokio::time::timeout(LOOK_AGAIN, let_go).await;
                 }

@@ -1,7 +1,7 @@
-//! The forms of a song as clients ask for them: which key a wish for a format, a list of formats or tags comes down to.
+//! The forms of a song as clients ask for them: which key stands for the requested format, list of formats or tags.
 //!
-//! Owns that choice, and the row and the place in the queue of a form that has to be fetched or made; [`crate::jobs`] does
-//! it. A form that the site has of this song is asked of the site and not made out of another.
+//! Owns that choice, and the row and the place in the queue of a form that must be fetched or made; [`crate::jobs`]
+//! makes it. If the site has the song in that form, the form is fetched and not converted from another.
 
 use kmds_extract::choose::Accept;
 use kmds_extract::{Failure, Format, Kind, TrackId};
@@ -11,9 +11,9 @@ use super::{App, Inner};
 use crate::jobs::{formats, names, store_failure};
 use crate::store::{Accepted, Rendition, Row};
 
-/// What a client's request comes down to.
+/// The meaning of a client's request for a form.
 enum Wished {
-    /// It was asked for before.
+    /// A client asked for this form before.
     Known(Key),
     /// The site has it in this format.
     OfSite(Box<Song>, Format),
@@ -31,7 +31,7 @@ impl Wished {
 }
 
 impl App {
-    /// All forms of a song that were asked for and not deleted, the oldest first.
+    /// All forms of a song that clients asked for and did not delete, the oldest first.
     /// # Errors
     /// The catalog cannot be read.
     pub async fn forms(&self, id: &TrackId) -> Result<Vec<Song>, Failure> {
@@ -47,9 +47,10 @@ impl App {
         Ok(songs)
     }
 
-    /// The key of a form, which is fetched or made unless it was asked for before. `None` for a song that was never asked for.
+    /// The key of a form, which is fetched or made unless it was asked for before. `None` for a song that no client
+    /// asked for.
     /// # Errors
-    /// The catalog failed, or the song cannot be had in this form.
+    /// The catalog failed, or the song is not available in this form.
     pub async fn form(&self, id: &TrackId, ask: &FormAsk) -> Result<Option<Key>, Failure> {
         match self.wished(id, ask).await? {
             Some(Wished::Known(key)) => Ok(Some(key)),
@@ -61,7 +62,7 @@ impl App {
         }
     }
 
-    /// The same key, for those who only look: nothing is queued.
+    /// The same key, for requests that only look: nothing is queued.
     /// # Errors
     /// As [`App::form`].
     pub async fn peek_form(&self, id: &TrackId, ask: &FormAsk) -> Result<Option<Key>, Failure> {
@@ -94,8 +95,8 @@ impl App {
     }
 }
 
-/// A tagged copy is named after the original where that has the format already. The copy of that name may be older, and be
-/// of another original.
+/// A tagged copy has the name of the original if that has the format already. A copy with that name may be older, and
+/// made from another original.
 fn of_the_original(song: &Song, rows: &[Row], form: CopyForm) -> CopyForm {
     let plain = CopyForm {
         format: None,
@@ -123,7 +124,7 @@ fn in_format(song: Song, rows: &[Row], format: Format) -> Result<Wished, Failure
         tagged: false,
     };
     match format {
-        // The same audio in Ogg is what other programs play.
+        // Other programs play the same audio in Ogg.
         Format::WebM => {
             let sentence = "nothing is converted to WebM; ask for opus, which is the same audio";
             Err(Failure::new(Kind::BadRequest, sentence))
@@ -132,11 +133,11 @@ fn in_format(song: Song, rows: &[Row], format: Format) -> Result<Wished, Failure
     }
 }
 
-/// The song in the first of these formats that is here, is on its way, or is the site's own.
+/// The song in the first of these formats that is in the cache, is on its way, or is the site's own.
 fn first_of(song: Song, rows: &[Row], accept: &Accept) -> Result<Wished, Failure> {
     for format in accept.formats().iter().copied() {
         let known = asked_before(rows, format);
-        // What is ready may have another format than was expected.
+        // A ready song may have another format than expected.
         let comes = |row: &&Row| {
             row.format == format && (row.state == State::Ready || row.state.is_pending())
         };
@@ -155,7 +156,7 @@ fn first_of(song: Song, rows: &[Row], accept: &Accept) -> Result<Wished, Failure
     in_format(song, rows, made.next().copied().unwrap_or(Format::WebM))
 }
 
-/// The form that was asked for in this format; else one that arrived in it.
+/// The form that a client asked for in this format; else one that arrived in it.
 fn asked_before(rows: &[Row], format: Format) -> Option<&Row> {
     let original = Rendition::Original(format);
     let copy = Rendition::Copy(CopyForm {
@@ -203,13 +204,13 @@ impl Inner {
         };
         let key = self.queue_form(accepted).await?;
         if song.state != State::Ready && self.table.status(&key).is_some() {
-            // Its job waits for the original, as a listener does.
+            // The job of the copy waits for the original, as a listener does.
             self.move_window(&song.key).await?;
         }
         Ok(key)
     }
 
-    /// A form of a known song in this format; its key and its name are still to be set.
+    /// A form of a known song in this format; the caller sets its key and its name.
     fn accepted(&self, song: &Song, format: Format) -> Accepted {
         Accepted {
             key: song.key.clone(),

@@ -1,7 +1,8 @@
-//! From a pasted link to metadata, asked of the site once.
+//! From a pasted link to metadata, with one question to the site.
 //!
-//! Owns the order in which an answer is looked for: what was answered in the last minutes ([`super::answers`]), the catalog,
-//! a question that is under way, the site. Signed URLs go to the jobs that use them. Never queues a download.
+//! Owns the order in which an answer is looked for: the answers of the last minutes ([`super::answers`]), the catalog,
+//! a question that is under way, the site. Signed URLs go to the jobs that use them. This module never queues a
+//! download.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,9 +25,9 @@ use crate::origin::SharedRecipes;
 use crate::single_flight::SingleFlight;
 use crate::store::Store;
 
-/// Pages of a list are asked for within this share of the time its client waits: its songs become rows in the rest.
+/// Pages of a list must arrive within this share of the client's waiting time: in the rest its songs become rows.
 const SHARE_FOR_PAGES: f64 = 0.8;
-/// Results of a search that are asked for until one can be played.
+/// Results of a search that are tried until one can be played.
 const SONGS_TRIED: usize = 3;
 
 /// Asks the sites, or answers from memory and catalog.
@@ -71,7 +72,7 @@ impl Resolver {
         }
     }
 
-    /// What a pasted text links to, in the form that is looked up.
+    /// The target of a pasted text, in the form in which it is looked up.
     pub fn read(&self, text: &str, whole_list: bool) -> Result<Target, Failure> {
         let unsupported = |error: LinkError| Failure::new(Kind::UnsupportedLink, error.to_string());
         if let Some(search) = SearchLink::parse(text) {
@@ -104,7 +105,7 @@ impl Resolver {
         !self.peers.are_none() && Site::NATIVE.contains(&site)
     }
 
-    /// Whether a site is one that is taken.
+    /// Checks that a site is switched on.
     pub fn check_site(&self, site: Site) -> Result<(), Failure> {
         let reason = || format!("{site} is switched off here (`{}.enabled`)", site.as_str());
         if self.is_on(site) || self.is_taken_elsewhere(site) {
@@ -114,7 +115,7 @@ impl Resolver {
         }
     }
 
-    /// The time a client is made to wait for this link.
+    /// The longest time that a client waits for this link.
     pub fn limit(&self, target: &Target) -> Duration {
         let times = &self.recipes.current().time;
         if target.is_list() {
@@ -124,7 +125,7 @@ impl Resolver {
         }
     }
 
-    /// Metadata of a link, or of the first result that a site finds for words.
+    /// The metadata of a link, or of the first result of a search.
     pub async fn resolve(&self, target: &Target, accept: &Accept) -> Answer {
         let Target::Search(search) = target else {
             return self.resolve_link(target, accept).await;
@@ -138,14 +139,14 @@ impl Resolver {
             match self.resolve_link(&song, accept).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if failure.retryable() => return Err(failure),
-                // The site listed it, but it cannot be played: the next one may be.
+                // The site listed it, but it cannot be played: try the next one.
                 Err(failure) => last = failure,
             }
         }
         Err(last)
     }
 
-    /// What a site finds for words: asked of it once for all clients that want it now, and remembered like a list.
+    /// The results of a search: one request for all clients that search at the same time, remembered like a list.
     pub async fn search(&self, at: SearchSite, words: &str) -> Result<Hits, Failure> {
         if !self.is_on(at.site()) {
             return self.search_elsewhere(at, words).await;
@@ -178,14 +179,14 @@ impl Resolver {
         self.searches.track(id, life)
     }
 
-    /// Metadata of the link: asked of the site once for all clients that want it now.
+    /// The metadata of the link: one request to the site for all clients that ask at the same time.
     async fn resolve_link(&self, target: &Target, accept: &Accept) -> Answer {
         if let Some(answer) = self.remembered_link(target).await {
             return answer;
         }
         let link = target.key();
         let ask = async || {
-            // It may have come while the catalog was asked.
+            // The answer may have arrived while the catalog was asked.
             let times = &self.recipes.current().time;
             match self.answers.recent(&link, times) {
                 Some(answer) => answer,
@@ -195,7 +196,7 @@ impl Resolver {
         self.asking.run(link.clone(), ask).await
     }
 
-    /// What is known of the link without asking the site.
+    /// What is known about the link without asking the site.
     pub async fn remembered(&self, target: &Target) -> Option<Answer> {
         let Target::Search(search) = target else {
             return self.remembered_link(target).await;
@@ -222,7 +223,7 @@ impl Resolver {
         Some(Ok(Arc::new(Resolved::Track(Box::new(track)))))
     }
 
-    /// Asks the site, or another node where this one does not get it, and remembers what may be.
+    /// Asks the site, or another node if this one cannot, and remembers the answer if that is allowed.
     async fn ask(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
         let site = target.native_site();
         let Some(site) = site.filter(|site| self.is_taken_elsewhere(*site)) else {
@@ -269,7 +270,7 @@ impl Resolver {
         }
     }
 
-    /// A link for another node: asked of the site from here, or not at all.
+    /// Resolves a link for another node: only this node asks the site.
     pub async fn resolve_here(&self, link: &str, accept: &Accept) -> Result<Reply, Failure> {
         let target = self.read(link, false)?;
         self.check_asked_here(&target)?;
@@ -278,7 +279,7 @@ impl Resolver {
             None => {
                 let key = target.key();
                 let ask = async || self.ask_the_site(&target, accept, &key).await;
-                // Apart from this node's own questions, which may wait for the very node that asks here.
+                // Separate from this node's own questions, which may wait for the asking node.
                 self.asking.run(format!("here {key}"), ask).await
             }
         };
@@ -301,7 +302,7 @@ impl Resolver {
         }
     }
 
-    /// Asks the site, and remembers what may be.
+    /// Asks the site, and remembers the answer if that is allowed.
     async fn ask_the_site(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
         let until = target
             .may_be_list()
@@ -330,7 +331,7 @@ impl Resolver {
         answer
     }
 
-    /// Goes on in a list that was remembered before its end.
+    /// Continues a list of which only the beginning is remembered.
     async fn read_on(&self, link: &Link, key: &str, until: Option<Instant>) -> ReadOn {
         let so_far = self.answers.list(key, &self.recipes.current().time);
         let Some(so_far) = so_far else {
@@ -349,14 +350,14 @@ impl Resolver {
         }
     }
 
-    /// A song the catalog knows as it is when asked for alone.
+    /// A song that the catalog knows, as a single song and not as part of a list.
     async fn known(&self, target: &Target, key: &str) -> Option<Track> {
         let id = self.song_at(target, key).await?;
         let alone = self.store.track_alone(&id).await.ok().flatten();
         alone.map(|(track, _)| track)
     }
 
-    /// The song that a link leads to, as far as that is known.
+    /// The song that a link leads to, if that is known.
     pub async fn song_of(&self, target: &Target) -> Option<TrackId> {
         self.song_at(target, &target.key()).await
     }
@@ -371,7 +372,7 @@ impl Resolver {
         }
     }
 
-    /// Keeps the streams of what was resolved, apart from the metadata: they expire.
+    /// Keeps the streams of a resolved link apart from its metadata, since they expire.
     fn take_streams(&self, mut resolved: Resolved) -> Resolved {
         match &mut resolved {
             Resolved::Track(track) => self.streams.keep(&track.id, track.streams.clone()),
@@ -392,16 +393,16 @@ impl Resolver {
     }
 }
 
-/// What came of going on in a list.
+/// The result of continuing a list.
 enum ReadOn {
     Longer(Collection),
     /// Nothing more could be read now.
     AsItWas(Arc<Resolved>),
-    /// There is nothing to go on with.
+    /// There is no place to continue from.
     Anew,
 }
 
-/// The results of a search as a list, where one was asked for.
+/// The results of a search as a list, if the client asked for a list.
 fn listed(hits: &[Hit], search: &SearchLink) -> Option<Answer> {
     let list = as_list(
         hits,
@@ -423,7 +424,7 @@ fn song_link(hit: &Hit) -> Option<Target> {
     Link::parse(&hit.link).ok().map(Target::Native)
 }
 
-/// Two versions that do not understand each other.
+/// The versions of the two nodes do not match.
 fn another_answer() -> Failure {
     let sentence = "another node gave no answer to this; update the older one";
     Failure::new(Kind::ClusterUnavailable, sentence)

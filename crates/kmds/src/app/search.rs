@@ -1,4 +1,4 @@
-//! Words instead of a link, as a client asks for them. Which result is played is not decided here.
+//! Searches: words instead of a link. The client decides which result to play, not this module.
 
 use kmds_extract::search::{NoWords, SearchSite, words};
 use kmds_extract::{Failure, Kind};
@@ -6,7 +6,7 @@ use kmds_extract::{Failure, Kind};
 use super::App;
 use super::answers::Hits;
 
-/// What a search gave.
+/// The results of a search.
 #[derive(Debug, Clone)]
 pub struct Searched {
     pub words: String,
@@ -15,7 +15,7 @@ pub struct Searched {
 }
 
 impl App {
-    /// Whether these words can be searched for there; no site is asked. Without a place it is the one of the settings.
+    /// Whether these words can be searched for there; no site is asked. Without a place, the setting's place is used.
     /// # Errors
     /// No words, too many, or a site that is switched off.
     pub fn check_search(

@@ -1,7 +1,8 @@
 //! Audio for a listener: whole, or as it arrives.
 //!
-//! Owns how long a request waits, and what it is told meanwhile (docs/api.md, "What a song's state means"); what it does to
-//! the song's row and job is [`Demand`](crate::jobs::Demand)'s. Never reads a byte. Dropping a request stops no download.
+//! Owns how long a request waits, and its answer meanwhile (docs/api.md, "What a song's state means").
+//! [`Demand`](crate::jobs::Demand) owns the effects on the song's row and job. This module never reads a byte. Dropping
+//! a request stops no download.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +19,7 @@ use crate::store::{Published, Row};
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
 
 impl App {
-    /// What a file name stands for.
+    /// The song of a file name.
     /// # Errors
     /// The catalog cannot be read.
     pub async fn find(&self, name: &str) -> Result<Found, Failure> {
@@ -44,7 +45,7 @@ impl App {
     /// [`NotServed`]: not finished, failed, or never asked for.
     pub async fn audio(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
         let audio = self.audio_of(key, want).await?;
-        // Songs under way have moved it already.
+        // Songs under way have moved the window already.
         if audio.finished && !want.only_looks() {
             self.inner.move_window(key).await?;
         }
@@ -60,7 +61,7 @@ impl App {
             Want::Peek | Want::PeekStream | Want::Whole => {
                 let answer =
                     tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
-                // The drive or the catalog takes its time: the client is told to ask again.
+                // The drive or the catalog is slow: the client is told to ask again.
                 let later = NotServed::Unfinished {
                     state: State::Queued,
                     received: 0,
@@ -74,7 +75,7 @@ impl App {
 }
 
 impl App {
-    /// The answer if it comes within `limit`, else what can be served then.
+    /// The answer if it comes within `limit`, else what can be served at that moment.
     async fn within(
         &self,
         limit: Duration,
@@ -197,7 +198,7 @@ impl Inner {
     /// The job of a song that a client waits for, at the front of the queue; the window of its list moves with it.
     async fn first(&self, row: &Row) -> Result<Arc<Job>, NotServed> {
         if self.demand.is_closed(&row.key) {
-            // It has not failed: after the next start it goes on.
+            // It has not failed: it continues after the next start.
             return Err(unfinished_row(row));
         }
         let job = self.demand.first(row).await?;
@@ -216,7 +217,7 @@ fn unfinished_row(row: &Row) -> NotServed {
 }
 
 fn unfinished(status: &Status) -> NotServed {
-    // Ready or failed this very moment: the next look tells.
+    // It became ready or failed at this moment: the next read of the row tells.
     let state = if status.is_over() {
         State::Downloading
     } else {

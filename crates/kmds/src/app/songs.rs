@@ -12,7 +12,7 @@ use crate::jobs::{formats, store_failure};
 use crate::store::{Filter, Row};
 
 impl App {
-    /// The song in the form most recently asked for; `None` if never asked for, or deleted.
+    /// The song in the form that a client asked for last; `None` if no client asked for it, or it was deleted.
     /// # Errors
     /// The catalog cannot be read.
     pub async fn song(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
@@ -35,7 +35,7 @@ impl App {
         self.inner.shown(&row).await
     }
 
-    /// The song in this form; `None` if never asked for.
+    /// The song in this form; `None` if no client asked for it.
     /// # Errors
     /// The catalog cannot be read.
     pub async fn song_in(&self, key: &Key) -> Result<Option<Song>, Failure> {
@@ -47,7 +47,7 @@ impl App {
 
     /// Songs of the catalog, the newest first.
     /// # Errors
-    /// A cursor that is none of ours, or the catalog cannot be read.
+    /// The cursor is not valid, or the catalog cannot be read.
     pub async fn list(&self, ask: ListAsk) -> Result<Listing, Failure> {
         let before = match &ask.cursor {
             Some(text) => Some(text.parse().map_err(|_| {
@@ -107,8 +107,8 @@ impl App {
         self.song(id).await
     }
 
-    /// The cover of a known song, or of one that a recent search found: fetched when first asked for and kept, unless the
-    /// client `only_looks`; `None` if song or cover do not exist. `for_node`: no third node is asked.
+    /// The cover of a known song, or of one that a recent search found: fetched when first asked for and kept, unless
+    /// the client `only_looks`; `None` if song or cover do not exist. With `for_node` no third node is asked.
     /// # Errors
     /// The site does not give it.
     pub async fn cover(
@@ -150,10 +150,11 @@ impl Inner {
         Ok(Some(song))
     }
 
-    /// The row, evicted if its file was removed or changed by hand; of a drive that does not answer nothing is concluded.
+    /// The row, evicted if its file was removed or changed by hand. If the drive does not answer, the row stays as it
+    /// is.
     pub(super) async fn as_it_stands(&self, row: Row) -> Result<Row, Failure> {
         if row.state == State::Ready && self.store.is_changed(&row).await {
-            // It looks closely, and evicts.
+            // This call checks the file, and evicts it.
             let _ = self.store.open_published(&row.key).await;
             return Ok(self
                 .store
@@ -167,7 +168,7 @@ impl Inner {
 
     /// A row with the estimate of its size, which rows do not hold.
     pub(super) fn known_song(&self, row: &Row, track: Track) -> Song {
-        // In the format the row was accepted in: the streams that were chosen from are not kept.
+        // In the row's format: the streams that were chosen from are not kept.
         let approximate_size = formats::estimate(&track, row.format, &self.recipes.current());
         self.song(row, track, approximate_size)
     }

@@ -1,6 +1,6 @@
 //! Where a site has the encodings of a song, for clients that read from the site themselves.
 //!
-//! Owns asking for streams outside of a job. Never downloads: [`crate::jobs`] does.
+//! Owns asking for streams outside of a job. It never downloads: [`crate::jobs`] does.
 
 use kmds_extract::{ExtractError, Failure, Kind, Lack, Stream, Track, TrackId};
 
@@ -8,7 +8,7 @@ use super::{App, Inner};
 use crate::clock::unix_now;
 
 impl App {
-    /// The encodings of a known song with addresses that can be read now. They expire.
+    /// The encodings of a known song with addresses that work now. They expire.
     /// # Errors
     /// The song was never resolved, or the site refuses.
     pub async fn streams(&self, id: &TrackId) -> Result<Vec<Stream>, Failure> {
@@ -20,14 +20,14 @@ impl App {
                 self.inner.offered(&track).await?
             }
         };
-        // Looking takes them out; a download that follows needs them.
+        // This removes them from memory; a download that follows needs them.
         self.inner.streams.keep(id, offered.clone());
         self.inner.located(offered).await
     }
 }
 
 impl Inner {
-    /// What a site offers of a song, asked for now.
+    /// The streams of a song, from a new request to the site.
     async fn offered(&self, track: &Track) -> Result<Vec<Stream>, Failure> {
         let lack = Lack::Streams;
         let fresh = self.engines.refresh(track, lack, &self.accept).await;

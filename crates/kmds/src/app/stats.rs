@@ -203,7 +203,7 @@ impl From<&LaneStats> for QueueStats {
     }
 }
 
-/// The time after so long, in RFC 3339.
+/// The time at the end of `left`, in RFC 3339.
 fn in_words(left: Duration) -> String {
     let until = std::time::SystemTime::now().checked_add(left);
     until

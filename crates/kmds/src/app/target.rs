@@ -5,18 +5,18 @@ use kmds_extract::{Failure, Kind, Link, Site, TrackId};
 
 use crate::origin::url::PublicLink;
 
-/// A link, or words that stand for one.
+/// A link, or a search.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     Native(Link),
     /// An https link that only yt-dlp may know.
     Other(String),
-    /// Words that stand for what a site finds.
+    /// A search: words for which a site finds songs.
     Search(SearchLink),
 }
 
 impl Target {
-    /// A link that only yt-dlp may know, if it may be asked for.
+    /// A link that only yt-dlp may know, if the settings allow it.
     pub(super) fn other(text: &str) -> Result<Self, Failure> {
         match PublicLink::parse(text) {
             Ok(link) => Ok(Self::Other(link.as_str().to_owned())),
@@ -24,7 +24,7 @@ impl Target {
         }
     }
 
-    /// Equal for equal links, however they were pasted.
+    /// Equal for equal links, in any pasted form.
     pub(super) fn key(&self) -> String {
         match self {
             Self::Native(link) => link.canonical(),
@@ -33,7 +33,7 @@ impl Target {
         }
     }
 
-    /// Short links of SoundCloud tell only later.
+    /// A short link of SoundCloud may turn out to be a list.
     pub(super) const fn may_be_list(&self) -> bool {
         match self {
             Self::Native(link) => {
@@ -51,7 +51,7 @@ impl Target {
         }
     }
 
-    /// The site of a link that our own engine reads.
+    /// The site of a link that the native engine reads.
     pub(super) const fn native_site(&self) -> Option<Site> {
         match self {
             Self::Native(link) => Some(link.site()),

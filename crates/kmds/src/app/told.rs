@@ -1,11 +1,11 @@
-//! What was resolved, as nodes tell each other. Pure.
+//! Resolved metadata, as nodes send it to each other. Pure.
 
 use kmds_extract::track::Unavailable;
 use kmds_extract::{Collection, Delivery, Entry, ExtractError, Failure, Resolved, Stream, Track};
 
 use crate::cluster::{ListTold, PlaceTold, Reply, SongTold};
 
-/// What was resolved, for another node.
+/// The resolved metadata, for another node.
 pub(super) fn told(resolved: &Resolved) -> Reply {
     match resolved {
         Resolved::Track(track) => Reply::Song(Box::new(song_told(track))),
@@ -17,7 +17,7 @@ pub(super) fn told(resolved: &Resolved) -> Reply {
             artist: list.artist.clone(),
             cover_url: list.cover_url.clone(),
             places: list.entries.iter().map(place_told).collect(),
-            // Where it was cut for time, the rest is not read on from another node.
+            // If it was cut for lack of time, the rest is not read from another node.
             truncated: list.truncated || list.rest.is_some(),
             endless: list.endless,
         })),
@@ -50,7 +50,7 @@ fn song_told(track: &Track) -> SongTold {
     }
 }
 
-/// What another node resolved; `None` for an answer to another question.
+/// The metadata that another node resolved; `None` for an answer to another question.
 pub(super) fn resolved(reply: Reply) -> Option<Resolved> {
     match reply {
         Reply::Song(told) => Some(Resolved::Track(Box::new(song(*told)))),
@@ -78,7 +78,7 @@ fn list(told: ListTold) -> Collection {
             error: ExtractError::Refused {
                 site,
                 kind: failure.kind,
-                // The site's name is put before it again.
+                // The receiver puts the site's name in front again.
                 reason: failure
                     .sentence
                     .strip_prefix(&format!("{site}: "))
@@ -102,7 +102,7 @@ fn list(told: ListTold) -> Collection {
     }
 }
 
-/// A remembered list tells what its songs will be, not where they are: URLs expire and weigh.
+/// A remembered list has no URLs of streams, since they expire and are long.
 pub(super) fn forget_url(stream: &mut Stream) {
     stream.delivery = Delivery::File { url: String::new() };
     stream.headers = Vec::new();

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::jobs::Requester;
 use crate::store::Key;
 
-/// Songs of lists with a window that are kept in mind, beside those of the newest list.
+/// Songs of lists with a window that are remembered, beside those of the newest list.
 const MOST_SONGS: usize = 10_000;
 
 /// The windows of all lists.
@@ -22,7 +22,7 @@ pub(super) struct Windows(Mutex<Inner>);
 struct Inner {
     /// The oldest first.
     windows: VecDeque<Arc<Window>>,
-    /// Of each song that moves a window: the newest one, and its place there.
+    /// For each song that moves a window: the newest window, and the song's place there.
     places: HashMap<Key, Place>,
 }
 
@@ -30,7 +30,7 @@ type Place = (Arc<Window>, usize);
 
 #[derive(Debug)]
 struct Window {
-    /// Of the rows, in the order of the list.
+    /// The keys of the rows, in the order of the list.
     keys: Vec<Key>,
     ahead: usize,
     requester: Requester,
@@ -44,7 +44,7 @@ pub(super) struct Behind {
 }
 
 impl Windows {
-    /// Notes a list of which the first `ahead` songs are queued; one that is queued as a whole has no window.
+    /// Records a list of which the first `ahead` songs are queued; a list that is queued whole has no window.
     pub(super) fn keep(&self, keys: Vec<Key>, ahead: usize, requester: Requester) {
         let mut inner = self.0.lock();
         inner.retain(|window| window.keys != keys);
@@ -72,7 +72,7 @@ impl Windows {
         inner.retain(|window| !requesters.contains(&window.requester));
     }
 
-    /// Reading these songs moves no window any more: they are played in another order.
+    /// Reading these songs no longer moves a window: they are played in another order.
     pub(super) fn leave(&self, tracks: &[TrackId]) {
         let mut inner = self.0.lock();
         if inner.places.is_empty() {
@@ -83,7 +83,7 @@ impl Windows {
         }
     }
 
-    /// The songs that are to be queued while this one, or a copy of it, is read.
+    /// The songs to queue while this song, or a copy of it, is read.
     pub(super) fn behind(&self, key: &Key) -> Behind {
         let found = {
             let inner = self.0.lock();
@@ -112,7 +112,7 @@ impl Inner {
         self.windows.iter().map(|window| window.keys.len()).sum()
     }
 
-    /// Forgets the other windows. A song that stands in an older one too moves that one from now on.
+    /// Forgets the other windows. A song that is also in an older window moves that one from now on.
     fn retain(&mut self, stays: impl Fn(&Window) -> bool) {
         self.windows.retain(|window| stays(window));
         let moved = self.places.extract_if(|_, (window, _)| !stays(window));
@@ -126,7 +126,7 @@ impl Inner {
     }
 }
 
-/// The songs of a window. Of one that stands in it twice the first place counts: it comes last.
+/// The songs of a window. If a song is in it twice, the first place counts: it comes last here.
 fn places(window: &Arc<Window>) -> impl Iterator<Item = (Key, Place)> {
     let places = window.keys.iter().enumerate().rev();
     places.map(|(place, key)| (key.clone(), (Arc::clone(window), place)))

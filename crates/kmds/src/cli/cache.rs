@@ -1,6 +1,6 @@
 //! `kmds cache`: the catalog and its files, by hand.
 //!
-//! Owns what these commands print. Only `ls` works beside a running server; the others need the cache for themselves.
+//! Owns what these commands print. Only `ls` works while a server runs; the others need exclusive use of the cache.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ pub enum CacheCommand {
     Verify,
     /// Remove songs that no client has read for cache.max_age
     Prune,
-    /// Make the catalog anew from the JSON files beside the songs
+    /// Rebuild the catalog from the JSON files beside the songs
     Rebuild,
 }
 

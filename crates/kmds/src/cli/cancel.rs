@@ -1,4 +1,4 @@
-//! `kmds cancel`: ends what of a list still waits or runs on a running server.
+//! `kmds cancel`: ends the songs of a list that still wait or run on a running server.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
-//! `kmds doctor`: looks for everything the service needs, and says what to do about what is missing.
+//! `kmds doctor`: checks everything that the service needs, and says how to get what is missing.
 //!
-//! Owns the judgement (ok, warn or fail) and the advice. Never repairs anything, and asks a site only with `--live`.
+//! Owns the judgement (ok, warn or fail) and the advice. It repairs nothing, and asks a site only with `--live`.
 
 mod ytdlp;
 
@@ -22,9 +22,9 @@ use crate::StartError;
 use crate::app::{self, App};
 use crate::config::{Config, ignored};
 
-/// Site facts older than this have likely aged.
+/// Recipes older than this are probably out of date.
 const RECIPES_FRESH: i64 = 180 * 24 * 3600;
-/// A clock this far beyond the recipes is more likely wrong than right, in seconds.
+/// If the clock is this far after the recipes, in seconds, it is more likely wrong than right.
 const CLOCK_TOO_FAR: i64 = 5 * 365 * 24 * 3600;
 /// Time zones make a day of difference, in seconds.
 const DAY: i64 = 24 * 3600;
@@ -200,7 +200,7 @@ async fn drive(app: &App, config: &Config) -> Finding {
     )
 }
 
-/// Only where there is one.
+/// Only if there is a library.
 async fn library(app: &App, config: &Config) -> Option<Finding> {
     let dir = config.library_dir.as_ref()?.display();
     Some(match app.look_at_library().await? {
@@ -233,7 +233,7 @@ fn player_script(config: &Config) -> Option<Finding> {
     })
 }
 
-/// SQLite and network drives do not mix.
+/// SQLite does not work reliably on network drives.
 fn state_folder(config: &Config) -> Option<Finding> {
     /// Magic numbers of `statfs(2)`: NFS, SMB, CIFS, SMB2.
     const NETWORK: [u64; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42];
@@ -276,7 +276,7 @@ fn recipes(date: &str) -> Finding {
     }
 }
 
-/// What the running service thinks of a file may be something else than what the file says.
+/// The running service may have refused a file that looks valid now.
 fn refused_recipes(config: &Config) -> Option<Finding> {
     let why = crate::recipes::last_refusal(&config.state_dir)?;
     Some(Finding::warn(
@@ -286,7 +286,8 @@ fn refused_recipes(config: &Config) -> Option<Finding> {
     ))
 }
 
-/// This binary was built after the date of its recipes: a clock before that date is wrong, and one years after it most likely.
+/// This binary was built after the date of its recipes: a clock before that date is wrong, and a clock years after it
+/// is probably wrong.
 fn clock(date: &str) -> Finding {
     let now = Timestamp::now();
     match age(date) {

@@ -70,13 +70,13 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Search a site by words
     Search(search::SearchArgs),
-    /// End what of a list still waits or runs on a running server
+    /// End the songs of a list that still wait or run on a running server
     Cancel(cancel::CancelArgs),
     /// Print what a running server is doing
     Status(status::StatusArgs),
     /// Watch a running server live
     Top(status::TopArgs),
-    /// Check folders, drive, clock, tools and outgoing connections; say how to mend what is wrong
+    /// Check folders, drive, clock, tools and outgoing connections; say how to fix each problem
     Doctor(doctor::DoctorArgs),
     /// List, check and remove cached songs
     #[command(subcommand)]
@@ -93,7 +93,7 @@ enum Command {
     /// Make access tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Speak yt-dlp's command line, for programs that run yt-dlp (docs/ytdlp.md)
+    /// Run as yt-dlp's command line, for programs that run yt-dlp (docs/ytdlp.md)
     #[command(name = "yt-dlp", disable_help_flag = true)]
     YtDlp {
         /// yt-dlp's own: -J, -j, -g, -f, -o, --print, ytsearch5:words, …
@@ -110,7 +110,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Print what is set, and where
+    /// Print the settings and where each comes from
     Show,
     /// Check the settings; exit code 2 if they cannot be used
     Check,
@@ -215,7 +215,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
     }
 }
 
-/// For commands that print for people: `KMDS_LOG` shows more.
+/// For commands with output for people: `KMDS_LOG` shows more.
 fn start_log(level: LevelFilter) -> Result<(), Problem> {
     crate::log::start(level).map_or(Ok(()), |problem| Err(problem.into()))
 }
@@ -253,7 +253,7 @@ fn read(flags: &SettingFlags, more: Vec<(String, String)>) -> Result<RawConfig, 
     )?)?)
 }
 
-/// The settings of a command whose caller may read both streams as one text: nothing is said beside its own words.
+/// The settings of a command whose caller may read both streams as one text: only the command's own output is printed.
 fn settings_in_silence(
     flags: &SettingFlags,
     more: Vec<(String, String)>,

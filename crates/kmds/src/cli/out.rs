@@ -1,8 +1,8 @@
-//! What commands print.
+//! The output of the commands.
 //!
-//! All that a command prints passes here: lines for people, documents for programs. No character of a line acts on the
-//! terminal, whether it comes from a site, a server or a client. If a stream cannot be written, the command goes on, and
-//! [`ended`] turns that into its exit code.
+//! All output of a command passes through here: lines for people, documents for programs. No character of a line
+//! controls the terminal, whether it comes from a site, a server or a client. If a stream cannot be written, the
+//! command goes on, and [`ended`] turns the error into its exit code.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `kmds resolve`: metadata of links as JSON; nothing is downloaded.
 //!
-//! Owns the JSON of metadata, with the keys of the v1 API, and [`Passing`]: an application in a temporary folder that is
-//! removed when it is dropped. Never queues a download.
+//! Owns the JSON of metadata, with the keys of the v1 API, and [`Passing`]: an application in a temporary folder that
+//! is removed when it is dropped. It queues no download.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -125,7 +125,7 @@ async fn ask(
     }
 }
 
-/// What a server refuses, as this process would have said it.
+/// A server's refusal, as this process would report it.
 /// # Errors
 /// Everything else: the server is away, or is no server of ours.
 pub fn refused(error: ServerError) -> Result<Failure, ServerError> {

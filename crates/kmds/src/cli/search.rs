@@ -1,7 +1,7 @@
 //! `kmds search`: what a site finds for words.
 //!
-//! Owns how results are printed; as JSON they are what `GET /api/v1/search` answers. Asks a running server where one is
-//! named, else the site itself. Never downloads anything.
+//! Owns how results are printed; as JSON they have the shape of `GET /api/v1/search`. The command asks a running server
+//! if one is named, else the site itself. It downloads nothing.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub struct SearchArgs {
     server: Option<String>,
 }
 
-/// As the v1 API spells it.
+/// In the shape of the v1 API.
 #[derive(Debug, Serialize, Deserialize)]
 struct Reply {
     query: String,

@@ -1,7 +1,7 @@
 //! The HTTP client that commands use to ask a running server.
 //!
-//! Owns the server's address, the token, bounds on every answer, and what refusals mean. Never starts a server, and never
-//! asks a site.
+//! Owns the server's address, the token, bounds on every answer, and the meaning of refusals. It starts no server and
+//! asks no site.
 
 use std::error::Error;
 use std::path::Path;
@@ -22,7 +22,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 const LONGEST_REFUSAL_BYTES: usize = 64 << 10;
 const MOST_REDIRECTS: usize = 5;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// A server that sends nothing for this long in the middle of a file is taken for gone.
+/// A server that sends nothing for this long in the middle of a file counts as gone.
 const SILENT_FOR: Duration = Duration::from_secs(60);
 /// A list of 5,000 songs is about 10 MB of JSON.
 const LONGEST_ANSWER_BYTES: usize = 64 << 20;
@@ -80,7 +80,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Address`].
     pub fn new(address: &str) -> Result<Self, ServerError> {
-        // For https:// the library has to be told which ciphers there are.
+        // For https:// the library needs a list of ciphers.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wrong = || ServerError::Address(address.to_owned());
         let builder = Client::builder()
@@ -132,7 +132,7 @@ impl Server {
         address.as_deref().map(Self::new).transpose()
     }
 
-    /// The one named, else the one these settings start: `own` tells where, and its base path.
+    /// The named server, else the server that these settings start: `own` gives its address and base path.
     /// # Errors
     /// As [`Server::new`], or a setting that cannot be used.
     pub fn named_or_own(

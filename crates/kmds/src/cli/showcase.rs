@@ -48,7 +48,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(600);
 pub struct ShowcaseArgs {
     /// Links to songs, lists, albums, sets; without any, one known song of each site
     links: Vec<String>,
-    /// Keep the songs in this folder; otherwise they are looked at and removed
+    /// Keep the songs in this folder; otherwise they are checked and removed
     #[arg(short, long, value_name = "DIR", value_parser = super::path())]
     output: Option<PathBuf>,
     /// The running server [default: the one in KMDS_SERVER, else the one these settings start]

@@ -1,7 +1,8 @@
-//! `kmds solve-player`: what YouTube's player script makes of `n` and of a signature. The service runs it as its child.
+//! `kmds solve-player`: the results of YouTube's player script for `n` and a signature. The service runs this command
+//! as its child.
 //!
-//! Owns what goes through the two pipes. Runs no line of a script before the process has given up files, sockets and
-//! other system calls.
+//! Owns the data that goes through the two pipes. It runs no line of a script before the process has given up files,
+//! sockets and other system calls.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ const MAX_QUESTIONS_BYTES: u64 = 4 << 20;
     Exit codes: 0 · 1 the script cannot be used, and why"
 )]
 pub struct SolvePlayerArgs {
-    /// The player script (base.js), or what --prepare made of it
+    /// The player script (base.js), or the output of --prepare for it
     script: PathBuf,
     /// Print a script of some kilobytes that can be used in place of the whole, and read no questions
     #[arg(long)]
@@ -32,7 +33,7 @@ pub struct SolvePlayerArgs {
 pub fn run(args: &SolvePlayerArgs) -> ExitCode {
     let outcome = answer(args);
     if !player::speaks_first() {
-        // The watch says why, and ends the process.
+        // The watching thread says why, and ends the process.
         loop {
             std::thread::park();
         }

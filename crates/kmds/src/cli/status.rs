@@ -1,7 +1,7 @@
 //! `kmds status` and `kmds top`: what a running server does, once or live.
 //!
-//! Owns how counts and songs are laid out on a screen. `top` changes the terminal's modes; [`Screen`] restores them when
-//! it is dropped. Never changes anything on the server.
+//! Owns how counts and songs are laid out on a screen. `top` changes the terminal's modes; [`Screen`] restores them
+//! when it is dropped. It changes nothing on the server.
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -49,13 +49,13 @@ struct Stats {
     free_bytes: Option<u64>,
     max_bytes: u64,
     queues: Vec<Lane>,
-    /// Older servers have none.
+    /// Older servers do not have it.
     #[serde(default)]
     lanes: Vec<Pause>,
     engines: Vec<Engine>,
     listeners: u64,
     uptime_seconds: u64,
-    /// Only of a node among others.
+    /// Only for a node in a cluster.
     cluster: Option<Cluster>,
 }
 
@@ -235,7 +235,7 @@ fn lanes(stats: &Stats) -> Vec<String> {
     table.lines_for_stdout()
 }
 
-/// How long the site of a queue is not asked, since it wants a pause.
+/// How long the site of a queue gets no request because it wants a pause.
 fn pause(stats: &Stats, site: &str) -> Option<String> {
     let lane = stats.lanes.iter().find(|lane| lane.site == site)?;
     let until: jiff::Timestamp = lane.paused_until.as_ref()?.parse().ok()?;

@@ -12,7 +12,7 @@ use crate::http::NewToken;
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token: `kmds token new bot >> tokens.toml` shows the secret once, and the file gets its hash
+    /// Make a token. `kmds token new bot >> tokens.toml` shows the secret once, and the file gets its hash
     New {
         /// For the log and the metrics: letters, digits or - _ .
         name: String,

@@ -1,7 +1,7 @@
 //! From raw settings to one [`Config`].
 //!
-//! Owns what settings mean together: which folder stands in for one that is not given, what a site has of its own, and
-//! combinations that cannot be used. Never creates a folder.
+//! Owns what settings mean together: the default of a folder that is not given, the settings of one site, and
+//! combinations that cannot be used. It creates no folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ impl RawConfig {
         })
     }
 
-    /// A library inside the cache would be swept as the cache is, and the cache inside a library would be watched.
+    /// KMDS would evict files of a library inside the cache, and a music server would watch a cache inside a library.
     fn library(&self) -> Result<Option<PathBuf>, ConfigError> {
         let Some(library) = self.get(&keys::LIBRARY_DIR)? else {
             return Ok(None);
@@ -96,7 +96,7 @@ impl RawConfig {
         for (key, dir) in own {
             let overlap =
                 |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
-            // A link may lead from one into the other.
+            // A symbolic link may lead from one into the other.
             if overlap(&library, &dir) || overlap(&real(&library), &real(&dir)) {
                 let setting = keys::LIBRARY_DIR.setting.key;
                 let given = self.values.get(setting);
@@ -166,7 +166,7 @@ impl RawConfig {
         })
     }
 
-    /// `egress.forbid` is compared with what `egress.check_url` answers: without that, it would forbid nothing.
+    /// `egress.forbid` is compared with the answer of `egress.check_url`: without the answer it would forbid nothing.
     fn refuse_forbid_without_check(&self) -> Result<(), ConfigError> {
         let common = keys::EGRESS_FORBID.setting.key;
         for site in [None].into_iter().chain(Site::NATIVE.map(Some)) {
@@ -204,7 +204,7 @@ fn real(path: &Path) -> PathBuf {
         .map_or(real.clone(), |rest| real.join(rest))
 }
 
-/// A folder: the one that is given, else the user's own.
+/// A folder: the given one, else the user's own.
 fn folder(
     given: Option<PathBuf>,
     own: fn() -> Option<PathBuf>,

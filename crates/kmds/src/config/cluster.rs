@@ -17,7 +17,7 @@ use super::typed::Key;
 pub struct ClusterConfig {
     /// `nats://HOST:PORT` or `tls://HOST:PORT`.
     pub servers: Vec<String>,
-    /// Begins the name of everything that KMDS has in NATS.
+    /// Prefix of all names that KMDS uses in NATS.
     pub name: String,
     pub node: String,
     /// Where the other nodes reach this one's HTTP.

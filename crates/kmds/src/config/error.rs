@@ -1,14 +1,14 @@
 //! Why settings cannot be used.
 //!
-//! Owns the sentences, and which setting an operator most likely meant.
+//! Owns the sentences, and the guess which setting an operator meant.
 
 use super::settings::SETTINGS;
 use super::typed::Setting;
 
-/// Letters to add, drop or change that still count as a slip of the fingers.
+/// Letters to add, remove or change that still count as a typing mistake.
 const MOST_SLIPS: usize = 2;
 
-/// A setting that cannot be used: which, what it was, and what would do.
+/// A setting that cannot be used: its key, its value, and a value that would work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error("{from}: unknown setting `{key}`{}", nearest(.key))]
@@ -34,7 +34,7 @@ pub enum ConfigError {
 fn nearest(key: &str) -> String {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let known = || SETTINGS.iter().flat_map(Setting::keys);
-    // The right name in the wrong section, else a slip of the fingers.
+    // The right name in the wrong section, else a typing mistake.
     let meant = known().find(|known| last(known) == last(key)).or_else(|| {
         known()
             .map(|known| (strsim::levenshtein(&known, key), known))

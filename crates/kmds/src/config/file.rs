@@ -1,6 +1,7 @@
 //! A settings file.
 //!
-//! Owns reading one into keys and values: TOML, or the `Root_CFG.json` of the classic service. Never judges a value.
+//! Owns reading the file into keys and values: TOML, or the `Root_CFG.json` of the classic service. It does not check
+//! the values.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +13,7 @@ use super::value::Value;
 pub type Given = Vec<(String, Value)>;
 
 /// # Errors
-/// [`ConfigError::File`] for what cannot be read, [`ConfigError::Twice`] for a key that stands twice.
+/// [`ConfigError::File`] for a file that cannot be read, [`ConfigError::Twice`] for a key that stands twice.
 pub fn read(file: &Path) -> Result<Given, ConfigError> {
     let at = file.display().to_string();
     let unreadable = |why: String| ConfigError::File {
@@ -91,8 +92,8 @@ fn flatten(table: &toml::Table, prefix: &str, given: &mut Given) {
     }
 }
 
-/// Whether something of this name exists, even a link to nowhere: settings that an operator wrote down must not be ignored
-/// because they cannot be read. A folder that this user may not enter counts as empty.
+/// Whether something of this name exists, even a link to nowhere: a file of settings must not be ignored because it
+/// cannot be read. A folder that this user may not enter counts as empty.
 pub fn is_there(file: &Path) -> bool {
     std::fs::symlink_metadata(file).is_ok()
 }

@@ -1,12 +1,12 @@
 //! The user's folders by the XDG rules, with systemd's variables first.
 //!
-//! Owns which variables name a folder. Never makes one.
+//! Owns which variables name a folder. It makes no folder.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// Of systemd, of XDG, and below the home folder.
+/// The variables of systemd and of XDG, and the path below the home folder.
 const CONFIG: [&str; 3] = ["CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", ".config"];
 const CACHE: [&str; 3] = ["CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache"];
 const STATE: [&str; 3] = ["STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state"];
@@ -47,7 +47,7 @@ pub fn state() -> Option<PathBuf> {
     under(STATE)
 }
 
-/// Variables that should name a folder and are ignored, since they name none.
+/// Variables that should name a folder, but are ignored since their value is not a folder's path.
 pub fn ignored() -> impl Iterator<Item = &'static str> {
     let names = [CONFIG, CACHE, STATE]
         .into_iter()

@@ -1,15 +1,15 @@
-//! What holds for any settings an operator may write.
+//! Promises that hold for any settings an operator may write.
 
 use super::value::Value;
 use super::{Config, ConfigError, RawConfig, file};
 
-/// Settings that are taken make a whole configuration, and given again as flags the same one; others are refused by their
-/// name, with what would do.
+/// Accepted settings make a whole configuration, and the same one when they are given as flags; others are refused by
+/// their name, with a value that would work.
 #[test]
 fn fuzz_settings() {
     kmds_fuzz::target("settings", |input| {
         let text = String::from_utf8_lossy(input);
-        // A file; behind a line of dashes, flags as KEY=VALUE.
+        // A file; after a line of dashes, flags as KEY=VALUE.
         let (file, flags) = text.split_once("\n---\n").unwrap_or((&text, ""));
         let flags = flags.lines().filter_map(|line| line.split_once('='));
         match read(file, flags) {

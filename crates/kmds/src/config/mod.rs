@@ -1,7 +1,8 @@
 //! Settings: read once, checked whole.
 //!
 //! Owns the way from a TOML file, `KMDS_*` variables and flags to one [`Config`], whose parts the modules get. An error
-//! names the key, the value, where it came from and what would do. Never reads the network, never creates a folder.
+//! names the key, the value, its source, and a value that would work. This module never uses the network and creates no
+//! folder.
 //!
 //! | file | what is in it |
 //! | --- | --- |
@@ -10,11 +11,11 @@
 //! | `value`, `path` | how a value is read from text; what `~` means in a path |
 //! | `file` | a settings file, TOML or the classic service's JSON, as keys and values |
 //! | `variables` | which environment variables are settings, and which only look like one |
-//! | `raw` | all sources laid over one another |
+//! | `raw` | all sources of settings, in their order |
 //! | `check` | from there to [`Config`] |
 //! | `cluster` | a node among others |
 //! | `recipes` | where the recipes come from |
-//! | `error`, `folders` | what cannot be used, and why; the user's folders |
+//! | `error`, `folders` | why settings cannot be used; the user's folders |
 
 mod check;
 mod cluster;
@@ -90,7 +91,7 @@ pub struct ServerConfig {
     /// The file with the secret that the nodes of a cluster show each other.
     pub nodes_token_file: Option<PathBuf>,
     pub names: Vec<String>,
-    /// Networks that are served as near ones are.
+    /// Networks that are served like near ones.
     pub allow: Vec<IpNet>,
     pub trusted_proxies: Vec<String>,
     /// Requests a minute of a token or an address, from outside the near networks; `None` for any number.

@@ -1,7 +1,7 @@
 //! Paths as operators write them.
 //!
-//! Owns what `~`, a relative path and a variable in a path mean, in settings and in arguments that no shell has expanded.
-//! Never reads the drive.
+//! Owns what `~`, a relative path and a variable in a path mean, in settings and in arguments that no shell has
+//! expanded. It does not read the drive.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ pub fn has_variable(text: &str) -> bool {
     }) || text.contains("${")
 }
 
-/// One argument for another program: a path stands at its beginning, or behind `=` or `:`.
+/// One argument for another program: a path may be at its beginning, or after `=` or `:`.
 /// # Errors
 /// As [`whole`].
 pub fn argument(word: &str) -> Result<String, String> {

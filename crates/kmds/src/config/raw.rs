@@ -1,4 +1,4 @@
-//! All sources of settings laid over one another: defaults, the file, variables, flags.
+//! All sources of settings in their order: defaults, the file, variables, flags.
 //!
 //! Owns which source wins. [`RawConfig::get`] gives a value in the type that the table states for it.
 
@@ -18,7 +18,7 @@ use super::{file, folders, variables};
 pub struct Sources {
     /// Given by `--config`: must exist.
     pub file: Option<PathBuf>,
-    /// Names and values of environment variables; those that are no settings may be among them.
+    /// Names and values of environment variables, also of those that are not settings.
     pub environment: Vec<(String, String)>,
     /// Dotted keys.
     pub flags: Vec<(String, String)>,
@@ -40,7 +40,7 @@ impl Sources {
     }
 }
 
-/// Every setting that is given, and where it came from.
+/// Every given setting, and its source.
 #[derive(Debug, Default, Clone)]
 pub struct RawConfig {
     pub(super) values: BTreeMap<String, (Value, String)>,
@@ -110,7 +110,7 @@ impl RawConfig {
         Ok(())
     }
 
-    /// Settings that are given, with where they come from, for `kmds config show`.
+    /// The given settings with their sources, for `kmds config show`.
     pub fn given(&self) -> impl Iterator<Item = (&str, String, &str)> {
         self.values
             .iter()
@@ -140,7 +140,7 @@ impl RawConfig {
             Some(value) => Ok(Some(value)),
             None => key.setting.default_value(),
         };
-        // A test reads every default, so that no operator ever sees this.
+        // A test reads every default, so no operator ever sees this.
         let mistake = |wanted: String| ConfigError::Value {
             key: name.to_owned(),
             value: key.setting.default.to_owned(),

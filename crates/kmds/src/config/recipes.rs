@@ -1,4 +1,4 @@
-//! Where the recipes come from, and what they have to show before they are taken: `recipes.*`.
+//! Where the recipes come from, and which checks they must pass before they are used: `recipes.*`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::{ConfigError, folders};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipesConfig {
     pub file: Option<RecipesFile>,
-    /// Songs of enabled sites by which new recipes are tried, one a site.
+    /// Songs of enabled sites with which new recipes are tested, one for each site.
     pub canary: Vec<Link>,
     pub signed: Option<SignedRecipes>,
-    /// `lists.max_songs`, which stands above the recipes.
+    /// `lists.max_songs`, which overrides the recipes.
     pub most_songs: usize,
 }
 

@@ -1,7 +1,8 @@
 //! The table of settings: one row each. The example file, docs/settings.md and the checks are made from it.
 //!
 //! Owns keys, the type each value has in the code, shapes, defaults and the sentence that explains each. The rows are
-//! constants: a key that does not exist does not compile. Never reads a value. A flat table, so its length is no fault.
+//! constants: a key that does not exist does not compile. This module reads no value. It is one flat table, so it may
+//! be long.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ settings! {
         "server.public_url",
         Shape::PublicUrl,
         "",
-        "How clients reach this service, for the absolute URLs in replies; else the request's Host is used.",
+        "URL at which clients reach this service, for the absolute URLs in replies; by default the request's Host is used.",
     );
     BASE_PATH: Option<String> = row(
         "server.base_path",
@@ -73,7 +74,7 @@ settings! {
         "server.tokens_file",
         Shape::Path,
         "",
-        "File of access tokens: TOML with names and scopes if its name ends in .toml, else one a line; with it, every request but /healthz needs one.",
+        "File of access tokens: TOML with names and scopes if its name ends in .toml, else one token per line; with it, every request but /healthz needs a token.",
     );
     NAMES: Vec<String> = row(
         "server.names",
@@ -85,7 +86,7 @@ settings! {
         "server.allow",
         Shape::Networks,
         "",
-        "Networks whose clients are served without a token besides loopback, private and link-local ones, like 100.64.0.0/10 of a tailnet.",
+        "More networks whose clients are served without a token (besides loopback, private and link-local ones), like 100.64.0.0/10 of a tailnet.",
     );
     TRUSTED_PROXIES: Vec<String> = row(
         "server.trusted_proxies",
@@ -109,7 +110,7 @@ settings! {
         "server.link_lifetime",
         Shape::Seconds,
         "24 h",
-        "How long the signed addresses of songs in replies can be opened without a token, where tokens are needed.",
+        "How long the signed addresses of songs in replies work without a token, if tokens are set.",
     );
     MAX_CONNECTIONS: Option<usize> = row(
         "server.max_connections",
@@ -121,7 +122,7 @@ settings! {
         "server.stop_within",
         Shape::Seconds,
         "10 s",
-        "How long streams may finish after a stop was asked for, in seconds.",
+        "How long streams may continue after the service was asked to stop, in seconds.",
     );
     CACHE_DIR: Option<PathBuf> = row(
         "cache.dir",
@@ -139,7 +140,7 @@ settings! {
         "cache.max_bytes",
         Shape::Bytes,
         "10 GiB",
-        "Size the cache is kept below, by evicting what was not read for longest.",
+        "The cache stays below this size: the songs that were not read for the longest time are evicted.",
     );
     CACHE_MAX_AGE: Option<Duration> = row(
         "cache.max_age",
@@ -157,7 +158,7 @@ settings! {
         "library.dir",
         Shape::Path,
         "",
-        "Folder of a music library, which Navidrome or Jellyfin watches: what clients put there stays, tagged, as Artist/Album/01 Title. It has to exist.",
+        "Folder of a music library, which Navidrome or Jellyfin watches: clients put tagged copies there, as Artist/Album/01 Title, which stay. It must exist.",
     );
     STATE_DIR: Option<PathBuf> = row(
         "state.dir",
@@ -169,7 +170,7 @@ settings! {
         "queue.max_songs",
         Shape::Number(1),
         "10000",
-        "Songs waiting at once; beyond that a fetch is refused.",
+        "Songs that may wait at once; beyond that a fetch is refused.",
     );
     QUEUE_MAX_DOWNLOADS: usize = row(
         "queue.max_downloads",
@@ -181,25 +182,25 @@ settings! {
         "lists.max_songs",
         Shape::Number(1),
         "5000",
-        "Songs taken from one list; the reply says when there were more.",
+        "The most songs of one list; the reply says if the list has more.",
     );
     LISTS_PREFETCH: usize = row(
         "lists.prefetch",
         Shape::Number(0),
         "100",
-        "Songs of a list that are queued at once, and that many ahead of the one being read, unless the client says how many.",
+        "Songs of a list that are queued at once, and then kept queued ahead of the song that is being read; a client may send another number.",
     );
     COVERS_OWN: bool = row(
         "covers.own",
         Shape::Bool,
         "false",
-        "Covers in replies are addresses of this service, so that no client is seen at a site when it shows one.",
+        "Covers in replies are addresses of this service, so that a site never sees a client that shows one.",
     );
     SEARCH_SITE: SearchSite = row(
         "search.site",
         Shape::Word(&["youtube", "youtube_music", "soundcloud", "bandcamp"]),
         "youtube",
-        "Where words are searched for when the client does not say where.",
+        "The place that is searched if the client names none.",
     );
     EGRESS_PROXY: Option<String> = egress(
         "egress.proxy",
@@ -209,7 +210,7 @@ settings! {
     EGRESS_CA_FILE: Option<PathBuf> = egress(
         "egress.ca_file",
         Shape::Path,
-        "PEM file with certificates to trust beside the system's.",
+        "PEM file with certificates to trust in addition to the system's.",
     );
     EGRESS_SOURCE_ADDRESS: Option<IpAddr> = egress(
         "egress.source_address",
@@ -219,7 +220,7 @@ settings! {
     EGRESS_FORBID: Vec<String> = egress(
         "egress.forbid",
         Shape::List,
-        "Addresses or networks this service must never be seen from; needs egress.check_url.",
+        "Addresses or networks that the sites must never see; needs egress.check_url.",
     );
     EGRESS_CHECK_URL: Option<String> = egress(
         "egress.check_url",
@@ -320,13 +321,13 @@ settings! {
         "recipes.file",
         Shape::Path,
         "",
-        "File of site facts laid over the built-in ones; by default recipes.toml in the config folder, if there.",
+        "File of site facts that replace the built-in ones; by default recipes.toml in the config folder, if it exists.",
     );
     RECIPES_CANARY: Vec<String> = row(
         "recipes.canary",
         Shape::List,
         "",
-        "Links to songs, one a site, that new recipes have to bring before they are taken; without them nothing is contacted.",
+        "Links to songs, one for each site: new recipes are used only if these songs can be fetched with them. Without links no site is contacted.",
     );
     RECIPES_URL: Option<String> = row(
         "recipes.url",
@@ -338,13 +339,13 @@ settings! {
         "recipes.key",
         Shape::Text,
         "",
-        "Ed25519 public key, in base64, that has to have signed what recipes.url brings.",
+        "Ed25519 public key, in base64, that must have signed the recipes of recipes.url.",
     );
     RECIPES_HOURS: u64 = row(
         "recipes.hours",
         Shape::Number(0),
         "0",
-        "Fetch recipes.url at the start and every so many hours; 0: only when a reload is asked for.",
+        "Fetch recipes.url at the start and then every this many hours; 0: only when a client or SIGHUP asks for a reload.",
     );
     FFMPEG_COMMAND: String = row(
         "ffmpeg.command",
@@ -362,13 +363,13 @@ settings! {
         "audio.accept",
         Shape::Words(&ACCEPT_WORDS),
         "m4a,mp3,ogg",
-        "What clients can play that do not say so themselves; ogg is Vorbis, opus is Opus in Ogg, discord is what bots for Discord play (opus).",
+        "Formats for clients that do not say what they can play; ogg is Vorbis, opus is Opus in Ogg, discord means what Discord bots play (opus).",
     );
     AUDIO_OPUS: OpusForm = row(
         "audio.opus",
         Shape::Word(&["vorbis", "aac", "mp3", "keep"]),
         "vorbis",
-        "What a song that exists as Opus only is converted to for clients that do not play Opus.",
+        "Target format of songs that exist only as Opus, for clients that do not play Opus.",
     );
     WEBHOOK_URL: Option<String> = row(
         "webhook.url",
@@ -392,7 +393,7 @@ settings! {
         "cluster.name",
         Shape::Text,
         "kmds",
-        "Begins the name of everything that KMDS has in NATS.",
+        "Prefix of all names that KMDS uses in NATS.",
     );
     CLUSTER_NODE: Option<String> = row(
         "cluster.node",
@@ -404,7 +405,7 @@ settings! {
         "cluster.address",
         Shape::Url,
         "",
-        "Where the other nodes reach this one's HTTP, like http://10.0.0.2:60071; needed unless server.listen is an address that they reach.",
+        "Address at which other nodes reach the HTTP of this node, like http://10.0.0.2:60071; needed unless they can reach server.listen.",
     );
     CLUSTER_CREDENTIALS_FILE: Option<PathBuf> = row(
         "cluster.credentials_file",
@@ -416,17 +417,17 @@ settings! {
         "cluster.ca_file",
         Shape::Path,
         "",
-        "PEM file with certificates of NATS servers to trust beside the system's.",
+        "PEM file with certificates of NATS servers to trust in addition to the system's.",
     );
     CLUSTER_TOKEN_FILE: Option<PathBuf> = row(
         "cluster.token_file",
         Shape::Path,
         "",
-        "File with the secret that the nodes show each other; needed where they reach each other over a network.",
+        "File with the secret that all nodes share; needed if they reach each other over a network.",
     );
 }
 
-/// What every site has of its own.
+/// The settings that each site has for itself.
 pub const SITES: [(Site, Key<bool>, Key<usize>); 3] = [
     (Site::YouTube, YOUTUBE_ENABLED, YOUTUBE_MAX_DOWNLOADS),
     (

@@ -53,7 +53,7 @@ impl<T: Typed> Key<T> {
 /// A type that a setting may have.
 pub trait Typed: Sized {
     const KIND: Kind;
-    /// Whether there is a value where neither the operator nor the table gives one.
+    /// Whether the setting may have no value, from the operator or from the table.
     const MAY_BE_ABSENT: bool = false;
     /// `None` for a value of another kind.
     fn read(value: Option<Value>) -> Option<Self>;

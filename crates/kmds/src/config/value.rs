@@ -1,6 +1,6 @@
 //! How a setting's value is read.
 //!
-//! Owns the shapes of values, how each is read from text or TOML, and units. Knows no keys.
+//! Owns the shapes of values, how each is read from text or TOML, and units. It knows no keys.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! Environment variables: which are settings, and which only look like one.
 //!
-//! Owns the spelling (`server.listen` is `KMDS_SERVER__LISTEN`), and a warning for every variable that an operator most
-//! likely meant as a setting. Never changes a variable.
+//! Owns the spelling (`server.listen` is `KMDS_SERVER__LISTEN`), and a warning for every variable that looks like a
+//! mistyped setting. It changes no variable.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -11,11 +11,11 @@ use super::folders;
 use super::settings::SETTINGS;
 use super::typed::Setting;
 
-/// Variables of ours that are no settings.
+/// Variables of KMDS that are not settings.
 const NO_SETTINGS: [&str; 4] = ["KMDS_LOG", "KMDS_LOG_FORMAT", "KMDS_SERVER", "KMDS_TOKEN"];
-/// Letters to add, drop or change that count as a slip of the fingers.
+/// Letters to add, remove or change that count as a typing mistake.
 const MOST_SLIPS: usize = 2;
-/// A shorter name is too near to too many others to be called a slip.
+/// A shorter name is similar to too many others to be called a typing mistake.
 const LEAST_FOR_A_SLIP: usize = 6;
 const PREFIX: &str = "KMDS_";
 
@@ -55,9 +55,9 @@ fn setting(name: OsString, value: OsString) -> Option<Result<(String, String), C
     })
 }
 
-/// A sentence for each variable of this process that is ignored although an operator most likely meant it: one that is
-/// nearly a setting, one that should name a folder and names none, and the variables of a config folder that this user
-/// may not enter.
+/// A sentence for each variable of this process that is ignored although an operator most likely meant it: one that
+/// looks like a mistyped setting, one that should name a folder and does not, and the variables of a config folder that
+/// this user may not enter.
 pub fn ignored() -> impl Iterator<Item = String> {
     let nearly = std::env::vars_os().filter_map(|(name, _)| {
         let name = name.to_str()?;

@@ -49,15 +49,15 @@ const fn arguments(format: Format) -> &'static [&'static str] {
             "160k",
             "-movflags",
             "+empty_moov+default_base_moof",
-            // In microseconds. Audio has no key frames to cut at: left alone, the whole song becomes one fragment, whose
-            // size ffmpeg cannot write once its head has left the pipe.
+            // In microseconds. Audio has no key frames to cut at: without this option the whole song becomes one
+            // fragment, whose size ffmpeg cannot write after its head has left the pipe.
             "-frag_duration",
             "5000000",
             "-f",
             "mp4",
         ],
-        // A constant bitrate, so that players tell the length from the size: the header that would say it is
-        // written last, and a pipe has no way back.
+        // A constant bitrate, so that players can compute the length from the size: the header with the length is
+        // written last, and ffmpeg cannot go back in a pipe.
         Format::Mp3 => &[
             "-c:a",
             "libmp3lame",
@@ -71,7 +71,7 @@ const fn arguments(format: Format) -> &'static [&'static str] {
             "mp3",
         ],
         Format::Opus => &["-c:a", "libopus", "-b:a", "128k", "-f", "ogg"],
-        // Nothing asks for it: Opus in Ogg is the same audio.
+        // No caller asks for it: Opus in Ogg is the same audio.
         Format::WebM => &["-c:a", "libopus", "-b:a", "128k", "-f", "webm"],
         Format::Flac => &["-c:a", "flac", "-f", "flac"],
         Format::Wav => &["-c:a", "pcm_s16le", "-f", "wav"],
@@ -107,7 +107,7 @@ impl Ffmpeg {
 
     /// Its version, for `kmds doctor`.
     /// # Errors
-    /// [`ConvertError::Missing`] where it is not installed.
+    /// [`ConvertError::Missing`] if it is not installed.
     pub async fn version(&self) -> Result<String, ConvertError> {
         let out = self
             .command()
@@ -127,8 +127,8 @@ impl Ffmpeg {
             .to_owned())
     }
 
-    /// Waits for a free slot and starts a conversion, which fails when it rests for `stall` with work to do. Dropping
-    /// what it returns ends the process.
+    /// Waits for a free slot and starts a conversion, which fails if it makes no progress for `stall` while it has
+    /// work. Dropping the returned value ends the process.
     /// # Errors
     /// [`ConvertError::Missing`].
     pub async fn start(&self, format: Format, stall: Duration) -> Result<Conversion, ConvertError> {
@@ -149,7 +149,7 @@ impl Ffmpeg {
             .process_group(0);
         let mut child = command.spawn().map_err(|error| self.missing(&error))?;
         let pid = pid_of(&child);
-        // Best effort: a conversion that is not niced is still right.
+        // Best effort: a conversion without lower priority is still correct.
         let _ = setpriority_process(pid, NICENESS);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
@@ -197,7 +197,7 @@ impl Ffmpeg {
     }
 }
 
-/// A running conversion. Its two ends have to be used at the same time.
+/// A running conversion. Its two ends must be used at the same time.
 pub struct Conversion {
     pub feed: Feed,
     pub output: Output,
@@ -209,7 +209,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Hands over more input; false if ffmpeg takes no more. [`Output::next`] then says why.
+    /// Passes more input; false if ffmpeg takes no more. [`Output::next`] then says why.
     pub async fn push(&mut self, bytes: &[u8]) -> bool {
         self.watch.has_work(true);
         let taken = self.stdin.write_all(bytes).await.is_ok();
@@ -225,7 +225,7 @@ impl Feed {
     }
 }
 
-/// Whether ffmpeg has work, and since when: while it waits for input it is not stalled.
+/// Whether ffmpeg has work, and since when: it does not count as stalled while it waits for input.
 #[derive(Debug)]
 struct StallWatch {
     stall: Duration,
@@ -244,7 +244,7 @@ impl StallWatch {
         *self.work.lock() = (has, Instant::now());
     }
 
-    /// The moment at which ffmpeg counts as stalled; `quiet` is when it was last seen to work.
+    /// The moment at which ffmpeg counts as stalled; `quiet` is when it last made progress.
     fn patience(&self, quiet: Instant) -> Instant {
         let (_, since) = *self.work.lock();
         since.max(quiet) + self.stall
@@ -281,7 +281,7 @@ impl Output {
             match timeout_at(self.watch.patience(quiet), self.stdout.read_buf(&mut piece)).await {
                 Ok(read) => break read.map_err(failed)?,
                 Err(_) if self.watch.is_hanging(quiet) => return Err(self.watch.failure()),
-                // It had nothing to do, or took input meanwhile.
+                // It had no work, or took input meanwhile.
                 Err(_) => quiet = Instant::now(),
             }
         };
@@ -347,7 +347,7 @@ pub struct Mp4Head {
 }
 
 impl Mp4Head {
-    /// A head is a few KB; beyond this it is passed on as it is.
+    /// A head is a few KB; a larger one is passed on unchanged.
     const MOST_BYTES: usize = 256 << 10;
 
     #[must_use]

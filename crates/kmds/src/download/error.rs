@@ -1,4 +1,4 @@
-//! Why a download stopped, and what would help: the failure tables of the field notes, as far as audio goes.
+//! Why a download stopped, and what helps: the failure tables of the field notes, for audio.
 //!
 //! No error carries a URL.
 
@@ -11,11 +11,13 @@ use crate::media::Sniffed;
 /// Why a download brought no, or no more, bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DownloadError {
-    /// 403, and on Bandcamp and SoundCloud 410: a fresh URL of the same stream may go on at the same byte.
+    /// 403, and on Bandcamp and SoundCloud 410: with a fresh URL of the same stream the download may continue at the
+    /// same byte.
     #[error("{site} refused the audio: its URL has expired, or this address is not served")]
     Expired { site: Site },
-    /// The same where only bounded ranges are served, however small the range that was asked for from byte `at` on. A fresh
-    /// URL is worth one try before the first byte, three later. Several that are refused at the same byte are a wall.
+    /// The same if the site serves only bounded ranges: it refused even the smallest range from byte `at` on. A fresh
+    /// URL is worth one try before the first byte, and three tries later. If several URLs are refused at the same byte,
+    /// that is a wall.
     #[error(
         "{site} refused the audio from byte {at} on: its URL has expired, or this client or this address is not served"
     )]
@@ -30,7 +32,7 @@ pub enum DownloadError {
     NotAudio { site: Site, found: String },
     #[error("{site} sent an empty answer instead of audio")]
     Empty { site: Site },
-    /// What was downloaded before belongs to another file.
+    /// The downloaded bytes belong to another file.
     #[error("{site} changed the audio file while it was being downloaded")]
     Changed { site: Site },
     #[error("{site} limits downloads from this address{}", .retry_after.map_or_else(String::new, |wait| format!("; try again in {} s", wait.as_secs().max(1))))]
@@ -42,7 +44,7 @@ pub enum DownloadError {
     Stalled { site: Site },
     #[error("{site} refused the audio with HTTP {status}")]
     Refused { site: Site, status: u16 },
-    /// Broken connections, cut answers, after all tries; or a way out that is closed.
+    /// Broken connections or cut answers, after all tries; or a closed way out.
     #[error("{site} failed to send the audio: {reason}")]
     Failed { site: Site, reason: String },
     /// The answer contradicts itself: another range than asked for, more bytes than announced.
@@ -53,21 +55,21 @@ pub enum DownloadError {
     Playlist { site: Site, why: String },
 }
 
-/// What the job can do about it. The field notes set the limits; the job counts.
+/// What the job can do about an error. The field notes set the limits; the job counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Ask the site for a fresh URL of the same stream and go on with the bytes kept, at most so often for one file.
+    /// Ask the site for a fresh URL of the same stream and continue after the kept bytes, at most `times` for one file.
     AskAgain { times: u32 },
-    /// Throw the bytes away and begin anew, once.
+    /// Remove the bytes and start again, once.
     StartOver,
-    /// Keep the bytes, wait as long as told, else as long as the recipes say, and call `next` again.
+    /// Keep the bytes, wait for the time that the site named, else the time in the recipes, and call `next` again.
     Wait(Option<Duration>),
-    /// Another stream or another engine may do; trying this one again does not.
+    /// Another stream or another engine may help; a retry does not.
     None,
 }
 
 impl DownloadError {
-    /// What came is `found`: no audio, or not the kind of audio that the stream was said to be.
+    /// The bytes are `found`: not audio, or not the kind of audio that the stream should be.
     pub(super) fn no_audio(site: Site, found: Sniffed) -> Self {
         let found = match found {
             Sniffed::Unknown => format!("bytes {found}"),
@@ -126,7 +128,7 @@ impl DownloadError {
         }
     }
 
-    /// Whether the song's other streams would fail alike: the same machines send them.
+    /// Whether the song's other streams would fail in the same way: the same machines send them.
     #[must_use]
     pub const fn is_of_all_streams(&self) -> bool {
         match self {

@@ -1,7 +1,7 @@
-//! What is left of an earlier download, from which a later one goes on.
+//! The part of an earlier download from which a later one continues.
 //!
-//! Owns the one value that a job hands in and both kinds of transfer read. The job reads both numbers from the note beside
-//! the partial file; how a mark is written is the secret of the transfer that made it.
+//! Owns the value that a job passes in and that both kinds of transfer read. The job reads both numbers from the note
+//! beside the partial file; only the transfer that made a mark knows how to read it.
 
 /// What an earlier download of the same stream (equal validators) left.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-//! A stream as chunks of bytes in order, from any point that is worth keeping.
+//! A stream as chunks of bytes in order, from any point at which a download can resume.
 //!
-//! Owns how a file is asked for so that the site gives it whole ([`ranged`]), how HLS segments become one file
-//! ([`hls`]), when to try again ([`retry`]), and the checks on the way: the length, the container of the first bytes, and
-//! that the file did not change between two tries. It writes nothing, resolves no link again, and does not wait for a
-//! site's limit: an error says what would help ([`DownloadError::remedy`]), and the job does it. Nothing is spawned:
-//! dropping a [`Download`] ends its connections.
+//! Owns the requests that make a site send the whole file ([`ranged`]), how HLS segments become one file ([`hls`]),
+//! when to try again ([`retry`]), and the checks: the length, the container of the first bytes, and that the file did
+//! not change between two tries. It writes no file, resolves no link again, and does not wait for a site's limit: an
+//! error says what helps ([`DownloadError::remedy`]), and the job does it. No task is spawned: dropping a [`Download`]
+//! ends its connections.
 
 mod error;
 mod hls;
@@ -48,10 +48,10 @@ enum Transfer {
     Hls(Box<Hls>),
 }
 
-/// Starts, or goes on with, the download of a located stream. Waits for the first answer of the site, and at the
-/// beginning of a file for its first bytes, which must be of the stream's container.
+/// Starts or continues the download of a located stream. Waits for the first answer of the site, and at the beginning
+/// of a file for its first bytes, which must be of the stream's container.
 ///
-/// Kept bytes that cannot be used (the file changed, the server does not resume) are no error: see
+/// Kept bytes that cannot be used (the file changed, the server does not resume) are not an error: see
 /// [`Download::start`].
 /// # Errors
 /// See [`DownloadError`]; [`Delivery::Asked`] must be located first.
@@ -104,7 +104,8 @@ async fn begin(
 }
 
 impl Download {
-    /// Offset of the first byte that [`Download::next`] gives: what was kept, or less, or 0. The file must be cut there.
+    /// Offset of the first byte that [`Download::next`] gives: the end of the kept bytes, or less, or 0. The file must
+    /// be cut there.
     #[must_use]
     pub fn start(&self) -> u64 {
         match &self.transfer {
@@ -113,7 +114,7 @@ impl Download {
         }
     }
 
-    /// Length of the whole file, where the site states it. Never for HLS before the end.
+    /// Length of the whole file, if the site states it. For HLS it is unknown before the end.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         match &self.transfer {
@@ -122,8 +123,8 @@ impl Download {
         }
     }
 
-    /// Which version of the file the site sends, in its own words: a strong `ETag`, else the date. `None` where URLs or
-    /// validators name it already, and where it is put together here.
+    /// The site's name for the version of the file: a strong `ETag`, else the date. `None` if the URL or the validator
+    /// names it already, and if the file is joined here.
     #[must_use]
     pub fn version(&self) -> Option<String> {
         match &self.transfer {
@@ -137,8 +138,8 @@ impl Download {
         self.site
     }
 
-    /// What to store beside the bytes, so that a later [`open`] uses as many of them as can be. It may know of more
-    /// bytes than were handed out. Changes with every HLS segment.
+    /// The mark to store beside the bytes, so that a later [`open`] can use as many of them as possible. It may cover
+    /// more bytes than were handed out. It changes with every HLS segment.
     #[must_use]
     pub fn progress_mark(&self) -> String {
         match &self.transfer {
@@ -147,7 +148,7 @@ impl Download {
         }
     }
 
-    /// Whether the site throttles this URL: two ranges in a row came little faster than they play. A fresh URL may be
+    /// Whether the site throttles this URL: two ranges in a row came hardly faster than they play. A fresh URL may be
     /// faster; if it is not, keep it.
     #[must_use]
     pub fn is_slow(&self) -> bool {
@@ -159,7 +160,7 @@ impl Download {
 
     /// The next bytes in order, at most [`CHUNK_BYTES`]; `None` when the file is whole: its length is right.
     ///
-    /// Safe to drop and call again. After [`Remedy::Wait`] it may be called again too, and goes on at the same byte.
+    /// Safe to drop and call again. After [`Remedy::Wait`] it may be called again too, and continues at the same byte.
     /// # Errors
     /// See [`DownloadError`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, DownloadError> {

@@ -36,13 +36,13 @@ impl RangeSize {
         )
     }
 
-    /// A range came whole: go on with large ones.
+    /// A range came whole: the next ones are large.
     pub(super) fn arrived(&mut self) {
         self.next = self.later;
     }
 
-    /// A range of `asked` bytes was refused. Whether a smaller one is worth asking for at the same place: down to the least,
-    /// since some addresses are served no more than that.
+    /// A range of `asked` bytes was refused. Returns whether a smaller one is worth a request at the same place, down
+    /// to the least size, since some addresses get no more than that.
     pub(super) fn refused(&mut self, asked: u64) -> bool {
         let small = if asked > SMALL_RANGE_BYTES {
             SMALL_RANGE_BYTES

@@ -1,7 +1,7 @@
 //! Progressive files: bounded ranges one after another (YouTube), or one request that is resumed (the other sites).
 //!
-//! Owns the offset, what is known of the file (length, validator), and the check of every answer against both: a byte is
-//! handed on only if it is the next one of the same file.
+//! Owns the offset, the known facts about the file (length, validator), and the check of every answer against both: a
+//! byte is passed on only if it is the next byte of the same file.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ struct Known {
     modified: Option<String>,
 }
 
-/// What a file may have beyond four times what its bitrate and duration make: tags with a large cover.
+/// How much larger a file may be than four times the product of its bitrate and duration: tags with a large cover.
 const SPARE_BYTES: u64 = 16 << 20;
 const SENSELESS: &str = "a file far larger than the song";
 
@@ -35,7 +35,8 @@ pub(super) struct Ranged {
     site: Site,
     url: String,
     headers: Vec<(&'static str, String)>,
-    /// Where the last redirect of a bounded range led: asked directly for the next ones, until it fails.
+    /// The target of the last redirect of a bounded range: the next ranges are requested there directly, until one
+    /// fails.
     moved_to: Option<String>,
     range_size: Option<RangeSize>,
     known: Known,
@@ -47,7 +48,7 @@ pub(super) struct Ranged {
     ended: bool,
     tries: Tries,
     speed: Speed,
-    /// More than this cannot be this song.
+    /// A larger file cannot be this song.
     most_bytes: u64,
 }
 
@@ -56,7 +57,7 @@ struct Body {
     stream: MediaBody,
     /// Bytes before `offset` that a server without ranges sends again.
     skip: u64,
-    /// Bytes that must still come, `skip` included; unknown where the length is not announced.
+    /// Bytes that must still arrive, `skip` included; unknown if the length is not announced.
     left: Option<u64>,
     empty: bool,
 }
@@ -154,7 +155,7 @@ impl Ranged {
                     }
                 }
                 Ok(None) => self.body_ended().await?,
-                // All bytes that were asked for are here; how the rest of the answer ends does not matter.
+                // All requested bytes are here; the end of the answer does not matter.
                 Err(_) if body.left == Some(0) => self.body_ended().await?,
                 Err(error) => {
                     let setback = setback(self.site, error)?;
@@ -211,7 +212,7 @@ impl Ranged {
                 }
                 Ok(())
             }
-            // The URL is dead: asking again brings the same.
+            // The URL is dead: another request gets the same answer.
             _ if body.empty => Err(DownloadError::Empty { site: self.site }),
             Some(left) => {
                 self.again(Setback::Interrupted(format!(
@@ -233,7 +234,7 @@ impl Ranged {
         self.tries.again(setback).await
     }
 
-    /// Asks for the bytes at `offset` until an answer brings them.
+    /// Requests the bytes at `offset` until an answer has them.
     async fn ask(&mut self) -> Result<(), DownloadError> {
         loop {
             let range = self.next_range();
@@ -382,7 +383,7 @@ impl Ranged {
         }
         self.not_a_page(&answer)?;
         if self.known.total.is_none() && self.start == self.offset {
-            // Nothing tells whether the kept bytes are of this file: take it from its beginning.
+            // It is unknown whether the kept bytes are of this file: take it from its beginning.
             (self.start, self.offset) = (0, 0);
             self.known = Known::default();
             self.remember_file(length, &answer);
@@ -419,7 +420,7 @@ impl Ranged {
         }
     }
 
-    /// The same length and validators as before, as far as either side names them.
+    /// Whether length and validators are the same as before, if both sides name them.
     fn same_file(&self, total: Option<u64>, answer: &MediaAnswer) -> Result<(), DownloadError> {
         let differs = |known: &Option<String>, new: &Option<String>| {
             known.is_some() && new.is_some() && known != new
@@ -466,7 +467,7 @@ impl Ranged {
         }
     }
 
-    /// A length that may be this song's.
+    /// Checks that a length is possible for this song.
     fn sensible(&self, length: Option<u64>) -> Result<(), DownloadError> {
         if length.is_some_and(|length| length > self.most_bytes) {
             self.wrong(SENSELESS)

@@ -8,17 +8,17 @@ use kmds_extract::recipes::Times;
 use super::error::DownloadError;
 use crate::origin::{self, Client, MediaError};
 
-/// Bytes that make a try count as a success: two seconds of usual audio. A site that sends a few hundred bytes and falls
-/// silent, again and again, would hold a place for hours otherwise. More than an answer brings that is cut for its
-/// slowness (`origin::media`).
+/// Bytes that make a try count as a success: two seconds of usual audio. Otherwise a site that repeatedly sends a few
+/// hundred bytes and then nothing would occupy a place for hours. An answer that is cut because it is too slow
+/// (`origin::media`) brings fewer bytes.
 const PROGRESS_BYTES: u64 = 32 << 10;
 
-/// A try that brought nothing more.
+/// A failed try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setback {
     Stalled,
     Interrupted(String),
-    /// 5xx and the like: theirs.
+    /// 5xx and similar: a failure of the site.
     Status(u16),
     /// A segment that is not audio, or empty.
     Unusable(DownloadError),
@@ -97,7 +97,7 @@ impl Tries {
     fn exhausted(&mut self, setback: &Setback) -> bool {
         self.failed += 1;
         self.stalled += u32::from(*setback == Setback::Stalled);
-        // Silence is worth one more try where the notes say so; YouTube's are counted like broken connections.
+        // After silence there is one more try if the notes say so; YouTube's silence counts like a broken connection.
         let stalls = if self.site == Site::YouTube {
             self.times.audio_tries
         } else {

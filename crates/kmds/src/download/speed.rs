@@ -1,4 +1,4 @@
-//! Whether a site throttles an address: audio that comes little faster than it plays (YouTube field notes, 3.3).
+//! Whether a site throttles a URL: the audio arrives hardly faster than it plays (YouTube field notes, 3.3).
 //!
 //! Each range is judged once. Pure: the caller measures the time.
 
@@ -8,7 +8,7 @@ use kmds_extract::Stream;
 
 /// A shorter wait says nothing about speed.
 const LEAST_WAIT: Duration = Duration::from_secs(5);
-/// Slower than this many times playback is slow.
+/// A speed below this many times playback is slow.
 const PLAYBACK_TIMES: f64 = 2.0;
 /// Slow ranges in a row that count as throttling.
 const SLOW_RANGES: u32 = 2;
@@ -40,7 +40,7 @@ impl Speed {
         }
     }
 
-    /// `bytes` of the range at hand came after a wait for them. Each range is judged once.
+    /// `bytes` of the current range arrived after a wait for them. Each range is judged once.
     pub(super) fn arrived(&mut self, bytes: usize, waited: Duration) {
         self.bytes += bytes as u64;
         self.waited += waited;

@@ -1,6 +1,6 @@
-//! Back-off: sites that limit requests are not asked until the time that they named.
+//! Back-off: a site that limits requests gets none until the time that it named.
 //!
-//! Owns how often a site refused in a row, until when it is not asked, and its refusal.
+//! Owns how often a site refused in a row, until when it gets no request, and the error for that time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use kmds_extract::{ExtractError, Site};
 use parking_lot::{Mutex, MutexGuard};
 
-/// Limits in a row before a site is not asked: the limit of one link must not stop all others.
+/// Limits in a row that close a site for a time: the limit of one link must not stop all others.
 const LIMITS_IN_A_ROW: u32 = 3;
-/// Longest time that is believed: no site means days.
+/// Longest accepted time: no site means days.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
@@ -24,7 +24,8 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// Whether the site is not asked: a bot check is about this address, whatever is asked; limits need several in a row.
+    /// Whether the site is closed: a bot check is about this address, for every request; limits count after several in
+    /// a row.
     fn enough(&self) -> bool {
         matches!(self.error, ExtractError::BotCheck { .. }) || self.in_a_row >= LIMITS_IN_A_ROW
     }
@@ -40,8 +41,9 @@ impl Backoffs {
         self.inner().remove(&site);
     }
 
-    /// Records a limit with a time (`Retry-After`), and a bot check, which another request from the same address only makes
-    /// worse (field notes: SoundCloud 15, Bandcamp 17). YouTube's bot checks are left to the breaker: they often pass.
+    /// Records a limit with a time (`Retry-After`), and a bot check, which another request from the same address only
+    /// makes worse (field notes: SoundCloud 15, Bandcamp 17). The breaker handles YouTube's bot checks, since they
+    /// often pass.
     pub fn record(&self, error: &ExtractError) {
         let (site, wait) = match error {
             ExtractError::RateLimited {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::origin::SharedRecipes;
 
-/// Calls looked back at (YouTube field notes, 5).
+/// The last calls that count (YouTube field notes, 5).
 const WINDOW: usize = 20;
 /// Refusals of this address among them that open the breaker …
 const REFUSALS: usize = 5;
@@ -18,7 +18,7 @@ const REFUSALS: usize = 5;
 const NO_SUCCESS: Duration = Duration::from_secs(120);
 /// Changed pages in a row that open it.
 const CHANGED_IN_A_ROW: u32 = 3;
-/// A probe without an outcome for this long was given up by its caller; the next call is another probe.
+/// If a probe has no outcome for this long, its caller gave it up; the next call is another probe.
 const PROBE_LIFE: Duration = Duration::from_secs(60);
 
 pub struct Breaker {
@@ -52,7 +52,7 @@ impl Breaker {
         self.seen.lock()
     }
 
-    /// Read anew each time: a shorter pause in reloaded recipes counts at once.
+    /// Read each time, so that a shorter pause in reloaded recipes counts at once.
     fn pause(&self) -> Duration {
         self.recipes.current().time.breaker_pause
     }
@@ -76,8 +76,8 @@ impl Breaker {
         false
     }
 
-    /// The answer instead of a native call, where more calls only make it worse: YouTube distrusts this address. A changed
-    /// page may be asked again and again.
+    /// The answer instead of a native call, if more calls only make it worse: YouTube distrusts this address. After a
+    /// changed page more calls do no harm.
     pub fn refusal(&self) -> Option<ExtractError> {
         let pause = self.pause();
         let seen = self.seen();
@@ -126,7 +126,8 @@ impl Breaker {
         seen.reason = None;
     }
 
-    /// Opens it: no client of the native engine gets this site's audio any more. Metadata without audio is of no use.
+    /// Opens the breaker: no client of the native engine gets this site's audio any more. Metadata without audio is of
+    /// no use.
     pub fn wall(&self, reason: &str) {
         let mut seen = self.seen();
         seen.failures += 1;
@@ -136,7 +137,7 @@ impl Breaker {
         seen.probing = None;
     }
 
-    /// Counts a failure; true when it opens the breaker anew.
+    /// Counts a failure; true if it opens the breaker again.
     pub fn failure(&self, error: &ExtractError) -> bool {
         let refused = matches!(
             error,
@@ -150,7 +151,7 @@ impl Breaker {
         let probed = seen.probing.take().is_some();
         if !refused && !changed {
             if matches!(error, ExtractError::Refused { .. }) {
-                // The site refused the song itself: its pages can be read, and it answers this address.
+                // The site refused the song itself, so its pages can be read, and it answers this address.
                 seen.changed_in_a_row = 0;
                 seen.last_success = Some(Instant::now());
             }

@@ -1,7 +1,7 @@
 //! Which engine answers: the native one (`kmds-extract`) or yt-dlp; in what order, and their health.
 //!
-//! Owns the rule of when yt-dlp may be asked after the native engine, and the breaker of each site that decides which of
-//! the two goes first. It queues, stores and serves nothing.
+//! Owns the rule for asking yt-dlp after the native engine, and the breaker of each site, which decides which of the
+//! two goes first. It queues, stores and serves nothing.
 
 mod backoff;
 mod breaker;
@@ -49,7 +49,7 @@ pub struct Health {
     pub site: Site,
     pub first: Engine,
     pub native_failures: u64,
-    /// Why the native engine failed last; `None` once it is well.
+    /// Why the native engine failed last; `None` once it works again.
     pub reason: Option<String>,
     /// Why yt-dlp gave nothing when it was last run for this site.
     pub ytdlp_reason: Option<String>,
@@ -126,7 +126,7 @@ impl Engines {
         self.either(link.site(), native, ytdlp).await
     }
 
-    /// Reads on in a list that was cut for lack of time; `None` where it has to be resolved anew.
+    /// Continues a list that was cut for lack of time; `None` if it must be resolved again.
     /// # Errors
     /// The native engine's: nothing more could be read now.
     pub async fn resume(
@@ -140,7 +140,7 @@ impl Engines {
             .await
     }
 
-    /// What a site finds for words. Only the native engine searches. The breaker may forbid it; a changed page of results
+    /// Searches a site by words. Only the native engine searches. The breaker may forbid it; a changed page of results
     /// says nothing about songs, so it does not open the breaker.
     /// # Errors
     /// The native engine's error.
@@ -226,7 +226,7 @@ impl Engines {
         another
     }
 
-    /// yt-dlp's streams of a track whose native ones would not download; `None` where yt-dlp may not or cannot help.
+    /// yt-dlp's streams of a track whose native ones would not download; `None` if yt-dlp may not or cannot help.
     pub async fn rescue(&self, known: &Track, accept: &Accept) -> Option<Track> {
         let tool = self.ytdlp.clone()?;
         let site = known.id.site();
@@ -271,7 +271,7 @@ impl Engines {
         Ok(tool)
     }
 
-    /// A song of this site has just come by our own engine: it goes first again.
+    /// The native engine has just fetched a song of this site: it goes first again.
     pub fn works_again(&self, site: Site) {
         self.backoffs.success(site);
         if let Some(breaker) = self.breakers.get(&site) {
@@ -279,7 +279,7 @@ impl Engines {
         }
     }
 
-    /// How long no link of this site is asked for, since it limits us.
+    /// How long this site gets no request, since it limits KMDS.
     #[must_use]
     pub fn limited_for(&self, site: Site) -> Option<std::time::Duration> {
         let refusal = self.backoffs.refusal(site)?;
@@ -291,7 +291,7 @@ impl Engines {
         self.ytdlp.as_ref()
     }
 
-    /// What the second engine is worth, in words for an operator; empty until it was looked at.
+    /// The state of yt-dlp, in words for an operator; empty before the first check.
     #[must_use]
     pub fn second_engine(&self, youtube: bool) -> Vec<Remark> {
         match &self.ytdlp {
@@ -323,7 +323,7 @@ impl Engines {
             .collect()
     }
 
-    /// Whether the site may be asked. yt-dlp uses the same way out, and is held to the same rules.
+    /// Checks that the site may be asked. yt-dlp uses the same way out and follows the same rules.
     async fn admit(&self, site: Site) -> Result<(), ExtractError> {
         self.native
             .client()
@@ -332,7 +332,7 @@ impl Engines {
             .map_err(|reason| ExtractError::Closed { site, reason })
     }
 
-    /// Asks one engine, then the other where that may help. The breaker says which one goes first.
+    /// Asks one engine, then the other if that may help. The breaker says which one goes first.
     async fn either<T, N, Y>(
         &self,
         site: Site,
@@ -424,7 +424,7 @@ impl Engines {
     }
 }
 
-/// The site's refusal of the song itself, whichever engine met it.
+/// Whether the error is the site's refusal of the song itself, from either engine.
 fn is_final(error: &ExtractError) -> bool {
     matches!(error, ExtractError::Refused { .. })
 }

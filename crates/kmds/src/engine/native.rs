@@ -1,4 +1,4 @@
-//! The native engine: `kmds-extract`'s knowledge of the sites, over the origin client.
+//! The native engine: `kmds-extract` with the origin client.
 
 use std::time::Instant;
 

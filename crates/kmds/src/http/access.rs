@@ -1,4 +1,4 @@
-//! Who may ask which route: one row each (docs/api.md, "The door").
+//! Which client may use which route: one row for each route (docs/api.md, "The door").
 //!
 //! A route without a row is closed: it needs the scope `manage`, and no foreign page may read it.
 
@@ -6,7 +6,7 @@ use http::Method;
 
 use super::tokens::Scope;
 
-/// What a token needs for a route, where tokens are configured.
+/// What a route needs, if tokens are configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// No token at all.
@@ -23,16 +23,17 @@ pub(super) enum Foreign {
     Closed,
     /// It starts nothing.
     Harmless,
-    /// It gives what is in the cache; the handler asks [`Caller::barred`](super::guard::Caller) and starts nothing.
+    /// It gives songs that are in the cache; the handler
+    /// asks [`Caller::barred`](super::guard::Caller) and starts nothing.
     WhatIsHere,
 }
 
-/// Who may ask a route.
+/// Which requests a route admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
     pub(super) need: Need,
     pub(super) foreign: Foreign,
-    /// A signature in the address stands in for a token.
+    /// A signature in the address is accepted instead of a token.
     pub(super) signed: bool,
 }
 
@@ -50,7 +51,7 @@ const TOKEN: bool = false;
 const ROWS: &[Row] = {
     use Foreign::{Closed, Harmless, WhatIsHere};
     &[
-    // A browser is sent to the page; the handler wants a token from all others.
+    // A browser is redirected to the page; the handler asks all other clients for a token.
     ("get",    "/",                                 NOTHING, Harmless,   TOKEN),
     ("get",    "/fetch",                            FETCH,   Closed,     TOKEN),
     ("post",   "/fetch",                            FETCH,   Closed,     TOKEN),
@@ -71,7 +72,7 @@ const ROWS: &[Row] = {
     ("post",   "/api/v1/tracks/{site}/{id}/{form}/pin",   MANAGE, Closed,     TOKEN),
     ("delete", "/api/v1/tracks/{site}/{id}/{form}/pin",   MANAGE, Closed,     TOKEN),
     ("delete", "/api/v1/collections/{id}",          MANAGE,  Closed,     TOKEN),
-    // What is put there stays for good.
+    // Songs that are put there stay for good.
     ("post",   "/api/v1/library",                   MANAGE,  Closed,     TOKEN),
     ("get",    "/api/v1/library/{id}",              LISTEN,  Harmless,   TOKEN),
     ("put",    "/api/v1/queues/{name}",             FETCH,   Closed,     TOKEN),

@@ -1,4 +1,4 @@
-//! One log line for each request, written when the last byte of its answer is gone.
+//! One log line for each request, written after the last byte of its answer.
 //!
 //! Owns the fields of that line, and the count of answers in the metrics. Both are written when [`LoggedBody`] is
 //! dropped, however the answer ends. A query is never logged: links and tokens may be in it.
@@ -18,12 +18,12 @@ use crate::metrics::Metrics;
 
 /// Characters of a path that are logged; only attackers send longer ones.
 const LOGGED_PATH: usize = 200;
-/// Its path may hold a link, and a link may hold a secret: no link is logged.
+/// The path may contain a link, and a link may contain a secret: no link is logged.
 const LINK_IN_PATH: &str = "/api/v1/collections/{id}";
 /// The route of paths that have none, in the metrics.
 const OTHER_ROUTE: &str = "other";
 
-/// What the log says of a request.
+/// The log line of a request.
 pub(super) struct LogLine {
     started: Instant,
     method: http::Method,
@@ -34,9 +34,9 @@ pub(super) struct LogLine {
     pub(super) token: Option<Arc<str>>,
     pub(super) status: u16,
     bytes: u64,
-    /// The answer went out to its end.
+    /// The whole answer was sent.
     whole: bool,
-    /// The pattern of the path: a path with ids in it is no label.
+    /// The pattern of the path: a path with ids must not be a label of a metric.
     route: &'static str,
     metrics: Arc<Metrics>,
     _active: ActiveRequest,
@@ -59,7 +59,7 @@ impl LogLine {
             token: None,
             status: 0,
             bytes: 0,
-            // Until a body begins: an answer without one is whole.
+            // Until a body begins, since an answer without a body is whole.
             whole: true,
             route: OTHER_ROUTE,
             metrics,

@@ -1,8 +1,9 @@
 //! Reading the body of a request.
 //!
-//! Owns the most a body may hold, how many long ones are in memory, the time a body may take to arrive, and the first step from
-//! bytes to JSON. An oversized body is read and dropped up to a bound, so that the client gets the answer 413 and not a reset
-//! connection. Of a body that may be long the first 16 KiB are read as of any other; it takes a place when more arrives.
+//! Owns the largest size of a body, how many long ones are in memory, the time in which a body must arrive, and the
+//! first step from bytes to JSON. A body that is too large is read and dropped up to a limit, so that the client gets
+//! the answer 413 and not a reset connection. A route with long bodies reads the first 16 KiB like any other; the body
+//! takes a place when more arrives.
 
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ use super::error::Refusal;
 
 /// Longest request body in bytes (docs/api.md, "The door").
 const MAX_BODY_BYTES: usize = 16 << 10;
-/// The same of a list of songs: 10,000 links of 100 bytes.
+/// The same for a list of songs: 10,000 links of 100 bytes.
 const MAX_LIST_BYTES: usize = 1 << 20;
-/// Bodies longer than [`MAX_BODY_BYTES`] that are in memory at once; the next one waits as long as a body may take.
+/// Bodies longer than [`MAX_BODY_BYTES`] that are in memory at once; the next one waits for as long as a body may take.
 const LISTS_AT_ONCE: usize = 4;
 /// Bytes of an oversized body that are read and dropped: many clients send all before they read the answer.
 const DRAINED_BYTES: usize = 16 << 20;
@@ -35,7 +36,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Ref
     Ok(body)
 }
 
-/// Room for long bodies: few of them are in memory at a time.
+/// Places for long bodies: only a few of them are in memory at a time.
 #[derive(Debug)]
 pub(super) struct ListBodies(Semaphore);
 

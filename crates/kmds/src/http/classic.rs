@@ -1,7 +1,7 @@
-//! The classic API: `/`, `/fetch` and `/tunnel`, as existing clients speak it.
+//! The classic API: `/`, `/fetch` and `/tunnel`, for existing clients.
 //!
 //! Owns how its requests are read, doubly encoded bodies included, and which answers old clients understand. `shapes`
-//! has the replies. It differs from v1 only where `docs/api.md` says so.
+//! has the replies. It differs from v1 only as `docs/api.md` says.
 
 mod negotiation;
 pub(super) mod shapes;
@@ -38,7 +38,7 @@ const MAX_NAME_BYTES: usize = 512;
 const SEND_A_LINK: &str =
     "send the link: POST {\"URL\": \"LINK\"} to /fetch, or GET /fetch?url=LINK";
 
-/// What this server is. A browser is sent to the page.
+/// The version and settings of this server. A browser is redirected to the page.
 #[cfg_attr(test, utoipa::path(get, path = "/", tag = "classic",
     responses(
         ClassicRefusals,

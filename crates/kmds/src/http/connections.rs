@@ -4,9 +4,9 @@
 //! each connection, on the tracker that it returns; such a task ends with its client, with `cut`, or when its
 //! connection has to make room.
 //!
-//! No address has a limit of its own while there is room. When seven eighths of all connections are taken, an address that
-//! holds an eighth or more gets no more than it has. Beyond the last one a few are answered all the same: health checks,
-//! and a 503 for every other request.
+//! No address has a limit of its own while there is room. When seven eighths of all connections are taken, an address
+//! that holds an eighth or more gets no more than it has. When all are taken, a few more are still answered: health
+//! checks, and a 503 for every other request.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,15 +33,16 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const HEAD_WITHIN_OVER_LIMIT: Duration = Duration::from_secs(2);
 /// Bounds what hyper buffers per connection, both ways; with larger buffers 200 slow listeners cost 100 MB.
 const BUFFER_BYTES: usize = 16 << 10;
-/// Pause after a failed accept: file handles have to come back first.
+/// Pause after a failed accept: file handles must be freed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An eighth of all connections is left to addresses with few of them, and every address may hold an eighth.
 const SHARE: usize = 8;
 /// Connections beyond the limit at once, at most: each lives for one answer.
 const MOST_OVER_LIMIT: usize = 16;
-/// Connections given up when the process can open no more files: downloads, the drive and the catalog need some too.
+/// Connections that KMDS gives up when the process can open no more files: downloads, the drive and the catalog need
+/// some too.
 const GIVEN_UP: usize = 32;
-/// A connection whose client has accepted no byte for so long makes room for a new one.
+/// A connection whose client has accepted no byte for this long makes room for a new one.
 const STALLED_FOR: Duration = Duration::from_secs(10);
 
 pub(super) struct Connections {
@@ -88,7 +89,7 @@ impl Connections {
         tracker
     }
 
-    /// The life of one connection. Its token is cancelled at the end, whatever ends it.
+    /// Serves one connection. Its token is cancelled at the end, in every case.
     fn serve(
         &self,
         accepted: Accepted,
@@ -178,7 +179,8 @@ impl OpenConnections {
         fits
     }
 
-    /// The process can open no more files: from now on there are fewer connections, and idle ones end until it is so.
+    /// The process can open no more files: from now on fewer connections are allowed, and idle ones end until the
+    /// number fits.
     fn settle_for_fewer(&mut self) {
         self.within.retain(|_, connection| connection.is_open());
         self.most = self

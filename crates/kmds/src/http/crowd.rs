@@ -1,13 +1,13 @@
-//! When many connections have ended since they were most: their memory can go back to the system at once.
+//! Gives memory back to the system when many connections have ended since their largest number.
 //!
-//! A connection takes 10 to 25 KB. Freed, it stays with the process, in pieces that a crowd of another kind does not fit
-//! into; so two crowds that follow each other would hold the memory of both.
+//! A connection takes 10 to 25 KB. After its end the memory stays with the process, in pieces that do not fit another
+//! kind of crowd; so two crowds after each other would hold the memory of both.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Connections that ended, from which on their memory is worth a look: about 10 MB.
+/// The number of ended connections after which giving memory back is worth it: about 10 MB.
 const MANY: usize = 512;
 
 /// Counts the connections that are open. One thread runs all of them; the counters are atomic only to be shared.

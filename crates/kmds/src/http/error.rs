@@ -1,7 +1,7 @@
 //! Failures as answers: status, kind and body, for both faces.
 //!
 //! Owns the one table from [`Kind`] to HTTP status and title, `Retry-After`, and the classic and problem+json bodies,
-//! which are made here and nowhere else.
+//! which only this module makes.
 
 pub(super) mod bodies;
 
@@ -148,7 +148,7 @@ impl Refusal {
         self
     }
 
-    /// As `/tunnel` answers: 418, 500 or 404 whatever the kind, since old clients know no other.
+    /// As `/tunnel` answers: only 418, 500 or 404, for any kind, since old clients know no other status.
     pub(super) fn of_audio(reason: NotServed) -> Self {
         match reason {
             NotServed::Unfinished {

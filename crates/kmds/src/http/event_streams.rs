@@ -1,4 +1,4 @@
-//! How many event streams each client holds: a stream lasts as long as the client likes, so their number is bounded.
+//! How many event streams each client has: a stream lasts as long as the client wants, so their number is limited.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use super::error::Refusal;
 use super::network::Peer;
 
-/// A quarter of all connections is left beside the event streams of one client. A page for each of a thousand people
-/// behind one address is no attack, but streams must not take every connection.
+/// The event streams of one client may not use the last quarter of all connections. A page for each of a thousand
+/// people behind one address is no attack, but streams must not take every connection.
 const STREAMS_LEAVE: usize = 4;
 
 /// How many streams each client holds.

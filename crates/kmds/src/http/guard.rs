@@ -1,10 +1,9 @@
 //! Which requests are admitted (docs/api.md, "The door").
 //!
-//! Owns the checks of peer, `Host`, limit, token and cross-origin requests, in that order, and which headers of a trusted
-//! proxy are believed. It never looks at a link or a body. What a route needs stands in `access`.
+//! Owns the checks of peer, `Host`, limit, token and cross-origin requests, in that order, and which headers of a
+//! trusted proxy are believed. It looks at no link and no body. `access` has what each route needs.
 //!
-//! A request behind which a browser names a page of another site may read and starts nothing; nor does a token without
-//! the scope `fetch`.
+//! A request of a page of another site may read, but starts nothing; so may a token without the scope `fetch`.
 
 mod credentials;
 mod foreign;
@@ -37,7 +36,7 @@ use crate::config::ServerConfig;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// For supervisors, which know this service by names of their own.
+/// For supervisors, which may use other names for this service.
 const HEALTH: &str = "/healthz";
 const TUNNEL: &str = "/tunnel";
 
@@ -63,7 +62,7 @@ pub(super) struct Caller {
     pub(super) lacks_token: bool,
     /// It is a browser that has logged in.
     pub(super) has_session: bool,
-    /// Signs the addresses of the reply, where tokens are needed.
+    /// Signs the addresses of the reply, if tokens are needed.
     pub(super) signer: Option<AddressSigner>,
 }
 
@@ -84,7 +83,7 @@ impl Caller {
         })
     }
 
-    /// For a route that needs no token in some cases only.
+    /// For a route that needs a token only in some cases.
     /// # Errors
     /// A token is needed, and the request has none.
     pub(super) fn check_token(&self, request: &Parts) -> Result<(), Refusal> {
@@ -99,7 +98,7 @@ impl Caller {
 pub(super) struct Guard {
     /// `None`: no tokens are needed.
     credentials: Option<Credentials>,
-    /// What the other nodes of a cluster show.
+    /// The token of the other nodes of a cluster.
     nodes: Option<Tokens>,
     /// Requests a minute of each sender in the near networks, and outside; `None` for no limit.
     rate_limit_near: Option<u64>,
@@ -164,7 +163,7 @@ impl Guard {
     }
 
     /// Judges a request. `route` is the pattern of its path, if it has one; `local` is the address of this service that
-    /// the client connected to: it stands in for the host that old clients do not name.
+    /// the client connected to: it is used as the host for old clients, which name none.
     pub(super) fn admit(
         &self,
         request: &Parts,
@@ -191,7 +190,7 @@ impl Guard {
         admission
     }
 
-    /// The checks in their order. The token and the limit are noted of a request that is refused too.
+    /// The checks in their order. The token and the limit are recorded for refused requests too.
     fn judge(
         &self,
         request: &Parts,
@@ -253,7 +252,8 @@ impl Guard {
         }
     }
 
-    /// Whether another node of the cluster asks: it reads what is here, and has a song that is on its way.
+    /// Whether another node of the cluster sent the request: it may read songs that are here, and a song that is on its
+    /// way.
     fn is_of_a_node(&self, request: &Parts) -> bool {
         let sent = request.headers.get(AUTHORIZATION);
         let sent = sent.and_then(|sent| sent.to_str().ok());
@@ -281,7 +281,7 @@ impl Guard {
         )))
     }
 
-    /// Counts a request of a token, else of an address, where there is a limit.
+    /// Counts a request of a token, else of an address, if there is a limit.
     /// # Errors
     /// It was one too many.
     fn count(&self, client: Peer, token: Option<&Token>) -> Result<Option<Quota>, Refusal> {
@@ -383,7 +383,7 @@ impl Guard {
     }
 }
 
-/// Refuses what needs a scope that the token has not, or a token that is not there.
+/// Refuses a request that needs a scope which its token lacks, or a token if it has none.
 fn check_scope(request: &Parts, need: Need, token: Option<&Token>) -> Result<(), Refusal> {
     match (need, token) {
         (Need::Nothing, _) | (Need::AnyToken, Some(_)) => Ok(()),

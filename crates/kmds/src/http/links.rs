@@ -1,7 +1,7 @@
-//! Links: those that clients send, and those that replies carry.
+//! Links that clients send, and links in replies.
 //!
-//! Owns the longest link that is accepted, and the addresses of this service as the client can use them: below the
-//! configured public address, or else below the address that the request was sent to.
+//! Owns the longest accepted link, and the addresses of this service as the client can use them: below the configured
+//! public address, else below the address of the request.
 
 use kmds_extract::TrackId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -66,7 +66,8 @@ impl Addresses {
         }
     }
 
-    /// The whole address of a song's cover, which stands `at_site`: there, or here if the settings say so.
+    /// The whole address of a song's cover, whose address at the site is `at_site`: that one, or one of this service if
+    /// the settings say so.
     pub(super) fn cover(&self, id: &TrackId, at_site: Option<&String>) -> Option<String> {
         let at_site = at_site?;
         Some(if self.own_covers {
@@ -76,12 +77,12 @@ impl Addresses {
         })
     }
 
-    /// Of what has a cover at the site alone; none if the settings keep clients away from there.
+    /// For a result that has a cover only at the site; none if the settings keep clients away from there.
     pub(super) fn cover_at_site(&self, at_site: Option<&String>) -> Option<String> {
         at_site.filter(|_| !self.own_covers).cloned()
     }
 
-    /// The same of a list, which has no cover of its own here: that of its first song with one.
+    /// The same for a list, which has no cover of its own here: the cover of its first song that has one.
     pub(super) fn list_cover(&self, fetched: &Fetched) -> Option<String> {
         if !self.own_covers {
             return fetched.list.as_ref()?.cover_url.clone();
@@ -92,7 +93,7 @@ impl Addresses {
             .find_map(|song| self.cover(&song.track.id, song.track.cover_url.as_ref()))
     }
 
-    /// Where a player opens a song's cover.
+    /// The address of a song's cover for a player.
     pub(super) fn cover_link(&self, id: &TrackId) -> String {
         self.open_path(cover_path(id))
     }
@@ -110,7 +111,7 @@ impl Addresses {
         self.signed(format!("/tunnel?file={}", utf8_percent_encode(name, VALUE)))
     }
 
-    /// A path of this service, below its base path, that a player can open: signed where tokens are needed.
+    /// A path of this service, below its base path, that a player can open: signed if tokens are needed.
     pub(super) fn open_path(&self, path: String) -> String {
         format!("{}{}", self.base_path, self.signed(path))
     }

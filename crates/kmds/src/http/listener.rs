@@ -53,7 +53,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Without it the head of an answer waits for the acknowledgement of the one before.
+                // Without this option the head of an answer waits for the acknowledgement of the answer before.
                 stream.set_nodelay(true)?;
                 let local = stream
                     .local_addr()

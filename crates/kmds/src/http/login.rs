@@ -1,6 +1,7 @@
-//! Logging in to the page, where tokens are configured.
+//! The log-in to the page, if tokens are configured.
 //!
-//! Owns the form, the cookie that a browser keeps instead of the token, and the policy of our pages. The form works without a script.
+//! Owns the form, the cookie that a browser keeps instead of the token, and the content security policy of the pages.
+//! The form works without a script.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -17,7 +18,7 @@ use super::guard::{Barred, Caller, SESSION_COOKIE, SESSION_SECONDS};
 use super::query::Query;
 use super::state::Http;
 
-/// Lets the page's own files run, and nothing be loaded from elsewhere.
+/// Allows the page's own files, and nothing from elsewhere.
 pub(super) const PAGE_POLICY: (HeaderName, HeaderValue) = (
     CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
@@ -42,7 +43,9 @@ pub(super) struct LoginForm {
     next: Option<String>,
 }
 
-/// The form, instead of the page, for a browser without a token.
+/// The form, instead of the page, for a browser without a token. A browser does not send a `SameSite=Strict` cookie
+/// when a link of another site leads here: then the form sends the browser to the same place once more, which is a
+/// request of our own page.
 ///
 /// A browser keeps a `SameSite=Strict` cookie back when a link of another site leads here: then the form sends it to the
 /// same place once more, which is a request of our own page.

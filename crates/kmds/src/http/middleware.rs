@@ -1,7 +1,7 @@
-//! The steps that every request passes, whatever its path.
+//! The steps that every request passes, on any path.
 //!
-//! Owns their order: a request id, the base path taken off, the guard, the route, the headers that all answers carry,
-//! the log line. A handler that panics is answered with 500.
+//! Owns their order: a request id, removing the base path, the guard, the route, the headers of all answers, the log
+//! line. If a handler panics, the answer is 500.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(super) struct Connection {
     /// The address of this service that the client connected to.
     pub(super) local: String,
     pub(super) activity: Arc<Activity>,
-    /// What its writer sends from files. None where that writer cannot.
+    /// The files that its writer sends. None if that writer cannot.
     pub(super) files: Option<FileQueue>,
     /// It is beyond the limit of connections: only health checks are answered.
     pub(super) over_limit: bool,
@@ -160,8 +160,8 @@ fn add_common_headers(headers: &mut HeaderMap, id: String) {
     }
 }
 
-/// Refuses a request because too many connections are open. Reads what the client sends as far as it arrives soon: else
-/// the connection would be reset, and the answer lost.
+/// Refuses a request because too many connections are open. Reads the rest of the request if it arrives soon: else the
+/// connection would be reset, and the answer lost.
 async fn refuse_when_full(request: &Parts, body: hyper::body::Incoming, face: Face) -> Response {
     let read = body::read(&request.headers, Body::new(body));
     let _ = tokio::time::timeout(REFUSE_WITHIN, read).await;

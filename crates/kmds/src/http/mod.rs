@@ -1,11 +1,11 @@
 //! HTTP: both faces of the service (`docs/api.md`), from the accepted connection to the last byte.
 //!
-//! Owns every wire shape and every status, and hides axum and hyper. It knows no engine, no download and no store: it
-//! asks the [`App`](crate::app::App).
+//! Owns every wire shape and every status; no other module uses axum or hyper. It knows no engine, download or store:
+//! it asks the [`App`](crate::app::App).
 //!
 //! A request passes, in this order:
 //!
-//! | module | its secret |
+//! | module | what is in it |
 //! | --- | --- |
 //! | `server`, `listener` | start and graceful stop; the listening socket |
 //! | `connections`, `write_timeout` | how many connections are open, and which ends first; clients that do not read |

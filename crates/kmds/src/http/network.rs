@@ -81,8 +81,8 @@ impl Trusted {
     }
 }
 
-/// An entry of `X-Forwarded-For`: an address, maybe in quotes, in brackets, with a port or a zone. `None` for anything
-/// else, an empty entry included: the client is not known then.
+/// An entry of `X-Forwarded-For`: an address, maybe in quotes, in brackets, with a port or a zone. `None` for any other
+/// text, also for an empty entry: then the client is unknown.
 pub(super) fn forwarded(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
     let entry = entry

@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the description of both faces.
 //!
-//! The document that is sent is the file `docs/openapi.json`, embedded. `document` makes it from the types that answer, in
-//! tests only: one of them compares the two.
+//! The answer is the embedded file `docs/openapi.json`. In tests `document` makes the same text from the types of the
+//! replies, and one test compares the two.
 
 #[cfg(test)]
 mod document;

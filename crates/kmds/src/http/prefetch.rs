@@ -1,4 +1,4 @@
-//! `prefetch`: how many songs of a list a client wants to be queued at once. Both faces read it in the same way.
+//! `prefetch`: how many songs of a list KMDS queues at once for a client. Both faces read it in the same way.
 
 use serde_json::Value;
 

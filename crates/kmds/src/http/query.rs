@@ -1,7 +1,7 @@
 //! The parameters of a request: its query, and the preferences in its header.
 //!
-//! Owns how switches, waits and lists of words are read, the same for both faces. Only v1 refuses a parameter that it
-//! does not know ([`Query::only`]).
+//! Owns how switches, waits and lists of words are read, equally for both faces. Only v1 refuses an unknown parameter
+//! ([`Query::only`]).
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::app::Holder;
 const LONGEST_WAIT_SECONDS: u64 = 300;
 /// Longest time a client may keep a file without asking again (docs/api.md, "Holds").
 const LONGEST_HOLD_SECONDS: u64 = 86_400;
-/// Of a hold that names no time.
+/// The time of a hold that names none.
 const HOLD: Duration = Duration::from_secs(600);
 /// Longest name of a holder, or of a queue.
 const HOLDER_BYTES: usize = 64;
@@ -184,7 +184,8 @@ impl Wait {
         }
     }
 
-    /// `wait=` of the query, else the preference of RFC 7240. A preference is never an error: one too long is cut.
+    /// `wait=` of the query, else the preference of RFC 7240. A preference is never an error: a time that is too long
+    /// is cut.
     /// # Errors
     /// A `wait=` that is no number from 0 to 300.
     pub(super) fn asked(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, Refusal> {
@@ -254,7 +255,7 @@ impl Hold {
     }
 }
 
-/// Who holds: the name of `holder=`. Clients that give none share one hold.
+/// The holder: the name of `holder=`. Clients without a name share one hold.
 /// # Errors
 /// A name that is too long, or not of letters, digits, `.`, `_` and `-`.
 pub(super) fn holder(query: &Query<'_>) -> Result<Holder, Refusal> {
@@ -297,7 +298,7 @@ mod tests {
         Wait::asked(&Query { raw: query }, &headers)
     }
 
-    /// Parameters and preferences are taken within their bounds, or refused in words.
+    /// Parameters and preferences are accepted within their limits, or refused with a sentence.
     #[test]
     fn fuzz_query() {
         kmds_fuzz::target("query", |input| {

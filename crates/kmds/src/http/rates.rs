@@ -1,7 +1,7 @@
-//! How many requests a token, or an address without one, may send: a bucket each, which fills evenly over a minute.
+//! The limit of requests of a token, or of an address without one: one bucket each, which fills evenly over a minute.
 //!
-//! The headers are those of draft-ietf-httpapi-ratelimit-headers-10. No bucket exists for a request without a limit, so
-//! that a service without limits keeps nothing.
+//! The headers are those of draft-ietf-httpapi-ratelimit-headers-10. A request without a limit has no bucket, so a
+//! service without limits keeps nothing in memory.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,11 +25,11 @@ const MOST_BUCKETS: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Sender {
     Token(Arc<str>),
-    /// An IPv4 address, or the /64 network of an IPv6 address: a home has so many of them.
+    /// An IPv4 address, or the /64 network of an IPv6 address: one home has that many addresses.
     Address(IpAddr),
     /// All clients of the Unix socket.
     Socket,
-    /// The addresses that no bucket was left for.
+    /// The addresses for which no bucket was left.
     Others,
 }
 
@@ -46,14 +46,14 @@ impl Sender {
     }
 }
 
-/// How a request stands to its limit.
+/// A request's place within its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quota {
     per_minute: u64,
     remaining: u64,
     /// Until the bucket is full again.
     full_in: Duration,
-    /// Until one more request is taken; zero if one is now.
+    /// Until one more request is accepted; zero if one is accepted now.
     pub(super) wait: Duration,
 }
 
@@ -137,8 +137,8 @@ impl Rates {
     }
 }
 
-/// The bucket for a sender. Where all are taken, those that are full again are given up; if none is, new addresses share
-/// one: a crowd of them costs a bounded memory, and no count is lost.
+/// The bucket for a sender. If all are taken, full ones are removed; if none is full, new addresses share one: a crowd
+/// of them takes bounded memory, and no count is lost.
 fn place(buckets: &mut HashMap<Sender, Bucket>, sender: Sender, now: Instant) -> Sender {
     if buckets.len() < MOST_BUCKETS || buckets.contains_key(&sender) {
         return sender;

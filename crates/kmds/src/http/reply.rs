@@ -23,7 +23,8 @@ use super::links::Addresses;
 use crate::app::{Fetched, Song};
 
 const PIECE_BYTES: usize = 16 << 10;
-/// A client that takes no piece for so long is cut: few long lists are held at a time, and other clients wait for theirs.
+/// A client that takes no piece for this long is cut: only a few long lists are held at a time, and other clients wait
+/// for their place.
 const PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// A reply with fewer songs is written whole, with its length.
 const LONG_LIST_SONGS: usize = 100;
@@ -80,7 +81,7 @@ pub(super) fn list<Reply: Serialize, Shape: Serialize + 'static>(
         .into_response()
 }
 
-/// The pieces as the client reads them. A task holds the list, and lets it go when the client stops reading.
+/// The pieces, as the client reads them. A task holds the list, and drops it when the client stops reading.
 fn sent(
     pieces: impl Iterator<Item = Bytes> + Send + 'static,
     within: Duration,
@@ -95,7 +96,7 @@ fn sent(
                 return;
             }
         }
-        // Tells a whole reply from one that was cut.
+        // Distinguishes a whole reply from a cut one.
         let _ = sender.send(None).await;
     });
     stream::unfold(Some(receiver), |receiver| async move {
@@ -108,7 +109,7 @@ fn sent(
     })
 }
 
-/// A reply that is being written. A list is let go when its last song is written.
+/// A reply that is being written. A list is dropped when its last song is written.
 struct Writing {
     head: String,
     lists: VecDeque<Songs>,
@@ -157,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// Many pieces, made of what `list` stands for.
+    /// Many pieces, which share `list`.
     fn pieces(list: Arc<()>) -> impl Iterator<Item = Bytes> + Send {
         (0..100_u8).map(move |piece| {
             let _ = &list;

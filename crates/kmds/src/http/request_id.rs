@@ -1,4 +1,4 @@
-//! The id that a request is known by, in the log and in the header `X-Request-Id` of its answer.
+//! The id of a request, in the log and in the header `X-Request-Id` of its answer.
 
 use http::HeaderName;
 use http::header::HeaderMap;
@@ -10,7 +10,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Ids that are longer are replaced; trace headers have 55 characters.
 const LONGEST_ID: usize = 128;
 
-/// The client's own id if it is one word that can stand in a log line, else a new one.
+/// The client's own id if it is one word that fits in a log line, else a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> String {
     let fits_a_log_line = |id: &&str| {
         let plain = |byte: u8| {

@@ -26,7 +26,7 @@ impl Routes {
             "post" => MethodFilter::POST,
             "put" => MethodFilter::PUT,
             "delete" => MethodFilter::DELETE,
-            // `HEAD` comes along with `GET`.
+            // `HEAD` is included in `GET`.
             _ => MethodFilter::GET.or(MethodFilter::HEAD),
         };
         self.listed.push((method, path));
@@ -94,7 +94,7 @@ pub(super) fn routes() -> Routes {
     .add("get", "/openapi.json", openapi::openapi)
     .add("get", "/ui", ui::to_page)
     .add("get", "/ui/", ui::page)
-    // Before the pattern that fits them too.
+    // Before the pattern that also matches them.
     .add("get", "/ui/login", login::to_form)
     .add("post", "/ui/login", login::log_in)
     .add("post", "/ui/logout", login::log_out)

@@ -1,6 +1,7 @@
-//! Schemas of `/openapi.json` that no answer has as a type of its own. Only in tests.
+//! Schemas of `/openapi.json` that no reply has as its own type. Only in tests.
 //!
-//! Request bodies are read by hand, for better words in refusals; the counts of `/api/v1/stats` are the application's.
+//! Request bodies are read by hand, for clearer sentences in refusals; the application has the counts of
+//! `/api/v1/stats`.
 
 #![expect(dead_code, reason = "only described")]
 
@@ -25,7 +26,7 @@ pub(super) fn state_schema() -> Object {
     words(&["queued", "downloading", "converting", "ready", "failed"])
 }
 
-/// A track's, which may have no job.
+/// The states of a track, which may have no job.
 pub(super) fn track_state_schema() -> Object {
     words(&[
         "queued",
@@ -42,7 +43,7 @@ pub(super) fn form_schema() -> Object {
     words(&Format::ALL.map(Format::ext))
 }
 
-/// The same, where it may be unknown.
+/// The same, for a form that may be unknown.
 pub(super) fn form_or_none_schema() -> Object {
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
@@ -157,7 +158,7 @@ pub(super) struct StatsReply {
     library: bool,
     listeners: u64,
     uptime_seconds: u64,
-    /// Only of a node among others (`cluster.nats`).
+    /// Only for a node in a cluster (`cluster.nats`).
     cluster: Option<ClusterReply>,
 }
 
@@ -211,7 +212,7 @@ struct LaneReply {
 #[derive(Debug, ToSchema)]
 struct EngineReply {
     site: String,
-    /// `native` or `ytdlp`: which one goes first now.
+    /// `native` or `ytdlp`: the engine that goes first now.
     first: String,
     native: String,
     /// `on`, `failing` (its last run gave nothing), `missing` (the program is not installed) or `off`.
@@ -237,7 +238,7 @@ struct RecipesReply {
     date: String,
     /// `built in`, or the files they were read from.
     from: String,
-    /// Why the last reload took nothing.
+    /// Why the last reload was refused.
     refused: Option<RefusedRecipesReply>,
 }
 
@@ -253,7 +254,7 @@ struct RefusedRecipesReply {
 #[derive(Debug, ToSchema)]
 struct SiteReply {
     site: String,
-    /// Its links are taken.
+    /// KMDS accepts its links.
     enabled: bool,
     /// False while the operator's rules forbid to ask it.
     open: bool,

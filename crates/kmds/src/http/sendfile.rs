@@ -1,10 +1,10 @@
 //! Bytes of a file that the kernel sends to a socket itself (`sendfile(2)`): they are not copied through this process.
 //!
-//! Owns the queue of such spans of one TCP connection, and the writer that sends them. hyper takes nothing but bytes from
-//! a body. So a body puts a span into the queue and gives hyper a slice of [`STAND_IN`], as long as the span. The writer
-//! knows a slice of that block by its address, and sends the span in its place: as much as the socket takes, so that hyper
-//! counts, frames and cuts as with any other bytes. A span that has left memory meanwhile is read by a thread first: the
-//! runtime does not wait for the drive.
+//! Owns the queue of such spans of one TCP connection, and the writer that sends them. hyper takes only bytes from a
+//! body. So a body puts a span into the queue and gives hyper a slice of [`STAND_IN`] of the same length. The writer
+//! recognises a slice of that block by its address, and sends the span instead: as much as the socket takes, so that
+//! hyper counts, frames and cuts as with any other bytes. If a span is not in the page cache any more, a thread reads
+//! it first, so that the runtime does not wait for the drive.
 //!
 //! Never put a layer that copies bytes (compression, TLS) between a body and this writer: the client would get zeros.
 
@@ -25,12 +25,12 @@ use tokio::task::JoinHandle;
 
 use crate::app::FileSpan;
 
-/// Longest span. Half a minute of most songs: a song that is heard as it is sent counts as read at each span, and would
-/// be evicted after a minute without one.
+/// Longest span. It is half a minute of most songs: a song that plays while it is sent counts as read at each span, and
+/// may be evicted after a minute without one.
 pub(super) const SPAN_BYTES: usize = 256 << 10;
 /// hyper takes frames of a body until 16 KiB or 16 of them wait.
 const MOST_SPANS: usize = 32;
-/// What one write reads itself where the file system cannot send.
+/// How much one write reads itself if the file system cannot send.
 const READ_BYTES: u64 = 64 << 10;
 
 /// Only its addresses are used. The pages are never touched, so they take no memory.
@@ -54,7 +54,7 @@ impl FileQueue {
         !self.is_refused.load(Ordering::Relaxed)
     }
 
-    /// Queues a span of at most [`SPAN_BYTES`]; returns what stands for it in the body. None when enough wait.
+    /// Queues a span of at most [`SPAN_BYTES`]; returns the slice for it in the body. None if enough spans wait.
     pub(super) fn push(&self, span: FileSpan) -> Option<Bytes> {
         let mut spans = self.spans.lock();
         let length = usize::try_from(span.length).ok()?;
@@ -65,7 +65,7 @@ impl FileQueue {
         Some(STAND_IN.slice(..length))
     }
 
-    /// What the next write of `most` bytes sends, if it is not in memory.
+    /// The part that the next write of `most` bytes sends, if it is not in memory.
     fn first_to_read(&self, most: usize) -> Option<FileSpan> {
         let next = self.spans.lock().front()?.first(most as u64);
         (!next.is_in_memory()).then_some(next)
@@ -117,7 +117,7 @@ fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// The spans under way on a file system that cannot send. Bodies read by themselves from then on.
+/// Sends the queued spans on a file system that cannot send. After that, bodies read their bytes themselves.
 fn read_and_write(stream: &TcpStream, span: &FileSpan, count: u64) -> io::Result<usize> {
     let mut bytes = vec![0; usize::try_from(count.min(READ_BYTES)).unwrap_or(0)];
     let read = span.file.read_at(&mut bytes, span.at)?;
@@ -132,7 +132,7 @@ fn read_and_write(stream: &TcpStream, span: &FileSpan, count: u64) -> io::Result
 pub(super) struct FileWriter {
     stream: TcpStream,
     files: FileQueue,
-    /// A thread reads what is sent next.
+    /// A thread reads the bytes that are sent next.
     reading: Option<JoinHandle<()>>,
 }
 
@@ -149,7 +149,7 @@ impl FileWriter {
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
             if let Some(reading) = &mut self.reading {
-                // Where it could not be read, sending says why.
+                // If it could not be read, sending gives the error.
                 let _ = ready!(Pin::new(reading).poll(cx));
                 self.reading = None;
             } else if let Some(span) = self.files.first_to_read(most) {

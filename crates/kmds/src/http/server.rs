@@ -54,7 +54,7 @@ fn bind_advice(error: &std::io::Error) -> &'static str {
 pub struct Door(Arc<Guard>);
 
 impl Door {
-    /// Reads the tokens again; a file that cannot be used leaves the old ones in force. What came of it is logged.
+    /// Reads the tokens again; a file that cannot be used leaves the old ones in force. The result is logged.
     pub fn reload(&self) {
         self.0.reload();
     }
@@ -98,7 +98,7 @@ impl Server {
         })
     }
 
-    /// What a running server can be told.
+    /// The handle that makes a running server read its tokens again.
     #[must_use]
     pub fn door(&self) -> Door {
         Door(Arc::clone(&self.guard))

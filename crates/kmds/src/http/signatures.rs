@@ -1,8 +1,8 @@
-//! What stands in for a token where a client cannot send one: a browser's session, and addresses with a signature.
+//! What a client can send instead of a token: a browser's session cookie, or an address with a signature.
 //!
 //! Owns the key (`door.key` in the state folder, made when tokens are first configured), what is signed, and how it is
-//! written. A token's name and hash are signed too: a token that is removed, or gets another secret, ends its sessions
-//! and addresses. Nothing is kept for either.
+//! written. A token's name and hash are signed too: if the token is removed, or gets another secret, its sessions and
+//! addresses end. The server stores nothing for either.
 
 use std::fs::OpenOptions;
 use std::io::{Error, ErrorKind, Write};
@@ -24,7 +24,7 @@ const SESSION: &str = "session";
 const ADDRESS: &str = "address";
 const EXPIRES: &str = "expires";
 const SIGNATURE: &str = "signature";
-/// Parameters that a player may add to a signed address: they change how the bytes come, not which.
+/// Parameters that a player may add to a signed address: they change how the bytes are sent, not which.
 const NOT_SIGNED: [&str; 5] = [EXPIRES, SIGNATURE, "stream", "wait", "range"];
 
 /// Signs, and checks signatures.
@@ -128,8 +128,8 @@ pub(super) fn is_signed(uri: &Uri) -> bool {
         .is_some_and(|query| value(query, SIGNATURE).is_some())
 }
 
-/// The address without expiry and signature: handlers refuse parameters that they do not know, and no line may show a
-/// signature. `None` if it has neither.
+/// The address without expiry and signature: handlers refuse unknown parameters, and no log line may show a signature.
+/// `None` if it has neither.
 pub(super) fn unsigned(uri: &Uri) -> Option<Uri> {
     let query = uri.query()?;
     let is_ours = |pair: &&str| {

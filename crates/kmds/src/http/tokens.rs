@@ -1,7 +1,8 @@
-//! Access tokens: who has one, what it may do, and which one a client sent.
+//! Access tokens: their names, what each may do, and which one a client sent.
 //!
-//! Only hashes of secrets are kept, and no secret is logged; names are. SHA-256 without salt and rounds serves here: a
-//! secret has [`SHORTEST_SECRET`] characters at least and is made at random, so that it cannot be guessed from its hash.
+//! KMDS keeps only hashes of secrets. It logs names, never a secret. SHA-256 without salt and rounds is enough here: a
+//! secret has [`SHORTEST_SECRET`] characters at least and is made at random, so that it cannot be guessed from its
+//! hash.
 
 mod file;
 
@@ -16,10 +17,10 @@ use crate::{hex, random};
 /// Characters of the shortest secret: 16 random ones are 96 bits.
 pub(super) const SHORTEST_SECRET: usize = 16;
 
-/// What a token may do. A scope does not hold another.
+/// What a token may do. No scope includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Read what is here: songs, lists, events, numbers.
+    /// Get what is here: songs, lists, events, numbers.
     Listen,
     /// Start work at the sites: fetch links, search, retry.
     Fetch,
@@ -102,7 +103,7 @@ impl Tokens {
         self.0.iter()
     }
 
-    /// The token that the value of an `Authorization` header carries.
+    /// The token in the value of an `Authorization` header.
     pub(super) fn of_header(&self, authorization: &str) -> Option<&Arc<Token>> {
         let (scheme, secret) = authorization.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -111,7 +112,7 @@ impl Tokens {
         self.of_secret(secret.trim())
     }
 
-    /// The token of this secret. Takes the same time however many characters of it are right: hashes of one length are
+    /// The token of this secret. It takes the same time for any number of right characters: hashes of one length are
     /// compared, all of them, to the end.
     pub(super) fn of_secret(&self, secret: &str) -> Option<&Arc<Token>> {
         let asked = hash(secret);

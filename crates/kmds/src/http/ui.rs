@@ -1,7 +1,7 @@
 //! The page at `/ui/`.
 //!
-//! Owns the page's files, embedded as they are, and the policy that lets nothing else into it. Its script is written in
-//! parts, and served as one file.
+//! Owns the page's files, embedded unchanged, and the content security policy that allows nothing else in the page. Its
+//! script is written in parts, and served as one file.
 
 use axum::extract::Path;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use super::guard::Caller;
 use super::login;
 use super::state::Http;
 
-/// Where a browser that has logged in finds the way out.
+/// The place of the log-out button, for a browser that has logged in.
 const LOG_OUT_PLACE: &str = "<!-- log out -->";
 const LOG_OUT: &str =
     "<form id=\"leave\" action=\"logout\" method=\"post\"><button>Log out</button></form>";
@@ -104,7 +104,7 @@ fn file<T: IntoResponse>(content_type: &'static str, content: T) -> Response {
         .into_response()
 }
 
-/// Asked for three times by one page: as its icon, in its head and for the installed page.
+/// One page requests it three times: as its icon, in its head and for the installed page.
 fn kept(mut response: Response) -> Response {
     response
         .headers_mut()

@@ -1,7 +1,7 @@
-//! A stream that breaks off when its client accepts no byte for a long time.
+//! A stream that is cut when its client accepts no byte for a long time.
 //!
-//! Owns that time, and what a connection is doing, as far as the accept loop needs to know. A client that accepts a byte
-//! now and then is never cut, however slow it is.
+//! Owns that time, and what a connection is doing, as far as the accept loop needs to know. A client that accepts at
+//! least a byte in that time is never cut, however slow it is.
 
 use std::future::Future;
 use std::io;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A client that accepts no byte for so long is gone, or an attacker. Long, because a paused player does not read
-/// either; its song may be evicted long before (`store::in_use`).
+/// A client that accepts no byte for this long is gone, or an attacker. The time is long, because a paused player does
+/// not read either; its song may be evicted long before (`store::claims`).
 pub(super) const BYTE_WITHIN: Duration = Duration::from_secs(600);
 
 /// What a connection is doing.

@@ -1,7 +1,7 @@
-//! What follows a failed attempt at a song. Pure: nothing here waits, writes or asks.
+//! What follows a failed attempt at a song. Pure: this module does not wait, write or ask.
 //!
-//! Owns [`Next`] and [`End`], the words for it, and what one job remembers of its attempts, which bounds them (field notes,
-//! failure tables). [`super::run`] does what is decided here.
+//! Owns [`Next`] and [`End`], the two kinds of decision, and what one job remembers of its attempts, which limits them
+//! (field notes, failure tables). [`super::run`] carries the decisions out.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::internal;
 use crate::download::{DownloadError, Remedy};
 use crate::store::{Lease, StoreError};
 
-/// Fresh URLs that must be refused at the same byte in mid-file, beside the first one, before the client identity counts
-/// as refused there.
+/// Fresh URLs that must be refused at the same byte in mid-file, beside the first one, before the client identity
+/// counts as refused at that byte.
 const FRESH_URLS_AT_A_WALL: u32 = 2;
 
-/// How a job ends that did not bring its song.
+/// How a job without a song ends.
 #[derive(Debug)]
 pub(super) enum End {
     Failed(Failure),
-    /// The site limits us: the bytes are kept, and the job waits its turn again.
+    /// The site limits requests: the bytes are kept, and the job goes back into the queue.
     Limited {
         told: Option<Duration>,
         failure: Failure,
     },
-    /// The site serves the audio from then on: the job leaves its place to others.
+    /// The site serves the audio from that time on: the job leaves its place to others.
     NotBefore(Instant),
     /// Cancelled, or the service stops: the catalog decides what happens next.
     Stopped,
@@ -39,7 +39,7 @@ impl From<StoreError> for End {
     }
 }
 
-/// What is tried after a stream did not give the song.
+/// What to try after a failed stream.
 #[derive(Debug)]
 pub(super) enum Next {
     /// The same stream once more.
@@ -48,11 +48,11 @@ pub(super) enum Next {
     OtherStream(Failure),
     /// The next stream, since this one is switched off. If all are, the reason depends on what else the site lists.
     StreamGone,
-    /// Fresh URLs from the site; the bytes that were kept are continued.
+    /// Fresh URLs from the site; the download continues after the kept bytes.
     AskAgain(Failure),
     /// Fresh URLs, once: the site throttles this one. If they are no better, the slow one is used.
     AskFaster,
-    /// Streams for another client identity: this one is refused from here on. The bytes are continued.
+    /// Streams for another client identity, since this one is refused from here on. The download continues.
     AskAsAnother(Failure),
     /// The second engine: this one has nothing else to try.
     OtherEngine(Failure),
@@ -67,7 +67,7 @@ impl From<StoreError> for Next {
 }
 
 impl From<&ExtractError> for Next {
-    /// After a failed request for metadata or a stream's URL: the engines have tried each other already.
+    /// After a failed request for metadata or a stream's URL: both engines were asked already.
     fn from(error: &ExtractError) -> Self {
         let failure = Failure::from(error);
         Self::Stop(match error {
@@ -90,22 +90,22 @@ pub(super) struct Decision {
 /// One song's attempts so far.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// Times the site was asked for fresh URLs after some had failed.
+    /// How often the site was asked for fresh URLs after a failure.
     pub asked: u32,
-    /// The byte that was refused last, and how often.
+    /// The last refused byte, and how often it was refused.
     refused: Option<(u64, u32)>,
     /// Client identities that were refused for good at some byte.
     pub walled: Vec<String>,
     /// The bytes were dropped once already.
     restarted: bool,
-    /// A fresh URL was asked for once because the first was slow.
+    /// KMDS asked once for a fresh URL because the first was slow.
     pub asked_faster: bool,
     /// The site was asked for the song again because it served none of its encodings.
     pub looked_again: bool,
 }
 
 impl Attempts {
-    /// Nothing was learnt yet that a job which starts again would have to learn again.
+    /// Whether the job has learnt nothing yet that it would have to learn again after a restart.
     pub(super) const fn is_fresh(&self) -> bool {
         self.asked == 0
             && self.refused.is_none()
@@ -114,8 +114,8 @@ impl Attempts {
             && !self.asked_faster
     }
 
-    /// What follows `error` for this stream. `has_another` notes that its client identity is refused from this byte on, and
-    /// says whether there is another one.
+    /// What follows `error` for this stream. `has_another` records that its client identity is refused from this byte
+    /// on, and says whether there is another identity.
     pub(super) fn after(
         &mut self,
         error: FillError,
@@ -152,8 +152,8 @@ impl Attempts {
         }
     }
 
-    /// A fresh URL, until several of them were refused at the same byte: then another client identity. Where there is
-    /// none, and no byte has come yet, another encoding may come.
+    /// A fresh URL, until several of them were refused at the same byte; then another client identity. If there is
+    /// none, and no byte has arrived yet, another encoding may work.
     fn denied(
         &mut self,
         at: u64,
@@ -173,9 +173,9 @@ impl Attempts {
         }
     }
 
-    /// A URL was refused from byte `at` on, where at most `times` fresh ones are worth asking for. Whether the client
-    /// identity is refused there: an expired URL has a successor that goes on. Another identity's first URL need not be
-    /// renewed to tell.
+    /// A URL was refused from byte `at` on, and at most `times` fresh URLs are worth a request. Returns whether the
+    /// client identity is refused there: after an expired URL, the next one continues. The first URL of a later
+    /// identity is not renewed for this test.
     fn meets_wall(&mut self, at: u64, times: u32) -> bool {
         let before = self
             .refused
@@ -190,7 +190,7 @@ impl Attempts {
         before >= enough || self.asked >= times
     }
 
-    /// Whole by its length, but not by its content: once more, then another encoding.
+    /// The length is right, but not the content: try once more, then another encoding.
     fn broken(&mut self, what: &str, stream: &Stream) -> Decision {
         let site = stream.site;
         let sentence = format!("{site} sent audio that is not whole ({what}); try again later");
@@ -283,7 +283,7 @@ mod tests {
         DownloadError::Denied { site, at }.into()
     }
 
-    /// What follows each refusal at byte `at`, as words.
+    /// What follows each refusal at byte `at`, as texts.
     fn refusals(at: u64, times: usize, has_another: bool) -> Vec<&'static str> {
         let (mut attempts, stream) = (Attempts::default(), stream("one"));
         let mut next = || {

@@ -1,8 +1,8 @@
-//! Covers: fetched when a client first asks for one, kept for the next.
+//! Covers: fetched when a client first asks for one, and kept for later requests.
 //!
-//! Owns the cover folder: what lies there under which name, what counts as a picture, how many are fetched at once, and
-//! which leave when it grows too large. Songs of one album share a file. The same cover is never fetched twice at a time,
-//! and a cover that no client asked for is never fetched.
+//! Owns the cover folder: the names of its files, what counts as a picture, how many covers are fetched at once, and
+//! which are removed when the folder grows too large. Songs of one album share a file. One cover is never fetched twice
+//! at the same time, and no cover is fetched before a client asks for it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,11 +17,12 @@ use crate::single_flight::SingleFlight;
 
 /// Largest cover that is fetched, in bytes; originals at 3000 × 3000 px stay below.
 const MAX_COVER_BYTES: usize = 8 << 20;
-/// What the folder may hold after a sweep, in bytes: some thousand covers at the sizes that sites hand out.
+/// The size of the folder after a sweep, in bytes: some thousand covers at the usual sizes.
 const MAX_KEPT_BYTES: u64 = 256 << 20;
-/// Covers fetched at once: most are a tenth of [`MAX_COVER_BYTES`], which each may have in memory.
+/// Covers fetched at once: each may take [`MAX_COVER_BYTES`] of memory, though most take a tenth.
 const FETCHED_AT_ONCE: usize = 6;
-/// For one of them to be free. Those that drip end within the time a page may take, so this is seldom reached.
+/// How long to wait for a free place. A slow cover ends within the time limit of a page, so this limit is seldom
+/// reached.
 const TURN_WITHIN: Duration = Duration::from_secs(15);
 
 /// A picture.
@@ -52,15 +53,15 @@ impl Covers {
         }
     }
 
-    /// A song's cover, from the folder, else from the site; `None` if the song has none. It is fetched once, however many
-    /// ask, and no cover waits for another one that drips.
+    /// A song's cover, from the folder, else from the site; `None` if the song has none. It is fetched once for any
+    /// number of requests, and no cover waits for a slow one.
     /// # Errors
     /// The site does not give it.
     pub async fn of(&self, track: &Track) -> Result<Option<Cover>, Failure> {
         self.find(track, true).await
     }
 
-    /// The same for another node: it comes from this one's folder or address, or not at all.
+    /// The same for another node: the cover comes from the folder or the address of this node, or not at all.
     /// # Errors
     /// As [`Self::of`].
     pub async fn of_here(&self, track: &Track) -> Result<Option<Cover>, Failure> {
@@ -80,7 +81,7 @@ impl Covers {
                 None => self.fetch(track, url, &path, asks_on).await,
             }
         };
-        // Apart from what may wait for the very node that asks here.
+        // Separate from requests that may wait for the asking node.
         let flight = (path.clone(), asks_on);
         self.fetching.run(flight, fetch).await.map(Some)
     }
@@ -116,7 +117,7 @@ impl Covers {
         let no_picture =
             || failed("the site sent something that is no picture; try again later".to_owned());
         let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
-        // A cover that cannot be kept is fetched again.
+        // If a cover cannot be stored, it is fetched again.
         let _ = keep(path, &bytes).await;
         Ok(Cover {
             content_type,
@@ -130,7 +131,7 @@ impl Covers {
         Some(self.folder.join(track.id.site().as_str()).join(name))
     }
 
-    /// Removes the oldest covers where there are too many; they are fetched again when a client asks.
+    /// Removes the oldest covers if there are too many; they are fetched again when a client asks.
     pub async fn sweep(&self) {
         let folder = self.folder.clone();
         let swept = tokio::task::spawn_blocking(move || sweep(&folder, MAX_KEPT_BYTES)).await;
@@ -157,7 +158,7 @@ async fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     tokio::fs::rename(&new, path).await
 }
 
-/// Removes the oldest files, until the others are at most `max_bytes`; how many went.
+/// Removes the oldest files until the others have at most `max_bytes`; returns how many it removed.
 fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
     let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
     // No client has asked for a cover yet: no folder.
@@ -182,15 +183,15 @@ fn sweep(folder: &Path, max_bytes: u64) -> std::io::Result<usize> {
     Ok(gone)
 }
 
-/// All songs of an album have one; a changed cover has another URL, and so another file.
+/// The songs of an album share one file; a changed cover has another URL, and so another file.
 fn file_name(url: &str) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
     let (name, _) = hash.as_ref().split_at(16);
     hex::encode(name)
 }
 
-/// By the picture itself: sites name PNGs `.jpg`. `None` for a web page that says sorry, and for pictures that can carry
-/// a script.
+/// The type, from the picture itself: sites name PNGs `.jpg`. `None` for a web page with an error, and for pictures
+/// that can contain a script.
 fn picture_type(bytes: &[u8]) -> Option<&'static str> {
     Some(match bytes {
         [0xff, 0xd8, ..] => "image/jpeg",

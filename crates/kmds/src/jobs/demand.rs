@@ -1,7 +1,7 @@
-//! A client needs a song: it is found finished, or put to the front of the queue and waited for.
+//! A client needs a song: it is ready, or it goes to the front of the queue and the client waits.
 //!
 //! Owns what a request for audio does to a song's row and job (docs/api.md, "What a song's state means"). Used by `app`
-//! for listeners and by [`super::renditions`] for the original of a copy. Never reads a byte.
+//! for listeners and by [`super::renditions`] for the original of a copy. It reads no byte.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::table::Table;
 use super::{internal, store_failure};
 use crate::store::{Key, Published, Row, State, Store, StoreError};
 
-/// What a look at a song finds.
+/// The state of a song.
 pub enum Standing {
     Finished(Box<Published>),
     /// It waits, runs, or is evicted (so is one whose file is gone).
@@ -21,12 +21,12 @@ pub enum Standing {
     Absent(Absent),
 }
 
-/// Why a song will not come.
+/// Why a song will not become ready.
 #[derive(Debug)]
 pub enum Absent {
-    /// For good; a new fetch tries again.
+    /// It failed for good; a new fetch tries again.
     Failed(Failure),
-    /// Never asked for, or deleted.
+    /// No client asked for it, or it was deleted.
     Unknown,
 }
 
@@ -52,7 +52,7 @@ impl Demand {
         &self.table
     }
 
-    /// Looks at a song's row and, if it is ready, at its file; a song whose file is gone becomes evicted.
+    /// Reads a song's row and, if it is ready, checks its file; a song whose file is gone becomes evicted.
     pub async fn look(&self, key: &Key) -> Standing {
         let row = match self.store.row(key).await {
             Ok(Some(row)) => row,
@@ -108,7 +108,7 @@ impl Demand {
         Ok(job)
     }
 
-    /// Its job ended since the row was read, or belongs to an earlier run: the row's state stands, as it is now.
+    /// Its job ended since the row was read, or belongs to an earlier run: reads the row's state again.
     async fn first_again(&self, row: &Row) -> Result<Arc<Job>, Failure> {
         let now = self.store.row(&row.key).await.map_err(store_failure)?;
         if now.is_some_and(|now| now.state == State::Evicted) {
@@ -117,7 +117,7 @@ impl Demand {
         Ok(self.table.enqueue(&row.key, 0, row.total_bytes))
     }
 
-    /// Queues a known song again, `first` of all or behind the others.
+    /// Queues a known song again, as the `first` or after the others.
     /// # Errors
     /// The catalog failed.
     pub async fn requeue(&self, key: &Key, first: bool) -> Result<Arc<Job>, Failure> {
@@ -129,7 +129,7 @@ impl Demand {
         Ok(self.table.enqueue(key, requester, None))
     }
 
-    /// Queues a known song again behind the others of this fetch.
+    /// Queues a known song again after the others of this fetch.
     /// # Errors
     /// The catalog failed.
     pub async fn requeue_for(&self, key: &Key, requester: Requester) -> Result<(), Failure> {
@@ -140,7 +140,7 @@ impl Demand {
         Ok(())
     }
 
-    /// Waits until the song is finished or known not to come.
+    /// Waits until the song is ready, or it is certain that it will not be.
     /// # Errors
     /// [`Absent`]: it failed, or it is unknown.
     pub async fn finished(&self, key: &Key) -> Result<Published, Absent> {

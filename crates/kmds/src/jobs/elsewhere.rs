@@ -1,10 +1,10 @@
-//! A song among several hosts: which node fetches it, and its bytes from there.
+//! A song with several hosts: which node fetches it, and its bytes from there.
 //!
-//! Owns the order: a node that fetches from the site claims the song and fetches it, unless another one has claimed it; a
-//! node that does not, or whose address the site refuses, has another node fetch it. The bytes then come from that node
-//! into this node's own growing file, so that listeners here hear it as any other song. A node that goes away is replaced:
-//! the song goes on at the byte that has arrived where the file is the same, and starts over where it is not. A host of its
-//! own never comes here.
+//! Owns the order: a node that fetches from the site claims the song and fetches it, unless another one has claimed it;
+//! a node that does not, or whose address the site refuses, has another node fetch it. Then the bytes come from that
+//! node into this node's own growing file, so that listeners here get it like any other song. If a node goes away,
+//! another one replaces it: the song continues at its last byte if the file is the same, else it starts over. A host
+//! without a cluster never uses this module.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What happened to songs, for those who follow the event stream.
+//! The changes of songs, for clients that follow the event stream.
 //!
-//! Owns the last events of this process, and wakes subscribers. A subscriber that never reads costs a number: when it
-//! reads again, it finds the oldest event that is still kept. Nothing here waits for a subscriber.
+//! Owns the last events of this process, and wakes subscribers. For a subscriber that does not read, only a number is
+//! kept: when it reads again, it gets the oldest event that is still kept. Nothing here waits for a subscriber.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::store::{Key, State};
 
 /// Events that are kept for `Last-Event-ID`: 200 bytes each.
 const KEPT: usize = 1024;
-/// One song's progress is told at most this often.
+/// Least time between two progress events of one song.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
 /// One line of the event stream.
@@ -58,7 +58,7 @@ struct Inner {
     progress_told: HashMap<Key, Instant>,
 }
 
-/// What an event is made of.
+/// The facts of an event.
 #[derive(Debug, Clone)]
 pub struct News<'a> {
     pub key: &'a Key,
@@ -90,7 +90,7 @@ impl Board {
         self.tell(news, EventName::Track);
     }
 
-    /// More bytes; most calls say nothing.
+    /// More bytes; most calls send no event.
     pub fn progress(&self, news: &News<'_>) {
         let now = Instant::now();
         {
@@ -126,11 +126,11 @@ impl Board {
         self.newest.send_replace(id);
     }
 
-    /// Events after `last` as far as they are still kept; without it, new ones only.
+    /// The kept events after `last`; without `last`, new ones only.
     pub fn subscribe(self: &Arc<Self>, last: Option<u64>) -> Events {
         let newest = self.newest.subscribe();
         let now = *newest.borrow();
-        // A number from before a restart may lie ahead of ours: then everything kept is news.
+        // A number from before a restart may be higher than ours: then all kept events are new.
         let next = last.map_or(now + 1, |last| if last <= now { last + 1 } else { 1 });
         Events {
             board: Arc::clone(self),

@@ -1,8 +1,8 @@
-//! A stream's bytes into a file under a lease, and the check of what arrived.
+//! Writes a stream's bytes into a file under a lease, and checks them.
 //!
-//! Owns the loop that moves bytes: what an earlier run kept is continued, and a short limit of the site is waited for here,
-//! so that listeners keep their place. Dropping a future of this module keeps the bytes and their note. Never chooses a
-//! stream, never publishes; [`super::rewrite`] changes bytes.
+//! Owns the loop that moves bytes. It continues a file that an earlier run left, and waits itself for a short limit of
+//! the site, so that listeners keep their place. Dropping a future of this module keeps the bytes and their note. It
+//! chooses no stream and publishes nothing; [`super::rewrite`] changes bytes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::store::{
     self, Checked, Key, Lease, Partial, Started, State, Store, StoreError, drive_error,
 };
 
-/// Limits that are waited for at one place of a file, and how long each may be (YouTube field notes, 3.4). After that the
-/// job gives its place up and keeps its bytes.
+/// How many limits the job waits for at one place of a file, and for how long each (YouTube field notes, 3.4). After
+/// that the job gives up its place and keeps its bytes.
 const LIMIT_WAITS: u32 = 3;
 const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
 
-/// A job that was cancelled lets go of its song within this time.
+/// A cancelled job ends its lease within this time.
 const LET_GO_WITHIN: Duration = Duration::from_secs(30);
 
 /// What stopped a file from being filled.
@@ -34,16 +34,16 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(30);
 pub(super) enum FillError {
     Download(DownloadError),
     Store(StoreError),
-    /// The bytes that arrived are no whole audio file.
+    /// The received bytes are not a whole audio file.
     Broken(String),
     /// A conversion failed, or cannot be made here.
     Convert(Failure),
-    /// A step of our own broke off: a bug.
+    /// A step of KMDS itself failed: a bug.
     Internal(&'static str),
 }
 
 impl FillError {
-    /// Whether the downloaded bytes are at fault: no later try may continue them.
+    /// Whether the downloaded bytes are wrong, so that no later try may continue them.
     pub(super) const fn is_of_the_bytes(&self) -> bool {
         match self {
             Self::Broken(_) => true,
@@ -62,7 +62,7 @@ impl From<StoreError> for FillError {
 impl From<Broken> for FillError {
     fn from(broken: Broken) -> Self {
         match broken {
-            // The drive failed: that says nothing of what the site sent.
+            // The drive failed, which says nothing about the site's bytes.
             Broken::Unreadable(error) => Self::Store(drive_error("read a file back")(error)),
             broken => Self::Broken(broken.to_string()),
         }
@@ -103,7 +103,7 @@ impl From<media::Checked> for Checked {
     }
 }
 
-/// A job under way and what it uses: what all steps of its work share.
+/// A running job and the values that all steps of its work share.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub at: &'a Context,
@@ -116,7 +116,7 @@ impl Work<'_> {
         self.at.table().change(self.job, change);
     }
 
-    /// Watchers find the growing file from now on.
+    /// Shows the growing file to the job's watchers.
     pub(super) fn show(self, partial: Arc<Partial>, format: Format) {
         self.change(|status| {
             status.partial = Some(partial);
@@ -124,7 +124,7 @@ impl Work<'_> {
         });
     }
 
-    /// Notes which stream becomes this job's file.
+    /// Records which stream becomes this job's file.
     pub(super) async fn started(self, started: Started) -> Result<(), StoreError> {
         self.at
             .store
@@ -133,7 +133,7 @@ impl Work<'_> {
             .map(drop)
     }
 
-    /// To `converting`, for watchers and in the catalog.
+    /// Sets the state `converting`, for watchers and in the catalog.
     pub(super) async fn converts(self) -> Result<(), StoreError> {
         self.change(|status| status.state = State::Converting);
         let (store, key) = (&self.at.store, &self.job.key);
@@ -149,8 +149,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The bytes of a stream into a lease, after those that it kept of the same stream. With `may_be_slow` unset, it ends
-    /// as [`DownloadError::Slow`] where the site throttles the URL. `began` is called once, with the growing file.
+    /// Writes the bytes of a stream into a lease, after the bytes that it kept of the same stream. If `may_be_slow` is
+    /// not set, it ends as [`DownloadError::Slow`] when the site throttles the URL. `began` is called once, with the
+    /// growing file.
     pub(super) async fn fill(
         self,
         lease: &mut Lease,
@@ -202,7 +203,7 @@ impl Work<'_> {
         if stream.size_bytes.is_none() && download.total().is_some() {
             lease.reserve(download.total()).await?;
         }
-        // Bytes that are continued stay what they were; a file that begins is of the version that the site sends now.
+        // A continued file keeps its version; a new file has the version that the site sends now.
         let validator = known_as
             .filter(|_| download.start() > 0)
             .unwrap_or_else(|| {
@@ -216,7 +217,7 @@ impl Work<'_> {
         Ok(download)
     }
 
-    /// The next bytes; short limits of the site are waited for.
+    /// The next bytes; waits for short limits of the site.
     async fn next_chunk(self, download: &mut Download) -> Result<Option<Bytes>, DownloadError> {
         let mut waits = 0;
         let site = self.job.key.track().site();
@@ -228,7 +229,7 @@ impl Work<'_> {
             let Remedy::Wait(told) = error.remedy() else {
                 return Err(error);
             };
-            // Another address may go on at once.
+            // Another address may continue at once.
             if waits == LIMIT_WAITS || self.at.peers.others_fetch(site) {
                 return Err(error);
             }
@@ -243,7 +244,7 @@ impl Work<'_> {
     }
 }
 
-/// States the length of a file whose length is known at its end only.
+/// Announces the length of a file whose length is known only at its end.
 pub(super) fn announce_length(lease: &mut Lease) {
     if let Some(partial) = lease.partial()
         && partial.progress().total.is_none()
@@ -252,7 +253,8 @@ pub(super) fn announce_length(lease: &mut Lease) {
     }
 }
 
-/// Walks the file to its end on a thread that may wait for the drive. Bytes that the drive does not give back are dropped.
+/// Reads the file to its end on a thread that may wait for the drive. Bytes that the drive cannot read back are
+/// dropped.
 pub(super) async fn check(
     lease: &mut Lease,
     container: Container,
@@ -272,7 +274,7 @@ pub(super) async fn check(
     }
 }
 
-/// The right to write a key, once an earlier job that was cancelled has let go of it.
+/// The right to write a key, after an earlier cancelled job has ended its lease.
 pub(super) async fn lease(store: &Store, key: &Key) -> Result<Lease, StoreError> {
     let end = Instant::now() + LET_GO_WITHIN;
     loop {

@@ -1,6 +1,6 @@
-//! Which format a client will get of a song, and how large it will be, before it is downloaded. Pure.
+//! Which format of a song a client will get, and its size, before the download. Pure.
 //!
-//! Owns what a reply expects of a song's file, and what a song is converted to for a client that plays none of its
+//! Owns what a reply predicts about a song's file, and the target format for a client that plays none of the song's
 //! encodings.
 
 use std::fs::File;
@@ -15,22 +15,23 @@ use crate::{media, tag};
 /// Bits per second that an encoder makes of music, for estimates.
 const CONVERTED_BPS: f64 = 160_000.0;
 
-/// Whether a file of some other program's folder is this song, whole: its tags hold the song's link. Waits for the drive.
+/// Whether a file in a folder of another program is this song, and whole: its tags have the song's link. Waits for the
+/// drive.
 pub fn is_song(file: &File, link: &str, format: Format, duration: Option<Duration>) -> bool {
     tag::source_link(file).is_some_and(|found| found == link)
         && media::check(file, format.container(), duration).is_ok()
 }
 
-/// What a reply promises about a song's file.
+/// The facts about a song's file in a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     pub format: Format,
     pub approximate_size: Option<u64>,
-    /// Stated by the site, for bytes that are kept as they are.
+    /// Stated by the site, for bytes that are kept unchanged.
     pub exact_size: Option<u64>,
 }
 
-/// What this client will get, as far as can be told without another request.
+/// The form that this client will get, as far as known without another request.
 pub fn expected(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipes) -> Expected {
     let choices = choose(&track.streams, accept);
     let Some(choice) = choices.first() else {
@@ -64,7 +65,7 @@ fn with_duration(stream: &Stream, track: &Track) -> Stream {
 
 fn format_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Format {
     let own = match choice.stream.format() {
-        // No client asks for these: the song goes by the name that most play.
+        // No client asks for these formats: the song gets the name of the most usual one.
         Format::Flac | Format::Wav => Format::M4a,
         format => format,
     };
@@ -75,8 +76,8 @@ fn format_of(choice: &Choice, accept: &Accept, opus: OpusForm) -> Format {
     }
 }
 
-/// A song of a list whose streams are not known yet. The format is one that this client plays: its name is given out, and
-/// another client that plays other formats must not get the same one.
+/// A song of a list whose streams are not known yet. The format is one that this client plays: its name is in the
+/// reply, and a client that plays other formats must not get the same name.
 fn unseen(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipes) -> Expected {
     let usual = usual(track.id.site());
     let format = expect(usual, accept)
@@ -90,7 +91,7 @@ fn unseen(track: &Track, accept: &Accept, opus: OpusForm, recipes: &Recipes) -> 
     }
 }
 
-/// What a site has of nearly every song, its best first. What yt-dlp reads is mostly like YouTube.
+/// The formats that a site has for nearly every song, its best first. Sites that yt-dlp reads are mostly like YouTube.
 const fn usual(site: Site) -> &'static [Format] {
     match site {
         Site::YouTube | Site::Other => &[Format::M4a, Format::Opus, Format::WebM],
@@ -99,8 +100,8 @@ const fn usual(site: Site) -> &'static [Format] {
     }
 }
 
-/// Whether a song is asked of its site in this format, before it is made out of another: the site has it so, or has most
-/// songs so and did not tell of this one.
+/// Whether to ask the site for a song in this format before converting it: the site has it, or has most songs in it and
+/// did not list this one.
 pub fn is_offered(track: &Track, format: Format) -> bool {
     let site = track.id.site();
     match &track.offered {
@@ -109,8 +110,8 @@ pub fn is_offered(track: &Track, format: Format) -> bool {
     }
 }
 
-/// The size of a song whose streams are not known, by its length and the format it will have; `None` where only the
-/// encoder decides.
+/// The size of a song whose streams are not known, from its length and its expected format; `None` if only the encoder
+/// decides it.
 pub fn estimate(track: &Track, format: Format, recipes: &Recipes) -> Option<u64> {
     let bytes_per_second = bytes_per_second(format)?;
     match track.id.site() {
@@ -122,7 +123,7 @@ pub fn estimate(track: &Track, format: Format, recipes: &Recipes) -> Option<u64>
     }
 }
 
-/// Of what SoundCloud and Bandcamp send: 20.2, 16 and 8 bytes a millisecond.
+/// The rates of SoundCloud and Bandcamp: 20.2, 16 and 8 bytes a millisecond.
 const fn bytes_per_second(format: Format) -> Option<f64> {
     match format {
         Format::M4a => Some(20_200.0),
@@ -133,7 +134,7 @@ const fn bytes_per_second(format: Format) -> Option<f64> {
     }
 }
 
-/// What a song is converted to for a client that plays none of its encodings; `None`: it is kept as it is.
+/// The target format for a client that plays none of the song's encodings; `None`: the song is not converted.
 pub fn target(accept: &Accept, opus: OpusForm) -> Option<Format> {
     let preferred = match opus {
         OpusForm::Keep => return None,

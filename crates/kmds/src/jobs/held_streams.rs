@@ -1,6 +1,6 @@
-//! Signed URLs that came along with metadata, until a job uses them.
+//! Signed URLs that came with metadata, until a job uses them.
 //!
-//! Owns them in memory, at most [`MOST_BYTES`]; each is handed out once. Never asks a site, never logs one.
+//! Owns them in memory, at most [`MOST_BYTES`]; each is handed out once. It asks no site and logs no URL.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use crate::origin::SharedRecipes;
 
-/// At most so many bytes of them are kept: one YouTube song has 6 KB.
+/// The most bytes of streams that are kept: one YouTube song has 6 KB.
 const MOST_BYTES: usize = 512 << 10;
-/// Streams that no job used for so long make room for others.
+/// Streams that no job used for this long make room for others.
 const UNUSED_FOR: Duration = Duration::from_secs(600);
 
 /// The streams of songs that may be downloaded soon.
@@ -36,14 +36,14 @@ impl HeldStreams {
         }
     }
 
-    /// Keeps the streams of a song in place of those it had.
+    /// Keeps the streams of a song, and drops its earlier ones.
     pub fn keep(&self, id: &TrackId, streams: Vec<Stream>) {
         if !streams.is_empty() {
             self.held.lock().put(id, streams);
         }
     }
 
-    /// The streams of a song, if all of them live long enough to start a download. They are no longer kept.
+    /// The streams of a song, if all of them are valid long enough to start a download. They are removed here.
     pub fn take_fresh(&self, id: &TrackId, now_unix: u64) -> Option<Vec<Stream>> {
         let spare = self.recipes.current().time.fresh_url.as_secs();
         let streams = self.held.lock().take(id)?;
@@ -65,7 +65,7 @@ impl Held {
                 .collect();
             old.iter().for_each(|id| drop(self.take(id)));
         }
-        // The first songs of a list are the first to be downloaded: what comes later is asked for again.
+        // The first songs of a list are downloaded first: the streams of later songs are requested again.
         if self.bytes + more <= MOST_BYTES {
             self.bytes += more;
             self.of.insert(id.clone(), (Instant::now(), streams));

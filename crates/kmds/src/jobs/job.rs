@@ -25,13 +25,14 @@ pub struct Status {
     pub total: Option<u64>,
     /// The growing file, once the site has answered the first media request.
     pub partial: Option<Arc<Partial>>,
-    /// Of the file that arrives.
+    /// The format of the arriving file.
     pub format: Option<Format>,
     pub loudness_db: Option<Loudness>,
     pub failure: Option<Failure>,
-    /// It goes on by itself then, as far as is known.
+    /// The time at which it continues by itself, if that is known.
     pub waits_until: Option<Instant>,
-    /// Another node is to fetch it: a node that waits for it here is sent on, or two would wait for each other.
+    /// Another node shall fetch it. A node that waits for it here is sent to that node, or the two would wait for each
+    /// other.
     pub is_elsewhere: bool,
 }
 
@@ -75,7 +76,7 @@ impl Status {
         }
     }
 
-    /// What the event stream tells of it.
+    /// The facts for the event stream.
     pub(super) fn news<'a>(&self, key: &'a Key) -> News<'a> {
         let failure = self.failure.as_ref();
         News {
@@ -102,7 +103,7 @@ pub struct Job {
     /// Clients that wait for its audio or were told to come back.
     listeners: AtomicU32,
     limits: Mutex<Limits>,
-    /// It was put back once because the site did not serve its audio yet.
+    /// It was put back into the queue once because the site did not serve its audio yet.
     was_held_back: AtomicBool,
 }
 
@@ -124,12 +125,12 @@ impl Job {
         }
     }
 
-    /// Changes what watchers see, and tells no event: [`super::table::Table::change`] does.
+    /// Changes what watchers see, without an event: [`super::table::Table::change`] sends events.
     pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
     }
 
-    /// One client more waits for its audio.
+    /// One more client waits for its audio.
     pub(super) fn want(&self) {
         self.listeners.fetch_add(1, Ordering::Relaxed);
     }
@@ -158,12 +159,12 @@ impl Job {
         limits.wait(site, told, most, recipes)
     }
 
-    /// Bytes arrive: the limit has passed.
+    /// Bytes arrive, so the limit is over.
     pub fn clear_limits(&self) {
         self.limits.lock().clear();
     }
 
-    /// Whether it may leave its place while it waits for its audio: once, and only before any of it has arrived.
+    /// Whether it may give up its place while it waits for its audio: once, and only before any of it has arrived.
     pub fn may_be_held_back(&self) -> bool {
         self.status.borrow().partial.is_none() && !self.was_held_back.swap(true, Ordering::Relaxed)
     }

@@ -1,12 +1,12 @@
-//! How long a job waits for its site's limit. Pure: the caller hands in the time.
+//! How long a job waits for its site's limit. Pure: the caller passes in the time.
 
 use std::time::Duration;
 
 use kmds_extract::{Recipes, Site};
 
-/// The least pause after a limit, however short a pause the site asks for.
+/// The least pause after a limit, even if the site asks for a shorter one.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// Pauses in a row that are as short as the site says.
+/// How many pauses in a row are as short as the site says.
 const TIMES_AS_TOLD: u32 = 3;
 
 /// The limits that one job has met since its last byte.
@@ -29,7 +29,7 @@ impl Limits {
     ) -> Option<Duration> {
         let ours = recipes.limit_pause(site, self.times);
         let wait = match told {
-            // A site that says "now" again and again is not believed.
+            // If a site says "now" again and again, the pause doubles instead.
             Some(told) if self.times >= TIMES_AS_TOLD => told.max(ours),
             Some(told) => told.max(recipes.limit_pause(site, 0).min(LEAST_PAUSE)),
             None => ours,

@@ -1,19 +1,20 @@
 //! The making of songs: from a key in the queue to a file on the drive.
 //!
-//! Knows no `App`, no client and no wire shape. `app` puts songs into the [`Table`], asks it how far they are, and reads
-//! what is finished through [`Demand`]; everything between is done here, by one task a job ([`Workers`]).
+//! Knows no `App`, no client and no wire shape. `app` puts songs into the [`Table`], asks it how far they are, and
+//! reads what is finished through [`Demand`]; this module does everything between, in one task for each job
+//! ([`Workers`]).
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`queue`], [`limits`] | which song is next; how long a job waits for its site's limit (both pure) |
 //! | [`table`], [`requesters`], [`events`] | the jobs that wait or run, who asked for them, and the events of them |
-//! | [`job`] | one of them, and what its watchers see |
-//! | [`demand`] | a client needs a song: found finished, put to the front, waited for |
+//! | [`job`] | one job, and what its watchers see |
+//! | [`demand`] | a client needs a song: it is ready, or goes to the front of the queue |
 //! | [`worker`] | starts jobs, and notes how each one ended |
 //! | [`run`], [`attempts`] | one job: the loop over engines, streams and restarts; what follows each failure (pure) |
-//! | [`elsewhere`] | a song among several hosts: which node fetches it |
+//! | [`elsewhere`] | a song with several hosts: which node fetches it |
 //! | [`offers`], [`held_streams`] | which streams the site offers now; signed URLs that wait to be used |
-//! | [`fill`], [`rewrite`] | a stream's bytes into a file; re-wrapped, taken out of a video or converted on the way |
+//! | [`fill`], [`rewrite`] | writing a stream's bytes into a file; re-wrapping, extracting or converting them on the way |
 //! | [`renditions`], [`covers`] | copies of a finished song, made on request; pictures |
 //! | [`formats`], [`names`] | which format a client will get; file names for people |
 //!
@@ -63,7 +64,7 @@ pub use queue::{LaneId, Queue, Requester};
 pub use table::Table;
 pub use worker::Workers;
 
-/// What jobs use of the service. One for all of them; it holds no lock.
+/// The parts of the service that jobs use. One value for all jobs; it holds no lock.
 pub struct Context {
     pub store: Store,
     pub client: Client,
@@ -74,7 +75,7 @@ pub struct Context {
     pub covers: Arc<Covers>,
     pub streams: Arc<HeldStreams>,
     pub demand: Demand,
-    /// The format of what a client that plays no Opus gets for it.
+    /// The target format of Opus for a client that does not play it.
     pub opus: OpusForm,
     /// Which sites are switched on.
     pub sites: BTreeMap<Site, bool>,
@@ -86,7 +87,7 @@ impl Context {
         self.demand.table()
     }
 
-    /// How long the site is not asked from this address, where another one may be.
+    /// How long this address sends no request to the site, if another node can.
     fn closed_for(&self, site: Site) -> Option<std::time::Duration> {
         if !self.peers.others_fetch(site) {
             return None;
@@ -97,13 +98,13 @@ impl Context {
     }
 }
 
-/// The store's failure as a client is told of it. It is logged here, with its cause.
+/// The store's failure as a client sees it. It is logged here, with its cause.
 pub fn store_failure(error: StoreError) -> Failure {
     tracing::error!(%error, "the store failed");
     Failure::new(error.kind(), error.to_string())
 }
 
-/// A failure for what only a mistake in KMDS can bring about.
+/// A failure that only a mistake in KMDS can cause.
 pub fn internal(what: &str) -> Failure {
     Failure::new(
         Kind::Internal,

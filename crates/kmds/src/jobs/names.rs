@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 200;
 /// `.webm`, with its dot.
 const LONGEST_EXTENSION: usize = 5;
 
-/// `Artist - Title`, or `Title` where the title names the artist already: a name without extension, before it is made
+/// `Artist - Title`, or `Title` if the title names the artist already: a name without extension, before it is made
 /// unique within a reply.
 pub fn stem(track: &Track) -> String {
     let artist = track.artist.as_deref().unwrap_or("").trim();
@@ -31,7 +31,7 @@ pub fn stem(track: &Track) -> String {
 }
 
 /// Whether `title` has `artist` in it as words of their own: "Eve" is not in "Everything". Both in lower case. Scripts
-/// without letter case write words without blanks, so there any place will do.
+/// without letter case write words without blanks, so for them any place counts.
 fn names(title: &str, artist: &str) -> bool {
     let inside_a_word = |c: Option<char>| c.is_some_and(|c| c.is_lowercase() || c.is_numeric());
     let joins = |edge: Option<char>, neighbour: Option<char>| {
@@ -46,12 +46,12 @@ fn names(title: &str, artist: &str) -> bool {
     })
 }
 
-/// `stem.ext`, the stem cut at a character so that all fits.
+/// `stem.ext`, with the stem cut after a character so that the name fits.
 pub fn with_extension(stem: &str, ext: &str) -> String {
     format!("{}.{ext}", cut(stem, MAX_BYTES - ext.len() - 1))
 }
 
-/// The same name with the extension of what arrived.
+/// The same name with the extension of the arrived file.
 pub fn rename(human_name: &str, ext: &str) -> String {
     let stem = human_name
         .rsplit_once('.')
@@ -105,7 +105,7 @@ pub fn sanitize(name: &str) -> String {
     let replaced: String = name
         .chars()
         .filter(|c| !invisible(c))
-        // Unicode's own line ends are no controls by its tables, and yet begin a line.
+        // Unicode's own line ends are not control characters in its tables, but they begin a line.
         .map(|c| {
             if c.is_control() || "/\\:*?\"<>|\u{2028}\u{2029}".contains(c) {
                 '_'
@@ -114,7 +114,7 @@ pub fn sanitize(name: &str) -> String {
             }
         })
         .collect();
-    // Spaces of any script: behind one may stand the dot that hides a file. And at the start a joiner has nothing to join.
+    // Spaces of any script, since a dot after them may hide a file. A joiner at the start has nothing to join.
     let trimmed = replaced.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     let trimmed =
         trimmed.trim_start_matches(|c: char| c == '.' || c.is_whitespace() || is_joiner(c));
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(unique.stem("intro", "b"), "intro (2)");
         assert_eq!(unique.stem("Intro", "a"), "Intro");
         assert_eq!(unique.stem("Intro", "c"), "Intro (3)");
-        // A title that looks like a number we gave.
+        // A title that looks like one of our numbers.
         assert_eq!(unique.stem("Intro (2)", "d"), "Intro (2) (2)");
         // Long titles that differ only where names are cut.
         let long = "x".repeat(300);
@@ -258,7 +258,7 @@ mod tests {
         song
     }
 
-    /// Nothing a file system, a shell or a reader stumbles over; the same again when it is looked at once more.
+    /// No part can confuse a file system, a shell or a reader; a second pass changes nothing.
     fn is_safe(name: &str) {
         assert!(!name.is_empty() && name.len() <= MAX_BYTES, "{name:?}");
         assert!(
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(sanitize(name), name);
     }
 
-    /// Whatever songs are called, each has a name that is safe, and none has another's.
+    /// For any titles, each song has a safe name, and no two songs share one.
     #[test]
     fn fuzz_names() {
         kmds_fuzz::target("names", |input| {

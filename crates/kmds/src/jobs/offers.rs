@@ -1,7 +1,8 @@
 //! Which streams of a song the site offers a job now.
 //!
-//! Owns the ways to streams: those that came along with metadata, fresh URLs, the second engine's. An album's page is asked
-//! for by one job at a time, since it has the streams of all songs. Never moves bytes, never decides how often.
+//! Owns the ways to streams: those that came along with metadata, fresh URLs, the second engine's. One job at a time
+//! asks for an album's page, since the page has the streams of all songs. This module moves no bytes, and does not
+//! decide how often to ask.
 
 use kmds_extract::choose::Accept;
 use kmds_extract::{Delivery, Failure, Kind, Lack, Source, Track};
@@ -11,7 +12,7 @@ use super::attempts::{Attempts, Next};
 use crate::clock::unix_now;
 use crate::engine::Engine;
 
-/// Held while an album's page is asked for: the jobs of its other songs find their streams afterwards.
+/// Held during the request for an album's page: afterwards the jobs of its other songs find their streams.
 static ALBUM_PAGE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A song with streams, and the engine that named them.
@@ -21,7 +22,7 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// Every URL of it is asked for late.
+    /// Whether all its URLs must be asked for when the download starts.
     pub(super) fn is_asked_late(&self) -> bool {
         self.track
             .streams
@@ -29,12 +30,12 @@ impl Offer {
             .all(|stream| matches!(stream.delivery, Delivery::Asked { .. }))
     }
 
-    /// Whether a song that serves none of its encodings may serve some when it is asked for again; DRM is for good.
+    /// Whether a later request may find an encoding of a song that now has none; DRM is final.
     pub(super) fn may_come_back(&self) -> bool {
         self.is_asked_late() && kmds_extract::all_gone(&self.track).kind().retryable()
     }
 
-    /// Why nothing of it can be served.
+    /// Why no stream of it can be fetched.
     pub(super) fn all_gone(&self) -> Failure {
         Failure::from(&kmds_extract::all_gone(&self.track))
     }
@@ -50,9 +51,9 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The song with streams whose URLs live long enough to start a download.
+    /// The song with streams whose URLs are valid long enough to start a download.
     pub(super) async fn fresh(self) -> Result<Offer, Next> {
-        // Streams that are held were tried by no job.
+        // No job has tried the held streams.
         if let Some(held) = self.held() {
             return Ok(held);
         }

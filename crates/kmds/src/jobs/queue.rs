@@ -1,4 +1,4 @@
-//! Which song is downloaded next. Pure: it starts nothing, and the caller hands in the time.
+//! Which song is downloaded next. Pure: it starts nothing, and the caller passes in the time.
 //!
 //! Owns the order of waiting songs: one lane for each site with a limit of its own, and a limit for all lanes together.
 //! Songs that a client waits for go first, then those that clients will play next, one queue after the other; then one song
@@ -14,7 +14,7 @@ use crate::store::Key;
 /// One number for each fetch, so that a list and a single song of the same client take turns.
 pub type Requester = u64;
 
-/// A site's downloads, or the making of copies, which may wait for one of them.
+/// A lane: a site's downloads, or the making of copies, which may wait for a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LaneId {
     Site(Site),
@@ -55,10 +55,10 @@ pub struct Queue {
     running: usize,
     limit: usize,
     waiting: HashMap<Key, Waiting>,
-    /// The songs that clients will play next: of each queue in its order. A queue that had its turn goes to the end. Songs that do
-    /// not wait are passed over.
+    /// The songs that clients will play next, for each queue in its order. A queue that had its turn goes to the end.
+    /// Songs that do not wait are skipped.
     coming: VecDeque<(Requester, Vec<Key>)>,
-    /// Waiting songs that cannot start before a time of their own.
+    /// Waiting songs that have their own earliest start time.
     not_before: HashMap<Key, Instant>,
 }
 
@@ -77,7 +77,7 @@ struct Lane {
     running: usize,
     /// Songs that a client waits for, in order.
     wanted: VecDeque<Key>,
-    /// The others, a queue for each requester; the requesters take turns.
+    /// The other songs, a queue for each requester; the requesters take turns.
     turns: VecDeque<(Requester, VecDeque<Key>)>,
     /// The site asked for a pause.
     paused_until: Option<Instant>,
@@ -107,7 +107,7 @@ impl Queue {
         }
     }
 
-    /// Adds a song behind the others of its requester; one that waits already stays where it is.
+    /// Adds a song after the others of its requester; a waiting song keeps its place.
     pub fn push(&mut self, key: Key, requester: Requester, total: Option<u64>) {
         let id = LaneId::of(&key);
         let Some(lane) = self.lanes.get_mut(&id) else {
@@ -158,7 +158,7 @@ impl Queue {
         true
     }
 
-    /// Makes these the songs that a queue plays next; none ends the queue's turns.
+    /// Sets the songs that a queue plays next; an empty list ends the queue's turns.
     pub fn come(&mut self, queue: Requester, keys: Vec<Key>) {
         match self.coming.iter().position(|(who, _)| *who == queue) {
             Some(at) if keys.is_empty() => drop(self.coming.remove(at)),
@@ -217,7 +217,7 @@ impl Queue {
         Some(key)
     }
 
-    /// One song of the requester whose turn it is, in the lane that has the least to do.
+    /// One song of the next requester in turn, in the lane that has the least to do.
     fn next_in_turn(&mut self, now: Instant) -> Option<Key> {
         let may = may_start(&self.not_before, now);
         self.lanes
@@ -249,7 +249,7 @@ impl Queue {
         }
     }
 
-    /// No song of this one's site starts before `until`.
+    /// No song of the same site starts before `until`.
     pub fn pause(&mut self, key: &Key, until: Instant) {
         if let Some(lane) = self.lanes.get_mut(&LaneId::of(key)) {
             lane.paused_until = lane.paused_until.max(Some(until));
@@ -327,7 +327,7 @@ impl Lane {
     }
 }
 
-/// Whether a song may start now, as far as its own time goes.
+/// Whether a song's own start time has come.
 fn may_start(not_before: &HashMap<Key, Instant>, now: Instant) -> impl Fn(&Key) -> bool + Copy {
     move |key| not_before.get(key).is_none_or(|until| *until <= now)
 }

@@ -1,7 +1,7 @@
 //! Copies of a finished song, made on request: another format, or the same with tags and cover.
 //!
-//! Owns how a copy is made from the finished original, which stays byte for byte as it is. A copy's job runs in a lane of
-//! its own, since it may wait for the original's download. Never downloads audio.
+//! Owns how a copy is made from the finished original, which stays byte for byte as it is. A copy's job runs in a lane
+//! of its own, since it may wait for the original's download. It downloads no audio.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct Copying<'a> {
     duration: Option<Duration>,
 }
 
-/// Makes the copy that the job's key names; its format.
+/// Makes the copy that the job's key names; returns its format.
 pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
     let Rendition::Copy(form) = work.job.key.rendition() else {
         return Err(End::Failed(internal("no copy")));
@@ -58,8 +58,8 @@ pub(super) async fn make(work: Work<'_>, track: &Track) -> Result<Format, End> {
     copying.make(original).await
 }
 
-/// What a copy in this format is made of: what came from the site in the same format and is here, so that no encoder runs;
-/// else the newest that came from there; `None` if the song was removed.
+/// The source of a copy in this format: the file from the site in the same format, if it is here, so that no encoder
+/// runs; else the newest file from the site; `None` if the song was removed.
 async fn original_of(work: Work<'_>, format: Option<Format>) -> Result<Option<Key>, End> {
     let rows = work.at.store.renditions(work.job.key.track()).await?;
     let is_original = |row: &&Row| !row.key.is_copy() && row.state != State::Deleted;
@@ -69,8 +69,8 @@ async fn original_of(work: Work<'_>, format: Option<Format>) -> Result<Option<Ke
     Ok(same.or(newest).map(|original| original.key.clone()))
 }
 
-/// A copy is removed with its song. Its row may still wait: a removal that a kill broke off leaves such a row, and a job
-/// that ended over it would begin again for ever.
+/// A copy is removed with its song. After a kill during the removal, its row may still wait; a job for such a row would
+/// start again for ever.
 async fn without_original(work: Work<'_>) -> End {
     let (store, key) = (&work.at.store, &work.job.key);
     let removed = async {
@@ -110,7 +110,7 @@ impl Copying<'_> {
         let checked = match made {
             Ok(checked) => checked,
             Err(error) => {
-                // The next try begins anew.
+                // The next try starts from the beginning.
                 let _ = lease.discard().await;
                 return Err(end_of(error));
             }
@@ -143,7 +143,7 @@ impl Copying<'_> {
             return self.write_tagged(lease, original).await;
         };
         if !writes_header_last(target) && !self.form.tagged {
-            // Readable as it comes out.
+            // Readable while it is made.
             self.work.show(partial, self.format);
             return self
                 .work
@@ -163,7 +163,7 @@ impl Copying<'_> {
         copy_whole(lease, &file).await
     }
 
-    /// The audio of `file` behind tags of its own, passed on as it is read.
+    /// The audio of `file` after its new tags, passed on as it is read.
     async fn write_tagged(
         &self,
         lease: &mut Lease,
@@ -184,7 +184,7 @@ impl Copying<'_> {
             tag::copy(&file, container, &song, cover.as_deref(), &mut out)?;
             std::io::Write::flush(&mut out).map_err(TagError::from)
         };
-        // A thread for this alone: it waits for the lease, whose writes need the others.
+        // Its own thread: it waits for the lease, whose writes need the other threads.
         let (done, tagged) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("tags".to_owned());
         thread.spawn(move || done.send(write())).map_err(broken)?;
@@ -200,7 +200,7 @@ impl Copying<'_> {
         })
     }
 
-    /// What ffmpeg makes, in a temporary file: its length or its tags are written before it.
+    /// Writes ffmpeg's output into a temporary file, since its length or its tags must be written before it.
     async fn fill_scratch(
         &self,
         source: &mut Source,
@@ -222,7 +222,7 @@ impl Copying<'_> {
     }
 }
 
-/// All of a finished temporary file into the lease.
+/// Copies a finished temporary file into the lease.
 async fn copy_whole(lease: &mut Lease, file: &std::fs::File) -> Result<(), FillError> {
     let unread = || drive_error("read a copy back");
     let mut file = shared_file(file).map_err(unread())?;
@@ -259,7 +259,7 @@ fn end_of(error: FillError) -> End {
     }
 }
 
-/// The same open file, for reading and writing along.
+/// The same open file, for reading while it is written.
 fn shared_file(file: &std::fs::File) -> std::io::Result<tokio::fs::File> {
     Ok(tokio::fs::File::from_std(file.try_clone()?))
 }

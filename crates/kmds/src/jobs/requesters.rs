@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::queue::Requester;
 
-/// The fetches that one millisecond can number, as a power of two: two runs may begin in the same second.
+/// How many fetches get a number from one millisecond, as a power of two: two runs may begin in the same second.
 const A_MILLISECOND: u32 = 20;
-/// Other fetches of one song that are noted.
+/// The most other fetches that are recorded for one song.
 const MOST_OTHERS: usize = 16;
 
 /// Gives each fetch a number.
@@ -20,16 +20,16 @@ pub(super) struct Numbers(AtomicU64);
 #[derive(Debug, Default)]
 pub(super) struct Requesters {
     others: Vec<Requester>,
-    /// Those of all its fetches by which other nodes asked.
+    /// The fetches of other nodes.
     of_nodes: Vec<Requester>,
     /// The first fetch was cancelled: the song is for the others.
     first_left: bool,
 }
 
-/// What cancelled fetches leave of a song.
+/// A song's state after fetches were cancelled.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// None of them asked for it.
+    /// None of the cancelled fetches asked for it.
     AsItWas,
     /// Another fetch asks for it.
     ToOthers,
@@ -37,7 +37,7 @@ pub(super) enum Left {
 }
 
 impl Numbers {
-    /// From this millisecond: rows keep the number of their fetch, and it is not given again after a restart.
+    /// Starts from this millisecond: rows keep the number of their fetch, so no number is used again after a restart.
     pub fn since(unix_millis: u64) -> Self {
         Self(AtomicU64::new(unix_millis << A_MILLISECOND))
     }
@@ -46,7 +46,7 @@ impl Numbers {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Gives no number up to `last`.
+    /// Skips all numbers up to `last`.
     pub fn skip(&self, last: Requester) {
         self.0.fetch_max(last.saturating_add(1), Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ impl Requesters {
         }
     }
 
-    /// A fetch, noted already, is that of another node.
+    /// Marks a recorded fetch as that of another node.
     pub fn add_node(&mut self, fetch: Requester) {
         if self.of_nodes.len() <= MOST_OTHERS {
             self.of_nodes.push(fetch);
@@ -76,7 +76,7 @@ impl Requesters {
         !self.of_nodes.is_empty() && all.all(|fetch| self.of_nodes.contains(fetch))
     }
 
-    /// These fetches are cancelled. Where they leave the song to none, the caller ends it.
+    /// Removes cancelled fetches. If no other fetch asks for the song, the caller ends it.
     pub fn remove(&mut self, first: Requester, cancelled: &[Requester]) -> Left {
         let count = self.others.len();
         self.others.retain(|fetch| !cancelled.contains(fetch));

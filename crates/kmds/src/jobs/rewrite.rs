@@ -1,8 +1,9 @@
-//! A stream's bytes made into another format while they arrive: re-wrapped, taken out of a video, or converted.
+//! Makes another format of a stream's bytes while they arrive: re-wraps them, extracts the audio of a video, or
+//! converts them.
 //!
-//! Owns the work beside a download: the raw file is read as it grows, and what is made of it can be read as it is written.
-//! The raw bytes have a key and a lease of their own, so that a restart downloads nothing twice; bytes that proved bad are
-//! removed. The two halves run in one task; the first failure ends both. Never chooses a stream, never publishes.
+//! Owns the work beside a download: it reads the raw file as it grows, and the result can be read as it is written. The
+//! raw bytes have their own key and lease, so that a restart downloads nothing twice; bad bytes are removed. Both
+//! halves run in one task; the first failure ends both. This module chooses no stream and publishes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::store::{Lease, Partial, Progress, Reader, StoreError};
 /// A piece read back from a file.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
 
-/// What is made of the bytes that arrive.
+/// The rewrite of the arriving bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rewrite {
     OpusToOgg,
@@ -28,7 +29,7 @@ pub(super) enum Rewrite {
 }
 
 impl Rewrite {
-    /// The format of what comes out.
+    /// The format of the result.
     pub(super) const fn format(self) -> Format {
         match self {
             Self::OpusToOgg => Format::Opus,
@@ -55,7 +56,7 @@ impl Rewriting<'_> {
         let (began, raw_partial) = watch::channel(None);
         let download = async {
             let began = |partial| drop(began.send_replace(Some(partial)));
-            // Another URL would mean to rewrite everything anew: throttling is not treated as an error here.
+            // With another URL the rewrite would start again, so throttling is not an error here.
             work.fill(&mut raw_lease, stream, true, began).await?;
             announce_length(&mut raw_lease);
             check(&mut raw_lease, stream.container, expected).await?;
@@ -63,7 +64,7 @@ impl Rewriting<'_> {
         };
         let rewriting = async {
             let Some(partial) = first(raw_partial).await else {
-                // The download failed before its first byte, and says why.
+                // The download failed before its first byte; its error has the reason.
                 return std::future::pending().await;
             };
             let source = Source::growing(work.at.store.open_reader(&partial), partial);
@@ -73,7 +74,7 @@ impl Rewriting<'_> {
                 Rewrite::Convert(_) => self.convert(source).await,
             }
         };
-        // A rewrite that runs out of bytes waits for the download to say why.
+        // A rewrite without more bytes waits for the download's error.
         let Err(error) = tokio::try_join!(download, rewriting) else {
             raw_lease.discard().await?;
             announce_length(self.lease);
@@ -98,7 +99,7 @@ impl Rewriting<'_> {
     }
 
     async fn take_audio_out(&mut self, mut source: Source) -> Result<(), FillError> {
-        // The index may stand at the end: wait for all of it.
+        // The index may be at the end: wait for the whole file.
         while source.next().await?.is_some() {}
         self.start_output(&source).await?;
         let Some((partial, _)) = &source.growing else {
@@ -138,8 +139,8 @@ impl Rewriting<'_> {
     }
 }
 
-/// Whether no later try may continue the raw bytes. An encoder that refuses bytes may be right: only a whole file that
-/// passes the check is kept for it.
+/// Whether the raw bytes must not be continued. If an encoder refuses bytes, it may be right: they are kept only if the
+/// whole file passes the check.
 async fn spoils(
     error: &FillError,
     raw_lease: &mut Lease,
@@ -156,7 +157,7 @@ async fn spoils(
 }
 
 impl Work<'_> {
-    /// Through ffmpeg into an open lease.
+    /// Converts a file with ffmpeg into an open lease.
     pub(super) async fn encode(
         self,
         lease: &mut Lease,
@@ -176,7 +177,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Through ffmpeg, piece by piece: both of its pipes are worked at the same time. Dropping the sender is the end.
+    /// Converts with ffmpeg, piece by piece: input and output pipe are used at the same time. Dropping the sender ends
+    /// it.
     pub(super) async fn encode_into(
         self,
         source: &mut Source,
@@ -243,8 +245,8 @@ impl Source {
             .map_or("", |(partial, _)| partial.validator())
     }
 
-    /// The next piece; `None` at the end, which of a growing file is its announced length. If its download fails, this
-    /// waits for ever: the download itself says why, and ends both halves.
+    /// The next piece; `None` at the end, which is the announced length for a growing file. If its download fails, this
+    /// waits for ever: the download's own error ends both halves.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FillError> {
         let at = self.at;
         if let Some((_, progress)) = &mut self.growing {
@@ -272,7 +274,7 @@ impl Source {
     }
 }
 
-/// An error means that no task takes pieces any more; the one that stopped says why.
+/// An error means that no task takes pieces any more; the task that stopped has the reason.
 async fn send(out: &mpsc::Sender<Bytes>, piece: Bytes) -> Result<(), FillError> {
     if piece.is_empty() {
         return Ok(());
@@ -294,7 +296,7 @@ fn crc_of(text: &str) -> u32 {
     crc.sum()
 }
 
-/// A blocking writer whose pieces come out on the runtime, as fast as they are taken.
+/// A blocking writer whose pieces reach the runtime as fast as they are taken.
 pub(super) struct Pieces(pub(super) mpsc::Sender<Bytes>);
 
 impl std::io::Write for Pieces {

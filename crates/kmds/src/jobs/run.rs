@@ -1,8 +1,9 @@
-//! One job's work on an original: from its row to the published file, or to the reason why not.
+//! One job's work on an original: from its row to the published file, or to the reason of its failure.
 //!
-//! Owns the one loop over engines, streams and restarts: [`Run::make`] over what the site offers, [`Run::try_streams`] over
-//! an offer's streams, [`Run::try_stream`] over restarts of one of them. What follows a failure comes back to it as a
-//! [`Next`]. Holds the song's lease; dropping a `Run` keeps the bytes for the next start. Never decides which job runs.
+//! Owns the one loop over engines, streams and restarts: [`Run::make`] over what the site offers, [`Run::try_streams`]
+//! over an offer's streams, [`Run::try_stream`] over restarts of one of them. What follows a failure comes back to it
+//! as a [`Next`]. A `Run` holds the song's lease; dropping it keeps the bytes for the next start. The queue decides
+//! which job runs.
 
 use std::time::Duration;
 
@@ -28,12 +29,12 @@ struct Finished {
     checked: Checked,
 }
 
-/// What the site has offered this job and was not used up.
+/// The site's offers to this job that are not used up.
 #[derive(Default)]
 struct Offers {
-    /// To be tried next: its URLs are asked for late.
+    /// The offer to try next, whose URLs must be asked for when the download starts.
     at_hand: Option<Offer>,
-    /// To be tried where nothing faster comes: the site throttles it.
+    /// The offer to use if no faster one comes: the site throttles it.
     slow: Option<Offer>,
     /// Why the last client identity was refused.
     refused: Option<Failure>,
@@ -47,7 +48,7 @@ pub(super) struct Run<'a> {
     accept: Accept,
     human_name: String,
     attempts: Attempts,
-    /// What the lease holds at the end is not worth keeping.
+    /// The bytes in the lease must not be kept.
     bytes_are_bad: bool,
 }
 
@@ -70,7 +71,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// All attempts at the song; the format of what was published.
+    /// Makes all attempts at the song; returns the format of the published file.
     pub(super) async fn finish(mut self) -> Result<Format, End> {
         match self.make().await {
             Ok(done) => self.publish(done).await,
@@ -98,7 +99,7 @@ impl<'a> Run<'a> {
                 Ok(done) => return Ok(done),
                 Err(Next::AskAgain(_)) => {
                     self.attempts.asked += 1;
-                    // A URL that is asked for late is asked for anew; what leads to it does not expire.
+                    // A URL of this kind is requested again; the data for the request does not expire.
                     offers.at_hand = Some(offer).filter(Offer::is_asked_late);
                 }
                 Err(Next::AskAsAnother(failure)) => offers.refused = Some(failure),
@@ -106,7 +107,7 @@ impl<'a> Run<'a> {
                     self.attempts.asked_faster = true;
                     offers.slow = Some(offer);
                 }
-                // Processed anew, or changed: what is offered now may be something else (SoundCloud field notes, 15).
+                // The site may have changed the song: now it may offer other streams (SoundCloud field notes, 15).
                 Err(Next::StreamGone) if !self.attempts.looked_again && offer.may_come_back() => {
                     self.attempts.asked += 1;
                     self.attempts.looked_again = true;
@@ -126,7 +127,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What is tried next: fresh streams, or the slow ones where fresh ones do not come or are of another file.
+    /// The next offer: fresh streams, or the slow ones if there are no fresh ones or those are of another file.
     async fn next_offer(&self, offers: &mut Offers) -> Result<Offer, Next> {
         let offer = match offers.at_hand.take() {
             Some(at_hand) => at_hand,
@@ -184,7 +185,7 @@ impl<'a> Run<'a> {
         Err(End::Failed(failure))
     }
 
-    /// One stream of an offer after the other. [`Next::StreamGone`] is said of all of them only.
+    /// Tries one stream of an offer after the other. [`Next::StreamGone`] is returned only if it is true of all.
     async fn try_streams(&mut self, offer: &Offer) -> Result<Finished, Next> {
         let mut last = Next::StreamGone;
         let choices = choose(&offer.track.streams, &self.accept);
@@ -198,7 +199,7 @@ impl<'a> Run<'a> {
         Err(last)
     }
 
-    /// One stream: located, downloaded, and once more where that may help.
+    /// Tries one stream: locates it, downloads it, and tries once more if that may help.
     async fn try_stream(&mut self, choice: &Choice, engine: Engine) -> Result<Finished, Next> {
         let stream = match self.work.at.engines.locate(&choice.stream).await {
             Ok(stream) => stream,
@@ -244,8 +245,8 @@ impl<'a> Run<'a> {
         decision.next
     }
 
-    /// The site refuses audio while it believes that an advertisement runs; a job that waits for that is `queued`. It leaves
-    /// its place to others, unless that would lose what it has learnt of the song.
+    /// The site refuses audio while it believes that an advertisement runs; a job that waits for that is `queued`. It
+    /// gives up its place, unless it would lose what it has learnt about the song.
     async fn wait_for_advertisement(&self, stream: &Stream, engine: Engine) -> Result<(), Next> {
         let job = self.work.job;
         let most = self.work.at.recipes.current().youtube.advertisement_wait;
@@ -338,7 +339,7 @@ impl<'a> Run<'a> {
             Err(error) => Err(error),
         };
         if made.is_err() {
-            // What was made of it so far is never continued; the raw bytes are.
+            // The rewritten bytes are never continued; the raw bytes are.
             let _ = self.lease.restart().await;
         }
         made
@@ -368,7 +369,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether the streams serve when the wait is over. YouTube's limits are of the URLs themselves.
+/// Whether the streams can be used after the wait. YouTube's limits belong to the URLs themselves.
 fn serves_later(next: &Next, site: Site) -> bool {
     match next {
         Next::Stop(End::Limited { .. }) => site != Site::YouTube,
@@ -377,7 +378,7 @@ fn serves_later(next: &Next, site: Site) -> bool {
     }
 }
 
-/// The site's bytes were checked as they came: what is wrong with what came out was made here.
+/// The site's bytes were checked on arrival: so an error in the result was made here.
 fn made_here(error: FillError) -> FillError {
     match error {
         FillError::Broken(what) => {

@@ -1,7 +1,8 @@
-//! Starts jobs, each in a task of its own, and notes how each one ended.
+//! Starts jobs, each in its own task, and records how each one ended.
 //!
-//! Owns the tasks: the dispatcher, which takes what the queue allows until the service stops, and one for each job. A job
-//! that is cancelled is dropped where it waits; a panic in one job fails that job only. [`Workers::stopped`] waits for all.
+//! Owns the tasks: the dispatcher, which takes what the queue allows until the service stops, and one for each job. A
+//! cancelled job is dropped at the point where it waits; a panic in one job fails only that job. [`Workers::stopped`]
+//! waits for all.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl Workers {
         });
     }
 
-    /// Waits until no job runs, after the stop token was cancelled: what the jobs held is flushed.
+    /// Waits until no job runs, after the stop token was cancelled: the jobs have flushed their files.
     pub async fn stopped(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -62,7 +63,7 @@ impl Workers {
             let job = self.at.table().next().await;
             let workers = self.clone();
             self.tasks.spawn(async move {
-                // A bug in one song's work must cost that song only, not its place in the queue.
+                // A bug in one song's work must end that song only, and free its place in the queue.
                 let work = AssertUnwindSafe(workers.work(&job)).catch_unwind();
                 if work.await.is_err() {
                     let broken = internal("the work on this song broke off");
@@ -97,7 +98,7 @@ impl Workers {
                 let hold_back = || self.at.table().hold_back(job, until);
                 self.requeue(job, hold_back).await;
             }
-            // Clients that wait look at the row again: the song was removed, or goes on at the next start.
+            // Waiting clients read the row again: the song was removed, or continues at the next start.
             Err(End::Stopped) => self.end_cancelled(job).await,
         }
     }
@@ -110,7 +111,7 @@ impl Workers {
             return Err(End::Stopped);
         };
         match row.state {
-            // The job was made from an older look at the row.
+            // The job was made from an older state of the row.
             State::Ready => return Ok(row.format),
             State::Failed => return Err(End::Failed(row.failure.unwrap_or_else(cancelled))),
             State::Deleted | State::Evicted => return Err(End::Stopped),
@@ -133,8 +134,8 @@ impl Workers {
         Run::begin(work, track, row).await?.finish().await
     }
 
-    /// A stop never makes a song fail: what breaks while the tools beside us are stopped too is tried again at the next
-    /// start, and no client is told that it failed.
+    /// A stop never makes a song fail. If a step fails because its tools are stopped too, the next start tries it
+    /// again, and no client is told that it failed.
     fn is_stopping(&self) -> bool {
         self.stop.is_cancelled() || self.closing.is_cancelled()
     }
@@ -147,7 +148,8 @@ impl Workers {
         self.start_if_queued(job).await;
     }
 
-    /// A client may have queued the song again between the note of its end and the end of its job, and found this job.
+    /// A client may have queued the song again after its end was written and before the job ended, and so found this
+    /// job.
     async fn start_if_queued(&self, job: &Job) {
         if self.stop.is_cancelled() {
             return;
@@ -161,7 +163,7 @@ impl Workers {
         }
     }
 
-    /// Whether the failure could be noted.
+    /// Returns whether the failure could be written.
     async fn give_up(&self, job: &Job, failure: Failure) -> bool {
         tracing::warn!(track = %job.key.track(), kind = failure.kind.as_str(), "failed: {failure}");
         let site = job.key.track().site();
@@ -175,7 +177,7 @@ impl Workers {
         noted.is_ok()
     }
 
-    /// Jobs wait for a site's limit, up to a point; requests do not.
+    /// Jobs wait for a site's limit, within bounds; requests do not.
     async fn wait_for_limit(&self, job: &Job, told: Option<Duration>, failure: Failure) {
         if job.cancel.is_cancelled() {
             return self.end_cancelled(job).await;

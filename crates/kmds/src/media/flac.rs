@@ -1,8 +1,8 @@
 //! FLAC: metadata blocks, then frames to the end.
 //!
 //! Owns the walk over all frames. Each frame has a check sum of its header, one of the whole frame, and a number that
-//! follows the one before. No field states the length of a frame: it ends where its check sum is right and the next frame
-//! begins. Never decodes a frame.
+//! is one higher than the last. No field states the length of a frame: it ends where its check sum is right and the
+//! next frame begins. No frame is decoded.
 
 use kmds_extract::Codec;
 
@@ -12,7 +12,7 @@ use super::{Broken, Walked, Window, duration_of, mp3, tail};
 const STREAM_INFO_BYTES: u64 = 34;
 /// The longest header: sync and codes 4, number 7, block size 2, sample rate 2, check sum 1.
 const HEADER_BYTES: usize = 16;
-/// Bytes asked of the window at once: far fewer than it holds, so that no byte is read from the drive twice.
+/// Bytes read from the window at once: far fewer than it holds, so that no byte is read from the drive twice.
 const STEP_BYTES: usize = 4096;
 /// The largest frame that can be: 65,535 samples of 32 bits in 8 channels, stored as they are, and a little.
 const MAX_FRAME_BYTES: u64 = 65_536 * 4 * 8 + 1024;
@@ -21,9 +21,9 @@ struct StreamInfo {
     sample_rate: u32,
     /// 0 is unknown.
     samples: u64,
-    /// Samples a frame where that never changes.
+    /// Samples a frame, if the number never changes.
     block_samples: u64,
-    /// Where the eight bytes stand that hold rate, channels, depth and samples.
+    /// The offset of the eight bytes that hold rate, channels, depth and samples.
     packed_at: u64,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
     })
 }
 
-/// Where the number of samples stands and what it must be, for a file whose writer left it open.
+/// The offset of the number of samples and its right value, for a file whose writer left it open.
 pub(super) fn length_patches(window: &mut Window<'_>) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
     let (stream, counted) = frames(window)?;
     // The lower 36 bits of these eight bytes.
@@ -82,7 +82,7 @@ fn frames(window: &mut Window<'_>) -> Result<(StreamInfo, u64), Broken> {
     }
 }
 
-/// Where the frame at `at` ends, and the one behind it; nothing where the audio ends.
+/// Where the frame at `at` ends, and the frame after it; `None` where the audio ends.
 fn frame_end(
     window: &mut Window<'_>,
     at: u64,

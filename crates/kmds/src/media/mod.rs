@@ -1,10 +1,10 @@
 //! Checks whether a file is whole, and rewrites containers without re-encoding.
 //!
-//! Owns what a container must look like from its first byte to its last, how long its audio is, and three rewrites
-//! that leave every audio packet as it was: durations into an HLS init piece ([`mp4::patch_durations`]), the audio out
-//! of a muxed MP4 ([`mp4::extract_audio`]), Opus from WebM into Ogg ([`webm::OpusToOgg`]).
-//! Reads in pieces of 64 KiB, so memory does not grow with the file. Never decodes audio, and never decides what to do with
-//! a broken file. All functions wait for the disk: call them on a blocking thread.
+//! Owns what a container must look like from its first byte to its last, how long its audio is, and three rewrites that
+//! leave every audio packet as it was: durations into an HLS init piece ([`mp4::patch_durations`]), the audio out of a
+//! muxed MP4 ([`mp4::extract_audio`]), Opus from WebM into Ogg ([`webm::OpusToOgg`]). It reads in pieces of 64 KiB, so
+//! memory does not grow with the file. It decodes no audio, and does not decide what to do with a broken file. All
+//! functions wait for the disk: call them on a blocking thread.
 //!
 //! Only Ogg and FLAC have check sums; the sample bytes of an MP4, WAV or MP3 are not checked. Some cuts are legal ends of
 //! their format, so that a check without an expected duration cannot see them: a fragmented
@@ -37,7 +37,7 @@ pub const SNIFF_BYTES: usize = 4096;
 
 /// How far a duration may be from the expected one: encoders add and trim at the ends.
 const DURATION_SLACK: Duration = Duration::from_secs(2);
-/// An expected duration in whole seconds was rounded, or worse: it may differ by this share (1 / 100) more.
+/// An expected duration in whole seconds was at least rounded: it may differ by this share (1 / 100) more.
 const DURATION_SLACK_DIVISOR: u32 = 100;
 
 /// A file that is whole.
@@ -72,13 +72,13 @@ pub enum Broken {
     Unreadable(#[from] io::Error),
 }
 
-/// What walking a file to its end found.
+/// The result of reading a file to its end.
 #[derive(Debug)]
 struct Walked {
     codec: Codec,
     /// Counted from the audio itself.
     content: Option<Duration>,
-    /// What a header claims, where the format lets it stand beside the content (WebM).
+    /// The duration in a header, if the format can have it beside the content (WebM).
     claimed: Option<Duration>,
 }
 
@@ -171,7 +171,7 @@ pub fn state_length(file: &File, container: Container) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The duration to report: the counted one, or the claimed one where it is nearer to what was expected.
+/// The duration to report: the counted one, or the claimed one if it is nearer to the expected one.
 fn agree(
     content: Option<Duration>,
     claimed: Option<Duration>,

@@ -1,8 +1,8 @@
 //! MP3: MPEG layer III frames, one after another, with tags around them.
 //!
-//! Owns the frame header, the tags that may stand before, between and after the frames (ID3v1, ID3v2, APEv2,
-//! Lyrics3), and the frame count of a Xing, Info or VBRI header.
-//! Never decodes a frame; a frame in free format (no bitrate in its header) is taken for junk.
+//! Owns the frame header, the tags that may stand before, between and after the frames (ID3v1, ID3v2, APEv2, Lyrics3),
+//! and the frame count of a Xing, Info or VBRI header. No frame is decoded; a frame in free format (no bitrate in its
+//! header) counts as junk.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Broken, Walked, Window, tail};
 const JUNK_BYTES: u64 = 4096;
 /// Bytes looked at to find the end of a Lyrics3 tag (its size field has six digits).
 const LYRICS_BYTES: u64 = 1_000_000;
-/// Of this many promised frames one may be missing: 1 %.
+/// One in this many promised frames may be missing: 1 %.
 const LOST_FRAME_DIVISOR: u64 = 100;
 /// `LYRICSBEGIN`, the longest mark of a tag.
 const MARK_BYTES: usize = 11;
@@ -136,7 +136,7 @@ struct Seen {
     played: Duration,
     /// What a Xing, Info or VBRI header promises.
     promised: Option<u64>,
-    /// The place was found by a tag's end or by two headers in a row, so that one header is proof enough.
+    /// The place follows a tag or two headers in a row, so one header is enough proof.
     in_step: bool,
 }
 
@@ -193,7 +193,7 @@ fn frame_at(window: &mut Window<'_>, at: u64) -> Result<Option<Frame>, Broken> {
     Ok(window.peek(at, 4)?.first_chunk().and_then(frame))
 }
 
-/// The frame count in the first frame, which is then no audio itself.
+/// The frame count in the first frame, which then has no audio itself.
 fn promised_frames(window: &mut Window<'_>, at: u64, frame: Frame) -> Result<Option<u64>, Broken> {
     /// A VBRI header stands 32 bytes behind the frame header, its frame count 14 bytes further.
     const VBRI_AT: u64 = 4 + 32;

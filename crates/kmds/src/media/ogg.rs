@@ -1,8 +1,8 @@
 //! Ogg: pages, each with its own check sum.
 //!
 //! Owns the page (RFC 3533 §6), the check sum, and what the first packet and the granule positions say of codec and
-//! duration; links of a chain are added up. Pages are written here too, for [`super::webm::OpusToOgg`] and for tags.
-//! Never looks into an audio packet.
+//! duration; the lengths of a chained file are added up. This module also writes pages, for [`super::webm::OpusToOgg`]
+//! and for tags. It does not look into audio packets.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Tells containers apart by the first bytes of a file.
 //!
-//! Owns the marks of every container that is kept, and of the text that origins send instead of audio. Reads nothing beyond
-//! the bytes it is given, and does not judge whether a file is whole.
+//! Owns the marks of every container that is kept, and of the text that origins send instead of audio. It reads only
+//! the bytes that it gets, and does not judge whether a file is whole.
 
 use std::fmt;
 
@@ -82,7 +82,7 @@ pub fn sniff(head: &[u8]) -> Sniffed {
         return Sniffed::Empty;
     }
     if let Some(after) = mp3::after_id3(head) {
-        // FLAC and raw AAC sometimes carry the tag as well; a tag longer than the head is an MP3's.
+        // FLAC and raw AAC sometimes have the tag as well; a tag that is longer than the head belongs to an MP3.
         return match head.get(after..).map(binary) {
             Some(found @ (Sniffed::Flac | Sniffed::Adts)) => found,
             _ => Sniffed::Mp3,

@@ -1,8 +1,8 @@
-//! Tags that stand at the end of a file of any container.
+//! Tags at the end of a file of any container.
 //!
-//! Owns the sizes of ID3v1 (and its `TAG+`), APEv2 with or without a header, Lyrics3, and ID3v2 with a footer, which are read
-//! from their ends. Reads no text of a tag. A walk asks only at a place where the audio may end, so that audio is never
-//! taken for a tag.
+//! Owns the sizes of ID3v1 (and its `TAG+`), APEv2 with or without a header, Lyrics3, and ID3v2 with a footer, which
+//! are read from their ends. It reads no text of a tag. A walk asks only at a place where the audio may end, so that
+//! audio is never taken for a tag.
 
 use super::{Broken, Window};
 
@@ -15,7 +15,7 @@ const APE_FOOTER_BYTES: u64 = 32;
 const LYRICS_END_BYTES: u64 = 15;
 const ID3V2_FOOTER_BYTES: u64 = 10;
 
-/// Whether nothing but tags stands between `at` and the end.
+/// Whether there are only tags between `at` and the end.
 pub(super) fn is_tags(window: &mut Window<'_>, at: u64) -> Result<bool, Broken> {
     Ok(at < window.len() && starts(window)?.contains(&at))
 }

@@ -1,13 +1,13 @@
 //! Reading a file in pieces.
 //!
-//! Owns one buffer of 64 KiB and where in the file it stands. The bytes are a file's or lie in memory.
-//! Never moves the file's own cursor, and never grows with the file.
+//! Owns one buffer of 64 KiB and its place in the file. The bytes come from a file or from memory. It does not move the
+//! file's own cursor, and does not grow with the file.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::Broken;
 
-/// Bytes read at once: more than the largest Ogg page (65,307), small enough to forget about.
+/// Bytes read at once: more than the largest Ogg page (65,307), and still little memory.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 pub(crate) trait Bytes {
@@ -117,7 +117,7 @@ impl<'a> Window<'a> {
 
     fn refill(&mut self, at: u64) -> io::Result<()> {
         self.start = at;
-        // No more than there is: a small file needs no large piece.
+        // Not more than the file has: a small file needs no large piece.
         let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
         self.piece.resize(PIECE_BYTES.min(left), 0);
         let mut filled = 0;

@@ -1,7 +1,7 @@
-//! The address that the outside sees: a page tells it, and it is compared with the blocks that the operator forbids.
+//! The outside address: a page tells it, and KMDS compares it with the networks that the operator forbids.
 //!
-//! Owns reading the page's answer, and whether its way out is open. It fails closed: no answer, or one without an
-//! address, closes the way out like a forbidden address. No site is asked.
+//! Owns reading the page's answer, and whether its way out is open. It fails closed: no answer, or an answer without an
+//! address, closes the way out like a forbidden address. No site is contacted.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::resolver::Block;
 
 /// An address is 39 characters at most; some pages tell a country and a provider beside it.
 pub(super) const MOST_BYTES: usize = 64 << 10;
-/// A way out that is closed is looked at again after this, or earlier: a route may be back.
+/// A closed way out is checked again after this time, or earlier: a route may be back.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The check of one way out.
@@ -23,7 +23,7 @@ pub(super) struct AddressCheck {
     every: Duration,
     /// Set by the first check; every request waits for it.
     pub(super) first: OnceCell<()>,
-    /// Why nothing may go out; `None` when the address seen outside is allowed.
+    /// Why the way out is closed; `None` if the outside address is allowed.
     closed: Mutex<Option<String>>,
 }
 
@@ -41,7 +41,7 @@ impl AddressCheck {
         }
     }
 
-    /// Why nothing may go out, by the last check.
+    /// Why the way out is closed, by the last check.
     pub(super) fn closed(&self) -> Option<String> {
         self.closed.lock().clone()
     }
@@ -68,7 +68,7 @@ impl AddressCheck {
         }
     }
 
-    /// Scheme and host: the rest of the URL may be a key.
+    /// Scheme and host: the rest of the URL may contain a key.
     pub(super) fn asked(&self) -> String {
         format!(
             "{}://{}",

@@ -24,7 +24,7 @@ pub struct ClientConfig {
     /// For every site without a way out of its own.
     pub egress: EgressConfig,
     pub site_egress: HashMap<Site, EgressConfig>,
-    /// File in the state folder that keeps what is remembered; `None` forgets at exit.
+    /// File in the state folder for the remembered values; `None` forgets them at the end.
     pub memory_file: Option<PathBuf>,
     /// Sites that are never contacted from here, since other nodes fetch from them.
     pub shut: Vec<Site>,
@@ -39,7 +39,7 @@ pub struct Client {
     pub(super) facts: Arc<Facts>,
     /// Its requests for pages wait behind all others.
     pub(super) background: bool,
-    /// Pages are of no use later.
+    /// After this time pages are of no use.
     pub(super) until: Option<Instant>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Shared {
     shut: Vec<Site>,
 }
 
-/// The facts about the sites: those of the recipes, and those learnt from answers.
+/// The facts about the sites: from the recipes, and learnt from answers.
 #[derive(Debug)]
 pub(super) struct Facts {
     recipes: SharedRecipes,
@@ -98,7 +98,7 @@ impl Client {
         })
     }
 
-    /// The same client for background work: its requests for pages wait behind all others, however long.
+    /// The same client for background work: its requests for pages wait behind all others, without a limit.
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Client {
         }
     }
 
-    /// The same client by other recipes: it begins without anything learnt, and what it learns is lost with it. Player
+    /// The same client with other recipes: it begins without learnt facts, and what it learns is lost with it. Player
     /// scripts are kept in `player_dir`.
     #[must_use]
     pub fn rehearsing(&self, recipes: Recipes, player_dir: PathBuf) -> Self {
@@ -181,7 +181,7 @@ impl Client {
             .await;
     }
 
-    /// Whether a link of an unknown site leads to public addresses only. Behind a proxy the proxy resolves.
+    /// Checks that a link of an unknown site leads to public addresses only. Behind a proxy the proxy resolves names.
     /// # Errors
     /// A sentence for the client that sent the link.
     pub async fn leads_outside(&self, link: &PublicLink) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! What was asked of each site since the start: read by the metrics, and only ever grows.
+//! The requests to each site since the start. The metrics read these numbers, which only grow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! The way out: from which address, through which proxy, trusting which roots.
+//! The way out: the source address, the proxy, and the trusted root certificates.
 //!
 //! Owns the check of these settings and building the HTTP clients of each distinct way out, on first use. The proxy
 //! settings of the environment are not read, and no redirect is followed here.
@@ -38,8 +38,9 @@ pub struct EgressConfig {
     pub forbid: Vec<String>,
     /// Use one family only; signed media URLs are bound to the address that asked for them.
     pub family: Option<Family>,
-    /// `http://` or `https://` page that answers with the address it was asked from; asked before anything else, and
-    /// again every `check_every`. With it, an address in `forbid` (or none in the answer) closes this way out.
+    /// `http://` or `https://` page that answers with the address a request came from; asked before everything else,
+    /// and again every `check_every`. With it, an address in `forbid` (or no address in the answer) closes this way
+    /// out.
     pub check_url: Option<String>,
     pub check_every: Duration,
 }
@@ -135,7 +136,7 @@ impl Egress {
             .await
     }
 
-    /// Whether anything may go out this way; waits for the first check.
+    /// Checks that this way out is open; waits for the first check.
     /// # Errors
     /// Why not, in a sentence.
     pub(super) async fn admit(self: &Arc<Self>) -> Result<(), String> {
@@ -146,7 +147,7 @@ impl Egress {
         check.closed().map_or(Ok(()), Err)
     }
 
-    /// Why nothing may go out this way, by the last check.
+    /// Why this way out is closed, by the last check.
     pub(super) fn closed(&self) -> Option<String> {
         self.address_check.as_ref().and_then(AddressCheck::closed)
     }
@@ -179,7 +180,8 @@ impl Egress {
         check.record(outcome);
     }
 
-    /// The answer of the page that tells addresses. Each time over a new connection: an old one tells an old address.
+    /// The answer of the page that tells addresses, each time over a new connection: an old one would tell an old
+    /// address.
     async fn ask_address(&self, check: &AddressCheck) -> Result<String, String> {
         let why = |error: reqwest::Error| super::error::reason(&error);
         let http = self.check_client().map_err(|error| error.to_string())?;
@@ -203,14 +205,14 @@ impl Egress {
         if self.proxy.is_none()
             && let Some(peer) = response.remote_addr()
         {
-            // The other family's address was not looked at.
+            // The address of the other family was not checked.
             self.resolver.pin(Family::of(peer.ip()));
         }
         String::from_utf8(body.finish().map_err(unreadable)?)
             .map_err(|_| "its answer is no text".to_owned())
     }
 
-    /// A client for the one page the operator named: any host will do, by the same way as the sites' own requests.
+    /// A client for the page that the operator named: any host is allowed, by the same way as the sites' requests.
     fn check_client(&self) -> Result<reqwest::Client, EgressError> {
         self.finish(self.plain(self.tls()?).pool_max_idle_per_host(0), false)
     }
@@ -228,7 +230,7 @@ impl Egress {
         self.proxy.as_ref()
     }
 
-    /// Where a name leads, if all of it may be connected to.
+    /// The addresses of a name, if all of them are allowed.
     pub(super) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, String> {
         self.resolver.addresses(host).await
     }
@@ -307,7 +309,7 @@ impl Egress {
         builder.build().map_err(failed)
     }
 
-    /// What all clients are made of: TLS, the source address, and nothing of the environment.
+    /// The common part of all clients: TLS, the source address, and nothing from the environment.
     fn plain(&self, tls: TlsConfig) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)

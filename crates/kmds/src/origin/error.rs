@@ -1,10 +1,10 @@
-//! Reading the errors of the HTTP library: what failed, in a sentence without the URL.
+//! Reads the errors of the HTTP library: what failed, in a sentence without the URL.
 
 use std::error::Error;
 
 use super::resolver::AddressRefused;
 
-/// An error of the HTTP library, as far as this service tells them apart.
+/// An error of the HTTP library, in the kinds that this service distinguishes.
 #[derive(Debug)]
 pub(super) enum RequestError {
     Timeout,

@@ -1,7 +1,7 @@
-//! A file that the operator named: fetched by the way out of all sites, under its rules.
+//! Fetches a file that the operator named, by the way out of all sites, under its rules.
 //!
-//! Owns how such a file is asked for: https, a public host, once, without redirects, bounded in size and time. Hides the HTTP
-//! library. Never interprets what came.
+//! Owns how such a file is requested: https, a public host, once, without redirects, with limits of size and time. It
+//! does not interpret the content.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum FileError {
     TooLarge(usize),
     #[error("it broke off before its end")]
     Cut,
-    /// The way out is closed, or leads to an address that is not asked.
+    /// The way out is closed, or the address is not allowed.
     #[error("{0}")]
     NotAllowed(String),
     #[error("{0}")]

@@ -1,7 +1,7 @@
 //! Audio and covers from the sites: one request, the head of its answer, then bytes as they are pulled.
 //!
-//! Owns what a media request may look like, where its redirects may lead, and when it counts as stalled. It never asks
-//! again by itself, never decodes, and never prints a signature.
+//! Owns what a media request may look like, where its redirects may lead, and when it counts as stalled. It does not
+//! retry by itself, decodes nothing, and prints no signature.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use super::page::{BodyError, Collector};
 use super::request::{MEDIA_REDIRECTS, header_map, is_redirect};
 use super::url::{MediaUrl, Purpose, UrlError, site_hosts};
 
-/// An answer's speed is looked at whenever it was waited for so many stall times.
+/// The speed of an answer is checked each time after this many stall times of waiting.
 const SLOW_STALLS: u32 = 4;
-/// An answer that drips slower than this counts as stalled: a twentieth of the slowest audio we fetch (48 kbit/s).
+/// A slower answer counts as stalled: this is a twentieth of the slowest audio that KMDS fetches (48 kbit/s).
 const LEAST_BYTES_PER_SECOND: f64 = 300.0;
 
 /// Turns of the run queue after which a connection that was read to its end can be used again: its own task, then the
@@ -46,7 +46,7 @@ pub struct ContentRange {
     pub total: Option<u64>,
 }
 
-/// An answer to a media request, whatever its status.
+/// An answer to a media request, with any status.
 #[derive(Debug)]
 pub struct MediaAnswer {
     pub status: u16,
@@ -71,7 +71,7 @@ pub enum MediaError {
     /// Broken connection, cut body, broken head: worth another try.
     #[error("{0}")]
     Failed(String),
-    /// A host or an address that is not the site's, or redirects without end; no try helps.
+    /// A host or an address that is not the site's, or endless redirects; no retry helps.
     #[error("{0}")]
     NotAllowed(String),
 }
@@ -120,8 +120,8 @@ impl MediaBody {
             Err(_) => return Err(MediaError::Stalled),
         };
         let Some(chunk) = chunk else {
-            // Its connection is free once tasks of the HTTP library have run. Asked for more before that, the library
-            // opens a second connection beside it.
+            // Its connection is free after tasks of the HTTP library have run. If asked for more before that, the
+            // library opens a second connection.
             for _ in 0..TURNS_TO_GET_FREE {
                 tokio::task::yield_now().await;
             }
@@ -212,7 +212,7 @@ impl Client {
     ) -> Result<Cover, MediaError> {
         let limit = self.recipes().time.metadata_request;
         let fetched = async {
-            // Some picture hosts refuse a client without a name; any browser's will do.
+            // Some picture hosts refuse a client without a User-Agent; any browser's works.
             let browser = [("User-Agent", self.recipes().soundcloud.user_agent.clone())];
             let headers = header_map(&browser, "identity")
                 .map_err(|error| MediaError::Failed(error.to_string()))?;

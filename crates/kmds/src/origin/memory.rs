@@ -1,8 +1,8 @@
-//! What is remembered between resolves and restarts: client ids, visitor ids.
+//! Values that KMDS remembers between resolves and restarts: client ids, visitor ids.
 //!
 //! Owns a small JSON file in the state folder, replaced by one rename, readable by its owner only, and the locks that
 //! let many resolves renew one value once. One task at a time writes the file, at most every [`WRITE_APART`]; dropping
-//! the memory writes it too. Every value can be asked for again: a broken or missing file is an empty memory.
+//! the memory writes it too. KMDS can ask for every value again, so a broken or missing file is an empty memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -126,7 +126,7 @@ impl Drop for Memory {
     }
 }
 
-/// Gathers what is learnt within one pause into one write. Ends with its owner.
+/// Writes the values learnt within one pause at once. Ends with its owner.
 async fn write_soon(memory: Weak<Memory>) {
     tokio::time::sleep(WRITE_APART).await;
     if let Some(memory) = memory.upgrade() {

@@ -1,20 +1,20 @@
 //! The origin client: the one way out of this service to the sites.
 //!
-//! It hides the HTTP library: no type of it appears outside. It never interprets a page or an audio byte, never writes
-//! audio, and never prints a signed URL.
+//! No type of the HTTP library appears outside. This module does not interpret a page or an audio byte, writes no
+//! audio, and prints no signed URL.
 //!
-//! | module | its secret |
+//! | module | what is in it |
 //! | --- | --- |
 //! | `client` | [`Client`]: the ways out, paces and memory that all requests share |
 //! | `pages`, `media` | requests for pages (with retries), for audio and covers |
 //! | `file` | a file that the operator named |
 //! | [`relay`] | yt-dlp's way out, held to the same rules |
-//! | [`egress`], `proxy`, `roots` | one way out: from which address, through which proxy, trusting which roots |
-//! | `address_check` | the address that the outside sees, and closing a way out that leads from a forbidden one |
-//! | `preconnect` | the next host's connection, opened while one is asked |
-//! | [`url`], [`resolver`] | which hosts may be asked; which addresses may be connected to |
-//! | `pace`, `retry`, `request`, `page`, `error` | how fast, how often again, what requests share, how large, why not |
-//! | `memory`, `recipes`, `counters` | what is kept between resolves; the facts in force; what was asked |
+//! | [`egress`], `proxy`, `roots` | one way out: its source address, its proxy, its trusted roots |
+//! | `address_check` | the outside address, and closing a way out that uses a forbidden one |
+//! | `preconnect` | the next host's connection, opened while another host is asked |
+//! | [`url`], [`resolver`] | allowed hosts; allowed addresses |
+//! | `pace`, `retry`, `request`, `page`, `error` | pauses between requests, retries, what requests share, size limits, errors |
+//! | `memory`, `recipes`, `counters` | values kept between resolves; the recipes in force; counts of requests |
 
 mod address_check;
 mod client;

@@ -1,8 +1,8 @@
 //! The least time between two page requests to one site.
 //!
-//! Owns when the next request may start: so long after the last one started, and after it was answered, for a cold
-//! connection may bring it to the site late. A client's request books the next free moment. Background work takes a
-//! moment only when no request has booked it, so that it never delays a client.
+//! Owns when the next request may start: a fixed time after the last one started, and also after it was answered, since
+//! a new connection may bring it to the site late. A client's request books the next free moment. Background work takes
+//! a moment only if no request has booked it, so it never delays a client.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Pace {
         }
     }
 
-    /// Waits, however long, for a moment that is not booked.
+    /// Waits without a limit for a moment that is not booked.
     pub(super) async fn wait_behind(&self, apart: Duration) {
         if apart.is_zero() {
             return;

@@ -1,6 +1,6 @@
 //! One answer read whole: its size is limited before and after decompression.
 //!
-//! Owns the size limits of a page, gzip, and telling a whole body from a cut one.
+//! Owns the size limits of a page, gzip, and detecting a cut body.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use kmds_extract::OriginError;
 /// Why a body was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BodyError {
-    /// It broke off, or is not what it says it is: another try may bring it whole.
+    /// It was cut, or its content does not match its headers: another try may bring it whole.
     Broken(String),
     TooLarge,
 }
@@ -121,7 +121,7 @@ impl Collector {
 /// hostile pages cost 17 MB of resident memory that way.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Takes at most so many bytes, so that a small answer cannot unfold into a large one.
+/// Takes at most this many bytes, so that a small answer cannot unpack into a large one.
 struct Bounded {
     pieces: Vec<Vec<u8>>,
     left: usize,
@@ -129,7 +129,7 @@ struct Bounded {
 }
 
 impl Bounded {
-    /// Everything in one block, which is made only once it is known to be wanted.
+    /// Everything in one block, which is allocated only when it is needed.
     fn take(&mut self) -> Vec<u8> {
         let mut whole = Vec::with_capacity(self.pieces.iter().map(Vec::len).sum());
         // Each piece is freed as soon as it is copied.

@@ -32,8 +32,7 @@ impl Client {
             pace.wait_behind(apart).await;
             return Ok(());
         }
-        // The pace is this service's own, not a limit of the site: wait as long as a whole request still has its time after
-        // it.
+        // The pace belongs to this service, not to the site: wait as long as the time limit leaves room for a request.
         let longest = times
             .fetch_song
             .saturating_sub(times.metadata_request)

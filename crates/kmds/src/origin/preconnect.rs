@@ -1,9 +1,9 @@
-//! Connections opened in advance: while one host of a site is asked, the host that comes next is connected to.
+//! Connections opened in advance: while KMDS asks one host of a site, it connects to the host that comes next.
 //!
-//! Owns which host is worth it, keeping its connection until a request takes it, and closing it when none does: one task
-//! for each such connection, bounded by `time.connect`. The HTTP library connects for requests only. So a second client,
-//! built like the first, starts a request that is never sent: its connection is handed to the first client, and the
-//! library is told of an error. Nothing else is sent, and the flow of the site decides which host comes next.
+//! Owns the choice of the host, keeping its connection until a request takes it, and closing it if none does: one task
+//! for each such connection, limited by `time.connect`. The HTTP library connects only for requests. So a second
+//! client, built like the first, starts a request that is never sent: its connection is handed to the first client, and
+//! the library gets an error. Nothing else is sent, and the flow of the site decides which host comes next.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -28,17 +28,17 @@ const SURELY_OPEN: Duration = Duration::from_secs(30);
 
 /// A connector of the library at work; `C` is its connection, a type without a public name.
 type Connecting<C> = Pin<Box<dyn Future<Output = Result<C, BoxError>> + Send>>;
-/// How a request calls for the connection that was opened for its host.
+/// How a request asks for the connection that was opened for its host.
 type Call = oneshot::Sender<Box<dyn Any + Send>>;
 
 tokio::task_local! {
-    /// The host that is asked: the library does not tell its connectors.
+    /// The requested host, since the library does not tell its connectors.
     static ASKED: String;
-    /// Where the call for a connection that is opened ahead comes in.
+    /// The channel on which a request asks for a connection opened ahead.
     static CALLS: Cell<Option<oneshot::Receiver<Call>>>;
 }
 
-/// The clients of one way out, alike in all but what becomes of a connection.
+/// The clients of one way out, equal except for what they do with a connection.
 pub(super) struct Clients {
     /// Sends requests.
     pub(super) asking: reqwest::Client,
@@ -48,7 +48,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Sends a request to `to`. Meanwhile connects to `next`, unless it was asked or connected to lately.
+    /// Sends a request to `to`. Meanwhile connects to `next`, unless that host was asked or connected to lately.
     pub(super) async fn send(
         &self,
         request: reqwest::RequestBuilder,
@@ -74,7 +74,7 @@ impl Clients {
     }
 }
 
-/// What became of a connection that was opened in advance; for the library every end of it is an error.
+/// What happened to a connection that was opened in advance; the library gets an error in every case.
 fn outcome(end: &reqwest::Error) -> String {
     if end.is_timeout() {
         return "not connected, or not called for, within time.connect".to_owned();
@@ -83,7 +83,7 @@ fn outcome(end: &reqwest::Error) -> String {
 }
 
 /// The hosts that were asked or connected to lately, that is within [`SURELY_OPEN`]: one of their connections is still
-/// open. Later one may be, but a second costs no time, and waiting for one would.
+/// open. After that time one may still be open, but a second connection costs no time, and waiting would.
 #[derive(Clone, Default)]
 pub(super) struct Known(Arc<Mutex<HashMap<String, Host>>>);
 
@@ -104,7 +104,7 @@ impl Known {
             .or_insert(Host { seen, ahead: None });
     }
 
-    /// Where the call for a connection to this host will come in; `None` if the host needs none.
+    /// The channel on which a connection to this host will be asked for; `None` if the host needs none.
     fn expect(&self, host: &str) -> Option<oneshot::Receiver<Call>> {
         let mut hosts = self.0.lock();
         if hosts
@@ -152,7 +152,7 @@ impl Known {
     }
 }
 
-/// For the client that only connects: keeps the connection until it is called for.
+/// For the client that only connects: keeps the connection until a request asks for it.
 pub(super) fn handing_on<C>() -> MapFutureLayer<impl FnMut(Connecting<C>) -> Connecting<C> + Clone>
 where
     C: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
@@ -164,7 +164,7 @@ where
             let mut connection = TokioIo::new(connecting.await?);
             tokio::select! {
                 biased;
-                // Nothing was asked: this is its end, or an error page before it.
+                // Nothing was sent: this is its end, or an error page before it.
                 _ = connection.read_u8() => {}
                 call = calls => if let Ok(call) = call {
                     drop(call.send(Box::new(connection.into_inner())));

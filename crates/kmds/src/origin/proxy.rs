@@ -1,6 +1,6 @@
 //! The operator's proxy (`egress.proxy`): HTTP with CONNECT, or SOCKS5. It resolves names itself.
 //!
-//! The relay connects through it by the functions here; reqwest speaks to it on its own.
+//! The relay uses the functions here to connect through the proxy; reqwest uses its own code.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// `None` for a text that is no proxy. It is connected to from `source_address`, within `connect`.
+    /// `None` for a text that is not a proxy. The connection comes from `source_address`, within `connect`.
     pub(super) fn parse(
         text: &str,
         source_address: Option<IpAddr>,
@@ -40,7 +40,7 @@ impl Proxy {
         let mut url = Url::parse(text).ok().filter(|url| url.host().is_some())?;
         match url.scheme() {
             "http" | "socks5h" => {}
-            // The proxy resolves: a name must not be looked up from the address that the proxy hides.
+            // The proxy resolves names: a name must not be looked up from the address that the proxy hides.
             "socks5" => url.set_scheme("socks5h").ok()?,
             _ => return None,
         }
@@ -83,14 +83,14 @@ impl Proxy {
                 socks.call(to).await.map_err(|error| innermost(&error))
             }
         };
-        // The proxy connects too.
+        // The proxy connects to the site too.
         let opened = tokio::time::timeout(self.connect * 2, opened).await;
         opened
             .map_err(|_| "the proxy did not answer in time".to_owned())?
             .map(TokioIo::into_inner)
     }
 
-    /// A connection to the proxy itself; `None` where it takes no requests in the clear.
+    /// A connection to the proxy itself; `None` if it takes no plain HTTP requests.
     pub(super) async fn plain(&self) -> Option<Result<Onward, String>> {
         if self.url.scheme() != "http" {
             return None;
@@ -114,7 +114,7 @@ impl Proxy {
         Some(connected.await)
     }
 
-    /// Connects to the host that the operator named, whatever its address.
+    /// Connects to the host that the operator named, at any address.
     fn connector(&self) -> HttpConnector {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(self.connect));

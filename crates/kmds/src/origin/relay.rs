@@ -1,7 +1,7 @@
-//! The way out of yt-dlp, held to the rules of this service.
+//! The way out of yt-dlp, under the same rules as the service.
 //!
-//! Owns a proxy on loopback that lives as long as one run of yt-dlp. A client needs its password. Only hosts of the site
-//! are connected to, at addresses that are resolved and checked for that very connection, by the site's own way out
+//! Owns a proxy on loopback that lives as long as one run of yt-dlp. A client needs its password. It connects only to
+//! hosts of the site, at addresses that it resolves and checks for each connection, by the site's own way out
 //! ([`super::egress`]). TLS passes through unread, and no answer is kept. Dropping the [`Relay`] ends its accept loop
 //! and all its connections.
 
@@ -93,7 +93,7 @@ impl Relay {
         &self.url
     }
 
-    /// What was refused first, in a sentence.
+    /// The first refusal, in a sentence.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
         self.rules.refused.lock().clone()
@@ -113,13 +113,13 @@ struct Rules {
 
 /// Why there is no connection.
 enum NotOpened {
-    /// By our rules.
+    /// Refused by the rules of KMDS.
     Refused(String),
-    /// It could not be made.
+    /// The connection failed.
     Failed(String),
 }
 
-/// Ends with the relay, whatever it waits for.
+/// Ends with the relay, even while it waits.
 async fn until(running: CancellationToken, work: impl Future<Output = ()>) {
     let _ = running.run_until_cancelled(work).await;
 }
@@ -128,7 +128,7 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     while let Ok(seat) = Arc::clone(&room).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file handles, mostly.
+            // Mostly because there are no free file handles.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -141,7 +141,7 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
     }
 }
 
-/// One connection of the program: requests in the clear, or one tunnel.
+/// One connection of the program: plain HTTP requests, or one tunnel.
 async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken) {
     let tunnel = Arc::new(Mutex::new(None));
     let answer = service_fn(|request| {
@@ -166,7 +166,7 @@ async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken)
     };
     let upgrade: hyper::upgrade::OnUpgrade = upgrade;
     if let Ok(inner) = upgrade.await {
-        // A broken connection is for its two ends to see.
+        // The two ends notice a broken connection themselves.
         let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(inner), &mut onward).await;
     }
 }
@@ -225,7 +225,7 @@ impl Rules {
         Ok(Response::new(Either::Right(Full::default())))
     }
 
-    /// Forwards a request in the clear: each is checked, whatever connection it comes by.
+    /// Forwards a plain HTTP request. Every request is checked, also a later one on the same connection.
     async fn forward(
         &self,
         request: Request<Incoming>,
@@ -289,7 +289,7 @@ impl Rules {
         let (may, usual) = if hosts.any_public {
             let public = match &host {
                 Host::Domain(name) => is_public_name(name),
-                // Looked at where it is connected to.
+                // Checked when it is connected.
                 Host::Ipv4(_) | Host::Ipv6(_) => true,
             };
             (public, matches!(port, HTTP | HTTPS))
@@ -313,7 +313,7 @@ impl Rules {
     }
 
     async fn open(&self, host: &Host, port: u16) -> Result<TcpStream, NotOpened> {
-        // A way out that was closed since the run began.
+        // The way out may have been closed since the run began.
         if let Some(why) = self.egress.closed() {
             return Err(NotOpened::Refused(why));
         }
@@ -336,7 +336,7 @@ impl Rules {
     }
 }
 
-/// One of the site's own, or one that only the second engine asks.
+/// Whether a host belongs to the site, or is one that only yt-dlp contacts.
 fn is_of(hosts: &Hosts, name: &str) -> bool {
     hosts.allows_page(name)
         || hosts.allows_media(name)
@@ -344,7 +344,7 @@ fn is_of(hosts: &Hosts, name: &str) -> bool {
         || hosts.allows_second_engine(name)
 }
 
-/// As the resolver takes it, without brackets.
+/// The name for the resolver, without brackets.
 pub(super) fn name_of(host: &Host) -> String {
     match host {
         Host::Domain(name) => name.clone(),

@@ -1,8 +1,8 @@
-//! Which addresses may be connected to.
+//! The addresses to which KMDS may connect.
 //!
-//! Owns the table of addresses that are never a site's, and the resolver that refuses a name as soon as one of its
-//! addresses is in it, on every connection, those of redirects included. Behind a proxy it is not used: the proxy
-//! resolves there. [`super::url`] decides which names may be asked.
+//! Owns the table of addresses that never belong to a site, and the resolver that refuses a name if one of its
+//! addresses is in that table, for every connection, also after redirects. Behind a proxy it is not used: the proxy
+//! resolves names. [`super::url`] decides which names are allowed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
@@ -88,7 +88,7 @@ const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Whether a public site can have this address. IPv4 addresses inside IPv6 ones count as what they lead to.
+/// Whether a public site can have this address. An IPv4 address inside an IPv6 address counts as that IPv4 address.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
@@ -128,7 +128,7 @@ pub(super) struct FilteringResolver(Arc<Rules>);
 struct Rules {
     forbid: Vec<Block>,
     family: Option<Family>,
-    /// The family whose outside address was checked; no other is used then.
+    /// The family whose outside address was checked; then no other family is used.
     checked: OnceLock<Family>,
 }
 
@@ -148,7 +148,7 @@ impl FilteringResolver {
 
     /// The addresses of this name, of the allowed family.
     /// # Errors
-    /// One of them must not be connected to: then the whole name is refused.
+    /// If one of them is forbidden, the whole name is refused.
     pub(super) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, String> {
         let found = addresses_of(host.to_owned())
             .await
@@ -158,7 +158,7 @@ impl FilteringResolver {
             .map_err(|refused| refused.to_string())
     }
 
-    /// Whether this address may be connected to.
+    /// Checks that this address is allowed.
     pub(super) fn admits(&self, address: IpAddr) -> Result<(), String> {
         let at = vec![SocketAddr::new(address, 0)];
         self.0

@@ -19,7 +19,7 @@ pub(crate) async fn pause_before_retry(
     tokio::time::sleep(random::varied(pause_before(pauses, tries))).await;
 }
 
-/// The pause before try number `tries + 1`; the last one stands for all that follow.
+/// The pause before try number `tries + 1`; the last pause also counts for all later tries.
 pub(super) fn pause_before(pauses: &[Duration], tries: u32) -> Duration {
     let place = usize::try_from(tries)
         .unwrap_or(usize::MAX)

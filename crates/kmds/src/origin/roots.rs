@@ -39,7 +39,7 @@ pub(super) fn tls_with(roots: RootCertStore) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// Whether the processor computes AES by itself.
+/// Whether the processor has AES instructions.
 fn has_aes_instructions() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("aes");

@@ -1,4 +1,4 @@
-//! Which URLs may be asked: https, the usual port, a host on the site's list.
+//! The URLs that KMDS may request: https, the usual port, a host on the site's list.
 //!
 //! Owns the check of every URL before a connection is made, redirects included, and printing a URL without its
 //! signature. Hosts are compared in lower case, in ASCII (IDNA). It never resolves a name.
@@ -9,7 +9,7 @@ use kmds_extract::recipes::{Hosts, is_public_name};
 use kmds_extract::{Recipes, Site};
 use url::{Host, Url};
 
-/// What a URL leads to; each has its own list of hosts.
+/// The kind of a URL's target; each has its own list of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Page,
@@ -21,7 +21,7 @@ pub enum Purpose {
 #[derive(Clone, PartialEq, Eq)]
 pub struct MediaUrl(Url);
 
-/// Why a URL is not asked.
+/// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     #[error("not a URL")]
@@ -79,7 +79,7 @@ impl MediaUrl {
         Ok(Self(url))
     }
 
-    /// The whole URL, signature included: for the request itself and nothing else.
+    /// The whole URL with its signature, only for the request itself.
     #[must_use]
     pub fn signed(&self) -> &str {
         self.0.as_str()

@@ -1,7 +1,7 @@
-//! The cage of the process that runs a site's script.
+//! The sandbox of the process that runs a site's script.
 //!
-//! Owns limits of memory, processor and files, the watch over time, and the list of system calls that are left. Hides
-//! which of them a kernel has: one that has fewer refuses nothing. Never opens again what it has closed.
+//! Owns the limits of memory, processor and files, the check of the time, and the list of allowed system calls. On a
+//! kernel without one of these features, that limit is missing and nothing fails. A closed right is never opened again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Of everything that is written: the script, what is known of it, and the engine.
+/// For all written memory: the script, the data about it, and the engine.
 const MEMORY_BYTES: u64 = 224 << 20;
-/// Of addresses, used or not.
+/// For addresses, used or not.
 const ADDRESS_BYTES: u64 = 1 << 30;
-/// Later than the script's own bound and the watch: for a loop that neither can end.
+/// Later than the script's own limit and the watching thread: for a loop that neither can end.
 const PROCESSOR_SECONDS: u64 = 10;
-/// How often the watch looks.
+/// How often the watching thread checks the time.
 const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +31,14 @@ pub fn processor_time() -> Duration {
     )
 }
 
-/// Whether nothing was said of the outcome yet. The script's own bound and the watch may be reached at once.
+/// Whether no outcome was printed yet. The script's own limit and the watching thread may act at the same time.
 pub fn speaks_first() -> bool {
     static SPOKEN: AtomicBool = AtomicBool::new(false);
     !SPOKEN.swap(true, Ordering::Relaxed)
 }
 
-/// Bounds this process for the rest of its life: no file is opened any more, no socket, no other process.
-/// What must be read is read before. At `processor` or `wall` the process says `late` and ends with exit code 1.
+/// Limits this process for the rest of its life: it can open no file, socket or process any more. So read all files
+/// before. At `processor` or `wall` the process prints `late` and ends with exit code 1.
 /// # Errors
 /// [`CageError`] when a limit is refused; a kernel without seccomp refuses nothing.
 pub fn enter(processor: Duration, wall: Duration, late: &'static str) -> Result<(), CageError> {
@@ -71,7 +71,7 @@ pub fn enter(processor: Duration, wall: Duration, late: &'static str) -> Result<
     Ok(())
 }
 
-/// Lowers a limit; one that is lower already stays.
+/// Lowers a limit; a lower limit stays.
 fn limit_to(resource: Resource, most: u64) -> Result<(), CageError> {
     let now = rustix::process::getrlimit(resource);
     let most = now.maximum.map_or(most, |maximum| maximum.min(most));
@@ -95,7 +95,7 @@ mod filter {
 
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
-    /// Memory, the clock, locks, the pipes that are open, and the end. Nothing that names a file or another process.
+    /// Memory, the clock, locks, the open pipes, and the exit. No call that names a file or another process.
     const ALLOWED: [libc::c_long; 32] = [
         libc::SYS_brk,
         libc::SYS_mmap,
@@ -141,7 +141,7 @@ mod filter {
     fn program() -> Option<BpfProgram> {
         let allowed: BTreeMap<i64, Vec<_>> =
             ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-        // An error rather than the end: a C library that asks for a time zone goes on without.
+        // An error and not a kill: a C library that asks for a time zone continues without it.
         let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         let arch = std::env::consts::ARCH.try_into().ok()?;
         SeccompFilter::new(allowed, refused, SeccompAction::Allow, arch)
@@ -156,6 +156,6 @@ mod filter {
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
 mod filter {
-    /// Without a list of system calls for this processor the limits alone hold.
+    /// For this processor there is no list of system calls: only the limits apply.
     pub fn only_what_a_script_needs() {}
 }

@@ -1,7 +1,7 @@
 //! The player scripts that are kept, and the children that run them.
 //!
-//! Owns the folder `player` of the state folder: for each script its text and what was prepared of it, the newest few.
-//! Hides processes. Never asks a site for anything: texts come from the flow that has fetched them.
+//! Owns the folder `player` of the state folder: for each of the newest scripts its text and its prepared form. It asks
+//! no site: the flow of the site fetches the texts.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,26 +17,26 @@ use tokio::sync::oneshot;
 
 use super::{Answers, Prepared, Questions, WALL};
 
-/// Ending of the note that says why a script is of no use.
+/// Suffix of the note that says why a script cannot be used.
 const FAILED: &str = "failed";
-/// Scripts that are kept: today's, and the one before for answers that still name it.
+/// The number of kept scripts: today's, and the one before for answers that still name it.
 const KEPT: usize = 2;
-/// Longer than the child gives itself.
+/// Longer than the child's own limit.
 const PATIENCE: Duration = WALL.saturating_add(Duration::from_secs(5));
 const MAX_OUTPUT_BYTES: u64 = 8 << 20;
 const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
-/// Longest signature whose permutation is asked for: its places are told by two of these characters.
+/// Longest signature whose permutation can be asked for: two of these characters name each place.
 const MOST_PLACES: usize = PLACES.len() * PLACES.len();
 const PLACES: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 #[derive(Debug, Default)]
 pub struct Solver {
-    /// `None` keeps nothing, so that nothing is solved.
+    /// `None` keeps no script, so none is solved.
     folder: Option<PathBuf>,
     /// One child at a time. Questions that wait for it are asked together in the next one.
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<Waiting>>,
-    /// The script that was used last, and whether that went well.
+    /// The script that was used last, and whether it worked.
     last: Mutex<Option<(String, bool)>>,
     timestamps: Mutex<HashMap<String, u32>>,
     /// By player and length.
@@ -59,7 +59,7 @@ impl Solver {
         }
     }
 
-    /// The signature timestamp of a script that is kept.
+    /// The signature timestamp of a kept script.
     pub fn timestamp(&self, player: &str) -> Option<u32> {
         if let Some(known) = locked(&self.timestamps).get(player) {
             return Some(*known);
@@ -149,7 +149,7 @@ impl Solver {
         }
         for s in &challenges.sig {
             let permutation = self.permutation(player, s.len(), &answers)?;
-            // It is of ASCII: `Prepared::answer` takes nothing else, nor does this.
+            // It is ASCII: `Prepared::answer` accepts nothing else, and neither does this.
             let of = |place: &usize| {
                 s.as_bytes()
                     .get(*place)
@@ -167,7 +167,7 @@ impl Solver {
         Ok(solved)
     }
 
-    /// The permutation for signatures of this length, remembered or just told.
+    /// The permutation for signatures of this length, remembered or just computed.
     fn permutation(
         &self,
         player: &str,
@@ -185,9 +185,9 @@ impl Solver {
         Ok(told)
     }
 
-    /// Asks in one child with all others that wait for the same script.
+    /// Asks in one child together with all other questions for the same script.
     async fn together(&self, player: &str, questions: Questions) -> Result<Answers, ScriptError> {
-        // The task that asked for all may have been dropped in the middle of it: then once more.
+        // The task that asked for all may have been dropped: then ask again.
         for _ in 0..2 {
             let (answer, told) = oneshot::channel();
             locked(&self.waiting).push(Waiting {
@@ -230,7 +230,7 @@ impl Solver {
         let answers = self.ask(player, &all).await;
         let alone = batch.len() > 1 && answers.is_err();
         for waiting in batch {
-            // One song's odd challenge is no other song's fault.
+            // One song's invalid challenge must not fail the other songs.
             let own = if alone {
                 self.ask(player, &waiting.questions).await
             } else {
@@ -240,7 +240,7 @@ impl Solver {
         }
     }
 
-    /// One child with what was prepared; with the whole script if that does not do.
+    /// One child with the prepared script; with the whole script if that fails.
     async fn ask(&self, player: &str, questions: &Questions) -> Result<Answers, ScriptError> {
         let input =
             serde_json::to_vec(questions).map_err(|error| ScriptError(error.to_string()))?;
@@ -308,7 +308,7 @@ impl Solver {
     }
 }
 
-/// The newest script of a folder, and its signature timestamp or why it is of no use; for `kmds doctor`.
+/// The newest script of a folder, and its signature timestamp, or why it cannot be used; for `kmds doctor`.
 #[must_use]
 pub fn newest(folder: &Path) -> Option<(String, Result<u32, String>)> {
     let about =
@@ -334,7 +334,7 @@ fn marks(length: usize) -> Option<[String; 2]> {
         .then(|| [text(|place| place / 64), text(|place| place % 64)])
 }
 
-/// The places that two answers to [`marks`] tell.
+/// The places from two answers to [`marks`].
 fn told(high: &str, low: &str, length: usize) -> Option<Vec<usize>> {
     let number = |byte: u8| PLACES.iter().position(|known| *known == byte);
     let places: Option<Vec<usize>> = high
@@ -373,9 +373,9 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-/// This very program as `kmds solve-player`: what it prints.
+/// Runs this program as `kmds solve-player`; returns its output.
 async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<u8>, ScriptError> {
-    // The running binary, though another one has taken its name since.
+    // The running binary, even if the file was replaced since.
     let own = Path::new("/proc/self/exe");
     let program = if own.exists() {
         own.to_owned()
@@ -398,7 +398,7 @@ async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<
         (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(stdin) = &mut stdin {
-            // It may end before it has read all; then its exit code says why.
+            // It may end before it has read everything; then its exit code has the reason.
             let _ = stdin.write_all(&input).await;
         }
         drop(stdin.take());
@@ -428,7 +428,7 @@ async fn child(arguments: &[&str], script: &Path, input: Vec<u8>) -> Result<Vec<
 async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
     let mut text = Vec::new();
     if let Some(pipe) = pipe {
-        // What is cut off is no JSON, and no prepared script.
+        // A cut output is neither JSON nor a prepared script.
         let _ = pipe.take(most).read_to_end(&mut text).await;
     }
     text

@@ -1,7 +1,7 @@
-//! Reads recipes: the built-in ones, signed ones laid over them, and the operator's file over both.
+//! Reads recipes: the built-in ones, signed ones over them, and the operator's file over both.
 //!
-//! Owns which file that is and the sentences about one that cannot be used. Hides TOML. Never decides whether what was read
-//! comes into force.
+//! Owns which file that is, and the sentences about a file that cannot be used. It does not decide whether recipes come
+//! into force.
 
 use std::io::Read;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub struct Candidate {
     pub from: String,
 }
 
-/// The recipes of these settings. Their files come and go while the service runs.
+/// The recipes of these settings. Their files may appear and disappear while the service runs.
 /// # Errors
 /// A file cannot be read, or a value in it cannot be used.
 pub fn read(config: &RecipesConfig, signed: Option<&Signed>) -> Result<Candidate, ReadError> {
@@ -45,7 +45,7 @@ pub fn read(config: &RecipesConfig, signed: Option<&Signed>) -> Result<Candidate
         .into_iter()
         .chain(file.map(|file| file.display().to_string()))
         .collect();
-    // Signed recipes can be used by themselves, so what cannot is the file.
+    // Signed recipes can be used alone, so the file is the problem.
     let blamed = file.unwrap_or(Path::new(BUILT_IN));
     Ok(Candidate {
         recipes: layered(&texts, blamed)?.taking_at_most(config.most_songs),

@@ -1,9 +1,9 @@
 //! The recipes in force: where they come from, and how new ones replace them while the service runs.
 //!
-//! Owns the reload, which SIGHUP, `POST /api/v1/recipes/reload` and the clock ask for: one runs at a time. Hides files
-//! ([`layers`]), recipes from the network ([`signed`]), the songs by which new recipes are tried ([`rehearsal`]) and the note for
-//! `kmds doctor` ([`note`]). A reload runs in a task of its own and goes on when the client that asked for it leaves. Never changes recipes that are in
-//! use: a reader holds those it began with.
+//! Owns the reload, which SIGHUP, `POST /api/v1/recipes/reload` and the clock ask for: one runs at a time. [`layers`]
+//! reads the files, [`signed`] fetches recipes from the network, [`rehearsal`] tries new recipes with known songs, and
+//! [`note`] keeps the note for `kmds doctor`. A reload runs in its own task and goes on when its client leaves. Recipes
+//! in use never change: a reader keeps the recipes with which it began.
 
 mod layers;
 mod note;
@@ -37,19 +37,19 @@ pub struct InForce {
     pub from: String,
 }
 
-/// What a reload did that was not refused.
+/// The result of a successful reload.
 #[derive(Debug, Clone)]
 pub struct Reloaded {
     pub in_force: InForce,
-    /// False where the files say what is in force already.
+    /// False if the files are in force already.
     pub taken: bool,
-    /// What an operator should know beside that.
+    /// A further remark for the operator.
     pub remark: Option<String>,
-    /// Sites of which a song came by them.
+    /// Sites of which a song was fetched with them.
     pub rehearsed: Vec<Site>,
 }
 
-/// Why a reload took nothing.
+/// Why a reload was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Refusal {
@@ -58,7 +58,7 @@ pub struct Refusal {
     pub at: SystemTime,
 }
 
-/// What is in force, and what the last reload was refused for.
+/// The recipes in force, and why the last reload was refused.
 #[derive(Debug, Clone)]
 pub struct Status {
     pub in_force: InForce,
@@ -81,14 +81,14 @@ pub struct Loader {
     status: Mutex<Status>,
 }
 
-/// What a rehearsal has shown of recipes that are taken.
+/// The result of a rehearsal of accepted recipes.
 #[derive(Debug, Default)]
 struct Tried {
     remark: Option<String>,
     rehearsed: Vec<Site>,
 }
 
-/// Who wants a reload.
+/// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     /// All files are read again.
@@ -100,10 +100,10 @@ enum By {
 /// Held by the reload that runs.
 #[derive(Debug, Default)]
 struct Turn {
-    /// How many of those that asked are answered by `outcome`: they asked before it began.
+    /// How many requests `outcome` answers: they came before it began.
     answered: u64,
     outcome: Option<Outcome>,
-    /// The last refusal is one of the clock's, which its next success takes back.
+    /// The last refusal came from a reload by the clock, whose next success clears it.
     refused_by_clock: bool,
 }
 
@@ -137,7 +137,7 @@ impl Loader {
         })
     }
 
-    /// The recipes in force, for those who work by them.
+    /// The recipes in force, shared with the code that uses them.
     #[must_use]
     pub fn shared(&self) -> SharedRecipes {
         self.shared.clone()
@@ -148,7 +148,7 @@ impl Loader {
         self.status.lock().clone()
     }
 
-    /// The service starts: files are taken as they stand, whatever an earlier run thought of them.
+    /// The service starts: the files are used without a rehearsal, also if an earlier run refused them.
     pub fn started(&self) {
         if let Some(why) = last_refusal(&self.state_dir) {
             tracing::warn!(
@@ -159,8 +159,8 @@ impl Loader {
         }
     }
 
-    /// Reads the files again and takes what they say, after a rehearsal where one is configured. While a reload runs, those who ask wait for the next one, which
-    /// answers all of them.
+    /// Reads the files again and takes them, after a rehearsal if one is configured. While a reload runs, further
+    /// callers wait for the next one, which answers all of them.
     /// # Errors
     /// Nothing was taken, and why.
     pub async fn reload(self: &Arc<Self>, client: &Client) -> Result<Reloaded, Refusal> {
@@ -172,7 +172,7 @@ impl Loader {
         .await
     }
 
-    /// Takes what the network has, if it is newer; else nothing happens.
+    /// Takes the recipes from the network, if they are newer; else nothing happens.
     /// # Errors
     /// Nothing was taken, and why.
     pub async fn fetch(self: &Arc<Self>, client: &Client) -> Result<Reloaded, Refusal> {
@@ -271,7 +271,7 @@ impl Loader {
         }
     }
 
-    /// Puts the files, as they stand now, in force.
+    /// Puts the files in force as they are now.
     async fn take(&self, signed: Option<&Signed>, client: &Client) -> Outcome {
         let Candidate { recipes, from } =
             read(&self.config, signed).map_err(|error| self.refuse(Kind::BadRequest, &error))?;
@@ -337,7 +337,7 @@ impl Loader {
         }
     }
 
-    /// Keeps the outcome for those who look at the service, and logs it.
+    /// Keeps the outcome for stats and readiness, and logs it.
     fn tell(&self, outcome: &Outcome) {
         let refused = outcome.as_ref().err();
         self.status.lock().refused = refused.cloned();

@@ -1,6 +1,7 @@
 //! The note about refused recipes, for `kmds doctor`, which runs beside the service.
 //!
-//! Owns one small file in the state folder: it is there from a refused reload to the next that succeeds, or to the next start.
+//! Owns one small file in the state folder. It exists from a refused reload until a reload succeeds, or until the next
+//! start.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +11,14 @@ fn file(state_dir: &Path) -> PathBuf {
     state_dir.join(NAME)
 }
 
-/// Why the last reload of the service with this state folder took nothing.
+/// Why the last reload of the service with this state folder was refused.
 #[must_use]
 pub fn last_refusal(state_dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(file(state_dir)).ok()?;
     Some(text.lines().next()?.to_owned())
 }
 
-/// Writes the note, or removes it. It is only a help: a state folder that takes no file is told of elsewhere.
+/// Writes the note, or removes it. An error is ignored: other code reports a state folder that cannot be written.
 pub(super) fn keep(state_dir: &Path, sentence: Option<&str>) {
     let note = file(state_dir);
     let kept = match sentence {

@@ -1,8 +1,8 @@
-//! A rehearsal: recipes that are not in force yet bring the beginning of a known song of each site, or they do not.
+//! A rehearsal: recipes that are not in force yet must fetch the beginning of a known song of each site.
 //!
-//! Owns which songs, how much of them, how long it may take, and the comparison with the recipes in force. Hides requests. They
-//! leave by the service's own way out, under the rules that these recipes set. Nothing is learnt from a rehearsal: it begins
-//! without visitor ids and scripts, as a new service does, and leaves no row and no file.
+//! Owns the songs, how much of each is fetched, the time limit, and the comparison with the recipes in force. The
+//! requests use the service's own way out, under the rules that the new recipes set. A rehearsal learns nothing: it
+//! begins without visitor ids and scripts, like a new service, and leaves no row and no file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,23 +13,23 @@ use kmds_extract::{ExtractError, Kind, Lack, Link, Origin, Recipes, Resolved, St
 use crate::download::{self, DownloadError};
 use crate::origin::Client;
 
-/// Audio that has to arrive.
+/// Bytes of audio that must arrive.
 const AUDIO_BYTES: usize = 64 << 10;
-/// For a song's metadata, and again for its audio.
+/// Time for a song's metadata, and the same time for its audio.
 const WITHIN: Duration = Duration::from_secs(30);
 /// Longest wait for the advertisements that the site believes to run before the audio.
 const ADVERTISEMENTS: Duration = Duration::from_secs(180);
 
-/// The songs that are rehearsed, one a site.
+/// The songs of the rehearsal, one for each site.
 #[derive(Debug)]
 pub struct Rehearsal {
     links: Vec<Link>,
     accept: Accept,
-    /// For YouTube's player script, if one is needed; gone afterwards.
+    /// The folder for YouTube's player script, if one is needed; it is removed afterwards.
     folder: PathBuf,
 }
 
-/// Why a song did not come.
+/// Why a song could not be fetched.
 #[derive(Debug)]
 pub struct Failed {
     pub kind: Kind,
@@ -37,7 +37,7 @@ pub struct Failed {
 }
 
 impl Rehearsal {
-    /// `None` without links: nothing is contacted then.
+    /// `None` without links: then no host is contacted.
     pub fn new(links: &[Link], accept: &Accept, state_dir: &Path) -> Option<Self> {
         (!links.is_empty()).then(|| Self {
             links: links.to_vec(),
@@ -50,9 +50,10 @@ impl Rehearsal {
         &self.links
     }
 
-    /// Whether `new` may replace `old`: each song comes by `new`, or by neither. Then the sentences say which do not come.
+    /// Whether `new` may replace `old`: each song can be fetched with `new`, or with neither. Then the sentences name
+    /// the songs that cannot.
     /// # Errors
-    /// A song that comes by `old` and not by `new`.
+    /// A song can be fetched with `old` and not with `new`.
     pub async fn compare(
         &self,
         new: &Recipes,
@@ -80,7 +81,7 @@ impl Rehearsal {
         Ok(both)
     }
 
-    /// The songs that do not come by these recipes.
+    /// The songs that cannot be fetched with these recipes.
     async fn run<'a>(
         &'a self,
         recipes: &Recipes,
@@ -105,12 +106,12 @@ impl Rehearsal {
     }
 }
 
-/// A folder that is empty at first and gone at last.
+/// A folder that is empty at the beginning and removed at the end.
 struct Scratch<'a>(&'a Path);
 
 impl<'a> Scratch<'a> {
     fn new(folder: &'a Path) -> Self {
-        // What a killed process has left.
+        // Files that a killed process has left.
         let _ = std::fs::remove_dir_all(folder);
         Self(folder)
     }
@@ -164,7 +165,7 @@ async fn resolve(link: &Link, recipes: &Recipes, client: &Client) -> Result<Trac
     Ok(fresh.track)
 }
 
-/// By the first stream that brings it, in the order in which a job tries them.
+/// Fetches audio from the first stream that works, in the order in which a job tries them.
 async fn audio(
     track: &Track,
     recipes: &Recipes,

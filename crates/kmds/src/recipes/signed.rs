@@ -1,8 +1,8 @@
-//! Recipes from the network, taken only with a signature.
+//! Recipes from the network, used only with a valid signature.
 //!
-//! Owns the address and the public key of `recipes.url`, what makes a file from there acceptable (signed, whole, newer, usable), and
-//! the copy in the state folder that a restart without network reads. The copy is verified each time: the state folder is trusted
-//! no more than the network. Hides HTTP and Ed25519. Never decides whether recipes come into force.
+//! Owns the address and the public key of `recipes.url`, what makes a file from there acceptable (signed, whole, newer,
+//! usable), and the copy in the state folder, for a restart without network. The copy is verified each time, since the
+//! state folder is trusted no more than the network. This module does not decide whether recipes come into force.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ impl Source {
         shown(&self.url)
     }
 
-    /// Fetches the file and its signature. `None` where it is what the copy holds already.
+    /// Fetches the file and its signature. `None` if the copy is the same already.
     pub async fn offer(
         &self,
         client: &Client,
@@ -168,7 +168,7 @@ impl Source {
         }))
     }
 
-    /// The copy of what was taken last, if it is newer than the built-in recipes.
+    /// The copy of the last accepted recipes, if it is newer than the built-in ones.
     pub fn kept(&self) -> Option<Signed> {
         let mut copy = Vec::new();
         let most = MOST_BYTES + MOST_SIGNATURE_BYTES;
@@ -216,7 +216,7 @@ impl Source {
         layered.is_ok()
     }
 
-    /// Keeps what is in force now for the next start.
+    /// Keeps the recipes in force for the next start.
     pub fn keep(&self, signed: &Signed) {
         let temporary = self.copy.with_extension("signed.tmp");
         let kept = std::fs::File::create(&temporary)
@@ -268,7 +268,7 @@ fn read_signature(bytes: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
     decoded.try_into().ok()
 }
 
-/// A day, or a day and a minute: as text they are ordered as in time.
+/// A day, or a day and a minute: their order as text is their order in time.
 fn date_of(text: &str) -> Option<String> {
     let table: toml::Table = text.parse().ok()?;
     let date = table.get("date")?.as_str()?;

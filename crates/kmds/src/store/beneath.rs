@@ -1,10 +1,9 @@
-//! Steps beneath the cache folder.
+//! Opens, renames and removes files below the cache folder.
 //!
-//! Owns every system call on a name of the shared drive. A file is reached from `cache.dir` downwards, one folder after the
-//! other, anew for each call, so that a drive which was unmounted and mounted again is found again.
-//! Other programs write to the drive too. So no link is followed below `cache.dir` (which may itself be one: that is the
-//! operator's choice), only plain files are opened, none of them can make us wait, and none is read without a bound.
-//! Never knows what a file means.
+//! Owns every system call on a name of the shared drive. Each call opens the path again from `cache.dir` downwards, one
+//! folder after the other, so that it works on a drive that was unmounted and mounted again. Other programs write to
+//! the drive too. So it follows no link below `cache.dir` (`cache.dir` itself may be a link: the operator chose it),
+//! opens only plain files, which cannot block, and reads no file without a limit. It does not know what a file means.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -23,7 +22,7 @@ use rustix::io::Errno;
 /// Most bytes of a note, a sidecar or a mark that are read: ours have a few thousand.
 const SMALL_FILE_BYTES: u64 = 1 << 20;
 
-/// Between the tries of a call that the drive was too busy for: SMB needs a moment after a file was closed.
+/// Pauses between the tries of a call when the drive is busy: SMB needs a moment after a file was closed.
 const BUSY_PAUSES: [Duration; 5] = [
     Duration::from_millis(10),
     Duration::from_millis(40),
@@ -32,7 +31,7 @@ const BUSY_PAUSES: [Duration; 5] = [
     Duration::from_millis(1_000),
 ];
 
-/// A file in the state folder: the cache folder was on a file system of its own.
+/// A file in the state folder. It says that the cache folder was on its own file system.
 pub(super) const DRIVE_NOTE: &str = "cache-drive";
 
 /// A path below the cache folder, with `/`: only [`super::layout::Layout`] makes one, out of names without `/` and `..`.
@@ -44,12 +43,12 @@ impl Spot {
         Self(path.into())
     }
 
-    /// What lies in this folder under `name`, which came out of [`Cache::names`] or is our own.
+    /// The path of `name` in this folder; the name comes from [`Cache::names`] or is our own.
     pub(super) fn join(&self, name: &str) -> Self {
         Self(format!("{}/{name}", self.0))
     }
 
-    /// The same with `-new` behind it: what is written before it takes this place.
+    /// The same with the suffix `-new`: the file that is written before it takes this place.
     fn new_one(&self) -> Self {
         Self(format!("{}-new", self.0))
     }
@@ -65,7 +64,7 @@ impl fmt::Display for Spot {
     }
 }
 
-/// What stands under a name. A link is itself, not what it leads to.
+/// The file at a path. A link counts as itself, not as its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) is_plain: bool,
@@ -78,7 +77,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// A clock that runs backwards makes everything young.
+    /// If the clock ran backwards, every file counts as young.
     pub(super) fn is_younger_than(&self, age: Duration) -> bool {
         let changed = SystemTime::UNIX_EPOCH
             + Duration::from_nanos(u64::try_from(self.mtime_ns).unwrap_or(0));
@@ -108,16 +107,16 @@ impl Iterator for Names {
     }
 }
 
-/// Which folder of which file system.
+/// A folder, with its file system.
 type Identity = (u64, u64);
 
 /// The cache folder.
 #[derive(Debug)]
 pub(super) struct Cache {
     path: PathBuf,
-    /// A folder below it that only we make: where it is, there is our drive.
+    /// A folder below it that only KMDS makes: if it exists, this is the right drive.
     mark: Spot,
-    /// The folder that was found to be ours last.
+    /// The folder that was last recognised as ours.
     known: Mutex<Option<Identity>>,
     /// The drive was found away, and the log says so.
     told_away: AtomicBool,
@@ -133,7 +132,7 @@ impl Cache {
         }
     }
 
-    /// Takes the folder that stands there now for ours, and marks it.
+    /// Takes the folder that is there now as ours, and marks it.
     pub(super) fn take(&self) -> io::Result<()> {
         std::fs::create_dir_all(&self.path)?;
         let root = self.open_root()?;
@@ -141,13 +140,13 @@ impl Cache {
         self.make_folder(&self.mark)
     }
 
-    /// Takes the folder that stands there now for ours, and makes nothing.
+    /// Takes the folder that is there now as ours, without marking it.
     pub(super) fn find(&self) -> io::Result<()> {
         *self.known() = Some(identity(&self.open_root()?)?);
         Ok(())
     }
 
-    /// Takes no folder for ours until one has our mark: the drive is not mounted yet.
+    /// Takes no folder as ours until one has our mark: the drive is not mounted yet.
     pub(super) fn wait_for_mark(&self) {
         *self.known() = Some((u64::MAX, u64::MAX));
     }
@@ -164,8 +163,8 @@ impl Cache {
         )?)
     }
 
-    /// The cache folder, if it is the one we took. Another in its place is the same drive, mounted again, if it has our
-    /// mark; else what lies under a mount point whose drive is gone.
+    /// The cache folder, if it is the one that KMDS took. Another folder in its place is the same drive, mounted again,
+    /// if it has our mark; else it is the folder below a mount point whose drive is gone.
     fn root(&self) -> io::Result<OwnedFd> {
         let root = self.find_root();
         let is_away = root.as_ref().is_err_and(is_away);
@@ -211,7 +210,7 @@ impl Cache {
         walk(&self.root()?, path)
     }
 
-    /// Makes this folder and those above it, where they are not there.
+    /// Makes this folder and those above it, if they are missing.
     pub(super) fn make_folder(&self, spot: &Spot) -> io::Result<()> {
         let mut above = self.root()?;
         for name in spot.0.split('/') {
@@ -224,23 +223,23 @@ impl Cache {
         Ok(())
     }
 
-    /// What stands there; `None` if nothing does.
+    /// The file at this path; `None` if there is none.
     pub(super) fn look(&self, spot: &Spot) -> io::Result<Option<Found>> {
         let (folder, name) = spot.split();
         if_there(again_if_stale(|| found(&self.folder(folder)?, name)))
     }
 
-    /// To be read. Its size is its own, without a bound.
+    /// Opens a file for reading. Its size has no limit.
     pub(super) fn open(&self, spot: &Spot) -> io::Result<File> {
         self.open_as(spot, OFlags::RDONLY)
     }
 
-    /// To be read and written.
+    /// Opens a file for reading and writing.
     pub(super) fn open_to_write(&self, spot: &Spot) -> io::Result<File> {
         self.open_as(spot, OFlags::RDWR)
     }
 
-    /// A new file, to be read and written; what stood there before is gone, and is not written into.
+    /// Creates a file for reading and writing; an earlier file there is removed, not overwritten.
     pub(super) fn create(&self, spot: &Spot) -> io::Result<File> {
         self.remove(spot)?;
         self.open_as(spot, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
@@ -303,7 +302,7 @@ impl Cache {
         self.rename(temporary, spot)
     }
 
-    /// Once. Some drives refuse it for a moment: see [`patiently`].
+    /// Tries once. Some drives refuse it for a moment: see [`patiently`].
     pub(super) fn rename(&self, from: &Spot, to: &Spot) -> io::Result<()> {
         let ((from_folder, from), (to_folder, to)) = (from.split(), to.split());
         let root = self.root()?;
@@ -315,7 +314,7 @@ impl Cache {
         )?)
     }
 
-    /// Removes a file; one that is not there is removed already.
+    /// Removes a file; a missing file is not an error.
     pub(super) fn remove(&self, spot: &Spot) -> io::Result<()> {
         let (folder, name) = spot.split();
         let removed = again_if_stale(|| {
@@ -329,7 +328,7 @@ impl Cache {
         if_there(removed).map(drop)
     }
 
-    /// Removes a folder with nothing in it.
+    /// Removes an empty folder.
     pub(super) fn remove_folder(&self, spot: &Spot) -> io::Result<()> {
         let (folder, name) = spot.split();
         Ok(rustix::fs::unlinkat(
@@ -356,14 +355,14 @@ impl Cache {
             .map_err(|error| no_folder(error, name))
     }
 
-    /// Makes a rename in this folder survive a power cut, where the drive can do that (NFS, SMB and FAT may not).
+    /// Makes a rename in this folder survive a power cut, if the drive can do that (NFS, SMB and FAT may not).
     pub(super) fn sync_folder(&self, spot: &Spot) {
         let _ = self
             .open_folder(spot)
             .and_then(|folder| Ok(rustix::fs::fsync(folder)?));
     }
 
-    /// Bytes an ordinary user may still write, and of how many; `None` where the drive does not say.
+    /// Bytes that an ordinary user may still write, and the size of the drive; `None` if the drive does not tell them.
     pub(super) fn space(&self) -> Option<(u64, u64)> {
         let found = rustix::fs::fstatvfs(self.root().ok()?).ok()?;
         (found.f_blocks > 0).then(|| {
@@ -424,12 +423,12 @@ struct Away {
     mark: Spot,
 }
 
-/// Another folder stands where the drive was.
+/// Another folder is in the place of the drive.
 pub(super) fn is_away(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Away>())
 }
 
-/// Something stands under one of our names that we never put there.
+/// There is a file under one of our names that KMDS did not make.
 #[derive(Debug, thiserror::Error)]
 #[error("`{spot}` in cache.dir is {what}; KMDS follows no links there: remove it")]
 struct NotOurs {
@@ -454,12 +453,12 @@ fn no_folder(error: Errno, name: &str) -> io::Error {
     }
 }
 
-/// Whether a name is taken by something that is no plain file, or no folder.
+/// Whether a name is taken by something that is not a plain file, or not a folder.
 pub(super) fn is_not_ours(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotOurs>())
 }
 
-/// What is not there is no error.
+/// A missing file is not an error.
 pub(super) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -467,8 +466,8 @@ pub(super) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A network drive's word about a file can be out of date: asked again, it has a new one. A file that a program on the
-/// drive's own machine holds a lease on is given back in a moment.
+/// A network drive's answer about a file can be out of date: asked again, it gives a new one. If a program on the
+/// drive's own machine holds a lease on a file, the drive gets it back in a moment.
 fn again_if_stale<T>(deed: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let first = deed();
     match first.as_ref().err().and_then(Errno::from_io_error) {
@@ -478,18 +477,18 @@ fn again_if_stale<T>(deed: impl Fn() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Whether the drive may do later what it refuses now. Drives that lock open files say so in three ways.
+/// Whether the drive may accept later what it refuses now. Drives that lock open files report this in three ways.
 pub(super) fn is_busy(error: &io::Error) -> bool {
     let busy = [Errno::BUSY, Errno::TXTBSY, Errno::ACCESS, Errno::AGAIN];
     Errno::from_io_error(error).is_some_and(|errno| busy.contains(&errno))
 }
 
-/// Tries again, for less than two seconds, what the drive is too busy for. Never with the catalog in hand.
+/// Tries a call again, for less than two seconds, while the drive is busy. Never call it while you hold the catalog.
 pub(super) fn patiently<T>(deed: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     patiently_if(is_busy, deed)
 }
 
-/// The same for what this holds to be busy.
+/// The same, with the caller's own test for "busy".
 pub(super) fn patiently_if<T, E>(
     is_busy: impl Fn(&E) -> bool,
     mut deed: impl FnMut() -> Result<T, E>,
@@ -503,7 +502,7 @@ pub(super) fn patiently_if<T, E>(
     deed()
 }
 
-/// Flushes a file. A drive that cannot flush has nothing to refuse: the start warned of it.
+/// Flushes a file. On a drive that cannot flush this does nothing: the start has warned of it.
 pub(super) fn flush(file: &File) -> io::Result<()> {
     let cannot = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS, Errno::NOTTY];
     match file.sync_all() {

@@ -1,8 +1,8 @@
 //! Which files are being written and read now.
 //!
-//! Owns the table of this process's leases and readers. An entry ends when its [`super::lease::Lease`] or [`ReadHold`] is
-//! dropped. A reader that reads nothing for `reader_pause` is no claim on its file until it reads again.
-//! The lock is held for one look or one change; no other lock is taken meanwhile, but those of the readers' times.
+//! Owns the table of this process's leases and readers. An entry ends when its [`super::lease::Lease`] or [`ReadHold`]
+//! is dropped. A reader that reads nothing for `reader_pause` has no claim on its file until it reads again. The lock
+//! is held for one read or one change; meanwhile no other lock is taken, except those of the readers' times.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Seat {
         self.ends(pause).is_some()
     }
 
-    /// When it counts no more; `None` if it does not count now.
+    /// When its claim ends; `None` if it has no claim now.
     fn ends(&self, pause: Duration) -> Option<Instant> {
         let end = self.read_at.lock().checked_add(pause)?;
         (Instant::now() < end).then_some(end)
@@ -59,12 +59,12 @@ struct Writing {
     reserved: u64,
 }
 
-/// What running downloads still claim.
+/// The space that running downloads claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Claimed {
-    /// Of the budget: all they will have written.
+    /// Of the budget: all bytes that they will have written.
     pub(super) whole: u64,
-    /// Of the drive: what is still to be written.
+    /// Of the drive: the bytes that are still to be written.
     pub(super) unwritten: u64,
 }
 
@@ -109,7 +109,7 @@ impl Claims {
         self.let_go.notify_waiters();
     }
 
-    /// The next end of a lease or a reader; from its making on, none is missed once it is enabled.
+    /// The next end of a lease or a reader; once it is enabled, it misses none since it was made.
     pub(super) fn let_go(&self) -> Notified<'_> {
         self.let_go.notified()
     }
@@ -130,7 +130,7 @@ impl Claims {
         self.tables().writing.get(key)?.partial.clone()
     }
 
-    /// Claimed of all downloads but this one's.
+    /// The claims of all other downloads.
     pub(super) fn claimed_beside(&self, key: Option<&Key>) -> Claimed {
         let mut claimed = Claimed::default();
         for (_, writing) in self
@@ -159,7 +159,7 @@ impl Claims {
         self.tables().writing.keys().any(|key| key.track() == track)
     }
 
-    /// Whether anything but this song's own file is being read or written.
+    /// Whether any file but this song's is being read or written.
     pub(super) fn is_any_beside(&self, key: &Key) -> bool {
         let tables = self.tables();
         self.read_keys(&tables)
@@ -167,7 +167,7 @@ impl Claims {
             .any(|have| have != key)
     }
 
-    /// Tracks of which something is being read or written.
+    /// Tracks with a file that is being read or written.
     pub(super) fn busy_tracks(&self) -> HashSet<TrackId> {
         let tables = self.tables();
         tables
@@ -208,7 +208,7 @@ pub(super) struct ReadHold {
 }
 
 impl ReadHold {
-    /// It reads, and counts again if it did not.
+    /// Records a read; its claim begins again if it had ended.
     pub(super) fn reads(&self) {
         *self.seat.read_at.lock() = Instant::now();
     }

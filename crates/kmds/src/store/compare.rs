@@ -1,11 +1,11 @@
-//! Catalog and drive, compared after a start.
+//! Compares catalog and drive after a start.
 //!
-//! Owns the look over all of both: the site's folders first, then the rows, a page at a time. Between two pages the catalog
-//! and the drive are free for others. What a name in a folder means for its row is kept as two bits, so that a cache of a
-//! million songs needs a quarter of a megabyte here, and no file is looked at twice.
+//! Owns the comparison of both: the sites' folders first, then the rows, a page at a time. Between two pages other
+//! tasks can use the catalog and the drive. For each row two bits record what the folder showed, so a cache of a
+//! million songs needs a quarter of a megabyte here, and no file is read twice.
 //!
-//! A file that comes or goes meanwhile does no harm: bits only spare a look, and before anything is changed the file and
-//! the row are looked at again. Never touches a file that is not ours, nor one that is being written.
+//! A file that appears or disappears meanwhile does no harm: the bits only save work, and before any change the file
+//! and the row are read again. It does not touch a file that is not ours, nor one that is being written.
 
 use std::time::Duration;
 
@@ -23,37 +23,37 @@ use super::shared::Shared;
 use super::sidecar::{Sidecar, describe_again};
 use super::tidy::{OTHERS_GRACE, Tidied, evict_row, is_younger};
 
-/// Names of one page. A look at a file is some 10 µs of processor here, on a network drive a millisecond or more.
+/// Names of one page. Checking a file takes some 10 µs of processor here, on a network drive a millisecond or more.
 const PAGE_NAMES: usize = 256;
 
-/// The drive and the processor are left to others for this long after each page: 100,000 songs take some ten seconds.
+/// The pause after each page, for other users of the drive and the processor: 100,000 songs take some ten seconds.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
-/// Where the look is.
+/// The progress of the comparison.
 pub(super) struct Comparison {
     at: At,
-    /// By `seq` of the row whose key a name in the folder is: there is its audio; there is its sidecar.
+    /// By `seq` of the row of a name in the folder: whether its audio, and its sidecar, are there.
     audio: Bits,
     sidecars: Bits,
     pub(super) tidied: Tidied,
 }
 
 enum At {
-    /// The sites whose folders are still to be opened: how many are done.
+    /// In the sites' folders: how many are done.
     Sites(usize),
     Folder {
         site: usize,
         names: Names,
     },
-    /// After this `seq`.
+    /// In the rows: after this `seq`.
     Rows(i64),
     End,
 }
 
-/// What a page amounted to.
+/// The result of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
-    /// It read nothing to speak of.
+    /// It read almost nothing.
     Empty,
     Full,
     /// There are no more.
@@ -78,7 +78,7 @@ impl Comparison {
                     self.at = At::Rows(0);
                     return Ok(Page::Empty);
                 };
-                // No folder: no names. What the rows say of it is looked at all the same.
+                // No folder, so no names. Its rows are still checked.
                 self.at = match shared.cache.listing(&Layout::site(*site)) {
                     Ok(names) => At::Folder { site: done, names },
                     Err(_) => At::Sites(done + 1),
@@ -86,7 +86,7 @@ impl Comparison {
                 Ok(Page::Empty)
             }
             At::Folder { site, mut names } => {
-                // A drive that stops to answer in mid-list leaves the rest to the rows.
+                // If the drive stops answering in the middle of a folder, the rows do the rest.
                 let page: Vec<String> = names
                     .by_ref()
                     .map_while(Result::ok)
@@ -144,7 +144,7 @@ impl Comparison {
         let keys: Vec<Key> = files.iter().map(|(key, ..)| key.clone()).collect();
         let rows = shared.catalog().seqs_of(&keys)?;
         for ((key, format, is_sidecar), seq) in files.into_iter().zip(rows) {
-            // A copy's name does not say which of its forms arrived, so it is looked at alone.
+            // A copy's name does not tell the arrived form, so it is checked alone.
             match (seq.filter(|_| !key.is_copy()), is_sidecar) {
                 (Some(seq), true) => self.sidecars.set(seq),
                 (Some(seq), false) => self.audio.set(seq),
@@ -156,7 +156,7 @@ impl Comparison {
     }
 
     fn check_row(&mut self, shared: &Shared, row: &Row) -> Result<(), StoreError> {
-        // What the bits of this row are about.
+        // The key and the file that this row's bits stand for.
         let named = match row.key.rendition() {
             Rendition::Original(format) => Some(format),
             Rendition::Copy(_) | Rendition::Raw(_) => None,
@@ -180,7 +180,7 @@ impl Comparison {
         }
     }
 
-    /// Whether a ready row's file is there as it was published. If not, the row says so from now on.
+    /// Checks that a ready row's file is there as it was published. If not, the row is changed.
     fn check_ready(&mut self, shared: &Shared, row: &Row) -> Result<bool, StoreError> {
         let standing = match published::standing(shared, row) {
             Err(StoreError::Io { source, .. }) => {
@@ -239,7 +239,7 @@ impl Comparison {
         self.unless_refused(taken, &name).map(drop)
     }
 
-    /// What the drive refuses for one file is told, and ends nothing.
+    /// An error of the drive for one file is logged, and does not end the comparison.
     fn unless_refused<T>(
         &mut self,
         done: Result<T, StoreError>,
@@ -289,7 +289,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// This process, or another one on this drive, may be between two renames.
+    /// Whether this process, or another one on this drive, may be between two renames of the file.
     fn is_in_hand(&self, shared: &Shared, key: &Key, name: &str) -> bool {
         let spot = Layout::site(key.track().site()).join(name);
         (self.tidied.other_owner.is_some() && is_younger(shared, &spot, OTHERS_GRACE))
@@ -297,7 +297,8 @@ impl Comparison {
     }
 }
 
-/// A file that lacks its row, its sidecar or both: ours if a sidecar, a staged one or a row tells of these very bytes.
+/// A file without its row, its sidecar or both: it is ours if a sidecar, a staged sidecar or a row describes these very
+/// bytes.
 fn take(shared: &Shared, key: &Key, format: Format, tidied: &mut Tidied) -> Result<(), StoreError> {
     let rows: Vec<Row> = shared.catalog().renditions(key.track())?;
     let row = rows
@@ -331,11 +332,11 @@ fn take(shared: &Shared, key: &Key, format: Format, tidied: &mut Tidied) -> Resu
     if row.key.file_name(row.format) != key.file_name(format)
         || now != Some((row.state, row.sha256.clone()))
     {
-        // Ours, and of no use: its song is asked for anew, and takes this place.
+        // Ours, but useless: the next fetch of its song replaces it.
         return Ok(());
     }
     if row.state == State::Deleted {
-        // The drive would not let it go.
+        // The drive refused to remove it.
         evict::evict(
             shared,
             &mut catalog,

@@ -1,6 +1,6 @@
-//! What the cache's drive can do.
+//! Tests what the cache's drive can do.
 //!
-//! Owns the probe. It leaves no file behind, and never touches published files.
+//! The test leaves no file behind and touches no published file.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use super::beneath::{Cache, Spot, patiently};
 use super::layout::{Layout, nearest_folder};
 use super::shared::{Access, Shared};
 
-/// What the probe found. `sentences` are for the operator, the worst first.
+/// The result of the test. `sentences` are for the operator, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriveReport {
     pub writable: bool,
@@ -26,7 +26,8 @@ pub struct DriveReport {
     pub sentences: Vec<String>,
 }
 
-/// Tries everything that publishing needs, and cleans up: inside the work folder, or, when only looking, where that will be.
+/// Tests everything that publishing needs, and cleans up: inside the work folder, or, when only looking, where that
+/// folder will be.
 pub(super) fn report(shared: &Shared) -> DriveReport {
     let (cache, work) = (&shared.cache, shared.layout.work());
     let least = shared.config.min_free_bytes;
@@ -40,7 +41,7 @@ pub(super) fn report(shared: &Shared) -> DriveReport {
     let beside = |name: &str| Spot::new(format!(".kmds-{name}"));
     let folder = &shared.config.cache_dir;
     match nearest_folder(folder) {
-        // Never used: the first start makes the cache folder in there.
+        // Never used: the first start makes the cache folder there.
         Some(above) if is_unused && !folder.exists() => {
             let above = Cache::new(above.to_owned(), work.clone());
             let found = above.find();
@@ -50,7 +51,7 @@ pub(super) fn report(shared: &Shared) -> DriveReport {
     }
 }
 
-/// `made`: whether the folder that the files go into is there.
+/// `made`: whether the folder for the files exists.
 fn probe(
     cache: &Cache,
     made: io::Result<()>,
@@ -91,7 +92,7 @@ fn probe(
     report
 }
 
-/// Site folders that are none: nothing of that site can be kept.
+/// Names of site folders that are not folders: no song of such a site can be stored.
 fn taken_folders(cache: &Cache) -> impl Iterator<Item = String> {
     let taken = |site: &Site| matches!(cache.look(&Layout::site(*site)), Ok(Some(found)) if !found.is_folder);
     let told = |site: Site| {

@@ -1,7 +1,7 @@
-//! What can go wrong between us and the drive.
+//! Errors of the store and its drive.
 //!
-//! Owns [`StoreError`], a variant per thing the caller would do next. Hides errno and SQLite's codes.
-//! Never names a path outside the cache folder: the sentences reach clients.
+//! Owns [`StoreError`], one variant for each thing that the caller would do next. It names no path outside the cache
+//! folder, since clients get its sentences.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::beneath;
 
-/// Which bound left no room.
+/// The limit that left no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpaceLimit {
     /// The file system itself.
@@ -34,8 +34,8 @@ impl std::fmt::Display for SpaceLimit {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing more can be evicted. Numbers are bytes; `have_bytes` counts what eviction could still give, `held_bytes` what
-    /// it could give if no file were held.
+    /// Nothing more can be evicted. Numbers are bytes; `have_bytes` counts the bytes that eviction could still free,
+    /// `held_bytes` those that it could free if no file were held.
     #[error(
         "the disk is full: {need_bytes} bytes are needed, {have_bytes} can be had {limit}{}; make room and try again",
         also_held(*.held_bytes)
@@ -52,7 +52,7 @@ pub enum StoreError {
     /// The catalog cannot grow.
     #[error("the drive of state.dir, where the catalog is, is full; make room there and try again")]
     StateFull,
-    /// Another program's file stands under the name that ours gets.
+    /// Another program's file has the name that ours needs.
     #[error(
         "`{file}` in the cache folder is not ours and stays; move it away, or give KMDS a cache.dir of its own"
     )]
@@ -63,7 +63,7 @@ pub enum StoreError {
     /// A song's lease, or the state folder, is held already, and only one holder is possible.
     #[error("{what} is in use already")]
     Busy { what: String },
-    /// What was written is not what the site announced; it is never published.
+    /// The written bytes are not what the site announced; they are never published.
     #[error("{written} bytes arrived where {total} were announced")]
     Incomplete { written: u64, total: u64 },
     #[error("could not {what}: {source}{}", advice(.source))]
@@ -81,19 +81,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The drive itself failed: what it took before cannot be relied on either. (A flush that failed drops what it could
-    /// not write, and the next one succeeds.)
+    /// The drive itself failed: its earlier writes cannot be relied on either. (A failed flush drops the bytes that it
+    /// could not write, and the next flush succeeds.)
     #[must_use]
     pub(super) fn spoils(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_ill(source))
     }
 
-    /// The drive may do later what it refused now.
+    /// Whether the drive may accept later what it refused now.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self, Self::Io { source, .. } if beneath::is_busy(source))
     }
 
-    /// The word clients, metrics and logs see.
+    /// The kind for clients, metrics and logs.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -116,7 +116,7 @@ fn also_held(bytes: u64) -> String {
     }
 }
 
-/// The way out, where it is known.
+/// The advice, if there is one.
 pub(super) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -128,7 +128,7 @@ pub(super) fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// What a failing drive says, and a network drive whose server is gone.
+/// Whether it is the error of a failing drive, or of a network drive whose server is gone.
 fn is_ill(error: &io::Error) -> bool {
     let ill = [
         Errno::IO,
@@ -140,7 +140,7 @@ fn is_ill(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| ill.contains(&errno))
 }
 
-/// Says what was being done when the drive refused. A full drive is told apart here, once.
+/// Adds the operation to an error of the drive. A full drive is recognised here, once.
 pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
     move |source| {
         if is_full(&source) {

@@ -1,8 +1,8 @@
-//! What leaves when room is needed.
+//! Eviction: which files are removed when room is needed.
 //!
-//! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order: least
-//! recently read first. Never takes anything of a song that is being read or written, nor a file that is held
-//! ([`super::holds`]), and takes nothing when it would not be enough.
+//! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order:
+//! least recently read first. It never removes a file that is being read or written, or that is held
+//! ([`super::holds`]), and removes nothing if that would not make enough room.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -18,15 +18,15 @@ use super::layout::Layout;
 use super::shared::Shared;
 use super::sidecar::describe_again;
 
-/// Room asked for when the site does not state a length: a song of an hour at 128 kbit/s is four times that, most are a third.
+/// Room to reserve if the site states no length: a song of an hour at 128 kbit/s is four times that, most are a third.
 const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
 
-/// Bytes one song can have at most, were everything of ours that can ever leave gone. What is held now stays.
+/// The largest possible size of one song, if every evictable file were removed. Held files stay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Most {
     held: u64,
     budget: u64,
-    /// `None` where the drive does not say.
+    /// `None` if the drive does not tell its space.
     above_floor: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ impl Most {
     }
 }
 
-/// Room for `need` bytes of `key`, of which `written` are on the drive.
+/// Makes room for `need` bytes of `key`, of which `written` are on the drive.
 pub(super) fn reserve(
     shared: &Shared,
     catalog: &mut Catalog,
@@ -121,7 +121,7 @@ pub(super) fn reserve(
     Ok(())
 }
 
-/// Whether the room that [`reserve`] did not find will be there once all other downloads and readers of now have ended.
+/// Whether the missing room for [`reserve`] will be there once all current downloads and readers have ended.
 pub(super) fn may_come(
     shared: &Shared,
     catalog: &Catalog,
@@ -135,15 +135,15 @@ pub(super) fn may_come(
             .is_ok())
 }
 
-/// The drive turned out to be full in the middle of a write: frees up to `at_best` bytes, as far as it can. The drive
-/// does not say how many bytes are missing, so the caller tries the write again.
+/// After the drive was full in the middle of a write: frees up to `at_best` bytes. The drive does not say how many
+/// bytes are missing, so the caller tries the write again.
 pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
     let chosen = choose(shared, catalog, at_best).unwrap_or_default();
     evict_all(shared, catalog, &chosen.victims);
 }
 
-/// A file whose length was not known may have broken the budget. It stays (its lease lives), and other files are evicted as far
-/// as possible.
+/// A file of unknown length may have exceeded the budget. It stays (its lease exists), and other files are evicted as
+/// far as possible.
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     let claimed = shared.claims.claimed_beside(Some(key));
     let Ok(ready) = catalog.ready_bytes() else {
@@ -176,7 +176,7 @@ pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, St
     Ok(victims.len())
 }
 
-/// Which files are not evicted now.
+/// The files that must not be evicted now.
 struct Stays {
     busy: HashSet<TrackId>,
     held: HashSet<String>,
@@ -190,7 +190,7 @@ impl Stays {
         })
     }
 
-    /// Something of its song is being read or written.
+    /// A file of its song is being read or written.
     fn is_busy(&self, candidate: &Candidate) -> bool {
         self.busy.contains(candidate.key.track())
     }
@@ -204,16 +204,16 @@ impl Stays {
     }
 }
 
-/// The least recently read files that may leave.
+/// The least recently read files that may be evicted.
 #[derive(Debug, Default)]
 struct Chosen {
     victims: Vec<Candidate>,
     bytes: u64,
-    /// Passed over because they are held.
+    /// Bytes of files that were skipped because they are held.
     held_bytes: u64,
 }
 
-/// Evicts at least `short` bytes, or nothing; then what there would have been.
+/// Evicts at least `short` bytes, or nothing; then it returns how many there would have been.
 fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), Chosen> {
     let chosen = choose(shared, catalog, short).unwrap_or_default();
     if chosen.bytes < short {
@@ -227,8 +227,8 @@ fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), C
     }
 }
 
-/// The least recently read files of `short` bytes together; fewer if there are no more. Nothing of a song that is being read
-/// or written, and nothing that is held.
+/// The least recently read files of `short` bytes together; fewer if there are no more. None of them is being read or
+/// written, or held.
 fn choose(shared: &Shared, catalog: &Catalog, short: u64) -> Result<Chosen, StoreError> {
     let stays = Stays::of(shared, catalog)?;
     let mut chosen = Chosen::default();
@@ -251,7 +251,7 @@ fn choose(shared: &Shared, catalog: &Catalog, short: u64) -> Result<Chosen, Stor
     Ok(chosen)
 }
 
-/// Returns how many bytes are free by it.
+/// Returns how many bytes it freed.
 fn evict_all(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> u64 {
     let mut freed = 0;
     for victim in victims {
@@ -263,7 +263,7 @@ fn evict_all(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> u
     freed
 }
 
-/// Sidecar, audio, row: at no time does a sidecar stand alone, and a row that outlives its file is noticed.
+/// Removes sidecar, audio, row in this order: so there is never a sidecar alone, and a row without its file is noticed.
 /// # Errors
 /// The file is still there, with its sidecar, and its row says so.
 pub(super) fn evict(
@@ -281,7 +281,7 @@ pub(super) fn evict(
         // Another program put a folder in its place: our file is gone, and the folder is not ours.
         Err(error) if is_not_ours(&error) => {}
         Err(error) => {
-            // Should the drive refuse this too, the next start does it.
+            // If the drive refuses this too, the next start does it.
             let _ = describe_again(shared, catalog, key);
             return Err(io("remove a file")(error));
         }
@@ -298,13 +298,13 @@ pub(super) fn evict(
     Ok(())
 }
 
-/// The drive did not let this file go, although the song was noted as deleted: it is as it was.
+/// The drive refused to remove this file, although the song's row says deleted: it stays as it was.
 pub(super) fn still_there(shared: &Shared, catalog: &mut Catalog, row: &Row) {
     let found = shared.cache.look(&Layout::audio(&row.key, row.format));
     let is_there =
         matches!(found, Ok(Some(found)) if found.is_plain && Some(found.bytes) == row.size_bytes);
     if let Some(file) = ReadyFile::of(row, &row.key).filter(|_| is_there) {
-        // Should this fail too, the next start removes the file.
+        // If this fails too, the next start removes the file.
         let _ = catalog
             .set_ready(&file)
             .and_then(|()| describe_again(shared, catalog, &row.key));

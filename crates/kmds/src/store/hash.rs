@@ -1,4 +1,4 @@
-//! How a file is told from another one: by its hash and its time.
+//! How a file is distinguished from another: by its hash and its time.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -23,7 +23,7 @@ pub(super) fn sha256(file: &File) -> Result<String, StoreError> {
     Ok(hex::encode(context.finish().as_ref()))
 }
 
-/// Modification time in nanoseconds since 1970, as the drive says.
+/// Modification time in nanoseconds since 1970, from the drive.
 pub(super) fn mtime_ns(metadata: &Metadata) -> i64 {
     metadata
         .mtime()

@@ -1,7 +1,7 @@
-//! Keeping files on the drive for those who will read them by their path.
+//! Keeps files on the drive for clients that will read them by their path.
 //!
-//! Owns the clock of holds: what is asked for as a length of time is kept as an end. A hold of a file that is not there yet
-//! keeps it from the moment it is published. See [`Holder`] for who holds.
+//! Owns the times of holds: a request names a length of time, and the store keeps the end. A hold of a file that is not
+//! there yet keeps it from the moment of its publishing. See [`Holder`] for the owners of holds.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::error::StoreError;
 use super::key::Key;
 
 impl Store {
-    /// Keeps a file for so long (`None`: until it is released), which counts as reading it. An earlier hold of the same
-    /// holder that ends later stays. `false` if the catalog has no such song.
+    /// Keeps a file for this time (`None`: until it is released), which counts as reading it. If an earlier hold of the
+    /// same holder ends later, that one stays. `false` if the catalog has no such song.
     /// # Errors
     /// The catalog's own.
     pub async fn hold(
@@ -35,7 +35,7 @@ impl Store {
             .await
     }
 
-    /// Makes these the only files of this holder, each held for so long; the others are released in the same change.
+    /// Makes these the only files of this holder, each held for this time; the others are released in the same change.
     /// # Errors
     /// The catalog's own.
     pub async fn hold_only(
@@ -76,7 +76,7 @@ impl Store {
             .await
     }
 
-    /// What is held now: of one track, or of all.
+    /// The current holds of one track, or of all.
     /// # Errors
     /// The catalog's own.
     pub async fn held(&self, track: Option<&TrackId>) -> Result<HashMap<Key, Held>, StoreError> {
@@ -87,7 +87,7 @@ impl Store {
             .await
     }
 
-    /// What all holds together keep on the drive.
+    /// The files that all holds together keep on the drive.
     /// # Errors
     /// The catalog's own.
     pub async fn held_sum(&self) -> Result<HeldSum, StoreError> {

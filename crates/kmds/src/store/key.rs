@@ -1,7 +1,7 @@
 //! How the renditions of a song are named: in memory, in the catalog, in URLs and on the drive.
 //!
-//! Owns [`Key`] and [`Rendition`], file names and strong etags; the only place where a rendition is spelled or read.
-//! Never touches the drive.
+//! Owns [`Key`] and [`Rendition`], file names and strong etags; only this module writes and reads the text of a
+//! rendition. It does not touch the drive.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kmds_extract::{Format, Site, TrackId};
 
-/// Ends the slug of what is not an original.
+/// The suffix of the slug of a copy.
 const COPY: &str = ".r";
-/// Begins the name of a raw file.
+/// The prefix of the name of a raw file.
 const RAW: &str = "raw-";
-/// Ends the name of a copy with tags.
+/// The suffix of the name of a copy with tags.
 const TAGGED: &str = "-tagged";
-/// The name of what has the format that the site sent.
+/// The name for the format that the site sent.
 const ORIGINAL: &str = "original";
 
 /// One rendition of a song.
@@ -28,17 +28,17 @@ pub struct Key {
 /// Which rendition of a song a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rendition {
-    /// The song as the site sends it, or as it was made for a client that plays nothing the site has. It is named after
-    /// the format that was expected; its file is `{site}/{id}.{ext}`, with the extension of what arrived.
+    /// The song as the site sends it, or as it was converted for a client that plays none of the site's formats. It is
+    /// named after the expected format; its file is `{site}/{id}.{ext}`, with the extension of the arrived format.
     Original(Format),
-    /// Made of the finished original on request: `{site}/{id}.{name}.r.{ext}`.
+    /// Made from the finished original on request: `{site}/{id}.{name}.r.{ext}`.
     Copy(CopyForm),
     /// The bytes that are re-wrapped or converted into the original of this format. They have no row of their own: they
     /// are kept as long as the original's row needs a file.
     Raw(Format),
 }
 
-/// What a copy is: its format (`None`: the original's own), and whether it carries tags.
+/// A copy: its format (`None`: the original's own), and whether it has tags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CopyForm {
     pub format: Option<Format>,
@@ -67,7 +67,7 @@ impl CopyForm {
     }
 }
 
-/// `mp3`, `original-tagged`: as clients name it.
+/// `mp3`, `original-tagged`: the name for clients.
 impl fmt::Display for CopyForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.format.map_or(ORIGINAL, Format::ext))?;
@@ -95,7 +95,7 @@ impl Rendition {
     }
 }
 
-/// Its name without what marks a copy.
+/// Its name without the mark of a copy.
 impl fmt::Display for Rendition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -143,7 +143,7 @@ impl Key {
         }
     }
 
-    /// The key whose row speaks for this one's partial file.
+    /// The key whose row decides about this key's partial file.
     pub(super) fn row_key(&self) -> Self {
         let rendition = match self.rendition {
             Rendition::Raw(format) => Rendition::Original(format),
@@ -165,8 +165,7 @@ impl Key {
         self.rendition
     }
 
-    /// The form that clients ask for it by, whatever container arrives in the end; `None`: a copy in the format of its
-    /// original.
+    /// The form that clients ask for, whatever container arrives; `None`: a copy in the format of its original.
     #[must_use]
     pub const fn form(&self) -> Option<Format> {
         match self.rendition {
@@ -185,7 +184,7 @@ impl Key {
         }
     }
 
-    /// As clients name the rendition and ask for it: `original`, else the name of the copy.
+    /// The rendition's name for clients: `original`, else the name of the copy.
     #[must_use]
     pub fn word(&self) -> String {
         match self.rendition {
@@ -221,7 +220,7 @@ impl Key {
         format!("{}/{}", self.track.site().as_str(), self.file_name(format))
     }
 
-    /// What the names of this key's partial files start with.
+    /// The prefix of the names of this key's partial files.
     pub(super) fn work_name(&self) -> String {
         format!("{}.{}", self.track, self.slug())
     }
@@ -268,7 +267,7 @@ pub fn etag(key: &Key, validator: &str, total: u64) -> String {
         context.update(&[0]);
     }
     let hash = context.finish();
-    // 128 bits: no two files of one cache will ever share them.
+    // 128 bits: no two files of one cache will ever have the same.
     format!(
         "\"{}\"",
         URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())

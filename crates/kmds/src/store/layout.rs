@@ -1,7 +1,6 @@
-//! Where everything lies.
+//! Where every file lies.
 //!
-//! Owns every path below the cache and the state folder. Hides nothing else.
-//! Never takes a path from outside: names come from [`Key`]s only.
+//! Owns every path below the cache and the state folder. It takes no path from outside: names come only from [`Key`]s.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use kmds_extract::{Format, Site};
 use super::beneath::Spot;
 use super::key::Key;
 
-/// Everything that is not finished lies in here, inside the cache folder: a rename out of it is atomic.
+/// The folder of unfinished files, inside the cache folder: a rename out of it is atomic.
 pub(super) const WORK: &str = ".kmds-work";
 pub(super) const OWNER_MARK: &str = ".kmds-owner.json";
 
@@ -46,12 +45,13 @@ impl Layout {
         &self.state
     }
 
-    /// A finished file for other programs of this machine. KMDS itself goes by [`Layout::audio`].
+    /// A finished file for other programs of this machine. KMDS itself uses [`Layout::audio`].
     pub(super) fn local_path(&self, key: &Key, format: Format) -> PathBuf {
         self.cache.join(key.relative_path(format))
     }
 
-    /// This instance's own work folder. No other program makes one of this name, so that it also marks the drive as ours.
+    /// This instance's own work folder. No other program makes a folder with this name, so it also marks the drive as
+    /// ours.
     pub(super) const fn work(&self) -> &Spot {
         &self.work
     }
@@ -95,7 +95,7 @@ pub(super) fn nearest_folder(path: &Path) -> Option<&Path> {
     path.ancestors().skip(1).find(|above| above.is_dir())
 }
 
-/// `relative` as a client sees it: below `client_path` where one is configured, with the separators that path uses.
+/// `relative` as a client sees it: below `client_path` if one is configured, with the separators of that path.
 #[must_use]
 pub(super) fn client_view(client_path: Option<&str>, relative: &str) -> String {
     let Some(base) = client_path else {

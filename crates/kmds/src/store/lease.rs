@@ -1,7 +1,8 @@
 //! The right to write one rendition.
 //!
-//! Owns a key's `.part` file and the note beside it that says how many of its bytes can be trusted. Hides flushing and
-//! resuming. Never checks audio, never speaks to an origin. Dropped unpublished, it keeps the bytes and frees the key.
+//! Owns a key's `.part` file and the note beside it that says how many of its bytes can be trusted. It also flushes and
+//! resumes. It does not check audio and contacts no site. A lease that is dropped before publishing keeps the bytes and
+//! frees the key.
 
 use std::fs::File;
 use std::io;
@@ -23,10 +24,10 @@ use super::key::Key;
 use super::partial::{Outcome, Partial};
 use super::shared::Shared;
 
-/// Bytes are made durable each time so many have arrived: the most a power cut can cost.
+/// Bytes are flushed each time this many have arrived: a power cut loses no more.
 const DURABLE_EVERY_BYTES: u64 = 8 << 20;
 
-/// Room asked of eviction when the drive is found full in the middle of a write.
+/// Room to evict when the drive is full in the middle of a write.
 const ROOM_WHEN_FULL_BYTES: u64 = 8 << 20;
 
 /// The writer of one key. At most one lives at a time.
@@ -38,7 +39,7 @@ pub struct Lease {
     growing: Option<Growing>,
 }
 
-/// Bytes already on the drive, and of what.
+/// Bytes that are on the drive, and the file that they belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     pub bytes: u64,
@@ -48,10 +49,10 @@ pub struct Kept {
     pub mark: Option<Mark>,
 }
 
-/// Between a stream's validator and the version of its file.
+/// Separates a stream's validator from the version of its file.
 const VERSION: &str = " version ";
 
-/// What bytes are of: a stream, and which version of its file the site sent, where it names one. Both make the etag.
+/// The validator of the bytes: the stream, and the version of its file, if the site names one. Both make the etag.
 #[must_use]
 pub fn validator_of(stream: &str, version: Option<&str>) -> String {
     version.map_or_else(
@@ -61,7 +62,7 @@ pub fn validator_of(stream: &str, version: Option<&str>) -> String {
 }
 
 impl Kept {
-    /// Whether these are bytes of this stream, in whichever version.
+    /// Whether these are bytes of this stream, in any version.
     #[must_use]
     pub fn is_of(&self, stream: &str) -> bool {
         self.validator
@@ -70,7 +71,7 @@ impl Kept {
     }
 }
 
-/// What a download wants to know when it goes on from `bytes`: the next segment's number, for example.
+/// What a download needs to continue after `bytes`: the next segment's number, for example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     pub bytes: u64,
@@ -83,7 +84,8 @@ struct Growing {
     note: Note,
 }
 
-/// `{song}.note`. A file's length can be trusted while the machine that wrote it runs on; after that, only what was flushed.
+/// `{song}.note`. A file's length can be trusted while the machine that wrote it keeps running; after that, only the
+/// flushed bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Note {
     validator: String,
@@ -136,8 +138,8 @@ impl Lease {
             .map(|growing| Arc::clone(&growing.partial))
     }
 
-    /// Makes sure that `need` bytes (unknown: a guess) can be written, evicting what was not read for longest. Held until
-    /// the lease ends; ask again when the length becomes known.
+    /// Makes sure that `need` bytes (unknown: a guess) can be written, and evicts the files that were not read for the
+    /// longest time. The room is reserved until the lease ends; call it again when the length becomes known.
     /// # Errors
     /// [`StoreError::DiskFull`], and then nothing was evicted.
     pub async fn reserve(&self, need: Option<u64>) -> Result<(), StoreError> {
@@ -149,10 +151,10 @@ impl Lease {
         blocking(move || evict::reserve(&shared, &mut shared.catalog(), &key, need, written)).await
     }
 
-    /// [`Lease::reserve`], which waits for other downloads and readers where their end will bring the room. Call it before
+    /// [`Lease::reserve`], but waits for other downloads and readers if their end will free the room. Call it before
     /// this lease has reserved anything: two leases that wait for each other's room would wait for ever.
     /// # Errors
-    /// As there, when no end of another download or reader would help, or none did within `patience`.
+    /// As there, if no end of another download or reader would help, or none did within `patience`.
     pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
         let (until, mut told) = (Instant::now() + patience, false);
         loop {
@@ -168,7 +170,7 @@ impl Lease {
             if comes && !std::mem::replace(&mut told, true) {
                 tracing::info!(song = %self.key, "waiting for the room that others take: {refused}");
             }
-            // Where no claim is in the way, one may have ended while we looked: that is worth another look.
+            // If no claim is in the way, one may have ended meanwhile: so try again.
             let last = if comes { until } else { Instant::now() };
             let pause = self.shared.claims.next_pause().map(Instant::from_std);
             let look = pause.map_or(last, |pause| pause.min(last));
@@ -178,8 +180,8 @@ impl Lease {
         }
     }
 
-    /// Opens the growing file: `from` 0 begins anew, else the kept bytes up to `from` are continued, which need the same
-    /// validator. Going on where the last write under this lease ended keeps its readers.
+    /// Opens the growing file. `from` 0 starts a new file, else the kept bytes up to `from` are continued, which need
+    /// the same validator. If it continues where the last write under this lease ended, readers stay.
     /// # Errors
     /// [`StoreError::Gone`] if `from` bytes of this validator are not there: begin at 0.
     pub async fn begin(
@@ -212,7 +214,7 @@ impl Lease {
         let note = Note {
             validator: validator.to_owned(),
             total,
-            // Opening flushes what is kept.
+            // Opening flushes the kept bytes.
             durable_bytes: from,
             boot_id: self.shared.boot_id.clone(),
             marks,
@@ -247,7 +249,8 @@ impl Lease {
         }
     }
 
-    /// Appends; readers are woken. Dropping the future may or may not have appended on the drive, harmlessly.
+    /// Appends bytes and wakes readers. If the future is dropped, the bytes may or may not be on the drive, which does
+    /// no harm.
     /// # Errors
     /// [`StoreError::DiskFull`] when the drive is full and nothing can be evicted.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
@@ -283,7 +286,7 @@ impl Lease {
         }
     }
 
-    /// Notes `text` for a later run that goes on from here.
+    /// Records `text` for a later run that continues here.
     /// # Errors
     /// As [`Lease::write`].
     pub async fn mark(&mut self, text: &str) -> Result<(), StoreError> {
@@ -309,13 +312,13 @@ impl Lease {
     /// After an error of the drive no byte of the file is relied on.
     async fn spoilt(&mut self, error: StoreError) -> StoreError {
         if error.spoils() {
-            // What cannot be removed has no note, or is removed by the next try.
+            // If a file cannot be removed, it has no note, or the next try removes it.
             let _ = self.restart().await;
         }
         error
     }
 
-    /// Forgets every byte; readers are told that the source changed. [`Lease::begin`] starts the next try.
+    /// Drops every byte; readers learn that the source changed. [`Lease::begin`] starts the next try.
     /// # Errors
     /// [`StoreError::Io`] if the old file cannot be removed.
     pub async fn restart(&mut self) -> Result<(), StoreError> {
@@ -328,7 +331,7 @@ impl Lease {
         blocking(move || shared.remove_part(&key)).await
     }
 
-    /// Ends the lease and removes the bytes: they are not worth keeping.
+    /// Ends the lease and removes the bytes, which are useless.
     /// # Errors
     /// As [`Lease::restart`].
     pub async fn discard(self) -> Result<(), StoreError> {
@@ -367,8 +370,8 @@ impl Note {
     }
 }
 
-/// What an earlier run left of this key, if it can be trusted. A part with a second name may be another program's file,
-/// and would be written into.
+/// The bytes that an earlier run left of this key, if they can be trusted. A part with a second hard link may be
+/// another program's file, which must not be changed.
 fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
     let note: Note =
         serde_json::from_slice(&shared.cache.read(&shared.layout.note(key)).ok()?).ok()?;
@@ -391,7 +394,7 @@ fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
     })
 }
 
-/// A new file for a fresh start, so that readers of the old one keep theirs; the old one cut to `from` to go on.
+/// A new file for a fresh start, so that readers keep the old one; to continue, the old file cut to `from`.
 fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File, StoreError> {
     let part = shared.layout.part(key);
     let file = if from == 0 {
@@ -406,14 +409,14 @@ fn open_part(shared: &Shared, key: &Key, note: &Note, from: u64) -> Result<File,
     };
     let file = file.map_err(error::io("open a partial file"))?;
     if from > 0 {
-        // The note will say that so many bytes survive a power cut.
+        // The note will say that this many bytes survive a power cut.
         flush(&file).map_err(error::io("flush a partial file"))?;
     }
     note.write(shared, key)?;
     Ok(file)
 }
 
-/// Writes at `at`; a full drive is given one chance by eviction.
+/// Writes at `at`; if the drive is full, eviction gets one chance.
 fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), StoreError> {
     let first = file.write_all_at(bytes, at);
     match first {

@@ -1,9 +1,9 @@
-//! The store: what has been asked for, what is arriving, and what lies on the drive.
+//! The store: the songs that clients asked for, the files that arrive, and the files on the drive.
 //!
-//! Owns the cache folder, the catalog in the state folder, and every byte written to either. Hides SQL, the order of
-//! renames, resuming, and eviction. Never speaks to a site, never reads a container, never decides what to download.
+//! Owns the cache folder, the catalog in the state folder, and every byte written to either. SQL, the order of renames,
+//! resuming and eviction are inside. It contacts no site, reads no container, and does not decide what to download.
 //!
-//! | module | its secret |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`key`], [`layout`] | names: of renditions, files, and folders (see `Layout` for the on-disk layout) |
 //! | [`catalog`] | the embedded database, and the threads that its work is done on |
@@ -11,11 +11,11 @@
 //! | [`lease`], [`partial`], [`reader`] | one writer, many waiting readers of a growing file |
 //! | [`publish`], [`sidecar`] | from a partial to a finished file, in what order |
 //! | [`published`], [`mod@hash`] | whether a finished file is as it was published; opening it |
-//! | [`claims`], [`holds`], [`evict`] | what is in use now; what clients keep; what leaves when the budget is full |
+//! | [`claims`], [`holds`], [`evict`] | files in use now; files that clients keep; files to remove when the cache is full |
 //! | [`recover`], [`compare`], [`tidy`] | what an earlier run, or another program, left on the drive |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
-//! | [`beneath`] | how a name on the drive is reached, which other programs write to |
-//! | [`shared`] | what they all hold, and the order of their locks |
+//! | [`beneath`] | opening paths below the cache folder, where other programs write too |
+//! | [`shared`] | what these modules share, and the order of their locks |
 
 mod beneath;
 pub mod catalog;
@@ -69,10 +69,10 @@ use error::io;
 use shared::Shared;
 pub use shared::{READER_PAUSE, Scratch, StoreConfig};
 
-/// Less than this on the drive of the catalog is as good as nothing: a list of some hundred songs needs more.
+/// Less free space than this on the drive of the catalog counts as none: a list of some hundred songs needs more.
 const STATE_LEAST_BYTES: u64 = 1 << 20;
 
-/// The one door to drive and catalog. Cheap to clone.
+/// The only access to drive and catalog.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -88,7 +88,7 @@ impl Store {
         })
     }
 
-    /// Opens what is there, beside a running server too, to look at it only: no folder, mark or note is made.
+    /// Opens the existing store only to read it, even while a server runs: no folder, mark or note is made.
     /// # Errors
     /// As [`Store::open`], but never busy.
     pub fn inspect(config: StoreConfig) -> Result<Self, StoreError> {
@@ -97,8 +97,8 @@ impl Store {
         })
     }
 
-    /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start. It goes page by page and leaves
-    /// others their turn; dropped, it stops after the page at hand.
+    /// Makes catalog and drive agree. Slow on a large cache; meant to run once after the start. It goes page by page
+    /// and lets other tasks run between; if it is dropped, it stops after the current page.
     /// # Errors
     /// The drive's or the catalog's own; what was done stays done.
     pub async fn tidy(&self) -> Result<Tidied, StoreError> {
@@ -127,7 +127,7 @@ impl Store {
         .await
     }
 
-    /// Tries what publishing needs of the drive.
+    /// Tests what publishing needs of the drive.
     /// # Errors
     /// Only if the runtime is shutting down.
     pub async fn probe_drive(&self) -> Result<DriveReport, StoreError> {
@@ -135,9 +135,9 @@ impl Store {
         blocking(move || Ok(drive::report(&shared))).await
     }
 
-    /// Whether the catalog takes another song.
+    /// Checks that the catalog can take another song.
     /// # Errors
-    /// [`StoreError::StateFull`] when its drive is full, or as good as; else the catalog's own.
+    /// [`StoreError::StateFull`] when its drive is full, or nearly full; else the catalog's own.
     pub async fn probe_catalog(&self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
@@ -162,8 +162,7 @@ impl Store {
         blocking(move || recover::rebuild(&shared)).await
     }
 
-    /// Hashes every finished file; `false` for those that were not as published, which are evicted. Counts the catalog's sums
-    /// anew.
+    /// Hashes every finished file; `false` for changed ones, which are evicted. Counts the catalog's sums again.
     /// # Errors
     /// The drive's or the catalog's own.
     pub async fn verify(&self) -> Result<Verified, StoreError> {
@@ -171,7 +170,7 @@ impl Store {
         blocking(move || tidy::verify(&shared)).await
     }
 
-    /// Evicts what is older than `cache.max_age`; returns how many files. Also removes partial files that no job
+    /// Evicts files that are older than `cache.max_age`; returns how many files. Also removes partial files that no job
     /// continues.
     /// # Errors
     /// The drive's or the catalog's own.
@@ -184,7 +183,7 @@ impl Store {
         .await
     }
 
-    /// Local folder for what the service keeps beside the catalog (covers).
+    /// Local folder for the service's other files (covers).
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         self.shared.layout.state()
@@ -222,7 +221,7 @@ impl Store {
         MusicFolder::new(path, Arc::clone(&self.shared))
     }
 
-    /// `Cache_Path`: where the finished file will stand, as the client sees it.
+    /// `Cache_Path`: the path of the finished file, as the client sees it.
     #[must_use]
     pub fn cache_path(&self, key: &Key, format: Format) -> String {
         layout::client_view(
@@ -247,7 +246,7 @@ impl Store {
         Lease::take(Arc::clone(&self.shared), key.clone()).await
     }
 
-    /// The next end of a lease or a reader; from its making on, none is missed once it is enabled.
+    /// The next end of a lease or a reader; once it is enabled, it misses none since it was made.
     pub fn let_go(&self) -> tokio::sync::futures::Notified<'_> {
         self.shared.claims.let_go()
     }
@@ -258,7 +257,7 @@ impl Store {
         self.shared.claims.partial(key)
     }
 
-    /// A reader of a growing file; it goes on after publishing.
+    /// A reader of a growing file; it continues after publishing.
     #[must_use]
     pub fn open_reader(&self, partial: &Partial) -> Reader {
         Reader::growing(partial, self.shared.claims.hold(partial.key()))

@@ -1,7 +1,7 @@
 //! Partial files: audio that is still arriving.
 //!
-//! Owns the growing file as its readers see it, how far it is written, and waking them when it grows.
-//! Hides the channel that carries progress. Never decides what to fetch, never writes: the lease does.
+//! Owns the growing file as its readers see it, how far it is written, and waking them when it grows. It does not
+//! decide what to fetch and does not write: the lease does.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use super::error::StoreError;
 use super::key::{Key, etag};
 
-/// How far a file has come.
+/// The progress of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Bytes that can be read.
     pub written: u64,
-    /// Bytes the whole will have, where the site said so.
+    /// Bytes of the whole file, if the site said it.
     pub total: Option<u64>,
     /// Set once, at the end.
     pub done: Option<Outcome>,
@@ -27,19 +27,19 @@ pub struct Progress {
 pub enum Outcome {
     /// Whole, checked, and on the drive under its final name.
     Published,
-    /// No more will come.
+    /// No more bytes will arrive.
     Failed,
-    /// The source changed: these bytes belong to nothing any more; a new partial begins.
+    /// The source changed: these bytes belong to no file any more; a new partial begins.
     Restarted,
 }
 
-/// The open file that a writer and its readers share. It is let go of while the file is renamed (there are drives that
-/// rename no open file), and is the renamed one afterwards, so that readers go on.
+/// The open file that a writer and its readers share. It is closed while the file is renamed (some drives rename no
+/// open file), and is the renamed file afterwards, so that readers continue.
 #[derive(Debug)]
 pub(super) struct Held(Mutex<Option<Arc<File>>>);
 
 impl Held {
-    /// `None` while the file gets its name.
+    /// `None` while the file is renamed.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         self.lock().clone()
     }
@@ -88,7 +88,7 @@ impl Partial {
         &self.key
     }
 
-    /// What the bytes are of, see [`kmds_extract::Stream::validator`].
+    /// The validator of the bytes, see [`kmds_extract::Stream::validator`].
     #[must_use]
     pub fn validator(&self) -> &str {
         &self.validator
@@ -111,7 +111,7 @@ impl Partial {
         Some(etag(&self.key, &self.validator, self.progress().total?))
     }
 
-    /// The open file, to check what has been written.
+    /// The open file, to check its bytes.
     /// # Errors
     /// [`StoreError::Gone`] while it gets its final name.
     pub fn file(&self) -> Result<Arc<File>, StoreError> {
@@ -147,7 +147,7 @@ impl Partial {
         });
     }
 
-    /// The first outcome stands. A published file's length is its total.
+    /// The first outcome counts. A published file's length is its total.
     pub(super) fn end(&self, outcome: Outcome) {
         self.progress.send_if_modified(|progress| {
             let first = progress.done.is_none();

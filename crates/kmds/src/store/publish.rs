@@ -1,7 +1,8 @@
 //! Publishing: from a partial file to one that clients may open.
 //!
-//! Owns the order of the steps. Never checks audio: the caller has. Runs on a thread that may wait; the catalog's lock is held
-//! for steps 2 to 5. It goes through even if the future is dropped; the lease ends when the row is ready.
+//! Owns the order of the steps. The caller has checked the audio. Publishing runs on a thread that may wait; the
+//! catalog's lock is held for steps 2 to 5. It finishes even if the future is dropped; the lease ends when the row is
+//! ready.
 //!
 //! 1. flush the bytes; hash them; stage the sidecar in the work folder; close the file
 //! 2. remove the sidecar of a file of ours that is about to be replaced
@@ -9,8 +10,8 @@
 //! 4. rename the sidecar beside it
 //! 5. the row becomes ready; readers are told
 //!
-//! After a kill between 3 and 5 the staged sidecar or the one in place says what happened: see [`super::recover`].
-//! No owner is changed, nothing is locked, nothing is hard-linked: network drives and FAT need none of it.
+//! After a kill between 3 and 5 the staged sidecar or the one in place says what happened: see [`super::recover`]. No
+//! owner is changed, nothing is locked or hard-linked, since network drives and FAT may not support that.
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use super::published::hash_of;
 use super::shared::Shared;
 use super::sidecar::Sidecar;
 
-/// What checking the audio found (by the caller: the store does not read containers).
+/// The result of the caller's check of the audio (the store does not read containers).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
     pub container: Container,
@@ -39,7 +40,7 @@ pub struct Checked {
     pub bitrate_bps: Option<u32>,
 }
 
-/// What is published, beside the bytes.
+/// The data to publish with the bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publish {
     pub track: Track,
@@ -52,10 +53,10 @@ pub struct Publish {
 }
 
 impl Lease {
-    /// Puts the file under its final name, whole, and its row to ready. Goes through even if the future is dropped.
+    /// Gives the whole file its final name, and sets its row to ready. It finishes even if the future is dropped.
     /// # Errors
-    /// [`StoreError::Incomplete`] when the length is not what was announced, or zero. On any error nothing stands under the
-    /// final name, and the bytes are kept unless the drive failed.
+    /// [`StoreError::Incomplete`] when the length is not what was announced, or zero. On any error there is no file
+    /// under the final name, and the bytes are kept unless the drive failed.
     pub async fn publish(self, publish: Publish) -> Result<Row, StoreError> {
         let Some(partial) = self.partial() else {
             return Err(StoreError::Gone);
@@ -72,7 +73,7 @@ impl Lease {
             });
         }
         blocking(move || {
-            // The lease lives until the row is written: no other lease may begin this key before.
+            // The lease exists until the row is written: no other lease may begin this key before.
             let row = put_in_place(&self.shared, &partial, &publish).inspect_err(|error| {
                 if error.spoils() {
                     let _ = self.shared.remove_part(&self.key);
@@ -101,7 +102,7 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     // Between two tries the catalog's lock is free.
     let moved = || move_both(shared, &mut shared.catalog(), partial, publish, &mut ready);
     let row = patiently_if(StoreError::is_busy, moved)?;
-    // Some drives show a new name late.
+    // Some drives show a new name only after a moment.
     if let Ok(file) = patiently_if(
         |_| true,
         || shared.cache.open(&Layout::audio(key, publish.format)),
@@ -111,12 +112,12 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     Ok(row)
 }
 
-/// Flushes and hashes what was written, and says what it is.
+/// Flushes and hashes the written bytes, and describes them.
 fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError> {
     let (key, written, file) = (partial.key(), partial.progress().written, partial.file()?);
     let length = || file.metadata().map_err(io("read a finished file's time"));
-    // A write whose future was dropped may have left more than was counted. It also gives the file its time, by which
-    // another one of this length is told from it.
+    // A write whose future was dropped may have left more bytes than were counted. This also sets the file's time,
+    // which distinguishes it from another file of the same length.
     match file.set_len(written) {
         Err(_) if length()?.len() == written => {}
         cut => cut.map_err(io("flush a finished file"))?,
@@ -143,8 +144,8 @@ fn finish(partial: &Partial, publish: &Publish) -> Result<ReadyFile, StoreError>
     })
 }
 
-/// Whether what stands under the final name, if anything, is ours: its sidecar, the one that was staged for it, a ready
-/// row, or the hash of any row of its song says so.
+/// Whether the file under the final name, if there is one, is ours: its sidecar, the sidecar that was staged for it, a
+/// ready row, or the hash of any row of its song says so.
 /// # Errors
 /// [`StoreError::Foreign`]: it stays.
 fn may_replace(shared: &Shared, key: &Key, format: Format) -> Result<(), StoreError> {
@@ -184,7 +185,7 @@ fn may_replace(shared: &Shared, key: &Key, format: Format) -> Result<(), StoreEr
     })
 }
 
-/// Steps 2 to 5. On an error the audio is where it was, and what stood in its place has its sidecar.
+/// Steps 2 to 5. On an error the audio is where it was, and the file in its place has its sidecar.
 fn move_both(
     shared: &Shared,
     catalog: &mut Catalog,
@@ -219,7 +220,7 @@ fn move_both(
             catalog.set_ready(ready)
         });
     if let Err(error) = noted {
-        // A failed song has no file; should the drive refuse this too, the next start adopts what stands there.
+        // A failed song has no file; if the drive refuses this too, the next start adopts the file that is there.
         let _ = cache.remove(&beside);
         let _ = cache.rename(&audio, &part);
         return Err(error);
@@ -229,7 +230,7 @@ fn move_both(
     catalog.row(key)?.ok_or(StoreError::Gone)
 }
 
-/// As the catalog keeps times, so that sidecar and row say the same.
+/// Rounds a time as the catalog does, so that sidecar and row are equal.
 fn to_the_millisecond(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }

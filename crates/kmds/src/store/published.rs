@@ -1,7 +1,7 @@
-//! Published files: are they as they were published, and opening them to be read.
+//! Published files: whether a file is unchanged since it was published, and opening it for reading.
 //!
-//! Owns that judgement, which accepting, serving and tidying ask for. A file that was changed is never served: it is evicted.
-//! Files are read without the catalog's lock, because the drive may take its time; a row that changed meanwhile wins.
+//! Owns that check, which accepting, serving and tidying use. A changed file is never served: it is evicted. Files are
+//! read without the catalog's lock, because the drive may be slow; if the row changed meanwhile, the row is right.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use super::reader::{Published, Reader};
 use super::shared::Shared;
 use super::{Store, evict};
 
-/// The last reader of a song is noted at most so often: eviction needs no finer clock, and the drive no more writes.
+/// Least time between two records of a song's last reader: eviction needs no finer clock, and the drive no more writes.
 const TOUCH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 impl Store {
-    /// Whether the drive has another file than this ready row says, or none: one look, and nothing is read.
+    /// Whether the drive has another file than this ready row says, or none. It reads only the file's metadata.
     pub async fn is_changed(&self, row: &Row) -> bool {
         let shared = Arc::clone(&self.shared);
         let (spot, bytes) = (Layout::audio(&row.key, row.format), row.size_bytes);
         let look = move || Ok(shared.cache.look(&spot));
-        // Of a drive that does not answer nothing is concluded.
+        // If the drive does not answer, nothing is concluded.
         let found = blocking(look).await;
         matches!(found, Ok(Ok(found)) if found.map(|found| found.bytes) != bytes)
     }
 
-    /// Opens a finished file and notes the reader. A file that is not the one published is never served: it is evicted.
+    /// Opens a finished file and records the reader. A changed file is never served: it is evicted.
     /// # Errors
     /// [`StoreError::Gone`] if it is not ready or not there; [`StoreError::Io`] if the drive does not answer.
     pub async fn open_published(&self, key: &Key) -> Result<Published, StoreError> {
@@ -43,7 +43,7 @@ impl Store {
             .filter(|row| row.state == State::Ready)
             .ok_or(StoreError::Gone)?;
         let (shared, looked_at) = (Arc::clone(&self.shared), row.clone());
-        // Without the catalog's lock: a file that was touched is hashed, and the drive may take its time.
+        // Without the catalog's lock: a touched file is hashed, and the drive may be slow.
         let (standing, file) = blocking(move || open_standing(&shared, &looked_at)).await?;
         let shared = Arc::clone(&self.shared);
         blocking(move || open_published(&shared, &mut shared.catalog(), row, standing, file)).await
@@ -63,7 +63,7 @@ fn open_published(
         .filter(|row| row.state == State::Ready)
         .ok_or(StoreError::Gone)?;
     if row.published_at != seen.published_at {
-        // Published anew since: what was seen of the old file does not count.
+        // Published again since: the check of the old file does not count.
         return Err(StoreError::Gone);
     }
     if let Standing::Touched { mtime_ns } = standing {
@@ -73,7 +73,7 @@ fn open_published(
         evict::evict(shared, catalog, &file_of(&row), State::Evicted)?;
         return Err(StoreError::Gone);
     };
-    // Where the catalog cannot be written, the file is served all the same.
+    // If the catalog cannot be written, the file is served all the same.
     if let Err(error) = touch(catalog, key) {
         tracing::debug!(%error, song = %key, "a reader could not be noted");
     }
@@ -101,7 +101,7 @@ pub(super) fn touch(catalog: &Catalog, key: &Key) -> Result<(), StoreError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Whole,
-    /// Whole, but with another time than noted.
+    /// Whole, but with another time than in the row.
     Touched {
         mtime_ns: i64,
     },
@@ -116,7 +116,7 @@ pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
         Ok(found) => {
             found.is_some_and(|found| found.is_plain && Some(found.bytes) == row.size_bytes)
         }
-        // A drive that does not answer says nothing against the file; a link in its way does.
+        // If the drive does not answer, the file counts as whole; if a link is in its way, it does not.
         Err(error) => !is_not_ours(&error),
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreErro
     })
 }
 
-/// The same with the file, where it is whole: what is judged is what will be read.
+/// The same, with the open file if it is whole: so the checked file is the one that will be read.
 /// # Errors
 /// As [`standing`].
 fn open_standing(shared: &Shared, row: &Row) -> Result<(Standing, Option<File>), StoreError> {
@@ -161,7 +161,7 @@ fn open_standing(shared: &Shared, row: &Row) -> Result<(Standing, Option<File>),
     })
 }
 
-/// The file of a row, as what eviction removes.
+/// The file of a row, as a candidate for eviction.
 pub(super) fn file_of(row: &Row) -> Candidate {
     Candidate {
         key: row.key.clone(),
@@ -171,7 +171,7 @@ pub(super) fn file_of(row: &Row) -> Candidate {
     }
 }
 
-/// `None`: it is not there, or no plain file.
+/// `None`: it is missing, or not a plain file.
 pub(super) fn hash_of(
     shared: &Shared,
     key: &Key,

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::key::Key;
 
 impl Store {
-    /// Writes a queue and its songs in the place of what it was.
+    /// Writes a queue and its songs, and replaces the earlier ones.
     /// # Errors
     /// The catalog's own.
     pub async fn put_queue(&self, queue: PlayQueue, songs: Vec<String>) -> Result<(), StoreError> {
@@ -18,7 +18,7 @@ impl Store {
             .await
     }
 
-    /// Notes how many songs of a queue were begun.
+    /// Records how many songs of a queue were begun.
     /// # Errors
     /// The catalog's own.
     pub async fn begin_queue(&self, name: &str, begun: usize) -> Result<(), StoreError> {
@@ -63,7 +63,7 @@ impl Store {
             .await
     }
 
-    /// Of each song the row that was asked for last.
+    /// For each song the row that a client asked for last.
     /// # Errors
     /// The catalog's own.
     pub async fn newest_of(
@@ -74,7 +74,7 @@ impl Store {
         catalog.with(move |catalog| catalog.newest_of(&songs)).await
     }
 
-    /// Songs that wait, and that no client asks for any more, become evicted.
+    /// Waiting songs for which no client asks any more become evicted.
     /// # Errors
     /// The catalog's own.
     pub async fn unqueue(&self, keys: Vec<Key>) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Reading audio, finished or still arriving.
 //!
-//! Owns one reader's open file and its wait for bytes. A read is done on the runtime's thread where the kernel has the bytes,
-//! else on a thread that may wait. Dropping a reader ends its claim on the file and never stops a download.
+//! Owns one reader's open file and its wait for bytes. A read runs on the runtime's thread if the kernel has the bytes
+//! in memory, else on a thread that may wait. Dropping a reader ends its claim on the file and never stops a download.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -19,21 +19,23 @@ use super::claims::ReadHold;
 use super::error::{StoreError, io};
 use super::partial::{Held, Outcome, Partial, Progress};
 
-/// Most bytes one read hands out, and so what a listener costs (ARCHITECTURE.md, "Where memory goes").
+/// The most bytes of one read, and so the memory of a listener
+/// (ARCHITECTURE.md, "Where memory goes").
 pub const READ_BYTES: usize = 64 << 10;
 
-/// A listener of a growing file that has had so much gathers: a player starts with less.
+/// After this many bytes a listener of a growing file waits for larger pieces: a player starts with less.
 const GATHERS_AFTER: u64 = 256 << 10;
-/// How long it gathers, at most. A site that sends in small bits would wake each listener for each.
+/// How long it waits for a larger piece, at most. Without this, a site that sends small pieces would wake every
+/// listener for each.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// One reader of one file, at any position. While it reads the file is not evicted; after a pause it may be, and the
-/// reader goes on with what it has open.
+/// One reader of one file, at any position. While it reads, the file is not evicted; after a pause it may be, and the
+/// reader continues with its open file.
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
     extent: Extent,
-    /// The file system answers reads without waiting (`RWF_NOWAIT`); found out at the first read.
+    /// The file system answers reads without waiting (`RWF_NOWAIT`); the first read finds this out.
     nowait: bool,
     /// Bytes handed out.
     given: u64,
@@ -59,7 +61,7 @@ impl FileSpan {
         }
     }
 
-    /// Whether its ends are in memory. A page in the middle may have left it all the same.
+    /// Whether its ends are in memory. A page in the middle may be missing all the same.
     pub fn is_in_memory(&self) -> bool {
         is_in_memory(&self.file, self.at)
             && is_in_memory(&self.file, self.at + self.length.saturating_sub(1))
@@ -115,7 +117,7 @@ impl Reader {
         }
     }
 
-    /// The file itself, to be read at any place; it stays readable even if its name is removed.
+    /// The file itself, for reading at any place; it stays readable even if its name is removed.
     /// # Errors
     /// [`StoreError::Gone`] while it gets its final name.
     pub fn file(&self) -> Result<Arc<File>, StoreError> {
@@ -147,8 +149,8 @@ impl Reader {
         }
     }
 
-    /// The bytes from `offset` on that are there, at most `max`, without reading them. Waits as [`Reader::read_at`] does.
-    /// `None` at the end, and where the kernel has not got them in memory: they are to be read then.
+    /// The available bytes from `offset` on, at most `max`, without reading them. Waits as [`Reader::read_at`] does.
+    /// `None` at the end, and if the kernel does not have them in memory: then they must be read.
     /// # Errors
     /// As [`Reader::read_at`].
     pub async fn span_at(&mut self, offset: u64, max: u64) -> Result<Option<FileSpan>, StoreError> {
@@ -197,7 +199,7 @@ impl Reader {
         }
     }
 
-    /// The file, once it has its final name if it is just getting that.
+    /// The file; if it is being renamed, after that.
     async fn open_file(&mut self) -> Result<Arc<File>, StoreError> {
         let held = match &self.source {
             Source::Own(file) => return Ok(Arc::clone(file)),

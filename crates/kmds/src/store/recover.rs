@@ -1,8 +1,8 @@
-//! Picking up what an earlier run left behind.
+//! Recovers what an earlier run left behind.
 //!
-//! Owns reading the drive back into the catalog: publishes that a kill interrupted, and all of it when the catalog was lost.
-//! Believes only our own sidecars and rows, and those only when the file beside them is the one they describe; a file that
-//! none of them describes is not ours. Never checks audio, never reads a file while it holds the catalog's lock.
+//! Owns reading the drive back into the catalog: publishes that a kill interrupted, and the whole drive if the catalog
+//! was lost. It trusts only our own sidecars and rows, and only if the file beside them is the one that they describe;
+//! any other file is not ours. It does not check audio, and reads no file while it holds the catalog's lock.
 
 use kmds_extract::{Format, Site, Track};
 
@@ -17,7 +17,7 @@ use super::sidecar::Sidecar;
 
 pub(super) const SITES: [Site; 4] = [Site::YouTube, Site::SoundCloud, Site::Bandcamp, Site::Other];
 
-/// Finishes, for songs that the catalog thinks unfinished, what a kill left undone between rename and row.
+/// Finishes publishes that a kill interrupted between rename and row, for songs that are unfinished in the catalog.
 /// Returns how many turned out to be published.
 pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, StoreError> {
     let mut found = 0;
@@ -39,16 +39,17 @@ pub(super) fn interrupted(shared: &Shared, pending: &[Row]) -> Result<usize, Sto
     Ok(found)
 }
 
-/// So many songs that wait are looked for on the drive one by one; of more, only those that have begun.
+/// Up to this many waiting songs are looked for on the drive one by one; if there are more, only those that have begun.
 const FEW: usize = 100;
 
-/// Whether a download of it has begun: only then can it have been published. Ten thousand songs may wait, and each look takes
-/// its time.
+/// Whether a download of it has begun: only then can it have been published. Ten thousand songs may wait, and each
+/// check takes time.
 fn has_begun(row: &Row) -> bool {
     row.state != State::Queued || row.stream.is_some()
 }
 
-/// A staged sidecar whose audio was renamed already follows it. Any other is left: the next publish of its song replaces it.
+/// If the audio of a staged sidecar was renamed already, the sidecar follows. Any other stays: the next publish of its
+/// song replaces it.
 pub(super) fn place_staged(shared: &Shared, key: &Key, format: Format) -> Result<(), StoreError> {
     let staged = shared.layout.staged(key);
     let Ok(text) = shared.cache.read(&staged) else {
@@ -71,7 +72,7 @@ pub(super) fn place_staged(shared: &Shared, key: &Key, format: Format) -> Result
     Ok(())
 }
 
-/// Takes a file for its own row, if the sidecar says it is that rendition's and the bytes are the ones hashed.
+/// Adopts a file for its own row, if the sidecar belongs to that rendition and the bytes have its hash.
 fn adopt_own(shared: &Shared, key: &Key, format: Format) -> Result<bool, StoreError> {
     let Some((_, file)) = read_beside(shared, key, format)? else {
         return Ok(false);
@@ -83,7 +84,7 @@ fn adopt_own(shared: &Shared, key: &Key, format: Format) -> Result<bool, StoreEr
     Ok(true)
 }
 
-/// How well a file must be the one its sidecar tells of.
+/// How closely a file must match its sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     /// The same length: when a whole drive is read in, hashing it would take hours.
@@ -91,7 +92,7 @@ pub(super) enum Trust {
     Hash,
 }
 
-/// Makes the file that stands under this name ready in the catalog, by its sidecar. `false` if that is not to be believed.
+/// Makes the file under this name ready in the catalog, by its sidecar. `false` if the sidecar does not match.
 pub(super) fn adopt(
     shared: &Shared,
     found_as: &Key,
@@ -106,7 +107,7 @@ pub(super) fn adopt(
     }
     let mut catalog = shared.catalog();
     if shared.claims.is_writing(&file.key) {
-        // Asked for again while we read.
+        // A client asked for it again during the read.
         return Ok(false);
     }
     catalog.keep_track(&track)?;
@@ -114,7 +115,7 @@ pub(super) fn adopt(
     Ok(true)
 }
 
-/// What the sidecar of this file says, if the file beside it has the length it tells of.
+/// The sidecar of this file, if the file beside it has the length in it.
 /// # Errors
 /// [`StoreError::Io`] when the drive does not answer: then nothing is known.
 pub(super) fn read_beside(
@@ -123,7 +124,7 @@ pub(super) fn read_beside(
     format: Format,
 ) -> Result<Option<(Track, ReadyFile)>, StoreError> {
     let text = match shared.cache.read(&Layout::sidecar(key, format)) {
-        // A link, a pipe, three gigabytes: no sidecar of ours.
+        // A link, a pipe, or three gigabytes: not a sidecar of ours.
         Err(error) if error.raw_os_error().is_none() && !is_away(&error) => return Ok(None),
         other => if_there(other).map_err(io("read a sidecar"))?,
     };
@@ -141,7 +142,7 @@ fn fitting(text: &[u8], found: Found, key: &Key, format: Format) -> Option<(Trac
     sidecar.to_rows(key, format, found.mtime_ns)
 }
 
-/// A file the drive does not give is passed by: it may give it at the next start.
+/// A file that the drive cannot read is skipped: the next start may read it.
 fn unless_unread(adopted: Result<bool, StoreError>, key: &Key) -> Result<bool, StoreError> {
     match adopted {
         Err(error @ StoreError::Io { .. }) => {
@@ -156,7 +157,7 @@ fn unless_unread(adopted: Result<bool, StoreError>, key: &Key) -> Result<bool, S
 pub(super) fn rebuild(shared: &Shared) -> Result<usize, StoreError> {
     let mut found = 0;
     for site in SITES {
-        // No folder: no songs.
+        // No folder, so no songs.
         let Ok(names) = shared.cache.listing(&Layout::site(site)) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! What the parts of the store share.
+//! The values that the parts of the store share.
 //!
 //! Owns [`Shared`]: settings, paths, the cache folder, the catalog, the claims of writers and readers. It lives as long as a
 //! [`super::Store`], a lease, a reader or a temporary file does; the lock of the state folder ends with it.
@@ -28,22 +28,23 @@ use super::layout::Layout;
 pub struct StoreConfig {
     /// The shared drive.
     pub cache_dir: PathBuf,
-    /// Local: SQLite and network drives do not mix.
+    /// Local: SQLite does not work reliably on network drives.
     pub state_dir: PathBuf,
-    /// The cache folder as clients see it; `Cache_Path` is relative without.
+    /// The cache folder as clients see it; without it `Cache_Path` is relative.
     pub client_path: Option<String>,
-    /// Of finished and arriving files together.
+    /// The limit for finished and arriving files together.
     pub max_bytes: u64,
-    /// Since a file was last read.
+    /// The longest time since a file was last read.
     pub max_age: Option<Duration>,
     /// What downloads leave free on the drive.
     pub min_free_bytes: u64,
-    /// After which a reader that reads nothing keeps no file on the drive; [`READER_PAUSE`].
+    /// The time after which a reader that reads nothing no longer keeps its file on the drive;
+    /// [`READER_PAUSE`].
     pub reader_pause: Duration,
 }
 
-/// A paused player, or a client that means harm, must not keep room from other songs. A slow client may pause for longer,
-/// since the kernel holds megabytes for it; it loses nothing, because it keeps its open file.
+/// A paused player, or a hostile client, must not keep room from other songs. A slow client may pause for longer, since
+/// the kernel holds megabytes for it; it loses nothing, because it keeps its open file.
 pub const READER_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Shared {
@@ -63,8 +64,8 @@ pub(crate) struct Shared {
     pub(super) _state_lock: Option<File>,
 }
 
-/// A file in the state folder that is there while the catalog is in use. Who finds it at a start knows that the service or the
-/// machine ended in mid-work, and reads the whole catalog before it is used.
+/// A file in the state folder that is there while the catalog is in use. If a start finds it, the service or the
+/// machine was interrupted, and the start reads the whole catalog before it is used.
 #[derive(Debug)]
 pub(super) struct InUse {
     /// `None`: this process only looks.
@@ -76,7 +77,7 @@ impl InUse {
     /// Makes the file; `false` if it was there.
     pub(super) fn begin(state_dir: &Path) -> (Self, bool) {
         let file = state_dir.join(IN_USE);
-        // Where it cannot be made, the next start reads less, and that is all.
+        // If it cannot be made, the next start only reads less.
         let made = File::options()
             .write(true)
             .create_new(true)
@@ -86,7 +87,7 @@ impl InUse {
             matches!(&made, Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists);
         let begun = Self {
             file: Some(file),
-            // Until the catalog is open, the next start has to know what this one found.
+            // Until the catalog is open, the next start must know what this one found.
             keep: AtomicBool::new(was_there),
         };
         (begun, !was_there)
@@ -104,7 +105,7 @@ impl InUse {
         self.keep.store(false, Ordering::Relaxed);
     }
 
-    /// The next start reads the whole catalog, whatever happens until then.
+    /// In every case the next start reads the whole catalog.
     pub(super) fn keep(&self) {
         self.keep.store(true, Ordering::Relaxed);
     }
@@ -127,14 +128,14 @@ pub(super) const IN_USE: &str = "catalog-in-use";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Work,
-    /// Make nothing, not even the work folder. `is_unused`: no service has worked with this state folder.
+    /// Only look: make nothing, not even the work folder.
     Look {
         is_unused: bool,
     },
 }
 
 impl Shared {
-    /// The catalog, for as long as the guard lives. Waits: never on the runtime's thread.
+    /// The catalog, while the guard exists. It waits: never call it on the runtime's thread.
     pub(super) fn catalog(&self) -> MutexGuard<'_, Catalog> {
         self.catalog.lock()
     }
@@ -151,7 +152,7 @@ impl Shared {
             .map_err(io("make the work folder inside cache.dir"))
     }
 
-    /// Removes what a key has in the work folder. The note goes first: bytes without one are worth nothing.
+    /// Removes a key's files in the work folder. The note goes first: bytes without a note are useless.
     pub(super) fn remove_part(&self, key: &Key) -> Result<(), StoreError> {
         let gone = |spot: &Spot| {
             patiently(|| self.cache.remove(spot)).map_err(io("remove a partial file"))

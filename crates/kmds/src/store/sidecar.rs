@@ -1,7 +1,7 @@
 //! The JSON beside each published file.
 //!
-//! Owns its schema, for readers of the drive and for rebuilding the catalog from the drive alone.
-//! Never decides when it is written or removed.
+//! Owns its schema, for readers of the drive and for rebuilding the catalog from the drive alone. It does not decide
+//! when a sidecar is written or removed.
 
 use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Format, Loudness, Source, Track};
@@ -16,7 +16,7 @@ use super::shared::Shared;
 /// Raised when a field changes its meaning; new fields do not raise it.
 const SCHEMA_VERSION: u32 = 1;
 
-/// `{site}/{id}.{ext}.json`. Times are RFC 3339 in UTC, sizes bytes; what is not known is null.
+/// `{site}/{id}.{ext}.json`. Times are RFC 3339 in UTC, sizes are bytes; unknown values are null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sidecar {
     pub schema_version: u32,
@@ -100,7 +100,7 @@ impl Sidecar {
         text
     }
 
-    /// `None` for what is no sidecar of ours, or of a later schema.
+    /// `None` for a text that is not a sidecar of ours, or has a later schema.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let sidecar: Self = serde_json::from_slice(text).ok()?;
         (sidecar.schema_version == SCHEMA_VERSION).then_some(sidecar)
@@ -111,7 +111,7 @@ impl Sidecar {
         Self::parse(text).is_some_and(|sidecar| sidecar.to_rows(found_as, format, 0).is_some())
     }
 
-    /// What the catalog holds of this file and its song; `None` if the sidecar contradicts `key`, the name it was found by.
+    /// The rows of this file and its song; `None` if the sidecar contradicts `key`, the key of the file's name.
     pub(super) fn to_rows(
         &self,
         found_as: &Key,
@@ -168,7 +168,7 @@ impl Sidecar {
     }
 }
 
-/// Writes the lost sidecar of a ready row's file, as it was. The caller knows that the file is that row's.
+/// Writes the lost sidecar of a ready row's file again. The caller knows that the file belongs to that row.
 pub(super) fn describe_again(
     shared: &Shared,
     catalog: &Catalog,
@@ -201,8 +201,8 @@ mod tests {
     use crate::store::catalog::Check;
     use crate::store::key::parse_file_name;
 
-    /// What a sidecar tells is read, written and read again the same, leads to a file inside its site's folder, and finds
-    /// its place in the catalog: the drive alone is enough, also after another program wrote to it.
+    /// A sidecar is the same after writing and reading, leads to a file inside its site's folder, and has one place in
+    /// the catalog: the drive alone is enough, also after another program wrote to it.
     #[test]
     fn fuzz_sidecar() {
         thread_local! {

@@ -1,7 +1,8 @@
 //! Songs as rows: accepting, listing, states, removing.
 //!
-//! Owns what of that needs more than the catalog: whether a ready song's file is still whole, whether there can be room for
-//! a new one, and the files of a removed one. Everything here waits on a thread, never on the runtime's.
+//! Owns the parts that need more than the catalog: whether a ready song's file is still whole, whether there can be
+//! room for a new song, and the files of a removed one. Everything here runs on a thread that may wait, never on the
+//! runtime's.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::key::Key;
 use super::shared::{Shared, StoreConfig};
 use super::{Store, evict, published, recover};
 
-/// Calls that are one call of the catalog, made on a thread that may wait.
+/// Calls that make one call of the catalog, on a thread that may wait.
 macro_rules! calls_of_the_catalog {
     ($($(#[$doc:meta])* $name:ident($($given:ident: $kind:ty),*) -> $out:ty;)*) => {$(
         $(#[$doc])*
@@ -36,15 +37,15 @@ impl Store {
         row(key: Key) -> Option<Row>;
         /// All renditions of a track, the oldest first.
         renditions(track: TrackId) -> Vec<Row>;
-        /// A song as last seen, in a list or alone. Its streams are not kept.
+        /// The newest metadata of a song, from a list or alone. Its streams are not kept.
         track(track: TrackId) -> Option<Track>;
-        /// A song as it was when asked for alone, and when: its album and numbers are no list's.
+        /// A song as it was when it was fetched alone, and the time: its album and numbers do not come from a list.
         track_alone(track: TrackId) -> Option<(Track, Timestamp)>;
-        /// The song whose own page this is, by [`Track::link`].
+        /// The song with this page, by [`Track::link`].
         track_by_link(link: str) -> Option<TrackId>;
-        /// What a canonical or human file name leads to. The row may be evicted or deleted.
+        /// The song of a canonical or human file name. The row may be evicted or deleted.
         find_name(name: str) -> Found;
-        /// To the front of the queue, for the next restart too.
+        /// Moves it to the front of the queue, also for the next restart.
         promote(key: Key) -> ();
     }
 
@@ -59,7 +60,7 @@ impl Store {
             .await
     }
 
-    /// To `queued`, at the end of the queue or at its front.
+    /// Sets `queued`, at the end of the queue or at its front.
     /// # Errors
     /// The catalog's own.
     pub async fn requeue(&self, key: &Key, first: bool) -> Result<bool, StoreError> {
@@ -70,7 +71,7 @@ impl Store {
             .await
     }
 
-    /// The evicted ones of these, in their order.
+    /// The evicted ones of these keys, in their order.
     /// # Errors
     /// The catalog's own.
     pub async fn evicted_of(&self, keys: &[Key]) -> Result<Vec<Key>, StoreError> {
@@ -79,7 +80,7 @@ impl Store {
         catalog.with(move |catalog| catalog.evicted_of(keys)).await
     }
 
-    /// To `queued`, at the end of the queue, for this fetch; `false` if the song is not evicted.
+    /// Sets `queued`, at the end of the queue, for this fetch; `false` if the song is not evicted.
     /// # Errors
     /// The catalog's own.
     pub async fn requeue_for(&self, key: &Key, requester: String) -> Result<bool, StoreError> {
@@ -90,7 +91,7 @@ impl Store {
             .await
     }
 
-    /// Notes a fetch of a list.
+    /// Records a fetch of a list.
     /// # Errors
     /// The catalog's own.
     pub async fn note_list(&self, list: FetchedList) -> Result<(), StoreError> {
@@ -100,7 +101,7 @@ impl Store {
             .await
     }
 
-    /// The fetches of the list with this id, or with this link in its one form; the newest first.
+    /// The fetches of the list with this id, or with this canonical link; the newest first.
     /// # Errors
     /// The catalog's own.
     pub async fn fetches_of(
@@ -115,14 +116,14 @@ impl Store {
             .await
     }
 
-    /// Songs that wait or run, in queue order, as their rows stand.
+    /// The rows of songs that wait or run, in queue order.
     /// # Errors
     /// The catalog's own.
     pub async fn pending_rows(&self) -> Result<Vec<Row>, StoreError> {
         self.shared.catalog.with(|catalog| catalog.pending()).await
     }
 
-    /// To `deleted`, unless the song neither waits nor runs: then `false`.
+    /// Sets `deleted` if the song waits or runs; else returns `false`.
     /// # Errors
     /// The catalog's own.
     pub async fn delete_pending(&self, key: &Key) -> Result<bool, StoreError> {
@@ -133,7 +134,7 @@ impl Store {
             .await
     }
 
-    /// To `downloading`, with what the download found out.
+    /// Sets `downloading`, with the facts from the download.
     /// # Errors
     /// The catalog's own.
     pub async fn started(&self, key: &Key, started: Started) -> Result<bool, StoreError> {
@@ -144,7 +145,7 @@ impl Store {
             .await
     }
 
-    /// To `failed`, at this time; a song deleted meanwhile stays deleted.
+    /// Sets `failed`, at this time; a song that was deleted meanwhile stays deleted.
     /// # Errors
     /// The catalog's own.
     pub async fn fail(
@@ -175,7 +176,7 @@ impl Store {
             .await
     }
 
-    /// Notes that a listener reads; written at most once a minute.
+    /// Records that a listener reads; written at most once a minute.
     /// # Errors
     /// The catalog's own.
     pub async fn touch_read(&self, key: &Key) -> Result<(), StoreError> {
@@ -208,7 +209,7 @@ impl Store {
         self.accept_within(songs, usize::MAX).await
     }
 
-    /// Work to go on with after a restart, in queue order. First finishes what a kill interrupted while publishing.
+    /// The songs to continue after a restart, in queue order. First it finishes publishes that a kill interrupted.
     /// # Errors
     /// The catalog's own.
     pub async fn pending(&self) -> Result<Vec<Row>, StoreError> {
@@ -253,8 +254,8 @@ impl Store {
         blocking(move || delete(&shared, &key, |_| true)).await
     }
 
-    /// Removes what a song noted as deleted has left. One that was asked for again meanwhile stays. `ran`: it was written when it
-    /// was deleted, and may have been published since.
+    /// Removes the files of a song whose row says deleted. If a client asked for it again meanwhile, it stays. `ran`:
+    /// it was being written when it was deleted, and may have been published since.
     /// # Errors
     /// As [`Store::delete`].
     pub async fn purge(&self, key: &Key, ran: bool) -> Result<(), StoreError> {
@@ -271,8 +272,8 @@ fn accept(
     songs: &[Accepted],
     room: usize,
 ) -> Result<Vec<AcceptedRow>, StoreError> {
-    // By its length: opening a file looks more closely, and a whole list waits for this. What becomes ready after the look
-    // was just published.
+    // By its length: opening a file checks more, and a whole list waits for this. A song that becomes ready after this
+    // check was just published.
     let tracks = songs.iter().map(|song| song.key.track());
     let ready = shared.catalog().ready_of(tracks)?;
     let broken: HashSet<Key> = ready
@@ -286,7 +287,7 @@ fn accept(
         if queued.len() > room {
             return Err(StoreError::QueueFull);
         }
-        // What a copy needs is known when its original is there.
+        // The size of a copy is known when its original is there.
         let originals = queued.iter().filter(|song| !song.key.is_copy());
         let needs = originals.map(|song| song.approximate_bytes);
         most.holds_any(needs)
@@ -295,8 +296,8 @@ fn accept(
     catalog.accept(songs, whole, may_queue, Timestamp::now())
 }
 
-/// Removes a song whose row `is_meant`. The catalog is locked from the look to the end: a song that a client asks for
-/// meanwhile is queued after this.
+/// Removes a song whose row `is_meant`. The catalog is locked from the check to the end, so a song that a client asks
+/// for meanwhile is queued after this.
 fn delete(shared: &Shared, key: &Key, is_meant: impl Fn(&Row) -> bool) -> Result<bool, StoreError> {
     let mut catalog = shared.catalog();
     if shared.claims.is_writing(key) {
@@ -309,7 +310,7 @@ fn delete(shared: &Shared, key: &Key, is_meant: impl Fn(&Row) -> bool) -> Result
     };
     shared.remove_part(key)?;
     shared.remove_part(&key.raw())?;
-    // The caller may have noted the deletion before, so that the song is not published meanwhile.
+    // The caller may have recorded the deletion before, so that the song is not published meanwhile.
     if matches!(row.state, State::Ready | State::Deleted) {
         evict::evict(
             shared,

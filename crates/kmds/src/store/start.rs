@@ -1,7 +1,7 @@
 //! Opening the store.
 //!
-//! Owns the state folder's lock (held until the process ends), who may read the folder, this installation's name, the guard
-//! against a drive that is not mounted, and what happens when the catalog is new or was damaged. Runs on its caller's
+//! Owns the state folder's lock (held until the process ends), the folder's permissions, this installation's name, the
+//! check for a drive that is not mounted, and what happens when the catalog is new or was damaged. Runs on its caller's
 //! thread, and walks the cache folder only to rebuild a lost catalog.
 
 use std::fs::{self, File, Permissions};
@@ -28,10 +28,10 @@ use crate::random;
 const DATABASE: &str = "kmds.db";
 const INSTANCE: &str = "instance";
 
-/// A predecessor that is about to end is waited for.
+/// How long to wait for an earlier process that is about to end.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 
-/// Opens the store to work with it. Makes what is missing.
+/// Opens the store to work with it. Makes missing folders and files.
 pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
     make_private_folder(&config.state_dir).map_err(state_io("make state.dir"))?;
     let state_lock = lock(&config.state_dir)?;
@@ -67,8 +67,8 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
     Ok(shared)
 }
 
-/// Opens the store to look at it, beside a running service or without one. Nothing is made: no folder, no mark and no note.
-/// A folder that we made would be taken for the drive by the service whose drive is away.
+/// Opens the store only to read it, with or without a running service. It makes no folder, mark or note: a service
+/// whose drive is away would take a new folder for its drive.
 pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
     let database = config.state_dir.join(DATABASE);
     let was_used = database.exists();
@@ -84,7 +84,7 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
     if is_away(&layout, &config) {
         await_drive(&cache, &layout);
     } else {
-        // Where nothing is there, each look says so.
+        // If it is missing, each later call says so.
         let _ = cache.find();
     }
     let path = if was_used {
@@ -140,7 +140,7 @@ fn fill(shared: &Shared, news: &News) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tries whether a missing folder could be made, by making another beside it that is removed at once.
+/// Tests whether a missing folder could be made, by making another one beside it that is removed at once.
 fn can_be_made(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -161,7 +161,7 @@ fn is_away(layout: &Layout, config: &StoreConfig) -> bool {
         && !config.cache_dir.join(layout.work().to_string()).is_dir()
 }
 
-/// By the note in the state folder.
+/// Whether the note in the state folder says so.
 fn was_on_its_own(config: &StoreConfig) -> bool {
     let note = fs::read(config.state_dir.join(DRIVE_NOTE));
     note.is_ok_and(|dir| dir == config.cache_dir.as_os_str().as_bytes())
@@ -182,7 +182,7 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
         return Ok(());
     }
     match cache.take() {
-        // It may be put right while we run; until then nothing can be kept.
+        // An operator may fix it while the service runs; until then no file can be stored.
         Err(error) if is_not_ours(&error) => tracing::warn!("{error}"),
         taken => taken.map_err(io("make the work folder inside cache.dir"))?,
     }
@@ -199,7 +199,8 @@ fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<()
     noted.map_err(state_io("write to state.dir"))
 }
 
-/// Neither on the system's drive nor on that of the state folder: as a network drive is, or a disk for music.
+/// Whether it is neither on the system's drive nor on that of the state folder, like a network drive or a disk for
+/// music.
 pub(super) fn is_on_its_own(cache_dir: &Path, state_dir: &Path) -> bool {
     let drive = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
     let nearest = cache_dir.ancestors().find_map(drive);
@@ -234,8 +235,8 @@ fn make_private(database: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Only the service's user may read which songs were asked for, and what the sites gave us. An earlier release let all users
-/// read it. Files that are not ours by name and owner are left as they are.
+/// Only the service's user may read which songs clients asked for, and the sites' data. An earlier release let all
+/// users read it. Files that are not ours by name and owner stay as they are.
 fn keep_private(state_dir: &Path) {
     let ours = |name: &str| {
         name.starts_with(DATABASE)
@@ -256,7 +257,7 @@ fn keep_private(state_dir: &Path) {
     }
 }
 
-/// Takes all rights on this from other users; `false` if they had none, or it is not ours.
+/// Removes all rights of other users on this; `false` if they had none, or it is not ours.
 fn narrow(path: &Path) -> std::io::Result<bool> {
     let about = fs::symlink_metadata(path)?;
     let is_ours =
@@ -289,7 +290,7 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
                     what: "state.dir".to_owned(),
                 });
             }
-            // No locks there: rather run than not.
+            // The drive has no locks: it is better to run without one.
             Err(_) => return Ok(file),
         }
     }
@@ -328,7 +329,7 @@ pub(super) fn write_whole(path: &Path, temporary: &Path, text: &[u8]) -> std::io
     fs::rename(temporary, path)
 }
 
-/// Changes with each start of the machine; empty where the kernel does not tell, so that nothing unflushed is trusted.
+/// Changes with each start of the machine; empty if the kernel does not tell it, so that no unflushed byte is trusted.
 fn boot_id() -> String {
     let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let told = told.trim();

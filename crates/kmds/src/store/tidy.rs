@@ -1,8 +1,8 @@
-//! What is done once after a start, and what the operator asks of the whole cache.
+//! The work after a start, and the operator's commands on the whole cache.
 //!
-//! Owns another instance's mark, what becomes of partials that no job continues, and the end of what [`super::compare`]
-//! begins; hashing every file. Each call runs on a thread that may wait. Never touches a file that is not ours, nor one
-//! that is being written.
+//! Owns the mark of another instance, removing partial files that no job continues, and finishing what
+//! [`super::compare`] begins; hashing every file. Each call runs on a thread that may wait. It does not touch a file
+//! that is not ours, nor one that is being written.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use super::layout::Layout;
 use super::published;
 use super::shared::Shared;
 
-/// Another instance may be between two renames: its newest files are left alone for this long.
+/// Another instance may be between two renames: its newest files are not touched for this long.
 pub(super) const OTHERS_GRACE: Duration = Duration::from_secs(60);
 
 /// The work folder of an instance that wrote nothing for this long is removed.
 const OTHERS_WORK_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// Bytes of a failed song are kept so long for the next try; most are never asked for again.
+/// How long the bytes of a failed song are kept for the next try; most are never requested again.
 const FAILED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Files that are not ours are named in the log up to so many; the others are counted.
+/// How many files that are not ours the log names; the others are counted.
 const NAMED_FILES: usize = 20;
 
-/// Ends the names of files in a work folder. Whatever else lies there is not ours.
+/// Ends the names of files in a work folder. Any other file there is not ours.
 const WORK_ENDS: [&str; 6] = [
     ".part",
     ".note",
@@ -45,18 +45,18 @@ const WORK_ENDS: [&str; 6] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tidied {
     pub partials_removed: usize,
-    /// Files that stood on the drive and now have a row (and a sidecar).
+    /// Files on the drive that now have a row (and a sidecar).
     pub files_adopted: usize,
-    /// Audio of a deleted song, which the drive would not let go.
+    /// Audio of deleted songs, which the drive had refused to remove.
     pub files_removed: usize,
     pub sidecars_removed: usize,
-    /// Rows whose file is gone or is not ours any more.
+    /// Rows whose file is gone, or is not ours any more.
     pub rows_evicted: usize,
-    /// Not ours, as `site/name`; left alone.
+    /// Files that are not ours, as `site/name`; they are left alone.
     pub files_unknown: Vec<String>,
-    /// The drive did not give them; left alone.
+    /// Files that the drive could not read; they are left alone.
     pub files_unread: usize,
-    /// Who else marked this folder as its own.
+    /// Another instance that has marked this folder as its own.
     pub other_owner: Option<Owner>,
 }
 
@@ -70,7 +70,7 @@ pub struct Owner {
     pub started_at: String,
 }
 
-/// What comes before catalog and drive are compared.
+/// The work before catalog and drive are compared.
 pub(super) fn begin(shared: &Shared) -> Result<Tidied, StoreError> {
     let mut tidied = Tidied {
         other_owner: mark_folder(shared),
@@ -81,7 +81,7 @@ pub(super) fn begin(shared: &Shared) -> Result<Tidied, StoreError> {
     Ok(tidied)
 }
 
-/// What comes after.
+/// The work after the comparison.
 pub(super) fn end(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
     check_catalog(shared);
     name_unknown(&mut tidied.files_unknown);
@@ -89,7 +89,7 @@ pub(super) fn end(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError
     Ok(())
 }
 
-/// Reads the whole catalog, if it was too large to be read whole when it was opened. A damaged one serves what it can, and the
+/// Reads the whole catalog, if it was too large for that at its opening. A damaged catalog serves what it can, and the
 /// next start sets it aside.
 fn check_catalog(shared: &Shared) {
     let Some(unchecked) = &shared.unchecked else {
@@ -117,7 +117,7 @@ fn name_unknown(files: &mut [String]) {
     );
 }
 
-/// Puts our mark; returns whose was there.
+/// Writes our mark; returns the earlier owner.
 fn mark_folder(shared: &Shared) -> Option<Owner> {
     let spot = Layout::owner_mark();
     let before: Option<Owner> = shared
@@ -198,7 +198,7 @@ fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
         {
             continue;
         }
-        // A link among them is no folder, and has no names.
+        // A link is not a folder, and has no names.
         let Ok(names) = shared.cache.names::<Vec<_>>(&folder) else {
             continue;
         };
@@ -223,12 +223,12 @@ fn is_work(name: &str) -> bool {
         || begins.iter().any(|begin| name.starts_with(begin))
 }
 
-/// What cannot be looked at counts as young.
+/// A file that cannot be checked counts as young.
 pub(super) fn is_younger(shared: &Shared, spot: &Spot, age: Duration) -> bool {
     !matches!(shared.cache.look(spot), Ok(Some(found)) if !found.is_younger_than(age))
 }
 
-/// Goes through all ready rows, holding the catalog only to read a page.
+/// Reads all ready rows, and holds the catalog only to read a page.
 fn each_ready(
     shared: &Shared,
     mut see: impl FnMut(Row) -> Result<(), StoreError>,
@@ -245,7 +245,7 @@ fn each_ready(
     }
 }
 
-/// Evicts a file that is not as published, unless it was published anew since `row` was read.
+/// Evicts a changed file, unless it was published again since `row` was read.
 pub(super) fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> {
     let mut catalog = shared.catalog();
     let same = catalog.row(&row.key)?.is_some_and(|now| {
@@ -262,7 +262,7 @@ pub(super) fn evict_row(shared: &Shared, row: &Row) -> Result<bool, StoreError> 
     Ok(same)
 }
 
-/// What [`super::Store::verify`] found.
+/// The result of [`super::Store::verify`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Every file, and whether it is as it was published.
@@ -280,7 +280,7 @@ pub(super) fn verify(shared: &Shared) -> Result<Verified, StoreError> {
         let good = found
             .as_ref()
             .is_ok_and(|found| found.is_some() && *found == row.sha256);
-        // Of a drive that does not answer, or is not mounted, nothing can be said.
+        // If the drive does not answer, or is not mounted, nothing is known.
         let folder = Layout::site(row.key.track().site());
         if !good && found.is_ok() && matches!(shared.cache.look(&folder), Ok(Some(_))) {
             evict_row(shared, &row)?;

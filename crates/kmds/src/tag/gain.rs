@@ -13,7 +13,7 @@ pub struct Gain(Loudness);
 
 impl Gain {
     pub const NAME: &str = "REPLAYGAIN_TRACK_GAIN";
-    /// An Opus file should have no other (RFC 7845 §5.2.1).
+    /// An Opus file should have no other gain (RFC 7845 §5.2.1).
     pub const OPUS_NAME: &str = "R128_TRACK_GAIN";
 
     pub const fn of(loudness: Loudness) -> Self {

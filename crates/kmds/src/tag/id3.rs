@@ -5,7 +5,7 @@ use std::io::Write;
 use super::original::Original;
 use super::{Facts, Gain, TagError};
 
-/// UTF-8, and Latin-1 where there is nothing but ASCII.
+/// UTF-8, and Latin-1 if the text is only ASCII.
 const UTF8: u8 = 3;
 const LATIN1: u8 = 0;
 const FRONT_COVER: u8 = 3;
@@ -42,7 +42,7 @@ pub fn tag(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
             frame(&mut frames, name, &[&[UTF8], line(text).as_bytes()])?;
         }
     }
-    // Of no language, without a name of its own.
+    // No language, and no name.
     frame(
         &mut frames,
         b"COMM",

@@ -104,7 +104,7 @@ fn picture(bytes: &[u8]) -> Option<Picture<'_>> {
 
 #[cfg(test)]
 mod tests {
-    // That players read it is tried by mutagen (`tests/engines/tags.rs`).
+    // A test reads the tags with mutagen (`tests/engines/tags.rs`).
     use std::fs::File;
 
     use kmds_extract::{Container, Loudness, Site, Source, Track, TrackId};
@@ -282,13 +282,13 @@ mod tests {
         }
     }
 
-    /// Whatever tags there were before, a copy fails or has a link that is read back, and is as whole as what it was made of.
+    /// For a file with any tags, a copy fails, or has a link that can be read back and is as whole as its original.
     #[test]
     fn fuzz_tags() {
         kmds_fuzz::target("tags", |bytes| {
             let pair = Pair::of("fuzz", bytes);
             let Some(container) = whole(&pair.0[0]) else {
-                // Nothing is promised of it but an end.
+                // Only its end is promised.
                 let _ = CONTAINERS.map(|container| pair.copied(container, COVER).is_ok());
                 return;
             };
@@ -296,7 +296,7 @@ mod tests {
                 return;
             }
             let linked = source_link(&File::open(&pair.0[1]).expect("it opens"));
-            // Of FLAC and WAV no link is read.
+            // No link is read from FLAC and WAV.
             if matches!(container, Container::Mp3 | Container::Ogg | Container::Mp4) {
                 assert_eq!(linked.as_ref(), Some(&song().link), "{container:?}");
             }

@@ -55,7 +55,7 @@ pub fn copy(
     shift_chunks(&mut new, shift)?;
     drop(old);
     let mut at = 0;
-    // Bytes behind the last box (zeros, tags of another kind) are passed on as they are.
+    // Bytes after the last box (zeros, tags of another kind) are passed on unchanged.
     while let Ok(here) = BoxAt::read(&mut original.window, at, original.len) {
         match &here.kind {
             b"moov" if here.start == moov.start => into.write_all(&new)?,
@@ -88,7 +88,7 @@ fn children(bytes: &[u8], from: usize, to: usize) -> Result<Vec<(BoxAt, [usize; 
     Ok(found)
 }
 
-/// `moov` with new items in place of the old ones.
+/// `moov` with new items instead of the old ones.
 fn with_items(old: &[u8], facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
     let (mut kept, mut user) = (Vec::with_capacity(old.len()), Vec::new());
     for (child, [start, body, end]) in children(old, 0, old.len())? {

@@ -11,7 +11,7 @@ const KEPT_OF_COMMENTS: usize = 4 << 10;
 /// Largest code books of Vorbis; they usually have some KB.
 const MAX_SETUP_BYTES: usize = 1 << 20;
 
-/// What stands before the audio.
+/// The headers before the audio.
 struct Headers {
     is_opus: bool,
     serial: u32,
@@ -49,7 +49,7 @@ pub fn copy(
     original.pass(at, original.len, into)
 }
 
-/// `None` where no page begins: padding or tags behind the last one.
+/// `None` if no page begins there: padding or tags after the last one.
 fn page_at<'o>(original: &'o mut Original<'_>, at: u64) -> Result<Option<Page<'o>>, TagError> {
     match original.window.peek(at, 4)? {
         b"OggS" => Ok(Some(Page::read(&mut original.window, at)?)),
@@ -63,7 +63,7 @@ fn write(page: Page<'_>, into: &mut dyn Write) -> Result<(), TagError> {
     Ok(into.write_all(&bytes)?)
 }
 
-/// Reads up to the first page of audio; passes on what is not replaced.
+/// Reads up to the first page of audio; passes on the pages that are not replaced.
 fn headers(original: &mut Original<'_>, into: &mut dyn Write) -> Result<Headers, TagError> {
     let first = page_at(original, 0)?.ok_or(TagError::NotTaken("it is no Ogg file"))?;
     let mut pieces = first.pieces();
@@ -185,7 +185,7 @@ fn write_headers(
     mut sequence: u32,
     into: &mut dyn Write,
 ) -> Result<u32, TagError> {
-    // Each segment with whether its packet goes on behind it.
+    // Each segment, and whether its packet continues after it.
     let mut segments: Vec<(&[u8], bool)> = Vec::new();
     for packet in &packets {
         let mut pieces = packet.chunks_exact(usize::from(FULL_SEGMENT));

@@ -52,7 +52,7 @@ impl<'a> Original<'a> {
         Ok(())
     }
 
-    /// Where the audio begins behind ID3v2 tags, which other containers than MP3 are given too.
+    /// Where the audio begins after ID3v2 tags, which some writers put before other containers than MP3 too.
     pub fn after_id3(&mut self) -> Result<u64, TagError> {
         Ok(mp3::behind_id3(&mut self.window)?)
     }

@@ -75,7 +75,7 @@ fn part<'w>(window: &'w mut Window<'_>, at: u64, size: u64) -> Option<&'w [u8]> 
 /// The comment among iTunes' items.
 fn in_mp4(window: &mut Window<'_>) -> Option<String> {
     let (mut at, mut end) = (0, window.len());
-    // Each with what stands before the boxes, or the text, in it.
+    // Each with the number of bytes before the boxes, or the text, in it.
     let path = [
         (b"moov", 0),
         (b"udta", 0),

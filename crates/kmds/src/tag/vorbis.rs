@@ -4,7 +4,7 @@ use base64::Engine as _;
 
 use super::{Facts, Gain, Picture};
 
-/// Vendor, number of fields, fields; behind whatever `block` holds. `gain` and `picture` are more fields.
+/// Appends vendor, number of fields and fields to `block`. `gain` and `picture` are more fields.
 pub fn comments(
     block: &mut Vec<u8>,
     vendor: &[u8],
@@ -46,7 +46,7 @@ pub fn replay_gain(facts: &Facts<'_>) -> Option<(&'static str, String)> {
     facts.gain.map(|gain| (Gain::NAME, gain.replay_gain()))
 }
 
-/// Encoded in place: it is the largest thing there is.
+/// Encoded in place, since it is the largest value.
 fn in_base64(block: &mut Vec<u8>, picture: &[u8]) {
     const NAME: &[u8] = b"METADATA_BLOCK_PICTURE=";
     let size = base64::encoded_len(picture.len(), true).unwrap_or(0);
@@ -66,7 +66,7 @@ pub fn picture(cover: Picture<'_>) -> Vec<u8> {
     block.extend_from_slice(&FRONT_COVER.to_be_bytes());
     block.extend_from_slice(&length(cover.media_type.len()).to_be_bytes());
     block.extend_from_slice(cover.media_type.as_bytes());
-    // No description; width, height, depth and colours are for the reader to find in the picture.
+    // No description; a reader finds width, height, depth and colours in the picture.
     block.extend_from_slice(&[0; 20]);
     block.extend_from_slice(&length(cover.bytes.len()).to_be_bytes());
     block.extend_from_slice(cover.bytes);

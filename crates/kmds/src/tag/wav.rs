@@ -5,7 +5,7 @@ use std::io::Write;
 use super::original::Original;
 use super::{Facts, TagError, id3};
 
-/// What a writer that cannot seek back leaves as a size: it runs to the end of the file.
+/// The size that a writer leaves if it cannot seek back: the chunk runs to the end of the file.
 const STREAMED: [u32; 2] = [0, u32::MAX];
 /// Chunks beside the audio: a handful.
 const MAX_CHUNKS: usize = 1000;
@@ -47,7 +47,7 @@ pub fn copy(
     }
     for Chunk { kind, start, end } in chunks {
         match &kind {
-            // Of a file beyond 4 GiB the size stands here, in 64 bits.
+            // Files above 4 GiB have the size here, in 64 bits.
             b"ds64" if form == *b"RF64" => {
                 into.write_all(&original.array::<8>(start)?)?;
                 into.write_all(&size.to_le_bytes())?;
@@ -93,7 +93,7 @@ fn chunks(original: &mut Original<'_>) -> Result<Vec<Chunk>, TagError> {
             audio_bytes = Some(u64::from_le_bytes(original.array(at + 16)?))
                 .filter(|size| *size <= original.len);
         }
-        // Zeros behind the last one are no chunk.
+        // Zeros after the last one are not a chunk.
         if kind != [0; 4] && !kind.eq_ignore_ascii_case(b"id3 ") {
             chunks.push(Chunk {
                 kind,

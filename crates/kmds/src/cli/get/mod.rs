@@ -185,7 +185,7 @@ pub async fn run(mut args: GetArgs, config: Config) -> Result<ExitCode, Problem>
     finish(&args, &outcomes, interrupted)
 }
 
-/// The link that stands for the first song that a search for these words finds.
+/// A link for the first song that a search for these words finds.
 async fn search_link(
     arguments: &[String],
     server: Option<&Server>,

@@ -1,7 +1,7 @@
 //! Where a song goes in a music folder.
 //!
 //! Owns paths below the target folder, and the rule that no file is ever overwritten: [`put`] takes a free name. Names
-//! come from sites and servers, so no part of one leads out of the folder. Never changes the content of a file.
+//! come from sites and servers, so no part of one leads out of the folder. It does not change the content of a file.
 
 use std::fs::{self, File};
 use std::io;
@@ -81,7 +81,7 @@ fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The first free name of a song, or the file that is this song already. `alike` is a further test of an existing file.
+/// The first free name of a song, or the existing file of this song. `alike` is a further test of an existing file.
 pub fn destination(
     root: &Path,
     song: &Wanted,

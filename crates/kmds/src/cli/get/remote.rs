@@ -1,7 +1,7 @@
 //! `kmds get --server`: a running server resolves, downloads and tags; this process keeps the files.
 //!
-//! Owns the requests of one call to the v1 API, a few songs at a time. Another program may answer on that port, so names in
-//! replies are made safe before they become paths. Never asks a site.
+//! Owns the requests of one call to the v1 API, a few songs at a time. Another program may answer on that port, so
+//! names in replies are made safe before they become paths. It asks no site.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Failures in yt-dlp's words.
 //!
-//! Owns the line `ERROR: [site] id: …`. Programs look for yt-dlp's own sentences in it, so the common ones stand first;
-//! ours follows, which says what to do. Pure.
+//! Owns the line `ERROR: [site] id: …`. Programs look for yt-dlp's own sentences in it, so the common ones come first;
+//! the sentence of KMDS follows, which says what to do. Pure.
 
 use kmds_extract::{Kind, Link, Site};
 

@@ -1,7 +1,7 @@
 //! Songs, formats and lists in yt-dlp's keys.
 //!
-//! Owns every key that is printed. Hides nothing. A key whose value is not known is null or left out, as yt-dlp does; no
-//! value is made up. Pure.
+//! Owns every key that is printed. A key whose value is not known is null or left out, as yt-dlp does; no value is made
+//! up. Pure.
 
 use kmds_extract::Site;
 use serde_json::{Map, Value, json};
@@ -9,15 +9,15 @@ use serde_json::{Map, Value, json};
 use super::select::Fields;
 use super::song::{Format, List, Song};
 
-/// Where a song stands in the list that was asked for.
+/// The place of a song in the requested list.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub list: &'a List,
     /// From 1.
     pub index: usize,
-    /// From 1, among those that are meant.
+    /// From 1, among the selected songs.
     pub autonumber: usize,
-    /// Songs that are meant, and in the list.
+    /// Numbers of selected songs, and of songs in the list.
     pub meant: usize,
     pub total: usize,
 }
@@ -29,7 +29,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// yt-dlp's name for what reads a site, and its key.
+/// yt-dlp's name for the extractor of a site, and its key.
 pub const fn extractor(site: Site) -> (&'static str, &'static str) {
     match site {
         Site::YouTube => ("youtube", "Youtube"),
@@ -114,7 +114,7 @@ pub fn song(song: &Song, asked: &str, place: Option<Place<'_>>, chosen: Option<&
     fields
 }
 
-/// What is known of a song itself.
+/// The known fields of a song itself.
 fn facts(song: &Song) -> Fields {
     let artist = song.artist.as_deref();
     let full = match (song.site, artist) {
@@ -168,7 +168,7 @@ fn within(place: Place<'_>) -> Fields {
     }))
 }
 
-/// A song of a list as `--flat-playlist` tells of it: its page, to be asked for next.
+/// A song of a list for `--flat-playlist`: its page, to be requested next.
 pub fn flat(song: &Song, place: Option<Place<'_>>) -> Fields {
     let (name, key) = extractor(song.site);
     let artist = song.artist.as_deref();
@@ -190,7 +190,7 @@ pub fn flat(song: &Song, place: Option<Place<'_>>) -> Fields {
     fields
 }
 
-/// A list. `meant` are the places of its entries, where not all are meant.
+/// A list. `meant` has the places of its entries if only some are selected.
 pub fn list(
     list: &List,
     asked: &str,
@@ -216,7 +216,7 @@ pub fn list(
     fields
 }
 
-/// Who says so, as yt-dlp tells at the end of `-J` and `-j`.
+/// The version of the program, as yt-dlp prints it at the end of `-J` and `-j`.
 pub fn version() -> Value {
     json!({ "version": super::version(), "current_git_head": null, "release_git_head": null, "repository": "kmds" })
 }

@@ -8,7 +8,7 @@ use super::select::Fields;
 pub struct Filter {
     field: String,
     test: Test,
-    /// With `?`: a format of which this is not known passes.
+    /// With `?`: a format without a known value passes.
     unknown_passes: bool,
 }
 
@@ -75,7 +75,7 @@ impl Filter {
         match &self.test {
             Test::Number(order, wanted) => match value.as_f64() {
                 Some(number) => order.holds(number, *wanted),
-                // Equal and other compare words too, like `[format_id=140]`.
+                // Equal and not equal compare words too, like `[format_id=140]`.
                 None => value.as_str().is_some_and(|text| match order {
                     Order::Equal => text.parse() == Ok(*wanted),
                     Order::Other => text.parse() != Ok(*wanted),

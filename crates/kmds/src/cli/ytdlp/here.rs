@@ -1,6 +1,6 @@
-//! The songs of the sites themselves, asked by this process.
+//! Songs that this process asks the sites for.
 //!
-//! Owns an application of its own in a folder that goes away with it. Hides keys and jobs. Nothing is left running.
+//! Owns an application in a temporary folder, which is removed at the end together with everything that runs in it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -20,7 +20,7 @@ use crate::app::{self, App, CopyForm, Failure, FetchAsk, Key, NotServed, Prefetc
 use crate::cli::Problem;
 use crate::config::Config;
 
-/// Running downloads are told to stop; a dead drive must not keep us.
+/// Running downloads are told to stop; a dead drive must not delay the end for longer.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// The beginning of its folder's name; the process and a mark of its own follow.
 const FOLDER: &str = "kmds-yt-dlp-";
@@ -101,7 +101,7 @@ impl Here {
         let id = TrackId::new(song.site, &song.id).ok_or_else(unknown)?;
         let streams = self.app.streams(&id).await?;
         let mut formats: Vec<Format> = streams.iter().filter_map(of_stream).collect();
-        // Sound alone, unless there is none: this is a face for music.
+        // Audio only, unless there is none: this command is for music.
         if formats.iter().any(|format| !format.has_video) {
             formats.retain(|format| !format.has_video);
         }
@@ -116,7 +116,7 @@ impl Here {
         format: &Format,
         sink: &mut File,
     ) -> Result<u64, Trouble> {
-        // The form that was picked first, and any other behind it: nothing is converted.
+        // The picked form first, then any other: nothing is converted.
         let first = FileFormat::parse(format.ext);
         let accept = Accept::new(first.into_iter().chain(FileFormat::ALL));
         let fetched = self.fetch(&song.link, false, accept).await?;
@@ -151,7 +151,7 @@ impl Here {
             let piece = match piece {
                 Ok(piece) if piece.is_empty() => return Ok(sent),
                 Ok(piece) => piece,
-                // The job says why.
+                // The job knows the reason.
                 Err(error) => {
                     let why = self
                         .app
@@ -187,7 +187,8 @@ impl WorkFolder {
         let (process, mark) = (std::process::id(), crate::random::id());
         let path = std::env::temp_dir().join(format!("{FOLDER}{process}-{mark}"));
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        // Another call that finds the lock's name must find it locked. Where there are no locks, there is no name.
+        // Another call that finds the lock's name must find it locked. If the system has no locks, the file has no
+        // name.
         let unnamed = path.join("lock.new");
         let lock = OwnedFd::from(std::fs::File::create_new(&unnamed)?);
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {

@@ -1,4 +1,4 @@
-//! Which songs of a list are meant: `--playlist-items 1:3,7,-2::2`, `--playlist-start`, `--playlist-end`.
+//! Which songs of a list a call selects: `--playlist-items 1:3,7,-2::2`, `--playlist-start`, `--playlist-end`.
 //!
 //! Owns its grammar: places from 1, from the end with a minus, ranges with a step. Pure.
 
@@ -34,7 +34,7 @@ impl Items {
         })
     }
 
-    /// The places that are meant of a list of `total` songs, from 1, each once, in the order asked for.
+    /// The selected places of a list of `total` songs, from 1, each once, in the requested order.
     pub fn of(&self, total: usize) -> Vec<usize> {
         let mut places: Vec<usize> = Vec::new();
         let mut add = |place: i64| {
@@ -56,7 +56,7 @@ impl Items {
                         let ends = if step > 0 { (1, length) } else { (length, 1) };
                         let first = from_end(first.unwrap_or(ends.0));
                         let last = from_end(last.unwrap_or(ends.1));
-                        // Outside of the list there is nothing to count.
+                        // A range outside of the list selects nothing.
                         let (low, high) = (first.min(last).max(1), first.max(last).min(length));
                         let mut place = if step > 0 { first } else { high.min(first) };
                         if step > 0 && place < low {

@@ -1,6 +1,7 @@
-//! What was meant by a word that stands for a link.
+//! The meaning of an argument that stands for a link.
 //!
-//! Owns yt-dlp's readings: a bare video id, `ytsearch:` for one result, words where `--default-search` allows them. Pure.
+//! Owns how yt-dlp reads it: a bare video id, `ytsearch:` for one result, words if `--default-search` allows them.
+//! Pure.
 
 use kmds_extract::link::SearchLink;
 use kmds_extract::search::MOST_RESULTS;
@@ -10,15 +11,15 @@ use super::song::Trouble;
 
 const PREFIXES: [&str; 4] = ["ytsearch", "ytmsearch", "scsearch", "bcsearch"];
 
-/// A link as KMDS reads it, and whether fewer results will come than were asked for.
+/// A link as KMDS reads it, and whether there will be fewer results than requested.
 pub struct Meant {
     pub link: String,
     pub is_cut: bool,
 }
 
-/// What a word means.
+/// Reads an argument.
 /// # Errors
-/// It is no link, and words are not searched for.
+/// The argument is not a link, and words are not searched.
 pub fn read(word: &str, default_search: Option<&str>) -> Result<Meant, Trouble> {
     let word = word.trim();
     if let Some(meant) = search(word) {

@@ -1,7 +1,7 @@
-//! `kmds yt-dlp`: yt-dlp's command line, spoken by KMDS. A program that runs yt-dlp runs this in its place.
+//! `kmds yt-dlp`: KMDS with yt-dlp's command line. A program that runs yt-dlp can run this instead.
 //!
-//! Owns the order of a call: links in, JSON, lines or files out, and yt-dlp's exit codes. Hides where songs come from:
-//! [`there`] (the server that `KMDS_SERVER` names) or [`here`] (this process asks the sites). Nothing of it runs in the
+//! Owns the order of a call: links in, JSON, lines or files out, and yt-dlp's exit codes. Songs come from [`there`]
+//! (the server that `KMDS_SERVER` names) or from [`here`] (this process asks the sites). Nothing of it runs in the
 //! service.
 //!
 //! Exit codes: 0 done · 1 something failed · 2 wrong arguments or settings.
@@ -39,7 +39,7 @@ use there::There;
 
 /// Names under which the binary is this command.
 const NAMES: [&str; 2] = ["yt-dlp", "kmds-ytdlp"];
-/// What is taken where nothing is asked for: sound is all there is here.
+/// The format selector of a call that names none: KMDS has only audio.
 const BEST: &str = "bestaudio/best";
 const USAGE: &str = "Usage: yt-dlp [OPTIONS] URL [URL...]";
 const HELP: &str = "\
@@ -65,8 +65,7 @@ pub fn called(mut arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsStr
     (arguments.next()? == "yt-dlp").then(|| arguments.collect())
 }
 
-/// Runs a call.
-/// `settings` reads the settings with some of this call's own.
+/// Runs a call. `settings` reads the settings, with some values from this call.
 pub fn run(
     words: Vec<OsString>,
     settings: impl FnOnce(Vec<(String, String)>) -> Result<Config, Problem>,
@@ -112,7 +111,7 @@ fn bad_call(why: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// In yt-dlp's form, a day: of the facts about the sites that this binary was built with.
+/// A date, as yt-dlp's version is: the date of the recipes that this binary was built with.
 fn version() -> String {
     Recipes::built_in().date.replace('-', ".")
 }
@@ -137,7 +136,7 @@ async fn get(
     };
     let done = tokio::select! {
         failed = Box::pin(links(asked, &printer)) => ExitCode::from(u8::from(failed)),
-        // A player that skips a song ends this process; its folder goes all the same.
+        // A player that skips a song ends this process; its folder is removed in any case.
         () = super::get::asked_to_stop() => {
             out::say("ERROR: Interrupted by user");
             ExitCode::from(1)
@@ -147,7 +146,7 @@ async fn get(
     Ok(out::ended(done))
 }
 
-/// All links, in order. Whether something failed, which was said.
+/// All links, in order. Returns whether something failed; the error is printed already.
 async fn links(asked: &Asked, printer: &Printer<'_>) -> bool {
     let mut failed = false;
     for word in &asked.links {
@@ -245,7 +244,7 @@ impl Source {
     }
 }
 
-/// The list of a search is called by its words.
+/// The list of a search has the search's words as its title.
 fn list(asked: &str, list: List) -> List {
     match asked.split_once(':') {
         Some((_, words)) if list.is_search => List {

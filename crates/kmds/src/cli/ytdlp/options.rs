@@ -1,7 +1,7 @@
-//! The words of yt-dlp's command line.
+//! The arguments of yt-dlp's command line.
 //!
-//! Owns which options are spoken, which are taken without effect, and the sentence for any other. Hides short options in
-//! one word and values behind `=`. Never acts on what was asked.
+//! Owns which options are supported, which are accepted without effect, and the sentence for any other; also short
+//! options in one word and values after `=`. It only reads the arguments.
 
 use kmds_extract::Format as FileFormat;
 
@@ -16,7 +16,7 @@ pub enum When {
     Playlist,
 }
 
-/// The JSON that is asked for.
+/// The JSON that a call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dump {
     #[default]
@@ -57,7 +57,7 @@ pub struct Asked {
     pub one_song: bool,
     pub gets: Vec<Get>,
     pub prints: Vec<(When, String)>,
-    /// The word for a field that is not known.
+    /// The text for an unknown field.
     pub missing: Option<String>,
     pub output: Option<String>,
     pub folder: Option<String>,
@@ -153,7 +153,7 @@ impl Asked {
         self.skip_download || self.simulate.unwrap_or(asks || prints)
     }
 
-    /// Whether only what was asked for is printed.
+    /// Whether only the requested output is printed.
     pub fn is_quiet(&self) -> bool {
         let asks = self.dump != Dump::None || !self.gets.is_empty() || !self.prints.is_empty();
         self.quiet.unwrap_or(asks) || self.output.as_deref() == Some("-")

@@ -1,6 +1,6 @@
-//! What a call prints of each song, and whether it is kept.
+//! What a call prints for each song, and whether it keeps the song.
 //!
-//! Owns the order: format, JSON, `--get-…`, `--print`, the file. Hides nothing.
+//! Owns the order: format, JSON, `--get-…`, `--print`, the file.
 
 use kmds_extract::Kind;
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub struct Printer<'a> {
 type Why = String;
 
 impl Printer<'_> {
-    /// One link. False if a song of it failed, which was said.
+    /// One link. Returns false if one of its songs failed; the error is printed already.
     pub async fn link(&self, word: &str, link: &str) -> Result<bool, Why> {
         let asked = self.asked;
         let resolved = self.source.resolve(link, !asked.one_song, asked.flat).await;
@@ -86,7 +86,7 @@ impl Printer<'_> {
         Ok(!failed)
     }
 
-    /// One song: what is printed of it, and its file. Returns its fields where `-J` will print them.
+    /// One song: its output and its file. Returns its fields if `-J` will print them.
     async fn song(
         &self,
         mut song: Song,
@@ -141,7 +141,7 @@ impl Printer<'_> {
         })
     }
 
-    /// What is printed of a song before it is kept.
+    /// The output for a song before its file is kept.
     fn tell(&self, fields: &Fields) -> Result<(), Why> {
         self.prints(When::Video, fields)?;
         for what in &self.asked.gets {
@@ -192,7 +192,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// An address alone does not carry a token, and of a socket there is none.
+    /// An address alone has no token, and a socket has no address.
     fn warn_of_addresses(&self) -> Result<(), Why> {
         let Source::There(there) = self.source else {
             return Ok(());

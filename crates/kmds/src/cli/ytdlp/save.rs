@@ -1,7 +1,7 @@
 //! Songs into files, or into standard output.
 //!
-//! Owns the path of a song and that a file of its name is whole. Hides the file that grows beside it. Never decides which
-//! format is kept.
+//! Owns the path of a song. A file under that name is whole: it grows under another name. This module never decides
+//! which format is kept.
 
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use super::{Source, say};
 
 /// yt-dlp's own.
 const TEMPLATE: &str = "%(title)s [%(id)s].%(ext)s";
-/// Longest name of a file, in bytes, with room for what is added while it grows.
+/// Longest name of a file, in bytes; the rest is for the suffix of a growing file.
 const LONGEST_NAME_BYTES: usize = 240;
 
-/// What became of a song.
+/// The result for a song.
 pub enum Kept {
     /// Its bytes went to standard output.
     Sent,
@@ -57,7 +57,7 @@ pub fn path(asked: &Asked, fields: &Fields) -> Result<Option<PathBuf>, String> {
     }))
 }
 
-/// A name that every file system takes; its extension stays.
+/// A name that every file system accepts; its extension stays.
 fn shorter(name: &str) -> String {
     if name.len() <= LONGEST_NAME_BYTES {
         return name.to_owned();
@@ -73,7 +73,7 @@ fn shorter(name: &str) -> String {
     format!("{}{ext}", name.get(..end).unwrap_or_default())
 }
 
-/// Brings a song where it was asked to be.
+/// Saves a song where the call asked for it.
 pub async fn keep(
     asked: &Asked,
     source: &Source,
@@ -107,7 +107,7 @@ pub async fn keep(
     Ok(Kept::Saved(path))
 }
 
-/// A file that grows; it goes unless it was renamed.
+/// A growing file; a drop removes it unless it was renamed.
 struct Part(PathBuf);
 
 impl Drop for Part {
@@ -136,7 +136,7 @@ async fn send(
     } else {
         source.send_copy(song, other, asked.tags, sink).await?
     };
-    // What is written to it is written by a thread: here it is waited for.
+    // A thread writes the file: this waits for it.
     sink.flush().await.map_err(unwritten)?;
     Ok(sent)
 }

@@ -1,7 +1,7 @@
 //! Format selectors: `ba[acodec=opus]/ba[ext=m4a]/best`.
 //!
-//! Owns their grammar as yt-dlp has it, and which of a song's formats they pick. Hides the filters in brackets. Pure: a
-//! format is the JSON object that is printed of it.
+//! Owns their grammar as yt-dlp has it, and which of a song's formats they pick. The filters in brackets are in
+//! `filter`. Pure: a format is the JSON object that is printed for it.
 
 use serde_json::{Map, Value};
 
@@ -10,17 +10,17 @@ use super::filter::Filter;
 /// A format as it is printed.
 pub type Fields = Map<String, Value>;
 
-/// Deeper is no selector a person writes.
+/// People write no deeper selector.
 const MOST_NESTED: usize = 32;
 
 #[derive(Debug)]
 pub struct Selector(Vec<Choice>);
 
-/// What stands between commas: the first alternative that picks something.
+/// The part between commas: the first alternative that picks something.
 #[derive(Debug)]
 struct Choice(Vec<Merge>);
 
-/// What stands between plus signs: all of them, or nothing.
+/// The part between plus signs: all of them, or nothing.
 #[derive(Debug)]
 struct Merge(Vec<Atom>);
 
@@ -51,7 +51,7 @@ enum Word {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// `best`: sound and picture; where a song has formats of one of them only, any.
+    /// `best`: audio and video; if a song has formats of one of them only, any format.
     Whole,
     /// `best*`.
     Any,
@@ -115,7 +115,7 @@ impl Merge {
             .iter()
             .map(|atom| atom.among(formats, places, one_sided))
             .collect();
-        // Nothing is merged here: the first of them carries the sound, or all.
+        // Nothing is merged here: the first of them has the audio, or all do.
         if picked.iter().any(Vec::is_empty) {
             return Vec::new();
         }
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A YouTube song's, worst first.
+    /// The formats of a YouTube song, worst first.
     fn song() -> Vec<Fields> {
         [
             json!({"format_id": "139", "ext": "m4a", "acodec": "mp4a.40.5", "vcodec": "none", "abr": 48.8, "filesize": 1_000_000}),

@@ -1,10 +1,10 @@
-//! What this face knows of a song, wherever it was asked.
+//! What this command knows about a song, from a server or from a site.
 //!
-//! Owns a song, a list and their formats before they are spelled as yt-dlp spells them. Hides nothing. Pure.
+//! Owns songs, lists and their formats before they get yt-dlp's spelling. Pure.
 
 use kmds_extract::{Codec, Container, Delivery, Kind, Site, Stream};
 
-/// What a link leads to.
+/// The content of a link.
 #[derive(Debug)]
 pub struct Answer {
     /// Set for lists only.
@@ -20,7 +20,7 @@ pub struct List {
     pub title: Option<String>,
     pub artist: Option<String>,
     pub cover_url: Option<String>,
-    /// What a site found for words.
+    /// A search's result.
     pub is_search: bool,
 }
 
@@ -62,11 +62,11 @@ pub struct Format {
     pub url: String,
     pub protocol: &'static str,
     pub headers: Vec<(String, String)>,
-    /// The site serves ranges of a bounded length only.
+    /// The site serves only ranges of a limited length.
     pub in_chunks: bool,
 }
 
-/// Why a song or a link cannot be had.
+/// Why a song or a link is not available.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     pub kind: Kind,
@@ -82,7 +82,7 @@ impl Trouble {
     }
 }
 
-/// The entries of a list in its order: what cannot be had stands at its place, the songs at the others.
+/// The entries of a list in its order: unavailable ones at their places, the songs at the others.
 pub fn in_order(songs: Vec<Song>, missing: Vec<(u32, Trouble)>) -> Vec<Entry> {
     let total = songs.len() + missing.len();
     let (mut songs, mut missing) = (songs.into_iter(), missing.into_iter().peekable());
@@ -101,7 +101,7 @@ pub fn in_order(songs: Vec<Song>, missing: Vec<(u32, Trouble)>) -> Vec<Entry> {
     entries
 }
 
-/// A format that a server has in this form: the one that yt-dlp would call so.
+/// A format that a server has in this form, with yt-dlp's name for it.
 pub fn usual(site: Site, ext: &'static str) -> Format {
     let (id, acodec, kbps) = match (site, ext) {
         (Site::YouTube, "webm" | "opus") => ("251", "opus", 130.0),

@@ -1,7 +1,6 @@
-//! Every option that is spoken, one row each.
+//! Every supported option, one row each.
 //!
-//! Owns the names. Hides nothing. An option that is in no row is refused by its name: one that is passed over in silence
-//! may be the one its caller counts on.
+//! Owns the names. An option without a row is refused by its name, since the caller may rely on it.
 
 use kmds_extract::Format as FileFormat;
 
@@ -112,7 +111,7 @@ const SPOKEN: &[Spoken] = &[
         set(&mut asked.missing, Some(value))
     }),
     with_value(&["-o", "--output"], |asked, _, value| {
-        // A template for one kind of file; the common one is that of the song.
+        // A template for one kind of file; the common template is that of the song.
         let value = value.strip_prefix("default:").unwrap_or(&value).to_owned();
         set(&mut asked.output, Some(value))
     }),
@@ -207,7 +206,7 @@ const SPOKEN: &[Spoken] = &[
     with_value(HARMLESS_WITH_VALUE, |_, _, _| Ok(())),
 ];
 
-/// They change how yt-dlp works, and nothing about what comes out; or they switch off what is off here.
+/// They change how yt-dlp works, but not its results; or they switch off features that are off here.
 const HARMLESS: &[&str] = &[
     "-4",
     "-6",

@@ -1,7 +1,6 @@
 //! yt-dlp's output templates: `%(artist,uploader|unknown)s - %(title).100s`.
 //!
-//! Owns the common part of their grammar: alternatives, defaults, widths, `s d f j l q S`. Hides how a value becomes text.
-//! Pure.
+//! Owns the common part of their grammar: alternatives, defaults, widths, `s d f j l q S`. Pure.
 
 use serde_json::Value;
 
@@ -17,7 +16,7 @@ pub enum For {
     },
 }
 
-/// The widest a field is made.
+/// The largest width of a field.
 const WIDEST: usize = 1000;
 
 /// The template of a `--print`: a list of fields is each on a line of its own, `title=` tells the name too.
@@ -40,9 +39,9 @@ pub fn of_print(text: &str) -> String {
     names.split(',').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Fills a template in.
+/// Fills in a template.
 /// # Errors
-/// A sentence: it is none, or has parts that are not known here.
+/// A sentence: the text is not a template, or has unknown parts.
 pub fn fill(template: &str, fields: &Fields, missing: &str, goal: For) -> Result<String, String> {
     let mut text = String::with_capacity(template.len() + 32);
     let mut with_values = Vec::new();
@@ -154,7 +153,7 @@ fn digits(text: &str) -> (Option<usize>, &str) {
     (digits.parse().ok(), rest)
 }
 
-/// `artist,uploader&by {}|none`: the first field that is known, what stands for it, and what does if none is.
+/// `artist,uploader&by {}|none`: the first known field, the text around it, and the default if no field is known.
 fn value(spec: &str, shape: &Shape, fields: &Fields, missing: &str, goal: For) -> String {
     let (spec, default) = match spec.split_once('|') {
         Some((spec, default)) => (spec, Some(default)),
@@ -180,7 +179,7 @@ fn value(spec: &str, shape: &Shape, fields: &Fields, missing: &str, goal: For) -
         let text = default.unwrap_or(if shape.kind == 'j' { "null" } else { missing });
         return shape.padded(safe(text.to_owned()), false);
     };
-    // An empty default is the user's wish; an empty value is the site's or the server's.
+    // The user may write an empty default; an empty value comes from the site or the server.
     let is_path = goal != For::Print;
     let found = match plain(&found) {
         text if is_path && text.is_empty() => "_".into(),
@@ -272,7 +271,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\"'\"'"))
 }
 
-/// A part of a path's component: what separates is replaced as yt-dlp replaces it, and text of which nothing is kept is `_`.
+/// A part of a path's component: separators are replaced as in yt-dlp, and a text of which nothing is left is `_`.
 fn safe(text: &str, ascii: bool) -> String {
     let wide = |c: char| match c {
         '/' => '\u{29f8}',

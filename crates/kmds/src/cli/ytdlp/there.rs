@@ -1,6 +1,6 @@
 //! The songs of a running server.
 //!
-//! Owns the requests of one call and what a server's replies mean here. Hides the v1 API. Never asks a site.
+//! Owns the requests of one call, and the meaning of a server's replies for yt-dlp's output. It never asks a site.
 
 use futures_util::future::try_join3;
 use kmds_extract::link::SearchLink;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use super::song::{Answer, Entry, Format, List, Song, Trouble, in_order, sort, usual};
 use crate::cli::server::{ASK_AGAIN, Server, ServerError, refusal, short};
 
-/// What is asked for to learn which forms a song has: with each first, and all others behind it, so that nothing has to
-/// be converted.
+/// The requests that tell which forms a song has: each form first, and all others after it, so that nothing is
+/// converted.
 const OPUS_FIRST: [&str; 5] = ["webm", "opus", "m4a", "mp3", "ogg"];
 const AAC_FIRST: [&str; 5] = ["m4a", "mp3", "ogg", "webm", "opus"];
 const MP3_FIRST: [&str; 5] = ["mp3", "m4a", "ogg", "opus", "webm"];
@@ -73,7 +73,7 @@ pub struct There {
     server: Server,
     /// Sent with every request for a file, where the server wants a token.
     headers: Vec<(String, String)>,
-    /// It listens on a socket in the file system: no address leads to it.
+    /// It listens on a socket in the file system, so it has no address.
     is_socket: bool,
 }
 
@@ -90,7 +90,7 @@ impl There {
         })
     }
 
-    /// What a link leads to; the formats of its songs, unless only the songs are wanted (`flat`).
+    /// The content of a link, with the formats of its songs unless the call needs only the songs (`flat`).
     pub async fn resolve(
         &self,
         link: &str,

@@ -1,8 +1,8 @@
-//! One playlist or piece of an HLS stream: asked for, retried, whole and checked.
+//! Fetches one playlist or piece of an HLS stream, with retries, and checks that it is whole.
 //!
-//! Owns the requests, how large an answer may be, and what makes a piece wrong. The durations of an MP4 are written into its
-//! first piece here, before a listener gets it, so that the bytes that were streamed are those that are published. Nothing
-//! is decoded.
+//! Owns the requests, the size limit of an answer, and the checks of a piece. The durations of an MP4 are written into
+//! its first piece here, before a listener gets it, so that listeners get the same bytes that are published. Nothing is
+//! decoded.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct Fetcher {
     headers: Vec<(&'static str, String)>,
     container: Container,
     times: Times,
-    /// Length of the audio where the first piece carries durations to fill in.
+    /// Length of the audio, if durations must be written into the first piece.
     pub(super) fill_in: Option<Duration>,
 }
 
@@ -86,7 +86,7 @@ impl Fetcher {
                 HlsError::NotAPlaylist if found != media::Sniffed::Playlist => {
                     DownloadError::no_audio(site, found).into()
                 }
-                // Cut on its way, or a song that is not done yet: the next answer may be whole.
+                // The answer was cut, or the song is not complete yet: the next answer may be whole.
                 HlsError::Unfinished => {
                     Failed::TryAgain(Setback::Unusable(DownloadError::Playlist {
                         site,
@@ -207,7 +207,7 @@ impl Fetcher {
         Ok(body.freeze())
     }
 
-    /// The wanted part of an answer: all of it, or the range out of a whole file where the server ignored the range.
+    /// The requested part of an answer: all of it, or the range of a whole file if the server ignored the range.
     fn part(
         &self,
         body: Bytes,

@@ -1,7 +1,7 @@
 //! HLS segments side by side, handed on in order as one file (SoundCloud field notes, 9).
 //!
-//! Owns which pieces are in flight, their order, and the byte offset after each finished piece, where a later download may
-//! resume. [`fetch`] hides how a piece is asked for and checked. Nothing is spawned: the pieces in flight are futures of
+//! Owns which pieces are in flight, their order, and the byte offset after each finished piece, where a later download
+//! may resume. [`fetch`] asks for a piece and checks it. No task is spawned: the pieces in flight are futures of
 //! [`Hls`], and end with it.
 
 mod fetch;
@@ -122,7 +122,7 @@ impl Hls {
                 Ok(Some(bytes))
             }
             Some(Err(error)) => {
-                // The pieces after it are asked for again if the download goes on.
+                // If the download continues, the pieces after it are requested again.
                 self.in_flight = FuturesOrdered::new();
                 self.upcoming = self.mark.ends.len();
                 Err(error)

@@ -1,7 +1,6 @@
-//! What yt-dlp says of itself: its version, its Python, and what it solves YouTube's scripts with.
+//! What yt-dlp says about itself: its version, its Python, and the tool with which it runs YouTube's scripts.
 //!
-//! Owns reading the lines that `yt-dlp -v` begins with. Hides that it takes two runs. Never judges: which of it is enough is
-//! said where it is printed.
+//! Owns reading the first lines of `yt-dlp -v`, which takes two runs. It does not judge them: [`super::worth`] does.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,17 +11,17 @@ use parking_lot::Mutex;
 use super::error::YtDlpError;
 use super::{YtDlp, arguments, process};
 
-/// One look; a small machine needs seconds to start it.
+/// The time limit of one check; a small machine needs seconds to start yt-dlp.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// What yt-dlp has to work with. Where it says nothing of something, as old releases do, that is `None`.
+/// The tools that yt-dlp has. A value is `None` if yt-dlp does not tell it, as with old releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     pub version: String,
     pub python: Option<String>,
     /// Version of `yt-dlp-ejs`, the solver of YouTube's scripts.
     pub solver: Option<String>,
-    /// Those it finds as a run for YouTube starts it, the one it prefers first. It passes over those that do not fit.
+    /// The runtimes that a run for YouTube would find, the preferred one first. yt-dlp ignores those that do not fit.
     pub runtimes: Option<Vec<Runtime>>,
 }
 
@@ -36,10 +35,10 @@ pub struct Runtime {
     pub path: Option<PathBuf>,
 }
 
-/// How long a look holds: an operator may have updated yt-dlp since.
+/// How long a check is valid: an operator may have updated yt-dlp since.
 const HOLDS: Duration = Duration::from_secs(3_600);
 
-/// The last look at yt-dlp. Invariant: `looking` is set while a task of [`YtDlp::known`] is under way, and only then.
+/// The last check of yt-dlp. Invariant: `looking` is set while a task of [`YtDlp::known`] runs, and only then.
 #[derive(Default)]
 pub struct LastLook(Mutex<Looked>);
 
@@ -50,8 +49,9 @@ struct Looked {
 }
 
 impl YtDlp {
-    /// What it last said of itself, or why it does not run; `None` before the first look has ended. A look is begun in the
-    /// background where none was made within an hour, one at a time. It ends with its processes, which are bounded.
+    /// What yt-dlp last said about itself, or why it does not run; `None` before the first check has ended. If there
+    /// was no check within an hour, this starts one in the background, one at a time. It ends with its processes, which
+    /// have limits.
     pub fn known(&self) -> Option<Result<About, String>> {
         let mut looked = self.inner.looked.0.lock();
         let fresh = looked
@@ -71,9 +71,9 @@ impl YtDlp {
         looked.last.as_ref().map(|(_, about)| about.clone())
     }
 
-    /// What it says of itself, for `kmds doctor`.
+    /// What yt-dlp says about itself, for `kmds doctor`.
     /// # Errors
-    /// [`YtDlpError::Missing`] where it is not installed.
+    /// [`YtDlpError::Missing`] if it is not installed.
     pub async fn about(&self) -> Result<About, YtDlpError> {
         let version = self.version(self.look()).await?;
         let extra = &self.inner.config.extra_args;
@@ -96,7 +96,7 @@ impl YtDlp {
         WITHIN.min(self.inner.config.timeout)
     }
 
-    /// Without a link it tells of itself, and then that there was none.
+    /// Without a link yt-dlp prints about itself, and then that there was no link.
     async fn says(&self, more: &[String]) -> Result<String, YtDlpError> {
         let own = ["--ignore-config", "--no-cache-dir", "-v"].map(str::to_owned);
         let args = own.into_iter().chain(more.iter().cloned()).collect();
@@ -143,7 +143,7 @@ fn runtime(text: &str) -> Option<Runtime> {
     })
 }
 
-/// Where `--js-runtimes NAME:PATH` says, else where `PATH` has it.
+/// The place that `--js-runtimes NAME:PATH` names, else the place in `PATH`.
 fn place_of(name: &str, extra: &[String]) -> Option<PathBuf> {
     let named = extra
         .iter()

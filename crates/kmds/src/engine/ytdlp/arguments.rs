@@ -1,7 +1,7 @@
-//! What yt-dlp is asked, as its argument list.
+//! The argument list of a run of yt-dlp.
 //!
-//! Owns the options, the fields that are printed, and the page that yt-dlp opens for a known song. Never passes a client's
-//! text as an argument: links are canonical forms of our own parser, behind `--`.
+//! Owns the options, the fields that are printed, and the page that yt-dlp opens for a known song. No argument is a
+//! client's text: links are canonical forms from the parser of KMDS, after `--`.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use kmds_extract::{Format, Link, Site, Source, Track};
 use super::error::YtDlpError;
 use crate::origin::url::PublicLink;
 
-/// Songs asked for at most from one list: each costs yt-dlp seconds.
+/// The largest number of songs from one list: each costs yt-dlp seconds.
 const LIST_SONGS: usize = 200;
-/// The fields we read, 2 KB a song instead of the 1 MB of `-J`.
+/// The fields that KMDS reads, 2 KB a song instead of the 1 MB of `-J`.
 const TEMPLATE: &str = "%(.{id,title,track,fulltitle,channel,uploader,artist,artists,album,album_artist,track_number,\
     playlist_index,playlist_count,playlist_title,playlist_id,duration,thumbnail,live_status,upload_date,release_date,\
     format_id,available_at,ext,acodec,abr,tbr,filesize,filesize_approx,protocol,url,http_headers,has_drm,extractor_key,webpage_url})j";
 
-/// JavaScript runtimes that yt-dlp uses only when they are named, the best first. It finds them and their versions
-/// itself, and prefers deno to them. bun is deprecated.
+/// JavaScript runtimes that yt-dlp uses only if they are named, the best first. yt-dlp finds them and their versions
+/// itself, and prefers deno. bun is deprecated.
 const RUNTIMES: [&str; 2] = ["node", "quickjs"];
 const NAME_A_RUNTIME: &str = "--js-runtimes";
 
-/// What is asked in one run.
+/// The question of one run.
 pub struct Ask<'a> {
     pub site: Site,
     pub url: &'a str,
@@ -57,8 +57,9 @@ impl Ask<'_> {
         .map(str::to_owned)
         .to_vec();
         if self.list && self.site == Site::YouTube {
-            // Titles and lengths in one request a hundred songs; the streams are asked for song by song, when it is
-            // their turn. The other sites' short form has no titles (SoundCloud) or lengths (Bandcamp).
+            // Titles and lengths need one request for each hundred songs; the streams are requested song by song, when
+            // their download starts. The short form of the other sites has no titles (SoundCloud) or lengths
+            // (Bandcamp).
             args.extend(["--yes-playlist".into(), "--flat-playlist".into()]);
         } else if self.list {
             args.extend([
@@ -131,7 +132,7 @@ pub fn page_of(known: &Track) -> Result<String, YtDlpError> {
             Ok(format!("https://api.soundcloud.com/tracks/{id}{secret}"))
         }
         Source::Bandcamp(BandcampSource { page, .. }) => {
-            // The song's own page where it is known: an album's page costs yt-dlp a page for each of its songs.
+            // The song's own page if it is known: an album's page costs yt-dlp a page for each of its songs.
             let own = Link::parse(&known.link)
                 .ok()
                 .filter(|link| link.site() == Site::Bandcamp && !link.is_list());

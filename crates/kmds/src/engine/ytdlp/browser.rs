@@ -1,7 +1,8 @@
-//! Which browser yt-dlp imitates where a site challenges plain clients.
+//! Which browser yt-dlp imitates if a site challenges plain clients.
 //!
-//! Owns the choice among what `--list-impersonate-targets` lists. It is asked for when it is first needed, and again an hour
-//! later: an operator may have installed the imitation library since. Never imitates unasked.
+//! Owns the choice from the list of `--list-impersonate-targets`. The list is read when it is first needed, and again
+//! an hour later, since an operator may have installed the imitation library meanwhile. yt-dlp imitates a browser only
+//! after a challenge.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,9 @@ use parking_lot::Mutex;
 
 use super::{YtDlp, process};
 
-/// The best first. Chrome, and Edge which looks like it, are what the challenge is for since September 2026.
+/// The best first. Since September 2026 the challenge aims at Chrome, and at Edge, which looks like it.
 const BROWSERS: [&str; 3] = ["firefox", "tor", "safari"];
-/// How long a choice holds.
+/// How long a choice is valid.
 const HOLDS: Duration = Duration::from_secs(3_600);
 
 /// The last choice, and when it was made.
@@ -20,7 +21,7 @@ const HOLDS: Duration = Duration::from_secs(3_600);
 pub struct Choice(Mutex<Option<(Instant, Option<&'static str>)>>);
 
 impl YtDlp {
-    /// The browser to imitate; `None` where yt-dlp can imitate none that would help.
+    /// The browser to imitate; `None` if yt-dlp can imitate none that would help.
     pub(super) async fn browser(&self) -> Option<&'static str> {
         let known = *self.inner.browser.0.lock();
         if let Some((chosen, browser)) = known

@@ -1,7 +1,7 @@
 //! What yt-dlp's error messages mean.
 //!
-//! Owns the table of its texts (YouTube field notes, 6.4; Bandcamp's, 16). Never runs anything, and never passes a signed
-//! URL on.
+//! Owns the table of its texts (YouTube field notes, 6.4; Bandcamp's, 16). It runs nothing, and passes no signed URL
+//! on.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kmds_extract::{ExtractError, Kind, Site};
 
 use super::error::YtDlpError;
 
-/// What a part of a message says, in lower case and with straight apostrophes.
+/// The meaning of a part of a message, in lower case and with straight apostrophes.
 enum Meaning {
     BotCheck,
     RateLimited,
@@ -17,7 +17,7 @@ enum Meaning {
     UnknownLink,
 }
 
-/// The first row counts of which a part stands in the message.
+/// The first row counts that has a part of the message.
 const TABLE: [(&[&str], Meaning); 13] = [
     (
         &[
@@ -94,10 +94,12 @@ const TABLE: [(&[&str], Meaning); 13] = [
     ),
 ];
 
-/// Bandcamp's delivery network refuses with these statuses whom it would challenge (its field notes, 15).
+/// Bandcamp's delivery network refuses clients with these statuses where it would else challenge them (its field notes,
+/// 15).
 const BANDCAMPS_BLOCKS: [&str; 2] = ["http error 403", "http error 406"];
 
-/// A failed run in our words, by its messages. `wait` is how long the site is left alone after a bot check or a limit.
+/// The error of a failed run, read from its messages. `wait` is how long the site gets no request after a bot check or
+/// a limit.
 pub fn failure(site: Site, stderr: &str, status: Option<&str>, wait: Duration) -> YtDlpError {
     let line = stderr
         .lines()
@@ -138,7 +140,7 @@ impl Meaning {
     }
 }
 
-/// Its messages may carry signed URLs: cuts everything behind a `?`, and keeps it short.
+/// Messages may have signed URLs: this removes the part after a `?`, and keeps the line short.
 fn without_queries(line: &str) -> String {
     let words: Vec<&str> = line
         .split_whitespace()

@@ -1,8 +1,8 @@
 //! The second engine: yt-dlp as a child process.
 //!
-//! Owns when yt-dlp is run, how many run at once, how long a run may take, and what was wrong with the last one. Hidden
-//! below: the argument list ([`arguments`]), the process ([`process`]), the JSON it prints ([`read`]), its messages
-//! ([`failure`]) and what it tells of itself ([`about`], [`browser`], [`worth`]). A run that is dropped kills its process.
+//! Owns when yt-dlp is run, how many run at once, how long a run may take, and the last problem of yt-dlp. The parts
+//! are: the argument list ([`arguments`]), the process ([`process`]), the JSON it prints ([`read`]), its messages
+//! ([`failure`]) and its reports about itself ([`about`], [`browser`], [`worth`]). Dropping a run kills its process.
 
 mod about;
 mod arguments;
@@ -34,7 +34,7 @@ use crate::origin::{Client, SharedRecipes};
 
 use arguments::Ask;
 
-/// What a run may take of the time a client is made to wait: our own engine was asked before, and the reply is made after.
+/// The share of the client's waiting time for a run: the native engine was asked before, and the reply is made after.
 const SHARE_OF_THE_WAIT: f64 = 0.75;
 /// Cheap to clone.
 #[derive(Clone)]
@@ -50,11 +50,11 @@ struct Inner {
     work_dir: PathBuf,
     slots: Semaphore,
     runs: AtomicU64,
-    /// Set once this yt-dlp has said that it is too old to be told of runtimes.
+    /// Set once this yt-dlp has said that it is too old for the runtime options.
     knows_no_runtimes: AtomicBool,
     browser: browser::Choice,
     looked: about::LastLook,
-    /// Why the last run for a site gave nothing; no entry after one that did.
+    /// Why the last run for a site failed; no entry after a run that worked.
     trouble: Mutex<BTreeMap<Site, String>>,
 }
 
@@ -62,7 +62,7 @@ struct Inner {
 struct Printed {
     /// A JSON object each.
     lines: Vec<String>,
-    /// Its time was over before it had ended.
+    /// Its time ended before the run did.
     cut: bool,
 }
 
@@ -98,13 +98,13 @@ impl YtDlp {
         self.inner.runs.load(Ordering::Relaxed)
     }
 
-    /// Why the last run for this site gave nothing.
+    /// Why the last run for this site failed.
     #[must_use]
     pub fn trouble(&self, site: Site) -> Option<String> {
         self.inner.trouble.lock().get(&site).cloned()
     }
 
-    /// Whether the program is not there: nothing has its path, or nothing in `PATH` its name.
+    /// Whether the program is missing: there is no file at its path, or none of its name in `PATH`.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         let command = Path::new(&self.inner.config.command);
@@ -115,7 +115,7 @@ impl YtDlp {
         !std::env::split_paths(&folders).any(|folder| folder.join(command).is_file())
     }
 
-    /// What it is worth, as far as is known ([`Self::known`]). `youtube`: the service may ask YouTube.
+    /// The state of yt-dlp, if it is known ([`Self::known`]). `youtube`: the service may ask YouTube.
     #[must_use]
     pub fn worth(&self, youtube: bool) -> Vec<Remark> {
         self.known().map_or_else(Vec::new, |about| {
@@ -142,8 +142,8 @@ impl YtDlp {
         }
     }
 
-    /// Removes the folders of runs that were cut short together with an earlier service. Only for the one process that
-    /// holds the state folder: another one's runs would lose theirs.
+    /// Removes the folders of runs that ended together with an earlier service. Only for the one process that holds the
+    /// state folder: runs of another process would lose their folders.
     pub fn sweep(&self) {
         let _ = std::fs::remove_dir_all(&self.inner.work_dir);
     }
@@ -187,7 +187,7 @@ impl YtDlp {
             })
             .await?;
         let wanted = match &known.source {
-            // An album page gives all its songs; ours is one of them.
+            // An album page gives all its songs; this song is one of them.
             Source::Bandcamp(BandcampSource { track_id, .. }) => Some(track_id.to_string()),
             _ => None,
         };
@@ -249,7 +249,7 @@ impl YtDlp {
         }
     }
 
-    /// Asks, and takes note of what was wrong with yt-dlp itself.
+    /// Asks, and records what was wrong with yt-dlp itself.
     async fn ask(&self, ask: &Ask<'_>) -> Result<Printed, YtDlpError> {
         let answer = self.ask_plain_then_as_browser(ask).await;
         let mut trouble = self.inner.trouble.lock();
@@ -261,7 +261,7 @@ impl YtDlp {
             ) => {
                 trouble.insert(ask.site, error.to_string());
             }
-            // It works, and brings what the site says.
+            // yt-dlp works, and passes on the site's answer.
             Ok(_) | Err(YtDlpError::Extract(_)) => {
                 trouble.remove(&ask.site);
             }
@@ -269,8 +269,8 @@ impl YtDlp {
         answer
     }
 
-    /// Bandcamp decides by how TLS looks whom it challenges: plain clients pass more often than an imitated Chrome, and
-    /// Firefox more often than both (its field notes, 15).
+    /// Bandcamp decides by how TLS looks which clients it challenges: plain clients pass more often than an imitated
+    /// Chrome, and Firefox more often than both (its field notes, 15).
     async fn ask_plain_then_as_browser(&self, ask: &Ask<'_>) -> Result<Printed, YtDlpError> {
         let plain = self.ask_once(ask, None).await;
         let challenged = matches!(
@@ -289,7 +289,7 @@ impl YtDlp {
         }
     }
 
-    /// One run, or two of a yt-dlp that is too old to be told of runtimes.
+    /// One run, or two if yt-dlp is too old for the runtime options.
     async fn ask_once(
         &self,
         ask: &Ask<'_>,
@@ -329,7 +329,7 @@ impl YtDlp {
             .map(str::to_owned)
             .collect();
         match (lines.is_empty(), out.timed_out) {
-            // The songs of a list that came in time are worth having.
+            // The songs of a list that arrived in time are useful.
             (false, cut) if !cut || ask.list => Ok(Printed { lines, cut }),
             (_, true) => Err(YtDlpError::TimedOut(ask.within)),
             _ => Err(match relay.refused() {
@@ -344,7 +344,7 @@ impl YtDlp {
         }
     }
 
-    /// How long a site is left alone that challenged yt-dlp, or limited it without a word of how long.
+    /// How long a site gets no request after it challenged yt-dlp, or limited it without naming a time.
     fn wait_after_refusal(&self, site: Site) -> Duration {
         let recipes = self.inner.recipes.current();
         match site {
@@ -354,7 +354,7 @@ impl YtDlp {
         }
     }
 
-    /// The options that name JavaScript runtimes, where this yt-dlp knows them.
+    /// The options that name JavaScript runtimes, if this yt-dlp knows them.
     fn runtimes(&self) -> Vec<String> {
         if self.inner.knows_no_runtimes.load(Ordering::Relaxed) {
             return Vec::new();
@@ -363,7 +363,7 @@ impl YtDlp {
     }
 }
 
-/// It was led to an address that nothing here may ask.
+/// yt-dlp was led to an address that it must not contact.
 fn kept_inside(site: Site, why: String) -> YtDlpError {
     match site {
         Site::Other => YtDlpError::Extract(ExtractError::UnsupportedLink { reason: why }),

@@ -1,7 +1,7 @@
 //! One bounded run of yt-dlp.
 //!
-//! Owns the child process: its own working folder, process group, time, memory and output limits, and its end, whatever
-//! happens to us. Hides signals and pipes. Never interprets what it prints.
+//! Owns the child process: its own working folder, process group, time, memory and output limits, and its end, which
+//! comes even if KMDS fails. It does not interpret the output.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use super::error::YtDlpError;
 
 /// Standard output of one run: 200 songs of 4 KB, with room.
 const MAX_STDOUT_BYTES: usize = 4 << 20;
-/// Standard error: warnings and the one line we look for.
+/// Standard error: warnings and the one line with the reason.
 const MAX_STDERR_BYTES: usize = 64 << 10;
 
 pub struct Run {
@@ -23,7 +23,7 @@ pub struct Run {
     pub args: Vec<String>,
     /// Parent of this run's own folder.
     pub work_dir: PathBuf,
-    /// The only way out it is given.
+    /// The only way out that yt-dlp gets.
     pub proxy: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub cookies_file: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Output {
     pub stderr: String,
     /// `None` for a clean exit, else what the system says.
     pub status: Option<String>,
-    /// It was ended because its time was over; what it had printed by then is here.
+    /// It was ended because its time was over; the output until then is here.
     pub timed_out: bool,
 }
 
@@ -51,7 +51,7 @@ impl Run {
                 command: self.command.clone(),
                 reason: error.to_string(),
             })?;
-        // Declared after the child, so dropped before it: the whole group ends, whatever way this goes.
+        // Declared after the child, so dropped before it: the whole group ends in every case.
         let group = Group::of(&child);
         group.limit_memory(self.max_memory);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -61,7 +61,7 @@ impl Run {
                 .wait()
                 .await
                 .map_err(|error| broken("its end was lost", error));
-            // What it left running holds its pipes open.
+            // Processes that it left running hold its pipes open.
             group.kill();
             status
         };
@@ -148,13 +148,13 @@ async fn read_up_to(
     Ok(())
 }
 
-/// Reads to the end and keeps the last [`MAX_STDERR_BYTES`]: the line that says why comes last.
+/// Reads to the end and keeps the last [`MAX_STDERR_BYTES`]: the line with the reason comes last.
 async fn read_last(
     pipe: Option<impl AsyncRead + Unpin>,
     kept: &mut Vec<u8>,
 ) -> Result<(), YtDlpError> {
     let Some(mut pipe) = pipe else { return Ok(()) };
-    // A broken pipe of complaints is no trouble of its own.
+    // A broken pipe of standard error is not an error.
     while pipe.read_buf(kept).await.is_ok_and(|read| read > 0) {
         if kept.len() > 2 * MAX_STDERR_BYTES {
             kept.drain(..kept.len() - MAX_STDERR_BYTES);
@@ -164,7 +164,7 @@ async fn read_last(
     Ok(())
 }
 
-/// The child's process group: killed as a whole at the latest on drop, so that no JavaScript runtime outlives yt-dlp.
+/// The child's process group. A drop kills all of it, so that no JavaScript runtime outlives yt-dlp.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -183,8 +183,8 @@ impl Group {
                 current: Some(bytes),
                 maximum: Some(bytes),
             };
-            // Best effort: the run is bounded in time and output in any case. Memory that is written counts, not
-            // addresses set aside: JavaScript runtimes set aside many times what they use.
+            // Best effort: the run is bounded in time and output in any case. Written memory counts, not reserved
+            // addresses: JavaScript runtimes reserve many times what they use.
             let _ = prlimit(self.0, Resource::Data, limit);
         }
     }

@@ -1,7 +1,7 @@
-//! What the second engine is worth, in words for an operator.
+//! The state of yt-dlp, in words for an operator.
 //!
-//! Owns which release, Python and JavaScript runtime are enough, what does not work without them, and what to type. `kmds doctor`
-//! and `/readyz` say the same. Never starts yt-dlp.
+//! Owns which release, Python and JavaScript runtime are new enough, what does not work without them, and which command
+//! helps. `kmds doctor` and `/readyz` say the same. It does not start yt-dlp.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::config::YtDlpConfig;
 const LEAST_RELEASE: [u16; 3] = [2026, 10, 26];
 /// Most releases work this many days before YouTube changes.
 const RELEASE_FRESH: i64 = 60;
-/// The least Python of that release.
+/// The lowest Python version for that release.
 const LEAST_PYTHON: [u16; 2] = [3, 11];
 /// Memory that deno needs; with half of it, it fails.
 const MEMORY_OF_DENO: u64 = 1 << 30;
@@ -24,13 +24,13 @@ const COSTS: &str =
     "when a site changes, its songs fail until KMDS is updated, and nothing else takes over";
 const NOTHING: &str = "so yt-dlp adds nothing for YouTube that our own engine has not tried";
 
-/// One thing that is said of yt-dlp.
+/// One remark about yt-dlp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
     /// `yt-dlp` or `javascript`.
     pub about: &'static str,
     pub says: String,
-    /// What to do, where it falls short.
+    /// What to do, if there is a problem.
     pub advice: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Remark {
     }
 }
 
-/// What it said of itself, judged. `youtube`: the service may ask YouTube.
+/// The remarks about what yt-dlp said. `youtube`: the service may ask YouTube.
 pub fn remarks(about: &Result<About, String>, config: &YtDlpConfig, youtube: bool) -> Vec<Remark> {
     match about {
         Ok(about) => {
@@ -165,7 +165,7 @@ fn named(runtime: &Runtime) -> String {
     format!("{} {}{place}", runtime.name, runtime.version)
 }
 
-/// What to type to get a runtime.
+/// The command that installs a runtime.
 fn get_runtime(config: &YtDlpConfig) -> String {
     let memory = if config.max_memory < MEMORY_OF_DENO {
         "; deno needs engines.ytdlp.max_memory = \"1 GiB\""

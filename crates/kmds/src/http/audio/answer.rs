@@ -17,7 +17,7 @@ use crate::app::{App, Audio};
 
 use crate::random;
 
-/// Whom an answer goes to.
+/// The receiver of an answer.
 pub(super) struct Recipient<'a> {
     pub(super) app: &'a App,
     pub(super) files: Option<FileQueue>,

@@ -1,7 +1,7 @@
 //! The bytes of an answer, read as the client takes them.
 //!
-//! Owns the order of the pieces of one answer, and cutting it off when the file fails. Nothing is read ahead: at most
-//! one piece for each listener is in memory. Dropping a body ends its read; the download goes on.
+//! Owns the order of the pieces of one answer, and cutting it off when the file fails. It reads nothing ahead: each
+//! listener has at most one piece in memory. Dropping a body ends its read; the download goes on.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,7 +16,8 @@ use super::super::sendfile::{FileQueue, SPAN_BYTES};
 use crate::app::{App, Audio, Reader};
 use crate::metrics::Metrics;
 
-/// Most of an answer in one step: a span that the kernel sends. What has to be read is less ([`Reader::read_at`]).
+/// The largest step of an answer: a span that the kernel sends. A step that is read here is smaller
+/// ([`Reader::read_at`]).
 const PIECE_BYTES: u64 = SPAN_BYTES as u64;
 
 /// A part of an answer.
@@ -40,7 +41,7 @@ pub(in crate::http) struct Sending {
     reader: Reader,
     /// Announced length of a file that still grows: its last bytes go out only when the file has been found whole.
     announced: Option<u64>,
-    /// Of the connection, where the kernel may send the file's bytes itself.
+    /// The queue of the connection, if the kernel may send the file's bytes itself.
     files: Option<FileQueue>,
     metrics: Arc<Metrics>,
 }
@@ -58,7 +59,7 @@ impl Sending {
         }
     }
 
-    /// For an answer whose body goes to the connection of `files` as it is.
+    /// For an answer whose body goes unchanged to the connection of `files`.
     pub(super) fn by(mut self, files: Option<FileQueue>) -> Self {
         self.files = files;
         self
@@ -71,7 +72,7 @@ impl Sending {
         Ok(bytes)
     }
 
-    /// As [`Sending::read_at`]; where the kernel sends the bytes itself, what stands for them.
+    /// As [`Sending::read_at`]; if the kernel sends the bytes itself, the slice that stands for them.
     async fn next(&mut self, at: u64, most: usize) -> Result<Bytes, Cut> {
         let Some(files) = self.files.clone().filter(FileQueue::is_usable) else {
             return self.read_at(at, most).await;
@@ -87,7 +88,7 @@ impl Sending {
         Ok(stand_in)
     }
 
-    /// Counts bytes before they go out. The last ones that were announced have to be the file's last.
+    /// Counts bytes before they are sent. The last announced bytes must be the file's last.
     async fn count(&mut self, at: u64, length: usize) -> Result<(), Cut> {
         let reached = at.saturating_add(length as u64);
         if self.announced == Some(reached) {

@@ -12,7 +12,7 @@ use http::header::{
 pub(super) struct Validators<'a> {
     /// Strong, with its quotes.
     pub(super) etag: Option<&'a str>,
-    /// Only of a finished file: a growing one changes with every byte.
+    /// Only for a finished file: a growing one changes with every byte.
     pub(super) modified: Option<SystemTime>,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
-/// A condition's date; several, or one that is no date, are as if not there.
+/// A condition's date; several dates, or an invalid one, count as missing.
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     let mut values = headers.get_all(name).iter();
     let (first, second) = (values.next()?, values.next());
@@ -98,7 +98,8 @@ fn lists(headers: &HeaderMap, name: &HeaderName, fits: impl Fn(&str) -> bool) ->
         .any(|value| value.trim() == "*" || tags(value).any(&fits))
 }
 
-/// The entity tags of a list, with quotes and mark. A comma may stand inside the quotes; what is no tag ends the list.
+/// The entity tags of a list, with quotes and mark. A comma may be inside the quotes; the list ends at the first text
+/// that is not a tag.
 fn tags(mut rest: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         rest = rest.trim_start_matches([' ', '\t', ',']);
@@ -122,7 +123,7 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn file() -> Validators<'static> {
-        // A drive knows parts of a second, the header does not.
+        // A drive stores parts of a second, the header does not.
         Validators {
             etag: Some(ETAG),
             modified: Some(UNIX_EPOCH + Duration::from_millis(784_111_777_900)),

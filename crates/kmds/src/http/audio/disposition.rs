@@ -1,11 +1,11 @@
 //! `Content-Disposition` with a name for people (RFC 6266, RFC 8187).
 //!
-//! Owns the two spellings of a file name: an ASCII one for old clients, and the real one in UTF-8.
+//! Owns both spellings of a file name: an ASCII one for old clients, and the real one in UTF-8.
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Escaped in an extended value: all but the `attr-char` of RFC 8187.
+/// Characters that are escaped in an extended value: all but the `attr-char` of RFC 8187.
 const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -20,7 +20,7 @@ const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// The header for a file shown or saved under `name`: played in place by a browser, saved under its name by the rest.
+/// The header for a file with this `name`: a browser plays it in place, other clients save it under the name.
 pub(in crate::http) fn inline(name: &str) -> HeaderValue {
     let value = format!(
         "inline; filename=\"{}\"; filename*=UTF-8''{}",

@@ -3,10 +3,10 @@
 //! Owns the head of every answer with audio: validators, conditions (RFC 9110, 13), ranges (RFC 9110, 14) and names, and
 //! what each means for a file that still grows:
 //!
-//! - A range that has not arrived yet is waited for.
+//! - A request for a range that has not arrived yet waits.
 //! - While the length is unknown, `bytes=0-` is a chunked 200 and one closed range a 206 with `/*`. All other ranges,
 //!   and clients older than HTTP/1.1, wait for the end of the file.
-//! - A file that breaks off cuts the connection: a client never takes a part for the whole.
+//! - If the file fails, the connection is cut: a client never takes a part for the whole file.
 
 mod answer;
 mod body;
@@ -34,7 +34,7 @@ use super::query::Wait;
 use super::sendfile::FileQueue;
 use crate::app::{App, Audio, Failure, Key, NotServed, Want};
 
-/// How long an answer waits for the end of a file of unknown length: conversions of the longest mixes take so long.
+/// How long an answer waits for the end of a file of unknown length: conversions of the longest mixes take that long.
 const END_WITHIN: Duration = Duration::from_secs(3600);
 /// No file is so long: a range that ends here or later waits for the end of the file.
 const NO_FILE_REACHES: u64 = 1 << 62;
@@ -55,7 +55,7 @@ impl Denied {
         }
     }
 
-    /// Refuses what would have to be fetched to a request that must start nothing.
+    /// Refuses a song that would have to be fetched, if the request must start nothing.
     pub(super) fn unless_barred(self, barred: Option<Barred>) -> Self {
         match (self, barred) {
             (Self::NotServed(NotServed::Unfinished { .. }), Some(barred)) => {
@@ -86,8 +86,8 @@ impl From<Refusal> for Denied {
     }
 }
 
-/// What a request for a file wants. `HEAD` never moves a song; nor does a request that must start nothing. A foreign page
-/// does not wait either.
+/// How a request for a file is served. `HEAD` never moves a song; nor does a request that must start nothing. A foreign
+/// page does not wait either.
 pub(super) fn wanted(method: &Method, barred: Option<Barred>, streams: bool, wait: Wait) -> Want {
     let foreign = barred == Some(Barred::ForeignPage);
     match (method == Method::HEAD || barred.is_some(), streams) {
@@ -132,7 +132,7 @@ pub(super) async fn serve(
     }
 }
 
-/// The audio, and the ranges that apply to it. Waits for the end of the file where the answer needs its length.
+/// The audio, and the ranges that apply to it. Waits for the end of the file if the answer needs its length.
 async fn open(
     app: &App,
     key: &Key,
@@ -170,7 +170,7 @@ async fn of_unknown_length(
         Ok(byte) if !byte.is_empty() => {
             return Ok(one_range(audio, ByteRange { first, last }, None, to));
         }
-        // The file ended before that byte, so that its length is known now.
+        // The file ended before that byte, so its length is known now.
         Ok(_) => {}
         Err(broken) => return Err(why_it_broke(app, key, &broken).await.into()),
     }
@@ -184,7 +184,7 @@ async fn of_unknown_length(
     Ok(of_known_length(audio, total, ranges, to)?)
 }
 
-/// As `want`, but the finished file. What moves nothing waits for nothing.
+/// As `want`, but for the finished file. A request that moves nothing does not wait.
 const fn at_its_end(want: Want) -> Want {
     if want.only_looks() {
         Want::Peek

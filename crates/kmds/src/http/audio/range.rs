@@ -32,7 +32,7 @@ impl ByteRange {
 /// What a set of ranges selects from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// All of it: the header is not worth following.
+    /// The whole file: the header is ignored.
     Whole,
     /// At least one range, in the order of the header, none overlapping another.
     Ranges(Vec<ByteRange>),
@@ -46,7 +46,7 @@ pub(super) fn parse(header: &str) -> Option<Vec<RangeSpec>> {
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
-    // Empty elements of a list are legal to receive (RFC 9110, 5.6.1.2), a list of nothing else is not.
+    // A receiver must accept empty elements of a list (RFC 9110, 5.6.1.2), but not an empty list.
     let specs = set
         .split(',')
         .map(|spec| spec.trim_matches([' ', '\t']))
@@ -116,7 +116,7 @@ fn within(spec: RangeSpec, length: u64) -> Option<ByteRange> {
 fn coalesce(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     let mut kept: Vec<ByteRange> = Vec::with_capacity(ranges.len());
     for mut range in ranges {
-        // A joint range may reach others that its parts did not: go on until none overlaps.
+        // A joined range may overlap others that its parts did not: go on until none overlaps.
         let mut place = kept.len();
         while let Some(index) = kept
             .iter()
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A header that is followed names bytes of the file: each of those asked for, none twice, no more than asked for.
+    /// The answer to a header has each requested byte of the file once, and no other byte.
     #[test]
     fn fuzz_range() {
         kmds_fuzz::target("range", |input| {

@@ -9,7 +9,7 @@ use super::super::reply::seconds;
 use super::super::schemas::{kind_schema, state_schema};
 use crate::app::{Fetched, Missing, Song, State};
 
-/// What this server is.
+/// The version and settings of this server.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]

@@ -1,7 +1,7 @@
-//! The tokens in force, and the one that stands behind a request.
+//! The tokens in force, and the token that a request uses.
 //!
-//! Owns the tokens of `server.tokens_file` and their reading anew, and the ways in which a request shows one: a header, the
-//! cookie of a session, a signed address. A file that cannot be used leaves the old tokens in force.
+//! Owns the tokens of `server.tokens_file`, their reload, and the ways in which a request shows one: a header, the
+//! cookie of a session, a signed address. If a new file cannot be used, the old tokens stay in force.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::clock::unix_now;
 pub(in crate::http) const SESSION_COOKIE: &str = "kmds_session";
 /// How long a browser stays logged in.
 pub(in crate::http) const SESSION_SECONDS: u64 = 30 * 24 * 3600;
-/// Expiries are whole hours, so that a song keeps its address for an hour: players and caches know it again. Of a shorter
-/// lifetime they are its multiples.
+/// Expiries are whole hours, so that a song keeps its address for an hour: players and caches recognise it. With a
+/// shorter lifetime they are multiples of the lifetime.
 const EXPIRY_STEP_SECONDS: u64 = 3600;
 
 /// How a request shows its token.
@@ -67,7 +67,7 @@ impl Credentials {
         })
     }
 
-    /// Reads the file again; what came of it is logged.
+    /// Reads the file again, and logs the result.
     pub(super) fn reload(&self) {
         let file = self.file.display();
         match Tokens::read(&self.file) {
@@ -82,7 +82,7 @@ impl Credentials {
         }
     }
 
-    /// The token behind a request. One way that shows a token is enough: a proxy may add a header of its own.
+    /// The token of a request. One way of showing it is enough: a proxy may add its own header.
     pub(super) fn of(&self, request: &Parts, may_be_signed: bool) -> Option<Grant> {
         let tokens = Arc::clone(&self.tokens.read());
         let by = |means| move |token| Grant { token, means };
@@ -127,7 +127,7 @@ impl Credentials {
     /// Signs addresses for this token.
     pub(super) fn signer(&self, token: &Arc<Token>) -> Option<AddressSigner> {
         let lifetime = self.link_lifetime.as_secs();
-        // Of an operator who wants a short time, no more than twice that.
+        // If the operator sets a short time, at most twice that time.
         let step = lifetime.clamp(1, EXPIRY_STEP_SECONDS);
         Some(AddressSigner {
             signer: Arc::clone(self.signer.as_ref()?),
@@ -136,7 +136,7 @@ impl Credentials {
         })
     }
 
-    /// The answer to a request that needs a token and carries none of ours.
+    /// The answer to a request that needs a token and has no valid one.
     pub(super) fn missing(request: &Parts) -> Refusal {
         let sentence = if request.headers.contains_key(AUTHORIZATION) {
             "the token is not one of this server's; send Authorization: Bearer TOKEN with one from server.tokens_file"

@@ -1,7 +1,7 @@
-//! Requests behind which a browser names a page of another site, and why a request starts nothing.
+//! Requests of a page of another site, as a browser tells it, and why such a request starts nothing.
 //!
-//! A browser says where a request comes from by `Sec-Fetch-Site`, `Origin` or `Referer`; on plain-http names only by the
-//! last. Programs send none.
+//! A browser tells the page by `Sec-Fetch-Site`, `Origin` or `Referer`; on plain-http names only by the last. Programs
+//! send none of these.
 
 use http::HeaderName;
 use http::header::{HeaderMap, ORIGIN, REFERER};
@@ -19,7 +19,7 @@ const NO_PAGE: [&str; 3] = ["", "about:blank", "about:client"];
 pub(in crate::http) enum Barred {
     /// A browser says that a page of another site sent it.
     ForeignPage,
-    /// Its token has not the scope `fetch`.
+    /// Its token lacks the scope `fetch`.
     OnlyListens,
 }
 
@@ -40,8 +40,8 @@ impl Barred {
     }
 }
 
-/// Whether a browser says, in any of its ways, that another site's page is behind this request. What cannot be read is
-/// not ours.
+/// Whether a browser says, in any of its ways, that another site's page sent this request. An unreadable value counts
+/// as another site.
 pub(super) fn is_foreign(headers: &HeaderMap, own: &[&str]) -> bool {
     let any = |name: HeaderName, is_ours: &dyn Fn(&str) -> bool| {
         headers
@@ -56,7 +56,7 @@ pub(super) fn is_foreign(headers: &HeaderMap, own: &[&str]) -> bool {
         })
 }
 
-/// Whether a browser says that our own page is behind this request. To be asked of a request that is not foreign.
+/// Whether a browser says that the page of KMDS sent this request. To be asked only for a request that is not foreign.
 pub(super) fn is_by_own_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || headers.contains_key(FETCH_SITE)
 }

@@ -1,4 +1,4 @@
-//! The host of a request, and hosts within addresses: reading and comparing them.
+//! Reads and compares hosts: the host of a request, and hosts in addresses.
 
 use http::Version;
 use http::header::HOST;

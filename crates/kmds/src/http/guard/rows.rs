@@ -1,8 +1,9 @@
-//! The rows and columns of the table of who may do what (SECURITY.md). Two tests ask for its cells: one asks the guard
+//! The rows and columns of the table "Who may do what" (SECURITY.md). Two tests ask for its cells: one asks the guard
 //! itself (`table.rs`), one a running service over real sockets (`tests/programs/who_may.rs`).
 
-/// From where, and what a proxy says of it. [`PROXY`] is a trusted proxy, [`ALLOWED`] is in `server.allow`. Behind a proxy
-/// the last address is the one that it was called from, and what stands before it is the client's own claim.
+/// The address of the client, and what a proxy says about it. [`PROXY`] is a trusted proxy, [`ALLOWED`] is in
+/// `server.allow`. Behind a proxy the last address is the proxy's peer; the addresses before it are the client's own
+/// claim.
 pub(super) const PLACES: [(&str, &str, Option<&str>); 8] = [
     ("loopback", "127.0.0.1", None),
     ("near", "192.168.1.7", None),
@@ -38,7 +39,7 @@ pub(super) const CLIENTS: [(&str, &[(&str, &str)]); 3] = [
     ),
     ("program, bot", &[]),
 ];
-/// The columns: without tokens, and with them what a request shows.
+/// The columns: without tokens, and with them the token that a request shows.
 pub(super) const SHOWN: [&str; 7] = [
     "no tokens set",
     "no token",

@@ -1,4 +1,4 @@
-//! Who may do what from where: the table of SECURITY.md, each cell asked of the guard.
+//! Who may do what, and from where: the table of SECURITY.md. The guard is asked for each cell.
 
 use super::super::tokens::NewToken;
 use super::tests::{config, peer, request};
@@ -50,7 +50,7 @@ impl Doors {
         doors
     }
 
-    /// What a request of this method and address comes to: its status, and whether it may start work.
+    /// The outcome of a request with this method and address: its status, and whether it may start work.
     fn ask(
         &self,
         (method, route, address): (&str, &str, &str),

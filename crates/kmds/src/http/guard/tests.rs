@@ -417,7 +417,7 @@ fn who_comes_through_a_proxy_is_whom_the_proxy_names_or_nobody() {
             client.map(str::to_owned),
             "{lines:?}"
         );
-        // Of who is no proxy it is not read.
+        // From a peer that is not a proxy it is not read.
         assert_eq!(
             admitted(lines, NEAR).as_deref(),
             Ok("127.0.0.1"),

@@ -1,5 +1,5 @@
-//! Makes the description of both faces from the types that answer. Only in tests: one compares it with the file that is
-//! served, another with the routes.
+//! Makes the description of both faces from the types of the replies. Only in tests: one compares it with the served
+//! file, another with the routes.
 
 use serde_json::Value;
 use utoipa::openapi::SecurityRequirement;
@@ -55,7 +55,7 @@ impl Modify for Shared {
     }
 }
 
-/// The document as it stands in its file: a line a path and method, schema and response, so that a change shows.
+/// The document as in its file: one line for each path and method, schema and response, so that a diff shows changes.
 pub(super) fn document() -> String {
     let document = serde_json::to_value(Description::openapi()).expect("a document of texts");
     laid_out(&document, 3) + "\n"

@@ -9,7 +9,7 @@ fn document() -> Value {
     serde_json::from_str(&description("")).expect("JSON")
 }
 
-/// What a reference leads to, or the thing itself.
+/// The target of a reference, or the value itself.
 fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let Some(reference) = value["$ref"].as_str() else {
         return value;
@@ -19,7 +19,7 @@ fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
         .expect("it leads somewhere")
 }
 
-/// The file that is embedded is what the types that answer say.
+/// The embedded file is what the types of the replies say.
 #[test]
 fn the_document_is_made_from_the_types_that_answer() {
     let made = made::document();

@@ -14,11 +14,11 @@ use super::zip::Writer;
 use crate::app::{App, CopyForm, Fetched, Filed, Key, NotServed, Song, Want, filed, sanitize};
 use crate::text::printable;
 
-/// Most that is read at a time.
+/// The largest piece that is read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 const MISSING: &str = "MISSING.txt";
 
-/// What the files of an archive are, and how they are called.
+/// The files of an archive, and their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// As the site sent them, one beside the other: `01 Title`.
@@ -51,9 +51,9 @@ struct Current {
 }
 
 impl Archive {
-    /// Waits for the first song that can be had.
+    /// Waits for the first available song.
     /// # Errors
-    /// The first song's failure, when none can.
+    /// The first song's failure, if no song is available.
     pub(super) async fn open(app: App, fetched: Fetched, layout: Layout) -> Result<Self, Refusal> {
         let unavailable = fetched.unavailable.iter().map(|missing| {
             let title = missing.title.as_deref().unwrap_or("(title unknown)");
@@ -190,7 +190,7 @@ impl Archive {
         Ok(self.close())
     }
 
-    /// What comes after the last song.
+    /// The bytes after the last song.
     fn close(&mut self) -> Option<Bytes> {
         if self.finished {
             return None;

@@ -24,7 +24,7 @@ pub(super) fn write(fetched: &Fetched, addresses: &Addresses) -> String {
     text
 }
 
-/// `Artist - Title`, or the title alone where it names the artist already.
+/// `Artist - Title`, or the title alone if it names the artist already.
 fn entry_title(song: &Song) -> String {
     let (title, artist) = (
         printable(&song.track.title),
@@ -42,7 +42,7 @@ fn entry_title(song: &Song) -> String {
 mod tests {
     use super::*;
 
-    /// Whatever a title holds, it is one line, and shows what can be shown of it.
+    /// Any title becomes one line of printable characters.
     #[test]
     fn fuzz_m3u() {
         kmds_fuzz::target("m3u", |input| {

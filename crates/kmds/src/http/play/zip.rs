@@ -6,9 +6,9 @@
 const FLAGS: u16 = 1 << 3 | 1 << 11;
 /// The first version of the format with ZIP64.
 const NEEDS_VERSION: u16 = 45;
-/// Made on a Unix, so that permissions below mean something.
+/// Made on a Unix, so that the permissions below count.
 const MADE_BY: u16 = 3 << 8 | NEEDS_VERSION;
-/// A plain file that everyone may read.
+/// A plain file that all users may read.
 const PERMISSIONS: u32 = 0o100_644 << 16;
 /// 1980-01-01, the format's first day: the same songs make the same archive.
 const DOS_DATE: u16 = 1 << 5 | 1;
@@ -230,7 +230,7 @@ mod tests {
         bytes
     }
 
-    /// Runs an independent reader; `None`, said loudly, where it is not installed.
+    /// Runs an independent reader; `None`, with a clear message, if it is not installed.
     fn read_with(command: &str, arguments: &[&str]) -> Option<String> {
         match Command::new(command).args(arguments).output() {
             Ok(output) => {

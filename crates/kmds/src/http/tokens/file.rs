@@ -1,11 +1,11 @@
-//! The file of tokens, in its two forms. An error names the place and never quotes what stands there.
+//! The file of tokens, in its two forms. An error names the place and never quotes its text.
 
 use serde::Deserialize;
 
 use super::{Hash, SHORTEST_SECRET, Scope, Token, hash};
 use crate::hex;
 
-/// A longer line is hardly a token: the file is probably another one.
+/// A longer line is probably not a token: the file is probably another one.
 const LONGEST_SECRET: usize = 1024;
 /// Characters of a name, which stands in each log line.
 const LONGEST_NAME: usize = 40;
@@ -51,7 +51,7 @@ pub(super) fn read_toml(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// The error without the line it shows, in which a secret may stand.
+/// The error without the quoted line, which may contain a secret.
 fn without_values(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or_default();
@@ -123,7 +123,8 @@ fn read_scopes(words: &[String]) -> Result<Vec<Scope>, String> {
         .ok_or_else(|| "scopes are some of listen, fetch, manage".to_owned())
 }
 
-/// One token a line, each of all scopes and called after its line; empty lines and lines starting with `#` are skipped.
+/// One token a line, each with all scopes and named after its line; empty lines and lines that start with `#` are
+/// skipped.
 pub(super) fn read_lines(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens: Vec<Token> = Vec::new();
     for (index, line) in text.lines().enumerate() {

@@ -1,4 +1,4 @@
-//! `/api/v1/tracks/{site}/{id}/audio`: the bytes of a track, in the form that is asked for.
+//! `/api/v1/tracks/{site}/{id}/audio`: the bytes of a track, in the requested form.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -62,7 +62,7 @@ fn form_asked(query: &Query<'_>) -> Result<FormAsk, Refusal> {
     }))
 }
 
-/// Answers with the audio of a form. `HEAD` queues nothing, nor does a request that must start nothing.
+/// Answers with the audio of a form. `HEAD` queues nothing; nor does a request that must start nothing.
 pub(super) async fn send(
     http: &Http,
     id: &TrackId,
@@ -88,7 +88,7 @@ pub(super) async fn send(
         audio::serve(http.app(), &key, want, request)
             .await
             .map_err(|denied| match denied {
-                // `GET` would have it fetched or made.
+                // `GET` would fetch or make it.
                 audio::Denied::NotServed(NotServed::Unknown) if peeks => NotServed::Unfinished {
                     state: JobState::Evicted,
                     received: 0,

@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/collections/{id}`: ends what of a list still waits or runs.
+//! `DELETE /api/v1/collections/{id}`: ends the songs of a list that still wait or run.
 //!
 //! Owns the shape of its reply.
 
@@ -37,14 +37,14 @@ struct EndedReply {
     #[cfg_attr(test, schema(value_type = String))]
     site: Site,
     id: String,
-    /// Where it stood.
+    /// Its state before.
     #[cfg_attr(test, schema(schema_with = state_schema))]
     state: JobState,
 }
 
-/// Ends what of a list still waits or runs.
+/// Ends the songs of a list that still wait or run.
 ///
-/// `id` is the one of the reply to the fetch, or a link to the list. What is ready stays, and so do songs that another
+/// `id` is the `id` of the reply to the fetch, or a link to the list. Ready songs stay, and so do songs that another
 /// fetch asks for. The others are as if they had been removed: only a new fetch brings them back.
 #[cfg_attr(test, utoipa::path(delete, path = "/api/v1/collections/{id}", tag = "v1",
     params(("id" = String, Path, description = "The id of the list, as the reply to its fetch has it, or a link to it")),

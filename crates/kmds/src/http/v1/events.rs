@@ -126,7 +126,7 @@ struct Following {
 }
 
 impl Following {
-    /// The next event that was asked for; `None` when the service stops.
+    /// The next event that the client asked for; `None` when the service stops.
     async fn next(&mut self) -> Option<Line> {
         loop {
             let event = tokio::select! {

@@ -32,7 +32,7 @@ use super::shapes::FetchAnswer;
 use super::shapes::{FetchManyReply, FetchReply, TrackReply};
 use crate::app::{CopyForm, Failure, FetchAsk, Fetched, FormAsk, Prefetch, Song};
 
-/// What the body of a fetch may hold.
+/// The keys that the body of a fetch may have.
 const FETCH_KEYS: [&str; 6] = ["url", "urls", "playlist", "accept", "prefetch", "rendition"];
 const EXAMPLE: &str = "send {\"url\": \"LINK\"}";
 /// Links of one request.
@@ -88,7 +88,7 @@ enum Links {
     Several(Vec<String>),
 }
 
-/// What is wanted of each link.
+/// The wishes of the request, for each link.
 #[derive(Debug)]
 struct Order {
     whole_list: bool,
@@ -219,7 +219,7 @@ mod tests {
         read_body(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())
     }
 
-    /// A body is understood, or refused in words; a link in it is never longer than allowed.
+    /// A body is accepted, or refused with a sentence; a link in it is never longer than allowed.
     #[test]
     fn fuzz_fetch_v1() {
         kmds_fuzz::target("fetch_v1", |body| match read_body(body) {

@@ -21,9 +21,9 @@ use crate::app::{FormAsk, Holder, Key, NotServed, Song, Want};
 
 /// One form of a track: state, path, size, hash, links.
 ///
-/// The form never changes, whatever other clients ask for. With `wait` a form that was not asked for before is fetched or
-/// made; the answer comes when it is ready or has failed, or after that time. With `hold` its file is not evicted for so
-/// long from the answer on.
+/// The form never changes, whatever other clients ask for. With `wait` a form that no client asked for before is
+/// fetched or made; the answer comes when it is ready or has failed, or after that time. With `hold` its file is not
+/// evicted for that time after the answer.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/{form}", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),
@@ -58,7 +58,7 @@ pub(in crate::http) async fn show_form(
     Ok(response)
 }
 
-/// What a request for a form without its bytes asks for.
+/// A request for a form without its bytes.
 pub(super) struct Asked {
     pub(super) wait: Wait,
     hold: Option<Hold>,
@@ -205,7 +205,7 @@ pub(in crate::http) async fn pin_form(
     shown(&http, &request, &key, held).await
 }
 
-/// Lets the file of a pinned form be evicted again.
+/// Ends a pin: the file of the form may be evicted again.
 #[cfg_attr(test, utoipa::path(delete, path = "/api/v1/tracks/{site}/{id}/{form}/pin", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),

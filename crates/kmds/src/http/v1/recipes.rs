@@ -1,6 +1,6 @@
 //! `POST /api/v1/recipes/reload`: new facts about the sites without a restart.
 //!
-//! Owns the shape of its reply. Hides nothing. Never says whether recipes are good: the application does.
+//! Owns the shape of its reply. The application decides whether recipes are good.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,19 +17,19 @@ use super::super::state::Http;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct ReloadReply {
-    /// False where the files say what is in force already.
+    /// False if the files are in force already.
     taken: bool,
-    /// Of the recipes in force.
+    /// The date of the recipes in force.
     date: String,
     /// Where they were read from: `built in`, or files.
     from: String,
-    /// What an operator should know beside that.
+    /// A further remark for the operator.
     remark: Option<String>,
 }
 
 /// Reads the recipes again, as SIGHUP does.
 ///
-/// A problem says why nothing was taken. While one reload runs, all who ask wait for the next one.
+/// A problem says why nothing was taken. While one reload runs, all further requests wait for the next one.
 #[cfg_attr(test, utoipa::path(post, path = "/api/v1/recipes/reload", tag = "v1",
     responses(V1Refusals, (status = 200, description = "Which recipes are in force now", body = ReloadReply))))]
 pub(in crate::http) async fn reload_recipes(

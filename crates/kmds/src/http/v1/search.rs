@@ -25,7 +25,7 @@ use crate::app::Searched;
 /// Results of a reply unless asked otherwise.
 const RESULTS: usize = 10;
 
-/// What a site found.
+/// The results of a site.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct SearchReply {
@@ -33,7 +33,7 @@ pub(in crate::http) struct SearchReply {
     query: String,
     /// `youtube`, `youtube_music`, `soundcloud` or `bandcamp`.
     site: &'static str,
-    /// As the site orders them; of Bandcamp the songs before the albums.
+    /// In the site's order; for Bandcamp the songs before the albums.
     results: Vec<ResultReply>,
 }
 
@@ -51,7 +51,7 @@ struct ResultReply {
     /// Seconds.
     duration: Option<f64>,
     cover_url: Option<String>,
-    /// To be handed to `/api/v1/fetch`.
+    /// The link for `/api/v1/fetch`.
     link: String,
 }
 

@@ -35,7 +35,7 @@ pub(in crate::http) struct FetchReply {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 struct PlayLinksReply {
-    /// Of a song its audio, of a list a playlist of streaming addresses.
+    /// For a song its audio, for a list a playlist of streaming addresses.
     play: String,
     /// One archive of the songs as the site has them.
     zip: String,
@@ -121,19 +121,19 @@ pub(in crate::http) struct TrackFormsReply {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct FormReply {
-    /// What was asked for; it belongs to the form and stays, even if another container arrives.
+    /// The requested form; it belongs to the key and stays, even if another container arrives.
     #[cfg_attr(test, schema(schema_with = form_schema))]
     form: &'static str,
-    /// `original`, or the copy it is: `mp3`, `original-tagged`.
+    /// `original`, or the name of the copy: `mp3`, `original-tagged`.
     rendition: String,
     /// `evicted`: known, but neither here nor on its way.
     #[cfg_attr(test, schema(schema_with = track_state_schema))]
     state: State,
-    /// Where the finished file stands, or will: relative to the cache folder, or absolute with `cache.client_path`.
+    /// The path of the finished file, now or later: relative to the cache folder, or absolute with `cache.client_path`.
     path: String,
     /// The file is there. Until then `path` is a prediction: another container may arrive.
     path_final: bool,
-    /// Of a finished file.
+    /// Only for a finished file.
     size_bytes: Option<u64>,
     sha256: Option<String>,
     /// The file is not evicted before; null if no hold with an end is on it. RFC 3339.
@@ -230,7 +230,7 @@ struct MissingReply {
     retryable: bool,
 }
 
-/// A page of what the cache knows.
+/// A page of the known tracks.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(in crate::http) struct ListReply {

@@ -1,4 +1,4 @@
-//! `/api/v1/tracks` and `/api/v1/tracks/{site}/{id}`: what the cache knows, one track, cancelling, trying again.
+//! `/api/v1/tracks` and `/api/v1/tracks/{site}/{id}`: the known tracks, one track, cancelling, trying again.
 
 use axum::Json;
 use axum::extract::State;
@@ -19,11 +19,11 @@ use super::path::{At, never_asked_for, track_at};
 use super::shapes::{ListReply, TrackFormsReply, TrackReply};
 use crate::app::{ListAsk, State as JobState};
 
-/// Songs of a list reply unless asked otherwise, and at most.
+/// The default and the largest number of songs in a list reply.
 const LISTED: usize = 50;
 const MOST_LISTED: usize = 500;
 
-/// What the cache knows, newest first.
+/// The known tracks, newest first.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks", tag = "v1",
     params(
         ("state" = Option<String>, Query, description = "`queued`, `downloading`, `converting`, `ready`, `failed` or `evicted`"),
@@ -77,11 +77,11 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
     })
 }
 
-/// One track: metadata, and its forms. What is said of a file is said of the form that was asked for last.
+/// One track: metadata, and its forms. The facts about a file are those of the form that a client asked for last.
 ///
-/// With `wait` the answer comes when that form is ready or has failed, or after that time, and its song moves to the front of
-/// the queue. `HEAD` and pages of other sites wait without moving it. With `hold` its file is not evicted for so long
-/// from the answer on.
+/// With `wait` the answer comes when that form is ready or has failed, or after that time, and its song moves to the
+/// front of the queue. `HEAD` and pages of other sites wait without moving it. With `hold` its file is not evicted for
+/// that time after the answer.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),

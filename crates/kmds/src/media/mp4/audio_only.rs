@@ -1,7 +1,7 @@
 //! The audio of a muxed MP4 (YouTube's itag 18), packets untouched.
 //!
 //! Owns the new file around the old chunks: `ftyp`, `moov` with the one track, `mdat`. All tables of the track are
-//! copied as they are but for the chunk offsets. Never decodes, and never reads a fragmented file.
+//! copied as they are but for the chunk offsets. It decodes nothing, and does not read fragmented files.
 
 use std::{
     fs::File,

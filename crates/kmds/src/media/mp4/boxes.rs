@@ -1,6 +1,6 @@
 //! One box: its kind, where it begins and ends, and the boxes inside it.
 //!
-//! Hides 32-bit, 64-bit and open sizes. Never interprets a box.
+//! Reads 32-bit, 64-bit and open sizes. It does not interpret a box.
 
 use crate::media::{Broken, Window};
 
@@ -53,10 +53,10 @@ impl BoxAt {
         self.end - self.body
     }
 
-    /// The boxes between `skip` bytes into this one's payload and its end. Up to 7 bytes may be left over: some writers
-    /// end a list with a zero word.
+    /// The boxes from `skip` bytes after the start of the payload to its end. Up to 7 bytes may be left over: some
+    /// writers end a list with a zero word.
     pub fn children(&self, window: &mut Window<'_>, skip: u64) -> Result<Vec<Self>, Broken> {
-        /// Boxes in one box; a `moov` of 500 tracks is none of ours.
+        /// The most boxes in one box; no song has a `moov` of 500 tracks.
         const MAX_CHILDREN: usize = 1024;
         let (mut children, mut at) = (Vec::new(), self.body + skip);
         while at + 8 <= self.end && children.len() < MAX_CHILDREN {

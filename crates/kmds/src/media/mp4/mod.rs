@@ -1,8 +1,7 @@
 //! MP4: boxes within boxes (ISO 14496-12).
 //!
-//! Owns the walk that shows a file or an HLS piece to be whole, the durations written into an init piece, and taking
-//! the audio out of a muxed file. Hides boxes, versions, sample tables and fragments.
-//! Never touches a sample.
+//! Owns the walk that shows a file or an HLS piece to be whole, writing the durations into an init piece, and taking
+//! the audio out of a muxed file. No sample is changed.
 
 mod audio_only;
 mod boxes;

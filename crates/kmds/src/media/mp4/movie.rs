@@ -1,7 +1,6 @@
-//! What `moov` and `moof` say of the tracks.
+//! What `moov` and `moof` say about the tracks.
 //!
-//! Owns sample tables and fragment runs as sums: time, bytes, furthest chunk. Hides versions, flags and defaults.
-//! Never keeps a table in memory.
+//! Owns sample tables and fragment runs as sums: time, bytes, furthest chunk. It keeps no table in memory.
 
 use kmds_extract::Codec;
 

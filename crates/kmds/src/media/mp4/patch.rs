@@ -1,7 +1,7 @@
-//! Durations into the init piece of an HLS stream, where SoundCloud leaves zeros.
+//! Writes durations into the init piece of an HLS stream, where SoundCloud leaves zeros.
 //!
-//! Owns which four boxes carry a duration and in whose timescale. Nothing moves: fields are overwritten in place.
-//! Never replaces a duration that is there.
+//! Owns which four boxes carry a duration and in whose timescale. Fields are overwritten in place, so no byte moves. A
+//! duration that is there is not replaced.
 
 use std::time::Duration;
 

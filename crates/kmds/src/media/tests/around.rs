@@ -1,4 +1,4 @@
-//! What taggers and writers leave around the audio, and what a lost, repeated or changed piece does to it.
+//! Tags and padding that writers add around the audio, and the effect of a lost, repeated or changed piece.
 
 use kmds_extract::Container;
 
@@ -330,7 +330,8 @@ const DAMAGES: [Damage; 5] = [
     ("cut", |bytes, at| bytes[..at].to_vec()),
 ];
 
-/// The table of `docs/reliability.md`: `--nocapture` shows how many of 60 damages in the midst of the audio are seen.
+/// The table of `docs/reliability.md`: `--nocapture` shows how many of 60 damages in the middle of the audio are
+/// detected.
 #[test]
 fn damage_to_ogg_and_flac_is_always_seen_and_a_cut_in_every_container() {
     const PLACES: usize = 60;

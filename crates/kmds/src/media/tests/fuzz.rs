@@ -1,4 +1,4 @@
-//! What holds for any bytes that a site may send as audio.
+//! Promises that hold for any bytes that a site may send as audio.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -29,7 +29,7 @@ fn with_file<T>(bytes: &[u8], work: impl FnOnce(&File) -> T) -> T {
     })
 }
 
-/// The verdict on these bytes: the same each time, with places inside the file, and with a length that is held to.
+/// The verdict on these bytes: the same each time, with offsets inside the file, and with a fixed length.
 fn walked(bytes: &[u8], container: Container) -> Option<Checked> {
     let _ = (sniff(bytes), check_segment(container, bytes));
     let checked = match check_bytes(&bytes, container, None) {
@@ -143,7 +143,7 @@ fn joins(bytes: &[u8]) {
     );
 }
 
-/// Opus out of a WebM is a whole Ogg file, whatever the pieces in which it arrived.
+/// Opus out of a WebM is a whole Ogg file, in whatever pieces the WebM arrived.
 #[test]
 fn fuzz_webm() {
     kmds_fuzz::target("webm", |bytes| {
@@ -185,7 +185,7 @@ fn rewrapped(bytes: &[u8], piece_bytes: usize) -> Option<Vec<u8>> {
 #[test]
 fn fuzz_ogg() {
     kmds_fuzz::target("ogg", |bytes| {
-        // A wrong check sum hides all that is behind it: whatever pages there are get right ones.
+        // A wrong check sum hides all bytes after it: so all pages get right ones.
         let bytes = &summed(bytes);
         if walked(bytes, Container::Ogg).is_some() {
             cannot_lose_its_end(bytes, Container::Ogg);

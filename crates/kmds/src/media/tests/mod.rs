@@ -19,7 +19,7 @@ use kmds_extract::Container;
 
 use super::{Broken, Checked, check_bytes};
 
-/// What the made files last.
+/// The length of the generated files.
 const LENGTH: Duration = Duration::from_secs(6);
 
 /// A folder that goes away with the test.

@@ -1,4 +1,4 @@
-//! Whole files pass, with padding wherever it may stand; cut ones never do.
+//! Whole files pass, with padding at every allowed place; cut files never pass.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::media::{Sniffed, agree, check_segment};
 /// Name, container, codec and bytes of a file.
 type Kind = (&'static str, Container, Codec, Vec<u8>);
 
-/// Every kind of file that comes our way.
+/// Every kind of file that KMDS gets.
 fn every_kind() -> Option<Vec<Kind>> {
     use Codec::{Aac, Flac, Mp3, Opus, Pcm, Vorbis};
     let table = [
@@ -211,7 +211,7 @@ fn mp4_padding_may_stand_anywhere() {
             Err(Broken::Cut { .. })
         ));
         let hole = [&bytes[..], &[0; 5000]].concat();
-        // Only where tables or an index show that all audio is there are zeros no hole.
+        // Zeros are no hole only if tables or an index show that all audio is there.
         assert_eq!(
             whole(&hole, Container::Mp4).is_err(),
             args == PLAIN_FRAGMENTS,
@@ -298,7 +298,7 @@ fn webm_padding_may_stand_anywhere() {
             whole(&cut, Container::WebM),
             Err(Broken::Cut { .. })
         ));
-        // Whether the zeros of a live one stand where audio stood cannot be told.
+        // For a live file it is unknown whether zeros replaced audio.
         let zeros = whole(&[&bytes[..], &[0; 5000]].concat(), Container::WebM);
         assert_eq!(zeros.is_ok(), args == WEBM, "a hole of zeros is no padding");
     }

@@ -1,7 +1,7 @@
 //! Checks whether a WebM file is whole.
 //!
 //! Owns the flat walk over segment, clusters and blocks to the last byte. Padding may stand anywhere, sizes may be
-//! unknown. Never minds cues, tags or elements it does not know, as long as they are whole.
+//! unknown. It accepts cues, tags and unknown elements, if they are whole.
 
 use kmds_extract::Codec;
 

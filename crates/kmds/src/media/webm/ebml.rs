@@ -1,6 +1,6 @@
 //! EBML: the id and size in front of every element.
 //!
-//! Owns variable-length numbers and the ids we know by name. Never reads a payload but numbers.
+//! Owns variable-length numbers and the ids with a name here. Of payloads it reads only numbers.
 
 pub const EBML: u32 = 0x1A45_DFA3;
 pub const SEGMENT: u32 = 0x1853_8067;

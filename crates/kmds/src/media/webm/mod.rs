@@ -1,7 +1,7 @@
 //! WebM: EBML elements within elements (RFC 8794, RFC 9559).
 //!
-//! Owns the walk that shows a file to be whole, and Opus out of WebM into Ogg while it arrives.
-//! Hides element ids, sizes of unknown length and lacing. Never touches a packet.
+//! Owns the walk that shows a file to be whole, and re-wrapping Opus from WebM into Ogg while it arrives. No packet is
+//! changed.
 
 mod block;
 mod check;

@@ -1,8 +1,8 @@
-//! Opus out of WebM into Ogg (RFC 7845), while it arrives.
+//! Re-wraps Opus from WebM into Ogg (RFC 7845) while it arrives.
 //!
-//! Owns a streaming reader of the WebM side and the pages of the Ogg side: headers, granule positions, check sums,
-//! the trim at the end. Packets pass through untouched; the same input and seed give the same output.
-//! Never holds more than one element, of 4 MiB at most, and a second of packets.
+//! Owns a streaming reader of the WebM side and the pages of the Ogg side: headers, granule positions, check sums, the
+//! trim at the end. Packets pass through untouched; the same input and seed give the same output. It holds at most one
+//! element, of 4 MiB at most, and a second of packets.
 
 use kmds_extract::Codec;
 

@@ -1,7 +1,7 @@
 //! Accepting songs: every row is there before `/fetch` replies.
 //!
-//! Owns what a new request means for a song in any state (docs/api.md) and the names given out.
-//! Never starts work: the caller does, for the rows that say so.
+//! Owns what a new request means for a song in any state (docs/api.md) and the names given out. It starts no work: the
+//! caller does, for the rows that say so.
 
 use jiff::Timestamp;
 use kmds_extract::choose::Accept;
@@ -22,22 +22,22 @@ use crate::store::key::{Key, Rendition};
 pub struct Accepted {
     pub track: Track,
     pub key: Key,
-    /// Part of a list: its album and numbers are the list's, and do not answer for the song alone.
+    /// Part of a list: its album and numbers belong to the list, and are not those of the single song.
     pub listed: bool,
-    /// `{site}-{id}.{ext}` as the reply gives it out.
+    /// `{site}-{id}.{ext}`, as in the reply.
     pub canonical_name: String,
-    /// `File_Name` as the reply gives it out.
+    /// `File_Name`, as in the reply.
     pub human_name: String,
-    /// Expected of the file.
+    /// The expected format of the file.
     pub format: Format,
-    /// Length where the site states it already.
+    /// The length, if the site states it already.
     pub total_bytes: Option<u64>,
-    /// The same, or an estimate: to tell at once that there can be no room for it.
+    /// The same, or an estimate: it shows at once if there can be no room for the song.
     pub approximate_bytes: Option<u64>,
     pub accept: Accept,
-    /// Who asked, for fairness.
+    /// The fetch that asked for it, so that fetches take turns.
     pub requester: String,
-    /// `false`: be known, but wait for a reader (`prefetch` window).
+    /// `false`: the song is known, but waits for a reader (`prefetch` window).
     pub enqueue: bool,
 }
 
@@ -50,7 +50,7 @@ pub struct AcceptedRow {
 }
 
 impl Catalog {
-    /// One transaction for all, or for none when `may_queue` refuses those that would be newly queued. `whole` tells whether a
+    /// One transaction for all songs, or none if `may_queue` refuses the newly queued ones. `whole` tells whether a
     /// ready row's file is on the drive as it should be.
     pub(in crate::store) fn accept(
         &mut self,
@@ -140,7 +140,7 @@ fn accept_one(
         &song.human_name,
         &song.key,
     )?;
-    // Most songs of a list that is asked for again are as they were.
+    // When a list is fetched again, most of its songs are unchanged.
     let is_as_it_was = |row: &Row| {
         (&row.canonical_name, &row.human_name) == (&song.canonical_name, &song.human_name)
     };
@@ -156,8 +156,8 @@ fn accept_one(
     Ok(row_in(connection, &song.key)?.map(|row| AcceptedRow { row, newly_queued }))
 }
 
-/// A row of this song for a client with the same wishes, under the form that was expected when more was known of the song
-/// (its streams) than now: the same request again, not another form.
+/// A row of this song for the same request, under the form that was expected when its streams were known: it is the
+/// same form, not another one.
 fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, rusqlite::Error> {
     if song.key.is_copy() {
         return Ok(None);
@@ -182,8 +182,8 @@ fn same_wish(connection: &Connection, song: &Accepted) -> Result<Option<Key>, ru
         .filter(|key| *key != song.key))
 }
 
-/// A song that waits for a queue is a fetch's from now on: it does not end with the queue, in a later run either. Both ask for it
-/// in this run ([`crate::jobs::Table`]); the queue asks again after a start.
+/// A song that waits for a queue now belongs to a fetch: it does not end with the queue, also in a later run. In this
+/// run both ask for it ([`crate::jobs::Table`]); the queue asks again after a start.
 fn hand_over(connection: &Connection, row: &Row, song: &Accepted) -> Result<(), rusqlite::Error> {
     let only_if = "state IN ('queued', 'downloading', 'converting')";
     let values = named_params! {":requester": song.requester};
@@ -197,13 +197,13 @@ fn hand_over(connection: &Connection, row: &Row, song: &Accepted) -> Result<(), 
     .map(drop)
 }
 
-/// What the client plays, as the catalog keeps it.
+/// The formats that the client plays, as text in the catalog.
 fn accept_text(song: &Accepted) -> String {
     serde_json::to_string(&song.accept).unwrap_or_default()
 }
 
-/// Once: what was asked for may stand on the drive already, under another form's name (M4A was asked for, MP3
-/// was all there is, and now MP3 is asked for).
+/// Shares a file, once: the requested form may be on the drive already under another form's name (a client asked for
+/// M4A, the site had only MP3, and now a client asks for MP3).
 fn share(
     connection: &Connection,
     key: &Key,
@@ -224,7 +224,7 @@ fn share(
     Ok(false)
 }
 
-/// What a new request makes of a known song; `None` leaves it as it is.
+/// The new state of a known song after a request; `None` leaves it as it is.
 fn next_state(
     row: &Row,
     enqueue: bool,
@@ -270,7 +270,7 @@ fn insert(
         .map(drop)
 }
 
-/// A known song begins anew; of its old file only the length is kept, until the site tells it again.
+/// A known song starts again; only the length of its old file is kept, until the site tells it again.
 fn restart(connection: &Connection, song: &Accepted, state: State) -> Result<(), rusqlite::Error> {
     let set = format!(
         "state = :state, requester = :requester, accept = :accept, \

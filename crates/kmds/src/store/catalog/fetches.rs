@@ -10,7 +10,7 @@ use super::statement::{KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prepare, sql,
 use super::{Catalog, StoreError};
 use crate::store::key::Key;
 
-/// Fetches of lists that are kept: what of an older one still waits is ended song by song.
+/// The number of list fetches that are kept: the songs of an older one must be ended one by one.
 const MOST_LISTS: usize = 2_000;
 
 /// One fetch of a list.
@@ -19,16 +19,16 @@ pub struct FetchedList {
     pub site: Site,
     /// The site's id of the list.
     pub id: String,
-    /// The link that was asked for, in its one form.
+    /// The requested link, in its canonical form.
     pub asked: String,
-    /// The list's own link in its one form, where it is another.
+    /// The list's own link in its canonical form, if it differs.
     pub link: String,
-    /// Of its songs' rows.
+    /// The requester in the rows of its songs.
     pub requester: String,
 }
 
 impl Catalog {
-    /// Notes a fetch of a list; the oldest ones are forgotten.
+    /// Records a fetch of a list; the oldest ones are forgotten.
     pub(in crate::store) fn note_list(
         &self,
         list: &FetchedList,
@@ -56,7 +56,7 @@ impl Catalog {
             .map_err(sql(what))
     }
 
-    /// The fetches of the list with this id, or with this link in its one form; the newest first.
+    /// The fetches of the list with this id, or with this canonical link; the newest first.
     pub(in crate::store) fn fetches_of(
         &self,
         id: &str,
@@ -74,14 +74,14 @@ impl Catalog {
         Ok(fetches.into_iter().filter_map(|(_, list)| list).collect())
     }
 
-    /// To `deleted`, unless the song neither waits nor runs: then `false`.
+    /// Sets `deleted` if the song waits or runs; else returns `false`.
     pub(in crate::store) fn delete_pending(&self, key: &Key) -> Result<bool, StoreError> {
         let set = format!("state = 'deleted', {NO_FAILURE}");
         let only_if = "state IN ('queued', 'downloading', 'converting')";
         update(&self.connection, key, &set, only_if, &[]).map_err(sql("note a song's state"))
     }
 
-    /// The evicted ones of these, in their order.
+    /// The evicted ones of these keys, in their order.
     pub(in crate::store) fn evicted_of(&self, keys: Vec<Key>) -> Result<Vec<Key>, StoreError> {
         let statement =
             format!("SELECT 1 FROM renditions r WHERE {OF_KEY} AND +r.state = 'evicted'");
@@ -113,7 +113,7 @@ impl Catalog {
     }
 }
 
-/// When a list was fetched, and which; `None` for one of a site that only another release knows.
+/// The time and the list of a fetch; `None` for a site that only another release knows.
 fn read_list(row: &rusqlite::Row<'_>) -> Result<(i64, Option<FetchedList>), rusqlite::Error> {
     let site: String = row.get(1)?;
     let list = match Site::parse(&site) {

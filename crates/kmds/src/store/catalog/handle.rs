@@ -1,7 +1,7 @@
 //! The way from a task to the catalog.
 //!
-//! Owns the catalog's lock and the threads on which its work is done: SQL waits for the drive, and the runtime has one
-//! thread only, which must not.
+//! Owns the catalog's lock and the threads on which SQL runs. SQL waits for the drive, and the only thread of the
+//! runtime must not wait.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ impl CatalogHandle {
         Self(Arc::new(Mutex::new(catalog)))
     }
 
-    /// For threads that may wait. A panic in the middle of a change has rolled its transaction back.
+    /// Only for threads that may wait. A panic in the middle of a change has rolled its transaction back.
     pub(in crate::store) fn lock(&self) -> MutexGuard<'_, Catalog> {
         self.0.lock()
     }
 
-    /// Runs `work` on a thread that may wait. Goes through even if the future is dropped.
+    /// Runs `work` on a thread that may wait. It finishes even if the future is dropped.
     pub(in crate::store) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Catalog) -> Result<T, StoreError> + Send + 'static,

@@ -1,8 +1,8 @@
 //! Holds: which files are not evicted, for whom, and until when.
 //!
-//! Owns the table `holds`. A hold belongs to a key and a holder, and ends by itself at its time; ended ones are removed when
-//! the next one is written. A hold may stand before the file does. Never touches a file: [`crate::store::evict`] asks here
-//! before it takes one.
+//! Owns the table `holds`. A hold belongs to a key and a holder, and ends by itself at its time; ended ones are removed
+//! when the next one is written. A hold may exist before its file does. This module touches no file:
+//! [`crate::store::evict`] asks here before it removes one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,14 +17,14 @@ use super::statement::{KeyColumns, OF_KEY, prepare, sql, update};
 use crate::store::error::StoreError;
 use crate::store::key::Key;
 
-/// For whom a file is kept. Two holders of one file do not see each other: it stays until the last hold has ended.
+/// The owner of a hold. Two holders of one file do not see each other: the file stays until the last hold has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// A client, by the name it gave itself; all that gave none are one.
+    /// A client, by its own name; all clients without a name count as one.
     Client(String),
     /// A queue of songs that will be played, by its name.
     Queue(String),
-    /// The operator: for good.
+    /// The operator's pin, for good.
     Pin,
 }
 
@@ -50,7 +50,7 @@ pub struct Held {
     pub pinned: bool,
 }
 
-/// What all holds together keep on the drive.
+/// The files that all holds together keep on the drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct HeldSum {
     pub files: u64,
@@ -59,12 +59,12 @@ pub struct HeldSum {
     pub pinned: u64,
 }
 
-/// Holds that have not ended.
+/// The condition for holds that have not ended.
 const LIVE: &str = "(h.until IS NULL OR h.until > :now)";
 
 impl Catalog {
-    /// Keeps a file until then (`None`: until the hold is released), and notes a reader. A hold of this holder that ends
-    /// later stays as it is. `false` if the catalog has no such song.
+    /// Keeps a file until `until` (`None`: until the hold is released), and records a reader. If a hold of this holder
+    /// ends later, that one stays. `false` if the catalog has no such song.
     pub(in crate::store) fn hold(
         &mut self,
         key: &Key,
@@ -80,7 +80,7 @@ impl Catalog {
         Ok(is_known)
     }
 
-    /// Makes these keys the only ones of this holder, in one change. Keys the catalog does not know are passed over.
+    /// Makes these keys the only ones of this holder, in one change. Unknown keys are skipped.
     pub(in crate::store) fn hold_only(
         &mut self,
         keys: &[Key],
@@ -126,7 +126,7 @@ impl Catalog {
             .map_err(sql("end holds"))
     }
 
-    /// What is held, of one track or of all.
+    /// The holds of one track, or of all.
     pub(in crate::store) fn held(
         &self,
         track: Option<&TrackId>,
@@ -155,7 +155,7 @@ impl Catalog {
         rows.collect::<Result<_, _>>().map_err(sql(what))
     }
 
-    /// The files that are held and stand on the drive, by their paths in the cache folder: several rows may share a file.
+    /// The held files on the drive, by their paths in the cache folder: several rows may share a file.
     pub(in crate::store) fn held_files(
         &self,
         now: Timestamp,

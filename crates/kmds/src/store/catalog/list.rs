@@ -1,13 +1,14 @@
 //! One page of songs, the newest first.
 //!
-//! Owns the three ways to it, none of which reads more rows than about a page, however many songs there are:
+//! Owns three ways to find it. None of them reads more rows than about a page, in a catalog of any size:
 //!
-//! - by words of three letters and more: the table `search` knows for every three letters in a row where they stand;
-//! - by shorter words: each of them begins some groups of three letters that occur, and those are looked up;
-//! - without words, or where the state or the site alone leaves few songs: each pair of state and site has its rows in order,
-//!   and the pairs are merged.
+//! - by words of three letters and more: the table `search` has the places of every three letters in a row;
+//! - by shorter words: each begins some of the groups of three letters that occur, and those groups are looked up;
+//! - without words, or if the state or the site alone leaves few songs: each pair of state and site has its rows in
+//!   order, and the pairs are merged.
 //!
-//! What an index finds is looked at again, so each of the ways finds the same: all words, anywhere in title, artist and album.
+//! Every row that an index finds is checked again, so all ways find the same: all words, anywhere in title, artist and
+//! album.
 
 use kmds_extract::Site;
 use rusqlite::{OptionalExtension as _, named_params};
@@ -18,18 +19,19 @@ use super::search::{Filter, Listed, Listing};
 use super::statement::{IS_COPY, prepare, sql};
 use crate::store::error::StoreError;
 
-/// What is being done, for errors.
+/// The operation, for errors.
 const WHAT: &str = "list songs";
-/// Groups of three letters that are looked up at most: more narrow nothing, for a page is looked at again anyway.
+/// The most groups of three letters that are looked up: more do not narrow the result, since each row of a page is
+/// checked anyway.
 const MOST_GROUPS: usize = 24;
-/// A short word that begins more groups than this is in so many songs that a page of them is found by looking at each.
+/// If a short word begins more groups than this, it is in so many songs that checking each song finds a page.
 const MOST_BEGINNINGS: usize = 300;
-/// A state or a site with so few songs is gone through sooner than the songs with a frequent word.
+/// If a state or a site has this few songs, checking them is faster than checking the songs with a frequent word.
 const FEW_SONGS: u64 = 1_000;
 const LETTERS: usize = 3;
 const SITES: [Site; 4] = [Site::YouTube, Site::SoundCloud, Site::Bandcamp, Site::Other];
 
-/// What every song on the page must be, beside its state and site. `t` is its track, `r` its row.
+/// The condition for every song on the page, beside its state and site. `t` is its track, `r` its row.
 const FITS: &str = "NOT EXISTS (SELECT 1 FROM json_each(:words) WHERE instr(t.words, value) = 0)";
 
 impl Catalog {
@@ -155,7 +157,7 @@ impl Catalog {
         Ok(found)
     }
 
-    /// What to ask the index over words.
+    /// The query for the index over words.
     fn groups(&self, filter: &Filter, words: &[String]) -> Result<Groups, StoreError> {
         let narrows = filter.state.is_some() || filter.site.is_some();
         if words.is_empty()
@@ -201,17 +203,17 @@ impl Catalog {
     }
 }
 
-/// What the index over words has to say.
+/// The use of the index over words for a search.
 enum Groups {
     /// No song can have all the words.
     None,
-    /// It is asked for these.
+    /// The query.
     Some(String),
-    /// It would not narrow.
+    /// The index would not narrow the result.
     NoHelp,
 }
 
-/// As `tracks.words` is written.
+/// Words in the form of `tracks.words`.
 fn words_of(filter: &Filter) -> Vec<String> {
     let text = filter.text.as_deref().unwrap_or_default().to_lowercase();
     text.split_whitespace().map(str::to_owned).collect()
@@ -237,7 +239,7 @@ fn groups_of(words: &[String]) -> Vec<String> {
     groups
 }
 
-/// As an expression of FTS5: each group is text, whatever is in it.
+/// An expression of FTS5, in which each group is quoted as text.
 fn all_of(groups: &[String], between: &str) -> String {
     let quoted: Vec<String> = groups
         .iter()

@@ -1,7 +1,7 @@
-//! The embedded database: what has been asked for, where it stands, and what lies on the drive.
+//! The embedded database: which songs clients asked for, their states, and the files on the drive.
 //!
-//! Owns every SQL statement, one connection, and what happens when the file is damaged. Hides SQLite.
-//! Never touches the cache folder, never awaits: callers run it off the runtime's thread.
+//! Owns every SQL statement, one connection, and what happens when the file is damaged. It does not touch the cache
+//! folder and does not await: callers run it outside the runtime's thread.
 
 mod accept;
 mod fetches;
@@ -51,10 +51,10 @@ pub(super) struct Catalog {
     connection: Connection,
 }
 
-/// What a download found out when it began.
+/// The facts that a download learns when it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Started {
-    /// Of the file that will stand on the drive.
+    /// The format of the file that will be on the drive.
     pub format: Format,
     pub total_bytes: Option<u64>,
     /// [`kmds_extract::Stream::label`].
@@ -77,7 +77,7 @@ impl Catalog {
         )
     }
 
-    /// Work to go on with, in queue order.
+    /// The unfinished songs, in queue order.
     pub(super) fn pending(&self) -> Result<Vec<Row>, StoreError> {
         let statement = format!(
             "SELECT {COLUMNS} FROM renditions r WHERE r.state IN ('queued', 'downloading', 'converting')"
@@ -113,7 +113,7 @@ impl Catalog {
         Ok(text.as_deref().and_then(read_track))
     }
 
-    /// The song as it was when asked for alone, and when that was.
+    /// The song as it was when it was fetched alone, and the time of that fetch.
     pub(super) fn track_alone(
         &self,
         track: &TrackId,
@@ -139,7 +139,7 @@ impl Catalog {
         Ok(read_track(&text).map(|track| (track, at)))
     }
 
-    /// The song, asked for alone before, whose own page this is.
+    /// The song with this page, if it was fetched alone before.
     pub(super) fn track_by_link(&self, link: &str) -> Result<Option<TrackId>, StoreError> {
         let found: Option<(String, String)> = prepare(
             &self.connection,
@@ -154,8 +154,8 @@ impl Catalog {
         Ok(found.and_then(|(site, id)| TrackId::new(kmds_extract::Site::parse(&site)?, &id)))
     }
 
-    /// `false` if there is no such row, or it was deleted: work that goes on must not bring it back. Leaving `failed` forgets
-    /// the failure.
+    /// `false` if there is no such row, or it was deleted: a running job must not bring it back. Leaving `failed`
+    /// removes the failure.
     pub(super) fn set_state(&self, key: &Key, state: State) -> Result<bool, StoreError> {
         let set = format!("state = :state, {NO_FAILURE}");
         let only_if = "(state <> 'deleted' OR :state IN ('deleted', 'evicted'))";
@@ -170,7 +170,7 @@ impl Catalog {
         self.set_state(key, State::Queued)
     }
 
-    /// Moves a song to the front of the queue, whatever its state.
+    /// Moves a song to the front of the queue, in any state.
     pub(super) fn promote(&self, key: &Key) -> Result<(), StoreError> {
         self.set_order(key, FIRST_ORDER)
     }
@@ -193,7 +193,7 @@ impl Catalog {
         let what = "note a started download";
         let noted = update(&self.connection, key, set, "state <> 'deleted'", values);
         let noted = noted.map_err(sql(what))?;
-        // Replies give out the names of what arrives from now on, which may be another format than was expected.
+        // From now on replies have the names of the arriving file, which may have another format than expected.
         if noted && !key.is_copy() {
             self.name_arriving(key, started.format).map_err(sql(what))?;
         }
@@ -231,7 +231,7 @@ impl Catalog {
             .map_err(sql("note a failure"))
     }
 
-    /// Notes a reader, unless one was noted after `unless_after`.
+    /// Records a reader, unless one was recorded after `unless_after`.
     pub(super) fn touch_read(
         &self,
         key: &Key,
@@ -254,7 +254,7 @@ impl Catalog {
             .map_err(sql("keep a song"))
     }
 
-    /// Writes what stands there already: an error is what the next song would meet.
+    /// Writes a value that is there already: an error would also meet the next song.
     pub(super) fn try_writing(&self) -> Result<(), StoreError> {
         let version: u32 = prepare(&self.connection, "PRAGMA user_version")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))

@@ -1,11 +1,11 @@
-//! The names that replies gave out: they lead to their song for ever.
+//! The names in replies: each leads to its song for ever.
 
 use rusqlite::{Connection, named_params};
 
 use super::statement::{KeyColumns, prepare};
 use crate::store::key::Key;
 
-/// Gives both names out: from now on they lead to this key. Most lead there already, and are not written again.
+/// Records both names: from now on they lead to this key. Most lead there already, and are not written again.
 pub(super) fn name(
     connection: &Connection,
     canonical: &str,
@@ -32,7 +32,7 @@ pub(super) fn name(
     .map(drop)
 }
 
-/// The same for a name that a later reply will give out; one in use keeps leading where it leads.
+/// The same for a name in a later reply; a name in use keeps its song.
 pub(super) fn name_once(
     connection: &Connection,
     canonical: &str,

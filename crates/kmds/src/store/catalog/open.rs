@@ -1,7 +1,7 @@
 //! Opening the database file.
 //!
-//! Owns the judgement whether it is damaged, and setting a damaged one aside. Never deletes one. A large one that was closed in
-//! good order is read whole only later, beside its use: [`Unchecked`].
+//! Owns the check whether the file is damaged, and setting a damaged file aside. It deletes none. A large file that was
+//! closed in good order is read whole only later, while it is in use: [`Unchecked`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::statement::sql;
 use super::{Catalog, schema};
 use crate::store::error::{StoreError, io};
 
-/// A catalog and how it came about.
+/// A catalog, and how it was opened.
 pub(in crate::store) struct Opened {
     pub(in crate::store) catalog: Catalog,
     pub(in crate::store) news: News,
-    /// What is left to check.
+    /// The part that is not checked yet.
     pub(in crate::store) unchecked: Option<Unchecked>,
 }
 
-/// How much of a catalog is read to see that it is not damaged, before it is used.
+/// How much of a catalog is checked for damage before it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Check {
     /// All of it: it was in use when the service, or the machine, ended.
@@ -30,7 +30,7 @@ pub(in crate::store) enum Check {
     IfSmall,
 }
 
-/// Larger ones (some 5,000 songs) are no more read at every start: 200 MB take a third of a second, 2 GB four.
+/// Larger ones (some 5,000 songs) are not read at every start: 200 MB take a third of a second, 2 GB four seconds.
 const SMALL_BYTES: u64 = 16 << 20;
 
 /// A catalog that was opened unread.
@@ -63,9 +63,9 @@ impl Unchecked {
 pub(in crate::store) enum News {
     /// It was there before.
     None,
-    /// It was made: what lies on the drive has to be read in.
+    /// It was made new: the files on the drive must be read into it.
     New,
-    /// The same, for the one that was there was damaged.
+    /// The same, because the earlier one was damaged.
     Damaged { set_aside: PathBuf },
 }
 
@@ -159,7 +159,8 @@ fn quick_check(connection: &Connection, of: &str) -> Result<(), rusqlite::Error>
     ))
 }
 
-/// Whether the file is no database of ours; anything else (no right to open it, a full disk) is no damage.
+/// Whether the file is damaged or not a database of KMDS; any other error (no right to open it, a full disk) is not
+/// damage.
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -184,7 +185,7 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let target = target.unwrap_or_else(|| with(".damaged"));
     std::fs::rename(path, &target).map_err(io("set the damaged catalog aside"))?;
     for suffix in ["-wal", "-shm"] {
-        // What the log holds belongs to the damaged file; a missing one is none.
+        // The log belongs to the damaged file; a missing log is not an error.
         let _ = std::fs::remove_file(with(suffix));
     }
     Ok(target)

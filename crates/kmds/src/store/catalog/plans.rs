@@ -1,4 +1,4 @@
-//! How SQLite does what the catalog asks: the plan of every statement, and the sums after every mixture of changes.
+//! Tests: SQLite's plan of every statement, and the sums after every mixture of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
@@ -13,12 +13,12 @@ use rusqlite::config::DbConfig;
 use super::*;
 use crate::store::key::{CopyForm, etag};
 
-/// A statement, and where in the sources it was prepared.
+/// A statement, and the place in the sources that prepared it.
 type Prepared = BTreeMap<String, BTreeSet<(String, u32)>>;
 
 static PREPARED: Mutex<Prepared> = Mutex::new(BTreeMap::new());
 
-/// Notes a statement. Tests alone have this.
+/// Records a statement. Only in tests.
 #[track_caller]
 pub(super) fn note(statement: &str) {
     let place = Location::caller();
@@ -121,7 +121,7 @@ fn wish(key: &Key, numbers: &mut Numbers) -> Accepted {
     }
 }
 
-/// One thing that happens to a song, whatever came before.
+/// One change of a song, possible after any other.
 fn happens(catalog: &mut Catalog, numbers: &mut Numbers) -> Result<(), StoreError> {
     let key = key_of(numbers);
     match numbers.below(13) {
@@ -132,7 +132,7 @@ fn happens(catalog: &mut Catalog, numbers: &mut Numbers) -> Result<(), StoreErro
             let whole = numbers.below(2) == 0;
             let refused = numbers.below(4) == 0;
             let now = Timestamp::now();
-            // What was refused leaves nothing.
+            // A refused request leaves nothing.
             let may = |_: &[&Accepted]| match refused {
                 true => Err(StoreError::QueueFull),
                 false => Ok(()),
@@ -162,7 +162,7 @@ fn happens(catalog: &mut Catalog, numbers: &mut Numbers) -> Result<(), StoreErro
             catalog.unqueue(&[key_of(numbers)])?;
         }
         9 => {
-            // Evicted, or deleted, with all that share the file.
+            // Evicted, or deleted, together with all rows that share the file.
             let victims = catalog.victims(|_| std::ops::ControlFlow::Continue(true))?;
             if let Some(victim) = victims.first() {
                 for key in catalog.rows_of_file(&victim.key, victim.format)? {
@@ -189,7 +189,7 @@ fn happens(catalog: &mut Catalog, numbers: &mut Numbers) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Everything that is asked of the catalog without changing it.
+/// All questions to the catalog that change nothing.
 fn asked(catalog: &mut Catalog) -> Result<(), StoreError> {
     let track = song(1, "").id;
     let key = Key::original(track.clone(), Format::M4a);
@@ -283,8 +283,8 @@ fn in_memory() -> Catalog {
         .catalog
 }
 
-/// However songs are accepted, published, shared, evicted, deleted, refused and asked for again: the sums that the triggers
-/// keep are those of the rows.
+/// After any mixture of accepting, publishing, sharing, evicting, deleting, refusing and fetching again, the sums of
+/// the triggers are those of the rows.
 #[test]
 fn sums_are_those_of_the_rows_after_every_mixture_of_changes() {
     for seed in 1..=6 {
@@ -333,7 +333,7 @@ fn a_wrong_sum_is_told_and_put_right() {
     assert_eq!(catalog.ready_bytes().expect("read"), bytes);
 }
 
-/// These may: what `kmds cache verify` counts; the work that waits, which a start reads.
+/// These may read whole tables: the counting of `kmds cache verify`, and the waiting songs that a start reads.
 const MAY_WALK: [&str; 2] = [
     "FROM sums s FULL JOIN counted",
     "WHERE r.state IN ('queued', 'downloading', 'converting')",
@@ -354,9 +354,9 @@ fn walks(step: &str) -> bool {
         || step.ends_with("renditions_by_state (state=?)")
 }
 
-/// Nothing that a request, a publish, an eviction or a probe does reads a large table from its beginning to its end: the
-/// plans of all statements say so, those in triggers too. (The victims of an eviction come out of their index in order, and
-/// no more of them are taken than are needed.)
+/// No request, publish, eviction or probe reads a large table from its beginning to its end: the plans of all
+/// statements show that, also of those in triggers. (The victims of an eviction come out of their index in order, and
+/// only as many are read as are needed.)
 #[test]
 fn no_statement_walks_the_catalog() {
     let mut catalog = in_memory();

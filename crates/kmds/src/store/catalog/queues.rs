@@ -19,11 +19,11 @@ use crate::store::key::Key;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayQueue {
     pub name: String,
-    /// Of the rows of its songs.
+    /// The requester in the rows of its songs.
     pub requester: u64,
     /// Songs that are made ready before they are played.
     pub ahead: usize,
-    /// What its client plays; `None`: whatever the song was asked for last.
+    /// The formats that its client plays; `None`: the form that was asked for last.
     pub accept: Option<Accept>,
     /// Songs that its client has begun to play.
     pub begun: usize,
@@ -36,12 +36,12 @@ pub struct PlayQueue {
 #[derive(Debug, Clone)]
 pub enum SongName {
     Id(TrackId),
-    /// Its link in its one form.
+    /// Its canonical link.
     Link(String),
 }
 
 impl Catalog {
-    /// Of each song the row that was asked for last.
+    /// For each song the row that a client asked for last.
     pub(in crate::store) fn newest_of(
         &self,
         songs: &[Option<SongName>],
@@ -59,7 +59,7 @@ impl Catalog {
         songs.iter().map(newest).collect()
     }
 
-    /// Writes a queue and its songs in the place of what it was.
+    /// Writes a queue and its songs, and replaces the earlier ones.
     pub(in crate::store) fn put_queue(
         &mut self,
         queue: &PlayQueue,
@@ -99,7 +99,7 @@ impl Catalog {
         transaction.commit().map_err(sql(what))
     }
 
-    /// Notes how many songs of a queue were begun.
+    /// Records how many songs of a queue were begun.
     pub(in crate::store) fn begin_queue(&self, name: &str, begun: usize) -> Result<(), StoreError> {
         prepare(
             &self.connection,
@@ -173,7 +173,7 @@ impl Catalog {
         rows.collect::<Result<_, _>>().map_err(sql(what))
     }
 
-    /// Songs that wait, and that no client asks for any more, are known and no longer on their way.
+    /// Waiting songs for which no client asks any more become evicted.
     pub(in crate::store) fn unqueue(&mut self, keys: &[Key]) -> Result<(), StoreError> {
         let what = "take songs out of the queue";
         let transaction = self.connection.transaction().map_err(sql(what))?;

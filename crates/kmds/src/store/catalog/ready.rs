@@ -1,7 +1,7 @@
-//! Rows of files that stand on the drive.
+//! Rows of files that are on the drive.
 //!
-//! Owns what becoming ready writes, which rows share one file, and the order in which files may leave.
-//! Never touches a file.
+//! Owns what is written when a song becomes ready, which rows share one file, and the order of eviction. It touches no
+//! file.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ use super::statement::{IS_COPY, KeyColumns, NEXT_ORDER, NO_FAILURE, OF_KEY, prep
 use crate::store::error::StoreError;
 use crate::store::key::{Key, etag};
 
-/// A file that stands on the drive, for its row.
+/// A file on the drive, for its row.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::store) struct ReadyFile {
     pub(in crate::store) key: Key,
@@ -35,7 +35,7 @@ pub(in crate::store) struct ReadyFile {
     pub(in crate::store) human_name: String,
 }
 
-/// A file that could leave the drive.
+/// A file that could be evicted.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::store) struct Candidate {
     pub(in crate::store) key: Key,
@@ -44,10 +44,10 @@ pub(in crate::store) struct Candidate {
     pub(in crate::store) read_at: Timestamp,
 }
 
-/// Rows of one page, where all of them are gone through.
+/// Rows of one page, when all rows are read.
 const PAGE_ROWS: i64 = 256;
 
-/// When a file was last of use: SQLite compares this text with that of the index `renditions_by_use`.
+/// When a file was last used: SQLite compares this text with that of the index `renditions_by_use`.
 macro_rules! used {
     ($row:literal) => {
         concat!(
@@ -100,14 +100,14 @@ impl Catalog {
             return Ok(None);
         }
         let end = seq.saturating_add(PAGE_ROWS);
-        // By `seq` and not by number of rows: then no page reads more than this, whatever is in it.
+        // By `seq` and not by number of rows: then no page reads more than this, whatever its rows are.
         let statement = format!(
             "SELECT {COLUMNS} FROM renditions r WHERE r.seq > ?1 AND r.seq <= ?2 ORDER BY r.seq"
         );
         Ok(Some((self.rows(&statement, [seq, end], what)?, end)))
     }
 
-    /// Which rows are of these keys, in their order.
+    /// The `seq` of the rows of these keys, in their order.
     pub(in crate::store) fn seqs_of(&self, keys: &[Key]) -> Result<Vec<Option<i64>>, StoreError> {
         let what = "read songs";
         let statement = format!("SELECT seq FROM renditions WHERE {OF_KEY}");
@@ -147,8 +147,8 @@ impl Catalog {
         Ok(ready)
     }
 
-    /// Marks a file as standing on the drive, making the row if there is none. Other ready rows of the same file (two forms
-    /// asked for, one container arrived) follow.
+    /// Marks a file as being on the drive, and makes the row if there is none. Other ready rows of the same file (two
+    /// forms requested, one container arrived) follow.
     pub(in crate::store) fn set_ready(&mut self, file: &ReadyFile) -> Result<(), StoreError> {
         let what = "note a published file";
         let transaction = self.connection.transaction().map_err(sql(what))?;
@@ -200,14 +200,14 @@ impl Catalog {
         .map_err(sql("note a file's time"))
     }
 
-    /// Ready files that `takes` wants, the least recently read first, until it says to stop. A file shared by several
-    /// rows comes once, as fresh as its freshest.
+    /// Ready files that `takes` accepts, the least recently read first, until it says to stop. A file shared by several
+    /// rows comes once, at its latest use.
     pub(in crate::store) fn victims(
         &self,
         mut takes: impl FnMut(&Candidate) -> ControlFlow<(), bool>,
     ) -> Result<Vec<Candidate>, StoreError> {
         let what = "read what could be evicted";
-        // Of the rows that share a file, the one that was of use last stands for it.
+        // Of the rows that share a file, the most recently used one represents it.
         let mut statement = prepare(
             &self.connection,
             concat!(

@@ -1,6 +1,6 @@
-//! What the catalog holds, as values.
+//! The content of the catalog, as values.
 //!
-//! Owns [`Row`], [`State`] and how a row is read from SQL. Never runs a statement.
+//! Owns [`Row`], [`State`] and how a row is read from SQL. It runs no statement.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
-    /// As clients are told: a song that was removed is one that is not here.
+    /// The state for clients: a removed song is `evicted`.
     #[must_use]
     pub const fn shown(self) -> Self {
         match self {
@@ -65,7 +65,7 @@ impl State {
         }
     }
 
-    /// For clients that know five states: a song that is not here is queued by asking for it.
+    /// For clients that know five states: a song that is not here is `queued`, since a request queues it.
     #[must_use]
     pub const fn of_five(self) -> Self {
         match self.shown() {
@@ -74,17 +74,17 @@ impl State {
         }
     }
 
-    /// Work that has to go on after a restart.
+    /// Whether the job must continue after a restart.
     #[must_use]
     pub const fn is_pending(self) -> bool {
         matches!(self, Self::Queued | Self::Downloading | Self::Converting)
     }
 }
 
-/// A failure that trying again does not mend is not tried again for this long (docs/api.md, "Kinds of failure").
+/// A final failure is not tried again for this long (docs/api.md, "Kinds of failure").
 const FINAL_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
-/// One rendition of a track. Fields of the file are set once it is known what arrives.
+/// One rendition of a track. Fields of the file are set once the arriving file is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub key: Key,
@@ -117,14 +117,14 @@ pub struct Row {
     /// Smaller goes first.
     pub queue_order: i64,
     pub accept: Accept,
-    /// The canonical name last given out.
+    /// The canonical name in the last reply.
     pub canonical_name: String,
-    /// The `File_Name` last given out.
+    /// The `File_Name` in the last reply.
     pub human_name: String,
 }
 
 impl Row {
-    /// Whether a new fetch is still answered with this row's failure instead of another try.
+    /// Whether a new fetch still gets this row's failure instead of another try.
     pub(in crate::store) fn failure_stands(&self, now: Timestamp) -> bool {
         let is_recent = |at| now.duration_since(at) < FINAL_FOR;
         self.failure
@@ -186,7 +186,7 @@ impl Column {
         row.get(self as usize)
     }
 
-    /// A time, where there is one.
+    /// A time, if there is one.
     fn time(self, row: &rusqlite::Row<'_>) -> Result<Option<Timestamp>, rusqlite::Error> {
         Ok(self.of::<Option<i64>>(row)?.and_then(time_back))
     }
@@ -280,7 +280,7 @@ pub(super) fn read_track(text: &str) -> Option<Track> {
 
 fn unreadable(what: &'static str) -> rusqlite::Error {
     let why = format!("no {what} we know");
-    // Which column it was is said by the sentence.
+    // The sentence names the column.
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
 }
 
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use crate::store::catalog::{Catalog, Check, Filter};
 
-    /// A row as it stands in the catalog, in the order of [`COLUMNS`]; then the song as JSON.
+    /// A row of the catalog, in the order of [`COLUMNS`]; then the song as JSON.
     const GOOD: [&str; 30] = [
         "youtube",
         "M4gD1WSo5mA",
@@ -344,7 +344,7 @@ mod tests {
         }
     }
 
-    /// Whatever stands in a row, reading it gives a row whose names are safe, or an error.
+    /// Reading any row gives a row with safe names, or an error.
     #[test]
     fn fuzz_catalog() {
         thread_local! {

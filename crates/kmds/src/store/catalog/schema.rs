@@ -84,7 +84,7 @@ CREATE TABLE holds (
 ) WITHOUT ROWID;
 ";
 
-/// Which lists were fetched, so that what of one still waits can be ended.
+/// The fetched lists, so that the waiting songs of one can be ended.
 const LISTS: &str = r"
 CREATE TABLE lists (                    -- a row for each fetch of a list, of the newest
     site TEXT NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE lists (                    -- a row for each fetch of a list, of th
 CREATE INDEX lists_by_time ON lists (fetched_at);
 ";
 
-/// What clients will play next.
+/// The songs that clients will play next.
 const QUEUES: &str = r"
 CREATE TABLE queues (
     name TEXT PRIMARY KEY,              -- of the client's choice
@@ -117,7 +117,7 @@ CREATE TABLE queue_songs (
 ) WITHOUT ROWID;
 ";
 
-/// What a row adds to the sums when it comes; every row that it is compared with is another one of its song. For the end of a
+/// The change of the sums by a new row; every row that it is compared with is another row of its song. For the end of a
 /// trigger on `renditions`.
 macro_rules! row_enters {
     () => {
@@ -135,7 +135,7 @@ macro_rules! row_enters {
     };
 }
 
-/// What a row takes from the sums when it goes.
+/// The change of the sums by a removed row.
 macro_rules! row_leaves {
     () => {
         r"
@@ -152,9 +152,9 @@ macro_rules! row_leaves {
     };
 }
 
-/// So that no request, publish or eviction reads more rows than it is about: sums that triggers keep, indices for every order
-/// that is asked for, and a search by three letters at a time. A trigger `BEFORE INSERT` would also run for an insert that
-/// becomes an update; these run once for each row that changed.
+/// With these, no request, publish or eviction reads more rows than it needs: sums that triggers keep, an index for
+/// every order, and a search by three letters at a time. A trigger `BEFORE INSERT` would also run for an insert that
+/// becomes an update; these run once for each changed row.
 const SUMS_AND_SEARCH: &str = concat!(
     r"
 DROP INDEX renditions_by_state;
@@ -227,7 +227,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Er
     let version: usize =
         connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? as usize;
     if version > MIGRATIONS.len() {
-        // Before anything is written: what a later release made of this file is not known here.
+        // Before anything is written: this release does not know the schema of a later one.
         return Ok(Found::Newer);
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -257,6 +257,6 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Er
 pub(super) enum Found {
     Nothing,
     Tables,
-    /// Written by a later release: not ours to touch.
+    /// Written by a later release: it must not be changed.
     Newer,
 }

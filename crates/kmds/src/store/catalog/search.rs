@@ -1,6 +1,6 @@
-//! What leads to songs: a name given out; and what is asked of many, and answered.
+//! Finding songs: by a name from a reply, and by a filter.
 //!
-//! Owns the lookup of names, and the filter, the listing and the sums as values. Never changes a row.
+//! Owns the lookup of names, and the filter, the list and the sums as values. It changes no row.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::statement::{prepare, sql};
 use crate::store::error::StoreError;
 use crate::store::key::Key;
 
-/// What a name leads to.
+/// The result of looking up a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     One(Key),
@@ -43,17 +43,17 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
     pub songs: Vec<Listed>,
-    /// Pass it on for the next page; `None` at the end.
+    /// The start of the next page; `None` at the end.
     pub next: Option<i64>,
 }
 
-/// What the cache holds.
+/// The sums of the cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Songs by [`State::as_str`]; states without any are missing. A copy made on request is no song of its own.
     pub by_state: BTreeMap<&'static str, u64>,
     pub tracks: u64,
-    /// Of finished files.
+    /// Bytes of finished files.
     pub ready_bytes: u64,
     /// `cache.max_bytes`.
     pub max_bytes: u64,
@@ -64,7 +64,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Bytes a new song may have when everything else is evicted for it; `None` where the drive does not say.
+    /// The largest possible size of a new song if everything else is evicted for it; `None` if the drive does not tell
+    /// its space.
     #[must_use]
     pub fn room_bytes(&self) -> Option<u64> {
         let above_floor = self
@@ -109,7 +110,8 @@ impl Catalog {
     }
 }
 
-/// Deleted songs do not make a name ambiguous; alone they are still found, to be called deleted.
+/// Deleted songs do not make a name ambiguous; if a name has only a deleted song, it is found, so that the answer can
+/// say so.
 fn unique(found: Vec<(Key, String, bool)>) -> Found {
     let living: Vec<_> = found.iter().filter(|(_, _, deleted)| !deleted).collect();
     let judged: Vec<_> = if living.is_empty() {

@@ -10,7 +10,7 @@ use crate::store::key::Key;
 /// The row of one key; [`KeyColumns`] gives the values.
 pub(super) const OF_KEY: &str = "site = :site AND id = :id AND rendition = :rendition";
 
-/// Whether a row is of a copy: [`Key::slug`] ends the names of copies so.
+/// The condition for the row of a copy: [`Key::slug`] ends the names of copies so.
 pub(super) const IS_COPY: &str = "rendition LIKE '%.r'";
 
 /// Sets a row's failure to none.
@@ -34,7 +34,7 @@ pub(super) fn prepare<'c>(
 /// Parameters by name.
 pub(super) type Named<'v> = [(&'static str, &'v dyn ToSql)];
 
-/// A key as the catalog's columns hold it.
+/// A key as values of the catalog's columns.
 pub(super) struct KeyColumns<'k> {
     site: &'static str,
     id: &'k str,
@@ -61,7 +61,7 @@ impl<'k> KeyColumns<'k> {
     }
 }
 
-/// Changes the row of a key where `only_if` holds. Returns whether there was one.
+/// Changes the row of a key if `only_if` is true for it. Returns whether there was one.
 #[cfg_attr(test, track_caller)]
 pub(super) fn update(
     connection: &Connection,
@@ -76,7 +76,7 @@ pub(super) fn update(
     Ok(changed > 0)
 }
 
-/// Says what the catalog was doing. A full drive is told apart here, once.
+/// Adds the operation to an error of the catalog. A full drive is recognised here, once.
 pub(super) fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| {
         let advice = match error.sqlite_error_code() {

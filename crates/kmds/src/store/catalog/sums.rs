@@ -1,4 +1,4 @@
-//! How much the catalog holds, without counting it.
+//! The sums of the catalog, without counting rows.
 //!
 //! Owns reading the sums that the triggers of `schema` keep with each change of a row, in the same transaction, and comparing
 //! them with the rows. Everything here but [`Catalog::correct_sums`] reads a few dozen numbers, however many songs there are.
@@ -12,7 +12,7 @@ use super::search::Stats;
 use super::statement::{prepare, sql};
 use crate::store::error::StoreError;
 
-/// A sum that was not what the rows say.
+/// A sum that differed from the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongSum {
     pub site: String,
@@ -34,7 +34,7 @@ impl Catalog {
         let mut stats = Stats::default();
         for sum in sums {
             let (of, number): (String, i64) = sum.map_err(sql(what))?;
-            // A sum that went below nothing is wrong, and no reason to refuse a song: `correct_sums` tells of it.
+            // A sum below zero is wrong, but no reason to refuse a song: `correct_sums` reports it.
             let number = u64::try_from(number).unwrap_or(0);
             match (of.as_str(), State::parse(&of)) {
                 ("bytes", _) => stats.ready_bytes += number,
@@ -70,7 +70,7 @@ impl Catalog {
             .map_err(sql("count songs"))
     }
 
-    /// Counts everything anew, which takes its time, and writes what was not as counted.
+    /// Counts everything again, which is slow, and corrects the sums that differ.
     pub(in crate::store) fn correct_sums(&mut self) -> Result<Vec<WrongSum>, StoreError> {
         let what = "count songs anew";
         let transaction = self.connection.transaction().map_err(sql(what))?;

@@ -1,4 +1,4 @@
-//! Songs as the sites tell of them. Loudness and formats that are known stay: lists and yt-dlp do not tell them.
+//! Songs, with the metadata from the sites. Known loudness and formats stay: lists and yt-dlp do not tell them.
 
 use jiff::Timestamp;
 use kmds_extract::{Loudness, Track};
@@ -6,18 +6,18 @@ use rusqlite::{Connection, named_params};
 
 use super::statement::prepare;
 
-/// What is known of a song already, and what beats it.
+/// The source of a song's metadata, which decides what replaces what.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overwrite {
-    /// A sidecar never beats what a site said.
+    /// A sidecar never replaces a site's metadata.
     No,
     /// Seen in a list.
     Listed,
-    /// Asked for alone.
+    /// Fetched alone.
     Alone,
 }
 
-/// The new metadata, with what the row has of facts that they do not tell. A row that is no JSON has none.
+/// The new metadata, with the row's facts that it does not have. A row that is not JSON has none.
 macro_rules! with_known_facts {
     () => {
         "IIF((:loudness_db IS NULL OR :offered IS NULL) AND json_valid(metadata), \
@@ -55,7 +55,7 @@ pub(super) fn write_track(
              OR (:loudness_db IS NOT NULL AND metadata ->> '$.loudness_db' IS NULL))"
         }
         Overwrite::Listed => {
-            // A list that is asked for again says the same of most songs, and nothing is written.
+            // When a list is fetched again, most songs are unchanged, and nothing is written.
             concat!(
                 "DO UPDATE SET metadata = ",
                 with_known_facts!(),

@@ -1,6 +1,6 @@
 //! The lines of a list: its songs, each at its place.
 //!
-//! Owns the places: yt-dlp leaves out what it cannot read, and its numbers are believed as far as they make sense.
+//! Owns the places: yt-dlp leaves out songs that it cannot read, and KMDS uses its numbers only if they make sense.
 
 use kmds_extract::track::Unavailable;
 use kmds_extract::{Collection, Entry, ExtractError, Site};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::super::error::YtDlpError;
 use super::{number, one, parse, text};
 
-/// Places of a list that yt-dlp may leave out before its numbers are not believed.
+/// Places of a list that yt-dlp may leave out before KMDS ignores its numbers.
 const MOST_GAPS: u32 = 1_000;
 
-/// The lines of one run as a list. What cannot be read keeps its place.
+/// The lines of one run as a list. A song that cannot be read keeps its place.
 pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection, YtDlpError> {
     let all: Vec<Value> = lines
         .iter()
@@ -27,7 +27,7 @@ pub fn collection(site: Site, link: &str, lines: &[String]) -> Result<Collection
         let place = place
             .filter(|place| (next..=next + gaps).contains(place))
             .unwrap_or(next);
-        // What yt-dlp could not read it leaves out: its place stays.
+        // yt-dlp leaves out songs that it could not read: their place stays.
         entries.extend((next..place).map(|number| Entry::Unavailable(unread(site, number))));
         (gaps, next) = (gaps - (place - next), place + 1);
         entries.push(match one(site, fields) {
@@ -134,7 +134,7 @@ mod tests {
                 Entry::Unavailable(_) => None,
             })
             .collect();
-        // A place that was passed, one that is too far away, and one behind more gaps than a list may have.
+        // A place that was passed, a place that is too far away, or one after more gaps than a list may have.
         assert_eq!(
             songs,
             [4, 5, 6, 900, 901].map(|number| (Some(number), Some(901)))

@@ -1,7 +1,7 @@
-//! What yt-dlp prints: one JSON line a song.
+//! The output of yt-dlp: one JSON line for each song.
 //!
-//! Owns the reading of a song's fields; a field of another type than expected counts as absent. [`list`] gives each song of
-//! a list its place, [`stream`] reads where its audio is. Never runs anything.
+//! Owns the reading of a song's fields; a field of another type than expected counts as missing. [`list`] gives each
+//! song of a list its place, [`stream`] reads where its audio is.
 
 mod list;
 mod stream;
@@ -64,7 +64,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
         artist: artist(fields),
         album: text(fields, "album"),
         album_artist: text(fields, "album_artist"),
-        // No album has ten thousand songs: a greater number is another thing.
+        // No album has ten thousand songs: a greater number is not a track number.
         number: number(fields, "track_number")
             .map(|number| number as u32)
             .filter(|number| (1..10_000).contains(number)),
@@ -81,7 +81,7 @@ fn one(site: Site, fields: &Value) -> Result<Track, YtDlpError> {
     })
 }
 
-/// The picture that our own engine would name, so that a song keeps its cover whichever engine reads it.
+/// The picture that the native engine would name, so that a song keeps its cover with either engine.
 fn cover(site: Site, url: &str) -> Option<String> {
     if !url.starts_with("https://") {
         return None;

@@ -1,6 +1,7 @@
-//! The stream that a line offers.
+//! The stream in a line of yt-dlp's output.
 //!
-//! Owns which of yt-dlp's protocols and file names are a stream that our own download can fetch; the others are none.
+//! Owns which of yt-dlp's protocols and file names mean a stream that KMDS can download itself; a line with any other
+//! has no stream.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::{number, text};
 
-/// Stands in its streams where ours name an identity.
+/// Its streams have this name where native streams name an identity.
 const CLIENT: &str = "yt-dlp";
 
 pub(super) fn read(site: Site, fields: &Value, duration: Option<Duration>) -> Option<Stream> {
@@ -18,12 +19,12 @@ pub(super) fn read(site: Site, fields: &Value, duration: Option<Duration>) -> Op
     if fields.get("has_drm").and_then(Value::as_bool) == Some(true) {
         return None;
     }
-    // What our own engine downloaded of the same file is gone on with.
+    // A download that the native engine began of the same file can continue.
     let same_file = (site == Site::YouTube)
         .then(|| kmds_extract::youtube::file_of(&url))
         .flatten();
     let delivery = match text(fields, "protocol").as_deref() {
-        // yt-dlp says `http` of https too; the URL's own scheme was looked at above.
+        // yt-dlp says `http` for https too; the URL's own scheme was checked above.
         Some("https" | "http") | None => Delivery::File { url },
         Some("m3u8_native" | "m3u8") => Delivery::Hls { url },
         Some(_) => return None,
@@ -56,7 +57,7 @@ pub(super) fn read(site: Site, fields: &Value, duration: Option<Duration>) -> Op
         .or_else(|| number(fields, "tbr"))
         .map(|kbit| (kbit * 1000.0) as u32);
     let header = |name: &'static str| Some((name, text(fields.get("http_headers")?, name)?));
-    // What the sites look at; our own client makes the rest.
+    // The headers that sites check; the client of KMDS makes the rest.
     let headers = [header("User-Agent"), header("Referer")]
         .into_iter()
         .flatten()

@@ -1,17 +1,17 @@
-//! What is read of a song, and one test that throws everything at the whole reader.
+//! Tests of reading a song, and one fuzz target for the whole reader.
 
 use kmds_extract::Entry;
 use kmds_extract::stream::MOST_BYTES;
 
 use super::*;
 
-/// Whatever it prints, a song is one that can be kept and fetched, a list has each place once, and what is passed on of
-/// its complaints is short and carries no signature.
+/// For any output of yt-dlp: a song can be kept and fetched, a list has each place once, and the passed-on part of a
+/// message is short and has no signature.
 #[test]
 fn fuzz_ytdlp() {
     kmds_fuzz::target("ytdlp", |input| {
         let text = String::from_utf8_lossy(input);
-        // The site; then what it prints, and behind an empty line what it complains of.
+        // The site; then the output, and after an empty line the messages.
         let (site, rest) = text.split_once('\n').unwrap_or((&text, ""));
         let Some(site) = Site::parse(site) else {
             return;
