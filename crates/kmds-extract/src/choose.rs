@@ -1,7 +1,7 @@
 //! Which stream of a track to fetch: pure policy.
 //!
-//! Owns which formats a client may ask for, the order of preference among a track's streams, and what has to be done to the
-//! bytes to suit a client. Never fetches, never converts.
+//! Owns which formats a client may ask for, the order of preference among a track's streams, and how the bytes must be
+//! rewritten for a client. It fetches and converts nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +17,12 @@ pub const PLAYABLE: [Format; 5] = [
     Format::WebM,
 ];
 
-/// What may be said in place of a format: the formats that the clients of one kind play.
+/// Words for several formats: the formats that one kind of client plays.
 const LISTS: [(&str, &[Format]); 1] = [(DISCORD, &[Format::Opus])];
 /// Discord's voice channels take Opus packets: libraries for bots pass those of an Ogg file on as they are.
 const DISCORD: &str = "discord";
 
-/// Every word that [`Accept::read`] is documented to know.
+/// Every documented word of [`Accept::read`].
 pub const ACCEPT_WORDS: [&str; 6] = [
     Format::M4a.ext(),
     Format::Mp3.ext(),
@@ -32,7 +32,7 @@ pub const ACCEPT_WORDS: [&str; 6] = [
     DISCORD,
 ];
 
-/// What a client can play, the most welcome first. Never empty, and nothing but [`PLAYABLE`].
+/// The formats that a client can play, the preferred one first. Never empty, and only [`PLAYABLE`] ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Format>")]
 pub struct Accept(Vec<Format>);
@@ -88,7 +88,7 @@ impl Accept {
         self.0.iter().position(|have| *have == format)
     }
 
-    /// Opus, in any container, is more welcome than AAC and MP3.
+    /// Whether the client prefers Opus, in any container, to AAC and MP3.
     fn asks_for_opus(&self) -> bool {
         let first_of = |formats: [Format; 2]| {
             formats
@@ -123,18 +123,18 @@ fn format_named(word: &str) -> Option<Format> {
     }
 }
 
-/// What happens to a chosen stream's bytes on the way to the drive.
+/// The rewrite of a chosen stream's bytes on the way to the drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Treatment {
     /// Byte for byte as the site sends it.
     Keep,
     /// Opus from WebM into Ogg, in process, without touching the audio.
     OpusToOgg,
-    /// The client plays nothing the site has: an encoder must run.
+    /// The client plays none of the site's formats: an encoder must run.
     Convert,
 }
 
-/// One way to satisfy a client, and what it takes.
+/// One stream for a client, and the rewrite that it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     pub stream: Stream,
@@ -143,8 +143,8 @@ pub struct Choice {
 
 /// The ways to get this track to a client that plays `accept`, best first; empty only if `streams` is.
 ///
-/// Streams the client plays come before those that need converting, Opus leads only where it was asked for first,
-/// and within that the site's own [`Stream::rank`] decides. A muxed stream (video in it) is always last.
+/// Streams that the client plays come before those that need converting. Opus leads only if the client asked for it
+/// first. Within that, the site's own [`Stream::rank`] decides. A muxed stream (with video) is always last.
 #[must_use]
 pub fn choose(streams: &[Stream], accept: &Accept) -> Vec<Choice> {
     let opus_first = accept.asks_for_opus();
@@ -173,8 +173,8 @@ pub fn choose(streams: &[Stream], accept: &Accept) -> Vec<Choice> {
     choices
 }
 
-/// Which of these formats this client would get, where the streams of a song are not known yet; `None` if it plays none of
-/// them. `usual` is what the song's site usually has, its best first. Decides as [`choose`] does.
+/// Which of these formats this client would get, if the streams of a song are not known yet; `None` if it plays none of
+/// them. `usual` has the usual formats of the song's site, its best first. It decides as [`choose`] does.
 #[must_use]
 pub fn expect(usual: &[Format], accept: &Accept) -> Option<Format> {
     let opus_first = accept.asks_for_opus();
@@ -187,13 +187,13 @@ pub fn expect(usual: &[Format], accept: &Accept) -> Option<Format> {
         (
             is_opus != opus_first,
             mp3_first(accept) && *format != Format::Mp3,
-            // One stream, in Ogg or as it is.
+            // One stream, re-wrapped as Ogg or unchanged.
             if is_opus { accept.place(*format) } else { None },
         )
     })
 }
 
-/// A client that names MP3 before AAC gets it that way round; otherwise the site's rank stands.
+/// A client that names MP3 before AAC gets MP3 first; otherwise the site's rank counts.
 fn order(stream: &Stream, accept: &Accept) -> usize {
     usize::from(mp3_first(accept) && stream.codec != Codec::Mp3)
 }

@@ -10,12 +10,13 @@ use crate::site::Site;
 /// Why a link could not be resolved or a stream not be located.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ExtractError {
-    /// The link is none we read, or names something that is not a song or a list of songs. No request was made.
+    /// The link is not one that KMDS reads, or names something that is not a song or a list of songs. No request was
+    /// made.
     #[error("{reason}")]
     UnsupportedLink { reason: String },
 
-    /// The site's last word about this song or list: private, deleted, paid, blocked … `kind` says which.
-    /// `reason` is a whole sentence; `title` is there when the site told it all the same.
+    /// The site's final refusal of this song or list: private, deleted, paid, blocked … `kind` says which. `reason` is
+    /// a whole sentence; `title` is there if the site told it.
     #[error("{site}: {reason}")]
     Refused {
         site: Site,
@@ -24,7 +25,7 @@ pub enum ExtractError {
         title: Option<String>,
     },
 
-    /// Withheld from our native client only (made for kids …): the metadata is known, another engine may have the audio.
+    /// Refused for the native client only (made for kids …): the metadata is known, another engine may get the audio.
     #[error("{site} withholds this from our client: {reason}")]
     Withheld {
         site: Site,
@@ -44,7 +45,7 @@ pub enum ExtractError {
         retry_after: Option<Duration>,
     },
 
-    /// What came back is no longer what we know how to read.
+    /// The answer no longer has the known shape.
     #[error("{site} changed: its {page} has no usable `{field}`; update KMDS, or report the link")]
     PageChanged {
         site: Site,
@@ -70,7 +71,7 @@ pub enum ExtractError {
         reason: String,
     },
 
-    /// The operator's rules keep us from asking the site now, and any other engine too.
+    /// The operator's rules forbid asking the site now, for any engine.
     #[error("{site} is not asked: {reason}")]
     Closed { site: Site, reason: String },
 
@@ -116,7 +117,7 @@ impl ExtractError {
         }
     }
 
-    /// The song's title, where the site told it although it refused the song.
+    /// The song's title, if the site told it although it refused the song.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
         match self {

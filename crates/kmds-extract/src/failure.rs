@@ -1,4 +1,4 @@
-//! The words for what went wrong, which both APIs, the metrics, the logs and the catalog share.
+//! The kinds of failure, which both APIs, the metrics, the logs and the catalog share.
 //!
 //! Owns [`Kind`], the closed list of them, and [`Failure`], a kind with a sentence. Which HTTP status a kind becomes is the
 //! service's business.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::printable;
 
-/// Every way a request or a song can fail. The word is what clients, logs and metrics see.
+/// Every way in which a request or a song can fail. Clients, logs and metrics get the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -134,8 +134,8 @@ impl Kind {
         }
     }
 
-    /// Whether the same request may succeed later without anything being changed by the one who asks.
-    /// Final ones are remembered for ten minutes (docs/api.md, "Kinds of failure").
+    /// Whether the same request may succeed later, without a change by the client. Final ones are remembered for ten
+    /// minutes (docs/api.md, "Kinds of failure").
     #[must_use]
     pub const fn retryable(self) -> bool {
         matches!(
@@ -165,13 +165,13 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// Why something did not work: a kind, a sentence that a person can act on, and when asking again may help.
+/// Why a request or a song failed: a kind, a sentence that a person can act on, and when a retry may help.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Failure {
     pub kind: Kind,
     pub sentence: String,
-    /// When the site, or our own queue, said when to come back.
+    /// The time to wait, if the site or the queue named one.
     pub retry_after: Option<Duration>,
 }
 
@@ -179,7 +179,7 @@ impl Failure {
     #[must_use]
     pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
         let sentence: String = sentence.into();
-        // It may hold a title, or what a site answered.
+        // It may contain a title, or text of a site.
         let sentence = printable(&sentence).into_owned();
         Self {
             kind,

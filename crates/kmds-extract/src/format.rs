@@ -143,7 +143,7 @@ pub enum Codec {
     Vorbis,
     Flac,
     Pcm,
-    /// An audio codec we do not know: last choice, passed on untouched.
+    /// An unknown audio codec: last choice, passed on unchanged.
     Other,
 }
 

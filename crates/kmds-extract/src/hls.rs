@@ -1,8 +1,8 @@
 //! m3u8 text → media playlist of segments (RFC 8216).
 //!
-//! Owns the tags that matter for joining one finished audio stream: initialisation part, segments, byte ranges, lengths.
-//! Hides attribute lists, relative URLs and line ends. Refuses what cannot be joined: a master playlist, encryption, a
-//! stream that still grows, a URL without TLS. Never fetches, and never checks hosts: the origin client does.
+//! Owns the tags that matter for joining one finished audio stream: initialisation part, segments, byte ranges,
+//! lengths. It refuses streams that cannot be joined: a master playlist, encryption, a stream that still grows, a URL
+//! without TLS. It fetches nothing, and does not check hosts: the origin client does.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use url::Url;
 
 /// More than two days of 10 s segments is no song.
 const MAX_SEGMENTS: usize = 20_000;
-/// The longest segment believed, in seconds; sites use about 10.
+/// The longest accepted segment, in seconds; sites use about 10.
 const MAX_SEGMENT_SECONDS: f64 = 3_600.0;
 
 /// A finished (VOD) media playlist, every URL absolute.
@@ -102,7 +102,7 @@ impl MediaPlaylist {
     }
 }
 
-/// What has been read so far; `None` as an error stands for the line at hand.
+/// The state of reading; `None` as an error stands for the current line.
 struct Reader {
     base: Url,
     init: Option<Resource>,
@@ -149,7 +149,7 @@ impl Reader {
                 return Err(Some(HlsError::Master));
             }
             "-X-VERSION" if value.trim().parse::<u32>().is_err() => return Err(None),
-            // Pieces that are not there, or not whole: what is joined from them is no song.
+            // Pieces that are missing or not whole: a file joined from them is not a song.
             "-X-GAP" | "-X-I-FRAMES-ONLY" => return Err(None),
             _ => {}
         }
@@ -185,7 +185,7 @@ impl Reader {
         let range = match self.range.take() {
             Some((length, Some(first))) => Some((first, length)),
             Some((length, None)) => {
-                // Goes on where the segment before ended, which must be of the same resource (RFC 8216, 4.3.2.2).
+                // Continues where the segment before ended, which must be of the same resource (RFC 8216, 4.3.2.2).
                 let before = self
                     .segments
                     .last()

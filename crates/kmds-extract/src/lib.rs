@@ -1,14 +1,13 @@
 //! What YouTube, SoundCloud and Bandcamp look like: text in, values out.
 //!
-//! Owns every fact about the three sites: which links we read, which requests answer them, how their pages
-//! are read, and which of the streams they offer is fetched. Hides JSON paths, client identities and site quirks.
-//! Never opens a socket or a file, never starts a task, never looks at a clock: all of that comes in through
-//! [`Origin`], so that recorded pages test everything here without a network.
+//! Owns every fact about the three sites: which links KMDS reads, which requests answer them, how their pages are read,
+//! and which of the offered streams is fetched. It opens no socket or file, starts no task and reads no clock: all of
+//! that comes in through [`Origin`], so that recorded pages test everything here without a network.
 //!
-//! | module | its secret |
+//! | module | what it knows |
 //! | --- | --- |
 //! | [`link`] | every URL pattern we accept |
-//! | [`origin`] | the only door outward |
+//! | [`origin`] | the trait through which requests leave |
 //! | [`track`], [`stream`] | what a link resolves to, and the encodings a site offers of it |
 //! | [`mod@format`] | what a file is: extension, container, content type |
 //! | [`choose`] | which stream of a track to fetch |
@@ -17,7 +16,7 @@
 //! | [`mod@search`] | words instead of a link: where they are asked for, what is found |
 //! | [`loudness`] | how loud a song is, as the site measured it |
 //! | [`error`], [`failure`] | why a site gives no song; the words for it that reach clients |
-//! | [`site`], [`text`] | the sites' names; text of others as one line that only shows |
+//! | [`site`], [`text`] | the sites' names; text from sites and clients, reduced to one safe line |
 //! | [`youtube`], [`soundcloud`], [`bandcamp`] | one site each |
 
 pub mod bandcamp;
@@ -68,8 +67,8 @@ pub async fn resolve(
     }
 }
 
-/// Reads on in a list for which time ran out ([`Collection::rest`]); the list so far and more, perhaps all of it. `None` where
-/// that way on is none any more: the list has to be resolved anew.
+/// Continues a list for which time ran out ([`Collection::rest`]); returns the list so far and more, perhaps all of it.
+/// `None` if it cannot be continued: then the list must be resolved again.
 /// # Errors
 /// See [`ExtractError`]: nothing more could be read now.
 pub async fn resume(
@@ -127,8 +126,8 @@ pub async fn search(
     Ok(hits)
 }
 
-/// Turns a stream whose URL must be asked for ([`Delivery::Asked`], SoundCloud) into one that can be fetched.
-/// Streams that can be fetched already come back as they are, without a request.
+/// Turns a stream whose URL must be asked for ([`Delivery::Asked`], SoundCloud) into one that can be fetched. Streams
+/// that can be fetched already are returned unchanged, without a request.
 /// # Errors
 /// [`ExtractError::StreamGone`] when this encoding is switched off (take the next one); else see [`ExtractError`].
 pub async fn locate(
@@ -142,7 +141,7 @@ pub async fn locate(
     }
 }
 
-/// Why a track cannot be had after [`locate`] said [`ExtractError::StreamGone`] for every stream of it.
+/// Why a track is not available after [`locate`] returned [`ExtractError::StreamGone`] for all its streams.
 #[must_use]
 pub fn all_gone(track: &Track) -> ExtractError {
     let site = track.id.site();

@@ -1,12 +1,13 @@
 //! How loud a song is, as its site measured it.
 //!
-//! Owns the figure's unit, its bounds and its spelling in JSON. What cannot be true reads as nothing, and costs nothing else.
+//! Owns the unit of the value, its limits and its spelling in JSON. An impossible value reads as none, and loses
+//! nothing else.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// Decibels above YouTube's reference of −14 LUFS; below it where negative. Kept in hundredths, which is what the site measures
-/// in: it writes −2.0200005 for −2.02.
+/// Decibels above YouTube's reference of −14 LUFS; below it if negative. Kept in hundredths, the unit of the site: it
+/// writes −2.0200005 for −2.02.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loudness {
     hundredths: i16,
@@ -17,7 +18,7 @@ impl Loudness {
     const FURTHEST_DB: f64 = 60.0;
     const REFERENCE_LUFS: f64 = -14.0;
 
-    /// `None` for what is no loudness of a song.
+    /// `None` for a value that is not a possible loudness.
     #[must_use]
     pub fn of_db(db: f64) -> Option<Self> {
         (db.abs() <= Self::FURTHEST_DB).then(|| Self {

@@ -1,8 +1,8 @@
-//! The only door outward.
+//! The only way by which requests leave this crate.
 //!
-//! Owns the words in which a site's flow asks for a page ([`PageRequest`]) and gets it ([`Page`]), and the small memory
-//! that outlives one resolve. Hides sockets, TLS, retries, pacing, redirects and clocks, which the service implements.
-//! Never interprets a page.
+//! Owns the types with which a site's flow requests a page ([`PageRequest`]) and gets it ([`Page`]), and the small
+//! memory that outlives one resolve. The service implements sockets, TLS, retries, pacing, redirects and clocks. This
+//! module interprets no page.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ pub enum Method {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageRequest {
     pub site: Site,
-    /// What this is, for logs and errors: `player answer`, `album page`. Never a URL.
+    /// The name of the page, for logs and errors: `player answer`, `album page`. Never a URL.
     pub page: &'static str,
     pub method: Method,
     pub url: String,
@@ -30,7 +30,7 @@ pub struct PageRequest {
     pub redirects: Redirects,
     /// Upper bound of the decompressed body in bytes; a longer one is [`OriginError::TooLarge`].
     pub max_bytes: usize,
-    /// Whether to ask again when the site fails or says nothing in time. Not so where the flow can do without the page.
+    /// Whether to retry when the site fails or does not answer in time. Not if the flow can do without the page.
     pub insist: bool,
     /// Host that the flow asks next, if all goes well: its connection may be opened meanwhile.
     pub next_host: Option<String>,
@@ -83,7 +83,7 @@ impl PageRequest {
     }
 }
 
-/// An answer, whatever its status, whole and decompressed.
+/// An answer with any status, whole and decompressed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     pub status: u16,
@@ -109,15 +109,15 @@ impl Page {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// What the site says in `Retry-After`, counted from `now_unix`.
+    /// The site's `Retry-After`, counted from `now_unix`.
     #[must_use]
     pub fn retry_after(&self, now_unix: u64) -> Option<Duration> {
         retry_after(self.header("retry-after")?, now_unix)
     }
 }
 
-/// Reads a `Retry-After`: seconds, or a date (RFC 9110, 10.2.3) as the wait from `now_unix` on. Nothing for a date that
-/// has passed, since the site limits us all the same.
+/// Reads a `Retry-After`: seconds, or a date (RFC 9110, 10.2.3) as the wait from `now_unix` on. `None` for a date that
+/// has passed, since the site still limits requests.
 #[must_use]
 pub fn retry_after(value: &str, now_unix: u64) -> Option<Duration> {
     let value = value.trim();
@@ -147,16 +147,16 @@ pub enum OriginError {
     /// The request, or a redirect, points at a host that is not the site's, or at an address that is not public.
     #[error("{0}")]
     NotAllowed(String),
-    /// The operator's rules keep us from asking the site at all now; `0` says why.
+    /// The operator's rules forbid asking the site now; `0` says why.
     #[error("{0}")]
     Closed(String),
-    /// Our own pacing or a site's `Retry-After` would keep the request waiting too long.
+    /// The pacing of KMDS or a site's `Retry-After` would delay the request for too long.
     #[error("the site asked to wait {0:?}")]
     Wait(Duration),
 }
 
 impl OriginError {
-    /// The same trouble in the words of a site's flow.
+    /// The same error as an error of a site's flow.
     #[must_use]
     pub fn at(self, site: Site, page: &'static str) -> ExtractError {
         match self {
@@ -177,26 +177,26 @@ impl OriginError {
     }
 }
 
-/// What YouTube's player script is asked: each `n` and each enciphered signature as the site gave it.
+/// The questions to YouTube's player script: each `n` and each enciphered signature as the site gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Challenges {
     pub n: Vec<String>,
     pub sig: Vec<String>,
 }
 
-/// What it makes of them, in the same order.
+/// The solutions, in the same order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Solved {
     pub n: Vec<String>,
     pub sig: Vec<String>,
 }
 
-/// The player script is of no use, and why: a sentence for the operator.
+/// Why the player script cannot be used: a sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ScriptError(pub String);
 
-/// What a site's flow needs from the world.
+/// The services that a site's flow needs.
 pub trait Origin: Sync {
     /// Sends one request. Any HTTP status is a [`Page`]; only a missing answer is an error.
     fn send(&self, request: PageRequest) -> impl Future<Output = Result<Page, OriginError>> + Send;
@@ -217,8 +217,8 @@ pub trait Origin: Sync {
     /// Seconds since 1970.
     fn now_unix(&self) -> u64;
 
-    /// Time that is left for more pages of a list, where a client does not wait for ever. Without any, what was read
-    /// is worth more than nothing.
+    /// The time that is left for more pages of a list, if the client's time is limited. When none is left, the flow
+    /// returns the songs that it has read.
     fn time_left(&self) -> Option<Duration> {
         None
     }
@@ -229,7 +229,8 @@ pub trait Origin: Sync {
         std::future::ready(None)
     }
 
-    /// Keeps the text of the player script `player`, and reads it: its signature timestamp. Never in this process.
+    /// Keeps the text of the player script `player`, and returns its signature timestamp. The script never runs in this
+    /// process.
     fn keep_script(
         &self,
         player: &str,
@@ -241,7 +242,7 @@ pub trait Origin: Sync {
         )))
     }
 
-    /// Lets the script that is kept solve `challenges`. Never in this process.
+    /// Lets the kept script solve `challenges`. The script never runs in this process.
     fn solve(
         &self,
         player: &str,
@@ -253,7 +254,7 @@ pub trait Origin: Sync {
         )))
     }
 
-    /// Waits, where the notes ask for a pause inside one resolve. At most 5 s.
+    /// Waits, if the notes ask for a pause inside one resolve. At most 5 s.
     fn pause(&self, wait: Duration) -> impl Future<Output = ()> + Send;
 }
 
@@ -264,7 +265,7 @@ pub struct Remembered {
     pub stored_unix: u64,
 }
 
-/// Held while one resolve renews a remembered value; whatever it holds is released on drop.
+/// Held while one resolve renews a remembered value; the value inside is released on drop.
 pub struct RenewGuard(#[allow(dead_code)] Box<dyn Send>);
 
 impl RenewGuard {

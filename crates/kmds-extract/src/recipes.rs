@@ -1,7 +1,7 @@
-//! What ages: client identities, limits, hosts, chunk sizes, times.
+//! Facts that age: client identities, limits, hosts, chunk sizes, times.
 //!
-//! Owns the names and types of these facts, and what follows from them alone: which host may be asked, how long a limit is
-//! waited for. [`reading`] makes them of text.
+//! Owns the names and types of these facts, and what follows from them alone: which hosts are allowed, how long to wait
+//! for a limit. [`reading`] reads them from text.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use reading::{each_in_seconds, seconds};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Recipes {
-    /// Day the facts were true, `YYYY-MM-DD`; shown at `GET /`.
+    /// The day on which the facts were true, `YYYY-MM-DD`; shown at `GET /`.
     pub date: String,
     pub time: Times,
     pub youtube: YouTubeRecipe,
@@ -38,7 +38,7 @@ pub struct Times {
     /// Pause before the second, third … try; each is varied by up to a half.
     #[serde(deserialize_with = "each_in_seconds")]
     pub retry_pauses: Vec<Duration>,
-    /// The longest a waiting client is made to sleep for a site's limit; beyond that it is told to come back.
+    /// The longest time that a client waits for a site's limit; beyond that the answer says when to come back.
     #[serde(deserialize_with = "seconds")]
     pub longest_pause: Duration,
     /// `/fetch` of a song, and of a list, answers within this.
@@ -54,7 +54,7 @@ pub struct Times {
     /// Audio is stalled after this long without a byte or a response head.
     #[serde(deserialize_with = "seconds")]
     pub audio_stall: Duration,
-    /// Tries at one place of a file before giving up; a try that brought bytes starts the count anew.
+    /// Tries at one place of a file before giving up; a try that brought bytes starts the count again.
     pub audio_tries: u32,
     #[serde(deserialize_with = "each_in_seconds")]
     pub audio_pauses: Vec<Duration>,
@@ -75,7 +75,7 @@ pub struct Times {
     pub remember_refusal: Duration,
     #[serde(deserialize_with = "seconds")]
     pub remember_list: Duration,
-    /// A stream URL with less life left is asked for anew before a download starts.
+    /// A stream URL that is valid for less time is requested again before a download starts.
     #[serde(deserialize_with = "seconds")]
     pub fresh_url: Duration,
     /// Breaker: how long native calls stop after repeated bot checks or changed pages.
@@ -114,8 +114,8 @@ const PRIVATE_SUFFIXES: [&str; 9] = [
     "arpa",
 ];
 
-/// Whether a host is a name that can stand for a public site: several labels, none of the private networks' own.
-/// `host` in lower case, as a URL parser leaves it; addresses are no names.
+/// Whether a host is a name that can belong to a public site: several labels, and no suffix of private networks. `host`
+/// in lower case, as a URL parser gives it; addresses are not names.
 #[must_use]
 pub fn is_public_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -126,7 +126,8 @@ pub fn is_public_name(host: &str) -> bool {
     is_name && !front.is_empty() && !PRIVATE_SUFFIXES.contains(&last)
 }
 
-/// Hosts of the sites that only yt-dlp reads: we ask none of their pages, and any public name for what yt-dlp yields.
+/// Hosts of the sites that only yt-dlp reads: KMDS requests none of their pages, and accepts any public name for
+/// yt-dlp's results.
 static ANY_PUBLIC: Hosts = Hosts {
     pages: Vec::new(),
     media: Vec::new(),
@@ -174,7 +175,7 @@ pub struct YouTubeRecipe {
     pub country: String,
     /// Tried in order.
     pub identities: Vec<Identity>,
-    /// Answers refused to the ones above for being made for kids: itag 18 of this one.
+    /// For videos that the site refuses to the identities above because they are made for kids: itag 18 of this one.
     pub reel: Identity,
     /// The client whose answers need the player script.
     pub script: ScriptRecipe,
@@ -194,7 +195,7 @@ pub struct YouTubeRecipe {
     /// How long a visitor id is kept, counted from when it was asked for.
     #[serde(deserialize_with = "seconds")]
     pub visitor_life: Duration,
-    /// How long an identity that the site no longer accepts is passed over.
+    /// How long an identity that the site no longer accepts is not used.
     #[serde(deserialize_with = "seconds")]
     pub identity_off: Duration,
     /// Player requests of one resolve, over all identities.
@@ -205,8 +206,8 @@ pub struct YouTubeRecipe {
     /// Time before a limited player call is tried with a new visitor id; `time.longest_pause` at most.
     #[serde(deserialize_with = "seconds")]
     pub limited_pause: Duration,
-    /// What a client is told to wait: after HTTP 403 or 429 without `Retry-After`, after "try again later"
-    /// (which holds up to an hour), and after a bot check.
+    /// The waiting time in answers: after HTTP 403 or 429 without `Retry-After`, after "try again later" (which lasts
+    /// up to an hour), and after a bot check.
     #[serde(deserialize_with = "seconds")]
     pub limited_wait: Duration,
     #[serde(deserialize_with = "seconds")]
@@ -225,23 +226,23 @@ pub struct YouTubeRecipe {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ScriptRecipe {
     pub identity: Identity,
-    /// Names the player of today.
+    /// The page that names today's player.
     pub page: String,
-    /// With `{id}` in the place of the player's id.
+    /// With `{id}` for the player's id.
     pub url: String,
     pub most_bytes: usize,
-    /// How long the id of today's player is taken for true.
+    /// How long the id of today's player is used without a new request.
     #[serde(deserialize_with = "seconds")]
     pub life: Duration,
-    /// How long a script that cannot be had or used is left alone.
+    /// How long a script that cannot be fetched or used is not tried again.
     #[serde(deserialize_with = "seconds")]
     pub pause: Duration,
 }
 
-/// A YouTube client that we answer to the name of.
+/// A YouTube client as which KMDS presents itself.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Identity {
-    /// Ours, for logs and for keeping visitor ids apart.
+    /// The name in KMDS, for logs and for separate visitor ids.
     pub name: String,
     pub host: String,
     pub user_agent: String,
@@ -282,7 +283,7 @@ pub struct SoundCloudRecipe {
     pub client_id_pause: Duration,
     /// Parts of a 403's body that mean a bot block, beside the header `x-datadome`.
     pub bot_marks: Vec<String>,
-    /// How long the site is left alone after a bot block.
+    /// How long the site gets no request after a bot block.
     #[serde(deserialize_with = "seconds")]
     pub bot_pause: Duration,
     /// Stands in for `time.limit_pause`.

@@ -1,7 +1,7 @@
-//! Words → what a site finds for them.
+//! Words → the results of a site.
 //!
-//! Owns the places that can be searched, what words may be, and the shape of a result for every site alike. Never asks a
-//! site ([`crate::search()`] does), and never judges more of a song than the results tell: it is resolved by its link.
+//! Owns the places that can be searched, what words may be, and the shape of a result for every site alike. It asks no
+//! site ([`crate::search()`] does). The results tell only a part of a song's facts; the link resolves the rest.
 
 use std::fmt;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl SearchSite {
         Self::ALL.into_iter().find(|place| place.as_str() == text)
     }
 
-    /// Whose songs it finds.
+    /// The site whose songs it finds.
     #[must_use]
     pub const fn site(self) -> Site {
         match self {
@@ -66,7 +66,7 @@ impl fmt::Display for SearchSite {
     }
 }
 
-/// Why a text is nothing to search for.
+/// Why a text cannot be searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoWords {
     #[error("there are no words to search for; write a title or an artist")]
@@ -75,8 +75,8 @@ pub enum NoWords {
     TooMany,
 }
 
-/// The words of a text: blanks and control characters between them are one space, and what takes up no room around them
-/// is gone.
+/// The words of a text: blanks and control characters between them are one space, and invisible characters around them
+/// are removed.
 /// # Errors
 /// See [`NoWords`].
 pub fn words(text: &str) -> Result<String, NoWords> {
@@ -119,7 +119,7 @@ impl HitKind {
     }
 }
 
-/// One result. What the site does not tell in its results is `None`.
+/// One result. A value that the site does not tell in its results is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     pub kind: HitKind,
@@ -130,9 +130,9 @@ pub struct Hit {
     pub album: Option<String>,
     pub duration: Option<Duration>,
     pub cover_url: Option<String>,
-    /// The page, as a link we take.
+    /// The page, as an accepted link.
     pub link: String,
-    /// What to ask for the audio with; `None` for an album, and for a song that the site says it does not play in full.
+    /// The source to request the audio with; `None` for an album, and for a song that the site does not play in full.
     pub source: Option<Source>,
 }
 

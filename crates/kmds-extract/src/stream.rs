@@ -1,6 +1,6 @@
 //! One encoding that a site offers of a song.
 //!
-//! Owns how a stream is delivered. Its URLs are signed: they print without their query. Never fetches.
+//! Owns how a stream is delivered. Its URLs are signed: they print without their query. It fetches nothing.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub const MOST_BYTES: u64 = 1 << 40;
 /// No song is longer: a longer duration that a site states is nonsense, and counts as none.
 pub const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
-/// How the bytes are to be had. URLs here are signed: they print without their query ([`Stream`]'s `Debug` hides them).
+/// How the bytes are delivered. URLs here are signed: they print without their query ([`Stream`]'s `Debug` hides them).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// One file, by byte range where the site wants that.
@@ -51,12 +51,12 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-/// The formats in which a song with these streams can be had without an encoder; `None` where no streams are known.
+/// The formats in which a song with these streams is available without an encoder; `None` if no streams are known.
 pub(crate) fn formats(streams: &[Stream]) -> Option<Vec<Format>> {
     let mut formats = Vec::new();
     for stream in streams {
         let own = stream.format();
-        // Opus is put into Ogg where a client wants that.
+        // Opus is re-wrapped as Ogg if a client wants that.
         let in_ogg = (stream.codec == Codec::Opus).then_some(Format::Opus);
         for format in std::iter::once(own).chain(in_ogg) {
             if !formats.contains(&format) {
@@ -67,7 +67,7 @@ pub(crate) fn formats(streams: &[Stream]) -> Option<Vec<Format>> {
     (!formats.is_empty()).then_some(formats)
 }
 
-/// Written down without where it is to be had, which is signed and expires.
+/// Stored without its URL, which is signed and expires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
     pub site: Site,
@@ -80,12 +80,12 @@ pub struct Stream {
     pub rank: u16,
     /// Bits per second, average.
     pub bitrate_bps: Option<u32>,
-    /// Exact length where the site states it before the download; never an estimate.
+    /// The exact length, if the site states it before the download; never an estimate.
     pub size_bytes: Option<u64>,
     pub duration: Option<Duration>,
     #[serde(default, deserialize_with = "Loudness::read")]
     pub loudness_db: Option<Loudness>,
-    /// Two streams with equal validators are the same bytes, whatever their URLs: a partial file may be continued.
+    /// Two streams with equal validators are the same bytes, also with different URLs: a partial file may be continued.
     pub validator: String,
     /// When the URL stops working, in seconds since 1970.
     pub expires_unix: Option<u64>,
@@ -98,7 +98,7 @@ pub struct Stream {
     pub muxed: bool,
     /// Seconds since 1970 before which its audio is refused: an advertisement is believed to run (YouTube).
     pub available_unix: Option<u64>,
-    /// As which client the site was asked, where it serves several differently (YouTube); else empty.
+    /// The client identity of the request, if the site serves several (YouTube); else empty.
     pub client: String,
     /// A word for logs and sidecars: `itag 140`, `aac_160k hls`.
     pub label: String,

@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
-/// `text` as one line without control characters: each run of controls and line ends (C0, DEL, C1, U+2028, U+2029) becomes one
-/// space, and characters that change the direction of the text behind them are left out. Other text is handed back.
+/// `text` as one line without control characters: each run of controls and line ends (C0, DEL, C1, U+2028, U+2029)
+/// becomes one space, and characters that change the direction of the following text are removed. Other text is
+/// returned unchanged.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(|c: char| acts(c) || turns(c)) {
@@ -45,12 +46,12 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a terminal obeys this character, or a reader of lines begins a new line at it.
+/// Whether this character controls a terminal, or begins a new line for a reader of lines.
 const fn acts(c: char) -> bool {
     matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Whether this character changes the direction of the text behind it.
+/// Whether this character changes the direction of the following text.
 const fn turns(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

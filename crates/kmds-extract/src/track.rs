@@ -1,7 +1,6 @@
 //! What a link resolves to: tracks and collections.
 //!
-//! Owns the shapes that metadata takes once it is read, for every site alike.
-//! Never holds a wire shape of a site or of our own API.
+//! Owns the types of metadata after reading, the same for every site. It has no wire shape of a site or of our own API.
 
 use std::fmt;
 use std::time::Duration;
@@ -102,7 +101,7 @@ impl fmt::Display for TrackId {
     }
 }
 
-/// What is needed to ask the site for one track again, without the link it came from. Stored in the catalog.
+/// The data to request one track from the site again, without the original link. Stored in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "site", rename_all = "lowercase")]
 pub enum Source {
@@ -143,28 +142,28 @@ pub struct Track {
     pub number: Option<u32>,
     /// Songs in the album or list, unavailable ones included.
     pub total: Option<u32>,
-    /// As exact as the site says.
+    /// As exact as the site tells it.
     pub duration: Option<Duration>,
     pub cover_url: Option<String>,
     /// Release or upload date as `YYYY-MM-DD`, where it came without another request.
     pub date: Option<String>,
-    /// Of the stream that is fetched, as the site measured it.
+    /// The loudness of the fetched stream, as the site measured it.
     #[serde(default, deserialize_with = "Loudness::read")]
     pub loudness_db: Option<Loudness>,
-    /// The formats in which the site has it, where it told all of them.
+    /// The formats in which the site has it, if the site told all of them.
     #[serde(default)]
     pub offered: Option<Vec<Format>>,
-    /// What the site offers, where the metadata came with it; best first as the site ranks it ([`Stream::rank`]).
-    /// Not stored in the catalog: URLs expire.
+    /// The site's streams, if they came with the metadata; best first as the site ranks them ([`Stream::rank`]). Not
+    /// stored in the catalog: URLs expire.
     #[serde(skip)]
     pub streams: Vec<Stream>,
-    /// Set when the metadata is known but our native client gets no audio (made for kids): an engine has to be found.
+    /// Set if the metadata is known but the native client gets no audio (made for kids): another engine is needed.
     #[serde(default)]
     pub withheld: Option<String>,
 }
 
 impl Track {
-    /// A track of which no more than this is known.
+    /// A track with only these known facts.
     #[must_use]
     pub const fn new(id: TrackId, source: Source, link: String, title: String) -> Self {
         Self {
@@ -201,13 +200,13 @@ pub struct Collection {
     pub entries: Vec<Entry>,
     /// The site's list is longer than `entries`.
     pub truncated: bool,
-    /// A mix: made anew for each request, never to be remembered.
+    /// A mix: the site makes it anew for each request, so it is never remembered.
     pub endless: bool,
-    /// Set where time ran out before the list did: [`resume`](crate::resume) reads on.
+    /// Set if time ran out before the end of the list: [`resume`](crate::resume) continues it.
     pub rest: Option<Box<Rest>>,
 }
 
-/// Where reading a list goes on.
+/// Where reading a list continues.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rest {
     /// At the page of this token.
@@ -216,15 +215,15 @@ pub enum Rest {
         /// Songs in the list, where its header says.
         count: Option<u32>,
         is_course: bool,
-        /// Pages and tokens so far, as hashes: one that comes again ends the list.
+        /// Pages and tokens so far, as hashes: a repeated one ends the list.
         seen: Vec<u64>,
     },
-    /// With the songs behind those that were told: the site names all of them at once.
+    /// With the songs after the known ones: the site names all of them at once.
     Songs,
 }
 
 impl Collection {
-    /// Whether some of its songs may be told of when it is asked for again: a batch of them failed this time.
+    /// Whether a new request may tell more of its songs: one of their batches failed this time.
     #[must_use]
     pub fn is_half_told(&self) -> bool {
         self.entries
@@ -248,12 +247,12 @@ pub struct Unavailable {
     pub error: ExtractError,
 }
 
-/// Why a known track is asked for again.
+/// Why a known track is requested again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// No URL is at hand.
+    /// There is no URL.
     Streams,
-    /// The URLs at hand did not work.
+    /// The known URLs did not work.
     GoodStreams,
 }
 
@@ -261,7 +260,7 @@ pub enum Lack {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refreshed {
     pub track: Track,
-    /// Others that the same answer told of, with theirs: an album's page has all its songs.
+    /// Other tracks in the same answer, with their streams: an album's page has all its songs.
     pub beside: Vec<Track>,
 }
 

@@ -1,7 +1,7 @@
 //! What an answer must look like.
 //!
-//! Owns every reason to distrust what a script said. A wrong `n` costs a download its speed and a wrong signature its
-//! permission, and neither is told as such; so whatever can be wrong by itself is a failure. Never runs anything.
+//! Owns every check of a script's answer. A wrong `n` makes a download slow and a wrong signature makes it fail, and
+//! the site names neither as the cause. So an answer that can be seen to be wrong is a failure. It runs no script.
 
 use crate::engine::Fault;
 
@@ -9,11 +9,11 @@ use crate::engine::Fault;
 const N_LENGTHS: std::ops::RangeInclusive<usize> = 5..=64;
 const MAX_QUESTION: usize = 1_024;
 
-/// Why an answer is none.
+/// Why an answer is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
     Fault(Fault),
-    /// Said of the answer.
+    /// The problem with the answer.
     Answer(&'static str),
 }
 
@@ -23,14 +23,14 @@ impl From<Fault> for Wrong {
     }
 }
 
-/// Whether something may be asked at all: the characters that the site uses.
+/// Whether a text may be a question: the characters that the site uses.
 pub fn is_question(text: &str) -> bool {
     let known =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'.' | b'%');
     (1..=MAX_QUESTION).contains(&text.len()) && text.bytes().all(known)
 }
 
-/// `answer` is what a script made of the `n` `question`.
+/// Checks the `answer` of a script to the `n` `question`.
 pub fn n(question: &str, answer: &str) -> Result<(), Wrong> {
     let is_own = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let wrong = if answer == question {
@@ -42,7 +42,7 @@ pub fn n(question: &str, answer: &str) -> Result<(), Wrong> {
     } else if !N_LENGTHS.contains(&answer.len()) {
         "has an odd length"
     } else if answer.contains(question) {
-        // The function catches its own mistakes, and then answers a mark and the question.
+        // The function catches its own errors, and then returns a mark and the question.
         "holds its question: the script noticed that it runs somewhere else"
     } else if question.contains(answer) {
         "is a piece of its question"
@@ -52,14 +52,14 @@ pub fn n(question: &str, answer: &str) -> Result<(), Wrong> {
     Err(Wrong::Answer(wrong))
 }
 
-/// Characters of which each is another, as many as a signature has: what becomes of them tells the permutation.
+/// Different characters, as many as a signature has: their new places tell the permutation.
 pub fn marks(length: usize) -> String {
     (0..length)
         .filter_map(|index| char::from_u32(0x4e00 + u32::try_from(index).ok()?))
         .collect()
 }
 
-/// The permutation that `answer`, made of [`marks`], tells: for each place the place it came from.
+/// The permutation in `answer`, the script's answer to [`marks`]: for each place the place it came from.
 pub fn permutation(length: usize, answer: &str) -> Result<Vec<usize>, Wrong> {
     let place = |mark: char| {
         (mark as usize)
@@ -88,7 +88,7 @@ pub fn permutation(length: usize, answer: &str) -> Result<Vec<usize>, Wrong> {
     Ok(places)
 }
 
-/// `question` with its characters in the places that `permutation` tells.
+/// `question` with its characters in the places of `permutation`.
 pub fn permuted(question: &str, permutation: &[usize]) -> String {
     let bytes = question.as_bytes();
     permutation

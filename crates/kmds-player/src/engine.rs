@@ -1,7 +1,7 @@
 //! The embedded engine, within bounds.
 //!
-//! Owns one run of a program: its memory, stack and time, and the record of names that the program reached for and did
-//! not have. Hides QuickJS. Never trusts a value: what comes out is a text, or a fault.
+//! Owns one run of a program: its memory, stack and time, and the record of names that the program used and did not
+//! have. It trusts no value: the result is a text, or a fault.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use rquickjs::function::{Args, Func};
 use rquickjs::{Context, Ctx, Error, Function, Object, Runtime, Value};
 
-/// What one run may take.
+/// The limits of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// For the engine; the text of the script and what is known of it come on top: some ten times its length at most.
+    /// For the engine; the text of the script and the data about it come on top: at most some ten times its length.
     pub memory_bytes: usize,
-    /// When it is over, by `clock`.
+    /// The end of the run, by `clock`.
     pub until: Duration,
-    /// The processor's time is the fairer one: a machine with much to do is no endless loop.
+    /// Processor time is fairer: a busy machine is not an endless loop.
     pub clock: fn() -> Duration,
 }
 
@@ -35,7 +35,7 @@ const STACK_BYTES: usize = 512 << 10;
 pub enum Fault {
     Time,
     Memory,
-    /// In the script's own words: not to be trusted, and cut short.
+    /// In the script's own words: not trusted, and cut short.
     Threw(String),
     /// Not a text.
     Odd,
@@ -46,12 +46,12 @@ pub enum Fault {
 pub struct Program {
     #[serde(skip)]
     pub text: String,
-    /// Names left out, at the top and of the script's own object: touching one is told.
+    /// Names that are left out, of the outermost scope and of the script's own object: using one is reported.
     pub left_out: Vec<String>,
     pub left_out_members: Vec<String>,
 }
 
-/// What a program finds where it expects a browser. Nothing of it answers.
+/// The objects that a program finds instead of a browser. None of them does anything.
 const BROWSER: &str = r#"(function(world, left_out, members, object, missed) {
     var define = Object.defineProperty;
     world.window = world.self = world;
@@ -70,7 +70,8 @@ const BROWSER: &str = r#"(function(world, left_out, members, object, missed) {
     for (var j = 0; j < members.length; j++) trap(object, members[j], "." + members[j]);
 })"#;
 
-/// Runs `program`, hands its functions to `with`, and tells which names it missed: `name`, or `.name` of its own object.
+/// Runs `program`, passes its functions to `with`, and returns the names that it missed: `name`, or `.name` of its own
+/// object.
 pub fn run<T>(
     bounds: Bounds,
     program: &Program,
@@ -95,7 +96,7 @@ fn start<T>(
     let (noticed, lacks) = (late.clone(), missed.clone());
     runtime.set_interrupt_handler(Some(Box::new(move || {
         noticed.set(noticed.get() || bounds.over());
-        // A loop that tries again until nothing fails would never end without what it misses.
+        // A loop that retries until nothing fails would never end without the missing names.
         noticed.get() || lacks.try_borrow().is_ok_and(|missed| !missed.is_empty())
     })));
     let context = Context::full(&runtime).map_err(|_| Fault::Memory)?;
@@ -142,7 +143,7 @@ pub struct Functions<'js> {
 }
 
 impl Functions<'_> {
-    /// What `name` makes of `text`.
+    /// Calls `name` with `text`.
     pub fn call(&self, name: &str, text: &str) -> Result<String, Fault> {
         let called = self
             .functions

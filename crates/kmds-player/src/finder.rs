@@ -1,7 +1,7 @@
-//! Where a script transforms `n` and `s`: places that have the shape of it.
+//! Finds where a script transforms `n` and `s`, by the shape of the code.
 //!
-//! Owns what those places look like. Hides that words may stand in a table. Never decides whether a place is the right
-//! one: that is tried.
+//! Owns the shapes of those places. A word may stand in a table of strings. It does not decide whether a place is
+//! right: trying it does.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ pub struct Ways {
 
 /// More places of one shape than this are not tried.
 const MAX_WAYS: usize = 8;
-/// Every answer of the site's player carries this parameter, and the function that asks for it is the door.
+/// Every answer of the site's player has this parameter, and the function that asks for it is the door.
 const DOOR_PARAMETER: (&str, &str) = ("alr", "yes");
 
 impl Way {
@@ -57,7 +57,7 @@ pub fn ways(script: &Script) -> Ways {
         .iter()
         .filter_map(|piece| door(script, piece))
         .collect();
-    // A door is short; what calls it may hold the same words.
+    // A door is short; code that calls it may contain the same words.
     doors.sort_by_key(|(score, length, _)| (std::cmp::Reverse(*score), *length));
     let doors: Vec<Way> = doors
         .into_iter()
@@ -85,7 +85,7 @@ fn door(script: &Script, piece: &Piece) -> Option<(usize, usize, Key)> {
     (score > 0).then(|| (score, piece.to - piece.from, key))
 }
 
-/// `("alr","yes")`, whichever way its words are written.
+/// `("alr","yes")`, in any spelling of its words.
 fn is_asking(script: &Script, at: usize) -> bool {
     if script.word(at) != "(" {
         return false;
@@ -187,7 +187,7 @@ fn boxed(script: &Script) -> Vec<Way> {
         .collect()
 }
 
-/// The number that the site's answers are asked for with, if the script names it.
+/// The number in requests for the site's answers, if the script names it.
 pub fn signature_timestamp(script: &Script) -> Option<u32> {
     let mut counts: HashMap<u32, usize> = HashMap::new();
     for at in 0..script.tokens.len() {

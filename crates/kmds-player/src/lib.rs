@@ -1,13 +1,13 @@
-//! What a YouTube player script makes of `n` and of an enciphered signature.
+//! The results of a YouTube player script for `n` and for an enciphered signature.
 //!
 //! The script is a site's: some 2.7 MB of JavaScript that changes every few days. Its text is read as pieces
 //! ([`script`]), places that look like the two transformations are found ([`finder`]), and each is tried in an embedded
-//! engine with the few pieces that it really touches ([`prepare`]). What is left is a program of kilobytes, which can be
-//! kept and asked again.
+//! engine with the few pieces that it really touches ([`prepare`]). The result is a program of kilobytes, which can be
+//! kept and used again.
 //!
-//! Owns everything between the text of a script and an answer. Hides the engine. Never opens a file or a socket, and
-//! never believes a script: memory and time are the caller's [`Bounds`], and an answer that cannot be right is none.
-//! The engine is written in C: a caller runs a real script in a process of its own.
+//! Owns everything between the text of a script and an answer. It opens no file or socket, and does not trust a script:
+//! the caller's [`Bounds`] limit memory and time, and an answer that cannot be right is refused. The engine is written
+//! in C, so a caller runs a real script in a separate process.
 
 mod check;
 mod engine;
@@ -30,7 +30,7 @@ pub use solve::{Answers, Questions};
 
 /// A longer text is no player script: today's are 2.5 to 3 MB.
 pub const MAX_SCRIPT_BYTES: usize = 6 << 20;
-/// More songs than any list has are no question.
+/// The most questions: no list has more songs.
 pub const MAX_QUESTIONS: usize = 10_000;
 /// The first line of a prepared script, before its description.
 const PREPARED: &str = "//kmds-player 1 ";
@@ -92,7 +92,7 @@ struct About {
 }
 
 impl Prepared {
-    /// Reads a prepared script, or prepares a whole one as far as `questions` need; both functions for `None`.
+    /// Reads a prepared script, or prepares a whole one for `questions`; for both functions if `None`.
     /// # Errors
     /// See [`PlayerError`].
     pub fn of(
@@ -151,7 +151,7 @@ impl Prepared {
         Some(Self { about })
     }
 
-    /// The same as a text of kilobytes, which [`Prepared::of`] takes in place of the whole.
+    /// The same as a text of kilobytes, which [`Prepared::of`] accepts instead of the whole script.
     /// # Errors
     /// Never with what [`Prepared::of`] makes.
     pub fn text(&self) -> Result<String, serde_json::Error> {

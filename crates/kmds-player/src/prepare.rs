@@ -1,7 +1,7 @@
 //! From a whole script to a program of kilobytes that gives the two functions.
 //!
-//! Owns the trying: a way is run with nothing but its own name, what it then misses is added, until nothing is missed.
-//! Hides that most of the script is never run. Never believes a way whose answers fail [`crate::check`].
+//! Owns the search: it runs a way with nothing but its own name, and adds the missing names until none is missing. Most
+//! of the script never runs. It accepts no way whose answers fail [`crate::check`].
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::solve::{self, Questions};
 
 /// Names added one after the other before a way is given up. The site's own take some forty.
 const MAX_ROUNDS: usize = 1_500;
-/// One way may take so long; a function that never ends must not keep the next way from being tried. Ten times what the
-/// site's take on a small machine.
+/// The time limit of one way; a function that never ends must not prevent the next way. It is ten times what the site's
+/// take on a small machine.
 const TIME_FOR_A_WAY: Duration = Duration::from_millis(2_500);
 /// Methods of a URL that are tried for the one that transforms `n`.
 const MAX_METHODS: usize = 24;
@@ -56,7 +56,7 @@ impl What {
     }
 }
 
-/// A function that was found, and all that it is made of.
+/// A function that was found, and all its parts.
 pub struct Found {
     /// `n:function(x){…}`
     pub give: String,
@@ -79,7 +79,7 @@ pub fn find(script: &Script, what: What, bounds: Bounds) -> Result<Found, Player
     Err(last)
 }
 
-/// The program that gives all that was `found`.
+/// The program with all `found` functions.
 pub fn program(script: &Script, found: &[Found]) -> Program {
     let keys = found
         .iter()
@@ -109,7 +109,7 @@ fn try_way(script: &Script, what: What, way: &Way, bounds: Bounds) -> Result<Fou
     }
 }
 
-/// One of the methods of what the door gives transforms its `n`.
+/// One of the methods of the door's result transforms its `n`.
 fn by_a_method(
     script: &Script,
     door: &str,
@@ -144,7 +144,7 @@ fn by_a_method(
     Err(last)
 }
 
-/// Adds what is missing until the probes are answered well.
+/// Adds missing names until the probes get right answers.
 fn settle(
     script: &Script,
     what: What,
@@ -159,7 +159,7 @@ fn settle(
     Ok(Found { give, keys })
 }
 
-/// Runs with what is there, adds what was missed, and again; gives the names it took and what came of it in the end.
+/// Runs with the known names, adds the missing ones, and repeats; returns the names it took and the last result.
 fn converge<T, E: Into<Wrong>>(
     script: &Script,
     give: &str,

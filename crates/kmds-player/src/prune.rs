@@ -1,6 +1,7 @@
-//! A script cut down to the pieces that are wanted.
+//! A script reduced to the needed pieces.
 //!
-//! Owns the text of the program that the engine runs in place of the whole script. Never decides which names are kept.
+//! Owns the text of the program that the engine runs in place of the whole script. It does not decide which names are
+//! kept.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -64,7 +65,7 @@ fn is_declared(script: &Script, kept: &BTreeSet<usize>, key: &str) -> bool {
 
 fn write(script: &Script, piece: &Piece, text: &mut String) {
     let own = script.text(piece.from, piece.to);
-    // What fails at its start in a world without a browser is left without a value, as what hangs on it then shows.
+    // A piece that fails at its start without a browser has no value; pieces that need it show that.
     let (before, after) = match piece.form {
         Form::Declaration => ("", "\n"),
         Form::Expression if piece.function_from.is_some() => ("", ";\n"),

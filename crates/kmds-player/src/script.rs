@@ -1,7 +1,7 @@
 //! A player script as the pieces its outermost scope is made of.
 //!
-//! Owns where a top-level definition begins and ends, which name it defines, and which names it speaks of. Hides the
-//! function that the site wraps around everything, and the table of strings it hides words in. Never runs anything.
+//! Owns where a top-level definition begins and ends, which name it defines, and which names it uses; also the function
+//! that the site wraps around everything, and the tables of strings that hide words. It runs nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ mod spans;
 /// A name of the outermost scope: `Ab`, or `g.Ab` for a member of the object that the script hangs its names on.
 pub type Key = String;
 
-/// What a piece is, as far as keeping it goes.
+/// The kind of a piece, which decides how it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Copied as it stands: a function or class with a name.
@@ -33,9 +33,9 @@ pub struct Piece {
     pub to: usize,
     pub form: Form,
     pub defines: Vec<Key>,
-    /// It changes what these names hold: a method added to a prototype, a table turned round.
+    /// It changes the values of these names: a method added to a prototype, a reversed table.
     pub changes: Vec<Key>,
-    /// It is a second name for something that belongs to this one: `g.z=Ab.prototype`.
+    /// It is a second name for a part of this one: `g.z=Ab.prototype`.
     pub second_name_of: Option<Key>,
     /// Its value is a function: from its parameters on.
     pub function_from: Option<usize>,
@@ -158,7 +158,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Every key that the tokens `from` up to `to` speak of, and that the script has.
+    /// Every key that the tokens `from` up to `to` use, and that the script has.
     pub fn spoken_of(&self, from: usize, to: usize) -> HashSet<Key> {
         (from..to)
             .filter_map(|at| self.key_at(at))
@@ -184,7 +184,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// A string without its quotes, its escapes as they are: the words that are looked for have none.
+/// A string without its quotes; escapes stay, since the searched words have none.
 fn inside(quoted: &str) -> &str {
     quoted
         .get(1..quoted.len().saturating_sub(1))

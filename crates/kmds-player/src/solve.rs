@@ -1,4 +1,4 @@
-//! Questions to a program's two functions, and answers that can be believed.
+//! Questions to a program's two functions, and their checked answers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{self, Wrong};
 use crate::engine::Functions;
 
-/// What is asked, each a value as the site gave it.
+/// The questions, each a value as the site gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Questions {
@@ -23,7 +23,7 @@ pub struct Answers {
     pub signature_timestamp: Option<u32>,
 }
 
-/// An `n` that is asked beside the others: a function that answers the same to everything is found out by it.
+/// An additional `n`: it detects a function that gives the same answer to every question.
 const OTHER_N: &str = "Zq3-XvT8w_Lk5RmNc";
 
 /// Answers all of `questions`.
@@ -43,7 +43,7 @@ pub fn answer(functions: &Functions, questions: &Questions) -> Result<Answers, W
             )?),
         };
         let answer = check::permuted(question, permutation);
-        // Only the length matters, so the same permutation must come of the question itself.
+        // Only the length matters, so the question itself must give the same permutation.
         if functions.call("sig", question)? != answer {
             return Err(Wrong::Answer("is another permutation each time"));
         }

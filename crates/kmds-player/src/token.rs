@@ -1,7 +1,7 @@
 //! JavaScript text as tokens.
 //!
-//! Owns where a name, a string, a regular expression or a bracket begins and ends. Hides the language's one ambiguity, a
-//! slash that divides or opens a regular expression. Never knows what the text is for.
+//! Owns where a name, a string, a regular expression or a bracket begins and ends. It resolves the one ambiguity of the
+//! language: a slash that divides or opens a regular expression.
 
 /// Not a text whose brackets, strings and comments close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, kind: Kind, end: usize) {
-        // Both fit: the whole text does.
+        // Both conversions fit, because the whole text does.
         let (start, end) = (self.at as u32, end as u32);
         self.found.push(Token {
             start,
@@ -197,7 +197,7 @@ impl Reader<'_> {
         Err(Broken("a template never ends"))
     }
 
-    /// Whether it is one: a slash in the place of a value that is no regular expression is left to be a sign.
+    /// Whether it is one: if a slash in the place of a value is not a regular expression, it stays a sign.
     fn regex(&mut self) -> bool {
         let (mut end, mut class) = (self.at + 1, false);
         loop {
@@ -333,7 +333,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a value begins here, rather than goes on: what a slash means hangs on it.
+    /// Whether a value begins here, and does not continue: this decides the meaning of a slash.
     fn value_begins(&self) -> bool {
         let Some(last) = self.found.last() else {
             return true;

@@ -1,8 +1,9 @@
-//! Gives memory back to the system that the process holds and does not need.
+//! Gives memory that the process does not need back to the system.
 //!
-//! Two kinds. glibc returns freed memory only from the end of its heap: after a crowd or a long list, one small block that
-//! lives on keeps all pages before it resident. And code that only a start runs stays mapped until memory is short. No kept
-//! crate wraps the calls that help, so this crate is their only home; all other crates forbid `unsafe`.
+//! There are two kinds. glibc returns freed memory only from the end of its heap: after a crowd or a long list, one
+//! small block that stays keeps all pages before it resident. And code that only a start runs stays mapped until memory
+//! is short. No maintained crate wraps these two calls, so they are in this crate only; all other crates forbid
+//! `unsafe`.
 
 /// Returns free pages of all heaps to the system, also from their middle. Takes a few milliseconds for each 100 MB, in
 /// which other threads wait for memory. Does nothing where the C library is not glibc: musl keeps little.
@@ -14,8 +15,9 @@ pub fn trim() {
     }
 }
 
-/// Unmaps the pages of code and constants. Those that are needed again are mapped again from the system's cache of files:
-/// some hundred page faults, less than a millisecond in all; what that cache has lost is read from the drive.
+/// Unmaps the pages of code and constants. Those that are needed again are mapped again from the system's cache of
+/// files: some hundred page faults, less than a millisecond in all; pages that this cache no longer has are read from
+/// the drive.
 pub fn release_code() {
     #[cfg(target_os = "linux")]
     // SAFETY: the callback has the type that is asked for, and it does not unwind.
@@ -70,7 +72,7 @@ unsafe extern "C" fn release_segments(
 
 #[cfg(test)]
 mod tests {
-    /// Blocks that hold a large gap between them, as small things that live on do after a crowd.
+    /// Blocks with a large gap between them, as small blocks that stay after a crowd.
     #[test]
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn memory_freed_between_blocks_that_live_leaves_the_process() {

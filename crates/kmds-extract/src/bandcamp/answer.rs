@@ -1,6 +1,6 @@
-//! What an answer means before its content is read: statuses, challenges, redirects that lead away.
+//! The meaning of an answer before its content is read: statuses, challenges, redirects that lead off the site.
 //!
-//! Owns the first half of the failure table (field notes, 17). Never reads a release.
+//! Owns the first half of the failure table (field notes, 17). It reads no release.
 
 use super::requests;
 use crate::error::ExtractError;
@@ -10,7 +10,7 @@ use crate::origin::{OriginError, Page};
 use crate::recipes::BandcampRecipe;
 use crate::site::Site;
 
-/// Lets through only a page that may be read.
+/// Accepts only a page that can be read.
 /// # Errors
 /// One row of the failure table each: `bot_check`, `rate_limited`, `not_found`, `unsupported_link`, `origin_failed`.
 pub(super) fn readable(
@@ -67,11 +67,11 @@ pub(super) fn landed(page: &Page) -> Result<Landing, ExtractError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Landing {
     Release(BandcampLink),
-    /// Some other page of this band; its content tells whether it is a release all the same.
+    /// Another page of this band; its content tells whether it is a release.
     BandPage(String),
 }
 
-/// Whether it was the site itself that answered, after redirects.
+/// Whether the site itself answered, after redirects.
 pub(super) fn is_on_the_site(page: &Page) -> bool {
     url::Url::parse(&page.final_url).is_ok_and(|url| {
         url.scheme() == "https"
@@ -92,7 +92,7 @@ fn band_of(url: &str) -> Option<String> {
 
 /// The challenge comes with 200, is about 3 KB long and must never count as a changed page.
 fn is_challenge(body: &[u8], recipe: &BandcampRecipe) -> bool {
-    // A mobile answer is as short, and a song may be called anything.
+    // A mobile answer is as short, and a song may have any name.
     body.len() < recipe.challenge_bytes && !body.trim_ascii_start().starts_with(b"{") && {
         let text = String::from_utf8_lossy(body);
         recipe

@@ -1,6 +1,6 @@
 //! What Bandcamp says about a bare id → [`Release`]: the mobile app's answer, and the embedded player's page.
 //!
-//! Owns both wire shapes (field notes, 9 and 13). Never asks the site, never judges what can be played.
+//! Owns both wire shapes (field notes, 9 and 13). It asks no site, and does not judge what can be played.
 
 use serde::Deserialize;
 

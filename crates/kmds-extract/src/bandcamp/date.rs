@@ -1,6 +1,6 @@
 //! Bandcamp's dates as days.
 //!
-//! Owns reading `07 May 2026 00:00:00 GMT` and turning seconds since 1970 into a day. Never looks at a clock.
+//! Owns reading `07 May 2026 00:00:00 GMT` and turning seconds since 1970 into a day. It reads no clock.
 
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",

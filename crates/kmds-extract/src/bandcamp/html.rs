@@ -1,7 +1,7 @@
-//! The few spots of Bandcamp's HTML that are looked at, found by plain search.
+//! The few places of Bandcamp's HTML that KMDS reads, found by plain search.
 //!
-//! Owns attributes that carry escaped JSON, the one `ld+json` script, and unescaping. Hides markup.
-//! Never builds a tree: a page has up to half a megabyte, and one attribute says everything.
+//! Owns attributes with escaped JSON, the one `ld+json` script, and unescaping. It builds no tree: a page has up to
+//! half a megabyte, and one attribute has all data.
 
 /// The raw value of the first `name="…"`, with the quotes and the equals sign: `data-tralbum-collect-info` stands before
 /// `data-tralbum`. `None` without an opening or a closing quote.

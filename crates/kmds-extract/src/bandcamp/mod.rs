@@ -1,8 +1,8 @@
-//! Bandcamp: one page per track, album or fan playlist, two more doors for what is known by its id.
+//! Bandcamp: one page per track, album or fan playlist, and two more interfaces for an id.
 //!
-//! Owns the order in which the site's three doors are tried: the release's page, the mobile app's answer, the embedded
-//! player. Hides what each of them looks like. Never asks twice for what one answer holds: an album of any length is
-//! one request (field notes, 1).
+//! Owns the order in which the site's three interfaces are tried: the release's page, the mobile app's answer, the
+//! embedded player. It never asks twice for the content of one answer: an album of any length is one request (field
+//! notes, 1).
 
 mod answer;
 mod by_id;
@@ -67,9 +67,9 @@ pub async fn resolve(
     }
 }
 
-/// Fresh stream URLs of one track. An album's page has those of all its songs; a lone track costs 2 KB at the mobile app's
-/// door where the band is known. What did not work is replaced from the page, where one is known (field notes, 8 and 17).
-/// Where one door fails the other is tried.
+/// Fresh stream URLs of one track. An album's page has those of all its songs; a single track costs 2 KB at the mobile
+/// interface if the band is known. URLs that did not work are replaced from the page, if one is known
+/// (field notes, 8 and 17). If one interface fails, the other is tried.
 /// # Errors
 /// As [`resolve`]; `not_found` when the album no longer has the track.
 pub async fn refresh(
@@ -89,7 +89,7 @@ pub async fn refresh(
     let mobile_first = page.as_ref().is_none_or(small);
     let first = through_door(mobile_first, at, page.as_ref(), origin, recipes).await;
     match first {
-        // A limit is waited out at every door; what the page says is final, what the mobile answer says may be its own.
+        // A limit applies to every interface; the page's answer is final, the mobile interface's may be its own.
         Err(error)
             if !(matches!(error, ExtractError::RateLimited { .. })
                 || !mobile_first && is_last_word(&error)) =>
@@ -192,7 +192,7 @@ fn reading<'a>(page: &'static str, origin: &impl Origin, recipes: &'a Recipes) -
     }
 }
 
-/// Another door would say the same, or must not be tried now.
+/// Another interface would give the same answer, or must not be tried now.
 const fn is_last_word(error: &ExtractError) -> bool {
     matches!(
         error,
@@ -200,7 +200,8 @@ const fn is_last_word(error: &ExtractError) -> bool {
     )
 }
 
-/// Which of two doors' failures to tell: a last word, else a challenge, for it asks for a pause, else the later one.
+/// Which failure of two interfaces to report: a final one, else a challenge, since it asks for a pause, else the later
+/// one.
 fn worse(first: ExtractError, second: ExtractError) -> ExtractError {
     match (&first, &second) {
         (

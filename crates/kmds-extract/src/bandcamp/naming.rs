@@ -1,7 +1,7 @@
-//! Who made a song and what it is called.
+//! The artist and the title of a song.
 //!
-//! Owns the rules by which Bandcamp writes an artist into a title (field notes, 6). Never guesses: a " - " that no rule
-//! explains stays in the title.
+//! Owns the rules by which Bandcamp writes an artist into a title (field notes, 6). It does not guess: a " - " that no
+//! rule explains stays in the title.
 
 use crate::recipes::BandcampRecipe;
 
@@ -18,9 +18,9 @@ pub(super) struct Naming<'a> {
     pub title: &'a str,
     pub song_artist: Option<&'a str>,
     pub release_artist: Option<&'a str>,
-    /// The song's own page or answer, where the release's artist is the song's.
+    /// The song's own page or answer, in which the release's artist is the song's.
     pub alone: bool,
-    /// The title without any artist, where the page has it (`ld+json`).
+    /// The title without an artist, if the page has it (`ld+json`).
     pub bare_title: Option<&'a str>,
 }
 
@@ -143,7 +143,7 @@ mod tests {
                 None,
                 ("Ann - ", "Ann"),
             ),
-            // Without one it is the release's, and the title stays.
+            // Without an own artist it has the release's, and the title stays.
             (
                 "Ann - Sea",
                 None,

@@ -1,7 +1,7 @@
 //! A track's or an album's page → [`Release`].
 //!
-//! Owns where the page keeps what: `data-tralbum` for nearly all, `data-embed` and `ld+json` for a track's album,
-//! `data-band` for the band (field notes, 3 to 5). Never asks the site, never judges what can be played.
+//! Owns the places of the data in the page: `data-tralbum` for nearly all, `data-embed` and `ld+json` for a track's
+//! album, `data-band` for the band (field notes, 3 to 5). It asks no site, and does not judge what can be played.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -129,7 +129,7 @@ pub(super) fn release(
     asked: &BandcampLink,
 ) -> Result<Release, ExtractError> {
     let Some(escaped) = html::attribute(page, "data-tralbum") else {
-        // A band without releases has no such attribute; an unfinished one is no band page.
+        // A band without releases has no such attribute; an unfinished release is not a band page.
         let is_band_page =
             html::attribute(page, "data-band").is_some() && !page.contains("data-tralbum=\"");
         return Err(if is_band_page {
@@ -182,7 +182,7 @@ fn build(
     let numbered = is_album || on_an_album || lone.album.is_some();
     let own_number = current.track_number.filter(|_| !is_album);
     let day = |text: Option<String>| text.and_then(|text| date::day_of_text(&text));
-    // A song out before its album, or an album put off: what is still to come counts.
+    // A song that is out before its album, or a postponed album: the later date counts.
     let released = day(current.release_date).max(day(tralbum.album_release_date));
     Ok(Release {
         is_album,
@@ -208,7 +208,7 @@ fn build(
     })
 }
 
-/// What only a track's own page says about it.
+/// The facts that only a track's own page has.
 #[derive(Default)]
 struct Lone {
     album: Option<String>,
@@ -251,7 +251,7 @@ impl TrackInfo {
     }
 }
 
-/// An attribute that only adds to what is known: absent or broken, it adds nothing.
+/// An attribute with additional facts: if it is absent or broken, it adds nothing.
 fn json_attribute<T: Default + DeserializeOwned>(page: &str, name: &str) -> T {
     html::attribute(page, name)
         .and_then(|escaped| json::read(html::unescape(escaped).as_bytes()).ok())
@@ -290,7 +290,7 @@ fn release_of(href: &str, band: &str) -> Option<BandcampLink> {
     }
 }
 
-/// The grid begins with what the band shows first, which is its newest release unless it has pinned another one.
+/// The grid begins with the release that the band shows first: its newest one, unless it has pinned another.
 fn newest(page: &str, landing: &Landing) -> Option<String> {
     let Landing::BandPage(band) = landing else {
         return None;

@@ -1,7 +1,7 @@
 //! A fan's playlist: songs of many bands on one page.
 //!
-//! Owns the wire shape of its `data-blob` (field notes, 19). Its songs come without audio, which is asked for song by song
-//! when a download starts. Never asks for a second page: the first names all songs.
+//! Owns the wire shape of its `data-blob` (field notes, 19). Its songs have no audio; each song's audio is requested
+//! when its download starts. It asks for no second page: the first names all songs.
 
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use crate::recipes::BandcampRecipe;
 use crate::site::Site;
 use crate::track::{BandcampSource, Collection, Entry, Source, Track, TrackId, Unavailable};
 
-/// Songs of one playlist that are taken.
+/// The most songs of one playlist.
 const MOST_SONGS: usize = 5_000;
 
 #[derive(Deserialize)]
@@ -85,7 +85,7 @@ pub(super) fn collection(
     let text = page.text();
     let mut blobs = html::attributes(&text, "data-blob").peekable();
     blobs.peek().ok_or(changed("data-blob"))?;
-    // Other parts of the page have a blob of their own.
+    // Other parts of the page have their own blob.
     let (title, tracks) = blobs
         .filter_map(|escaped| json::read::<Blob>(html::unescape(escaped).as_bytes()).ok())
         .filter_map(|blob| blob.app_data)

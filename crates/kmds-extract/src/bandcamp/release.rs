@@ -1,8 +1,7 @@
-//! A release as any of Bandcamp's three doors tells it, and what becomes of it.
+//! A release from any of Bandcamp's three interfaces, and the track or collection made from it.
 //!
-//! Owns the shape that the page, the mobile answer and the embedded player are read into, which songs can be had, and
-//! the tracks and collections made of them. Hides covers, numbers and the reasons for locked songs.
-//! Never reads a wire format, never asks the site.
+//! Owns the shape for the page, the mobile answer and the embedded player, which songs are available, and the tracks
+//! and collections made from them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

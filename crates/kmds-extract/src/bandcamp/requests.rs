@@ -1,7 +1,7 @@
 //! The requests that Bandcamp answers, as values.
 //!
-//! Owns their URLs and headers: a browser's User-Agent and language, and never a cookie, because play caps count per
-//! visitor. Never sends anything.
+//! Owns their URLs and headers: a browser's User-Agent and language, and never a cookie, because play limits count per
+//! visitor. It sends nothing.
 
 use crate::origin::{Method, PageRequest};
 use crate::recipes::BandcampRecipe;
@@ -17,7 +17,7 @@ pub(super) const SEARCH: &str = "search answer";
 /// Upper bound of a page in bytes: 62 songs make 457 KB (field notes, 3).
 const PAGE_BYTES: usize = 8 << 20;
 
-/// Stands in for a band id that is not known; the mobile interface wants one, but not the true one (field notes, 9).
+/// Used instead of an unknown band id; the mobile interface needs one, but not the true one (field notes, 9).
 pub(super) const ANY_BAND: u64 = 1;
 
 /// What a bare id names.
@@ -62,7 +62,7 @@ pub(super) fn player_page(release: Release, recipe: &BandcampRecipe) -> PageRequ
     get(PLAYER_PAGE, url, recipe)
 }
 
-/// Songs, albums and bands for words: what the site's own search field asks while it is typed in.
+/// Songs, albums and bands for words: the request of the site's own search field while a person types.
 pub(super) fn search(words: &str, recipe: &BandcampRecipe) -> PageRequest {
     let body = serde_json::json!({"search_text": words, "search_filter": "", "full_page": false, "fan_id": null});
     let asked =

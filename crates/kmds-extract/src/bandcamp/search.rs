@@ -1,7 +1,7 @@
 //! Words → songs and albums.
 //!
-//! Owns the wire shape of the site's suggestions. Bands and fans among them are left out. Songs come first: a site that
-//! finds 25 albums and 20 songs lists the albums first, and a client searches here to hear something. Never asks twice.
+//! Owns the wire shape of the site's suggestions. It leaves out bands and fans. Songs come first: a site that finds 25
+//! albums and 20 songs lists the albums first, but a client searches here to play something. It asks once.
 
 use serde::Deserialize;
 

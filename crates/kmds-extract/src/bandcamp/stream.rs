@@ -1,7 +1,7 @@
-//! Which encoding of a song is taken, and what its URL tells.
+//! Which encoding of a song to fetch, and the facts in its URL.
 //!
-//! Owns the names of Bandcamp's encodings, the rule that MP3 at 128 kb/s comes first, and expiry (field notes, 8).
-//! Hides signatures. Never fetches.
+//! Owns the names of Bandcamp's encodings, the rule that MP3 at 128 kb/s comes first, and expiry (field notes, 8). It
+//! fetches nothing.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,14 +1,14 @@
-//! Fields that are plain options: for serde's `deserialize_with`, and for a [`Value`] that is looked into.
+//! Fields that are plain options: for serde's `deserialize_with`, and for reading a [`Value`].
 //!
 //! Owns the rule that a value of another type counts as none (identity and a playable stream are required, the rest is
-//! optional). Never fails on a type.
+//! optional). A wrong type is never an error.
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 
 use super::lenient::{Flag, List, Number};
 
-/// The value if it has the wanted type. Of a field that stands there twice the last one counts.
+/// The value if it has the wanted type. If a field stands there twice, the last one counts.
 pub(crate) fn value<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -22,12 +22,12 @@ pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     List::deserialize(from).map(|list| list.0)
 }
 
-/// Text that says something, as it was written.
+/// Text that is not empty, unchanged.
 pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(value::<D, String>(from)?.filter(|text| !text.trim().is_empty()))
 }
 
-/// Text that says something, without the blanks around it.
+/// Text that is not empty, without the blanks around it.
 pub(crate) fn trimmed<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(text(from)?.map(|text| text.trim().to_owned()))
 }
@@ -42,7 +42,7 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
     Flag::deserialize(from).map(Flag::is_set)
 }
 
-/// A field as text that says something; numbers are written out.
+/// A field as text that is not empty; numbers are written out.
 #[must_use]
 pub fn text_of(fields: &Value, name: &str) -> Option<String> {
     match fields.get(name)? {
@@ -52,7 +52,7 @@ pub fn text_of(fields: &Value, name: &str) -> Option<String> {
     }
 }
 
-/// A field as a number that is neither negative nor beyond all bounds, or its digits as text.
+/// A field as a number that is neither negative nor too large, or its digits as text.
 #[must_use]
 pub fn number_of(fields: &Value, name: &str) -> Option<f64> {
     match fields.get(name)? {

@@ -1,8 +1,8 @@
 //! Values whose type may differ from what we expect.
 //!
-//! Owns reading texts in their three spellings, numbers that are strings, and objects or lists that are something else
-//! today. Hides serde's visitors. Never fails but on broken JSON: a value of a wrong type reads as nothing, so that one odd
-//! field does not cost a page. Unknown fields are skipped while reading, never kept.
+//! Owns reading texts in their three spellings, numbers that are strings, and objects or lists that are of another type
+//! today. It fails only on broken JSON: a value of a wrong type reads as nothing, so that one odd field does not lose
+//! the page. Unknown fields are skipped while reading, never kept.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use serde::de::{
 };
 use serde_json::Value;
 
-/// Consumes everything a visitor has no use for.
+/// Consumes all values that a visitor does not need.
 macro_rules! nothing_else {
     (@ $($name:ident($kind:ty)),*) => {
         $(fn $name<E>(self, _: $kind) -> Result<Self::Value, E> { Ok(Self::Value::default()) })*
@@ -50,7 +50,7 @@ impl Text {
         Some(self.0.trim()).filter(|text| !text.is_empty())
     }
 
-    /// As the site wrote it, spaces and all, unless there is nothing but those.
+    /// As the site wrote it, with its spaces, unless it has only spaces.
     pub fn unchanged(&self) -> Option<String> {
         self.get().map(|_| self.0.clone())
     }

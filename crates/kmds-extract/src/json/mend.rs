@@ -1,14 +1,14 @@
-//! JSON as sites send it, read although some value in it is broken.
+//! JSON as sites send it, read even if some value in it is broken.
 //!
-//! Owns what is mended when a text does not read as it is: half a surrogate pair, unknown escapes, bare control
-//! characters, bytes that are no UTF-8, numbers no type can hold, words that are no value, nesting that never ends, a
-//! field that stands there twice. Each costs that value and not the page. Hides the scan. Never mends structure: what is
-//! cut off, or closed by the wrong bracket, stays unreadable.
+//! Owns the repair of a text that cannot be read: half a surrogate pair, unknown escapes, bare control characters,
+//! bytes that are not UTF-8, numbers beyond any type, unknown words, endless nesting, a field that stands there twice.
+//! Each loses only that value, not the page. Structure is not repaired: a text that is cut off, or closed by the wrong
+//! bracket, stays unreadable.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Error, Value};
 
-/// Lists and objects inside each other; what lies deeper reads as `null`. Sites need some forty, serde_json takes 127.
+/// Lists and objects inside each other; deeper ones read as `null`. Sites need some forty, serde_json takes 127.
 const DEEPEST: usize = 100;
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -26,14 +26,14 @@ pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     })
 }
 
-/// The value that a text starts with, whatever follows it: scripts hold JSON among other things.
+/// The value at the start of a text, with any text after it: scripts contain JSON among other things.
 pub(crate) fn first(text: &str) -> Option<Value> {
     mend(text).and_then(|(mended, _)| serde_json::from_str(&mended).ok())
 }
 
 fn typed<T: DeserializeOwned>(mended: &str) -> Result<T, Error> {
     serde_json::from_str(mended).or_else(|_| {
-        // A field that stands there twice is an error to a type; of a value, the last one counts.
+        // For a type, a field that stands there twice is an error; for a value, the last one counts.
         let value: Value = serde_json::from_str(mended)?;
         T::deserialize(value)
             .map_err(|error| Error::custom(format!("not the JSON we read: {error}")))
@@ -46,7 +46,7 @@ fn mend(text: &str) -> Option<(String, &str)> {
     let mut rest = text;
     let mut depth = 0_usize;
     while let Some(next) = rest.chars().next() {
-        // What is too deep is walked over, not kept.
+        // Values that are too deep are skipped, not kept.
         let mut dropped = String::new();
         let kept = if depth > DEEPEST {
             &mut dropped
@@ -103,7 +103,7 @@ fn mend(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Mends the string whose opening quote is behind us, into `out`; gives back what follows its end.
+/// Repairs the string after its opening quote, into `out`; gives back the text after its end.
 fn string<'a>(mut rest: &'a str, out: &mut String) -> Option<&'a str> {
     const REPLACED: char = char::REPLACEMENT_CHARACTER;
     out.push('"');
@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    /// What reads as it is reads the same when it is mended; what is mended is no longer than four times the text.
+    /// A readable text stays the same when it is repaired; a repaired text is no longer than four times the original.
     #[test]
     fn fuzz_json() {
         kmds_fuzz::target("json", |input| {

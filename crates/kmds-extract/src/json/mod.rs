@@ -1,12 +1,12 @@
-//! JSON as sites send it: read although a value in it is broken, or of another type than it was.
+//! JSON as sites send it: read even if a value in it is broken, or of another type than before.
 //!
-//! | module | its secret |
+//! | module | what it reads |
 //! | --- | --- |
-//! | [`mend`] | a text that is no JSON but for a few broken values |
+//! | [`mend`] | a text that is JSON except for a few broken values |
 //! | [`lenient`] | types that read as nothing where a value has another type |
 //! | [`fields`] | the same for fields that are plain options |
 //!
-//! Owns what one odd value costs: that value, never the page. Never knows a site.
+//! One odd value loses only that value, never the page. This module knows no site.
 
 pub(crate) mod fields;
 pub(crate) mod lenient;

@@ -1,9 +1,9 @@
 //! Bandcamp links: a track or an album of a band, the band's own page, a bare id out of an embedded player, or a fan's
 //! playlist.
 //!
-//! Owns which hosts and paths of Bandcamp name a song or an album, and their canonical form.
-//! Hides the letter case, doubled slashes, queries and player settings that pasted links carry.
-//! Never accepts a band's own domain: it cannot be told from any other website without a request.
+//! Owns which hosts and paths of Bandcamp name a song or an album, and their canonical form, without the letter case,
+//! doubled slashes, queries and player settings of pasted links. A band's own domain is not accepted: only a request
+//! could distinguish it from any other website.
 
 use super::{LinkError, Parts};
 use crate::site::Site;
@@ -30,7 +30,7 @@ pub enum BandcampLink {
         fan: Option<String>,
         name: String,
     },
-    /// A band's page, which may lead on to its only release or show the one it is about.
+    /// A band's page, which may redirect to its only release or show its current one.
     Band {
         band: String,
         page: BandPage,

@@ -1,7 +1,7 @@
-//! Every link we accept, and nowhere else.
+//! Every link that KMDS accepts; no other module reads links.
 //!
-//! Owns the rules by which a pasted text becomes a typed link, and each site's canonical form. Hides URL syntax, internal
-//! escapes and tracking parameters. Never makes a request: what leaves here is an id or a path checked letter by letter.
+//! Owns the rules by which a pasted text becomes a typed link, and each site's canonical form. It makes no request; its
+//! results are ids and paths whose letters are all checked.
 
 pub mod bandcamp;
 mod pasted;
@@ -29,7 +29,7 @@ pub enum Link {
     Bandcamp(BandcampLink),
 }
 
-/// Why a text is no link of ours. Each says what would do instead.
+/// Why a text is not an accepted link. Each says which link would work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// Not a link to any of the three sites.
@@ -40,7 +40,7 @@ pub enum LinkError {
     NotOurs,
     #[error("the link is longer than {MAX_LINK_BYTES} bytes")]
     TooLong,
-    /// Only one of them could be taken, and the other would be lost in silence.
+    /// Only one of them could be used, and the other would be lost in silence.
     #[error("there are two links in this text; send one link at a time")]
     TwoLinks,
     /// A page of one of the sites that is no song and no list of songs.
@@ -79,7 +79,7 @@ impl Link {
         let parts = split(text).ok_or(LinkError::NotOurs)?;
         match site_of(&parts.host).ok_or(LinkError::NotOurs)? {
             Site::YouTube => youtube::parse(&parts).map(Self::YouTube),
-            // A link without a scheme is fine, `//host` is none of SoundCloud's (field notes, 2).
+            // A link without a scheme is accepted; SoundCloud has no `//host` (field notes, 2).
             Site::SoundCloud if !text.starts_with("//") => {
                 soundcloud::parse(&parts).map(Self::SoundCloud)
             }
@@ -88,7 +88,7 @@ impl Link {
         }
     }
 
-    /// The one form of this link; parsing it gives an equal link.
+    /// The canonical form of this link; parsing it gives an equal link.
     #[must_use]
     pub fn canonical(&self) -> String {
         match self {
@@ -116,7 +116,7 @@ impl Link {
         }
     }
 
-    /// Whether this is a band's page, which leads elsewhere on another day.
+    /// Whether this is a band's page, which may lead to another release on another day.
     #[must_use]
     pub const fn is_band_page(&self) -> bool {
         matches!(self, Self::Bandcamp(BandcampLink::Band { .. }))
@@ -156,7 +156,7 @@ fn split(text: &str) -> Option<Parts> {
     } else {
         format!("https://{text}")
     };
-    // The parser is forgiving about `https:host` and `https:///host`; we are not.
+    // The parser accepts `https:host` and `https:///host`; KMDS does not.
     let after = with_scheme
         .get(..8)
         .filter(|head| head.eq_ignore_ascii_case("https://"))
@@ -176,7 +176,7 @@ fn split(text: &str) -> Option<Parts> {
         return None;
     }
     let host = url.domain()?.to_owned();
-    // From the text, not from the parser: `..` must be judged, not folded.
+    // From the text, not from the parser: `..` must be checked, not resolved.
     let rest = &with_scheme[after + authority.len()..];
     let rest = rest.split('#').next()?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -1,7 +1,7 @@
-//! Links that are words: `ytsearch:a song`, `scsearch5:a song`.
+//! Links that are searches: `ytsearch:a song`, `scsearch5:a song`.
 //!
-//! Owns their prefixes and the number between prefix and words. Hides that other programs write them, too.
-//! Never searches.
+//! Owns their prefixes and the number between prefix and words. Other programs use the same prefixes. It does not
+//! search.
 
 use super::{LinkError, MAX_LINK_BYTES, pasted};
 use crate::search::{MOST_RESULTS, NoWords, SearchSite, words};
@@ -13,19 +13,19 @@ const PREFIXES: [(&str, SearchSite); 4] = [
     ("bcsearch", SearchSite::Bandcamp),
 ];
 
-/// Words that stand for what a site finds first.
+/// A search, which stands for its first results.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SearchLink {
     pub at: SearchSite,
     pub words: String,
-    /// The first so many songs as a list; `None`: the first song itself.
+    /// The number of songs of a list; `None`: the first song itself.
     pub count: Option<usize>,
 }
 
 impl SearchLink {
     /// Reads a text that starts like one; `None` for any other.
     ///
-    /// The inner error is what is wrong with it: no words, too many, a number out of range, another link behind it.
+    /// The inner error is the problem: no words, too many, a number out of range, another link after it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Result<Self, LinkError>> {
         let text = pasted::bare(text);
@@ -38,7 +38,7 @@ impl SearchLink {
         Some(read(at, count, rest))
     }
 
-    /// The one form of this link; parsing it gives an equal link.
+    /// The canonical form of this link; parsing it gives an equal link.
     #[must_use]
     pub fn canonical(&self) -> String {
         let prefix = PREFIXES
@@ -87,7 +87,7 @@ fn read(at: SearchSite, count: &str, rest: &str) -> Result<SearchLink, LinkError
             NoWords::TooMany => "these are more than 200 characters to search for; write fewer words",
         })
     })?;
-    // A link alone may be searched for: a site finds a video by it.
+    // The words may be a single link: a site finds a video by it.
     let several = words.contains(' ');
     if words
         .split(' ')
@@ -98,7 +98,7 @@ fn read(at: SearchSite, count: &str, rest: &str) -> Result<SearchLink, LinkError
     Ok(SearchLink { at, words, count })
 }
 
-/// Whether both a link and a search stand in a text that starts with neither a search.
+/// Whether a text that does not start with a search contains both a link and a search.
 fn is_beside_a_link(text: &str) -> bool {
     let words = || text.split(char::is_whitespace);
     text.len() <= MAX_LINK_BYTES
@@ -112,7 +112,7 @@ mod tests {
     use crate::site::Site;
     use proptest::prelude::*;
 
-    /// Where a text searches, for how many, and for which words.
+    /// The place, the number of results, and the words of a search.
     type Read = (SearchSite, Option<usize>, String);
 
     fn read(text: &str) -> Option<Result<Read, LinkError>> {

@@ -1,7 +1,8 @@
 //! SoundCloud links.
 //!
 //! Owns which pages of SoundCloud are songs or sets, the embeds and numeric ids that name the same, and their canonical
-//! form (field notes, 2). Hides path words that only look like songs. Never follows a short link: that takes a request.
+//! form (field notes, 2). Path words that only look like songs are refused. It does not follow a short link, which
+//! needs a request.
 
 use super::{LinkError, Parts};
 use crate::site::Site;
@@ -33,7 +34,7 @@ pub enum SoundCloudLink {
     },
 }
 
-/// First path parts that are areas of the site, no users.
+/// First path parts that are areas of the site, not users.
 const AREAS: [&str; 14] = [
     "discover",
     "stream",
@@ -50,7 +51,7 @@ const AREAS: [&str; 14] = [
     "feed",
     "oembed",
 ];
-/// Second path parts that are lists of a user, no songs.
+/// Second path parts that are lists of a user, not songs.
 const USER_LISTS: [&str; 10] = [
     "tracks",
     "albums",
@@ -124,7 +125,7 @@ impl SoundCloudLink {
         }
     }
 
-    /// The same link with this token, unless it has one of its own.
+    /// The same link with this token, unless it has its own.
     #[must_use]
     pub(crate) fn or_token(mut self, carried: Option<String>) -> Self {
         match &mut self {
@@ -180,7 +181,7 @@ fn parse_at(place: Place, parts: &Parts) -> Result<SoundCloudLink, LinkError> {
             _ => Err(INVALID),
         },
         Place::Api => by_id(&segments, parts),
-        // An embed in an embed is none that SoundCloud makes.
+        // SoundCloud makes no embed in an embed.
         Place::Embed => Err(INVALID),
     }
 }

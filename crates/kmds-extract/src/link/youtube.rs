@@ -1,7 +1,7 @@
 //! YouTube links.
 //!
-//! Owns the hosts, paths and id alphabets of section 1 of the field notes: what is a video, a list, a mix, an album.
-//! Hides wrapped links and HTML leftovers in queries. Never lets anything but a checked id out.
+//! Owns the hosts, paths and id alphabets of section 1 of the field notes: what is a video, a list, a mix, an album;
+//! also wrapped links and HTML leftovers in queries. Its only results are checked ids.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -24,12 +24,12 @@ const SHORT_HOSTS: [&str; 3] = ["youtu.be", "www.youtu.be", "y2u.be"];
 const CONSENT_HOST: &str = "consent.youtube.com";
 const MUSIC_HOST: &str = "music.youtube.com";
 
-/// Lists only their owner sees (field notes, 1.2).
+/// Lists that only their owner sees (field notes, 1.2).
 const PRIVATE_LISTS: [&str; 4] = ["WL", "LL", "LM", "HL"];
 /// A finite list although it starts like a mix.
 const EDITORIAL_PREFIX: &str = "RDCLAK5uy_";
 const ALBUM_PREFIX: &str = "MPREb_";
-/// What chats and prose leave behind a pasted link.
+/// Punctuation that chats and prose leave after a pasted link.
 const TRAILING_PUNCTUATION: &[char] = &[
     ')', ']', '}', '>', ',', '.', ';', ':', '!', '?', '\'', '"', '…',
 ];
@@ -48,7 +48,7 @@ impl VideoId {
         bytes.iter().copied().all(is_id_byte).then_some(Self(bytes))
     }
 
-    /// Reads an id out of a link: what follows is cut off, unless it could belong to the id.
+    /// Reads an id in a link: the text after it is cut off, unless it could belong to the id.
     fn from_link(text: &str) -> Result<Self, LinkError> {
         let end = text
             .bytes()
@@ -105,13 +105,13 @@ impl ListId {
         PRIVATE_LISTS.contains(&self.as_str())
     }
 
-    /// Made anew for each request, and endless.
+    /// YouTube makes it anew for each request, without an end.
     #[must_use]
     pub fn is_mix(&self) -> bool {
         self.0.starts_with("RD") && !self.0.starts_with(EDITORIAL_PREFIX)
     }
 
-    /// The video that a mix grows from, where its id carries it.
+    /// The video that a mix starts from, if its id has it.
     #[must_use]
     pub fn seed(&self) -> Option<VideoId> {
         if !self.is_mix() {
@@ -129,8 +129,8 @@ impl fmt::Display for ListId {
     }
 }
 
-/// The list a video was opened in. Only a hint: a video is the same video whatever list it stood in, so hints are
-/// all equal, and neither the canonical form nor any cache key carries them.
+/// The list in which a video was opened. It is only a hint: a video is the same video in any list, so hints are all
+/// equal, and neither the canonical form nor any cache key has them.
 #[derive(Debug, Clone, Default)]
 pub struct ListHint(pub Option<ListId>);
 
@@ -166,7 +166,7 @@ pub enum YouTubeLink {
 }
 
 impl YouTubeLink {
-    /// The one form of this link; parsing it gives an equal link.
+    /// The canonical form of this link; parsing it gives an equal link.
     #[must_use]
     pub fn canonical(&self) -> String {
         match self {
@@ -209,7 +209,7 @@ impl YouTubeLink {
         if list.is_private() {
             Self::PrivateList(list)
         } else if list.is_mix() {
-            // The song it was pasted at; a mix is entered at any of its songs.
+            // The song in the link; a mix can start at any of its songs.
             let seed = video.or(list.seed());
             Self::Mix { list, seed }
         } else {
@@ -366,7 +366,7 @@ fn channel_id(id: &str) -> Result<YouTubeLink, LinkError> {
         .ok_or(INVALID)
 }
 
-/// Percent-encoded again, so that the canonical form stands.
+/// Percent-encoded again for the canonical form.
 fn channel_name(name: &str) -> Result<String, LinkError> {
     let fits = !name.is_empty()
         && name

@@ -1,8 +1,8 @@
-//! Recipes of text.
+//! Reads recipes from text.
 //!
 //! Owns the built-in `recipes.toml` and how an operator's file is laid over it: key by key, tables merged, lists
-//! replaced. Hides TOML. Never reads a file itself, and never guesses: a value of the wrong type is an error that
-//! names its key, while an unknown key only warns, so that an old binary reads a newer file.
+//! replaced. It reads no file itself, and does not guess: a value of the wrong type is an error that names its key,
+//! while an unknown key only warns, so that an old binary can read a newer file.
 
 use std::time::Duration;
 

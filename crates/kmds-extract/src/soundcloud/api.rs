@@ -1,7 +1,7 @@
-//! Asking SoundCloud: the client id, and what a refusal of the request itself means.
+//! Requests to SoundCloud: the client id, and the meaning of a refused request.
 //!
 //! Owns when a client id is looked for, kept and renewed (field notes, 3), and the rows of the failure table that are
-//! about requests (401, 403, 429, 5xx). Hides the id: nothing outside ever sees it. Never reads tracks or sets.
+//! about requests (401, 403, 429, 5xx). No other module sees the id. It reads no tracks or sets.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ const SITE: Site = Site::SoundCloud;
 const CLIENT_ID: &str = "soundcloud.client_id";
 /// Holds when an id was last renewed because it had been refused.
 const RENEWED: &str = "soundcloud.client_id.renewed";
-/// Holds the operator's id once the site has refused it and taken another one.
+/// Holds the operator's id once the site has refused it and accepted another one.
 const REFUSED: &str = "soundcloud.client_id.refused";
-/// Scripts of the home page that are looked at, of the nine it has, and what they may weigh together: one has 3 MB.
+/// The most scripts of the home page that are read, of its nine, and their size together: one has 3 MB.
 const MOST_SCRIPTS: usize = 12;
 const MOST_SCRIPT_BYTES: usize = 16 << 20;
 
@@ -28,7 +28,7 @@ pub struct Api<'a, O> {
 }
 
 impl<O: Origin> Api<'_, O> {
-    /// Sends a request as it is; every status is a page.
+    /// Sends a request unchanged; every status is a page.
     pub async fn plain(&self, request: PageRequest) -> Result<Page, ExtractError> {
         let page = request.page;
         self.origin
@@ -37,8 +37,8 @@ impl<O: Origin> Api<'_, O> {
             .map_err(|error| error.at(SITE, page))
     }
 
-    /// Sends an API call with the client id. An id that is refused is renewed once, and the call tried once more.
-    /// 2xx, 400 and 404 come back as pages, everything else as what it means.
+    /// Sends an API call with the client id. An id that is refused is renewed once, and the call tried once more. 2xx,
+    /// 400 and 404 are returned as pages, every other status as its error.
     pub async fn call(&self, request: PageRequest) -> Result<Page, ExtractError> {
         let first = self.client_id().await?;
         let mut page = self
@@ -59,7 +59,7 @@ impl<O: Origin> Api<'_, O> {
                 .await?;
             id = fresh;
         }
-        // Only that another id is taken shows that it was the id's fault.
+        // Only if another id is accepted, the first id was the problem.
         if of_operator && id != first && !matches!(page.status, 401 | 403 | 429 | 500..) {
             self.origin.remember(REFUSED, &first);
         }
@@ -69,7 +69,7 @@ impl<O: Origin> Api<'_, O> {
         }
     }
 
-    /// What an answer that is none means.
+    /// The error of an answer without content.
     pub fn refusal(&self, page: &Page, name: &'static str) -> ExtractError {
         match page.status {
             403 if self.is_bot_block(page) => ExtractError::BotCheck {
@@ -102,7 +102,7 @@ impl<O: Origin> Api<'_, O> {
         })
     }
 
-    /// A block of this address, which no other client id cures.
+    /// Whether it is a block of this address, which no other client id solves.
     fn is_bot_block(&self, page: &Page) -> bool {
         page.status == 403
             && (page.header("x-datadome").is_some() || {
@@ -137,7 +137,7 @@ impl<O: Origin> Api<'_, O> {
             .origin
             .recall(RENEWED)
             .and_then(|mark| mark.value.parse::<u64>().ok());
-        // A mark from the future means the clock was set back: it must not lock us out.
+        // A time in the future means that the clock was set back: it must not block renewals.
         if last.is_some_and(|last| last <= now && now - last < pause) {
             return Ok(None);
         }
@@ -187,7 +187,7 @@ impl<O: Origin> Api<'_, O> {
         let mut left_bytes = MOST_SCRIPT_BYTES;
         let mut in_part = Vec::new();
         let mut unread = None;
-        // The beginnings of all come first: where a script has the id, it stands there.
+        // The beginnings of all come first: if a script has the id, it is there.
         for url in client_id::own_scripts(&home).take(MOST_SCRIPTS) {
             match self.script(&url, false, &mut left_bytes).await {
                 Ok(script) if script.id.is_some() => return script.id.ok_or_else(missing),
@@ -208,7 +208,7 @@ impl<O: Origin> Api<'_, O> {
         Err(unread.unwrap_or_else(missing))
     }
 
-    /// What a script tells; nothing once all of them weigh too much.
+    /// The id in a script; `None` once all of them together are too large.
     async fn script(
         &self,
         url: &str,
@@ -243,7 +243,7 @@ impl<O: Origin> Api<'_, O> {
     }
 }
 
-/// What one script told.
+/// The result of one script.
 #[derive(Default)]
 struct Script {
     id: Option<String>,
@@ -251,7 +251,7 @@ struct Script {
     in_part: bool,
 }
 
-/// Other scripts would meet the same.
+/// Whether other scripts would get the same error.
 const fn is_about_the_site(error: &ExtractError) -> bool {
     matches!(
         error,

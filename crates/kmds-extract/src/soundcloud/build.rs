@@ -1,7 +1,7 @@
-//! Raw tracks and sets → what `/fetch` shows, or the reason why not.
+//! Raw tracks and sets → tracks and collections, or the reason of a refusal.
 //!
-//! Owns metadata rules (artist, album, artwork, date; field notes, 5) and the verdict on playing a song (6).
-//! Pure; never asks for anything.
+//! Owns metadata rules (artist, album, artwork, date; field notes, 5) and the decision whether a song can be played
+//! (6). Pure: it sends no request.
 
 use crate::error::ExtractError;
 use crate::failure::Kind;
@@ -15,13 +15,14 @@ use super::formats::{self, milliseconds};
 use super::parse::{RawSet, RawTrack};
 
 const SITE: Site = Site::SoundCloud;
-/// Albums by any of the site's names for them; other sets are someone's selection.
+/// Albums, by any of the site's names for them; other sets are a user's own selection.
 const ALBUM_TYPES: [&str; 4] = ["album", "ep", "single", "compilation"];
 
 /// Why a song is not offered.
 pub enum Unfit {
     For(ExtractError),
-    /// No usable encoding is listed, and none that says why: still being processed, perhaps. Worth one more look.
+    /// No usable encoding is listed, and no reason: perhaps the site still processes the song. It is worth one more
+    /// request.
     NothingListed,
 }
 
@@ -32,7 +33,7 @@ impl From<ExtractError> for Unfit {
 }
 
 impl Unfit {
-    /// After the second look.
+    /// The error after the second request.
     pub fn at_last(self) -> ExtractError {
         match self {
             Self::For(error) => error,
@@ -45,7 +46,7 @@ impl Unfit {
     }
 }
 
-/// What a song in a set takes from the set.
+/// The facts that a song in a set takes from the set.
 pub struct Frame<'a> {
     pub set: &'a RawSet,
     /// 1-based.
@@ -149,7 +150,7 @@ pub fn track(
     })
 }
 
-/// The policy's verdict; `None` when it may be played.
+/// The refusal by the policy; `None` if the song may be played.
 pub fn forbidden(policy: &str, raw: &RawTrack) -> Option<ExtractError> {
     let title = raw.title.as_deref();
     match policy {
@@ -226,7 +227,7 @@ fn assembled(
     })
 }
 
-/// The song's own page as SoundCloud names it, if that is one we would take; else its numeric form.
+/// The song's own page as SoundCloud names it, if KMDS accepts that link; else its numeric form.
 pub fn link(raw: &RawTrack, id: u64, secret: Option<&str>) -> String {
     let token = secret.map(str::to_owned);
     let page = raw
@@ -254,7 +255,7 @@ pub fn set_artist(set: &RawSet) -> Option<String> {
     set.user.as_ref().and_then(|user| user.username.clone())
 }
 
-/// Its own, else the uploader's face, in a set as alone; 500 px, which always is a JPEG.
+/// Its own cover, else the uploader's picture, in a set and alone; 500 px, which is always a JPEG.
 pub fn cover(raw: &RawTrack) -> Option<String> {
     let avatar = || {
         raw.user
@@ -290,7 +291,7 @@ fn date(raw: &RawTrack) -> Option<String> {
         })
 }
 
-/// A song of a set that cannot be had keeps its place.
+/// An unavailable song of a set keeps its place.
 pub fn entry(done: Result<Track, Unfit>, title: Option<String>, number: u32) -> Entry {
     match done {
         Ok(track) => Entry::Track(Box::new(track)),
@@ -302,7 +303,7 @@ pub fn entry(done: Result<Track, Unfit>, title: Option<String>, number: u32) -> 
     }
 }
 
-/// A song that the set names and no batch told of: gone where its batch had other songs, else `untold` for a reason.
+/// A song that the set names and no batch has: it is gone if its batch had other songs, else `untold` has the reason.
 pub fn missing(policy: Option<&str>, untold: Option<Option<&ExtractError>>) -> ExtractError {
     let blank = RawTrack::default();
     let by_policy = policy.filter(|policy| matches!(*policy, "SNIP" | "BLOCK"));

@@ -1,6 +1,6 @@
-//! Where the client id stands in SoundCloud's home page and scripts: text in, id out (field notes, 3).
+//! Finds the client id in SoundCloud's home page and scripts: text in, id out (field notes, 3).
 //!
-//! Never asks for a page and never keeps an id.
+//! It requests no page and keeps no id.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The encodings SoundCloud lists → streams (field notes, 6, 7 and 8).
 //!
-//! Owns which transcodings are of use, their rank, containers and bitrates, and which hosts their URLs may name.
-//! Never asks for a URL and never judges the track as a whole.
+//! Owns which transcodings are of use, their rank, containers and bitrates, and which hosts their URLs may name. It
+//! requests no URL and does not judge the track as a whole.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use super::requests::encode;
 const MP3_BPS: u32 = 128_000;
 /// 8 bytes a millisecond, ± 10 %.
 const OPUS_BPS: u32 = 64_000;
-/// Of one kb/s of AAC, boxes included: 160 kb/s come as 20.2 bytes a millisecond.
+/// For one kb/s of AAC, boxes included: 160 kb/s are 20.2 bytes a millisecond.
 const AAC_BPS_PER_KBPS: u32 = 1_010;
 
 /// A track's transcodings, sorted out.
 #[derive(Debug, Default)]
 pub struct Formats {
-    /// Whole, unencrypted, known to us.
+    /// Whole, unencrypted and known.
     pub streams: Vec<Stream>,
     pub encrypted: bool,
     pub snipped: bool,
@@ -133,7 +133,7 @@ fn stream(
     })
 }
 
-/// Place in the order of preference; `None` for what is not wanted at all (`abr_sq`).
+/// Place in the order of preference; `None` for an encoding that is never used (`abr_sq`).
 fn rank(preset: &str, how: &str, preference: &[String]) -> Option<u16> {
     let place = preference.iter().position(|wanted| {
         wanted.rsplit_once('/').is_some_and(|(name, protocol)| {
@@ -186,7 +186,7 @@ fn bitrate(preset: &str, codec: Codec) -> Option<u32> {
     }
 }
 
-/// A format URL may only lead to SoundCloud's API.
+/// A format URL, which must lead to SoundCloud's API.
 pub fn format_url(text: &str, recipe: &SoundCloudRecipe) -> Option<Url> {
     plain_https(text).filter(|url| {
         url.fragment().is_none()
@@ -227,7 +227,7 @@ fn plain_https(text: &str) -> Option<Url> {
     plain.then_some(url)
 }
 
-/// The format URL with all it needs but the client id.
+/// The format URL with all parameters but the client id.
 fn asked(url: &Url, track: &RawTrack, secret: Option<&str>) -> String {
     let mut text = url.to_string();
     for (name, value) in [
@@ -245,7 +245,7 @@ fn asked(url: &Url, track: &RawTrack, secret: Option<&str>) -> String {
     text
 }
 
-/// Milliseconds as SoundCloud gives them; nothing longer than a month is believed.
+/// Milliseconds as SoundCloud gives them; a value above a month is ignored.
 pub fn milliseconds(value: Option<f64>) -> Option<Duration> {
     let value = value.filter(|ms| *ms > 0.0 && *ms < 2.7e9)?;
     Some(Duration::from_millis(value.round() as u64))

@@ -1,7 +1,7 @@
 //! SoundCloud: the flow of one site.
 //!
 //! Owns which requests a link takes (field notes, 1): a song one, a set one and one per fifty stubs, a stream's URL one
-//! when its download starts. Hides client ids, batches and JSON. Never falls back on previews.
+//! when its download starts. It never returns a preview instead of the song.
 
 mod api;
 mod build;
@@ -72,7 +72,7 @@ pub async fn resolve(
     }
 }
 
-/// See [`crate::resume`]: the set names its songs again, and those behind the known ones are asked for.
+/// See [`crate::resume`]: the set names its songs again, and those after the known ones are requested.
 /// # Errors
 /// See the failure table of the field notes (15).
 pub async fn resume(
@@ -117,7 +117,7 @@ pub async fn refresh(
     .await
 }
 
-/// Asks for the signed URL of a stream, which lives for the song's length and two minutes.
+/// Asks for the signed URL of a stream, which is valid for the song's length and two minutes.
 /// # Errors
 /// [`ExtractError::StreamGone`] when SoundCloud has switched this encoding off.
 pub async fn locate(
@@ -264,7 +264,7 @@ async fn ask_track(
     let answer = api.call(requests::track(id, secret, api.recipe)).await?;
     let body = existing(answer, "song", "track answer", api)?;
     let raw = parse::track(&body).map_err(|field| changed("track answer", field))?;
-    // Another song must not be kept under this one's name.
+    // Another song must not be kept under the name of this song.
     if raw.id == Some(id) {
         Ok(raw)
     } else {
@@ -272,7 +272,7 @@ async fn ask_track(
     }
 }
 
-/// The body of an answer about something that exists.
+/// The body of an answer about an existing object.
 fn existing(
     answer: Page,
     what: &str,

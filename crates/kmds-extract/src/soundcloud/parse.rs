@@ -1,8 +1,8 @@
 //! SoundCloud's JSON → values.
 //!
-//! Owns which fields are read and how odd ones are taken: a missing, null or strangely typed optional field is no
-//! failure, while a track without `id`, `title` or `media` is a changed page (field notes, 5, 11, 15).
-//! Never decides whether a song may be played, and never asks for anything.
+//! Owns which fields are read and how odd ones are taken: a missing, null or wrongly typed optional field is no
+//! failure, while a track without `id`, `title` or `media` is a changed page (field notes, 5, 11, 15). It does not
+//! decide whether a song may be played, and sends no request.
 
 use base64::Engine as _;
 use serde::{Deserialize, Deserializer};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::json::{self, fields};
 use crate::link::soundcloud::is_token;
 
-/// What `/resolve` found.
+/// The result of `/resolve`.
 pub enum Found {
     Track(Box<RawTrack>),
     Set(Box<RawSet>),
@@ -37,10 +37,10 @@ pub struct RawTrack {
     pub user: Option<RawUser>,
     #[serde(deserialize_with = "fields::value")]
     pub publisher_metadata: Option<RawPublisher>,
-    /// Milliseconds; what plays.
+    /// Milliseconds; the part that plays.
     #[serde(deserialize_with = "fields::value")]
     pub duration: Option<f64>,
-    /// Milliseconds; of the song, where only a preview plays.
+    /// Milliseconds; the whole song, if only a preview plays.
     #[serde(deserialize_with = "fields::value")]
     pub full_duration: Option<f64>,
     #[serde(deserialize_with = "fields::trimmed")]
@@ -138,7 +138,7 @@ pub struct RawSet {
     pub is_album: Option<bool>,
 }
 
-/// Tokens become parts of links, so one that a link could not carry is none.
+/// Tokens become parts of links, so a token that a link cannot contain is ignored.
 fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(fields::trimmed(from)?.filter(|text| is_token(text)))
 }

@@ -1,7 +1,7 @@
 //! The requests SoundCloud answers, as values.
 //!
 //! Owns paths, parameters and headers (field notes, 4). API calls come without a client id: [`with_client_id`] adds it
-//! as late as possible, so that a renewed one can take its place. Never sends.
+//! as late as possible, so that a renewed one can replace it. It sends nothing.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -9,7 +9,7 @@ use crate::origin::{PageRequest, Redirects};
 use crate::recipes::SoundCloudRecipe;
 use crate::site::Site;
 
-/// Everything a query value may not hold as it is.
+/// Characters that must be escaped in a query value.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -90,7 +90,7 @@ pub fn set(id: u64, secret: Option<&str>, recipe: &SoundCloudRecipe) -> PageRequ
     )
 }
 
-/// A private set: its songs are told only to a request that names it and its token.
+/// A private set: the site tells its songs only to a request with its id and token.
 pub struct SetSecret {
     pub set: u64,
     pub token: String,

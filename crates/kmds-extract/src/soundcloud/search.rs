@@ -1,7 +1,7 @@
 //! Words → songs.
 //!
-//! Owns what a result becomes. A song of which only a preview is free, or that is blocked here, is a result that cannot be
-//! played. Hides the client id. Never asks twice.
+//! Owns how a result becomes a [`Hit`](crate::search::Hit). A song of which only a preview is free, or that is blocked
+//! here, is a result that cannot be played. It asks once.
 
 use super::api::Api;
 use super::build::{self, changed};

@@ -1,7 +1,7 @@
 //! Sets: stubs → songs, by batches, in order (field notes, 11).
 //!
-//! Owns batch sizes, halving, and what a song means that no batch tells. A batch that fails costs its own songs and no
-//! others: they are unavailable, with the reason. Never asks for one song alone.
+//! Owns batch sizes, halving, and the treatment of a song that no batch has. If a batch fails, only its own songs are
+//! unavailable, with the reason. It never asks for one song alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -21,11 +21,11 @@ use super::requests::{self, SetSecret};
 
 const BATCH: &str = "tracks batch";
 
-/// What the batches said.
+/// The results of the batches.
 #[derive(Default)]
 struct Told {
     songs: BTreeMap<u64, RawTrack>,
-    /// Songs of batches that said nothing of them: the failure, or none where the answer was just silent.
+    /// Songs of batches that did not have them: the failure, or none if the answer just left them out.
     untold: BTreeMap<u64, Option<ExtractError>>,
     /// Songs that no time was left to ask for.
     late: BTreeSet<u64>,
@@ -49,8 +49,8 @@ impl Told {
     }
 }
 
-/// All songs of a set, each at its place; those that are `known` from before at theirs, if the set still begins with them.
-/// Where time runs out, those before the first that could not be asked for.
+/// All songs of a set, each at its place. The `known` ones from before keep theirs, if the set still begins with them.
+/// If time runs out, the songs before the first one that could not be requested.
 pub async fn collect(
     set: &RawSet,
     at: &SoundCloudLink,
@@ -62,7 +62,7 @@ pub async fn collect(
         .tracks
         .as_deref()
         .ok_or(changed("set answer", "tracks"))?;
-    // What is left out of the list is not asked for either.
+    // Songs that are left out of the list are not requested either.
     let listed = all.get(..api.recipe.list_songs).unwrap_or(all);
     let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let token = set.secret_token.as_deref().or(at.token());
@@ -88,7 +88,7 @@ pub async fn collect(
             page: BATCH,
         });
     }
-    // A set is an error only when nothing of it is told: some of it is worth more than none.
+    // A set is an error only if the site tells none of its songs: some songs are better than none.
     if known.is_empty()
         && listed.iter().all(|raw| whole(raw, &told).is_none())
         && let Some(why) = told.untold.values().next()
@@ -123,7 +123,7 @@ pub async fn collect(
     Ok(collection)
 }
 
-/// The songs before the first that no time was left to ask for; all that are known are among them.
+/// The songs before the first one for which no time was left; it includes all known ones.
 fn in_time<'a>(listed: &'a [RawTrack], known: usize, told: &Told) -> &'a [RawTrack] {
     let late = |raw: &RawTrack| {
         raw.id.is_some_and(|id| told.late.contains(&id)) && whole(raw, told).is_none()
@@ -135,7 +135,7 @@ fn in_time<'a>(listed: &'a [RawTrack], known: usize, told: &Told) -> &'a [RawTra
         .unwrap_or(listed)
 }
 
-/// Takes the second verdict on each unclear song of which the second answer says anything.
+/// Takes the second result of each unclear song that the second answer has.
 fn correct(songs: &mut [Song], second: Vec<Song>, again: &Told) {
     let answered = |song: &Song| song.id.is_some_and(|id| again.songs.contains_key(&id));
     for (song, second) in songs.iter_mut().zip(second) {
@@ -145,7 +145,7 @@ fn correct(songs: &mut [Song], second: Vec<Song>, again: &Told) {
     }
 }
 
-/// Whether a set still begins with the songs that are known of it.
+/// Whether a set still begins with its known songs.
 fn begins_with(listed: &[RawTrack], known: &[Entry]) -> bool {
     known.len() <= listed.len()
         && known.iter().zip(listed).all(|(entry, raw)| match entry {
@@ -159,7 +159,7 @@ fn is_stub(raw: &RawTrack) -> bool {
     raw.title.is_none()
 }
 
-/// One place of a set, judged.
+/// One checked place of a set.
 struct Song {
     id: Option<u64>,
     title: Option<String>,
@@ -207,7 +207,7 @@ fn judged(
     (1..).zip(listed).map(one).collect()
 }
 
-/// A song in full, by a batch or by the set itself.
+/// A whole song, from a batch or from the set itself.
 fn whole<'a>(listed: &'a RawTrack, told: &'a Told) -> Option<&'a RawTrack> {
     listed
         .id
@@ -243,8 +243,8 @@ async fn told_in_order(
     all
 }
 
-/// One batch; refused or empty, it is halved once. A site that has failed as many batches as are asked at once is not
-/// asked for more: each may cost a time-out.
+/// One batch; if it is refused or empty, it is halved once. After as many failed batches as are requested at once, the
+/// site gets no more requests: each may cost a time-out.
 async fn ask(
     ids: &[u64],
     secret: Option<&SetSecret>,
@@ -270,7 +270,7 @@ async fn ask(
     }
     let note = |told: &mut Told, ids: &[u64], answer| match answer {
         Ok(Batch::Told(tracks)) => told.take(tracks),
-        // The only song asked for is not there any more: that is an answer.
+        // The only requested song does not exist any more: that is an answer.
         Ok(Batch::Empty) if ids.len() == 1 => {}
         Ok(Batch::Empty | Batch::Refused) => told.miss(ids, None),
         Err(ExtractError::Timeout { .. }) if is_late() => told.late.extend(ids),
@@ -296,7 +296,7 @@ async fn ask(
 
 enum Batch {
     Told(Vec<RawTrack>),
-    /// None of the songs asked for: none of them exists, or too many were asked for.
+    /// None of the requested songs: none of them exists, or there were too many.
     Empty,
     /// 400: too many, or ids it cannot read.
     Refused,
@@ -322,7 +322,7 @@ async fn ask_once(
     })
 }
 
-/// The set's own page as SoundCloud names it, if that is one we would take; else the link it was asked by.
+/// The set's own page as SoundCloud names it, if KMDS accepts that link; else the requested link.
 fn link(set: &RawSet, id: u64, at: &SoundCloudLink, token: Option<&str>) -> String {
     let token = token.map(str::to_owned);
     match set.permalink_url.as_deref().map(Link::parse) {

@@ -1,7 +1,7 @@
-//! The names we give to YouTube: client identities and their visitor ids.
+//! The identities that KMDS uses for YouTube, and their visitor ids.
 //!
-//! Owns which identity comes first, which are passed over for an hour, and each one's visitor id: asked for once, kept for
-//! hours, renewed once however many resolves want it renewed. Hides the keys of the memory. Never reads a video.
+//! Owns which identity comes first, which are not used for an hour, and each identity's visitor id: requested once,
+//! kept for hours, renewed once for any number of resolves. It reads no video.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::site::Site;
 
 use super::requests;
 
-/// The identities worth trying, in order: those switched on and not refused within the last hour. If none is left, the one
-/// that was refused longest ago: one request finds out whether the site has opened again, and the songs of a list do not
-/// each ask as all of them.
+/// The identities to try, in order: those that are switched on and were not refused within the last hour. If none is
+/// left, the one that was refused longest ago: one request finds out whether the site has opened again, so that not
+/// every song of a list asks as all of them.
 pub(super) fn candidates<'a>(origin: &impl Origin, recipes: &'a Recipes) -> Vec<&'a Identity> {
     let fresh: Vec<&Identity> = switched_on(recipes)
         .filter(|identity| !is_passed_over(identity, origin, recipes))
@@ -53,7 +53,7 @@ pub(super) fn is_passed_over(identity: &Identity, origin: &impl Origin, recipes:
     })
 }
 
-/// From now on this identity is passed over for an hour.
+/// This identity is not used for an hour.
 pub(super) fn switch_off(identity: &Identity, origin: &impl Origin) {
     origin.remember(&off_key(identity), "refused");
 }
@@ -89,8 +89,8 @@ fn remembered(identity: &Identity, origin: &impl Origin, recipes: &Recipes) -> O
     })
 }
 
-/// The visitor id to send, asked for if there is none, or if all there is is `stale`. `None` when the site gives none,
-/// or fails to: a player call may work without.
+/// The visitor id to send, requested if there is none, or if the only one is `stale`. `None` if the site gives none: a
+/// player call may work without.
 /// # Errors
 /// The site may not be asked now, so that a player call would fail too.
 pub(super) async fn visitor(
@@ -112,7 +112,7 @@ pub(super) async fn visitor(
     if let Some(value) = usable() {
         return Ok(Some(value));
     }
-    // A resolve that waited while another asked in vain does not ask too: a silent site would hold up each in turn.
+    // If another resolve has asked in vain meanwhile, this one does not ask: a silent site would delay each in turn.
     if origin
         .recall(&none_given_key(identity))
         .is_some_and(|mark| mark.stored_unix > came_unix)

@@ -1,7 +1,7 @@
 //! YouTube: from a link to a track or a list.
 //!
-//! Owns which flow answers which link. Hides client identities, visitor ids and continuations, each in a module of its
-//! own. Never downloads, and never asks for a page that is made for browsers.
+//! Owns which flow answers which link. Client identities, visitor ids and continuations each have their own module. It
+//! downloads nothing, and requests no page that is made for browsers.
 //!
 //! | link | requests |
 //! | --- | --- |
@@ -32,8 +32,8 @@ use crate::recipes::Recipes;
 use crate::site::Site;
 use crate::track::{Collection, Resolved, Track};
 
-/// Resolves a link. A video that is withheld from our client comes with its metadata, no streams and
-/// [`Track::withheld`] set.
+/// Resolves a link. A video that is refused for the native client has its metadata, no streams, and [`Track::withheld`]
+/// set.
 /// # Errors
 /// See [`ExtractError`].
 pub async fn resolve(
@@ -70,8 +70,8 @@ pub async fn resume(
     list::resume(so_far, origin, recipes).await
 }
 
-/// Asks for one video again, for fresh stream URLs. For one that is withheld from our client, one more call may bring
-/// a stream with picture and sound in one ([`Stream::muxed`](crate::Stream::muxed)).
+/// Asks for one video again, for fresh stream URLs. For one that is refused for the native client, one more call may
+/// bring a stream with video and audio ([`Stream::muxed`](crate::Stream::muxed)).
 /// # Errors
 /// [`ExtractError::Withheld`] where that has none; else see [`ExtractError`].
 pub async fn refresh(
@@ -85,15 +85,15 @@ pub async fn refresh(
     video::refresh(id, origin, recipes).await
 }
 
-/// What identifies the file behind a media URL, as our own streams' validators do: a download of the same file goes on with a
-/// URL of any engine or client.
+/// The identity of the file behind a media URL, as in the validators of native streams: a download of the same file
+/// continues with a URL of any engine or client.
 #[must_use]
 pub fn file_of(url: &str) -> Option<String> {
     parse::streams::file_of(url)
 }
 
-/// The audio of this client ([`Stream::client`](crate::Stream::client)) ends at a wall: it is passed over for an hour.
-/// Whether another one is left to ask as.
+/// The audio of this client ([`Stream::client`](crate::Stream::client)) ends at a wall: it is not used for an hour.
+/// Returns whether another client is left.
 pub fn walled(client: &str, origin: &impl Origin, recipes: &Recipes) -> bool {
     match recipes
         .youtube
@@ -115,7 +115,7 @@ pub fn walled(client: &str, origin: &impl Origin, recipes: &Recipes) -> bool {
     }
 }
 
-/// Bytes that a song of this length will have as itag 140, as far as a list's page tells (field notes, 4.3).
+/// Bytes that a song of this length will have as itag 140, estimated from a list's page (field notes, 4.3).
 #[must_use]
 pub fn estimated_size(duration: Option<Duration>, recipes: &Recipes) -> Option<u64> {
     let bytes = f64::from(recipes.youtube.aac_bitrate_bps) / 8.0 * duration?.as_secs_f64();
@@ -139,7 +139,7 @@ fn page_changed(page: &'static str, field: &'static str) -> ExtractError {
     }
 }
 
-/// What HTTP 403 and 429 say about this address.
+/// The error of HTTP 403 and 429, which are about this address.
 fn limited(page: &Page, origin: &impl Origin, recipes: &Recipes) -> ExtractError {
     let wait = page
         .retry_after(origin.now_unix())
@@ -150,7 +150,7 @@ fn limited(page: &Page, origin: &impl Origin, recipes: &Recipes) -> ExtractError
     }
 }
 
-/// The error of a status that no flow treats in a way of its own.
+/// The error of a status without its own rule in a flow.
 fn by_status(
     page: &Page,
     name: &'static str,

@@ -1,7 +1,7 @@
-//! The requests that YouTube is asked, as values.
+//! The requests to YouTube, as values.
 //!
-//! Owns URLs, headers and bodies of the field notes' sections 2.3, 2.7 and 4, and the continuation built by hand.
-//! Hides protobuf. Never sends anything, and takes every number that ages from the recipes.
+//! Owns URLs, headers and bodies of the field notes' sections 2.3, 2.7 and 4, and the continuation that KMDS builds
+//! itself. It sends nothing, and takes every number that ages from the recipes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
@@ -25,7 +25,7 @@ const API: &str = "https://www.youtube.com/youtubei/v1";
 const MUSIC: &str = "https://music.youtube.com";
 /// "Show unavailable videos", protobuf field 104 {1: 0}.
 const SHOW_UNAVAILABLE: &str = "wgYCCAA%3D";
-/// Stands in a recipe's header for the visitor id.
+/// The placeholder for the visitor id in a recipe's header.
 const VISITOR_PLACE: &str = "{visitor}";
 
 /// `POST …/player` as one identity (2.3). `t` and `cpn` are random.
@@ -74,7 +74,7 @@ pub(super) fn scripted_player(
     player(recipe, &identity, visitor, video, nonces)
 }
 
-/// Sets what stands at the end of `path`, through whatever tables it takes.
+/// Sets the value at the end of `path`, and makes the tables on the way.
 fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
     match path {
         [] => {}
@@ -105,7 +105,7 @@ pub(super) fn script_text(recipe: &YouTubeRecipe, player: &str) -> PageRequest {
     )
 }
 
-/// Asked once: the other clients and the other engine are there too.
+/// Requested once: the other clients and the other engine are there too.
 fn script_get(recipe: &YouTubeRecipe, url: String, max_bytes: usize) -> PageRequest {
     let headers = common_headers(recipe, &recipe.script.identity.user_agent).split_off(1);
     let request = PageRequest::get(Site::YouTube, SCRIPT, url);
@@ -149,7 +149,8 @@ pub(super) fn visitor_id(recipe: &YouTubeRecipe, identity: &Identity) -> PageReq
         format!("{API}/visitor_id?prettyPrint=false"),
         &body,
     );
-    // The player call works without: the tries and the time are that call's (three tries, and what is left of the client's patience).
+    // The player call works without it. The tries and the time belong to that call (three tries, and the rest of the
+    // client's waiting time).
     PageRequest {
         insist: false,
         ..request
@@ -172,7 +173,7 @@ pub(super) fn list_next(recipe: &YouTubeRecipe, token: &str) -> PageRequest {
     )
 }
 
-/// The header alone, where errors come out (4.1, form 1).
+/// The header alone, which has the errors (4.1, form 1).
 pub(super) fn list_header(recipe: &YouTubeRecipe, list: &ListId) -> PageRequest {
     let body = json!({"context": web_context(recipe), "browseId": format!("VL{list}"), "params": SHOW_UNAVAILABLE});
     browse(
@@ -344,7 +345,7 @@ fn from_toml(value: &toml::Value) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// A call that answers JSON never leads elsewhere: a redirect is an interstitial, and not followed.
+/// A call with a JSON answer never redirects: a redirect is an interstitial, and not followed.
 fn post(page: &'static str, url: String, body: &Value) -> PageRequest {
     let request = PageRequest::post(Site::YouTube, page, url, body.to_string().into_bytes());
     PageRequest {

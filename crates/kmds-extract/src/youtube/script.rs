@@ -1,8 +1,8 @@
 //! The client whose answers need YouTube's player script.
 //!
 //! Owns which script is today's, the challenges in an answer (`n`, `signatureCipher`), and putting their solutions into
-//! its URLs. Hides that the script is solved by another process. Never says why it failed: the clients without a script
-//! have said what the site told them, and that stands.
+//! its URLs. Another process runs the script. It reports no reason of its own failure: the error of the clients without
+//! a script counts.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::track::Track;
 
 /// `ID TIMESTAMP` of today's player.
 const TODAY: &str = "youtube.script.today";
-/// Holds when the script, or the client, was last of no use.
+/// The time when the script, or the client, last failed.
 const OFF: &str = "youtube.script.off";
-/// Holds since this client has worked where the others did not.
+/// Set since this client has worked and the others have not.
 const FIRST: &str = "youtube.script.first";
 /// An answer has some thirty formats.
 const MOST_FORMATS: usize = 200;
@@ -44,7 +44,7 @@ pub(super) fn goes_last(origin: &impl Origin) {
     origin.remember(FIRST, "");
 }
 
-/// Leaves this client alone for a while.
+/// Does not use this client for a while.
 pub(super) fn leave(origin: &impl Origin, recipes: &Recipes) {
     identity::switch_off(&recipes.youtube.script.identity, origin);
     goes_last(origin);
@@ -63,7 +63,7 @@ fn is_fresh(key: &str, life: Duration, origin: &impl Origin) -> bool {
     })
 }
 
-/// The track with its streams, if this client gets some.
+/// The track with its streams, if this client gets any.
 pub(super) async fn ask(
     video: VideoId,
     origin: &impl Origin,
@@ -111,7 +111,7 @@ pub(super) async fn ask(
     reading.into_track().map(Box::new)
 }
 
-/// Today's script, read. Asked for once, however many songs wait for it.
+/// Today's script, kept and read. It is requested once for any number of songs.
 async fn today(origin: &impl Origin, recipes: &Recipes) -> Option<Player> {
     if let Some(known) = known(origin, recipes).await {
         return Some(known);
@@ -157,7 +157,7 @@ async fn known(origin: &impl Origin, recipes: &Recipes) -> Option<Player> {
     let value = origin.recall(TODAY)?.value;
     let (id, timestamp) = value.split_once(' ')?;
     let signature_timestamp = timestamp.parse().ok()?;
-    // The state folder may have been tidied since.
+    // The script may have been removed from the state folder since.
     (is_player_id(id) && origin.script(id).await == Some(signature_timestamp)).then(|| Player {
         id: id.to_owned(),
         signature_timestamp,
@@ -182,7 +182,7 @@ fn is_player_id(id: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// What one format asks for, and the URL that waits for it.
+/// The challenges of one format, and its URL.
 struct Locked {
     url: String,
     n: Option<String>,
@@ -190,7 +190,7 @@ struct Locked {
     signature: Option<(String, String)>,
 }
 
-/// The answer with URLs that work; formats that are of no use to us are left out of it.
+/// The answer with working URLs; formats that KMDS does not use are left out of it.
 async fn unlock(mut page: Page, player: &Player, origin: &impl Origin) -> Option<Page> {
     let mut answer: Value = serde_json::from_slice(&page.body).ok()?;
     let mut locked: Vec<(&mut Value, Locked)> = Vec::new();
@@ -248,7 +248,7 @@ async fn unlock(mut page: Page, player: &Player, origin: &impl Origin) -> Option
     Some(page)
 }
 
-/// Only audio, and the one file of picture and sound that we would take.
+/// Only audio, and the one muxed file that KMDS would take.
 fn is_wanted(format: &Value, muxed: bool) -> bool {
     if muxed {
         return format["itag"].as_u64() == Some(itag::MUXED.into());
@@ -284,7 +284,7 @@ impl Locked {
         Some(Self { url, n, signature })
     }
 
-    /// Only these two parameters are touched: the others are signed as they are written.
+    /// Only these two parameters are changed: the others are signed as they are.
     fn opened(&self, n: Option<String>, signature: Option<String>) -> String {
         let mut url = self.url.clone();
         if let (Some(from), Some(to)) = (&self.n, n)

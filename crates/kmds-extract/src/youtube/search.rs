@@ -1,7 +1,7 @@
 //! Words → videos, or songs of YouTube Music.
 //!
-//! Owns what a result becomes; live streams and what is not out yet are left out. Hides which page was read.
-//! Never asks twice.
+//! Owns how a result becomes a [`Hit`](crate::search::Hit); live streams and unreleased videos are left out. It asks
+//! once.
 
 use super::parse::search::{self as parse, MusicItem};
 use super::parse::{artist, cover};

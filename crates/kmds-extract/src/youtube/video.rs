@@ -1,7 +1,7 @@
-//! One video: the player call, and what is tried when it does not answer.
+//! One video: the player call, and the reactions if it fails.
 //!
-//! Owns the reactions of the field notes' table 5, column "do first": a new visitor id, the next identity, once more. Hides
-//! how many requests that takes, bounded by the recipes. Never tries again what is the site's last word.
+//! Owns the reactions of the field notes' table 5, column "do first": a new visitor id, the next identity, once more.
+//! The recipes limit the number of requests. After a final refusal it does not try again.
 
 use std::collections::VecDeque;
 
@@ -61,7 +61,8 @@ pub(super) async fn refresh(
     }
 }
 
-/// Asks as each client, the one that needs the player script last; first if it has lately worked where the others did not.
+/// Asks as each client; the one that needs the player script is last, or first if it has lately worked and the others
+/// have not.
 async fn ask(
     video: VideoId,
     origin: &impl Origin,
@@ -89,7 +90,7 @@ async fn ask(
 
 enum Answer {
     Plays(Box<Track>),
-    /// Made for kids, or withheld from our client for another reason; mostly with its metadata.
+    /// Made for kids, or refused for the native client for another reason; mostly with its metadata.
     Withheld {
         reason: String,
         title: Option<String>,
@@ -105,7 +106,7 @@ fn withheld(reason: String, title: Option<String>) -> ExtractError {
     }
 }
 
-/// What can be done about a bad answer, and the error it stays if nothing helps.
+/// The reaction to a bad answer, and the error if it does not help.
 struct Trouble {
     cure: Cure,
     error: ExtractError,
@@ -122,7 +123,7 @@ enum Cure {
     OnceMoreThenIdentity,
 }
 
-/// How far one resolve has gone.
+/// The state of one resolve.
 struct Attempts<'a> {
     identity: &'a Identity,
     others: VecDeque<&'a Identity>,
@@ -131,7 +132,7 @@ struct Attempts<'a> {
     renewed: bool,
     changed_for_bot_check: bool,
     repeated: bool,
-    /// Gave no usable URL; passed over for an hour if another one does better.
+    /// Identities without a usable URL; they are not used for an hour if another one works.
     suspects: Vec<&'a Identity>,
 }
 
@@ -179,7 +180,7 @@ async fn ask_plain(
 }
 
 impl<'a> Attempts<'a> {
-    /// Prepares the next try; false if this cure was used up.
+    /// Prepares the next try; false if this reaction was used up.
     fn cure(&mut self, cure: Cure, visitor: Option<String>) -> bool {
         match cure {
             Cure::NewVisitor | Cure::NewVisitorThenIdentity if !self.renewed => {
@@ -206,7 +207,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Moves on; the identity that was left behind.
+    /// Moves on; returns the identity that was left.
     fn next_identity(&mut self) -> Option<&'a Identity> {
         let next = self.others.pop_front()?;
         self.stale_visitor = None;
@@ -214,7 +215,7 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// The answer for good, or what to do about it.
+/// The final answer, or the next reaction.
 fn judge(
     page: &Page,
     video: VideoId,
@@ -267,7 +268,7 @@ fn judge(
     })
 }
 
-/// The same of an answer without a video in it.
+/// The same for an answer without a video.
 fn judge_status(
     page: &Page,
     at: &Attempts<'_>,
@@ -292,7 +293,7 @@ fn judge_status(
     Err(Trouble { cure, error })
 }
 
-/// Verdicts about us rather than about the video.
+/// Verdicts about the client, not about the video.
 fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
     let site = Site::YouTube;
     Some(match verdict {
@@ -333,7 +334,7 @@ fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
     })
 }
 
-/// The other way to the sound of a withheld video: itag 18 of the call that Shorts use (2.7). `None` if it has none.
+/// The other way to the audio of a refused video: itag 18 of the call that Shorts use (2.7). `None` if it has none.
 async fn reel(
     video: VideoId,
     known: Option<Box<Track>>,

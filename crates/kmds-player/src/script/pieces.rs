@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Form, Key, Piece, Script, inside};
 use crate::token::Kind;
 
-/// A statement that turns a table round is short; a longer one has another purpose.
+/// A statement that reverses a table is short; a longer one has another purpose.
 const LONGEST_EFFECT_TOKENS: usize = 600;
 /// Fewer strings are no table.
 const SMALLEST_TABLE: usize = 4;
@@ -176,8 +176,8 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// What a call may change: whose method it is, else the first thing it is given; all of them for a function that is
-    /// called where it stands.
+    /// The keys that a call may change: the owner of the method, else the first argument; all arguments of a function
+    /// that is called where it is defined.
     fn touched(&self, from: usize, to: usize) -> Vec<Key> {
         if to - from > LONGEST_EFFECT_TOKENS {
             return Vec::new();
@@ -200,9 +200,9 @@ impl<'a> Script<'a> {
         })
     }
 
-    /// Says which pieces make which name what it is.
+    /// Records which pieces define which name.
     pub(super) fn own(&mut self) {
-        // What is only changed here belongs to the engine, like `Array.prototype`.
+        // A name that is only changed here belongs to the engine, like `Array.prototype`.
         self.declared.extend(
             self.pieces
                 .iter()

@@ -6,7 +6,7 @@ use crate::token::Kind;
 /// Wrappers in wrappers: one is usual.
 const MAX_WRAPPERS: usize = 4;
 
-/// The inside of a function that is called where it stands, or given to one that is, and holds most of the script.
+/// The inside of a function that is called where it is defined, or passed to one that is, and holds most of the script.
 struct Wrapper<'a> {
     from: usize,
     to: usize,
@@ -170,7 +170,7 @@ impl<'a> Script<'a> {
             .collect()
     }
 
-    /// What stands between commas.
+    /// The parts between commas.
     pub fn list(&self, from: usize, to: usize) -> Vec<(usize, usize)> {
         let (mut found, mut start, mut depth) = (Vec::new(), from, 0_usize);
         for at in from..to {

@@ -1,12 +1,12 @@
 //! The one link in a pasted text.
 //!
-//! Owns what chats and prose leave around a link, alike for all sites: brackets, quotes, bars, stars, punctuation, invisible
-//! characters, other words, the label of a link written in Markdown or by Slack. Hides how a second link is told from the
-//! parts of one. Never judges a link itself.
+//! Owns the text that chats and prose leave around a link, equally for all sites: brackets, quotes, bars, stars,
+//! punctuation, invisible characters, other words, the label of a link written in Markdown or by Slack; and how a
+//! second link is distinguished from a part of the first. It does not judge the link itself.
 
 use super::{LinkError, MAX_LINK_BYTES, Parts, split};
 
-/// Opens before a link.
+/// Characters that may open before a link.
 const OPENING: &[char] = &[
     '<', '>', '(', '[', '{', '"', '\'', '`', '*', '_', '~', '|', '“', '„', '‘', '‚', '«', '»', '‹',
     '›', '「', '『', '【', '（', '《', '〈',
@@ -17,10 +17,10 @@ const ENDING: &[char] = &[
     '“', '”', '„', '‘', '’', '‚', '«', '»', '‹', '›', '「', '」', '『', '』', '【', '】', '（',
     '）', '《', '》', '〈', '〉', '、', '，', '。', '！', '？', '；', '：', '｜',
 ];
-/// May stand in a link, but not last.
+/// Characters that may be in a link, but not at its end.
 const TRAILING: &[char] = &['.', ':', '?'];
 
-/// Takes up no room, or looks like a blank: what copying leaves behind.
+/// Characters without width, or that look like a blank: copying leaves them.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -52,14 +52,15 @@ pub(super) fn unopened(word: &str) -> &str {
     word.trim_start_matches(OPENING)
 }
 
-/// Whether a word is a link, perhaps behind what opens.
+/// Whether a word is a link, perhaps after opening characters.
 pub(super) fn is_link(word: &str) -> bool {
     starting(word).is_some()
 }
 
-/// Finds the one link, and has `parse` read it.
+/// Finds the one link, and lets `parse` read it.
 /// # Errors
-/// What `parse` says of the link, or of the whole text where no part of it looks like one; [`LinkError::TwoLinks`].
+/// The error of `parse` for the link, or for the whole text if no part of it looks like a link;
+/// [`LinkError::TwoLinks`].
 pub(super) fn read<T>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, LinkError>,
@@ -70,7 +71,7 @@ pub(super) fn read<T>(
     let text = text.trim_matches(is_blank);
     let found = one(text, &parse);
     if matches!(&found, Err(why) if *why != LinkError::TwoLinks) && text.contains(is_invisible) {
-        // Between the letters of the link, not around it: where a chat breaks its lines.
+        // Between the letters of the link: a chat may break its lines there.
         let joined: String = text.chars().filter(|c| !is_invisible(*c)).collect();
         return one(&joined, &parse).or(found);
     }
@@ -84,7 +85,7 @@ fn one<T>(text: &str, parse: &impl Fn(&str) -> Result<T, LinkError>) -> Result<T
     if links.next().is_some() {
         return Err(LinkError::TwoLinks);
     }
-    // Lines may stand before a link; what follows one in the next line may be the rest of it.
+    // Lines may come before a link; the text in the line after it may be the rest of the link.
     let link_at = first
         .as_ref()
         .and_then(|word| text.find(word.link))
@@ -110,10 +111,10 @@ fn is_blank_or_control(c: char) -> bool {
     is_blank(c) || c.is_control()
 }
 
-/// A word that starts with a link, perhaps behind what opens.
+/// A word that starts with a link, perhaps after opening characters.
 struct Word<'a> {
     link: &'a str,
-    /// `_` before it: as many may close behind it, and are none of its letters.
+    /// Number of `_` before it: as many may close after it, and do not belong to it.
     underscores: usize,
 }
 
@@ -126,7 +127,7 @@ fn starting(word: &str) -> Option<Word<'_>> {
     })
 }
 
-/// A scheme that we read, or a page of a site's host without one.
+/// Whether it has a known scheme, or is a page of a site's host without one.
 fn looks_like_one(text: &str) -> bool {
     let starts = |scheme: &str| {
         text.get(..scheme.len())
@@ -145,7 +146,7 @@ fn is_ours(parts: &Parts) -> bool {
 }
 
 impl<'a> Word<'a> {
-    /// The link without what closes behind it.
+    /// The link without closing characters after it.
     fn alone(&self) -> &'a str {
         let path_end = self.link.find(['?', '#']).unwrap_or(self.link.len());
         let end = self
@@ -164,7 +165,8 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// Whether another link is glued to this one. One in a value of its query (`url=https://…`) is a part of it.
+    /// Whether another link follows this one directly. A link in a value of its query (`url=https://…`) is a part of
+    /// it.
     fn has_another(&self) -> bool {
         let lower = self.link.to_ascii_lowercase();
         let glued = |scheme: &str| {

@@ -1,4 +1,4 @@
-//! What people paste, and which link of it is read.
+//! Texts that people paste, and the link that is read from each.
 
 use super::*;
 use crate::link::{Link, YouTubeLink};

@@ -1,6 +1,6 @@
 //! The items of a page as numbered songs of a list.
 //!
-//! Owns places, what a list gives to each of its songs, and why an item is no song. Pure.
+//! Owns places, the facts that a list gives to each of its songs, and why an item is not a song. Pure.
 
 use super::super::parse::list::{Item, ItemState};
 use super::super::parse::player::bare_track;
@@ -18,7 +18,7 @@ pub(super) fn number(entry: &Entry) -> u32 {
     }
 }
 
-/// What a list gives to each of its songs.
+/// The facts that a list gives to each of its songs.
 #[derive(Default)]
 pub(super) struct Place {
     pub album: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Place {
     pub is_course: bool,
 }
 
-/// Items as entries, behind place `last`.
+/// Items as entries, after place `last`.
 pub(super) fn entries(
     items: Vec<Item>,
     mut last: u32,

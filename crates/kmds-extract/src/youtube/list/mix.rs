@@ -1,7 +1,6 @@
 //! Mixes: songs that YouTube puts together for one request.
 //!
-//! Owns the place of the song that the mix was asked for at: the first, even where the answer has it elsewhere or not at
-//! all.
+//! Owns the place of the requested song of the mix: the first, even if the answer has it elsewhere or not at all.
 
 use super::super::parse::list::{self as parse, Mix};
 use super::super::{by_status, page_changed, refused, requests, video};
@@ -31,7 +30,7 @@ pub(in crate::youtube) async fn mix(
             None => Err(refused(Kind::NotFound, "there is no such mix", None)),
         };
     };
-    // The song that it was asked for at comes first, wherever the answer has it.
+    // The requested song comes first, wherever the answer has it.
     let first = seed.and_then(|seed| mix.items.iter().position(|item| item.video == Some(seed)));
     if let Some(first) = first {
         mix.items[..=first].rotate_right(1);
@@ -69,7 +68,7 @@ pub(in crate::youtube) async fn mix(
     }))
 }
 
-/// What the site puts together; asked for once more where the answer is no mix. `None` for HTTP 400 and 404.
+/// The site's mix, requested once more if the answer is not a mix. `None` for HTTP 400 and 404.
 async fn asked(
     list: &ListId,
     seed: Option<VideoId>,

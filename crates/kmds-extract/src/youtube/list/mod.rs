@@ -1,8 +1,8 @@
 //! Lists, albums and mixes: pages of songs, one request per 100.
 //!
-//! Owns the flow: the first page, the pages behind it, one [`Collection`]. [`page`] hides the ways to ask for a list,
-//! [`reading`] when to stop, [`mod@entries`] places and totals, [`mod@mix`] what is made for one request. Never asks
-//! for a single song of a list, except where a mix is nothing more than its seed.
+//! Owns the flow: the first page, the pages behind it, one [`Collection`]. [`page`] knows the requests for a list,
+//! [`reading`] when to stop, [`mod@entries`] places and totals, [`mod@mix`] mixes. It never asks for a single song of a
+//! list, except if a mix has only its first song.
 
 mod entries;
 mod mix;
@@ -65,7 +65,7 @@ pub(super) async fn resolve(
     )))
 }
 
-/// See [`crate::resume`]. A token that the site no longer takes, or that leads back, is none any more.
+/// See [`crate::resume`]. A token that the site no longer accepts, or that leads back, is useless.
 pub(super) async fn resume(
     mut so_far: Collection,
     origin: &impl Origin,
@@ -95,7 +95,7 @@ pub(super) async fn resume(
     Ok(Some(longer(so_far, count, reading, is_course, recipes)))
 }
 
-/// Whether the artist of this song is told by the list alone.
+/// Whether only the list tells the artist of this song.
 fn needs_owner(item: &Item, is_course: bool) -> bool {
     item.state == ItemState::Playable
         && item
@@ -104,7 +104,7 @@ fn needs_owner(item: &Item, is_course: bool) -> bool {
             .is_none_or(|byline| is_course && !byline.linked)
 }
 
-/// The owner out of the header, where the songs' own page tells none; nothing where that does not answer.
+/// The owner from the header, if the songs' own page tells none; `None` if the header does not answer.
 async fn owner(list: &ListId, origin: &impl Origin, recipes: &Recipes) -> Option<String> {
     let header = send(requests::list_header(&recipes.youtube, list), origin)
         .await
@@ -141,7 +141,7 @@ fn collection(
     longer(nothing, header.count, reading, is_course, recipes)
 }
 
-/// A list with what was read of it behind what is known.
+/// A list with the new songs after the known ones.
 fn longer(
     mut list: Collection,
     count: Option<u32>,

@@ -1,7 +1,7 @@
 //! One page of a list, and its first page.
 //!
-//! Owns the ways to ask for a list, the second try where an answer is no page at all, and what an alert in place of songs
-//! means.
+//! Owns the requests for a list, the second try if an answer is not a page, and the meaning of an alert instead of
+//! songs.
 
 use super::super::parse::list::{self as parse, Alert, ListPage};
 use super::super::{by_status, page_changed, refused, requests};
@@ -15,15 +15,15 @@ use crate::site::Site;
 pub(super) const NO_SUCH_LIST: &str =
     "there is no such list; it is private, was deleted or never existed";
 
-/// What the first page of a list is.
+/// The kind of a list's first page.
 pub(super) enum First {
     Page(Box<ListPage>),
     /// "This playlist type is unviewable": a mix, or nonsense.
     Unviewable,
 }
 
-/// The first page by the continuation built by hand; where that brings nothing, the header for its alert; and where the
-/// header promises songs that neither brought, the page a browser starts with.
+/// The first page, by the continuation that KMDS builds; if that brings nothing, the header for its alert; and if the
+/// header promises songs that neither brought, the page that a browser starts with.
 pub(super) async fn first_page(
     list: &ListId,
     origin: &impl Origin,
@@ -53,7 +53,7 @@ pub(super) async fn first_page(
     }
 }
 
-/// A list with a name that says it has no songs, or has a place for them and nothing in it.
+/// Whether a list with a name says that it has no songs, or has an empty place for them.
 fn is_empty_list(page: &ListPage) -> bool {
     page.header.title.is_some() && page.header.count.map_or(page.has_place, |songs| songs == 0)
 }
@@ -66,7 +66,7 @@ fn promises_songs(page: &ListPage) -> bool {
         && page.header.count != Some(0)
 }
 
-/// The answer where an alert stands in place of songs.
+/// The answer to an alert instead of songs.
 pub(super) fn alerted(
     Alert(text): &Alert,
     title: Option<String>,
@@ -109,7 +109,7 @@ pub(super) fn says(text: &str, row: &str, recipes: &Recipes) -> bool {
         .is_some_and(|parts| parts.iter().any(|part| text.contains(part.as_str())))
 }
 
-/// One page; asked for once more when it is no page at all, or reports a hiccup. `None` for HTTP 400 and 404.
+/// One page; requested once more if it is not a page, or reports a temporary error. `None` for HTTP 400 and 404.
 pub(super) async fn viewed(
     request: PageRequest,
     origin: &impl Origin,

@@ -1,7 +1,7 @@
 //! Following the tokens of a list from page to page.
 //!
-//! Owns when to stop: no token, a page that came before, as many songs as are taken, no time left, a page that the site does
-//! not give. What was read is never lost; what is missing is read by the next call.
+//! Owns when to stop: no token, a page that came before, as many songs as are taken, no time left, a page that the site
+//! does not give. The songs that were read are never lost; the next call reads the rest.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
@@ -22,9 +22,9 @@ const PAGE_SONGS: usize = 100;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     No,
-    /// A token or a whole page came again or led nowhere, or there are more songs than we take.
+    /// A token or a whole page was repeated or led nowhere, or there are more songs than KMDS takes.
     Yes,
-    /// The client waits no longer, or the site did not give the next page. The next call goes on there.
+    /// The client's time is over, or the site did not give the next page. The next call continues there.
     Later,
 }
 
@@ -38,9 +38,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Follows the tokens, behind `before` songs. The end is the missing token, never a short page. A page that cannot be
-    /// had costs no song that was read before: its token stays the one to go on with. It is an error only where nothing
-    /// was read.
+    /// Follows the tokens, after `before` songs. A missing token is the end, never a short page. If a page fails, the
+    /// songs before it stay: its token is kept to continue later. It is an error only if nothing was read.
     pub(super) async fn read_on(
         &mut self,
         before: usize,
@@ -119,7 +118,7 @@ impl Reading {
         }
     }
 
-    /// Where it goes on, if only the next page is missing.
+    /// Where it continues, if only the next page is missing.
     pub(super) fn rest(&mut self, count: Option<u32>, is_course: bool) -> Option<Rest> {
         let token = self.token.take().filter(|_| self.cut == Cut::Later)?;
         Some(Rest::Page {
@@ -131,7 +130,7 @@ impl Reading {
     }
 }
 
-/// What makes two pages the same page.
+/// The value by which two pages are compared.
 pub(super) fn places(items: &[Item]) -> Vec<Option<VideoId>> {
     items.iter().map(|item| item.video).collect()
 }

@@ -1,16 +1,16 @@
 //! How long the site believes that advertisements run before a video (field notes, 2.11).
 //!
-//! Owns where they stand in a player answer and what each of them takes. Never waits.
+//! Owns their places in a player answer and the length of each. It does not wait.
 
 use serde_json::Value;
 
 use super::player::Answer;
 
-/// One that takes longer is nonsense, and counts as this, in milliseconds.
+/// A longer advertisement is nonsense, and counts as this, in milliseconds.
 const LONGEST_MS: u64 = 3_600_000;
 
-/// When the advertisements before the video are over, in seconds since 1970; `None` where there are none. Rounded up, and
-/// a second later, since our clock shows whole seconds only.
+/// When the advertisements before the video are over, in seconds since 1970; `None` if there are none. Rounded up, and
+/// one second later, since our clock has whole seconds only.
 pub(super) fn end(answer: &Answer, now_unix: u64) -> Option<u64> {
     let before = |placement: &&Value| {
         let kind = placement.pointer("/adPlacementRenderer/config/adPlacementConfig/kind");
@@ -43,7 +43,7 @@ pub(super) fn end(answer: &Answer, now_unix: u64) -> Option<u64> {
     })
 }
 
-/// Of every advertisement inside, wherever its layout keeps it.
+/// The sum of all advertisements inside, in any layout.
 fn milliseconds(value: &Value) -> u64 {
     match value {
         Value::Array(items) => items.iter().map(milliseconds).fold(0, u64::saturating_add),
@@ -61,7 +61,7 @@ fn milliseconds(value: &Value) -> u64 {
     }
 }
 
-/// Until it can be skipped, else its length.
+/// The time until it can be skipped, else its length.
 fn one(advertisement: &Value) -> u64 {
     let number = |value: &Value| {
         value

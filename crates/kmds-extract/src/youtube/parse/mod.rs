@@ -1,7 +1,6 @@
 //! YouTube's answers → values, pure.
 //!
-//! Owns what player and list answers share: covers, lengths written as text. Hides JSON paths.
-//! Never asks for anything.
+//! Owns the common parts of player and list answers: covers, lengths written as text. It sends no request.
 
 mod advertisement;
 pub(super) mod list;
@@ -48,8 +47,8 @@ const STANDARD_COVERS: [&str; 11] = [
     "hq3",
 ];
 
-/// The cover of a video from those the site lists: the largest where `hq720` tells that it exists, else the one
-/// that always does; a listed name that is unknown is taken as it is.
+/// The cover of a video from the site's list: the largest if `hq720` shows that it exists, else the one that always
+/// exists; an unknown name in the list is used unchanged.
 pub(super) fn cover<'a>(
     video: VideoId,
     listed: impl Iterator<Item = &'a Thumbnail>,
@@ -105,7 +104,7 @@ pub(super) fn clock(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// The name of an artist out of a channel's: music channels made by the site end in ` - Topic`.
+/// The artist's name from a channel's name: music channels made by the site end in ` - Topic`.
 pub(super) fn artist(channel: &str) -> Option<String> {
     let channel = channel.trim();
     let name = channel.strip_suffix(" - Topic").unwrap_or(channel).trim();

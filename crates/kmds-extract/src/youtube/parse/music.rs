@@ -1,8 +1,8 @@
 //! Descriptions that a label wrote: "Provided to YouTube by" (field notes, 2.9).
 //!
-//! Owns their paragraphs. Never reads any other description: people write what they like.
+//! Owns their paragraphs. It reads no other description, since users write any text there.
 
-/// What such a description tells.
+/// The facts in such a description.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Release {
     pub title: String,
@@ -29,8 +29,8 @@ pub(crate) struct Upload<'a> {
     pub title: &'a str,
 }
 
-/// Reads the text of a label's upload. Anybody can copy such a text below an upload of his own: it is believed where the
-/// channel is one that the site makes, or where the site's last line stands under it and the title is the text's own.
+/// Reads the text of a label's upload. Any user can copy such a text below an own upload. So it counts only if the
+/// channel is one that the site makes, or if the site's last line stands under it and the title is the text's own.
 pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> {
     if !description.trim_start().starts_with(OPENING) {
         return None;
@@ -102,8 +102,8 @@ fn before(parts: &[&str], artist: &str) -> Option<usize> {
     Some(place + 1)
 }
 
-/// How many parts of the line are the title that the answer states, in whatever case and spacing. A title may have the
-/// dots that stand between title and artists (field notes, 2.9).
+/// How many parts of the line are the title in the answer, ignoring case and spacing. A title may contain the dots that
+/// separate title and artists (field notes, 2.9).
 fn stated(parts: &[&str], title: &str) -> Option<usize> {
     let plain = |text: &str| {
         text.split_whitespace()

@@ -1,7 +1,6 @@
 //! The player answer: metadata, and whether the video plays.
 //!
-//! Owns the paths of the field notes' section 2.4. Hides which fields are strings today. Never decides what to try
-//! next: that is the flow's business.
+//! Owns the paths of the field notes' section 2.4. The flow decides what to try next, not this module.
 
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ struct AudioConfig {
 }
 
 impl Answer {
-    /// Of the whole video: some clients are told that of each format instead, which is more exact.
+    /// The loudness of the whole video; some clients get it for each format instead, which is more exact.
     pub(super) fn loudness(&self) -> Option<Loudness> {
         let config = self.player_config.as_ref()?;
         config.audio_config.as_ref()?.loudness_db
@@ -80,7 +79,7 @@ pub(super) struct ErrorScreen {
 }
 
 impl ErrorScreen {
-    /// The words of a refusal that stand nowhere else (field notes, 2.7).
+    /// The text of a refusal that is in no other place (field notes, 2.7).
     pub fn interstitial(&self) -> Option<&InterstitialTexts> {
         self.player_interstitial_renderer
             .as_ref()?
@@ -121,7 +120,7 @@ pub(super) struct ErrorMessage {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct VideoDetails {
     pub video_id: Text,
-    /// There, though it may be empty.
+    /// Present, though it may be empty.
     pub title: Option<Text>,
     author: Text,
     length_seconds: Number,
@@ -138,14 +137,14 @@ struct ResponseContext {
     visitor_data: Text,
 }
 
-/// What an answer says about the video asked for.
+/// The answer about the requested video.
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub verdict: Verdict,
     /// The newest visitor id, to be kept.
     pub visitor: Option<String>,
     pub title: Option<String>,
-    /// Everything but the streams, where the answer has it, whether or not the video plays.
+    /// All facts but the streams, if the answer has them, whether or not the video plays.
     pub track: Option<Box<Track>>,
     pub streams: Vec<Stream>,
 }
@@ -228,7 +227,7 @@ impl Reading {
         }
     }
 
-    /// The track with its streams, its length and loudness those of the stream we would fetch.
+    /// The track with its streams. Length and loudness are those of the stream that KMDS would fetch.
     pub fn into_track(self) -> Option<Track> {
         let mut track = *self.track?;
         if let Some(choice) = choose(&self.streams, &Accept::default()).first() {
@@ -241,9 +240,9 @@ impl Reading {
     }
 }
 
-/// The metadata of 2.4: title unchanged, the channel as artist, unless a label's description says better.
+/// The metadata of 2.4: title unchanged, the channel as artist, unless a label's description names another.
 fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Option<Track> {
-    // A title may be empty; that the page has none at all is another thing.
+    // A title may be empty; a page without a title is an error.
     let title = details
         .title
         .as_ref()?

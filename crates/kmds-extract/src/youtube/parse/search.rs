@@ -1,7 +1,7 @@
-//! Pages of results: of the site, and of YouTube Music.
+//! Pages of search results, of the site and of YouTube Music.
 //!
-//! Owns where results stand. Channels, lists, advertisements and shelves of other videos stand beside them and are not
-//! read. Never follows a token.
+//! Owns the places of results. Channels, lists, advertisements and shelves of other videos between them are not read.
+//! It follows no token.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ pub(crate) fn videos(page: &Page) -> Result<Vec<Item>, &'static str> {
     Ok(found.collect())
 }
 
-/// Whether a result is a song that can be played: no live stream, nothing that is still to come.
+/// Whether a result is a song that can be played: not a live stream, and not unreleased.
 pub(crate) fn is_song(item: &Item) -> bool {
     item.state == ItemState::Playable
 }

@@ -1,7 +1,7 @@
-//! What a player answer's status and reasons mean.
+//! The meaning of a player answer's status and reasons.
 //!
 //! Owns the table of the field notes' section 2.7, row by row: status first, then parts of the reason texts, which the
-//! recipes hold. Hides where the texts stand. Never reacts.
+//! recipes hold. It does not react to them.
 
 use super::player::{Answer, Playability};
 use super::streams;
@@ -13,28 +13,28 @@ use crate::recipes::YouTubeRecipe;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Playable,
-    /// The site's last word.
+    /// A final refusal of the site.
     Final {
         kind: Kind,
         reason: String,
     },
-    /// Withheld from this client: made for kids, for one.
+    /// Refused for this client, for example because it is made for kids.
     ClientRefused {
         reason: String,
     },
     BotCheck,
     RateLimited,
-    /// Playable, but without a URL we could fetch.
+    /// Playable, but without a URL that KMDS can fetch.
     SabrOnly,
     /// "The page needs to be reloaded": this client is being closed.
     ClientBroken,
-    /// Another video than the one asked for.
+    /// Another video than the requested one.
     Substituted,
-    /// A refusal with no text that is known: no last word, since the site may only have changed its words.
+    /// A refusal with an unknown text: not final, since the site may only have changed its words.
     Unknown,
 }
 
-/// The exact reason for what is withheld from some clients only.
+/// The exact reason of a refusal for some clients only.
 const WITHHELD: &str = "this video is not available";
 
 pub(super) fn gone() -> Verdict {
@@ -141,8 +141,8 @@ const LOGIN_ROWS: [&str; 8] = [
     "rate_limited",
     "login_required",
 ];
-/// Of UNPLAYABLE, the narrower reasons before those whose words are part of many. That something is "unavailable" means
-/// here that it is kept from us, not that it is gone.
+/// The reasons of UNPLAYABLE, the narrower ones before those whose words are part of many. Here "unavailable" means
+/// that the site refuses the video to us, not that it is gone.
 const UNPLAYABLE_ROWS: [&str; 11] = [
     "geo_blocked",
     "members_only",
@@ -157,7 +157,7 @@ const UNPLAYABLE_ROWS: [&str; 11] = [
     "login_required",
 ];
 
-/// All the texts that tell why, lower-case and with straight apostrophes, and the first as the site wrote it.
+/// All texts with a reason, in lower case and with straight apostrophes, and the first as the site wrote it.
 struct Texts {
     said: Option<String>,
     lower: Vec<String>,
@@ -190,7 +190,7 @@ impl Texts {
         }
     }
 
-    /// What the site said, else our own words.
+    /// The site's text, else a text of KMDS.
     fn sentence(&self, otherwise: &str) -> String {
         self.said.clone().unwrap_or_else(|| otherwise.to_owned())
     }

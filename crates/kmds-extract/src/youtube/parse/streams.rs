@@ -1,7 +1,7 @@
 //! The streams of a player answer.
 //!
-//! Owns which formats count: audio with a URL of an allowed host, the original language, no DRC copy, stereo where there
-//! is stereo (field notes, 2.5 and 2.6). Hides itags and tags in URLs. Never edits a URL: it is signed.
+//! Owns which formats count: audio with a URL of an allowed host, the original language, no DRC copy, stereo if there
+//! is stereo (field notes, 2.5 and 2.6). It changes no URL, since URLs are signed.
 
 use std::time::Duration;
 
@@ -95,12 +95,12 @@ pub(super) fn read(
     streams
 }
 
-/// What identifies a file whatever its URL (field notes, 3.5).
+/// The identity of a file, independent of its URL (field notes, 3.5).
 fn file(itag: &str, clen: &str, lmt: &str, xtags: &str) -> String {
     format!("{itag}/{clen}/{lmt}/{xtags}")
 }
 
-/// The same of a media URL alone; `None` where it does not say.
+/// The same from a media URL alone; `None` if the URL does not tell it.
 pub(crate) fn file_of(url: &str) -> Option<String> {
     let (_, query) = url.split_once('?')?;
     let value = |key: &str| {
@@ -181,7 +181,7 @@ fn original(formats: Vec<&Format>) -> Vec<&Format> {
         .collect()
 }
 
-/// Surround copies only where there is nothing else.
+/// Removes surround copies, unless there is nothing else.
 fn stereo(formats: Vec<&Format>) -> Vec<&Format> {
     let stereo: Vec<&Format> = formats
         .iter()

@@ -1,6 +1,6 @@
 //! `xtags`: what kind of copy a format is (field notes, 2.6).
 //!
-//! Owns the base64 protobuf list of (key, value). Hides its bytes. Never guesses: what cannot be read is not there.
+//! Owns the base64 protobuf list of (key, value). It does not guess: an unreadable value counts as missing.
 
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};

@@ -1,4 +1,4 @@
-//! What a list's page tells about the list: title, owner, count, alerts (field notes, 4.4).
+//! The facts of a list in its page: title, owner, count, alerts (field notes, 4.4).
 
 use serde::Deserialize;
 
@@ -300,7 +300,7 @@ fn count_of_videos(text: &str) -> Option<u32> {
         .flatten()
 }
 
-/// Where an album's page names its list.
+/// The place where an album's page names its list.
 pub(super) fn canonical_url(head: &Head) -> Option<String> {
     head.microformat
         .as_ref()?

@@ -1,6 +1,6 @@
 //! One song of a list, in the old layout and the new (field notes, 4.3).
 //!
-//! Owns both shapes and what their badges say. Never drops a song for being unavailable: it keeps its place.
+//! Owns both shapes and the meaning of their badges. An unavailable song is not dropped: it keeps its place.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::stream::LONGEST;
 
 #[derive(Debug)]
 pub(crate) struct Item {
-    /// Gone for some unavailable songs.
+    /// Missing for some unavailable songs.
     pub video: Option<VideoId>,
     pub title: Option<String>,
     pub byline: Option<Byline>,
@@ -30,12 +30,12 @@ pub(crate) struct Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Byline {
     pub name: String,
-    /// It leads to a channel, so it names one.
+    /// The text links to a channel, so it names one.
     pub linked: bool,
 }
 
 impl Byline {
-    /// Counts and dates stand where a channel would, on songs that name none.
+    /// On songs that name no channel, counts and dates stand in its place.
     pub(super) fn new(name: String, linked: bool) -> Option<Self> {
         (linked || !counts_or_dates(&name)).then_some(Self { name, linked })
     }
@@ -154,7 +154,7 @@ impl Item {
             .is_playable
             .0
             .unwrap_or(duration.is_some() || byline.is_some());
-        // Anybody may call a song "Private video"; those that are have neither length nor byline.
+        // Any uploader may call a song "Private video"; really private ones have neither length nor byline.
         let named = title.as_deref().filter(|_| duration.is_none() || !playable);
         let mut state = state(named, &badges);
         if state == ItemState::Playable {
@@ -199,7 +199,7 @@ fn listed(thumbnail: Obj<Thumbnails>) -> Vec<Thumbnail> {
         .unwrap_or_default()
 }
 
-/// What title and badges say about a song.
+/// The state of a song, from its title and badges.
 fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
     let title_says = match title.unwrap_or_default().trim() {
         "[Private video]" | "Private video" => Some(Kind::Private),
@@ -225,7 +225,7 @@ fn state(title: Option<&str>, badges: &[&str]) -> ItemState {
         .map_or(ItemState::Playable, ItemState::Unavailable)
 }
 
-/// The new layout, read from one item's own JSON tree, which is let go at once: its badges stand in too many places.
+/// The new layout, read from one item's own JSON tree, which is freed at once: its badges are in too many places.
 #[derive(Debug, Default)]
 pub(in crate::youtube::parse) struct Lockup(pub Option<Item>);
 

@@ -1,7 +1,7 @@
 //! Pages of lists and mixes.
 //!
-//! Owns where items, tokens, header parts and alerts stand, as ordered alternatives (field notes, section 4). Hides the two
-//! layouts of an item. Never follows a token.
+//! Owns where items, tokens, header parts and alerts stand, as ordered alternatives (field notes, section 4). An item
+//! has two layouts. It follows no token.
 
 mod header;
 mod item;
@@ -25,7 +25,7 @@ pub(crate) struct ListPage {
     pub token: Option<String>,
     pub header: Header,
     pub alert: Option<Alert>,
-    /// Whether there is a place where songs stand, with or without songs.
+    /// Whether the page has a place for songs, even an empty one.
     pub has_place: bool,
     /// A course: its songs name no channel.
     pub is_course: bool,
@@ -196,7 +196,7 @@ struct TapCommand {
     innertube_command: Obj<Endpoint>,
 }
 
-/// The places of a page, wherever it keeps them; `None` for a page that has nowhere to keep them.
+/// The items of a page, from any of their places; `None` for a page without such a place.
 fn slots(actions: Seq<Obj<Action>>, contents: Obj<Contents>) -> Option<Vec<Slot>> {
     let continued = actions
         .0
