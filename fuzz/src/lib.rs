@@ -1,8 +1,8 @@
 //! Fuzz targets: functions of any bytes that promise something about what they read.
 //!
-//! Owns where a target's corpus lies, how much memory any target may take, and handing one to libFuzzer. A target is a
-//! test called `fuzz_NAME` beside the code it tries; `cargo test fuzz_` feeds it the corpus, `./fuzz/run` everything else.
-//! Hides the counting allocator and libFuzzer's C interface. Never knows what a target reads.
+//! Owns the place of a target's corpus, the memory limit of a target, and running one with libFuzzer. A target is a
+//! test called `fuzz_NAME` beside the code that it tests; `cargo test fuzz_` runs it on the corpus, `./fuzz/run` on
+//! everything else. It does not know what a target reads.
 
 mod counted;
 #[cfg(feature = "libfuzzer")]
@@ -15,14 +15,14 @@ const FREE_BYTES: usize = 4 << 20;
 /// And for each byte of its input: JSON values of two characters take some fifty, lists grow by doubling.
 const BYTES_PER_BYTE: usize = 256;
 
-/// Runs the target `name` over its corpus; under `./fuzz/run` over whatever libFuzzer makes of it.
+/// Runs the target `name` over its corpus; under `./fuzz/run` over the inputs that libFuzzer makes.
 /// # Panics
 /// When `one` panics, takes too much memory, or has no corpus.
 pub fn target(name: &str, one: fn(&[u8])) {
     target_holding(name, FREE_BYTES, one);
 }
 
-/// The same for one that may hold more, whatever its input.
+/// The same for a target that may take more memory, for any input.
 /// # Panics
 /// As [`target`].
 pub fn target_holding(name: &str, free_bytes: usize, one: fn(&[u8])) {

@@ -1,4 +1,4 @@
-//! Whatever a page holds, reading it ends in a release or an error, never in a panic.
+//! Reading any page ends in a release or an error, never in a panic.
 
 #[allow(dead_code, reason = "each test crate uses a part of the made-up site")]
 mod bandcamp_site;

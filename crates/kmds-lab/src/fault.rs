@@ -41,7 +41,7 @@ pub enum Fault {
     ChangedEtag(u64),
     /// URLs handed out so far die when this byte of the song is reached; new ones work.
     ExpiredAt(u64),
-    /// No range that reaches beyond this byte of the song is served, whatever URL asks for it: 403.
+    /// A range that reaches beyond this byte of the song gets 403, by every URL.
     WallAt(u64),
     /// This status, with `Retry-After` in seconds.
     Status(u16, Option<u32>),
@@ -255,7 +255,7 @@ impl Fault {
         Injection::from(self).kind(Kind::Cover)
     }
 
-    /// On every request whatever it is for.
+    /// On every request of any kind.
     pub fn anywhere(self) -> Injection {
         Injection::from(self)
     }

@@ -1,4 +1,4 @@
-//! What the lab was asked: one line a request, for tests to count.
+//! The requests to the lab: one line for each, for tests to count.
 //!
 //! Owns the list, and wakes the tasks that wait for it to grow. Never decides an answer.
 

@@ -1,6 +1,6 @@
-//! What every song's builder can be told, whatever its site.
+//! The settings that every song's builder has, for any site.
 //!
-//! Owns the wishes and the part of a builder that is the same everywhere.
+//! Owns these settings and the part of a builder that is the same everywhere.
 
 use crate::fault::Fault;
 use crate::world::{NEVER, Shared, Song};

@@ -20,7 +20,7 @@ fn page(host: &str) -> PageRequest {
     PageRequest::get(OfSite::SoundCloud, "page", format!("https://{host}/"))
 }
 
-/// No request is late, however busy the machine.
+/// No request counts as late, also on a busy machine.
 fn patient_recipes() -> Recipes {
     let mut recipes = fast_recipes();
     recipes.time.metadata_request = PATIENCE;
@@ -175,7 +175,7 @@ async fn only_hosts_of_the_site_are_connected_to() {
             "{stranger}"
         );
     }
-    // The last in line: whatever was begun before it has come by now.
+    // The last request in line: all earlier ones have arrived by now.
     assert!(client.send(page(HOME)).await.is_ok());
     assert_eq!(site.hosts(), [HOME]);
 }

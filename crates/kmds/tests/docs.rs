@@ -9,7 +9,7 @@ use kmds::config::{SETTINGS, Setting, example};
 use kmds::metrics::{Asked, Lane, Metrics, Snapshot};
 use kmds_extract::{Kind, Site};
 
-/// The table of `docs/settings.md` stands between these.
+/// The table of `docs/settings.md` is between these texts.
 const TABLE_BEGINS: &str = "| setting | kind | default | |\n| --- | --- | --- | --- |\n";
 const TABLE_ENDS: &str = "\n\n";
 /// How many lines of 120 columns a new reader can read in ten minutes.
@@ -46,7 +46,7 @@ fn documents() -> Vec<PathBuf> {
         .collect()
 }
 
-/// How a kind of value is called in the table.
+/// The name of a kind of value in the table.
 fn kind(setting: &Setting) -> String {
     let shape = format!("{:?}", setting.shape);
     let (name, words) = shape.split_once('(').unwrap_or((&shape, ""));
@@ -320,8 +320,8 @@ fn every_cited_section_of_the_field_notes_exists() {
     );
 }
 
-/// Hosts that the texts for users may name: the sites, and pages that a reader or a machine is sent to. Whoever adds one
-/// has seen it answer.
+/// Hosts that the texts for users may name: the sites, and pages that a reader or a machine is sent to. Add only a host
+/// that answers.
 const HOSTS: [&str; 14] = [
     "nats.io",
     "youtube.com",
@@ -349,7 +349,7 @@ const RESERVED: [&str; 8] = [
     "internal",
     "home.arpa",
 ];
-/// A band of the recordings, a word that says that a name stands there, and the band of the lab in a transcript that says so.
+/// A band of the recordings, a placeholder, and the band of the lab in a transcript.
 const BANDS: [&str; 4] = ["macbenson", "artist", "mac-layer", "www"];
 /// Accounts whose actions the workflows use, and whose repositories the texts name.
 const ACCOUNTS: [&str; 4] = ["actions", "docker", "pypa", "rust-lang"];

@@ -1,4 +1,4 @@
-//! Nothing gets out but what a client asked for, to the sites alone, from an address the operator allows.
+//! KMDS sends only requests that a client asked for, to the sites alone, from an address that the operator allows.
 
 mod harness;
 
@@ -26,7 +26,7 @@ const SITES_HOSTS: [&str; 11] = [
     "bcbits.com",
 ];
 
-/// A service that leaves by this way, with the addresses it must not be seen at.
+/// A service with this way out, and the addresses that the sites must not see.
 fn leaving_by(exit: &Exit, lab: &Lab) -> Setup {
     Setup::of(lab)
         .set("KMDS_EGRESS__PROXY", &exit.url)

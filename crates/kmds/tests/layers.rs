@@ -1,4 +1,4 @@
-//! The arrows of ARCHITECTURE.md hold: each module names only those it may.
+//! The arrows of ARCHITECTURE.md hold: each module names only the modules that it may.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 /// Small tools that every module may name; they name only each other.
 const GROUND: [&str; 4] = ["clock", "hex", "random", "single_flight"];
 
-/// Who may name whom. A module that is missing here fails the test: decide where it stands.
+/// Which module may name which. A module that is missing here fails the test: decide its place.
 const MAY_NAME: [(&str, &[&str]); 18] = [
     (
         "cli",

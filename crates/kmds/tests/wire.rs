@@ -1,4 +1,4 @@
-//! Whatever bytes arrive at the listening socket: an answer that is HTTP, or a closed connection; never a panic, never
+//! For any bytes at the listening socket there is an answer that is HTTP, or a closed connection; never a panic, never
 //! silence for ever, and the next client is served.
 
 mod harness;

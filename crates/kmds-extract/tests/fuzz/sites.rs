@@ -1,4 +1,4 @@
-//! The flows of the three sites, over whatever pages a site may send.
+//! The flows of the three sites, with any pages that a site may send.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -33,8 +33,8 @@ fn fuzz_bandcamp() {
     kmds_fuzz::target("bandcamp", |input| flow(input, Site::Bandcamp));
 }
 
-/// Whatever the pages say, the flow ends after a bounded number of requests to the site's own hosts, with songs that can
-/// be shown, kept and fetched, or with an error one can read.
+/// For any pages, the flow ends after a bounded number of requests to the site's own hosts, with songs that can be
+/// shown, kept and fetched, or with an error one can read.
 fn flow(input: &[u8], site: Site) {
     let text = String::from_utf8_lossy(input);
     let (link, origin) = Scripted::read(&text);
@@ -136,7 +136,7 @@ fn follow(track: &Track, origin: &Scripted, recipes: &Recipes) {
     }
 }
 
-/// What every song holds to, whatever its page said.
+/// The promises of every song, for any page.
 fn sane(track: &Track, site: Site) {
     assert_eq!(TrackId::new(site, track.id.id()).as_ref(), Some(&track.id));
     assert!(!track.title.trim().is_empty(), "a song has a title");

@@ -1,8 +1,8 @@
 //! A site played from recorded exchanges, in memory.
 //!
 //! Owns reading a folder of recordings and matching requests to them tolerantly: method, path, and what names the thing
-//! asked for; never versions, visitor ids, random parts or header order. Whatever was not recorded answers 404. One case
-//! folder or many may be loaded; the first fitting exchange answers. Counts what was asked.
+//! asked for; never versions, visitor ids, random parts or header order. A request that was not recorded gets 404. One
+//! case folder or many may be loaded; the first fitting exchange answers. Counts what was asked.
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
 use std::collections::HashMap;

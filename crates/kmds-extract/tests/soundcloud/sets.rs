@@ -185,7 +185,7 @@ async fn a_refused_or_empty_batch_is_halved_once() {
             .collect();
         assert_eq!(sizes, [9, 5, 4]);
     }
-    // Whatever is asked: the page changed, after three calls at most.
+    // For every kind of request: the page changed, after three calls at most.
     for (status, body) in [(400, ""), (200, "[]"), (404, "{}"), (200, "<html>")] {
         let fake = Fake::new(move |asked| match asked.request.page {
             "tracks batch" => page(status, body),

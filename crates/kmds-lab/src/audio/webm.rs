@@ -204,7 +204,7 @@ fn size_of(length: u64) -> Vec<u8> {
     }
 }
 
-/// A size that takes eight bytes whatever it is.
+/// A size that always takes eight bytes.
 fn wide_size(length: u64) -> [u8; 8] {
     (0x0100_0000_0000_0000 | length).to_be_bytes()
 }

@@ -133,7 +133,7 @@ async fn after_ctrl_c_the_same_call_goes_on_with_the_bytes_it_has() {
     );
 }
 
-/// Waits until so many bytes lie on the drive: what the lab has sent may still be on its way.
+/// Waits until this many bytes are on the drive: bytes that the lab has sent may still be on their way.
 async fn arrived(person: &Person, bytes: u64) {
     let end = std::time::Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! The program that answers on a server's port may be no server of ours, and a song may be called anything.
+//! The program on a server's port may be another program, and a song may have any name.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use super::harness::Setup;
 /// In titles and names: an escape sequence, one of a single character, a turn of direction, line ends.
 const EVIL: &str = "A\u{1b}]0;pwn\u{7}\u{1b}[31mRed\u{9b}41mC1 \u{202e}RTL\u{2028}\r\n✓ forged";
 
-/// Answers every request with what it was told.
+/// Answers every request with its prepared answer.
 struct Server {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -38,7 +38,7 @@ impl Server {
         std::thread::spawn(move || {
             std::thread::scope(|scope| {
                 for client in listener.incoming().map_while(Result::ok) {
-                    // One that goes away in the middle is what is wanted.
+                    // The test wants a client that goes away in the middle.
                     scope.spawn(|| answer(client, &reply, &audio, &seen));
                 }
             });
@@ -65,7 +65,7 @@ fn answer(
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     asked.lock().push(head.clone());
-    // A body that is left unread would reset the connection under the answer.
+    // An unread body would reset the connection before the answer arrives.
     let length = head
         .to_ascii_lowercase()
         .split("content-length: ")

@@ -1,4 +1,4 @@
-//! The command line as people meet it: the real binary, its exit codes, what it prints and what it leaves behind.
+//! The command line as users run it: the real binary, its exit codes, its output and the files that it leaves.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -21,7 +21,7 @@ use harness::{FAST_RECIPES, Folder};
 use kmds_lab::Lab;
 use serde_json::Value;
 
-/// A person at a prompt: a home of their own, and the lab as the world outside.
+/// A user at a prompt, with a separate home, and the lab as the internet.
 pub struct Person {
     pub folder: Folder,
     environment: BTreeMap<String, String>,
@@ -109,7 +109,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     }
 }
 
-/// What a command left behind.
+/// The output of a command.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,

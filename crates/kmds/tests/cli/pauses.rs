@@ -1,4 +1,4 @@
-//! A site that wants a pause: operators see it wherever they look.
+//! A site that wants a pause: every place for operators shows it.
 
 use kmds_lab::{Fault, Lab};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What an operator writes down is used as it is meant, or refused by its name.
+//! A setting is used as the operator means it, or refused by its name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -76,7 +76,7 @@ fn doctor_tries_the_music_library_and_says_what_to_make() {
     }
 }
 
-/// All that stands in a folder, folders too.
+/// All files and folders in a folder.
 fn everything_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -113,7 +113,7 @@ async fn looking_beside_a_service_whose_drive_is_away_leaves_its_place_empty() {
     assert!(!cache.exists(), "{:?}", everything_in(&cache));
     let ready = async || kmds.get("/readyz").await.status().as_u16();
     assert_eq!(ready().await, 503, "the service waits for its drive");
-    // As a mount point is: there, and not the drive.
+    // Like a mount point: it is there, but not the drive.
     std::fs::create_dir(&cache).expect("a folder");
     beside.runs(&["doctor"]);
     beside.runs(&["cache", "ls"]);
@@ -393,7 +393,7 @@ fn a_command_that_logs_does_not_panic_on_a_terminal() {
     }
 }
 
-/// A yt-dlp that says what it is told: its version, and the lines it begins with. An old one knows no runtimes.
+/// A yt-dlp with prepared output: its version, and its first lines. An old one knows no runtimes.
 fn made_up(person: &Person, version: &str, says: &str) {
     let old = if says.contains("runtimes") {
         ""

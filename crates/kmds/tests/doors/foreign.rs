@@ -1,4 +1,4 @@
-//! What a page of another site can start in the browser of a person who may use the service: nothing.
+//! A page of another site can start nothing in the browser of a person who may use the service.
 
 use kmds_lab::{Kind, Lab, Song};
 use reqwest::header::{HeaderName, HeaderValue};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{Kmds, Setup};
 
-/// By each alone a browser tells.
+/// Each of these alone shows that a page of another site sent the request.
 const FOREIGN: [(&str, &str); 6] = [
     ("sec-fetch-site", "cross-site"),
     ("sec-fetch-site", "same-site"),

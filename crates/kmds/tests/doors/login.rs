@@ -1,4 +1,4 @@
-//! What stands in for a token where a client cannot send one: a browser's session, and signed addresses.
+//! What a client can send instead of a token: a browser's session cookie, and signed addresses.
 
 use kmds_lab::Lab;
 use reqwest::Response;
@@ -109,7 +109,7 @@ async fn a_browser_logs_in_with_a_token_keeps_a_cookie_and_logs_out() {
     assert_eq!(out.status(), 303);
     assert!(header(&out, SET_COOKIE.as_str()).contains("kmds_session=; Path=/; Max-Age=0"));
 
-    // Another secret of the token ends what was opened with the old one.
+    // Another secret of the token ends sessions and addresses of the old one.
     let text = three().replace(LISTENS, "another-secret-of-the-ear");
     std::fs::write(kmds.folder.path("tokens.toml"), text).expect("a file");
     hang_up(&kmds);

@@ -1,4 +1,4 @@
-//! Requests that only look: `HEAD`, and what v1 says of songs that are not downloaded.
+//! Requests that only look: `HEAD`, and the answers of v1 about songs that are not downloaded.
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Kind, Lab, kib};

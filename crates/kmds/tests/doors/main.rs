@@ -1,4 +1,4 @@
-//! The door: what is refused before anything is asked of a site, with real sockets and no site at all.
+//! Admission: requests that are refused before any site is asked, with real sockets and no site at all.
 
 #[path = "../harness/mod.rs"]
 mod harness;

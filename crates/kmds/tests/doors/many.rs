@@ -1,4 +1,4 @@
-//! Clients that want everything: connections, event streams, and covers that never end.
+//! Clients that take too much: connections, event streams, and covers that never end.
 
 use std::net::SocketAddr;
 
@@ -298,7 +298,7 @@ async fn a_client_that_gets_no_place_for_a_long_list_is_told_when_to_come_back()
     .await;
 }
 
-/// A refusal for want of a place, which says when to come back.
+/// A refusal because no place is free, with the time to wait.
 fn is_without_place(head: &str) -> bool {
     match head.split(' ').nth(1).unwrap_or_default() {
         "503" => {

@@ -1,4 +1,4 @@
-//! Texts of sites where people read them: no terminal, player or log obeys one.
+//! Texts of sites in terminals, players and logs: none of them controls its reader.
 
 use kmds_lab::{Fault, Lab};
 

@@ -1,4 +1,4 @@
-//! Named tokens: what each may do, how often, and what is said of them.
+//! Named tokens: what each may do, how often, and how logs and metrics name them.
 
 use kmds_lab::Lab;
 use reqwest::Method;

@@ -12,7 +12,7 @@ use kmds::origin::Client;
 use kmds_extract::{Codec, Container, Delivery, Recipes, Site, Stream};
 use scripted::fast_recipes;
 
-/// Bytes that print as their number: a failed test shows lengths and differing places, not kilobytes.
+/// Bytes that print as their number: a failed test shows lengths and different places, not kilobytes.
 #[derive(Clone, PartialEq)]
 struct Bytes(Vec<u8>);
 

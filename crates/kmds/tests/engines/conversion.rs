@@ -29,7 +29,7 @@ fn held_opus(lab: &Lab, slug: &str, after: u64) -> Song {
         .publish()
 }
 
-/// A song that copies are made of.
+/// A song for copies.
 fn many_forms(lab: &Lab) -> Song {
     lab.bandcamp()
         .track("Many Forms")

@@ -27,7 +27,7 @@ impl Saved {
     }
 }
 
-/// Lets yt-dlp save what the link leads to, in its order.
+/// Lets yt-dlp save the songs of a link, in its order.
 async fn saved_by(ytdlp: &str, lab: &Lab, link: &str, folder: &Path, format: &str) -> Vec<Saved> {
     let name = folder.join("%(id)s.%(format_id)s.%(ext)s");
     let mut command = Command::new(ytdlp);

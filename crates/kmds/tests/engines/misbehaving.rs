@@ -1,4 +1,5 @@
-//! A yt-dlp that hangs, floods, crashes, mumbles or is not there: bounded, clear, and nothing stays behind.
+//! A yt-dlp that hangs, floods, crashes, prints nonsense or is missing: the run is limited, the error clear, and
+//! nothing stays behind.
 
 use kmds_lab::{Fault, Lab, Site};
 

@@ -18,7 +18,7 @@ client = { clientName = "VISIONOS", clientVersion = "1.02", clientScreen = "WATC
 headers = { "X-Goog-Api-Format-Version" = "2" }
 "#;
 
-/// The real yt-dlp, or `None` after saying that there is none.
+/// The real yt-dlp, or `None` after a message that it is missing.
 pub fn ytdlp() -> Option<String> {
     named("KMDS_TEST_YTDLP", "a yt-dlp to test with")
 }
@@ -61,7 +61,7 @@ fn named(variable: &str, what: &str) -> Option<String> {
     value
 }
 
-/// False, said loudly, where ffmpeg or ffprobe is missing.
+/// False, with a message, if ffmpeg or ffprobe is missing.
 pub fn has_ffmpeg() -> bool {
     let has = ["ffmpeg", "ffprobe"]
         .iter()
@@ -72,18 +72,18 @@ pub fn has_ffmpeg() -> bool {
     has
 }
 
-/// A program that stands in for yt-dlp: notes every run, then does what `body` says.
+/// A program in place of yt-dlp: it records every run, then does what `body` says.
 pub struct Wrapper {
     folder: Folder,
 }
 
 impl Wrapper {
-    /// Notes runs and becomes the real yt-dlp.
+    /// Records runs and becomes the real yt-dlp.
     pub fn around(ytdlp: &str) -> Self {
         Self::doing(&format!("exec '{ytdlp}' \"$@\""))
     }
 
-    /// Notes runs and does this instead, in sh. `$NOTES` is a folder of its own.
+    /// Records runs and does this instead, in sh. `$NOTES` is its own folder.
     pub fn doing(body: &str) -> Self {
         let folder = Folder::new();
         let notes = folder.0.display();

@@ -1,4 +1,4 @@
-//! What the programs beside us are given: a way out that is held to our rules, and nothing of our environment.
+//! The environment of yt-dlp and ffmpeg: a way out under our rules, and nothing of our environment.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::tools::{WithYtDlp as _, Wrapper, has_ffmpeg, python, ytdlp};
 
 const LINK: &str = "https://media.elsewhere.example/clip/7";
 
-/// A yt-dlp that was led astray: asks for each target by the way out it was given, and notes what it was told. A target is
-/// `METHOD where`; with `!` before it, it comes without the word.
+/// A yt-dlp that was led to wrong targets: it asks for each target by its way out, and records the answer. A target is
+/// `METHOD where`; with `!` before it, it comes without the password.
 const ASKS: &str = r#"
 import base64, os, socket, sys, urllib.parse
 way = urllib.parse.urlsplit(os.environ["https_proxy"])

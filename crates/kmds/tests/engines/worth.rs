@@ -1,4 +1,4 @@
-//! What the service says of its second engine.
+//! The service's remarks about yt-dlp.
 
 use kmds_lab::Lab;
 use serde_json::Value;

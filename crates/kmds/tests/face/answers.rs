@@ -1,4 +1,4 @@
-//! What is told of a link: JSON, lines, formats, lists, searches and refusals, with a server and without.
+//! The output for a link: JSON, lines, formats, lists, searches and refusals, with a server and without.
 
 use kmds_lab::Lab;
 use kmds_lab::soundcloud::Format;

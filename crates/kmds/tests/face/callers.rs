@@ -1,4 +1,5 @@
-//! Programs that run yt-dlp, running this in its place: their very arguments, and where they are at hand the programs.
+//! Programs that run yt-dlp, with KMDS in its place: their exact arguments, and the programs themselves if they are
+//! installed.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! yt-dlp's command line as KMDS speaks it: beside the real yt-dlp, and called by what calls yt-dlp.
+//! yt-dlp's command line in KMDS: compared with the real yt-dlp, and called by programs that call yt-dlp.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -92,7 +92,7 @@ impl Caller {
         Said::from(command.args(arguments).output().expect("kmds starts"))
     }
 
-    /// What is left in the folder for temporary files.
+    /// The number of files left in the folder for temporary files.
     pub fn left_behind(&self) -> usize {
         std::fs::read_dir(self.folder.path("tmp"))
             .expect("a folder")
@@ -100,7 +100,7 @@ impl Caller {
     }
 }
 
-/// What a call left behind.
+/// The result of a call.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -145,7 +145,7 @@ impl Said {
     }
 }
 
-/// Says loudly why a test looks at nothing.
+/// Prints why a test is skipped.
 pub fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::harness::{Folder, Kmds};
 use super::{Caller, Said, skipped};
 
-/// What the real yt-dlp says.
+/// The output of the real yt-dlp.
 fn real(lab: &Lab, arguments: &[&str]) -> Option<Said> {
     let program = std::env::var("KMDS_TEST_YTDLP")
         .ok()
@@ -73,7 +73,7 @@ const OF_SONGS: [&str; 28] = [
     "resolution",
     "is_live",
 ];
-/// Keys that have to be there; their values are of this run, or of this way in.
+/// Keys that must be there; their values depend on the run, or on the way of the call.
 const OTHERS: [&str; 15] = [
     "url",
     "formats",

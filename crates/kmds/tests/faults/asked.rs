@@ -1,4 +1,4 @@
-//! What a site is asked anew when something of it stopped working: as little as brings the song.
+//! The new requests to a site after something stopped working: only as many as the song needs.
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::{Fault, Kind, Lab};

@@ -1,6 +1,6 @@
-//! One cell: a lab, a service, a song and a fault; what came of it, held against what must.
+//! One cell: a lab, a service, a song and a fault; its outcome, compared with the required one.
 //!
-//! Owns the promises that hold in all cells. Never says what a fault leads to: that is in `matrix.rs` and its neighbours.
+//! Owns the promises that hold in all cells. `matrix.rs` and its neighbours have the outcome of each fault.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ bot_pause = 1.0
 [bandcamp.hosts]
 pace = 0.2
 "#;
-/// What must come of a cell.
+/// The required outcome of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// The song, byte for byte.
@@ -112,7 +112,7 @@ impl Stage {
             .max(connections.saturating_sub(ahead))
     }
 
-    /// No host but those of the site was spoken to.
+    /// Checks that only hosts of the site were contacted.
     fn no_stranger(&self) -> Result<(), String> {
         let stranger = self
             .lab
@@ -130,7 +130,7 @@ impl Stage {
         stranger.map_or(Ok(()), |host| Err(format!("a stranger was asked: {host}")))
     }
 
-    /// What a failure leaves: nothing under a final name, and of partial files only true beginnings.
+    /// Checks what a failure leaves: no file under a final name, and only true beginnings in partial files.
     fn nothing_broken_is_left(&self) -> Result<(), String> {
         let published = self.kmds.published();
         if !published.is_empty() {
@@ -199,7 +199,7 @@ impl Stage {
         }
     }
 
-    /// A fault on pages: `/fetch` tells.
+    /// A fault on pages, which the answer of `/fetch` shows.
     pub async fn pages(self, wanted: Wanted, most: usize) -> Result<String, String> {
         let got = self.fetch().await;
         let asked = self.asked();
@@ -368,7 +368,7 @@ impl Stage {
     }
 }
 
-/// What a listener with `stream=1` got.
+/// The bytes that a listener with `stream=1` got.
 enum Heard {
     Whole(Vec<u8>),
     Cut,

@@ -1,4 +1,4 @@
-//! Limits of a site: requests are told, jobs wait.
+//! Limits of a site: requests are told to wait, jobs wait.
 
 use std::time::{Duration, Instant};
 

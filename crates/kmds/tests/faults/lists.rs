@@ -1,4 +1,5 @@
-//! Lists that take longer than their client waits: what was read is told, and the next call goes on there.
+//! Lists that take longer than their client waits: the reply has the songs that were read, and the next call continues
+//! there.
 
 use super::harness::{FAST_RECIPES, Kmds, Setup};
 use kmds_lab::{Fault, Injection, Lab};

@@ -1,9 +1,9 @@
 //! The fault matrix: every fault of the lab, on every site, on pages and on audio, as a client meets it.
 //!
-//! The outcome of each cell comes from the field notes' failure tables (YouTube 3.4 and 5, SoundCloud 15, Bandcamp 17) and
-//! from `docs/api.md`. Whatever happens: the answer comes in time, the site is asked a bounded number of times, no file
-//! stands under a final name that is not whole, what is kept of it are true bytes, and when the fault is over the same
-//! link brings the song. The matrix prints itself: `cargo test -p kmds --test faults -- --nocapture`.
+//! The outcome of each cell comes from the field notes' failure tables (YouTube 3.4 and 5, SoundCloud 15, Bandcamp 17)
+//! and from `docs/api.md`. In every cell: the answer comes in time, the number of requests to the site is bounded, no
+//! file under a final name is incomplete, kept bytes are true bytes, and when the fault is over the same link brings
+//! the song. The matrix prints itself: `cargo test -p kmds --test faults -- --nocapture`.
 
 #[path = "../harness/mod.rs"]
 mod harness;

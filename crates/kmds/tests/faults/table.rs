@@ -1,4 +1,4 @@
-//! Cells side by side, and the table of what came of them.
+//! Cells side by side, and the table of their outcomes.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use super::place::{PLACES, Place};
 /// Cells that run at once, over all tests: more would be late for reasons of their own.
 static AT_ONCE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(8);
 
-/// What came of it, in a few words for the table.
+/// The outcome, in a few words for the table.
 pub struct Row {
     pub place: Place,
     pub name: String,
     pub told: Result<String, String>,
 }
 
-/// Runs cells side by side, prints what came of them, and fails with all that is wrong.
+/// Runs cells side by side, prints their outcomes, and fails with all that is wrong.
 pub async fn run<F>(title: &str, cells: Vec<(Place, String, F)>)
 where
     F: Future<Output = Result<String, String>>,

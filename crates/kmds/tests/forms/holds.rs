@@ -1,4 +1,4 @@
-//! A held file stays on the drive; a hold ends by itself, with the song, or when it is let go.
+//! A held file stays on the drive; a hold ends by itself, with the song, or when its client releases it.
 
 use std::process::Command;
 
@@ -25,7 +25,7 @@ fn songs(lab: &Lab, count: usize) -> Vec<Song> {
     (0..count).map(song).collect()
 }
 
-/// Everything but what is held leaves.
+/// Evicts everything but held files.
 async fn storm(kmds: &Kmds, songs: &[Song]) {
     for song in songs {
         kmds.download(&song.link()).await;

@@ -12,7 +12,7 @@ use kmds_lab::Lab;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-/// No encoder: what is served is what the site has.
+/// No encoder: KMDS serves only the site's own encodings.
 fn without_encoder(lab: &Lab) -> Setup {
     Setup::of(lab).set("KMDS_FFMPEG__COMMAND", "/nonexistent/ffmpeg")
 }

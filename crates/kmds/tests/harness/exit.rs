@@ -1,4 +1,4 @@
-//! The operator's way out, as tests need it: it says at which address it is seen.
+//! The operator's way out, for tests: it tells the address at which KMDS is seen.
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The service as its users meet it: the real binary, its real settings, on a port of its own.
+//! The service as users run it: the real binary, real settings, its own port.
 //!
-//! On failure the story so far is printed: the service's log, its folders, what the lab saw.
+//! On failure the harness prints the service's log, its folders, and the requests to the lab.
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -20,7 +20,7 @@ use replies::{Body, Entry, Reply, V1Reply};
 
 /// Longest any single step of a story may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest a song may take there: a conversion shares the processor with whatever else runs.
+/// Longest a song may take there: a conversion shares the processor with all other programs.
 const LONGEST_SONG: Duration = Duration::from_secs(300);
 
 /// Pauses and paces of a test: the same order of events, in less time.
@@ -40,7 +40,7 @@ limit_pause = 0.2
 pace = 0.0
 "#;
 
-/// The same where no silence of a site is meant: one that answers late on a busy machine is not taken for silent.
+/// The same for tests without silent sites: a site that answers late on a busy machine does not count as silent.
 pub fn unhurried_recipes() -> String {
     FAST_RECIPES
         .replace("metadata_request = 2.0", "metadata_request = 20.0")
@@ -110,7 +110,7 @@ impl Setup {
         self
     }
 
-    /// Lets a site be silent for as long as the test holds a song back.
+    /// Allows a site to be silent while the test holds a song back.
     pub fn patient(self) -> Self {
         let patient = FAST_RECIPES.replace("audio_stall = 1.0", "audio_stall = 60.0");
         self.recipes(&patient)
@@ -230,13 +230,13 @@ impl Kmds {
         self.child.id()
     }
 
-    /// The log as far as it was read. Another thread reads it: wait for a line with [`Self::until`], and ask
-    /// [`Self::whole_log`] before a line is said to be missing.
+    /// The log that was read so far. Another thread reads it: wait for a line with [`Self::until`], and call
+    /// [`Self::whole_log`] before you assert that a line is missing.
     pub fn log(&self) -> String {
         self.log.lock().clone()
     }
 
-    /// All that was logged up to now: a last request is made, and its line waited for.
+    /// The whole log up to now: this makes a last request and waits for its line.
     pub async fn whole_log(&self) -> String {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let mark = format!("/last-line-{}", SERIAL.fetch_add(1, Ordering::Relaxed));
@@ -369,7 +369,7 @@ impl Kmds {
         found
     }
 
-    /// What its open files are, as the kernel names them.
+    /// Its open files, with the kernel's names.
     pub fn open_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .into_iter()
@@ -380,7 +380,7 @@ impl Kmds {
             .collect()
     }
 
-    /// Partial files that lie about.
+    /// Its partial files.
     pub fn partials(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.folder.path("cache"), "", &mut found);

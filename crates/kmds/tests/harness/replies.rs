@@ -1,6 +1,6 @@
-//! What the service answers, as values: a key that is missing or of another type fails where the answer is read.
+//! The service's answers, as values: a key that is missing or of another type fails where the answer is read.
 //!
-//! A key that only one test looks at has no field: a reply is also the JSON it came as (`reply["Debug"]`).
+//! A key that only one test reads has no field: a reply also keeps its JSON (`reply["Debug"]`).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Asked for again in the very moment a job ends: the song is not forgotten, although no client asks for its audio.
-//! And a copy without its original, which a kill in the middle of a removal leaves: it ends.
+//! A song that a client asks for again at the moment when its job ends is not forgotten, although no client asks for
+//! its audio. And a copy without its original, which a kill in the middle of a removal leaves, ends.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::harness::{Kmds, Setup};
 
 const QUICK: &str = "[time]\nretry_pauses = [0.0]\naudio_pauses = [0.0]\naudio_tries = 1\n[bandcamp.hosts]\npace = 0.0\n";
 
-/// Looks without asking for audio, which would heal what is tested here.
+/// Checks without asking for audio, since that would repair the tested state.
 async fn comes(kmds: &Kmds, id: &str) {
     kmds.until("the song is ready", async || {
         let answer = kmds.get(&format!("/api/v1/tracks/bandcamp/{id}")).await;

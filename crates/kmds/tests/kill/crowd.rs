@@ -1,4 +1,4 @@
-//! A crowd at the door: those who only hold connections, and texts that would break out of where they stand.
+//! A crowd of clients: some only hold connections, and some send texts that try to leave their place.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The drive: full, shrunk, read-only, changed behind our back.
+//! The drive: full, shrunk, read-only, changed by other programs.
 
 use kmds_lab::{Lab, Song, mib};
 
@@ -59,7 +59,7 @@ async fn a_full_drive_fails_with_numbers_evicts_nothing_in_vain_and_recovers() {
         kmds.published()
     );
     assert_eq!(kmds.get("/healthz").await.status(), 200);
-    // What fits is still taken.
+    // A song that fits is still taken.
     let other = track(&lab, "Other", 60.0);
     assert_eq!(kmds.download(&other.link()).await, other.bytes());
     assert!(mount.remount("size=64m"));
@@ -238,7 +238,7 @@ async fn songs_wait_for_the_room_that_others_take_while_they_arrive() {
     }
 }
 
-/// The bytes that `cache.min_free_bytes` keeps from everyone on any drive.
+/// A `cache.min_free_bytes` that no drive can have free.
 const MORE_THAN_THERE_IS: &str = "1000000000000000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
-//! No song is lost and no stranger let in: kills at random moments, stops, full and vanishing drives, a crowd at the door.
+//! No song is lost and no unknown client admitted: kills at random moments, stops, full and missing drives, crowds.
 //!
-//! `cargo test -p kmds --test kill -- --nocapture` tells the seed and the counts, `KMDS_SEED=N` throws the same dice
-//! again; with `--ignored` it is the long form of the random kills.
+//! `cargo test -p kmds --test kill -- --nocapture` prints the seed and the counts, `KMDS_SEED=N` repeats a run; with
+//! `--ignored` it runs the long form of the random kills.
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::harness::Setup;
 
-/// A file system of its own; `None`, said loudly, where mounting is refused.
+/// A separate file system; `None`, with a message, if mounting is refused.
 pub struct Mount(pub PathBuf);
 
 impl Mount {

@@ -19,18 +19,18 @@ use super::load::{At, Dice, Heard, OPUS_ONLY, is_as_sent, is_whole_audio, seed};
 
 const SHORT: u64 = 25;
 const LONG: u64 = 200;
-/// So many of the songs, the shortest ones, are wanted in other forms too: ffmpeg takes its time.
+/// How many songs, the shortest ones, clients also want in other forms: ffmpeg takes time.
 const COPIED: u64 = 4;
 /// Bytes a kill may cost, taken over all kills of a run: of each of eight downloads what was on its way through sockets
 /// and chunks (256 KiB). The worst single kill costs more (HLS pieces that were not whole), most cost nothing.
 const LOST_BYTES: u64 = 2 << 20;
 
-/// What clients were told, across all kills.
+/// The answers to clients, across all kills.
 #[derive(Default)]
 struct Told {
     /// Songs that were answered with 200, by site and id.
     accepted: HashSet<(String, String)>,
-    /// Those whose removal was asked for: whether it happened before the kill is anyone's guess.
+    /// Songs whose removal was requested: it is not known whether it happened before the kill.
     removed: HashSet<(String, String)>,
     fetches: u64,
     streams: u64,
@@ -156,7 +156,7 @@ async fn survives(kills: u64) {
     );
 }
 
-/// What downloads lose at each kill, and what deletes throw away.
+/// The bytes that downloads lose at each kill, and that deletes throw away.
 const fn most(kills: u64, told: &Told) -> u64 {
     kills * LOST_BYTES + told.deleted_bytes
 }
@@ -206,7 +206,7 @@ fn name(song: &Song) -> (String, String) {
     (song.site().name().to_owned(), song.id().to_owned())
 }
 
-/// Noted before it is asked for: the kill may come between the deed and the answer.
+/// Recorded before the request: the kill may come between the removal and the answer.
 fn remove(told: &Mutex<Told>, song: &Song) {
     let mut told = told.lock();
     told.removed.insert(name(song));
@@ -335,7 +335,7 @@ async fn ends(kmds: &Kmds, told: &Mutex<Told>) -> (usize, usize) {
     (ready, failed)
 }
 
-/// Whatever stands under a final name is whole: the song itself, or what its sidecar says of it.
+/// Every file under a final name is whole: the song itself, or the file that its sidecar describes.
 fn drive_is_whole(kmds: &Kmds, songs: &[Song], when: &str) {
     let by_id: HashMap<&str, &Song> = songs.iter().map(|song| (song.id(), song)).collect();
     let cache = kmds.folder.path("cache");

@@ -1,4 +1,4 @@
-//! Stopping: asked once it finishes what it can, asked twice it goes at once; the next start goes on.
+//! Stopping: after one signal the service finishes what it can, after two it ends at once; the next start continues.
 
 use kmds_lab::{Lab, kib};
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,4 +1,5 @@
-//! What a client does: fetches, listens, wants copies, removes. The load of the kills and of the soak is made of it.
+//! The acts of a client: it fetches, listens, asks for copies, removes. The load of the kills and of the soak consists
+//! of them.
 //!
 //! An act ends with an error of the connection only when the service is gone.
 #![allow(dead_code, reason = "each test file uses its own part of the load")]
@@ -29,7 +30,7 @@ impl Dice {
         things[usize::try_from(self.roll(things.len() as u64)).unwrap_or(0)].clone()
     }
 
-    /// Dice of one's own.
+    /// A separate random generator.
     pub fn child(&mut self) -> Self {
         Self(self.roll(u64::MAX) | 1)
     }
@@ -129,7 +130,7 @@ impl At {
     }
 }
 
-/// What a listener got.
+/// The bytes that a listener got.
 pub enum Heard {
     Nothing,
     Some,
@@ -137,7 +138,7 @@ pub enum Heard {
     Whole(Vec<u8>),
 }
 
-/// What those songs are called that no client takes as they are: they are converted.
+/// The title of songs that no client can play unchanged: they are converted.
 pub const OPUS_ONLY: &str = "Opus only";
 
 /// Whether these are all bytes of one of the encodings the site has of it.

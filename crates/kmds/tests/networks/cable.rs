@@ -104,7 +104,7 @@ impl Drop for Namespace {
 }
 
 impl Cable {
-    /// `None`, said loudly, where no network can be made.
+    /// `None`, with a message, if no network can be made.
     pub fn lay(lab: &Lab) -> Option<Self> {
         Self::said(Self::try_lay(lab, true))
     }
@@ -180,7 +180,7 @@ impl Cable {
         );
     }
 
-    /// What the kernel takes from now on where no program names another: a tunnel goes up or down.
+    /// The address that the kernel uses from now on if no program names another: a tunnel goes up or down.
     pub fn leaves_from(&self, address: &str) {
         assert!(
             self.ours
@@ -211,7 +211,7 @@ impl Cable {
         }
     }
 
-    /// Who called the hosts of the sites, and from where; not who asked for an address.
+    /// The connections to the hosts of the sites, and their source addresses; without those to the address page.
     pub fn callers(&self) -> Vec<Caller> {
         let all = self.callers.lock().clone();
         all.into_iter()

@@ -1,5 +1,5 @@
-//! From where the sites are asked, seen by the sites themselves: with real addresses, routes and names, in networks made
-//! for the test.
+//! The source addresses of requests to the sites, seen by the sites themselves: with real addresses, routes and names,
+//! in networks made for the test.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -120,7 +120,7 @@ async fn an_address_that_is_gone_is_not_replaced_by_another() {
     assert_eq!(sources(&cable, |_| true), ["198.51.100.8"]);
 }
 
-/// The story the setting exists for: a tunnel goes down, and the machine would be seen at its own address.
+/// The reason for this setting: a tunnel goes down, and the sites would see the machine's own address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_tunnel_is_down_the_sites_are_closed_until_it_is_up() {
     let lab = Lab::start().await;
@@ -226,7 +226,7 @@ async fn a_sites_name_that_leads_to_a_private_address_is_not_followed() {
     assert_eq!(cable.callers(), []);
 }
 
-/// A yt-dlp of its own for this service, as it is or with other arguments; `None`, said loudly, where there is none.
+/// A separate yt-dlp for this service, unchanged or with other arguments; `None`, with a message, if there is none.
 fn with_ytdlp(setup: harness::Setup, arguments: &str) -> Option<harness::Setup> {
     use std::os::unix::fs::PermissionsExt as _;
     let Some(ytdlp) = std::env::var("KMDS_TEST_YTDLP")

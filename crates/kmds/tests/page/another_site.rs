@@ -1,4 +1,4 @@
-//! What pages of other sites can start in a person's browser, by all that a page can make a browser ask for.
+//! What pages of other sites can start in a browser, with every kind of request that a page can cause.
 
 use kmds_lab::Lab;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,4 +1,4 @@
-//! What a person can put into the box: several links, words; and the ways into the page from elsewhere.
+//! What a person can type into the box: several links, words; and the ways into the page from elsewhere.
 
 use std::path::PathBuf;
 

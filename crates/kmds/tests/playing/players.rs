@@ -69,7 +69,7 @@ const PLAYERS: [Player; 7] = [
     },
 ];
 
-/// Those who would look for tags at the end of an MP3 before they play, told not to seek.
+/// Players that would read tags at the end of an MP3 before they play, told not to seek.
 const NOT_SEEKING: [Player; 2] = [
     Player {
         name: "ffmpeg told not to seek",
@@ -169,7 +169,8 @@ impl Drop for Listening<'_> {
     }
 }
 
-/// Every player hears `song`, which the lab holds back, at `path`; then all of it, once it is let go.
+/// Every player plays the beginning of `song`, which the lab holds back, at `path`; then all of it, once the lab
+/// releases it.
 fn all_hear(lab: &Lab, kmds: &Kmds, song: &Song, path: &str) {
     these_hear(&PLAYERS.each_ref(), lab, kmds, song, path);
 }

@@ -4,8 +4,8 @@ use crate::harness::Kmds;
 use crate::{python, skipped};
 use kmds_lab::Lab;
 
-/// What such clients do, to the letter: a body that is encoded twice, asking for the file until it is no 418, and
-/// saving whatever comes then under the name in the reply.
+/// Exactly the calls of such clients: a body that is encoded twice, asking for the file until it is not 418, and saving
+/// the answer under the name in the reply.
 const CLIENT: &str = r#"
 import json, os, sys, time, urllib.request, urllib.error
 server, link, folder = sys.argv[1:4]

@@ -199,7 +199,7 @@ async fn with_tokens_people_sign_in_at_nginx_and_the_page_works_for_them() {
     );
 }
 
-/// Nginx takes the header `X-Sim-Client` for the address of the one who asks.
+/// Nginx takes the header `X-Sim-Client` for the client's address.
 #[tokio::test]
 async fn a_far_client_is_far_whatever_it_writes_into_the_headers_that_nginx_appends_to() {
     let kmds = Setup::new()

@@ -16,7 +16,7 @@ use super::harness::{FAST_RECIPES, Folder, PATIENCE};
 
 /// What bash says after each command, with its exit code.
 const DONE: &str = "<<< done";
-/// Answers of the service that are no success end curl with a failure, whatever the document says.
+/// An answer of the service that is not a success makes curl fail, in every document.
 const CURLRC: &str = "fail\nsilent\nshow-error\nmax-time = 60\nnoproxy = \"*\"\n";
 /// Programs that a test machine does not have, or may not use.
 const STAND_INS: [(&str, &str); 2] = [
@@ -155,7 +155,7 @@ impl Newcomer {
         assert!(out.status.success(), "{out:?}");
     }
 
-    /// What a document says, as it has to be said here.
+    /// A text of a document, with the paths and addresses of this test.
     fn here(&self, text: &str) -> String {
         let mut text = text.replace("LINK", &self.link);
         for folder in MOVED {

@@ -11,7 +11,7 @@ use crate::{doctor, reload, stats, writes};
 const FILE: &str = "recipes.example/recipes.toml";
 const URL: &str = "https://recipes.example/recipes.toml";
 
-/// Who publishes recipes.
+/// A publisher of recipes.
 struct Publisher(Ed25519KeyPair);
 
 impl Publisher {

@@ -19,7 +19,7 @@ use kmds_lab::Lab;
 
 use wanted::{Exchange, Wanted, judge};
 
-/// What the exchanges of the folder have to be shown as.
+/// The expected results of the exchanges in the folder.
 fn derived(folder: &Path) -> Vec<Wanted> {
     let exchanges = Exchange::read_all(folder);
     [youtube::wanted, soundcloud::wanted, bandcamp::wanted]

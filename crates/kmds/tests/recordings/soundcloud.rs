@@ -205,7 +205,7 @@ fn song(
     })
 }
 
-/// `…-large.png` → `…-t500x500.jpg`: sized pictures are JPEG whatever they are called.
+/// `…-large.png` → `…-t500x500.jpg`: sized pictures are JPEG under any name.
 fn large(url: &str) -> String {
     match url.split_once("-large.") {
         Some((name, _)) => format!("{name}-t500x500.jpg"),

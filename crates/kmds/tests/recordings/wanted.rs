@@ -63,7 +63,7 @@ impl Exchange {
     }
 }
 
-/// What a link has to lead to.
+/// The expected result of a link.
 pub struct Wanted {
     pub site: Site,
     pub link: String,

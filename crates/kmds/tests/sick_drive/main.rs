@@ -14,14 +14,14 @@ use harness::replies::{Refusal, Refused};
 use harness::{Folder, Kmds, Setup};
 use kmds_lab::{Lab, Song, kib};
 
-/// A drive that can be made ill.
+/// A drive that can be made to fail.
 struct Drive {
     folder: Folder,
     library: &'static Path,
 }
 
 impl Drive {
-    /// `None`, said loudly, where there is no C compiler.
+    /// `None`, with a message, if there is no C compiler.
     fn make() -> Option<Self> {
         let library = library();
         if library.is_none() {

@@ -17,14 +17,14 @@ const CLIENTS: usize = 12;
 /// Songs that are asked for at one time; each is replaced after `SONGS × NEW_SONG`.
 const SONGS: usize = 24;
 const NEW_SONG: Duration = Duration::from_secs(1);
-/// A site fails in one way for so long, then in none for as long.
+/// How long a site fails in one way, and then works.
 const FAULT: Duration = Duration::from_secs(2);
 /// Clients think that long at most between two acts.
 const THINK_MS: u64 = 500;
 /// How often the caller may look.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What there is to be asked for now: it changes all the time.
+/// The songs and lists that clients can ask for now: they change all the time.
 #[derive(Default)]
 pub struct World {
     songs: Mutex<Vec<Song>>,

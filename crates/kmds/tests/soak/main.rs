@@ -106,7 +106,7 @@ async fn memory_files_and_threads_stay_flat_for_half_an_hour() {
     gauge.is_flat();
 }
 
-/// Songs of a long list, who ask for it at once, and who hold a connection open beside them.
+/// Songs of a long list, clients that ask for it at once, and clients that hold a connection open meanwhile.
 const LONG_LIST: usize = 3000;
 const ASKERS: usize = 30;
 const HOLDERS: usize = 800;

@@ -1,4 +1,4 @@
-//! How often a site is asked, whatever the clients do.
+//! The number of requests to a site, for any behaviour of clients.
 
 use kmds_lab::soundcloud::Format;
 use kmds_lab::youtube::Refusal;

@@ -258,7 +258,7 @@ async fn a_form_that_stands_on_the_drive_under_another_ones_name_is_not_fetched_
     assert!(row.newly_queued, "Vorbis is not there");
 }
 
-/// A client that wanted M4A and one that wanted MP3 both got MP3: one file, whose fate they share.
+/// A client that asked for M4A and a client that asked for MP3 both got MP3: one file, which they share.
 #[tokio::test]
 async fn two_forms_that_became_one_file_share_its_bytes_and_its_end() {
     let place = Place::make();
@@ -426,7 +426,7 @@ async fn songs_are_listed_newest_first_page_by_page_and_by_what_they_are() {
     assert!(ids(elsewhere).await.is_empty());
 }
 
-/// Whatever the length of the words, the index over words finds what looking at every song would find.
+/// For words of any length, the index over words finds what checking every song would find.
 #[tokio::test]
 async fn words_are_found_wherever_they_stand_and_no_more_when_a_song_is_renamed() {
     let place = Place::make();

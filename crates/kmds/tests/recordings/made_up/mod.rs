@@ -16,7 +16,7 @@ use super::harness::{Folder, Kmds};
 use super::judge_folder;
 use super::wanted::{Audio, LeadsTo, Size, Wanted, WantedSong};
 
-/// A folder of exchanges and what is wanted of the links to them, asked for in this order.
+/// A folder of exchanges and the expected results of their links, requested in this order.
 struct Recordings {
     site: Site,
     folder: Folder,
