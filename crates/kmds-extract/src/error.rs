@@ -26,7 +26,7 @@ pub enum ExtractError {
     },
 
     /// Refused for the native client only (made for kids …): the metadata is known, another engine may get the audio.
-    #[error("{site} withholds this from our client: {reason}")]
+    #[error("{site} does not give this to KMDS's own client: {reason}")]
     Withheld {
         site: Site,
         reason: String,

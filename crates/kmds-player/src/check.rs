@@ -67,11 +67,11 @@ pub fn permutation(length: usize, answer: &str) -> Result<Vec<usize>, Wrong> {
             .filter(|place| *place < length)
     };
     let places: Option<Vec<usize>> = answer.chars().map(place).collect();
-    let places = places.ok_or(Wrong::Answer("is no permutation of its question"))?;
+    let places = places.ok_or(Wrong::Answer("is not a permutation of its question"))?;
     let mut seen = vec![false; length];
     for place in &places {
         if std::mem::replace(&mut seen[*place], true) {
-            return Err(Wrong::Answer("is no permutation of its question"));
+            return Err(Wrong::Answer("is not a permutation of its question"));
         }
     }
     // It cuts a few characters off, never most of them.

@@ -42,7 +42,7 @@ pub enum PlayerError {
     Unreadable(&'static str),
     #[error("the script has more than {} bytes", MAX_SCRIPT_BYTES)]
     TooLong,
-    #[error("the script has no function for {0} of a shape that is known")]
+    #[error("the script has no function for {0} in a known shape")]
     NotFound(&'static str),
     #[error("the script's answer for {what} {problem}")]
     Wrong {
@@ -51,7 +51,7 @@ pub enum PlayerError {
     },
     #[error("the script did not answer for {0} in its time")]
     Time(&'static str),
-    #[error("the script wanted more memory than it gets for {0}")]
+    #[error("the script needed more memory than its limit for {0}")]
     Memory(&'static str),
     #[error("the script failed at {what}: {message}")]
     Threw { what: &'static str, message: String },

@@ -89,7 +89,7 @@ pub enum StartError {
         source: StoreError,
     },
     #[error(
-        "another KMDS works with the state folder {state}; stop it, or give this one a state.dir of its own"
+        "another KMDS works with the state folder {state}; stop it, or give this one another state.dir"
     )]
     Busy { state: String },
     #[error(transparent)]
@@ -255,7 +255,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         server.url()
     );
     if let Err(error) = told.and_then(|()| std::io::stdout().flush()) {
-        tracing::warn!(%error, "standard output cannot be written; the service runs all the same");
+        tracing::warn!(%error, "standard output cannot be written; the service still runs");
     }
     systemd::notify("READY=1");
     let recipes = app.recipes().in_force;
@@ -295,7 +295,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     watchdog.abort();
     trim.abort();
     announce.abort();
-    tracing::info!("stopped; unfinished downloads go on at the next start");
+    tracing::info!("stopped; unfinished downloads continue at the next start");
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub fn start(default: LevelFilter) -> Option<String> {
     let (filter, problem) = match asked.to_str().map(str::trim) {
         None => (
             only_ours(default),
-            Some("KMDS_LOG is not UTF-8; write it anew".to_owned()),
+            Some("KMDS_LOG is not UTF-8; write it again".to_owned()),
         ),
         Some("") => (only_ours(default), None),
         Some(text) => match (text.parse::<LevelFilter>(), text.parse::<Targets>()) {

@@ -118,7 +118,7 @@ metrics! {
     jobs: Family<ByOutcome, Counter> = "jobs", "Jobs ended, by site and outcome";
     received_bytes: Family<BySite, Counter> = "received_bytes", "Audio bytes from the sites";
     asked: Family<ByRequest, Counter> = "origin_requests", "Requests to the sites, retries included";
-    retries: Family<BySite, Counter> = "origin_retries", "Requests to the sites that were repeats";
+    retries: Family<BySite, Counter> = "origin_retries", "Requests to the sites that were retries";
     page_bytes: Family<BySite, Counter> = "page_bytes", "Bytes of pages from the sites, compressed";
     requests: Family<ByAnswer, Counter> = "http_requests", "Answers to clients, by route and status";
     token_requests: Family<ByToken, Counter> = "token_requests", "Answers to clients with a token, by its name and the status";
@@ -131,15 +131,15 @@ metrics! {
     cache_bytes: Gauge = "cache_bytes", "Bytes of finished songs on the drive";
     waiting: Family<BySite, Gauge> = "queue_waiting", "Songs waiting for a download";
     running: Family<BySite, Gauge> = "downloads_running", "Downloads under way";
-    paused: Family<BySite, Gauge> = "queue_paused_seconds", "Seconds until a site that wants a pause is asked again; 0 without one";
-    listeners: Gauge = "listeners", "Clients being sent audio now";
-    native_first: Family<BySite, Gauge> = "native_first", "1 while our own engine goes first, 0 while yt-dlp does";
-    open: Family<BySite, Gauge> = "site_open", "1 while a site is asked, 0 while egress.forbid closes its way out";
-    native_failures: Family<BySite, Counter> = "native_failures", "Times our own engine met a changed page or a wall";
+    paused: Family<BySite, Gauge> = "queue_paused_seconds", "Seconds until a site that wants a pause gets requests again; 0 without a pause";
+    listeners: Gauge = "listeners", "Clients that receive audio now";
+    native_first: Family<BySite, Gauge> = "native_first", "1 while the native engine goes first, 0 while yt-dlp does";
+    open: Family<BySite, Gauge> = "site_open", "1 while a site is open, 0 while egress.forbid closes its way out";
+    native_failures: Family<BySite, Counter> = "native_failures", "Times the native engine met a changed page or a wall";
     ytdlp_runs: Counter = "ytdlp_runs", "Processes of yt-dlp started";
     nats: Gauge = "cluster_connected", "1 while NATS answers; 0 where it does not, or there is no cluster";
     nodes: Gauge = "cluster_nodes", "Other nodes of the cluster that are there";
-    tasks: Gauge = "tasks", "Tasks of the runtime: one a connection, one a download";
+    tasks: Gauge = "tasks", "Tasks of the runtime: one for each connection and each download";
 }
 
 impl Metrics {

@@ -35,8 +35,7 @@ fn typed<T: DeserializeOwned>(mended: &str) -> Result<T, Error> {
     serde_json::from_str(mended).or_else(|_| {
         // For a type, a field that stands there twice is an error; for a value, the last one counts.
         let value: Value = serde_json::from_str(mended)?;
-        T::deserialize(value)
-            .map_err(|error| Error::custom(format!("not the JSON we read: {error}")))
+        T::deserialize(value).map_err(|error| Error::custom(format!("not readable JSON: {error}")))
     })
 }
 

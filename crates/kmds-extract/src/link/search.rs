@@ -74,7 +74,7 @@ fn read(at: SearchSite, count: &str, rest: &str) -> Result<SearchLink, LinkError
             Ok(count) if (1..=MOST_RESULTS).contains(&count) => Some(count),
             _ => {
                 return Err(unsupported(
-                    "a search gives 1 to 25 songs; write a number of that range, like ytsearch5:",
+                    "a search gives 1 to 25 songs; write a number in this range, like ytsearch5:",
                 ));
             }
         },
@@ -82,7 +82,7 @@ fn read(at: SearchSite, count: &str, rest: &str) -> Result<SearchLink, LinkError
     let words = words(rest).map_err(|why| {
         unsupported(match why {
             NoWords::None => {
-                "there are no words to search for; write them behind the colon, like ytsearch:title artist"
+                "there are no words to search for; write them after the colon, like ytsearch:title artist"
             }
             NoWords::TooMany => "these are more than 200 characters to search for; write fewer words",
         })

@@ -84,7 +84,7 @@ pub fn not_found(what: &str) -> ExtractError {
 pub fn dead_link() -> ExtractError {
     refused(
         Kind::NotFound,
-        "this short link leads nowhere any more; open it in a browser and copy the link there",
+        "this short link no longer works; open it in a browser and copy the link there",
         None,
     )
 }
@@ -315,7 +315,7 @@ pub fn missing(policy: Option<&str>, untold: Option<Option<&ExtractError>>) -> E
             Some(None) => ExtractError::OriginFailed {
                 site: SITE,
                 page: "tracks batch",
-                reason: "it told nothing about this song".to_owned(),
+                reason: "the site told nothing about this song".to_owned(),
             },
         })
 }

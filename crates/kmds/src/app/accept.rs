@@ -211,7 +211,7 @@ fn no_song(answer: &Answer<'_>) -> Failure {
     match first {
         Some(missing) => {
             let sentence = format!(
-                "none of the list's songs can be had: {}",
+                "no song of the list is available: {}",
                 missing.failure.sentence
             );
             Failure {
@@ -306,7 +306,7 @@ impl Inner {
         drop(gate);
         // After the songs: they are queued even if their list cannot be recorded.
         if listed && let Err(error) = self.note_list(answer, requester).await {
-            tracing::warn!(target: "kmds::app", %error, list = answer.id, "a list is not noted; its songs can be ended one by one only");
+            tracing::warn!(target: "kmds::app", %error, list = answer.id, "a list could not be recorded; its songs can only be ended one by one");
         }
         self.note_holds(None, &mut songs).await?;
         Ok(songs)
@@ -418,7 +418,7 @@ impl Inner {
 
     pub(super) fn queue_full(&self) -> Failure {
         let sentence = format!(
-            "{} songs are waiting already; try again when some are done",
+            "{} songs are waiting already; try again when some of them are done",
             self.queue_max_songs
         );
         Failure::new(Kind::QueueFull, sentence).after(QUEUE_RETRY)

@@ -54,7 +54,7 @@ impl App {
         let ending = tokio::spawn(async move { app.inner.end_songs_of(requesters).await });
         let (ended, kept) = ending
             .await
-            .unwrap_or_else(|_| Err(internal("the cancelling broke off")))?;
+            .unwrap_or_else(|_| Err(internal("the cancelling was interrupted")))?;
         Ok(Some(Cancelled {
             site,
             id,

@@ -69,8 +69,9 @@ impl LongLists {
 
 /// No place became free in time.
 fn all_taken() -> Failure {
-    let sentence =
-        format!("{AT_ONCE} long lists are being replied to already; try again when one is done");
+    let sentence = format!(
+        "{AT_ONCE} replies to long lists are in progress already; try again when one is done"
+    );
     Failure::new(Kind::QueueFull, sentence).after(RETRY)
 }
 

@@ -123,7 +123,7 @@ impl Inner {
                 .sentences
                 .iter()
                 .for_each(|sentence| tracing::warn!("{sentence}")),
-            Err(error) => tracing::warn!(%error, "the cache drive could not be probed"),
+            Err(error) => tracing::warn!(%error, "the cache drive could not be tested"),
         }
         match self.store.tidy().await {
             Ok(tidied) => tracing::debug!(?tidied, "catalog and drive agree"),
@@ -133,7 +133,7 @@ impl Inner {
             self.covers.sweep().await;
             tokio::time::sleep(PRUNE_EVERY).await;
             if let Err(error) = self.store.prune().await {
-                tracing::warn!(%error, "what is too old could not be evicted");
+                tracing::warn!(%error, "files that are too old could not be evicted");
             }
         }
     }

@@ -240,7 +240,7 @@ impl App {
         if !pending.is_empty() {
             tracing::info!(
                 songs = pending.len(),
-                "going on with the work of an earlier run"
+                "continuing the work of an earlier run"
             );
         }
         self.start_queues(queues, &pending);

@@ -68,7 +68,7 @@ impl App {
             None => return None,
         };
         let meaning = if fetches_nothing {
-            "only finished songs are served, since this node fetches from no site"
+            "this node fetches from no site, so it serves only finished songs"
         } else {
             "this node works alone"
         };

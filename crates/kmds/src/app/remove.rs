@@ -36,7 +36,7 @@ impl App {
             Ok(any)
         })
         .await
-        .unwrap_or_else(|_| Err(internal("the removal broke off")))
+        .unwrap_or_else(|_| Err(internal("the removal was interrupted")))
     }
 }
 

@@ -126,7 +126,7 @@ fn in_format(song: Song, rows: &[Row], format: Format) -> Result<Wished, Failure
     match format {
         // Other programs play the same audio in Ogg.
         Format::WebM => {
-            let sentence = "nothing is converted to WebM; ask for opus, which is the same audio";
+            let sentence = "KMDS converts nothing to WebM; ask for opus, which is the same audio";
             Err(Failure::new(Kind::BadRequest, sentence))
         }
         _ => Ok(Wished::Copy(Box::new(song), form)),

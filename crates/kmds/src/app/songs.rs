@@ -53,7 +53,7 @@ impl App {
             Some(text) => Some(text.parse().map_err(|_| {
                 Failure::new(
                     Kind::BadRequest,
-                    "`cursor` must be one an earlier page gave",
+                    "`cursor` must be the cursor of an earlier page",
                 )
             })?),
             None => None,

@@ -238,7 +238,7 @@ async fn verify(app: &App) -> Result<ExitCode, Problem> {
     let found = app.verify().await?;
     for sum in &found.sums {
         out::line(format!(
-            "the catalog's sum of {} at {} was {} and is {}; put right",
+            "the catalog's sum of {} at {} was {} and is {}; corrected",
             sum.what, sum.site, sum.kept, sum.counted
         ));
     }
@@ -251,7 +251,7 @@ async fn verify(app: &App) -> Result<ExitCode, Problem> {
     bad.sort();
     for key in &bad {
         out::line(format!(
-            "{key} is not as it was published; evicted, it is fetched again when asked for"
+            "{key} was changed since it was published; it is evicted, and fetched again when a client asks for it"
         ));
     }
     out::line(format!(

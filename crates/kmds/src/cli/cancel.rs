@@ -70,7 +70,7 @@ fn sentence(reply: &Reply) -> String {
     let ran = reply.ended.len() - waited;
     let kept = match reply.kept {
         0 => String::new(),
-        kept => format!("; {kept} go on, since another fetch asks for them"),
+        kept => format!("; {kept} continue, since another fetch asks for them"),
     };
     format!("ended: {waited} that waited, {ran} that ran{kept}")
 }

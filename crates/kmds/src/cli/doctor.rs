@@ -106,7 +106,7 @@ pub async fn run(args: DoctorArgs, settings: Result<Config, Problem>) -> Result<
             findings.push(Finding::fail(
                 "settings",
                 problem.to_string(),
-                "kmds config example prints what is possible",
+                "kmds config example prints all settings",
             ));
         }
         Ok(config) => look(&config, args.live, &mut findings).await,
@@ -142,12 +142,12 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
             findings.push(clock(&app.recipes_date()));
         }
         Err(error @ StartError::Recipes(_)) => {
-            let advice = "mend the file: kmds recipes check FILE says what is wrong";
+            let advice = "correct the file: kmds recipes check FILE says what is wrong";
             findings.push(Finding::fail("recipes", error.to_string(), advice));
             findings.extend(refused_recipes(config));
         }
         Err(error) => {
-            let advice = "give this user the folder that is named, or set another";
+            let advice = "give this user the right to write the named folder, or set another";
             findings.push(Finding::fail("folders", error.to_string(), advice));
         }
     }
@@ -166,11 +166,7 @@ async fn drive(app: &App, config: &Config) -> Finding {
     let drive = match app.drive().await {
         Ok(drive) => drive,
         Err(failure) => {
-            return Finding::fail(
-                "drive",
-                failure.to_string(),
-                "look at the drive of cache.dir",
-            );
+            return Finding::fail("drive", failure.to_string(), "check the drive of cache.dir");
         }
     };
     let said = drive.sentences.join(" ");
@@ -228,7 +224,7 @@ fn player_script(config: &Config) -> Option<Finding> {
                 "YouTube's script {player} is of no use: {}",
                 why.lines().next().unwrap_or_default()
             ),
-            "update KMDS; until then songs come by the other clients, or by yt-dlp with a JavaScript runtime",
+            "update KMDS; until then KMDS fetches songs as the other clients, or by yt-dlp with a JavaScript runtime",
         ),
     })
 }
@@ -267,7 +263,7 @@ fn recipes(date: &str) -> Finding {
         Some(age) if age > RECIPES_FRESH => Finding::warn(
             "recipes",
             format!("the facts about the sites are from {date}; sites change faster"),
-            "update KMDS, or put a newer recipes.toml where recipes.file says",
+            "update KMDS, or put a newer recipes.toml at the path of recipes.file",
         ),
         _ => Finding::ok(
             "recipes",
@@ -282,7 +278,7 @@ fn refused_recipes(config: &Config) -> Option<Finding> {
     Some(Finding::warn(
         "recipes",
         format!("the service refused new ones: {why}"),
-        "mend them, then reload: systemctl reload kmds, or POST /api/v1/recipes/reload",
+        "correct them, then reload: systemctl reload kmds, or POST /api/v1/recipes/reload",
     ))
 }
 
@@ -293,7 +289,7 @@ fn clock(date: &str) -> Finding {
     match age(date) {
         Some(age) if !(-DAY..=CLOCK_TOO_FAR).contains(&age) => Finding::fail(
             "clock",
-            format!("it is {now:.0} here, which cannot be: certificates will be refused"),
+            format!("the clock says {now:.0}, which is wrong: certificates will be refused"),
             "set the clock: timedatectl set-ntp true",
         ),
         _ => Finding::ok("clock", format!("{now:.0}")),

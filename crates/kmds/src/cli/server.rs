@@ -58,7 +58,9 @@ pub enum ServerError {
     Untrusted { at: String, why: String },
     #[error("{at} does not answer like a KMDS server: {why}")]
     Strange { at: String, why: String },
-    #[error("KMDS_TOKEN has characters that no token has; use printable ASCII without spaces")]
+    #[error(
+        "KMDS_TOKEN has characters that a token cannot have; use printable ASCII without spaces"
+    )]
     Token,
     #[error("the connection to the server broke: {0}")]
     Cut(String),
@@ -256,9 +258,9 @@ fn stay(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
         .first()
         .and_then(|url| url.host_str().map(str::to_owned));
     match attempt.url().host_str().map(str::to_owned) {
-        _ if attempt.previous().len() > MOST_REDIRECTS => attempt.error("it sends on without end"),
+        _ if attempt.previous().len() > MOST_REDIRECTS => attempt.error("it redirects without end"),
         host if host == asked => attempt.follow(),
-        _ => attempt.error("it sends on to another host"),
+        _ => attempt.error("it redirects to another host"),
     }
 }
 
@@ -375,7 +377,7 @@ fn untrusted(why: &rustls::CertificateError) -> String {
             "it has expired; renew it, or set this machine's clock".to_owned()
         }
         NotValidForName | NotValidForNameContext { .. } => {
-            "it is for another name; write the address by the name that it is for".to_owned()
+            "it is for another name; use that name in the address".to_owned()
         }
         _ => "no authority that this machine knows has signed it; add the authority to the system's certificates, \
               or put it into a PEM file and name that in SSL_CERT_FILE"

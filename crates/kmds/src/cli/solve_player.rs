@@ -67,7 +67,7 @@ fn answer(args: &SolvePlayerArgs) -> Result<String, String> {
     player::enter(
         bounds.until,
         player::WALL,
-        "the script did not come to an end in its time",
+        "the script did not end in its time",
     )
     .map_err(|error| error.to_string())?;
     let words = |error: PlayerError| error.to_string();

@@ -25,7 +25,7 @@ pub enum ConfigError {
     #[error("{from}: `{key}` is given twice; leave one")]
     Twice { key: String, from: String },
     #[error(
-        "the environment variable {name} is `{value}`, which is not UTF-8; write it anew (a character of another encoding was pasted?)"
+        "the environment variable {name} is `{value}`, which is not UTF-8; write it again (was a character of another encoding pasted?)"
     )]
     NotUtf8 { name: String, value: String },
 }

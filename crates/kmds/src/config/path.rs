@@ -18,7 +18,7 @@ fn whole_at(text: &str, home: Option<&Path>) -> Result<String, String> {
     let path = at_home(text, home)?;
     let path = std::path::absolute(&path).map_err(|error| format!("use a path ({error})"))?;
     path.into_os_string().into_string().map_err(|_| {
-        "the folder it begins at has a name that is not UTF-8; write the path out".to_owned()
+        "its first folder has a name that is not UTF-8; write the whole path".to_owned()
     })
 }
 
@@ -34,12 +34,12 @@ pub fn given(text: std::ffi::OsString) -> Result<PathBuf, String> {
 
 fn at_home(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     if has_variable(text) {
-        return Err("variables are not replaced in a path; write the folder out".to_owned());
+        return Err("variables are not replaced in a path; write the whole path".to_owned());
     }
     match text.strip_prefix('~') {
         None => Ok(PathBuf::from(text)),
         Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            let home = home.ok_or("no home folder is known (HOME), so `~` means nothing; write the folder out")?;
+            let home = home.ok_or("no home folder is known (HOME), so `~` has no meaning; write the whole path")?;
             Ok(home.join(rest.trim_start_matches('/')))
         }
         Some(_) => {

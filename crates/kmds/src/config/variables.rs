@@ -64,7 +64,7 @@ pub fn ignored() -> impl Iterator<Item = String> {
         let meant = meant_by(name);
         let meant = (!meant.is_empty()).then(|| meant.join(" or "))?;
         Some(format!(
-            "the variable {name} is no setting and is ignored; did you mean {meant}?"
+            "the variable {name} is not a setting and is ignored; did you mean {meant}?"
         ))
     });
     let folders = folders::ignored()

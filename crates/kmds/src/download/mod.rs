@@ -87,7 +87,7 @@ async fn begin(
         Delivery::Asked { .. } => {
             return Err(DownloadError::Failed {
                 site,
-                reason: "its URL was not asked for yet".to_owned(),
+                reason: "its URL was not requested yet".to_owned(),
             });
         }
     };

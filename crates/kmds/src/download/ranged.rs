@@ -338,7 +338,7 @@ impl Ranged {
                 .and_then(|(_, last)| last)
                 .is_some_and(|last| end > last)
         {
-            return self.wrong("another range than was asked for");
+            return self.wrong("another range than the requested one");
         }
         if answer
             .content_length

@@ -88,7 +88,7 @@ impl Tries {
             site = self.site.as_str(),
             tries = self.failed,
             ?setback,
-            "audio is asked for again"
+            "requesting the audio again"
         );
         origin::pause_before_retry(&self.client, self.site, pauses, self.failed).await;
         Ok(())

@@ -220,7 +220,7 @@ impl Engines {
             && let Some(breaker) = self.breakers.get(&site)
         {
             breaker.wall(&format!(
-                "{site} refuses our clients' audio from byte {at} on"
+                "{site} refuses audio to every client identity from byte {at} on"
             ));
         }
         another

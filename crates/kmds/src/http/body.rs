@@ -93,7 +93,7 @@ async fn read_up_to<'p>(
         let frame = match tokio::time::timeout_at(until, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(None) => break Ok(()),
-            Ok(Some(Err(_))) => break Err("the request body broke off; send it whole"),
+            Ok(Some(Err(_))) => break Err("the request body was cut; send the whole body"),
             Err(_) => break Err("the request body did not arrive within 10 s; send it at once"),
         };
         let Some(piece) = frame.data_ref() else {

@@ -130,7 +130,7 @@ impl Refusal {
     pub(super) fn method_not_allowed(method: &http::Method) -> Self {
         Self::new(
             Kind::MethodNotAllowed,
-            format!("{method} does nothing here; the Allow header names what does"),
+            format!("{method} is not allowed here; the Allow header names the allowed methods"),
         )
     }
 

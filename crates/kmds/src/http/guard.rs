@@ -78,9 +78,10 @@ pub(super) struct Admission {
 impl Caller {
     /// The client that sent an admitted request.
     pub(super) fn of(request: &Parts) -> Result<&Self, Refusal> {
-        request.extensions.get().ok_or_else(|| {
-            Refusal::new(Kind::Internal, "the request did not come through the door")
-        })
+        request
+            .extensions
+            .get()
+            .ok_or_else(|| Refusal::new(Kind::Internal, "the request did not pass the guard"))
     }
 
     /// For a route that needs a token only in some cases.
@@ -332,7 +333,7 @@ impl Guard {
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             let address = forwarded(hop).ok_or_else(|| {
-                forbidden("X-Forwarded-For holds something that is no address; let the proxy send addresses only")
+                forbidden("X-Forwarded-For has a value that is not an address; let the proxy send only addresses")
             })?;
             caller.client = Peer::at(address);
             if !self.trusts(caller.client) {
@@ -356,7 +357,7 @@ impl Guard {
     fn check_host(&self, authority: &str) -> Result<(), Refusal> {
         let host = host_of(authority).ok_or_else(|| {
             forbidden(
-                "the Host header is no host; use this server's IP address, or a name from server.names",
+                "the Host header is not a host; use this server's IP address, or a name from server.names",
             )
         })?;
         let is_address = host.parse::<std::net::IpAddr>().is_ok();

@@ -142,7 +142,7 @@ impl Middleware {
             Ok(Err(never)) => match never {},
             Err(_panic) => Refusal::new(
                 Kind::Internal,
-                "a fault of ours; the log has more, please report it",
+                "a fault of KMDS; the log has more, please report it",
             )
             .into_response(face),
         }

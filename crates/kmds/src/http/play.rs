@@ -56,7 +56,7 @@ pub(super) async fn play(
         Some("library") => Some(Layout::Library),
         Some(_) => {
             return Err(Refusal::bad_request(
-                "no archive is called that; use archive=zip or archive=library, or leave it out",
+                "there is no such archive; use archive=zip or archive=library, or leave it out",
             )
             .into());
         }

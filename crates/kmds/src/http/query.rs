@@ -150,7 +150,7 @@ fn digits(text: &str) -> Option<u64> {
 pub(super) fn accept<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Accept, Refusal> {
     Accept::read(words).ok_or_else(|| {
         Refusal::bad_request(
-            "accept names nothing we can send; use some of m4a, mp3, ogg, opus, webm, or discord",
+            "accept names no format that KMDS can send; use some of m4a, mp3, ogg, opus, webm, or discord",
         )
     })
 }

@@ -110,7 +110,7 @@ pub(super) fn router(http: Http) -> Router {
 }
 
 async fn nothing_here(request: Parts) -> Response {
-    let sentence = "nothing is served at this path; see /openapi.json for what is";
+    let sentence = "there is nothing at this path; /openapi.json lists all paths";
     Refusal::not_found(sentence).into_response(Face::of(request.uri.path()))
 }
 

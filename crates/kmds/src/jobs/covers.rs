@@ -99,7 +99,7 @@ impl Covers {
         asks_on: bool,
     ) -> Result<Cover, Failure> {
         let failed = |why: String| {
-            let sentence = format!("the cover cannot be had: {why}");
+            let sentence = format!("the cover is not available: {why}");
             Failure::new(Kind::OriginFailed, sentence)
         };
         let slot = tokio::time::timeout(TURN_WITHIN, self.slots.acquire()).await;
@@ -114,8 +114,7 @@ impl Covers {
                 elsewhere.ok_or_else(|| failed(error.to_string()))?
             }
         };
-        let no_picture =
-            || failed("the site sent something that is no picture; try again later".to_owned());
+        let no_picture = || failed("the site sent no picture; try again later".to_owned());
         let content_type = picture_type(&bytes).ok_or_else(no_picture)?;
         // If a cover cannot be stored, it is fetched again.
         let _ = keep(path, &bytes).await;

@@ -242,7 +242,7 @@ impl Elsewhere<'_> {
                     checked,
                 };
                 lease.publish(publish).await?;
-                tracing::info!(track = %self.track.id, node, "ready, by way of another node");
+                tracing::info!(track = %self.track.id, node, "ready, from another node");
                 Ok(format)
             }
             Err(broken) => {
@@ -273,7 +273,7 @@ impl Elsewhere<'_> {
             Ok(checked) => Ok((format, checked)),
             Err(FillError::Store(error)) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(track = %self.track.id, node, ?error, "what the node sent is not whole");
+                tracing::warn!(track = %self.track.id, node, ?error, "the audio from the node is not whole");
                 lease.restart().await?;
                 Err(Broken::Node(NotGiven::Lost))
             }

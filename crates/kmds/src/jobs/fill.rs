@@ -263,7 +263,7 @@ pub(super) async fn check(
     let file = lease.partial().ok_or(StoreError::Gone)?.file()?;
     let checked = tokio::task::spawn_blocking(move || media::check(&file, container, expected));
     let checked = checked.await;
-    match checked.map_err(|_| FillError::Internal("the check of the file broke off"))? {
+    match checked.map_err(|_| FillError::Internal("the check of the file was interrupted"))? {
         Ok(checked) => Ok(checked.into()),
         Err(broken) => {
             if matches!(broken, Broken::Unreadable(_)) {

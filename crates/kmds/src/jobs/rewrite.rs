@@ -116,7 +116,7 @@ impl Rewriting<'_> {
         }
         match work.await {
             Ok(done) => Ok(done?),
-            Err(_) => Err(FillError::Internal("taking the audio out broke off")),
+            Err(_) => Err(FillError::Internal("extracting the audio was interrupted")),
         }
     }
 

@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
     async fn after(&mut self, error: FillError, stream: &Stream, engine: Engine) -> Next {
         match &error {
             FillError::Broken(what) => {
-                tracing::warn!(track = %self.track.id, what, "what arrived is not whole");
+                tracing::warn!(track = %self.track.id, what, "the received file is not whole");
             }
             FillError::Download(DownloadError::Slow { .. }) => {}
             FillError::Download(error) => {
@@ -382,7 +382,7 @@ fn serves_later(next: &Next, site: Site) -> bool {
 fn made_here(error: FillError) -> FillError {
     match error {
         FillError::Broken(what) => {
-            let sentence = format!("what the conversion made is not whole: {what}");
+            let sentence = format!("the converted file is not whole: {what}");
             FillError::Convert(Failure::new(Kind::ConversionFailed, sentence))
         }
         error => error,

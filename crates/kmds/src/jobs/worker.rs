@@ -66,7 +66,7 @@ impl Workers {
                 // A bug in one song's work must end that song only, and free its place in the queue.
                 let work = AssertUnwindSafe(workers.work(&job)).catch_unwind();
                 if work.await.is_err() {
-                    let broken = internal("the work on this song broke off");
+                    let broken = internal("the work on this song was interrupted");
                     workers.give_up(&job, broken).await;
                 }
             });
@@ -171,7 +171,7 @@ impl Workers {
         let now = jiff::Timestamp::now();
         let noted = self.at.store.fail(&job.key, failure.clone(), now).await;
         if let Err(error) = &noted {
-            tracing::error!(track = %job.key.track(), %error, "the failure could not be noted");
+            tracing::error!(track = %job.key.track(), %error, "the failure could not be recorded");
         }
         self.at.table().finish(job, Err(failure), true);
         noted.is_ok()
@@ -199,7 +199,7 @@ impl Workers {
     async fn requeue(&self, job: &Job, put_back: impl FnOnce()) {
         let key = &job.key;
         if let Err(error) = self.at.store.set_state(key, State::Queued).await {
-            tracing::error!(track = %key.track(), %error, "the queue could not be noted");
+            tracing::error!(track = %key.track(), %error, "the queue could not be recorded");
         }
         if job.cancel.is_cancelled() {
             return self.end_cancelled(job).await;

@@ -49,7 +49,7 @@ impl fmt::Display for Sniffed {
             Self::Playlist => "a playlist",
             Self::Xml => "an XML text",
             Self::Empty => "empty",
-            Self::Unknown => "of no kind we know",
+            Self::Unknown => "of an unknown kind",
         })
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct AddressCheck {
 impl AddressCheck {
     pub(super) fn new(url: Url, every: Duration) -> Self {
         let unknown =
-            "the address this service is seen from was not checked yet (`egress.check_url`)"
+            "the outside address of this service was not checked yet (`egress.check_url`)"
                 .to_owned();
         let every = every.max(Duration::from_secs(1));
         Self {
@@ -50,7 +50,7 @@ impl AddressCheck {
         let (before, now) = (self.closed(), outcome.err());
         match &now {
             Some(why) if before.as_ref() != Some(why) => {
-                tracing::error!("no site is asked by this way: {why}")
+                tracing::error!("no site is contacted by this way out: {why}")
             }
             None if before.is_some() && self.first.initialized() => {
                 tracing::info!("the way out is open again")

@@ -24,11 +24,11 @@ pub enum FileError {
     Timeout,
     #[error("it answered HTTP {0}")]
     Status(u16),
-    #[error("it leads to another address, which is not followed; name that one")]
+    #[error("it redirects to another address, which KMDS does not follow; use that address")]
     Redirected,
     #[error("it is larger than {0} bytes")]
     TooLarge(usize),
-    #[error("it broke off before its end")]
+    #[error("it was cut before its end")]
     Cut,
     /// The way out is closed, or the address is not allowed.
     #[error("{0}")]

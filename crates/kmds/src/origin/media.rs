@@ -173,7 +173,7 @@ impl Client {
             && !coding.eq_ignore_ascii_case("identity")
         {
             return Err(MediaError::Failed(
-                "the audio came compressed, which was not asked for".to_owned(),
+                "the audio came compressed, which KMDS did not ask for".to_owned(),
             ));
         }
         let head = response.headers();

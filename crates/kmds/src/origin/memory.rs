@@ -111,7 +111,7 @@ impl Memory {
             .map_err(io::Error::from)
             .and_then(|text| replace(file, &text));
         if let Err(error) = written {
-            tracing::warn!(file = %file.display(), %error, "what was learnt from the sites could not be kept");
+            tracing::warn!(file = %file.display(), %error, "the values learnt from the sites could not be stored");
         }
     }
 

@@ -61,7 +61,7 @@ impl Collector {
             "gzip" | "x-gzip" => Coding::Gzip(Box::new(MultiGzDecoder::new(bounded))),
             other => {
                 return Err(BodyError::Broken(format!(
-                    "the answer came in the coding `{other}`, which was not asked for"
+                    "the answer came in the coding `{other}`, which KMDS did not ask for"
                 )));
             }
         };

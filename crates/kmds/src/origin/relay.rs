@@ -187,7 +187,7 @@ impl Rules {
         if given != Some(self.credential.as_bytes()) {
             let mut answer = told(
                 StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-                "this is not yours",
+                "the password of this proxy is missing or wrong",
             );
             answer
                 .headers_mut()

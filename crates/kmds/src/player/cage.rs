@@ -19,7 +19,7 @@ const PROCESSOR_SECONDS: u64 = 10;
 const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the process that runs the script cannot be bounded: {0}")]
+#[error("the limits of the process that runs the script cannot be set: {0}")]
 pub struct CageError(#[from] std::io::Error);
 
 /// Processor time of this process so far.

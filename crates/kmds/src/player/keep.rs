@@ -180,7 +180,7 @@ impl Solver {
         }
         let told = marks(length)
             .and_then(|[high, low]| told(answers.sig.get(&high)?, answers.sig.get(&low)?, length));
-        let told = told.ok_or_else(|| said("what becomes of a signature is no permutation"))?;
+        let told = told.ok_or_else(|| said("the solved signature is not a permutation"))?;
         locked(&self.permutations).insert(key, told.clone());
         Ok(told)
     }

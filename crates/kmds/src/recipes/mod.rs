@@ -193,7 +193,7 @@ impl Loader {
         run.await.unwrap_or_else(|_| {
             Err(Refusal {
                 kind: Kind::Internal,
-                sentence: "the reload broke off; this is a bug in KMDS, please report it"
+                sentence: "the reload was interrupted; this is a bug in KMDS, please report it"
                     .to_owned(),
                 at: SystemTime::now(),
             })
@@ -311,7 +311,7 @@ impl Loader {
         let came = |link: &&Link| !failed.iter().any(|(other, _)| other == link);
         let sentences = failed.iter().map(|(link, failed)| {
             let (link, why) = (link.canonical(), &failed.sentence);
-            format!("{link} comes neither by the new recipes nor by the old: {why}")
+            format!("{link} cannot be fetched with the new recipes, nor with the old ones: {why}")
         });
         let remark = sentences.collect::<Vec<_>>().join("; ");
         Ok(Tried {
@@ -353,7 +353,7 @@ impl Loader {
                 remark = reloaded.remark,
                 "recipes read again"
             ),
-            Err(error) => tracing::error!(%error, "recipes stay as they were"),
+            Err(error) => tracing::error!(%error, "the recipes stay unchanged"),
         }
     }
 }

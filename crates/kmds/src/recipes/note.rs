@@ -29,6 +29,6 @@ pub(super) fn keep(state_dir: &Path, sentence: Option<&str>) {
         },
     };
     if let Err(error) = kept {
-        tracing::debug!(%error, "the note about refused recipes could not be kept");
+        tracing::debug!(%error, "the note about refused recipes could not be written");
     }
 }

@@ -69,7 +69,7 @@ impl Rehearsal {
                 return Err(Failed {
                     kind: now.kind,
                     sentence: format!(
-                        "by the new recipes, dated {}, {} does not come: {}; by those in force it does",
+                        "with the new recipes, dated {}, {} cannot be fetched: {}; with those in force it can",
                         new.date,
                         link.canonical(),
                         now.sentence

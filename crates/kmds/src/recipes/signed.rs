@@ -51,7 +51,7 @@ pub enum SettingError {
     #[error("recipes.url: {0}; name a file as https://HOST/PATH")]
     Url(&'static str),
     #[error(
-        "recipes.key is no Ed25519 public key in base64; use the middle line of what `openssl pkey -pubout` prints"
+        "recipes.key is not an Ed25519 public key in base64; use the middle line of the output of `openssl pkey -pubout`"
     )]
     Key,
 }
@@ -61,7 +61,7 @@ pub enum SettingError {
 pub enum OfferError {
     #[error("recipes.url: {at} is not fetched: {error}")]
     Fetch { at: String, error: FileError },
-    #[error("recipes.url: {at} is no Ed25519 signature, of 64 bytes or in base64")]
+    #[error("recipes.url: {at} is not an Ed25519 signature, of 64 bytes or in base64")]
     NoSignature { at: String },
     #[error(
         "recipes.url: {at} is not what recipes.key has signed: it was changed, is not whole, or another key signed it"
@@ -71,7 +71,7 @@ pub enum OfferError {
     Undated { at: String },
     #[error("recipes.url: {at} cannot be used: {why}")]
     Unusable { at: String, why: String },
-    #[error("recipes.url: {at} is dated {date}, and only what is newer than {newest} is taken")]
+    #[error("recipes.url: {at} is dated {date}, but only recipes newer than {newest} are taken")]
     NotNewer {
         at: String,
         date: String,
@@ -229,7 +229,7 @@ impl Source {
         if let Err(error) = kept {
             tracing::warn!(
                 file = %self.copy.display(), %error,
-                "the signed recipes could not be kept: a restart goes back to those before"
+                "the signed recipes could not be stored: a restart returns to the earlier ones"
             );
         }
     }

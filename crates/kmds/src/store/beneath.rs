@@ -178,7 +178,7 @@ impl Cache {
     fn tell(&self, is_away: bool) {
         let cache = self.path.display();
         if is_away {
-            tracing::warn!(%cache, "the drive of cache.dir is away; nothing is kept until it is mounted again");
+            tracing::warn!(%cache, "the drive of cache.dir is away; no file is written until it is mounted again");
         } else {
             tracing::info!(%cache, "the drive of cache.dir is back");
         }

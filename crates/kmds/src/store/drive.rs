@@ -120,16 +120,16 @@ fn sentences(report: &DriveReport, min_free_bytes: u64, why: Option<&str>) -> Ve
     }
     if !report.case_sensitive {
         told.push(
-            "The drive takes `a` and `A` for the same name: YouTube songs whose ids differ in case only replace each other."
+            "The drive takes `a` and `A` for the same name: YouTube songs whose ids differ only in case replace each other."
                 .to_owned(),
         );
     }
     if !report.flushes {
-        told.push("The drive does not flush on request: a power cut can cost songs that were called ready.".to_owned());
+        told.push("The drive does not flush on request: after a power cut, songs that were ready can be lost.".to_owned());
     }
     match report.free_bytes {
         None => {
-            told.push("The drive does not say how much room it has: only cache.max_bytes bounds the cache.".to_owned())
+            told.push("The drive does not tell its free space: only cache.max_bytes limits the cache.".to_owned())
         }
         Some(free) if free < min_free_bytes => told.push(format!(
             "The drive has {free} bytes free, fewer than the {min_free_bytes} that cache.min_free_bytes keeps: every \

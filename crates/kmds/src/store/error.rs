@@ -123,7 +123,7 @@ pub(super) fn advice(error: &io::Error) -> &'static str {
             "; the drive is read-only: make it writable and try again"
         }
         io::ErrorKind::PermissionDenied => "; let the service's user write there and try again",
-        _ if is_ill(error) => "; the drive fails: look at it, and try again when it is well",
+        _ if is_ill(error) => "; the drive fails: check it, and try again when it works",
         _ => "",
     }
 }

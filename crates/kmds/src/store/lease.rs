@@ -168,7 +168,7 @@ impl Lease {
             let comes =
                 blocking(move || evict::may_come(&shared, &shared.catalog(), &key, need)).await?;
             if comes && !std::mem::replace(&mut told, true) {
-                tracing::info!(song = %self.key, "waiting for the room that others take: {refused}");
+                tracing::info!(song = %self.key, "waiting until other songs free room: {refused}");
             }
             // If no claim is in the way, one may have ended meanwhile: so try again.
             let last = if comes { until } else { Instant::now() };

@@ -75,7 +75,7 @@ fn open_published(
     };
     // If the catalog cannot be written, the file is served all the same.
     if let Err(error) = touch(catalog, key) {
-        tracing::debug!(%error, song = %key, "a reader could not be noted");
+        tracing::debug!(%error, song = %key, "a reader could not be recorded");
     }
     let size_bytes = row.size_bytes.unwrap_or(0);
     Ok(Published {

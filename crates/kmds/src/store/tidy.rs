@@ -113,7 +113,7 @@ fn name_unknown(files: &mut [String]) {
     tracing::warn!(
         count = files.len(),
         files = ?named,
-        "the cache folder holds files that are not ours; they are left alone, and songs of their names cannot be kept"
+        "the cache folder holds files that are not ours; they are left alone, and songs with the same names cannot be stored"
     );
 }
 

@@ -470,7 +470,7 @@ async fn recipes_that_come_after_the_start_are_found_by_a_reload_and_leave_with_
     std::fs::write(&file, "date = [").expect("recipes");
     reload();
     kmds.until("one that cannot be used is told", async || {
-        kmds.log().contains("recipes stay as they were")
+        kmds.log().contains("the recipes stay unchanged")
     })
     .await;
     assert!(dated().await);

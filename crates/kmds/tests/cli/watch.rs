@@ -113,7 +113,7 @@ fn a_server_that_speaks_no_https_is_told_so() {
 async fn a_certificate_that_is_not_trusted_is_told_with_what_would_do() {
     let wrong = [
         ("localhost", "has signed it", "SSL_CERT_FILE"),
-        ("other.example", "another name", "write the address"),
+        ("other.example", "another name", "use that name"),
     ];
     for (name, why, advice) in wrong {
         let (address, pem) = https_server(name).await;

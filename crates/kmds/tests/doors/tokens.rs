@@ -213,11 +213,13 @@ async fn a_hangup_reads_the_tokens_again_and_a_bad_file_leaves_the_old_ones() {
     std::fs::write(&file, new.replace("another-secret-of-the-ear", "too-short")).expect("a file");
     hang_up(&kmds);
     kmds.until("the log says why", async || {
-        kmds.log().contains("the tokens stay as they were")
+        kmds.log().contains("the old tokens stay in force")
     })
     .await;
     let log = kmds.log();
-    let line = log.lines().find(|line| line.contains("stay as they were"));
+    let line = log
+        .lines()
+        .find(|line| line.contains("old tokens stay in force"));
     let line = line.expect("found before");
     assert!(
         line.contains("`ear`") && line.contains("at least 16"),

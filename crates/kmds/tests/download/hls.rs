@@ -195,7 +195,7 @@ async fn what_comes_instead_of_a_playlist_is_named_in_a_whole_sentence() {
     for (body, says) in [
         (
             &b"\x01\x02\x03 no playlist"[..],
-            "SoundCloud sent bytes of no kind we know instead of audio",
+            "SoundCloud sent bytes of an unknown kind instead of audio",
         ),
         (
             b"<html></html>",

@@ -198,5 +198,5 @@ async fn a_list_that_cannot_be_noted_is_fetched_all_the_same() {
     assert_eq!((status, reply.songs.len()), (200, 2), "{reply}");
     assert_eq!(kmds.whole(&reply.songs[1]).await, list.songs()[1].bytes());
     let log = kmds.whole_log().await;
-    assert!(log.contains("a list is not noted"), "{log}");
+    assert!(log.contains("a list could not be recorded"), "{log}");
 }

@@ -135,7 +135,13 @@ async fn what_is_not_signed_whole_newer_and_usable_is_refused_with_its_sentence(
     )
     .await;
     lab.serve_file(&format!("{FILE}.sig"), "no signature");
-    refused("no signature", 403, "forbidden", "is no Ed25519 signature").await;
+    refused(
+        "no signature",
+        403,
+        "forbidden",
+        "is not an Ed25519 signature",
+    )
+    .await;
     lab.serve_file(&format!("{FILE}.sig"), other.signature(&good));
     refused(
         "another key",
@@ -162,14 +168,20 @@ async fn what_is_not_signed_whole_newer_and_usable_is_refused_with_its_sentence(
             .at_host("recipes.example")
             .after(1),
     );
-    refused("cut", 502, "truncated", "broke off before its end").await;
+    refused("cut", 502, "truncated", "was cut before its end").await;
     lab.inject(
         Fault::RedirectTo(format!("{URL}.new"))
             .anywhere()
             .at_host("recipes.example")
             .after(1),
     );
-    refused("redirected", 403, "forbidden", "leads to another address").await;
+    refused(
+        "redirected",
+        403,
+        "forbidden",
+        "redirects to another address",
+    )
+    .await;
     publisher.publish(&lab, &(good.clone() + &"#".repeat(300 << 10)));
     refused("oversized", 413, "too_large", "larger than 262144 bytes").await;
     publisher.publish(&lab, &dated("2020-01-01"));
@@ -177,11 +189,11 @@ async fn what_is_not_signed_whole_newer_and_usable_is_refused_with_its_sentence(
         "older",
         403,
         "forbidden",
-        "is dated 2020-01-01, and only what is newer",
+        "is dated 2020-01-01, but only recipes newer",
     )
     .await;
     publisher.publish(&lab, &dated(&before));
-    refused("as old", 403, "forbidden", "only what is newer").await;
+    refused("as old", 403, "forbidden", "only recipes newer").await;
     publisher.publish(&lab, "[time]\nfresh_url = 601.0\n");
     refused("undated", 400, "bad_request", "has no date").await;
     publisher.publish(&lab, "date = \"2031-01-01\"\n[youtube]\nidentities = []\n");

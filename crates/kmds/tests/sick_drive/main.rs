@@ -433,8 +433,8 @@ async fn each_trouble_of_a_drive_is_told_by_its_name_and_over_when_it_is_over() 
     let lab = Lab::start().await;
     let kmds = drive.under(&lab).start();
     for (error, kind, word) in [
-        ("ESTALE", "internal", "look at it"),
-        ("ENOTCONN", "internal", "look at it"),
+        ("ESTALE", "internal", "check it"),
+        ("ENOTCONN", "internal", "check it"),
         ("EROFS", "internal", "read-only"),
         ("EDQUOT", "disk_full", "full"),
     ] {

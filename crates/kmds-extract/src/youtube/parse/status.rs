@@ -263,7 +263,7 @@ fn kept_from_us(texts: &Texts) -> Verdict {
 fn age_restricted() -> Verdict {
     refused(
         Kind::AgeRestricted,
-        "this is age-restricted; give yt-dlp cookies of a grown-up's account",
+        "this is age-restricted; give yt-dlp cookies of an adult's account",
     )
 }
 

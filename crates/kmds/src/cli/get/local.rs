@@ -289,7 +289,7 @@ impl Following<'_> {
         let track = key.track().clone();
         let mut ends = ends.into_iter();
         self.end(id, |_| {
-            ends.next().unwrap_or_else(|| disk("its place is gone"))
+            ends.next().unwrap_or_else(|| disk("its folder is gone"))
         });
         self.app.delete(&track).await.map(drop)
     }
@@ -347,7 +347,7 @@ async fn put(
 }
 
 fn disk(why: &str) -> End {
-    let reason = format!("the song is here, but could not be put in its place: {why}");
+    let reason = format!("the song was downloaded, but could not be moved to its place: {why}");
     End::Failed {
         kind: Kind::Internal.as_str().to_owned(),
         reason,

@@ -52,7 +52,7 @@ pub fn work_folder(root: &Path, work: &Path) -> io::Result<()> {
     fs::create_dir_all(root)?;
     if fs::symlink_metadata(work).is_ok_and(|found| found.is_symlink()) {
         return Err(io::Error::other(
-            "it is a link, and nothing is written through one; remove it",
+            "it is a link, and KMDS writes through no link; remove it",
         ));
     }
     fs::create_dir_all(work)

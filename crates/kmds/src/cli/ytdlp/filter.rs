@@ -121,7 +121,7 @@ fn test(word: &str, text: &str) -> Result<Test, &'static str> {
     match (order, size(text)) {
         (Some(order), Some(number)) => return Ok(Test::Number(order, number)),
         (Some(Order::Equal | Order::Other) | None, _) => {}
-        (Some(_), None) => return Err("this filter wants a number"),
+        (Some(_), None) => return Err("this filter needs a number"),
     }
     let (negated, bare) = match word.strip_prefix('!') {
         Some(bare) => (true, bare),

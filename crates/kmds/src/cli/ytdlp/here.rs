@@ -121,7 +121,7 @@ impl Here {
         let accept = Accept::new(first.into_iter().chain(FileFormat::ALL));
         let fetched = self.fetch(&song.link, false, accept).await?;
         let found = fetched.songs.first();
-        let gone = || Trouble::new(Kind::NotFound, "the song is gone meanwhile; try again");
+        let gone = || Trouble::new(Kind::NotFound, "the song was removed meanwhile; try again");
         self.read(&found.ok_or_else(gone)?.key, Want::Stream, sink)
             .await
     }
@@ -252,7 +252,7 @@ impl From<NotServed> for Trouble {
         match not_served {
             NotServed::Failed(failure) => failure.into(),
             NotServed::Unfinished { .. } => {
-                Self::new(Kind::Truncated, "the download broke off; try again")
+                Self::new(Kind::Truncated, "the download was interrupted; try again")
             }
             NotServed::Unknown => {
                 Self::new(Kind::Cancelled, "the song was removed meanwhile; try again")

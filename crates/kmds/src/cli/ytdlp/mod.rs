@@ -211,7 +211,7 @@ impl Source {
         if song.formats.is_empty() {
             return Err(Trouble::new(
                 Kind::Unavailable,
-                "the site offers no sound of it now; try again later",
+                "the site offers no audio of it now; try again later",
             ));
         }
         Ok(())

@@ -57,7 +57,7 @@ pub fn fill(template: &str, fields: &Fields, missing: &str, goal: For) -> Result
                 .find(')')
                 .ok_or_else(|| wrong(template, "a bracket is not closed"))?;
             let (shape, after) = Shape::read(&field[end + 1..])
-                .ok_or_else(|| wrong(template, "behind a field stands s, d, f, j, l, q or S"))?;
+                .ok_or_else(|| wrong(template, "after a field write s, d, f, j, l, q or S"))?;
             with_values.push(text.matches('/').count());
             text.push_str(&value(&field[..end], &shape, fields, missing, goal));
             rest = after;

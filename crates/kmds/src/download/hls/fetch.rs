@@ -179,7 +179,7 @@ impl Fetcher {
         let too_large = || {
             Failed::Final(DownloadError::Wrong {
                 site,
-                what: "a segment of senseless size".to_owned(),
+                what: "a segment of an impossible size".to_owned(),
             })
         };
         let announced =
@@ -232,7 +232,7 @@ impl Fetcher {
             (206, range, Some(ContentRange { start, end, total })) => {
                 let (first, last) = range.unwrap_or((0, total.map(|total| total - 1)));
                 if start != first || last.is_some_and(|last| end != last) {
-                    return Err(wrong("another part of a segment than was asked for").into());
+                    return Err(wrong("another part of a segment than the requested one").into());
                 }
                 if body.len() as u64 == end - start + 1 {
                     Ok(body)

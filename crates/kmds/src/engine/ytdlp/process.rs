@@ -60,7 +60,7 @@ impl Run {
             let status = child
                 .wait()
                 .await
-                .map_err(|error| broken("its end was lost", error));
+                .map_err(|error| broken("its exit status was lost", error));
             // Processes that it left running hold its pipes open.
             group.kill();
             status
@@ -142,7 +142,7 @@ async fn read_up_to(
         .map_err(lost)?;
     if kept.len() > limit {
         return Err(YtDlpError::Broken(
-            "it printed more than it should".to_owned(),
+            "it printed more than its limit".to_owned(),
         ));
     }
     Ok(())

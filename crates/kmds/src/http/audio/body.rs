@@ -33,7 +33,7 @@ pub(super) enum Piece {
 
 /// The answer cannot be completed: the server cuts the connection, so that no client takes a part for the whole.
 #[derive(Debug, thiserror::Error)]
-#[error("the audio broke off: {0}")]
+#[error("the audio was cut: {0}")]
 pub(in crate::http) struct Cut(String);
 
 /// A file that is being sent to one listener.

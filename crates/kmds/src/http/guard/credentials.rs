@@ -77,7 +77,7 @@ impl Credentials {
                 *self.tokens.write() = Arc::new(read);
             }
             Err(why) => {
-                tracing::warn!(target: "kmds::http", "server.tokens_file {file} cannot be used, the tokens stay as they were: {why}");
+                tracing::warn!(target: "kmds::http", "server.tokens_file {file} cannot be used, the old tokens stay in force: {why}");
             }
         }
     }

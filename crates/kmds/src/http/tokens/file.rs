@@ -86,7 +86,7 @@ fn read_row(row: Row) -> Result<Token, String> {
     let scopes = read_scopes(&row.scopes).map_err(at)?;
     if row.requests_per_minute == Some(0) {
         return Err(at(
-            "requests_per_minute is at least 1; remove the token to shut it out".to_owned(),
+            "requests_per_minute is at least 1; remove the token to refuse it".to_owned(),
         ));
     }
     Ok(Token {

@@ -140,9 +140,8 @@ async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result
             continue;
         }
         if has_long_list || tracks >= MOST_TRACKS_OF_LINKS {
-            let sentence = format!(
-                "the links before it bring {tracks} tracks; send it in a request of its own"
-            );
+            let sentence =
+                format!("the links before it bring {tracks} tracks; send it in a separate request");
             failures.push((link, Failure::new(Kind::TooLarge, sentence)));
             continue;
         }
@@ -164,7 +163,7 @@ async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result
 
 fn out_of_time() -> Failure {
     let sentence =
-        "the links of this request took longer than one list may; send it in a request of its own";
+        "the links of this request took longer than one list may; send it in a separate request";
     Failure::new(Kind::Timeout, sentence)
 }
 

@@ -40,7 +40,7 @@ fn form_named(word: &str) -> Result<FormAsk, Refusal> {
         .or(tagged.map(FormAsk::from))
         .ok_or_else(|| {
             let words = Format::ALL.map(Format::ext).join(", ");
-            Refusal::bad_request(format!("no form is called that; use one of {words}"))
+            Refusal::bad_request(format!("there is no such form; use one of {words}"))
         })
 }
 

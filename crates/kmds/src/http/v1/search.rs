@@ -94,7 +94,7 @@ fn place(query: &Query<'_>) -> Result<Option<SearchSite>, Refusal> {
     let unknown = || {
         let known = SearchSite::ALL.map(SearchSite::as_str).join(", ");
         Refusal::bad_request(format!(
-            "no site that can be searched is called that; use one of {known}"
+            "there is no such site to search; use one of {known}"
         ))
     };
     query

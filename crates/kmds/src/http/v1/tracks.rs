@@ -47,7 +47,7 @@ pub(in crate::http) async fn list_tracks(
 
 fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
     let unknown = |name: &str, words: &str| {
-        Refusal::bad_request(format!("no {name} is called that; use one of {words}"))
+        Refusal::bad_request(format!("there is no such {name}; use one of {words}"))
     };
     let state = query.filled("state").map(|word| {
         use JobState::{Converting, Downloading, Evicted, Failed, Queued, Ready};

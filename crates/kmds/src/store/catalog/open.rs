@@ -113,7 +113,7 @@ impl Catalog {
             return Err(StoreError::Catalog {
                 what: "be opened",
                 source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why)),
-                advice: "; install that one, or name another state.dir",
+                advice: "; install that version, or set another state.dir",
             });
         }
         Ok(Opened {

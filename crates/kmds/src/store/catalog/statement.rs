@@ -82,7 +82,7 @@ pub(super) fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError 
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => return StoreError::StateFull,
             Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-                "; look at the drive of state.dir, and try again"
+                "; check the drive of state.dir, and try again"
             }
             _ => "",
         };

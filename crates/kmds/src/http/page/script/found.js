@@ -74,7 +74,7 @@ const found = {
     $("refused").replaceChildren(...(reply.failures || []).map((failure) => this.refused(failure)));
     this.more();
     const { tracks } = reply, waiting = tracks.filter((track) => track.state !== "ready").length;
-    tell(!tracks.length ? "No song can be had; the reasons are below."
+    tell(!tracks.length ? "No song is available; the reasons are below."
       : waiting ? `Got ${plural(tracks.length, "song")}. Play right away: the download goes on meanwhile.` : "All of it is in the cache already.");
     if (document.activeElement === $("url")) $("url").select();
     kept.again();

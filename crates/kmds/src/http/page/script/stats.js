@@ -24,7 +24,7 @@ const stats = {
     say($("disk-free"), now.free_bytes == null ? "" : `${size(now.free_bytes)} free on the disk`);
     const count = (state) => now.songs[state] || 0;
     say($("counts"), [`${count("ready").toLocaleString()} ready`, count("failed") && `${count("failed")} failed`].filter(Boolean).join(" · "));
-    say($("listeners"), now.listeners ? plural(now.listeners, "listener") : "Nobody now");
+    say($("listeners"), now.listeners ? plural(now.listeners, "listener") : "No listeners now");
     const engines = new Map(now.engines.map((engine) => [engine.site, engine]));
     $("lanes").replaceChildren(...now.lanes.flatMap((lane) => this.lane(lane, engines.get(lane.site))));
     pulse();
