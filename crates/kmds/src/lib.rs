@@ -67,7 +67,7 @@ use crate::http::{Crowd, Door, ServeError, Server};
 use crate::metrics::Metrics;
 use crate::origin::{Client, ClientConfig, EgressConfig, EgressError};
 use crate::recipes::Loader;
-use crate::store::{Store, StoreConfig, StoreError};
+use crate::store::{PROBE, Store, StoreConfig, StoreError};
 use crate::webhook::{Webhook, WebhookError};
 
 /// As in `kmds --version`.
@@ -180,6 +180,10 @@ fn store_config(config: &Config) -> StoreConfig {
         max_age: config.cache.max_age,
         reader_pause: store::READER_PAUSE,
         min_free_bytes: config.cache.min_free_bytes,
+        is_shared: config
+            .cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.shared_drive),
     }
 }
 
@@ -231,6 +235,47 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     )?;
     config.webhook.as_ref().map(Webhook::new).transpose()?;
     membership(config).map(drop)
+}
+
+/// Tries whether the nodes that are there have this cache folder, where the settings say so: a sentence for the operator.
+/// Makes a small file in the folder, and removes it.
+/// # Errors
+/// [`StartError::Cluster`]: another node does not see the file, or the folder cannot be written.
+pub async fn check_drive(config: &Config) -> Result<Option<String>, StartError> {
+    if !config
+        .cluster
+        .as_ref()
+        .is_some_and(|cluster| cluster.shared_drive)
+    {
+        return Ok(None);
+    }
+    let name = random::id();
+    let (dir, file) = (
+        &config.cache.dir,
+        config.cache.dir.join(format!("{PROBE}{name}")),
+    );
+    std::fs::write(&file, b"").map_err(|error| {
+        StartError::Cluster(format!(
+            "cache.dir {} cannot be written ({error}); mount the drive that all nodes share there, or set cluster.shared_drive to false",
+            dir.display()
+        ))
+    })?;
+    let found = membership(config)?.blind_to(&name).await;
+    let _ = std::fs::remove_file(&file);
+    match found {
+        Err(why) => Ok(Some(format!(
+            "{why}: it is not known whether the other nodes have this cache.dir"
+        ))),
+        Ok((blind, _)) if !blind.is_empty() => Err(StartError::Cluster(format!(
+            "cache.dir {} is not the folder that {} has; mount one drive for all nodes, or set cluster.shared_drive to false",
+            dir.display(),
+            blind.join(", ")
+        ))),
+        Ok((_, 0)) => Ok(Some(
+            "no node is there that could say whether it has this cache.dir".to_owned(),
+        )),
+        Ok(_) => Ok(None),
+    }
 }
 
 /// Runs the service until `stop` is cancelled: binds, prints the ready line on standard output, serves, and parks

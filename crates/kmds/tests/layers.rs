@@ -169,7 +169,15 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         "store",
         &[
             &["compare"],
-            &["drive", "holds", "music_folder", "queues", "songs", "tidy"],
+            &[
+                "drive",
+                "holds",
+                "music_folder",
+                "queues",
+                "shared_drive",
+                "songs",
+                "tidy",
+            ],
             &["start"],
             &["publish", "recover"],
             &["lease", "published"],

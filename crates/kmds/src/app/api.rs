@@ -12,7 +12,7 @@ use kmds_extract::{Format, Kind, Site, Track};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use crate::cluster::NODE_HEADER;
+pub use crate::cluster::{NODE_HEADER, VALIDATOR_HEADER};
 pub use crate::jobs::covers::Cover;
 pub use crate::jobs::{Event, EventName, Events};
 pub use crate::store::{CopyForm, Found, Held, HeldSum, Holder, Key, State};
@@ -221,6 +221,8 @@ pub struct Audio {
     pub total: Option<u64>,
     /// Strong, quoted; `None` while the length is unknown.
     pub etag: Option<String>,
+    /// What the bytes are of, for another node: its copy has the same etag.
+    pub validator: String,
     pub modified: SystemTime,
     /// For `Content-Disposition`.
     pub file_name: String,

@@ -45,6 +45,7 @@ impl App {
             Question::Link { link, accept } => inner.resolver.resolve_here(&link, &accept).await,
             Question::Search { at, words } => inner.resolver.search_here(&at, &words).await,
             Question::Song(wanted) => inner.make_for_another(*wanted).await,
+            Question::Sees { file } => Ok(Reply::Sees(inner.store.sees(&file).await)),
         };
         answer.unwrap_or_else(Reply::Refused)
     }

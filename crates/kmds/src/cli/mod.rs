@@ -304,6 +304,15 @@ fn show_config(flags: &SettingFlags, command: &ConfigCommand) -> Result<ExitCode
         ConfigCommand::Check => {
             let config = settings(flags, Vec::new())?;
             crate::check(&config)?;
+            if config.cluster.is_some() {
+                wait(async {
+                    let remark = crate::check_drive(&config).await?;
+                    remark
+                        .iter()
+                        .for_each(|remark| out::say(format!("kmds: {remark}")));
+                    Ok(ExitCode::SUCCESS)
+                })?;
+            }
             out::line(format!(
                 "good: listens on {}, keeps songs in {}",
                 config.server.listen,

@@ -38,6 +38,17 @@ impl Membership {
         }
     }
 
+    /// The nodes of the cluster that do not see this file in their cache folder; and how many there are. Works beside a running
+    /// node of the same settings.
+    /// # Errors
+    /// A sentence: NATS does not answer.
+    pub async fn blind_to(&self, file: &str) -> Result<(Vec<String>, usize), String> {
+        match &self.nats {
+            Some(nats) => nats.blind_to(file).await,
+            None => Ok((Vec::new(), 0)),
+        }
+    }
+
     /// Works among the others until `stop`. `address` is where they reach this node's HTTP.
     pub async fn run(
         self,
@@ -71,6 +82,10 @@ impl Membership {
     #[must_use]
     pub fn peers(&self) -> Peers {
         Peers::alone()
+    }
+
+    pub async fn blind_to(&self, _file: &str) -> Result<(Vec<String>, usize), String> {
+        Ok((Vec::new(), 0))
     }
 
     pub async fn run(

@@ -39,6 +39,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt as _};
 use kmds_extract::{Failure, Format, Kind, Site, TrackId};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 pub use membership::Membership;
 pub use nodes::{NodeReport, SiteReport};
@@ -52,6 +53,8 @@ const SILENT_AFTER: Duration = Duration::from_secs(3);
 const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
 /// Names the node that sends a request to another one's HTTP.
 pub const NODE_HEADER: &str = "kmds-node";
+/// Tells a node what the bytes of a song are of, so that its copy has the same etag.
+pub const VALIDATOR_HEADER: &str = "kmds-validator";
 /// A node answers that it takes a song, or not, within this time.
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -68,6 +71,15 @@ pub enum Claim {
     Theirs(String),
     /// NATS does not say: this node works as one that is alone.
     Unknown,
+}
+
+/// A song that a node has finished, as the bucket of songs tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    pub ext: String,
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha256: String,
 }
 
 /// Why a node does not give a song.
@@ -99,6 +111,8 @@ pub struct SongHead {
     pub total: Option<u64>,
     /// Names the file: what another node has under the same tag goes on where this ends.
     pub etag: Option<String>,
+    /// What the bytes are of; `None` from a node that does not tell.
+    pub validator: Option<String>,
     /// The first byte that is sent.
     pub start: u64,
 }
@@ -124,6 +138,12 @@ pub trait Network: Send + Sync {
     fn claim<'a>(&'a self, song: &'a str, from: Option<&'a str>) -> BoxFuture<'a, Claim>;
     /// The node that makes or has a song.
     fn holder<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<String>>;
+    /// The song as the node that had it last finished it, whether or not that node is there.
+    fn finished<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<Finished>>;
+    /// Notes that this node, which has claimed the song, has finished it.
+    fn finish<'a>(&'a self, song: &'a str, finished: Finished) -> BoxFuture<'a, ()>;
+    /// Whether all nodes have one cache folder.
+    fn shares_drive(&self) -> bool;
     /// Lets go of a song that this node claimed and will not bring.
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()>;
     /// A song from this byte on, where the file is still the one of the tag.
@@ -303,6 +323,31 @@ impl Peers {
     /// See [`Network::holder`].
     pub async fn holder(&self, song: &str) -> Option<String> {
         self.0.as_ref()?.network.holder(song).await
+    }
+
+    /// See [`Network::finished`].
+    pub async fn finished(&self, song: &str) -> Option<Finished> {
+        self.0.as_ref()?.network.finished(song).await
+    }
+
+    /// See [`Network::finish`].
+    pub async fn finish(&self, song: &str, finished: Finished) {
+        if let Some(joined) = &self.0 {
+            joined.network.finish(song, finished).await;
+        }
+    }
+
+    /// Whether all nodes have one cache folder.
+    #[must_use]
+    pub fn share_a_drive(&self) -> bool {
+        let joined = self.0.as_ref();
+        joined.is_some_and(|joined| joined.network.shares_drive())
+    }
+
+    /// Whether this node is there now.
+    #[must_use]
+    pub fn has(&self, node: &str) -> bool {
+        self.nodes().iter().any(|there| there.node == node)
     }
 
     /// See [`Network::release`].

@@ -28,15 +28,17 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::presence::{GONE_AFTER, Known, PROTOCOL};
-use super::questions::{Reply, pack, unpack_question};
+use super::questions::{Question, Reply, pack, unpack_question, unpack_reply};
 use super::relay::Relay;
 use super::seal::Seal;
-use super::{Answering, Arriving, Claim, Network, NodeReport, NotGiven, Telling};
+use super::{Answering, Arriving, Claim, Finished, Network, NodeReport, NotGiven, Telling};
 use crate::config::{ClusterConfig, read_cluster_token};
 use crate::random;
 
 /// How often a node tells of itself.
 const BEAT: Duration = Duration::from_secs(2);
+/// Within this time every node has told of itself.
+const ONE_BEAT: Duration = Duration::from_millis(2_500);
 const ANSWERED_AT_ONCE: usize = 64;
 /// NATS answers within this time, or is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
@@ -74,9 +76,25 @@ pub struct Nats {
 }
 
 /// An entry of the bucket of songs.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct SongEntry {
     node: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished: Option<Finished>,
+    /// What another version has written.
+    #[serde(flatten)]
+    other: serde_json::Map<String, serde_json::Value>,
+}
+
+impl SongEntry {
+    /// `None` for what no node writes.
+    fn read(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+
+    fn text(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
 }
 
 impl Nats {
@@ -156,6 +174,59 @@ impl Nats {
         self.tell(&client, &report(true)).await;
         let _ = tokio::time::timeout(ANSWERS_WITHIN, client.flush()).await;
         Ok(())
+    }
+
+    /// See [`super::Membership::blind_to`].
+    pub async fn blind_to(&self, file: &str) -> Result<(Vec<String>, usize), String> {
+        let client = self.connect().await?;
+        let told = client.subscribe(self.nodes_subject()).await;
+        let mut told = told.map_err(|error| error.to_string())?;
+        let _ = tokio::time::timeout(ANSWERS_WITHIN, client.flush()).await;
+        if client.connection_state() != State::Connected {
+            return Err("NATS does not answer".to_owned());
+        }
+        let mut nodes = BTreeSet::new();
+        let _ = tokio::time::timeout(ONE_BEAT, async {
+            while let Some(message) = told.next().await {
+                let text = self.opened(&message);
+                let report = text.and_then(|text| serde_json::from_slice::<NodeReport>(&text).ok());
+                nodes.extend(
+                    report
+                        .filter(|report| !report.leaves)
+                        .map(|report| report.node),
+                );
+            }
+        })
+        .await;
+        let question = pack(&Question::Sees {
+            file: file.to_owned(),
+        });
+        let mut blind = Vec::new();
+        for node in &nodes {
+            let asked = self
+                .request(&client, node, question.clone(), ANSWERS_WITHIN)
+                .await;
+            // A node of an earlier version does not understand.
+            if let Some(Reply::Sees(false)) = asked.as_deref().and_then(unpack_reply) {
+                blind.push(node.clone());
+            }
+        }
+        Ok((blind, nodes.len()))
+    }
+
+    async fn request(
+        &self,
+        client: &Client,
+        node: &str,
+        question: Bytes,
+        within: Duration,
+    ) -> Option<Bytes> {
+        let subject = format!("{}.ask.{node}", self.config.name);
+        let request = async_nats::Request::new()
+            .payload(self.seal.close(&subject, question))
+            .timeout(Some(within));
+        let reply = client.send_request(subject, request).await.ok()?;
+        self.opened(&reply)
     }
 
     async fn connect(&self) -> Result<Client, String> {
@@ -398,13 +469,6 @@ impl Nats {
         }
     }
 
-    fn own_entry(&self) -> Bytes {
-        let entry = SongEntry {
-            node: self.config.node.clone(),
-        };
-        serde_json::to_vec(&entry).unwrap_or_default().into()
-    }
-
     /// One try; `None` where another node was faster, or NATS does not answer.
     async fn try_to_claim(
         &self,
@@ -412,19 +476,31 @@ impl Nats {
         song: &str,
         from: Option<&str>,
     ) -> Option<Claim> {
-        let Some((holder, revision)) = entry(songs, song).await? else {
-            let made = songs.create(song, self.own_entry()).await;
+        let Some((entry, revision)) = entry(songs, song).await? else {
+            let made = songs.create(song, self.own(SongEntry::default())).await;
             return made.ok().map(|_| Claim::Ours);
         };
-        let may_be_theirs = holder != self.config.node && from != Some(&*holder);
-        if may_be_theirs && !self.is_there(&holder) {
+        let holder = &entry.node;
+        let may_be_theirs = *holder != self.config.node && from != Some(holder);
+        if may_be_theirs && !self.is_there(holder) {
             self.until_all_are_known().await;
         }
-        if may_be_theirs && self.is_there(&holder) {
-            return Some(Claim::Theirs(holder));
+        if may_be_theirs && self.is_there(holder) {
+            return Some(Claim::Theirs(entry.node));
         }
-        let taken = songs.update(song, self.own_entry(), revision).await;
+        let taken = songs.update(song, self.own(entry), revision).await;
         taken.ok().map(|_| Claim::Ours)
+    }
+
+    /// The entry as that of a song which this node fetches.
+    fn own(&self, entry: SongEntry) -> Bytes {
+        let node = self.config.node.clone();
+        let own = SongEntry {
+            node,
+            finished: None,
+            ..entry
+        };
+        own.text()
     }
 
     fn is_there(&self, node: &str) -> bool {
@@ -439,17 +515,14 @@ impl Nats {
     }
 }
 
-/// The node and the revision of a song's entry. The outer `None`: NATS does not say.
-async fn entry(songs: &kv::Store, song: &str) -> Option<Option<(String, u64)>> {
+/// A song's entry and its revision. The outer `None`: NATS does not say.
+async fn entry(songs: &kv::Store, song: &str) -> Option<Option<(SongEntry, u64)>> {
     let read = tokio::time::timeout(ANSWERS_WITHIN, songs.entry(song)).await;
     let entry = read.ok()?.ok()?;
     let put = entry.filter(|entry| entry.operation == kv::Operation::Put);
     Some(put.map(|entry| {
-        let read: Option<SongEntry> = serde_json::from_slice(&entry.value).ok();
-        (
-            read.map_or_else(String::new, |read| read.node),
-            entry.revision,
-        )
+        let read = SongEntry::read(&entry.value);
+        (read.unwrap_or_default(), entry.revision)
     }))
 }
 
@@ -511,12 +584,7 @@ impl Network for Nats {
     ) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move {
             let client = self.connected()?;
-            let subject = format!("{}.ask.{node}", self.config.name);
-            let request = async_nats::Request::new()
-                .payload(self.seal.close(&subject, question))
-                .timeout(Some(within));
-            let reply = client.send_request(subject, request).await.ok()?;
-            self.opened(&reply)
+            self.request(client, node, question, within).await
         })
     }
 
@@ -542,9 +610,35 @@ impl Network for Nats {
 
     fn holder<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<String>> {
         Box::pin(async move {
-            let (holder, _) = entry(self.songs().await?, song).await??;
-            self.is_there(&holder).then_some(holder)
+            let (entry, _) = entry(self.songs().await?, song).await??;
+            self.is_there(&entry.node).then_some(entry.node)
         })
+    }
+
+    fn finished<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<Finished>> {
+        Box::pin(async move { entry(self.songs().await?, song).await??.0.finished })
+    }
+
+    fn finish<'a>(&'a self, song: &'a str, finished: Finished) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Some(songs) = self.songs().await else {
+                return;
+            };
+            if let Some(Some((entry, revision))) = entry(songs, song).await
+                && entry.node == self.config.node
+            {
+                let entry = SongEntry {
+                    finished: Some(finished),
+                    ..entry
+                };
+                // Where another node was faster the entry is its own.
+                let _ = songs.update(song, entry.text(), revision).await;
+            }
+        })
+    }
+
+    fn shares_drive(&self) -> bool {
+        self.config.shared_drive
     }
 
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
@@ -553,8 +647,8 @@ impl Network for Nats {
             let Some(songs) = self.songs().await else {
                 return;
             };
-            if let Some(Some((holder, revision))) = entry(songs, song).await
-                && holder == self.config.node
+            if let Some(Some((entry, revision))) = entry(songs, song).await
+                && entry.node == self.config.node
             {
                 // Where another node was faster the entry is its own.
                 let _ = songs.delete_expect_revision(song, Some(revision)).await;
@@ -583,5 +677,21 @@ impl Network for Nats {
         most: usize,
     ) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move { self.relay.read(&self.url(node, path)?, most).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_another_version_wrote_is_read_and_keeps_what_is_unknown() {
+        let before = SongEntry::read(br#"{"node":"a"}"#).expect("the first version's");
+        assert_eq!((before.node.as_str(), before.finished), ("a", None));
+        let text = br#"{"node":"a","finished":{"ext":"m4a","size":5,"sha256":"00","mood":1},"colour":"red"}"#;
+        let later = SongEntry::read(text).expect("a later version's");
+        assert_eq!(later.finished.as_ref().map(|song| song.size), Some(5));
+        let again: serde_json::Value = serde_json::from_slice(&later.text()).expect("JSON");
+        assert_eq!(again["colour"], "red");
     }
 }

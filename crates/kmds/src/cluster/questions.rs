@@ -24,6 +24,8 @@ pub enum Question {
     Search { at: String, words: String },
     /// Whether the node makes this song.
     Song(Box<SongWanted>),
+    /// Whether the node sees a file of this name in its cache folder ([`crate::store::PROBE`]).
+    Sees { file: String },
 }
 
 /// A song that a node is asked to make.
@@ -45,6 +47,7 @@ pub enum Reply {
     Hits(Vec<Hit>),
     /// The song is made here.
     Taken,
+    Sees(bool),
     Refused(Failure),
 }
 

@@ -17,7 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 
-use super::{Arriving, NODE_HEADER, NotGiven, SongHead};
+use super::{Arriving, NODE_HEADER, NotGiven, SongHead, VALIDATOR_HEADER};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// After so long without a byte it is looked whether the node is still there. It may wait for its site.
@@ -134,6 +134,11 @@ fn arriving(response: Response, is_there: Watch) -> Option<Arriving> {
         format,
         total: length.map(|length| start + length),
         etag: text(ETAG).map(str::to_owned),
+        validator: response
+            .headers()
+            .get(VALIDATOR_HEADER)
+            .and_then(|value| String::from_utf8(value.as_bytes().to_vec()).ok())
+            .filter(|validator| !validator.is_empty()),
         start,
     };
     Some(Arriving {

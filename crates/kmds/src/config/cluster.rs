@@ -25,6 +25,8 @@ pub struct ClusterConfig {
     pub credentials_file: Option<PathBuf>,
     pub ca_file: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
+    /// All nodes have one cache folder.
+    pub shared_drive: bool,
 }
 
 /// Where the other nodes reach this one's HTTP.
@@ -100,6 +102,7 @@ impl RawConfig {
             credentials_file: self.get(&keys::CLUSTER_CREDENTIALS_FILE)?,
             ca_file: self.get(&keys::CLUSTER_CA_FILE)?,
             token_file,
+            shared_drive: self.get(&keys::CLUSTER_SHARED_DRIVE)?,
         }))
     }
 

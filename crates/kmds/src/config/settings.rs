@@ -425,6 +425,12 @@ settings! {
         "",
         "File with the secret that all nodes share; needed if they reach each other over a network.",
     );
+    CLUSTER_SHARED_DRIVE: bool = row(
+        "cluster.shared_drive",
+        Shape::Bool,
+        "true",
+        "All nodes have one cache.dir, on a drive that they share; false: each has its own, and audio goes from node to node.",
+    );
 }
 
 /// The settings that each site has for itself.

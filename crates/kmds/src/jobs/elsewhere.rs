@@ -17,9 +17,9 @@ use super::fill::{self, FillError, Work, announce_length, check};
 use super::names;
 use super::run::Run;
 use crate::cluster::{
-    Arriving, Claim, NotGiven, SongHead, SongWanted, is_of_address, passes_on, song_name,
+    Arriving, Claim, Finished, NotGiven, SongHead, SongWanted, is_of_address, passes_on, song_name,
 };
-use crate::store::{Lease, Publish, Row, Started, State};
+use crate::store::{self, Lease, OnDrive, Publish, Row, Started, State};
 
 /// Nodes that are tried before the song waits, and how often one is whose connection breaks.
 const MOST_TRIES: u32 = 24;
@@ -30,7 +30,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(3);
 const SOON: Duration = Duration::from_millis(200);
 /// The site is not asked from this address for so long after a refusal that names no time.
 const CLOSED_FOR: Duration = Duration::from_secs(60);
-/// Begins the validator of bytes that came from a node; the tag of its file follows.
+/// A node has published a song on the drive of all nodes within this time of its last byte.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
+/// Begins the validator of bytes that came from a node which does not tell what they are of; the tag of its file follows.
 const RELAYED: &str = "node ";
 /// What stands for the encoding in the sidecar.
 const STREAM: &str = "cluster";
@@ -111,6 +113,9 @@ fn limited(site: kmds_extract::Site) -> Failure {
 impl Elsewhere<'_> {
     async fn bring(&mut self, fetches: bool) -> Result<Format, End> {
         let (at, site) = (self.work.at, self.track.id.site());
+        if let Some(format) = self.on_the_drive().await? {
+            return Ok(format);
+        }
         let refused = if fetches && at.closed_for(site).is_none() {
             match self.here_unless_claimed().await {
                 Err(end) => Some(passed_on(end)?),
@@ -156,18 +161,74 @@ impl Elsewhere<'_> {
         self.here().await
     }
 
+    /// The song as another node has finished it, on the drive of all nodes.
+    async fn on_the_drive(&self) -> Result<Option<Format>, End> {
+        let (at, key) = (self.work.at, &self.work.job.key);
+        if !at.peers.share_a_drive() {
+            return Ok(None);
+        }
+        let wanted = self.wanted_on_drive(self.row.format).await;
+        let Some(row) = at.store.adopt(key, wanted).await? else {
+            return Ok(None);
+        };
+        tracing::info!(track = %self.track.id, "ready, on the drive of all nodes");
+        Ok(Some(row.format))
+    }
+
+    async fn wanted_on_drive(&self, expected: Format) -> OnDrive {
+        let finished = self.work.at.peers.finished(&self.name).await;
+        let format = finished.as_ref().and_then(|song| Format::parse(&song.ext));
+        OnDrive {
+            format: format.unwrap_or(expected),
+            sha256: finished.map(|song| song.sha256),
+        }
+    }
+
     async fn here(&mut self) -> Result<Format, End> {
-        self.lease = None;
         let (work, at) = (self.work, self.work.at);
-        let run = Run::begin(work, self.track.clone(), self.row.clone()).await?;
+        let lease = self.lease.take();
+        let lease = self.inherited(lease).await?;
+        let run = Run::go_on(work, lease, self.track.clone(), self.row.clone()).await?;
         let end = run.finish().await;
-        if let Err(error) = &end {
-            if let Some(pause) = pause_of(error) {
-                at.peers.close(self.track.id.site(), pause);
+        match &end {
+            Ok(_) => self.tell_finished().await,
+            Err(error) => {
+                if let Some(pause) = pause_of(error) {
+                    at.peers.close(self.track.id.site(), pause);
+                }
+                at.peers.release(&self.name).await;
             }
-            at.peers.release(&self.name).await;
         }
         end
+    }
+
+    /// The right to write the song, with what a node that is gone has written of it on the drive of all nodes.
+    async fn inherited(&self, lease: Option<Lease>) -> Result<Lease, End> {
+        let (at, key) = (self.work.at, &self.work.job.key);
+        let mut lease = match lease {
+            Some(lease) => lease,
+            None => fill::lease(&at.store, key).await?,
+        };
+        if at.peers.share_a_drive() {
+            let raw = fill::lease(&at.store, &key.raw()).await?.inherit().await?;
+            let bytes = lease.inherit().await? + raw;
+            if bytes > 0 {
+                tracing::info!(track = %self.track.id, bytes, "what another node has written of it is gone on with");
+            }
+        }
+        Ok(lease)
+    }
+
+    async fn tell_finished(&self) {
+        let (at, key) = (self.work.at, &self.work.job.key);
+        let Ok(Some(row)) = at.store.row(key).await else {
+            return;
+        };
+        if let (Some(size), Some(sha256)) = (row.size_bytes, row.sha256) {
+            let ext = row.format.ext().to_owned();
+            let finished = Finished { ext, size, sha256 };
+            at.peers.finish(&self.name, finished).await;
+        }
     }
 
     /// Has another node fetch it. `refused`: how the attempt here ended.
@@ -234,6 +295,10 @@ impl Elsewhere<'_> {
         let end = self.receive(node, &mut lease).await;
         match end {
             Ok((format, checked)) => {
+                let Some(lease) = self.adopted(node, format, lease).await? else {
+                    tracing::info!(track = %self.track.id, node, "ready, on the drive of all nodes");
+                    return Ok(format);
+                };
                 let publish = Publish {
                     human_name: names::rename(&self.row.human_name, format.ext()),
                     track: self.track.clone(),
@@ -252,11 +317,45 @@ impl Elsewhere<'_> {
         }
     }
 
+    /// Takes the file that the node publishes on the drive of all nodes, as soon as it stands there. Gives the lease back where
+    /// this node has to publish the song itself.
+    async fn adopted(
+        &self,
+        node: &str,
+        format: Format,
+        mut lease: Lease,
+    ) -> Result<Option<Lease>, End> {
+        let peers = &self.work.at.peers;
+        if !peers.share_a_drive() {
+            return Ok(Some(lease));
+        }
+        let until = Instant::now() + PUBLISHED_WITHIN;
+        loop {
+            let wanted = OnDrive {
+                format,
+                sha256: None,
+            };
+            lease = match lease.adopt(wanted).await? {
+                Ok(_) => return Ok(None),
+                Err(lease) => lease,
+            };
+            if Instant::now() > until || !peers.has(node) {
+                tracing::warn!(
+                    track = %self.track.id,
+                    node,
+                    "the node's song is not in this node's cache.dir, and is copied; without one drive for all nodes set cluster.shared_drive to false"
+                );
+                return Ok(Some(lease));
+            }
+            tokio::time::sleep(SOON).await;
+        }
+    }
+
     async fn receive(
         &self,
         node: &str,
         lease: &mut Lease,
-    ) -> Result<(Format, crate::store::Checked), Broken> {
+    ) -> Result<(Format, store::Checked), Broken> {
         let work = self.work;
         let Arriving { head, mut body } = self.open(node, lease).await?;
         self.begin(node, lease, &head).await?;
@@ -284,24 +383,30 @@ impl Elsewhere<'_> {
     async fn open(&self, node: &str, lease: &mut Lease) -> Result<Arriving, Broken> {
         let (peers, id) = (&self.work.at.peers, &self.track.id);
         let kept = lease.kept().and_then(|kept| {
-            let etag = kept.validator.strip_prefix(RELAYED)?.to_owned();
-            let is_tag = etag.starts_with('"');
-            is_tag.then_some((kept.bytes, kept.total, etag))
+            let etag = match kept.validator.strip_prefix(RELAYED) {
+                Some(etag) => Some(etag.to_owned()).filter(|etag| etag.starts_with('"')),
+                None => {
+                    let total = kept.total;
+                    total.map(|total| store::etag(lease.key(), &kept.validator, total))
+                }
+            };
+            Some((kept.bytes, kept.total, etag?, kept.validator))
         });
         let from = match kept {
             // All of it came before a stop, and was not checked.
-            Some((bytes, Some(total), etag)) if bytes == total => {
+            Some((bytes, Some(total), etag, validator)) if bytes == total => {
                 return Ok(Arriving {
                     head: SongHead {
                         format: self.form,
                         total: Some(total),
                         etag: Some(etag),
+                        validator: Some(validator),
                         start: bytes,
                     },
                     body: futures_util::stream::empty().boxed(),
                 });
             }
-            Some((bytes, _, etag)) => Some((bytes, etag)),
+            Some((bytes, _, etag, _)) => Some((bytes, etag)),
             None => None,
         };
         let opened = match peers.open(node, id, self.form, from).await {
@@ -320,9 +425,10 @@ impl Elsewhere<'_> {
         let patience = work.at.recipes.current().time.limit_wait;
         lease.room(head.total, patience).await?;
         // Without a tag nothing is continued.
-        let validator = match &head.etag {
-            Some(etag) => format!("{RELAYED}{etag}"),
-            None => format!("{RELAYED}{node} {}", crate::random::id()),
+        let validator = match (&head.validator, &head.etag) {
+            (Some(validator), _) => validator.clone(),
+            (None, Some(etag)) => format!("{RELAYED}{etag}"),
+            (None, None) => format!("{RELAYED}{node} {}", crate::random::id()),
         };
         let partial = lease.begin(&validator, head.total, head.start).await?;
         let started = Started {

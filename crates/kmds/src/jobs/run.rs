@@ -55,20 +55,32 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Takes the right to write the song, waiting until an earlier job that was cancelled has let go of it.
     pub(super) async fn begin(work: Work<'a>, track: Track, row: Row) -> Result<Self, End> {
-        let key = &work.job.key;
-        work.change(|status| {
-            (status.state, status.waits_until) = (State::Downloading, None);
-        });
-        work.at.store.set_state(key, State::Downloading).await?;
-        Ok(Self {
+        announce(work).await?;
+        let lease = lease(&work.at.store, &work.job.key).await?;
+        Ok(Self::with(work, lease, track, row))
+    }
+
+    /// Goes on under this lease, and with its listeners where the site has the file that it holds.
+    pub(super) async fn go_on(
+        work: Work<'a>,
+        lease: Lease,
+        track: Track,
+        row: Row,
+    ) -> Result<Self, End> {
+        announce(work).await?;
+        Ok(Self::with(work, lease, track, row))
+    }
+
+    fn with(work: Work<'a>, lease: Lease, track: Track, row: Row) -> Self {
+        Self {
             work,
-            lease: lease(&work.at.store, key).await?,
+            lease,
             track,
             accept: row.accept,
             human_name: row.human_name,
             attempts: Attempts::default(),
             bytes_are_bad: false,
-        })
+        }
     }
 
     /// Makes all attempts at the song; returns the format of the published file.
@@ -367,6 +379,15 @@ impl<'a> Run<'a> {
         tracing::info!(track = %self.work.job.key.track(), ?title, bytes, ext = format.ext(), "ready");
         Ok(format)
     }
+}
+
+async fn announce(work: Work<'_>) -> Result<(), End> {
+    work.change(|status| {
+        (status.state, status.waits_until) = (State::Downloading, None);
+    });
+    let (store, key) = (&work.at.store, &work.job.key);
+    store.set_state(key, State::Downloading).await?;
+    Ok(())
 }
 
 /// Whether the streams can be used after the wait. YouTube's limits belong to the URLs themselves.

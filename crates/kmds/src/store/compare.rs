@@ -292,7 +292,8 @@ impl Comparison {
     /// Whether this process, or another one on this drive, may be between two renames of the file.
     fn is_in_hand(&self, shared: &Shared, key: &Key, name: &str) -> bool {
         let spot = Layout::site(key.track().site()).join(name);
-        (self.tidied.other_owner.is_some() && is_younger(shared, &spot, OTHERS_GRACE))
+        let has_others = shared.config.is_shared || self.tidied.other_owner.is_some();
+        (has_others && is_younger(shared, &spot, OTHERS_GRACE))
             || shared.claims.is_writing_track(key.track())
     }
 }

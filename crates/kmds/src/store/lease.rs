@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::beneath::{flush, patiently};
+use super::beneath::{Spot, flush, patiently};
 use super::catalog::blocking;
 use super::error::{self, SpaceLimit, StoreError, is_full};
 use super::evict;
@@ -87,7 +87,7 @@ struct Growing {
 /// `{song}.note`. A file's length can be trusted while the machine that wrote it keeps running; after that, only the
 /// flushed bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Note {
+pub(super) struct Note {
     validator: String,
     total: Option<u64>,
     durable_bytes: u64,
@@ -109,6 +109,13 @@ impl Lease {
         };
         lease.kept = blocking(move || Ok(read_kept(&shared, &key))).await?;
         Ok(lease)
+    }
+
+    /// Reads the note anew: another hand has written it.
+    pub(super) async fn look_again(&mut self) -> Result<(), StoreError> {
+        let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
+        self.kept = blocking(move || Ok(read_kept(&shared, &key))).await?;
+        Ok(())
     }
 
     #[must_use]
@@ -362,7 +369,39 @@ impl Note {
         self.marks = durable.into_iter().chain([mark]).collect();
     }
 
-    fn write(&self, shared: &Shared, key: &Key) -> Result<(), StoreError> {
+    /// What a note says, and how many bytes of its part can be trusted. A part with a second name may be another program's
+    /// file, and would be written into.
+    pub(super) fn trusted(shared: &Shared, note: &Spot, part: &Spot) -> Option<(Self, u64)> {
+        let note: Self = serde_json::from_slice(&shared.cache.read(note).ok()?).ok()?;
+        let part = shared.cache.look(part).ok()??;
+        if !part.is_plain || part.is_shared {
+            return None;
+        }
+        let trusted = if note.boot_id == shared.boot_id {
+            part.bytes
+        } else {
+            part.bytes.min(note.durable_bytes)
+        };
+        let bytes = note.total.map_or(trusted, |total| trusted.min(total));
+        (bytes > 0).then_some((note, bytes))
+    }
+
+    /// Whether both are of one file.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.validator == other.validator
+    }
+
+    /// The note of so many bytes that were copied from another instance.
+    pub(super) fn taken_over(mut self, shared: &Shared, bytes: u64) -> Self {
+        self.marks.retain(|mark| mark.bytes <= bytes);
+        Self {
+            durable_bytes: bytes,
+            boot_id: shared.boot_id.clone(),
+            ..self
+        }
+    }
+
+    pub(super) fn write(&self, shared: &Shared, key: &Key) -> Result<(), StoreError> {
         let text = serde_json::to_vec(self).unwrap_or_default();
         let note = shared.layout.note(key);
         patiently(|| shared.cache.write_whole(&note, &text, false))
@@ -373,20 +412,10 @@ impl Note {
 /// The bytes that an earlier run left of this key, if they can be trusted. A part with a second hard link may be
 /// another program's file, which must not be changed.
 fn read_kept(shared: &Shared, key: &Key) -> Option<Kept> {
-    let note: Note =
-        serde_json::from_slice(&shared.cache.read(&shared.layout.note(key)).ok()?).ok()?;
-    let part = shared.cache.look(&shared.layout.part(key)).ok()??;
-    if !part.is_plain || part.is_shared {
-        return None;
-    }
-    let trusted = if note.boot_id == shared.boot_id {
-        part.bytes
-    } else {
-        part.bytes.min(note.durable_bytes)
-    };
-    let bytes = note.total.map_or(trusted, |total| trusted.min(total));
+    let (note, part) = (shared.layout.note(key), shared.layout.part(key));
+    let (note, bytes) = Note::trusted(shared, &note, &part)?;
     let mark = note.marks.into_iter().rfind(|mark| mark.bytes <= bytes);
-    (bytes > 0).then_some(Kept {
+    Some(Kept {
         bytes,
         validator: note.validator,
         total: note.total,

@@ -13,6 +13,7 @@
 //! | [`published`], [`mod@hash`] | whether a finished file is as it was published; opening it |
 //! | [`claims`], [`holds`], [`evict`] | files in use now; files that clients keep; files to remove when the cache is full |
 //! | [`recover`], [`compare`], [`tidy`] | what an earlier run, or another program, left on the drive |
+//! | [`shared_drive`] | what other instances have left on a drive that they share with this one |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
 //! | [`beneath`] | opening paths below the cache folder, where other programs write too |
 //! | [`shared`] | what these modules share, and the order of their locks |
@@ -37,6 +38,7 @@ mod queues;
 mod reader;
 mod recover;
 mod shared;
+mod shared_drive;
 mod sidecar;
 mod songs;
 mod start;
@@ -68,6 +70,7 @@ use compare::{Comparison, Page};
 use error::io;
 use shared::Shared;
 pub use shared::{READER_PAUSE, Scratch, StoreConfig};
+pub use shared_drive::{OnDrive, PROBE};
 
 /// Less free space than this on the drive of the catalog counts as none: a list of some hundred songs needs more.
 const STATE_LEAST_BYTES: u64 = 1 << 20;

@@ -41,6 +41,8 @@ pub struct StoreConfig {
     /// The time after which a reader that reads nothing no longer keeps its file on the drive;
     /// [`READER_PAUSE`].
     pub reader_pause: Duration,
+    /// Other instances work with this cache folder, as nodes of one cluster.
+    pub is_shared: bool,
 }
 
 /// A paused player, or a hostile client, must not keep room from other songs. A slow client may pause for longer, since

@@ -126,7 +126,7 @@ fn mark_folder(shared: &Shared) -> Option<Owner> {
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
     let other = before.filter(|owner| owner.instance != shared.instance);
-    if let Some(other) = &other {
+    if let Some(other) = other.as_ref().filter(|_| !shared.config.is_shared) {
         tracing::warn!(
             other.instance,
             other.host,

@@ -7,10 +7,12 @@ mod harness;
 
 mod apart;
 mod away;
+mod drive;
 mod gate;
 mod kills;
 mod line;
 mod nats;
+mod relayed;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -32,6 +34,7 @@ fn among(setup: Setup, nats: &Nats, name: &str) -> Setup {
         .recipes(&recipes)
         .set("KMDS_CLUSTER__NATS", &nats.url())
         .set("KMDS_CLUSTER__NODE", name)
+        .set("KMDS_CLUSTER__SHARED_DRIVE", "false")
 }
 
 /// A node that fetches from all sites, by this address.

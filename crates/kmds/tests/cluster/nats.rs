@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+
 use super::harness::{Folder, PATIENCE};
 
 /// A running server. It is stopped with the test.
@@ -38,6 +40,27 @@ impl Nats {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What the bucket of songs holds of an MP3.
+    pub async fn entry(&self, song: &kmds_lab::Song) -> serde_json::Value {
+        let client = async_nats::connect(self.url()).await.expect("a connection");
+        let jetstream = async_nats::jetstream::new(client);
+        let songs = jetstream
+            .get_key_value("kmds-songs")
+            .await
+            .expect("the bucket");
+        let names = songs.keys().await.expect("names");
+        let names = names.filter_map(async |name| name.ok());
+        let names: Vec<String> = names.collect().await;
+        let of_song = |name: &&String| name.contains(&format!(".{}.", song.id()));
+        let name = names.iter().find(of_song).expect("the song");
+        let text = songs
+            .get(name.as_str())
+            .await
+            .expect("an answer")
+            .expect("an entry");
+        serde_json::from_slice(&text).expect("JSON")
     }
 
     /// A message of a client that is no node.

@@ -57,6 +57,7 @@ impl Place {
             max_bytes: 1 << 40,
             max_age: None,
             min_free_bytes: 0,
+            is_shared: false,
         };
         Self { root, config }
     }

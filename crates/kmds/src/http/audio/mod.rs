@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::header::RANGE;
 use http::request::Parts;
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 use kmds_extract::Kind;
 
 use self::answer::{
@@ -32,7 +32,7 @@ use super::error::Refusal;
 use super::guard::Barred;
 use super::query::Wait;
 use super::sendfile::FileQueue;
-use crate::app::{App, Audio, Failure, Key, NotServed, Want};
+use crate::app::{App, Audio, Failure, Key, NODE_HEADER, NotServed, VALIDATOR_HEADER, Want};
 
 /// How long an answer waits for the end of a file of unknown length: conversions of the longest mixes take that long.
 const END_WITHIN: Duration = Duration::from_secs(3600);
@@ -126,10 +126,16 @@ pub(super) async fn serve(
         app,
         files: request.extensions.get::<FileQueue>().cloned(),
     };
-    match audio.total {
-        Some(total) => Ok(of_known_length(audio, total, ranges.as_deref(), &to)?),
-        None => of_unknown_length(audio, ranges.as_deref(), &to, key, want).await,
+    let is_node = request.headers.contains_key(NODE_HEADER);
+    let validator = is_node.then(|| HeaderValue::from_bytes(audio.validator.as_bytes()));
+    let mut response = match audio.total {
+        Some(total) => of_known_length(audio, total, ranges.as_deref(), &to)?,
+        None => of_unknown_length(audio, ranges.as_deref(), &to, key, want).await?,
+    };
+    if let Some(Ok(validator)) = validator {
+        response.headers_mut().insert(VALIDATOR_HEADER, validator);
     }
+    Ok(response)
 }
 
 /// The audio, and the ranges that apply to it. Waits for the end of the file if the answer needs its length.

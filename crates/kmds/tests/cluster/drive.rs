@@ -1,0 +1,161 @@
+//! Nodes with one cache folder.
+
+use std::process::{Command, Output};
+
+use kmds_lab::{Kind, Lab, Song};
+
+use super::nats::Nats;
+use super::{acquainted, address, asked_from, door, node};
+use crate::harness::{Folder, Kmds, Setup};
+
+/// The same node with its cache in this folder.
+fn on(drive: &Folder, setup: Setup) -> Setup {
+    setup
+        .set("KMDS_CLUSTER__SHARED_DRIVE", "true")
+        .set("KMDS_CACHE__DIR", &drive.0.display().to_string())
+}
+
+/// The audio and the sidecars of a site, and all partial files.
+fn files(drive: &Folder) -> Vec<String> {
+    let list = |folder: std::path::PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    };
+    let mut files: Vec<String> = list(drive.path("bandcamp")).collect();
+    for instance in list(drive.path(".kmds-work")) {
+        files.extend(
+            list(drive.path(".kmds-work").join(instance)).filter(|name| name.ends_with(".part")),
+        );
+    }
+    files.sort();
+    files
+}
+
+/// ETag and SHA-256 of a finished song, as a node tells them.
+async fn told(node: &Kmds, song: &Song) -> (String, String) {
+    let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let (_, track) = node.body::<serde_json::Value>(&path).await;
+    let audio = node.get(&format!("{path}/audio")).await;
+    let etag = audio.headers()["etag"].to_str().expect("text").to_owned();
+    (etag, track["sha256"].as_str().expect("ready").to_owned())
+}
+
+fn media_from(lab: &Lab, number: u8) -> usize {
+    lab.count(|seen| seen.kind == Kind::Media && seen.from == address(number))
+}
+
+#[tokio::test]
+async fn a_song_on_the_drive_of_all_nodes_is_served_by_each_as_its_own() {
+    let Some(nats) = Nats::start() else { return };
+    let (lab, drive) = (Lab::start().await, Folder::new());
+    let early = lab.bandcamp().track("early").seconds(20.0).publish();
+    let late = lab
+        .bandcamp()
+        .track("late")
+        .seconds(60.0)
+        .holds_at(200_000)
+        .publish();
+    let one = on(&drive, node(&lab, &nats, 1)).start();
+    let door = on(&drive, door(&lab, &nats)).start();
+    acquainted(&[&one, &door]).await;
+    assert!(one.download(&early.link()).await == early.bytes());
+    let asked = media_from(&lab, 1);
+    assert!(door.download(&early.link()).await == early.bytes());
+    assert_eq!(media_from(&lab, 1), asked);
+    // The door hears the second one while it arrives at the node.
+    let (_, reply) = door.fetch(&late.link()).await;
+    let mut grown = door.get(&reply.songs[0].stream()).await;
+    let mut heard = grown.chunk().await.expect("bytes").expect("bytes").to_vec();
+    late.release();
+    while let Some(chunk) = grown.chunk().await.expect("it is not cut") {
+        heard.extend_from_slice(&chunk);
+    }
+    assert!(heard == late.bytes());
+    assert!(door.whole(&reply.songs[0]).await == late.bytes());
+    for song in [&early, &late] {
+        assert!(one.download(&song.link()).await == song.bytes());
+        let seen = told(&door, song).await;
+        assert_eq!(told(&one, song).await, seen);
+        assert_eq!(
+            nats.entry(song).await["finished"]["sha256"],
+            seen.1.as_str()
+        );
+    }
+    assert_eq!(files(&drive).len(), 4, "{:?}", files(&drive));
+    assert!(!door.whole_log().await.contains("is copied"));
+}
+
+#[tokio::test]
+async fn what_a_killed_node_has_written_on_the_drive_is_gone_on_with() {
+    let Some(nats) = Nats::start() else { return };
+    let (lab, drive) = (Lab::start().await, Folder::new());
+    let song = lab
+        .bandcamp()
+        .track("long")
+        .seconds(60.0)
+        .holds_at(300_000)
+        .publish();
+    let mut one = on(&drive, node(&lab, &nats, 1)).start();
+    let two = on(&drive, node(&lab, &nats, 2)).start();
+    acquainted(&[&one, &two]).await;
+    let (status, reply) = one.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    one.until("it has arrived so far", async || {
+        let (_, track) = one.body::<serde_json::Value>(&path).await;
+        track["received_bytes"]
+            .as_u64()
+            .is_some_and(|bytes| bytes >= 300_000)
+    })
+    .await;
+    one.kill();
+    song.release();
+    assert!(two.download(&song.link()).await == song.bytes());
+    assert!(asked_from(2)(&lab.requests()));
+    let sent = lab.media_bytes_sent(song.id());
+    let most = song.bytes().len() as u64 + 100_000;
+    assert!(
+        sent <= most,
+        "the site sent {sent} bytes of {}",
+        song.bytes().len()
+    );
+}
+
+fn check(nats: &Nats, drive: &Folder, shared: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kmds"))
+        .args(["config", "check"])
+        .env_clear()
+        .env("KMDS_STATE__DIR", drive.path("state"))
+        .env("KMDS_CACHE__DIR", &drive.0)
+        .env("KMDS_CLUSTER__NATS", nats.url())
+        .env("KMDS_CLUSTER__NODE", "new")
+        .env("KMDS_CLUSTER__SHARED_DRIVE", shared)
+        .output()
+        .expect("it runs")
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_the_drive_of_the_other_nodes_is_refused() {
+    let Some(nats) = Nats::start() else { return };
+    let (lab, drive, other) = (Lab::start().await, Folder::new(), Folder::new());
+    let one = on(&drive, node(&lab, &nats, 1)).start();
+    one.until("it is connected", async || {
+        one.log().contains("connected to NATS")
+    })
+    .await;
+    let good = check(&nats, &drive, "true");
+    assert!(good.status.success(), "{good:?}");
+    let refused = check(&nats, &other, "true");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("node-1"),
+        "{said}"
+    );
+    assert!(said.contains("cluster.shared_drive"), "{said}");
+    assert!(check(&nats, &other, "false").status.success());
+    for folder in [&drive, &other] {
+        let names = std::fs::read_dir(&folder.0).expect("the folder").flatten();
+        let left = names.filter(|entry| entry.file_name().to_string_lossy().contains("probe"));
+        assert_eq!(left.count(), 0);
+    }
+}
