@@ -333,10 +333,14 @@ fn queue(config: &Config) -> Queue {
         (LaneId::Site(*site), own.max(1))
     });
     let copies = (LaneId::Copies, config.ffmpeg.max);
+    let relays = config.cluster.as_ref().map(|_| config.queue_max_downloads);
     // Copies have their own limit: they must not take the places of the originals that they wait for.
+    // So have songs from other nodes, which wait for downloads there, as songs there wait for downloads here.
     Queue::new(
-        config.queue_max_downloads + config.ffmpeg.max,
-        sites.chain([copies]),
+        config.queue_max_downloads + config.ffmpeg.max + relays.unwrap_or(0),
+        sites
+            .chain([copies])
+            .chain(relays.map(|most| (LaneId::Relays, most))),
     )
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::fill::FillError;
 use super::internal;
+use super::job::Relay;
 use crate::download::{DownloadError, Remedy};
 use crate::store::{Lease, StoreError};
 
@@ -29,6 +30,8 @@ pub(super) enum End {
     },
     /// The site serves the audio from that time on: the job leaves its place to others.
     NotBefore(Instant),
+    /// Another node is to bring the song, or (`None`) this one after all: the job leaves its place to others.
+    HandedOver(Option<Relay>),
     /// Cancelled, or the service stops: the catalog decides what happens next.
     Stopped,
 }

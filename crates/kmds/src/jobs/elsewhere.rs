@@ -5,6 +5,9 @@
 //! node into this node's own growing file, so that listeners here get it like any other song. If a node goes away,
 //! another one replaces it: the song continues at its last byte if the file is the same, else it starts over. A host
 //! without a cluster never uses this module.
+//!
+//! A job that waits for another node keeps no place of its site: it goes to the lane of relays, and back if this node has
+//! to fetch the song. So a song that another node waits for is never behind one that waits for that node.
 
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use tokio::time::Instant;
 
 use super::attempts::End;
 use super::fill::{self, FillError, Work, announce_length, check};
+use super::job::Relay;
 use super::names;
 use super::run::Run;
 use crate::cluster::{
@@ -78,7 +82,7 @@ pub(super) async fn make(
         track,
         row,
         form,
-        lease: None,
+        lease: work.job.take_lease(),
     };
     work.change(|status| status.is_elsewhere = false);
     song.bring(fetches).await
@@ -116,28 +120,42 @@ impl Elsewhere<'_> {
         if let Some(format) = self.on_the_drive().await? {
             return Ok(format);
         }
-        let refused = if fetches && at.closed_for(site).is_none() {
-            match self.here_unless_claimed().await {
-                Err(end) => Some(passed_on(end)?),
-                done => return done,
+        let relay = self.work.job.relay();
+        let refused = match &relay {
+            Some(Relay::Holder) => return self.by_its_holder().await,
+            Some(Relay::Others(refused)) => refused.clone().map(ended),
+            None if fetches && at.closed_for(site).is_none() => {
+                match self.here_unless_claimed().await {
+                    Err(end) => Some(passed_on(end)?),
+                    done => return done,
+                }
             }
-        } else {
-            None
+            None => None,
         };
         if at.table().is_for_nodes_only(&self.work.job.key) {
             // The node that asked for it asks a third one itself.
             return Err(refused.map_or_else(|| End::Failed(limited(site)), failed));
         }
         self.work.change(|status| status.is_elsewhere = true);
-        if fetches {
+        if fetches && relay.is_none() {
             // Otherwise the node that takes it would wait for this one.
             at.peers.release(&self.name).await;
+            // While it waits for another node it keeps no place from the songs that other nodes wait for.
+            return self.hand_over(Some(Relay::Others(refused.map(of_end))));
         }
         self.by_others(refused).await
     }
 
-    /// Fetches the song, or takes it from the node that has claimed it.
+    /// Fetches the song, unless another node has claimed it.
     async fn here_unless_claimed(&mut self) -> Result<Format, End> {
+        match self.work.at.peers.claim(&self.name, None).await {
+            Claim::Theirs(_) => self.hand_over(Some(Relay::Holder)),
+            Claim::Ours | Claim::Unknown => self.here().await,
+        }
+    }
+
+    /// The song from the node that has claimed it; where none gives it, this node fetches it.
+    async fn by_its_holder(&mut self) -> Result<Format, End> {
         let mut gave_up = None;
         let mut broken = Vec::new();
         for _ in 0..MOST_TRIES {
@@ -158,7 +176,13 @@ impl Elsewhere<'_> {
                 }
             }
         }
-        self.here().await
+        self.hand_over(None)
+    }
+
+    /// Leaves the lane, with what has arrived.
+    fn hand_over(&mut self, relay: Option<Relay>) -> Result<Format, End> {
+        self.work.job.keep_lease(self.lease.take());
+        Err(End::HandedOver(relay))
     }
 
     /// The song as another node has finished it, on the drive of all nodes.
@@ -451,6 +475,14 @@ fn may_be_mended(why: &NotGiven, node: &str, broken: &mut Vec<String>) -> bool {
     }
     broken.push(node.to_owned());
     broken.iter().filter(|one| *one == node).count() < TRIES_AT_A_NODE
+}
+
+/// What an end says of the site, as [`ended`] reads it.
+fn of_end(end: End) -> Failure {
+    match failed(end) {
+        End::Failed(failure) => failure,
+        _ => Failure::new(Kind::Cancelled, "the work was put off"),
+    }
 }
 
 /// How long the site is not asked from this address after such an end.

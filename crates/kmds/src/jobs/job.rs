@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::News;
 use super::limits::Limits;
-use super::queue::Requester;
-use crate::store::{Key, Partial, State};
+use super::queue::{LaneId, Requester};
+use crate::store::{Key, Lease, Partial, State};
 
 /// What a watcher of a job sees.
 #[derive(Debug, Clone)]
@@ -105,6 +105,19 @@ pub struct Job {
     limits: Mutex<Limits>,
     /// It was put back into the queue once because the site did not serve its audio yet.
     was_held_back: AtomicBool,
+    /// Another node is to bring it: it takes no place of its site.
+    relay: Mutex<Option<Relay>>,
+    /// What has arrived of it, while it waits in another lane; its listeners read on. It is dropped with the job's end.
+    lease: Mutex<Option<Lease>>,
+}
+
+/// From which node a song is to come.
+#[derive(Debug, Clone)]
+pub enum Relay {
+    /// The one that has claimed it.
+    Holder,
+    /// Any but this one, which the site may have refused.
+    Others(Option<Failure>),
 }
 
 impl Job {
@@ -122,7 +135,34 @@ impl Job {
             listeners: AtomicU32::new(0),
             limits: Mutex::default(),
             was_held_back: AtomicBool::new(false),
+            relay: Mutex::default(),
+            lease: Mutex::default(),
         }
+    }
+
+    /// In which lane it waits and runs.
+    pub(super) fn lane(&self) -> LaneId {
+        if self.relay.lock().is_some() {
+            LaneId::Relays
+        } else {
+            LaneId::of(&self.key)
+        }
+    }
+
+    pub fn relay(&self) -> Option<Relay> {
+        self.relay.lock().clone()
+    }
+
+    pub(super) fn keep_lease(&self, lease: Option<Lease>) {
+        *self.lease.lock() = lease;
+    }
+
+    pub(super) fn take_lease(&self) -> Option<Lease> {
+        self.lease.lock().take()
+    }
+
+    pub(super) fn set_relay(&self, relay: Option<Relay>) {
+        *self.relay.lock() = relay;
     }
 
     /// Changes what watchers see, without an event: [`super::table::Table::change`] sends events.

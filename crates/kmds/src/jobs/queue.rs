@@ -14,11 +14,13 @@ use crate::store::Key;
 /// One number for each fetch, so that a list and a single song of the same client take turns.
 pub type Requester = u64;
 
-/// A lane: a site's downloads, or the making of copies, which may wait for a download.
+/// A lane: a site's downloads; the making of copies, which may wait for a download; songs that come from other nodes,
+/// which wait for downloads there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LaneId {
     Site(Site),
     Copies,
+    Relays,
 }
 
 impl LaneId {
@@ -34,6 +36,7 @@ impl LaneId {
         match self {
             Self::Site(site) => site.as_str(),
             Self::Copies => "copies",
+            Self::Relays => "relays",
         }
     }
 }
@@ -109,7 +112,11 @@ impl Queue {
 
     /// Adds a song after the others of its requester; a waiting song keeps its place.
     pub fn push(&mut self, key: Key, requester: Requester, total: Option<u64>) {
-        let id = LaneId::of(&key);
+        self.push_into(LaneId::of(&key), key, requester, total);
+    }
+
+    /// The same in a lane that is not the one of its site.
+    pub fn push_into(&mut self, id: LaneId, key: Key, requester: Requester, total: Option<u64>) {
         let Some(lane) = self.lanes.get_mut(&id) else {
             return;
         };
@@ -211,7 +218,8 @@ impl Queue {
         if let Some(queue) = self.coming.remove(at) {
             self.coming.push_back(queue);
         }
-        if let Some(lane) = self.lanes.get_mut(&LaneId::of(&key)) {
+        let lane = self.waiting.get(&key).map(|song| song.lane);
+        if let Some(lane) = lane.and_then(|lane| self.lanes.get_mut(&lane)) {
             lane.take_out(&key);
         }
         Some(key)
@@ -242,8 +250,9 @@ impl Queue {
             .filter(|until| *until > now)
     }
 
-    pub fn done(&mut self, key: &Key) {
-        if let Some(lane) = self.lanes.get_mut(&LaneId::of(key)) {
+    /// A song that ran in this lane runs no more.
+    pub fn done(&mut self, lane: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.running = lane.running.saturating_sub(1);
             self.running = self.running.saturating_sub(1);
         }
@@ -368,9 +377,9 @@ mod tests {
         let now = Instant::now();
         assert_eq!(start(&mut queue, now), Some(song(Site::YouTube, 0)));
         queue.push(song(Site::YouTube, 999), 2, None);
-        queue.done(&song(Site::YouTube, 0));
+        queue.done(LaneId::of(&song(Site::YouTube, 0)));
         let second = start(&mut queue, now);
-        queue.done(&song(Site::YouTube, 0));
+        queue.done(LaneId::of(&song(Site::YouTube, 0)));
         let third = start(&mut queue, now);
         assert!(
             [second, third].contains(&Some(song(Site::YouTube, 999))),
@@ -437,7 +446,7 @@ mod tests {
             .map(|key| key.track().site())
             .collect();
         assert_eq!(started, [Site::YouTube, Site::SoundCloud]);
-        queue.done(&song(Site::YouTube, 0));
+        queue.done(LaneId::of(&song(Site::YouTube, 0)));
         assert!(start(&mut queue, now).is_some());
         assert_eq!(start(&mut queue, now), None);
     }
@@ -469,11 +478,11 @@ mod tests {
         queue.promote(&wanted);
         queue.hold_back(&other, now);
         assert_eq!(start(&mut queue, now), Some(other.clone()));
-        queue.done(&other);
+        queue.done(LaneId::of(&other));
         assert_eq!(start(&mut queue, now), None);
         assert_eq!((queue.next_end_of_pause(now), queue.len()), (Some(end), 2));
         assert_eq!(start(&mut queue, end), Some(wanted.clone()));
-        queue.done(&wanted);
+        queue.done(LaneId::of(&wanted));
         assert!(queue.remove(&held));
         assert_eq!(queue.next_end_of_pause(now), None);
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Board, Events};
-use super::job::{Job, Status};
+use super::job::{Job, Relay, Status};
 use super::queue::{LaneStats, Queue, Requester};
 use super::requesters::{Left, Numbers, Requesters};
 use crate::clock::unix_millis;
@@ -258,18 +258,35 @@ impl Table {
         self.put_back(job, Some(until), |queue| queue.hold_back(&job.key, until));
     }
 
+    /// Puts a job that ran back into the queue, to be brought by another node, or (`None`) by this one.
+    pub fn hand_over(&self, job: &Job, relay: Option<Relay>) {
+        self.put_back_as(job, relay, None, |_| ());
+    }
+
     fn put_back(&self, job: &Job, until: Option<Instant>, hold: impl FnOnce(&mut Queue)) {
+        self.put_back_as(job, None, until, hold);
+    }
+
+    fn put_back_as(
+        &self,
+        job: &Job,
+        relay: Option<Relay>,
+        until: Option<Instant>,
+        hold: impl FnOnce(&mut Queue),
+    ) {
         self.change(job, |status| {
             status.state = State::Queued;
             status.partial = None;
             status.waits_until = until;
         });
         let mut inner = self.inner();
-        inner.queue.done(&job.key);
+        inner.queue.done(job.lane());
         hold(&mut inner.queue);
+        job.set_relay(relay);
+        let (lane, total) = (job.lane(), job.status().total);
         inner
             .queue
-            .push(job.key.clone(), job.requester, job.status().total);
+            .push_into(lane, job.key.clone(), job.requester, total);
         if job.is_wanted() {
             inner.queue.promote(&job.key);
         }
@@ -307,6 +324,7 @@ impl Table {
     }
 
     fn forget(&self, job: &Job, ran: bool) {
+        drop(job.take_lease());
         let mut inner = self.inner();
         let ours = inner
             .jobs
@@ -316,7 +334,7 @@ impl Table {
             inner.remove(&job.key);
         }
         if ran {
-            inner.queue.done(&job.key);
+            inner.queue.done(job.lane());
         }
         drop(inner);
         self.bell.notify_one();

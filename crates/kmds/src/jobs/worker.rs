@@ -98,6 +98,10 @@ impl Workers {
                 let hold_back = || self.at.table().hold_back(job, until);
                 self.requeue(job, hold_back).await;
             }
+            Err(End::HandedOver(relay)) => {
+                let hand_over = || self.at.table().hand_over(job, relay);
+                self.requeue(job, hand_over).await;
+            }
             // Waiting clients read the row again: the song was removed, or continues at the next start.
             Err(End::Stopped) => self.end_cancelled(job).await,
         }

@@ -617,3 +617,34 @@ async fn a_door_is_ready_when_a_node_fetches_for_it() {
     acquainted(&[&one, &door]).await;
     assert_eq!(door.get("/readyz").await.status(), 200);
 }
+
+#[tokio::test]
+async fn two_nodes_whose_places_are_all_taken_by_songs_of_the_other_go_on() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    // Each node is refused the songs that it is asked for, and has one place for downloads.
+    let songs = |number: u8| {
+        let refused = |at: u8| {
+            let name = format!("of-{number}-{at}");
+            let song = lab.bandcamp().track(&name).seconds(20.0).publish();
+            let fault = Fault::Status(500, None).on_media().of(&song);
+            lab.inject(fault.only_from(address(number)));
+            song
+        };
+        [0, 1, 2].map(refused)
+    };
+    let start = |number| {
+        node(&lab, &nats, number)
+            .set("KMDS_BANDCAMP__MAX_DOWNLOADS", "1")
+            .set("KMDS_QUEUE__MAX_DOWNLOADS", "1")
+            .start()
+    };
+    let (of_one, of_two) = (songs(1), songs(2));
+    let nodes = [start(1), start(2)];
+    acquainted(&[&nodes[0], &nodes[1]]).await;
+    let all = of_one.iter().map(|song| (&nodes[0], song));
+    let all = all.chain(of_two.iter().map(|song| (&nodes[1], song)));
+    let all = all.map(|(node, song)| async { node.download(&song.link()).await == song.bytes() });
+    let whole = futures_util::future::join_all(all).await;
+    assert_eq!(whole, [true; 6]);
+}
