@@ -5,6 +5,7 @@
 
 mod compare;
 mod growth;
+mod hour;
 mod own;
 mod service;
 mod table;
@@ -23,7 +24,7 @@ const MEGABYTE: f64 = 1e6;
 const SITES: [Site; 3] = [Site::YouTube, Site::SoundCloud, Site::Bandcamp];
 
 /// A name, and what is measured under it.
-const PARTS: [(&str, &str); 12] = [
+const PARTS: [(&str, &str); 13] = [
     ("idle", "memory of a service that does nothing"),
     ("crowded", "memory with 8 downloads and 200 slow listeners"),
     ("first", "link to first audio, in round trips"),
@@ -34,6 +35,10 @@ const PARTS: [(&str, &str); 12] = [
     (
         "growth",
         "a catalog of 100,000 songs; growth=1000000 makes a million",
+    ),
+    (
+        "hour",
+        "memory as in crowded, for an hour; hour=10: ten minutes; only when it is named",
     ),
     ("compares", "all of the following"),
     (
@@ -59,7 +64,7 @@ const PARTS: [(&str, &str); 12] = [
     ("convert", "an Opus-only song, beside ffmpeg alone"),
 ];
 /// Where the parts of `compares` begin.
-const COMPARES: usize = 5;
+const COMPARES: usize = 6;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -117,6 +122,11 @@ async fn measure(binary: &Path, asked: &[String]) -> ExitCode {
     }
     if is_asked("serving") {
         own::serving(binary, &lab, &mut table).await;
+    }
+    let minutes = asked.iter().find_map(|part| part.strip_prefix("hour="));
+    if minutes.is_some() || asked.iter().any(|part| part == "hour") {
+        let minutes = minutes.and_then(|minutes| minutes.parse().ok());
+        hour::measure(binary, &lab, minutes.unwrap_or(60.0), &mut table).await;
     }
     let songs = asked.iter().find_map(|part| part.strip_prefix("growth="));
     if songs.is_some() || is_asked("growth") {

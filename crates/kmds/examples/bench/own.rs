@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kmds_lab::{Lab, Site, Song, kib, mib};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::service::Service;
 use crate::table::Table;
@@ -16,6 +16,8 @@ use crate::{MEGABYTE, RUNS, median};
 /// One round trip of the lab: a request, or the set-up of a connection.
 const ROUND_TRIP: Duration = Duration::from_millis(40);
 const LISTENERS: usize = 200;
+/// A slow listener rests so long after each 4 KiB.
+pub const PAUSE: Duration = Duration::from_millis(60);
 
 pub async fn idle(binary: &Path, lab: &Lab, table: &mut Table) {
     let mut resident = Vec::new();
@@ -100,19 +102,24 @@ pub async fn crowded(binary: &Path, lab: &Lab, table: &mut Table) {
     );
 }
 
-/// Reads 64 KiB a second through a small window, so that what is not read waits in the service.
+/// Reads 64 KiB a second.
 async fn listen_slowly(address: &str, request: &str) {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(8192).expect("a small window");
-    let mut stream = socket
-        .connect(address.parse().expect("an address"))
-        .await
-        .expect("a connection");
+    let mut stream = slow_connection(address).await;
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut block = [0; 4096];
     while stream.read(&mut block).await.is_ok_and(|read| read > 0) {
-        tokio::time::sleep(ROUND_TRIP + ROUND_TRIP / 2).await;
+        tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// With a small window, so that what is not read waits in the service.
+pub async fn slow_connection(address: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(8192).expect("a small window");
+    socket
+        .connect(address.parse().expect("an address"))
+        .await
+        .expect("a connection")
 }
 
 pub fn fresh_song(lab: &Lab, site: Site, name: &str) -> Song {
