@@ -25,9 +25,8 @@ use tokio::task::JoinHandle;
 
 use crate::app::FileSpan;
 
-/// Longest span. It is half a minute of most songs: a song that plays while it is sent counts as read at each span, and
-/// may be evicted after a minute without one.
-pub(super) const SPAN_BYTES: usize = 256 << 10;
+/// Longest span, for a client that takes its spans quickly.
+pub(super) const SPAN_BYTES: usize = 2 << 20;
 /// hyper takes frames of a body until 16 KiB or 16 of them wait.
 const MOST_SPANS: usize = 32;
 /// How much one write reads itself if the file system cannot send.
@@ -63,6 +62,10 @@ impl FileQueue {
         }
         spans.push_back(span);
         Some(STAND_IN.slice(..length))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.spans.lock().is_empty()
     }
 
     /// The part that the next write of `most` bytes sends, if it is not in memory.
@@ -134,6 +137,9 @@ pub(super) struct FileWriter {
     files: FileQueue,
     /// A thread reads the bytes that are sent next.
     reading: Option<JoinHandle<()>>,
+    /// The socket was full since the first span was queued, so that its bytes may have left memory. A span is in memory
+    /// when it is queued.
+    has_waited: bool,
 }
 
 impl FileWriter {
@@ -142,23 +148,33 @@ impl FileWriter {
             stream,
             files,
             reading: None,
+            has_waited: false,
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
+            let Poll::Ready(is_writable) = self.stream.poll_write_ready(cx) else {
+                self.has_waited = true;
+                return Poll::Pending;
+            };
+            is_writable?;
             if let Some(reading) = &mut self.reading {
                 // If it could not be read, sending gives the error.
                 let _ = ready!(Pin::new(reading).poll(cx));
                 self.reading = None;
-            } else if let Some(span) = self.files.first_to_read(most) {
+            } else if self.has_waited
+                && let Some(span) = self.files.first_to_read(most)
+            {
                 self.reading = Some(tokio::task::spawn_blocking(move || span.read_ahead()));
                 continue;
             }
             match self.files.send_to(&self.stream, most) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_waited = true,
+                sent => {
+                    self.has_waited &= !self.files.is_empty();
+                    return Poll::Ready(sent);
+                }
             }
         }
     }
@@ -331,15 +347,16 @@ mod tests {
         let file = file_of(&audio);
         file.sync_all().expect("on the drive");
         let files = FileQueue::default();
-        let (writer, mut client) = pair(files.clone()).await;
+        let (mut writer, mut client) = pair(files.clone()).await;
         let span = FileSpan {
             file: Arc::clone(&file),
             at: 0,
-            length: SPAN_BYTES as u64,
+            length: audio.len() as u64,
         };
         let part = files.push(span).expect("room");
         rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).expect("forgotten");
-        assert!(received(writer, &mut client, vec![part]).await == audio[..SPAN_BYTES]);
+        writer.has_waited = true;
+        assert!(received(writer, &mut client, vec![part]).await == audio);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -16,9 +17,12 @@ use super::super::sendfile::{FileQueue, SPAN_BYTES};
 use crate::app::{App, Audio, Reader};
 use crate::metrics::Metrics;
 
-/// The largest step of an answer: a span that the kernel sends. A step that is read here is smaller
-/// ([`Reader::read_at`]).
-const PIECE_BYTES: u64 = SPAN_BYTES as u64;
+/// The first step of an answer: a span that the kernel sends. A step that is read here is smaller ([`Reader::read_at`]). Half a
+/// minute of most songs: a song that plays while it is sent counts as read at each step, and may be evicted after a
+/// minute without one.
+const PIECE_BYTES: usize = 256 << 10;
+/// A client that took the last step within this time gets [`SPAN_BYTES`] in the next: the kernel is asked less often.
+const QUICK: Duration = Duration::from_millis(100);
 
 /// A part of an answer.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(in crate::http) struct Sending {
     announced: Option<u64>,
     /// The queue of the connection, if the kernel may send the file's bytes itself.
     files: Option<FileQueue>,
+    /// When the last span was queued.
+    queued: Option<Instant>,
     metrics: Arc<Metrics>,
 }
 
@@ -55,6 +61,7 @@ impl Sending {
             reader: audio.reader,
             announced,
             files: None,
+            queued: None,
             metrics,
         }
     }
@@ -77,9 +84,13 @@ impl Sending {
         let Some(files) = self.files.clone().filter(FileQueue::is_usable) else {
             return self.read_at(at, most).await;
         };
-        let Some(span) = self.reader.span_at(at, most as u64).await.map_err(cut)? else {
+        let is_quick = self.queued.is_some_and(|queued| queued.elapsed() < QUICK);
+        let step = if is_quick { SPAN_BYTES } else { PIECE_BYTES };
+        let span = self.reader.span_at(at, most.min(step) as u64).await;
+        let Some(span) = span.map_err(cut)? else {
             return self.read_at(at, most).await;
         };
+        self.queued = Some(Instant::now());
         let length = usize::try_from(span.length).unwrap_or(usize::MAX);
         let Some(stand_in) = files.push(span) else {
             return self.read_at(at, most).await;
@@ -137,8 +148,8 @@ impl AudioBody {
 
     /// Starts to read the span at the front.
     fn start_reading(&mut self, at: u64, end: Option<u64>) {
-        let most = end.map_or(PIECE_BYTES, |end| end.saturating_sub(at).min(PIECE_BYTES));
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let left = end.map_or(u64::MAX, |end| end.saturating_sub(at));
+        let most = usize::try_from(left).map_or(SPAN_BYTES, |left| left.min(SPAN_BYTES));
         self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Idle(mut sending) => Phase::Reading(Box::pin(async move {
                 let read = sending.next(at, most).await;
