@@ -23,6 +23,13 @@ pub struct Progress {
     pub done: Option<Outcome>,
 }
 
+impl Progress {
+    /// Whether no more bytes will come.
+    pub(super) fn has_all(&self) -> bool {
+        self.done.is_some() || self.total == Some(self.written)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Whole, checked, and on the drive under its final name.
@@ -60,6 +67,8 @@ pub struct Partial {
     validator: String,
     held: Arc<Held>,
     progress: watch::Sender<Progress>,
+    /// [`Progress::has_all`], for readers that are not to be woken by each byte.
+    has_all: watch::Sender<bool>,
 }
 
 impl Partial {
@@ -80,6 +89,7 @@ impl Partial {
             validator,
             held: Arc::new(Held(Mutex::new(Some(Arc::new(file))))),
             progress,
+            has_all: watch::Sender::new(total == Some(written)),
         }
     }
 
@@ -103,6 +113,17 @@ impl Partial {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// A wake-up when no more bytes will come.
+    pub(super) fn subscribe_to_end(&self) -> watch::Receiver<bool> {
+        self.has_all.subscribe()
+    }
+
+    fn tell_of_the_end(&self) {
+        let has_all = self.progress().has_all();
+        self.has_all
+            .send_if_modified(|before| std::mem::replace(before, has_all) != has_all);
     }
 
     /// The strong etag, as soon as the length is known.
@@ -135,6 +156,7 @@ impl Partial {
     pub(super) fn grew(&self, written: u64) {
         self.progress
             .send_modify(|progress| progress.written = written);
+        self.tell_of_the_end();
     }
 
     pub(super) fn announce(&self, total: Option<u64>) {
@@ -145,6 +167,7 @@ impl Partial {
             }
             news
         });
+        self.tell_of_the_end();
     }
 
     /// The first outcome counts. A published file's length is its total.
@@ -159,6 +182,7 @@ impl Partial {
             }
             first
         });
+        self.tell_of_the_end();
     }
 }
 

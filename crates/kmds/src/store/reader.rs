@@ -23,11 +23,13 @@ use super::partial::{Held, Outcome, Partial, Progress};
 /// (ARCHITECTURE.md, "Where memory goes").
 pub const READ_BYTES: usize = 64 << 10;
 
-/// After this many bytes a listener of a growing file waits for larger pieces: a player starts with less.
+/// After this many bytes a listener of a growing file waits for larger pieces: a player starts with less, and then has
+/// seconds to play.
 const GATHERS_AFTER: u64 = 256 << 10;
-/// How long it waits for a larger piece, at most. Without this, a site that sends small pieces would wake every
-/// listener for each.
-const GATHER: Duration = Duration::from_millis(100);
+/// How large such a piece is, and how long a listener waits for it, at most; at the end of the bytes it does not wait.
+/// Without this, a site that sends small pieces would wake every listener for each.
+const GATHER_BYTES: u64 = 256 << 10;
+const GATHER: Duration = Duration::from_millis(500);
 
 /// One reader of one file, at any position. While it reads, the file is not evicted; after a pause it may be, and the
 /// reader continues with its open file.
@@ -89,7 +91,10 @@ enum Source {
 #[derive(Debug)]
 enum Extent {
     Whole(u64),
-    Growing(watch::Receiver<Progress>),
+    Growing {
+        progress: watch::Receiver<Progress>,
+        has_all: watch::Receiver<bool>,
+    },
 }
 
 impl Reader {
@@ -106,7 +111,10 @@ impl Reader {
     pub(super) fn growing(partial: &Partial, hold: ReadHold) -> Self {
         let (source, extent) = (
             Source::Shared(partial.held()),
-            Extent::Growing(partial.subscribe()),
+            Extent::Growing {
+                progress: partial.subscribe(),
+                has_all: partial.subscribe_to_end(),
+            },
         );
         Self {
             source,
@@ -132,7 +140,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Gone`] if the download ended before `offset` was written, or another program cut the file.
     pub async fn read_at(&mut self, offset: u64, max: usize) -> Result<Bytes, StoreError> {
-        let end = self.wait_beyond(offset).await?;
+        let end = self.wait_beyond(offset, READ_BYTES as u64).await?;
         self.hold.reads();
         let there = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = there.min(max).min(READ_BYTES);
@@ -154,7 +162,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read_at`].
     pub async fn span_at(&mut self, offset: u64, max: u64) -> Result<Option<FileSpan>, StoreError> {
-        let end = self.wait_beyond(offset).await?;
+        let end = self.wait_beyond(offset, max).await?;
         self.hold.reads();
         let length = end.saturating_sub(offset).min(max);
         if length == 0 || !self.nowait {
@@ -173,19 +181,22 @@ impl Reader {
         Ok(Some(span))
     }
 
-    /// Waits for byte `offset` or the end; returns how far the file reaches.
-    async fn wait_beyond(&mut self, offset: u64) -> Result<u64, StoreError> {
-        let progress = match &mut self.extent {
+    /// Waits for byte `offset` or the end; returns how far the file reaches. At most `max` bytes are taken then, so that no
+    /// more are gathered.
+    async fn wait_beyond(&mut self, offset: u64, max: u64) -> Result<u64, StoreError> {
+        let (progress, has_all) = match &mut self.extent {
             Extent::Whole(size) => return Ok(*size),
-            Extent::Growing(progress) => progress,
+            Extent::Growing { progress, has_all } => (progress, has_all),
         };
-        let is_there = |progress: &Progress, bytes: usize| {
-            progress.done.is_some() || progress.written >= offset.saturating_add(bytes as u64)
+        let is_there = |progress: &Progress, bytes: u64| {
+            progress.has_all() || progress.written >= offset.saturating_add(bytes)
         };
-        if self.given >= GATHERS_AFTER && !is_there(&progress.borrow(), READ_BYTES) {
-            tokio::time::sleep(GATHER).await;
+        if self.given >= GATHERS_AFTER && !is_there(&progress.borrow(), max.min(GATHER_BYTES)) {
+            let end = has_all.wait_for(|has_all| *has_all);
+            let _ = tokio::time::timeout(GATHER, end).await;
         }
-        let reached = progress.wait_for(|progress| is_there(progress, 1)).await;
+        let is_beyond = |progress: &Progress| progress.done.is_some() || progress.written > offset;
+        let reached = progress.wait_for(is_beyond).await;
         let reached = *reached.map_err(|_| StoreError::Gone)?;
         match reached.done {
             Some(Outcome::Published) => {
@@ -208,7 +219,7 @@ impl Reader {
         if let Some(file) = held.file() {
             return Ok(file);
         }
-        if let Extent::Growing(progress) = &mut self.extent {
+        if let Extent::Growing { progress, .. } = &mut self.extent {
             let _ = progress.wait_for(|progress| progress.done.is_some()).await;
         }
         held.file().ok_or(StoreError::Gone)

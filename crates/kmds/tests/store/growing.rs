@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use kmds::store::{Outcome, READ_BYTES, StoreError};
 
 use crate::{Place, audio, begun, key, publish_of, read_all};
@@ -64,7 +65,7 @@ async fn one_read_hands_out_at_most_its_bound() {
 
 #[tokio::test]
 async fn a_listener_that_the_kernel_sends_to_gathers_as_one_that_reads_does() {
-    const GATHER: Duration = Duration::from_millis(100);
+    const GATHER: Duration = Duration::from_millis(500);
     const FIRST: u64 = 256 << 10;
     let place = Place::make();
     let store = place.open();
@@ -78,6 +79,24 @@ async fn a_listener_that_the_kernel_sends_to_gathers_as_one_that_reads_does() {
     let second = reader.span_at(FIRST, FIRST).await.expect("there");
     assert_eq!(second.expect("in memory").length, 300_000 - FIRST);
     assert!(begun.elapsed() >= GATHER, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_listener_that_gathers_is_woken_when_no_more_bytes_will_come() {
+    const FIRST: u64 = 256 << 10;
+    let place = Place::make();
+    let store = place.open();
+    let song = audio("a", 400_000);
+    let mut lease = begun(&store, "a", 400_000).await;
+    lease.write(song.slice(..300_000)).await.expect("written");
+    let mut reader = store.open_reader(&lease.partial().expect("growing"));
+    reader.span_at(0, FIRST).await.expect("there");
+    let mut last = Box::pin(reader.span_at(FIRST, FIRST));
+    assert!(last.as_mut().now_or_never().is_none(), "it gathers");
+    lease.write(song.slice(300_000..)).await.expect("written");
+    let last = last.now_or_never().expect("the last bytes are there");
+    let span = last.expect("there").expect("in memory");
+    assert_eq!(span.length, 400_000 - FIRST);
 }
 
 #[tokio::test]
