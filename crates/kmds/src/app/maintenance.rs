@@ -116,7 +116,8 @@ impl App {
 }
 
 impl Inner {
-    /// Makes catalog and drive agree once, then evicts files that are too old from time to time. It never ends; drop it to stop.
+    /// Makes catalog and drive agree once, then evicts files that are too old from time to time, and what is beyond a budget that
+    /// was lowered. It never ends; drop it to stop.
     pub(super) async fn housekeeping(&self) {
         match self.store.probe_drive().await {
             Ok(report) => report
@@ -131,9 +132,12 @@ impl Inner {
         }
         loop {
             self.covers.sweep().await;
-            tokio::time::sleep(PRUNE_EVERY).await;
-            if let Err(error) = self.store.prune().await {
-                tracing::warn!(%error, "files that are too old could not be evicted");
+            let evicted = tokio::select! {
+                () = tokio::time::sleep(PRUNE_EVERY) => self.store.prune().await.map(drop),
+                shrunk = self.store.shrink() => shrunk,
+            };
+            if let Err(error) = evicted {
+                tracing::warn!(%error, "files that are too old or too many could not be evicted");
             }
         }
     }

@@ -3,12 +3,17 @@
 //! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order:
 //! least recently read first. It never removes a file that is being read or written, or that is held
 //! ([`super::holds`]), and removes nothing if that would not make enough room.
+//!
+//! Many files are removed in bites: between two bites the lock of the catalog is free, so that no request waits for all of
+//! them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kmds_extract::TrackId;
+use parking_lot::MutexGuard;
 
 use super::beneath::is_not_ours;
 use super::catalog::{Candidate, Catalog, ReadyFile, Row, State};
@@ -20,6 +25,11 @@ use super::sidecar::describe_again;
 
 /// Room to reserve if the site states no length: a song of an hour at 128 kbit/s is four times that, most are a third.
 const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
+
+/// The files of one bite, which are removed under one hold of the catalog's lock: at most this many, and no further file after
+/// this time.
+const BITE_FILES: usize = 64;
+const BITE: Duration = Duration::from_millis(2);
 
 /// The largest possible size of one song, if every evictable file were removed. Held files stay.
 #[derive(Debug, Clone, Copy)]
@@ -84,41 +94,88 @@ impl Most {
 /// Makes room for `need` bytes of `key`, of which `written` are on the drive.
 pub(super) fn reserve(
     shared: &Shared,
-    catalog: &mut Catalog,
     key: &Key,
     need: Option<u64>,
     written: u64,
 ) -> Result<(), StoreError> {
-    expire(shared, catalog)?;
     let need = need.unwrap_or(UNKNOWN_LENGTH_BYTES).max(written);
-    let claimed = shared.claims.claimed_beside(Some(key));
-    let over_budget = catalog
-        .ready_bytes()?
-        .saturating_add(claimed.whole)
-        .saturating_add(need)
-        .saturating_sub(shared.config.max_bytes);
-    let unwritten = claimed.unwritten.saturating_add(need - written);
-    let under_floor = shared.free_bytes().map_or(0, |free| {
-        unwritten
-            .saturating_add(shared.config.min_free_bytes)
-            .saturating_sub(free)
-    });
-    let short = over_budget.max(under_floor);
-    if short > 0 {
+    // Freed by this call.
+    let mut made = None;
+    loop {
+        let mut catalog = shared.catalog();
+        expire(shared, &mut catalog)?;
+        let claimed = shared.claims.claimed_beside(Some(key));
+        let over_budget = over(shared, &catalog, claimed.whole.saturating_add(need))?;
+        let unwritten = claimed.unwritten.saturating_add(need - written);
+        let under_floor = shared.free_bytes().map_or(0, |free| {
+            unwritten
+                .saturating_add(shared.config.min_free_bytes)
+                .saturating_sub(free)
+        });
+        let short = over_budget.max(under_floor);
+        // The budget may have been lowered by more than the song needs.
+        let own = over_budget
+            .min(need.saturating_sub(made.unwrap_or(0)))
+            .max(under_floor);
+        if own == 0 {
+            if short > 0 {
+                shared.over_budget.notify_one();
+            }
+            shared.claims.set_reserved(key, need);
+            return Ok(());
+        }
         let limit = if over_budget >= under_floor {
             SpaceLimit::MaxBytes
         } else {
             SpaceLimit::MinFree
         };
-        make_room(shared, catalog, short).map_err(|found| StoreError::DiskFull {
+        let full = |found: Chosen| StoreError::DiskFull {
             need_bytes: need - written,
-            have_bytes: (need - written).saturating_sub(short - found.bytes),
+            have_bytes: (need - written).saturating_sub(short.saturating_sub(found.bytes)),
             held_bytes: found.held_bytes,
             limit,
-        })?;
+        };
+        if made.is_none() && !is_enough(shared, &catalog, short)? {
+            return Err(full(choose(shared, &catalog, short, usize::MAX)?));
+        }
+        let chosen = choose(shared, &catalog, own, BITE_FILES)?;
+        let freed = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
+        if freed == 0 {
+            return Err(full(Chosen { bytes: 0, ..chosen }));
+        }
+        made = Some(made.unwrap_or(0).saturating_add(freed));
+        MutexGuard::unlock_fair(catalog);
     }
-    shared.claims.set_reserved(key, need);
-    Ok(())
+}
+
+/// How many bytes the finished files and the `claimed` bytes are above the budget.
+fn over(shared: &Shared, catalog: &Catalog, claimed: u64) -> Result<u64, StoreError> {
+    let all = catalog.ready_bytes()?.saturating_add(claimed);
+    Ok(all.saturating_sub(shared.config.max_bytes))
+}
+
+/// Whether files of `short` bytes may be evicted. Mostly the sums of the catalog tell; if not, its files are counted.
+fn is_enough(shared: &Shared, catalog: &Catalog, short: u64) -> Result<bool, StoreError> {
+    let mut stays = catalog.held_sum(Timestamp::now())?.bytes;
+    for track in shared.claims.busy_tracks() {
+        for row in catalog.renditions(&track)? {
+            stays = stays.saturating_add(row.size_bytes.unwrap_or(0));
+        }
+    }
+    Ok(catalog.ready_bytes()?.saturating_sub(stays) >= short
+        || choose(shared, catalog, short, usize::MAX)?.bytes >= short)
+}
+
+/// Evicts one bite of the files beyond the budget; `false` if there are none, or none may be evicted.
+pub(super) fn shrink(shared: &Shared) -> Result<bool, StoreError> {
+    let mut catalog = shared.catalog();
+    let claimed = shared.claims.claimed_beside(None);
+    let short = over(shared, &catalog, claimed.whole)?;
+    if short == 0 {
+        return Ok(false);
+    }
+    let chosen = choose(shared, &catalog, short, BITE_FILES)?;
+    Ok(evict_bite(shared, &mut catalog, &chosen.victims).bytes > 0)
 }
 
 /// Whether the missing room for [`reserve`] will be there once all current downloads and readers have ended.
@@ -138,27 +195,29 @@ pub(super) fn may_come(
 /// After the drive was full in the middle of a write: frees up to `at_best` bytes. The drive does not say how many
 /// bytes are missing, so the caller tries the write again.
 pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
-    let chosen = choose(shared, catalog, at_best).unwrap_or_default();
-    evict_all(shared, catalog, &chosen.victims);
+    let chosen = choose(shared, catalog, at_best, BITE_FILES).unwrap_or_default();
+    for victim in &chosen.victims {
+        if let Err(error) = evict(shared, catalog, victim, State::Evicted) {
+            tracing::warn!(%error, song = %victim.key, "a file could not be evicted");
+        }
+    }
 }
 
 /// A file of unknown length may have exceeded the budget. It stays (its lease exists), and other files are evicted as
 /// far as possible.
 pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
     let claimed = shared.claims.claimed_beside(Some(key));
-    let Ok(ready) = catalog.ready_bytes() else {
+    let Ok(short @ 1..) = over(shared, catalog, claimed.whole) else {
         return;
     };
-    let short = ready
-        .saturating_add(claimed.whole)
-        .saturating_sub(shared.config.max_bytes);
-    if short > 0 {
-        after_full(shared, catalog, short);
+    let chosen = choose(shared, catalog, short, BITE_FILES).unwrap_or_default();
+    if evict_bite(shared, catalog, &chosen.victims).bytes < short {
+        shared.over_budget.notify_one();
     }
 }
 
-/// Evicts files that were not read for `cache.max_age`. Returns how many.
-pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
+/// Evicts one bite of the files that were not read for `cache.max_age`. Returns how many.
+fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
     let Some(max_age) = shared.config.max_age else {
         return Ok(0);
     };
@@ -166,14 +225,30 @@ pub(super) fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, St
         .checked_sub(max_age)
         .unwrap_or(Timestamp::MIN);
     let stays = Stays::of(shared, catalog)?;
+    let mut count = 0;
     let victims = catalog.victims(|candidate| {
-        if candidate.read_at >= oldest {
+        if candidate.read_at >= oldest || count == BITE_FILES {
             return ControlFlow::Break(());
         }
-        ControlFlow::Continue(!stays.is_busy(candidate) && !stays.is_held(candidate))
+        let leaves = !stays.is_busy(candidate) && !stays.is_held(candidate);
+        count += usize::from(leaves);
+        ControlFlow::Continue(leaves)
     })?;
-    evict_all(shared, catalog, &victims);
-    Ok(victims.len())
+    Ok(evict_bite(shared, catalog, &victims).files)
+}
+
+/// Evicts all files that were not read for `cache.max_age`, bite by bite. Returns how many.
+pub(super) fn expire_all(shared: &Shared) -> Result<usize, StoreError> {
+    let mut all = 0;
+    loop {
+        let mut catalog = shared.catalog();
+        let files = expire(shared, &mut catalog)?;
+        MutexGuard::unlock_fair(catalog);
+        if files == 0 {
+            return Ok(all);
+        }
+        all += files;
+    }
 }
 
 /// The files that must not be evicted now.
@@ -213,54 +288,58 @@ struct Chosen {
     held_bytes: u64,
 }
 
-/// Evicts at least `short` bytes, or nothing; then it returns how many there would have been.
-fn make_room(shared: &Shared, catalog: &mut Catalog, short: u64) -> Result<(), Chosen> {
-    let chosen = choose(shared, catalog, short).unwrap_or_default();
-    if chosen.bytes < short {
-        return Err(chosen);
-    }
-    let bytes = evict_all(shared, catalog, &chosen.victims);
-    if bytes >= short {
-        Ok(())
-    } else {
-        Err(Chosen { bytes, ..chosen })
-    }
-}
-
-/// The least recently read files of `short` bytes together; fewer if there are no more. None of them is being read or
-/// written, or held.
-fn choose(shared: &Shared, catalog: &Catalog, short: u64) -> Result<Chosen, StoreError> {
+/// The least recently read files of `short` bytes together, at most `most`; fewer if there are no more. None of them is
+/// being read or written, or held.
+fn choose(
+    shared: &Shared,
+    catalog: &Catalog,
+    short: u64,
+    most: usize,
+) -> Result<Chosen, StoreError> {
     let stays = Stays::of(shared, catalog)?;
-    let mut chosen = Chosen::default();
+    let (mut chosen, mut files) = (Chosen::default(), 0);
     chosen.victims = catalog.victims(|candidate| {
-        if chosen.bytes >= short {
+        if chosen.bytes >= short || files == most {
             return ControlFlow::Break(());
         }
         if stays.is_busy(candidate) {
             return ControlFlow::Continue(false);
         }
-        let is_held = stays.is_held(candidate);
-        let sum = if is_held {
-            &mut chosen.held_bytes
-        } else {
-            &mut chosen.bytes
-        };
-        *sum += candidate.size_bytes;
-        ControlFlow::Continue(!is_held)
+        if stays.is_held(candidate) {
+            chosen.held_bytes += candidate.size_bytes;
+            return ControlFlow::Continue(false);
+        }
+        chosen.bytes += candidate.size_bytes;
+        files += 1;
+        ControlFlow::Continue(true)
     })?;
     Ok(chosen)
 }
 
-/// Returns how many bytes it freed.
-fn evict_all(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> u64 {
-    let mut freed = 0;
+/// The files that were evicted.
+#[derive(Debug, Default)]
+struct Gone {
+    files: usize,
+    bytes: u64,
+}
+
+/// Evicts the first of these files, as many as one bite holds.
+fn evict_bite(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> Gone {
+    let begun = Instant::now();
+    let mut gone = Gone::default();
     for victim in victims {
+        if gone.files > 0 && begun.elapsed() >= BITE {
+            break;
+        }
         match evict(shared, catalog, victim, State::Evicted) {
-            Ok(()) => freed += victim.size_bytes,
+            Ok(()) => {
+                gone.files += 1;
+                gone.bytes += victim.size_bytes;
+            }
             Err(error) => tracing::warn!(%error, song = %victim.key, "a file could not be evicted"),
         }
     }
-    freed
+    gone
 }
 
 /// Removes sidecar, audio, row in this order: so there is never a sidecar alone, and a row without its file is noticed.

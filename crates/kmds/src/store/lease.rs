@@ -155,7 +155,7 @@ impl Lease {
             .as_ref()
             .map_or(0, |growing| growing.partial.progress().written);
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
-        blocking(move || evict::reserve(&shared, &mut shared.catalog(), &key, need, written)).await
+        blocking(move || evict::reserve(&shared, &key, need, written)).await
     }
 
     /// [`Lease::reserve`], but waits for other downloads and readers if their end will free the room. Call it before

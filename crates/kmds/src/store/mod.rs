@@ -181,9 +181,24 @@ impl Store {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             tidy::sweep_partials(&shared)?;
-            evict::expire(&shared, &mut shared.catalog())
+            evict::expire_all(&shared)
         })
         .await
+    }
+
+    /// Waits until there is more than `cache.max_bytes`, which is so after it was lowered. Then evicts in bites until there is
+    /// not, or until no file may be evicted.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn shrink(&self) -> Result<(), StoreError> {
+        self.shared.over_budget.notified().await;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            if !blocking(move || evict::shrink(&shared)).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(compare::PAUSE).await;
+        }
     }
 
     /// Local folder for the service's other files (covers).

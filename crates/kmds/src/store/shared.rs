@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
+use tokio::sync::Notify;
 
 use super::beneath::{Cache, Spot, patiently};
 use super::catalog::{Catalog, CatalogHandle, Unchecked};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(super) cache: Cache,
     pub(super) catalog: CatalogHandle,
     pub(super) claims: Arc<Claims>,
+    /// Tells that there is more than `cache.max_bytes`: [`super::Store::shrink`] waits for it.
+    pub(super) over_budget: Notify,
     /// Changes with each start of the machine.
     pub(super) boot_id: String,
     /// The name of this installation, which its work folder has.

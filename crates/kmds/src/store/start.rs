@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use tokio::sync::Notify;
 
 use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
 use super::catalog::{Catalog, CatalogHandle, Check, News};
@@ -59,6 +60,7 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
         instance,
         access: Access::Work,
         unchecked: opened.unchecked,
+        over_budget: Notify::new(),
         in_use,
         _state_lock: Some(state_lock),
     };
@@ -106,6 +108,7 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
             is_unused: !was_used,
         },
         unchecked: opened.unchecked,
+        over_budget: Notify::new(),
         in_use: InUse::nothing(),
         _state_lock: None,
     };

@@ -85,7 +85,7 @@ pub(super) fn begin(shared: &Shared) -> Result<Tidied, StoreError> {
 pub(super) fn end(shared: &Shared, tidied: &mut Tidied) -> Result<(), StoreError> {
     check_catalog(shared);
     name_unknown(&mut tidied.files_unknown);
-    tidied.rows_evicted += evict::expire(shared, &mut shared.catalog())?;
+    tidied.rows_evicted += evict::expire_all(shared)?;
     Ok(())
 }
 

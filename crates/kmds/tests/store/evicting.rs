@@ -233,6 +233,37 @@ async fn files_that_were_not_read_for_max_age_leave() {
 }
 
 #[tokio::test]
+async fn a_lowered_budget_is_met_in_bites_and_a_song_waits_for_its_own_room_only() {
+    const SONGS: u64 = 200;
+    let mut place = Place::make();
+    let store = place.open();
+    for number in 0..SONGS {
+        published(&store, &format!("song{number}"), 1000).await;
+    }
+    drop(store);
+    place.config.max_bytes = 10_000;
+    let store = place.open();
+    let ready = async || store.stats().await.expect("read").by_state["ready"];
+    let lease = store.lease(&key("new")).await.expect("a lease");
+    lease.reserve(Some(1500)).await.expect("room");
+    assert_eq!(ready().await, SONGS - 2);
+    // Requests are answered while songs leave.
+    let (mut shrinking, mut seen) = (std::pin::pin!(store.shrink()), Vec::new());
+    let shrunk = loop {
+        tokio::select! {
+            shrunk = &mut shrinking => break shrunk,
+            now = ready() => seen.push(now),
+        }
+    };
+    shrunk.expect("evicted");
+    assert!(
+        seen.iter().any(|&now| now > 8 && now < SONGS - 2),
+        "{seen:?}"
+    );
+    assert_eq!(ready().await, 8);
+}
+
+#[tokio::test]
 async fn a_length_not_known_before_is_made_room_for_after_publishing() {
     let mut place = Place::make();
     place.config.max_bytes = 20 * MIB;
