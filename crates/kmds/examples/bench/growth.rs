@@ -92,53 +92,61 @@ pub async fn measure(binary: &Path, lab: &Lab, songs: u64, table: &mut Table) {
         Some(8.0),
     );
     let known = serde_json::json!({ "URL": first.link() }).to_string();
+    let beside = Service::start(binary, lab, &[("KMDS_LOG", "warn")]);
+    beside.whole(&first).await;
+    beside.answered(&beside.post(&listed)).await;
+    until_quiet(&beside).await;
+    for (what, body, path, goal) in [
+        ("/fetch of a known song", Some(&known), "", 2.0),
+        ("/fetch of a known list of 500", Some(&listed), "", 20.0),
+        ("/api/v1/stats", None, "/api/v1/stats", 5.0),
+        ("/metrics", None, "/metrics", 5.0),
+        ("/readyz", None, "/readyz", 5.0),
+    ] {
+        let request = |to: &Service| body.map_or_else(|| to.get(path), |body| to.post(body));
+        let both = [(&service, request(&service)), (&beside, request(&beside))];
+        let [large, small] = in_turn(&both).await;
+        large.show(&name(what), goal, table);
+        for (of, ratio) in [
+            ("p50", large.p50 / small.p50),
+            ("p99", large.p99 / small.p99),
+            ("processor", large.processor / small.processor),
+        ] {
+            let what = format!("{what}, {of} against an empty one in turn");
+            table.row(&name(&what), ratio, "times", None);
+        }
+    }
+    beside.stop();
     for (what, request, goal) in [
-        ("/fetch of a known song, p99", service.post(&known), 2.0),
+        ("tracks", service.get("/api/v1/tracks?limit=50"), 50.0),
         (
-            "/fetch of a known list of 500, p99",
-            service.post(&listed),
-            20.0,
-        ),
-        ("/api/v1/stats, p99", service.get("/api/v1/stats"), 5.0),
-        ("/metrics, p99", service.get("/metrics"), 5.0),
-        ("/readyz, p99", service.get("/readyz"), 5.0),
-        ("tracks, p99", service.get("/api/v1/tracks?limit=50"), 50.0),
-        (
-            "tracks of a site without any, p99",
+            "tracks of a site without any",
             service.get("/api/v1/tracks?site=soundcloud&state=failed"),
             50.0,
         ),
         (
-            "tracks?q=, no hit, p99",
+            "tracks?q=, no hit",
             service.get("/api/v1/tracks?q=nothinglikeit"),
             50.0,
         ),
         (
-            "tracks?q=, frequent words, p99",
+            "tracks?q=, frequent words",
             service.get("/api/v1/tracks?q=love+kettle"),
             50.0,
         ),
         (
-            "tracks?q=, one song, p99",
+            "tracks?q=, one song",
             service.get("/api/v1/tracks?q=number77x"),
             50.0,
         ),
         (
-            "tracks?q=, two letters, p99",
+            "tracks?q=, two letters",
             service.get("/api/v1/tracks?q=%E6%9D%B1%E4%BA%AC"),
             50.0,
         ),
     ] {
-        let mut times = Vec::new();
-        let before = service.cpu_seconds();
-        for _ in 0..REQUESTS {
-            times.push(service.answered(&request).await);
-        }
-        let processor = (service.cpu_seconds() - before) * 1e3 / REQUESTS as f64;
-        times.sort_by(f64::total_cmp);
-        let (p50, p99) = (times[REQUESTS / 2], times[REQUESTS * 99 / 100 - 1]);
-        let what = format!("{what} (p50 {p50:.2}, processor {processor:.2})");
-        table.row(&name(&what), p99, "ms", Some(goal));
+        let [answers] = in_turn(&[(&service, request)]).await;
+        answers.show(&name(what), goal, table);
     }
     let new_song = new_songs(&service, lab, "after").await;
     table.row(
@@ -165,6 +173,8 @@ pub async fn measure(binary: &Path, lab: &Lab, songs: u64, table: &mut Table) {
     let late = lab.bandcamp().track("The last").size(size).publish();
     let before = service.cpu_seconds();
     service.whole(&late).await;
+    // It waited for its own room only; the others leave behind it.
+    until_quiet(&service).await;
     let evicting = (service.cpu_seconds() - before) * 1e3 - new_song;
     let gone = bytes.saturating_sub(ready_bytes(&service).await) / size;
     assert!(gone + 1 >= EVICTED, "{gone} songs were evicted");
@@ -175,6 +185,46 @@ pub async fn measure(binary: &Path, lab: &Lab, songs: u64, table: &mut Table) {
         Some(50.0),
     );
     service.stop();
+}
+
+/// Milliseconds of requests of one kind.
+struct Answers {
+    p50: f64,
+    p99: f64,
+    /// Of one request.
+    processor: f64,
+}
+
+impl Answers {
+    fn show(&self, what: &str, goal: f64, table: &mut Table) {
+        let (p50, processor) = (self.p50, self.processor);
+        let what = format!("{what}, p99 (p50 {p50:.2}, processor {processor:.2})");
+        table.row(&what, self.p99, "ms", Some(goal));
+    }
+}
+
+/// The same request to each of these services, again and again.
+async fn in_turn<const N: usize>(services: &[(&Service, String); N]) -> [Answers; N] {
+    let before = services
+        .each_ref()
+        .map(|(service, _)| service.cpu_seconds());
+    let mut times = [const { Vec::new() }; N];
+    for _ in 0..REQUESTS {
+        for ((service, request), times) in services.iter().zip(&mut times) {
+            times.push(service.answered(request).await);
+        }
+    }
+    let mut at = 0;
+    times.map(|mut times: Vec<f64>| {
+        let used = services[at].0.cpu_seconds() - before[at];
+        at += 1;
+        times.sort_by(f64::total_cmp);
+        Answers {
+            p50: times[REQUESTS / 2],
+            p99: times[REQUESTS * 99 / 100 - 1],
+            processor: used * 1e3 / REQUESTS as f64,
+        }
+    })
 }
 
 /// Milliseconds of processor for one of them.

@@ -1,7 +1,7 @@
 //! An Opus-only song, beside ffmpeg alone.
 //!
-//! Owns the same encoder with the same options, from file to file; the service downloads the song, too, and publishes it. Clocks
-//! are not compared: the service gives way to other work while it encodes.
+//! Owns the same encoder with the same options and the same niceness, from file to file; the service downloads the song, too,
+//! and publishes it. Clocks are not compared: both give way to other work, which costs processor time as well.
 
 use std::path::Path;
 
@@ -12,6 +12,8 @@ use crate::service::{Folder, Service};
 use crate::table::{Goal, Table};
 
 const SECONDS: f64 = 60.0;
+/// As `convert` gives it to ffmpeg.
+const NICENESS: i32 = 10;
 /// As `convert` gives them for Ogg Vorbis.
 const ARGUMENTS: &str = "-nostdin -hide_banner -loglevel error -y -threads 1 -i in.webm -vn -sn -map 0:a:0 -map_metadata -1 \
      -fflags +bitexact -flags:a +bitexact -c:a libvorbis -q:a 5 -f ogg out.ogg";
@@ -34,8 +36,11 @@ pub async fn measure(binary: &Path, lab: &Lab, table: &mut Table) {
         let path = service.whole(&song).await;
         ours.push(service.tree_seconds() - before);
         assert!(path.contains(".ogg"), "{path} is no Ogg Vorbis");
-        let mut alone = tokio::process::Command::new(&ffmpeg);
-        alone.current_dir(&*folder).args(ARGUMENTS.split(' '));
+        let mut alone = tokio::process::Command::new("nice");
+        let own = rustix::process::getpriority_process(None).unwrap_or(0);
+        alone.args(["-n", &(NICENESS - own).to_string()]);
+        alone.arg(&ffmpeg).args(ARGUMENTS.split(' '));
+        alone.current_dir(&*folder);
         theirs.push(run(&mut alone).await.processor);
     }
     table.compare(
