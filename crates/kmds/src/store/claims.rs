@@ -120,10 +120,13 @@ impl Claims {
         }
     }
 
-    pub(super) fn set_reserved(&self, key: &Key, bytes: u64) {
-        if let Some(writing) = self.tables().writing.get_mut(key) {
-            writing.reserved = bytes;
-        }
+    /// Returns how much it was before.
+    pub(super) fn set_reserved(&self, key: &Key, bytes: u64) -> u64 {
+        let mut tables = self.tables();
+        tables
+            .writing
+            .get_mut(key)
+            .map_or(0, |writing| std::mem::replace(&mut writing.reserved, bytes))
     }
 
     pub(super) fn partial(&self, key: &Key) -> Option<Arc<Partial>> {

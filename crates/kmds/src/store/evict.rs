@@ -91,7 +91,8 @@ impl Most {
     }
 }
 
-/// Makes room for `need` bytes of `key`, of which `written` are on the drive.
+/// Makes room for `need` bytes of `key`, of which `written` are on the drive. The room is claimed before the first file is
+/// evicted, so that no other song takes it between two bites.
 pub(super) fn reserve(
     shared: &Shared,
     key: &Key,
@@ -99,53 +100,53 @@ pub(super) fn reserve(
     written: u64,
 ) -> Result<(), StoreError> {
     let need = need.unwrap_or(UNKNOWN_LENGTH_BYTES).max(written);
-    // Freed by this call.
-    let mut made = None;
-    loop {
-        let mut catalog = shared.catalog();
-        expire(shared, &mut catalog)?;
-        let claimed = shared.claims.claimed_beside(Some(key));
-        let over_budget = over(shared, &catalog, claimed.whole.saturating_add(need))?;
-        let unwritten = claimed.unwritten.saturating_add(need - written);
-        let under_floor = shared.free_bytes().map_or(0, |free| {
-            unwritten
-                .saturating_add(shared.config.min_free_bytes)
-                .saturating_sub(free)
-        });
-        let short = over_budget.max(under_floor);
-        // The budget may have been lowered by more than the song needs.
-        let own = over_budget
-            .min(need.saturating_sub(made.unwrap_or(0)))
-            .max(under_floor);
-        if own == 0 {
-            if short > 0 {
-                shared.over_budget.notify_one();
-            }
-            shared.claims.set_reserved(key, need);
-            return Ok(());
-        }
-        let limit = if over_budget >= under_floor {
+    let mut catalog = shared.catalog();
+    expire(shared, &mut catalog)?;
+    let claimed = shared.claims.claimed_beside(Some(key));
+    let over_budget = over(shared, &catalog, claimed.whole.saturating_add(need))?;
+    let unwritten = claimed.unwritten.saturating_add(need - written);
+    let under_floor = shared.free_bytes().map_or(0, |free| {
+        unwritten
+            .saturating_add(shared.config.min_free_bytes)
+            .saturating_sub(free)
+    });
+    let short = over_budget.max(under_floor);
+    let full = |found: Chosen| StoreError::DiskFull {
+        need_bytes: need - written,
+        have_bytes: (need - written).saturating_sub(short.saturating_sub(found.bytes)),
+        held_bytes: found.held_bytes,
+        limit: if over_budget >= under_floor {
             SpaceLimit::MaxBytes
         } else {
             SpaceLimit::MinFree
-        };
-        let full = |found: Chosen| StoreError::DiskFull {
-            need_bytes: need - written,
-            have_bytes: (need - written).saturating_sub(short.saturating_sub(found.bytes)),
-            held_bytes: found.held_bytes,
-            limit,
-        };
-        if made.is_none() && !is_enough(shared, &catalog, short)? {
-            return Err(full(choose(shared, &catalog, short, usize::MAX)?));
-        }
-        let chosen = choose(shared, &catalog, own, BITE_FILES)?;
-        let freed = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
-        if freed == 0 {
-            return Err(full(Chosen { bytes: 0, ..chosen }));
-        }
-        made = Some(made.unwrap_or(0).saturating_add(freed));
-        MutexGuard::unlock_fair(catalog);
+        },
+    };
+    if short > 0 && !is_enough(shared, &catalog, short)? {
+        return Err(full(choose(shared, &catalog, short, usize::MAX)?));
     }
+    // The budget may have been lowered by more than the song needs.
+    let own = over_budget.min(need).max(under_floor);
+    if own < short {
+        shared.over_budget.notify_one();
+    }
+    let before = shared.claims.set_reserved(key, need);
+    let mut freed = 0;
+    while freed < own {
+        let chosen = choose(shared, &catalog, own - freed, BITE_FILES)?;
+        let bite = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
+        if bite == 0 {
+            shared.claims.set_reserved(key, before);
+            return Err(full(Chosen {
+                bytes: freed,
+                ..chosen
+            }));
+        }
+        freed = freed.saturating_add(bite);
+        if freed < own {
+            MutexGuard::bump(&mut catalog);
+        }
+    }
+    Ok(())
 }
 
 /// How many bytes the finished files and the `claimed` bytes are above the budget.
