@@ -71,6 +71,12 @@ struct ByPlayer {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByQueue {
+    /// As its client calls it; there are at most 1,000.
+    queue: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByReload {
     /// `taken`, `unchanged`, or the kind of failure.
     outcome: &'static str,
@@ -132,6 +138,8 @@ metrics! {
     waiting: Family<BySite, Gauge> = "queue_waiting", "Songs waiting for a download";
     running: Family<BySite, Gauge> = "downloads_running", "Downloads under way";
     paused: Family<BySite, Gauge> = "queue_paused_seconds", "Seconds until a site that wants a pause gets requests again; 0 without a pause";
+    queue_left: Family<ByQueue, Gauge> = "play_queue_left", "Songs of a client's queue that were not begun";
+    queue_ready: Family<ByQueue, Gauge> = "play_queue_ready", "Next songs of a client's queue that are ready";
     listeners: Gauge = "listeners", "Clients that receive audio now";
     native_first: Family<BySite, Gauge> = "native_first", "1 while the native engine goes first, 0 while yt-dlp does";
     open: Family<BySite, Gauge> = "site_open", "1 while a site is open, 0 while egress.forbid closes its way out";
@@ -225,6 +233,14 @@ impl Metrics {
         }
         self.cache_bytes.set(gauge(now.cache_bytes));
         self.tasks.set(gauge(now.tasks));
+        self.queue_left.clear();
+        self.queue_ready.clear();
+        for of in &now.play_queues {
+            let queue = of.name.clone();
+            let label = ByQueue { queue };
+            self.queue_left.get_or_create(&label).set(gauge(of.left));
+            self.queue_ready.get_or_create(&label).set(gauge(of.ready));
+        }
         let (connected, nodes) = now.cluster.unwrap_or_default();
         self.nats.set(i64::from(connected));
         self.nodes.set(gauge(nodes));
@@ -323,6 +339,7 @@ pub struct Snapshot {
     /// Alive in the runtime.
     pub tasks: u64,
     pub lanes: Vec<Lane>,
+    pub play_queues: Vec<PlayQueue>,
     pub native_first: Vec<(Site, bool)>,
     /// Whether each enabled site is open.
     pub open: Vec<(Site, bool)>,
@@ -347,6 +364,16 @@ pub struct Asked {
     pub covers: u64,
     pub retries: u64,
     pub page_bytes: u64,
+}
+
+/// A queue that a client plays from.
+#[derive(Debug, Clone)]
+pub struct PlayQueue {
+    pub name: String,
+    /// Songs that were not begun.
+    pub left: u64,
+    /// Next songs that are ready.
+    pub ready: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -313,6 +313,8 @@ pub struct Stats {
     pub max_bytes: u64,
     pub queues: Vec<QueueStats>,
     pub lanes: Vec<LaneStats>,
+    /// The queues that clients play from.
+    pub play_queues: Vec<PlayQueueStats>,
     pub engines: Vec<EngineStats>,
     pub sites: Vec<SiteStats>,
     pub recipes: RecipesStats,
@@ -325,6 +327,22 @@ pub struct Stats {
     /// `None` for a host without a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterStats>,
+}
+
+/// A queue that a client plays from.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlayQueueStats {
+    pub name: String,
+    /// Songs that were begun.
+    pub begun: usize,
+    /// Songs in all.
+    pub total: usize,
+    /// Songs that are made ready before they are played.
+    pub ahead: usize,
+    /// Of those the ones that are ready.
+    pub ready: usize,
+    /// It ends then, unless it is written again. RFC 3339.
+    pub until: String,
 }
 
 /// The other nodes, as this one knows them.

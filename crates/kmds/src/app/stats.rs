@@ -32,6 +32,7 @@ impl App {
             max_bytes: counts.max_bytes,
             queues: lanes.iter().map(QueueStats::from).collect(),
             lanes,
+            play_queues: inner.queues.stats(),
             engines: inner.engine_stats(),
             sites: inner.site_stats(),
             recipes: self.recipes_stats(),
@@ -67,6 +68,15 @@ impl App {
                 .metrics()
                 .num_alive_tasks() as u64,
             lanes: stats.lanes.iter().filter_map(lane).collect(),
+            play_queues: stats
+                .play_queues
+                .iter()
+                .map(|queue| metrics::PlayQueue {
+                    name: queue.name.clone(),
+                    left: queue.total.saturating_sub(queue.begun) as u64,
+                    ready: queue.ready as u64,
+                })
+                .collect(),
             native_first: stats.engines.iter().filter_map(native).collect(),
             open: stats
                 .sites

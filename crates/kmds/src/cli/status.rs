@@ -21,6 +21,9 @@ use super::{Problem, out};
 /// Time between two requests of the live view.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Lines of `top` for queues that clients play from.
+const MOST_QUEUES: usize = 8;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 · 2 no server answers")]
 pub struct StatusArgs {
@@ -52,6 +55,9 @@ struct Stats {
     /// Older servers do not have it.
     #[serde(default)]
     lanes: Vec<Pause>,
+    /// Older servers tell of none.
+    #[serde(default)]
+    play_queues: Vec<PlayQueue>,
     engines: Vec<Engine>,
     listeners: u64,
     uptime_seconds: u64,
@@ -83,6 +89,16 @@ struct Lane {
     waiting: usize,
     running: usize,
     limit: usize,
+}
+
+/// A queue that a client plays from.
+#[derive(Debug, Deserialize)]
+struct PlayQueue {
+    name: String,
+    begun: usize,
+    total: usize,
+    ahead: usize,
+    ready: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,9 +150,12 @@ pub async fn status(
     }
     let stats: Stats = serde_json::from_value(reply)?;
     let version = version(&server).await;
-    for line in head(&server, &version, &stats).iter().chain(&lanes(&stats)) {
-        out::line(line);
-    }
+    let lines = [
+        head(&server, &version, &stats),
+        lanes(&stats),
+        play_queues(&stats),
+    ];
+    lines.concat().iter().for_each(out::line);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -235,6 +254,23 @@ fn lanes(stats: &Stats) -> Vec<String> {
     table.lines_for_stdout()
 }
 
+/// One row for each queue that a client plays from.
+fn play_queues(stats: &Stats) -> Vec<String> {
+    if stats.play_queues.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new(&["plays", "begun", "ready"], &[1, 2]);
+    for queue in &stats.play_queues {
+        let next = queue.ahead.min(queue.total.saturating_sub(queue.begun));
+        table.row(vec![
+            queue.name.clone(),
+            format!("{} of {}", queue.begun, queue.total),
+            format!("{} of {next}", queue.ready),
+        ]);
+    }
+    table.lines_for_stdout()
+}
+
 /// How long the site of a queue gets no request because it wants a pause.
 fn pause(stats: &Stats, site: &str) -> Option<String> {
     let lane = stats.lanes.iter().find(|lane| lane.site == site)?;
@@ -289,6 +325,7 @@ async fn look(server: &Server, version: &str) -> Result<Vec<String>, ServerError
     let mut lines = head(server, version, &stats);
     lines.push(String::new());
     lines.extend(lanes(&stats));
+    lines.extend(play_queues(&stats).into_iter().take(MOST_QUEUES));
     lines.push(String::new());
     for (state, most) in [
         ("converting", 20),

@@ -150,6 +150,8 @@ pub(super) struct StatsReply {
     max_bytes: u64,
     queues: Vec<SiteQueueReply>,
     lanes: Vec<LaneReply>,
+    /// The queues that clients play from.
+    play_queues: Vec<PlayQueueReply>,
     engines: Vec<EngineReply>,
     sites: Vec<SiteReply>,
     recipes: RecipesReply,
@@ -160,6 +162,22 @@ pub(super) struct StatsReply {
     uptime_seconds: u64,
     /// Only for a node in a cluster (`cluster.nats`).
     cluster: Option<ClusterReply>,
+}
+
+/// A queue that a client plays from.
+#[derive(Debug, ToSchema)]
+struct PlayQueueReply {
+    name: String,
+    /// Songs that were begun.
+    begun: usize,
+    /// Songs in all.
+    total: usize,
+    /// Songs that are made ready before they are played.
+    ahead: usize,
+    /// Of those the ones that are ready.
+    ready: usize,
+    /// It ends then, unless it is written again. RFC 3339.
+    until: String,
 }
 
 /// The other nodes, as this one knows them.

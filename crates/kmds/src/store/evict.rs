@@ -374,6 +374,11 @@ pub(super) fn evict(
             State::Evicted
         };
         catalog.set_state(&sharing, state)?;
+        if state == State::Evicted
+            && let Some(call) = shared.on_eviction.get()
+        {
+            call(sharing.track());
+        }
     }
     Ok(())
 }

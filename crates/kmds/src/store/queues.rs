@@ -2,6 +2,8 @@
 //!
 //! Owns no more than the way to the catalog's thread; `app` decides what a queue means.
 
+use kmds_extract::TrackId;
+
 use super::Store;
 use super::catalog::{PlayQueue, Row, SongName};
 use super::error::StoreError;
@@ -72,6 +74,23 @@ impl Store {
     ) -> Result<Vec<Option<Row>>, StoreError> {
         let catalog = &self.shared.catalog;
         catalog.with(move |catalog| catalog.newest_of(&songs)).await
+    }
+
+    /// The forms of a song that a client removed after this queue was written.
+    /// # Errors
+    /// The catalog's own.
+    pub async fn removed_since(&self, queue: &str, song: &TrackId) -> Result<Vec<Key>, StoreError> {
+        let (queue, song) = (queue.to_owned(), song.clone());
+        let catalog = &self.shared.catalog;
+        catalog
+            .with(move |catalog| catalog.removed_since(&queue, &song))
+            .await
+    }
+
+    /// Calls this for each song that is evicted from now on, on a thread of the drive and while the catalog is locked.
+    pub fn on_eviction(&self, call: impl Fn(&TrackId) + Send + Sync + 'static) {
+        // Only the first one counts; the service sets one.
+        let _ = self.shared.on_eviction.set(Box::new(call));
     }
 
     /// Waiting songs for which no client asks any more become evicted.

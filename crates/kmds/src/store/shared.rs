@@ -10,10 +10,11 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use kmds_extract::TrackId;
 use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
@@ -50,6 +51,9 @@ pub struct StoreConfig {
 /// the kernel holds megabytes for it; it loses nothing, because it keeps its open file.
 pub const READER_PAUSE: Duration = Duration::from_secs(60);
 
+/// What is called with a song that was evicted.
+pub(super) type OnEviction = Box<dyn Fn(&TrackId) + Send + Sync>;
+
 pub(crate) struct Shared {
     pub(super) config: StoreConfig,
     pub(super) layout: Layout,
@@ -66,6 +70,8 @@ pub(crate) struct Shared {
     /// The part of opening the catalog that may come later.
     pub(super) unchecked: Option<Unchecked>,
     pub(super) in_use: InUse,
+    /// Is told of each song that is evicted; see [`super::Store::on_eviction`].
+    pub(super) on_eviction: OnceLock<OnEviction>,
     pub(super) _state_lock: Option<File>,
 }
 

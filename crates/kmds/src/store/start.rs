@@ -10,7 +10,7 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -62,6 +62,7 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
         unchecked: opened.unchecked,
         over_budget: Notify::new(),
         in_use,
+        on_eviction: OnceLock::new(),
         _state_lock: Some(state_lock),
     };
     fill(&shared, &news)?;
@@ -110,6 +111,7 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
         unchecked: opened.unchecked,
         over_budget: Notify::new(),
         in_use: InUse::nothing(),
+        on_eviction: OnceLock::new(),
         _state_lock: None,
     };
     fill(&shared, &news)?;

@@ -8,6 +8,7 @@ mod get;
 mod hostile;
 mod out;
 mod pauses;
+mod playing;
 mod search;
 mod settings;
 mod tend;

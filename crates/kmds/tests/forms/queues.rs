@@ -108,6 +108,10 @@ async fn end(kmds: &Kmds, name: &str) -> u16 {
     ask(kmds, Method::DELETE, &path).await.status().as_u16()
 }
 
+async fn ask_for(kmds: &Kmds, method: Method, path: &str) -> u16 {
+    ask(kmds, method, path).await.status().as_u16()
+}
+
 async fn listen(kmds: &Kmds, queue: &Value, place: usize) -> Vec<u8> {
     let track = &queue["songs"][place]["track"];
     bytes(kmds, link(track, "audio")).await
@@ -393,6 +397,53 @@ async fn another_song_is_near_in_the_place_of_one_that_a_client_deletes() {
     put(&kmds, "q", json!({"songs": links(&all), "ahead": 2})).await;
     settled(&kmds, "q", &[0, 1]).await;
     assert!(is_on_drive(&kmds, &all[0]));
+}
+
+#[tokio::test]
+async fn a_song_that_a_client_deletes_stays_away_through_a_restart_until_its_queue_is_written_again()
+ {
+    let lab = Lab::start().await;
+    let all = songs(&lab, "Song", 5);
+    let setup = one_at_a_time(&lab);
+    let mut kmds = setup.start();
+    let ask = json!({"songs": links(&all), "ahead": 2});
+    // Known, and not near.
+    kmds.download(&all[3].link()).await;
+    put(&kmds, "q", ask.clone()).await;
+    settled(&kmds, "q", &[0, 1]).await;
+    for song in [&all[0], &all[3]] {
+        let path = format!("/api/v1/tracks/bandcamp/{}", song.id());
+        assert_eq!(ask_for(&kmds, Method::DELETE, &path).await, 204);
+    }
+    settled(&kmds, "q", &[1, 2]).await;
+    kmds.kill();
+    let kmds = setup.start();
+    let now = settled(&kmds, "q", &[1, 2]).await;
+    listen(&kmds, &now, 1).await;
+    settled(&kmds, "q", &[1, 2, 4]).await;
+    let fetched = |song: &Song| lab.media_requests(song.id());
+    assert_eq!((fetched(&all[0]), fetched(&all[3])), (1, 1));
+    assert!(!is_on_drive(&kmds, &all[0]) && !is_on_drive(&kmds, &all[3]));
+    put(&kmds, "q", ask).await;
+    settled(&kmds, "q", &[0, 1]).await;
+    assert!(is_on_drive(&kmds, &all[0]), "the queue names it anew");
+}
+
+#[tokio::test]
+async fn a_near_song_that_is_gone_from_the_drive_is_brought_again() {
+    let lab = Lab::start().await;
+    let all = songs(&lab, "Song", 2);
+    let kmds = one_at_a_time(&lab).start();
+    put(&kmds, "q", json!({"songs": links(&all)})).await;
+    let now = settled(&kmds, "q", &[0, 1]).await;
+    let path = now["songs"][1]["track"]["path"].as_str();
+    let file = kmds.folder.path("cache").join(path.expect("a path"));
+    std::fs::remove_file(&file).expect("removed by hand");
+    // KMDS notices it when a client looks, which starts nothing.
+    get(&kmds, link(&now["songs"][1]["track"], "self")).await;
+    kmds.until("it is here again", async || file.exists()).await;
+    assert_eq!(lab.media_requests(all[1].id()), 2);
+    assert_eq!(queue(&kmds, "q").await["begun"], 0);
 }
 
 #[tokio::test]

@@ -407,6 +407,32 @@ async fn what_is_in_the_cache_can_be_searched() {
 }
 
 #[tokio::test]
+async fn a_queue_that_a_bot_plays_from_is_a_row_of_the_page() {
+    let lab = Lab::start().await;
+    let album = lab.bandcamp().album(3).seconds(2.0).publish();
+    let links: Vec<String> = album.songs().iter().map(kmds_lab::Song::link).collect();
+    let kmds = Setup::of(&lab).start();
+    let body = json!({"songs": links, "ahead": 2}).to_string();
+    let asking = kmds.http.put(kmds.at("/api/v1/queues/guild-1")).body(body);
+    let asking = asking.header("content-type", "application/json");
+    assert_eq!(asking.send().await.expect("an answer").status(), 200);
+    let Some(browser) = visit(&kmds, "/ui/").await else {
+        return;
+    };
+    let cells = "[...document.querySelectorAll('#play-queues tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent).join())";
+    browser
+        .until(&format!("{cells}.join() === 'guild-1,0 of 3,2 of 2'"))
+        .await;
+    let ended = kmds.http.delete(kmds.at("/api/v1/queues/guild-1")).send();
+    assert_eq!(ended.await.expect("an answer").status(), 204);
+    browser
+        .until("document.getElementById('play-queues').hidden")
+        .await;
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn without_script_the_form_still_plays_a_song() {
     let lab = Lab::start().await;
     let song = lab.youtube().video("No Script").seconds(5.0).publish();

@@ -8,12 +8,13 @@ use rusqlite::Connection;
 
 use crate::{Place, read_all};
 
-const CATALOGS: [&str; 5] = [
+const CATALOGS: [&str; 6] = [
     include_str!("released/1.sql"),
     include_str!("released/2.sql"),
     include_str!("released/3.sql"),
     include_str!("released/4.sql"),
     include_str!("released/5.sql"),
+    include_str!("released/6.sql"),
 ];
 const SIDECAR: &str = include_str!("released/1.json");
 /// The audio both tell of.

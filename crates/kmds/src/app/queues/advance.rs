@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use jiff::Timestamp;
-use kmds_extract::{Failure, Kind, Resolved};
+use kmds_extract::choose::Accept;
+use kmds_extract::{Failure, Kind, Resolved, Track, TrackId};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -42,8 +43,8 @@ pub(super) struct Pass {
 
 /// What a song of a queue is to it now.
 enum Standing {
-    /// It is ready, or on its way: then its job.
-    Near(Key, Option<watch::Receiver<Status>>),
+    /// It is ready, or on its way.
+    Near(Near),
     /// It is known; songs before it come first.
     Later(Key),
     /// Its site has to be asked.
@@ -52,11 +53,20 @@ enum Standing {
     Failed(Option<Instant>),
 }
 
+struct Near {
+    key: Key,
+    is_ready: bool,
+    /// Of one that waits or runs.
+    job: Option<watch::Receiver<Status>>,
+}
+
 /// A look at a queue from its first song on.
 struct Look {
     facts: PlayQueue,
     near: Vec<(usize, Key)>,
     coming: Vec<Key>,
+    /// Songs that were not begun, and are ready.
+    ready: usize,
     /// Near songs that are not known yet.
     unknown: usize,
     failed: usize,
@@ -189,8 +199,15 @@ impl Inner {
         };
         let key = asked.key.clone();
         self.windows.leave(std::slice::from_ref(key.track()));
+        if row.is_none()
+            && let Some(removed) = self.removed_form(&facts.name, key.track(), accept).await?
+        {
+            (seen.key, seen.accepted) = (Some(removed), true);
+            return Ok(Standing::Failed(None));
+        }
         if is_begun {
-            return Ok(Standing::Near(key, None));
+            let (is_ready, job) = (false, None);
+            return Ok(Standing::Near(Near { key, is_ready, job }));
         }
         let needs = match &row {
             Some(row) if seen.accepted => match needs(row) {
@@ -219,7 +236,11 @@ impl Inner {
                 .enqueue(&row.key, facts.requester, row.total_bytes)
                 .watch()
         });
-        Ok(Standing::Near(row.key, job))
+        Ok(Standing::Near(Near {
+            is_ready: row.state == State::Ready,
+            key: row.key,
+            job,
+        }))
     }
 
     /// Makes what was looked at the queue's near songs.
@@ -243,6 +264,7 @@ impl Inner {
             let mut live = self.queues.live.lock();
             let order = live.queues.get_mut(name).map_or(0, |queue| {
                 queue.seen = seen;
+                queue.ready = look.ready;
                 queue.order
             });
             (live.set_near(name, look.near.clone()), order)
@@ -275,7 +297,7 @@ impl Inner {
             return;
         }
         let song = match resolved.as_deref() {
-            Ok(Resolved::Track(track)) => self.take_song(track, accept, facts.requester).await,
+            Ok(Resolved::Track(track)) => self.take_unless_removed(track, &facts).await,
             Ok(Resolved::Collection(_)) => {
                 let sentence = "this leads to a list; fetch it, and send its songs";
                 Err(Failure::new(Kind::UnsupportedLink, sentence))
@@ -288,9 +310,41 @@ impl Inner {
         };
         let seen = queue.seen.entry(place).or_default();
         match song {
-            Ok(song) => (seen.key, seen.accepted) = (Some(song.key), true),
+            Ok(key) => (seen.key, seen.accepted) = (Some(key), true),
             Err(failure) => seen.failure = Some((failure, Instant::now())),
         }
+    }
+
+    /// Queues a song that its site told of; one that a client removed stays as it is.
+    async fn take_unless_removed(&self, track: &Track, facts: &PlayQueue) -> Result<Key, Failure> {
+        let wishes = facts.accept.as_ref();
+        if let Some(removed) = self.removed_form(&facts.name, &track.id, wishes).await? {
+            return Ok(removed);
+        }
+        let accept = wishes.unwrap_or(&self.accept);
+        let song = self.take_song(track, accept, facts.requester).await?;
+        Ok(song.key)
+    }
+
+    /// The form of a song that a client removed after this queue was written, if the queue is to leave the song out: all its
+    /// forms are gone, or the one for this queue's client is.
+    async fn removed_form(
+        &self,
+        queue: &str,
+        song: &TrackId,
+        accept: Option<&Accept>,
+    ) -> Result<Option<Key>, Failure> {
+        let removed = self.store.removed_since(queue, song).await;
+        let removed = removed.map_err(store_failure)?;
+        if removed.is_empty() {
+            return Ok(None);
+        }
+        let mut rows = self.store.renditions(song).await.map_err(store_failure)?;
+        rows.retain(|row| !row.key.is_copy());
+        let is_gone = rows.iter().all(|row| row.state == State::Deleted);
+        let is_meant = |row: &&Row| is_gone || accept == Some(&row.accept);
+        let of_queue = rows.iter().filter(is_meant).map(|row| &row.key);
+        Ok(of_queue.cloned().rfind(|key| removed.contains(key)))
     }
 }
 
@@ -333,6 +387,7 @@ impl Look {
             facts,
             near: Vec::new(),
             coming: Vec::new(),
+            ready: 0,
             unknown: 0,
             failed: 0,
             passing: 0,
@@ -355,12 +410,13 @@ impl Look {
 
     fn note(&mut self, place: usize, standing: Standing) {
         match standing {
-            Standing::Near(key, job) => {
+            Standing::Near(near) => {
                 if place >= self.facts.begun {
-                    self.coming.push(key.clone());
+                    self.coming.push(near.key.clone());
+                    self.ready += usize::from(near.is_ready);
                 }
-                self.pass.jobs.extend(job);
-                self.near.push((place, key));
+                self.pass.jobs.extend(near.job);
+                self.near.push((place, near.key));
             }
             Standing::Later(key) => self.near.push((place, key)),
             Standing::Unknown(target) => {

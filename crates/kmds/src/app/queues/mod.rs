@@ -2,7 +2,8 @@
 //!
 //! Owns, in memory, how far each queue was played and which of its songs are near; the catalog has the songs
 //! ([`crate::store::PlayQueue`]), and the holds. A queue has a task ([`advance`]), which makes the near songs ready and ends the queue in its
-//! time; without a queue nothing runs. Whatever changes a queue holds `turn`; the lock of `live` is never held across an await.
+//! time; without a queue nothing runs. Whatever changes a queue holds `turn`; the lock of `live` is never held across an await,
+//! and nothing is asked of the store under it: an eviction takes it while the catalog is locked.
 //!
 //! KMDS does not see who reads a file by its path, nor for which queue a client reads. A song counts as begun when a client asks
 //! for its audio, or waits for its file, while it is one of the two next songs: then the queue is at this song, and never goes
@@ -21,7 +22,7 @@ use kmds_extract::{Failure, Kind, TrackId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::api::{Holder, Key, Song, State};
+use super::api::{Holder, Key, PlayQueueStats, Song, State};
 use super::{App, Inner};
 use crate::jobs::{Requester, store_failure};
 use crate::store::{PlayQueue, Row};
@@ -114,6 +115,8 @@ struct Queue {
     seen: BTreeMap<usize, Seen>,
     /// The near songs by place, and those that were just played.
     near: Vec<(usize, Key)>,
+    /// Near songs that were not begun, and are ready.
+    ready: usize,
     /// Songs that wait for it since an earlier run, until its first look: it tells which of them are near.
     left_over: Vec<Key>,
     /// Rung when its task has to look again.
@@ -183,7 +186,23 @@ impl Queues {
         self.live.lock().near.contains_key(track)
     }
 
-    /// A near song is gone: the queues look which one takes its place.
+    /// All queues, by name.
+    pub(super) fn stats(&self) -> Vec<PlayQueueStats> {
+        let live = self.live.lock();
+        let queues = live.queues.values().map(|queue| PlayQueueStats {
+            name: queue.facts.name.clone(),
+            begun: queue.facts.begun,
+            total: queue.facts.songs,
+            ahead: queue.facts.ahead,
+            ready: queue.ready,
+            until: format!("{:.0}", queue.facts.until),
+        });
+        let mut queues: Vec<_> = queues.collect();
+        queues.sort_by(|one, other| one.name.cmp(&other.name));
+        queues
+    }
+
+    /// A near song is gone: the queues look which one takes its place, or bring it again.
     pub(super) fn look_again(&self, track: &TrackId) {
         let live = self.live.lock();
         for name in live.near.get(track).into_iter().flatten() {
@@ -288,6 +307,7 @@ impl App {
             order: 0,
             seen: BTreeMap::new(),
             near: Vec::new(),
+            ready: 0,
             left_over,
             bell: Arc::clone(&bell),
         };
@@ -360,6 +380,12 @@ impl App {
 
     /// The queues of an earlier run go on. `pending` are the songs that wait, and for whom.
     pub(super) fn start_queues(&self, queues: Vec<PlayQueue>, pending: &[Row]) {
+        let app = Arc::downgrade(&self.inner);
+        self.inner.store.on_eviction(move |track| {
+            if let Some(inner) = app.upgrade() {
+                inner.queues.look_again(track);
+            }
+        });
         let numbers = queues.iter().map(|queue| (queue.requester, Vec::new()));
         let mut waiting: HashMap<Requester, Vec<Key>> = numbers.collect();
         for row in pending {

@@ -76,7 +76,7 @@ impl Catalog {
 
     /// Sets `deleted` if the song waits or runs; else returns `false`.
     pub(in crate::store) fn delete_pending(&self, key: &Key) -> Result<bool, StoreError> {
-        let set = format!("state = 'deleted', {NO_FAILURE}");
+        let set = format!("state = 'deleted', queue_order = {NEXT_ORDER}, {NO_FAILURE}");
         let only_if = "state IN ('queued', 'downloading', 'converting')";
         update(&self.connection, key, &set, only_if, &[]).map_err(sql("note a song's state"))
     }

@@ -157,7 +157,13 @@ impl Catalog {
     /// `false` if there is no such row, or it was deleted: a running job must not bring it back. Leaving `failed`
     /// removes the failure.
     pub(super) fn set_state(&self, key: &Key, state: State) -> Result<bool, StoreError> {
-        let set = format!("state = :state, {NO_FAILURE}");
+        // A removal is numbered as what is asked for: queues that were written before leave the song out (`queues`).
+        let order = if state == State::Deleted {
+            format!("queue_order = IIF(state = 'deleted', queue_order, {NEXT_ORDER}),")
+        } else {
+            String::new()
+        };
+        let set = format!("state = :state, {order} {NO_FAILURE}");
         let only_if = "(state <> 'deleted' OR :state IN ('deleted', 'evicted'))";
         let values = named_params! {":state": state.as_str()};
         update(&self.connection, key, &set, only_if, values).map_err(sql("note a song's state"))

@@ -259,6 +259,7 @@ fn queue_is_kept(catalog: &mut Catalog) -> Result<(), StoreError> {
     let begun = PlayQueue { begun: 1, ..queue };
     assert_eq!(catalog.queues()?, [begun]);
     assert_eq!(catalog.queue_songs("q", 1, 9)?, songs[1..]);
+    catalog.removed_since("q", &song(1, "").id)?;
     // A song that waits for it is the next fetch's, for good.
     let key = Key::original(song(900, "").id, Format::M4a);
     let mut wish = Accepted {
@@ -331,6 +332,44 @@ fn a_wrong_sum_is_told_and_put_right() {
     assert_eq!(wrong.len(), 1);
     assert_eq!((wrong[0].kept, wrong[0].counted), (-5, bytes as i64));
     assert_eq!(catalog.ready_bytes().expect("read"), bytes);
+}
+
+#[test]
+fn a_damaged_size_leaves_nothing_in_the_sums() {
+    let mut catalog = in_memory();
+    let mut numbers = Numbers(5);
+    let key = Key::original(song(1, "").id, Format::M4a);
+    let other = Key::original(song(2, "").id, Format::M4a);
+    for key in [&key, &other] {
+        let file = file_of(key, &mut numbers);
+        catalog.set_ready(&file).expect("ready");
+    }
+    let bytes = catalog.ready_bytes().expect("read");
+    let size = catalog
+        .row(&key)
+        .expect("read")
+        .and_then(|row| row.size_bytes);
+    let size = size.expect("a size").to_string();
+    for damaged in [
+        "9e999",
+        "-9e999",
+        "9223372036854775807",
+        "'many'",
+        "x'00'",
+        "-5",
+    ] {
+        for size in [damaged, &size] {
+            let change = format!(
+                "UPDATE renditions SET size = {size} WHERE id = '{}'",
+                key.track().id()
+            );
+            catalog.connection.execute_batch(&change).expect(damaged);
+            let sum = catalog.ready_bytes().expect(damaged);
+            assert!(sum <= (1 << 50) + bytes, "{damaged}: {sum}");
+            assert_eq!(catalog.correct_sums().expect(damaged), [], "{damaged}");
+        }
+        assert_eq!(catalog.ready_bytes().expect("read"), bytes, "{damaged}");
+    }
 }
 
 /// These may read whole tables: the counting of `kmds cache verify`, and the waiting songs that a start reads.

@@ -59,6 +59,28 @@ impl Catalog {
         songs.iter().map(newest).collect()
     }
 
+    /// The forms of a song that a client removed after this queue was written.
+    pub(in crate::store) fn removed_since(
+        &self,
+        queue: &str,
+        song: &TrackId,
+    ) -> Result<Vec<Key>, StoreError> {
+        let what = "read what was removed";
+        let removed = "SELECT rendition FROM renditions WHERE site = ?2 AND id = ?3 AND +state = 'deleted' \
+             AND +queue_order > (SELECT written FROM queues WHERE name = ?1)";
+        let mut statement = prepare(&self.connection, removed).map_err(sql(what))?;
+        let slugs = statement
+            .query_map(params![queue, song.site().as_str(), song.id()], |row| {
+                row.get::<_, String>(0)
+            })
+            .map_err(sql(what))?;
+        let keys = slugs.filter_map(|slug| {
+            let key = slug.map(|slug| Key::from_slug(song.clone(), &slug));
+            key.transpose()
+        });
+        keys.collect::<Result<_, _>>().map_err(sql(what))
+    }
+
     /// Writes a queue and its songs, and replaces the earlier ones.
     pub(in crate::store) fn put_queue(
         &mut self,
@@ -80,8 +102,9 @@ impl Catalog {
         let write = || -> Result<(), rusqlite::Error> {
             prepare(
                 &transaction,
-                "INSERT OR REPLACE INTO queues (name, requester, ahead, accept, begun, songs, until) \
-                 VALUES (:name, :requester, :ahead, :accept, :begun, :songs, :until)",
+                "INSERT OR REPLACE INTO queues (name, requester, ahead, accept, begun, songs, until, written) \
+                 VALUES (:name, :requester, :ahead, :accept, :begun, :songs, :until, \
+                 (SELECT COALESCE(MAX(queue_order), 0) FROM renditions))",
             )?
             .execute(row)?;
             prepare(&transaction, "DELETE FROM queue_songs WHERE queue = ?1")?

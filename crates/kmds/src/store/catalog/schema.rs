@@ -5,7 +5,14 @@
 
 use rusqlite::Connection;
 
-pub(super) const MIGRATIONS: [&str; 5] = [FIRST, HOLDS, SUMS_AND_SEARCH, LISTS, QUEUES];
+pub(super) const MIGRATIONS: [&str; 6] = [
+    FIRST,
+    HOLDS,
+    SUMS_AND_SEARCH,
+    LISTS,
+    QUEUES,
+    REMOVALS_AND_SIZES,
+];
 
 const FIRST: &str = r"
 CREATE TABLE tracks (
@@ -120,35 +127,35 @@ CREATE TABLE queue_songs (
 /// The change of the sums by a new row; every row that it is compared with is another row of its song. For the end of a
 /// trigger on `renditions`.
 macro_rules! row_enters {
-    () => {
-        r"
+    ($size:literal, $others:literal) => {
+        concat!(r"
     INSERT INTO sums SELECT NEW.site, NEW.state, 1
         WHERE NEW.rendition NOT LIKE '%.r' AND NOT EXISTS (SELECT 1 FROM renditions
             WHERE site = NEW.site AND id = NEW.id AND +state = NEW.state AND seq <> NEW.seq AND rendition NOT LIKE '%.r')
         ON CONFLICT DO UPDATE SET number = number + excluded.number;
-    INSERT INTO sums SELECT NEW.site, 'bytes', MAX(0, COALESCE(NEW.size, 0) - (SELECT COALESCE(MAX(size), 0) FROM renditions
+    INSERT INTO sums SELECT NEW.site, 'bytes', MAX(0, ", $size, r" - (SELECT COALESCE(MAX(", $others, r"), 0) FROM renditions
             WHERE site = NEW.site AND id = NEW.id AND +state = 'ready' AND seq <> NEW.seq AND ext = NEW.ext
             AND IIF(rendition LIKE '%.r', rendition, '') = IIF(NEW.rendition LIKE '%.r', NEW.rendition, '')))
         WHERE NEW.state = 'ready'
         ON CONFLICT DO UPDATE SET number = number + excluded.number;
-"
+")
     };
 }
 
 /// The change of the sums by a removed row.
 macro_rules! row_leaves {
-    () => {
-        r"
+    ($size:literal, $others:literal) => {
+        concat!(r"
     INSERT INTO sums SELECT OLD.site, OLD.state, -1
         WHERE OLD.rendition NOT LIKE '%.r' AND NOT EXISTS (SELECT 1 FROM renditions
             WHERE site = OLD.site AND id = OLD.id AND +state = OLD.state AND seq <> OLD.seq AND rendition NOT LIKE '%.r')
         ON CONFLICT DO UPDATE SET number = number + excluded.number;
-    INSERT INTO sums SELECT OLD.site, 'bytes', -MAX(0, COALESCE(OLD.size, 0) - (SELECT COALESCE(MAX(size), 0) FROM renditions
+    INSERT INTO sums SELECT OLD.site, 'bytes', -MAX(0, ", $size, r" - (SELECT COALESCE(MAX(", $others, r"), 0) FROM renditions
             WHERE site = OLD.site AND id = OLD.id AND +state = 'ready' AND seq <> OLD.seq AND ext = OLD.ext
             AND IIF(rendition LIKE '%.r', rendition, '') = IIF(OLD.rendition LIKE '%.r', OLD.rendition, '')))
         WHERE OLD.state = 'ready'
         ON CONFLICT DO UPDATE SET number = number + excluded.number;
-"
+")
     };
 }
 
@@ -180,18 +187,18 @@ CREATE VIRTUAL TABLE search USING fts5 (words, content = '', columnsize = 0, det
 CREATE VIRTUAL TABLE search_terms USING fts5vocab (search, row);
 INSERT INTO search (rowid, words) SELECT r.seq, t.words || char(10, 10) FROM renditions r CROSS JOIN tracks t USING (site, id) ORDER BY r.seq;
 CREATE TRIGGER row_comes AFTER INSERT ON renditions BEGIN",
-    row_enters!(),
+    row_enters!("COALESCE(NEW.size, 0)", "size"),
     r"
     INSERT INTO search (rowid, words) SELECT NEW.seq, words || char(10, 10) FROM tracks WHERE site = NEW.site AND id = NEW.id;
 END;
 CREATE TRIGGER row_changes AFTER UPDATE OF state, ext, size ON renditions
 WHEN OLD.state IS NOT NEW.state OR OLD.ext IS NOT NEW.ext OR OLD.size IS NOT NEW.size BEGIN",
-    row_leaves!(),
-    row_enters!(),
+    row_leaves!("COALESCE(OLD.size, 0)", "size"),
+    row_enters!("COALESCE(NEW.size, 0)", "size"),
     r"
 END;
 CREATE TRIGGER row_goes AFTER DELETE ON renditions BEGIN",
-    row_leaves!(),
+    row_leaves!("COALESCE(OLD.size, 0)", "size"),
     r"
     INSERT INTO search (search, rowid, words)
         SELECT 'delete', OLD.seq, words || char(10, 10) FROM tracks WHERE site = OLD.site AND id = OLD.id;
@@ -211,6 +218,58 @@ CREATE TRIGGER track_goes AFTER DELETE ON tracks BEGIN
     UPDATE sums SET number = number - 1 WHERE site = OLD.site AND what = 'tracks';
     INSERT INTO search (search, rowid, words)
         SELECT 'delete', seq, OLD.words || char(10, 10) FROM renditions WHERE site = OLD.site AND id = OLD.id;
+END;
+"
+);
+
+/// What a client removed does not come back by a queue that was written before: `queues.written` is the highest
+/// `renditions.queue_order` when the queue was written, and a removal gives its row the next one. And sums that a damaged size cannot spoil: whatever
+/// stands there counts as whole bytes, from none to 2^50.
+const REMOVALS_AND_SIZES: &str = concat!(
+    r"
+ALTER TABLE queues ADD COLUMN written INTEGER NOT NULL DEFAULT 0;
+UPDATE queues SET written = (SELECT COALESCE(MAX(queue_order), 0) FROM renditions);
+DROP TRIGGER row_comes;
+DROP TRIGGER row_changes;
+DROP TRIGGER row_goes;
+DROP VIEW counted;
+CREATE VIEW counted AS                  -- the sums from the rows
+    SELECT site, state AS what, COUNT(DISTINCT id) AS number FROM renditions
+        WHERE rendition NOT LIKE '%.r' GROUP BY site, state
+    UNION ALL SELECT site, 'bytes', SUM(size) FROM (
+        SELECT site, MAX(0, MIN(1 << 50, MAX(COALESCE(CAST(size AS INTEGER), 0)))) AS size FROM renditions
+        WHERE state = 'ready' GROUP BY site, id, ext, IIF(rendition LIKE '%.r', rendition, '')) GROUP BY site
+    UNION ALL SELECT site, 'tracks', COUNT(*) FROM tracks GROUP BY site;
+DELETE FROM sums;
+INSERT INTO sums SELECT site, what, number FROM counted;
+CREATE TRIGGER row_comes AFTER INSERT ON renditions BEGIN",
+    row_enters!(
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(NEW.size AS INTEGER), 0)))",
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(size AS INTEGER), 0)))"
+    ),
+    r"
+    INSERT INTO search (rowid, words) SELECT NEW.seq, words || char(10, 10) FROM tracks WHERE site = NEW.site AND id = NEW.id;
+END;
+CREATE TRIGGER row_changes AFTER UPDATE OF state, ext, size ON renditions
+WHEN OLD.state IS NOT NEW.state OR OLD.ext IS NOT NEW.ext OR OLD.size IS NOT NEW.size BEGIN",
+    row_leaves!(
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(OLD.size AS INTEGER), 0)))",
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(size AS INTEGER), 0)))"
+    ),
+    row_enters!(
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(NEW.size AS INTEGER), 0)))",
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(size AS INTEGER), 0)))"
+    ),
+    r"
+END;
+CREATE TRIGGER row_goes AFTER DELETE ON renditions BEGIN",
+    row_leaves!(
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(OLD.size AS INTEGER), 0)))",
+        "MAX(0, MIN(1 << 50, COALESCE(CAST(size AS INTEGER), 0)))"
+    ),
+    r"
+    INSERT INTO search (search, rowid, words)
+        SELECT 'delete', OLD.seq, words || char(10, 10) FROM tracks WHERE site = OLD.site AND id = OLD.id;
 END;
 "
 );

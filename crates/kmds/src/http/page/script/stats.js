@@ -27,6 +27,10 @@ const stats = {
     say($("listeners"), now.listeners ? plural(now.listeners, "listener") : "No listeners now");
     const engines = new Map(now.engines.map((engine) => [engine.site, engine]));
     $("lanes").replaceChildren(...now.lanes.flatMap((lane) => this.lane(lane, engines.get(lane.site))));
+    $("play-queues").hidden = !now.play_queues.length;
+    $("play-queues").tBodies[0].replaceChildren(...now.play_queues.map((queue) => make("tr", {},
+      make("th", { scope: "row" }, queue.name), make("td", {}, `${queue.begun} of ${queue.total}`),
+      make("td", {}, `${queue.ready} of ${Math.min(queue.ahead, queue.total - queue.begun)}`))));
     pulse();
   },
 
