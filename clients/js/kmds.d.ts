@@ -72,6 +72,13 @@ export interface QueueOptions extends Abortable {
   seconds?: number;
 }
 
+export interface QueuePage extends Abortable {
+  /** The place of the first song; by default of the first one that was just played. */
+  from?: number;
+  /** 1 to 1,000; 100 by default. */
+  limit?: number;
+}
+
 export interface SearchOptions extends Abortable {
   /** The server's `search.site` by default. */
   site?: "youtube" | "youtube_music" | "soundcloud" | "bandcamp";
@@ -90,7 +97,8 @@ export class Kmds {
    * rest again after a skip.
    */
   putQueue(name: string, songs: Array<string | TrackId>, options?: QueueOptions): Promise<Queue>;
-  queue(name: string, options?: Abortable): Promise<Queue>;
+  /** `songs` are those from the place `from` on, of `total`: `songs[begun - from]` is the next one. */
+  queue(name: string, options?: QueuePage): Promise<Queue>;
   endQueue(name: string, options?: Abortable): Promise<void>;
   /** The song as it is now. */
   track(track: TrackId, options?: Abortable): Promise<Track>;

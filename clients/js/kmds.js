@@ -62,8 +62,10 @@ export class Kmds {
     return this.#json("PUT", queueAt(name), { body: { songs: sent, ahead, accept, hold: seconds }, signal });
   }
 
-  queue(name, { signal } = {}) {
-    return this.#json("GET", queueAt(name), { signal });
+  /** `limit` songs from the place `from` on; by default 100 from those on that were just played. */
+  queue(name, { from, limit, signal } = {}) {
+    const page = new URLSearchParams(Object.entries({ from, limit }).filter(([, number]) => number !== undefined));
+    return this.#json("GET", `${queueAt(name)}${page.size ? `?${page}` : ""}`, { signal });
   }
 
   async endQueue(name, { signal } = {}) {

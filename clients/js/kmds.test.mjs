@@ -53,6 +53,9 @@ test("a queue makes its songs ready and ends", async () => {
   assert.deepEqual(queue.songs.map((song) => song.song), [`${track.site}/${track.id}`, SONG]);
   assert.ok((await kmds.wait(queue.songs[0].track)).held_until);
   assert.equal((await kmds.queue("js")).songs[0].state, "ready");
+  const page = await kmds.queue("js", { from: 1, limit: 5 });
+  assert.deepEqual([page.from, page.total, page.songs.map((song) => song.song)], [1, 2, [SONG]]);
+  assert.equal((await kmds.queue("js", { from: 0, limit: 1 })).songs.length, 1);
   await kmds.endQueue("js");
   assert.equal((await failure(kmds.queue("js"))).status, 404);
   assert.match((await failure(kmds.putQueue("js", ["no link"]))).message, /songs\[0\]/);

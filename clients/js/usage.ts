@@ -18,7 +18,7 @@ async function every(): Promise<void> {
   await held.release();
   await kmds.fetch("https://...", { accept: "discord" });
   const queue: Queue = await kmds.putQueue("guild-1", [track, "youtube/1"], { ahead: 2, accept: "discord", seconds: 60 });
-  const near: Track | null = (await kmds.queue(queue.name)).songs[0]?.track ?? null;
+  const near: Track | null = (await kmds.queue(queue.name, { from: 0, limit: 1 })).songs[0]?.track ?? null;
   await kmds.endQueue(near?.id ?? "guild-1", { signal });
   const stream: ReadableStream<Uint8Array> = await kmds.stream(track, { start: 100 });
   const saved: string = await kmds.save(track, "song.opus");

@@ -12,7 +12,11 @@ from kmds import AsyncKmds, KmdsError
 
 kmds = AsyncKmds(os.environ.get("KMDS_URL", "http://127.0.0.1:60071"))
 bot = commands.Bot("!", intents=discord.Intents(guilds=True, messages=True, message_content=True, voice_states=True))
-queue: asyncio.Queue = asyncio.Queue()
+#: What is still to be played: the channel of text, that of voice, the song.
+waiting: list = []
+added = asyncio.Event()
+#: The server's name for this queue: no other bot of the server may have the same.
+QUEUE = os.environ.get("KMDS_QUEUE", "discord-py")
 #: The shared folder as this machine sees it; not needed where the server is told (`cache.client_path`).
 CACHE = os.environ.get("KMDS_CACHE", "")
 LINK = re.compile(r"<?(https?:|\w+search\d*:)")
@@ -43,7 +47,16 @@ async def songs_of(text):
         if not found:
             raise KmdsError("not_found", f"nothing was found for {text}")
         text = found[0].link
-    return await kmds.fetch(text, accept=["opus"])           # where a site has no Opus the server makes it
+    # Where a site has no Opus the server makes it. Nothing is downloaded yet: that is what the queue is for.
+    return await kmds.fetch(text, accept=["opus"], prefetch="none")
+
+async def tell_server():
+    """The next three songs are made ready in time, and held; of a long list the site sees no more."""
+    songs = [track for _, _, track in waiting]
+    try:
+        await kmds.put_queue(QUEUE, songs, accept=["opus"], seconds=86400)
+    except KmdsError:
+        pass                                                 # then a song is brought when it is waited for
 
 @bot.command()
 async def play(ctx, *, text: str):
@@ -57,8 +70,9 @@ async def play(ctx, *, text: str):
     await ctx.send(f"Queued: {', '.join(track.title for track in fetched.tracks[:5]) or 'nothing'}")
     for missing in fetched.unavailable[:5]:
         await ctx.send(f"Not to be had: {missing.title or 'a song of the list'}: {missing.reason}")
-    for track in fetched.tracks:
-        await queue.put((ctx, voice, track))
+    waiting.extend((ctx, voice, track) for track in fetched.tracks)
+    await tell_server()                                      # after a skip or a shuffle too; it moves on by itself
+    added.set()
 
 async def play_song(voice, track):
     loop, done = asyncio.get_running_loop(), asyncio.Event()
@@ -75,7 +89,11 @@ async def play_song(voice, track):
 
 async def player():
     while True:
-        ctx, voice, track = await queue.get()
+        if not waiting:
+            added.clear()
+            await added.wait()
+            continue
+        ctx, voice, track = waiting.pop(0)
         try:
             await play_song(voice, track)
         except Exception as error:                           # whatever it is, it is this song's: the next one plays

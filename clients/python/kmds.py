@@ -143,18 +143,21 @@ class QueueSong:
 
 @dataclass(frozen=True)
 class Queue:
-    """What will be played next. `begun` counts the songs that were begun; it ends at `until`."""
+    """What will be played next. `begun` counts the songs that were begun; it ends at `until`. `songs` are those from the place
+    `start` on, of `total`: `songs[begun - start]` is the next one."""
 
     name: str
     ahead: int
     begun: int
     until: str
     songs: List[QueueSong]
+    total: int
+    start: int
 
     @classmethod
     def read(cls, raw: Dict[str, Any]) -> "Queue":
         songs = [QueueSong.read(song) for song in raw["songs"]]
-        return cls(raw["name"], raw["ahead"], raw["begun"], raw["until"], songs)
+        return cls(raw["name"], raw["ahead"], raw["begun"], raw["until"], songs, raw["total"], raw["from"])
 
 
 @dataclass(frozen=True)
@@ -245,8 +248,9 @@ class _Calls:
             body["accept"] = accept
         return Queue.read((yield from _json("PUT", _queue(name), body)))
 
-    def _queue(self, name: str) -> _Call[Queue]:
-        return Queue.read((yield from _json("GET", _queue(name))))
+    def _queue(self, name: str, start: Optional[int], limit: Optional[int]) -> _Call[Queue]:
+        page = {key: value for key, value in (("from", start), ("limit", limit)) if value is not None}
+        return Queue.read((yield from _json("GET", _queue(name) + ("?" + urlencode(page) if page else ""))))
 
     def _track(self, track: Track) -> _Call[Track]:
         return Track.read((yield from _json("GET", _at(track))))
@@ -320,8 +324,9 @@ class Kmds(_Calls):
         and held. Send the rest again after a skip, and within `seconds`: else the queue ends."""
         return self._run(self._put_queue(name, songs, ahead, accept, seconds))
 
-    def queue(self, name: str) -> Queue:
-        return self._run(self._queue(name))
+    def queue(self, name: str, *, start: Optional[int] = None, limit: Optional[int] = None) -> Queue:
+        """`limit` songs (100, at most 1,000) from the place `start` on; by default from those on that were just played."""
+        return self._run(self._queue(name, start, limit))
 
     def end_queue(self, name: str) -> None:
         self._run(_json("DELETE", _queue(name)))
@@ -491,8 +496,8 @@ class AsyncKmds(_Calls):
                         accept: Optional[List[str]] = None, seconds: int = 3600) -> Queue:
         return await self._run(self._put_queue(name, songs, ahead, accept, seconds))
 
-    async def queue(self, name: str) -> Queue:
-        return await self._run(self._queue(name))
+    async def queue(self, name: str, *, start: Optional[int] = None, limit: Optional[int] = None) -> Queue:
+        return await self._run(self._queue(name, start, limit))
 
     async def end_queue(self, name: str) -> None:
         await self._run(_json("DELETE", _queue(name)))

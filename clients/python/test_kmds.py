@@ -66,6 +66,9 @@ class Blocking(unittest.TestCase):
         near = self.kmds.wait(queue.songs[0].track)
         self.assertTrue(near.held_until)
         self.assertEqual(self.kmds.queue("python").songs[0].state, "ready")
+        page = self.kmds.queue("python", start=1, limit=5)
+        self.assertEqual((page.start, page.total, [song.song for song in page.songs]), (1, 2, [os.environ["SONG"]]))
+        self.assertEqual(len(self.kmds.queue("python", start=0, limit=1).songs), 1)
         self.kmds.end_queue("python")
         with self.assertRaises(KmdsError) as caught:
             self.kmds.queue("python")

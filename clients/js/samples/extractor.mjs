@@ -18,6 +18,9 @@ import { Kmds } from "kmds";
 
 const ACCEPT = ["opus"];
 
+/** The server's name for the queue of a guild, which no other bot of the server may have. */
+const nameOf = (queue) => `discord-player-${queue.id}`;
+
 export class KmdsExtractor extends BaseExtractor {
   static identifier = "kmds";
 
@@ -39,6 +42,18 @@ export class KmdsExtractor extends BaseExtractor {
 
   async activate() {
     this.#kmds = new Kmds(this.options.url, { token: this.options.token });
+    const { events } = this.context.player;
+    for (const changed of ["playerStart", "audioTrackAdd", "audioTracksAdd", "audioTrackRemove", "audioTracksRemove"]) {
+      events.on(changed, (queue) => this.#tellServer(queue));
+    }
+    events.on("queueDelete", (queue) => this.#kmds.endQueue(nameOf(queue)).catch(() => {}));
+  }
+
+  /** The songs that a guild plays next are made ready in time, and held. Without it a song is brought when it is played. */
+  #tellServer(queue) {
+    const next = queue.tracks.toArray().filter((track) => track.extractor === this);
+    const links = next.map((track) => track.url);
+    this.#kmds.putQueue(nameOf(queue), links, { accept: ACCEPT, seconds: 86_400 }).catch(() => {});
   }
 
   /** The server knows which links it takes; it is asked in `handle`. */
@@ -52,8 +67,8 @@ export class KmdsExtractor extends BaseExtractor {
       const songs = found.filter((result) => result.kind === "song");
       return this.createResponse(null, songs.map((song) => this.#track(song, song.duration, context)));
     }
-    // Audio is downloaded when a song comes near, not for the whole of a list at once.
-    const fetched = await this.#kmds.fetch(query, { accept: ACCEPT, playlist: true, prefetch: 2 });
+    // Audio is downloaded when a song comes near in the queue, not for the whole of a list at once.
+    const fetched = await this.#kmds.fetch(query, { accept: ACCEPT, playlist: true, prefetch: "none" });
     const tracks = fetched.tracks.map((song) => this.#track(song, song.duration_seconds, context));
     return this.createResponse(fetched.collection && this.#playlist(fetched, tracks), tracks);
   }

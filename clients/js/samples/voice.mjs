@@ -34,7 +34,7 @@ async function fileOf(track) {
   }
 }
 
-/** The songs of a link, or the first that words find. Downloads begin at once. */
+/** The songs of a link, or the first that words find. Nothing is downloaded yet: that is what the server's queue is for. */
 export async function songsOf(text) {
   let link = text;
   if (!/^(https?:|\w+search\d*:)/.test(text)) {
@@ -43,7 +43,7 @@ export async function songsOf(text) {
     link = found.link;
   }
   // Where a site has no Opus the server makes it.
-  return kmds.fetch(link, { accept: ["opus"] });
+  return kmds.fetch(link, { accept: ["opus"], prefetch: "none" });
 }
 
 /** Plays songs one after another on one player. */
@@ -52,15 +52,19 @@ export class Queue {
   #waiting = [];
   #running = false;
   #tell;
+  #name;
 
-  constructor(tell) {
+  /** `name`: the server's name for this queue, which no other bot of the server has. */
+  constructor(tell, name) {
     this.#tell = tell;
+    this.#name = name;
   }
 
   async add(text) {
     try {
       const { tracks, unavailable } = await songsOf(text);
       this.#waiting.push(...tracks);
+      await this.#tellServer();
       this.#say(`Queued: ${tracks.slice(0, 5).map((track) => track.title).join(", ") || "nothing"}`);
       for (const missing of unavailable.slice(0, 5)) this.#say(`Not to be had: ${missing.title}: ${missing.reason}`);
     } catch (error) {
@@ -82,6 +86,14 @@ export class Queue {
     this.#running = false;
   }
 
+  /**
+   * The next three songs are made ready in time, and held; of a long list the site sees no more. Call it after a skip or a shuffle
+   * too; the queue moves on by itself. Without it a song is brought when it is waited for.
+   */
+  #tellServer() {
+    return kmds.putQueue(this.#name, this.#waiting, { accept: ["opus"], seconds: 86_400 }).catch(() => {});
+  }
+
   /** A message that cannot be sent costs no song. */
   #say(text) {
     Promise.resolve(this.#tell(text)).catch(() => {});
@@ -97,7 +109,7 @@ if (process.env.DISCORD_TOKEN) {
     const channel = message.member?.voice.channel;
     if (!channel) return message.reply("Join a voice channel first.").catch(() => {});
     if (!queues.has(message.guildId)) {
-      const queue = new Queue((text) => message.channel.send(text));
+      const queue = new Queue((text) => message.channel.send(text), `discord-${message.guildId}`);
       const { guild } = channel;
       joinVoiceChannel({ channelId: channel.id, guildId: guild.id, adapterCreator: guild.voiceAdapterCreator }).subscribe(queue.player);
       queues.set(message.guildId, queue);

@@ -312,6 +312,8 @@ async fn voice_sample(what: &str, by_path: bool) {
         "{told}"
     );
     assert_eq!(kmds.audio_sent().await > 0, !by_path, "{}", kmds.log());
+    let queue = kmds.get("/api/v1/queues/guild-1").await;
+    assert_eq!(queue.status(), 200, "the server was told what is next");
 }
 
 #[tokio::test]
@@ -368,6 +370,9 @@ async fn extractor_sample(what: &str, mode: &str) -> Option<(Vec<u64>, Vec<u64>)
     let wanted = packet_sizes(&file);
     assert!(wanted.len() > 140, "{}", wanted.len());
     assert_eq!(kmds.audio_sent().await > 0, mode == "stream");
+    let links: Vec<String> = list.songs().iter().map(kmds_lab::Song::link).collect();
+    let told = heard["queues"].as_array().expect("queues");
+    assert_eq!(told.last(), Some(&json!(links)), "what is next: {heard}");
     // A file that is read by its path is held meanwhile.
     let is_held = heard["holds"][0] == "GET";
     assert_eq!(is_held, mode != "stream", "{heard}");

@@ -83,7 +83,8 @@ async def main():
     channel = Context(Voice(asyncio.get_running_loop()))
     for text in json.loads(os.environ["TEXTS"]):
         await discord_queue.play.callback(channel, text=text)
-    await discord_queue.queue.put((channel, channel.voice_client, End()))   # behind the last song; no song, so it is told of
+    discord_queue.waiting.append((channel, channel.voice_client, End()))    # behind the last song; no song, so it is told of
+    discord_queue.added.set()
     while not told[-1].startswith("END"):
         assert not discord_queue.bot.player.done(), discord_queue.bot.player.exception()
         await asyncio.sleep(0.02)
@@ -141,6 +142,8 @@ async fn discord_py_plays_opus_by_path_and_plays_on_behind_a_song_that_fails() {
         "{told}"
     );
     assert_eq!(kmds.audio_sent().await, 0);
+    let queue = kmds.get("/api/v1/queues/discord-py").await;
+    assert_eq!(queue.status(), 200, "the server was told what is next");
 }
 
 /// A bot on another machine: titles at once, then each song by its path on the shared drive.

@@ -24,9 +24,12 @@ class Ear extends EventEmitter {
 const { KMDS_URL: url, KMDS_CACHE: cache, LINK, LIST, WORDS, MODE } = process.env;
 /** The calls by which the extractor keeps a file on the drive. */
 const holds = [];
+/** The songs of the queues that the extractor has told the server of. */
+const queues = [];
 const plainFetch = globalThis.fetch;
 globalThis.fetch = (asked, options) => {
   if (String(asked).includes("holder=")) holds.push(options?.method ?? "GET");
+  if (options?.method === "PUT") queues.push(JSON.parse(options.body).songs);
   return plainFetch(asked, options);
 };
 const client = new Client({ intents: [GatewayIntentBits.Guilds, GatewayIntentBits.GuildVoiceStates] });
@@ -45,7 +48,7 @@ player.events.on("playerError", (_, error) => { throw error; });
 const ear = new Ear();
 player.voiceUtils.join = async () => ear;
 await queue.connect("2");
-queue.addTrack(track);
+queue.addTrack([track, ...list.tracks]);
 const finished = once(player.events, "playerFinish");
 await queue.node.play();
 await finished;
@@ -54,6 +57,7 @@ console.log(JSON.stringify({
   track: [track.title, track.author, track.duration],
   list: [list.playlist?.title, list.tracks.map((one) => one.title)],
   holds,
+  queues,
   words: byWords.tracks.map((one) => [one.title, one.url]),
 }));
 process.exit(0);

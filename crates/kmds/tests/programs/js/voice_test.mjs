@@ -19,7 +19,7 @@ const told = [], ear = new Ear();
 const queue = new Queue(async (text) => {
   told.push(text);
   if (text.startsWith("Refused: ")) throw new Error("no words are let through");
-});
+}, "guild-1");
 queue.player.subscribe(ear);
 const songs = [];
 queue.player.on(AudioPlayerStatus.Idle, () => {
