@@ -59,7 +59,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Failure, Parts};
-use crate::cluster::{Membership, Peers};
+use crate::cluster::{Membership, Peers, Service};
 use crate::config::{Config, EgressSettings, NodeAddress};
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
@@ -364,13 +364,20 @@ async fn work_among_others(
     app: App,
     stop: CancellationToken,
 ) {
-    let told = app.clone();
+    let (told, hears) = (app.clone(), app.clone());
+    let news = app.news();
     let answering = Arc::new(move |question| {
         let app = app.clone();
         async move { app.answer(question).await }.boxed()
     });
     let telling = Arc::new(move || told.told_of_sites());
-    membership.run(address, telling, answering, stop).await;
+    let service = Service {
+        telling,
+        answering,
+        news,
+        hearing: Arc::new(move |news| hears.hear(&news)),
+    };
+    membership.run(address, service, stop).await;
 }
 
 /// When the memory of the code that only a start runs is given back.

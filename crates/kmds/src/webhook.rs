@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::app::{App, Event, EventName, State};
+use crate::app::{App, Event, EventName, Origin, State};
 use crate::config::WebhookConfig;
 use crate::hex;
 use crate::origin::{EgressError, egress};
@@ -92,10 +92,9 @@ impl Webhook {
         let mut events = app.events(None);
         let collect = async {
             while let Some(event) = events.next().await {
-                if !matches!(
-                    (event.name, event.state),
-                    (EventName::Track, State::Ready | State::Failed)
-                ) {
+                let is_end = matches!(event.state, State::Ready | State::Failed);
+                // The node that asked for the song tells how it ends.
+                if event.name != EventName::Track || !is_end || event.origin == Origin::ForNode {
                     continue;
                 }
                 if calls.try_send(call(&app, &event).await).is_err() {
@@ -161,6 +160,9 @@ impl Webhook {
 
 /// Title and path are looked up: events do not have them.
 async fn call(app: &App, event: &Event) -> Call {
+    if event.origin == Origin::OfNode {
+        app.learn(event.key.track()).await;
+    }
     let song = app.song_in(&event.key).await.ok().flatten();
     let is_ready = event.state == State::Ready;
     Call {
@@ -178,7 +180,9 @@ async fn call(app: &App, event: &Event) -> Call {
         reason: event.reason.clone(),
         title: song.as_ref().map(|song| song.track.title.clone()),
         loudness_db: song.as_ref().and_then(|song| song.track.loudness_db),
-        path: song.filter(|_| is_ready).map(|song| song.cache_path),
+        path: song
+            .filter(|song| is_ready && song.state == State::Ready)
+            .map(|song| song.cache_path),
         at: jiff::Timestamp::try_from(SystemTime::now())
             .map_or_else(|_| String::new(), |now| now.to_string()),
     }

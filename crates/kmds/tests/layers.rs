@@ -54,6 +54,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
     (
         "app",
         &[
+            &["everywhere"],
             &[
                 "accept",
                 "cancel",

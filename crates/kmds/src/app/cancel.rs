@@ -32,11 +32,9 @@ pub struct Ended {
 }
 
 impl App {
-    /// Ends the songs of a list that still wait or run. `list` is the site's id of the list or a link to it; `None` if
-    /// it was never fetched. If the client leaves meanwhile, the work still finishes.
-    /// # Errors
-    /// The drive or the catalog failed.
-    pub async fn cancel(&self, list: &str) -> Result<Option<Cancelled>, Failure> {
+    /// Ends what of a list still waits or runs at this node; `None` if it was never fetched here. A client that leaves meanwhile
+    /// does not stop it halfway.
+    pub(super) async fn cancel_here(&self, list: &str) -> Result<Option<Cancelled>, Failure> {
         let link = self.inner.resolver.read(list, true).ok();
         let link = link.map(|target| target.key());
         let fetches = self.inner.store.fetches_of(list, link).await;

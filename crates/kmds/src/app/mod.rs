@@ -20,6 +20,7 @@
 //! | [`stats`], [`readiness`] | counts and health; whether the service can do its work |
 //! | [`music_folder`] | songs put into the operator's music library |
 //! | [`reload`] | the recipes, read again |
+//! | [`everywhere`] | calls to one node that concern all of them |
 //! | [`neighbours`] | what this node tells and answers other nodes |
 //! | [`maintenance`] | the operator's commands for cache and tools; keeping the cache within its limits |
 
@@ -27,6 +28,7 @@ mod accept;
 mod answers;
 mod api;
 mod cancel;
+mod everywhere;
 mod folders;
 mod holds;
 mod long_lists;
@@ -58,6 +60,7 @@ use kmds_extract::search::SearchSite;
 use kmds_extract::{Kind, Site};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::jobs::Origin;
 pub use api::*;
 pub use cancel::{Cancelled, Ended};
 pub use folders::{Filed, filed};

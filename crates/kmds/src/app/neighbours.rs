@@ -46,6 +46,7 @@ impl App {
             Question::Search { at, words } => inner.resolver.search_here(&at, &words).await,
             Question::Song(wanted) => inner.make_for_another(*wanted).await,
             Question::Sees { file } => Ok(Reply::Sees(inner.store.sees(&file).await)),
+            other => self.do_for_node(other).await,
         };
         answer.unwrap_or_else(Reply::Refused)
     }

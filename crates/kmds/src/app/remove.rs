@@ -18,11 +18,9 @@ use crate::store::StoreError;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Cancels or evicts all forms of a song, held ones too; false if unknown. If the client leaves meanwhile, the work
-    /// still finishes.
-    /// # Errors
-    /// The drive or the catalog failed.
-    pub async fn delete(&self, id: &TrackId) -> Result<bool, Failure> {
+    /// Cancels or evicts all forms of a song at this node, held ones too; false if unknown. A client that leaves meanwhile does not
+    /// stop it halfway.
+    pub(super) async fn delete_here(&self, id: &TrackId) -> Result<bool, Failure> {
         let (app, id) = (self.clone(), id.clone());
         tokio::spawn(async move {
             let inner = &app.inner;
@@ -32,6 +30,7 @@ impl App {
             for row in rows.iter().rev().filter(|row| row.state != State::Deleted) {
                 any = true;
                 inner.delete_row(&row.key).await?;
+                inner.forget_claim(&row.key).await;
             }
             Ok(any)
         })

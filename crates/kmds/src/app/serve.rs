@@ -23,11 +23,8 @@ impl App {
     /// # Errors
     /// The catalog cannot be read.
     pub async fn find(&self, name: &str) -> Result<Found, Failure> {
-        self.inner
-            .store
-            .find_name(name)
-            .await
-            .map_err(store_failure)
+        let found = self.inner.find_everywhere(name).await;
+        found.map_err(store_failure)
     }
 
     /// The audio of one song in one form, for a client that plays it: its queue is at this song.

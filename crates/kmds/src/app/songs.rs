@@ -95,13 +95,18 @@ impl App {
     /// # Errors
     /// The catalog failed.
     pub async fn retry(&self, id: &TrackId) -> Result<Option<Song>, Failure> {
+        self.learn(id).await;
+        let failed_elsewhere = self.retry_at_others(id).await;
         let rows = self
             .inner
             .store
             .renditions(id)
             .await
             .map_err(store_failure)?;
-        for row in rows.iter().filter(|row| row.state == State::Failed) {
+        let is_tried = |row: &&Row| {
+            row.state == State::Failed || (failed_elsewhere && row.state == State::Evicted)
+        };
+        for row in rows.iter().filter(is_tried) {
             self.inner.demand.requeue(&row.key, true).await?;
         }
         self.song(id).await
@@ -117,6 +122,9 @@ impl App {
         only_looks: bool,
         for_node: bool,
     ) -> Result<Option<CoverFound>, Failure> {
+        if !for_node {
+            self.learn(id).await;
+        }
         let known = self.inner.store.track(id).await.map_err(store_failure)?;
         let Some(track) = known.or_else(|| self.inner.resolver.found_track(id)) else {
             return Ok(None);

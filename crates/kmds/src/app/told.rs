@@ -55,7 +55,13 @@ pub(super) fn resolved(reply: Reply) -> Option<Resolved> {
     match reply {
         Reply::Song(told) => Some(Resolved::Track(Box::new(song(*told)))),
         Reply::List(told) => Some(Resolved::Collection(list(*told))),
-        Reply::Hits(_) | Reply::Taken | Reply::Sees(_) | Reply::Refused(_) => None,
+        Reply::Hits(_)
+        | Reply::Taken
+        | Reply::Sees(_)
+        | Reply::Forms(_)
+        | Reply::Done(_)
+        | Reply::Cancelled(_)
+        | Reply::Refused(_) => None,
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "cluster")]
 use super::nats::Nats;
-use super::{Answering, Peers, Telling};
+use super::{Peers, Service};
 use crate::config::ClusterConfig;
 
 /// Nothing, for a host of its own.
@@ -50,15 +50,9 @@ impl Membership {
     }
 
     /// Works among the others until `stop`. `address` is where they reach this node's HTTP.
-    pub async fn run(
-        self,
-        address: Option<String>,
-        telling: Telling,
-        answering: Answering,
-        stop: CancellationToken,
-    ) {
+    pub async fn run(self, address: Option<String>, service: Service, stop: CancellationToken) {
         let Some(nats) = self.nats else { return };
-        if let Err(why) = nats.run(address, telling, answering, stop).await {
+        if let Err(why) = nats.run(address, service, stop).await {
             tracing::error!("this node works alone: {why}");
         }
     }
@@ -88,12 +82,14 @@ impl Membership {
         Ok((Vec::new(), 0))
     }
 
-    pub async fn run(
-        self,
-        _address: Option<String>,
-        _telling: Telling,
-        _answering: Answering,
-        _stop: CancellationToken,
-    ) {
+    pub async fn run(self, _address: Option<String>, service: Service, _stop: CancellationToken) {
+        // It is asked nothing.
+        let Service {
+            telling,
+            answering,
+            news,
+            hearing,
+        } = service;
+        drop((telling, answering, news, hearing));
     }
 }

@@ -43,7 +43,10 @@ use serde::{Deserialize, Serialize};
 
 pub use membership::Membership;
 pub use nodes::{NodeReport, SiteReport};
-pub use questions::{ListTold, PlaceTold, Question, Reply, SongTold, SongWanted};
+pub use questions::{
+    CancelTold, FormTold, ListTold, NewsTold, PlaceTold, Question, Reply, SongTold, SongWanted,
+    Sought,
+};
 
 /// When a client may ask again for what no node could be asked for: NATS is back, or a node, within some seconds.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -62,6 +65,19 @@ const TAKES_WITHIN: Duration = Duration::from_secs(5);
 pub type Answering = Arc<dyn Fn(Question) -> BoxFuture<'static, Reply> + Send + Sync>;
 /// The sites that this node fetches from, as they are now.
 pub type Telling = Arc<dyn Fn() -> Vec<SiteReport> + Send + Sync>;
+
+/// What happens to this node's songs, for the others.
+pub type TellingNews = futures_util::stream::BoxStream<'static, NewsTold>;
+/// What happened to a song at another node.
+pub type HearingNews = Arc<dyn Fn(NewsTold) + Send + Sync>;
+
+/// What the service does for the cluster.
+pub struct Service {
+    pub telling: Telling,
+    pub answering: Answering,
+    pub news: TellingNews,
+    pub hearing: HearingNews,
+}
 
 /// Which node makes or has a song.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +160,8 @@ pub trait Network: Send + Sync {
     fn finish<'a>(&'a self, song: &'a str, finished: Finished) -> BoxFuture<'a, ()>;
     /// Whether all nodes have one cache folder.
     fn shares_drive(&self) -> bool;
+    /// Forgets which node has a song: it was removed.
+    fn forget<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()>;
     /// Lets go of a song that this node claimed and will not bring.
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()>;
     /// A song from this byte on, where the file is still the one of the tag.
@@ -210,6 +228,15 @@ impl Peers {
         Self::default()
     }
 
+    /// In a build without the feature there are none, and the compiler leaves out what is asked of them.
+    const fn others(&self) -> Option<&Arc<Joined>> {
+        if cfg!(feature = "cluster") {
+            self.0.as_ref()
+        } else {
+            None
+        }
+    }
+
     #[cfg(feature = "cluster")]
     #[must_use]
     pub fn joined(network: Arc<dyn Network>) -> Self {
@@ -222,26 +249,26 @@ impl Peers {
 
     #[must_use]
     pub fn are_none(&self) -> bool {
-        self.0.is_none()
+        self.others().is_none()
     }
 
     /// `None` for a host of its own.
     #[must_use]
     pub fn is_connected(&self) -> Option<bool> {
-        Some(self.0.as_ref()?.network.is_connected())
+        Some(self.others()?.network.is_connected())
     }
 
     /// Why this node does not work among the others: a sentence, and the setting to look at.
     #[must_use]
     pub fn why_alone(&self) -> Option<(String, &'static str)> {
-        let network = &self.0.as_ref()?.network;
+        let network = &self.others()?.network;
         (!network.is_connected()).then(|| network.why_alone())
     }
 
     /// The other nodes that are there.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeReport> {
-        let joined = self.0.as_ref();
+        let joined = self.others();
         joined.map_or_else(Vec::new, |joined| joined.network.nodes())
     }
 
@@ -257,7 +284,7 @@ impl Peers {
         except: &[String],
     ) -> Result<(String, Reply), Failure> {
         let mut last = self.unavailable(site);
-        let Some(joined) = &self.0 else {
+        let Some(joined) = self.others() else {
             return Err(last);
         };
         let bytes = questions::pack(question);
@@ -288,6 +315,24 @@ impl Peers {
         }
     }
 
+    /// What all other nodes answer, as far as they do.
+    pub async fn ask_all(&self, question: &Question) -> Vec<Reply> {
+        let Some(joined) = self.others() else {
+            return Vec::new();
+        };
+        let bytes = questions::pack(question);
+        let nodes = joined.network.nodes();
+        let asked = nodes.iter().map(|told| {
+            let network = &joined.network;
+            network.ask(&told.node, bytes.clone(), TAKES_WITHIN)
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        let answers = answers.into_iter().flatten();
+        answers
+            .filter_map(|answer| questions::unpack_reply(&answer))
+            .collect()
+    }
+
     /// Gives a song to a node that takes it: its name.
     /// # Errors
     /// As [`Self::ask`].
@@ -295,7 +340,7 @@ impl Peers {
         let site = wanted.track.id.site();
         let question = Question::Song(Box::new(wanted));
         let (node, _) = self.ask(site, &question, TAKES_WITHIN, except).await?;
-        if let Some(joined) = &self.0 {
+        if let Some(joined) = self.others() {
             joined.network.took(&node, site);
         }
         Ok(node)
@@ -314,7 +359,7 @@ impl Peers {
 
     /// See [`Network::claim`].
     pub async fn claim(&self, song: &str, from: Option<&str>) -> Claim {
-        match &self.0 {
+        match self.others() {
             Some(joined) => joined.network.claim(song, from).await,
             None => Claim::Unknown,
         }
@@ -322,17 +367,17 @@ impl Peers {
 
     /// See [`Network::holder`].
     pub async fn holder(&self, song: &str) -> Option<String> {
-        self.0.as_ref()?.network.holder(song).await
+        self.others()?.network.holder(song).await
     }
 
     /// See [`Network::finished`].
     pub async fn finished(&self, song: &str) -> Option<Finished> {
-        self.0.as_ref()?.network.finished(song).await
+        self.others()?.network.finished(song).await
     }
 
     /// See [`Network::finish`].
     pub async fn finish(&self, song: &str, finished: Finished) {
-        if let Some(joined) = &self.0 {
+        if let Some(joined) = self.others() {
             joined.network.finish(song, finished).await;
         }
     }
@@ -340,7 +385,7 @@ impl Peers {
     /// Whether all nodes have one cache folder.
     #[must_use]
     pub fn share_a_drive(&self) -> bool {
-        let joined = self.0.as_ref();
+        let joined = self.others();
         joined.is_some_and(|joined| joined.network.shares_drive())
     }
 
@@ -350,9 +395,16 @@ impl Peers {
         self.nodes().iter().any(|there| there.node == node)
     }
 
+    /// See [`Network::forget`].
+    pub async fn forget(&self, song: &str) {
+        if let Some(joined) = self.others() {
+            joined.network.forget(song).await;
+        }
+    }
+
     /// See [`Network::release`].
     pub async fn release(&self, song: &str) {
-        if let Some(joined) = &self.0 {
+        if let Some(joined) = self.others() {
             joined.network.release(song).await;
         }
     }
@@ -367,7 +419,7 @@ impl Peers {
         form: Format,
         from: Option<(u64, String)>,
     ) -> Result<Arriving, NotGiven> {
-        let joined = self.0.as_ref().ok_or(NotGiven::Lost)?;
+        let joined = self.others().ok_or(NotGiven::Lost)?;
         let path = format!(
             "/api/v1/tracks/{}/{}/{}/audio?stream=true",
             track.site().as_str(),
@@ -381,7 +433,7 @@ impl Peers {
 
     /// A song's cover, from the first node that has it.
     pub async fn cover(&self, track: &TrackId, most: usize) -> Option<Bytes> {
-        let joined = self.0.as_ref()?;
+        let joined = self.others()?;
         let (site, id) = (track.site(), track.id());
         let path = format!("/api/v1/tracks/{}/{id}/cover", site.as_str());
         for node in nodes::in_order(&joined.network.nodes(), site) {
@@ -408,7 +460,7 @@ impl Peers {
 
     /// The site has refused this address: other nodes are asked for so long.
     pub fn close(&self, site: Site, pause: Duration) {
-        if let Some(joined) = &self.0 {
+        if let Some(joined) = self.others() {
             joined.closed.lock().insert(site, Instant::now() + pause);
         }
     }
@@ -416,7 +468,7 @@ impl Peers {
     /// How long the site is not asked from this address.
     #[must_use]
     pub fn closed_for(&self, site: Site) -> Option<Duration> {
-        let until = *self.0.as_ref()?.closed.lock().get(&site)?;
+        let until = *self.others()?.closed.lock().get(&site)?;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }

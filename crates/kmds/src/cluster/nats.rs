@@ -7,11 +7,11 @@
 //! | in NATS | as | holds |
 //! | --- | --- | --- |
 //! | `{name}.nodes` | plain subject | what each node tells of itself; one that is silent is gone |
+//! | `{name}.news` | plain subject | what happens to songs |
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
 //! | `{name}-songs` | key-value bucket | for each song the node that makes or has it; written by compare-and-set |
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,12 @@ use tokio_util::sync::CancellationToken;
 use super::presence::{GONE_AFTER, Known, PROTOCOL};
 use super::questions::{Question, Reply, pack, unpack_question, unpack_reply};
 use super::relay::Relay;
-use super::seal::Seal;
-use super::{Answering, Arriving, Claim, Finished, Network, NodeReport, NotGiven, Telling};
+use super::seal::{Seal, Unopened};
+use super::{
+    Answering, Arriving, Claim, Finished, HearingNews, Network, NewsTold, NodeReport, NotGiven,
+    Service, TellingNews,
+};
+use crate::clock::unix_millis;
 use crate::config::{ClusterConfig, read_cluster_token};
 use crate::random;
 
@@ -51,6 +55,8 @@ const KNOWS_ALL_AFTER: Duration = Duration::from_millis(2500);
 const SONGS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Songs that this node began without NATS and tells of later; more are forgotten, and may be fetched twice.
 const MOST_UNTOLD: usize = 10_000;
+/// Nodes of another version that are told of, one by one.
+const MOST_STRANGE: usize = 100;
 /// Other nodes may change a song's entry at the same time.
 const TRIES: u32 = 5;
 
@@ -62,8 +68,10 @@ pub struct Nats {
     seal: Seal,
     /// When a node of the same name, and of a lower instance, told of itself.
     twin: Mutex<Option<Instant>>,
-    /// A message without the secret came; it is told once.
-    has_refused: AtomicBool,
+    /// Nodes of another version; each is told once.
+    strange: Mutex<BTreeSet<String>>,
+    /// Why messages were passed by; each reason is told once.
+    passed_by: Mutex<HashSet<Unopened>>,
     known: Arc<Known>,
     started: Instant,
     /// When NATS gave the first report.
@@ -84,6 +92,20 @@ struct SongEntry {
     /// What another version has written.
     #[serde(flatten)]
     other: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a node is subscribed to.
+struct Heard {
+    nodes: Subscriber,
+    questions: Subscriber,
+    news: Subscriber,
+}
+
+/// A message about a song.
+#[derive(Serialize, Deserialize)]
+struct News {
+    node: String,
+    news: NewsTold,
 }
 
 impl SongEntry {
@@ -119,7 +141,8 @@ impl Nats {
             seal: Seal::new(token.as_deref()),
             relay: Relay::new(config.node.clone(), token)?,
             twin: Mutex::default(),
-            has_refused: AtomicBool::new(false),
+            passed_by: Mutex::default(),
+            strange: Mutex::default(),
             instance: random::id(),
             known: Arc::default(),
             started: Instant::now(),
@@ -138,18 +161,20 @@ impl Nats {
     pub async fn run(
         self: Arc<Self>,
         address: Option<String>,
-        telling: Telling,
-        answering: Answering,
+        service: Service,
         stop: CancellationToken,
     ) -> Result<(), String> {
         let client = self.connect().await?;
         let own = format!("{}.ask.{}", self.config.name, self.config.node);
         let subscribed = async {
-            let told = client.subscribe(self.nodes_subject()).await?;
-            Ok((told, client.subscribe(own).await?))
+            Ok(Heard {
+                nodes: client.subscribe(self.nodes_subject()).await?,
+                questions: client.subscribe(own).await?,
+                news: client.subscribe(self.news_subject()).await?,
+            })
         };
         let subscribed: Result<_, async_nats::SubscribeError> = subscribed.await;
-        let (told, asked) = subscribed.map_err(|error| error.to_string())?;
+        let heard = subscribed.map_err(|error| error.to_string())?;
         // Questions that come from now on are answered.
         let _ = self.client.set(client.clone());
         tracing::info!(
@@ -158,6 +183,12 @@ impl Nats {
             "one node of the cluster {}",
             self.config.name
         );
+        let Service {
+            telling,
+            answering,
+            news,
+            hearing,
+        } = service;
         let report = |leaves| NodeReport {
             node: self.config.node.clone(),
             instance: self.instance.clone(),
@@ -168,7 +199,9 @@ impl Nats {
             leaves,
         };
         tokio::select! {
-            () = self.work(&client, told, asked, &report, &answering) => {}
+            () = self.work(&client, heard, &report, (&answering, &hearing)) => {}
+            // A slow client of this node's events must not keep answers waiting.
+            () = self.tell_news(&client, news) => {}
             () = stop.cancelled() => {}
         }
         self.tell(&client, &report(true)).await;
@@ -223,13 +256,14 @@ impl Nats {
     ) -> Option<Bytes> {
         let subject = format!("{}.ask.{node}", self.config.name);
         let request = async_nats::Request::new()
-            .payload(self.seal.close(&subject, question))
+            .payload(self.sealed(&subject, question))
             .timeout(Some(within));
         let reply = client.send_request(subject, request).await.ok()?;
         self.opened(&reply)
     }
 
     async fn connect(&self) -> Result<Client, String> {
+        let refused = Mutex::new(None);
         let mut options = ConnectOptions::new()
             .name(format!("kmds {}", self.config.node))
             .retry_on_initial_connect()
@@ -239,7 +273,10 @@ impl Nats {
                 let pause = Duration::from_millis(100).saturating_mul(attempts as u32);
                 pause.min(LONGEST_PAUSE)
             })
-            .event_callback(|event| async move { log(&event) });
+            .event_callback(move |event| {
+                log(&event, &mut refused.lock());
+                std::future::ready(())
+            });
         if let Some(file) = &self.config.credentials_file {
             let read = options.credentials_file(file).await;
             options = read
@@ -255,10 +292,9 @@ impl Nats {
     async fn work(
         self: &Arc<Self>,
         client: &Client,
-        mut told: Subscriber,
-        mut asked: Subscriber,
+        mut heard: Heard,
         report: &impl Fn(bool) -> NodeReport,
-        answering: &Answering,
+        (answering, hearing): (&Answering, &HearingNews),
     ) {
         let mut first = std::pin::pin!(tokio::time::sleep(ANSWERS_WITHIN));
         let mut beat = tokio::time::interval(BEAT);
@@ -277,22 +313,51 @@ impl Nats {
                     self.tell(client, &report(false)).await;
                     self.tell_later();
                 }
-                Some(message) = told.next() => {
+                Some(message) = heard.nodes.next() => {
                     if self.hear(&message) {
                         // The new one learns of this one at once.
                         self.tell(client, &report(false)).await;
                     }
                 }
-                Some(message) = asked.next() => self.answer(client, message, answering).await,
+                Some(message) = heard.questions.next() => self.answer(client, message, answering).await,
+                Some(message) = heard.news.next() => self.hear_news(&message, hearing),
                 else => return,
             }
+        }
+    }
+
+    /// Tells the others what happens to this node's songs.
+    async fn tell_news(&self, client: &Client, mut news: TellingNews) {
+        while let Some(news) = news.next().await {
+            if client.connection_state() != State::Connected || self.is_second() {
+                continue;
+            }
+            let subject = self.news_subject();
+            let told = News {
+                node: self.config.node.clone(),
+                news,
+            };
+            let text = serde_json::to_vec(&told).unwrap_or_default();
+            // News that is lost is followed by other news.
+            let _ = client
+                .publish(subject.clone(), self.sealed(&subject, text.into()))
+                .await;
+        }
+        std::future::pending().await
+    }
+
+    fn hear_news(&self, message: &Message, hearing: &HearingNews) {
+        let told = self.opened(message);
+        let told = told.and_then(|text| serde_json::from_slice::<News>(&text).ok());
+        if let Some(News { news, .. }) = told.filter(|told| told.node != self.config.node) {
+            hearing(news);
         }
     }
 
     async fn tell(&self, client: &Client, report: &NodeReport) {
         if client.connection_state() == State::Connected && !self.is_second() {
             let (subject, text) = (self.nodes_subject(), serde_json::to_vec(report));
-            let sealed = self.seal.close(&subject, text.unwrap_or_default().into());
+            let sealed = self.sealed(&subject, text.unwrap_or_default().into());
             // The next beat tells it anew.
             let _ = client.publish(subject, sealed).await;
         }
@@ -342,11 +407,19 @@ impl Nats {
             return false;
         }
         if report.protocol != PROTOCOL {
-            tracing::warn!(
-                node = report.node,
-                version = report.version,
-                "this node speaks another version of the cluster's language, and is passed by; update the older one"
-            );
+            let mut strange = self.strange.lock();
+            if strange.len() < MOST_STRANGE && strange.insert(report.node.clone()) {
+                let older = if report.protocol < PROTOCOL {
+                    "that node"
+                } else {
+                    "this one"
+                };
+                tracing::warn!(
+                    node = report.node,
+                    version = report.version,
+                    "the node speaks another version of the cluster's language: each passes the other by; update {older}"
+                );
+            }
             return false;
         }
         let node = report.node.clone();
@@ -376,16 +449,42 @@ impl Nats {
         met.is_some_and(|met| met.elapsed() < GONE_AFTER)
     }
 
-    /// What a message says, if a node of this cluster sent it.
+    /// What a message says, if a node of this cluster sent it, now and once.
     fn opened(&self, message: &Message) -> Option<Bytes> {
-        let opened = self.seal.open(&message.subject, &message.payload);
-        if opened.is_none() && !self.has_refused.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                subject = %message.subject,
-                "a message without the secret of cluster.token_file is passed by, as all that follow; it has to be the same on all nodes"
-            );
+        let opened = self
+            .seal
+            .open(&message.subject, &message.payload, unix_millis());
+        let why = match opened {
+            Ok(text) => return Some(text),
+            Err(why) => why,
+        };
+        // Each is told once.
+        if self.passed_by.lock().insert(why) {
+            let subject = message.subject.as_str();
+            match why {
+                Unopened::Foreign => tracing::warn!(
+                    subject,
+                    "a message without the secret of cluster.token_file is passed by, as all that follow; it has to be the same on all nodes"
+                ),
+                Unopened::Earlier => tracing::warn!(
+                    subject,
+                    "a node of an earlier version is passed by, as it passes this one by: each works alone; update it"
+                ),
+                Unopened::WrongTime => tracing::warn!(
+                    subject,
+                    "a node whose clock differs by more than 30 s is passed by, or a message was kept back; set the clocks of all nodes by NTP"
+                ),
+                Unopened::Repeated => tracing::warn!(
+                    subject,
+                    "a message that came before is passed by: another client of NATS repeats what nodes say; give nodes an account of their own there"
+                ),
+            }
         }
-        opened
+        None
+    }
+
+    fn sealed(&self, subject: &str, message: Bytes) -> Bytes {
+        self.seal.close(subject, message, unix_millis())
     }
 
     /// Answers a question in a task of its own.
@@ -414,12 +513,16 @@ impl Nats {
 
     /// Whether NATS takes the answer.
     async fn reply(&self, client: &Client, back: Subject, reply: &Reply) -> bool {
-        let sealed = self.seal.close(&back, pack(reply));
+        let sealed = self.sealed(&back, pack(reply));
         client.publish(back, sealed).await.is_ok()
     }
 
     fn nodes_subject(&self) -> String {
         format!("{}.nodes", self.config.name)
+    }
+
+    fn news_subject(&self) -> String {
+        format!("{}.news", self.config.name)
     }
 
     fn connected(&self) -> Option<&Client> {
@@ -526,11 +629,24 @@ async fn entry(songs: &kv::Store, song: &str) -> Option<Option<(SongEntry, u64)>
     }))
 }
 
-fn log(event: &async_nats::Event) {
+/// `refused`: why NATS gave no connection last; each reason is told once.
+fn log(event: &async_nats::Event, refused: &mut Option<String>) {
     use async_nats::Event;
     match event {
-        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Connected => {
+            *refused = None;
+            tracing::info!("connected to NATS");
+        }
         Event::Disconnected => tracing::warn!("NATS does not answer; it is asked again and again"),
+        Event::ServerError(_) | Event::ClientError(_) => {
+            let why = event.to_string();
+            if refused.as_ref() != Some(&why) {
+                tracing::warn!(
+                    "NATS gives no connection ({why}); look at cluster.nats, cluster.credentials_file and cluster.ca_file"
+                );
+                *refused = Some(why);
+            }
+        }
         other => tracing::debug!("NATS: {other}"),
     }
 }
@@ -639,6 +755,15 @@ impl Network for Nats {
 
     fn shares_drive(&self) -> bool {
         self.config.shared_drive
+    }
+
+    fn forget<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Some(songs) = self.songs().await {
+                // An entry that stays leads to a node that says it has no such song.
+                let _ = songs.delete(song).await;
+            }
+        })
     }
 
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {

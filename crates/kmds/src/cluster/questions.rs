@@ -9,7 +9,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::Hit;
-use kmds_extract::{Failure, Format, Site, Stream, Track};
+use kmds_extract::{Failure, Format, Kind, Site, Stream, Track, TrackId};
 use serde::{Deserialize, Serialize};
 
 /// A message is not unpacked beyond this. A list of 5,000 songs is an answer.
@@ -26,6 +26,62 @@ pub enum Question {
     Song(Box<SongWanted>),
     /// Whether the node sees a file of this name in its cache folder ([`crate::store::PROBE`]).
     Sees { file: String },
+    /// The forms that the node knows of a song.
+    Find(Sought),
+    /// Removes a song there.
+    Remove(TrackId),
+    /// Forgets there that a song has failed.
+    Retry(TrackId),
+    /// Ends what of a list still waits or runs there.
+    Cancel { list: String },
+    /// Ends these songs there, as far as only other nodes asked for them.
+    LetGo(Vec<TrackId>),
+}
+
+/// How a song is looked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Sought {
+    Song(TrackId),
+    /// By its canonical name, or by the one for people.
+    Name(String),
+}
+
+/// A form of a song that a node knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FormTold {
+    pub track: Track,
+    /// The form it is known by, and what its file is or will be.
+    pub form: Format,
+    pub format: Format,
+    pub accept: Accept,
+    pub canonical_name: String,
+    pub human_name: String,
+}
+
+/// A list that a node has cancelled.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CancelTold {
+    pub site: Site,
+    pub id: String,
+    /// Song, rendition, and the state it was in.
+    pub ended: Vec<(TrackId, String, String)>,
+    pub kept: usize,
+}
+
+/// What happened to a song at a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewsTold {
+    pub track: TrackId,
+    pub rendition: String,
+    /// A change of state, else more bytes.
+    pub is_change: bool,
+    pub state: String,
+    pub received: u64,
+    pub total: Option<u64>,
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A song that a node is asked to make.
@@ -48,6 +104,10 @@ pub enum Reply {
     /// The song is made here.
     Taken,
     Sees(bool),
+    Forms(Vec<FormTold>),
+    /// Whether there was anything to do.
+    Done(bool),
+    Cancelled(Option<CancelTold>),
     Refused(Failure),
 }
 
@@ -116,8 +176,6 @@ fn unpack<T: for<'de> Deserialize<'de>>(packed: &[u8], most: u64) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::Kind;
-
     use super::*;
 
     #[test]

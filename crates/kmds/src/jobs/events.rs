@@ -34,6 +34,17 @@ pub struct Event {
     pub loudness_db: Option<Loudness>,
     pub kind: Option<Kind>,
     pub reason: Option<String>,
+    pub origin: Origin,
+}
+
+/// Whose work an event tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Own,
+    /// This node's, for another one, which tells of the song itself.
+    ForNode,
+    /// Another node's.
+    OfNode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,6 +78,7 @@ pub struct News<'a> {
     pub total: Option<u64>,
     pub loudness_db: Option<Loudness>,
     pub failure: Option<(Kind, String)>,
+    pub origin: Origin,
 }
 
 impl Board {
@@ -104,6 +116,23 @@ impl Board {
         self.tell(news, EventName::Progress);
     }
 
+    /// What another node tells of a song that has no job here. What is known already is passed over: the song was made here, or
+    /// two nodes tell of it.
+    pub fn of_node(&self, news: &News<'_>, name: EventName) {
+        let last = {
+            let inner = self.inner();
+            let mut told = inner.kept.iter().rev();
+            told.find(|event| event.key == *news.key && event.name == EventName::Track)
+                .map(|event| event.state)
+        };
+        let is_over = matches!(last, Some(State::Ready | State::Failed));
+        match name {
+            EventName::Track if last != Some(news.state) => self.state(news),
+            EventName::Progress if !is_over => self.progress(news),
+            EventName::Track | EventName::Progress => {}
+        }
+    }
+
     fn tell(&self, news: &News<'_>, name: EventName) {
         let mut inner = self.inner();
         let id = inner.next;
@@ -118,6 +147,7 @@ impl Board {
             loudness_db: news.loudness_db,
             kind: news.failure.as_ref().map(|(kind, _)| *kind),
             reason: news.failure.as_ref().map(|(_, reason)| reason.clone()),
+            origin: news.origin,
         }));
         if inner.kept.len() > KEPT {
             inner.kept.pop_front();
@@ -177,6 +207,7 @@ mod tests {
             total: None,
             loudness_db: None,
             failure: None,
+            origin: Origin::Own,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::events::News;
+use super::events::{News, Origin};
 use super::limits::Limits;
 use super::queue::{LaneId, Requester};
 use crate::store::{Key, Lease, Partial, State};
@@ -86,6 +86,7 @@ impl Status {
             total: self.total(),
             loudness_db: self.loudness_db,
             failure: failure.map(|failure| (failure.kind, failure.sentence.clone())),
+            origin: Origin::Own,
         }
     }
 

@@ -56,7 +56,7 @@ use crate::store::{Store, StoreError};
 use covers::Covers;
 
 pub use demand::{Absent, Demand, Standing};
-pub use events::{Event, EventName, Events};
+pub use events::{Event, EventName, Events, News, Origin};
 pub use held_streams::HeldStreams;
 pub use job::{Job, Status};
 pub use names::sanitize;

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::events::{Board, Events};
+use super::events::{Board, EventName, Events, News, Origin};
 use super::job::{Job, Relay, Status};
 use super::queue::{LaneStats, Queue, Requester};
 use super::requesters::{Left, Numbers, Requesters};
@@ -359,7 +359,27 @@ impl Table {
     }
 
     fn announce(&self, job: &Job) {
-        self.board.state(&job.status().news(&job.key));
+        let origin = if self.is_for_nodes_only(&job.key) {
+            Origin::ForNode
+        } else {
+            Origin::Own
+        };
+        self.board.state(&News {
+            origin,
+            ..job.status().news(&job.key)
+        });
+    }
+
+    /// What another node tells of a song.
+    pub fn hear(&self, news: &News<'_>, name: EventName) {
+        let has_job = {
+            let inner = self.inner();
+            inner.jobs.contains_key(news.key) || inner.queue.waits(news.key).is_some()
+        };
+        // This node tells of it itself.
+        if !has_job {
+            self.board.of_node(news, name);
+        }
     }
 
     /// Waits until a job may start. Ends never; drop it to stop.

@@ -7,12 +7,17 @@ mod harness;
 
 mod apart;
 mod away;
+mod credentials;
 mod drive;
+mod everywhere;
 mod gate;
+mod guarded;
 mod kills;
+mod limits;
 mod line;
 mod nats;
 mod relayed;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

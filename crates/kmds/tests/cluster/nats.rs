@@ -20,11 +20,17 @@ pub struct Nats {
 impl Nats {
     /// `None`, and a line on standard error, where there is no server to start.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| String::new())
+    }
+
+    /// The same with these lines of configuration, which may name files in its folder.
+    pub fn start_with(lines: impl FnOnce(&Folder) -> String) -> Option<Self> {
         let Some(program) = std::env::var_os("KMDS_TEST_NATS") else {
             eprintln!("SKIPPED: there is no NATS server (KMDS_TEST_NATS); `./test` installs one");
             return None;
         };
         let folder = Folder::new();
+        std::fs::write(folder.path("nats.conf"), lines(&folder)).expect("a configuration");
         let child = spawn(Path::new(&program), &folder, "-1");
         let port = port_of(&folder, child.id());
         Some(Self {
@@ -42,7 +48,23 @@ impl Nats {
         self.port
     }
 
-    /// What the bucket of songs holds of an MP3.
+    /// Writes into the bucket of songs.
+    pub async fn note(&self, name: &str, entry: &serde_json::Value) {
+        let client = async_nats::connect(self.url()).await.expect("a connection");
+        let bucket = async_nats::jetstream::kv::Config {
+            bucket: "kmds-songs".to_owned(),
+            ..Default::default()
+        };
+        let jetstream = async_nats::jetstream::new(client);
+        let songs = jetstream
+            .create_key_value(bucket)
+            .await
+            .expect("the bucket");
+        let text = entry.to_string().into();
+        songs.put(name, text).await.expect("written");
+    }
+
+    /// What the bucket of songs holds of one; null where it holds nothing.
     pub async fn entry(&self, song: &kmds_lab::Song) -> serde_json::Value {
         let client = async_nats::connect(self.url()).await.expect("a connection");
         let jetstream = async_nats::jetstream::new(client);
@@ -54,7 +76,9 @@ impl Nats {
         let names = names.filter_map(async |name| name.ok());
         let names: Vec<String> = names.collect().await;
         let of_song = |name: &&String| name.contains(&format!(".{}.", song.id()));
-        let name = names.iter().find(of_song).expect("the song");
+        let Some(name) = names.iter().find(of_song) else {
+            return serde_json::Value::Null;
+        };
         let text = songs
             .get(name.as_str())
             .await
@@ -100,6 +124,8 @@ fn spawn(program: &Path, folder: &Folder, port: &str) -> Child {
     let mut command = Command::new(program);
     command
         .args(["--addr", "127.0.0.1", "--port", port, "--jetstream"])
+        .arg("--config")
+        .arg(folder.path("nats.conf"))
         .arg("--store_dir")
         .arg(folder.path("store"))
         .arg("--ports_file_dir")

@@ -73,6 +73,9 @@ pub(super) async fn send(
     let wait = Wait::asked(query, &request.headers)?;
     let streams = query.switch("stream")?;
     let barred = Caller::of(request)?.barred;
+    if !request.headers.contains_key(NODE_HEADER) {
+        http.app().learn(id).await;
+    }
     let peeks = request.method == Method::HEAD || barred.is_some();
     let key = if peeks {
         http.app().peek_form(id, form).await

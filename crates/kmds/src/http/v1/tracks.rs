@@ -100,6 +100,7 @@ pub(in crate::http) async fn show_track(
     let query = Query::of(&request.uri).only(&["wait", "hold", "holder"])?;
     let asked = Asked::of(&query, &request)?;
     let app = http.app();
+    app.learn(&id).await;
     let song = app.song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
     let song = asked.answer(&http, &song.key).await?;
     let song = song.ok_or_else(|| never_asked_for(&id))?;
