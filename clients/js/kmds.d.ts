@@ -1,24 +1,24 @@
-// What kmds.js offers. The shapes of songs and lists are those of the v1 API: api.d.ts is made from openapi.json.
+// The types of kmds.js. The shapes of songs and lists are those of the v1 API: api.d.ts is made from openapi.json.
 
 import type { EventReply, FetchReply, Problem, QueueReply, ResultReply, StatsReply, TrackReply } from "./api.js";
 
 export type * from "./api.js";
 /** A song in one form. */
 export type Track = TrackReply;
-/** What a link leads to. `collection` is set for lists only. */
+/** The songs of a link. `collection` is set for lists only. */
 export type Fetched = FetchReply;
 /** A result of a search; fetch its `link`. */
 export type Found = ResultReply;
-/** What will be played next, and the state of each song. */
+/** The songs that will be played next, and the state of each. */
 export type Queue = QueueReply;
 /** `name` is `track` (a change of state) or `progress`. `number` goes into `events({ last })` to resume. */
 export type Event = EventReply & { number: number; name: "track" | "progress" };
-/** Enough to name a song. With its `links`, as a reply has them, the form is named too. */
+/** The names of a song. With its `links` from a reply, it also names the form. */
 export type TrackId = Pick<Track, "site" | "id"> & Partial<Pick<Track, "links">>;
 /** Words of the server, and three of this client. */
 export type Kind = Problem["kind"] | "connection" | "truncated" | "wrong_cache";
 
-/** Why something did not work. The message is a sentence a person can act on. */
+/** A failed call. The message is a sentence that a person can act on. */
 export class KmdsError extends Error {
   constructor(
     kind: Kind,
@@ -30,7 +30,7 @@ export class KmdsError extends Error {
   readonly status: number;
   /** Whether the same request may succeed later without anything being changed. */
   readonly retryable: boolean;
-  /** Seconds until it is worth asking again, where the server says so. */
+  /** Seconds to wait before the next try, if the server names them. */
   readonly retryAfter: number | null;
 }
 
@@ -49,7 +49,7 @@ export interface Waiting extends Abortable {
 export interface FetchOptions extends Abortable {
   /** Take the whole list of a `watch?v=…&list=…` link. */
   playlist?: boolean;
-  /** What the program can play, the most welcome first; the server's `audio.accept` by default. */
+  /** The formats that the program can play, the preferred one first; the server's `audio.accept` by default. */
   accept?: Array<"m4a" | "mp3" | "ogg" | "opus" | "webm"> | "discord";
   /** How many songs are downloaded at once: all by default. */
   prefetch?: "all" | "none" | number;
@@ -64,7 +64,7 @@ export interface Held {
 }
 
 export interface QueueOptions extends Abortable {
-  /** So many songs are made ready before they are played: 1 to 100, 3 by default. */
+  /** How many songs are made ready before they are played: 1 to 100, 3 by default. */
   ahead?: number;
   /** What the program can play; by default a song comes in the form that was asked for last. */
   accept?: FetchOptions["accept"];

@@ -10,8 +10,8 @@
 //     await kmds.putQueue("guild-1", [song]);                                    // what is played next is made ready in time
 //     const [best] = await kmds.search("klaus veen ordinary days");              // words; then kmds.fetch(best.link)
 //
-// Songs, lists and results are the objects of the v1 API as they are. Every failure is a `KmdsError`, except two: an abort is
-// the reason of its signal, and a wrong argument is a `TypeError`.
+// Songs, lists and results are the unchanged objects of the v1 API. Every failure is a `KmdsError`, except two: an
+// abort is the reason of its signal, and a wrong argument is a `TypeError`.
 
 /** Longest one request may wait for a file to be ready, in seconds; the server allows no more. */
 const LONGEST_WAIT = 300;
@@ -20,7 +20,7 @@ const PAUSE = 1;
 /** Longest time that one call waits because the server wants fewer requests (429), in seconds. */
 const LONGEST_LIMIT = 30;
 
-/** Why something did not work. `kind` is one of the words in docs/api.md, like `geo_blocked`. */
+/** A failed call. `kind` is one of the words in docs/api.md, like `geo_blocked`. */
 export class KmdsError extends Error {
   constructor(kind, sentence, { status = 0, retryable = true, retryAfter = null, cause } = {}) {
     super(sentence, { cause });
@@ -50,7 +50,7 @@ export class Kmds {
     return this.#json("POST", "/api/v1/fetch", { body: { url: link, playlist, accept, prefetch }, signal });
   }
 
-  /** What a site finds for words. */
+  /** The results of a site's search. */
   async search(words, { site, limit = 10, signal } = {}) {
     const query = new URLSearchParams({ q: words, limit: String(limit), ...(site && { site }) });
     return (await this.#json("GET", `/api/v1/search?${query}`, { signal })).results;
@@ -128,7 +128,7 @@ export class Kmds {
     const holder = globalThis.crypto.randomUUID();
     const query = `hold=${seconds}&holder=${holder}`;
     const ready = await this.#wait(track, waiting, `&${query}`);
-    // A failure is passed over: the server may be back before the hold ends, and it ends by itself.
+    // A failure is ignored: the server may be back before the hold ends, and the hold ends by itself.
     const call = (method, asked) => this.#json(method, `${at(ready)}/hold?${asked}`, {}).catch(() => null);
     let renewed = Promise.resolve();
     const renewing = setInterval(() => { renewed = call("POST", query); }, seconds * 500);
@@ -146,7 +146,7 @@ export class Kmds {
     const { stat } = await import("node:fs/promises");
     const { dirname, join } = await import("node:path");
     const path = join(cache, (await this.wait(track, waiting)).cache_path);
-    // Of the folder, not of the file: a network drive may show a new file some seconds late.
+    // This checks the folder, not the file: a network drive may show a new file some seconds late.
     const folder = dirname(path);
     const found = await stat(folder).catch(() => null);
     if (!found?.isDirectory()) {
@@ -190,7 +190,7 @@ export class Kmds {
     return path;
   }
 
-  /** What happens, as it happens; `last` resumes. Connects again by itself after a broken connection, until it is left. */
+  /** Every change of a song, at once; `last` resumes. It reconnects until the caller ends the loop. */
   async *events({ track, last, signal } = {}) {
     const query = track ? `?${new URLSearchParams({ track: `${track.site}-${track.id}` })}` : "";
     while (true) {
@@ -244,7 +244,7 @@ export class Kmds {
   }
 }
 
-/** How long a request may stay silent. Aborts it then, or when its caller's signal does. */
+/** Aborts a request after this time without a byte, or when the caller's signal does. */
 class Patience {
   isOver = false;
   #control = new AbortController();
@@ -274,7 +274,7 @@ class Patience {
   }
 }
 
-/** An answer whose head has come. Its body is read by one of `bytes`, `stream`, `error`. */
+/** An answer whose head has arrived. One of `bytes`, `stream`, `error` reads its body. */
 class Answer {
   #response;
   #patience;
@@ -327,7 +327,7 @@ class Answer {
     return new KmdsError(this.status === 418 ? "not_ready" : "internal", `HTTP ${this.status}`, facts);
   }
 
-  /** What a body that broke off is for the caller: the reason of an abort, else a failure. */
+  /** The caller's error for a cut body: the reason of an abort, else a failure. */
   #broken(error) {
     try {
       this.#patience.throwIfAborted();

@@ -12,7 +12,7 @@ const { KMDS_URL, KMDS_CACHE, SONG, SONG_BYTES, HELD, REFUSED, OTHER } = process
 const wanted = await readFile(SONG_BYTES);
 const kmds = new Kmds(KMDS_URL);
 
-/** What a call failed with, which must be a KmdsError. */
+/** The error of a call, which must be a KmdsError. */
 async function failure(call) {
   const error = await call.then(() => assert.fail("it did not fail"), (error) => error);
   assert.ok(error instanceof KmdsError, error);

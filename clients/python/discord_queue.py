@@ -22,7 +22,7 @@ CACHE = os.environ.get("KMDS_CACHE", "")
 LINK = re.compile(r"<?(https?:|\w+search\d*:)")
 
 class OggOpus(discord.AudioSource):
-    """The packets of a file of Ogg Opus, as they are."""
+    """The packets of an Ogg Opus file, unchanged."""
     _file = None
 
     def __init__(self, path):
@@ -41,22 +41,22 @@ class OggOpus(discord.AudioSource):
             self._file.close()
 
 async def songs_of(text):
-    """The songs of a link, or the first that words find; audio follows in the background."""
+    """The songs of a link, or the first song that a search finds; downloads run in the background."""
     if not LINK.match(text):
         found = await kmds.search(text, limit=1)
         if not found:
             raise KmdsError("not_found", f"nothing was found for {text}")
         text = found[0].link
-    # Where a site has no Opus the server makes it. Nothing is downloaded yet: that is what the queue is for.
+    # If a site has no Opus the server makes it. No download begins here: the server's queue starts them.
     return await kmds.fetch(text, accept=["opus"], prefetch="none")
 
 async def tell_server():
-    """The next three songs are made ready in time, and held; of a long list the site sees no more."""
+    """The server makes the next three songs ready in time, and holds them; for the others it asks the site nothing."""
     songs = [track for _, _, track in waiting]
     try:
         await kmds.put_queue(QUEUE, songs, accept=["opus"], seconds=86400)
     except KmdsError:
-        pass                                                 # then a song is brought when it is waited for
+        pass                                                 # then a download begins when the bot waits for it
 
 @bot.command()
 async def play(ctx, *, text: str):
@@ -96,7 +96,7 @@ async def player():
         ctx, voice, track = waiting.pop(0)
         try:
             await play_song(voice, track)
-        except Exception as error:                           # whatever it is, it is this song's: the next one plays
+        except Exception as error:                           # any error ends only this song: the next one plays
             try:
                 await ctx.send(f"{track.title}: {error}")
             except discord.DiscordException:

@@ -47,7 +47,7 @@ FilePath = Union[str, "os.PathLike[str]"]
 
 
 class KmdsError(Exception):
-    """Why something did not work. `kind` is one of the words in docs/api.md, like `geo_blocked`; `status` is the HTTP
+    """A failed call. `kind` is one of the words in docs/api.md, like `geo_blocked`; `status` is the HTTP
     status, 0 where no answer was an error by itself."""
 
     def __init__(self, kind: str, sentence: str, status: int = 0, retryable: bool = True,
@@ -58,7 +58,7 @@ class KmdsError(Exception):
 
 @dataclass(frozen=True)
 class Track:
-    """A song in one form. `raw` has whatever this class does not name."""
+    """A song in one form. `raw` has all keys of the reply, also those without an attribute here."""
 
     site: str
     id: str
@@ -90,7 +90,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Missing:
-    """A song of a list that cannot be had, and why."""
+    """An unavailable song of a list, and the reason."""
 
     title: Optional[str]
     track_number: int
@@ -100,7 +100,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a link leads to. `title` is set for lists only."""
+    """The songs of a link. `title` is set for lists only."""
 
     id: str
     site: str
@@ -128,7 +128,7 @@ class Found:
 
 @dataclass(frozen=True)
 class QueueSong:
-    """A song of a queue. `song` is as it was sent; `track` is set while it is near."""
+    """A song of a queue. `song` is the text that was sent; `track` is set while it is near."""
 
     song: str
     state: str
@@ -143,8 +143,8 @@ class QueueSong:
 
 @dataclass(frozen=True)
 class Queue:
-    """What will be played next. `begun` counts the songs that were begun; it ends at `until`. `songs` are those from the place
-    `start` on, of `total`: `songs[begun - start]` is the next one."""
+    """The songs that will be played next. `begun` counts the songs that were begun; the queue ends at `until`. `songs` are
+    the songs from place `start` on, of `total`: `songs[begun - start]` is the next one."""
 
     name: str
     ahead: int
@@ -186,7 +186,7 @@ class _Request(NamedTuple):
 
 
 class _Reply(NamedTuple):
-    """An answer that was read whole."""
+    """A whole answer."""
 
     status: int
     retry_after: Optional[float]
@@ -203,7 +203,7 @@ class _Reply(NamedTuple):
 
 
 class _Pause(NamedTuple):
-    """What a call yields to wait before its next request."""
+    """A call yields this to wait before its next request."""
 
     seconds: float
 
@@ -212,7 +212,7 @@ _Call = Generator[Union[_Request, _Pause], Optional[_Reply], T]
 
 
 class _Calls:
-    """What both clients ask, and what they make of the answers."""
+    """The requests of both clients, and how they read the answers."""
 
     def __init__(self, url: str = "http://127.0.0.1:60071", token: Optional[str] = None, timeout: float = 90.0) -> None:
         parts = urlsplit(url)
@@ -284,7 +284,7 @@ class _Calls:
 
     def _path(self, track: Track, cache: FilePath, timeout: float, away: float, held: str = "") -> _Call[Path]:
         path = Path(cache) / (yield from self._wait(track, timeout, away, held)).cache_path
-        # Of the folder, not of the file: a network drive may show a new file some seconds late.
+        # This checks the folder, not the file: a network drive may show a new file some seconds late.
         if not path.parent.is_dir():
             raise KmdsError("wrong_cache", f"the song is ready, but this machine has no folder {path.parent}: give `cache`, "
                             "the shared folder as this machine sees it, or set `cache.client_path` on the server", 0, False)
@@ -307,7 +307,7 @@ class _Calls:
 
 
 class Kmds(_Calls):
-    """Blocking calls. Safe to share between threads: every call has a connection of its own."""
+    """Blocking calls. Threads may share it: every call has its own connection."""
 
     def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
               prefetch: Union[str, int, None] = None) -> Fetched:
@@ -315,7 +315,7 @@ class Kmds(_Calls):
         return self._run(self._fetch(link, playlist, accept, prefetch))
 
     def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
-        """What `site` (youtube, youtube_music, soundcloud, bandcamp) finds for words; the server's setting by default."""
+        """Searches `site` (youtube, youtube_music, soundcloud, bandcamp; the server's setting by default) by words."""
         return self._run(self._search(words, site, limit))
 
     def put_queue(self, name: str, songs: Iterable[Union[str, Track]], *, ahead: int = 3,
@@ -404,7 +404,7 @@ class Kmds(_Calls):
         return path
 
     def events(self, track: Optional[Track] = None, last: Optional[int] = None) -> Iterator[Event]:
-        """What happens, as it happens; `last` resumes. Connects again by itself after a broken connection, for ever."""
+        """Every change of a song, at once; `last` resumes. It reconnects until the caller ends the loop."""
         while True:
             reader = _EventReader()
             try:
@@ -468,7 +468,7 @@ class _Answer:
     def pieces(self) -> Iterator[bytes]:
         try:
             while True:
-                # As much as has come: waiting for a full piece would hold a slow song back.
+                # The bytes that have arrived: waiting for a full piece would delay a slow song.
                 piece = self._response.read1(PIECE)
                 if not piece:
                     break
@@ -483,7 +483,7 @@ class _Answer:
 
 
 class AsyncKmds(_Calls):
-    """The same calls for asyncio. A call that waits costs one connection and no thread; cancelling it closes that."""
+    """The same calls for asyncio. A waiting call takes one connection and no thread; a cancelled call closes it."""
 
     async def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
                     prefetch: Union[str, int, None] = None) -> Fetched:
@@ -710,7 +710,7 @@ def _json(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> _Cal
 
 
 def _streaming(track: Track, start: int) -> _Request:
-    # The form that the track names: a song may be there in several.
+    # The form of the track: a song may have several.
     return _Request("GET", _own(track.raw["links"]["stream"]), None, {"Range": f"bytes={start}-"} if start else {})
 
 

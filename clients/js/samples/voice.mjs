@@ -34,7 +34,7 @@ async function fileOf(track) {
   }
 }
 
-/** The songs of a link, or the first that words find. Nothing is downloaded yet: that is what the server's queue is for. */
+/** The songs of a link, or the first song that a search finds. No download begins here: the server's queue starts them. */
 export async function songsOf(text) {
   let link = text;
   if (!/^(https?:|\w+search\d*:)/.test(text)) {
@@ -42,7 +42,7 @@ export async function songsOf(text) {
     if (!found) throw new Error(`nothing was found for ${text}`);
     link = found.link;
   }
-  // Where a site has no Opus the server makes it.
+  // If a site has no Opus the server makes it.
   return kmds.fetch(link, { accept: ["opus"], prefetch: "none" });
 }
 
@@ -87,14 +87,15 @@ export class Queue {
   }
 
   /**
-   * The next three songs are made ready in time, and held; of a long list the site sees no more. Call it after a skip or a shuffle
-   * too; the queue moves on by itself. Without it a song is brought when it is waited for.
+   * The server makes the next three songs ready in time, and holds them; for the others of a long list it asks the site
+   * nothing. Call it also after a skip or a shuffle; the queue moves by itself. Without it a download begins when the bot
+   * waits for the song.
    */
   #tellServer() {
     return kmds.putQueue(this.#name, this.#waiting, { accept: ["opus"], seconds: 86_400 }).catch(() => {});
   }
 
-  /** A message that cannot be sent costs no song. */
+  /** If a message cannot be sent, the song still plays. */
   #say(text) {
     Promise.resolve(this.#tell(text)).catch(() => {});
   }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the lab's audio once, by ffmpeg; the results are committed, so that nobody else needs it.
+# Makes the lab's audio once, by ffmpeg; the results are committed, so that other machines do not need ffmpeg for it.
 #
 # Each file is a few seconds of one chord with a little noise: raw frames in the plainest container
 # of their codec, which the lab cuts into frames and wraps again to any length.

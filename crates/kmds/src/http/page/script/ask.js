@@ -1,6 +1,6 @@
-// Asking the server, and telling a person what came of it. Every failure becomes a sentence with the next step.
+// Requests to the server, and messages about their results. Every failure becomes a sentence with the next step.
 
-/** What to tell a person: what happened, and the next step. */
+/** A message: what happened, and the next step. */
 class Trouble extends Error {
   constructor(what, next, kind, retryable) {
     super(what);
@@ -10,7 +10,7 @@ class Trouble extends Error {
   }
 }
 
-/** The reply says in `asked` when it was asked for: events since then know better. */
+/** The reply has the time of the request in `asked`: later events are newer than the reply. */
 async function ask(path, options = {}) {
   const asked = performance.now();
   let answer;
@@ -21,7 +21,7 @@ async function ask(path, options = {}) {
     throw new Trouble("The server does not answer.", "Check that KMDS is running and that this device is in its network, then try again.", undefined, true);
   }
   if (answer.status === 204) return null;
-  // The session has ended: the page is the form for a token then.
+  // The session has ended: now the page is the form for a token.
   if (answer.status === 401) location.reload();
   const reply = await answer.json().catch(() => null);
   if (answer.ok && reply) return { ...reply, asked };
@@ -43,7 +43,7 @@ function nextAfter(said, kind) {
   return /\btry again\b[^;]*$/i.test(said) && /try again/i.test(next) ? "" : next;
 }
 
-/** Shows a failure; what can be done `again` gets a button, unless that would be in vain. */
+/** Shows a failure; `again` gets a button, unless a new try cannot help. */
 function complain(error, again) {
   if (error.name === "AbortError") return;
   say($("note"), "");

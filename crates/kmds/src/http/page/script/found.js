@@ -1,7 +1,7 @@
-// What a link brought.
+// The songs of a link.
 
 const found = {
-  /** The list's entries with their songs; rows are made of the first of them only. */
+  /** The list's entries with their songs; only the first ones get rows. */
   entries: [],
   reply: null,
   asking: null,
@@ -34,7 +34,7 @@ const found = {
     return ask("fetch", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
   },
 
-  /** Several links as one list. A link that fails is in `failures` and costs the others nothing. */
+  /** Several links as one list. A link that fails is in `failures`; the others are not affected. */
   async askAll(links, signal) {
     const whole = { collection: null, tracks: [], unavailable: [], failures: [], truncated: false };
     for (let at = 0; at < links.length; at += LINKS_AT_ONCE) {
@@ -118,7 +118,7 @@ const found = {
     for (const id of ["as-list", "as-zip"]) $(id).hidden = several || tracks.length < 2;
     $("as-library").hidden = several || !tracks.length;
     $("into-library").hidden = !tracks.length;
-    // Signed where tokens are needed, so that a player or a program for downloads can open them too.
+    // Signed if the server has tokens, so that a player or a program for downloads can open them too.
     const { play, zip, library_zip: libraryZip } = this.reply.links || {};
     for (const [id, address] of [["as-list", play], ["as-zip", zip], ["as-library", libraryZip]]) {
       if (address) $(id).href = `../play${address.slice(address.indexOf("?"))}`;

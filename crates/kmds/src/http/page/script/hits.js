@@ -1,10 +1,10 @@
-// What a site finds for words. A result becomes a song's row once it is taken.
+// The results of a search. A result becomes a song's row when a person takes it.
 
 const hits = {
   words: "",
   asking: null,
 
-  /** Without a site the server's own choice. */
+  /** Without a site, the server chooses. */
   async look(words, site) {
     if (!words) return $("url").focus();
     if (this.asking) this.asking.abort();
@@ -75,7 +75,7 @@ const hits = {
     return item;
   },
 
-  /** The result's place in the list is the song's from now on. */
+  /** From now on the song has the result's place in the list. */
   taken(reply, item, plays) {
     const [track] = reply.tracks;
     if (!track) throw new Trouble(reply.unavailable.map((song) => song.reason)[0] || "The site has no song there.", "");

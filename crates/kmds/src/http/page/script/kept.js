@@ -1,4 +1,4 @@
-// What the cache keeps: search and pages.
+// The songs in the cache: search and pages.
 
 const kept = {
   cursor: null,
@@ -42,12 +42,12 @@ const kept = {
     }
   },
 
-  /** Rows that stay keep their element, and with it focus. */
+  /** A row that stays keeps its element, and so its focus. */
   place(reply, anew) {
     const list = $("kept-songs"), focused = document.activeElement;
     const have = new Map([...list.children].map((item) => [item.row.song.path, item.row]));
     const shown = new Set(have.values());
-    // One row a song: its newest form that is no copy stands for it.
+    // One row for each song: its newest form that is not a copy represents it.
     const forms = new Map();
     for (const track of reply.tracks) {
       const song = adopt(track, reply.asked);
@@ -78,7 +78,7 @@ const kept = {
     forgetUnseen();
   },
 
-  /** Looks again soon, once for many reasons; not while a person reads further pages. */
+  /** Loads the list again soon, once for many reasons; not while a person reads further pages. */
   again() {
     if (this.pages > 1 || this.timer) return;
     this.timer = setTimeout(() => {

@@ -1,8 +1,8 @@
 // Songs put into the server's music library.
 
-/** Between two looks at a run. */
+/** Time between two requests for a run. */
 const RUN_EVERY_MS = 700;
-/** For so long what came of it is not replaced by news of single songs. */
+/** For this time news of single songs do not replace the result. */
 const READ_WITHIN_MS = 8000;
 
 const library = {
@@ -13,7 +13,7 @@ const library = {
     return this.running > 0 || performance.now() - this.ended < READ_WITHIN_MS;
   },
 
-  /** Puts the songs of these links there, one link after the other, and tells what came of it. */
+  /** Puts the songs of these links there, one link after the other, and shows the result. */
   async put(links, whole, button) {
     button.disabled = true;
     this.running += 1;

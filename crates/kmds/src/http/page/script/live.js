@@ -1,7 +1,7 @@
-// Events of the server, as they come; what was missed is asked for.
+// Events of the server, as they come; the page requests missed ones.
 
 const live = {
-  /** Titles of songs that are told of together. */
+  /** Titles of songs for one message. */
   told: { ready: [], failed: [] },
 
   open() {
@@ -18,7 +18,7 @@ const live = {
       this.lost = true;
       pulse();
       if (source.readyState !== EventSource.CLOSED) return;
-      // Refused for good, as the browser sees it: a proxy that restarts says so too.
+      // For the browser this is a final refusal, but a restarting proxy sends it too.
       setTimeout(() => this.open(), this.wait = Math.min((this.wait || 1000) * 2, 30000));
     });
     addEventListener("pagehide", () => source.close(), { once: true });
@@ -50,7 +50,7 @@ const live = {
     }
   },
 
-  /** One sentence for what happened within a moment, so that a screen reader is not flooded. */
+  /** One sentence for all events of a moment, so that a screen reader does not get too many. */
   announce(song) {
     this.told[song.state].push(song.track.title);
     clearTimeout(this.timer);
@@ -63,7 +63,7 @@ const live = {
     }, 1200);
   },
 
-  /** After a gap: songs that were on their way are asked for one by one, the cache's list as a whole. */
+  /** After a gap: requests songs that were on their way one by one, and the cache's list as a whole. */
   async catchUp() {
     kept.again();
     stats.again();

@@ -1,10 +1,10 @@
-// What a person does: paste, drop, share, search. Runs last and starts the rest.
+// A person's actions: paste, drop, share, search. This part runs last and starts the others.
 
 function wireAsking() {
   const box = $("url");
   const take = (text) => {
     const links = linksIn(text);
-    // A phone's keyboard would hide what comes.
+    // A phone's keyboard would hide the results.
     if (matchMedia("(pointer: coarse)").matches) box.blur();
     box.value = links.join(" ") || text.trim().replace(/\s+/g, " ");
     if (!links.length) return hits.look(box.value);
@@ -15,7 +15,7 @@ function wireAsking() {
     event.preventDefault();
     take(box.value);
   });
-  // Pasted or dropped links are enough, wherever on the page.
+  // A person may paste or drop links anywhere on the page.
   document.addEventListener("paste", (event) => {
     const text = event.clipboardData.getData("text"), other = event.target.closest && event.target.closest("input, textarea");
     if ((other && other !== box) || !text.trim() || !linksIn(text).length) return;

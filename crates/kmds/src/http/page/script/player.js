@@ -1,4 +1,4 @@
-// Playing: one song at a time, while it still arrives if need be.
+// Playing: one song at a time, also while it still arrives.
 
 const player = {
   song: null,
@@ -33,7 +33,7 @@ const player = {
     });
   },
 
-  /** Redraws the rows of the song, and what can be stepped to. */
+  /** Redraws the rows of the song, and the buttons for the next and previous one. */
   drawn() {
     if (this.song) redraw(this.song);
     $("previous").disabled = !this.beside("previousElementSibling");
@@ -55,7 +55,7 @@ const player = {
     return Boolean(row);
   },
 
-  /** The file became whole: one that could not be sought in, for want of a length, is opened again where it was. */
+  /** The file became whole. A file of unknown length allowed no seeking: it is opened again at the same position. */
   changed() {
     const audio = $("audio");
     if (this.song.state !== "ready" || this.whole || Number.isFinite(audio.duration)) return;

@@ -6,7 +6,7 @@ const keyOf = (track) => `${track.site}/${track.id}/${wordOf(track)}`;
 /** The part of an address that names the form. */
 const wordOf = (track) => track.rendition === "original" ? track.form : track.rendition;
 
-/** The song of a reply that was asked for at this moment. */
+/** The song of a reply whose request was sent at this time. */
 function adopt(track, asked) {
   const key = keyOf(track), known = songs.get(key);
   const song = known || { rows: new Set(), rate: 0, news: 0, key, site: track.site, id: track.id };
@@ -19,7 +19,7 @@ function adopt(track, asked) {
   return song;
 }
 
-/** What a reply or an event says of a song; redraws its rows and tells of what changed. */
+/** Takes the facts of a reply or an event about a song; redraws its rows and reports changes. */
 function become(song, state, received, total, failure) {
   const before = song.state;
   Object.assign(song, { state, received, total, failure });
@@ -33,12 +33,12 @@ function address(song, streams) {
   return `${API}${song.formPath}/audio${streams ? "?stream=1" : ""}`;
 }
 
-/** Every row of a song, whatever form stands for it there. */
+/** Every row of a song, with any of its forms. */
 function redraw({ path }) {
   for (const song of songs.values()) if (song.path === path) song.rows.forEach((row) => row.draw());
 }
 
-/** Songs that nothing shows any more are forgotten. */
+/** Forgets songs that no row shows any more. */
 function forgetUnseen() {
   for (const [key, song] of songs) if (!song.rows.size && !song.found && song !== player.song) songs.delete(key);
 }
@@ -51,7 +51,7 @@ function picture(song, into) {
   into.append(image);
 }
 
-/** One song in one list. What belongs to the list's entry (number, album) is its own; the rest is the song's. */
+/** One song in one list. Number and album belong to the list's entry; the rest belongs to the song. */
 class Row {
   constructor(song, track, count = 1) {
     Object.assign(this, { song, count });
@@ -93,7 +93,7 @@ class Row {
     return Boolean(player.song) && player.song.path === this.song.path;
   }
 
-  /** Another form stands for the song. */
+  /** Another form represents the song now. */
   lead(song, count) {
     if (song !== this.song) {
       this.song.rows.delete(this);
@@ -127,7 +127,7 @@ class Row {
         const whole = same(form) ? track
           : { ...track, ...form, file_name: name, received_bytes: 0, total_bytes: form.size_bytes, failure: null, stored: null };
         const known = songs.get(keyOf(whole));
-        // Of a form that is on its way the events know more than this reply.
+        // For a form that is on its way, events are newer than this reply.
         return new FormItem(this, known && known.state === form.state ? known : adopt(whole, track.asked), form, formWords(form, forms));
       });
       for (const item of [...this.forms.children]) item.row.drop();
@@ -197,7 +197,7 @@ class Row {
   }
 }
 
-/** One form of a song: what it is, how far, where its file stands, and the address that a player opens. */
+/** One form of a song: its name, its progress, the path of its file, and the address for a player. */
 class FormItem {
   constructor(row, song, form, words) {
     Object.assign(this, { row, song, form });
@@ -230,7 +230,7 @@ class FormItem {
     this.play.setAttribute("aria-label", `${sounding ? "Pause" : "Play"} ${this.name}`);
     this.play.disabled = this.copyLink.hidden = song.state === "failed";
     setIcon(this.playIcon, sounding ? "pause" : "play");
-    // Another container may arrive: a path is a file's once the file is there.
+    // Another container may arrive: the path is certain only when the file is there.
     this.path.hidden = this.copyPath.hidden = song.state !== "ready";
     const [word, more] = statusOf(song, false);
     const drawn = `${word}${more}`;
@@ -238,7 +238,7 @@ class FormItem {
     this.drawn = drawn;
   }
 
-  /** With the signature that the reply has, where tokens are needed. */
+  /** With the signature of the reply, if the server has tokens. */
   link() {
     const whole = new URL(address(this.song, false), document.baseURI), [, query] = this.form.links.audio.split("?");
     whole.search = [query, this.song.state !== "ready" && "stream=1"].filter(Boolean).join("&");
@@ -251,7 +251,7 @@ class FormItem {
   }
 }
 
-/** How a form came about. A copy in a format that the site has is that file with tags. */
+/** The origin of a form. A copy in a format of the site is that file with tags. */
 function formWords({ form, rendition }, forms) {
   const original = (other) => other.rendition === "original";
   if (original({ rendition })) return "as the site has it";
@@ -277,14 +277,14 @@ async function copy(text, what) {
   tell(`The ${what} is copied.`);
 }
 
-/** How long the file is kept, whatever room others need. */
+/** How long the file is held on the drive. */
 function heldOf(track) {
   if (track.pinned) return " · pinned";
   const until = track.held_until && new Date(track.held_until);
   return until > new Date() ? ` · held until ${until.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}` : "";
 }
 
-/** A row says which format its song has; a form has said so. */
+/** A row shows the format of its song; a form shows it already. */
 function statusOf(song, named = true) {
   const rate = song.rate ? ` · ${size(song.rate)}/s` : "";
   switch (song.state) {

@@ -1,4 +1,4 @@
-// How the server is doing: the table at the end and the line at the top.
+// The state of the server: the table at the end and the line at the top.
 
 const stats = {
   async load() {

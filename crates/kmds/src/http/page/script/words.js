@@ -1,7 +1,8 @@
 // The page of KMDS.
 //
-// Owns what a person sees and does. Speaks only to this server, by addresses made here from a song's site and id, relative
-// to the page so that a base path in front of it works. A text of a site is only ever set as text, never read as markup.
+// Owns everything that a person sees and does. It contacts only this server, by addresses made from a song's site and
+// id, relative to the page, so that a base path in front of it works. A site's text is always set as text, never read
+// as markup.
 "use strict";
 
 const API = "../api/v1/";
@@ -11,7 +12,7 @@ const LINKS_AT_ONCE = 25;
 /** Rows of one list that are drawn at once. */
 const ROWS = 200;
 const STATS_EVERY_MS = 5000;
-/** What to do next, for failures whose own sentence may only say what happened. */
+/** The next step for failures whose own sentence may only say what happened. */
 const NEXT = {
   not_found: "Check the link in the site itself: it may be mistyped, or the song was deleted.",
   live: "Come back when the stream has ended.",
@@ -79,10 +80,10 @@ function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-/** What is a link without `https://`: a host and a path, another scheme, or words that say where to search. */
+/** A link without `https://`: a host and a path, another scheme, or a search with its place. */
 const BARE_LINK = /^(?:[\w-]+\.)+[a-z]{2,}\/\S+$|^\S+:\/\/\S+$|^(?:yt|ytm|sc|bc)search\d*:./i;
 
-/** The links of what was typed, pasted or shared, each once; none where it is words. */
+/** The links in a typed, pasted or shared text, each once; none if the text is only words. */
 function linksIn(text) {
   const links = text.match(/https?:\/\/\S+/gi) || [];
   if (links.length) return [...new Set(links)];
