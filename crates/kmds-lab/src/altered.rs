@@ -1,6 +1,6 @@
 //! Faults that are whole HTTP messages of another content.
 //!
-//! Owns the wrong bodies: empty, cut, bombs, pages of another site version, challenges. Never sends a byte.
+//! Owns the wrong bodies: empty, cut, bombs, pages of another site version, challenges. It sends no byte.
 
 use std::io::Write;
 use std::sync::OnceLock;

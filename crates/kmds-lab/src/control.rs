@@ -1,6 +1,6 @@
-//! The control address: a plain HTTP face for a lab that is run by hand.
+//! The control address: plain HTTP for a lab that a person runs by hand.
 //!
-//! Owns `/`, `/links`, `/hits`, `/addresses`, `/connections`, `/fault`, `/faults/clear` and the few switches beside them.
+//! Owns `/`, `/links`, `/hits`, `/addresses`, `/connections`, `/fault`, `/faults/clear` and a few switches.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The made-up world of the demo: a little of every kind of link.
+//! The made-up songs of the demo: some of every kind of link.
 
 use crate::Lab;
 use crate::soundcloud::Format;

@@ -1,7 +1,7 @@
-//! Faults by name, and which requests they meet.
+//! Faults by name, and the requests that they affect.
 //!
-//! Owns the names, their text form (for the control address) and the book of what is injected.
-//! Never sends a byte: `send.rs`, `altered.rs` and `proxy.rs` carry the faults out.
+//! Owns the names, their text form (for the control address) and the list of injected faults. It sends no byte:
+//! `send.rs`, `altered.rs` and `proxy.rs` apply the faults.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,9 +1,9 @@
 //! The lab: YouTube, SoundCloud and Bandcamp simulated behind a TLS proxy on loopback, with faults by name.
 //!
 //! Owns a world that tests and the demo build song by song ([`Lab::youtube`], [`Lab::soundcloud`], [`Lab::bandcamp`])
-//! or read from a folder of recorded exchanges ([`Lab::with_recordings`]), the log of every request, and the faults.
-//! Hides certificates, containers and wire formats. Never depends on the service it tests: the sites are described here
-//! a second time, from the field notes, so that one mistake cannot hide in both.
+//! or read from a folder of recorded exchanges ([`Lab::with_recordings`]), the log of every request, and the faults. A
+//! test needs to know nothing of certificates, containers and wire formats. The lab does not depend on the service that
+//! it tests: it describes the sites a second time, from the field notes, so that one mistake cannot hide in both.
 //!
 //! ```
 //! # use kmds_lab::{Fault, Lab, kib, mib};

@@ -1,6 +1,6 @@
 //! The requests to the lab: one line for each, for tests to count.
 //!
-//! Owns the list, and wakes the tasks that wait for it to grow. Never decides an answer.
+//! Owns the list, and wakes the tasks that wait for it to grow. It decides no answer.
 
 use std::net::IpAddr;
 use std::time::Instant;

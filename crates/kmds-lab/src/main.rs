@@ -1,4 +1,4 @@
-//! `kmds-lab`: the simulated sites, run by hand.
+//! `kmds-lab`: the simulated sites, for a person who runs them by hand.
 
 use std::io::Write as _;
 use std::path::PathBuf;

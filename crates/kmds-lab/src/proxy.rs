@@ -1,7 +1,7 @@
-//! The way in: an HTTP proxy that ends TLS itself.
+//! The entry: an HTTP proxy that ends TLS itself.
 //!
-//! Owns accepting, `CONNECT`, the handshake, keep-alive, and for each request the order of things: answer, note, break,
-//! send. Plain requests through the proxy are refused and counted.
+//! Owns accepting, `CONNECT`, the handshake and keep-alive. The steps of each request are: answer, note, break, send.
+//! Plain requests through the proxy are refused and counted.
 
 use std::io;
 use std::net::IpAddr;

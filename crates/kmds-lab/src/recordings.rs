@@ -1,6 +1,6 @@
 //! A folder of recorded exchanges, read into the three sites.
 //!
-//! Owns the file format. What an exchange means is each site's own matter. Never writes to the folder.
+//! Owns the file format. Each site knows the meaning of its exchanges. It does not write to the folder.
 
 use std::io;
 use std::path::Path;

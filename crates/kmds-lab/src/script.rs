@@ -1,7 +1,7 @@
-//! Player scripts of our own making, in the shape of YouTube's and of some dialects of it.
+//! Our own player scripts, in the shape of YouTube's script and of some dialects of it.
 //!
-//! Owns the two transformations, written twice: as JavaScript in each dialect, and in Rust, which says what is right. A
-//! script has some 4 KB, and the real one 2.7 MB.
+//! Owns the two transformations, written twice: as JavaScript in each dialect, and in Rust, whose result is the right
+//! one. A script has some 4 KB, and the real one 2.7 MB.
 
 /// How a script is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Searches: each site finds its own songs.
 //!
-//! Owns the shapes of results, as the sites had them in 2026: a channel and a live stream stand before YouTube's videos, a
-//! band before Bandcamp's songs. A song is found by words of its title and artist. Never finds what has its own secret.
+//! Owns the shapes of results, as the sites had them in 2026: YouTube lists a channel and a live stream before its
+//! videos, Bandcamp a band before its songs. A song is found by words of its title and artist. A search finds no song
+//! that has its own secret.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! Replies on their way out, and every fault that meets them there.
+//! Sends replies, and applies the faults that affect them.
 //!
-//! Owns pacing, holding, compressing, and the faults that break a message on its way. Those that are whole messages of
-//! another content are in `altered.rs`. Never decides what the right answer is.
+//! Owns pacing, holding, compressing, and the faults that break a message while it is sent. Faults that are whole
+//! messages of another content are in `altered.rs`. It does not decide which answer is right.
 
 use std::io;
 use std::sync::atomic::Ordering;

@@ -1,6 +1,6 @@
 //! Signatures and other made-up secrets.
 //!
-//! Owns the hash behind `sig`, `Signature` and `token`. It keeps honest clients honest; it is no cryptography.
+//! Owns the hash behind `sig`, `Signature` and `token`. It detects a client's mistakes; it is no cryptography.
 
 /// FNV-1a over 64 bits, then stirred, so that near texts get far numbers.
 pub fn fingerprint(bytes: &[u8]) -> u64 {

@@ -1,7 +1,7 @@
 //! The lab's certificate authority.
 //!
-//! Owns one CA made at start and a server configuration for each host name, made when the host is first connected to.
-//! Hides rcgen and rustls. Its keys never leave the process; only the CA's certificate is written to disk.
+//! Owns one CA, made at start, and a server configuration for each host name, made at the first connection to the host.
+//! Only this file knows rcgen and rustls. The keys stay in the process; only the CA's certificate is written to disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;

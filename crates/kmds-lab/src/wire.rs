@@ -1,7 +1,7 @@
-//! HTTP/1.1 as the lab speaks it: requests read strictly, replies as values.
+//! The lab's HTTP/1.1: it reads requests strictly; replies are values.
 //!
-//! Owns reading a request from a connection, and the shape of a reply. Written by hand, because half of the faults are
-//! about breaking HTTP in ways that no HTTP library would send. Sending is in `send.rs`.
+//! Owns reading a request from a connection, and the shape of a reply. It is written by hand, because half of the
+//! faults break HTTP in ways that no HTTP library allows. Sending is in `send.rs`.
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;

@@ -1,7 +1,6 @@
-//! What all sites share: songs, their bytes, and what all of them stand on.
+//! The common part of all sites: songs, their bytes and their state.
 //!
-//! Owns a song's state: its streams, how fast its bytes flow, how far, and which of its URLs still live.
-//! Never knows what a site's pages look like.
+//! Owns a song's state: its streams, the speed and the end of its bytes, and its valid URLs. It knows no site's pages.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -44,7 +43,7 @@ impl Site {
     }
 }
 
-/// Whose host this is, and what it is asked for.
+/// The site of this host, and the host's purpose.
 pub fn place_of(host: &str) -> (Option<Site>, Kind) {
     let ends = |end: &str| {
         host == end

@@ -153,7 +153,7 @@ impl Prepared {
 
     /// The same as a text of kilobytes, which [`Prepared::of`] accepts instead of the whole script.
     /// # Errors
-    /// Never with what [`Prepared::of`] makes.
+    /// If the facts cannot be written as JSON; those from [`Prepared::of`] always can.
     pub fn text(&self) -> Result<String, serde_json::Error> {
         Ok(format!(
             "{PREPARED}{}\n{}",

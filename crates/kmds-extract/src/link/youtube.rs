@@ -149,7 +149,7 @@ impl Hash for ListHint {
 pub enum YouTubeLink {
     Video {
         id: VideoId,
-        /// Never a private list.
+        /// It is empty if the link names a private list.
         list: ListHint,
     },
     /// A finite list: playlist, album, uploads of a channel.

@@ -22,7 +22,7 @@ pub enum RecipesError {
 
 impl Recipes {
     /// # Panics
-    /// Never in a released build: a test reads the built-in file.
+    /// This does not occur in a released build: a test reads the built-in file.
     #[must_use]
     pub fn built_in() -> Self {
         Self::over_built_in("")

@@ -1,8 +1,8 @@
 //! Audio of any length, in every container the three sites use.
 //!
-//! Owns the few seconds of frames in `audio/` (made once by `audio/make.sh`) and repeats them to a wanted duration,
-//! padded to a wanted number of bytes. Hides how each container is written: one file a container.
-//! Never encodes, and never makes the same bytes for two different marks.
+//! Owns the few seconds of frames in `audio/` (made once by `audio/make.sh`). It repeats them to a given duration and
+//! pads them to a given number of bytes. One file for each container knows how to write it. It does not encode, and
+//! makes different bytes for each mark.
 
 mod mp3;
 mod mp4;

@@ -1,4 +1,4 @@
-//! Progressive MP4 with one still picture a second and AAC, as itag 18 is: `moov` in front, then one `mdat`.
+//! Progressive MP4 with one still picture each second and AAC, like itag 18: first `moov`, then one `mdat`.
 
 use super::mp4::{self, Durations, boxed, full};
 use super::{Mark, Written, frame_count, seeds};

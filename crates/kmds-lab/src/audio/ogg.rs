@@ -1,4 +1,4 @@
-//! Ogg Opus: repeated packets, one second a page, with its own serial number and checksums.
+//! Ogg Opus: repeated packets, one second in each page, with its own serial number and checksums.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! The committed seconds of audio, cut into frames.
 //!
-//! Owns reading ADTS, MPEG audio and Ogg as far as our own seeds need it.
-//! Never reads anything else: the seeds are ours, so a wrong one is a mistake in `make.sh`.
+//! Owns the reading of ADTS, MPEG audio and Ogg, as far as our own seeds need it. It reads nothing else: the seeds are
+//! ours, so a wrong one is a mistake in `make.sh`.
 
 use std::sync::OnceLock;
 

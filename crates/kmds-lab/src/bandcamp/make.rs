@@ -1,6 +1,6 @@
 //! Made-up tracks and albums.
 //!
-//! Owns the builders; the pages are written in `release.rs`. What they publish is served exactly like what was recorded.
+//! Owns the builders; `release.rs` writes the pages. The lab serves made-up songs exactly like recorded ones.
 
 use std::sync::Arc;
 

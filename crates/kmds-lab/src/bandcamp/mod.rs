@@ -1,7 +1,7 @@
 //! Bandcamp: which host and path give which answer.
 //!
-//! Owns the site's releases, the routing of its hosts, and the signing of stream URLs whenever a page is given out.
-//! Making things up is in `make.rs`, what was recorded in `recorded.rs`.
+//! Owns the site's releases, the routing of its hosts, and the signing of stream URLs each time it sends a page.
+//! Made-up releases are in `make.rs`, recorded ones in `recorded.rs`.
 
 mod make;
 mod recorded;

@@ -1,6 +1,6 @@
-//! Recorded pages of Bandcamp, made to live again.
+//! Recorded pages of Bandcamp, served again with new stream URLs.
 //!
-//! Owns finding the songs in them. Their stream URLs keep their path and get a new date and token with every answer.
+//! Finds the songs in them. Their stream URLs keep their path and get a new date and token with every answer.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! One made-up release as a page in the recorded shape, and as the mobile app's answer.
 //!
-//! Owns `data-tralbum`, its ld+json twin and the rest of what readers look for. Never dates a URL.
+//! Owns `data-tralbum`, the same data as ld+json, and the other parts that readers look for. It dates no URL.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! `api-v2.soundcloud.com`: resolve, tracks, playlists and format URLs.
 //!
-//! Owns what each call gives, and the rule that nothing is given without the current `client_id`.
+//! Owns the answer of each call, and the rule that no call is answered without the current `client_id`.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The media hosts: one progressive file, and HLS playlists with their pieces.
 //!
-//! Owns signing, checking and serving. Shapes are the SoundCloud notes, 8 and 9.
+//! Owns signing, checking and serving. The shapes are in the SoundCloud notes, sections 8 and 9.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,6 +1,6 @@
 //! Made-up tracks and short links, in the recorded shapes.
 //!
-//! Owns the builders. What they publish is served exactly like what was recorded.
+//! Owns the builders. The lab serves made-up tracks exactly like recorded ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Made-up sets, in the recorded shape.
 //!
-//! Owns their builder. What it publishes is served exactly like what was recorded.
+//! Owns their builder. The lab serves made-up sets exactly like recorded ones.
 
 use std::sync::Arc;
 

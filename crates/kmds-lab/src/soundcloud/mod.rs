@@ -1,7 +1,7 @@
 //! SoundCloud: which host and path give which answer.
 //!
 //! Owns the site's tracks, sets, short links and the current `client_id`, and the routing of its hosts. The API is in
-//! `api.rs`, the media hosts in `cdn.rs`, making things up in `make.rs`.
+//! `api.rs`, the media hosts are in `cdn.rs`, and the builders in `make.rs`.
 
 mod api;
 mod cdn;

@@ -1,7 +1,7 @@
-//! Recorded exchanges with SoundCloud, made to live again.
+//! Recorded exchanges with SoundCloud, served again with new URLs.
 //!
-//! Owns finding the tracks and sets in them. Format URLs are made anew from what a track says of itself; those that
-//! were recorded as 404 stay 404.
+//! Finds the tracks and sets in them. It makes format URLs anew from a track's own data; URLs that were recorded as 404
+//! stay 404.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

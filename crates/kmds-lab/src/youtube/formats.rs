@@ -1,6 +1,6 @@
 //! The formats of a made-up video, as a player answer lists them.
 //!
-//! Owns itags, media URLs before they are dated, and the announced lengths. Never makes audio.
+//! Owns itags, media URLs before they are dated, and the announced lengths. It makes no audio.
 
 use base64::Engine;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! The media hosts: bounded ranges of signed URLs, and nothing else.
+//! The media hosts: they serve only bounded ranges of signed URLs.
 //!
-//! Owns signing, checking and serving `videoplayback`. The rules are the YouTube notes, 3.1 to 3.4.
+//! Owns signing, checking and serving `videoplayback`. The rules are in the YouTube notes, 3.1 to 3.4.
 
 use std::sync::atomic::Ordering;
 

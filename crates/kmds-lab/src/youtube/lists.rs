@@ -1,6 +1,6 @@
 //! Lists: `browse` in its three forms, `next` for mixes, and the list's web page.
 //!
-//! Owns both layouts of items and the continuations. The shapes are the YouTube notes, section 4.
+//! Owns both layouts of items and the continuations. The shapes are in the YouTube notes, section 4.
 
 use std::sync::Arc;
 

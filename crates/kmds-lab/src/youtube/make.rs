@@ -1,6 +1,6 @@
 //! Made-up videos, in the recorded shapes.
 //!
-//! Owns the builder of a video. What it publishes is served exactly like what was recorded.
+//! Owns the builder of a video. The lab serves made-up videos exactly like recorded ones.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

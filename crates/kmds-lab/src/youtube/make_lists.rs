@@ -1,6 +1,6 @@
 //! Made-up playlists and mixes, in the recorded shapes.
 //!
-//! Owns the builders. What they publish is served exactly like what was recorded.
+//! Owns the builders. The lab serves made-up lists exactly like recorded ones.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! YouTube: which host and path give which answer.
 //!
 //! Owns the site's videos and lists and the routing of its hosts. Players are in `player.rs`, lists in `lists.rs`, the
-//! media hosts in `googlevideo.rs`, making things up in `make.rs`. Never makes audio.
+//! media hosts in `googlevideo.rs`, and the builders in `make.rs`. It makes no audio.
 
 mod formats;
 mod googlevideo;

@@ -1,6 +1,6 @@
 //! The calls that answer for one video: `visitor_id`, `player` and `reel_item_watch`.
 //!
-//! Owns what each client identity is told, and the dating and signing of media URLs at the moment they are asked for.
+//! Owns the answers for each client identity, and dates and signs media URLs at the moment of the request.
 
 use std::sync::Arc;
 

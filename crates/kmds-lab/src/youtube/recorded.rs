@@ -1,6 +1,7 @@
-//! Recorded exchanges with YouTube, made to live again.
+//! Recorded exchanges with YouTube, served again with new URLs.
 //!
-//! Owns matching them: by path, client name and what is asked for; never by version, visitor, `t` or `cpn`.
+//! Matches a request with an exchange by path, client name and the requested video or list; not by version, visitor,
+//! `t` or `cpn`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The television client (TVHTML5), whose answers need the player script.
 //!
-//! Owns the page that names the script, the script, and the challenges in answers: every other format has its signature
-//! enciphered, all have an `n`. Media that is asked for with an `n` as it was given is refused (YouTube's update, Y2).
+//! Owns the page that names the script, the script, and the challenges in answers: every second format has an
+//! enciphered signature, and all have an `n`. A media request with the original `n` is refused (YouTube's update, Y2).
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Buckets at once, about 80 bytes each.
 const MOST_BUCKETS: usize = 4096;
 
-/// Whose requests are counted together.
+/// The requests that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Sender {
     Token(Arc<str>),

@@ -41,7 +41,7 @@ pub(super) fn report(shared: &Shared) -> DriveReport {
     let beside = |name: &str| Spot::new(format!(".kmds-{name}"));
     let folder = &shared.config.cache_dir;
     match nearest_folder(folder) {
-        // Never used: the first start makes the cache folder there.
+        // The path is unused: the first start makes the cache folder there.
         Some(above) if is_unused && !folder.exists() => {
             let above = Cache::new(above.to_owned(), work.clone());
             let found = above.find();

@@ -165,7 +165,7 @@ impl Key {
         self.rendition
     }
 
-    /// The form that clients ask for, whatever container arrives; `None`: a copy in the format of its original.
+    /// The form that clients ask for, also if another container arrives; `None`: a copy in the format of its original.
     #[must_use]
     pub const fn form(&self) -> Option<Format> {
         match self.rendition {

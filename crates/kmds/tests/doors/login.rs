@@ -293,7 +293,7 @@ async fn a_signed_address_opens_and_is_refused_when_its_time_is_over() {
         kmds.get(&tunnel).await.status() == 401
     })
     .await;
-    // Nor does another time in the address help.
+    // Another time in the address does not help either.
     let later = tunnel.replace("&expires=1", "&expires=2");
     assert_eq!(kmds.get(&later).await.status(), 401);
 }

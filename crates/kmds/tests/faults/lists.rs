@@ -16,7 +16,7 @@ fn pages(lab: &Lab) -> usize {
     lab.count(|seen| seen.path.ends_with("/browse"))
 }
 
-/// Never answered, but for the first pages.
+/// No answer, except to the first pages.
 fn silent_after(pages: u32) -> Injection {
     Fault::NoAnswer
         .on_pages()

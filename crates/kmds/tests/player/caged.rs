@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Folder, PATIENCE};
 use crate::write;
 
-/// Never comes to an end by itself.
+/// A script that does not end by itself.
 const ENDLESS: &str = "(function(g){var D=function(u,p,s){for(;;);u.set('alr','yes')}})({})";
 
 struct Running(Child);

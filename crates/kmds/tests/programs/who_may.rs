@@ -1,5 +1,5 @@
-//! Who may do what from where: each cell of the table in SECURITY.md, asked of a running service over real sockets, by
-//! clients with addresses of their own, directly and through a real nginx.
+//! The permissions by token, address and scope: each cell of the table in SECURITY.md, tested at a running service over
+//! real sockets, by clients with addresses of their own, directly and through a real nginx.
 //!
 //! The addresses need a network of their own: the test runs itself a second time inside one.
 

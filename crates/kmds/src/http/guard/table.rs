@@ -1,4 +1,4 @@
-//! Who may do what, and from where: the table of SECURITY.md. The guard is asked for each cell.
+//! The permissions by token, address and scope: the table of SECURITY.md. The guard is tested with each cell.
 
 use super::super::tokens::NewToken;
 use super::tests::{config, peer, request};

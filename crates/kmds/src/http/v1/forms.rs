@@ -21,8 +21,8 @@ use crate::app::{FormAsk, Holder, Key, NotServed, Song, Want};
 
 /// One form of a track: state, path, size, hash, links.
 ///
-/// The form never changes, whatever other clients ask for. With `wait` a form that no client asked for before is
-/// fetched or made; the answer comes when it is ready or has failed, or after that time. With `hold` its file is not
+/// The form does not change when other clients ask for other forms. With `wait` a form that no client asked for before
+/// is fetched or made; the answer comes when it is ready or has failed, or after that time. With `hold` its file is not
 /// evicted for that time after the answer.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/{form}", tag = "v1",
     params(

@@ -143,7 +143,7 @@ fn joins(bytes: &[u8]) {
     );
 }
 
-/// Opus out of a WebM is a whole Ogg file, in whatever pieces the WebM arrived.
+/// Opus out of a WebM is a whole Ogg file, with any split of the WebM into pieces.
 #[test]
 fn fuzz_webm() {
     kmds_fuzz::target("webm", |bytes| {

@@ -100,7 +100,7 @@ impl Catalog {
             return Ok(None);
         }
         let end = seq.saturating_add(PAGE_ROWS);
-        // By `seq` and not by number of rows: then no page reads more than this, whatever its rows are.
+        // By `seq` and not by number of rows: then no page reads more than this, with any rows.
         let statement = format!(
             "SELECT {COLUMNS} FROM renditions r WHERE r.seq > ?1 AND r.seq <= ?2 ORDER BY r.seq"
         );
