@@ -26,9 +26,9 @@ export class KmdsError extends Error {
     facts?: { status?: number; retryable?: boolean; retryAfter?: number | null; cause?: unknown },
   );
   readonly kind: Kind;
-  /** The HTTP status; 0 where no answer was an error by itself. */
+  /** The HTTP status; 0 if the failure is not an HTTP answer. */
   readonly status: number;
-  /** Whether the same request may succeed later without anything being changed. */
+  /** The same request may succeed later without a change. */
   readonly retryable: boolean;
   /** Seconds to wait before the next try, if the server names them. */
   readonly retryAfter: number | null;
@@ -42,7 +42,7 @@ export interface Abortable {
 export interface Waiting extends Abortable {
   /** Longest wait for the file, in seconds: 600 by default. Over it, the error's kind is `not_ready`. */
   timeoutSeconds?: number;
-  /** How long the server may be away, as while it restarts: 60 by default. */
+  /** How long the server may be away (it restarts), in seconds: 60 by default. */
   awaySeconds?: number;
 }
 
@@ -59,16 +59,16 @@ export interface FetchOptions extends Abortable {
 export interface Held {
   /** The song, ready; `kmds.path(held.track, { cache })` is its file. */
   track: Track;
-  /** Ends the hold. Never rejects: a hold that cannot be ended ends by itself. */
+  /** Ends the hold. It never rejects: if the call fails, the hold ends by itself. */
   release(): Promise<void>;
 }
 
 export interface QueueOptions extends Abortable {
   /** How many songs are made ready before they are played: 1 to 100, 3 by default. */
   ahead?: number;
-  /** What the program can play; by default a song comes in the form that was asked for last. */
+  /** What the program can play; by default a song has the form that a client asked for last. */
   accept?: FetchOptions["accept"];
-  /** The queue ends after so many seconds, unless it is put again: 3,600 by default. */
+  /** The queue ends after this many seconds without another `putQueue`: 3,600 by default. */
   seconds?: number;
 }
 
@@ -93,11 +93,11 @@ export class Kmds {
   fetch(link: string, options?: FetchOptions): Promise<Fetched>;
   search(words: string, options?: SearchOptions): Promise<Found[]>;
   /**
-   * The songs (links, `site/id` or tracks) in the order in which they will be played: the first are made ready and held. Put the
-   * rest again after a skip.
+   * The songs (links, `site/id` or tracks) in the order in which they will be played: the server makes the first
+   * ones ready, and holds them. Put the rest again after a skip.
    */
   putQueue(name: string, songs: Array<string | TrackId>, options?: QueueOptions): Promise<Queue>;
-  /** `songs` are those from the place `from` on, of `total`: `songs[begun - from]` is the next one. */
+  /** `songs` are the songs from the place `from` on, of `total`: `songs[begun - from]` is the next one. */
   queue(name: string, options?: QueuePage): Promise<Queue>;
   endQueue(name: string, options?: Abortable): Promise<void>;
   /** The song as it is now. */
@@ -105,13 +105,13 @@ export class Kmds {
   /** Waits until the file is ready; rejects when it failed for good. */
   wait(track: TrackId, options?: Waiting): Promise<Track>;
   /**
-   * Waits, and keeps the file on the drive until `release` is called. The hold is renewed meanwhile; when the program is killed
-   * it ends by itself, after `seconds` (120 by default) at the latest.
+   * Waits, and keeps the file on the drive until `release` is called. The client renews the hold; if the
+   * program is killed the hold ends by itself, after `seconds` (120 by default) at the latest.
    */
   hold(track: TrackId, options?: Waiting & { seconds?: number }): Promise<Held>;
   /**
-   * Waits, then gives the path of the finished file. `cache` is the shared folder as this machine sees it; leave it out when the
-   * server is told (`cache.client_path`). Not in browsers.
+   * Waits, then gives the path of the finished file. `cache` is the shared folder as this machine sees it; leave it
+   * out if the server knows it (`cache.client_path`). Not in browsers.
    */
   path(track: TrackId, options?: Waiting & { cache?: string }): Promise<string>;
   /** The audio while it arrives, from byte `start`. A broken download is an error; it never just ends. */
@@ -119,7 +119,7 @@ export class Kmds {
   /** Streams the song into a file, which appears only when it is whole. Not in browsers. */
   save(track: TrackId, path: string, options?: Abortable): Promise<string>;
   cover(track: TrackId, options?: Abortable): Promise<Blob>;
-  /** What happens, as it happens. Connects again by itself after a broken connection, until the loop is left. */
+  /** Every change of a song, at once. It reconnects until the caller ends the loop. */
   events(options?: Abortable & { track?: TrackId; last?: number }): AsyncGenerator<Event, never, void>;
   /** Tries a failed song again now. */
   retry(track: TrackId, options?: Abortable): Promise<Track>;

@@ -4,10 +4,10 @@
 //     const kmds = new Kmds("http://127.0.0.1:60071");
 //     const song = (await kmds.fetch("https://soundcloud.com/...")).tracks[0];   // title, artist, length: at once
 //     console.log(await kmds.path(song, { cache: "/srv/music/kmds" }));          // waits; the file on the shared drive
-//     const held = await kmds.hold(song);                                        // waits; its file stays until held.release()
+//     const held = await kmds.hold(song);                                        // waits; the file stays until release()
 //     await kmds.save(song, "song.m4a");                                         // or its bytes over HTTP
 //     for await (const piece of await kmds.stream(song)) { }                     // or bytes while they arrive
-//     await kmds.putQueue("guild-1", [song]);                                    // what is played next is made ready in time
+//     await kmds.putQueue("guild-1", [song]);                                    // the server makes them ready in time
 //     const [best] = await kmds.search("klaus veen ordinary days");              // words; then kmds.fetch(best.link)
 //
 // Songs, lists and results are the unchanged objects of the v1 API. Every failure is a `KmdsError`, except two: an
@@ -56,13 +56,13 @@ export class Kmds {
     return (await this.#json("GET", `/api/v1/search?${query}`, { signal })).results;
   }
 
-  /** The songs in the order in which they will be played: the first `ahead` are made ready and held. */
+  /** The songs in the order in which they will be played: the server makes the first `ahead` ready, and holds them. */
   putQueue(name, songs, { ahead = 3, accept, seconds = 3600, signal } = {}) {
     const sent = songs.map((song) => (typeof song === "string" ? song : `${song.site}/${song.id}`));
     return this.#json("PUT", queueAt(name), { body: { songs: sent, ahead, accept, hold: seconds }, signal });
   }
 
-  /** `limit` songs from the place `from` on; by default 100 from those on that were just played. */
+  /** `limit` songs from the place `from` on; by default 100, beginning with the songs that were just played. */
   queue(name, { from, limit, signal } = {}) {
     const page = new URLSearchParams(Object.entries({ from, limit }).filter(([, number]) => number !== undefined));
     return this.#json("GET", `${queueAt(name)}${page.size ? `?${page}` : ""}`, { signal });
@@ -91,7 +91,7 @@ export class Kmds {
     return this.#json("GET", "/api/v1/stats", { signal });
   }
 
-  /** Waits until the file is ready. A server that is away, as while it restarts, is asked again for `awaySeconds`. */
+  /** Waits until the file is ready. If the server is away (it restarts), asks again for `awaySeconds`. */
   wait(track, waiting = {}) {
     return this.#wait(track, waiting, "");
   }
@@ -121,8 +121,8 @@ export class Kmds {
   }
 
   /**
-   * Waits, and keeps the file on the drive until `release` is called: nothing evicts it while it is read. The hold is renewed
-   * meanwhile; when this program is killed it ends by itself, after `seconds` at the latest.
+   * Waits, and keeps the file on the drive until `release` is called: nothing evicts it meanwhile. The client
+   * renews the hold; if this program is killed the hold ends by itself, after `seconds` at the latest.
    */
   async hold(track, { seconds = 120, ...waiting } = {}) {
     const holder = globalThis.crypto.randomUUID();
@@ -367,7 +367,7 @@ async function* readEvents(arriving) {
   }
 }
 
-/** The server may be back soon: there is no answer, or half of one, or it says that it stops, or a proxy in front speaks. */
+/** The server may be back soon: no answer, or half of one; it stops; or a proxy in front of it answered. */
 function isAway(error) {
   if (!(error instanceof KmdsError)) return false;
   const { status, kind } = error;
@@ -380,12 +380,12 @@ function failureOf({ failure }) {
   return new KmdsError(kind, reason, { retryable, retryAfter });
 }
 
-/** A path of this server out of its answer, without the prefix under which a proxy may show it: that is in `url`. */
+/** A path of this server out of its answer, without a proxy's prefix: `url` has that. */
 function own(link) {
   return link.slice(link.indexOf("/api/v1/"));
 }
 
-/** The form that a reply is about; without its links the one that was asked for last. */
+/** The form that a reply is about; without its links, the form that a client asked for last. */
 function at(track) {
   return track.links ? own(track.links.self) : song(track);
 }
@@ -413,7 +413,7 @@ function now() {
 
 async function pause(seconds, signal) {
   signal?.throwIfAborted();
-  // A signal of its own: many calls may share the caller's, and Node warns of many listeners on one.
+  // A separate signal: many calls may share the caller's, and Node warns of many listeners on one signal.
   const ends = signal && AbortSignal.any([signal]);
   await new Promise((resolve) => {
     const timer = setTimeout(resolve, seconds * 1000);

@@ -1,7 +1,8 @@
-"""A music queue for discord.py: `!play` with a link or with words. A song reaches the voice channel as the Opus that the site has,
-out of the file on the shared drive: without FFmpeg, and without an encoder on this machine. Needs `pip install discord.py[voice]`.
+"""A music queue for discord.py: `!play` with a link or with words. The voice channel gets the site's
+Opus, from the file on the shared drive: without FFmpeg, and without an encoder on this machine. It needs
+`pip install discord.py[voice]`.
 
-A song that cannot be had or played is told of, and the next one plays."""
+If a song is unavailable or does not play, the bot writes a message, and the next one plays."""
 import asyncio
 import os
 import re
@@ -12,12 +13,12 @@ from kmds import AsyncKmds, KmdsError
 
 kmds = AsyncKmds(os.environ.get("KMDS_URL", "http://127.0.0.1:60071"))
 bot = commands.Bot("!", intents=discord.Intents(guilds=True, messages=True, message_content=True, voice_states=True))
-#: What is still to be played: the channel of text, that of voice, the song.
+#: The songs to play: each with its text channel and its voice channel.
 waiting: list = []
 added = asyncio.Event()
 #: The server's name for this queue: no other bot of the server may have the same.
 QUEUE = os.environ.get("KMDS_QUEUE", "discord-py")
-#: The shared folder as this machine sees it; not needed where the server is told (`cache.client_path`).
+#: The shared folder as this machine sees it; not needed if the server knows it (`cache.client_path`).
 CACHE = os.environ.get("KMDS_CACHE", "")
 LINK = re.compile(r"<?(https?:|\w+search\d*:)")
 

@@ -48,7 +48,7 @@ FilePath = Union[str, "os.PathLike[str]"]
 
 class KmdsError(Exception):
     """A failed call. `kind` is one of the words in docs/api.md, like `geo_blocked`; `status` is the HTTP
-    status, 0 where no answer was an error by itself."""
+    status, 0 if the failure is not an HTTP answer."""
 
     def __init__(self, kind: str, sentence: str, status: int = 0, retryable: bool = True,
                  retry_after: Optional[float] = None) -> None:
@@ -143,8 +143,8 @@ class QueueSong:
 
 @dataclass(frozen=True)
 class Queue:
-    """The songs that will be played next. `begun` counts the songs that were begun; the queue ends at `until`. `songs` are
-    the songs from place `start` on, of `total`: `songs[begun - start]` is the next one."""
+    """The songs that will be played next. `begun` counts the songs that were begun; the queue ends at `until`. `songs`
+    are the songs from place `start` on, of `total`: `songs[begun - start]` is the next one."""
 
     name: str
     ahead: int
@@ -176,8 +176,8 @@ class Event:
 
 
 class _Request(NamedTuple):
-    """One request. A call is a generator that yields requests and is sent the answers, or thrown the failure of one; it
-    does no I/O itself."""
+    """One request. A call is a generator: it yields requests, and gets the answers by `send` or a failure by `throw`.
+    It does no I/O itself."""
 
     method: str
     path: str
@@ -311,7 +311,8 @@ class Kmds(_Calls):
 
     def fetch(self, link: str, *, playlist: bool = False, accept: Optional[List[str]] = None,
               prefetch: Union[str, int, None] = None) -> Fetched:
-        """Metadata of the link's songs, at once; they are downloaded in the background (`prefetch`: all, none or N; else as the server is set)."""
+        """Metadata of the link's songs, at once; downloads run in the background (`prefetch`: all, none or N songs;
+        by default the server's setting)."""
         return self._run(self._fetch(link, playlist, accept, prefetch))
 
     def search(self, words: str, *, site: Optional[str] = None, limit: int = 10) -> List[Found]:
@@ -320,12 +321,12 @@ class Kmds(_Calls):
 
     def put_queue(self, name: str, songs: Iterable[Union[str, Track]], *, ahead: int = 3,
                   accept: Optional[List[str]] = None, seconds: int = 3600) -> Queue:
-        """The songs (links, `site/id` or tracks) in the order in which they will be played: the first `ahead` are made ready
-        and held. Send the rest again after a skip, and within `seconds`: else the queue ends."""
+        """The songs (links, `site/id` or tracks) in the order in which they will be played: the server makes the first
+        `ahead` ready, and holds them. Send the rest again after a skip, and within `seconds`: else the queue ends."""
         return self._run(self._put_queue(name, songs, ahead, accept, seconds))
 
     def queue(self, name: str, *, start: Optional[int] = None, limit: Optional[int] = None) -> Queue:
-        """`limit` songs (100, at most 1,000) from the place `start` on; by default from those on that were just played."""
+        """`limit` songs (100, at most 1,000) from the place `start` on; by default from the song just played."""
         return self._run(self._queue(name, start, limit))
 
     def end_queue(self, name: str) -> None:
@@ -347,20 +348,20 @@ class Kmds(_Calls):
         return self._run(_json("GET", "/api/v1/stats"))
 
     def wait(self, track: Track, timeout: float = 600.0, away: float = 60.0) -> Track:
-        """Waits until the file is ready; raises when it failed for good, or `not_ready` when the time is over. A server that
-        does not answer, as while it restarts, is asked again for `away` seconds."""
+        """Waits until the file is ready; raises when it failed for good, or `not_ready` when the time is over. If the
+        server does not answer (it restarts), asks again for `away` seconds."""
         return self._run(self._wait(track, timeout, away))
 
     def path(self, track: Track, cache: FilePath = "", timeout: float = 600.0, away: float = 60.0) -> Path:
         """Waits, then gives the path of the finished file; `cache` is the shared folder as this machine sees it.
-        Leave it out when the server is told (`cache.client_path`). `wrong_cache`: the file is not below `cache`."""
+        Leave it out if the server knows it (`cache.client_path`). `wrong_cache`: the file is not below `cache`."""
         return self._run(self._path(track, cache, timeout, away))
 
     @contextmanager
     def hold(self, track: Track, cache: FilePath = "", *, seconds: int = 120, timeout: float = 600.0,
              away: float = 60.0) -> Iterator[Path]:
-        """As `path`, and the server keeps the file until the block ends: nothing evicts it while it is read. The hold is
-        renewed meanwhile; when this program is killed it ends by itself, after `seconds` at the latest."""
+        """As `path`, and the server keeps the file until the block ends: nothing evicts it meanwhile. The client
+        renews the hold; if this program is killed the hold ends by itself, after `seconds` at the latest."""
         holder, over = uuid.uuid4().hex, threading.Event()
         path = self._run(self._path(track, cache, timeout, away, _held(seconds, holder)))
 
@@ -734,7 +735,7 @@ def _queue(name: str) -> str:
 
 
 def _is_away(error: KmdsError) -> bool:
-    """The server may be back soon: there is no answer, or half of one, or it says that it stops, or a proxy in front of it speaks."""
+    """The server may be back soon: no answer, or half of one; it stops; or a proxy in front of it answered."""
     if error.status == 0:
         return error.kind in ("connection", "truncated")
     return error.kind == "cancelled" or (error.kind == "internal" and error.status in (502, 503, 504))
@@ -753,7 +754,7 @@ def _releasing(track: Track, holder: str) -> _Call[Any]:
 
 
 def _own(link: str) -> str:
-    """A path of the server, without the prefix under which a proxy may show it: the client's address has that."""
+    """A path of the server, without a proxy's prefix: the client's address has that."""
     return link[link.index("/api/v1/"):]
 
 

@@ -1,6 +1,7 @@
-// An extractor for discord-player: links of every site that KMDS takes, and words. A song is answered as Ogg Opus, out of the
-// file on the shared drive or while it arrives. discord-player demuxes that itself; with filters, or with `skipFFmpeg: false`,
-// it decodes it. (A file's path alone is no use to discord-player 7: it gives ffmpeg options that are for links only.)
+// An extractor for discord-player: links of every site that KMDS takes, and words. It gives a song as Ogg Opus, from
+// the file on the shared drive or while it arrives. discord-player itself demuxes this; with filters, or with
+// `skipFFmpeg: false`, it decodes it. (discord-player 7 cannot use a path alone: it gives ffmpeg options that are for
+// links only.)
 //
 //     import { Player } from "discord-player";
 //     import { KmdsExtractor } from "./extractor.mjs";
@@ -8,8 +9,8 @@
 //     await player.extractors.register(KmdsExtractor, { url: "http://10.0.0.2:60071", cache: "/mnt/music/kmds" });
 //     await player.play(voiceChannel, "klaus veen ordinary days", { nodeOptions: KmdsExtractor.withoutFilters });
 //
-// Options: `url`, `token`; `cache`: the shared folder as this machine sees it ("" where the server is told, without it songs
-// are streamed over HTTP).
+// Options: `url`, `token`; `cache`: the shared folder as this machine sees it ("" if the server knows it;
+// without it songs are streamed over HTTP).
 
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
@@ -24,7 +25,7 @@ const nameOf = (queue) => `discord-player-${queue.id}`;
 export class KmdsExtractor extends BaseExtractor {
   static identifier = "kmds";
 
-  /** With these node options Opus packets go to the voice channel as they are; with filters they are decoded first. */
+  /** With these node options Opus packets go to the voice channel unchanged; with filters they are decoded first. */
   static withoutFilters = {
     // By default discord-player 7 takes what it has demuxed for PCM, and encodes it again.
     onAfterCreateStream: async (stream) => ({ stream, type: stream.readableObjectMode ? StreamType.Opus : StreamType.Raw }),
@@ -49,14 +50,14 @@ export class KmdsExtractor extends BaseExtractor {
     events.on("queueDelete", (queue) => this.#kmds.endQueue(nameOf(queue)).catch(() => {}));
   }
 
-  /** The songs that a guild plays next are made ready in time, and held. Without it a song is brought when it is played. */
+  /** The server makes a guild's next songs ready in time, and holds them. Without it, songs download when they play. */
   #tellServer(queue) {
     const next = queue.tracks.toArray().filter((track) => track.extractor === this);
     const links = next.map((track) => track.url);
     this.#kmds.putQueue(nameOf(queue), links, { accept: ACCEPT, seconds: 86_400 }).catch(() => {});
   }
 
-  /** The server knows which links it takes; it is asked in `handle`. */
+  /** Only the server knows which links it takes; `handle` asks it. */
   async validate() {
     return true;
   }
@@ -82,7 +83,7 @@ export class KmdsExtractor extends BaseExtractor {
     return { stream, $fmt: StreamType.OggOpus };
   }
 
-  /** The file is kept on the drive until it was played or passed over. */
+  /** The file stays on the drive until it was played or skipped. */
   async #file(song) {
     const held = await this.#kmds.hold(song);
     try {

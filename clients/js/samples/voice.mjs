@@ -1,6 +1,6 @@
-// A music queue for discord.js and @discordjs/voice: `!play` with a link or with words. A song reaches the voice channel as
-// the Opus that the site has, without ffmpeg and without an encoder on this machine. A song that cannot be had or played is told of, and
-// the next one plays.
+// A music queue for discord.js and @discordjs/voice: `!play` with a link or with words. The voice
+// channel gets the site's Opus, without ffmpeg and without an encoder on this machine. If a song is unavailable or does
+// not play, the bot writes a message, and the next one plays.
 //
 //     npm install kmds-0.1.0.tgz discord.js @discordjs/voice
 //     DISCORD_TOKEN=... KMDS_CACHE=/mnt/music/kmds node voice.mjs
@@ -34,7 +34,7 @@ async function fileOf(track) {
   }
 }
 
-/** The songs of a link, or the first song that a search finds. No download begins here: the server's queue starts them. */
+/** The songs of a link, or the first result of a search. No download begins here: the server's queue starts them. */
 export async function songsOf(text) {
   let link = text;
   if (!/^(https?:|\w+search\d*:)/.test(text)) {
@@ -88,8 +88,8 @@ export class Queue {
 
   /**
    * The server makes the next three songs ready in time, and holds them; for the others of a long list it asks the site
-   * nothing. Call it also after a skip or a shuffle; the queue moves by itself. Without it a download begins when the bot
-   * waits for the song.
+   * nothing. Call it also after a skip or a shuffle; the queue moves by itself. Without it a download begins when the
+   * bot waits for the song.
    */
   #tellServer() {
     return kmds.putQueue(this.#name, this.#waiting, { accept: ["opus"], seconds: 86_400 }).catch(() => {});
