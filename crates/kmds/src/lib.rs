@@ -293,15 +293,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let webhook = webhook.map(|webhook| tokio::spawn(webhook.follow(app.clone())));
     // Signals are caught before the ready line is printed.
     let hangup = signal(SignalKind::hangup()).ok();
-    // If the line cannot be printed, the service still works.
-    let told = writeln!(
-        std::io::stdout(),
-        "kmds {VERSION} ready on {}",
-        server.url()
-    );
-    if let Err(error) = told.and_then(|()| std::io::stdout().flush()) {
-        tracing::warn!(%error, "standard output cannot be written; the service still runs");
-    }
+    say_ready(&server.url());
     systemd::notify("READY=1");
     let recipes = app.recipes().in_force;
     let (url, base_path) = (server.url(), &config.server.base_path);
@@ -342,6 +334,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     announce.abort();
     tracing::info!("stopped; unfinished downloads continue at the next start");
     Ok(())
+}
+
+/// The service also runs where standard output cannot be written.
+fn say_ready(url: &str) {
+    let told = writeln!(std::io::stdout(), "kmds {VERSION} ready on {url}");
+    if let Err(error) = told.and_then(|()| std::io::stdout().flush()) {
+        tracing::warn!(%error, "standard output cannot be written; the service still runs");
+    }
 }
 
 fn membership(config: &Config) -> Result<Membership, StartError> {

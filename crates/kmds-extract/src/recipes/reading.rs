@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Recipes, is_client_id, known_header};
+use super::{Recipes, SoundCloudRecipe, YouTubeRecipe, is_client_id, known_header};
 
 const BUILT_IN: &str = include_str!("../recipes.toml");
 
@@ -65,63 +65,8 @@ impl Recipes {
     }
 
     fn check(&self) -> Result<(), RecipesError> {
-        let bad = |key: &str, why: &str| {
-            Err(RecipesError::Value {
-                key: key.to_owned(),
-                why: why.to_owned(),
-            })
-        };
-        let y = &self.youtube;
-        if y.identities.iter().all(|identity| identity.off) {
-            return bad("youtube.identities", "none is on");
-        }
-        if !(1..=y.most_range_bytes).contains(&y.first_range_bytes)
-            || !(1..=y.most_range_bytes).contains(&y.range_bytes)
-        {
-            return bad(
-                "youtube.range_bytes",
-                "ranges must lie between 1 byte and most_range_bytes",
-            );
-        }
-        if let Some(name) = y
-            .identities
-            .iter()
-            .chain([&y.reel, &y.script.identity])
-            .flat_map(|identity| identity.headers.keys())
-            .find(|name| known_header(name).is_none())
-        {
-            return bad(
-                "youtube.identities",
-                &format!("an identity cannot carry the header {name}"),
-            );
-        }
-        if y.player_tries == 0 || y.list_songs == 0 || y.mix_songs == 0 {
-            return bad(
-                "youtube",
-                "player_tries, list_songs and mix_songs must be at least 1",
-            );
-        }
-        if y.least_range_bytes == 0 {
-            return bad("youtube.least_range_bytes", "must be at least 1");
-        }
-        if !self.soundcloud.client_id.is_empty() && !is_client_id(&self.soundcloud.client_id) {
-            return bad(
-                "soundcloud.client_id",
-                "must be 16 to 64 letters and digits, or empty for none",
-            );
-        }
-        if self.soundcloud.list_songs == 0 {
-            return bad("soundcloud.list_songs", "must be at least 1");
-        }
-        if self.soundcloud.batch == 0
-            || self.soundcloud.batches_at_once == 0
-            || self.soundcloud.segments_at_once == 0
-        {
-            return bad(
-                "soundcloud.batch",
-                "batch, batches_at_once and segments_at_once must be at least 1",
-            );
-        }
+        check_youtube(&self.youtube)?;
+        check_soundcloud(&self.soundcloud)?;
         if self.time.metadata_tries == 0
             || self.time.timeout_tries == 0
             || self.time.audio_tries == 0
@@ -130,6 +75,68 @@ impl Recipes {
         }
         Ok(())
     }
+}
+
+fn check_youtube(y: &YouTubeRecipe) -> Result<(), RecipesError> {
+    if y.identities.iter().all(|identity| identity.off) {
+        return bad("youtube.identities", "none is on");
+    }
+    if !(1..=y.most_range_bytes).contains(&y.first_range_bytes)
+        || !(1..=y.most_range_bytes).contains(&y.range_bytes)
+    {
+        return bad(
+            "youtube.range_bytes",
+            "ranges must lie between 1 byte and most_range_bytes",
+        );
+    }
+    if let Some(name) = y
+        .identities
+        .iter()
+        .chain([&y.reel, &y.script.identity])
+        .flat_map(|identity| identity.headers.keys())
+        .find(|name| known_header(name).is_none())
+    {
+        return bad(
+            "youtube.identities",
+            &format!("an identity cannot carry the header {name}"),
+        );
+    }
+    if y.player_tries == 0 || y.list_songs == 0 || y.mix_songs == 0 {
+        return bad(
+            "youtube",
+            "player_tries, list_songs and mix_songs must be at least 1",
+        );
+    }
+    if y.least_range_bytes == 0 {
+        return bad("youtube.least_range_bytes", "must be at least 1");
+    }
+    Ok(())
+}
+
+fn check_soundcloud(s: &SoundCloudRecipe) -> Result<(), RecipesError> {
+    if !s.client_id.is_empty() && !is_client_id(&s.client_id) {
+        return bad(
+            "soundcloud.client_id",
+            "must be 16 to 64 letters and digits, or empty for none",
+        );
+    }
+    if s.list_songs == 0 {
+        return bad("soundcloud.list_songs", "must be at least 1");
+    }
+    if s.batch == 0 || s.batches_at_once == 0 || s.segments_at_once == 0 {
+        return bad(
+            "soundcloud.batch",
+            "batch, batches_at_once and segments_at_once must be at least 1",
+        );
+    }
+    Ok(())
+}
+
+fn bad(key: &str, why: &str) -> Result<(), RecipesError> {
+    Err(RecipesError::Value {
+        key: key.to_owned(),
+        why: why.to_owned(),
+    })
 }
 
 /// A time as it stands in a file: seconds, with a fraction. Between nothing and a year.

@@ -82,19 +82,7 @@ pub async fn collect(
         .collect();
     let told = told_in_order(new, &stubs, secret.as_ref(), api).await;
     let listed = in_time(listed, known.len(), &told);
-    if listed.is_empty() && !told.late.is_empty() {
-        return Err(ExtractError::Timeout {
-            site: Site::SoundCloud,
-            page: BATCH,
-        });
-    }
-    // A set is an error only if the site tells none of its songs: some songs are better than none.
-    if known.is_empty()
-        && listed.iter().all(|raw| whole(raw, &told).is_none())
-        && let Some(why) = told.untold.values().next()
-    {
-        return Err(why.clone().unwrap_or(changed(BATCH, "tracks")));
-    }
+    check_told(listed, known.is_empty(), &told)?;
     let mut songs = judged(set, (listed, total), &told, token, api);
 
     // Songs without a single encoding are asked for once more, all in one go.
@@ -121,6 +109,22 @@ pub async fn collect(
     collection.truncated |= listed.len() < all.len();
     collection.rest = (!told.late.is_empty()).then(|| Box::new(Rest::Songs));
     Ok(collection)
+}
+
+/// A set is an error only if the site tells none of its songs: some songs are better than none.
+fn check_told(listed: &[RawTrack], all_are_new: bool, told: &Told) -> Result<(), ExtractError> {
+    if listed.is_empty() && !told.late.is_empty() {
+        return Err(ExtractError::Timeout {
+            site: Site::SoundCloud,
+            page: BATCH,
+        });
+    }
+    match told.untold.values().next() {
+        Some(why) if all_are_new && listed.iter().all(|raw| whole(raw, told).is_none()) => {
+            Err(why.clone().unwrap_or(changed(BATCH, "tracks")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The songs before the first one for which no time was left; it includes all known ones.

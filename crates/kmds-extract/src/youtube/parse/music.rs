@@ -63,16 +63,12 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
     let titles = stated.or_else(|| before(&parts, artist)).unwrap_or(1);
     let (title, artists) = parts.split_at_checked(titles)?;
     let title = title.join(BETWEEN);
-    if title.is_empty() {
-        return None;
-    }
-    let lines = || {
-        paragraphs
-            .iter()
-            .skip(2)
-            .flat_map(|part| part.lines())
-            .map(str::trim)
-    };
+    (!title.is_empty()).then(|| read(title, artists, paragraphs.get(2..).unwrap_or_default()))
+}
+
+/// The release of a title, from the paragraphs below the line that names it.
+fn read(title: String, artists: &[&str], below: &[&str]) -> Release {
+    let lines = || below.iter().flat_map(|part| part.lines()).map(str::trim);
     let mut credited: Vec<&str> = lines()
         .filter_map(|line| line.strip_prefix("Artist: "))
         .map(str::trim)
@@ -80,19 +76,19 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
     if credited.is_empty() {
         credited.extend(artists);
     }
-    let album = paragraphs
-        .get(2)
+    let album = below
+        .first()
         .and_then(|part| part.lines().next())
         .map(str::trim)
         .filter(|line| is_album(line));
-    Some(Release {
+    Release {
         title,
         artist: Some(credited.join(", ")).filter(|artists| !artists.is_empty()),
         album: album.map(str::to_owned),
         date: lines()
             .find_map(|line| line.strip_prefix("Released on: "))
             .and_then(date),
-    })
+    }
 }
 
 /// How many parts of the line stand before the artist.

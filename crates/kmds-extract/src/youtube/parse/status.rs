@@ -81,10 +81,16 @@ pub(super) fn verdict(
         .as_ref()
         .is_some_and(|details| details.is_post_live_dvr.is_set());
     Ok(match word {
-        "AGE_CHECK_REQUIRED" | "AGE_VERIFICATION_REQUIRED" => age_restricted(),
         "LIVE_STREAM_OFFLINE" if post_live => {
             live("this live stream is not processed yet; try again in an hour")
         }
+        word => not_playing(word, status, &texts, recipe),
+    })
+}
+
+fn not_playing(word: &str, status: &Playability, texts: &Texts, recipe: &YouTubeRecipe) -> Verdict {
+    match word {
+        "AGE_CHECK_REQUIRED" | "AGE_VERIFICATION_REQUIRED" => age_restricted(),
         "LIVE_STREAM_OFFLINE" => refused(
             Kind::Unreleased,
             &texts.sentence("this has not started yet"),
@@ -98,14 +104,14 @@ pub(super) fn verdict(
             .or_else(|| {
                 texts
                     .first_of(&["not_found"], recipe)
-                    .map(|_| kept_from_us(&texts))
+                    .map(|_| kept_from_us(texts))
             })
             .unwrap_or(Verdict::Unknown),
         _ => texts
             .first_of(&UNPLAYABLE_ROWS, recipe)
             .or_else(|| texts.first_of(&["not_found"], recipe))
             .unwrap_or(Verdict::Unknown),
-    })
+    }
 }
 
 fn playing(answer: &Answer, status: &Playability, has_streams: bool) -> Verdict {

@@ -26,24 +26,9 @@ macro_rules! with_known_facts {
     };
 }
 
-pub(super) fn write_track(
-    connection: &Connection,
-    track: &Track,
-    overwrite: Overwrite,
-    now: Timestamp,
-) -> Result<(), rusqlite::Error> {
-    let metadata = serde_json::to_string(track).unwrap_or_default();
-    let words = [
-        Some(&track.title),
-        track.artist.as_ref(),
-        track.album.as_ref(),
-    ];
-    let words: Vec<String> = words
-        .into_iter()
-        .flatten()
-        .map(|text| text.to_lowercase())
-        .collect();
-    let conflict = match overwrite {
+/// What becomes of a row that is there already.
+const fn on_conflict(overwrite: Overwrite) -> &'static str {
+    match overwrite {
         Overwrite::No => {
             "DO UPDATE SET metadata = json_set(metadata, \
              '$.loudness_db', COALESCE(metadata ->> '$.loudness_db', :loudness_db), \
@@ -72,7 +57,27 @@ pub(super) fn write_track(
                 ", alone_at = :now, words = :words, changed_at = :now"
             )
         }
-    };
+    }
+}
+
+pub(super) fn write_track(
+    connection: &Connection,
+    track: &Track,
+    overwrite: Overwrite,
+    now: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let metadata = serde_json::to_string(track).unwrap_or_default();
+    let words = [
+        Some(&track.title),
+        track.artist.as_ref(),
+        track.album.as_ref(),
+    ];
+    let words: Vec<String> = words
+        .into_iter()
+        .flatten()
+        .map(|text| text.to_lowercase())
+        .collect();
+    let conflict = on_conflict(overwrite);
     let statement = format!(
         "INSERT INTO tracks (site, id, metadata, alone, alone_at, words, changed_at) \
          VALUES (:site, :id, :metadata, :alone, IIF(:alone IS NULL, NULL, :now), :words, :now) \

@@ -23,32 +23,8 @@ pub(super) fn read(site: Site, fields: &Value, duration: Option<Duration>) -> Op
     let same_file = (site == Site::YouTube)
         .then(|| kmds_extract::youtube::file_of(&url))
         .flatten();
-    let delivery = match text(fields, "protocol").as_deref() {
-        // yt-dlp says `http` for https too; the URL's own scheme was checked above.
-        Some("https" | "http") | None => Delivery::File { url },
-        Some("m3u8_native" | "m3u8") => Delivery::Hls { url },
-        Some(_) => return None,
-    };
-    let codec = match text(fields, "acodec")
-        .as_deref()
-        .and_then(|codec| codec.split('.').next())
-    {
-        Some("mp4a" | "aac") => Codec::Aac,
-        Some("mp3") => Codec::Mp3,
-        Some("opus") => Codec::Opus,
-        Some("vorbis") => Codec::Vorbis,
-        _ => Codec::Other,
-    };
-    let (container, codec) = match (text(fields, "ext")?.as_str(), codec) {
-        ("m4a" | "mp4", codec) => (Container::Mp4, codec),
-        ("mp3", _) => (Container::Mp3, Codec::Mp3),
-        ("webm", codec) => (Container::WebM, codec),
-        ("opus", _) => (Container::Ogg, Codec::Opus),
-        ("ogg", codec) => (Container::Ogg, codec),
-        ("flac", _) => (Container::Flac, Codec::Flac),
-        ("wav", _) => (Container::Wav, Codec::Pcm),
-        _ => return None,
-    };
+    let delivery = delivery(fields, url)?;
+    let (container, codec) = packing(fields)?;
     let format_id = text(fields, "format_id").unwrap_or_default();
     let size_bytes = number(fields, "filesize")
         .map(|size| size as u64)
@@ -82,6 +58,36 @@ pub(super) fn read(site: Site, fields: &Value, duration: Option<Duration>) -> Op
         client: CLIENT.to_owned(),
         label: format!("yt-dlp {format_id}"),
     })
+}
+
+fn delivery(fields: &Value, url: String) -> Option<Delivery> {
+    match text(fields, "protocol").as_deref() {
+        // yt-dlp says `http` for https too; the URL's own scheme was checked before.
+        Some("https" | "http") | None => Some(Delivery::File { url }),
+        Some("m3u8_native" | "m3u8") => Some(Delivery::Hls { url }),
+        Some(_) => None,
+    }
+}
+
+fn packing(fields: &Value) -> Option<(Container, Codec)> {
+    let codec = text(fields, "acodec");
+    let codec = match codec.as_deref().and_then(|codec| codec.split('.').next()) {
+        Some("mp4a" | "aac") => Codec::Aac,
+        Some("mp3") => Codec::Mp3,
+        Some("opus") => Codec::Opus,
+        Some("vorbis") => Codec::Vorbis,
+        _ => Codec::Other,
+    };
+    match (text(fields, "ext")?.as_str(), codec) {
+        ("m4a" | "mp4", codec) => Some((Container::Mp4, codec)),
+        ("mp3", _) => Some((Container::Mp3, Codec::Mp3)),
+        ("webm", codec) => Some((Container::WebM, codec)),
+        ("opus", _) => Some((Container::Ogg, Codec::Opus)),
+        ("ogg", codec) => Some((Container::Ogg, codec)),
+        ("flac", _) => Some((Container::Flac, Codec::Flac)),
+        ("wav", _) => Some((Container::Wav, Codec::Pcm)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
