@@ -54,7 +54,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
     (
         "app",
         &[
-            &["everywhere"],
+            &["everywhere", "parts"],
             &[
                 "accept",
                 "cancel",
@@ -74,6 +74,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             ],
             &["resolve", "search"],
             &["answers", "folders", "long_lists"],
+            &["contents"],
             &["api", "target", "told", "packed", "windows"],
         ],
     ),

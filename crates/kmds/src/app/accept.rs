@@ -7,38 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmds_extract::choose::Accept;
-use kmds_extract::{
-    Codec, Collection, Container, Entry, Failure, Format, Kind, Resolved, Site, Track,
-};
+use kmds_extract::{Failure, Format, Kind, Resolved, Track};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::api::{
-    FetchAsk, Fetched, Key, Known, ListFacts, Missing, Prefetch, Song, State, Stored,
-};
+use super::api::{FetchAsk, Fetched, Key, Known, Prefetch, Song};
+use super::contents::{Contents, without_streams};
 use super::long_lists::LONG_LIST_SONGS;
 use super::target::Target;
 use super::{App, Inner, too_slow};
 use crate::jobs::names::{self, Unique};
-use crate::jobs::{Requester, Status, formats, store_failure};
+use crate::jobs::{Requester, formats, store_failure};
 use crate::store::{Accepted, AcceptedRow, FetchedList, Rendition, Row, StoreError};
 
 /// How long a client should wait after the answer that the queue is full.
 const QUEUE_RETRY: Duration = Duration::from_secs(60);
-
-/// What is known about a reply before its songs are rows.
-struct Answer<'a> {
-    id: String,
-    site: Site,
-    link: String,
-    /// The requested link, in its canonical form.
-    asked: String,
-    list: Option<ListFacts>,
-    /// Held once, by all requests for the same list.
-    tracks: Vec<&'a Track>,
-    unavailable: Vec<Missing>,
-    truncated: bool,
-}
 
 impl App {
     /// Resolves a link, remembers its songs and queues their downloads.
@@ -108,134 +91,35 @@ impl App {
         let resolved = timeout_at(deadline, resolving)
             .await
             .map_err(|_| too_slow())??;
-        let answer = read(&resolved, target.key());
-        if answer.tracks.is_empty() {
-            return Err(no_song(&answer));
+        let contents = Contents::of(&resolved, target.key());
+        if contents.tracks.is_empty() {
+            return Err(contents.no_song());
         }
-        if answer.tracks.len() < LONG_LIST_SONGS {
-            let taking = inner.take(answer, &accept, ask.prefetch, None);
+        if contents.tracks.len() < LONG_LIST_SONGS {
+            let taking = inner.take(contents, &accept, ask.prefetch, None);
             return timeout_at(deadline, taking)
                 .await
                 .unwrap_or_else(|_| Err(too_slow()));
         }
         let same = format!("{} {accept:?} {:?}", target.key(), ask.prefetch);
-        let take = |place| inner.take(answer, &accept, ask.prefetch, place);
+        let take = |place| inner.take(contents, &accept, ask.prefetch, place);
         inner.long_lists.reply(same, deadline, take).await
     }
 }
 
-fn read(resolved: &Resolved, asked: String) -> Answer<'_> {
-    match resolved {
-        Resolved::Track(track) => Answer {
-            id: track.id.id().to_owned(),
-            site: track.id.site(),
-            link: track.link.clone(),
-            asked,
-            list: None,
-            tracks: vec![track],
-            unavailable: Vec::new(),
-            truncated: false,
-        },
-        Resolved::Collection(list) => read_list(list, asked),
-    }
-}
-
-fn read_list(list: &Collection, asked: String) -> Answer<'_> {
-    let mut tracks = Vec::new();
-    let mut unavailable = Vec::new();
-    for entry in &list.entries {
-        match entry {
-            Entry::Track(track) => tracks.push(&**track),
-            Entry::Unavailable(missing) => unavailable.push(Missing {
-                title: missing
-                    .title
-                    .clone()
-                    .or_else(|| missing.error.title().map(str::to_owned)),
-                number: missing.number,
-                failure: Failure::from(&missing.error),
-            }),
-        }
-    }
-    Answer {
-        id: list.id.clone(),
-        site: list.site,
-        link: list.link.clone(),
-        asked,
-        list: Some(ListFacts {
-            title: list.title.clone(),
-            artist: list.artist.clone(),
-            cover_url: list.cover_url.clone(),
-            total: list.entries.len(),
-        }),
-        tracks,
-        unavailable,
-        truncated: list.truncated,
-    }
-}
-
-/// The part of a track that the catalog and replies have: stream URLs expire and are long.
-fn without_streams(track: &Track) -> Track {
-    let Track {
-        id,
-        source,
-        link,
-        title,
-        artist,
-        album,
-        ..
-    } = track;
-    Track {
-        artist: artist.clone(),
-        album: album.clone(),
-        album_artist: track.album_artist.clone(),
-        number: track.number,
-        total: track.total,
-        duration: track.duration,
-        cover_url: track.cover_url.clone(),
-        date: track.date.clone(),
-        loudness_db: track.loudness_db,
-        offered: track.offered.clone(),
-        withheld: track.withheld.clone(),
-        ..Track::new(id.clone(), source.clone(), link.clone(), title.clone())
-    }
-}
-
-/// No song of a list is available: the first reason that is not "gone", else 404; an empty list is 404 too
-/// (docs/api.md, "POST /fetch").
-fn no_song(answer: &Answer<'_>) -> Failure {
-    let telling = answer
-        .unavailable
-        .iter()
-        .find(|missing| missing.failure.kind != Kind::NotFound);
-    let first = telling.or(answer.unavailable.first());
-    match first {
-        Some(missing) => {
-            let sentence = format!(
-                "no song of the list is available: {}",
-                missing.failure.sentence
-            );
-            Failure {
-                retry_after: missing.failure.retry_after,
-                ..Failure::new(missing.failure.kind, sentence)
-            }
-        }
-        None => Failure::new(Kind::NotFound, "the list is empty"),
-    }
-}
-
 impl Inner {
-    /// The songs of an answer as rows, names and jobs.
+    /// The songs of a link as rows, names and jobs.
     async fn take(
         &self,
-        answer: Answer<'_>,
+        contents: Contents<'_>,
         accept: &Accept,
         prefetch: Option<Prefetch>,
         room: Option<Arc<OwnedSemaphorePermit>>,
     ) -> Result<Fetched, Failure> {
         let requester = self.table.new_requester();
-        let accepting = self.accept(&answer, accept, prefetch, requester);
+        let accepting = self.accept(&contents, accept, prefetch, requester);
         let songs = Arc::new(accepting.await?);
-        let Answer {
+        let Contents {
             id,
             site,
             link,
@@ -243,7 +127,7 @@ impl Inner {
             unavailable,
             truncated,
             ..
-        } = answer;
+        } = contents;
         Ok(Fetched {
             id,
             site,
@@ -259,17 +143,17 @@ impl Inner {
     /// Makes every song a row and, as far as `prefetch` says, a job.
     async fn accept(
         &self,
-        answer: &Answer<'_>,
+        contents: &Contents<'_>,
         accept: &Accept,
         prefetch: Option<Prefetch>,
         requester: Requester,
     ) -> Result<Vec<Song>, Failure> {
-        let listed = answer.list.is_some();
+        let listed = contents.list.is_some();
         let ahead = self.ahead(prefetch, listed);
         let mut unique = Unique::default();
-        let mut rows = Vec::with_capacity(answer.tracks.len());
-        let mut sizes = Vec::with_capacity(answer.tracks.len());
-        for (place, &track) in answer.tracks.iter().enumerate() {
+        let mut rows = Vec::with_capacity(contents.tracks.len());
+        let mut sizes = Vec::with_capacity(contents.tracks.len());
+        for (place, &track) in contents.tracks.iter().enumerate() {
             let expected = self.expected(track, accept, listed).await?;
             let format = expected.format;
             let stem = unique.stem(&names::stem(track), &track.id.to_string());
@@ -296,7 +180,7 @@ impl Inner {
             self.windows.keep(keys, ahead, requester);
         }
         let mut songs = Vec::with_capacity(accepted.len());
-        for ((done, track), size) in accepted.into_iter().zip(&answer.tracks).zip(sizes) {
+        for ((done, track), size) in accepted.into_iter().zip(&contents.tracks).zip(sizes) {
             if done.row.state.is_pending() {
                 self.table
                     .add(&done.row.key, requester, done.row.total_bytes);
@@ -305,8 +189,8 @@ impl Inner {
         }
         drop(gate);
         // After the songs: they are queued even if their list cannot be recorded.
-        if listed && let Err(error) = self.note_list(answer, requester).await {
-            tracing::warn!(target: "kmds::app", %error, list = answer.id, "a list could not be recorded; its songs can only be ended one by one");
+        if listed && let Err(error) = self.note_list(contents, requester).await {
+            tracing::warn!(target: "kmds::app", %error, list = contents.id, "a list could not be recorded; its songs can only be ended one by one");
         }
         self.note_holds(None, &mut songs).await?;
         Ok(songs)
@@ -329,9 +213,9 @@ impl Inner {
         requester: Requester,
     ) -> Result<Song, Failure> {
         let resolved = Resolved::Track(Box::new(track.clone()));
-        let answer = read(&resolved, track.link.clone());
-        let songs = self.accept(&answer, accept, None, requester).await?;
-        songs.into_iter().next().ok_or_else(|| no_song(&answer))
+        let contents = Contents::of(&resolved, track.link.clone());
+        let songs = self.accept(&contents, accept, None, requester).await?;
+        songs.into_iter().next().ok_or_else(|| contents.no_song())
     }
 
     /// Makes one known song a row and, if that queues it, gives it a place in the table.
@@ -351,13 +235,17 @@ impl Inner {
     }
 
     /// Records a list, so that its songs can be ended together.
-    async fn note_list(&self, answer: &Answer<'_>, requester: Requester) -> Result<(), StoreError> {
-        let own = self.resolver.read(&answer.link, true);
+    async fn note_list(
+        &self,
+        contents: &Contents<'_>,
+        requester: Requester,
+    ) -> Result<(), StoreError> {
+        let own = self.resolver.read(&contents.link, true);
         let noted = FetchedList {
-            site: answer.site,
-            id: answer.id.clone(),
-            asked: answer.asked.clone(),
-            link: own.map_or_else(|_| answer.link.clone(), |target| target.key()),
+            site: contents.site,
+            id: contents.id.clone(),
+            asked: contents.asked.clone(),
+            link: own.map_or_else(|_| contents.link.clone(), |target| target.key()),
             requester: requester.to_string(),
         };
         self.store.note_list(noted).await
@@ -440,61 +328,5 @@ impl Inner {
             self.demand.requeue_for(&next, requester).await?;
         }
         Ok(())
-    }
-
-    /// A row as clients see it, with newer values from its job.
-    pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
-        let status = self.table.status(&row.key);
-        let state = status
-            .as_ref()
-            .map_or_else(|| row.state.shown(), |status| status.state);
-        let ready = state == State::Ready && row.state == State::Ready;
-        let total = status.as_ref().and_then(Status::total).or(row.total_bytes);
-        let received = status.as_ref().map_or(0, Status::received);
-        // The names of the file on the drive, else the names in earlier replies.
-        let human_name = names::rename(&row.human_name, row.format.ext());
-        let canonical_name = if row.key.is_copy() {
-            row.canonical_name.clone()
-        } else {
-            format!("{}.{}", row.key.track(), row.format)
-        };
-        let cover_name = names::rename(&human_name, "jpg");
-        Song {
-            key: row.key.clone(),
-            state,
-            received: if ready {
-                row.size_bytes.unwrap_or(0)
-            } else {
-                received
-            },
-            total: if ready { row.size_bytes } else { total },
-            failure: row
-                .failure
-                .as_ref()
-                .filter(|_| state == State::Failed)
-                .cloned(),
-            approximate_size: if ready {
-                row.size_bytes
-            } else {
-                total.or(approximate_size)
-            },
-            cache_path: self.store.cache_path(&row.key, row.format),
-            format: row.format,
-            file_name: human_name,
-            cover_name,
-            canonical_name,
-            stored: ready.then(|| Stored {
-                size_bytes: row.size_bytes.unwrap_or(0),
-                sha256: row.sha256.clone().unwrap_or_default(),
-                container: row.container.map_or("", Container::as_str),
-                codec: row.codec.map_or("", Codec::as_str),
-                bitrate_bps: row.bitrate_bps,
-                published: row
-                    .published_at
-                    .map_or(std::time::UNIX_EPOCH, std::time::SystemTime::from),
-            }),
-            held: None,
-            track,
-        }
     }
 }

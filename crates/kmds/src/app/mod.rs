@@ -6,7 +6,8 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`api`] | the values that go in and out |
-//! | [`accept`] | from metadata to rows, names and jobs |
+//! | [`parts`] | what the application is made of, and how it is put together |
+//! | [`accept`], [`contents`] | from metadata to rows, names and jobs |
 //! | [`queues`] | the songs that clients will play next: ready in time, and held |
 //! | [`long_lists`], [`windows`] | only a few long lists in memory; lists of which only some songs are queued |
 //! | [`resolve`], [`search`], [`target`] | from a pasted text to metadata; from words to results |
@@ -28,6 +29,7 @@ mod accept;
 mod answers;
 mod api;
 mod cancel;
+mod contents;
 mod everywhere;
 mod folders;
 mod holds;
@@ -36,6 +38,7 @@ mod maintenance;
 mod music_folder;
 mod neighbours;
 mod packed;
+mod parts;
 mod queues;
 mod readiness;
 mod reload;
@@ -65,16 +68,16 @@ pub use api::*;
 pub use cancel::{Cancelled, Ended};
 pub use folders::{Filed, filed};
 pub use maintenance::{About, Drive, Remark, Tools, remarks, tools};
+pub use parts::Parts;
 pub use queues::{QueueAsk, QueuePage, QueueShown, QueueSong};
 pub use search::Searched;
 
 use crate::cluster::Peers;
-use crate::config::{Config, OpusForm};
-use crate::convert::Ffmpeg;
+use crate::config::OpusForm;
 use crate::engine::Engines;
 use crate::jobs::covers::Covers;
 pub use crate::jobs::sanitize;
-use crate::jobs::{Context, Demand, HeldStreams, LaneId, Queue, Table, Workers, store_failure};
+use crate::jobs::{Demand, HeldStreams, Table, Workers, store_failure};
 use crate::metrics::Metrics;
 use crate::origin::{Client, SharedRecipes};
 use crate::recipes::Loader;
@@ -128,100 +131,7 @@ struct Inner {
     started: Instant,
 }
 
-/// The parts of the application; `run` makes them.
-pub struct Parts {
-    pub store: Store,
-    pub client: Client,
-    pub engines: Engines,
-    pub ffmpeg: Ffmpeg,
-    pub loader: Loader,
-    pub metrics: Arc<Metrics>,
-    pub peers: Peers,
-    pub stop: CancellationToken,
-}
-
 impl App {
-    #[must_use]
-    pub fn new(config: &Config, parts: Parts) -> Self {
-        let Parts {
-            store,
-            client,
-            engines,
-            ffmpeg,
-            loader,
-            metrics,
-            peers,
-            stop,
-        } = parts;
-        let recipes = loader.shared();
-        let closing = CancellationToken::new();
-        let table = Arc::new(Table::new(queue(config), stop.clone()));
-        let demand = Demand::new(store.clone(), Arc::clone(&table));
-        let covers = Arc::new(Covers::new(
-            client.clone(),
-            peers.clone(),
-            store.state_dir(),
-        ));
-        let streams = Arc::new(HeldStreams::new(recipes.clone()));
-        let enabled = config.sites.iter().map(|(site, of)| (*site, of.enabled));
-        let sites: BTreeMap<Site, bool> = enabled.collect();
-        let context = Context {
-            store: store.clone(),
-            client: client.clone(),
-            engines: engines.clone(),
-            ffmpeg,
-            recipes: recipes.clone(),
-            metrics: Arc::clone(&metrics),
-            covers: Arc::clone(&covers),
-            streams: Arc::clone(&streams),
-            demand: demand.clone(),
-            opus: config.opus,
-            sites: sites.clone(),
-            peers: peers.clone(),
-        };
-        let resolver = Resolver::new(
-            config,
-            engines.clone(),
-            recipes.clone(),
-            store.clone(),
-            Arc::clone(&streams),
-            peers.clone(),
-        );
-        let library = config.library_dir.clone();
-        let inner = Inner {
-            music: library.map(|dir| Music::new(&store, dir)),
-            store,
-            client,
-            engines,
-            recipes,
-            loader: Arc::new(loader),
-            metrics,
-            resolver,
-            table,
-            demand,
-            workers: Workers::new(context, stop.clone(), closing.clone()),
-            covers,
-            streams,
-            windows: Windows::default(),
-            queues: Queues::default(),
-            gate: tokio::sync::RwLock::default(),
-            long_lists: LongLists::default(),
-            accept: config.accept.clone(),
-            opus: config.opus,
-            search_site: config.search_site,
-            queue_max_songs: config.queue_max_songs,
-            lists_prefetch: config.lists_prefetch,
-            sites,
-            peers,
-            stop,
-            closing,
-            started: Instant::now(),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
-    }
-
     /// Continues the work of an earlier run and starts the jobs that may start. Returns at once; the work ends with the
     /// stop token.
     /// # Errors
@@ -322,29 +232,6 @@ impl App {
     pub fn events(&self, last: Option<u64>) -> Events {
         self.inner.table.events(last)
     }
-}
-
-fn queue(config: &Config) -> Queue {
-    let sites = config.sites.iter().map(|(site, of)| {
-        // If other nodes fetch from the site, their places count.
-        let by_others = config.cluster.is_some() && !of.enabled;
-        let own = if by_others {
-            config.queue_max_downloads
-        } else {
-            of.max_downloads
-        };
-        (LaneId::Site(*site), own.max(1))
-    });
-    let copies = (LaneId::Copies, config.ffmpeg.max);
-    let relays = config.cluster.as_ref().map(|_| config.queue_max_downloads);
-    // Copies have their own limit: they must not take the places of the originals that they wait for.
-    // So have songs from other nodes, which wait for downloads there, as songs there wait for downloads here.
-    Queue::new(
-        config.queue_max_downloads + config.ffmpeg.max + relays.unwrap_or(0),
-        sites
-            .chain([copies])
-            .chain(relays.map(|most| (LaneId::Relays, most))),
-    )
 }
 
 fn too_slow() -> Failure {

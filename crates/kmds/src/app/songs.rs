@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use kmds_extract::{Failure, Kind, Track, TrackId};
+use kmds_extract::{Codec, Container, Failure, Kind, Track, TrackId};
 
-use super::api::{CoverFound, Key, ListAsk, Listing, Song, State};
+use super::api::{CoverFound, Key, ListAsk, Listing, Song, State, Stored};
 use super::{App, Inner};
-use crate::jobs::{formats, store_failure};
+use crate::jobs::{Status, formats, names, store_failure};
 use crate::store::{Filter, Row};
 
 impl App {
@@ -172,6 +172,62 @@ impl Inner {
                 .unwrap_or(row));
         }
         Ok(row)
+    }
+
+    /// A row as clients see it, with newer values from its job.
+    pub(super) fn song(&self, row: &Row, track: Track, approximate_size: Option<u64>) -> Song {
+        let status = self.table.status(&row.key);
+        let state = status
+            .as_ref()
+            .map_or_else(|| row.state.shown(), |status| status.state);
+        let ready = state == State::Ready && row.state == State::Ready;
+        let total = status.as_ref().and_then(Status::total).or(row.total_bytes);
+        let received = status.as_ref().map_or(0, Status::received);
+        // The names of the file on the drive, else the names in earlier replies.
+        let human_name = names::rename(&row.human_name, row.format.ext());
+        let canonical_name = if row.key.is_copy() {
+            row.canonical_name.clone()
+        } else {
+            format!("{}.{}", row.key.track(), row.format)
+        };
+        let cover_name = names::rename(&human_name, "jpg");
+        Song {
+            key: row.key.clone(),
+            state,
+            received: if ready {
+                row.size_bytes.unwrap_or(0)
+            } else {
+                received
+            },
+            total: if ready { row.size_bytes } else { total },
+            failure: row
+                .failure
+                .as_ref()
+                .filter(|_| state == State::Failed)
+                .cloned(),
+            approximate_size: if ready {
+                row.size_bytes
+            } else {
+                total.or(approximate_size)
+            },
+            cache_path: self.store.cache_path(&row.key, row.format),
+            format: row.format,
+            file_name: human_name,
+            cover_name,
+            canonical_name,
+            stored: ready.then(|| Stored {
+                size_bytes: row.size_bytes.unwrap_or(0),
+                sha256: row.sha256.clone().unwrap_or_default(),
+                container: row.container.map_or("", Container::as_str),
+                codec: row.codec.map_or("", Codec::as_str),
+                bitrate_bps: row.bitrate_bps,
+                published: row
+                    .published_at
+                    .map_or(std::time::UNIX_EPOCH, std::time::SystemTime::from),
+            }),
+            held: None,
+            track,
+        }
     }
 
     /// A row with the estimate of its size, which rows do not hold.
