@@ -234,7 +234,7 @@ async fn files_that_were_not_read_for_max_age_leave() {
 
 #[tokio::test]
 async fn a_lowered_budget_is_met_in_bites_and_a_song_waits_for_its_own_room_only() {
-    const SONGS: u64 = 200;
+    const SONGS: u64 = 100;
     let mut place = Place::make();
     let store = place.open();
     for number in 0..SONGS {
@@ -266,14 +266,14 @@ async fn a_lowered_budget_is_met_in_bites_and_a_song_waits_for_its_own_room_only
 #[tokio::test]
 async fn two_songs_that_make_room_at_once_do_not_take_the_same_room() {
     let mut place = Place::make();
-    place.config.max_bytes = 100_000;
+    place.config.max_bytes = 70_000;
     let store = place.open();
-    for number in 0..100 {
+    for number in 0..70 {
         published(&store, &format!("song{number}"), 1000).await;
     }
     let one = store.lease(&key("one")).await.expect("a lease");
     let other = store.lease(&key("other")).await.expect("a lease");
-    let (one, other) = tokio::join!(one.reserve(Some(80_000)), other.reserve(Some(80_000)));
+    let (one, other) = tokio::join!(one.reserve(Some(67_000)), other.reserve(Some(67_000)));
     assert_ne!(one.is_ok(), other.is_ok(), "{one:?} {other:?}");
 }
 
