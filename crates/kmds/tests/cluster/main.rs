@@ -123,14 +123,14 @@ async fn a_door_serves_songs_that_other_nodes_fetch_and_is_seen_at_no_site() {
 }
 
 #[tokio::test]
-async fn a_song_that_three_nodes_are_asked_for_at_once_is_fetched_once() {
+async fn a_song_that_a_hundred_clients_ask_three_nodes_for_at_once_is_fetched_once() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("wanted").seconds(60.0).publish();
     let nodes = [1, 2, 3].map(|number| node(&lab, &nats, number).start());
     acquainted(&nodes.iter().collect::<Vec<_>>()).await;
     let link = song.link();
-    let clients = (0..30).map(|client| {
+    let clients = (0..100).map(|client| {
         let node = &nodes[client % nodes.len()];
         node.download(&link)
     });
