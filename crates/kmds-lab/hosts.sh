@@ -127,6 +127,7 @@ start_kmds() {
     local settings=(
         KMDS_SERVER__LISTEN="$listen" KMDS_CACHE__DIR="$folder/$name/cache" KMDS_STATE__DIR="$folder/$name/state"
         KMDS_CLUSTER__NATS="$nats_url" KMDS_CLUSTER__NODE="$name" KMDS_CLUSTER__TOKEN_FILE="$folder/token"
+        KMDS_CLUSTER__SHARED_DRIVE=false
     )
     [[ -n $is_apart ]] || settings+=(KMDS_EGRESS__SOURCE_ADDRESS="${address[$name]}")
     if [[ $name == door ]]; then

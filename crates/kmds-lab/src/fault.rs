@@ -3,11 +3,13 @@
 //! Owns the names, their text form (for the control address) and the list of injected faults. It sends no byte:
 //! `send.rs`, `altered.rs` and `proxy.rs` apply the faults.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -352,9 +354,34 @@ impl Injected {
     }
 }
 
+/// How often a site lets one address ask for audio.
+struct Limit {
+    requests: u32,
+    window: Duration,
+    /// When the window of an address began, and what it has asked since.
+    asked: HashMap<IpAddr, (Instant, u32)>,
+}
+
+impl Limit {
+    /// Seconds until the address may ask again; `None` where it may ask now.
+    fn wait(&mut self, from: IpAddr, now: Instant) -> Option<u32> {
+        let (begun, asked) = self.asked.entry(from).or_insert((now, 0));
+        if now.duration_since(*begun) >= self.window {
+            (*begun, *asked) = (now, 0);
+        }
+        if *asked < self.requests {
+            *asked += 1;
+            return None;
+        }
+        let left = self.window.saturating_sub(now.duration_since(*begun));
+        Some(u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
+    }
+}
+
 #[derive(Default)]
 pub struct Book {
     injections: Mutex<Vec<Injection>>,
+    limit: Mutex<Option<Limit>>,
 }
 
 impl Book {
@@ -364,8 +391,18 @@ impl Book {
         Injected { met }
     }
 
+    /// From now on each address may ask for audio so often in each window; beyond it the answer is 429 with `Retry-After`.
+    pub fn limit(&self, requests: u32, window: Duration) {
+        *self.limit.lock() = Some(Limit {
+            requests,
+            window,
+            asked: HashMap::new(),
+        });
+    }
+
     pub fn clear(&self) {
         self.injections.lock().clear();
+        *self.limit.lock() = None;
     }
 
     /// The fault that meets a connection to `host`.
@@ -388,6 +425,13 @@ impl Book {
 
     /// The first fault in the book that meets this request.
     pub(crate) fn for_request(&self, request: &Request, met: &Meeting<'_>) -> Option<Fault> {
+        if met.kind == Kind::Media {
+            let mut limit = self.limit.lock();
+            let limit = limit.as_mut();
+            if let Some(wait) = limit.and_then(|limit| limit.wait(met.from, Instant::now())) {
+                return Some(Fault::Status(429, Some(wait)));
+            }
+        }
         let injections = self.injections.lock();
         let found = injections.iter().find(|injection| {
             !injection.fault.is_of_the_connection()
@@ -429,6 +473,22 @@ pub(crate) struct Meeting<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_may_ask_so_much_in_each_window() {
+        let (now, window) = (Instant::now(), Duration::from_secs(5));
+        let mut limit = Limit {
+            requests: 2,
+            window,
+            asked: HashMap::new(),
+        };
+        let (one, two) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let late = now + Duration::from_millis(1500);
+        let waits = [(one, now), (one, now), (one, late), (two, late)];
+        let waits = waits.map(|(from, at)| limit.wait(from, at));
+        assert_eq!(waits, [None, None, Some(4), None]);
+        assert_eq!(limit.wait(one, now + window), None);
+    }
 
     #[test]
     fn every_name_is_read_and_written_alike() {

@@ -242,6 +242,11 @@ impl Lab {
         self.shared.faults.add(injection.into())
     }
 
+    /// Lets each address ask for audio so often in each window of time, as sites do; `clear_faults` ends it.
+    pub fn limit_each_address(&self, requests: u32, window: Duration) {
+        self.shared.faults.limit(requests, window);
+    }
+
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
     }

@@ -14,6 +14,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByNode {
+    node: String,
+    site: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct BySite {
     site: &'static str,
 }
@@ -147,6 +153,8 @@ metrics! {
     ytdlp_runs: Counter = "ytdlp_runs", "Processes of yt-dlp started";
     nats: Gauge = "cluster_connected", "1 while NATS answers; 0 where it does not, or there is no cluster";
     nodes: Gauge = "cluster_nodes", "Other nodes of the cluster that are there";
+    node_free: Family<ByNode, Gauge> = "cluster_node_free", "Downloads from a site that another node could start; below zero where songs wait";
+    node_limited: Family<ByNode, Gauge> = "cluster_node_limited_seconds", "Seconds until a site answers another node's address again; 0 without a limit";
     tasks: Gauge = "tasks", "Tasks of the runtime: one for each connection and each download";
 }
 
@@ -222,7 +230,31 @@ impl Metrics {
         let registry = self.registry.lock();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);
-        as_prometheus(&text)
+        let text = as_prometheus(&text);
+        if now.cluster.is_some() {
+            return text;
+        }
+        // A host of its own tells nothing of nodes.
+        let is_told = |line: &&str| !line.contains("kmds_cluster_");
+        text.split_inclusive('\n').filter(is_told).collect()
+    }
+
+    /// Nodes that are gone leave no gauge.
+    fn set_nodes(&self, now: Option<&Cluster>) {
+        let Some(now) = now else { return };
+        self.nats.set(i64::from(now.connected));
+        self.nodes.set(gauge(now.nodes));
+        self.node_free.clear();
+        self.node_limited.clear();
+        for told in &now.sites {
+            let by = ByNode {
+                node: told.node.clone(),
+                site: told.site.clone(),
+            };
+            self.node_free.get_or_create(&by).set(told.free);
+            let limited = gauge(told.limited_seconds);
+            self.node_limited.get_or_create(&by).set(limited);
+        }
     }
 
     fn set_gauges(&self, now: &Snapshot) {
@@ -241,9 +273,7 @@ impl Metrics {
             self.queue_left.get_or_create(&label).set(gauge(of.left));
             self.queue_ready.get_or_create(&label).set(gauge(of.ready));
         }
-        let (connected, nodes) = now.cluster.unwrap_or_default();
-        self.nats.set(i64::from(connected));
-        self.nodes.set(gauge(nodes));
+        self.set_nodes(now.cluster.as_ref());
         self.recipes.clear();
         if let Some((date, is_newest)) = &now.recipes {
             let date = date.clone();
@@ -349,10 +379,29 @@ pub struct Snapshot {
     /// YouTube's player script that was used last, and whether it works.
     pub player_script: Option<(String, bool)>,
     pub ytdlp_runs: u64,
-    /// Whether NATS answers, and how many other nodes are there; `None` for a host of its own.
-    pub cluster: Option<(bool, u64)>,
+    /// `None` for a host of its own.
+    pub cluster: Option<Cluster>,
     /// The date of the recipes in force, and whether the last reload left nothing out.
     pub recipes: Option<(String, bool)>,
+}
+
+/// The other nodes.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// NATS answers.
+    pub connected: bool,
+    pub nodes: u64,
+    pub sites: Vec<NodeSite>,
+}
+
+/// What another node tells of a site that it fetches from.
+#[derive(Debug, Clone)]
+pub struct NodeSite {
+    pub node: String,
+    pub site: String,
+    pub free: i64,
+    /// 0 without a limit.
+    pub limited_seconds: u64,
 }
 
 /// The requests to one site since the start.

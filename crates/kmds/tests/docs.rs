@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use kmds::config::{SETTINGS, Setting, example};
-use kmds::metrics::{Asked, Lane, Metrics, Snapshot};
+use kmds::metrics::{Asked, Cluster, Lane, Metrics, NodeSite, Snapshot};
 use kmds_extract::{Kind, Site};
 
 /// The table of `docs/settings.md` is between these texts.
@@ -166,6 +166,16 @@ fn every_metric_is_in_the_table() {
             retries: 1,
             page_bytes: 1,
         }],
+        cluster: Some(Cluster {
+            connected: true,
+            nodes: 1,
+            sites: vec![NodeSite {
+                node: "node-1".to_owned(),
+                site: "youtube".to_owned(),
+                free: 1,
+                limited_seconds: 0,
+            }],
+        }),
         player_script: Some(("c9168c90".to_owned(), true)),
         recipes: Some(("2026-12-01".to_owned(), true)),
         ..Snapshot::default()

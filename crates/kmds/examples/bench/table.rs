@@ -48,13 +48,17 @@ pub struct Table {
 impl Table {
     /// A figure of the service alone.
     pub fn row(&mut self, what: &str, measured: f64, unit: &str, most: Option<f64>) {
+        self.row_with(what, measured, unit, most.map(Goal::AtMost));
+    }
+
+    pub fn row_with(&mut self, what: &str, measured: f64, unit: &str, goal: Option<Goal>) {
         if self.heading.replace(Heading::Own) != Some(Heading::Own) {
             println!("\n| {:<66} | measured | goal | |", "figure");
             println!("| --- | ---: | ---: | --- |");
         }
         let measured_text = format!("{measured:.2} {unit}");
-        let goal = most.map_or_else(String::new, |most| format!("≤ {most} {unit}"));
-        let verdict = self.judge(most.map(Goal::AtMost), measured);
+        let verdict = self.judge(goal, measured);
+        let goal = goal.map_or_else(String::new, |goal| goal.text(unit));
         println!("| {what:<66} | {measured_text:>12} | {goal:>10} | {verdict} |");
     }
 

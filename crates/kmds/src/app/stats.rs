@@ -8,7 +8,8 @@ use std::time::Duration;
 use kmds_extract::Site;
 
 use super::api::{
-    EngineStats, LaneStats, QueueStats, RecipesStats, RefusedRecipes, SiteStats, Stats,
+    ClusterStats, EngineStats, LaneStats, NodeSiteStats, NodeStats, QueueStats, RecipesStats,
+    RefusedRecipes, SiteStats, Stats,
 };
 use super::{App, Inner};
 use crate::engine::{Engine, Health, YtDlp};
@@ -89,13 +90,7 @@ impl App {
                 .iter()
                 .filter_map(|engine| Some((Site::parse(&engine.site)?, engine.native_failures)))
                 .collect(),
-            cluster: self.inner.peers.is_connected().map(|connected| {
-                let nodes = stats.cluster.as_ref();
-                (
-                    connected,
-                    nodes.map_or(0, |cluster| cluster.nodes.len()) as u64,
-                )
-            }),
+            cluster: stats.cluster.as_ref().map(cluster_metrics),
             ytdlp_runs: self.inner.engines.ytdlp().map_or(0, YtDlp::runs),
             player_script: self.inner.client.player_script(),
             recipes: Some((stats.recipes.date, stats.recipes.refused.is_none())),
@@ -219,4 +214,22 @@ fn in_words(left: Duration) -> String {
     until
         .and_then(|until| jiff::Timestamp::try_from(until).ok())
         .map_or_else(String::new, |until| format!("{until:.0}"))
+}
+
+fn cluster_metrics(cluster: &ClusterStats) -> metrics::Cluster {
+    let sites = |node: &NodeStats| {
+        let name = node.node.clone();
+        let told = move |of: &NodeSiteStats| metrics::NodeSite {
+            node: name.clone(),
+            site: of.site.clone(),
+            free: of.free,
+            limited_seconds: of.limited_seconds.unwrap_or(0),
+        };
+        node.sites.iter().map(told).collect::<Vec<_>>()
+    };
+    metrics::Cluster {
+        connected: cluster.connected,
+        nodes: cluster.nodes.len() as u64,
+        sites: cluster.nodes.iter().flat_map(sites).collect(),
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns the judgement (ok, warn or fail) and the advice. It repairs nothing, and asks a site only with `--live`.
 
+#[cfg(feature = "cluster")]
+mod nats;
 mod ytdlp;
 
 use std::process::ExitCode;
@@ -157,6 +159,10 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
     findings.extend(ytdlp::findings(tools.ytdlp, config));
     findings.push(ffmpeg(tools.ffmpeg, config));
     findings.push(egress(config));
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = &config.cluster {
+        findings.extend(nats::findings(cluster).await);
+    }
     if live {
         findings.extend(sites(config).await);
     }

@@ -74,12 +74,15 @@ struct Cluster {
 #[derive(Debug, Deserialize)]
 struct Node {
     node: String,
+    version: String,
+    address: Option<String>,
     sites: Vec<NodeSite>,
 }
 
 #[derive(Debug, Deserialize)]
 struct NodeSite {
     site: String,
+    free: i64,
     limited_seconds: Option<u64>,
 }
 
@@ -196,32 +199,39 @@ fn head(server: &Server, version: &str, stats: &Stats) -> Vec<String> {
             term::bytes(stats.max_bytes)
         ),
     ];
-    lines.extend(stats.cluster.as_ref().map(nodes));
+    lines.extend(stats.cluster.iter().flat_map(nodes));
     lines
 }
 
-/// The other nodes, and which of them a site limits.
-fn nodes(cluster: &Cluster) -> String {
+/// The other nodes: a table, or why there is none.
+fn nodes(cluster: &Cluster) -> Vec<String> {
     if !cluster.connected {
-        return "nodes  NATS does not answer".to_owned();
+        return vec!["nodes  NATS does not answer".to_owned()];
     }
-    let node = |node: &Node| {
-        let limited = node
-            .sites
-            .iter()
-            .filter(|site| site.limited_seconds.is_some());
-        let limited: Vec<&str> = limited.map(|site| site.site.as_str()).collect();
-        if limited.is_empty() {
-            node.node.clone()
-        } else {
-            format!("{} (limited by {})", node.node, limited.join(", "))
-        }
-    };
-    let nodes: Vec<String> = cluster.nodes.iter().map(node).collect();
-    if nodes.is_empty() {
-        "nodes  no other node is there".to_owned()
-    } else {
-        format!("nodes  {}", nodes.join(", "))
+    if cluster.nodes.is_empty() {
+        return vec!["nodes  NATS answers, and no other node is there".to_owned()];
+    }
+    let mut table = Table::new(&["node", "address", "version", "free places"], &[]);
+    for node in &cluster.nodes {
+        let places: Vec<String> = node.sites.iter().map(places).collect();
+        table.row(vec![
+            node.node.clone(),
+            node.address.clone().unwrap_or_default(),
+            node.version.clone(),
+            if places.is_empty() {
+                "fetches from no site".to_owned()
+            } else {
+                places.join(", ")
+            },
+        ]);
+    }
+    table.lines_for_stdout()
+}
+
+fn places(told: &NodeSite) -> String {
+    match told.limited_seconds {
+        Some(seconds) => format!("{} limited for {}", told.site, term::long(seconds)),
+        None => format!("{} {}", told.site, told.free.max(0)),
     }
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod line;
 mod nats;
 mod relayed;
+mod shown;
 mod versions;
 
 use std::collections::BTreeSet;

@@ -31,7 +31,19 @@ const stats = {
     $("play-queues").tBodies[0].replaceChildren(...now.play_queues.map((queue) => make("tr", {},
       make("th", { scope: "row" }, queue.name), make("td", {}, `${queue.begun} of ${queue.total}`),
       make("td", {}, `${queue.ready} of ${Math.min(queue.ahead, queue.total - queue.begun)}`))));
+    this.nodes(now.cluster);
     pulse();
+  },
+
+  /** The other nodes; nothing on a host of its own. */
+  nodes(cluster) {
+    $("cluster").hidden = !cluster;
+    if (!cluster) return;
+    say($("nats"), cluster.connected ? (cluster.nodes.length ? "NATS answers." : "NATS answers. No other node is there.") : "NATS does not answer: this node works alone.");
+    $("nodes").parentNode.hidden = !cluster.nodes.length;
+    $("nodes").replaceChildren(...cluster.nodes.map((node) => make("tr", {},
+      make("th", { scope: "row" }, node.node, make("small", { class: "quiet" }, [node.address, node.version].filter(Boolean).join(" · "))),
+      make("td", {}, ...(node.sites.length ? node.sites.map(place) : ["Fetches from no site"])))));
   },
 
   lane(lane, engine) {
@@ -49,6 +61,13 @@ const stats = {
     return why ? [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, sentence(why)))] : [row];
   },
 };
+
+/** A site of a node: how many downloads it could start, or until when the site limits it. */
+function place(told) {
+  const until = () => new Date(Date.now() + 1000 * told.limited_seconds).toLocaleTimeString();
+  const name = SITES[told.site] || told.site;
+  return make("div", { class: told.limited_seconds ? "hurt" : "" }, told.limited_seconds ? `${name}: limited until ${until()}` : `${name}: ${Math.max(told.free, 0)}`);
+}
 
 /** The line at the top: whether the page is live, and what goes on. */
 function pulse() {
