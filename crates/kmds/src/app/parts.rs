@@ -133,13 +133,15 @@ fn queue(config: &Config) -> Queue {
         (LaneId::Site(*site), own.max(1))
     });
     let copies = (LaneId::Copies, config.ffmpeg.max);
+    // One is converted, and the next one has arrived.
+    let conversions = (LaneId::Conversions, config.ffmpeg.max * 2);
     let relays = config.cluster.as_ref().map(|_| config.queue_max_downloads);
-    // Copies have their own limit: they must not take the places of the originals that they wait for.
+    // Copies and conversions have their own limits: they must not take the places of downloads.
     // So have songs from other nodes, which wait for downloads there, as songs there wait for downloads here.
     Queue::new(
-        config.queue_max_downloads + config.ffmpeg.max + relays.unwrap_or(0),
+        config.queue_max_downloads + config.ffmpeg.max * 3 + relays.unwrap_or(0),
         sites
-            .chain([copies])
+            .chain([copies, conversions])
             .chain(relays.map(|most| (LaneId::Relays, most))),
     )
 }

@@ -130,7 +130,7 @@ impl Inner {
                     .map(|until| until.saturating_duration_since(now));
                 let of_links = match lane.lane {
                     LaneId::Site(site) => self.engines.limited_for(site),
-                    LaneId::Copies | LaneId::Relays => None,
+                    LaneId::Copies | LaneId::Conversions | LaneId::Relays => None,
                 };
                 let paused_for = of_songs.max(of_links);
                 LaneStats {

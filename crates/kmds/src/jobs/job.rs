@@ -108,6 +108,8 @@ pub struct Job {
     was_held_back: AtomicBool,
     /// Another node is to bring it: it takes no place of its site.
     relay: Mutex<Option<Relay>>,
+    /// All of it has arrived and is still converted: it takes no place of its site.
+    is_converted: AtomicBool,
     /// What has arrived of it, while it waits in another lane; its listeners read on. It is dropped with the job's end.
     lease: Mutex<Option<Lease>>,
 }
@@ -137,6 +139,7 @@ impl Job {
             limits: Mutex::default(),
             was_held_back: AtomicBool::new(false),
             relay: Mutex::default(),
+            is_converted: AtomicBool::new(false),
             lease: Mutex::default(),
         }
     }
@@ -145,6 +148,8 @@ impl Job {
     pub(super) fn lane(&self) -> LaneId {
         if self.relay.lock().is_some() {
             LaneId::Relays
+        } else if self.is_converted.load(Ordering::Relaxed) {
+            LaneId::Conversions
         } else {
             LaneId::of(&self.key)
         }
@@ -160,6 +165,10 @@ impl Job {
 
     pub(super) fn take_lease(&self) -> Option<Lease> {
         self.lease.lock().take()
+    }
+
+    pub(super) fn set_converted(&self, is_converted: bool) {
+        self.is_converted.store(is_converted, Ordering::Relaxed);
     }
 
     pub(super) fn set_relay(&self, relay: Option<Relay>) {

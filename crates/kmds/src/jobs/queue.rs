@@ -14,12 +14,13 @@ use crate::store::Key;
 /// One number for each fetch, so that a list and a single song of the same client take turns.
 pub type Requester = u64;
 
-/// A lane: a site's downloads; the making of copies, which may wait for a download; songs that come from other nodes,
-/// which wait for downloads there.
+/// A lane: a site's downloads; the making of copies, which may wait for a download; songs that have arrived and are still
+/// converted; songs that come from other nodes, which wait for downloads there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LaneId {
     Site(Site),
     Copies,
+    Conversions,
     Relays,
 }
 
@@ -36,6 +37,7 @@ impl LaneId {
         match self {
             Self::Site(site) => site.as_str(),
             Self::Copies => "copies",
+            Self::Conversions => "conversions",
             Self::Relays => "relays",
         }
     }
@@ -258,6 +260,20 @@ impl Queue {
         }
     }
 
+    /// A running song gives its place to the next song of its lane and takes one of another lane; false if none is free
+    /// there.
+    pub fn move_running(&mut self, from: LaneId, to: LaneId) -> bool {
+        let has_place = |lane: &Lane| lane.running < lane.limit;
+        let Some(there) = self.lanes.get_mut(&to).filter(|lane| has_place(lane)) else {
+            return false;
+        };
+        there.running += 1;
+        if let Some(lane) = self.lanes.get_mut(&from) {
+            lane.running = lane.running.saturating_sub(1);
+        }
+        true
+    }
+
     /// No song of the same site starts before `until`.
     pub fn pause(&mut self, key: &Key, until: Instant) {
         if let Some(lane) = self.lanes.get_mut(&LaneId::of(key)) {
@@ -368,6 +384,27 @@ mod tests {
 
     fn start(queue: &mut Queue, now: Instant) -> Option<Key> {
         queue.start_next(now).map(|(key, _)| key)
+    }
+
+    #[test]
+    fn a_place_of_another_lane_is_taken_only_while_one_is_free() {
+        let from = LaneId::Site(Site::SoundCloud);
+        let places = (LaneId::Conversions, 1);
+        let mut queue = Queue::new(4, lanes().into_iter().chain([places]));
+        let now = Instant::now();
+        for id in 0..4 {
+            queue.push(song(Site::SoundCloud, id), 1, None);
+        }
+        assert!(start(&mut queue, now).is_some() && start(&mut queue, now).is_some());
+        assert_eq!(start(&mut queue, now), None, "its two places are taken");
+        assert!(queue.move_running(from, LaneId::Conversions));
+        assert!(start(&mut queue, now).is_some(), "one became free");
+        assert!(!queue.move_running(from, LaneId::Conversions), "no place");
+        assert_eq!(start(&mut queue, now), None);
+        queue.done(LaneId::Conversions);
+        assert_eq!(start(&mut queue, now), None, "the lane of the site is full");
+        assert!(queue.move_running(from, LaneId::Conversions));
+        assert!(start(&mut queue, now).is_some());
     }
 
     #[test]

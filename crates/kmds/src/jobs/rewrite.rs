@@ -60,7 +60,9 @@ impl Rewriting<'_> {
             work.fill(&mut raw_lease, stream, true, began).await?;
             announce_length(&mut raw_lease);
             check(&mut raw_lease, stream.container, expected).await?;
-            Ok::<(), FillError>(work.converts().await?)
+            work.converts().await?;
+            work.at.table().has_arrived(work.job);
+            Ok::<(), FillError>(())
         };
         let rewriting = async {
             let Some(partial) = first(raw_partial).await else {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::{Board, EventName, Events, News, Origin};
 use super::job::{Job, Relay, Status};
-use super::queue::{LaneStats, Queue, Requester};
+use super::queue::{LaneId, LaneStats, Queue, Requester};
 use super::requesters::{Left, Numbers, Requesters};
 use crate::clock::unix_millis;
 use crate::store::{Key, State};
@@ -283,6 +283,7 @@ impl Table {
         inner.queue.done(job.lane());
         hold(&mut inner.queue);
         job.set_relay(relay);
+        job.set_converted(false);
         let (lane, total) = (job.lane(), job.status().total);
         inner
             .queue
@@ -301,6 +302,18 @@ impl Table {
         self.change(job, |status| status.waits_until = Some(until));
         tokio::time::sleep(pause).await;
         self.change(job, |status| status.waits_until = None);
+    }
+
+    /// All of this song has arrived. While it is converted, its site's place is free for the next song, as long as few songs
+    /// are converted: each of them keeps its file twice.
+    pub(super) fn has_arrived(&self, job: &Job) {
+        let mut inner = self.inner();
+        let from = job.lane();
+        if matches!(from, LaneId::Site(_)) && inner.queue.move_running(from, LaneId::Conversions) {
+            job.set_converted(true);
+        }
+        drop(inner);
+        self.bell.notify_one();
     }
 
     /// A client waits for this song: it goes before the songs that no client waits for.

@@ -523,6 +523,33 @@ async fn an_ffmpeg_that_hangs_is_ended_and_gives_its_place_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_song_that_is_still_converted_keeps_no_other_song_of_its_site_waiting() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let lab = Lab::start().await;
+    let converted = opus_only(&lab, "converted");
+    let other = lab.soundcloud().track("other").seconds(SECONDS).publish();
+    let wrapper = super::tools::Wrapper::doing(
+        r#"while [ ! -e "$NOTES/go" ]; do sleep 0.05; done; exec ffmpeg "$@""#,
+    );
+    let kmds = Setup::of(&lab)
+        .set("KMDS_FFMPEG__COMMAND", &wrapper.command())
+        .set("KMDS_SOUNDCLOUD__MAX_DOWNLOADS", "1")
+        .start();
+    let state = async || kmds.fetch(&converted.link()).await.1.songs[0].state.clone();
+    kmds.until("all of it has arrived", async || {
+        state().await == "converting"
+    })
+    .await;
+    arrives(&kmds, &other).await;
+    assert_eq!(state().await, "converting", "ffmpeg still waits");
+    wrapper.leave("go", "");
+    let (_, path) = arrives(&kmds, &converted).await;
+    assert_eq!(path.extension().and_then(|ext| ext.to_str()), Some("ogg"));
+}
+
+#[tokio::test]
 async fn an_ffmpeg_that_waits_for_a_slow_site_does_not_hang() {
     if !has_ffmpeg() {
         return;
