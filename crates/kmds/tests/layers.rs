@@ -106,7 +106,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         &[
             &["membership"],
             &["nats"],
-            &["presence", "relay"],
+            &["presence", "relay", "songs"],
             &["nodes", "questions", "seal"],
         ],
     ),

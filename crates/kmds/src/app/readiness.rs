@@ -59,7 +59,12 @@ impl App {
     /// The problem if this node does not work among others; `None` if it does, or if there is no cluster.
     fn without_nodes(&self, fetches_nothing: bool) -> Option<String> {
         let peers = &self.inner.peers;
-        let (why, setting) = match peers.why_alone() {
+        let is_connected = peers.is_connected() == Some(true);
+        // A door does not fetch, so it needs no bucket of songs.
+        let alone = peers
+            .why_alone()
+            .filter(|_| !is_connected || !fetches_nothing);
+        let (why, setting) = match alone {
             Some(why) => why,
             None if fetches_nothing && !peers.are_none() && !peers.any_fetch() => {
                 let why = "no node of the cluster fetches from a site now".to_owned();
@@ -69,6 +74,8 @@ impl App {
         };
         let meaning = if fetches_nothing {
             "this node fetches from no site, so it serves only finished songs"
+        } else if is_connected {
+            "several nodes may fetch the same song"
         } else {
             "this node works alone"
         };

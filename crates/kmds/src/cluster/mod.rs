@@ -11,6 +11,7 @@
 //! | [`questions`] | what nodes ask each other, as bytes (pure) |
 //! | `presence` | which nodes are there |
 //! | `nats` | the connection: presence, questions, and which node has which song |
+//! | `songs` | the bucket of songs in NATS |
 //! | `relay` | a song's bytes, read from another node over HTTP |
 //! | `seal` | how nodes know each other's messages (pure) |
 //!
@@ -27,6 +28,8 @@ mod questions;
 mod relay;
 #[cfg(feature = "cluster")]
 mod seal;
+#[cfg(feature = "cluster")]
+mod songs;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -137,8 +140,8 @@ pub struct SongHead {
 pub trait Network: Send + Sync {
     /// Whether this node works among the others now.
     fn is_connected(&self) -> bool;
-    /// Why it does not: a sentence, and the setting to look at.
-    fn why_alone(&self) -> (String, &'static str);
+    /// Why it does not, or does not know which node has which song: a sentence, and where to look.
+    fn why_alone(&self) -> Option<(String, &'static str)>;
     /// The other nodes that are there.
     fn nodes(&self) -> Vec<NodeReport>;
     /// Notes that a node has one place less than it told.
@@ -258,11 +261,11 @@ impl Peers {
         Some(self.others()?.network.is_connected())
     }
 
-    /// Why this node does not work among the others: a sentence, and the setting to look at.
+    /// Why this node does not work among the others, or does not know which of them has which song: a sentence, and where to
+    /// look.
     #[must_use]
     pub fn why_alone(&self) -> Option<(String, &'static str)> {
-        let network = &self.others()?.network;
-        (!network.is_connected()).then(|| network.why_alone())
+        self.others()?.network.why_alone()
     }
 
     /// The other nodes that are there.

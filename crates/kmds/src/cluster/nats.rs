@@ -9,14 +9,13 @@
 //! | `{name}.nodes` | plain subject | what each node tells of itself; one that is silent is gone |
 //! | `{name}.news` | plain subject | what happens to songs |
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
-//! | `{name}-songs` | key-value bucket | for each song the node that makes or has it; written by compare-and-set |
+//! | `{name}-songs` | key-value bucket | for each song the node that makes or has it ([`super::songs`]) |
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::jetstream::{self, kv};
 use async_nats::{Client, ConnectOptions, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -24,13 +23,14 @@ use futures_util::future::BoxFuture;
 use kmds_extract::{Failure, Kind, Site};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::presence::{GONE_AFTER, Known, PROTOCOL};
 use super::questions::{Question, Reply, pack, unpack_question, unpack_reply};
 use super::relay::Relay;
 use super::seal::{Seal, Unopened};
+use super::songs::{ANSWERS_WITHIN, SongEntry, Songs, Unsaid};
 use super::{
     Answering, Arriving, Claim, Finished, HearingNews, Network, NewsTold, NodeReport, NotGiven,
     Service, TellingNews,
@@ -44,21 +44,19 @@ const BEAT: Duration = Duration::from_secs(2);
 /// Within this time every node has told of itself.
 const ONE_BEAT: Duration = Duration::from_millis(2_500);
 const ANSWERED_AT_ONCE: usize = 64;
-/// NATS answers within this time, or is away.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A connection that is silent is given up after three of these.
 const PING_EVERY: Duration = Duration::from_secs(3);
 /// A node that has just come has heard all others after so long: they answer its first report, or tell at their next beat.
 const KNOWS_ALL_AFTER: Duration = Duration::from_millis(2500);
-/// A song that no node was asked for so long may be fetched again: the bucket stays small.
-const SONGS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Songs that this node began without NATS and tells of later; more are forgotten, and may be fetched twice.
 const MOST_UNTOLD: usize = 10_000;
 /// Nodes of another version that are told of, one by one.
 const MOST_STRANGE: usize = 100;
 /// Other nodes may change a song's entry at the same time.
 const TRIES: u32 = 5;
+/// After another node has changed it; a quarter shorter to a quarter longer.
+const AFTER_ANOTHER: Duration = Duration::from_millis(120);
 
 /// The cluster as one node sees it.
 pub struct Nats {
@@ -77,21 +75,12 @@ pub struct Nats {
     /// When NATS gave the first report.
     first_report: watch::Sender<Option<Instant>>,
     client: OnceLock<Client>,
-    songs: OnceCell<kv::Store>,
+    songs: Songs,
     /// Songs that this node makes or has, and that NATS was away for.
     untold: Mutex<BTreeSet<String>>,
+    /// Held by the task that tells of them.
+    telling: tokio::sync::Mutex<()>,
     answers: Arc<Semaphore>,
-}
-
-/// An entry of the bucket of songs.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct SongEntry {
-    node: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    finished: Option<Finished>,
-    /// What another version has written.
-    #[serde(flatten)]
-    other: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What a node is subscribed to.
@@ -106,17 +95,6 @@ struct Heard {
 struct News {
     node: String,
     news: NewsTold,
-}
-
-impl SongEntry {
-    /// `None` for what no node writes.
-    fn read(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok()
-    }
-
-    fn text(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap_or_default().into()
-    }
 }
 
 impl Nats {
@@ -148,8 +126,9 @@ impl Nats {
             started: Instant::now(),
             first_report: watch::Sender::new(None),
             client: OnceLock::new(),
-            songs: OnceCell::new(),
+            songs: Songs::new(&config.name),
             untold: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             answers: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
             config,
         })
@@ -363,20 +342,41 @@ impl Nats {
         }
     }
 
-    /// Tells of the songs that NATS was away for, in a task of its own.
+    /// Tells of the songs that NATS was away for, one after the other, in a task of its own. It ends where NATS does not take
+    /// one; the next beat goes on.
     fn tell_later(self: &Arc<Self>) {
-        let is_told = self.untold.lock().is_empty();
+        let is_told = self.untold.lock().is_empty() && self.songs.fault().is_none();
         if is_told || !self.is_connected() {
             return;
         }
-        let (songs, nats) = (std::mem::take(&mut *self.untold.lock()), Arc::clone(self));
+        let nats = Arc::clone(self);
         tokio::spawn(async move {
-            for song in songs {
-                if nats.claim(&song, None).await == Claim::Ours {
-                    tracing::debug!(song, "told NATS of a song that was made without it");
+            let Ok(_turn) = nats.telling.try_lock() else {
+                return;
+            };
+            if nats.songs.fault().is_some() && !nats.finds_the_bucket().await {
+                return;
+            }
+            loop {
+                let Some(song) = nats.untold.lock().pop_first() else {
+                    return;
+                };
+                match nats.claim(&song, None).await {
+                    Claim::Ours => {
+                        tracing::debug!(song, "told NATS of a song that was made without it");
+                    }
+                    Claim::Theirs(_) => {}
+                    Claim::Unknown => return,
                 }
             }
         });
+    }
+
+    async fn finds_the_bucket(&self) -> bool {
+        match self.connected() {
+            Some(client) => self.songs.probe(client).await,
+            None => false,
+        }
     }
 
     /// NATS is away, and this node makes the song without it.
@@ -546,53 +546,50 @@ impl Nats {
         tokio::time::sleep(KNOWS_ALL_AFTER.saturating_sub(since)).await;
     }
 
-    /// The bucket of songs, which is made where there is none; one that is there stays as its operator has set it.
-    async fn songs(&self) -> Option<&kv::Store> {
+    /// A song's entry, if there is one, and its revision; `None` if NATS does not say.
+    async fn entry(&self, song: &str) -> Option<(Option<SongEntry>, u64)> {
         let client = self.connected()?;
-        let making = self.songs.get_or_try_init(async || {
-            let bucket = kv::Config {
-                bucket: format!("{}-songs", self.config.name),
-                description: "which node makes or has a song".to_owned(),
-                history: 1,
-                max_age: SONGS_KEPT,
-                ..kv::Config::default()
-            };
-            let jetstream = jetstream::new(client.clone());
-            match jetstream.get_key_value(&bucket.bucket).await {
-                Ok(songs) => Ok(songs),
-                Err(_) => jetstream.create_key_value(bucket).await,
-            }
-        });
-        match making.await {
-            Ok(songs) => Some(songs),
-            Err(error) => {
-                tracing::warn!(%error, "NATS gives no bucket of songs; is JetStream switched on there?");
-                None
-            }
-        }
+        self.songs.read(client, song, false).await.ok()
     }
 
-    /// One try; `None` where another node was faster, or NATS does not answer.
+    /// `None` if NATS does not say.
+    async fn claimed(&self, song: &str, from: Option<&str>) -> Option<Claim> {
+        let mut was_overtaken = false;
+        for _ in 0..TRIES {
+            match self.try_to_claim(song, from, was_overtaken).await {
+                Ok(claim) => return Some(claim),
+                Err(Unsaid::Overtaken) => {
+                    was_overtaken = true;
+                    tokio::time::sleep(random::varied(AFTER_ANOTHER)).await;
+                }
+                Err(Unsaid::Lost(_)) => {}
+                Err(Unsaid::Silent | Unsaid::Missing) => return None,
+            }
+        }
+        None
+    }
+
     async fn try_to_claim(
         &self,
-        songs: &kv::Store,
         song: &str,
         from: Option<&str>,
-    ) -> Option<Claim> {
-        let Some((entry, revision)) = entry(songs, song).await? else {
-            let made = songs.create(song, self.own(SongEntry::default())).await;
-            return made.ok().map(|_| Claim::Ours);
-        };
+        by_leader: bool,
+    ) -> Result<Claim, Unsaid> {
+        let client = self.connected().ok_or(Unsaid::Missing)?;
+        let (entry, revision) = self.songs.read(client, song, by_leader).await?;
+        let entry = entry.unwrap_or_default();
         let holder = &entry.node;
-        let may_be_theirs = *holder != self.config.node && from != Some(holder);
+        let is_theirs = !holder.is_empty() && *holder != self.config.node;
+        let may_be_theirs = is_theirs && from != Some(holder);
         if may_be_theirs && !self.is_there(holder) {
             self.until_all_are_known().await;
         }
         if may_be_theirs && self.is_there(holder) {
-            return Some(Claim::Theirs(entry.node));
+            return Ok(Claim::Theirs(entry.node));
         }
-        let taken = songs.update(song, self.own(entry), revision).await;
-        taken.ok().map(|_| Claim::Ours)
+        let own = self.own(entry);
+        self.songs.write(client, song, own, revision).await?;
+        Ok(Claim::Ours)
     }
 
     /// The entry as that of a song which this node fetches.
@@ -616,17 +613,6 @@ impl Nats {
         let report = there.into_iter().find(|report| report.node == node)?;
         Some(format!("{}{path}", report.address?))
     }
-}
-
-/// A song's entry and its revision. The outer `None`: NATS does not say.
-async fn entry(songs: &kv::Store, song: &str) -> Option<Option<(SongEntry, u64)>> {
-    let read = tokio::time::timeout(ANSWERS_WITHIN, songs.entry(song)).await;
-    let entry = read.ok()?.ok()?;
-    let put = entry.filter(|entry| entry.operation == kv::Operation::Put);
-    Some(put.map(|entry| {
-        let read = SongEntry::read(&entry.value);
-        (read.unwrap_or_default(), entry.revision)
-    }))
 }
 
 /// `refused`: why NATS gave no connection last; each reason is told once.
@@ -672,12 +658,16 @@ impl Network for Nats {
         self.connected().is_some()
     }
 
-    fn why_alone(&self) -> (String, &'static str) {
+    fn why_alone(&self) -> Option<(String, &'static str)> {
         if self.is_second() {
             let sentence = format!("another node is named {} too", self.config.node);
-            return (sentence, "cluster.node");
+            return Some((sentence, "cluster.node"));
         }
-        ("NATS does not answer".to_owned(), "cluster.nats")
+        if !self.is_connected() {
+            return Some(("NATS does not answer".to_owned(), "cluster.nats"));
+        }
+        let fault = self.songs.fault();
+        fault.map(|sentence| (sentence, "JetStream of nats-server"))
     }
 
     fn nodes(&self) -> Vec<NodeReport> {
@@ -707,40 +697,31 @@ impl Network for Nats {
     fn claim<'a>(&'a self, song: &'a str, from: Option<&'a str>) -> BoxFuture<'a, Claim> {
         Box::pin(async move {
             self.until_connected().await;
-            let Some(songs) = self.songs().await else {
+            let claim = self.claimed(song, from).await;
+            claim.unwrap_or_else(|| {
                 self.note_untold(song);
-                return Claim::Unknown;
-            };
-            for _ in 0..TRIES {
-                if let Some(claim) = self.try_to_claim(songs, song, from).await {
-                    return claim;
-                }
-                if !self.is_connected() {
-                    break;
-                }
-            }
-            self.note_untold(song);
-            Claim::Unknown
+                Claim::Unknown
+            })
         })
     }
 
     fn holder<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<String>> {
         Box::pin(async move {
-            let (entry, _) = entry(self.songs().await?, song).await??;
-            self.is_there(&entry.node).then_some(entry.node)
+            let (entry, _) = self.entry(song).await?;
+            entry
+                .map(|entry| entry.node)
+                .filter(|node| self.is_there(node))
         })
     }
 
     fn finished<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<Finished>> {
-        Box::pin(async move { entry(self.songs().await?, song).await??.0.finished })
+        Box::pin(async move { self.entry(song).await?.0?.finished })
     }
 
     fn finish<'a>(&'a self, song: &'a str, finished: Finished) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Some(songs) = self.songs().await else {
-                return;
-            };
-            if let Some(Some((entry, revision))) = entry(songs, song).await
+            if let Some(client) = self.connected()
+                && let Some((Some(entry), revision)) = self.entry(song).await
                 && entry.node == self.config.node
             {
                 let entry = SongEntry {
@@ -748,7 +729,7 @@ impl Network for Nats {
                     ..entry
                 };
                 // Where another node was faster the entry is its own.
-                let _ = songs.update(song, entry.text(), revision).await;
+                let _ = self.songs.write(client, song, entry.text(), revision).await;
             }
         })
     }
@@ -759,9 +740,9 @@ impl Network for Nats {
 
     fn forget<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let Some(songs) = self.songs().await {
+            if let Some(client) = self.connected() {
                 // An entry that stays leads to a node that says it has no such song.
-                let _ = songs.delete(song).await;
+                self.songs.delete(client, song, None).await;
             }
         })
     }
@@ -769,14 +750,11 @@ impl Network for Nats {
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             self.untold.lock().remove(song);
-            let Some(songs) = self.songs().await else {
-                return;
-            };
-            if let Some(Some((entry, revision))) = entry(songs, song).await
+            if let Some(client) = self.connected()
+                && let Some((Some(entry), revision)) = self.entry(song).await
                 && entry.node == self.config.node
             {
-                // Where another node was faster the entry is its own.
-                let _ = songs.delete_expect_revision(song, Some(revision)).await;
+                self.songs.delete(client, song, Some(revision)).await;
             }
         })
     }
@@ -802,21 +780,5 @@ impl Network for Nats {
         most: usize,
     ) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move { self.relay.read(&self.url(node, path)?, most).await })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_that_another_version_wrote_is_read_and_keeps_what_is_unknown() {
-        let before = SongEntry::read(br#"{"node":"a"}"#).expect("the first version's");
-        assert_eq!((before.node.as_str(), before.finished), ("a", None));
-        let text = br#"{"node":"a","finished":{"ext":"m4a","size":5,"sha256":"00","mood":1},"colour":"red"}"#;
-        let later = SongEntry::read(text).expect("a later version's");
-        assert_eq!(later.finished.as_ref().map(|song| song.size), Some(5));
-        let again: serde_json::Value = serde_json::from_slice(&later.text()).expect("JSON");
-        assert_eq!(again["colour"], "red");
     }
 }

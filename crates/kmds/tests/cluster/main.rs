@@ -7,6 +7,7 @@ mod harness;
 
 mod apart;
 mod away;
+mod bucket;
 mod credentials;
 mod drive;
 mod everywhere;

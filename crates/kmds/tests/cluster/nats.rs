@@ -106,7 +106,12 @@ impl Nats {
         let _ = self.child.wait();
     }
 
-    /// The same server again, with what it had on its drive.
+    /// It loses what it had on its drive.
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(self.folder.path("store")).expect("removed");
+    }
+
+    /// The same server again, with what it has on its drive.
     pub fn restart(&mut self) {
         let program = std::env::var_os("KMDS_TEST_NATS").expect("it was started");
         self.child = spawn(Path::new(&program), &self.folder, &self.port.to_string());
