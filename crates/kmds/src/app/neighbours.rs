@@ -81,6 +81,17 @@ impl Inner {
             .max(self.peers.closed_for(site))
     }
 
+    /// How long nothing of the site starts here.
+    fn pause_of(&self, site: Site) -> Option<Duration> {
+        let now = tokio::time::Instant::now();
+        let lanes = self.table.stats().into_iter();
+        let paused = lanes
+            .filter(|lane| lane.lane == LaneId::Site(site))
+            .find_map(|lane| lane.paused_until);
+        let paused = paused.map(|until| until.saturating_duration_since(now));
+        paused.max(self.limited_for(site))
+    }
+
     /// Accepts a song as if a client had asked for it.
     async fn make_for_another(&self, wanted: SongWanted) -> Result<Reply, Failure> {
         let SongWanted {
@@ -95,7 +106,7 @@ impl Inner {
             let sentence = format!("{site} is not asked from this node");
             return Err(Failure::new(Kind::RateLimited, sentence));
         }
-        if let Some(left) = self.limited_for(site) {
+        if let Some(left) = self.pause_of(site) {
             let sentence = format!("{site} limits requests from this node's address");
             return Err(Failure::new(Kind::RateLimited, sentence).after(left));
         }

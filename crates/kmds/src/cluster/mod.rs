@@ -53,8 +53,10 @@ pub use questions::{
 
 /// When a client may ask again for what no node could be asked for: NATS is back, or a node, within some seconds.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Where a node has not answered for so long the next one is asked too.
+/// Where a node has not taken a song for so long the next one is asked too.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// While a node answers a link or a search it is looked whether it is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A node whose HTTP gave no connection is asked after all others for so long.
 const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
 /// Names the node that sends a request to another one's HTTP.
@@ -218,6 +220,18 @@ fn asks_on(question: &Question, failure: &Failure) -> bool {
     passes_on(failure.kind) || is_busy || (is_song && failure.retryable())
 }
 
+/// Of two refusals the one after which can be asked again first; else the last.
+#[must_use]
+pub fn sooner(before: Option<Failure>, last: Failure) -> Failure {
+    match (
+        before.as_ref().and_then(|one| one.retry_after),
+        last.retry_after,
+    ) {
+        (Some(one), other) if other.is_none_or(|other| one < other) => before.unwrap_or(last),
+        _ => last,
+    }
+}
+
 /// A song's name in NATS: site, id and form.
 #[must_use]
 pub fn song_name(track: &TrackId, form: Format) -> String {
@@ -276,9 +290,9 @@ impl Peers {
     }
 
     /// Asks the nodes that fetch from this site, one after the other, until one gives an answer that is not about its own
-    /// address or line. Where one is silent the next is asked too, and the first answer counts.
+    /// address or line. Where one is silent ([`Joined::is_silent`]) the next is asked too, and the first answer counts.
     /// # Errors
-    /// What the last node said; [`Kind::ClusterUnavailable`] where none could be asked.
+    /// What the node said that can be asked again first; [`Kind::ClusterUnavailable`] where none could be asked.
     pub async fn ask(
         &self,
         site: Site,
@@ -286,9 +300,9 @@ impl Peers {
         within: Duration,
         except: &[String],
     ) -> Result<(String, Reply), Failure> {
-        let mut last = self.unavailable(site);
+        let unavailable = self.unavailable(site);
         let Some(joined) = self.others() else {
-            return Err(last);
+            return Err(unavailable);
         };
         let bytes = questions::pack(question);
         let ask = |node: String| {
@@ -300,17 +314,22 @@ impl Peers {
         };
         let mut left = joined.in_order(site, except).into_iter();
         let mut asked = FuturesUnordered::new();
+        let mut refused = None;
         loop {
             let next = left.next();
-            let patience = if next.is_some() { SILENT_AFTER } else { within };
+            let silent = joined.is_silent(next.clone(), question);
             asked.extend(next.map(&ask));
-            let answer = match tokio::time::timeout(patience, asked.next()).await {
-                Ok(Some(answer)) => answer,
-                Ok(None) => return Err(last),
-                Err(_) => continue,
+            let answer = tokio::select! {
+                answer = asked.next() => answer,
+                () = silent => continue,
+            };
+            let Some(answer) = answer else {
+                return Err(refused.unwrap_or(unavailable));
             };
             match answer.1.as_deref().and_then(questions::unpack_reply) {
-                Some(Reply::Refused(failure)) if asks_on(question, &failure) => last = failure,
+                Some(Reply::Refused(failure)) if asks_on(question, &failure) => {
+                    refused = Some(sooner(refused, failure));
+                }
                 Some(Reply::Refused(failure)) => return Err(failure),
                 Some(reply) => return Ok((answer.0, reply)),
                 None => {}
@@ -487,6 +506,20 @@ impl Joined {
         nodes
     }
 
+    /// Ends when the next node is to be asked too. A node that is there gets all the time it takes for a link or a search, since
+    /// the site would see the second question too.
+    async fn is_silent(&self, node: Option<String>, question: &Question) {
+        let Some(node) = node else {
+            return std::future::pending().await;
+        };
+        if !matches!(question, Question::Link { .. } | Question::Search { .. }) {
+            return tokio::time::sleep(SILENT_AFTER).await;
+        }
+        while self.network.nodes().iter().any(|told| told.node == node) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Notes whether a node's HTTP gives a connection. It is told once, until it gives one.
     fn note_reached(&self, node: &str, is_reached: bool) {
         let mut unreachable = self.unreachable.lock();
@@ -505,6 +538,32 @@ impl Joined {
                 address,
                 "the node's HTTP gives no connection there; look at its cluster.address"
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_refusals_the_shortest_pause_is_told() {
+        let limited = |seconds: Option<u64>| {
+            let failure = Failure::new(Kind::RateLimited, "limited");
+            Failure {
+                retry_after: seconds.map(Duration::from_secs),
+                ..failure
+            }
+        };
+        for (refusals, told) in [
+            ([Some(60), Some(2), Some(30)], Some(2)),
+            ([None, Some(7), None], Some(7)),
+            ([None, None, None], None),
+        ] {
+            let refusals = refusals.into_iter().map(limited);
+            let last = refusals.fold(None, |before, last| Some(sooner(before, last)));
+            let pause = last.expect("one").retry_after;
+            assert_eq!(pause, told.map(Duration::from_secs));
         }
     }
 }

@@ -22,6 +22,7 @@ use super::names;
 use super::run::Run;
 use crate::cluster::{
     Arriving, Claim, Finished, NotGiven, SongHead, SongWanted, is_of_address, passes_on, song_name,
+    sooner,
 };
 use crate::store::{self, Lease, OnDrive, Publish, Row, Started, State};
 
@@ -148,19 +149,20 @@ impl Elsewhere<'_> {
 
     /// Fetches the song, unless another node has claimed it.
     async fn here_unless_claimed(&mut self) -> Result<Format, End> {
-        match self.work.at.peers.claim(&self.name, None).await {
+        let gave_up = self.work.job.take_gave_up();
+        let claim = self.work.at.peers.claim(&self.name, gave_up.as_deref());
+        match claim.await {
             Claim::Theirs(_) => self.hand_over(Some(Relay::Holder)),
             Claim::Ours | Claim::Unknown => self.here().await,
         }
     }
 
-    /// The song from the node that has claimed it; where none gives it, this node fetches it.
+    /// The song from the node that has claimed it; where none gives it, this node fetches it. It claims the song only when it has
+    /// a place of the site: other nodes do not wait for a song that only waits.
     async fn by_its_holder(&mut self) -> Result<Format, End> {
-        let mut gave_up = None;
         let mut broken = Vec::new();
         for _ in 0..MOST_TRIES {
-            let claim = self.work.at.peers.claim(&self.name, gave_up.as_deref());
-            let Claim::Theirs(node) = claim.await else {
+            let Some(node) = self.work.at.peers.holder(&self.name).await else {
                 break;
             };
             match self.from(&node).await {
@@ -171,8 +173,10 @@ impl Elsewhere<'_> {
                 }
                 Err(Broken::Node(why)) => {
                     tokio::time::sleep(SOON).await;
-                    let is_asked_again = may_be_mended(&why, &node, &mut broken);
-                    gave_up = Some(node).filter(|_| !is_asked_again);
+                    if !may_be_mended(&why, &node, &mut broken) {
+                        self.work.job.give_up(node);
+                        break;
+                    }
                 }
             }
         }
@@ -274,8 +278,8 @@ impl Elsewhere<'_> {
                 Ok(format) => return Ok(format),
                 Err(Broken::Here(end)) => return Err(end),
                 Err(Broken::Node(NotGiven::Refused(failure))) => {
-                    let end = ended(failure);
-                    last = Some(passed_on(end)?);
+                    let end = passed_on(ended(failure))?;
+                    last = Some(sooner_end(last, end));
                     asked.push(node);
                 }
                 Err(Broken::Node(why)) => {
@@ -508,9 +512,15 @@ fn ended(failure: Failure) -> End {
     }
 }
 
-/// The end where no node is left: what the last one said, else the song waits for a node.
+/// Of two ends the one whose pause is over first; else the last.
+fn sooner_end(before: Option<End>, last: End) -> End {
+    ended(sooner(before.map(of_end), of_end(last)))
+}
+
+/// The end where no node is left: what the nodes said, else the song waits for a node.
 fn none_left(last: Option<End>, failure: Failure) -> End {
     match (last, failure.kind) {
+        (Some(end), kind) if passes_on(kind) => sooner_end(Some(end), ended(failure)),
         (Some(end), _) => end,
         (None, kind) if failure.retryable() && !passes_on(kind) => {
             End::NotBefore(Instant::now() + TRY_AGAIN)

@@ -110,6 +110,8 @@ pub struct Job {
     relay: Mutex<Option<Relay>>,
     /// All of it has arrived and is still converted: it takes no place of its site.
     is_converted: AtomicBool,
+    /// The node that has claimed it and does not give it: the claim may be taken over.
+    gave_up: Mutex<Option<String>>,
     /// What has arrived of it, while it waits in another lane; its listeners read on. It is dropped with the job's end.
     lease: Mutex<Option<Lease>>,
 }
@@ -140,6 +142,7 @@ impl Job {
             was_held_back: AtomicBool::new(false),
             relay: Mutex::default(),
             is_converted: AtomicBool::new(false),
+            gave_up: Mutex::default(),
             lease: Mutex::default(),
         }
     }
@@ -157,6 +160,14 @@ impl Job {
 
     pub fn relay(&self) -> Option<Relay> {
         self.relay.lock().clone()
+    }
+
+    pub(super) fn give_up(&self, node: String) {
+        *self.gave_up.lock() = Some(node);
+    }
+
+    pub(super) fn take_gave_up(&self) -> Option<String> {
+        self.gave_up.lock().take()
     }
 
     pub(super) fn keep_lease(&self, lease: Option<Lease>) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use kmds_extract::{Failure, Format, Kind};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -196,7 +197,15 @@ impl Workers {
             return;
         };
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
-        let requeue = || self.at.table().requeue_after(job, wait);
+        let requeue = || {
+            let table = self.at.table();
+            if self.at.peers.others_fetch(job.key.track().site()) {
+                // They fetch the site's other songs meanwhile.
+                table.hold_back(job, Instant::now() + wait);
+            } else {
+                table.requeue_after(job, wait);
+            }
+        };
         self.requeue(job, requeue).await;
     }
 

@@ -17,6 +17,7 @@ mod kills;
 mod limits;
 mod line;
 mod nats;
+mod pauses;
 mod relayed;
 mod shown;
 mod versions;

@@ -1,0 +1,113 @@
+//! What a node waits for: its site, another node, or a place.
+
+use kmds_lab::{Fault, Lab};
+use serde_json::Value;
+
+use super::harness::Kmds;
+use super::nats::Nats;
+use super::{acquainted, address, asked_from, door, node, seen_from, times_fetched};
+
+/// How long the client is told to wait.
+async fn retry_after(node: &Kmds, link: &str) -> u64 {
+    let body = serde_json::json!({ "URL": link }).to_string();
+    let answer = node.http.post(node.at("/fetch")).body(body).send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 429);
+    let told = answer.headers().get("retry-after").expect("a pause");
+    told.to_str().expect("text").parse().expect("seconds")
+}
+
+#[tokio::test]
+async fn when_each_address_is_limited_the_shortest_pause_counts() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let link = lab.bandcamp().track("link").seconds(5.0).publish().link();
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    let song = lab.soundcloud().track("song").seconds(20.0).publish();
+    let of_song = |seconds| Fault::Status(429, Some(seconds)).on_media().of(&song);
+    lab.inject(of_song(2).only_from(address(1)).first(1));
+    lab.inject(of_song(300).only_from(address(2)));
+    assert!(one.download(&song.link()).await == song.bytes());
+    lab.clear_faults();
+    let limited = |seconds| Fault::Status(429, Some(seconds)).on_pages();
+    lab.inject(limited(600).only_from(address(1)));
+    lab.inject(limited(9).only_from(address(2)));
+    for _ in 0..2 {
+        let told = retry_after(&door, &link).await;
+        assert!(told <= 10, "{told} s");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_a_site_answers_late_is_asked_from_one_address() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("late").seconds(5.0).publish();
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    lab.inject(Fault::NoAnswer.on_pages().first(1));
+    let asking = async { door.fetch(&song.link()).await };
+    let late = async {
+        lab.until(|seen| !seen.is_empty()).await;
+        // Longer than another node is left out of a song.
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        seen_from(&lab).len()
+    };
+    tokio::select! {
+        reply = asking => panic!("it waits for the site: {reply:?}"),
+        seen = late => assert_eq!(seen, 1, "one address asked"),
+    }
+}
+
+/// Whether one song of the node waits or runs in this lane.
+async fn is_in(node: &Kmds, lane: &str, how: &str) -> bool {
+    let (_, stats) = node.body::<Value>("/api/v1/stats").await;
+    let queues = stats["queues"].as_array().cloned().unwrap_or_default();
+    queues
+        .iter()
+        .any(|queue| queue["site"] == lane && queue[how] == 1)
+}
+
+#[tokio::test]
+async fn a_song_that_waits_for_a_place_at_one_node_is_not_waited_for_by_others() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let long = lab
+        .bandcamp()
+        .track("long")
+        .seconds(60.0)
+        .holds_at(100_000)
+        .publish();
+    let song = lab.bandcamp().track("wanted").seconds(20.0).publish();
+    song.hold_at(50_000);
+    let one = node(&lab, &nats, 1)
+        .set("KMDS_BANDCAMP__MAX_DOWNLOADS", "1")
+        .start();
+    let mut two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    assert_eq!(two.fetch(&song.link()).await.0, 200);
+    lab.until(asked_from(2)).await;
+    assert_eq!(one.fetch(&song.link()).await.0, 200);
+    one.until("it waits for two", async || {
+        is_in(&one, "relays", "running").await
+    })
+    .await;
+    assert_eq!(one.fetch(&long.link()).await.0, 200);
+    lab.until(asked_from(1)).await;
+    two.kill();
+    song.release();
+    one.until("it waits for a place", async || {
+        is_in(&one, "bandcamp", "waiting").await
+    })
+    .await;
+    let three = node(&lab, &nats, 3).start();
+    acquainted(&[&one, &three]).await;
+    assert!(three.download(&song.link()).await == song.bytes());
+    assert!(times_fetched(&lab, &song) < 2.5);
+    long.release();
+}
