@@ -2,7 +2,7 @@
 //!
 //! Owns, in memory, how far each queue was played and which of its songs are near; the catalog has the songs
 //! ([`crate::store::PlayQueue`]), and the holds. A queue has a task ([`advance`]), which makes the near songs ready and ends the queue in its
-//! time; without a queue nothing runs. Whatever changes a queue holds `turn`; the lock of `live` is never held across an await,
+//! time; without a queue nothing runs. A change of a queue holds `turn`; the lock of `live` is never held across an await,
 //! and nothing is asked of the store under it: an eviction takes it while the catalog is locked.
 //!
 //! KMDS does not see who reads a file by its path, nor for which queue a client reads. A song counts as begun when a client asks
@@ -49,7 +49,7 @@ pub struct QueueAsk {
     pub songs: Vec<String>,
     /// Songs that are made ready before they are played.
     pub ahead: usize,
-    /// What the client plays; `None`: whatever a song was asked for last.
+    /// What the client plays; `None`: the form that a client asked for last.
     pub accept: Option<Accept>,
     /// It ends after so long, unless it is written again.
     pub length: Duration,
@@ -93,7 +93,7 @@ pub struct QueueSong {
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     live: Mutex<Live>,
-    /// Held by whatever changes a queue, from its look to its end.
+    /// Held during each change of a queue, from its first read to its last write.
     turn: tokio::sync::Mutex<()>,
 }
 
