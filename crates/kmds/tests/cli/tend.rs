@@ -173,7 +173,7 @@ async fn a_variable_that_is_nearly_a_setting_is_in_the_log_of_the_service() {
     }
     let kmds = Setup::new().set("KMDS_CACHE_DIR", "/srv/music").start();
     kmds.until("the log says so", async || {
-        kmds.log().contains("KMDS_CACHE_DIR is no setting")
+        kmds.log().contains("KMDS_CACHE_DIR is not a setting")
     })
     .await;
     let second = Person::alone().set(
