@@ -550,9 +550,12 @@ async fn two_queues_are_served_in_turn() {
     let [one, two] = ["One", "Two"].map(|name| songs(&lab, name, 4));
     one[0].hold_at(2_000);
     let kmds = one_at_a_time(&lab).start();
-    for (name, songs) in [("one", &one), ("two", &two)] {
-        put(&kmds, name, json!({"songs": links(songs), "ahead": 4})).await;
-    }
+    put(&kmds, "one", json!({"songs": links(&one), "ahead": 4})).await;
+    kmds.until("the place is taken", async || {
+        states(&queue(&kmds, "one").await)[0] == "downloading"
+    })
+    .await;
+    put(&kmds, "two", json!({"songs": links(&two), "ahead": 4})).await;
     kmds.until("all wait", async || {
         let (one, two) = (
             states(&queue(&kmds, "one").await),

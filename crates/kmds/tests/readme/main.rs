@@ -374,7 +374,7 @@ fn every_command_of_a_document_is_followed_and_no_exception_is_stale() {
                 .filter(|block| {
                     !matches!(
                         block.language.as_str(),
-                        "" | "json" | "text" | "toml" | "python" | "js"
+                        "" | "json" | "text" | "toml" | "python" | "js" | "rust"
                     )
                 })
                 .flat_map(Block::commands)

@@ -95,7 +95,7 @@ async fn recipes_that_bring_metadata_and_no_audio_are_refused_and_those_in_force
     assert_eq!(problem["kind"], "origin_refused", "{problem}");
     let sentence = problem["detail"].as_str().expect("a sentence");
     for part in [
-        "by the new recipes, dated 2031-02-02",
+        "with the new recipes, dated 2031-02-02",
         canary.id(),
         "refused the audio",
         "with those in force it can",
