@@ -1,6 +1,6 @@
 //! Words → songs.
 //!
-//! Owns how a result becomes a [`Hit`](crate::search::Hit). A song of which only a preview is free, or that is blocked
+//! Owns how a result becomes a [`Hit`]. A song of which only a preview is free, or that is blocked
 //! here, is a result that cannot be played. It asks once.
 
 use super::api::Api;

@@ -1,6 +1,6 @@
 //! Words → videos, or songs of YouTube Music.
 //!
-//! Owns how a result becomes a [`Hit`](crate::search::Hit); live streams and unreleased videos are left out. It asks
+//! Owns how a result becomes a [`Hit`]; live streams and unreleased videos are left out. It asks
 //! once.
 
 use super::parse::search::{self as parse, MusicItem};

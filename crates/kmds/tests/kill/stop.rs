@@ -81,10 +81,12 @@ async fn a_stream_that_cannot_finish_is_cut_in_time_and_its_download_goes_on_at_
         .await
         .expect("joined");
     assert_eq!(code, Some(0));
-    assert!(
-        answer.chunk().await.is_err() || answer.chunk().await.is_err(),
-        "no clean end of half a song"
-    );
+    // What was sent before the cut is read first.
+    let mut rest = answer.chunk().await;
+    while let Ok(Some(_)) = rest {
+        rest = answer.chunk().await;
+    }
+    assert!(rest.is_err(), "no clean end of half a song");
     song.release();
     let kmds = setup.start();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
