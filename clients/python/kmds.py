@@ -527,8 +527,11 @@ class AsyncKmds(_Calls):
         holder = uuid.uuid4().hex
         path = await self._run(self._path(track, cache, timeout, away, _held(seconds, holder)))
 
+        # Before Python 3.12 `wait_for` may lose a cancellation that comes together with its result.
+        is_over = asyncio.Event()
+
         async def renew() -> None:
-            while True:
+            while not is_over.is_set():
                 await asyncio.sleep(seconds / 2)
                 with suppress(KmdsError):
                     await self._run(_renewing(track, seconds, holder))
@@ -537,6 +540,7 @@ class AsyncKmds(_Calls):
         try:
             yield path
         finally:
+            is_over.set()
             renewing.cancel()
             await asyncio.wait([renewing])
             with suppress(KmdsError):
