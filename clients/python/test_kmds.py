@@ -183,6 +183,28 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
                 pass  # It is renewed.
         self.assertIsNone((await kmds.track(track)).held_until)
 
+    async def test_a_held_file_is_let_go_while_it_is_renewed(self) -> None:
+        kmds, answered = AsyncKmds(URL), asyncio.get_running_loop().create_future()
+        track = (await kmds.fetch(os.environ["SONG"], accept=["mp3"])).tracks[0]
+        run, is_held, renewals = kmds._run, asyncio.Event(), []
+
+        async def run_until_answered(call):
+            if not is_held.is_set() or renewals:
+                return await run(call)
+            renewals.append(call)
+            return await asyncio.wait_for(answered, 60)
+
+        kmds._run = run_until_answered
+
+        async def block() -> None:
+            async with kmds.hold(track, CACHE, seconds=2):
+                is_held.set()
+                while not renewals:
+                    await asyncio.sleep(0.01)
+                answered.set_result(None)  # In the turn of the loop in which the block ends.
+
+        await asyncio.wait_for(block(), 60)
+
     async def test_a_hundred_calls_that_wait_hold_nothing_up(self) -> None:
         kmds = AsyncKmds(URL)
         held = (await kmds.fetch(os.environ["HELD"])).tracks[0]
