@@ -106,6 +106,8 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         &[
             &["membership"],
             &["nats"],
+            &["claims", "messages"],
+            &["reports"],
             &["presence", "relay", "songs"],
             &["nodes", "questions", "seal"],
         ],

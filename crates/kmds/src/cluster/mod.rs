@@ -9,15 +9,20 @@
 //! | [`membership`] | from the start of the service to its stop |
 //! | [`nodes`] | what a node tells of itself; in which order nodes are asked (pure) |
 //! | [`questions`] | what nodes ask each other, as bytes (pure) |
-//! | `presence` | which nodes are there |
-//! | `nats` | the connection: presence, questions, and which node has which song |
-//! | `songs` | the bucket of songs in NATS |
+//! | `nats` | the connection: what goes out by it, and to which part what comes in is given |
+//! | `messages` | messages as bytes: signed, and opened |
+//! | `reports`, `presence` | what this node makes of reports; which nodes are there |
+//! | `claims`, `songs` | which node makes or has a song; its bucket in NATS |
 //! | `relay` | a song's bytes, read from another node over HTTP |
 //! | `seal` | how nodes know each other's messages (pure) |
 //!
 //! Nothing here decides what happens to a song: [`crate::jobs`] does.
 
+#[cfg(feature = "cluster")]
+mod claims;
 mod membership;
+#[cfg(feature = "cluster")]
+mod messages;
 #[cfg(feature = "cluster")]
 mod nats;
 mod nodes;
@@ -26,6 +31,8 @@ mod presence;
 mod questions;
 #[cfg(feature = "cluster")]
 mod relay;
+#[cfg(feature = "cluster")]
+mod reports;
 #[cfg(feature = "cluster")]
 mod seal;
 #[cfg(feature = "cluster")]

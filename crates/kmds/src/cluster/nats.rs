@@ -1,4 +1,4 @@
-//! The connection to NATS: presence, questions, and which node has which song.
+//! The connection to NATS: what goes out by it, and to which part what comes in is given.
 //!
 //! Owns subjects and keys. One task ([`Nats::run`]) tells of this node every two seconds, hears of the others and gets
 //! questions, each of which is answered by a task of its own, at most [`ANSWERED_AT_ONCE`]. The library connects again by
@@ -9,9 +9,9 @@
 //! | `{name}.nodes` | plain subject | what each node tells of itself; one that is silent is gone |
 //! | `{name}.news` | plain subject | what happens to songs |
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
-//! | `{name}-songs` | key-value bucket | for each song the node that makes or has it ([`super::songs`]) |
+//! | `{name}-songs` | key-value bucket | for each song the node that makes or has it ([`super::claims`]) |
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,21 +23,21 @@ use futures_util::future::BoxFuture;
 use kmds_extract::{Failure, Kind, Site};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::presence::{GONE_AFTER, Known, PROTOCOL};
+use super::claims::Claims;
+use super::messages::Messages;
+use super::presence::PROTOCOL;
 use super::questions::{Question, Reply, pack, unpack_question, unpack_reply};
 use super::relay::Relay;
-use super::seal::{Seal, Unopened};
-use super::songs::{ANSWERS_WITHIN, SongEntry, Songs, Unsaid};
+use super::reports::Reports;
+use super::songs::ANSWERS_WITHIN;
 use super::{
     Answering, Arriving, Claim, Finished, HearingNews, Network, NewsTold, NodeReport, NotGiven,
     Service, TellingNews,
 };
-use crate::clock::unix_millis;
 use crate::config::{ClusterConfig, read_cluster_token};
-use crate::random;
 
 /// How often a node tells of itself.
 const BEAT: Duration = Duration::from_secs(2);
@@ -47,39 +47,15 @@ const ANSWERED_AT_ONCE: usize = 64;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A connection that is silent is given up after three of these.
 const PING_EVERY: Duration = Duration::from_secs(3);
-/// A node that has just come has heard all others after so long: they answer its first report, or tell at their next beat.
-const KNOWS_ALL_AFTER: Duration = Duration::from_millis(2500);
-/// Songs that this node began without NATS and tells of later; more are forgotten, and may be fetched twice.
-const MOST_UNTOLD: usize = 10_000;
-/// Nodes of another version that are told of, one by one.
-const MOST_STRANGE: usize = 100;
-/// Other nodes may change a song's entry at the same time.
-const TRIES: u32 = 5;
-/// After another node has changed it; a quarter shorter to a quarter longer.
-const AFTER_ANOTHER: Duration = Duration::from_millis(120);
 
 /// The cluster as one node sees it.
 pub struct Nats {
     config: ClusterConfig,
-    instance: String,
     relay: Relay,
-    seal: Seal,
-    /// When a node of the same name, and of a lower instance, told of itself.
-    twin: Mutex<Option<Instant>>,
-    /// Nodes of another version; each is told once.
-    strange: Mutex<BTreeSet<String>>,
-    /// Why messages were passed by; each reason is told once.
-    passed_by: Mutex<HashSet<Unopened>>,
-    known: Arc<Known>,
-    started: Instant,
-    /// When NATS gave the first report.
-    first_report: watch::Sender<Option<Instant>>,
+    messages: Messages,
+    reports: Arc<Reports>,
+    claims: Claims,
     client: OnceLock<Client>,
-    songs: Songs,
-    /// Songs that this node makes or has, and that NATS was away for.
-    untold: Mutex<BTreeSet<String>>,
-    /// Held by the task that tells of them.
-    telling: tokio::sync::Mutex<()>,
     answers: Arc<Semaphore>,
 }
 
@@ -115,20 +91,13 @@ impl Nats {
             std::fs::File::open(file)
                 .map_err(|error| format!("cluster.{key} {}: {error}", file.display()))?;
         }
+        let reports = Arc::new(Reports::new(config.node.clone()));
         Ok(Self {
-            seal: Seal::new(token.as_deref()),
+            messages: Messages::new(token.as_deref()),
             relay: Relay::new(config.node.clone(), token)?,
-            twin: Mutex::default(),
-            passed_by: Mutex::default(),
-            strange: Mutex::default(),
-            instance: random::id(),
-            known: Arc::default(),
-            started: Instant::now(),
-            first_report: watch::Sender::new(None),
+            claims: Claims::new(&config.name, config.node.clone(), Arc::clone(&reports)),
+            reports,
             client: OnceLock::new(),
-            songs: Songs::new(&config.name),
-            untold: Mutex::default(),
-            telling: tokio::sync::Mutex::default(),
             answers: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
             config,
         })
@@ -170,7 +139,7 @@ impl Nats {
         } = service;
         let report = |leaves| NodeReport {
             node: self.config.node.clone(),
-            instance: self.instance.clone(),
+            instance: self.reports.instance().to_owned(),
             protocol: PROTOCOL,
             version: crate::VERSION.to_owned(),
             address: address.clone(),
@@ -200,7 +169,7 @@ impl Nats {
         let mut nodes = BTreeSet::new();
         let _ = tokio::time::timeout(ONE_BEAT, async {
             while let Some(message) = told.next().await {
-                let text = self.opened(&message);
+                let text = self.messages.opened(&message);
                 let report = text.and_then(|text| serde_json::from_slice::<NodeReport>(&text).ok());
                 nodes.extend(
                     report
@@ -235,10 +204,10 @@ impl Nats {
     ) -> Option<Bytes> {
         let subject = format!("{}.ask.{node}", self.config.name);
         let request = async_nats::Request::new()
-            .payload(self.sealed(&subject, question))
+            .payload(self.messages.sealed(&subject, question))
             .timeout(Some(within));
         let reply = client.send_request(subject, request).await.ok()?;
-        self.opened(&reply)
+        self.messages.opened(&reply)
     }
 
     async fn connect(&self) -> Result<Client, String> {
@@ -308,7 +277,7 @@ impl Nats {
     /// Tells the others what happens to this node's songs.
     async fn tell_news(&self, client: &Client, mut news: TellingNews) {
         while let Some(news) = news.next().await {
-            if client.connection_state() != State::Connected || self.is_second() {
+            if client.connection_state() != State::Connected || self.reports.is_second() {
                 continue;
             }
             let subject = self.news_subject();
@@ -319,14 +288,14 @@ impl Nats {
             let text = serde_json::to_vec(&told).unwrap_or_default();
             // News that is lost is followed by other news.
             let _ = client
-                .publish(subject.clone(), self.sealed(&subject, text.into()))
+                .publish(subject.clone(), self.messages.sealed(&subject, text.into()))
                 .await;
         }
         std::future::pending().await
     }
 
     fn hear_news(&self, message: &Message, hearing: &HearingNews) {
-        let told = self.opened(message);
+        let told = self.messages.opened(message);
         let told = told.and_then(|text| serde_json::from_slice::<News>(&text).ok());
         if let Some(News { news, .. }) = told.filter(|told| told.node != self.config.node) {
             hearing(news);
@@ -334,163 +303,36 @@ impl Nats {
     }
 
     async fn tell(&self, client: &Client, report: &NodeReport) {
-        if client.connection_state() == State::Connected && !self.is_second() {
+        if client.connection_state() == State::Connected && !self.reports.is_second() {
             let (subject, text) = (self.nodes_subject(), serde_json::to_vec(report));
-            let sealed = self.sealed(&subject, text.unwrap_or_default().into());
+            let sealed = self
+                .messages
+                .sealed(&subject, text.unwrap_or_default().into());
             // The next beat tells it anew.
             let _ = client.publish(subject, sealed).await;
         }
     }
 
-    /// Tells of the songs that NATS was away for, one after the other, in a task of its own. It ends where NATS does not take
-    /// one; the next beat goes on.
+    /// Tells of the songs that NATS was away for, in a task of its own; the next beat goes on where it ends.
     fn tell_later(self: &Arc<Self>) {
-        let is_told = self.untold.lock().is_empty() && self.songs.fault().is_none();
-        if is_told || !self.is_connected() {
-            return;
-        }
-        let nats = Arc::clone(self);
-        tokio::spawn(async move {
-            let Ok(_turn) = nats.telling.try_lock() else {
-                return;
-            };
-            if nats.songs.fault().is_some() && !nats.finds_the_bucket().await {
-                return;
-            }
-            loop {
-                let Some(song) = nats.untold.lock().pop_first() else {
-                    return;
-                };
-                match nats.claim(&song, None).await {
-                    Claim::Ours => {
-                        tracing::debug!(song, "told NATS of a song that was made without it");
-                    }
-                    Claim::Theirs(_) => {}
-                    Claim::Unknown => return,
-                }
-            }
-        });
-    }
-
-    async fn finds_the_bucket(&self) -> bool {
-        match self.connected() {
-            Some(client) => self.songs.probe(client).await,
-            None => false,
-        }
-    }
-
-    /// NATS is away, and this node makes the song without it.
-    fn note_untold(&self, song: &str) {
-        let mut untold = self.untold.lock();
-        if untold.len() < MOST_UNTOLD {
-            untold.insert(song.to_owned());
+        if self.claims.has_to_tell() && self.is_connected() {
+            let nats = Arc::clone(self);
+            tokio::spawn(async move { nats.claims.tell(&|| nats.connected()).await });
         }
     }
 
     /// Whether the message tells of a node that was not known.
     fn hear(&self, message: &Message) -> bool {
-        let report = self.opened(message);
-        let Some(report) = report.and_then(|text| serde_json::from_slice::<NodeReport>(&text).ok())
-        else {
-            return false;
-        };
-        self.known.note_report(Instant::now());
-        self.first_report.send_if_modified(|first| {
-            let is_first = first.is_none();
-            first.get_or_insert_with(Instant::now);
-            is_first
-        });
-        if report.node == self.config.node {
-            if report.instance != self.instance {
-                self.meet_twin(&report);
-            }
-            return false;
-        }
-        if report.protocol != PROTOCOL {
-            let mut strange = self.strange.lock();
-            if strange.len() < MOST_STRANGE && strange.insert(report.node.clone()) {
-                let older = if report.protocol < PROTOCOL {
-                    "that node"
-                } else {
-                    "this one"
-                };
-                tracing::warn!(
-                    node = report.node,
-                    version = report.version,
-                    "the node speaks another version of the cluster's language: each passes the other by; update {older}"
-                );
-            }
-            return false;
-        }
-        let node = report.node.clone();
-        let is_new = self.known.hear(report, Instant::now());
-        if is_new {
-            tracing::info!(node, "a node is there");
-        }
-        is_new
-    }
-
-    /// Another program has this node's name. Of two that run, the one of the higher instance works alone.
-    fn meet_twin(&self, twin: &NodeReport) {
-        let is_second = !twin.leaves && self.instance > twin.instance;
-        let met = is_second.then(Instant::now);
-        let before = std::mem::replace(&mut *self.twin.lock(), met);
-        if is_second && before.is_none() {
-            tracing::error!(
-                node = twin.node,
-                "another node has the same name, and this one works alone; set cluster.node to another name here or there"
-            );
-        }
-    }
-
-    /// Whether another program has this node's name, and works under it.
-    fn is_second(&self) -> bool {
-        let met = *self.twin.lock();
-        met.is_some_and(|met| met.elapsed() < GONE_AFTER)
-    }
-
-    /// What a message says, if a node of this cluster sent it, now and once.
-    fn opened(&self, message: &Message) -> Option<Bytes> {
-        let opened = self
-            .seal
-            .open(&message.subject, &message.payload, unix_millis());
-        let why = match opened {
-            Ok(text) => return Some(text),
-            Err(why) => why,
-        };
-        // Each is told once.
-        if self.passed_by.lock().insert(why) {
-            let subject = message.subject.as_str();
-            match why {
-                Unopened::Foreign => tracing::warn!(
-                    subject,
-                    "a message without the secret of cluster.token_file is passed by, as all that follow; it has to be the same on all nodes"
-                ),
-                Unopened::Earlier => tracing::warn!(
-                    subject,
-                    "a node of an earlier version is passed by, as it passes this one by: each works alone; update it"
-                ),
-                Unopened::WrongTime => tracing::warn!(
-                    subject,
-                    "a node whose clock differs by more than 30 s is passed by, or a message was kept back; set the clocks of all nodes by NTP"
-                ),
-                Unopened::Repeated => tracing::warn!(
-                    subject,
-                    "a message that came before is passed by: another client of NATS repeats what nodes say; give nodes an account of their own there"
-                ),
-            }
-        }
-        None
-    }
-
-    fn sealed(&self, subject: &str, message: Bytes) -> Bytes {
-        self.seal.close(subject, message, unix_millis())
+        let report = self.messages.opened(message);
+        let report = report.and_then(|text| serde_json::from_slice(&text).ok());
+        report.is_some_and(|report| self.reports.hear(report))
     }
 
     /// Answers a question in a task of its own.
     async fn answer(self: &Arc<Self>, client: &Client, message: Message, answering: &Answering) {
-        let question = self.opened(&message);
-        let (Some(back), Some(question), false) = (message.reply, question, self.is_second())
+        let question = self.messages.opened(&message);
+        let (Some(back), Some(question), false) =
+            (message.reply, question, self.reports.is_second())
         else {
             return;
         };
@@ -513,7 +355,7 @@ impl Nats {
 
     /// Whether NATS takes the answer.
     async fn reply(&self, client: &Client, back: Subject, reply: &Reply) -> bool {
-        let sealed = self.sealed(&back, pack(reply));
+        let sealed = self.messages.sealed(&back, pack(reply));
         client.publish(back, sealed).await.is_ok()
     }
 
@@ -525,93 +367,12 @@ impl Nats {
         format!("{}.news", self.config.name)
     }
 
-    fn connected(&self) -> Option<&Client> {
+    /// The connection, while NATS answers and this node works among the others.
+    fn connected(&self) -> Option<Client> {
         let client = self.client.get()?;
         let is_connected = client.connection_state() == State::Connected;
-        let is_silent = self.known.is_silent(Instant::now());
-        (is_connected && !is_silent && !self.is_second()).then_some(client)
-    }
-
-    /// Waits after a start until NATS answers, else until it is clear that it is away.
-    async fn until_connected(&self) {
-        let mut first = self.first_report.subscribe();
-        let left = ANSWERS_WITHIN.saturating_sub(self.started.elapsed());
-        let _ = tokio::time::timeout(left, first.wait_for(Option::is_some)).await;
-    }
-
-    /// Waits after a start until the other nodes had time to tell of themselves.
-    async fn until_all_are_known(&self) {
-        let first = *self.first_report.borrow();
-        let since = first.map_or(Duration::ZERO, |first| first.elapsed());
-        tokio::time::sleep(KNOWS_ALL_AFTER.saturating_sub(since)).await;
-    }
-
-    /// A song's entry, if there is one, and its revision; `None` if NATS does not say.
-    async fn entry(&self, song: &str) -> Option<(Option<SongEntry>, u64)> {
-        let client = self.connected()?;
-        self.songs.read(client, song, false).await.ok()
-    }
-
-    /// `None` if NATS does not say.
-    async fn claimed(&self, song: &str, from: Option<&str>) -> Option<Claim> {
-        let mut was_overtaken = false;
-        for _ in 0..TRIES {
-            match self.try_to_claim(song, from, was_overtaken).await {
-                Ok(claim) => return Some(claim),
-                Err(Unsaid::Overtaken) => {
-                    was_overtaken = true;
-                    tokio::time::sleep(random::varied(AFTER_ANOTHER)).await;
-                }
-                Err(Unsaid::Lost(_)) => {}
-                Err(Unsaid::Silent | Unsaid::Missing) => return None,
-            }
-        }
-        None
-    }
-
-    async fn try_to_claim(
-        &self,
-        song: &str,
-        from: Option<&str>,
-        by_leader: bool,
-    ) -> Result<Claim, Unsaid> {
-        let client = self.connected().ok_or(Unsaid::Missing)?;
-        let (entry, revision) = self.songs.read(client, song, by_leader).await?;
-        let entry = entry.unwrap_or_default();
-        let holder = &entry.node;
-        let is_theirs = !holder.is_empty() && *holder != self.config.node;
-        let may_be_theirs = is_theirs && from != Some(holder);
-        if may_be_theirs && !self.is_there(holder) {
-            self.until_all_are_known().await;
-        }
-        if may_be_theirs && self.is_there(holder) {
-            return Ok(Claim::Theirs(entry.node));
-        }
-        let own = self.own(entry);
-        self.songs.write(client, song, own, revision).await?;
-        Ok(Claim::Ours)
-    }
-
-    /// The entry as that of a song which this node fetches.
-    fn own(&self, entry: SongEntry) -> Bytes {
-        let node = self.config.node.clone();
-        let own = SongEntry {
-            node,
-            finished: None,
-            ..entry
-        };
-        own.text()
-    }
-
-    fn is_there(&self, node: &str) -> bool {
-        let there = self.known.there(Instant::now());
-        there.iter().any(|report| report.node == node)
-    }
-
-    fn url(&self, node: &str, path: &str) -> Option<String> {
-        let there = self.known.there(Instant::now());
-        let report = there.into_iter().find(|report| report.node == node)?;
-        Some(format!("{}{path}", report.address?))
+        let is_silent = self.reports.known().is_silent(Instant::now());
+        (is_connected && !is_silent && !self.reports.is_second()).then(|| client.clone())
     }
 }
 
@@ -659,27 +420,27 @@ impl Network for Nats {
     }
 
     fn why_alone(&self) -> Option<(String, &'static str)> {
-        if self.is_second() {
+        if self.reports.is_second() {
             let sentence = format!("another node is named {} too", self.config.node);
             return Some((sentence, "cluster.node"));
         }
         if !self.is_connected() {
             return Some(("NATS does not answer".to_owned(), "cluster.nats"));
         }
-        let fault = self.songs.fault();
+        let fault = self.claims.fault();
         fault.map(|sentence| (sentence, "JetStream of nats-server"))
     }
 
     fn nodes(&self) -> Vec<NodeReport> {
         if self.is_connected() {
-            self.known.there(Instant::now())
+            self.reports.known().there(Instant::now())
         } else {
             Vec::new()
         }
     }
 
     fn took(&self, node: &str, site: Site) {
-        self.known.took(node, site);
+        self.reports.known().took(node, site);
     }
 
     fn ask<'a>(
@@ -690,47 +451,29 @@ impl Network for Nats {
     ) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move {
             let client = self.connected()?;
-            self.request(client, node, question, within).await
+            self.request(&client, node, question, within).await
         })
     }
 
     fn claim<'a>(&'a self, song: &'a str, from: Option<&'a str>) -> BoxFuture<'a, Claim> {
         Box::pin(async move {
-            self.until_connected().await;
-            let claim = self.claimed(song, from).await;
-            claim.unwrap_or_else(|| {
-                self.note_untold(song);
-                Claim::Unknown
-            })
+            self.reports.until_connected().await;
+            self.claims.claim(&|| self.connected(), song, from).await
         })
     }
 
     fn holder<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move {
-            let (entry, _) = self.entry(song).await?;
-            entry
-                .map(|entry| entry.node)
-                .filter(|node| self.is_there(node))
-        })
+        Box::pin(async move { self.claims.holder(&|| self.connected(), song).await })
     }
 
     fn finished<'a>(&'a self, song: &'a str) -> BoxFuture<'a, Option<Finished>> {
-        Box::pin(async move { self.entry(song).await?.0?.finished })
+        Box::pin(async move { self.claims.finished(&|| self.connected(), song).await })
     }
 
     fn finish<'a>(&'a self, song: &'a str, finished: Finished) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let Some(client) = self.connected()
-                && let Some((Some(entry), revision)) = self.entry(song).await
-                && entry.node == self.config.node
-            {
-                let entry = SongEntry {
-                    finished: Some(finished),
-                    ..entry
-                };
-                // Where another node was faster the entry is its own.
-                let _ = self.songs.write(client, song, entry.text(), revision).await;
-            }
+            let connected = &|| self.connected();
+            self.claims.finish(connected, song, finished).await;
         })
     }
 
@@ -739,24 +482,11 @@ impl Network for Nats {
     }
 
     fn forget<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            if let Some(client) = self.connected() {
-                // An entry that stays leads to a node that says it has no such song.
-                self.songs.delete(client, song, None).await;
-            }
-        })
+        Box::pin(async move { self.claims.forget(&|| self.connected(), song).await })
     }
 
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            self.untold.lock().remove(song);
-            if let Some(client) = self.connected()
-                && let Some((Some(entry), revision)) = self.entry(song).await
-                && entry.node == self.config.node
-            {
-                self.songs.delete(client, song, Some(revision)).await;
-            }
-        })
+        Box::pin(async move { self.claims.release(&|| self.connected(), song).await })
     }
 
     fn open<'a>(
@@ -766,8 +496,8 @@ impl Network for Nats {
         from: Option<(u64, String)>,
     ) -> BoxFuture<'a, Result<Arriving, NotGiven>> {
         Box::pin(async move {
-            let url = self.url(node, path).ok_or(NotGiven::Lost)?;
-            let (known, node) = (Arc::clone(&self.known), node.to_owned());
+            let url = self.reports.url(node, path).ok_or(NotGiven::Lost)?;
+            let (known, node) = (Arc::clone(self.reports.known()), node.to_owned());
             let is_there = move || known.sends(&node, Instant::now());
             self.relay.open(&url, from, Arc::new(is_there)).await
         })
@@ -779,6 +509,6 @@ impl Network for Nats {
         path: &'a str,
         most: usize,
     ) -> BoxFuture<'a, Option<Bytes>> {
-        Box::pin(async move { self.relay.read(&self.url(node, path)?, most).await })
+        Box::pin(async move { self.relay.read(&self.reports.url(node, path)?, most).await })
     }
 }
