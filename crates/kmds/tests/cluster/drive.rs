@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use kmds_lab::{Kind, Lab, Song};
 
 use super::nats::Nats;
-use super::{acquainted, address, asked_from, door, node};
+use super::{acquainted, address, asked_from, door, held_song, node};
 use crate::harness::{Folder, Kmds, Setup};
 
 /// The same node with its cache in this folder.
@@ -49,12 +49,7 @@ async fn a_song_on_the_drive_of_all_nodes_is_served_by_each_as_its_own() {
     let Some(nats) = Nats::start() else { return };
     let (lab, drive) = (Lab::start().await, Folder::new());
     let early = lab.bandcamp().track("early").seconds(20.0).publish();
-    let late = lab
-        .bandcamp()
-        .track("late")
-        .seconds(60.0)
-        .holds_at(200_000)
-        .publish();
+    let late = held_song(&lab, "late", 200_000);
     let one = on(&drive, node(&lab, &nats, 1)).start();
     let door = on(&drive, door(&lab, &nats)).start();
     acquainted(&[&one, &door]).await;
@@ -89,12 +84,7 @@ async fn a_song_on_the_drive_of_all_nodes_is_served_by_each_as_its_own() {
 async fn what_a_killed_node_has_written_on_the_drive_is_gone_on_with() {
     let Some(nats) = Nats::start() else { return };
     let (lab, drive) = (Lab::start().await, Folder::new());
-    let song = lab
-        .bandcamp()
-        .track("long")
-        .seconds(60.0)
-        .holds_at(300_000)
-        .publish();
+    let song = held_song(&lab, "long", 300_000);
     let mut one = on(&drive, node(&lab, &nats, 1)).start();
     let two = on(&drive, node(&lab, &nats, 2)).start();
     acquainted(&[&one, &two]).await;

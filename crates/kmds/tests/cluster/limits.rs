@@ -1,13 +1,13 @@
 //! Addresses that a site limits or challenges, and requesters that take turns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use kmds_lab::{Fault, Kind, Lab, Song};
 use serde_json::Value;
 
 use super::nats::Nats;
-use super::{acquainted, address, asked_from, door, node, times_fetched};
+use super::{acquainted, address, asked_from, door, node, seen_from, times_fetched};
 
 #[tokio::test]
 async fn an_address_that_was_limited_is_asked_again_after_its_pause() {
@@ -45,7 +45,7 @@ async fn an_address_that_was_limited_is_asked_again_after_its_pause() {
 }
 
 #[tokio::test]
-async fn where_all_addresses_are_refused_the_last_ones_kind_and_time_are_told() {
+async fn where_all_addresses_are_refused_each_was_tried_and_the_kind_and_the_time_are_told() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
     let song = lab.bandcamp().track("refused").seconds(20.0).publish();
@@ -69,6 +69,12 @@ async fn where_all_addresses_are_refused_the_last_ones_kind_and_time_are_told() 
             (429, &Value::from("rate_limited"))
         );
         assert!((70..=77).contains(&wait.expect("seconds")), "{text}");
+    }
+    let from: BTreeSet<_> = [address(1), address(2)].into();
+    assert_eq!(seen_from(&lab), from, "each address was tried");
+    let text = door.get("/metrics").await.text().await.expect("a body");
+    for line in ["kmds_cluster_connected 1", "kmds_cluster_nodes 2"] {
+        assert!(text.contains(line), "{text}");
     }
 }
 

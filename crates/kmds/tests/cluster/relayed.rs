@@ -4,18 +4,13 @@ use kmds_lab::Lab;
 use reqwest::header::{ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 
 use super::nats::Nats;
-use super::{acquainted, asked_from, door, node};
+use super::{acquainted, asked_from, door, held_song, node};
 
 #[tokio::test]
 async fn a_relayed_song_has_one_etag_on_all_nodes_with_ranges_and_conditions() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("tagged")
-        .seconds(60.0)
-        .holds_at(200_000)
-        .publish();
+    let song = held_song(&lab, "tagged", 200_000);
     let one = node(&lab, &nats, 1).start();
     let door = door(&lab, &nats).start();
     acquainted(&[&one, &door]).await;
@@ -49,12 +44,7 @@ async fn a_relayed_song_has_one_etag_on_all_nodes_with_ranges_and_conditions() {
 async fn a_listener_of_a_node_hears_on_where_the_node_that_sent_the_song_is_killed() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = lab
-        .bandcamp()
-        .track("heard")
-        .seconds(60.0)
-        .holds_at(200_000)
-        .publish();
+    let song = held_song(&lab, "heard", 200_000);
     let mut one = node(&lab, &nats, 1).start();
     let two = node(&lab, &nats, 2).start();
     acquainted(&[&one, &two]).await;
