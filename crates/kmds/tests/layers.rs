@@ -145,6 +145,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["access", "rates", "signatures"],
             &[
                 "crowd",
+                "embedded",
                 "error",
                 "network",
                 "sendfile",

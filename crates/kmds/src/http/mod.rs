@@ -13,7 +13,7 @@
 //! | `guard`, `access`, `network`, `tokens`, `signatures`, `rates` | which requests are admitted |
 //! | `routes` | which handler answers which path |
 //! | `classic`, `play`, `v1` | the two faces |
-//! | `ops`, `openapi`, `ui`, `login` | health and metrics; the description; the page, and who may see it |
+//! | `ops`, `openapi`, `ui`, `login`, `embedded` | health and metrics; the description; the page, and who may see it; files in the program |
 //! | `audio`, `sendfile` | ranges, conditions, bodies that still grow; file bytes that the kernel sends itself |
 //! | `body`, `fields`, `query`, `links`, `reply`, `error`, `event_streams`, `state` | what handlers share |
 
@@ -26,6 +26,7 @@ mod body;
 mod classic;
 mod connections;
 mod crowd;
+mod embedded;
 mod error;
 mod event_streams;
 mod fields;

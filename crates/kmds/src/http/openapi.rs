@@ -8,8 +8,6 @@ mod document;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
@@ -17,9 +15,8 @@ use http::header::CONTENT_TYPE;
 
 #[cfg(test)]
 use super::answers::ClassicRefusals;
+use super::embedded::OPENAPI;
 use super::state::Http;
-
-const DESCRIPTION: &str = include_str!("../../../../docs/openapi.json");
 
 /// This description.
 #[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "operation",
@@ -33,10 +30,11 @@ pub(super) async fn openapi(State(http): State<Http>) -> Response {
 }
 
 /// The document, for a service below `base_path`.
-fn description(base_path: &str) -> Cow<'static, str> {
+fn description(base_path: &str) -> String {
+    let description = OPENAPI.text();
     if base_path.is_empty() {
-        return Cow::Borrowed(DESCRIPTION);
+        return description;
     }
     let servers = serde_json::json!([{ "url": base_path }]);
-    Cow::Owned(DESCRIPTION.replacen('{', &format!("{{\n\"servers\": {servers},"), 1))
+    description.replacen('{', &format!("{{\n\"servers\": {servers},"), 1)
 }

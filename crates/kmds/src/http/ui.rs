@@ -1,6 +1,6 @@
 //! The page at `/ui/`.
 //!
-//! Owns the page's files, embedded unchanged, and the content security policy that allows nothing else in the page. Its
+//! Owns the answers with the page's files, and the content security policy that allows nothing else in the page. Its
 //! script is written in parts, and served as one file.
 
 use axum::extract::Path;
@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 
 #[cfg(test)]
 use super::answers::ClassicRefusals;
+use super::embedded::{PAGE, SCRIPT, STYLE};
 use super::error::{Classic, Refusal};
 use super::guard::Caller;
 use super::login;
@@ -25,26 +26,10 @@ const LOG_OUT: &str =
 /// Another version may come with the next start.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
-const PAGE: &str = include_str!("page/page.html");
-const STYLE: &str = include_str!("page/page.css");
 const ICON: &str = include_str!("page/icon.svg");
 /// The same without round corners, for home screens that cut the shape themselves and read no SVG.
 const ICON_PNG: &[u8] = include_bytes!("page/icon.png");
 const MANIFEST: &str = include_str!("page/page.webmanifest");
-/// One file of all parts: words first, the part that starts the rest last.
-const SCRIPT: &str = concat!(
-    include_str!("page/script/words.js"),
-    include_str!("page/script/ask.js"),
-    include_str!("page/script/song.js"),
-    include_str!("page/script/found.js"),
-    include_str!("page/script/hits.js"),
-    include_str!("page/script/kept.js"),
-    include_str!("page/script/library.js"),
-    include_str!("page/script/live.js"),
-    include_str!("page/script/player.js"),
-    include_str!("page/script/stats.js"),
-    include_str!("page/script/page.js"),
-);
 
 /// To the page.
 #[cfg_attr(test, utoipa::path(get, path = "/ui", tag = "operation",
@@ -63,12 +48,11 @@ pub(super) async fn page(request: Parts) -> Result<Response, Classic> {
     if caller.lacks_token {
         return Ok(login::form(&request));
     }
-    let mut response = if caller.has_session {
-        let page = PAGE.replacen(LOG_OUT_PLACE, LOG_OUT, 1);
-        file("text/html; charset=utf-8", page)
-    } else {
-        file("text/html; charset=utf-8", PAGE)
-    };
+    let mut page = PAGE.text();
+    if caller.has_session {
+        page = page.replacen(LOG_OUT_PLACE, LOG_OUT, 1);
+    }
+    let mut response = file("text/html; charset=utf-8", page);
     let (name, policy) = login::PAGE_POLICY;
     response.headers_mut().insert(name, policy);
     Ok(response)
@@ -84,8 +68,8 @@ pub(super) async fn page_file(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Classic> {
     match name.as_ref().map(|Path(name)| name.as_str()) {
-        Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE)),
-        Ok("page.js") => Ok(file("text/javascript; charset=utf-8", SCRIPT)),
+        Ok("page.css") => Ok(file("text/css; charset=utf-8", STYLE.text())),
+        Ok("page.js") => Ok(file("text/javascript; charset=utf-8", SCRIPT.text())),
         Ok("icon.svg") => Ok(kept(file("image/svg+xml", ICON))),
         Ok("icon.png") => Ok(kept(file("image/png", ICON_PNG))),
         Ok("page.webmanifest") => Ok(file("application/manifest+json", MANIFEST)),
@@ -118,6 +102,7 @@ mod tests {
 
     #[test]
     fn the_page_has_nothing_the_policy_would_stop() {
+        let (page, script) = (PAGE.text(), SCRIPT.text());
         for inline in [
             "<style",
             "style=\"",
@@ -127,11 +112,11 @@ mod tests {
             "javascript:",
             "src=\"http",
         ] {
-            assert!(!PAGE.contains(inline), "{inline}");
+            assert!(!page.contains(inline), "{inline}");
         }
         assert_eq!(
-            PAGE.matches("<script").count(),
-            PAGE.matches("<script src=\"page.js\"").count()
+            page.matches("<script").count(),
+            page.matches("<script src=\"page.js\"").count()
         );
         for markup in [
             "innerHTML",
@@ -140,13 +125,14 @@ mod tests {
             "document.write",
             "eval(",
         ] {
-            assert!(!SCRIPT.contains(markup), "{markup}");
+            assert!(!script.contains(markup), "{markup}");
         }
     }
 
     #[tokio::test]
     async fn every_file_the_page_names_is_served() {
-        for name in PAGE
+        let page = PAGE.text();
+        for name in page
             .split([' ', '>'])
             .filter_map(|part| part.strip_prefix("href=\"").or(part.strip_prefix("src=\"")))
         {
@@ -160,24 +146,26 @@ mod tests {
 
     #[test]
     fn every_address_is_relative_so_that_a_base_path_in_front_works() {
-        for (name, text) in [("page", PAGE), ("style", STYLE), ("manifest", MANIFEST)] {
+        let (page, style) = (PAGE.text(), STYLE.text());
+        for (name, text) in [("page", &*page), ("style", &style), ("manifest", MANIFEST)] {
             assert!(!text.contains("://"), "the {name} names another host");
         }
         for start in ["href=\"/", "src=\"/", "action=\"/"] {
-            assert!(!PAGE.contains(start), "{start}");
+            assert!(!page.contains(start), "{start}");
         }
     }
 
     #[test]
     fn every_element_the_script_looks_for_is_in_the_page_once() {
-        let ids: Vec<&str> = SCRIPT
+        let (page, script) = (PAGE.text(), SCRIPT.text());
+        let ids: Vec<&str> = script
             .split("$(\"")
             .skip(1)
             .filter_map(|rest| rest.split('"').next())
             .collect();
         assert!(ids.len() > 50, "{}", ids.len());
         for id in ids {
-            assert_eq!(PAGE.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
+            assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id}");
         }
     }
 }
