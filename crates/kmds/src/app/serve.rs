@@ -112,7 +112,7 @@ impl Inner {
         let status = self.table.status(key);
         if want == Want::PeekStream
             && let Some(status) = &status
-            && let Some(audio) = self.growing(&row, status)
+            && let Some(audio) = self.growing(&row, status, false)
         {
             return Ok(audio);
         }
@@ -169,7 +169,7 @@ impl Inner {
                 Ok(status) => status.clone(),
                 Err(_) => continue,
             };
-            if let Some(audio) = self.growing(&row, &status) {
+            if let Some(audio) = self.growing(&row, &status, to_node) {
                 return Ok(audio);
             }
             if is_sent_on(&status) {
@@ -179,7 +179,7 @@ impl Inner {
     }
 
     /// The file of a job under way, once the site has answered its first media request.
-    fn growing(&self, row: &Row, status: &Status) -> Option<Audio> {
+    fn growing(&self, row: &Row, status: &Status, to_node: bool) -> Option<Audio> {
         let (partial, format) = (status.partial.as_ref()?, status.format?);
         (!status.is_over()).then(|| Audio {
             content_type: format.content_type(),
@@ -189,7 +189,7 @@ impl Inner {
             modified: SystemTime::now(),
             file_name: names::rename(&row.human_name, format.ext()),
             finished: false,
-            reader: self.store.open_reader(partial),
+            reader: self.store.open_reader(partial).for_node(to_node),
         })
     }
 

@@ -9,6 +9,7 @@
 //! A job that waits for another node keeps no place of its site: it goes to the lane of relays, and back if this node has
 //! to fetch the song. So a song that another node waits for is never behind one that waits for that node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -16,7 +17,7 @@ use kmds_extract::{Failure, Format, Kind, Track};
 use tokio::time::Instant;
 
 use super::attempts::End;
-use super::fill::{self, FillError, Work, announce_length, check};
+use super::fill::{self, FillError, LONGEST_HELD_WAIT, Work, announce_length, check};
 use super::job::Relay;
 use super::names;
 use super::run::Run;
@@ -24,7 +25,7 @@ use crate::cluster::{
     Arriving, Claim, Finished, NotGiven, SongHead, SongWanted, is_of_address, passes_on, song_name,
     sooner,
 };
-use crate::store::{self, Lease, OnDrive, Publish, Row, Started, State};
+use crate::store::{self, Lease, OnDrive, Partial, Publish, Row, Started, State};
 
 /// Nodes that are tried before the song waits, and how often one is whose connection breaks.
 const MOST_TRIES: u32 = 24;
@@ -63,7 +64,7 @@ pub(super) struct Elsewhere<'a> {
     /// As the nodes call it.
     name: String,
     form: Format,
-    /// Kept from one node to the next, and with it the listeners.
+    /// Kept from one node to the next, this one among them, and with it the listeners.
     lease: Option<Lease>,
 }
 
@@ -85,8 +86,21 @@ pub(super) async fn make(
         form,
         lease: work.job.take_lease(),
     };
-    work.change(|status| status.is_elsewhere = false);
-    song.bring(fetches).await
+    song.tell_elsewhere(false);
+    let end = song.bring(fetches).await;
+    if end.as_ref().is_err_and(listeners_wait) {
+        work.job.keep_lease(song.lease.take());
+    }
+    end
+}
+
+/// Whether the song goes on so soon that its listeners wait for it, as they do for a limit that a single host meets.
+fn listeners_wait(end: &End) -> bool {
+    match end {
+        End::HandedOver(_) | End::NotBefore(_) => true,
+        End::Limited { told, .. } => told.is_none_or(|told| told <= LONGEST_HELD_WAIT),
+        End::Failed(_) | End::Stopped => false,
+    }
 }
 
 /// An end that another address may avoid, or an error: any other end.
@@ -137,14 +151,23 @@ impl Elsewhere<'_> {
             // The node that asked for it asks a third one itself.
             return Err(refused.map_or_else(|| End::Failed(limited(site)), failed));
         }
-        self.work.change(|status| status.is_elsewhere = true);
+        self.tell_elsewhere(true);
         if fetches && relay.is_none() {
             // Otherwise the node that takes it would wait for this one.
             at.peers.release(&self.name).await;
             // While it waits for another node it keeps no place from the songs that other nodes wait for.
-            return self.hand_over(Some(Relay::Others(refused.map(of_end))));
+            return Err(End::HandedOver(Some(Relay::Others(refused.map(of_end)))));
         }
         self.by_others(refused).await
+    }
+
+    /// Tells nodes that wait for the song here, or read it, whether another node brings it.
+    fn tell_elsewhere(&self, is_elsewhere: bool) {
+        self.work
+            .change(|status| status.is_elsewhere = is_elsewhere);
+        if let Some(partial) = self.lease.as_ref().and_then(Lease::partial) {
+            partial.set_elsewhere(is_elsewhere);
+        }
     }
 
     /// Fetches the song, unless another node has claimed it.
@@ -152,7 +175,7 @@ impl Elsewhere<'_> {
         let gave_up = self.work.job.take_gave_up();
         let claim = self.work.at.peers.claim(&self.name, gave_up.as_deref());
         match claim.await {
-            Claim::Theirs(_) => self.hand_over(Some(Relay::Holder)),
+            Claim::Theirs(_) => Err(End::HandedOver(Some(Relay::Holder))),
             Claim::Ours | Claim::Unknown => self.here().await,
         }
     }
@@ -180,13 +203,7 @@ impl Elsewhere<'_> {
                 }
             }
         }
-        self.hand_over(None)
-    }
-
-    /// Leaves the lane, with what has arrived.
-    fn hand_over(&mut self, relay: Option<Relay>) -> Result<Format, End> {
-        self.work.job.keep_lease(self.lease.take());
-        Err(End::HandedOver(relay))
+        Err(End::HandedOver(None))
     }
 
     /// The song as another node has finished it, on the drive of all nodes.
@@ -217,7 +234,8 @@ impl Elsewhere<'_> {
         let lease = self.lease.take();
         let lease = self.inherited(lease).await?;
         let run = Run::go_on(work, lease, self.track.clone(), self.row.clone()).await?;
-        let end = run.finish().await;
+        let (end, lease) = run.finish_or_keep().await;
+        self.lease = lease;
         match &end {
             Ok(_) => self.tell_finished().await,
             Err(error) => {
@@ -386,9 +404,24 @@ impl Elsewhere<'_> {
     ) -> Result<(Format, store::Checked), Broken> {
         let work = self.work;
         let Arriving { head, mut body } = self.open(node, lease).await?;
-        self.begin(node, lease, &head).await?;
+        let partial = self.begin(node, lease, &head).await?;
+        let (mut at, goes_on_at) = (head.start, partial.progress().written);
         while let Some(chunk) = body.next().await {
-            work.put(lease, chunk.map_err(Broken::Node)?).await?;
+            let mut chunk = chunk.map_err(Broken::Node)?;
+            let again = usize::try_from(goes_on_at.saturating_sub(at)).unwrap_or(usize::MAX);
+            let again = chunk.split_to(again.min(chunk.len()));
+            let length = again.len() as u64;
+            if !again.is_empty() && !lease.holds(at, again).await? {
+                // Made anew there, it is another file.
+                lease.restart().await?;
+                return Err(Broken::Node(NotGiven::Lost));
+            }
+            at += length;
+            work.put(lease, chunk).await?;
+        }
+        if at < goes_on_at {
+            lease.restart().await?;
+            return Err(Broken::Node(NotGiven::Lost));
         }
         let written = lease.kept().map_or(0, |kept| kept.bytes);
         if head.total.is_some_and(|total| total != written) {
@@ -447,8 +480,14 @@ impl Elsewhere<'_> {
         opened.map_err(Broken::Node)
     }
 
-    /// Opens the growing file for what arrives, and tells its watchers.
-    async fn begin(&self, node: &str, lease: &mut Lease, head: &SongHead) -> Result<(), Broken> {
+    /// Opens the growing file for what arrives, and tells its watchers. A node sends a file whose length is not known yet
+    /// from its first byte on: what is here of the same file stays.
+    async fn begin(
+        &self,
+        node: &str,
+        lease: &mut Lease,
+        head: &SongHead,
+    ) -> Result<Arc<Partial>, Broken> {
         let (work, key) = (self.work, &self.work.job.key);
         let patience = work.at.recipes.current().time.limit_wait;
         lease.room(head.total, patience).await?;
@@ -458,7 +497,11 @@ impl Elsewhere<'_> {
             (None, Some(etag)) => format!("{RELAYED}{etag}"),
             (None, None) => format!("{RELAYED}{node} {}", crate::random::id()),
         };
-        let partial = lease.begin(&validator, head.total, head.start).await?;
+        let kept = lease.kept().filter(|kept| kept.validator == validator);
+        let from = kept.map_or(head.start, |kept| kept.bytes);
+        let from = head.total.map_or(from, |total| total.min(from));
+        let partial = lease.begin(&validator, head.total, from).await?;
+        partial.set_elsewhere(work.job.status().is_elsewhere);
         let started = Started {
             format: head.format,
             total_bytes: head.total,
@@ -467,8 +510,8 @@ impl Elsewhere<'_> {
         work.started(started).await?;
         work.at.store.set_state(key, State::Downloading).await?;
         work.change(|status| (status.state, status.waits_until) = (State::Downloading, None));
-        work.show(partial, head.format);
-        Ok(())
+        work.show(Arc::clone(&partial), head.format);
+        Ok(partial)
     }
 }
 

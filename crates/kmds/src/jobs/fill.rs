@@ -24,7 +24,7 @@ use crate::store::{
 /// How many limits the job waits for at one place of a file, and for how long each (YouTube field notes, 3.4). After
 /// that the job gives up its place and keeps its bytes.
 const LIMIT_WAITS: u32 = 3;
-const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_HELD_WAIT: Duration = Duration::from_secs(60);
 
 /// A cancelled job ends its lease within this time.
 const LET_GO_WITHIN: Duration = Duration::from_secs(30);
@@ -161,7 +161,8 @@ impl Work<'_> {
     ) -> Result<(), FillError> {
         let mut download = self.open(lease, stream, began).await?;
         let mut mark = download.progress_mark();
-        while let Some(chunk) = self.next_chunk(&mut download).await? {
+        let is_rewritten = *lease.key() != self.job.key;
+        while let Some(chunk) = self.next_chunk(&mut download, is_rewritten).await? {
             self.job.clear_limits();
             self.at.metrics.received(stream.site, chunk.len());
             self.put(lease, chunk).await?;
@@ -217,10 +218,16 @@ impl Work<'_> {
         Ok(download)
     }
 
-    /// The next bytes; waits for short limits of the site.
-    async fn next_chunk(self, download: &mut Download) -> Result<Option<Bytes>, DownloadError> {
+    /// The next bytes; waits for short limits of the site. Where another node may continue at once, only a file that is
+    /// rewritten for listeners waits: a node would begin it anew, and they would be cut.
+    async fn next_chunk(
+        self,
+        download: &mut Download,
+        is_rewritten: bool,
+    ) -> Result<Option<Bytes>, DownloadError> {
         let mut waits = 0;
         let site = self.job.key.track().site();
+        let peers = &self.at.peers;
         loop {
             let error = match download.next().await {
                 Err(error) => error,
@@ -229,8 +236,9 @@ impl Work<'_> {
             let Remedy::Wait(told) = error.remedy() else {
                 return Err(error);
             };
-            // Another address may continue at once.
-            if waits == LIMIT_WAITS || self.at.peers.others_fetch(site) {
+            let others_fetch = peers.others_fetch(site);
+            let passes_on = others_fetch && !(is_rewritten && self.job.is_wanted());
+            if waits == LIMIT_WAITS || passes_on {
                 return Err(error);
             }
             let recipes = self.at.recipes.current();
@@ -239,7 +247,15 @@ impl Work<'_> {
             };
             waits += 1;
             tracing::info!(track = %self.job.key.track(), wait_s = wait.as_secs(), "the site limits us in mid-file; waiting");
-            self.at.table().wait(self.job, wait).await;
+            if others_fetch {
+                peers.close(site, wait);
+                self.at
+                    .table()
+                    .wait_alone(self.job, Instant::now() + wait)
+                    .await;
+            } else {
+                self.at.table().wait(self.job, wait).await;
+            }
         }
     }
 }

@@ -84,15 +84,20 @@ impl<'a> Run<'a> {
     }
 
     /// Makes all attempts at the song; returns the format of the published file.
-    pub(super) async fn finish(mut self) -> Result<Format, End> {
+    pub(super) async fn finish(self) -> Result<Format, End> {
+        self.finish_or_keep().await.0
+    }
+
+    /// As [`Self::finish`]. Beside an end without a song it returns the lease whose bytes can be continued: readers stay
+    /// while it lives.
+    pub(super) async fn finish_or_keep(mut self) -> (Result<Format, End>, Option<Lease>) {
         match self.make().await {
-            Ok(done) => self.publish(done).await,
-            Err(end) => {
-                if self.bytes_are_bad {
-                    let _ = self.lease.discard().await;
-                }
-                Err(end)
+            Ok(done) => (self.publish(done).await, None),
+            Err(end) if self.bytes_are_bad => {
+                let _ = self.lease.discard().await;
+                (Err(end), None)
             }
+            Err(end) => (Err(end), Some(self.lease)),
         }
     }
 

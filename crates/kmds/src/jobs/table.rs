@@ -299,8 +299,13 @@ impl Table {
     pub async fn wait(&self, job: &Job, pause: Duration) {
         let until = Instant::now() + pause;
         self.inner().queue.pause(&job.key, until);
+        self.wait_alone(job, until).await;
+    }
+
+    /// As [`Self::wait`], while the site's other songs come by other nodes.
+    pub async fn wait_alone(&self, job: &Job, until: Instant) {
         self.change(job, |status| status.waits_until = Some(until));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep_until(until).await;
         self.change(job, |status| status.waits_until = None);
     }
 

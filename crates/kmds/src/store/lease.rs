@@ -293,6 +293,19 @@ impl Lease {
         }
     }
 
+    /// Whether the growing file has these bytes at `at`.
+    /// # Errors
+    /// [`StoreError::Gone`] if there is none.
+    pub async fn holds(&self, at: u64, bytes: Bytes) -> Result<bool, StoreError> {
+        let file = self.partial().ok_or(StoreError::Gone)?.file()?;
+        blocking(move || {
+            let mut there = vec![0; bytes.len()];
+            let read = file.read_exact_at(&mut there, at);
+            Ok(read.is_ok() && there == bytes)
+        })
+        .await
+    }
+
     /// Records `text` for a later run that continues here.
     /// # Errors
     /// As [`Lease::write`].

@@ -21,6 +21,8 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Set once, at the end.
     pub done: Option<Outcome>,
+    /// Another node brings the rest: nodes that read the file here read it there.
+    pub is_elsewhere: bool,
 }
 
 impl Progress {
@@ -82,7 +84,7 @@ impl Partial {
         let progress = watch::Sender::new(Progress {
             written,
             total,
-            done: None,
+            ..Progress::default()
         });
         Self {
             key,
@@ -137,6 +139,13 @@ impl Partial {
     /// [`StoreError::Gone`] while it gets its final name.
     pub fn file(&self) -> Result<Arc<File>, StoreError> {
         self.held.file().ok_or(StoreError::Gone)
+    }
+
+    /// Tells the nodes that read the file here whether another node brings the rest.
+    pub fn set_elsewhere(&self, is_elsewhere: bool) {
+        self.progress.send_if_modified(|progress| {
+            std::mem::replace(&mut progress.is_elsewhere, is_elsewhere) != is_elsewhere
+        });
     }
 
     pub(super) fn held(&self) -> Arc<Held> {

@@ -41,6 +41,8 @@ pub struct Reader {
     nowait: bool,
     /// Bytes handed out.
     given: u64,
+    /// The reader is another node: it does not wait here for what another node brings.
+    for_node: bool,
     hold: ReadHold,
 }
 
@@ -104,6 +106,7 @@ impl Reader {
             extent: Extent::Whole(size_bytes),
             nowait: true,
             given: 0,
+            for_node: false,
             hold,
         }
     }
@@ -121,8 +124,16 @@ impl Reader {
             extent,
             nowait: true,
             given: 0,
+            for_node: false,
             hold,
         }
+    }
+
+    /// The same for another node. Where a third node brings the rest of the file, it ends with [`StoreError::Gone`] after
+    /// the bytes that are there: otherwise two nodes could wait for each other's bytes.
+    #[must_use]
+    pub fn for_node(self, for_node: bool) -> Self {
+        Self { for_node, ..self }
     }
 
     /// The file itself, for reading at any place; it stays readable even if its name is removed.
@@ -195,7 +206,10 @@ impl Reader {
             let end = has_all.wait_for(|has_all| *has_all);
             let _ = tokio::time::timeout(GATHER, end).await;
         }
-        let is_beyond = |progress: &Progress| progress.done.is_some() || progress.written > offset;
+        let is_elsewhere = |progress: &Progress| self.for_node && progress.is_elsewhere;
+        let is_beyond = |progress: &Progress| {
+            progress.done.is_some() || progress.written > offset || is_elsewhere(progress)
+        };
         let reached = progress.wait_for(is_beyond).await;
         let reached = *reached.map_err(|_| StoreError::Gone)?;
         match reached.done {
@@ -206,6 +220,7 @@ impl Reader {
             Some(Outcome::Failed | Outcome::Restarted) if reached.written <= offset => {
                 Err(StoreError::Gone)
             }
+            None if reached.written <= offset => Err(StoreError::Gone),
             _ => Ok(reached.written),
         }
     }

@@ -9,7 +9,7 @@ use super::{acquainted, address, asked_from, door, held_song, node};
 use crate::harness::{Folder, Kmds, Setup};
 
 /// The same node with its cache in this folder.
-fn on(drive: &Folder, setup: Setup) -> Setup {
+pub fn on(drive: &Folder, setup: Setup) -> Setup {
     setup
         .set("KMDS_CLUSTER__SHARED_DRIVE", "true")
         .set("KMDS_CACHE__DIR", &drive.0.display().to_string())

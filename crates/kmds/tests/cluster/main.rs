@@ -16,6 +16,7 @@ mod guarded;
 mod kills;
 mod limits;
 mod line;
+mod midway;
 mod nats;
 mod pauses;
 mod relayed;
