@@ -3,7 +3,7 @@
 use kmds_extract::{Entry, Kind};
 use serde_json::{Value, json};
 
-use super::{LIST, first, id, lockup, sidebar, song, songs, tracks};
+use super::{LIST, first, id, lockup, more, next, sidebar, song, songs, tracks};
 use crate::fake::{Fake, ok, page};
 
 #[tokio::test]
@@ -116,6 +116,45 @@ async fn songs_without_a_byline_are_by_the_lists_owner() {
         .collection(LIST)
         .await;
     assert_eq!(tracks(&list)[0].artist.as_deref(), Some("Owner"));
+}
+
+#[tokio::test]
+async fn a_list_of_shorts_is_read_in_both_layouts_and_its_songs_are_by_its_owner() {
+    let rich = |content: Value| json!({"richItemRenderer": {"content": content}});
+    let shorts = || {
+        vec![
+            rich(
+                json!({"shortsLockupViewModel": {"entityId": "shorts-shelf-item-x",
+                "onTap": {"innertubeCommand": {"reelWatchEndpoint": {"videoId": id(1)}}},
+                "overlayMetadata": {"primaryText": {"content": "Song 1"}, "secondaryText": {"content": "9 views"}}}}),
+            ),
+            rich(
+                json!({"reelItemRenderer": {"videoId": id(2), "headline": {"simpleText": "Song 2"}}}),
+            ),
+            rich(json!({"shortsLockupViewModel": {"entityId": "a channel"}})),
+            more("a"),
+        ]
+    };
+    let grid = ok(
+        json!({"contents": {"twoColumnBrowseResultsRenderer": {"tabs": [{"tabRenderer": {"content":
+            {"richGridRenderer": {"contents": shorts()}}}}]}}, "sidebar": sidebar("L", "3")}),
+    );
+    for page in [first(shorts(), "L", "3"), grid] {
+        let last = next(vec![rich(
+            json!({"reelItemRenderer": {"videoId": id(3), "headline": {"simpleText": "Song 3"}}}),
+        )]);
+        let list = Fake::list([page, last]).collection(LIST).await;
+        let songs: Vec<_> = tracks(&list)
+            .iter()
+            .map(|song| (song.title.clone(), song.artist.clone(), song.number))
+            .collect();
+        let wanted = (1..=3).map(|number| {
+            let title = format!("Song {number}");
+            (title, Some("Owner".to_owned()), Some(number))
+        });
+        assert_eq!(songs, wanted.collect::<Vec<_>>());
+        assert!(!list.truncated);
+    }
 }
 
 /// A course as the new layout shows it: the first row is no channel.

@@ -276,6 +276,40 @@ fn from_lockup(lockup: &Value) -> Option<Item> {
     })
 }
 
+/// A song of a list of Shorts, in its old layout or its new. It names neither channel nor length.
+#[derive(Debug, Default)]
+pub(super) struct Short(pub Option<Item>);
+
+impl<'de> Deserialize<'de> for Short {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|short| Self(from_short(&short)))
+    }
+}
+
+fn from_short(short: &Value) -> Option<Item> {
+    let text = |places: [&str; 2]| {
+        let mut found = places.iter().filter_map(|at| short.pointer(at)?.as_str());
+        found.find(|text| !text.trim().is_empty())
+    };
+    let video = text([
+        "/videoId",
+        "/onTap/innertubeCommand/reelWatchEndpoint/videoId",
+    ]);
+    let title = text([
+        "/headline/simpleText",
+        "/overlayMetadata/primaryText/content",
+    ]);
+    Some(Item {
+        video: Some(VideoId::parse(video?)?),
+        title: title.map(str::to_owned),
+        byline: None,
+        duration: None,
+        place: None,
+        thumbnails: Vec::new(),
+        state: ItemState::Playable,
+    })
+}
+
 /// The channel among a lockup's rows: what leads to a channel, else the first text, if that is none of the others. Songs of
 /// courses and of a channel's own lists name no channel, and begin with their views (field notes, 4.3).
 fn channel_of(lockup: &Value) -> Option<Byline> {

@@ -10,6 +10,7 @@ mod mix;
 use serde::Deserialize;
 
 pub(crate) use header::{Alert, Header};
+use item::Short;
 pub(crate) use item::{Item, ItemState};
 pub(in crate::youtube::parse) use item::{Lockup, Old};
 pub(crate) use mix::{Mix, read_mix};
@@ -139,6 +140,7 @@ struct TabRenderer {
 #[serde(default, rename_all = "camelCase")]
 struct TabContent {
     section_list_renderer: Obj<Slots>,
+    rich_grid_renderer: Obj<Slots>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -157,6 +159,16 @@ struct Slot {
     continuation_item_view_model: Obj<ContinuationViewModel>,
     item_section_renderer: Obj<Box<Slots>>,
     playlist_video_list_renderer: Obj<Box<Slots>>,
+    rich_item_renderer: Obj<Rich>,
+    reel_item_renderer: Obj<Short>,
+    shorts_lockup_view_model: Obj<Short>,
+}
+
+/// A place of a grid. Lists of Shorts are grids.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Rich {
+    content: Obj<Box<Slot>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,17 +226,9 @@ fn slots(actions: Seq<Obj<Action>>, contents: Obj<Contents>) -> Option<Vec<Slot>
         .and_then(|contents| contents.two_column_browse_results_renderer.0);
     let tabs = columns.into_iter().flat_map(|columns| columns.tabs.0);
     let sections = tabs.filter_map(|tab| {
-        Some(
-            tab.0?
-                .tab_renderer
-                .0?
-                .content
-                .0?
-                .section_list_renderer
-                .0?
-                .contents
-                .0,
-        )
+        let content = tab.0?.tab_renderer.0?.content.0?;
+        let list = content.section_list_renderer.0;
+        Some(list.or(content.rich_grid_renderer.0)?.contents.0)
     });
     let mut places = continued.chain(sections).peekable();
     places.peek()?;
@@ -238,6 +242,12 @@ impl Slot {
         }
         items.extend(self.playlist_video_renderer.0.and_then(Item::from_old));
         items.extend(self.lockup_view_model.0.and_then(|lockup| lockup.0));
+        for short in [self.reel_item_renderer.0, self.shorts_lockup_view_model.0] {
+            items.extend(short.and_then(|short| short.0));
+        }
+        if let Some(slot) = self.rich_item_renderer.0.and_then(|rich| rich.content.0) {
+            slot.collect(items, token);
+        }
         for shelf in [
             self.item_section_renderer.0,
             self.playlist_video_list_renderer.0,
