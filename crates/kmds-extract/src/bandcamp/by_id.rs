@@ -57,7 +57,7 @@ struct MobileTrack {
     title: Option<String>,
     #[serde(default, deserialize_with = "fields::number")]
     track_num: Option<u64>,
-    #[serde(default, deserialize_with = "fields::value")]
+    #[serde(default, deserialize_with = "fields::amount")]
     duration: Option<f64>,
     #[serde(default)]
     streaming_url: Files,
@@ -87,7 +87,7 @@ struct PlayerTrack {
     title: Option<String>,
     #[serde(default, deserialize_with = "fields::text")]
     artist: Option<String>,
-    #[serde(default, deserialize_with = "fields::value")]
+    #[serde(default, deserialize_with = "fields::amount")]
     duration: Option<f64>,
     #[serde(default)]
     file: Files,

@@ -78,7 +78,7 @@ struct TrackInfo {
     artist: Option<String>,
     #[serde(default, deserialize_with = "fields::number")]
     track_num: Option<u64>,
-    #[serde(default, deserialize_with = "fields::value")]
+    #[serde(default, deserialize_with = "fields::amount")]
     duration: Option<f64>,
     #[serde(default, deserialize_with = "fields::text")]
     title_link: Option<String>,

@@ -54,7 +54,7 @@ struct Listed {
     band_id: Option<u64>,
     #[serde(default, deserialize_with = "fields::number")]
     art_id: Option<u64>,
-    #[serde(default, deserialize_with = "fields::value")]
+    #[serde(default, deserialize_with = "fields::amount")]
     duration: Option<f64>,
     #[serde(default, deserialize_with = "fields::text")]
     url: Option<String>,

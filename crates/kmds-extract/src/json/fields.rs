@@ -42,6 +42,11 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
     Flag::deserialize(from).map(Flag::is_set)
 }
 
+/// A number, with a fraction or without, or its digits as text; neither negative nor too large.
+pub(crate) fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    Ok(amount_of(&Value::deserialize(from)?))
+}
+
 /// A field as text that is not empty; numbers are written out.
 #[must_use]
 pub fn text_of(fields: &Value, name: &str) -> Option<String> {
@@ -55,9 +60,13 @@ pub fn text_of(fields: &Value, name: &str) -> Option<String> {
 /// A field as a number that is neither negative nor too large, or its digits as text.
 #[must_use]
 pub fn number_of(fields: &Value, name: &str) -> Option<f64> {
-    match fields.get(name)? {
+    amount_of(fields.get(name)?)
+}
+
+fn amount_of(value: &Value) -> Option<f64> {
+    match value {
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
     .filter(|number| number.is_finite() && *number >= 0.0)

@@ -85,7 +85,7 @@ fn stream(
     drm_beside: bool,
     recipe: &SoundCloudRecipe,
 ) -> Option<Stream> {
-    let preset = one.preset.as_deref()?;
+    let preset = preset(one)?;
     let hls = match protocol(one) {
         "hls" => true,
         "progressive" => false,
@@ -145,6 +145,18 @@ fn rank(preset: &str, how: &str, preference: &[String]) -> Option<u16> {
         })
     })?;
     u16::try_from(place).ok()
+}
+
+/// The preset's name, else how the names of its media type begin.
+fn preset(one: &RawTranscoding) -> Option<&str> {
+    one.preset
+        .as_deref()
+        .or_else(|| match container(one, "")?.1 {
+            Codec::Aac => Some("aac_"),
+            Codec::Mp3 => Some("mp3_"),
+            Codec::Opus => Some("opus_"),
+            _ => None,
+        })
 }
 
 /// By media type, else by the preset's name.

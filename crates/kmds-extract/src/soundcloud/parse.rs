@@ -38,10 +38,10 @@ pub struct RawTrack {
     #[serde(deserialize_with = "fields::value")]
     pub publisher_metadata: Option<RawPublisher>,
     /// Milliseconds; the part that plays.
-    #[serde(deserialize_with = "fields::value")]
+    #[serde(deserialize_with = "fields::amount")]
     pub duration: Option<f64>,
     /// Milliseconds; the whole song, if only a preview plays.
-    #[serde(deserialize_with = "fields::value")]
+    #[serde(deserialize_with = "fields::amount")]
     pub full_duration: Option<f64>,
     #[serde(deserialize_with = "fields::trimmed")]
     pub artwork_url: Option<String>,
@@ -96,7 +96,7 @@ pub struct RawTranscoding {
     #[serde(deserialize_with = "fields::trimmed")]
     pub preset: Option<String>,
     /// Milliseconds.
-    #[serde(deserialize_with = "fields::value")]
+    #[serde(deserialize_with = "fields::amount")]
     pub duration: Option<f64>,
     #[serde(deserialize_with = "fields::value")]
     pub snipped: Option<bool>,
@@ -122,7 +122,7 @@ pub struct RawSet {
     pub title: Option<String>,
     #[serde(deserialize_with = "fields::list")]
     pub tracks: Option<Vec<RawTrack>>,
-    #[serde(deserialize_with = "fields::value")]
+    #[serde(deserialize_with = "fields::number")]
     pub track_count: Option<u64>,
     #[serde(deserialize_with = "fields::value")]
     pub user: Option<RawUser>,

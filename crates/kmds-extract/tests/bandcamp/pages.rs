@@ -188,6 +188,17 @@ async fn what_is_not_needed_may_be_missing_or_of_another_type() {
 }
 
 #[tokio::test]
+async fn a_length_may_be_written_as_text() {
+    let mut written = song(4, 4, "Ebb");
+    written["duration"] = json!("95.1733");
+    let collection = many(ALBUM, album_page(&album(vec![written]))).await;
+    assert_eq!(
+        songs(&collection)[0].duration,
+        Some(Duration::from_secs_f64(95.1733))
+    );
+}
+
+#[tokio::test]
 async fn an_unreadable_song_costs_its_place_and_not_the_album() {
     for odd in [Value::Null, json!("song"), json!(7), json!([])] {
         let collection = many(

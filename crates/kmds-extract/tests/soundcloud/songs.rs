@@ -352,6 +352,54 @@ async fn unknown_foreign_and_broken_formats_are_left_out() {
 }
 
 #[tokio::test]
+async fn a_format_without_a_preset_is_known_by_its_media_type() {
+    let nameless = |preset, protocol, mime| {
+        with(
+            transcoding(7, preset, protocol, mime),
+            &json!({"preset": null}),
+        )
+    };
+    let media = json!({"media": {"transcodings": [
+        nameless("abr_sq", "hls", "audio/mpegurl"),
+        nameless("opus_0_0", "hls", "audio/ogg; codecs=\"opus\""),
+        nameless("mp3_1_0", "progressive", "audio/mpeg"),
+    ]}});
+    let track = resolve_song(&says(with(song(7), &media)))
+        .await
+        .expect("resolves");
+    assert_eq!(
+        track
+            .streams
+            .iter()
+            .map(|stream| stream.label.as_str())
+            .collect::<Vec<_>>(),
+        ["mp3_ progressive", "opus_ hls"]
+    );
+}
+
+#[tokio::test]
+async fn a_length_may_be_written_as_text() {
+    for (length, seconds) in [
+        (json!("182873"), Some(182.873)),
+        (json!(" 5000.0 "), Some(5.0)),
+        (json!("-1"), None),
+        (json!("NaN"), None),
+        (json!("inf"), None),
+        (json!("1e300"), None),
+    ] {
+        let fields = json!({"duration": length});
+        let track = resolve_song(&says(with(song(7), &fields)))
+            .await
+            .expect("resolves");
+        assert_eq!(
+            track.duration.map(|it| it.as_secs_f64()),
+            seconds,
+            "{length}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn answers_without_identity_are_a_changed_page() {
     for missing in ["id", "title", "media"] {
         let error = resolve_song(&says(with(song(7), &json!({missing: null}))))
