@@ -138,6 +138,15 @@ pub struct RawSet {
     pub is_album: Option<bool>,
 }
 
+impl RawSet {
+    /// How many songs the set has: some answers leave a part of them out.
+    pub fn total(&self, listed: usize) -> u32 {
+        let listed = u32::try_from(listed).unwrap_or(u32::MAX);
+        let told = self.track_count.and_then(|count| u32::try_from(count).ok());
+        told.unwrap_or(0).max(listed)
+    }
+}
+
 /// Tokens become parts of links, so a token that a link cannot contain is ignored.
 fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(fields::trimmed(from)?.filter(|text| is_token(text)))

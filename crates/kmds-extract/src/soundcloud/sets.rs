@@ -64,7 +64,7 @@ pub async fn collect(
         .ok_or(changed("set answer", "tracks"))?;
     // Songs that are left out of the list are not requested either.
     let listed = all.get(..api.recipe.list_songs).unwrap_or(all);
-    let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    let total = set.total(all.len());
     let token = set.secret_token.as_deref().or(at.token());
     let secret = token.map(|token| SetSecret {
         set: id,

@@ -230,6 +230,31 @@ async fn a_set_longer_than_we_take_is_cut_before_its_songs_are_asked_for_and_say
 }
 
 #[tokio::test]
+async fn a_set_that_leaves_songs_out_says_so_and_numbers_the_others_out_of_all() {
+    for (count, truncated, total) in [
+        (json!(12), true, 12),
+        (json!("12"), true, 12),
+        (json!(1), false, 2),
+        (json!(null), false, 2),
+        (json!("many"), false, 2),
+        (json!(99_999_999_999_u64), true, 2),
+    ] {
+        let short = with(set(1, &[song(1), song(2)]), &json!({"track_count": count}));
+        let Ok(Resolved::Collection(list)) = resolve(SET, &says(short)).await else {
+            panic!("no set")
+        };
+        let Entry::Track(first) = &list.entries[0] else {
+            panic!("a song")
+        };
+        assert_eq!(
+            (list.truncated, first.total),
+            (truncated, Some(total)),
+            "{count}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_only_stub_missing_from_a_batch_is_a_deleted_song() {
     let fake = Fake::new(|asked| match asked.request.page {
         "tracks batch" => page(200, "[]"),
