@@ -22,6 +22,14 @@ pub fn id() -> String {
     hex::encode(&bytes)
 }
 
+/// A number, each equally likely.
+#[must_use]
+pub fn number() -> u64 {
+    let mut bytes = [0; 8];
+    fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
 /// A new folder for temporary files, which only this user may enter, under a name that no other user can foresee.
 /// # Errors
 /// The system's temporary folder cannot be written.

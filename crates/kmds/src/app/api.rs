@@ -12,7 +12,7 @@ use kmds_extract::{Format, Kind, Site, Track};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use crate::cluster::{NODE_HEADER, VALIDATOR_HEADER};
+pub use crate::cluster::{NODE_HEADER, UNHEARD_HEADER, VALIDATOR_HEADER};
 pub use crate::jobs::covers::Cover;
 pub use crate::jobs::{Event, EventName, Events};
 pub use crate::store::{CopyForm, Found, Held, HeldSum, Holder, Key, State};
@@ -176,8 +176,9 @@ pub enum Want {
     WholeWithin(Duration),
     /// Bytes as they arrive: the answer starts when the site has answered the first media request.
     Stream,
-    /// The same for another node, which does not wait if this node has another node fetch the song.
-    StreamToNode,
+    /// The same for another node, which does not wait if this node has another node fetch the song. The song moves to the
+    /// front only if a client listens there.
+    StreamToNode { listened: bool },
 }
 
 impl Want {

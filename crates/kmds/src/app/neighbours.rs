@@ -100,6 +100,7 @@ impl Inner {
             accept,
             human_name,
             listened,
+            requester,
         } = wanted;
         let site = track.id.site();
         if !self.fetches_from(site) {
@@ -110,7 +111,7 @@ impl Inner {
             let sentence = format!("{site} limits requests from this node's address");
             return Err(Failure::new(Kind::RateLimited, sentence).after(left));
         }
-        let requester = self.table.new_requester();
+        let requester = self.table.requester_of_node(requester);
         let key = Key::original(track.id.clone(), form);
         let accepted = Accepted {
             canonical_name: format!("{}.{form}", track.id),
@@ -134,6 +135,7 @@ impl Inner {
             self.table
                 .add_for_node(&done.row.key, requester, done.row.total_bytes);
             if listened {
+                tracing::debug!(track = %done.row.key.track(), "a client of another node waits for it");
                 self.demand.first(&done.row).await?;
             }
         }

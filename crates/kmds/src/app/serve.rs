@@ -53,8 +53,8 @@ impl App {
         match want {
             Want::WholeWithin(limit) => self.within(limit, key, self.inner.whole(key)).await,
             Want::PeekWithin(limit) => self.within(limit, key, self.inner.settled(key)).await,
-            Want::Stream => self.inner.stream(key, false).await,
-            Want::StreamToNode => self.inner.stream(key, true).await,
+            Want::Stream => self.inner.stream(key, false, true).await,
+            Want::StreamToNode { listened } => self.inner.stream(key, true, listened).await,
             Want::Peek | Want::PeekStream | Want::Whole => {
                 let answer =
                     tokio::time::timeout(ANSWER_WITHIN, self.inner.audio_now(key, want)).await;
@@ -151,15 +151,20 @@ impl Inner {
         }
     }
 
-    /// Waits until the site has answered the first media request; then the growing file.
-    async fn stream(&self, key: &Key, to_node: bool) -> Result<Audio, NotServed> {
+    /// Waits until the site has answered the first media request; then the growing file. `listened`: a client waits for it,
+    /// here or at the node.
+    async fn stream(&self, key: &Key, to_node: bool, listened: bool) -> Result<Audio, NotServed> {
         loop {
             let row = match self.demand.look(key).await {
                 Standing::Finished(published) => return Ok(finished(*published)),
                 Standing::Unfinished(row) => row,
                 Standing::Absent(why) => return Err(why.into()),
             };
-            let job = self.first(&row).await?;
+            let job = if listened {
+                self.first(&row).await?
+            } else {
+                self.demand.in_turn(&row).await?
+            };
             let mut watch = job.watch();
             let is_sent_on = |status: &Status| to_node && status.is_elsewhere && !status.is_over();
             let has_begun = |status: &Status| {

@@ -68,6 +68,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
 /// Names the node that sends a request to another one's HTTP.
 pub const NODE_HEADER: &str = "kmds-node";
+/// Tells a node that no client waits for a song there: the song keeps its turn here. An older node does not send it.
+pub const UNHEARD_HEADER: &str = "kmds-unheard";
 /// Tells a node what the bytes of a song are of, so that its copy has the same etag.
 pub const VALIDATOR_HEADER: &str = "kmds-validator";
 /// A node answers that it takes a song, or not, within this time.
@@ -176,12 +178,13 @@ pub trait Network: Send + Sync {
     fn forget<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()>;
     /// Lets go of a song that this node claimed and will not bring.
     fn release<'a>(&'a self, song: &'a str) -> BoxFuture<'a, ()>;
-    /// A song from this byte on, where the file is still the one of the tag.
+    /// A song from this byte on, where the file is still the one of the tag. `listened`: a client waits for it here.
     fn open<'a>(
         &'a self,
         node: &'a str,
         path: &'a str,
         from: Option<(u64, String)>,
+        listened: bool,
     ) -> BoxFuture<'a, Result<Arriving, NotGiven>>;
     /// A short answer of a node's HTTP; `None` where it has none.
     fn read<'a>(
@@ -375,6 +378,15 @@ impl Peers {
         Ok(node)
     }
 
+    /// Tells a node that makes a song that a client waits for it here.
+    pub async fn hurry(&self, node: &str, wanted: SongWanted) {
+        let question = Question::Song(Box::new(wanted));
+        if let Some(joined) = self.others() {
+            let question = questions::pack(&question);
+            joined.network.ask(node, question, TAKES_WITHIN).await;
+        }
+    }
+
     fn unavailable(&self, site: Site) -> Failure {
         let sentence = if self.is_connected() == Some(true) {
             format!("no node of the cluster fetches from {site} now; start one, or ask again")
@@ -447,6 +459,7 @@ impl Peers {
         track: &TrackId,
         form: Format,
         from: Option<(u64, String)>,
+        listened: bool,
     ) -> Result<Arriving, NotGiven> {
         let joined = self.others().ok_or(NotGiven::Lost)?;
         let path = format!(
@@ -455,7 +468,7 @@ impl Peers {
             track.id(),
             form.ext()
         );
-        let opened = joined.network.open(node, &path, from).await;
+        let opened = joined.network.open(node, &path, from, listened).await;
         joined.note_reached(node, !matches!(opened, Err(NotGiven::Unreachable)));
         opened
     }

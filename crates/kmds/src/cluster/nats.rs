@@ -494,12 +494,14 @@ impl Network for Nats {
         node: &'a str,
         path: &'a str,
         from: Option<(u64, String)>,
+        listened: bool,
     ) -> BoxFuture<'a, Result<Arriving, NotGiven>> {
         Box::pin(async move {
             let url = self.reports.url(node, path).ok_or(NotGiven::Lost)?;
             let (known, node) = (Arc::clone(self.reports.known()), node.to_owned());
             let is_there = move || known.sends(&node, Instant::now());
-            self.relay.open(&url, from, Arc::new(is_there)).await
+            let is_there = Arc::new(is_there);
+            self.relay.open(&url, from, listened, is_there).await
         })
     }
 

@@ -94,6 +94,9 @@ pub struct SongWanted {
     pub human_name: String,
     /// A client waits for it.
     pub listened: bool,
+    /// The asking node's number of the fetch that wants it; `None` from an older node.
+    #[serde(default)]
+    pub requester: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 
-use super::{Arriving, NODE_HEADER, NotGiven, SongHead, VALIDATOR_HEADER};
+use super::{Arriving, NODE_HEADER, NotGiven, SongHead, UNHEARD_HEADER, VALIDATOR_HEADER};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// After so long without a byte it is looked whether the node is still there. It may wait for its site.
@@ -72,9 +72,13 @@ impl Relay {
         &self,
         url: &str,
         from: Option<(u64, String)>,
+        listened: bool,
         is_there: Watch,
     ) -> Result<Arriving, NotGiven> {
         let mut request = self.get(url);
+        if !listened {
+            request = request.header(UNHEARD_HEADER, "true");
+        }
         if let Some((byte, etag)) = from {
             request = request
                 .header(RANGE, format!("bytes={byte}-"))

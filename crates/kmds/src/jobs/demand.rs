@@ -92,15 +92,7 @@ impl Demand {
     /// # Errors
     /// The service is stopping, or the catalog failed.
     pub async fn first(&self, row: &Row) -> Result<Arc<Job>, Failure> {
-        if self.is_closed(&row.key) {
-            let sentence = "the service is stopping; ask again when it is back";
-            return Err(Failure::new(Kind::Cancelled, sentence));
-        }
-        let job = match self.table.get(&row.key) {
-            Some(job) => job,
-            None if row.state == State::Evicted => self.requeue(&row.key, true).await?,
-            None => self.first_again(row).await?,
-        };
+        let job = self.job(row, true).await?;
         if !job.is_wanted() {
             self.store.promote(&row.key).await.map_err(store_failure)?;
         }
@@ -108,11 +100,30 @@ impl Demand {
         Ok(job)
     }
 
+    /// The job of an unfinished song that only another node waits for: it keeps its turn.
+    /// # Errors
+    /// As [`Self::first`].
+    pub async fn in_turn(&self, row: &Row) -> Result<Arc<Job>, Failure> {
+        self.job(row, false).await
+    }
+
+    async fn job(&self, row: &Row, first: bool) -> Result<Arc<Job>, Failure> {
+        if self.is_closed(&row.key) {
+            let sentence = "the service is stopping; ask again when it is back";
+            return Err(Failure::new(Kind::Cancelled, sentence));
+        }
+        match self.table.get(&row.key) {
+            Some(job) => Ok(job),
+            None if row.state == State::Evicted => self.requeue(&row.key, first).await,
+            None => self.job_again(row, first).await,
+        }
+    }
+
     /// Its job ended since the row was read, or belongs to an earlier run: reads the row's state again.
-    async fn first_again(&self, row: &Row) -> Result<Arc<Job>, Failure> {
+    async fn job_again(&self, row: &Row, first: bool) -> Result<Arc<Job>, Failure> {
         let now = self.store.row(&row.key).await.map_err(store_failure)?;
         if now.is_some_and(|now| now.state == State::Evicted) {
-            return self.requeue(&row.key, true).await;
+            return self.requeue(&row.key, first).await;
         }
         Ok(self.table.enqueue(&row.key, 0, row.total_bytes))
     }

@@ -9,6 +9,7 @@
 //! A job that waits for another node keeps no place of its site: it goes to the lane of relays, and back if this node has
 //! to fetch the song. So a song that another node waits for is never behind one that waits for that node.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -321,14 +322,22 @@ impl Elsewhere<'_> {
         {
             return Ok(holder);
         }
-        let wanted = SongWanted {
+        let except = [asked, passed_by].concat();
+        peers.give(self.wanted(), &except).await
+    }
+
+    /// The song as it is asked for at other nodes.
+    fn wanted(&self) -> SongWanted {
+        let job = self.work.job;
+        SongWanted {
             track: self.track.clone(),
             form: self.form,
             accept: self.row.accept.clone(),
             human_name: self.row.human_name.clone(),
-            listened: self.work.job.is_wanted(),
-        };
-        peers.give(wanted, &[asked, passed_by].concat()).await
+            listened: job.is_wanted(),
+            // Songs of no fetch have the number 0.
+            requester: Some(job.requester).filter(|number| *number > 0),
+        }
     }
 
     /// The song from this node, into this node's own file.
@@ -442,7 +451,6 @@ impl Elsewhere<'_> {
 
     /// What this file lacks: from the byte that has arrived, where the node has the same file.
     async fn open(&self, node: &str, lease: &mut Lease) -> Result<Arriving, Broken> {
-        let (peers, id) = (&self.work.at.peers, &self.track.id);
         let kept = lease.kept().and_then(|kept| {
             let etag = match kept.validator.strip_prefix(RELAYED) {
                 Some(etag) => Some(etag.to_owned()).filter(|etag| etag.starts_with('"')),
@@ -470,14 +478,35 @@ impl Elsewhere<'_> {
             Some((bytes, _, etag, _)) => Some((bytes, etag)),
             None => None,
         };
-        let opened = match peers.open(node, id, self.form, from).await {
+        let opened = match self.open_from(node, from).await {
             Err(NotGiven::OutOfRange) => {
                 lease.restart().await?;
-                peers.open(node, id, self.form, None).await
+                self.open_from(node, None).await
             }
             opened => opened,
         };
         opened.map_err(Broken::Node)
+    }
+
+    /// The song from this byte on. While it waits its turn at the node, the node is told of the first listener here.
+    async fn open_from(
+        &self,
+        node: &str,
+        from: Option<(u64, String)>,
+    ) -> Result<Arriving, NotGiven> {
+        let (peers, job) = (&self.work.at.peers, self.work.job);
+        let (mut watch, listened) = (job.watch(), job.is_wanted());
+        let hurries = async {
+            if !listened {
+                let _ = watch.wait_for(|status| status.is_wanted).await;
+                peers.hurry(node, self.wanted()).await;
+            }
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            opened = peers.open(node, &self.track.id, self.form, from, listened) => opened,
+            never = hurries => match never {},
+        }
     }
 
     /// Opens the growing file for what arrives, and tells its watchers. A node sends a file whose length is not known yet

@@ -4,7 +4,7 @@
 //! tells the event board of its changes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kmds_extract::{Failure, Format, Loudness, Recipes};
@@ -34,6 +34,8 @@ pub struct Status {
     /// Another node shall fetch it. A node that waits for it here is sent to that node, or the two would wait for each
     /// other.
     pub is_elsewhere: bool,
+    /// A client waits for its audio, or was told to come back.
+    pub is_wanted: bool,
 }
 
 impl Status {
@@ -47,6 +49,7 @@ impl Status {
             failure: None,
             waits_until: None,
             is_elsewhere: false,
+            is_wanted: false,
         }
     }
 
@@ -101,8 +104,6 @@ pub struct Job {
     pub requester: Requester,
     status: watch::Sender<Status>,
     pub cancel: CancellationToken,
-    /// Clients that wait for its audio or were told to come back.
-    listeners: AtomicU32,
     limits: Mutex<Limits>,
     /// It was put back into the queue once because the site did not serve its audio yet.
     was_held_back: AtomicBool,
@@ -137,7 +138,6 @@ impl Job {
             requester,
             status: watch::Sender::new(Status::queued(total)),
             cancel,
-            listeners: AtomicU32::new(0),
             limits: Mutex::default(),
             was_held_back: AtomicBool::new(false),
             relay: Mutex::default(),
@@ -191,9 +191,10 @@ impl Job {
         self.status.send_modify(change);
     }
 
-    /// One more client waits for its audio.
+    /// A client waits for its audio.
     pub(super) fn want(&self) {
-        self.listeners.fetch_add(1, Ordering::Relaxed);
+        self.status
+            .send_if_modified(|status| !std::mem::replace(&mut status.is_wanted, true));
     }
 
     pub fn status(&self) -> Status {
@@ -205,7 +206,7 @@ impl Job {
     }
 
     pub fn is_wanted(&self) -> bool {
-        self.listeners.load(Ordering::Relaxed) > 0
+        self.status.borrow().is_wanted
     }
 
     /// How long to wait for the site's limit now, `most` at most; `None` if the job may not wait.

@@ -1,9 +1,13 @@
 //! The fetches that ask for one song, and their numbers.
 //!
 //! A song waits or runs for the fetch that came first: the queue and the job know that one. This file knows the others, and
-//! whether the song is left to no fetch when some are cancelled. Plain values; the lock of `table` guards them.
+//! whether the song is left to no fetch when some are cancelled. Plain values; the lock of `table` guards them, except the
+//! numbers, which have their own.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use super::queue::Requester;
 
@@ -12,9 +16,16 @@ const A_MILLISECOND: u32 = 20;
 /// The most other fetches that are recorded for one song.
 const MOST_OTHERS: usize = 16;
 
+/// The most fetches of other nodes whose numbers here are remembered.
+const MOST_OF_NODES: usize = 256;
+
 /// Gives each fetch a number.
 #[derive(Debug)]
-pub(super) struct Numbers(AtomicU64);
+pub(super) struct Numbers {
+    next: AtomicU64,
+    /// The fetches that other nodes asked for songs of, by their numbers there, and their numbers here; the newest first.
+    of_nodes: Mutex<VecDeque<(Requester, Requester)>>,
+}
 
 /// The fetches of one song beside its first one, while it waits or runs.
 #[derive(Debug, Default)]
@@ -38,17 +49,35 @@ pub(super) enum Left {
 
 impl Numbers {
     /// Starts from this millisecond: rows keep the number of their fetch, so no number is used again after a restart.
-    pub fn since(unix_millis: u64) -> Self {
-        Self(AtomicU64::new(unix_millis << A_MILLISECOND))
+    /// `any` number is added to it, so that two nodes that start at the same time give different ones.
+    pub fn since(unix_millis: u64, any: u64) -> Self {
+        let within = any & ((1 << A_MILLISECOND) - 1);
+        Self {
+            next: AtomicU64::new((unix_millis << A_MILLISECOND) | within),
+            of_nodes: Mutex::default(),
+        }
     }
 
     pub fn next(&self) -> Requester {
-        self.0.fetch_add(1, Ordering::Relaxed)
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number here of a fetch that has this number at another node: the same for all songs of the fetch, so that it
+    /// gets its turn here too.
+    pub fn of_node(&self, there: Requester) -> Requester {
+        let mut of_nodes = self.of_nodes.lock();
+        let at = of_nodes.iter().position(|(number, _)| *number == there);
+        let known = at.and_then(|at| of_nodes.remove(at));
+        let (_, here) = known.unwrap_or_else(|| (there, self.next()));
+        of_nodes.push_front((there, here));
+        of_nodes.truncate(MOST_OF_NODES);
+        here
     }
 
     /// Skips all numbers up to `last`.
     pub fn skip(&self, last: Requester) {
-        self.0.fetch_max(last.saturating_add(1), Ordering::Relaxed);
+        self.next
+            .fetch_max(last.saturating_add(1), Ordering::Relaxed);
     }
 }
 
@@ -147,11 +176,24 @@ mod tests {
 
     #[test]
     fn numbers_of_an_earlier_run_are_not_given_again() {
-        let numbers = Numbers::since(7);
+        let numbers = Numbers::since(7, u64::MAX);
         let first = numbers.next();
         numbers.skip(0);
         assert!(numbers.next() > first);
         numbers.skip(first + 9);
         assert_eq!(numbers.next(), first + 10);
+    }
+
+    #[test]
+    fn a_fetch_of_another_node_has_one_number_here_for_all_its_songs() {
+        let numbers = Numbers::since(7, 0);
+        let first = numbers.of_node(3);
+        assert_ne!(numbers.of_node(4), first);
+        assert_eq!(numbers.of_node(3), first);
+        for there in 100..1000 {
+            numbers.of_node(there);
+        }
+        assert!(numbers.of_nodes.lock().len() <= MOST_OF_NODES);
+        assert_ne!(numbers.of_node(3), first, "it was long ago");
     }
 }

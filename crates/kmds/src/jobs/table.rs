@@ -19,6 +19,7 @@ use super::job::{Job, Relay, Status};
 use super::queue::{LaneId, LaneStats, Queue, Requester};
 use super::requesters::{Left, Numbers, Requesters};
 use crate::clock::unix_millis;
+use crate::random;
 use crate::store::{Key, State};
 
 /// All jobs of this process.
@@ -65,7 +66,7 @@ impl Table {
             board: Arc::new(Board::new()),
             bell: Notify::new(),
             stop,
-            numbers: Numbers::since(unix_millis()),
+            numbers: Numbers::since(unix_millis(), random::number()),
         }
     }
 
@@ -77,6 +78,11 @@ impl Table {
     /// A number for one fetch.
     pub fn new_requester(&self) -> Requester {
         self.numbers.next()
+    }
+
+    /// The number here of a fetch that another node asks for; a new one where that node does not tell.
+    pub fn requester_of_node(&self, there: Option<Requester>) -> Requester {
+        there.map_or_else(|| self.numbers.next(), |there| self.numbers.of_node(there))
     }
 
     /// Numbers of an earlier run are not given again.

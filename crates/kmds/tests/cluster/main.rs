@@ -21,6 +21,7 @@ mod nats;
 mod pauses;
 mod relayed;
 mod shown;
+mod turns;
 mod versions;
 
 use std::collections::BTreeSet;

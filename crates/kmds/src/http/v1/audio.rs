@@ -15,7 +15,9 @@ use super::super::query::{Query, Wait};
 use super::super::state::Http;
 use super::path::{At, never_asked_for, track_at};
 use super::rendition;
-use crate::app::{CopyForm, FormAsk, NODE_HEADER, NotServed, State as JobState, Want};
+use crate::app::{
+    CopyForm, FormAsk, NODE_HEADER, NotServed, State as JobState, UNHEARD_HEADER, Want,
+};
 
 /// The audio of a track, whole or while it arrives. A failure has the status of its kind.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/audio", tag = "v1",
@@ -84,7 +86,9 @@ pub(super) async fn send(
     };
     let key = key?.ok_or_else(|| never_asked_for(id))?;
     let want = match wanted(&request.method, barred, streams, wait) {
-        Want::Stream if request.headers.contains_key(NODE_HEADER) => Want::StreamToNode,
+        Want::Stream if request.headers.contains_key(NODE_HEADER) => Want::StreamToNode {
+            listened: !request.headers.contains_key(UNHEARD_HEADER),
+        },
         want => want,
     };
     let served =
