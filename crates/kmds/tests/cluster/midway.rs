@@ -79,8 +79,8 @@ fn meets_a_limit(lab: &Lab, limit: kmds_lab::Injection) -> impl Future<Output = 
 
 #[tokio::test]
 async fn a_listener_hears_on_by_another_node_when_an_address_is_limited_in_mid_file() {
-    let Some(nats) = Nats::start() else { return };
     for shared in [false, true] {
+        let Some(nats) = Nats::start() else { return };
         let (lab, drive) = (Lab::start().await, Folder::new());
         let place = |setup| if shared { on(&drive, setup) } else { setup };
         let song = held_song(&lab, "midway", HELD_AT as u64);
@@ -131,9 +131,10 @@ async fn a_listener_waits_for_a_limit_in_mid_file_where_no_other_node_takes_the_
 #[tokio::test]
 async fn listeners_of_relaying_nodes_hear_on_when_the_address_that_fetches_is_limited_in_mid_file()
 {
-    let Some(nats) = Nats::start() else { return };
     // Which node a client listens at: the one that fetches, another one that fetches too, the door.
     for (at_one, at_two) in [(true, true), (false, true), (false, false), (true, false)] {
+        // The songs of another lab have the same names there.
+        let Some(nats) = Nats::start() else { return };
         let lab = Lab::start().await;
         let song = held_song(&lab, "midway", HELD_AT as u64);
         let one = hasty_node(&lab, &nats)
