@@ -83,7 +83,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         &[
             &["worker"],
             &["elsewhere"],
-            &["run"],
+            &["arrival", "run"],
             &["offers", "renditions"],
             &["attempts", "rewrite"],
             &["demand", "fill"],

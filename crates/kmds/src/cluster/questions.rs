@@ -85,7 +85,7 @@ pub struct NewsTold {
 }
 
 /// A song that a node is asked to make.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SongWanted {
     pub track: Track,
     /// The form it is known by.

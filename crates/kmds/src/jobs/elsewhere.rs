@@ -9,24 +9,21 @@
 //! A job that waits for another node keeps no place of its site: it goes to the lane of relays, and back if this node has
 //! to fetch the song. So a song that another node waits for is never behind one that waits for that node.
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use kmds_extract::{Failure, Format, Kind, Track};
 use tokio::time::Instant;
 
+use super::arrival::{Arrival, Broken, STREAM};
 use super::attempts::End;
-use super::fill::{self, FillError, LONGEST_HELD_WAIT, Work, announce_length, check};
+use super::fill::{self, LONGEST_HELD_WAIT, Work};
 use super::job::Relay;
 use super::names;
 use super::run::Run;
 use crate::cluster::{
-    Arriving, Claim, Finished, NotGiven, SongHead, SongWanted, is_of_address, passes_on, song_name,
-    sooner,
+    Claim, Finished, NotGiven, SongWanted, is_of_address, passes_on, song_name, sooner,
 };
-use crate::store::{self, Lease, OnDrive, Partial, Publish, Row, Started, State};
+use crate::store::{Lease, OnDrive, Publish, Row};
 
 /// Nodes that are tried before the song waits, and how often one is whose connection breaks.
 const MOST_TRIES: u32 = 24;
@@ -39,24 +36,6 @@ const SOON: Duration = Duration::from_millis(200);
 const CLOSED_FOR: Duration = Duration::from_secs(60);
 /// A node has published a song on the drive of all nodes within this time of its last byte.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
-/// Begins the validator of bytes that came from a node which does not tell what they are of; the tag of its file follows.
-const RELAYED: &str = "node ";
-/// What stands for the encoding in the sidecar.
-const STREAM: &str = "cluster";
-
-/// Why a node's song did not become this one's.
-enum Broken {
-    Node(NotGiven),
-    /// The drive failed, or the job was cancelled.
-    Here(End),
-}
-
-impl<T: Into<End>> From<T> for Broken {
-    fn from(error: T) -> Self {
-        Self::Here(error.into())
-    }
-}
-
 /// One song under way.
 pub(super) struct Elsewhere<'a> {
     work: Work<'a>,
@@ -347,7 +326,8 @@ impl Elsewhere<'_> {
             Some(lease) => lease,
             None => fill::lease(&work.at.store, key).await?,
         };
-        let end = self.receive(node, &mut lease).await;
+        let wanted = self.wanted();
+        let end = Arrival { work, node, wanted }.receive(&mut lease).await;
         match end {
             Ok((format, checked)) => {
                 let Some(lease) = self.adopted(node, format, lease).await? else {
@@ -404,143 +384,6 @@ impl Elsewhere<'_> {
             }
             tokio::time::sleep(SOON).await;
         }
-    }
-
-    async fn receive(
-        &self,
-        node: &str,
-        lease: &mut Lease,
-    ) -> Result<(Format, store::Checked), Broken> {
-        let work = self.work;
-        let Arriving { head, mut body } = self.open(node, lease).await?;
-        let partial = self.begin(node, lease, &head).await?;
-        let (mut at, goes_on_at) = (head.start, partial.progress().written);
-        while let Some(chunk) = body.next().await {
-            let mut chunk = chunk.map_err(Broken::Node)?;
-            let again = usize::try_from(goes_on_at.saturating_sub(at)).unwrap_or(usize::MAX);
-            let again = chunk.split_to(again.min(chunk.len()));
-            let length = again.len() as u64;
-            if !again.is_empty() && !lease.holds(at, again).await? {
-                // Made anew there, it is another file.
-                lease.restart().await?;
-                return Err(Broken::Node(NotGiven::Lost));
-            }
-            at += length;
-            work.put(lease, chunk).await?;
-        }
-        if at < goes_on_at {
-            lease.restart().await?;
-            return Err(Broken::Node(NotGiven::Lost));
-        }
-        let written = lease.kept().map_or(0, |kept| kept.bytes);
-        if head.total.is_some_and(|total| total != written) {
-            return Err(Broken::Node(NotGiven::Lost));
-        }
-        announce_length(lease);
-        let format = head.format;
-        match check(lease, format.container(), self.track.duration).await {
-            Ok(checked) => Ok((format, checked)),
-            Err(FillError::Store(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::warn!(track = %self.track.id, node, ?error, "the audio from the node is not whole");
-                lease.restart().await?;
-                Err(Broken::Node(NotGiven::Lost))
-            }
-        }
-    }
-
-    /// What this file lacks: from the byte that has arrived, where the node has the same file.
-    async fn open(&self, node: &str, lease: &mut Lease) -> Result<Arriving, Broken> {
-        let kept = lease.kept().and_then(|kept| {
-            let etag = match kept.validator.strip_prefix(RELAYED) {
-                Some(etag) => Some(etag.to_owned()).filter(|etag| etag.starts_with('"')),
-                None => {
-                    let total = kept.total;
-                    total.map(|total| store::etag(lease.key(), &kept.validator, total))
-                }
-            };
-            Some((kept.bytes, kept.total, etag?, kept.validator))
-        });
-        let from = match kept {
-            // All of it came before a stop, and was not checked.
-            Some((bytes, Some(total), etag, validator)) if bytes == total => {
-                return Ok(Arriving {
-                    head: SongHead {
-                        format: self.form,
-                        total: Some(total),
-                        etag: Some(etag),
-                        validator: Some(validator),
-                        start: bytes,
-                    },
-                    body: futures_util::stream::empty().boxed(),
-                });
-            }
-            Some((bytes, _, etag, _)) => Some((bytes, etag)),
-            None => None,
-        };
-        let opened = match self.open_from(node, from).await {
-            Err(NotGiven::OutOfRange) => {
-                lease.restart().await?;
-                self.open_from(node, None).await
-            }
-            opened => opened,
-        };
-        opened.map_err(Broken::Node)
-    }
-
-    /// The song from this byte on. While it waits its turn at the node, the node is told of the first listener here.
-    async fn open_from(
-        &self,
-        node: &str,
-        from: Option<(u64, String)>,
-    ) -> Result<Arriving, NotGiven> {
-        let (peers, job) = (&self.work.at.peers, self.work.job);
-        let (mut watch, listened) = (job.watch(), job.is_wanted());
-        let hurries = async {
-            if !listened {
-                let _ = watch.wait_for(|status| status.is_wanted).await;
-                peers.hurry(node, self.wanted()).await;
-            }
-            std::future::pending::<Infallible>().await
-        };
-        tokio::select! {
-            opened = peers.open(node, &self.track.id, self.form, from, listened) => opened,
-            never = hurries => match never {},
-        }
-    }
-
-    /// Opens the growing file for what arrives, and tells its watchers. A node sends a file whose length is not known yet
-    /// from its first byte on: what is here of the same file stays.
-    async fn begin(
-        &self,
-        node: &str,
-        lease: &mut Lease,
-        head: &SongHead,
-    ) -> Result<Arc<Partial>, Broken> {
-        let (work, key) = (self.work, &self.work.job.key);
-        let patience = work.at.recipes.current().time.limit_wait;
-        lease.room(head.total, patience).await?;
-        // Without a tag nothing is continued.
-        let validator = match (&head.validator, &head.etag) {
-            (Some(validator), _) => validator.clone(),
-            (None, Some(etag)) => format!("{RELAYED}{etag}"),
-            (None, None) => format!("{RELAYED}{node} {}", crate::random::id()),
-        };
-        let kept = lease.kept().filter(|kept| kept.validator == validator);
-        let from = kept.map_or(head.start, |kept| kept.bytes);
-        let from = head.total.map_or(from, |total| total.min(from));
-        let partial = lease.begin(&validator, head.total, from).await?;
-        partial.set_elsewhere(work.job.status().is_elsewhere);
-        let started = Started {
-            format: head.format,
-            total_bytes: head.total,
-            stream: STREAM.to_owned(),
-        };
-        work.started(started).await?;
-        work.at.store.set_state(key, State::Downloading).await?;
-        work.change(|status| (status.state, status.waits_until) = (State::Downloading, None));
-        work.show(Arc::clone(&partial), head.format);
-        Ok(partial)
     }
 }
 

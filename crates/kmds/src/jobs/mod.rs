@@ -12,7 +12,7 @@
 //! | [`demand`] | a client needs a song: it is ready, or goes to the front of the queue |
 //! | [`worker`] | starts jobs, and notes how each one ended |
 //! | [`run`], [`attempts`] | one job: the loop over engines, streams and restarts; what follows each failure (pure) |
-//! | [`elsewhere`] | a song with several hosts: which node fetches it |
+//! | [`elsewhere`], [`arrival`] | a song with several hosts: which node fetches it; its bytes from there |
 //! | [`offers`], [`held_streams`] | which streams the site offers now; signed URLs that wait to be used |
 //! | [`fill`], [`rewrite`] | writing a stream's bytes into a file; re-wrapping, extracting or converting them on the way |
 //! | [`renditions`], [`covers`] | copies of a finished song, made on request; pictures |
@@ -21,6 +21,7 @@
 //! Imports go up this table or stay in a row, never down: `run` names `fill`, `fill` never names `run`
 //! (`tests/layers.rs` holds the pairs that matter).
 
+mod arrival;
 mod attempts;
 pub(crate) mod covers;
 mod demand;
