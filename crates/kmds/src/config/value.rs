@@ -43,10 +43,26 @@ impl Value {
                     .iter()
                     .map(|item| item.as_str().map(str::to_owned))
                     .collect();
-                texts.map_or_else(|| Self::Strange(format!("{value:?}")), Self::List)
+                texts.map_or_else(|| Self::Strange(as_written(value)), Self::List)
             }
-            other => Self::Strange(format!("{other:?}")),
+            other => Self::Strange(as_written(other)),
         }
+    }
+}
+
+/// A TOML value as an operator wrote it, nearly.
+fn as_written(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => format!("\"{text}\""),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        toml::Value::Boolean(on) => on.to_string(),
+        toml::Value::Datetime(time) => time.to_string(),
+        toml::Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(as_written).collect();
+            format!("[{}]", items.join(", "))
+        }
+        toml::Value::Table(_) => "{…}".to_owned(),
     }
 }
 
@@ -356,6 +372,15 @@ mod tests {
         }
         assert_eq!(bytes("ten"), None);
         assert_eq!(seconds("3 moons"), None);
+    }
+
+    #[test]
+    fn a_value_that_no_setting_takes_is_named_as_it_was_written() {
+        for written in ["1.5", "-1", "2026-12-01", "[1, \"a\", true]", "[[2], {…}]"] {
+            let file = written.replace('…', " x = 1 ");
+            let table: toml::Table = format!("key = {file}").parse().expect(written);
+            assert_eq!(Value::from_toml(&table["key"]).to_string(), written);
+        }
     }
 
     #[test]
