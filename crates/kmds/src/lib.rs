@@ -380,16 +380,18 @@ async fn work_among_others(
     membership.run(address, service, stop).await;
 }
 
-/// When the memory of the code that only a start runs is given back.
+/// When the memory of the code that only a start runs is given back a second time: the start's last tasks have ended.
 const FIRST_TRIM_AFTER: Duration = Duration::from_millis(500);
-/// How often free memory goes back to the system. It costs less than a millisecond while nothing happened, and a crowd's
-/// memory is back within a minute.
-const TRIM_EVERY: Duration = Duration::from_secs(30);
+/// How often free memory and code go back to the system. Code that runs is mapped again in some 150 page faults, less than
+/// a millisecond of processor (docs/performance.md, "What was tried").
+const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Connections that ended together are all closed after this time.
 const CROWD_ENDS_WITHIN: Duration = Duration::from_millis(250);
 
 /// Gives back the memory that a start, crowds and long lists took.
 async fn give_memory_back(crowd: Arc<Crowd>) {
+    // Clients may come at once: their memory does not add to that of the start's code.
+    kmds_trim::release_code();
     let mut next = Instant::now() + FIRST_TRIM_AFTER;
     loop {
         tokio::select! {

@@ -50,8 +50,9 @@ impl ServeArgs {
     }
 }
 
-/// One thread runs all tasks; a few more wait for the drive.
+/// One thread runs all tasks; a few more wait for the drive. They share one heap.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    kmds_trim::share_one_heap();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

@@ -32,6 +32,31 @@ async fn a_youtube_video_arrives_whole_and_its_metadata_at_once() {
     assert!(kmds.partials().is_empty());
 }
 
+/// glibc gives a thread a heap of its own, 64 MB of addresses: each keeps what was freed in it.
+#[tokio::test]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+async fn the_threads_that_wait_for_the_drive_have_no_heaps_of_their_own() {
+    let lab = Lab::start().await;
+    let song = lab.bandcamp().track("One heap").seconds(10.0).publish();
+    let kmds = Kmds::start(&lab);
+    let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
+    assert_eq!(kmds.whole(&entry).await, song.bytes());
+    let process = format!("/proc/{}", kmds.pid());
+    let threads = std::fs::read_dir(format!("{process}/task")).map_or(0, Iterator::count);
+    assert!(threads > 1, "some wait for the drive");
+    let maps = std::fs::read_to_string(format!("{process}/maps")).expect("it runs");
+    let reserved = |line: &&str| {
+        let number = |text: &str| u64::from_str_radix(text, 16).expect("hex");
+        let mut words = line.split(' ');
+        let (from, to) = words
+            .next()
+            .and_then(|range| range.split_once('-'))
+            .expect("a range");
+        words.next() == Some("---p") && number(to) - number(from) > 32 << 20
+    };
+    assert_eq!(maps.lines().find(reserved), None);
+}
+
 #[tokio::test]
 async fn the_ranges_of_a_long_video_come_over_one_connection() {
     let lab = Lab::start().await;
