@@ -1,6 +1,6 @@
-//! Messages of the cluster as bytes in NATS: signed on their way out, opened where they come in.
+//! Messages as bytes in NATS: signed before they go out, opened when they come in.
 //!
-//! Owns the seal, and why messages were passed by: each reason is told once.
+//! Owns the seal, and the reasons for which messages were ignored. The log has each reason once.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,18 @@ use parking_lot::Mutex;
 
 use super::seal::{Seal, Unopened};
 use crate::clock::unix_millis;
+use crate::config::ClusterToken;
 
 pub(super) struct Messages {
     seal: Seal,
-    passed_by: Mutex<HashSet<Unopened>>,
+    ignored: Mutex<HashSet<Unopened>>,
 }
 
 impl Messages {
-    pub(super) fn new(secret: Option<&str>) -> Self {
+    pub(super) fn new(token: Option<&ClusterToken>) -> Self {
         Self {
-            seal: Seal::new(secret),
-            passed_by: Mutex::default(),
+            seal: Seal::new(token),
+            ignored: Mutex::default(),
         }
     }
 
@@ -28,7 +29,7 @@ impl Messages {
         self.seal.close(subject, message, unix_millis())
     }
 
-    /// What a message says, if a node of this cluster sent it, now and once.
+    /// The text of a message, if a node of this cluster sent it now. It is given once.
     pub(super) fn opened(&self, message: &Message) -> Option<Bytes> {
         let subject = message.subject.as_str();
         let opened = self.seal.open(subject, &message.payload, unix_millis());
@@ -36,7 +37,7 @@ impl Messages {
             Ok(text) => return Some(text),
             Err(why) => why,
         };
-        if self.passed_by.lock().insert(why) {
+        if self.ignored.lock().insert(why) {
             tracing::warn!(subject, "{}", sentence(why));
         }
         None
@@ -47,6 +48,12 @@ const fn sentence(why: Unopened) -> &'static str {
     match why {
         Unopened::Foreign => {
             "a message without the secret of cluster.token_file is passed by, as all that follow; it has to be the same on all nodes"
+        }
+        Unopened::Unsigned => {
+            "a node without the secret of cluster.token_file, or of an earlier version, is passed by: it works alone; give it the file, or update it"
+        }
+        Unopened::Signed => {
+            "the other nodes sign what they say, and are passed by: this node works alone; set cluster.token_file to the secret that they have"
         }
         Unopened::Earlier => {
             "a node of an earlier version is passed by, as it passes this one by: each works alone; update it"

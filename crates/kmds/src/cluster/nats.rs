@@ -37,7 +37,7 @@ use super::{
     Answering, Arriving, Claim, Finished, HearingNews, Network, NewsTold, NodeReport, NotGiven,
     Service, TellingNews,
 };
-use crate::config::{ClusterConfig, read_cluster_token};
+use crate::config::{ClusterConfig, ClusterToken};
 
 /// How often a node tells of itself.
 const BEAT: Duration = Duration::from_secs(2);
@@ -79,7 +79,7 @@ impl Nats {
     /// A sentence: a file that cannot be used.
     pub fn new(config: ClusterConfig) -> Result<Self, String> {
         let token = config.token_file.as_deref().map(|file| {
-            read_cluster_token(file)
+            ClusterToken::read(file)
                 .map_err(|why| format!("cluster.token_file {}: {why}", file.display()))
         });
         let token = token.transpose()?;
@@ -93,8 +93,8 @@ impl Nats {
         }
         let reports = Arc::new(Reports::new(config.node.clone()));
         Ok(Self {
-            messages: Messages::new(token.as_deref()),
-            relay: Relay::new(config.node.clone(), token)?,
+            messages: Messages::new(token.as_ref()),
+            relay: Relay::new(config.node.clone(), token.map(|token| token.bearer()))?,
             claims: Claims::new(&config.name, config.node.clone(), Arc::clone(&reports)),
             reports,
             client: OnceLock::new(),

@@ -30,7 +30,8 @@ const LONGEST_REFUSAL_BYTES: usize = 64 << 10;
 /// The way to the HTTP of the other nodes.
 pub(super) struct Relay {
     http: reqwest::Client,
-    token: Option<String>,
+    /// [`crate::config::ClusterToken::bearer`].
+    bearer: Option<String>,
     /// This node's name.
     node: String,
 }
@@ -48,7 +49,7 @@ struct Problem {
 impl Relay {
     /// # Errors
     /// The client cannot be made.
-    pub(super) fn new(node: String, token: Option<String>) -> Result<Self, String> {
+    pub(super) fn new(node: String, bearer: Option<String>) -> Result<Self, String> {
         // For the library, which wants to know ciphers even where it speaks no TLS.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -57,13 +58,13 @@ impl Relay {
             .connect_timeout(CONNECT_WITHIN)
             .build();
         let http = http.map_err(|error| error.to_string())?;
-        Ok(Self { http, token, node })
+        Ok(Self { http, bearer, node })
     }
 
     fn get(&self, url: &str) -> RequestBuilder {
         let request = self.http.get(url).header(NODE_HEADER, &self.node);
-        match &self.token {
-            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+        match &self.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, format!("Bearer {bearer}")),
             None => request,
         }
     }

@@ -1,9 +1,9 @@
-//! How nodes know each other's messages: each begins with its HMAC-SHA256 by the secret of `cluster.token_file`, the time and
-//! a number that is used once.
+//! How a node knows that a message in NATS comes from a node with its secret, and comes now.
 //!
-//! The subject is signed too, so that no message stands for another. A message that is older than [`WINDOW`], or that came
-//! before, is no message: a client of NATS that repeats what it has heard changes nothing. The clocks of nodes have to agree
-//! within that time. Without a secret messages go as they are.
+//! A signed message is an HMAC-SHA256, the time, a number that is used once, and the text. The key is made of the secret in
+//! `cluster.token_file` ([`ClusterToken::signing_key`]). The subject is signed too, so that a message for one subject is no
+//! message on another. A message is read once, and only within [`WINDOW`] of its time: a client of NATS that repeats a message
+//! changes nothing. So the clocks of the nodes have to agree within that time. Without a secret the text goes as it is.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -12,37 +12,53 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ring::hmac;
 
+use crate::config::ClusterToken;
 use crate::random;
 
 const TAG_BYTES: usize = 32;
 const TIME_BYTES: usize = 8;
 const NUMBER_BYTES: usize = 12;
 const HEAD_BYTES: usize = TAG_BYTES + TIME_BYTES + NUMBER_BYTES;
-/// Clocks that are kept by NTP differ by less than a second.
+/// Clocks that NTP sets differ by less than a second.
 const WINDOW: Duration = Duration::from_secs(30);
-/// Numbers that are remembered, 40 bytes each: more messages than this within twice the window are none of a cluster of
-/// twenty nodes.
+/// The most numbers that are remembered, 40 bytes each. A cluster of twenty nodes sends fewer messages within twice the window.
 const MOST_NUMBERS: usize = 100_000;
+/// Begins the text that is signed.
+const SIGNED_TEXT: &[u8] = b"kmds cluster 3\n";
+/// What began it in earlier versions. The first of them signed no time and no number.
+const EARLIER_TEXTS: [&[u8]; 2] = [b"kmds cluster 2\n", b"kmds cluster\n"];
+/// Ends the subject of reports, which are JSON objects.
+const REPORTS: &str = ".nodes";
 
 pub(super) struct Seal {
-    key: Option<hmac::Key>,
+    keys: Option<Keys>,
     heard: Mutex<Numbers>,
 }
 
-/// Why a message is passed by.
+struct Keys {
+    own: hmac::Key,
+    /// Of versions before the secret had two keys. It only finds out why a message cannot be read.
+    earlier: hmac::Key,
+}
+
+/// Why a message is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Unopened {
     /// It was not signed with this secret.
     Foreign,
-    /// It was, by a node of an earlier version.
+    /// It is a report that was not signed at all.
+    Unsigned,
+    /// It was signed, and this node has no secret.
+    Signed,
+    /// It was signed with this secret, by a node of an earlier version.
     Earlier,
-    /// The clock of the node that sent it differs, or it was kept back.
+    /// The clock of its sender differs, or it was held back.
     WrongTime,
     /// It came before.
     Repeated,
 }
 
-/// The numbers of the messages of the last minute, in the order in which they came.
+/// The numbers of the messages of the last minute, in the order of arrival.
 #[derive(Default)]
 struct Numbers {
     known: HashSet<[u8; NUMBER_BYTES]>,
@@ -50,41 +66,47 @@ struct Numbers {
 }
 
 impl Seal {
-    pub(super) fn new(secret: Option<&str>) -> Self {
+    pub(super) fn new(token: Option<&ClusterToken>) -> Self {
         Self {
-            key: secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())),
+            keys: token.map(|token| Keys {
+                own: token.signing_key(),
+                earlier: token.earlier_key(),
+            }),
             heard: Mutex::default(),
         }
     }
 
+    /// The message as it goes out on this subject.
     pub(super) fn close(&self, subject: &str, message: Bytes, now_ms: u64) -> Bytes {
-        let Some(key) = &self.key else { return message };
+        let Some(keys) = &self.keys else {
+            return message;
+        };
         let number = random::nonce(NUMBER_BYTES);
         let signed = [&now_ms.to_be_bytes()[..], number.as_bytes(), &message].concat();
-        let tag = hmac::sign(key, &text(subject, &signed));
+        let tag = hmac::sign(&keys.own, &text(subject, &signed));
         [tag.as_ref(), &signed].concat().into()
     }
 
-    /// What a node with this secret sent to this subject, once.
+    /// The text of a message that a node with this secret sent on this subject. It is given once.
     pub(super) fn open(
         &self,
         subject: &str,
         sealed: &Bytes,
         now_ms: u64,
     ) -> Result<Bytes, Unopened> {
-        let Some(key) = &self.key else {
-            return Ok(sealed.clone());
+        let Some(keys) = &self.keys else {
+            let is_signed = subject.ends_with(REPORTS) && !is_report(sealed);
+            return if is_signed {
+                Err(Unopened::Signed)
+            } else {
+                Ok(sealed.clone())
+            };
         };
         let (tag, signed) = sealed
             .split_at_checked(TAG_BYTES)
             .ok_or(Unopened::Foreign)?;
-        if hmac::verify(key, &text(subject, signed), tag).is_err() {
-            let was_signed = hmac::verify(key, &earlier_text(subject, signed), tag).is_ok();
-            return Err(if was_signed {
-                Unopened::Earlier
-            } else {
-                Unopened::Foreign
-            });
+        if hmac::verify(&keys.own, &text(subject, signed), tag).is_err() {
+            return Err(keys.why_unsigned(subject, sealed, tag, signed));
         }
         let head = signed.split_first_chunk::<TIME_BYTES>();
         let (time, rest) = head.ok_or(Unopened::Foreign)?;
@@ -99,6 +121,21 @@ impl Seal {
             return Err(Unopened::Repeated);
         }
         Ok(sealed.slice(HEAD_BYTES..))
+    }
+}
+
+impl Keys {
+    /// Why the tag is not of this version's key.
+    fn why_unsigned(&self, subject: &str, sealed: &Bytes, tag: &[u8], signed: &[u8]) -> Unopened {
+        let is_earlier = EARLIER_TEXTS.into_iter().any(|begin| {
+            let text = [begin, subject.as_bytes(), b"\n", signed].concat();
+            hmac::verify(&self.earlier, &text, tag).is_ok()
+        });
+        match is_earlier {
+            true => Unopened::Earlier,
+            false if is_report(sealed) => Unopened::Unsigned,
+            false => Unopened::Foreign,
+        }
     }
 }
 
@@ -120,13 +157,12 @@ impl Numbers {
     }
 }
 
-fn text(subject: &str, signed: &[u8]) -> Vec<u8> {
-    [&b"kmds cluster 2\n"[..], subject.as_bytes(), b"\n", signed].concat()
+fn is_report(message: &[u8]) -> bool {
+    message.starts_with(b"{") && message.ends_with(b"}")
 }
 
-/// What the first version signed: no time and no number.
-fn earlier_text(subject: &str, message: &[u8]) -> Vec<u8> {
-    [&b"kmds cluster\n"[..], subject.as_bytes(), b"\n", message].concat()
+fn text(subject: &str, signed: &[u8]) -> Vec<u8> {
+    [SIGNED_TEXT, subject.as_bytes(), b"\n", signed].concat()
 }
 
 #[cfg(test)]
@@ -139,13 +175,17 @@ mod tests {
         Bytes::from_static(b"hello")
     }
 
+    fn seal_of(secret: &str) -> Seal {
+        Seal::new(Some(&ClusterToken::from(secret)))
+    }
+
     #[test]
     fn a_message_is_read_with_its_secret_and_on_its_subject_only() {
-        let seal = Seal::new(Some("a secret"));
+        let seal = seal_of("a secret");
         let sealed = seal.close("c.ask.a", message(), NOW);
         assert_eq!(seal.open("c.ask.b", &sealed, NOW), Err(Unopened::Foreign));
         assert_eq!(seal.open("c.ask.a", &sealed, NOW), Ok(message()));
-        let other = Seal::new(Some("another"));
+        let other = seal_of("another");
         assert_eq!(other.open("c.ask.a", &sealed, NOW), Err(Unopened::Foreign));
         for forged in [&b""[..], b"hello", &[0; 40], &[0; 48], &[0; 60]] {
             let forged = Bytes::copy_from_slice(forged);
@@ -155,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_message_is_read_once_and_only_in_its_time() {
-        let seal = Seal::new(Some("a secret"));
+        let seal = seal_of("a secret");
         let sealed = seal.close("c", message(), NOW);
         let late = NOW + WINDOW.as_millis() as u64 + 1;
         assert_eq!(seal.open("c", &sealed, late), Err(Unopened::WrongTime));
@@ -172,11 +212,32 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_the_first_version_is_known_as_such() {
+    fn a_message_of_an_earlier_version_is_known_as_such() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"a secret");
-        let tag = hmac::sign(&key, &earlier_text("c", b"a report"));
-        let sealed: Bytes = [tag.as_ref(), b"a report"].concat().into();
-        let seal = Seal::new(Some("a secret"));
-        assert_eq!(seal.open("c", &sealed, NOW), Err(Unopened::Earlier));
+        let seal = seal_of("a secret");
+        for begin in ["kmds cluster\n", "kmds cluster 2\n"] {
+            let tag = hmac::sign(&key, format!("{begin}c\na report").as_bytes());
+            let sealed: Bytes = [tag.as_ref(), b"a report"].concat().into();
+            assert_eq!(seal.open("c", &sealed, NOW), Err(Unopened::Earlier));
+        }
+    }
+
+    #[test]
+    fn a_node_with_a_secret_and_one_without_know_what_is_between_them() {
+        let report = Bytes::from_static(br#"{"node":"a node that has a name","protocol":1}"#);
+        let (with, without) = (seal_of("a secret"), Seal::new(None));
+        let signed = with.close("c.nodes", report.clone(), NOW);
+        assert_eq!(with.open("c.nodes", &report, NOW), Err(Unopened::Unsigned));
+        assert_eq!(without.open("c.nodes", &signed, NOW), Err(Unopened::Signed));
+        assert_eq!(without.open("c.nodes", &report, NOW), Ok(report));
+        assert_eq!(without.open("c.ask.a", &message(), NOW), Ok(message()));
+    }
+
+    #[test]
+    fn the_token_that_nodes_show_by_http_signs_no_message() {
+        let token = ClusterToken::from("a secret");
+        let seal = Seal::new(Some(&token));
+        let forged = seal_of(&token.bearer()).close("c", message(), NOW);
+        assert_eq!(seal.open("c", &forged, NOW), Err(Unopened::Foreign));
     }
 }

@@ -3,7 +3,7 @@
 //! Owns which of these settings cannot work together. Without `cluster.nats` none of them is read.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use url::{Host, Url};
 
@@ -49,19 +49,6 @@ impl ClusterConfig {
     }
 }
 
-/// The secret that all nodes have: the one line of its file that is no comment.
-/// # Errors
-/// A sentence without the secret.
-pub fn read_cluster_token(file: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    let mut secrets = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    match (secrets.next(), secrets.next()) {
-        (Some(secret), None) => Ok(secret.to_owned()),
-        _ => Err("write exactly one line into it, the secret: `openssl rand -hex 32`".to_owned()),
-    }
-}
-
 /// The address of a server without user and password.
 fn without_login(server: &str) -> String {
     let scheme = server.find("://").map_or(0, |at| at + "://".len());
@@ -77,7 +64,8 @@ impl RawConfig {
             return Ok(None);
         }
         let hosts = self.hosts(&servers)?;
-        let address = self.node_address(fetches, hosts.iter().all(is_loopback))?;
+        let all_here = hosts.iter().all(is_loopback);
+        let address = self.node_address(fetches, all_here)?;
         let token_file = self.get(&keys::CLUSTER_TOKEN_FILE)?;
         let is_routable = match &address {
             NodeAddress::Given(url) => !host_of(url).is_some_and(|host| is_loopback(&host)),
@@ -92,6 +80,11 @@ impl RawConfig {
         if is_routable && token_file.is_none() {
             let wanted = "set cluster.token_file too, to a file with a secret that all nodes have: the address can be \
                           reached from other machines";
+            return Err(self.unusable(&keys::CLUSTER_NATS, &servers.join(","), wanted));
+        }
+        if !all_here && token_file.is_none() {
+            let wanted = "set cluster.token_file too, to a file with a secret that all nodes have: other machines reach this \
+                          NATS, and without the secret each of them can act as a node";
             return Err(self.unusable(&keys::CLUSTER_NATS, &servers.join(","), wanted));
         }
         Ok(Some(ClusterConfig {
@@ -129,7 +122,8 @@ impl RawConfig {
     fn node_address(&self, fetches: bool, all_here: bool) -> Result<NodeAddress, ConfigError> {
         if let Some(given) = self.get(&keys::CLUSTER_ADDRESS)? {
             let url = given.trim_end_matches('/').to_owned();
-            if !url.starts_with("http://") || host_of(&url).is_none() {
+            let host = host_of(&url).filter(|host| !is_unspecified(host));
+            if !url.starts_with("http://") || host.is_none() {
                 let wanted = "use http://HOST:PORT, as the other nodes reach it";
                 return Err(self.unusable(&keys::CLUSTER_ADDRESS, &given, wanted));
             }
@@ -229,6 +223,15 @@ fn is_loopback(host: &Host<String>) -> bool {
     }
 }
 
+/// `0.0.0.0` and `::` are listened on, and lead nowhere.
+fn is_unspecified(host: &Host<String>) -> bool {
+    match host {
+        Host::Domain(_) => false,
+        Host::Ipv4(address) => address.is_unspecified(),
+        Host::Ipv6(address) => address.is_unspecified(),
+    }
+}
+
 /// Of `ADDRESS:PORT`.
 fn is_loopback_text(listen: &str) -> bool {
     let Some((host, _)) = listen.rsplit_once(':') else {
@@ -276,9 +279,9 @@ mod tests {
         assert_eq!(address(&[HERE]), Ok(NodeAddress::Bound));
         let alone = address(&[THERE]).expect_err("loopback is reached from here alone");
         assert!(alone.contains("cluster.address"), "{alone}");
-        let door = [&[THERE][..], &DOOR].concat();
-        assert_eq!(address(&door), Ok(NodeAddress::None));
         let token = ("cluster.token_file", "/t");
+        let door = [&[THERE, token][..], &DOOR].concat();
+        assert_eq!(address(&door), Ok(NodeAddress::None));
         let given = [THERE, token, ("cluster.address", "http://10.0.0.2:60071/")];
         let expected = NodeAddress::Given("http://10.0.0.2:60071".to_owned());
         assert_eq!(address(&given), Ok(expected));
@@ -300,6 +303,19 @@ mod tests {
     }
 
     #[test]
+    fn a_nats_that_other_machines_reach_needs_a_token_at_a_door_too() {
+        let door = |nats| read(&[&[nats][..], &DOOR].concat());
+        let refused = door(THERE).expect_err("no token");
+        assert!(refused.contains("cluster.token_file"), "{refused}");
+        assert!(door(HERE).is_ok());
+        let mixed = "nats://127.0.0.1:4222,nats://10.0.0.1:4222";
+        assert!(door(("cluster.nats", mixed)).is_err());
+        let local = ("cluster.address", "http://127.0.0.1:60071");
+        let refused = read(&[THERE, local]).expect_err("no token");
+        assert!(refused.contains("cluster.token_file"), "{refused}");
+    }
+
+    #[test]
     fn what_cannot_be_a_server_a_name_or_an_address_is_refused_with_its_key() {
         for (key, value) in [
             ("cluster.nats", "http://127.0.0.1:4222"),
@@ -309,6 +325,8 @@ mod tests {
             ("cluster.node", "a b"),
             ("cluster.address", "https://10.0.0.2"),
             ("cluster.address", "http://"),
+            ("cluster.address", "http://0.0.0.0:60071"),
+            ("cluster.address", "http://[::]:60071"),
         ] {
             let refused = read(&[HERE, (key, value)]).expect_err(value);
             assert!(refused.contains(key), "{refused}");

@@ -13,12 +13,13 @@
 //! | `variables` | which environment variables are settings, and which only look like one |
 //! | `raw` | all sources of settings, in their order |
 //! | `check` | from there to [`Config`] |
-//! | `cluster` | a node among others |
+//! | `cluster`, `cluster_token` | a node among others; the secret of all nodes |
 //! | `recipes` | where the recipes come from |
 //! | `error`, `folders` | why settings cannot be used; the user's folders |
 
 mod check;
 mod cluster;
+mod cluster_token;
 mod error;
 mod example;
 mod file;
@@ -41,7 +42,8 @@ use kmds_extract::Site;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::SearchSite;
 
-pub use cluster::{ClusterConfig, NodeAddress, read_cluster_token};
+pub use cluster::{ClusterConfig, NodeAddress};
+pub use cluster_token::ClusterToken;
 pub use error::ConfigError;
 pub use example::example;
 pub use file::is_there;

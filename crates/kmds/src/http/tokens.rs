@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-use crate::config::read_cluster_token;
+use crate::config::ClusterToken;
 use crate::{hex, random};
 
 /// Characters of the shortest secret: 16 random ones are 96 bits.
@@ -79,11 +79,13 @@ impl Tokens {
         Ok(Self(tokens.into_iter().map(Arc::new).collect()))
     }
 
-    /// The secret of a cluster.
+    /// What the nodes of a cluster show ([`ClusterToken::bearer`]).
     /// # Errors
-    /// As [`Self::read`], or there are several.
+    /// As [`Self::read`], or there are several secrets, or the one is too short.
     pub(super) fn read_one(file: &Path) -> Result<Self, String> {
-        let tokens = file::read_lines(&read_cluster_token(file)?)?;
+        let token = ClusterToken::read(file)?;
+        file::read_lines(token.secret())?;
+        let tokens = file::read_lines(&token.bearer())?;
         Ok(Self(tokens.into_iter().map(Arc::new).collect()))
     }
 

@@ -69,6 +69,20 @@ async fn a_node_with_another_secret_is_passed_by_and_told_which_setting_it_is() 
 }
 
 #[tokio::test]
+async fn a_node_without_the_secret_and_one_with_it_say_what_is_between_them() {
+    let Some(nats) = Nats::start() else { return };
+    let (lab, files) = (Lab::start().await, Folder::new());
+    let token = write(&files, "token", "the-secret-of-all-nodes");
+    let with = node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__TOKEN_FILE", &token)
+        .start();
+    let without = node(&lab, &nats, 2).start();
+    says(&with, "a node without the secret").await;
+    says(&without, "set cluster.token_file").await;
+    assert!(known_by(&with).await.is_empty() && known_by(&without).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_message_that_is_repeated_changes_nothing() {
     let Some(nats) = Nats::start() else { return };
     let (lab, files) = (Lab::start().await, Folder::new());

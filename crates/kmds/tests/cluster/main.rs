@@ -291,15 +291,26 @@ async fn a_node_shows_the_clusters_token_and_a_stranger_is_kept_out() {
     assert_eq!(one.get("/api/v1/stats").await.status(), 401);
     let shown = |method: reqwest::Method, path: &str| {
         let request = one.http.request(method, one.at(path));
-        request.bearer_auth(secret).send()
+        request.bearer_auth(bearer_of(secret)).send()
     };
     let reads = shown(reqwest::Method::GET, "/api/v1/stats").await;
     assert_eq!(reads.expect("an answer").status(), 200);
+    let request = one.http.get(one.at("/api/v1/stats")).bearer_auth(secret);
+    let by_secret = request.send().await.expect("an answer");
+    assert_eq!(by_secret.status(), 401, "the secret itself is never sent");
     let removes = shown(
         reqwest::Method::DELETE,
         &format!("/api/v1/tracks/bandcamp/{}", song.id()),
     );
     assert_eq!(removes.await.expect("an answer").status(), 401);
+}
+
+/// What nodes with this secret show each other by HTTP.
+fn bearer_of(secret: &str) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = ring::hmac::sign(&key, b"kmds cluster: bearer token");
+    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 /// Whether this node has asked for audio.
@@ -504,7 +515,7 @@ async fn a_client_of_nats_without_the_secret_is_no_node() {
     nats.publish("kmds.nodes", report.to_string().as_bytes());
     nats.publish("kmds.ask.node-1", b"a question");
     door.until("the report is passed by", async || {
-        door.log().contains("without the secret")
+        door.log().contains("the secret of cluster.token_file")
     })
     .await;
     assert_eq!(known_by(&door).await, ["node-1"]);
