@@ -81,6 +81,8 @@ pub struct Setup {
     settings: Vec<(String, String)>,
     recipes: String,
     behind: Vec<String>,
+    /// `None`: the binary of this build.
+    binary: Option<PathBuf>,
 }
 
 impl Setup {
@@ -90,6 +92,7 @@ impl Setup {
             settings: Vec::new(),
             recipes: FAST_RECIPES.to_owned(),
             behind: Vec::new(),
+            binary: None,
         }
     }
 
@@ -116,6 +119,12 @@ impl Setup {
         self.recipes(&patient)
     }
 
+    /// Runs this binary, which may be of another version.
+    pub fn by(mut self, binary: PathBuf) -> Self {
+        self.binary = Some(binary);
+        self
+    }
+
     /// Runs behind this command, which enters another network, on a socket that is opened here.
     pub fn behind(mut self, command: Vec<String>) -> Self {
         self.behind = command;
@@ -124,8 +133,10 @@ impl Setup {
 
     /// The program, on a socket of its own or (behind another command) on one handed to it as a service manager does.
     fn program(&self) -> Command {
-        let binary =
-            std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into());
+        let binary = self.binary.clone().map_or_else(
+            || std::env::var_os("KMDS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_kmds").into()),
+            PathBuf::into_os_string,
+        );
         if self.behind.is_empty() {
             let mut command = Command::new(binary);
             command.stdin(Stdio::null());
