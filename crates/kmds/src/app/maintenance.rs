@@ -135,6 +135,7 @@ impl Inner {
             let evicted = tokio::select! {
                 () = tokio::time::sleep(PRUNE_EVERY) => self.store.prune().await.map(drop),
                 shrunk = self.store.shrink() => shrunk,
+                () = self.store.note_needed() => Ok(()),
             };
             if let Err(error) = evicted {
                 tracing::warn!(%error, "files that are too old or too many could not be evicted");

@@ -1,8 +1,8 @@
 //! Eviction: which files are removed when room is needed.
 //!
 //! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order:
-//! least recently read first. It never removes a file that is being read or written, or that is held
-//! ([`super::holds`]), and removes nothing if that would not make enough room.
+//! least recently read first. It never removes a file that is being read or written, that is held ([`super::holds`]), or
+//! that another instance needs ([`super::needed`]). It removes nothing if that would not make enough room.
 //!
 //! Many files are removed in bites: between two bites the lock of the catalog is free, so that no request waits for all of
 //! them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest.
@@ -20,6 +20,7 @@ use super::catalog::{Candidate, Catalog, ReadyFile, Row, State};
 use super::error::{SpaceLimit, StoreError, io};
 use super::key::Key;
 use super::layout::Layout;
+use super::needed::{self, ByOthers};
 use super::shared::Shared;
 use super::sidecar::describe_again;
 
@@ -163,8 +164,12 @@ fn is_enough(shared: &Shared, catalog: &Catalog, short: u64) -> Result<bool, Sto
             stays = stays.saturating_add(row.size_bytes.unwrap_or(0));
         }
     }
-    Ok(catalog.ready_bytes()?.saturating_sub(stays) >= short
-        || choose(shared, catalog, short, usize::MAX)?.bytes >= short)
+    // What other instances need is not in these sums.
+    let sums_tell = !shared.config.is_shared;
+    Ok(
+        (sums_tell && catalog.ready_bytes()?.saturating_sub(stays) >= short)
+            || choose(shared, catalog, short, usize::MAX)?.bytes >= short,
+    )
 }
 
 /// Evicts one bite of the files beyond the budget; `false` if there are none, or none may be evicted.
@@ -231,7 +236,8 @@ fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
         if candidate.read_at >= oldest || count == BITE_FILES {
             return ControlFlow::Break(());
         }
-        let leaves = !stays.is_busy(candidate) && !stays.is_held(candidate);
+        let leaves =
+            !stays.is_busy(candidate) && !stays.is_held(candidate) && !stays.is_spared(candidate);
         count += usize::from(leaves);
         ControlFlow::Continue(leaves)
     })?;
@@ -256,6 +262,7 @@ pub(super) fn expire_all(shared: &Shared) -> Result<usize, StoreError> {
 struct Stays {
     busy: HashSet<TrackId>,
     held: HashSet<String>,
+    elsewhere: ByOthers,
 }
 
 impl Stays {
@@ -263,6 +270,7 @@ impl Stays {
         Ok(Self {
             busy: shared.claims.busy_tracks(),
             held: catalog.held_files(Timestamp::now())?,
+            elsewhere: needed::by_others(shared),
         })
     }
 
@@ -271,13 +279,24 @@ impl Stays {
         self.busy.contains(candidate.key.track())
     }
 
+    /// By a client of this instance or of another one.
     fn is_held(&self, candidate: &Candidate) -> bool {
         // Most of the time nothing is held, and there are many candidates.
-        !self.held.is_empty()
+        let is_held_here = !self.held.is_empty()
             && self
                 .held
-                .contains(&candidate.key.relative_path(candidate.format))
+                .contains(&candidate.key.relative_path(candidate.format));
+        is_held_here || has(&self.elsewhere.kept, candidate)
     }
+
+    /// Another instance has read it a short time ago.
+    fn is_spared(&self, candidate: &Candidate) -> bool {
+        has(&self.elsewhere.spared, candidate)
+    }
+}
+
+fn has(songs: &HashSet<String>, candidate: &Candidate) -> bool {
+    !songs.is_empty() && songs.contains(&candidate.key.track().to_string())
 }
 
 /// The least recently read files that may be evicted.
@@ -290,20 +309,35 @@ struct Chosen {
 }
 
 /// The least recently read files of `short` bytes together, at most `most`; fewer if there are no more. None of them is
-/// being read or written, or held.
+/// being read or written, or held. Those that another instance has read are among them only if the others are not enough.
 fn choose(
     shared: &Shared,
     catalog: &Catalog,
     short: u64,
     most: usize,
 ) -> Result<Chosen, StoreError> {
-    let stays = Stays::of(shared, catalog)?;
+    let mut stays = Stays::of(shared, catalog)?;
+    let chosen = choose_among(&stays, catalog, short, most)?;
+    let is_enough = chosen.bytes >= short || chosen.victims.len() >= most;
+    if is_enough || stays.elsewhere.spared.is_empty() {
+        return Ok(chosen);
+    }
+    stays.elsewhere.spared.clear();
+    choose_among(&stays, catalog, short, most)
+}
+
+fn choose_among(
+    stays: &Stays,
+    catalog: &Catalog,
+    short: u64,
+    most: usize,
+) -> Result<Chosen, StoreError> {
     let (mut chosen, mut files) = (Chosen::default(), 0);
     chosen.victims = catalog.victims(|candidate| {
         if chosen.bytes >= short || files == most {
             return ControlFlow::Break(());
         }
-        if stays.is_busy(candidate) {
+        if stays.is_busy(candidate) || stays.is_spared(candidate) {
             return ControlFlow::Continue(false);
         }
         if stays.is_held(candidate) {

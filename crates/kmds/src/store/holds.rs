@@ -4,15 +4,19 @@
 //! there yet keeps it from the moment of its publishing. See [`Holder`] for the owners of holds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::TrackId;
 
-use super::Store;
-use super::catalog::{Held, HeldSum, Holder};
+use super::catalog::{Held, HeldSum, Holder, blocking};
 use super::error::StoreError;
 use super::key::Key;
+use super::{Store, needed};
+
+/// How often it is looked whether another song is needed than the note says.
+const NEEDED_EVERY: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Keeps a file for this time (`None`: until it is released), which counts as reading it. If an earlier hold of the
@@ -27,12 +31,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (key, holder) = (key.clone(), holder.clone());
         let catalog = &self.shared.catalog;
-        catalog
+        let is_held = catalog
             .with(move |catalog| {
                 let now = Timestamp::now();
                 catalog.hold(&key, &holder, end_of(length, now), now)
             })
-            .await
+            .await?;
+        self.tell_others().await;
+        Ok(is_held)
     }
 
     /// Makes these the only files of this holder, each held for this time; the others are released in the same change.
@@ -51,7 +57,33 @@ impl Store {
                 let now = Timestamp::now();
                 catalog.hold_only(&keys, &holder, end_of(length, now), now)
             })
-            .await
+            .await?;
+        self.tell_others().await;
+        Ok(())
+    }
+
+    /// On a drive that several instances share, no other one evicts what is held from now on.
+    async fn tell_others(&self) {
+        if !self.shared.config.is_shared {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        if let Err(error) = blocking(move || needed::write(&shared)).await {
+            tracing::warn!(%error, "the other nodes do not know what is held here, and may evict it");
+        }
+    }
+
+    /// On such a drive, notes again and again which songs this instance needs. It never ends; drop it to stop.
+    pub async fn note_needed(&self) {
+        if !self.shared.config.is_shared {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(NEEDED_EVERY).await;
+            if self.shared.recent.is_due() {
+                self.tell_others().await;
+            }
+        }
     }
 
     /// Ends this holder's hold on a file. `false` if there was none.
@@ -63,6 +95,7 @@ impl Store {
         catalog
             .with(move |catalog| catalog.release(&key, &holder))
             .await
+            .inspect(|_| self.shared.recent.note_change())
     }
 
     /// Ends all holds of this holder.
@@ -74,6 +107,7 @@ impl Store {
         catalog
             .with(move |catalog| catalog.release_all(&holder))
             .await
+            .inspect(|()| self.shared.recent.note_change())
     }
 
     /// The current holds of one track, or of all.

@@ -22,6 +22,7 @@ pub(super) const OWNER_MARK: &str = ".kmds-owner.json";
 ///   .kmds-work/{instance}/{song}.part     a partial file       ({song} = {site}-{id}.{rendition})
 ///   .kmds-work/{instance}/{song}.note     how much of it is good, and of what
 ///   .kmds-work/{instance}/{song}.staged   the sidecar of a file about to be published
+///   .kmds-work/{instance}/needed          on a drive that several instances share: the songs that this one needs
 /// state.dir/                              local
 ///   kmds.db, instance, lock, cache-drive
 /// ```

@@ -13,7 +13,7 @@
 //! | [`published`], [`mod@hash`] | whether a finished file is as it was published; opening it |
 //! | [`claims`], [`holds`], [`evict`] | files in use now; files that clients keep; files to remove when the cache is full |
 //! | [`recover`], [`compare`], [`tidy`] | what an earlier run, or another program, left on the drive |
-//! | [`shared_drive`] | what other instances have left on a drive that they share with this one |
+//! | [`shared_drive`], [`needed`], [`recent`] | a drive that several instances share: what the others have left there; which songs each needs |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
 //! | [`beneath`] | opening paths below the cache folder, where other programs write too |
 //! | [`shared`] | what these modules share, and the order of their locks |
@@ -31,11 +31,13 @@ mod key;
 mod layout;
 mod lease;
 mod music_folder;
+mod needed;
 mod partial;
 mod publish;
 mod published;
 mod queues;
 mod reader;
+mod recent;
 mod recover;
 mod shared;
 mod shared_drive;

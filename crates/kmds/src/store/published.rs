@@ -77,6 +77,9 @@ fn open_published(
     if let Err(error) = touch(catalog, key) {
         tracing::debug!(%error, song = %key, "a reader could not be recorded");
     }
+    if shared.config.is_shared {
+        shared.recent.note_read(key.track());
+    }
     let size_bytes = row.size_bytes.unwrap_or(0);
     Ok(Published {
         reader: Reader::whole(file, size_bytes, shared.claims.hold(key)),

@@ -24,6 +24,7 @@ use super::claims::Claims;
 use super::error::{StoreError, io};
 use super::key::Key;
 use super::layout::Layout;
+use super::recent::Recent;
 
 /// The store's part of the settings (docs/settings.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(super) cache: Cache,
     pub(super) catalog: CatalogHandle,
     pub(super) claims: Arc<Claims>,
+    /// On a drive that several instances share: what was read here.
+    pub(super) recent: Recent,
     /// Tells that there is more than `cache.max_bytes`: [`super::Store::shrink`] waits for it.
     pub(super) over_budget: Notify,
     /// Changes with each start of the machine.

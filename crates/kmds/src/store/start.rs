@@ -21,6 +21,7 @@ use super::catalog::{Catalog, CatalogHandle, Check, News};
 use super::claims::Claims;
 use super::error::{StoreError, io, state_io};
 use super::layout::{Layout, nearest_folder};
+use super::recent::Recent;
 use super::recover;
 use super::shared::{Access, IN_USE, InUse, Shared, StoreConfig};
 use crate::random;
@@ -52,6 +53,7 @@ pub(super) fn open(config: StoreConfig) -> Result<Shared, StoreError> {
     let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
     let shared = Shared {
         claims: Arc::new(Claims::new(config.reader_pause)),
+        recent: Recent::default(),
         config,
         layout,
         cache,
@@ -99,6 +101,7 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
     let (catalog, news) = (CatalogHandle::new(opened.catalog), opened.news);
     let shared = Shared {
         claims: Arc::new(Claims::new(config.reader_pause)),
+        recent: Recent::default(),
         config,
         layout,
         cache,

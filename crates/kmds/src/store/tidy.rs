@@ -218,7 +218,7 @@ fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
 }
 
 fn is_work(name: &str) -> bool {
-    let begins = ["scratch-", "probe-", "owner-new"];
+    let begins = ["scratch-", "probe-", "owner-new", "needed"];
     WORK_ENDS.iter().any(|end| name.ends_with(end))
         || begins.iter().any(|begin| name.starts_with(begin))
 }

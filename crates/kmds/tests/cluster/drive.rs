@@ -111,6 +111,71 @@ async fn what_a_killed_node_has_written_on_the_drive_is_gone_on_with() {
     );
 }
 
+/// Waits until the note of a node says that it needs this song.
+async fn is_noted(drive: &Folder, node: &Kmds, song: &Song) {
+    let instance = node.folder.path("state").join("instance");
+    let instance = std::fs::read_to_string(instance).expect("the node's own name");
+    let note = drive
+        .path(".kmds-work")
+        .join(instance.trim())
+        .join("needed");
+    node.until("it is noted", async || {
+        std::fs::read_to_string(&note).is_ok_and(|text| text.contains(song.id()))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_node_holds_or_has_just_read_is_not_evicted_and_what_is_gone_comes_again() {
+    let Some(nats) = Nats::start() else { return };
+    let (lab, drive) = (Lab::start().await, Folder::new());
+    let song = |number| {
+        let title = format!("song {number}");
+        lab.bandcamp().track(&title).seconds(4.0).publish()
+    };
+    let songs: Vec<Song> = (0..7).map(song).collect();
+    let largest = songs.iter().map(Song::len).max().expect("songs");
+    let room = (largest * 3 + 1000).to_string();
+    let start = |number| {
+        let setup = on(&drive, node(&lab, &nats, number));
+        setup.set("KMDS_CACHE__MAX_BYTES", &room).start()
+    };
+    let (one, two) = (start(1), start(2));
+    acquainted(&[&one, &two]).await;
+    for song in &songs[..3] {
+        assert!(one.download(&song.link()).await == song.bytes());
+    }
+    let [held, read, other] = [&songs[0], &songs[1], &songs[2]];
+    let (_, reply) = two.fetch(&held.link()).await;
+    assert_eq!(reply.songs.len(), 1);
+    let path = format!("/api/v1/tracks/bandcamp/{}/mp3?wait=60&hold=600", held.id());
+    assert_eq!(two.get(&path).await.status(), 200);
+    assert!(two.download(&read.link()).await == read.bytes());
+    for needed in [held, read] {
+        is_noted(&drive, &two, needed).await;
+    }
+    // The second node knows this one, and has not read it.
+    let (_, reply) = two.fetch(&other.link()).await;
+    let path = format!("/api/v1/tracks/bandcamp/{}", other.id());
+    two.until("it is ready there", async || {
+        let (_, track) = two.body::<serde_json::Value>(&path).await;
+        track["state"] == "ready"
+    })
+    .await;
+    for song in &songs[3..] {
+        assert!(one.download(&song.link()).await == song.bytes());
+    }
+    let left = files(&drive);
+    let is_left = |song: &Song| left.iter().any(|name| name.contains(song.id()));
+    assert!(is_left(held) && is_left(read), "{left:?}");
+    assert!(!is_left(other), "{left:?}");
+    assert!(two.whole(&reply.songs[0]).await == other.bytes());
+    for (song, times) in [(held, 1), (read, 1), (other, 2)] {
+        assert!(two.download(&song.link()).await == song.bytes());
+        assert_eq!(lab.media_requests(song.id()), times, "{}", song.title());
+    }
+}
+
 fn check(nats: &Nats, drive: &Folder, shared: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kmds"))
         .args(["config", "check"])
