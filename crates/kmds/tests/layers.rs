@@ -108,8 +108,8 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["nats"],
             &["claims", "messages"],
             &["reports"],
-            &["presence", "relay", "songs"],
-            &["nodes", "questions", "seal"],
+            &["peers", "presence", "relay", "songs"],
+            &["nodes", "questions", "refusals", "seal"],
         ],
     ),
     (
