@@ -1,6 +1,7 @@
 //! Nodes of other versions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use kmds_lab::Lab;
 use serde_json::json;
@@ -18,6 +19,22 @@ fn earlier() -> Option<PathBuf> {
         );
     }
     binary.map(PathBuf::from)
+}
+
+/// The node run by this binary, with the settings that the binary knows.
+fn by(binary: &Path, setup: Setup) -> Setup {
+    let example = Command::new(binary)
+        .args(["config", "example"])
+        .env_clear()
+        .output();
+    let example = example.expect("the binary runs").stdout;
+    let knows_drives = String::from_utf8_lossy(&example).contains("shared_drive");
+    let setup = setup.by(binary.to_owned());
+    if knows_drives {
+        setup
+    } else {
+        setup.without("KMDS_CLUSTER__SHARED_DRIVE")
+    }
 }
 
 async fn is_ready(node: &Kmds) {
@@ -88,7 +105,7 @@ async fn a_node_of_an_earlier_version_works_beside_this_one_on_a_drive_each_and_
             let named = named.set("KMDS_CLUSTER__SHARED_DRIVE", "true");
             named.set("KMDS_CACHE__DIR", &drive.0.display().to_string())
         };
-        let old = on(node(&lab, &nats, 1)).by(binary.clone()).start();
+        let old = by(&binary, on(node(&lab, &nats, 1))).start();
         let new = on(node(&lab, &nats, 2)).start();
         let door = on(door(&lab, &nats)).start();
         acquainted(&[&old, &new, &door]).await;
@@ -115,7 +132,7 @@ async fn beside_an_earlier_version_that_signs_otherwise_a_node_works_alone_and_s
     let token = files.path("cluster.token");
     std::fs::write(&token, "the-secret-of-all-nodes\n").expect("a file");
     let with = |setup: Setup| setup.set("KMDS_CLUSTER__TOKEN_FILE", &token.display().to_string());
-    let old = with(node(&lab, &nats, 1)).by(binary).start();
+    let old = by(&binary, with(node(&lab, &nats, 1))).start();
     let new = with(node(&lab, &nats, 2)).start();
     new.until("it says so", async || {
         new.log().contains("of an earlier version")

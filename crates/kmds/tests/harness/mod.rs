@@ -107,6 +107,12 @@ impl Setup {
         self
     }
 
+    /// Leaves out a setting that an earlier version does not know.
+    pub fn without(mut self, name: &str) -> Self {
+        self.settings.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Lines of TOML laid over the fast recipes.
     pub fn recipes(mut self, text: &str) -> Self {
         self.recipes = text.to_owned();
