@@ -9,7 +9,7 @@ use kmds_extract::{Failure, Kind, Site};
 
 use super::api::{ClusterStats, NodeSiteStats, NodeStats};
 use super::{App, Inner};
-use crate::cluster::{NodeReport, Question, Reply, SiteReport, SongWanted};
+use crate::cluster::{NOT_ASKED, NodeReport, Question, Reply, SiteReport, SongWanted};
 use crate::jobs::{LaneId, store_failure};
 use crate::store::{Accepted, Key, StoreError};
 
@@ -108,7 +108,7 @@ impl Inner {
             return Err(Failure::new(Kind::RateLimited, sentence));
         }
         if let Some(left) = self.pause_of(site) {
-            let sentence = format!("{site} limits requests from this node's address");
+            let sentence = format!("{site} {NOT_ASKED}");
             return Err(Failure::new(Kind::RateLimited, sentence).after(left));
         }
         let requester = self.table.requester_of_node(requester);

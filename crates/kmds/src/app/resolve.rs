@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use kmds_extract::choose::Accept;
 use kmds_extract::link::{LinkError, SearchLink};
 use kmds_extract::search::{Hit, SearchSite, as_list};
-use kmds_extract::{Collection, Entry, Failure, Kind, Link, Resolved, Site, Track, TrackId};
+use kmds_extract::{
+    Collection, Entry, ExtractError, Failure, Kind, Link, Resolved, Site, Track, TrackId,
+};
 
 use super::answers::{Answer, Answers, Hits, Searches};
 use super::target::Target;
 use super::told::{self, forget_url};
 use super::too_slow;
-use crate::cluster::{Peers, Question, Reply, passes_on};
+use crate::cluster::{Peers, Question, Reply, is_of_address, passes_on, sooner};
 use crate::config::Config;
 use crate::engine::Engines;
 use crate::jobs::HeldStreams;
@@ -161,6 +163,7 @@ impl Resolver {
     }
 
     async fn search_of_the_site(&self, at: SearchSite, words: &str) -> Result<Hits, Failure> {
+        self.check_not_refused(at.site())?;
         let times = self.recipes.current().time.clone();
         let asking = self
             .searches
@@ -168,9 +171,20 @@ impl Resolver {
                 self.engines.search(at, words)
             });
         let found = tokio::time::timeout(times.fetch_song, asking).await;
-        found
-            .map_err(|_| too_slow())?
-            .map_err(|error| Failure::from(&error))
+        let found = found.map_err(|_| too_slow())?;
+        found.map_err(|error| self.failure(at.site(), &error))
+    }
+
+    /// Checks that the site has not refused its pages to this address a moment ago, where other nodes may ask it.
+    fn check_not_refused(&self, site: Site) -> Result<(), Failure> {
+        self.peers.pages_closed(site).map_or(Ok(()), Err)
+    }
+
+    /// What the site said for a page. A refusal of this address keeps songs away from it too.
+    fn failure(&self, site: Site, error: &ExtractError) -> Failure {
+        let failure = Failure::from(error);
+        self.peers.note_page(site, &failure);
+        failure
     }
 
     /// A song as a search of the last minutes found it.
@@ -241,6 +255,9 @@ impl Resolver {
         self.answers
             .keep(key, &answer, &self.recipes.current().time);
         match (answer, own) {
+            (Err(other), Some(own)) if is_of_address(own.kind) && is_of_address(other.kind) => {
+                Err(sooner(Some(own), other))
+            }
             (Err(_), Some(own)) => Err(own),
             (answer, _) => answer,
         }
@@ -304,6 +321,10 @@ impl Resolver {
 
     /// Asks the site, and remembers the answer if that is allowed.
     async fn ask_the_site(&self, target: &Target, accept: &Accept, key: &str) -> Answer {
+        let site = target.native_site();
+        if let Some(site) = site {
+            self.check_not_refused(site)?;
+        }
         let until = target
             .may_be_list()
             .then(|| Instant::now() + self.limit(target).mul_f64(SHARE_FOR_PAGES));
@@ -321,7 +342,7 @@ impl Resolver {
             Target::Search(_) => return Err(nothing_found()),
         };
         let answer = answer
-            .map_err(|error| Failure::from(&error))
+            .map_err(|error| self.failure(site.unwrap_or(Site::Other), &error))
             .map(|resolved| Arc::new(self.take_streams(resolved)));
         let is_band_page = matches!(target, Target::Native(link) if link.is_band_page());
         if !(is_band_page && answer.is_ok()) {

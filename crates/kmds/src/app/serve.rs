@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::api::{Audio, Found, Key, NotServed, State, Want};
 use super::{App, Inner};
+use crate::cluster::{LEAST_PAUSE, is_of_address};
 use crate::jobs::{Absent, Job, Standing, Status, names, store_failure};
 use crate::store::{Published, Row};
 
@@ -134,6 +135,20 @@ impl Inner {
         Ok(finished(self.demand.finished(key).await?))
     }
 
+    /// Why another node does not get a song. A row keeps no time: the pause of this address is told.
+    fn for_node(&self, key: &Key, why: Absent) -> NotServed {
+        match why {
+            Absent::Failed(failure) if is_of_address(failure.kind) => {
+                let left = self.peers.closed_for(key.track().site());
+                NotServed::Failed(Failure {
+                    retry_after: failure.retry_after.or(left).or(Some(LEAST_PAUSE)),
+                    ..failure
+                })
+            }
+            why => why.into(),
+        }
+    }
+
     /// Waits until the song is ready or failed, and moves nothing: a song without a job is not waited for.
     async fn settled(&self, key: &Key) -> Result<Audio, NotServed> {
         loop {
@@ -158,6 +173,7 @@ impl Inner {
             let row = match self.demand.look(key).await {
                 Standing::Finished(published) => return Ok(finished(*published)),
                 Standing::Unfinished(row) => row,
+                Standing::Absent(why) if to_node => return Err(self.for_node(key, why)),
                 Standing::Absent(why) => return Err(why.into()),
             };
             let job = if listened {

@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize};
 
 pub use membership::Membership;
 pub use nodes::{NodeReport, SiteReport};
-pub use peers::Peers;
+pub use peers::{CLOSED_FOR, LEAST_PAUSE, NOT_ASKED, Peers};
 pub use questions::{
     CancelTold, FormTold, ListTold, NewsTold, PlaceTold, Question, Reply, SongTold, SongWanted,
     Sought,
@@ -149,6 +149,10 @@ pub trait Network: Send + Sync {
     fn nodes(&self) -> Vec<NodeReport>;
     /// Notes that a node has one place less than it told.
     fn took(&self, node: &str, site: Site);
+    /// Notes that the site limits a node for so long.
+    fn limited(&self, node: &str, site: Site, pause: Duration);
+    /// Tells the other nodes of this one now, and not at the next beat only.
+    fn tell_now(&self);
     /// `None` if the node does not answer in time.
     fn ask<'a>(
         &'a self,

@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use kmds_extract::{Failure, Kind, Site};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::claims::Claims;
@@ -56,6 +56,8 @@ pub struct Nats {
     reports: Arc<Reports>,
     claims: Claims,
     client: OnceLock<Client>,
+    /// Rung when the others are to hear of this node at once.
+    changed: Notify,
     answers: Arc<Semaphore>,
 }
 
@@ -98,6 +100,7 @@ impl Nats {
             claims: Claims::new(&config.name, config.node.clone(), Arc::clone(&reports)),
             reports,
             client: OnceLock::new(),
+            changed: Notify::new(),
             answers: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
             config,
         })
@@ -261,6 +264,7 @@ impl Nats {
                     self.tell(client, &report(false)).await;
                     self.tell_later();
                 }
+                () = self.changed.notified() => self.tell(client, &report(false)).await,
                 Some(message) = heard.nodes.next() => {
                     if self.hear(&message) {
                         // The new one learns of this one at once.
@@ -441,6 +445,15 @@ impl Network for Nats {
 
     fn took(&self, node: &str, site: Site) {
         self.reports.known().took(node, site);
+    }
+
+    fn limited(&self, node: &str, site: Site, pause: Duration) {
+        let known = self.reports.known();
+        known.limited(node, site, pause, Instant::now());
+    }
+
+    fn tell_now(&self) {
+        self.changed.notify_one();
     }
 
     fn ask<'a>(

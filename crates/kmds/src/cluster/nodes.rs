@@ -1,9 +1,11 @@
 //! What a node tells of itself, and in which order nodes are asked. Pure.
 
+use std::time::Duration;
+
 use kmds_extract::Site;
 use serde::{Deserialize, Serialize};
 
-/// What a node tells the others, every two seconds. A field that this version does not know is passed over.
+/// What a node tells the others: every two seconds, and when a site begins to limit it. A field that this version does not know is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
     pub node: String,
@@ -28,6 +30,14 @@ pub struct SiteReport {
     pub free: i64,
     /// The site wants a pause of this address for so long.
     pub limited_seconds: Option<u64>,
+}
+
+impl NodeReport {
+    /// How long the site limits the node: zero where it does not. `None` for a node that does not fetch from the site.
+    pub(super) fn pause(&self, site: Site) -> Option<Duration> {
+        let told = self.sites.iter().find(|told| told.site == site.as_str())?;
+        Some(Duration::from_secs(told.limited_seconds.unwrap_or(0)))
+    }
 }
 
 /// The nodes that fetch from a site: those that it does not limit first, then those with the most room.

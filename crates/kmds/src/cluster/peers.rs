@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use kmds_extract::{Failure, Format, Kind, Site, TrackId};
 use parking_lot::Mutex;
 
-use super::refusals::{asks_on, sooner};
+use super::refusals::{asks_on, is_of_address, sooner};
 use super::{
     Arriving, Claim, Finished, Network, NodeReport, NotGiven, Question, Reply, SongWanted, nodes,
     questions,
@@ -30,6 +30,13 @@ const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
 /// A node answers within this time whether it takes a song.
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
 
+/// A site is not asked from this address for so long after a refusal that names no time; and for so long at least, and at most.
+pub const CLOSED_FOR: Duration = Duration::from_secs(60);
+pub const LEAST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// What a node says that refuses a song without a question to the site, since the site limits it.
+pub const NOT_ASKED: &str = "limits requests from this node's address";
+
 /// The other nodes, if there are any. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Peers(Option<Arc<Joined>>);
@@ -40,6 +47,8 @@ struct Joined {
     unreachable: Mutex<HashMap<String, Instant>>,
     /// Until when a site is not asked from this address.
     closed: Mutex<HashMap<Site, Instant>>,
+    /// The same for its pages, and what it said.
+    pages_closed: Mutex<HashMap<Site, (Instant, Failure)>>,
 }
 
 impl Peers {
@@ -65,6 +74,7 @@ impl Peers {
             network,
             unreachable: Mutex::default(),
             closed: Mutex::default(),
+            pages_closed: Mutex::default(),
         })))
     }
 
@@ -94,7 +104,7 @@ impl Peers {
     }
 
     /// Asks the nodes that fetch from this site, one after the other, until one gives an answer that is not about its own
-    /// address or line. Where one is silent ([`Joined::is_silent`]) the next is asked too, and the first answer counts.
+    /// address or line. A node that the site limits is asked for no song, and last for all else. Where one is silent ([`Joined::is_silent`]) the next is asked too, and the first answer counts.
     /// # Errors
     /// What the node said that can be asked again first; [`Kind::ClusterUnavailable`] where none could be asked.
     pub async fn ask(
@@ -116,11 +126,12 @@ impl Peers {
                 (node, answer)
             }
         };
-        let mut left = joined.in_order(site, except).into_iter();
+        let mut tried = except.to_vec();
         let mut asked = FuturesUnordered::new();
         let mut refused = None;
         loop {
-            let next = left.next();
+            let next = joined.next(site, question, &tried);
+            tried.extend(next.clone());
             let silent = joined.is_silent(next.clone(), question);
             asked.extend(next.map(&ask));
             let answer = tokio::select! {
@@ -132,6 +143,7 @@ impl Peers {
             };
             match answer.1.as_deref().and_then(questions::unpack_reply) {
                 Some(Reply::Refused(failure)) if asks_on(question, &failure) => {
+                    joined.note_refusal(&answer.0, site, &failure);
                     refused = Some(sooner(refused, failure));
                 }
                 Some(Reply::Refused(failure)) => return Err(failure),
@@ -165,11 +177,33 @@ impl Peers {
     pub async fn give(&self, wanted: SongWanted, except: &[String]) -> Result<String, Failure> {
         let site = wanted.track.id.site();
         let question = Question::Song(Box::new(wanted));
-        let (node, _) = self.ask(site, &question, TAKES_WITHIN, except).await?;
-        if let Some(joined) = self.others() {
-            joined.network.took(&node, site);
+        let asking = self.ask(site, &question, TAKES_WITHIN, except);
+        asking.await.map(|(node, _)| node)
+    }
+
+    /// Notes what a node says of a song that it has taken. A limit that names no time lasts as long as the node's report says.
+    #[must_use]
+    pub fn note_refusal(&self, node: &str, site: Site, failure: Failure) -> Failure {
+        let Some(joined) = self.others() else {
+            return failure;
+        };
+        joined.note_refusal(node, site, &failure);
+        let mut pauses = self.pauses(site).into_iter();
+        match pauses.find(|(told, _)| told == node) {
+            Some((_, pause)) if failure.kind == Kind::RateLimited => Failure {
+                retry_after: failure.retry_after.or(Some(pause)),
+                ..failure
+            },
+            _ => failure,
         }
-        Ok(node)
+    }
+
+    /// The other nodes that fetch from this site, and how long it limits each of them; zero where it does not.
+    #[must_use]
+    pub fn pauses(&self, site: Site) -> Vec<(String, Duration)> {
+        let nodes = self.nodes().into_iter();
+        let pauses = nodes.filter_map(|node| Some((node.pause(site)?, node.node)));
+        pauses.map(|(pause, node)| (node, pause)).collect()
     }
 
     /// Tells a node that makes a song that a client waits for it here.
@@ -283,9 +317,9 @@ impl Peers {
     /// Whether another node can fetch from this site now.
     #[must_use]
     pub fn others_fetch(&self, site: Site) -> bool {
-        let sites = self.nodes().into_iter().flat_map(|node| node.sites);
-        let mut fetched = sites.filter(|told| told.limited_seconds.is_none());
-        fetched.any(|told| told.site == site.as_str())
+        let nodes = self.nodes();
+        let mut pauses = nodes.iter().filter_map(|node| node.pause(site));
+        pauses.any(|pause| pause.is_zero())
     }
 
     /// Whether another node fetches from any site.
@@ -294,11 +328,46 @@ impl Peers {
         self.nodes().iter().any(|node| !node.sites.is_empty())
     }
 
-    /// The site has refused this address: other nodes are asked for so long.
+    /// The site has refused audio to this address: other nodes are asked for so long, and hear of it at once.
     pub fn close(&self, site: Site, pause: Duration) {
-        if let Some(joined) = self.others() {
-            joined.closed.lock().insert(site, Instant::now() + pause);
+        let Some(joined) = self.others() else { return };
+        let now = Instant::now();
+        let until = now + pause.clamp(LEAST_PAUSE, LONGEST_PAUSE);
+        let before = {
+            let mut closed = joined.closed.lock();
+            let before = closed.get(&site).copied();
+            closed.insert(site, before.map_or(until, |before| before.max(until)));
+            before
+        };
+        if before.is_none_or(|before| before <= now) {
+            joined.network.tell_now();
         }
+    }
+
+    /// Notes what the site said for a page. If it has refused this address, it is asked for nothing from here for a while.
+    pub fn note_page(&self, site: Site, failure: &Failure) {
+        let Some(joined) = self.others() else { return };
+        if !is_of_address(failure.kind) {
+            return;
+        }
+        // The next page of YouTube often passes.
+        let often_passes = site == Site::YouTube && failure.kind == Kind::BotCheck;
+        if let Some(pause) = failure.retry_after.filter(|_| !often_passes) {
+            let until = Instant::now() + pause.clamp(LEAST_PAUSE, LONGEST_PAUSE);
+            let refused = (until, failure.clone());
+            joined.pages_closed.lock().insert(site, refused);
+        }
+        self.close(site, failure.retry_after.unwrap_or(CLOSED_FOR));
+    }
+
+    /// What the site said when it refused a page to this address, and how much of the pause is left.
+    #[must_use]
+    pub fn pages_closed(&self, site: Site) -> Option<Failure> {
+        let (until, failure) = self.others()?.pages_closed.lock().get(&site)?.clone();
+        let left = until.saturating_duration_since(Instant::now());
+        // Whole seconds, rounded up: the pause is over when a client comes back then.
+        let wait = Duration::from_secs(left.as_secs() + 1);
+        (!left.is_zero()).then(|| failure.after(wait))
     }
 
     /// How long the site is not asked from this address.
@@ -311,13 +380,33 @@ impl Peers {
 }
 
 impl Joined {
-    /// The nodes that fetch from this site, those that gave no connection last.
-    fn in_order(&self, site: Site, except: &[String]) -> Vec<String> {
-        let mut nodes = nodes::in_order(&self.network.nodes(), site);
-        nodes.retain(|node| !except.contains(node));
-        let (unreachable, now) = (self.unreachable.lock(), Instant::now());
-        nodes.sort_by_key(|node| unreachable.get(node).is_some_and(|until| *until > now));
-        nodes
+    /// The node that is asked next: one that gave no connection comes last. A song takes its place there at once, so that songs
+    /// which are given away at the same time go to different nodes.
+    fn next(&self, site: Site, question: &Question, tried: &[String]) -> Option<String> {
+        let is_song = matches!(question, Question::Song(_));
+        let mut reports = self.network.nodes();
+        reports.retain(|report| {
+            let is_limited = report.pause(site).is_some_and(|pause| !pause.is_zero());
+            !(tried.contains(&report.node) || is_song && is_limited)
+        });
+        let nodes = nodes::in_order(&reports, site);
+        let next = {
+            let (unreachable, now) = (self.unreachable.lock(), Instant::now());
+            let is_last = |node: &String| unreachable.get(node).is_some_and(|until| *until > now);
+            nodes.into_iter().min_by_key(is_last)?
+        };
+        if is_song {
+            self.network.took(&next, site);
+        }
+        Some(next)
+    }
+
+    fn note_refusal(&self, node: &str, site: Site, failure: &Failure) {
+        if is_of_address(failure.kind) {
+            let pause = failure.retry_after.unwrap_or(LEAST_PAUSE);
+            self.network
+                .limited(node, site, pause.clamp(LEAST_PAUSE, LONGEST_PAUSE));
+        }
     }
 
     /// Ends when the next node is to be asked too. A node that is there gets all the time it takes for a link or a search, since

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use kmds_extract::Site;
 use parking_lot::Mutex;
 
-use super::NodeReport;
+use super::{NodeReport, SiteReport};
 
 /// What nodes say to each other has this version; nodes of another one are passed by.
 pub(super) const PROTOCOL: u32 = 1;
@@ -84,7 +84,9 @@ impl Known {
         let now = heard.now(now);
         let there = heard.nodes.values();
         let there = there.filter(|(at, report)| is_there(*at, report, now));
-        there.map(|(_, report)| report.clone()).collect()
+        there
+            .map(|(at, report)| as_of(now.saturating_duration_since(*at), report))
+            .collect()
     }
 
     /// Whether what the node sends is read on: it is there, or lets its answers finish.
@@ -99,14 +101,39 @@ impl Known {
 
     /// One place less, until the node tells anew.
     pub(super) fn took(&self, node: &str, site: Site) {
+        self.change(node, site, |_, told| told.free -= 1);
+    }
+
+    /// The site limits the node for so long, until the node tells anew.
+    pub(super) fn limited(&self, node: &str, site: Site, pause: Duration, now: Instant) {
+        self.change(node, site, |at, told| {
+            let end = now.saturating_duration_since(at).saturating_add(pause);
+            told.limited_seconds = told.limited_seconds.max(Some(end.as_secs()));
+        });
+    }
+
+    fn change(&self, node: &str, site: Site, change: impl FnOnce(Instant, &mut SiteReport)) {
         let mut heard = self.0.lock();
-        let known = &mut heard.nodes;
-        let sites = known.get_mut(node).map(|(_, report)| &mut report.sites);
-        let of_site = sites.into_iter().flatten();
-        for told in of_site.filter(|told| told.site == site.as_str()) {
-            told.free -= 1;
+        let Some((at, report)) = heard.nodes.get_mut(node) else {
+            return;
+        };
+        let mut sites = report.sites.iter_mut();
+        if let Some(told) = sites.find(|told| told.site == site.as_str()) {
+            change(*at, told);
         }
     }
+}
+
+/// The report, whose pauses have become shorter by its age.
+fn as_of(age: Duration, report: &NodeReport) -> NodeReport {
+    let mut report = report.clone();
+    for told in &mut report.sites {
+        let left = told
+            .limited_seconds
+            .map(|told| told.saturating_sub(age.as_secs()));
+        told.limited_seconds = left.filter(|left| *left > 0);
+    }
+    report
 }
 
 fn is_there(at: Instant, report: &NodeReport, now: Instant) -> bool {
@@ -116,7 +143,6 @@ fn is_there(at: Instant, report: &NodeReport, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::SiteReport;
 
     fn report(node: &str, free: i64, limited_seconds: Option<u64>) -> NodeReport {
         NodeReport {
@@ -157,6 +183,23 @@ mod tests {
         assert!(!known.sends("b", now + STOPS_WITHIN));
         assert!(known.there(now + GONE_AFTER).is_empty());
         assert!(!known.sends("a", now + GONE_AFTER));
+    }
+
+    #[test]
+    fn a_pause_that_a_node_told_ends_although_the_node_tells_nothing_new() {
+        let (known, now) = (Known::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        let pause_after = |past: u64| {
+            let there = known.there(now + seconds(past));
+            there[0].sites[0].limited_seconds
+        };
+        known.hear(report("a", 1, Some(4)), now);
+        let pauses = [0, 1, 3, 4].map(pause_after);
+        assert_eq!(pauses, [Some(4), Some(3), Some(1), None]);
+        known.limited("a", Site::YouTube, seconds(9), now + seconds(2));
+        assert_eq!(pause_after(2), Some(9), "a refusal tells it too");
+        known.hear(report("a", 1, None), now + seconds(3));
+        assert_eq!(pause_after(3), None, "the node knows best");
     }
 
     #[test]

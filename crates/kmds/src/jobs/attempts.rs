@@ -30,6 +30,8 @@ pub(super) enum End {
     },
     /// The site serves the audio from that time on: the job leaves its place to others.
     NotBefore(Instant),
+    /// No node may ask the site before that time, and the song was not tried everywhere: all songs of the site wait.
+    AllLimited(Instant),
     /// Another node is to bring the song, or (`None`) this one after all: the job leaves its place to others.
     HandedOver(Option<Relay>),
     /// Cancelled, or the service stops: the catalog decides what happens next.

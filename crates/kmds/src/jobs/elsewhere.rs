@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use kmds_extract::{Failure, Format, Kind, Track};
+use kmds_extract::{Failure, Format, Kind, Site, Track};
 use tokio::time::Instant;
 
 use super::arrival::{Arrival, Broken, STREAM};
@@ -21,7 +21,8 @@ use super::job::Relay;
 use super::names;
 use super::run::Run;
 use crate::cluster::{
-    Claim, Finished, NotGiven, SongWanted, is_of_address, passes_on, song_name, sooner,
+    CLOSED_FOR, Claim, Finished, NOT_ASKED, NotGiven, SongWanted, is_of_address, passes_on,
+    song_name, sooner,
 };
 use crate::store::{Lease, OnDrive, Publish, Row};
 
@@ -32,8 +33,6 @@ const TRIES_AT_A_NODE: usize = 3;
 const TRY_AGAIN: Duration = Duration::from_secs(3);
 /// A node that has just claimed a song may not have noted it in its own catalog yet.
 const SOON: Duration = Duration::from_millis(200);
-/// The site is not asked from this address for so long after a refusal that names no time.
-const CLOSED_FOR: Duration = Duration::from_secs(60);
 /// A node has published a song on the drive of all nodes within this time of its last byte.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 /// One song under way.
@@ -79,6 +78,9 @@ fn listeners_wait(end: &End) -> bool {
     match end {
         End::HandedOver(_) | End::NotBefore(_) => true,
         End::Limited { told, .. } => told.is_none_or(|told| told <= LONGEST_HELD_WAIT),
+        End::AllLimited(until) => {
+            until.saturating_duration_since(Instant::now()) <= LONGEST_HELD_WAIT
+        }
         End::Failed(_) | End::Stopped => false,
     }
 }
@@ -104,9 +106,12 @@ fn failed(end: End) -> End {
     }
 }
 
-fn limited(site: kmds_extract::Site) -> Failure {
-    let sentence = format!("{site} limits requests from this node's address");
-    Failure::new(Kind::RateLimited, sentence)
+fn limited(site: Site, retry_after: Option<Duration>) -> Failure {
+    let sentence = format!("{site} {NOT_ASKED}");
+    Failure {
+        retry_after,
+        ..Failure::new(Kind::RateLimited, sentence)
+    }
 }
 
 impl Elsewhere<'_> {
@@ -115,21 +120,23 @@ impl Elsewhere<'_> {
         if let Some(format) = self.on_the_drive().await? {
             return Ok(format);
         }
-        let relay = self.work.job.relay();
+        let (relay, closed) = (self.work.job.relay(), at.closed_for(site));
         let refused = match &relay {
             Some(Relay::Holder) => return self.by_its_holder().await,
-            Some(Relay::Others(refused)) => refused.clone().map(ended),
-            None if fetches && at.closed_for(site).is_none() => {
-                match self.here_unless_claimed().await {
-                    Err(end) => Some(passed_on(end)?),
-                    done => return done,
-                }
+            // This address may ask again.
+            Some(Relay::Others(None)) if fetches && closed.is_none() => {
+                return Err(End::HandedOver(None));
             }
+            Some(Relay::Others(refused)) => refused.clone().map(ended),
+            None if fetches && closed.is_none() => match self.here_unless_claimed().await {
+                Err(end) => Some(passed_on(end)?),
+                done => return done,
+            },
             None => None,
         };
         if at.table().is_for_nodes_only(&self.work.job.key) {
             // The node that asked for it asks a third one itself.
-            return Err(refused.map_or_else(|| End::Failed(limited(site)), failed));
+            return Err(refused.map_or_else(|| End::Failed(limited(site, closed)), failed));
         }
         self.tell_elsewhere(true);
         if fetches && relay.is_none() {
@@ -262,6 +269,8 @@ impl Elsewhere<'_> {
         // Those that the site refuses, and those whose note of the song is wrong.
         let (mut asked, mut passed_by) = (Vec::new(), Vec::new());
         let mut broken = Vec::new();
+        // Whether the site said no to this song at each address: else its pauses do not grow.
+        let (is_refused_here, mut is_left_out) = (refused.is_some(), false);
         let mut last = refused;
         for _ in 0..MOST_TRIES {
             let node = match self.next_node(&asked, &passed_by).await {
@@ -270,12 +279,22 @@ impl Elsewhere<'_> {
                     passed_by.clear();
                     continue;
                 }
-                Err(failure) => return Err(none_left(last, failure)),
+                Err(failure) => {
+                    let untried = !is_refused_here
+                        && (is_left_out || last.is_none() || self.leaves_out(&asked));
+                    return Err(match self.work.at.all_closed_for(self.track.id.site()) {
+                        Some(pause) if untried => End::AllLimited(Instant::now() + pause),
+                        _ => none_left(last, failure),
+                    });
+                }
             };
             match self.from(&node).await {
                 Ok(format) => return Ok(format),
                 Err(Broken::Here(end)) => return Err(end),
                 Err(Broken::Node(NotGiven::Refused(failure))) => {
+                    let (peers, site) = (&self.work.at.peers, self.track.id.site());
+                    let failure = peers.note_refusal(&node, site, failure);
+                    is_left_out |= failure.sentence.contains(NOT_ASKED);
                     let end = passed_on(ended(failure))?;
                     last = Some(sooner_end(last, end));
                     asked.push(node);
@@ -290,6 +309,13 @@ impl Elsewhere<'_> {
             }
         }
         Err(End::NotBefore(Instant::now() + TRY_AGAIN))
+    }
+
+    /// Whether the site limits a node that was not asked for the song.
+    fn leaves_out(&self, asked: &[String]) -> bool {
+        let pauses = self.work.at.peers.pauses(self.track.id.site());
+        let mut left_out = pauses.iter().filter(|(node, _)| !asked.contains(node));
+        left_out.any(|(_, pause)| !pause.is_zero())
     }
 
     /// The node that has the song, else one that takes it.

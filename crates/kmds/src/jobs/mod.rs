@@ -44,6 +44,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kmds_extract::{Failure, Kind, Site};
 
@@ -88,14 +89,21 @@ impl Context {
         self.demand.table()
     }
 
-    /// How long this address sends no request to the site, if another node can.
-    fn closed_for(&self, site: Site) -> Option<std::time::Duration> {
-        if !self.peers.others_fetch(site) {
-            return None;
-        }
+    /// How long this address sends no request to the site.
+    fn closed_for(&self, site: Site) -> Option<Duration> {
         self.peers
             .closed_for(site)
             .max(self.engines.limited_for(site))
+    }
+
+    /// How long none of the nodes that fetch from the site may ask it, this one included; `None` where one may, or where there
+    /// is none.
+    fn all_closed_for(&self, site: Site) -> Option<Duration> {
+        let fetches = self.sites.get(&site).copied().unwrap_or(false);
+        let own = fetches.then(|| self.closed_for(site).unwrap_or_default());
+        let others = self.peers.pauses(site).into_iter().map(|(_, pause)| pause);
+        let first = others.chain(own).min();
+        first.filter(|pause| !pause.is_zero())
     }
 }
 

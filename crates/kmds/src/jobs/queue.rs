@@ -155,6 +155,20 @@ impl Queue {
         true
     }
 
+    /// Moves a song that has just been pushed before the others of its requester, whose turn is next.
+    pub fn bring_forward(&mut self, key: &Key) {
+        let song = self.waiting.get(key);
+        let Some(lane) = song.and_then(|song| self.lanes.get_mut(&song.lane)) else {
+            return;
+        };
+        let mut turns = lane.turns.iter();
+        let turn = turns.position(|(_, songs)| songs.back() == Some(key));
+        if let Some((requester, mut songs)) = turn.and_then(|turn| lane.turns.remove(turn)) {
+            songs.rotate_right(1);
+            lane.turns.push_front((requester, songs));
+        }
+    }
+
     pub fn remove(&mut self, key: &Key) -> bool {
         let Some(song) = self.waiting.remove(key) else {
             return false;
@@ -522,6 +536,23 @@ mod tests {
         queue.done(LaneId::of(&wanted));
         assert!(queue.remove(&held));
         assert_eq!(queue.next_end_of_pause(now), None);
+    }
+
+    #[test]
+    fn a_song_that_comes_back_untried_goes_before_the_others_of_its_list() {
+        let mut queue = queue();
+        let now = Instant::now();
+        let key = |id| song(Site::YouTube, id);
+        (0..3).for_each(|id| queue.push(key(id), 1, None));
+        queue.push(key(9), 2, None);
+        assert_eq!(start(&mut queue, now), Some(key(0)));
+        queue.done(LaneId::of(&key(0)));
+        queue.push(key(0), 1, None);
+        queue.bring_forward(&key(0));
+        for expected in [0, 9, 1, 2].map(key) {
+            assert_eq!(start(&mut queue, now), Some(expected.clone()));
+            queue.done(LaneId::of(&expected));
+        }
     }
 
     #[test]

@@ -259,9 +259,24 @@ impl Table {
         });
     }
 
+    /// Puts a job that ran back into the queue, before the other songs of its fetch: no node may ask the site before `until`,
+    /// which is looked at again at `again`.
+    pub fn requeue_first(&self, job: &Job, until: Instant, again: Instant) {
+        self.put_back(job, Some(until), |queue| queue.pause(&job.key, again));
+        self.inner().queue.bring_forward(&job.key);
+    }
+
     /// Puts a job that ran back into the queue: the site does not serve its audio before `until`.
     pub fn hold_back(&self, job: &Job, until: Instant) {
         self.put_back(job, Some(until), |queue| queue.hold_back(&job.key, until));
+    }
+
+    /// The same, and no song of its site starts before `again`.
+    pub fn hold_back_and_pause(&self, job: &Job, until: Instant, again: Instant) {
+        self.put_back(job, Some(until), |queue| {
+            queue.hold_back(&job.key, until);
+            queue.pause(&job.key, again);
+        });
     }
 
     /// Puts a job that ran back into the queue, to be brought by another node, or (`None`) by this one.

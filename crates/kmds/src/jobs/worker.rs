@@ -21,6 +21,9 @@ use super::run::Run;
 use super::{Context, elsewhere, internal, renditions};
 use crate::store::State;
 
+/// A node may come that the site does not limit: after so long it is looked for one.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// The tasks that make songs. Cheap to clone.
 #[derive(Clone)]
 pub struct Workers {
@@ -99,6 +102,7 @@ impl Workers {
                 let hold_back = || self.at.table().hold_back(job, until);
                 self.requeue(job, hold_back).await;
             }
+            Err(End::AllLimited(until)) => self.wait_for_a_node(job, until).await,
             Err(End::HandedOver(relay)) => {
                 let hand_over = || self.at.table().hand_over(job, relay);
                 self.requeue(job, hand_over).await;
@@ -198,14 +202,32 @@ impl Workers {
         };
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
         let requeue = || {
-            let table = self.at.table();
-            if self.at.peers.others_fetch(job.key.track().site()) {
-                // They fetch the site's other songs meanwhile.
-                table.hold_back(job, Instant::now() + wait);
-            } else {
+            let (table, now) = (self.at.table(), Instant::now());
+            if self.at.peers.are_none() {
                 table.requeue_after(job, wait);
+            } else if let Some(left) = self.at.all_closed_for(job.key.track().site()) {
+                table.hold_back_and_pause(job, now + wait, now + left.min(LOOK_AGAIN));
+            } else {
+                // Other nodes fetch the site's other songs meanwhile.
+                table.hold_back(job, now + wait);
             }
         };
+        self.requeue(job, requeue).await;
+    }
+
+    /// The site's songs wait for the first node that may ask it. The song itself was not refused: its pauses do not grow.
+    async fn wait_for_a_node(&self, job: &Job, until: Instant) {
+        let (now, site) = (Instant::now(), job.key.track().site());
+        let wait = until.saturating_duration_since(now);
+        if wait > self.at.recipes.current().time.limit_wait {
+            let sentence = format!("{site} limits the addresses of all nodes");
+            let limited = Failure::new(Kind::RateLimited, sentence).after(wait);
+            self.give_up(job, limited).await;
+            return;
+        }
+        tracing::debug!(track = %job.key.track(), wait_ms = wait.as_millis(), "the site limits all nodes; waiting");
+        let again = until.min(now + LOOK_AGAIN);
+        let requeue = || self.at.table().requeue_first(job, until, again);
         self.requeue(job, requeue).await;
     }
 

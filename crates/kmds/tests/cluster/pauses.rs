@@ -3,9 +3,11 @@
 use kmds_lab::{Fault, Lab};
 use serde_json::Value;
 
-use super::harness::Kmds;
+use super::harness::{Kmds, unhurried_recipes};
 use super::nats::Nats;
-use super::{acquainted, address, asked_from, door, held_song, node, seen_from, times_fetched};
+use super::{
+    acquainted, address, asked_from, door, held_song, node, roomy_node, seen_from, times_fetched,
+};
 
 /// How long the client is told to wait.
 async fn retry_after(node: &Kmds, link: &str) -> u64 {
@@ -38,6 +40,108 @@ async fn when_each_address_is_limited_the_shortest_pause_counts() {
     for _ in 0..2 {
         let told = retry_after(&door, &link).await;
         assert!(told <= 10, "{told} s");
+    }
+}
+
+/// What the client is told instead of a song: the kind, and whether it names a pause.
+async fn refused(node: &Kmds, link: &str) -> (String, bool) {
+    let body = serde_json::json!({ "URL": link }).to_string();
+    let answer = node.http.post(node.at("/fetch")).body(body).send().await;
+    let answer = answer.expect("an answer");
+    let has_pause = answer.headers().contains_key("retry-after");
+    let told: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+    (
+        told["Kind"].as_str().unwrap_or_default().to_owned(),
+        has_pause,
+    )
+}
+
+#[tokio::test]
+async fn an_address_that_is_refused_a_page_is_asked_for_no_song_and_no_page_until_its_pause_ends() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = |name: &str| lab.bandcamp().track(name).seconds(5.0).publish();
+    let one = roomy_node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    let limit = |seconds| {
+        Fault::Status(429, Some(seconds))
+            .on_pages()
+            .only_from(address(1))
+    };
+    lab.inject(limit(600).first(1));
+    let first = song("first");
+    assert!(door.download(&first.link()).await == first.bytes());
+    assert!(asked_from(2)(&lab.requests()) && !asked_from(1)(&lab.requests()));
+    lab.forget_requests();
+    let own = song("own");
+    assert!(one.download(&own.link()).await == own.bytes());
+    assert!(!seen_from(&lab).contains(&address(1)), "its pause goes on");
+}
+
+#[tokio::test]
+async fn an_address_that_was_refused_a_page_is_asked_again_after_its_pause() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    let limit = Fault::Status(429, Some(2)).on_pages();
+    lab.inject(limit.only_from(address(1)).first(1));
+    let mut number = 0;
+    one.until("it is asked again", async || {
+        number += 1;
+        let song = lab.bandcamp().track(&format!("song-{number}"));
+        let song = song.seconds(1.0).publish();
+        assert!(one.download(&song.link()).await == song.bytes());
+        asked_from(1)(&lab.requests())
+    })
+    .await;
+    assert!(number > 1, "not before its pause");
+}
+
+#[tokio::test]
+async fn where_a_site_challenges_each_address_once_the_challenge_is_told_and_no_address_asks_again()
+{
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &two, &door]).await;
+    lab.inject(Fault::BotCheck.on_pages());
+    let told = ("bot_check".to_owned(), true);
+    let song = |name: &str| lab.bandcamp().track(name).seconds(5.0).publish();
+    assert_eq!(refused(&door, &song("first").link()).await, told);
+    assert_eq!(seen_from(&lab), [address(1), address(2)].into());
+    lab.forget_requests();
+    for asked in [&door, &one] {
+        let name = format!("of-{}", asked.at(""));
+        assert_eq!(refused(asked, &song(&name).link()).await, told);
+    }
+    assert_eq!(seen_from(&lab), [].into(), "the pauses go on");
+}
+
+#[tokio::test]
+async fn a_song_that_waits_while_the_site_limits_all_nodes_waits_no_longer_than_they_do() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let list = lab.bandcamp().album(5).seconds(1.0).publish();
+    let recipes = unhurried_recipes().replace("limit_pause = 0.2", "limit_pause = 60.0");
+    let one = node(&lab, &nats, 1).recipes(&recipes).start();
+    // More songs at once than one window lets through: each window most of them are refused.
+    let door = door(&lab, &nats)
+        .recipes(&recipes)
+        .set("KMDS_QUEUE__MAX_DOWNLOADS", "4")
+        .set("KMDS_LISTS__PREFETCH", "1000")
+        .start();
+    acquainted(&[&one, &door]).await;
+    lab.limit_each_address(1, std::time::Duration::from_secs(1));
+    let (status, reply) = door.fetch(&list.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    for (entry, song) in reply.songs.iter().zip(list.songs()) {
+        assert!(door.whole(entry).await == song.bytes());
     }
 }
 
