@@ -93,8 +93,7 @@ impl Webhook {
         let collect = async {
             while let Some(event) = events.next().await {
                 let is_end = matches!(event.state, State::Ready | State::Failed);
-                // The node that asked for the song tells how it ends.
-                if event.name != EventName::Track || !is_end || event.origin == Origin::ForNode {
+                if event.name != EventName::Track || !is_end {
                     continue;
                 }
                 if calls.try_send(call(&app, &event).await).is_err() {

@@ -403,10 +403,15 @@ impl Table {
         } else {
             Origin::Own
         };
-        self.board.state(&News {
+        let status = job.status();
+        let news = News {
             origin,
-            ..job.status().news(&job.key)
-        });
+            ..status.news(&job.key)
+        };
+        // The node that asked for the song may get it from a third one: that node tells how it ends.
+        if origin != Origin::ForNode || news.state != State::Failed {
+            self.board.state(&news);
+        }
     }
 
     /// What another node tells of a song.
