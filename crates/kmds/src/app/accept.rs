@@ -1,4 +1,4 @@
-//! From metadata to rows, names and jobs.
+//! [`App::fetch`](super::App::fetch): from a link to rows, names and jobs.
 //!
 //! Owns what a fetch writes: each song becomes a row, all in one transaction, before the client gets its answer; its
 //! names; its job. This module never asks a site: [`super::resolve`] does.

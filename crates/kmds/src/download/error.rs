@@ -47,7 +47,8 @@ pub enum DownloadError {
     /// Broken connections or cut answers, after all tries; or a closed way out.
     #[error("{site} failed to send the audio: {reason}")]
     Failed { site: Site, reason: String },
-    /// The answer contradicts itself: another range than asked for, more bytes than announced.
+    /// The answer contradicts itself (another range than asked for, more bytes than announced) or cannot be this song (far
+    /// too large, a first segment without a header).
     #[error("{site} sent wrong audio: {what}")]
     Wrong { site: Site, what: String },
     /// The playlist of segments cannot be joined.

@@ -176,7 +176,7 @@ impl Copying<'_> {
                 None
             }
         };
-        let _one = TAGGING.acquire().await.map_err(broken)?;
+        let _one = TAGGING.acquire().await.map_err(interrupted)?;
         let (sender, mut pieces) = mpsc::channel(2);
         let (song, container) = (self.track.clone(), self.format.container());
         let write = move || {
@@ -187,11 +187,13 @@ impl Copying<'_> {
         // Its own thread: it waits for the lease, whose writes need the other threads.
         let (done, tagged) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("tags".to_owned());
-        thread.spawn(move || done.send(write())).map_err(broken)?;
+        thread
+            .spawn(move || done.send(write()))
+            .map_err(interrupted)?;
         while let Some(piece) = pieces.recv().await {
             lease.write(piece).await?;
         }
-        let tagged = tagged.await.map_err(broken)?;
+        let tagged = tagged.await.map_err(interrupted)?;
         tagged.map_err(|error| match error {
             TagError::NotTaken(_) => {
                 FillError::Convert(Failure::new(Kind::ConversionFailed, error.to_string()))
@@ -239,11 +241,12 @@ async fn copy_whole(lease: &mut Lease, file: &std::fs::File) -> Result<(), FillE
 /// Writes the length into a header that was made before it was known.
 async fn state_length(file: Arc<std::fs::File>, container: Container) -> Result<(), FillError> {
     let stated = tokio::task::spawn_blocking(move || media::state_length(&file, container));
-    Ok(stated.await.map_err(broken)??)
+    Ok(stated.await.map_err(interrupted)??)
 }
 
-fn broken(error: impl std::fmt::Display) -> FillError {
-    FillError::Broken(error.to_string())
+fn interrupted(error: impl std::fmt::Display) -> FillError {
+    tracing::error!("a copy was interrupted: {error}");
+    FillError::Internal("making the copy was interrupted")
 }
 
 fn end_of(error: FillError) -> End {
