@@ -278,6 +278,15 @@ pub async fn check_drive(config: &Config) -> Result<Option<String>, StartError> 
     }
 }
 
+/// The nodes of the cluster, for `kmds doctor`. Works beside a running service.
+/// # Errors
+/// A sentence: NATS does not answer, or the settings name a file that cannot be used.
+#[cfg(feature = "cluster")]
+pub(crate) async fn nodes_seen(config: &Config) -> Result<cluster::NodesSeen, String> {
+    let membership = membership(config).map_err(|error| error.to_string())?;
+    membership.look().await
+}
+
 /// Runs the service until `stop` is cancelled: binds, prints the ready line on standard output, serves, and parks
 /// unfinished songs.
 /// # Errors

@@ -105,6 +105,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
         "cluster",
         &[
             &["membership"],
+            &["look"],
             &["nats"],
             &["claims", "messages"],
             &["reports"],

@@ -13,6 +13,8 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use crate::cluster::{NODE_HEADER, UNHEARD_HEADER, VALIDATOR_HEADER};
+#[cfg(feature = "cluster")]
+pub use crate::cluster::{NodeSeen, NodesSeen};
 pub use crate::jobs::covers::Cover;
 pub use crate::jobs::{Event, EventName, Events};
 pub use crate::store::{CopyForm, Found, Held, HeldSum, Holder, Key, State};

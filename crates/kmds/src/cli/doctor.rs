@@ -4,6 +4,8 @@
 
 #[cfg(feature = "cluster")]
 mod nats;
+#[cfg(feature = "cluster")]
+mod nodes;
 mod ytdlp;
 
 use std::process::ExitCode;
@@ -161,7 +163,12 @@ async fn look(config: &Config, live: bool, findings: &mut Vec<Finding>) {
     findings.push(egress(config));
     #[cfg(feature = "cluster")]
     if let Some(cluster) = &config.cluster {
-        findings.extend(nats::findings(cluster).await);
+        let servers = nats::findings(cluster).await;
+        let answers = servers.iter().any(|found| found.severity == Severity::Ok);
+        findings.extend(servers);
+        if answers {
+            findings.extend(nodes::findings(crate::nodes_seen(config).await));
+        }
     }
     if live {
         findings.extend(sites(config).await);

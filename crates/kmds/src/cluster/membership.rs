@@ -8,6 +8,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "cluster")]
+use super::NodesSeen;
+#[cfg(feature = "cluster")]
 use super::nats::Nats;
 use super::{Peers, Service};
 use crate::config::ClusterConfig;
@@ -46,6 +48,16 @@ impl Membership {
         match &self.nats {
             Some(nats) => nats.blind_to(file).await,
             None => Ok((Vec::new(), 0)),
+        }
+    }
+
+    /// The nodes that are present, and whether this host reaches their HTTP. Works beside a running node of the same settings.
+    /// # Errors
+    /// A sentence: NATS does not answer.
+    pub async fn look(&self) -> Result<NodesSeen, String> {
+        match &self.nats {
+            Some(nats) => nats.look().await,
+            None => Ok(NodesSeen::default()),
         }
     }
 

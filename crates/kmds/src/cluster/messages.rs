@@ -29,6 +29,21 @@ impl Messages {
         self.seal.close(subject, message, unix_millis())
     }
 
+    /// Why messages were ignored until now.
+    pub(super) fn ignored(&self) -> Vec<&'static str> {
+        self.ignored
+            .lock()
+            .iter()
+            .map(|why| sentence(*why))
+            .collect()
+    }
+
+    /// How far the clock of the sender is ahead of `now_ms`, if the message is signed.
+    pub(super) fn ahead_ms(&self, message: &Message, now_ms: u64) -> Option<i64> {
+        let sent_ms = self.seal.sent_ms(&message.payload)?;
+        Some(i64::try_from(sent_ms).ok()? - i64::try_from(now_ms).ok()?)
+    }
+
     /// The text of a message, if a node of this cluster sent it now. It is given once.
     pub(super) fn opened(&self, message: &Message) -> Option<Bytes> {
         let subject = message.subject.as_str();

@@ -12,6 +12,7 @@
 //! | [`nodes`] | what a node tells of itself; in which order nodes are asked (pure) |
 //! | [`questions`] | what nodes ask each other, as bytes (pure) |
 //! | `nats` | the connection: what goes out by it, and which part gets what comes in |
+//! | `look` | what a command learns of the other nodes |
 //! | `messages` | messages as bytes: signed, and opened |
 //! | `reports`, `presence` | what this node learns from reports; which nodes are present |
 //! | `claims`, `songs` | which node makes or has a song; its bucket in NATS |
@@ -22,6 +23,8 @@
 
 #[cfg(feature = "cluster")]
 mod claims;
+#[cfg(feature = "cluster")]
+mod look;
 mod membership;
 #[cfg(feature = "cluster")]
 mod messages;
@@ -83,6 +86,32 @@ pub struct Service {
     pub answering: Answering,
     pub news: TellingNews,
     pub hearing: HearingNews,
+}
+
+/// The nodes as a command of the operator sees them.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Default)]
+pub struct NodesSeen {
+    pub nodes: Vec<NodeSeen>,
+    /// Sentences: why messages of other nodes were ignored.
+    pub ignored: Vec<&'static str>,
+}
+
+/// One of them.
+#[cfg(feature = "cluster")]
+#[derive(Debug)]
+pub struct NodeSeen {
+    pub node: String,
+    /// It has the settings of the command.
+    pub is_this: bool,
+    pub version: String,
+    /// It speaks this version of the cluster's language.
+    pub is_understood: bool,
+    pub address: Option<String>,
+    /// A sentence: why its HTTP gives this node nothing.
+    pub unreached: Option<String>,
+    /// How far its clock is ahead of this one; `None` if its messages have no time.
+    pub ahead_ms: Option<i64>,
 }
 
 /// Which node makes or has a song.

@@ -11,7 +11,6 @@
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
 //! | `{name}-songs` | key-value bucket | for each song the node that makes or has it ([`super::claims`]) |
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -29,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::claims::Claims;
 use super::messages::Messages;
 use super::presence::PROTOCOL;
-use super::questions::{Question, Reply, pack, unpack_question, unpack_reply};
+use super::questions::{Reply, pack, unpack_question};
 use super::relay::Relay;
 use super::reports::Reports;
 use super::songs::ANSWERS_WITHIN;
@@ -41,8 +40,6 @@ use crate::config::{ClusterConfig, ClusterToken};
 
 /// How often a node tells of itself.
 const BEAT: Duration = Duration::from_secs(2);
-/// Within this time every node has told of itself.
-const ONE_BEAT: Duration = Duration::from_millis(2_500);
 const ANSWERED_AT_ONCE: usize = 64;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A connection that is silent is given up after three of these.
@@ -50,9 +47,9 @@ const PING_EVERY: Duration = Duration::from_secs(3);
 
 /// The cluster as one node sees it.
 pub struct Nats {
-    config: ClusterConfig,
-    relay: Relay,
-    messages: Messages,
+    pub(super) config: ClusterConfig,
+    pub(super) relay: Relay,
+    pub(super) messages: Messages,
     reports: Arc<Reports>,
     claims: Claims,
     client: OnceLock<Client>,
@@ -160,45 +157,7 @@ impl Nats {
         Ok(())
     }
 
-    /// See [`super::Membership::blind_to`].
-    pub async fn blind_to(&self, file: &str) -> Result<(Vec<String>, usize), String> {
-        let client = self.connect().await?;
-        let told = client.subscribe(self.nodes_subject()).await;
-        let mut told = told.map_err(|error| error.to_string())?;
-        let _ = tokio::time::timeout(ANSWERS_WITHIN, client.flush()).await;
-        if client.connection_state() != State::Connected {
-            return Err("NATS does not answer".to_owned());
-        }
-        let mut nodes = BTreeSet::new();
-        let _ = tokio::time::timeout(ONE_BEAT, async {
-            while let Some(message) = told.next().await {
-                let text = self.messages.opened(&message);
-                let report = text.and_then(|text| serde_json::from_slice::<NodeReport>(&text).ok());
-                nodes.extend(
-                    report
-                        .filter(|report| !report.leaves)
-                        .map(|report| report.node),
-                );
-            }
-        })
-        .await;
-        let question = pack(&Question::Sees {
-            file: file.to_owned(),
-        });
-        let mut blind = Vec::new();
-        for node in &nodes {
-            let asked = self
-                .request(&client, node, question.clone(), ANSWERS_WITHIN)
-                .await;
-            // A node of an earlier version does not understand.
-            if let Some(Reply::Sees(false)) = asked.as_deref().and_then(unpack_reply) {
-                blind.push(node.clone());
-            }
-        }
-        Ok((blind, nodes.len()))
-    }
-
-    async fn request(
+    pub(super) async fn request(
         &self,
         client: &Client,
         node: &str,
@@ -213,7 +172,7 @@ impl Nats {
         self.messages.opened(&reply)
     }
 
-    async fn connect(&self) -> Result<Client, String> {
+    pub(super) async fn connect(&self) -> Result<Client, String> {
         let refused = Mutex::new(None);
         let mut options = ConnectOptions::new()
             .name(format!("kmds {}", self.config.node))
@@ -363,7 +322,7 @@ impl Nats {
         client.publish(back, sealed).await.is_ok()
     }
 
-    fn nodes_subject(&self) -> String {
+    pub(super) fn nodes_subject(&self) -> String {
         format!("{}.nodes", self.config.name)
     }
 

@@ -102,6 +102,16 @@ impl Relay {
         }
     }
 
+    /// Why the HTTP at this address gives this node nothing: a sentence.
+    pub(super) async fn try_out(&self, address: &str) -> Option<String> {
+        let request = self.get(&format!("{address}/api/v1/stats"));
+        match request.timeout(CONNECT_WITHIN).send().await {
+            Ok(answer) if answer.status() == StatusCode::OK => None,
+            Ok(answer) => Some(format!("answers {}", answer.status().as_u16())),
+            Err(_) => Some("gives no connection".to_owned()),
+        }
+    }
+
     pub(super) async fn read(&self, url: &str, most: usize) -> Option<Bytes> {
         let request = self.get(url).timeout(READ_WITHIN);
         let mut response = request.send().await.ok()?;

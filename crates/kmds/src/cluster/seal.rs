@@ -87,6 +87,13 @@ impl Seal {
         [tag.as_ref(), &signed].concat().into()
     }
 
+    /// The time in a message; `None` without a secret. Nothing is checked.
+    pub(super) fn sent_ms(&self, sealed: &[u8]) -> Option<u64> {
+        self.keys.as_ref()?;
+        let time = sealed.get(TAG_BYTES..)?.first_chunk()?;
+        Some(u64::from_be_bytes(*time))
+    }
+
     /// The text of a message that a node with this secret sent on this subject. It is given once.
     pub(super) fn open(
         &self,

@@ -73,7 +73,15 @@ async fn status_top_metrics_and_doctor_show_the_nodes() {
     let settings = [("KMDS_CLUSTER__NATS", url.as_str())];
     has(
         &says(&["doctor"], &settings),
-        &["with JetStream; kmds status"],
+        &[
+            "with JetStream; kmds status",
+            &format!(
+                "node-1 is version {}, {}: reached",
+                env!("CARGO_PKG_VERSION"),
+                one.url
+            ),
+            "door is version",
+        ],
     );
     nats.kill();
     has(
