@@ -1,7 +1,8 @@
-//! Which node makes or has a song: what this node claims, releases and finishes, and what it tells when NATS was away.
+//! Which node makes or has a song: what this node claims, releases and finishes, and what it writes down after NATS was
+//! away.
 //!
-//! Owns the bucket of songs, and the names of the songs that were begun without it. Two nodes that claim one song at the same
-//! time are told apart by the bucket's compare-and-set.
+//! Owns the bucket of songs, and the names of the songs that this node began without it. If two nodes claim one song at
+//! the same time, the bucket's compare-and-set lets one of them write.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,11 +17,11 @@ use super::songs::{SongEntry, Songs, Unsaid};
 use super::{Claim, Finished};
 use crate::random;
 
-/// Songs that this node began without NATS and tells of later; more are forgotten, and may be fetched twice.
+/// Songs that this node began without NATS and writes down later. It forgets more of them: they may be fetched twice.
 const MOST_UNTOLD: usize = 10_000;
-/// Other nodes may change a song's entry at the same time.
+/// Tries of a write, because other nodes may change a song's entry at the same time.
 const TRIES: u32 = 5;
-/// After another node has changed it; a quarter shorter to a quarter longer.
+/// The pause between two tries; at random up to a quarter shorter or longer.
 const AFTER_ANOTHER: Duration = Duration::from_millis(120);
 
 /// The connection, while NATS answers.
@@ -30,9 +31,9 @@ pub(super) struct Claims {
     node: String,
     reports: Arc<Reports>,
     songs: Songs,
-    /// Songs that this node makes or has, and that NATS was away for.
+    /// Songs that this node makes or has, and could not write down because NATS was away.
     untold: Mutex<BTreeSet<String>>,
-    /// Held by the task that tells of them.
+    /// Held by the task that writes them down.
     telling: tokio::sync::Mutex<()>,
 }
 
@@ -47,7 +48,7 @@ impl Claims {
         }
     }
 
-    /// Why songs cannot be claimed now, though NATS answers.
+    /// Why no song can be claimed now, although NATS answers.
     pub(super) fn fault(&self) -> Option<String> {
         self.songs.fault()
     }
@@ -114,7 +115,7 @@ impl Claims {
         Ok(Claim::Ours)
     }
 
-    /// The entry as that of a song which this node fetches.
+    /// The entry of a song that this node fetches.
     fn own(&self, entry: SongEntry) -> Bytes {
         let own = SongEntry {
             node: self.node.clone(),
@@ -124,7 +125,7 @@ impl Claims {
         own.text()
     }
 
-    /// The node that makes or has the song, if it is there.
+    /// The node that makes or has the song, if that node is present.
     pub(super) async fn holder(&self, connected: Connected<'_>, song: &str) -> Option<String> {
         let (entry, _) = self.entry(&connected()?, song).await?;
         entry
@@ -143,7 +144,7 @@ impl Claims {
                 finished: Some(finished),
                 ..entry
             };
-            // Where another node was faster the entry is its own.
+            // If another node was faster, the entry belongs to that node.
             let _ = self
                 .songs
                 .write(&client, song, entry.text(), revision)
@@ -162,7 +163,7 @@ impl Claims {
     /// Deletes the entry of any node.
     pub(super) async fn forget(&self, connected: Connected<'_>, song: &str) {
         if let Some(client) = connected() {
-            // An entry that stays leads to a node that says it has no such song.
+            // An entry that stays does no harm: its node says that it has no such song.
             self.songs.delete(&client, song, None).await;
         }
     }
@@ -196,7 +197,8 @@ impl Claims {
         !self.untold.lock().is_empty() || self.songs.fault().is_some()
     }
 
-    /// Tells of the songs that NATS was away for, one after the other; one call at a time. It ends where NATS does not take one.
+    /// Writes down the songs of the time without NATS, one after the other; one call at a time. It ends where NATS does not
+    /// take one.
     pub(super) async fn tell(&self, connected: Connected<'_>) {
         let Ok(_turn) = self.telling.try_lock() else {
             return;

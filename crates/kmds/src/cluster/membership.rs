@@ -61,7 +61,7 @@ impl Membership {
         }
     }
 
-    /// Works among the others until `stop`. `address` is where they reach this node's HTTP.
+    /// Works among the others until `stop`. They reach this node's HTTP at `address`.
     pub async fn run(self, address: Option<String>, service: Service, stop: CancellationToken) {
         let Some(nats) = self.nats else { return };
         if let Err(why) = nats.run(address, service, stop).await {
@@ -95,7 +95,7 @@ impl Membership {
     }
 
     pub async fn run(self, _address: Option<String>, service: Service, _stop: CancellationToken) {
-        // It is asked nothing.
+        // No node asks it.
         let Service {
             telling,
             answering,

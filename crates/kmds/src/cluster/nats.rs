@@ -1,15 +1,15 @@
-//! The connection to NATS: what goes out by it, and to which part what comes in is given.
+//! The connection to NATS: what this node sends by it, and which part gets each message that arrives.
 //!
-//! Owns subjects and keys. One task ([`Nats::run`]) tells of this node every two seconds, hears of the others and gets
-//! questions, each of which is answered by a task of its own, at most [`ANSWERED_AT_ONCE`]. The library connects again by
-//! itself; while it is not connected nothing is published, so nothing piles up.
+//! Owns subjects and keys. One task ([`Nats::run`]) reports this node every two seconds, and receives the reports and
+//! questions of the others. A task of its own answers each question, at most [`ANSWERED_AT_ONCE`] at a time. The library
+//! connects again by itself; while there is no connection this node publishes nothing, so no messages pile up.
 //!
 //! | in NATS | as | holds |
 //! | --- | --- | --- |
-//! | `{name}.nodes` | plain subject | what each node tells of itself; one that is silent is gone |
+//! | `{name}.nodes` | plain subject | each node's report of itself; a node that is silent is gone |
 //! | `{name}.news` | plain subject | what happens to songs |
 //! | `{name}.ask.{node}` | request and reply | questions to one node |
-//! | `{name}-songs` | key-value bucket | for each song the node that makes or has it ([`super::claims`]) |
+//! | `{name}-songs` | key-value bucket | which node makes or has each song ([`super::claims`]) |
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ use super::{
 };
 use crate::config::{ClusterConfig, ClusterToken};
 
-/// How often a node tells of itself.
+/// How often a node reports itself.
 const BEAT: Duration = Duration::from_secs(2);
 const ANSWERED_AT_ONCE: usize = 64;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub struct Nats {
     reports: Arc<Reports>,
     claims: Claims,
     client: OnceLock<Client>,
-    /// Rung when the others are to hear of this node at once.
+    /// Rung when this node has to report at once.
     changed: Notify,
     answers: Arc<Semaphore>,
 }
@@ -123,7 +123,7 @@ impl Nats {
         };
         let subscribed: Result<_, async_nats::SubscribeError> = subscribed.await;
         let heard = subscribed.map_err(|error| error.to_string())?;
-        // Questions that come from now on are answered.
+        // From now on this node answers questions.
         let _ = self.client.set(client.clone());
         tracing::info!(
             node = self.config.node,
@@ -226,7 +226,7 @@ impl Nats {
                 () = self.changed.notified() => self.tell(client, &report(false)).await,
                 Some(message) = heard.nodes.next() => {
                     if self.hear(&message) {
-                        // The new one learns of this one at once.
+                        // The new node gets this node's report at once.
                         self.tell(client, &report(false)).await;
                     }
                 }
@@ -249,7 +249,7 @@ impl Nats {
                 news,
             };
             let text = serde_json::to_vec(&told).unwrap_or_default();
-            // News that is lost is followed by other news.
+            // Lost news does no harm: other news follow.
             let _ = client
                 .publish(subject.clone(), self.messages.sealed(&subject, text.into()))
                 .await;
@@ -271,12 +271,13 @@ impl Nats {
             let sealed = self
                 .messages
                 .sealed(&subject, text.unwrap_or_default().into());
-            // The next beat tells it anew.
+            // The next report tells it again.
             let _ = client.publish(subject, sealed).await;
         }
     }
 
-    /// Tells of the songs that NATS was away for, in a task of its own; the next beat goes on where it ends.
+    /// Writes down the songs that this node made while NATS was away, in a task of its own; the next beat goes on where it
+    /// ends.
     fn tell_later(self: &Arc<Self>) {
         if self.claims.has_to_tell() && self.is_connected() {
             let nats = Arc::clone(self);
@@ -284,7 +285,7 @@ impl Nats {
         }
     }
 
-    /// Whether the message tells of a node that was not known.
+    /// Whether the message is the first report of a node.
     fn hear(&self, message: &Message) -> bool {
         let report = self.messages.opened(message);
         let report = report.and_then(|text| serde_json::from_slice(&text).ok());

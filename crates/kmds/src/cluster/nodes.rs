@@ -1,19 +1,20 @@
-//! What a node tells of itself, and in which order nodes are asked. Pure.
+//! A node's report of itself, and the order in which nodes are asked. Pure.
 
 use std::time::Duration;
 
 use kmds_extract::Site;
 use serde::{Deserialize, Serialize};
 
-/// What a node tells the others: every two seconds, and when a site begins to limit it. A field that this version does not know is passed over.
+/// A node's report to the others: every two seconds, and when a site begins to limit it. A node ignores fields that its
+/// version does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
     pub node: String,
-    /// Of this run of the program: two programs of one name are told apart.
+    /// Names this run of the program, so that two programs with one name can be distinguished.
     pub instance: String,
     pub protocol: u32,
     pub version: String,
-    /// Where its HTTP is reached; `None` for a node that has nothing for others.
+    /// The address of its HTTP; `None` for a node that has nothing for others.
     pub address: Option<String>,
     /// The sites that it fetches from.
     pub sites: Vec<SiteReport>,
@@ -28,7 +29,7 @@ pub struct SiteReport {
     pub site: String,
     /// Downloads that it could start now; below zero where songs wait.
     pub free: i64,
-    /// The site wants a pause of this address for so long.
+    /// How long the site limits this address.
     pub limited_seconds: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
-//! Which nodes are there. One lock around a map, held for a few lines.
+//! Which nodes are present. One lock around a map, held for a few lines.
 //!
-//! A node hears its own reports too, so that silence of all means that NATS is away: then what is known stands still.
+//! A node gets its own reports too. So if no report comes at all, NATS is away: then the map stays as it is.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,27 +10,27 @@ use parking_lot::Mutex;
 
 use super::{NodeReport, SiteReport};
 
-/// What nodes say to each other has this version; nodes of another one are passed by.
+/// The version of the nodes' messages. Nodes of another version are ignored.
 pub(super) const PROTOCOL: u32 = 1;
-/// A node that was not heard of for so long is gone: three beats.
+/// A node that sent no report for so long is gone: three beats.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(6);
 
 /// After so long without any report NATS is away.
 const STANDS_STILL_AFTER: Duration = Duration::from_secs(3);
-/// A node that stops lets its answers finish (`server.stop_within`); what it still sends is read for so long.
+/// A node that stops lets its answers finish (`server.stop_within`); others read its bytes for so long.
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
-/// Downloads that a node could start; what it tells beyond is no number.
+/// The most downloads that a report may say a node can start; a higher number counts as this one.
 const MOST_FREE: i64 = 10_000;
 const MOST_SITES: usize = 16;
 
-/// The other nodes, as they were heard of last.
+/// The last report of each other node.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
     nodes: BTreeMap<String, (Instant, NodeReport)>,
-    /// When any node was heard of, this one included.
+    /// When the last report of any node came, this node included.
     last: Option<Instant>,
 }
 
@@ -44,7 +44,7 @@ impl Heard {
 }
 
 impl Known {
-    /// A report came, of whichever node.
+    /// A report of any node has come.
     pub(super) fn note_report(&self, now: Instant) {
         let mut heard = self.0.lock();
         let silent = now.saturating_duration_since(heard.now(now));
@@ -54,7 +54,8 @@ impl Known {
         heard.last = Some(now);
     }
 
-    /// Whether this node has not heard itself for so long that NATS is away. At first it is taken to be there.
+    /// Whether this node has not got its own report for so long that NATS is away. Before the first one NATS counts as
+    /// present.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         let last = self.0.lock().last;
         last.is_some_and(|last| now.saturating_duration_since(last) > GONE_AFTER)
@@ -89,7 +90,7 @@ impl Known {
             .collect()
     }
 
-    /// Whether what the node sends is read on: it is there, or lets its answers finish.
+    /// Whether this node goes on reading from that node: it is present, or lets its answers finish.
     pub(super) fn sends(&self, node: &str, now: Instant) -> bool {
         let heard = self.0.lock();
         let now = heard.now(now);
@@ -99,12 +100,12 @@ impl Known {
         })
     }
 
-    /// One place less, until the node tells anew.
+    /// Counts one free place less, until the node's next report.
     pub(super) fn took(&self, node: &str, site: Site) {
         self.change(node, site, |_, told| told.free -= 1);
     }
 
-    /// The site limits the node for so long, until the node tells anew.
+    /// Notes that the site limits the node for so long, until the node's next report.
     pub(super) fn limited(&self, node: &str, site: Site, pause: Duration, now: Instant) {
         self.change(node, site, |at, told| {
             let end = now.saturating_duration_since(at).saturating_add(pause);
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(known.there(now)[0].sites[0].free, -MOST_FREE);
         assert!(known.sends("a", now + seconds(100)));
         assert!(known.is_silent(now + seconds(100)));
-        // This node hears itself again, and not the other one.
+        // This node gets its own report again, and none of the other node.
         let back = now + seconds(100);
         known.note_report(back);
         assert!(known.sends("a", back));

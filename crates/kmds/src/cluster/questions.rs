@@ -1,5 +1,5 @@
-//! What nodes ask each other, and how it is packed: compressed JSON, since a list of 5,000 songs has to fit into a message
-//! of NATS (1 MB). Addresses of streams never go along: they are good for the address that asked for them.
+//! The nodes' questions and answers, and their bytes: compressed JSON, because a list of 5,000 songs has to fit into a
+//! message of NATS (1 MB). URLs of streams are never sent: they are valid only for the address that asked for them.
 
 use std::io::{Read as _, Write as _};
 
@@ -12,7 +12,7 @@ use kmds_extract::search::Hit;
 use kmds_extract::{Failure, Format, Kind, Site, Stream, Track, TrackId};
 use serde::{Deserialize, Serialize};
 
-/// A message is not unpacked beyond this. A list of 5,000 songs is an answer.
+/// The most bytes of an unpacked message. A list of 5,000 songs is an answer.
 const LONGEST_QUESTION_BYTES: u64 = 8 << 20;
 const LONGEST_REPLY_BYTES: u64 = 32 << 20;
 
@@ -38,7 +38,7 @@ pub enum Question {
     LetGo(Vec<TrackId>),
 }
 
-/// How a song is looked for.
+/// The name by which a song is looked up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Sought {
     Song(TrackId),
@@ -50,7 +50,7 @@ pub enum Sought {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FormTold {
     pub track: Track,
-    /// The form it is known by, and what its file is or will be.
+    /// The form in its key, and the format that its file has or will have.
     pub form: Format,
     pub format: Format,
     pub accept: Accept,
@@ -146,7 +146,7 @@ pub enum PlaceTold {
     },
 }
 
-/// Empty for what cannot be written, which no node reads.
+/// Empty if it cannot be written; no node reads that.
 pub(super) fn pack(message: &impl Serialize) -> Bytes {
     let mut text = DeflateEncoder::new(Vec::new(), Compression::fast());
     let written = serde_json::to_vec(message).map(|json| text.write_all(&json).is_ok());

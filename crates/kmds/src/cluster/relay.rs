@@ -1,7 +1,7 @@
 //! A song's bytes from another node, over its HTTP.
 //!
 //! Owns the client and the token for that. It asks the addresses that nodes tell, follows no redirect and uses no proxy.
-//! A body ends without an error only where the other node sent all of it: a node that goes away cuts it.
+//! A body ends without an error only if the other node sent all of it: a node that goes away cuts it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use serde::Deserialize;
 use super::{Arriving, NODE_HEADER, NotGiven, SongHead, UNHEARD_HEADER, VALIDATOR_HEADER};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// After so long without a byte it is looked whether the node is still there. It may wait for its site.
+/// After so long without a byte this node checks whether the other one is present: it may wait for its site.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A short answer takes no longer.
+/// The most time of a short answer.
 const READ_WITHIN: Duration = Duration::from_secs(20);
-/// A refusal is a sentence and its fields.
+/// The most bytes of a refusal: a sentence and its fields.
 const LONGEST_REFUSAL_BYTES: usize = 64 << 10;
 
 /// The way to the HTTP of the other nodes.
@@ -36,10 +36,10 @@ pub(super) struct Relay {
     node: String,
 }
 
-/// Tells whether a node is still there.
+/// Whether a node is present.
 pub(super) type Watch = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// The fields of a refusal that are read (docs/api.md, "Kinds of failure").
+/// The fields of a refusal that this node reads (docs/api.md, "Kinds of failure").
 #[derive(Deserialize)]
 struct Problem {
     kind: String,
@@ -50,7 +50,7 @@ impl Relay {
     /// # Errors
     /// The client cannot be made.
     pub(super) fn new(node: String, bearer: Option<String>) -> Result<Self, String> {
-        // For the library, which wants to know ciphers even where it speaks no TLS.
+        // The library needs ciphers even if it speaks no TLS.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -185,7 +185,7 @@ fn body(response: Response, is_there: Watch) -> impl Stream<Item = Result<Bytes,
     })
 }
 
-/// What a node says instead of a song. What is about the node alone counts as if it did not answer.
+/// A node's refusal of a song. A refusal that concerns only that node counts as no answer.
 async fn refusal(mut response: Response) -> NotGiven {
     let wait = response.headers().get(RETRY_AFTER);
     let wait: Option<u64> = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());

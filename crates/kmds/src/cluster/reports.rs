@@ -1,7 +1,7 @@
-//! What this node makes of the reports that it hears: which nodes are there, which speak another version, and whether another
-//! program has this node's name.
+//! What the reports of other nodes say: which nodes are present, which speak another version, and whether another program
+//! has this node's name.
 //!
-//! Owns [`Known`], and the waits after a start, when no report has come yet.
+//! Owns [`Known`], and the waits after a start, before the first report has come.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,18 +15,19 @@ use super::presence::{GONE_AFTER, Known, PROTOCOL};
 use super::songs::ANSWERS_WITHIN;
 use crate::random;
 
-/// A node that has just come has heard all others after so long: they answer its first report, or tell at their next beat.
+/// A node that has just started has the reports of all others after so long: they answer its first report, or send theirs
+/// at their next beat.
 const KNOWS_ALL_AFTER: Duration = Duration::from_millis(2500);
-/// Nodes of another version that are told of, one by one.
+/// The most nodes of another version that the log names.
 const MOST_STRANGE: usize = 100;
 
 pub(super) struct Reports {
     node: String,
     instance: String,
     known: Arc<Known>,
-    /// When a node of the same name, and of a lower instance, told of itself.
+    /// When a node of the same name and of a lower instance sent its last report.
     twin: Mutex<Option<Instant>>,
-    /// Nodes of another version; each is told once.
+    /// Nodes of another version; the log names each once.
     strange: Mutex<BTreeSet<String>>,
     started: Instant,
     /// When NATS gave the first report.
@@ -46,7 +47,7 @@ impl Reports {
         }
     }
 
-    /// Tells this run of the program from all others.
+    /// Names this run of the program.
     pub(super) fn instance(&self) -> &str {
         &self.instance
     }
@@ -55,7 +56,7 @@ impl Reports {
         &self.known
     }
 
-    /// Whether the report tells of a node that was not known.
+    /// Whether it is the first report of a node.
     pub(super) fn hear(&self, report: NodeReport) -> bool {
         self.known.note_report(Instant::now());
         self.first.send_if_modified(|first| {
@@ -97,7 +98,7 @@ impl Reports {
         }
     }
 
-    /// Another program has this node's name. Of two that run, the one of the higher instance works alone.
+    /// Another program has this node's name. Of the two, the one with the higher instance works alone.
     fn meet_twin(&self, twin: &NodeReport) {
         let is_second = !twin.leaves && self.instance > twin.instance;
         let met = is_second.then(Instant::now);
@@ -123,7 +124,7 @@ impl Reports {
         let _ = tokio::time::timeout(left, first.wait_for(Option::is_some)).await;
     }
 
-    /// Waits after a start until the other nodes had time to tell of themselves.
+    /// Waits after a start until the other nodes had time to report.
     pub(super) async fn until_all_are_known(&self) {
         let first = *self.first.borrow();
         let since = first.map_or(Duration::ZERO, |first| first.elapsed());
@@ -134,7 +135,7 @@ impl Reports {
         self.report_of(node).is_some()
     }
 
-    /// Where a node that is there answers HTTP.
+    /// The address of a present node's HTTP.
     pub(super) fn url(&self, node: &str, path: &str) -> Option<String> {
         let address = self.report_of(node)?.address?;
         Some(format!("{address}{path}"))

@@ -1,6 +1,6 @@
 //! The bucket of songs in NATS: which node makes or has each song, written by compare-and-set.
 //!
-//! Owns the handle of the bucket, and why there is none. NATS may come back without its data: then the next node that asks
+//! Owns the handle of the bucket, and the reason where there is none. NATS may come back without its data: then the next node that asks
 //! makes the bucket again. `JetStream` may be silent while the rest of NATS answers: then only [`Songs::probe`] asks it, so that
 //! no download waits for it.
 
@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Finished;
 
-/// NATS answers within this time, or is away.
+/// If NATS does not answer within this time, it is away.
 pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-/// A song that no node was asked for so long may be fetched again: the bucket stays small.
+/// The bucket forgets a song that no node was asked for so long, so that it stays small; the song may be fetched again.
 const SONGS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// No song has this name.
 const PROBE: &str = "probe";
@@ -28,7 +28,7 @@ pub(super) struct SongEntry {
     pub node: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Finished>,
-    /// What another version has written.
+    /// An entry of another version.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,
 }
@@ -44,12 +44,12 @@ impl SongEntry {
     }
 }
 
-/// Why NATS does not do what it was asked.
+/// Why NATS refuses a call.
 #[derive(Debug)]
 pub(super) enum Unsaid {
     /// Another node wrote at the same time.
     Overtaken,
-    /// NATS knows no such bucket any more. The next question makes it again.
+    /// NATS has no such bucket any more. The next question makes it again.
     Lost(String),
     /// No answer in time.
     Silent,
@@ -124,7 +124,7 @@ impl Songs {
                 let entry = bucket.entry(song).await?;
                 entry.map_or_else(Default::default, |entry| (entry.value, entry.revision))
             };
-            // What was deleted is empty.
+            // A deleted entry is empty.
             let entry = (!text.is_empty()).then(|| SongEntry::read(&text).unwrap_or_default());
             Ok((entry, revision))
         });
@@ -151,12 +151,12 @@ impl Songs {
     pub(super) async fn delete(&self, client: &Client, song: &str, revision: Option<u64>) {
         if let Ok(bucket) = self.bucket(client, false).await {
             let deleted = bucket.delete_expect_revision(song, revision);
-            // Where another node was faster the entry is its own.
+            // If another node was faster, the entry belongs to that node.
             let _ = tokio::time::timeout(ANSWERS_WITHIN, deleted).await;
         }
     }
 
-    /// Whether the bucket can be used again: it takes what is written.
+    /// Whether the bucket can be used again: it takes a write.
     pub(super) async fn probe(&self, client: &Client) -> bool {
         let Ok(bucket) = self.bucket(client, true).await else {
             return false;
@@ -258,7 +258,7 @@ impl Songs {
         self.complain(true, sentence.to_owned());
     }
 
-    /// It is told once, until the bucket can be used again.
+    /// The log says it once, until the bucket can be used again.
     fn complain(&self, is_silent: bool, sentence: String) {
         let fault = Fault {
             is_silent,
