@@ -57,7 +57,7 @@ use serde::{Deserialize, Serialize};
 
 pub use membership::Membership;
 pub use nodes::{NodeReport, SiteReport};
-pub use peers::{CLOSED_FOR, LEAST_PAUSE, NOT_ASKED, Peers};
+pub use peers::{LEAST_PAUSE, NOT_ASKED, Peers};
 pub use questions::{
     CancelTold, FormTold, ListTold, NewsTold, PlaceTold, Question, Reply, SongTold, SongWanted,
     Sought,

@@ -31,7 +31,7 @@ const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A site is not asked from this address for so long after a refusal that names no time; and for so long at least, and at most.
-pub const CLOSED_FOR: Duration = Duration::from_secs(60);
+const CLOSED_FOR: Duration = Duration::from_secs(60);
 pub const LEAST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// What a node says that refuses a song without a question to the site, since the site limits it.
@@ -104,7 +104,8 @@ impl Peers {
     }
 
     /// Asks the nodes that fetch from this site, one after the other, until one gives an answer that is not about its own
-    /// address or line. A node that the site limits is asked for no song, and last for all else. Where one is silent ([`Joined::is_silent`]) the next is asked too, and the first answer counts.
+    /// address or line. A node that the site limits is asked for no song, and last for all else. Where one is silent
+    /// ([`Joined::is_silent`]) the next is asked too, and the first answer counts.
     /// # Errors
     /// What the node said that can be asked again first; [`Kind::ClusterUnavailable`] where none could be asked.
     pub async fn ask(
@@ -344,6 +345,15 @@ impl Peers {
         }
     }
 
+    /// The site has refused this address, and may have named a pause. A bot check without one often passes: where no other
+    /// node fetches from the site, this one goes on.
+    pub fn refused(&self, site: Site, kind: Kind, told: Option<Duration>) {
+        let goes_on = kind == Kind::BotCheck && self.pauses(site).is_empty();
+        if let Some(pause) = told.or((!goes_on).then_some(CLOSED_FOR)) {
+            self.close(site, pause);
+        }
+    }
+
     /// Notes what the site said for a page. If it has refused this address, it is asked for nothing from here for a while.
     pub fn note_page(&self, site: Site, failure: &Failure) {
         let Some(joined) = self.others() else { return };
@@ -357,7 +367,7 @@ impl Peers {
             let refused = (until, failure.clone());
             joined.pages_closed.lock().insert(site, refused);
         }
-        self.close(site, failure.retry_after.unwrap_or(CLOSED_FOR));
+        self.refused(site, failure.kind, failure.retry_after);
     }
 
     /// What the site said when it refused a page to this address, and how much of the pause is left.

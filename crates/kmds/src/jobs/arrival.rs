@@ -50,6 +50,11 @@ impl Arrival<'_> {
         let Arriving { head, mut body } = self.open(lease).await?;
         let partial = self.begin(lease, &head).await?;
         let (mut at, goes_on_at) = (head.start, partial.progress().written);
+        if at > goes_on_at {
+            // Bytes between them would be missing.
+            lease.restart().await?;
+            return Err(Broken::Node(NotGiven::Lost));
+        }
         while let Some(chunk) = body.next().await {
             let mut chunk = chunk.map_err(Broken::Node)?;
             let again = usize::try_from(goes_on_at.saturating_sub(at)).unwrap_or(usize::MAX);

@@ -21,8 +21,7 @@ use super::job::Relay;
 use super::names;
 use super::run::Run;
 use crate::cluster::{
-    CLOSED_FOR, Claim, Finished, NOT_ASKED, NotGiven, SongWanted, is_of_address, passes_on,
-    song_name, sooner,
+    Claim, Finished, NOT_ASKED, NotGiven, SongWanted, is_of_address, passes_on, song_name, sooner,
 };
 use crate::store::{Lease, OnDrive, Publish, Row};
 
@@ -35,6 +34,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(3);
 const SOON: Duration = Duration::from_millis(200);
 /// A node has published a song on the drive of all nodes within this time of its last byte.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
+/// Stands for this node among those where the site has refused a song: no node has an empty name.
+const HERE: &str = "";
+
 /// One song under way.
 pub(super) struct Elsewhere<'a> {
     work: Work<'a>,
@@ -226,8 +228,8 @@ impl Elsewhere<'_> {
         match &end {
             Ok(_) => self.tell_finished().await,
             Err(error) => {
-                if let Some(pause) = pause_of(error) {
-                    at.peers.close(self.track.id.site(), pause);
+                if let Some((kind, told)) = refusal_of_address(error) {
+                    at.peers.refused(self.track.id.site(), kind, told);
                 }
                 at.peers.release(&self.name).await;
             }
@@ -266,11 +268,13 @@ impl Elsewhere<'_> {
 
     /// Has another node fetch it. `refused`: how the attempt here ended.
     async fn by_others(&mut self, refused: Option<End>) -> Result<Format, End> {
+        let (at, job, site) = (self.work.at, self.work.job, self.track.id.site());
+        if refused.is_some() {
+            job.note_refused_by(HERE);
+        }
         // Those that the site refuses, and those whose note of the song is wrong.
-        let (mut asked, mut passed_by) = (Vec::new(), Vec::new());
-        let mut broken = Vec::new();
-        // Whether the site said no to this song at each address: else its pauses do not grow.
-        let (is_refused_here, mut is_left_out) = (refused.is_some(), false);
+        let mut asked: Vec<String> = job.refused_by().into_iter().collect();
+        let (mut passed_by, mut broken) = (Vec::new(), Vec::new());
         let mut last = refused;
         for _ in 0..MOST_TRIES {
             let node = match self.next_node(&asked, &passed_by).await {
@@ -280,21 +284,31 @@ impl Elsewhere<'_> {
                     continue;
                 }
                 Err(failure) => {
-                    let untried = !is_refused_here
-                        && (is_left_out || last.is_none() || self.leaves_out(&asked));
-                    return Err(match self.work.at.all_closed_for(self.track.id.site()) {
-                        Some(pause) if untried => End::AllLimited(Instant::now() + pause),
-                        _ => none_left(last, failure),
-                    });
+                    if let Some(pause) = self.first_untried() {
+                        return Err(match at.all_closed_for(site) {
+                            Some(pause) => End::AllLimited(Instant::now() + pause),
+                            None => End::Limited {
+                                told: Some(pause),
+                                failure: last.map_or_else(|| limited(site, Some(pause)), of_end),
+                            },
+                        });
+                    }
+                    job.forget_refusals();
+                    if last.is_none() && !asked.is_empty() {
+                        asked.clear();
+                        continue;
+                    }
+                    return Err(none_left(last, failure));
                 }
             };
             match self.from(&node).await {
                 Ok(format) => return Ok(format),
                 Err(Broken::Here(end)) => return Err(end),
                 Err(Broken::Node(NotGiven::Refused(failure))) => {
-                    let (peers, site) = (&self.work.at.peers, self.track.id.site());
-                    let failure = peers.note_refusal(&node, site, failure);
-                    is_left_out |= failure.sentence.contains(NOT_ASKED);
+                    let failure = at.peers.note_refusal(&node, site, failure);
+                    if !failure.sentence.contains(NOT_ASKED) {
+                        job.note_refused_by(&node);
+                    }
                     let end = passed_on(ended(failure))?;
                     last = Some(sooner_end(last, end));
                     asked.push(node);
@@ -311,11 +325,16 @@ impl Elsewhere<'_> {
         Err(End::NotBefore(Instant::now() + TRY_AGAIN))
     }
 
-    /// Whether the site limits a node that was not asked for the song.
-    fn leaves_out(&self, asked: &[String]) -> bool {
-        let pauses = self.work.at.peers.pauses(self.track.id.site());
-        let mut left_out = pauses.iter().filter(|(node, _)| !asked.contains(node));
-        left_out.any(|(_, pause)| !pause.is_zero())
+    /// The shortest pause of the nodes that the site limits now and where it has not refused this song: only when each node
+    /// was refused does the song's wait count.
+    fn first_untried(&self) -> Option<Duration> {
+        let (at, site) = (self.work.at, self.track.id.site());
+        let refused_by = self.work.job.refused_by();
+        let own = at.fetches(site).then(|| at.closed_for(site)).flatten();
+        let own = own.map(|pause| (HERE.to_owned(), pause));
+        let all = at.peers.pauses(site).into_iter().chain(own);
+        let untried = all.filter(|(node, pause)| !pause.is_zero() && !refused_by.contains(node));
+        untried.map(|(_, pause)| pause).min()
     }
 
     /// The node that has the song, else one that takes it.
@@ -430,12 +449,12 @@ fn of_end(end: End) -> Failure {
     }
 }
 
-/// How long the site is not asked from this address after such an end.
-fn pause_of(end: &End) -> Option<Duration> {
+/// How the site has refused this address, and the pause that it named.
+fn refusal_of_address(end: &End) -> Option<(Kind, Option<Duration>)> {
     match end {
-        End::Limited { told, failure } => Some(told.or(failure.retry_after).unwrap_or(CLOSED_FOR)),
+        End::Limited { told, failure } => Some((Kind::RateLimited, told.or(failure.retry_after))),
         End::Failed(failure) if is_of_address(failure.kind) => {
-            Some(failure.retry_after.unwrap_or(CLOSED_FOR))
+            Some((failure.kind, failure.retry_after))
         }
         _ => None,
     }

@@ -3,6 +3,7 @@
 //! Owns its state, the clients that wait for it, and how long it has waited for its site's limit. The table makes it, and
 //! tells the event board of its changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -113,6 +114,8 @@ pub struct Job {
     is_converted: AtomicBool,
     /// The node that has claimed it and does not give it: the claim may be taken over.
     gave_up: Mutex<Option<String>>,
+    /// The nodes where the site has refused it since its last byte; the empty name is this node's.
+    refused_by: Mutex<BTreeSet<String>>,
     /// What has arrived of it, while it waits in another lane; its listeners read on. It is dropped with the job's end.
     lease: Mutex<Option<Lease>>,
 }
@@ -143,6 +146,7 @@ impl Job {
             relay: Mutex::default(),
             is_converted: AtomicBool::new(false),
             gave_up: Mutex::default(),
+            refused_by: Mutex::default(),
             lease: Mutex::default(),
         }
     }
@@ -168,6 +172,19 @@ impl Job {
 
     pub(super) fn take_gave_up(&self) -> Option<String> {
         self.gave_up.lock().take()
+    }
+
+    pub(super) fn note_refused_by(&self, node: &str) {
+        self.refused_by.lock().insert(node.to_owned());
+    }
+
+    pub(super) fn refused_by(&self) -> BTreeSet<String> {
+        self.refused_by.lock().clone()
+    }
+
+    /// All nodes are asked again.
+    pub(super) fn forget_refusals(&self) {
+        self.refused_by.lock().clear();
     }
 
     pub(super) fn keep_lease(&self, lease: Option<Lease>) {
@@ -224,6 +241,7 @@ impl Job {
     /// Bytes arrive, so the limit is over.
     pub fn clear_limits(&self) {
         self.limits.lock().clear();
+        self.forget_refusals();
     }
 
     /// Whether it may give up its place while it waits for its audio: once, and only before any of it has arrived.

@@ -96,11 +96,16 @@ impl Context {
             .max(self.engines.limited_for(site))
     }
 
+    fn fetches(&self, site: Site) -> bool {
+        self.sites.get(&site).copied().unwrap_or(false)
+    }
+
     /// How long none of the nodes that fetch from the site may ask it, this one included; `None` where one may, or where there
     /// is none.
     fn all_closed_for(&self, site: Site) -> Option<Duration> {
-        let fetches = self.sites.get(&site).copied().unwrap_or(false);
-        let own = fetches.then(|| self.closed_for(site).unwrap_or_default());
+        let own = self
+            .fetches(site)
+            .then(|| self.closed_for(site).unwrap_or_default());
         let others = self.peers.pauses(site).into_iter().map(|(_, pause)| pause);
         let first = others.chain(own).min();
         first.filter(|pause| !pause.is_zero())

@@ -94,7 +94,7 @@ impl Requesters {
 
     /// Marks a recorded fetch as that of another node.
     pub fn add_node(&mut self, fetch: Requester) {
-        if self.of_nodes.len() <= MOST_OTHERS {
+        if self.of_nodes.len() <= MOST_OTHERS && !self.of_nodes.contains(&fetch) {
             self.of_nodes.push(fetch);
         }
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::attempts::End;
-use super::fill::Work;
+use super::fill::{LONGEST_HELD_WAIT, Work};
 use super::job::Job;
 use super::run::Run;
 use super::{Context, elsewhere, internal, renditions};
@@ -127,7 +127,7 @@ impl Workers {
             State::Queued | State::Downloading | State::Converting => {}
         }
         let site = key.track().site();
-        let fetches = self.at.sites.get(&site).copied().unwrap_or(false);
+        let fetches = self.at.fetches(site);
         let is_alone = self.at.peers.are_none();
         if !fetches && is_alone {
             let sentence = format!("{site} is switched off here (`{}.enabled`)", site.as_str());
@@ -200,6 +200,10 @@ impl Workers {
             self.give_up(job, limited).await;
             return;
         };
+        if wait > LONGEST_HELD_WAIT {
+            // Its listeners are cut: they would wait too long.
+            drop(job.take_lease());
+        }
         tracing::info!(track = %job.key.track(), wait_s = wait.as_secs(), "the site limits us; waiting");
         let requeue = || {
             let (table, now) = (self.at.table(), Instant::now());

@@ -146,6 +146,45 @@ async fn a_song_that_waits_while_the_site_limits_all_nodes_waits_no_longer_than_
 }
 
 #[tokio::test]
+async fn a_song_waits_for_a_node_that_the_site_limits_before_it_fails_for_what_another_was_told() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = |name: &str| lab.soundcloud().track(name).seconds(5.0).publish();
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    let (first, second) = (song("first"), song("second"));
+    let refusal = |status, wait| Fault::Status(status, wait).on_media();
+    lab.inject(refusal(429, Some(5)).of(&first).only_from(address(2)));
+    lab.inject(refusal(403, None).of(&second).only_from(address(1)));
+    assert!(two.download(&first.link()).await == first.bytes());
+    assert!(one.download(&second.link()).await == second.bytes());
+}
+
+#[tokio::test]
+async fn a_song_that_every_address_is_refused_fails_although_their_pauses_never_end_together() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = lab.soundcloud().track("refused").seconds(5.0).publish();
+    let recipes = unhurried_recipes().replace("[time]\n", "[time]\nlimit_wait = 6.0\n");
+    let one = node(&lab, &nats, 1).recipes(&recipes).start();
+    let two = node(&lab, &nats, 2).recipes(&recipes).start();
+    let door = door(&lab, &nats).recipes(&recipes).start();
+    acquainted(&[&one, &two, &door]).await;
+    let limited = |seconds| Fault::Status(429, Some(seconds)).on_media().of(&song);
+    lab.inject(limited(2).only_from(address(1)));
+    lab.inject(limited(3).only_from(address(2)));
+    let (status, reply) = door.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    let track = format!("/api/v1/tracks/soundcloud/{}", song.id());
+    door.until("the song has failed", async || {
+        let (_, told) = door.body::<Value>(&track).await;
+        told["state"] == "failed" && told["failure"]["kind"] == "rate_limited"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_link_that_a_site_answers_late_is_asked_from_one_address() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
