@@ -165,18 +165,21 @@ async fn a_song_waits_for_a_node_that_the_site_limits_before_it_fails_for_what_a
 async fn a_song_that_every_address_is_refused_fails_although_their_pauses_never_end_together() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = lab.soundcloud().track("refused").seconds(5.0).publish();
-    let recipes = unhurried_recipes().replace("[time]\n", "[time]\nlimit_wait = 6.0\n");
+    let song = |name: &str| lab.soundcloud().track(name).seconds(5.0).publish();
+    let recipes = unhurried_recipes().replace("[time]\n", "[time]\nlimit_wait = 5.0\n");
     let one = node(&lab, &nats, 1).recipes(&recipes).start();
     let two = node(&lab, &nats, 2).recipes(&recipes).start();
     let door = door(&lab, &nats).recipes(&recipes).start();
     acquainted(&[&one, &two, &door]).await;
-    let limited = |seconds| Fault::Status(429, Some(seconds)).on_media().of(&song);
-    lab.inject(limited(2).only_from(address(1)));
-    lab.inject(limited(3).only_from(address(2)));
-    let (status, reply) = door.fetch(&song.link()).await;
+    let (before, refused) = (song("before"), song("refused"));
+    let limited = |seconds| Fault::Status(429, Some(seconds)).on_media();
+    lab.inject(limited(2).of(&before).only_from(address(2)));
+    lab.inject(limited(4).of(&refused));
+    // The pause of the second address begins first: from now on one of the two always waits.
+    assert!(two.download(&before.link()).await == before.bytes());
+    let (status, reply) = door.fetch(&refused.link()).await;
     assert_eq!(status, 200, "{reply}");
-    let track = format!("/api/v1/tracks/soundcloud/{}", song.id());
+    let track = format!("/api/v1/tracks/soundcloud/{}", refused.id());
     door.until("the song has failed", async || {
         let (_, told) = door.body::<Value>(&track).await;
         told["state"] == "failed" && told["failure"]["kind"] == "rate_limited"
