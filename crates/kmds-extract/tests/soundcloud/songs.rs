@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 use crate::soundcloud_fake::*;
 use crate::*;
 
+fn labels(track: &Track) -> Vec<&str> {
+    let streams = track.streams.iter();
+    streams.map(|stream| stream.label.as_str()).collect()
+}
+
 #[tokio::test]
 async fn a_song_costs_one_request_and_one_for_the_client_id() {
     let fake = says(song(7));
@@ -317,14 +322,7 @@ async fn a_preview_never_becomes_a_stream() {
     let track = resolve_song(&says(with(song(7), &media)))
         .await
         .expect("resolves");
-    assert_eq!(
-        track
-            .streams
-            .iter()
-            .map(|stream| stream.label.as_str())
-            .collect::<Vec<_>>(),
-        ["mp3_1_0 hls"]
-    );
+    assert_eq!(labels(&track), ["mp3_1_0 hls"]);
 }
 
 #[tokio::test]
@@ -341,14 +339,7 @@ async fn unknown_foreign_and_broken_formats_are_left_out() {
     let track = resolve_song(&says(with(song(7), &media)))
         .await
         .expect("resolves");
-    assert_eq!(
-        track
-            .streams
-            .iter()
-            .map(|stream| stream.label.as_str())
-            .collect::<Vec<_>>(),
-        ["aac_96k hls"]
-    );
+    assert_eq!(labels(&track), ["aac_96k hls"]);
 }
 
 #[tokio::test]
@@ -367,14 +358,7 @@ async fn a_format_without_a_preset_is_known_by_its_media_type() {
     let track = resolve_song(&says(with(song(7), &media)))
         .await
         .expect("resolves");
-    assert_eq!(
-        track
-            .streams
-            .iter()
-            .map(|stream| stream.label.as_str())
-            .collect::<Vec<_>>(),
-        ["mp3_ progressive", "opus_ hls"]
-    );
+    assert_eq!(labels(&track), ["mp3_ progressive", "opus_ hls"]);
 }
 
 #[tokio::test]
