@@ -18,8 +18,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// How long to wait now: what the site `told`, else a pause that doubles. `None`, and not counted, if that is longer
-    /// than `most`, or if the job would have waited longer in all than the recipes allow.
+    /// How long to wait now: what the site `told`, else the recipes' pause, which doubles. `None`, and not counted, if that
+    /// is longer than `most`, or if the job would have waited longer in all than the recipes allow.
     pub(super) fn wait(
         &mut self,
         site: Site,
@@ -29,9 +29,10 @@ impl Limits {
     ) -> Option<Duration> {
         let ours = recipes.limit_pause(site, self.times);
         let wait = match told {
-            // If a site says "now" again and again, the pause doubles instead.
-            Some(told) if self.times >= TIMES_AS_TOLD => told.max(ours),
-            Some(told) => told.max(recipes.limit_pause(site, 0).min(LEAST_PAUSE)),
+            Some(told) => {
+                let told = told.max(recipes.limit_pause(site, 0).min(LEAST_PAUSE));
+                told.max(told.saturating_mul(self.doubled()).min(ours))
+            }
             None => ours,
         };
         let in_all = self.waited.saturating_add(wait);
@@ -41,6 +42,14 @@ impl Limits {
         self.waited = in_all;
         self.times += 1;
         Some(wait)
+    }
+
+    /// By how much a told pause is lengthened. A site may name a short pause again and again, and a song that is refused
+    /// often may only have come after the site's other songs: so the pause doubles from what the site names, and not at
+    /// once to the recipes' pause of so many times.
+    fn doubled(&self) -> u32 {
+        let times = self.times.saturating_sub(TIMES_AS_TOLD - 1);
+        1 << times.min(16)
     }
 
     /// Bytes arrive: the limit has passed.
@@ -77,18 +86,42 @@ mod tests {
     }
 
     #[test]
-    fn a_site_that_says_now_again_and_again_is_given_the_recipes_pause() {
+    fn a_short_pause_that_a_site_names_again_and_again_doubles_from_the_fourth_time_on() {
+        let recipes = Recipes::built_in();
+        for (told, pauses) in [(0, [1, 1, 1, 2, 4, 8, 16]), (5, [5, 5, 5, 10, 20, 40, 80])] {
+            let mut limits = Limits::default();
+            let mut wait = || {
+                let told = Some(Duration::from_secs(told));
+                limits.wait(Site::YouTube, told, Duration::MAX, &recipes)
+            };
+            let waits: Vec<u64> = (0..7)
+                .filter_map(|_| wait())
+                .map(|wait| wait.as_secs())
+                .collect();
+            assert_eq!(waits, pauses);
+        }
+    }
+
+    #[test]
+    fn a_pause_that_a_site_names_is_not_lengthened_beyond_the_recipes_pause() {
         let recipes = Recipes::built_in();
         let mut limits = Limits::default();
-        let mut told_now = || {
-            let told = Some(Duration::ZERO);
-            limits.wait(Site::YouTube, told, Duration::MAX, &recipes)
+        let mut wait = |told| {
+            limits.wait(
+                Site::YouTube,
+                Some(Duration::from_secs(told)),
+                Duration::MAX,
+                &recipes,
+            )
         };
-        let waits: Vec<u64> = (0..4)
-            .filter_map(|_| told_now())
-            .map(|wait| wait.as_secs())
-            .collect();
-        assert_eq!(waits, [1, 1, 1, 240]);
+        let waits: Vec<_> = (0..3).map(|_| wait(1)).collect();
+        assert_eq!(waits, [Some(Duration::from_secs(1)); 3]);
+        assert_eq!(
+            wait(200),
+            Some(Duration::from_secs(240)),
+            "the recipes' fourth pause"
+        );
+        assert_eq!(wait(590), Some(Duration::from_secs(590)));
     }
 
     #[test]
