@@ -193,7 +193,9 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
             &["claims", "recent"],
             &["catalog", "hash", "partial"],
             &["error", "layout"],
-            &["beneath", "key"],
+            &["cache_folder"],
+            &["mount"],
+            &["busy", "key", "spot"],
         ],
     ),
     (

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kmds_extract::{Format, Site};
 
-use super::beneath::Names;
+use super::cache_folder::Names;
 use super::catalog::{ReadyFile, Row, State};
 use super::error::{StoreError, io};
 use super::evict;

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kmds_extract::Site;
 
-use super::beneath::{Cache, Spot, patiently};
+use super::busy::patiently;
+use super::cache_folder::CacheFolder;
 use super::layout::{Layout, nearest_folder};
 use super::shared::{Access, Shared};
+use super::spot::Spot;
 
 /// The result of the test. `sentences` are for the operator, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub(super) fn report(shared: &Shared) -> DriveReport {
     match nearest_folder(folder) {
         // The path is unused: the first start makes the cache folder there.
         Some(above) if is_unused && !folder.exists() => {
-            let above = Cache::new(above.to_owned(), work.clone());
+            let above = CacheFolder::new(above.to_owned(), work.clone());
             let found = above.find();
             probe(&above, found, beside, least)
         }
@@ -53,7 +55,7 @@ pub(super) fn report(shared: &Shared) -> DriveReport {
 
 /// `made`: whether the folder for the files exists.
 fn probe(
-    cache: &Cache,
+    cache: &CacheFolder,
     made: io::Result<()>,
     place: impl Fn(&str) -> Spot,
     min_free_bytes: u64,
@@ -93,7 +95,7 @@ fn probe(
 }
 
 /// Names of site folders that are not folders: no song of such a site can be stored.
-fn taken_folders(cache: &Cache) -> impl Iterator<Item = String> {
+fn taken_folders(cache: &CacheFolder) -> impl Iterator<Item = String> {
     let taken = |site: &Site| matches!(cache.look(&Layout::site(*site)), Ok(Some(found)) if !found.is_folder);
     let told = |site: Site| {
         format!(
@@ -148,7 +150,7 @@ mod tests {
     fn probes_at_the_same_time_do_not_take_each_others_files() {
         let folder = std::env::temp_dir().join(format!("kmds-probes-{}", std::process::id()));
         let work = Spot::new("work");
-        let cache = Cache::new(folder.clone(), work.clone());
+        let cache = CacheFolder::new(folder.clone(), work.clone());
         cache.take().expect("a folder");
         let probes = || {
             (0..50)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kmds_extract::Kind;
 use rustix::io::Errno;
 
-use super::beneath;
+use super::busy;
 
 /// The limit that left no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl StoreError {
 
     /// Whether the drive may accept later what it refused now.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if beneath::is_busy(source))
+        matches!(self, Self::Io { source, .. } if busy::is_busy(source))
     }
 
     /// The kind for clients, metrics and logs.

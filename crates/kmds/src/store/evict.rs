@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use kmds_extract::TrackId;
 use parking_lot::MutexGuard;
 
-use super::beneath::is_not_ours;
 use super::catalog::{Candidate, Catalog, ReadyFile, Row, State};
 use super::error::{SpaceLimit, StoreError, io};
 use super::key::Key;
@@ -23,6 +22,7 @@ use super::layout::Layout;
 use super::needed::{self, ByOthers};
 use super::shared::Shared;
 use super::sidecar::describe_again;
+use super::spot::is_not_ours;
 
 /// Room to reserve if the site states no length: a song of an hour at 128 kbit/s is four times that, most are a third.
 const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use kmds_extract::{Format, Site};
 
-use super::beneath::Spot;
 use super::key::Key;
+use super::spot::Spot;
 
 /// The folder of unfinished files, inside the cache folder: a rename out of it is atomic.
 pub(super) const WORK: &str = ".kmds-work";

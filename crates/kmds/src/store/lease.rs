@@ -16,13 +16,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::beneath::{Spot, flush, patiently};
+use super::busy::patiently;
+use super::cache_folder::flush;
 use super::catalog::blocking;
 use super::error::{self, SpaceLimit, StoreError, is_full};
 use super::evict;
 use super::key::Key;
 use super::partial::{Outcome, Partial};
 use super::shared::Shared;
+use super::spot::Spot;
 
 /// Bytes are flushed each time this many have arrived: a power cut loses no more.
 const DURABLE_EVERY_BYTES: u64 = 8 << 20;

@@ -15,10 +15,12 @@
 //! | [`recover`], [`compare`], [`tidy`] | what an earlier run, or another program, left on the drive |
 //! | [`shared_drive`], [`needed`], [`recent`] | a drive that several instances share: what the others have left there; which songs each needs |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
-//! | [`beneath`] | opening paths below the cache folder, where other programs write too |
+//! | [`cache_folder`], [`mount`], [`spot`] | files below the cache folder, where other programs write too; is its drive there; paths |
+//! | [`busy`] | a call that the drive refuses for a moment, made again |
 //! | [`shared`] | what these modules share, and the order of their locks |
 
-mod beneath;
+mod busy;
+mod cache_folder;
 pub mod catalog;
 mod claims;
 mod compare;
@@ -30,6 +32,7 @@ mod holds;
 mod key;
 mod layout;
 mod lease;
+mod mount;
 mod music_folder;
 mod needed;
 mod partial;
@@ -43,6 +46,7 @@ mod shared;
 mod shared_drive;
 mod sidecar;
 mod songs;
+mod spot;
 mod start;
 mod tidy;
 

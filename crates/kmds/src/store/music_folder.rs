@@ -17,10 +17,12 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::beneath::{flush, patiently, step};
+use super::busy::patiently;
+use super::cache_folder::flush;
 use super::error::{advice, is_full};
 use super::reader::READ_BYTES;
 use super::shared::Shared;
+use super::spot::step;
 use super::start::{is_on_its_own, write_whole};
 
 /// A file in the state folder: the music folder was on a file system of its own.
@@ -243,7 +245,7 @@ fn make_step(folder: &OwnedFd, name: &str) -> Result<OwnedFd, MusicError> {
         Err(error) => return Err(error.into()),
     }
     step(folder, name).map_err(|error| {
-        if super::beneath::is_not_ours(&error) {
+        if super::spot::is_not_ours(&error) {
             MusicError::NoFolder(name.to_owned())
         } else {
             error.into()

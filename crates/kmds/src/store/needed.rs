@@ -11,18 +11,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kmds_extract::TrackId;
 
-use super::beneath::Spot;
 use super::error::{StoreError, io};
 use super::layout::Layout;
 use super::recent::{AFTER_READ, after};
 use super::shared::Shared;
+use super::spot::Spot;
 
 const NOTE: &str = "needed";
 /// A hold without an end is noted for so long, and then again.
 const PINNED: Duration = Duration::from_secs(24 * 3600);
 /// A song that is read now is kept for so long: until the note is written again.
 const WHILE_READ: Duration = Duration::from_secs(200);
-/// Small enough for [`super::beneath::Cache::read`]: some 20,000 songs. Holds come first.
+/// Small enough for [`super::cache_folder::CacheFolder::read`]: some 20,000 songs. Holds come first.
 const LONGEST_NOTE_BYTES: usize = 1_000_000;
 
 /// Begins a line: of a song that is kept, or spared if possible.

@@ -18,7 +18,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kmds_extract::{Codec, Container, Format, Track};
 
-use super::beneath::{flush, patiently, patiently_if};
+use super::busy::{patiently, patiently_if};
+use super::cache_folder::flush;
 use super::catalog::{Catalog, ReadyFile, Row, State, blocking};
 use super::error::{StoreError, io};
 use super::evict;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kmds_extract::Format;
 
-use super::beneath::{if_there, is_not_ours};
+use super::cache_folder::if_there;
 use super::catalog::{Candidate, Catalog, Row, State, blocking};
 use super::error::{StoreError, io};
 use super::hash::{mtime_ns, sha256};
@@ -17,6 +17,7 @@ use super::key::Key;
 use super::layout::Layout;
 use super::reader::{Published, Reader};
 use super::shared::Shared;
+use super::spot::is_not_ours;
 use super::{Store, evict};
 
 /// Least time between two records of a song's last reader: eviction needs no finer clock, and the drive no more writes.

@@ -6,11 +6,13 @@
 
 use kmds_extract::{Format, Site, Track};
 
-use super::beneath::{Found, if_there, is_away, patiently};
+use super::busy::patiently;
+use super::cache_folder::{FileStat, if_there};
 use super::catalog::{ReadyFile, Row, State};
 use super::error::{StoreError, io};
 use super::key::{Key, parse_file_name};
 use super::layout::Layout;
+use super::mount::is_away;
 use super::published::hash_of;
 use super::shared::Shared;
 use super::sidecar::Sidecar;
@@ -136,7 +138,7 @@ pub(super) fn read_beside(
     Ok(found.and_then(|found| fitting(&text, found, key, format)))
 }
 
-fn fitting(text: &[u8], found: Found, key: &Key, format: Format) -> Option<(Track, ReadyFile)> {
+fn fitting(text: &[u8], found: FileStat, key: &Key, format: Format) -> Option<(Track, ReadyFile)> {
     let sidecar =
         Sidecar::parse(text).filter(|it| found.is_plain && found.bytes == it.size_bytes)?;
     sidecar.to_rows(key, format, found.mtime_ns)

@@ -18,13 +18,15 @@ use kmds_extract::TrackId;
 use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
-use super::beneath::{Cache, Spot, patiently};
+use super::busy::patiently;
+use super::cache_folder::CacheFolder;
 use super::catalog::{Catalog, CatalogHandle, Unchecked};
 use super::claims::Claims;
 use super::error::{StoreError, io};
 use super::key::Key;
 use super::layout::Layout;
 use super::recent::Recent;
+use super::spot::Spot;
 
 /// The store's part of the settings (docs/settings.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub(super) type OnEviction = Box<dyn Fn(&TrackId) + Send + Sync>;
 pub(crate) struct Shared {
     pub(super) config: StoreConfig,
     pub(super) layout: Layout,
-    pub(super) cache: Cache,
+    pub(super) cache: CacheFolder,
     pub(super) catalog: CatalogHandle,
     pub(super) claims: Arc<Claims>,
     /// On a drive that several instances share: what was read here.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use kmds_extract::Format;
 
-use super::beneath::{Spot, flush, if_there};
+use super::cache_folder::{flush, if_there};
 use super::catalog::{ReadyFile, Row, State, blocking};
 use super::error::{StoreError, io};
 use super::key::Key;
@@ -18,6 +18,7 @@ use super::layout::Layout;
 use super::lease::{Lease, Note};
 use super::partial::{Outcome, Partial};
 use super::shared::Shared;
+use super::spot::Spot;
 use super::{Store, recover};
 
 /// What is known of a finished file from another instance.

@@ -16,14 +16,16 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 
-use super::beneath::{Cache, DRIVE_NOTE, is_not_ours};
+use super::cache_folder::CacheFolder;
 use super::catalog::{Catalog, CatalogHandle, Check, News};
 use super::claims::Claims;
 use super::error::{StoreError, io, state_io};
 use super::layout::{Layout, nearest_folder};
+use super::mount::DRIVE_NOTE;
 use super::recent::Recent;
 use super::recover;
 use super::shared::{Access, IN_USE, InUse, Shared, StoreConfig};
+use super::spot::is_not_ours;
 use crate::random;
 
 /// Files of the state folder.
@@ -121,9 +123,9 @@ pub(super) fn look(config: StoreConfig) -> Result<Shared, StoreError> {
     Ok(shared)
 }
 
-fn places(config: &StoreConfig, instance: &str) -> (Layout, Cache) {
+fn places(config: &StoreConfig, instance: &str) -> (Layout, CacheFolder) {
     let layout = Layout::new(&config.cache_dir, &config.state_dir, instance);
-    let cache = Cache::new(config.cache_dir.clone(), layout.work().clone());
+    let cache = CacheFolder::new(config.cache_dir.clone(), layout.work().clone());
     (layout, cache)
 }
 
@@ -176,7 +178,7 @@ fn was_on_its_own(config: &StoreConfig) -> bool {
 }
 
 /// Nothing is written until the drive with our mark is there. `/readyz` says so.
-fn await_drive(cache: &Cache, layout: &Layout) {
+fn await_drive(cache: &CacheFolder, layout: &Layout) {
     cache.wait_for_mark();
     if let Err(away) = cache.names::<Vec<_>>(layout.work()) {
         tracing::warn!("{away}");
@@ -184,7 +186,11 @@ fn await_drive(cache: &Cache, layout: &Layout) {
 }
 
 /// Makes the cache folder and marks it as ours, unless its drive is not mounted.
-fn take_cache(cache: &Cache, layout: &Layout, config: &StoreConfig) -> Result<(), StoreError> {
+fn take_cache(
+    cache: &CacheFolder,
+    layout: &Layout,
+    config: &StoreConfig,
+) -> Result<(), StoreError> {
     if is_away(layout, config) {
         await_drive(cache, layout);
         return Ok(());

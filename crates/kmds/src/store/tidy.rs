@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::beneath::{Spot, patiently};
+use super::busy::patiently;
 use super::catalog::{Row, State, WrongSum};
 use super::error::{StoreError, io};
 use super::evict;
@@ -18,6 +18,7 @@ use super::key::Key;
 use super::layout::Layout;
 use super::published;
 use super::shared::Shared;
+use super::spot::Spot;
 
 /// Another instance may be between two renames: its newest files are not touched for this long.
 pub(super) const OTHERS_GRACE: Duration = Duration::from_secs(60);
