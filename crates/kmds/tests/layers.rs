@@ -99,6 +99,7 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
                 "held_streams",
                 "covers",
             ],
+            &["lane"],
         ],
     ),
     (

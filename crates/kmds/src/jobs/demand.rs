@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kmds_extract::{Failure, Kind};
 
 use super::job::{Job, Status};
-use super::queue::Requester;
+use super::lane::Requester;
 use super::table::Table;
 use super::{internal, store_failure};
 use crate::store::{Key, Published, Row, State, Store, StoreError};

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{News, Origin};
+use super::lane::{LaneId, Requester};
 use super::limits::Limits;
-use super::queue::{LaneId, Requester};
 use crate::store::{Key, Lease, Partial, State};
 
 /// What a watcher of a job sees.

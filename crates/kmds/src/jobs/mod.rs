@@ -6,7 +6,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`queue`], [`limits`] | which song is next; how long a job waits for its site's limit (both pure) |
+//! | [`queue`], [`lane`], [`limits`] | which song is next, of all and in one lane; how long a limit of a site is waited for (all pure) |
 //! | [`table`], [`requesters`], [`events`] | the jobs that wait or run, who asked for them, and the events of them |
 //! | [`job`] | one job, and what its watchers see |
 //! | [`demand`] | a client needs a song: it is ready, or goes to the front of the queue |
@@ -31,6 +31,7 @@ mod fill;
 pub(crate) mod formats;
 mod held_streams;
 mod job;
+mod lane;
 mod limits;
 pub(crate) mod names;
 mod offers;
@@ -61,8 +62,9 @@ pub use demand::{Absent, Demand, Standing};
 pub use events::{Event, EventName, Events, News, Origin};
 pub use held_streams::HeldStreams;
 pub use job::{Job, Status};
+pub use lane::{LaneId, Requester};
 pub use names::sanitize;
-pub use queue::{LaneId, Queue, Requester};
+pub use queue::Queue;
 pub use table::Table;
 pub use worker::Workers;
 

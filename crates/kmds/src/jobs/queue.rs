@@ -1,58 +1,15 @@
 //! Which song is downloaded next. Pure: it starts nothing, and the caller passes in the time.
 //!
-//! Owns the order of waiting songs: one lane for each site with a limit of its own, and a limit for all lanes together.
-//! Songs that a client waits for go first, then those that clients will play next, one queue after the other; then one song
-//! of each requester in turn, so that a long list never starves a single song.
+//! Owns the order over all lanes ([`super::lane`]), and the limit for all of them together. Songs that a client waits for go
+//! first, then those that clients will play next, one queue after the other; then one song of each requester in turn, so
+//! that a long list never starves a single song.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use kmds_extract::Site;
 use tokio::time::Instant;
 
+use super::lane::{Lane, LaneId, LaneStats, Requester};
 use crate::store::Key;
-
-/// One number for each fetch, so that a list and a single song of the same client take turns.
-pub type Requester = u64;
-
-/// A lane: a site's downloads; the making of copies, which may wait for a download; songs that have arrived and are still
-/// converted; songs that come from other nodes, which wait for downloads there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LaneId {
-    Site(Site),
-    Copies,
-    Conversions,
-    Relays,
-}
-
-impl LaneId {
-    pub fn of(key: &Key) -> Self {
-        if key.is_copy() {
-            Self::Copies
-        } else {
-            Self::Site(key.track().site())
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Site(site) => site.as_str(),
-            Self::Copies => "copies",
-            Self::Conversions => "conversions",
-            Self::Relays => "relays",
-        }
-    }
-}
-
-/// How full a lane is.
-#[derive(Debug, Clone)]
-pub struct LaneStats {
-    pub lane: LaneId,
-    pub waiting: usize,
-    pub running: usize,
-    pub limit: usize,
-    /// The site asked for a pause.
-    pub paused_until: Option<Instant>,
-}
 
 #[derive(Debug)]
 pub struct Queue {
@@ -76,31 +33,11 @@ pub struct Waiting {
     lane: LaneId,
 }
 
-#[derive(Debug, Default)]
-struct Lane {
-    limit: usize,
-    running: usize,
-    /// Songs that a client waits for, in order.
-    wanted: VecDeque<Key>,
-    /// The other songs, a queue for each requester; the requesters take turns.
-    turns: VecDeque<(Requester, VecDeque<Key>)>,
-    /// The site asked for a pause.
-    paused_until: Option<Instant>,
-}
-
 impl Queue {
     pub fn new(limit: usize, lanes: impl IntoIterator<Item = (LaneId, usize)>) -> Self {
         let lanes = lanes
             .into_iter()
-            .map(|(id, limit)| {
-                (
-                    id,
-                    Lane {
-                        limit,
-                        ..Lane::default()
-                    },
-                )
-            })
+            .map(|(id, limit)| (id, Lane::new(limit)))
             .collect();
         Self {
             lanes,
@@ -133,10 +70,7 @@ impl Queue {
                 lane: id,
             },
         );
-        match lane.turns.iter_mut().find(|(who, _)| *who == requester) {
-            Some((_, songs)) => songs.push_back(key),
-            None => lane.turns.push_back((requester, VecDeque::from([key]))),
-        }
+        lane.push(key, requester);
     }
 
     /// Moves a waiting song before all songs that no client waits for; false if it does not wait.
@@ -148,24 +82,15 @@ impl Queue {
         else {
             return false;
         };
-        if !lane.wanted.contains(key) {
-            lane.take_out(key);
-            lane.wanted.push_back(key.clone());
-        }
+        lane.promote(key);
         true
     }
 
     /// Moves a song that has just been pushed before the others of its requester, whose turn is next.
     pub fn bring_forward(&mut self, key: &Key) {
         let song = self.waiting.get(key);
-        let Some(lane) = song.and_then(|song| self.lanes.get_mut(&song.lane)) else {
-            return;
-        };
-        let mut turns = lane.turns.iter();
-        let turn = turns.position(|(_, songs)| songs.back() == Some(key));
-        if let Some((requester, mut songs)) = turn.and_then(|turn| lane.turns.remove(turn)) {
-            songs.rotate_right(1);
-            lane.turns.push_front((requester, songs));
+        if let Some(lane) = song.and_then(|song| self.lanes.get_mut(&song.lane)) {
+            lane.bring_forward(key);
         }
     }
 
@@ -175,8 +100,7 @@ impl Queue {
         };
         self.not_before.remove(key);
         if let Some(lane) = self.lanes.get_mut(&song.lane) {
-            lane.wanted.retain(|have| have != key);
-            lane.take_out(key);
+            lane.remove(key);
         }
         true
     }
@@ -206,7 +130,7 @@ impl Queue {
             .or_else(|| self.next_in_turn(now))?;
         let song = self.waiting.remove(&key)?;
         if let Some(lane) = self.lanes.get_mut(&song.lane) {
-            lane.running += 1;
+            lane.start();
         }
         self.running += 1;
         self.not_before.remove(&key);
@@ -246,10 +170,8 @@ impl Queue {
         let may = may_start(&self.not_before, now);
         self.lanes
             .values_mut()
-            .filter(|lane| {
-                lane.is_free(now) && lane.turns.iter().flat_map(|(_, songs)| songs).any(may)
-            })
-            .min_by_key(|lane| lane.running)?
+            .filter(|lane| lane.is_free(now) && lane.has_in_turn(may))
+            .min_by_key(|lane| lane.running())?
             .next_in_turn(may)
     }
 
@@ -261,7 +183,7 @@ impl Queue {
     /// The earliest time at which a song that waits may start, if that is later than `now`.
     pub fn waits_until(&self, key: &Key, now: Instant) -> Option<Instant> {
         let lane = self.lanes.get(&self.waiting.get(key)?.lane)?;
-        lane.paused_until
+        lane.paused_until()
             .max(self.not_before.get(key).copied())
             .filter(|until| *until > now)
     }
@@ -269,7 +191,7 @@ impl Queue {
     /// A song that ran in this lane runs no more.
     pub fn done(&mut self, lane: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            lane.running = lane.running.saturating_sub(1);
+            lane.done();
             self.running = self.running.saturating_sub(1);
         }
     }
@@ -277,13 +199,12 @@ impl Queue {
     /// A running song gives its place to the next song of its lane and takes one of another lane; false if none is free
     /// there.
     pub fn move_running(&mut self, from: LaneId, to: LaneId) -> bool {
-        let has_place = |lane: &Lane| lane.running < lane.limit;
-        let Some(there) = self.lanes.get_mut(&to).filter(|lane| has_place(lane)) else {
+        let Some(there) = self.lanes.get_mut(&to).filter(|lane| lane.has_place()) else {
             return false;
         };
-        there.running += 1;
+        there.start();
         if let Some(lane) = self.lanes.get_mut(&from) {
-            lane.running = lane.running.saturating_sub(1);
+            lane.done();
         }
         true
     }
@@ -291,7 +212,7 @@ impl Queue {
     /// No song of the same site starts before `until`.
     pub fn pause(&mut self, key: &Key, until: Instant) {
         if let Some(lane) = self.lanes.get_mut(&LaneId::of(key)) {
-            lane.paused_until = lane.paused_until.max(Some(until));
+            lane.pause(until);
         }
     }
 
@@ -302,12 +223,11 @@ impl Queue {
 
     /// When the earliest pause that keeps songs waiting ends.
     pub fn next_end_of_pause(&self, now: Instant) -> Option<Instant> {
-        let waits = |lane: &&Lane| !lane.wanted.is_empty() || !lane.turns.is_empty();
         let lanes = self
             .lanes
             .values()
-            .filter(waits)
-            .filter_map(|lane| lane.paused_until);
+            .filter(|lane| lane.has_waiting())
+            .filter_map(Lane::paused_until);
         lanes
             .chain(self.not_before.values().copied())
             .filter(|until| *until > now)
@@ -319,50 +239,10 @@ impl Queue {
     }
 
     pub fn stats(&self, now: Instant) -> Vec<LaneStats> {
-        let row = |(id, lane): (&LaneId, &Lane)| LaneStats {
-            lane: *id,
-            waiting: lane.wanted.len()
-                + lane
-                    .turns
-                    .iter()
-                    .map(|(_, songs)| songs.len())
-                    .sum::<usize>(),
-            running: lane.running,
-            limit: lane.limit,
-            paused_until: lane.paused_until.filter(|until| *until > now),
-        };
-        self.lanes.iter().map(row).collect()
-    }
-}
-
-impl Lane {
-    fn is_free(&self, now: Instant) -> bool {
-        self.running < self.limit && self.paused_until.is_none_or(|until| until <= now)
-    }
-
-    fn next_wanted(&mut self, may: impl Fn(&Key) -> bool) -> Option<Key> {
-        let at = self.wanted.iter().position(may)?;
-        self.wanted.remove(at)
-    }
-
-    fn next_in_turn(&mut self, may: impl Fn(&Key) -> bool + Copy) -> Option<Key> {
-        let turn = self
-            .turns
+        self.lanes
             .iter()
-            .position(|(_, songs)| songs.iter().any(may))?;
-        let (requester, mut songs) = self.turns.remove(turn)?;
-        let key = songs.iter().position(may).and_then(|at| songs.remove(at));
-        if !songs.is_empty() {
-            self.turns.push_back((requester, songs));
-        }
-        key
-    }
-
-    fn take_out(&mut self, key: &Key) {
-        for (_, songs) in &mut self.turns {
-            songs.retain(|have| have != key);
-        }
-        self.turns.retain(|(_, songs)| !songs.is_empty());
+            .map(|(id, lane)| lane.stats(*id, now))
+            .collect()
     }
 }
 
@@ -373,7 +253,7 @@ fn may_start(not_before: &HashMap<Key, Instant>, now: Instant) -> impl Fn(&Key) 
 
 #[cfg(test)]
 mod tests {
-    use kmds_extract::{Format, TrackId};
+    use kmds_extract::{Format, Site, TrackId};
     use std::time::Duration;
 
     use super::*;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::queue::Requester;
+use super::lane::Requester;
 
 /// How many fetches get a number from one millisecond, as a power of two: two runs may begin in the same second.
 const A_MILLISECOND: u32 = 20;

@@ -1,12 +1,15 @@
 //! The jobs that wait or run: one for each song and rendition, however many clients ask for it.
 //!
-//! Owns the jobs, and starting what the queue allows; [`super::requesters`] knows who asked for each. A song of a long list is no more
-//! than a key in the queue until a client watches it or its download starts. One lock for jobs and queue together; a job's
-//! `watch` and the event board are told after it is released. Never downloads: [`super::worker`] starts what runs.
+//! Owns the jobs, and starting what the queue allows. [`withdraw`] has what fetches ask for and take back, [`requeue`] the
+//! jobs that ran and wait again. A song of a long list is no more than a key in the queue until a client watches it or its
+//! download starts. One lock guards jobs and queue together; a job's `watch` and the event board are told after it is
+//! released. Never downloads: [`super::worker`] starts what runs.
+
+mod requeue;
+mod withdraw;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use kmds_extract::{Failure, Format};
 use parking_lot::{Mutex, MutexGuard};
@@ -15,9 +18,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Board, EventName, Events, News, Origin};
-use super::job::{Job, Relay, Status};
-use super::queue::{LaneId, LaneStats, Queue, Requester};
-use super::requesters::{Left, Numbers, Requesters};
+use super::job::{Job, Status};
+use super::lane::{LaneStats, Requester};
+use super::queue::Queue;
+use super::requesters::{Numbers, Requesters};
 use crate::clock::unix_millis;
 use crate::random;
 use crate::store::{Key, State};
@@ -43,15 +47,6 @@ struct Inner {
     requesters: HashMap<Key, Requesters>,
     /// Songs that go on at the next start: none of them starts again in this process.
     parked: HashSet<Key>,
-}
-
-/// What [`Table::withdraw`] found.
-#[derive(Debug, Default)]
-pub struct Withdrawn {
-    /// Songs that no other fetch asks for, and where they stood. Those that waited do not start any more.
-    pub ended: Vec<(Arc<Job>, State)>,
-    /// Songs that another fetch asks for too.
-    pub kept: usize,
 }
 
 impl Table {
@@ -136,26 +131,6 @@ impl Table {
         }
     }
 
-    /// As [`Self::add`], for a fetch of another node.
-    pub fn add_for_node(&self, key: &Key, requester: Requester, total: Option<u64>) {
-        let is_new = {
-            let mut inner = self.inner();
-            let is_new = self.push(&mut inner, key, requester, total);
-            inner.requesters_of(key).add_node(requester);
-            is_new
-        };
-        if is_new {
-            self.tell_queued(key, total);
-        }
-    }
-
-    /// Whether only other nodes asked for the song.
-    pub fn is_for_nodes_only(&self, key: &Key) -> bool {
-        let inner = self.inner();
-        let asked = inner.requesters.get(key);
-        asked.is_some_and(|asked| asked.are_nodes(inner.first_requester(key)))
-    }
-
     /// The song's job: the one there is, or a new one at the end of its requester's turn.
     pub fn enqueue(&self, key: &Key, requester: Requester, total: Option<u64>) -> Arc<Job> {
         let (is_new, job) = {
@@ -199,147 +174,15 @@ impl Table {
         self.bell.notify_one();
     }
 
-    /// Takes back what these fetches asked for: of these songs those that no other fetch asks for. The songs that waited have left the queue; the caller ends their jobs
-    /// as those that run.
-    pub fn withdraw(&self, keys: &[Key], requesters: &[Requester]) -> Withdrawn {
-        let mut withdrawn = Withdrawn::default();
-        let mut inner = self.inner();
-        for key in keys {
-            let Some(first) = inner.first_requester(key) else {
-                continue;
-            };
-            match inner.cancel(key, first, requesters) {
-                Left::AsItWas => continue,
-                Left::ToOthers => {
-                    withdrawn.kept += 1;
-                    continue;
-                }
-                Left::ToNone => {}
-            }
-            let total = inner.queue.waits(key).and_then(|song| song.total);
-            let job = inner.job(key, first, total, &self.stop);
-            let state = job.status().state;
-            inner.queue.remove(key);
-            withdrawn.ended.push((job, state));
-        }
-        withdrawn
-    }
-
     /// Makes these the songs that a queue plays next: they start in this order, before other songs that no client waits for.
     pub fn come(&self, queue: Requester, keys: Vec<Key>) {
         self.inner().queue.come(queue, keys);
         self.bell.notify_one();
     }
 
-    /// Takes back what a queue asked for: of these songs those that wait, and that no client and no other fetch asks for, do not
-    /// start any more. The caller ends their jobs.
-    pub fn leave(&self, keys: &[Key], queue: Requester) -> Vec<Arc<Job>> {
-        let mut left = Vec::new();
-        let mut inner = self.inner();
-        for key in keys {
-            if !inner.leaves(key, queue) {
-                continue;
-            }
-            let total = inner.queue.waits(key).and_then(|song| song.total);
-            left.push(inner.job(key, queue, total, &self.stop));
-            inner.remove(key);
-        }
-        left
-    }
-
     /// Whether the song goes on at the next start only.
     pub fn is_parked(&self, key: &Key) -> bool {
         self.inner().parked.contains(key)
-    }
-
-    /// Puts a job that ran back into the queue: its site has asked for a pause.
-    pub fn requeue_after(&self, job: &Job, pause: Duration) {
-        self.put_back(job, None, |queue| {
-            queue.pause(&job.key, Instant::now() + pause)
-        });
-    }
-
-    /// Puts a job that ran back into the queue, before the other songs of its fetch: no node may ask the site before `until`,
-    /// which is looked at again at `again`.
-    pub fn requeue_first(&self, job: &Job, until: Instant, again: Instant) {
-        self.put_back(job, Some(until), |queue| queue.pause(&job.key, again));
-        self.inner().queue.bring_forward(&job.key);
-    }
-
-    /// Puts a job that ran back into the queue: the site does not serve its audio before `until`.
-    pub fn hold_back(&self, job: &Job, until: Instant) {
-        self.put_back(job, Some(until), |queue| queue.hold_back(&job.key, until));
-    }
-
-    /// The same, and no song of its site starts before `again`.
-    pub fn hold_back_and_pause(&self, job: &Job, until: Instant, again: Instant) {
-        self.put_back(job, Some(until), |queue| {
-            queue.hold_back(&job.key, until);
-            queue.pause(&job.key, again);
-        });
-    }
-
-    /// Puts a job that ran back into the queue, to be brought by another node, or (`None`) by this one.
-    pub fn hand_over(&self, job: &Job, relay: Option<Relay>) {
-        self.put_back_as(job, relay, None, |_| ());
-    }
-
-    fn put_back(&self, job: &Job, until: Option<Instant>, hold: impl FnOnce(&mut Queue)) {
-        self.put_back_as(job, None, until, hold);
-    }
-
-    fn put_back_as(
-        &self,
-        job: &Job,
-        relay: Option<Relay>,
-        until: Option<Instant>,
-        hold: impl FnOnce(&mut Queue),
-    ) {
-        self.change(job, |status| {
-            status.state = State::Queued;
-            status.partial = None;
-            status.waits_until = until;
-        });
-        let mut inner = self.inner();
-        inner.queue.done(job.lane());
-        hold(&mut inner.queue);
-        job.set_relay(relay);
-        job.set_converted(false);
-        let (lane, total) = (job.lane(), job.status().total);
-        inner
-            .queue
-            .push_into(lane, job.key.clone(), job.requester, total);
-        if job.is_wanted() {
-            inner.queue.promote(&job.key);
-        }
-        drop(inner);
-        self.bell.notify_one();
-    }
-
-    /// The site asks this job, which keeps its place, to wait: nothing else of the site starts meanwhile either.
-    pub async fn wait(&self, job: &Job, pause: Duration) {
-        let until = Instant::now() + pause;
-        self.inner().queue.pause(&job.key, until);
-        self.wait_alone(job, until).await;
-    }
-
-    /// As [`Self::wait`], while the site's other songs come by other nodes.
-    pub async fn wait_alone(&self, job: &Job, until: Instant) {
-        self.change(job, |status| status.waits_until = Some(until));
-        tokio::time::sleep_until(until).await;
-        self.change(job, |status| status.waits_until = None);
-    }
-
-    /// All of this song has arrived. While it is converted, its site's place is free for the next song, as long as few songs
-    /// are converted: each of them keeps its file twice.
-    pub(super) fn has_arrived(&self, job: &Job) {
-        let mut inner = self.inner();
-        let from = job.lane();
-        if matches!(from, LaneId::Site(_)) && inner.queue.move_running(from, LaneId::Conversions) {
-            job.set_converted(true);
-        }
-        drop(inner);
-        self.bell.notify_one();
     }
 
     /// A client waits for this song: it goes before the songs that no client waits for.
@@ -451,43 +294,6 @@ impl Table {
 }
 
 impl Inner {
-    /// The fetch that a song waits or runs for.
-    fn first_requester(&self, key: &Key) -> Option<Requester> {
-        let waits = self.queue.waits(key).map(|song| song.requester);
-        waits.or_else(|| self.jobs.get(key).map(|job| job.requester))
-    }
-
-    /// A queue does not ask for a song any more: whether it is left to wait for nothing.
-    fn leaves(&mut self, key: &Key, queue: Requester) -> bool {
-        let Some(first) = self.first_requester(key) else {
-            return false;
-        };
-        if self.cancel(key, first, &[queue]) != Left::ToNone {
-            return false;
-        }
-        let is_wanted = self.jobs.get(key).is_some_and(|job| job.is_wanted());
-        !is_wanted && self.queue.waits(key).is_some()
-    }
-
-    /// Another fetch asks for a song that waits or runs.
-    fn note(&mut self, key: &Key, requester: Requester) {
-        let first = self.first_requester(key);
-        if first != Some(requester) || self.requesters.contains_key(key) {
-            self.requesters_of(key).add(first, requester);
-        }
-    }
-
-    fn cancel(&mut self, key: &Key, first: Requester, fetches: &[Requester]) -> Left {
-        match self.requesters.get_mut(key) {
-            Some(asked) => asked.remove(first, fetches),
-            None => Requesters::default().remove(first, fetches),
-        }
-    }
-
-    fn requesters_of(&mut self, key: &Key) -> &mut Requesters {
-        self.requesters.entry(key.clone()).or_default()
-    }
-
     fn remove(&mut self, key: &Key) {
         self.jobs.remove(key);
         self.queue.remove(key);
@@ -515,23 +321,17 @@ impl Inner {
 mod tests {
     use kmds_extract::{Kind, Site, TrackId};
 
-    use super::super::queue::LaneId;
+    use super::super::lane::LaneId;
     use super::*;
 
-    fn table(stop: &CancellationToken) -> Table {
+    pub fn table(stop: &CancellationToken) -> Table {
         let queue = Queue::new(1, [(LaneId::Site(Site::YouTube), 1)]);
         Table::new(queue, stop.clone())
     }
 
-    fn song(number: usize) -> Key {
+    pub fn song(number: usize) -> Key {
         let id = TrackId::new(Site::YouTube, &number.to_string());
         Key::original(id.expect("an id"), Format::M4a)
-    }
-
-    /// The songs that leave a queue.
-    fn left(table: &Table, keys: &[Key], queue: Requester) -> Vec<Key> {
-        let left = table.leave(keys, queue).into_iter();
-        left.map(|job| job.key.clone()).collect()
     }
 
     #[tokio::test]
@@ -559,62 +359,6 @@ mod tests {
     }
 
     #[test]
-    fn a_song_behind_a_pause_of_its_site_knows_when_it_goes_on() {
-        let table = table(&CancellationToken::new());
-        table.add(&song(1), 1, None);
-        assert_eq!(table.status(&song(1)).expect("it waits").waits_until, None);
-        let until = Instant::now() + Duration::from_secs(60);
-        table.inner().queue.pause(&song(1), until);
-        let waits_until = || table.status(&song(1)).expect("it waits").waits_until;
-        assert_eq!(waits_until(), Some(until));
-        let later = until + Duration::from_secs(9);
-        table.inner().queue.hold_back(&song(1), later);
-        assert_eq!(waits_until(), Some(later));
-    }
-
-    #[test]
-    fn a_song_that_leaves_a_queue_waits_on_only_if_another_asks_for_it() {
-        let table = table(&CancellationToken::new());
-        for number in 1..=4 {
-            table.add(&song(number), 7, None);
-        }
-        table.add(&song(2), 8, None);
-        table.add(&song(5), 8, None);
-        table.add(&song(5), 7, None);
-        table.promote(&table.get(&song(3)).expect("it waits"));
-        let all: Vec<Key> = (1..=5).map(song).collect();
-        assert_eq!(left(&table, &all, 7), [song(1), song(4)]);
-        assert_eq!(table.waiting(), 3);
-        assert_eq!(left(&table, &all, 8), [song(2), song(5)], "theirs now");
-    }
-
-    #[test]
-    fn a_song_that_comes_back_to_a_queue_is_not_lost_with_the_list_that_asked_for_it_too() {
-        let table = table(&CancellationToken::new());
-        table.add(&song(1), 7, None);
-        table.add(&song(1), 8, None);
-        assert!(table.leave(&[song(1)], 7).is_empty(), "the list's now");
-        table.add(&song(1), 7, None);
-        let withdrawn = table.withdraw(&[song(1)], &[8]);
-        assert_eq!((withdrawn.ended.len(), withdrawn.kept), (0, 1));
-        let left = left(&table, &[song(1)], 7);
-        assert_eq!(left, [song(1)], "the queue's alone");
-    }
-
-    #[tokio::test]
-    async fn a_song_that_is_fetched_again_while_it_is_removed_is_the_new_fetchs_alone() {
-        let table = table(&CancellationToken::new());
-        table.add(&song(1), 1, None);
-        table.add(&song(1), 2, None);
-        let removed = table.next().await;
-        assert_eq!(table.withdraw(&[song(1)], &[1]).kept, 1);
-        removed.cancel.cancel();
-        table.add(&song(1), 3, None);
-        let withdrawn = table.withdraw(&[song(1)], &[3]);
-        assert_eq!((withdrawn.ended.len(), withdrawn.kept), (1, 0));
-    }
-
-    #[test]
     fn a_parked_job_wakes_its_watchers_and_sends_no_event() {
         use futures_util::FutureExt;
 
@@ -627,60 +371,6 @@ mod tests {
         table.park(&parked, Failure::new(Kind::Cancelled, "the service stops"));
         assert!(watch.borrow().is_over() && table.get(&song(1)).is_none());
         assert!(next().is_none(), "the song goes on at the next start");
-    }
-
-    #[test]
-    fn a_site_that_asks_for_a_pause_gets_it_and_the_song_waits_its_turn_again() {
-        let table = table(&CancellationToken::new());
-        table.add(&song(1), 1, None);
-        table.add(&song(2), 2, None);
-        let now = Instant::now();
-        let limited = table.take_next(now).expect("a free place");
-        table.requeue_after(&limited, Duration::from_secs(600));
-        assert_eq!(limited.status().state, State::Queued);
-        let until = table.take_next(now).expect_err("nothing starts meanwhile");
-        let until = until.expect("a pause has an end");
-        assert!(until >= now + Duration::from_secs(600));
-        let next = table.take_next(until).expect("the pause is over");
-        assert_eq!(next.key, song(2), "it is the other requester's turn");
-    }
-
-    #[test]
-    fn a_song_that_is_held_back_lets_others_pass_and_starts_in_time() {
-        let table = table(&CancellationToken::new());
-        table.add(&song(1), 1, None);
-        let now = Instant::now();
-        let held = table.take_next(now).expect("a free place");
-        assert!(held.may_be_held_back() && !held.may_be_held_back(), "once");
-        let until = now + Duration::from_secs(150);
-        table.hold_back(&held, until);
-        assert_eq!(held.status().waits_until, Some(until));
-        table.add(&song(2), 1, None);
-        let other = table.take_next(now).expect("the place is free");
-        assert_eq!(other.key, song(2));
-        table.finish(&other, Ok(Format::M4a), true);
-        assert_eq!(table.take_next(now).expect_err("too early"), Some(until));
-        assert_eq!(table.take_next(until).expect("in time").key, song(1));
-    }
-
-    #[test]
-    fn a_pause_in_mid_file_is_told_of_the_job_and_of_the_songs_behind_it() {
-        use futures_util::FutureExt;
-
-        let table = table(&CancellationToken::new());
-        table.add(&song(1), 1, None);
-        table.add(&song(2), 1, None);
-        let job = table.take_next(Instant::now()).expect("a free place");
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_time().build().expect("a runtime");
-        let _inside = runtime.enter();
-        let waiting = table.wait(&job, Duration::from_secs(45));
-        assert!(waiting.now_or_never().is_none());
-        let [own, behind] = [1, 2].map(|number| {
-            let status = table.status(&song(number)).expect("it is known");
-            status.waits_until.expect("it waits")
-        });
-        assert_eq!(own, behind);
     }
 
     #[tokio::test]
