@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::super::api::{Holder, Key, State};
 use super::super::target::Target;
 use super::super::{Inner, too_slow};
+use super::PLAYED_KEPT;
 use super::entry::KnownSong;
-use super::{PLAYED_KEPT, Seen};
+use super::live::Seen;
 use crate::jobs::{Status, store_failure};
 use crate::store::{PlayQueue, Row};
 

@@ -7,7 +7,7 @@ use kmds_extract::{Failure, Kind, Site, Track, TrackId};
 
 use super::super::Inner;
 use super::super::target::Target;
-use super::Seen;
+use super::live::Seen;
 use crate::jobs::{Requester, formats, names, store_failure};
 use crate::store::{Accepted, Key, Row, SongName, State};
 

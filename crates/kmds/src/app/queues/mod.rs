@@ -1,9 +1,9 @@
 //! Queues that clients play from: the songs in the order in which they will be played.
 //!
-//! Owns, in memory, how far each queue was played and which of its songs are near; the catalog has the songs
-//! ([`crate::store::PlayQueue`]), and the holds. A queue has a task ([`advance`]), which makes the near songs ready and ends the queue in its
-//! time; without a queue nothing runs. A change of a queue holds `turn`; the lock of `live` is never held across an await,
-//! and nothing is asked of the store under it: an eviction takes it while the catalog is locked.
+//! Owns what clients may do with a queue: write it, look at it, end it. Memory ([`live`]) has how far each queue was played
+//! and which of its songs are near; the catalog has the songs ([`crate::store::PlayQueue`]), and the holds. A queue has a
+//! task ([`advance`]), which makes the near songs ready and ends the queue in its time; without a queue nothing runs. A
+//! change of a queue holds `turn`, which is taken before the lock of `live`.
 //!
 //! KMDS does not see who reads a file by its path, nor for which queue a client reads. A song counts as begun when a client asks
 //! for its audio, or waits for its file, while it is one of the two next songs: then the queue is at this song, and never goes
@@ -11,37 +11,30 @@
 
 mod advance;
 mod entry;
+mod live;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kmds_extract::choose::Accept;
-use kmds_extract::{Failure, Kind, TrackId};
-use parking_lot::Mutex;
+use kmds_extract::{Failure, Kind};
 use tokio::sync::Notify;
 
-use super::api::{Holder, Key, PlayQueueStats, Song, State};
+use super::api::{Holder, Key, Song, State};
 use super::{App, Inner};
 use crate::jobs::{Requester, store_failure};
 use crate::store::{PlayQueue, Row};
 use entry::Entry;
+use live::LiveQueue;
 
-/// Queues of one service.
-const MOST_QUEUES: usize = 1_000;
-/// Songs of all queues together; a row of the catalog each.
-const MOST_SONGS: usize = 100_000;
+pub(super) use live::Queues;
+
 /// Songs before the next one that stay held: the one that is played, and the one before it, which may still be sounding.
 const PLAYED_KEPT: usize = 2;
-/// A client that reads one of so many next songs moves its queue there. One that is passed over by that stays held
-/// ([`PLAYED_KEPT`]).
-const NEXT_SONGS: usize = 2;
 /// Rows that are looked up while the catalog is locked.
 const ROWS_AT_ONCE: usize = 200;
-/// When a client told that there are too many queues may come back.
-const FULL_RETRY: Duration = Duration::from_secs(60);
-
 /// What a client asks of a queue.
 #[derive(Debug, Clone)]
 pub struct QueueAsk {
@@ -87,154 +80,6 @@ pub struct QueueSong {
     /// Of a song that is near, or was just played, once it is known.
     pub track: Option<Song>,
     pub failure: Option<Failure>,
-}
-
-/// All queues.
-#[derive(Debug, Default)]
-pub(super) struct Queues {
-    live: Mutex<Live>,
-    /// Held during each change of a queue, from its first read to its last write.
-    turn: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug, Default)]
-struct Live {
-    queues: HashMap<String, Queue>,
-    /// In which queues a song is near.
-    near: HashMap<TrackId, HashSet<String>>,
-}
-
-#[derive(Debug)]
-struct Queue {
-    facts: PlayQueue,
-    /// `facts.begun` as the catalog has it.
-    noted_begun: usize,
-    /// Rises with each order of the songs: what was found for an earlier one is of no use.
-    order: u64,
-    /// What became of the songs that are near, and of those that were passed over, by place.
-    seen: BTreeMap<usize, Seen>,
-    /// The near songs by place, and those that were just played.
-    near: Vec<(usize, Key)>,
-    /// Near songs that were not begun, and are ready.
-    ready: usize,
-    /// Songs that wait for it since an earlier run, until its first look: it tells which of them are near.
-    left_over: Vec<Key>,
-    /// Rung when its task has to look again.
-    bell: Arc<Notify>,
-}
-
-/// What is known of a song of a queue.
-#[derive(Debug, Clone, Default)]
-struct Seen {
-    key: Option<Key>,
-    /// It was asked for, for this order of the songs.
-    accepted: bool,
-    /// Its site did not tell of it.
-    failure: Option<(Failure, tokio::time::Instant)>,
-}
-
-impl Queues {
-    fn facts(&self, name: &str) -> Option<PlayQueue> {
-        let live = self.live.lock();
-        live.queues.get(name).map(|queue| queue.facts.clone())
-    }
-
-    /// Refuses a queue that would be one too many.
-    fn check_room(&self, name: &str, songs: usize) -> Result<(), Failure> {
-        let live = self.live.lock();
-        let others = live
-            .queues
-            .values()
-            .filter(|queue| queue.facts.name != name);
-        let (count, sum) = others.fold((0, 0), |(count, sum), queue| {
-            (count + 1, sum + queue.facts.songs)
-        });
-        if count < MOST_QUEUES && sum + songs <= MOST_SONGS {
-            return Ok(());
-        }
-        let sentence = format!(
-            "there are {count} queues of {sum} songs; at most {MOST_QUEUES} queues of {MOST_SONGS} songs together are kept. End some, or try again when they have ended"
-        );
-        Err(Failure::new(Kind::QueueFull, sentence).after(FULL_RETRY))
-    }
-
-    /// A client asks for the audio of this song: the queues of which it is one of the next songs are at it now. Their tasks note it.
-    pub(super) fn begin(&self, track: &TrackId) {
-        let mut live = self.live.lock();
-        let Live { queues, near } = &mut *live;
-        for name in near.get(track).into_iter().flatten() {
-            let Some(queue) = queues.get_mut(name) else {
-                continue;
-            };
-            let now = queue.facts.begun;
-            let (begun, next): (Vec<_>, Vec<_>) =
-                queue.near.iter().partition(|(place, _)| *place < now);
-            let is_played =
-                |(place, key): &&(usize, Key)| *place + 1 == now && key.track() == track;
-            if begun.iter().any(is_played) {
-                continue;
-            }
-            let mut next = next.iter().take(NEXT_SONGS);
-            if let Some((place, _)) = next.find(|(_, key)| key.track() == track) {
-                queue.facts.begun = place + 1;
-                queue.bell.notify_one();
-            }
-        }
-    }
-
-    pub(super) fn is_near(&self, track: &TrackId) -> bool {
-        self.live.lock().near.contains_key(track)
-    }
-
-    /// All queues, by name.
-    pub(super) fn stats(&self) -> Vec<PlayQueueStats> {
-        let live = self.live.lock();
-        let queues = live.queues.values().map(|queue| PlayQueueStats {
-            name: queue.facts.name.clone(),
-            begun: queue.facts.begun,
-            total: queue.facts.songs,
-            ahead: queue.facts.ahead,
-            ready: queue.ready,
-            until: format!("{:.0}", queue.facts.until),
-        });
-        let mut queues: Vec<_> = queues.collect();
-        queues.sort_by(|one, other| one.name.cmp(&other.name));
-        queues
-    }
-
-    /// A near song is gone: the queues look which one takes its place, or bring it again.
-    pub(super) fn look_again(&self, track: &TrackId) {
-        let live = self.live.lock();
-        for name in live.near.get(track).into_iter().flatten() {
-            if let Some(queue) = live.queues.get(name) {
-                queue.bell.notify_one();
-            }
-        }
-    }
-}
-
-impl Live {
-    /// Makes these the near songs of a queue; those that were, and those that an earlier run left.
-    fn set_near(&mut self, name: &str, near: Vec<(usize, Key)>) -> Vec<Key> {
-        let Some(queue) = self.queues.get_mut(name) else {
-            return Vec::new();
-        };
-        let before = std::mem::replace(&mut queue.near, near);
-        for (_, key) in &before {
-            if let Some(names) = self.near.get_mut(key.track()) {
-                names.remove(name);
-                if names.is_empty() {
-                    self.near.remove(key.track());
-                }
-            }
-        }
-        for (_, key) in &queue.near {
-            let names = self.near.entry(key.track().clone()).or_default();
-            names.insert(name.to_owned());
-        }
-        let before = before.into_iter().map(|(_, key)| key);
-        before.chain(std::mem::take(&mut queue.left_over)).collect()
-    }
 }
 
 impl App {
@@ -301,7 +146,7 @@ impl App {
             return;
         }
         let bell = Arc::new(Notify::new());
-        let queue = Queue {
+        let queue = LiveQueue {
             noted_begun: facts.begun,
             facts,
             order: 0,
@@ -401,21 +246,10 @@ impl App {
     }
 }
 
-/// A queue, what was seen of its songs, and those that are near.
-type Looked = (PlayQueue, BTreeMap<usize, Seen>, Vec<(usize, Key)>);
-
-impl Queues {
-    fn look(&self, name: &str) -> Option<Looked> {
-        let live = self.live.lock();
-        let queue = live.queues.get(name)?;
-        Some((queue.facts.clone(), queue.seen.clone(), queue.near.clone()))
-    }
-}
-
 impl Inner {
     /// Notes in the catalog how far a queue was played. The caller holds `turn`: no other order takes its place meanwhile.
     async fn note_begun(&self, name: &str, begun: usize) -> Result<(), Failure> {
-        let noted = |queue: &Queue| queue.noted_begun == begun;
+        let noted = |queue: &LiveQueue| queue.noted_begun == begun;
         if self.queues.live.lock().queues.get(name).is_none_or(noted) {
             return Ok(());
         }
