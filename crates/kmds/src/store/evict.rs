@@ -5,7 +5,8 @@
 //! that another instance needs ([`super::needed`]). It removes nothing if that would not make enough room.
 //!
 //! Many files are removed in bites: between two bites the lock of the catalog is free, so that no request waits for all of
-//! them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest.
+//! them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest. The notes of
+//! other instances are read while the lock is free: the drive may take long to give them.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -103,37 +104,31 @@ pub(super) fn reserve(
     let need = need.unwrap_or(UNKNOWN_LENGTH_BYTES).max(written);
     let mut catalog = shared.catalog();
     expire(shared, &mut catalog)?;
-    let claimed = shared.claims.claimed_beside(Some(key));
-    let over_budget = over(shared, &catalog, claimed.whole.saturating_add(need))?;
-    let unwritten = claimed.unwritten.saturating_add(need - written);
-    let under_floor = shared.free_bytes().map_or(0, |free| {
-        unwritten
-            .saturating_add(shared.config.min_free_bytes)
-            .saturating_sub(free)
-    });
-    let short = over_budget.max(under_floor);
+    let mut missing = Missing::of(shared, &catalog, key, need, written)?;
+    let mut needed = ByOthers::default();
+    if missing.short() > 0 && shared.config.is_shared {
+        needed = needed_by_others(shared, &mut catalog);
+        missing = Missing::of(shared, &catalog, key, need, written)?;
+    }
+    let short = missing.short();
     let full = |found: Chosen| StoreError::DiskFull {
         need_bytes: need - written,
         have_bytes: (need - written).saturating_sub(short.saturating_sub(found.bytes)),
         held_bytes: found.held_bytes,
-        limit: if over_budget >= under_floor {
-            SpaceLimit::MaxBytes
-        } else {
-            SpaceLimit::MinFree
-        },
+        limit: missing.limit(),
     };
-    if short > 0 && !is_enough(shared, &catalog, short)? {
-        return Err(full(choose(shared, &catalog, short, usize::MAX)?));
+    if short > 0 && !is_enough(shared, &catalog, &needed, short)? {
+        return Err(full(choose(shared, &catalog, &needed, short, usize::MAX)?));
     }
     // The budget may have been lowered by more than the song needs.
-    let own = over_budget.min(need).max(under_floor);
+    let own = missing.of_budget.min(need).max(missing.of_drive);
     if own < short {
         shared.over_budget.notify_one();
     }
     let before = shared.claims.set_reserved(key, need);
     let mut freed = 0;
     while freed < own {
-        let chosen = choose(shared, &catalog, own - freed, BITE_FILES)?;
+        let chosen = choose(shared, &catalog, &needed, own - freed, BITE_FILES)?;
         let bite = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
         if bite == 0 {
             shared.claims.set_reserved(key, before);
@@ -145,9 +140,59 @@ pub(super) fn reserve(
         freed = freed.saturating_add(bite);
         if freed < own {
             MutexGuard::bump(&mut catalog);
+            needed = needed_by_others(shared, &mut catalog);
         }
     }
     Ok(())
+}
+
+/// The bytes that are missing for a song.
+#[derive(Clone, Copy)]
+struct Missing {
+    of_budget: u64,
+    of_drive: u64,
+}
+
+impl Missing {
+    fn of(
+        shared: &Shared,
+        catalog: &Catalog,
+        key: &Key,
+        need: u64,
+        written: u64,
+    ) -> Result<Self, StoreError> {
+        let claimed = shared.claims.claimed_beside(Some(key));
+        let unwritten = claimed.unwritten.saturating_add(need - written);
+        Ok(Self {
+            of_budget: over(shared, catalog, claimed.whole.saturating_add(need))?,
+            of_drive: shared.free_bytes().map_or(0, |free| {
+                unwritten
+                    .saturating_add(shared.config.min_free_bytes)
+                    .saturating_sub(free)
+            }),
+        })
+    }
+
+    fn short(self) -> u64 {
+        self.of_budget.max(self.of_drive)
+    }
+
+    const fn limit(self) -> SpaceLimit {
+        if self.of_budget >= self.of_drive {
+            SpaceLimit::MaxBytes
+        } else {
+            SpaceLimit::MinFree
+        }
+    }
+}
+
+/// What other instances need now. The lock is free while their notes are read: what was read of the catalog before is to be
+/// read again.
+fn needed_by_others(shared: &Shared, catalog: &mut MutexGuard<'_, Catalog>) -> ByOthers {
+    if !shared.config.is_shared {
+        return ByOthers::default();
+    }
+    MutexGuard::unlocked(catalog, || needed::by_others(shared))
 }
 
 /// How many bytes the finished files and the `claimed` bytes are above the budget.
@@ -157,7 +202,12 @@ fn over(shared: &Shared, catalog: &Catalog, claimed: u64) -> Result<u64, StoreEr
 }
 
 /// Whether files of `short` bytes may be evicted. Mostly the sums of the catalog tell; if not, its files are counted.
-fn is_enough(shared: &Shared, catalog: &Catalog, short: u64) -> Result<bool, StoreError> {
+fn is_enough(
+    shared: &Shared,
+    catalog: &Catalog,
+    needed: &ByOthers,
+    short: u64,
+) -> Result<bool, StoreError> {
     let mut stays = catalog.held_sum(Timestamp::now())?.bytes;
     for track in shared.claims.busy_tracks() {
         for row in catalog.renditions(&track)? {
@@ -168,20 +218,36 @@ fn is_enough(shared: &Shared, catalog: &Catalog, short: u64) -> Result<bool, Sto
     let sums_tell = !shared.config.is_shared;
     Ok(
         (sums_tell && catalog.ready_bytes()?.saturating_sub(stays) >= short)
-            || choose(shared, catalog, short, usize::MAX)?.bytes >= short,
+            || choose(shared, catalog, needed, short, usize::MAX)?.bytes >= short,
     )
 }
 
 /// Evicts one bite of the files beyond the budget; `false` if there are none, or none may be evicted.
 pub(super) fn shrink(shared: &Shared) -> Result<bool, StoreError> {
+    Ok(evict_beyond(shared, None)?.gone > 0)
+}
+
+/// The bytes beyond the budget, and how many of them are gone.
+struct Beyond {
+    short: u64,
+    gone: u64,
+}
+
+/// Evicts one bite of the files beyond the budget. `beside`: whose claims do not count.
+fn evict_beyond(shared: &Shared, beside: Option<&Key>) -> Result<Beyond, StoreError> {
     let mut catalog = shared.catalog();
-    let claimed = shared.claims.claimed_beside(None);
-    let short = over(shared, &catalog, claimed.whole)?;
-    if short == 0 {
-        return Ok(false);
+    let short = |catalog: &Catalog| {
+        let claimed = shared.claims.claimed_beside(beside);
+        over(shared, catalog, claimed.whole)
+    };
+    if short(&catalog)? == 0 {
+        return Ok(Beyond { short: 0, gone: 0 });
     }
-    let chosen = choose(shared, &catalog, short, BITE_FILES)?;
-    Ok(evict_bite(shared, &mut catalog, &chosen.victims).bytes > 0)
+    let needed = needed_by_others(shared, &mut catalog);
+    let short = short(&catalog)?;
+    let chosen = choose(shared, &catalog, &needed, short, BITE_FILES)?;
+    let gone = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
+    Ok(Beyond { short, gone })
 }
 
 /// Whether the missing room for [`reserve`] will be there once all current downloads and readers have ended.
@@ -200,10 +266,12 @@ pub(super) fn may_come(
 
 /// After the drive was full in the middle of a write: frees up to `at_best` bytes. The drive does not say how many
 /// bytes are missing, so the caller tries the write again.
-pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
-    let chosen = choose(shared, catalog, at_best, BITE_FILES).unwrap_or_default();
+pub(super) fn after_full(shared: &Shared, at_best: u64) {
+    let mut catalog = shared.catalog();
+    let needed = needed_by_others(shared, &mut catalog);
+    let chosen = choose(shared, &catalog, &needed, at_best, BITE_FILES).unwrap_or_default();
     for victim in &chosen.victims {
-        if let Err(error) = evict(shared, catalog, victim, State::Evicted) {
+        if let Err(error) = evict(shared, &mut catalog, victim, State::Evicted) {
             tracing::warn!(%error, song = %victim.key, "a file could not be evicted");
         }
     }
@@ -211,28 +279,37 @@ pub(super) fn after_full(shared: &Shared, catalog: &mut Catalog, at_best: u64) {
 
 /// A file of unknown length may have exceeded the budget. It stays (its lease exists), and other files are evicted as
 /// far as possible.
-pub(super) fn after_publish(shared: &Shared, catalog: &mut Catalog, key: &Key) {
-    let claimed = shared.claims.claimed_beside(Some(key));
-    let Ok(short @ 1..) = over(shared, catalog, claimed.whole) else {
-        return;
-    };
-    let chosen = choose(shared, catalog, short, BITE_FILES).unwrap_or_default();
-    if evict_bite(shared, catalog, &chosen.victims).bytes < short {
+pub(super) fn after_publish(shared: &Shared, key: &Key) {
+    if evict_beyond(shared, Some(key)).is_ok_and(|beyond| beyond.gone < beyond.short) {
         shared.over_budget.notify_one();
     }
 }
 
 /// Evicts one bite of the files that were not read for `cache.max_age`. Returns how many.
-fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
+fn expire(shared: &Shared, catalog: &mut MutexGuard<'_, Catalog>) -> Result<usize, StoreError> {
     let Some(max_age) = shared.config.max_age else {
         return Ok(0);
     };
     let oldest = Timestamp::now()
         .checked_sub(max_age)
         .unwrap_or(Timestamp::MIN);
-    let stays = Stays::of(shared, catalog)?;
+    let mut victims = expired(shared, catalog, &ByOthers::default(), oldest)?;
+    if shared.config.is_shared && !victims.is_empty() {
+        let needed = needed_by_others(shared, catalog);
+        victims = expired(shared, catalog, &needed, oldest)?;
+    }
+    Ok(evict_bite(shared, catalog, &victims).files)
+}
+
+fn expired(
+    shared: &Shared,
+    catalog: &Catalog,
+    needed: &ByOthers,
+    oldest: Timestamp,
+) -> Result<Vec<Candidate>, StoreError> {
+    let stays = Stays::of(shared, catalog, needed)?;
     let mut count = 0;
-    let victims = catalog.victims(|candidate| {
+    catalog.victims(|candidate| {
         if candidate.read_at >= oldest || count == BITE_FILES {
             return ControlFlow::Break(());
         }
@@ -240,8 +317,7 @@ fn expire(shared: &Shared, catalog: &mut Catalog) -> Result<usize, StoreError> {
             !stays.is_busy(candidate) && !stays.is_held(candidate) && !stays.is_spared(candidate);
         count += usize::from(leaves);
         ControlFlow::Continue(leaves)
-    })?;
-    Ok(evict_bite(shared, catalog, &victims).files)
+    })
 }
 
 /// Evicts all files that were not read for `cache.max_age`, bite by bite. Returns how many.
@@ -259,18 +335,20 @@ pub(super) fn expire_all(shared: &Shared) -> Result<usize, StoreError> {
 }
 
 /// The files that must not be evicted now.
-struct Stays {
+struct Stays<'a> {
     busy: HashSet<TrackId>,
     held: HashSet<String>,
-    elsewhere: ByOthers,
+    elsewhere: &'a ByOthers,
+    spares: bool,
 }
 
-impl Stays {
-    fn of(shared: &Shared, catalog: &Catalog) -> Result<Self, StoreError> {
+impl<'a> Stays<'a> {
+    fn of(shared: &Shared, catalog: &Catalog, needed: &'a ByOthers) -> Result<Self, StoreError> {
         Ok(Self {
             busy: shared.claims.busy_tracks(),
             held: catalog.held_files(Timestamp::now())?,
-            elsewhere: needed::by_others(shared),
+            elsewhere: needed,
+            spares: true,
         })
     }
 
@@ -291,7 +369,7 @@ impl Stays {
 
     /// Another instance has read it a short time ago.
     fn is_spared(&self, candidate: &Candidate) -> bool {
-        has(&self.elsewhere.spared, candidate)
+        self.spares && has(&self.elsewhere.spared, candidate)
     }
 }
 
@@ -313,21 +391,22 @@ struct Chosen {
 fn choose(
     shared: &Shared,
     catalog: &Catalog,
+    needed: &ByOthers,
     short: u64,
     most: usize,
 ) -> Result<Chosen, StoreError> {
-    let mut stays = Stays::of(shared, catalog)?;
+    let mut stays = Stays::of(shared, catalog, needed)?;
     let chosen = choose_among(&stays, catalog, short, most)?;
     let is_enough = chosen.bytes >= short || chosen.victims.len() >= most;
-    if is_enough || stays.elsewhere.spared.is_empty() {
+    if is_enough || needed.spared.is_empty() {
         return Ok(chosen);
     }
-    stays.elsewhere.spared.clear();
+    stays.spares = false;
     choose_among(&stays, catalog, short, most)
 }
 
 fn choose_among(
-    stays: &Stays,
+    stays: &Stays<'_>,
     catalog: &Catalog,
     short: u64,
     most: usize,

@@ -467,7 +467,7 @@ fn append(shared: &Shared, file: &File, bytes: &Bytes, at: u64) -> Result<(), St
         Err(error) if is_full(&error) => {}
         other => return other.map_err(error::io("write a partial file")),
     }
-    evict::after_full(shared, &mut shared.catalog(), ROOM_WHEN_FULL_BYTES);
+    evict::after_full(shared, ROOM_WHEN_FULL_BYTES);
     file.write_all_at(bytes, at).map_err(|error: io::Error| {
         if is_full(&error) {
             let have_bytes = shared.cache.space().map_or(0, |(free, _)| free);

@@ -68,12 +68,9 @@ pub(super) fn write(shared: &Shared) -> Result<(), StoreError> {
     written.map_err(io("note which songs are needed"))
 }
 
-/// None where the drive belongs to one instance.
+/// Reads the notes of the other instances. Never call it with the catalog's lock: the drive may take long.
 pub(super) fn by_others(shared: &Shared) -> ByOthers {
     let mut needed = ByOthers::default();
-    if !shared.config.is_shared {
-        return needed;
-    }
     let now = Timestamp::now().as_second();
     let all = Layout::all_work();
     let instances: Vec<String> = shared.cache.names(&all).unwrap_or_default();

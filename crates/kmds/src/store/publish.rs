@@ -103,6 +103,7 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     // Between two tries the catalog's lock is free.
     let moved = || move_both(shared, &mut shared.catalog(), partial, publish, &mut ready);
     let row = patiently_if(StoreError::is_busy, moved)?;
+    evict::after_publish(shared, key);
     // Some drives show a new name only after a moment.
     if let Ok(file) = patiently_if(
         |_| true,
@@ -227,7 +228,6 @@ fn move_both(
         return Err(error);
     }
     let _ = cache.remove(&shared.layout.note(key));
-    evict::after_publish(shared, catalog, key);
     catalog.row(key)?.ok_or(StoreError::Gone)
 }
 

@@ -16,7 +16,7 @@ pub fn on(drive: &Folder, setup: Setup) -> Setup {
 }
 
 /// The audio and the sidecars of a site, and all partial files.
-fn files(drive: &Folder) -> Vec<String> {
+pub fn files(drive: &Folder) -> Vec<String> {
     let list = |folder: std::path::PathBuf| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned())

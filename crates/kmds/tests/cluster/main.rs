@@ -4,6 +4,8 @@
 mod cable;
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../sick_drive/drive.rs"]
+mod sick;
 
 mod apart;
 mod away;
@@ -20,6 +22,7 @@ mod midway;
 mod nats;
 mod pauses;
 mod relayed;
+mod room;
 mod shown;
 mod turns;
 mod versions;

@@ -6,79 +6,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+mod drive;
 
+use drive::Drive;
 use harness::replies::{Refusal, Refused};
-use harness::{Folder, Kmds, Setup};
+use harness::{Kmds, Setup};
 use kmds_lab::{Lab, Song, kib};
-
-/// A drive that can be made to fail.
-struct Drive {
-    folder: Folder,
-    library: &'static Path,
-}
-
-impl Drive {
-    /// `None`, with a message, if there is no C compiler.
-    fn make() -> Option<Self> {
-        let library = library();
-        if library.is_none() {
-            eprintln!("SKIPPED: no C compiler; failing drives are not tried");
-        }
-        Some(Self {
-            folder: Folder::new(),
-            library: library?,
-        })
-    }
-
-    fn rules(&self) -> PathBuf {
-        self.folder.path("rules")
-    }
-
-    /// From now on. A rule: `CALL FROM PART`, see `shim.c`.
-    fn fails(&self, rules: &str) {
-        let new = self.folder.path("rules-new");
-        std::fs::write(&new, format!("{rules}\n")).expect("written");
-        std::fs::rename(new, self.rules()).expect("in force");
-    }
-
-    fn is_well(&self) {
-        std::fs::remove_file(self.rules()).expect("no rule is left");
-    }
-
-    fn under(&self, lab: &Lab) -> Setup {
-        let set = |path: &Path| path.display().to_string();
-        Setup::of(lab)
-            .set("LD_PRELOAD", &set(self.library))
-            .set("KMDS_TEST_SICK", &set(&self.rules()))
-    }
-}
-
-/// Compiled once a process.
-fn library() -> Option<&'static Path> {
-    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let make = || {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("sick-drive-{}.so", std::process::id()));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sick_drive/shim.c");
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-            .arg(&path)
-            .arg(source)
-            .arg("-ldl");
-        let made = compiler.output().ok()?;
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
-        Some(path)
-    };
-    LIBRARY.get_or_init(make).as_deref()
-}
 
 /// What lies in the work folder of this instance: nothing, once nothing is under way.
 fn work(kmds: &Kmds) -> Vec<String> {
@@ -112,7 +45,7 @@ async fn end_of(kmds: &Kmds, song: &Song) -> (u16, Refusal) {
 async fn whatever_the_drive_refuses_on_the_way_fails_the_song_with_a_reason_and_leaves_nothing() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
-    let kmds = drive.under(&lab).start();
+    let kmds = drive.under(Setup::of(&lab)).start();
     for (rule, deed) in [
         ("write 0 .part", "write a partial file"),
         ("write 300000 .part", "write a partial file"),
@@ -167,7 +100,7 @@ async fn a_finished_file_that_cannot_be_read_cuts_its_listener_and_is_kept() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
     let song = track(&lab, "Kept");
-    let kmds = drive.under(&lab).start();
+    let kmds = drive.under(Setup::of(&lab)).start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     let entry = reply.songs[0].clone();
     assert_eq!(kmds.whole(&entry).await, song.bytes());
@@ -213,7 +146,7 @@ async fn a_growing_file_that_cannot_be_read_for_a_moment_cuts_its_listener_and_s
         .holds_at(kib(400))
         .publish();
     let kmds = drive
-        .under(&lab)
+        .under(Setup::of(&lab))
         .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
     let (_, reply) = kmds.fetch(&song.link()).await;
@@ -237,7 +170,7 @@ async fn files_that_cannot_be_read_at_a_start_are_left_alone() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
     let (song, other) = (track(&lab, "Unreadable"), track(&lab, "Other"));
-    let setup = drive.under(&lab);
+    let setup = drive.under(Setup::of(&lab));
     let mut kmds = setup.start();
     for song in [&song, &other] {
         kmds.download(&song.link()).await;
@@ -301,7 +234,7 @@ async fn songs_are_published_on_a_drive_that_cannot_flush_and_the_start_says_so(
         drive.fails(&format!("sync={error} 0 /cache/"));
         // Long enough to be flushed on the way: 8 MiB.
         let song = lab.bandcamp().track(error).seconds(560.0).publish();
-        let mut kmds = drive.under(&lab).start();
+        let mut kmds = drive.under(Setup::of(&lab)).start();
         assert_eq!(kmds.download(&song.link()).await, song.bytes(), "{error}");
         kmds.until("the start warns", async || {
             kmds.log().contains("does not flush on request")
@@ -317,7 +250,7 @@ async fn songs_are_published_on_a_drive_that_cannot_flush_and_the_start_says_so(
 async fn a_drive_that_is_busy_for_a_moment_is_tried_again() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
-    let kmds = drive.under(&lab).start();
+    let kmds = drive.under(Setup::of(&lab)).start();
     for rule in [
         "rename=EBUSY*3 0 .part",
         "rename=EACCES*2 0 .part",
@@ -352,7 +285,7 @@ async fn listeners_hear_on_while_the_file_is_closed_to_get_its_name() {
         .holds_at(kib(400))
         .publish();
     let kmds = drive
-        .under(&lab)
+        .under(Setup::of(&lab))
         .recipes("[time]\naudio_stall = 60.0\n[bandcamp.hosts]\npace = 0.0\n")
         .start();
     let entry = kmds.fetch(&song.link()).await.1.songs[0].clone();
@@ -389,7 +322,7 @@ async fn a_removal_that_fails_halfway_leaves_the_song_as_it_was() {
     let (old, new) = (track(&lab, "Old"), track(&lab, "New"));
     // Room for one of 960 KB.
     let kmds = drive
-        .under(&lab)
+        .under(Setup::of(&lab))
         .set("KMDS_CACHE__MAX_BYTES", "1500000")
         .start();
     let entry = kmds.fetch(&old.link()).await.1.songs[0].clone();
@@ -431,7 +364,7 @@ async fn a_removal_that_fails_halfway_leaves_the_song_as_it_was() {
 async fn each_trouble_of_a_drive_is_told_by_its_name_and_over_when_it_is_over() {
     let Some(drive) = Drive::make() else { return };
     let lab = Lab::start().await;
-    let kmds = drive.under(&lab).start();
+    let kmds = drive.under(Setup::of(&lab)).start();
     for (error, kind, word) in [
         ("ESTALE", "internal", "check it"),
         ("ENOTCONN", "internal", "check it"),
@@ -471,7 +404,7 @@ async fn a_library_drive_that_hangs_takes_nothing_else_with_it() {
     let song = track(&lab, "Heard meanwhile");
     let music = drive.folder.path("music");
     std::fs::create_dir(&music).expect("a music folder");
-    let setup = drive.under(&lab);
+    let setup = drive.under(Setup::of(&lab));
     let setup = setup.set("KMDS_LIBRARY__DIR", &music.display().to_string());
     let kmds = setup.start();
     let (_, reply) = kmds.fetch(&song.link()).await;
@@ -503,7 +436,7 @@ async fn a_name_that_the_library_drive_does_not_take_costs_the_other_songs_nothi
     let album = lab.bandcamp().album(3).seconds(4.0).publish();
     let music = drive.folder.path("music");
     std::fs::create_dir(&music).expect("a music folder");
-    let setup = drive.under(&lab);
+    let setup = drive.under(Setup::of(&lab));
     let setup = setup.set("KMDS_LIBRARY__DIR", &music.display().to_string());
     let kmds = setup.start();
     for error in ["ENAMETOOLONG", "EINVAL"] {
