@@ -224,7 +224,7 @@ impl Elsewhere<'_> {
         let lease = self.inherited(lease).await?;
         let run = Run::go_on(work, lease, self.track.clone(), self.row.clone()).await?;
         let (end, lease) = run.finish_or_keep().await;
-        self.lease = lease;
+        self.keep(lease);
         match &end {
             Ok(_) => self.tell_finished().await,
             Err(error) => {
@@ -391,10 +391,18 @@ impl Elsewhere<'_> {
                 Ok(format)
             }
             Err(broken) => {
-                self.lease = Some(lease);
+                self.keep(Some(lease));
                 Err(broken)
             }
         }
+    }
+
+    /// While the song waits for its next byte, other songs have the room that it has not filled.
+    fn keep(&mut self, lease: Option<Lease>) {
+        if let Some(lease) = &lease {
+            lease.give_room_back();
+        }
+        self.lease = lease;
     }
 
     /// Takes the file that the node publishes on the drive of all nodes, as soon as it stands there. Gives the lease back where

@@ -23,7 +23,7 @@ pub(super) struct Claims {
     reader_pause: Duration,
     /// Invariant: one entry for each living lease, one seat for each living reader.
     tables: Mutex<Tables>,
-    /// Tells that a claim has ended: more may be evicted, or claimed, than before.
+    /// Tells that a claim has ended or become smaller: more may be evicted, or claimed, than before.
     let_go: Notify,
 }
 
@@ -127,6 +127,13 @@ impl Claims {
             .writing
             .get_mut(key)
             .map_or(0, |writing| std::mem::replace(&mut writing.reserved, bytes))
+    }
+
+    /// From now on this download claims no more than what it has written.
+    pub(super) fn give_back(&self, key: &Key) {
+        if self.set_reserved(key, 0) > 0 {
+            self.let_go.notify_waiters();
+        }
     }
 
     pub(super) fn partial(&self, key: &Key) -> Option<Arc<Partial>> {

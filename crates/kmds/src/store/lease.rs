@@ -148,7 +148,7 @@ impl Lease {
     }
 
     /// Makes sure that `need` bytes (unknown: a guess) can be written, and evicts the files that were not read for the
-    /// longest time. The room is reserved until the lease ends; call it again when the length becomes known.
+    /// longest time. The room is reserved until the lease ends, or gives it back; call it again when the length becomes known.
     /// # Errors
     /// [`StoreError::DiskFull`], and then nothing was evicted.
     pub async fn reserve(&self, need: Option<u64>) -> Result<(), StoreError> {
@@ -160,8 +160,8 @@ impl Lease {
         blocking(move || evict::reserve(&shared, &key, need, written)).await
     }
 
-    /// [`Lease::reserve`], but waits for other downloads and readers if their end will free the room. Call it before
-    /// this lease has reserved anything: two leases that wait for each other's room would wait for ever.
+    /// [`Lease::reserve`], but waits for other downloads and readers if their end will free the room. Call it while
+    /// this lease has reserved nothing: two leases that wait for each other's room wait until one loses `patience`.
     /// # Errors
     /// As there, if no end of another download or reader would help, or none did within `patience`.
     pub async fn room(&self, need: Option<u64>, patience: Duration) -> Result<(), StoreError> {
@@ -187,6 +187,11 @@ impl Lease {
                 return Err(refused);
             }
         }
+    }
+
+    /// Gives back the room that is not filled yet, while the song waits for its bytes: call [`Lease::room`] before they come.
+    pub fn give_room_back(&self) {
+        self.shared.claims.give_back(&self.key);
     }
 
     /// Opens the growing file. `from` 0 starts a new file, else the kept bytes up to `from` are continued, which need

@@ -10,21 +10,21 @@ use super::{acquainted, address, asked_from, door, held_song, node};
 use crate::harness::{FAST_RECIPES, Folder, Kmds, Setup};
 
 /// The songs of these tests stop here until they are released.
-const HELD_AT: usize = 200_000;
+pub const HELD_AT: usize = 200_000;
 
 /// A node that asks its site again when no byte comes for a second, and so meets the limit in mid-file.
-fn hasty_node(lab: &Lab, nats: &Nats) -> Setup {
+pub fn hasty_node(lab: &Lab, nats: &Nats) -> Setup {
     node(lab, nats, 1).recipes(FAST_RECIPES)
 }
 
 /// A client that hears a song while it arrives.
-struct Listener {
+pub struct Listener {
     answer: reqwest::Response,
     heard: Vec<u8>,
 }
 
 impl Listener {
-    async fn of(node: &Kmds, song: &Song) -> Self {
+    pub async fn of(node: &Kmds, song: &Song) -> Self {
         Self::taking(node, song, json!({})).await
     }
 
@@ -41,7 +41,7 @@ impl Listener {
         }
     }
 
-    async fn hears(&mut self, bytes: usize) {
+    pub async fn hears(&mut self, bytes: usize) {
         while self.heard.len() < bytes {
             let chunk = self.answer.chunk().await.expect("it is not cut");
             self.heard
@@ -60,7 +60,7 @@ impl Listener {
         }
     }
 
-    async fn hears_all_of(self, song: &Song) {
+    pub async fn hears_all_of(self, song: &Song) {
         let (heard, is_whole) = self.hear_out().await;
         assert!(song.bytes().starts_with(&heard), "a wrong byte");
         assert!(is_whole, "it is cut at {} of {}", heard.len(), song.len());
@@ -69,7 +69,7 @@ impl Listener {
 }
 
 /// The site limits the first node's address from now on; the future ends when the node has met that.
-fn meets_a_limit(lab: &Lab, limit: kmds_lab::Injection) -> impl Future<Output = ()> {
+pub fn meets_a_limit(lab: &Lab, limit: kmds_lab::Injection) -> impl Future<Output = ()> {
     lab.inject(limit.only_from(address(1)));
     lab.until(|seen| {
         seen.iter()

@@ -1,14 +1,15 @@
-//! Room on a drive: what is evicted for a song while a drive of all nodes is slow.
+//! Room on a drive: what is evicted for a song while a drive of all nodes is slow, and what songs that wait leave to others.
 
 use std::path::Path;
 
-use kmds_lab::{Lab, Song};
+use kmds_lab::{Fault, Lab, Song};
 use serde_json::Value;
 
 use super::drive::{files, on};
+use super::midway::{HELD_AT, Listener, hasty_node, meets_a_limit};
 use super::nats::Nats;
 use super::sick::Drive;
-use super::node;
+use super::{acquainted, address, held_song, node};
 use crate::harness::{Folder, Kmds};
 
 /// Whether the service has this file open.
@@ -61,4 +62,33 @@ async fn clients_are_answered_while_a_slow_drive_gives_the_note_of_another_node(
         [true, false, true, true],
         "{left:?}"
     );
+}
+
+#[tokio::test]
+async fn a_song_that_waits_in_mid_file_leaves_the_room_that_it_has_not_filled_to_others() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let waits = held_song(&lab, "waits", HELD_AT as u64);
+    let other = lab.soundcloud().track("other").seconds(60.0).publish();
+    let room = waits.len() + other.len() - 100_000;
+    let one = hasty_node(&lab, &nats)
+        .set("KMDS_CACHE__MAX_BYTES", &room.to_string())
+        .start();
+    let two = node(&lab, &nats, 2)
+        .set("KMDS_SOUNDCLOUD__ENABLED", "false")
+        .start();
+    acquainted(&[&one, &two]).await;
+    let mut listener = Listener::of(&one, &waits).await;
+    listener.hears(HELD_AT).await;
+    let limit = |seconds| Fault::Status(429, Some(seconds)).on_media().of(&waits);
+    lab.inject(limit(2).only_from(address(2)));
+    meets_a_limit(&lab, limit(50)).await;
+    waits.release();
+    assert!(one.download(&other.link()).await == other.bytes());
+    let path = format!("/api/v1/tracks/bandcamp/{}", waits.id());
+    let (_, told) = one.body::<Value>(&path).await;
+    assert_ne!(told["state"], "ready", "the limits go on");
+    // The second node may ask again, and the room is taken again.
+    lab.clear_faults();
+    listener.hears_all_of(&waits).await;
 }
