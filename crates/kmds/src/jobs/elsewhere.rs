@@ -195,14 +195,25 @@ impl Elsewhere<'_> {
         Err(End::HandedOver(None))
     }
 
-    /// The song as another node has finished it, on the drive of all nodes.
-    async fn on_the_drive(&self) -> Result<Option<Format>, End> {
+    /// The song as another node has finished it, on the drive of all nodes. Listeners of what has arrived here hear on, if it
+    /// is the same file.
+    async fn on_the_drive(&mut self) -> Result<Option<Format>, End> {
         let (at, key) = (self.work.at, &self.work.job.key);
         if !at.peers.share_a_drive() {
             return Ok(None);
         }
         let wanted = self.wanted_on_drive(self.row.format).await;
-        let Some(row) = at.store.adopt(key, wanted).await? else {
+        let adopted = match self.lease.take() {
+            None => at.store.adopt(key, wanted).await?,
+            Some(lease) => match lease.adopt_instead(wanted).await? {
+                Ok(row) => Some(row),
+                Err(lease) => {
+                    self.lease = Some(lease);
+                    None
+                }
+            },
+        };
+        let Some(row) = adopted else {
             return Ok(None);
         };
         tracing::info!(track = %self.track.id, "ready, on the drive of all nodes");

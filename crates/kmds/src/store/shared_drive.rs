@@ -6,9 +6,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use kmds_extract::Format;
+use bytes::Bytes;
+use kmds_extract::{Format, Track};
 
 use super::cache_folder::{flush, if_there};
 use super::catalog::{ReadyFile, Row, State, blocking};
@@ -48,6 +50,9 @@ impl Store {
     }
 }
 
+/// Bytes of a file that are copied for listeners at one go.
+const COPIED_AT_ONCE: usize = 256 << 10;
+
 /// Begins the name of a file by which two nodes find out whether they share a drive.
 pub const PROBE: &str = ".kmds-probe-";
 
@@ -60,11 +65,69 @@ impl Lease {
         let Some(partial) = self.partial() else {
             return Ok(Err(self));
         };
+        let is_same = move |file: &ReadyFile| is_of(&partial, file);
+        self.end_with(wanted, is_same, Outcome::Published).await
+    }
+
+    /// [`Self::adopt`] where this lease has only the beginning, which no node goes on with: the rest is copied for its readers.
+    /// Readers of other bytes are told that the source changed.
+    /// # Errors
+    /// The drive's or the catalog's own.
+    pub async fn adopt_instead(mut self, wanted: OnDrive) -> Result<Result<Row, Self>, StoreError> {
+        let (shared, key, looked_for) =
+            (Arc::clone(&self.shared), self.key.clone(), wanted.clone());
+        let found = blocking(move || published(&shared, &key, &looked_for)).await?;
+        let Some((_, file)) = found else {
+            return Ok(Err(self));
+        };
+        let outcome = match self.copy_rest(&file).await {
+            Ok(true) => Outcome::Published,
+            Ok(false) => Outcome::Restarted,
+            Err(error) => {
+                tracing::warn!(%error, song = %self.key, "listeners are cut: the rest of the song could not be copied");
+                Outcome::Restarted
+            }
+        };
+        let is_same = move |again: &ReadyFile| again.sha256 == file.sha256;
+        self.end_with(wanted, is_same, outcome).await
+    }
+
+    /// Appends what the growing file lacks of this one. `false` if it is another file.
+    async fn copy_rest(&mut self, file: &ReadyFile) -> Result<bool, StoreError> {
+        let Some(partial) = self.partial() else {
+            return Ok(false);
+        };
+        if partial.validator() != file.validator {
+            return Ok(false);
+        }
+        let shared = Arc::clone(&self.shared);
+        let audio = Layout::audio(&file.key, file.format);
+        let whole = blocking(move || shared.cache.open(&audio).map_err(io("open a file"))).await?;
+        let whole = Arc::new(whole);
+        loop {
+            let (at, from) = (partial.progress().written, Arc::clone(&whole));
+            let piece = blocking(move || read_piece(&from, at).map_err(io("read a file"))).await?;
+            if piece.is_empty() {
+                return Ok(is_of(&partial, file));
+            }
+            self.write(piece).await?;
+        }
+    }
+
+    /// Ends the lease with the published file, if it `is_same`.
+    async fn end_with(
+        self,
+        wanted: OnDrive,
+        is_same: impl Fn(&ReadyFile) -> bool + Send + 'static,
+        outcome: Outcome,
+    ) -> Result<Result<Row, Self>, StoreError> {
         blocking(move || {
-            let Some(row) = adopt(&self.shared, &self.key, &wanted, Some(&partial))? else {
+            let Some(row) = adopt(&self.shared, &self.key, &wanted, Some(&is_same))? else {
                 return Ok(Err(self));
             };
-            partial.end(Outcome::Published);
+            if let Some(partial) = self.partial() {
+                partial.end(outcome);
+            }
             self.shared.remove_part(&self.key)?;
             drop(self);
             Ok(Ok(row))
@@ -87,23 +150,34 @@ impl Lease {
     }
 }
 
-/// `growing`: the bytes that have arrived here of it.
+/// The file of this key that stands on the drive.
+fn published(
+    shared: &Shared,
+    key: &Key,
+    wanted: &OnDrive,
+) -> Result<Option<(Track, ReadyFile)>, StoreError> {
+    let beside = recover::read_beside(shared, key, wanted.format)?;
+    Ok(beside.filter(|(_, file)| {
+        let is_wanted = wanted.sha256.as_ref().is_none_or(|sum| *sum == file.sha256);
+        file.key == *key && is_wanted
+    }))
+}
+
+/// `of_lease`: the caller has the right to write the key, and takes only such a file.
 fn adopt(
     shared: &Shared,
     key: &Key,
     wanted: &OnDrive,
-    growing: Option<&Partial>,
+    of_lease: Option<&dyn Fn(&ReadyFile) -> bool>,
 ) -> Result<Option<Row>, StoreError> {
-    let Some((track, file)) = recover::read_beside(shared, key, wanted.format)? else {
+    let Some((track, file)) = published(shared, key, wanted)? else {
         return Ok(None);
     };
-    let is_wanted = wanted.sha256.as_ref().is_none_or(|sum| *sum == file.sha256);
-    let is_same = growing.is_none_or(|partial| is_of(partial, &file));
-    if file.key != *key || !is_wanted || !is_same {
+    if of_lease.is_some_and(|is_same| !is_same(&file)) {
         return Ok(None);
     }
     let mut catalog = shared.catalog();
-    if growing.is_none() && shared.claims.is_writing(key) {
+    if of_lease.is_none() && shared.claims.is_writing(key) {
         return Ok(None);
     }
     let stands = catalog.row(key)?;
@@ -113,6 +187,14 @@ fn adopt(
     catalog.keep_track(&track)?;
     catalog.set_ready(&file)?;
     catalog.row(key)
+}
+
+/// Empty at the end of the file.
+fn read_piece(file: &File, at: u64) -> io::Result<Bytes> {
+    let mut piece = vec![0; COPIED_AT_ONCE];
+    let read = file.read_at(&mut piece, at)?;
+    piece.truncate(read);
+    Ok(piece.into())
 }
 
 fn is_of(partial: &Partial, file: &ReadyFile) -> bool {

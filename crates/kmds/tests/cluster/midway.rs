@@ -229,3 +229,30 @@ async fn a_listener_of_a_song_that_is_rewritten_waits_for_the_limit_with_its_nod
         .await;
     assert!(one.whole(&reply.songs[0]).await == heard);
 }
+
+#[tokio::test]
+async fn a_listener_whose_song_waits_hears_on_from_the_file_that_another_node_has_published() {
+    let Some(nats) = Nats::start() else { return };
+    let (lab, drive) = (Lab::start().await, Folder::new());
+    let song = held_song(&lab, "midway", HELD_AT as u64);
+    let one = on(&drive, hasty_node(&lab, &nats)).start();
+    let two = node(&lab, &nats, 2).start();
+    // Of another cluster, so that the first two are not told of what it fetches. The second one does not see the drive.
+    let stranger = on(&drive, node(&lab, &nats, 3))
+        .set("KMDS_CLUSTER__NAME", "other")
+        .start();
+    acquainted(&[&one, &two]).await;
+    let mut listener = Listener::of(&one, &song).await;
+    listener.hears(HELD_AT).await;
+    let limit = |seconds, number| {
+        let limit = Fault::Status(429, Some(seconds)).on_media();
+        limit.only_from(address(number))
+    };
+    lab.inject(limit(2, 2));
+    meets_a_limit(&lab, limit(50, 1)).await;
+    song.release();
+    assert!(stranger.download(&song.link()).await == song.bytes());
+    // The limits go on: no node of its own brings it.
+    listener.hears_all_of(&song).await;
+    assert!(one.download(&song.link()).await == song.bytes());
+}
