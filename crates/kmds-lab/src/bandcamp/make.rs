@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::release::{Entry, Release, slug};
+use super::release::{Entry, Lock, Release, slug};
 use super::{ReleasePage, escaped};
 use crate::wishes::{Wishes, common_wishes};
 use crate::world::{Shared, Song};
@@ -97,15 +97,6 @@ impl Bandcamp {
             .insert(format!("{band}.bandcamp.com/"), Arc::new(page));
         format!("https://{band}.bandcamp.com/")
     }
-}
-
-/// Why a song cannot be streamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
-    Paid,
-    Unreleased,
-    /// Beyond the visitor's plays.
-    Capped,
 }
 
 #[must_use = "a track is there once it is published"]

@@ -18,7 +18,8 @@ use crate::sign;
 use crate::wire::{Reply, Request, file, start_of};
 use crate::world::{Shared, Song};
 
-pub use make::{Album, AlbumBuilder, Bandcamp, Lock, TrackBuilder};
+pub use make::{Album, AlbumBuilder, Bandcamp, TrackBuilder};
+pub use release::Lock;
 pub(crate) use recorded::load;
 
 /// The life of a stream URL (Bandcamp notes, 8).

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::make::Lock;
 use super::{ReleasePage, escaped, stream_path};
 use crate::audio::Shape;
 use crate::sign;
@@ -15,6 +14,15 @@ use crate::world::{NewSong, Shared, Site, Song, StreamSpec};
 
 /// What follows the release in a page; real ones are 181 to 457 KB.
 const FILLER_BYTES: usize = 60_000;
+
+/// Why a song cannot be streamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    Paid,
+    Unreleased,
+    /// Beyond the visitor's plays.
+    Capped,
+}
 
 /// A song and its place in the site.
 pub struct Entry {

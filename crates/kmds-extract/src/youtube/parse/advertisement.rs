@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::player::Answer;
+use super::answer::Answer;
 
 /// A longer advertisement is nonsense, and counts as this, in milliseconds.
 const LONGEST_MS: u64 = 3_600_000;

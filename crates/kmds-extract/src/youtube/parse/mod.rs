@@ -3,6 +3,7 @@
 //! Owns the common parts of player and list answers: covers, lengths written as text. It sends no request.
 
 mod advertisement;
+mod answer;
 pub(super) mod list;
 pub(super) mod music;
 pub(super) mod player;

@@ -4,11 +4,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
-
+use super::answer::{Answer, VideoDetails};
 use super::status::{self, Verdict};
-use super::streams::{self, StreamingData};
+use super::streams;
 use super::{Thumbnails, artist, cover, music};
 use crate::choose::{Accept, choose};
 use crate::json::lenient::{Flag, Number, Obj, Present, Seq, Text};
@@ -22,120 +20,6 @@ use crate::track::{Source, Track, TrackId};
 
 /// Below this many bytes a body is no answer (field notes, 2.7).
 const LEAST_ANSWER_BYTES: usize = 50;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Answer {
-    pub(super) playability_status: Obj<Playability>,
-    pub(super) video_details: Obj<VideoDetails>,
-    pub(super) streaming_data: Obj<StreamingData>,
-    player_config: Obj<PlayerConfig>,
-    response_context: Obj<ResponseContext>,
-    /// Lists of many shapes, mostly missing.
-    pub(super) ad_placements: Value,
-    pub(super) ad_slots: Value,
-    /// The reel call wraps everything in this.
-    player_response: Obj<Box<Answer>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct PlayerConfig {
-    audio_config: Obj<AudioConfig>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct AudioConfig {
-    #[serde(deserialize_with = "Loudness::read")]
-    loudness_db: Option<Loudness>,
-}
-
-impl Answer {
-    /// The loudness of the whole video; some clients get it for each format instead, which is more exact.
-    pub(super) fn loudness(&self) -> Option<Loudness> {
-        let config = self.player_config.as_ref()?;
-        config.audio_config.as_ref()?.loudness_db
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct Playability {
-    pub status: Text,
-    pub reason: Text,
-    pub messages: Seq<Text>,
-    pub error_screen: Obj<ErrorScreen>,
-    pub live_streamability: Present,
-    pub desktop_legacy_age_gate_reason: Present,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct ErrorScreen {
-    pub player_error_message_renderer: Obj<ErrorMessage>,
-    pub player_captcha_view_model: Present,
-    player_interstitial_renderer: Obj<Interstitial>,
-}
-
-impl ErrorScreen {
-    /// The text of a refusal that is in no other place (field notes, 2.7).
-    pub fn interstitial(&self) -> Option<&InterstitialTexts> {
-        self.player_interstitial_renderer
-            .as_ref()?
-            .content
-            .as_ref()?
-            .interstitial_view_model
-            .as_ref()
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Interstitial {
-    content: Obj<InterstitialContent>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct InterstitialContent {
-    interstitial_view_model: Obj<InterstitialTexts>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct InterstitialTexts {
-    pub title: Text,
-    pub description: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ErrorMessage {
-    pub reason: Text,
-    pub subreason: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct VideoDetails {
-    pub video_id: Text,
-    /// Present, though it may be empty.
-    pub title: Option<Text>,
-    author: Text,
-    length_seconds: Number,
-    short_description: Text,
-    pub is_live: Flag,
-    pub is_upcoming: Flag,
-    pub is_post_live_dvr: Flag,
-    thumbnail: Obj<Thumbnails>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ResponseContext {
-    visitor_data: Text,
-}
 
 /// The answer about the requested video.
 #[derive(Debug)]

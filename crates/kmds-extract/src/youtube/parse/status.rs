@@ -3,7 +3,7 @@
 //! Owns the table of the field notes' section 2.7, row by row: status first, then parts of the reason texts, which the
 //! recipes hold. It does not react to them.
 
-use super::player::{Answer, Playability};
+use super::answer::{Answer, Playability, VideoDetails};
 use super::streams;
 use crate::failure::Kind;
 use crate::link::youtube::VideoId;
@@ -116,7 +116,7 @@ fn not_playing(word: &str, status: &Playability, texts: &Texts, recipe: &YouTube
 
 fn playing(answer: &Answer, status: &Playability, has_streams: bool) -> Verdict {
     let details = answer.video_details.as_ref();
-    let is = |flag: fn(&super::player::VideoDetails) -> bool| details.is_some_and(flag);
+    let is = |flag: fn(&VideoDetails) -> bool| details.is_some_and(flag);
     if is(|details| details.is_live.is_set()) {
         live("this is a live stream; paste a video or a finished recording")
     } else if is(|details| details.is_upcoming.is_set()) {

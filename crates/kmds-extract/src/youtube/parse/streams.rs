@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::player::Answer;
+use super::answer::{Answer, RawFormat};
 use super::{advertisement, xtags};
 use crate::json::lenient::{Flag, Number, Obj, Seq, Text};
 use crate::loudness::Loudness;
@@ -15,42 +13,6 @@ use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
 use crate::youtube::itag;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct StreamingData {
-    formats: Seq<Obj<Format>>,
-    adaptive_formats: Seq<Obj<Format>>,
-    expires_in_seconds: Number,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Format {
-    itag: Number,
-    url: Text,
-    mime_type: Text,
-    bitrate: Number,
-    average_bitrate: Number,
-    content_length: Number,
-    approx_duration_ms: Number,
-    last_modified: Text,
-    audio_channels: Number,
-    #[serde(deserialize_with = "Loudness::read")]
-    loudness_db: Option<Loudness>,
-    is_drc: Flag,
-    xtags: Text,
-    audio_track: Obj<AudioTrack>,
-    drm_families: Seq<Text>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct AudioTrack {
-    id: Text,
-    display_name: Text,
-    audio_is_default: Flag,
-}
 
 /// The streams worth choosing from, best first for a client that prefers AAC.
 pub(super) fn read(
@@ -67,8 +29,8 @@ pub(super) fn read(
         .0
         .map(|life| now_unix.saturating_add(life));
     let available = advertisement::end(answer, now_unix);
-    let playable = |format: &&Format| allowed(&format.url.0, recipe);
-    let audio: Vec<&Format> = streaming
+    let playable = |format: &&RawFormat| allowed(&format.url.0, recipe);
+    let audio: Vec<&RawFormat> = streaming
         .adaptive_formats
         .iter()
         .filter_map(|format| format.as_ref())
@@ -128,7 +90,7 @@ pub(super) fn all_protected(answer: &Answer) -> bool {
         .filter_map(|format| format.as_ref())
         .filter(|format| format.is_audio())
         .peekable();
-    audio.peek().is_some() && audio.all(Format::is_protected)
+    audio.peek().is_some() && audio.all(RawFormat::is_protected)
 }
 
 /// https, and a host that serves the site's media.
@@ -144,11 +106,11 @@ fn allowed(url: &str, recipe: &YouTubeRecipe) -> bool {
 }
 
 /// The rule of 2.6: of several tracks the original one; neither language nor bitrate tells which it is.
-fn original(formats: Vec<&Format>) -> Vec<&Format> {
+fn original(formats: Vec<&RawFormat>) -> Vec<&RawFormat> {
     if !formats.iter().any(|format| format.audio_track.is_some()) {
         return formats;
     }
-    let steps: [fn(&Format) -> bool; 3] = [
+    let steps: [fn(&RawFormat) -> bool; 3] = [
         |format| format.tag("acont").as_deref() == Some("original"),
         |format| {
             format.track(|track| {
@@ -159,7 +121,7 @@ fn original(formats: Vec<&Format>) -> Vec<&Format> {
         |format| format.track(|track| track.audio_is_default.is_set()),
     ];
     for step in steps {
-        let kept: Vec<&Format> = formats
+        let kept: Vec<&RawFormat> = formats
             .iter()
             .copied()
             .filter(|format| step(format))
@@ -182,8 +144,8 @@ fn original(formats: Vec<&Format>) -> Vec<&Format> {
 }
 
 /// Removes surround copies, unless there is nothing else.
-fn stereo(formats: Vec<&Format>) -> Vec<&Format> {
-    let stereo: Vec<&Format> = formats
+fn stereo(formats: Vec<&RawFormat>) -> Vec<&RawFormat> {
+    let stereo: Vec<&RawFormat> = formats
         .iter()
         .copied()
         .filter(|format| !itag::is_multi_channel(format.number(), format.audio_channels.0))
@@ -191,7 +153,7 @@ fn stereo(formats: Vec<&Format>) -> Vec<&Format> {
     if stereo.is_empty() { formats } else { stereo }
 }
 
-impl Format {
+impl RawFormat {
     /// 0 for one that has none.
     fn number(&self) -> u32 {
         self.itag

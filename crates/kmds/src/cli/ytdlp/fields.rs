@@ -6,8 +6,10 @@
 use kmds_extract::Site;
 use serde_json::{Map, Value, json};
 
-use super::select::Fields;
 use super::song::{Format, List, Song};
+
+/// A format, or a song, as it is printed.
+pub type Fields = Map<String, Value>;
 
 /// The place of a song in the requested list.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 //!
 //! Owns their operators. Hides how sizes are written. Pure.
 
-use super::select::Fields;
+use super::fields::Fields;
 
 #[derive(Debug)]
 pub struct Filter {

@@ -7,6 +7,7 @@
 //! Exit codes: 0 done · 1 something failed · 2 wrong arguments or settings.
 
 mod failure;
+mod call;
 mod fields;
 mod filter;
 mod here;
@@ -32,7 +33,7 @@ use tokio::fs::File;
 use super::{Problem, out};
 use crate::config::Config;
 use here::Here;
-use options::{Asked, BadCall};
+use call::{BadCall, Call};
 use print::Printer;
 use song::{Answer, Format, List, Song, Trouble};
 use there::There;
@@ -78,7 +79,7 @@ pub fn run(
             word.into_string().map_err(unread)
         })
         .collect();
-    let asked = match words.and_then(Asked::read) {
+    let asked = match words.and_then(Call::read) {
         Ok(asked) => asked,
         Err(BadCall(why)) => return bad_call(&why),
     };
@@ -117,7 +118,7 @@ fn version() -> String {
 }
 
 async fn get(
-    asked: &Asked,
+    asked: &Call,
     settings: impl FnOnce(Vec<(String, String)>) -> Result<Config, Problem>,
 ) -> Result<ExitCode, Problem> {
     let selector = select::Selector::read(asked.format.as_deref().unwrap_or(BEST))?;
@@ -147,7 +148,7 @@ async fn get(
 }
 
 /// All links, in order. Returns whether something failed; the error is printed already.
-async fn links(asked: &Asked, printer: &Printer<'_>) -> bool {
+async fn links(asked: &Call, printer: &Printer<'_>) -> bool {
     let mut failed = false;
     for word in &asked.links {
         if !out::is_read() || failed && asked.stop_at_failure {
@@ -179,7 +180,7 @@ enum Source {
 
 impl Source {
     async fn new(
-        asked: &Asked,
+        asked: &Call,
         settings: impl FnOnce(Vec<(String, String)>) -> Result<Config, Problem>,
     ) -> Result<Self, Problem> {
         let server = std::env::var("KMDS_SERVER")
@@ -258,7 +259,7 @@ fn list(asked: &str, list: List) -> List {
 }
 
 /// A line of progress, which a quiet call does not have.
-fn say(asked: &Asked, line: impl AsRef<str>) {
+fn say(asked: &Call, line: impl AsRef<str>) {
     if !asked.is_quiet() {
         out::line(line);
     }

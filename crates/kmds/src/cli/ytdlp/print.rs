@@ -5,16 +5,16 @@
 use kmds_extract::Kind;
 use serde_json::Value;
 
-use super::fields::{self, Place};
-use super::options::{Asked, Dump, Get, When};
+use super::fields::{self, Fields, Place};
+use super::call::{Call, Dump, Get, When};
 use super::save::{self, Kept};
-use super::select::{Fields, Selector};
+use super::select::Selector;
 use super::song::{Answer, Entry, List, Song, Trouble};
 use super::template::{For, fill, of_print};
 use super::{Source, failure, json, out};
 
 pub struct Printer<'a> {
-    pub asked: &'a Asked,
+    pub asked: &'a Call,
     pub source: &'a Source,
     pub selector: &'a Selector,
 }

@@ -10,8 +10,8 @@ use kmds_extract::Kind;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::options::Asked;
-use super::select::Fields;
+use super::call::Call;
+use super::fields::Fields;
 use super::song::{Format, Song, Trouble};
 use super::template::{For, fill};
 use super::{Source, say};
@@ -34,7 +34,7 @@ pub fn unwritten(error: std::io::Error) -> Trouble {
 }
 
 /// Where a song goes: `None` for standard output.
-pub fn path(asked: &Asked, fields: &Fields) -> Result<Option<PathBuf>, String> {
+pub fn path(asked: &Call, fields: &Fields) -> Result<Option<PathBuf>, String> {
     let template = asked.output.as_deref().unwrap_or(TEMPLATE);
     if template == "-" {
         return Ok(None);
@@ -75,7 +75,7 @@ fn shorter(name: &str) -> String {
 
 /// Saves a song where the call asked for it.
 pub async fn keep(
-    asked: &Asked,
+    asked: &Call,
     source: &Source,
     song: &Song,
     format: &Format,
@@ -124,7 +124,7 @@ fn of_file(path: &Path, error: &std::io::Error) -> Trouble {
 }
 
 async fn send(
-    asked: &Asked,
+    asked: &Call,
     source: &Source,
     song: &Song,
     format: &Format,

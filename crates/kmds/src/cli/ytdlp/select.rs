@@ -3,12 +3,10 @@
 //! Owns their grammar as yt-dlp has it, and which of a song's formats they pick. The filters in brackets are in
 //! `filter`. Pure: a format is the JSON object that is printed for it.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::fields::Fields;
 use super::filter::Filter;
-
-/// A format as it is printed.
-pub type Fields = Map<String, Value>;
 
 /// People write no deeper selector.
 const MOST_NESTED: usize = 32;

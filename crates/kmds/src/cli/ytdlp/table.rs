@@ -5,7 +5,7 @@
 use kmds_extract::Format as FileFormat;
 
 use super::items::Items;
-use super::options::{Asked, BadCall, Dump, Get, When};
+use super::call::{Call, BadCall, Dump, Get, When};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
@@ -13,7 +13,7 @@ pub enum Takes {
     Value,
 }
 
-type Does = fn(&mut Asked, &str, String) -> Result<(), BadCall>;
+type Does = fn(&mut Call, &str, String) -> Result<(), BadCall>;
 
 pub struct Spoken {
     pub names: &'static [&'static str],
@@ -349,7 +349,7 @@ fn set<T>(place: &mut T, value: T) -> Result<(), BadCall> {
     Ok(())
 }
 
-fn get(asked: &mut Asked, what: Get) -> Result<(), BadCall> {
+fn get(asked: &mut Call, what: Get) -> Result<(), BadCall> {
     if !asked.gets.contains(&what) {
         asked.gets.push(what);
         asked.gets.sort_unstable();
@@ -357,7 +357,7 @@ fn get(asked: &mut Asked, what: Get) -> Result<(), BadCall> {
     Ok(())
 }
 
-fn passed_over(asked: &mut Asked, name: &str, _: String) -> Result<(), BadCall> {
+fn passed_over(asked: &mut Call, name: &str, _: String) -> Result<(), BadCall> {
     asked.without_effect.push(name.to_owned());
     Ok(())
 }
@@ -367,7 +367,7 @@ fn number(name: &str, value: &str) -> Result<usize, BadCall> {
     value.parse().map_err(|_| wrong())
 }
 
-fn print(asked: &mut Asked, name: &str, value: String) -> Result<(), BadCall> {
+fn print(asked: &mut Call, name: &str, value: String) -> Result<(), BadCall> {
     let (when, template) = match value.split_once(':') {
         Some(("video" | "pre_process" | "after_filter", rest)) => (When::Video, rest),
         Some(("before_dl" | "post_process" | "after_move" | "after_video", rest)) => {
@@ -383,7 +383,7 @@ fn print(asked: &mut Asked, name: &str, value: String) -> Result<(), BadCall> {
     Ok(())
 }
 
-fn audio_format(asked: &mut Asked, name: &str, value: String) -> Result<(), BadCall> {
+fn audio_format(asked: &mut Call, name: &str, value: String) -> Result<(), BadCall> {
     let ext = match value.as_str() {
         "best" => return set(&mut asked.audio_format, None),
         "vorbis" => "ogg",

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::select::Fields;
+use super::fields::Fields;
 
 /// Where the text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
